@@ -1,0 +1,58 @@
+"""What slimgen raises when the fault is not its own: one line that says the rule, what came, and what to do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SlimgenError(ValueError):
+    """A user-facing error. The command line prints it as one line and exits with status 2.
+
+    Args:
+        rule: what must hold.
+        got: what arrived instead.
+        hint: what to do about it.
+    """
+
+    def __init__(self, rule: str, got: object = None, hint: str | None = None) -> None:
+        self.rule, self.got, self.hint = rule, got, hint
+        parts = [rule.rstrip(".")]
+        if got is not None:
+            parts.append(f"got {got}")
+        if hint:
+            parts.append(hint.rstrip("."))
+        super().__init__("; ".join(" ".join(part.split()) for part in parts) + ".")
+
+
+class RecipeError(SlimgenError):
+    """A recipe that cannot be read or does not make sense."""
+
+
+class DataError(SlimgenError):
+    """Images that are missing, damaged or laid out in no known way."""
+
+
+class BudgetError(SlimgenError):
+    """A budget that no network of the space can meet."""
+
+
+class CheckpointError(SlimgenError):
+    """Weights that are damaged, foreign or unsafe to load."""
+
+
+class WeightsError(SlimgenError):
+    """A feature network whose weights are not to be found on this machine."""
+
+
+class ExportError(SlimgenError):
+    """An exported model that does not compute what the original computes."""
+
+
+class RunError(SlimgenError):
+    """A run folder that is in use, incomplete or of another recipe."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The hint for a misspelt word: the nearest known one, or all of them."""
+    known = sorted(known)
+    close = get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
