@@ -1,0 +1,97 @@
+"""Where and how tensors are computed: device, number type and memory layout, chosen once and said aloud."""
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import TypeVar, overload
+
+import torch
+from torch import Tensor, nn
+
+from slimgen.errors import RecipeError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device with the number type and layout in which its convolutions run fastest.
+
+    Weights, optimizer states and losses stay in float32; `autocast` lowers the convolutions alone.
+
+    Attributes:
+        device: where modules and batches live.
+        dtype: type of the convolutions: float32 or bfloat16.
+        channels_last: whether modules and images are laid out NHWC in memory.
+    """
+
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+    channels_last: bool = True
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """The context in which forward passes run."""
+        if self.dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+    @overload
+    def place(self, value: Tensor) -> Tensor: ...
+    @overload
+    def place(self, value: ModuleT) -> ModuleT: ...
+    def place(self, value: Tensor | nn.Module) -> Tensor | nn.Module:
+        """Moves a module, or a tensor of images (N, C, H, W), to this device and layout."""
+        wide = isinstance(value, nn.Module) or value.dim() == 4
+        if self.channels_last and wide:
+            return value.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return value.to(self.device)
+
+    def __str__(self) -> str:
+        """For logs: `cpu bf16 channels_last 2 threads`."""
+        kind = "bf16" if self.dtype == torch.bfloat16 else "fp32"
+        layout = "channels_last" if self.channels_last else "contiguous"
+        where = f"{torch.get_num_threads()} threads" if self.device.type == "cpu" else torch.cuda.get_device_name()
+        return f"{self.device.type} {kind} {layout} {where}"
+
+
+def choose(precision: str = "auto", device: str = "auto", threads: int | None = None) -> Compute:
+    """Picks device, type and layout, and makes what they compute repeatable.
+
+    Args:
+        precision: `fp32`, `bf16`, or `auto`: bf16 where the processor multiplies it in hardware (AMX, AVX-512 BF16,
+            or a GPU from Ampere on), else fp32.
+        device: `cpu`, `cuda`, or `auto`: a GPU if there is one.
+        threads: CPU threads; None keeps torch's own choice.
+
+    Raises:
+        RecipeError: an unknown precision, or a GPU asked for where there is none.
+    """
+    if precision not in PRECISIONS:
+        raise RecipeError(f"compute.precision is one of {', '.join(PRECISIONS)}", repr(precision))
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RecipeError("compute.device 'cuda' needs a GPU", "none on this machine", "use 'auto' or 'cpu'")
+    kind = "cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if kind == "cuda":
+        # One device per process: torchrun numbers the processes of a node.
+        index = int(os.environ.get("LOCAL_RANK", "0"))
+        torch.cuda.set_device(index)
+        torch.backends.cudnn.benchmark = True
+        where = torch.device("cuda", index)
+    else:
+        where = torch.device("cpu")
+    low = precision == "bf16" or (precision == "auto" and multiplies_bfloat16(where))
+    return Compute(where, torch.bfloat16 if low else torch.float32)
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware, so that it gains from it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    cpu = torch.cpu
+    # Private, but the only place where torch tells; an older or newer torch without them computes in fp32.
+    amx = getattr(cpu, "_is_amx_tile_supported", lambda: False)
+    avx = getattr(cpu, "_is_avx512_bf16_supported", lambda: False)
+    return bool(amx() or avx())

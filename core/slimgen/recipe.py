@@ -1,0 +1,297 @@
+"""The typed configuration of a run: what to compress, by which method, to which budget."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from slimgen.errors import RecipeError, nearest
+
+PRESETS = Path(__file__).parent / "recipes"
+CONVENTIONS = ("exact", "torchprofile", "gan-compression")
+STAGES = ("prepare", "teach", "supernet", "search", "finetune", "evaluate", "export")
+
+Convention = Literal["exact", "torchprofile", "gan-compression"]
+GanLoss = Literal["hinge", "least-squares", "vanilla"]
+SectionT = TypeVar("SectionT", bound="Section")
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Data(Section):
+    """Which images, and how they are cut. `load` and `size` are pixels: resized to the one, cropped to the other."""
+
+    direction: Literal["AtoB", "BtoA"] = "AtoB"
+    load: int | None = Field(default=None, ge=8)
+    validation: int = Field(default=32, ge=1)
+    flip: bool = True
+    licence: str = "unknown; ask whoever made the images"
+
+
+class Limits(Section):
+    """The budget. A number, or a share of the original's as text: `macs: 1/8`. Latency in milliseconds."""
+
+    macs: int | str | None = None
+    params: int | str | None = None
+    bytes: int | str | None = None
+    latency_ms: float | None = Field(default=None, gt=0)
+    convention: Convention = "exact"
+
+    @field_validator("macs", "params", "bytes")
+    @classmethod
+    def positive(cls, value: int | str | None) -> int | str | None:
+        """A positive number or a share such as 1/8."""
+        if value is None or (isinstance(value, int) and value > 0):
+            return value
+        if isinstance(value, str) and share(value) is not None:
+            return value
+        raise ValueError("a positive whole number, or a share of the original such as '1/8'")
+
+    def resolve(self, original: Mapping[str, float]) -> dict[str, float]:
+        """The limits as numbers, shares taken of the original's costs (`macs`, `params`, `bytes`)."""
+        limits: dict[str, float] = {}
+        for name in ("macs", "params", "bytes"):
+            value = getattr(self, name)
+            if value is not None:
+                part = share(value) if isinstance(value, str) else None
+                limits[name] = float(value) if part is None else part * original[name]
+        if self.latency_ms is not None:
+            limits["latency_ms"] = self.latency_ms
+        return limits
+
+
+def share(text: str) -> float | None:
+    """The number that a text such as `1/8` or `12.5%` stands for, or None."""
+    try:
+        if text.endswith("%"):
+            value = float(text[:-1]) / 100
+        else:
+            above, _, below = text.partition("/")
+            value = float(above) / float(below or 1)
+    except (ValueError, ZeroDivisionError):
+        return None
+    return value if 0 < value <= 1 else None
+
+
+class Goal(Section):
+    """What the search improves on the validation images."""
+
+    metric: str = "psnr"
+    images: int | None = Field(default=None, ge=1)
+
+
+class Hardware(Section):
+    """Where to compute; `auto` takes a GPU if there is one, and bf16 where the processor has it."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    threads: int | None = Field(default=None, ge=1)
+
+
+class Schedule(Section):
+    """One training: how long, with which optimizer. Exactly one of `updates` and `epochs` is given.
+
+    The rate is constant, then falls linearly to zero over the last `decay` of the training.
+    """
+
+    updates: int | None = Field(default=None, ge=1)
+    epochs: float | None = Field(default=None, gt=0)
+    batch: int = Field(default=1, ge=1)
+    rate: float = Field(default=2e-4, gt=0)
+    discriminator_rate: float | None = Field(default=None, gt=0)
+    betas: tuple[float, float] = (0.5, 0.999)
+    decay: float = Field(default=0.5, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def one_length(self) -> Self:
+        """Updates or epochs, not both."""
+        if (self.updates is None) == (self.epochs is None):
+            raise ValueError("exactly one of 'updates' and 'epochs' must be given")
+        return self
+
+    def steps(self, images: int) -> int:
+        """The number of updates, given the number of training images."""
+        if self.updates is not None:
+            return self.updates
+        return max(1, round((self.epochs or 0) * images / self.batch))
+
+
+class Losses(Section):
+    """The total of CF-GAN, Eq. 4, without its sparsity term: which adversarial loss, and the weights."""
+
+    gan: GanLoss = "hinge"
+    adversarial: float = Field(default=1.0, ge=0)
+    recon: float = Field(default=10.0, ge=0)
+    perceptual: float = Field(default=0.0, ge=0)
+    perceptual_network: str = "discriminator"
+
+
+class Teach(Schedule):
+    """The original GAN: trained here, or imported from checkpoints."""
+
+    generator: dict[str, Any] = Field(default_factory=lambda: {"family": "resnet", "ngf": 64, "blocks": 9})
+    discriminator: dict[str, Any] = Field(default_factory=lambda: {"family": "patchgan", "ndf": 64, "layers": 3})
+    generator_checkpoint: str | None = None
+    discriminator_checkpoint: str | None = None
+    ema: float | None = Field(default=None, gt=0, lt=1)
+
+
+class Finetune(Schedule):
+    """Training of the found generator, and of the uniformly narrowed one that it is compared with."""
+
+    inherit: bool = True
+    generator_steps: int = Field(default=1, ge=1)
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    uniform: bool = False
+
+
+class Evaluate(Section):
+    """What is measured of the finished generators, on the test images."""
+
+    metrics: tuple[str, ...] = ("psnr", "ssim")
+    images: int | None = Field(default=None, ge=1)
+    features: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    latency_runs: int = Field(default=20, ge=1)
+    threads: int = Field(default=1, ge=1)
+    pictures: int = Field(default=6, ge=1)
+
+
+class Export(Section):
+    """The ONNX file."""
+
+    opset: int = Field(default=20, ge=18)
+    dynamic: bool = True
+    tolerance: float = Field(default=1e-3, gt=0)
+    model: str | None = None
+
+
+class Recipe(Section):
+    """One run, whole. `supernet` and `search` are the method's own; it validates them as strictly."""
+
+    name: str
+    about: str = ""
+    task: str
+    method: str
+    size: int = Field(default=256, ge=8)
+    seed: int = Field(default=0, ge=0)
+    data: Data = Data()
+    budget: Limits = Limits()
+    objective: Goal = Goal()
+    compute: Hardware = Hardware()
+    losses: Losses = Losses()
+    teach: Teach
+    supernet: dict[str, Any] = Field(default_factory=dict)
+    search: dict[str, Any] = Field(default_factory=dict)
+    finetune: Finetune
+    evaluate: Evaluate = Evaluate()
+    export: Export = Export()
+
+    @classmethod
+    def parse(cls, text: str, name: str | None = None, where: str = "recipe") -> "Recipe":
+        """A recipe from YAML text.
+
+        Raises:
+            RecipeError: no valid YAML, an unknown key (the nearest known one is suggested) or a bad value.
+        """
+        try:
+            values = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"{where} must be YAML", str(error)) from None
+        return cls.from_values(values, name, where)
+
+    @classmethod
+    def from_values(cls, values: object, name: str | None = None, where: str = "recipe") -> "Recipe":
+        """A recipe from plain values, as YAML or JSON give them."""
+        if not isinstance(values, dict):
+            raise RecipeError(f"{where} must be a mapping of sections", type(values).__name__)
+        return section(cls, {**({"name": name} if name else {}), **values}, where)
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML text; `parse` reads it back unchanged."""
+        return str(yaml.safe_dump(self.model_dump(mode="json", exclude_unset=True), sort_keys=False, width=110))
+
+    def override(self, settings: list[str]) -> "Recipe":
+        """The recipe with single values replaced: `["search.rounds=4", "seed=2"]`."""
+        values = self.model_dump(mode="json", exclude_unset=True)
+        for setting in settings:
+            path, equals, text = setting.partition("=")
+            if not equals:
+                raise RecipeError("a setting reads key.path=value", repr(setting))
+            *parents, last = path.split(".")
+            place = values
+            for parent in parents:
+                place = place.setdefault(parent, {})
+                if not isinstance(place, dict):
+                    raise RecipeError("a setting names a value inside sections", repr(path))
+            place[last] = yaml.safe_load(text)
+        return Recipe.from_values(values)
+
+
+def section(model: type[SectionT], values: Mapping[str, Any], where: str) -> SectionT:
+    """Validates values against a section's model, with errors of one line.
+
+    Raises:
+        RecipeError: naming the place, the rule and what came; for an unknown key, the nearest known one.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = _fields(model, first["loc"][:-1])
+            raise RecipeError(
+                f"{where} has no key {place!r}", repr(first["input"]), nearest(str(first["loc"][-1]), known)
+            ) from None
+        if first["type"] == "missing":
+            raise RecipeError(f"{where} needs the key {place!r}") from None
+        rule = str(first["msg"]).removeprefix("Value error, ")
+        raise RecipeError(f"{where}: {place or 'the section'}: {rule}", repr(first["input"])[:80]) from None
+
+
+def _fields(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """The keys that a model knows at a place inside it."""
+    for part in place:
+        inner = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        model = inner
+    return list(model.model_fields)
+
+
+def presets() -> dict[str, Path]:
+    """The recipes that come with slimgen: name to file."""
+    return {path.stem: path for path in sorted(PRESETS.glob("*.yaml"))}
+
+
+def load(reference: str) -> Recipe:
+    """A recipe by preset name, by file, or by a key inside a file: `params.yaml#recipes.NAME`.
+
+    Raises:
+        RecipeError: nothing of that name, or what is there is no recipe.
+    """
+    known = presets()
+    if reference in known:
+        return Recipe.parse(known[reference].read_text(), reference, f"recipe {reference}")
+    file, _, keys = reference.partition("#")
+    path = Path(file)
+    if not path.is_file():
+        raise RecipeError("a recipe is a preset's name or a YAML file", repr(reference), nearest(reference, known))
+    if not keys:
+        return Recipe.parse(path.read_text(), path.stem, f"recipe {path}")
+    try:
+        values: Any = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path} must be YAML", str(error)) from None
+    first, _, rest = keys.partition(".")
+    for key in (first, rest) if rest else (first,):
+        if not isinstance(values, dict) or key not in values:
+            raise RecipeError(f"{path} has no key {keys!r}", None, nearest(key, values or ()))
+        values = values[key]
+    return Recipe.from_values(values, rest or first, f"recipe {reference}")
