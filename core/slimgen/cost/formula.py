@@ -1,0 +1,172 @@
+"""What a network costs, in closed form: plain integers, layer by layer, under every convention at once.
+
+The literature counts one network in several ways, and none of them is wrong. They differ in two places only:
+
+================== =========================================== ==================================
+convention         transposed convolution                      norms and elementwise products
+================== =========================================== ==================================
+`exact`            at its input size: what it really computes  free
+`torchprofile`     at its output size                          free
+`gan-compression`  at its output size                          one operation per output element of
+                                                               InstanceNorm and of a product
+================== =========================================== ==================================
+
+The `torchprofile` count is the one behind the "56.8G" of the ResNet generator with 9 blocks at 256 x 256 in GAN
+Compression (Li et al. 2020) and its followers. A bias costs nothing under all three.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from slimgen.errors import BudgetError, SlimgenError, nearest
+
+CONVENTIONS = {"exact": "exact", "torchprofile": "torchprofile", "gan-compression": "gan_compression"}
+"""The name of each convention, and the field of `Cost` that holds it."""
+
+FP32_BYTES = 4
+
+
+class Cost(NamedTuple):
+    """Parameters, and multiply-accumulates (MACs) under each convention. Sum with `plus` or `total`.
+
+    Attributes:
+        params: learned numbers.
+        exact: MACs, transposed convolutions counted at their input size.
+        torchprofile: MACs, transposed convolutions counted at their output size.
+        gan_compression: as torchprofile, plus the output elements of InstanceNorm and of elementwise products.
+    """
+
+    params: int = 0
+    exact: int = 0
+    torchprofile: int = 0
+    gan_compression: int = 0
+
+    def plus(self, *others: "Cost") -> "Cost":
+        """This cost and the others together (`+` would concatenate: a Cost is a tuple)."""
+        return total((self, *others))
+
+    def times(self, repeats: int) -> "Cost":
+        """The cost of `repeats` such parts, each with parameters of its own."""
+        return Cost(*(repeats * number for number in self))
+
+    def macs(self, convention: str) -> int:
+        """Multiply-accumulates under a convention: `exact`, `torchprofile` or `gan-compression`.
+
+        Raises:
+            SlimgenError: the convention is not known.
+        """
+        field = CONVENTIONS.get(convention)
+        if field is None:
+            raise SlimgenError(
+                "a MAC count needs a known convention", repr(convention), nearest(convention, CONVENTIONS)
+            )
+        number: int = getattr(self, field)
+        return number
+
+    @property
+    def bytes(self) -> int:
+        """Size of the parameters as 32-bit floats."""
+        return FP32_BYTES * self.params
+
+    def as_dict(self, convention: str) -> dict[str, int]:
+        """The cheap costs that a budget may limit: `macs`, `params` and `bytes`."""
+        return {"macs": self.macs(convention), "params": self.params, "bytes": self.bytes}
+
+
+def total(costs: Iterable[Cost]) -> Cost:
+    """The sum of costs; of none, the zero cost."""
+    params = exact = torchprofile = gan_compression = 0
+    for p, e, t, g in costs:
+        params += p
+        exact += e
+        torchprofile += t
+        gan_compression += g
+    return Cost(params, exact, torchprofile, gan_compression)
+
+
+def convolution(
+    inputs: int, outputs: int, kernel: int, height: int, width: int, *, groups: int = 1, bias: bool = True
+) -> Cost:
+    """A square convolution, sized by its OUTPUT.
+
+    Args:
+        inputs: input channels.
+        outputs: output channels.
+        kernel: side of the kernel.
+        height: output height in pixels.
+        width: output width in pixels.
+        groups: `inputs` for a depthwise convolution.
+        bias: whether each output channel has a bias.
+
+    Raises:
+        SlimgenError: the channels do not divide into the groups.
+    """
+    if groups != 1 and (inputs % groups or outputs % groups):
+        raise SlimgenError("the groups of a convolution must divide its channels", f"{inputs}, {outputs} / {groups}")
+    weights = inputs // groups * outputs * kernel * kernel
+    macs = weights * height * width
+    return Cost(weights + outputs if bias else weights, macs, macs, macs)
+
+
+def transposed(
+    inputs: int, outputs: int, kernel: int, in_h: int, in_w: int, out_h: int, out_w: int, bias: bool = True
+) -> Cost:
+    """A square transposed convolution from `in_h` x `in_w` to `out_h` x `out_w` pixels.
+
+    Each input pixel is spread over kernel x kernel outputs, so the input size is what it computes (`exact`); the
+    other conventions pretend that it gathers at every output pixel, four times as much at stride 2.
+    """
+    weights = inputs * outputs * kernel * kernel
+    gathered = weights * out_h * out_w
+    return Cost(weights + outputs if bias else weights, weights * in_h * in_w, gathered, gathered)
+
+
+def instance_norm(channels: int, height: int, width: int, affine: bool = False) -> Cost:
+    """An InstanceNorm: free of multiplications except in the convention of GAN Compression."""
+    return Cost(2 * channels if affine else 0, 0, 0, channels * height * width)
+
+
+def batch_norm(channels: int, affine: bool = True) -> Cost:
+    """A BatchNorm: it folds into the convolution before it, so it costs its parameters only."""
+    return Cost(2 * channels if affine else 0)
+
+
+def linear(inputs: int, outputs: int, *, bias: bool = True) -> Cost:
+    """A fully connected layer applied to one vector."""
+    macs = inputs * outputs
+    return Cost(macs + outputs if bias else macs, macs, macs, macs)
+
+
+def product(channels: int, height: int, width: int) -> Cost:
+    """The elementwise product of two feature maps, as in the modulation of SPADE: an operation of GAN Compression."""
+    return Cost(gan_compression=channels * height * width)
+
+
+def widest(cost_of: Callable[[int], Cost], limit_macs: int, convention: str) -> int:
+    """The largest base width whose network stays within a MAC limit.
+
+    Args:
+        cost_of: closed-form cost as a function of the base width, growing with it.
+        limit_macs: the limit, inclusive.
+        convention: how MACs are counted.
+
+    Raises:
+        BudgetError: even width 1 is above the limit; the message names its cost.
+    """
+    smallest = cost_of(1).macs(convention)
+    if smallest > limit_macs:
+        raise BudgetError(
+            f"a network of base width 1 must fit into {limit_macs:,} MACs ({convention})",
+            f"{smallest:,} MACs at the least",
+            "raise the budget, or make the images smaller",
+        )
+    low, high = 1, 2
+    while cost_of(high).macs(convention) <= limit_macs:
+        low, high = high, 2 * high
+    while high - low > 1:  # low fits and high does not, always
+        middle = (low + high) // 2
+        if cost_of(middle).macs(convention) <= limit_macs:
+            low = middle
+        else:
+            high = middle
+    return low

@@ -1,0 +1,72 @@
+"""The weights a network starts from, drawn from a seed alone."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils import parametrize
+
+INITIAL_STD = 0.02
+_POWER_ITERATIONS = 15
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+@torch.no_grad()
+def initialise(net: Net, seed: int) -> Net:
+    """Draws the weights of any network of convolutions anew, as pix2pix (Isola et al. 2017) does.
+
+    Convolutions and linear layers: N(0, 0.02), biases 0. Affine norms: weight N(1, 0.02), bias 0; running statistics
+    start afresh. Spectral norms: their vectors by power iterations from a drawn start. The numbers are drawn on the
+    CPU in the order of the modules, so they are the same on every device, and the global random state is neither
+    read nor moved.
+
+    Args:
+        net: changed in place.
+        seed: the same seed gives the same weights.
+
+    Returns:
+        The network itself.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(shape: torch.Size, mean: float, std: float) -> Tensor:
+        return torch.empty(shape, device="cpu").normal_(mean, std, generator=generator)
+
+    for module in net.modules():
+        if isinstance(module, (_ConvNd, nn.Linear)):
+            if parametrize.is_parametrized(module, "weight"):
+                weight = module.get_parameter("parametrizations.weight.original")
+                weight.copy_(draw(weight.shape, 0.0, INITIAL_STD))
+                _restart_spectral_norm(module, weight, draw)
+            else:
+                module.weight.copy_(draw(module.weight.shape, 0.0, INITIAL_STD))
+        elif isinstance(module, (_NormBase, nn.GroupNorm)):
+            if isinstance(module, _NormBase):
+                module.reset_running_stats()
+            if module.weight is not None:
+                module.weight.copy_(draw(module.weight.shape, 1.0, INITIAL_STD))
+        else:
+            continue
+        if module.bias is not None:
+            module.bias.zero_()
+    return net
+
+
+def _restart_spectral_norm(
+    module: nn.Module, weight: Tensor, draw: Callable[[torch.Size, float, float], Tensor]
+) -> None:
+    """Replaces the singular vectors, which PyTorch draws from global state, by ones drawn from the seed."""
+    for step in module.get_submodule("parametrizations.weight").children():
+        buffers = dict(step.named_buffers())
+        if not {"_u", "_v"} <= buffers.keys():
+            continue
+        u, v = buffers["_u"], buffers["_v"]
+        matrix = (weight.transpose(0, 1) if isinstance(module, nn.ConvTranspose2d) else weight).flatten(1)
+        u.copy_(draw(u.shape, 0.0, 1.0))
+        for _ in range(_POWER_ITERATIONS):
+            v.copy_(nn.functional.normalize(matrix.T @ u, dim=0))
+            u.copy_(nn.functional.normalize(matrix @ v, dim=0))
