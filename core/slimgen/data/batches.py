@@ -1,0 +1,137 @@
+"""Batches of image pairs as a pure function of the step, so that a resumed run sees what it would have seen."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from slimgen.data.prepared import Split
+from slimgen.errors import DataError
+
+
+class Pair(NamedTuple):
+    """Images and what they should become: float32 (N, 3, H, W) in [-1, 1]."""
+
+    input: Tensor
+    target: Tensor
+
+    def to(self, device: torch.device | str) -> "Pair":
+        """The same pair on a device."""
+        return Pair(self.input.to(device, non_blocking=True), self.target.to(device, non_blocking=True))
+
+
+class _Epoch(NamedTuple):
+    order: NDArray[np.int64]
+    top: NDArray[np.int64]
+    left: NDArray[np.int64]
+    mirrored: NDArray[np.bool_]
+
+
+class Batches:
+    """The batch of each step: `batches(step)` depends on (seed, step) and nothing else.
+
+    Images come in an order drawn anew for each epoch from (seed, epoch). The images of all epochs form one endless
+    sequence that batches cut into pieces, so none is dropped at an epoch's end and a batch may span two. Crop and
+    flip belong to the place in that sequence, not to the process: the ranks together see what one process would.
+
+    Args:
+        split: the images.
+        batch: pairs in a step, over all ranks together.
+        seed: of order, crops and flips.
+        crop: pixels of a side of the random crop.
+        flip: mirror half of the pairs.
+        rank: which slice of each batch is ours.
+        world: how many slices there are.
+
+    Raises:
+        DataError: if the split is empty, the crop does not fit, or the batch cannot be divided.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        *,
+        batch: int,
+        seed: int,
+        crop: int,
+        flip: bool = True,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        height, width = split.input.shape[1:3]
+        if len(split) == 0:
+            raise DataError(f"the split {split.name!r} holds images", "none")
+        if not 1 <= crop <= min(height, width):
+            raise DataError("a crop fits into its images", f"crop {crop} of {height} x {width}")
+        if batch < 1 or batch % world:
+            raise DataError("every rank gets an equal share of a batch", f"batch {batch} for {world} ranks")
+        if not 0 <= rank < world:
+            raise DataError("a rank is from 0 to world - 1", f"rank {rank} of {world}")
+        self.split, self.batch, self.seed, self.crop, self.flip = split, batch, seed, crop, flip
+        self.rank, self.world = rank, world
+        self._epochs: dict[int, _Epoch] = {}
+
+    def __call__(self, step: int) -> Pair:
+        """The pairs of a step: each (batch / world, 3, crop, crop)."""
+        if step < 0:
+            raise DataError("steps are counted from 0", step)
+        share = self.batch // self.world
+        first = step * self.batch + self.rank * share
+        shape = (share, self.crop, self.crop, 3)
+        inputs, targets = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+        for i in range(share):
+            number, place = divmod(first + i, len(self.split))
+            epoch = self._epoch(number)
+            top, left = int(epoch.top[place]), int(epoch.left[place])
+            across = slice(left, left + self.crop)
+            window = (int(epoch.order[place]), slice(top, top + self.crop), across)
+            turn = -1 if epoch.mirrored[place] else 1
+            inputs[i] = self.split.input[window][:, ::turn]
+            targets[i] = self.split.target[window][:, ::turn]
+        return Pair(_tensor(inputs), _tensor(targets))
+
+    def _epoch(self, number: int) -> _Epoch:
+        if number not in self._epochs:
+            rng = np.random.default_rng([self.seed, number])
+            count, height, width = self.split.input.shape[:3]
+            drawn = _Epoch(
+                rng.permutation(count),
+                rng.integers(0, height - self.crop + 1, count),
+                rng.integers(0, width - self.crop + 1, count),
+                np.logical_and(rng.random(count) < 0.5, self.flip),
+            )
+            # Only the newest are kept: a small split in a large batch asks for several epochs, a large one for two.
+            self._epochs = {k: v for k, v in self._epochs.items() if number - 1 <= k <= number} | {number: drawn}
+        return self._epochs[number]
+
+
+def whole(split: Split, limit: int | None = None, crop: int | None = None) -> Pair:
+    """A split as one pair of tensors, in order and unaltered, for evaluation.
+
+    Args:
+        split: the images.
+        limit: the first so many only.
+        crop: the middle of each image, so many pixels a side; the whole image if none is given.
+
+    Returns:
+        Tensors (min(N, limit), 3, side, side).
+
+    Raises:
+        DataError: if the limit leaves nothing or the crop does not fit.
+    """
+    height, width = split.input.shape[1:3]
+    if limit is not None and limit < 1:
+        raise DataError("a limit leaves at least one image", limit)
+    if crop is not None and not 1 <= crop <= min(height, width):
+        raise DataError("a crop fits into its images", f"crop {crop} of {height} x {width}")
+    across, down = (slice((side - (crop or side)) // 2, (side + (crop or side)) // 2) for side in (width, height))
+    window = (slice(limit), down, across)
+    return Pair(_tensor(split.input[window]), _tensor(split.target[window]))
+
+
+def _tensor(images: NDArray[np.uint8]) -> Tensor:
+    """Images (N, H, W, 3) uint8 as (N, 3, H, W) float32 in [-1, 1]."""
+    channels_first = images.transpose(0, 3, 1, 2).copy(order="C")  # a copy, since memory maps are read only
+    return torch.from_numpy(channels_first).to(torch.float32).mul_(2 / 255).sub_(1)

@@ -1,0 +1,169 @@
+"""Images decoded once: what `prepare` writes, opened as memory-mapped arrays."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from slimgen.errors import DataError
+
+SIDES = ("input", "target")
+_AGAIN = "prepare the data again"
+
+
+class SplitRecord(BaseModel):
+    """One split of the manifest: `names[i]` is the pair in row i; the arrays are (count, side, side, 3) uint8."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    count: int
+    side: int
+    names: tuple[str, ...]
+    sha256: dict[str, str]
+
+
+class Manifest(BaseModel):
+    """What was prepared, of what, and how.
+
+    Attributes:
+        version: of this format.
+        layout: the layout that was found.
+        direction: `AtoB` or `BtoA`.
+        size: pixels of a side in val and test, and of the crop in training.
+        load: pixels of a side in train.
+        seed: chose the validation split.
+        validation: pairs asked for, a number or a fraction of train.
+        splits: train, val and test.
+        sources: SHA-256 of each source file, by its path in the data set.
+        rejected: the reason for each pair left out, by the path of the file at fault.
+        lonely: images without a partner.
+        mean: per side, the mean of each channel of train in [-1, 1].
+        std: per side, the standard deviation of each channel of train, same unit.
+        digest: SHA-256 over the arrays and what shaped them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int
+    layout: str
+    direction: str
+    size: int
+    load: int
+    seed: int
+    validation: int | float
+    splits: dict[str, SplitRecord]
+    sources: dict[str, str]
+    rejected: dict[str, str]
+    lonely: tuple[str, ...]
+    mean: dict[str, tuple[float, float, float]]
+    std: dict[str, tuple[float, float, float]]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split: `input` and `target` are uint8 (N, side, side, 3), row i of both the pair `names[i]`."""
+
+    name: str
+    input: NDArray[np.uint8]
+    target: NDArray[np.uint8]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.input)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared data set. Build it with `Prepared.open`."""
+
+    folder: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, folder: Path, *, verify: bool = False) -> "Prepared":
+        """Open what `prepare` wrote.
+
+        Args:
+            folder: where it wrote.
+            verify: read every array and compare its SHA-256; otherwise only sizes are compared.
+
+        Raises:
+            DataError: if the folder is incomplete, damaged or of another version.
+        """
+        path = folder / "manifest.json"
+        if not path.is_file():
+            raise DataError(f"{folder} holds prepared data", "no manifest.json", "run `slimgen prepare` first")
+        try:
+            manifest = Manifest.model_validate_json(path.read_bytes())
+        except (ValidationError, OSError) as error:
+            raise DataError(f"{path} is a manifest of prepared data", "a damaged one", _AGAIN) from error
+        if manifest.version != VERSION:
+            raise DataError(f"{path} is of version {VERSION}", f"version {manifest.version}", _AGAIN)
+        prepared = cls(folder, manifest)
+        if digest_of(manifest) != manifest.digest:
+            raise DataError(f"the digest of {path} is that of its content", "another", _AGAIN)
+        for name in manifest.splits:
+            prepared.split(name)
+        if verify:
+            prepared._verify()
+        return prepared
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the content: equal arrays, names and sizes give equal digests."""
+        return self.manifest.digest
+
+    def split(self, name: str) -> Split:
+        """One split as memory-mapped arrays, read only.
+
+        Raises:
+            DataError: if there is no such split, or its arrays are damaged.
+        """
+        record = self.manifest.splits.get(name)
+        if record is None:
+            raise DataError(f"a split is one of {', '.join(self.manifest.splits)}", repr(name))
+        arrays = {side: _mapped(self.folder / f"{name}.{side}.npy", record) for side in SIDES}
+        return Split(name, arrays["input"], arrays["target"], record.names)
+
+    def _verify(self) -> None:
+        for name, record in self.manifest.splits.items():
+            for side in SIDES:
+                path = self.folder / f"{name}.{side}.npy"
+                with path.open("rb") as file:
+                    if hashlib.file_digest(file, "sha256").hexdigest() != record.sha256[side]:
+                        raise DataError(f"{path} has the SHA-256 of its manifest", "another", _AGAIN)
+
+
+#: The format of the folder; raised when its meaning changes, so that no older cache is read as a newer one.
+VERSION = 1
+
+
+def digest_of(manifest: Manifest) -> str:
+    """SHA-256 over the hashes of the arrays, the names of their rows and what shaped them."""
+    content = {
+        "version": manifest.version,
+        "direction": manifest.direction,
+        "size": manifest.size,
+        "load": manifest.load,
+        "splits": {name: record.model_dump(mode="json") for name, record in manifest.splits.items()},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _mapped(path: Path, record: SplitRecord) -> NDArray[np.uint8]:
+    shape = (record.count, record.side, record.side, 3)
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(
+            f"{path} is an array of shape {shape}", f"a damaged or missing file ({error})", _AGAIN
+        ) from error
+    if array.shape != shape or array.dtype != np.uint8 or len(record.names) != record.count:
+        raise DataError(f"{path} is uint8 of shape {shape}", f"{array.dtype} of shape {array.shape}", _AGAIN)
+    mapped: NDArray[np.uint8] = array
+    return mapped
