@@ -1,0 +1,105 @@
+"""A log of one JSON object per line: what a stage measured, step by step."""
+
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from slimgen.errors import RunError
+from slimgen.run.aside import aside, plain
+
+
+class Log:
+    """Appends lines of JSON; what was logged survives the process, up to a last line that was torn.
+
+    Args:
+        path: the file; made with its folder at the first line.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._file: IO[bytes] | None = None
+
+    def log(self, *, step: int, **values: object) -> None:
+        """Appends one line: the step and its values, NaN and infinity as null.
+
+        Raises:
+            RunError: the disk is full; the lines before are whole.
+        """
+        line = json.dumps(plain({"step": step, **values}), ensure_ascii=False, allow_nan=False).encode(
+            errors="surrogatepass"
+        )
+        line += b"\n"
+        try:
+            if self._file is None:
+                self._file = self._open()
+            end = self._file.seek(0, os.SEEK_END)
+            if self._file.write(line) != len(line):
+                self._file.truncate(end)
+                raise OSError("the line does not fit on the disk")
+        except OSError as error:
+            hint = "free some space and run the same command again"
+            raise RunError(f"{self.path.name} must be written", error, hint) from error
+
+    def read(self) -> list[dict[str, object]]:
+        """Every whole line, oldest first; lines that are damaged are passed over."""
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return []
+        found = []
+        for line in content[: content.rfind(b"\n") + 1].splitlines():
+            try:
+                value = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(value, dict):
+                found.append(value)
+        return found
+
+    def truncate_after(self, step: int) -> None:
+        """Drops the lines of later steps, which a computation resumed at `step` will write again, and a torn one."""
+        self.close()
+        if not self.path.exists():
+            return
+        lines = [line for line in self.read() if not (isinstance(at := line.get("step"), int) and at > step)]
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        try:
+            with aside(self.path) as file:
+                file.write(text.encode(errors="surrogatepass"))
+        except OSError as error:
+            hint = "free some space and run the same command again"
+            raise RunError(f"{self.path.name} must be written", error, hint) from error
+
+    def close(self) -> None:
+        """Closes the file; a later line opens it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open(self) -> IO[bytes]:
+        """Opens for appending, after what a killed process left of its last line is cut off."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Unbuffered: each line is one write, so it is with the operating system when log() returns.
+        file = open(self.path, "a+b", buffering=0)  # noqa: SIM115 - kept open between lines
+        size = end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - 65536)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)
+        return file

@@ -1,0 +1,169 @@
+"""What a stage wrote and from what: names, digests, versions, and the fingerprint that says whether to run again."""
+
+import fnmatch
+import hashlib
+import json
+import os
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+from typing import TypedDict, cast
+
+import slimgen
+from slimgen.errors import RunError
+from slimgen.run.aside import SUFFIX, plain, read_json, sha256_file
+from slimgen.run.lock import NAME as LOCK
+
+STAGE, CHECKPOINTS = "stage.json", "checkpoints"
+LOGS = ("log.jsonl", "log-*.jsonl")
+
+
+class Output(TypedDict):
+    """One file that a stage wrote."""
+
+    sha256: str
+    bytes: int
+
+
+class Record(TypedDict, total=False):
+    """What `stage.json` holds. Until the stage has finished: `stage`, `fingerprint`, `finished` and `found`."""
+
+    stage: str
+    fingerprint: str
+    finished: bool
+    found: dict[str, list[int]]  # files that were there before the stage: [bytes, time of change in ns]
+    recipe: str
+    inputs: dict[str, str]  # digests of what was read
+    seed: int
+    seconds: float
+    metrics: dict[str, object]
+    outputs: dict[str, Output]
+    digest: str  # of all outputs
+    versions: dict[str, str]
+    machine: dict[str, object]
+
+
+def fingerprint(stage: str, sections: Mapping[str, object], inputs: Mapping[str, str]) -> str:
+    """What a stage's result depends on, as one word: equal if and only if the stage need not run again.
+
+    Args:
+        stage: its name.
+        sections: the parts of the recipe that the stage reads, as plain data.
+        inputs: the digest of each input folder.
+
+    Returns:
+        64 hexadecimal digits; the order of keys does not matter, the version of slimgen does.
+    """
+    parts = {"slimgen": slimgen.__version__, "stage": stage, "sections": plain(sections), "inputs": plain(inputs)}
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_folder(path: str | os.PathLike[str]) -> str:
+    """The digest of a folder's content: names and bytes, not times, owners or what a run leaves beside its outputs.
+
+    Of a finished stage these are the outputs it recorded, so a file that somebody adds later changes nothing.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        RunError: no such folder, or a recorded output is missing.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise RunError("an input must be an existing folder", folder, "run the stage before this one first")
+    record = read_record(folder)
+    names = sorted(record["outputs"]) if record.get("finished") else sorted(content(folder))
+    try:
+        return digest({name: sha256_file(folder / name) for name in names})
+    except OSError as error:
+        raise RunError("every file of an input must be readable", error, "run the stage that wrote it again") from error
+
+
+def machine() -> dict[str, object]:
+    """The facts about this machine that a duration depends on: processor, threads, accelerator, precision."""
+    import torch
+
+    facts: dict[str, object] = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "precision": torch.get_float32_matmul_precision(),
+    }
+    if torch.cuda.is_available():
+        facts["cuda"] = torch.version.cuda
+        facts["gpus"] = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return facts
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on: slimgen, Python, torch and numpy."""
+    found = {"slimgen": slimgen.__version__, "python": platform.python_version()}
+    for name in ("torch", "numpy"):
+        found[name] = metadata.version(name)
+    return found
+
+
+def read_record(folder: Path) -> Record:
+    """What `stage.json` of a folder says; empty if there is none, or it is damaged or not to be believed."""
+    record = read_json(folder / STAGE)
+    if not isinstance(record, dict) or not isinstance(record.get("stage"), str):
+        return {}
+    outputs = record.get("outputs", {} if not record.get("finished") else None)
+    if not isinstance(outputs, dict) or not isinstance(record.get("found", {}), dict):
+        return {}
+    for name, output in outputs.items():
+        # The names are joined to the folder, and removed: none may lead out of it.
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or not isinstance(output, dict) or "bytes" not in output:
+            return {}
+    return cast(Record, record)
+
+
+def content(folder: Path) -> set[str]:
+    """The files of a folder, as relative names with `/`, without what a run leaves beside its outputs."""
+    return {name for name in walk(folder) if not (is_beside(name) or fnmatch.fnmatch(name, "*.log"))}
+
+
+def is_beside(name: str) -> bool:
+    """Whether a relative name is a run's own: stage.json, lock, logs, checkpoints and files half written."""
+    path = PurePosixPath(name)
+    if path.parts[0] == CHECKPOINTS or name in (STAGE, LOCK):
+        return True
+    return any(fnmatch.fnmatch(path.name, log) for log in LOGS) or bool(re.search(rf"\.\d+{SUFFIX}$", name))
+
+
+def walk(folder: Path) -> Iterator[str]:
+    """Every file below a folder, through links to folders too, but each folder once."""
+    seen = set()
+    for place, inside, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            inside.clear()
+            continue
+        seen.add(real)
+        inside.sort()
+        for name in names:
+            path = Path(place, name)
+            if path.is_file():
+                yield path.relative_to(folder).as_posix()
+
+
+def digest(files: Mapping[str, str]) -> str:
+    """One digest of many files, given the sha256 of each by name."""
+    lines = "".join(f"{files[name]}  {name}\n" for name in sorted(files))
+    return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
