@@ -1,0 +1,111 @@
+"""pytorch-fid's Inception-v3, loaded from this machine alone."""
+
+import importlib.util
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from slimgen.errors import WeightsError
+
+WEIGHTS = "pt_inception-2015-12-05-6726825d.pth"
+_LOCK = threading.Lock()
+_DECLARED: list[torch.library.Library] = []
+
+
+def find_weights(path: str | Path | None = None) -> Path:
+    """The file of Inception weights: the path given, else `SLIMGEN_INCEPTION`, else where pytorch-fid caches it.
+
+    Nothing is ever downloaded.
+
+    Raises:
+        WeightsError: no file there; says where it looked and what to do.
+    """
+    if path is None:
+        path = os.environ.get("SLIMGEN_INCEPTION") or Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS
+    found = Path(path).expanduser()
+    if not found.is_file():
+        raise WeightsError(
+            "fid needs pytorch-fid's Inception weights",
+            f"no file {found}",
+            f"put {WEIGHTS} of pytorch-fid's releases there, or name another place in SLIMGEN_INCEPTION "
+            "or in the recipe: evaluate.features: {inception: {path: ...}}; fd:<name> works with a network of your own",
+        )
+    return found
+
+
+def load_inception(path: Path) -> nn.Module:
+    """pytorch-fid's network up to the final pooling, in evaluation mode, without its own resizing and scaling.
+
+    Args:
+        path: a state dict in pytorch-fid's format.
+
+    Returns:
+        A module from (N, 3, 299, 299) in [-1, 1] to a list of one tensor (N, 2048, 1, 1).
+
+    Raises:
+        WeightsError: a file that is damaged, unsafe or of another network.
+    """
+    try:
+        state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise WeightsError(
+            "Inception weights are a state dict that torch can load safely", f"{path}: {error}"
+        ) from error
+    import_torchvision()
+    from pytorch_fid import inception
+
+    def local(url: str, progress: bool = True) -> Mapping[str, Tensor]:
+        return state
+
+    # pytorch-fid knows no way to build its network but from a download: hand it the local file in the download's place.
+    with _LOCK:
+        download = inception.load_state_dict_from_url
+        inception.load_state_dict_from_url = local
+        try:
+            net: nn.Module = inception.InceptionV3(resize_input=False, normalize_input=False)
+        except (RuntimeError, AttributeError, TypeError) as error:
+            raise WeightsError("Inception weights fit pytorch-fid's network", f"{path}: {_first(error)}") from error
+        finally:
+            inception.load_state_dict_from_url = download
+    return net.eval()
+
+
+def import_torchvision() -> None:
+    """Imports torchvision, also where its compiled operators cannot be loaded beside this build of torch.
+
+    There (its wheel of one index beside a torch of another) the import fails while two operators that Inception does
+    not use are given stand-ins for tracing. Declaring their signatures first lets it pass.
+    """
+    with _LOCK:
+        if not _compiled_operators() and not _DECLARED:
+            library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+            signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            library.define(f"nms{signature}")  # type: ignore[no-untyped-call]
+            library.define(f"qnms{signature}")  # type: ignore[no-untyped-call]
+            # A library's operators live as long as it does.
+            _DECLARED.append(library)
+        import torchvision  # noqa: F401
+
+
+def _compiled_operators() -> bool:
+    """Whether torchvision's operators can be loaded: asked of the file, since the package may not be importable."""
+    if hasattr(torch.ops.torchvision, "nms"):
+        return True
+    found = importlib.util.find_spec("torchvision")
+    for folder in (found.submodule_search_locations or []) if found else []:
+        for compiled in Path(folder).glob("_C.*"):
+            try:
+                torch.ops.load_library(compiled)  # type: ignore[no-untyped-call]
+                return hasattr(torch.ops.torchvision, "nms")
+            except OSError:
+                continue
+    return False
+
+
+def _first(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2])[:300]

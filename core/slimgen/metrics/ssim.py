@@ -1,0 +1,56 @@
+"""Structural similarity of 8-bit images."""
+
+import torch
+from torch import Tensor
+
+from slimgen.errors import DataError
+from slimgen.metrics.pixels import eight_bit_pair
+
+WINDOW, SIGMA = 11, 1.5
+C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+
+
+def ssim(fake: Tensor, real: Tensor) -> Tensor:
+    """Structural similarity with the constants of its authors (Wang et al. 2004, Eq. 13).
+
+    An 11x11 Gaussian window of standard deviation 1.5 that stays inside the image, K1 = 0.01, K2 = 0.03, range 255,
+    population variances; the mean over positions and channels.
+
+    Args:
+        fake: (N, C, H, W) in [-1, 1].
+        real: likewise.
+
+    Returns:
+        float64 (N,), at most 1. NaN where the fake image has NaN.
+
+    Raises:
+        DataError: the shapes differ, or an image is smaller than the window.
+    """
+    if min(real.shape[-2:]) < WINDOW:
+        raise DataError(
+            f"SSIM needs images of at least {WINDOW}x{WINDOW} pixels",
+            f"{real.shape[-2]}x{real.shape[-1]}",
+            "leave out ssim or use larger images",
+        )
+    # Variances are differences of large squares: in float32 flat areas would lose digits.
+    x, y = (images.double() for images in eight_bit_pair(fake, real))
+    mean_x, mean_y, power, product = _blur(torch.stack((x, y, x * x + y * y, x * y))).unbind(0)
+    means, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
+    luminance = (2 * means + C1) / (squares + C1)
+    structure = (2 * (product - means) + C2) / (power - squares + C2)
+    return (luminance * structure).mean(dim=(1, 2, 3))
+
+
+def _blur(maps: Tensor) -> Tensor:
+    """Weighs with the window wherever it fits: (..., H, W) to (..., H - 10, W - 10)."""
+    # Sums of shifted maps: exact on every device, where a convolution may run in TF32.
+    offsets = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
+    bell = torch.exp(-(offsets**2) / (2 * SIGMA**2))
+    weights: list[float] = (bell / bell.sum()).tolist()
+    for dim in (-2, -1):
+        length = maps.shape[dim] - WINDOW + 1
+        total = weights[0] * maps.narrow(dim, 0, length)
+        for start, weight in enumerate(weights[1:], 1):
+            total.add_(maps.narrow(dim, start, length), alpha=weight)
+        maps = total
+    return maps
