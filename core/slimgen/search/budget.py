@@ -1,0 +1,190 @@
+"""What a network may cost, what is wanted of it, and whether a space can do it."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from slimgen.errors import BudgetError, RecipeError, nearest
+from slimgen.search.dimension import Choice
+from slimgen.search.genotype import Genotype, Value
+from slimgen.search.space import Space
+
+Costs = Callable[[Genotype], Mapping[str, float]]
+_STARTS = 1024
+_DESCENTS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Upper limits on what is cheap to count; None is no limit.
+
+    Attributes:
+        macs: multiply-accumulates of one forward pass, under the recipe's convention.
+        params: parameters.
+        bytes: of the weights.
+        latency_ms: milliseconds of one forward pass.
+
+    Raises:
+        BudgetError: a limit that is not a positive, finite number.
+    """
+
+    macs: float | None = None
+    params: float | None = None
+    bytes: float | None = None
+    latency_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        for kind, limit in self.limits.items():
+            number = isinstance(limit, int | float) and not isinstance(limit, bool)
+            if not number or not math.isfinite(limit) or limit <= 0:
+                raise BudgetError(f"a budget of {kind} is a positive number", repr(limit))
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are set, by kind."""
+        named = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {kind: limit for kind, limit in named.items() if limit is not None}
+
+    def allows(self, costs: Mapping[str, float]) -> bool:
+        """Whether no limit is exceeded; a cost of NaN is not allowed.
+
+        Raises:
+            BudgetError: a limited kind that `costs` does not have.
+        """
+        return not self.excess(costs)
+
+    def excess(self, costs: Mapping[str, float]) -> dict[str, float]:
+        """By how much each exceeded limit is exceeded, in its own unit; empty if the costs are allowed.
+
+        Raises:
+            BudgetError: a limited kind that `costs` does not have.
+        """
+        found = {}
+        for kind, limit in self.limits.items():
+            if kind not in costs:
+                raise BudgetError(f"{kind} is limited but was not measured", None, f"measured: {', '.join(costs)}")
+            if not costs[kind] <= limit:
+                found[kind] = costs[kind] - limit
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """The metric that a search improves.
+
+    Attributes:
+        metric: its name in a trial's quality.
+        goal: "min" or "max".
+    """
+
+    metric: str
+    goal: Literal["min", "max"] = "min"
+
+    def __post_init__(self) -> None:
+        if self.goal not in ("min", "max"):
+            raise RecipeError("the goal of an objective is min or max", repr(self.goal))
+
+    def fitness(self, quality: Mapping[str, float]) -> float:
+        """The metric with its sign turned so that larger is better; NaN and infinities are -inf, worse than all.
+
+        Raises:
+            RecipeError: `quality` lacks the metric.
+        """
+        if self.metric not in quality:
+            raise RecipeError(f"the objective {self.metric!r} was not measured", None, nearest(self.metric, quality))
+        value = quality[self.metric]
+        if not math.isfinite(value):
+            return -math.inf
+        return float(value) if self.goal == "max" else -float(value)
+
+    def better(self, a: Mapping[str, float], b: Mapping[str, float]) -> bool:
+        """Whether quality `a` is strictly better than quality `b`."""
+        return self.fitness(a) > self.fitness(b)
+
+
+def cheapest(space: Space, costs: Costs, limit: str) -> tuple[Genotype, float]:
+    """The smallest cost of one kind that the space can reach, and a genotype that has it.
+
+    Coordinate descent from the smallest genotype, and from the smallest under every setting of the choices that
+    others hang on. Exact where the cost grows with every dimension or is a sum over dimensions.
+
+    Args:
+        space: where to look.
+        costs: what a genotype costs, by kind; called some hundred times.
+        limit: the kind: macs, params, bytes or latency_ms.
+    """
+    return _least(space, lambda genotype: costs(genotype)[limit])
+
+
+def require_reachable(space: Space, costs: Costs, budget: Budget) -> Genotype:
+    """A genotype within the budget.
+
+    Raises:
+        BudgetError: there is none; names the smallest cost that the space can reach, and the limit.
+    """
+    smallest = space.smallest()
+    if budget.allows(costs(smallest)):
+        return smallest
+    for kind, limit in budget.limits.items():
+        genotype, least = cheapest(space, costs, kind)
+        if not least <= limit:
+            rule = f"the budget must be within reach, but the smallest network of this space has {_plain(least)} {kind}"
+            hint = f"raise budget.{kind} to at least {_plain(math.ceil(least))}, or give the space smaller options"
+            raise BudgetError(rule, f"a limit of {_plain(limit)}", hint)
+        if budget.allows(costs(genotype)):
+            return genotype
+
+    def over(genotype: Genotype) -> float:
+        return sum(more / budget.limits[kind] for kind, more in budget.excess(costs(genotype)).items())
+
+    genotype, least = _least(space, over)
+    if least > 0:
+        nearest_costs = ", ".join(f"{_plain(costs(genotype)[kind])} {kind}" for kind in budget.limits)
+        limits = ", ".join(f"{_plain(limit)} {kind}" for kind, limit in budget.limits.items())
+        rule = (
+            f"all limits must be met at once; each alone is within reach, but the nearest network has {nearest_costs}"
+        )
+        raise BudgetError(rule, f"limits of {limits}", "raise the limit that it exceeds")
+    return genotype
+
+
+def _least(space: Space, cost: Callable[[Genotype], float]) -> tuple[Genotype, float]:
+    known: dict[Genotype, float] = {}
+
+    def counted(genotype: Genotype) -> float:
+        if genotype not in known:
+            value = cost(genotype)
+            known[genotype] = math.inf if math.isnan(value) else value
+        return known[genotype]
+
+    starts = sorted(dict.fromkeys(_starts(space)), key=counted)
+    ends = []
+    for current in starts[:_DESCENTS]:
+        while (following := min(space.neighbours(current), key=counted, default=current)) != current:
+            if counted(following) >= counted(current):
+                break
+            current = following
+        ends.append(current)
+    least = min(ends, key=counted)
+    return least, counted(least)
+
+
+def _starts(space: Space) -> Iterator[Genotype]:
+    """The smallest genotype, then the smallest under each setting of the parents (one at a time if they are many)."""
+    smallest: dict[str, Value] = {name: dimension.smallest for name, dimension in space.items()}
+    yield space.settle(dict(smallest))
+    parents = dict.fromkeys(parent for parent, _ in space.conditions.values())
+    options = {name: dimension.options for name in parents if isinstance(dimension := space[name], Choice)}
+    if math.prod(len(values) for values in options.values()) <= _STARTS:
+        for setting in itertools.product(*options.values()):
+            yield space.settle({**smallest, **dict(zip(options, setting, strict=True))})
+        return
+    for name, values in options.items():
+        for value in values:
+            yield space.settle({**smallest, name: value})
+
+
+def _plain(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1000 or number == int(number) else f"{number:.4g}"

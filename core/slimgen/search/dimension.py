@@ -1,0 +1,181 @@
+"""The two kinds of dimension: a choice among listed options, and a mask over the filters of a layer."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import comb
+
+from slimgen.search.genotype import SpaceError, Value, is_value
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of several options.
+
+    Attributes:
+        options: distinct, in increasing order of size: the first makes the smallest network, the last the largest.
+            Numbers must increase; text (operators, paths) is taken in the order given.
+
+    Raises:
+        SpaceError: no option, a doubled one, numbers out of order, or a value that is no text or finite number.
+    """
+
+    options: tuple[Value, ...]
+    _index: dict[Value, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        options = tuple(self.options)
+        if not options or not all(is_value(option) for option in options):
+            raise SpaceError("a choice lists at least one option, each text or a finite number", repr(options))
+        index = {option: position for position, option in enumerate(options)}
+        if len(index) != len(options):
+            raise SpaceError("the options of a choice are distinct", repr(options))
+        numbers = [option for option in options if not isinstance(option, str)]
+        if len(numbers) == len(options) and numbers != sorted(numbers):
+            raise SpaceError("the options of a choice are in increasing order of size", repr(options))
+        object.__setattr__(self, "options", options)
+        object.__setattr__(self, "_index", index)
+
+    @property
+    def smallest(self) -> Value:
+        """The option that makes the smallest network."""
+        return self.options[0]
+
+    @property
+    def largest(self) -> Value:
+        """The option that makes the largest network."""
+        return self.options[-1]
+
+    @property
+    def size(self) -> int:
+        """How many values there are."""
+        return len(self.options)
+
+    def index(self, value: Value) -> int:
+        """The position of an option, 0 for the smallest."""
+        return self._index[value]
+
+    def own(self, value: object) -> Value | None:
+        """The option that equals `value`, in the type it was declared with; None if there is none."""
+        position = self._index.get(value) if is_value(value) else None
+        return None if position is None else self.options[position]
+
+    def sample(self, rng: random.Random) -> Value:
+        """An option, uniformly."""
+        return self.options[int(rng.random() * len(self.options))]
+
+    def change(self, value: Value, rng: random.Random, weights: Sequence[float] | None = None) -> Value:
+        """Another option than `value`: uniformly, or in proportion to `weights` (one per option).
+
+        Where the other options weigh nothing together, uniformly again. A single option stays.
+        """
+        current, count = self._index[value], len(self.options)
+        if count == 1:
+            return value
+        if weights is not None:
+            others = [0.0 if position == current else weight for position, weight in enumerate(weights)]
+            if sum(others) > 0:
+                return rng.choices(self.options, others)[0]
+        position = int(rng.random() * (count - 1))
+        return self.options[position + (position >= current)]
+
+    def cross(self, a: Value, b: Value, rng: random.Random) -> Value:
+        """The value of either parent, by the toss of a coin."""
+        return a if rng.random() < 0.5 else b
+
+    def successor(self, value: Value) -> Value | None:
+        """The next option in order; None after the last."""
+        position = self._index[value] + 1
+        return self.options[position] if position < len(self.options) else None
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(map(str, self.options))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """A keep-or-drop bit per filter (Co-Evolutionary Compression, Eq. 9): a text of '0' and '1'.
+
+    Attributes:
+        length: how many filters.
+        minimum: how many must stay; what has fewer is repaired at random places, so no layer is ever empty.
+
+    Raises:
+        SpaceError: a length below 1, or a minimum outside of 0 .. length.
+    """
+
+    length: int
+    minimum: int = 1
+
+    def __post_init__(self) -> None:
+        if self.length < 1 or not 0 <= self.minimum <= self.length:
+            raise SpaceError("a mask has a length of at least 1 and a minimum of 0 to length", repr(self))
+
+    @property
+    def smallest(self) -> Value:
+        """The first `minimum` filters."""
+        return "1" * self.minimum + "0" * (self.length - self.minimum)
+
+    @property
+    def largest(self) -> Value:
+        """All filters."""
+        return "1" * self.length
+
+    @property
+    def size(self) -> int:
+        """How many masks keep at least `minimum` filters."""
+        return sum(comb(self.length, ones) for ones in range(self.minimum, self.length + 1))
+
+    def own(self, value: object) -> Value | None:
+        """`value` if it is a mask of this length with enough ones, else None."""
+        if not isinstance(value, str) or len(value) != self.length or value.strip("01"):
+            return None
+        ones = value.count("1")
+        return value if ones >= self.minimum and ones + value.count("0") == self.length else None
+
+    def sample(self, rng: random.Random) -> Value:
+        """Every bit by the toss of a coin, then repaired."""
+        return self._repaired(f"{rng.getrandbits(self.length):0{self.length}b}", rng)
+
+    def change(self, value: Value, rng: random.Random, weights: Sequence[float] | None = None) -> Value:
+        """The bits of a random contiguous segment flipped, then repaired; always another mask if there is one."""
+        bits = str(value)
+        start, end = self._segment(rng)
+        flipped = bits[start:end].translate({48: "1", 49: "0"})
+        changed = self._repaired(bits[:start] + flipped + bits[end:], rng)
+        if changed != bits or self.minimum == self.length:
+            return changed
+        # The repair undid the flip: one bit is moved off its value where that is surely allowed.
+        wanted = "0" if "0" in bits else "1"
+        place = rng.choice([position for position, bit in enumerate(bits) if bit == wanted])
+        return bits[:place] + ("1" if wanted == "0" else "0") + bits[place + 1 :]
+
+    def cross(self, a: Value, b: Value, rng: random.Random) -> Value:
+        """One parent with a random contiguous segment of the other (two-point crossover), then repaired."""
+        outer, inner = (str(a), str(b)) if rng.random() < 0.5 else (str(b), str(a))
+        start, end = self._segment(rng)
+        return self._repaired(outer[:start] + inner[start:end] + outer[end:], rng)
+
+    def successor(self, value: Value) -> Value | None:
+        """The next mask in the order of binary numbers whose lowest bit comes first; None after the last."""
+        number = int(str(value)[::-1], 2) + 1
+        while number.bit_count() < self.minimum:
+            number |= number + 1  # sets the lowest zero: the least number not below this one with one more bit
+        return None if number >> self.length else f"{number:0{self.length}b}"[::-1]
+
+    def _segment(self, rng: random.Random) -> tuple[int, int]:
+        start, end = sorted(rng.sample(range(self.length + 1), 2))
+        return start, end
+
+    def _repaired(self, bits: str, rng: random.Random) -> str:
+        missing = self.minimum - bits.count("1")
+        if missing <= 0:
+            return bits
+        places = set(rng.sample([place for place, bit in enumerate(bits) if bit == "0"], missing))
+        return "".join("1" if place in places else bit for place, bit in enumerate(bits))
+
+    def __str__(self) -> str:
+        return f"a mask of {self.length} digits 0 or 1 with at least {self.minimum} ones"
+
+
+Dimension = Choice | Mask

@@ -1,0 +1,155 @@
+"""Evolutionary search within a budget (CF-GAN, Algorithm 5; also the evolution of GAN Compression)."""
+
+import random
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from slimgen.errors import RecipeError
+from slimgen.search.budget import Objective
+from slimgen.search.direction import Direction, ReplacementGains
+from slimgen.search.feasible import Allows, Feasible
+from slimgen.search.genotype import Genotype
+from slimgen.search.searcher import Told
+from slimgen.search.space import Space
+from slimgen.search.trial import Trial
+
+_PARENTS_TRIED = 4
+
+
+def select_elite(trials: Iterable[Trial], objective: Objective, size: int) -> list[Trial]:
+    """The `size` fittest trials, one per genotype, fittest first; the earlier one among equals."""
+    distinct: dict[Genotype, Trial] = {}
+    for trial in trials:
+        distinct.setdefault(trial.genotype, trial)
+    return sorted(distinct.values(), key=lambda trial: -objective.fitness(trial.quality))[:size]
+
+
+class Evolution:
+    """Each generation is half crossover among the elite, half mutants of the elite, all within the budget.
+
+    The first generation is random. Nothing is asked for twice; where variation finds nothing new, random genotypes
+    fill the generation, and where there are none left the search is finished.
+
+    Args:
+        space: where to search.
+        objective: what is fit.
+        allows: whether a genotype is within the budget.
+        population: genotypes per generation (N of Algorithm 5).
+        elite: how many of the fittest are kept as parents (K).
+        rate: probability that mutation changes a dimension (r).
+        crossover: the part of a generation that is crossed and not mutated.
+        direction: mutates in the direction of replacement gains (Eqs. 14 to 16). After the first generation, the
+            allowed single replacements of its best genotype are then asked for as a round of their own.
+        anchor: an allowed genotype (see `Feasible`).
+
+    Raises:
+        RecipeError: a population or an elite below 1, or a rate or crossover outside of 0 .. 1.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        objective: Objective,
+        allows: Allows,
+        population: int,
+        elite: int,
+        rate: float,
+        crossover: float = 0.5,
+        direction: Direction | None = None,
+        anchor: Genotype | None = None,
+    ) -> None:
+        if population < 1 or elite < 1:
+            raise RecipeError("population and elite are at least 1", f"{population} and {elite}")
+        if not (0 <= rate <= 1 and 0 <= crossover <= 1):
+            raise RecipeError("rate and crossover are probabilities", f"{rate} and {crossover}")
+        self._space, self._objective, self._allows = space, objective, allows
+        self._population, self._size, self._rate, self._crossover = population, elite, rate, crossover
+        self._direction = direction
+        self._feasible = Feasible(space, allows, anchor)
+        self._told = Told(objective)
+        self._rounds = 0
+        self._elite: list[Trial] = []
+        self._gains: ReplacementGains | None = None
+        self._parents: dict[Genotype, Genotype] = {}
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial told so far."""
+        return self._told.best
+
+    @property
+    def elite(self) -> list[Trial]:
+        """The fittest trials told so far, fittest first, no genotype twice."""
+        return list(self._elite)
+
+    @property
+    def gains(self) -> ReplacementGains | None:
+        """The replacement gains known so far; None without a direction or before the first generation is told."""
+        return self._gains
+
+    def ask(self, rng: random.Random) -> list[Genotype]:
+        """The next generation; fewer genotypes or none when the space runs out."""
+        self._parents = {}
+        if not self._elite:
+            return self._feasible.drawn(rng, set(self._told.trials), self._population)
+        if self._gains is not None and self._rounds == 1 and (replacements := self._single_replacements()):
+            return replacements
+        return self._generation(rng)
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Selects the elite anew and credits the gains of mutants."""
+        new = self._told.add(trials)
+        self._elite = select_elite([*self._elite, *new], self._objective, self._size)
+        if self._gains is not None:
+            for trial in new:
+                if trial.genotype in self._parents:
+                    self._credit(self._parents[trial.genotype], trial.genotype)
+        elif self._direction is not None and self._elite:
+            incumbent = self._elite[0].genotype
+            self._gains = ReplacementGains(self._space, incumbent, self._direction)
+            for neighbour in self._space.neighbours(incumbent):
+                if neighbour in self._told.trials:
+                    self._credit(incumbent, neighbour)
+        self._rounds += 1
+
+    def _credit(self, parent: Genotype, child: Genotype) -> None:
+        assert self._gains is not None
+        self._gains.credit(parent, child, self._told.fitness(child) - self._told.fitness(parent))
+
+    def _single_replacements(self) -> list[Genotype]:
+        incumbent = self._elite[0].genotype
+        neighbours = [n for n in self._space.neighbours(incumbent) if n not in self._told.trials and self._allows(n)]
+        self._parents = dict.fromkeys(neighbours, incumbent)
+        return neighbours
+
+    def _generation(self, rng: random.Random) -> list[Genotype]:
+        taken = set(self._told.trials)
+        children: list[Genotype] = []
+        crossed = round(self._population * self._crossover)
+        while len(children) < crossed and (child := self._crossed(rng, taken)) is not None:
+            taken.add(child)
+            children.append(child)
+        while len(children) < self._population and (child := self._mutant(rng, taken)) is not None:
+            taken.add(child)
+            children.append(child)
+        return children + self._feasible.drawn(rng, taken, self._population - len(children))
+
+    def _crossed(self, rng: random.Random, taken: set[Genotype]) -> Genotype | None:
+        if len(self._elite) < 2:
+            return None
+
+        def propose() -> Genotype:
+            a, b = rng.sample(self._elite, 2)
+            return self._space.cross(a.genotype, b.genotype, rng)
+
+        return self._feasible.fresh(rng, taken, propose)
+
+    def _mutant(self, rng: random.Random, taken: set[Genotype]) -> Genotype | None:
+        weights = self._gains.probabilities if self._gains is not None else None
+        for chosen in rng.sample(self._elite, min(_PARENTS_TRIED, len(self._elite))):
+            mutate = partial(self._space.mutate, chosen.genotype, rng, self._rate, weights)
+            child = self._feasible.fresh(rng, taken, mutate)
+            if child is not None:
+                self._parents[child] = chosen.genotype
+                return child
+        return None

@@ -1,0 +1,50 @@
+"""Exhaustive search: every genotype within the budget, once."""
+
+import itertools
+import random
+from collections.abc import Sequence
+
+from slimgen.errors import RecipeError
+from slimgen.search.budget import Objective
+from slimgen.search.feasible import Allows
+from slimgen.search.genotype import Genotype
+from slimgen.search.searcher import Told
+from slimgen.search.space import Space
+from slimgen.search.trial import Trial
+
+
+class Exhaustive:
+    """Asks for every allowed genotype of a space, in the order of `Space.enumerate`.
+
+    Args:
+        space: where to search.
+        objective: what is best.
+        allows: whether a genotype is within the budget.
+        batch: how many genotypes to ask for at a time.
+
+    Raises:
+        RecipeError: a batch below 1.
+    """
+
+    def __init__(self, space: Space, objective: Objective, allows: Allows, batch: int) -> None:
+        if batch < 1:
+            raise RecipeError("a batch has at least one genotype", batch)
+        self._allowed = filter(allows, space.enumerate())
+        self._batch = batch
+        self._pending: list[Genotype] = []
+        self._told = Told(objective)
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial told so far."""
+        return self._told.best
+
+    def ask(self, rng: random.Random) -> list[Genotype]:
+        """The next batch; what was asked for and not told yet comes first."""
+        self._pending += itertools.islice(self._allowed, self._batch - len(self._pending))
+        return list(self._pending)
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Takes in the trials."""
+        self._told.add(trials)
+        self._pending = [genotype for genotype in self._pending if genotype not in self._told.trials]

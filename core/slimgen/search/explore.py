@@ -1,0 +1,146 @@
+"""The one search loop: ask, evaluate, log, tell. Started again, it replays its log and goes on."""
+
+import json
+import os
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from slimgen.errors import RunError
+from slimgen.search.genotype import Genotype
+from slimgen.search.searcher import Searcher
+from slimgen.search.trial import Trial
+
+Evaluate = Callable[[Sequence[Genotype]], Sequence[Trial]]
+
+
+@dataclass(slots=True)
+class _Round:
+    asked: int
+    trials: list[Trial]
+
+
+def explore(
+    searcher: Searcher,
+    evaluate: Evaluate,
+    *,
+    log: Path,
+    seed: int,
+    step: str,
+    rounds: int | None = None,
+    evaluations: int | None = None,
+    on_round: Callable[[int, Sequence[Trial]], None] | None = None,
+) -> list[Trial]:
+    """Searches until the rounds or evaluations are used up or the searcher has no more questions.
+
+    Each round is a line of JSON, written and synced before the next round begins. Lines that are there already are
+    told to the searcher and not evaluated, so a search that was killed goes on where it was; a torn last line is
+    dropped. Steps may share a log. A last round that `evaluations` cut short is completed, by a second line of the same
+    round, when the search is started again with a larger allowance: the result is that of a search never cut.
+
+    Args:
+        searcher: asks and is told.
+        evaluate: measures genotypes: one trial for each, in order. Their round and step are filled in here.
+        log: the file of rounds.
+        seed: with step and round, what the random generator of a round is made of.
+        step: which of several searches in this log this is.
+        rounds: how many rounds at most.
+        evaluations: how many genotypes at most, replayed ones included.
+        on_round: called after each round, replayed ones included, with its number and trials.
+
+    Returns:
+        All trials of this step, in order.
+
+    Raises:
+        RunError: the log is damaged, is of another search, or cannot be written.
+    """
+    past = _read(log, step)
+    trials: list[Trial] = []
+    number = 0
+    while (rounds is None or number < rounds) and (evaluations is None or len(trials) < evaluations):
+        asked = searcher.ask(random.Random(f"{seed}/{step}/{number}"))
+        wanted = asked if evaluations is None else asked[: evaluations - len(trials)]
+        if number < len(past):
+            _require_same(past[number], asked, log, step, number)
+        if not wanted:
+            break
+        told = past[number].trials[: len(wanted)] if number < len(past) else []
+        if missing := wanted[len(told) :]:
+            new = _evaluated(evaluate, missing, step, number)
+            _append(log, {"step": step, "round": number, "asked": len(asked)}, new)
+            told = [*told, *new]
+        searcher.tell(told)
+        trials += told
+        if on_round is not None:
+            on_round(number, told)
+        number += 1
+    return trials
+
+
+def _evaluated(evaluate: Evaluate, genotypes: Sequence[Genotype], step: str, number: int) -> list[Trial]:
+    trials = [replace(trial, step=step, round=number) for trial in evaluate(genotypes)]
+    if [trial.genotype for trial in trials] != list(genotypes):
+        raise ValueError("evaluate must return one trial for each genotype, in order")
+    return trials
+
+
+def _require_same(past: _Round, asked: Sequence[Genotype], log: Path, step: str, number: int) -> None:
+    logged = [trial.genotype for trial in past.trials]
+    if past.asked != len(asked) or logged != list(asked[: len(logged)]):
+        raise RunError(
+            "a search goes on only with the settings it began with",
+            f"other genotypes in round {number} of step {step!r} of {log}",
+            "remove the log to search anew, or restore the seed, space, budget and searcher it was written with",
+        )
+
+
+def _append(log: Path, head: dict[str, object], trials: Sequence[Trial]) -> None:
+    line = json.dumps({**head, "trials": [trial.to_json() for trial in trials]}, allow_nan=False) + "\n"
+    new = not log.exists()
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as file:
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        if new:  # a new file's name is safe only when its folder is synced too
+            folder = os.open(log.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except OSError as error:
+        hint = "the same command goes on from the round before once this is mended"
+        raise RunError(f"the search must be able to write its log {log}", str(error), hint) from error
+
+
+def _read(log: Path, step: str) -> list[_Round]:
+    """The rounds of one step. A torn last line, whatever its step, is cut off the file."""
+    if not log.exists():
+        return []
+    lines = log.read_bytes().splitlines(keepends=True)
+    rounds: list[_Round] = []
+    for position, line in enumerate(lines):
+        try:
+            entry = json.loads(line)
+            if not line.endswith(b"\n") or not isinstance(entry, dict):
+                raise ValueError("not a whole line")
+            trials = [Trial.from_json(trial) for trial in entry["trials"]] if entry["step"] == step else None
+            number, asked = int(entry["round"]), int(entry["asked"])
+        except (KeyError, TypeError, ValueError) as error:
+            if position + 1 == len(lines):
+                os.truncate(log, sum(len(whole) for whole in lines[:-1]))
+                break
+            rule = f"every line of {log} but the last must be whole, but line {position + 1} is damaged"
+            raise RunError(rule, str(error), "remove the log to search anew") from error
+        if trials is None:
+            continue
+        if number == len(rounds) - 1 and len(rounds[-1].trials) + len(trials) <= asked == rounds[-1].asked:
+            rounds[-1].trials.extend(trials)
+        elif number == len(rounds) and (not rounds or len(rounds[-1].trials) == rounds[-1].asked):
+            rounds.append(_Round(asked, trials))
+        else:
+            rule = f"the rounds of step {step!r} in {log} follow each other"
+            raise RunError(rule, f"round {number} after {len(rounds)} rounds", "remove the log to search anew")
+    return rounds

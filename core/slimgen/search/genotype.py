@@ -1,0 +1,150 @@
+"""A point of a space: what every method hands on, caches by and writes down."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import NoReturn, TypeGuard
+
+from slimgen.errors import SlimgenError
+
+Value = str | int | float
+
+
+class SpaceError(SlimgenError):
+    """A space that contradicts itself, or a genotype that is not one of its points."""
+
+
+def is_value(value: object) -> TypeGuard[Value]:
+    """Whether this may stand in a genotype: text, or a finite number (a bool is neither)."""
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+
+
+class Genotype(Mapping[str, Value]):
+    """One point of a space: an immutable, hashable mapping of dimension names to values.
+
+    Genotypes are equal when their names and values are, whatever the order. A space makes them in canonical form
+    (see :meth:`slimgen.search.space.Space.canonical`), so equal genotypes and equal networks are the same thing.
+    """
+
+    __slots__ = ("_hash", "_key", "_values")
+    _values: dict[str, Value]
+    _key: str | None
+    _hash: int | None
+
+    def __init__(self, values: Mapping[str, Value]) -> None:
+        """Copies `values`.
+
+        Raises:
+            SpaceError: a name that is not text, or a value that is neither text nor a finite number.
+        """
+        for name, value in values.items():
+            if not isinstance(name, str) or not is_value(value):
+                raise SpaceError("a genotype maps names to text or finite numbers", f"{name!r}: {value!r}")
+        self._own(dict(values))
+
+    @classmethod
+    def trusted(cls, values: dict[str, Value]) -> "Genotype":
+        """A genotype that takes the dict over unchecked and uncopied: for spaces, which made the values themselves."""
+        genotype = cls.__new__(cls)
+        genotype._own(values)
+        return genotype
+
+    def _own(self, values: dict[str, Value]) -> None:
+        object.__setattr__(self, "_values", values)
+        object.__setattr__(self, "_key", None)
+        object.__setattr__(self, "_hash", None)
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits that name this genotype in every process: the start of sha256 of its sorted JSON.
+
+        A whole float is written as an integer, so that equal genotypes (``1 == 1.0``) have equal keys.
+        """
+        if self._key is None:
+            plain = {n: int(v) if isinstance(v, float) and v.is_integer() else v for n, v in self._values.items()}
+            text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+            object.__setattr__(self, "_key", hashlib.sha256(text.encode()).hexdigest()[:16])
+        assert self._key is not None
+        return self._key
+
+    def to_json(self) -> dict[str, Value]:
+        """A plain dict that ``json.dumps`` takes."""
+        return dict(self._values)
+
+    @classmethod
+    def from_json(cls, value: object) -> "Genotype":
+        """The inverse of :meth:`to_json`; also takes the JSON text itself.
+
+        Raises:
+            SpaceError: what came is not a JSON object of text and finite numbers.
+        """
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except ValueError as error:
+                raise SpaceError("a genotype is a JSON object", f"text that is no JSON ({error})") from error
+        if not isinstance(value, Mapping):
+            raise SpaceError("a genotype is a JSON object", type(value).__name__)
+        return cls(value)
+
+    def replace(self, values: Mapping[str, Value] | None = None, /, **named: Value) -> "Genotype":
+        """This genotype with other values for some of its names; `Space.canonical` settles what depends on them.
+
+        Raises:
+            SpaceError: a name that this genotype does not have.
+        """
+        changes = {**(values or {}), **named}
+        for name in changes:
+            if name not in self._values:
+                raise SpaceError("only the names of a genotype can be replaced", repr(name))
+        return Genotype({**self._values, **changes})
+
+    def under(self, prefix: str) -> "Genotype":
+        """The part whose names start with `prefix` and a dot, without them: the inverse of `Space.prefixed`."""
+        start = prefix.rstrip(".") + "."
+        return Genotype.trusted({n[len(start) :]: v for n, v in self._values.items() if n.startswith(start)})
+
+    def prefixed(self, prefix: str) -> "Genotype":
+        """The same values under longer names, as `Space.prefixed` makes them."""
+        start = prefix.rstrip(".") + "."
+        return Genotype.trusted({start + name: value for name, value in self._values.items()})
+
+    def __or__(self, other: "Genotype") -> "Genotype":
+        if clash := sorted(self._values.keys() & other._values.keys()):
+            raise SpaceError("joined genotypes share no name", ", ".join(clash))
+        return Genotype.trusted({**self._values, **other._values})
+
+    def __getitem__(self, name: str) -> Value:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Genotype):
+            return self._values == other._values
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            object.__setattr__(self, "_hash", hash(frozenset(self._values.items())))
+        assert self._hash is not None
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"Genotype({self._values!r})"
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("a genotype is frozen; use replace()")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError("a genotype is frozen; use replace()")
+
+    def __reduce__(self) -> tuple[type["Genotype"], tuple[dict[str, Value]]]:
+        return Genotype, (self._values,)

@@ -1,0 +1,108 @@
+"""A genotype and what was measured of it."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from slimgen.errors import RunError
+from slimgen.search.budget import Objective
+from slimgen.search.genotype import Genotype
+
+_NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One evaluated genotype.
+
+    Attributes:
+        genotype: what was evaluated.
+        costs: by kind: macs, params, bytes, latency_ms.
+        quality: by metric's name; NaN and infinities are kept, and count as worst.
+        round: the round of the search, from 0.
+        step: which of several searches (path, operator, channel).
+        seconds: how long the evaluation took.
+    """
+
+    genotype: Genotype
+    costs: dict[str, float] = field(default_factory=dict)
+    quality: dict[str, float] = field(default_factory=dict)
+    round: int = 0
+    step: str = ""
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values for strict JSON: what is not finite becomes the text "nan", "inf" or "-inf"."""
+        return {
+            "key": self.genotype.key,
+            "genotype": self.genotype.to_json(),
+            "costs": {name: _written(value) for name, value in self.costs.items()},
+            "quality": {name: _written(value) for name, value in self.quality.items()},
+            "round": self.round,
+            "step": self.step,
+            "seconds": _written(self.seconds),
+        }
+
+    @classmethod
+    def from_json(cls, value: object) -> "Trial":
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            RunError: what came is not what `to_json` writes.
+        """
+        try:
+            if not isinstance(value, Mapping):
+                raise TypeError(type(value).__name__)
+            return cls(
+                Genotype.from_json(value["genotype"]),
+                {name: _read(number) for name, number in value["costs"].items()},
+                {name: _read(number) for name, number in value["quality"].items()},
+                int(value["round"]),
+                str(value["step"]),
+                _read(value["seconds"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RunError("a trial has genotype, costs, quality, round, step and seconds", repr(error)) from error
+
+
+def _written(value: float) -> float | str:
+    return value if math.isfinite(value) else str(float(value))
+
+
+def _read(value: object) -> float:
+    if isinstance(value, str):
+        return _NOT_FINITE[value]
+    if value is None:
+        return math.nan
+    if isinstance(value, int | float):
+        return value
+    raise TypeError(f"a number was expected, not {value!r}")
+
+
+def best(trials: Iterable[Trial], objective: Objective) -> Trial | None:
+    """The trial of greatest fitness, the earliest among equals; None if none has a finite quality."""
+    found, top = None, -math.inf
+    for trial in trials:
+        fitness = objective.fitness(trial.quality)
+        if fitness > top:
+            found, top = trial, fitness
+    return found
+
+
+def pareto(trials: Iterable[Trial], objective: Objective, cost: str = "macs") -> list[Trial]:
+    """The trials that no other beats in both cost and fitness, by increasing cost.
+
+    Of equals the earliest stays. A trial without a finite quality or without this cost is never on the front.
+    """
+    measured = [
+        (trial.costs[cost], -objective.fitness(trial.quality), trial)
+        for trial in trials
+        if math.isfinite(trial.costs.get(cost, math.nan)) and objective.fitness(trial.quality) > -math.inf
+    ]
+    front: list[Trial] = []
+    top = math.inf
+    for _, loss, trial in sorted(measured, key=lambda entry: entry[:2]):
+        if loss < top:
+            front.append(trial)
+            top = loss
+    return front
