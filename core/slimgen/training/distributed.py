@@ -1,0 +1,34 @@
+"""Several processes as one: torchrun's ranks share a batch, and step with the gradients of the whole."""
+
+import os
+from collections.abc import Iterable
+
+import torch
+from torch import distributed, nn
+
+
+def world() -> tuple[int, int]:
+    """This process's rank and the number of processes; joins the group that torchrun announces, once."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return 0, 1
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replaces each gradient by its mean over the processes.
+
+    Every process draws the same architectures, so the same parameters have gradients everywhere. They travel in one
+    flat tensor, since a supernet has hundreds of small ones.
+    """
+    if not distributed.is_initialized():
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    offset = 0
+    for gradient in gradients:
+        gradient.copy_(flat[offset : offset + gradient.numel()].view_as(gradient))
+        offset += gradient.numel()

@@ -1,0 +1,33 @@
+"""Learning-rate schedules of the papers: step to a factor of the base rate."""
+
+import math
+from collections.abc import Callable
+
+Rate = Callable[[int], float]
+
+
+def constant_then_linear(steps: int, decay: float) -> Rate:
+    """Constant, then linear to zero over the last part: pix2pix, CycleGAN, GAN Compression, CF-GAN.
+
+    Args:
+        steps: length of the training.
+        decay: share of the steps over which the rate falls, 0 to 1.
+    """
+    falling = round(steps * decay)
+    start = steps - falling
+
+    def factor(step: int) -> float:
+        # The last step still learns: it is one step's fall above zero.
+        return 1.0 if step < start else 1.0 - (step - start) / (falling + 1)
+
+    return factor
+
+
+def halved(every: int) -> Rate:
+    """Halved each time `every` steps have passed: CF-GAN, super-resolution."""
+    return lambda step: float(0.5 ** (step // every))
+
+
+def cosine(steps: int) -> Rate:
+    """Half a cosine, from the base rate to zero: GAN Slimming's scale factors."""
+    return lambda step: 0.5 * (1 + math.cos(math.pi * min(step, steps) / steps))
