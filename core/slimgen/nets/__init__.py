@@ -1,0 +1,97 @@
+"""Network families by name. Their modules, and torch with them, are imported only when one is asked for.
+
+A family is a class with a static method `cost(height, width, **options)` that takes the options of its constructor.
+"""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol, cast
+
+from slimgen.errors import SlimgenError, nearest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from slimgen.cost.formula import Cost
+
+GENERATORS = {
+    "resnet": "slimgen.nets.resnet:ResnetGenerator",
+    "unet": "slimgen.nets.unet:UnetGenerator",
+}
+"""Generators of images from images, by family."""
+
+DISCRIMINATORS = {
+    "patchgan": "slimgen.nets.patchgan:PatchGAN",
+}
+"""Discriminators, by family."""
+
+
+class Family(Protocol):
+    """What the class of a network family offers."""
+
+    def __call__(self, **options: object) -> "nn.Module":
+        """A network with these options."""
+
+    def cost(self, height: int, width: int, **options: object) -> "Cost":
+        """What that network costs on images of this size, in closed form."""
+
+
+def build_generator(family: str, *, seed: int = 0, **options: object) -> "nn.Module":
+    """A generator of a family, its weights drawn from the seed.
+
+    Args:
+        family: a name of `GENERATORS`.
+        seed: seed of the weights.
+        options: arguments of the class, such as `ngf`.
+
+    Raises:
+        SlimgenError: the family or an option is not known, or an option is out of range.
+    """
+    return _build("generator", GENERATORS, family, seed, options)
+
+
+def build_discriminator(family: str, *, seed: int = 0, **options: object) -> "nn.Module":
+    """A discriminator of a family, its weights drawn from the seed; as `build_generator`."""
+    return _build("discriminator", DISCRIMINATORS, family, seed, options)
+
+
+def generator_cost(family: str, height: int, width: int, **options: object) -> "Cost":
+    """What the generator of a family costs, in closed form: nothing is built.
+
+    Args:
+        family: a name of `GENERATORS`.
+        height: image height in pixels.
+        width: image width in pixels.
+        options: as for `build_generator`.
+
+    Raises:
+        SlimgenError: the family or an option is not known, or the size does not suit the network.
+    """
+    return _resolve("generator", GENERATORS, family, options).cost(height, width, **options)
+
+
+def discriminator_cost(family: str, height: int, width: int, **options: object) -> "Cost":
+    """What the discriminator of a family costs, in closed form; as `generator_cost`."""
+    return _resolve("discriminator", DISCRIMINATORS, family, options).cost(height, width, **options)
+
+
+def _build(
+    noun: str, families: Mapping[str, str], family: str, seed: int, options: Mapping[str, object]
+) -> "nn.Module":
+    from slimgen.nets.initial import initialise
+
+    return initialise(_resolve(noun, families, family, options)(**options), seed)
+
+
+def _resolve(noun: str, families: Mapping[str, str], family: str, options: Mapping[str, object]) -> Family:
+    """The class of a family, once it is known to take these options."""
+    if family not in families:
+        raise SlimgenError(f"a {noun} must be of a known family", repr(family), nearest(family, families))
+    module, _, name = families[family].partition(":")
+    found = cast(Family, getattr(importlib.import_module(module), name))
+    known = inspect.signature(found).parameters
+    for option in options:
+        if option not in known:
+            raise SlimgenError(f"the {noun} {family!r} has no such option", repr(option), nearest(option, known))
+    return found

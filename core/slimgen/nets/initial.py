@@ -25,12 +25,14 @@ def initialise(net: Net, seed: int) -> Net:
     read nor moved.
 
     Args:
-        net: changed in place.
+        net: changed in place; on the meta device, where there are no numbers, left alone.
         seed: the same seed gives the same weights.
 
     Returns:
         The network itself.
     """
+    if any(parameter.is_meta for parameter in net.parameters()):
+        return net
     generator = torch.Generator().manual_seed(seed)
 
     def draw(shape: torch.Size, mean: float, std: float) -> Tensor:

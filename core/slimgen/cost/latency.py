@@ -1,0 +1,171 @@
+"""How long a network takes on this machine: measured, since fewer operations are not always less time."""
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from slimgen.errors import ExportError, SlimgenError
+
+_SEED = 0  # inputs are drawn, as zeros may be faster than pictures are
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The time of one call, with all that it depends on.
+
+    Attributes:
+        runtime: name, version and device of what ran it, such as `torch 2.13.0 cpu`.
+        variant: number format and memory layout, such as `float32 nchw`.
+        threads: threads the operators may use.
+        batch: images per call.
+        height: height of the picture that comes out, in pixels.
+        width: width of the picture that comes out, in pixels.
+        warmup: calls made before the clock was read.
+        runs: calls that were timed.
+        p50_ms: median time of a call in milliseconds.
+        p95_ms: time that 95 % of the calls stay within, in milliseconds.
+    """
+
+    runtime: str
+    variant: str
+    threads: int
+    batch: int
+    height: int
+    width: int
+    warmup: int
+    runs: int
+    p50_ms: float
+    p95_ms: float
+
+    def as_dict(self) -> dict[str, str | int | float]:
+        """The same as plain values, for JSON."""
+        return asdict(self)
+
+
+def torch_latency(
+    net: nn.Module,
+    shape: Sequence[int],
+    *,
+    threads: int,
+    warmup: int = 3,
+    runs: int = 20,
+    channels_last: bool = False,
+    dtype: torch.dtype = torch.float32,
+) -> Latency:
+    """Times a network in PyTorch, in evaluation and without gradients, on the device where its parameters are.
+
+    The network itself is left alone: a copy is converted and run. The number of threads is set back afterwards.
+
+    Args:
+        net: takes one tensor and returns pictures (N, C, H, W).
+        shape: of the input, the batch first.
+        threads: threads PyTorch may use within an operator, on a CPU.
+        warmup: calls before the clock is read.
+        runs: calls that are timed.
+        channels_last: lay images out as NHWC in memory.
+        dtype: number format of weights and input.
+
+    Raises:
+        SlimgenError: there are no runs, or no threads.
+    """
+    _check(threads, warmup, runs)
+    device = next((parameter.device for parameter in net.parameters()), torch.device("cpu"))
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    twin = copy.deepcopy(net).eval().to(dtype=dtype)
+    for parameter in twin.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=layout)
+    drawn = torch.rand(tuple(shape), generator=torch.Generator().manual_seed(_SEED)) * 2 - 1
+    given = drawn.to(device, dtype)
+    given = given.to(memory_format=layout) if given.dim() == 4 else given
+
+    def call() -> Tensor:
+        out: Tensor = twin(given)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # a GPU returns before it is done
+        return out
+
+    with _torch_threads(threads), torch.inference_mode():
+        picture = call()
+        times = _time(call, warmup, runs)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    variant = f"{str(dtype).removeprefix('torch.')} {'nhwc' if channels_last else 'nchw'}"
+    return _latency(f"torch {torch.__version__.split('+')[0]} {name}", variant, threads, picture.shape, warmup, times)
+
+
+def onnx_latency(path: Path | str, shape: Sequence[int], *, threads: int, warmup: int = 3, runs: int = 20) -> Latency:
+    """Times an exported model in onnxruntime on the CPU.
+
+    Args:
+        path: the model, which takes one float32 tensor and returns pictures (N, C, H, W) first.
+        shape: of the input, the batch first.
+        threads: threads within an operator; operators run one after the other.
+        warmup: calls before the clock is read.
+        runs: calls that are timed.
+
+    Raises:
+        ExportError: onnxruntime cannot load the model, or not run it on such an input.
+        SlimgenError: there are no runs, or no threads.
+    """
+    import onnxruntime
+
+    _check(threads, warmup, runs)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    given = np.random.default_rng(_SEED).uniform(-1, 1, tuple(shape)).astype(np.float32)
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        feed = {session.get_inputs()[0].name: given}
+        picture = session.run(None, feed)[0]
+    except Exception as error:  # its errors have no public base class
+        reason = str(error).splitlines()[0]
+        raise ExportError(
+            "onnxruntime must run the model", f"{Path(path).name}: {reason}", "export it again"
+        ) from error
+    times = _time(lambda: session.run(None, feed), warmup, runs)
+    return _latency(f"onnxruntime {onnxruntime.__version__} cpu", "float32 nchw", threads, picture.shape, warmup, times)
+
+
+def _check(threads: int, warmup: int, runs: int) -> None:
+    if threads < 1 or runs < 1 or warmup < 0:
+        raise SlimgenError(
+            "a latency needs at least one thread and one run, and no negative warm-up",
+            f"{threads=}, {warmup=}, {runs=}",
+        )
+
+
+def _time(call: Callable[[], object], warmup: int, runs: int) -> list[float]:
+    """Milliseconds of each timed call."""
+    for _ in range(warmup):
+        call()
+    times = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        call()
+        times.append(1000 * (time.perf_counter() - start))
+    return times
+
+
+def _latency(
+    runtime: str, variant: str, threads: int, picture: Sequence[int], warmup: int, times: list[float]
+) -> Latency:
+    height, width = (picture[-2], picture[-1]) if len(picture) == 4 else (0, 0)
+    p50, p95 = (round(float(value), 4) for value in np.percentile(times, (50, 95)))
+    return Latency(runtime, variant, threads, picture[0], height, width, warmup, len(times), p50, p95)
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,200 @@
+import os
+import pickle
+import resource
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from slimgen.errors import CheckpointError
+from slimgen.nets import build_generator
+from slimgen.nets.weights import digest, import_generator, load_weights, save_weights
+
+
+def resnet(seed=0, **options):
+    return build_generator("resnet", seed=seed, **{"ngf": 4, "blocks": 2, **options})
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_weights_come_back_as_they_were_saved(tmp_path):
+    state = build_generator("unet", ngf=2, depth=3).state_dict() | {
+        "half": torch.rand(3).bfloat16(),
+        "none": torch.empty(0),
+    }
+    save_weights(tmp_path / "g.safetensors", state)
+    assert same(load_weights(tmp_path / "g.safetensors"), state)
+    assert os.listdir(tmp_path) == ["g.safetensors"]
+
+
+def test_tied_weights_can_be_saved(tmp_path):
+    tied = torch.rand(4, 4)
+    save_weights(tmp_path / "g.safetensors", {"a": tied, "b": tied.T, "c": tied[1:]})
+    assert same(load_file(tmp_path / "g.safetensors"), {"a": tied, "b": tied.T, "c": tied[1:]})
+
+
+def test_a_full_disk_leaves_the_old_weights_whole(tmp_path):
+    path = tmp_path / "g.safetensors"
+    save_weights(path, {"w": torch.ones(10)})
+    code = f"""
+import resource, torch
+from slimgen.errors import CheckpointError
+from slimgen.nets.weights import save_weights
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+try:
+    save_weights({str(path)!r}, {{"w": torch.zeros(100_000)}})
+except CheckpointError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "what was there before is untouched; free some space" in done.stdout
+    assert os.listdir(tmp_path) == ["g.safetensors"]
+    assert torch.equal(load_weights(path)["w"], torch.ones(10))
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def test_a_folder_that_is_not_there_is_an_error_in_one_line(tmp_path):
+    with pytest.raises(CheckpointError, match=r"No such file or directory.*check the folder"):
+        save_weights(tmp_path / "absent" / "g.safetensors", {"w": torch.ones(1)})
+
+
+@pytest.mark.parametrize("wrap", [dict, lambda state: {"state_dict": dict(state), "epoch": 3}])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_torch_files_are_unwrapped(tmp_path, wrap, prefix):
+    state = resnet().state_dict()
+    torch.save(wrap({prefix + name: tensor for name, tensor in state.items()}), tmp_path / "net_G.pth")
+    assert same(load_weights(tmp_path / "net_G.pth"), state)
+
+
+class Malicious:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.path),))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_checkpoint_with_code_is_refused_and_the_code_not_run(tmp_path, zipped):
+    torch.save(
+        {"w": torch.ones(1), "evil": Malicious(tmp_path / "owned")},
+        tmp_path / "evil.pth",
+        _use_new_zipfile_serialization=zipped,
+    )
+    with pytest.raises(CheckpointError, match=r"no code of a checkpoint is ever run; got evil\.pth.*mkdir") as refused:
+        load_weights(tmp_path / "evil.pth")
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_bare_pickle_with_code_is_refused(tmp_path):
+    (tmp_path / "evil.pkl").write_bytes(pickle.dumps(Malicious(tmp_path / "owned")))
+    with pytest.raises(CheckpointError):
+        load_weights(tmp_path / "evil.pkl")
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+@pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])
+def test_a_truncated_file_is_refused_with_its_name(tmp_path, suffix, keep):
+    path = tmp_path / f"net.{suffix}"
+    state = resnet().state_dict()
+    save_weights(path, state) if suffix == "safetensors" else torch.save(state, path)
+    content = path.read_bytes()
+    path.write_bytes(content[: keep if isinstance(keep, int) else int(keep * len(content))])
+    with pytest.raises(CheckpointError, match=rf"must be whole; got net\.{suffix}") as refused:
+        load_weights(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_missing_file_is_refused_with_its_name(tmp_path):
+    with pytest.raises(CheckpointError, match=r"absent\.pth"):
+        load_weights(tmp_path / "absent.pth")
+
+
+@pytest.mark.parametrize("content", [{"w": torch.ones(1), "epoch": 3}, [torch.ones(1)], {}, {1: torch.ones(1)}])
+def test_anything_but_named_tensors_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError, match=r"must hold named tensors.*odd\.pth"):
+        load_weights(tmp_path / "odd.pth")
+
+
+@pytest.mark.parametrize("saved", [0.0, 0.5])
+@pytest.mark.parametrize("wanted", [0.0, 0.5])
+def test_blocks_saved_with_or_without_dropout_are_both_understood(saved, wanted):
+    source, target = resnet(seed=1, dropout=saved).eval(), resnet(seed=2, dropout=wanted).eval()
+    import_generator(target, source.state_dict())
+    x = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(source(x), target(x))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_running_statistics_of_old_instance_norms_are_ignored(dropout):
+    source = resnet(seed=1, dropout=0.5)
+    state = source.state_dict()
+    for name, module in source.named_modules():
+        if isinstance(module, nn.InstanceNorm2d):
+            state |= {f"{name}.running_mean": torch.rand(16), f"{name}.running_var": torch.rand(16)}
+            state[f"{name}.num_batches_tracked"] = torch.tensor(5)
+    target = resnet(seed=2, dropout=dropout)
+    import_generator(target, state)
+    assert torch.equal(target.model[1].weight, source.model[1].weight)
+
+
+def test_the_running_statistics_of_a_batch_norm_are_loaded():
+    source, target = (build_generator("unet", seed=seed, ngf=2, depth=3) for seed in (1, 2))
+    source(torch.rand(2, 3, 16, 16))  # in training: moves the statistics
+    state = {name: tensor for name, tensor in source.state_dict().items() if not name.endswith("num_batches_tracked")}
+    import_generator(target, state)
+    x = torch.rand(1, 3, 16, 16)
+    assert torch.equal(source.eval()(x), target.eval()(x))
+
+
+@pytest.mark.parametrize(
+    ("options", "difference"),
+    [
+        ({"ngf": 3}, r"3 in model\.1\.weight; base width \(ngf or ndf\) 4 expected, 3 found"),
+        ({"inputs": 1}, "input channels 3 expected, 1 found"),
+        ({"blocks": 6}, "blocks 2 expected, 6 found"),
+        ({"outputs": 1}, r"model\.19\.weight; \(3, 4, 7, 7\) expected, \(1, 4, 7, 7\) found"),
+    ],
+)
+def test_a_checkpoint_of_another_network_is_refused_with_the_first_difference(options, difference):
+    target = resnet()
+    before = digest(target.state_dict())
+    with pytest.raises(CheckpointError, match=difference):
+        import_generator(target, resnet(**options).state_dict())
+    assert digest(target.state_dict()) == before
+
+
+def test_a_checkpoint_of_another_norm_is_refused():
+    batch, instance = (build_generator("unet", ngf=2, depth=3, norm=norm) for norm in ("batch", "instance"))
+    with pytest.raises(CheckpointError, match=r"no model\.model\.0\.bias"):
+        import_generator(instance, batch.state_dict())
+    with pytest.raises(CheckpointError, match=r"no model\.model\.1\.model\.2\.weight"):
+        import_generator(batch, instance.state_dict())
+
+
+def test_names_that_the_network_does_not_have_are_refused():
+    with pytest.raises(CheckpointError, match="an unknown extra"):
+        import_generator(resnet(), resnet().state_dict() | {"extra": torch.ones(1)})
+
+
+def test_a_digest_is_of_names_types_shapes_and_bytes():
+    state = {"a": torch.arange(6.0), "b": torch.tensor(3)}
+    assert digest(state) == digest(dict(reversed(state.items())))
+    assert digest({"m": torch.arange(6.0).reshape(2, 3).T}) == digest({"m": torch.tensor([[0.0, 3], [1, 4], [2, 5]])})
+    others = [
+        {"A": state["a"], "b": state["b"]},
+        {"a": state["a"].reshape(2, 3), "b": state["b"]},
+        {"a": state["a"].view(torch.int32), "b": state["b"]},
+        {"a": state["a"] + 1e-7 * torch.eye(6)[1], "b": state["b"]},
+        {"a": state["a"]},
+    ]
+    assert len({digest(state), *map(digest, others)}) == 6
+    assert len(digest({"h": torch.rand(3).bfloat16(), "e": torch.empty(0)})) == 64
