@@ -151,11 +151,11 @@ def _renamed(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Wei
     given, wanted = (any(re.search(r"conv_block\.6\.weight$", name) for name in names) for names in (state, expected))
     if given == wanted:
         return dict(state)
-    shift, first = (-1, 5) if given else (1, 4)
+    shift = -1 if given else 1  # of all that comes after the ReLU, where dropout is or is not
 
     def number(match: re.Match[str]) -> str:
         at = int(match[1])
-        return f"conv_block.{at + shift if at >= first else at}."
+        return f"conv_block.{at + shift if at > 3 else at}."
 
     return {re.sub(r"conv_block\.(\d+)\.", number, name): tensor for name, tensor in state.items()}
 
