@@ -1,0 +1,183 @@
+"""The model card: everything a user of the exported file must know, for people (Markdown) and programs (JSON)."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from slimgen.errors import ExportError
+from slimgen.export.onnx import OnnxFile
+from slimgen.export.parity import Parity
+
+Value = str | int | float | bool | None
+RGB = 3
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card tells. All of it was measured or configured; nothing is typed in.
+
+    Attributes:
+        name: of the model.
+        recipe: name of the recipe, task and method and whatever else identifies it.
+        onnx: the exported file.
+        parity: its difference to the PyTorch network.
+        data: what it was trained on: name, images, size, digest.
+        licence: of the data, in its owners' words; the model's use is bound by it.
+        budget: limits the search kept, such as `macs`.
+        cost: what the exported generator costs, such as `params`, `bytes` and MACs by convention.
+        original_cost: likewise of the generator it replaces.
+        quality: metric to value for each network measured (`original`, `found`, `uniform`).
+        protocol: the evaluator's protocol of these values.
+        latency: one mapping for each measurement: runtime, threads, size, milliseconds.
+        versions: of slimgen, torch and the like.
+        genotype: the architecture that was found.
+    """
+
+    name: str
+    recipe: Mapping[str, Value]
+    onnx: OnnxFile
+    parity: Parity
+    data: Mapping[str, Value]
+    licence: str
+    budget: Mapping[str, Value]
+    cost: Mapping[str, Value]
+    original_cost: Mapping[str, Value]
+    quality: Mapping[str, Mapping[str, float]]
+    protocol: str
+    latency: Sequence[Mapping[str, Value]] = ()
+    versions: Mapping[str, Value] = field(default_factory=dict)
+    genotype: Mapping[str, object] = field(default_factory=dict)
+
+
+def write_card(path: Path, facts: Facts) -> None:
+    """Writes the card as Markdown to `path` and as JSON beside it (`card.md`, `card.json`).
+
+    Args:
+        path: the Markdown file, in the folder of the exported file.
+        facts: what to say.
+
+    Raises:
+        ExportError: the folder cannot be written to.
+    """
+    record = dataclasses.asdict(facts)
+    record["onnx"]["path"] = facts.onnx.path.name
+    record["call"] = snippet(facts.onnx)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path.with_suffix(".json"), json.dumps(record, indent=2, sort_keys=True, default=_plain) + "\n")
+        _write(path, card(facts))
+    except OSError as error:
+        raise ExportError(f"{path} can be written", error.strerror) from error
+
+
+def card(facts: Facts) -> str:
+    """The card as Markdown."""
+    onnx, parity = facts.onnx, facts.parity
+    varies = f"{' and '.join(onnx.dynamic)} may vary" if onnx.dynamic else "fixed in every axis"
+    reason = f" ({onnx.fixed_because})" if onnx.fixed_because else ""
+    parts = [
+        f"# {facts.name}",
+        f"A generator of images from images, found and exported by slimgen: `{onnx.path.name}`, "
+        f"{onnx.bytes:,} bytes, ONNX operator set {onnx.opset}.",
+        "## Use",
+        _rows(("", "name", "shape", "values"), [_end("input", *onnx.input), _end("output", *onnx.output)]),
+        f"Exported at {onnx.height}x{onnx.width} px; {varies}{reason}.",
+        f"```python\n{snippet(onnx)}```",
+        "## Training",
+        _pairs({**facts.recipe, **{f"data: {key}": value for key, value in facts.data.items()}}),
+        f"Licence of the data: {facts.licence}",
+        "## Cost",
+        _cost(facts),
+        "## Quality",
+        _quality(facts.quality),
+        f"Protocol: {facts.protocol}.",
+        "## Agreement with PyTorch",
+        f"On {parity.images} images, onnxruntime and PyTorch in float32 differ by {parity.max_abs:.3g} at most and "
+        f"{parity.mean_abs:.3g} on average, of a range of [-1, 1] ({parity.psnr_db:.1f} dB). "
+        f"Allowed: {parity.tolerance:g}.",
+    ]
+    if facts.latency:
+        names = list(dict.fromkeys(name for row in facts.latency for name in row))
+        rows = [tuple(_text(row.get(name)) for name in names) for row in facts.latency]
+        parts += ["## Latency", _rows(tuple(names), rows)]
+    if facts.genotype:
+        parts += ["## Architecture", f"```json\n{json.dumps(facts.genotype, indent=2, default=_plain)}\n```"]
+    if facts.versions:
+        parts += ["## Made with", _pairs(facts.versions)]
+    return "\n\n".join(parts) + "\n"
+
+
+def snippet(onnx: OnnxFile) -> str:
+    """Python that runs the file from its own folder: on `picture.png` where it takes RGB images, else on an array."""
+    name, shape = onnx.input
+    start = f'session = onnxruntime.InferenceSession("{onnx.path.name}")\n'
+    if shape[1] != RGB or onnx.output[1][1] != RGB:
+        return (
+            f"import numpy, onnxruntime\n\n{start}"
+            f"image = numpy.zeros((1, {shape[1]}, {onnx.height}, {onnx.width}), numpy.float32)\n"
+            f'generated = session.run(None, {{"{name}": image}})[0]\n'
+        )
+    return (
+        f"import numpy, onnxruntime, PIL.Image\n\n{start}"
+        f'picture = PIL.Image.open("picture.png").convert("RGB").resize(({onnx.width}, {onnx.height}))\n'
+        "image = numpy.asarray(picture, numpy.float32).transpose(2, 0, 1)[None] / 127.5 - 1\n"
+        f'generated = session.run(None, {{"{name}": image}})[0][0].transpose(1, 2, 0)\n'
+        'PIL.Image.fromarray(((generated + 1) * 127.5).round().clip(0, 255).astype("uint8")).save("generated.png")\n'
+    )
+
+
+def _end(kind: str, name: str, shape: tuple[int | str, ...]) -> tuple[str, str, str, str]:
+    channels = ", RGB" if shape[1] == RGB else ""
+    return kind, f"`{name}`", "x".join(str(axis).replace(" ", "") for axis in shape), f"float32 in [-1, 1]{channels}"
+
+
+def _cost(facts: Facts) -> str:
+    rows = []
+    for name in dict.fromkeys((*facts.cost, *facts.original_cost)):
+        found, original = facts.cost.get(name), facts.original_cost.get(name)
+        numbers = isinstance(found, int | float) and isinstance(original, int | float) and found
+        times = f"{original / found:.2f}x" if numbers else ""  # type: ignore[operator]
+        rows.append((name, _text(original), _text(found), times, _text(facts.budget.get(name))))
+    rows += [(name, "", "", "", _text(limit)) for name, limit in facts.budget.items() if name not in facts.cost]
+    return _rows(("", "original", "exported", "smaller by", "budget"), rows)
+
+
+def _quality(quality: Mapping[str, Mapping[str, float]]) -> str:
+    metrics = list(dict.fromkeys(metric for values in quality.values() for metric in values))
+    rows = [(name, *(_text(values.get(metric)) for metric in metrics)) for name, values in quality.items()]
+    return _rows(("network", *metrics), rows)
+
+
+def _pairs(values: Mapping[str, Value]) -> str:
+    return _rows(("", ""), [(name, _text(value)) for name, value in values.items()])
+
+
+def _rows(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+
+
+def _text(value: Value) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if abs(value) < 1 else f"{value:,.3f}"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)
+
+
+def _write(path: Path, text: str) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

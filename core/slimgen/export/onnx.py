@@ -1,0 +1,205 @@
+"""A generator as one ONNX file that any runtime can load."""
+
+import contextlib
+import copy
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy
+import torch
+from torch import Tensor, nn
+
+from slimgen.errors import ExportError
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+INPUT, OUTPUT = "input", "output"
+AXES = {0: "batch", 2: "height", 3: "width"}
+# A wrong graph is wrong by far more; how exactly a right one computes is for `parity` to say.
+ALIKE = 0.02
+_TALKATIVE = ("torch.onnx", "torch.export", "torch.fx.experimental.symbolic_shapes", "onnxscript", "onnx_ir")
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """What was exported.
+
+    Attributes:
+        path: the file, weights included.
+        opset: version of the operator set the graph is written in.
+        input: name, then shape of the input: a number, or the name of an axis that may vary.
+        output: likewise of the output.
+        dynamic: axes that were seen to vary: of `batch`, `height`, `width`.
+        height: height the network was exported at, px.
+        width: width, px.
+        bytes: size of the file.
+        fixed_because: why an axis that should vary does not; empty if all do.
+    """
+
+    path: Path
+    opset: int
+    input: tuple[str, tuple[int | str, ...]]
+    output: tuple[str, tuple[int | str, ...]]
+    dynamic: tuple[str, ...]
+    height: int
+    width: int
+    bytes: int
+    fixed_because: str = ""
+
+
+def export_onnx(
+    net: nn.Module,
+    path: Path,
+    *,
+    height: int,
+    width: int,
+    channels: int = 3,
+    opset: int = 20,
+    dynamic: bool = True,
+) -> OnnxFile:
+    """Writes a generator, as it computes in evaluation mode in float32, to one ONNX file.
+
+    The batch varies and, where the network allows it, height and width do. That is tried out in onnxruntime at other
+    sizes, against the network itself; axes that turn out fixed are declared fixed. The bytes depend only on the
+    network, the sizes and torch's version: no paths, times or traces are left in them. The network is not changed.
+
+    Args:
+        net: image to image, one tensor (N, channels, H, W) in and one out.
+        path: the file to write; complete or not there.
+        height: height to export at, px; the only one where the network fixes it.
+        width: likewise.
+        channels: channels of the input.
+        opset: ONNX operator set to aim at.
+        dynamic: False fixes height and width without trying.
+
+    Raises:
+        ExportError: the network cannot be expressed in ONNX, the graph is not valid, or the file is over ONNX's 2 GB.
+    """
+    net = copy.deepcopy(net).to("cpu", torch.float32).requires_grad_(False).eval()
+    reasons: list[str] = []
+    for axes in [(0, 2, 3), (0,), ()] if dynamic else [(0,), ()]:
+        images = _noise(2 if axes else 1, channels, height, width)
+        try:
+            model, given = _translate(net, images, axes, opset)
+            _check(net, model, images, axes)
+        except Exception as error:
+            reasons.append(_first(error))
+            continue
+        return _write(model, path, given, height, width, reasons)
+    raise ExportError("a generator is exported as one ONNX graph", reasons[-1])
+
+
+def _noise(*shape: int) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def _translate(net: nn.Module, images: Tensor, axes: Sequence[int], opset: int) -> "tuple[ModelProto, tuple[str, ...]]":
+    """The graph, and the names of the axes that torch left variable."""
+    with _quiet():
+        program = torch.onnx.export(
+            net,
+            (images,),
+            dynamo=True,
+            verbose=False,
+            opset_version=opset,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({axis: AXES[axis] for axis in axes},) if axes else None,
+        )
+    assert program is not None
+    model = program.model_proto
+    _strip(model)
+    shape = _shape(model.graph.input[0])
+    for axis in axes:
+        if isinstance(shape[axis], int):
+            raise ExportError(f"the network leaves its {AXES[axis]} free", f"{AXES[axis]} fixed at {shape[axis]}")
+    return model, tuple(AXES[axis] for axis in axes)
+
+
+def _check(net: nn.Module, model: "ModelProto", images: Tensor, axes: Sequence[int]) -> None:
+    """Validates the graph, then compares it with the network at the exported size and at others."""
+    import onnx
+    import onnxruntime
+
+    onnx.checker.check_model(model, full_check=True)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    batch, channels, height, width = images.shape
+    shapes = [(batch, channels, height, width)]
+    if 0 in axes:
+        shapes.append((1, channels, height, width))
+    if 2 in axes:
+        # Twice the size suits every network that the size itself suits.
+        shapes += [(1, channels, height, 2 * width), (1, channels, 2 * height, width)]
+    for shape in shapes:
+        part = _noise(*shape)
+        with torch.inference_mode():
+            expected = net(part).numpy()
+        got = session.run(None, {INPUT: part.numpy()})[0]
+        if got.shape != expected.shape or not numpy.abs(got - expected).max() <= ALIKE * numpy.abs(expected).max():
+            raise ExportError("the graph computes what the network computes", f"another result at {shape}")
+
+
+def _write(
+    model: "ModelProto", path: Path, dynamic: tuple[str, ...], height: int, width: int, reasons: list[str]
+) -> OnnxFile:
+    content = model.SerializeToString(deterministic=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        aside.write_bytes(content)
+        aside.replace(path)
+    except OSError as error:
+        raise ExportError(f"{path} can be written", error.strerror) from error
+    finally:
+        aside.unlink(missing_ok=True)
+    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    ends = [(value.name, _shape(value)) for value in (model.graph.input[0], model.graph.output[0])]
+    return OnnxFile(path, opset, ends[0], ends[1], dynamic, height, width, len(content), reasons[-1] if reasons else "")
+
+
+def _shape(value: object) -> tuple[int | str, ...]:
+    axes = value.type.tensor_type.shape.dim  # type: ignore[attr-defined]
+    return tuple(axis.dim_param or int(axis.dim_value) for axis in axes)
+
+
+def _strip(model: "ModelProto") -> None:
+    """Removes stack traces and other notes of the exporter: they tell paths of this machine and change the bytes."""
+    graph = model.graph
+    graph.name = "generator"
+    for part in [model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]:
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the exporter's progress, warnings and log off the terminal: what it found is judged by its result."""
+    loggers = [logging.getLogger(name) for name in ("torch", *_TALKATIVE)]
+    levels = [logger.level for logger in loggers]
+    hidden = io.StringIO()
+    with contextlib.redirect_stdout(hidden), contextlib.redirect_stderr(hidden), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL)
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _first(error: Exception) -> str:
+    """The first telling lines of the innermost cause: torch wraps errors in pages of advice."""
+    while isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1])[:300]

@@ -1,0 +1,87 @@
+"""How closely an exported model computes what the PyTorch network computes."""
+
+import copy
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+import torch
+from torch import Tensor, nn
+
+from slimgen.errors import ExportError
+
+LIMIT = 200.0
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The difference of two runtimes on the same images, in the network's own range of [-1, 1].
+
+    Attributes:
+        max_abs: the largest difference of any value.
+        mean_abs: the mean difference.
+        psnr_db: 10 log10(2^2 / mean squared difference), at most 200.
+        tolerance: what `max_abs` was allowed to be.
+        images: how many were compared.
+    """
+
+    max_abs: float
+    mean_abs: float
+    psnr_db: float
+    tolerance: float
+    images: int
+
+
+def parity(net: nn.Module, path: Path, images: Tensor, *, tolerance: float = 1e-3, batch: int = 8) -> Parity:
+    """Runs real images through the network in float32 and through the file in onnxruntime, both on the CPU.
+
+    Args:
+        net: the network that was exported; it is not changed.
+        path: the ONNX file.
+        images: (N, C, H, W) in [-1, 1], of a size the file accepts.
+        tolerance: largest difference allowed. One 8-bit level is 0.0078.
+        batch: images per run, where the file leaves that free.
+
+    Raises:
+        ExportError: no images, a file that onnxruntime cannot run on them, other shapes, or a difference above the
+            tolerance (or NaN).
+    """
+    import onnxruntime
+
+    if not len(images):
+        raise ExportError("parity is measured on images", "none")
+    net = copy.deepcopy(net).to("cpu", torch.float32).eval()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        entry = session.get_inputs()[0]
+        size = entry.shape[0] if isinstance(entry.shape[0], int) else batch
+        worst, total, squares, count = 0.0, 0.0, 0.0, 0
+        for part in torch.split(images.detach().cpu().float().contiguous(), size):
+            with torch.inference_mode():
+                expected = net(part).numpy()
+            got = session.run(None, {entry.name: part.numpy()})[0]
+            if got.shape != expected.shape:
+                raise ExportError(
+                    "the exported model returns the network's shape", f"{got.shape}, not {expected.shape}"
+                )
+            difference = numpy.abs(got.astype(numpy.float64) - expected)
+            # Python's max would drop a NaN.
+            worst = float(numpy.maximum(worst, difference.max()))
+            total, squares = total + float(difference.sum()), squares + float((difference**2).sum())
+            count += difference.size
+    except ExportError:
+        raise
+    except Exception as error:
+        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ExportError(f"onnxruntime runs {path.name} on images {tuple(images.shape[1:])}", first[:200]) from error
+    if not worst <= tolerance:
+        raise ExportError(
+            f"the exported model differs from the network by at most {tolerance:g}",
+            f"{worst:g} on {len(images)} images",
+            "raise export.tolerance if that is good enough",
+        )
+    decibels = min(10 * math.log10(4 * count / squares), LIMIT) if squares else LIMIT
+    return Parity(worst, total / count, decibels, tolerance, len(images))

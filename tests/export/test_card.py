@@ -1,0 +1,91 @@
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from slimgen.export.card import Facts, card, snippet, write_card
+from slimgen.export.onnx import export_onnx
+from slimgen.export.parity import parity
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
+    """An exported negative: its output is known in closed form."""
+    net = nn.Conv2d(3, 3, 1, bias=False)
+    with torch.no_grad():
+        net.weight.copy_(-torch.eye(3)[:, :, None, None])
+    file = export_onnx(net, tmp_path_factory.mktemp("export") / "generator.onnx", height=16, width=24)
+    return Facts(
+        name="negative",
+        recipe={"recipe": "tiny", "task": "paired", "method": "cf_gan", "seed": 1},
+        onnx=file,
+        parity=parity(net, file.path, torch.zeros(2, 3, 16, 24)),
+        data={"name": "townhouses", "digest": "abc|def"},
+        licence="made by this project, MIT",
+        budget={"macs": 4000, "latency_ms": 3.0},
+        cost={"macs": 3456, "params": 9},
+        original_cost={"macs": 34560, "params": 90},
+        quality={"original": {"psnr": 20.5, "ssim": 0.75}, "found": {"psnr": 20.25, "ssim": 0.7421}},
+        protocol="psnr+ssim of 2 images",
+        latency=[{"runtime": "onnxruntime", "threads": 1, "p50_ms": 0.12}],
+        genotype={"c0": 8},
+        versions={"torch": torch.__version__},
+    )
+
+
+def test_the_code_on_the_card_runs_as_it_stands(facts: Facts) -> None:
+    folder = facts.onnx.path.parent
+    write_card(folder / "card.md", facts)
+    picture = numpy.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=numpy.uint8)
+    Image.fromarray(picture).save(folder / "picture.png")
+    found = re.search(r"```python\n(.*?)```", (folder / "card.md").read_text(), re.DOTALL)
+    assert found is not None
+    subprocess.run([sys.executable, "-W", "error", "-c", found.group(1)], cwd=folder, check=True)
+    assert numpy.array_equal(numpy.asarray(Image.open(folder / "generated.png")), 255 - picture)
+
+
+def test_a_card_of_a_network_of_other_channels_shows_code_that_runs_too(facts: Facts) -> None:
+    file = export_onnx(nn.Conv2d(5, 3, 1), facts.onnx.path.parent / "labels.onnx", height=8, width=8, channels=5)
+    code = snippet(file) + "assert generated.shape == (1, 3, 8, 8)"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=file.path.parent, check=True)
+
+
+def test_the_json_beside_it_holds_the_same_facts_exactly(facts: Facts, tmp_path: Path) -> None:
+    write_card(tmp_path / "card.md", facts)
+    record = json.loads((tmp_path / "card.json").read_text())
+    assert record["quality"] == facts.quality
+    assert record["parity"]["max_abs"] == facts.parity.max_abs
+    assert record["onnx"]["path"] == "generator.onnx"
+    assert record["onnx"]["input"] == ["input", ["batch", 3, "height", "width"]]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["card.json", "card.md"]
+
+
+def test_the_card_tells_shapes_cost_quality_protocol_parity_latency_and_licence(facts: Facts) -> None:
+    text = card(facts)
+    for line in [
+        "| input | `input` | batchx3xheightxwidth | float32 in [-1, 1], RGB |",
+        "| macs | 34,560 | 3,456 | 10.00x | 4,000 |",
+        "| latency_ms |  |  |  | 3.000 |",
+        "| found | 20.250 | 0.7421 |",
+        "Protocol: psnr+ssim of 2 images.",
+        "Licence of the data: made by this project, MIT",
+        "| onnxruntime | 1 | 0.12 |",
+        "| data: digest | abc\\|def |",
+        '"c0": 8',
+    ]:
+        assert line in text
+    assert "differ by 0 at most" in text
+    assert "batch and height and width may vary" in text
+
+
+def test_a_fixed_size_is_told_with_its_reason(facts: Facts) -> None:
+    fixed = replace(facts.onnx, dynamic=("batch",), fixed_because="the network knows one size")
+    assert "batch may vary (the network knows one size)." in card(replace(facts, onnx=fixed))
