@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 GENERATORS = {
     "resnet": "slimgen.nets.resnet:ResnetGenerator",
     "unet": "slimgen.nets.unet:UnetGenerator",
+    "trellis": "slimgen.nets.trellis:TrellisGenerator",
 }
 """Generators of images from images, by family."""
 

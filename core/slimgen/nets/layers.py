@@ -84,7 +84,7 @@ def sliced_conv(conv: nn.Conv2d, outputs: Index, inputs: Index, live: bool) -> n
             weight.shape[0],
             (conv.kernel_size[0], conv.kernel_size[1]),
             (conv.stride[0], conv.stride[1]),
-            conv.padding,
+            (int(conv.padding[0]), int(conv.padding[1])),
             groups=channels if depthwise else 1,
             bias=conv.bias is not None,
         )
@@ -121,7 +121,7 @@ def hold(module: nn.Module, name: str, value: Tensor, live: bool) -> None:
         setattr(module, name, nn.Parameter(copy))
 
 
-def all_of(kind: type[ModuleT], modules: Iterable[object]) -> list[ModuleT]:
+def all_of(kind: type[ModuleT], modules: Iterable[nn.Module] | nn.Module) -> list[ModuleT]:
     """Modules out of a container, known to be of one kind."""
-    found = [module for module in modules if isinstance(module, kind)]
-    return found
+    inside = modules.children() if isinstance(modules, nn.Module) else modules
+    return [module for module in inside if isinstance(module, kind)]

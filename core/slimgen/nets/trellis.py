@@ -208,16 +208,14 @@ class Trellis(Supernet):
         half, full = all_of(ConvNorm, self.ends)
         end2 = strongest(half.gamma, wide(at["channel.end2"], 2))
         end1 = strongest(full.gamma, wide(at["channel.end1"], 1))
-        joins = {
+        joins: dict[int, nn.Module] = {
             scale: sliced_conv(join, end, trunks[scale], live)
             for scale, end, join in zip((2, 1), (end2, end1), all_of(nn.Conv2d, self.joins.values()), strict=True)
             if scale in trunks
         }
         ends = [sliced(half, end2, trunks[4], live), sliced(full, end1, end2, live)]
         output = sliced_conv(self.output, None, end1, live)
-        return Parts(
-            path, sliced(self.stem, stem, None, live), downs, groups, climbs, ends, joins, output
-        )
+        return Parts(path, sliced(self.stem, stem, None, live), downs, groups, climbs, ends, joins, output)
 
     def _group(self, arch: Arch, group: int, scale: int, trunk: Index, live: bool) -> nn.Module:
         """The blocks of one group at its scale, each with its operator or its mixture of them."""

@@ -43,7 +43,7 @@ Path = tuple[int, ...]
 
 def paths(groups: int) -> list[Path]:
     """Every path: it starts at 1/4, and each group lies at the scale of the one before or at twice that."""
-    steps = [(4,)]
+    steps: list[Path] = [(4,)]
     for _ in range(groups - 1):
         steps = [(*path, scale) for path in steps for scale in ((path[-1], path[-1] // 2) if path[-1] > 1 else (1,))]
     return sorted(set(steps), key=lambda path: sum(4 / scale for scale in path))

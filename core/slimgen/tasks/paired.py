@@ -24,6 +24,9 @@ Generate = Callable[[Tensor, Arch], Tensor]
 Judge = Callable[[Tensor, Arch], Tensor]
 """Condition and image, joined in channels, and architecture to patch scores."""
 
+After = Callable[[Phase, Sequence[Arch]], None]
+"""What follows an optimizer's step."""
+
 METRICS = ("psnr", "ssim")
 """What is measured where a recipe names nothing else."""
 
@@ -61,9 +64,15 @@ class Paired:
             hold: how many steps in a row see the same batch; CF-GAN's cycles show one batch to every path.
         """
         rank, processes = world()
-        size, seed = self.recipe.size, self.recipe.seed
-        options = {"batch": schedule.batch, "seed": seed, "crop": size, "flip": self.recipe.data.flip}
-        train = Batches(data.split("train"), rank=rank, world=processes, **options)
+        train = Batches(
+            data.split("train"),
+            batch=schedule.batch,
+            seed=self.recipe.seed,
+            crop=self.recipe.size,
+            flip=self.recipe.data.flip,
+            rank=rank,
+            world=processes,
+        )
 
         def batch(step: int) -> Pair:
             found = train(step // hold)
@@ -104,8 +113,8 @@ class Paired:
         *,
         perceptual: Callable[[Pair, Tensor], Tensor] | None = None,
         generator_steps: int = 1,
-        after_generator: Callable[[Sequence[Arch]], None] | None = None,
-        after_discriminator: Callable[[Sequence[Arch]], None] | None = None,
+        after_generator: After | None = None,
+        after_discriminator: After | None = None,
     ) -> list[Phase]:
         """The generator's and the discriminator's phase.
 

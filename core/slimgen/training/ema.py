@@ -22,8 +22,8 @@ class Ema:
     @torch.no_grad()
     def update(self) -> None:
         """Moves the average towards the module; buffers are copied."""
-        for kept, new in zip(self.module.parameters(), self.source.parameters(), strict=True):
-            kept.lerp_(new, 1 - self.decay)
+        for average, weight in zip(self.module.parameters(), self.source.parameters(), strict=True):
+            average.lerp_(weight, 1 - self.decay)
         for kept, new in zip(self.module.buffers(), self.source.buffers(), strict=True):
             kept.copy_(new)
 

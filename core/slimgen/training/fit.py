@@ -36,7 +36,7 @@ class Phase:
         rate: step to a factor of the optimizer's base rates.
         split: whose batches it takes.
         when: whether it runs at a step.
-        after: called after the optimizer's step, such as a proximal step or a moving average.
+        after: called with the phase and the step's architectures after the optimizer's step.
         together: the loss is called once a step, with the first architecture and every architecture's memo under
             the key `each`, instead of once for each.
     """
@@ -47,7 +47,7 @@ class Phase:
     rate: Rate
     split: str = "train"
     when: Callable[[int], bool] = field(default=lambda step: True)
-    after: Callable[[Sequence[Arch]], None] | None = None
+    after: Callable[["Phase", Sequence[Arch]], None] | None = None
     together: bool = False
 
     @property
@@ -59,8 +59,11 @@ class Phase:
 class Stateful(Protocol):
     """Whatever a checkpoint must hold: modules, averages, counters."""
 
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any]) -> object: ...
+    def state_dict(self) -> dict[str, Any]:
+        """What there is to remember: tensors and plain data."""
+
+    def load_state_dict(self, state: dict[str, Any], /) -> object:
+        """Takes it back."""
 
 
 @dataclass
@@ -136,10 +139,10 @@ def fit(
                 journal.metrics(values, step + 1)
         if journal.progress is not None and rank == 0:
             journal.progress(step + 1, steps, meter.last)
-        if journal.checkpoints is not None and rank == 0 and step + 1 < steps:
-            if time.monotonic() - saved >= journal.seconds:
-                journal.checkpoints.save(step + 1, _state_of(everything, meter))
-                saved = time.monotonic()
+        due = time.monotonic() - saved >= journal.seconds and step + 1 < steps
+        if due and journal.checkpoints is not None and rank == 0:
+            journal.checkpoints.save(step + 1, _state_of(everything, meter))
+            saved = time.monotonic()
 
 
 def _run(
@@ -167,7 +170,7 @@ def _run(
     average_gradients(phase.parameters)
     phase.optimizer.step()
     if phase.after is not None:
-        phase.after(archs)
+        phase.after(phase, archs)
 
 
 @contextmanager
@@ -211,7 +214,9 @@ class Meter:
         for name, value in self.last.items():
             if not math.isfinite(value):
                 raise RunError(
-                    "losses stay finite", f"{name} = {value} at step {step + 1}", "lower the rate, or use precision fp32"
+                    "losses stay finite",
+                    f"{name} = {value} at step {step + 1}",
+                    "lower the rate, or use precision fp32",
                 )
         return self.last
 

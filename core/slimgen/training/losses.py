@@ -39,7 +39,7 @@ ADVERSARIAL = {
     "least-squares": Adversarial(lambda fake: (fake - 1).square().mean(), _least_squares),
     "vanilla": Adversarial(lambda fake: functional.softplus(-fake).mean(), _vanilla),
 }
-"""By name. `vanilla` is the non-saturating cross-entropy. The discriminator's two halves are averaged, as in pix2pix."""
+"""By name; `vanilla` is the non-saturating cross-entropy. The discriminator's halves are averaged, as in pix2pix."""
 
 
 def adversarial(name: str) -> Adversarial:

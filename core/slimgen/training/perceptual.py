@@ -32,6 +32,8 @@ class Vgg16(nn.Module):
         self.features = nn.Sequential(*layers)
         own = self.state_dict()
         self.load_state_dict({name: weights[name] for name in own})
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
 
@@ -56,7 +58,9 @@ def feature_network(name: str) -> nn.Module:
     if name != "vgg16":
         path = Path(name)
         if not path.is_file():
-            raise WeightsError("losses.perceptual_network is 'discriminator', 'vgg16' or a TorchScript file", repr(name))
+            raise WeightsError(
+                "losses.perceptual_network is 'discriminator', 'vgg16' or a TorchScript file", repr(name)
+            )
         try:
             return torch.jit.load(str(path)).eval().requires_grad_(False)  # type: ignore[no-any-return, no-untyped-call]
         except RuntimeError as error:

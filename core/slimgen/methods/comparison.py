@@ -1,0 +1,46 @@
+"""The generator that a search must beat: the original's family, narrowed uniformly to the same cost."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from slimgen.errors import RecipeError
+from slimgen.methods.method import Trained
+from slimgen.nets import build_generator, generator_cost
+from slimgen.recipe import Schedule
+from slimgen.tasks.gan import train_gan
+from slimgen.tasks.job import Job
+
+
+def train_uniform(job: Job, macs: float, updates: int) -> Trained:
+    """Trains a uniformly narrowed ResNet with the task's losses, from scratch.
+
+    It is the smallest one that costs at least as much as the found generator, so rounding favours the rival.
+
+    Args:
+        job: of the stage that fine-tunes.
+        macs: what the found generator costs, under the budget's convention.
+        updates: generator updates: as many as supernet training and fine-tuning took together.
+
+    Raises:
+        RecipeError: the original is no ResNet, so that there is no family to narrow.
+    """
+    recipe = job.recipe
+    original = dict(recipe.teach.generator)
+    if original.pop("family") != "resnet":
+        raise RecipeError("finetune.uniform compares with a narrowed ResNet", recipe.teach.generator["family"])
+    original.pop("ngf", None)
+    options = {**original, "ngf": equal_ngf(macs, recipe.budget.convention, recipe.size, original)}
+    generator = job.compute.place(build_generator("resnet", seed=recipe.seed, **options))
+    schedule = Schedule(
+        updates=updates, batch=recipe.finetune.batch, rate=recipe.teach.rate, betas=recipe.teach.betas, decay=0.5
+    )
+    net = train_gan(job, "uniform", generator, job.task.discriminator(), schedule, updates)
+    return Trained(net, "resnet", options, updates)
+
+
+def equal_ngf(macs: float, convention: str, size: int, options: Mapping[str, Any]) -> int:
+    """The smallest `ngf` whose ResNet costs at least `macs` on an image of this size."""
+    ngf = 1
+    while generator_cost("resnet", size, size, ngf=ngf, **options).macs(convention) < macs:
+        ngf += 1
+    return ngf

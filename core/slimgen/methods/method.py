@@ -1,0 +1,61 @@
+"""What every method offers, and what it gives back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import nn
+
+from slimgen.recipe import Recipe
+from slimgen.search import Trial
+from slimgen.tasks.job import Job
+
+
+@dataclass(frozen=True)
+class Found:
+    """The outcome of a search.
+
+    Attributes:
+        trial: the architecture that won, its costs and its quality on the validation images.
+        trials: everything that was evaluated, in order.
+        limits: the budget as numbers.
+        facts: what else is worth keeping: sizes of spaces, seconds a step.
+    """
+
+    trial: Trial
+    trials: list[Trial]
+    limits: Mapping[str, float]
+    facts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished generator.
+
+    Attributes:
+        net: in evaluation mode.
+        family: how `slimgen.nets.build_generator` builds it again.
+        options: likewise.
+        updates: generator updates that went into it.
+    """
+
+    net: nn.Module
+    family: str
+    options: Mapping[str, Any]
+    updates: int
+
+
+class Method(Protocol):
+    """A method, as a module."""
+
+    def check(self, recipe: Recipe) -> None:
+        """Raises RecipeError unless the method's own sections are sound; nothing is computed."""
+
+    def supernet(self, job: Job) -> Mapping[str, float]:
+        """Trains the weight-sharing network into the stage's folder; what is worth noting of it."""
+
+    def search(self, job: Job) -> Found:
+        """Finds the architecture."""
+
+    def finetune(self, job: Job) -> Mapping[str, Trained]:
+        """Trains what was found: `found`, and `uniform` where the recipe asks for it."""
