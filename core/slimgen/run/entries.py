@@ -1,0 +1,95 @@
+"""Names and values in the form in which a tracking server takes them, and what surrounds a run."""
+
+import getpass
+import hashlib
+import json
+import math
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+from slimgen.run.aside import plain
+
+KEY_LENGTH, VALUE_LENGTH = 250, 6000
+# Who else counts this run, as tags: the variables that DVC, Kubeflow and Argo set or that a pipeline passes on.
+SURROUNDINGS = {
+    "DVC_EXP_NAME": "dvc.experiment",
+    "DVC_EXP_BASELINE_REV": "dvc.baseline",
+    "DVC_STAGE": "dvc.stage",
+    "KFP_RUN_ID": "kfp.run",
+    "KFP_RUN_NAME": "kfp.run_name",
+    "KFP_POD_NAME": "kfp.pod",
+    "ARGO_WORKFLOW_NAME": "argo.workflow",
+}
+
+
+def entry_name(text: str) -> str:
+    """A name of letters, digits and `_-. :/`, such as `fd:lenet`, that is no odd path."""
+    clean = re.sub(r"[^\w\-. :/]", "_", text, flags=re.ASCII)
+    parts = [part for part in clean.split("/") if part not in ("", ".", "..")]
+    return "/".join(parts)[:KEY_LENGTH] or "_"
+
+
+def file_name(text: str) -> str:
+    """A name as `entry_name`, without what an artifact's name cannot have."""
+    return entry_name(text).replace(":", "_")
+
+
+def parameters(values: Mapping[str, object]) -> dict[str, str]:
+    """Nested parameters with dotted names; sequences as JSON.
+
+    A value that is too long is cut, and ends in a digest of the whole, so that two that differ stay different.
+    """
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat.update({f"{entry_name(key)}.{name}": item for name, item in parameters(value).items()})
+            continue
+        converted = plain(value)
+        text = json.dumps(converted) if isinstance(converted, list | dict) else str(converted)
+        if len(text) > VALUE_LENGTH:
+            text = text[: VALUE_LENGTH - 70] + "... " + hashlib.sha256(text.encode()).hexdigest()
+        flat[entry_name(key)] = text
+    return {key[:KEY_LENGTH]: text for key, text in flat.items()}
+
+
+def measures(values: Mapping[str, object]) -> dict[str, float]:
+    """The finite numbers among the values, nested ones with dotted names."""
+    found: dict[str, float] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found.update({f"{entry_name(key)}.{name}": item for name, item in measures(value).items()})
+            continue
+        number = plain(value)
+        if isinstance(number, int | float) and math.isfinite(number):
+            found[entry_name(key)] = float(number)
+    return found
+
+
+def columns(rows: Iterable[Mapping[str, object]]) -> dict[str, list[object]]:
+    """A table by columns, with None where a row has no value; what is nested as JSON.
+
+    The columns come in the order in which they first appear.
+    """
+    rows = list(rows)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+
+    def cell(value: object) -> object:
+        converted = plain(value)
+        return json.dumps(converted) if isinstance(converted, list | dict) else converted
+
+    return {name: [cell(row.get(name)) for row in rows] for name in names}
+
+
+def surroundings() -> dict[str, str]:
+    """Tags: the git revision of the working folder, the user, and the ids of DVC and Kubeflow, where there are any."""
+    tags = {tag: os.environ[name] for name, tag in SURROUNDINGS.items() if os.environ.get(name)}
+    with suppress(OSError, subprocess.SubprocessError):  # no git here, or no repository
+        command = ["git", "rev-parse", "HEAD"]
+        revision = subprocess.run(command, capture_output=True, text=True, timeout=3, check=True).stdout.strip()
+        tags["mlflow.source.git.commit"] = revision
+    with suppress(OSError, KeyError):  # a container's user has no name
+        tags["mlflow.user"] = getpass.getuser()
+    return tags
