@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -13,7 +13,7 @@ from slimgen.search.space import Space
 
 Costs = Callable[[Genotype], Mapping[str, float]]
 _STARTS = 1024
-_DESCENTS = 8
+_DESCENTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,8 @@ def require_reachable(space: Space, costs: Costs, budget: Budget) -> Genotype:
         genotype, least = cheapest(space, costs, kind)
         if not least <= limit:
             rule = f"the budget must be within reach, but the smallest network of this space has {_plain(least)} {kind}"
-            hint = f"raise budget.{kind} to at least {_plain(math.ceil(least))}, or give the space smaller options"
+            enough = _plain(math.ceil(least * 1000) / 1000)
+            hint = f"raise budget.{kind} to at least {enough}, or give the space smaller options"
             raise BudgetError(rule, f"a limit of {_plain(limit)}", hint)
         if budget.allows(costs(genotype)):
             return genotype
@@ -159,16 +160,32 @@ def _least(space: Space, cost: Callable[[Genotype], float]) -> tuple[Genotype, f
             known[genotype] = math.inf if math.isnan(value) else value
         return known[genotype]
 
+    parents = {parent for parent, _ in space.conditions.values()}
     starts = sorted(dict.fromkeys(_starts(space)), key=counted)
-    ends = []
-    for current in starts[:_DESCENTS]:
-        while (following := min(space.neighbours(current), key=counted, default=current)) != current:
-            if counted(following) >= counted(current):
-                break
-            current = following
-        ends.append(current)
-    least = min(ends, key=counted)
+    ends = [_descended(space, start, counted, parents) for start in starts[:_DESCENTS]]
+    least = _descended(space, min(ends, key=counted), counted, frozenset())
     return least, counted(least)
+
+
+def _descended(space: Space, start: Genotype, cost: Callable[[Genotype], float], held: Container[str]) -> Genotype:
+    """Coordinate descent over the choices that are not held, one after the other until none improves.
+
+    The parents of conditions are held at first: leaving a branch because another looks cheaper from here would lose
+    the lowest point of this one.
+    """
+    current, improved = start, True
+    while improved:
+        improved = False
+        for name, dimension in space.items():
+            active = space.active(current)
+            if name in held or name not in active or not isinstance(dimension, Choice):
+                continue
+            idle = {other: space[other].smallest for other in space if other not in active}
+            options = [space.settle({**current, **idle, name: option}) for option in dimension.options]
+            best = min(options, key=cost)
+            if cost(best) < cost(current):
+                current, improved = best, True
+    return current
 
 
 def _starts(space: Space) -> Iterator[Genotype]:
@@ -187,4 +204,4 @@ def _starts(space: Space) -> Iterator[Genotype]:
 
 
 def _plain(number: float) -> str:
-    return f"{number:,.0f}" if number >= 1000 or number == int(number) else f"{number:.4g}"
+    return f"{number:,.0f}" if number == int(number) else f"{number:,.3f}"

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from slimgen.errors import RunError
 from slimgen.search.genotype import Genotype
@@ -66,11 +67,12 @@ def explore(
         if not wanted:
             break
         told = past[number].trials[: len(wanted)] if number < len(past) else []
-        if missing := wanted[len(told) :]:
-            new = _evaluated(evaluate, missing, step, number)
+        missing = wanted[len(told) :]
+        new = _evaluated(evaluate, missing, step, number) if missing else []
+        told = [*told, *new]
+        searcher.tell(told)  # before it is logged: what the searcher refuses must not be replayed for ever
+        if new:
             _append(log, {"step": step, "round": number, "asked": len(asked)}, new)
-            told = [*told, *new]
-        searcher.tell(told)
         trials += told
         if on_round is not None:
             on_round(number, told)
@@ -123,17 +125,17 @@ def _read(log: Path, step: str) -> list[_Round]:
     rounds: list[_Round] = []
     for position, line in enumerate(lines):
         try:
-            entry = json.loads(line)
-            if not line.endswith(b"\n") or not isinstance(entry, dict):
-                raise ValueError("not a whole line")
-            trials = [Trial.from_json(trial) for trial in entry["trials"]] if entry["step"] == step else None
-            number, asked = int(entry["round"]), int(entry["asked"])
-        except (KeyError, TypeError, ValueError) as error:
+            entry = _parsed(line)
+        except ValueError as error:
             if position + 1 == len(lines):
                 os.truncate(log, sum(len(whole) for whole in lines[:-1]))
                 break
-            rule = f"every line of {log} but the last must be whole, but line {position + 1} is damaged"
-            raise RunError(rule, str(error), "remove the log to search anew") from error
+            raise _damaged(log, position, error) from error
+        try:
+            trials = [Trial.from_json(trial) for trial in entry["trials"]] if entry["step"] == step else None
+            number, asked = int(entry["round"]), int(entry["asked"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise _damaged(log, position, error) from error
         if trials is None:
             continue
         if number == len(rounds) - 1 and len(rounds[-1].trials) + len(trials) <= asked == rounds[-1].asked:
@@ -144,3 +146,17 @@ def _read(log: Path, step: str) -> list[_Round]:
             rule = f"the rounds of step {step!r} in {log} follow each other"
             raise RunError(rule, f"round {number} after {len(rounds)} rounds", "remove the log to search anew")
     return rounds
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    if not line.endswith(b"\n"):
+        raise ValueError("the line has no end")
+    entry = json.loads(line)
+    if not isinstance(entry, dict):
+        raise ValueError("the line is no JSON object")
+    return entry
+
+
+def _damaged(log: Path, position: int, error: Exception) -> RunError:
+    rule = f"the lines of a search log must be whole, but line {position + 1} of {log} is not"
+    return RunError(rule, repr(error), "remove the log to search anew")

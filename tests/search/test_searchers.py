@@ -1,0 +1,252 @@
+import random
+import statistics
+
+import pytest
+
+from slimgen.errors import RecipeError
+from slimgen.search import (
+    Budget,
+    Choice,
+    Direction,
+    Evolution,
+    Exhaustive,
+    Feasible,
+    Mask,
+    Objective,
+    RandomSearch,
+    Space,
+    Trial,
+    pareto,
+    require_reachable,
+)
+
+FID = Objective("fid", "min")
+WIDTHS = Space({f"c{i}": Choice((16, 24, 32, 48, 64)) for i in range(12)})
+TREE = Space(
+    {
+        "path": Choice(("low", "middle", "high")),
+        **{f"{path}.op{i}": Choice(("dws", "conv", "res")) for path in ("low", "middle", "high") for i in range(3)},
+        "stem": Choice((8, 16, 32)),
+    },
+    {f"{path}.op{i}": ("path", {path}) for path in ("low", "middle", "high") for i in range(3)},
+)
+MASKS = Space({"a": Mask(12), "b": Mask(20, 2), "c": Choice((1, 2))})
+SIZES = {"dws": 1, "conv": 9, "res": 18, "low": 0, "middle": 5, "high": 10}
+
+
+def costs(genotype):
+    total = 1.0
+    for value in genotype.values():
+        if isinstance(value, str):
+            total += SIZES[value] if value in SIZES else value.count("1")
+        else:
+            total += value * value
+    return {"macs": total}
+
+
+def measured(genotypes):
+    """A quality that is a fixed function of the genotype, rough enough to have no ties."""
+    return [Trial(g, costs(g), {"fid": random.Random(g.key).random() + 50 / costs(g)["macs"]}) for g in genotypes]
+
+
+def limited(space, part):
+    """A budget this part of the way from the smallest to the largest cost, as a searcher takes it, and its anchor."""
+    least, most = costs(space.smallest())["macs"], costs(space.largest())["macs"]
+    return within(space, least + part * (most - least))
+
+
+def within(space, macs):
+    budget = Budget(macs=macs)
+    return lambda genotype: budget.allows(costs(genotype)), require_reachable(space, costs, budget)
+
+
+SEARCHERS = {
+    "random": lambda space, allows, anchor: RandomSearch(space, FID, allows, 16, anchor),
+    "exhaustive": lambda space, allows, anchor: Exhaustive(space, FID, allows, 16),
+    "evolution": lambda space, allows, anchor: Evolution(space, FID, allows, 16, 4, 0.2, anchor=anchor),
+    "directional": lambda space, allows, anchor: Evolution(
+        space, FID, allows, 16, 4, 0.2, direction=Direction(), anchor=anchor
+    ),
+}
+every_searcher = pytest.mark.parametrize("make", SEARCHERS.values(), ids=SEARCHERS)
+every_space = pytest.mark.parametrize("space", [WIDTHS, TREE, MASKS], ids=["widths", "tree", "masks"])
+
+
+def rounds_of(searcher, most):
+    for number in range(most):
+        asked = searcher.ask(random.Random(number))
+        if not asked:
+            return
+        yield asked
+        searcher.tell(measured(asked))
+
+
+@every_searcher
+@every_space
+def test_every_question_is_new_within_the_budget_and_canonical(make, space):
+    allows, anchor = limited(space, 0.3)
+    searcher, seen = make(space, allows, anchor), []
+    for asked in rounds_of(searcher, 8):
+        assert all(allows(genotype) for genotype in asked)
+        for genotype in asked:
+            space.check(genotype)
+        seen += asked
+    assert len(seen) == len(set(seen))
+    assert searcher.best == min(measured(seen), key=lambda trial: trial.quality["fid"])
+
+
+@every_searcher
+@pytest.mark.parametrize("part", [1, 0.4])
+def test_an_exhausted_space_ends_the_search_after_every_allowed_genotype_was_asked(make, part):
+    space = TREE.pin(TREE.largest(), free=("path", "low", "high"))
+    allows, anchor = limited(space, part)
+    asked = [genotype for batch in rounds_of(make(space, allows, anchor), 1000) for genotype in batch]
+    assert set(asked) == {genotype for genotype in space.enumerate() if allows(genotype)}
+    assert len(asked) == len(set(asked))
+
+
+@every_searcher
+@pytest.mark.parametrize("space", [Space({}), WIDTHS.pin(WIDTHS.smallest()), Space({"m": Mask(3, 3)})])
+def test_a_space_of_one_point_ends_after_one_question(make, space):
+    assert list(rounds_of(make(space, lambda genotype: True, space.smallest()), 5)) == [[space.smallest()]]
+
+
+@every_searcher
+def test_a_budget_that_allows_nothing_ends_at_once(make):
+    space = TREE.pin(TREE.largest(), free=("path", "low"))
+    assert make(space, lambda genotype: False, None).ask(random.Random(0)) == []
+
+
+@every_searcher
+@every_space
+def test_the_same_answers_lead_to_the_same_questions(make, space):
+    allows, anchor = limited(space, 0.5)
+    first = [list(asked) for asked in rounds_of(make(space, allows, anchor), 5)]
+    again = [list(asked) for asked in rounds_of(make(space, allows, anchor), 5)]
+    assert again == first
+    assert len(first) == 5
+
+
+@every_searcher
+def test_asking_twice_gives_the_same_answer_twice(make):
+    searcher = make(TREE, lambda genotype: True, None)
+    for number in range(4):
+        asked = searcher.ask(random.Random(number))
+        assert searcher.ask(random.Random(number)) == asked
+        searcher.tell(measured(asked))
+
+
+@every_searcher
+def test_a_search_survives_qualities_that_are_not_finite(make):
+    searcher = make(TREE, lambda genotype: True, None)
+    for number in range(5):
+        asked = searcher.ask(random.Random(number))
+        searcher.tell([Trial(genotype, {}, {"fid": float("nan")}) for genotype in asked])
+        assert searcher.best is None
+    asked = searcher.ask(random.Random(5))
+    searcher.tell(measured(asked))
+    assert searcher.best in measured(asked)
+
+
+@pytest.mark.parametrize("direction", [None, Direction()])
+def test_the_elite_is_the_best_of_all_that_was_told_without_duplicates(direction):
+    allows, anchor = limited(WIDTHS, 0.3)
+    searcher = Evolution(WIDTHS, FID, allows, 20, 6, 0.2, direction=direction, anchor=anchor)
+    told = []
+    for asked in rounds_of(searcher, 12):
+        if told:
+            assert searcher.elite == sorted(told, key=lambda trial: trial.quality["fid"])[:6]
+            assert len({trial.genotype for trial in searcher.elite}) == 6
+        told += measured(asked)
+    searcher.tell(told)
+    assert len({trial.genotype for trial in searcher.elite}) == len(searcher.elite) == 6
+
+
+def test_half_of_a_generation_mixes_its_parents_and_half_mutates_them():
+    searcher = Evolution(WIDTHS, FID, lambda genotype: True, 40, 2, 0.0)
+    searcher.tell(measured(searcher.ask(random.Random(0))))
+    a, b = (trial.genotype for trial in searcher.elite)
+    children = searcher.ask(random.Random(1))
+    mixed = [child for child in children if all(child[name] in (a[name], b[name]) for name in child)]
+    near = [child for child in children if min(sum(p[n] != child[n] for n in child) for p in (a, b)) == 1]
+    assert len(children) == 40
+    assert len(set(children[:20]) & set(mixed)) == 20
+    assert len(set(children[20:]) & set(near)) == 20
+
+
+def test_all_crossover_or_all_mutation_is_possible():
+    for crossover in (0, 1):
+        searcher = Evolution(WIDTHS, FID, lambda genotype: True, 10, 4, 0.1, crossover=crossover)
+        assert [len(asked) for asked in rounds_of(searcher, 4)] == [10] * 4
+
+
+@pytest.mark.parametrize(
+    "space",
+    [WIDTHS, Space({"a": Mask(64), "b": Mask(256, 8)}), TREE | MASKS.prefixed("other")],
+    ids=["widths", "masks", "both"],
+)
+def test_genotypes_within_an_eighth_of_the_cost_take_few_calls_and_differ(space):
+    limit = costs(space.largest())["macs"] / 8
+    allows, anchor = within(space, limit)
+    calls = 0
+
+    def counted(genotype):
+        nonlocal calls
+        calls += 1
+        return allows(genotype)
+
+    drawn = Feasible(space, counted, anchor).drawn(random.Random(0), set(), 100)
+    assert len(set(drawn)) == 100
+    assert all(map(allows, drawn))
+    assert calls < 100 * 25
+    spent = [costs(genotype)["macs"] for genotype in drawn]
+    assert statistics.median(spent) > 0.7 * limit
+
+
+def test_repair_stops_at_the_edge_of_the_budget():
+    limit = costs(WIDTHS.largest())["macs"] / 4
+    allows, anchor = within(WIDTHS, limit)
+    feasible = Feasible(WIDTHS, allows, anchor)
+    for seed in range(50):
+        repaired = feasible.repair(WIDTHS.largest(), random.Random(seed))
+        assert limit - (64**2 - 48**2) < costs(repaired)["macs"] <= limit
+
+
+def test_repair_across_conditions_stays_in_the_space():
+    anchor = TREE.canonical({"path": "middle", **{f"middle.op{i}": "conv" for i in range(3)}, "stem": 8})
+    allowed = {anchor}
+    feasible = Feasible(TREE, lambda genotype: genotype in allowed, anchor)
+    visited = []
+    looking = Feasible(TREE, lambda genotype: bool(visited.append(genotype)) or genotype == anchor, anchor)
+    rng = random.Random(0)
+    for _ in range(100):
+        start = TREE.sample(rng)
+        if start != anchor:
+            assert feasible.repair(start, rng) == anchor
+            looking.repair(start, rng)
+    for genotype in visited:
+        TREE.check(genotype)
+
+
+def test_exhaustive_search_finds_the_front_of_the_space():
+    space = TREE.pin(TREE.smallest(), free=("path", "low", "stem"))
+    searcher = Exhaustive(space, FID, lambda genotype: True, 7)
+    told = [trial for asked in rounds_of(searcher, 100) for trial in measured(asked)]
+    assert pareto(told, FID) == pareto(measured(space.enumerate()), FID)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: RandomSearch(TREE, FID, lambda genotype: True, 0),
+        lambda: Exhaustive(TREE, FID, lambda genotype: True, 0),
+        lambda: Evolution(TREE, FID, lambda genotype: True, 0, 1, 0.1),
+        lambda: Evolution(TREE, FID, lambda genotype: True, 4, 0, 0.1),
+        lambda: Evolution(TREE, FID, lambda genotype: True, 4, 1, 1.1),
+        lambda: Evolution(TREE, FID, lambda genotype: True, 4, 1, 0.1, crossover=-1),
+        lambda: Direction(epsilon=0),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(build):
+    with pytest.raises(RecipeError):
+        build()

@@ -1,0 +1,60 @@
+import json
+import math
+import random
+
+import pytest
+
+from slimgen.errors import RunError
+from slimgen.search import Genotype, Objective, Trial, best, pareto
+
+FID = Objective("fid", "min")
+
+
+def trial(index, macs, fid):
+    return Trial(Genotype({"i": index}), {"macs": macs}, {"fid": fid})
+
+
+def test_a_trial_survives_strict_json_even_where_it_is_not_finite():
+    quality = {"fid": math.nan, "miou": math.inf, "psnr": -math.inf, "l1": 0.1}
+    whole = Trial(Genotype({"a": "x", "b": 0.5}), {"macs": 10**12, "latency_ms": 1.5}, quality, 3, "channel", 0.25)
+    text = json.dumps(whole.to_json(), allow_nan=False)
+    copy = Trial.from_json(json.loads(text))
+    assert math.isnan(copy.quality.pop("fid"))
+    del quality["fid"]
+    assert copy == whole
+    assert json.loads(text)["key"] == whole.genotype.key
+    assert math.isnan(Trial.from_json({**whole.to_json(), "quality": {"fid": None}}).quality["fid"])
+
+
+@pytest.mark.parametrize(
+    "value", [None, [], {}, {"genotype": {}}, {"quality": {"fid": "good"}}, {"costs": []}, {"round": "x"}]
+)
+def test_what_is_no_trial_is_refused(value):
+    if isinstance(value, dict) and value:
+        value = {**trial(0, 1, 1).to_json(), **value} if "genotype" not in value else value
+    with pytest.raises(RunError, match="a trial has"):
+        Trial.from_json(value)
+
+
+def test_the_front_is_what_no_other_trial_dominates():
+    rng = random.Random(0)
+    trials = [trial(index, rng.randrange(30), rng.randrange(30)) for index in range(200)]
+
+    def dominated(a):
+        return any(
+            b.costs["macs"] <= a.costs["macs"]
+            and b.quality["fid"] <= a.quality["fid"]
+            and (b.costs, b.quality) != (a.costs, a.quality)
+            for b in trials
+        )
+
+    front = pareto(trials, FID)
+    points = [(t.costs["macs"], t.quality["fid"]) for t in front]
+    assert points == sorted({(t.costs["macs"], t.quality["fid"]) for t in trials if not dominated(t)})
+
+
+def test_a_failed_or_unmeasured_trial_is_neither_best_nor_on_the_front():
+    failed = trial(0, 1, math.nan)
+    assert pareto([failed, Trial(Genotype({"i": 1}), {}, {"fid": 1})], FID) == []
+    assert best([failed], FID) is None
+    assert best([failed, trial(2, 9, 5.0), trial(3, 1, 5.0)], FID) == trial(2, 9, 5.0)
