@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from slimgen.data.townhouses.classes import IDS, Colour
 
 Array = NDArray[np.float32]
+Points = NDArray[np.float64]
 Rect = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of the picture."""
-Field = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+Field = Callable[[Points, Points], Points]
 """From columns x (1, w) and rows y (h, 1), in pixels of the picture, to a value at each point (h, w)."""
-Paint = Callable[[NDArray[np.float64], NDArray[np.float64]], Array]
+Paint = Callable[[Points, Points], Array]
 """As a field, but to colours (h, w, 3) or anything that broadcasts to it."""
-Shape = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.bool_]]
+Shape = Callable[[Points, Points], NDArray[np.bool_]]
 """As a field, but to inside and outside."""
 
 
@@ -38,8 +39,8 @@ class Canvas:
         self.albedo: Array = np.zeros((size * self.fine, size * self.fine, 3), np.float32)
         self.glow: Array = np.zeros_like(self.albedo)
         self.lamps: list[tuple[float, float, float]] = []
-        self._fine_points = (np.arange(size * self.fine) + 0.5) / self.fine
-        self._points = np.arange(size) + 0.5
+        self._fine_points: Points = (np.arange(size * self.fine, dtype=np.float64) + 0.5) / self.fine
+        self._points: Points = np.arange(size, dtype=np.float64) + 0.5
 
     def px(self, units: float) -> int:
         """A length given in 64ths of the picture, in whole pixels, at least one."""
@@ -105,8 +106,8 @@ class Canvas:
 def _lay(
     layer: Array,
     paint: Colour | Paint,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
+    x: Points,
+    y: Points,
     inside: NDArray[np.bool_] | None,
 ) -> None:
     colours = paint(x, y) if callable(paint) else np.array(paint, np.float32)
@@ -137,7 +138,7 @@ def tapered(rect: Rect, top_width: float) -> Shape:
     left, top, right, bottom = rect
     middle, half = (left + right) / 2, (right - left) / 2
 
-    def inside(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def inside(x: Points, y: Points) -> NDArray[np.bool_]:
         down = (y - top) / (bottom - top)
         result: NDArray[np.bool_] = np.abs(x - middle) <= half * (top_width + (1 - top_width) * down)
         return result
@@ -150,7 +151,7 @@ def arched(rect: Rect, rise: float) -> Shape:
     left, top, right, _ = rect
     middle, half = (left + right) / 2, (right - left) / 2
 
-    def inside(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def inside(x: Points, y: Points) -> NDArray[np.bool_]:
         below = 1 - np.clip((top + rise - y) / rise, 0, 1) ** 2
         result: NDArray[np.bool_] = ((x - middle) / half) ** 2 <= below
         return result

@@ -41,20 +41,20 @@ class Style:
 
 STYLES: dict[str, Style] = {
     "terrace": Style(
-        ("brick_red", "brick_brown"), ("sash",), ("parapet", "slate_slope"), (2, 3), (11.0, 10.0, 9.0), "lintel",
+        ("brick_red", "brick_brown"), ("sash",), ("parapet", "slate_slope"), (2, 2, 3), (12.0, 11.0, 10.0), "lintel",
         arched=0.3, balcony=0.6, flowers=0.15, shop=0.25,
     ),
     "boulevard": Style(
-        ("stone", "stucco_cream"), ("casement",), ("mansard",), (2, 3), (12.0, 10.5, 10.0), "architrave",
+        ("stone", "stucco_cream"), ("casement",), ("mansard",), (2, 2, 3), (12.5, 11.0, 10.5), "architrave",
         arched=0.25, balcony=0.9, shop=0.6,
     ),
     "canal": Style(
-        ("brick_red", "brick_brown", "stucco_ochre"), ("casement", "sash"), ("gable",), (2, 3), (11.0, 10.0, 9.0),
+        ("brick_red", "brick_brown", "stucco_ochre"), ("casement", "sash"), ("gable",), (2, 2, 3), (12.0, 11.0, 10.0),
         "lintel", arched=0.2, shutters=0.35, flowers=0.3, shop=0.35,
     ),
     "painted": Style(
         ("stucco_rose", "stucco_blue", "stucco_ochre", "stucco_cream"), ("sash", "casement"),
-        ("tiled_slope", "parapet"), (2, 3), (11.0, 10.5, 10.0), "architrave",
+        ("tiled_slope", "parapet"), (2, 2, 3), (12.0, 11.0, 10.5), "architrave",
         arched=0.35, balcony=0.3, shutters=0.5, flowers=0.5, shop=0.4,
     ),
 }  # fmt: skip
@@ -77,7 +77,7 @@ def house(canvas: Canvas, left: int, right: int, ground: int, chance: Chance, av
     style = STYLES[chance.pick(tuple(STYLES))]
     wall = chance.pick([name for name in style.walls if name != avoid] or list(style.walls))
     storeys = chance.pick(style.storeys)
-    tall, roof = chance.between(0.94, 1.06), chance.pick(style.roofs)
+    tall, roof = chance.between(0.94, 1.04), chance.pick(style.roofs)
     edges = [ground, ground - canvas.px(13 * tall)]
     for storey in range(storeys):
         edges.append(edges[-1] - canvas.px(style.heights[storey] * tall))
@@ -85,9 +85,9 @@ def house(canvas: Canvas, left: int, right: int, ground: int, chance: Chance, av
     paint = wall_paint(canvas, wall, left, top, ground)
     bays = 3 if right - left > 22 * canvas.unit and chance.yes(0.75) else 2
     wide = (right - left) / bays > 9.4 * canvas.unit
-    centres = _bay_lefts(canvas, left, right, bays, 7.0 if wide else 5.0)
+    centres = _bay_lefts(canvas, left, right, bays, 6.0 if wide else 5.0)
     dormers = _bay_lefts(canvas, left, right, bays, 5.0)
-    at_home = [[chance.yes(0.45) for _ in range(bays)] for _ in range(storeys + 1)]
+    at_home = [[chance.yes(0.55) for _ in range(bays)] for _ in range(storeys + 1)]
     _roof(canvas, (left, top, right, ground), roof, paint, wall, dormers, at_home[storeys], chance)
     canvas.fill((left, top, right, ground), paint, wall)
     if roof in ("parapet", "mansard"):
@@ -186,9 +186,9 @@ def _storeys(
     gap = lefts[1] - lefts[0] - width
     for storey in range(1, len(edges) - 1):
         floor, ceiling = edges[storey], edges[storey + 1]
-        top = ceiling + canvas.px(3.2)
+        top = ceiling + canvas.px(2.4)
         railed = storey == rail_on
-        bottom = floor - canvas.line if railed else floor - canvas.px(2)
+        bottom = floor - canvas.line if railed else floor - canvas.px(1.7)
         rise = width / 2 if arch and storey == 1 else 0.0
         for x, home in zip(lefts, at_home[storey], strict=True):
             rect = (x, top, x + width, bottom)

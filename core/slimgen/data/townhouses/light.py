@@ -24,10 +24,10 @@ def by_night(canvas: Canvas, albedo: Array, glow: Array, chance: Chance) -> NDAr
     for x, y, reach in canvas.lamps:
         light += np.exp(-((points[None, :] - x) ** 2 + (points[:, None] - y) ** 2) / (2 * reach * reach))
     lamps = 0.75 * light[..., None].astype(np.float32) * np.array((1.0, 0.84, 0.56), np.float32)
-    ambient = np.array((0.17, 0.21, 0.33), np.float32)
-    lit = albedo * (ambient + lamps + far / np.float32(255))
+    ambient = np.array((0.22, 0.26, 0.40), np.float32)
+    lit = albedo * (ambient + lamps + far / np.float32(440))
     halo = 26 * (light**3)[..., None].astype(np.float32) * np.array((1.0, 0.84, 0.56), np.float32)
-    return _exposed(lit + glow + 0.22 * near + halo, chance)
+    return _exposed(lit + glow + 0.16 * near + halo, chance)
 
 
 def blurred(image: Array, radius: int) -> Array:

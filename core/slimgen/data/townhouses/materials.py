@@ -5,18 +5,16 @@ knows the label map can know them, also in a mirrored picture.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from slimgen.data.townhouses.canvas import Array, Paint, Rect
+from slimgen.data.townhouses.canvas import Array, Paint, Points, Rect
 from slimgen.data.townhouses.classes import Colour
-
-Points = NDArray[np.float64]
 
 
 def mix(first: Colour, second: Colour, share: Points) -> Array:
     """Colours (h, w, 3) from the first (share 0) to the second (share 1)."""
     a, b = np.array(first, np.float32), np.array(second, np.float32)
-    return a + (b - a) * share[..., None].astype(np.float32)
+    mixed: Array = a + (b - a) * share[..., None].astype(np.float32)
+    return mixed
 
 
 def gradient(top: float, bottom: float, first: Colour, second: Colour) -> Paint:
@@ -33,7 +31,8 @@ def brick(colour: Colour, mortar: Colour, left: float, ground: float, course: in
         bed = (up - row * course) < max(course / 4, 0.5)
         along = (x - left + course * (row % 2)) % (2 * course)
         share = np.where(bed, 0.62, np.where(along < joint, 0.5, 0.0)) + 0.1 * (row % 3 == 0)
-        return mix(colour, mortar, share) * (1 - 0.06 * (row % 2 == 1))[..., None].astype(np.float32)
+        tone: Array = (1 - 0.06 * (row % 2 == 1))[..., None].astype(np.float32)
+        return mix(colour, mortar, share) * tone
 
     return paint
 

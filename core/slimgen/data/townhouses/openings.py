@@ -1,15 +1,13 @@
 """Windows, doors, balconies: what is let into a wall or hung before it. Rectangles are whole pixels."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from slimgen.data.townhouses.canvas import Array, Canvas, Rect, Shape, arched
+from slimgen.data.townhouses.canvas import Array, Canvas, Points, Rect, Shape, arched
 from slimgen.data.townhouses.classes import Colour
 from slimgen.data.townhouses.materials import curtains, glass, gradient, room_light
 
-Points = NDArray[np.float64]
-
 FRAME: Colour = (242, 238, 228)
+FRAMES: dict[str, Colour] = {"sash": FRAME, "casement": (98, 66, 46)}
 STONE: Colour = (228, 220, 202)
 IRON: Colour = (32, 34, 40)
 CLOTH: Colour = (226, 206, 168)
@@ -26,7 +24,7 @@ def window(canvas: Canvas, rect: Rect, kind: str, curtain: bool, rise: float = 0
     left, top, right, bottom = rect
     pane = (left + line, top + line, right - line, bottom - line)
     shape, inner = (arched(rect, rise), arched(pane, rise)) if rise else (None, None)
-    canvas.fill(rect, FRAME, kind + "_curtain" * curtain, shape, glow=(14, 10, 6) if curtain else None)
+    canvas.fill(rect, FRAMES[kind], kind + "_curtain" * curtain, shape, glow=(14, 10, 6) if curtain else None)
     paint = curtains(pane, CLOTH) if curtain else glass(pane)
     canvas.fill(pane, paint, shape=inner, glow=room_light(pane) if curtain else None)
     _reveal(canvas, pane, inner)
@@ -47,14 +45,14 @@ def _bars(canvas: Canvas, pane: Rect, kind: str, shape: Shape | None) -> None:
     if kind == "sash":
         across = [top + (height - line) // 2]
         third = (width - 2 * line) / 3
-        down = [left + third, right - third - line] if width > 4.5 * canvas.unit else [left + (width - line) / 2]
+        down = [left + third, right - third - line] if width > 6 * line else [left + (width - line) / 2]
     else:
         across = [top + round(height * 0.32)]
         down = [left + (width - line) / 2]
     for y in across:
-        canvas.fill((left, y, right, y + line), FRAME, shape=shape)
+        canvas.fill((left, y, right, y + line), FRAMES[kind], shape=shape)
     for x in down:
-        canvas.fill((x, top, x + line, bottom), FRAME, shape=shape)
+        canvas.fill((x, top, x + line, bottom), FRAMES[kind], shape=shape)
 
 
 def sill(canvas: Canvas, left: float, right: float, y: float) -> None:
@@ -100,13 +98,11 @@ def shutters(canvas: Canvas, rect: Rect, label: str, width: float) -> None:
     colour, line = SHUTTERS[label], canvas.line
 
     def paint(x: Points, y: Points) -> Array:
-        slat = np.floor((y - top) / line) % 2 == 0
-        return (
-            np.array(colour, np.float32) * np.where(slat, 1.08, 0.72)[..., None].astype(np.float32) + 0 * x[..., None]
-        )
+        slat = np.where(np.floor((y - top) / line) % 2 == 0, 1.08, 0.72) + 0 * x
+        return np.array(colour, np.float32) * slat[..., None].astype(np.float32)
 
     for x0, x1 in ((left - width, left), (right, right + width)):
-        canvas.fill((x0, top, x1, bottom), lambda x, y: paint(x, y).astype(np.float32), label)
+        canvas.fill((x0, top, x1, bottom), paint, label)
 
 
 def balcony(canvas: Canvas, left: float, right: float, y: float, height: int) -> None:
@@ -148,8 +144,8 @@ def _panels(canvas: Canvas, leaf: Rect, colour: Colour) -> None:
     line = canvas.line
     dark: Colour = (int(colour[0] * 0.6), int(colour[1] * 0.6), int(colour[2] * 0.6))
     middle, gap = (left + right) / 2, line / 2
-    rows = np.linspace(top + line, bottom - line - canvas.px(1), 3)
-    for y0, y1 in zip(rows[:-1], rows[1:], strict=True):
+    first, last = top + line, bottom - line - canvas.px(1)
+    for y0, y1 in ((first, (first + last) / 2), ((first + last) / 2, last)):
         for x0, x1 in ((left + line, middle - gap), (middle + gap, right - line)):
             canvas.fill((x0, y0, x1, y1 - line), dark)
     half = max(0.5, canvas.unit / 4)

@@ -54,7 +54,7 @@ def tiled_slope(canvas: Canvas, rect: Rect) -> None:
 
 def slate_slope(canvas: Canvas, rect: Rect) -> None:
     """The same in slate."""
-    left, top, right, bottom = rect
+    left, _, right, bottom = rect
     course = max(2, round(0.9 * canvas.unit))
     canvas.fill(rect, slates((78, 84, 98), left, bottom, course, 1), "slate", tapered(rect, 0.92))
     canvas.fill((left - canvas.line, bottom - canvas.line, right + canvas.line, bottom), LEAD, "slate")

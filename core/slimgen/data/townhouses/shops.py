@@ -3,11 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from slimgen.data.townhouses.canvas import Array, Canvas, Rect, Shape
+from slimgen.data.townhouses.canvas import Array, Canvas, Points, Rect, Shape
 from slimgen.data.townhouses.classes import Colour
 from slimgen.data.townhouses.materials import glass, mix
-
-Points = NDArray[np.float64]
 
 SHOPS: dict[str, Colour] = {"shop_green": (28, 72, 60), "shop_navy": (34, 46, 82), "shop_wine": (104, 30, 44)}
 AWNINGS: dict[str, Colour] = {"awning_red": (196, 60, 58), "awning_teal": (44, 128, 124)}

@@ -3,12 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from slimgen.data.townhouses.canvas import Array, Canvas, Shape, disc
+from slimgen.data.townhouses.canvas import Array, Canvas, Points, Shape, disc
 from slimgen.data.townhouses.chance import Chance
 from slimgen.data.townhouses.materials import gradient, leaves, mix
 from slimgen.data.townhouses.openings import IRON
-
-Points = NDArray[np.float64]
 
 GROUND = 59.0
 """The pavement's upper edge, in 64ths of the picture."""

@@ -1,0 +1,127 @@
+"""Unpack archives from outside: nothing leaves the folder, nothing but files and folders is made."""
+
+import re
+import shutil
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from slimgen.errors import DataError
+
+_CHUNK = 1 << 20
+
+#: A member that may be unpacked: its name, and how to read it (nothing to read for a folder).
+Member = tuple[str, Callable[[], IO[bytes]] | None]
+
+
+def extract(archive: Path, folder: Path, *, max_bytes: int = 64 << 30, max_files: int = 2_000_000) -> None:
+    """Unpack a tar (plain, gz, bz2, xz) or zip archive into a folder that is not there yet.
+
+    It is unpacked aside and renamed when all is well, so the folder is there whole or not at all. If everything in
+    the archive lies in one folder, as is usual, that folder becomes `folder`.
+
+    Args:
+        archive: the file; its content decides the kind.
+        folder: where to; its parent is made if missing.
+        max_bytes: refuse to write more, whatever the archive says of itself.
+        max_files: refuse to make more.
+
+    Raises:
+        DataError: if a name is absolute or has `..`, a member is a link or a device, something comes twice, a limit is
+            passed, the archive is damaged or none, or the folder exists.
+    """
+    if folder.exists():
+        raise DataError("an archive is unpacked into a folder that is not there yet", folder)
+    aside = folder.with_name(f".{folder.name}.unpacking")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        _unpack(archive, aside, max_bytes, max_files)
+        inside = list(aside.iterdir())
+        whole = inside[0] if len(inside) == 1 and inside[0].is_dir() else aside
+        whole.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _unpack(archive: Path, aside: Path, max_bytes: int, max_files: int) -> None:
+    try:
+        with closing(_members(archive)) as members:
+            _write(archive, members, aside, max_bytes, max_files)
+    except DataError:
+        raise
+    except Exception as error:  # hostile or damaged archives may raise anything
+        fault = f"{type(error).__name__}: {error}"
+        raise DataError(f"{archive} is a whole tar or zip archive", fault, "get it again") from error
+
+
+def _write(archive: Path, members: Iterable[Member], aside: Path, max_bytes: int, max_files: int) -> None:
+    written = 0
+    for number, (name, opened) in enumerate(members):
+        if number >= max_files:
+            raise DataError(f"an archive has at most {max_files:,} members", f"more in {archive}")
+        path = aside / _safe(archive, name)
+        if opened is None:
+            path.mkdir(parents=True, exist_ok=True)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            raise DataError("a name comes once in an archive", f"{name!r} twice in {archive}")
+        with opened() as source, path.open("xb") as target:
+            while chunk := source.read(_CHUNK):
+                written += len(chunk)
+                if written > max_bytes:
+                    raise DataError(f"an archive unpacks to at most {max_bytes:,} bytes", f"more in {archive}")
+                target.write(chunk)
+
+
+def _members(archive: Path) -> Generator[Member, None, None]:
+    if zipfile.is_zipfile(archive):
+        yield from _zipped(archive)
+    else:
+        yield from _tarred(archive)
+
+
+def _zipped(archive: Path) -> Generator[Member, None, None]:
+    with zipfile.ZipFile(archive) as file:
+        for entry in file.infolist():
+            kind = stat.S_IFMT(entry.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise _refused(archive, entry.filename, "a link or a device")
+            name = entry.orig_filename
+            yield name, None if entry.is_dir() else partial(file.open, entry)
+
+
+def _tarred(archive: Path) -> Generator[Member, None, None]:
+    # As a stream: one pass, and a bomb is met before it is read to its end.
+    with tarfile.open(archive, "r|*") as file:
+        for entry in file:
+            if not (entry.isreg() or entry.isdir()):
+                raise _refused(archive, entry.name, "a link or a device")
+            yield entry.name, None if entry.isdir() else partial(_content, file, entry)
+
+
+def _content(file: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
+    content = file.extractfile(entry)
+    if content is None:
+        raise tarfile.ReadError(f"{entry.name} has no content")
+    return content
+
+
+def _safe(archive: Path, name: str) -> PurePosixPath:
+    """The name as a path that stays where it is put; backslashes and drive letters count as attempts to leave."""
+    path = PurePosixPath(name)
+    if not name or "\0" in name or "\\" in name or re.match(r"[A-Za-z]:", name):
+        raise _refused(archive, name, "a name that is no plain path")
+    if path.is_absolute() or ".." in path.parts:
+        raise _refused(archive, name, "a path that leaves the folder")
+    return path
+
+
+def _refused(archive: Path, name: str, what: str) -> DataError:
+    return DataError(f"an archive from outside holds plain files below its folder; {archive} has {what}", repr(name))

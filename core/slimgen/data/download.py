@@ -1,0 +1,144 @@
+"""Download a large file over HTTP, going on where an earlier attempt stopped."""
+
+import hashlib
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from slimgen.errors import DataError
+
+Progress = Callable[[int, int | None], None]
+_CHUNK = 1 << 18
+
+
+def download(
+    url: str,
+    path: Path,
+    *,
+    max_bytes: int = 64 << 30,
+    attempts: int = 5,
+    pause: float = 2.0,
+    progress: Progress | None = None,
+) -> str:
+    """Get a file. What is there of it waits in `<path>.partial`, also after this process was killed.
+
+    The rest is asked for with a Range request, bound to the server's validator of the part we have (If-Range), so
+    a file that changed meanwhile is begun anew and never patched together.
+
+    Args:
+        url: http or https.
+        path: where to; replaced only by a whole file.
+        max_bytes: refuse more.
+        attempts: how often in a row to try again without having received anything.
+        pause: seconds before the next try, doubled each time.
+        progress: called with (bytes so far, all bytes or None where the server does not say).
+
+    Returns:
+        SHA-256 of the file, in hexadecimal.
+
+    Raises:
+        DataError: if the address is no http address, the server refuses, the file is too large, or the connection
+            keeps failing.
+    """
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise DataError("an address begins with http:// or https://", repr(url))
+    partial, note = path.with_name(path.name + ".partial"), path.with_name(path.name + ".partial.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    failures = 0
+    while True:
+        before = _length(partial)
+        try:
+            if _receive(url, partial, note, max_bytes, progress):
+                break
+            fault: Exception = ConnectionError("the connection was cut")
+        except urllib.error.HTTPError as error:
+            if error.code < 500 and error.code != 429:
+                raise DataError(f"{url} can be had", f"HTTP {error.code} {error.reason}") from error
+            fault = error
+        except (HTTPException, OSError) as error:
+            fault = error
+        failures = 0 if _length(partial) > before else failures + 1
+        if failures >= attempts:
+            hint = "the same command goes on where it stopped" if _length(partial) else None
+            raise DataError(f"{url} can be reached", f"{attempts} failures, the last: {fault}", hint) from fault
+        time.sleep(pause * 2 ** max(0, failures - 1))
+    with partial.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    os.replace(partial, path)
+    note.unlink(missing_ok=True)
+    return digest
+
+
+def _receive(url: str, partial: Path, note: Path, max_bytes: int, progress: Progress | None) -> bool:
+    """One attempt; True if the file is whole."""
+    have, validator = _length(partial), _validator(note, url)
+    headers = {"User-Agent": "slimgen", "Accept-Encoding": "identity"}
+    if have and validator:
+        headers |= {"Range": f"bytes={have}-", "If-Range": validator}
+    try:
+        response: HTTPResponse
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as response:
+            length = response.headers.get("Content-Length")
+            if response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+                start = have
+            elif response.status == 200:
+                start = 0
+                # Weak validators do not promise equal bytes, so they cannot join two parts.
+                tag = response.headers.get("ETag", "")
+                strong = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
+                partial.unlink(missing_ok=True)
+                note.write_text(json.dumps({"url": url, "validator": strong}), encoding="utf-8")
+            else:
+                raise ConnectionError(f"the server answered {response.status} with another range than asked for")
+            total = None if length is None else start + int(length)
+            _too_large(total or start, max_bytes, url)
+            return _append(response, partial, start, total, max_bytes, url, progress)
+    except urllib.error.HTTPError as error:
+        if error.code != 416 or not have:
+            raise
+        partial.unlink(missing_ok=True)  # what we have is longer than the file: begin anew
+        return False
+
+
+def _append(
+    response: HTTPResponse,
+    partial: Path,
+    start: int,
+    total: int | None,
+    max_bytes: int,
+    url: str,
+    progress: Progress | None,
+) -> bool:
+    done = start
+    with partial.open("ab" if start else "wb") as file:
+        while chunk := response.read(_CHUNK):
+            file.write(chunk)
+            done += len(chunk)
+            _too_large(done, max_bytes, url)
+            if progress is not None:
+                progress(done, total)
+    return total is None or done == total
+
+
+def _too_large(length: int, max_bytes: int, url: str) -> None:
+    if length > max_bytes:
+        raise DataError(f"a download has at most {max_bytes:,} bytes", f"{length:,} from {url}")
+
+
+def _length(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _validator(note: Path, url: str) -> str:
+    """What the server called the version of the part we have; nothing if that is not known."""
+    try:
+        said = json.loads(note.read_text(encoding="utf-8"))
+        return str(said["validator"]) if said["url"] == url else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
