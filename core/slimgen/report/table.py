@@ -1,0 +1,238 @@
+"""The table of before and after: quality, operations, parameters, bytes and time of each generator."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slimgen.errors import RunError
+
+if TYPE_CHECKING:
+    import rich.table
+
+ORIGINAL = "original"
+NAMES = {"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "fid": "FID"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One generator, measured.
+
+    Attributes:
+        name: original, found or uniform.
+        metrics: quality on the test images, by metric.
+        macs: multiply-accumulates of one image, by convention.
+        params: learned numbers.
+        bytes: of the weights.
+        runtime: what the latency was measured in; empty if it was not measured.
+        threads: threads it was measured with.
+        p50_ms: median milliseconds of one image; None if not measured.
+        p95_ms: milliseconds that 95 % of the images stay within; None if not measured.
+        updates: generator updates that went into it; None if not known.
+        run: which run it comes from; empty where there is only one.
+    """
+
+    name: str
+    metrics: Mapping[str, float]
+    macs: Mapping[str, int]
+    params: int
+    bytes: int
+    runtime: str = ""
+    threads: int = 1
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    updates: int | None = None
+    run: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """What `evaluate` measured of one run: its rows, and how they were measured.
+
+    Attributes:
+        rows: the generators, the original first.
+        convention: how MACs are counted where one figure is shown.
+        size: pixels of a side of the images.
+        protocol: metric to how it was measured.
+    """
+
+    rows: tuple[Row, ...]
+    convention: str = "exact"
+    size: int = 0
+    protocol: Mapping[str, object] = field(default_factory=dict)
+
+
+def read_table(path: Path, run: str = "") -> Table:
+    """The table that `evaluate` wrote as table.json.
+
+    Args:
+        path: the file.
+        run: the name that its rows bear.
+
+    Raises:
+        RunError: there is no such file, or it is no such table.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        hint = "run `slimgen evaluate`, or `slimgen run`, to the end first"
+        raise RunError("a finished run holds evaluate/table.json", f"nothing at {path}", hint) from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} must be JSON", error) from error
+    return parse_table(value, run, str(path))
+
+
+def parse_table(value: object, run: str = "", where: str = "a table") -> Table:
+    """The table that plain values stand for; as `read_table`."""
+    try:
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{type(value).__name__} instead of an object")
+        rows = tuple(_row(entry, run) for entry in value["rows"])
+        if not rows:
+            raise ValueError("no rows")
+        return Table(rows, str(value["convention"]), int(value.get("size", 0)), dict(value.get("protocol") or {}))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{where} must hold a convention and rows", repr(error), "run `evaluate` again") from error
+
+
+def _row(entry: Mapping[str, object], run: str) -> Row:
+    plain = dict(entry)
+    latency = plain.pop("latency", None) or {}
+    metrics, macs = plain["metrics"], plain["macs"]
+    if not (isinstance(latency, Mapping) and isinstance(metrics, Mapping) and isinstance(macs, Mapping)):
+        raise TypeError("metrics, macs and latency are objects")
+    updates = plain.get("updates")
+    return Row(
+        str(plain["name"]),
+        # What is not finite was written as null.
+        {str(name): float("nan") if value is None else float(value) for name, value in metrics.items()},
+        {str(name): int(value) for name, value in macs.items()},
+        int(str(plain["params"])),
+        int(str(plain["bytes"])),
+        str(latency.get("runtime", "")),
+        int(latency.get("threads", 1)),
+        None if latency.get("p50_ms") is None else float(latency["p50_ms"]),
+        None if latency.get("p95_ms") is None else float(latency["p95_ms"]),
+        None if updates is None else int(str(updates)),
+        run,
+    )
+
+
+def headings(rows: Sequence[Row], convention: str) -> list[str]:
+    """The columns: run (if there are several), generator, metrics, costs, and latency where it was measured."""
+    start = ["run"] if any(row.run for row in rows) else []
+    quality = [f"{title(metric)} {arrow(metric)}" for metric in metrics_of(rows)]
+    found = [*start, "generator", *quality, f"MACs ({convention})", "parameters", "weights"]
+    measured = [row for row in rows if row.p50_ms is not None]
+    if measured:
+        runtimes = {f"{row.runtime.split()[0] or 'latency'}, {row.threads} thr." for row in measured if row.runtime}
+        how = f" ({runtimes.pop()})" if len(runtimes) == 1 else ""
+        found.append(f"p50 / p95 ms{how}")
+    return [*found, "updates"] if any(row.updates is not None for row in rows) else found
+
+
+def cells(rows: Sequence[Row], convention: str) -> list[list[str]]:
+    """The table as text, a line for each row; costs with their factor against the original of the same run."""
+    originals = {row.run: row for row in rows if row.name == ORIGINAL}
+    shown = headings(rows, convention)
+    lines = []
+    for row in rows:
+        before = originals.get(row.run)
+        old = before if before is not None and before is not row else None
+        line = [row.run] if shown[0] == "run" else []
+        line += [row.name, *(quality(row.metrics.get(metric)) for metric in metrics_of(rows))]
+        macs = row.macs.get(convention)
+        line.append(_with_factor(amount(macs), old.macs.get(convention) if old else None, macs))
+        line.append(_with_factor(amount(row.params), old.params if old else None, row.params))
+        line.append(_with_factor(size(row.bytes), old.bytes if old else None, row.bytes))
+        if any(heading.startswith("p50") for heading in shown):
+            time = "-" if row.p50_ms is None else f"{row.p50_ms:.4g} / {row.p95_ms or 0:.4g}"
+            line.append(_with_factor(time, old.p50_ms if old else None, row.p50_ms))
+        if shown[-1] == "updates":
+            line.append("-" if row.updates is None else f"{row.updates:,}")
+        lines.append(line)
+    return lines
+
+
+def rows_table(rows: Sequence[Row], title: str, convention: str = "exact") -> "rich.table.Table":
+    """The table for a terminal: factors against the original beside each cost."""
+    from rich.table import Table as Terminal
+
+    table = Terminal(title=title, title_justify="left", title_style="bold")
+    for heading in headings(rows, convention):
+        words = heading in ("run", "generator")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=not words, style="bold" * words)
+    for row, line in zip(rows, cells(rows, convention), strict=True):
+        table.add_row(*line, style="green" if row.name == "found" else None)
+    return table
+
+
+def markdown_table(rows: Sequence[Row], convention: str = "exact") -> str:
+    """The same as a Markdown table."""
+    shown = headings(rows, convention)
+    rule = [":--" if heading in ("run", "generator") else "--:" for heading in shown]
+    return "".join(f"| {' | '.join(line)} |\n" for line in (shown, rule, *cells(rows, convention)))
+
+
+def metrics_of(rows: Sequence[Row]) -> list[str]:
+    """Every metric that some row has, in the order of first mention."""
+    return list(dict.fromkeys(metric for row in rows for metric in row.metrics))
+
+
+def smaller_is_better(metric: str) -> bool:
+    """Whether a metric is a distance: `fid`, or `fd:` and a feature network."""
+    return metric == "fid" or metric.startswith("fd:")
+
+
+def arrow(metric: str) -> str:
+    """Which way is better."""
+    return "↓" if smaller_is_better(metric) else "↑"
+
+
+def title(metric: str) -> str:
+    """A metric as it is written in print."""
+    return NAMES.get(metric, metric)
+
+
+def quality(value: float | None) -> str:
+    """Four digits that matter: 21.34, 0.8123."""
+    if value is None or value != value:
+        return "-"
+    return f"{value:.2f}" if abs(value) >= 10 else f"{value:.4f}"
+
+
+def amount(value: float | None) -> str:
+    """A count in its largest unit: 56.8 G, 11.4 M, 310 k."""
+    if value is None:
+        return "-"
+    for unit, letter in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= 0.9995 * unit:
+            return f"{_three(value / unit)}{letter}"
+    return f"{value:.0f}"
+
+
+def size(value: float) -> str:
+    """Bytes in their largest unit: 43.4 MiB."""
+    for unit, letters in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if value >= 0.9995 * unit:
+            return f"{_three(value / unit)} {letters}"
+    return f"{value:.0f} B"
+
+
+def factor(before: float | None, after: float | None) -> str:
+    """How many times less: 8.4x; empty where there is nothing to compare with."""
+    if not before or not after:
+        return ""
+    return f"{_three(before / after)}x"
+
+
+def _three(value: float) -> str:
+    """Three digits that matter, never in powers of ten."""
+    places = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
+    return f"{value:.{places}f}"
+
+
+def _with_factor(text: str, before: float | None, after: float | None) -> str:
+    times = factor(before, after)
+    return f"{text} ({times})" if times else text
