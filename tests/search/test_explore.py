@@ -207,6 +207,25 @@ def test_the_log_of_another_search_is_refused_with_advice(tmp_path, other):
     assert log.read_bytes() == before
 
 
+def test_a_log_of_another_batch_is_refused_even_where_its_genotypes_begin_the_same(tmp_path):
+    log = tmp_path / "log.jsonl"
+    explore(RandomSearch(WIDTHS, FID, lambda g: True, 6), Measured(), log=log, seed=0, step="s", rounds=1)
+    with pytest.raises(RunError, match="other genotypes in round 0"):
+        explore(RandomSearch(WIDTHS, FID, lambda g: True, 9), Measured(), log=log, seed=0, step="s", rounds=1)
+
+
+def test_the_randomness_of_a_round_comes_from_seed_step_and_round_alone(tmp_path):
+    drawn = []
+
+    class Recorded(RandomSearch):
+        def ask(self, rng):
+            drawn.append(rng.random())
+            return super().ask(rng)
+
+    explore(Recorded(WIDTHS, FID, lambda g: True, 2), Measured(), log=tmp_path / "log", seed=7, step="path", rounds=3)
+    assert drawn == [random.Random(f"7/path/{number}").random() for number in range(3)]
+
+
 def test_a_log_damaged_in_the_middle_is_refused_and_left_as_it_is(tmp_path):
     log = tmp_path / "log.jsonl"
     search(log)
