@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from slimgen.errors import SlimgenError
 from slimgen.report.table import ORIGINAL, Row, arrow, metrics_of, title
@@ -73,12 +73,12 @@ def pareto_chart(
     figure.savefig(path, dpi=150)
 
 
-def training_chart(lines: Sequence[Mapping[str, object]], path: Path) -> None:
+def training_chart(lines: Sequence[Mapping[str, object]], path: Path | IO[bytes]) -> None:
     """Draws each loss of a training log against the steps, a panel for each.
 
     Args:
         lines: of the log: `step`, and losses by name (`generator.recon`); learning rates (`rate.*`) are left out.
-        path: the picture; its ending says the format.
+        path: the picture; its ending says the format. Or a file to write a PNG to.
 
     Raises:
         SlimgenError: the log holds no losses.
@@ -123,6 +123,8 @@ def comparison_chart(rows: Sequence[Row], path: Path, *, metric: str | None = No
     Raises:
         SlimgenError: no row has a finite value of this metric.
     """
+    from matplotlib.ticker import LogLocator, NullLocator
+
     metric = metric or next(iter(metrics_of(rows)), "")
     shown = [row for row in rows if convention in row.macs and math.isfinite(row.metrics.get(metric, math.nan))]
     if not shown:
@@ -144,8 +146,9 @@ def comparison_chart(rows: Sequence[Row], path: Path, *, metric: str | None = No
         axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     if max(row.macs[convention] for row in shown) > 5 * min(row.macs[convention] for row in shown):
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter("")
+        axes.xaxis.set_minor_locator(NullLocator())
     axes.margins(x=0.12, y=0.1)
     axes.set_xlabel(f"{letter}MACs ({convention})")
     axes.set_ylabel(f"{title(metric)} {arrow(metric)} (test)")

@@ -149,7 +149,8 @@ def _arrow(axes: "Axes", start: Box, end: Box, dashed: bool = False) -> None:
     curve = "arc3,rad=0"
     if dashed and level:
         leave, arrive = (start.x, start.y + start.height / 2), (end.x, end.y + end.height / 2)
-        curve = "arc3,rad=-0.12"
+        # However far it reaches, a skip rises little enough to stay within its row.
+        curve = f"arc3,rad={-0.4 / (end.x - start.x)}"
     elif not level and start.y > end.y:
         leave = (start.x, start.y - start.height / 2)
     axes.add_patch(

@@ -1,17 +1,19 @@
 """The report of a run: one HTML file that stands alone, with its pictures inside."""
 
 import base64
+import io
 import mimetypes
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from slimgen.errors import RunError
-from slimgen.report.table import Table, cells, factor, headings, parse_table, quality, title
+from slimgen.errors import RunError, SlimgenError
+from slimgen.report.charts import training_chart
+from slimgen.report.facts import gather
+from slimgen.report.table import Table, cells, factor, headings, quality, title
 
 TEMPLATE = Path(__file__).with_name("report.html")
 PLACES = ("grid", "pareto", "architecture")
-TRAINING = "training"
 
 
 class Picture(NamedTuple):
@@ -26,37 +28,29 @@ def write_report(path: Path, facts: Mapping[str, object], pictures: Mapping[str,
 
     Args:
         path: the HTML file.
-        facts: what is known of the run; whatever is missing is left out of the report:
-            `name`, `about`, `task`, `method`, `recipe` (YAML text); `table` (what table.json holds: see
-            `slimgen.report.table`); `budget` (limits by kind); `objective` (metric and images); `search` (sizes of
-            spaces, evaluations, `seconds` and `seconds.<step>`); `genotype`; `stages` (stage to seconds); `data`
-            (numbers of images, layout, licence ...); `versions`; `machine`.
-        pictures: `grid`, `pareto`, `architecture`, `training` or `training: <which>`, and any others, which come last.
+        facts: what is known of the run, see `slimgen.report.facts.gather`; what is missing is left out of the report.
+        pictures: `grid`, `pareto`, `architecture`, and any others, which come last. Losses are drawn from the logs.
 
     Raises:
-        RunError: a picture that is not there, or the report cannot be written.
+        RunError: a picture that is not there, a damaged table, or the report cannot be written.
     """
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(number=number, seconds=seconds, plain=_plain)
+    environment.filters.update(number=number, seconds=seconds)
+    story = gather(facts)
+    table = story.table
     inline = {name: Picture(name, _inline(file)) for name, file in pictures.items()}
-    trainings = [picture for name, picture in inline.items() if name.startswith(TRAINING)]
-    others = [picture for name, picture in inline.items() if name not in PLACES and not name.startswith(TRAINING)]
-    table = parse_table(facts["table"]) if facts.get("table") else None
-    known = ("name", "about", "task", "method", "recipe")
-    sections = ("budget", "objective", "search", "genotype", "stages", "data", "versions", "machine")
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        **{key: str(facts.get(key, "") or "") for key in known},
-        **{key: _mapping(facts.get(key)) for key in sections},
+        story=story,
         table=table,
         headings=headings(table.rows, table.convention) if table else [],
         cells=cells(table.rows, table.convention) if table else [],
         conventions=_conventions(table) if table else [],
         headline=_headline(table) if table else [],
         pictures=inline,
-        trainings=trainings,
-        others=others,
+        trainings=[picture for name, lines in story.logs.items() for picture in _losses(name, list(lines))],
+        others=[picture for name, picture in inline.items() if name not in PLACES],
     )
     try:
         path.write_text(text, encoding="utf-8")
@@ -65,9 +59,13 @@ def write_report(path: Path, facts: Mapping[str, object], pictures: Mapping[str,
 
 
 def number(value: object) -> str:
-    """A value for people: whole numbers in groups of three, others to four digits."""
+    """A value for people: whole numbers in groups of three, others to four digits, nested ones on one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {number(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(number(item) for item in value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return _plain(value)
+        return "-" if value is None else str(value)
     if value != value or value in (float("inf"), float("-inf")):
         return "-"
     if value == int(value):
@@ -78,7 +76,7 @@ def number(value: object) -> str:
 def seconds(value: object) -> str:
     """A duration for people: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return _plain(value)
+        return number(value)
     if value < 9.95:
         return f"{value:.1f} s"
     whole = round(value)
@@ -89,27 +87,27 @@ def seconds(value: object) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _plain(value: object) -> str:
-    """Nested values on one line."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {number(item)}" for name, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(number(item) for item in value)
-    return "-" if value is None else str(value)
-
-
-def _mapping(value: object) -> dict[str, object]:
-    return {str(key): item for key, item in value.items()} if isinstance(value, Mapping) else {}
-
-
 def _inline(file: Path) -> str:
     """A picture as a data URI."""
-    kind = mimetypes.guess_type(file.name)[0] or "image/png"
     try:
         content = file.read_bytes()
     except OSError as error:
         raise RunError(f"the report shows {file}", error.strerror or error) from error
+    return _uri(content, mimetypes.guess_type(file.name)[0] or "image/png")
+
+
+def _uri(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _losses(name: str, lines: list[Mapping[str, object]]) -> list[Picture]:
+    """The chart of one training; none where it logged no losses."""
+    drawn = io.BytesIO()
+    try:
+        training_chart(lines, drawn)
+    except SlimgenError:
+        return []
+    return [Picture(name, _uri(drawn.getvalue(), "image/png"))]
 
 
 def _conventions(table: Table) -> list[list[str]]:

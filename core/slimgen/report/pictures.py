@@ -49,7 +49,7 @@ def grid(columns: Mapping[str, Tensor], path: Path, scale: int = 1) -> NDArray[n
         draw.text((left + side / 2, MARGIN + TITLE / 2 - 3), name, INK, _font(name, side), anchor="mm")
         for row, picture in enumerate(pictures):
             sheet.paste(_enlarged(picture, side), (left, MARGIN + TITLE + row * (side + GAP)))
-    sheet.save(path, format="PNG", optimize=True)
+    sheet.save(path, format="PNG")
     return np.array(sheet)
 
 

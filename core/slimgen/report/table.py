@@ -25,8 +25,7 @@ class Row:
         macs: multiply-accumulates of one image, by convention.
         params: learned numbers.
         bytes: of the weights.
-        runtime: what the latency was measured in; empty if it was not measured.
-        threads: threads it was measured with.
+        runtime: what the latency was measured in, and with how many threads; empty if it was not measured.
         p50_ms: median milliseconds of one image; None if not measured.
         p95_ms: milliseconds that 95 % of the images stay within; None if not measured.
         updates: generator updates that went into it; None if not known.
@@ -39,7 +38,6 @@ class Row:
     params: int
     bytes: int
     runtime: str = ""
-    threads: int = 1
     p50_ms: float | None = None
     p95_ms: float | None = None
     updates: int | None = None
@@ -91,9 +89,16 @@ def parse_table(value: object, run: str = "", where: str = "a table") -> Table:
         rows = tuple(_row(entry, run) for entry in value["rows"])
         if not rows:
             raise ValueError("no rows")
-        return Table(rows, str(value["convention"]), int(value.get("size", 0)), dict(value.get("protocol") or {}))
+        return Table(rows, str(value["convention"]), int(value.get("size", 0)), _protocol(value.get("protocol")))
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{where} must hold a convention and rows", repr(error), "run `evaluate` again") from error
+
+
+def _protocol(value: object) -> dict[str, object]:
+    """Metric to protocol, or one protocol for all of them."""
+    if isinstance(value, Mapping):
+        return {str(metric): how for metric, how in value.items()}
+    return {"quality": str(value)} if value else {}
 
 
 def _row(entry: Mapping[str, object], run: str) -> Row:
@@ -110,8 +115,7 @@ def _row(entry: Mapping[str, object], run: str) -> Row:
         {str(name): int(value) for name, value in macs.items()},
         int(str(plain["params"])),
         int(str(plain["bytes"])),
-        str(latency.get("runtime", "")),
-        int(latency.get("threads", 1)),
+        _runtime(latency),
         None if latency.get("p50_ms") is None else float(latency["p50_ms"]),
         None if latency.get("p95_ms") is None else float(latency["p95_ms"]),
         None if updates is None else int(str(updates)),
@@ -119,16 +123,21 @@ def _row(entry: Mapping[str, object], run: str) -> Row:
     )
 
 
+def _runtime(latency: Mapping[str, object]) -> str:
+    """What the latency depends on: runtime, number format and layout, threads."""
+    named = [str(latency[key]) for key in ("runtime", "variant") if latency.get(key)]
+    threads = latency.get("threads")
+    count = [f"{threads} thread{'s' if threads != 1 else ''}"] if threads is not None else []
+    return ", ".join([*named, *count])
+
+
 def headings(rows: Sequence[Row], convention: str) -> list[str]:
     """The columns: run (if there are several), generator, metrics, costs, and latency where it was measured."""
     start = ["run"] if any(row.run for row in rows) else []
     quality = [f"{title(metric)} {arrow(metric)}" for metric in metrics_of(rows)]
-    found = [*start, "generator", *quality, f"MACs ({convention})", "parameters", "weights"]
-    measured = [row for row in rows if row.p50_ms is not None]
-    if measured:
-        runtimes = {f"{row.runtime.split()[0] or 'latency'}, {row.threads} thr." for row in measured if row.runtime}
-        how = f" ({runtimes.pop()})" if len(runtimes) == 1 else ""
-        found.append(f"p50 / p95 ms{how}")
+    found = [*start, "generator", *quality, f"MACs ({convention})", "params", "weights"]
+    if any(row.p50_ms is not None for row in rows):
+        found.append("p50 / p95 ms")
     return [*found, "updates"] if any(row.updates is not None for row in rows) else found
 
 
@@ -157,12 +166,13 @@ def cells(rows: Sequence[Row], convention: str) -> list[list[str]]:
 
 def rows_table(rows: Sequence[Row], title: str, convention: str = "exact") -> "rich.table.Table":
     """The table for a terminal: factors against the original beside each cost."""
+    from rich.box import SIMPLE
     from rich.table import Table as Terminal
 
-    table = Terminal(title=title, title_justify="left", title_style="bold")
+    table = Terminal(title=title, title_justify="left", title_style="bold", box=SIMPLE, padding=(0, 1, 0, 0))
     for heading in headings(rows, convention):
         words = heading in ("run", "generator")
-        table.add_column(heading, justify="left" if words else "right", no_wrap=not words, style="bold" * words)
+        table.add_column(heading, justify="left" if words else "right", no_wrap=words, style="bold" * words)
     for row, line in zip(rows, cells(rows, convention), strict=True):
         table.add_row(*line, style="green" if row.name == "found" else None)
     return table
