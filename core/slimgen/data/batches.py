@@ -65,8 +65,10 @@ class Batches:
             raise DataError(f"the split {split.name!r} holds images", "none")
         if not 1 <= crop <= min(height, width):
             raise DataError("a crop fits into its images", f"crop {crop} of {height} x {width}")
-        if batch < 1 or batch % world:
+        if batch < 1 or world < 1 or batch % world:
             raise DataError("every rank gets an equal share of a batch", f"batch {batch} for {world} ranks")
+        if seed < 0:
+            raise DataError("a seed is from 0", f"seed {seed}")
         if not 0 <= rank < world:
             raise DataError("a rank is from 0 to world - 1", f"rank {rank} of {world}")
         self.split, self.batch, self.seed, self.crop, self.flip = split, batch, seed, crop, flip

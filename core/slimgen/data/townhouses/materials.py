@@ -74,14 +74,14 @@ def slates(colour: Colour, left: float, bottom: float, course: int, joint: int) 
     return paint
 
 
-def pantiles(colour: Colour, left: float, bottom: float, course: int) -> Paint:
+def pantiles(colour: Colour, middle: float, bottom: float, course: int) -> Paint:
     """Clay tiles: round columns, shadows under each row."""
     dark: Colour = (int(colour[0] * 0.58), int(colour[1] * 0.52), int(colour[2] * 0.5))
 
     def paint(x: Points, y: Points) -> Array:
         up = bottom - y
         edge = (up - np.floor(up / course) * course) >= course - max(0.5, course / 4)
-        column = np.abs(((x - left) % (2 * course)) / course - 1)
+        column = np.abs(((np.abs(x - middle) + course) % (2 * course)) / course - 1)
         return mix(colour, dark, np.clip(column**2 * 0.75 + 0.45 * edge, 0, 1))
 
     return paint

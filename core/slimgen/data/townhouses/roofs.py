@@ -46,7 +46,7 @@ def tiled_slope(canvas: Canvas, rect: Rect) -> None:
     left, top, right, bottom = rect
     line = canvas.line
     course = max(2, round(1.0 * canvas.unit))
-    canvas.fill(rect, pantiles((206, 110, 70), left, bottom, course), "tile", tapered(rect, 0.92))
+    canvas.fill(rect, pantiles((206, 110, 70), (left + right) / 2, bottom, course), "tile", tapered(rect, 0.92))
     ridge = (left + (right - left) * 0.04, top - line / 2, right - (right - left) * 0.04, top + line / 2)
     canvas.fill(ridge, (158, 84, 58))
     canvas.fill((left - line, bottom - line, right + line, bottom), LEAD, "slate")

@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+
+from slimgen.data.layouts import find_pairs
+from slimgen.errors import DataError
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def test_side_by_side_pairs_are_two_halves_of_a_file(tmp_path: Path) -> None:
+    touch(tmp_path, "train/2.jpg", "train/1.PNG", "test/3.jpeg", "train/readme.txt", "train/.hidden.png")
+    pairs = find_pairs(tmp_path, "BtoA")
+    assert [pair.name for pair in pairs.splits["train"]] == ["1.PNG", "2.jpg"]
+    first = pairs.splits["train"][0]
+    assert (first.input.half, first.target.half) == ("right", "left")
+    assert first.input.path == first.target.path == tmp_path / "train" / "1.PNG"
+    assert find_pairs(tmp_path, "AtoB").splits["test"][0].input.half == "left"
+
+
+@pytest.mark.parametrize("name", ["{split}{side}", "{side}/{split}"])
+def test_partners_in_two_folders_are_matched_by_name(tmp_path: Path, name: str) -> None:
+    for split, stems in (("train", "abc"), ("test", "d"), ("val", "e")):
+        for side in "AB":
+            where = name.format(split=split, side=side)
+            touch(tmp_path, *(f"{where}/sub/{stem}.{'png' if side == 'A' else 'jpg'}" for stem in stems))
+    pairs = find_pairs(tmp_path, "AtoB")
+    assert set(pairs.splits) == {"train", "val", "test"}
+    assert [pair.name for pair in pairs.splits["train"]] == ["sub/a", "sub/b", "sub/c"]
+    assert pairs.splits["train"][0].input.path.suffix == ".png"
+    assert find_pairs(tmp_path, "BtoA").splits["train"][0].input.path.suffix == ".jpg"
+    assert pairs.lonely == ()
+
+
+def test_images_without_a_partner_are_listed(tmp_path: Path) -> None:
+    touch(tmp_path, "trainA/1.png", "trainA/2.png", "trainB/2.png", "trainB/3.png", "testA/4.png", "testB/4.png")
+    pairs = find_pairs(tmp_path, "AtoB")
+    assert [pair.name for pair in pairs.splits["train"]] == ["2"]
+    assert pairs.lonely == (tmp_path / "trainA/1.png", tmp_path / "trainB/3.png")
+
+
+def test_two_folders_without_a_single_pair_are_an_error_that_says_so(tmp_path: Path) -> None:
+    touch(tmp_path, "trainA/1.png", "trainB/2.png", "testA/4.png", "testB/4.png")
+    with pytest.raises(DataError, match="2 images without a partner"):
+        find_pairs(tmp_path, "AtoB")
+
+
+def test_a_name_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
+    touch(tmp_path, "trainA/1.png", "trainA/1.jpg", "trainB/1.png", "testA/4.png", "testB/4.png")
+    with pytest.raises(DataError, match="unique"):
+        find_pairs(tmp_path, "AtoB")
+
+
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nothing there"):
+        find_pairs(tmp_path / "gone", "AtoB")
+
+
+def test_an_empty_folder_is_an_error_that_lists_the_known_layouts(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"an empty folder; known: train/ test/ .*trainA/.*A/train"):
+        find_pairs(tmp_path, "AtoB")
+
+
+def test_an_unknown_layout_is_an_error_that_lists_what_is_there(tmp_path: Path) -> None:
+    touch(tmp_path, "images/1.png", "labels/1.png", "readme.md")
+    with pytest.raises(DataError, match=r"got images/ labels/ readme\.md"):
+        find_pairs(tmp_path, "AtoB")
+
+
+def test_a_train_folder_without_images_is_an_error(tmp_path: Path) -> None:
+    touch(tmp_path, "train/readme.txt", "test/1.png")
+    with pytest.raises(DataError, match=r"'train' .* no image files"):
+        find_pairs(tmp_path, "AtoB")
+
+
+def test_images_to_test_on_are_required(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="add test or val"):
+        find_pairs(touch(tmp_path, "train/1.png"), "AtoB")
+
+
+def test_a_misspelt_direction_is_corrected(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"did you mean 'AtoB'\?"):
+        find_pairs(tmp_path, "A2B")
