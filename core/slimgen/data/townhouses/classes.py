@@ -35,7 +35,7 @@ CLASSES: dict[str, Colour] = {
     "door_blue": (32, 0, 255),
     "door_green": (0, 160, 64),
     "fanlight": (208, 255, 112),
-    "step": (160, 160, 136),
+    "step": (144, 176, 208),
     "balcony": (24, 24, 24),
     "shop_green": (0, 64, 96),
     "shop_navy": (16, 16, 88),
