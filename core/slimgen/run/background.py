@@ -1,5 +1,6 @@
 """Calls made one after the other in a thread of their own, until the first one fails."""
 
+import http.client
 import queue
 import threading
 import time
@@ -7,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from typing import TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 T = TypeVar("T")
 TICK = 5.0  # seconds between the calls of `idle`
@@ -106,14 +108,17 @@ def reachable(address: str, seconds: float = 2.0) -> bool:
         seconds: the longest it may take.
     """
     answered = []
+    parts = urlsplit(address)
+    # A user and password in the address are for the client; nobody needs them to knock.
+    url = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/") + "/health", "", ""))
 
     def knock() -> None:
         try:
-            with urllib.request.urlopen(address.rstrip("/") + "/health", timeout=seconds):
+            with urllib.request.urlopen(url, timeout=seconds):
                 answered.append(True)
         except urllib.error.HTTPError:
             answered.append(True)  # it is there, and speaks
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             # A certificate that Python does not know may still be good for the client, which has its own settings.
             if "CERTIFICATE" in str(error).upper():
                 answered.append(True)

@@ -37,6 +37,11 @@ def file_name(text: str) -> str:
     return entry_name(text).replace(":", "_")
 
 
+def registered_name(text: str) -> str:
+    """The name of a registered model: neither a path nor an address."""
+    return re.sub(r"[^\w\- ]", "-", text)
+
+
 def parameters(values: Mapping[str, object]) -> dict[str, str]:
     """Nested parameters with dotted names; sequences as JSON.
 

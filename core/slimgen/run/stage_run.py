@@ -1,10 +1,12 @@
 """One stage's run in MLflow, spoken to by one thread. Every method may raise; `tracking` sees to that."""
 
+import fcntl
 import json
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -24,6 +26,17 @@ EXPERIMENT = "slimgen"
 PARENT = "mlflow.parentRunId"
 
 
+@contextmanager
+def alone(uri: str) -> Iterator[None]:
+    """Waits until no other process opens the same SQLite store: MLflow's migrations do not bear one another."""
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    with open(f"{uri.removeprefix('sqlite:///').partition('?')[0]}.lock", "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def experiment(client: "Client", uri: str) -> str:
     """The id of the experiment (MLFLOW_EXPERIMENT_NAME, else `slimgen`), made or brought back if need be."""
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
@@ -31,7 +44,7 @@ def experiment(client: "Client", uri: str) -> str:
     if found is None:
         place = None
         if uri.startswith("sqlite:///"):  # beside the database, wherever the process was started
-            place = (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlartifacts").as_uri()
+            place = (Path(uri.removeprefix("sqlite:///").partition("?")[0]).absolute().parent / "mlartifacts").as_uri()
         try:
             return str(client.create_experiment(name, artifact_location=place))
         except Exception:
@@ -231,7 +244,7 @@ class StageRun:
 
         network = onnx.load(path)
         outputs = {network.graph.output[0].name: example_output}
-        logged = self.client.create_logged_model(self.where, name.replace("/", "-"), self.id, model_type="generator")
+        logged = self.client.create_logged_model(self.where, name, self.id, model_type="generator")
         with tempfile.TemporaryDirectory() as folder:
             self.mlflow.onnx.save_model(
                 network,
@@ -250,7 +263,10 @@ class StageRun:
             self.client.get_registered_model(name)  # raises if the reason was not that it already exists
         # A database store would look `models:/` up in the process's global tracking URI, a server in its own.
         source = f"models:/{logged.model_id}" if self.uri.startswith("http") else logged.artifact_location
-        return self.client.create_model_version(name, source, self.id, tags=dict(tags), model_id=logged.model_id)
+        version = self.client.create_model_version(name, source, self.id, tags=dict(tags), model_id=logged.model_id)
+        link = json.dumps([{"name": name, "version": version.version}])  # by which the UI leads from one to the other
+        self.client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
+        return version
 
     def _note(
         self,

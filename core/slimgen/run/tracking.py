@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimgen.run.background import Background, reachable
-from slimgen.run.entries import columns, entry_name, file_name, measures, parameters, surroundings
-from slimgen.run.stage_run import StageRun, experiment
+from slimgen.run.entries import columns, entry_name, file_name, measures, parameters, registered_name, surroundings
+from slimgen.run.stage_run import StageRun, alone, experiment
 
 T = TypeVar("T")
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -55,7 +55,13 @@ def create_store(warn: Callable[[str], None] = print) -> str | None:
     """
     uri = store()
     background = _background(uri, warn)
-    made = background.ask(lambda: experiment(_mlflow().MlflowClient(uri), uri), CLOSING)
+
+    def make() -> str:
+        mlflow = _mlflow()
+        with alone(uri):
+            return experiment(mlflow.MlflowClient(uri), uri)
+
+    made = background.ask(make, CLOSING)
     background.stop()
     return uri if made else None
 
@@ -139,7 +145,8 @@ class Tracker:
 
         def begin(mlflow: ModuleType) -> StageRun:
             about = {"recipe": recipe, **surroundings(), **{entry_name(key): str(tags[key]) for key in tags}}
-            return StageRun(mlflow, uri, stage, recipe, group, about, parameters(params))
+            with alone(uri):
+                return StageRun(mlflow, uri, stage, recipe, group, about, parameters(params))
 
         mlflow = background.ask(_mlflow, CLOSING)
         if mlflow is not None:
@@ -208,7 +215,7 @@ class Tracker:
 
     def register(
         self,
-        path: str | os.PathLike[str],
+        path_onnx: str | os.PathLike[str],
         example_input: NDArray[np.float32],
         example_output: NDArray[np.float32],
         model_name: str,
@@ -218,22 +225,22 @@ class Tracker:
         """Registers an ONNX model with its signature; the same file again gives the version it already has.
 
         Args:
-            path: the `.onnx` file.
+            path_onnx: the file.
             example_input: (N, C, H, W); only its type and its shape after the first axis are kept.
             example_output: what the model makes of it.
-            model_name: the registered model, made if there is none.
+            model_name: the registered model, made if there is none; `/` and the like become `-`.
             alias: what the version is called from now on.
             tags: of the version.
 
         Returns:
             The version, or None if it could not be registered.
         """
-        about = dict(tags or {})
-        return self._ask(lambda run: run.register(Path(path), example_input, example_output, model_name, alias, about))
+        name, about = registered_name(model_name), dict(tags or {})
+        return self._ask(lambda run: run.register(Path(path_onnx), example_input, example_output, name, alias, about))
 
     def promote(self, model_name: str, version: str, alias: str = "champion") -> None:
         """Gives a registered version one more alias, taking it from the version that had it."""
-        self._ask(lambda run: run.alias(model_name, version, alias))
+        self._ask(lambda run: run.alias(registered_name(model_name), version, alias))
 
     def close(self, status: Status = "FINISHED") -> None:
         """Sends what is left and ends the run, and with it, for now, the recipe's."""
