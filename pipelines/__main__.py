@@ -1,0 +1,89 @@
+"""`python -m pipelines compile | run | submit`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.resources import Cluster
+from slimgen.errors import SlimgenError
+from slimgen.recipe import load
+
+app = typer.Typer(
+    help="slimgen's stages as a Kubeflow pipeline.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Recipes = Annotated[list[str], typer.Argument(metavar="RECIPE...", help="Presets, YAML files, or FILE#key.path.")]
+Gpus = Annotated[int, typer.Option(min=0, help="GPUs for each stage that trains.")]
+Claim = Annotated[str, typer.Option(help="Persistent volume claim on which a stage keeps unfinished work.")]
+AtOnce = Annotated[int, typer.Option(min=1, help="Recipes of a sweep that run side by side.")]
+
+
+@app.command("compile")
+def compile_(
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("compress.yaml"),
+    many: Annotated[bool, typer.Option("--sweep", help="The pipeline of many recipes.")] = False,
+    gpus: Gpus = 0,
+    claim: Claim = "",
+    at_once: AtOnce = 4,
+) -> None:
+    """Write the pipeline as YAML, to be uploaded."""
+    from kfp import compiler
+
+    from components.image import IMAGE
+    from pipelines.compress import compress
+    from pipelines.sweep import sweep
+
+    pipeline = (sweep if many else compress)(Cluster(gpus, claim, at_once))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    compiler.Compiler().compile(pipeline, str(out))
+    print(f"{out} (image {IMAGE})")
+
+
+@app.command()
+def run(
+    recipe: Recipes,
+    data: Annotated[Path, typer.Option(help="Folder of images.")],
+    out: Annotated[Path, typer.Option(help="Folder for the stages' folders.")] = Path("runs/kubeflow"),
+) -> None:
+    """Run the pipeline on this machine, each stage in a process of its own."""
+    from pipelines.local import run as run_here
+
+    for folder in run_here([load(reference) for reference in recipe], data, out):
+        print(folder)
+
+
+@app.command()
+def submit(
+    recipe: Recipes,
+    data: Annotated[str, typer.Option(help="URI of the images' folder in the cluster's object store.")],
+    host: Annotated[str, typer.Option(help="Address of the Kubeflow Pipelines server.")],
+    gpus: Gpus = 0,
+    claim: Claim = "",
+    at_once: AtOnce = 4,
+    namespace: Annotated[str, typer.Option(help="Namespace of the run.")] = "kubeflow",
+    experiment: Annotated[str, typer.Option(help="Kubeflow's group of runs.")] = "slimgen",
+    cache: Annotated[bool, typer.Option(help="Take tasks that ran before from the cache.")] = True,
+) -> None:
+    """Run the pipeline on a cluster."""
+    from pipelines.submit import submit as submit_there
+
+    recipes = [load(reference) for reference in recipe]
+    cluster = Cluster(gpus, claim, at_once)
+    print(submit_there(recipes, data, host, cluster, namespace=namespace, experiment=experiment, cache=cache))
+
+
+def main() -> None:
+    """Runs a command; a user's fault is one line and status 2."""
+    try:
+        app()
+    except SlimgenError as error:
+        print(f"pipelines: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The pipeline of one recipe: the seven stages, each fed by the folders of those before it."""
+
+from kfp import dsl
+from kfp.dsl.base_component import BaseComponent
+
+from components.evaluate import evaluate
+from components.export import export
+from components.finetune import finetune
+from components.prepare import prepare
+from components.search import search
+from components.supernet import supernet
+from components.teach import teach
+from pipelines.resources import KEPT, PLAIN, Cluster, place
+
+
+def compress(cluster: Cluster = PLAIN) -> BaseComponent:
+    """The pipeline that compresses one generator.
+
+    Args:
+        cluster: where it will run.
+
+    Returns:
+        A pipeline with the parameters `recipe`, `data` and `kept`.
+    """
+
+    @dsl.pipeline(name="compress")
+    def pipeline(recipe: str, data: str, kept: str = KEPT if cluster.claim else "") -> None:
+        """Searches a small generator under a budget, measures it against the original and exports it to ONNX.
+
+        Args:
+            recipe: the recipe as YAML text.
+            data: where the images lie: a URI of the object store, or, run locally, a folder.
+            kept: a folder that outlives the pods, for work in progress; may be empty.
+        """
+        stages(recipe, data, kept, cluster)
+
+    return pipeline
+
+
+def stages(recipe: str, data: str, kept: str, cluster: Cluster) -> None:
+    """Adds the seven tasks of one recipe to the pipeline or loop that is being built."""
+    common = {"recipe": recipe, "kept": kept}
+    images = dsl.importer(artifact_uri=data, artifact_class=dsl.Dataset, reimport=False)
+    images.set_display_name("images")
+    prepared = place(prepare(**common, images=images.output), "prepare", cluster).outputs["out"]
+    taught = place(teach(**common, prepared=prepared), "teach", cluster).outputs["out"]
+    common |= {"prepared": prepared}
+    weights = place(supernet(**common, taught=taught), "supernet", cluster).outputs["out"]
+    searched = place(search(**common, taught=taught, supernet=weights), "search", cluster).outputs["out"]
+    common |= {"taught": taught, "searched": searched}
+    finetuned = place(finetune(**common, supernet=weights), "finetune", cluster).outputs["out"]
+    evaluated = place(evaluate(**common, finetuned=finetuned), "evaluate", cluster).outputs["out"]
+    place(export(recipe=recipe, kept=kept, finetuned=finetuned, evaluated=evaluated), "export", cluster)
