@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype, Value
-from slimgen.search.space import Choice, Space
+from slimgen.search.space import Space
 
 
 @dataclass(frozen=True)
@@ -16,25 +17,24 @@ class Gates:
 
     Attributes:
         at: the options of all choices that are not mixed.
+        options: name of a mixed choice to its options.
         probabilities: name of a mixed choice to a tensor (options,), in the order of its options.
     """
 
     at: Genotype
+    options: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     probabilities: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def uniform(cls, space: Space, at: Genotype, mixed: str) -> "Gates":
         """Equal probabilities for every choice of `space` whose name starts with `mixed`, the rest as in `at`."""
-        names = [name for name in space if name.startswith(mixed)]
-        choices = {name: space[name] for name in names}
-        return cls(
-            at,
-            {
-                name: torch.full((len(choice.options),), 1.0 / len(choice.options))
-                for name, choice in choices.items()
-                if isinstance(choice, Choice)
-            },
-        )
+        options = {
+            name: choice.options
+            for name, choice in space.items()
+            if name.startswith(mixed) and isinstance(choice, Choice)
+        }
+        equal = {name: torch.full((len(those),), 1.0 / len(those)) for name, those in options.items()}
+        return cls(at, options, equal)
 
 
 Arch = Genotype | Gates
@@ -46,8 +46,8 @@ def pinned(arch: Arch) -> Genotype:
     return arch.at if isinstance(arch, Gates) else arch
 
 
-def branches(arch: Arch, name: str, options: tuple[Value, ...]) -> list[tuple[Value, Tensor | None]]:
+def branches(arch: Arch, name: str) -> list[tuple[Value, Tensor | None]]:
     """The options to run for one choice, each with its weight; None means that it runs alone."""
     if isinstance(arch, Gates) and name in arch.probabilities:
-        return list(zip(options, arch.probabilities[name], strict=True))
+        return list(zip(arch.options[name], arch.probabilities[name], strict=True))
     return [(pinned(arch)[name], None)]

@@ -15,7 +15,7 @@ from slimgen.nets.layers import ConvNorm, Index, all_of, sliced, sliced_conv, st
 from slimgen.nets.operators import BUILDERS, Residual, sliced_operator
 from slimgen.nets.supernet import Supernet
 from slimgen.nets.trellis_cost import trellis_cost
-from slimgen.nets.trellis_space import OPERATORS, Path, Shape, parse_path, paths, trellis_space
+from slimgen.nets.trellis_space import Path, Shape, parse_path, paths, trellis_space
 from slimgen.search.genotype import Genotype, Value
 
 
@@ -223,7 +223,7 @@ class Trellis(Supernet):
         for index, block in enumerate(all_of(nn.ModuleDict, self.nodes[f"g{group}s{scale}"])):
             name = f"g{group}b{index}"
             inner = self.shape.channels(at[f"channel.{name}"], scale)
-            chosen = branches(arch, f"operator.{name}", OPERATORS)
+            chosen = branches(arch, f"operator.{name}")
             thin = [sliced_operator(block[str(option)], trunk, inner, live) for option, _ in chosen]
             weights = [weight for _, weight in chosen if weight is not None]
             blocks.append(Mixed(thin, weights) if weights else thin[0])

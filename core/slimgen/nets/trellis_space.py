@@ -4,8 +4,9 @@ from functools import cache
 from itertools import product
 from typing import NamedTuple
 
+from slimgen.search.dimension import Choice, Mask
 from slimgen.search.genotype import Value
-from slimgen.search.space import Choice, Mask, Space
+from slimgen.search.space import Space
 
 OPERATORS = ("dws", "conv3x3", "resblock")
 """In increasing order of cost at equal widths."""

@@ -4,8 +4,9 @@ import random
 from collections.abc import Callable, Sequence
 
 from slimgen.nets.gates import Arch
+from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype
-from slimgen.search.space import Choice, Space
+from slimgen.search.space import Space
 
 Draw = Callable[[int], Sequence[Arch]]
 """The gradients of the architectures of one step are accumulated, then the optimizer steps once."""

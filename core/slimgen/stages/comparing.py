@@ -1,0 +1,153 @@
+"""The stage that compares: original, found and uniform generator on the test images."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from slimgen.cost.formula import CONVENTIONS
+from slimgen.cost.latency import torch_latency
+from slimgen.data.batches import whole
+from slimgen.metrics.evaluator import Evaluator
+from slimgen.nets import build_generator, generator_cost
+from slimgen.nets.weights import load_weights
+from slimgen.recipe import Recipe
+from slimgen.report.html import write_report
+from slimgen.report.pictures import grid
+from slimgen.run.log import Log
+from slimgen.run.record import read_record
+from slimgen.stages.frame import Metrics, Stage, Tell, perform
+
+
+def evaluate(
+    recipe: Recipe,
+    *,
+    prepare: Path,
+    teach: Path,
+    search: Path,
+    finetune: Path,
+    out: Path,
+    group: str | None = None,
+    tell: Tell | None = None,
+) -> Metrics:
+    """Quality, cost and latency of each generator; image grids; a report that stands alone."""
+
+    def body(stage: Stage) -> Mapping[str, float]:
+        job, options = stage.job(), recipe.evaluate
+        test = whole(job.data.split("test"), options.images)
+        evaluator = Evaluator(
+            test,
+            options.metrics,
+            compute=stage.compute,
+            features=options.features,
+            reference=stage.out / "reference",
+        )
+        columns: dict[str, Tensor] = {"input": test.input, "target": test.target}
+        rows = []
+        generators = described(recipe, finetune)
+        for place, (name, about) in enumerate(generators.items()):
+            net = built(about, (teach if name == "original" else finetune) / about["file"])
+            outputs = evaluator.outputs(stage.compute.place(net))
+            columns[name] = outputs
+            rows.append(measured(recipe, name, about, net, evaluator.score(outputs)))
+            stage.tell("generators", place + 1, len(generators), rows[-1]["metrics"])
+        table = {
+            "recipe": recipe.name,
+            "method": recipe.method,
+            "convention": recipe.budget.convention,
+            "size": recipe.size,
+            "protocol": evaluator.protocol,
+            "rows": rows,
+        }
+        (stage.out / "table.json").write_text(json.dumps(table, indent=1) + "\n")
+        metrics = {f"{line['name']}.{key}": value for line in rows for key, value in line["metrics"].items()}
+        metrics |= {f"{line['name']}.{key}": value for line in rows for key, value in flat_costs(line).items()}
+        (stage.out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+        np.savez_compressed(stage.out / "samples.npz", input=test.input[: max(8, options.pictures)].numpy())
+        shown = {name: images[: options.pictures] for name, images in columns.items()}
+        picture = grid(shown, stage.out / "grid.png")
+        report(stage, table, {"prepare": prepare, "teach": teach, "search": search, "finetune": finetune})
+        stage.tracker.image("grid", picture)
+        stage.tracker.table(
+            "comparison", [{"name": line["name"], **line["metrics"], **flat_costs(line)} for line in rows]
+        )
+        stage.tracker.artifact(stage.out / "report.html")
+        return metrics
+
+    inputs = {"prepare": prepare, "teach": teach, "search": search, "finetune": finetune}
+    return perform("evaluate", recipe, inputs, out, body, group=group, tell=tell)
+
+
+def described(recipe: Recipe, finetune: Path) -> dict[str, dict[str, Any]]:
+    """How to build each generator: family, options, file of weights, updates."""
+    original = dict(recipe.teach.generator)
+    generators = {"original": {"family": original.pop("family"), "options": original, "file": "generator.safetensors"}}
+    for name, about in json.loads((finetune / "networks.json").read_text()).items():
+        generators[name] = {**about, "file": f"{name}.safetensors"}
+    return generators
+
+
+def built(about: Mapping[str, Any], weights: Path) -> nn.Module:
+    """A generator with its weights, in evaluation mode."""
+    net = build_generator(about["family"], **about["options"])
+    net.load_state_dict(load_weights(weights))
+    return net.eval()
+
+
+def measured(
+    recipe: Recipe, name: str, about: Mapping[str, Any], net: nn.Module, quality: Mapping[str, float]
+) -> dict[str, Any]:
+    """One row of the table."""
+    size, options = recipe.size, recipe.evaluate
+    cost = generator_cost(about["family"], size, size, **about["options"])
+    with torch.inference_mode():
+        latency = torch_latency(
+            net, (1, 3, size, size), threads=options.threads, runs=options.latency_runs, channels_last=True
+        )
+    return {
+        "name": name,
+        "family": about["family"],
+        "updates": about.get("updates"),
+        "metrics": dict(quality),
+        "macs": {convention: cost.macs(convention) for convention in CONVENTIONS},
+        "params": cost.params,
+        "bytes": cost.bytes,
+        "latency": latency.as_dict(),
+    }
+
+
+def flat_costs(line: Mapping[str, Any]) -> dict[str, float]:
+    """The costs of a row as plain numbers."""
+    return {
+        "macs": line["macs"]["exact"],
+        "params": line["params"],
+        "latency_ms": line["latency"]["p50_ms"],
+    }
+
+
+def report(stage: Stage, table: Mapping[str, Any], folders: Mapping[str, Path]) -> None:
+    """The HTML report, of this stage's table and what the stages before left."""
+    records = {name: read_record(folder) for name, folder in folders.items()}
+    facts = {
+        "recipe": stage.recipe,
+        "table": table,
+        "stages": {name: dict(record) for name, record in records.items()},
+        "logs": {
+            path.stem.removeprefix("log-"): Log(path).read()
+            for folder in folders.values()
+            for path in sorted(folder.glob("log-*.jsonl"))
+        },
+        "genotype": json.loads((folders["search"] / "genotype.json").read_text()),
+        "manifest": json.loads((folders["prepare"] / "manifest.json").read_text()),
+        "compute": str(stage.compute),
+    }
+    pictures = {
+        "grid": stage.out / "grid.png",
+        "pareto": folders["search"] / "pareto.png",
+        "architecture": folders["search"] / "architecture.png",
+    }
+    write_report(stage.out / "report.html", facts, pictures)

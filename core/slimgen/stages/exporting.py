@@ -1,0 +1,96 @@
+"""The stage that exports: one ONNX file that was compared with the network, and its card."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from slimgen.cost.latency import onnx_latency
+from slimgen.export.card import Facts, write_card
+from slimgen.export.onnx import export_onnx
+from slimgen.export.parity import parity
+from slimgen.recipe import Recipe
+from slimgen.run.record import read_record, versions
+from slimgen.stages.comparing import built, described
+from slimgen.stages.frame import Metrics, Stage, Tell, perform
+
+
+def export(
+    recipe: Recipe,
+    *,
+    finetune: Path,
+    evaluate: Path,
+    out: Path,
+    group: str | None = None,
+    tell: Tell | None = None,
+) -> Metrics:
+    """`generator.onnx` with `card.md`; registered in MLflow as a candidate, and as champion once parity is shown."""
+
+    def body(stage: Stage) -> Mapping[str, float]:
+        about = described(recipe, finetune)["found"]
+        net = built(about, finetune / about["file"])
+        samples = torch.from_numpy(np.load(evaluate / "samples.npz")["input"])
+        options, size = recipe.export, recipe.size
+        path = stage.out / "generator.onnx"
+        file = export_onnx(net, path, height=size, width=size, opset=options.opset, dynamic=options.dynamic)
+        stage.tell("export", 1, 3, {})
+        with torch.inference_mode():
+            outputs = net(samples[:1])
+        shown = samples[:1].numpy(), outputs.numpy()
+        model = options.model or recipe.name
+        version = stage.tracker.register(path, *shown, model, tags={"recipe": recipe.name})
+        difference = parity(net, path, samples, tolerance=options.tolerance)
+        if version is not None:
+            stage.tracker.promote(model, version)
+        stage.tell("export", 2, 3, {"parity": difference.max_abs})
+        threads, runs = recipe.evaluate.threads, recipe.evaluate.latency_runs
+        latency = onnx_latency(path, (1, 3, size, size), threads=threads, runs=runs)
+        table = json.loads((evaluate / "table.json").read_text())
+        lines = {line["name"]: line for line in table["rows"]}
+        genotype = about["options"].get("genotype", {})
+        write_card(
+            stage.out / "card.md",
+            Facts(
+                name=model,
+                recipe={"name": recipe.name, "task": recipe.task, "method": recipe.method, "seed": recipe.seed},
+                onnx=file,
+                parity=difference,
+                data=trained_on(recipe, evaluate),
+                licence=recipe.data.licence,
+                budget=recipe.budget.model_dump(exclude_none=True),
+                cost=costs(lines["found"]),
+                original_cost=costs(lines["original"]),
+                quality={name: line["metrics"] for name, line in lines.items()},
+                protocol=str(table["protocol"]),
+                latency=[latency.as_dict(), lines["found"]["latency"]],
+                versions=versions(),
+                genotype=genotype,
+            ),
+        )
+        stage.tracker.artifact(stage.out / "card.md")
+        stage.tell("export", 3, 3, {"parity": difference.max_abs})
+        return {
+            "bytes": file.bytes,
+            "opset": file.opset,
+            "parity_max_abs": difference.max_abs,
+            "parity_mean_abs": difference.mean_abs,
+            "onnxruntime_p50_ms": latency.p50_ms,
+            "onnxruntime_p95_ms": latency.p95_ms,
+        }
+
+    return perform("export", recipe, {"finetune": finetune, "evaluate": evaluate}, out, body, group=group, tell=tell)
+
+
+def costs(line: Mapping[str, object]) -> dict[str, int]:
+    """The costs of a table's row under every convention."""
+    macs = line["macs"]
+    named = {f"macs ({name})": int(value) for name, value in macs.items()} if isinstance(macs, dict) else {}
+    return {"params": int(str(line["params"])), "bytes": int(str(line["bytes"])), **named}
+
+
+def trained_on(recipe: Recipe, evaluate: Path) -> dict[str, str | int]:
+    """What the generator was trained on, as the card says it."""
+    digest = read_record(evaluate)["inputs"]["prepare"]
+    return {"direction": recipe.data.direction, "size": recipe.size, "digest of the prepared images": digest}

@@ -1,0 +1,251 @@
+"""What all stages have in common: skip what is done, resume what is not, leave a record, tell MLflow."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from torch import distributed
+
+from slimgen.data.prepared import Prepared
+from slimgen.device import Compute, choose
+from slimgen.errors import RunError
+from slimgen.methods import open_method
+from slimgen.recipe import Recipe
+from slimgen.run.checkpoint import Checkpoints
+from slimgen.run.folder import StageFolder
+from slimgen.run.log import Log
+from slimgen.run.record import digest_folder, fingerprint, read_record
+from slimgen.run.tracking import Tracker
+from slimgen.tasks import open_task
+from slimgen.tasks.job import Job
+from slimgen.training.distributed import world
+from slimgen.training.fit import Journal
+
+Metrics = dict[str, float]
+SECTIONS = {
+    "prepare": ("size", "seed", "data"),
+    "teach": ("task", "size", "seed", "data", "compute", "losses", "teach"),
+    "supernet": ("task", "method", "size", "seed", "data", "compute", "losses", "teach", "supernet"),
+    "search": ("task", "method", "size", "seed", "compute", "budget", "objective", "teach", "supernet", "search"),
+    "finetune": (
+        *("task", "method", "size", "seed", "data", "compute", "losses"),
+        *("budget", "teach", "supernet", "finetune"),
+    ),
+    "evaluate": ("task", "method", "size", "seed", "compute", "budget", "evaluate"),
+    "export": ("name", "task", "method", "size", "seed", "data", "budget", "evaluate", "export"),
+}
+"""The parts of a recipe that a stage reads: if none of them changed, nor its inputs, it need not run again."""
+
+
+class Tell(Protocol):
+    """Hears of progress."""
+
+    def __call__(self, what: str, done: int, total: int, values: Mapping[str, float]) -> None:
+        """What is under way, how much of it is done, and what was measured last."""
+
+
+@dataclass
+class Lines:
+    """Progress as lines of text, for logs: one every few seconds."""
+
+    seconds: float = 10.0
+    _last: dict[str, float] = field(default_factory=dict)
+
+    def __call__(self, what: str, done: int, total: int, values: Mapping[str, float]) -> None:
+        """Prints a line if the last one is old, or this is the end."""
+        now = time.monotonic()
+        if now - self._last.setdefault(what, now) >= self.seconds or done == total:
+            self._last[what] = now
+            seen = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            print(f"{what} {done}/{total}  {seen}".rstrip(), file=sys.stderr, flush=True)
+
+
+@dataclass
+class Stage:
+    """One stage at work.
+
+    Attributes:
+        name: of the stage.
+        recipe: of the run.
+        inputs: stage name to the folder it left.
+        out: where this one writes.
+        compute: device, number type and layout.
+        tracker: its MLflow run.
+        tell: hears of progress.
+        mark: the stage's fingerprint.
+        home: the folder that holds checkpoints and logs, shared by all processes of a run.
+    """
+
+    name: str
+    recipe: Recipe
+    inputs: Mapping[str, Path]
+    out: Path
+    compute: Compute
+    tracker: Tracker
+    tell: Tell
+    mark: str
+    home: Path
+
+    def job(self) -> Job:
+        """The stage's work, as methods and tasks see it."""
+        return Job(
+            recipe=self.recipe,
+            compute=self.compute,
+            task=open_task(self.recipe, self.compute),
+            data=Prepared.open(self.inputs["prepare"]),
+            inputs=self.inputs,
+            out=self.out,
+            journal=self.journal,
+            tell=self.tell,
+        )
+
+    def journal(self, name: str) -> Journal:
+        """Checkpoints, log and progress of one training of this stage."""
+        return Journal(
+            checkpoints=Checkpoints(self.home / "checkpoints" / name, self.mark, warn=complain),
+            log=Log(self.out / f"log-{name}.jsonl"),
+            progress=lambda done, total, values: self.tell(name, done, total, values),
+            metrics=lambda values, step: self.tracker.metrics(
+                {f"{name}.{key}": value for key, value in values.items()}, step
+            ),
+        )
+
+
+Body = Callable[[Stage], Mapping[str, float]]
+
+
+def perform(
+    name: str,
+    recipe: Recipe,
+    inputs: Mapping[str, Path],
+    out: Path,
+    body: Body,
+    *,
+    group: str | None = None,
+    tell: Tell | None = None,
+    source: Path | None = None,
+) -> Metrics:
+    """Runs a stage unless its folder holds this very computation already.
+
+    Args:
+        name: of the stage.
+        recipe: of the run.
+        inputs: stage name to the folder that it left.
+        out: the stage's folder.
+        body: does the work, and returns what was measured.
+        group: what the stages of one run have in common in MLflow; the folder around `out` by default.
+        tell: hears of progress; lines on stderr by default.
+        source: a folder of images that is an input too.
+
+    Returns:
+        What was measured, now or then.
+
+    Raises:
+        RunError: an input is missing, unfinished or of another stage.
+    """
+    out = Path(out)
+    digests = {other: _finished(other, Path(path)) for other, path in inputs.items()}
+    if source is not None and source.is_dir():
+        digests["source"] = digest_folder(source)
+    values = recipe.model_dump(mode="json")
+    parts = {part: values[part] for part in SECTIONS[name]}
+    mark = fingerprint(name, parts, digests)
+    folder = StageFolder(out, name, mark)
+    done = folder.finished()
+    if done is not None:
+        return _numbers(done["metrics"])
+    open_method(recipe.method).check(recipe)
+    started = time.monotonic()
+    compute = choose(recipe.compute.precision, recipe.compute.device, recipe.compute.threads)
+    rank, _ = world()
+    if rank > 0:
+        return _follow(name, recipe, inputs, out, body, compute, tell or Lines(), mark)
+    tags = {
+        "method": recipe.method,
+        "task": recipe.task,
+        "data": digests.get("prepare", digests.get("source", "")),
+        "fingerprint": mark,
+    }
+    with folder.begin(), _tracked(name, recipe, group or str(out.resolve().parent), tags, parts) as tracker:
+        _together()
+        stage = Stage(name, recipe, inputs, out, compute, tracker, tell or Lines(), mark, out)
+        metrics = dict(body(stage))
+        seconds = time.monotonic() - started
+        _remove_checkpoints(out)
+        folder.finish(
+            {
+                "recipe": recipe.to_yaml(),
+                "inputs": digests,
+                "seed": recipe.seed,
+                "seconds": round(seconds, 3),
+                "compute": str(compute),
+                "metrics": metrics,
+            }
+        )
+        tracker.metrics({**metrics, "seconds": seconds})
+    return metrics
+
+
+@contextmanager
+def _tracked(
+    name: str, recipe: Recipe, group: str, tags: Mapping[str, str], parts: Mapping[str, object]
+) -> Iterator[Tracker]:
+    with Tracker.open(stage=name, recipe=recipe.name, group=group, tags=tags, params=parts, warn=complain) as tracker:
+        yield tracker
+
+
+def _follow(
+    name: str,
+    recipe: Recipe,
+    inputs: Mapping[str, Path],
+    home: Path,
+    body: Body,
+    compute: Compute,
+    tell: Tell,
+    mark: str,
+) -> Metrics:
+    """The part of a process that is not the first: it computes alike, and what it writes is dropped."""
+    _together()
+    with tempfile.TemporaryDirectory() as folder:
+        stage = Stage(name, recipe, inputs, Path(folder), compute, Tracker(None), tell, mark, home)
+        return dict(body(stage))
+
+
+def _together() -> None:
+    """Waits until the first process has made the folder ready."""
+    if distributed.is_initialized():
+        distributed.barrier()
+
+
+def _finished(name: str, folder: Path) -> str:
+    """The digest of what a stage left."""
+    record = read_record(folder)
+    if not record.get("finished"):
+        raise RunError(f"--{name} is the folder of a finished {name} stage", folder, f"run slimgen {name} first")
+    if record["stage"] != name:
+        raise RunError(f"--{name} is the folder of a {name} stage", f"{folder}, of a {record['stage']} stage")
+    return record["digest"]
+
+
+def _remove_checkpoints(out: Path) -> None:
+    """Checkpoints have served when the stage is done; weights stay in files of their own."""
+    home = out / "checkpoints"
+    if home.is_dir():
+        for folder in home.iterdir():
+            Checkpoints(folder, "").clear()
+        if not any(home.iterdir()):
+            home.rmdir()
+
+
+def _numbers(values: Mapping[str, object]) -> Metrics:
+    return {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
+
+
+def complain(line: str) -> None:
+    """One warning line on stderr."""
+    print(f"warning: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,94 @@
+"""The stage that searches, and what it leaves: every trial, the Pareto front, the winner."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from slimgen.data.images import read_image
+from slimgen.methods import open_method
+from slimgen.methods.method import Found
+from slimgen.metrics.evaluator import goal
+from slimgen.recipe import Recipe
+from slimgen.report.charts import pareto_chart
+from slimgen.report.drawing import draw_genotype
+from slimgen.search import Objective, Trial, pareto
+from slimgen.stages.frame import Metrics, Stage, Tell, perform
+
+
+def search(
+    recipe: Recipe,
+    *,
+    prepare: Path,
+    teach: Path,
+    supernet: Path,
+    out: Path,
+    group: str | None = None,
+    tell: Tell | None = None,
+) -> Metrics:
+    """Finds the architecture: `genotype.json`, `trials.jsonl`, the Pareto front as a table and a picture."""
+
+    def body(stage: Stage) -> Mapping[str, float]:
+        found = open_method(recipe.method).search(stage.job())
+        objective = Objective(recipe.objective.metric, goal(recipe.objective.metric))
+        last = [trial for trial in found.trials if trial.step == found.trial.step]
+        front = pareto(last, objective)
+        write_trials(stage.out, found, front)
+        limit = found.limits.get("macs")
+        pareto_chart(found.trials, objective, stage.out / "pareto.png", chosen=found.trial, limit=limit)
+        draw_genotype(found.trial.genotype, stage.out / "architecture.png")
+        track(stage, found, front)
+        quality = {f"val_{name}": value for name, value in found.trial.quality.items()}
+        return {**quality, **found.trial.costs, **found.facts, "pareto": len(front)}
+
+    inputs = {"prepare": prepare, "teach": teach, "supernet": supernet}
+    return perform("search", recipe, inputs, out, body, group=group, tell=tell)
+
+
+def row(trial: Trial) -> dict[str, object]:
+    """One trial as a row of a table."""
+    return {
+        "key": trial.genotype.key,
+        "step": trial.step,
+        "round": trial.round,
+        **trial.quality,
+        **trial.costs,
+        **trial.genotype.to_json(),
+    }
+
+
+def write_trials(out: Path, found: Found, front: Sequence[Trial]) -> None:
+    """The winner, all trials, and the front, as files. Seconds are left out: equal searches leave equal files."""
+    plain = {**found.trial.to_json(), "limits": dict(found.limits)}
+    plain.pop("seconds")
+    (out / "genotype.json").write_text(json.dumps(plain, indent=1) + "\n")
+    with (out / "trials.jsonl").open("w") as file:
+        for trial in found.trials:
+            values = trial.to_json()
+            values.pop("seconds")
+            file.write(json.dumps(values) + "\n")
+    rows = [row(trial) for trial in front]
+    with (out / "pareto.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def track(stage: Stage, found: Found, front: Sequence[Trial]) -> None:
+    """Metrics by round, one table of all trials, and a child run for each member of the front."""
+    tracker, metric = stage.tracker, stage.recipe.objective.metric
+    best: dict[str, float] = {}
+    sign = 1 if goal(metric) == "max" else -1
+    steps = dict.fromkeys((trial.step, trial.round) for trial in found.trials)
+    for number, (step, round_) in enumerate(steps):
+        seen = [trial.quality[metric] for trial in found.trials if (trial.step, trial.round) == (step, round_)]
+        best[step] = max([*seen, best.get(step, seen[0])], key=lambda value: sign * value)
+        tracker.metrics({f"{step}.best_{metric}": best[step]}, number)
+    tracker.table("trials", [row(trial) for trial in found.trials])
+    for trial in front:
+        name = f"{trial.genotype.key}{' (found)' if trial == found.trial else ''}"
+        tracker.child(name, trial.genotype.to_json(), {**trial.quality, **trial.costs}, {"key": trial.genotype.key})
+    for name in ("genotype.json", "pareto.csv", "trials.jsonl"):
+        tracker.artifact(stage.out / name)
+    for name in ("pareto", "architecture"):
+        tracker.image(name, read_image(stage.out / f"{name}.png"))
