@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from slimgen.errors import SlimgenError
-from slimgen.report.table import ORIGINAL, Row, arrow, metrics_of, title
+from slimgen.report.table import ORIGINAL, Row, metrics_of
+from slimgen.report.words import arrow, title
 from slimgen.search import Objective, Trial, pareto
 
 if TYPE_CHECKING:

@@ -51,7 +51,7 @@ def _trellis(genotype: Mapping[str, Value], path: Path, ngf: int | None) -> None
     groups = [_blocks(genotype, group) for group in range(len(scales))]
     columns = sum(len(blocks) for blocks in groups)
     right = 3.4 + columns + 0.55 * len(scales)
-    figure, axes = _sheet(1.6 + 0.82 * (right + 3.2), 5.4)
+    figure, axes = _sheet(1.2 + 0.76 * (right + 3.2), 4.9)
     _rows(axes, right + 3.2)
 
     def width(name: str, scale: int) -> str:
@@ -136,7 +136,7 @@ def _box(axes: "Axes", box: Box, text: str, colour: str) -> None:
     axes.add_patch(
         FancyBboxPatch(corner, box.width, box.height, style, facecolor=colour, edgecolor=INK, linewidth=0.9, zorder=3)
     )
-    axes.text(box.x, box.y, text, ha="center", va="center", fontsize=7.5, color=INK, zorder=4)
+    axes.text(box.x, box.y, text, ha="center", va="center", fontsize=8, color=INK, zorder=4)
 
 
 def _arrow(axes: "Axes", start: Box, end: Box, dashed: bool = False) -> None:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from slimgen.errors import RunError, SlimgenError
 from slimgen.report.charts import training_chart
 from slimgen.report.facts import gather
-from slimgen.report.table import Table, cells, factor, headings, quality, title
+from slimgen.report.table import Table, cells, headings
+from slimgen.report.words import factor, number, quality, seconds, title
 
 TEMPLATE = Path(__file__).with_name("report.html")
 PLACES = ("grid", "pareto", "architecture")
@@ -56,35 +57,6 @@ def write_report(path: Path, facts: Mapping[str, object], pictures: Mapping[str,
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RunError("the report must be written", error, "free some space, or choose another --out") from error
-
-
-def number(value: object) -> str:
-    """A value for people: whole numbers in groups of three, others to four digits, nested ones on one line."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {number(item)}" for name, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(number(item) for item in value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "-" if value is None else str(value)
-    if value != value or value in (float("inf"), float("-inf")):
-        return "-"
-    if value == int(value):
-        return f"{int(value):,}" if abs(value) < 1e15 else f"{value:.3g}"
-    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def seconds(value: object) -> str:
-    """A duration for people: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return number(value)
-    if value < 9.95:
-        return f"{value:.1f} s"
-    whole = round(value)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _inline(file: Path) -> str:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slimgen.errors import RunError
+from slimgen.report.words import amount, arrow, factor, quality, size, title
 
 if TYPE_CHECKING:
     import rich.table
 
 ORIGINAL = "original"
-NAMES = {"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "fid": "FID"}
 
 
 @dataclass(frozen=True)
@@ -188,59 +188,6 @@ def markdown_table(rows: Sequence[Row], convention: str = "exact") -> str:
 def metrics_of(rows: Sequence[Row]) -> list[str]:
     """Every metric that some row has, in the order of first mention."""
     return list(dict.fromkeys(metric for row in rows for metric in row.metrics))
-
-
-def smaller_is_better(metric: str) -> bool:
-    """Whether a metric is a distance: `fid`, or `fd:` and a feature network."""
-    return metric == "fid" or metric.startswith("fd:")
-
-
-def arrow(metric: str) -> str:
-    """Which way is better."""
-    return "↓" if smaller_is_better(metric) else "↑"
-
-
-def title(metric: str) -> str:
-    """A metric as it is written in print."""
-    return NAMES.get(metric, metric)
-
-
-def quality(value: float | None) -> str:
-    """Four digits that matter: 21.34, 0.8123."""
-    if value is None or value != value:
-        return "-"
-    return f"{value:.2f}" if abs(value) >= 10 else f"{value:.4f}"
-
-
-def amount(value: float | None) -> str:
-    """A count in its largest unit: 56.8 G, 11.4 M, 310 k."""
-    if value is None:
-        return "-"
-    for unit, letter in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if abs(value) >= 0.9995 * unit:
-            return f"{_three(value / unit)}{letter}"
-    return f"{value:.0f}"
-
-
-def size(value: float) -> str:
-    """Bytes in their largest unit: 43.4 MiB."""
-    for unit, letters in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if value >= 0.9995 * unit:
-            return f"{_three(value / unit)} {letters}"
-    return f"{value:.0f} B"
-
-
-def factor(before: float | None, after: float | None) -> str:
-    """How many times less: 8.4x; empty where there is nothing to compare with."""
-    if not before or not after:
-        return ""
-    return f"{_three(before / after)}x"
-
-
-def _three(value: float) -> str:
-    """Three digits that matter, never in powers of ten."""
-    places = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
-    return f"{value:.{places}f}"
 
 
 def _with_factor(text: str, before: float | None, after: float | None) -> str:

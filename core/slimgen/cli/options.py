@@ -1,0 +1,44 @@
+"""Options that several commands share, and how a recipe is read from them."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from slimgen.recipe import Recipe
+
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the recipe: search.rounds=4.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, on stdout.")]
+
+
+def read_recipe(reference: str, settings: list[str] | None) -> "Recipe":
+    """The recipe by preset name, file, or `FILE#key`, with single values replaced."""
+    from slimgen.recipe import load
+
+    recipe = load(reference)
+    return recipe.override(settings) if settings else recipe
+
+
+def print_json(value: object) -> None:
+    """A result as JSON on stdout; what is not finite becomes null."""
+    from slimgen.run.aside import plain
+
+    typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def leading() -> bool:
+    """Whether this process is the one that speaks: the first of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def measured(metrics: Mapping[str, float]) -> str:
+    """A stage's metrics, one on each line."""
+    from slimgen.report.words import number
+
+    width = max((len(name) for name in metrics), default=0)
+    return "\n".join(f"  {name:<{width}}  {number(value)}" for name, value in metrics.items())

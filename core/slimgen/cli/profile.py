@@ -1,0 +1,141 @@
+"""`slimgen profile`: what a network costs, without training it."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slimgen.cli.options import Json, print_json
+from slimgen.errors import SlimgenError, nearest
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from slimgen.cost.formula import Cost
+
+
+def profile(
+    context: typer.Context,
+    family: Annotated[str, typer.Argument(metavar="FAMILY", help="resnet, unet, trellis, patchgan ...")],
+    size: Annotated[int, typer.Option("--size", min=1, help="Pixels of a side.")] = 256,
+    height: Annotated[int | None, typer.Option("--height", min=1, help="Instead of --size.")] = None,
+    width: Annotated[int | None, typer.Option("--width", min=1, help="Instead of --size.")] = None,
+    discriminator: Annotated[bool, typer.Option("--discriminator", help="Look among discriminators only.")] = False,
+    latency: Annotated[bool, typer.Option("--latency", help="Measure the time of one image, too.")] = False,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="For --latency.")] = 1,
+    runs: Annotated[int, typer.Option("--runs", min=1, help="For --latency.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Count parameters and MACs of a network, under every convention.
+
+    Any option of the family may follow: `slimgen profile resnet --ngf 64 --blocks 9 --size 256`. An option that is a
+    table, such as a trellis' --genotype, is given as a JSON file.
+    """
+    from slimgen.cost.formula import CONVENTIONS
+
+    options = parse_options(context.args)
+    high, wide = height or size, width or size
+    cost = _cost(family, high, wide, options, discriminator)
+    facts: dict[str, object] = {
+        "family": family,
+        "options": options,
+        "height": high,
+        "width": wide,
+        "params": cost.params,
+        "macs": {name: cost.macs(name) for name in CONVENTIONS},
+        "bytes": cost.bytes,
+    }
+    if latency:
+        facts["latency"] = _latency(family, (high, wide), options, threads, runs)
+    if as_json:
+        print_json(facts)
+    else:
+        _show(facts, cost)
+
+
+def parse_options(words: list[str]) -> dict[str, object]:
+    """`--key value` and `--key=value` as options; a value that names a JSON file stands for its content.
+
+    Raises:
+        SlimgenError: something else than options, or one without a value.
+    """
+    import yaml
+
+    options: dict[str, object] = {}
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or not name:
+            raise SlimgenError("an option of a network reads --key value", repr(word))
+        if not equals:
+            if not waiting:
+                raise SlimgenError("an option of a network reads --key value", f"{word} without a value")
+            value = waiting.pop(0)
+        if value.endswith(".json"):
+            options[name.replace("-", "_")] = _content(Path(value))
+        else:
+            try:
+                options[name.replace("-", "_")] = yaml.safe_load(value)
+            except yaml.YAMLError:
+                options[name.replace("-", "_")] = value
+    return options
+
+
+def _content(path: Path) -> object:
+    """What a JSON file holds; of one that `search` wrote, the genotype."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise SlimgenError(f"{path} must be a JSON file", error) from None
+    return value["genotype"] if isinstance(value, Mapping) and "genotype" in value else value
+
+
+def _cost(family: str, height: int, width: int, options: dict[str, object], discriminator: bool) -> "Cost":
+    """The cost in closed form, whichever kind of network the family is."""
+    from slimgen.nets import DISCRIMINATORS, GENERATORS, discriminator_cost, generator_cost
+
+    known = [*DISCRIMINATORS, *(() if discriminator else GENERATORS)]
+    if family not in known:
+        raise SlimgenError("a network is of a known family", repr(family), nearest(family, known))
+    count = discriminator_cost if family in DISCRIMINATORS else generator_cost
+    try:
+        return count(family, height, width, **options)
+    except TypeError as error:
+        # A closed form computes with what it is given, so a text in place of a number fails inside.
+        given = ", ".join(f"{name}={value!r}" for name, value in options.items()) or "no options"
+        raise SlimgenError(
+            f"the options of {family} must be complete and of the right kind", given, str(error)
+        ) from None
+
+
+def _latency(
+    family: str, sides: tuple[int, int], options: dict[str, object], threads: int, runs: int
+) -> dict[str, str | int | float]:
+    """The time of one image, measured on a network of drawn weights."""
+    from slimgen.cost.latency import torch_latency
+    from slimgen.nets import DISCRIMINATORS, build_discriminator, build_generator
+
+    judging = family in DISCRIMINATORS
+    build: Callable[..., nn.Module] = build_discriminator if judging else build_generator
+    net = build(family, **options)
+    channels = options.get("inputs", 6 if judging else 3)
+    shape = (1, int(str(channels)), *sides)
+    return torch_latency(net, shape, threads=threads, runs=runs, channels_last=True).as_dict()
+
+
+def _show(facts: Mapping[str, object], cost: "Cost") -> None:
+    """The counts as lines, with the conventions by name."""
+    from slimgen.cost.formula import CONVENTIONS
+    from slimgen.report.words import amount, size
+
+    typer.echo(f"{facts['family']} at {facts['height']} x {facts['width']}")
+    typer.echo(f"  {'parameters':<22} {cost.params:>18,}  {amount(cost.params)}")
+    for name in CONVENTIONS:
+        typer.echo(f"  {f'MACs ({name})':<22} {cost.macs(name):>18,}  {amount(cost.macs(name))}")
+    typer.echo(f"  {'bytes (float32)':<22} {cost.bytes:>18,}  {size(cost.bytes)}")
+    if isinstance(time := facts.get("latency"), Mapping):
+        how = f"{time['runtime']}, {time['variant']}, {time['threads']} thread(s)"
+        typer.echo(f"  {'latency p50 / p95':<22} {time['p50_ms']:>9.4g} / {time['p95_ms']:.4g} ms  {how}")

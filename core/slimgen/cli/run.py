@@ -1,0 +1,102 @@
+"""`slimgen run`: all stages of a recipe, with one progress display, and the outcome."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slimgen.cli.options import Json, Settings, leading, print_json, read_recipe
+from slimgen.errors import DataError, RunError, nearest
+
+if TYPE_CHECKING:
+    from slimgen.recipe import Recipe
+
+TRAIN, TEST = 400, 64  # pictures of the embedded set, where a recipe needs no more
+OUTCOMES = ("report.html", "grid.png", "generator.onnx", "card.md")
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A preset, a YAML file, or FILE#key.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", metavar="DIR", help="The images; `data` if it is there.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="RUN", help="By default runs/RECIPE.")] = None,
+    set_: Settings = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="The last stage to run.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run every stage of a recipe; the same command again goes on where it stopped."""
+    parsed = read_recipe(recipe, set_)
+    from slimgen.recipe import STAGES
+
+    if until is not None and until not in STAGES:
+        raise RunError("--until names a stage", repr(until), nearest(until, STAGES))
+    folder = out or Path("runs") / parsed.name
+    images = find_images(parsed, data, folder)
+    planned = STAGES[: STAGES.index(until) + 1] if until else STAGES
+    from slimgen import stages
+    from slimgen.cli.progress import Display
+
+    with Display(planned, quiet=not leading()) as display:
+        metrics = stages.run(parsed, data=images, out=folder, until=until, tell=display.tell, on_stage=display.on_stage)
+    if leading():
+        _show(parsed, folder, metrics, as_json)
+
+
+def find_images(recipe: "Recipe", data: Path | None, run_folder: Path) -> Path:
+    """The images of a run: those named, those in `data`, or the embedded ones, drawn into the run's folder.
+
+    Raises:
+        DataError: there are none, and the recipe is not one for the embedded set.
+    """
+    if data is not None:
+        return data
+    here = Path("data")
+    if here.is_dir() and any(entry.is_dir() for entry in here.iterdir() if not entry.name.startswith(".")):
+        return here
+    if not recipe.name.startswith("townhouses"):
+        raise DataError("a run needs images", "no --data, and no folder `data` here", "try `slimgen data list`")
+    return draw_townhouses(recipe, run_folder)
+
+
+def draw_townhouses(recipe: "Recipe", run_folder: Path) -> Path:
+    """The embedded set at the recipe's size, drawn unless it is there."""
+    from slimgen.data.townhouses import write
+
+    side = max(recipe.size, recipe.data.load or 0)
+    layout = "unpaired" if recipe.task == "unpaired" else "paired"
+    folder = run_folder / f"townhouses-{layout}-{side}"
+    if folder.is_dir():
+        return folder
+    typer.echo(f"drawing {TRAIN + TEST} townhouses into {folder}", err=True)
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    write(aside, seed=0, train=TRAIN, test=TEST, size=side, layout=layout)
+    try:
+        aside.rename(folder)
+    except OSError:
+        # Another process of the same run was faster; its pictures are the same.
+        if not folder.is_dir():
+            raise
+    return folder
+
+
+def _show(recipe: "Recipe", folder: Path, metrics: Mapping[str, Mapping[str, float]], as_json: bool) -> None:
+    """The before/after table and where things lie."""
+    from slimgen.report.table import read_table, rows_table
+
+    found = [path for stage in ("evaluate", "export") for name in OUTCOMES if (path := folder / stage / name).is_file()]
+    table = read_table(folder / "evaluate" / "table.json") if "evaluate" in metrics else None
+    if as_json:
+        print_json({"run": str(folder), "stages": metrics, "files": {path.name: str(path) for path in found}})
+        return
+    if table is not None:
+        from rich.console import Console
+
+        Console().print(rows_table(table.rows, f"{recipe.name}, {recipe.size} x {recipe.size}", table.convention))
+    for path in found:
+        typer.echo(f"{path.name:<15} {path}")
+    if table is None:
+        typer.echo(f"{'run':<15} {folder}")
+    typer.echo(f"{'MLflow':<15} slimgen ui")

@@ -1,0 +1,87 @@
+"""Numbers and names as people read them."""
+
+from collections.abc import Mapping
+
+NAMES = {"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "fid": "FID"}
+
+
+def smaller_is_better(metric: str) -> bool:
+    """Whether a metric is a distance: `fid`, or `fd:` and a feature network."""
+    return metric == "fid" or metric.startswith("fd:")
+
+
+def arrow(metric: str) -> str:
+    """Which way is better."""
+    return "↓" if smaller_is_better(metric) else "↑"
+
+
+def title(metric: str) -> str:
+    """A metric as it is written in print."""
+    return NAMES.get(metric, metric)
+
+
+def quality(value: float | None) -> str:
+    """Four digits that matter: 21.34, 0.8123."""
+    if value is None or value != value:
+        return "-"
+    return f"{value:.2f}" if abs(value) >= 10 else f"{value:.4f}"
+
+
+def amount(value: float | None) -> str:
+    """A count in its largest unit: 56.8 G, 11.4 M, 310 k."""
+    if value is None:
+        return "-"
+    for unit, letter in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= 0.9995 * unit:
+            return f"{_three(value / unit)}{letter}"
+    return f"{value:.0f}"
+
+
+def size(value: float) -> str:
+    """Bytes in their largest unit: 43.4 MiB."""
+    for unit, letters in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if value >= 0.9995 * unit:
+            return f"{_three(value / unit)} {letters}"
+    return f"{value:.0f} B"
+
+
+def factor(before: float | None, after: float | None) -> str:
+    """How many times less: 8.4x; empty where there is nothing to compare with."""
+    if not before or not after:
+        return ""
+    return f"{_three(before / after)}x"
+
+
+def _three(value: float) -> str:
+    """Three digits that matter, never in powers of ten."""
+    places = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
+    return f"{value:.{places}f}"
+
+
+def number(value: object) -> str:
+    """A value for people: whole numbers in groups of three, others to four digits, nested ones on one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {number(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(number(item) for item in value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "-" if value is None else str(value)
+    if value != value or value in (float("inf"), float("-inf")):
+        return "-"
+    if value == int(value):
+        return f"{int(value):,}" if abs(value) < 1e15 else f"{value:.3g}"
+    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def seconds(value: object) -> str:
+    """A duration for people: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return number(value)
+    if value < 9.95:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
