@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -95,7 +96,8 @@ class Statistics:
         if not path.is_file():
             return None
         try:
-            with numpy.load(path, allow_pickle=False) as arrays:
+            # Opened here: numpy leaves a damaged file open.
+            with path.open("rb") as file, numpy.load(file, allow_pickle=False) as arrays:
                 count = int(arrays["count"])
                 parts = {n: torch.from_numpy(arrays[n]).to(device) for n in arrays.files if n != "count"}
             mean, factor, spread = parts["mean"], parts["factor"], parts.get("spread")
@@ -145,9 +147,12 @@ def frechet_distance_plain(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b:
         mean_b: (d,) float64.
         cov_b: (d, d) float64.
     """
-    from scipy.linalg import sqrtm
+    from scipy.linalg import LinAlgWarning, sqrtm
 
-    root = sqrtm(cov_a.cpu().numpy() @ cov_b.cpu().numpy())
+    with warnings.catch_warnings():
+        # Fewer images than features make every product singular, which the trace does not mind.
+        warnings.simplefilter("ignore", LinAlgWarning)
+        root = sqrtm(cov_a.cpu().numpy() @ cov_b.cpu().numpy())
     difference = (mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace()
     return float(difference) - 2 * float(numpy.trace(root).real)
 

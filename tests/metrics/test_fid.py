@@ -1,0 +1,144 @@
+"""`fid` is pytorch-fid's number: checked against pytorch-fid itself, with a file of random weights in its format."""
+
+import warnings
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from slimgen.device import Compute
+from slimgen.errors import RecipeError, WeightsError
+from slimgen.metrics.evaluator import Evaluator
+from slimgen.metrics.features import open_features
+from slimgen.metrics.frechet import Statistics, frechet_distance, frechet_distance_plain
+from slimgen.metrics.inception import WEIGHTS, import_torchvision, load_inception
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of torch's hub that holds a state dict of pytorch-fid's network, 1008 classes, random values."""
+    import_torchvision()
+    import torchvision
+    from pytorch_fid import inception
+
+    built: list[nn.Module] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inception, "load_state_dict_from_url", lambda url, progress: {})
+        patch.setattr(torchvision.models.Inception3, "load_state_dict", lambda net, state: built.append(net))
+        inception.fid_inception_v3()
+    generator = torch.Generator().manual_seed(0)
+    for module in built[0].modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+    path = tmp_path_factory.mktemp("hub") / "hub" / "checkpoints" / WEIGHTS
+    path.parent.mkdir(parents=True)
+    torch.save(built[0].state_dict(), path)
+    return path
+
+
+def pictures(seed: int) -> Tensor:
+    """Soft random pictures of low contrast, float32, most of it between the 8-bit levels."""
+    noise = torch.rand(12, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    return 0.4 * nn.functional.interpolate(noise, size=64, mode="bicubic").clamp(-1, 1)
+
+
+# A dark and a bright set: the matrix square root of pytorch-fid is itself off by 1e-6 of the covariances' traces where
+# there are fewer images than features, so the distance must be large beside these for six digits to mean anything.
+def fake() -> Tensor:
+    return pictures(0) - 0.5
+
+
+def real() -> Tensor:
+    return pictures(1) + 0.5
+
+
+def save(images: Tensor, folder: Path) -> str:
+    folder.mkdir()
+    levels = ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    for index, picture in enumerate(levels):
+        Image.fromarray(picture).save(folder / f"{index:02}.png")
+    return str(folder)
+
+
+@pytest.fixture
+def from_hub(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both packages find the weights where pytorch-fid caches them."""
+    monkeypatch.setenv("TORCH_HOME", str(weights.parent.parent.parent))
+    monkeypatch.delenv("SLIMGEN_INCEPTION", raising=False)
+
+
+@pytest.mark.usefixtures("from_hub")
+def test_features_equal_pytorch_fids_bit_for_bit_and_so_does_their_distance(tmp_path: Path) -> None:
+    from pytorch_fid.fid_score import calculate_frechet_distance, get_activations
+    from pytorch_fid.inception import InceptionV3
+
+    theirs, network = InceptionV3([3]).eval(), open_features("fid", {}, CPU)
+    sides = []
+    for name, images in (("real", real()[:3]), ("fake", fake()[:3])):
+        save(images, tmp_path / name)
+        features = get_activations(sorted((tmp_path / name).iterdir()), theirs, 4, 2048, "cpu", num_workers=0)
+        with torch.inference_mode():
+            assert torch.equal(network(images), torch.from_numpy(features).float())
+        # A part of the features: pytorch-fid's matrix square root takes ten seconds for all of them.
+        sides.append(features[:, :128])
+    moments = [part for side in sides for part in (side.mean(0), numpy.cov(side, rowvar=False))]
+    with warnings.catch_warnings():
+        # scipy announces the end of an argument that pytorch-fid passes, and that few pictures make singular matrices.
+        warnings.simplefilter("ignore")
+        expected = calculate_frechet_distance(*moments)
+    a, b = (Statistics.of(torch.from_numpy(side)) for side in sides)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance_plain(a.mean, a.covariance, b.mean, b.covariance) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("from_hub")
+def test_fid_is_the_number_that_pytorch_fid_prints_for_the_saved_pictures(tmp_path: Path) -> None:
+    from pytorch_fid.fid_score import calculate_fid_given_paths
+
+    folders = [save(real(), tmp_path / "real"), save(fake(), tmp_path / "fake")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = calculate_fid_given_paths(folders, batch_size=12, device="cpu", dims=2048, num_workers=0)
+    evaluator = Evaluator((fake(), real()), ["fid"], compute=Compute(CPU), batch=5)
+    assert evaluator.measure(nn.Identity())["fid"] == pytest.approx(expected, rel=1e-6)
+    network = open_features("fid", {}, CPU)
+    with torch.inference_mode():
+        a, b = (Statistics.of(network(images)) for images in (real(), fake()))
+    assert frechet_distance_plain(a.mean, a.covariance, b.mean, b.covariance) == pytest.approx(expected, rel=1e-6)
+
+
+def test_without_weights_it_says_where_it_looked_and_downloads_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("SLIMGEN_INCEPTION", raising=False)
+    with pytest.raises(WeightsError, match=str(tmp_path / "hub" / "checkpoints" / WEIGHTS)):
+        open_features("fid", {}, CPU)
+    monkeypatch.setenv("SLIMGEN_INCEPTION", str(tmp_path / "elsewhere.pth"))
+    with pytest.raises(WeightsError, match=r"elsewhere\.pth"):
+        open_features("fid", {}, CPU)
+    with pytest.raises(WeightsError, match=r"named\.pth"):
+        open_features("fid", {"inception": {"path": str(tmp_path / "named.pth")}}, CPU)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_of_another_network_are_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "other.pth"
+    for other in ({"conv.weight": torch.zeros(3)}, [torch.zeros(3)]):
+        torch.save(other, path)
+        with pytest.raises(WeightsError, match="fit pytorch-fid's network") as caught:
+            load_inception(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_inception_given_by_the_user_is_still_called_fid() -> None:
+    with pytest.raises(RecipeError, match="is called fid"):
+        open_features("fd:inception", {"inception": {"path": "x.pth"}}, CPU)
+    with pytest.raises(RecipeError, match="no option 'size'"):
+        open_features("fid", {"inception": {"path": "x.pth", "size": 299}}, CPU)
