@@ -84,6 +84,13 @@ class Journal:
     log_every: int = 50
     seconds: float = 15.0
 
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Hands one line of losses to whoever keeps them."""
+        if self.log is not None:
+            self.log.log(step=step, **values)
+        if self.metrics is not None:
+            self.metrics(values, step)
+
 
 def fit(
     phases: Sequence[Phase],
@@ -116,31 +123,48 @@ def fit(
         RunError: a loss that is no longer finite.
     """
     journal = journal or Journal()
-    rank, _ = world()
     for phase in phases:
         for group in phase.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
     everything: dict[str, Stateful] = {**state, **{f"optimizer.{phase.name}": phase.optimizer for phase in phases}}
     meter = Meter()
     done = _resume(journal, everything, meter)
+    try:
+        _loop(phases, draw, batches, range(done, steps), seed, compute, everything, meter, journal)
+    finally:
+        if journal.log is not None:
+            journal.log.close()
+
+
+def _loop(
+    phases: Sequence[Phase],
+    draw: Draw,
+    batches: Mapping[str, Callable[[int], Any]],
+    steps: range,
+    seed: int,
+    compute: Compute,
+    everything: Mapping[str, "Stateful"],
+    meter: "Meter",
+    journal: Journal,
+) -> None:
+    """The steps that are left, with a trace of them in the journal."""
+    rank, _ = world()
     saved = time.monotonic()
-    for step in range(done, steps):
+    for step in steps:
         torch.manual_seed(_step_seed(seed, step, rank))
         archs = draw(step)
         memos: list[Memo] = [{} for _ in archs]
         for phase in phases:
             if phase.when(step):
                 _run(phase, phases, archs, memos, batches[phase.split](step), step, compute, meter)
-        if (step + 1) % journal.log_every == 0 or step + 1 == steps:
+        last = step + 1 == steps.stop
+        if (step + 1) % journal.log_every == 0 or last:
             values = {**meter.means(step), **{f"rate.{phase.name}": phase.rate(step) for phase in phases}}
-            if rank == 0 and journal.log is not None:
-                journal.log.log(step=step + 1, **values)
-            if rank == 0 and journal.metrics is not None:
-                journal.metrics(values, step + 1)
-        if journal.progress is not None and rank == 0:
-            journal.progress(step + 1, steps, meter.last)
-        due = time.monotonic() - saved >= journal.seconds and step + 1 < steps
-        if due and journal.checkpoints is not None and rank == 0:
+            if rank == 0:
+                journal.write(step + 1, values)
+        if rank == 0 and journal.progress is not None:
+            journal.progress(step + 1, steps.stop, meter.last)
+        if rank == 0 and journal.checkpoints is not None and not last and time.monotonic() - saved >= journal.seconds:
             journal.checkpoints.save(step + 1, _state_of(everything, meter))
             saved = time.monotonic()
 

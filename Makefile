@@ -1,0 +1,37 @@
+# What a fresh machine with Python 3.11, make and git needs: `make run` and `make test`. Everything lives in .venv.
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.installed
+RECIPE ?= townhouses-cf_gan
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: run test lint ui bench install clean
+
+run: $(STAMP)  ## The main job: search, compress, measure and export a generator
+	$(BIN)/slimgen run $(RECIPE)
+
+test: $(STAMP)  ## All tests
+	$(BIN)/pytest
+
+lint: $(STAMP)  ## Style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+ui: $(STAMP)  ## The MLflow UI over the runs of this folder
+	$(BIN)/slimgen ui
+
+bench: $(STAMP)  ## What benchmarks/README.md quotes; takes hours
+	$(BIN)/python -m benchmarks
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dvc,kubeflow,test,lint]'
+	touch $(STAMP)
+
+clean:  ## Removes what was installed and computed; never data
+	rm -rf .venv runs mlruns
