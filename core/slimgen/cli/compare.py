@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from slimgen.cli.options import Json, print_json
+from slimgen.cli.options import Json, print_json, print_table
 from slimgen.errors import RunError
 
 
@@ -33,10 +33,8 @@ def compare(
     elif markdown:
         typer.echo(markdown_table(rows, counted), nl=False)
     else:
-        from rich.console import Console
-
         names = ", ".join(run.resolve().name for run in runs)
-        Console().print(rows_table(rows, names, counted))
+        print_table(rows_table(rows, names, counted))
         if len({str(dict(table.protocol)) for table in tables}) > 1:
             typer.echo("note: the runs were measured by different protocols; see their reports", err=True)
     if chart is not None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from slimgen.recipe import Recipe
 
 Settings = Annotated[
@@ -29,6 +31,16 @@ def print_json(value: object) -> None:
     from slimgen.run.aside import plain
 
     typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_table(table: "RenderableType") -> None:
+    """A table on stdout: as wide as the terminal, and wide enough for whole lines in a file."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=140)
+    console.print(table)
 
 
 def leading() -> bool:

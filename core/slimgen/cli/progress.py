@@ -41,7 +41,7 @@ class Display:
             transient=True,
             disable=not self.live,
         )
-        self._task = self._progress.add_task(self._stage, total=None, seen="")
+        self._begin(self._stage)
 
     @property
     def _stage(self) -> str:
@@ -64,10 +64,16 @@ class Display:
         seen = "  ".join(f"{key.rpartition('.')[2]} {value:.4g}" for key, value in list(values.items())[:SHOWN])
         if self.live:
             if self._progress.tasks[0].description != name:
-                self._progress.reset(self._task, total=total, description=name, seen=seen, completed=done)
+                self._begin(name)
             self._progress.update(self._task, completed=done, total=total, seen=seen)
         else:
             self._line(name, done, total, seen)
+
+    def _begin(self, name: str) -> None:
+        """Shows one thing, from its start, in place of whatever was shown."""
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
+        self._task = self._progress.add_task(name, total=None, seen="")
 
     def _line(self, name: str, done: int, total: int, seen: str) -> None:
         """One plain line, if the last is old or this is the end."""
@@ -88,4 +94,4 @@ class Display:
             return
         said = "already done" if skipped else duration(seconds)
         self.console.print(f"[green]✓[/green] {name:<9} {said}", soft_wrap=True)
-        self._progress.reset(self._task, total=None, description=self._stage, seen="")
+        self._begin(self._stage)

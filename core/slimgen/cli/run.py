@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slimgen.cli.options import Json, Settings, leading, print_json, read_recipe
+from slimgen.cli.options import Json, Settings, leading, print_json, print_table, read_recipe
 from slimgen.errors import DataError, RunError, nearest
 
 if TYPE_CHECKING:
@@ -92,9 +92,7 @@ def _show(recipe: "Recipe", folder: Path, metrics: Mapping[str, Mapping[str, flo
         print_json({"run": str(folder), "stages": metrics, "files": {path.name: str(path) for path in found}})
         return
     if table is not None:
-        from rich.console import Console
-
-        Console().print(rows_table(table.rows, f"{recipe.name}, {recipe.size} x {recipe.size}", table.convention))
+        print_table(rows_table(table.rows, f"{recipe.name}, {recipe.size} x {recipe.size}", table.convention))
     for path in found:
         typer.echo(f"{path.name:<15} {path}")
     if table is None:

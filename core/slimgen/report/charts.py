@@ -30,13 +30,13 @@ def pareto_chart(
     limit: float | None = None,
     cost: str = "macs",
 ) -> None:
-    """Draws all trials of a search, their Pareto front, the budget and the winner.
+    """Draws all trials of a search, the Pareto front of its last step, the budget and the winner.
 
     Args:
         trials: what was evaluated; those without a finite quality are left out.
         objective: the metric of the vertical axis.
         path: the picture; its ending says the format.
-        chosen: the winner.
+        chosen: the winner; its step is the last.
         limit: the budget, a vertical line.
         cost: the kind of cost of the horizontal axis.
 
@@ -61,7 +61,8 @@ def pareto_chart(
         ys = [trial.quality[objective.metric] for trial in of_step]
         label = f"{step or 'search'} ({len(of_step)})"
         axes.scatter(xs, ys, s=22, color=colour, alpha=0.65, linewidths=0, label=label, zorder=3)
-    front = pareto(shown, objective, cost)
+    # Earlier steps may have judged mixtures, or networks that are still to be narrowed: no rivals of the chosen one.
+    front = pareto([trial for trial in shown if trial.step == chosen.step], objective, cost)
     xs, ys = [trial.costs[cost] / unit for trial in front], [trial.quality[objective.metric] for trial in front]
     axes.plot(xs, ys, color=INK, linewidth=1.3, drawstyle="steps-post", label="Pareto front", zorder=4)
     if limit is not None:

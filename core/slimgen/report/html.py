@@ -49,7 +49,7 @@ def write_report(path: Path, facts: Mapping[str, object], pictures: Mapping[str,
         cells=cells(table.rows, table.convention) if table else [],
         conventions=_conventions(table) if table else [],
         headline=_headline(table) if table else [],
-        pictures=inline,
+        pictures={place: inline.get(place) for place in PLACES},
         trainings=[picture for name, lines in story.logs.items() for picture in _losses(name, list(lines))],
         others=[picture for name, picture in inline.items() if name not in PLACES],
     )

@@ -1,5 +1,6 @@
 """Numbers and names as people read them."""
 
+import math
 from collections.abc import Mapping
 
 NAMES = {"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "fid": "FID"}
@@ -22,7 +23,7 @@ def title(metric: str) -> str:
 
 def quality(value: float | None) -> str:
     """Four digits that matter: 21.34, 0.8123."""
-    if value is None or value != value:
+    if value is None or not math.isfinite(value):
         return "-"
     return f"{value:.2f}" if abs(value) >= 10 else f"{value:.4f}"
 
@@ -66,7 +67,7 @@ def number(value: object) -> str:
         return ", ".join(number(item) for item in value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "-" if value is None else str(value)
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         return "-"
     if value == int(value):
         return f"{int(value):,}" if abs(value) < 1e15 else f"{value:.3g}"

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from slimgen.errors import SlimgenError
+from slimgen.report.pictures import GAP, MARGIN, TITLE, grid
+
+
+def test_each_picture_lies_in_its_place_enlarged_by_whole_numbers(tmp_path):
+    first, second = torch.full((2, 3, 64, 64), -1.0), torch.full((2, 3, 64, 64), 1.0)
+    first[1, 0] = 1.0  # the second picture is red
+    second[0, :, 0, 0] = 0.0
+    sheet = grid({"input": first, "found": second}, tmp_path / "grid.png")
+    top, left = MARGIN + TITLE, MARGIN
+    assert (sheet[top : top + 128, left : left + 128] == 0).all()
+    below = sheet[top + 128 + GAP : top + 2 * 128 + GAP, left : left + 128]
+    assert (below == (255, 0, 0)).all()
+    beside = sheet[top : top + 128, left + 128 + GAP : left + 2 * 128 + GAP]
+    assert (beside[:2, :2] == 128).all()
+    assert (beside[2:] == 255).all()
+    assert sheet.shape == (top + 2 * 128 + GAP + MARGIN, 2 * MARGIN + 2 * 128 + GAP, 3)
+
+
+def test_the_file_holds_the_array(tmp_path):
+    images = torch.rand((1, 3, 16, 16), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    sheet = grid({"a": images}, tmp_path / "grid.png")
+    with Image.open(tmp_path / "grid.png") as image:
+        assert np.array_equal(sheet, np.array(image.convert("RGB")))
+
+
+def test_the_names_are_written_above_the_columns(tmp_path):
+    images = torch.ones((1, 3, 32, 32))
+    with_name, without = (grid({name: images}, tmp_path / "grid.png") for name in ("original", " "))
+    assert (with_name[: MARGIN + TITLE] < 128).any()
+    assert (without == 255).all()
+
+
+def test_values_out_of_range_are_cut_and_grey_becomes_rgb(tmp_path):
+    sheet = grid({"a": torch.full((1, 1, 128, 128), 7.0), "b": torch.full((1, 3, 128, 128), -7.0)}, tmp_path / "g.png")
+    assert (sheet[-MARGIN - 1, MARGIN] == 255).all()
+    assert (sheet[-MARGIN - 1, MARGIN + 128 + GAP] == 0).all()
+
+
+def test_scale_enlarges_large_pictures_too(tmp_path):
+    images = torch.zeros((1, 3, 200, 200))
+    narrow, wide = (grid({"a": images}, tmp_path / "g.png", scale=scale) for scale in (1, 2))
+    assert wide.shape[1] - narrow.shape[1] == 200
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{}, {"a": torch.zeros(0, 3, 8, 8)}, {"a": torch.zeros(1, 3, 8, 8), "b": torch.zeros(2, 3, 8, 8)}],
+)
+def test_columns_of_different_length_or_none_are_refused(tmp_path, columns):
+    with pytest.raises(SlimgenError, match="same number of pictures"):
+        grid(columns, tmp_path / "grid.png")
+
+
+def test_what_is_no_picture_is_refused_by_name(tmp_path):
+    with pytest.raises(SlimgenError, match=r"target: \(1, 2, 8, 8\)"):
+        grid({"target": torch.zeros(1, 2, 8, 8)}, tmp_path / "grid.png")

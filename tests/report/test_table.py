@@ -1,0 +1,87 @@
+import json
+
+import pytest
+from rich.console import Console
+
+from slimgen.errors import RunError
+from slimgen.report.table import cells, headings, markdown_table, parse_table, read_table, rows_table
+
+ORIGINAL = {
+    "name": "original",
+    "metrics": {"psnr": 21.34, "fid": 40.0},
+    "macs": {"exact": 8_000_000, "torchprofile": 9_000_000},
+    "params": 1_000_000,
+    "bytes": 4_000_000,
+    "latency": {"runtime": "torch 2.13 cpu", "variant": "float32 nhwc", "threads": 1, "p50_ms": 10.0, "p95_ms": 12.0},
+    "updates": 1200,
+}
+FOUND = {**ORIGINAL, "name": "found", "macs": {"exact": 1_000_000, "torchprofile": 3_000_000}, "params": 250_000}
+VALUE = {"convention": "exact", "size": 64, "protocol": {"psnr": "of 8 bits"}, "rows": [ORIGINAL, FOUND]}
+
+
+def test_costs_bear_their_factor_against_the_original():
+    table = parse_table(VALUE)
+    line = dict(zip(headings(table.rows, "exact"), cells(table.rows, "exact")[1], strict=True))
+    assert line["MACs (exact)"] == "1.00 M (8.00x)"
+    assert line["params"] == "250 k (4.00x)"
+    assert line["p50 / p95 ms"] == "10 / 12 (1.00x)"
+    other = dict(zip(headings(table.rows, "torchprofile"), cells(table.rows, "torchprofile")[1], strict=True))
+    assert other["MACs (torchprofile)"] == "3.00 M (3.00x)"
+
+
+def test_each_run_is_compared_with_its_own_original():
+    dear = {**VALUE, "rows": [{**ORIGINAL, "params": 2_000_000}, FOUND]}
+    rows = [*parse_table(VALUE, "a").rows, *parse_table(dear, "b").rows]
+    shown = headings(rows, "exact")
+    params = [line[shown.index("params")] for line in cells(rows, "exact")]
+    assert shown[0] == "run"
+    assert params == ["1.00 M", "250 k (4.00x)", "2.00 M", "250 k (8.00x)"]
+
+
+def test_arrows_say_which_way_is_better():
+    assert headings(parse_table(VALUE).rows, "exact")[1:3] == ["PSNR ↑", "FID ↓"]
+
+
+def test_what_was_not_measured_leaves_no_column():
+    plain = {key: value for key, value in ORIGINAL.items() if key not in ("latency", "updates")}
+    rows = parse_table({**VALUE, "rows": [plain]}).rows
+    assert headings(rows, "exact") == ["generator", "PSNR ↑", "FID ↓", "MACs (exact)", "params", "weights"]
+
+
+def test_quality_written_as_null_is_shown_as_a_dash():
+    rows = parse_table({**VALUE, "rows": [{**ORIGINAL, "metrics": {"psnr": None}}]}).rows
+    assert cells(rows, "exact")[0][1] == "-"
+
+
+def test_markdown_has_a_line_for_each_row_and_two_for_the_heading():
+    lines = markdown_table(parse_table(VALUE).rows).splitlines()
+    assert len(lines) == 4
+    assert {line.count("|") for line in lines} == {len(headings(parse_table(VALUE).rows, "exact")) + 1}
+
+
+def test_the_terminal_table_shows_names_and_title():
+    console = Console(width=120, record=True, quiet=True)
+    with console.capture() as capture:
+        console.quiet = False
+        console.print(rows_table(parse_table(VALUE).rows, "a title"))
+    assert all(word in capture.get() for word in ("a title", "original", "found", "(8.00x)"))
+
+
+def test_a_table_is_read_from_a_finished_run(tmp_path):
+    (tmp_path / "table.json").write_text(json.dumps(VALUE))
+    table = read_table(tmp_path / "table.json", "r")
+    assert [row.name for row in table.rows] == ["original", "found"]
+    assert table.rows[0].runtime == "torch 2.13 cpu, float32 nhwc, 1 thread"
+    assert table.rows[0].run == "r"
+
+
+def test_a_run_without_a_table_is_an_error_that_says_what_to_do(tmp_path):
+    with pytest.raises(RunError, match=r"nothing at .*table\.json; run `slimgen evaluate`"):
+        read_table(tmp_path / "table.json")
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"convention": "exact", "rows": []}', '{"rows": [{"name": 1}]}'])
+def test_a_damaged_table_is_an_error(tmp_path, damage):
+    (tmp_path / "table.json").write_text(damage)
+    with pytest.raises(RunError, match=r"table\.json must"):
+        read_table(tmp_path / "table.json")

@@ -1,0 +1,50 @@
+import math
+
+import pytest
+
+from slimgen.report.words import amount, factor, number, quality, seconds, size, smaller_is_better
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(56799264768, "56.8 G"), (11378179, "11.4 M"), (999_500, "1.00 M"), (310_000, "310 k"), (12, "12"), (None, "-")],
+)
+def test_counts_are_written_in_their_largest_unit(value, text):
+    assert amount(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(45512716, "43.4 MiB"), (1024, "1.00 KiB"), (100, "100 B")])
+def test_bytes_are_written_in_powers_of_two(value, text):
+    assert size(value) == text
+
+
+def test_a_factor_is_the_original_over_the_found():
+    assert factor(56.8, 5.68) == "10.0x"
+    assert factor(1.0, 2.0) == "0.50x"
+    assert factor(None, 1.0) == factor(1.0, 0) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.44, "0.4 s"), (12.4, "12 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+)
+def test_durations_are_written_as_people_say_them(value, text):
+    assert seconds(value) == text
+
+
+def test_numbers_keep_the_digits_that_matter():
+    assert number(1234567) == "1,234,567"
+    assert number(0.123456) == "0.1235"
+    assert number(math.nan) == number(None) == "-"
+    assert number({"threads": 1, "runs": [2, 3]}) == "threads: 1, runs: 2, 3"
+
+
+def test_quality_that_is_not_finite_is_a_dash():
+    assert quality(21.3412) == "21.34"
+    assert quality(0.81234) == "0.8123"
+    assert quality(math.nan) == quality(math.inf) == quality(None) == "-"
+
+
+def test_distances_are_better_when_smaller_and_ratios_when_larger():
+    assert smaller_is_better("fid")
+    assert smaller_is_better("fd:vgg")
+    assert not smaller_is_better("psnr")
