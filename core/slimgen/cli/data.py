@@ -9,7 +9,7 @@ from slimgen.cli.options import Json, print_json
 from slimgen.errors import DataError
 
 if TYPE_CHECKING:
-    import rich.console
+    from rich.progress import Progress, ProgressColumn
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Get, draw and check images.")
 Folder = Annotated[Path, typer.Argument(metavar="DIR")]
@@ -35,12 +35,12 @@ def get_(name: Annotated[str, typer.Argument(metavar="NAME")], folder: Folder, a
     """Download and unpack a public data set; the same command again goes on where it stopped."""
     from dataclasses import asdict
 
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
 
     from slimgen.data.get import get
 
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    with Progress(*columns, transient=True, console=_stderr()) as progress:
+    with _bar(*columns) as progress:
         task = progress.add_task(name, total=None)
         got = get(name, folder, progress=lambda done, total: progress.update(task, completed=done, total=total))
     if as_json:
@@ -61,14 +61,12 @@ def townhouses(
     ] = "paired",
 ) -> None:
     """Draw the embedded data set: the same bytes for the same options."""
-    from rich.progress import Progress
-
     from slimgen.data.townhouses import write
 
     # Beside the pictures of another set they would be taken for one set.
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError("townhouses are drawn into a folder that is new or empty", folder, "choose another")
-    with Progress(transient=True, console=_stderr()) as progress:
+    with _bar() as progress:
         task = progress.add_task("drawing", total=None)
         write(
             folder,
@@ -119,7 +117,10 @@ def check(
         typer.echo(f"  {name} {reason}")
 
 
-def _stderr() -> "rich.console.Console":
+def _bar(*columns: "ProgressColumn") -> "Progress":
+    """A progress bar on stderr, where that is a terminal."""
     from rich.console import Console
+    from rich.progress import Progress
 
-    return Console(stderr=True)
+    console = Console(stderr=True)
+    return Progress(*columns, transient=True, console=console, disable=not console.is_terminal)

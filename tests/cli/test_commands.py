@@ -1,0 +1,170 @@
+import json
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from slimgen.cli.app import app
+from slimgen.cli.profile import parse_options
+from slimgen.cli.stages import INPUTS
+from slimgen.errors import SlimgenError
+from slimgen.nets.trellis_cost import trellis_cost
+from slimgen.nets.trellis_space import Shape, trellis_space
+from slimgen.recipe import STAGES, Recipe, presets
+
+
+@pytest.fixture
+def slimgen():
+    def call(*words):
+        return CliRunner().invoke(app, [str(word) for word in words])
+
+    return call
+
+
+def test_every_stage_is_a_command_that_asks_for_its_folders(slimgen):
+    assert tuple(INPUTS) == STAGES
+    for stage, folders in INPUTS.items():
+        shown = slimgen(stage, "--help")
+        assert shown.exit_code == 0
+        named = set(re.findall(r"--([a-z]+)", shown.stdout)) - {"help"}
+        assert named == {"recipe", "out", "set", "group", "json", *folders}
+
+
+def test_a_folder_that_is_no_finished_stage_is_one_line_and_status_2(slimgen, tmp_path):
+    said = slimgen("teach", "--recipe", "townhouses-cf_gan", "--prepare", tmp_path, "--out", tmp_path / "teach")
+    assert said.exit_code == 2
+    assert said.stderr.startswith("error: --prepare is the folder of a finished prepare stage; got ")
+    assert said.stderr.count("\n") == 1
+    assert not (tmp_path / "teach").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "suggestion"),
+    [
+        (["run", "townhouses-cf_gna"], "did you mean 'townhouses-cf_gan'?"),
+        (["run", "townhouses-cf_gan", "--set", "serch.rounds=4"], "did you mean 'search'?"),
+        (["run", "townhouses-cf_gan", "--set", "teach.updats=4"], "did you mean 'updates'?"),
+        (["run", "townhouses-cf_gan", "--until", "serch"], "did you mean 'search'?"),
+        (["recipes", "townhouse"], "did you mean 'townhouses-cf_gan'?"),
+        (["profile", "resnt"], "did you mean 'resnet'?"),
+        (["profile", "resnet", "--ngff", "3"], "did you mean 'ngf'?"),
+        (["data", "get", "facade", "nowhere"], "did you mean 'facades'?"),
+    ],
+)
+def test_a_misspelt_word_is_answered_with_the_nearest(slimgen, words, suggestion):
+    said = slimgen(*words)
+    assert said.exit_code == 2
+    assert said.stderr.startswith("error: ")
+    assert suggestion in said.stderr
+
+
+def test_an_unknown_command_is_answered_with_the_nearest(slimgen):
+    said = slimgen("recipe")
+    assert said.exit_code == 2
+    assert "recipes" in said.stderr
+
+
+def test_debug_shows_where_a_fault_arose(slimgen):
+    assert isinstance(slimgen("--debug", "profile", "resnt").exception, SlimgenError)
+
+
+def test_recipes_are_listed_with_what_they_are_for(slimgen):
+    listed = json.loads(slimgen("recipes", "--json").stdout)
+    assert [one["name"] for one in listed] == list(presets())
+    assert all(set(one) == {"name", "task", "method", "size", "about"} for one in listed)
+    for one in listed:
+        assert one["name"] in slimgen("recipes").stdout
+
+
+def test_a_printed_recipe_reads_back_unchanged(slimgen):
+    for name, path in presets().items():
+        printed = Recipe.parse(slimgen("recipes", name).stdout)
+        assert printed == Recipe.parse(path.read_text(), name)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        # Published counts of the 9-block ResNet, the U-Net of pix2pix and its 70x70 PatchGAN at 256 x 256.
+        (["resnet", "--ngf", 64, "--blocks", 9, "--size", 256], (11378179, 49551507456, 56799264768, 56831770624)),
+        (["unet", "--norm=batch"], (54413955, 6048186368, 18140364800, 18140364800)),
+        (["patchgan", "--ndf", 64], (2767809, 3197140992, 3197140992, 3198419456)),
+        (
+            ["patchgan", "--discriminator", "--height", 256, "--width", 256],
+            (2767809, 3197140992, 3197140992, 3198419456),
+        ),
+    ],
+)
+def test_profile_counts_under_every_convention(slimgen, words, expected):
+    facts = json.loads(slimgen("profile", *words, "--json").stdout)
+    assert (facts["params"], *facts["macs"].values()) == expected
+    assert list(facts["macs"]) == ["exact", "torchprofile", "gan-compression"]
+    assert facts["bytes"] == 4 * expected[0]
+    shown = slimgen("profile", *words).stdout
+    assert all(f"{number:,}" in shown for number in expected)
+
+
+def test_profile_takes_a_genotype_from_the_file_that_search_wrote(slimgen, tmp_path):
+    shape = Shape(ngf=8)
+    genotype = trellis_space(shape).largest()
+    (tmp_path / "genotype.json").write_text(json.dumps({"key": genotype.key, "genotype": genotype.to_json()}))
+    words = "--ngf", 8, "--genotype", tmp_path / "genotype.json", "--height", 32, "--width", 64, "--json"
+    facts = json.loads(slimgen("profile", "trellis", *words).stdout)
+    assert facts["macs"]["exact"] == trellis_cost(shape, genotype, 32, 64).exact
+
+
+def test_profile_measures_the_time_when_asked(slimgen):
+    words = "--ngf", 2, "--blocks", 1, "--size", 16, "--latency", "--runs", 3, "--json"
+    latency = json.loads(slimgen("profile", "resnet", *words).stdout)["latency"]
+    assert 0 < latency["p50_ms"] <= latency["p95_ms"]
+    assert (latency["runs"], latency["threads"], latency["height"]) == (3, 1, 16)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["resnet", "--ngf", "many"], ["resnet", "stray"], ["resnet", "--ngf"], ["trellis"], ["resnet", "--discriminator"]],
+)
+def test_options_that_make_no_network_are_refused_in_one_line(slimgen, words):
+    said = slimgen("profile", *words)
+    assert said.exit_code == 2
+    assert said.stderr.startswith("error: ")
+    assert said.stderr.count("\n") == 1
+
+
+def test_options_of_a_family_are_read_as_yaml():
+    words = ["--ngf", "64", "--rate=0.5", "--in-channels", "3", "--spectral", "true", "--ratios", "[0.5, 1]"]
+    read = parse_options(words)
+    assert read == {"ngf": 64, "rate": 0.5, "in_channels": 3, "spectral": True, "ratios": [0.5, 1]}
+
+
+def test_townhouses_are_drawn_and_checked(slimgen, tmp_path):
+    drawn = slimgen("data", "townhouses", tmp_path / "a", "--train", 3, "--test", 2, "--size", 32)
+    assert drawn.exit_code == 0
+    (tmp_path / "a" / "train" / "broken.png").write_text("no image")
+    found = json.loads(slimgen("data", "check", tmp_path / "a", "--json").stdout)
+    assert found["layout"] == "side by side"
+    assert found["pairs"] == {"train": 4, "test": 2}
+    assert list(found["rejected"]) == ["train/broken.png"]
+    too_small = json.loads(slimgen("data", "check", tmp_path / "a", "--size", 33, "--json").stdout)
+    assert len(too_small["rejected"]) == 6
+
+
+def test_townhouses_are_not_mixed_with_other_pictures(slimgen, tmp_path):
+    (tmp_path / "own.png").write_bytes(b"mine")
+    said = slimgen("data", "townhouses", tmp_path, "--train", 1, "--test", 1)
+    assert said.exit_code == 2
+    assert "new or empty" in said.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["own.png"]
+
+
+def test_public_sets_are_listed_with_their_terms(slimgen):
+    listed = json.loads(slimgen("data", "list", "--json").stdout)
+    assert {"facades", "horse2zebra"} <= set(listed)
+    assert all(one["url"].startswith("https://") and one["terms"] for one in listed.values())
+
+
+def test_the_ui_of_a_tracking_server_is_that_server(slimgen, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracker.invalid:5000")
+    said = slimgen("ui")
+    assert said.exit_code == 0
+    assert said.stdout == "the runs are tracked at http://tracker.invalid:5000\n"

@@ -1,0 +1,75 @@
+import json
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from slimgen.cli.app import app
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two finished runs, of which the second found a smaller generator."""
+    for name, found in (("a", 1000), ("b", 500)):
+        rows = [
+            {
+                "name": kind,
+                "metrics": {"psnr": 20.0},
+                "macs": {"exact": macs, "torchprofile": 2 * macs},
+                "params": 10,
+                "bytes": 40,
+            }
+            for kind, macs in (("original", 8000), ("found", found))
+        ]
+        table = {"convention": "exact", "size": 64, "protocol": f"of {name}", "rows": rows}
+        (tmp_path / name / "evaluate").mkdir(parents=True)
+        (tmp_path / name / "evaluate" / "table.json").write_text(json.dumps(table))
+    return tmp_path / "a", tmp_path / "b"
+
+
+def compare(*words):
+    return CliRunner().invoke(app, ["compare", *map(str, words)])
+
+
+def test_rows_of_all_runs_are_shown_with_their_factors(runs):
+    shown = compare(*runs).stdout
+    assert "1.00 k (8.00x)" in shown
+    assert "500 (16.0x)" in shown
+
+
+def test_runs_measured_by_different_protocols_are_marked(runs):
+    assert "different protocols" in compare(*runs).stderr
+    assert "different protocols" not in compare(runs[0], runs[0]).stderr
+
+
+def test_json_holds_the_figures_themselves(runs):
+    found = json.loads(compare(*runs, "--json").stdout)
+    assert [(row["run"], row["name"], row["macs"]["exact"]) for row in found["rows"]] == [
+        ("a", "original", 8000),
+        ("a", "found", 1000),
+        ("b", "original", 8000),
+        ("b", "found", 500),
+    ]
+
+
+def test_another_convention_counts_otherwise(runs):
+    assert "2.00 k (8.00x)" in compare(runs[0], "--convention", "torchprofile", "--markdown").stdout
+    said = compare(runs[0], "--convention", "flops")
+    assert said.exit_code == 2
+    assert "exact, torchprofile" in said.stderr
+
+
+def test_the_evaluate_folder_itself_may_be_named(runs):
+    assert compare(runs[0] / "evaluate", "--markdown").stdout == compare(runs[0], "--markdown").stdout
+
+
+def test_the_chart_is_a_picture(runs, tmp_path):
+    assert compare(*runs, "--chart", tmp_path / "c.png").exit_code == 0
+    with Image.open(tmp_path / "c.png") as image:
+        assert image.format == "PNG"
+
+
+def test_an_unfinished_run_is_named(runs, tmp_path):
+    said = compare(runs[0], tmp_path / "c")
+    assert said.exit_code == 2
+    assert f"nothing at {tmp_path / 'c' / 'evaluate' / 'table.json'}" in said.stderr

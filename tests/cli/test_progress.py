@@ -1,0 +1,59 @@
+import io
+
+from rich.console import Console
+
+from slimgen.cli import progress
+from slimgen.cli.progress import Display
+
+
+def console(terminal):
+    return Console(file=io.StringIO(), force_terminal=terminal, width=120, highlight=False)
+
+
+def said(display):
+    return display.console.file.getvalue()
+
+
+def test_plain_lines_come_every_few_seconds_and_at_the_end(monkeypatch):
+    clock = iter(range(0, 1000, 4))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
+    with Display(["teach"], console=console(False)) as display:
+        for done in range(1, 7):
+            display.tell("teacher", done, 6, {"generator.recon": 0.5})
+    # The clock moves 4 s a step, so the 4th is the first that is 10 s after the 1st.
+    assert said(display).splitlines() == [
+        "teach teacher 4/6  8.0 s left  recon 0.5",
+        "teach teacher 6/6  recon 0.5",
+    ]
+
+
+def test_finished_stages_leave_a_line_each():
+    with Display(["prepare", "teach"], console=console(False)) as display:
+        display.on_stage("prepare", {}, 200.0, False)
+        display.on_stage("teach", {}, 0.1, True)
+    assert said(display) == "✓ prepare   3 min 20 s\n✓ teach     already done\n"
+
+
+def test_progress_belongs_to_the_stage_after_the_last_finished_one():
+    with Display(["prepare", "teach", "supernet"], console=console(False)) as display:
+        display.on_stage("prepare", {}, 1.0, False)
+        display.on_stage("teach", {}, 1.0, False)
+        display.tell("supernet", 3, 3, {})
+    assert said(display).splitlines()[-1] == "supernet 3/3"
+
+
+def test_a_terminal_shows_one_bar_with_what_was_seen_last():
+    with Display(["search"], console=console(True)) as display:
+        display.tell("path", 4, 4, {"psnr": 20.0})
+        display.tell("channel", 3, 8, {"psnr": 21.5})
+        display._progress.refresh()
+        assert len(display._progress.tasks) == 1
+    for words in ("search channel", "3/8", "psnr 21.5"):
+        assert words in said(display)
+
+
+def test_a_following_process_is_silent():
+    with Display(["teach"], quiet=True, console=console(False)) as display:
+        display.tell("teacher", 1, 1, {})
+        display.on_stage("teach", {}, 1.0, False)
+    assert said(display) == ""

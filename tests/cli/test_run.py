@@ -1,0 +1,72 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from slimgen.cli import run
+from slimgen.cli.app import app
+from slimgen.data.townhouses import write
+
+SMALL = "--set", "size=32", "--set", "data.validation=2"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """A working folder of its own, and a tracking server that does not answer, which no stage waits for."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+
+
+def slimgen(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_a_run_says_what_each_stage_took_and_skips_what_is_done(tmp_path):
+    write(tmp_path / "images", seed=0, train=6, test=2, size=32)
+    words = "run", "townhouses-cf_gan", "--data", "images", "--until", "prepare", *SMALL
+    first = slimgen(*words, "--out", "r")
+    assert first.exit_code == 0, first.stderr
+    assert "prepare images 8/8" in first.stderr
+    assert "already done" not in first.stderr
+    second = slimgen(*words, "--out", "r", "--json")
+    assert "✓ prepare   already done" in second.stderr
+    told = json.loads(second.stdout)
+    assert told["run"] == "r"
+    assert told["stages"]["prepare"]["train_images"] == 4
+    assert told["stages"]["prepare"]["test_images"] == 2
+
+
+def test_one_stage_alone_prints_what_it_measured(tmp_path):
+    write(tmp_path / "images", seed=0, train=6, test=2, size=32)
+    words = "prepare", "--recipe", "townhouses-cf_gan", "--data", "images", "--out", "p", *SMALL
+    said = slimgen(*words)
+    assert said.exit_code == 0, said.stderr
+    assert said.stdout.splitlines()[:2] == ["prepare: p", "  train_images  4"]
+    assert json.loads(slimgen(*words, "--json").stdout)["val_images"] == 2
+
+
+def test_images_in_the_folder_data_are_taken_first(tmp_path):
+    write(tmp_path / "data", seed=0, train=6, test=2, size=32)
+    said = slimgen("run", "townhouses-cf_gan", "--until", "prepare", *SMALL, "--json")
+    assert json.loads(said.stdout)["stages"]["prepare"]["train_images"] == 4
+    assert (tmp_path / "runs" / "townhouses-cf_gan" / "prepare" / "manifest.json").is_file()
+
+
+def test_without_images_the_embedded_set_is_drawn_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "TRAIN", 5)
+    monkeypatch.setattr(run, "TEST", 2)
+    (tmp_path / "data").mkdir()  # as a clone has it before its images are fetched
+    words = "run", "townhouses-cf_gan", "--out", "r", "--until", "prepare", *SMALL
+    assert "drawing 7 townhouses into r/townhouses-paired-32" in slimgen(*words).stderr
+    again = slimgen(*words, "--json")
+    assert "drawing" not in again.stderr
+    assert json.loads(again.stdout)["stages"]["prepare"]["train_images"] == 3
+
+
+def test_a_recipe_for_ones_own_images_asks_for_them(tmp_path):
+    text = slimgen("recipes", "townhouses-cf_gan").stdout.replace("name: townhouses-cf_gan", "name: mine")
+    (tmp_path / "mine.yaml").write_text(text)
+    said = slimgen("run", "mine.yaml")
+    assert said.exit_code == 2
+    assert said.stderr.startswith("error: a run needs images; got no --data")
+    assert not (tmp_path / "runs").exists()
