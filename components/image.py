@@ -33,3 +33,6 @@ def revision(folder: Path) -> str:
 
 
 IMAGE = image()
+
+if __name__ == "__main__":
+    print(IMAGE)

@@ -1,0 +1,98 @@
+import http.server
+import socket
+import sys
+import threading
+
+import pytest
+import yaml
+
+from pipelines.__main__ import main
+from pipelines.local import run
+from pipelines.resources import PLAIN
+from pipelines.submit import ClusterError, submit
+from slimgen.errors import DataError, RecipeError
+from slimgen.recipe import Recipe
+
+TINY = "{task: paired, method: cf_gan, teach: {updates: 1}, finetune: {updates: 1}}"
+
+
+@pytest.fixture
+def recipe():
+    return Recipe.parse(TINY, "tiny")
+
+
+@pytest.fixture
+def closed():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+class Nothing(http.server.BaseHTTPRequestHandler):
+    """A web server that is not Kubeflow's."""
+
+    def do_GET(self):
+        self.send_error(404)
+
+    def log_message(self, *_):
+        """Silent."""
+
+
+def command(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["pipelines", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code
+
+
+def test_compile_writes_a_pipeline_and_names_its_image(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "new" / "compress.yaml"
+    assert command(monkeypatch, "compile", "--out", file) == 0
+    spec, _ = yaml.safe_load_all(file.read_text())
+    assert spec["pipelineInfo"]["name"] == "compress"
+    assert spec["deploymentSpec"]["executors"]["exec-teach"]["container"]["image"] in capsys.readouterr().out
+
+
+def test_a_server_that_is_not_there_is_one_clear_line(tmp_path, monkeypatch, capsys, closed):
+    file = tmp_path / "tiny.yaml"
+    file.write_text(TINY)
+    assert command(monkeypatch, "submit", file, "--data", "s3://bucket/images", "--host", closed) == 2
+    error = capsys.readouterr().err
+    assert closed in error
+    assert error.count("\n") == 1
+
+
+def test_a_recipe_that_does_not_exist_is_one_clear_line(tmp_path, monkeypatch, capsys):
+    assert command(monkeypatch, "run", "no-such-recipe", "--data", tmp_path, "--out", tmp_path / "out") == 2
+    assert capsys.readouterr().err.startswith("pipelines: ")
+
+
+def test_another_web_server_is_no_kubeflow(recipe):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(ClusterError, match="404"):
+            submit([recipe], "s3://bucket/images", f"http://127.0.0.1:{server.server_port}", PLAIN)
+        server.shutdown()
+
+
+@pytest.mark.parametrize("host", ["nonsense", "ftp://host", "http://"])
+def test_a_host_is_a_web_address(recipe, host):
+    with pytest.raises(ClusterError, match="http"):
+        submit([recipe], "s3://bucket/images", host, PLAIN)
+
+
+def test_a_cluster_does_not_read_local_folders(recipe, closed):
+    with pytest.raises(DataError, match="URI"):
+        submit([recipe], "data", closed, PLAIN)
+
+
+def test_recipes_of_one_name_cannot_share_a_sweep(recipe, closed, tmp_path):
+    with pytest.raises(RecipeError, match="tiny"):
+        submit([recipe, recipe], "s3://bucket/images", closed, PLAIN)
+    with pytest.raises(RecipeError, match="tiny"):
+        run([recipe, recipe], tmp_path, tmp_path / "out")
+
+
+def test_a_local_run_needs_its_images(recipe, tmp_path):
+    with pytest.raises(DataError, match="folder of images"):
+        run([recipe], tmp_path / "none", tmp_path / "out")

@@ -1,0 +1,114 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("dvc", reason="DVC is an extra: pip install 'slimgen[dvc]'")
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = (".dvcignore", ".gitignore", "data.dvc", "dvc.yaml")
+COMMAND = "from slimgen.cli import main; main()"
+RECIPE = """
+task: paired
+method: cf_gan
+size: 32
+seed: 3
+data: {direction: BtoA, validation: 8}
+budget: {macs: 1/4}
+objective: {metric: psnr}
+compute: {device: cpu, precision: fp32, threads: 1}
+losses: {gan: hinge, recon: 100}
+teach:
+  generator: {family: resnet, ngf: 8, blocks: 2}
+  discriminator: {family: patchgan, ndf: 8, layers: 2}
+  updates: 6
+  batch: 2
+supernet: {ngf: 8, ndf: 8, updates: 6, batch: 2}
+search: {population: 4, elite: 2, operator_evaluations: 6, channel_evaluations: 8}
+finetune: {updates: 6, batch: 2}
+evaluate: {metrics: [psnr], latency_runs: 2, pictures: 2}
+export: {opset: 20}
+"""
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A fresh clone with one small recipe, and an image of the user's own in it before anything was pulled."""
+    folder = tmp_path / "clone"
+    ignore = shutil.ignore_patterns("cache", "tmp", "config.local", "__pycache__")
+    for name in (".dvc", "core", "components", "pipelines"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+    for name in COPIED:
+        shutil.copy(ROOT / name, folder)
+    (folder / "params.yaml").write_text("recipes:\n  tiny:" + RECIPE.replace("\n", "\n    ").rstrip() + "\n")
+    (folder / "data" / "train").mkdir(parents=True)
+    Image.new("RGB", (128, 64), "orange").save(folder / "data" / "train" / "own.png")
+    subprocess.run(["git", "init", "--quiet", folder], check=True)
+    return folder
+
+
+def start(folder, *words):
+    environment = dict(os.environ)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "KFP_RUN_ID"):
+        environment.pop(name, None)
+    environment |= {
+        "HOME": str(folder),
+        "DVC_SITE_CACHE_DIR": str(folder / ".site"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(folder / "core"),
+    }
+    return subprocess.Popen(
+        [sys.executable, *words],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(folder, *words):
+    process = start(folder, *words)
+    output, _ = process.communicate(timeout=500)
+    assert process.returncode == 0, output
+    return output
+
+
+def kill_when(process, there):
+    """Kills a process and all its children as soon as a file is there."""
+    deadline = time.monotonic() + 300
+    while not there.exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def found(run):
+    return json.loads((run / "search" / "genotype.json").read_text())
+
+
+@pytest.mark.slow
+def test_dvc_kubeflow_and_the_command_find_the_same_genotype(clone):
+    kill_when(start(clone, "-m", "dvc", "repro", "--pull"), clone / "runs" / "tiny" / "supernet" / "stage.json")
+    resumed = finish(clone, "-m", "dvc", "repro", "--pull")
+    assert "Stage 'teach@tiny' didn't change, skipping" in resumed
+    assert (clone / "runs" / "tiny" / "export" / "generator.onnx").is_file()
+    assert "own.png" in json.loads((clone / "runs/tiny/prepare/manifest.json").read_text())["splits"]["train"]["names"]
+    assert "Data and pipelines are up to date" in finish(clone, "-m", "dvc", "repro", "--pull")
+
+    where = ("params.yaml#recipes.tiny", "--data", "data", "--out")
+    finish(clone, "-m", "pipelines", "run", *where, "runs/kubeflow")
+    finish(clone, "-c", COMMAND, "run", *where, "runs/command")
+    by_dvc, by_kubeflow, by_command = (found(clone / "runs" / run) for run in ("tiny", "kubeflow/tiny", "command"))
+    assert by_dvc == by_kubeflow == by_command

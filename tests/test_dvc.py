@@ -1,0 +1,131 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from slimgen.data.townhouses import scene
+from slimgen.recipe import STAGES, load
+from slimgen.stages.frame import SECTIONS
+
+ROOT = Path(__file__).resolve().parents[1]
+pytest.importorskip("dvc", reason="DVC is an extra: pip install 'slimgen[dvc]'")
+
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+RECIPES = yaml.safe_load((ROOT / "params.yaml").read_text())["recipes"]
+EVERY = list(product(RECIPES, STAGES))
+
+
+def dvc(folder, *words):
+    """DVC as a user of a fresh clone runs it: no answers to questions, no home of its own."""
+    environment = {**os.environ, "HOME": str(folder), "DVC_SITE_CACHE_DIR": str(folder / ".site")}
+    command = [sys.executable, "-m", "dvc", *words]
+    return subprocess.run(
+        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """What git holds of the data, its store and the pipeline, and nothing else."""
+    folder = tmp_path / "clone"
+    ignore = shutil.ignore_patterns("cache", "tmp", "config.local")
+    shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=ignore)
+    for name in (".dvcignore", ".gitignore", "data.dvc", "dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, folder)
+    subprocess.run(["git", "init", "--quiet", folder], check=True)
+    return folder
+
+
+def own(folder, name):
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (128, 64), "orange").save(file)
+    return file, file.read_bytes()
+
+
+def watched(recipe, stage, kind):
+    return [name.replace("${key}", recipe) for name in PIPELINE["stages"][stage]["do"][kind]]
+
+
+def test_own_images_stay_beside_the_embedded_ones_whenever_they_are_put_there(clone):
+    images = [own(clone, "data/train/own.png"), own(clone, "data/test/own.png")]
+    first = dvc(clone, "repro", "--pull", "data.dvc")
+    assert first.returncode == 0, first.stderr
+    assert len(list(clone.glob("data/*/townhouses/*.png"))) == 500
+    images.append(own(clone, "data/train/later/own.png"))
+    second = dvc(clone, "repro", "--pull", "data.dvc")
+    assert second.returncode == 0, second.stderr
+    assert all(file.read_bytes() == content for file, content in images)
+    assert (clone / "data.dvc").read_bytes() == (ROOT / "data.dvc").read_bytes()
+
+
+def test_every_recipe_has_the_seven_stages(clone):
+    answer = dvc(clone, "stage", "list", "--name-only")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.split() == [f"{stage}@{recipe}" for stage in STAGES for recipe in RECIPES]
+
+
+@pytest.mark.parametrize("index", [0, 399, 400, 499])
+def test_the_embedded_data_is_what_townhouses_draws(index):
+    place = 0 if index < 400 else 1
+    listing = yaml.safe_load((ROOT / "data.dvc").read_text())["outs"][place]["md5"]
+    store = ROOT / ".dvc" / "store" / "files" / "md5"
+    names = {entry["relpath"]: entry["md5"] for entry in json.loads((store / listing[:2] / listing[2:]).read_text())}
+    key = names[f"{index:05d}.png"]
+    drawn = scene(0, index, 64)
+    with Image.open(store / key[:2] / key[2:]) as image:
+        assert np.array_equal(np.asarray(image), np.concatenate([drawn.day, drawn.label_map], axis=1))
+
+
+def test_the_store_lies_in_the_repository_and_nothing_is_reported_to_anyone():
+    config = (ROOT / ".dvc" / "config").read_text()
+    assert "url = store\n" in config
+    assert "analytics = false" in config
+    assert "check_update = false" in config
+
+
+@pytest.mark.parametrize(("recipe", "stage"), EVERY)
+def test_the_code_a_stage_depends_on_exists(recipe, stage):
+    code = [name for name in watched(recipe, stage, "deps") if name.startswith("core/")]
+    assert code
+    assert all((ROOT / name).exists() for name in code)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_stage_watches_what_its_fingerprint_watches(recipe):
+    for stage in STAGES:
+        sections = {name.removeprefix(f"recipes.{recipe}.") for name in watched(recipe, stage, "params")}
+        assert sections == set(SECTIONS[stage]) - {"name"}, stage
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_of_the_pipeline_is_valid_and_names_every_section(recipe):
+    assert load(f"{ROOT / 'params.yaml'}#recipes.{recipe}").name == recipe
+    assert {name for sections in SECTIONS.values() for name in sections} - {"name"} <= set(RECIPES[recipe])
+
+
+def test_editing_the_export_trains_nothing_again():
+    touched = {stage for recipe, stage in EVERY if "core/slimgen/export" in watched(recipe, stage, "deps")}
+    assert touched == {"export"}
+
+
+@pytest.mark.parametrize(("recipe", "stage"), EVERY)
+def test_a_stage_that_was_killed_finds_its_folder_as_it_left_it(recipe, stage):
+    (out,) = PIPELINE["stages"][stage]["do"]["outs"]
+    assert out == {f"runs/${{key}}/{stage}": {"persist": True}}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_metrics_and_plots_show_every_recipe(recipe):
+    assert f"runs/{recipe}/evaluate/metrics.json" in PIPELINE["metrics"]
+    assert f"runs/{recipe}/evaluate/grid.png" in PIPELINE["plots"]
+    (chart,) = (plot for plot in PIPELINE["plots"] if isinstance(plot, dict))
+    assert f"runs/{recipe}/search/pareto.csv" in next(iter(chart.values()))["y"]
