@@ -6,6 +6,7 @@ from typing import Protocol
 
 from slimgen.errors import RunError, nearest
 from slimgen.methods import open_method
+from slimgen.nets import generator_cost
 from slimgen.recipe import STAGES, Recipe
 from slimgen.run.record import read_record
 from slimgen.stages.comparing import evaluate
@@ -13,7 +14,7 @@ from slimgen.stages.exporting import export
 from slimgen.stages.frame import Metrics, Tell
 from slimgen.stages.learning import finetune, prepare, supernet, teach
 from slimgen.stages.searching import search
-from slimgen.tasks import TASKS
+from slimgen.tasks import check_task
 
 INPUTS = {
     "prepare": (),
@@ -64,8 +65,9 @@ def run(
     if until is not None and until not in STAGES:
         raise RunError("--until names a stage", repr(until), nearest(until, STAGES))
     # Faults of the recipe are told before an hour of training, not after.
-    if recipe.task in TASKS:
-        open_method(recipe.method).check(recipe)
+    check_task(recipe.task)
+    generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
+    open_method(recipe.method).check(recipe)
     functions = {
         "teach": teach,
         "supernet": supernet,

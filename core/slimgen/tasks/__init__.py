@@ -19,6 +19,11 @@ def open_task(recipe: Recipe, compute: Compute) -> Task:
     Raises:
         RecipeError: an unknown task.
     """
-    if recipe.task not in TASKS:
-        raise RecipeError("a recipe names a task that slimgen knows", repr(recipe.task), nearest(recipe.task, TASKS))
+    check_task(recipe.task)
     return TASKS[recipe.task](recipe, compute)
+
+
+def check_task(name: str) -> None:
+    """Raises RecipeError unless there is a task of this name."""
+    if name not in TASKS:
+        raise RecipeError("a recipe names a task that slimgen knows", repr(name), nearest(name, TASKS))

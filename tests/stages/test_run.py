@@ -1,0 +1,244 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from slimgen import stages
+from slimgen.data.townhouses import write
+from slimgen.errors import BudgetError, RecipeError, RunError
+from slimgen.nets import build_generator
+from slimgen.nets.weights import load_weights
+from slimgen.recipe import STAGES, Recipe
+from slimgen.search import Genotype
+
+TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text())
+
+
+def quiet(what, done, total, values) -> None:
+    """No progress in tests."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_tracking_server(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
+        yield
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    write(folder, seed=0, train=12, test=3, size=32)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(images, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    stages.run(TINY, data=images, out=out, tell=quiet)
+    return out
+
+
+def record(out: Path, stage: str) -> dict:
+    return json.loads((out / stage / "stage.json").read_text())
+
+
+def test_every_stage_leaves_its_record(finished: Path) -> None:
+    for stage in STAGES:
+        found = record(finished, stage)
+        assert found["stage"] == stage
+        assert found["finished"]
+        assert found["outputs"]
+        assert {"slimgen", "torch"} <= set(found["versions"])
+        assert not (finished / stage / "checkpoints").exists()
+
+
+def test_found_generator_keeps_the_budget_and_is_what_was_trained(finished: Path) -> None:
+    table = json.loads((finished / "evaluate" / "table.json").read_text())
+    rows = {row["name"]: row for row in table["rows"]}
+    assert rows["found"]["macs"]["exact"] <= rows["original"]["macs"]["exact"] / 4
+    assert rows["uniform"]["macs"]["exact"] >= rows["found"]["macs"]["exact"]
+    assert rows["uniform"]["updates"] == 8 + 4
+    about = json.loads((finished / "finetune" / "networks.json").read_text())["found"]
+    net = build_generator(about["family"], **about["options"])
+    net.load_state_dict(load_weights(finished / "finetune" / "found.safetensors"))
+    assert sum(parameter.numel() for parameter in net.parameters()) == rows["found"]["params"]
+
+
+def test_fair_run_has_no_violation_of_definition_3_1(finished: Path) -> None:
+    updates = json.loads((finished / "supernet" / "updates.json").read_text())
+    assert updates["violations"] == []
+    assert set(updates["generator"].values()) == {2}
+    assert updates["generator"] == updates["discriminator"]
+    assert set(updates["operators"].values()) == {2}
+
+
+def test_exported_file_computes_what_the_network_computes(finished: Path) -> None:
+    import onnxruntime
+
+    about = json.loads((finished / "finetune" / "networks.json").read_text())["found"]
+    net = build_generator(about["family"], **about["options"]).eval()
+    net.load_state_dict(load_weights(finished / "finetune" / "found.safetensors"))
+    images = np.load(finished / "evaluate" / "samples.npz")["input"]
+    session = onnxruntime.InferenceSession(finished / "export" / "generator.onnx")
+    (got,) = session.run(None, {session.get_inputs()[0].name: images})
+    with torch.no_grad():
+        assert np.abs(net(torch.from_numpy(images)).numpy() - got).max() < 1e-3
+    assert record(finished, "export")["metrics"]["parity_max_abs"] < 1e-3
+
+
+def test_report_stands_alone_and_trials_are_all_there(finished: Path) -> None:
+    page = (finished / "evaluate" / "report.html").read_text()
+    assert "data:image/png;base64" in page
+    assert 'src="http' not in page
+    lines = (finished / "search" / "trials.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines]
+    assert steps.count("path") == 4
+    assert steps.count("operator") == 27
+    assert steps.count("channel") == 18
+
+
+def test_search_goes_from_coarse_to_fine(finished: Path) -> None:
+    trials = [json.loads(line) for line in (finished / "search" / "trials.jsonl").read_text().splitlines()]
+    best = {
+        step: max((trial for trial in trials if trial["step"] == step), key=lambda trial: trial["quality"]["psnr"])
+        for step in ("path", "operator", "channel")
+    }
+    for finer, coarser, kept in (("operator", "path", "path"), ("channel", "operator", "operator.")):
+        for trial in (trial for trial in trials if trial["step"] == finer):
+            for name, value in best[coarser]["genotype"].items():
+                assert not name.startswith(kept) or trial["genotype"][name] == value
+    winner = json.loads((finished / "search" / "genotype.json").read_text())
+    assert winner["key"] == best["channel"]["key"] == Genotype.from_json(winner["genotype"]).key
+
+
+def test_second_run_does_nothing(finished: Path, images: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+    seen = []
+    stages.run(
+        TINY,
+        data=images,
+        out=finished,
+        tell=quiet,
+        on_stage=lambda name, metrics, seconds, skipped: seen.append((name, skipped)),
+    )
+    assert seen == [(stage, True) for stage in STAGES]
+    assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+
+
+def test_editing_the_export_exports_again_and_trains_nothing(finished: Path, images: Path) -> None:
+    seen = {}
+    stages.run(
+        TINY.override(["export.dynamic=false"]),
+        data=images,
+        out=finished,
+        tell=quiet,
+        on_stage=lambda name, metrics, seconds, skipped: seen.update({name: skipped}),
+    )
+    assert seen == {stage: stage != "export" for stage in STAGES}
+
+
+def test_the_same_recipe_gives_the_same_bits_in_another_folder(finished: Path, images: Path, tmp_path: Path) -> None:
+    stages.run(TINY, data=images, out=tmp_path, tell=quiet, until="finetune")
+    for stage, name in (("supernet", "generator"), ("finetune", "found"), ("finetune", "uniform")):
+        one = load_weights(finished / stage / f"{name}.safetensors")
+        two = load_weights(tmp_path / stage / f"{name}.safetensors")
+        assert all(torch.equal(one[key], two[key]) for key in one)
+    assert record(finished, "search")["digest"] == record(tmp_path, "search")["digest"] or (
+        (finished / "search" / "genotype.json").read_text() == (tmp_path / "search" / "genotype.json").read_text()
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(finished: Path) -> dict[str, Path]:
+    return {stage: finished / stage for stage in ("prepare", "teach", "supernet")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        (["search.order=joint"], {"joint"}),
+        (["search.variation=undirected"], {"path", "operator", "channel"}),
+        (["search.variation=random"], {"path", "operator", "channel"}),
+        (["search.path=4-4-2"], {"path", "operator", "channel"}),
+        (["search.operators=dws"], {"path", "operator", "channel"}),
+        (["search.operators=[dws, resblock, conv3x3]", "search.path=4-2-2"], {"path", "operator", "channel"}),
+    ],
+)
+def test_comparisons_of_the_paper_are_options_of_the_recipe(settings, steps, trained, tmp_path) -> None:
+    recipe = TINY.override([*settings, "search.channel_evaluations=12", "search.operator_evaluations=8"])
+    stages.search(recipe, **trained, out=tmp_path, tell=quiet)
+    trials = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
+    assert {trial["step"] for trial in trials} == steps
+    winner = json.loads((tmp_path / "genotype.json").read_text())
+    assert winner["costs"]["macs"] <= winner["limits"]["macs"]
+    if recipe.search.get("path"):
+        assert {trial["genotype"]["path"] for trial in trials} == {recipe.search["path"]}
+    if recipe.search.get("operators") == "dws":
+        assert all(trial["genotype"][f"operator.g{group}b0"] == "dws" for trial in trials for group in range(3))
+
+
+def test_uniform_sampling_is_shown_to_be_unfair(trained, tmp_path) -> None:
+    recipe = TINY.override(["supernet.sampling=uniform"])
+    inputs = {name: trained[name] for name in ("prepare", "teach")}
+    metrics = stages.supernet(recipe, **inputs, out=tmp_path, tell=quiet)
+    assert metrics["fairness_violations"] > 0
+
+
+def test_perceptual_loss_takes_the_original_discriminator(trained, tmp_path) -> None:
+    recipe = TINY.override(["losses.perceptual=1", "supernet.updates=4"])
+    inputs = {"prepare": trained["prepare"]}
+    stages.teach(recipe, **inputs, out=tmp_path / "teach", tell=quiet)
+    stages.supernet(recipe, **inputs, teach=tmp_path / "teach", out=tmp_path / "supernet", tell=quiet)
+    line = json.loads((tmp_path / "supernet" / "log-supernet.jsonl").read_text().splitlines()[0])
+    assert line["generator.perceptual"] > 0
+
+
+def test_budget_below_the_smallest_network_names_its_cost(trained, tmp_path) -> None:
+    with pytest.raises(BudgetError, match=r"smallest network of this space has [\d,]+ macs"):
+        stages.search(TINY.override(["budget.macs=100"]), **trained, out=tmp_path, tell=quiet)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("search.populaton=3", "population"),
+        ("supernet.ngff=3", "ngf"),
+        ("search.path=4-2-4", "4-2-"),
+        ("search.operators=resblok", "resblock"),
+        ("method=cf_gam", "cf_gan"),
+        ("task=pair", "paired"),
+        ("size=20", "multiple of 8"),
+    ],
+)
+def test_faults_of_a_recipe_are_told_before_anything_is_computed(setting, message, images, tmp_path) -> None:
+    with pytest.raises(RecipeError, match=message):
+        stages.run(TINY.override([setting]), data=images, out=tmp_path, tell=quiet)
+    assert not (tmp_path / "prepare").exists()
+
+
+def test_unfinished_input_is_refused_by_name(trained, tmp_path) -> None:
+    with pytest.raises(RunError, match="teach"):
+        stages.supernet(TINY, prepare=trained["prepare"], teach=tmp_path, out=tmp_path / "o", tell=quiet)
+    with pytest.raises(RunError, match="prepare stage"):
+        stages.supernet(TINY, prepare=trained["prepare"], teach=trained["prepare"], out=tmp_path / "o", tell=quiet)
+
+
+def test_teacher_is_imported_from_published_weights(trained, tmp_path) -> None:
+    weights = load_weights(trained["teach"] / "generator.safetensors")
+    torch.save(weights, tmp_path / "latest_net_G.pth")
+    recipe = TINY.override([f"teach.generator_checkpoint={tmp_path / 'latest_net_G.pth'}"])
+    metrics = stages.teach(recipe, prepare=trained["prepare"], out=tmp_path / "teach", tell=quiet)
+    assert metrics["updates"] == 0
+    again = load_weights(tmp_path / "teach" / "generator.safetensors")
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+def test_unreachable_tracker_leaves_the_stage_well(trained, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    inputs = {name: trained[name] for name in ("prepare", "teach")}
+    stages.supernet(TINY, **inputs, out=tmp_path, tell=quiet)
+    assert record(tmp_path, "supernet")["finished"]
+    assert capsys.readouterr().err.count("warning:") == 1
