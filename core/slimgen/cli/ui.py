@@ -19,6 +19,8 @@ def ui(
         typer.echo(f"the runs are tracked at {uri}")
         return
     typer.echo(f"http://{host}:{port} shows {uri}", err=True)
+    # MLflow is to report to nobody, here as in the stages.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     sys.stdout.flush()
     sys.stderr.flush()
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", host, "--port", str(port)]

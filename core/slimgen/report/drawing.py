@@ -89,8 +89,8 @@ def _trellis(genotype: Mapping[str, Value], path: Path, ngf: int | None) -> None
     _box(axes, end2, f"end\n{width('end2', 2)}", PALE)
     _box(axes, end1, f"end\n{width('end1', 1)}", PALE)
     _box(axes, out, "image", "white")
-    _arrow(axes, last[4], end2)
-    _arrow(axes, end2, end1)
+    _arrow(axes, last[4], end2, below=True)
+    _arrow(axes, end2, end1, below=True)
     _arrow(axes, end1, out)
     for scale, end in ((2, end2), (1, end1)):
         if scale in last:
@@ -139,13 +139,15 @@ def _box(axes: "Axes", box: Box, text: str, colour: str) -> None:
     axes.text(box.x, box.y, text, ha="center", va="center", fontsize=8, color=INK, zorder=4)
 
 
-def _arrow(axes: "Axes", start: Box, end: Box, dashed: bool = False) -> None:
-    """From the right of one box to the left of the next; a skip leaves above or below."""
+def _arrow(axes: "Axes", start: Box, end: Box, dashed: bool = False, below: bool = False) -> None:
+    """From the right of one box to the left of the next, or to its foot; a skip passes above the boxes between."""
     from matplotlib.patches import FancyArrowPatch
 
     level = abs(start.y - end.y) < 0.01
     leave = (start.x + start.width / 2, start.y)
     arrive = (end.x - end.width / 2, end.y)
+    if below:
+        arrive = (end.x, end.y - end.height / 2)
     curve = "arc3,rad=0"
     if dashed and level:
         leave, arrive = (start.x, start.y + start.height / 2), (end.x, end.y + end.height / 2)
