@@ -8,8 +8,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: run test lint ui bench install clean
 
-run: $(STAMP)  ## The main job: search, compress, measure and export a generator
+run: $(STAMP) data/train/townhouses  ## The main job: search, compress, measure and export a generator
 	$(BIN)/slimgen run $(RECIPE)
+
+data/train/townhouses: | $(STAMP)
+	$(BIN)/dvc pull --quiet data.dvc
 
 test: $(STAMP)  ## All tests
 	$(BIN)/pytest

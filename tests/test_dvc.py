@@ -129,3 +129,12 @@ def test_metrics_and_plots_show_every_recipe(recipe):
     assert f"runs/{recipe}/evaluate/grid.png" in PIPELINE["plots"]
     (chart,) = (plot for plot in PIPELINE["plots"] if isinstance(plot, dict))
     assert f"runs/{recipe}/search/pareto.csv" in next(iter(chart.values()))["y"]
+
+
+def test_dvc_watches_the_code_that_a_stage_knows_to_decide_its_result() -> None:
+    from slimgen.stages.frame import SOURCES
+
+    written = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    for stage, sources in SOURCES.items():
+        watched = [path for path in written[stage]["do"]["deps"] if path.startswith("core/slimgen/")]
+        assert watched == [f"core/slimgen/{source}" for source in sources]

@@ -13,7 +13,7 @@ from slimgen.errors import DataError, RunError, nearest
 if TYPE_CHECKING:
     from slimgen.recipe import Recipe
 
-TRAIN, TEST = 400, 64  # pictures of the embedded set, where a recipe needs no more
+TRAIN, TEST = 400, 100  # pictures of the embedded set, as data.dvc tracks it
 OUTCOMES = ("report.html", "grid.png", "generator.onnx", "card.md")
 
 
@@ -72,7 +72,12 @@ def draw_townhouses(recipe: "Recipe", run_folder: Path) -> Path:
         return folder
     typer.echo(f"drawing {TRAIN + TEST} townhouses into {folder}", err=True)
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    write(aside, seed=0, train=TRAIN, test=TEST, size=side, layout=layout)
+    write(aside / "drawn", seed=0, train=TRAIN, test=TEST, size=side, layout=layout)
+    # The names are those of the set in data.dvc, and so are the pairs held out for validation.
+    for split in (aside / "drawn").iterdir():
+        (aside / split.name).mkdir()
+        split.rename(aside / split.name / "townhouses")
+    (aside / "drawn").rmdir()
     try:
         aside.rename(folder)
     except OSError:

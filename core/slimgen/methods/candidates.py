@@ -33,7 +33,7 @@ class Candidates:
     """The sub-networks of one trained supernet, measured on the validation images.
 
     A candidate is extracted, so that a small one is really cheap to run. What was measured once is kept in
-    `cache.jsonl`, keyed by genotype, weights and protocol; rounds are kept in `rounds.jsonl`.
+    `cache.jsonl`, keyed by genotype, weights and protocol; rounds are kept in `log-rounds.jsonl`.
 
     Args:
         job: of the search stage.
@@ -117,7 +117,7 @@ class Candidates:
         trials = explore(
             searcher,
             lambda genotypes: [self.trial(genotype, step, arch_of) for genotype in genotypes],
-            log=self.job.out / "rounds.jsonl",
+            log=self.job.out / "log-rounds.jsonl",
             seed=self.job.recipe.seed,
             step=step,
             evaluations=evaluations,

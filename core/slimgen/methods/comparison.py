@@ -6,7 +6,6 @@ from typing import Any
 from slimgen.errors import RecipeError
 from slimgen.methods.method import Trained
 from slimgen.nets import build_generator, generator_cost
-from slimgen.recipe import Schedule
 from slimgen.tasks.gan import train_gan
 from slimgen.tasks.job import Job
 
@@ -31,9 +30,8 @@ def train_uniform(job: Job, macs: float, updates: int) -> Trained:
     original.pop("ngf", None)
     options = {**original, "ngf": equal_ngf(macs, recipe.budget.convention, recipe.size, original)}
     generator = job.compute.place(build_generator("resnet", seed=recipe.seed, **options))
-    schedule = Schedule(
-        updates=updates, batch=recipe.finetune.batch, rate=recipe.teach.rate, betas=recipe.teach.betas, decay=0.5
-    )
+    # The schedule of fine-tuning, stretched: the same batch, rates and share of decay.
+    schedule = recipe.finetune.model_copy(update={"updates": updates, "epochs": None})
     net = train_gan(job, "uniform", generator, job.task.discriminator(), schedule, updates)
     return Trained(net, "resnet", options, updates)
 

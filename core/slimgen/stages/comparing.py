@@ -49,6 +49,7 @@ def evaluate(
         columns: dict[str, Tensor] = {"input": test.input, "target": test.target}
         rows = []
         generators = described(recipe, finetune)
+        generators["original"]["updates"] = int(read_record(teach)["metrics"].get("updates", 0))  # type: ignore[call-overload]
         for place, (name, about) in enumerate(generators.items()):
             net = built(about, (teach if name == "original" else finetune) / about["file"])
             outputs = evaluator.outputs(stage.compute.place(net))

@@ -6,20 +6,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
 from torch import distributed
 
+import slimgen
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute, choose
 from slimgen.errors import RunError
 from slimgen.methods import open_method
 from slimgen.recipe import Recipe
+from slimgen.run.aside import sha256_file
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.folder import StageFolder
 from slimgen.run.log import Log
-from slimgen.run.record import digest_folder, fingerprint, read_record
+from slimgen.run.record import digest, digest_folder, fingerprint, read_record
 from slimgen.run.tracking import Tracker
 from slimgen.tasks import open_task
 from slimgen.tasks.job import Job
@@ -40,6 +43,20 @@ SECTIONS = {
     "export": ("name", "task", "method", "size", "seed", "data", "budget", "evaluate", "export"),
 }
 """The parts of a recipe that a stage reads: if none of them changed, nor its inputs, it need not run again."""
+
+SOURCES: dict[str, tuple[str, ...]] = {
+    "prepare": ("data",),
+    "teach": ("data/batches.py", "nets", "tasks", "training"),
+    "supernet": ("data/batches.py", "methods", "nets", "tasks", "training"),
+    "search": (
+        *("cost/formula.py", "data/batches.py", "methods", "metrics", "nets", "search"),
+        *("stages/searching.py", "tasks"),
+    ),
+    "finetune": ("cost/formula.py", "data/batches.py", "methods", "nets", "tasks", "training"),
+    "evaluate": ("cost", "data/batches.py", "metrics", "nets", "report", "stages/comparing.py"),
+    "export": ("cost/latency.py", "export", "nets", "stages/exporting.py"),
+}
+"""The code that decides a stage's result, below the package: `dvc.yaml` watches the same."""
 
 
 class Tell(Protocol):
@@ -154,7 +171,7 @@ def perform(
         digests["source"] = digest_folder(source)
     values = recipe.model_dump(mode="json")
     parts = {part: values[part] for part in SECTIONS[name]}
-    mark = fingerprint(name, parts, digests)
+    mark = fingerprint(name, parts, {**digests, "code": code_digest(name)})
     folder = StageFolder(out, name, mark)
     done = folder.finished()
     if done is not None:
@@ -189,6 +206,15 @@ def perform(
         )
         tracker.metrics({**metrics, "seconds": seconds})
     return metrics
+
+
+@cache
+def code_digest(name: str) -> str:
+    """The digest of the code that decides a stage's result, so that edited code computes anew."""
+    package = Path(slimgen.__file__).parent
+    files = [path for source in SOURCES[name] for path in sorted((package / source).rglob("*.py"))]
+    files += [package / source for source in SOURCES[name] if source.endswith(".py")]
+    return digest({path.relative_to(package).as_posix(): sha256_file(path) for path in files})
 
 
 @contextmanager

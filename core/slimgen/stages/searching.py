@@ -36,7 +36,8 @@ def search(
         write_trials(stage.out, found, front)
         limit = found.limits.get("macs")
         pareto_chart(found.trials, objective, stage.out / "pareto.png", chosen=found.trial, limit=limit)
-        draw_genotype(found.trial.genotype, stage.out / "architecture.png")
+        ngf = recipe.supernet.get("ngf")
+        draw_genotype(found.trial.genotype, stage.out / "architecture.png", ngf=ngf)
         track(stage, found, front)
         quality = {f"val_{name}": value for name, value in found.trial.quality.items()}
         return {**quality, **found.trial.costs, **found.facts, "pareto": len(front)}

@@ -161,13 +161,17 @@ class Paired:
             Phase(
                 "generator",
                 generator_loss,
-                torch.optim.Adam([dict(group) for group in generator_groups], schedule.rate, schedule.betas),
+                torch.optim.Adam(
+                    [dict(group) for group in generator_groups], schedule.rate, schedule.betas, fused=True
+                ),
                 rate,
                 after=after_generator,
             )
         ]
         if losses.adversarial:
-            optimizer = torch.optim.Adam([dict(group) for group in discriminator_groups], slow, schedule.betas)
+            optimizer = torch.optim.Adam(
+                [dict(group) for group in discriminator_groups], slow, schedule.betas, fused=True
+            )
             phases.append(
                 Phase(
                     "discriminator",

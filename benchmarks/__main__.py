@@ -1,0 +1,30 @@
+"""Every benchmark, one after the other: `make bench`. Hours on two cores.
+
+Facades are left out where `--facades` does not say where they lie.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--facades", type=Path)
+    arguments = parser.parse_args()
+    commands = [
+        ["benchmarks.cost"],
+        ["benchmarks.rates"],
+        ["benchmarks.comparison", "townhouses-cf_gan"],
+        ["benchmarks.kills"],
+    ]
+    if arguments.facades is not None:
+        commands.append(["benchmarks.comparison", "facades-cf_gan", "--data", str(arguments.facades)])
+    for command in commands:
+        print("\n$ python -m", *command, flush=True)
+        subprocess.run([sys.executable, "-m", *command], check=True)
+
+
+if __name__ == "__main__":
+    main()

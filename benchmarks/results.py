@@ -1,0 +1,23 @@
+"""Where figures are kept: one JSON file a benchmark, with the machine that they were measured on."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from slimgen.device import choose
+from slimgen.run.record import machine, versions
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def save(name: str, values: Mapping[str, Any]) -> Path:
+    """Writes a benchmark's figures, its command line, the machine and the versions; returns the file."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    module = Path(sys.argv[0])
+    command = " ".join(["python -m", f"benchmarks.{module.stem}", *sys.argv[1:]])
+    about = {"command": command, "compute": str(choose()), "machine": machine(), "versions": versions()}
+    path.write_text(json.dumps({**about, **values}, indent=1) + "\n")
+    return path
