@@ -56,7 +56,7 @@ class Compute:
 
 
 def choose(precision: str = "auto", device: str = "auto", threads: int | None = None) -> Compute:
-    """Picks device, type and layout, and makes what they compute repeatable.
+    """Picks device, type and layout.
 
     Args:
         precision: `fp32`, `bf16`, or `auto`: bf16 where the processor multiplies it in hardware (AMX, AVX-512 BF16,

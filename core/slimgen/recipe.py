@@ -229,7 +229,10 @@ class Recipe(Section):
                 place = place.setdefault(parent, {})
                 if not isinstance(place, dict):
                     raise RecipeError("a setting names a value inside sections", repr(path))
-            place[last] = yaml.safe_load(text)
+            try:
+                place[last] = yaml.safe_load(text)
+            except yaml.YAMLError:
+                raise RecipeError("a setting's value is YAML", repr(setting)) from None
         return Recipe.from_values(values)
 
 
@@ -283,11 +286,12 @@ def load(reference: str) -> Recipe:
     path = Path(file)
     if not path.is_file():
         raise RecipeError("a recipe is a preset's name or a YAML file", repr(reference), nearest(reference, known))
-    if not keys:
-        return Recipe.parse(path.read_text(), path.stem, f"recipe {path}")
     try:
-        values: Any = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+        text = path.read_text(encoding="utf-8")
+        if not keys:
+            return Recipe.parse(text, path.stem, f"recipe {path}")
+        values: Any = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} must be YAML", str(error)) from None
     first, _, rest = keys.partition(".")
     for key in (first, rest) if rest else (first,):

@@ -239,6 +239,6 @@ def test_teacher_is_imported_from_published_weights(trained, tmp_path) -> None:
 def test_unreachable_tracker_leaves_the_stage_well(trained, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     inputs = {name: trained[name] for name in ("prepare", "teach")}
-    stages.supernet(TINY, **inputs, out=tmp_path, tell=quiet)
+    stages.supernet(TINY, **inputs, out=tmp_path / "supernet", tell=quiet)
     assert record(tmp_path, "supernet")["finished"]
     assert capsys.readouterr().err.count("warning:") == 1

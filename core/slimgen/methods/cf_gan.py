@@ -5,25 +5,39 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import nn
 
 from slimgen.errors import RecipeError, nearest
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.comparison import train_uniform
 from slimgen.methods.method import Found, Trained
+from slimgen.metrics.evaluator import goal
+from slimgen.nets import generator_cost
 from slimgen.nets.gates import Arch, Gates, pinned
 from slimgen.nets.initial import initialise
 from slimgen.nets.superdiscriminator import SuperDiscriminator
 from slimgen.nets.trellis import Trellis
+from slimgen.nets.trellis_cost import trellis_cost
 from slimgen.nets.trellis_space import OPERATORS, Shape, parse_path, trellis_space
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import Recipe, Schedule, Section, section
-from slimgen.search import Allows, Choice, Direction, Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Space
-from slimgen.tasks.gan import train_gan
+from slimgen.search import (
+    Allows,
+    Budget,
+    Choice,
+    Direction,
+    Evolution,
+    Exhaustive,
+    Genotype,
+    RandomSearch,
+    Searcher,
+    Space,
+    require_reachable,
+)
+from slimgen.tasks.gan import perceptual_term, train_gan
 from slimgen.tasks.job import Job
 from slimgen.tasks.paired import Judge
 from slimgen.training.draws import fair, unfair
@@ -38,7 +52,7 @@ class SupernetOptions(Schedule):
     ngf: int = Field(default=64, ge=1)
     groups: int = Field(default=3, ge=1)
     blocks: int = Field(default=3, ge=1)
-    ratios: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    ratios: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.25, 0.5, 0.75, 1.0)
     ndf: int = Field(default=64, ge=1)
     sampling: Literal["fair", "uniform"] = "fair"
     sparsity: float = Field(default=1e-3, ge=0)
@@ -72,7 +86,24 @@ def check(recipe: Recipe) -> None:
         raise RecipeError("cf_gan needs a size that is a multiple of 8", recipe.size)
     if recipe.budget.latency_ms is not None:
         raise RecipeError("cf_gan searches under limits of macs, params or bytes", "latency_ms")
-    by_hand(options, trellis_space(shape))
+    for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
+        goal(metric)
+    space = by_hand(options, trellis_space(shape))
+    original = generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
+    limits = recipe.budget.resolve(original.as_dict(recipe.budget.convention))
+
+    def costs(genotype: Genotype) -> Mapping[str, float]:
+        return trellis_cost(shape, genotype, recipe.size, recipe.size).as_dict(recipe.budget.convention)
+
+    require_reachable(space, costs, Budget(**limits))
+    if recipe.finetune.uniform and recipe.teach.generator.get("family") != "resnet":
+        raise RecipeError("finetune.uniform narrows a ResNet", recipe.teach.generator.get("family"), "set it to false")
+    teach, losses = recipe.teach, recipe.losses
+    alone = teach.generator_checkpoint is not None and teach.discriminator_checkpoint is None
+    if alone and losses.perceptual and losses.perceptual_network == "discriminator":
+        raise RecipeError(
+            "a perceptual loss in the discriminator's features needs teach.discriminator_checkpoint", "none"
+        )
 
 
 def supernet(job: Job) -> Mapping[str, float]:
@@ -89,7 +120,7 @@ def supernet(job: Job) -> Mapping[str, float]:
     images = len(job.data.split("train"))
     steps = options.steps(images) * (ways if options.epochs is not None else 1)
     steps = -(-steps // ways) * ways
-    draw = (fair if options.sampling == "fair" else unfair)(space, space.largest(), job.recipe.seed)
+    draw = (fair if options.sampling == "fair" else unfair)(space, widest(space), job.recipe.seed)
     counts = UpdateCounts()
     scales = generator.scale_factors()
     own = {id(scale) for scale in scales}
@@ -112,7 +143,7 @@ def supernet(job: Job) -> Mapping[str, float]:
         [{"params": list(discriminator.parameters())}],
         options,
         steps,
-        perceptual=job.task.perceptual(teacher_discriminator(job) if losses.perceptual else None),
+        perceptual=perceptual_term(job),
         after_generator=after_generator,
         after_discriminator=after_discriminator,
     )
@@ -122,7 +153,7 @@ def supernet(job: Job) -> Mapping[str, float]:
     fit(phases, draw, batches, steps, seed=job.recipe.seed, compute=job.compute, state=state, journal=journal)
     save_weights(job.out / "generator.safetensors", generator.state_dict())
     save_weights(job.out / "discriminator.safetensors", discriminator.state_dict())
-    broken = counts.violations(space) if losses.adversarial else []
+    broken = counts.violations(space, discriminator=losses.adversarial > 0)
     (job.out / "updates.json").write_text(json.dumps({"violations": broken, **counts.state_dict()}, indent=1))
     weak = torch.cat([scale.detach().abs() for scale in scales])
     return {
@@ -146,17 +177,20 @@ def search(job: Job) -> Found:
         trials = candidates.explore("joint", shrinking(options, space, candidates, candidates.allows), allowance)
         return candidates.found(trials, {"space_size": float(space.size)})
 
-    def reachable(genotype: Genotype) -> bool:
-        # Coarse steps run at full width: what counts is whether the channel step can bring them within the budget.
-        return candidates.allows(space.pin(genotype, free="channel.").smallest())
+    def reachable(genotype: Genotype, *free: str) -> bool:
+        # Coarse steps run at full width: what counts is whether the finer ones can bring them within the budget.
+        return candidates.allows(space.pin(genotype, free=(*free, "channel.")).smallest())
 
     def mixed(genotype: Genotype) -> Arch:
         return Gates.uniform(space, genotype, "operator.")
 
-    at = space.largest()
+    at = widest(space)
     ways = space.pin(at, free="path")
     path_trials = candidates.explore(
-        "path", Exhaustive(ways, candidates.objective, reachable, batch=ways.size), ways.size, arch_of=mixed
+        "path",
+        Exhaustive(ways, candidates.objective, lambda way: reachable(way, "operator."), batch=ways.size),
+        ways.size,
+        arch_of=mixed,
     )
     at = space.canonical({**at, "path": candidates.best(path_trials).genotype["path"]})
     operators = space.pin(at, free="operator.")
@@ -193,7 +227,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
         schedule,
         steps,
         judge=lambda images, arch: discriminator(images, path),
-        perceptual=job.task.perceptual(teacher_discriminator(job) if recipe.losses.perceptual else None),
+        perceptual=perceptual_term(job),
         generator_steps=schedule.generator_steps,
         ema=schedule.ema,
     )
@@ -216,13 +250,6 @@ def networks(job: Job, options: SupernetOptions) -> tuple[Trellis, SuperDiscrimi
 def path_judge(discriminator: SuperDiscriminator) -> Judge:
     """The discriminator's path is the generator's."""
     return lambda images, arch: discriminator(images, parse_path(str(pinned(arch)["path"])))
-
-
-def teacher_discriminator(job: Job) -> nn.Module:
-    """The original GAN's discriminator, with its weights."""
-    net = job.task.discriminator()
-    net.load_state_dict(load_weights(job.inputs["teach"] / "discriminator.safetensors"))
-    return net
 
 
 def by_hand(options: SearchOptions, space: Space) -> Space:
@@ -279,6 +306,11 @@ def shrinking(options: SearchOptions, space: Space, candidates: Candidates, allo
         direction=direction,
         anchor=anchor,
     )
+
+
+def widest(space: Space) -> Genotype:
+    """The largest option of every dimension, of those too that rest on the largest path."""
+    return Genotype({name: dimension.largest for name, dimension in space.items()})
 
 
 def _options(space: Space, name: str) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 from slimgen.errors import RecipeError
 from slimgen.methods.method import Trained
 from slimgen.nets import build_generator, generator_cost
-from slimgen.tasks.gan import train_gan
+from slimgen.tasks.gan import perceptual_term, train_gan
 from slimgen.tasks.job import Job
 
 
@@ -32,7 +32,17 @@ def train_uniform(job: Job, macs: float, updates: int) -> Trained:
     generator = job.compute.place(build_generator("resnet", seed=recipe.seed, **options))
     # The schedule of fine-tuning, stretched: the same batch, rates and share of decay.
     schedule = recipe.finetune.model_copy(update={"updates": updates, "epochs": None})
-    net = train_gan(job, "uniform", generator, job.task.discriminator(), schedule, updates)
+    net = train_gan(
+        job,
+        "uniform",
+        generator,
+        job.task.discriminator(),
+        schedule,
+        updates,
+        perceptual=perceptual_term(job),
+        generator_steps=recipe.finetune.generator_steps,
+        ema=recipe.finetune.ema,
+    )
     return Trained(net, "resnet", options, updates)
 
 

@@ -37,7 +37,7 @@ def save_weights(path: Path | str, state: Mapping[str, Tensor]) -> None:
     path = Path(path)
     # Cloned, for safetensors refuses tensors that share memory, as tied weights do.
     tensors = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in state.items()}
-    aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with aside.open("wb") as file:
             file.write(save(tensors))

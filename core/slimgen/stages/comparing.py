@@ -53,7 +53,7 @@ def evaluate(
         for place, (name, about) in enumerate(generators.items()):
             net = built(about, (teach if name == "original" else finetune) / about["file"])
             outputs = evaluator.outputs(stage.compute.place(net))
-            columns[name] = outputs
+            columns[name] = outputs[: options.pictures].clone()
             rows.append(measured(recipe, name, about, net, evaluator.score(outputs)))
             stage.tell("generators", place + 1, len(generators), rows[-1]["metrics"])
         table = {

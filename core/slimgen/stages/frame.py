@@ -10,8 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from torch import distributed
-
 import slimgen
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute, choose
@@ -26,7 +24,7 @@ from slimgen.run.record import digest, digest_folder, fingerprint, read_record
 from slimgen.run.tracking import Tracker
 from slimgen.tasks import open_task
 from slimgen.tasks.job import Job
-from slimgen.training.distributed import world
+from slimgen.training.distributed import together, world
 from slimgen.training.fit import Journal
 
 Metrics = dict[str, float]
@@ -44,15 +42,17 @@ SECTIONS = {
 }
 """The parts of a recipe that a stage reads: if none of them changed, nor its inputs, it need not run again."""
 
+TRAINING = ("teach", "supernet", "finetune")
+"""The stages that several processes share; the others are the first one's alone."""
 SOURCES: dict[str, tuple[str, ...]] = {
     "prepare": ("data",),
     "teach": ("data/batches.py", "nets", "tasks", "training"),
-    "supernet": ("data/batches.py", "methods", "nets", "tasks", "training"),
+    "supernet": ("data/batches.py", "methods", "nets", "search", "tasks", "training"),
     "search": (
         *("cost/formula.py", "data/batches.py", "methods", "metrics", "nets", "search"),
         *("stages/searching.py", "tasks"),
     ),
-    "finetune": ("cost/formula.py", "data/batches.py", "methods", "nets", "tasks", "training"),
+    "finetune": ("cost/formula.py", "data/batches.py", "methods", "nets", "search", "tasks", "training"),
     "evaluate": ("cost", "data/batches.py", "metrics", "nets", "report", "stages/comparing.py"),
     "export": ("cost/latency.py", "export", "nets", "stages/exporting.py"),
 }
@@ -171,15 +171,19 @@ def perform(
         digests["source"] = digest_folder(source)
     values = recipe.model_dump(mode="json")
     parts = {part: values[part] for part in SECTIONS[name]}
-    mark = fingerprint(name, parts, {**digests, "code": code_digest(name)})
+    if name == "search":
+        parts["features"] = values["evaluate"]["features"]
+    mark = fingerprint(name, parts, {**digests, **named_files(recipe, name), "code": code_digest(name)})
     folder = StageFolder(out, name, mark)
     done = folder.finished()
+    rank, _ = world()
     if done is not None:
+        if rank == 0:
+            _remove_checkpoints(out)
         return _numbers(done["metrics"])
     open_method(recipe.method).check(recipe)
     started = time.monotonic()
     compute = choose(recipe.compute.precision, recipe.compute.device, recipe.compute.threads)
-    rank, _ = world()
     if rank > 0:
         return _follow(name, recipe, inputs, out, body, compute, tell or Lines(), mark)
     tags = {
@@ -189,11 +193,14 @@ def perform(
         "fingerprint": mark,
     }
     with folder.begin(), _tracked(name, recipe, group or str(out.resolve().parent), tags, parts) as tracker:
-        _together()
+        together()
         stage = Stage(name, recipe, inputs, out, compute, tracker, tell or Lines(), mark, out)
-        metrics = dict(body(stage))
+        try:
+            metrics = dict(body(stage))
+        except OSError as error:
+            rule = "a stage must be able to read its inputs and write its folder"
+            raise RunError(rule, error, "mend that and run the same command again") from error
         seconds = time.monotonic() - started
-        _remove_checkpoints(out)
         folder.finish(
             {
                 "recipe": recipe.to_yaml(),
@@ -204,8 +211,24 @@ def perform(
                 "metrics": metrics,
             }
         )
+        # Only now: until the record is written, the checkpoints are what a killed stage goes on from.
+        _remove_checkpoints(out)
         tracker.metrics({**metrics, "seconds": seconds})
+    together()
     return metrics
+
+
+def named_files(recipe: Recipe, name: str) -> dict[str, str]:
+    """The digests of files that a recipe names by path: their content is an input like any other."""
+    paths: list[object] = []
+    if name in TRAINING and recipe.losses.perceptual:
+        paths.append(recipe.losses.perceptual_network)
+    if name == "teach":
+        paths += [recipe.teach.generator_checkpoint, recipe.teach.discriminator_checkpoint]
+    if name in ("search", "evaluate"):
+        paths += [features.get("path") for features in recipe.evaluate.features.values()]
+    found = (Path(path) for path in paths if isinstance(path, str))
+    return {str(path): sha256_file(path) for path in found if path.is_file()}
 
 
 @cache
@@ -235,17 +258,16 @@ def _follow(
     tell: Tell,
     mark: str,
 ) -> Metrics:
-    """The part of a process that is not the first: it computes alike, and what it writes is dropped."""
-    _together()
-    with tempfile.TemporaryDirectory() as folder:
-        stage = Stage(name, recipe, inputs, Path(folder), compute, Tracker(None), tell, mark, home)
-        return dict(body(stage))
+    """The part of a process that is not the first.
 
-
-def _together() -> None:
-    """Waits until the first process has made the folder ready."""
-    if distributed.is_initialized():
-        distributed.barrier()
+    It trains along, and what it writes is dropped; what is not training it leaves to the first process.
+    """
+    together()
+    if name in TRAINING:
+        with tempfile.TemporaryDirectory() as folder:
+            body(Stage(name, recipe, inputs, Path(folder), compute, Tracker(None), tell, mark, home))
+    together()
+    return _numbers(read_record(home)["metrics"])
 
 
 def _finished(name: str, folder: Path) -> str:

@@ -4,8 +4,9 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from slimgen.errors import RunError, nearest
+from slimgen.errors import RecipeError, RunError, nearest
 from slimgen.methods import open_method
+from slimgen.metrics.inception import find_weights
 from slimgen.nets import generator_cost
 from slimgen.recipe import STAGES, Recipe
 from slimgen.run.record import read_record
@@ -66,7 +67,11 @@ def run(
         raise RunError("--until names a stage", repr(until), nearest(until, STAGES))
     # Faults of the recipe are told before an hour of training, not after.
     check_task(recipe.task)
+    if "family" not in recipe.teach.generator:
+        raise RecipeError("teach.generator names its family", sorted(recipe.teach.generator), "such as family: resnet")
     generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
+    if "fid" in (recipe.objective.metric, *recipe.evaluate.metrics):
+        find_weights(str(recipe.evaluate.features.get("inception", {}).get("path") or "") or None)
     open_method(recipe.method).check(recipe)
     functions = {
         "teach": teach,

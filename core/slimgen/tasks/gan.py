@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from slimgen.data.batches import Pair
 from slimgen.nets.gates import Arch
+from slimgen.nets.weights import load_weights
 from slimgen.recipe import Schedule
 from slimgen.search import Genotype
 from slimgen.tasks.job import Job
@@ -67,7 +68,8 @@ def train_gan(
         generator_steps=generator_steps,
         after_generator=after,
     )
-    batches = job.task.batches(job.data, schedule)
+    # Algorithm 4 of CF-GAN takes one batch for its k generator steps and the discriminator step after them.
+    batches = job.task.batches(job.data, schedule, hold=generator_steps)
     fit(
         phases,
         fixed(Genotype({})),
@@ -79,3 +81,13 @@ def train_gan(
         journal=job.journal(name),
     )
     return (generator if average is None else average.module).eval()
+
+
+def perceptual_term(job: Job) -> Callable[[Pair, Tensor], Tensor] | None:
+    """The recipe's perceptual term, in the features of the original's discriminator unless it names others."""
+    losses = job.recipe.losses
+    if not losses.perceptual or losses.perceptual_network != "discriminator":
+        return job.task.perceptual(None)
+    discriminator = job.task.discriminator()
+    discriminator.load_state_dict(load_weights(job.inputs["teach"] / "discriminator.safetensors"))
+    return job.task.perceptual(discriminator)

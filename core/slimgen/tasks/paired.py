@@ -1,6 +1,7 @@
 """Paired image translation: pix2pix's networks and losses, as phases of a training."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -56,7 +57,7 @@ class Paired:
         return generator_cost(height=self.recipe.size, width=self.recipe.size, **self.recipe.teach.generator)
 
     def batches(self, data: Prepared, schedule: Schedule, hold: int = 1) -> dict[str, Callable[[int], Pair]]:
-        """The training images as functions from step to batch, this process's share of it.
+        """The images of train and val as functions from step to batch, this process's share of it.
 
         Args:
             data: the prepared images.
@@ -64,21 +65,27 @@ class Paired:
             hold: how many steps in a row see the same batch; CF-GAN's cycles show one batch to every path.
         """
         rank, processes = world()
-        train = Batches(
-            data.split("train"),
-            batch=schedule.batch,
-            seed=self.recipe.seed,
-            crop=self.recipe.size,
-            flip=self.recipe.data.flip,
-            rank=rank,
-            world=processes,
-        )
 
-        def batch(step: int) -> Pair:
-            found = train(step // hold)
-            return Pair(self.compute.place(found.input), self.compute.place(found.target))
+        def of(split: str) -> Callable[[int], Pair]:
+            source = Batches(
+                data.split(split),
+                batch=schedule.batch,
+                seed=self.recipe.seed,
+                crop=self.recipe.size,
+                flip=self.recipe.data.flip,
+                rank=rank,
+                world=processes,
+            )
 
-        return {"train": batch}
+            # The phases of a step, and the steps that hold it, share one batch.
+            @lru_cache(maxsize=1)
+            def batch(number: int) -> Pair:
+                found = source(number)
+                return Pair(self.compute.place(found.input), self.compute.place(found.target))
+
+            return lambda step: batch(step // hold)
+
+        return {split: of(split) for split in ("train", "val")}
 
     def perceptual(self, discriminator: nn.Module | None) -> Callable[[Pair, Tensor], Tensor] | None:
         """The perceptual term of CF-GAN, Eq. 4, or None where the recipe gives it no weight.

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from datetime import timedelta
 
 import torch
 from torch import distributed, nn
@@ -12,7 +13,9 @@ def world() -> tuple[int, int]:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return 0, 1
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        # Waiting for the first process to search or prepare alone may take long.
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        distributed.init_process_group(backend, timeout=timedelta(days=7))
     return distributed.get_rank(), distributed.get_world_size()
 
 
@@ -32,3 +35,9 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     for gradient in gradients:
         gradient.copy_(flat[offset : offset + gradient.numel()].view_as(gradient))
         offset += gradient.numel()
+
+
+def together() -> None:
+    """Waits until every process is here."""
+    if distributed.is_initialized():
+        distributed.barrier()

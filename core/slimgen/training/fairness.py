@@ -36,15 +36,16 @@ class UpdateCounts:
         """Counts one step of a discriminator's path."""
         self.discriminator[path] += 1
 
-    def violations(self, space: Mapping[str, Any]) -> list[str]:
+    def violations(self, space: Mapping[str, Any], discriminator: bool = True) -> list[str]:
         """What breaks Definition 3.1, one line each; none if the training was fair.
 
         Args:
             space: the supernet's space, which says which operators a layer could have had.
+            discriminator: whether there is one, and with it the path view.
         """
         found = []
         for path in space[self.path].options:
-            if self.generator[path] != self.discriminator[path]:
+            if discriminator and self.generator[path] != self.discriminator[path]:
                 found.append(f"path {path}: U = {self.generator[path]}, V = {self.discriminator[path]}")
             for layer in (name for name in space if name.startswith(self.layers)):
                 counts = {option: self.operators[path, layer, option] for option in space[layer].options}

@@ -22,7 +22,7 @@ from slimgen.training.draws import Draw
 from slimgen.training.schedules import Rate
 
 Memo = dict[str, Any]
-"""What the phases of one step tell each other about one architecture, such as the images it generated."""
+"""What the phases of a step tell each other about one architecture: the step, the images that it generated."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Phase:
         after: called with the phase and the step's architectures after the optimizer's step.
         together: the loss is called once a step, with the first architecture and every architecture's memo under
             the key `each`, instead of once for each.
+        draw: architectures of its own, such as a relaxation's, whose graph lives for one backward pass; None takes
+            the step's.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Phase:
     when: Callable[[int], bool] = field(default=lambda step: True)
     after: Callable[["Phase", Sequence[Arch]], None] | None = None
     together: bool = False
+    draw: Draw | None = None
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -153,7 +156,7 @@ def _loop(
     for step in steps:
         torch.manual_seed(_step_seed(seed, step, rank))
         archs = draw(step)
-        memos: list[Memo] = [{} for _ in archs]
+        memos: list[Memo] = [{"step": step} for _ in archs]
         for phase in phases:
             if phase.when(step):
                 _run(phase, phases, archs, memos, batches[phase.split](step), step, compute, meter)
@@ -184,7 +187,10 @@ def _run(
         group["lr"] = group["initial_lr"] * phase.rate(step)
     phase.optimizer.zero_grad(set_to_none=True)
     with moving(phase, phases):
-        turns = [(archs[0], {"each": memos})] if phase.together else list(zip(archs, memos, strict=True))
+        if phase.draw is not None:
+            archs = phase.draw(step)
+            memos = [{"step": step} for _ in archs]
+        turns = [(archs[0], {"step": step, "each": memos})] if phase.together else list(zip(archs, memos, strict=True))
         for arch, memo in turns:
             with compute.autocast():
                 terms = phase.loss(batch, arch, memo)

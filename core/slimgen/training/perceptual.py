@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from slimgen.errors import CheckpointError, WeightsError
+from slimgen.nets.weights import load_weights
 
 Features = Callable[[Tensor], list[Tensor]]
 VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0)
@@ -62,7 +63,7 @@ def feature_network(name: str) -> nn.Module:
                 "losses.perceptual_network is 'discriminator', 'vgg16' or a TorchScript file", repr(name)
             )
         try:
-            return torch.jit.load(str(path)).eval().requires_grad_(False)  # type: ignore[no-any-return, no-untyped-call]
+            return torch.jit.load(str(path), map_location="cpu").eval().requires_grad_(False)  # type: ignore[no-any-return, no-untyped-call]
         except RuntimeError as error:
             raise CheckpointError(f"{path} must be a TorchScript file", str(error).splitlines()[0]) from None
     places = [Path(torch.hub.get_dir()) / "checkpoints" / VGG16_FILE]
@@ -70,8 +71,10 @@ def feature_network(name: str) -> nn.Module:
         places.insert(0, Path(os.environ["SLIMGEN_VGG16"]))
     for path in places:
         if path.is_file():
-            weights = torch.load(path, map_location="cpu", weights_only=True)
-            return Vgg16(weights).eval().requires_grad_(False)
+            try:
+                return Vgg16(load_weights(path)).eval().requires_grad_(False)
+            except (KeyError, RuntimeError) as error:
+                raise CheckpointError(f"{path} must hold VGG-16's weights", str(error).splitlines()[0]) from None
     raise WeightsError(
         "the perceptual loss needs VGG-16's ImageNet weights",
         f"none at {', '.join(map(str, places))}",

@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from slimgen.errors import RecipeError
+from slimgen.methods import open_method
+from slimgen.recipe import Limits, Recipe, Schedule, load, presets, share
+from slimgen.tasks import check_task
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = {
+    "name": "small",
+    "task": "paired",
+    "method": "cf_gan",
+    "teach": {"updates": 1},
+    "finetune": {"updates": 1},
+}
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_is_sound_down_to_the_methods_own_sections(name: str) -> None:
+    recipe = load(name)
+    assert recipe.name == name
+    check_task(recipe.task)
+    open_method(recipe.method).check(recipe)
+
+
+def test_the_pipeline_of_this_repository_runs_the_preset() -> None:
+    here = load(f"{ROOT / 'params.yaml'}#recipes.townhouses-cf_gan")
+    assert here == load("townhouses-cf_gan")
+
+
+@pytest.mark.parametrize("name", presets())
+def test_recipe_survives_yaml(name: str) -> None:
+    assert Recipe.parse(load(name).to_yaml()) == load(name)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sise": 64}, "did you mean 'size'"),
+        ({"teach": {"updates": 1, "bach": 4}}, "did you mean 'batch'"),
+        ({"size": "large"}, "size"),
+        ({"teach": {}}, "exactly one of 'updates' and 'epochs'"),
+        ({"teach": {"updates": 3, "epochs": 2}}, "exactly one of"),
+        ({"budget": {"macs": "2/1"}}, "share of the original"),
+        ({"budget": {"macs": -5}}, "positive"),
+        ({"budget": {"convention": "thop"}}, "convention"),
+    ],
+)
+def test_mistakes_are_one_line_that_names_the_place(change: dict, message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as caught:
+        Recipe.from_values({**SMALL, **change})
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_section_is_named() -> None:
+    with pytest.raises(RecipeError, match="'teach'"):
+        Recipe.from_values({name: value for name, value in SMALL.items() if name != "teach"})
+
+
+def test_unknown_recipe_suggests_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="townhouses-cf_gan"):
+        load("townhouse-cf_gan")
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump({"recipes": {"mine": SMALL}}))
+    assert load(f"{tmp_path / 'p.yaml'}#recipes.mine") == Recipe.from_values(SMALL)
+    with pytest.raises(RecipeError, match="mine"):
+        load(f"{tmp_path / 'p.yaml'}#recipes.min")
+
+
+def test_yaml_that_makes_objects_is_refused() -> None:
+    with pytest.raises(RecipeError, match="YAML"):
+        Recipe.parse("name: !!python/object/apply:os.system ['true']")
+
+
+def test_settings_replace_single_values() -> None:
+    recipe = Recipe.from_values(SMALL).override(["search.population=12", "seed=3", "budget.macs=1/4"])
+    assert recipe.search["population"] == 12
+    assert recipe.seed == 3
+    assert recipe.budget.resolve({"macs": 100.0}) == {"macs": 25.0}
+    with pytest.raises(RecipeError, match=r"key\.path=value"):
+        recipe.override(["seed"])
+    with pytest.raises(RecipeError, match="inside sections"):
+        recipe.override(["seed.x=1"])
+
+
+def test_shares_and_numbers_become_limits() -> None:
+    limits = Limits(macs="12.5%", params=1000)
+    assert limits.resolve({"macs": 800.0, "params": 5.0}) == {"macs": 100.0, "params": 1000.0}
+    assert [share(text) for text in ("1/8", "50%", "1", "0", "x", "3/2", "1/0")] == [0.125, 0.5, 1.0, *[None] * 4]
+
+
+def test_epochs_become_updates() -> None:
+    assert Schedule(epochs=2, batch=4).steps(10) == 5
+    assert Schedule(updates=7, batch=4).steps(10) == 7
