@@ -5,38 +5,21 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
 
-from slimgen.errors import RecipeError, nearest
 from slimgen.methods.candidates import Candidates
+from slimgen.methods.cf_gan_options import SearchOptions, SupernetOptions, by_hand, check, options_of
 from slimgen.methods.comparison import train_uniform
 from slimgen.methods.method import Found, Trained
-from slimgen.metrics.evaluator import goal
-from slimgen.nets import generator_cost
 from slimgen.nets.gates import Arch, Gates, pinned
 from slimgen.nets.initial import initialise
 from slimgen.nets.superdiscriminator import SuperDiscriminator
 from slimgen.nets.trellis import Trellis
-from slimgen.nets.trellis_cost import trellis_cost
-from slimgen.nets.trellis_space import OPERATORS, Shape, parse_path, trellis_space
+from slimgen.nets.trellis_space import parse_path
 from slimgen.nets.weights import load_weights, save_weights
-from slimgen.recipe import Recipe, Schedule, Section, section
-from slimgen.search import (
-    Allows,
-    Budget,
-    Choice,
-    Direction,
-    Evolution,
-    Exhaustive,
-    Genotype,
-    RandomSearch,
-    Searcher,
-    Space,
-    require_reachable,
-)
+from slimgen.recipe import section
+from slimgen.search import Allows, Direction, Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Space
 from slimgen.tasks.gan import perceptual_term, train_gan
 from slimgen.tasks.job import Job
 from slimgen.tasks.paired import Judge
@@ -45,65 +28,7 @@ from slimgen.training.fairness import UpdateCounts
 from slimgen.training.fit import Phase, Stateful, fit
 from slimgen.training.losses import shrink
 
-
-class SupernetOptions(Schedule):
-    """Section `supernet`. Updates count generator steps; an epoch shows every image to every path."""
-
-    ngf: int = Field(default=64, ge=1)
-    groups: int = Field(default=3, ge=1)
-    blocks: int = Field(default=3, ge=1)
-    ratios: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.25, 0.5, 0.75, 1.0)
-    ndf: int = Field(default=64, ge=1)
-    sampling: Literal["fair", "uniform"] = "fair"
-    sparsity: float = Field(default=1e-3, ge=0)
-    gamma_rate: float | None = Field(default=None, gt=0)
-
-    @property
-    def shape(self) -> Shape:
-        """The super-generator's size."""
-        return Shape(self.ngf, self.groups, self.blocks, self.ratios)
-
-
-class SearchOptions(Section):
-    """Section `search`. `path` and `operators` fix by hand what is then not searched (AP and AO of Table 4)."""
-
-    order: Literal["coarse-to-fine", "joint"] = "coarse-to-fine"
-    path: str | None = None
-    operators: str | tuple[str, ...] | None = None
-    variation: Literal["directional", "undirected", "random"] = "directional"
-    population: int = Field(default=24, ge=2)
-    elite: int = Field(default=6, ge=1)
-    mutation: float = Field(default=0.2, gt=0, le=1)
-    operator_evaluations: int = Field(default=128, ge=1)
-    channel_evaluations: int = Field(default=256, ge=1)
-
-
-def check(recipe: Recipe) -> None:
-    """Raises RecipeError unless the sections `supernet` and `search` are sound."""
-    shape = section(SupernetOptions, recipe.supernet, "supernet").shape
-    options = section(SearchOptions, recipe.search, "search")
-    if recipe.size % 8:
-        raise RecipeError("cf_gan needs a size that is a multiple of 8", recipe.size)
-    if recipe.budget.latency_ms is not None:
-        raise RecipeError("cf_gan searches under limits of macs, params or bytes", "latency_ms")
-    for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
-        goal(metric)
-    space = by_hand(options, trellis_space(shape))
-    original = generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
-    limits = recipe.budget.resolve(original.as_dict(recipe.budget.convention))
-
-    def costs(genotype: Genotype) -> Mapping[str, float]:
-        return trellis_cost(shape, genotype, recipe.size, recipe.size).as_dict(recipe.budget.convention)
-
-    require_reachable(space, costs, Budget(**limits))
-    if recipe.finetune.uniform and recipe.teach.generator.get("family") != "resnet":
-        raise RecipeError("finetune.uniform narrows a ResNet", recipe.teach.generator.get("family"), "set it to false")
-    teach, losses = recipe.teach, recipe.losses
-    alone = teach.generator_checkpoint is not None and teach.discriminator_checkpoint is None
-    if alone and losses.perceptual and losses.perceptual_network == "discriminator":
-        raise RecipeError(
-            "a perceptual loss in the discriminator's features needs teach.discriminator_checkpoint", "none"
-        )
+__all__ = ["check", "finetune", "search", "supernet"]
 
 
 def supernet(job: Job) -> Mapping[str, float]:
@@ -115,7 +40,7 @@ def supernet(job: Job) -> Mapping[str, float]:
     options = section(SupernetOptions, job.recipe.supernet, "supernet")
     generator, discriminator = networks(job, options)
     space, losses = generator.space, job.recipe.losses
-    ways = len(_options(space, "path"))
+    ways = len(options_of(space, "path"))
     # Whole cycles only: Definition 3.1 holds at their ends.
     images = len(job.data.split("train"))
     steps = options.steps(images) * (ways if options.epochs is not None else 1)
@@ -173,7 +98,7 @@ def search(job: Job) -> Found:
     candidates = Candidates(job, generator.eval())
     candidates.require_reachable(space)
     if options.order == "joint":
-        allowance = len(_options(space, "path")) + options.operator_evaluations + options.channel_evaluations
+        allowance = len(options_of(space, "path")) + options.operator_evaluations + options.channel_evaluations
         trials = candidates.explore("joint", shrinking(options, space, candidates, candidates.allows), allowance)
         return candidates.found(trials, {"space_size": float(space.size)})
 
@@ -252,50 +177,29 @@ def path_judge(discriminator: SuperDiscriminator) -> Judge:
     return lambda images, arch: discriminator(images, parse_path(str(pinned(arch)["path"])))
 
 
-def by_hand(options: SearchOptions, space: Space) -> Space:
-    """The space with path and operators narrowed to what the recipe fixes.
-
-    Raises:
-        RecipeError: a path or an operator that the space does not have.
-    """
-    blocks = [name for name in space if name.startswith("operator.")]
-    chosen = options.operators
-    if isinstance(chosen, str):
-        chosen = (chosen,) * len(blocks)
-    if chosen is not None and len(chosen) != len(blocks):
-        raise RecipeError(f"search.operators is one operator, or one for each of {len(blocks)} blocks", len(chosen))
-    for operator in chosen or ():
-        if operator not in OPERATORS:
-            raise RecipeError("search.operators names no operator", repr(operator), nearest(operator, OPERATORS))
-    if options.path is not None:
-        ways = [str(way) for way in _options(space, "path")]
-        if options.path not in ways:
-            raise RecipeError("search.path names no path", repr(options.path), nearest(options.path, ways))
-        space = space.narrow({"path": [options.path]})
-    return space.narrow({name: [operator] for name, operator in zip(blocks, chosen or (), strict=False)})
-
-
 def specializing(options: SearchOptions, space: Space, candidates: Candidates, allows: Allows) -> Searcher:
     """The operators: all of them where the allowance reaches that far, else evolution."""
     if space.size <= options.operator_evaluations:
         return Exhaustive(space, candidates.objective, allows, batch=options.population)
-    return Evolution(
-        space,
-        candidates.objective,
-        allows,
-        options.population,
-        options.elite,
-        options.mutation,
-        anchor=candidates.anchor(space, allows),
-    )
+    return evolving(options, space, candidates, allows)
 
 
 def shrinking(options: SearchOptions, space: Space, candidates: Candidates, allows: Allows) -> Searcher:
     """Algorithm 5, with directional mutation, or one of the searches that the paper compares it with (Figure 6)."""
-    anchor = candidates.anchor(space, allows)
     if options.variation == "random":
+        anchor = candidates.anchor(space, allows)
         return RandomSearch(space, candidates.objective, allows, options.population, anchor)
-    direction = Direction() if options.variation == "directional" else None
+    return evolving(options, space, candidates, allows, Direction() if options.variation == "directional" else None)
+
+
+def evolving(
+    options: SearchOptions,
+    space: Space,
+    candidates: Candidates,
+    allows: Allows,
+    direction: Direction | None = None,
+) -> Evolution:
+    """Evolution with the recipe's population."""
     return Evolution(
         space,
         candidates.objective,
@@ -304,15 +208,10 @@ def shrinking(options: SearchOptions, space: Space, candidates: Candidates, allo
         options.elite,
         options.mutation,
         direction=direction,
-        anchor=anchor,
+        anchor=candidates.anchor(space, allows),
     )
 
 
 def widest(space: Space) -> Genotype:
     """The largest option of every dimension, of those too that rest on the largest path."""
     return Genotype({name: dimension.largest for name, dimension in space.items()})
-
-
-def _options(space: Space, name: str) -> tuple[object, ...]:
-    dimension = space[name]
-    return dimension.options if isinstance(dimension, Choice) else ()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from slimgen.nets.gates import Arch
 from slimgen.search.dimension import Choice
-from slimgen.search.genotype import Genotype
+from slimgen.search.genotype import Genotype, Value
 from slimgen.search.space import Space
 
 Draw = Callable[[int], Sequence[Arch]]
@@ -46,18 +46,14 @@ def fair(space: Space, at: Genotype, seed: int, path: str = "path", layers: str 
         path: name of the choice of path.
         layers: prefix of the choices of operators; all of them have the same number of options.
     """
-    ways = _choice(space, path).options
     names = [name for name in space if name.startswith(layers)]
     operators = len(_choice(space, names[0]).options)
 
     def draw(step: int) -> list[Arch]:
-        cycle, place = divmod(step, len(ways))
-        order = random.Random(f"{seed}/fair/{cycle}").sample(ways, len(ways))
-        rng = random.Random(f"{seed}/fair/{cycle}/{place}")
+        way, rng = _cycle(space, path, seed, step)
         columns = {name: rng.sample(_choice(space, name).options, operators) for name in names}
         return [
-            at.replace({path: order[place], **{name: column[m] for name, column in columns.items()}})
-            for m in range(operators)
+            at.replace({path: way, **{name: column[m] for name, column in columns.items()}}) for m in range(operators)
         ]
 
     return draw
@@ -65,20 +61,25 @@ def fair(space: Space, at: Genotype, seed: int, path: str = "path", layers: str 
 
 def unfair(space: Space, at: Genotype, seed: int, path: str = "path", layers: str = "operator.") -> Draw:
     """What fair sampling is compared with (CF-GAN, A.1): the same paths, but operators drawn independently."""
-    ways = _choice(space, path).options
     names = [name for name in space if name.startswith(layers)]
     operators = len(_choice(space, names[0]).options)
 
     def draw(step: int) -> list[Arch]:
-        cycle, place = divmod(step, len(ways))
-        order = random.Random(f"{seed}/fair/{cycle}").sample(ways, len(ways))
-        rng = random.Random(f"{seed}/unfair/{cycle}/{place}")
+        way, rng = _cycle(space, path, seed, step)
         return [
-            at.replace({path: order[place], **{name: rng.choice(_choice(space, name).options) for name in names}})
+            at.replace({path: way, **{name: rng.choice(_choice(space, name).options) for name in names}})
             for _ in range(operators)
         ]
 
     return draw
+
+
+def _cycle(space: Space, path: str, seed: int, step: int) -> tuple[Value, random.Random]:
+    """The path of a step, each once a cycle in an order of the cycle's own; and a generator of the step's own."""
+    ways = _choice(space, path).options
+    cycle, place = divmod(step, len(ways))
+    order = random.Random(f"{seed}/fair/{cycle}").sample(ways, len(ways))
+    return order[place], random.Random(f"{seed}/fair/{cycle}/{place}")
 
 
 def _choice(space: Space, name: str) -> Choice:

@@ -1,0 +1,126 @@
+"""Writes the figures and pictures of README.md from what was measured; none is typed in.
+
+    python -m benchmarks.readme runs/townhouses-cf_gan
+
+Takes the table and the pictures of a run, and every file in benchmarks/results/.
+"""
+
+import argparse
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from benchmarks.comparison import lines
+from benchmarks.results import RESULTS
+from slimgen.cost.formula import CONVENTIONS
+from slimgen.nets import discriminator_cost, generator_cost
+from slimgen.report.table import markdown_table, read_table
+
+ROOT = Path(__file__).parents[1]
+PICTURES = {
+    "evaluate/grid.png": "grid.png",
+    "search/pareto.png": "pareto.png",
+    "search/architecture.png": "architecture.png",
+}
+NETWORKS = {
+    "ResNet, 9 blocks, ngf 64": (generator_cost, "resnet", {}),
+    "U-Net-256": (generator_cost, "unet", {}),
+    "PatchGAN, 6 channels, ndf 128": (discriminator_cost, "patchgan", {"ndf": 128}),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    run = parser.parse_args().run
+    for source, name in PICTURES.items():
+        shutil.copyfile(run / source, ROOT / "docs" / name)
+    table = markdown_table(read_table(run / "evaluate" / "table.json").rows)
+    filled = {"run": table, "results": results(), "profile": profile()}
+    readme = ROOT / "README.md"
+    text = readme.read_text()
+    for name, content in filled.items():
+        pattern = re.compile(rf"<!-- {name} -->.*?<!-- end -->", re.DOTALL)
+        text, found = pattern.subn(lambda match: f"<!-- {name} -->\n{content}\n<!-- end -->", text)  # noqa: B023
+        if found != 1:
+            raise SystemExit(f"README.md has {found} places for {name!r}; there must be one")
+    readme.write_text(text)
+
+
+def results() -> str:
+    """Every measured result as a paragraph: the figure, and the command that gives it."""
+    parts = [
+        RESULT[path.stem.partition("-")[0]](json.loads(path.read_text())) for path in sorted(RESULTS.glob("*.json"))
+    ]
+    return "\n\n".join(parts)
+
+
+def comparison(found: Mapping[str, Any]) -> str:
+    """A recipe over several seeds."""
+    seconds = [sum(run.values()) for run in found["seconds"]]
+    rows = found["generators"]
+    gap = {name: mean(rows[name]["quality"]["psnr"]["gaps"]) for name in rows}
+    settings = "".join(f" --set {setting}" for setting in found["settings"])
+    return "\n".join(
+        [
+            f"**{found['recipe']}**{settings}, test images, {found['seeds']} seeds (mean ± standard deviation); "
+            f"found {gap['found']:+.2f} dB and uniform {gap['uniform']:+.2f} dB from the original; "
+            f"{mean(seconds):.0f} s a run on {machine(found)}. `{found['command']}`",
+            "",
+            *lines(rows),
+        ]
+    )
+
+
+def rates(found: Mapping[str, Any]) -> str:
+    """Rates beside their limits."""
+    rows = ["| | rate | GMAC/s | share of a large convolution's |", "| --- | --- | --- | --- |"]
+    for compute, kinds in found["rates"].items():
+        kind = compute.split()[1]
+        for name, rate in kinds.items():
+            rows.append(f"| {name}, {kind} | {rate['rate']:.1f}/s | {rate['gmacs']:.0f} | {rate['share']:.2f} |")
+    limits = ", ".join(
+        f"{' '.join(name.split()[1:3])} {values['forward']:.0f}" for name, values in found["limits"].items()
+    )
+    head = (
+        f"**Rates beside the machine's limit** (a large convolution in the same run, GMAC/s forward: {limits}; "
+        f"chosen here: {found['chosen']}). `{found['command']}`"
+    )
+    return "\n".join([head, "", *rows])
+
+
+def kills(found: Mapping[str, Any]) -> str:
+    """Kills survived."""
+    where = ", ".join(f"{stage} {count}" for stage, count in found["died in"].items())
+    outcome = "the same genotype and bit-identical weights" if found["equal"] else "DIFFERENT results"
+    return (
+        f"**Killed with SIGKILL** {found['kills']} times in one run ({where}) and started again: {outcome}. "
+        f"`{found['command']}`"
+    )
+
+
+def machine(found: Mapping[str, Any]) -> str:
+    """The machine, in a few words."""
+    facts = found["machine"]
+    return f"{facts['cores']} cores ({facts['cpu']})"
+
+
+RESULT = {"comparison": comparison, "rates": rates, "kills": kills}
+
+
+def profile() -> str:
+    """Published networks at 256 px under the three conventions."""
+    rows = ["| network | parameters | " + " | ".join(CONVENTIONS) + " |", "| --- " * (2 + len(CONVENTIONS)) + "|"]
+    for name, (cost_of, family, options) in NETWORKS.items():
+        cost = cost_of(family, 256, 256, **options)
+        macs = " | ".join(f"{cost.macs(convention):,}" for convention in CONVENTIONS)
+        rows.append(f"| {name} | {cost.params:,} | {macs} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    main()
