@@ -26,7 +26,13 @@ from slimgen.recipe import STAGES
 from slimgen.run.record import read_record
 
 SHORT = (
-    *("size=32", "teach.updates=400", "teach.discriminator.layers=2", "supernet.updates=160"),
+    *(
+        "compute.checkpoint_seconds=0.5",
+        "size=32",
+        "teach.updates=400",
+        "teach.discriminator.layers=2",
+        "supernet.updates=160",
+    ),
     *("search.operator_evaluations=72", "search.channel_evaluations=96", "finetune.updates=300"),
 )
 WEIGHTS = (

@@ -87,11 +87,15 @@ class Goal(Section):
 
 
 class Hardware(Section):
-    """Where to compute; `auto` takes a GPU if there is one, and bf16 where the processor has it."""
+    """Where to compute; `auto` takes a GPU if there is one, and bf16 where the processor has it.
+
+    A training is saved every `checkpoint_seconds`, less often where saving itself takes long.
+    """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     threads: int | None = Field(default=None, ge=1)
+    checkpoint_seconds: float = Field(default=15.0, gt=0)
 
 
 class Schedule(Section):

@@ -126,6 +126,7 @@ class Stage:
         return Journal(
             checkpoints=Checkpoints(self.home / "checkpoints" / name, self.mark, warn=complain),
             log=Log(self.out / f"log-{name}.jsonl"),
+            seconds=self.recipe.compute.checkpoint_seconds,
             progress=lambda done, total, values: self.tell(name, done, total, values),
             metrics=lambda values, step: self.tracker.metrics(
                 {f"{name}.{key}": value for key, value in values.items()}, step

@@ -21,6 +21,8 @@ from slimgen.training.distributed import average_gradients, world
 from slimgen.training.draws import Draw
 from slimgen.training.schedules import Rate
 
+SAVING = 20.0
+"""Times the duration of a checkpoint that pass before the next, at least."""
 Memo = dict[str, Any]
 """What the phases of a step tell each other about one architecture: the step, the images that it generated."""
 
@@ -152,7 +154,7 @@ def _loop(
 ) -> None:
     """The steps that are left, with a trace of them in the journal."""
     rank, _ = world()
-    saved = time.monotonic()
+    saved, pause = time.monotonic(), journal.seconds
     for step in steps:
         torch.manual_seed(_step_seed(seed, step, rank))
         archs = draw(step)
@@ -167,9 +169,12 @@ def _loop(
                 journal.write(step + 1, values)
         if rank == 0 and journal.progress is not None:
             journal.progress(step + 1, steps.stop, meter.last)
-        if rank == 0 and journal.checkpoints is not None and not last and time.monotonic() - saved >= journal.seconds:
+        if rank == 0 and journal.checkpoints is not None and not last and time.monotonic() - saved >= pause:
+            started = time.monotonic()
             journal.checkpoints.save(step + 1, _state_of(everything, meter))
             saved = time.monotonic()
+            # Large states are saved less often, so that saving stays below a twentieth of the time.
+            pause = max(journal.seconds, SAVING * (saved - started))
 
 
 def _run(
