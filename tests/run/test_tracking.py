@@ -137,6 +137,13 @@ def test_the_members_of_the_front_are_runs_with_their_choices_and_what_was_measu
     assert children["w16"].data.params == {"stem.width": "24"}
 
 
+def test_a_recipes_own_run_bears_the_figures_that_it_is_compared_by(client, begin) -> None:
+    with begin("evaluate") as tracker:
+        tracker.headline({"found.psnr": 24.5, "found.macs": 7})
+    (parent,) = runs(client, slimgen__kind="recipe")
+    assert parent.data.metrics == {"found.psnr": 24.5, "found.macs": 7.0}
+
+
 def test_pictures_texts_and_tables_are_files_and_none_is_a_pickle(client, begin, lines, tmp_path) -> None:
     from matplotlib.figure import Figure
 

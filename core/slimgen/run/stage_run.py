@@ -141,6 +141,12 @@ class StageRun:
         if len(self._buffer) >= 1000 or time.monotonic() - self._flushed > TICK:
             self.flush()
 
+    def headline(self, numbers: Mapping[str, float], at: int) -> None:
+        """Gives the recipe's run, the parent, the figures that it is compared by."""
+        if self.parent is not None:
+            metrics = [self.mlflow.entities.Metric(name, number, at, 0) for name, number in numbers.items()]
+            self.client.log_batch(self.parent, metrics=metrics)
+
     def flush(self) -> None:
         """Sends the metrics that were kept."""
         self._flushed = time.monotonic()

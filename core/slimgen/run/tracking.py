@@ -170,6 +170,11 @@ class Tracker:
         now = int(time.time() * 1000)
         self._send(lambda run: partial(run.measure, measures(values), step, now))
 
+    def headline(self, values: Mapping[str, object]) -> None:
+        """Logs numbers to the recipe's own run, so that runs of recipes can be compared without unfolding them."""
+        now = int(time.time() * 1000)
+        self._send(lambda run: partial(run.headline, measures(values), now))
+
     def image(self, name: str, array: NDArray[np.uint8], step: int | None = None) -> None:
         """Logs a picture, uint8 (H, W, 3): one of a series if it has a step, else a file that replaces the last."""
         self._send(lambda run: partial(run.image, file_name(name), np.array(array), step))

@@ -76,6 +76,7 @@ def evaluate(
         stage.tracker.table(
             "comparison", [{"name": line["name"], **line["metrics"], **flat_costs(line)} for line in rows]
         )
+        stage.tracker.headline(metrics)
         stage.tracker.artifact(stage.out / "report.html")
         return metrics
 
