@@ -20,7 +20,8 @@ class SlimgenError(ValueError):
             parts.append(f"got {got}")
         if hint:
             parts.append(hint.rstrip("."))
-        super().__init__("; ".join(" ".join(part.split()) for part in parts) + ".")
+        line = "; ".join(" ".join(part.split()) for part in parts)
+        super().__init__(line if line.endswith("?") else f"{line}.")
 
 
 class RecipeError(SlimgenError):
