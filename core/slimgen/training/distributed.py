@@ -7,6 +7,8 @@ from datetime import timedelta
 import torch
 from torch import distributed, nn
 
+from slimgen.errors import RunError
+
 
 def world() -> tuple[int, int]:
     """This process's rank and the number of processes; joins the group that torchrun announces, once."""
@@ -41,3 +43,25 @@ def together() -> None:
     """Waits until every process is here."""
     if distributed.is_initialized():
         distributed.barrier()
+
+
+def require_alike(done: int, modules: Iterable[object]) -> None:
+    """What several processes need to be one: the same checkpoint, and norms that see single images.
+
+    Args:
+        done: how many steps this process's checkpoint has.
+        modules: what is trained.
+
+    Raises:
+        RunError: checkpoints differ, or a BatchNorm would see this process's share of the batch alone.
+    """
+    if not distributed.is_initialized():
+        return
+    steps: list[int] = [0] * distributed.get_world_size()
+    distributed.all_gather_object(steps, done)
+    if len(set(steps)) > 1:
+        raise RunError("all processes resume from one checkpoint", f"steps {steps}", "let them share the run folder")
+    inside = [part for module in modules if isinstance(module, nn.Module) for part in module.modules()]
+    if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in inside):
+        hint = "use norm: instance, or one process"
+        raise RunError("with several processes, norms see single images", "a BatchNorm", hint)

@@ -17,7 +17,7 @@ from slimgen.errors import RunError
 from slimgen.nets.gates import Arch
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.log import Log
-from slimgen.training.distributed import average_gradients, world
+from slimgen.training.distributed import average_gradients, require_alike, world
 from slimgen.training.draws import Draw
 from slimgen.training.schedules import Rate
 
@@ -125,7 +125,7 @@ def fit(
         journal: checkpoints, log and progress.
 
     Raises:
-        RunError: a loss that is no longer finite.
+        RunError: a loss that is no longer finite, or processes that cannot train as one.
     """
     journal = journal or Journal()
     for phase in phases:
@@ -134,6 +134,7 @@ def fit(
     everything: dict[str, Stateful] = {**state, **{f"optimizer.{phase.name}": phase.optimizer for phase in phases}}
     meter = Meter()
     done = _resume(journal, everything, meter)
+    require_alike(done, state.values())
     try:
         _loop(phases, draw, batches, range(done, steps), seed, compute, everything, meter, journal)
     finally:
