@@ -1,11 +1,13 @@
 """The generator that a search must beat: the original's family, narrowed uniformly to the same cost."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from slimgen.errors import RecipeError
+from slimgen.errors import BudgetError, RecipeError
 from slimgen.methods.method import Trained
-from slimgen.nets import build_generator, generator_cost
+from slimgen.nets import build_generator
+from slimgen.nets.resnet import narrowed_ngf
 from slimgen.tasks.gan import perceptual_term, train_gan
 from slimgen.tasks.job import Job
 
@@ -48,7 +50,8 @@ def train_uniform(job: Job, macs: float, updates: int) -> Trained:
 
 def equal_ngf(macs: float, convention: str, size: int, options: Mapping[str, Any]) -> int:
     """The smallest `ngf` whose ResNet costs at least `macs` on an image of this size."""
-    ngf = 1
-    while generator_cost("resnet", size, size, ngf=ngf, **options).macs(convention) < macs:
-        ngf += 1
-    return ngf
+    shape = {name: options[name] for name in ("blocks", "inputs", "outputs") if name in options}
+    try:
+        return narrowed_ngf(math.ceil(macs) - 1, convention, size, **shape) + 1
+    except BudgetError:
+        return 1
