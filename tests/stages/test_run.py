@@ -67,6 +67,17 @@ def test_found_generator_keeps_the_budget_and_is_what_was_trained(finished: Path
     assert sum(parameter.numel() for parameter in net.parameters()) == rows["found"]["params"]
 
 
+def test_costs_are_told_under_the_convention_of_the_budget(finished: Path, tmp_path: Path) -> None:
+    recipe = TINY.override(["budget.convention=torchprofile"])
+    folders = {stage: finished / stage for stage in ("prepare", "teach", "search", "finetune")}
+    metrics = stages.evaluate(recipe, **folders, out=tmp_path / "evaluate", tell=quiet)
+    rows = json.loads((tmp_path / "evaluate" / "table.json").read_text())["rows"]
+    assert {f"{row['name']}.macs": row["macs"]["torchprofile"] for row in rows} == {
+        name: value for name, value in metrics.items() if name.endswith(".macs")
+    }
+    assert metrics["original.macs"] > rows[0]["macs"]["exact"]
+
+
 def test_fair_run_has_no_violation_of_definition_3_1(finished: Path) -> None:
     updates = json.loads((finished / "supernet" / "updates.json").read_text())
     assert updates["violations"] == []

@@ -12,12 +12,14 @@ def ui(
     host: Annotated[str, typer.Option("--host", help="Where to listen.")] = "127.0.0.1",
 ) -> None:
     """Open the project's MLflow store: all runs, with their metrics, pictures and models."""
-    from slimgen.run.tracking import store
+    from slimgen.run.tracking import create_store, store
 
     uri = store()
     if uri.startswith(("http://", "https://")):
         typer.echo(f"the runs are tracked at {uri}")
         return
+    # Before the pages' own processes open it at once; on a fresh project there is none yet.
+    create_store()
     typer.echo(f"http://{host}:{port} shows {uri}", err=True)
     # MLflow is to report to nobody, here as in the stages.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

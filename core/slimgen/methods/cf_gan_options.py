@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from slimgen.errors import RecipeError, nearest
+from slimgen.methods.comparison import require_resnet
 from slimgen.metrics.evaluator import goal
 from slimgen.nets import generator_cost
 from slimgen.nets.trellis_cost import trellis_cost
@@ -64,8 +65,8 @@ def check(recipe: Recipe) -> None:
         return trellis_cost(shape, genotype, recipe.size, recipe.size).as_dict(recipe.budget.convention)
 
     require_reachable(space, costs, Budget(**limits))
-    if recipe.finetune.uniform and recipe.teach.generator.get("family") != "resnet":
-        raise RecipeError("finetune.uniform narrows a ResNet", recipe.teach.generator.get("family"), "set it to false")
+    if recipe.finetune.uniform:
+        require_resnet(recipe)
     teach, losses = recipe.teach, recipe.losses
     alone = teach.generator_checkpoint is not None and teach.discriminator_checkpoint is None
     if alone and losses.perceptual and losses.perceptual_network == "discriminator":

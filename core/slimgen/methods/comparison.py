@@ -8,6 +8,7 @@ from slimgen.errors import BudgetError, RecipeError
 from slimgen.methods.method import Trained
 from slimgen.nets import build_generator
 from slimgen.nets.resnet import narrowed_ngf
+from slimgen.recipe import Recipe
 from slimgen.tasks.gan import perceptual_term, train_gan
 from slimgen.tasks.job import Job
 
@@ -26,10 +27,8 @@ def train_uniform(job: Job, macs: float, updates: int) -> Trained:
         RecipeError: the original is no ResNet, so that there is no family to narrow.
     """
     recipe = job.recipe
-    original = dict(recipe.teach.generator)
-    if original.pop("family") != "resnet":
-        raise RecipeError("finetune.uniform compares with a narrowed ResNet", recipe.teach.generator["family"])
-    original.pop("ngf", None)
+    require_resnet(recipe)
+    original = {name: value for name, value in recipe.teach.generator.items() if name not in ("family", "ngf")}
     options = {**original, "ngf": equal_ngf(macs, recipe.budget.convention, recipe.size, original)}
     generator = job.compute.place(build_generator("resnet", seed=recipe.seed, **options))
     # The schedule of fine-tuning, stretched: the same batch, rates and share of decay.
@@ -46,6 +45,13 @@ def train_uniform(job: Job, macs: float, updates: int) -> Trained:
         ema=recipe.finetune.ema,
     )
     return Trained(net, "resnet", options, updates)
+
+
+def require_resnet(recipe: Recipe) -> None:
+    """Raises RecipeError where the original is of no family that can be narrowed uniformly."""
+    family = recipe.teach.generator["family"]
+    if family != "resnet":
+        raise RecipeError("finetune.uniform compares with a narrowed ResNet", repr(family), "set it to false")
 
 
 def equal_ngf(macs: float, convention: str, size: int, options: Mapping[str, Any]) -> int:

@@ -62,10 +62,7 @@ def sliced_operator(operator: nn.Module, trunk: Index, inner: int, live: bool) -
     Its first norm ranks the inner channels (CF-GAN, A.6); the trunk's are ranked by whoever writes the trunk first.
     """
     if isinstance(operator, Conv3x3):
-        body = sliced(operator.body, trunk, trunk, live)
-        if body is operator.body:
-            return operator
-        return body
+        return sliced(operator.body, trunk, trunk, live)
     if not isinstance(operator, Residual):
         raise TypeError(f"no operator of a trellis: {type(operator).__name__}")
     first, *middle, last = all_of(ConvNorm, operator.chain)

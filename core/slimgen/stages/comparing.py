@@ -46,14 +46,15 @@ def evaluate(
             features=options.features,
             reference=stage.out / "reference",
         )
-        columns: dict[str, Tensor] = {"input": test.input, "target": test.target}
+        shown = slice(options.pictures)
+        columns: dict[str, Tensor] = {"input": test.input[shown], "target": test.target[shown]}
         rows = []
         generators = described(recipe, finetune)
         generators["original"]["updates"] = int(read_record(teach)["metrics"].get("updates", 0))  # type: ignore[call-overload]
         for place, (name, about) in enumerate(generators.items()):
             net = built(about, (teach if name == "original" else finetune) / about["file"])
             outputs = evaluator.outputs(stage.compute.place(net))
-            columns[name] = outputs[: options.pictures].clone()
+            columns[name] = outputs[shown].clone()
             rows.append(measured(recipe, name, about, net, evaluator.score(outputs)))
             stage.tell("generators", place + 1, len(generators), rows[-1]["metrics"])
         table = {
@@ -65,17 +66,14 @@ def evaluate(
             "rows": rows,
         }
         (stage.out / "table.json").write_text(json.dumps(table, indent=1) + "\n")
-        metrics = {f"{line['name']}.{key}": value for line in rows for key, value in line["metrics"].items()}
-        metrics |= {f"{line['name']}.{key}": value for line in rows for key, value in flat_costs(line).items()}
+        flat = {line["name"]: {**line["metrics"], **flat_costs(line, recipe.budget.convention)} for line in rows}
+        metrics = {f"{name}.{key}": value for name, line in flat.items() for key, value in line.items()}
         (stage.out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
         np.savez_compressed(stage.out / "samples.npz", input=test.input[: max(8, options.pictures)].numpy())
-        shown = {name: images[: options.pictures] for name, images in columns.items()}
-        picture = grid(shown, stage.out / "grid.png")
+        picture = grid(columns, stage.out / "grid.png")
         report(stage, table, {"prepare": prepare, "teach": teach, "search": search, "finetune": finetune})
         stage.tracker.image("grid", picture)
-        stage.tracker.table(
-            "comparison", [{"name": line["name"], **line["metrics"], **flat_costs(line)} for line in rows]
-        )
+        stage.tracker.table("comparison", [{"name": name, **line} for name, line in flat.items()])
         stage.tracker.headline(metrics)
         stage.tracker.artifact(stage.out / "report.html")
         return metrics
@@ -122,10 +120,10 @@ def measured(
     }
 
 
-def flat_costs(line: Mapping[str, Any]) -> dict[str, float]:
-    """The costs of a row as plain numbers."""
+def flat_costs(line: Mapping[str, Any], convention: str) -> dict[str, float]:
+    """The costs of a row as plain numbers, MACs under the budget's convention as everywhere in MLflow."""
     return {
-        "macs": line["macs"]["exact"],
+        "macs": line["macs"][convention],
         "params": line["params"],
         "latency_ms": line["latency"]["p50_ms"],
     }

@@ -3,8 +3,7 @@
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -193,7 +192,17 @@ def perform(
         "data": digests.get("prepare", digests.get("source", "")),
         "fingerprint": mark,
     }
-    with folder.begin(), _tracked(name, recipe, group or str(out.resolve().parent), tags, parts) as tracker:
+    with (
+        folder.begin(),
+        Tracker.open(
+            stage=name,
+            recipe=recipe.name,
+            group=group or str(out.resolve().parent),
+            tags=tags,
+            params=parts,
+            warn=complain,
+        ) as tracker,
+    ):
         together()
         stage = Stage(name, recipe, inputs, out, compute, tracker, tell or Lines(), mark, out)
         try:
@@ -239,14 +248,6 @@ def code_digest(name: str) -> str:
     files = [path for source in SOURCES[name] for path in sorted((package / source).rglob("*.py"))]
     files += [package / source for source in SOURCES[name] if source.endswith(".py")]
     return digest({path.relative_to(package).as_posix(): sha256_file(path) for path in files})
-
-
-@contextmanager
-def _tracked(
-    name: str, recipe: Recipe, group: str, tags: Mapping[str, str], parts: Mapping[str, object]
-) -> Iterator[Tracker]:
-    with Tracker.open(stage=name, recipe=recipe.name, group=group, tags=tags, params=parts, warn=complain) as tracker:
-        yield tracker
 
 
 def _follow(

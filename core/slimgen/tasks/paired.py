@@ -28,9 +28,6 @@ Judge = Callable[[Tensor, Arch], Tensor]
 After = Callable[[Phase, Sequence[Arch]], None]
 """What follows an optimizer's step."""
 
-METRICS = ("psnr", "ssim")
-"""What is measured where a recipe names nothing else."""
-
 
 class Paired:
     """Images with their targets: edges to shoes, labels to photographs, maps to aerial photographs.

@@ -79,7 +79,9 @@ class Journal:
         checkpoints: None trains without them.
         log: a line every `log_every` steps.
         progress: called with steps done, steps in all, and the last losses.
-        seconds: between checkpoints.
+        metrics: called with each line of the log and its step.
+        log_every: steps between lines.
+        seconds: between checkpoints, at least.
     """
 
     checkpoints: Checkpoints | None = None
