@@ -16,7 +16,19 @@ _AGAIN = "prepare the data again"
 
 
 class SplitRecord(BaseModel):
-    """One split of the manifest: `names[i]` is the pair in row i; the arrays are (count, side, side, 3) uint8."""
+    """One split of the manifest: `names[i]` is the pair in row i; the arrays are (count, side, side, 3) uint8.
+
+    Of two sets of images, `count` and `names` are the inputs', and the targets are a set of their own, with as many
+    rows as there are `target_names`. Both are absent of pairs.
+
+    Attributes:
+        count: rows of input.
+        side: pixels of a side.
+        names: of the rows of input.
+        sha256: of each array's file, by side.
+        target_names: of the rows of target.
+        paired: row i of input and of target show the same.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,6 +36,12 @@ class SplitRecord(BaseModel):
     side: int
     names: tuple[str, ...]
     sha256: dict[str, str]
+    target_names: tuple[str, ...] | None = None
+    paired: bool | None = None
+
+    def rows(self, which: str) -> tuple[str, ...]:
+        """The names of the rows of `input` or `target`."""
+        return self.names if which == "input" or self.target_names is None else self.target_names
 
 
 class Manifest(BaseModel):
@@ -36,10 +54,10 @@ class Manifest(BaseModel):
         size: pixels of a side in val and test, and of the crop in training.
         load: pixels of a side in train.
         seed: chose the validation split.
-        validation: pairs asked for, a number or a fraction of train.
+        validation: pairs, or images of each set, asked for: a number or a fraction of train.
         splits: train, val and test.
         sources: SHA-256 of each source file, by its path in the data set.
-        rejected: the reason for each pair left out, by the path of the file at fault.
+        rejected: the reason for each pair or image left out, by the path of the file at fault.
         lonely: images without a partner.
         mean: per side, the mean of each channel of train in [-1, 1].
         std: per side, the standard deviation of each channel of train, same unit.
@@ -66,15 +84,33 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Split:
-    """One split: `input` and `target` are uint8 (N, side, side, 3), row i of both the pair `names[i]`."""
+    """One split: `input` and `target` are uint8 (N, side, side, 3), of pairs or of two sets.
+
+    Attributes:
+        name: train, val or test.
+        input: what is translated.
+        target: what it is translated to. Of two sets, N may be another.
+        names: of the rows of input; of pairs, row i of both is the pair `names[i]`.
+        target_names: of two sets, the names of the rows of target; None of pairs.
+        paired: row i of both show the same. Of two sets that is for evaluation alone: neither training nor search may
+            make use of it.
+    """
 
     name: str
     input: NDArray[np.uint8]
     target: NDArray[np.uint8]
     names: tuple[str, ...]
+    target_names: tuple[str, ...] | None = None
+    paired: bool = True
 
     def __len__(self) -> int:
-        return len(self.input)
+        """Images in an epoch: those of the larger side."""
+        return max(len(self.input), len(self.target))
+
+    @property
+    def coupled(self) -> bool:
+        """Whether this is a split of pairs, which are shown together, and not of two sets."""
+        return self.target_names is None
 
 
 @dataclass(frozen=True)
@@ -127,8 +163,8 @@ class Prepared:
         record = self.manifest.splits.get(name)
         if record is None:
             raise DataError(f"a split is one of {', '.join(self.manifest.splits)}", repr(name))
-        arrays = {side: _mapped(self.folder / f"{name}.{side}.npy", record) for side in SIDES}
-        return Split(name, arrays["input"], arrays["target"], record.names)
+        source, target = (_mapped(self.folder / f"{name}.{side}.npy", record, side) for side in SIDES)
+        return Split(name, source, target, record.names, record.target_names, record.paired is not False)
 
     def _verify(self) -> None:
         for name, record in self.manifest.splits.items():
@@ -150,20 +186,20 @@ def digest_of(manifest: Manifest) -> str:
         "direction": manifest.direction,
         "size": manifest.size,
         "load": manifest.load,
-        "splits": {name: record.model_dump(mode="json") for name, record in manifest.splits.items()},
+        "splits": {name: record.model_dump(mode="json", exclude_none=True) for name, record in manifest.splits.items()},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _mapped(path: Path, record: SplitRecord) -> NDArray[np.uint8]:
-    shape = (record.count, record.side, record.side, 3)
+def _mapped(path: Path, record: SplitRecord, which: str) -> NDArray[np.uint8]:
+    shape = (len(record.rows(which)), record.side, record.side, 3)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(
             f"{path} is an array of shape {shape}", f"a damaged or missing file ({error})", _AGAIN
         ) from error
-    if array.shape != shape or array.dtype != np.uint8 or len(record.names) != record.count:
+    if array.shape != shape or array.dtype != np.uint8 or record.count != len(record.names):
         raise DataError(f"{path} is uint8 of shape {shape}", f"{array.dtype} of shape {array.shape}", _AGAIN)
     mapped: NDArray[np.uint8] = array
     return mapped
