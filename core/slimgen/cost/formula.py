@@ -108,6 +108,13 @@ def convolution(
     return Cost(weights + outputs if bias else weights, macs, macs, macs)
 
 
+def depthwise(channels: int, kernel: int, height: int, width: int, *, bias: bool = True) -> Cost:
+    """A square depthwise convolution, one filter a channel, sized by its output."""
+    weights = channels * kernel * kernel
+    macs = weights * height * width
+    return Cost(weights + channels if bias else weights, macs, macs, macs)
+
+
 def transposed(
     inputs: int, outputs: int, kernel: int, in_h: int, in_w: int, out_h: int, out_w: int, bias: bool = True
 ) -> Cost:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 GENERATORS = {
     "resnet": "slimgen.nets.resnet:ResnetGenerator",
+    "mobile_resnet": "slimgen.nets.mobile_resnet:MobileResnetGenerator",
     "unet": "slimgen.nets.unet:UnetGenerator",
     "trellis": "slimgen.nets.trellis:TrellisGenerator",
 }

@@ -6,6 +6,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from slimgen.nets.norm import InstanceNorm2d
+
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 Index = Tensor | None
 """Channels that stay, in ascending order; None means all of them."""
@@ -31,7 +33,7 @@ class ConvNorm(nn.Module):
         super().__init__()
         groups = inputs if depthwise else 1
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-        self.norm = nn.InstanceNorm2d(outputs, affine=True)
+        self.norm = InstanceNorm2d(outputs, affine=True)
         self.relu = relu
 
     def forward(self, images: Tensor) -> Tensor:
@@ -104,7 +106,7 @@ def sliced(layer: ConvNorm, outputs: Index, inputs: Index, live: bool) -> ConvNo
     thin.conv = sliced_conv(layer.conv, outputs, inputs, live)
     weight = rows(layer.norm.weight, outputs)
     with torch.device("meta"):
-        thin.norm = nn.InstanceNorm2d(weight.numel(), affine=True)
+        thin.norm = InstanceNorm2d(weight.numel(), affine=True)
     hold(thin.norm, "weight", weight, live)
     hold(thin.norm, "bias", rows(layer.norm.bias, outputs), live)
     return thin

@@ -8,9 +8,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from slimgen.cost.formula import Cost, batch_norm, convolution, instance_norm, total
 from slimgen.errors import SlimgenError, nearest
+from slimgen.nets.norm import InstanceNorm2d
 
 NORMS: dict[str, type[nn.Module]] = {
-    "instance": nn.InstanceNorm2d,
+    "instance": InstanceNorm2d,
     "batch": nn.BatchNorm2d,
     "none": nn.Identity,
 }

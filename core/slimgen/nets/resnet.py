@@ -4,91 +4,16 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from slimgen.cost.formula import Cost, convolution, instance_norm, total, transposed, widest
 from slimgen.errors import SlimgenError
+from slimgen.nets.channels import parse_config
 from slimgen.nets.initial import initialise
+from slimgen.nets.norm import InstanceNorm2d
+from slimgen.nets.resnet_cost import check_size, narrowed_ngf, resnet_cost, thirds
 
 __all__ = ["ResidualBlock", "ResnetGenerator", "initialise", "narrowed_ngf", "resnet_cost"]
 
-_STRIDE = 4  # two halvings on the way down
-
-
-def _check_size(height: int, width: int) -> None:
-    if height % _STRIDE or width % _STRIDE or min(height, width) < 2 * _STRIDE:
-        raise SlimgenError(
-            f"the ResNet generator needs sides that are multiples of {_STRIDE}, {2 * _STRIDE} pixels at the least",
-            f"{height} x {width}",
-            "choose another size in the recipe",
-        )
-
-
-def resnet_cost(
-    height: int,
-    width: int | None = None,
-    *,
-    ngf: int = 64,
-    blocks: int = 9,
-    inputs: int = 3,
-    outputs: int = 3,
-    dropout: float = 0.0,
-) -> Cost:
-    """The cost of `ResnetGenerator` in closed form.
-
-    Args:
-        height: image height in pixels.
-        width: image width in pixels; by default as the height.
-        ngf: width of the stem.
-        blocks: residual blocks.
-        inputs: channels of the input.
-        outputs: channels of the output.
-        dropout: free; taken so that the options of the network are the options of its cost.
-
-    Raises:
-        SlimgenError: the network cannot take images of this size.
-    """
-    width = height if width is None else width
-    _check_size(height, width)
-    half, quarter = (height // 2, width // 2), (height // 4, width // 4)
-    residual = convolution(4 * ngf, 4 * ngf, 3, *quarter).plus(instance_norm(4 * ngf, *quarter))
-    return total(
-        (
-            convolution(inputs, ngf, 7, height, width),
-            instance_norm(ngf, height, width),
-            convolution(ngf, 2 * ngf, 3, *half),
-            instance_norm(2 * ngf, *half),
-            convolution(2 * ngf, 4 * ngf, 3, *quarter),
-            instance_norm(4 * ngf, *quarter),
-            residual.times(2 * blocks),
-            transposed(4 * ngf, 2 * ngf, 3, *quarter, *half),
-            instance_norm(2 * ngf, *half),
-            transposed(2 * ngf, ngf, 3, *half, height, width),
-            instance_norm(ngf, height, width),
-            convolution(ngf, outputs, 7, height, width),
-        )
-    )
-
-
-def narrowed_ngf(
-    limit_macs: int,
-    convention: str,
-    height: int,
-    width: int | None = None,
-    *,
-    blocks: int = 9,
-    inputs: int = 3,
-    outputs: int = 3,
-) -> int:
-    """The largest `ngf` whose ResNet generator stays within a MAC limit: the uniformly narrowed rival of a search.
-
-    Raises:
-        BudgetError: even `ngf` 1 is above the limit.
-        SlimgenError: the network cannot take images of this size, or the convention is not known.
-    """
-
-    def cost_of(ngf: int) -> Cost:
-        return resnet_cost(height, width, ngf=ngf, blocks=blocks, inputs=inputs, outputs=outputs)
-
-    return widest(cost_of, limit_macs, convention)
+TRUNK = 10
+"""The place of the first residual block in `ResnetGenerator.model`."""
 
 
 class ResidualBlock(nn.Module):
@@ -96,20 +21,29 @@ class ResidualBlock(nn.Module):
 
     Dropout shifts the index of the second convolution from `conv_block.5` to `conv_block.6`, as in the published
     pix2pix and CycleGAN checkpoints.
+
+    Args:
+        channels: of input and output.
+        inner: channels between the convolutions.
+        dropout: probability of dropping after the ReLU, 0 for no such layer.
     """
 
-    def __init__(self, channels: int, dropout: float = 0.0) -> None:
+    def __init__(self, channels: int, inner: int, dropout: float = 0.0) -> None:
         super().__init__()
         layers: list[nn.Module] = [
             nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3),
-            nn.InstanceNorm2d(channels),
+            self.convolution(channels, inner),
+            InstanceNorm2d(inner),
             nn.ReLU(),
         ]
         if dropout:
             layers.append(nn.Dropout(dropout))
-        layers += [nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels)]
+        layers += [nn.ReflectionPad2d(1), self.convolution(inner, channels), InstanceNorm2d(channels)]
         self.conv_block = nn.Sequential(*layers)
+
+    def convolution(self, inputs: int, outputs: int) -> nn.Module:
+        """One of the two convolutions, 3x3 without padding."""
+        return nn.Conv2d(inputs, outputs, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (N, channels, H, W) to features of the same shape."""
@@ -130,47 +64,80 @@ class ResnetGenerator(nn.Module):
         ngf: width of the stem; the residual blocks are four times as wide.
         blocks: residual blocks.
         dropout: probability of dropping in the residual blocks, 0 for no dropout layer.
+        config: a channel configuration (see `slimgen.nets.channels`) in place of `ngf` everywhere.
 
     Raises:
         SlimgenError: an option is out of range.
+        RecipeError: the configuration is malformed.
     """
 
     cost = staticmethod(resnet_cost)
+    block: type[ResidualBlock] = ResidualBlock
 
-    def __init__(self, inputs: int = 3, outputs: int = 3, ngf: int = 64, blocks: int = 9, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        inputs: int = 3,
+        outputs: int = 3,
+        ngf: int = 64,
+        blocks: int = 9,
+        dropout: float = 0.0,
+        config: object = None,
+    ) -> None:
         super().__init__()
         if min(inputs, outputs, ngf) < 1 or blocks < 0 or not 0 <= dropout < 1:
             raise SlimgenError(
                 "a ResNet generator needs channels of at least 1, blocks of at least 0 and dropout in [0, 1)",
                 f"{inputs=}, {outputs=}, {ngf=}, {blocks=}, {dropout=}",
             )
+        self.config = (ngf,) * 8 if config is None else parse_config(config)
+        self.blocks = blocks
         double = partial(nn.ConvTranspose2d, kernel_size=3, stride=2, padding=1, output_padding=1)
+        stem, down, trunk = self.config[0], 2 * self.config[1], 4 * self.config[2]
+        up1, up2 = 2 * self.config[6], self.config[7]
         self.model = nn.Sequential(
             nn.ReflectionPad2d(3),
-            nn.Conv2d(inputs, ngf, 7),
-            nn.InstanceNorm2d(ngf),
+            nn.Conv2d(inputs, stem, 7),
+            InstanceNorm2d(stem),
             nn.ReLU(),
-            nn.Conv2d(ngf, 2 * ngf, 3, stride=2, padding=1),
-            nn.InstanceNorm2d(2 * ngf),
+            nn.Conv2d(stem, down, 3, stride=2, padding=1),
+            InstanceNorm2d(down),
             nn.ReLU(),
-            nn.Conv2d(2 * ngf, 4 * ngf, 3, stride=2, padding=1),
-            nn.InstanceNorm2d(4 * ngf),
+            nn.Conv2d(down, trunk, 3, stride=2, padding=1),
+            InstanceNorm2d(trunk),
             nn.ReLU(),
-            *(ResidualBlock(4 * ngf, dropout) for _ in range(blocks)),
-            double(4 * ngf, 2 * ngf),
-            nn.InstanceNorm2d(2 * ngf),
+            *(self.block(trunk, 4 * self.config[3 + third], dropout) for third in thirds(blocks)),
+            double(trunk, up1),
+            InstanceNorm2d(up1),
             nn.ReLU(),
-            double(2 * ngf, ngf),
-            nn.InstanceNorm2d(ngf),
+            double(up1, up2),
+            InstanceNorm2d(up2),
             nn.ReLU(),
             nn.ReflectionPad2d(3),
-            nn.Conv2d(ngf, outputs, 7),
+            nn.Conv2d(up2, outputs, 7),
             nn.Tanh(),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, inputs, H, W) to images (N, outputs, H, W) in [-1, 1]; H and W multiples of 4."""
+        return self.features(x)[0]
+
+    def features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The images, and what distillation compares: the trunk as it begins and after each third of the blocks.
+
+        These are the four layers of GAN Compression, 6.1: with 9 blocks, after the halvings and blocks 3, 6 and 9.
+        """
         if isinstance(x.shape[-1], int):  # while a graph is exported, sizes are symbols
-            _check_size(x.shape[-2], x.shape[-1])
-        out: Tensor = self.model(x)
-        return out
+            check_size(x.shape[-2], x.shape[-1])
+        places, found = taps(self.blocks), []
+        for place, layer in enumerate(self.model):
+            x = layer(x)
+            if place in places:
+                found.append(x)
+        return x, found
+
+
+def taps(blocks: int) -> list[int]:
+    """The places in `ResnetGenerator.model` whose outputs are distilled."""
+    groups = thirds(blocks)
+    ends = [block for block in range(blocks) if groups[block] not in groups[block + 1 :]]
+    return [TRUNK - 1, *(TRUNK + block for block in ends)]

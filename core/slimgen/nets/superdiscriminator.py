@@ -5,6 +5,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
+from slimgen.nets.norm import InstanceNorm2d
 from slimgen.nets.trellis_space import Path, paths
 
 
@@ -63,4 +64,4 @@ def _convolution(inputs: int, outputs: int, stride: int) -> nn.Conv2d:
 
 
 def _normed(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(_convolution(inputs, outputs, stride), nn.InstanceNorm2d(outputs), nn.LeakyReLU(0.2))
+    return nn.Sequential(_convolution(inputs, outputs, stride), InstanceNorm2d(outputs), nn.LeakyReLU(0.2))

@@ -1,13 +1,31 @@
 """What every weight-sharing network offers, whatever its family."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from slimgen.cost.formula import Cost
+from slimgen.errors import RecipeError
 from slimgen.nets.gates import Arch
 from slimgen.search.genotype import Genotype
 from slimgen.search.space import Space
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a sub-network whose latency can be measured alone.
+
+    Attributes:
+        key: equal for equal pieces, of whichever sub-network.
+        build: the part as a module from one tensor to one tensor.
+        shape: of the tensor that it takes, one image.
+    """
+
+    key: str
+    build: Callable[[], nn.Module]
+    shape: tuple[int, int, int, int]
 
 
 class Supernet(nn.Module, ABC):
@@ -30,3 +48,14 @@ class Supernet(nn.Module, ABC):
     @abstractmethod
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
         """What the extracted sub-network costs on one image, in closed form."""
+
+    def pieces(self, genotype: Genotype, height: int, width: int) -> list[Piece]:
+        """The sub-network in parts that run one after the other, for a table of latencies.
+
+        Raises:
+            RecipeError: sub-networks of this family are not chains of parts.
+        """
+        name = type(self).__name__
+        raise RecipeError(
+            "a limit on latency_ms needs a supernet that is a chain of pieces", name, "limit macs instead"
+        )

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from slimgen.cost.formula import Cost, batch_norm, convolution, instance_norm, total, transposed, widest
 from slimgen.errors import SlimgenError, nearest
+from slimgen.nets.norm import InstanceNorm2d
 
-NORMS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d}
+NORMS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm2d, "instance": InstanceNorm2d}
 _KERNEL = 4
 _SLOPE = 0.2
 
@@ -127,7 +128,7 @@ class SkipBlock(nn.Module):
         self, outer: int, inner: int, within: nn.Module | None, norm: type[nn.Module], dropout: float = 0.0
     ) -> None:
         super().__init__()
-        bias = norm is nn.InstanceNorm2d
+        bias = norm is InstanceNorm2d
         layers: list[nn.Module] = [nn.LeakyReLU(_SLOPE), nn.Conv2d(outer, inner, _KERNEL, 2, 1, bias=bias)]
         if within is not None:
             layers += [norm(inner), within]

@@ -148,7 +148,9 @@ def import_generator(net: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 def _renamed(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Weights:
     """The checkpoint with its residual blocks numbered as the network numbers them."""
-    given, wanted = (any(re.search(r"conv_block\.6\.weight$", name) for name in names) for names in (state, expected))
+    given, wanted = (
+        any(re.search(r"conv_block\.6\.(conv\.\d\.)?weight$", name) for name in names) for names in (state, expected)
+    )
     if given == wanted:
         return dict(state)
     shift = -1 if given else 1  # of all that comes after the ReLU, where dropout is or is not

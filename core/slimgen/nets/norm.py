@@ -1,0 +1,115 @@
+"""InstanceNorm that stays in the layout of its images, and whose gradient is right in every layout.
+
+PyTorch's `instance_norm` leaves channels_last, so that each convolution after it copies its input; and on a CPU its
+gradient is wrong for a batch of one image whenever the gradient that arrives is laid out channels_last (torch 2.13),
+which is what every convolution placed so sends back. Here a batch in channels_last is normalised by PyTorch's
+`group_norm` kernel, one group a channel, and differentiated by the closed form; any other by `instance_norm`, which is
+handed its gradients contiguous.
+"""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+# Below so many pixels the kernel works channel by channel in bfloat16, twenty times slower than it could.
+_SMALL = 1024
+
+
+class InstanceNorm2d(nn.InstanceNorm2d):
+    """PyTorch's InstanceNorm2d without running statistics, by `instance_norm`."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (named as in the class above)
+        """Features (N, C, H, W) to features of mean 0 and variance 1 per image and channel, scaled if affine."""
+        return instance_norm(input, self.weight, self.bias, self.eps)
+
+
+def instance_norm(
+    images: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> Tensor:
+    """Normalises each channel of each image (Ulyanov et al. 2016).
+
+    Args:
+        images: (N, C, H, W).
+        weight: (C,) scales, or None.
+        bias: (C,) shifts, or None; there exactly if `weight` is.
+        eps: added to the variance.
+
+    Returns:
+        The same shape, type and layout.
+    """
+    if not _fast(images):
+        out = functional.instance_norm(images, weight=weight, bias=bias, eps=eps)
+        if out.requires_grad:
+            out.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]
+        return out
+    if torch.is_grad_enabled() and (images.requires_grad or (weight is not None and weight.requires_grad)):
+        normed = cast(Tensor, _Normalise.apply(images, eps))  # type: ignore[no-untyped-call]
+        return normed if weight is None or bias is None else _affine(normed, weight, bias)
+    if _slow_kernel(images):
+        normed = _normalised(images, eps)[0]
+        return normed if weight is None or bias is None else _affine(normed, weight, bias)
+    return functional.group_norm(images, images.shape[1], weight, bias, eps)
+
+
+def _fast(images: Tensor) -> bool:
+    """Whether the images lie channels_last on a CPU, and are run and not traced."""
+    return (
+        not torch.compiler.is_compiling()
+        and images.device.type == "cpu"
+        and images.dim() == 4
+        and images.is_contiguous(memory_format=torch.channels_last)
+        and not images.is_contiguous()
+    )
+
+
+def _slow_kernel(images: Tensor) -> bool:
+    return images.dtype == torch.bfloat16 and images.shape[2] * images.shape[3] < _SMALL
+
+
+def _affine(normed: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    shape = (1, -1, 1, 1)
+    return torch.addcmul(bias.view(shape).to(normed.dtype), normed, weight.view(shape).to(normed.dtype))
+
+
+def _normalised(images: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """The normalised images, and 1 / standard deviation as (N, C, 1, 1)."""
+    count, channels, height, width = images.shape
+    if _slow_kernel(images):
+        exact = images.float()
+        centred = exact - _mean(exact)
+        scale = (_mean(centred.square()) + eps).rsqrt_()
+        return centred.mul_(scale).to(images.dtype), scale
+    normed, _, scale = torch.native_group_norm(images, None, None, count, channels, height * width, channels, eps)
+    return normed, scale.view(count, channels, 1, 1)
+
+
+def _mean(images: Tensor) -> Tensor:
+    """The mean of each channel as (N, C, 1, 1): a product with ones, as torch's own sum over pixels crawls here."""
+    count, channels, height, width = images.shape
+    rows = images.permute(0, 2, 3, 1).reshape(count, height * width, channels)
+    ones = rows.new_ones(1, 1, height * width).expand(count, -1, -1)
+    return torch.bmm(ones, rows).view(count, channels, 1, 1) / (height * width)
+
+
+class _Normalise(torch.autograd.Function):
+    """(x - mean) / deviation, and its gradient (g - mean(g) - y mean(g y)) / deviation."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, eps: float) -> Tensor:
+        with torch.autocast("cpu", enabled=False):
+            normed, scale = _normalised(images, eps)
+        ctx.save_for_backward(normed, scale)
+        return normed
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        normed, scale = ctx.saved_tensors
+        gradient = gradient.to(normed.dtype).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", enabled=False):
+            along = _mean(gradient * normed)
+            out = (gradient - _mean(gradient)).addcmul_(normed, along, value=-1)
+            return out.mul_(scale.to(out.dtype)), None
