@@ -187,13 +187,23 @@ def test_an_unpaired_set_trains_on_different_streets_and_tests_on_the_same(tmp_p
     assert np.array_equal(np.asarray(Image.open(tmp_path / "testB" / "00006.png")), scene(1, 6, 32).night)
 
 
+def test_an_unpaired_set_may_have_more_streets_by_night_than_by_day(tmp_path: Path) -> None:
+    write(tmp_path, seed=1, train=2, test=1, size=32, layout="unpaired", night=3)
+    names = {part: sorted(p.stem for p in (tmp_path / part).iterdir()) for part in ("trainA", "trainB", "testA")}
+    assert names == {"trainA": ["00000", "00001"], "trainB": ["00002", "00003", "00004"], "testA": ["00005"]}
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "trainB" / "00004.png")), scene(1, 4, 32).night)
+
+
 @pytest.mark.parametrize(("seed", "index", "size"), [(-1, 0, 64), (0, -1, 64), (0, 0, 31), (0, 0, 1025)])
 def test_a_scene_out_of_range_is_refused(seed: int, index: int, size: int) -> None:
     with pytest.raises(DataError):
         scene(seed, index, size)
 
 
-@pytest.mark.parametrize("change", [{"layout": "pairs"}, {"train": 0}, {"test": 0}, {"size": 8}])
+@pytest.mark.parametrize(
+    "change",
+    [{"layout": "pairs"}, {"train": 0}, {"test": 0}, {"size": 8}, {"night": 3}, {"night": 0, "layout": "unpaired"}],
+)
 def test_a_data_set_that_cannot_be_is_refused(tmp_path: Path, change: dict) -> None:
     with pytest.raises(DataError):
         write(tmp_path, **{"seed": 0, "train": 1, "test": 1, "size": 32} | change)

@@ -100,6 +100,7 @@ def write(
     test: int,
     size: int,
     layout: str = "paired",
+    night: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write a data set as PNG files, the same bytes each time.
@@ -107,11 +108,12 @@ def write(
     Args:
         folder: where to; made if it is missing.
         seed: of all scenes.
-        train: how many scenes to train on. Unpaired: how many by day, and as many others by night.
+        train: how many scenes to train on. Unpaired: how many by day.
         test: how many to test on. Unpaired: each by day and by night under the same name, so that there is a truth.
         size: pixels of a side.
         layout: `paired`: train/ and test/ with the photograph by day (A) left and the label map (B) right; `unpaired`:
             trainA/ and testA/ by day, trainB/ and testB/ by night.
+        night: unpaired: how many others to train on by night; as many as by day if none is given.
         progress: called with (scenes done, all scenes).
 
     Raises:
@@ -121,7 +123,9 @@ def write(
         raise DataError(f"townhouses are written {' or '.join(LAYOUTS)}", repr(layout), nearest(layout, LAYOUTS))
     if train < 1 or test < 1:
         raise DataError("a data set has scenes to train and to test on", f"train {train}, test {test}")
-    drawn = 2 * train if layout == "unpaired" else train
+    if night is not None and (layout != "unpaired" or night < 1):
+        raise DataError("scenes by night are counted from 1, in the layout unpaired", f"{night}, {layout}")
+    drawn = train + (night or train) if layout == "unpaired" else train
     total = drawn + test
     for index in range(total):
         picture = scene(seed, index, size)
