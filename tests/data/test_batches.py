@@ -16,6 +16,12 @@ def split(count: int = 7, side: int = 12) -> Split:
     return Split("train", images, 255 - images, tuple(map(str, range(count))))
 
 
+def sets(inputs: int = 7, targets: int = 5, side: int = 12) -> Split:
+    """Two sets of such images, the targets inverted."""
+    source, target = split(inputs, side), split(targets, side)
+    return Split("train", source.input, target.target, source.names, target.names, paired=False)
+
+
 def bytes_of(images: torch.Tensor) -> torch.Tensor:
     return ((images + 1) * 127.5).round().to(torch.int64)
 
@@ -129,3 +135,75 @@ def test_steps_before_the_first_are_refused() -> None:
 def test_whole_refuses_what_leaves_nothing_or_does_not_fit(limit: int | None, crop: int | None) -> None:
     with pytest.raises(DataError):
         whole(split(), limit, crop)
+
+
+def marks(batches: Batches, step: int) -> list[tuple[int, ...]]:
+    """Of each image of both sides: which, the smallest row and column of the crop, and whether it is mirrored."""
+    pair = batches(step)
+    found = []
+    for images in (bytes_of(pair.input), 255 - bytes_of(pair.target)):
+        for image in images:
+            columns = image[2, 0]
+            found.append((int(image[0, 0, 0]), int(image[1].min()), int(columns.min()), int(columns[0] > columns[1])))
+    return found
+
+
+def test_a_batch_of_two_sets_depends_on_seed_and_step_alone() -> None:
+    first, second = (Batches(sets(), batch=4, seed=3, crop=8) for _ in range(2))
+    forwards = [marks(first, step) for step in range(9)]
+    assert [marks(second, step) for step in reversed(range(9))][::-1] == forwards
+    assert marks(Batches(sets(), batch=4, seed=4, crop=8), 0) != forwards[0]
+
+
+def test_every_epoch_of_a_set_sees_every_image_once_whatever_the_length_of_the_other() -> None:
+    batches = Batches(sets(7, 5), batch=5, seed=0, crop=12)
+    pairs = [batches(step) for step in range(7)]
+    inputs = [i for pair in pairs for i in which(pair.input)]
+    targets = [255 - i for pair in pairs for i in which(pair.target)]
+    assert all(sorted(inputs[at : at + 7]) == list(range(7)) for at in range(0, 35, 7))
+    assert all(sorted(targets[at : at + 5]) == list(range(5)) for at in range(0, 35, 5))
+
+
+def test_what_one_set_shows_does_not_depend_on_the_other() -> None:
+    few, many = (Batches(sets(7, targets), batch=4, seed=0, crop=8) for targets in (1, 30))
+    assert all(torch.equal(few(step).input, many(step).input) for step in range(8))
+
+
+def test_partners_in_two_sets_meet_no_more_often_than_by_chance() -> None:
+    source = split(7)
+    named = Split("train", source.input, source.target, source.names, source.names, paired=True)
+    batches = Batches(named, batch=7, seed=0, crop=8)
+    seen = [marks(batches, step) for step in range(300)]
+    both = [(one, other) for step in seen for one, other in zip(step[:7], step[7:], strict=True)]
+    # 2,100 meetings; each rate is that of independent uniform draws, within five deviations.
+    for part, chance in ((0, 1 / 7), (1, 1 / 5), (2, 1 / 5), (3, 1 / 2)):
+        rate = sum(one[part] == other[part] for one, other in both) / len(both)
+        assert abs(rate - chance) < 5 * (chance * (1 - chance) / len(both)) ** 0.5
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_the_ranks_together_see_of_two_sets_what_one_process_sees(world: int) -> None:
+    alone = Batches(sets(), batch=8, seed=5, crop=8)
+    ranks = [Batches(sets(), batch=8, seed=5, crop=8, rank=rank, world=world) for rank in range(world)]
+    for step in (0, 1, 6):
+        parts = [batches(step) for batches in ranks]
+        assert torch.equal(torch.cat([part.input for part in parts]), alone(step).input)
+        assert torch.equal(torch.cat([part.target for part in parts]), alone(step).target)
+
+
+def test_an_epoch_of_two_sets_is_as_long_as_the_larger() -> None:
+    assert (len(sets(7, 5)), len(sets(5, 7)), len(split(7))) == (7, 7, 7)
+
+
+@pytest.mark.parametrize("counts", [(0, 5), (5, 0)])
+def test_an_empty_set_is_refused(counts: tuple[int, int]) -> None:
+    with pytest.raises(DataError, match="none"):
+        Batches(sets(*counts), batch=4, seed=0, crop=8)
+
+
+def test_whole_gives_both_sets_in_full_and_the_limit_is_each_ones() -> None:
+    pair = whole(sets(7, 5), crop=8)
+    assert which(pair.input) == list(range(7))
+    assert [255 - i for i in which(pair.target)] == list(range(5))
+    limited = whole(sets(7, 5), limit=6)
+    assert (len(limited.input), len(limited.target)) == (6, 5)

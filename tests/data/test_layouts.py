@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from slimgen.data.layouts import find_pairs
+from slimgen.data.layouts import find_pairs, find_sets
 from slimgen.errors import DataError
 
 
@@ -86,3 +86,52 @@ def test_images_to_test_on_are_required(tmp_path: Path) -> None:
 def test_a_misspelt_direction_is_corrected(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"did you mean 'AtoB'\?"):
         find_pairs(tmp_path, "A2B")
+
+
+@pytest.mark.parametrize("name", ["{split}{side}", "{side}/{split}"])
+def test_two_sets_need_no_partners(tmp_path: Path, name: str) -> None:
+    for split, side, stems in (("train", "A", "cab"), ("train", "B", "x"), ("test", "A", "d"), ("test", "B", "ef")):
+        touch(tmp_path, *(f"{name.format(split=split, side=side)}/sub/{stem}.jpg" for stem in stems))
+    sets = find_sets(tmp_path, "AtoB")
+    assert [(one.which, one.stem, one.at.half) for one in sets.splits["train"]] == [
+        ("input", "sub/a", "whole"),
+        ("input", "sub/b", "whole"),
+        ("input", "sub/c", "whole"),
+        ("target", "sub/x", "whole"),
+    ]
+    assert sets.splits["train"][3].at.path == tmp_path / name.format(split="train", side="B") / "sub" / "x.jpg"
+    back = find_sets(tmp_path, "BtoA").splits["test"]
+    assert [(one.which, one.name) for one in back] == [
+        ("input", "sub/e.jpg"),
+        ("input", "sub/f.jpg"),
+        ("target", "sub/d.jpg"),
+    ]
+
+
+def test_two_images_of_a_set_may_share_a_name_but_for_the_suffix(tmp_path: Path) -> None:
+    touch(tmp_path, "trainA/1.png", "trainA/1.jpg", "trainB/2.png", "testA/4.png", "testB/4.png")
+    assert [one.name for one in find_sets(tmp_path, "AtoB").splits["train"]] == ["1.jpg", "1.png", "2.png"]
+
+
+def test_the_order_is_that_of_the_names_whatever_their_suffixes(tmp_path: Path) -> None:
+    touch(tmp_path, "trainA/a.png", "trainA/a-1.bmp", "trainB/a.bmp", "trainB/a-1.png", "testA/1.png", "testB/1.png")
+    train = find_sets(tmp_path, "AtoB").splits["train"]
+    assert [one.stem for one in train] == ["a", "a-1", "a", "a-1"]
+
+
+def test_halves_of_pairs_are_two_sets(tmp_path: Path) -> None:
+    touch(tmp_path, "train/1.jpg", "test/2.jpg")
+    found = {direction: find_sets(tmp_path, direction).splits["train"] for direction in ("AtoB", "BtoA")}
+    assert [(one.which, one.at.half) for one in found["AtoB"]] == [("input", "left"), ("target", "right")]
+    assert [(one.which, one.at.half) for one in found["BtoA"]] == [("input", "right"), ("target", "left")]
+
+
+def test_a_set_without_images_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "trainA/1.png", "trainB/readme.md", "testA/4.png", "testB/4.png")
+    with pytest.raises(DataError, match=r"trainB holds images; got no image files"):
+        find_sets(tmp_path, "AtoB")
+
+
+def test_an_unknown_layout_of_sets_is_an_error_that_lists_those_of_sets(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"known: trainA/ trainB/ testA/ testB/; A/train"):
+        find_sets(touch(tmp_path, "images/1.png"), "AtoB")

@@ -1,4 +1,4 @@
-"""Batches of image pairs as a pure function of the step, so that a resumed run sees what it would have seen."""
+"""Batches of images as a pure function of the step, so that a resumed run sees what it would have seen."""
 
 from typing import NamedTuple
 
@@ -12,21 +12,17 @@ from slimgen.errors import DataError
 
 
 class Pair(NamedTuple):
-    """Images and what they should become: float32 (N, 3, H, W) in [-1, 1]."""
+    """Images and what they should become: float32 (N, 3, H, W) in [-1, 1].
+
+    Of two sets of images they are not each other's partners, and whole sets may differ in N.
+    """
 
     input: Tensor
     target: Tensor
 
     def to(self, device: torch.device | str) -> "Pair":
-        """The same pair on a device."""
+        """The same images on a device."""
         return Pair(self.input.to(device, non_blocking=True), self.target.to(device, non_blocking=True))
-
-
-class _Epoch(NamedTuple):
-    order: NDArray[np.int64]
-    top: NDArray[np.int64]
-    left: NDArray[np.int64]
-    mirrored: NDArray[np.bool_]
 
 
 class Batches:
@@ -36,9 +32,12 @@ class Batches:
     sequence that batches cut into pieces, so none is dropped at an epoch's end and a batch may span two. Crop and
     flip belong to the place in that sequence, not to the process: the ranks together see what one process would.
 
+    The two images of a pair share order, crop and flip. Of two sets of images each has a sequence of its own, of its
+    own length: nothing ties an input to a target, even if it has a partner there.
+
     Args:
         split: the images.
-        batch: pairs in a step, over all ranks together.
+        batch: pairs, or images of each set, in a step, over all ranks together.
         seed: of order, crops and flips.
         crop: pixels of a side of the random crop.
         flip: mirror half of the pairs.
@@ -61,7 +60,7 @@ class Batches:
         world: int = 1,
     ) -> None:
         height, width = split.input.shape[1:3]
-        if len(split) == 0:
+        if min(len(split.input), len(split.target)) == 0:
             raise DataError(f"the split {split.name!r} holds images", "none")
         if not 1 <= crop <= min(height, width):
             raise DataError("a crop fits into its images", f"crop {crop} of {height} x {width}")
@@ -73,36 +72,68 @@ class Batches:
             raise DataError("a rank is from 0 to world - 1", f"rank {rank} of {world}")
         self.split, self.batch, self.seed, self.crop, self.flip = split, batch, seed, crop, flip
         self.rank, self.world = rank, world
-        self._epochs: dict[int, _Epoch] = {}
+        if split.coupled:
+            both = _Sequence(split.input.shape, crop, flip, seed)
+            self._sequences = both, both
+        else:
+            sides = enumerate((split.input, split.target), 1)
+            source, target = (_Sequence(side.shape, crop, flip, seed, number) for number, side in sides)
+            self._sequences = source, target
 
     def __call__(self, step: int) -> Pair:
-        """The pairs of a step: each (batch / world, 3, crop, crop)."""
+        """The images of a step: input and target, each (batch / world, 3, crop, crop)."""
         if step < 0:
             raise DataError("steps are counted from 0", step)
         share = self.batch // self.world
         first = step * self.batch + self.rank * share
-        shape = (share, self.crop, self.crop, 3)
-        inputs, targets = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+        sides = zip((self.split.input, self.split.target), self._sequences, strict=True)
+        return Pair(*(_tensor(sequence.cut(images, first, share)) for images, sequence in sides))
+
+
+class _Epoch(NamedTuple):
+    order: NDArray[np.int64]
+    top: NDArray[np.int64]
+    left: NDArray[np.int64]
+    mirrored: NDArray[np.bool_]
+
+
+class _Sequence:
+    """The endless sequence of images of all epochs: which comes at a place, and its crop and flip.
+
+    Args:
+        shape: (N, height, width, 3) of the images.
+        crop: pixels of a side.
+        flip: mirror half of them.
+        seed: of all epochs.
+        number: tells sequences of one seed apart, from 1 (numpy draws from a seed with a 0 at its end as from one
+            without); None for one that is alone.
+    """
+
+    def __init__(self, shape: tuple[int, ...], crop: int, flip: bool, seed: int, number: int | None = None) -> None:
+        self.count, self.height, self.width = shape[:3]
+        self.crop, self.flip, self.seed = crop, flip, seed
+        self._own = () if number is None else (number,)
+        self._epochs: dict[int, _Epoch] = {}
+
+    def cut(self, images: NDArray[np.uint8], first: int, share: int) -> NDArray[np.uint8]:
+        """So many images from a place of the sequence on, (share, crop, crop, 3)."""
+        pieces = np.empty((share, self.crop, self.crop, 3), np.uint8)
         for i in range(share):
-            number, place = divmod(first + i, len(self.split))
+            number, place = divmod(first + i, self.count)
             epoch = self._epoch(number)
             top, left = int(epoch.top[place]), int(epoch.left[place])
-            across = slice(left, left + self.crop)
-            window = (int(epoch.order[place]), slice(top, top + self.crop), across)
-            turn = -1 if epoch.mirrored[place] else 1
-            inputs[i] = self.split.input[window][:, ::turn]
-            targets[i] = self.split.target[window][:, ::turn]
-        return Pair(_tensor(inputs), _tensor(targets))
+            window = (int(epoch.order[place]), slice(top, top + self.crop), slice(left, left + self.crop))
+            pieces[i] = images[window][:, :: -1 if epoch.mirrored[place] else 1]
+        return pieces
 
     def _epoch(self, number: int) -> _Epoch:
         if number not in self._epochs:
-            rng = np.random.default_rng([self.seed, number])
-            count, height, width = self.split.input.shape[:3]
+            rng = np.random.default_rng([self.seed, number, *self._own])
             drawn = _Epoch(
-                rng.permutation(count),
-                rng.integers(0, height - self.crop + 1, count),
-                rng.integers(0, width - self.crop + 1, count),
-                np.logical_and(rng.random(count) < 0.5, self.flip),
+                rng.permutation(self.count),
+                rng.integers(0, self.height - self.crop + 1, self.count),
+                rng.integers(0, self.width - self.crop + 1, self.count),
+                np.logical_and(rng.random(self.count) < 0.5, self.flip),
             )
             # Only the newest are kept: a small split in a large batch asks for several epochs, a large one for two.
             self._epochs = {k: v for k, v in self._epochs.items() if number - 1 <= k <= number} | {number: drawn}
@@ -112,13 +143,15 @@ class Batches:
 def whole(split: Split, limit: int | None = None, crop: int | None = None) -> Pair:
     """A split as one pair of tensors, in order and unaltered, for evaluation.
 
+    Two sets come in full and may differ in length; row i of both show the same where `split.paired` says so.
+
     Args:
         split: the images.
-        limit: the first so many only.
+        limit: the first so many only, of each of two sets.
         crop: the middle of each image, so many pixels a side; the whole image if none is given.
 
     Returns:
-        Tensors (min(N, limit), 3, side, side).
+        Tensors (min(N, limit), 3, side, side), N of the side.
 
     Raises:
         DataError: if the limit leaves nothing or the crop does not fit.

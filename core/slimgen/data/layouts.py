@@ -1,8 +1,8 @@
-"""Where the pairs of a data set lie: the conventional layouts, found by looking."""
+"""Where the pairs of a data set lie, or its two sets: the conventional layouts, found by looking."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from slimgen.data.images import SUFFIXES
@@ -10,11 +10,13 @@ from slimgen.errors import DataError, nearest
 
 DIRECTIONS = ("AtoB", "BtoA")
 SPLITS = ("train", "val", "test")
+Half = Literal["whole", "left", "right"]
 KNOWN = (
     "train/ test/ with side-by-side pairs (A left, B right)",
     "trainA/ trainB/ testA/ testB/ with partners of the same name",
     "A/train B/train A/test B/test with partners of the same name",
 )
+KNOWN_SETS = ("trainA/ trainB/ testA/ testB/", "A/train B/train A/test B/test", KNOWN[0])
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Side:
     """One image of a pair: a file, or one half of a file."""
 
     path: Path
-    half: Literal["whole", "left", "right"] = "whole"
+    half: Half = "whole"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,35 @@ class Pairs:
     lonely: tuple[Path, ...]
 
 
+@dataclass(frozen=True)
+class Member:
+    """One image of one of two sets, not yet read.
+
+    Attributes:
+        which: `input` or `target`.
+        name: unique within its set and split; relative, with the suffix.
+        at: where it is.
+    """
+
+    which: Literal["input", "target"]
+    name: str
+    at: Side
+
+    @property
+    def stem(self) -> str:
+        """What it shares with its partner, if it has one: the name without the suffix."""
+        return PurePosixPath(self.name).with_suffix("").as_posix()
+
+
+@dataclass(frozen=True)
+class Sets:
+    """What a folder holds: per split the members of the input set, then those of the target set, by their stems."""
+
+    layout: str
+    direction: str
+    splits: dict[str, tuple[Member, ...]]
+
+
 def find_pairs(folder: Path, direction: str) -> Pairs:
     """Find the pairs of a data set, whichever of the `KNOWN` layouts it has.
 
@@ -61,11 +92,7 @@ def find_pairs(folder: Path, direction: str) -> Pairs:
         DataError: if the folder is missing or of no known layout, the direction is unknown, two images of one folder
             share a name, or a split holds no pair.
     """
-    if direction not in DIRECTIONS:
-        raise DataError("a direction is AtoB or BtoA", repr(direction), nearest(str(direction), DIRECTIONS))
-    if not folder.is_dir():
-        raise DataError(f"the data set {folder} is a folder", "a file" if folder.exists() else "nothing there")
-    sides, layout = _look(folder)
+    sides, layout = _look(folder, direction, KNOWN)
     splits: dict[str, tuple[PairFiles, ...]] = {}
     lonely: list[Path] = []
     for split, where in sides.items():
@@ -84,6 +111,31 @@ def find_pairs(folder: Path, direction: str) -> Pairs:
     return Pairs(layout, direction, splits, tuple(lonely))
 
 
+def find_sets(folder: Path, direction: str) -> Sets:
+    """Find the two sets of a data set without pairs, whichever of the `KNOWN_SETS` layouts it has.
+
+    Folders are searched as for pairs. Side-by-side pairs are two sets as well, of their halves.
+
+    Args:
+        folder: the data set.
+        direction: `AtoB` or `BtoA`: which set is the input.
+
+    Returns:
+        The images of each split that is there; the two sets may differ in number.
+
+    Raises:
+        DataError: if the folder is missing or of no known layout, the direction is unknown, or a set has no image in
+            a split.
+    """
+    found, layout = _look(folder, direction, KNOWN_SETS)
+    splits: dict[str, tuple[Member, ...]] = {}
+    for split, where in found.items():
+        halves: tuple[Half, Half] = ("left", "right") if len(where) == 1 else ("whole", "whole")
+        lies = dict(zip("AB", zip((where[0], where[-1]), halves, strict=True), strict=True))
+        splits[split] = (*_members("input", *lies[direction[0]]), *_members("target", *lies[direction[-1]]))
+    return Sets(layout, direction, splits)
+
+
 def image_files(folder: Path) -> tuple[Path, ...]:
     """All image files below a folder, hidden ones left out, in the order of their relative names."""
     found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
@@ -92,8 +144,12 @@ def image_files(folder: Path) -> tuple[Path, ...]:
     return tuple(path for _, path in sorted(shown))
 
 
-def _look(folder: Path) -> tuple[dict[str, tuple[Path, ...]], str]:
+def _look(folder: Path, direction: str, known: Iterable[str]) -> tuple[dict[str, tuple[Path, ...]], str]:
     """The folders of each split, one (side by side) or two (A and B), and the name of the layout."""
+    if direction not in DIRECTIONS:
+        raise DataError("a direction is AtoB or BtoA", repr(direction), nearest(str(direction), DIRECTIONS))
+    if not folder.is_dir():
+        raise DataError(f"the data set {folder} is a folder", "a file" if folder.exists() else "nothing there")
     candidates: dict[str, dict[str, tuple[Path, ...]]] = {
         "side by side": {split: (folder / split,) for split in SPLITS},
         "two folders": {split: (folder / f"{split}A", folder / f"{split}B") for split in SPLITS},
@@ -109,7 +165,7 @@ def _look(folder: Path) -> tuple[dict[str, tuple[Path, ...]], str]:
                 f"{folder} has images to test on beside those to train on", _listing(folder), f"add {missing}"
             )
         return there, layout
-    raise DataError(f"{folder} has a known layout", _listing(folder), f"known: {'; '.join(KNOWN)}")
+    raise DataError(f"{folder} has a known layout", _listing(folder), f"known: {'; '.join(known)}")
 
 
 def _listing(folder: Path) -> str:
@@ -124,6 +180,13 @@ def _halves(folder: Path, direction: str) -> tuple[PairFiles, ...]:
         a, b = Side(path, "left"), Side(path, "right")
         pairs.append(PairFiles(path.relative_to(folder).as_posix(), *((a, b) if direction == "AtoB" else (b, a))))
     return tuple(pairs)
+
+
+def _members(which: Literal["input", "target"], folder: Path, half: Half) -> list[Member]:
+    members = [Member(which, path.relative_to(folder).as_posix(), Side(path, half)) for path in image_files(folder)]
+    if not members:
+        raise DataError(f"{folder} holds images", "no image files", f"images end with {' '.join(sorted(SUFFIXES))}")
+    return sorted(members, key=lambda member: (member.stem, member.name))
 
 
 def _partners(a: Path, b: Path, direction: str) -> tuple[tuple[PairFiles, ...], list[Path]]:
