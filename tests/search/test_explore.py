@@ -4,6 +4,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,46 @@ def test_a_search_killed_by_a_signal_goes_on_to_the_same_end(tmp_path):
                 break
     assert len(log.read_bytes().splitlines()) >= 5
     assert plain(search(log, rounds=12)) == plain(search(tmp_path / "whole.jsonl", rounds=12))
+
+
+GENERATIONS = """
+import sys, time
+sys.path.insert(0, sys.argv[2])
+from test_explore import generations
+from pathlib import Path
+generations(Path(sys.argv[1]), lambda number, trials: print(number, flush=True), pause=0.04)
+"""
+
+
+def generations(log, on_round=None, pause=0.0):
+    """Twenty rounds at the population of GAN Compression."""
+    budget = Budget(macs=limit_of(WIDTHS))
+    allows = lambda genotype: budget.allows(costs(genotype))  # noqa: E731
+    measured = Measured()
+
+    def evaluate(genotypes):
+        time.sleep(pause)
+        return measured(genotypes)
+
+    searcher = Evolution(WIDTHS, FID, allows, 100, 25, 0.2, anchor=require_reachable(WIDTHS, costs, budget))
+    return explore(searcher, evaluate, log=log, seed=0, step="channel", rounds=20, on_round=on_round)
+
+
+def test_twenty_generations_killed_five_times_end_with_the_trials_of_those_left_alone(tmp_path):
+    log = tmp_path / "trials.jsonl"
+    arguments = [sys.executable, "-c", GENERATIONS, str(log), str(Path(__file__).parent)]
+    for last in (2, 5, 8, 11, 14):
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout:
+                if int(line) == last:
+                    process.send_signal(signal.SIGKILL)
+                    break
+        assert process.returncode == -signal.SIGKILL
+        assert last + 1 <= len(log.read_bytes().splitlines()) < 20
+    expected = generations(tmp_path / "whole.jsonl")
+    assert len(expected) == 2000
+    assert plain(generations(log)) == plain(expected)
+    assert log.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
 def test_a_round_is_on_disk_before_the_next_begins(tmp_path):

@@ -14,6 +14,7 @@ from slimgen.search import (
     Mask,
     Objective,
     RandomSearch,
+    Selective,
     Space,
     Trial,
     pareto,
@@ -230,6 +231,73 @@ def test_exhaustive_search_finds_the_front_of_the_space():
     searcher = Exhaustive(space, FID, lambda genotype: True, 7)
     told = [trial for asked in rounds_of(searcher, 100) for trial in measured(asked)]
     assert pareto(told, FID) == pareto(measured(space.enumerate()), FID)
+
+
+def test_exhaustive_search_takes_the_genotypes_it_is_given_in_their_order_and_only_as_needed():
+    ordered = sorted(WIDTHS.pin(WIDTHS.smallest(), free=("c8", "c9")).enumerate(), key=lambda g: -costs(g)["macs"])
+    taken = []
+
+    def given():
+        for genotype in ordered:
+            taken.append(genotype)
+            yield genotype
+
+    searcher = Exhaustive(WIDTHS, FID, lambda genotype: genotype["c8"] != 64, 4, genotypes=given())
+    first = searcher.ask(random.Random(0))
+    assert len(taken) < len(ordered)
+    searcher.tell(measured(first))
+    rest = [genotype for asked in rounds_of(searcher, 100) for genotype in asked]
+    assert [*first, *rest] == [genotype for genotype in ordered if genotype["c8"] != 64]
+
+
+def test_a_generation_of_the_size_of_gan_compression_is_fifty_crossed_and_fifty_mutants_of_25_parents():
+    searcher = Evolution(WIDTHS, FID, lambda genotype: True, 100, 25, 0.0)
+    told = []
+    for number in range(3):
+        asked = searcher.ask(random.Random(number))
+        assert len(set(asked)) == 100
+        if told:
+            parents = [trial.genotype for trial in searcher.elite]
+            # Of all that was ever told, the best 25 are parents; what they were born from stays if it is better.
+            assert parents == [t.genotype for t in sorted(told, key=lambda trial: trial.quality["fid"])[:25]]
+            pairs = [(a, b) for a in parents for b in parents if a is not b]
+            assert all(any(all(c[n] in (a[n], b[n]) for n in c) for a, b in pairs) for c in asked[:50])
+            assert all(any(sum(p[n] != c[n] for n in c) == 1 for p in parents) for c in asked[50:])
+        told += measured(asked)
+        searcher.tell(measured(asked))
+
+
+def incomplete(genotypes, fid):
+    return [Trial(genotype, costs(genotype), {"fid": fid}, complete=False) for genotype in genotypes]
+
+
+def test_the_rival_is_the_worst_of_a_full_elite():
+    searcher = Evolution(WIDTHS, FID, lambda genotype: True, 4, 6, 0.2)
+    assert searcher.rival is None
+    searcher.tell(measured(searcher.ask(random.Random(0))))
+    assert searcher.rival is None
+    searcher.tell(measured(searcher.ask(random.Random(1))))
+    assert searcher.rival == searcher.elite[5]
+    assert isinstance(searcher, Selective)
+    assert not isinstance(RandomSearch(WIDTHS, FID, lambda genotype: True, 4), Selective)
+
+
+def test_an_elite_holds_no_incomplete_trial_before_the_complete_ones_however_good_its_estimate():
+    searcher = Evolution(WIDTHS, FID, lambda genotype: True, 6, 6, 0.2)
+    asked = searcher.ask(random.Random(0))
+    searcher.tell([*incomplete(asked[:3], -1e9), *measured(asked[3:])])
+    assert [trial.complete for trial in searcher.elite] == [True] * 3 + [False] * 3
+    assert searcher.rival is None
+    assert searcher.best in measured(asked[3:])
+    searcher.tell(measured(searcher.ask(random.Random(1))))
+    assert all(trial.complete for trial in searcher.elite)
+    assert searcher.rival == searcher.elite[-1]
+
+
+def test_there_is_no_rival_without_a_finite_quality():
+    searcher = Evolution(WIDTHS, FID, lambda genotype: True, 4, 4, 0.2)
+    searcher.tell([Trial(genotype, {}, {"fid": float("inf")}) for genotype in searcher.ask(random.Random(0))])
+    assert searcher.rival is None
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,28 @@ def test_a_trial_survives_strict_json_even_where_it_is_not_finite():
     assert math.isnan(Trial.from_json({**whole.to_json(), "quality": {"fid": None}}).quality["fid"])
 
 
+def test_whether_a_trial_is_complete_is_written_and_older_lines_that_do_not_say_it_are():
+    left = Trial(Genotype({"i": 0}), {}, {"fid": 1.0}, complete=False)
+    assert Trial.from_json(json.loads(json.dumps(left.to_json()))) == left
+    old = left.to_json()
+    del old["complete"]
+    assert Trial.from_json(old).complete
+
+
+def test_an_estimate_is_neither_best_nor_on_the_front():
+    left = Trial(Genotype({"i": 0}), {"macs": 1.0}, {"fid": 0.5}, complete=False)
+    whole = trial(1, 2.0, 1.0)
+    assert best([left, whole], FID) == whole
+    assert best([left], FID) is None
+    assert pareto([left, whole], FID) == [whole]
+
+
 @pytest.mark.parametrize(
-    "value", [None, [], {}, {"genotype": {}}, {"quality": {"fid": "good"}}, {"costs": []}, {"round": "x"}]
+    "value",
+    [
+        *(None, [], {}, {"genotype": {}}, {"quality": {"fid": "good"}}, {"costs": []}, {"round": "x"}),
+        {"complete": "no"},
+    ],
 )
 def test_what_is_no_trial_is_refused(value):
     if isinstance(value, dict) and value:

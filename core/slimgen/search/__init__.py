@@ -9,7 +9,7 @@ from slimgen.search.explore import Evaluate, explore
 from slimgen.search.feasible import Allows, Feasible
 from slimgen.search.genotype import Genotype, SpaceError, Value
 from slimgen.search.random_search import RandomSearch
-from slimgen.search.searcher import Searcher, Told
+from slimgen.search.searcher import Searcher, Selective, Told
 from slimgen.search.space import Space
 from slimgen.search.trial import Trial, best, pareto
 
@@ -30,6 +30,7 @@ __all__ = [
     "RandomSearch",
     "ReplacementGains",
     "Searcher",
+    "Selective",
     "Space",
     "SpaceError",
     "Told",

@@ -1,5 +1,6 @@
 """Evolutionary search within a budget (CF-GAN, Algorithm 5; also the evolution of GAN Compression)."""
 
+import math
 import random
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -17,11 +18,15 @@ _PARENTS_TRIED = 4
 
 
 def select_elite(trials: Iterable[Trial], objective: Objective, size: int) -> list[Trial]:
-    """The `size` fittest trials, one per genotype, fittest first; the earlier one among equals."""
+    """The `size` fittest trials, one per genotype, fittest first; the earlier one among equals.
+
+    What was not measured completely stands behind all that was, whatever its estimate says.
+    """
     distinct: dict[Genotype, Trial] = {}
     for trial in trials:
         distinct.setdefault(trial.genotype, trial)
-    return sorted(distinct.values(), key=lambda trial: -objective.fitness(trial.quality))[:size]
+    ranked = sorted(distinct.values(), key=lambda trial: (not trial.complete, -objective.fitness(trial.quality)))
+    return ranked[:size]
 
 
 class Evolution:
@@ -81,6 +86,18 @@ class Evolution:
     def elite(self) -> list[Trial]:
         """The fittest trials told so far, fittest first, no genotype twice."""
         return list(self._elite)
+
+    @property
+    def rival(self) -> Trial | None:
+        """Whom a candidate must beat to become a parent: the worst of a full elite; None while there is room.
+
+        Also None where that one was not measured completely, or has no finite quality to compare with.
+        """
+        if len(self._elite) < self._size:
+            return None
+        worst = self._elite[-1]
+        finite = self._objective.fitness(worst.quality) > -math.inf
+        return worst if worst.complete and finite else None
 
     @property
     def gains(self) -> ReplacementGains | None:

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from slimgen.errors import RecipeError
 from slimgen.search.budget import Objective
@@ -14,22 +14,30 @@ from slimgen.search.trial import Trial
 
 
 class Exhaustive:
-    """Asks for every allowed genotype of a space, in the order of `Space.enumerate`.
+    """Asks for every allowed genotype of a space, in the order of `Space.enumerate` or in one that is given.
 
     Args:
         space: where to search.
         objective: what is best.
         allows: whether a genotype is within the budget.
         batch: how many genotypes to ask for at a time.
+        genotypes: those to ask for, distinct, in this order, instead of all; taken one by one as they are needed.
 
     Raises:
         RecipeError: a batch below 1.
     """
 
-    def __init__(self, space: Space, objective: Objective, allows: Allows, batch: int) -> None:
+    def __init__(
+        self,
+        space: Space,
+        objective: Objective,
+        allows: Allows,
+        batch: int,
+        genotypes: Iterable[Genotype] | None = None,
+    ) -> None:
         if batch < 1:
             raise RecipeError("a batch has at least one genotype", batch)
-        self._allowed = filter(allows, space.enumerate())
+        self._allowed = filter(allows, space.enumerate() if genotypes is None else genotypes)
         self._batch = batch
         self._pending: list[Genotype] = []
         self._told = Told(objective)

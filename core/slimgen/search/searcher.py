@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from slimgen.search.budget import Objective
 from slimgen.search.genotype import Genotype
@@ -24,6 +24,15 @@ class Searcher(Protocol):
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Takes in what was measured of the genotypes asked for, or of the first of them."""
+
+
+@runtime_checkable
+class Selective(Searcher, Protocol):
+    """A searcher for which a candidate that is surely worse than one it knows need not be measured to the end."""
+
+    @property
+    def rival(self) -> Trial | None:
+        """The trial that decides: whoever stays behind it changes nothing. None: measure all."""
 
 
 class Told:

@@ -22,6 +22,8 @@ class Trial:
         round: the round of the search, from 0.
         step: which of several searches (path, operator, channel).
         seconds: how long the evaluation took.
+        complete: whether every image was seen. A candidate that fell hopelessly behind its rival is left early, and
+            its quality is then an estimate: it may teach a searcher, but is never best, nor on a front.
     """
 
     genotype: Genotype
@@ -30,6 +32,7 @@ class Trial:
     round: int = 0
     step: str = ""
     seconds: float = 0.0
+    complete: bool = True
 
     def to_json(self) -> dict[str, object]:
         """Plain values for strict JSON: what is not finite becomes the text "nan", "inf" or "-inf"."""
@@ -41,11 +44,12 @@ class Trial:
             "round": self.round,
             "step": self.step,
             "seconds": _written(self.seconds),
+            "complete": self.complete,
         }
 
     @classmethod
     def from_json(cls, value: object) -> "Trial":
-        """The inverse of :meth:`to_json`.
+        """The inverse of :meth:`to_json`; a trial that does not say whether it is complete is.
 
         Raises:
             RunError: what came is not what `to_json` writes.
@@ -53,6 +57,9 @@ class Trial:
         try:
             if not isinstance(value, Mapping):
                 raise TypeError(type(value).__name__)
+            complete = value.get("complete", True)
+            if not isinstance(complete, bool):
+                raise TypeError(f"complete is true or false, not {complete!r}")
             return cls(
                 Genotype.from_json(value["genotype"]),
                 {name: _read(number) for name, number in value["costs"].items()},
@@ -60,6 +67,7 @@ class Trial:
                 int(value["round"]),
                 str(value["step"]),
                 _read(value["seconds"]),
+                complete,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError("a trial has genotype, costs, quality, round, step and seconds", repr(error)) from error
@@ -80,11 +88,11 @@ def _read(value: object) -> float:
 
 
 def best(trials: Iterable[Trial], objective: Objective) -> Trial | None:
-    """The trial of greatest fitness, the earliest among equals; None if none has a finite quality."""
+    """The complete trial of greatest fitness, the earliest among equals; None if none has a finite quality."""
     found, top = None, -math.inf
     for trial in trials:
         fitness = objective.fitness(trial.quality)
-        if fitness > top:
+        if trial.complete and fitness > top:
             found, top = trial, fitness
     return found
 
@@ -92,12 +100,15 @@ def best(trials: Iterable[Trial], objective: Objective) -> Trial | None:
 def pareto(trials: Iterable[Trial], objective: Objective, cost: str = "macs") -> list[Trial]:
     """The trials that no other beats in both cost and fitness, by increasing cost.
 
-    Of equals the earliest stays. A trial without a finite quality or without this cost is never on the front.
+    Of equals the earliest stays. A trial that is not complete, without a finite quality or without this cost is never
+    on the front.
     """
     measured = [
         (trial.costs[cost], -objective.fitness(trial.quality), trial)
         for trial in trials
-        if math.isfinite(trial.costs.get(cost, math.nan)) and objective.fitness(trial.quality) > -math.inf
+        if trial.complete
+        and math.isfinite(trial.costs.get(cost, math.nan))
+        and objective.fitness(trial.quality) > -math.inf
     ]
     front: list[Trial] = []
     top = math.inf
