@@ -20,11 +20,14 @@ GENERATORS = {
     "mobile_resnet": "slimgen.nets.mobile_resnet:MobileResnetGenerator",
     "unet": "slimgen.nets.unet:UnetGenerator",
     "trellis": "slimgen.nets.trellis:TrellisGenerator",
+    "spade": "slimgen.nets.spade:SpadeGenerator",
+    "mobile_spade": "slimgen.nets.spade:MobileSpadeGenerator",
 }
 """Generators of images from images, by family."""
 
 DISCRIMINATORS = {
     "patchgan": "slimgen.nets.patchgan:PatchGAN",
+    "multiscale": "slimgen.nets.multiscale:MultiScale",
 }
 """Discriminators, by family."""
 
