@@ -210,8 +210,8 @@ class SpadeGenerator(nn.Module):
 class MobileSpadeGenerator(SpadeGenerator):
     """A `SpadeGenerator` whose scales and shifts come from separable convolutions, as GAN Compression searches it.
 
-    Dense, those convolutions are most of GauGAN's operations; the blocks' own stay dense. Options, names and errors as of
-    `SpadeGenerator`.
+    Dense, those convolutions are most of GauGAN's operations; the blocks' own stay dense. Options, names and errors
+    as of `SpadeGenerator`.
     """
 
     cost = staticmethod(mobile_spade_cost)
