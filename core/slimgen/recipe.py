@@ -147,8 +147,12 @@ class Teach(Schedule):
 
 
 class Finetune(Schedule):
-    """Training of the found generator, and of the uniformly narrowed one that it is compared with."""
+    """Training of the found generator, and of the uniformly narrowed one that it is compared with.
 
+    With `updates: 0` the found generator stays as the supernet has it, where the method can do without.
+    """
+
+    updates: int | None = Field(default=None, ge=0)
     inherit: bool = True
     generator_steps: int = Field(default=1, ge=1)
     ema: float | None = Field(default=None, gt=0, lt=1)

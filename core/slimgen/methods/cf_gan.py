@@ -20,9 +20,9 @@ from slimgen.nets.trellis_space import parse_path
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import section
 from slimgen.search import Allows, Direction, Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Space
-from slimgen.tasks.gan import perceptual_term, train_gan
+from slimgen.tasks.gan import original_guidance, train_gan
+from slimgen.tasks.guidance import Judge, at_architecture
 from slimgen.tasks.job import Job
-from slimgen.tasks.paired import Judge
 from slimgen.training.draws import fair, unfair
 from slimgen.training.fairness import UpdateCounts
 from slimgen.training.fit import Phase, Stateful, fit
@@ -58,8 +58,9 @@ def supernet(job: Job) -> Mapping[str, float]:
     def after_discriminator(phase: Phase, archs: Sequence[Arch]) -> None:
         counts.discriminator_step(str(pinned(archs[0])["path"]))
 
+    guidance, pool = original_guidance(job), job.task.pool()
     phases = job.task.phases(
-        generator,
+        at_architecture(generator),
         path_judge(discriminator),
         [
             {"params": [weight for weight in generator.parameters() if id(weight) not in own]},
@@ -68,11 +69,17 @@ def supernet(job: Job) -> Mapping[str, float]:
         [{"params": list(discriminator.parameters())}],
         options,
         steps,
-        perceptual=perceptual_term(job),
+        pool=pool,
+        guidance=guidance,
         after_generator=after_generator,
         after_discriminator=after_discriminator,
     )
-    state: dict[str, Stateful] = {"generator": generator, "discriminator": discriminator, "counts": counts}
+    state: dict[str, Stateful] = {
+        "generator": generator,
+        "discriminator": discriminator,
+        "counts": counts,
+        "pool": pool,
+    }
     batches = job.task.batches(job.data, options, hold=ways)
     journal = job.journal("supernet")
     fit(phases, draw, batches, steps, seed=job.recipe.seed, compute=job.compute, state=state, journal=journal)
@@ -152,7 +159,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
         schedule,
         steps,
         judge=lambda images, arch: discriminator(images, path),
-        perceptual=perceptual_term(job),
+        guidance=original_guidance(job),
         generator_steps=schedule.generator_steps,
         ema=schedule.ema,
     )

@@ -9,7 +9,7 @@ from slimgen.methods.method import Trained
 from slimgen.nets import build_generator
 from slimgen.nets.resnet import narrowed_ngf
 from slimgen.recipe import Recipe
-from slimgen.tasks.gan import perceptual_term, train_gan
+from slimgen.tasks.gan import original_guidance, train_gan
 from slimgen.tasks.job import Job
 
 
@@ -40,7 +40,7 @@ def train_uniform(job: Job, macs: float, updates: int) -> Trained:
         job.task.discriminator(),
         schedule,
         updates,
-        perceptual=perceptual_term(job),
+        guidance=original_guidance(job),
         generator_steps=recipe.finetune.generator_steps,
         ema=recipe.finetune.ema,
     )

@@ -4,15 +4,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from torch import nn
-
 from slimgen.data.prepare import prepare_pairs
-from slimgen.errors import CheckpointError
 from slimgen.methods import open_method
-from slimgen.nets.weights import import_generator, load_weights, save_weights
+from slimgen.nets.weights import save_weights
 from slimgen.recipe import Recipe
 from slimgen.stages.frame import Metrics, Stage, Tell, perform
-from slimgen.tasks.gan import train_gan
 
 
 def prepare(recipe: Recipe, *, data: Path, out: Path, group: str | None = None, tell: Tell | None = None) -> Metrics:
@@ -44,41 +40,10 @@ def teach(recipe: Recipe, *, prepare: Path, out: Path, group: str | None = None,
     """The original GAN: trained, or imported from the checkpoints that the recipe names."""
 
     def body(stage: Stage) -> Mapping[str, float]:
-        job, options = stage.job(), recipe.teach
-        generator, discriminator = job.task.generator(), job.task.discriminator()
-        updates = 0
-        if options.discriminator_checkpoint is not None:
-            imported(discriminator, options.discriminator_checkpoint)
-        if options.generator_checkpoint is not None:
-            imported(generator, options.generator_checkpoint)
-        else:
-            updates = options.steps(len(job.data.split("train")))
-            generator = train_gan(
-                job,
-                "teacher",
-                generator,
-                discriminator,
-                options,
-                updates,
-                perceptual=job.task.perceptual(None),
-                ema=options.ema,
-            )
-        save_weights(stage.out / "generator.safetensors", generator.state_dict())
-        save_weights(stage.out / "discriminator.safetensors", discriminator.state_dict())
-        return {"updates": updates, "params": job.task.original_cost().params}
+        job = stage.job()
+        return job.task.teach(job)
 
     return perform("teach", recipe, {"prepare": prepare}, out, body, group=group, tell=tell)
-
-
-def imported(net: nn.Module, path: str) -> None:
-    """Loads the weights of a network trained elsewhere, junyanz's naming included.
-
-    Raises:
-        CheckpointError: no such file, or the weights do not fit.
-    """
-    if not Path(path).is_file():
-        raise CheckpointError("teach names a checkpoint that exists", path)
-    import_generator(net, load_weights(path))
 
 
 def supernet(

@@ -1,26 +1,28 @@
 """Tasks: what a generator is for. Each is one module, named here."""
 
-from collections.abc import Callable
+import importlib
+from typing import TYPE_CHECKING, cast
 
-from slimgen.device import Compute
 from slimgen.errors import RecipeError, nearest
-from slimgen.recipe import Recipe
-from slimgen.tasks.paired import Paired
 
-Task = Paired
-"""What a method asks of a task."""
+if TYPE_CHECKING:
+    from slimgen.device import Compute
+    from slimgen.recipe import Recipe
+    from slimgen.tasks.task import Task
 
-TASKS: dict[str, Callable[[Recipe, Compute], Task]] = {"paired": Paired}
+TASKS = {"paired": "slimgen.tasks.paired:Paired"}
+"""Name to class, imported only when a recipe asks for it."""
 
 
-def open_task(recipe: Recipe, compute: Compute) -> Task:
+def open_task(recipe: "Recipe", compute: "Compute") -> "Task":
     """The task of a recipe.
 
     Raises:
         RecipeError: an unknown task.
     """
     check_task(recipe.task)
-    return TASKS[recipe.task](recipe, compute)
+    module, _, name = TASKS[recipe.task].partition(":")
+    return cast("Task", getattr(importlib.import_module(module), name)(recipe, compute))
 
 
 def check_task(name: str) -> None:

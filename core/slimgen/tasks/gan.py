@@ -1,18 +1,18 @@
-"""Training one generator of a fixed architecture against one discriminator."""
+"""Training one generator, or one supernet, against one discriminator."""
 
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from slimgen.data.batches import Pair
-from slimgen.nets.gates import Arch
-from slimgen.nets.weights import load_weights
+from slimgen.errors import CheckpointError
+from slimgen.nets.weights import import_generator, load_weights
 from slimgen.recipe import Schedule
 from slimgen.search import Genotype
+from slimgen.tasks.guidance import Generate, Guidance, Judge, judging, plain
 from slimgen.tasks.job import Job
-from slimgen.tasks.paired import plain
-from slimgen.training.draws import fixed
+from slimgen.tasks.translation import Translation
+from slimgen.training.draws import Draw, fixed
 from slimgen.training.ema import Ema
 from slimgen.training.fit import Phase, fit
 
@@ -25,8 +25,10 @@ def train_gan(
     schedule: Schedule,
     steps: int,
     *,
-    judge: Callable[[Tensor, Arch], Tensor] | None = None,
-    perceptual: Callable[[Pair, Tensor], Tensor] | None = None,
+    generate: Generate | None = None,
+    judge: Judge | None = None,
+    guidance: Guidance | None = None,
+    draw: Draw | None = None,
     generator_steps: int = 1,
     ema: float | None = None,
 ) -> nn.Module:
@@ -39,8 +41,10 @@ def train_gan(
         discriminator: likewise.
         schedule: batch, rates and decay.
         steps: generator updates.
-        judge: how the discriminator is asked; None calls it with the images alone.
-        perceptual: the perceptual term.
+        generate: how the generator is asked; None calls it with the images alone.
+        judge: how the discriminator is asked, likewise.
+        guidance: further terms of the generator's loss.
+        draw: the architectures of each step, where the generator is a supernet.
         generator_steps: generator updates for each of the discriminator.
         ema: decay of an average of the generator's weights.
 
@@ -53,18 +57,25 @@ def train_gan(
         if average is not None:
             average.update()
 
-    state: dict[str, Any] = {"generator": generator, "discriminator": discriminator}
+    guidance, pool = guidance or Guidance(), job.task.pool()
+    state: dict[str, Any] = {
+        "generator": generator,
+        "discriminator": discriminator,
+        "pool": pool,
+        **guidance.modules,
+    }
     if average is not None:
         state["ema"] = average
     generator.train()
     phases = job.task.phases(
-        plain(generator),
-        judge or plain(discriminator),
+        generate or plain(generator),
+        judge or judging(discriminator),
         [{"params": list(generator.parameters())}],
         [{"params": list(discriminator.parameters())}],
         schedule,
         steps,
-        perceptual=perceptual,
+        pool=pool,
+        guidance=guidance,
         generator_steps=generator_steps,
         after_generator=after,
     )
@@ -72,7 +83,7 @@ def train_gan(
     batches = job.task.batches(job.data, schedule, hold=generator_steps)
     fit(
         phases,
-        fixed(Genotype({})),
+        draw or fixed(Genotype({})),
         batches,
         steps,
         seed=job.recipe.seed,
@@ -83,11 +94,32 @@ def train_gan(
     return (generator if average is None else average.module).eval()
 
 
-def perceptual_term(job: Job) -> Callable[[Pair, Tensor], Tensor] | None:
-    """The recipe's perceptual term, in the features of the original's discriminator unless it names others."""
+def original_guidance(job: Job) -> Guidance:
+    """The task's further terms, in the features of the original's discriminator unless the recipe names others."""
     losses = job.recipe.losses
     if not losses.perceptual or losses.perceptual_network != "discriminator":
-        return job.task.perceptual(None)
+        return job.task.guidance(None)
     discriminator = job.task.discriminator()
     discriminator.load_state_dict(load_weights(job.inputs["teach"] / "discriminator.safetensors"))
-    return job.task.perceptual(discriminator)
+    return job.task.guidance(discriminator)
+
+
+def originals(task: Translation) -> tuple[nn.Module, nn.Module]:
+    """The original generator and discriminator, with the weights of the checkpoints that the recipe names."""
+    generator, discriminator, options = task.generator(), task.discriminator(), task.recipe.teach
+    if options.discriminator_checkpoint is not None:
+        imported(discriminator, options.discriminator_checkpoint)
+    if options.generator_checkpoint is not None:
+        imported(generator, options.generator_checkpoint)
+    return generator, discriminator
+
+
+def imported(net: nn.Module, path: str) -> None:
+    """Loads the weights of a network trained elsewhere, junyanz's naming included.
+
+    Raises:
+        CheckpointError: no such file, or the weights do not fit.
+    """
+    if not Path(path).is_file():
+        raise CheckpointError("teach names a checkpoint that exists", path)
+    import_generator(net, load_weights(path))

@@ -7,7 +7,7 @@ from pathlib import Path
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
 from slimgen.recipe import Recipe
-from slimgen.tasks import Task
+from slimgen.tasks.task import Task
 from slimgen.training.fit import Journal
 
 

@@ -1,0 +1,179 @@
+"""GAN Compression's own sections of a recipe, and whether they make sense."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from slimgen.errors import RecipeError
+from slimgen.methods.comparison import require_resnet
+from slimgen.metrics.evaluator import goal
+from slimgen.nets import generator_cost
+from slimgen.nets.channels import NAMES, SPACES, channel_space, parse_config
+from slimgen.nets.resnet_cost import check_size, configured_cost, dense, separable
+from slimgen.recipe import Recipe, Schedule, Section, section
+from slimgen.search import Budget, Genotype, Space, require_reachable
+from slimgen.search.grid import Grid
+
+RESNETS = ("resnet", "mobile_resnet")
+
+
+class TeacherOptions(Schedule):
+    """The mobile teacher of the full pipeline, trained from scratch."""
+
+    ngf: int = Field(default=64, ge=1)
+
+
+class SupernetOptions(Schedule):
+    """Section `supernet`: the once-for-all training, and what comes before it in the full pipeline.
+
+    Attributes:
+        pipeline: `full` trains a mobile `teacher`, distils a `student`, and trains the once-for-all network out of it;
+            `fast` trains the once-for-all network under the original itself.
+        family: separable residual blocks, or dense ones (Table 4).
+        space: a name of `slimgen.nets.channels.SPACES`, or the options of c0 .. c7.
+        teacher: of the full pipeline.
+        student: training of the largest configuration, of the full pipeline.
+        prune: begin with the strongest channels of the teacher, if it is of the same family ("Pr." of Table 3).
+        distillation: of inner features (Eq. 3), of the output (Aguinaldo et al., Figure 8), or none.
+        distill: its weight, lambda_distill of Eq. 4.
+        keep_discriminator: begin with the teacher's discriminator ("Keep D" of Table 3).
+        truth: what L1 compares with (Eq. 1): the data's target, or the teacher's image where there are no pairs.
+    """
+
+    pipeline: Literal["full", "fast"] = "fast"
+    family: Literal["mobile_resnet", "resnet"] = "mobile_resnet"
+    space: str | tuple[tuple[int, ...], ...] = "channels-48"
+    teacher: TeacherOptions | None = None
+    student: Schedule | None = None
+    prune: bool = True
+    distillation: Literal["intermediate", "output", "none"] = "intermediate"
+    distill: float = Field(default=1.0, ge=0)
+    keep_discriminator: bool = True
+    truth: Literal["data", "teacher"] = "data"
+
+
+class SearchOptions(Section):
+    """Section `search`.
+
+    Attributes:
+        kind: `exhaustive` measures every configuration of the band; `evolution` and `random` ask for `rounds` times
+            `population`.
+        band: the exhaustive search leaves out what costs less than this part of the budget's MACs.
+        evaluations: how many the exhaustive search may measure.
+        population: genotypes a round.
+        elite: how many of the best are parents.
+        mutation: probability that a channel number is drawn anew.
+        crossover: the part of a round that is crossed.
+        rounds: how many.
+        racing: drop a candidate once it cannot enter the elite.
+        latency_networks: whole networks that a latency table is fitted to; half as many check it.
+    """
+
+    kind: Literal["exhaustive", "evolution", "random"] = "evolution"
+    band: float = Field(default=0.0, ge=0, lt=1)
+    evaluations: int = Field(default=20_000, ge=1)
+    population: int = Field(default=100, ge=2)
+    elite: int = Field(default=25, ge=1)
+    mutation: float = Field(default=0.2, gt=0, le=1)
+    crossover: float = Field(default=0.5, ge=0, le=1)
+    rounds: int = Field(default=500, ge=1)
+    racing: bool = False
+    latency_networks: int = Field(default=16, ge=4)
+
+
+def check(recipe: Recipe) -> None:
+    """Raises RecipeError unless the sections `supernet` and `search` are sound."""
+    options = section(SupernetOptions, recipe.supernet, "supernet")
+    search = section(SearchOptions, recipe.search, "search")
+    check_size(recipe.size, recipe.size)
+    for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
+        goal(metric)
+    _check_pipeline(recipe, options)
+    if recipe.finetune.uniform:
+        require_resnet(recipe)
+    original = generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
+    budget = Budget(**recipe.budget.resolve(original.as_dict(recipe.budget.convention)))
+    if recipe.budget.latency_ms is not None:
+        return  # measured when the search begins, which then says what is reachable
+    space = channel_space(options.space)
+    shape = shape_of(recipe)
+
+    def costs(genotype: Genotype) -> Mapping[str, float]:
+        return costs_at(recipe, options, shape, [genotype[name] for name in NAMES])
+
+    require_reachable(space, costs, budget)
+    if search.kind == "exhaustive":
+        require_few(search, band(recipe, options, search, space, budget))
+
+
+def shape_of(recipe: Recipe) -> dict[str, int]:
+    """Blocks and channels of images, as in the original where that is a ResNet."""
+    original = recipe.teach.generator
+    return {name: original[name] for name in ("blocks", "inputs", "outputs") if name in original}
+
+
+def costs_at(recipe: Recipe, options: SupernetOptions, shape: Mapping[str, int], config: Any) -> Mapping[str, Any]:
+    """The cheap costs of one configuration, or of arrays of them."""
+    block = separable if options.family == "mobile_resnet" else dense
+    return configured_cost(block, config, recipe.size, recipe.size, **shape).as_dict(recipe.budget.convention)
+
+
+def band(
+    recipe: Recipe, options: SupernetOptions, search: SearchOptions, space: Space, budget: Budget
+) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """The places in the space's grid that an exhaustive search measures, the costliest first."""
+    shape = shape_of(recipe)
+
+    def costs(columns: Mapping[str, Any]) -> Mapping[str, Any]:
+        return costs_at(recipe, options, shape, [columns[name] for name in NAMES])
+
+    return Grid(space).band(costs, budget, search.band)
+
+
+def require_few(search: SearchOptions, places: Sequence[int] | Any) -> None:
+    """Raises RecipeError where an exhaustive search would measure more than it may."""
+    if len(places) > search.evaluations:
+        rule = f"an exhaustive search within {search.evaluations:,} evaluations"
+        hint = "raise search.band or search.evaluations, or search by evolution"
+        raise RecipeError(rule, f"{len(places):,} configurations inside the budget and the band", hint)
+
+
+def _check_pipeline(recipe: Recipe, options: SupernetOptions) -> None:
+    family = recipe.teach.generator["family"]
+    if options.pipeline == "full":
+        for name in ("teacher", "student"):
+            if getattr(options, name) is None:
+                raise RecipeError(f"the full pipeline of gan_compression needs the section supernet.{name}")
+        family = "mobile_resnet"
+    elif options.teacher or options.student:
+        raise RecipeError("supernet.teacher and supernet.student belong to the full pipeline", "pipeline fast")
+    if options.distillation == "intermediate" and options.distill and family not in RESNETS:
+        hint = "set supernet.distillation to output or none"
+        raise RecipeError("features are distilled from a ResNet generator", repr(family), hint)
+    teach = recipe.teach
+    alone = teach.generator_checkpoint is not None and teach.discriminator_checkpoint is None
+    if alone and options.pipeline == "fast" and options.keep_discriminator and recipe.losses.adversarial:
+        hint = "name teach.discriminator_checkpoint, or set supernet.keep_discriminator false"
+        raise RecipeError("an imported teacher's discriminator is kept only if it is imported too", "none", hint)
+
+
+def teacher_options(recipe: Recipe, options: SupernetOptions) -> dict[str, Any]:
+    """Family and options of the generator that teaches."""
+    if options.pipeline == "full":
+        assert options.teacher is not None
+        return {"family": "mobile_resnet", "ngf": options.teacher.ngf, **shape_of(recipe)}
+    return dict(recipe.teach.generator)
+
+
+def trunk_of(generator: Mapping[str, Any]) -> int:
+    """The channels that residual blocks of a ResNet generator with these options pass on."""
+    config = generator.get("config")
+    return 4 * (int(generator.get("ngf", 64)) if config is None else parse_config(config)[2])
+
+
+def widest_trunk(options: SupernetOptions) -> int:
+    """Likewise, of the largest configuration."""
+    choices = SPACES[options.space] if isinstance(options.space, str) else options.space
+    return 4 * max(choices[2])

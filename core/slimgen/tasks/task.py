@@ -1,0 +1,62 @@
+"""What every task offers to stages and methods."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import Tensor, nn
+
+from slimgen.cost.formula import Cost
+from slimgen.data.batches import Pair
+from slimgen.data.prepared import Prepared
+from slimgen.recipe import Schedule
+from slimgen.tasks.guidance import After, Generate, Guidance, Judge
+from slimgen.training.fit import Phase
+from slimgen.training.pool import ImagePool
+
+if TYPE_CHECKING:
+    from slimgen.tasks.job import Job
+
+
+class Task(Protocol):
+    """What a generator is for: its networks, its data and its losses. See `slimgen.tasks.translation`."""
+
+    def generator(self) -> nn.Module:
+        """The original generator, initialised from the recipe's seed."""
+
+    def discriminator(self) -> nn.Module:
+        """The original discriminator, likewise."""
+
+    def original_cost(self) -> Cost:
+        """What the original generator costs on one image, in closed form."""
+
+    def teach(self, job: "Job") -> Mapping[str, float]:
+        """Trains or imports the original; what is worth noting of it."""
+
+    def batches(self, data: Prepared, schedule: Schedule, hold: int = 1) -> dict[str, Callable[[int], Pair]]:
+        """Split to a function from step to batch."""
+
+    def pool(self) -> ImagePool:
+        """The history of what the discriminator was shown."""
+
+    def shown(self, condition: Tensor, image: Tensor) -> Tensor:
+        """What the discriminator sees of an image."""
+
+    def guidance(self, discriminator: nn.Module | None) -> Guidance:
+        """The task's own further terms, given the original's discriminator."""
+
+    def phases(
+        self,
+        generate: Generate,
+        judge: Judge,
+        generator_groups: Sequence[Mapping[str, Any]],
+        discriminator_groups: Sequence[Mapping[str, Any]],
+        schedule: Schedule,
+        steps: int,
+        *,
+        pool: ImagePool,
+        guidance: Guidance | None = None,
+        generator_steps: int = 1,
+        after_generator: After | None = None,
+        after_discriminator: After | None = None,
+    ) -> list[Phase]:
+        """The phases that train one generator, or one supernet, against one discriminator."""

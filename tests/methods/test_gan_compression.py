@@ -1,0 +1,188 @@
+"""GAN Compression end to end on a tiny task: both pipelines, every ablation, what it inherits and what it refuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from slimgen import stages
+from slimgen.data.townhouses import write
+from slimgen.errors import BudgetError, RecipeError
+from slimgen.methods.gan_compression import check
+from slimgen.nets import build_generator, generator_cost
+from slimgen.nets.channels import NAMES
+from slimgen.nets.once_for_all import OnceForAll
+from slimgen.nets.weights import load_weights
+from slimgen.recipe import Recipe
+from slimgen.search import Genotype
+
+TINY = Recipe.parse((Path(__file__).parent / "tiny_gan_compression.yaml").read_text())
+FULL = [
+    "supernet.pipeline=full",
+    "supernet.teacher={ngf: 8, updates: 4, batch: 2}",
+    "supernet.student={updates: 4, batch: 2}",
+]
+
+
+def quiet(what, done, total, values) -> None:
+    """No progress in tests."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_tracking_server(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
+        yield
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory) -> Path:
+    images, out = tmp_path_factory.mktemp("images"), tmp_path_factory.mktemp("run")
+    write(images, seed=0, train=12, test=3, size=32)
+    stages.prepare(TINY, data=images, out=out / "prepare", tell=quiet)
+    stages.teach(TINY, prepare=out / "prepare", out=out / "teach", tell=quiet)
+    return out
+
+
+def supernet(recipe: Recipe, taught: Path, out: Path) -> dict[str, float]:
+    return stages.supernet(recipe, prepare=taught / "prepare", teach=taught / "teach", out=out, tell=quiet)
+
+
+def whole(recipe: Recipe, taught: Path, out: Path) -> dict[str, dict]:
+    """All stages after `teach`; the rows of the table by name."""
+    before = {"prepare": taught / "prepare", "teach": taught / "teach"}
+    stages.supernet(recipe, **before, out=out / "supernet", tell=quiet)
+    before["supernet"] = out / "supernet"
+    stages.search(recipe, **before, out=out / "search", tell=quiet)
+    before["search"] = out / "search"
+    stages.finetune(recipe, **before, out=out / "finetune", tell=quiet)
+    del before["supernet"]
+    stages.evaluate(recipe, **before, finetune=out / "finetune", out=out / "evaluate", tell=quiet)
+    rows = json.loads((out / "evaluate" / "table.json").read_text())["rows"]
+    return {row["name"]: row for row in rows}
+
+
+@pytest.mark.parametrize("settings", [[], FULL], ids=["fast", "full"])
+def test_both_pipelines_end_with_a_generator_inside_the_budget(settings, taught, tmp_path):
+    rows = whole(TINY.override(settings), taught, tmp_path)
+    assert rows["found"]["macs"]["exact"] <= rows["original"]["macs"]["exact"] / 3
+    assert rows["uniform"]["macs"]["exact"] >= rows["found"]["macs"]["exact"]
+    assert rows["uniform"]["updates"] == 6 + 4 + (4 if settings else 0)
+    about = json.loads((tmp_path / "finetune" / "networks.json").read_text())["found"]
+    net = build_generator(about["family"], **about["options"])
+    net.load_state_dict(load_weights(tmp_path / "finetune" / "found.safetensors"))
+    assert sum(weight.numel() for weight in net.parameters()) == rows["found"]["params"]
+
+
+def test_without_fine_tuning_the_found_generator_is_the_slice_that_was_measured(taught, tmp_path):
+    recipe = TINY.override(["finetune.updates=0", "finetune.uniform=false", "search.rounds=1"])
+    whole(recipe, taught, tmp_path)
+    net = OnceForAll(space=recipe.supernet["space"], blocks=3)
+    net.load_state_dict(load_weights(tmp_path / "supernet" / "generator.safetensors"))
+    genotype = Genotype.from_json(json.loads((tmp_path / "search" / "genotype.json").read_text())["genotype"])
+    found = load_weights(tmp_path / "finetune" / "found.safetensors")
+    assert all(torch.equal(weight, found[name]) for name, weight in net.extract(genotype).state_dict().items())
+
+
+def test_an_exhaustive_search_measures_the_band_and_nothing_else(taught, tmp_path):
+    recipe = TINY.override(["search={kind: exhaustive, band: 0.9, population: 8}", "finetune.updates=0"])
+    supernet(recipe, taught, tmp_path / "supernet")
+    before = {"prepare": taught / "prepare", "teach": taught / "teach", "supernet": tmp_path / "supernet"}
+    facts = stages.search(recipe, **before, out=tmp_path / "search", tell=quiet)
+    limit = generator_cost("resnet", 32, 32, ngf=8, blocks=3).exact / 3
+    space = OnceForAll(space=recipe.supernet["space"], blocks=3)
+    wanted = {
+        genotype.key
+        for genotype in space.space.enumerate()
+        if 0.9 * limit <= space.cost(genotype, 32, 32).exact <= limit
+    }
+    trials = [json.loads(line) for line in (tmp_path / "search" / "trials.jsonl").read_text().splitlines()]
+    assert {trial["key"] for trial in trials} == wanted
+    assert facts["band"] == len(trials) == len(wanted)
+
+
+def test_a_latency_budget_is_searched_by_the_table_and_its_error_is_told(taught, tmp_path):
+    roomy = TINY.override(["budget={latency_ms: 1000}", "search.rounds=1", "search.latency_networks=4"])
+    supernet(roomy, taught, tmp_path / "supernet")
+    before = {"prepare": taught / "prepare", "teach": taught / "teach", "supernet": tmp_path / "supernet"}
+    facts = stages.search(roomy, **before, out=tmp_path / "search", tell=quiet)
+    assert facts["latency_error_median"] >= 0
+    trials = [json.loads(line) for line in (tmp_path / "search" / "trials.jsonl").read_text().splitlines()]
+    assert all(0 < trial["costs"]["latency_ms"] < 1000 for trial in trials)
+    tight = roomy.override(["budget.latency_ms=0.000001"])
+    with pytest.raises(BudgetError, match="latency_ms"):
+        stages.search(tight, **before, out=tmp_path / "tight", tell=quiet)
+
+
+def first_losses(out: Path) -> dict[str, float]:
+    return json.loads((out / "log-supernet.jsonl").read_text().splitlines()[0])
+
+
+@pytest.mark.parametrize(
+    ("setting", "told", "untold"),
+    [
+        ("supernet.distillation=intermediate", {"generator.distill"}, set()),
+        ("supernet.distillation=output", {"generator.distill"}, set()),
+        ("supernet.distillation=none", set(), {"generator.distill"}),
+        ("supernet.truth=teacher", {"generator.recon"}, set()),
+        ("supernet.family=resnet", {"generator.distill"}, set()),
+        ("supernet.keep_discriminator=false", {"discriminator.loss"}, set()),
+    ],
+)
+def test_every_ablation_is_an_option(setting, told, untold, taught, tmp_path):
+    supernet(TINY.override([setting, "budget.macs=1/1"]), taught, tmp_path)
+    losses = first_losses(tmp_path)
+    assert told <= set(losses)
+    assert not untold & set(losses)
+
+
+def test_the_kept_discriminator_and_the_pruned_student_begin_as_the_teachers(taught, tmp_path):
+    still = ["supernet.rate=1.0e-12", "supernet.family=resnet", "budget.macs=1/1"]
+    supernet(TINY.override(still), taught, tmp_path / "kept")
+    theirs = load_weights(taught / "teach" / "discriminator.safetensors")
+    ours = load_weights(tmp_path / "kept" / "discriminator.safetensors")
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in theirs)
+    stem = load_weights(taught / "teach" / "generator.safetensors")["model.1.weight"]
+    strongest = stem[stem.abs().sum((1, 2, 3)).argsort(descending=True)[:6]]
+    assert torch.allclose(
+        load_weights(tmp_path / "kept" / "generator.safetensors")["model.1.weight"], strongest, atol=1e-6
+    )
+    supernet(
+        TINY.override([*still, "supernet.keep_discriminator=false", "supernet.prune=false"]), taught, tmp_path / "new"
+    )
+    ours = load_weights(tmp_path / "new" / "discriminator.safetensors")
+    assert not all(torch.allclose(ours[name], theirs[name], atol=1e-3) for name in theirs)
+
+
+def test_pseudo_pairs_compare_with_the_teachers_image(taught, tmp_path):
+    """With the teacher's weights in a network of its own shape, the first reconstruction loss is zero."""
+    same = ["supernet.family=resnet", f"supernet.space={[[8]] * 8}", "supernet.updates=1", "supernet.prune=true"]
+    supernet(TINY.override([*same, "supernet.truth=teacher", "budget={macs: 1/1}"]), taught, tmp_path / "teacher")
+    supernet(TINY.override([*same, "supernet.truth=data", "budget={macs: 1/1}"]), taught, tmp_path / "data")
+    assert first_losses(tmp_path / "teacher")["generator.recon"] < 1e-4
+    assert first_losses(tmp_path / "data")["generator.recon"] > 0.1
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        (["supernet.pipeline=full"], "supernet.teacher"),
+        (["supernet.teacher={updates: 4}"], "full pipeline"),
+        (["teach.generator={family: unet}", "finetune.uniform=false"], "distilled from a ResNet"),
+        (["supernet.space=channels-49"], "known name"),
+        (["search={kind: exhaustive, evaluations: 2}"], "2 evaluations"),
+        (["supernet.pipline=fast"], "pipeline"),
+        (["budget.macs=10"], "smallest network"),
+        (["teach.generator_checkpoint=x.pth"], "discriminator"),
+        (["size=30"], "multiples of 4"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_at_once(settings, rule):
+    with pytest.raises((RecipeError, BudgetError, ValueError), match=rule):
+        check(TINY.override(settings))
+
+
+def test_names_of_dimensions_are_stable():
+    assert NAMES[0] == "channel.stem"
+    assert len(NAMES) == 8
