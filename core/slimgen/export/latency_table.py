@@ -1,0 +1,223 @@
+"""What sub-networks take in onnxruntime on this machine, predicted from a table of their measured pieces.
+
+A search asks for the latency of thousands of sub-networks; measuring each would take longer than judging its images.
+But the sub-networks of a supernet are made of few different pieces. Each is measured once, and a whole network is
+predicted by a line over the sum of its pieces, fitted to some whole networks and checked with others. (Tables of
+operators are used by ProxylessNAS, Cai et al. 2019, and FBNet, Wu et al. 2019.)
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from statistics import median
+
+import numpy
+
+from slimgen.errors import SlimgenError
+from slimgen.export.latency_clock import VISIT, Clock
+from slimgen.export.latency_columns import Columns, Times, predictor
+from slimgen.export.latency_fit import Line, fit_line
+from slimgen.export.latency_graph import onnx_graph
+from slimgen.export.latency_visits import Visits
+from slimgen.nets.supernet import Piece, Supernet
+from slimgen.run.record import machine
+from slimgen.search.genotype import Genotype
+from slimgen.search.space import Space
+
+Draw = Callable[[random.Random], Genotype]
+"""A random genotype, such as `Space.sample`."""
+Progress = Callable[[int, int], None]
+
+_FRUITLESS = 500  # draws without a new piece, after which there are taken to be no more
+_POOL = 200  # different genotypes among which networks to measure are chosen
+
+
+class LatencyTable:
+    """Predicts the milliseconds of a call at batch 1. Made by `measure`.
+
+    Attributes:
+        conditions: what the times depend on: processor, onnxruntime, threads, clock, size, runs, and the pieces of
+            the largest network, which tell one supernet from another.
+        line: from the sum of a network's pieces to its latency.
+        fitted: the whole networks that the line was fitted to, with their milliseconds.
+        checked: likewise those that it was checked with.
+    """
+
+    def __init__(self, supernet: Supernet, height: int, width: int, threads: int, runs: int, path: Path) -> None:
+        import onnxruntime
+
+        if runs < 1:
+            raise SlimgenError("a latency needs at least one run", f"{runs=}")
+        self._supernet, self._size, self._clock = supernet, (height, width), Clock(threads)
+        self._rounds = -(-runs // VISIT)
+        self.conditions: dict[str, object] = {
+            "cpu": str(machine()["cpu"]),
+            "onnxruntime": str(onnxruntime.__version__),
+            "threads": threads,
+            "clock": self._clock.name,
+            "height": height,
+            "width": width,
+            "runs": self._rounds * VISIT,
+            "largest": [piece.key for piece in supernet.pieces(supernet.space.largest(), height, width)],
+        }
+        self._visits = Visits(path, self.conditions)
+        self._pieces: dict[str, float] = {}
+        self._remembered = lru_cache(maxsize=1 << 14)(self._predict)
+        self.line = Line(0.0, 1.0)
+        self.fitted: dict[Genotype, float] = {}
+        self.checked: dict[Genotype, float] = {}
+
+    @classmethod
+    def measure(
+        cls,
+        supernet: Supernet,
+        draw: Draw,
+        height: int,
+        width: int,
+        *,
+        path: Path,
+        threads: int = 1,
+        runs: int = 24,
+        seed: int = 0,
+        fit: int = 12,
+        check: int = 8,
+        progress: Progress | None = None,
+    ) -> "LatencyTable":
+        """Measures the pieces of what is drawn, and some whole networks, in turns; fits and checks the line.
+
+        What was measured is kept in the file every few seconds: after a kill the same call goes on, and after the
+        end it returns the same table and measures nothing. The networks to check with are taken as they are drawn;
+        those to fit to are spread over the MACs that occur, so that the line need not reach far beyond them.
+
+        Args:
+            supernet: whose sub-networks are chains of pieces.
+            draw: the genotypes that the table is for, such as `supernet.space.sample`.
+            height: of the input image, px.
+            width: likewise.
+            path: JSON file of the table; it and its folder are made.
+            threads: threads within an operator.
+            runs: timed calls of each piece and each network, rounded up to whole visits.
+            seed: of the draws.
+            fit: whole networks to fit to; fewer where there are not so many.
+            check: whole networks to check with; likewise.
+            progress: told the visits done and all visits.
+
+        Raises:
+            RecipeError: sub-networks of this supernet are not chains of pieces.
+            ExportError: a piece or network has a layer that is not translated, or that onnxruntime cannot run.
+            SlimgenError: no threads, runs or networks.
+            RunError: the file cannot be written.
+        """
+        if fit < 1 or check < 1:
+            raise SlimgenError("a table is fitted to some networks and checked with others", f"{fit=}, {check=}")
+        table = cls(supernet, height, width, threads, runs, path)
+        pieces, drawn = table._draw(draw, random.Random(seed))
+        fitted, checked = table._choose(drawn, fit, check)
+        # All in the same rounds: the machine that ran the pieces is the one that ran the networks.
+        networks = {_name(genotype): table._network(genotype) for genotype in (*fitted, *checked)}
+        visits = {key: table._piece(piece) for key, piece in pieces.items()}
+        table._visits.take({**visits, **networks}, table._rounds, progress)
+        table._pieces = {key: table._settled(key) for key in pieces}
+        table.fitted = {genotype: table._settled(_name(genotype)) for genotype in fitted}
+        table.checked = {genotype: table._settled(_name(genotype)) for genotype in checked}
+        table.line = fit_line([sum(table._each(genotype)) for genotype in fitted], list(table.fitted.values()))
+        table._visits.save(table.as_dict())
+        return table
+
+    def predict(self, genotype: Genotype) -> float:
+        """Milliseconds of a call of a sub-network at batch 1; a piece that no draw had is measured first, and kept."""
+        return self._remembered(genotype)
+
+    def _predict(self, genotype: Genotype) -> float:
+        return self.line.at(sum(self._each(genotype)))
+
+    def columns(self, space: Space) -> Callable[[Columns], Times]:
+        """What predicts many genotypes of a space at once, from an array of values for each of its dimensions.
+
+        Raises:
+            SlimgenError: the space has masks or conditions, or its sub-networks differ in the number of pieces.
+        """
+
+        def keys(genotype: Genotype) -> list[str]:
+            return [piece.key for piece in self._supernet.pieces(genotype, *self._size)]
+
+        return predictor(space, keys, self._each, self.line)
+
+    @property
+    def error(self) -> dict[str, float]:
+        """`median` and `max` relative error on the networks that the line was not fitted to."""
+        errors = [abs(self.predict(genotype) / measured - 1) for genotype, measured in self.checked.items()]
+        return {"median": median(errors), "max": max(errors)} if errors else {}
+
+    def measured(self, genotypes: Sequence[Genotype], progress: Progress | None = None) -> list[float]:
+        """Milliseconds of a call of whole sub-networks, measured in turns and kept: to compare predictions with."""
+        self._visits.take({_name(one): self._network(one) for one in genotypes}, self._rounds, progress)
+        self._visits.save(self.as_dict())
+        return [self._settled(_name(genotype)) for genotype in genotypes]
+
+    def as_dict(self) -> dict[str, object]:
+        """Conditions, line, error, and the milliseconds of networks and pieces, as plain values."""
+        return {
+            "conditions": self.conditions,
+            "intercept_ms": self.line.intercept,
+            "slope": self.line.slope,
+            "error": self.error,
+            "fitted": self._rows(self.fitted),
+            "checked": self._rows(self.checked),
+            "pieces": dict(self._pieces),
+        }
+
+    def _rows(self, networks: Mapping[Genotype, float]) -> list[dict[str, object]]:
+        return [
+            {"genotype": genotype.to_json(), "measured_ms": measured, "predicted_ms": self.predict(genotype)}
+            for genotype, measured in networks.items()
+        ]
+
+    def _draw(self, draw: Draw, rng: random.Random) -> tuple[dict[str, Piece], list[Genotype]]:
+        """Every piece that was drawn, by key, and some different genotypes."""
+        pieces: dict[str, Piece] = {}
+        drawn: dict[Genotype, None] = {}
+        fruitless = 0
+        while fruitless < _FRUITLESS:
+            genotype = draw(rng)
+            if len(drawn) < _POOL:
+                drawn.setdefault(genotype)
+            known = len(pieces)
+            for piece in self._supernet.pieces(genotype, *self._size):
+                pieces.setdefault(piece.key, piece)
+            fruitless = 0 if len(pieces) > known else fruitless + 1
+        return pieces, list(drawn)
+
+    def _choose(self, drawn: Sequence[Genotype], fit: int, check: int) -> tuple[list[Genotype], list[Genotype]]:
+        """Networks to fit to, and others to check with; the only one for both where there is but one."""
+        if len(drawn) == 1:
+            return list(drawn), list(drawn)
+        check = min(check, len(drawn) // 2)
+        rest = sorted(drawn[check:], key=lambda genotype: self._supernet.cost(genotype, *self._size).exact)
+        places = numpy.linspace(0, len(rest) - 1, min(fit, len(rest))).round()
+        return [rest[int(place)] for place in places], list(drawn[:check])
+
+    def _piece(self, piece: Piece) -> Callable[[], float]:
+        return lambda: self._clock.visit(onnx_graph(piece.build(), piece.shape), piece.shape)
+
+    def _network(self, genotype: Genotype) -> Callable[[], float]:
+        shape = self._supernet.pieces(genotype, *self._size)[0].shape
+        # The extracted network, not the chain of its pieces: whatever the pieces leave out would show as an error.
+        return lambda: self._clock.visit(onnx_graph(self._supernet.extract(genotype), shape), shape)
+
+    def _each(self, genotype: Genotype) -> list[float]:
+        """Milliseconds of each piece, in order."""
+        pieces = self._supernet.pieces(genotype, *self._size)
+        missing = {piece.key: self._piece(piece) for piece in pieces if piece.key not in self._pieces}
+        if missing:
+            self._visits.take(missing, self._rounds)
+            self._pieces |= {key: self._settled(key) for key in missing}
+        return [self._pieces[piece.key] for piece in pieces]
+
+    def _settled(self, name: str) -> float:
+        return self._clock.settle(self._visits[name])
+
+
+def _name(genotype: Genotype) -> str:
+    return f"network {genotype.key}"
