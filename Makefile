@@ -2,14 +2,15 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
-RECIPE ?= townhouses-cf_gan
+RECIPES ?= townhouses-cf_gan townhouses-gan_compression
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: run test lint ui bench install clean
 
-run: $(STAMP) data/train/townhouses  ## The main job: search, compress, measure and export a generator
-	$(BIN)/slimgen run $(RECIPE)
+run: $(STAMP) data/train/townhouses  ## The main job: search, compress, measure and export a generator, by two methods
+	@for recipe in $(RECIPES); do echo "$(BIN)/slimgen run $$recipe"; $(BIN)/slimgen run $$recipe || exit; done
+	$(BIN)/slimgen compare $(RECIPES:%=runs/%)
 
 data/train/townhouses: | $(STAMP)
 	$(BIN)/dvc pull --quiet data.dvc

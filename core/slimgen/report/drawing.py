@@ -1,10 +1,11 @@
-"""An architecture as a drawing: a trellis as its path through the scales, any other as a table of its choices."""
+"""An architecture as a drawing: a trellis as its path through the scales, channels as bars, any other as a table."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from slimgen.nets.trellis_space import WITH_INNER, Shape, parse_path
+from slimgen.report.channel_drawing import draw_channels, is_configuration
 from slimgen.search import Value
 
 if TYPE_CHECKING:
@@ -34,13 +35,16 @@ def draw_genotype(genotype: Mapping[str, Value], path: Path, *, ngf: int | None 
     """Draws an architecture.
 
     Args:
-        genotype: names of choices to values. A trellis (CF-GAN, Figure 3) is drawn as the network it stands for.
+        genotype: names of choices to values. A trellis (CF-GAN, Figure 3) is drawn as the network it stands for, a
+            channel configuration (GAN Compression) as bars.
         path: the picture; its ending says the format.
         ngf: of a trellis: channels at full resolution of the widest one; with it, widths are written in channels
             instead of parts of the whole.
     """
     if "path" in genotype and "channel.stem" in genotype:
         _trellis(genotype, path, ngf)
+    elif is_configuration(genotype):
+        draw_channels(genotype, path)
     else:
         _list(genotype, path)
 
