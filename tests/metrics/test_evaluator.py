@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from slimgen.device import Compute
 from slimgen.errors import DataError, RecipeError
-from slimgen.metrics.evaluator import METRICS, Evaluator, digest, goal
+from slimgen.metrics.evaluator import METRICS, Evaluator, digest, fitting_batch, goal
 from slimgen.metrics.psnr import psnr
 from slimgen.metrics.ssim import ssim
 
 CPU = Compute(torch.device("cpu"))
+PLAIN = ["psnr", "psnr_y", "ssim"]
 
 
 def images(seed: int, count: int = 7, size: int = 16) -> Tensor:
@@ -48,7 +49,7 @@ def test_a_generator_runs_without_gradients_and_sees_channels_last_batches() -> 
 
 def test_the_images_it_returns_score_what_it_measures() -> None:
     net = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.Tanh())
-    evaluator = Evaluator((images(0), images(1)), list(METRICS), compute=CPU, batch=3)
+    evaluator = Evaluator((images(0), images(1)), PLAIN, compute=CPU, batch=3)
     outputs = evaluator.outputs(net)
     assert outputs.shape == (7, 3, 16, 16)
     assert outputs.is_contiguous()
@@ -91,16 +92,21 @@ def test_a_digest_is_of_the_values_and_equal_in_another_process() -> None:
 
 
 def test_a_generator_that_has_diverged_gets_the_worst_value_and_not_nan() -> None:
-    evaluator = Evaluator((images(0), images(1)), list(METRICS), compute=CPU)
+    evaluator = Evaluator((images(0), images(1)), PLAIN, compute=CPU)
     assert set(evaluator.measure(lambda x: x * math.nan).values()) == {-math.inf}
 
 
 def test_goals_tell_which_way_is_better() -> None:
-    names = ["psnr", "psnr_y", "ssim", "fid", "fd:resnet20"]
-    assert [goal(name) for name in names] == ["max", "max", "max", "min", "min"]
+    best = {
+        "max": "psnr psnr_y ssim is is:x seg_accuracy:x seg_class_accuracy:x seg_miou:x seg_map:x",
+        "min": "lpips fid fd:resnet20 kid kid:x",
+    }
+    for way, names in best.items():
+        assert {goal(name) for name in names.split()} == {way}
+    assert len(METRICS) == sum(len(names.split()) for names in best.values())
 
 
-@pytest.mark.parametrize("name", ["pnsr", "fd:", "fid:mine", ""])
+@pytest.mark.parametrize("name", ["pnsr", "fd:", "fid:mine", "", "fd:<name>", "psnr:x", "seg_miou", "lpips:vgg"])
 def test_an_unknown_metric_is_refused_by_name(name: str) -> None:
     with pytest.raises(RecipeError, match="metrics are known by name"):
         goal(name)
@@ -109,6 +115,20 @@ def test_an_unknown_metric_is_refused_by_name(name: str) -> None:
 def test_a_misspelt_metric_names_the_nearest() -> None:
     with pytest.raises(RecipeError, match="did you mean 'psnr'"):
         Evaluator((images(0), images(1)), ["psrn"], compute=CPU)
+
+
+def test_an_output_beyond_all_bounds_is_no_picture_although_saving_would_cut_it_off() -> None:
+    evaluator = Evaluator((images(0), images(1)), PLAIN, compute=CPU)
+    assert set(evaluator.measure(lambda x: x / 0).values()) == {-math.inf}
+
+
+def test_a_batch_holds_the_fewer_images_the_larger_they_are() -> None:
+    cpu = torch.device("cpu")
+    assert [fitting_batch((size, size), cpu) for size in (16, 64, 128, 256, 512)] == [64, 16, 4, 2, 2]
+    seen = []
+    pair = images(0, 20, 64), images(1, 20, 64)
+    Evaluator(pair, ["psnr"], compute=CPU).measure(lambda x: seen.append(len(x)) or x)
+    assert seen == [16, 4]
 
 
 def test_images_without_partners_and_wrong_outputs_are_refused() -> None:

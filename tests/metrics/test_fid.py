@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from slimgen.device import Compute
 from slimgen.errors import RecipeError, WeightsError
 from slimgen.metrics.evaluator import Evaluator
-from slimgen.metrics.features import open_features
+from slimgen.metrics.features import FeatureNetwork, open_features
 from slimgen.metrics.frechet import Statistics, frechet_distance, frechet_distance_plain
 from slimgen.metrics.inception import WEIGHTS, import_torchvision, load_inception
+from slimgen.metrics.kid import KernelSide, kernel_distance
 
 CPU = torch.device("cpu")
 
@@ -35,6 +36,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for module in built[0].modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1, generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+            nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
+            nn.init.normal_(module.bias, 0, 0.1, generator=generator)
     path = tmp_path_factory.mktemp("hub") / "hub" / "checkpoints" / WEIGHTS
     path.parent.mkdir(parents=True)
     torch.save(built[0].state_dict(), path)
@@ -73,7 +79,7 @@ def from_hub(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("from_hub")
-def test_features_equal_pytorch_fids_bit_for_bit_and_so_does_their_distance(tmp_path: Path) -> None:
+def test_features_equal_pytorch_fids_and_so_does_their_distance(tmp_path: Path) -> None:
     from pytorch_fid.fid_score import calculate_frechet_distance, get_activations
     from pytorch_fid.inception import InceptionV3
 
@@ -83,7 +89,8 @@ def test_features_equal_pytorch_fids_bit_for_bit_and_so_does_their_distance(tmp_
         save(images, tmp_path / name)
         features = get_activations(sorted((tmp_path / name).iterdir()), theirs, 4, 2048, "cpu", num_workers=0)
         with torch.inference_mode():
-            assert torch.equal(network(images), torch.from_numpy(features).float())
+            expected = torch.from_numpy(features).float()
+            assert (network(images) - expected).norm() < 1e-6 * expected.norm()
         # A part of the features: pytorch-fid's matrix square root takes ten seconds for all of them.
         sides.append(features[:, :128])
     moments = [part for side in sides for part in (side.mean(0), numpy.cov(side, rowvar=False))]
@@ -137,8 +144,43 @@ def test_weights_of_another_network_are_refused_in_one_line(tmp_path: Path) -> N
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("from_hub")
+def test_one_pass_of_inception_serves_the_distance_the_kernel_and_the_score(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+    raw = FeatureNetwork.raw
+
+    def counted(self: FeatureNetwork, images: Tensor) -> Tensor:
+        counts.append(len(images))
+        return raw(self, images)
+
+    monkeypatch.setattr(FeatureNetwork, "raw", counted)
+    pair = fake()[:3], real()[:4]
+    evaluator = Evaluator(pair, ["kid", "is", "fid"], compute=Compute(CPU), batch=4)
+    values = evaluator.measure(nn.Identity())
+    assert counts == [3, 4]
+    with torch.inference_mode():
+        a, b = (open_features("fid", {}, CPU)(images) for images in pair)
+    state = torch.load(weights, weights_only=True)
+    scores = (a @ state["fc.weight"].T).double().softmax(1)
+    assert values["fid"] == pytest.approx(frechet_distance(Statistics.of(b), Statistics.of(a)), rel=1e-12)
+    assert values["kid"] == pytest.approx(kernel_distance(KernelSide.of(b), KernelSide.of(a)), rel=1e-12)
+    sure = (scores * (scores / scores.mean(0)).log()).sum(1).mean().exp()
+    assert values["is"] == pytest.approx(float(sure), rel=1e-9)
+    assert "kid: unbiased squared MMD" in evaluator.protocol
+    assert "is: exp(mean KL" in evaluator.protocol
+    assert "1008 scores without bias" in evaluator.protocol
+
+
 def test_inception_given_by_the_user_is_still_called_fid() -> None:
     with pytest.raises(RecipeError, match="is called fid"):
         open_features("fd:inception", {"inception": {"path": "x.pth"}}, CPU)
+    for name in ("kid", "is"):
+        with pytest.raises(RecipeError, match=f"is called {name}"):
+            open_features(f"{name}:inception", {"inception": {"path": "x.pth"}}, CPU)
+    pair = real(), fake()
+    with pytest.raises(RecipeError, match="is called fid"):
+        Evaluator(pair, ["fd:inception"], compute=Compute(CPU), features={"inception": {"path": "x.pth"}})
     with pytest.raises(RecipeError, match="no option 'size'"):
         open_features("fid", {"inception": {"path": "x.pth", "size": 299}}, CPU)

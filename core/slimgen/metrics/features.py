@@ -1,10 +1,11 @@
-"""Feature networks for distances between sets of images: pytorch-fid's Inception, or a network of the user's own."""
+"""Networks that look at images for a metric: pytorch-fid's Inception, or one of the user's own."""
 
 import hashlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,12 @@ from torch.nn import functional
 
 from slimgen.errors import RecipeError, WeightsError, nearest
 from slimgen.metrics.inception import find_weights, load_inception
+from slimgen.metrics.kinds import Networks
 from slimgen.metrics.pixels import eight_bit
 
 _HALF = (0.5, 0.5, 0.5)
+INCEPTION = "inception"
+RESERVED = {INCEPTION: "pytorch-fid's Inception", "lpips": "the metric lpips"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class FeatureNetwork:
         size: height and width the images are resized to, or None.
         mean: subtracted from each channel of images in [0, 1].
         std: then divides each channel.
+        head: (K, d) weights that make the scores of K classes of the features; None where features are the scores.
     """
 
     digest: str
@@ -34,15 +39,20 @@ class FeatureNetwork:
     size: int | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    head: Tensor | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Features (N, d) of images (N, 3, H, W) in [-1, 1]; maps are averaged over their positions.
+        """Features (N, d) of images (N, 3, H, W) in [-1, 1]; maps are averaged over their positions."""
+        return self.pooled(self.raw(images))
+
+    def raw(self, images: Tensor) -> Tensor:
+        """What the network returns for images (N, 3, H, W) in [-1, 1].
 
         Images are rounded to 8 bits, divided by 255, resized bilinearly without smoothing and normalised, as
         pytorch-fid does. A grey image counts as RGB of three equal channels.
 
         Raises:
-            WeightsError: the network returns something else than features of each image.
+            WeightsError: that is neither features nor maps of each image.
         """
         images = eight_bit(images).div_(255)
         if images.shape[1] == 1:
@@ -53,65 +63,102 @@ class FeatureNetwork:
         # One layout on every path: results do not depend on how the generator laid out its output.
         images = images.contiguous()
         mean, std = (images.new_tensor(numbers)[:, None, None] for numbers in (self.mean, self.std))
-        features = self.run((images - mean).div_(std))
-        if features.dim() == 4:
-            features = features.mean(dim=(2, 3))
-        if features.dim() != 2 or len(features) != len(images):
-            raise WeightsError("a feature network returns (N, d) or (N, d, H, W)", f"{tuple(features.shape)}")
-        return features
+        found = self.run((images - mean).div_(std))
+        if found.dim() not in (2, 4) or len(found) != len(images):
+            raise WeightsError("a feature network returns (N, d) or (N, d, H, W)", f"{tuple(found.shape)}")
+        return found
+
+    def pooled(self, found: Tensor) -> Tensor:
+        """Features (N, d) of what the network returned."""
+        return found.mean(dim=(2, 3)) if found.dim() == 4 else found
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Scores of classes (N, K) of features (N, d)."""
+        return features if self.head is None else features @ self.head.T
 
 
-def open_features(metric: str, features: Mapping[str, Mapping[str, object]], device: torch.device) -> FeatureNetwork:
-    """Opens the feature network of a metric.
+class Settings(NamedTuple):
+    """Where a network lies and what it is fed with."""
 
-    Args:
-        metric: `fid` or `fd:<name>`.
-        features: by name, as in the recipe: `path` to a TorchScript (.pt, .ts) or ONNX file, `size` to resize to (left
-            out: not resized), `mean` and `std` of images in [0, 1] (0.5 each). The name `inception` belongs to `fid`
-            and has only a `path`.
-        device: where the network runs.
+    path: Path
+    size: int | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def network_of(metric: str) -> str:
+    """The name of the network that a metric of features or segmentations uses: what follows the colon, or Inception."""
+    return metric.partition(":")[2] or INCEPTION
+
+
+def settings(metric: str, features: Networks) -> Settings:
+    """Reads and checks what the recipe says of a metric's network, whose file must be there. Loads nothing.
 
     Raises:
         RecipeError: no network of that name, or options that make no sense.
-        WeightsError: its file is missing or cannot be loaded.
+        WeightsError: its file is missing.
     """
-    if metric == "fid":
-        options = features.get("inception", {})
-        _known("inception", options, ("path",))
-        path = find_weights(str(options["path"]) if "path" in options else None)
-        net = load_inception(path).to(device)
-        return FeatureNetwork(_digest(path, "inception"), lambda images: net(images)[0][:, :, 0, 0], 299, _HALF, _HALF)
-    name = metric.removeprefix("fd:")
-    if name == "inception":
-        raise RecipeError("the distance of pytorch-fid's Inception is called fid", repr(metric))
+    name = network_of(metric)
+    if ":" not in metric:
+        options = features.get(name, {})
+        require_known(name, options, ("path",))
+        return Settings(find_weights(str(options["path"]) if "path" in options else None), 299, _HALF, _HALF)
+    if name in RESERVED:
+        plain = {"fd": "fid"}.get(family := metric.partition(":")[0], family)
+        hint = f"what {family}:<name> would say of it is called {plain}" if name == INCEPTION else "choose another name"
+        raise RecipeError(f"the name {name} belongs to {RESERVED[name]}", repr(metric), hint)
     if name not in features:
         hint = nearest(name, features) if features else "name it under evaluate.features"
         raise RecipeError(f"{metric} needs a feature network called {name}", None, hint)
-    return _own(name, features[name], device)
-
-
-def _own(name: str, options: Mapping[str, object], device: torch.device) -> FeatureNetwork:
-    """Opens a user's network."""
-    _known(name, options, ("path", "size", "mean", "std"))
-    if "path" not in options:
-        raise RecipeError(f"feature network {name} needs a path", None, "a TorchScript (.pt) or ONNX file")
+    options = features[name]
+    require_known(name, options, ("path", "size", "mean", "std", "classes", "tolerance"))
     size = options.get("size")
     if size is not None and (not isinstance(size, int) or size < 1):
         raise RecipeError(f"size of feature network {name} is a whole number of pixels", repr(size))
     mean, std = (_three(name, key, options.get(key, _HALF)) for key in ("mean", "std"))
     if not all(std):
         raise RecipeError(f"std of feature network {name} divides and so is not zero", std)
-    path = Path(str(options["path"])).expanduser()
-    if not path.is_file():
-        raise WeightsError(f"feature network {name} is a TorchScript (.pt) or ONNX file", f"no file {path}")
-    run = _onnx(path) if path.suffix == ".onnx" else _torchscript(path, device)
-    return FeatureNetwork(_digest(path, f"{size} {mean} {std}"), run, size, mean, std)
+    return Settings(require_file(name, options, "a TorchScript (.pt) or ONNX file"), size, mean, std)
 
 
-def _known(name: str, options: Mapping[str, object], known: tuple[str, ...]) -> None:
+def open_features(metric: str, features: Networks, device: torch.device) -> FeatureNetwork:
+    """Opens the network of a metric of features or of segmentations.
+
+    Args:
+        metric: such as `fid`, which uses Inception, or `fd:<name>`.
+        features: by name, as in the recipe: `path` to a TorchScript (.pt, .ts) or ONNX file, `size` to resize to (left
+            out: not resized), `mean` and `std` of images in [0, 1] (0.5 each); `classes` and `tolerance` where it
+            segments, see `slimgen.metrics.segmentation`. The name `inception` belongs to pytorch-fid's network and
+            has only a `path`.
+        device: where the network runs.
+
+    Raises:
+        RecipeError: no network of that name, or options that make no sense.
+        WeightsError: its file is missing or cannot be loaded.
+    """
+    path, size, mean, std = settings(metric, features)
+    if ":" not in metric:
+        net = load_inception(path).to(device)
+        return FeatureNetwork(digest_of(path, "inception, norms in convolutions"), net, size, mean, std, net.head)
+    run = _onnx(path) if path.suffix == ".onnx" else load_torchscript(path, device)
+    return FeatureNetwork(digest_of(path, f"{size} {mean} {std}"), run, size, mean, std)
+
+
+def require_known(name: str, options: Mapping[str, object], known: tuple[str, ...]) -> None:
+    """Raises RecipeError for an option that a network does not have."""
     for option in options:
         if option not in known:
             raise RecipeError(f"feature network {name} has no option {option!r}", None, nearest(option, known))
+
+
+def require_file(name: str, options: Mapping[str, object], kind: str) -> Path:
+    """The file of a network: RecipeError without a path, WeightsError where there is no such file."""
+    if "path" not in options:
+        raise RecipeError(f"feature network {name} needs a path", None, kind)
+    path = Path(str(options["path"])).expanduser()
+    if not path.is_file():
+        raise WeightsError(f"feature network {name} is {kind}", f"no file {path}")
+    return path
 
 
 def _three(name: str, key: str, value: object) -> tuple[float, ...]:
@@ -121,7 +168,8 @@ def _three(name: str, key: str, value: object) -> tuple[float, ...]:
     return tuple(float(number) for number in values)
 
 
-def _torchscript(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
+def load_torchscript(path: Path, device: torch.device) -> nn.Module:
+    """A network from a TorchScript file, in evaluation mode; WeightsError for anything else."""
     try:
         with warnings.catch_warnings():
             # torch announces the end of TorchScript at every load; files of it stay the most common ones.
@@ -153,7 +201,8 @@ def _first(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
 
 
-def _digest(path: Path, preprocessing: str) -> str:
+def digest_of(path: Path, preprocessing: str) -> str:
+    """Sha256 of a file's content and of what is done to its input, in hexadecimal."""
     with path.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
     return hashlib.sha256(f"{content} {preprocessing}".encode()).hexdigest()

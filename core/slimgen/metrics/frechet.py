@@ -1,7 +1,5 @@
 """The Frechet distance between two sets of features, exactly, in milliseconds where few images are compared."""
 
-import io
-import os
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +10,7 @@ import torch
 from torch import Tensor
 
 from slimgen.errors import DataError
+from slimgen.metrics.kept import load_arrays, save_arrays
 
 
 @dataclass(frozen=True)
@@ -76,37 +75,26 @@ class Statistics:
 
     def save(self, path: Path) -> None:
         """Keeps the statistics, with their factor, in a file that is complete or absent."""
-        parts = {"mean": self.mean, "factor": self.factor}
+        parts = {"count": torch.tensor(self.count), "mean": self.mean, "factor": self.factor}
         if self.spread is not None:
             parts["spread"] = self.spread
-        arrays = {name: part.cpu().numpy() for name, part in parts.items()}
-        buffer = io.BytesIO()
-        numpy.savez(buffer, allow_pickle=False, count=numpy.int64(self.count), **arrays)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        try:
-            aside.write_bytes(buffer.getvalue())
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+        save_arrays(path, parts)
 
     @staticmethod
     def load(path: Path, device: torch.device) -> "Statistics | None":
         """Reads what `save` wrote; None where there is no such file or a damaged one, which is then computed anew."""
-        if not path.is_file():
+        parts = load_arrays(path, device)
+        if parts is None or not {"count", "mean", "factor"} <= set(parts):
             return None
-        try:
-            # Opened here: numpy leaves a damaged file open.
-            with path.open("rb") as file, numpy.load(file, allow_pickle=False) as arrays:
-                count = int(arrays["count"])
-                parts = {n: torch.from_numpy(arrays[n]).to(device) for n in arrays.files if n != "count"}
-            mean, factor, spread = parts["mean"], parts["factor"], parts.get("spread")
-        # A damaged archive may fail in any layer: zip, its checksum, the array's header, the keys.
-        except Exception:
-            return None
-        statistics = Statistics(count, mean, factor if spread is None else None, spread)
-        statistics.__dict__["factor"] = factor
+        spread = parts.get("spread")
+        statistics = Statistics(int(parts["count"]), parts["mean"], parts["factor"] if spread is None else None, spread)
+        statistics.__dict__["factor"] = parts["factor"]
         return statistics
+
+
+def frechet(real: Statistics, features: Tensor) -> float:
+    """The Frechet distance of features (N, d) from the real side: the metrics `fid` and `fd:<name>`."""
+    return frechet_distance(real, Statistics.of(features))
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:

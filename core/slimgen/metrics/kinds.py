@@ -1,0 +1,95 @@
+"""The three kinds of metrics. A metric is a file of its own, and a line of `METRICS` that says of which kind it is."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+Goal = Literal["min", "max"]
+Networks = Mapping[str, Mapping[str, object]]
+"""Feature networks by name with their options, as in the recipe's `evaluate.features`."""
+Pair = Callable[[Tensor, Tensor], Tensor]
+"""(fake, real), each (N, C, H, W) in [-1, 1], to one value per image (N,)."""
+
+
+class Opened(NamedTuple):
+    """A function of image pairs, ready to be called.
+
+    Attributes:
+        function: (fake, real) to one value per image.
+        digest: of the files it was read from; empty where there are none.
+    """
+
+    function: Pair
+    digest: str = ""
+
+
+class PerImage(NamedTuple):
+    """A figure of single images and their targets, averaged over the images.
+
+    Attributes:
+        goal: which way is better.
+        open: makes the function, from the recipe's networks and the device; raises RecipeError or WeightsError.
+        says: what the protocol says of it.
+    """
+
+    goal: Goal
+    open: Callable[[Networks, torch.device], Opened]
+    says: str = ""
+
+
+class Side(Protocol):
+    """What a metric of features needs of the real images: found once, and kept in a file between processes."""
+
+    @staticmethod
+    def of(features: Tensor) -> "Side":
+        """Takes it of features (N, d); raises DataError where they are too few."""
+
+    def save(self, path: Path) -> None:
+        """Keeps it in a file that is complete or absent."""
+
+    @staticmethod
+    def load(path: Path, device: torch.device) -> "Side | None":
+        """Reads what `save` wrote; None where there is no such file or a damaged one."""
+
+
+class OfFeatures(NamedTuple):
+    """A figure of a set of features. All metrics of one network share its pass over the images.
+
+    Attributes:
+        goal: which way is better.
+        value: (real side, the generated images' features (N, d)) to the value; the real side is None without `real`.
+        real: the class of the real side, or None where the real images play no part.
+        logits: whether it takes classification scores, which Inception makes of its features.
+        says: what the protocol says of it.
+    """
+
+    goal: Goal
+    value: Callable[[Any, Tensor], float]
+    real: type[Side] | None = None
+    logits: bool = False
+    says: str = ""
+
+
+class OfSegmentations(NamedTuple):
+    """A figure of how a segmentation network recognises, in generated images, what their label maps asked for.
+
+    Attributes:
+        goal: which way is better.
+        value: from the confusion matrix of all images, float64 (K, K), rows the truth, to the value.
+        says: what the protocol says of it.
+    """
+
+    goal: Goal
+    value: Callable[[Tensor], float]
+    says: str = ""
+
+
+Metric = PerImage | OfFeatures | OfSegmentations
+
+
+def plain(function: Pair) -> Callable[[Networks, torch.device], Opened]:
+    """The `open` of a metric that needs no network."""
+    return lambda networks, device: Opened(function)

@@ -1,0 +1,175 @@
+"""LPIPS: how far apart two images look, by the features of a classifier weighed to agree with people."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from slimgen.errors import DataError, RecipeError, WeightsError, nearest
+from slimgen.metrics.features import digest_of, load_torchscript, require_file, require_known
+from slimgen.metrics.kinds import Networks, Opened
+from slimgen.metrics.pixels import eight_bit_pair
+
+NAME = "lpips"
+KIND = "the state dict of PyPI's lpips.LPIPS with net: alex or vgg, or a TorchScript file without net"
+
+
+class Layer(NamedTuple):
+    """A convolution followed by ReLU; `place` is its number among torchvision's features."""
+
+    place: int
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 1
+
+
+class Trunk(NamedTuple):
+    """A classifier in five slices, with a pooling before each but the first; each slice's output is compared."""
+
+    pool: int
+    smallest: int
+    slices: tuple[tuple[Layer, ...], ...]
+    pooled: tuple[int, ...]
+
+
+TRUNKS = {
+    "alex": Trunk(
+        3, 31, ((Layer(0, 11, 4, 2),), (Layer(3, 5, 1, 2),), (Layer(6),), (Layer(8),), (Layer(10),)), pooled=(1, 2)
+    ),
+    "vgg": Trunk(
+        2,
+        16,
+        (
+            (Layer(0), Layer(2)),
+            (Layer(5), Layer(7)),
+            (Layer(10), Layer(12), Layer(14)),
+            (Layer(17), Layer(19), Layer(21)),
+            (Layer(24), Layer(26), Layer(28)),
+        ),
+        pooled=(1, 2, 3, 4),
+    ),
+}
+
+
+class Lpips(nn.Module):
+    """The learned distance of Zhang et al. 2018, version 0.1 (their Eq. 1).
+
+    Args:
+        trunk: the classifier.
+        state: as `lpips.LPIPS(net=...).state_dict()` names it; the trunk and its five weights are taken.
+
+    Raises:
+        KeyError, RuntimeError: a state dict of something else.
+    """
+
+    def __init__(self, trunk: Trunk, state: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.shift: Tensor
+        self.scale: Tensor
+        self.register_buffer("shift", state["scaling_layer.shift"].view(1, 3, 1, 1).clone())
+        self.register_buffer("scale", state["scaling_layer.scale"].view(1, 3, 1, 1).clone())
+        self.slices, self.weights = nn.ModuleList(), nn.ParameterList()
+        inputs = 3
+        for number, layers in enumerate(trunk.slices):
+            slice_ = nn.ModuleList()
+            for place, kernel, stride, padding in layers:
+                name = f"net.slice{number + 1}.{place}"
+                outputs = len(state[f"{name}.weight"])
+                convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding)
+                convolution.load_state_dict({part: state[f"{name}.{part}"] for part in ("weight", "bias")})
+                slice_.append(convolution)
+                inputs = outputs
+            self.slices.append(slice_)
+            weight = state[f"lin{number}.model.1.weight"]
+            self.weights.append(nn.Parameter(weight.view(1, inputs, 1, 1).clone()))
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        """Two batches (N, 3, H, W) in [-1, 1] to their distances (N,)."""
+        # One after the other: together their features would not stay in cache.
+        sides = zip(self.weights, self._features(fake), self._features(real), strict=True)
+        parts = [(weight * (a - b).square()).sum(1).mean(dim=(1, 2)) for weight, a, b in sides]
+        return torch.stack(parts).sum(0)
+
+    def _features(self, images: Tensor) -> list[Tensor]:
+        """Each slice's output, of length 1 at every position."""
+        out = (images - self.shift) / self.scale
+        found = []
+        for number, layers in enumerate(self.slices):
+            if number in self.trunk.pooled:
+                out = functional.max_pool2d(out, self.trunk.pool, 2)
+            for layer in layers:  # type: ignore[attr-defined]
+                out = layer(out).relu()
+            # Added outside the root, as the authors do: of length 0 where nothing is seen.
+            found.append(out / (out.square().sum(1, keepdim=True).sqrt() + 1e-10))
+        return found
+
+
+def check_lpips(networks: Networks) -> tuple[Path, str | None]:
+    """The file and the trunk that the recipe names for LPIPS; loads nothing.
+
+    Raises:
+        RecipeError: options that make no sense.
+        WeightsError: no such file.
+    """
+    options = networks.get(NAME, {})
+    require_known(NAME, options, ("path", "net"))
+    net = options.get("net")
+    if net is not None and net not in TRUNKS:
+        raise RecipeError("net of feature network lpips is alex or vgg", repr(net), nearest(str(net), TRUNKS))
+    if "path" not in options:
+        raise WeightsError(
+            "lpips needs its weights", "none named", f"name under evaluate.features: {{lpips: {{path: ...}}}} {KIND}"
+        )
+    return require_file(NAME, options, KIND), None if net is None else str(net)
+
+
+def open_lpips(networks: Networks, device: torch.device) -> Opened:
+    """The metric `lpips`: of images rounded to 8 bits; a grey image counts as RGB of three equal channels.
+
+    Args:
+        networks: of which `lpips` has a `path`, and `net: alex` or `net: vgg` for a state dict saved from
+            `lpips.LPIPS(net=...).state_dict()`. Without `net` the file is TorchScript and takes two batches in [-1, 1].
+        device: where it runs.
+
+    Raises:
+        RecipeError: options that make no sense.
+        WeightsError: a file that is missing or holds something else.
+    """
+    path, net = check_lpips(networks)
+    network = load_torchscript(path, device) if net is None else load_lpips(path, net).to(device)
+    smallest = 1 if net is None else TRUNKS[net].smallest
+
+    def distance(fake: Tensor, real: Tensor) -> Tensor:
+        if min(real.shape[-2:]) < smallest:
+            raise DataError(f"lpips of {net} needs images of at least {smallest} pixels", f"{tuple(real.shape[-2:])}")
+        pair = [levels.div(127.5).sub(1).contiguous() for levels in eight_bit_pair(fake, real)]
+        if real.shape[1] == 1:
+            pair = [images.expand(-1, 3, -1, -1) for images in pair]
+        values: Tensor = network(*pair)
+        if values.numel() != len(fake):
+            raise WeightsError("lpips returns one value for each pair of images", f"{tuple(values.shape)}")
+        return values.double().flatten()
+
+    return Opened(distance, digest_of(path, f"lpips {net}"))
+
+
+def load_lpips(path: Path, net: str) -> Lpips:
+    """Reads a state dict of PyPI's lpips.
+
+    Raises:
+        WeightsError: a file that is damaged, unsafe or of something else.
+    """
+    try:
+        state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        raise WeightsError("lpips weights are a state dict that torch can load safely", f"{path}: {said}") from error
+    try:
+        return Lpips(TRUNKS[net], state).eval().requires_grad_(False)
+    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise WeightsError(f"lpips weights are those of lpips.LPIPS(net={net!r})", f"{path}: {said}") from error
