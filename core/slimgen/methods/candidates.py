@@ -1,25 +1,21 @@
 """Judging the candidates of a weight-sharing network: what they cost, how good they are, what was seen before."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
+from pathlib import Path
 
-from torch import Tensor
-
-from slimgen.data.batches import whole
-from slimgen.errors import RunError
+from slimgen.errors import BudgetError, RunError
+from slimgen.methods.measuring import CACHE, ArchOf, Measuring, Way, check_racing
 from slimgen.methods.method import Found
-from slimgen.metrics.cache import Cache
-from slimgen.metrics.evaluator import Evaluator, goal
-from slimgen.nets.gates import Arch
+from slimgen.metrics.evaluator import goal
 from slimgen.nets.supernet import Supernet
-from slimgen.nets.weights import digest
 from slimgen.search import (
     Allows,
     Budget,
     Genotype,
     Objective,
     Searcher,
+    Selective,
     Space,
     Trial,
     best,
@@ -27,46 +23,67 @@ from slimgen.search import (
     require_reachable,
 )
 from slimgen.tasks.job import Job
+from slimgen.training.distributed import first, world
+
+ROUNDS = "log-rounds.jsonl"
 
 
 class Candidates:
     """The sub-networks of one trained supernet, measured on the validation images.
 
-    A candidate is extracted, so that a small one is really cheap to run. What was measured once is kept in
-    `cache.jsonl`, keyed by genotype, weights and protocol; rounds are kept in `log-rounds.jsonl`.
+    What was measured is kept in `cache.jsonl` (see `measuring.Measuring`), and rounds are kept in `log-rounds.jsonl`.
+
+    Several processes search as one: each runs the same searcher, measures its share of a round and is told the trials
+    of all. The first one's log and cache are what counts, and what the others begin with; so every process must make
+    its `Candidates`, and call them, in the same order.
 
     Args:
         job: of the search stage.
         supernet: with its trained weights, in evaluation mode.
+        latency: genotype to milliseconds, where the budget limits them; asked in the first process alone, once for
+            each genotype in a while.
+
+    Raises:
+        BudgetError: the budget limits `latency_ms` and there is no `latency`.
     """
 
-    def __init__(self, job: Job, supernet: Supernet) -> None:
+    def __init__(self, job: Job, supernet: Supernet, latency: Callable[[Genotype], float] | None = None) -> None:
         recipe = job.recipe
-        self.job, self.supernet = job, supernet
+        self.job, self.supernet, self.latency = job, supernet, latency
         self.objective = Objective(recipe.objective.metric, goal(recipe.objective.metric))
         original = job.task.original_cost().as_dict(recipe.budget.convention)
         self.limits = recipe.budget.resolve({name: float(value) for name, value in original.items()})
         self.budget = Budget(**self.limits)
-        self.evaluator = Evaluator(
-            whole(job.data.split("val"), recipe.objective.images),
-            [recipe.objective.metric],
-            compute=job.compute,
-            features=recipe.evaluate.features,
-            reference=job.out / "reference",
-        )
-        self.cache = Cache(job.out / "cache.jsonl")
-        self.digest = digest(supernet.state_dict())
+        if self.budget.latency_ms is not None and latency is None:
+            hint = "limit macs, params or bytes"
+            raise BudgetError(f"{recipe.method} cannot foretell the latency that is limited", "latency_ms", hint)
+        self._rank, _ = world()
+        for name in (ROUNDS, CACHE):
+            self._begin_alike(job.out / name)
+        self.measuring = Measuring(job, supernet)
+        self.evaluator = self.measuring.evaluator
         self.seconds: dict[str, float] = {}
         self._counted = lru_cache(maxsize=1 << 14)(self._count)
 
+    def _begin_alike(self, file: Path) -> None:
+        """Gives every process the first one's file, so that all replay the same and know the same values."""
+        content = first(lambda: file.read_bytes() if file.exists() else None)
+        if self._rank > 0 and content is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+
     def costs(self, genotype: Genotype) -> Mapping[str, float]:
-        """MACs under the budget's convention, parameters and bytes, in closed form."""
+        """MACs under the budget's convention, parameters and bytes in closed form; latency where it can be foretold."""
         return self._counted(genotype)
 
     def _count(self, genotype: Genotype) -> Mapping[str, float]:
         recipe = self.job.recipe
         cost = self.supernet.cost(genotype, recipe.size, recipe.size)
-        return {name: float(value) for name, value in cost.as_dict(recipe.budget.convention).items()}
+        counted = {name: float(value) for name, value in cost.as_dict(recipe.budget.convention).items()}
+        if self.latency is not None:
+            # Two processes would measure two latencies, and then search two spaces.
+            counted["latency_ms"] = float(first(partial(self.latency, genotype)))
+        return counted
 
     def allows(self, genotype: Genotype) -> bool:
         """Whether a genotype is within the budget."""
@@ -90,7 +107,9 @@ class Candidates:
         step: str,
         searcher: Searcher,
         evaluations: int,
-        arch_of: Callable[[Genotype], Arch] | None = None,
+        arch_of: ArchOf | None = None,
+        *,
+        racing: bool = False,
     ) -> list[Trial]:
         """Runs one search to the end of its allowance.
 
@@ -100,23 +119,33 @@ class Candidates:
             evaluations: how many genotypes at most.
             arch_of: the architecture that stands for a genotype where that is not the genotype itself; it runs
                 inside the supernet.
+            racing: a candidate is left as soon as it is hopelessly behind the searcher's rival, if it has one. The
+                rival is the same for a whole round, so the order within the round does not matter.
 
         Raises:
             RunError: nothing could be asked within the budget.
+            RecipeError: racing for a metric that is not of single images.
         """
+        if racing:
+            check_racing(self.objective.metric)
         done = 0
+
+        def evaluate(genotypes: Sequence[Genotype]) -> list[Trial]:
+            rival = searcher.rival if racing and isinstance(searcher, Selective) else None
+            return self.trials(genotypes, Way(step, arch_of, rival))
 
         def on_round(number: int, trials: Sequence[Trial]) -> None:
             nonlocal done
             done += len(trials)
             top = searcher.best
             seen = {} if top is None else {self.objective.metric: top.quality[self.objective.metric]}
-            self.job.tell(step, min(done, evaluations), evaluations, seen)
+            if self._rank == 0:
+                self.job.tell(step, min(done, evaluations), evaluations, seen)
 
         trials = explore(
             searcher,
-            lambda genotypes: [self.trial(genotype, step, arch_of) for genotype in genotypes],
-            log=self.job.out / "log-rounds.jsonl",
+            evaluate,
+            log=self.job.out / ROUNDS,
             seed=self.job.recipe.seed,
             step=step,
             evaluations=evaluations,
@@ -127,24 +156,14 @@ class Candidates:
         self.seconds[step] = sum(trial.seconds for trial in trials)
         return trials
 
-    def trial(self, genotype: Genotype, step: str, arch_of: Callable[[Genotype], Arch] | None) -> Trial:
-        """One genotype, evaluated unless it was before."""
-        # A mixture is another network than its genotype, so it has a key of its own.
-        key = genotype.key if arch_of is None else f"{step}:{genotype.key}"
-        started = time.monotonic()
-        quality = self.cache.get(key, self.digest, self.evaluator.protocol)
-        if quality is None:
-            if arch_of is None:
-                quality = self.evaluator.measure(self.job.compute.place(self.supernet.extract(genotype)).eval())
-            else:
-                arch = arch_of(genotype)
-                quality = self.evaluator.measure(lambda images: self._run(images, arch))
-            self.cache.put(key, self.digest, self.evaluator.protocol, quality)
-        return Trial(genotype, dict(self.costs(genotype)), quality, seconds=time.monotonic() - started)
-
-    def _run(self, images: Tensor, arch: Arch) -> Tensor:
-        out: Tensor = self.supernet(images, arch)
-        return out
+    def trials(self, genotypes: Sequence[Genotype], way: Way) -> list[Trial]:
+        """Genotypes, evaluated by all processes together unless they were before; one trial each, in order."""
+        measured = self.measuring.measure(genotypes, way)
+        # Costs may take all processes together, so that all ask for those of all.
+        return [
+            Trial(genotype, dict(self.costs(genotype)), quality, seconds=seconds, complete=complete)
+            for genotype, (quality, complete, seconds) in zip(genotypes, measured, strict=True)
+        ]
 
     def best(self, trials: Sequence[Trial]) -> Trial:
         """The trial of best quality."""
@@ -157,5 +176,7 @@ class Candidates:
         """The best of the last step's trials as the outcome, with those of earlier steps kept beside them."""
         every = [*earlier, *trials]
         numbers = {"evaluations": float(len(every)), **facts}
+        if left := sum(not trial.complete for trial in every):
+            numbers["left_early"] = float(left)
         numbers |= {f"seconds.{step}": seconds for step, seconds in self.seconds.items()}
         return Found(self.best(trials), every, self.limits, numbers)

@@ -1,13 +1,17 @@
 """Several processes as one: torchrun's ranks share a batch, and step with the gradients of the whole."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from typing import TypeVar, cast
 
 import torch
 from torch import distributed, nn
 
 from slimgen.errors import RunError
+
+T = TypeVar("T")
+Item = TypeVar("Item")
 
 
 def world() -> tuple[int, int]:
@@ -43,6 +47,31 @@ def together() -> None:
     """Waits until every process is here."""
     if distributed.is_initialized():
         distributed.barrier()
+
+
+def first(compute: Callable[[], T]) -> T:
+    """What the first process computes, for every process; the others compute nothing.
+
+    All processes must come here, in the same order as to everything else that they do together.
+    """
+    if not distributed.is_initialized():
+        return compute()
+    held: list[T | None] = [compute() if distributed.get_rank() == 0 else None]
+    distributed.broadcast_object_list(held, src=0)
+    return cast(T, held[0])
+
+
+def spread(items: Sequence[Item], work: Callable[[Item], T]) -> list[T]:
+    """The results of `work` for all items, in their order and in every process, each item worked on by one of them.
+
+    Item i is the process's whose rank is i modulo the number of processes; `work` must not wait for other processes.
+    """
+    if not distributed.is_initialized():
+        return [work(item) for item in items]
+    rank, size = distributed.get_rank(), distributed.get_world_size()
+    parts: list[list[T]] = [[]] * size
+    distributed.all_gather_object(parts, [work(item) for item in items[rank::size]])
+    return [parts[index % size][index // size] for index in range(len(items))]
 
 
 def require_alike(done: int, modules: Iterable[object]) -> None:
