@@ -4,10 +4,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import cast
 
 import slimgen
 from slimgen.data.prepared import Prepared
@@ -19,12 +19,16 @@ from slimgen.run.aside import sha256_file
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.folder import StageFolder
 from slimgen.run.log import Log
-from slimgen.run.record import digest, digest_folder, fingerprint, read_record
+from slimgen.run.record import Record, digest, digest_folder, fingerprint, read_record
 from slimgen.run.tracking import Tracker
+from slimgen.stages.reuse import take_over
+from slimgen.stages.telling import Lines, Tell, complain
 from slimgen.tasks import open_task
 from slimgen.tasks.job import Job
-from slimgen.training.distributed import together, world
+from slimgen.training.distributed import first, together, world
 from slimgen.training.fit import Journal
+
+__all__ = ["SECTIONS", "SOURCES", "TRAINING", "Body", "Metrics", "Stage", "Tell", "complain", "perform"]
 
 Metrics = dict[str, float]
 SECTIONS = {
@@ -42,7 +46,11 @@ SECTIONS = {
 """The parts of a recipe that a stage reads: if none of them changed, nor its inputs, it need not run again."""
 
 TRAINING = ("teach", "supernet", "finetune")
+"""The stages that train."""
+
+SHARED = (*TRAINING, "search")
 """The stages that several processes share; the others are the first one's alone."""
+
 SOURCES: dict[str, tuple[str, ...]] = {
     "prepare": ("data",),
     "teach": ("data/batches.py", "nets", "tasks", "training"),
@@ -56,29 +64,6 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "export": ("cost/latency.py", "export", "nets", "stages/exporting.py"),
 }
 """The code that decides a stage's result, below the package: `dvc.yaml` watches the same."""
-
-
-class Tell(Protocol):
-    """Hears of progress."""
-
-    def __call__(self, what: str, done: int, total: int, values: Mapping[str, float]) -> None:
-        """What is under way, how much of it is done, and what was measured last."""
-
-
-@dataclass
-class Lines:
-    """Progress as lines of text, for logs: one every few seconds."""
-
-    seconds: float = 10.0
-    _last: dict[str, float] = field(default_factory=dict)
-
-    def __call__(self, what: str, done: int, total: int, values: Mapping[str, float]) -> None:
-        """Prints a line if the last one is old, or this is the end."""
-        now = time.monotonic()
-        if now - self._last.setdefault(what, now) >= self.seconds or done == total:
-            self._last[what] = now
-            seen = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-            print(f"{what} {done}/{total}  {seen}".rstrip(), file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -175,8 +160,8 @@ def perform(
         parts["features"] = values["evaluate"]["features"]
     mark = fingerprint(name, parts, {**digests, **named_files(recipe, name), "code": code_digest(name)})
     folder = StageFolder(out, name, mark)
-    done = folder.finished()
     rank, _ = world()
+    done = first(folder.finished)
     if done is not None:
         if rank == 0:
             _remove_checkpoints(out)
@@ -192,40 +177,43 @@ def perform(
         "data": digests.get("prepare", digests.get("source", "")),
         "fingerprint": mark,
     }
-    with (
-        folder.begin(),
-        Tracker.open(
-            stage=name,
-            recipe=recipe.name,
-            group=group or str(out.resolve().parent),
-            tags=tags,
-            params=parts,
-            warn=complain,
-        ) as tracker,
-    ):
-        together()
-        stage = Stage(name, recipe, inputs, out, compute, tracker, tell or Lines(), mark, out)
-        try:
-            metrics = dict(body(stage))
-        except OSError as error:
-            rule = "a stage must be able to read its inputs and write its folder"
-            raise RunError(rule, error, "mend that and run the same command again") from error
-        seconds = time.monotonic() - started
-        folder.finish(
-            {
-                "recipe": recipe.to_yaml(),
-                "inputs": digests,
-                "seed": recipe.seed,
-                "seconds": round(seconds, 3),
-                "compute": str(compute),
-                "metrics": metrics,
-            }
-        )
-        # Only now: until the record is written, the checkpoints are what a killed stage goes on from.
-        _remove_checkpoints(out)
-        tracker.metrics({**metrics, "seconds": seconds})
+    with folder.begin():
+        taken = take_over(folder)
+        first(lambda: taken is not None)
+        if taken is not None:
+            tags["copied_from"] = str(taken[0])
+            print(f"{name}: taken from {taken[0]}, which holds the same", file=sys.stderr, flush=True)
+        where = group or str(out.resolve().parent)
+        with Tracker.open(
+            stage=name, recipe=recipe.name, group=where, tags=tags, params=parts, warn=complain
+        ) as tracker:
+            if taken is not None:
+                metrics, how = _taken_over(*taken)
+            else:
+                metrics = _work(body, Stage(name, recipe, inputs, out, compute, tracker, tell or Lines(), mark, out))
+                how = {"seconds": round(time.monotonic() - started, 3), "compute": str(compute)}
+            about = {"recipe": recipe.to_yaml(), "inputs": digests, "seed": recipe.seed}
+            folder.finish({**about, **how, "metrics": metrics})
+            # Only now: until the record is written, the checkpoints are what a killed stage goes on from.
+            _remove_checkpoints(out)
+            tracker.metrics({**metrics, "seconds": how["seconds"]})
     together()
     return metrics
+
+
+def _work(body: Body, stage: Stage) -> Metrics:
+    try:
+        return dict(body(stage))
+    except OSError as error:
+        rule = "a stage must be able to read its inputs and write its folder"
+        raise RunError(rule, error, "mend that and run the same command again") from error
+
+
+def _taken_over(neighbour: Path, record: Record) -> tuple[Metrics, dict[str, object]]:
+    """What the record of a stage that was taken over says: what was measured, and how it was computed."""
+    how = cast(Mapping[str, object], record)
+    origin = {"seconds": how.get("seconds"), "compute": how.get("compute"), "copied_from": str(neighbour)}
+    return _numbers(record["metrics"]), origin
 
 
 def named_files(recipe: Recipe, name: str) -> dict[str, str]:
@@ -262,10 +250,10 @@ def _follow(
 ) -> Metrics:
     """The part of a process that is not the first.
 
-    It trains along, and what it writes is dropped; what is not training it leaves to the first process.
+    It trains and searches along, and what it writes is dropped; the rest it leaves to the first process.
     """
-    together()
-    if name in TRAINING:
+    taken_over = first(lambda: True)  # the first process's answer
+    if name in SHARED and not taken_over:
         with tempfile.TemporaryDirectory() as folder:
             body(Stage(name, recipe, inputs, Path(folder), compute, Tracker(None), tell, mark, home))
     together()
@@ -294,8 +282,3 @@ def _remove_checkpoints(out: Path) -> None:
 
 def _numbers(values: Mapping[str, object]) -> Metrics:
     return {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
-
-
-def complain(line: str) -> None:
-    """One warning line on stderr."""
-    print(f"warning: {line}", file=sys.stderr, flush=True)

@@ -35,7 +35,9 @@ def search(
         front = pareto(last, objective)
         write_trials(stage.out, found, front)
         limit = found.limits.get("macs")
-        pareto_chart(found.trials, objective, stage.out / "pareto.png", chosen=found.trial, limit=limit)
+        # An estimate is no point of a chart of what was measured.
+        measured = [trial for trial in found.trials if trial.complete]
+        pareto_chart(measured, objective, stage.out / "pareto.png", chosen=found.trial, limit=limit)
         ngf = recipe.supernet.get("ngf")
         draw_genotype(found.trial.genotype, stage.out / "architecture.png", ngf=ngf)
         track(stage, found, front)
@@ -54,6 +56,7 @@ def row(trial: Trial) -> dict[str, object]:
         "round": trial.round,
         **trial.quality,
         **trial.costs,
+        "complete": trial.complete,
         **trial.genotype.to_json(),
     }
 
@@ -82,8 +85,10 @@ def track(stage: Stage, found: Found, front: Sequence[Trial]) -> None:
     sign = 1 if goal(metric) == "max" else -1
     steps = dict.fromkeys((trial.step, trial.round) for trial in found.trials)
     for number, (step, round_) in enumerate(steps):
-        seen = [trial.quality[metric] for trial in found.trials if (trial.step, trial.round) == (step, round_)]
-        best[step] = max([*seen, best.get(step, seen[0])], key=lambda value: sign * value)
+        of_round = [trial for trial in found.trials if (trial.step, trial.round) == (step, round_)]
+        seen = [trial.quality[metric] for trial in of_round if trial.complete]
+        # The first round of a step is always measured completely.
+        best[step] = max([*([best[step]] if step in best else []), *seen], key=lambda value: sign * value)
         tracker.metrics({f"{step}.best_{metric}": best[step]}, number)
     tracker.table("trials", [row(trial) for trial in found.trials])
     for trial in front:

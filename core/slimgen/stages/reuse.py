@@ -1,0 +1,91 @@
+"""Taking over from the run beside this one what it computed from the very same things."""
+
+import fnmatch
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from slimgen.run.aside import SUFFIX, sha256_file, sync_folder
+from slimgen.run.folder import StageFolder
+from slimgen.run.record import LOGS, STAGE, Record, content, read_record, walk
+
+# One name for all processes, of which the folder's lock admits one: what a killed one left is found again.
+ASIDE = f".0{SUFFIX}"
+
+
+def take_over(folder: StageFolder) -> tuple[Path, Record] | None:
+    """Fills a stage's folder from a neighbour's that holds this very computation, if there is one.
+
+    Neighbours are the folders of the same stage in the runs beside this one: two recipes with the same data and the
+    same teacher train it once. Each file is linked, or copied where links are not possible, under a name that no
+    reader takes for an output, compared with the neighbour's record, and renamed when all of them are right. Until the
+    folder is finished, it is still one of a stage under way, so a process killed here leaves nothing half done.
+
+    Args:
+        folder: of this stage; begun, and finished by the caller.
+
+    Returns:
+        The neighbour and its record; None if there is none, or its files are not those that it recorded. What is left
+        in the folder then is this run's own, and shared with nobody.
+    """
+    for neighbour in _neighbours(folder):
+        record = StageFolder(neighbour, folder.stage, folder.fingerprint).finished()
+        if record is not None and _placed(neighbour, record, folder.path):
+            return neighbour, record
+    _part(folder.path)
+    return None
+
+
+def _neighbours(folder: StageFolder) -> Iterator[Path]:
+    """Folders of the same stage in other runs, in the order of their names."""
+    run = folder.path.absolute().parent
+    with suppress(OSError):  # a place that may not be listed has nothing to offer
+        for record in sorted(run.parent.glob(f"*/{folder.stage}/{STAGE}")):
+            if not record.parent.samefile(folder.path):
+                yield record.parent
+
+
+def _placed(source: Path, record: Record, target: Path) -> bool:
+    """Puts a finished stage's outputs and logs into a folder; False if they are not those that were recorded."""
+    waiting: dict[Path, Path] = {}
+    try:
+        for name, output in record["outputs"].items():
+            place = target / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            aside = place.with_name(f"{place.name}{ASIDE}")
+            waiting[aside] = place
+            _link(source / name, aside)
+            if sha256_file(aside) != output.get("sha256"):
+                return False
+        for path in sorted(source.iterdir()):
+            if any(fnmatch.fnmatch(path.name, log) for log in LOGS):
+                shutil.copy2(path, target / path.name)  # never a link: logs are appended to
+        for aside, place in waiting.items():
+            os.replace(aside, place)
+        for parent in {place.parent for place in waiting.values()}:
+            sync_folder(parent)
+    except OSError:
+        return False
+    finally:
+        for aside in waiting:
+            aside.unlink(missing_ok=True)
+    return True
+
+
+def _link(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)
+
+
+def _part(path: Path) -> None:
+    """Removes what an earlier attempt linked: a stage that writes into its folder must not write into its neighbour."""
+    for name in [name for name in walk(path) if name.endswith(ASIDE)]:
+        (path / name).unlink()
+    for name in content(path) - set(read_record(path).get("found", {})):
+        if (path / name).stat().st_nlink > 1:
+            (path / name).unlink()

@@ -1,0 +1,35 @@
+"""How a stage tells of its progress."""
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Tell(Protocol):
+    """Hears of progress."""
+
+    def __call__(self, what: str, done: int, total: int, values: Mapping[str, float]) -> None:
+        """What is under way, how much of it is done, and what was measured last."""
+
+
+@dataclass
+class Lines:
+    """Progress as lines of text, for logs: one every few seconds."""
+
+    seconds: float = 10.0
+    _last: dict[str, float] = field(default_factory=dict)
+
+    def __call__(self, what: str, done: int, total: int, values: Mapping[str, float]) -> None:
+        """Prints a line if the last one is old, or this is the end."""
+        now = time.monotonic()
+        if now - self._last.setdefault(what, now) >= self.seconds or done == total:
+            self._last[what] = now
+            seen = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            print(f"{what} {done}/{total}  {seen}".rstrip(), file=sys.stderr, flush=True)
+
+
+def complain(line: str) -> None:
+    """One warning line on stderr."""
+    print(f"warning: {line}", file=sys.stderr, flush=True)

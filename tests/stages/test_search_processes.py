@@ -1,0 +1,84 @@
+"""Several processes search as one, and end where one process alone ends."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from slimgen import stages
+from slimgen.data.townhouses import write
+from slimgen.recipe import Recipe
+
+TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text())
+
+
+def quiet(what, done, total, values) -> None:
+    """No progress in tests."""
+
+
+@pytest.fixture
+def trained(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    write(tmp_path / "images", seed=0, train=12, test=3, size=32)
+    stages.run(TINY, data=tmp_path / "images", out=tmp_path / "run", tell=quiet, until="supernet")
+    return tmp_path / "run"
+
+
+def search_command(run: Path, out: Path) -> list[str]:
+    recipe = out.parent / "recipe.yaml"
+    recipe.parent.mkdir(parents=True, exist_ok=True)
+    recipe.write_text(TINY.to_yaml())
+    folders = [part for name in ("prepare", "teach", "supernet") for part in (f"--{name}", str(run / name))]
+    return ["-m", "slimgen", "search", "--recipe", str(recipe), *folders, "--out", str(out)]
+
+
+def killed_in_the_midst(command: list[str], log: Path) -> None:
+    """Two processes as torchrun starts them, but ours to kill: at once, when two rounds are logged."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    about = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, *command],
+            env={**os.environ, **about, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for rank in range(2)
+    ]
+    while all(process.poll() is None for process in processes):
+        if log.exists() and log.read_bytes().count(b"\n") >= 2:
+            break
+        time.sleep(0.002)
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_two_processes_killed_and_started_again_find_what_one_finds_alone(trained: Path, tmp_path: Path) -> None:
+    inputs = {name: trained / name for name in ("prepare", "teach", "supernet")}
+    alone, together = tmp_path / "alone" / "run" / "search", tmp_path / "together" / "run" / "search"
+    stages.search(TINY, **inputs, out=alone, tell=quiet)
+    log = together / "log-rounds.jsonl"
+    command = search_command(trained, together)
+    killed_in_the_midst(command, log)
+    before = log.read_bytes()
+    assert not json.loads((together / "stage.json").read_text())["finished"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    again = subprocess.run([*torchrun, *command], capture_output=True, text=True, timeout=120, check=False)
+    assert again.returncode == 0, again.stderr[-2000:]
+    for name in ("trials.jsonl", "genotype.json", "pareto.csv"):
+        assert (together / name).read_bytes() == (alone / name).read_bytes()
+    # The log went on where it was, so the second start replayed the rounds of the first.
+    assert log.read_bytes().startswith(before[: before.rindex(b"\n") + 1])
+    # Each candidate was measured by one of the two, and the first one's cache has them all, once.
+    cached = [json.loads(line)["genotype"] for line in (together / "cache.jsonl").read_text().splitlines() if line]
+    expected = [json.loads(line)["genotype"] for line in (alone / "cache.jsonl").read_text().splitlines()]
+    assert sorted(cached) == sorted(expected)
