@@ -31,7 +31,9 @@ def main():
     families = [(family, build_generator, generator_cost, 3) for family in GENERATORS]
     families += [(family, build_discriminator, discriminator_cost, 6) for family in DISCRIMINATORS]
     for family, build, cost, inputs in families:
-        options = {"genotype": trellis_space(Shape()).largest()} if family == "trellis" else {}
+        options: dict[str, object] = {"inputs": inputs}
+        if family == "trellis":
+            options["genotype"] = trellis_space(Shape()).largest()
 
         def closed(family=family, cost=cost, options=options):
             return cost(family, SIZE, SIZE, **options)

@@ -46,6 +46,9 @@ def test_a_folder_that_is_no_finished_stage_is_one_line_and_status_2(slimgen, tm
         (["run", "townhouses-cf_gan", "--set", "teach.updats=4"], "did you mean 'updates'?"),
         (["run", "townhouses-cf_gan", "--until", "serch"], "did you mean 'search'?"),
         (["recipes", "townhouse"], "did you mean 'townhouses-cf_gan'?"),
+        (["spaces", "channel-48"], "did you mean 'channels-48'?"),
+        (["spaces", "channels-48", "--family", "resnt"], "did you mean 'resnet'?"),
+        (["profile", "mobile_resnet", "--config", "1_2"], "eight positive numbers"),
         (["profile", "resnt"], "did you mean 'resnet'?"),
         (["profile", "resnet", "--ngff", "3"], "did you mean 'ngf'?"),
         (["data", "get", "facade", "nowhere"], "did you mean 'facades'?"),
@@ -88,6 +91,12 @@ def test_a_printed_recipe_reads_back_unchanged(slimgen):
         # Published counts of the 9-block ResNet, the U-Net of pix2pix and its 70x70 PatchGAN at 256 x 256.
         (["resnet", "--ngf", 64, "--blocks", 9, "--size", 256], (11378179, 49551507456, 56799264768, 56831770624)),
         (["unet", "--norm=batch"], (54413955, 6048186368, 18140364800, 18140364800)),
+        # Sub-networks of GAN Compression, in the authors' notation and in the paper's shorter one.
+        (
+            ["mobile_resnet", "--config", "32_32_48_32_48_48_16_16", "--size", 256],
+            (822051, 4055629824, 4961599488, 4993843200),
+        ),
+        (["mobile_resnet", "--config=48_48_48_48_48_48"], (1130883, 6488064000, 10564927488, 10603462656)),
         (["patchgan", "--ndf", 64], (2767809, 3197140992, 3197140992, 3198419456)),
         (
             ["patchgan", "--discriminator", "--height", 256, "--width", 256],
@@ -102,6 +111,19 @@ def test_profile_counts_under_every_convention(slimgen, words, expected):
     assert facts["bytes"] == 4 * expected[0]
     shown = slimgen("profile", *words).stdout
     assert all(f"{number:,}" in shown for number in expected)
+
+
+def test_spaces_have_their_published_sizes_and_count_what_is_within_a_limit(slimgen):
+    listed = json.loads(slimgen("spaces", "--json").stdout)
+    sizes = {name: facts["configurations"] for name, facts in listed.items()}
+    assert sizes["channels-48"] == 5184
+    assert sizes["channels-64-pix2pix"] == 7**8
+    facts = json.loads(slimgen("spaces", "channels-48", "--macs", 1e12, "--json").stdout)
+    assert facts["within_the_limit"] == facts["configurations"]
+    assert (facts["largest"], facts["largest_params"]) == ("48_48_48_48_48_48_48_48", 1130883)
+    least = facts["smallest_macs"]
+    assert json.loads(slimgen("spaces", "channels-48", "--macs", least, "--json").stdout)["within_the_limit"] == 1
+    assert "5,184 configurations" in slimgen("spaces").stdout
 
 
 def test_profile_takes_a_genotype_from_the_file_that_search_wrote(slimgen, tmp_path):

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from slimgen.cli import compare, data, profile, recipes, run, stages, ui
+from slimgen.cli import compare, data, profile, recipes, run, spaces, stages, ui
 from slimgen.errors import SlimgenError
 
 FAULT, INTERRUPTED = 2, 130
@@ -64,6 +64,7 @@ stages.add_to(app)
 app.command("compare")(compare.compare)
 app.command("profile", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(profile.profile)
 app.command("recipes")(recipes.recipes)
+app.command("spaces")(spaces.spaces)
 app.add_typer(data.app, name="data")
 app.command("ui")(ui.ui)
 

@@ -1,6 +1,7 @@
 """`slimgen profile`: what a network costs, without training it."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
 
     from slimgen.cost.formula import Cost
 
+_CONFIGURATION = re.compile(r"\d+(_\d+)+")
+"""Channels such as 32_32_48, which YAML would read as one large number."""
+
 
 def profile(
     context: typer.Context,
-    family: Annotated[str, typer.Argument(metavar="FAMILY", help="resnet, unet, trellis, patchgan ...")],
+    family: Annotated[str, typer.Argument(metavar="FAMILY", help="resnet, mobile_resnet, unet, patchgan ...")],
     size: Annotated[int, typer.Option("--size", min=1, help="Pixels of a side.")] = 256,
     height: Annotated[int | None, typer.Option("--height", min=1, help="Instead of --size.")] = None,
     width: Annotated[int | None, typer.Option("--width", min=1, help="Instead of --size.")] = None,
@@ -30,8 +34,9 @@ def profile(
 ) -> None:
     """Count parameters and MACs of a network, under every convention.
 
-    Any option of the family may follow: `slimgen profile resnet --ngf 64 --blocks 9 --size 256`. An option that is a
-    table, such as a trellis' --genotype, is given as a JSON file.
+    Any option of the family may follow: `slimgen profile resnet --ngf 64 --blocks 9 --size 256`, or channels in GAN
+    Compression's notation: `slimgen profile mobile_resnet --config 32_32_48_32_48_48_16_16`. An option that is a table,
+    such as a trellis' --genotype, is given as a JSON file.
     """
     from slimgen.cost.formula import CONVENTIONS
 
@@ -76,6 +81,8 @@ def parse_options(words: list[str]) -> dict[str, object]:
             value = waiting.pop(0)
         if value.endswith(".json"):
             options[name.replace("-", "_")] = _content(Path(value))
+        elif _CONFIGURATION.fullmatch(value):
+            options[name.replace("-", "_")] = value
         else:
             try:
                 options[name.replace("-", "_")] = yaml.safe_load(value)

@@ -40,7 +40,8 @@ def parse_config(value: object) -> Config:
         numbers = (*numbers[:4], numbers[3], numbers[3], *numbers[4:])
     if len(numbers) != len(NAMES) or min(numbers) < 1:
         rule = "a channel configuration is eight positive numbers such as 32_32_48_32_48_48_16_16, or six"
-        raise RecipeError(rule, repr(value))
+        hint = "put it in quotes: YAML reads 32_32 as one number" if isinstance(value, int) else None
+        raise RecipeError(rule, repr(value), hint)
     return numbers
 
 
