@@ -1,4 +1,5 @@
 import itertools
+import json
 import random
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from slimgen.errors import ExportError, RecipeError, SlimgenError
-from slimgen.export.latency_clock import Clock
+from slimgen.export.latency_clock import VISIT, Clock
 from slimgen.export.latency_fit import fit_line
 from slimgen.export.latency_graph import onnx_graph
 from slimgen.export.latency_table import LatencyTable
@@ -74,6 +75,16 @@ def test_all_genotypes_of_a_space_are_predicted_at_once_as_one_by_one(
     numpy.testing.assert_allclose(found, [table.predict(genotype) for genotype in genotypes], rtol=1e-12)
     with pytest.raises(SlimgenError, match=r"channel\.stem is one of \[8, 24\]; got 16"):
         table.columns(net.space)({**columns, "channel.stem": numpy.full(len(genotypes), 16)})
+
+
+def test_a_table_that_errs_too_much_is_measured_up_to_four_times_as_often(tmp_path: Path) -> None:
+    net, path = supernet(), tmp_path / "table.json"
+    make = {"path": path, "runs": VISIT, "fit": 2, "check": 2}
+    part = net.space.pin(net.space.smallest(), free=("channel.up2",))
+    LatencyTable.measure(net, part.sample, SIZE, SIZE, tolerance=float("inf"), **make)
+    assert {len(times) for times in json.loads(path.read_text())["visits"].values()} == {1}
+    LatencyTable.measure(net, part.sample, SIZE, SIZE, tolerance=-1, **make)
+    assert {len(times) for times in json.loads(path.read_text())["visits"].values()} == {4}
 
 
 def test_a_piece_that_was_not_drawn_is_measured_when_asked_for_and_kept(tmp_path: Path) -> None:
@@ -215,3 +226,32 @@ def test_times_of_other_conditions_are_not_used(tmp_path: Path) -> None:
     Visits(tmp_path / "visits.json", {"threads": 1}).take({"a": numbered()}, 2)
     assert Visits(tmp_path / "visits.json", {"threads": 1})["a"] == [1, 2]
     assert Visits(tmp_path / "visits.json", {"threads": 2})["a"] == []
+
+
+def test_only_a_finished_file_may_be_of_another_machine_and_says_of_which(tmp_path: Path) -> None:
+    path, here, there = tmp_path / "visits.json", {"cpu": "a", "threads": 1}, {"cpu": "b", "threads": 1}
+    visits = Visits(path, here)
+    visits.take({"a": numbered()}, 1)
+    assert Visits(path, there, ["cpu"])["a"] == []
+    visits.save({"error": 0.1})
+    assert Visits(path, there)["a"] == []
+    assert Visits(path, {**there, "threads": 2}, ["cpu"])["a"] == []
+    kept = Visits(path, there, ["cpu"])
+    assert (kept["a"], kept.conditions) == ([1], here)
+    before = path.read_bytes()
+    kept.save()
+    assert path.read_bytes() == before
+
+
+def test_a_search_that_goes_on_elsewhere_keeps_the_table_that_it_began_with(
+    made: tuple[OnceForAll, LatencyTable, Path], tmp_path: Path
+) -> None:
+    net, table, path = made
+    elsewhere = json.loads(path.read_text())
+    elsewhere["conditions"]["cpu"] = "another"
+    (tmp_path / "table.json").write_text(json.dumps(elsewhere))
+    genotype = net.space.sample(random.Random(6))
+    kept = measure(net, tmp_path / "table.json", keep=True)
+    assert kept.conditions["cpu"] == "another"
+    assert kept.predict(genotype) == table.predict(genotype)
+    assert measure(net, tmp_path / "table.json").conditions == table.conditions

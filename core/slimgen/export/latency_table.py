@@ -7,7 +7,7 @@ operators are used by ProxylessNAS, Cai et al. 2019, and FBNet, Wu et al. 2019.)
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from statistics import median
@@ -30,6 +30,7 @@ Draw = Callable[[random.Random], Genotype]
 Progress = Callable[[int, int], None]
 
 _FRUITLESS = 500  # draws without a new piece, after which there are taken to be no more
+_PATIENCE = 4  # times the runs asked for, on a machine too busy for them
 _POOL = 200  # different genotypes among which networks to measure are chosen
 
 
@@ -44,14 +45,16 @@ class LatencyTable:
         checked: likewise those that it was checked with.
     """
 
-    def __init__(self, supernet: Supernet, height: int, width: int, threads: int, runs: int, path: Path) -> None:
+    def __init__(
+        self, supernet: Supernet, height: int, width: int, threads: int, runs: int, path: Path, keep: bool = False
+    ) -> None:
         import onnxruntime
 
         if runs < 1:
             raise SlimgenError("a latency needs at least one run", f"{runs=}")
         self._supernet, self._size, self._clock = supernet, (height, width), Clock(threads)
         self._rounds = -(-runs // VISIT)
-        self.conditions: dict[str, object] = {
+        conditions: dict[str, object] = {
             "cpu": str(machine()["cpu"]),
             "onnxruntime": str(onnxruntime.__version__),
             "threads": threads,
@@ -61,7 +64,8 @@ class LatencyTable:
             "runs": self._rounds * VISIT,
             "largest": [piece.key for piece in supernet.pieces(supernet.space.largest(), height, width)],
         }
-        self._visits = Visits(path, self.conditions)
+        self._visits = Visits(path, conditions, ("cpu", "onnxruntime") if keep else ())
+        self.conditions = self._visits.conditions
         self._pieces: dict[str, float] = {}
         self._remembered = lru_cache(maxsize=1 << 14)(self._predict)
         self.line = Line(0.0, 1.0)
@@ -82,6 +86,8 @@ class LatencyTable:
         seed: int = 0,
         fit: int = 12,
         check: int = 8,
+        tolerance: float = 0.1,
+        keep: bool = False,
         progress: Progress | None = None,
     ) -> "LatencyTable":
         """Measures the pieces of what is drawn, and some whole networks, in turns; fits and checks the line.
@@ -101,6 +107,10 @@ class LatencyTable:
             seed: of the draws.
             fit: whole networks to fit to; fewer where there are not so many.
             check: whole networks to check with; likewise.
+            tolerance: median relative error of the check above which all are visited again, up to four times as often.
+                What remains after that is in `error`, for the caller to judge.
+            keep: take a finished table even if another processor or onnxruntime was measured: a search that goes on
+                elsewhere, or on several machines, must go on with the costs that it began with.
             progress: told the visits done and all visits.
 
         Raises:
@@ -111,19 +121,29 @@ class LatencyTable:
         """
         if fit < 1 or check < 1:
             raise SlimgenError("a table is fitted to some networks and checked with others", f"{fit=}, {check=}")
-        table = cls(supernet, height, width, threads, runs, path)
+        table = cls(supernet, height, width, threads, runs, path, keep)
         pieces, drawn = table._draw(draw, random.Random(seed))
         fitted, checked = table._choose(drawn, fit, check)
         # All in the same rounds: the machine that ran the pieces is the one that ran the networks.
         networks = {_name(genotype): table._network(genotype) for genotype in (*fitted, *checked)}
         visits = {key: table._piece(piece) for key, piece in pieces.items()}
-        table._visits.take({**visits, **networks}, table._rounds, progress)
-        table._pieces = {key: table._settled(key) for key in pieces}
-        table.fitted = {genotype: table._settled(_name(genotype)) for genotype in fitted}
-        table.checked = {genotype: table._settled(_name(genotype)) for genotype in checked}
-        table.line = fit_line([sum(table._each(genotype)) for genotype in fitted], list(table.fitted.values()))
+        rounds = table._rounds
+        for turn in range(1, _PATIENCE + 1):
+            table._rounds = turn * rounds
+            table._visits.take({**visits, **networks}, table._rounds, progress)
+            table._settle(pieces, fitted, checked)
+            if table.error["median"] <= tolerance:
+                break
         table._visits.save(table.as_dict())
         return table
+
+    def _settle(self, pieces: Iterable[str], fitted: Iterable[Genotype], checked: Iterable[Genotype]) -> None:
+        """Pieces, networks and line, as far as they are measured."""
+        self._pieces = {key: self._settled(key) for key in pieces}
+        self.fitted = {genotype: self._settled(_name(genotype)) for genotype in fitted}
+        self.checked = {genotype: self._settled(_name(genotype)) for genotype in checked}
+        self.line = fit_line([sum(self._each(genotype)) for genotype in self.fitted], list(self.fitted.values()))
+        self._remembered.cache_clear()
 
     def predict(self, genotype: Genotype) -> float:
         """Milliseconds of a call of a sub-network at batch 1; a piece that no draw had is measured first, and kept."""

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from slimgen.run.aside import read_json, write_json
@@ -15,22 +15,36 @@ class Visits:
 
     What the file holds under the same conditions is kept; under others, or damaged, it begins anew.
 
+    Attributes:
+        conditions: under which the times were measured.
+
     Args:
         path: the file; it and its folder are made with the first measurement.
         conditions: all that the times depend on, as plain values.
+        free: conditions that may differ in a file that was finished (saved with a summary); it keeps its own.
     """
 
-    def __init__(self, path: Path, conditions: Mapping[str, object]) -> None:
+    def __init__(self, path: Path, conditions: Mapping[str, object], free: Collection[str] = ()) -> None:
         self.path, self.conditions = path, dict(conditions)
         self._visits: dict[str, list[float]] = {}
         self._summary: Mapping[str, object] = {}
         self._saved = time.monotonic()
         held = read_json(path)
-        if isinstance(held, dict) and held.get("conditions") == self.conditions:
-            visits = held.get("visits")
-            for name, times in visits.items() if isinstance(visits, dict) else ():
-                if isinstance(times, list) and all(_is_time(value) for value in times):
-                    self._visits[name] = [float(value) for value in times]
+        if not isinstance(held, dict) or not self._suits(held, free):
+            return
+        self.conditions = dict(held.pop("conditions"))
+        visits = held.pop("visits", None)
+        self._summary = held
+        for name, times in visits.items() if isinstance(visits, dict) else ():
+            if isinstance(times, list) and all(_is_time(value) for value in times):
+                self._visits[name] = [float(value) for value in times]
+
+    def _suits(self, held: Mapping[str, object], free: Collection[str]) -> bool:
+        found = held.get("conditions")
+        if not isinstance(found, dict) or found.keys() != self.conditions.keys():
+            return False
+        different = {name for name, value in self.conditions.items() if found[name] != value}
+        return not different or (different <= set(free) and held.keys() > {"conditions", "visits"})
 
     def __getitem__(self, name: str) -> list[float]:
         """The visits to a graph so far."""
@@ -72,7 +86,7 @@ class Visits:
         """Writes the file.
 
         Args:
-            summary: what was made of the measurements, for people to read; None keeps what was said last.
+            summary: what was made of all the measurements, for people to read; None keeps what was said last.
 
         Raises:
             RunError: the file cannot be written.
