@@ -1,0 +1,148 @@
+"""How well a table of pieces predicts the latency of whole sub-networks, and how well their MACs do.
+
+    python -m benchmarks.latency [--family mobile_resnet --space channels-48 --size 64 --threads 1 --networks 30]
+
+A table is measured as a search with a limit on latency_ms measures it. Then other sub-networks, drawn at random, are
+measured whole, and compared with what the table said: the error in each, and whether both order them alike
+(Spearman's and Kendall's rank correlation), beside the order by MACs. Last, one network is exported as a user's would
+be, and timed in turns with the graph that the table measures.
+"""
+
+import argparse
+import random
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+from scipy.stats import kendalltau, spearmanr
+
+from benchmarks.results import save
+from slimgen.cost.latency import onnx_latency
+from slimgen.export.latency_clock import Clock
+from slimgen.export.latency_graph import onnx_graph
+from slimgen.export.latency_table import LatencyTable
+from slimgen.export.onnx import export_onnx
+from slimgen.nets.once_for_all import FAMILIES, OnceForAll
+from slimgen.search.genotype import Genotype
+
+PREDICTIONS = 2000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", choices=sorted(FAMILIES), default="mobile_resnet")
+    parser.add_argument("--space", default="channels-48")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--networks", type=int, default=30)
+    parser.add_argument("--runs", type=int, default=24)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    supernet = OnceForAll(arguments.family, arguments.space).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(supernet, arguments, Path(folder))
+    save(f"latency-{arguments.family}-{arguments.space}-{arguments.size}px-{arguments.threads}t", found)
+    for name, value in found.items():
+        if isinstance(value, float | int):
+            print(f"{name}: {value:.4g}")
+
+
+def measure(supernet: OnceForAll, arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
+    """The table, and its predictions beside measurements of networks that it has not seen."""
+    size, threads = arguments.size, arguments.threads
+    started = time.perf_counter()
+    table = LatencyTable.measure(
+        supernet,
+        supernet.space.sample,
+        size,
+        size,
+        path=folder / "table.json",
+        threads=threads,
+        runs=arguments.runs,
+        seed=arguments.seed,
+    )
+    took = time.perf_counter() - started
+    networks = unseen(supernet, table, arguments.networks, arguments.seed + 1)
+    started = time.perf_counter()
+    measured = table.measured(networks)
+    each = (time.perf_counter() - started) / len(networks)
+    predicted = [table.predict(genotype) for genotype in networks]
+    macs = [supernet.cost(genotype, size, size).exact for genotype in networks]
+    errors = [abs(guess / ms - 1) for guess, ms in zip(predicted, measured, strict=True)]
+    by_macs = proportional(supernet, table, size)
+    macs_errors = [abs(by_macs * count / ms - 1) for count, ms in zip(macs, measured, strict=True)]
+    rows = zip(networks, measured, predicted, macs, strict=True)
+    return {
+        "networks measured": len(networks),
+        "fastest, ms": min(measured),
+        "slowest, ms": max(measured),
+        "median error": median(errors),
+        "largest error": max(errors),
+        "median error of a multiple of MACs": median(macs_errors),
+        "largest error of a multiple of MACs": max(macs_errors),
+        "Spearman, predicted": float(spearmanr(predicted, measured).statistic),
+        "Spearman, MACs": float(spearmanr(macs, measured).statistic),
+        "Kendall, predicted": float(kendalltau(predicted, measured).statistic),
+        "Kendall, MACs": float(kendalltau(macs, measured).statistic),
+        "pieces": len(table.as_dict()["pieces"]),  # type: ignore[arg-type]
+        "seconds for the table": took,
+        "seconds to measure one network": each,
+        "microseconds to predict one": microseconds(supernet, table),
+        **exported(supernet, networks[0], size, threads, arguments.runs, folder),
+        "table": {key: value for key, value in table.as_dict().items() if key not in ("pieces", "fitted", "checked")},
+        "each": [
+            {"genotype": genotype.to_json(), "measured_ms": ms, "predicted_ms": guess, "macs": count}
+            for genotype, ms, guess, count in rows
+        ],
+    }
+
+
+def unseen(supernet: OnceForAll, table: LatencyTable, count: int, seed: int) -> list[Genotype]:
+    """Random genotypes that the table was neither fitted to nor checked with."""
+    rng, found = random.Random(seed), dict.fromkeys((*table.fitted, *table.checked))
+    known = len(found)
+    while len(found) < known + count:
+        found.setdefault(supernet.space.sample(rng))
+    return list(found)[known:]
+
+
+def proportional(supernet: OnceForAll, table: LatencyTable, size: int) -> float:
+    """Milliseconds per MAC of the networks that the table was fitted to: what one would guess without a table."""
+    return median(ms / supernet.cost(genotype, size, size).exact for genotype, ms in table.fitted.items())
+
+
+def microseconds(supernet: OnceForAll, table: LatencyTable) -> float:
+    """The time of a prediction, each of another network."""
+    rng = random.Random(0)
+    genotypes = [supernet.space.sample(rng) for _ in range(PREDICTIONS)]
+    started = time.perf_counter()
+    for genotype in genotypes:
+        table.predict(genotype)
+    return 1e6 * (time.perf_counter() - started) / len(genotypes)
+
+
+def exported(
+    supernet: OnceForAll, genotype: Genotype, size: int, threads: int, runs: int, folder: Path
+) -> dict[str, float]:
+    """One network as it is timed here and as it is exported, in turns; and the export by the time that passes."""
+    net, shape, clock = supernet.extract(genotype).eval(), (1, 3, size, size), Clock(threads)
+    with torch.inference_mode():
+        file = export_onnx(net, folder / "generator.onnx", height=size, width=size)
+    graphs = {"traced": onnx_graph(net, shape), "exported": file.path.read_bytes()}
+    visits: dict[str, list[float]] = {name: [] for name in graphs}
+    for _ in range(runs):
+        for name, graph in graphs.items():
+            visits[name].append(clock.visit(graph, shape))
+    times = {f"one network {name}, ms": clock.settle(found) for name, found in visits.items()}
+    return {
+        **times,
+        "one network exported, median of the time that passes, ms": onnx_latency(
+            file.path, shape, threads=threads, runs=runs
+        ).p50_ms,
+    }
+
+
+if __name__ == "__main__":
+    main()
