@@ -1,0 +1,30 @@
+import math
+
+import pytest
+import torch
+
+from slimgen.metrics.inception_score import inception_score
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1008])
+def test_sure_of_a_different_class_each_time_is_worth_the_number_of_classes(classes: int) -> None:
+    assert inception_score(None, 1000 * torch.eye(classes)) == pytest.approx(classes, rel=1e-12)
+
+
+def test_images_that_are_all_alike_or_tell_nothing_are_worth_one() -> None:
+    assert inception_score(None, torch.zeros(5, 10)) == pytest.approx(1, abs=1e-12)
+    assert inception_score(None, torch.arange(10.0).expand(5, -1)) == pytest.approx(1, abs=1e-12)
+    assert inception_score(None, torch.randn(1, 10)) == pytest.approx(1, abs=1e-12)
+
+
+def test_two_mirrored_images_are_worth_two_less_their_entropy() -> None:
+    share = 0.8
+    scores = torch.tensor([[share, 1 - share], [1 - share, share]], dtype=torch.float64).log()
+    entropy = -share * math.log(share) - (1 - share) * math.log(1 - share)
+    assert inception_score(None, scores) == pytest.approx(math.exp(math.log(2) - entropy), rel=1e-12)
+
+
+def test_a_constant_added_to_an_images_scores_changes_nothing() -> None:
+    scores = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)).double()
+    moved = scores + torch.arange(6.0).double()[:, None]
+    assert inception_score(None, moved) == pytest.approx(inception_score(None, scores), rel=1e-12)
