@@ -1,7 +1,7 @@
 """Judging the candidates of a weight-sharing network: what they cost, how good they are, what was seen before."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 from slimgen.errors import BudgetError, RunError
@@ -40,8 +40,8 @@ class Candidates:
     Args:
         job: of the search stage.
         supernet: with its trained weights, in evaluation mode.
-        latency: genotype to milliseconds, where the budget limits them; asked in the first process alone, once for
-            each genotype in a while.
+        latency: genotype to milliseconds, where the budget limits them. Only the first process is asked, so that what
+            is measured is measured undisturbed; the others may leave it out.
 
     Raises:
         BudgetError: the budget limits `latency_ms` and there is no `latency`.
@@ -54,10 +54,11 @@ class Candidates:
         original = job.task.original_cost().as_dict(recipe.budget.convention)
         self.limits = recipe.budget.resolve({name: float(value) for name, value in original.items()})
         self.budget = Budget(**self.limits)
-        if self.budget.latency_ms is not None and latency is None:
+        self._rank, _ = world()
+        self._foretold = first(lambda: latency is not None)
+        if self.budget.latency_ms is not None and not self._foretold:
             hint = "limit macs, params or bytes"
             raise BudgetError(f"{recipe.method} cannot foretell the latency that is limited", "latency_ms", hint)
-        self._rank, _ = world()
         for name in (ROUNDS, CACHE):
             self._begin_alike(job.out / name)
         self.measuring = Measuring(job, supernet)
@@ -80,10 +81,14 @@ class Candidates:
         recipe = self.job.recipe
         cost = self.supernet.cost(genotype, recipe.size, recipe.size)
         counted = {name: float(value) for name, value in cost.as_dict(recipe.budget.convention).items()}
-        if self.latency is not None:
+        if self._foretold:
             # Two processes would measure two latencies, and then search two spaces.
-            counted["latency_ms"] = float(first(partial(self.latency, genotype)))
+            counted["latency_ms"] = first(lambda: self._milliseconds(genotype))
         return counted
+
+    def _milliseconds(self, genotype: Genotype) -> float:
+        assert self.latency is not None
+        return float(self.latency(genotype))
 
     def allows(self, genotype: Genotype) -> bool:
         """Whether a genotype is within the budget."""
