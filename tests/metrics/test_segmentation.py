@@ -106,8 +106,7 @@ def test_grey_label_maps_are_read_by_their_level() -> None:
 
 
 def test_scores_of_a_coarser_network_are_enlarged_bilinearly_and_pixels_of_no_class_do_not_count() -> None:
-    # Two columns become four: the first class's score is 1, 0.75, 0.25 and 0 there, where the nearest would give 1, 1, 0
-    # and 0.
+    # Two columns become four, where the first class's score is 1, 0.75, 0.25 and 0; nearest makes it 1, 1, 0, 0.
     logits = torch.tensor([[[[1.0, 0.0]], [[0.6, 0.6]]]])
     labels = torch.tensor([[[0, 0, 1, 1]], [[0, NONE, NONE, 1]]]).to(torch.int16)
     counts = confusion(logits.expand(2, -1, -1, -1), labels, 2)
