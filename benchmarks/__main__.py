@@ -16,11 +16,19 @@ def main() -> None:
     commands = [
         ["benchmarks.cost"],
         ["benchmarks.rates"],
+        ["benchmarks.latency"],
+        ["benchmarks.evaluation"],
+        ["benchmarks.distillation", "--size", "64", "--batch", "4"],
+        ["benchmarks.distillation", "--size", "256", "--batch", "1"],
+        ["benchmarks.enumeration"],
         ["benchmarks.comparison", "townhouses-cf_gan"],
+        ["benchmarks.comparison", "townhouses-gan_compression"],
         ["benchmarks.kills"],
     ]
     if arguments.facades is not None:
-        commands.append(["benchmarks.comparison", "facades-cf_gan", "--data", str(arguments.facades)])
+        where = ["--data", str(arguments.facades)]
+        commands += [["benchmarks.comparison", f"facades-{method}", *where] for method in ("cf_gan", "gan_compression")]
+        commands.append(["benchmarks.ranking", *where])
     for command in commands:
         print("\n$ python -m", *command, flush=True)
         subprocess.run([sys.executable, "-m", *command], check=True)

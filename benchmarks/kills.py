@@ -48,7 +48,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        alone, killed = Path(folder) / "alone", Path(folder) / "killed"
+        # In folders of their own: runs beside each other share what they have in common.
+        alone, killed = Path(folder) / "one" / "alone", Path(folder) / "other" / "killed"
         started = time.monotonic()
         run(arguments.data, alone).wait()
         whole = time.monotonic() - started

@@ -20,9 +20,9 @@ from scipy.stats import kendalltau, spearmanr
 
 from benchmarks.results import save
 from slimgen.cost.latency import onnx_latency
-from slimgen.export.latency_clock import Clock
-from slimgen.export.latency_graph import onnx_graph
-from slimgen.export.latency_table import LatencyTable
+from slimgen.export.latency.clock import Clock
+from slimgen.export.latency.graph import onnx_graph
+from slimgen.export.latency.table import LatencyTable
 from slimgen.export.onnx import export_onnx
 from slimgen.nets.once_for_all import FAMILIES, OnceForAll
 from slimgen.search.genotype import Genotype

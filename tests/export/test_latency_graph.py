@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slimgen.errors import ExportError
-from slimgen.export.latency_graph import onnx_graph
+from slimgen.export.latency.graph import onnx_graph
 from slimgen.export.onnx import export_onnx
 from slimgen.nets.once_for_all import OnceForAll
 from slimgen.nets.operators import DwsBlock

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from slimgen.errors import ExportError, RecipeError, SlimgenError
-from slimgen.export.latency_clock import VISIT, Clock
-from slimgen.export.latency_fit import fit_line
-from slimgen.export.latency_graph import onnx_graph
-from slimgen.export.latency_table import LatencyTable
-from slimgen.export.latency_visits import Visits
+from slimgen.export.latency.clock import VISIT, Clock
+from slimgen.export.latency.fit import fit_line
+from slimgen.export.latency.graph import onnx_graph
+from slimgen.export.latency.table import LatencyTable
+from slimgen.export.latency.visits import Visits
 from slimgen.nets.once_for_all import OnceForAll
 from slimgen.nets.trellis import Trellis
 from slimgen.nets.trellis_space import Shape

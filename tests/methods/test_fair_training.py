@@ -18,6 +18,7 @@ from slimgen.recipe import Recipe, Schedule
 from slimgen.tasks.paired import Paired
 from slimgen.training.draws import fair, unfair
 from slimgen.training.fit import Phase, fit
+from slimgen.training.pool import ImagePool
 
 SHAPE = Shape(ngf=4, blocks=2)
 WAYS = paths(SHAPE.groups)
@@ -54,7 +55,7 @@ def train(draw_of, cycles: int) -> tuple[Gradients, Counter, Counter]:
     gradients, generators, discriminators = Gradients(generator), Counter(), Counter()
     before = {path: [weight.clone() for weight in discriminator.branch(path)] for path in WAYS}
 
-    def generate(images: Tensor, arch) -> Tensor:
+    def generate(images: Tensor, arch, memo) -> Tensor:
         gradients.path = parse_path(arch["path"])
         return generator(images, arch)
 
@@ -76,6 +77,7 @@ def train(draw_of, cycles: int) -> tuple[Gradients, Counter, Counter]:
         [{"params": list(discriminator.parameters())}],
         Schedule(updates=steps),
         steps,
+        pool=ImagePool(0),
         after_generator=moved,
         after_discriminator=judged,
     )

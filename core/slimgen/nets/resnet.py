@@ -8,6 +8,7 @@ from slimgen.errors import SlimgenError
 from slimgen.nets.channels import parse_config
 from slimgen.nets.initial import initialise
 from slimgen.nets.norm import InstanceNorm2d
+from slimgen.nets.padding import ReflectionPad2d
 from slimgen.nets.resnet_cost import check_size, narrowed_ngf, resnet_cost, thirds
 
 __all__ = ["ResidualBlock", "ResnetGenerator", "initialise", "narrowed_ngf", "resnet_cost"]
@@ -31,14 +32,14 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, inner: int, dropout: float = 0.0) -> None:
         super().__init__()
         layers: list[nn.Module] = [
-            nn.ReflectionPad2d(1),
+            ReflectionPad2d(1),
             self.convolution(channels, inner),
             InstanceNorm2d(inner),
             nn.ReLU(),
         ]
         if dropout:
             layers.append(nn.Dropout(dropout))
-        layers += [nn.ReflectionPad2d(1), self.convolution(inner, channels), InstanceNorm2d(channels)]
+        layers += [ReflectionPad2d(1), self.convolution(inner, channels), InstanceNorm2d(channels)]
         self.conv_block = nn.Sequential(*layers)
 
     def convolution(self, inputs: int, outputs: int) -> nn.Module:
@@ -95,7 +96,7 @@ class ResnetGenerator(nn.Module):
         stem, down, trunk = self.config[0], 2 * self.config[1], 4 * self.config[2]
         up1, up2 = 2 * self.config[6], self.config[7]
         self.model = nn.Sequential(
-            nn.ReflectionPad2d(3),
+            ReflectionPad2d(3),
             nn.Conv2d(inputs, stem, 7),
             InstanceNorm2d(stem),
             nn.ReLU(),
@@ -112,7 +113,7 @@ class ResnetGenerator(nn.Module):
             double(up1, up2),
             InstanceNorm2d(up2),
             nn.ReLU(),
-            nn.ReflectionPad2d(3),
+            ReflectionPad2d(3),
             nn.Conv2d(up2, outputs, 7),
             nn.Tanh(),
         )

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping
 
-NAMES = {"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "fid": "FID"}
+NAMES = {"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "fid": "FID", "kid": "KID", "is": "IS", "lpips": "LPIPS"}
+DISTANCES = ("fid", "fd", "kid", "lpips")
 
 
 def smaller_is_better(metric: str) -> bool:
-    """Whether a metric is a distance: `fid`, or `fd:` and a feature network."""
-    return metric == "fid" or metric.startswith("fd:")
+    """Whether a metric is a distance, of whichever feature network."""
+    return metric.partition(":")[0] in DISTANCES
 
 
 def arrow(metric: str) -> str:

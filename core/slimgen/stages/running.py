@@ -6,7 +6,7 @@ from typing import Protocol
 
 from slimgen.errors import RecipeError, RunError, nearest
 from slimgen.methods import open_method
-from slimgen.metrics.inception import find_weights
+from slimgen.metrics.registry import check
 from slimgen.nets import generator_cost
 from slimgen.recipe import STAGES, Recipe
 from slimgen.run.record import read_record
@@ -70,8 +70,8 @@ def run(
     if "family" not in recipe.teach.generator:
         raise RecipeError("teach.generator names its family", sorted(recipe.teach.generator), "such as family: resnet")
     generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
-    if "fid" in (recipe.objective.metric, *recipe.evaluate.metrics):
-        find_weights(str(recipe.evaluate.features.get("inception", {}).get("path") or "") or None)
+    for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
+        check(metric, recipe.evaluate.features)
     open_method(recipe.method).check(recipe)
     functions = {
         "teach": teach,

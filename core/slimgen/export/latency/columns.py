@@ -7,7 +7,7 @@ import numpy
 from numpy.typing import NDArray
 
 from slimgen.errors import SlimgenError
-from slimgen.export.latency_fit import Line
+from slimgen.export.latency.fit import Line
 from slimgen.search.genotype import Genotype
 from slimgen.search.space import Choice, Space
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor, fx, nn
 
 from slimgen.errors import ExportError
-from slimgen.export.latency_layers import FUNCTIONS, MODULES, Graph
+from slimgen.export.latency.layers import FUNCTIONS, MODULES, Graph
 
 OPSET, IR = 20, 10
 
