@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 
 class ImageRows:
-    """An .npy file of shape (N, side, side, 3), uint8, for an N that is known only in the end.
+    """An .npy file of shape (N, side, side, channels), uint8, for an N that is known only in the end.
 
     Use it in a `with`: leaving it without an error writes the true N into the header.
     """
 
-    def __init__(self, path: Path, side: int) -> None:
-        self.path, self.side, self.count = path, side, 0
+    def __init__(self, path: Path, side: int, channels: int = 3) -> None:
+        self.path, self.side, self.channels, self.count = path, side, channels, 0
         self._file: BinaryIO = path.open("wb")
         self._header()
 
@@ -24,7 +24,7 @@ class ImageRows:
         return self
 
     def append(self, image: NDArray[np.uint8]) -> None:
-        """Write one more image, uint8 (side, side, 3)."""
+        """Write one more image, uint8 (side, side, channels)."""
         self._file.write(np.ascontiguousarray(image).data)
         self.count += 1
 
@@ -38,7 +38,7 @@ class ImageRows:
 
     def _header(self) -> None:
         # numpy pads headers so that a grown first axis still fits: both have the same length.
-        shape = (self.count, self.side, self.side, 3)
+        shape = (self.count, self.side, self.side, self.channels)
         np.lib.format.write_array_header_1_0(self._file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 

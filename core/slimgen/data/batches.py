@@ -14,6 +14,9 @@ from slimgen.errors import DataError
 class Pair(NamedTuple):
     """Images and what they should become: float32 (N, 3, H, W) in [-1, 1].
 
+    Label maps come as their ids, mapped from 0 .. 255 to [-1, 1] as any image: (N, 1, H, W), or (N, 2, H, W) with the
+    edges of instances. See `slimgen.tasks.labels`.
+
     Of two sets of images they are not each other's partners, and whole sets may differ in N.
     """
 
@@ -81,7 +84,7 @@ class Batches:
             self._sequences = source, target
 
     def __call__(self, step: int) -> Pair:
-        """The images of a step: input and target, each (batch / world, 3, crop, crop)."""
+        """The images of a step: input and target, each (batch / world, channels, crop, crop)."""
         if step < 0:
             raise DataError("steps are counted from 0", step)
         share = self.batch // self.world
@@ -101,7 +104,7 @@ class _Sequence:
     """The endless sequence of images of all epochs: which comes at a place, and its crop and flip.
 
     Args:
-        shape: (N, height, width, 3) of the images.
+        shape: (N, height, width, channels) of the images.
         crop: pixels of a side.
         flip: mirror half of them.
         seed: of all epochs.
@@ -116,8 +119,8 @@ class _Sequence:
         self._epochs: dict[int, _Epoch] = {}
 
     def cut(self, images: NDArray[np.uint8], first: int, share: int) -> NDArray[np.uint8]:
-        """So many images from a place of the sequence on, (share, crop, crop, 3)."""
-        pieces = np.empty((share, self.crop, self.crop, 3), np.uint8)
+        """So many images from a place of the sequence on, (share, crop, crop, channels)."""
+        pieces = np.empty((share, self.crop, self.crop, images.shape[3]), np.uint8)
         for i in range(share):
             number, place = divmod(first + i, self.count)
             epoch = self._epoch(number)
@@ -151,7 +154,7 @@ def whole(split: Split, limit: int | None = None, crop: int | None = None) -> Pa
         crop: the middle of each image, so many pixels a side; the whole image if none is given.
 
     Returns:
-        Tensors (min(N, limit), 3, side, side), N of the side.
+        Tensors (min(N, limit), channels, side, side), N of the side.
 
     Raises:
         DataError: if the limit leaves nothing or the crop does not fit.
@@ -167,6 +170,6 @@ def whole(split: Split, limit: int | None = None, crop: int | None = None) -> Pa
 
 
 def _tensor(images: NDArray[np.uint8]) -> Tensor:
-    """Images (N, H, W, 3) uint8 as (N, 3, H, W) float32 in [-1, 1]."""
+    """Images (N, H, W, C) uint8 as (N, C, H, W) float32 in [-1, 1]."""
     channels_first = images.transpose(0, 3, 1, 2).copy(order="C")  # a copy, since memory maps are read only
     return torch.from_numpy(channels_first).to(torch.float32).mul_(2 / 255).sub_(1)

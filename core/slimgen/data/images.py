@@ -108,6 +108,22 @@ def decode(path: Path, data: bytes, *, max_pixels: int = 64_000_000) -> NDArray[
     Raises:
         Rejected: as `read_image`.
     """
+    with opened(path, data, max_pixels=max_pixels) as image:
+        return _rgb(path, _upright(image))
+
+
+@contextmanager
+def opened(path: Path, data: bytes, *, max_pixels: int = 64_000_000) -> Iterator[Image.Image]:
+    """The image in the bytes of a file, checked and read, as it is in the file. Use it inside `quiet`.
+
+    Args:
+        path: named in errors only.
+        data: the file's content.
+        max_pixels: refuse more than this before decoding.
+
+    Raises:
+        Rejected: as `read_image`; and in place of whatever fails while the image is used.
+    """
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
@@ -120,7 +136,7 @@ def decode(path: Path, data: bytes, *, max_pixels: int = 64_000_000) -> NDArray[
             raise Rejected(path, f"is {width} x {height}, more than {max_pixels:,} pixels", "reduce it first")
         try:
             image.load()
-            return _rgb(path, _upright(image))
+            yield image
         except Rejected:
             raise
         except Exception as error:

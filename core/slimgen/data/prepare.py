@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from slimgen.data.dividing import divide
 from slimgen.data.images import Rejected, contents, decode
-from slimgen.data.layouts import PairFiles, Pairs, find_pairs
+from slimgen.data.layouts import PairFiles, find_pairs
 from slimgen.data.prepared import SIDES, Manifest, SplitRecord
-from slimgen.data.preparing import Decoded, Progress, Row, Setting, Written, convert, held_out
+from slimgen.data.preparing import Decoded, Progress, Row, Setting, Written, convert
 from slimgen.data.shapes import alike, half, resize
 
 
@@ -57,7 +58,7 @@ def prepare_pairs(
     return convert(
         folder,
         out,
-        _divide(pairs, setting),
+        divide(pairs.splits, setting, "pairs"),
         _pair,
         _records,
         setting=setting,
@@ -66,20 +67,6 @@ def prepare_pairs(
         unit="pair",
         progress=progress,
     )
-
-
-def _divide(pairs: Pairs, setting: Setting) -> dict[str, tuple[PairFiles, ...]]:
-    """Train, val and test of what was found."""
-    found = pairs.splits
-    if "val" in found and "test" in found:
-        return {"train": found["train"], "val": found["val"], "test": found["test"]}
-    train = found["train"]
-    held = held_out([pair.name for pair in train], setting.validation, setting.seed, "pairs")
-    return {
-        "train": tuple(pair for place, pair in enumerate(train) if place not in held),
-        "val": tuple(pair for place, pair in enumerate(train) if place in held),
-        "test": found["test"] if "test" in found else found["val"],
-    }
 
 
 def _records(written: Mapping[str, Written]) -> dict[str, SplitRecord]:

@@ -12,11 +12,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from slimgen.errors import DataError
 
 SIDES = ("input", "target")
+RGB = 3
 _AGAIN = "prepare the data again"
 
 
 class SplitRecord(BaseModel):
-    """One split of the manifest: `names[i]` is the pair in row i; the arrays are (count, side, side, 3) uint8.
+    """One split of the manifest: `names[i]` is the pair in row i; the arrays are (count, side, side, channels) uint8.
 
     Of two sets of images, `count` and `names` are the inputs', and the targets are a set of their own, with as many
     rows as there are `target_names`. Both are absent of pairs.
@@ -28,6 +29,7 @@ class SplitRecord(BaseModel):
         sha256: of each array's file, by side.
         target_names: of the rows of target.
         paired: row i of input and of target show the same.
+        channels: of input, where that is a label map: 1, its class ids; or 2, with the edges of instances (0 or 255).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +40,7 @@ class SplitRecord(BaseModel):
     sha256: dict[str, str]
     target_names: tuple[str, ...] | None = None
     paired: bool | None = None
+    channels: int | None = None
 
     def rows(self, which: str) -> tuple[str, ...]:
         """The names of the rows of `input` or `target`."""
@@ -59,8 +62,8 @@ class Manifest(BaseModel):
         sources: SHA-256 of each source file, by its path in the data set.
         rejected: the reason for each pair or image left out, by the path of the file at fault.
         lonely: images without a partner.
-        mean: per side, the mean of each channel of train in [-1, 1].
-        std: per side, the standard deviation of each channel of train, same unit.
+        mean: per side that holds pictures, the mean of each channel of train in [-1, 1].
+        std: likewise, the standard deviation of each channel of train, same unit.
         digest: SHA-256 over the arrays and what shaped them.
     """
 
@@ -85,6 +88,8 @@ class Manifest(BaseModel):
 @dataclass(frozen=True)
 class Split:
     """One split: `input` and `target` are uint8 (N, side, side, 3), of pairs or of two sets.
+
+    Inputs that are label maps have 1 or 2 channels instead, as `SplitRecord` says.
 
     Attributes:
         name: train, val or test.
@@ -192,7 +197,8 @@ def digest_of(manifest: Manifest) -> str:
 
 
 def _mapped(path: Path, record: SplitRecord, which: str) -> NDArray[np.uint8]:
-    shape = (len(record.rows(which)), record.side, record.side, 3)
+    channels = record.channels or RGB if which == "input" else RGB
+    shape = (len(record.rows(which)), record.side, record.side, channels)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

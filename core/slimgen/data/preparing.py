@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from slimgen.data.arrays import ImageRows, Moments
 from slimgen.data.images import Rejected, quiet
-from slimgen.data.prepared import SIDES, VERSION, Manifest, SplitRecord, digest_of
+from slimgen.data.prepared import RGB, SIDES, VERSION, Manifest, SplitRecord, digest_of
 from slimgen.errors import DataError
 
 Progress = Callable[[int, int], None]
@@ -44,7 +44,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Row:
-    """One image as it is written, uint8 (side, side, 3); its name, and height and width before it was resized."""
+    """One image as it is written, uint8 (side, side, channels); its name, its height and width before resizing."""
 
     name: str
     image: NDArray[np.uint8]
@@ -67,6 +67,7 @@ class Written:
     """The arrays of a split, as far as they are written; everything by side."""
 
     side: int
+    channels: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(SIDES, RGB))
     names: dict[str, list[str]] = field(default_factory=lambda: {which: [] for which in SIDES})
     shapes: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: {which: [] for which in SIDES})
     moments: dict[str, Moments] = field(default_factory=lambda: {which: Moments() for which in SIDES})
@@ -76,32 +77,8 @@ class Written:
         """Takes note of one more row."""
         self.names[which].append(row.name)
         self.shapes[which].append(row.shape)
-        self.moments[which].add(row.image)
-
-
-def held_out(keys: Sequence[str], validation: int | float, seed: int, what: str) -> frozenset[int]:
-    """The positions of those to validate on, chosen by the hash of (seed, key): adding images hardly changes which.
-
-    Args:
-        keys: what distinguishes the images to train on.
-        validation: how many, or which fraction.
-        seed: of the choice.
-        what: what they are called in the error.
-
-    Raises:
-        DataError: if nothing or everything would be held out.
-    """
-    count = len(keys)
-    fraction = isinstance(validation, float)
-    sensible = 0 < validation < 1 if fraction else validation >= 1
-    asked = 0 if not sensible else max(1, round(validation * count)) if fraction else int(validation)
-    if not 1 <= asked < count:
-        raise DataError(
-            f"validation holds out a part of the {count} {what} to train on, as a number from 1 or a fraction below 1",
-            validation,
-        )
-    order = sorted(range(count), key=lambda place: hashlib.sha256(f"{seed}/{keys[place]}".encode()).digest())
-    return frozenset(order[:asked])
+        if self.channels[which] == RGB:
+            self.moments[which].add(row.image)
 
 
 def convert(
@@ -116,6 +93,7 @@ def convert(
     lonely: Sequence[Path] = (),
     unit: str,
     progress: Progress | None,
+    channels: int = RGB,
 ) -> Manifest:
     """Decode, resize and write every split, and the manifest last.
 
@@ -130,6 +108,7 @@ def convert(
         lonely: images without a partner.
         unit: what a split must keep one of, as an error calls it.
         progress: called with (done, all).
+        channels: of the inputs. Only pictures, which have 3, have a mean and a deviation in the manifest.
 
     Raises:
         DataError: if a split ends empty or most images are rejected; `out` then holds no manifest.
@@ -140,7 +119,8 @@ def convert(
     written: dict[str, Written] = {}
     try:
         for name, items in splits.items():
-            written[name] = Written(setting.load if name == "train" else setting.size)
+            side = setting.load if name == "train" else setting.size
+            written[name] = Written(side, {"input": channels, "target": RGB})
             _write(out, name, _in_order(items, decode, written[name].side, setting.size), written[name], tally)
         tally.check(written, unit)
         for name, which in product(written, SIDES):
@@ -148,7 +128,7 @@ def convert(
     finally:
         for name, which in product(splits, SIDES):
             _aside(out, name, which).unlink(missing_ok=True)
-    units = {which: written["train"].moments[which].tensor_units() for which in SIDES}
+    units = {which: seen.tensor_units() for which, seen in written["train"].moments.items() if seen.count}
     manifest = Manifest(
         version=VERSION,
         layout=layout,
@@ -210,7 +190,10 @@ class _Tally:
 
 def _write(out: Path, name: str, decoded: Iterable[Decoded], written: Written, tally: _Tally) -> None:
     with ExitStack() as stack:
-        arrays = {which: stack.enter_context(ImageRows(_aside(out, name, which), written.side)) for which in SIDES}
+        arrays = {
+            which: stack.enter_context(ImageRows(_aside(out, name, which), written.side, wide))
+            for which, wide in written.channels.items()
+        }
         for one in decoded:
             if not isinstance(one.rows, Rejected):
                 for which, row in one.rows.items():

@@ -1,11 +1,15 @@
 """Pictures cut and resized to the shape of their split."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from slimgen.data.images import Rejected
 from slimgen.data.layouts import Side
+
+NumberT = TypeVar("NumberT", np.uint8, np.uint32)
 
 
 def half(which: Side, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -28,6 +32,13 @@ def resize(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
         return image
     resized = Image.fromarray(np.ascontiguousarray(image)).resize((side, side), Image.Resampling.BICUBIC)
     return np.array(resized, dtype=np.uint8)
+
+
+def resize_ids(ids: NDArray[NumberT], side: int) -> NDArray[NumberT]:
+    """A map of numbers (H, W) as a square of `side` pixels: each is that of the nearest pixel."""
+    rows, columns = ((2 * np.arange(side) + 1) * length // (2 * side) for length in ids.shape)
+    resized: NDArray[NumberT] = ids[np.ix_(rows, columns)]
+    return resized
 
 
 def alike(one: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -51,10 +51,11 @@ CLASSES: dict[str, Colour] = {
 }
 
 IDS: dict[str, int] = {name: place for place, name in enumerate(CLASSES)}
-_PALETTE: NDArray[np.uint8] = np.array(list(CLASSES.values()), np.uint8)
+PALETTE: NDArray[np.uint8] = np.array(list(CLASSES.values()), np.uint8)
+"""The colour of each id."""
 
 
 def colour_map(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Class ids (H, W) as a label map (H, W, 3)."""
-    coloured: NDArray[np.uint8] = _PALETTE[ids]
+    coloured: NDArray[np.uint8] = PALETTE[ids]
     return coloured

@@ -11,12 +11,12 @@ from PIL import Image
 from slimgen.data.townhouses import street
 from slimgen.data.townhouses.canvas import Canvas
 from slimgen.data.townhouses.chance import Chance
-from slimgen.data.townhouses.classes import colour_map
+from slimgen.data.townhouses.classes import PALETTE, colour_map
 from slimgen.data.townhouses.houses import course_height, house
 from slimgen.data.townhouses.light import by_day, by_night
 from slimgen.errors import DataError, nearest
 
-LAYOUTS = ("paired", "unpaired")
+LAYOUTS = ("paired", "unpaired", "labels")
 SMALLEST, LARGEST = 32, 1024
 
 
@@ -112,7 +112,8 @@ def write(
         test: how many to test on. Unpaired: each by day and by night under the same name, so that there is a truth.
         size: pixels of a side.
         layout: `paired`: train/ and test/ with the photograph by day (A) left and the label map (B) right; `unpaired`:
-            trainA/ and testA/ by day, trainB/ and testB/ by night.
+            trainA/ and testA/ by day, trainB/ and testB/ by night; `labels`: train_img/ and test_img/ by day,
+            train_label/ and test_label/ with the ids of `classes.CLASSES`, which a viewer shows in their colours.
         night: unpaired: how many others to train on by night; as many as by day if none is given.
         progress: called with (scenes done, all scenes).
 
@@ -131,15 +132,21 @@ def write(
         picture = scene(seed, index, size)
         name = f"{index:05d}.png"
         files: dict[str, NDArray[np.uint8]]
+        split = "train" if index < train else "test"
         if layout == "paired":
             side_by_side = np.concatenate([picture.day, picture.label_map], axis=1)
-            files = {"train" if index < train else "test": side_by_side}
+            files = {split: side_by_side}
+        elif layout == "labels":
+            files = {f"{split}_img": picture.day, f"{split}_label": picture.labels}
         elif index < drawn:
             files = {"trainA": picture.day} if index < train else {"trainB": picture.night}
         else:
             files = {"testA": picture.day, "testB": picture.night}
         for part, image in files.items():
             (folder / part).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(folder / part / name, format="PNG", optimize=False, compress_level=6)
+            made = Image.fromarray(image)
+            if image.ndim == 2:
+                made.putpalette(PALETTE.tobytes())  # ids stay ids, and show as colours
+            made.save(folder / part / name, format="PNG", optimize=False, compress_level=6)
         if progress is not None:
             progress(index + 1, total)
