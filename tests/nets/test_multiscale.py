@@ -120,3 +120,13 @@ def test_an_option_out_of_range_is_refused():
         MultiScale(scales=0)
     with pytest.raises(SlimgenError, match="known norm; got 'layer'"):
         multiscale_cost(256, norm="layer")
+
+
+def test_scores_of_features_are_the_scores_of_the_images():
+    x = torch.randn(2, 5, 64, 64, generator=torch.Generator().manual_seed(0))
+    nets = (
+        build_discriminator("multiscale", inputs=5, ndf=4, layers=2),
+        build_discriminator("patchgan", inputs=5, ndf=4),
+    )
+    for net in nets:
+        assert torch.equal(net.eval().scores(net.features(x)), net(x))

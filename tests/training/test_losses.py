@@ -6,7 +6,7 @@ from torch import nn
 
 from slimgen.errors import SlimgenError
 from slimgen.training.ema import Ema
-from slimgen.training.losses import ADVERSARIAL, Perceptual, adversarial, reconstruction, shrink
+from slimgen.training.losses import ADVERSARIAL, Perceptual, adversarial, feature_matching, reconstruction, shrink
 from slimgen.training.perceptual import feature_network
 from slimgen.training.schedules import constant_then_linear, cosine, halved
 
@@ -106,3 +106,19 @@ def test_average_follows_its_module_geometrically() -> None:
     for _ in range(3):
         average.update()
     assert average.module.weight.item() == pytest.approx(1 - 0.9**3)
+
+
+def test_feature_matching_sums_over_layers_and_averages_over_scales_without_the_logits() -> None:
+    """By hand: layers that differ by 1 and 2 in one scale, by 3 and 4 in the other, whatever their sizes."""
+    real = [[torch.zeros(1, 2, 8, 8), torch.zeros(1, 4, 4, 4), torch.zeros(1, 1, 2, 2)] for _ in range(2)]
+    off = [[1.0, -2.0, 100.0], [3.0, 4.0, 100.0]]
+    fake = [[layer + d for layer, d in zip(scale, by, strict=True)] for scale, by in zip(real, off, strict=True)]
+    assert feature_matching(fake, real) == pytest.approx((1 + 2 + 3 + 4) / 2)
+    assert feature_matching(real, real) == 0
+
+
+def test_feature_matching_moves_generated_images_alone() -> None:
+    fake, real = (torch.full((1, 1, 2, 2), value, requires_grad=True) for value in (1.0, 0.0))
+    feature_matching([[fake, fake]], [[real, real]]).backward()
+    assert torch.equal(fake.grad, torch.full((1, 1, 2, 2), 0.25))
+    assert real.grad is None

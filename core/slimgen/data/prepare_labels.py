@@ -14,6 +14,7 @@ from slimgen.data.label_maps import Classes, edges, read_instances
 from slimgen.data.prepared import Manifest, SplitRecord
 from slimgen.data.preparing import Decoded, Progress, Row, Setting, Written, convert
 from slimgen.data.shapes import alike, resize, resize_ids
+from slimgen.errors import DataError
 
 
 def prepare_labels(
@@ -26,6 +27,7 @@ def prepare_labels(
     load: int,
     validation: int | float,
     seed: int,
+    direction: str = "AtoB",
     progress: Progress | None = None,
 ) -> Manifest:
     """Write label maps and photographs as arrays: `train`, `val` and `test`, each `.input.npy` and `.target.npy`.
@@ -45,15 +47,19 @@ def prepare_labels(
         load: pixels of a side in train, at least `size`.
         validation: how many label maps of train to hold out, or which fraction.
         seed: chooses them.
+        direction: `AtoB`: from label maps to photographs; there is no other.
         progress: called with (label maps done, all of them).
 
     Returns:
         The manifest, as `Prepared.open(out)` would read it.
 
     Raises:
-        DataError: if sizes do not fit, the layout is not known, a split ends empty or most label maps are rejected.
+        DataError: if sizes or the direction do not fit, the layout is not known, a split ends empty or most label maps
+            are rejected.
     """
-    setting = Setting(size, load, "AtoB", validation, seed)
+    if direction != "AtoB":
+        raise DataError("label maps become photographs, in the direction AtoB", direction, "leave data.direction out")
+    setting = Setting(size, load, direction, validation, seed)
     found = find_labels(folder, instances)
     channels = 1 + instances
     return convert(

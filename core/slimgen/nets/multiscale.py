@@ -119,7 +119,11 @@ class MultiScale(nn.Module):
         Raises:
             SlimgenError: the images are too small.
         """
-        scores = [found[-1].flatten(1) for found in self.features(x)]
+        return self.scores(self.features(x))
+
+    def scores(self, features: list[list[Tensor]]) -> Tensor:
+        """The scores (N, M) that `forward` gives, of the activations that `features` gives."""
+        scores = [found[-1].flatten(1) for found in features]
         counts = [scale.shape[1] for scale in scores]
         wanted = min(lcm(*counts), _REPEATS * max(counts))
         return torch.cat([scale.repeat(1, round(wanted / scale.shape[1])) for scale in scores], 1)

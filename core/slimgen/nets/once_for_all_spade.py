@@ -94,8 +94,8 @@ class OnceForAllSpade(Supernet):
         if family not in FAMILIES:
             raise RecipeError("a once-for-all SPADE is of a known family", repr(family), nearest(family, FAMILIES))
         self.family, self.space = family, spade_space(space)
-        self.shape: dict[str, Any] = {"inputs": inputs, "outputs": outputs, "norm": norm, "doublings": doublings}
-        widest = FAMILIES[family](config=to_config(self.space.largest()), **self.shape)
+        self.options: dict[str, Any] = {"inputs": inputs, "outputs": outputs, "norm": norm, "doublings": doublings}
+        widest = FAMILIES[family](config=to_config(self.space.largest()), **self.options)
         for name, part in widest.named_children():
             self.add_module(name, part)
         # In a list, so that its parts are registered once, under the generator's own names.
@@ -123,11 +123,11 @@ class OnceForAllSpade(Supernet):
             SpaceError: a genotype of another space.
         """
         self.space.check(genotype)
-        return FAMILIES[self.family].of(self._views(genotype), to_config(genotype), **self.shape)
+        return FAMILIES[self.family].of(self._views(genotype), to_config(genotype), **self.options)
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
         """What the sub-network costs on one image, in closed form."""
-        return configured_cost(self.family == "mobile_spade", to_config(genotype), height, width, **self.shape)
+        return configured_cost(self.family == "mobile_spade", to_config(genotype), height, width, **self.options)
 
     def costs(self, columns: Mapping[str, Any], height: int, width: int) -> Cost:
         """The costs of many configurations at once.
@@ -141,7 +141,7 @@ class OnceForAllSpade(Supernet):
             A Cost whose numbers are of that shape.
         """
         widths = [columns[name] for name in NAMES]
-        return configured_cost(self.family == "mobile_spade", widths, height, width, **self.shape)
+        return configured_cost(self.family == "mobile_spade", widths, height, width, **self.options)
 
     def _views(self, genotype: Mapping[str, Value]) -> dict[str, Tensor]:
         """The first channels of every weight and running statistic, as views: what trains them trains the whole."""
@@ -149,7 +149,7 @@ class OnceForAllSpade(Supernet):
         config = to_config(genotype)
         return {
             name: own[name][tuple(slice(side if by is None else side * config[by]) for side, by in sides)]
-            for name, sides in _sides(self.family, tuple(self.shape.items())).items()
+            for name, sides in _sides(self.family, tuple(self.options.items())).items()
         }
 
 

@@ -133,7 +133,11 @@ class PatchGAN(nn.Module):
         Raises:
             SlimgenError: the images are too small.
         """
-        return self.features(x)[-1]
+        return self.scores(self.features(x))
+
+    def scores(self, features: list[Tensor]) -> Tensor:
+        """The logits that `forward` gives, of the activations that `features` gives."""
+        return features[-1]
 
     def features(self, x: Tensor) -> list[Tensor]:
         """Every activation, from the first LeakyReLU to the logits, which come last: for feature matching.

@@ -1,6 +1,6 @@
 """Losses of the five papers: adversarial, reconstruction, perceptual; and the proximal step of a sparsity term."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -75,6 +75,25 @@ class Perceptual:
         found = self.features(fake)
         terms = [functional.l1_loss(one.float(), two.float()) for one, two in zip(found, wanted, strict=True)]
         return torch.stack(terms).mean()
+
+
+def feature_matching(found: Sequence[Sequence[Tensor]], wanted: Sequence[Sequence[Tensor]]) -> Tensor:
+    """Difference of generated and real images in what a discriminator sees (Wang et al. 2018, Eq. 3).
+
+    Args:
+        found: the activations of generated images, for each scale of the discriminator; the logits, which come last,
+            are left out.
+        wanted: those of the real images, whose gradients are cut.
+
+    Returns:
+        The mean absolute differences, summed over the layers and averaged over the scales, as GauGAN weighs them.
+    """
+    terms = [
+        functional.l1_loss(one.float(), two.detach().float())
+        for ours, theirs in zip(found, wanted, strict=True)
+        for one, two in zip(ours[:-1], theirs[:-1], strict=True)
+    ]
+    return torch.stack(terms).sum() / len(found)
 
 
 @torch.no_grad()
