@@ -16,7 +16,7 @@ from slimgen.data.prepare import prepare_pairs
 from slimgen.data.prepared import Prepared
 from slimgen.data.townhouses import write
 from slimgen.device import Compute, choose
-from slimgen.errors import BudgetError, RecipeError
+from slimgen.errors import BudgetError, RecipeError, RunError
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.measuring import Way
 from slimgen.nets.initial import initialise
@@ -230,3 +230,21 @@ def test_two_processes_that_race_tell_the_trials_of_one(prepared: Path, tmp_path
     assert run_processes(2, prepared, tmp_path / "two") == [expected, expected]
     caches = [(tmp_path / "two" / str(rank) / "cache.jsonl").read_text().splitlines() for rank in range(2)]
     assert sorted(caches[0]) == sorted(caches[1])
+
+
+def test_the_winner_is_the_best_that_is_accepted(prepared, tmp_path):
+    subject = candidates(prepared, tmp_path)
+    space, rng = subject.supernet.space, random.Random(0)
+    trials = [Trial(space.sample(rng), {"macs": 1.0}, {"psnr": quality}) for quality in (3.0, 9.0, 7.0, 5.0)]
+    asked = []
+
+    def accepts(trial: Trial) -> bool:
+        asked.append(trial.quality["psnr"])
+        return trial.quality["psnr"] < 6
+
+    found = subject.found(trials, {}, accepts=accepts)
+    assert found.trial.quality["psnr"] == 5.0
+    assert asked == [9.0, 7.0, 5.0]
+    assert len(found.trials) == 4
+    with pytest.raises(RunError, match="at least one trial"):
+        subject.found(trials, {}, accepts=lambda trial: False)

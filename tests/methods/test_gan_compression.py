@@ -108,6 +108,7 @@ def test_a_latency_budget_is_searched_by_the_table_and_its_error_is_told(taught,
     before = {"prepare": taught / "prepare", "teach": taught / "teach", "supernet": tmp_path / "supernet"}
     facts = stages.search(roomy, **before, out=tmp_path / "search", tell=quiet)
     assert facts["latency_error_median"] >= 0
+    assert 0 < facts["latency_measured_ms"] < 1000
     trials = [json.loads(line) for line in (tmp_path / "search" / "trials.jsonl").read_text().splitlines()]
     assert all(0 < trial["costs"]["latency_ms"] < 1000 for trial in trials)
     tight = roomy.override(["budget.latency_ms=0.000001"])

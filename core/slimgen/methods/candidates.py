@@ -177,11 +177,30 @@ class Candidates:
             raise RunError("a search needs at least one trial", "none")
         return top
 
-    def found(self, trials: Sequence[Trial], facts: Mapping[str, float], earlier: Sequence[Trial] = ()) -> Found:
-        """The best of the last step's trials as the outcome, with those of earlier steps kept beside them."""
+    def found(
+        self,
+        trials: Sequence[Trial],
+        facts: Mapping[str, float],
+        earlier: Sequence[Trial] = (),
+        accepts: Callable[[Trial], bool] | None = None,
+    ) -> Found:
+        """The outcome of a search.
+
+        Args:
+            trials: of its last step; the best of them has won.
+            facts: worth keeping.
+            earlier: trials of the steps before, to be kept beside them.
+            accepts: asked from the best on, until it agrees: what is too dear to ask of every candidate.
+
+        Raises:
+            RunError: no trial is accepted.
+        """
+        rest = list(trials)
+        while accepts is not None and not accepts(self.best(rest)):
+            rest.remove(self.best(rest))
         every = [*earlier, *trials]
         numbers = {"evaluations": float(len(every)), **facts}
         if left := sum(not trial.complete for trial in every):
             numbers["left_early"] = float(left)
         numbers |= {f"seconds.{step}": seconds for step, seconds in self.seconds.items()}
-        return Found(self.best(trials), every, self.limits, numbers)
+        return Found(self.best(rest), every, self.limits, numbers)
