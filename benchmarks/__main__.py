@@ -21,13 +21,12 @@ def main() -> None:
         ["benchmarks.distillation", "--size", "64", "--batch", "4"],
         ["benchmarks.distillation", "--size", "256", "--batch", "1"],
         ["benchmarks.enumeration"],
-        ["benchmarks.comparison", "townhouses-cf_gan"],
-        ["benchmarks.comparison", "townhouses-gan_compression"],
+        ["benchmarks.comparison", "townhouses-cf_gan", "townhouses-gan_compression"],
         ["benchmarks.kills"],
     ]
     if arguments.facades is not None:
         where = ["--data", str(arguments.facades)]
-        commands += [["benchmarks.comparison", f"facades-{method}", *where] for method in ("cf_gan", "gan_compression")]
+        commands.append(["benchmarks.comparison", "facades-cf_gan", "facades-gan_compression", *where])
         commands.append(["benchmarks.ranking", *where])
     for command in commands:
         print("\n$ python -m", *command, flush=True)

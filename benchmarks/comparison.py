@@ -1,9 +1,10 @@
-"""Original, found and uniform generator of a recipe over several seeds: means and spreads.
+"""Original, found and uniform generator of one or several recipes over several seeds: means and spreads.
 
-    python -m benchmarks.comparison townhouses-cf_gan --data data --out runs/comparison
-    python -m benchmarks.comparison facades-cf_gan --data PATH/facades --out runs/comparison
+    python -m benchmarks.comparison townhouses-cf_gan townhouses-gan_compression
+    python -m benchmarks.comparison facades-cf_gan facades-gan_compression --data PATH/facades
 
-Runs resume like any other, so a benchmark that was stopped goes on. The result is written to benchmarks/results/.
+Runs resume like any other, so a benchmark that was stopped goes on. The results are written to benchmarks/results/, a
+file for each recipe.
 """
 
 import argparse
@@ -20,36 +21,44 @@ from slimgen.run.record import read_record
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe")
+    parser.add_argument("recipes", nargs="+", metavar="RECIPE")
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, default=Path("runs/comparison"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], dest="settings")
     arguments = parser.parse_args()
-    base = recipe.load(arguments.recipe).override(arguments.settings)
-    tables, seconds, genotypes = [], [], []
+    found = {}
+    for name in arguments.recipes:
+        base = recipe.load(name).override(arguments.settings)
+        found[base.name] = measured(base, arguments)
+        save(f"comparison-{base.name}", found[base.name])
+    print("\n".join(lines(found)))
+    for name, values in found.items():
+        whole = [sum(run.values()) for run in values["seconds"]]
+        print(f"\n{name}, seconds a run: {mean(whole):.0f} ({min(whole):.0f} to {max(whole):.0f})")
+
+
+def measured(base: recipe.Recipe, arguments: argparse.Namespace) -> dict[str, Any]:
+    """One recipe over the seeds; runs of one folder share what they have in common, such as the original."""
+    tables, seconds, searches = [], [], []
     for seed in range(arguments.seeds):
         out = arguments.out / f"{base.name}-{seed}"
         stages.run(base.override([f"seed={seed}"]), data=arguments.data, out=out)
         tables.append(json.loads((out / "evaluate" / "table.json").read_text()))
         seconds.append({stage: read_record(out / stage)["seconds"] for stage in recipe.STAGES})
-        genotypes.append(json.loads((out / "search" / "genotype.json").read_text())["key"])
-    rows = summary(tables)
-    save(
-        f"comparison-{base.name}",
-        {
-            "recipe": base.name,
-            "settings": arguments.settings,
-            "seeds": arguments.seeds,
-            "protocols": [table["protocol"] for table in tables],
-            "genotypes": genotypes,
-            "seconds": seconds,
-            "generators": rows,
-        },
-    )
-    print("\n".join(lines(rows)))
-    whole = [sum(run.values()) for run in seconds]
-    print(f"\nseconds a run: {mean(whole):.0f} ({min(whole):.0f} to {max(whole):.0f})")
+        facts = read_record(out / "search")["metrics"]
+        key = json.loads((out / "search" / "genotype.json").read_text())["key"]
+        searches.append({"genotype": key, "evaluations": facts["evaluations"], "seconds": seconds[-1]["search"]})
+    return {
+        "recipe": base.name,
+        "method": base.method,
+        "settings": arguments.settings,
+        "seeds": arguments.seeds,
+        "protocols": [table["protocol"] for table in tables],
+        "searches": searches,
+        "seconds": seconds,
+        "generators": summary(tables),
+    }
 
 
 def summary(tables: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -74,17 +83,23 @@ def summary(tables: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def lines(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The summary as a Markdown table."""
-    metrics = list(next(iter(rows.values()))["quality"])
-    text = [
-        "| generator | " + " | ".join(metrics) + " | MMACs (exact) | k params |",
-        "| --- " * (len(metrics) + 3) + "|",
-    ]
-    for name, row in rows.items():
-        cells = [f"{value['mean']:.3f} ± {value['deviation']:.3f}" for value in row["quality"].values()]
-        macs = mean(value["exact"] for value in row["macs"]) / 1e6
-        text.append(f"| {name} | {' | '.join(cells)} | {macs:.1f} | {mean(row['params']) / 1e3:.0f} |")
+def lines(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The summaries as one Markdown table, with what each search took."""
+    first = next(iter(found.values()))["generators"]
+    metrics = list(next(iter(first.values()))["quality"])
+    heads = ["method", "generator", *metrics, "MMACs (exact)", "k params", "updates", "evaluations", "search, s"]
+    text = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
+    for values in found.values():
+        for name, row in values["generators"].items():
+            cells = [values["method"] if name != "original" else "", name]
+            cells += [f"{value['mean']:.3f} ± {value['deviation']:.3f}" for value in row["quality"].values()]
+            macs = mean(value["exact"] for value in row["macs"]) / 1e6
+            cells += [f"{macs:.1f}", f"{mean(row['params']) / 1e3:.0f}", f"{mean(row['updates']):.0f}"]
+            took = [mean(search[key] for search in values["searches"]) for key in ("evaluations", "seconds")]
+            cells += [f"{number:.0f}" for number in took] if name == "found" else ["", ""]
+            line = f"| {' | '.join(cells)} |"
+            if line not in text:  # the original is the same in every run of a seed
+                text.append(line)
     return text
 
 

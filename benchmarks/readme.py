@@ -53,25 +53,34 @@ def main() -> None:
 
 def results() -> str:
     """Every measured result as a paragraph: the figure, and the command that gives it."""
-    parts = [
-        RESULT[path.stem.partition("-")[0]](json.loads(path.read_text())) for path in sorted(RESULTS.glob("*.json"))
+    files = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
+    compared: dict[str, dict[str, Any]] = {}
+    for stem, found in files.items():
+        if stem.startswith("comparison-"):
+            compared.setdefault(found["recipe"].partition("-")[0], {})[found["recipe"]] = found
+    parts = [comparison(data, found) for data, found in compared.items()]
+    parts += [
+        RESULT[stem.partition("-")[0]](found) for stem, found in files.items() if stem.partition("-")[0] in RESULT
     ]
     return "\n\n".join(parts)
 
 
-def comparison(found: Mapping[str, Any]) -> str:
-    """A recipe over several seeds."""
-    seconds = [sum(run.values()) for run in found["seconds"]]
-    rows = found["generators"]
-    gap = {name: mean(rows[name]["quality"]["psnr"]["gaps"]) for name in rows}
-    settings = "".join(f" --set {setting}" for setting in found["settings"])
+def comparison(data: str, found: Mapping[str, Mapping[str, Any]]) -> str:
+    """The recipes of one data set over several seeds, in one table."""
+    first = next(iter(found.values()))
+    gaps = []
+    for values in found.values():
+        rows = values["generators"]
+        quality = [f"{name} {mean(rows[name]['quality']['psnr']['gaps']):+.2f}" for name in rows if name != "original"]
+        took = mean(sum(run.values()) for run in values["seconds"])
+        gaps.append(f"{values['method']}: {', '.join(quality)} dB from the original, {took:.0f} s a run")
+    settings = "".join(f" --set {setting}" for setting in first["settings"])
     return "\n".join(
         [
-            f"**{found['recipe']}**{settings}, test images, {found['seeds']} seeds (mean ± standard deviation); "
-            f"found {gap['found']:+.2f} dB and uniform {gap['uniform']:+.2f} dB from the original; "
-            f"{mean(seconds):.0f} s a run on {machine(found)}. `{found['command']}`",
+            f"**{data}**{settings}, test images, {first['seeds']} seeds (mean ± standard deviation); "
+            f"{'; '.join(gaps)}; on {machine(first)}. `{first['command']}`",
             "",
-            *lines(rows),
+            *lines(found),
         ]
     )
 
@@ -109,7 +118,7 @@ def machine(found: Mapping[str, Any]) -> str:
     return f"{facts['cores']} cores ({facts['cpu']})"
 
 
-RESULT = {"comparison": comparison, "rates": rates, "kills": kills}
+RESULT = {"rates": rates, "kills": kills}
 
 
 def profile() -> str:
