@@ -25,12 +25,16 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    """Which images, and how they are cut. `load` and `size` are pixels: resized to the one, cropped to the other."""
+    """Which images, and how they are cut. `load` and `size` are pixels: resized to the one, cropped to the other.
+
+    Of two sets, test images of the same name are partners that evaluation compares with; not so with `partners: false`.
+    """
 
     direction: Literal["AtoB", "BtoA"] = "AtoB"
     load: int | None = Field(default=None, ge=8)
     validation: int = Field(default=32, ge=1)
     flip: bool = True
+    partners: bool = True
     licence: str = "unknown; ask whoever made the images"
 
 
@@ -127,22 +131,33 @@ class Schedule(Section):
 
 
 class Losses(Section):
-    """The total of CF-GAN, Eq. 4, without its sparsity term: which adversarial loss, and the weights."""
+    """The total of CF-GAN, Eq. 4, without its sparsity term: which adversarial loss, and the weights.
+
+    An original of two sets has no truth to reconstruct: instead of `recon`, it is trained with CycleGAN's `cycle`, and
+    with `identity`, a share of that weight.
+    """
 
     gan: GanLoss = "hinge"
     adversarial: float = Field(default=1.0, ge=0)
     recon: float = Field(default=10.0, ge=0)
+    cycle: float = Field(default=10.0, ge=0)
+    identity: float = Field(default=0.5, ge=0)
     perceptual: float = Field(default=0.0, ge=0)
     perceptual_network: str = "discriminator"
 
 
 class Teach(Schedule):
-    """The original GAN: trained here, or imported from checkpoints."""
+    """The original GAN: trained here, or imported from checkpoints.
+
+    The `back_` checkpoints are of the other direction, which two sets have as well.
+    """
 
     generator: dict[str, Any] = Field(default_factory=lambda: {"family": "resnet", "ngf": 64, "blocks": 9})
     discriminator: dict[str, Any] = Field(default_factory=lambda: {"family": "patchgan", "ndf": 64, "layers": 3})
     generator_checkpoint: str | None = None
     discriminator_checkpoint: str | None = None
+    back_generator_checkpoint: str | None = None
+    back_discriminator_checkpoint: str | None = None
     ema: float | None = Field(default=None, gt=0, lt=1)
 
 

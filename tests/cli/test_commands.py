@@ -171,6 +171,22 @@ def test_townhouses_are_drawn_and_checked(slimgen, tmp_path):
     assert len(too_small["rejected"]) == 6
 
 
+def test_two_sets_are_drawn_and_checked(slimgen, tmp_path):
+    options = ["--layout", "unpaired", "--train", 3, "--night", 2, "--test", 1, "--size", 32]
+    drawn = slimgen("data", "townhouses", tmp_path / "a", *options)
+    assert drawn.exit_code == 0
+    assert "3 by day and 2 by night" in drawn.stdout
+    said = slimgen("data", "check", tmp_path / "a", "--task", "unpaired")
+    assert "train 3 + 2, test 1 + 1" in said.stdout
+    back = slimgen("data", "check", tmp_path / "a", "--task", "unpaired", "--direction", "BtoA", "--size", 33, "--json")
+    found = json.loads(back.stdout)
+    assert found["layout"] == "two folders"
+    assert found["images"] == {"train": {"input": 2, "target": 3}, "test": {"input": 1, "target": 1}}
+    assert len(found["rejected"]) == 7
+    assert slimgen("data", "check", tmp_path / "a").exit_code == 2
+    assert "did you mean 'unpaired'?" in slimgen("data", "check", tmp_path / "a", "--task", "unpared").stderr
+
+
 def test_townhouses_are_not_mixed_with_other_pictures(slimgen, tmp_path):
     (tmp_path / "own.png").write_bytes(b"mine")
     said = slimgen("data", "townhouses", tmp_path, "--train", 1, "--test", 1)

@@ -9,7 +9,11 @@ from slimgen.cli.options import Json, print_json
 from slimgen.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.progress import Progress, ProgressColumn
+
+    from slimgen.data.layouts import Side
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Get, draw and check images.")
 Folder = Annotated[Path, typer.Argument(metavar="DIR")]
@@ -59,6 +63,10 @@ def townhouses(
     layout: Annotated[
         str, typer.Option("--layout", help="paired (labels and day) or unpaired (day and night).")
     ] = "paired",
+    night: Annotated[
+        int | None,
+        typer.Option("--night", help="Unpaired: others to train on by night; as many as by day if not given."),
+    ] = None,
 ) -> None:
     """Draw the embedded data set: the same bytes for the same options."""
     from slimgen.data.townhouses import write
@@ -75,9 +83,11 @@ def townhouses(
             test=test,
             size=size,
             layout=layout,
+            night=night,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    typer.echo(f"{folder}: {train} to train on, {test} to test on, {size} x {size}, {layout}")
+    by_night = f" by day and {night or train} by night" if layout == "unpaired" else ""
+    typer.echo(f"{folder}: {train}{by_night} to train on, {test} to test on, {size} x {size}, {layout}")
 
 
 @app.command("check")
@@ -85,36 +95,58 @@ def check(
     folder: Folder,
     size: Annotated[int, typer.Option("--size", help="Pixels of a side that every image must have.")] = 1,
     direction: Annotated[str, typer.Option("--direction", help="AtoB or BtoA.")] = "AtoB",
+    task: Annotated[str, typer.Option("--task", help="paired, or unpaired: two sets, of any numbers.")] = "paired",
     as_json: Json = False,
 ) -> None:
     """Say how a folder of images is laid out, how many there are, and what would be rejected. Nothing is written."""
-    from slimgen.data.images import Rejected, read_image
-    from slimgen.data.layouts import find_pairs
+    from slimgen.data.layouts import find_pairs, find_sets
+    from slimgen.tasks import check_task
 
-    pairs = find_pairs(folder, direction)
+    check_task(task)
+    if task == "unpaired":
+        sets = find_sets(folder, direction)
+        members = [member for split in sets.splits.values() for member in split]
+        rejected = _rejected(folder, (member.at for member in members), size, by_area=True)
+        counted = {
+            name: {which: sum(member.which == which for member in split) for which in ("input", "target")}
+            for name, split in sets.splits.items()
+        }
+        found = {"layout": sets.layout, "images": counted}
+        numbers = ", ".join(f"{name} {one['input']} + {one['target']}" for name, one in counted.items())
+        lines = [("layout", sets.layout), ("images", numbers)]
+    else:
+        pairs = find_pairs(folder, direction)
+        sides = (side for split in pairs.splits.values() for pair in split for side in (pair.input, pair.target))
+        rejected = _rejected(folder, sides, size)
+        counts = {name: len(split) for name, split in pairs.splits.items()}
+        lonely = [path.relative_to(folder).as_posix() for path in pairs.lonely]
+        found = {"layout": pairs.layout, "pairs": counts, "lonely": lonely}
+        lines = [("layout", pairs.layout), ("pairs", ", ".join(f"{name} {count}" for name, count in counts.items()))]
+        lines.append(("lonely", f"{len(lonely)}{': ' + ', '.join(lonely[:5]) if lonely else ''}"))
+    if as_json:
+        print_json({**found, "rejected": rejected})
+        return
+    for name, said in [*lines, ("rejected", str(len(rejected)))]:
+        typer.echo(f"{name:<9} {said}")
+    for name, reason in rejected.items():
+        typer.echo(f"  {name} {reason}")
+
+
+def _rejected(folder: Path, sides: "Iterable[Side]", size: int, by_area: bool = False) -> dict[str, str]:
+    """The files that cannot be used, and why; of two sets, an image needs the pixels of the size, not both sides."""
+    from slimgen.data.images import Rejected, read_image
+
     rejected: dict[str, str] = {}
-    for path, halves in {
-        side.path: side.half != "whole"
-        for split in pairs.splits.values()
-        for pair in split
-        for side in (pair.input, pair.target)
-    }.items():
+    for path, halves in {side.path: side.half != "whole" for side in sides}.items():
         try:
             height, width = read_image(path).shape[:2]
             width //= 1 + halves
-            if min(height, width) < size:
-                raise Rejected(path, f"is {width} x {height}, smaller than {size} pixels")
+            if height * width < size**2 if by_area else min(height, width) < size:
+                less = f"fewer pixels than {size} x {size}" if by_area else f"smaller than {size} pixels"
+                raise Rejected(path, f"is {width} x {height}, {less}")
         except Rejected as fault:
             rejected[path.relative_to(folder).as_posix()] = fault.reason
-    counts = {name: len(split) for name, split in pairs.splits.items()}
-    lonely = [path.relative_to(folder).as_posix() for path in pairs.lonely]
-    if as_json:
-        print_json({"layout": pairs.layout, "pairs": counts, "lonely": lonely, "rejected": rejected})
-        return
-    typer.echo(f"layout    {pairs.layout}\npairs     {', '.join(f'{name} {count}' for name, count in counts.items())}")
-    typer.echo(f"lonely    {len(lonely)}{': ' + ', '.join(lonely[:5]) if lonely else ''}\nrejected  {len(rejected)}")
-    for name, reason in rejected.items():
-        typer.echo(f"  {name} {reason}")
+    return rejected
 
 
 def _bar(*columns: "ProgressColumn") -> "Progress":

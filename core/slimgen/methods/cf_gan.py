@@ -104,9 +104,12 @@ def search(job: Job) -> Found:
     space = by_hand(options, generator.space)
     candidates = Candidates(job, generator.eval())
     candidates.require_reachable(space)
+    race = options.racing
     if options.order == "joint":
         allowance = len(options_of(space, "path")) + options.operator_evaluations + options.channel_evaluations
-        trials = candidates.explore("joint", shrinking(options, space, candidates, candidates.allows), allowance)
+        trials = candidates.explore(
+            "joint", shrinking(options, space, candidates, candidates.allows), allowance, racing=race
+        )
         return candidates.found(trials, {"space_size": float(space.size)})
 
     def reachable(genotype: Genotype, *free: str) -> bool:
@@ -127,11 +130,17 @@ def search(job: Job) -> Found:
     at = space.canonical({**at, "path": candidates.best(path_trials).genotype["path"]})
     operators = space.pin(at, free="operator.")
     operator_trials = candidates.explore(
-        "operator", specializing(options, operators, candidates, reachable), options.operator_evaluations
+        "operator",
+        specializing(options, operators, candidates, reachable),
+        options.operator_evaluations,
+        racing=race,
     )
     channels = space.pin(candidates.best(operator_trials).genotype, free="channel.")
     channel_trials = candidates.explore(
-        "channel", shrinking(options, channels, candidates, candidates.allows), options.channel_evaluations
+        "channel",
+        shrinking(options, channels, candidates, candidates.allows),
+        options.channel_evaluations,
+        racing=race,
     )
     sizes = {"space_size": space.size, "paths": ways.size, "operators": operators.size, "channels": channels.size}
     return candidates.found(
@@ -175,7 +184,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
 def networks(job: Job, options: SupernetOptions) -> tuple[Trellis, SuperDiscriminator]:
     """Super-generator and super-discriminator, initialised from the recipe's seed."""
     generator = initialise(Trellis(options.shape), job.recipe.seed)
-    discriminator = initialise(SuperDiscriminator(options.groups, options.ndf), job.recipe.seed + 1)
+    discriminator = initialise(SuperDiscriminator(options.groups, options.ndf, job.task.judged), job.recipe.seed + 1)
     return job.compute.place(generator), job.compute.place(discriminator)
 
 

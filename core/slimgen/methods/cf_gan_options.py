@@ -7,6 +7,7 @@ from pydantic import Field
 
 from slimgen.errors import RecipeError, nearest
 from slimgen.methods.comparison import require_resnet
+from slimgen.methods.measuring import check_racing
 from slimgen.metrics.evaluator import goal
 from slimgen.nets import generator_cost
 from slimgen.nets.trellis_cost import trellis_cost
@@ -34,7 +35,10 @@ class SupernetOptions(Schedule):
 
 
 class SearchOptions(Section):
-    """Section `search`. `path` and `operators` fix by hand what is then not searched (AP and AO of Table 4)."""
+    """Section `search`. `path` and `operators` fix by hand what is then not searched (AP and AO of Table 4).
+
+    With `racing`, a candidate is left once it cannot enter the elite any more.
+    """
 
     order: Literal["coarse-to-fine", "joint"] = "coarse-to-fine"
     path: str | None = None
@@ -45,6 +49,7 @@ class SearchOptions(Section):
     mutation: float = Field(default=0.2, gt=0, le=1)
     operator_evaluations: int = Field(default=128, ge=1)
     channel_evaluations: int = Field(default=256, ge=1)
+    racing: bool = False
 
 
 def check(recipe: Recipe) -> None:
@@ -57,6 +62,8 @@ def check(recipe: Recipe) -> None:
         raise RecipeError("cf_gan searches under limits of macs, params or bytes", "latency_ms")
     for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
         goal(metric)
+    if options.racing:
+        check_racing(recipe.objective.metric)
     space = by_hand(options, trellis_space(shape))
     original = generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
     limits = recipe.budget.resolve(original.as_dict(recipe.budget.convention))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slimgen.data.batches import Pair
-from slimgen.export.latency_table import LatencyTable
+from slimgen.export.latency.table import LatencyTable
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.comparison import train_uniform
 from slimgen.methods.gan_compression_options import (
@@ -41,6 +41,7 @@ from slimgen.tasks.gan import original_guidance, train_gan
 from slimgen.tasks.guidance import Generate, Guidance
 from slimgen.tasks.job import Job
 from slimgen.training.distillation import Adaptors, Teacher, distillation_loss
+from slimgen.training.distributed import world
 from slimgen.training.draws import fixed, uniform
 from slimgen.training.fit import Memo
 
@@ -91,7 +92,8 @@ def search(job: Job) -> Found:
     net = once_for_all(job, training)
     net.load_state_dict(load_weights(job.inputs["supernet"] / "generator.safetensors"))
     net.eval()
-    table = latency_table(job, options, net)
+    # The first process measures for all: several at once would measure each other.
+    table = latency_table(job, options, net) if world()[0] == 0 else None
     candidates = Candidates(job, net, latency=None if table is None else table.predict)
     candidates.require_reachable(net.space)
     facts = {"space_size": float(net.space.size)}
@@ -179,8 +181,7 @@ def train_teacher(job: Job, options: SupernetOptions, discriminator: nn.Module) 
     assert options.teacher is not None
     steps = options.teacher.steps(len(job.data.split("train")))
     teacher = job.compute.place(build_generator(seed=job.recipe.seed + 3, **teacher_options(job.recipe, options)))
-    guidance = job.task.guidance(None)
-    train_gan(job, "teacher", teacher, discriminator, options.teacher, steps, guidance=guidance)
+    job.task.train_original(job, "teacher", teacher, discriminator, options.teacher, steps)
     save_weights(job.out / "teacher_generator.safetensors", teacher.state_dict())
     save_weights(job.out / "teacher_discriminator.safetensors", discriminator.state_dict())
     return steps
@@ -197,7 +198,7 @@ def teacher_network(job: Job, options: SupernetOptions) -> nn.Module:
     """The generator that teaches, with its weights."""
     teacher = build_generator(seed=0, **teacher_options(job.recipe, options))
     teacher.load_state_dict(load_weights(teacher_folder(job, options, "generator")))
-    return job.compute.place(teacher)
+    return teacher
 
 
 def showing(net: nn.Module) -> Generate:
@@ -214,9 +215,9 @@ def showing(net: nn.Module) -> Generate:
 
 def distilling(job: Job, options: SupernetOptions, net: nn.Module) -> Guidance:
     """The terms that a teacher adds (Eqs. 1, 3 and 4), beside the task's own."""
-    teacher, weight = Teacher(net), options.distill
+    teacher, weight = Teacher(job.compute.ready(net)), options.distill
     guidance = original_guidance(job)
-    if options.truth == "teacher":
+    if options.pseudo_pairs(job.recipe.task):
         guidance = guidance.plus(Guidance(truth=lambda batch: teacher(batch.input)[0].float()))
     if options.distillation == "none" or not weight:
         return guidance
@@ -252,5 +253,6 @@ def latency_table(job: Job, options: SearchOptions, net: OnceForAll) -> LatencyT
         fit=options.latency_networks,
         check=options.latency_networks // 2,
         seed=recipe.seed,
+        keep=True,
         progress=lambda done, total: job.tell("latency", done, total, {}),
     )

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from slimgen.errors import RecipeError
 from slimgen.methods.comparison import require_resnet
+from slimgen.methods.measuring import check_racing
 from slimgen.metrics.evaluator import goal
 from slimgen.nets import generator_cost
 from slimgen.nets.channels import NAMES, SPACES, channel_space, parse_config
@@ -39,7 +40,8 @@ class SupernetOptions(Schedule):
         distillation: of inner features (Eq. 3), of the output (Aguinaldo et al., Figure 8), or none.
         distill: its weight, lambda_distill of Eq. 4.
         keep_discriminator: begin with the teacher's discriminator ("Keep D" of Table 3).
-        truth: what L1 compares with (Eq. 1): the data's target, or the teacher's image where there are no pairs.
+        truth: what L1 compares with (Eq. 1): the data's target where there are pairs, else the teacher's image. The
+            teacher's image can be asked for where there are pairs, too.
     """
 
     pipeline: Literal["full", "fast"] = "fast"
@@ -51,7 +53,11 @@ class SupernetOptions(Schedule):
     distillation: Literal["intermediate", "output", "none"] = "intermediate"
     distill: float = Field(default=1.0, ge=0)
     keep_discriminator: bool = True
-    truth: Literal["data", "teacher"] = "data"
+    truth: Literal["data", "teacher"] | None = None
+
+    def pseudo_pairs(self, task: str) -> bool:
+        """Whether inputs and the teacher's images are the pairs to learn from."""
+        return self.truth == "teacher" or (self.truth is None and task == "unpaired")
 
 
 class SearchOptions(Section):
@@ -90,6 +96,8 @@ def check(recipe: Recipe) -> None:
     check_size(recipe.size, recipe.size)
     for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
         goal(metric)
+    if search.racing:
+        check_racing(recipe.objective.metric)
     _check_pipeline(recipe, options)
     if recipe.finetune.uniform:
         require_resnet(recipe)
@@ -141,6 +149,9 @@ def require_few(search: SearchOptions, places: Sequence[int] | Any) -> None:
 
 
 def _check_pipeline(recipe: Recipe, options: SupernetOptions) -> None:
+    if recipe.task == "unpaired" and not options.pseudo_pairs(recipe.task):
+        rule = "two sets have no pairs, so that the teacher's images are what L1 compares with"
+        raise RecipeError(rule, f"supernet.truth {options.truth}", "leave it out")
     family = recipe.teach.generator["family"]
     if options.pipeline == "full":
         for name in ("teacher", "student"):

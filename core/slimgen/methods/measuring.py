@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from slimgen.data.batches import whole
 from slimgen.errors import RecipeError
 from slimgen.metrics.cache import Cache
 from slimgen.metrics.evaluator import Evaluator, Network
@@ -72,7 +71,7 @@ class Measuring:
         recipe = job.recipe
         self.supernet, self.compute, self.metric = supernet, job.compute, recipe.objective.metric
         self.evaluator = Evaluator(
-            whole(job.data.split("val"), recipe.objective.images),
+            job.task.validation(job),
             [self.metric],
             compute=job.compute,
             features=recipe.evaluate.features,
@@ -118,7 +117,7 @@ class Measuring:
 
     def _network(self, genotype: Genotype, way: Way) -> Network:
         if way.arch_of is None:
-            return self.compute.place(self.supernet.extract(genotype)).eval()
+            return self.compute.ready(self.supernet.extract(genotype))
         return partial(self._run, way.arch_of(genotype))
 
     def _run(self, arch: Arch, images: Tensor) -> Tensor:

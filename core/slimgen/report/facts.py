@@ -79,7 +79,7 @@ def gather(facts: Mapping[str, object]) -> Story:
         table=table,
         protocol=_protocol(table),
         budget=_budget(recipe, _facts(chosen.get("limits"))),
-        objective=recipe.objective.model_dump(exclude_none=True) if recipe else {},
+        objective=_objective(recipe),
         search=_facts(records.get("search", {}).get("metrics")),
         genotype=_facts(chosen.get("genotype")),
         stages={name: record["seconds"] for name, record in records.items() if "seconds" in record},
@@ -112,10 +112,25 @@ def _budget(recipe: Recipe | None, limits: Facts) -> Facts:
     return {**shares, **limits, "convention": recipe.budget.convention} if limits or shares else {}
 
 
+def _objective(recipe: Recipe | None) -> Facts:
+    if recipe is None:
+        return {}
+    said: Facts = recipe.objective.model_dump(exclude_none=True)
+    if recipe.task == "unpaired":
+        said["compared with"] = "by metrics of single images, what the original makes of them; by others, the targets"
+    return said
+
+
 def _data(recipe: Recipe | None, manifest: Facts) -> Facts:
     found: Facts = {name: manifest[name] for name in ("layout", "direction", "size", "load") if name in manifest}
     for name, split in _facts(manifest.get("splits")).items():
-        found[f"{name} images"] = _facts(split).get("count")
+        record = _facts(split)
+        found[f"{name} images"] = record.get("count")
+        if isinstance(targets := record.get("target_names"), list | tuple):
+            found[f"{name} targets"] = len(targets)
+            if name == "test":
+                told = "by name; told to the evaluation alone" if record.get("paired") else "none"
+                found["partners in test"] = told
     found |= {
         name: len(value) for name in ("rejected", "lonely") if isinstance(value := manifest.get(name), dict | list)
     }

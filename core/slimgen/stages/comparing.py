@@ -12,7 +12,11 @@ from torch import Tensor, nn
 from slimgen.cost.formula import CONVENTIONS
 from slimgen.cost.latency import torch_latency
 from slimgen.data.batches import whole
+from slimgen.data.prepared import Prepared
+from slimgen.errors import DataError
 from slimgen.metrics.evaluator import Evaluator
+from slimgen.metrics.kinds import PerImage
+from slimgen.metrics.registry import find
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
@@ -38,6 +42,7 @@ def evaluate(
 
     def body(stage: Stage) -> Mapping[str, float]:
         job, options = stage.job(), recipe.evaluate
+        require_suitable(recipe, job.data)
         test = whole(job.data.split("test"), options.images)
         evaluator = Evaluator(
             test,
@@ -47,7 +52,9 @@ def evaluate(
             reference=stage.out / "reference",
         )
         shown = slice(options.pictures)
-        columns: dict[str, Tensor] = {"input": test.input[shown], "target": test.target[shown]}
+        columns: dict[str, Tensor] = {"input": test.input[shown]}
+        if job.data.split("test").paired:
+            columns["target"] = test.target[shown]
         rows = []
         generators = described(recipe, finetune)
         generators["original"]["updates"] = int(read_record(teach)["metrics"].get("updates", 0))  # type: ignore[call-overload]
@@ -80,6 +87,23 @@ def evaluate(
 
     inputs = {"prepare": prepare, "teach": teach, "search": search, "finetune": finetune}
     return perform("evaluate", recipe, inputs, out, body, group=group, tell=tell)
+
+
+def require_suitable(recipe: Recipe, data: Prepared) -> None:
+    """Whether the prepared images are of the recipe's task, and its metrics can be measured on them.
+
+    Raises:
+        DataError: pairs for a task of two sets, or the other way round; or metrics of single images, and test images
+            without partners to compare with.
+    """
+    if data.split("train").coupled != (recipe.task != "unpaired"):
+        found = "pairs" if data.split("train").coupled else "two sets"
+        raise DataError(f"images are prepared for the task {recipe.task}", found, "prepare them with this recipe")
+    single = [metric for metric in recipe.evaluate.metrics if isinstance(find(metric), PerImage)]
+    if single and not data.split("test").paired:
+        rule = "metrics of single images need a partner for every test image"
+        hint = "set evaluate.metrics to metrics of whole sets: [fid], or [fd:NAME] with a feature network of your own"
+        raise DataError(rule, f"{', '.join(single)} of two sets", hint)
 
 
 def described(recipe: Recipe, finetune: Path) -> dict[str, dict[str, Any]]:

@@ -32,7 +32,7 @@ __all__ = ["SECTIONS", "SOURCES", "TRAINING", "Body", "Metrics", "Stage", "Tell"
 
 Metrics = dict[str, float]
 SECTIONS = {
-    "prepare": ("size", "seed", "data"),
+    "prepare": ("task", "size", "seed", "data"),
     "teach": ("task", "size", "seed", "data", "compute", "losses", "teach"),
     "supernet": ("task", "method", "size", "seed", "data", "compute", "losses", "teach", "supernet"),
     "search": ("task", "method", "size", "seed", "compute", "budget", "objective", "teach", "supernet", "search"),
@@ -40,7 +40,7 @@ SECTIONS = {
         *("task", "method", "size", "seed", "data", "compute", "losses"),
         *("budget", "teach", "supernet", "finetune"),
     ),
-    "evaluate": ("task", "method", "size", "seed", "compute", "budget", "evaluate"),
+    "evaluate": ("name", "task", "method", "size", "seed", "compute", "budget", "evaluate"),
     "export": ("name", "task", "method", "size", "seed", "data", "budget", "evaluate", "export"),
 }
 """The parts of a recipe that a stage reads: if none of them changed, nor its inputs, it need not run again."""
@@ -56,7 +56,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "teach": ("data/batches.py", "nets", "tasks", "training"),
     "supernet": ("data/batches.py", "methods", "nets", "search", "tasks", "training"),
     "search": (
-        *("cost/formula.py", "data/batches.py", "methods", "metrics", "nets", "search"),
+        *("cost/formula.py", "data/batches.py", "export/latency", "methods", "metrics", "nets", "search"),
         *("stages/searching.py", "tasks"),
     ),
     "finetune": ("cost/formula.py", "data/batches.py", "methods", "nets", "search", "tasks", "training"),
@@ -222,7 +222,9 @@ def named_files(recipe: Recipe, name: str) -> dict[str, str]:
     if name in TRAINING and recipe.losses.perceptual:
         paths.append(recipe.losses.perceptual_network)
     if name == "teach":
-        paths += [recipe.teach.generator_checkpoint, recipe.teach.discriminator_checkpoint]
+        teach = recipe.teach
+        paths += [teach.generator_checkpoint, teach.discriminator_checkpoint]
+        paths += [teach.back_generator_checkpoint, teach.back_discriminator_checkpoint]
     if name in ("search", "evaluate"):
         paths += [features.get("path") for features in recipe.evaluate.features.values()]
     found = (Path(path) for path in paths if isinstance(path, str))

@@ -1,14 +1,26 @@
 """The stages that learn: prepare, teach, supernet, finetune."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from slimgen.data.prepare import prepare_pairs
+from slimgen.data.prepare_sets import prepare_unpaired
+from slimgen.data.prepared import Manifest
 from slimgen.methods import open_method
 from slimgen.nets.weights import save_weights
 from slimgen.recipe import Recipe
+from slimgen.stages.comparing import require_suitable
 from slimgen.stages.frame import Metrics, Stage, Tell, perform
+from slimgen.tasks import check_task
+from slimgen.tasks.job import Job
+
+PREPARING: dict[str, Callable[[Recipe], Callable[..., Manifest]]] = {
+    "paired": lambda recipe: prepare_pairs,
+    "unpaired": lambda recipe: partial(prepare_unpaired, partners=recipe.data.partners),
+}
+"""How the images of a task are prepared."""
 
 
 def prepare(recipe: Recipe, *, data: Path, out: Path, group: str | None = None, tell: Tell | None = None) -> Metrics:
@@ -16,10 +28,12 @@ def prepare(recipe: Recipe, *, data: Path, out: Path, group: str | None = None, 
 
     Raises:
         DataError: no images, or no known layout.
+        RecipeError: an unknown task.
     """
+    check_task(recipe.task)
 
     def body(stage: Stage) -> Mapping[str, float]:
-        manifest = prepare_pairs(
+        manifest = PREPARING[recipe.task](recipe)(
             data,
             stage.out,
             size=recipe.size,
@@ -31,6 +45,9 @@ def prepare(recipe: Recipe, *, data: Path, out: Path, group: str | None = None, 
         )
         stage.tracker.artifact(stage.out / "manifest.json")
         counts = {f"{name}_images": float(split.count) for name, split in manifest.splits.items()}
+        for name, split in manifest.splits.items():
+            if split.target_names is not None:  # of two sets, whose other one may be of another length
+                counts[f"{name}_targets"] = float(len(split.target_names))
         return {**counts, "rejected": float(len(manifest.rejected)), "lonely": float(len(manifest.lonely))}
 
     return perform("prepare", recipe, {}, out, body, group=group, tell=tell, source=Path(data))
@@ -40,7 +57,7 @@ def teach(recipe: Recipe, *, prepare: Path, out: Path, group: str | None = None,
     """The original GAN: trained, or imported from the checkpoints that the recipe names."""
 
     def body(stage: Stage) -> Mapping[str, float]:
-        job = stage.job()
+        job = _learning(stage)
         return job.task.teach(job)
 
     return perform("teach", recipe, {"prepare": prepare}, out, body, group=group, tell=tell)
@@ -52,7 +69,7 @@ def supernet(
     """The weight-sharing network, trained the method's way."""
 
     def body(stage: Stage) -> Mapping[str, float]:
-        return open_method(recipe.method).supernet(stage.job())
+        return open_method(recipe.method).supernet(_learning(stage))
 
     inputs = {"prepare": prepare, "teach": teach}
     return perform("supernet", recipe, inputs, out, body, group=group, tell=tell)
@@ -72,7 +89,7 @@ def finetune(
     """The found generator, and the uniform one where the recipe asks: weights, and `networks.json` to build them."""
 
     def body(stage: Stage) -> Mapping[str, float]:
-        trained = open_method(recipe.method).finetune(stage.job())
+        trained = open_method(recipe.method).finetune(_learning(stage))
         described = {}
         for name, result in trained.items():
             save_weights(stage.out / f"{name}.safetensors", result.net.state_dict())
@@ -82,3 +99,10 @@ def finetune(
 
     inputs = {"prepare": prepare, "teach": teach, "supernet": supernet, "search": search}
     return perform("finetune", recipe, inputs, out, body, group=group, tell=tell)
+
+
+def _learning(stage: Stage) -> Job:
+    """The work of a stage that trains; what cannot be evaluated in the end is told before."""
+    job = stage.job()
+    require_suitable(stage.recipe, job.data)
+    return job

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from slimgen.recipe import Recipe
     from slimgen.tasks.task import Task
 
-TASKS = {"paired": "slimgen.tasks.paired:Paired"}
+TASKS = {"paired": "slimgen.tasks.paired:Paired", "unpaired": "slimgen.tasks.unpaired:Unpaired"}
 """Name to class, imported only when a recipe asks for it."""
 
 

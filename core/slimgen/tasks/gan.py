@@ -95,13 +95,17 @@ def train_gan(
 
 
 def original_guidance(job: Job) -> Guidance:
-    """The task's further terms, in the features of the original's discriminator unless the recipe names others."""
-    losses = job.recipe.losses
+    """What the task makes of the original: the truth where there are no pairs, and its further terms.
+
+    Their features are of the original's discriminator unless the recipe names others.
+    """
+    losses, teach = job.recipe.losses, job.inputs["teach"]
+    truth = Guidance(truth=job.task.truth(teach))
     if not losses.perceptual or losses.perceptual_network != "discriminator":
-        return job.task.guidance(None)
+        return job.task.guidance(None).plus(truth)
     discriminator = job.task.discriminator()
-    discriminator.load_state_dict(load_weights(job.inputs["teach"] / "discriminator.safetensors"))
-    return job.task.guidance(discriminator)
+    discriminator.load_state_dict(load_weights(teach / "discriminator.safetensors"))
+    return job.task.guidance(discriminator).plus(truth)
 
 
 def originals(task: Translation) -> tuple[nn.Module, nn.Module]:

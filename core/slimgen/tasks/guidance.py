@@ -14,7 +14,12 @@ Generate = Callable[[Tensor, Arch, Memo], Tensor]
 Judge = Callable[[Tensor, Arch], Tensor]
 """What the discriminator is shown, and the architecture, to patch scores."""
 Term = Callable[[Pair, Tensor, Memo], Mapping[str, Tensor]]
-"""Batch, generated images and the notes of their step to weighted terms of the generator's loss, by name."""
+"""Batch, generated images and the notes of their step to weighted terms of the generator's loss, by name.
+
+The batch's targets are then what it should become, wherever that comes from.
+"""
+Truth = Callable[[Pair], Tensor]
+"""The images that a batch should become."""
 After = Callable[[Phase, Sequence[Arch]], None]
 """What follows an optimizer's step."""
 
@@ -25,12 +30,12 @@ class Guidance:
 
     Attributes:
         terms: of the generator's loss.
-        truth: the images that a batch should become (GAN Compression, Eq. 1), where not its targets.
+        truth: what a batch should become (GAN Compression, Eq. 1), where not its targets.
         modules: learned with the generator, such as the adaptors of a distillation; by name, for checkpoints.
     """
 
     terms: Sequence[Term] = ()
-    truth: Callable[[Pair], Tensor] | None = None
+    truth: Truth | None = None
     modules: Mapping[str, nn.Module] = field(default_factory=dict)
 
     def plus(self, other: "Guidance") -> "Guidance":

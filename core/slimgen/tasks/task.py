@@ -1,6 +1,7 @@
 """What every task offers to stages and methods."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from slimgen.cost.formula import Cost
 from slimgen.data.batches import Pair
 from slimgen.data.prepared import Prepared
 from slimgen.recipe import Schedule
-from slimgen.tasks.guidance import After, Generate, Guidance, Judge
+from slimgen.tasks.guidance import After, Generate, Guidance, Judge, Truth
 from slimgen.training.fit import Phase
 from slimgen.training.pool import ImagePool
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 class Task(Protocol):
     """What a generator is for: its networks, its data and its losses. See `slimgen.tasks.translation`."""
+
+    judged: int
+    """Channels that a discriminator takes."""
 
     def generator(self) -> nn.Module:
         """The original generator, initialised from the recipe's seed."""
@@ -32,6 +36,19 @@ class Task(Protocol):
     def teach(self, job: "Job") -> Mapping[str, float]:
         """Trains or imports the original; what is worth noting of it."""
 
+    def train_original(
+        self,
+        job: "Job",
+        name: str,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        schedule: Schedule,
+        steps: int,
+        *,
+        ema: float | None = None,
+    ) -> nn.Module:
+        """Trains a pair in place as an original, from the data alone; the generator, or its average."""
+
     def batches(self, data: Prepared, schedule: Schedule, hold: int = 1) -> dict[str, Callable[[int], Pair]]:
         """Split to a function from step to batch."""
 
@@ -40,6 +57,12 @@ class Task(Protocol):
 
     def shown(self, condition: Tensor, image: Tensor) -> Tensor:
         """What the discriminator sees of an image."""
+
+    def truth(self, teach: Path) -> Truth | None:
+        """What a compressed generator should make of a batch, where not its targets, given the original's folder."""
+
+    def validation(self, job: "Job") -> Pair:
+        """The images on which candidates are measured, and what they are compared with."""
 
     def guidance(self, discriminator: nn.Module | None) -> Guidance:
         """The task's own further terms, given the original's discriminator."""

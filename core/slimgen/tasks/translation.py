@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from slimgen.cost.formula import Cost
-from slimgen.data.batches import Batches, Pair
+from slimgen.data.batches import Batches, Pair, whole
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
 from slimgen.nets import build_discriminator, build_generator, generator_cost
 from slimgen.nets.gates import Arch
 from slimgen.recipe import Recipe, Schedule
-from slimgen.tasks.guidance import After, Generate, Guidance, Judge
+from slimgen.tasks.guidance import After, Generate, Guidance, Judge, Truth
+from slimgen.tasks.job import Job
 from slimgen.training.distributed import world
 from slimgen.training.fit import Memo, Phase
 from slimgen.training.losses import Perceptual, adversarial, reconstruction
@@ -33,19 +35,20 @@ class Translation:
         compute: where the networks live.
 
     Attributes:
+        judged: channels that the discriminator takes; the class says how many where the recipe does not.
         conditional: whether the discriminator judges condition and image together, as pix2pix's does, or the image
             alone, as CycleGAN's; decided by the channels that it takes.
         history: how many generated images CycleGAN's discriminator is shown again.
     """
 
     judged = CHANNELS
-    """Channels that the discriminator takes where the recipe does not say."""
     history = 0
 
     def __init__(self, recipe: Recipe, compute: Compute) -> None:
         self.recipe, self.compute = recipe, compute
         self.discriminator_options = {"inputs": self.judged, **recipe.teach.discriminator}
-        self.conditional = self.discriminator_options["inputs"] > CHANNELS
+        self.judged = self.discriminator_options["inputs"]
+        self.conditional = self.judged > CHANNELS
 
     def generator(self, seed: int = 0) -> nn.Module:
         """The original generator, initialised from the recipe's seed and a number of its own."""
@@ -126,6 +129,18 @@ class Translation:
 
         return Guidance((term,))
 
+    def truth(self, teach: Path) -> Truth | None:
+        """What a compressed generator should make of a batch, where not its targets.
+
+        Args:
+            teach: the folder of the originals.
+        """
+        return None
+
+    def validation(self, job: Job) -> Pair:
+        """The images on which candidates are measured, and what they are compared with: whole, in order."""
+        return whole(job.data.split("val"), self.recipe.objective.images)
+
     def phases(
         self,
         generate: Generate,
@@ -167,13 +182,13 @@ class Translation:
         def generator_loss(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
             fake = generate(batch.input, arch, memo).float()
             memo["fake"] = fake.detach()
-            truth = batch.target if guidance.truth is None else guidance.truth(batch)
-            terms = {"recon": losses.recon * reconstruction(fake, truth)}
+            wanted = batch if guidance.truth is None else batch._replace(target=guidance.truth(batch))
+            terms = {"recon": losses.recon * reconstruction(fake, wanted.target)}
             if losses.adversarial:
                 scores = judge(self.shown(batch.input, fake), arch).float()
                 terms["adversarial"] = losses.adversarial * gan.generator(scores)
             for term in guidance.terms:
-                terms |= term(batch, fake, memo)
+                terms |= term(wanted, fake, memo)
             return terms
 
         def discriminator_loss(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:

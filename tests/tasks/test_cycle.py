@@ -1,0 +1,187 @@
+"""CycleGAN's phases against closed forms, and its training killed at every step."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from slimgen.data.batches import Pair
+from slimgen.data.prepare_sets import prepare_unpaired
+from slimgen.data.prepared import Prepared
+from slimgen.data.townhouses import write
+from slimgen.device import Compute
+from slimgen.errors import RecipeError
+from slimgen.recipe import Losses, Recipe, Schedule
+from slimgen.run.checkpoint import Checkpoints
+from slimgen.search import Genotype
+from slimgen.tasks import open_task
+from slimgen.tasks.cycle import Gan, Way, cycle_phases, train_cycle
+from slimgen.tasks.guidance import judging, plain
+from slimgen.tasks.job import Job
+from slimgen.tasks.unpaired import Unpaired
+from slimgen.training.draws import fixed
+from slimgen.training.fit import Journal, fit
+from slimgen.training.pool import ImagePool
+
+TINY = Recipe.parse((Path(__file__).parent / "tiny_unpaired.yaml").read_text())
+CPU = Compute(torch.device("cpu"), channels_last=False)
+ONE = Genotype({})
+STEP = Schedule(updates=1)
+
+
+def pair(seed: int = 0, count: int = 2) -> Pair:
+    rng = torch.Generator().manual_seed(seed)
+    return Pair(*(torch.rand(count, 3, 16, 16, generator=rng) - 0.5 for _ in range(2)))
+
+
+def way(generate, judge, size: int = 0) -> Way:
+    return Way(lambda images, arch, memo: generate(images), lambda images, arch: judge(images), ImagePool(size))
+
+
+def terms(forth: Way, back: Way, losses: Losses, batch: Pair) -> tuple[dict[str, float], dict[str, float]]:
+    """The terms of both phases, one after the other as `fit` calls them."""
+    groups = [{"params": [nn.Parameter(torch.zeros(1))]}]
+    memo = {"step": 0}
+    found = [phase.loss(batch, ONE, memo) for phase in cycle_phases(forth, back, groups, groups, losses, STEP, 1)]
+    one, two = ({name: float(value) for name, value in each.items()} for each in found)
+    return one, two
+
+
+def mean(images: torch.Tensor) -> torch.Tensor:
+    return images.mean((1, 2, 3))
+
+
+def test_identities_lose_no_cycle_and_no_identity() -> None:
+    same = way(lambda x: x, mean)
+    losses, _ = terms(same, same, Losses(gan="least-squares"), pair())
+    assert {name for name, value in losses.items() if value == 0} == {
+        "cycle",
+        "back_cycle",
+        "identity",
+        "back_identity",
+    }
+
+
+def test_every_term_has_its_closed_form() -> None:
+    batch = pair()
+    forth, back = way(lambda x: x + 0.25, mean), way(lambda x: x - 0.5, lambda x: 2 * mean(x))
+    weights = Losses(gan="least-squares", adversarial=3, cycle=8, identity=0.25)
+    moved, judged = terms(forth, back, weights, batch)
+    forth_made, back_made = mean(batch.input) + 0.25, 2 * (mean(batch.target) - 0.5)
+    assert moved == pytest.approx(
+        {
+            "adversarial": 3 * float((forth_made - 1).square().mean()),
+            "back_adversarial": 3 * float((back_made - 1).square().mean()),
+            "cycle": 8 * 0.25,
+            "back_cycle": 8 * 0.25,
+            "identity": 8 * 0.25 * 0.25,
+            "back_identity": 8 * 0.25 * 0.5,
+        },
+        rel=1e-4,
+    )
+    half = 0.5 * ((mean(batch.target) - 1).square().mean() + forth_made.square().mean())
+    other = 0.5 * ((2 * mean(batch.input) - 1).square().mean() + back_made.square().mean())
+    assert judged == pytest.approx({"loss": float(half), "back_loss": float(other)}, rel=1e-4)
+
+
+def test_without_its_weight_the_identity_is_not_computed() -> None:
+    asked = []
+    forth = way(lambda x: asked.append(len(x)) or x, mean)
+    losses, _ = terms(forth, forth, Losses(identity=0), pair())
+    assert not {"identity", "back_identity"} & set(losses)
+    assert len(asked) == 4  # each image there and back
+
+
+def nets(seed: int = 0) -> tuple[Gan, Gan]:
+    """Both directions, as the task makes them."""
+    task = open_task(TINY.override([f"seed={seed}"]), CPU)
+    return Gan(task.generator(), task.discriminator()), Gan(task.generator(2), task.discriminator(3))
+
+
+def test_each_phase_moves_both_networks_of_its_kind_and_no_others() -> None:
+    forth, back = nets()
+    both, moved = (forth, back), {}
+
+    def gradients(phase, archs) -> None:
+        moved[phase.name] = [
+            [all(weight.grad is not None for weight in net.parameters()) for net in gan] for gan in both
+        ]
+        for gan in both:
+            for net in gan:
+                net.zero_grad(set_to_none=True)
+
+    ways = [Way(plain(one), judging(two), ImagePool(5, seed)) for seed, (one, two) in enumerate(both)]
+    groups = [[{"params": [*forth[kind].parameters(), *back[kind].parameters()]}] for kind in range(2)]
+    first, second = cycle_phases(*ways, *groups, Losses(), STEP, 1, after_generators=gradients)
+    fit(
+        [first, replace(second, after=gradients)],
+        fixed(ONE),
+        {"train": lambda step: pair(step)},
+        1,
+        seed=0,
+        compute=CPU,
+        state={},
+    )
+    assert moved == {"generator": [[True, False]] * 2, "discriminator": [[False, True]] * 2}
+
+
+class StopError(Exception):
+    """Stands for a kill."""
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    images, out = tmp_path_factory.mktemp("images"), tmp_path_factory.mktemp("prepare")
+    write(images, seed=0, train=7, night=5, test=2, size=32, layout="unpaired")
+    prepare_unpaired(images, out, size=16, load=18, direction="AtoB", validation=2, seed=0)
+    return Prepared.open(out)
+
+
+def train(
+    prepared: Prepared, folder: Path, stop: int | None = None, ema: float | None = None, recipe: Recipe = TINY
+) -> dict[str, torch.Tensor]:
+    """Five steps of batches of 2, or until a step: the weights of all four networks."""
+
+    def progress(done, total, values) -> None:
+        if done == stop:
+            raise StopError
+
+    journal = Journal(Checkpoints(folder, "mark"), progress=progress, seconds=0.0, log_every=2)
+    job = Job(recipe, CPU, open_task(recipe, CPU), prepared, {}, folder, lambda name: journal, lambda *said: None)
+    forth, back = nets()
+    made = train_cycle(job, "teacher", forth, back, Schedule(updates=5, batch=2), 5, ema=ema)
+    whole = {"forth": made[0], "back": made[1], "judge": forth.discriminator, "back_judge": back.discriminator}
+    return {f"{name}.{key}": value for name, net in whole.items() for key, value in net.state_dict().items()}
+
+
+@pytest.mark.parametrize("ema", [None, 0.5], ids=["plain", "averaged"])
+def test_a_training_killed_at_every_step_ends_with_the_same_bits(ema, prepared, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(Unpaired, "history", 3)  # full after two steps, so that later ones swap
+    whole = train(prepared, tmp_path / "whole", ema=ema)
+    for stop in (2, 3, 5):
+        with pytest.raises(StopError):
+            train(prepared, tmp_path / str(stop), stop, ema)
+        assert list((tmp_path / str(stop)).glob("*.pt"))
+        again = train(prepared, tmp_path / str(stop), ema=ema)
+        assert all(torch.equal(whole[name], again[name]) for name in whole)
+    monkeypatch.setattr(Unpaired, "history", 0)
+    without = train(prepared, tmp_path / "without", ema=ema)
+    assert not all(torch.equal(whole[name], without[name]) for name in whole)
+
+
+def test_all_four_networks_learn(prepared, tmp_path) -> None:
+    before = dict(zip(("forth", "back"), nets(), strict=True))
+    after = train(prepared, tmp_path)
+    for name, gan in before.items():
+        for key, weight in gan.generator.state_dict().items():
+            assert not torch.equal(weight, after[f"{name}.{key}"]), (name, key)
+    judges = {"judge": before["forth"].discriminator, "back_judge": before["back"].discriminator}
+    for name, judge in judges.items():
+        assert not any(torch.equal(weight, after[f"{name}.{key}"]) for key, weight in judge.state_dict().items())
+
+
+def test_cycle_without_an_adversary_is_refused(prepared, tmp_path) -> None:
+    with pytest.raises(RecipeError, match="adversarial"):
+        train(prepared, tmp_path, recipe=TINY.override(["losses.adversarial=0"]))
