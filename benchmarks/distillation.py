@@ -1,0 +1,226 @@
+"""One step of once-for-all training under a teacher: the published way beside slimgen's, step by step in one run.
+
+    python -m benchmarks.distillation --size 64 --batch 4
+    python -m benchmarks.distillation --size 256 --batch 1
+
+A frozen mobile teacher of 64 channels, the supernet of channels-48, a PatchGAN of 128 channels that judges pairs; the
+hinge, 100 L1, and the distillation of four features through 1x1 convolutions. Both ways begin with the same weights and
+see the same batches and configurations; after each step of slimgen's own training loop the published way takes the same
+step, so that what disturbs the machine disturbs both. The first losses in float32 must agree, or the program stops.
+Later ones drift apart, since Adam's first steps have a rounding error's sign wherever a gradient is one.
+
+The limit is what all convolutions, forward and backward, would take at the rate of a large convolution of the same
+type, measured in the same run.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks import peers, profiling
+from benchmarks.rates import limit
+from benchmarks.results import save
+from slimgen.cost.formula import convolution
+from slimgen.data import townhouses
+from slimgen.data.prepare import prepare_pairs
+from slimgen.data.prepared import Prepared
+from slimgen.device import Compute, choose
+from slimgen.methods.gan_compression import distilling, once_for_all, showing
+from slimgen.methods.gan_compression_options import SupernetOptions, teacher_options, trunk_of, widest_trunk
+from slimgen.nets import build_generator, discriminator_cost, generator_cost
+from slimgen.nets.channels import to_config
+from slimgen.nets.once_for_all import OnceForAll
+from slimgen.recipe import Recipe, section
+from slimgen.search.genotype import Genotype
+from slimgen.tasks import open_task
+from slimgen.tasks.gan import train_gan
+from slimgen.tasks.guidance import Guidance
+from slimgen.tasks.job import Job
+from slimgen.training.draws import uniform
+from slimgen.training.fit import Journal
+
+WARMUP = 3
+TERMS = ("generator.recon", "generator.adversarial", "generator.distill", "discriminator.loss")
+NDF = 128
+EQUAL = 1e-4
+"""The relative difference of float32 losses below which the ways compute the same."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=12)
+    arguments = parser.parse_args()
+    chosen = choose(device="cpu")
+    computes = {str(compute): compute for compute in (Compute(chosen.device), chosen)}
+    recipe = recipe_of(arguments.size, arguments.batch, WARMUP + arguments.steps)
+    with tempfile.TemporaryDirectory() as folder:
+        data = prepared(Path(folder), recipe)
+        runs = {name: Training(recipe, compute, data, Path(folder)) for name, compute in computes.items()}
+        ways = {name: run.measure() for name, run in runs.items()}
+    theirs = [seconds for way in ways.values() for seconds in way.pop("peers")]
+    for way in ways.values():
+        way["ratio"] = median(theirs) / way["seconds"]
+    about = {name: getattr(arguments, name) for name in ("size", "batch", "steps")}
+    found = {**about, "peers": median(theirs), "ours": ways}
+    save(f"distillation-{arguments.size}px", found)
+    print("\n".join(lines(found)))
+
+
+def recipe_of(size: int, batch: int, steps: int) -> Recipe:
+    """The training as a recipe: the teacher takes the original's place."""
+    schedule = {"updates": steps, "batch": batch, "decay": 0.0}
+    return Recipe.from_values(
+        {
+            **{"name": "distillation", "task": "paired", "method": "gan_compression", "size": size},
+            "data": {"direction": "BtoA", "validation": 1},
+            "losses": {"gan": "hinge", "adversarial": 1, "recon": 100},
+            "teach": {
+                **schedule,
+                "generator": {"family": "mobile_resnet", "ngf": 64, "blocks": 9},
+                "discriminator": {"family": "patchgan", "ndf": NDF, "layers": 3},
+            },
+            "supernet": {**schedule, "space": "channels-48", "distill": 1},
+            "finetune": schedule,
+        }
+    )
+
+
+def prepared(folder: Path, recipe: Recipe) -> Prepared:
+    """Townhouses, decoded."""
+    townhouses.write(folder / "images", seed=0, train=9, test=1, size=recipe.size)
+    about = {"direction": recipe.data.direction, "validation": recipe.data.validation, "seed": recipe.seed}
+    prepare_pairs(folder / "images", folder / "prepare", size=recipe.size, load=recipe.size, **about)
+    return Prepared.open(folder / "prepare")
+
+
+class Training:
+    """Our training in one number type, and the published one that follows it.
+
+    Args:
+        recipe: of both.
+        compute: of ours.
+        data: of both.
+        folder: for what ours would write.
+    """
+
+    def __init__(self, recipe: Recipe, compute: Compute, data: Prepared, folder: Path) -> None:
+        self.recipe, self.compute = recipe, compute
+        self.options = section(SupernetOptions, recipe.supernet, "supernet")
+        task = open_task(recipe, compute)
+        journal = Journal(progress=self._after, metrics=self._note, log_every=1)
+        about = {"inputs": {"teach": folder}, "out": folder, "journal": lambda name: journal}
+        self.job = Job(recipe, compute, task, data, **about, tell=lambda what, done, total, values: None)
+        self.batches = task.batches(data, self.options)["train"]
+        self.net, self.discriminator = once_for_all(self.job, self.options), task.discriminator()
+        teacher = compute.place(build_generator(seed=2, **teacher_options(recipe, self.options)))
+        # Before ours is made ready, which converts its numbers.
+        self.teacher = peers.MobileResnet((recipe.teach.generator["ngf"],) * 8)
+        self.teacher.load_state_dict(teacher.state_dict())
+        self.guidance = distilling(self.job, self.options, teacher)
+        self.draw = uniform(self.net.space, recipe.seed)
+        self.ours: list[float] = []
+        self.theirs: list[float] = []
+        self.losses: list[tuple[Mapping[str, float], Mapping[str, float]]] = []
+        self.following = self._peers(self.guidance)
+
+    def _peers(self, guidance: Guidance) -> peers.Distiller:
+        """The published training, with copies of our weights."""
+        student = peers.MobileResnet(to_config(self.net.space.largest()))
+        student.load_state_dict(self.net.state_dict())
+        judge = peers.PatchGAN(6, NDF)
+        judge.load_state_dict(self.discriminator.state_dict())
+        trunks = widest_trunk(self.options), trunk_of(teacher_options(self.recipe, self.options))
+        adaptors = peers.adaptors(*trunks, guidance.modules["adaptors"].state_dict())
+        weights = {"recon": self.recipe.losses.recon, "distill": self.options.distill, "rate": self.options.rate}
+        return peers.Distiller(self.teacher, student, judge, adaptors, **weights)
+
+    def _note(self, values: Mapping[str, float], step: int) -> None:
+        """Keeps our losses of a step."""
+        self.noted = {name: values[name] for name in TERMS}
+
+    def _after(self, done: int, total: int, values: Mapping[str, float]) -> None:
+        """Stops our clock, takes the same step the published way, and starts our clock again."""
+        self.ours.append(time.perf_counter() - self.started)
+        started = time.perf_counter()
+        pair = self.batches(done - 1)
+        condition, target = (side.contiguous() for side in pair)
+        config = to_config(Genotype(self.draw(done - 1)[0]))
+        found = self.following.step(condition, target, config)
+        self.theirs.append(time.perf_counter() - started)
+        self.losses.append((self.noted, found))
+        self.started = time.perf_counter()
+
+    def _train(self, steps: int) -> None:
+        self.started = time.perf_counter()
+        about: dict[str, Any] = {"generate": showing(self.net), "guidance": self.guidance, "draw": self.draw}
+        train_gan(self.job, "supernet", self.net, self.discriminator, self.options, steps, **about)
+
+    def measure(self) -> dict[str, Any]:
+        """Seconds a step of both, the losses' differences, the limit, and where our time goes."""
+        steps = self.options.steps(len(self.job.data.split("train")))
+        self._train(steps)
+        apart = {name: abs(self.losses[0][0][name] / self.losses[0][1][name] - 1) for name in TERMS}
+        if self.compute.dtype == torch.float32 and max(apart.values()) > EQUAL:
+            raise SystemExit(f"the first losses differ: {self.losses[0]}")
+        seconds, macs = median(self.ours[WARMUP:]), self._macs(steps)
+        least = macs["forward"] / limit(self.compute) + macs["training"] / limit(self.compute, training=True)
+        found = {
+            "seconds": seconds,
+            "peers": self.theirs[WARMUP:],
+            "losses": {"ours": self.losses[0][0], "peers": self.losses[0][1]},
+            "first step apart": apart,
+            "steps apart": {name: [abs(one[name] / two[name] - 1) for one, two in self.losses] for name in TERMS},
+            "gmacs": macs,
+            "limit": least,
+            "share": least / seconds,
+        }
+        self.job.journal("").progress = None
+        return {**found, "operations": profiling.operations(lambda: self._train(3))}
+
+    def _macs(self, steps: int) -> dict[str, float]:
+        """GMACs of a mean step: of what only runs forward, and of what is trained, gradients included."""
+        size, batch = self.recipe.size, self.recipe.teach.batch
+        teacher = generator_cost(height=size, width=size, **self.recipe.teach.generator).exact
+        judged = discriminator_cost("patchgan", size, size, inputs=6, ndf=NDF, layers=3).exact
+        first = convolution(6, NDF, 4, size // 2, size // 2).exact
+        trained = 0.0
+        for step in range(WARMUP, steps):
+            genotype = Genotype(self.draw(step)[0])
+            trained += student(self.net, genotype, size) / (steps - WARMUP)
+        # The generator's phase passes gradients through the discriminator to the image, not to its weights. In the
+        # discriminator's own, on real and generated images, the first layer passes none to its input.
+        trained += 2 * judged + 2 * (3 * judged - first)
+        return {"forward": batch * teacher / 1e9, "training": batch * trained / 1e9}
+
+
+def student(net: OnceForAll, genotype: Genotype, size: int) -> int:
+    """The MACs of a configuration and its adaptors, forward and backward, on one image; none go to the input."""
+    config = to_config(genotype)
+    adaptors = len(peers.TAPS) * convolution(4 * config[2], 4 * 64, 1, size // 4, size // 4).exact
+    return 3 * (net.cost(genotype, size, size).exact + adaptors) - convolution(3, config[0], 7, size, size).exact
+
+
+def lines(found: Mapping[str, Any]) -> list[str]:
+    """The figures as text."""
+    text = [f"{found['size']} px, batch {found['batch']}: the published way takes {found['peers']:.3f} s a step"]
+    for name, way in found["ours"].items():
+        text.append(f"{name}: {way['seconds']:.3f} s a step, {way['ratio']:.2f} times as fast")
+        text.append(f"  {way['limit']:.3f} s at the limit: {way['share']:.2f} of it is reached")
+        apart = ", ".join(f"{term} {value:.1e}" for term, value in way["first step apart"].items())
+        text.append(f"  losses of the first step apart: {apart}")
+        for term, values in way["steps apart"].items():
+            text.append(f"  {term} of all steps apart: {', '.join(f'{value:.0e}' for value in values)}")
+        text += [f"    {line}" for line in profiling.lines(way["operations"])]
+    return text
+
+
+if __name__ == "__main__":
+    main()
