@@ -1,7 +1,9 @@
 """Where and how tensors are computed: device, number type and memory layout, chosen once and said aloud."""
 
 import contextlib
+import ctypes
 import os
+import platform
 from dataclasses import dataclass
 from typing import TypeVar, overload
 
@@ -9,6 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from slimgen.errors import RecipeError
+
+# Of glibc's malloc.h; blocks above 32 MiB are always mapped.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_NEVER, _LARGEST_MMAP = 2**31 - 1, 2**25
 
 PRECISIONS = ("auto", "fp32", "bf16")
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -94,8 +100,22 @@ def choose(precision: str = "auto", device: str = "auto", threads: int | None = 
         where = torch.device("cuda", index)
     else:
         where = torch.device("cpu")
+        keep_memory()
     low = precision == "bf16" or (precision == "auto" and multiplies_bfloat16(where))
     return Compute(where, torch.bfloat16 if low else torch.float32)
+
+
+def keep_memory() -> None:
+    """Lets the process keep the memory that it frees, for the next tensor of that size.
+
+    The C library of Linux gives large blocks back at once, and every activation of the next step is then mapped and
+    zeroed page by page: a seventh of the time of a forward pass at 256 pixels.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    library = ctypes.CDLL(None)
+    library.mallopt(_TRIM_THRESHOLD, _NEVER)
+    library.mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP)
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
