@@ -1,8 +1,8 @@
 """Writes the figures and pictures of README.md from what was measured; none is typed in.
 
-    python -m benchmarks.readme runs/townhouses-cf_gan
+    python -m benchmarks.readme runs/townhouses-cf_gan runs/townhouses-gan_compression
 
-Takes the table and the pictures of a run, and every file in benchmarks/results/.
+Takes the tables and the pictures of runs, and every file in benchmarks/results/.
 """
 
 import argparse
@@ -18,7 +18,9 @@ from benchmarks.comparison import lines
 from benchmarks.results import RESULTS
 from slimgen.cost.formula import CONVENTIONS
 from slimgen.nets import discriminator_cost, generator_cost
+from slimgen.recipe import Recipe
 from slimgen.report.table import markdown_table, read_table
+from slimgen.run.record import read_record
 
 ROOT = Path(__file__).parents[1]
 PICTURES = {
@@ -29,17 +31,27 @@ PICTURES = {
 NETWORKS = {
     "ResNet, 9 blocks, ngf 64": (generator_cost, "resnet", {}),
     "U-Net-256": (generator_cost, "unet", {}),
+    "mobile ResNet, 9 blocks, ngf 64": (generator_cost, "mobile_resnet", {}),
+    "mobile sub-network 32_32_48_32_48_48_16_16": (
+        generator_cost,
+        "mobile_resnet",
+        {"config": "32_32_48_32_48_48_16_16"},
+    ),
+    "SPADE, ngf 64, 36 label channels": (generator_cost, "spade", {}),
     "PatchGAN, 6 channels, ndf 128": (discriminator_cost, "patchgan", {"ndf": 128}),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    run = parser.parse_args().run
-    for source, name in PICTURES.items():
-        shutil.copyfile(run / source, ROOT / "docs" / name)
-    table = markdown_table(read_table(run / "evaluate" / "table.json").rows)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    runs = parser.parse_args().runs
+    for run in runs:
+        method = Recipe.parse(read_record(run / "evaluate")["recipe"]).method
+        for source, name in PICTURES.items():
+            shutil.copyfile(run / source, ROOT / "docs" / f"{method}-{name}")
+    rows = [row for run in runs for row in read_table(run / "evaluate" / "table.json", run.name).rows]
+    table = markdown_table(rows)
     filled = {"run": table, "results": results(), "profile": profile()}
     readme = ROOT / "README.md"
     text = readme.read_text()

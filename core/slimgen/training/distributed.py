@@ -1,5 +1,6 @@
 """Several processes as one: torchrun's ranks share a batch, and step with the gradients of the whole."""
 
+import atexit
 import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -22,6 +23,8 @@ def world() -> tuple[int, int]:
         # Waiting for the first process to search or prepare alone may take long.
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         distributed.init_process_group(backend, timeout=timedelta(days=7))
+        # Its threads must end before the interpreter does, or the process aborts after its work is done.
+        atexit.register(distributed.destroy_process_group)
     return distributed.get_rank(), distributed.get_world_size()
 
 
