@@ -32,7 +32,7 @@ from slimgen.data.prepare import prepare_pairs
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute, choose
 from slimgen.methods.gan_compression import distilling, once_for_all, showing
-from slimgen.methods.gan_compression_options import SupernetOptions, teacher_options, trunk_of, widest_trunk
+from slimgen.methods.gan_compression_options import SupernetOptions, tap_channels, teacher_options
 from slimgen.nets import build_generator, discriminator_cost, generator_cost
 from slimgen.nets.channels import to_config
 from slimgen.nets.once_for_all import OnceForAll
@@ -137,7 +137,7 @@ class Training:
         student.load_state_dict(self.net.state_dict())
         judge = peers.PatchGAN(6, NDF)
         judge.load_state_dict(self.discriminator.state_dict())
-        trunks = widest_trunk(self.options), trunk_of(teacher_options(self.recipe, self.options))
+        trunks = (channels[0] for channels in tap_channels(self.recipe, self.options))
         adaptors = peers.adaptors(*trunks, guidance.modules["adaptors"].state_dict())
         weights = {"recon": self.recipe.losses.recon, "distill": self.options.distill, "rate": self.options.rate}
         return peers.Distiller(self.teacher, student, judge, adaptors, **weights)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -14,6 +14,7 @@ CONVENTIONS = ("exact", "torchprofile", "gan-compression")
 STAGES = ("prepare", "teach", "supernet", "search", "finetune", "evaluate", "export")
 
 Convention = Literal["exact", "torchprofile", "gan-compression"]
+Level = Annotated[int, Field(ge=0, le=255)]
 GanLoss = Literal["hinge", "least-squares", "vanilla"]
 SectionT = TypeVar("SectionT", bound="Section")
 
@@ -28,6 +29,9 @@ class Data(Section):
     """Which images, and how they are cut. `load` and `size` are pixels: resized to the one, cropped to the other.
 
     Of two sets, test images of the same name are partners that evaluation compares with; not so with `partners: false`.
+
+    Label maps hold ids below `classes`, or, in RGB, the colours of a `palette`; with `unknown`, other pixels are of one
+    more class. With `instances`, there are maps of them too, whose edges are one more channel.
     """
 
     direction: Literal["AtoB", "BtoA"] = "AtoB"
@@ -35,6 +39,10 @@ class Data(Section):
     validation: int = Field(default=32, ge=1)
     flip: bool = True
     partners: bool = True
+    classes: int | None = Field(default=None, ge=1, le=255)
+    unknown: bool = False
+    instances: bool = False
+    palette: tuple[tuple[Level, Level, Level], ...] | None = None
     licence: str = "unknown; ask whoever made the images"
 
 
@@ -134,7 +142,7 @@ class Losses(Section):
     """The total of CF-GAN, Eq. 4, without its sparsity term: which adversarial loss, and the weights.
 
     An original of two sets has no truth to reconstruct: instead of `recon`, it is trained with CycleGAN's `cycle`, and
-    with `identity`, a share of that weight.
+    with `identity`, a share of that weight. `feature` is of the task labels: it matches what the discriminator sees.
     """
 
     gan: GanLoss = "hinge"
@@ -142,8 +150,16 @@ class Losses(Section):
     recon: float = Field(default=10.0, ge=0)
     cycle: float = Field(default=10.0, ge=0)
     identity: float = Field(default=0.5, ge=0)
+    feature: float = Field(default=0.0, ge=0)
     perceptual: float = Field(default=0.0, ge=0)
     perceptual_network: str = "discriminator"
+
+    @model_validator(mode="after")
+    def something_to_learn(self) -> Self:
+        """A generator without any loss would stay as it is drawn."""
+        if not (self.adversarial or self.recon or self.feature or self.perceptual):
+            raise ValueError("a generator learns of at least one loss, but all weights are 0")
+        return self
 
 
 class Teach(Schedule):
@@ -214,6 +230,19 @@ class Recipe(Section):
     finetune: Finetune
     evaluate: Evaluate = Evaluate()
     export: Export = Export()
+
+    @model_validator(mode="after")
+    def labels_alone(self) -> Self:
+        """What only label maps have is asked for of label maps, and their classes are counted."""
+        if self.task == "labels":
+            if self.data.classes is None:
+                raise ValueError("the task labels needs data.classes, the number of classes")
+            return self
+        told = {"classes", "unknown", "instances", "palette"} & self.data.model_fields_set
+        named = [*(f"data.{name}" for name in sorted(told)), *(["losses.feature"] if self.losses.feature else [])]
+        if named:
+            raise ValueError(f"{' and '.join(named)} of a recipe belong to the task labels, not to {self.task}")
+        return self
 
     @classmethod
     def parse(cls, text: str, name: str | None = None, where: str = "recipe") -> "Recipe":

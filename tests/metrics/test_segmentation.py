@@ -103,6 +103,7 @@ def test_grey_label_maps_are_read_by_their_level() -> None:
     grey = torch.tensor([0.0, 1, 2]).view(1, 1, 1, 3) / 127.5 - 1
     palette = Palette.read("s", {"classes": {"a": [0, 0, 0], "b": [2, 2, 2]}})
     assert palette.label(grey)[0, 0].tolist() == [0, NONE, 1]
+    assert torch.equal(palette.label(torch.cat([grey, torch.ones(1, 1, 1, 3)], 1)), palette.label(grey))
 
 
 def test_scores_of_a_coarser_network_are_enlarged_bilinearly_and_pixels_of_no_class_do_not_count() -> None:
@@ -146,8 +147,8 @@ def test_inputs_in_other_colours_and_networks_of_other_classes_are_refused(netwo
     labels = picture(OTHER, OTHER)
     with pytest.raises(DataError, match="allow a tolerance"):
         Evaluator((labels, labels), NAMES, compute=Compute(CPU), features={"s": network})
-    with pytest.raises(DataError, match="one channel or three"):
-        Palette.read("s", network).label(torch.zeros(1, 2, 4, 4))
+    with pytest.raises(DataError, match="or three"):
+        Palette.read("s", network).label(torch.zeros(1, 4, 4, 4))
     labels = picture(WALL, DOOR)
     more = {"s": {**network, "classes": {**CLASSES, "ground": [1, 1, 1]}}}
     with pytest.raises(WeightsError, match="of 4 classes"):

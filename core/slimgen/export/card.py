@@ -34,6 +34,7 @@ class Facts:
         latency: one mapping for each measurement: runtime, threads, size, milliseconds.
         versions: of slimgen, torch and the like.
         genotype: the architecture that was found.
+        reads: what the values of its input are.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Facts:
     latency: Sequence[Mapping[str, Value]] = ()
     versions: Mapping[str, Value] = field(default_factory=dict)
     genotype: Mapping[str, object] = field(default_factory=dict)
+    reads: str = "float32 in [-1, 1]"
 
 
 def write_card(path: Path, facts: Facts) -> None:
@@ -83,7 +85,7 @@ def card(facts: Facts) -> str:
         f"A generator of images from images, found and exported by slimgen: `{onnx.path.name}`, "
         f"{onnx.bytes:,} bytes, ONNX operator set {onnx.opset}.",
         "## Use",
-        _rows(("", "name", "shape", "values"), [_end("input", *onnx.input), _end("output", *onnx.output)]),
+        _rows(("", "name", "shape", "values"), [_end("input", *onnx.input, facts.reads), _end("output", *onnx.output)]),
         f"Exported at {onnx.height}x{onnx.width} px; {varies}{reason}.",
         f"```python\n{snippet(onnx)}```",
         "## Training",
@@ -129,9 +131,11 @@ def snippet(onnx: OnnxFile) -> str:
     )
 
 
-def _end(kind: str, name: str, shape: tuple[int | str, ...]) -> tuple[str, str, str, str]:
+def _end(
+    kind: str, name: str, shape: tuple[int | str, ...], values: str = "float32 in [-1, 1]"
+) -> tuple[str, str, str, str]:
     channels = ", RGB" if shape[1] == RGB else ""
-    return kind, f"`{name}`", "x".join(str(axis).replace(" ", "") for axis in shape), f"float32 in [-1, 1]{channels}"
+    return kind, f"`{name}`", "x".join(str(axis).replace(" ", "") for axis in shape), f"{values}{channels}"
 
 
 def _cost(facts: Facts) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from slimgen.errors import RecipeError, nearest
-from slimgen.methods.comparison import require_resnet
+from slimgen.methods.comparison import require_narrowing
 from slimgen.methods.measuring import check_racing
 from slimgen.metrics.evaluator import goal
 from slimgen.nets import generator_cost
@@ -56,6 +56,8 @@ def check(recipe: Recipe) -> None:
     """Raises RecipeError unless the sections `supernet` and `search` are sound."""
     shape = section(SupernetOptions, recipe.supernet, "supernet").shape
     options = section(SearchOptions, recipe.search, "search")
+    if recipe.task == "labels":
+        raise RecipeError("cf_gan makes images of images", "the task labels", "use gan_compression, or draw the labels")
     if recipe.size % 8:
         raise RecipeError("cf_gan needs a size that is a multiple of 8", recipe.size)
     if recipe.budget.latency_ms is not None:
@@ -73,7 +75,7 @@ def check(recipe: Recipe) -> None:
 
     require_reachable(space, costs, Budget(**limits))
     if recipe.finetune.uniform:
-        require_resnet(recipe)
+        require_narrowing(recipe)
     teach, losses = recipe.teach, recipe.losses
     alone = teach.generator_checkpoint is not None and teach.discriminator_checkpoint is None
     if alone and losses.perceptual and losses.perceptual_network == "discriminator":

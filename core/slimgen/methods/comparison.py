@@ -1,20 +1,25 @@
 """The generator that a search must beat: the original's family, narrowed uniformly to the same cost."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from slimgen.errors import BudgetError, RecipeError
 from slimgen.methods.method import Trained
-from slimgen.nets import build_generator
-from slimgen.nets.resnet import narrowed_ngf
+from slimgen.nets import build_generator, resnet_cost, spade_cost
 from slimgen.recipe import Recipe
 from slimgen.tasks.gan import original_guidance, train_gan
 from slimgen.tasks.job import Job
 
+NARROWED: dict[str, tuple[Callable[..., int], tuple[str, ...]]] = {
+    "resnet": (resnet_cost.narrowed_ngf, ("blocks", "inputs", "outputs")),
+    "spade": (spade_cost.narrowed_ngf, ("inputs", "outputs", "norm", "doublings")),
+}
+"""By family: the largest `ngf` within a limit, and the options besides `ngf` on which its cost depends."""
+
 
 def train_uniform(job: Job, macs: float, updates: int) -> Trained:
-    """Trains a uniformly narrowed ResNet with the task's losses, from scratch.
+    """Trains a uniformly narrowed generator of the original's family with the task's losses, from scratch.
 
     It is the smallest one that costs at least as much as the found generator, so rounding favours the rival.
 
@@ -24,13 +29,14 @@ def train_uniform(job: Job, macs: float, updates: int) -> Trained:
         updates: generator updates: as many as supernet training and fine-tuning took together.
 
     Raises:
-        RecipeError: the original is no ResNet, so that there is no family to narrow.
+        RecipeError: the original is of no family that can be narrowed.
     """
     recipe = job.recipe
-    require_resnet(recipe)
+    require_narrowing(recipe)
     original = {name: value for name, value in recipe.teach.generator.items() if name not in ("family", "ngf")}
-    options = {**original, "ngf": equal_ngf(macs, recipe.budget.convention, recipe.size, original)}
-    generator = job.compute.place(build_generator("resnet", seed=recipe.seed, **options))
+    family = recipe.teach.generator["family"]
+    options = {**original, "ngf": equal_ngf(macs, recipe.budget.convention, recipe.size, original, family)}
+    generator = job.compute.place(build_generator(family, seed=recipe.seed, **options))
     # The schedule of fine-tuning, stretched: the same batch, rates and share of decay.
     schedule = recipe.finetune.model_copy(update={"updates": updates, "epochs": None})
     net = train_gan(
@@ -44,20 +50,22 @@ def train_uniform(job: Job, macs: float, updates: int) -> Trained:
         generator_steps=recipe.finetune.generator_steps,
         ema=recipe.finetune.ema,
     )
-    return Trained(net, "resnet", options, updates)
+    return Trained(net, family, options, updates)
 
 
-def require_resnet(recipe: Recipe) -> None:
+def require_narrowing(recipe: Recipe) -> None:
     """Raises RecipeError where the original is of no family that can be narrowed uniformly."""
     family = recipe.teach.generator["family"]
-    if family != "resnet":
-        raise RecipeError("finetune.uniform compares with a narrowed ResNet", repr(family), "set it to false")
+    if family not in NARROWED:
+        known = " or ".join(NARROWED)
+        raise RecipeError(f"finetune.uniform compares with a narrowed {known}", repr(family), "set it to false")
 
 
-def equal_ngf(macs: float, convention: str, size: int, options: Mapping[str, Any]) -> int:
-    """The smallest `ngf` whose ResNet costs at least `macs` on an image of this size."""
-    shape = {name: options[name] for name in ("blocks", "inputs", "outputs") if name in options}
+def equal_ngf(macs: float, convention: str, size: int, options: Mapping[str, Any], family: str = "resnet") -> int:
+    """The smallest `ngf` whose generator of a family costs at least `macs` on an image of this size."""
+    narrowed, names = NARROWED[family]
+    shape = {name: options[name] for name in names if name in options}
     try:
-        return narrowed_ngf(math.ceil(macs) - 1, convention, size, **shape) + 1
+        return narrowed(math.ceil(macs) - 1, convention, size, **shape) + 1
     except BudgetError:
         return 1

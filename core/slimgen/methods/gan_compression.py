@@ -5,12 +5,9 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
 
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
-from slimgen.data.batches import Pair
 from slimgen.export.latency.table import LatencyTable
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.comparison import train_uniform
@@ -20,32 +17,34 @@ from slimgen.methods.gan_compression_options import (
     band,
     check,
     require_few,
-    shape_of,
     teacher_options,
-    trunk_of,
-    widest_trunk,
+)
+from slimgen.methods.gan_compression_teaching import (
+    distilling,
+    once_for_all,
+    showing,
+    teacher_folder,
+    teacher_network,
+    train_teacher,
 )
 from slimgen.methods.method import Found, Trained
+from slimgen.methods.recalibration import recalibrated
 from slimgen.nets import build_generator
-from slimgen.nets.channels import to_config, write_config
-from slimgen.nets.gates import Arch
-from slimgen.nets.initial import initialise
+from slimgen.nets.channels import write_config
 from slimgen.nets.once_for_all import OnceForAll
+from slimgen.nets.once_for_all_families import FAMILIES, Net
 from slimgen.nets.pruning import prune_into
-from slimgen.nets.resnet import ResnetGenerator, taps
+from slimgen.nets.resnet import ResnetGenerator
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import section
 from slimgen.search import Budget, Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Space, Trial
 from slimgen.search.grid import Grid
-from slimgen.tasks.gan import original_guidance, train_gan
-from slimgen.tasks.guidance import Generate, Guidance
+from slimgen.tasks.gan import train_gan
 from slimgen.tasks.job import Job
-from slimgen.training.distillation import Adaptors, Teacher, distillation_loss
 from slimgen.training.distributed import first, world
 from slimgen.training.draws import fixed, uniform
-from slimgen.training.fit import Memo
 
-__all__ = ["check", "finetune", "search", "supernet"]
+__all__ = ["check", "distilling", "finetune", "once_for_all", "search", "showing", "supernet"]
 
 
 def supernet(job: Job) -> Mapping[str, float]:
@@ -61,8 +60,8 @@ def supernet(job: Job) -> Mapping[str, float]:
     if options.pipeline == "full":
         facts["teacher_updates"] = float(train_teacher(job, options, discriminator))
     teacher = teacher_network(job, options)
-    if options.prune and teacher_options(job.recipe, options)["family"] == options.family:
-        assert isinstance(teacher, ResnetGenerator)
+    same = teacher_options(job.recipe, options)["family"] == options.family
+    if options.prune and same and isinstance(net, OnceForAll) and isinstance(teacher, ResnetGenerator):
         prune_into(net.model, teacher)
     if options.keep_discriminator:
         discriminator.load_state_dict(load_weights(teacher_folder(job, options, "discriminator")))
@@ -94,7 +93,8 @@ def search(job: Job) -> Found:
     net.eval()
     # The first process measures for all: several at once would measure each other.
     table = latency_table(job, options, net) if world()[0] == 0 else None
-    candidates = Candidates(job, net, latency=None if table is None else cautious(table))
+    judged = recalibrated(job, net, training.calibration, training.batch)
+    candidates = Candidates(job, judged, latency=None if table is None else cautious(table))
     candidates.require_reachable(net.space)
     facts = {"space_size": float(net.space.size)}
     if table is not None:
@@ -157,11 +157,12 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     genotype = Genotype.from_json(json.loads((job.inputs["search"] / "genotype.json").read_text())["genotype"])
     net, discriminator = once_for_all(job, options), job.task.discriminator()
     before = job.inputs["supernet"]
-    about = {**net.options, "config": write_config(to_config(genotype))}
+    about = {**net.options, "config": write_config(FAMILIES[options.family].config(genotype))}
     if schedule.inherit:
         net.load_state_dict(load_weights(before / "generator.safetensors"))
         discriminator.load_state_dict(load_weights(before / "discriminator.safetensors"))
-        found: nn.Module = job.compute.place(net.extract(genotype)).eval()
+        judged = recalibrated(job, net, options.calibration, options.batch)
+        found: nn.Module = job.compute.place(judged.extract(genotype)).eval()
     else:
         found = job.compute.place(build_generator(options.family, seed=recipe.seed, **about))
         if options.keep_discriminator:
@@ -191,75 +192,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     return trained
 
 
-def once_for_all(job: Job, options: SupernetOptions) -> OnceForAll:
-    """The once-for-all network, initialised from the recipe's seed."""
-    net = OnceForAll(options.family, options.space, **shape_of(job.recipe))
-    return job.compute.place(initialise(net, job.recipe.seed + 2))
-
-
-def train_teacher(job: Job, options: SupernetOptions, discriminator: nn.Module) -> int:
-    """Trains the mobile teacher from scratch (6.1); the updates that it took."""
-    assert options.teacher is not None
-    steps = options.teacher.steps(len(job.data.split("train")))
-    teacher = job.compute.place(build_generator(seed=job.recipe.seed + 3, **teacher_options(job.recipe, options)))
-    job.task.train_original(job, "teacher", teacher, discriminator, options.teacher, steps)
-    save_weights(job.out / "teacher_generator.safetensors", teacher.state_dict())
-    save_weights(job.out / "teacher_discriminator.safetensors", discriminator.state_dict())
-    return steps
-
-
-def teacher_folder(job: Job, options: SupernetOptions, name: str) -> Any:
-    """The file of the teacher's `generator` or `discriminator`."""
-    if options.pipeline == "fast":
-        return job.inputs["teach"] / f"{name}.safetensors"
-    return job.inputs.get("supernet", job.out) / f"teacher_{name}.safetensors"
-
-
-def teacher_network(job: Job, options: SupernetOptions) -> nn.Module:
-    """The generator that teaches, with its weights."""
-    teacher = build_generator(seed=0, **teacher_options(job.recipe, options))
-    teacher.load_state_dict(load_weights(teacher_folder(job, options, "generator")))
-    return teacher
-
-
-def showing(net: nn.Module) -> Generate:
-    """A generator or supernet that leaves the features of its image in the notes of its step."""
-
-    def run(images: Tensor, arch: Arch, memo: Memo) -> Tensor:
-        shown = net.features(images, arch) if isinstance(net, OnceForAll) else net.features(images)  # type: ignore[operator]
-        image: Tensor
-        image, memo["features"] = shown
-        return image
-
-    return run
-
-
-def distilling(job: Job, options: SupernetOptions, net: nn.Module) -> Guidance:
-    """The terms that a teacher adds (Eqs. 1, 3 and 4), beside the task's own."""
-    teacher, weight = Teacher(job.compute.ready(net)), options.distill
-    guidance = original_guidance(job)
-    if options.pseudo_pairs(job.recipe.task):
-        guidance = guidance.plus(Guidance(truth=lambda batch: teacher(batch.input)[0].float()))
-    if options.distillation == "none" or not weight:
-        return guidance
-    if options.distillation == "output":
-
-        def imitate(batch: Pair, fake: Tensor, memo: Memo) -> dict[str, Tensor]:
-            return {"distill": weight * functional.mse_loss(fake, teacher(batch.input)[0].float())}
-
-        return guidance.plus(Guidance((imitate,)))
-    layers = len(taps(shape_of(job.recipe).get("blocks", 9)))
-    students = [widest_trunk(options)] * layers
-    teachers = [trunk_of(teacher_options(job.recipe, options))] * layers
-    adaptors = job.compute.place(initialise(Adaptors(students, teachers), job.recipe.seed + 4))
-
-    def match(batch: Pair, fake: Tensor, memo: Memo) -> dict[str, Tensor]:
-        return {"distill": weight * distillation_loss(adaptors(memo.pop("features")), teacher(batch.input)[1])}
-
-    return guidance.plus(Guidance((match,), modules={"adaptors": adaptors}))
-
-
-def latency_table(job: Job, options: SearchOptions, net: OnceForAll) -> LatencyTable | None:
+def latency_table(job: Job, options: SearchOptions, net: Net) -> LatencyTable | None:
     """The table that predicts milliseconds, where the budget limits them."""
     recipe = job.recipe
     if recipe.budget.latency_ms is None:

@@ -7,17 +7,14 @@ import numpy as np
 from pydantic import Field
 
 from slimgen.errors import RecipeError
-from slimgen.methods.comparison import require_resnet
+from slimgen.methods.comparison import require_narrowing
 from slimgen.methods.measuring import check_racing
 from slimgen.metrics.evaluator import goal
 from slimgen.nets import generator_cost
-from slimgen.nets.channels import NAMES, SPACES, channel_space, parse_config
-from slimgen.nets.resnet_cost import check_size, configured_cost, dense, separable
+from slimgen.nets.once_for_all_families import FAMILIES, Name, alike
 from slimgen.recipe import Recipe, Schedule, Section, section
 from slimgen.search import Budget, Genotype, Space, require_reachable
 from slimgen.search.grid import Grid
-
-RESNETS = ("resnet", "mobile_resnet")
 
 
 class TeacherOptions(Schedule):
@@ -32,20 +29,23 @@ class SupernetOptions(Schedule):
     Attributes:
         pipeline: `full` trains a mobile `teacher`, distils a `student`, and trains the once-for-all network out of it;
             `fast` trains the once-for-all network under the original itself.
-        family: separable residual blocks, or dense ones (Table 4).
-        space: a name of `slimgen.nets.channels.SPACES`, or the options of c0 .. c7.
+        family: of residual blocks that are separable or dense (Table 4), or of SPADE's blocks, whose modulations are.
+        space: a name of the family's spaces (`slimgen.nets.channels`, `slimgen.nets.once_for_all_spade`), or the
+            options of c0 .. c7.
         teacher: of the full pipeline.
         student: training of the largest configuration, of the full pipeline.
-        prune: begin with the strongest channels of the teacher, if it is of the same family ("Pr." of Table 3).
+        prune: begin with the strongest channels of the teacher, if it is of the same family ("Pr." of Table 3); not
+            of SPADE generators.
         distillation: of inner features (Eq. 3), of the output (Aguinaldo et al., Figure 8), or none.
         distill: its weight, lambda_distill of Eq. 4.
         keep_discriminator: begin with the teacher's discriminator ("Keep D" of Table 3).
         truth: what L1 compares with (Eq. 1): the data's target where there are pairs, else the teacher's image. The
             teacher's image can be asked for where there are pairs, too.
+        calibration: images over which the BatchNorms of a sub-network, if it has any, are measured anew.
     """
 
     pipeline: Literal["full", "fast"] = "fast"
-    family: Literal["mobile_resnet", "resnet"] = "mobile_resnet"
+    family: Name = "mobile_resnet"
     space: str | tuple[tuple[int, ...], ...] = "channels-48"
     teacher: TeacherOptions | None = None
     student: Schedule | None = None
@@ -54,6 +54,7 @@ class SupernetOptions(Schedule):
     distill: float = Field(default=1.0, ge=0)
     keep_discriminator: bool = True
     truth: Literal["data", "teacher"] | None = None
+    calibration: int = Field(default=128, ge=1)
 
     def pseudo_pairs(self, task: str) -> bool:
         """Whether inputs and the teacher's images are the pairs to learn from."""
@@ -93,49 +94,56 @@ def check(recipe: Recipe) -> None:
     """Raises RecipeError unless the sections `supernet` and `search` are sound."""
     options = section(SupernetOptions, recipe.supernet, "supernet")
     search = section(SearchOptions, recipe.search, "search")
-    check_size(recipe.size, recipe.size)
     for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
         goal(metric)
     if search.racing:
         check_racing(recipe.objective.metric)
     _check_pipeline(recipe, options)
     if recipe.finetune.uniform:
-        require_resnet(recipe)
+        require_narrowing(recipe)
+    family = FAMILIES[options.family]
     original = generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
     budget = Budget(**recipe.budget.resolve(original.as_dict(recipe.budget.convention)))
     if recipe.budget.latency_ms is not None:
+        if not family.chain:
+            hint = "limit macs instead"
+            raise RecipeError("a limit on latency_ms needs networks that are chains of pieces", options.family, hint)
         return  # measured when the search begins, which then says what is reachable
-    space = channel_space(options.space)
-    shape = shape_of(recipe)
+    space = family.space(options.space)
 
     def costs(genotype: Genotype) -> Mapping[str, float]:
-        return costs_at(recipe, options, shape, [genotype[name] for name in NAMES])
+        return costs_at(recipe, options, family.config(genotype))
 
     require_reachable(space, costs, budget)
     if search.kind == "exhaustive":
         require_few(search, band(recipe, options, search, space, budget))
 
 
-def shape_of(recipe: Recipe) -> dict[str, int]:
-    """Blocks and channels of images, as in the original where that is a ResNet."""
-    original = recipe.teach.generator
-    return {name: original[name] for name in ("blocks", "inputs", "outputs") if name in original}
+def shape_of(recipe: Recipe, options: SupernetOptions) -> dict[str, Any]:
+    """What all sub-networks share, as in the original where that says it."""
+    return FAMILIES[options.family].shape_of(recipe.teach.generator)
 
 
-def costs_at(recipe: Recipe, options: SupernetOptions, shape: Mapping[str, int], config: Any) -> Mapping[str, Any]:
+def tap_channels(recipe: Recipe, options: SupernetOptions) -> tuple[list[int], list[int]]:
+    """How wide the features are that distillation compares: of the widest student, and of its teacher."""
+    family, teacher = FAMILIES[options.family], teacher_options(recipe, options)
+    widest = family.config(family.space(options.space).largest())
+    return family.taps_of(widest, shape_of(recipe, options)), FAMILIES[teacher["family"]].tap_channels(teacher)
+
+
+def costs_at(recipe: Recipe, options: SupernetOptions, config: Any) -> Mapping[str, Any]:
     """The cheap costs of one configuration, or of arrays of them."""
-    block = separable if options.family == "mobile_resnet" else dense
-    return configured_cost(block, config, recipe.size, recipe.size, **shape).as_dict(recipe.budget.convention)
+    cost = FAMILIES[options.family].cost_of(config, recipe.size, recipe.size, **shape_of(recipe, options))
+    return cost.as_dict(recipe.budget.convention)
 
 
 def band(
     recipe: Recipe, options: SupernetOptions, search: SearchOptions, space: Space, budget: Budget
 ) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
     """The places in the space's grid that an exhaustive search measures, the costliest first."""
-    shape = shape_of(recipe)
 
     def costs(columns: Mapping[str, Any]) -> Mapping[str, Any]:
-        return costs_at(recipe, options, shape, [columns[name] for name in NAMES])
+        return costs_at(recipe, options, [columns[name] for name in FAMILIES[options.family].names])
 
     return Grid(space).band(costs, budget, search.band)
 
@@ -157,12 +165,15 @@ def _check_pipeline(recipe: Recipe, options: SupernetOptions) -> None:
         for name in ("teacher", "student"):
             if getattr(options, name) is None:
                 raise RecipeError(f"the full pipeline of gan_compression needs the section supernet.{name}")
-        family = "mobile_resnet"
+        family = FAMILIES[options.family].mobile
     elif options.teacher or options.student:
         raise RecipeError("supernet.teacher and supernet.student belong to the full pipeline", "pipeline fast")
-    if options.distillation == "intermediate" and options.distill and family not in RESNETS:
+    if options.distillation == "intermediate" and options.distill and not alike(family, options.family):
         hint = "set supernet.distillation to output or none"
-        raise RecipeError("features are distilled from a ResNet generator", repr(family), hint)
+        title = FAMILIES[options.family].title
+        raise RecipeError(f"features of {options.family} are distilled from a {title} generator", repr(family), hint)
+    if options.prune and "prune" in options.model_fields_set and not FAMILIES[options.family].pruned:
+        raise RecipeError("channels of a ResNet generator can be pruned", options.family, "leave supernet.prune out")
     teach = recipe.teach
     alone = teach.generator_checkpoint is not None and teach.discriminator_checkpoint is None
     if alone and options.pipeline == "fast" and options.keep_discriminator and recipe.losses.adversarial:
@@ -172,19 +183,10 @@ def _check_pipeline(recipe: Recipe, options: SupernetOptions) -> None:
 
 def teacher_options(recipe: Recipe, options: SupernetOptions) -> dict[str, Any]:
     """Family and options of the generator that teaches."""
-    if options.pipeline == "full":
-        assert options.teacher is not None
-        return {"family": "mobile_resnet", "ngf": options.teacher.ngf, **shape_of(recipe)}
-    return dict(recipe.teach.generator)
-
-
-def trunk_of(generator: Mapping[str, Any]) -> int:
-    """The channels that residual blocks of a ResNet generator with these options pass on."""
-    config = generator.get("config")
-    return 4 * (int(generator.get("ngf", 64)) if config is None else parse_config(config)[2])
-
-
-def widest_trunk(options: SupernetOptions) -> int:
-    """Likewise, of the largest configuration."""
-    choices = SPACES[options.space] if isinstance(options.space, str) else options.space
-    return 4 * max(choices[2])
+    original = recipe.teach.generator
+    if options.pipeline == "fast":
+        return dict(original)
+    assert options.teacher is not None
+    family = FAMILIES[options.family]
+    trained = {name: original[name] for name in family.training if name in original}
+    return {"family": family.mobile, "ngf": options.teacher.ngf, **shape_of(recipe, options), **trained}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from slimgen.errors import RecipeError
 from slimgen.metrics.cache import Cache
@@ -70,6 +70,7 @@ class Measuring:
     def __init__(self, job: Job, supernet: Supernet) -> None:
         recipe = job.recipe
         self.supernet, self.compute, self.metric = supernet, job.compute, recipe.objective.metric
+        self.condition = job.task.condition
         self.evaluator = Evaluator(
             job.task.validation(job),
             [self.metric],
@@ -117,11 +118,11 @@ class Measuring:
 
     def _network(self, genotype: Genotype, way: Way) -> Network:
         if way.arch_of is None:
-            return self.compute.ready(self.supernet.extract(genotype))
-        return partial(self._run, way.arch_of(genotype))
+            return partial(self._run, self.compute.ready(self.supernet.extract(genotype)))
+        return partial(self._run, self.supernet, arch=way.arch_of(genotype))
 
-    def _run(self, arch: Arch, images: Tensor) -> Tensor:
-        out: Tensor = self.supernet(images, arch)
+    def _run(self, net: nn.Module, images: Tensor, **arch: Arch) -> Tensor:
+        out: Tensor = net(self.condition(images), **arch)
         return out
 
     def _kept(self, genotype: Genotype, way: Way) -> Measured | None:

@@ -58,13 +58,15 @@ class Palette:
         """The class of each pixel of label maps: int16 (N, H, W); `NONE` where no colour is near enough.
 
         Args:
-            maps: (N, 3, H, W) in [-1, 1], or (N, 1, H, W) whose grey levels are colours of three equal values.
+            maps: (N, 3, H, W) in [-1, 1], or (N, 1, H, W) whose grey levels are colours of three equal values, or
+                (N, 2, H, W) whose first channel is that and whose second, the edges of instances, does not count.
 
         Raises:
             DataError: maps of other channels, or in which no pixel has a colour of the palette.
         """
-        if maps.shape[1] not in (1, 3):
-            raise DataError("label maps have one channel or three", f"{maps.shape[1]}")
+        if maps.shape[1] not in (1, 2, 3):
+            raise DataError("label maps have one channel, one with edges, or three", f"{maps.shape[1]}")
+        maps = maps if maps.shape[1] == 3 else maps[:, :1]
         nearest = torch.full((len(maps), *maps.shape[-2:]), math.inf, device=maps.device)
         found = torch.full(nearest.shape, NONE, dtype=torch.int16, device=maps.device)
         levels = eight_bit(maps)

@@ -36,6 +36,7 @@ class Family:
     """One family.
 
     Attributes:
+        title: what people call it.
         mobile: the family of the same layout whose convolutions are separable; also tells which families are alike.
         supernet: makes the once-for-all network from family, space and shape.
         space: a name of a space, or the options of c0 .. c7, to the space.
@@ -49,6 +50,7 @@ class Family:
         chain: whether sub-networks are chains of pieces, for a table of latencies.
     """
 
+    title: str
     mobile: str
     supernet: Callable[..., Net]
     space: Callable[[Options], Space]
@@ -78,6 +80,7 @@ class Family:
 
 def _resnet(convolution: resnet_cost.Convolution) -> Family:
     return Family(
+        title="ResNet",
         mobile="mobile_resnet",
         supernet=OnceForAll,
         space=channels.channel_space,
@@ -91,6 +94,7 @@ def _resnet(convolution: resnet_cost.Convolution) -> Family:
 
 def _spade(mobile: bool) -> Family:
     return Family(
+        title="SPADE",
         mobile="mobile_spade",
         supernet=OnceForAllSpade,
         space=once_for_all_spade.spade_space,

@@ -207,6 +207,11 @@ class SpadeGenerator(nn.Module):
         return net
 
 
+def folded(net: nn.Module) -> nn.Module:
+    """A network as it is run when it is trained: without spectral norms, if it is a `SpadeGenerator`; else itself."""
+    return net.folded() if isinstance(net, SpadeGenerator) else net
+
+
 class MobileSpadeGenerator(SpadeGenerator):
     """A `SpadeGenerator` whose scales and shifts come from separable convolutions, as GAN Compression searches it.
 

@@ -14,10 +14,11 @@ from slimgen.cost.latency import torch_latency
 from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
 from slimgen.errors import DataError
-from slimgen.metrics.evaluator import Evaluator
+from slimgen.metrics.evaluator import Evaluator, Network
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
 from slimgen.nets import build_generator, generator_cost
+from slimgen.nets.spade import folded
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
 from slimgen.report.html import write_report
@@ -25,6 +26,7 @@ from slimgen.report.pictures import grid
 from slimgen.run.log import Log
 from slimgen.run.record import read_record
 from slimgen.stages.frame import Metrics, Stage, Tell, perform
+from slimgen.tasks.task import Task
 
 
 def evaluate(
@@ -52,17 +54,17 @@ def evaluate(
             reference=stage.out / "reference",
         )
         shown = slice(options.pictures)
-        columns: dict[str, Tensor] = {"input": test.input[shown]}
+        columns: dict[str, Tensor] = {"input": job.task.picture(test.input[shown])}
         if job.data.split("test").paired:
             columns["target"] = test.target[shown]
-        rows = []
+        rows, channels = [], job.task.condition(test.input[:1]).shape[1]
         generators = described(recipe, finetune)
         generators["original"]["updates"] = int(read_record(teach)["metrics"].get("updates", 0))  # type: ignore[call-overload]
         for place, (name, about) in enumerate(generators.items()):
             net = built(about, (teach if name == "original" else finetune) / about["file"])
-            outputs = evaluator.outputs(stage.compute.place(net))
+            outputs = evaluator.outputs(conditioned(job.task, stage.compute.place(net)))
             columns[name] = outputs[shown].clone()
-            rows.append(measured(recipe, name, about, net, evaluator.score(outputs)))
+            rows.append(measured(recipe, name, about, net, channels, evaluator.score(outputs)))
             stage.tell("generators", place + 1, len(generators), rows[-1]["metrics"])
         table = {
             "recipe": recipe.name,
@@ -76,7 +78,8 @@ def evaluate(
         flat = {line["name"]: {**line["metrics"], **flat_costs(line, recipe.budget.convention)} for line in rows}
         metrics = {f"{name}.{key}": value for name, line in flat.items() for key, value in line.items()}
         (stage.out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-        np.savez_compressed(stage.out / "samples.npz", input=test.input[: max(8, options.pictures)].numpy())
+        samples = job.task.condition(test.input[: max(8, options.pictures)])
+        np.savez_compressed(stage.out / "samples.npz", input=samples.cpu().contiguous().numpy())
         picture = grid(columns, stage.out / "grid.png")
         report(stage, table, {"prepare": prepare, "teach": teach, "search": search, "finetune": finetune})
         stage.tracker.image("grid", picture)
@@ -115,22 +118,32 @@ def described(recipe: Recipe, finetune: Path) -> dict[str, dict[str, Any]]:
     return generators
 
 
+def conditioned(task: Task, net: nn.Module) -> Network:
+    """A generator as a function of prepared inputs."""
+
+    def run(inputs: Tensor) -> Tensor:
+        out: Tensor = net(task.condition(inputs))
+        return out
+
+    return run
+
+
 def built(about: Mapping[str, Any], weights: Path) -> nn.Module:
     """A generator with its weights, in evaluation mode."""
     net = build_generator(about["family"], **about["options"])
     net.load_state_dict(load_weights(weights))
-    return net.eval()
+    return folded(net).eval()
 
 
 def measured(
-    recipe: Recipe, name: str, about: Mapping[str, Any], net: nn.Module, quality: Mapping[str, float]
+    recipe: Recipe, name: str, about: Mapping[str, Any], net: nn.Module, channels: int, quality: Mapping[str, float]
 ) -> dict[str, Any]:
     """One row of the table."""
     size, options = recipe.size, recipe.evaluate
     cost = generator_cost(about["family"], size, size, **about["options"])
     with torch.inference_mode():
         latency = torch_latency(
-            net, (1, 3, size, size), threads=options.threads, runs=options.latency_runs, channels_last=True
+            net, (1, channels, size, size), threads=options.threads, runs=options.latency_runs, channels_last=True
         )
     return {
         "name": name,

@@ -16,6 +16,8 @@ from slimgen.run.record import read_record, versions
 from slimgen.stages.comparing import built, described
 from slimgen.stages.frame import Metrics, Stage, Tell, perform
 
+LABELS = "float32, 1 where a pixel is of the channel's class and 0 elsewhere; instances' edges in the last channel"
+
 
 def export(
     recipe: Recipe,
@@ -34,7 +36,8 @@ def export(
         samples = torch.from_numpy(np.load(evaluate / "samples.npz")["input"])
         options, size = recipe.export, recipe.size
         path = stage.out / "generator.onnx"
-        file = export_onnx(net, path, height=size, width=size, opset=options.opset, dynamic=options.dynamic)
+        channels, opset, dynamic = samples.shape[1], options.opset, options.dynamic
+        file = export_onnx(net, path, height=size, width=size, channels=channels, opset=opset, dynamic=dynamic)
         stage.tell("export", 1, 3, {})
         with torch.inference_mode():
             outputs = net(samples[:1])
@@ -46,7 +49,7 @@ def export(
             stage.tracker.promote(model, version)
         stage.tell("export", 2, 3, {"parity": difference.max_abs})
         threads, runs = recipe.evaluate.threads, recipe.evaluate.latency_runs
-        latency = onnx_latency(path, (1, 3, size, size), threads=threads, runs=runs)
+        latency = onnx_latency(path, (1, channels, size, size), threads=threads, runs=runs)
         table = json.loads((evaluate / "table.json").read_text())
         lines = {line["name"]: line for line in table["rows"]}
         genotype = about["options"].get("genotype", {})
@@ -67,6 +70,7 @@ def export(
                 latency=[latency.as_dict(), lines["found"]["latency"]],
                 versions=versions(),
                 genotype=genotype,
+                **({"reads": LABELS} if recipe.task == "labels" else {}),
             ),
         )
         stage.tracker.artifact(stage.out / "card.md")

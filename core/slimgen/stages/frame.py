@@ -60,7 +60,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
         *("stages/searching.py", "tasks"),
     ),
     "finetune": ("cost/formula.py", "data/batches.py", "methods", "nets", "search", "tasks", "training"),
-    "evaluate": ("cost", "data/batches.py", "metrics", "nets", "report", "stages/comparing.py"),
+    "evaluate": ("cost", "data/batches.py", "metrics", "nets", "report", "stages/comparing.py", "tasks"),
     "export": ("cost/latency.py", "export", "nets", "stages/exporting.py"),
 }
 """The code that decides a stage's result, below the package: `dvc.yaml` watches the same."""

@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from slimgen.data.label_maps import Classes
 from slimgen.data.prepare import prepare_pairs
+from slimgen.data.prepare_labels import prepare_labels
 from slimgen.data.prepare_sets import prepare_unpaired
 from slimgen.data.prepared import Manifest
 from slimgen.methods import open_method
@@ -19,8 +21,16 @@ from slimgen.tasks.job import Job
 PREPARING: dict[str, Callable[[Recipe], Callable[..., Manifest]]] = {
     "paired": lambda recipe: prepare_pairs,
     "unpaired": lambda recipe: partial(prepare_unpaired, partners=recipe.data.partners),
+    "labels": lambda recipe: partial(prepare_labels, classes=classes_of(recipe), instances=recipe.data.instances),
 }
 """How the images of a task are prepared."""
+
+
+def classes_of(recipe: Recipe) -> Classes:
+    """What the numbers of the recipe's label maps mean."""
+    data = recipe.data
+    assert data.classes is not None
+    return Classes(data.classes, data.unknown, data.palette)
 
 
 def prepare(recipe: Recipe, *, data: Path, out: Path, group: str | None = None, tell: Tell | None = None) -> Metrics:

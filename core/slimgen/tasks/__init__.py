@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     from slimgen.recipe import Recipe
     from slimgen.tasks.task import Task
 
-TASKS = {"paired": "slimgen.tasks.paired:Paired", "unpaired": "slimgen.tasks.unpaired:Unpaired"}
+TASKS = {
+    "paired": "slimgen.tasks.paired:Paired",
+    "unpaired": "slimgen.tasks.unpaired:Unpaired",
+    "labels": "slimgen.tasks.labels:Labels",
+}
 """Name to class, imported only when a recipe asks for it."""
 
 

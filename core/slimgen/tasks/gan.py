@@ -9,7 +9,7 @@ from slimgen.errors import CheckpointError
 from slimgen.nets.weights import import_generator, load_weights
 from slimgen.recipe import Schedule
 from slimgen.search import Genotype
-from slimgen.tasks.guidance import Generate, Guidance, Judge, judging, plain
+from slimgen.tasks.guidance import Generate, Guidance, Judge, plain
 from slimgen.tasks.job import Job
 from slimgen.tasks.translation import Translation
 from slimgen.training.draws import Draw, fixed
@@ -42,7 +42,7 @@ def train_gan(
         schedule: batch, rates and decay.
         steps: generator updates.
         generate: how the generator is asked; None calls it with the images alone.
-        judge: how the discriminator is asked, likewise.
+        judge: how the discriminator is asked; None asks it as the task does.
         guidance: further terms of the generator's loss.
         draw: the architectures of each step, where the generator is a supernet.
         generator_steps: generator updates for each of the discriminator.
@@ -57,7 +57,8 @@ def train_gan(
         if average is not None:
             average.update()
 
-    guidance, pool = guidance or Guidance(), job.task.pool()
+    rival, besides = job.task.rivalry(discriminator)
+    guidance, pool = (guidance or Guidance()).plus(besides), job.task.pool()
     state: dict[str, Any] = {
         "generator": generator,
         "discriminator": discriminator,
@@ -69,7 +70,7 @@ def train_gan(
     generator.train()
     phases = job.task.phases(
         generate or plain(generator),
-        judge or judging(discriminator),
+        judge or rival,
         [{"params": list(generator.parameters())}],
         [{"params": list(discriminator.parameters())}],
         schedule,

@@ -49,6 +49,12 @@ class Task(Protocol):
     ) -> nn.Module:
         """Trains a pair in place as an original, from the data alone; the generator, or its average."""
 
+    def condition(self, inputs: Tensor) -> Tensor:
+        """What a generator is shown of prepared inputs, on their device."""
+
+    def picture(self, inputs: Tensor) -> Tensor:
+        """Prepared inputs as pictures, for people."""
+
     def batches(self, data: Prepared, schedule: Schedule, hold: int = 1) -> dict[str, Callable[[int], Pair]]:
         """Split to a function from step to batch."""
 
@@ -57,6 +63,9 @@ class Task(Protocol):
 
     def shown(self, condition: Tensor, image: Tensor) -> Tensor:
         """What the discriminator sees of an image."""
+
+    def rivalry(self, discriminator: nn.Module) -> tuple[Judge, Guidance]:
+        """How a discriminator is asked, and what a generator learns of it besides its scores."""
 
     def truth(self, teach: Path) -> Truth | None:
         """What a compressed generator should make of a batch, where not its targets, given the original's folder."""

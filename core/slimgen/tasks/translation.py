@@ -15,7 +15,7 @@ from slimgen.device import Compute
 from slimgen.nets import build_discriminator, build_generator, generator_cost
 from slimgen.nets.gates import Arch
 from slimgen.recipe import Recipe, Schedule
-from slimgen.tasks.guidance import After, Generate, Guidance, Judge, Truth
+from slimgen.tasks.guidance import After, Generate, Guidance, Judge, Truth, judging
 from slimgen.tasks.job import Job
 from slimgen.training.distributed import world
 from slimgen.training.fit import Memo, Phase
@@ -70,6 +70,18 @@ class Translation:
         """What the discriminator sees of an image."""
         return torch.cat([condition, image], 1) if self.conditional else image
 
+    def condition(self, inputs: Tensor) -> Tensor:
+        """What a generator is shown of prepared inputs: the images themselves."""
+        return inputs
+
+    def picture(self, inputs: Tensor) -> Tensor:
+        """Prepared inputs as pictures (N, 3, H, W) in [-1, 1]: the images themselves."""
+        return inputs
+
+    def rivalry(self, discriminator: nn.Module) -> tuple[Judge, Guidance]:
+        """How a discriminator is asked, and what a generator learns of it besides its scores: nothing."""
+        return judging(discriminator), Guidance()
+
     def batches(self, data: Prepared, schedule: Schedule, hold: int = 1) -> dict[str, Callable[[int], Pair]]:
         """The images of train and val as functions from step to batch, this process's share of it.
 
@@ -95,7 +107,8 @@ class Translation:
             @lru_cache(maxsize=1)
             def batch(number: int) -> Pair:
                 found = source(number)
-                return Pair(self.compute.place(found.input), self.compute.place(found.target))
+                inputs, targets = self.compute.place(found.input), self.compute.place(found.target)
+                return Pair(self.condition(inputs), targets)
 
             return lambda step: batch(step // hold)
 
@@ -183,7 +196,9 @@ class Translation:
             fake = generate(batch.input, arch, memo).float()
             memo["fake"] = fake.detach()
             wanted = batch if guidance.truth is None else batch._replace(target=guidance.truth(batch))
-            terms = {"recon": losses.recon * reconstruction(fake, wanted.target)}
+            terms: dict[str, Tensor] = {}
+            if losses.recon:
+                terms["recon"] = losses.recon * reconstruction(fake, wanted.target)
             if losses.adversarial:
                 scores = judge(self.shown(batch.input, fake), arch).float()
                 terms["adversarial"] = losses.adversarial * gan.generator(scores)

@@ -1,0 +1,137 @@
+"""Label maps to photographs: GauGAN (Park et al. 2019), as GAN Compression takes it.
+
+Prepared label maps are ids. Networks see a channel for each class, 1 where a pixel is of it and 0 elsewhere, and after
+them the edges of instances; those are made here, on the device, so that they are nowhere stored.
+"""
+
+import colorsys
+
+import torch
+from torch import Tensor, nn
+
+from slimgen.data.batches import Pair
+from slimgen.device import Compute
+from slimgen.errors import RecipeError
+from slimgen.nets.gates import Arch
+from slimgen.nets.multiscale import MultiScale
+from slimgen.nets.patchgan import PatchGAN
+from slimgen.recipe import Recipe
+from slimgen.tasks.guidance import Guidance, Judge
+from slimgen.tasks.paired import Paired
+from slimgen.tasks.translation import CHANNELS
+from slimgen.training.fit import Memo
+from slimgen.training.losses import feature_matching
+
+__all__ = ["Labels"]
+
+_GOLDEN = 0.6180339887
+
+
+class Labels(Paired):
+    """Label maps with their photographs, judged together; the generator also matches the discriminator's features.
+
+    The weights are `losses.feature` for that, `losses.perceptual` in the features of a network of its own (GauGAN's
+    is VGG), and `losses.recon`, which GauGAN leaves at 0.
+
+    Raises:
+        RecipeError: the generator or the discriminator takes another number of channels, or the perceptual loss is
+            to be taken in the discriminator.
+    """
+
+    def __init__(self, recipe: Recipe, compute: Compute) -> None:
+        data = recipe.data
+        if data.classes is None:
+            raise RecipeError("the task labels needs data.classes, the number of classes", "none")
+        self.classes = data.classes + data.unknown
+        self.channels = self.classes + data.instances
+        self.judged = self.channels + CHANNELS
+        super().__init__(recipe, compute)
+        generator = int(recipe.teach.generator.get("inputs", CHANNELS))
+        if generator != self.channels or self.judged != self.channels + CHANNELS:
+            rule = f"label maps have {self.channels} channels, of classes, unknown and instances; a judge sees 3 more"
+            came = f"teach.generator.inputs {generator}, teach.discriminator.inputs {self.judged}"
+            raise RecipeError(rule, came, f"set teach.generator.inputs to {self.channels}, and leave the other out")
+        if recipe.losses.perceptual and recipe.losses.perceptual_network == "discriminator":
+            hint = "set losses.perceptual_network to vgg16, and losses.feature for the discriminator's features"
+            raise RecipeError("the perceptual loss of the task labels has a network of its own", "discriminator", hint)
+
+    def condition(self, inputs: Tensor) -> Tensor:
+        """What networks see of prepared label maps.
+
+        Args:
+            inputs: ids (N, 1, H, W), or (N, 2, H, W) with edges, mapped from 0 .. 255 to [-1, 1] like any image.
+
+        Returns:
+            (N, channels, H, W) of 0 and 1.
+        """
+        ids = ((inputs[:, :1] + 1) * 127.5).round().long()
+        count, _, height, width = inputs.shape
+        seen = self.compute.place(inputs.new_zeros(count, self.channels, height, width))
+        seen[:, : self.classes].scatter_(1, ids, 1.0)
+        if self.channels > self.classes:
+            seen[:, self.classes :] = (inputs[:, 1:] > 0).to(seen.dtype)
+        return seen
+
+    def picture(self, inputs: Tensor) -> Tensor:
+        """Prepared label maps as pictures (N, 3, H, W) in [-1, 1]: a colour for each class, edges in black."""
+        given = self.recipe.data.palette or tuple(map(_colour, range(self.classes)))
+        colours = [*given, *([(0, 0, 0)] * (self.classes - len(given)))]
+        palette = torch.tensor(colours, dtype=torch.float32, device=inputs.device) * (2 / 255) - 1
+        ids = ((inputs[:, 0] + 1) * 127.5).round().long()
+        picture = palette[ids].permute(0, 3, 1, 2).contiguous()
+        return picture if inputs.shape[1] == 1 else picture.masked_fill(inputs[:, 1:] > 0, -1.0)
+
+    def rivalry(self, discriminator: nn.Module) -> tuple[Judge, Guidance]:
+        """Its scores, and the matching of its features where the recipe gives that a weight."""
+        weight = self.recipe.losses.feature
+        if not weight:
+            return super().rivalry(discriminator)
+        assert isinstance(discriminator, MultiScale | PatchGAN)
+        matching = Matching(self, discriminator, weight)
+        return matching.judge, Guidance((matching.term,))
+
+
+class Matching:
+    """A discriminator whose activations at generated images are kept until they are matched with those at real ones.
+
+    So the images pass through it once a step for both of the generator's losses.
+
+    Args:
+        task: says what the discriminator sees.
+        discriminator: of one or several scales.
+        weight: of the term.
+    """
+
+    def __init__(self, task: Labels, discriminator: MultiScale | PatchGAN, weight: float) -> None:
+        self.task, self.discriminator, self.weight = task, discriminator, weight
+        self._seen: list[list[Tensor]] | None = None
+
+    def judge(self, shown: Tensor, arch: Arch) -> Tensor:
+        """The discriminator's scores."""
+        found = self._features(shown)
+        if shown.requires_grad:  # in the generator's step alone: in its own, the discriminator sees what is given
+            self._seen = found
+        if isinstance(self.discriminator, MultiScale):
+            return self.discriminator.scores(found)
+        return self.discriminator.scores(found[0])
+
+    def term(self, batch: Pair, fake: Tensor, memo: Memo) -> dict[str, Tensor]:
+        """The weighted distance of generated images from real ones, of the same label maps."""
+        found, self._seen = self._seen, None
+        if found is None:  # without an adversarial loss nobody asked for scores
+            found = self._features(self.task.shown(batch.input, fake))
+        with torch.no_grad():
+            wanted = self._features(self.task.shown(batch.input, batch.target))
+        return {"feature": self.weight * feature_matching(found, wanted)}
+
+    def _features(self, shown: Tensor) -> list[list[Tensor]]:
+        """By scale."""
+        if isinstance(self.discriminator, MultiScale):
+            return self.discriminator.features(shown)
+        return [self.discriminator.features(shown)]
+
+
+def _colour(place: int) -> tuple[int, int, int]:
+    """A colour that is far from those of the places before it: hues by the golden ratio, light and dark in turns."""
+    red, green, blue = colorsys.hsv_to_rgb(place * _GOLDEN % 1, 0.65, 0.95 if place % 2 else 0.6)
+    return round(255 * red), round(255 * green), round(255 * blue)
