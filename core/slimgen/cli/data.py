@@ -61,7 +61,7 @@ def townhouses(
     size: Annotated[int, typer.Option("--size", help="Pixels of a side.")] = 64,
     seed: Annotated[int, typer.Option("--seed", help="Of all pictures.")] = 0,
     layout: Annotated[
-        str, typer.Option("--layout", help="paired (labels and day) or unpaired (day and night).")
+        str, typer.Option("--layout", help="paired (labels and day), unpaired (day and night), labels (ids and day).")
     ] = "paired",
     night: Annotated[
         int | None,
@@ -95,10 +95,16 @@ def check(
     folder: Folder,
     size: Annotated[int, typer.Option("--size", help="Pixels of a side that every image must have.")] = 1,
     direction: Annotated[str, typer.Option("--direction", help="AtoB or BtoA.")] = "AtoB",
-    task: Annotated[str, typer.Option("--task", help="paired, or unpaired: two sets, of any numbers.")] = "paired",
+    task: Annotated[
+        str, typer.Option("--task", help="paired; unpaired: two sets, of any numbers; labels: label maps of ids.")
+    ] = "paired",
+    instances: Annotated[bool, typer.Option("--instances", help="Labels: with maps of instances.")] = False,
     as_json: Json = False,
 ) -> None:
     """Say how a folder of images is laid out, how many there are, and what would be rejected. Nothing is written."""
+    from dataclasses import asdict
+
+    from slimgen.data.label_check import look
     from slimgen.data.layouts import find_pairs, find_sets
     from slimgen.tasks import check_task
 
@@ -111,9 +117,15 @@ def check(
             name: {which: sum(member.which == which for member in split) for which in ("input", "target")}
             for name, split in sets.splits.items()
         }
-        found = {"layout": sets.layout, "images": counted}
+        found: dict[str, object] = {"layout": sets.layout, "images": counted}
         numbers = ", ".join(f"{name} {one['input']} + {one['target']}" for name, one in counted.items())
         lines = [("layout", sets.layout), ("images", numbers)]
+    elif task == "labels":
+        looked = look(folder, instances=instances, size=size)
+        found, rejected = asdict(looked), looked.rejected
+        numbers = ", ".join(f"{name} {count}" for name, count in looked.counts.items())
+        classes = f"{looked.classes}{' and unknown' if looked.unknown else ''}"
+        lines = [("layout", looked.layout), ("maps", numbers), ("classes", classes), _lonely(looked.lonely)]
     else:
         pairs = find_pairs(folder, direction)
         sides = (side for split in pairs.splits.values() for pair in split for side in (pair.input, pair.target))
@@ -122,7 +134,7 @@ def check(
         lonely = [path.relative_to(folder).as_posix() for path in pairs.lonely]
         found = {"layout": pairs.layout, "pairs": counts, "lonely": lonely}
         lines = [("layout", pairs.layout), ("pairs", ", ".join(f"{name} {count}" for name, count in counts.items()))]
-        lines.append(("lonely", f"{len(lonely)}{': ' + ', '.join(lonely[:5]) if lonely else ''}"))
+        lines.append(_lonely(lonely))
     if as_json:
         print_json({**found, "rejected": rejected})
         return
@@ -130,6 +142,11 @@ def check(
         typer.echo(f"{name:<9} {said}")
     for name, reason in rejected.items():
         typer.echo(f"  {name} {reason}")
+
+
+def _lonely(lonely: list[str]) -> tuple[str, str]:
+    """The line of the files without a partner."""
+    return "lonely", f"{len(lonely)}{': ' + ', '.join(lonely[:5]) if lonely else ''}"
 
 
 def _rejected(folder: Path, sides: "Iterable[Side]", size: int, by_area: bool = False) -> dict[str, str]:
