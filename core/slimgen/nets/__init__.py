@@ -1,6 +1,7 @@
 """Network families by name. Their modules, and torch with them, are imported only when one is asked for.
 
-A family is a class with a static method `cost(height, width, **options)` that takes the options of its constructor.
+A family is a class with a static method `cost(height, width, **options)` that takes the options of its constructor; or
+a class of one's own by its import path, `package.module:Class`, whose cost is counted (see `slimgen.nets.own`).
 """
 
 import importlib
@@ -46,7 +47,7 @@ def build_generator(family: str, *, seed: int = 0, **options: object) -> "nn.Mod
     """A generator of a family, its weights drawn from the seed.
 
     Args:
-        family: a name of `GENERATORS`.
+        family: a name of `GENERATORS`, or the import path of a class, `package.module:Class`.
         seed: seed of the weights.
         options: arguments of the class, such as `ngf`.
 
@@ -65,7 +66,7 @@ def generator_cost(family: str, height: int, width: int, **options: object) -> "
     """What the generator of a family costs, in closed form: nothing is built.
 
     Args:
-        family: a name of `GENERATORS`.
+        family: a name of `GENERATORS`, or the import path of a class; its cost is then counted.
         height: image height in pixels.
         width: image width in pixels.
         options: as for `build_generator`.
@@ -91,6 +92,12 @@ def _build(
 
 def _resolve(noun: str, families: Mapping[str, str], family: str, options: Mapping[str, object]) -> Family:
     """The class of a family, once it is known to take these options."""
+    if ":" in family:
+        from slimgen.nets.own import Own
+
+        own = Own(family)
+        own.check(options)
+        return own
     if family not in families:
         raise SlimgenError(f"a {noun} must be of a known family", repr(family), nearest(family, families))
     module, _, name = families[family].partition(":")

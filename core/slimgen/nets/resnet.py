@@ -5,11 +5,10 @@ from functools import partial
 from torch import Tensor, nn
 
 from slimgen.errors import SlimgenError
-from slimgen.nets.channels import parse_config
 from slimgen.nets.initial import initialise
 from slimgen.nets.norm import InstanceNorm2d
 from slimgen.nets.padding import ReflectionPad2d
-from slimgen.nets.resnet_cost import check_size, narrowed_ngf, resnet_cost, thirds
+from slimgen.nets.resnet_cost import check_size, narrowed_ngf, resnet_cost, resnet_widths, thirds
 
 __all__ = ["ResidualBlock", "ResnetGenerator", "initialise", "narrowed_ngf", "resnet_cost"]
 
@@ -66,10 +65,11 @@ class ResnetGenerator(nn.Module):
         blocks: residual blocks.
         dropout: probability of dropping in the residual blocks, 0 for no dropout layer.
         config: a channel configuration (see `slimgen.nets.channels`) in place of `ngf` everywhere.
+        widths: of every part, in place of both, as pruning leaves them; see `slimgen.nets.resnet_cost.Widths`.
 
     Raises:
         SlimgenError: an option is out of range.
-        RecipeError: the configuration is malformed.
+        RecipeError: the configuration or the widths are malformed.
     """
 
     cost = staticmethod(resnet_cost)
@@ -83,6 +83,7 @@ class ResnetGenerator(nn.Module):
         blocks: int = 9,
         dropout: float = 0.0,
         config: object = None,
+        widths: object = None,
     ) -> None:
         super().__init__()
         if min(inputs, outputs, ngf) < 1 or blocks < 0 or not 0 <= dropout < 1:
@@ -90,11 +91,9 @@ class ResnetGenerator(nn.Module):
                 "a ResNet generator needs channels of at least 1, blocks of at least 0 and dropout in [0, 1)",
                 f"{inputs=}, {outputs=}, {ngf=}, {blocks=}, {dropout=}",
             )
-        self.config = (ngf,) * 8 if config is None else parse_config(config)
         self.blocks = blocks
+        stem, down, trunk, inside, up1, up2 = resnet_widths(ngf, blocks, config, widths)
         double = partial(nn.ConvTranspose2d, kernel_size=3, stride=2, padding=1, output_padding=1)
-        stem, down, trunk = self.config[0], 2 * self.config[1], 4 * self.config[2]
-        up1, up2 = 2 * self.config[6], self.config[7]
         self.model = nn.Sequential(
             ReflectionPad2d(3),
             nn.Conv2d(inputs, stem, 7),
@@ -106,7 +105,7 @@ class ResnetGenerator(nn.Module):
             nn.Conv2d(down, trunk, 3, stride=2, padding=1),
             InstanceNorm2d(trunk),
             nn.ReLU(),
-            *(self.block(trunk, 4 * self.config[3 + third], dropout) for third in thirds(blocks)),
+            *(self.block(trunk, inner, dropout) for inner in inside),
             double(trunk, up1),
             InstanceNorm2d(up1),
             nn.ReLU(),
