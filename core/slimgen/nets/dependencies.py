@@ -1,0 +1,176 @@
+"""Which filters of a network must be cut together, found by tracing it with Torch-Pruning (Fang et al., CVPR 2023).
+
+A residual addition forces the filters that write it to agree, a concatenation does not; what reads a filter's channel
+loses it as well. Channels that reach the output of the network always stay.
+"""
+
+import copy
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.utils import parametrize
+
+from slimgen.errors import SlimgenError
+
+Convolution = nn.Conv2d | nn.ConvTranspose2d
+Axis = Literal["out", "in"]
+
+
+class Part(NamedTuple):
+    """What one module loses with the filters of a group.
+
+    Attributes:
+        module: its name.
+        axis: its output channels (also those of norms and depthwise convolutions), or its input channels.
+        places: the channel of each filter of the group.
+    """
+
+    module: str
+    axis: Axis
+    places: tuple[int, ...]
+
+
+class Group(NamedTuple):
+    """Filters at the same place of several layers: they stay or go together.
+
+    Attributes:
+        name: of the first convolution that writes the channels, in the network's own order.
+        length: how many filters.
+        parts: what they are made of, and who reads them.
+    """
+
+    name: str
+    length: int
+    parts: tuple[Part, ...]
+
+    def writers(self, net: nn.Module) -> list[tuple[str, tuple[int, ...]]]:
+        """The convolutions that make the channels, and which of their outputs these are."""
+        parts = [part for part in self.parts if part.axis == "out"]
+        return [(part.module, part.places) for part in parts if isinstance(net.get_submodule(part.module), Convolution)]
+
+
+def groups(net: nn.Module, example: Tensor) -> list[Group]:
+    """The groups of filters that can be cut without changing the shape of the output.
+
+    What they hang on must be convolutions (dense or depthwise), transposed ones, and norms of single channels; a group
+    that also passes a fully connected layer, a norm over several channels or a bare parameter stays whole.
+
+    Args:
+        net: any network of convolutions; it is copied, and left as it was.
+        example: what its `forward` takes.
+
+    Raises:
+        SlimgenError: the network cannot be traced, has parametrized convolutions, or nothing in it can be cut.
+    """
+    for name, module in net.named_modules():
+        if isinstance(module, Convolution) and parametrize.is_parametrized(module):
+            hint = "remove the parametrization first (torch.nn.utils.parametrize.remove_parametrizations)"
+            raise SlimgenError("filters are cut out of plain convolutions", f"a parametrization of {name}", hint)
+    import torch_pruning  # a dependency of this alone
+
+    traced = _Framed(net, example.shape[1])
+    example = example.detach().to("cpu", torch.float32, memory_format=torch.contiguous_format)
+    graph = torch_pruning.DependencyGraph()
+    try:
+        with torch.enable_grad():
+            graph.build_dependency(traced, example_inputs=example, verbose=False)
+    except Exception as error:  # a network that is not ours fails in its own way
+        hint = "check the size of the images"
+        raise SlimgenError("a network must be traceable to be cut", repr(error), hint) from error
+    names = {module: name for name, module in traced.net.named_modules()}
+    found: list[Group] = []
+    seen: set[str] = set()
+    for name, module in traced.net.named_modules():
+        if name in seen or not isinstance(module, Convolution) or module not in graph.module2node:
+            continue
+        group = _group(graph, module, names)
+        seen.add(name)
+        if group is not None:
+            seen.update(part.module for part in group.parts if part.axis == "out")
+            found.append(group)
+    found = [group for group in found if _cuttable(group, traced.net)]
+    if not found:
+        raise SlimgenError("a network of convolutions has filters that can be cut", type(net).__name__)
+    return found
+
+
+class _Framed(nn.Module):
+    """A copy of a network, with a layer before it, so that the tracing knows of the channels of its images."""
+
+    def __init__(self, net: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.entry = nn.Conv2d(channels, channels, 1)
+        nn.init.dirac_(self.entry.weight)
+        plain = copy.deepcopy(net).to("cpu", torch.float32, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        self.net = plain.eval().requires_grad_(True)  # gradients, which the tracing follows, pass through everything
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.net(self.entry(images))
+        return out
+
+
+def _group(graph: object, module: nn.Module, names: dict[nn.Module, str]) -> Group | None:
+    """All that hangs on the outputs of a convolution; None where some of it cannot be cut."""
+    prune = graph.get_pruner_of_module(module).prune_out_channels  # type: ignore[attr-defined]
+    length = int(module.out_channels)  # type: ignore[arg-type]
+
+    def hanging(filters: list[int]) -> Iterator[tuple[object, Axis, list[int]]]:
+        for dependency, places in graph.get_pruning_group(module, prune, filters):  # type: ignore[attr-defined]
+            outputs = graph.is_out_channel_pruning_fn(dependency.handler)  # type: ignore[attr-defined]
+            yield dependency.target.module, "out" if outputs else "in", [int(place) for place in places]
+
+    parts: dict[Part, None] = {}
+    for target, axis, places in hanging(list(range(length))):
+        if isinstance(target, nn.Parameter) or type(target).__name__ == "_OutputOp":
+            return None
+        if not isinstance(target, nn.Module) or type(target).__module__ == "torch_pruning.ops":
+            continue  # an operation between layers
+        if target not in names:
+            return None  # the images themselves
+        if len(places) == length:
+            parts[Part(names[target], axis, tuple(places))] = None
+            continue
+        # A layer that reads each filter more than once, such as two of one trunk side by side.
+        each = [
+            [at for one, way, found in hanging([each]) if one is target and way == axis for at in sorted(found)]
+            for each in range(length)
+        ]
+        if len({len(found) for found in each}) > 1:
+            return None
+        for column in zip(*each, strict=True):
+            parts[Part(names[target], axis, column)] = None
+    order = {name: place for place, name in enumerate(names.values())}
+    ordered = sorted(parts, key=lambda part: (order[part.module], part.axis))
+    layers = {name: layer for layer, name in names.items()}
+    first = next(part.module for part in ordered if part.axis == "out" and isinstance(layers[part.module], Convolution))
+    return Group(first, length, tuple(ordered))
+
+
+def _cuttable(group: Group, net: nn.Module) -> bool:
+    return all(_simple(net.get_submodule(part.module), part.axis) for part in group.parts) and any(
+        part.axis == "in" for part in group.parts
+    )
+
+
+def _simple(module: nn.Module, axis: Axis) -> bool:
+    """Whether channels of this module can be cut one by one."""
+    if isinstance(module, Convolution):
+        return module.groups == 1 or (axis == "out" and is_depthwise(module))
+    if isinstance(module, nn.PReLU):
+        return True
+    return isinstance(module, _NormBase)
+
+
+def is_depthwise(module: nn.Module) -> bool:
+    """Whether this is a convolution of one filter a channel."""
+    return isinstance(module, Convolution) and 1 < module.groups == module.in_channels == module.out_channels
+
+
+def convolutions(net: nn.Module) -> Iterator[tuple[str, Convolution]]:
+    """All convolutions of a network, by name."""
+    for name, module in net.named_modules():
+        if isinstance(module, Convolution):
+            yield name, module

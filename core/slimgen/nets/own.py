@@ -1,0 +1,94 @@
+"""Networks of one's own: a class by its import path, `package.module:Class`, in the place of a family's name.
+
+The class is imported from wherever Python finds it, so its module must be installed or on PYTHONPATH. It takes its
+options as keywords, none of them named `height` or `width`, and maps images (N, 3, H, W) to images of the same shape. A
+recipe that names one runs its code.
+"""
+
+import importlib
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import cast
+
+import torch
+from torch import nn
+
+from slimgen.cost.count import count
+from slimgen.cost.formula import Cost
+from slimgen.errors import SlimgenError, nearest
+from slimgen.nets.cutting import Channels, shaped
+
+CHANNELS = "channels"
+"""The option that every class of one's own has besides its own: what pruning left of each module."""
+
+
+class Own:
+    """A network family made of a class outside of slimgen.
+
+    Args:
+        path: `package.module:Class`.
+
+    Raises:
+        SlimgenError: nothing of that name can be imported, or it is no class of networks.
+    """
+
+    def __init__(self, path: str) -> None:
+        module, _, name = path.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            hint = "install its package, or set PYTHONPATH to the folder that it is in"
+            raise SlimgenError(
+                "a network of one's own is named package.module:Class", f"{path!r} ({error})", hint
+            ) from error
+        if not (isinstance(found, type) and issubclass(found, nn.Module)):
+            raise SlimgenError("a network of one's own is a class of torch.nn.Module", repr(path))
+        self.path, self.kind = path, found
+
+    def check(self, options: Mapping[str, object]) -> None:
+        """Raises SlimgenError where the class does not take these options."""
+        if taken := sorted({"height", "width"} & options.keys()):
+            rule = "height and width are of the image; the options of a network of one's own have other names"
+            raise SlimgenError(rule, ", ".join(taken))
+        known = dict(inspect.signature(self.kind).parameters)
+        if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known.values()):
+            return
+        for option in options:
+            if option != CHANNELS and option not in known:
+                raise SlimgenError(f"{self.path!r} has no such option", repr(option), nearest(option, known))
+
+    def __call__(self, **options: object) -> nn.Module:
+        """A network with these options, narrowed to `channels` where they are given."""
+        channels = options.pop(CHANNELS, None)
+        net = cast(Callable[..., nn.Module], self.kind)(**options)
+        return net if channels is None else shaped(net, cast(Channels, channels))
+
+    def cost(self, height: int, width: int, **options: object) -> Cost:
+        """What that network costs on one RGB image, counted without numbers; once for each set of options.
+
+        Raises:
+            SlimgenError: the network cannot take images of this size.
+        """
+        return _counted(self.path, height, width, json.dumps(options, sort_keys=True))
+
+
+@lru_cache(maxsize=4096)
+def _counted(path: str, height: int, width: int, options: str) -> Cost:
+    with torch.device("meta"):
+        return counted(Own(path)(**json.loads(options)), height, width)
+
+
+def counted(net: nn.Module, height: int, width: int) -> Cost:
+    """The cost of a network on the meta device on one RGB image.
+
+    Raises:
+        SlimgenError: the network cannot take images of this size.
+    """
+    try:
+        return count(net, torch.empty(1, 3, height, width, device="meta"))
+    except (RuntimeError, ValueError) as error:
+        if isinstance(error, SlimgenError):
+            raise
+        raise SlimgenError(f"{type(net).__name__} must take an image of {height} x {width}", error) from error
