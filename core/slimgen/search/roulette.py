@@ -1,0 +1,233 @@
+"""Genetic search over masks: two populations, each judged beside the other's best (Shu et al. 2019, Algorithm 1)."""
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from slimgen.errors import RecipeError
+from slimgen.search.budget import Objective
+from slimgen.search.dimension import Choice, Mask
+from slimgen.search.feasible import Allows, Feasible
+from slimgen.search.genotype import Genotype
+from slimgen.search.searcher import Told
+from slimgen.search.space import Space
+from slimgen.search.trial import Trial
+
+TURNS = ("a", "b")
+"""The two populations: of the direction that is compressed, and of the way back."""
+TURN = "turn"
+"""The dimension of the joined space that says which of a pair is judged; the other one is its partner."""
+
+
+class Odds(NamedTuple):
+    """With which probability an offspring comes about how; they sum to 1.
+
+    Attributes:
+        selection: a parent as it is.
+        crossover: a parent with a segment of another.
+        mutation: a parent with the bits of a segment flipped.
+    """
+
+    selection: float = 0.2
+    crossover: float = 0.7
+    mutation: float = 0.1
+
+
+PUBLISHED = Odds()
+"""The paper's."""
+
+
+class Population:
+    """How individuals of one space, whose dimensions are masks, are drawn and bred.
+
+    A genome is all masks one after the other, so that a segment may reach over several layers. A layer left empty gets
+    back its filters of `anchor`; what is over the budget loses filters at random until it is within.
+
+    Args:
+        space: of masks alone.
+        allows: whether a genotype of it is within the budget.
+        anchor: an allowed genotype of as few filters as may be: the strongest of every layer.
+        size: individuals of a generation (K).
+        odds: of selection, crossover and mutation.
+
+    Raises:
+        RecipeError: a dimension that is no mask, fewer than two individuals, or odds that are no probabilities.
+    """
+
+    def __init__(self, space: Space, allows: Allows, anchor: Genotype, size: int, odds: Odds = PUBLISHED) -> None:
+        if any(not isinstance(dimension, Mask) for dimension in space.values()):
+            raise RecipeError("a genetic search over bits needs a space of masks", repr(space))
+        if size < 2:
+            raise RecipeError("a population has at least two individuals", size)
+        if min(odds) < 0 or not math.isclose(sum(odds), 1):
+            raise RecipeError("selection, crossover and mutation are probabilities that sum to 1", tuple(odds))
+        self.space, self.size, self.odds = space, size, odds
+        self._allows, self._anchor = allows, anchor
+        self._feasible = Feasible(space, allows, anchor)
+
+    def drawn(self, rng: random.Random) -> list[Genotype]:
+        """A first generation, every bit by the toss of a coin; empty if the budget allows nothing."""
+        length = len(self._bits(self.space.largest()))
+        return self._settled([f"{rng.getrandbits(length):0{length}b}" if length else "" for _ in range(self.size)], rng)
+
+    def bred(self, parents: Sequence[Genotype], fitness: Sequence[float], rng: random.Random) -> list[Genotype]:
+        """The next generation: the fittest as it is, then offspring of parents drawn by the roulette wheel (Eq. 12).
+
+        Args:
+            parents: the generation before.
+            fitness: of each, above 0; one that is not finite, or not above 0, is never drawn while others can be.
+            rng: of this generation.
+        """
+        best = max(range(len(parents)), key=lambda place: (_weight(fitness[place]), -place))
+        weights = [_weight(value) for value in fitness]
+        weights = weights if any(weights) else [1.0] * len(parents)
+        bits = [self._bits(parent) for parent in parents]
+        return self._settled([bits[best], *(self._child(bits, weights, rng) for _ in range(self.size - 1))], rng)
+
+    def _child(self, parents: Sequence[str], weights: Sequence[float], rng: random.Random) -> str:
+        way = rng.random()
+        first = rng.choices(parents, weights)[0]
+        if way < self.odds.selection or not first:
+            return first
+        start, end = sorted(rng.sample(range(len(first) + 1), 2))
+        if way < self.odds.selection + self.odds.crossover:
+            inside = rng.choices(parents, weights)[0][start:end]
+        else:
+            inside = first[start:end].translate({48: "1", 49: "0"})
+        return first[:start] + inside + first[end:]
+
+    def _bits(self, genotype: Genotype) -> str:
+        return "".join(str(genotype[name]) for name in self.space)
+
+    def _settled(self, genomes: Sequence[str], rng: random.Random) -> list[Genotype]:
+        """Genomes as genotypes, none with an empty layer, all within the budget."""
+        found = []
+        for genome in genomes:
+            values: dict[str, str | int | float] = {}
+            place = 0
+            for name, dimension in self.space.items():
+                assert isinstance(dimension, Mask)
+                bits = genome[place : place + dimension.length]
+                place += dimension.length
+                if bits.count("1") < dimension.minimum:
+                    kept = str(self._anchor[name])
+                    bits = "".join("1" if "1" in pair else "0" for pair in zip(bits, kept, strict=True))
+                values[name] = bits
+            genotype: Genotype | None = Genotype.trusted(values)
+            if genotype is not None and not self._allows(genotype):
+                genotype = self._feasible.repair(genotype, rng)
+            if genotype is not None:
+                found.append(genotype)
+        return found
+
+
+def _weight(fitness: float) -> float:
+    return fitness if math.isfinite(fitness) and fitness > 0 else 0.0
+
+
+class _State(NamedTuple):
+    """Where the search stands.
+
+    Attributes:
+        turn: how many populations were judged; the first direction's are the even ones.
+        parents: the newest judged generation of each.
+        fitness: of its individuals.
+        champions: the fittest of each; None before there is one.
+    """
+
+    turn: int
+    parents: tuple[tuple[Genotype, ...], tuple[Genotype, ...]]
+    fitness: tuple[tuple[float, ...], tuple[float, ...]]
+    champions: tuple[Genotype | None, Genotype | None]
+
+
+class CoEvolution:
+    """Algorithm 1: a generation of one population after a generation of the other, for some iterations.
+
+    Iteration 0 judges random individuals, the first direction's beside the whole generator of the other. From then on
+    individuals of the first are judged beside the best of the second so far, and those of the second beside the best
+    that the first just found. What is asked for are pairs: genotypes of `space`, which say whose turn it is, so that a
+    fitness is a function of its genotype. A pair that was judged before is not asked for again.
+
+    Args:
+        populations: of `TURNS`, in that order.
+        objective: what is maximized; the roulette wheel needs values above 0.
+        iterations: T; each breeds and judges both populations once.
+        apart: judges both beside the whole generator of the other always: the paper's ablation, two evolutions.
+    """
+
+    def __init__(
+        self, populations: Sequence[Population], objective: Objective, iterations: int, apart: bool = False
+    ) -> None:
+        self._populations = tuple(populations)
+        self._iterations, self._apart = iterations, apart
+        self.space = Space({TURN: Choice(TURNS)})
+        for name, population in zip(TURNS, self._populations, strict=True):
+            self.space = self.space | population.space.prefixed(name)
+        self._told = Told(objective)
+        self._state = _State(0, ((), ()), ((), ()), (None, None))
+        self._judged: tuple[_State, tuple[Genotype, ...]] | None = None
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial told so far."""
+        return self._told.best
+
+    @property
+    def champions(self) -> tuple[Genotype | None, Genotype | None]:
+        """The fittest individual of each population's newest generation; None before there is one."""
+        return self._state.champions
+
+    def pair(self, turn: str, a: Genotype, b: Genotype) -> Genotype:
+        """The point of `space` that stands for judging one of two individuals beside the other."""
+        return Genotype.trusted({TURN: turn}) | a.prefixed(TURNS[0]) | b.prefixed(TURNS[1])
+
+    def ask(self, rng: random.Random) -> list[Genotype]:
+        """The pairs of the next generation that were not judged yet."""
+        state = self._state
+        while state.turn < 2 * (self._iterations + 1):
+            side = state.turn % 2
+            population = self._populations[side]
+            if state.turn < 2:
+                generation = tuple(population.drawn(rng))
+            elif state.parents[side]:
+                generation = tuple(population.bred(state.parents[side], state.fitness[side], rng))
+            else:
+                generation = ()
+            self._judged = state, generation
+            pairs = dict.fromkeys(self._pairs(state, generation))
+            if asked := [pair for pair in pairs if pair not in self._told.trials]:
+                return asked
+            state = self._settled(state, generation)
+        return []
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Takes in what was measured, and which individual is the fittest of its generation."""
+        self._told.add(trials)
+        if self._judged is not None:
+            self._state = self._settled(*self._judged)
+            self._judged = None
+
+    def _pairs(self, state: _State, generation: Sequence[Genotype]) -> Iterator[Genotype]:
+        """The individuals of a generation beside their partner of the other population."""
+        side = state.turn % 2
+        partner = None if self._apart else state.champions[1 - side]
+        if partner is None:
+            partner = self._populations[1 - side].space.largest()
+        for individual in generation:
+            a, b = (individual, partner) if side == 0 else (partner, individual)
+            yield self.pair(TURNS[side], a, b)
+
+    def _settled(self, state: _State, generation: tuple[Genotype, ...]) -> _State:
+        side = state.turn % 2
+        fitness = tuple(
+            self._told.fitness(pair) if pair in self._told.trials else -math.inf
+            for pair in self._pairs(state, generation)
+        )
+        champions, parents, values = list(state.champions), list(state.parents), list(state.fitness)
+        top = max(fitness, default=-math.inf)
+        if top > -math.inf:
+            champions[side] = generation[fitness.index(top)]
+        parents[side], values[side] = generation, fitness
+        return _State(state.turn + 1, (parents[0], parents[1]), (values[0], values[1]), (champions[0], champions[1]))

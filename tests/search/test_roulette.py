@@ -1,0 +1,198 @@
+"""The genetic search of Co-Evolutionary Compression: its operations, its order, and what every searcher must keep."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from slimgen.errors import RecipeError
+from slimgen.search import Choice, Genotype, Mask, Objective, Space, Trial, explore
+from slimgen.search.roulette import PUBLISHED, TURN, CoEvolution, Odds, Population
+
+FIT = Objective("fitness", "max")
+MASKS = Space({"x": Mask(12), "y": Mask(20, 2), "z": Mask(5)})
+ANCHOR = MASKS.canonical({"x": "000000100000", "y": "1" * 2 + "0" * 18, "z": "00001"})
+
+
+def ones(genotype) -> int:
+    return sum(str(value).count("1") for value in genotype.values())
+
+
+def population(size=8, most=37, space=MASKS, anchor=ANCHOR, odds=PUBLISHED) -> Population:
+    return Population(space, lambda genotype: ones(genotype) <= most, anchor, size, odds)
+
+
+def searcher(iterations=6, most=(37, 37), apart=False, size=8) -> CoEvolution:
+    return CoEvolution([population(size, limit) for limit in most], FIT, iterations, apart)
+
+
+def judged(genotypes) -> list[Trial]:
+    """A fitness that is a fixed function of the pair, with a direction to evolve in."""
+    found = []
+    for genotype in genotypes:
+        own = genotype.under(str(genotype[TURN]))
+        value = 1 + sum(str(bits).startswith("11") for bits in own.values()) + random.Random(genotype.key).random()
+        found.append(Trial(genotype, {"params": float(ones(own))}, {"fitness": value}))
+    return found
+
+
+def rounds(search, most=100):
+    for number in range(most):
+        asked = search.ask(random.Random(number))
+        if not asked:
+            return
+        yield asked
+        search.tell(judged(asked))
+
+
+def test_every_pair_is_new_canonical_and_within_the_budget_of_its_turn():
+    search, seen = searcher(most=(14, 9)), []
+    for asked in rounds(search):
+        for pair in asked:
+            search.space.check(pair)
+            assert ones(pair.under(str(pair[TURN]))) <= (14 if pair[TURN] == "a" else 9)
+        seen += asked
+    assert len(seen) == len(set(seen)) > 40
+    assert search.best == max(judged(seen), key=lambda trial: trial.quality["fitness"])
+
+
+def test_the_same_answers_lead_to_the_same_questions_and_asking_twice_changes_nothing():
+    first, again = searcher(), searcher()
+    for number in range(9):
+        asked = first.ask(random.Random(number))
+        assert again.ask(random.Random(number)) == asked == again.ask(random.Random(number))
+        first.tell(judged(asked))
+        again.tell(judged(asked))
+
+
+def test_populations_alternate_and_partners_are_the_best_of_the_other():
+    search = searcher()
+    for number, asked in enumerate(rounds(search)):
+        turn, other = ("a", "b") if number % 2 == 0 else ("b", "a")
+        assert {pair[TURN] for pair in asked} == {turn}
+        (partner,) = {pair.under(other) for pair in asked}
+        champion = search.champions[1 - number % 2]
+        assert partner == (MASKS.largest() if number == 0 else champion)
+
+
+def test_evolved_apart_every_partner_is_the_whole_generator():
+    for asked in rounds(searcher(apart=True)):
+        for pair in asked:
+            assert pair.under("b" if pair[TURN] == "a" else "a") == MASKS.largest()
+
+
+def test_the_best_of_a_generation_is_in_the_next_one():
+    search, fresh = searcher(iterations=20), Counter()
+    for number in range(30):
+        side = number % 2
+        before = search.champions[side]
+        partner = search.champions[1 - side]
+        asked = search.ask(random.Random(number))
+        known = search._told.trials
+        if before is not None:
+            kept = search.pair("ab"[side], before, partner) if side == 0 else search.pair("b", partner, before)
+            assert kept in asked or kept in known
+            fresh[kept in asked] += 1
+        search.tell(judged(asked))
+    assert fresh[True] > 0
+
+
+def test_fitness_beside_one_partner_never_falls():
+    search, best = searcher(iterations=30, apart=True), {}
+    for asked in rounds(search):
+        turn = str(asked[0][TURN])
+        champion = search.champions["ab".index(turn)]
+        search_best = max(trial.quality["fitness"] for trial in judged(asked))
+        best[turn] = max(best.get(turn, 0), search_best)
+    for turn, champion in zip("ab", search.champions, strict=True):
+        whole = MASKS.largest()
+        pair = search.pair(turn, champion, whole) if turn == "a" else search.pair(turn, whole, champion)
+        assert judged([pair])[0].quality["fitness"] == best[turn]
+
+
+def test_random_individuals_are_tosses_of_a_coin():
+    counted = [ones(genotype) for genotype in population(size=400).drawn(random.Random(0))]
+    assert 18 < sum(counted) / len(counted) < 19.2
+
+
+def test_an_empty_layer_gets_back_its_strongest_filters():
+    found = population(odds=Odds(0, 0, 1)).bred([MASKS.largest()] * 2, [1, 1], random.Random(0))
+    for number in range(200):
+        found += population(odds=Odds(0, 0, 1)).bred([MASKS.largest()] * 2, [1, 1], random.Random(number))
+    empty = [genotype for genotype in found if genotype["z"] == ANCHOR["z"]]
+    assert empty
+    assert all(MASKS.canonical(genotype) == genotype for genotype in found)
+
+
+def test_offspring_are_selected_crossed_and_mutated_as_often_as_the_odds_say():
+    low, high = MASKS.canonical({"x": "1" + "0" * 11, "y": "11" + "0" * 18, "z": "10000"}), MASKS.largest()
+    parents, count = [low, high], Counter()
+    offspring = population(size=4001, odds=Odds(0.2, 0.7, 0.1)).bred(parents, [1, 1], random.Random(0))
+    assert offspring[0] == low
+    for child in offspring[1:]:
+        count["same" if child in parents else "other"] += 1
+    # A crossing of a parent with itself, every second one, changes nothing.
+    assert count["same"] / 4000 == pytest.approx(0.2 + 0.7 / 2, abs=0.05)
+
+
+def test_the_wheel_draws_parents_in_proportion_to_their_fitness():
+    parents = [ANCHOR.replace({"z": bits}) for bits in ("10000", "01000", "00100", "00010")]
+    drawn = population(size=6001, odds=Odds(1, 0, 0)).bred(parents, [1, 3, 0, float("nan")], random.Random(0))
+    share = Counter(drawn[1:])
+    assert share[parents[0]] / 6000 == pytest.approx(0.25, abs=0.02)
+    assert share[parents[0]] + share[parents[1]] == 6000
+
+
+def test_a_crossing_takes_one_segment_and_a_mutation_flips_one():
+    flat = Space({"x": Mask(30, 0)})
+    zeros, full = flat.canonical({"x": "0" * 30}), flat.canonical({"x": "1" * 30})
+    for odds in (Odds(0, 1, 0), Odds(0, 0, 1)):
+        bred = population(300, 30, flat, zeros, odds).bred([zeros, full], [1, 1], random.Random(1))
+        for child in bred:
+            assert sum(one != two for one, two in zip(str(child["x"]), str(child["x"])[1:], strict=False)) <= 2
+        assert len(set(bred)) > 100
+
+
+def test_a_search_of_one_point_and_one_that_allows_nothing_end():
+    point = Space({"m": Mask(3, 3)})
+    one = CoEvolution([population(4, 9, point, point.largest()) for _ in "ab"], FIT, 50)
+    assert [len(asked) for asked in rounds(one)] == [1, 1]
+    nothing = CoEvolution([population(most=1) for _ in "ab"], FIT, 3)
+    assert nothing.ask(random.Random(0)) == []
+
+
+def test_qualities_that_are_not_finite_are_survived():
+    search = searcher()
+    for number in range(4):
+        asked = search.ask(random.Random(number))
+        search.tell([Trial(pair, {}, {"fitness": float("nan")}) for pair in asked])
+        assert search.champions == (None, None)
+    asked = search.ask(random.Random(9))
+    search.tell(judged(asked))
+    assert search.champions[0] is not None
+
+
+def test_a_search_killed_at_any_round_ends_with_the_same_trials(tmp_path):
+    def run(log, most):
+        return explore(searcher(iterations=4), judged, log=log, seed=3, step="pairs", evaluations=most)
+
+    whole = run(tmp_path / "whole.jsonl", None)
+    for most in (1, 9, 20, 33, None):
+        parts = run(tmp_path / "parts.jsonl", most)
+        if most is not None:
+            lines = (tmp_path / "parts.jsonl").read_bytes()
+            (tmp_path / "parts.jsonl").write_bytes(lines + b'{"step": "pairs", "rou')  # as a killed process leaves it
+    assert parts == whole
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: population(space=Space({"c": Choice((1, 2))}), anchor=Genotype({"c": 1})), "space of masks"),
+        (lambda: population(size=1), "at least two"),
+        (lambda: population(odds=Odds(0.5, 0.5, 0.5)), "sum to 1"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(make, words):
+    with pytest.raises(RecipeError, match=words):
+        make()
