@@ -43,6 +43,20 @@ def test_value_and_gradient_are_the_formulas_in_every_layout(shape, dtype):
         assert (gradient(instance_norm, given, back).double() - slope).abs().max() < TOLERANCE[dtype]
 
 
+@pytest.mark.parametrize("pixels", [16, 128])
+def test_channels_far_from_zero_keep_their_digits(pixels):
+    images = torch.randn(2, 4, pixels, pixels, generator=torch.Generator().manual_seed(2)) + 5
+    given = images.contiguous(memory_format=torch.channels_last)
+    assert (instance_norm(given).double() - by_formula(images.double())).abs().max() < 5e-5
+
+
+def test_scales_alone_are_learned_where_the_images_need_no_gradient():
+    norm = InstanceNorm2d(3, affine=True)
+    images = torch.randn(1, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+    norm(images).sum().backward()
+    assert torch.allclose(norm.bias.grad, torch.full((3,), 64.0))
+
+
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("pixels", [8, 36])
 def test_scales_and_shifts_are_learned_as_by_pytorch_on_contiguous_images(layout, pixels):

@@ -56,9 +56,7 @@ class _Tally(TorchFunctionMode):
             self._everywhere(out.numel() * _operand(args, kwargs, 1, "weight").shape[-1])
         elif func in _MATRIX_PRODUCTS:
             self._everywhere(out.numel() * _operand(args, kwargs, 0, "input").shape[-1])
-        elif _normalises(func, args, kwargs) or (
-            func in _PRODUCTS and self._of_two_maps((*args, *kwargs.values()), out)
-        ):
+        elif func is F.instance_norm or (func in _PRODUCTS and self._of_two_maps((*args, *kwargs.values()), out)):
             self.gan_compression += out.numel()
         return out
 
@@ -86,14 +84,6 @@ class _Tally(TorchFunctionMode):
             and id(factor) not in self.constants
         ]
         return len(maps) == 2
-
-
-def _normalises(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Whether this is an InstanceNorm, or a GroupNorm of one group a channel, which is the same."""
-    if func is not F.group_norm:
-        return func is F.instance_norm
-    groups = args[1] if len(args) > 1 else kwargs["num_groups"]
-    return bool(groups == _operand(args, kwargs, 0, "input").shape[1])
 
 
 def _operand(args: tuple[Any, ...], kwargs: Mapping[str, Any], at: int, name: str) -> Tensor:
