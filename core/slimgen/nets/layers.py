@@ -81,7 +81,7 @@ def sliced_conv(conv: nn.Conv2d, outputs: Index, inputs: Index, live: bool) -> n
         weight = columns(weight, inputs)
     channels = weight.shape[0] if depthwise else weight.shape[1]
     with torch.device("meta"):
-        thin = nn.Conv2d(
+        thin = type(conv)(
             channels,
             weight.shape[0],
             (conv.kernel_size[0], conv.kernel_size[1]),

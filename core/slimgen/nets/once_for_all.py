@@ -13,6 +13,7 @@ from slimgen.nets.channels import NAMES, Config, channel_space, to_config
 from slimgen.nets.gates import Arch, pinned
 from slimgen.nets.initial import initialise
 from slimgen.nets.mobile_resnet import MobileResnetGenerator, SeparableConvolution
+from slimgen.nets.output import OutputConvolution, few_channels
 from slimgen.nets.resnet import ResidualBlock, ResnetGenerator, taps
 from slimgen.nets.resnet_cost import configured_cost, dense, separable, thirds
 from slimgen.nets.supernet import Piece, Supernet
@@ -144,6 +145,8 @@ def _sliced(layer: nn.Module, images: Tensor, width: int) -> Tensor:
         return functional.conv_transpose2d(images, weight, bias, *steps)  # type: ignore[arg-type]
     if isinstance(layer, nn.Conv2d):
         bias = None if layer.bias is None else layer.bias[:width]
+        if isinstance(layer, OutputConvolution):
+            return few_channels(images, layer.weight[:, :channels], bias)
         if layer.groups > 1:
             return functional.conv2d(images, layer.weight[:width], bias, groups=channels)
         return functional.conv2d(images, layer.weight[:width, :channels], bias, layer.stride, layer.padding)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from slimgen.errors import SlimgenError
 from slimgen.nets.initial import initialise
 from slimgen.nets.norm import InstanceNorm2d
+from slimgen.nets.output import OutputConvolution
 from slimgen.nets.padding import ReflectionPad2d
 from slimgen.nets.resnet_cost import check_size, narrowed_ngf, resnet_cost, resnet_widths, thirds
 
@@ -113,7 +114,7 @@ class ResnetGenerator(nn.Module):
             InstanceNorm2d(up2),
             nn.ReLU(),
             ReflectionPad2d(3),
-            nn.Conv2d(up2, outputs, 7),
+            OutputConvolution(up2, outputs, 7),
             nn.Tanh(),
         )
 

@@ -13,6 +13,8 @@ from slimgen.errors import RecipeError
 from slimgen.nets.gates import Arch, branches, pinned
 from slimgen.nets.layers import ConvNorm, Index, all_of, sliced, sliced_conv, strongest
 from slimgen.nets.operators import BUILDERS, Residual, sliced_operator
+from slimgen.nets.output import OutputConvolution
+from slimgen.nets.padding import reflect
 from slimgen.nets.supernet import Supernet
 from slimgen.nets.trellis_cost import trellis_cost
 from slimgen.nets.trellis_space import Path, Shape, parse_path, paths, trellis_space
@@ -118,7 +120,7 @@ class TrellisGenerator(nn.Module):
             out = end(functional.interpolate(out, scale_factor=2.0, mode="nearest"))
             if scale in last:
                 out = out + self.joins[str(scale)](last[scale])
-        return torch.tanh(self.output(functional.pad(out, (3, 3, 3, 3), mode="reflect")))
+        return torch.tanh(self.output(reflect(out, 3)))
 
 
 class Trellis(Supernet):
@@ -149,7 +151,7 @@ class Trellis(Supernet):
                     self.climbs[f"g{group}s{scale}"] = Climb(body, skip)
         self.ends = nn.ModuleList([ConvNorm(4 * w, 2 * w, 3), ConvNorm(2 * w, w, 3)])
         self.joins = nn.ModuleDict({str(scale): nn.Conv2d(scale * w, scale * w, 1) for scale in (2, 1)})
-        self.output = nn.Conv2d(w, shape.outputs, 7)
+        self.output = OutputConvolution(w, shape.outputs, 7)
 
     def _node(self, trunk: int) -> nn.ModuleList:
         """The blocks of one group at one scale; each holds every operator."""
