@@ -17,6 +17,7 @@ from slimgen.nets.gates import Arch
 from slimgen.recipe import Recipe, Schedule
 from slimgen.tasks.guidance import After, Generate, Guidance, Judge, Truth, judging
 from slimgen.tasks.job import Job
+from slimgen.training.adam import Adam
 from slimgen.training.distributed import world
 from slimgen.training.fit import Memo, Phase
 from slimgen.training.losses import Perceptual, adversarial, reconstruction
@@ -237,6 +238,6 @@ class Translation:
         return phases
 
 
-def adam(groups: Sequence[Mapping[str, Any]], rate: float, schedule: Schedule) -> torch.optim.Adam:
+def adam(groups: Sequence[Mapping[str, Any]], rate: float, schedule: Schedule) -> Adam:
     """Adam with a schedule's betas over copies of these groups."""
-    return torch.optim.Adam([dict(group) for group in groups], rate, schedule.betas, fused=True)
+    return Adam([dict(group) for group in groups], rate, schedule.betas)
