@@ -22,6 +22,7 @@ def main() -> None:
         ["benchmarks.distillation", "--size", "256", "--batch", "1"],
         ["benchmarks.enumeration"],
         ["benchmarks.comparison", "townhouses-cf_gan", "townhouses-gan_compression"],
+        ["benchmarks.milliseconds"],
         ["benchmarks.kills"],
     ]
     if arguments.facades is not None:

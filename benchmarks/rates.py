@@ -27,6 +27,7 @@ from slimgen.nets.superdiscriminator import SuperDiscriminator
 from slimgen.nets.trellis import Trellis
 from slimgen.nets.trellis_space import Shape, parse_path
 from slimgen.recipe import Recipe, Schedule
+from slimgen.tasks.guidance import at_architecture
 from slimgen.tasks.paired import Paired
 from slimgen.training.draws import fair
 from slimgen.training.fit import fit
@@ -114,12 +115,13 @@ def supernet_rate(compute: Compute, size: int, ngf: int, batch: int, steps: int)
     images = torch.rand(batch, 3, size, size) * 2 - 1
     pair = Pair(compute.place(images), compute.place(images.flip(0)))
     phases = task.phases(
-        generator,
+        at_architecture(generator),
         lambda both, arch: judge(both, parse_path(str(arch["path"]))),
         [{"params": list(generator.parameters())}],
         [{"params": list(judge.parameters())}],
         Schedule(updates=steps, batch=batch),
         steps,
+        pool=task.pool(),
     )
 
     def run(first: int, last: int) -> None:
@@ -156,10 +158,10 @@ def evaluation_rate(compute: Compute, size: int, ngf: int, candidates: int) -> d
     rng = random.Random(0)
     genotypes = [generator.space.sample(rng) for _ in range(candidates + 4)]
     for genotype in genotypes[:4]:
-        evaluator.measure(compute.place(generator.extract(genotype)).eval())
+        evaluator.measure(compute.ready(generator.extract(genotype)))
     started = time.perf_counter()
     for genotype in genotypes[4:]:
-        evaluator.measure(compute.place(generator.extract(genotype)).eval())
+        evaluator.measure(compute.ready(generator.extract(genotype)))
     took = time.perf_counter() - started
     macs = sum(32 * generator.cost(genotype, size, size).exact for genotype in genotypes[4:])
     return {"rate": candidates / took, "gmacs": macs / took / 1e9}

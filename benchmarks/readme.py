@@ -11,9 +11,10 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 from typing import Any
 
+from benchmarks import beside_peers
 from benchmarks.comparison import lines
 from benchmarks.results import RESULTS
 from slimgen.cost.formula import CONVENTIONS
@@ -124,13 +125,64 @@ def kills(found: Mapping[str, Any]) -> str:
     )
 
 
+def latency(found: Mapping[str, Any]) -> str:
+    """Milliseconds foretold beside milliseconds measured."""
+    about = found["table"]["conditions"]
+    return (
+        f"**Latency foretold** for {about['largest'][0].split()[0]} at {about['height']} px, onnxruntime with "
+        f"{about['threads']} thread(s): median error {found['median error']:.1%}, largest {found['largest error']:.1%} on "
+        f"{found['networks measured']} networks that the table had not seen (a multiple of MACs: "
+        f"{found['median error of a multiple of MACs']:.1%} and {found['largest error of a multiple of MACs']:.1%}); "
+        f"rank correlation with what is measured {found['Spearman, predicted']:.3f} (MACs {found['Spearman, MACs']:.3f}); "
+        f"{found['seconds for the table']:.0f} s for the table, {found['microseconds to predict one']:.0f} us a prediction. "
+        f"`{found['command']}`"
+    )
+
+
+def milliseconds(found: Mapping[str, Any]) -> str:
+    """Searches under limits on time."""
+    rows = ["| limit, ms | foretold | measured | exported, p50 | evaluations |", "| --- | --- | --- | --- | --- |"]
+    for row in found["searches"]:
+        times = (row[name] for name in ("limit_ms", "foretold_ms", "measured_ms", "exported_p50_ms"))
+        rows.append(f"| {' | '.join(f'{time:.2f}' for time in times)} | {row['evaluations']:.0f} |")
+    head = (
+        f"**A search under a limit on time** ({found['recipe']}, {found['threads']} thread): what is foretold holds "
+        f"the table's largest error as a margin. `{found['command']}`"
+    )
+    return "\n".join([head, "", *rows])
+
+
+def ranking(found: Mapping[str, Any]) -> str:
+    """Kendall's tau of supernets."""
+    rows = ["| supernet | recipe | Kendall's tau | p | spread alone |", "| --- | --- | --- | --- | --- |"]
+    for name, values in found["supernets"].items():
+        alone = [pair[1] for pair in values["inside and alone"]]
+        cells = [name, values["recipe"], f"{values['tau']:+.2f}", f"{values['p']:.3f}", f"{stdev(alone):.2f}"]
+        rows.append(f"| {' | '.join(cells)} |")
+    head = (
+        f"**Does the supernet rank as training alone would?** {found['networks']} random sub-networks, scored inside "
+        f"the supernet and trained alone for {found['updates']} updates (PSNR on the validation images). "
+        f"`{found['command']}`"
+    )
+    return "\n".join([head, "", *rows])
+
+
 def machine(found: Mapping[str, Any]) -> str:
     """The machine, in a few words."""
     facts = found["machine"]
     return f"{facts['cores']} cores ({facts['cpu']})"
 
 
-RESULT = {"rates": rates, "kills": kills}
+RESULT = {
+    "rates": rates,
+    "kills": kills,
+    "evaluation": beside_peers.evaluation,
+    "distillation": beside_peers.distillation,
+    "enumeration": beside_peers.enumeration,
+    "latency": latency,
+    "milliseconds": milliseconds,
+    "ranking": ranking,
+}
 
 
 def profile() -> str:
