@@ -130,12 +130,12 @@ def latency(found: Mapping[str, Any]) -> str:
     about = found["table"]["conditions"]
     return (
         f"**Latency foretold** for {about['largest'][0].split()[0]} at {about['height']} px, onnxruntime with "
-        f"{about['threads']} thread(s): median error {found['median error']:.1%}, largest {found['largest error']:.1%} on "
-        f"{found['networks measured']} networks that the table had not seen (a multiple of MACs: "
+        f"{about['threads']} thread(s): median error {found['median error']:.1%}, largest "
+        f"{found['largest error']:.1%} on {found['networks measured']} networks not seen before (a multiple of MACs: "
         f"{found['median error of a multiple of MACs']:.1%} and {found['largest error of a multiple of MACs']:.1%}); "
-        f"rank correlation with what is measured {found['Spearman, predicted']:.3f} (MACs {found['Spearman, MACs']:.3f}); "
-        f"{found['seconds for the table']:.0f} s for the table, {found['microseconds to predict one']:.0f} us a prediction. "
-        f"`{found['command']}`"
+        f"rank correlation {found['Spearman, predicted']:.3f} (MACs {found['Spearman, MACs']:.3f}); "
+        f"{found['seconds for the table']:.0f} s for the table, "
+        f"{found['microseconds to predict one']:.0f} us a prediction. `{found['command']}`"
     )
 
 

@@ -11,7 +11,11 @@ from slimgen.errors import RecipeError, nearest
 if TYPE_CHECKING:
     from slimgen.methods.method import Method
 
-METHODS = {"cf_gan": "slimgen.methods.cf_gan", "gan_compression": "slimgen.methods.gan_compression"}
+METHODS = {
+    "cf_gan": "slimgen.methods.cf_gan",
+    "gan_compression": "slimgen.methods.gan_compression",
+    "co_evolution": "slimgen.methods.co_evolution",
+}
 """Name to module, which is imported only when a recipe asks for it."""
 
 
