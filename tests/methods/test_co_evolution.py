@@ -1,0 +1,340 @@
+"""Co-evolution from originals to two small generators: its formulas, what it keeps, its ablations, and resuming."""
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from slimgen import stages
+from slimgen.data.batches import whole
+from slimgen.data.prepared import Prepared
+from slimgen.data.townhouses import write
+from slimgen.device import Compute
+from slimgen.errors import BudgetError, RecipeError, SlimgenError
+from slimgen.methods.co_evolution import check
+from slimgen.methods.co_evolution_fitness import Fitness, fitness, outputs, sides
+from slimgen.methods.co_evolution_options import SearchOptions
+from slimgen.metrics.psnr import psnr
+from slimgen.nets import build_generator, generator_cost
+from slimgen.nets.weights import load_weights
+from slimgen.recipe import Recipe, load, section
+from slimgen.search import Genotype
+from slimgen.tasks import open_task
+from slimgen.tasks.job import Job
+
+TINY = Recipe.parse((Path(__file__).parent / "tiny_co_evolution.yaml").read_text())
+TUNING = "search.tuning={share: 1.0, batch: 1, rate: 0.005}"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+CPU = Compute(torch.device("cpu"))
+
+
+def quiet(what, done, total, values) -> None:
+    """No progress in tests."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_tracking_server(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
+        yield
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    write(folder, seed=0, train=9, night=7, test=3, size=32, layout="unpaired")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def begun(images, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    stages.run(TINY, data=images, out=out, until="supernet", tell=quiet)
+    return out
+
+
+def folders(begun: Path, *names: str) -> dict[str, Path]:
+    return {name: begun / name for name in ("prepare", "teach", "supernet", *names)}
+
+
+def job(begun: Path, recipe: Recipe, out: Path) -> Job:
+    task = open_task(recipe, CPU)
+    return Job(recipe, CPU, task, Prepared.open(begun / "prepare"), folders(begun), out, lambda name: None, quiet)
+
+
+def judge(begun: Path, out: Path, settings: list[str] | None = None) -> Fitness:
+    recipe = TINY.override(settings or [])
+    work = job(begun, recipe, out)
+    return Fitness(work, sides(work), section(SearchOptions, recipe.search, "search"))
+
+
+def pair_of(found: Fitness, turn: str, rng_seed: int = 0) -> Genotype:
+    rng = random.Random(rng_seed)
+    a, b = (found.sides[name].filters.space.sample(rng) for name in "ab")
+    return Genotype({"turn": turn}) | a.prefixed("a") | b.prefixed("b")
+
+
+def test_the_fitness_is_the_inverse_of_share_and_weighted_losses():
+    assert fitness(0.25, 0.5, 0.125, SearchOptions()) == 1 / (0.25 + 10 * (0.5 + 10 * 0.125))
+    assert fitness(0.25, 0.5, 0.125, SearchOptions(loss=2, cycle=4)) == 1 / (0.25 + 2 * (0.5 + 4 * 0.125))
+
+
+@pytest.mark.parametrize("turn", ["a", "b"])
+@pytest.mark.parametrize("criterion", ["discriminator", "generator"])
+def test_a_pair_is_as_fit_as_zeroed_filters_and_the_originals_run_again_say(begun, tmp_path, turn, criterion):
+    found = judge(begun, tmp_path, [f"search.criterion={criterion}"])
+    pair = pair_of(found, turn)
+    mine, other = found.sides[turn], found.sides["b" if turn == "a" else "a"]
+    val = whole(Prepared.open(begun / "prepare").split("val"))
+    real = val.input if turn == "a" else val.target
+    small = mine.filters.masked(pair.under(turn))
+    partner = other.filters.masked(pair.under("b" if turn == "a" else "a"))
+    with torch.no_grad():
+        wanted, fake = mine.gan.generator(real), small(real)
+        seen = [mine.gan.discriminator(each) if criterion == "discriminator" else each for each in (wanted, fake)]
+        distance = float((seen[0] - seen[1]).square().mean())
+        cycle = float((partner(fake) - real).square().mean())
+        decibels = float(psnr(fake, wanted).mean())
+    quality = found.quality(pair)
+    assert quality["distance"] == pytest.approx(distance, rel=1e-4)
+    assert quality["cycle"] == pytest.approx(cycle, rel=1e-4)
+    assert quality["psnr"] == pytest.approx(decibels, abs=0.05)
+    share = mine.filters.share(pair.under(turn))
+    assert quality["fitness"] == pytest.approx(1 / (share + 10 * (distance + 10 * cycle)), rel=1e-4)
+
+
+def test_the_whole_original_differs_from_itself_in_nothing_and_its_share_is_one(begun, tmp_path):
+    found = judge(begun, tmp_path)
+    whole_pair = Genotype({"turn": "a"})
+    for name, side in found.sides.items():
+        whole_pair = whole_pair | side.filters.space.largest().prefixed(name)
+    quality = found.quality(whole_pair)
+    assert quality["distance"] == 0
+    assert quality["share"] == 1
+    assert quality["fitness"] == pytest.approx(1 / (1 + 100 * quality["cycle"]))
+
+
+def test_the_supernet_keeps_what_the_originals_make_and_what_is_said_of_it(begun, tmp_path):
+    work = job(begun, TINY, tmp_path)
+    kept = load_weights(begun / "supernet" / "outputs.safetensors")
+    again = outputs(work, sides(work))
+    assert set(kept) == {"a.images", "a.scores", "b.images", "b.scores"}
+    assert all(torch.equal(kept[name], again[name]) for name in again)
+    val = whole(work.data.split("val"))
+    task = work.task
+    back = task.back(begun / "teach")
+    with torch.no_grad():
+        torch.testing.assert_close(kept["a.images"], task.original(begun / "teach")(val.input))
+        torch.testing.assert_close(kept["b.scores"], back.discriminator(back.generator(val.target)))
+    said = json.loads((begun / "supernet" / "stage.json").read_text())["metrics"]
+    assert said == {"updates": 0, "bits": 4 + 8 + 16 + 2 * 16 + 8 + 4, "filters": 4 + 8 + 16 * 5 + 8 + 4}
+
+
+def searched(begun: Path, out: Path, settings: list[str]) -> list[dict]:
+    stages.search(TINY.override(settings), **folders(begun), out=out / "search", tell=quiet)
+    return [json.loads(line) for line in (out / "search" / "trials.jsonl").read_text().splitlines()]
+
+
+def test_both_found_generators_are_within_the_budget_and_the_outcome_is_the_last_pair(begun, tmp_path):
+    trials = searched(begun, tmp_path, [])
+    limit = generator_cost("resnet", 16, 16, ngf=4, blocks=2).params / 3
+    assert all(trial["costs"]["params"] <= limit for trial in trials)
+    assert [trial["step"] for trial in trials[-2:]] == ["forth", "back"]
+    found = json.loads((tmp_path / "search" / "genotype.json").read_text())
+    assert found["genotype"] == trials[-2]["genotype"]
+    assert {**found["genotype"], "turn": "b"} == trials[-1]["genotype"]
+    # The paper's order: the first generation beside the whole original, all others beside what evolved.
+    partners = [
+        {name: mask for name, mask in trial["genotype"].items() if name.startswith("b.")}
+        for trial in trials
+        if trial["step"] == "forth"
+    ]
+    assert all("0" not in mask for mask in partners[0].values())
+    assert any("0" in mask for mask in partners[-1].values())
+
+
+class KilledError(Exception):
+    """Stands for the signal."""
+
+
+def test_a_search_killed_amid_generations_ends_as_one_left_alone(begun, tmp_path, monkeypatch):
+    alone = searched(begun, tmp_path / "one" / "alone", [])
+    quality = Fitness.quality
+    for allowed in (2, 3, 5):
+        left = iter(range(allowed))
+
+        def dying(self, pair, left=left):
+            if next(left, None) is None:
+                raise KilledError
+            return quality(self, pair)
+
+        monkeypatch.setattr(Fitness, "quality", dying)
+        with pytest.raises(KilledError):
+            searched(begun, tmp_path / "two" / "killed", [])
+    monkeypatch.setattr(Fitness, "quality", quality)
+    again = searched(begun, tmp_path / "two" / "killed", [])
+    assert again == alone
+    for name in ("genotype.json", "trials.jsonl", "pareto.csv"):
+        files = [tmp_path / way / "search" / name for way in ("one/alone", "two/killed")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_what_was_judged_before_is_not_judged_again(begun, tmp_path, monkeypatch):
+    searched(begun, tmp_path, [])
+    kept = tmp_path / "again" / "search"
+    kept.mkdir(parents=True)
+    shutil.copy(tmp_path / "search" / "cache.jsonl", kept / "cache.jsonl")
+    monkeypatch.setattr(Fitness, "quality", lambda self, pair: pytest.fail("judged twice"))
+    monkeypatch.setattr("slimgen.stages.frame.take_over", lambda folder: None)
+    assert searched(begun, tmp_path / "again", []) == [
+        json.loads(line) for line in (tmp_path / "search" / "trials.jsonl").read_text().splitlines()
+    ]
+
+
+def test_evolved_apart_every_candidate_is_judged_beside_the_whole_original(begun, tmp_path):
+    trials = searched(begun, tmp_path, ["search.together=false"])
+    for trial in trials[:-2]:
+        other = "b." if trial["genotype"]["turn"] == "a" else "a."
+        assert all("0" not in mask for name, mask in trial["genotype"].items() if name.startswith(other))
+
+
+def test_magnitude_keeps_as_much_of_every_layer_as_the_budget_allows(begun, tmp_path):
+    trials = searched(begun, tmp_path, ["search.kind=magnitude"])
+    assert len(trials) == 2
+    limit = generator_cost("resnet", 16, 16, ngf=4, blocks=2).params / 3
+    assert 0.5 * limit < trials[0]["costs"]["params"] <= limit
+    shares = {
+        mask.count("1") / len(mask) for name, mask in trials[0]["genotype"].items() if name.startswith("a.filter")
+    }
+    assert max(shares) - min(shares) <= 0.25  # one filter of the four at the ends
+
+
+def test_tuned_candidates_come_back_closer_and_the_originals_stay_as_they_are(begun, tmp_path):
+    plain = judge(begun, tmp_path / "plain")
+    tuned = judge(begun, tmp_path / "tuned", [TUNING, "losses.adversarial=1e-6", "losses.identity=0"])
+    before = {name: load_weights(begun / "teach" / f"{name}.safetensors") for name in ("generator", "discriminator")}
+    train = whole(Prepared.open(begun / "prepare").split("train"))
+    for turn, other, real, like in (("a", "b", train.input, train.target), ("b", "a", train.target, train.input)):
+        pair = pair_of(plain, turn)
+        partner = plain.sides[other].filters.cut(pair.under(other))
+        nets = plain.sides[turn].filters.cut(pair.under(turn)), tuned._tuned(pair, tuned.options.tuning)
+        with torch.no_grad():
+            lost = [
+                float((partner(net(real)) - real).abs().mean() + (net(partner(like)) - like).abs().mean())
+                for net in nets
+            ]
+        assert lost[1] < 0.95 * lost[0]
+        found = tuned.quality(pair)
+        assert found == tuned.quality(pair) != plain.quality(pair)
+        assert found["share"] == plain.quality(pair)["share"]
+    for name, weights in before.items():
+        now = getattr(tuned.sides["a"].gan, name).state_dict()
+        assert all(torch.equal(weight, now[key]) for key, weight in weights.items())
+
+
+def finetuned(begun: Path, out: Path, settings: list[str], search: Path | None = None) -> dict[str, dict]:
+    recipe = TINY.override(settings)
+    inputs = {**folders(begun), "search": search or out / "search"}
+    if search is None:
+        stages.search(recipe, **folders(begun), out=out / "search", tell=quiet)
+    stages.finetune(recipe, **inputs, out=out / "finetune", tell=quiet)
+    return json.loads((out / "finetune" / "networks.json").read_text())
+
+
+def test_without_fine_tuning_both_generators_are_cut_out_of_the_originals(begun, tmp_path):
+    about = finetuned(begun, tmp_path, ["finetune.updates=0"])
+    genotype = Genotype.from_json(json.loads((tmp_path / "search" / "genotype.json").read_text())["genotype"])
+    for (name, turn), side in zip(
+        (("found", "a"), ("found_back", "b")), sides(job(begun, TINY, tmp_path)).values(), strict=True
+    ):
+        left = load_weights(tmp_path / "finetune" / f"{name}.safetensors")
+        cut = side.filters.cut(genotype.under(turn)).state_dict()
+        assert all(torch.equal(weight, left[key]) for key, weight in cut.items())
+        net = build_generator(about[name]["family"], **about[name]["options"])
+        net.load_state_dict(left)
+
+
+def test_both_generators_are_trained_on_together_from_what_was_cut(begun, tmp_path):
+    finetuned(begun, tmp_path / "cut", ["finetune.updates=0"])
+    search = tmp_path / "cut" / "search"
+    finetuned(begun, tmp_path / "long", ["finetune.updates=2"], search)
+    finetuned(begun, tmp_path / "anew", ["finetune.updates=2", "finetune.inherit=false"], search)
+    for name in ("found", "found_back"):
+        cut, trained, anew = (
+            load_weights(tmp_path / way / "finetune" / f"{name}.safetensors") for way in ("cut", "long", "anew")
+        )
+        moved = max(float((trained[key] - weight).abs().max()) for key, weight in cut.items())
+        assert 0 < moved < 0.01  # two steps of Adam, 2e-4 each at the most
+        assert max(float((anew[key] - weight).abs().max()) for key, weight in cut.items()) > 0.01
+
+
+def test_the_uniform_rival_counts_the_training_of_the_original(begun, tmp_path):
+    about = finetuned(begun, tmp_path, ["finetune.uniform=true"])
+    assert about["uniform"]["updates"] == 3 + 2
+    found = generator_cost("resnet", 16, 16, **about["found"]["options"])
+    rival = generator_cost("resnet", 16, 16, **about["uniform"]["options"])
+    assert rival.exact >= found.exact
+
+
+def test_the_authors_genome_runs_too(begun, tmp_path):
+    recipe = TINY.override(["supernet.genome=authors", "search.iterations=0", "finetune.updates=0"])
+    taught = {name: begun / name for name in ("prepare", "teach")}
+    said = stages.supernet(recipe, **taught, out=tmp_path / "supernet", tell=quiet)
+    assert said["bits"] == 4 + 8 + 16 + 8 + 4
+    stages.search(recipe, **taught, supernet=tmp_path / "supernet", out=tmp_path / "search", tell=quiet)
+    found = json.loads((tmp_path / "search" / "genotype.json").read_text())["genotype"]
+    assert len(found) == 1 + 2 * 5
+
+
+def test_a_network_of_ones_own_is_compressed_from_images_to_onnx(images, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    own = "teach.generator={family: 'own_generator:Squeezer', hidden: 8, blocks: 1}"
+    recipe = TINY.override([own, "search.iterations=1", "data.direction=BtoA"])
+    stages.run(recipe, data=images, out=tmp_path, tell=quiet)
+    rows = {row["name"]: row for row in json.loads((tmp_path / "evaluate" / "table.json").read_text())["rows"]}
+    assert rows["found"]["params"] <= rows["original"]["params"] / 3
+    assert rows["found"]["params"] == sum(
+        weight.numel()
+        for name, weight in load_weights(tmp_path / "finetune" / "found.safetensors").items()
+        if "running" not in name and "num_batches" not in name
+    )
+    assert (tmp_path / "export" / "generator.onnx").is_file()
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        (["task=paired"], RecipeError, "task unpaired"),
+        (["objective.metric=fid"], RecipeError, "one by one"),
+        (["budget={params: 10}"], BudgetError, "smallest network"),
+        (["budget={latency_ms: 3}"], RecipeError, "macs, params or bytes"),
+        (["search.selection=0.5"], RecipeError, "sum to 1"),
+        (["search.populaton=5"], RecipeError, "did you mean 'population'"),
+        (["search.kind=magnitude", "budget={}"], RecipeError, "to a budget"),
+        (["teach.generator={family: trellis}"], RecipeError, "widths of their own"),
+        (["teach.generator_checkpoint=x.pth"], RecipeError, "teach.back_generator_checkpoint"),
+        (["finetune.generator_steps=2"], RecipeError, "take turns"),
+        (["losses.adversarial=0"], RecipeError, "discriminators"),
+        (["teach.generator={family: 'nowhere:Net'}"], SlimgenError, "PYTHONPATH"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_computed(settings, error, words):
+    with pytest.raises(error, match=words):
+        check(TINY.override(settings))
+
+
+@pytest.mark.parametrize("name", ["horse2zebra", "summer2winter", "cityscapes"])
+def test_the_presets_are_the_papers_setting(name):
+    recipe = load(f"co_evolution-{name}")
+    check(recipe)
+    options = section(SearchOptions, recipe.search, "search")
+    assert (options.population, options.iterations, options.loss, options.cycle) == (32, 100, 10, 10)
+    assert options.odds == (0.2, 0.7, 0.1)
+    assert options.tuning is not None
+    assert options.tuning.share == 0.1
+    tune = recipe.finetune
+    assert (tune.epochs, tune.batch, tune.rate, round(tune.decay * tune.epochs)) == (201, 8, 2e-4, 101)
+    assert recipe.losses.identity * recipe.losses.cycle == 5
