@@ -2,7 +2,8 @@
 
 Name it by its import path in a recipe, with Python's path set to this folder:
 
-    PYTHONPATH=examples slimgen run examples/own_generator.yaml --data data/night --out runs/own
+    slimgen data townhouses days --layout unpaired
+    PYTHONPATH=examples slimgen run examples/own_generator.yaml --data days --out runs/own
 
 or find its filters and cut them from Python:
 

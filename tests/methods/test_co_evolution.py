@@ -3,6 +3,8 @@
 import json
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from slimgen.data.prepared import Prepared
 from slimgen.data.townhouses import write
 from slimgen.device import Compute
 from slimgen.errors import BudgetError, RecipeError, SlimgenError
-from slimgen.methods.co_evolution import check
+from slimgen.methods.co_evolution import check, search
 from slimgen.methods.co_evolution_fitness import Fitness, fitness, outputs, sides
 from slimgen.methods.co_evolution_options import SearchOptions
 from slimgen.metrics.psnr import psnr
@@ -304,6 +306,11 @@ def test_a_network_of_ones_own_is_compressed_from_images_to_onnx(images, tmp_pat
     assert (tmp_path / "export" / "generator.onnx").is_file()
 
 
+def test_the_example_of_a_network_of_ones_own_makes_sense(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    check(load(str(EXAMPLES / "own_generator.yaml")))
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [
@@ -338,3 +345,38 @@ def test_the_presets_are_the_papers_setting(name):
     tune = recipe.finetune
     assert (tune.epochs, tune.batch, tune.rate, round(tune.decay * tune.epochs)) == (201, 8, 2e-4, 101)
     assert recipe.losses.identity * recipe.losses.cycle == 5
+
+
+def test_two_processes_find_what_one_finds_alone(begun, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    searched(begun, tmp_path / "one" / "alone", [])
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(TINY.to_yaml())
+    together = tmp_path / "two" / "together" / "search"
+    options = [part for name, folder in folders(begun).items() for part in (f"--{name}", str(folder))]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    command = [*torchrun, "-m", "slimgen", "search", "--recipe", str(recipe), *options, "--out", str(together)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for name in ("trials.jsonl", "genotype.json"):
+        assert (together / name).read_bytes() == (tmp_path / "one" / "alone" / "search" / name).read_bytes()
+
+
+def test_a_fitness_is_kept_for_its_own_losses_alone(begun, tmp_path):
+    first, same = judge(begun, tmp_path), judge(begun, tmp_path)
+    other = judge(begun, tmp_path, ["search.loss=5"])
+    pair = pair_of(first, "a")
+    (trial,) = first.trials([pair])
+    assert trial.seconds > 0
+    assert same.trials([pair])[0].seconds == 0  # read, not judged
+    (changed,) = other.trials([pair])
+    assert changed.seconds > 0
+    assert changed.quality["fitness"] != trial.quality["fitness"]
+
+
+def test_a_budget_that_no_network_of_ones_own_meets_names_the_smallest_cost(begun, tmp_path):
+    recipe = TINY.override(["budget={params: 30}"])
+    work = job(begun, recipe, tmp_path)
+    smallest = min(side.filters.cost(side.filters.space.smallest(), 16, 16).params for side in sides(work).values())
+    with pytest.raises(BudgetError, match=f"{smallest:,} params"):
+        search(work)
