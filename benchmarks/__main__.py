@@ -23,6 +23,7 @@ def main() -> None:
         ["benchmarks.enumeration"],
         ["benchmarks.comparison", "townhouses-cf_gan", "townhouses-gan_compression"],
         ["benchmarks.milliseconds"],
+        ["benchmarks.co_evolution"],
         ["benchmarks.kills"],
     ]
     if arguments.facades is not None:

@@ -50,10 +50,11 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=12)
     parser.add_argument("--updates", type=int, default=800)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], dest="settings")
     arguments = parser.parse_args()
     found: dict[str, Any] = {"networks": arguments.networks, "updates": arguments.updates, "supernets": {}}
     for name, (preset, settings) in SUPERNETS.items():
-        chosen = recipe.load(preset).override([*settings, f"seed={arguments.seed}"])
+        chosen = recipe.load(preset).override([*settings, *arguments.settings, f"seed={arguments.seed}"])
         home = arguments.out / f"{preset}-{arguments.seed}{'-uniform' * (name == 'uniform')}"
         job, net = trained(chosen, arguments.data, home)
         genotypes = drawn(net, arguments.networks, arguments.seed)

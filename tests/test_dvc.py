@@ -103,7 +103,9 @@ def test_the_code_a_stage_depends_on_exists(recipe, stage):
 def test_a_stage_watches_what_its_fingerprint_watches(recipe):
     for stage in STAGES:
         sections = {name.removeprefix(f"recipes.{recipe}.") for name in watched(recipe, stage, "params")}
-        assert sections == set(SECTIONS[stage]) - {"name"}, stage
+        # Of `evaluate` a search reads the feature networks and the threads alone; DVC watches whole sections.
+        more = {"evaluate"} if stage == "search" else set()
+        assert sections == set(SECTIONS[stage]) - {"name"} | more, stage
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -126,16 +126,59 @@ def first_losses(out: Path) -> dict[str, float]:
         ("supernet.distillation=intermediate", {"generator.distill"}, set()),
         ("supernet.distillation=output", {"generator.distill"}, set()),
         ("supernet.distillation=none", set(), {"generator.distill"}),
-        ("supernet.truth=teacher", {"generator.recon"}, set()),
-        ("supernet.family=resnet", {"generator.distill"}, set()),
-        ("supernet.keep_discriminator=false", {"discriminator.loss"}, set()),
     ],
 )
-def test_every_ablation_is_an_option(setting, told, untold, taught, tmp_path):
+def test_distillation_is_an_option(setting, told, untold, taught, tmp_path):
     supernet(TINY.override([setting, "budget.macs=1/1"]), taught, tmp_path)
     losses = first_losses(tmp_path)
     assert told <= set(losses)
     assert not untold & set(losses)
+
+
+def test_without_separable_convolutions_the_network_is_dense(taught, tmp_path):
+    supernet(TINY.override(["supernet.family=resnet", "budget.macs=1/1"]), taught, tmp_path / "dense")
+    supernet(TINY, taught, tmp_path / "separable")
+    dense, separable = (load_weights(tmp_path / name / "generator.safetensors") for name in ("dense", "separable"))
+    assert dense["model.10.conv_block.1.weight"].shape == (24, 32, 3, 3)
+    assert separable["model.10.conv_block.1.conv.0.weight"].shape == (32, 1, 3, 3)
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize(
+    "deaths", [[("teacher", 3)], [("student", 1)], [("teacher", 2), ("student", 3), ("supernet", 4)]]
+)
+def test_the_full_pipeline_killed_anywhere_ends_with_the_same_weights(deaths, taught, tmp_path):
+    recipe = TINY.override([*FULL, "compute.checkpoint_seconds=0.000001"])
+    supernet(recipe, taught, tmp_path / "alone")
+    for training, step in deaths:
+
+        def tell(what, done, total, values, training=training, step=step):
+            if (what, done) == (training, step):
+                raise KilledError
+
+        with pytest.raises(KilledError):
+            stages.supernet(
+                recipe, prepare=taught / "prepare", teach=taught / "teach", out=tmp_path / "x" / "y", tell=tell
+            )
+    supernet(recipe, taught, tmp_path / "x" / "y")
+    files = sorted(path.name for path in (tmp_path / "alone").glob("*.safetensors"))
+    assert len(files) == 5
+    for name in files:
+        one, two = load_weights(tmp_path / "alone" / name), load_weights(tmp_path / "x" / "y" / name)
+        assert all(torch.equal(one[key], two[key]) for key in one), name
+
+
+def test_an_exhaustive_search_under_a_time_limit_measures_what_is_foretold_to_keep_it(taught, tmp_path):
+    recipe = TINY.override(
+        ["search={kind: exhaustive, population: 64, latency_networks: 4}", "budget={latency_ms: 1000}"]
+    )
+    supernet(recipe, taught, tmp_path / "supernet")
+    before = {"prepare": taught / "prepare", "teach": taught / "teach", "supernet": tmp_path / "supernet"}
+    facts = stages.search(recipe, **before, out=tmp_path / "search", tell=quiet)
+    assert facts["band"] == facts["evaluations"] == facts["space_size"]
 
 
 def test_the_kept_discriminator_and_the_pruned_student_begin_as_the_teachers(taught, tmp_path):
@@ -173,6 +216,13 @@ def test_pseudo_pairs_compare_with_the_teachers_image(taught, tmp_path):
         (["teach.generator={family: unet}", "finetune.uniform=false"], "distilled from a ResNet"),
         (["supernet.space=channels-49"], "known name"),
         (["search={kind: exhaustive, evaluations: 2}"], "2 evaluations"),
+        (["search={kind: exhaustive, evaluations: 2}", "budget={macs: 1/3, latency_ms: 9}"], "2 evaluations"),
+        (["budget={macs: 10, latency_ms: 9}"], "smallest network"),
+        (["search={kind: exhaustive, racing: true}"], "racing needs kind evolution"),
+        (["supernet.prune=true"], "same ResNet family"),
+        (["supernet.family=resnet", "teach.generator.ngf=6"], "at least as wide"),
+        (["supernet.distillation=none", "supernet.distill=2"], "distill needs a distillation"),
+        (["search.band=0.5"], "band needs kind exhaustive"),
         (["supernet.pipline=fast"], "pipeline"),
         (["budget.macs=10"], "smallest network"),
         (["teach.generator_checkpoint=x.pth"], "discriminator"),

@@ -44,10 +44,22 @@ def test_value_and_gradient_are_the_formulas_in_every_layout(shape, dtype):
 
 
 @pytest.mark.parametrize("pixels", [16, 128])
-def test_channels_far_from_zero_keep_their_digits(pixels):
-    images = torch.randn(2, 4, pixels, pixels, generator=torch.Generator().manual_seed(2)) + 5
+@pytest.mark.parametrize(
+    ("dtype", "mean", "deviation", "tolerance"),
+    [
+        (torch.float32, 5, 1, 5e-5),
+        (torch.float32, 300, 1, 1e-3),
+        (torch.bfloat16, 5, 1, 0.05),
+        (torch.bfloat16, 10, 0.05, 0.1),
+        (torch.bfloat16, 300, 1, 0.1),
+        (torch.bfloat16, 1000, 10, 0.1),
+    ],
+)
+def test_channels_far_from_zero_keep_their_digits(pixels, dtype, mean, deviation, tolerance):
+    draw = torch.Generator().manual_seed(2)
+    images = (torch.randn(2, 4, pixels, pixels, generator=draw) * deviation + mean).to(dtype)
     given = images.contiguous(memory_format=torch.channels_last)
-    assert (instance_norm(given).double() - by_formula(images.double())).abs().max() < 5e-5
+    assert (instance_norm(given).double() - by_formula(images.double())).abs().max() < tolerance
 
 
 def test_scales_alone_are_learned_where_the_images_need_no_gradient():

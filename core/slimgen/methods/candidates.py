@@ -1,6 +1,7 @@
 """Judging the candidates of a weight-sharing network: what they cost, how good they are, what was seen before."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from slimgen.tasks.job import Job
 from slimgen.training.distributed import first, world
 
 ROUNDS = "log-rounds.jsonl"
+_TRIED = 25
 
 
 class Candidates:
@@ -42,18 +44,27 @@ class Candidates:
         supernet: with its trained weights, in evaluation mode.
         latency: genotype to milliseconds, where the budget limits them. Only the first process is asked, so that what
             is measured is measured undisturbed; the others may leave it out.
+        margin: what is foretold must stay below the limit by this factor.
 
     Raises:
         BudgetError: the budget limits `latency_ms` and there is no `latency`.
     """
 
-    def __init__(self, job: Job, supernet: Supernet, latency: Callable[[Genotype], float] | None = None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        supernet: Supernet,
+        latency: Callable[[Genotype], float] | None = None,
+        margin: float = 1.0,
+    ) -> None:
         recipe = job.recipe
         self.job, self.supernet, self.latency = job, supernet, latency
         self.objective = Objective(recipe.objective.metric, goal(recipe.objective.metric))
         original = job.task.original_cost().as_dict(recipe.budget.convention)
         self.limits = recipe.budget.resolve({name: float(value) for name, value in original.items()})
         self.budget = Budget(**self.limits)
+        if self.budget.latency_ms is not None:
+            self.budget = replace(self.budget, latency_ms=self.budget.latency_ms / margin)
         self._rank, _ = world()
         self._foretold = first(lambda: latency is not None)
         if self.budget.latency_ms is not None and not self._foretold:
@@ -193,11 +204,14 @@ class Candidates:
             accepts: asked from the best on, until it agrees: what is too dear to ask of every candidate.
 
         Raises:
-            RunError: no trial is accepted.
+            BudgetError: none of the best trials is accepted.
         """
         rest = list(trials)
         while accepts is not None and not accepts(self.best(rest)):
             rest.remove(self.best(rest))
+            if not rest or len(trials) - len(rest) >= _TRIED:
+                rule = f"one of the {len(trials) - len(rest)} best candidates must keep the limits when it is measured"
+                raise BudgetError(rule, "none", "raise the limit a little, or let the search ask for more")
         every = [*earlier, *trials]
         numbers = {"evaluations": float(len(every)), **facts}
         if left := sum(not trial.complete for trial in every):

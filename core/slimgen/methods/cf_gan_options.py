@@ -37,7 +37,7 @@ class SupernetOptions(Schedule):
 class SearchOptions(Section):
     """Section `search`. `path` and `operators` fix by hand what is then not searched (AP and AO of Table 4).
 
-    With `racing`, a candidate is left once it cannot enter the elite any more.
+    With `racing`, a candidate is left once it is hopelessly behind the elite's worst.
     """
 
     order: Literal["coarse-to-fine", "joint"] = "coarse-to-fine"

@@ -72,7 +72,7 @@ def search(job: Job) -> Found:
         **{f"back_{name}": value for name, value in back.costs.items()},
         f"back_{FITNESS}": back.quality[FITNESS],
     }
-    return Found(found, every, limits, facts)
+    return Found(found, every, limits, facts, Objective(FITNESS, "max"))
 
 
 def _population(judge: Fitness, name: str, side: Side, budget: Budget, options: SearchOptions) -> Population:

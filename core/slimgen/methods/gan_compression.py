@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from torch import nn
 
@@ -16,8 +16,8 @@ from slimgen.methods.gan_compression_options import (
     SupernetOptions,
     band,
     check,
+    pruning,
     require_few,
-    teacher_options,
 )
 from slimgen.methods.gan_compression_teaching import (
     distilling,
@@ -37,7 +37,7 @@ from slimgen.nets.pruning import prune_into
 from slimgen.nets.resnet import ResnetGenerator
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import section
-from slimgen.search import Budget, Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Space, Trial
+from slimgen.search import Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Space, Trial
 from slimgen.search.grid import Grid
 from slimgen.tasks.gan import train_gan
 from slimgen.tasks.job import Job
@@ -60,8 +60,9 @@ def supernet(job: Job) -> Mapping[str, float]:
     if options.pipeline == "full":
         facts["teacher_updates"] = float(train_teacher(job, options, discriminator))
     teacher = teacher_network(job, options)
-    same = teacher_options(job.recipe, options)["family"] == options.family
-    if options.prune and same and isinstance(net, OnceForAll) and isinstance(teacher, ResnetGenerator):
+    if pruning(job.recipe, options):
+        assert isinstance(net, OnceForAll)
+        assert isinstance(teacher, ResnetGenerator)
         prune_into(net.model, teacher)
     if options.keep_discriminator:
         discriminator.load_state_dict(load_weights(teacher_folder(job, options, "discriminator")))
@@ -94,12 +95,14 @@ def search(job: Job) -> Found:
     # The first process measures for all: several at once would measure each other.
     table = latency_table(job, options, net) if world()[0] == 0 else None
     judged = recalibrated(job, net, training.calibration, training.batch)
-    candidates = Candidates(job, judged, latency=None if table is None else cautious(table))
+    # Foretold may be too low by as much as it ever was when the table was checked.
+    margin = first(lambda: 1.0 if table is None else 1 + table.error["max"])
+    candidates = Candidates(job, judged, latency=None if table is None else table.predict, margin=margin)
     candidates.require_reachable(net.space)
     facts = {"space_size": float(net.space.size)}
     if table is not None:
         facts |= {f"latency_error_{name}": value for name, value in table.error.items()}
-    searcher, evaluations = searching(job, options, training, net.space, candidates, facts)
+    searcher, evaluations = searching(job, options, training, net.space, candidates, facts, table)
     trials = candidates.explore("channel", searcher, evaluations, racing=options.racing)
     if job.recipe.budget.latency_ms is None:
         return candidates.found(trials, facts)
@@ -111,12 +114,6 @@ def search(job: Job) -> Found:
         return facts["latency_measured_ms"] <= limit
 
     return candidates.found(trials, facts, accepts=keeps_limit)
-
-
-def cautious(table: LatencyTable) -> Callable[[Genotype], float]:
-    """What the table foretells, and as much more as it was ever too low when it was checked."""
-    margin = 1 + table.error["max"]
-    return lambda genotype: margin * table.predict(genotype)
 
 
 def measured(table: LatencyTable | None, genotype: Genotype) -> float:
@@ -132,12 +129,14 @@ def searching(
     space: Space,
     candidates: Candidates,
     facts: dict[str, float],
+    table: LatencyTable | None,
 ) -> tuple[Searcher, int]:
     """The recipe's searcher, and how many evaluations it may ask for."""
     objective, allows, population = candidates.objective, candidates.allows, options.population
     if options.kind == "exhaustive":
-        grid, limits = Grid(space), {k: v for k, v in candidates.limits.items() if k != "latency_ms"}
-        places = band(job.recipe, training, options, space, Budget(**limits))
+        grid = Grid(space)
+        latency = None if table is None else table.columns(space)
+        places = first(lambda: band(job.recipe, training, options, space, candidates.budget, latency))
         facts["band"] = float(len(places))
         require_few(options, places)
         inside = (grid.at(int(place)) for place in places)

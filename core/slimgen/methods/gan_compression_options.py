@@ -1,6 +1,7 @@
 """GAN Compression's own sections of a recipe, and whether they make sense."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from slimgen.methods.measuring import check_racing
 from slimgen.metrics.evaluator import goal
 from slimgen.nets import generator_cost
 from slimgen.nets.once_for_all_families import FAMILIES, Name, alike
+from slimgen.nets.resnet_cost import Widths, resnet_widths
 from slimgen.recipe import Recipe, Schedule, Section, section
 from slimgen.search import Budget, Genotype, Space, require_reachable
 from slimgen.search.grid import Grid
@@ -34,8 +36,8 @@ class SupernetOptions(Schedule):
             options of c0 .. c7.
         teacher: of the full pipeline.
         student: training of the largest configuration, of the full pipeline.
-        prune: begin with the strongest channels of the teacher, if it is of the same family ("Pr." of Table 3); not
-            of SPADE generators.
+        prune: begin with the strongest channels of the teacher ("Pr." of Table 3); left out, wherever teacher and
+            student are of one ResNet family.
         distillation: of inner features (Eq. 3), of the output (Aguinaldo et al., Figure 8), or none.
         distill: its weight, lambda_distill of Eq. 4.
         keep_discriminator: begin with the teacher's discriminator ("Keep D" of Table 3).
@@ -49,7 +51,7 @@ class SupernetOptions(Schedule):
     space: str | tuple[tuple[int, ...], ...] = "channels-48"
     teacher: TeacherOptions | None = None
     student: Schedule | None = None
-    prune: bool = True
+    prune: bool | None = None
     distillation: Literal["intermediate", "output", "none"] = "intermediate"
     distill: float = Field(default=1.0, ge=0)
     keep_discriminator: bool = True
@@ -74,7 +76,7 @@ class SearchOptions(Section):
         mutation: probability that a channel number is drawn anew.
         crossover: the part of a round that is crossed.
         rounds: how many.
-        racing: drop a candidate once it cannot enter the elite.
+        racing: leave a candidate once it is hopelessly behind the elite's worst.
         latency_networks: whole networks that a latency table is fitted to; half as many check it.
     """
 
@@ -98,25 +100,72 @@ def check(recipe: Recipe) -> None:
         goal(metric)
     if search.racing:
         check_racing(recipe.objective.metric)
+    _check_effects(recipe, options, search)
     _check_pipeline(recipe, options)
     if recipe.finetune.uniform:
         require_narrowing(recipe)
     family = FAMILIES[options.family]
     original = generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
     budget = Budget(**recipe.budget.resolve(original.as_dict(recipe.budget.convention)))
-    if recipe.budget.latency_ms is not None:
-        if not family.chain:
-            hint = "limit macs instead"
-            raise RecipeError("a limit on latency_ms needs networks that are chains of pieces", options.family, hint)
-        return  # measured when the search begins, which then says what is reachable
+    if recipe.budget.latency_ms is not None and not family.chain:
+        hint = "limit macs instead"
+        raise RecipeError("a limit on latency_ms needs networks that are chains of pieces", options.family, hint)
+    # Milliseconds are measured when the search begins, which then says what is reachable.
+    budget = replace(budget, latency_ms=None)
     space = family.space(options.space)
 
     def costs(genotype: Genotype) -> Mapping[str, float]:
         return costs_at(recipe, options, family.config(genotype))
 
     require_reachable(space, costs, budget)
-    if search.kind == "exhaustive":
+    if search.kind == "exhaustive" and budget.limits:
         require_few(search, band(recipe, options, search, space, budget))
+
+
+def _check_effects(recipe: Recipe, options: SupernetOptions, search: SearchOptions) -> None:
+    """Raises RecipeError for a setting that the others leave without effect."""
+    evolving, latency = search.kind == "evolution", recipe.budget.latency_ms is not None
+    needs = {
+        "supernet.distill": (options.distillation != "none", "a distillation"),
+        "search.band": (search.kind == "exhaustive", "kind exhaustive"),
+        "search.evaluations": (search.kind == "exhaustive", "kind exhaustive"),
+        "search.rounds": (search.kind != "exhaustive", "kind evolution or random"),
+        "search.elite": (evolving, "kind evolution"),
+        "search.mutation": (evolving, "kind evolution"),
+        "search.crossover": (evolving, "kind evolution"),
+        "search.racing": (evolving or not search.racing, "kind evolution, whose elite is the rival"),
+        "search.latency_networks": (latency, "a limit on latency_ms"),
+    }
+    sections = {"supernet": options, "search": search}
+    for name, (effective, needed) in needs.items():
+        part, _, key = name.partition(".")
+        if key in sections[part].model_fields_set and not effective:
+            raise RecipeError(f"{name} needs {needed}", getattr(sections[part], key), "leave it out")
+
+
+def pruning(recipe: Recipe, options: SupernetOptions) -> bool:
+    """Whether the once-for-all network begins with channels of its teacher."""
+    alike = teacher_options(recipe, options)["family"] == options.family and FAMILIES[options.family].pruned
+    return alike if options.prune is None else options.prune
+
+
+def _check_pruning(recipe: Recipe, options: SupernetOptions, teacher: str) -> None:
+    if not pruning(recipe, options):
+        return
+    if not FAMILIES[options.family].pruned or teacher != options.family:
+        rule = "the strongest channels are those of a teacher of the same ResNet family"
+        raise RecipeError(rule, f"{options.family} under {teacher}", "leave supernet.prune out")
+    generator = teacher_options(recipe, options)
+    blocks = generator.get("blocks", 9)
+    family = FAMILIES[options.family]
+    named = {name: generator[name] for name in ("config", "widths") if name in generator}
+    have = resnet_widths(generator.get("ngf", 64), blocks, **named)
+    need = Widths.of(family.config(family.space(options.space).largest()), blocks)
+    wide = [*have._replace(blocks=()), *have.blocks]
+    narrow = [*need._replace(blocks=()), *need.blocks]
+    if any(more > less for more, less in zip(narrow, wide, strict=True) if more != ()):
+        rule = "a teacher whose strongest channels are taken is at least as wide as the space"
+        raise RecipeError(rule, f"{need} of {have}", "set supernet.prune false, or narrow the space")
 
 
 def shape_of(recipe: Recipe, options: SupernetOptions) -> dict[str, Any]:
@@ -138,12 +187,27 @@ def costs_at(recipe: Recipe, options: SupernetOptions, config: Any) -> Mapping[s
 
 
 def band(
-    recipe: Recipe, options: SupernetOptions, search: SearchOptions, space: Space, budget: Budget
+    recipe: Recipe,
+    options: SupernetOptions,
+    search: SearchOptions,
+    space: Space,
+    budget: Budget,
+    latency: Callable[[Mapping[str, Any]], Any] | None = None,
 ) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """The places in the space's grid that an exhaustive search measures, the costliest first."""
+    """The places in the space's grid that an exhaustive search measures, the costliest first.
+
+    Args:
+        recipe: of the run.
+        options: its section `supernet`.
+        search: its section `search`.
+        space: of configurations.
+        budget: with at least one limit.
+        latency: columns of widths to milliseconds, where the budget limits them.
+    """
 
     def costs(columns: Mapping[str, Any]) -> Mapping[str, Any]:
-        return costs_at(recipe, options, [columns[name] for name in FAMILIES[options.family].names])
+        counted = costs_at(recipe, options, [columns[name] for name in FAMILIES[options.family].names])
+        return counted if latency is None else {**counted, "latency_ms": latency(columns)}
 
     return Grid(space).band(costs, budget, search.band)
 
@@ -172,8 +236,7 @@ def _check_pipeline(recipe: Recipe, options: SupernetOptions) -> None:
         hint = "set supernet.distillation to output or none"
         title = FAMILIES[options.family].title
         raise RecipeError(f"features of {options.family} are distilled from a {title} generator", repr(family), hint)
-    if options.prune and "prune" in options.model_fields_set and not FAMILIES[options.family].pruned:
-        raise RecipeError("channels of a ResNet generator can be pruned", options.family, "leave supernet.prune out")
+    _check_pruning(recipe, options, family)
     teach = recipe.teach
     alone = teach.generator_checkpoint is not None and teach.discriminator_checkpoint is None
     if alone and options.pipeline == "fast" and options.keep_discriminator and recipe.losses.adversarial:

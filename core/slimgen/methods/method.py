@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from slimgen.recipe import Recipe
-from slimgen.search import Trial
+from slimgen.search import Objective, Trial
 from slimgen.tasks.job import Job
 
 
@@ -20,12 +20,14 @@ class Found:
         trials: everything that was evaluated, in order.
         limits: the budget as numbers.
         facts: what else is worth keeping: sizes of spaces, seconds a step.
+        objective: what the search improved, where that is not the recipe's objective.
     """
 
     trial: Trial
     trials: list[Trial]
     limits: Mapping[str, float]
     facts: Mapping[str, float] = field(default_factory=dict)
+    objective: Objective | None = None
 
 
 @dataclass(frozen=True)

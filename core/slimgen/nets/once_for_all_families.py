@@ -75,7 +75,10 @@ class Family:
         """How wide the features are that distillation compares, of a generator with these options."""
         config = generator.get("config")
         widths = (int(generator.get("ngf", 64)),) * len(self.names) if config is None else self.parse(config)
-        return self.taps_of(widths, generator)
+        taps = self.taps_of(widths, generator)
+        # A ResNet that was cut filter by filter says its widths one by one; all its taps are the trunk.
+        cut = generator.get("widths")
+        return taps if cut is None else [int(cut["trunk"])] * len(taps)
 
 
 def _resnet(convolution: resnet_cost.Convolution) -> Family:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from torch import Tensor, nn
 
 from slimgen.cost.formula import CONVENTIONS
 from slimgen.cost.latency import torch_latency
-from slimgen.data.batches import whole
+from slimgen.data.batches import Pair, whole
 from slimgen.data.prepared import Prepared
 from slimgen.errors import DataError
 from slimgen.metrics.evaluator import Evaluator, Network
-from slimgen.metrics.kinds import PerImage
+from slimgen.metrics.kinds import OfSegmentations, PerImage
 from slimgen.metrics.registry import find
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.spade import folded
@@ -27,6 +28,9 @@ from slimgen.run.log import Log
 from slimgen.run.record import read_record
 from slimgen.stages.frame import Metrics, Stage, Tell, perform
 from slimgen.tasks.task import Task
+
+BACK = "_back"
+"""The end of the names of generators of the other direction."""
 
 
 def evaluate(
@@ -46,25 +50,20 @@ def evaluate(
         job, options = stage.job(), recipe.evaluate
         require_suitable(recipe, job.data)
         test = whole(job.data.split("test"), options.images)
-        evaluator = Evaluator(
-            test,
-            options.metrics,
-            compute=stage.compute,
-            features=options.features,
-            reference=stage.out / "reference",
-        )
+        evaluator, backwards = judge(stage, test), cache(lambda: judge(stage, Pair(test.target, test.input), BACK))
         shown = slice(options.pictures)
         columns: dict[str, Tensor] = {"input": job.task.picture(test.input[shown])}
         if job.data.split("test").paired:
             columns["target"] = test.target[shown]
         rows, channels = [], job.task.condition(test.input[:1]).shape[1]
-        generators = described(recipe, finetune)
-        generators["original"]["updates"] = int(read_record(teach)["metrics"].get("updates", 0))  # type: ignore[call-overload]
+        generators = described(recipe, finetune, teach)
         for place, (name, about) in enumerate(generators.items()):
-            net = built(about, (teach if name == "original" else finetune) / about["file"])
-            outputs = evaluator.outputs(conditioned(job.task, stage.compute.place(net)))
-            columns[name] = outputs[shown].clone()
-            rows.append(measured(recipe, name, about, net, channels, evaluator.score(outputs)))
+            net = built(about, (teach if name.startswith("original") else finetune) / about["file"])
+            judged = backwards() if name.endswith(BACK) else evaluator
+            outputs = judged.outputs(conditioned(job.task, stage.compute.place(net)))
+            if judged is evaluator:
+                columns[name] = outputs[shown].clone()
+            rows.append(measured(recipe, name, about, net, channels, judged.score(outputs)))
             stage.tell("generators", place + 1, len(generators), rows[-1]["metrics"])
         table = {
             "recipe": recipe.name,
@@ -109,12 +108,33 @@ def require_suitable(recipe: Recipe, data: Prepared) -> None:
         raise DataError(rule, f"{', '.join(single)} of two sets", hint)
 
 
-def described(recipe: Recipe, finetune: Path) -> dict[str, dict[str, Any]]:
-    """How to build each generator: family, options, file of weights, updates."""
+def judge(stage: Stage, images: Pair, way: str = "") -> Evaluator:
+    """The evaluator of one direction; the other one's inputs are no label maps, so there are no segmentations of it."""
+    options = stage.recipe.evaluate
+    metrics = [metric for metric in options.metrics if not way or not isinstance(find(metric), OfSegmentations)]
+    folder = stage.out / f"reference{way}"
+    return Evaluator(images, metrics, compute=stage.compute, features=options.features, reference=folder)
+
+
+def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict[str, dict[str, Any]]:
+    """How to build each generator: family, options, file of weights, updates.
+
+    Args:
+        recipe: of the run.
+        finetune: where the found ones lie.
+        teach: where the original lies; with it, the original of the other direction is among them if it is there.
+    """
     original = dict(recipe.teach.generator)
-    generators = {"original": {"family": original.pop("family"), "options": original, "file": "generator.safetensors"}}
-    for name, about in json.loads((finetune / "networks.json").read_text()).items():
-        generators[name] = {**about, "file": f"{name}.safetensors"}
+    about: dict[str, Any] = {"family": original.pop("family"), "options": original}
+    if teach is not None:
+        about["updates"] = int(str(read_record(teach)["metrics"].get("updates", 0)))
+    generators = {"original": {**about, "file": "generator.safetensors"}}
+    for name, found in json.loads((finetune / "networks.json").read_text()).items():
+        generators[name] = {**found, "file": f"{name}.safetensors"}
+    file = "back_generator.safetensors"
+    if teach is not None and (teach / file).is_file():
+        back = {name: generators.pop(name) for name in list(generators) if name.endswith(BACK)}
+        generators |= {f"original{BACK}": {**about, "file": file}, **back}
     return generators
 
 

@@ -56,8 +56,8 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "teach": ("data/batches.py", "nets", "tasks", "training"),
     "supernet": ("data/batches.py", "methods", "nets", "search", "tasks", "training"),
     "search": (
-        *("cost/formula.py", "data/batches.py", "export/latency", "methods", "metrics", "nets", "search"),
-        *("stages/searching.py", "tasks"),
+        *("cost/count.py", "cost/formula.py", "data/batches.py", "export/latency", "methods", "metrics", "nets"),
+        *("search", "stages/searching.py", "tasks", "training"),
     ),
     "finetune": ("cost/formula.py", "data/batches.py", "methods", "nets", "search", "tasks", "training"),
     "evaluate": ("cost", "data/batches.py", "metrics", "nets", "report", "stages/comparing.py", "tasks"),
@@ -158,6 +158,8 @@ def perform(
     parts = {part: values[part] for part in SECTIONS[name]}
     if name == "search":
         parts["features"] = values["evaluate"]["features"]
+        if recipe.budget.latency_ms is not None:
+            parts["threads"] = values["evaluate"]["threads"]
     mark = fingerprint(name, parts, {**digests, **named_files(recipe, name), "code": code_digest(name)})
     folder = StageFolder(out, name, mark)
     rank, _ = world()

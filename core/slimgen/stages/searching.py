@@ -30,7 +30,7 @@ def search(
 
     def body(stage: Stage) -> Mapping[str, float]:
         found = open_method(recipe.method).search(stage.job())
-        objective = Objective(recipe.objective.metric, goal(recipe.objective.metric))
+        objective = found.objective or Objective(recipe.objective.metric, goal(recipe.objective.metric))
         last = [trial for trial in found.trials if trial.step == found.trial.step]
         front = pareto(last, objective)
         write_trials(stage.out, found, front)
@@ -40,7 +40,7 @@ def search(
         pareto_chart(measured, objective, stage.out / "pareto.png", chosen=found.trial, limit=limit)
         ngf = recipe.supernet.get("ngf")
         draw_genotype(found.trial.genotype, stage.out / "architecture.png", ngf=ngf)
-        track(stage, found, front)
+        track(stage, found, front, objective)
         quality = {f"val_{name}": value for name, value in found.trial.quality.items()}
         return {**quality, **found.trial.costs, **found.facts, "pareto": len(front)}
 
@@ -78,11 +78,11 @@ def write_trials(out: Path, found: Found, front: Sequence[Trial]) -> None:
         writer.writerows(rows)
 
 
-def track(stage: Stage, found: Found, front: Sequence[Trial]) -> None:
+def track(stage: Stage, found: Found, front: Sequence[Trial], objective: Objective) -> None:
     """Metrics by round, one table of all trials, and a child run for each member of the front."""
-    tracker, metric = stage.tracker, stage.recipe.objective.metric
+    tracker, metric = stage.tracker, objective.metric
     best: dict[str, float] = {}
-    sign = 1 if goal(metric) == "max" else -1
+    sign = 1 if objective.goal == "max" else -1
     steps = dict.fromkeys((trial.step, trial.round) for trial in found.trials)
     for number, (step, round_) in enumerate(steps):
         of_round = [trial for trial in found.trials if (trial.step, trial.round) == (step, round_)]

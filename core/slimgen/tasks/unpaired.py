@@ -120,7 +120,7 @@ class Unpaired(Translation):
 
     def truth(self, teach: Path) -> Truth:
         """What the original makes of the inputs: the targets are other images."""
-        teacher = Teacher(self.original(teach))
+        teacher = Teacher(self.compute.ready(self.original(teach)))
         return lambda batch: teacher(batch.input)[0].float()
 
     @torch.no_grad()

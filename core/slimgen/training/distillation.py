@@ -1,20 +1,11 @@
 """Distillation of GAN Compression (Li et al. 2020, Eq. 3): a student imitates its teacher, inside or at the output."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-Kind = Literal["intermediate", "output", "none"]
-
-
-class WithFeatures(Protocol):
-    """A generator that shows its inner features."""
-
-    def features(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The generated images, and the features that distillation compares."""
 
 
 class Adaptors(nn.ModuleList):
