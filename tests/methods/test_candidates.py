@@ -16,7 +16,7 @@ from slimgen.data.prepare import prepare_pairs
 from slimgen.data.prepared import Prepared
 from slimgen.data.townhouses import write
 from slimgen.device import Compute, choose
-from slimgen.errors import BudgetError, RecipeError, RunError
+from slimgen.errors import BudgetError, RecipeError
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.measuring import Way
 from slimgen.nets.initial import initialise
@@ -246,5 +246,5 @@ def test_the_winner_is_the_best_that_is_accepted(prepared, tmp_path):
     assert found.trial.quality["psnr"] == 5.0
     assert asked == [9.0, 7.0, 5.0]
     assert len(found.trials) == 4
-    with pytest.raises(RunError, match="at least one trial"):
+    with pytest.raises(BudgetError, match="when it is measured"):
         subject.found(trials, {}, accepts=lambda trial: False)

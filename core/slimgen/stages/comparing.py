@@ -127,7 +127,7 @@ def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict
     original = dict(recipe.teach.generator)
     about: dict[str, Any] = {"family": original.pop("family"), "options": original}
     if teach is not None:
-        about["updates"] = int(str(read_record(teach)["metrics"].get("updates", 0)))
+        about["updates"] = int(float(str(read_record(teach)["metrics"].get("updates", 0))))
     generators = {"original": {**about, "file": "generator.safetensors"}}
     for name, found in json.loads((finetune / "networks.json").read_text()).items():
         generators[name] = {**found, "file": f"{name}.safetensors"}
