@@ -36,15 +36,17 @@ from slimgen.tasks.gan import train_gan
 from slimgen.tasks.job import Job
 from slimgen.training.fit import Journal
 
-SUPERNETS = {
-    "fair": ("facades-cf_gan", []),
-    "uniform": ("facades-cf_gan", ["supernet.sampling=uniform"]),
-    "once-for-all": ("facades-gan_compression", []),
+SUPERNETS: dict[str, tuple[str, list[str]]] = {
+    "fair": ("cf_gan", []),
+    "uniform": ("cf_gan", ["supernet.sampling=uniform"]),
+    "once-for-all": ("gan_compression", []),
 }
+"""Name to the method of the recipe, and what is changed in it."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipes", default="facades", help="what their names begin with: facades or townhouses")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/comparison"))
     parser.add_argument("--networks", type=int, default=12)
@@ -53,7 +55,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="settings")
     arguments = parser.parse_args()
     found: dict[str, Any] = {"networks": arguments.networks, "updates": arguments.updates, "supernets": {}}
-    for name, (preset, settings) in SUPERNETS.items():
+    for name, (method, settings) in SUPERNETS.items():
+        preset = f"{arguments.recipes}-{method}"
         chosen = recipe.load(preset).override([*settings, *arguments.settings, f"seed={arguments.seed}"])
         home = arguments.out / f"{preset}-{arguments.seed}{'-uniform' * (name == 'uniform')}"
         job, net = trained(chosen, arguments.data, home)
@@ -75,7 +78,7 @@ def main() -> None:
         print(
             f"{name}: tau {tau.statistic:+.2f} (p {tau.pvalue:.3f}), spread of {metric} alone {spread:.2f}", flush=True
         )
-    save("ranking", found)
+    save(f"ranking-{arguments.recipes}", found)
 
 
 def trained(chosen: Recipe, data: Path, home: Path) -> tuple[Job, Supernet]:

@@ -18,6 +18,8 @@ from torch.overrides import has_torch_function_unary
 
 # Below so many pixels `group_norm` goes channel by channel, in bfloat16 a hundred times slower than it could.
 _SMALL = 1024
+# With fewer channels it does so, too.
+_NARROW = 16
 # So many standard deviations from zero, a channel's variance is known to a thousandth still.
 _FAR = 16.0
 
@@ -49,14 +51,9 @@ def instance_norm(
         if out.requires_grad:
             out.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]
         return out
-    if torch.is_grad_enabled() and images.requires_grad:
-        normed = cast(Tensor, _Normalise.apply(images, eps))  # type: ignore[no-untyped-call]
-    else:
-        normed = _normalised(images, eps)[0]
-    if weight is None or bias is None:
-        return normed
-    shape = (1, -1, 1, 1)
-    return torch.addcmul(bias.view(shape).to(normed.dtype), normed, weight.view(shape).to(normed.dtype))
+    if torch.is_grad_enabled():
+        return cast(Tensor, _Normalise.apply(images, weight, bias, eps))  # type: ignore[no-untyped-call]
+    return _normalised(images, eps, weight, bias)[0]
 
 
 def _fast(images: Tensor) -> bool:
@@ -71,25 +68,44 @@ def _fast(images: Tensor) -> bool:
     )
 
 
-def _normalised(images: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """The normalised images, and 1 / standard deviation as (N, C, 1, 1)."""
+def _normalised(
+    images: Tensor, eps: float, weight: Tensor | None = None, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The normalised images, scaled and shifted if asked to, and 1 / standard deviation as (N, C, 1, 1)."""
     count, channels, height, width = images.shape
     with torch.autocast("cpu", enabled=False):
-        if height * width < _SMALL:
-            exact = images.float() if images.dtype == torch.bfloat16 else images
+        low = images.dtype == torch.bfloat16
+        if height * width < _SMALL or (low and channels < _NARROW):
+            exact = images.float() if low else images
             centred = exact - _mean(exact)
             scale = (_mean(centred.square()) + eps).rsqrt_()
-            return centred.mul_(scale).to(images.dtype), scale
+            centred.mul_(scale if weight is None else scale * weight.view(1, -1, 1, 1))
+            if bias is not None:
+                centred.add_(bias.view(1, -1, 1, 1))
+            return centred.to(images.dtype), scale
         # The kernel takes the variance as a difference of means of squares, which loses digits far from zero. A row of
         # pixels tells roughly where the channel lies; bfloat16 has few digits, and needs it only where all may go.
         group = (count, channels, height * width, channels, eps)
-        if images.dtype == torch.bfloat16:
-            normed, mean, scale = torch.native_group_norm(images, None, None, *group)
+        if low:
+            normed, mean, scale = torch.native_group_norm(images, weight, bias, *group)
             if not bool((mean * scale).abs().max() > _FAR):
                 return normed, scale.view(count, channels, 1, 1)
-        near = images - _mean(images[:, :, height // 2 : height // 2 + 1])
-        normed, _, scale = torch.native_group_norm(near, None, None, *group)
+        near = _shifted(images, -_mean(images[:, :, height // 2 : height // 2 + 1]))
+        normed, _, scale = torch.native_group_norm(near, weight, bias, *group)
     return normed, scale.view(count, channels, 1, 1)
+
+
+def _shifted(images: Tensor, shift: Tensor) -> Tensor:
+    """Images plus a number for each image and channel, (N, C, 1, 1)."""
+    if images.dtype != torch.bfloat16:
+        return images + shift
+    # Adding a row to many is slow in bfloat16 where channels are few; a product of rank one is not.
+    count, channels, height, width = images.shape
+    out = torch.empty_like(images, memory_format=torch.channels_last)
+    rows, sums = (part.permute(0, 2, 3, 1).reshape(count, height * width, channels) for part in (images, out))
+    ones = _ones(height * width, images.dtype).expand(count, -1, -1).transpose(1, 2)
+    torch.baddbmm(rows, ones, shift.to(images.dtype).reshape(-1, 1, channels).expand(count, -1, -1), out=sums)
+    return out
 
 
 def _mean(images: Tensor) -> Tensor:
@@ -108,20 +124,34 @@ def _ones(length: int, dtype: torch.dtype) -> Tensor:
 
 
 class _Normalise(torch.autograd.Function):
-    """(x - mean) / deviation, and its gradient (g - mean(g) - y mean(g y)) / deviation."""
+    """y = (x - mean) / deviation, scaled and shifted.
+
+    With g the gradient times the scale, its gradient is (g - mean(g) - y mean(g y)) / deviation; the means over pixels
+    that this takes are those of the gradients of scale and shift.
+    """
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, eps: float) -> Tensor:
+    def forward(ctx: Any, images: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
         normed, scale = _normalised(images, eps)
-        ctx.save_for_backward(normed, scale)
-        return normed
+        ctx.save_for_backward(normed, scale, weight)
+        if weight is None or bias is None:
+            return normed
+        with torch.autocast("cpu", enabled=False):
+            return _shifted(normed * weight.view(1, -1, 1, 1).to(normed.dtype), bias.view(1, -1, 1, 1))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        normed, scale = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        normed, scale, weight = ctx.saved_tensors
         gradient = gradient.to(normed.dtype).contiguous(memory_format=torch.channels_last)
+        pixels = normed.shape[2] * normed.shape[3]
+        steeper = flatter = None
         with torch.autocast("cpu", enabled=False):
-            along = _mean(gradient * normed)
-            out = (gradient - _mean(gradient)).addcmul_(normed, along, value=-1)
-            return out.mul_(scale.to(out.dtype)), None
+            along, mean = _mean(gradient * normed), _mean(gradient)
+            if weight is not None:
+                steeper, flatter = (pixels * part.float().sum((0, 2, 3)).to(weight.dtype) for part in (along, mean))
+                scale = scale * weight.view(1, -1, 1, 1)
+            if not ctx.needs_input_grad[0]:
+                return None, steeper, flatter, None
+            out = _shifted(gradient, -mean).sub_(normed * along)
+            return out.mul_(scale.to(out.dtype)), steeper, flatter, None
