@@ -60,9 +60,10 @@ def images(size: int) -> torch.Tensor:
 @pytest.mark.parametrize("name", NETS)
 def test_a_cut_network_equals_the_one_with_zeroed_filters_at_a_hundred_masks(name):
     net, filters, size = made(name)
-    shown, rng = images(size), random.Random(0)
+    # In float64: norms of a few pixels magnify a rounding error of float32 beyond what is to be shown.
+    shown, rng = images(size).double(), random.Random(0)
     with torch.no_grad():
-        whole, moved = net(shown), 0.0
+        whole, moved = net.double()(shown), 0.0
         for _ in range(100):
             genotype = filters.space.sample(rng)
             small = filters.cut(genotype)(shown)

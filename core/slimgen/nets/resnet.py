@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from slimgen.errors import SlimgenError
 from slimgen.nets.initial import initialise
+from slimgen.nets.inplace import ReLU, may_overwrite
 from slimgen.nets.norm import InstanceNorm2d
 from slimgen.nets.output import OutputConvolution
 from slimgen.nets.padding import ReflectionPad2d
@@ -35,7 +36,7 @@ class ResidualBlock(nn.Module):
             ReflectionPad2d(1),
             self.convolution(channels, inner),
             InstanceNorm2d(inner),
-            nn.ReLU(),
+            ReLU(),
         ]
         if dropout:
             layers.append(nn.Dropout(dropout))
@@ -48,8 +49,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (N, channels, H, W) to features of the same shape."""
-        out: Tensor = x + self.conv_block(x)
-        return out
+        made: Tensor = self.conv_block(x)
+        return made.add_(x) if may_overwrite(made) else x + made
 
 
 class ResnetGenerator(nn.Module):
@@ -99,20 +100,20 @@ class ResnetGenerator(nn.Module):
             ReflectionPad2d(3),
             nn.Conv2d(inputs, stem, 7),
             InstanceNorm2d(stem),
-            nn.ReLU(),
+            ReLU(),
             nn.Conv2d(stem, down, 3, stride=2, padding=1),
             InstanceNorm2d(down),
-            nn.ReLU(),
+            ReLU(),
             nn.Conv2d(down, trunk, 3, stride=2, padding=1),
             InstanceNorm2d(trunk),
-            nn.ReLU(),
+            ReLU(),
             *(self.block(trunk, inner, dropout) for inner in inside),
             double(trunk, up1),
             InstanceNorm2d(up1),
-            nn.ReLU(),
+            ReLU(),
             double(up1, up2),
             InstanceNorm2d(up2),
-            nn.ReLU(),
+            ReLU(),
             ReflectionPad2d(3),
             OutputConvolution(up2, outputs, 7),
             nn.Tanh(),
