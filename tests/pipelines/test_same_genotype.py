@@ -110,5 +110,6 @@ def test_dvc_kubeflow_and_the_command_find_the_same_genotype(clone):
     where = ("params.yaml#recipes.tiny", "--data", "data", "--out")
     finish(clone, "-m", "pipelines", "run", *where, "runs/kubeflow")
     finish(clone, "-c", COMMAND, "run", *where, "runs/apart/command")
-    by_dvc, by_kubeflow, by_command = (found(clone / "runs" / run) for run in ("tiny", "kubeflow/tiny", "apart/command"))
+    runs = ("tiny", "kubeflow/tiny", "apart/command")
+    by_dvc, by_kubeflow, by_command = (found(clone / "runs" / run) for run in runs)
     assert by_dvc == by_kubeflow == by_command
