@@ -23,7 +23,7 @@ from slimgen.methods.gan_compression_teaching import (
     distilling,
     once_for_all,
     showing,
-    teacher_folder,
+    teacher_file,
     teacher_network,
     train_teacher,
 )
@@ -65,7 +65,7 @@ def supernet(job: Job) -> Mapping[str, float]:
         assert isinstance(teacher, ResnetGenerator)
         prune_into(net.model, teacher)
     if options.keep_discriminator:
-        discriminator.load_state_dict(load_weights(teacher_folder(job, options, "discriminator")))
+        discriminator.load_state_dict(load_weights(teacher_file(job, options, "discriminator")))
     else:
         discriminator = job.task.discriminator()
     guidance, updates = distilling(job, options, teacher), 0
@@ -165,7 +165,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     else:
         found = job.compute.place(build_generator(options.family, seed=recipe.seed, **about))
         if options.keep_discriminator:
-            discriminator.load_state_dict(load_weights(teacher_folder(job, options, "discriminator")))
+            discriminator.load_state_dict(load_weights(teacher_file(job, options, "discriminator")))
     steps = schedule.steps(len(job.data.split("train")))
     if steps:
         guidance = distilling(job, options, teacher_network(job, options))

@@ -1,6 +1,6 @@
 """Who teaches whom in GAN Compression: the original or its mobile likeness the once-for-all network, and how."""
 
-from typing import Any
+from pathlib import Path
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -37,7 +37,7 @@ def train_teacher(job: Job, options: SupernetOptions, discriminator: nn.Module) 
     return steps
 
 
-def teacher_folder(job: Job, options: SupernetOptions, name: str) -> Any:
+def teacher_file(job: Job, options: SupernetOptions, name: str) -> Path:
     """The file of the teacher's `generator` or `discriminator`."""
     if options.pipeline == "fast":
         return job.inputs["teach"] / f"{name}.safetensors"
@@ -47,7 +47,7 @@ def teacher_folder(job: Job, options: SupernetOptions, name: str) -> Any:
 def teacher_network(job: Job, options: SupernetOptions) -> nn.Module:
     """The generator that teaches, with its weights; spectral norms, which training needs, are divided into them."""
     teacher = build_generator(seed=0, **teacher_options(job.recipe, options))
-    teacher.load_state_dict(load_weights(teacher_folder(job, options, "generator")))
+    teacher.load_state_dict(load_weights(teacher_file(job, options, "generator")))
     return folded(teacher)
 
 
@@ -66,8 +66,9 @@ def showing(net: nn.Module) -> Generate:
 def distilling(job: Job, options: SupernetOptions, net: nn.Module) -> Guidance:
     """The terms that a teacher adds (Eqs. 1, 3 and 4), beside the task's own."""
     teacher, weight = Teacher(job.compute.ready(net)), options.distill
-    guidance = original_guidance(job)
-    if options.pseudo_pairs(job.recipe.task):
+    pseudo_pairs = options.pseudo_pairs(job.recipe.task)
+    guidance = original_guidance(job, truth=not pseudo_pairs)
+    if pseudo_pairs:
         guidance = guidance.plus(Guidance(truth=lambda batch: teacher(batch.input)[0].float()))
     if options.distillation == "none" or not weight:
         return guidance

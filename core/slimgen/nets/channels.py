@@ -73,18 +73,31 @@ def to_genotype(config: Sequence[int]) -> Genotype:
 
 
 def channel_space(options: str | Sequence[Sequence[int]]) -> Space:
-    """The space of configurations.
+    """The space of configurations of a ResNet generator; see `configurations`."""
+    return configurations(options, SPACES, NAMES, "channels")
+
+
+def configurations(
+    options: str | Sequence[Sequence[int]],
+    named: Mapping[str, Sequence[Sequence[int]]],
+    names: Sequence[str],
+    noun: str,
+) -> Space:
+    """The space of the configurations of a family of generators.
 
     Args:
-        options: a name of `SPACES`, or the options of c0 .. c7.
+        options: a name of `named`, or the options of c0 .. c7.
+        named: the family's spaces.
+        names: its dimensions, c0 to c7.
+        noun: what its widths are called, in errors.
 
     Raises:
         RecipeError: an unknown name, or not eight lists of positive numbers.
     """
     if isinstance(options, str):
-        if options not in SPACES:
-            raise RecipeError("a space of channels has a known name", repr(options), nearest(options, SPACES))
-        options = SPACES[options]
-    if len(options) != len(NAMES) or not all(values and min(values) >= 1 for values in options):
-        raise RecipeError("a space of channels lists the options of c0 to c7", repr(options)[:80])
-    return Space({name: Choice(tuple(sorted(set(values)))) for name, values in zip(NAMES, options, strict=True)})
+        if options not in named:
+            raise RecipeError(f"a space of {noun} has a known name", repr(options), nearest(options, named))
+        options = named[options]
+    if len(options) != len(names) or not all(values and min(values) >= 1 for values in options):
+        raise RecipeError(f"a space of {noun} lists the options of c0 to c7", repr(options)[:80])
+    return Space({name: Choice(tuple(sorted(set(values)))) for name, values in zip(names, options, strict=True)})

@@ -10,11 +10,11 @@ from torch.func import functional_call
 
 from slimgen.cost.formula import Cost
 from slimgen.errors import RecipeError, nearest
+from slimgen.nets.channels import configurations
 from slimgen.nets.gates import Arch, pinned
 from slimgen.nets.spade import MobileSpadeGenerator, SpadeGenerator
 from slimgen.nets.spade_cost import Config, configured_cost
 from slimgen.nets.supernet import Supernet
-from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype, Value
 from slimgen.search.space import Space
 
@@ -30,21 +30,8 @@ SPACES: dict[str, tuple[tuple[int, ...], ...]] = {
 
 
 def spade_space(options: str | Sequence[Sequence[int]]) -> Space:
-    """The space of configurations.
-
-    Args:
-        options: a name of `SPACES`, or the options of c0 .. c7.
-
-    Raises:
-        RecipeError: an unknown name, or not eight lists of positive numbers.
-    """
-    if isinstance(options, str):
-        if options not in SPACES:
-            raise RecipeError("a space of SPADE channels has a known name", repr(options), nearest(options, SPACES))
-        options = SPACES[options]
-    if len(options) != len(NAMES) or not all(values and min(values) >= 1 for values in options):
-        raise RecipeError("a space of SPADE channels lists the options of c0 to c7", repr(options)[:80])
-    return Space({name: Choice(tuple(sorted(set(values)))) for name, values in zip(NAMES, options, strict=True)})
+    """The space of configurations of a SPADE generator; see `slimgen.nets.channels.configurations`."""
+    return configurations(options, SPACES, NAMES, "SPADE channels")
 
 
 def to_config(genotype: Mapping[str, Value]) -> Config:

@@ -95,18 +95,22 @@ def train_gan(
     return (generator if average is None else average.module).eval()
 
 
-def original_guidance(job: Job) -> Guidance:
+def original_guidance(job: Job, *, truth: bool = True) -> Guidance:
     """What the task makes of the original: the truth where there are no pairs, and its further terms.
 
     Their features are of the original's discriminator unless the recipe names others.
+
+    Args:
+        job: of the stage.
+        truth: False where the caller has a truth of its own, so that the original is not loaded for one.
     """
     losses, teach = job.recipe.losses, job.inputs["teach"]
-    truth = Guidance(truth=job.task.truth(teach))
+    shown = Guidance(truth=job.task.truth(teach)) if truth else Guidance()
     if not losses.perceptual or losses.perceptual_network != "discriminator":
-        return job.task.guidance(None).plus(truth)
+        return job.task.guidance(None).plus(shown)
     discriminator = job.task.discriminator()
     discriminator.load_state_dict(load_weights(teach / "discriminator.safetensors"))
-    return job.task.guidance(discriminator).plus(truth)
+    return job.task.guidance(discriminator).plus(shown)
 
 
 def originals(task: Translation) -> tuple[nn.Module, nn.Module]:
