@@ -23,12 +23,14 @@ GENERATORS = {
     "trellis": "slimgen.nets.trellis:TrellisGenerator",
     "spade": "slimgen.nets.spade:SpadeGenerator",
     "mobile_spade": "slimgen.nets.spade:MobileSpadeGenerator",
+    "cyclegan_nas": "slimgen.nets.cyclegan_nas:CellsGenerator",
 }
 """Generators of images from images, by family."""
 
 DISCRIMINATORS = {
     "patchgan": "slimgen.nets.patchgan:PatchGAN",
     "multiscale": "slimgen.nets.multiscale:MultiScale",
+    "cyclegan_nas": "slimgen.nets.cyclegan_nas:CellsDiscriminator",
 }
 """Discriminators, by family."""
 
