@@ -22,7 +22,9 @@ _CONFIGURATION = re.compile(r"\d+(_\d+)+")
 
 def profile(
     context: typer.Context,
-    family: Annotated[str, typer.Argument(metavar="FAMILY", help="resnet, mobile_resnet, unet, patchgan ...")],
+    family: Annotated[
+        str, typer.Argument(metavar="FAMILY", help="resnet, mobile_resnet, unet, alphagan_s, patchgan ...")
+    ],
     size: Annotated[int, typer.Option("--size", min=1, help="Pixels of a side.")] = 256,
     height: Annotated[int | None, typer.Option("--height", min=1, help="Instead of --size.")] = None,
     width: Annotated[int | None, typer.Option("--width", min=1, help="Instead of --size.")] = None,
@@ -42,7 +44,8 @@ def profile(
 
     options = parse_options(context.args)
     high, wide = height or size, width or size
-    cost = _cost(family, high, wide, options, discriminator)
+    judging = _judges(family, discriminator)
+    cost = _cost(family, high, wide, options, judging)
     facts: dict[str, object] = {
         "family": family,
         "options": options,
@@ -53,7 +56,7 @@ def profile(
         "bytes": cost.bytes,
     }
     if latency:
-        facts["latency"] = _latency(family, (high, wide), options, threads, runs)
+        facts["latency"] = _latency(family, (high, wide), options, judging, threads, runs)
     if as_json:
         print_json(facts)
     else:
@@ -100,14 +103,21 @@ def _content(path: Path) -> object:
     return value["genotype"] if isinstance(value, Mapping) and "genotype" in value else value
 
 
-def _cost(family: str, height: int, width: int, options: dict[str, object], discriminator: bool) -> "Cost":
-    """The cost in closed form, whichever kind of network the family is."""
-    from slimgen.nets import DISCRIMINATORS, GENERATORS, discriminator_cost, generator_cost
+def _judges(family: str, discriminator: bool) -> bool:
+    """Whether a family is one of discriminators: if it is both, it is one of generators unless asked otherwise."""
+    from slimgen.nets import DISCRIMINATORS, GENERATORS
 
     known = [*DISCRIMINATORS, *(() if discriminator else GENERATORS)]
     if family not in known:
         raise SlimgenError("a network is of a known family", repr(family), nearest(family, known))
-    count = discriminator_cost if family in DISCRIMINATORS else generator_cost
+    return discriminator or family not in GENERATORS
+
+
+def _cost(family: str, height: int, width: int, options: dict[str, object], judging: bool) -> "Cost":
+    """The cost in closed form, whichever kind of network the family is."""
+    from slimgen.nets import discriminator_cost, generator_cost
+
+    count = discriminator_cost if judging else generator_cost
     try:
         return count(family, height, width, **options)
     except TypeError as error:
@@ -119,14 +129,16 @@ def _cost(family: str, height: int, width: int, options: dict[str, object], disc
 
 
 def _latency(
-    family: str, sides: tuple[int, int], options: dict[str, object], threads: int, runs: int
+    family: str, sides: tuple[int, int], options: dict[str, object], judging: bool, threads: int, runs: int
 ) -> dict[str, str | int | float]:
     """The time of one image, measured on a network of drawn weights."""
     from slimgen.cost.latency import torch_latency
-    from slimgen.nets import DISCRIMINATORS, build_discriminator, build_generator
+    from slimgen.nets import build_discriminator, build_generator, noise_length
 
-    judging = family in DISCRIMINATORS
     build: Callable[..., nn.Module] = build_discriminator if judging else build_generator
+    if not judging and (length := noise_length(family, **options)) is not None:
+        net = build(family, **options, size=sides[0])
+        return torch_latency(net, (1, length), threads=threads, runs=runs, channels_last=True).as_dict()
     net = build(family, **options)
     channels = options.get("inputs", 6 if judging else 3)
     shape = (1, int(str(channels)), *sides)

@@ -23,13 +23,18 @@ GENERATORS = {
     "trellis": "slimgen.nets.trellis:TrellisGenerator",
     "spade": "slimgen.nets.spade:SpadeGenerator",
     "mobile_spade": "slimgen.nets.spade:MobileSpadeGenerator",
+    "alphagan": "slimgen.nets.alphagan:AlphaGenerator",
+    "alphagan_s": "slimgen.nets.alphagan:AlphaGanSmall",
+    "alphagan_l": "slimgen.nets.alphagan:AlphaGanLarge",
+    "sngan": "slimgen.nets.noise_resnet:NoiseResnet",
     "cyclegan_nas": "slimgen.nets.cyclegan_nas:CellsGenerator",
 }
-"""Generators of images from images, by family."""
+"""Generators by family: of images from images, and from noise those that have an option `latent`, its length."""
 
 DISCRIMINATORS = {
     "patchgan": "slimgen.nets.patchgan:PatchGAN",
     "multiscale": "slimgen.nets.multiscale:MultiScale",
+    "sngan": "slimgen.nets.noise_discriminator:NoiseDiscriminator",
     "cyclegan_nas": "slimgen.nets.cyclegan_nas:CellsDiscriminator",
 }
 """Discriminators, by family."""
@@ -77,6 +82,20 @@ def generator_cost(family: str, height: int, width: int, **options: object) -> "
         SlimgenError: the family or an option is not known, or the size does not suit the network.
     """
     return _resolve("generator", GENERATORS, family, options).cost(height, width, **options)
+
+
+def noise_length(family: str, **options: object) -> int | None:
+    """The length of the noise that a generator takes: its option `latent`. None where it takes images.
+
+    Raises:
+        SlimgenError: the family or an option is not known.
+    """
+    found = _resolve("generator", GENERATORS, family, options)
+    # Of a class of one's own, the class itself has the signature.
+    known = inspect.signature(getattr(found, "kind", found)).parameters
+    if "latent" not in known:
+        return None
+    return int(str(options.get("latent", known["latent"].default)))
 
 
 def discriminator_cost(family: str, height: int, width: int, **options: object) -> "Cost":

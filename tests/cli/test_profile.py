@@ -1,0 +1,37 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from slimgen.cli.app import app
+
+
+def profile(*words):
+    return json.loads(CliRunner().invoke(app, ["profile", *(str(word) for word in words), "--json"]).stdout)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        # What the authors of AlphaGAN print (Table 2): parameters and operations, at 32 x 32 and 48 x 48.
+        (["alphagan_s", "--size", 32], (2_952_707, 744_914_944, 1_311_145_984)),
+        (["alphagan_s", "--size", 48], (3_613_187, 1_676_058_624, 2_950_078_464)),
+        (["alphagan_l", "--size", 32], (8_618_499, 2_718_466_048, 2_781_380_608)),
+        (["alphagan_l", "--size", 48], (9_278_979, 6_116_548_608, 6_258_106_368)),
+    ],
+)
+def test_generators_of_noise_are_counted_at_the_size_of_their_images(words, expected):
+    facts = profile(*words)
+    assert (facts["params"], facts["macs"]["exact"], facts["macs"]["torchprofile"]) == expected
+
+
+def test_a_name_of_both_kinds_is_the_generator_unless_a_discriminator_is_asked_for():
+    generator, discriminator = profile("sngan", "--size", 32), profile("sngan", "--size", 32, "--discriminator")
+    assert generator["params"] == 4_276_739
+    assert discriminator["params"] == 1_053_824
+
+
+def test_the_time_of_a_generator_of_noise_is_of_images_of_the_size():
+    latency = profile("alphagan_s", "--channels", 4, "--size", 16, "--latency", "--runs", 2)["latency"]
+    assert latency["height"] == latency["width"] == 16
+    assert latency["p50_ms"] > 0
