@@ -52,6 +52,21 @@ def enumeration(found: Mapping[str, Any]) -> str:
     )
 
 
+def co_evolution(found: Mapping[str, Any]) -> str:
+    """Pairs of masks judged."""
+    named = {"published": "published", "zeroed": "filters zeroed, all else as here"}
+    rows = ["| | s a candidate | ratio |", "| --- " * 3 + "|"]
+    for way, seconds in found["seconds"].items():
+        name = named.get(way) or f"here, {_kind(way.removeprefix('cut, '))}"
+        rows.append(f"| {name} | {seconds:.3f} | {found['ratio'][way]:.1f}x |")
+    head = (
+        f"**A pair of masks judged** on {found['images']} images of {found['size']} px, half of the filters of two "
+        "ResNets with 9 blocks, the way Co-Evolutionary Compression's authors published and here, in turns in one run; "
+        f"fitnesses in fp32 differ by {found['apart']:.0e}, relatively. `{found['command']}`"
+    )
+    return "\n".join([head, "", *rows])
+
+
 def _kind(compute: str) -> str:
     """The number type in the name of a device and type, such as `cpu bf16 channels_last 2 threads`."""
     return compute.split()[1]

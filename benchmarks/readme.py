@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks import beside_peers
+from benchmarks import beside_peers, unpaired
 from benchmarks.comparison import lines
 from benchmarks.results import RESULTS
 from slimgen.cost.formula import CONVENTIONS
@@ -167,6 +167,18 @@ def ranking(found: Mapping[str, Any]) -> str:
     return "\n".join([head, "", *rows])
 
 
+def both_ways(found: Mapping[str, Any]) -> str:
+    """Both generators of two sets, in several ways."""
+    seeds = len(found["seeds"])
+    settings = "".join(f" --set {setting}" for setting in found["settings"])
+    head = (
+        f"**{found['recipe']}**{settings}, both directions, test images against their true partners, which neither "
+        f"training nor search had seen; cycle: mean absolute error of the way there and back; {seeds} seeds (mean ± "
+        f"standard deviation); on {machine(found)}. `{found['command']}`"
+    )
+    return "\n".join([head, "", *unpaired.lines(found["generators"])])
+
+
 def machine(found: Mapping[str, Any]) -> str:
     """The machine, in a few words."""
     facts = found["machine"]
@@ -176,6 +188,8 @@ def machine(found: Mapping[str, Any]) -> str:
 RESULT = {
     "rates": rates,
     "kills": kills,
+    "unpaired": both_ways,
+    "co_evolution": beside_peers.co_evolution,
     "evaluation": beside_peers.evaluation,
     "distillation": beside_peers.distillation,
     "enumeration": beside_peers.enumeration,
