@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from slimgen.errors import SlimgenError
-from slimgen.report.charts import comparison_chart, pareto_chart, training_chart
+from slimgen.report.charts import comparison_chart, pareto_chart, probability_chart, training_chart
 from slimgen.report.table import Row
 from slimgen.search import Genotype, Objective, Trial
 
@@ -72,6 +72,36 @@ def test_a_training_chart_has_a_panel_for_each_loss(tmp_path):
     one, three, four = (picture(tmp_path / f"{count}.png").shape for count in (1, 3, 4))
     assert one[1] < three[1] == four[1]
     assert one[0] == three[0] < four[0]
+
+
+def trace(choices, values):
+    """A trace in which the first option's probability goes through these values, the second's through the rest."""
+    return [
+        {"step": 10 * at, "probabilities": {f"cell.op{n}": {"one": p, "other": 1 - p} for n in range(choices)}}
+        for at, p in enumerate(values)
+    ]
+
+
+def test_probabilities_have_a_panel_for_each_choice(tmp_path):
+    for count in (1, 4, 5):
+        probability_chart(trace(count, (0.5, 0.9)), tmp_path / f"{count}.png")
+    one, four, five = (picture(tmp_path / f"{count}.png").shape for count in (1, 4, 5))
+    assert one[1] < four[1] == five[1]
+    assert one[0] == four[0] < five[0]
+
+
+def test_the_likeliest_option_is_drawn_strongest(tmp_path):
+    probability_chart(trace(1, (0.5, 0.6, 0.7)), tmp_path / "first.png")
+    probability_chart(trace(1, (0.5, 0.4, 0.3)), tmp_path / "second.png")
+    blue = [len(pixels(tmp_path / f"{name}.png", (0, 114, 178))[0]) for name in ("first", "second")]
+    yellow = [len(pixels(tmp_path / f"{name}.png", (230, 159, 0))[0]) for name in ("first", "second")]
+    assert blue[0] > 1.3 * blue[1] > 0
+    assert yellow[1] > 1.3 * yellow[0] > 0
+
+
+def test_a_trace_without_probabilities_cannot_be_drawn(tmp_path):
+    with pytest.raises(SlimgenError, match="needs some"):
+        probability_chart([{"step": 1, "entropy": 0.5}], tmp_path / "none.png")
 
 
 def test_generators_of_two_runs_differ_in_colour(tmp_path):

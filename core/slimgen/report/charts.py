@@ -1,4 +1,4 @@
-"""Charts: quality against cost, and losses against steps. Drawn without pyplot, which keeps figures for ever."""
+"""Charts: quality against cost, losses and probabilities against steps. No pyplot: it keeps figures for ever."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -111,6 +111,73 @@ def training_chart(lines: Sequence[Mapping[str, object]], path: Path | IO[bytes]
         if place > len(curves) - across:
             axes.set_xlabel("updates", fontsize=8)
     figure.savefig(path, dpi=150)
+
+
+def probability_chart(lines: Sequence[Mapping[str, object]], path: Path | IO[bytes]) -> None:
+    """Draws the probability of every option against the steps, a panel for each choice, the likeliest option strong.
+
+    Args:
+        lines: of a trace: `step`, and `probabilities`, which is choice to option to number.
+        path: the picture; its ending says the format. Or a file to write a PNG to.
+
+    Raises:
+        SlimgenError: the trace holds no probabilities.
+    """
+    curves: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
+    for line in lines:
+        step, choices = line.get("step"), line.get("probabilities")
+        if not (isinstance(step, int) and isinstance(choices, Mapping)):
+            continue
+        for name, options in choices.items():
+            for option, number in options.items():
+                xs, ys = curves.setdefault(name, {}).setdefault(option, ([], []))
+                xs.append(step)
+                ys.append(number)
+    if not curves:
+        raise SlimgenError("a chart of probabilities needs some", "a trace without any")
+    across = min(4, len(curves))
+    down = -(-len(curves) // across)
+    figure = _sheet(0.4 + 2.9 * across, 0.4 + 1.75 * down)
+    top = 1.08 * max(max(ys) for options in curves.values() for _, ys in options.values())
+    for place, (name, options) in enumerate(curves.items(), start=1):
+        axes = _panel(figure, down, across, place)
+        _options(axes, options, top)
+        axes.set_title(name, fontsize=9, color=INK, loc="left")
+        axes.set_ylim(0, top)
+        axes.tick_params(labelsize=7)
+        axes.axhline(1 / len(options), color=GREY, linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)
+        if place > len(curves) - across:
+            axes.set_xlabel("updates", fontsize=8)
+    figure.savefig(path, dpi=150)
+
+
+def _options(axes: "Axes", options: Mapping[str, tuple[list[float], list[float]]], top: float) -> None:
+    """One panel's curves, each named at its end; names that would touch are moved apart."""
+    likeliest = max(options, key=lambda option: options[option][1][-1])
+    colours = dict(zip(options, _cycle(len(options)), strict=True))
+    gap, height = 0.085, -math.inf
+    heights = {}
+    for option in sorted(options, key=lambda option: options[option][1][-1]):
+        heights[option] = height = max(options[option][1][-1] / top, height + gap)
+    room = 1.0
+    for option in reversed(heights):
+        heights[option] = min(heights[option], room)
+        room = heights[option] - gap
+    for place, (option, (xs, ys)) in enumerate(options.items()):
+        strong = option == likeliest
+        style = "-" if place < len(COLOURS) else (0, (3, 1.5))
+        width, layer = (2.0, 4) if strong else (1.1, 3)
+        marker = "o" if len(xs) == 1 else None
+        axes.plot(xs, ys, color=colours[option], linewidth=width, linestyle=style, marker=marker, zorder=layer)
+        weight = "bold" if strong else "normal"
+        axes.text(
+            *(1.02, heights[option], option),
+            color=colours[option],
+            fontsize=6.5,
+            fontweight=weight,
+            transform=axes.transAxes,
+            va="center",
+        )
 
 
 def comparison_chart(rows: Sequence[Row], path: Path, *, metric: str | None = None, convention: str = "exact") -> None:

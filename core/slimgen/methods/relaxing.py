@@ -1,0 +1,105 @@
+"""What a relaxation believes while gradients search it: kept step by step, and drawn."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from slimgen.nets.relaxation import Relaxation
+from slimgen.report.charts import probability_chart
+from slimgen.run.log import Log
+from slimgen.search import Genotype
+from slimgen.training.fit import Journal
+
+TRACE = "relaxation.jsonl"
+
+
+class Trace:
+    """Writes the probabilities of every choice into a stage's folder, one line of JSON every few steps.
+
+    A line holds `step`, the mean `entropy` in nats, the `genotype` (its key) of the likeliest options, and
+    `probabilities`: choice to option to number. It depends on the logits alone, so a training that was resumed leaves
+    the same file as one left alone: lines of steps that are taken again are dropped before.
+
+    Args:
+        out: the stage's folder.
+        relaxations: one; or several by name, which is then the first word of their choices' names.
+        every: steps between lines, besides the first and the last.
+    """
+
+    def __init__(self, out: Path, relaxations: Relaxation | Mapping[str, Relaxation], every: int = 50) -> None:
+        if every < 1:
+            raise ValueError(f"every must be at least 1; got {every}.")
+        self.relaxations = {"": relaxations} if isinstance(relaxations, Relaxation) else dict(relaxations)
+        self.out, self.every, self.log = out, every, Log(out / TRACE)
+        self._begun = False
+
+    def watching(self, journal: Journal) -> Journal:
+        """A training's journal, that leaves the trace, too; its metrics get `relaxation.entropy`."""
+        told = journal.progress
+
+        def progress(done: int, steps: int, losses: Mapping[str, float]) -> None:
+            self.step(done, steps, journal.metrics)
+            if told is not None:
+                told(done, steps, losses)
+
+        return replace(journal, progress=progress)
+
+    def step(self, done: int, steps: int, metrics: Callable[[Mapping[str, float], int], None] | None = None) -> None:
+        """To be called after every step, in order; a line where one is due.
+
+        Args:
+            done: steps that were taken, counted from 1.
+            steps: in all.
+            metrics: called with the mean entropy and the step where there is a line.
+        """
+        if not self._begun:
+            self.log.truncate_after(done - 1)
+            self._begun = True
+        if done in (1, steps) or done % self.every == 0:
+            entropy = self.entropy()
+            shown = {
+                name: {option: round(number, 6) for option, number in options.items()}
+                for name, options in self.probabilities().items()
+            }
+            # Lines are rare: the file is closed after each, so that a training may end anywhere.
+            with self.log:
+                self.log.log(step=done, entropy=entropy, genotype=self.genotype().key, probabilities=shown)
+            if metrics is not None:
+                metrics({"relaxation.entropy": entropy}, done)
+
+    def probabilities(self) -> dict[str, dict[str, float]]:
+        """Every choice's options, as text, with their probabilities."""
+        found = {}
+        for prefix, relaxation in self.relaxations.items():
+            for name, numbers in relaxation.probabilities().items():
+                options = map(str, relaxation.options[name])
+                found[_longer(prefix, name)] = dict(zip(options, numbers.tolist(), strict=True))
+        return found
+
+    def entropy(self) -> float:
+        """The mean entropy of all choices in nats."""
+        each = [entropy for relaxation in self.relaxations.values() for entropy in relaxation.entropy().values()]
+        return math.fsum(each) / len(each) if each else 0.0
+
+    def genotype(self) -> Genotype:
+        """The likeliest options of all relaxations together."""
+        whole = Genotype({})
+        for prefix, relaxation in self.relaxations.items():
+            likely = relaxation.argmax()
+            whole = whole | (likely.prefixed(prefix) if prefix else likely)
+        return whole
+
+    def draw(self) -> Path:
+        """Draws the trace as `relaxation.png` in the stage's folder.
+
+        Raises:
+            SlimgenError: nothing was traced.
+        """
+        picture = self.out / "relaxation.png"
+        probability_chart(self.log.read(), picture)
+        return picture
+
+
+def _longer(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
