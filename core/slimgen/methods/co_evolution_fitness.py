@@ -215,7 +215,13 @@ class Fitness:
     def _protocol(self, pair: Genotype) -> str:
         """All that a fitness depends on besides the pair and the originals."""
         names = {"loss", "cycle", "criterion", "tuning"}
-        return f"{self._evaluators[str(pair[TURN])].protocol}; {self.options.model_dump_json(include=names)}"
+        protocol = f"{self._evaluators[str(pair[TURN])].protocol}; {self.options.model_dump_json(include=names)}"
+        if self.options.tuning is None:
+            return protocol
+        recipe, images = self.job.recipe, self.job.data.manifest.splits["train"].sha256
+        content = "-".join(images[side][:12] for side in sorted(images))
+        how = f"seed {recipe.seed}, flip {recipe.data.flip}, {recipe.losses.model_dump_json()}"
+        return f"{protocol}; tuned on content {content}, {how}"
 
 
 def _whose(pair: Genotype) -> tuple[str, str, Genotype]:
