@@ -8,13 +8,14 @@ from torch import nn
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_generator, generator_cost, noise_length
-from slimgen.nets.alphagan_operations import Up
-from slimgen.nets.alphagan_space import PUBLISHED, SPACE, alphagan_space
+from slimgen.nets.alphagan import key_of
+from slimgen.nets.alphagan_operations import Normal, Up, mixed_normal
+from slimgen.nets.alphagan_space import NORMAL, PUBLISHED, SPACE, alphagan_space
 from slimgen.nets.alphagan_supernet import AlphaSupernet
 from slimgen.nets.gates import Gates
 from slimgen.nets.initial import initialise
 from slimgen.nets.relaxation import Relaxation
-from slimgen.search import Genotype
+from slimgen.search import Choice, Genotype, Space
 
 SMALL = {"channels": 6, "latent": 5, "size": 16}
 # Parameters, MACs (torchprofile) and MACs (exact), as published or counted by others.
@@ -136,6 +137,36 @@ def test_gradients_reach_every_logit_and_every_weight_and_do_not_depend_on_recom
         assert all(gradient is not None for gradient in found[-1])
     for kept, again in zip(*found, strict=True):
         assert torch.allclose(kept, again, atol=1e-7)
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_convolutions_mixed_as_kernels_are_the_weighted_sum_of_their_outputs(recompute: bool) -> None:
+    space = Space({"edge": Choice(NORMAL)})
+    operations = initialise(nn.ModuleDict({option: Normal(option, 3, 3, affine=False) for option in NORMAL}), 0)
+    for bias in (parameter for name, parameter in operations.named_parameters() if name.endswith("bias")):
+        nn.init.normal_(bias)
+    features = torch.randn(2, 3, 6, 6, requires_grad=True)
+    relaxation = Relaxation(space, seed=0, spread=1.0)
+    weights = relaxation.gates(0).probabilities["edge"]
+    plain = sum(weight * operations[option](features) for option, weight in zip(NORMAL, weights, strict=True))
+    of = [features, *relaxation.parameters(), *operations.parameters()]
+    expected = torch.autograd.grad(plain.square().sum(), of)
+    merged = mixed_normal(relaxation.gates(0), "edge", features, operations, recompute)
+    assert torch.allclose(merged, plain, atol=1e-5)
+    for one, other in zip(torch.autograd.grad(merged.square().sum(), of), expected, strict=True):
+        assert torch.allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_sampled_gates_run_one_operation_of_each_edge() -> None:
+    net = supernet()
+    relaxation = Relaxation(net.space, seed=0, kind="sampled")
+    gates, ran = relaxation.detached(0), []
+    for name, operations in net.edges.items():
+        for option, operation in operations.items():
+            operation.register_forward_hook(lambda *_, which=(name, option): ran.append(which))
+    images = net(noise(), gates)
+    assert sorted(ran) == sorted((key_of(name), str(option)) for name, option in gates.at.items())
+    assert torch.allclose(images, net.extract(gates.at)(noise()), atol=1e-5)
 
 
 def test_a_skip_over_two_cells_applies_one_transposed_convolution_twice() -> None:

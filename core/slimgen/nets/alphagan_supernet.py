@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from slimgen.cost.formula import Cost
 from slimgen.nets.alphagan import AlphaGenerator, Ends, key_of, through_cells
 from slimgen.nets.alphagan_cost import genotype_cost
-from slimgen.nets.alphagan_operations import edge
+from slimgen.nets.alphagan_operations import Normal, edge, mixed_normal
 from slimgen.nets.alphagan_space import alphagan_space, check_interpolation, check_sizes, edges
 from slimgen.nets.gates import Arch, mixed
 from slimgen.nets.supernet import Supernet
@@ -70,14 +70,15 @@ class AlphaSupernet(Supernet):
         """Noise (N, latent) through one architecture to images (N, 3, size, size) in [-1, 1]."""
 
         def run(name: str, features: Tensor) -> Tensor:
-            def operation(option: Value) -> nn.Module:
-                return self._operation(name, option)
+            operations = self._operations(name)
+            if isinstance(operations[str(self.space[name].smallest)], Normal):
+                return mixed_normal(arch, name, features, operations, self.recompute)
 
             def applied(option: Value) -> Tensor:
-                out: Tensor = operation(option)(features)
+                out: Tensor = operations[str(option)](features)
                 return out
 
-            return mixed(arch, name, applied, self.recompute, operation)
+            return mixed(arch, name, applied, self.recompute, lambda option: operations[str(option)])
 
         return self.ends.leave(through_cells(self.ends.enter(images), run))
 
@@ -91,7 +92,7 @@ class AlphaSupernet(Supernet):
         net = AlphaGenerator(genotype, **self.options).to(next(self.parameters()).device)
         net.ends.load_state_dict(self.ends.state_dict())
         for name, _, _ in edges():
-            taken, own = net.edges[key_of(name)], self._operation(name, genotype[name])
+            taken, own = net.edges[key_of(name)], self._operations(name)[str(genotype[name])]
             # A new norm's scales are ones and its shifts zeros: what the one without them computes.
             taken.load_state_dict({**taken.state_dict(), **own.state_dict()})
         return net.train(self.training)
@@ -101,7 +102,7 @@ class AlphaSupernet(Supernet):
         side = check_sizes(height, width, self.size)
         return genotype_cost(genotype, side, self.channels, self.latent, self.interpolation)
 
-    def _operation(self, name: str, option: Value) -> nn.Module:
+    def _operations(self, name: str) -> nn.ModuleDict:
         operations = self.edges[key_of(name)]
         assert isinstance(operations, nn.ModuleDict)
-        return operations[str(option)]
+        return operations

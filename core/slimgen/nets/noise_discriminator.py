@@ -73,9 +73,8 @@ def judge(images: Tensor, run: Run, shortcuts: nn.ModuleDict, score: nn.Module) 
 
 def build_operation(name: str, operation: str, inputs: int, channels: int) -> nn.Module:
     """The module of one operation: spectral norms in place of batch norms."""
-    made = Normal(operation, inputs, channels, normed=False, wrap=spectral_norm)
-    # The first sees an image, of which a ReLU would take away half.
-    return made[1] if name == "block1.op1" else made
+    rectified = name != "block1.op1"
+    return Normal(operation, inputs, channels, normed=False, wrap=spectral_norm, rectified=rectified)
 
 
 def build_ends(inputs: int, channels: int) -> tuple[nn.ModuleDict, nn.Module]:

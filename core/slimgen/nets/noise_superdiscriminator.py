@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 
 from slimgen.cost.formula import Cost
-from slimgen.nets.gates import Arch, mixed
+from slimgen.nets.alphagan_operations import mixed_normal
+from slimgen.nets.gates import Arch
 from slimgen.nets.noise_discriminator import (
     NoiseDiscriminator,
     build_ends,
@@ -16,7 +17,7 @@ from slimgen.nets.noise_discriminator import (
 )
 from slimgen.nets.supernet import Supernet
 from slimgen.search.dimension import Choice
-from slimgen.search.genotype import Genotype, Value
+from slimgen.search.genotype import Genotype
 
 
 class NoiseSuperDiscriminator(Supernet):
@@ -51,14 +52,7 @@ class NoiseSuperDiscriminator(Supernet):
         """Images (N, inputs, H, W), at least 4 pixels a side, through one architecture to scores (N, 1)."""
 
         def run(name: str, features: Tensor) -> Tensor:
-            def operation(option: Value) -> nn.Module:
-                return self._operation(name, option)
-
-            def applied(option: Value) -> Tensor:
-                out: Tensor = operation(option)(features)
-                return out
-
-            return mixed(arch, name, applied, self.recompute, operation)
+            return mixed_normal(arch, name, features, self._operations(name), self.recompute)
 
         return judge(images, run, self.shortcuts, self.score)
 
@@ -73,14 +67,14 @@ class NoiseSuperDiscriminator(Supernet):
         net.shortcuts.load_state_dict(self.shortcuts.state_dict())
         net.score.load_state_dict(self.score.state_dict())
         for name in self.space:
-            net.operations[key_of(name)].load_state_dict(self._operation(name, genotype[name]).state_dict())
+            net.operations[key_of(name)].load_state_dict(self._operations(name)[str(genotype[name])].state_dict())
         return net.train(self.training)
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
         """What the extracted discriminator costs on one image."""
         return noise_discriminator_cost(height, width, genotype=genotype, inputs=self.inputs, channels=self.channels)
 
-    def _operation(self, name: str, option: Value) -> nn.Module:
+    def _operations(self, name: str) -> nn.ModuleDict:
         found = self.operations[key_of(name)]
         assert isinstance(found, nn.ModuleDict)
-        return found[str(option)]
+        return found
