@@ -3,8 +3,6 @@
 import json
 import random
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -347,19 +345,16 @@ def test_the_presets_are_the_papers_setting(name):
     assert recipe.losses.identity * recipe.losses.cycle == 5
 
 
-def test_two_processes_find_what_one_finds_alone(begun, tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    searched(begun, tmp_path / "one" / "alone", [])
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(TINY.to_yaml())
-    together = tmp_path / "two" / "together" / "search"
-    options = [part for name, folder in folders(begun).items() for part in (f"--{name}", str(folder))]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-    command = [*torchrun, "-m", "slimgen", "search", "--recipe", str(recipe), *options, "--out", str(together)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    for name in ("trials.jsonl", "genotype.json"):
-        assert (together / name).read_bytes() == (tmp_path / "one" / "alone" / "search" / name).read_bytes()
+@pytest.mark.parametrize("other", ["losses.cycle=3", "data.flip=false"])
+def test_candidates_tuned_with_other_losses_or_flips_are_judged_anew(begun, images, tmp_path, other):
+    teach = folders(begun)["teach"]
+    names = ("generator", "discriminator", "back_generator", "back_discriminator")
+    imported = TINY.override([TUNING, *(f"teach.{name}_checkpoint={teach / name}.safetensors" for name in names)])
+    run, found = tmp_path / "run", []
+    for recipe in (imported, imported.override([other])):
+        stages.run(recipe, data=images, out=run, until="search", tell=quiet)
+        found.append((run / "search" / "trials.jsonl").read_bytes())
+    assert found[0] != found[1]
 
 
 def test_a_fitness_is_kept_for_its_own_losses_alone(begun, tmp_path):

@@ -35,7 +35,10 @@ SECTIONS = {
     "prepare": ("task", "size", "seed", "data"),
     "teach": ("task", "size", "seed", "data", "compute", "losses", "teach"),
     "supernet": ("task", "method", "size", "seed", "data", "compute", "losses", "teach", "supernet"),
-    "search": ("task", "method", "size", "seed", "compute", "budget", "objective", "teach", "supernet", "search"),
+    "search": (
+        *("task", "method", "size", "seed", "data", "compute", "losses"),
+        *("budget", "objective", "teach", "supernet", "search"),
+    ),
     "finetune": (
         *("task", "method", "size", "seed", "data", "compute", "losses"),
         *("budget", "teach", "supernet", "finetune"),
