@@ -15,6 +15,7 @@ METHODS = {
     "cf_gan": "slimgen.methods.cf_gan",
     "gan_compression": "slimgen.methods.gan_compression",
     "co_evolution": "slimgen.methods.co_evolution",
+    "cyclegan_nas": "slimgen.methods.cyclegan_nas",
 }
 """Name to module, which is imported only when a recipe asks for it."""
 
