@@ -194,6 +194,13 @@ def test_an_unpaired_set_may_have_more_streets_by_night_than_by_day(tmp_path: Pa
     assert np.array_equal(np.asarray(Image.open(tmp_path / "trainB" / "00004.png")), scene(1, 4, 32).night)
 
 
+def test_images_are_the_streets_by_day_alone(tmp_path: Path) -> None:
+    write(tmp_path, seed=1, train=2, test=1, size=32, layout="images")
+    files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png"))
+    assert files == ["test/00002.png", "train/00000.png", "train/00001.png"]
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "test" / "00002.png")), scene(1, 2, 32).day)
+
+
 @pytest.mark.parametrize(("seed", "index", "size"), [(-1, 0, 64), (0, -1, 64), (0, 0, 31), (0, 0, 1025)])
 def test_a_scene_out_of_range_is_refused(seed: int, index: int, size: int) -> None:
     with pytest.raises(DataError):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,8 @@ class SplitRecord(BaseModel):
         sha256: of each array's file, by side.
         target_names: of the rows of target.
         paired: row i of input and of target show the same.
-        channels: of input, where that is a label map: 1, its class ids; or 2, with the edges of instances (0 or 255).
+        channels: of input, where that is no picture: 1 of a label map, its class ids; 2 with the edges of instances (0
+            or 255); 0 where images are to be made of noise, so that there is no input.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -89,7 +90,7 @@ class Manifest(BaseModel):
 class Split:
     """One split: `input` and `target` are uint8 (N, side, side, 3), of pairs or of two sets.
 
-    Inputs that are label maps have 1 or 2 channels instead, as `SplitRecord` says.
+    Inputs that are label maps have 1 or 2 channels instead, and none where there is no input, as `SplitRecord` says.
 
     Attributes:
         name: train, val or test.
@@ -117,13 +118,25 @@ class Split:
         """Whether this is a split of pairs, which are shown together, and not of two sets."""
         return self.target_names is None
 
+    @property
+    def inputless(self) -> bool:
+        """Whether there are only targets, which generators make of noise."""
+        return bool(self.input.shape[3] == 0)
+
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prepared data set. Build it with `Prepared.open`."""
+    """A prepared data set. Build it with `Prepared.open`.
+
+    Attributes:
+        folder: where it lies.
+        manifest: what it is.
+        joined: whether `train` holds the validation images too; see `with_validation`.
+    """
 
     folder: Path
     manifest: Manifest
+    joined: bool = False
 
     @classmethod
     def open(cls, folder: Path, *, verify: bool = False) -> "Prepared":
@@ -169,7 +182,20 @@ class Prepared:
         if record is None:
             raise DataError(f"a split is one of {', '.join(self.manifest.splits)}", repr(name))
         source, target = (_mapped(self.folder / f"{name}.{side}.npy", record, side) for side in SIDES)
+        if self.joined and name == "train":
+            return _joined(self.split("val"), Split(name, source, target, record.names))
         return Split(name, source, target, record.names, record.target_names, record.paired is not False)
+
+    def with_validation(self) -> "Prepared":
+        """The same images, those held out for validation among those to train on: for training once nothing is chosen.
+
+        Its split `train` is held in memory. Raises DataError where train and val are not of one kind and size.
+        """
+        splits = self.manifest.splits
+        if self.split("train").target_names is not None or splits["train"].side != splits["val"].side:
+            sides = f"{splits['train'].side} and {splits['val'].side} pixels"
+            raise DataError("images to train and to validate on are joined where they are alike", f"sets, or {sides}")
+        return replace(self, joined=True)
 
     def _verify(self) -> None:
         for name, record in self.manifest.splits.items():
@@ -197,7 +223,7 @@ def digest_of(manifest: Manifest) -> str:
 
 
 def _mapped(path: Path, record: SplitRecord, which: str) -> NDArray[np.uint8]:
-    channels = record.channels or RGB if which == "input" else RGB
+    channels = RGB if which == "target" or record.channels is None else record.channels
     shape = (len(record.rows(which)), record.side, record.side, channels)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -209,3 +235,9 @@ def _mapped(path: Path, record: SplitRecord, which: str) -> NDArray[np.uint8]:
         raise DataError(f"{path} is uint8 of shape {shape}", f"{array.dtype} of shape {array.shape}", _AGAIN)
     mapped: NDArray[np.uint8] = array
     return mapped
+
+
+def _joined(val: Split, train: Split) -> Split:
+    """Train, and after it val."""
+    source, target = (np.concatenate([getattr(part, side) for part in (train, val)]) for side in SIDES)
+    return replace(train, input=source, target=target, names=(*train.names, *val.names))

@@ -16,7 +16,7 @@ from slimgen.data.townhouses.houses import course_height, house
 from slimgen.data.townhouses.light import by_day, by_night
 from slimgen.errors import DataError, nearest
 
-LAYOUTS = ("paired", "unpaired", "labels")
+LAYOUTS = ("paired", "unpaired", "labels", "images")
 SMALLEST, LARGEST = 32, 1024
 
 
@@ -113,7 +113,8 @@ def write(
         size: pixels of a side.
         layout: `paired`: train/ and test/ with the photograph by day (A) left and the label map (B) right; `unpaired`:
             trainA/ and testA/ by day, trainB/ and testB/ by night; `labels`: train_img/ and test_img/ by day,
-            train_label/ and test_label/ with the ids of `classes.CLASSES`, which a viewer shows in their colours.
+            train_label/ and test_label/ with the ids of `classes.CLASSES`, which a viewer shows in their colours;
+            `images`: train/ and test/ by day, alone.
         night: unpaired: how many others to train on by night; as many as by day if none is given.
         progress: called with (scenes done, all scenes).
 
@@ -138,6 +139,8 @@ def write(
             files = {split: side_by_side}
         elif layout == "labels":
             files = {f"{split}_img": picture.day, f"{split}_label": picture.labels}
+        elif layout == "images":
+            files = {split: picture.day}
         elif index < drawn:
             files = {"trainA": picture.day} if index < train else {"trainB": picture.night}
         else:
