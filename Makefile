@@ -15,8 +15,8 @@ run: $(STAMP) data/train/townhouses  ## The main job: search, compress, measure 
 data/train/townhouses: | $(STAMP)
 	$(BIN)/dvc pull --quiet data.dvc
 
-test: $(STAMP)  ## All tests
-	$(BIN)/pytest
+test: $(STAMP)  ## All tests, a worker for each core
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 lint: $(STAMP)  ## Style, types, layers
 	$(BIN)/ruff check .
