@@ -308,6 +308,35 @@ def test_of_the_repeats_the_best_is_kept_and_all_are_told(whole_run):
         assert all(each["psnr"] == (each["forth"] + each["back"]) / 2 for each in told[name])
 
 
+def test_repeats_killed_amid_the_second_end_as_left_alone(whole_run, tmp_path):
+    recipe = TINY.override(["finetune={updates: 4, batch: 2, ema: 0.5}", "compute.checkpoint_seconds=0.0001"])
+    inputs = folders(whole_run, "supernet", "search")
+    stages.finetune(recipe, **inputs, out=tmp_path / "alone" / "finetune", tell=quiet)
+    killed = tmp_path / "elsewhere" / "killed" / "finetune"
+
+    def dying(what, done, total, values) -> None:
+        if what == "found1" and done == 3:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        stages.finetune(recipe, **inputs, out=killed, tell=dying)
+    assert list((killed / "checkpoints" / "found1").glob("step-*.pt"))
+    stages.finetune(recipe, **inputs, out=killed, tell=quiet)
+    for name in ("found.safetensors", "found_back.safetensors", "repeats.json", "networks.json"):
+        assert (killed / name).read_bytes() == (tmp_path / "alone" / "finetune" / name).read_bytes()
+
+
+def test_another_feature_network_of_the_objective_trains_anew(whole_run, tmp_path):
+    network = tmp_path / "network.pt"
+    inputs, left = folders(whole_run, "supernet"), []
+    for number in range(2):
+        network.write_bytes(bytes([number]))
+        recipe = TINY.override(["objective.metric=fd:n", f"evaluate.features={{n: {{path: {network}}}}}"])
+        stages.search(recipe, **inputs, out=tmp_path / "search", tell=quiet)
+        left.append(json.loads((tmp_path / "search" / "stage.json").read_text())["digest"])
+    assert left[0] != left[1]
+
+
 def test_a_random_architecture_is_of_about_the_found_ones_size_and_none_is_more_probable(whole_run, tmp_path):
     recipe = TINY.override(["search={kind: random, networks: 4, equal_size: 0.05, repeats: 1}"])
     stages.search(recipe, **folders(whole_run, "supernet"), out=tmp_path / "search", tell=quiet)

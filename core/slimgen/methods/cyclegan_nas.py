@@ -9,6 +9,7 @@ import json
 import math
 import random
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from slimgen.cost.formula import Cost
@@ -31,6 +32,7 @@ from slimgen.nets.cyclegan_nas_cost import cells_cost
 from slimgen.nets.relaxation import Relaxation
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import Goal, section
+from slimgen.run.aside import sha256_file
 from slimgen.search import Genotype, Objective, Trial
 from slimgen.tasks.job import Job
 from slimgen.training.distributed import world
@@ -98,7 +100,9 @@ def search(job: Job) -> Found:
     found = trials[0] if options.kind == "gradient" else trials[1]
     plan = {"search": options.model_dump(), "objective": recipe.objective.model_dump()}
     if options.repeats > 1:
-        plan["features"] = {name: dict(network) for name, network in recipe.evaluate.features.items()}
+        # Fine-tuning reads no other section that names them, so it is this file that makes it run again.
+        features = {name: dict(network) for name, network in recipe.evaluate.features.items()}
+        plan |= {"features": features, "files": named_files(features)}
     (job.out / PLAN).write_text(json.dumps(plan, indent=1) + "\n")
     train = job.data.split("train")
     entropy = relaxation.entropy()
@@ -114,6 +118,12 @@ def search(job: Job) -> Found:
         "target_images": float(len(train.target)),
     }
     return Found(found, trials, {}, facts, Objective(LIKELIHOOD, "max"))
+
+
+def named_files(features: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The digests of the files of feature networks."""
+    paths = [Path(str(network["path"])) for network in features.values() if "path" in network]
+    return {str(path): sha256_file(path) for path in paths if path.is_file()}
 
 
 class Sized:

@@ -234,11 +234,10 @@ def batches(job: Job, options: SupernetOptions, steps: int) -> dict[str, Callabl
     if options.optimisation == "TF":
         later = of(job.data)
         return {FIRST: of(job.data), SECOND: lambda step: later(step + steps)}
-    halves = [Half.of(job.data, half, job.recipe.seed) for half in (0, 1)]
+    halves = [of(Half.of(job.data, half, job.recipe.seed)) for half in (0, 1)]
     swap = steps // 2 if options.optimisation == "THS" else steps
 
     def role(number: int) -> Callable[[int], Pair]:
-        own, other = of(halves[number]), of(halves[1 - number])
-        return lambda step: own(step) if step < swap else other(step)
+        return lambda step: halves[number if step < swap else 1 - number](step)
 
     return {FIRST: role(0), SECOND: role(1)}
