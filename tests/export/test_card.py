@@ -89,3 +89,17 @@ def test_the_card_tells_shapes_cost_quality_protocol_parity_latency_and_licence(
 def test_a_fixed_size_is_told_with_its_reason(facts: Facts) -> None:
     fixed = replace(facts.onnx, dynamic=("batch",), fixed_because="the network knows one size")
     assert "batch may vary (the network knows one size)." in card(replace(facts, onnx=fixed))
+
+
+def test_the_card_of_a_network_of_noise_speaks_of_noise(facts: Facts) -> None:
+    # Three numbers of noise are no three channels.
+    net = nn.Sequential(nn.Linear(3, 3 * 64), nn.Unflatten(1, (3, 8, 8)), nn.Tanh())
+    file = export_onnx(net, facts.onnx.path.parent / "noise.onnx", height=8, width=8, latent=3)
+    text = card(replace(facts, onnx=file, parity=parity(net, file.path, torch.zeros(2, 3)), reads="float32, normal"))
+    assert "A generator of images from noise" in text
+    assert "| input | `input` | batchx3 | float32, normal |" in text
+    assert "Exported at 8x8 px; batch may vary." in text
+    assert "On 2 rows of noise, onnxruntime" in text
+    subprocess.run([sys.executable, "-W", "error", "-c", snippet(file)], cwd=file.path.parent, check=True)
+    with Image.open(file.path.parent / "generated.png") as picture:
+        assert picture.size == (8, 8)

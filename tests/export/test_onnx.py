@@ -128,3 +128,19 @@ def test_a_network_that_decides_by_its_values_is_refused_in_one_line(
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_network_of_noise_leaves_its_batch_free_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Linear(5, 8 * 16), nn.Unflatten(1, (8, 4, 4)), nn.BatchNorm2d(8), nn.Upsample(scale_factor=2)
+    )
+    net.append(nn.Conv2d(8, 3, 3, padding=1))
+    file = export_onnx(net, tmp_path / "noise.onnx", height=8, width=8, latent=5)
+    assert file.input == ("input", ("batch", 5))
+    assert file.output[1][0] == "batch"
+    assert file.output[1][1:] == (3, 8, 8)
+    assert (file.dynamic, file.fixed_because) == (("batch",), "")
+    noise = torch.randn(7, 5, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.allclose(run(file, noise), net.eval()(noise), atol=1e-5)

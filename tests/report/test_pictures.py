@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from slimgen.errors import SlimgenError
-from slimgen.report.pictures import GAP, MARGIN, TITLE, grid
+from slimgen.report.pictures import GAP, MARGIN, SEAM, TITLE, grid, panels
 
 
 def test_each_picture_lies_in_its_place_enlarged_by_whole_numbers(tmp_path):
@@ -60,3 +60,19 @@ def test_columns_of_different_length_or_none_are_refused(tmp_path, columns):
 def test_what_is_no_picture_is_refused_by_name(tmp_path):
     with pytest.raises(SlimgenError, match=r"target: \(1, 2, 8, 8\)"):
         grid({"target": torch.zeros(1, 2, 8, 8)}, tmp_path / "grid.png")
+
+
+def test_panels_are_squares_of_pictures_in_the_order_of_reading(tmp_path):
+    first, second = torch.full((5, 3, 32, 32), -1.0), torch.full((5, 3, 32, 32), 1.0)
+    first[1] = 1.0  # right of the first; the fifth does not fill a square
+    sheet = panels({"original": first, "found": second}, tmp_path / "panels.png")
+    side, top = 64, MARGIN + TITLE
+    panel = 2 * side + SEAM
+    assert sheet.shape == (top + panel + MARGIN, 2 * panel + 3 * MARGIN, 3)
+    for place, value in enumerate((0, 255, 0, 0)):
+        row, column = top + place // 2 * (side + SEAM), MARGIN + place % 2 * (side + SEAM)
+        assert (sheet[row : row + side, column : column + side] == value).all()
+    assert (sheet[top:, 2 * MARGIN + panel :] == 255).all()
+    assert (sheet[:top, 2 * MARGIN + panel :] < 128).any()
+    with pytest.raises(SlimgenError, match="the same number of pictures"):
+        panels({"a": first, "b": second[:4]}, tmp_path / "panels.png")

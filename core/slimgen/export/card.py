@@ -80,9 +80,10 @@ def card(facts: Facts) -> str:
     onnx, parity = facts.onnx, facts.parity
     varies = f"{' and '.join(onnx.dynamic)} may vary" if onnx.dynamic else "fixed in every axis"
     reason = f" ({onnx.fixed_because})" if onnx.fixed_because else ""
+    source, given = ("images", "images") if pictured(onnx) else ("noise", "rows of noise")
     parts = [
         f"# {facts.name}",
-        f"A generator of images from images, found and exported by slimgen: `{onnx.path.name}`, "
+        f"A generator of images from {source}, found and exported by slimgen: `{onnx.path.name}`, "
         f"{onnx.bytes:,} bytes, ONNX operator set {onnx.opset}.",
         "## Use",
         _rows(("", "name", "shape", "values"), [_end("input", *onnx.input, facts.reads), _end("output", *onnx.output)]),
@@ -97,7 +98,7 @@ def card(facts: Facts) -> str:
         _quality(facts.quality),
         f"Protocol: {facts.protocol}.",
         "## Agreement with PyTorch",
-        f"On {parity.images} images, onnxruntime and PyTorch in float32 differ by {parity.max_abs:.3g} at most and "
+        f"On {parity.images} {given}, onnxruntime and PyTorch in float32 differ by {parity.max_abs:.3g} at most and "
         f"{parity.mean_abs:.3g} on average, of a range of [-1, 1] ({parity.psnr_db:.1f} dB). "
         f"Allowed: {parity.tolerance:g}.",
     ]
@@ -113,9 +114,22 @@ def card(facts: Facts) -> str:
 
 
 def snippet(onnx: OnnxFile) -> str:
-    """Python that runs the file from its own folder: on `picture.png` where it takes RGB images, else on an array."""
+    """Python that runs the file from its own folder: on `picture.png` where it takes RGB images, else on an array.
+
+    What it makes of noise is written to `generated.png`.
+    """
     name, shape = onnx.input
     start = f'session = onnxruntime.InferenceSession("{onnx.path.name}")\n'
+    write = (
+        'PIL.Image.fromarray(((generated + 1) * 127.5).round().clip(0, 255).astype("uint8")).save("generated.png")\n'
+    )
+    if not pictured(onnx):
+        return (
+            f"import numpy, onnxruntime, PIL.Image\n\n{start}"
+            f"noise = numpy.random.default_rng(0).standard_normal((1, {shape[1]}), numpy.float32)\n"
+            f'generated = session.run(None, {{"{name}": noise}})[0][0].transpose(1, 2, 0)\n'
+            f"{write}"
+        )
     if shape[1] != RGB or onnx.output[1][1] != RGB:
         return (
             f"import numpy, onnxruntime\n\n{start}"
@@ -127,14 +141,19 @@ def snippet(onnx: OnnxFile) -> str:
         f'picture = PIL.Image.open("picture.png").convert("RGB").resize(({onnx.width}, {onnx.height}))\n'
         "image = numpy.asarray(picture, numpy.float32).transpose(2, 0, 1)[None] / 127.5 - 1\n"
         f'generated = session.run(None, {{"{name}": image}})[0][0].transpose(1, 2, 0)\n'
-        'PIL.Image.fromarray(((generated + 1) * 127.5).round().clip(0, 255).astype("uint8")).save("generated.png")\n'
+        f"{write}"
     )
+
+
+def pictured(onnx: OnnxFile) -> bool:
+    """Whether the file takes images or label maps, and not noise."""
+    return len(onnx.input[1]) == 4
 
 
 def _end(
     kind: str, name: str, shape: tuple[int | str, ...], values: str = "float32 in [-1, 1]"
 ) -> tuple[str, str, str, str]:
-    channels = ", RGB" if shape[1] == RGB else ""
+    channels = ", RGB" if len(shape) == 4 and shape[1] == RGB else ""
     return kind, f"`{name}`", "x".join(str(axis).replace(" ", "") for axis in shape), f"{values}{channels}"
 
 

@@ -37,7 +37,7 @@ class OnnxFile:
         input: name, then shape of the input: a number, or the name of an axis that may vary.
         output: likewise of the output.
         dynamic: axes that were seen to vary: of `batch`, `height`, `width`.
-        height: height the network was exported at, px.
+        height: height the network was exported at, px: of its images in and out, or of what it makes of noise.
         width: width, px.
         bytes: size of the file.
         fixed_because: why an axis that should vary does not; empty if all do.
@@ -61,21 +61,24 @@ def export_onnx(
     height: int,
     width: int,
     channels: int = 3,
+    latent: int | None = None,
     opset: int = 20,
     dynamic: bool = True,
 ) -> OnnxFile:
     """Writes a generator, as it computes in evaluation mode in float32, to one ONNX file.
 
-    The batch varies and, where the network allows it, height and width do. That is tried out in onnxruntime at other
-    sizes, against the network itself; axes that turn out fixed are declared fixed. The bytes depend only on the
-    network, the sizes and torch's version: no paths, times or traces are left in them. The network is not changed.
+    The batch varies and, of images and where the network allows it, height and width do. That is tried out in
+    onnxruntime at other sizes, against the network itself; axes that turn out fixed are declared fixed. The bytes
+    depend only on the network, the sizes and torch's version: no paths, times or traces are left in them. The network
+    is not changed.
 
     Args:
-        net: image to image, one tensor (N, channels, H, W) in and one out.
+        net: image to image, one tensor (N, channels, H, W) in and one out; or noise to image, (N, latent) in.
         path: the file to write; complete or not there.
         height: height to export at, px; the only one where the network fixes it.
         width: likewise.
         channels: channels of the input.
+        latent: length of the noise, which the network takes in place of images; None where it takes images.
         opset: ONNX operator set to aim at.
         dynamic: False fixes height and width without trying.
 
@@ -84,8 +87,9 @@ def export_onnx(
     """
     net = copy.deepcopy(net).to("cpu", torch.float32).requires_grad_(False).eval()
     reasons: list[str] = []
-    for axes in [(0, 2, 3), (0,), ()] if dynamic else [(0,), ()]:
-        images = _noise(2 if axes else 1, channels, height, width)
+    row = (channels, height, width) if latent is None else (latent,)
+    for axes in [(0, 2, 3), (0,), ()] if dynamic and latent is None else [(0,), ()]:
+        images = _noise(2 if axes else 1, *row)
         try:
             model, given = _translate(net, images, axes, opset)
             _check(net, model, images, axes)
@@ -132,11 +136,11 @@ def _check(net: nn.Module, model: "ModelProto", images: Tensor, axes: Sequence[i
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    batch, channels, height, width = images.shape
-    shapes = [(batch, channels, height, width)]
+    shapes = [tuple(images.shape)]
     if 0 in axes:
-        shapes.append((1, channels, height, width))
+        shapes.append((1, *images.shape[1:]))
     if 2 in axes:
+        channels, height, width = images.shape[1:]
         # Twice the size suits every network that the size itself suits.
         shapes += [(1, channels, height, 2 * width), (1, channels, 2 * height, width)]
     for shape in shapes:
