@@ -11,6 +11,7 @@ from slimgen.errors import RecipeError, nearest
 
 PRESETS = Path(__file__).parent / "recipes"
 CONVENTIONS = ("exact", "torchprofile", "gan-compression")
+STEPS = ("discriminator_batch", "discriminator_steps")
 STAGES = ("prepare", "teach", "supernet", "search", "finetune", "evaluate", "export")
 
 Convention = Literal["exact", "torchprofile", "gan-compression"]
@@ -113,12 +114,16 @@ class Hardware(Section):
 class Schedule(Section):
     """One training: how long, with which optimizer. Exactly one of `updates` and `epochs` is given.
 
-    The rate is constant, then falls linearly to zero over the last `decay` of the training.
+    The rate is constant, then falls linearly to zero over the last `decay` of the training. Updates are the
+    generator's. From noise to images, the discriminator takes `discriminator_steps` for each of them, with
+    `discriminator_batch` new images each time, as many as `batch` if not given; an epoch shows it every image once.
     """
 
     updates: int | None = Field(default=None, ge=1)
     epochs: float | None = Field(default=None, gt=0)
     batch: int = Field(default=1, ge=1)
+    discriminator_batch: int | None = Field(default=None, ge=1)
+    discriminator_steps: int = Field(default=1, ge=1)
     rate: float = Field(default=2e-4, gt=0)
     discriminator_rate: float | None = Field(default=None, gt=0)
     betas: tuple[float, float] = (0.5, 0.999)
@@ -135,7 +140,12 @@ class Schedule(Section):
         """The number of updates, given the number of training images."""
         if self.updates is not None:
             return self.updates
-        return max(1, round((self.epochs or 0) * images / self.batch))
+        return max(1, round((self.epochs or 0) * images / (self.shown * self.discriminator_steps)))
+
+    @property
+    def shown(self) -> int:
+        """Images that a step of the discriminator is shown, real ones and as many generated."""
+        return self.discriminator_batch or self.batch
 
 
 class Losses(Section):
@@ -191,10 +201,15 @@ class Finetune(Schedule):
 
 
 class Evaluate(Section):
-    """What is measured of the finished generators, on the test images."""
+    """What is measured of the finished generators, on the test images.
+
+    From noise to images, `images` are made, as many as there are real ones if not given, and the real ones are those
+    of `against`: all that were to train on, as is the custom on CIFAR-10, or the test images.
+    """
 
     metrics: tuple[str, ...] = ("psnr", "ssim")
     images: int | None = Field(default=None, ge=1)
+    against: Literal["train", "test"] = "train"
     features: dict[str, dict[str, Any]] = Field(default_factory=dict)
     latency_runs: int = Field(default=20, ge=1)
     threads: int = Field(default=1, ge=1)
@@ -242,6 +257,27 @@ class Recipe(Section):
         named = [*(f"data.{name}" for name in sorted(told)), *(["losses.feature"] if self.losses.feature else [])]
         if named:
             raise ValueError(f"{' and '.join(named)} of a recipe belong to the task labels, not to {self.task}")
+        return self
+
+    @model_validator(mode="after")
+    def noise_alone(self) -> Self:
+        """What belongs to images of noise is not asked for of others, nor what belongs to others of them."""
+        noise = self.task == "unconditional"
+        foreign = {
+            "data": ("direction", "load", "partners") if noise else (),
+            "losses": ("recon", "cycle", "identity", "perceptual", "perceptual_network") if noise else (),
+            "teach": ("back_generator_checkpoint", "back_discriminator_checkpoint") if noise else STEPS,
+            "finetune": ("generator_steps",) if noise else STEPS,
+            "evaluate": () if noise else ("against",),
+        }
+        told = {place: getattr(self, place).model_fields_set for place in foreign}
+        named = [f"{place}.{name}" for place, names in foreign.items() for name in names if name in told[place]]
+        named += [f"supernet.{name}" for name in STEPS if name in self.supernet and not noise]
+        if named:
+            verb = "has" if len(named) == 1 else "have"
+            raise ValueError(f"{' and '.join(named)} of a recipe {verb} no effect in the task {self.task}")
+        if noise and not self.losses.adversarial:
+            raise ValueError("images are made of noise by the adversarial loss alone, but its weight is 0")
         return self
 
     @classmethod

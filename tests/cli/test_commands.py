@@ -187,6 +187,17 @@ def test_two_sets_are_drawn_and_checked(slimgen, tmp_path):
     assert "did you mean 'unpaired'?" in slimgen("data", "check", tmp_path / "a", "--task", "unpared").stderr
 
 
+def test_images_to_make_of_noise_are_drawn_and_checked(slimgen, tmp_path):
+    options = ["--layout", "images", "--train", 3, "--test", 1, "--size", 32]
+    assert slimgen("data", "townhouses", tmp_path / "a", *options).exit_code == 0
+    (tmp_path / "a" / "train" / "broken.png").write_text("no image")
+    found = json.loads(slimgen("data", "check", tmp_path / "a", "--task", "unconditional", "--json").stdout)
+    assert found["layout"] == "train and test"
+    assert found["images"] == {"train": 4, "test": 1}
+    assert list(found["rejected"]) == ["train/broken.png"]
+    assert "train 4, test 1" in slimgen("data", "check", tmp_path / "a", "--task", "unconditional").stdout
+
+
 def test_townhouses_are_not_mixed_with_other_pictures(slimgen, tmp_path):
     (tmp_path / "own.png").write_bytes(b"mine")
     said = slimgen("data", "townhouses", tmp_path, "--train", 1, "--test", 1)

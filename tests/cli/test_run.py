@@ -5,7 +5,9 @@ from typer.testing import CliRunner
 
 from slimgen.cli import run
 from slimgen.cli.app import app
+from slimgen.data.prepare_images import find_images
 from slimgen.data.townhouses import write
+from slimgen.recipe import Recipe
 
 SMALL = "--set", "size=32", "--set", "data.validation=2"
 
@@ -70,3 +72,18 @@ def test_a_recipe_for_ones_own_images_asks_for_them(tmp_path):
     assert said.exit_code == 2
     assert said.stderr.startswith("error: a run needs images; got no --data")
     assert not (tmp_path / "runs").exists()
+
+
+def test_images_to_make_of_noise_are_drawn_alone_whatever_pairs_lie_in_data(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "TRAIN", 2)
+    monkeypatch.setattr(run, "TEST", 1)
+    write(tmp_path / "data", seed=0, train=2, test=1, size=32)
+    values = {"task": "unconditional", "method": "alphagan", "size": 32, "teach": {"updates": 1}}
+    recipe = Recipe.from_values({**values, "finetune": {"updates": 1}}, "townhouses-noise")
+    drawn = run.find_images(recipe, None, tmp_path / "r")
+    assert drawn == tmp_path / "r" / "townhouses-images-32"
+    found = find_images(drawn)
+    assert {name: len(split) for name, split in found.splits.items()} == {"train": 2 * run.MORE, "test": run.MORE}
+    assert run.find_images(recipe, tmp_path / "data", tmp_path / "r") == tmp_path / "data"
+    own = recipe.model_copy(update={"name": "mine"})
+    assert (tmp_path / run.find_images(own, None, tmp_path / "r")).samefile(tmp_path / "data")

@@ -61,7 +61,10 @@ def townhouses(
     size: Annotated[int, typer.Option("--size", help="Pixels of a side.")] = 64,
     seed: Annotated[int, typer.Option("--seed", help="Of all pictures.")] = 0,
     layout: Annotated[
-        str, typer.Option("--layout", help="paired (labels and day), unpaired (day and night), labels (ids and day).")
+        str,
+        typer.Option(
+            "--layout", help="paired (labels and day), unpaired (day and night), labels (ids and day), images (day)."
+        ),
     ] = "paired",
     night: Annotated[
         int | None,
@@ -96,7 +99,10 @@ def check(
     size: Annotated[int, typer.Option("--size", help="Pixels of a side that every image must have.")] = 1,
     direction: Annotated[str, typer.Option("--direction", help="AtoB or BtoA.")] = "AtoB",
     task: Annotated[
-        str, typer.Option("--task", help="paired; unpaired: two sets, of any numbers; labels: label maps of ids.")
+        str,
+        typer.Option(
+            "--task", help="paired; unpaired: two sets, of any numbers; labels: label maps of ids; unconditional."
+        ),
     ] = "paired",
     instances: Annotated[bool, typer.Option("--instances", help="Labels: with maps of instances.")] = False,
     as_json: Json = False,
@@ -105,7 +111,8 @@ def check(
     from dataclasses import asdict
 
     from slimgen.data.label_check import look
-    from slimgen.data.layouts import find_pairs, find_sets
+    from slimgen.data.layouts import Side, find_pairs, find_sets
+    from slimgen.data.prepare_images import find_images
     from slimgen.tasks import check_task
 
     check_task(task)
@@ -126,6 +133,12 @@ def check(
         numbers = ", ".join(f"{name} {count}" for name, count in looked.counts.items())
         classes = f"{looked.classes}{' and unknown' if looked.unknown else ''}"
         lines = [("layout", looked.layout), ("maps", numbers), ("classes", classes), _lonely(looked.lonely)]
+    elif task == "unconditional":
+        images = find_images(folder)
+        rejected = _rejected(folder, (Side(image.path) for split in images.splits.values() for image in split), size)
+        counts = {name: len(split) for name, split in images.splits.items()}
+        found = {"layout": images.layout, "images": counts}
+        lines = [("layout", images.layout), ("images", ", ".join(f"{name} {count}" for name, count in counts.items()))]
     else:
         pairs = find_pairs(folder, direction)
         sides = (side for split in pairs.splits.values() for pair in split for side in (pair.input, pair.target))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from slimgen.recipe import Recipe
 
 TRAIN, TEST = 400, 100  # pictures of the embedded set, as data.dvc tracks it
+MORE = 5  # times as many where images are made of noise, which only many of them describe
 OUTCOMES = ("report.html", "grid.png", "generator.onnx", "card.md")
 
 
@@ -48,15 +49,19 @@ def run(
 def find_images(recipe: "Recipe", data: Path | None, run_folder: Path) -> Path:
     """The images of a run: those named, those in `data`, or the embedded ones, drawn into the run's folder.
 
+    The embedded pairs that may lie in `data` are no pictures to learn to make of noise: those are always drawn.
+
     Raises:
         DataError: there are none, and the recipe is not one for the embedded set.
     """
     if data is not None:
         return data
-    here = Path("data")
+    here, embedded = Path("data"), recipe.name.startswith("townhouses")
+    if embedded and recipe.task == "unconditional":
+        return draw_townhouses(recipe, run_folder)
     if here.is_dir() and any(entry.is_dir() for entry in here.iterdir() if not entry.name.startswith(".")):
         return here
-    if not recipe.name.startswith("townhouses"):
+    if not embedded:
         raise DataError("a run needs images", "no --data, and no folder `data` here", "try `slimgen data list`")
     return draw_townhouses(recipe, run_folder)
 
@@ -66,13 +71,14 @@ def draw_townhouses(recipe: "Recipe", run_folder: Path) -> Path:
     from slimgen.data.townhouses import write
 
     side = max(recipe.size, recipe.data.load or 0)
-    layout = "unpaired" if recipe.task == "unpaired" else "paired"
+    layout = {"unpaired": "unpaired", "unconditional": "images"}.get(recipe.task, "paired")
+    train, test = (count * (MORE if layout == "images" else 1) for count in (TRAIN, TEST))
     folder = run_folder / f"townhouses-{layout}-{side}"
     if folder.is_dir():
         return folder
-    typer.echo(f"drawing {TRAIN + TEST} townhouses into {folder}", err=True)
+    typer.echo(f"drawing {train + test} townhouses into {folder}", err=True)
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    write(aside / "drawn", seed=0, train=TRAIN, test=TEST, size=side, layout=layout)
+    write(aside / "drawn", seed=0, train=train, test=test, size=side, layout=layout)
     # The names are those of the set in data.dvc, and so are the pairs held out for validation.
     for split in (aside / "drawn").iterdir():
         (aside / split.name).mkdir()

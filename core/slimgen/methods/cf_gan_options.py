@@ -54,6 +54,8 @@ class SearchOptions(Section):
 
 def check(recipe: Recipe) -> None:
     """Raises RecipeError unless the sections `supernet` and `search` are sound."""
+    if recipe.task == "unconditional":
+        raise RecipeError("cf_gan makes images of images", "the task unconditional", "use alphagan")
     shape = section(SupernetOptions, recipe.supernet, "supernet").shape
     options = section(SearchOptions, recipe.search, "search")
     if recipe.task == "labels":

@@ -94,6 +94,8 @@ class SearchOptions(Section):
 
 def check(recipe: Recipe) -> None:
     """Raises RecipeError unless the sections `supernet` and `search` are sound."""
+    if recipe.task == "unconditional":
+        raise RecipeError("gan_compression makes images of images", "the task unconditional", "use alphagan")
     options = section(SupernetOptions, recipe.supernet, "supernet")
     search = section(SearchOptions, recipe.search, "search")
     for metric in (recipe.objective.metric, *recipe.evaluate.metrics):

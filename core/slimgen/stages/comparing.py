@@ -1,7 +1,7 @@
 """The stage that compares: original, found and uniform generator on the test images."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from slimgen.cost.latency import torch_latency
 from slimgen.data.batches import Pair, whole
 from slimgen.data.prepared import Prepared
 from slimgen.errors import DataError
-from slimgen.metrics.evaluator import Evaluator, Network
+from slimgen.metrics.evaluator import Evaluator, Network, fitting_batch
 from slimgen.metrics.kinds import OfSegmentations, PerImage
 from slimgen.metrics.registry import find
 from slimgen.nets import build_generator, generator_cost
@@ -23,11 +23,13 @@ from slimgen.nets.spade import folded
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
 from slimgen.report.html import write_report
-from slimgen.report.pictures import grid
+from slimgen.report.pictures import grid, panels
 from slimgen.run.log import Log
 from slimgen.run.record import read_record
 from slimgen.stages.frame import Metrics, Stage, Tell, perform
+from slimgen.tasks.job import Job
 from slimgen.tasks.task import Task
+from slimgen.tasks.unconditional import Unconditional
 
 BACK = "_back"
 """The end of the names of generators of the other direction."""
@@ -47,39 +49,41 @@ def evaluate(
     """Quality, cost and latency of each generator; image grids; a report that stands alone."""
 
     def body(stage: Stage) -> Mapping[str, float]:
-        job, options = stage.job(), recipe.evaluate
+        job = stage.job()
         require_suitable(recipe, job.data)
-        test = whole(job.data.split("test"), options.images)
+        test, noise = images_of(job), job.task if isinstance(job.task, Unconditional) else None
         evaluator, backwards = judge(stage, test), cache(lambda: judge(stage, Pair(test.target, test.input), BACK))
-        shown = slice(options.pictures)
-        columns: dict[str, Tensor] = {"input": job.task.picture(test.input[shown])}
-        if job.data.split("test").paired:
-            columns["target"] = test.target[shown]
-        rows, channels = [], job.task.condition(test.input[:1]).shape[1]
-        generators = described(recipe, finetune, teach)
+        pictures = recipe.evaluate.pictures
+        columns: dict[str, Tensor] = {}
+        if not noise:
+            columns["input"] = job.task.picture(test.input[:pictures])
+            if job.data.split("test").paired:
+                columns["target"] = test.target[:pictures]
+        samples = job.task.condition(test.input[: max(8, pictures)])
+        rows, generators = [], described(recipe, finetune, teach)
         for place, (name, about) in enumerate(generators.items()):
             net = built(about, (teach if name.startswith("original") else finetune) / about["file"])
             judged = backwards() if name.endswith(BACK) else evaluator
-            outputs = judged.outputs(conditioned(job.task, stage.compute.place(net)))
+            seen = Seen(conditioned(job.task, stage.compute.place(net)), pictures**2 if noise else pictures)
+            quality = judged.measure(seen)
             if judged is evaluator:
-                columns[name] = outputs[shown].clone()
-            rows.append(measured(recipe, name, about, net, channels, judged.score(outputs)))
+                columns[name] = seen.pictures()
+            rows.append(measured(recipe, name, about, net, (1, *samples.shape[1:]), quality))
             stage.tell("generators", place + 1, len(generators), rows[-1]["metrics"])
         table = {
             "recipe": recipe.name,
             "method": recipe.method,
             "convention": recipe.budget.convention,
             "size": recipe.size,
-            "protocol": evaluator.protocol,
+            "protocol": "; ".join([evaluator.protocol, *([noise.protocol()] if noise else [])]),
             "rows": rows,
         }
         (stage.out / "table.json").write_text(json.dumps(table, indent=1) + "\n")
         flat = {line["name"]: {**line["metrics"], **flat_costs(line, recipe.budget.convention)} for line in rows}
         metrics = {f"{name}.{key}": value for name, line in flat.items() for key, value in line.items()}
         (stage.out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-        samples = job.task.condition(test.input[: max(8, options.pictures)])
         np.savez_compressed(stage.out / "samples.npz", input=samples.cpu().contiguous().numpy())
-        picture = grid(columns, stage.out / "grid.png")
+        picture = (panels if noise else grid)(columns, stage.out / "grid.png")
         report(stage, table, {"prepare": prepare, "teach": teach, "search": search, "finetune": finetune})
         stage.tracker.image("grid", picture)
         stage.tracker.table("comparison", [{"name": name, **line} for name, line in flat.items()])
@@ -91,15 +95,49 @@ def evaluate(
     return perform("evaluate", recipe, inputs, out, body, group=group, tell=tell)
 
 
+def images_of(job: Job) -> Pair:
+    """What finished generators are given, and the real images that they are compared with."""
+    if isinstance(job.task, Unconditional):
+        return job.task.test(job.data)
+    return whole(job.data.split("test"), job.recipe.evaluate.images)
+
+
+class Seen:
+    """A generator whose first images are kept, while all are measured batch by batch.
+
+    Args:
+        net: the generator.
+        count: how many to keep.
+    """
+
+    def __init__(self, net: Network, count: int) -> None:
+        self.net, self.count = net, count
+        self._kept: list[Tensor] = []
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """The generator's images."""
+        made = self.net(inputs)
+        missing = self.count - sum(map(len, self._kept))
+        if missing > 0:
+            self._kept.append(made[:missing].float().cpu())
+        return made
+
+    def pictures(self) -> Tensor:
+        """The first images: float32 (at most count, C, H, W) on the CPU."""
+        return torch.cat(self._kept)
+
+
 def require_suitable(recipe: Recipe, data: Prepared) -> None:
     """Whether the prepared images are of the recipe's task, and its metrics can be measured on them.
 
     Raises:
-        DataError: pairs for a task of two sets, or the other way round; or metrics of single images, and test images
-            without partners to compare with.
+        DataError: images for another kind of task; or metrics of single images, and test images without partners to
+            compare with.
     """
-    if data.split("train").coupled != (recipe.task != "unpaired"):
-        found = "pairs" if data.split("train").coupled else "two sets"
+    train = data.split("train")
+    found = "images without inputs" if train.inputless else "pairs" if train.coupled else "two sets"
+    wanted = {"unpaired": "two sets", "unconditional": "images without inputs"}.get(recipe.task, "pairs")
+    if found != wanted:
         raise DataError(f"images are prepared for the task {recipe.task}", found, "prepare them with this recipe")
     single = [metric for metric in recipe.evaluate.metrics if isinstance(find(metric), PerImage)]
     if single and not data.split("test").paired:
@@ -113,7 +151,8 @@ def judge(stage: Stage, images: Pair, way: str = "") -> Evaluator:
     options = stage.recipe.evaluate
     metrics = [metric for metric in options.metrics if not way or not isinstance(find(metric), OfSegmentations)]
     folder = stage.out / f"reference{way}"
-    return Evaluator(images, metrics, compute=stage.compute, features=options.features, reference=folder)
+    batch = fitting_batch(images.target.shape[-2:], stage.compute.device)
+    return Evaluator(images, metrics, compute=stage.compute, batch=batch, features=options.features, reference=folder)
 
 
 def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -156,15 +195,18 @@ def built(about: Mapping[str, Any], weights: Path) -> nn.Module:
 
 
 def measured(
-    recipe: Recipe, name: str, about: Mapping[str, Any], net: nn.Module, channels: int, quality: Mapping[str, float]
+    recipe: Recipe,
+    name: str,
+    about: Mapping[str, Any],
+    net: nn.Module,
+    shape: Sequence[int],
+    quality: Mapping[str, float],
 ) -> dict[str, Any]:
-    """One row of the table."""
+    """One row of the table, of a generator that takes an input of this shape."""
     size, options = recipe.size, recipe.evaluate
     cost = generator_cost(about["family"], size, size, **about["options"])
     with torch.inference_mode():
-        latency = torch_latency(
-            net, (1, channels, size, size), threads=options.threads, runs=options.latency_runs, channels_last=True
-        )
+        latency = torch_latency(net, shape, threads=options.threads, runs=options.latency_runs, channels_last=True)
     return {
         "name": name,
         "family": about["family"],

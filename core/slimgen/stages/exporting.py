@@ -17,6 +17,9 @@ from slimgen.stages.comparing import built, described
 from slimgen.stages.frame import Metrics, Stage, Tell, perform
 
 LABELS = "float32, 1 where a pixel is of the channel's class and 0 elsewhere; instances' edges in the last channel"
+NOISE = "float32, drawn from a standard normal distribution"
+READS = {"labels": {"reads": LABELS}, "unconditional": {"reads": NOISE}}
+"""What the card says of the values of inputs that are no pictures, by task."""
 
 
 def export(
@@ -36,8 +39,17 @@ def export(
         samples = torch.from_numpy(np.load(evaluate / "samples.npz")["input"])
         options, size = recipe.export, recipe.size
         path = stage.out / "generator.onnx"
-        channels, opset, dynamic = samples.shape[1], options.opset, options.dynamic
-        file = export_onnx(net, path, height=size, width=size, channels=channels, opset=opset, dynamic=dynamic)
+        noise = samples.dim() == 2
+        file = export_onnx(
+            net,
+            path,
+            height=size,
+            width=size,
+            channels=3 if noise else samples.shape[1],
+            latent=samples.shape[1] if noise else None,
+            opset=options.opset,
+            dynamic=options.dynamic,
+        )
         stage.tell("export", 1, 3, {})
         with torch.inference_mode():
             outputs = net(samples[:1])
@@ -49,7 +61,7 @@ def export(
             stage.tracker.promote(model, version)
         stage.tell("export", 2, 3, {"parity": difference.max_abs})
         threads, runs = recipe.evaluate.threads, recipe.evaluate.latency_runs
-        latency = onnx_latency(path, (1, channels, size, size), threads=threads, runs=runs)
+        latency = onnx_latency(path, (1, *samples.shape[1:]), threads=threads, runs=runs)
         table = json.loads((evaluate / "table.json").read_text())
         lines = {line["name"]: line for line in table["rows"]}
         genotype = about["options"].get("genotype", {})
@@ -70,7 +82,7 @@ def export(
                 latency=[latency.as_dict(), lines["found"]["latency"]],
                 versions=versions(),
                 genotype=genotype,
-                **({"reads": LABELS} if recipe.task == "labels" else {}),
+                **READS.get(recipe.task, {}),
             ),
         )
         stage.tracker.artifact(stage.out / "card.md")
@@ -97,4 +109,5 @@ def costs(line: Mapping[str, object]) -> dict[str, int]:
 def trained_on(recipe: Recipe, evaluate: Path) -> dict[str, str | int]:
     """What the generator was trained on, as the card says it."""
     digest = read_record(evaluate)["inputs"]["prepare"]
-    return {"direction": recipe.data.direction, "size": recipe.size, "digest of the prepared images": digest}
+    direction: dict[str, str | int] = {} if recipe.task == "unconditional" else {"direction": recipe.data.direction}
+    return {**direction, "size": recipe.size, "digest of the prepared images": digest}

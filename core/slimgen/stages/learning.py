@@ -7,6 +7,7 @@ from pathlib import Path
 
 from slimgen.data.label_maps import Classes
 from slimgen.data.prepare import prepare_pairs
+from slimgen.data.prepare_images import prepare_images
 from slimgen.data.prepare_labels import prepare_labels
 from slimgen.data.prepare_sets import prepare_unpaired
 from slimgen.data.prepared import Manifest
@@ -17,11 +18,13 @@ from slimgen.stages.comparing import require_suitable
 from slimgen.stages.frame import Metrics, Stage, Tell, perform
 from slimgen.tasks import check_task
 from slimgen.tasks.job import Job
+from slimgen.tasks.unconditional import require_sets
 
 PREPARING: dict[str, Callable[[Recipe], Callable[..., Manifest]]] = {
     "paired": lambda recipe: prepare_pairs,
     "unpaired": lambda recipe: partial(prepare_unpaired, partners=recipe.data.partners),
     "labels": lambda recipe: partial(prepare_labels, classes=classes_of(recipe), instances=recipe.data.instances),
+    "unconditional": lambda recipe: prepare_images,
 }
 """How the images of a task are prepared."""
 
@@ -38,9 +41,10 @@ def prepare(recipe: Recipe, *, data: Path, out: Path, group: str | None = None, 
 
     Raises:
         DataError: no images, or no known layout.
-        RecipeError: an unknown task.
+        RecipeError: an unknown task, or metrics that it cannot have.
     """
     check_task(recipe.task)
+    require_sets(recipe)
 
     def body(stage: Stage) -> Mapping[str, float]:
         manifest = PREPARING[recipe.task](recipe)(

@@ -14,6 +14,7 @@ TASKS = {
     "paired": "slimgen.tasks.paired:Paired",
     "unpaired": "slimgen.tasks.unpaired:Unpaired",
     "labels": "slimgen.tasks.labels:Labels",
+    "unconditional": "slimgen.tasks.unconditional:Unconditional",
 }
 """Name to class, imported only when a recipe asks for it."""
 

@@ -1,0 +1,113 @@
+"""Noise as a pure function of the seed and of what it is for, batches of it beside real images, and their losses."""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slimgen.data.batches import Batches, Pair
+from slimgen.data.prepared import Split
+from slimgen.device import Compute
+from slimgen.errors import DataError
+from slimgen.nets.gates import Arch
+from slimgen.recipe import Schedule
+from slimgen.tasks.guidance import Generate, Guidance, Judge
+from slimgen.training.distributed import world
+from slimgen.training.fit import Memo
+from slimgen.training.losses import Adversarial
+
+GENERATOR, DISCRIMINATOR, VALIDATION, TEST, SETTLING = range(5)
+"""What noise is for."""
+Loss = Callable[[Pair, Arch, Memo], Mapping[str, Tensor]]
+
+
+def latents(count: int, length: int, seed: int, *, use: int, split: int = 0, step: int = 0) -> Tensor:
+    """Noise of a standard normal distribution, float32 (count, length): a pure function, the same on every device.
+
+    Noise of one seed for another use, split or step is independent of it; the first rows do not depend on the count.
+    """
+    # Always four numbers: a seed with zeros at its end draws as one without.
+    rng = np.random.default_rng([seed, use, split, step])
+    return torch.from_numpy(rng.standard_normal((count, length), dtype=np.float32))
+
+
+class NoiseBatches:
+    """What the two networks of a step are given: noise, and noise beside real images.
+
+    Args:
+        split: the real images.
+        schedule: how many of each.
+        length: of the noise.
+        seed: of noise and images.
+        place: tells the noise of splits apart.
+        flip: mirror half of the images.
+        compute: where to.
+
+    Raises:
+        DataError: batches that cannot be divided among the processes.
+    """
+
+    def __init__(
+        self, split: Split, schedule: Schedule, *, length: int, seed: int, place: int, flip: bool, compute: Compute
+    ) -> None:
+        self.rank, self.world = world()
+        self.batch, self.shown, self.turns = schedule.batch, schedule.shown, schedule.discriminator_steps
+        if self.batch % self.world or self.shown % self.world:
+            sizes = f"{self.batch} for the generator and {self.shown} for the discriminator"
+            raise DataError("every rank gets an equal share of a batch", f"{sizes}, {self.world} ranks")
+        self.length, self.seed, self.place, self.compute = length, seed, place, compute
+        self.images = Batches(
+            split,
+            batch=self.turns * self.shown,
+            seed=seed,
+            crop=split.target.shape[1],
+            flip=flip,
+            rank=self.rank,
+            world=self.world,
+        )
+        # The phases of a step share one batch.
+        self.seen = lru_cache(maxsize=1)(self._seen)
+        self.made = lru_cache(maxsize=1)(self._made)
+
+    def _made(self, step: int) -> Pair:
+        """Noise for the generator, and the real images of the discriminator's first step."""
+        noise = self._noise(self.batch, GENERATOR, step)
+        return Pair(noise, self.seen(step).target[: self.shown // self.world])
+
+    def _seen(self, step: int) -> Pair:
+        """Noise and real images for all steps of the discriminator."""
+        real = self.compute.place(self.images(step).target)
+        return Pair(self._noise(self.turns * self.shown, DISCRIMINATOR, step), real)
+
+    def _noise(self, count: int, use: int, step: int) -> Tensor:
+        drawn = latents(count, self.length, self.seed, use=use, split=self.place, step=step)
+        return self.compute.place(drawn[self.rank * count // self.world : (self.rank + 1) * count // self.world])
+
+
+def passing_for_real(generate: Generate, judge: Judge, gan: Adversarial, weight: float, guidance: Guidance) -> Loss:
+    """The loss of a generator whose images should pass for real ones."""
+
+    def loss(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
+        fake = generate(batch.input, arch, memo).float()
+        terms = {"adversarial": weight * gan.generator(judge(fake, arch).float())}
+        for term in guidance.terms:
+            terms |= term(batch, fake, memo)
+        return terms
+
+    return loss
+
+
+def telling_apart(generate: Generate, judge: Judge, gan: Adversarial, turn: int, turns: int) -> Loss:
+    """The loss of one of a discriminator's steps: it sees its own part of the batch, and images newly made of noise."""
+
+    def loss(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
+        count = len(batch.target) // turns
+        part = slice(turn * count, (turn + 1) * count)
+        with torch.no_grad():
+            fake = generate(batch.input[part], arch, memo).float()
+        scores = judge(torch.cat([batch.target[part], fake]), arch).float()
+        return {"loss": gan.discriminator(scores[:count], scores[count:])}
+
+    return loss

@@ -1,0 +1,318 @@
+"""Images of noise: DCGAN, SNGAN, and what AlphaGAN searches (Tian et al. 2021); no pairs, no conditions.
+
+A generator takes noise (N, latent) and is trained by the hinge loss (or whatever the recipe says) against a
+discriminator that takes several steps for each of its own, with new images and new noise each time.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+
+from slimgen.cost.formula import Cost
+from slimgen.data.batches import Pair, whole
+from slimgen.data.prepared import Prepared
+from slimgen.device import Compute
+from slimgen.errors import DataError, RecipeError
+from slimgen.metrics.kinds import PerImage
+from slimgen.metrics.registry import find
+from slimgen.nets import build_discriminator, build_generator, generator_cost, noise_length
+from slimgen.nets.weights import save_weights
+from slimgen.recipe import Recipe, Schedule
+from slimgen.tasks.gan import imported, train_gan
+from slimgen.tasks.guidance import After, Generate, Guidance, Judge, Truth, judging
+from slimgen.tasks.job import Job
+from slimgen.tasks.noise import SETTLING, TEST, VALIDATION, NoiseBatches, latents, passing_for_real, telling_apart
+from slimgen.tasks.translation import CHANNELS, adam
+from slimgen.training.fit import Phase
+from slimgen.training.losses import adversarial
+from slimgen.training.pool import ImagePool
+from slimgen.training.schedules import constant_then_linear
+
+__all__ = ["SHOWN", "Unconditional", "require_sets"]
+
+SHOWN = ".discriminator"
+"""The end of the names of the batches that the discriminator is shown."""
+NOISY = "choose a family with an option latent, such as alphagan or sngan"
+
+SETTLED = 50
+"""Batches of noise over which the statistics of an averaged generator are measured."""
+
+
+def require_sets(recipe: Recipe) -> None:
+    """Raises RecipeError where metrics of single images are asked for: what is made of noise has no partner."""
+    single = [metric for metric in recipe.evaluate.metrics if isinstance(find(metric), PerImage)]
+    if recipe.task == "unconditional" and single:
+        rule = "images made of noise have no partner to compare with, so their metrics are of whole sets"
+        hint = "set evaluate.metrics to [fid, is], or [fd:NAME] with a feature network of your own"
+        raise RecipeError(rule, f"evaluate.metrics with {', '.join(single)}", hint)
+
+
+class Unconditional:
+    """A generator of images from noise, a discriminator that judges an image alone, and how they are trained.
+
+    Args:
+        recipe: of the run.
+        compute: where the networks live.
+
+    Attributes:
+        judged: channels that the discriminator takes.
+        latent: the length of the noise.
+
+    Raises:
+        RecipeError: metrics of single images, or a generator that takes images.
+    """
+
+    judged = CHANNELS
+
+    def __init__(self, recipe: Recipe, compute: Compute) -> None:
+        require_sets(recipe)
+        self.recipe, self.compute = recipe, compute
+        length = noise_length(**recipe.teach.generator)
+        if length is None:
+            family = recipe.teach.generator["family"]
+            raise RecipeError("the task unconditional makes images of noise", f"{family!r}, which takes images", NOISY)
+        self.latent = length
+
+    def generator(self, seed: int = 0) -> nn.Module:
+        """The original generator, initialised from the recipe's seed and a number of its own."""
+        return self.compute.place(build_generator(seed=self.recipe.seed + seed, **self.recipe.teach.generator))
+
+    def discriminator(self, seed: int = 1) -> nn.Module:
+        """The original discriminator; likewise."""
+        return self.compute.place(build_discriminator(seed=self.recipe.seed + seed, **self.recipe.teach.discriminator))
+
+    def original_cost(self) -> Cost:
+        """What the original generator costs for one image of the recipe's size, in closed form."""
+        return generator_cost(height=self.recipe.size, width=self.recipe.size, **self.recipe.teach.generator)
+
+    def teach(self, job: Job) -> Mapping[str, float]:
+        """Trains or imports the original pair; leaves `generator` and `discriminator.safetensors`.
+
+        Returns:
+            Updates, and the generator's parameters.
+
+        Raises:
+            RecipeError: the generator makes images of another size.
+            CheckpointError: what is imported is not there or does not fit.
+        """
+        options, updates = self.recipe.teach, 0
+        generator, discriminator = self.generator(), self.discriminator()
+        self.require_size(generator)
+        if options.discriminator_checkpoint is not None:
+            imported(discriminator, options.discriminator_checkpoint)
+        if options.generator_checkpoint is not None:
+            imported(generator, options.generator_checkpoint)
+        else:
+            updates = options.steps(sum(len(job.data.split(split)) for split in ("train", "val")))
+            generator = self.train_original(job, "teacher", generator, discriminator, options, updates, ema=options.ema)
+        save_weights(job.out / "generator.safetensors", generator.state_dict())
+        save_weights(job.out / "discriminator.safetensors", discriminator.state_dict())
+        return {"updates": updates, "params": self.original_cost().params}
+
+    def train_original(
+        self,
+        job: Job,
+        name: str,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        schedule: Schedule,
+        steps: int,
+        *,
+        ema: float | None = None,
+    ) -> nn.Module:
+        """Trains a pair in place, on train and val together (AlphaGAN, supplement 1.1.2), since nothing is chosen.
+
+        Returns:
+            The generator, or its settled average if there is one, in evaluation mode.
+        """
+        everything = replace(job, data=job.data.with_validation())
+        trained = train_gan(everything, name, generator, discriminator, schedule, steps, ema=ema)
+        return trained if ema is None else self.settled(trained, schedule.batch)
+
+    @torch.no_grad()
+    def settled(self, net: nn.Module, batch: int) -> nn.Module:
+        """A generator whose BatchNorms have the means and variances that its own features have.
+
+        An average of weights has the statistics of none of the networks that it averages: they are measured over
+        batches of noise, the same each time. Without BatchNorms, nothing is changed.
+
+        Args:
+            net: changed in place.
+            batch: as in training.
+        """
+        noise = (
+            self.compute.place(latents(batch, self.latent, self.recipe.seed, use=SETTLING, step=step))
+            for step in range(SETTLED)
+        )
+        with self.compute.autocast():
+            update_bn(noise, net)
+        return net
+
+    @torch.no_grad()
+    def require_size(self, generator: nn.Module) -> None:
+        """Raises RecipeError unless the generator makes RGB images of the recipe's size."""
+        size, mode = self.recipe.size, generator.training
+        made = generator.eval()(self.compute.place(torch.zeros(1, self.latent))).shape
+        generator.train(mode)
+        if tuple(made) != (1, CHANNELS, size, size):
+            rule = f"teach.generator makes RGB images of size {size}"
+            raise RecipeError(rule, "x".join(map(str, made[1:])), "set size in both places")
+
+    def pool(self) -> ImagePool:
+        """The history of what the discriminator was shown: none, everything is passed on."""
+        return ImagePool(0, self.recipe.seed)
+
+    def shown(self, condition: Tensor, image: Tensor) -> Tensor:
+        """What the discriminator sees of an image: the image."""
+        return image
+
+    def condition(self, inputs: Tensor) -> Tensor:
+        """What a generator is shown of noise: the noise."""
+        return inputs
+
+    def picture(self, inputs: Tensor) -> Tensor:
+        """Raises DataError: noise is not for looking at."""
+        raise DataError("inputs are pictures or label maps to be shown", "noise")
+
+    def rivalry(self, discriminator: nn.Module) -> tuple[Judge, Guidance]:
+        """How a discriminator is asked, and what a generator learns of it besides its scores: nothing."""
+        return judging(discriminator), Guidance()
+
+    def truth(self, teach: Path) -> Truth | None:
+        """What a generator should make of noise: nobody knows."""
+        return None
+
+    def guidance(self, discriminator: nn.Module | None) -> Guidance:
+        """The task's own further terms: none."""
+        return Guidance()
+
+    def batches(self, data: Prepared, schedule: Schedule, hold: int = 1) -> dict[str, Callable[[int], Pair]]:
+        """Noise and real images as functions from step to batch, this process's share of it.
+
+        Args:
+            data: the prepared images.
+            schedule: gives the batches.
+            hold: how many steps in a row see the same.
+
+        Returns:
+            For each split, by its name, noise (batch, latent) for the generator, beside the real images of the
+            discriminator's first step; and by its name and `SHOWN` the noise and the real images of all steps of the
+            discriminator, one after the other: (steps x shown, latent) and (steps x shown, 3, size, size).
+
+        Raises:
+            DataError: images of another kind, or batches that cannot be divided among the processes.
+        """
+        if not data.split("train").inputless:
+            raise DataError("images are prepared for the task unconditional", "pairs or sets", "prepare them with it")
+        found: dict[str, Callable[[int], Pair]] = {}
+        for place, split in enumerate(("train", "val")):
+            source = NoiseBatches(
+                data.split(split),
+                schedule,
+                length=self.latent,
+                seed=self.recipe.seed,
+                place=place,
+                flip=self.recipe.data.flip,
+                compute=self.compute,
+            )
+            found |= {split: partial(_held, source.made, hold), f"{split}{SHOWN}": partial(_held, source.seen, hold)}
+        return found
+
+    def validation(self, job: Job) -> Pair:
+        """Noise for candidates, always the same, and the real images held out, as many.
+
+        Raises:
+            RecipeError: the objective is a metric of single images.
+        """
+        metric = self.recipe.objective.metric
+        if isinstance(find(metric), PerImage):
+            hint = "choose fid, kid, is, or fd:NAME with a feature network of your own"
+            raise RecipeError("candidates that make images of noise are measured on whole sets", repr(metric), hint)
+        real = whole(job.data.split("val"), self.recipe.objective.images).target
+        return Pair(latents(len(real), self.latent, self.recipe.seed, use=VALIDATION), real)
+
+    def test(self, data: Prepared) -> Pair:
+        """Noise (N, latent) for finished generators, always the same, and the real images to compare with.
+
+        There are `evaluate.images` rows of noise, as many as real images if the recipe does not say; the real images
+        are all of `evaluate.against`, float32 (M, 3, size, size) in channels_last. Train is with val.
+        """
+        options = self.recipe.evaluate
+        split = data.with_validation().split("train") if options.against == "train" else data.split("test")
+        # Laid out as the arrays are: a copy in another layout would take as much memory again.
+        images = torch.from_numpy(np.array(split.target)).permute(0, 3, 1, 2)
+        real = images.to(torch.float32).mul_(2 / 255).sub_(1)
+        return Pair(latents(options.images or len(real), self.latent, self.recipe.seed, use=TEST), real)
+
+    def protocol(self) -> str:
+        """What the figures of finished generators depend on besides what every evaluation says of itself."""
+        real = "all that were to train on" if self.recipe.evaluate.against == "train" else "the test images"
+        return f"made of normal noise of seed {self.recipe.seed}; real images: {real}"
+
+    def phases(
+        self,
+        generate: Generate,
+        judge: Judge,
+        generator_groups: Sequence[Mapping[str, Any]],
+        discriminator_groups: Sequence[Mapping[str, Any]],
+        schedule: Schedule,
+        steps: int,
+        *,
+        pool: ImagePool | None = None,
+        guidance: Guidance | None = None,
+        generator_steps: int = 1,
+        after_generator: After | None = None,
+        after_discriminator: After | None = None,
+        split: str = "train",
+    ) -> list[Phase]:
+        """The steps of the discriminator, then the generator's.
+
+        The discriminator's phases are of one name and share one optimizer: it is one training, a line of its log says
+        the mean of their losses, and a checkpoint holds it once. A step is an update of the generator.
+
+        Args:
+            generate: the generator, as a function of noise, architecture and the step's notes.
+            judge: the discriminator, as a function of images and architecture.
+            generator_groups: parameter groups of the generator's optimizer.
+            discriminator_groups: those of the discriminator's.
+            schedule: rates, betas, and how many steps the discriminator takes.
+            steps: length of the training, for the decay.
+            pool: is not made use of.
+            guidance: further terms of the generator's loss, and what is learned with them.
+            generator_steps: 1.
+            after_generator: runs after each generator step.
+            after_discriminator: runs after each discriminator step.
+            split: whose images and noise: `train` or `val`.
+
+        Raises:
+            RecipeError: several generator steps for each of the discriminator's.
+        """
+        if generator_steps != 1:
+            raise RecipeError("from noise to images, the discriminator takes more steps", f"{generator_steps=}")
+        losses, guidance, turns = self.recipe.losses, guidance or Guidance(), schedule.discriminator_steps
+        if guidance.parameters:
+            generator_groups = [*generator_groups, {"params": guidance.parameters}]
+        rate = constant_then_linear(steps, schedule.decay)
+        judged = adam(discriminator_groups, schedule.discriminator_rate or schedule.rate, schedule)
+        made = adam(generator_groups, schedule.rate, schedule)
+        gan = adversarial(losses.gan)
+        telling = [telling_apart(generate, judge, gan, turn, turns) for turn in range(turns)]
+        passing = passing_for_real(generate, judge, gan, losses.adversarial, guidance)
+        return [
+            *(
+                Phase("discriminator", loss, judged, rate, f"{split}{SHOWN}", after=after_discriminator)
+                for loss in telling
+            ),
+            Phase("generator", passing, made, rate, split, after=after_generator),
+        ]
+
+
+def _held(batch: Callable[[int], Pair], hold: int, step: int) -> Pair:
+    return batch(step // hold)
