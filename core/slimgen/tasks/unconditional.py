@@ -1,4 +1,4 @@
-"""Images of noise: DCGAN, SNGAN, and what AlphaGAN searches (Tian et al. 2021); no pairs, no conditions.
+"""Images of noise: SN-GAN (Miyato et al. 2018), and what AlphaGAN searches; no pairs, no conditions.
 
 A generator takes noise (N, latent) and is trained by the hinge loss (or whatever the recipe says) against a
 discriminator that takes several steps for each of its own, with new images and new noise each time.
@@ -40,7 +40,6 @@ __all__ = ["SHOWN", "Unconditional", "require_sets"]
 SHOWN = ".discriminator"
 """The end of the names of the batches that the discriminator is shown."""
 NOISY = "choose a family with an option latent, such as alphagan or sngan"
-
 SETTLED = 50
 """Batches of noise over which the statistics of an averaged generator are measured."""
 
