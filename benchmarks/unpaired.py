@@ -2,7 +2,7 @@
 
     python -m benchmarks.unpaired townhouses-co_evolution
     python -m benchmarks.unpaired townhouses-co_evolution --seeds 1   (in another process, beside the first)
-    python -m benchmarks.unpaired townhouses-cyclegan_nas
+    python -m benchmarks.unpaired townhouses-cyclegan_nas --night 100   (a quarter as many pictures by night as by day)
 
 Each way is a run of the recipe with settings of its own; runs of one seed share the original. Of the townhouses, each
 test picture's true partner is known, and is used here and nowhere else. Runs resume, so a benchmark that was stopped
@@ -22,9 +22,10 @@ from torch import Tensor, nn
 
 from benchmarks.results import save
 from slimgen import recipe, stages
-from slimgen.cli.run import draw_townhouses
+from slimgen.cli.run import TEST, TRAIN, draw_townhouses
 from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
+from slimgen.data.townhouses import write
 from slimgen.run.record import read_record
 from slimgen.stages.comparing import BACK, built, described
 
@@ -34,6 +35,7 @@ WAYS: dict[str, dict[str, list[str]]] = {
         "each alone": ["search.together=false"],
         "by magnitude": ["search.kind=magnitude"],
     },
+    "cyclegan_nas": {way: [f"supernet.optimisation={way}"] for way in ("OF", "TF", "TH", "THS")},
 }
 """By method: what is compared, and what it sets in the recipe. Those after the first are held to the first's size."""
 SIZED = ("co_evolution",)
@@ -44,17 +46,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", metavar="RECIPE")
     parser.add_argument("--data", type=Path, help="the images; the townhouses by default")
+    parser.add_argument("--night", type=int, help="so many townhouses by night, in place of as many as by day")
     parser.add_argument("--out", type=Path, default=Path("runs/unpaired"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--ways", nargs="+", help="only these")
     parser.add_argument("--set", action="append", default=[], dest="settings")
     arguments = parser.parse_args()
     base = recipe.load(arguments.recipe).override(arguments.settings)
-    data = arguments.data or draw_townhouses(base, arguments.out)
+    data = arguments.data or drawn(base, arguments)
     runs = [line for seed in arguments.seeds for line in of_seed(base.override([f"seed={seed}"]), data, arguments)]
-    values = {"recipe": base.name, "settings": arguments.settings, "seeds": arguments.seeds, "runs": runs}
+    values = {
+        "recipe": base.name,
+        "night": arguments.night,
+        "settings": arguments.settings,
+        "seeds": arguments.seeds,
+        "runs": runs,
+    }
     save(f"unpaired-{base.name}", {**values, "generators": summary(runs)})
     print("\n".join(lines(summary(runs))))
+
+
+def drawn(base: recipe.Recipe, arguments: argparse.Namespace) -> Path:
+    """The townhouses, by day and by night."""
+    if arguments.night is None:
+        return draw_townhouses(base, arguments.out)
+    folder: Path = arguments.out / f"townhouses-{base.size}-{arguments.night}"
+    if not folder.is_dir():
+        write(folder, seed=0, train=TRAIN, test=TEST, size=base.size, layout="unpaired", night=arguments.night)
+    return folder
 
 
 def of_seed(base: recipe.Recipe, data: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.relaxation import Relaxation
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import Goal, Recipe, section
+from slimgen.run.record import read_record
 from slimgen.search import Genotype
 from slimgen.tasks import open_task
 from slimgen.tasks.job import Job
@@ -294,7 +295,7 @@ def test_the_run_ends_with_both_directions_found_and_uniform_as_they_were_kept(w
 def test_of_the_repeats_the_best_is_kept_and_all_are_told(whole_run):
     work = job_of(whole_run, TINY)
     comparison = Comparison(work, Goal(), {})
-    told = json.loads((whole_run / "finetune" / "repeats.json").read_text())
+    told = read_record(whole_run / "finetune")["metrics"]
     about = json.loads((whole_run / "finetune" / "networks.json").read_text())
     for name in ("found", "uniform"):
         pair = []
@@ -302,10 +303,11 @@ def test_of_the_repeats_the_best_is_kept_and_all_are_told(whole_run):
             net = build_generator(about[f"{name}{way}"]["family"], **about[f"{name}{way}"]["options"])
             net.load_state_dict(load_weights(whole_run / "finetune" / f"{name}{way}.safetensors"))
             pair.append(net.eval())
-        values = [quality["psnr"] for quality in told[name]]
+        values = [told[f"{name}_repeat{number}_psnr"] for number in (0, 1)]
         assert len(set(values)) == 2  # from two seeds
         assert comparison.measure(*pair)["psnr"] == pytest.approx(max(values), abs=1e-3)
-        assert all(each["psnr"] == (each["forth"] + each["back"]) / 2 for each in told[name])
+        both = [told[f"{name}_repeat0_{way}"] for way in ("forth", "back")]
+        assert values[0] == sum(both) / 2
 
 
 def test_repeats_killed_amid_the_second_end_as_left_alone(whole_run, tmp_path):
@@ -322,7 +324,7 @@ def test_repeats_killed_amid_the_second_end_as_left_alone(whole_run, tmp_path):
         stages.finetune(recipe, **inputs, out=killed, tell=dying)
     assert list((killed / "checkpoints" / "found1").glob("step-*.pt"))
     stages.finetune(recipe, **inputs, out=killed, tell=quiet)
-    for name in ("found.safetensors", "found_back.safetensors", "repeats.json", "networks.json"):
+    for name in ("found.safetensors", "found_back.safetensors", "networks.json"):
         assert (killed / name).read_bytes() == (tmp_path / "alone" / "finetune" / name).read_bytes()
 
 

@@ -24,7 +24,7 @@ from slimgen.methods.cyclegan_nas_phases import (
     players,
     pools_of,
 )
-from slimgen.methods.cyclegan_nas_retraining import Comparison, Plan, found_names, train_anew
+from slimgen.methods.cyclegan_nas_retraining import Comparison, Plan, train_anew
 from slimgen.methods.method import Found, Trained
 from slimgen.methods.relaxing import Trace
 from slimgen.nets import generator_cost
@@ -41,7 +41,7 @@ from slimgen.training.fit import Stateful, fit
 
 __all__ = ["SearchOptions", "SupernetOptions", "check", "finetune", "search", "supernet"]
 
-LOGITS, PLAN, REPEATS = "logits.safetensors", "plan.json", "repeats.json"
+LOGITS, PLAN = "logits.safetensors", "plan.json"
 LIKELIHOOD = "log_probability"
 """What the search improves: the logarithm of an architecture's probability under the relaxation, in nats."""
 HIDDEN = "hidden"
@@ -182,8 +182,6 @@ def _drawn(sized: Sized, relaxation: Relaxation, params: int) -> list[Genotype]:
 def finetune(job: Job) -> Mapping[str, Trained]:
     """Both found generators, trained anew at full width; and the plain CycleGAN's, narrowed to their sizes.
 
-    Leaves `repeats.json`: the quality of every training, whichever was kept.
-
     Returns:
         `found` and `found_back`; and `uniform` and `uniform_back` where the recipe asks for them, each with at least
         as many parameters as its rival (section 4.3: C'), trained as long and as often.
@@ -196,15 +194,13 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     comparison = None
     if options.repeats > 1:
         comparison = Comparison(job, section(Goal, plan["objective"], "objective"), plan["features"])
-    kept = train_anew(job, "found", _found_plans(genotype, training, options, job), comparison, options.repeats)
-    trained, qualities = found_names(kept, "found"), {"found": kept.qualities}
+    trained = train_anew(job, "found", _found_plans(genotype, training, options, job), comparison, options.repeats)
     if job.recipe.finetune.uniform:
-        sizes = [generator_cost(part.family, job.recipe.size, job.recipe.size, **part.options) for part in kept.pair]
+        sizes = [
+            generator_cost(each.family, job.recipe.size, job.recipe.size, **each.options) for each in trained.values()
+        ]
         forth, back = (_narrowed_plan(job, cost.params) for cost in sizes)
-        rival = train_anew(job, "uniform", (forth, back), comparison, options.repeats)
-        trained |= found_names(rival, "uniform")
-        qualities["uniform"] = rival.qualities
-    (job.out / REPEATS).write_text(json.dumps(qualities, indent=1) + "\n")
+        trained |= train_anew(job, "uniform", (forth, back), comparison, options.repeats)
     return trained
 
 

@@ -37,18 +37,6 @@ class Plan(NamedTuple):
     discriminator: Mapping[str, Any]
 
 
-class Kept(NamedTuple):
-    """The best of several trainings.
-
-    Attributes:
-        pair: forth and back.
-        qualities: of every training: the metric's mean over both directions, and either direction's.
-    """
-
-    pair: tuple[Trained, Trained]
-    qualities: list[dict[str, float]]
-
-
 @dataclass
 class Comparison:
     """What repeats are compared by: the recipe's objective, on the validation images of both directions.
@@ -94,7 +82,9 @@ class Comparison:
         return a < b if goal(self.objective.metric) == "min" else a > b
 
 
-def train_anew(job: Job, name: str, plans: tuple[Plan, Plan], comparison: Comparison | None, repeats: int) -> Kept:
+def train_anew(
+    job: Job, name: str, plans: tuple[Plan, Plan], comparison: Comparison | None, repeats: int
+) -> dict[str, Trained]:
     """Trains both directions from scratch, `repeats` times from different seeds.
 
     Args:
@@ -103,6 +93,10 @@ def train_anew(job: Job, name: str, plans: tuple[Plan, Plan], comparison: Compar
         plans: of the recipe's direction, and of the other.
         comparison: chooses among several; not asked where there is one.
         repeats: how many.
+
+    Returns:
+        The best, forth under this name and back under `NAME_back`. The facts of the first hold the quality of every
+        training, whichever was kept: `repeat0_psnr` of both directions together, `repeat0_forth`, `repeat0_back`.
     """
     steps = job.recipe.finetune.steps(len(job.data.split("train")))
     best: tuple[Trained, Trained] | None = None
@@ -116,7 +110,8 @@ def train_anew(job: Job, name: str, plans: tuple[Plan, Plan], comparison: Compar
             best, top = pair, qualities[-1] if qualities else {}
         job.tell("trainings", number + 1, repeats, qualities[-1] if qualities else {})
     assert best is not None
-    return Kept(best, qualities)
+    facts = {f"repeat{number}_{key}": value for number, each in enumerate(qualities) for key, value in each.items()}
+    return {name: replace(best[0], facts=facts), f"{name}_back": best[1]}
 
 
 def _reseeded(job: Job, number: int) -> Job:
@@ -147,8 +142,3 @@ def _finished(net: nn.Module, plan: Mapping[str, Any], steps: int) -> Trained:
     if isinstance(net, CellsGenerator):
         net, options = net.folded(), {**options, "spectral": False}
     return Trained(net.eval(), plan["family"], options, steps)
-
-
-def found_names(kept: Kept, name: str) -> dict[str, Trained]:
-    """Both generators by the names of their rows: `found` and `found_back`."""
-    return {name: kept.pair[0], f"{name}_back": kept.pair[1]}

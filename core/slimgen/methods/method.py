@@ -39,12 +39,14 @@ class Trained:
         family: how `slimgen.nets.build_generator` builds it again.
         options: likewise.
         updates: generator updates that went into it.
+        facts: what else is worth keeping of its training: the quality of every repeat.
     """
 
     net: nn.Module
     family: str
     options: Mapping[str, Any]
     updates: int
+    facts: Mapping[str, float] = field(default_factory=dict)
 
 
 class Method(Protocol):

@@ -109,7 +109,8 @@ def finetune(
             save_weights(stage.out / f"{name}.safetensors", result.net.state_dict())
             described[name] = {"family": result.family, "options": dict(result.options), "updates": result.updates}
         (stage.out / "networks.json").write_text(json.dumps(described, indent=1) + "\n")
-        return {f"{name}_updates": result.updates for name, result in trained.items()}
+        told = {name: {"updates": result.updates, **result.facts} for name, result in trained.items()}
+        return {f"{name}_{fact}": value for name, facts in told.items() for fact, value in facts.items()}
 
     inputs = {"prepare": prepare, "teach": teach, "supernet": supernet, "search": search}
     return perform("finetune", recipe, inputs, out, body, group=group, tell=tell)
