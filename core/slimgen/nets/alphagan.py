@@ -20,6 +20,7 @@ from slimgen.nets.alphagan_space import (
     skip_edges,
     up_edges,
 )
+from slimgen.nets.initial import GLOROT
 from slimgen.search.genotype import Value
 
 
@@ -90,6 +91,7 @@ class AlphaGenerator(nn.Module):
     """
 
     cost: Callable[..., Cost] = staticmethod(alphagan_cost)
+    initial = GLOROT
 
     def __init__(
         self,

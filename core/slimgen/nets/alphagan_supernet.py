@@ -10,6 +10,7 @@ from slimgen.nets.alphagan_cost import genotype_cost
 from slimgen.nets.alphagan_operations import Normal, edge, mixed_normal
 from slimgen.nets.alphagan_space import alphagan_space, check_interpolation, check_sizes, edges
 from slimgen.nets.gates import Arch, mixed
+from slimgen.nets.initial import GLOROT
 from slimgen.nets.supernet import Supernet
 from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype, Value
@@ -29,6 +30,8 @@ class AlphaSupernet(Supernet):
     Raises:
         RecipeError: an option is out of range.
     """
+
+    initial = GLOROT
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """The weights a network starts from, drawn from a seed alone."""
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -10,6 +11,12 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
 INITIAL_STD = 0.02
+GLOROT = "glorot"
+"""What a class says in its attribute `initial` to be drawn with Glorot's variances, as SN-GAN and its descendants are.
+
+Weights of N(0, 0.02) shrink what passes through them, which instance norms undo. The generators of noise have no norm
+behind many of their convolutions.
+"""
 _POWER_ITERATIONS = 15
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -17,12 +24,13 @@ Net = TypeVar("Net", bound=nn.Module)
 
 @torch.no_grad()
 def initialise(net: Net, seed: int) -> Net:
-    """Draws the weights of any network of convolutions anew, as pix2pix (Isola et al. 2017) does.
+    """Draws the weights of any network of convolutions anew, as pix2pix (Isola et al. 2017) does, or as its class says.
 
-    Convolutions and linear layers: N(0, 0.02), biases 0. Affine norms: weight N(1, 0.02), bias 0; running statistics
-    start afresh. Spectral norms: their vectors by power iterations from a drawn start. The numbers are drawn on the
-    CPU in the order of the modules, so they are the same on every device, and the global random state is neither
-    read nor moved.
+    Convolutions and linear layers: N(0, 0.02); or, of a class whose `initial` is `GLOROT`, a normal distribution of
+    the variance 2 / (inputs + outputs) that a weight meets (Glorot and Bengio 2010, Eq. 12). Biases 0. Affine norms:
+    weight N(1, 0.02), bias 0; running statistics start afresh. Spectral norms: their vectors by power iterations from
+    a drawn start. The numbers are drawn on the CPU in the order of the modules, so they are the same on every device,
+    and the global random state is neither read nor moved.
 
     Args:
         net: changed in place; on the meta device, where there are no numbers, left alone.
@@ -34,18 +42,20 @@ def initialise(net: Net, seed: int) -> Net:
     if any(parameter.is_meta for parameter in net.parameters()):
         return net
     generator = torch.Generator().manual_seed(seed)
+    glorot = getattr(net, "initial", None) == GLOROT
 
     def draw(shape: torch.Size, mean: float, std: float) -> Tensor:
         return torch.empty(shape, device="cpu").normal_(mean, std, generator=generator)
 
     for module in net.modules():
         if isinstance(module, (_ConvNd, nn.Linear)):
+            std = _glorot(module) if glorot else INITIAL_STD
             if parametrize.is_parametrized(module, "weight"):
                 weight = module.get_parameter("parametrizations.weight.original")
-                weight.copy_(draw(weight.shape, 0.0, INITIAL_STD))
+                weight.copy_(draw(weight.shape, 0.0, std))
                 _restart_spectral_norm(module, weight, draw)
             else:
-                module.weight.copy_(draw(module.weight.shape, 0.0, INITIAL_STD))
+                module.weight.copy_(draw(module.weight.shape, 0.0, std))
         elif isinstance(module, (_NormBase, nn.GroupNorm)):
             if isinstance(module, _NormBase):
                 module.reset_running_stats()
@@ -56,6 +66,15 @@ def initialise(net: Net, seed: int) -> Net:
         if module.bias is not None:
             module.bias.zero_()
     return net
+
+
+def _glorot(module: nn.Module) -> float:
+    """The standard deviation for a layer; a weight of a group meets the channels of that group alone."""
+    if isinstance(module, _ConvNd):
+        taps = math.prod(module.kernel_size)
+        return math.sqrt(2 * module.groups / (taps * (module.in_channels + module.out_channels)))
+    assert isinstance(module, nn.Linear)
+    return math.sqrt(2 / (module.in_features + module.out_features))
 
 
 def _restart_spectral_norm(

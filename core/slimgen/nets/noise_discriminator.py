@@ -15,6 +15,7 @@ from slimgen.cost.formula import Cost, convolution, depthwise, linear, total
 from slimgen.errors import RecipeError
 from slimgen.nets.alphagan_operations import Normal
 from slimgen.nets.alphagan_space import NORMAL
+from slimgen.nets.initial import GLOROT
 from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype, Value
 from slimgen.search.space import Space
@@ -153,6 +154,7 @@ class NoiseDiscriminator(nn.Module):
     """
 
     cost: Callable[..., Cost] = staticmethod(noise_discriminator_cost)
+    initial = GLOROT
 
     def __init__(self, genotype: Mapping[str, Value] | None = None, inputs: int = 3, channels: int = 128) -> None:
         super().__init__()

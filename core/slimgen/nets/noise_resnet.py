@@ -7,6 +7,7 @@ from slimgen.cost.formula import Cost, batch_norm, convolution, total
 from slimgen.nets.alphagan import Ends
 from slimgen.nets.alphagan_cost import ends_cost
 from slimgen.nets.alphagan_space import CELLS, bottom, check_sizes
+from slimgen.nets.initial import GLOROT
 
 
 def noise_resnet_cost(
@@ -63,6 +64,7 @@ class NoiseResnet(nn.Module):
     """
 
     cost = staticmethod(noise_resnet_cost)
+    initial = GLOROT
 
     def __init__(self, channels: int = 256, latent: int = 128, size: int = 32) -> None:
         super().__init__()

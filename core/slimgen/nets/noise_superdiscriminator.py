@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from slimgen.cost.formula import Cost
 from slimgen.nets.alphagan_operations import mixed_normal
 from slimgen.nets.gates import Arch
+from slimgen.nets.initial import GLOROT
 from slimgen.nets.noise_discriminator import (
     NoiseDiscriminator,
     build_ends,
@@ -31,6 +32,8 @@ class NoiseSuperDiscriminator(Supernet):
     Raises:
         RecipeError: a number of channels below 1.
     """
+
+    initial = GLOROT
 
     def __init__(self, inputs: int = 3, channels: int = 128, recompute: bool = False) -> None:
         super().__init__()
