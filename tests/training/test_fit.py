@@ -196,3 +196,24 @@ def test_two_processes_step_with_the_gradients_of_the_joined_batch(tmp_path: Pat
         )
         grads[size] = torch.load(out, weights_only=True)
     assert torch.allclose(grads[1], grads[2], rtol=1e-5, atol=1e-7)
+
+
+def test_what_comes_before_a_phase_is_done_first_at_each_of_its_steps_and_at_no_other():
+    net, seen = nn.Linear(3, 1, bias=False), []
+    with torch.no_grad():
+        net.weight.zero_()
+
+    def before(step: int) -> None:
+        seen.append(step)
+        with torch.no_grad():
+            net.weight.fill_(step)
+
+    def loss(x, arch, memo):
+        assert bool((net.weight == memo["step"]).all())
+        return {"out": net(x).mean()}
+
+    optimizer = torch.optim.SGD(net.parameters(), 1.0)
+    phase = Phase("one", loss, optimizer, lambda step: 1.0, when=lambda step: step % 2 == 1, before=before)
+    fit([phase], ONE, {"train": batch}, 4, seed=0, compute=CPU, state={})
+    assert seen == [1, 3]
+    torch.testing.assert_close(net.weight.detach(), 3 - batch(3).mean(0, keepdim=True))

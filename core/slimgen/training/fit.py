@@ -38,6 +38,7 @@ class Phase:
         rate: step to a factor of the optimizer's base rates.
         split: whose batches it takes.
         when: whether it runs at a step.
+        before: called with the step before anything else, such as taking over another network's weights.
         after: called with the phase and the step's architectures after the optimizer's step.
         together: the loss is called once a step, with the first architecture and every architecture's memo under
             the key `each`, instead of once for each.
@@ -51,6 +52,7 @@ class Phase:
     rate: Rate
     split: str = "train"
     when: Callable[[int], bool] = field(default=lambda step: True)
+    before: Callable[[int], None] | None = None
     after: Callable[["Phase", Sequence[Arch]], None] | None = None
     together: bool = False
     draw: Draw | None = None
@@ -191,6 +193,8 @@ def _run(
     meter: "Meter",
 ) -> None:
     """One step of one phase."""
+    if phase.before is not None:
+        phase.before(step)
     for group in phase.optimizer.param_groups:
         group["lr"] = group["initial_lr"] * phase.rate(step)
     phase.optimizer.zero_grad(set_to_none=True)
