@@ -1,0 +1,123 @@
+"""Reading an architecture off its probabilities: the most probable one, or the most probable within a budget."""
+
+import random
+from bisect import bisect_right, insort
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from slimgen.errors import BudgetError, RunError
+from slimgen.search import Budget, Choice, Genotype, Space, Value, cheapest
+
+Costs = Callable[[Genotype], Mapping[str, float]]
+Logs = Mapping[str, Mapping[Value, float]]
+"""Choice to option to the logarithm of its probability."""
+BYTES = 4
+"""Of a parameter."""
+_TRIES = 100_000
+
+
+class _Partial(NamedTuple):
+    """The first choices made: what they cost, beyond the smallest options, and how improbable they are, in nats."""
+
+    macs: float
+    params: float
+    improbability: float
+    options: tuple[Value, ...]
+
+
+def likeliest(space: Space, logs: Logs, costs: Costs, limits: Mapping[str, float]) -> Genotype:
+    """The most probable genotype within the limits, exactly.
+
+    A probability is a product over choices, and so is its logarithm a sum, as costs are. So choices are made one after
+    the other, and of all beginnings only those are kept that no other undercuts in every respect (Nemhauser and
+    Ullmann 1969).
+
+    Args:
+        space: of choices, whose costs are sums over choices.
+        logs: for each choice with at least two options.
+        costs: of a genotype, by kind.
+        limits: on `macs`, `params` and `bytes`; none of them must be there.
+
+    Raises:
+        BudgetError: no genotype is within the limits.
+    """
+    base = space.smallest()
+    least = costs(base)
+    rest_macs = limits.get("macs", float("inf")) - least["macs"]
+    rest_params = min(limits.get("params", float("inf")), limits.get("bytes", float("inf")) / BYTES) - least["params"]
+    steps: list[list[tuple[Value, float, float, float]]] = []
+    for name, dimension in space.items():
+        assert isinstance(dimension, Choice)
+        own = []
+        for option in dimension.options:
+            cost = costs(base.replace({name: option}))
+            improbability = -logs[name][option] if name in logs else 0.0
+            own.append((option, cost["macs"] - least["macs"], cost["params"] - least["params"], improbability))
+        steps.append(own)
+    found = [_Partial(0.0, 0.0, 0.0, ())]
+    for place, own in enumerate(steps):
+        later = steps[place + 1 :]
+        allowed_macs = rest_macs - sum(min(step[1] for step in each) for each in later)
+        allowed_params = rest_params - sum(min(step[2] for step in each) for each in later)
+        longer = [
+            _Partial(one.macs + macs, one.params + params, one.improbability + improbability, (*one.options, option))
+            for one in found
+            for option, macs, params, improbability in own
+        ]
+        found = _undominated([one for one in longer if one.macs <= allowed_macs and one.params <= allowed_params])
+    if not found:
+        smallest = {kind: cheapest(space, costs, kind)[1] for kind in limits}
+        told = ", ".join(f"{kind} {number:,.0f}" for kind, number in smallest.items())
+        asked = ", ".join(f"{kind} {number:,.0f}" for kind, number in limits.items())
+        raise BudgetError("an architecture within the budget exists", asked, f"the least are {told}, each on its own")
+    best = min(found, key=lambda one: one.improbability)
+    return Genotype(dict(zip(space, best.options, strict=True)))
+
+
+def _undominated(those: list[_Partial]) -> list[_Partial]:
+    """Those that no other undercuts or equals in operations, parameters and improbability; of equal ones the first."""
+    kept: list[_Partial] = []
+    # What of those with fewer operations is in the way: parameters rise and improbabilities fall.
+    front: list[tuple[float, float]] = []
+    for one in sorted(those, key=lambda each: each[:3]):
+        after = bisect_right(front, (one.params, float("inf")))
+        if after and front[after - 1][1] <= one.improbability:
+            continue
+        kept.append(one)
+        while after < len(front) and front[after][1] >= one.improbability:
+            del front[after]
+        if after and front[after - 1][0] == one.params:
+            del front[after - 1]
+        insort(front, (one.params, one.improbability))
+    return kept
+
+
+def alike(
+    space: Space, costs: Costs, budget: Budget, params: float, tolerance: float, count: int, seed: int
+) -> list[Genotype]:
+    """Random genotypes of about so many parameters, all different.
+
+    Args:
+        space: to draw from, uniformly.
+        costs: of a genotype, by kind.
+        budget: what they must keep to.
+        params: what is wanted.
+        tolerance: the largest relative difference from it.
+        count: how many.
+        seed: of the draws.
+
+    Raises:
+        RunError: too few of very many draws are of that size.
+    """
+    found: dict[Genotype, None] = {}
+    for number in range(_TRIES):
+        if len(found) == count:
+            break
+        genotype = space.sample(random.Random(f"{seed}/alike/{number}"))
+        cost = costs(genotype)
+        if abs(cost["params"] / params - 1) <= tolerance and budget.allows(cost):
+            found[genotype] = None
+    if len(found) < count:
+        rule = f"{count} of {_TRIES:,} random architectures must have about {params:,.0f} parameters"
+        raise RunError(rule, f"{len(found)}", "set search.equal_size larger, or another size")
+    return list(found)
