@@ -233,3 +233,15 @@ def test_an_extracted_generator_exports_to_onnx_with_equal_images(tmp_path):
     export_onnx(small, tmp_path / "generator.onnx", height=16, width=16)
     difference = parity(small, tmp_path / "generator.onnx", torch.rand(2, 3, 16, 16) * 2 - 1, tolerance=1e-4)
     assert difference.max_abs < 1e-4
+
+
+def test_an_operation_that_is_drawn_runs_alone_times_its_weight():
+    for kind in OPERATIONS:
+        place = Place("here", kind, OPERATIONS[kind], 3, 4)
+        choices = initialise(Choices(place, spectral=True), 0).eval()
+        x = torch.rand(1, 3, 16, 16)
+        for number, name in enumerate(place.options):
+            weight = torch.full((len(place.options),), 0.5)
+            gates = Gates(Genotype({}), {"here": place.options}, {"here": weight}, {"here": number})
+            with torch.no_grad():
+                torch.testing.assert_close(choices.run(x, gates), 0.5 * choices[name](x))

@@ -120,6 +120,8 @@ class Choices(nn.ModuleDict):
         weighted = [(str(option), weight) for option, weight in found if weight is not None]
         if not weighted:
             return self._alone(str(found[0][0]), images)
+        if len(weighted) == 1:  # one of many was drawn: there is nothing to merge it with
+            return weighted[0][1] * self._alone(weighted[0][0], images)
         kernels = [(part, weight) for name, weight in weighted if isinstance(part := self[name], Convolve)]
         terms = [weight * self._alone(name, images) for name, weight in weighted if name not in CONVOLUTIONS]
         if kernels:
