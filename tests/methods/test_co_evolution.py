@@ -5,8 +5,10 @@ import random
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from slimgen import stages
 from slimgen.data.batches import whole
@@ -302,6 +304,14 @@ def test_a_network_of_ones_own_is_compressed_from_images_to_onnx(images, tmp_pat
         if "running" not in name and "num_batches" not in name
     )
     assert (tmp_path / "export" / "generator.onnx").is_file()
+    forth, back = (np.array(Image.open(tmp_path / "evaluate" / f"grid{way}.png")) for way in ("", "_back"))
+    # The way back is shown what the way there should make, in the other order; both have original and found.
+    assert forth.shape == back.shape
+    columns = [slice(12 + place * 134, 140 + place * 134) for place in range(4)]
+    assert np.array_equal(forth[42:-12, columns[0]], back[42:-12, columns[1]])
+    assert np.array_equal(forth[42:-12, columns[1]], back[42:-12, columns[0]])
+    assert not np.array_equal(forth[42:-12, columns[3]], back[42:-12, columns[3]])
+    assert "The other direction" in (tmp_path / "evaluate" / "report.html").read_text()
 
 
 def test_the_example_of_a_network_of_ones_own_makes_sense(monkeypatch):

@@ -30,7 +30,6 @@ from slimgen.methods.cyclegan_nas_phases import (
     pools_of,
 )
 from slimgen.methods.cyclegan_nas_retraining import Comparison
-from slimgen.methods.relaxing import Trace
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.relaxation import Relaxation
 from slimgen.nets.weights import load_weights, save_weights
@@ -225,7 +224,6 @@ class KilledError(Exception):
 
 @pytest.mark.parametrize("settings", [["supernet.relaxation=gumbel"], ["supernet.optimisation=THS"]])
 def test_a_search_killed_amid_training_leaves_the_same_logits_and_trace(whole_run, tmp_path, monkeypatch, settings):
-    monkeypatch.setattr(Trace, "draw", lambda trace: None)  # the whole run draws it
     recipe = TINY.override([*settings, "supernet.updates=6", "compute.checkpoint_seconds=0.0001"])
     inputs = folders(whole_run)
     stages.supernet(recipe, **inputs, out=tmp_path / "alone" / "supernet", tell=quiet)
@@ -289,7 +287,8 @@ def test_the_run_ends_with_both_directions_found_and_uniform_as_they_were_kept(w
         assert generator_cost("resnet", 32, 32, **narrower).params < found <= rows[f"uniform{way}"]["params"]
         assert rows[f"found{way}"]["updates"] == rows[f"uniform{way}"]["updates"] == 2
     assert (whole_run / "export" / "generator.onnx").is_file()
-    assert (whole_run / "supernet" / "relaxation.png").is_file()
+    assert (whole_run / "search" / "relaxation.png").is_file()
+    assert "Relaxation" in (whole_run / "evaluate" / "report.html").read_text()
 
 
 def test_of_the_repeats_the_best_is_kept_and_all_are_told(whole_run):
@@ -361,7 +360,6 @@ def test_a_random_architecture_is_of_about_the_found_ones_size_and_none_is_more_
 
 
 def test_random_architectures_that_are_never_of_that_size_are_an_error(whole_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(Trace, "draw", lambda trace: None)
     monkeypatch.setattr("slimgen.methods.cyclegan_nas._TRIES", 20)
     relaxation = Relaxation(joined(options_of(TINY)), seed=0, spread=0)
     largest = relaxation.space.largest()

@@ -35,7 +35,6 @@ from slimgen.recipe import Goal, section
 from slimgen.run.aside import sha256_file
 from slimgen.search import Genotype, Objective, Trial
 from slimgen.tasks.job import Job
-from slimgen.training.distributed import world
 from slimgen.training.draws import fixed
 from slimgen.training.fit import Stateful, fit
 
@@ -76,8 +75,6 @@ def supernet(job: Job) -> Mapping[str, float]:
         state=state,
         journal=trace.watching(job.journal("supernet")),
     )
-    if world()[0] == 0:
-        trace.draw()
     save_weights(job.out / LOGITS, those.relaxation.state_dict())
     return {"updates": steps, "entropy": trace.entropy()}
 

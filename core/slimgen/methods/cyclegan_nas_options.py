@@ -90,12 +90,12 @@ def check(recipe: Recipe) -> None:
     Raises:
         BudgetError: even the narrowest generators of cells are larger than the plain CycleGAN's, and are to be equal.
     """
+    if recipe.task != "unpaired":
+        raise RecipeError("cyclegan_nas searches the networks of a CycleGAN: task unpaired", repr(recipe.task))
     training = section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
     for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
         goal(metric)
-    if recipe.task != "unpaired":
-        raise RecipeError("cyclegan_nas searches the networks of a CycleGAN: task unpaired", repr(recipe.task))
     if isinstance(find(recipe.objective.metric), OfSegmentations):
         rule = "cyclegan_nas compares repeats by both directions' images, of which neither are label maps"
         raise RecipeError(rule, repr(recipe.objective.metric), "choose fid, fd:NAME, kid, or psnr of the cycle")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,14 @@ from slimgen.report.pictures import grid, panels
 from slimgen.run.log import Log
 from slimgen.run.record import read_record
 from slimgen.stages.frame import Metrics, Stage, Tell, perform
+from slimgen.stages.searching import RELAXATION
 from slimgen.tasks.job import Job
 from slimgen.tasks.task import Task
 from slimgen.tasks.unconditional import Unconditional
 
 BACK = "_back"
 """The end of the names of generators of the other direction."""
+GRID = "grid"
 
 
 def evaluate(
@@ -51,23 +53,18 @@ def evaluate(
     def body(stage: Stage) -> Mapping[str, float]:
         job = stage.job()
         require_suitable(recipe, job.data)
-        test, noise = images_of(job), job.task if isinstance(job.task, Unconditional) else None
-        evaluator, backwards = judge(stage, test), cache(lambda: judge(stage, Pair(test.target, test.input), BACK))
+        noise = job.task if isinstance(job.task, Unconditional) else None
         pictures = recipe.evaluate.pictures
-        columns: dict[str, Tensor] = {}
-        if not noise:
-            columns["input"] = job.task.picture(test.input[:pictures])
-            if job.data.split("test").paired:
-                columns["target"] = test.target[:pictures]
-        samples = job.task.condition(test.input[: max(8, pictures)])
+        sides = {"": direction(stage, job)}
+        samples = job.task.condition(sides[""].images.input[: max(8, pictures)])
         rows, generators = [], described(recipe, finetune, teach)
         for place, (name, about) in enumerate(generators.items()):
+            way = BACK if name.endswith(BACK) else ""
+            side = sides[way] if way in sides else sides.setdefault(way, direction(stage, job, way))
             net = built(about, (teach if name.startswith("original") else finetune) / about["file"])
-            judged = backwards() if name.endswith(BACK) else evaluator
             seen = Seen(conditioned(job.task, stage.compute.place(net)), pictures**2 if noise else pictures)
-            quality = judged.measure(seen)
-            if judged is evaluator:
-                columns[name] = seen.pictures()
+            quality = side.evaluator.measure(seen)
+            side.columns[name.removesuffix(way)] = seen.pictures()
             rows.append(measured(recipe, name, about, net, (1, *samples.shape[1:]), quality))
             stage.tell("generators", place + 1, len(generators), rows[-1]["metrics"])
         table = {
@@ -75,7 +72,7 @@ def evaluate(
             "method": recipe.method,
             "convention": recipe.budget.convention,
             "size": recipe.size,
-            "protocol": "; ".join([evaluator.protocol, *([noise.protocol()] if noise else [])]),
+            "protocol": "; ".join([sides[""].evaluator.protocol, *([noise.protocol()] if noise else [])]),
             "rows": rows,
         }
         (stage.out / "table.json").write_text(json.dumps(table, indent=1) + "\n")
@@ -83,9 +80,10 @@ def evaluate(
         metrics = {f"{name}.{key}": value for name, line in flat.items() for key, value in line.items()}
         (stage.out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
         np.savez_compressed(stage.out / "samples.npz", input=samples.cpu().contiguous().numpy())
-        picture = (panels if noise else grid)(columns, stage.out / "grid.png")
+        for way, side in sides.items():
+            picture = (panels if noise else grid)(side.columns, stage.out / f"{GRID}{way}.png")
+            stage.tracker.image(f"{GRID}{way}", picture)
         report(stage, table, {"prepare": prepare, "teach": teach, "search": search, "finetune": finetune})
-        stage.tracker.image("grid", picture)
         stage.tracker.table("comparison", [{"name": name, **line} for name, line in flat.items()])
         stage.tracker.headline(metrics)
         stage.tracker.artifact(stage.out / "report.html")
@@ -100,6 +98,35 @@ def images_of(job: Job) -> Pair:
     if isinstance(job.task, Unconditional):
         return job.task.test(job.data)
     return whole(job.data.split("test"), job.recipe.evaluate.images)
+
+
+@dataclass(frozen=True)
+class Direction:
+    """The generators of one direction.
+
+    Attributes:
+        images: what they are given, and the real images that they are compared with.
+        evaluator: measures them.
+        columns: pictures by name: what is given, the real images where each has its own, and what generators make.
+    """
+
+    images: Pair
+    evaluator: Evaluator
+    columns: dict[str, Tensor]
+
+
+def direction(stage: Stage, job: Job, way: str = "") -> Direction:
+    """The recipe's direction, or, with `BACK`, the other one."""
+    test, shown = images_of(job), slice(job.recipe.evaluate.pictures)
+    columns: dict[str, Tensor] = {}
+    if not isinstance(job.task, Unconditional):
+        columns["input"] = job.task.picture(test.input[shown])
+        if job.data.split("test").paired:
+            columns["target"] = test.target[shown]
+    if way:
+        test = Pair(test.target, test.input)
+        columns = {"input": test.input[shown], **({"target": columns["input"]} if "target" in columns else {})}
+    return Direction(test, judge(stage, test, way), columns)
 
 
 class Seen:
@@ -245,8 +272,10 @@ def report(stage: Stage, table: Mapping[str, Any], folders: Mapping[str, Path]) 
         "compute": str(stage.compute),
     }
     pictures = {
-        "grid": stage.out / "grid.png",
+        "grid": stage.out / f"{GRID}.png",
         "pareto": folders["search"] / "pareto.png",
         "architecture": folders["search"] / "architecture.png",
     }
+    others = {"The other direction": stage.out / f"{GRID}{BACK}.png", "Relaxation": folders["search"] / RELAXATION}
+    pictures |= {name: path for name, path in others.items() if path.is_file()}
     write_report(stage.out / "report.html", facts, pictures)

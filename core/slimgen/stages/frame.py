@@ -145,7 +145,7 @@ def perform(
         body: does the work, and returns what was measured.
         group: what the stages of one run have in common in MLflow; the folder around `out` by default.
         tell: hears of progress; lines on stderr by default.
-        source: a folder of images that is an input too.
+        source: a folder, or an archive, of images that is an input too.
 
     Returns:
         What was measured, now or then.
@@ -155,8 +155,8 @@ def perform(
     """
     out = Path(out)
     digests = {other: _finished(other, Path(path)) for other, path in inputs.items()}
-    if source is not None and source.is_dir():
-        digests["source"] = digest_folder(source)
+    if source is not None and source.exists():
+        digests["source"] = digest_folder(source) if source.is_dir() else sha256_file(source)
     values = recipe.model_dump(mode="json")
     parts = {part: values[part] for part in SECTIONS[name]}
     if name == "search":

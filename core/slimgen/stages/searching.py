@@ -8,12 +8,17 @@ from pathlib import Path
 from slimgen.data.images import read_image
 from slimgen.methods import open_method
 from slimgen.methods.method import Found
+from slimgen.methods.relaxing import TRACE
 from slimgen.metrics.evaluator import goal
 from slimgen.recipe import Recipe
-from slimgen.report.charts import pareto_chart
+from slimgen.report.charts import pareto_chart, probability_chart
 from slimgen.report.drawing import draw_genotype
+from slimgen.run.log import Log
 from slimgen.search import Objective, Trial, pareto
 from slimgen.stages.frame import Metrics, Stage, Tell, perform
+
+RELAXATION = "relaxation.png"
+"""What a relaxation's choices believed while it was trained."""
 
 
 def search(
@@ -38,6 +43,8 @@ def search(
         # An estimate is no point of a chart of what was measured.
         measured = [trial for trial in found.trials if trial.complete]
         pareto_chart(measured, objective, stage.out / "pareto.png", chosen=found.trial, limit=limit)
+        if (supernet / TRACE).is_file():
+            probability_chart(Log(supernet / TRACE).read(), stage.out / RELAXATION)
         ngf = recipe.supernet.get("ngf")
         draw_genotype(found.trial.genotype, stage.out / "architecture.png", ngf=ngf)
         track(stage, found, front, objective)
@@ -96,5 +103,6 @@ def track(stage: Stage, found: Found, front: Sequence[Trial], objective: Objecti
         tracker.child(name, trial.genotype.to_json(), {**trial.quality, **trial.costs}, {"key": trial.genotype.key})
     for name in ("genotype.json", "pareto.csv", "trials.jsonl"):
         tracker.artifact(stage.out / name)
-    for name in ("pareto", "architecture"):
-        tracker.image(name, read_image(stage.out / f"{name}.png"))
+    for name in ("pareto", "architecture", Path(RELAXATION).stem):
+        if (picture := stage.out / f"{name}.png").is_file():
+            tracker.image(name, read_image(picture))
