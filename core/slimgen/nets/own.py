@@ -1,8 +1,8 @@
 """Networks of one's own: a class by its import path, `package.module:Class`, in the place of a family's name.
 
 The class is imported from wherever Python finds it, so its module must be installed or on PYTHONPATH. It takes its
-options as keywords, none of them named `height` or `width`, and maps images (N, 3, H, W) to images of the same shape. A
-recipe that names one runs its code.
+options as keywords, none of them named `height` or `width`, and maps images (N, 3, H, W) to images of the same shape; or,
+where it has an option `latent`, noise (N, latent) to images. A recipe that names one runs its code.
 """
 
 import importlib
@@ -18,6 +18,7 @@ from torch import nn
 from slimgen.cost.count import count
 from slimgen.cost.formula import Cost
 from slimgen.errors import SlimgenError, nearest
+from slimgen.nets import noise_length
 from slimgen.nets.cutting import Channels, shaped
 
 CHANNELS = "channels"
@@ -66,7 +67,7 @@ class Own:
         return net if channels is None else shaped(net, cast(Channels, channels))
 
     def cost(self, height: int, width: int, **options: object) -> Cost:
-        """What that network costs on one RGB image, counted without numbers; once for each set of options.
+        """What that network costs on one RGB image, or for one image of noise, counted without numbers; once for each set of options.
 
         Raises:
             SlimgenError: the network cannot take images of this size.
@@ -76,19 +77,22 @@ class Own:
 
 @lru_cache(maxsize=4096)
 def _counted(path: str, height: int, width: int, options: str) -> Cost:
+    chosen = json.loads(options)
     with torch.device("meta"):
-        return counted(Own(path)(**json.loads(options)), height, width)
+        return counted(Own(path)(**chosen), height, width, noise_length(path, **chosen))
 
 
-def counted(net: nn.Module, height: int, width: int) -> Cost:
-    """The cost of a network on the meta device on one RGB image.
+def counted(net: nn.Module, height: int, width: int, latent: int | None = None) -> Cost:
+    """The cost of a network on the meta device on one RGB image; or, given its length, on the noise of one.
 
     Raises:
         SlimgenError: the network cannot take images of this size.
     """
     try:
-        return count(net, torch.empty(1, 3, height, width, device="meta"))
+        shape = (1, 3, height, width) if latent is None else (1, latent)
+        return count(net, torch.empty(shape, device="meta"))
     except (RuntimeError, ValueError) as error:
         if isinstance(error, SlimgenError):
             raise
-        raise SlimgenError(f"{type(net).__name__} must take an image of {height} x {width}", error) from error
+        taken = f"an image of {height} x {width}" if latent is None else f"noise of length {latent}"
+        raise SlimgenError(f"{type(net).__name__} must take {taken}", error) from error
