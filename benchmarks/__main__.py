@@ -24,6 +24,7 @@ def main() -> None:
         ["benchmarks.comparison", "townhouses-cf_gan", "townhouses-gan_compression"],
         ["benchmarks.milliseconds"],
         ["benchmarks.co_evolution"],
+        ["benchmarks.relaxation_memory"],
         ["benchmarks.kills"],
     ]
     if arguments.facades is not None:

@@ -1,0 +1,149 @@
+"""What a step of a supernet takes, in memory and seconds, by the way its operations are mixed.
+
+    python -m benchmarks.relaxation_memory
+    python -m benchmarks.relaxation_memory --device cuda --batch 64 --channels 256 --hidden 64
+
+A step of AlphaGAN is the generator's, and one of the logits; a step of CycleGANAS is that of both generators. The same
+mixture is computed with softmax, with softmax whose operations are computed a second time instead of being kept, and
+with one operation drawn for each choice. Each is measured in a process of its own: on the CPU its peak of resident
+memory less what it held before the first step, on a GPU what PyTorch allocated at most.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.results import save
+from slimgen import recipe
+from slimgen.data.batches import Pair
+from slimgen.device import choose
+from slimgen.methods import alphagan_phases, alphagan_players, cyclegan_nas_phases
+from slimgen.methods.alphagan_options import SupernetOptions
+from slimgen.methods.alphagan_steps import Timetable
+from slimgen.methods.cyclegan_nas_options import SupernetOptions as CyclesOptions
+from slimgen.nets.relaxation import Relaxation
+from slimgen.recipe import section
+from slimgen.search import Genotype
+from slimgen.tasks import open_task
+from slimgen.tasks.job import Job
+from slimgen.training.draws import fixed
+from slimgen.training.fit import Journal, Phase, fit
+
+KINDS = {"alphagan": ("softmax", "recompute", "sampled"), "cyclegan_nas": ("softmax", "sampled")}
+"""CycleGANAS mixes kernels, of which there is little to compute again."""
+STEPS = 4
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--batch", type=int, default=16, help="of AlphaGAN; CycleGANAS takes one image")
+    parser.add_argument("--channels", type=int, default=64, help="of AlphaGAN")
+    parser.add_argument("--hidden", type=int, default=16, help="of CycleGANAS")
+    parser.add_argument("--child", nargs=2, metavar=("METHOD", "KIND"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child is not None:
+        print(json.dumps(taken(*arguments.child, arguments)))
+        return
+    found: dict[str, dict[str, Any]] = {}
+    for method, kinds in KINDS.items():
+        found[method] = {}
+        for kind in kinds:
+            command = [sys.executable, "-m", "benchmarks.relaxation_memory", *sys.argv[1:], "--child", method, kind]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            row = found[method][kind] = json.loads(done.stdout.splitlines()[-1])
+            print(f"{method:13} {kind:10} {row['bytes'] / 2**20:8.0f} MiB  {row['seconds']:.3f} s a step", flush=True)
+    about = {name: getattr(arguments, name) for name in ("device", "batch", "channels", "hidden")}
+    save(f"relaxation_memory-{arguments.device}", {**about, "methods": found})
+
+
+def taken(method: str, kind: str, arguments: argparse.Namespace) -> dict[str, float]:
+    """Bytes at the peak, and seconds of a step, the first not counted."""
+    job = job_of("cifar10-alphagan_s" if method == "alphagan" else "townhouses-cyclegan_nas", arguments.device)
+    phases, batch, state = (alphagan if method == "alphagan" else cycles)(job, kind, arguments)
+    cuda = arguments.device == "cuda"
+    times: list[float] = []
+
+    def told(done: int, steps: int, values: object) -> None:
+        if cuda:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter())
+
+    before = resident()
+    batches = {phase.split: lambda step: batch for phase in phases}
+    journal = Journal(progress=told)
+    fit(phases, fixed(Genotype({})), batches, STEPS, seed=0, compute=job.compute, state=state, journal=journal)
+    # ru_maxrss is in KiB on Linux.
+    peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    seconds = median(end - start for start, end in pairwise(times))
+    return {"bytes": peak - (0 if cuda else before), "before": before, "seconds": seconds}
+
+
+def resident() -> int:
+    """Bytes that the process holds now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+def job_of(name: str, device: str) -> Job:
+    """A job without data: its steps see numbers drawn here."""
+    base = recipe.load(name)
+    compute = choose("fp32", device)
+    folder = Path()
+    return Job(base, compute, open_task(base, compute), None, {}, folder, lambda of: Journal(), lambda *told: None)  # type: ignore[arg-type]
+
+
+Step = tuple[list[Phase], Pair, dict[str, Any]]
+
+
+def alphagan(job: Job, kind: str, arguments: argparse.Namespace) -> Step:
+    """The generator's step and one of the logits, at full images of CIFAR-10's size."""
+    options = SupernetOptions(
+        batch=arguments.batch,
+        channels=arguments.channels,
+        discriminator_channels=min(128, arguments.channels),
+        relaxation="sampled" if kind == "sampled" else "softmax",
+        recompute=kind == "recompute",
+    )
+    table, counts = Timetable(1, 1, 1, 1), alphagan_phases.Counts()
+    those = alphagan_players.players(job, options, table.steps)
+    every = alphagan_phases.phases(job, options, those, table, counts, lambda: None)
+    chosen = [replace(each, when=lambda step: True) for each in every if each.name in ("generator", "architecture")]
+    noise = drawn(arguments.batch, 128)
+    real = drawn(arguments.batch, 3, job.recipe.size, job.recipe.size)
+    return chosen, Pair(*map(job.compute.place, (noise, real))), dict(those.parts)
+
+
+def cycles(job: Job, kind: str, arguments: argparse.Namespace) -> Step:
+    """The generators' step of Algorithm 1, whose logits and weights move together."""
+    settings = {**job.recipe.supernet, "hidden": arguments.hidden}
+    options = section(CyclesOptions, settings, "supernet")
+    those = cyclegan_nas_phases.players(job, options, STEPS)
+    if kind == "sampled":
+        sampled = Relaxation(cyclegan_nas_phases.joined(options), seed=0, kind="sampled")
+        those = those._replace(relaxation=job.compute.place(sampled))
+    pools = cyclegan_nas_phases.pools_of(job, options)
+    every = cyclegan_nas_phases.phases(job, options, those, pools, STEPS)
+    size = job.recipe.size
+    pair = Pair(*(job.compute.place(drawn(1, 3, size, size)) for _ in range(2)))
+    return [each for each in every if each.name == "generator"], pair, {**those.nets, "relaxation": those.relaxation}
+
+
+def drawn(*shape: int) -> Tensor:
+    """Numbers of a standard normal distribution, the same each time."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+if __name__ == "__main__":
+    main()
