@@ -465,6 +465,8 @@ def test_a_published_architecture_is_trained_without_any_search(whole_run, tmp_p
     about = json.loads((tmp_path / "finetune" / "networks.json").read_text())
     assert list(about) == ["found"]
     assert about["found"]["options"]["genotype"] == PUBLISHED["alphagan_s"].to_json()
+    with pytest.raises(BudgetError, match="a published architecture is within the budget"):
+        stages.search(recipe.override(["budget.params=10"]), **inputs, out=tmp_path / "over", tell=quiet)
     own = recipe.override([f"search.genotype={json.dumps(PUBLISHED['alphagan_l'].to_json())}"])
     stages.search(own, **inputs, out=tmp_path / "own", tell=quiet)
     assert outcome_of(tmp_path / "own")["genotype"] == PUBLISHED["alphagan_l"].to_json()
