@@ -53,6 +53,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="settings")
     arguments = parser.parse_args()
     base = recipe.load(arguments.recipe).override(arguments.settings)
+    ways = WAYS[base.method]
+    if arguments.ways and base.method in SIZED and next(iter(ways)) not in arguments.ways:
+        parser.error(f"--ways needs {next(iter(ways))!r}, whose size is the limit of all others")
     data = arguments.data or drawn(base, arguments)
     runs = [line for seed in arguments.seeds for line in of_seed(base.override([f"seed={seed}"]), data, arguments)]
     values = {

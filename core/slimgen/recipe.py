@@ -186,6 +186,13 @@ class Teach(Schedule):
     back_discriminator_checkpoint: str | None = None
     ema: float | None = Field(default=None, gt=0, lt=1)
 
+    @model_validator(mode="after")
+    def both_imported(self) -> Self:
+        """Where this direction is trained, so is the other, together with it."""
+        if self.generator_checkpoint is None and (self.back_generator_checkpoint or self.back_discriminator_checkpoint):
+            raise ValueError("back_ checkpoints are imported beside generator_checkpoint, which is missing")
+        return self
+
 
 class Finetune(Schedule):
     """Training of the found generator, and of the uniformly narrowed one that it is compared with.

@@ -1,6 +1,7 @@
 """Co-evolution from originals to two small generators: its formulas, what it keeps, its ablations, and resuming."""
 
 import json
+import math
 import random
 import shutil
 from pathlib import Path
@@ -24,6 +25,7 @@ from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe, load, section
 from slimgen.search import Genotype
+from slimgen.stages.frame import named_files
 from slimgen.tasks import open_task
 from slimgen.tasks.job import Job
 
@@ -273,12 +275,44 @@ def test_both_generators_are_trained_on_together_from_what_was_cut(begun, tmp_pa
         assert max(float((anew[key] - weight).abs().max()) for key, weight in cut.items()) > 0.01
 
 
-def test_the_uniform_rival_counts_the_training_of_the_original(begun, tmp_path):
+def test_the_uniform_rivals_are_a_cyclegan_trained_as_long_as_the_original_and_fine_tuning(begun, tmp_path):
     about = finetuned(begun, tmp_path, ["finetune.uniform=true"])
-    assert about["uniform"]["updates"] == 3 + 2
-    found = generator_cost("resnet", 16, 16, **about["found"]["options"])
-    rival = generator_cost("resnet", 16, 16, **about["uniform"]["options"])
-    assert rival.exact >= found.exact
+    logged = json.loads((tmp_path / "finetune" / "log-uniform.jsonl").read_text().splitlines()[-1])
+    assert {"generator.cycle", "generator.back_cycle"} <= logged.keys()
+    for way in ("", "_back"):
+        assert about[f"uniform{way}"]["updates"] == 3 + 2
+        found, rival = (
+            generator_cost("resnet", 16, 16, **about[f"{name}{way}"]["options"]) for name in ("found", "uniform")
+        )
+        assert rival.exact >= found.exact
+
+
+def test_the_last_pair_is_a_round_of_its_own(begun, tmp_path):
+    found = search(job(begun, TINY, tmp_path))
+    *before, forth, back = found.trials
+    assert forth.round == back.round == 1 + max(trial.round for trial in before)
+
+
+def test_a_candidate_that_diverged_is_never_found(begun, tmp_path):
+    pair = pair_of(judge(begun, tmp_path), "a")
+    broken = judge(begun, tmp_path / "broken")
+    with torch.no_grad():
+        for weight in broken.sides["a"].gan.generator.parameters():
+            weight.fill_(torch.nan)
+    assert math.isnan(broken.quality(pair)["fitness"])
+
+
+def test_edited_code_of_a_network_of_ones_own_computes_anew(images, tmp_path, monkeypatch):
+    code = (EXAMPLES / "own_generator.py").read_text()
+    (tmp_path / "edited_generator.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    recipe = TINY.override(["teach.generator={family: 'edited_generator:Squeezer', hidden: 8, blocks: 1}"])
+    before = [named_files(recipe, name) for name in ("prepare", "teach", "evaluate")]
+    (tmp_path / "edited_generator.py").write_text(f"{code}\n# edited\n")
+    after = [named_files(recipe, name) for name in ("prepare", "teach", "evaluate")]
+    assert before[0] == after[0] == {}
+    assert before[1] != after[1]
+    assert before[2] != after[2]
 
 
 def test_the_authors_genome_runs_too(begun, tmp_path):

@@ -161,6 +161,20 @@ def test_a_search_of_one_point_and_one_that_allows_nothing_end():
     assert nothing.ask(random.Random(0)) == []
 
 
+def test_the_champions_are_of_the_last_generation_though_it_holds_nothing_new():
+    """In a space of three points nothing is new soon; from then on generations are bred of known pairs alone."""
+    few = Space({"x": Mask(2)})
+    for seed in range(20):
+        search = CoEvolution([population(4, 2, few, few.canonical({"x": "10"}))] * 2, FIT, 12)
+        for asked in iter(lambda search=search, seed=seed: search.ask(random.Random(seed)), []):
+            search.tell(judged(asked))
+        known = search._told.trials
+        for turn, champion in zip("ab", search.champions, strict=True):
+            beside = [known[pair] for pair in known if pair[TURN] == turn and pair.under(turn) == champion]
+            assert beside
+        assert search._state.turn == 2 * (12 + 1)
+
+
 def test_qualities_that_are_not_finite_are_survived():
     search = searcher()
     for number in range(4):

@@ -64,6 +64,13 @@ def test_identities_lose_no_cycle_and_no_identity() -> None:
     }
 
 
+def test_a_way_that_is_held_has_no_losses_but_the_cycles() -> None:
+    forth, back = way(lambda x: x + 0.25, mean), way(lambda x: x - 0.5, mean)
+    whole, _ = terms(forth, back, Losses(gan="least-squares"), pair())
+    held, _ = terms(forth, back._replace(held=True), Losses(gan="least-squares"), pair())
+    assert held == {name: whole[name] for name in ("adversarial", "cycle", "identity", "back_cycle")}
+
+
 def test_every_term_has_its_closed_form() -> None:
     batch = pair()
     forth, back = way(lambda x: x + 0.25, mean), way(lambda x: x - 0.5, lambda x: 2 * mean(x))

@@ -12,9 +12,9 @@ from slimgen.errors import RunError
 from slimgen.methods.candidates import ROUNDS
 from slimgen.methods.co_evolution_fitness import FITNESS, OUTPUTS, Fitness, Side, outputs, sides
 from slimgen.methods.co_evolution_options import SearchOptions, SupernetOptions, Tuning, check
-from slimgen.methods.comparison import train_uniform
+from slimgen.methods.comparison import train_uniform_cycle
 from slimgen.methods.method import Found, Trained
-from slimgen.nets import build_generator
+from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.weights import save_weights
 from slimgen.recipe import section
 from slimgen.search import Budget, Exhaustive, Genotype, Objective, Trial, explore, require_reachable
@@ -63,6 +63,8 @@ def search(job: Job) -> Found:
         a, b = (_strongest(judge, name, side, budget) for name, side in originals.items())
     # Both as they will be used: beside each other.
     last = _judged(job, judge, searcher, [searcher.pair(turn, a, b) for turn in TURNS])
+    end = 1 + max((trial.round for trial in trials), default=-1)
+    last = [replace(trial, round=end) for trial in last]
     every = [replace(trial, step=WAYS[str(trial.genotype[TURN])]) for trial in (*trials, *last)]
     found, back = every[-2:]
     facts = {
@@ -135,7 +137,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
 
     Returns:
         `found` of the recipe's direction and `found_back` of the other, with `updates: 0` as they were cut; and
-        `uniform` where the recipe asks for it.
+        `uniform` and `uniform_back` where the recipe asks for them.
     """
     recipe, schedule = job.recipe, job.recipe.finetune
     outcome = json.loads((job.inputs["search"] / "genotype.json").read_text())
@@ -162,5 +164,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     if schedule.uniform:
         # The original is the supernet here, so its training counts.
         before = json.loads((job.inputs["teach"] / "stage.json").read_text())["metrics"]["updates"]
-        trained["uniform"] = train_uniform(job, float(outcome["costs"]["macs"]), int(before) + steps)
+        size, convention = recipe.size, recipe.budget.convention
+        forth, back = (generator_cost(family, size, size, **about).macs(convention) for about in described)
+        trained |= train_uniform_cycle(job, (forth, back), int(before) + steps)
     return trained

@@ -1,5 +1,6 @@
 """How fit a pair of masks is (Co-Evolutionary Compression, Eqs. 4 to 6, 10, 11 and 13)."""
 
+import copy
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -110,6 +111,8 @@ class Fitness:
         self._images: dict[str, Tensor] = {}
         self._wanted: dict[str, Tensor] = {}
         self._evaluators: dict[str, Evaluator] = {}
+        # Copies, since tuning asks the discriminators in full precision.
+        self._judges = {name: compute.ready(copy.deepcopy(side.gan.discriminator)) for name, side in originals.items()}
         for name, images in zip(TURNS, whole(job.data.split("val"), limit), strict=True):
             made, scores = kept[f"{name}.images"][: len(images)], kept[f"{name}.scores"][: len(images)]
             self._images[name] = compute.place(images)
@@ -171,13 +174,13 @@ class Fitness:
         for shown, known in zip(torch.split(images, batch), torch.split(wanted, batch), strict=True):
             with torch.inference_mode(), self.job.compute.autocast():
                 fake = net(shown).float()
-                seen = side.gan.discriminator(fake).float() if self.options.criterion == "discriminator" else fake
+                seen = self._judges[turn](fake).float() if self.options.criterion == "discriminator" else fake
                 distance = distance + (seen - known).square().double().sum()
                 cycle = cycle + (partner(fake).float() - shown).square().double().sum()
             made.append(fake)
         share = side.filters.share(own)
         losses = float(distance) / wanted.numel(), float(cycle) / images.numel()
-        value = fitness(share, *losses, self.options) if all(map(math.isfinite, losses)) else 0.0
+        value = fitness(share, *losses, self.options) if all(map(math.isfinite, losses)) else math.nan
         # Eq. 5 and Eq. 6 with the mean square for the squared norm, which would grow with the size of the images.
         found = {FITNESS: value, SHARE: share, "distance": losses[0], "cycle": losses[1]}
         return found | self._evaluators[turn].score(torch.cat(made))
@@ -195,8 +198,11 @@ class Fitness:
         recipe = job.recipe
         batches = Batches(images, batch=tuning.batch, seed=recipe.seed, crop=recipe.size, flip=recipe.data.flip)
         ways = [
-            Way(plain(generator), judging(self.sides[name].gan.discriminator), ImagePool(0))
-            for name, generator in ((turn, net), (other, self._partner(other, pair.under(other))))
+            Way(plain(generator), judging(self.sides[name].gan.discriminator), ImagePool(0), held)
+            for name, generator, held in (
+                (turn, net, False),
+                (other, self._partner(other, pair.under(other)), True),
+            )
         ]
         moved, held = [{"params": list(net.parameters())}], [{"params": [nn.Parameter(torch.zeros(1))]}]
         schedule = Schedule(updates=steps, batch=tuning.batch, rate=tuning.rate, decay=0.0)

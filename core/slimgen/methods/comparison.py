@@ -4,10 +4,13 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from torch import nn
+
 from slimgen.errors import BudgetError, RecipeError
 from slimgen.methods.method import Trained
-from slimgen.nets import build_generator, resnet_cost, spade_cost
-from slimgen.recipe import Recipe
+from slimgen.nets import build_discriminator, build_generator, resnet_cost, spade_cost
+from slimgen.recipe import Recipe, Schedule
+from slimgen.tasks.cycle import Gan, train_cycle
 from slimgen.tasks.gan import original_guidance, train_gan
 from slimgen.tasks.job import Job
 
@@ -32,13 +35,8 @@ def train_uniform(job: Job, macs: float, updates: int) -> Trained:
         RecipeError: the original is of no family that can be narrowed.
     """
     recipe = job.recipe
-    require_narrowing(recipe)
-    original = {name: value for name, value in recipe.teach.generator.items() if name not in ("family", "ngf")}
-    family = recipe.teach.generator["family"]
-    options = {**original, "ngf": equal_ngf(macs, recipe.budget.convention, recipe.size, original, family)}
-    generator = job.compute.place(build_generator(family, seed=recipe.seed, **options))
-    # The schedule of fine-tuning, stretched: the same batch, rates and share of decay.
-    schedule = recipe.finetune.model_copy(update={"updates": updates, "epochs": None})
+    generator, options = _narrowed(job, macs)
+    schedule = _stretched(job, updates)
     net = train_gan(
         job,
         "uniform",
@@ -50,7 +48,47 @@ def train_uniform(job: Job, macs: float, updates: int) -> Trained:
         generator_steps=recipe.finetune.generator_steps,
         ema=recipe.finetune.ema,
     )
-    return Trained(net, family, options, updates)
+    return Trained(net, recipe.teach.generator["family"], options, updates)
+
+
+def train_uniform_cycle(job: Job, macs: tuple[float, float], updates: int) -> dict[str, Trained]:
+    """Trains uniformly narrowed generators of both directions together, as a CycleGAN, from scratch.
+
+    Args:
+        job: of the stage that fine-tunes, on two sets of images.
+        macs: what the found generators cost, forth and back; as of `train_uniform`.
+        updates: likewise.
+
+    Returns:
+        `uniform` and `uniform_back`.
+    """
+    recipe, place = job.recipe, job.compute.place
+    judge = {"inputs": job.task.judged, **recipe.teach.discriminator}
+    gans, built = [], []
+    for number, cost in enumerate(macs):
+        generator, options = _narrowed(job, cost, 2 * number)
+        gans.append(Gan(generator, place(build_discriminator(seed=recipe.seed + 2 * number + 1, **judge))))
+        built.append(options)
+    forth, back = gans
+    nets = train_cycle(job, "uniform", forth, back, _stretched(job, updates), updates, ema=recipe.finetune.ema)
+    family = recipe.teach.generator["family"]
+    names = ("uniform", "uniform_back")
+    return {name: Trained(net, family, about, updates) for name, net, about in zip(names, nets, built, strict=True)}
+
+
+def _narrowed(job: Job, macs: float, seed: int = 0) -> tuple[nn.Module, dict[str, Any]]:
+    """A generator of the original's family that costs at least so much, and its options."""
+    recipe = job.recipe
+    require_narrowing(recipe)
+    original = {name: value for name, value in recipe.teach.generator.items() if name not in ("family", "ngf")}
+    family = recipe.teach.generator["family"]
+    options = {**original, "ngf": equal_ngf(macs, recipe.budget.convention, recipe.size, original, family)}
+    return job.compute.place(build_generator(family, seed=recipe.seed + seed, **options)), options
+
+
+def _stretched(job: Job, updates: int) -> Schedule:
+    """The schedule of fine-tuning, stretched: the same batch, rates and share of decay."""
+    return job.recipe.finetune.model_copy(update={"updates": updates, "epochs": None})
 
 
 def require_narrowing(recipe: Recipe) -> None:

@@ -35,7 +35,7 @@ class Odds(NamedTuple):
 
 
 PUBLISHED = Odds()
-"""The paper's."""
+"""The published code's; the paper gives none."""
 
 
 class Population:
@@ -200,6 +200,7 @@ class CoEvolution:
             if asked := [pair for pair in pairs if pair not in self._told.trials]:
                 return asked
             state = self._settled(state, generation)
+        self._state = state
         return []
 
     def tell(self, trials: Sequence[Trial]) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
@@ -232,8 +233,23 @@ def named_files(recipe: Recipe, name: str) -> dict[str, str]:
         paths += [teach.back_generator_checkpoint, teach.back_discriminator_checkpoint]
     if name in ("search", "evaluate"):
         paths += [features.get("path") for features in recipe.evaluate.features.values()]
-    found = (Path(path) for path in paths if isinstance(path, str))
+    found = [Path(path) for path in paths if isinstance(path, str)]
+    module, colon, _ = str(recipe.teach.generator.get("family", "")).partition(":")
+    if colon and name != "prepare":
+        found += own_code(module)
     return {str(path): sha256_file(path) for path in found if path.is_file()}
+
+
+def own_code(module: str) -> list[Path]:
+    """The files of a network of one's own: its module, or all of the package that it is in."""
+    try:
+        spec = find_spec(module.partition(".")[0])
+    except (ImportError, ValueError):
+        return []
+    if spec is None:
+        return []
+    files = [path for folder in spec.submodule_search_locations or () for path in Path(folder).rglob("*.py")]
+    return sorted(files) or [Path(spec.origin or "")]
 
 
 @cache

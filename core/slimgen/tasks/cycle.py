@@ -40,11 +40,13 @@ class Way(NamedTuple):
         generate: its generator.
         judge: tells that generator's images from real ones.
         pool: what the judge was shown before.
+        held: its generator does not learn, so it has no losses of its own; cycles go through it all the same.
     """
 
     generate: Generate
     judge: Judge
     pool: ImagePool
+    held: bool = False
 
 
 def train_cycle(
@@ -135,10 +137,11 @@ def cycle_phases(
             ("", forth, back, batch.input, made[0], batch.target),
             (BACK, back, forth, batch.target, made[1], batch.input),
         ):
-            terms[f"{name}adversarial"] = losses.adversarial * gan.generator(way.judge(fake, arch).float())
+            if not way.held:
+                terms[f"{name}adversarial"] = losses.adversarial * gan.generator(way.judge(fake, arch).float())
             again = other.generate(fake, arch, memo).float()
             terms[f"{name}cycle"] = losses.cycle * reconstruction(again, real)
-            if identity:
+            if identity and not way.held:
                 same = way.generate(like, arch, memo).float()
                 terms[f"{name}identity"] = identity * reconstruction(same, like)
         return terms
