@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from slimgen.errors import RecipeError, SlimgenError
-from slimgen.nets.dependencies import Convolution, is_depthwise
+from slimgen.nets.dependencies import Convolution, channels_of, is_depthwise
 
 
 class Kept(NamedTuple):
@@ -47,6 +47,15 @@ def narrowed(net: nn.Module, kept: Mapping[str, Kept]) -> nn.Module:
     for name, channels in kept.items():
         _declare(small_net.get_submodule(name), channels)
     return small_net
+
+
+def without_numbers(net: nn.Module) -> nn.Module:
+    """A copy of a network on the meta device; unlike after `.to("meta")`, modules still share what they shared."""
+    bare: dict[int, Any] = {id(tensor): tensor.to("meta") for tensor in net.buffers()}
+    for weights in net.parameters():
+        bare[id(weights)] = nn.Parameter(weights.detach().to("meta"), requires_grad=weights.requires_grad)
+    copied: nn.Module = copy.deepcopy(net, bare)
+    return copied
 
 
 def _pieces(name: str, module: nn.Module, kept: Kept) -> list[tuple[Tensor, Tensor]]:
@@ -117,13 +126,3 @@ def shaped(net: nn.Module, channels: Channels) -> nn.Module:
             raise RecipeError(f"channels of {name} are at most {list(have)}", [inputs, outputs])
         kept[name] = Kept(torch.arange(outputs), torch.arange(inputs))
     return narrowed(net, kept)
-
-
-def channels_of(module: nn.Module) -> tuple[int, int]:
-    """Input and output channels of a convolution, norm or PReLU; 0 and 0 of any other module."""
-    if isinstance(module, Convolution):
-        return module.in_channels, module.out_channels
-    width = module.num_features if isinstance(module, _NormBase) else 0
-    if isinstance(module, nn.PReLU):
-        width = module.num_parameters
-    return width, width

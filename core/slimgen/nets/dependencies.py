@@ -5,8 +5,8 @@ loses it as well. Channels that reach the output of the network always stay.
 """
 
 import copy
-from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -63,12 +63,10 @@ def groups(net: nn.Module, example: Tensor) -> list[Group]:
         example: what its `forward` takes.
 
     Raises:
-        SlimgenError: the network cannot be traced, has parametrized convolutions, or nothing in it can be cut.
+        SlimgenError: the network cannot be traced, has convolutions whose weights are made of others, or nothing in it
+            can be cut.
     """
-    for name, module in net.named_modules():
-        if isinstance(module, Convolution) and parametrize.is_parametrized(module):
-            hint = "remove the parametrization first (torch.nn.utils.parametrize.remove_parametrizations)"
-            raise SlimgenError("filters are cut out of plain convolutions", f"a parametrization of {name}", hint)
+    _check_plain(net)
     import torch_pruning  # a dependency of this alone
 
     traced = _Framed(net, example.shape[1])
@@ -80,21 +78,37 @@ def groups(net: nn.Module, example: Tensor) -> list[Group]:
     except Exception as error:  # a network that is not ours fails in its own way
         hint = "check the size of the images"
         raise SlimgenError("a network must be traceable to be cut", repr(error), hint) from error
+    _bound(graph, traced)
     names = {module: name for name, module in traced.net.named_modules()}
     found: list[Group] = []
     seen: set[str] = set()
     for name, module in traced.net.named_modules():
         if name in seen or not isinstance(module, Convolution) or module not in graph.module2node:
             continue
-        group = _group(graph, module, names)
+        try:
+            group = _group(graph, module, names)
+        except _EndlessError:
+            group = None
         seen.add(name)
         if group is not None:
             seen.update(part.module for part in group.parts if part.axis == "out")
             found.append(group)
-    found = [group for group in found if _cuttable(group, traced.net)]
+    found = [group for group in found if any(part.axis == "in" for part in group.parts)]
     if not found:
         raise SlimgenError("a network of convolutions has filters that can be cut", type(net).__name__)
     return found
+
+
+def _check_plain(net: nn.Module) -> None:
+    """Raises SlimgenError where the weights of a convolution are computed from others before it runs."""
+    rule = "filters are cut out of plain convolutions"
+    for name, module in convolutions(net):
+        if parametrize.is_parametrized(module):
+            hint = "remove the parametrization first (torch.nn.utils.parametrize.remove_parametrizations)"
+            raise SlimgenError(rule, f"a parametrization of {name}", hint)
+        if "weight" not in module._parameters:  # weight_norm and spectral_norm of old, which are hooks
+            hint = "remove the hook first (torch.nn.utils.remove_weight_norm or remove_spectral_norm)"
+            raise SlimgenError(rule, f"a hook that makes the weights of {name}", hint)
 
 
 class _Framed(nn.Module):
@@ -105,11 +119,48 @@ class _Framed(nn.Module):
         self.entry = nn.Conv2d(channels, channels, 1)
         nn.init.dirac_(self.entry.weight)
         plain = copy.deepcopy(net).to("cpu", torch.float32, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        for parent in plain.modules():
+            for name, child in parent._modules.items():
+                if (
+                    isinstance(child, nn.PReLU) and child.num_parameters == 1
+                ):  # has no channels, which the tracing wants
+                    parent._modules[name] = nn.LeakyReLU()
         self.net = plain.eval().requires_grad_(True)  # gradients, which the tracing follows, pass through everything
 
     def forward(self, images: Tensor) -> Tensor:
         out: Tensor = self.net(self.entry(images))
         return out
+
+
+class _EndlessError(Exception):
+    """The tracing names more channels than there are."""
+
+
+class _Bounded(list[Any]):
+    """The maps of channels from one layer to the next: past some reshapes they go round and multiply without end."""
+
+    limit: int
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter([mapping and self._bounded(mapping) for mapping in super().__iter__()])
+
+    def _bounded(self, mapping: Callable[[list[Any]], list[Any]]) -> Callable[[list[Any]], list[Any]]:
+        def bounded(places: list[Any]) -> list[Any]:
+            found = mapping(places)
+            if len(found) > self.limit or any(place.idx >= self.limit for place in found):
+                raise _EndlessError
+            return found
+
+        return bounded
+
+
+def _bound(graph: Any, net: nn.Module) -> None:
+    """Has every map of a traced network end where there are no more channels than all its layers have together."""
+    limit = sum(sum(channels_of(module)) for module in net.modules())
+    for node in graph.module2node.values():
+        for dependency in node.dependencies:
+            dependency.index_mapping = _Bounded(dependency.index_mapping)
+            dependency.index_mapping.limit = limit
 
 
 def _group(graph: object, module: nn.Module, names: dict[nn.Module, str]) -> Group | None:
@@ -123,24 +174,25 @@ def _group(graph: object, module: nn.Module, names: dict[nn.Module, str]) -> Gro
             yield dependency.target.module, "out" if outputs else "in", [int(place) for place in places]
 
     parts: dict[Part, None] = {}
+    each: list[dict[tuple[int, Axis], list[int]]] = []
     for target, axis, places in hanging(list(range(length))):
         if isinstance(target, nn.Parameter) or type(target).__name__ == "_OutputOp":
             return None
         if not isinstance(target, nn.Module) or type(target).__module__ == "torch_pruning.ops":
             continue  # an operation between layers
-        if target not in names:
-            return None  # the images themselves
+        if target not in names or not _simple(target, axis) or not _within(target, axis, places):
+            return None  # the images themselves, or what cannot be cut channel by channel
         if len(places) == length:
             parts[Part(names[target], axis, tuple(places))] = None
             continue
-        # A layer that reads each filter more than once, such as two of one trunk side by side.
-        each = [
-            [at for one, way, found in hanging([each]) if one is target and way == axis for at in sorted(found)]
-            for each in range(length)
-        ]
-        if len({len(found) for found in each}) > 1:
+        if len(places) % length:
             return None
-        for column in zip(*each, strict=True):
+        # A layer that reads each filter more than once, such as two of one trunk side by side.
+        each = each or [_apart(hanging([one])) for one in range(length)]
+        columns = [found.get((id(target), axis), []) for found in each]
+        if len({len(column) for column in columns}) > 1:
+            return None
+        for column in zip(*columns, strict=True):
             parts[Part(names[target], axis, column)] = None
     order = {name: place for place, name in enumerate(names.values())}
     ordered = sorted(parts, key=lambda part: (order[part.module], part.axis))
@@ -149,19 +201,34 @@ def _group(graph: object, module: nn.Module, names: dict[nn.Module, str]) -> Gro
     return Group(first, length, tuple(ordered))
 
 
-def _cuttable(group: Group, net: nn.Module) -> bool:
-    return all(_simple(net.get_submodule(part.module), part.axis) for part in group.parts) and any(
-        part.axis == "in" for part in group.parts
-    )
+def _apart(hanging: Iterable[tuple[object, Axis, list[int]]]) -> dict[tuple[int, Axis], list[int]]:
+    """The id of a module and the axis to the places there, in ascending order for each time that the module is met."""
+    found: dict[tuple[int, Axis], list[int]] = {}
+    for target, axis, places in hanging:
+        found.setdefault((id(target), axis), []).extend(sorted(places))
+    return found
+
+
+def _within(module: nn.Module, axis: Axis, places: Sequence[int]) -> bool:
+    """Whether these are channels of the module, each once: past a reshape, the tracing may name others."""
+    return max(places) < channels_of(module)[axis == "out"] and len(set(places)) == len(places)
 
 
 def _simple(module: nn.Module, axis: Axis) -> bool:
     """Whether channels of this module can be cut one by one."""
     if isinstance(module, Convolution):
         return module.groups == 1 or (axis == "out" and is_depthwise(module))
+    return isinstance(module, _NormBase | nn.PReLU)
+
+
+def channels_of(module: nn.Module) -> tuple[int, int]:
+    """Input and output channels of a convolution, norm or PReLU; 0 and 0 of any other module."""
+    if isinstance(module, Convolution):
+        return module.in_channels, module.out_channels
+    width = module.num_features if isinstance(module, _NormBase) else 0
     if isinstance(module, nn.PReLU):
-        return True
-    return isinstance(module, _NormBase)
+        width = module.num_parameters
+    return width, width
 
 
 def is_depthwise(module: nn.Module) -> bool:

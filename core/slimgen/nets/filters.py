@@ -2,9 +2,9 @@
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,23 +13,13 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from slimgen.cost.formula import Cost
 from slimgen.errors import SlimgenError
-from slimgen.nets import generator_cost
-from slimgen.nets.cutting import Kept, channels_of, narrowed, shaped
-from slimgen.nets.dependencies import Convolution, Group, convolutions, is_depthwise
+from slimgen.nets import filter_cost, generator_cost
+from slimgen.nets.cutting import Kept, narrowed, shaped, without_numbers
+from slimgen.nets.dependencies import Convolution, Group, channels_of, is_depthwise
 from slimgen.nets.filter_families import described
 from slimgen.nets.filter_groups import filter_groups
-from slimgen.nets.own import CHANNELS, counted
+from slimgen.nets.own import CHANNELS, Own, counted
 from slimgen.search import Genotype, Mask, Space
-
-
-class _Layer(NamedTuple):
-    """A convolution in Eq. 10: how many weights it has, given the filters that write and read it."""
-
-    area: int
-    outputs: int
-    written: tuple[str, ...]
-    inputs: int
-    read: tuple[str, ...]
 
 
 class FilterSpace:
@@ -62,8 +52,8 @@ class FilterSpace:
         authors: bool = False,
     ) -> None:
         self.net, self.family, self.options = net, family, dict(options or {})
-        own = family is None or ":" in family
-        self._tied = filter_groups(net, example, own=own, authors=authors)
+        self._own = family is None or ":" in family
+        self._tied = filter_groups(net, example, own=self._own, authors=authors)
         self.space = Space({name: Mask(tied[0].length) for name, tied in self._tied.items()})
         self._written: dict[str, list[tuple[str, Group, tuple[int, ...]]]] = {}
         self._read: dict[str, list[tuple[str, Group, tuple[int, ...]]]] = {}
@@ -72,9 +62,10 @@ class FilterSpace:
                 for part in group.parts:
                     where = self._written if part.axis == "out" else self._read
                     where.setdefault(part.module, []).append((name, group, part.places))
-        self._layers = [self._layer(name, layer) for name, layer in convolutions(net)]
-        self._whole = sum(_weights(layer, {}) for layer in self._layers)
+        self._widths = self._wide()
+        self._weights = filter_cost.weights(net, self._widths)
         self._cost = lru_cache(maxsize=1 << 14)(self._count)
+        self._arithmetic = lru_cache(maxsize=None)(self._learned)
         self._skeleton: nn.Module | None = None
 
     @property
@@ -117,21 +108,14 @@ class FilterSpace:
 
     def share(self, genotype: Mapping[str, Any]) -> float:
         """N(p) of Eq. 10: the part of the convolutions' weights that stays."""
-        gone = self._gone(genotype)
-        return sum(_weights(layer, gone) for layer in self._layers) / self._whole
+        left, whole = (filter_cost.at(self._weights, kept) for kept in (self._kept(genotype), self._lengths()))
+        return int(left) / int(whole)
 
     def channels(self, genotype: Mapping[str, Any]) -> dict[str, list[int]]:
         """Module name to the input and output channels that stay, of every module that is cut."""
-        gone = self._gone(genotype)
-        found = {}
-        for module in dict.fromkeys((*self._written, *self._read)):
-            layer = self.net.get_submodule(module)
-            whole = channels_of(layer)
-            outputs = whole[1] - sum(gone[name] for name, _, _ in self._written.get(module, ()))
-            inputs = whole[0] - sum(gone[name] for name, _, _ in self._read.get(module, ()))
-            alone = isinstance(layer, _NormBase | nn.PReLU) or is_depthwise(layer)
-            found[module] = [outputs if alone else inputs, outputs]
-        return found
+        h = np.array((1, *self._kept(genotype)), np.int64)
+        cut = {*self._written, *self._read}
+        return {name: [int(side @ h) for side in sides] for name, sides in self._widths.items() if name in cut}
 
     def described(self, genotype: Mapping[str, Any]) -> dict[str, Any]:
         """Options with which `build_generator(family, **options)` makes a network that takes the weights of `cut`."""
@@ -143,23 +127,32 @@ class FilterSpace:
         return described(self.family, self.options, lambda name: channels[name][1])
 
     def cost(self, genotype: Mapping[str, Any], height: int, width: int) -> Cost:
-        """What the generator that is left costs: in closed form, or counted where it is of no family of slimgen's.
+        """What the generator that is left costs: in closed form, under every convention.
 
-        Only how many filters stay matters, so each such set of numbers is counted once.
+        The form of a network of no family of slimgen's is learned from counting it; where none fits, it is counted.
+        Only how many filters stay matters, so each such set of numbers is asked for once.
         """
-        return self._cost(tuple(str(genotype[name]).count("1") for name in self._tied), height, width)
+        return self._cost(self._kept(genotype), height, width)
 
-    def _count(self, ones: tuple[int, ...], height: int, width: int) -> Cost:
-        genotype = {
-            name: "1" * kept + "0" * (tied[0].length - kept)
-            for (name, tied), kept in zip(self._tied.items(), ones, strict=True)
-        }
-        if self.family is not None:
-            return generator_cost(self.family, height, width, **self.described(genotype))
-        if self._skeleton is None:
-            self._skeleton = copy.deepcopy(self.net).to("meta")
+    def _count(self, kept: tuple[int, ...], height: int, width: int) -> Cost:
+        if self.family is not None and not self._own:
+            return generator_cost(self.family, height, width, **self.described(self._first(kept)))
+        form = self._arithmetic(height, width)
+        if form is None:
+            return counted(self._cut_bare(kept), height, width)
+        return Cost(*filter_cost.at(form, kept).tolist())
+
+    def _learned(self, height: int, width: int) -> filter_cost.Numbers | None:
+        return filter_cost.cost(self._cut_bare, lambda net: counted(net, height, width), self._widths, self._lengths())
+
+    def _cut_bare(self, kept: Sequence[int]) -> nn.Module:
+        """The generator without numbers, with so many filters of each group."""
         with torch.device("meta"):
-            return counted(shaped(self._skeleton, self.channels(genotype)), height, width)
+            if self._skeleton is None and self.family is not None:
+                self._skeleton = Own(self.family)(**self.options)
+            elif self._skeleton is None:
+                self._skeleton = without_numbers(self.net)
+            return shaped(self._skeleton, self.channels(self._first(kept)))
 
     def strengths(self) -> dict[str, Tensor]:
         """The L1 norm of what each bit stands for: all filters at its place, summed."""
@@ -185,19 +178,37 @@ class FilterSpace:
             values[name] = "".join("1" if place in stay else "0" for place in range(len(strength)))
         return Genotype(values)
 
-    def _gone(self, genotype: Mapping[str, Any]) -> dict[str, int]:
-        return {name: str(genotype[name]).count("0") for name in self._tied}
+    def _kept(self, genotype: Mapping[str, Any]) -> tuple[int, ...]:
+        return tuple(str(genotype[name]).count("1") for name in self._tied)
 
-    def _layer(self, name: str, layer: Convolution) -> _Layer:
-        written = tuple(each for each, _, _ in self._written.get(name, ()))
-        read = () if is_depthwise(layer) else tuple(each for each, _, _ in self._read.get(name, ()))
-        per_group = 1 if is_depthwise(layer) else layer.in_channels // layer.groups
-        return _Layer(math.prod(layer.kernel_size), layer.out_channels, written, per_group, read)
+    def _lengths(self) -> tuple[int, ...]:
+        return tuple(tied[0].length for tied in self._tied.values())
 
+    def _first(self, kept: Sequence[int]) -> dict[str, str]:
+        """A genotype that keeps so many filters of each group."""
+        each = zip(self._tied, kept, self._lengths(), strict=True)
+        return {name: "1" * count + "0" * (length - count) for name, count, length in each}
 
-def _weights(layer: _Layer, gone: Mapping[str, int]) -> int:
-    outputs = layer.outputs - sum(gone.get(name, 0) for name in layer.written)
-    return outputs * (layer.inputs - sum(gone.get(name, 0) for name in layer.read)) * layer.area
+    def _wide(self) -> filter_cost.Widths:
+        """The channels of every convolution, norm and PReLU, as `filter_cost` writes them."""
+        places = {name: place for place, name in enumerate(self._tied, 1)}
+
+        def width(whole: int, entries: Iterable[tuple[str, Group, tuple[int, ...]]]) -> filter_cost.Numbers:
+            row = np.zeros(1 + len(places), np.int64)
+            row[0] = whole
+            for name, group, _ in entries:
+                row[0] -= group.length
+                row[places[name]] += 1
+            return row
+
+        found = {}
+        for name, layer in self.net.named_modules():
+            if isinstance(layer, Convolution | _NormBase | nn.PReLU):
+                inputs, outputs = channels_of(layer)
+                written = width(outputs, self._written.get(name, ()))
+                alone = not isinstance(layer, Convolution) or is_depthwise(layer)
+                found[name] = (written if alone else width(inputs, self._read.get(name, ())), written)
+        return found
 
 
 def _keep(bits: str) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
