@@ -408,7 +408,7 @@ def test_the_run_ends_with_all_generators_trained_as_long_and_exported(whole_run
     less = generator_cost(about["family"], 16, 16, **narrower).macs("exact")
     assert less < rows["found"]["macs"]["exact"] <= rows["uniform"]["macs"]["exact"]
     assert (whole_run / "export" / "generator.onnx").is_file()
-    assert (whole_run / "supernet" / "relaxation.png").is_file()
+    assert (whole_run / "search" / "relaxation.png").is_file()
     updates = json.loads((whole_run / "supernet" / "updates.json").read_text())
     assert updates == {
         **{"discriminator": 6, "generator": 3, "discriminator_bar": 4, "generator_bar": 4},

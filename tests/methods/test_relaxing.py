@@ -10,7 +10,9 @@ from slimgen.device import Compute
 from slimgen.methods.relaxing import TRACE, Trace
 from slimgen.nets.gates import Gates, mixed
 from slimgen.nets.relaxation import Relaxation
+from slimgen.report.charts import probability_chart
 from slimgen.run.checkpoint import Checkpoints
+from slimgen.run.log import Log
 from slimgen.search import Choice, Genotype, Space
 from slimgen.training.draws import fixed
 from slimgen.training.fit import Journal, Phase, fit
@@ -90,10 +92,11 @@ def test_the_mean_entropy_is_that_of_all_choices_of_all_relaxations(tmp_path: Pa
     assert sorted(trace.probabilities()) == ["back.edge", "back.width", "forth.edge", "forth.width"]
 
 
-def test_the_trace_is_drawn_into_the_folder(tmp_path: Path) -> None:
-    relaxation, _ = train(tmp_path, steps=3)
-    with Image.open(Trace(tmp_path, relaxation).draw()) as image:
-        assert image.width > image.height
+def test_the_trace_is_what_the_chart_of_probabilities_draws(tmp_path: Path) -> None:
+    train(tmp_path, steps=3)
+    probability_chart(Log(tmp_path / TRACE).read(), tmp_path / "relaxation.png")
+    with Image.open(tmp_path / "relaxation.png") as image:
+        assert image.width > image.height  # two choices, side by side
 
 
 def test_a_trace_never_writes_less_than_every_step(tmp_path: Path) -> None:

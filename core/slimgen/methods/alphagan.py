@@ -76,7 +76,6 @@ def supernet(job: Job) -> Mapping[str, float]:
             journal=trace.watching(job.journal("supernet")),
         )
     if world()[0] == 0 and table.steps:
-        trace.draw()
         net = those.generator.net if average is None else average.module
         _draw(job, Player(net.eval(), those.generator.relaxation), table.steps)
     for name, each in relaxations.items():

@@ -1,4 +1,4 @@
-"""What a relaxation believes while gradients search it: kept step by step, and drawn."""
+"""What a relaxation believes while gradients search it: kept step by step, for the search to draw."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from slimgen.nets.relaxation import Relaxation
-from slimgen.report.charts import probability_chart
 from slimgen.run.log import Log
 from slimgen.search import Genotype
 from slimgen.training.fit import Journal
@@ -31,7 +30,7 @@ class Trace:
         if every < 1:
             raise ValueError(f"every must be at least 1; got {every}.")
         self.relaxations = {"": relaxations} if isinstance(relaxations, Relaxation) else dict(relaxations)
-        self.out, self.every, self.log = out, every, Log(out / TRACE)
+        self.every, self.log = every, Log(out / TRACE)
         self._begun = False
 
     def watching(self, journal: Journal) -> Journal:
@@ -89,16 +88,6 @@ class Trace:
             likely = relaxation.argmax()
             whole = whole | (likely.prefixed(prefix) if prefix else likely)
         return whole
-
-    def draw(self) -> Path:
-        """Draws the trace as `relaxation.png` in the stage's folder.
-
-        Raises:
-            SlimgenError: nothing was traced.
-        """
-        picture = self.out / "relaxation.png"
-        probability_chart(self.log.read(), picture)
-        return picture
 
 
 def _longer(prefix: str, name: str) -> str:
