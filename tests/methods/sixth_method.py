@@ -1,0 +1,119 @@
+"""A sixth method, in a file of its own: the original narrowed uniformly to the budget, and trained on.
+
+Every width within the budget is judged with the first channels of the original's weights; the best is fine-tuned.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from slimgen.cost.formula import Cost
+from slimgen.errors import RecipeError
+from slimgen.methods.candidates import Candidates
+from slimgen.methods.comparison import require_narrowing
+from slimgen.methods.method import Found, Trained
+from slimgen.nets import build_generator, generator_cost
+from slimgen.nets.gates import Arch, pinned
+from slimgen.nets.supernet import Supernet
+from slimgen.nets.weights import load_weights, save_weights
+from slimgen.recipe import Recipe, Section, section
+from slimgen.search import Choice, Exhaustive, Genotype, Space
+from slimgen.tasks.gan import original_guidance, train_gan
+from slimgen.tasks.job import Job
+
+WEIGHTS = "generator.safetensors"
+
+
+class SupernetOptions(Section):
+    """Section `supernet`: the original is what shares its weights, so there is nothing to set."""
+
+
+class SearchOptions(Section):
+    """Section `search`.
+
+    Attributes:
+        batch: widths a round.
+    """
+
+    batch: int = Field(default=4, ge=1)
+
+
+class Narrowable(Supernet):
+    """An original whose narrower versions are made of its first channels.
+
+    Args:
+        options: of the original, its family and `ngf` among them.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.options = dict(options)
+        self.space = Space({"ngf": Choice(tuple(range(1, options["ngf"] + 1)))})
+        self.net = build_generator(**options)
+
+    def forward(self, images: Tensor, arch: Arch) -> Tensor:
+        """Images (N, C, H, W) through the original at one width."""
+        out: Tensor = self.extract(pinned(arch))(images)
+        return out
+
+    def extract(self, genotype: Genotype) -> nn.Module:
+        """A generator of that width, with the leading corner of every weight."""
+        net, whole = build_generator(**self.described(genotype)), self.net.state_dict()
+        net.load_state_dict(
+            {name: whole[name][tuple(map(slice, weight.shape))] for name, weight in net.state_dict().items()}
+        )
+        return net.train(self.training)
+
+    def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
+        """What a generator of that width costs on one image."""
+        return generator_cost(height=height, width=width, **self.described(genotype))
+
+    def described(self, genotype: Genotype) -> dict[str, Any]:
+        """The original's options at that width."""
+        return {**self.options, "ngf": int(genotype["ngf"])}
+
+
+def check(recipe: Recipe) -> None:
+    """Raises RecipeError unless the sections `supernet` and `search` are sound and the original has a width."""
+    section(SupernetOptions, recipe.supernet, "supernet")
+    section(SearchOptions, recipe.search, "search")
+    require_narrowing(recipe)
+    if recipe.finetune.uniform:
+        raise RecipeError("what is found is narrowed uniformly itself", "finetune.uniform true", "leave it out")
+
+
+def supernet(job: Job) -> Mapping[str, float]:
+    """Keeps the original's weights; nothing is trained."""
+    save_weights(job.out / WEIGHTS, load_weights(job.inputs["teach"] / WEIGHTS))
+    return {"updates": 0}
+
+
+def search(job: Job) -> Found:
+    """Measures every width within the budget on the validation images."""
+    options, net = section(SearchOptions, job.recipe.search, "search"), original(job)
+    candidates = Candidates(job, net)
+    candidates.require_reachable(net.space)
+    widths = Exhaustive(net.space, candidates.objective, candidates.allows, options.batch)
+    trials = candidates.explore("width", widths, net.space.size)
+    return candidates.found(trials, {"space_size": float(net.space.size)})
+
+
+def finetune(job: Job) -> Mapping[str, Trained]:
+    """Trains the best width on, from the original's first channels and against a new discriminator."""
+    net, schedule = original(job), job.recipe.finetune
+    genotype = Genotype.from_json(json.loads((job.inputs["search"] / "genotype.json").read_text())["genotype"])
+    steps = schedule.steps(len(job.data.split("train")))
+    found, judge = job.compute.place(net.extract(genotype)), job.task.discriminator()
+    trained = train_gan(job, "found", found, judge, schedule, steps, guidance=original_guidance(job))
+    options = net.described(genotype)
+    return {"found": Trained(trained, options.pop("family"), options, steps)}
+
+
+def original(job: Job) -> Narrowable:
+    """The original with the weights that the supernet's stage kept, in evaluation mode."""
+    net = Narrowable(job.recipe.teach.generator)
+    net.net.load_state_dict(load_weights(job.inputs["supernet"] / WEIGHTS))
+    return net.eval()

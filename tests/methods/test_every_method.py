@@ -1,0 +1,250 @@
+"""What holds of every method, whatever it searches: one small run of each, and of a sixth that is new to slimgen."""
+
+import csv
+import inspect
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from slimgen import stages
+from slimgen.cost.count import count
+from slimgen.data.townhouses import write
+from slimgen.errors import RecipeError, SlimgenError
+from slimgen.methods import METHODS, open_method
+from slimgen.methods.method import Method
+from slimgen.nets import build_generator, generator_cost, noise_length
+from slimgen.nets.weights import load_weights
+from slimgen.recipe import STAGES, Recipe
+from slimgen.run.record import read_record
+
+HERE = Path(__file__).parent
+SIXTH = "narrowing"
+"""A method of one file, `sixth_method.py`, and of one line, in `registry` below."""
+
+ALONE = "finetune.uniform=false"
+RECIPES = {
+    "cf_gan": (
+        HERE.parent / "stages" / "tiny.yaml",
+        [ALONE, "search={population: 4, elite: 2, operator_evaluations: 8, channel_evaluations: 8}"],
+    ),
+    "gan_compression": (HERE / "tiny_gan_compression.yaml", [ALONE, "size=16", "search.rounds=2"]),
+    "co_evolution": (HERE / "tiny_co_evolution.yaml", []),
+    # Its discriminators halve the image so often that a norm has less than two pixels below 32.
+    "cyclegan_nas": (HERE / "tiny_cyclegan_nas.yaml", [ALONE, "search.repeats=1", "supernet.cells=2"]),
+    "alphagan": (HERE / "tiny_alphagan.yaml", [ALONE, "search={}", "budget={params: 4/5}"]),
+    SIXTH: (HERE.parent / "stages" / "tiny.yaml", [ALONE, f"method={SIXTH}", "supernet={}", "search={}"]),
+}
+"""The smallest run of each method: a recipe, and what is smaller still."""
+
+DRAWN = {
+    "paired": {"train": 10, "layout": "paired"},
+    "unpaired": {"train": 8, "night": 7, "layout": "unpaired"},
+    "unconditional": {"train": 16, "layout": "images"},
+}
+"""The images of a task."""
+
+
+class Run(NamedTuple):
+    """A run that is finished, and how its stages went."""
+
+    method: str
+    recipe: Recipe
+    data: Path
+    out: Path
+    skipped: dict[str, bool]
+
+    def json(self, name: str) -> dict:
+        return json.loads((self.out / name).read_text())
+
+    def trials(self) -> list[dict]:
+        return [json.loads(line) for line in (self.out / "search" / "trials.jsonl").read_text().splitlines()]
+
+
+def quiet(what, done, total, values) -> None:
+    """No progress in tests."""
+
+
+def go(recipe: Recipe, data: Path, out: Path, until: str | None = None, tell=quiet) -> dict[str, bool]:
+    """Runs the stages; which of them had been done before."""
+    skipped = {}
+
+    def on_stage(name, metrics, seconds, skipped_) -> None:
+        skipped[name] = skipped_
+
+    stages.run(recipe, data=data, out=out, until=until, tell=tell, on_stage=on_stage)
+    return skipped
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registry(tmp_path_factory):
+    """The sixth method, and no tracking server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
+        patch.syspath_prepend(str(HERE))
+        patch.setitem(METHODS, SIXTH, "sixth_method")
+        yield
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory) -> list[str]:
+    """What images of noise are measured by: a network of one layer."""
+    path = tmp_path_factory.mktemp("features") / "tiny.pt"
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 3, 5, stride=3), nn.ReLU())
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
+        torch.jit.save(torch.jit.trace(net, torch.zeros(1, 3, 16, 16)), path)
+    return [f"evaluate.features={{tiny: {{path: {path}}}}}", "evaluate.metrics=['fd:tiny']"]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> dict[str, Path]:
+    folders = {task: tmp_path_factory.mktemp(task) for task in DRAWN}
+    for task, how in DRAWN.items():
+        write(folders[task], seed=0, test=3, size=32, **how)
+    return folders
+
+
+@pytest.fixture(scope="module", params=[*METHODS, SIXTH])
+def method(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def recipe(method, features) -> Recipe:
+    path, settings = RECIPES[method]
+    # Exporting for every size takes longer than all of a tiny search.
+    found = Recipe.parse(path.read_text()).override([*settings, "export.dynamic=false"])
+    return found.override(features) if found.task == "unconditional" else found
+
+
+@pytest.fixture(scope="module")
+def finished(method, recipe, images, tmp_path_factory) -> Run:
+    # A folder deeper than those of the other runs, which would otherwise be its neighbours, and taken over from.
+    data, out = images[recipe.task], tmp_path_factory.mktemp(method) / "run"
+    return Run(method, recipe, data, out, go(recipe, data, out))
+
+
+def test_its_module_offers_what_a_method_offers(method) -> None:
+    wanted = {name: value for name, value in vars(Method).items() if inspect.isfunction(value) and name[0] != "_"}
+    assert set(wanted) == {"check", "supernet", "search", "finetune"}
+    for name, value in wanted.items():
+        _, *parameters = inspect.signature(value).parameters
+        assert list(inspect.signature(getattr(open_method(method), name)).parameters) == parameters
+
+
+@pytest.mark.parametrize("part", ["supernet", "search"])
+def test_an_unknown_key_of_its_sections_is_refused_in_one_line(method, recipe, part) -> None:
+    check = open_method(method).check
+    check(recipe)
+    with pytest.raises(RecipeError, match=f"{part} has no key 'sideways'") as refused:
+        check(recipe.override([f"{part}.sideways=1"]))
+    assert "\n" not in str(refused.value)
+
+
+def test_all_stages_run_once_and_leave_a_generator_beside_the_original(finished) -> None:
+    assert finished.skipped == dict.fromkeys(STAGES, False)
+    for stage in STAGES:
+        record = read_record(finished.out / stage)
+        assert record["finished"]
+        assert "copied_from" not in record
+    rows = {row["name"]: row for row in finished.json("evaluate/table.json")["rows"]}
+    assert {"original", "found"} <= set(rows)
+    assert rows["found"]["metrics"].keys() == set(finished.recipe.evaluate.metrics)
+    assert (finished.out / "export" / "generator.onnx").stat().st_size > 0
+
+
+def test_the_search_leaves_the_winner_all_trials_the_front_and_a_drawing(finished) -> None:
+    folder, keys = finished.out / "search", {trial["key"] for trial in finished.trials()}
+    with (folder / "pareto.csv").open(newline="") as file:
+        front = [row["key"] for row in csv.DictReader(file)]
+    assert len(set(front)) == len(front) > 0
+    assert set(front) <= keys
+    assert finished.json("search/stage.json")["metrics"]["pareto"] == len(front)
+    for name in ("architecture", "pareto"):
+        with Image.open(folder / f"{name}.png") as picture:
+            assert picture.convert("L").getextrema()[0] < 255  # not a blank sheet
+
+
+def test_the_found_genotype_is_among_the_trials_and_keeps_the_budget(finished) -> None:
+    outcome = finished.json("search/genotype.json")
+    limits = outcome.pop("limits")
+    assert outcome in finished.trials()
+    budget = finished.recipe.budget.model_dump(exclude_none=True, exclude={"convention"})
+    assert limits.keys() == budget.keys()
+    assert all(outcome["costs"][name] <= limit for name, limit in limits.items())
+    if finished.method == "cyclegan_nas":  # whose budget is the plain CycleGAN: its two generators together
+        original = generator_cost(height=32, width=32, **finished.recipe.teach.generator)
+        assert finished.json("search/stage.json")["metrics"]["total_params"] <= 2 * original.params
+    else:
+        assert limits
+
+
+def test_the_found_generator_is_built_again_and_costs_what_the_closed_form_says(finished) -> None:
+    size, about = finished.recipe.size, finished.json("finetune/networks.json")["found"]
+    net = build_generator(about["family"], **about["options"]).eval()
+    net.load_state_dict(load_weights(finished.out / "finetune" / "found.safetensors"))
+    latent = noise_length(about["family"], **about["options"])
+    shown = torch.zeros(1, 3, size, size) if latent is None else torch.zeros(1, latent)
+    with torch.no_grad():
+        assert net(shown).shape == (1, 3, size, size)
+    counted = count(net, shown)
+    assert counted == generator_cost(about["family"], size, size, **about["options"])
+    assert counted.as_dict(finished.recipe.budget.convention) == finished.json("search/genotype.json")["costs"]
+
+
+def test_the_same_command_again_computes_nothing(finished) -> None:
+    def records() -> dict[str, bytes]:
+        return {stage: (finished.out / stage / "stage.json").read_bytes() for stage in STAGES}
+
+    before, told = records(), []
+    again = go(finished.recipe, finished.data, finished.out, tell=lambda *progress: told.append(progress))
+    assert again == dict.fromkeys(STAGES, True)
+    assert records() == before  # the seconds of each stage among them
+    assert told == []
+
+
+def test_the_same_recipe_in_another_folder_ends_with_the_same_bits(finished, tmp_path) -> None:
+    elsewhere = tmp_path / "run"
+    go(finished.recipe, finished.data, elsewhere, until="finetune")
+    assert all("copied_from" not in read_record(elsewhere / stage) for stage in STAGES[: STAGES.index("evaluate")])
+    for name in ("search/genotype.json", "search/trials.jsonl", "finetune/networks.json", "finetune/found.safetensors"):
+        assert (elsewhere / name).read_bytes() == (finished.out / name).read_bytes()
+
+
+def test_another_seed_gives_another_supernet(finished, tmp_path) -> None:
+    elsewhere = tmp_path / "run"
+    go(finished.recipe.override(["seed=1"]), finished.data, elsewhere, until="supernet")
+    one, other = (
+        {path.name: path.read_bytes() for path in (out / "supernet").glob("*.safetensors")}
+        for out in (finished.out, elsewhere)
+    )
+    assert one.keys() == other.keys() != set()
+    assert all(one[name] != other[name] for name in one)
+
+
+def test_a_method_without_its_line_is_not_known(recipe, monkeypatch) -> None:
+    monkeypatch.delitem(METHODS, recipe.method)
+    with pytest.raises(RecipeError, match="a recipe names a method that slimgen knows"):
+        open_method(recipe.method)
+
+
+@pytest.mark.parametrize("method", [SIXTH], indirect=True, scope="module")
+def test_the_sixth_method_tries_every_width_within_the_budget(finished) -> None:
+    original, size = finished.recipe.teach.generator, finished.recipe.size
+    limit = generator_cost(height=size, width=size, **original).exact / 4
+    widths = {trial["genotype"]["ngf"] for trial in finished.trials()}
+    costs = {ngf: generator_cost(height=size, width=size, **{**original, "ngf": ngf}).exact for ngf in range(1, 9)}
+    assert widths == {ngf for ngf, cost in costs.items() if cost <= limit}
+    assert 1 < len(widths) < len(costs)
+
+
+def test_sixteen_pixels_are_too_few_for_the_discriminators_of_cyclegan_nas() -> None:
+    path, settings = RECIPES["cyclegan_nas"]
+    recipe = Recipe.parse(path.read_text()).override([*settings, "size=16"])
+    with pytest.raises(SlimgenError, match="32 pixels at the least"):
+        open_method("cyclegan_nas").check(recipe)
