@@ -122,9 +122,9 @@ def _objective(recipe: Recipe | None) -> Facts:
 
 
 def _data(recipe: Recipe | None, manifest: Facts) -> Facts:
-    names = ("layout", "direction", "size", "load")
+    names = ["layout", "direction", "size", "load"]
     if recipe is not None and recipe.task == "unconditional":  # made of noise, in no direction
-        names = ("layout", "size")
+        names = ["layout", "size"]
     found: Facts = {name: manifest[name] for name in names if name in manifest}
     for name, split in _facts(manifest.get("splits")).items():
         record = _facts(split)
