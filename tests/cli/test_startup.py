@@ -36,8 +36,9 @@ def test_recipes_are_read_without_torch(words):
 
 def test_an_interrupted_command_says_how_to_go_on(tmp_path):
     words = "data", "townhouses", str(tmp_path / "a"), "--train", "100000", "--test", "1", "--size", "32"
-    call = [sys.executable, "-c", CALL, *words]
-    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # Where the tests run in the background of a shell, they, and what they start, are told to ignore the key.
+    call = [sys.executable, "-c", f"import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n{CALL}"]
+    with subprocess.Popen([*call, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         until = time.monotonic() + 30
         while not list(tmp_path.glob("a/train/*.png")) and time.monotonic() < until:
             time.sleep(0.02)
