@@ -179,6 +179,20 @@ def both_ways(found: Mapping[str, Any]) -> str:
     return "\n".join([head, "", *unpaired.lines(found["generators"])])
 
 
+def relaxation_memory(found: Mapping[str, Any]) -> str:
+    """What a mixed step takes, by the way it is mixed."""
+    rows = ["| method | mixed by | MiB of a step | s a step |", "| --- | --- | --- | --- |"]
+    for method, ways in found["methods"].items():
+        for way, taken in ways.items():
+            rows.append(f"| {method} | {way} | {taken['bytes'] / 2**20:.0f} | {taken['seconds']:.3f} |")
+    head = (
+        f"**What a mixed step takes** of AlphaGAN's supernet (batch {found['batch']}, {found['channels']} channels) "
+        f"and of CycleGANAS's four (hidden width {found['hidden']}), on {found['compute']}: all branches kept, "
+        f"computed twice, or one drawn; peak memory above what the process held before. `{found['command']}`"
+    )
+    return "\n".join([head, "", *rows])
+
+
 def machine(found: Mapping[str, Any]) -> str:
     """The machine, in a few words."""
     facts = found["machine"]
@@ -196,6 +210,7 @@ RESULT = {
     "latency": latency,
     "milliseconds": milliseconds,
     "ranking": ranking,
+    "relaxation_memory": relaxation_memory,
 }
 
 
