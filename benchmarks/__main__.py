@@ -24,6 +24,8 @@ def main() -> None:
         ["benchmarks.comparison", "townhouses-cf_gan", "townhouses-gan_compression"],
         ["benchmarks.milliseconds"],
         ["benchmarks.co_evolution"],
+        ["benchmarks.unpaired", "townhouses-co_evolution"],
+        ["benchmarks.unpaired", "townhouses-cyclegan_nas", "--night", "100"],
         ["benchmarks.relaxation_memory"],
         ["benchmarks.kills"],
     ]

@@ -19,7 +19,7 @@ from slimgen.methods.alphagan_players import Player, of_noise, players
 from slimgen.methods.alphagan_retraining import PLAN, finetune
 from slimgen.methods.alphagan_steps import Timetable
 from slimgen.methods.method import Found
-from slimgen.methods.relaxing import Trace
+from slimgen.methods.relaxing import LIKELIHOOD, Trace, spaced
 from slimgen.nets.alphagan_cost import alphagan_cost
 from slimgen.nets.alphagan_space import alphagan_space
 from slimgen.nets.noise_discriminator import discriminator_space
@@ -38,11 +38,8 @@ from slimgen.training.fit import Stateful, fit
 __all__ = ["SearchOptions", "SupernetOptions", "check", "finetune", "search", "supernet"]
 
 LOGITS, UPDATES = "logits.safetensors", "updates.json"
-LIKELIHOOD = "log_probability"
-"""What the search improves: the logarithm of an architecture's probability under the relaxation, in nats."""
 JUDGE = "discriminator"
 """The beginning of the names of a searched discriminator's choices."""
-_LINES = 500
 _PICTURES = 36
 
 
@@ -63,7 +60,7 @@ def supernet(job: Job) -> Mapping[str, float]:
         state["ema"] = average
     searched = {"": those.generator.relaxation, JUDGE: those.discriminator.relaxation}
     relaxations = {name: each for name, each in searched.items() if each is not None}
-    trace = Trace(job.out, relaxations, max(50, table.steps // _LINES))
+    trace = Trace(job.out, relaxations, spaced(table.steps))
     if table.steps:
         fit(
             phases(job, options, those, table, counts, average.update if average is not None else lambda: None),

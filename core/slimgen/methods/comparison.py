@@ -8,11 +8,12 @@ from torch import nn
 
 from slimgen.errors import BudgetError, RecipeError
 from slimgen.methods.method import Trained
-from slimgen.nets import build_discriminator, build_generator, resnet_cost, spade_cost
+from slimgen.nets import build_generator, resnet_cost, spade_cost
 from slimgen.recipe import Recipe, Schedule
 from slimgen.tasks.cycle import Gan, train_cycle
 from slimgen.tasks.gan import original_guidance, train_gan
 from slimgen.tasks.job import Job
+from slimgen.tasks.unpaired import Unpaired
 
 NARROWED: dict[str, tuple[Callable[..., int], tuple[str, ...]]] = {
     "resnet": (resnet_cost.narrowed_ngf, ("blocks", "inputs", "outputs")),
@@ -62,12 +63,12 @@ def train_uniform_cycle(job: Job, macs: tuple[float, float], updates: int) -> di
     Returns:
         `uniform` and `uniform_back`.
     """
-    recipe, place = job.recipe, job.compute.place
-    judge = {"inputs": job.task.judged, **recipe.teach.discriminator}
+    recipe, task = job.recipe, job.task
+    assert isinstance(task, Unpaired)
     gans, built = [], []
     for number, cost in enumerate(macs):
         generator, options = _narrowed(job, cost, 2 * number)
-        gans.append(Gan(generator, place(build_discriminator(seed=recipe.seed + 2 * number + 1, **judge))))
+        gans.append(Gan(generator, task.discriminator(2 * number + 1)))
         built.append(options)
     forth, back = gans
     nets = train_cycle(job, "uniform", forth, back, _stretched(job, updates), updates, ema=recipe.finetune.ema)

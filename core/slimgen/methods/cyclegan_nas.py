@@ -26,7 +26,7 @@ from slimgen.methods.cyclegan_nas_phases import (
 )
 from slimgen.methods.cyclegan_nas_retraining import Comparison, Plan, train_anew
 from slimgen.methods.method import Found, Trained
-from slimgen.methods.relaxing import Trace
+from slimgen.methods.relaxing import LIKELIHOOD, Trace, spaced
 from slimgen.nets import generator_cost
 from slimgen.nets.cyclegan_nas_cost import cells_cost
 from slimgen.nets.relaxation import Relaxation
@@ -41,11 +41,8 @@ from slimgen.training.fit import Stateful, fit
 __all__ = ["SearchOptions", "SupernetOptions", "check", "finetune", "search", "supernet"]
 
 LOGITS, PLAN = "logits.safetensors", "plan.json"
-LIKELIHOOD = "log_probability"
-"""What the search improves: the logarithm of an architecture's probability under the relaxation, in nats."""
 HIDDEN = "hidden"
 _TRIES = 100_000
-_LINES = 500
 
 
 def supernet(job: Job) -> Mapping[str, float]:
@@ -64,7 +61,7 @@ def supernet(job: Job) -> Mapping[str, float]:
         "relaxation": those.relaxation,
         **{f"pool.{name}": pool for name, pool in pools.items()},
     }
-    trace = Trace(job.out, those.relaxation, max(50, steps // _LINES))
+    trace = Trace(job.out, those.relaxation, spaced(steps))
     fit(
         phases(job, options, those, pools, steps),
         fixed(Genotype({})),

@@ -11,6 +11,9 @@ from slimgen.search import Genotype
 from slimgen.training.fit import Journal
 
 TRACE = "relaxation.jsonl"
+LIKELIHOOD = "log_probability"
+"""What a search by gradients improves: the logarithm of an architecture's probability under its relaxation, in nats."""
+_LINES = 500
 
 
 class Trace:
@@ -23,7 +26,7 @@ class Trace:
     Args:
         out: the stage's folder.
         relaxations: one; or several by name, which is then the first word of their choices' names.
-        every: steps between lines, besides the first and the last.
+        every: steps between lines, besides the first and the last; see `spaced`.
     """
 
     def __init__(self, out: Path, relaxations: Relaxation | Mapping[str, Relaxation], every: int = 50) -> None:
@@ -88,6 +91,11 @@ class Trace:
             likely = relaxation.argmax()
             whole = whole | (likely.prefixed(prefix) if prefix else likely)
         return whole
+
+
+def spaced(steps: int) -> int:
+    """Steps between the lines of a trace, so that one of a long training stays readable."""
+    return max(50, steps // _LINES)
 
 
 def _longer(prefix: str, name: str) -> str:

@@ -29,6 +29,7 @@ def pareto_chart(
     chosen: Trial,
     limit: float | None = None,
     cost: str = "macs",
+    measured: str = "validation",
 ) -> None:
     """Draws all trials of a search, the Pareto front of its last step, the budget and the winner.
 
@@ -39,6 +40,7 @@ def pareto_chart(
         chosen: the winner; its step is the last.
         limit: the budget, a vertical line.
         cost: the kind of cost of the horizontal axis.
+        measured: where the qualities come from, for the vertical axis.
 
     Raises:
         SlimgenError: no trial has a finite quality and this cost.
@@ -70,7 +72,7 @@ def pareto_chart(
     place = [chosen.costs[cost] / unit], [chosen.quality[objective.metric]]
     axes.scatter(*place, s=260, marker="*", color="#ffd43b", edgecolors=INK, linewidths=1, label="chosen", zorder=6)
     axes.set_xlabel(f"{letter}{UNITS.get(cost, cost)}")
-    axes.set_ylabel(f"{title(objective.metric)} {'↓' if objective.goal == 'min' else '↑'} (validation)")
+    axes.set_ylabel(f"{title(objective.metric)} {'↓' if objective.goal == 'min' else '↑'} ({measured})")
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.savefig(path, dpi=150)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from slimgen.data.images import read_image
 from slimgen.methods import open_method
 from slimgen.methods.method import Found
-from slimgen.methods.relaxing import TRACE
+from slimgen.methods.relaxing import LIKELIHOOD, TRACE
 from slimgen.metrics.evaluator import goal
 from slimgen.recipe import Recipe
 from slimgen.report.charts import pareto_chart, probability_chart
@@ -42,7 +42,9 @@ def search(
         limit = found.limits.get("macs")
         # An estimate is no point of a chart of what was measured.
         measured = [trial for trial in found.trials if trial.complete]
-        pareto_chart(measured, objective, stage.out / "pareto.png", chosen=found.trial, limit=limit)
+        source = "of the relaxation" if objective.metric == LIKELIHOOD else "validation"
+        path = stage.out / "pareto.png"
+        pareto_chart(measured, objective, path, chosen=found.trial, limit=limit, measured=source)
         if (supernet / TRACE).is_file():
             probability_chart(Log(supernet / TRACE).read(), stage.out / RELAXATION)
         ngf = recipe.supernet.get("ngf")
