@@ -35,7 +35,10 @@ WAYS: dict[str, dict[str, list[str]]] = {
         "each alone": ["search.together=false"],
         "by magnitude": ["search.kind=magnitude"],
     },
-    "cyclegan_nas": {way: [f"supernet.optimisation={way}"] for way in ("OF", "TF", "TH", "THS")},
+    "cyclegan_nas": {
+        **{way: [f"supernet.optimisation={way}"] for way in ("OF", "TF", "TH", "THS")},
+        "random": ["search.kind=random"],
+    },
 }
 """By method: what is compared, and what it sets in the recipe. Those after the first are held to the first's size."""
 SIZED = ("co_evolution",)
