@@ -1,7 +1,10 @@
 """CycleGANAS from images to four networks: its optimisations, what is chosen, and what the repeats leave."""
 
 import json
+import math
 import random
+import shutil
+from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,8 +18,8 @@ from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
 from slimgen.data.townhouses import write
 from slimgen.device import Compute
-from slimgen.errors import BudgetError, RecipeError, RunError, SlimgenError
-from slimgen.methods.cyclegan_nas import LOGITS, check
+from slimgen.errors import BudgetError, DataError, RecipeError, RunError, SlimgenError
+from slimgen.methods.cyclegan_nas import LOGITS, check, search
 from slimgen.methods.cyclegan_nas_options import SupernetOptions, equal_hidden
 from slimgen.methods.cyclegan_nas_phases import (
     DISCRIMINATORS,
@@ -127,6 +130,12 @@ def test_in_one_step_one_optimizer_of_each_player_moves_weights_and_logits(whole
     logits = [logit for roles in (GENERATORS, DISCRIMINATORS) for logit in those.logits(roles)]
     assert len(logits) == 2 * 6 + 2 * 4
     assert all(changed[id(logit)] for logit in logits)
+
+
+def test_logits_without_a_rate_of_their_own_have_that_of_their_networks_weights(whole_run):
+    _, found, _ = searching(whole_run, "OF", "supernet.discriminator_rate=5e-4")
+    rates = [{group["lr"] for group in phase.optimizer.param_groups} for phase in found]
+    assert rates == [{2e-4}, {5e-4}]
 
 
 @pytest.mark.parametrize("optimisation", TWO_STEP)
@@ -374,6 +383,37 @@ def test_random_architectures_that_are_never_of_that_size_are_an_error(whole_run
         stages.search(recipe, **inputs, supernet=tmp_path / "supernet", out=tmp_path / "search", tell=quiet)
 
 
+def test_an_operation_that_training_has_excluded_is_infinitely_unlikely_but_has_a_likelihood(whole_run, tmp_path):
+    logits = load_weights(whole_run / "supernet" / "logits.safetensors")
+    steep = {name: 200.0 * torch.arange(len(values)) for name, values in logits.items()}
+    inputs = folders(whole_run, "supernet")
+    shutil.copytree(whole_run / "supernet", tmp_path / "supernet")
+    save_weights(tmp_path / "supernet" / "logits.safetensors", steep)
+    recipe = TINY.override(["search.kind=random", "search.networks=1", "search.equal_size=0.9"])
+    job = replace(job_of(whole_run, recipe, tmp_path), inputs={**inputs, "supernet": tmp_path / "supernet"})
+    likely, drawn = search(job).trials
+    assert likely.quality["log_probability"] == 0
+    assert -math.inf < drawn.quality["log_probability"] <= -200
+
+
+@pytest.mark.parametrize("optimisation", ["TH", "THS"])
+def test_a_set_of_one_image_has_no_halves(whole_run, optimisation):
+    recipe = TINY.override([f"supernet.optimisation={optimisation}"])
+    work = job_of(whole_run, recipe)
+    full = work.data.split("train")
+    alone = replace(full, target=full.target[:1], target_names=full.target_names[:1], paired=False)
+
+    class Alone(Prepared):
+        """One image is in the second set."""
+
+        def split(self, name):
+            return alone
+
+    same = {field.name: getattr(work.data, field.name) for field in fields(work.data)}
+    with pytest.raises(DataError, match=f"{optimisation} needs two training images of either set"):
+        batches(replace(work, data=Alone(**same)), options_of(recipe), 4)
+
+
 def test_found_discriminators_or_the_originals_judge_what_is_trained_anew(whole_run, tmp_path, monkeypatch):
     judged = []
     train = "slimgen.methods.cyclegan_nas_retraining.train_cycle"
@@ -463,6 +503,7 @@ def test_a_part_of_four_networks_gates_is_one_networks_own():
         ("losses.adversarial=0", "losses.adversarial 0"),
         ("objective.metric=seg_miou:x", "neither are label maps"),
         ("supernet.temperature=[5, 0.1]", "needs relaxation gumbel"),
+        ("supernet={relaxation: gumbel, temperature: [0.1, 5], updates: 2}", "does not rise"),
         ("supernet.optimisation=THT", "supernet: optimisation"),
         ("supernet.hidden=3", "supernet: hidden"),
         ("search.networks=3", "needs kind random"),

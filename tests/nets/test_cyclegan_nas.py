@@ -212,6 +212,17 @@ def test_a_generator_keeps_the_size_and_a_discriminator_scores_patches_of_a_sixt
         assert torch.equal(judge.scores(judge.features(x)), judge(x))
 
 
+@pytest.mark.parametrize("option", OPERATIONS["encoding"])
+def test_a_discriminator_sees_how_bright_and_how_contrasted_an_image_is(option):
+    genotype = dict.fromkeys(space_of(DiscriminatorShape()), option)
+    judge = build_discriminator("cyclegan_nas", seed=0, hidden=16, genotype=genotype).eval()
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        images = torch.rand(4, 3, 64, 64)
+        scores, of_darker = judge(images), judge(0.4 * images - 0.5)
+    assert float((scores - of_darker).abs().mean()) > 0.2 * float(scores.std())
+
+
 def test_sizes_and_options_out_of_range_are_refused():
     genotype = space_of(SMALL).smallest()
     with pytest.raises(SlimgenError, match=r"generator of cells needs sides that are multiples of 4.*got 18 x 16"):

@@ -156,8 +156,8 @@ class Place:
         relaxation = _relaxation(job, self.space, LOGITS)
         self.entropy = relaxation.entropy()
         self.logs: Logs = {
-            name: dict(zip(relaxation.options[name], those.double().log().tolist(), strict=True))
-            for name, those in relaxation.probabilities().items()
+            name: dict(zip(options, relaxation.logits(name).detach().double().log_softmax(0).tolist(), strict=True))
+            for name, options in relaxation.options.items()
         }
         original = job.task.original_cost().as_dict(self.convention)
         self.limits = recipe.budget.resolve({name: float(value) for name, value in original.items()})

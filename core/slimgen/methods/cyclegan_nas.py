@@ -155,8 +155,10 @@ def _trial(sized: Sized, relaxation: Relaxation, genotype: Genotype, step: str, 
     whole = genotype if HIDDEN in genotype else sized.of(genotype)
     costs = sized.cost(whole, GENERATORS[0]).as_dict(sized.job.recipe.budget.convention)
     nats = 0.0
-    for name, those in relaxation.probabilities().items():
-        nats += math.log(float(those[relaxation.options[name].index(whole[name])]))
+    for name, options in relaxation.options.items():
+        # Not the logarithm of a probability: of what training has excluded, that is 0.
+        logs = relaxation.logits(name).detach().double().log_softmax(0)
+        nats += float(logs[options.index(whole[name])])
     return Trial(whole, {name: float(value) for name, value in costs.items()}, {LIKELIHOOD: nats}, number, step)
 
 
@@ -201,7 +203,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
 def _found_plans(genotype: Genotype, training: SupernetOptions, options: SearchOptions, job: Job) -> tuple[Plan, Plan]:
     """Both directions of the found architecture."""
     cells = {"family": "cyclegan_nas", "spectral": training.spectral, "ends": training.ends}
-    wide = {**cells, "hidden": int(genotype[HIDDEN]), "cells": training.cells}
+    wide = {**cells, "spectral": options.spectral, "hidden": int(genotype[HIDDEN]), "cells": training.cells}
     judges: list[dict[str, Any]] = [_original_discriminator(job)] * 2
     if options.discriminators == "found":
         hidden = options.discriminator_hidden

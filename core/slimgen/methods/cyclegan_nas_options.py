@@ -28,7 +28,8 @@ class SupernetOptions(Schedule):
         optimisation: of section 4.1. `OF` is Algorithm 1: weights and logits in one step, on all images. The others
             take a step of the weights and then one of the logits, each on images of its own: `TF` on all images, in
             two orders; `TH` on the two halves of either set; `THS` likewise, and the halves change roles midway.
-        relaxation: the paper's softmax, or the published code's gumbel.
+        relaxation: the paper's softmax, or gumbel. (The published code adds Gumbel's noise to probabilities, where it
+            outweighs them; here it is added to the logits, Jang et al. 2017.)
         temperature: of gumbel: at the first and the last step, falling exponentially.
         spread: standard deviation of the first logits.
         architecture_rate: of the logits; left out, as the weights' (the paper has one Adam for both).
@@ -36,7 +37,8 @@ class SupernetOptions(Schedule):
         discriminator_hidden: channels after a discriminator's first operation, likewise.
         cells: of a generator (N).
         ends: search stems and outputs too, as the published code does.
-        spectral: spectral normalisation of every kernel, as the published code has it.
+        spectral: spectral normalisation of every kernel, so that the gates alone say which operation counts; of the
+            searched discriminators, while they are trained anew, too (the published code has it there).
     """
 
     decay: float = Field(default=0.0, ge=0, le=1)
@@ -72,6 +74,7 @@ class SearchOptions(Section):
             together, are at most those of the plain CycleGAN's two (section 4.2).
         discriminators: the searched ones, or the original's.
         discriminator_hidden: channels after a searched discriminator's first operation.
+        spectral: spectral normalisation of the generators while they are trained anew; the plain CycleGAN's have none.
         repeats: trainings from different seeds, of which the best on the validation images is kept (section 4).
     """
 
@@ -81,6 +84,7 @@ class SearchOptions(Section):
     hidden: int | Literal["equal"] = "equal"
     discriminators: Literal["found", "original"] = "found"
     discriminator_hidden: int = Field(default=64, ge=1)
+    spectral: bool = False
     repeats: int = Field(default=1, ge=1)
 
 
@@ -122,8 +126,8 @@ def _check_effects(training: SupernetOptions, options: SearchOptions) -> None:
     gumbel, drawing = training.relaxation == "gumbel", options.kind == "random"
     if "temperature" in training.model_fields_set and not gumbel:
         raise RecipeError("supernet.temperature needs relaxation gumbel", training.temperature, "leave it out")
-    if min(training.temperature) <= 0:
-        raise RecipeError("a temperature is above 0", training.temperature)
+    if not training.temperature[0] >= training.temperature[1] > 0:
+        raise RecipeError("a temperature is above 0 and does not rise", training.temperature)
     for name in ("networks", "equal_size"):
         if name in options.model_fields_set and not drawing:
             raise RecipeError(f"search.{name} needs kind random", getattr(options, name), "leave it out")

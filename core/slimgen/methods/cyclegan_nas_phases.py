@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from slimgen.data.batches import Pair
 from slimgen.data.prepared import Prepared, Split
+from slimgen.errors import DataError
 from slimgen.methods.cyclegan_nas_options import SupernetOptions
 from slimgen.nets.cyclegan_nas import Superdiscriminator, Supergenerator
 from slimgen.nets.cyclegan_nas_space import Shape, space_of
@@ -109,12 +110,12 @@ def phases(
         pools: as `pools_of` makes them.
         steps: length of the training.
     """
-    rate = options.architecture_rate or options.rate
     weights, logits = (
         [[{"params": move(roles)}] for roles in (GENERATORS, DISCRIMINATORS)] for move in (those.weights, those.logits)
     )
-    for group in (*logits[0], *logits[1]):
-        group["lr"] = rate  # type: ignore[assignment]
+    if options.architecture_rate is not None:
+        for group in (*logits[0], *logits[1]):
+            group["lr"] = options.architecture_rate  # type: ignore[assignment]
     if options.optimisation == "OF":
         together = [[*one, *two] for one, two in zip(weights, logits, strict=True)]
         return _cycle(job, options, those, together, pools, "", "train", steps)
@@ -234,6 +235,10 @@ def batches(job: Job, options: SupernetOptions, steps: int) -> dict[str, Callabl
     if options.optimisation == "TF":
         later = of(job.data)
         return {FIRST: of(job.data), SECOND: lambda step: later(step + steps)}
+    train = job.data.split("train")
+    if min(len(train.input), len(train.target)) < 2:
+        rule = f"optimisation {options.optimisation} needs two training images of either set, one for each half"
+        raise DataError(rule, f"{len(train.input)} and {len(train.target)}", "choose OF or TF")
     halves = [of(Half.of(job.data, half, job.recipe.seed)) for half in (0, 1)]
     swap = steps // 2 if options.optimisation == "THS" else steps
 

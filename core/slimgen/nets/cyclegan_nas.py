@@ -24,8 +24,8 @@ _SLOPE = 0.2
 def through(shape: Shape, images: Tensor, run: Run, activation: nn.Module) -> list[Tensor]:
     """What every place makes of images, the output last: each operation with norm and activation behind it.
 
-    A residual cell adds its input behind the second activation (section 3.2: both operations of a cell are followed by
-    a norm and an activation).
+    A residual cell adds its input behind the second activation, as the paper says (section 3.2: both operations of a
+    cell are followed by a norm and an activation); the published code adds it before, where there is no activation.
     """
     if isinstance(images.shape[-1], int):  # while a graph is exported, sizes are symbols
         check_size(shape, images.shape[-2], images.shape[-1])
@@ -34,8 +34,10 @@ def through(shape: Shape, images: Tensor, run: Run, activation: nn.Module) -> li
         if place.skip == "begin":
             entered = features
         features = run(number, features)
+        if place.normed:
+            features = instance_norm(features)
         if not place.last:
-            features = activation(instance_norm(features))
+            features = activation(features)
         if place.skip == "end":
             features = entered + features
         found.append(features)
@@ -85,7 +87,7 @@ class CellsGenerator(_Cells):
         inputs: channels of the input.
         outputs: channels of the output.
         ends: whether stem and output are of the genotype, too.
-        spectral: spectral normalisation of every kernel, as the published code has it while training.
+        spectral: spectral normalisation of every kernel.
 
     Raises:
         SlimgenError: an option is out of range.

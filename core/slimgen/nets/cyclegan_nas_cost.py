@@ -43,7 +43,7 @@ def cells_cost(shape: Shape, genotype: Mapping[str, Value], height: int, width: 
     for place, option in zip(shape.row, chosen(shape, genotype), strict=True):
         height, width = _after(place.kind, height), _after(place.kind, width)
         terms.append(operation_cost(option, place.kind, place.inputs, place.outputs, height, width))
-        if not place.last:
+        if place.normed:
             terms.append(instance_norm(place.outputs, height, width))
     return total(terms)
 

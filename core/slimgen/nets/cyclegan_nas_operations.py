@@ -1,7 +1,7 @@
 """The operations of CycleGANAS's cells, and how several are mixed (section 3.2, Figure 2).
 
-Padding is one reflected pixel, and zeros beyond, as in the published code. So every convolution reads the same padded
-image, and as convolutions are linear, a mixture of convolutions is one convolution with the mixed kernels.
+Padding is one reflected pixel, and zeros beyond, as in the published code's generators. So every convolution reads the
+same padded image, and as convolutions are linear, a mixture of convolutions is one convolution with the mixed kernels.
 """
 
 from collections.abc import Iterable

@@ -68,6 +68,7 @@ class Place(NamedTuple):
         inputs: channels.
         outputs: channels.
         skip: `begin` where a residual cell begins, `end` where its input is added.
+        normed: a norm follows.
         last: neither norm nor activation follows.
     """
 
@@ -77,6 +78,7 @@ class Place(NamedTuple):
     inputs: int
     outputs: int
     skip: Literal["", "begin", "end"] = ""
+    normed: bool = True
     last: bool = False
 
 
@@ -118,12 +120,16 @@ class GeneratorShape:
         for cell in range(1, self.cells - 1):
             row += _cell(cell, "residual", hidden, hidden, hidden)
         row += _cell(self.cells - 1, "decoding", hidden, half, full)
-        return *row, Place("output", "residual", end, full, self.outputs, last=True)
+        return *row, Place("output", "residual", end, full, self.outputs, normed=False, last=True)
 
 
 @dataclass(frozen=True)
 class DiscriminatorShape:
     """The size of a discriminator: two encoding cells, each operation twice as wide as the one before, and the scores.
+
+    No norm follows the first operation, as in PatchGAN and in the published code: an instance norm there would hide how
+    bright and how contrasted an image is, which is most of what tells day from night. (The paper says of all operations
+    that a norm follows.)
 
     Attributes:
         hidden: channels after the first operation.
@@ -147,9 +153,11 @@ class DiscriminatorShape:
     def row(self) -> tuple[Place, ...]:
         """The places, from the image to the scores."""
         wide = self.hidden
-        row = [*_cell(0, "encoding", self.inputs, wide, 2 * wide), *_cell(1, "encoding", 2 * wide, 4 * wide, 8 * wide)]
+        begin, *row = _cell(0, "encoding", self.inputs, wide, 2 * wide)
+        row += _cell(1, "encoding", 2 * wide, 4 * wide, 8 * wide)
         end = OPERATIONS["residual"] if self.ends else (SCORES,)
-        return *row, Place("output", "residual", end, 8 * wide, 1, last=True)
+        output = Place("output", "residual", end, 8 * wide, 1, normed=False, last=True)
+        return begin._replace(normed=False), *row, output
 
 
 Shape = GeneratorShape | DiscriminatorShape
