@@ -16,6 +16,9 @@ STAGES = ("prepare", "teach", "supernet", "search", "finetune", "evaluate", "exp
 
 Convention = Literal["exact", "torchprofile", "gan-compression"]
 Level = Annotated[int, Field(ge=0, le=255)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Betas = tuple[Beta, Beta]
+"""How fast Adam's two averages forget."""
 GanLoss = Literal["hinge", "least-squares", "vanilla"]
 SectionT = TypeVar("SectionT", bound="Section")
 
@@ -126,7 +129,7 @@ class Schedule(Section):
     discriminator_steps: int = Field(default=1, ge=1)
     rate: float = Field(default=2e-4, gt=0)
     discriminator_rate: float | None = Field(default=None, gt=0)
-    betas: tuple[float, float] = (0.5, 0.999)
+    betas: Betas = (0.5, 0.999)
     decay: float = Field(default=0.5, ge=0, le=1)
 
     @model_validator(mode="after")
@@ -350,7 +353,9 @@ def section(model: type[SectionT], values: Mapping[str, Any], where: str) -> Sec
         if first["type"] == "missing":
             raise RecipeError(f"{where} needs the key {place!r}") from None
         rule = str(first["msg"]).removeprefix("Value error, ")
-        raise RecipeError(f"{where}: {place or 'the section'}: {rule}", repr(first["input"])[:80]) from None
+        if not place:  # of several keys together
+            raise RecipeError(f"{where}: {rule}") from None
+        raise RecipeError(f"{where}: {place}: {rule}", repr(first["input"])[:80]) from None
 
 
 def _fields(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:

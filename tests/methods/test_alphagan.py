@@ -287,6 +287,13 @@ def test_the_warm_up_holds_the_logits_and_spares_the_bars(whole_run):
     assert search.counts.counts["discriminator"] == 6
 
 
+def test_a_warm_up_never_takes_the_whole_search():
+    for iterations in range(1, 30):
+        for share in (0.5, 0.9, 0.99):
+            table = timetable(SupernetOptions(iterations=iterations, critic_steps=1, warm_up=share))
+            assert table.counts[ARCHITECTURE] > 0, (iterations, share)
+
+
 def test_training_images_move_weights_and_validation_images_bars_and_logits(whole_run):
     search = Searching(whole_run)
     data = Prepared.open(whole_run / "prepare")
@@ -340,19 +347,21 @@ def test_the_average_follows_g_and_never_its_bar(whole_run, tmp_path, monkeypatc
     class Watched(alphagan.Ema):
         def __init__(self, module, decay):
             super().__init__(module, decay)
-            self.wanted = copies(module)
+            self.wanted, self.updates = copies(module), 0
             kept.append(self)
 
         def update(self):
             super().update()
             for number, weight in enumerate(self.source.parameters()):
                 self.wanted[number] = self.wanted[number].lerp(weight.detach(), 1 - self.decay)
+            self.updates += 1
 
     monkeypatch.setattr(alphagan, "Ema", Watched)
     recipe = TINY.override(["supernet.ema=0.5"])
     stages.supernet(recipe, **folders(whole_run), out=tmp_path / "supernet", tell=quiet)
     assert all(torch.equal(one, two) for one, two in zip(kept[0].wanted, kept[0].module.parameters(), strict=True))
     assert (tmp_path / "supernet" / "samples.png").read_bytes() != (whole_run / "supernet/samples.png").read_bytes()
+    assert kept[0].updates == json.loads((tmp_path / "supernet" / "updates.json").read_text())["generator"]
     # Nothing but the pictures is of the average.
     assert (tmp_path / "supernet" / LOGITS).read_bytes() == (whole_run / "supernet" / LOGITS).read_bytes()
 
@@ -459,7 +468,8 @@ def test_a_published_architecture_is_trained_without_any_search(whole_run, tmp_p
     said = stages.supernet(recipe, **inputs, out=tmp_path / "supernet", tell=quiet)
     assert said["steps"] == said["updates"] == 0
     inputs["supernet"] = tmp_path / "supernet"
-    stages.search(recipe, **inputs, out=tmp_path / "search", tell=quiet)
+    # Of logits that nothing trained, nothing is told.
+    assert "entropy" not in stages.search(recipe, **inputs, out=tmp_path / "search", tell=quiet)
     assert outcome_of(tmp_path / "search")["genotype"] == PUBLISHED["alphagan_s"].to_json()
     stages.finetune(recipe, **inputs, search=tmp_path / "search", out=tmp_path / "finetune", tell=quiet)
     about = json.loads((tmp_path / "finetune" / "networks.json").read_text())
@@ -515,6 +525,10 @@ def test_the_generator_by_hand_of_equal_cost_is_the_narrowest():
 @pytest.mark.parametrize(
     ("settings", "rule"),
     [
+        (["supernet.critic_steps=7"], "critic_steps above iterations x weight_steps"),
+        (["losses.gan=least-squares"], "hinge or vanilla; got 'least-squares'"),
+        (["supernet={relaxation: gumbel, temperature: [0.1, 5]}"], "does not rise"),
+        (["supernet.betas=[1, 0.9]"], "supernet: betas.0: Input should be less than 1"),
         (["task=paired", "finetune={updates: 1}", "teach={updates: 1}"], "task unconditional"),
         (["supernet.temperature=[1, 1]"], "a temperature needs a relaxation that draws noise"),
         (["supernet={relaxation: gumbel, temperature: [1, 0]}"], "a temperature is above 0"),

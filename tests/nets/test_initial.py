@@ -35,7 +35,7 @@ def test_networks_of_noise_are_drawn_with_glorots_variances(net):
         if isinstance(module, nn.Linear):
             meets = module.in_features + module.out_features
         else:
-            meets = math.prod(module.kernel_size) * (module.in_channels + module.out_channels) / module.groups
+            meets = math.prod(module.kernel_size) * (module.in_channels / module.groups + module.out_channels)
         # The mean square of a sample is within five of its standard errors.
         assert float(weight.square().mean()) * meets / 2 == pytest.approx(1, abs=5 * math.sqrt(2 / weight.numel()))
 

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from slimgen.errors import BudgetError
 from slimgen.methods.alphagan_choosing import Logs, alike, likeliest
 from slimgen.methods.alphagan_options import SearchOptions, SupernetOptions, check
 from slimgen.methods.alphagan_phases import Counts, batches, phases
-from slimgen.methods.alphagan_players import Player, of_noise, players
+from slimgen.methods.alphagan_players import Player, Playing, of_noise, players
 from slimgen.methods.alphagan_retraining import PLAN, finetune
 from slimgen.methods.alphagan_steps import Timetable
 from slimgen.methods.method import Found
@@ -74,7 +75,8 @@ def supernet(job: Job) -> Mapping[str, float]:
         )
     if world()[0] == 0 and table.steps:
         net = those.generator.net if average is None else average.module
-        _draw(job, Player(net.eval(), those.generator.relaxation), table.steps)
+        shown = Playing(Player(net, those.generator.relaxation), table.steps)
+        _draw(job, shown if average is None else of_noise(job).settled(shown, options.batch))
     for name, each in relaxations.items():
         save_weights(job.out / f"{name and f'{name}_'}{LOGITS}", each.state_dict())
     (job.out / UPDATES).write_text(json.dumps(counts.state_dict(), indent=1) + "\n")
@@ -88,15 +90,15 @@ def timetable(options: SupernetOptions) -> Timetable:
         options.weight_steps,
         options.bar_steps,
         options.architecture_steps,
-        round(options.warm_up * options.iterations),
+        int(options.warm_up * options.iterations),
     )
 
 
 @torch.no_grad()
-def _draw(job: Job, player: Player, step: int) -> None:
+def _draw(job: Job, shown: nn.Module) -> None:
     noise = job.compute.place(latents(_PICTURES, of_noise(job).latent, job.recipe.seed, use=TEST))
     torch.manual_seed(job.recipe.seed)
-    panels({"supernet": player(noise, step)}, job.out / "samples.png")
+    panels({"supernet": shown.eval()(noise)}, job.out / "samples.png")
 
 
 def search(job: Job) -> Found:
@@ -128,9 +130,10 @@ def search(job: Job) -> Found:
         "discriminator": judge if options.discriminator == "found" else None,
     }
     (job.out / PLAN).write_text(json.dumps(plan, indent=1) + "\n")
-    entropy = math.fsum(place.entropy.values()) / len(place.entropy)
     every = [*trials, *drawn]
-    facts = {"evaluations": float(len(every)), "space_size": float(place.space.size), "entropy": entropy}
+    facts = {"evaluations": float(len(every)), "space_size": float(place.space.size)}
+    if training.iterations:
+        facts["entropy"] = math.fsum(place.entropy.values()) / len(place.entropy)
     return Found(found, every, place.limits, facts, Objective(LIKELIHOOD, "max"))
 
 

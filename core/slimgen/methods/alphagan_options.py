@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from slimgen.errors import RecipeError, nearest
 from slimgen.nets.alphagan_space import PUBLISHED, bottom, checked
 from slimgen.nets.noise_discriminator import check_judged
-from slimgen.recipe import Recipe, Schedule, Section, section
+from slimgen.recipe import Betas, Recipe, Schedule, Section, section
 from slimgen.search import Genotype, Value
 
 GUMBEL = ("gumbel", "straight-through", "sampled")
@@ -35,7 +35,8 @@ class SupernetOptions(Section):
         warm_up: share of the iterations, the first ones, that train the weights alone (supplement, .2.3: half).
         deconvolution: whether it may be chosen (without it: Table 6).
         interpolation: `plain`, or `learned` (Table 7).
-        bar: what of G-bar is trained (Table 3).
+        bar: what of G-bar is trained (Table 3). Where the discriminator is fixed, only the gap that is logged depends
+            on it, and no logit does.
         coupled: G-bar has the generator's architecture at every moment, so that the logits learn of it, too. Without,
             it has a copy as of its beginning, as in the published code, and moves nothing but the gap that is logged.
         discriminator: `fixed`, or `searched` as well (Table 3).
@@ -52,9 +53,9 @@ class SupernetOptions(Section):
     architecture_steps: int = Field(default=20, ge=1)
     batch: int = Field(default=64, ge=1)
     rate: float = Field(default=2e-4, gt=0)
-    betas: tuple[float, float] = (0.0, 0.9)
+    betas: Betas = (0.0, 0.9)
     architecture_rate: float = Field(default=3e-4, gt=0)
-    architecture_betas: tuple[float, float] = (0.5, 0.999)
+    architecture_betas: Betas = (0.5, 0.999)
     architecture_decay: float = Field(default=1e-3, ge=0)
     relaxation: Literal["softmax", "gumbel", "straight-through", "sampled"] = "softmax"
     temperature: tuple[float, float] = (1.0, 1.0)
@@ -75,8 +76,10 @@ class SupernetOptions(Section):
         """Settings that others leave without effect, and temperatures that are none."""
         if "temperature" in self.model_fields_set and self.relaxation not in GUMBEL:
             raise ValueError("a temperature needs a relaxation that draws noise: gumbel, straight-through or sampled")
-        if min(self.temperature) <= 0:
-            raise ValueError("a temperature is above 0")
+        if not self.temperature[0] >= self.temperature[1] > 0:
+            raise ValueError("a temperature is above 0 and does not rise")
+        if self.iterations and self.critic_steps > self.iterations * self.weight_steps:
+            raise ValueError("critic_steps above iterations x weight_steps never train the generator")
         if self.coupled and self.bar != "weights":
             raise ValueError("coupled needs bar weights: G-bar cannot both train logits and follow the generator's")
         return self
@@ -132,6 +135,9 @@ def check(recipe: Recipe) -> None:
         raise RecipeError("alphagan searches generators of noise: task unconditional", repr(recipe.task))
     bottom(recipe.size)
     check_judged(recipe.size, recipe.size)
+    if recipe.losses.gan == "least-squares" and training.iterations:
+        rule = "the gap between G and D needs a loss that falls as scores rise: losses.gan hinge or vanilla"
+        raise RecipeError(rule, repr(recipe.losses.gan))
     if recipe.budget.latency_ms is not None:
         raise RecipeError("alphagan limits macs, params or bytes", "budget.latency_ms")
     _check_search(recipe, training, options)

@@ -71,6 +71,23 @@ class Player:
         return {name: self.net, **logits}
 
 
+class Playing(nn.Module):
+    """A player at one step, as a module of its own.
+
+    Args:
+        player: its net becomes a part of this module.
+        step: for a temperature.
+    """
+
+    def __init__(self, player: Player, step: int) -> None:
+        super().__init__()
+        self.net, self.player, self.step = player.net, player, step
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """What the player makes of its inputs."""
+        return self.player(inputs, self.step)
+
+
 class Players(NamedTuple):
     """G and D, and the bars: what either could become against the other as it is."""
 

@@ -69,10 +69,14 @@ def initialise(net: Net, seed: int) -> Net:
 
 
 def _glorot(module: nn.Module) -> float:
-    """The standard deviation for a layer; a weight of a group meets the channels of that group alone."""
+    """The standard deviation for a layer; in groups, outputs are counted over all of them, as PyTorch counts them.
+
+    So depthwise kernels begin small, as in the training of AlphaGAN's authors. A norm follows, so what they compute is
+    no smaller; but Adam's steps, which are of one size, turn them the sooner.
+    """
     if isinstance(module, _ConvNd):
         taps = math.prod(module.kernel_size)
-        return math.sqrt(2 * module.groups / (taps * (module.in_channels + module.out_channels)))
+        return math.sqrt(2 / (taps * (module.in_channels / module.groups + module.out_channels)))
     assert isinstance(module, nn.Linear)
     return math.sqrt(2 / (module.in_features + module.out_features))
 
