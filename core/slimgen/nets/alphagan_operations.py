@@ -1,12 +1,13 @@
 """The operations of AlphaGAN's cells (Tian et al., section 4.2)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from slimgen.nets.gates import Arch, Gates, mixed
+from slimgen.nets.kernels import blended
 from slimgen.search.genotype import Value
 
 Wrap = Callable[[nn.Module], nn.Module]
@@ -79,9 +80,10 @@ def mixed_normal(arch: Arch, name: str, features: Tensor, operations: nn.ModuleD
     dense = [at for at, option in enumerate(options) if len(operation(option)) == 2]
     if len(dense) < 2 or not isinstance(arch, Gates) or name in arch.only:
         return mixed(arch, name, lambda option: operation(option)(features), recompute, operation)
-    begun = operation(options[0])[0](features)
+    begun: Tensor = operation(options[0])[0](features)
     weights = arch.probabilities[name].unbind()
-    out = blended(begun, [(operation(options[at])[1], weights[at]) for at in dense])
+    kernel, bias, reach = blended((operation(options[at])[1], weights[at]) for at in dense)
+    out = functional.conv2d(begun, kernel, bias, padding=reach)
     others = [at for at in range(len(options)) if at not in dense]
     if not others:
         return out
@@ -96,31 +98,6 @@ def mixed_normal(arch: Arch, name: str, features: Tensor, operations: nn.ModuleD
         arch.at, {name: tuple(options[at] for at in others)}, {name: torch.stack([weights[at] for at in others])}
     )
     return out + mixed(left, name, rest, recompute, operation)
-
-
-def blended(features: Tensor, weighted: Sequence[tuple[nn.Module, Tensor]]) -> Tensor:
-    """The weighted sum of convolutions that keep the size, as one convolution with the weighted sum of their kernels.
-
-    Args:
-        features: (N, inputs, H, W).
-        weighted: convolutions of odd kernels with biases, each with its weight, a scalar.
-    """
-    kernels, biases = [], []
-    for conv, weight in weighted:
-        assert isinstance(conv, nn.Conv2d)
-        assert conv.bias is not None
-        # Asked for once: in training every look at a spectral norm is a power iteration.
-        kernels.append(weight * conv.weight)
-        biases.append(weight * conv.bias)
-    reach = max(kernel.shape[-1] for kernel in kernels) // 2
-    kernel, bias = functional.pad(kernels[0], _margin(kernels[0], reach)), biases[0]
-    for another, shift in zip(kernels[1:], biases[1:], strict=True):
-        kernel, bias = kernel + functional.pad(another, _margin(another, reach)), bias + shift
-    return functional.conv2d(features, kernel, bias, padding=reach)
-
-
-def _margin(kernel: Tensor, reach: int) -> list[int]:
-    return [reach - kernel.shape[-1] // 2] * 4
 
 
 class Up(nn.Module):

@@ -13,6 +13,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from slimgen.nets.cyclegan_nas_space import CONVOLUTIONS, INTERPOLATIONS, POOLS, TRANSPOSED, Place
 from slimgen.nets.gates import Arch, branches
+from slimgen.nets.kernels import blended
 from slimgen.nets.output import OutputConvolution
 from slimgen.nets.padding import reflect
 
@@ -136,28 +137,15 @@ class Choices(nn.ModuleDict):
 def merged(images: Tensor, kernels: Iterable[tuple[Convolve, Tensor]]) -> Tensor:
     """The weighted sum of convolutions of one stride, as one convolution with the weighted sum of their kernels.
 
-    The same sums in another order; of S^r 81 taps in the place of 117, and one feature map to keep for the gradient
-    in the place of five.
+    Of S^r 81 taps in the place of 117.
 
     Args:
         images: (N, inputs, H, W).
         kernels: convolutions and their weights, scalars.
     """
-    those = list(kernels)
-    reach = max(part.reach for part, _ in those)
-    side = 2 * reach + 1
-    first = those[0][0].conv
-    # Asked for once each: in training every look at a spectral norm is a power iteration.
-    weights = [(part, gate * part.conv.weight) for part, gate in those]
-    kernel = weights[0][1].new_zeros(first.out_channels, first.in_channels, side, side)
-    for part, weight in weights:
-        begin, step = reach - part.reach, part.conv.dilation[0]
-        taps = slice(begin, begin + step * (weight.shape[-1] - 1) + 1, step)
-        kernel[..., taps, taps] += weight
-    biases = [gate * part.conv.bias for part, gate in those if part.conv.bias is not None]
-    bias = torch.stack(biases).sum(0) if biases else None
-    stride = int(first.stride[0])
-    return functional.conv2d(reflect(images, 1), kernel, bias, stride, padding=reach - 1)
+    those = [(part.conv, weight) for part, weight in kernels]
+    kernel, bias, reach = blended(those)
+    return functional.conv2d(reflect(images, 1), kernel, bias, int(those[0][0].stride[0]), padding=reach - 1)
 
 
 def folded(place: Place, option: str, operation: Operation) -> Operation:
