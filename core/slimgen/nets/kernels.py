@@ -20,8 +20,9 @@ def blended(weighted: Iterable[tuple[nn.Module, Tensor]]) -> tuple[Tensor, Tenso
     # Asked for once each: in training every look at a spectral norm is a power iteration.
     scaled = [(conv, gate, gate * conv.weight) for conv, gate in weighted if isinstance(conv, nn.Conv2d)]
     reach = max(_reach(conv) for conv, _, _ in scaled)
+    side = reach + 1 + max(conv.dilation[0] * (conv.kernel_size[0] - 1) - _reach(conv) for conv, _, _ in scaled)
     first = scaled[0][2]
-    kernel = first.new_zeros(*first.shape[:2], 2 * reach + 1, 2 * reach + 1)
+    kernel = first.new_zeros(*first.shape[:2], side, side)
     bias: Tensor | None = None
     for conv, gate, weight in scaled:
         begin, step = reach - _reach(conv), conv.dilation[0]
