@@ -150,6 +150,13 @@ def test_what_cannot_be_is_one_line(tmp_path: Path, change: dict, rule: str) -> 
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
+@pytest.mark.parametrize("split", ["test", "val"])
+def test_splits_without_one_to_train_on_are_refused(tmp_path: Path, split: str) -> None:
+    put(tmp_path / split, ["one.png", "two.png"])
+    with pytest.raises(DataError, match=f"images to train on, in .*train; got {split} alone"):
+        find_images(tmp_path)
+
+
 def test_a_folder_without_images_is_told(tmp_path: Path) -> None:
     (tmp_path / "in" / "train").mkdir(parents=True)
     with pytest.raises(DataError, match="no image files"):

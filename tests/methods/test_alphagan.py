@@ -287,6 +287,18 @@ def test_the_warm_up_holds_the_logits_and_spares_the_bars(whole_run):
     assert search.counts.counts["discriminator"] == 6
 
 
+@pytest.mark.parametrize("relaxation", ["softmax", "sampled"])
+def test_without_the_gap_g_bar_is_spared_and_the_logits_learn_the_same(whole_run, tmp_path, relaxation):
+    for name, looked in (("whole", "true"), ("spared", "false")):
+        recipe = TINY.override([f"supernet.relaxation={relaxation}", f"supernet.gap={looked}"])
+        stages.supernet(recipe, **folders(whole_run), out=tmp_path / name, tell=quiet)
+    # But for how often the spectral norms of D have been estimated.
+    torch.testing.assert_close(*(load_weights(tmp_path / name / LOGITS) for name in ("whole", "spared")))
+    whole, spared = (json.loads((tmp_path / name / "updates.json").read_text()) for name in ("whole", "spared"))
+    assert whole.pop("generator_bar") > 0
+    assert spared == whole
+
+
 def test_a_warm_up_never_takes_the_whole_search():
     for iterations in range(1, 30):
         for share in (0.5, 0.9, 0.99):
@@ -525,6 +537,9 @@ def test_the_generator_by_hand_of_equal_cost_is_the_narrowest():
 @pytest.mark.parametrize(
     ("settings", "rule"),
     [
+        (["supernet.gap=false", "supernet.coupled=true"], "without the gap's second term"),
+        (["supernet.gap=false", "supernet.bar=logits"], "without the gap's second term"),
+        (["supernet.gap=false", "supernet.discriminator=searched"], "without the gap's second term"),
         (["supernet.critic_steps=7"], "critic_steps above iterations x weight_steps"),
         (["losses.gan=least-squares"], "hinge or vanilla; got 'least-squares'"),
         (["supernet={relaxation: gumbel, temperature: [0.1, 5]}"], "does not rise"),

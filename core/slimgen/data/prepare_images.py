@@ -101,12 +101,15 @@ def find_images(folder: Path) -> Images:
     Folders are searched to any depth, so images may lie in one of each class; hidden files are passed over.
 
     Raises:
-        DataError: if the folder is missing, or it or one of its splits holds no image.
+        DataError: if the folder is missing, has splits but no `train/`, or it or one of its splits holds no image.
     """
     if not folder.is_dir():
         raise DataError(f"the data set {folder} is a folder or an archive", "nothing there")
     there = [split for split in SPLITS if (folder / split).is_dir()]
-    if "train" not in there:
+    if there and "train" not in there:
+        rule = f"a data set of folders has images to train on, in {folder}/train"
+        raise DataError(rule, f"{', '.join(there)} alone", "name the folder train, or give a folder without splits")
+    if not there:
         return Images("one folder", {"train": _images(folder)})
     return Images(" and ".join(there), {split: _images(folder / split) for split in there})
 

@@ -39,6 +39,8 @@ class SupernetOptions(Section):
             on it, and no logit does.
         coupled: G-bar has the generator's architecture at every moment, so that the logits learn of it, too. Without,
             it has a copy as of its beginning, as in the published code, and moves nothing but the gap that is logged.
+        gap: look at the whole gap. Without, G-bar is left out, and the gap's second term with it, of which no logit
+            learns. (Only the spectral norms of D, estimated anew whenever it is asked, are then estimated less often.)
         discriminator: `fixed`, or `searched` as well (Table 3).
         recompute: mixed operations are computed a second time instead of being kept: less memory, more time.
         channels: of the generator while searching (Table 4).
@@ -65,6 +67,7 @@ class SupernetOptions(Section):
     interpolation: Literal["plain", "learned"] = "plain"
     bar: Literal["weights", "logits", "both"] = "weights"
     coupled: bool = False
+    gap: bool = True
     discriminator: Literal["fixed", "searched"] = "fixed"
     recompute: bool = False
     channels: int = Field(default=256, ge=1)
@@ -78,6 +81,8 @@ class SupernetOptions(Section):
             raise ValueError("a temperature needs a relaxation that draws noise: gumbel, straight-through or sampled")
         if not self.temperature[0] >= self.temperature[1] > 0:
             raise ValueError("a temperature is above 0 and does not rise")
+        if not self.gap and (self.coupled or self.bar != "weights" or self.discriminator == "searched"):
+            raise ValueError("without the gap's second term, which is gap false, nothing can learn of it")
         if self.iterations and self.critic_steps > self.iterations * self.weight_steps:
             raise ValueError("critic_steps above iterations x weight_steps never train the generator")
         if self.coupled and self.bar != "weights":

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from slimgen.data.batches import Pair
 from slimgen.methods.alphagan_options import SupernetOptions
-from slimgen.methods.alphagan_players import Player, Players, gap
+from slimgen.methods.alphagan_players import Player, Players, gap, worst
 from slimgen.methods.alphagan_steps import ARCHITECTURE, DISCRIMINATOR_BAR, GENERATOR_BAR, WEIGHTS, Timetable
 from slimgen.nets.gates import Arch
 from slimgen.nets.relaxation import Relaxation
@@ -107,7 +107,9 @@ def phases(
         return when
 
     def duality(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
-        return gap(those, batch, memo["step"], gan, options.coupled)
+        if options.gap:
+            return gap(those, batch, memo["step"], gan, options.coupled)
+        return {"worst": worst(those, batch, memo["step"], gan)}
 
     searching = options.bar != "weights"
     lines: list[tuple[str, Loss, str, Callable[[int], bool]]] = [
@@ -120,6 +122,7 @@ def phases(
     return [
         Phase(name, loss, adams[name], rate, split, when, begin if name == DISCRIMINATOR_BAR else None, counted)
         for name, loss, split, when in lines
+        if options.gap or name != GENERATOR_BAR
     ]
 
 

@@ -172,12 +172,18 @@ def gap(those: Players, batch: Pair, step: int, gan: Adversarial, coupled: bool 
         Their sum is V: `worst`, how G does against the discriminator that knows it best; and `best`, minus how D's best
         opponent does.
     """
-    generator, discriminator, generator_bar, discriminator_bar = those
+    generator, discriminator, generator_bar, _ = those
     gates, judging = generator.gates(step), discriminator.gates(step)
-    fake = generator(batch.input, step, gates).float()
-    worst = adv(discriminator_bar, batch.target, fake, step, gan)
+    first = worst(those, batch, step, gan, gates)
     # Where no gradient passes, the term is there to be looked at.
     with torch.set_grad_enabled(coupled or judging is not None):
         best = generator_bar(batch.input, step, gates if coupled else None).float()
         other = adv(discriminator, batch.target, best, step, gan, judging)
-    return {"worst": worst, "best": -other}
+    return {"worst": first, "best": -other}
+
+
+def worst(those: Players, batch: Pair, step: int, gan: Adversarial, gates: Gates | None = None) -> Tensor:
+    """The gap's first term, Adv(G, D-bar), of which the generator's logits learn; arguments as of `gap`."""
+    generator = those.generator
+    fake = generator(batch.input, step, generator.gates(step) if gates is None else gates).float()
+    return adv(those.discriminator_bar, batch.target, fake, step, gan)
