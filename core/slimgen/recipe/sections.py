@@ -1,18 +1,13 @@
-"""The typed configuration of a run: what to compress, by which method, to which budget."""
+"""The sections of a recipe that every method shares."""
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from slimgen.errors import RecipeError, nearest
+from slimgen.recipe.validating import Section
 
-PRESETS = Path(__file__).parent / "recipes"
-CONVENTIONS = ("exact", "torchprofile", "gan-compression")
 STEPS = ("discriminator_batch", "discriminator_steps")
-STAGES = ("prepare", "teach", "supernet", "search", "finetune", "evaluate", "export")
 
 Convention = Literal["exact", "torchprofile", "gan-compression"]
 Level = Annotated[int, Field(ge=0, le=255)]
@@ -20,13 +15,6 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = tuple[Beta, Beta]
 """How fast Adam's two averages forget."""
 GanLoss = Literal["hinge", "least-squares", "vanilla"]
-SectionT = TypeVar("SectionT", bound="Section")
-
-
-class Section(BaseModel):
-    """A part of a recipe: frozen, and strict about its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Data(Section):
@@ -233,169 +221,3 @@ class Export(Section):
     dynamic: bool = True
     tolerance: float = Field(default=1e-3, gt=0)
     model: str | None = None
-
-
-class Recipe(Section):
-    """One run, whole. `supernet` and `search` are the method's own; it validates them as strictly."""
-
-    name: str
-    about: str = ""
-    task: str
-    method: str
-    size: int = Field(default=256, ge=8)
-    seed: int = Field(default=0, ge=0)
-    data: Data = Data()
-    budget: Limits = Limits()
-    objective: Goal = Goal()
-    compute: Hardware = Hardware()
-    losses: Losses = Losses()
-    teach: Teach
-    supernet: dict[str, Any] = Field(default_factory=dict)
-    search: dict[str, Any] = Field(default_factory=dict)
-    finetune: Finetune
-    evaluate: Evaluate = Evaluate()
-    export: Export = Export()
-
-    @model_validator(mode="after")
-    def labels_alone(self) -> Self:
-        """What only label maps have is asked for of label maps, and their classes are counted."""
-        if self.task == "labels":
-            if self.data.classes is None:
-                raise ValueError("the task labels needs data.classes, the number of classes")
-            return self
-        told = {"classes", "unknown", "instances", "palette"} & self.data.model_fields_set
-        named = [*(f"data.{name}" for name in sorted(told)), *(["losses.feature"] if self.losses.feature else [])]
-        if named:
-            raise ValueError(f"{' and '.join(named)} of a recipe belong to the task labels, not to {self.task}")
-        return self
-
-    @model_validator(mode="after")
-    def noise_alone(self) -> Self:
-        """What belongs to images of noise is not asked for of others, nor what belongs to others of them."""
-        noise = self.task == "unconditional"
-        foreign = {
-            "data": ("direction", "load", "partners") if noise else (),
-            "losses": ("recon", "cycle", "identity", "perceptual", "perceptual_network") if noise else (),
-            "teach": ("back_generator_checkpoint", "back_discriminator_checkpoint") if noise else STEPS,
-            "finetune": ("generator_steps",) if noise else STEPS,
-            "evaluate": () if noise else ("against",),
-        }
-        told = {place: getattr(self, place).model_fields_set for place in foreign}
-        named = [f"{place}.{name}" for place, names in foreign.items() for name in names if name in told[place]]
-        named += [f"supernet.{name}" for name in STEPS if name in self.supernet and not noise]
-        if named:
-            verb = "has" if len(named) == 1 else "have"
-            raise ValueError(f"{' and '.join(named)} of a recipe {verb} no effect in the task {self.task}")
-        if noise and not self.losses.adversarial:
-            raise ValueError("images are made of noise by the adversarial loss alone, but its weight is 0")
-        return self
-
-    @classmethod
-    def parse(cls, text: str, name: str | None = None, where: str = "recipe") -> "Recipe":
-        """A recipe from YAML text.
-
-        Raises:
-            RecipeError: no valid YAML, an unknown key (the nearest known one is suggested) or a bad value.
-        """
-        try:
-            values = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"{where} must be YAML", str(error)) from None
-        return cls.from_values(values, name, where)
-
-    @classmethod
-    def from_values(cls, values: object, name: str | None = None, where: str = "recipe") -> "Recipe":
-        """A recipe from plain values, as YAML or JSON give them."""
-        if not isinstance(values, dict):
-            raise RecipeError(f"{where} must be a mapping of sections", type(values).__name__)
-        return section(cls, {**({"name": name} if name else {}), **values}, where)
-
-    def to_yaml(self) -> str:
-        """The recipe as YAML text; `parse` reads it back unchanged."""
-        return str(yaml.safe_dump(self.model_dump(mode="json", exclude_unset=True), sort_keys=False, width=110))
-
-    def override(self, settings: list[str]) -> "Recipe":
-        """The recipe with single values replaced: `["search.rounds=4", "seed=2"]`."""
-        values = self.model_dump(mode="json", exclude_unset=True)
-        for setting in settings:
-            path, equals, text = setting.partition("=")
-            if not equals:
-                raise RecipeError("a setting reads key.path=value", repr(setting))
-            *parents, last = path.split(".")
-            place = values
-            for parent in parents:
-                place = place.setdefault(parent, {})
-                if not isinstance(place, dict):
-                    raise RecipeError("a setting names a value inside sections", repr(path))
-            try:
-                place[last] = yaml.safe_load(text)
-            except yaml.YAMLError:
-                raise RecipeError("a setting's value is YAML", repr(setting)) from None
-        return Recipe.from_values(values)
-
-
-def section(model: type[SectionT], values: Mapping[str, Any], where: str) -> SectionT:
-    """Validates values against a section's model, with errors of one line.
-
-    Raises:
-        RecipeError: naming the place, the rule and what came; for an unknown key, the nearest known one.
-    """
-    try:
-        return model.model_validate(dict(values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = _fields(model, first["loc"][:-1])
-            raise RecipeError(
-                f"{where} has no key {place!r}", repr(first["input"]), nearest(str(first["loc"][-1]), known)
-            ) from None
-        if first["type"] == "missing":
-            raise RecipeError(f"{where} needs the key {place!r}") from None
-        rule = str(first["msg"]).removeprefix("Value error, ")
-        if not place:  # of several keys together
-            raise RecipeError(f"{where}: {rule}") from None
-        raise RecipeError(f"{where}: {place}: {rule}", repr(first["input"])[:80]) from None
-
-
-def _fields(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
-    """The keys that a model knows at a place inside it."""
-    for part in place:
-        inner = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            break
-        model = inner
-    return list(model.model_fields)
-
-
-def presets() -> dict[str, Path]:
-    """The recipes that come with slimgen: name to file."""
-    return {path.stem: path for path in sorted(PRESETS.glob("*.yaml"))}
-
-
-def load(reference: str) -> Recipe:
-    """A recipe by preset name, by file, or by a key inside a file: `params.yaml#recipes.NAME`.
-
-    Raises:
-        RecipeError: nothing of that name, or what is there is no recipe.
-    """
-    known = presets()
-    if reference in known:
-        return Recipe.parse(known[reference].read_text(), reference, f"recipe {reference}")
-    file, _, keys = reference.partition("#")
-    path = Path(file)
-    if not path.is_file():
-        raise RecipeError("a recipe is a preset's name or a YAML file", repr(reference), nearest(reference, known))
-    try:
-        text = path.read_text(encoding="utf-8")
-        if not keys:
-            return Recipe.parse(text, path.stem, f"recipe {path}")
-        values: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} must be YAML", str(error)) from None
-    first, _, rest = keys.partition(".")
-    for key in (first, rest) if rest else (first,):
-        if not isinstance(values, dict) or key not in values:
-            raise RecipeError(f"{path} has no key {keys!r}", None, nearest(key, values or ()))
-        values = values[key]
-    return Recipe.from_values(values, rest or first, f"recipe {reference}")

@@ -1,0 +1,50 @@
+"""What every section of a recipe is: frozen, strict about its keys, and told in one line where it is wrong."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from slimgen.errors import RecipeError, nearest
+
+SectionT = TypeVar("SectionT", bound="Section")
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def section(model: type[SectionT], values: Mapping[str, Any], where: str) -> SectionT:
+    """Validates values against a section's model, with errors of one line.
+
+    Raises:
+        RecipeError: naming the place, the rule and what came; for an unknown key, the nearest known one.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = _fields(model, first["loc"][:-1])
+            raise RecipeError(
+                f"{where} has no key {place!r}", repr(first["input"]), nearest(str(first["loc"][-1]), known)
+            ) from None
+        if first["type"] == "missing":
+            raise RecipeError(f"{where} needs the key {place!r}") from None
+        rule = str(first["msg"]).removeprefix("Value error, ")
+        if not place:  # of several keys together
+            raise RecipeError(f"{where}: {rule}") from None
+        raise RecipeError(f"{where}: {place}: {rule}", repr(first["input"])[:80]) from None
+
+
+def _fields(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """The keys that a model knows at a place inside it."""
+    for part in place:
+        inner = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        model = inner
+    return list(model.model_fields)
