@@ -171,12 +171,33 @@ def both_ways(found: Mapping[str, Any]) -> str:
     """Both generators of two sets, in several ways."""
     seeds = len(found["seeds"])
     settings = "".join(f" --set {setting}" for setting in found["settings"])
+    night = f" ({found['night']} pictures by night)" if found.get("night") else ""
     head = (
-        f"**{found['recipe']}**{settings}, both directions, test images against their true partners, which neither "
-        f"training nor search had seen; cycle: mean absolute error of the way there and back; {seeds} seeds (mean ± "
+        f"**{found['recipe']}**{settings}{night}, both directions, test images against their true partners, which "
+        f"neither training nor search had seen; cycle: mean absolute error of the way there and back; {seeds} seeds (mean ± "
         f"standard deviation); on {machine(found)}. `{found['command']}`"
     )
     return "\n".join([head, "", *unpaired.lines(found["generators"])])
+
+
+def from_noise(found: Mapping[str, Any]) -> str:
+    """AlphaGAN's find of each seed beside the generator by hand and random architectures of its size."""
+    names = list(found["runs"][0]["rows"])
+    rows = ["| seed | " + " | ".join(names) + " | k params of the found |", "| --- " * (len(names) + 2) + "|"]
+    for run in found["runs"]:
+        values = " | ".join(f"{run['rows'][name][found['metric']]:.2f}" for name in names)
+        rows.append(f"| {run['seed']} | {values} | {run['rows']['found']['params'] / 1e3:.0f} |")
+    spreads = (found["found"], found["random"])
+    means = " and ".join(f"{spread['mean']:.2f} ± {spread['deviation']:.2f}" for spread in spreads)
+    searching = mean(run["seconds"]["supernet"] for run in found["runs"])
+    head = (
+        f"**CIFAR-10 of noise**, {found['metric']} (lower is better) of what AlphaGAN found, of the generator by hand "
+        f"(original), and of random architectures of the found one's size, all trained for "
+        f"{found['runs'][0]['rows']['found']['updates']:,} updates: found and random {means} (mean ± standard "
+        f"deviation); found is better than {found['wins']} of {found['rivals']}; {searching:.0f} s a search; on "
+        f"{machine(found)}. `{found['command']}`"
+    )
+    return "\n".join([head, "", *rows])
 
 
 def relaxation_memory(found: Mapping[str, Any]) -> str:
@@ -203,6 +224,7 @@ RESULT = {
     "rates": rates,
     "kills": kills,
     "unpaired": both_ways,
+    "alphagan": from_noise,
     "co_evolution": beside_peers.co_evolution,
     "evaluation": beside_peers.evaluation,
     "distillation": beside_peers.distillation,
