@@ -174,8 +174,8 @@ def both_ways(found: Mapping[str, Any]) -> str:
     night = f" ({found['night']} pictures by night)" if found.get("night") else ""
     head = (
         f"**{found['recipe']}**{settings}{night}, both directions, test images against their true partners, which "
-        f"neither training nor search had seen; cycle: mean absolute error of the way there and back; {seeds} seeds (mean ± "
-        f"standard deviation); on {machine(found)}. `{found['command']}`"
+        f"neither training nor search had seen; cycle: mean absolute error of the way there and back; {seeds} seeds "
+        f"(mean ± standard deviation); on {machine(found)}. `{found['command']}`"
     )
     return "\n".join([head, "", *unpaired.lines(found["generators"])])
 
