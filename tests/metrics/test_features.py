@@ -48,6 +48,17 @@ def test_the_distance_of_mean_colours_has_its_closed_form(files: dict[str, Path]
     assert evaluator.measure(nn.Identity())["fd:colour"] == pytest.approx(3 * 0.2**2, rel=1e-6)
 
 
+def test_real_images_may_be_bytes(files: dict[str, Path]) -> None:
+    features = {"x": {"path": str(files["net.pt"])}}
+    real = torch.randint(0, 256, (7, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    fake = flat(colours(0))
+    values = [
+        Evaluator((fake, side), ["fd:x"], compute=Compute(CPU), batch=4, features=features).measure(nn.Identity())
+        for side in (real, real.float() * (2 / 255) - 1)
+    ]
+    assert values[0] == values[1]
+
+
 def test_images_are_rounded_resized_and_normalised_as_the_recipe_says(files: dict[str, Path]) -> None:
     options = {"path": str(files["images.pt"]), "size": 16, "mean": [0.5, 0, 0.25], "std": [1, 2, 0.5]}
     network = open_features("fd:x", {"x": options}, CPU)

@@ -172,4 +172,9 @@ def whole(split: Split, limit: int | None = None, crop: int | None = None) -> Pa
 def _tensor(images: NDArray[np.uint8]) -> Tensor:
     """Images (N, H, W, C) uint8 as (N, C, H, W) float32 in [-1, 1]."""
     channels_first = images.transpose(0, 3, 1, 2).copy(order="C")  # a copy, since memory maps are read only
-    return torch.from_numpy(channels_first).to(torch.float32).mul_(2 / 255).sub_(1)
+    return scaled(torch.from_numpy(channels_first))
+
+
+def scaled(images: Tensor) -> Tensor:
+    """Images uint8 as float32 in [-1, 1]; images that are floating-point already as they are."""
+    return images if images.is_floating_point() else images.to(torch.float32).mul_(2 / 255).sub_(1)

@@ -29,7 +29,8 @@ class Evaluator:
 
     Args:
         images: input and target, float32 (N, C, H, W) in [-1, 1]; the target is the real side of every metric, but
-            for segmentations, whose truth is the input, a label map.
+            for segmentations, whose truth is the input, a label map. Where only metrics of sets are asked for, the
+            target may be uint8, which takes a quarter of the memory.
         metrics: names; see `slimgen.metrics.registry`.
         compute: device, number type and layout of the generator's forward passes. Feature networks run in float32.
         batch: images per forward pass; None chooses by `fitting_batch`.

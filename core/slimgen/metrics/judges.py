@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from slimgen.data.batches import scaled
 from slimgen.metrics.features import FeatureNetwork, network_of, open_features
 from slimgen.metrics.kinds import Networks, OfFeatures, OfSegmentations, Opened, PerImage, Side
 from slimgen.metrics.registry import check, find
@@ -105,7 +106,7 @@ class RealSide:
 
     Args:
         network: makes the features.
-        images: real (N, C, H, W) in [-1, 1], placed.
+        images: real (N, C, H, W), placed: floats in [-1, 1], or uint8, of which a batch at a time is scaled.
         batch: images per pass.
         kinds: what will be asked for.
         folder: keeps it between processes; None keeps it in memory alone.
@@ -145,7 +146,7 @@ class RealSide:
 
     def _features(self) -> Tensor:
         with torch.inference_mode():
-            return torch.cat([self.network(part) for part in torch.split(self.images, self.batch)])
+            return torch.cat([self.network(scaled(part)) for part in torch.split(self.images, self.batch)])
 
     def _file(self, kind: type[Side]) -> Path:
         assert self.folder is not None

@@ -241,13 +241,12 @@ class Unconditional:
         """Noise (N, latent) for finished generators, always the same, and the real images to compare with.
 
         There are `evaluate.images` rows of noise, as many as real images if the recipe does not say; the real images
-        are all of `evaluate.against`, float32 (M, 3, size, size) in channels_last. Train is with val.
+        are all of `evaluate.against`, uint8 (M, 3, size, size) in channels_last. Train is with val.
         """
         options = self.recipe.evaluate
         split = data.with_validation().split("train") if options.against == "train" else data.split("test")
-        # Laid out as the arrays are: a copy in another layout would take as much memory again.
-        images = torch.from_numpy(np.array(split.target)).permute(0, 3, 1, 2)
-        real = images.to(torch.float32).mul_(2 / 255).sub_(1)
+        # As the arrays are, in type and layout: fifty thousand and more are looked at, one batch after the other.
+        real = torch.from_numpy(np.array(split.target)).permute(0, 3, 1, 2)
         return Pair(latents(options.images or len(real), self.latent, self.recipe.seed, use=TEST), real)
 
     def protocol(self) -> str:
