@@ -37,6 +37,7 @@ WAYS: dict[str, dict[str, list[str]]] = {
     },
     "cyclegan_nas": {
         **{way: [f"supernet.optimisation={way}"] for way in ("OF", "TF", "TH", "THS")},
+        "OF, its discriminators": ["search.discriminators=found", "search.discriminator_hidden=32"],
         "random": ["search.kind=random"],
     },
 }
