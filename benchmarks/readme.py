@@ -169,13 +169,14 @@ def ranking(found: Mapping[str, Any]) -> str:
 
 def both_ways(found: Mapping[str, Any]) -> str:
     """Both generators of two sets, in several ways."""
-    seeds = len(found["seeds"])
+    seeds, paired = len(found["seeds"]), "psnr" in next(iter(found["generators"].values()))["quality"]
+    spread = f"{seeds} seeds (mean ± standard deviation)" if seeds > 1 else "1 seed"
+    partners = " against their true partners, which neither training nor search had seen" if paired else ""
     settings = "".join(f" --set {setting}" for setting in found["settings"])
     night = f" ({found['night']} pictures by night)" if found.get("night") else ""
     head = (
-        f"**{found['recipe']}**{settings}{night}, both directions, test images against their true partners, which "
-        f"neither training nor search had seen; cycle: mean absolute error of the way there and back; {seeds} seeds "
-        f"(mean ± standard deviation); on {machine(found)}. `{found['command']}`"
+        f"**{found['recipe']}**{settings}{night}, both directions, test images{partners}; cycle: mean absolute error "
+        f"of the way there and back; {spread}; on {machine(found)}. `{found['command']}`"
     )
     return "\n".join([head, "", *unpaired.lines(found["generators"])])
 

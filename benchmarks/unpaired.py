@@ -162,7 +162,10 @@ def lines(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     names = list(next(iter(found.values()))["quality"])
     text = [f"| generator | {' | '.join(names)} | k params | MMACs (exact) |", "| --- " * (len(names) + 3) + "|"]
     for name, row in found.items():
-        cells = [f"{value['mean']:.3f} ± {value['deviation']:.3f}" for value in row["quality"].values()]
+        cells = [
+            f"{value['mean']:.3f}" + (f" ± {value['deviation']:.3f}" if value["values"][1:] else "")
+            for value in row["quality"].values()
+        ]
         sizes = f"{mean(row['params']) / 1e3:.0f} | {mean(row['macs']) / 1e6:.1f}"
         text.append(f"| {name} | {' | '.join(cells)} | {sizes} |")
     return text
