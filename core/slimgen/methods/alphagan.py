@@ -90,7 +90,8 @@ def timetable(options: SupernetOptions) -> Timetable:
         options.weight_steps,
         options.bar_steps,
         options.architecture_steps,
-        int(options.warm_up * options.iterations),
+        # Of few iterations, a large share leaves the last one to search.
+        min(round(options.warm_up * options.iterations), max(0, options.iterations - 1)),
     )
 
 
@@ -158,10 +159,7 @@ class Place:
         }
         relaxation = _relaxation(job, self.space, LOGITS)
         self.entropy = relaxation.entropy()
-        self.logs: Logs = {
-            name: dict(zip(options, relaxation.logits(name).detach().double().log_softmax(0).tolist(), strict=True))
-            for name, options in relaxation.options.items()
-        }
+        self.logs: Logs = relaxation.log_probabilities()
         original = job.task.original_cost().as_dict(self.convention)
         self.limits = recipe.budget.resolve({name: float(value) for name, value in original.items()})
         self.budget = Budget(**self.limits)

@@ -154,11 +154,7 @@ def _trial(sized: Sized, relaxation: Relaxation, genotype: Genotype, step: str, 
     """An architecture, what its generator of the recipe's direction costs, and how probable it is."""
     whole = genotype if HIDDEN in genotype else sized.of(genotype)
     costs = sized.cost(whole, GENERATORS[0]).as_dict(sized.job.recipe.budget.convention)
-    nats = 0.0
-    for name, options in relaxation.options.items():
-        # Not the logarithm of a probability: of what training has excluded, that is 0.
-        logs = relaxation.logits(name).detach().double().log_softmax(0)
-        nats += float(logs[options.index(whole[name])])
+    nats = math.fsum(those[whole[name]] for name, those in relaxation.log_probabilities().items())
     return Trial(whole, {name: float(value) for name, value in costs.items()}, {LIKELIHOOD: nats}, number, step)
 
 

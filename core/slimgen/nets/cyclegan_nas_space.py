@@ -69,7 +69,7 @@ class Place(NamedTuple):
         outputs: channels.
         skip: `begin` where a residual cell begins, `end` where its input is added.
         normed: a norm follows.
-        last: neither norm nor activation follows.
+        last: no activation follows.
     """
 
     name: str

@@ -17,8 +17,11 @@ def blended(weighted: Iterable[tuple[nn.Module, Tensor]]) -> tuple[Tensor, Tenso
     Returns:
         The kernel (outputs, inputs, side, side), the bias (outputs,), and how many taps lie before the middle one.
     """
-    # Asked for once each: in training every look at a spectral norm is a power iteration.
-    scaled = [(conv, gate, gate * conv.weight) for conv, gate in weighted if isinstance(conv, nn.Conv2d)]
+    scaled = []
+    for conv, gate in weighted:
+        assert isinstance(conv, nn.Conv2d)
+        # Asked for once: in training every look at a spectral norm is a power iteration.
+        scaled.append((conv, gate, gate * conv.weight))
     reach = max(_reach(conv) for conv, _, _ in scaled)
     side = reach + 1 + max(conv.dilation[0] * (conv.kernel_size[0] - 1) - _reach(conv) for conv, _, _ in scaled)
     first = scaled[0][2]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from slimgen.errors import RecipeError
 from slimgen.nets.gates import Gates
 from slimgen.search.dimension import Choice, Mask
-from slimgen.search.genotype import Genotype
+from slimgen.search.genotype import Genotype, Value
 from slimgen.search.space import Space
 
 Kind = Literal["softmax", "gumbel", "straight-through", "sampled"]
@@ -23,7 +23,7 @@ class Temperature:
 
     Attributes:
         start: temperature at the first step, above 0.
-        end: temperature at the last, above 0.
+        end: temperature at the last, above 0 and no higher.
         steps: from the one to the other.
     """
 
@@ -32,8 +32,8 @@ class Temperature:
     steps: int
 
     def __post_init__(self) -> None:
-        if not (self.start > 0 and self.end > 0 and self.steps > 0):
-            raise RecipeError("a temperature falls from above 0 to above 0 in at least one step", self)
+        if not (self.start >= self.end > 0 and self.steps > 0):
+            raise RecipeError("a temperature is above 0 and does not rise, in at least one step", self)
 
     def __call__(self, step: int) -> float:
         """The temperature at a step."""
@@ -134,6 +134,14 @@ class Relaxation(nn.Module):
         logits = torch.cat([self.logits(name).float() for name in self.options]).cpu()
         parts = torch.split(logits, [len(those) for those in self.options.values()])
         return {name: part.softmax(0) for name, part in zip(self.options, parts, strict=True)}
+
+    @torch.no_grad()
+    def log_probabilities(self) -> dict[str, dict[Value, float]]:
+        """For every choice, option to the logarithm of its probability in nats: finite even where that one is 0."""
+        return {
+            name: dict(zip(options, self.logits(name).double().log_softmax(0).tolist(), strict=True))
+            for name, options in self.options.items()
+        }
 
     def argmax(self) -> Genotype:
         """The genotype of the most probable options; of equal ones the first."""
