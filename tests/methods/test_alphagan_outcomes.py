@@ -1,0 +1,190 @@
+"""AlphaGAN from images to exported generators: what is read off, what is trained anew, and what is refused."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slimgen import stages
+from slimgen.errors import BudgetError, RecipeError
+from slimgen.methods.alphagan import LOGITS, check
+from slimgen.methods.alphagan_retraining import equal_channels
+from slimgen.nets import generator_cost
+from slimgen.nets.alphagan_space import PUBLISHED, SPACE, alphagan_space
+from slimgen.nets.noise_discriminator import SPACE as JUDGES
+from slimgen.nets.weights import load_weights
+from tests.methods.alphagan_runs import TINY, folders, quiet, run_until
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
+        yield run_until("export", tmp_path_factory.mktemp("tiny"))
+
+
+def outcome_of(out: Path) -> dict:
+    return json.loads((out / "genotype.json").read_text())
+
+
+def test_the_most_probable_operation_of_every_edge_is_chosen(whole_run):
+    logits = load_weights(whole_run / "supernet" / LOGITS)
+    genotype = outcome_of(whole_run / "search")["genotype"]
+    for name, choice in SPACE.items():
+        assert genotype[name] == choice.options[int(logits["logits/" + name.replace(".", "/")].argmax())]
+    likely = sum(float(those.double().log_softmax(0).max()) for those in logits.values())
+    said = json.loads((whole_run / "search" / "stage.json").read_text())["metrics"]
+    assert said["val_log_probability"] == pytest.approx(likely, rel=1e-5)
+    assert said["space_size"] == SPACE.size
+
+
+def test_the_run_ends_with_all_generators_trained_as_long_and_exported(whole_run):
+    rows = {row["name"]: row for row in json.loads((whole_run / "evaluate" / "table.json").read_text())["rows"]}
+    assert set(rows) == {"original", "found", "uniform", "random1"}
+    assert {rows[name]["updates"] for name in ("found", "uniform", "random1")} == {2}
+    assert abs(rows["random1"]["params"] / rows["found"]["params"] - 1) <= 0.3
+    about = json.loads((whole_run / "finetune" / "networks.json").read_text())["uniform"]
+    narrower = {**about["options"], "channels": about["options"]["channels"] - 1}
+    less = generator_cost(about["family"], 16, 16, **narrower).macs("exact")
+    assert less < rows["found"]["macs"]["exact"] <= rows["uniform"]["macs"]["exact"]
+    assert (whole_run / "export" / "generator.onnx").is_file()
+    assert (whole_run / "search" / "relaxation.png").is_file()
+    updates = json.loads((whole_run / "supernet" / "updates.json").read_text())
+    assert updates == {
+        **{"discriminator": 6, "generator": 3, "discriminator_bar": 4, "generator_bar": 4},
+        **{"architecture": 4, "bars": 2},
+    }
+
+
+def searched(whole_run: Path, out: Path, *settings: str) -> Path:
+    recipe = TINY.override(["search={}", *settings])
+    stages.search(recipe, **folders(whole_run, "supernet"), out=out, tell=quiet)
+    return out
+
+
+def test_within_a_budget_a_smaller_and_less_probable_architecture_is_chosen(whole_run, tmp_path):
+    free = outcome_of(whole_run / "search")
+    limit = int(free["costs"]["params"] * 0.9)
+    found = outcome_of(searched(whole_run, tmp_path / "search", f"budget.params={limit}"))
+    assert found["costs"]["params"] <= limit
+    assert found["quality"]["log_probability"] < free["quality"]["log_probability"]
+    with pytest.raises(BudgetError, match="an architecture within the budget exists"):
+        searched(whole_run, tmp_path / "none", "budget.params=10")
+
+
+def test_channels_of_the_finished_generator_are_its_own(whole_run, tmp_path):
+    wide = searched(whole_run, tmp_path / "search", "search.channels=8")
+    genotype = outcome_of(wide)["genotype"]
+    assert genotype == outcome_of(whole_run / "search")["genotype"]
+    cost = generator_cost("alphagan", 16, 16, genotype=genotype, channels=8, latent=6)
+    assert outcome_of(wide)["costs"]["params"] == cost.params
+    assert json.loads((wide / "plan.json").read_text())["generator"]["channels"] == 8
+
+
+def test_a_random_architecture_is_of_about_the_probable_ones_size(whole_run, tmp_path):
+    out = searched(whole_run, tmp_path / "search", "search={kind: random, random: 2}")
+    trials = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
+    assert [trial["step"] for trial in trials] == ["argmax", "random", "random", "random"]
+    assert outcome_of(out)["genotype"] == trials[1]["genotype"]
+    sizes = [trial["costs"]["params"] for trial in trials]
+    assert all(abs(size / sizes[0] - 1) <= 0.1 for size in sizes)
+    rivals = json.loads((out / "plan.json").read_text())["rivals"]
+    assert rivals == [trial["genotype"] for trial in trials[2:]]
+
+
+def test_a_published_architecture_is_trained_without_any_search(whole_run, tmp_path):
+    settings = ["supernet={iterations: 0, channels: 4}", "search={kind: published, genotype: alphagan_s}"]
+    recipe = TINY.override([*settings, "finetune.uniform=false"])
+    inputs = folders(whole_run)
+    said = stages.supernet(recipe, **inputs, out=tmp_path / "supernet", tell=quiet)
+    assert said["steps"] == said["updates"] == 0
+    inputs["supernet"] = tmp_path / "supernet"
+    # Of logits that nothing trained, nothing is told.
+    assert "entropy" not in stages.search(recipe, **inputs, out=tmp_path / "search", tell=quiet)
+    assert outcome_of(tmp_path / "search")["genotype"] == PUBLISHED["alphagan_s"].to_json()
+    stages.finetune(recipe, **inputs, search=tmp_path / "search", out=tmp_path / "finetune", tell=quiet)
+    about = json.loads((tmp_path / "finetune" / "networks.json").read_text())
+    assert list(about) == ["found"]
+    assert about["found"]["options"]["genotype"] == PUBLISHED["alphagan_s"].to_json()
+    with pytest.raises(BudgetError, match="a published architecture is within the budget"):
+        stages.search(recipe.override(["budget.params=10"]), **inputs, out=tmp_path / "over", tell=quiet)
+    own = recipe.override([f"search.genotype={json.dumps(PUBLISHED['alphagan_l'].to_json())}"])
+    stages.search(own, **inputs, out=tmp_path / "own", tell=quiet)
+    assert outcome_of(tmp_path / "own")["genotype"] == PUBLISHED["alphagan_l"].to_json()
+
+
+def test_a_searched_discriminator_is_read_off_and_trains_what_is_found(whole_run, tmp_path, monkeypatch):
+    recipe = TINY.override(["supernet.discriminator=searched", "search={discriminator: found}"])
+    inputs = folders(whole_run)
+    stages.supernet(recipe, **inputs, out=tmp_path / "supernet", tell=quiet)
+    inputs["supernet"] = tmp_path / "supernet"
+    stages.search(recipe, **inputs, out=tmp_path / "search", tell=quiet)
+    genotype = json.loads((tmp_path / "search" / "discriminator.json").read_text())
+    logits = load_weights(tmp_path / "supernet" / f"discriminator_{LOGITS}")
+    for name, choice in JUDGES.items():
+        assert genotype[name] == choice.options[int(logits["logits/" + name.replace(".", "/")].argmax())]
+    judged = []
+
+    def watched(self, job, name, generator, discriminator, schedule, steps, *, ema=None):
+        judged.append(discriminator.genotype.to_json())
+        return generator.eval()
+
+    monkeypatch.setattr("slimgen.tasks.unconditional.Unconditional.train_original", watched)
+    stages.finetune(recipe, **inputs, search=tmp_path / "search", out=tmp_path / "finetune", tell=quiet)
+    assert judged == [genotype, genotype]
+
+
+def test_without_deconvolutions_none_is_found(whole_run, tmp_path):
+    recipe = TINY.override(["supernet.deconvolution=false", "supernet.interpolation=learned", "search={}"])
+    inputs = folders(whole_run)
+    stages.supernet(recipe, **inputs, out=tmp_path / "supernet", tell=quiet)
+    inputs["supernet"] = tmp_path / "supernet"
+    said = stages.search(recipe, **inputs, out=tmp_path / "search", tell=quiet)
+    assert said["space_size"] == alphagan_space(deconvolution=False).size == (6**3 * 2**2) ** 3 * 2**3
+    assert "deconv" not in outcome_of(tmp_path / "search")["genotype"].values()
+    assert json.loads((tmp_path / "search" / "plan.json").read_text())["generator"]["interpolation"] == "learned"
+
+
+def test_the_generator_by_hand_of_equal_cost_is_the_narrowest():
+    shape = {"latent": 128, "size": 32}
+    for channels in (1, 17, 256):
+        macs = generator_cost("sngan", 32, 32, channels=channels, **shape).macs("exact")
+        assert equal_channels(macs, "exact", 32, shape) == channels
+        assert equal_channels(macs + 1, "exact", 32, shape) == channels + 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        (["supernet.gap=false", "supernet.coupled=true"], "without the gap's second term"),
+        (["supernet.gap=false", "supernet.bar=logits"], "without the gap's second term"),
+        (["supernet.gap=false", "supernet.discriminator=searched"], "without the gap's second term"),
+        (["supernet.critic_steps=7"], "critic_steps above iterations x weight_steps"),
+        (["losses.gan=least-squares"], "hinge or vanilla; got 'least-squares'"),
+        (["supernet={relaxation: gumbel, temperature: [0.1, 5]}"], "does not rise"),
+        (["supernet.betas=[1, 0.9]"], "supernet: betas.0: Input should be less than 1"),
+        (["task=paired", "finetune={updates: 1}", "teach={updates: 1}"], "task unconditional"),
+        (["supernet.temperature=[1, 1]"], "a temperature needs a relaxation that draws noise"),
+        (["supernet={relaxation: gumbel, temperature: [1, 0]}"], "a temperature is above 0"),
+        (["supernet={coupled: true, bar: both}"], "coupled needs bar weights"),
+        (["supernet.weigth_steps=3"], "no key 'weigth_steps'"),
+        (["supernet.iterations=0", "search={}"], "nothing to read an architecture from"),
+        (["search={kind: published}"], "needs search.genotype"),
+        (["search={kind: published, genotype: alphagan_s}"], "needs no search"),
+        (["search={kind: published, genotype: alphagan_m}", "supernet.iterations=0"], "did you mean 'alphagan_"),
+        (["search.genotype=alphagan_s"], "search.genotype needs kind published"),
+        (["search.params=5"], "search.params needs kind random"),
+        (["search={equal_size: 0.2}"], "search.equal_size needs random architectures"),
+        (["search={kind: random}", "supernet.iterations=0"], "random architectures need a size"),
+        (["search.discriminator=found"], "needs supernet.discriminator searched"),
+        (["budget.latency_ms=1"], "alphagan limits macs, params or bytes"),
+        (["objective.metric=fid"], "leave the objective out"),
+        (["finetune.updates=0"], "is trained anew"),
+        (["finetune.inherit=true"], "is trained anew"),
+        (["size=20"], "multiples of 8"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_told_why(settings, rule):
+    with pytest.raises(RecipeError, match=rule):
+        check(TINY.override(settings))

@@ -1,0 +1,158 @@
+"""CycleGANAS's generators trained anew: several times, the best kept, all told."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from slimgen import stages
+from slimgen.data.batches import whole
+from slimgen.data.prepared import Prepared
+from slimgen.methods.cyclegan_nas_retraining import Comparison
+from slimgen.nets import build_generator, generator_cost
+from slimgen.nets.weights import load_weights
+from slimgen.recipe import Goal
+from slimgen.run.record import read_record
+from tests.methods.cyclegan_nas_runs import TINY, folders, job_of, quiet, run_until
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # refuses at once, which is quicker than any store
+        yield run_until("export", tmp_path_factory.mktemp("tiny"))
+
+
+class KilledError(Exception):
+    """Stands for the signal."""
+
+
+def test_the_run_ends_with_both_directions_found_and_uniform_as_they_were_kept(whole_run):
+    rows = {row["name"]: row for row in json.loads((whole_run / "evaluate" / "table.json").read_text())["rows"]}
+    assert set(rows) == {f"{name}{way}" for name in ("original", "found", "uniform") for way in ("", "_back")}
+    about = json.loads((whole_run / "finetune" / "networks.json").read_text())
+    for way in ("", "_back"):
+        assert rows[f"found{way}"]["family"] == "cyclegan_nas"
+        narrower = {**about[f"uniform{way}"]["options"], "ngf": about[f"uniform{way}"]["options"]["ngf"] - 1}
+        found = rows[f"found{way}"]["params"]
+        assert generator_cost("resnet", 32, 32, **narrower).params < found <= rows[f"uniform{way}"]["params"]
+        assert rows[f"found{way}"]["updates"] == rows[f"uniform{way}"]["updates"] == 2
+    assert (whole_run / "export" / "generator.onnx").is_file()
+    assert (whole_run / "search" / "relaxation.png").is_file()
+    assert "Relaxation" in (whole_run / "evaluate" / "report.html").read_text()
+
+
+def test_of_the_repeats_the_best_is_kept_and_all_are_told(whole_run):
+    work = job_of(whole_run, TINY)
+    comparison = Comparison(work, Goal(), {})
+    told = read_record(whole_run / "finetune")["metrics"]
+    about = json.loads((whole_run / "finetune" / "networks.json").read_text())
+    for name in ("found", "uniform"):
+        pair = []
+        for way in ("", "_back"):
+            net = build_generator(about[f"{name}{way}"]["family"], **about[f"{name}{way}"]["options"])
+            net.load_state_dict(load_weights(whole_run / "finetune" / f"{name}{way}.safetensors"))
+            pair.append(net.eval())
+        values = [told[f"{name}_repeat{number}_psnr"] for number in (0, 1)]
+        assert len(set(values)) == 2  # from two seeds
+        assert comparison.measure(*pair)["psnr"] == pytest.approx(max(values), abs=1e-3)
+        both = [told[f"{name}_repeat0_{way}"] for way in ("forth", "back")]
+        assert values[0] == sum(both) / 2
+
+
+def test_repeats_killed_amid_the_second_end_as_left_alone(whole_run, tmp_path):
+    recipe = TINY.override(["finetune={updates: 4, batch: 2, ema: 0.5}", "compute.checkpoint_seconds=0.0001"])
+    inputs = folders(whole_run, "supernet", "search")
+    stages.finetune(recipe, **inputs, out=tmp_path / "alone" / "finetune", tell=quiet)
+    killed = tmp_path / "elsewhere" / "killed" / "finetune"
+
+    def dying(what, done, total, values) -> None:
+        if what == "found1" and done == 3:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        stages.finetune(recipe, **inputs, out=killed, tell=dying)
+    assert list((killed / "checkpoints" / "found1").glob("step-*.pt"))
+    stages.finetune(recipe, **inputs, out=killed, tell=quiet)
+    for name in ("found.safetensors", "found_back.safetensors", "networks.json"):
+        assert (killed / name).read_bytes() == (tmp_path / "alone" / "finetune" / name).read_bytes()
+
+
+def test_another_feature_network_of_the_objective_trains_anew(whole_run, tmp_path):
+    network = tmp_path / "network.pt"
+    inputs, left = folders(whole_run, "supernet"), []
+    for number in range(2):
+        network.write_bytes(bytes([number]))
+        recipe = TINY.override(["objective.metric=fd:n", f"evaluate.features={{n: {{path: {network}}}}}"])
+        stages.search(recipe, **inputs, out=tmp_path / "search", tell=quiet)
+        left.append(json.loads((tmp_path / "search" / "stage.json").read_text())["digest"])
+    assert left[0] != left[1]
+
+
+def test_found_discriminators_or_the_originals_judge_what_is_trained_anew(whole_run, tmp_path, monkeypatch):
+    judged = []
+    train = "slimgen.methods.cyclegan_nas_retraining.train_cycle"
+
+    def watched(job, name, forth, back, schedule, steps, *, ema=None):
+        judged.append(type(forth.discriminator).__name__)
+        return forth.generator.eval(), back.generator.eval()
+
+    monkeypatch.setattr(train, watched)
+    for number, (discriminators, extra) in enumerate((("found", ", discriminator_hidden: 3"), ("original", ""))):
+        recipe = TINY.override([f"search={{hidden: 8, discriminators: {discriminators}{extra}}}"])
+        out = tmp_path / str(number)
+        inputs = folders(whole_run, "supernet")
+        stages.search(recipe, **inputs, out=out / "search", tell=quiet)
+        stages.finetune(recipe, **inputs, search=out / "search", out=out / "finetune", tell=quiet)
+    assert judged == ["CellsDiscriminator", "PatchGAN", "PatchGAN", "PatchGAN"]
+
+
+class Times(nn.Module):
+    """Multiplies images."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Images of any shape."""
+        return images * self.factor
+
+
+def test_pairs_are_compared_by_what_comes_back_of_an_image(whole_run):
+    comparison = Comparison(job_of(whole_run, TINY), Goal(), {})
+    assert comparison.measure(Times(-1), Times(-1)) == {"psnr": 100, "forth": 100, "back": 100}
+    grey = comparison.measure(Times(0), Times(1))
+    val = whole(Prepared.open(whole_run / "prepare").split("val"))
+    for way, images in (("forth", val.input), ("back", val.target)):
+        levels = ((images + 1) * 127.5).round() - 128
+        wanted = (10 * torch.log10(255**2 / levels.square().mean((1, 2, 3)))).mean()
+        assert grey[way] == pytest.approx(float(wanted), abs=0.02)
+    assert comparison.better(comparison.measure(Times(1), Times(1)), grey)
+
+
+def test_a_metric_of_sets_compares_what_is_made_with_the_other_set(whole_run, tmp_path):
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
+        torch.jit.save(torch.jit.trace(nn.AdaptiveAvgPool2d(1), torch.zeros(1, 3, 32, 32)), tmp_path / "colours.pt")
+    features = {"colours": {"path": str(tmp_path / "colours.pt")}}
+    work = job_of(whole_run, TINY)
+    comparison = Comparison(work, Goal(metric="fd:colours"), features)
+    val = whole(work.data.split("val"))
+
+    class Constantly(nn.Module):
+        def __init__(self, images: torch.Tensor) -> None:
+            super().__init__()
+            self.images = images
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.images[: len(images)]
+
+    perfect = comparison.measure(Constantly(val.target), Constantly(val.input))
+    apart = comparison.measure(Times(1), Times(1))
+    assert perfect["forth"] == pytest.approx(0, abs=1e-4)
+    assert perfect["back"] == pytest.approx(0, abs=1e-4)
+    assert apart["fd:colours"] > 0.01
+    assert comparison.better(perfect, apart)
