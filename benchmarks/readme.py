@@ -30,17 +30,21 @@ PICTURES = {
     "search/architecture.png": "architecture.png",
 }
 NETWORKS = {
-    "ResNet, 9 blocks, ngf 64": (generator_cost, "resnet", {}),
-    "U-Net-256": (generator_cost, "unet", {}),
-    "mobile ResNet, 9 blocks, ngf 64": (generator_cost, "mobile_resnet", {}),
+    "ResNet, 9 blocks, ngf 64": (generator_cost, "resnet", 256, {}),
+    "U-Net-256": (generator_cost, "unet", 256, {}),
+    "mobile ResNet, 9 blocks, ngf 64": (generator_cost, "mobile_resnet", 256, {}),
     "mobile sub-network 32_32_48_32_48_48_16_16": (
         generator_cost,
         "mobile_resnet",
+        256,
         {"config": "32_32_48_32_48_48_16_16"},
     ),
-    "SPADE, ngf 64, 36 label channels": (generator_cost, "spade", {}),
-    "PatchGAN, 6 channels, ndf 128": (discriminator_cost, "patchgan", {"ndf": 128}),
+    "SPADE, ngf 64, 36 label channels": (generator_cost, "spade", 256, {}),
+    "alphaGAN_(s)": (generator_cost, "alphagan_s", 32, {}),
+    "alphaGAN_(l)": (generator_cost, "alphagan_l", 32, {}),
+    "PatchGAN, 6 channels, ndf 128": (discriminator_cost, "patchgan", 256, {"ndf": 128}),
 }
+"""Name to what counts it, its family, the side of its images in pixels, and its options."""
 
 
 def main() -> None:
@@ -238,12 +242,13 @@ RESULT = {
 
 
 def profile() -> str:
-    """Published networks at 256 px under the three conventions."""
-    rows = ["| network | parameters | " + " | ".join(CONVENTIONS) + " |", "| --- " * (2 + len(CONVENTIONS)) + "|"]
-    for name, (cost_of, family, options) in NETWORKS.items():
-        cost = cost_of(family, 256, 256, **options)
+    """Published networks under the three conventions."""
+    rows = ["| network | px | parameters | " + " | ".join(CONVENTIONS) + " |"]
+    rows.append("| --- " * (3 + len(CONVENTIONS)) + "|")
+    for name, (cost_of, family, size, options) in NETWORKS.items():
+        cost = cost_of(family, size, size, **options)
         macs = " | ".join(f"{cost.macs(convention):,}" for convention in CONVENTIONS)
-        rows.append(f"| {name} | {cost.params:,} | {macs} |")
+        rows.append(f"| {name} | {size} | {cost.params:,} | {macs} |")
     return "\n".join(rows)
 
 

@@ -1,4 +1,5 @@
 import json
+import math
 import re
 
 import pytest
@@ -48,8 +49,10 @@ def test_a_folder_that_is_no_finished_stage_is_one_line_and_status_2(slimgen, tm
         (["recipes", "townhouse"], "did you mean 'townhouses-cf_gan'?"),
         (["spaces", "channel-48"], "did you mean 'channels-48'?"),
         (["spaces", "channels-48", "--family", "resnt"], "did you mean 'resnet'?"),
+        (["spaces", "alphgan"], "did you mean 'alphagan'?"),
         (["profile", "mobile_resnet", "--config", "1_2"], "eight positive numbers"),
         (["profile", "resnt"], "did you mean 'resnet'?"),
+        (["profile", "alphagan"], "got no options; 'genotype' is missing"),
         (["profile", "resnet", "--ngff", "3"], "did you mean 'ngf'?"),
         (["data", "get", "facade", "nowhere"], "did you mean 'facades'?"),
     ],
@@ -124,6 +127,22 @@ def test_spaces_have_their_published_sizes_and_count_what_is_within_a_limit(slim
     least = facts["smallest_macs"]
     assert json.loads(slimgen("spaces", "channels-48", "--macs", least, "--json").stdout)["within_the_limit"] == 1
     assert "5,184 configurations" in slimgen("spaces").stdout
+
+
+def test_spaces_of_operations_have_the_papers_sizes_and_list_their_choices(slimgen):
+    listed = json.loads(slimgen("spaces", "--json").stdout)
+    sizes = {name: facts["configurations"] for name, facts in listed.items()}
+    assert sizes["alphagan"] == (6**3 * 3**2) ** 3 * 3**3
+    assert sizes["alphagan-no-deconvolution"] == (6**3 * 2**2) ** 3 * 2**3
+    assert sizes["alphagan-discriminator"] == 3 * 6**7
+    assert f"{sizes['cyclegan_nas']:.1e}" == "2.2e+15"
+    assert sizes["cyclegan_nas-discriminator"] == 8**4
+    shown = json.loads(slimgen("spaces", "cyclegan_nas", "--json").stdout)
+    assert shown["configurations"] == math.prod(len(options) for options in shown["choices"].values())
+    assert "cell3.skip1             nearest, bilinear, deconv\n" in slimgen("spaces", "alphagan").stdout
+    refused = slimgen("spaces", "alphagan", "--macs", 1e9, "--size", 32)
+    assert refused.exit_code == 2
+    assert "counted in spaces of channels; got alphagan with --size, --macs" in refused.stderr
 
 
 def test_profile_takes_a_genotype_from_the_file_that_search_wrote(slimgen, tmp_path):

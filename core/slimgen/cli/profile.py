@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _CONFIGURATION = re.compile(r"\d+(_\d+)+")
 """Channels such as 32_32_48, which YAML would read as one large number."""
+_MISSING = re.compile(r"missing \d+ required .*arguments?: (.+)")
+"""What Python says of a call that lacks an option."""
 
 
 def profile(
@@ -123,9 +125,9 @@ def _cost(family: str, height: int, width: int, options: dict[str, object], judg
     except TypeError as error:
         # A closed form computes with what it is given, so a text in place of a number fails inside.
         given = ", ".join(f"{name}={value!r}" for name, value in options.items()) or "no options"
-        raise SlimgenError(
-            f"the options of {family} must be complete and of the right kind", given, str(error)
-        ) from None
+        missing = _MISSING.search(str(error))
+        hint = f"{missing.group(1)} is missing" if missing else str(error)
+        raise SlimgenError(f"the options of {family} must be complete and of the right kind", given, hint) from None
 
 
 def _latency(

@@ -1,4 +1,4 @@
-"""`slimgen spaces`: the named spaces of channels, how large they are and what their networks cost."""
+"""`slimgen spaces`: the named spaces, how large they are, and what their networks cost or choose from."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -13,36 +13,60 @@ _ROWS = 1 << 15
 
 
 def spaces(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Count every configuration of this one.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this one.")] = None,
     family: Annotated[
-        str | None, typer.Option("--family", help="Whose: mobile_resnet, resnet, mobile_spade ...")
+        str | None, typer.Option("--family", help="Whose channels: mobile_resnet, resnet, mobile_spade ...")
     ] = None,
-    size: Annotated[int, typer.Option("--size", min=8, help="Pixels of a side.")] = 256,
-    convention: Annotated[str, typer.Option("--convention", help="How MACs are counted.")] = "gan-compression",
+    size: Annotated[int | None, typer.Option("--size", min=8, help="Pixels of a side; 256 by default.")] = None,
+    convention: Annotated[
+        str | None, typer.Option("--convention", help="How MACs are counted; gan-compression by default.")
+    ] = None,
     macs: Annotated[float | None, typer.Option("--macs", help="Count the configurations within this limit.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List GAN Compression's spaces of channels, or count every configuration of one."""
+    """List the named spaces, or show one: every configuration of channels counted, or the operations to choose from."""
     from slimgen.nets.once_for_all_families import FAMILIES
-    from slimgen.nets.spaces import SPACES
+    from slimgen.nets.spaces import OPERATIONS, SPACES
 
     if name is None:
-        facts = {known: {"configurations": FAMILIES[kind].space(known).size} for known, kind in SPACES.items()}
+        sizes = {known: FAMILIES[kind].space(known).size for known, kind in SPACES.items()}
+        sizes |= {known: space.size for known, space in OPERATIONS.items()}
         if as_json:
-            print_json(facts)
-        for known, values in facts.items() if not as_json else ():
-            typer.echo(f"{known:<22}{values['configurations']:>12,} configurations")
+            print_json({known: {"configurations": number} for known, number in sizes.items()})
+        for known, number in sizes.items() if not as_json else ():
+            typer.echo(f"{known:<26}{number:>26,} configurations")
         return
-    if name not in SPACES:
-        raise SlimgenError("a space of channels has a known name", repr(name), nearest(name, SPACES))
-    told = _counted(name, family or SPACES[name], size, convention, macs)
+    if name in OPERATIONS:
+        counting = {"--family": family, "--size": size, "--convention": convention, "--macs": macs}
+        if given := [option for option, value in counting.items() if value is not None]:
+            raise SlimgenError("configurations are counted in spaces of channels", f"{name} with {', '.join(given)}")
+        title, told = name, _choices(name)
+    elif name in SPACES:
+        title = f"{name} of {family or SPACES[name]} at {size or 256} x {size or 256}"
+        told = _counted(name, family or SPACES[name], size or 256, convention or "gan-compression", macs)
+    else:
+        raise SlimgenError("a space has a known name", repr(name), nearest(name, [*SPACES, *OPERATIONS]))
     if as_json:
         print_json(told)
         return
-    typer.echo(f"{name} of {family or SPACES[name]} at {size} x {size}")
+    typer.echo(title)
     for key, value in told.items():
+        if isinstance(value, Mapping):
+            for choice, options in value.items():
+                typer.echo(f"  {choice:<24}{', '.join(options)}")
+            continue
         text = f"{value:,}" if isinstance(value, int) else str(value)
         typer.echo(f"  {key.replace('_', ' '):<24}{text:>24}")
+
+
+def _choices(name: str) -> dict[str, object]:
+    """The size of a space of operations, and what each of its choices is made from."""
+    from slimgen.nets.spaces import OPERATIONS
+    from slimgen.search import Choice
+
+    space = OPERATIONS[name]
+    options = {choice: dimension.options for choice, dimension in space.items() if isinstance(dimension, Choice)}
+    return {"configurations": space.size, "choices": options}
 
 
 def _counted(name: str, family: str, size: int, convention: str, macs: float | None) -> dict[str, object]:
