@@ -27,7 +27,7 @@ lint: $(STAMP)  ## Style, types, layers
 ui: $(STAMP)  ## The MLflow UI over the runs of this folder
 	$(BIN)/slimgen ui
 
-bench: $(STAMP)  ## What benchmarks/README.md quotes; takes hours
+bench: $(STAMP)  ## What README.md quotes; takes hours
 	$(BIN)/python -m benchmarks
 
 install: $(STAMP)

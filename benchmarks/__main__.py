@@ -1,6 +1,7 @@
 """Every benchmark, one after the other: `make bench`. Hours on two cores.
 
-Facades are left out where `--facades` does not say where they lie.
+What needs images from elsewhere is left out where `--facades`, `--flowers` or `--cifar10` does not say where they lie;
+the last two need the feature network of examples/resnet20.py as weights/resnet20.pt, too.
 """
 
 import argparse
@@ -10,8 +11,10 @@ from pathlib import Path
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--facades", type=Path)
+    parser.add_argument("--flowers", type=Path)
+    parser.add_argument("--cifar10", type=Path)
     arguments = parser.parse_args()
     commands = [
         ["benchmarks.cost"],
@@ -33,6 +36,10 @@ def main() -> None:
         where = ["--data", str(arguments.facades)]
         commands.append(["benchmarks.comparison", "facades-cf_gan", "facades-gan_compression", *where])
         commands.append(["benchmarks.ranking", *where])
+    if arguments.flowers is not None:
+        commands.append(["benchmarks.unpaired", "flowers-cyclegan_nas", "--data", str(arguments.flowers)])
+    if arguments.cifar10 is not None:
+        commands.append(["benchmarks.alphagan", "--data", str(arguments.cifar10), "--network", "weights/resnet20.pt"])
     for command in commands:
         print("\n$ python -m", *command, flush=True)
         subprocess.run([sys.executable, "-m", *command], check=True)
