@@ -14,6 +14,7 @@ from slimgen.methods.alphagan import LOGITS, timetable
 from slimgen.methods.alphagan_options import SupernetOptions
 from slimgen.methods.alphagan_steps import ARCHITECTURE
 from slimgen.nets.weights import load_weights
+from slimgen.search import Genotype
 from tests.methods.alphagan_runs import TINY, Searching, copies, folders, quiet, run_until
 
 BOTH = {"generator_bar", "discriminator_bar"}
@@ -73,6 +74,57 @@ def test_bars_begin_as_copies_with_fresh_adam_in_every_iteration(whole_run):
     assert begun == [True] * 4
     assert [after for _, after in ages] == [[0, 0], [0, 0]]
     assert all(count > 0 for count in ages[1][0])
+
+
+def test_weights_and_logits_have_their_own_adam_at_constant_rates(whole_run):
+    search = Searching(
+        whole_run,
+        *("rate=3e-3", "betas=[0.1, 0.8]", "bar=both"),
+        *("architecture_rate=0.04", "architecture_betas=[0.4, 0.7]", "architecture_decay=0.02"),
+    )
+    weights, logits = (3e-3, (0.1, 0.8), 0), (0.04, (0.4, 0.7), 0.02)
+    wanted = {name: [weights] for name in ("generator", "discriminator", "discriminator_bar")}
+    wanted |= {"generator_bar": [weights, logits], "architecture": [logits]}
+    for phase in search.phases:
+        groups = phase.optimizer.param_groups
+        assert [(each["lr"], tuple(each["betas"]), each["weight_decay"]) for each in groups] == wanted[phase.name]
+        assert {phase.rate(step) for step in range(search.table.steps)} == {1}
+
+
+@pytest.mark.parametrize(
+    ("name", "plays"),
+    [
+        ("discriminator", {"generator", "discriminator"}),
+        ("generator", {"generator", "discriminator"}),
+        ("discriminator_bar", {"generator", "discriminator_bar"}),
+        ("generator_bar", {"generator_bar", "discriminator"}),
+        ("architecture", {"generator", "discriminator", *BOTH}),
+    ],
+)
+def test_each_player_is_trained_against_the_one_that_its_line_names(whole_run, name, plays):
+    search = Searching(whole_run)
+    search.train(search.table.steps)  # until all four differ
+    phase = next(phase for phase in search.phases if phase.name == name)
+    for part in search.those.parts.values():
+        part.eval()  # in training, every look at a spectral norm is a power iteration
+
+    def loss() -> float:
+        with torch.no_grad():
+            terms = phase.loss(search.batches[phase.split](0), Genotype({}), {"step": 0})
+        return float(sum(terms.values()))
+
+    before = loss()
+    for player in search.those._fields:
+        net = getattr(search.those, player).net
+        kept = copies(net)
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter.mul_(1.5)
+            changed = loss() != before
+            for parameter, old in zip(net.parameters(), kept, strict=True):
+                parameter.copy_(old)
+        assert changed == (player in plays), player
+        assert loss() == before
 
 
 @pytest.mark.parametrize(

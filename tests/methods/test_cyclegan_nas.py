@@ -174,6 +174,18 @@ def test_halves_keep_their_roles_in_th_and_change_them_midway_in_ths(whole_run):
         assert (seen(found["first"], late), seen(found["second"], late)) == swapped
 
 
+@pytest.mark.parametrize("optimisation", ["OF", "TF"])
+def test_each_discriminators_history_is_of_its_own_steps(whole_run, optimisation):
+    recipe = TINY.override([f"supernet.optimisation={optimisation}"])
+    work, options = job_of(whole_run, recipe), options_of(recipe)
+    those, pools = players(work, options, 4), pools_of(work, options)
+    assert len(pools) == (2 if optimisation == "OF" else 4)
+    assert len({pool.seed for pool in pools.values()}) == len(pools)
+    turns = phases(work, options, those, pools, 4)
+    fit(turns, fixed(Genotype({})), batches(work, options, 4), 2, seed=0, compute=CPU, state={})
+    assert {len(pool) for pool in pools.values()} == {2 * options.batch}
+
+
 def test_in_tf_both_see_all_images_and_never_the_same_batch(whole_run):
     work = job_of(whole_run, TINY.override(["data.flip=false"]))
     found = batches(work, SupernetOptions(updates=9, batch=3, optimisation="TF"), 9)
