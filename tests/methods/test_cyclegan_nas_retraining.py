@@ -11,11 +11,14 @@ from torch import nn
 from slimgen import stages
 from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
+from slimgen.methods.cyclegan_nas_phases import DISCRIMINATORS, GENERATORS
 from slimgen.methods.cyclegan_nas_retraining import Comparison
 from slimgen.nets import build_generator, generator_cost
+from slimgen.nets.cyclegan_nas_space import chosen
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Goal
 from slimgen.run.record import read_record
+from slimgen.search import Genotype
 from tests.methods.cyclegan_nas_runs import TINY, folders, job_of, quiet, run_until
 
 
@@ -34,7 +37,9 @@ def test_the_run_ends_with_both_directions_found_and_uniform_as_they_were_kept(w
     rows = {row["name"]: row for row in json.loads((whole_run / "evaluate" / "table.json").read_text())["rows"]}
     assert set(rows) == {f"{name}{way}" for name in ("original", "found", "uniform") for way in ("", "_back")}
     about = json.loads((whole_run / "finetune" / "networks.json").read_text())
-    for way in ("", "_back"):
+    genotype = Genotype.from_json(json.loads((whole_run / "search" / "genotype.json").read_text())["genotype"])
+    for way, role in zip(("", "_back"), GENERATORS, strict=True):
+        assert about[f"found{way}"]["options"]["genotype"] == genotype.under(role).to_json()
         assert rows[f"found{way}"]["family"] == "cyclegan_nas"
         narrower = {**about[f"uniform{way}"]["options"], "ngf": about[f"uniform{way}"]["options"]["ngf"] - 1}
         found = rows[f"found{way}"]["params"]
@@ -58,7 +63,11 @@ def test_of_the_repeats_the_best_is_kept_and_all_are_told(whole_run):
             pair.append(net.eval())
         values = [told[f"{name}_repeat{number}_psnr"] for number in (0, 1)]
         assert len(set(values)) == 2  # from two seeds
-        assert comparison.measure(*pair)["psnr"] == pytest.approx(max(values), abs=1e-3)
+        kept = comparison.measure(*pair)
+        assert kept["psnr"] == pytest.approx(max(values), abs=1e-3)
+        best = values.index(max(values))
+        for way in ("forth", "back"):
+            assert kept[way] == pytest.approx(told[f"{name}_repeat{best}_{way}"], abs=1e-3)
         both = [told[f"{name}_repeat0_{way}"] for way in ("forth", "back")]
         assert values[0] == sum(both) / 2
 
@@ -94,10 +103,17 @@ def test_another_feature_network_of_the_objective_trains_anew(whole_run, tmp_pat
 
 def test_found_discriminators_or_the_originals_judge_what_is_trained_anew(whole_run, tmp_path, monkeypatch):
     judged = []
+    genotype = Genotype.from_json(json.loads((whole_run / "search" / "genotype.json").read_text())["genotype"])
+    assert len({genotype.under(role) for role in (*GENERATORS, *DISCRIMINATORS)}) == 4
     train = "slimgen.methods.cyclegan_nas_retraining.train_cycle"
 
     def watched(job, name, forth, back, schedule, steps, *, ema=None):
         judged.append(type(forth.discriminator).__name__)
+        if judged == ["CellsDiscriminator"]:
+            nets = dict(zip(GENERATORS, (forth.generator, back.generator), strict=True))
+            nets |= dict(zip(DISCRIMINATORS, (forth.discriminator, back.discriminator), strict=True))
+            for role, net in nets.items():
+                assert list(net.names) == chosen(net.shape, genotype.under(role)), role
         return forth.generator.eval(), back.generator.eval()
 
     monkeypatch.setattr(train, watched)
