@@ -15,6 +15,7 @@ from slimgen.methods.alphagan_options import SupernetOptions
 from slimgen.methods.alphagan_steps import ARCHITECTURE
 from slimgen.nets.weights import load_weights
 from slimgen.search import Genotype
+from slimgen.tasks.unconditional import SETTLED
 from tests.methods.alphagan_runs import TINY, Searching, copies, folders, quiet, run_until
 
 BOTH = {"generator_bar", "discriminator_bar"}
@@ -229,6 +230,9 @@ def test_the_average_follows_g_and_never_its_bar(whole_run, tmp_path, monkeypatc
     stages.supernet(recipe, **folders(whole_run), out=tmp_path / "supernet", tell=quiet)
     assert all(torch.equal(one, two) for one, two in zip(kept[0].wanted, kept[0].module.parameters(), strict=True))
     assert (tmp_path / "supernet" / "samples.png").read_bytes() != (whole_run / "supernet/samples.png").read_bytes()
+    # Its pictures are made with the statistics of its own features, which no step of the training gives it.
+    norms = [module for module in kept[0].module.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert {int(norm.num_batches_tracked) for norm in norms} == {SETTLED}
     assert kept[0].updates == json.loads((tmp_path / "supernet" / "updates.json").read_text())["generator"]
     # Nothing but the pictures is of the average.
     assert (tmp_path / "supernet" / LOGITS).read_bytes() == (whole_run / "supernet" / LOGITS).read_bytes()

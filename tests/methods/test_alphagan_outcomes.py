@@ -44,7 +44,11 @@ def test_the_run_ends_with_all_generators_trained_as_long_and_exported(whole_run
     assert set(rows) == {"original", "found", "uniform", "random1"}
     assert {rows[name]["updates"] for name in ("found", "uniform", "random1")} == {2}
     assert abs(rows["random1"]["params"] / rows["found"]["params"] - 1) <= 0.3
-    about = json.loads((whole_run / "finetune" / "networks.json").read_text())["uniform"]
+    networks = json.loads((whole_run / "finetune" / "networks.json").read_text())
+    (rival,) = json.loads((whole_run / "search" / "plan.json").read_text())["rivals"]
+    assert networks["random1"]["options"] == {**networks["found"]["options"], "genotype": rival}
+    assert networks["found"]["options"]["genotype"] == outcome_of(whole_run / "search")["genotype"] != rival
+    about = networks["uniform"]
     narrower = {**about["options"], "channels": about["options"]["channels"] - 1}
     less = generator_cost(about["family"], 16, 16, **narrower).macs("exact")
     assert less < rows["found"]["macs"]["exact"] <= rows["uniform"]["macs"]["exact"]
@@ -112,6 +116,16 @@ def test_a_published_architecture_is_trained_without_any_search(whole_run, tmp_p
     own = recipe.override([f"search.genotype={json.dumps(PUBLISHED['alphagan_l'].to_json())}"])
     stages.search(own, **inputs, out=tmp_path / "own", tell=quiet)
     assert outcome_of(tmp_path / "own")["genotype"] == PUBLISHED["alphagan_l"].to_json()
+
+
+def test_an_epoch_is_of_all_images_but_the_test_images(whole_run, tmp_path):
+    # 12 and 8 images in batches of 4: five updates.
+    recipe = TINY.override(["finetune.updates=null", "finetune.epochs=1", "finetune.uniform=false", "search={}"])
+    inputs = folders(whole_run, "supernet")
+    stages.search(recipe, **inputs, out=tmp_path / "search", tell=quiet)
+    stages.finetune(recipe, **inputs, search=tmp_path / "search", out=tmp_path / "finetune", tell=quiet)
+    about = json.loads((tmp_path / "finetune" / "networks.json").read_text())
+    assert about["found"]["updates"] == 5
 
 
 def test_a_searched_discriminator_is_read_off_and_trains_what_is_found(whole_run, tmp_path, monkeypatch):

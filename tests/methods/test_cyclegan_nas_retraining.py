@@ -126,6 +126,19 @@ def test_found_discriminators_or_the_originals_judge_what_is_trained_anew(whole_
     assert judged == ["CellsDiscriminator", "PatchGAN", "PatchGAN", "PatchGAN"]
 
 
+def test_spectral_norms_of_a_training_are_divided_into_what_is_kept(whole_run, tmp_path):
+    recipe = TINY.override(["search={hidden: 8, spectral: true}", "finetune.uniform=false"])
+    inputs = folders(whole_run, "supernet")
+    stages.search(recipe, **inputs, out=tmp_path / "search", tell=quiet)
+    stages.finetune(recipe, **inputs, search=tmp_path / "search", out=tmp_path / "finetune", tell=quiet)
+    about = json.loads((tmp_path / "finetune" / "networks.json").read_text())
+    for name in ("found", "found_back"):
+        assert about[name]["options"]["spectral"] is False
+        weights = load_weights(tmp_path / "finetune" / f"{name}.safetensors")
+        net = build_generator(about[name]["family"], **about[name]["options"])
+        assert set(weights) == set(net.state_dict()) == {key for key in weights if "parametrizations" not in key}
+
+
 class Times(nn.Module):
     """Multiplies images."""
 

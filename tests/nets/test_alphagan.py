@@ -158,6 +158,37 @@ def test_sampled_gates_run_one_operation_of_each_edge() -> None:
     assert torch.allclose(images, net.extract(gates.at)(noise()), atol=1e-5)
 
 
+def test_normal_operations_begin_with_a_relu_and_separable_ones_are_two_of_each_layer() -> None:
+    features = torch.randn(2, 3, 6, 6)
+    for name in NORMAL:
+        operation, kernel = initialise(Normal(name, 3, 3), 0).eval(), int(name[-1])
+        convs = [layer for layer in operation.modules() if isinstance(layer, nn.Conv2d)]
+        out = features
+        if name.startswith("conv"):
+            (conv,) = convs
+            out = nn.functional.conv2d(out.relu(), conv.weight, conv.bias, padding=kernel // 2)
+        else:
+            for deep, point in (convs[:2], convs[2:]):
+                out = nn.functional.conv2d(out.relu(), deep.weight, padding=kernel // 2, groups=3)
+                # A fresh norm in evaluation divides by the root of 1 + epsilon.
+                out = nn.functional.conv2d(out, point.weight) / (1 + 1e-5) ** 0.5
+        assert torch.allclose(operation(features), out, atol=1e-5), name
+
+
+def test_a_cell_adds_what_its_figure_says() -> None:
+    net = build_generator("alphagan_s", **SMALL).eval()
+    run = {name: net.edges[key_of(name)] for name in SPACE}
+    features, firsts = net.ends.enter(noise()), []
+    for cell, skips in (("cell1", 0), ("cell2", 1), ("cell3", 2)):
+        one, three = run[f"{cell}.up"](features), run[f"{cell}.shortcut"](features)
+        features = run[f"{cell}.op2"](run[f"{cell}.op1"](one)) + run[f"{cell}.op3"](three)
+        for earlier in range(skips):
+            features = features + run[f"{cell}.skip{earlier + 1}"](firsts[earlier])
+        firsts.append(one)
+    norm, _, last, _ = net.ends.image
+    assert torch.allclose(net(noise()), last(norm(features).relu()).tanh(), atol=1e-6)
+
+
 def test_a_skip_over_two_cells_applies_one_transposed_convolution_twice() -> None:
     up = Up("deconv", 2, 4)
     features = torch.randn(1, 2, 3, 3)

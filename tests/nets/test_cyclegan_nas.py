@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
@@ -12,7 +13,7 @@ from slimgen.export.onnx import export_onnx
 from slimgen.export.parity import parity
 from slimgen.nets import build_discriminator, build_generator, discriminator_cost, generator_cost
 from slimgen.nets.cyclegan_nas import CellsDiscriminator, CellsGenerator, Superdiscriminator, Supergenerator
-from slimgen.nets.cyclegan_nas_operations import Choices, Convolve, merged
+from slimgen.nets.cyclegan_nas_operations import Choices, Convolve, build, merged
 from slimgen.nets.cyclegan_nas_space import (
     CONVOLUTIONS,
     OPERATIONS,
@@ -54,6 +55,50 @@ def test_the_encoder_leaves_the_hidden_width_at_a_quarter_of_the_size():
     row = GeneratorShape(hidden=64).row
     assert [(place.inputs, place.outputs) for place in row[:4]] == [(3, 16), (16, 32), (32, 64), (64, 64)]
     assert [(place.inputs, place.outputs) for place in row[-3:]] == [(64, 32), (32, 16), (16, 3)]
+
+
+def test_a_generator_is_a_stem_an_encoder_residual_cells_a_decoder_and_an_output():
+    genotype = space_of(GeneratorShape(hidden=8, cells=4)).sample(random.Random(0))
+    net = initialise(CellsGenerator(genotype, hidden=8, cells=4, spectral=False), 0).eval()
+    stem, encode0, encode1, *residual, decode0, decode1, output = net.operations
+    images = torch.randn(2, 3, 16, 16)
+
+    def active(features: torch.Tensor) -> torch.Tensor:
+        return functional.instance_norm(features).relu()
+
+    found = active(encode1(active(encode0(active(stem(images))))))
+    for one, two in (residual[:2], residual[2:]):
+        found = found + active(two(active(one(found))))
+    found = output(active(decode1(active(decode0(found))))).tanh()
+    torch.testing.assert_close(net(images), found, rtol=1e-4, atol=1e-5)
+
+
+def test_a_discriminator_is_four_operations_without_a_norm_behind_the_first_and_scores():
+    genotype = space_of(JUDGE).sample(random.Random(0))
+    net = initialise(CellsDiscriminator(genotype, hidden=3, spectral=False), 0).eval()
+    first, *others, output = net.operations
+    images = torch.randn(2, 3, 32, 32)
+    found = functional.leaky_relu(first(images), 0.2)
+    for operation in others:
+        found = functional.leaky_relu(functional.instance_norm(operation(found)), 0.2)
+    assert len(others) == 3
+    torch.testing.assert_close(net(images), output(found), rtol=1e-4, atol=1e-5)
+
+
+def test_operations_that_are_no_convolutions_are_a_pool_or_an_enlargement_and_a_pointwise_one():
+    images = torch.randn(1, 2, 6, 6)
+    wanted = {
+        "max_pool": functional.max_pool2d(images, 2),
+        "avg_pool": functional.avg_pool2d(images, 2),
+        "nearest": functional.interpolate(images, scale_factor=2, mode="nearest"),
+        "bilinear": functional.interpolate(images, scale_factor=2, mode="bilinear"),
+    }
+    for kind in ("encoding", "decoding"):
+        for option in (option for option in OPERATIONS[kind] if option in wanted):
+            operation = build(Place("x", kind, OPERATIONS[kind], 2, 3), option, spectral=False)
+            pointwise = functional.conv2d(wanted.pop(option), operation.conv.weight, operation.conv.bias)
+            torch.testing.assert_close(operation(images), pointwise)
+    assert not wanted
 
 
 def test_closed_forms_are_what_is_counted():

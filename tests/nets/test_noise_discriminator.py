@@ -3,6 +3,7 @@ import random
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
@@ -34,6 +35,28 @@ def test_it_is_one_score_for_each_image_however_large() -> None:
     net = build_discriminator("sngan", channels=8).eval()
     assert net(images(16)).shape == net(images(32)).shape == (2, 1)
     assert torch.allclose(net(images())[:1], net(images()[:1]), atol=1e-5)
+
+
+def test_the_discriminator_by_hand_is_sn_gans() -> None:
+    net = build_discriminator("sngan", channels=5).eval()
+    x = images(8)
+
+    def conv(name: str, features: torch.Tensor) -> torch.Tensor:
+        layer = net.operations[name][1]
+        return functional.conv2d(features, layer.weight, layer.bias, padding=1)
+
+    def shortcut(block: str, features: torch.Tensor) -> torch.Tensor:
+        layer = net.shortcuts[block]
+        return functional.conv2d(features, layer.weight, layer.bias)
+
+    relu, halved = torch.relu, functional.avg_pool2d
+    # The first block begins with the convolution; two blocks halve the size; scores are of sums over all pixels.
+    one = halved(conv("block1_op2", relu(conv("block1_op1", x))), 2) + halved(shortcut("block1", x), 2)
+    two = halved(conv("block2_op2", relu(conv("block2_op1", relu(one)))), 2) + halved(shortcut("block2", one), 2)
+    three = two + conv("block3_op2", relu(conv("block3_op1", relu(two))))
+    four = three + conv("block4_op2", relu(conv("block4_op1", relu(three))))
+    scores = relu(four).sum((2, 3)) @ net.score.weight.T
+    assert torch.allclose(net(x), scores, rtol=1e-4, atol=1e-5)
 
 
 def test_every_layer_is_spectrally_normal() -> None:

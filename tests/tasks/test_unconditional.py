@@ -132,7 +132,7 @@ def test_the_discriminator_steps_first_and_only_it_moves(data):
 
 
 class Brightness(nn.Module):
-    """A judge whose score is the mean of an image, and a generator of one grey."""
+    """A judge whose score is the mean of an image, and a generator of greys: its own, and its noise's mean more."""
 
     def __init__(self, grey: float | None = None) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class Brightness(nn.Module):
 
     def forward(self, given: torch.Tensor) -> torch.Tensor:
         if self.grey is not None:
-            return self.scale * torch.full((len(given), 3, 2, 2), self.grey)
+            return self.scale * (self.grey + given.mean(1))[:, None, None, None].expand(-1, 3, 2, 2)
         return self.scale * given.mean((1, 2, 3), keepdim=False)[:, None]
 
 
@@ -149,11 +149,12 @@ def test_the_losses_are_the_hinge_of_the_steps_own_part():
     task = open_task(TINY.override(["losses.adversarial=2"]), CPU)
     found = phases(task, Brightness(0.25), Brightness())
     real = torch.cat([torch.full((4, 3, 2, 2), value) for value in (0.5, -0.5)])
-    batch = Pair(torch.zeros(8, 6), real)
+    noise = torch.cat([torch.full((4, 6), value) for value in (0.0, 0.25)])
+    batch = Pair(noise, real)
     losses = [phase.loss(batch, {}, {})["loss"].item() for phase in found[:2]]
     # Hinge: half of relu(1 - real) + relu(1 + fake).
-    assert losses == pytest.approx([0.5 * (0.5 + 1.25), 0.5 * (1.5 + 1.25)])
-    assert found[2].loss(batch, {}, {})["adversarial"].item() == pytest.approx(-2 * 0.25)
+    assert losses == pytest.approx([0.5 * (0.5 + 1.25), 0.5 * (1.5 + 1.5)])
+    assert found[2].loss(batch, {}, {})["adversarial"].item() == pytest.approx(-2 * 0.375)
 
 
 def test_the_original_is_trained_on_all_images_but_the_test_images(data, tmp_path, monkeypatch):
