@@ -1,7 +1,8 @@
 """What AlphaGAN finds beside random architectures of equal size, all trained as long, over several seeds.
 
-    python -m benchmarks.alphagan --data PATH/cifar10_jpeg.tar.xz --network PATH/resnet20.pt
-    python -m benchmarks.alphagan --data PATH/cifar10_jpeg.tar.xz --network PATH/resnet20.pt --paper alphagan_s
+    slimgen data get cifar10 runs/cifar10
+    python -m benchmarks.alphagan --data runs/cifar10 --network weights/resnet20.pt
+    python -m benchmarks.alphagan --data runs/cifar10 --network weights/resnet20.pt --paper alphagan_s
 
 The first is a small setting for two CPU cores: narrow networks, short searches. With `--paper` the recipe is the
 paper's, for a GPU, and what each stage takes is the figure to look at: a search of alphaGAN_(s) took its authors 3 GPU

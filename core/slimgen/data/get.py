@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from slimgen.data.archives import extract
 from slimgen.data.download import Progress, download
+from slimgen.data.records import Records, write_images
 from slimgen.errors import DataError, nearest
 
 
@@ -19,11 +20,13 @@ class PublicSet:
         url: of the archive.
         terms: under which it may be used, in a sentence.
         sha256: of the archive, where it is known.
+        records: how images lie in it that are no files of their own; they become PNGs in `train/` and `test/`.
     """
 
     url: str
     terms: str
     sha256: str | None = None
+    records: Records | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,21 @@ PUBLIC: dict[str, PublicSet] = {
     "apple2orange": PublicSet(f"{_CYCLEGAN}/apple2orange.zip", _IMAGENET),
     "summer2winter_yosemite": PublicSet(f"{_CYCLEGAN}/summer2winter_yosemite.zip", _FLICKR),
     "iphone2dslr_flower": PublicSet(f"{_CYCLEGAN}/iphone2dslr_flower.zip", _FLICKR),
+    "cifar10": PublicSet(
+        "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+        "CIFAR-10, Krizhevsky 2009; research use, cite.",
+        "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        Records(
+            32, {"train": tuple(f"data_batch_{part}.bin" for part in range(1, 6)), "test": ("test_batch.bin",)}, label=1
+        ),
+    ),
+    "stl10": PublicSet(
+        "https://cs.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
+        "STL-10, Coates, Lee and Ng, AISTATS 2011, images of ImageNet; research use, cite.",
+        "f31fd99273a1acb8609c8db427cebb1de3f71de77758cdc0e22956e1289b9866",
+        # To train without labels is what those without are for.
+        Records(96, {"train": ("unlabeled_X.bin", "train_X.bin"), "test": ("test_X.bin",)}, columns=True),
+    ),
 }
 
 
@@ -83,7 +101,7 @@ def get(name: str, folder: Path, *, progress: Progress | None = None, sets: dict
 
     Raises:
         DataError: if the name is unknown, the folder holds something else, the download fails, its SHA-256 is not the
-            known one, or the archive is not safe to unpack.
+            known one, the archive is not safe to unpack, or its records end amid an image.
     """
     known = PUBLIC if sets is None else sets
     if name in BY_HAND and name not in known:
@@ -110,6 +128,8 @@ def get(name: str, folder: Path, *, progress: Progress | None = None, sets: dict
     staged = folder.with_name(f".{folder.name}.staged")
     shutil.rmtree(staged, ignore_errors=True)
     extract(archive, staged)
+    if chosen.records is not None:
+        write_images(staged, chosen.records)
     (staged / note.name).write_text(json.dumps(asdict(got), indent=1) + "\n", encoding="utf-8")
     staged.rename(folder)
     archive.unlink()
