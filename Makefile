@@ -27,8 +27,8 @@ lint: $(STAMP)  ## Style, types, layers
 ui: $(STAMP)  ## The MLflow UI over the runs of this folder
 	$(BIN)/slimgen ui
 
-bench: $(STAMP)  ## What README.md quotes; takes hours
-	$(BIN)/python -m benchmarks
+bench: $(STAMP)  ## What README.md quotes; takes hours. BENCH='--facades DIR ...' for images from elsewhere
+	$(BIN)/python -m benchmarks $(BENCH)
 
 install: $(STAMP)
 
@@ -38,4 +38,5 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:  ## Removes what was installed and computed; never data
-	rm -rf .venv runs mlruns
+	@for run in runs/*; do test -e "$$run/source.json" || rm -rf "$$run"; done
+	rm -rf .venv mlruns

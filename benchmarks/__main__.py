@@ -1,7 +1,8 @@
 """Every benchmark, one after the other: `make bench`. Hours on two cores.
 
-What needs images from elsewhere is left out where `--facades`, `--flowers` or `--cifar10` does not say where they lie;
-the last two need the feature network of examples/resnet20.py as weights/resnet20.pt, too.
+What needs images from elsewhere is left out where `--facades`, `--flowers` or `--cifar10` does not say where they lie
+(`slimgen data get facades DIR`, `iphone2dslr_flower`, `cifar10`); the last two need the feature network of
+examples/resnet20.py as weights/resnet20.pt, too. README.md says which settings its figures are of.
 """
 
 import argparse

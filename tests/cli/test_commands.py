@@ -52,7 +52,7 @@ def test_a_folder_that_is_no_finished_stage_is_one_line_and_status_2(slimgen, tm
         (["spaces", "alphgan"], "did you mean 'alphagan'?"),
         (["profile", "mobile_resnet", "--config", "1_2"], "eight positive numbers"),
         (["profile", "resnt"], "did you mean 'resnet'?"),
-        (["profile", "alphagan"], "got no options; 'genotype' is missing"),
+        (["profile", "alphagan"], "got no options; give --genotype; tables as JSON files"),
         (["profile", "resnet", "--ngff", "3"], "did you mean 'ngf'?"),
         (["data", "get", "facade", "nowhere"], "did you mean 'facades'?"),
     ],
@@ -140,9 +140,10 @@ def test_spaces_of_operations_have_the_papers_sizes_and_list_their_choices(slimg
     shown = json.loads(slimgen("spaces", "cyclegan_nas", "--json").stdout)
     assert shown["configurations"] == math.prod(len(options) for options in shown["choices"].values())
     assert "cell3.skip1             nearest, bilinear, deconv\n" in slimgen("spaces", "alphagan").stdout
-    refused = slimgen("spaces", "alphagan", "--macs", 1e9, "--size", 32)
-    assert refused.exit_code == 2
-    assert "counted in spaces of channels; got alphagan with --size, --macs" in refused.stderr
+    for words, told in ((["alphagan"], "--size, --macs for alphagan"), ([], "--size, --macs without a name")):
+        refused = slimgen("spaces", *words, "--macs", 1e9, "--size", 32)
+        assert refused.exit_code == 2
+        assert f"are of a named space of channels; got {told}" in refused.stderr
 
 
 def test_profile_takes_a_genotype_from_the_file_that_search_wrote(slimgen, tmp_path):
@@ -163,7 +164,11 @@ def test_profile_measures_the_time_when_asked(slimgen):
 
 @pytest.mark.parametrize(
     "words",
-    [["resnet", "--ngf", "many"], ["resnet", "stray"], ["resnet", "--ngf"], ["trellis"], ["resnet", "--discriminator"]],
+    [
+        *(["resnet", "--ngf", "many"], ["resnet", "stray"], ["resnet", "--ngf"], ["resnet", "--discriminator"]),
+        *(["trellis"], ["trellis", "--genotype", "best"], ["alphagan", "--genotype", "alphagan_s"]),
+        *(["cyclegan_nas", "--genotype", "x"], ["sngan", "--discriminator", "--genotype", "x"]),
+    ],
 )
 def test_options_that_make_no_network_are_refused_in_one_line(slimgen, words):
     said = slimgen("profile", *words)

@@ -1,5 +1,6 @@
 """Images in raw bytes, as CIFAR-10 and STL-10 are handed out, become files that a run can be given."""
 
+import hashlib
 import tarfile
 from pathlib import Path
 
@@ -37,8 +38,9 @@ def laid_out(folder: Path, records: Records) -> Path:
 @pytest.mark.parametrize("together", [2, 1000])
 def test_every_image_becomes_a_file_with_its_very_pixels(tmp_path, monkeypatch, records, together):
     monkeypatch.setattr("slimgen.data.records._TOGETHER", together)
-    folder = laid_out(tmp_path / "set", records)
-    assert write_images(folder, records) == 7
+    folder, told = laid_out(tmp_path / "set", records), []
+    assert write_images(folder, records, lambda done, every: told.append((done, every))) == 7
+    assert told == ([(2, 7), (3, 7), (5, 7), (7, 7)] if together == 2 else [(3, 7), (5, 7), (7, 7)])
     assert not list(folder.glob("*.bin"))
     for name, split in (("a", "train"), ("b", "train"), ("t", "test")):
         for number, image in enumerate(images(name)):
@@ -61,17 +63,60 @@ def test_a_file_that_ends_amid_an_image_is_an_error(tmp_path, damage, message):
         write_images(folder, ROWS)
 
 
-def test_a_set_of_records_is_got_as_images_that_can_be_prepared(tmp_path, monkeypatch):
+def test_images_are_never_written_among_others(tmp_path):
+    folder = laid_out(tmp_path / "set", ROWS)
+    (folder / "test").mkdir()
+    with pytest.raises(DataError, match="a folder test of their own"):
+        write_images(folder, ROWS)
+
+
+@pytest.fixture
+def public(tmp_path, monkeypatch) -> tuple[dict[str, PublicSet], list[str]]:
+    """A set of records, and every address that is asked for it."""
     laid_out(tmp_path / "made" / "set-bin", ROWS)
     with tarfile.open(tmp_path / "archive.tar.gz", "w:gz") as file:
         file.add(tmp_path / "made" / "set-bin", "set-bin")
+    content, asked = (tmp_path / "archive.tar.gz").read_bytes(), []
+    digest = hashlib.sha256(content).hexdigest()
 
     def fetched(url, path, *, progress=None):
-        path.write_bytes((tmp_path / "archive.tar.gz").read_bytes())
-        return "0" * 64
+        asked.append(url)
+        path.write_bytes(content)
+        return digest
 
     monkeypatch.setattr("slimgen.data.get.download", fetched)
-    sets = {"set": PublicSet("https://example.org/set.tar.gz", "Free for all.", records=ROWS)}
+    return {"set": PublicSet("https://example.org/set.tar.gz", "Free for all.", digest, ROWS)}, asked
+
+
+def test_an_archive_that_was_had_whole_is_not_asked_for_again(tmp_path, monkeypatch, public):
+    sets, asked = public
+    with monkeypatch.context() as patch:
+        patch.setattr("slimgen.data.get.write_images", stopped(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            get("set", tmp_path / "got", sets=sets)
+    get("set", tmp_path / "got", sets=sets)
+    assert len(asked) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["archive.tar.gz", "got", "made"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_hidden_folder(tmp_path, monkeypatch, public):
+    sets, _ = public
+    monkeypatch.setattr("slimgen.data.get.write_images", stopped(OSError(28, "No space left on device")))
+    with pytest.raises(DataError, match=r"unpacked beside .*No space left on device; make room"):
+        get("set", tmp_path / "got", sets=sets)
+    assert not (tmp_path / "got").exists()
+    assert not (tmp_path / ".got.staged").exists()
+
+
+def stopped(error):
+    def raising(*_):
+        raise error
+
+    return raising
+
+
+def test_a_set_of_records_is_got_as_images_that_can_be_prepared(tmp_path, public):
+    sets, _ = public
     get("set", tmp_path / "got", sets=sets)
     options = {"size": SIDE, "load": SIDE, "direction": "AtoB", "validation": 1, "seed": 0}
     prepare_images(tmp_path / "got", tmp_path / "prepared", **options)

@@ -168,6 +168,8 @@ def test_a_warm_up_never_takes_the_whole_search():
         for share in (0.5, 0.9, 0.99):
             table = timetable(SupernetOptions(iterations=iterations, critic_steps=1, warm_up=share))
             assert table.counts[ARCHITECTURE] > 0, (iterations, share)
+            assert table.warm == int(share * iterations)
+    assert timetable(SupernetOptions(iterations=100, warm_up=0.29)).warm == 29
 
 
 def test_training_images_move_weights_and_validation_images_bars_and_logits(whole_run):

@@ -46,7 +46,14 @@ def get_(name: Annotated[str, typer.Argument(metavar="NAME")], folder: Folder, a
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
     with _bar(*columns) as progress:
         task = progress.add_task(name, total=None)
-        got = get(name, folder, progress=lambda done, total: progress.update(task, completed=done, total=total))
+
+        def downloaded(done: int, total: int | None) -> None:
+            progress.update(task, completed=done, total=total)
+
+        def written(done: int, total: int) -> None:
+            progress.update(task, description=f"{name}: {done:,} of {total:,} images written")
+
+        got = get(name, folder, progress=downloaded, written=written)
     if as_json:
         print_json(asdict(got))
     else:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _CONFIGURATION = re.compile(r"\d+(_\d+)+")
 """Channels such as 32_32_48, which YAML would read as one large number."""
 _MISSING = re.compile(r"missing \d+ required .*arguments?: (.+)")
-"""What Python says of a call that lacks an option."""
+"""What Python says of a call that lacks options, which it quotes."""
 
 
 def profile(
@@ -126,7 +126,8 @@ def _cost(family: str, height: int, width: int, options: dict[str, object], judg
         # A closed form computes with what it is given, so a text in place of a number fails inside.
         given = ", ".join(f"{name}={value!r}" for name, value in options.items()) or "no options"
         missing = _MISSING.search(str(error))
-        hint = f"{missing.group(1)} is missing" if missing else str(error)
+        lacking = re.findall(r"'(\w+)'", missing.group(1)) if missing else []
+        hint = f"give {', '.join(f'--{name}' for name in lacking)}; tables as JSON files" if lacking else str(error)
         raise SlimgenError(f"the options of {family} must be complete and of the right kind", given, hint) from None
 
 

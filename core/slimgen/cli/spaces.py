@@ -26,26 +26,30 @@ def spaces(
 ) -> None:
     """List the named spaces, or show one: every configuration of channels counted, or the operations to choose from."""
     from slimgen.nets.once_for_all_families import FAMILIES
-    from slimgen.nets.spaces import OPERATIONS, SPACES
+    from slimgen.nets.spaces import OPERATION_SPACES, SPACES
 
+    counting = {"--family": family, "--size": size, "--convention": convention, "--macs": macs}
+    given = ", ".join(option for option, value in counting.items() if value is not None)
+    if given and name not in SPACES:
+        rule = "--family, --size, --convention and --macs are of a named space of channels"
+        raise SlimgenError(
+            rule, f"{given} {f'for {name}' if name else 'without a name'}", f"known: {', '.join(SPACES)}"
+        )
     if name is None:
         sizes = {known: FAMILIES[kind].space(known).size for known, kind in SPACES.items()}
-        sizes |= {known: space.size for known, space in OPERATIONS.items()}
+        sizes |= {known: space.size for known, space in OPERATION_SPACES.items()}
         if as_json:
             print_json({known: {"configurations": number} for known, number in sizes.items()})
         for known, number in sizes.items() if not as_json else ():
             typer.echo(f"{known:<26}{number:>26,} configurations")
         return
-    if name in OPERATIONS:
-        counting = {"--family": family, "--size": size, "--convention": convention, "--macs": macs}
-        if given := [option for option, value in counting.items() if value is not None]:
-            raise SlimgenError("configurations are counted in spaces of channels", f"{name} with {', '.join(given)}")
+    if name in OPERATION_SPACES:
         title, told = name, _choices(name)
     elif name in SPACES:
         title = f"{name} of {family or SPACES[name]} at {size or 256} x {size or 256}"
         told = _counted(name, family or SPACES[name], size or 256, convention or "gan-compression", macs)
     else:
-        raise SlimgenError("a space has a known name", repr(name), nearest(name, [*SPACES, *OPERATIONS]))
+        raise SlimgenError("a space has a known name", repr(name), nearest(name, [*SPACES, *OPERATION_SPACES]))
     if as_json:
         print_json(told)
         return
@@ -61,10 +65,10 @@ def spaces(
 
 def _choices(name: str) -> dict[str, object]:
     """The size of a space of operations, and what each of its choices is made from."""
-    from slimgen.nets.spaces import OPERATIONS
+    from slimgen.nets.spaces import OPERATION_SPACES
     from slimgen.search import Choice
 
-    space = OPERATIONS[name]
+    space = OPERATION_SPACES[name]
     options = {choice: dimension.options for choice, dimension in space.items() if isinstance(dimension, Choice)}
     return {"configurations": space.size, "choices": options}
 

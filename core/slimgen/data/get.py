@@ -1,5 +1,6 @@
 """The papers' data sets that have a public address: download, check, unpack."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import asdict, dataclass
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 
 from slimgen.data.archives import extract
 from slimgen.data.download import Progress, download
-from slimgen.data.records import Records, write_images
+from slimgen.data.records import Records, Written, write_images
 from slimgen.errors import DataError, nearest
 
 
@@ -87,13 +88,21 @@ BY_HAND: dict[str, str] = {
 }
 
 
-def get(name: str, folder: Path, *, progress: Progress | None = None, sets: dict[str, PublicSet] | None = None) -> Got:
+def get(
+    name: str,
+    folder: Path,
+    *,
+    progress: Progress | None = None,
+    written: Written | None = None,
+    sets: dict[str, PublicSet] | None = None,
+) -> Got:
     """Download a public data set and unpack it. The same call goes on where an interrupted one stopped.
 
     Args:
         name: one of `PUBLIC`.
         folder: where to; it must not exist, or be what an earlier call made.
         progress: called with (bytes so far, all bytes or None).
+        written: called with (images so far, all images) where images are written out of records.
         sets: other data sets than `PUBLIC`.
 
     Returns:
@@ -101,7 +110,7 @@ def get(name: str, folder: Path, *, progress: Progress | None = None, sets: dict
 
     Raises:
         DataError: if the name is unknown, the folder holds something else, the download fails, its SHA-256 is not the
-            known one, the archive is not safe to unpack, or its records end amid an image.
+            known one, the archive is not safe to unpack, its records end amid an image, or there is no room.
     """
     known = PUBLIC if sets is None else sets
     if name in BY_HAND and name not in known:
@@ -120,17 +129,30 @@ def get(name: str, folder: Path, *, progress: Progress | None = None, sets: dict
         raise DataError(f"the folder for {name} is not there yet", folder, "choose another or remove it")
     suffix = "".join(Path(urlsplit(chosen.url).path).suffixes[-2:])
     archive = folder.with_name(f".{folder.name}{suffix}")
-    sha256 = download(chosen.url, archive, progress=progress)
+    sha256 = _already(archive, chosen.sha256) or download(chosen.url, archive, progress=progress)
     if chosen.sha256 is not None and sha256 != chosen.sha256:
         archive.unlink()
         raise DataError(f"the archive of {name} has the SHA-256 {chosen.sha256}", sha256, "do not use what came")
     got = Got(name, chosen.url, sha256, chosen.terms)
     staged = folder.with_name(f".{folder.name}.staged")
     shutil.rmtree(staged, ignore_errors=True)
-    extract(archive, staged)
-    if chosen.records is not None:
-        write_images(staged, chosen.records)
-    (staged / note.name).write_text(json.dumps(asdict(got), indent=1) + "\n", encoding="utf-8")
-    staged.rename(folder)
+    try:
+        extract(archive, staged)
+        if chosen.records is not None:
+            write_images(staged, chosen.records, written)
+        (staged / note.name).write_text(json.dumps(asdict(got), indent=1) + "\n", encoding="utf-8")
+        staged.rename(folder)
+    except OSError as error:
+        raise DataError(f"{name} is unpacked beside {folder}", error, "make room, or choose another place") from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
     archive.unlink()
     return got
+
+
+def _already(archive: Path, sha256: str | None) -> str | None:
+    """The SHA-256 of an archive that an earlier call had whole, where it is known to be the right one."""
+    if sha256 is None or not archive.is_file():
+        return None
+    with archive.open("rb") as file:
+        return sha256 if hashlib.file_digest(file, "sha256").hexdigest() == sha256 else None

@@ -181,6 +181,10 @@ def chosen(shape: Shape, genotype: Mapping[str, Value]) -> list[str]:
     Raises:
         SpaceError: an operation is missing or unknown.
     """
+    if not isinstance(genotype, Mapping):
+        raise SpaceError(
+            "a genotype maps places to operations", repr(genotype), "give a table, such as a genotype.json"
+        )
     found = []
     for place in shape.row:
         option = genotype.get(place.name) if len(place.options) > 1 else place.options[0]

@@ -6,7 +6,7 @@ from slimgen.nets.cyclegan_nas_space import DiscriminatorShape, GeneratorShape, 
 from slimgen.nets.noise_discriminator import discriminator_space
 
 SPACES = dict.fromkeys(channels.SPACES, "mobile_resnet") | dict.fromkeys(once_for_all_spade.SPACES, "mobile_spade")
-OPERATIONS = {
+OPERATION_SPACES = {
     "alphagan": alphagan_space(),
     "alphagan-no-deconvolution": alphagan_space(deconvolution=False),
     "alphagan-discriminator": discriminator_space(),

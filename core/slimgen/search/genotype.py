@@ -38,8 +38,12 @@ class Genotype(Mapping[str, Value]):
         """Copies `values`.
 
         Raises:
-            SpaceError: a name that is not text, or a value that is neither text nor a finite number.
+            SpaceError: no mapping, a name that is not text, or a value that is neither text nor a finite number.
         """
+        if not isinstance(values, Mapping):
+            raise SpaceError(
+                "a genotype maps names to text or finite numbers", repr(values), "give a table, such as a genotype.json"
+            )
         for name, value in values.items():
             if not isinstance(name, str) or not is_value(value):
                 raise SpaceError("a genotype maps names to text or finite numbers", f"{name!r}: {value!r}")
