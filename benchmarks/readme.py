@@ -194,12 +194,11 @@ def from_noise(found: Mapping[str, Any]) -> str:
         rows.append(f"| {run['seed']} | {values} | {run['rows']['found']['params'] / 1e3:.0f} |")
     spreads = (found["found"], found["random"])
     means = " and ".join(f"{spread['mean']:.2f} ± {spread['deviation']:.2f}" for spread in spreads)
-    searching = mean(run["seconds"]["supernet"] for run in found["runs"])
     head = (
         f"**CIFAR-10 of noise**, {found['metric']} (lower is better) of what AlphaGAN found, of the generator by hand "
         f"(original), and of random architectures of the found one's size, all trained for "
         f"{found['runs'][0]['rows']['found']['updates']:,} updates: found and random {means} (mean ± standard "
-        f"deviation); found is better than {found['wins']} of {found['rivals']}; {searching:.0f} s a search; on "
+        f"deviation); found is better than {found['wins']} of {found['rivals']}; on "
         f"{machine(found)}. `{found['command']}`"
     )
     return "\n".join([head, "", *rows])
