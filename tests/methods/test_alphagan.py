@@ -22,14 +22,14 @@ BOTH = {"generator_bar", "discriminator_bar"}
 
 
 @pytest.fixture(scope="module")
-def whole_run(tmp_path_factory) -> Iterator[Path]:
+def tiny_run(tmp_path_factory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # refuses at once, which is quicker than any store
         yield run_until("supernet", tmp_path_factory.mktemp("tiny"))
 
 
-def test_each_step_moves_what_its_line_of_the_algorithm_says(whole_run):
-    search = Searching(whole_run)
+def test_each_step_moves_what_its_line_of_the_algorithm_says(tiny_run):
+    search = Searching(tiny_run)
     steps = search.watched(search.table.steps)
     logits = {"generator.relaxation"}
     # T = 3 with G at every second step over all iterations, R = 2, R = 2, S = 2.
@@ -54,8 +54,8 @@ def equal(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
-def test_bars_begin_as_copies_with_fresh_adam_in_every_iteration(whole_run):
-    search = Searching(whole_run)
+def test_bars_begin_as_copies_with_fresh_adam_in_every_iteration(tiny_run):
+    search = Searching(tiny_run)
     generator, discriminator, generator_bar, discriminator_bar = search.those
     begun, ages = [], []
     phase = next(phase for phase in search.phases if phase.name == "discriminator_bar")
@@ -77,9 +77,9 @@ def test_bars_begin_as_copies_with_fresh_adam_in_every_iteration(whole_run):
     assert all(count > 0 for count in ages[1][0])
 
 
-def test_weights_and_logits_have_their_own_adam_at_constant_rates(whole_run):
+def test_weights_and_logits_have_their_own_adam_at_constant_rates(tiny_run):
     search = Searching(
-        whole_run,
+        tiny_run,
         *("rate=3e-3", "betas=[0.1, 0.8]", "bar=both"),
         *("architecture_rate=0.04", "architecture_betas=[0.4, 0.7]", "architecture_decay=0.02"),
     )
@@ -102,8 +102,8 @@ def test_weights_and_logits_have_their_own_adam_at_constant_rates(whole_run):
         ("architecture", {"generator", "discriminator", *BOTH}),
     ],
 )
-def test_each_player_is_trained_against_the_one_that_its_line_names(whole_run, name, plays):
-    search = Searching(whole_run)
+def test_each_player_is_trained_against_the_one_that_its_line_names(tiny_run, name, plays):
+    search = Searching(tiny_run)
     search.train(search.table.steps)  # until all four differ
     phase = next(phase for phase in search.phases if phase.name == name)
     for part in search.those.parts.values():
@@ -136,14 +136,14 @@ def test_each_player_is_trained_against_the_one_that_its_line_names(whole_run, n
         ("both", {"generator_bar", "generator_bar.relaxation"}),
     ],
 )
-def test_of_g_bar_what_the_ablation_says_is_trained(whole_run, bar, moved):
-    steps = Searching(whole_run, f"bar={bar}").watched(9)
+def test_of_g_bar_what_the_ablation_says_is_trained(tiny_run, bar, moved):
+    steps = Searching(tiny_run, f"bar={bar}").watched(9)
     assert steps[5] == steps[6] == moved
     assert steps[7] == {"generator.relaxation"}
 
 
-def test_the_warm_up_holds_the_logits_and_spares_the_bars(whole_run):
-    search = Searching(whole_run, "warm_up=0.5")
+def test_the_warm_up_holds_the_logits_and_spares_the_bars(tiny_run):
+    search = Searching(tiny_run, "warm_up=0.5")
     steps = search.watched(search.table.steps)
     assert all(step <= {"generator", "discriminator"} for step in steps[:6])
     assert steps[6] >= {"discriminator_bar"}
@@ -152,10 +152,10 @@ def test_the_warm_up_holds_the_logits_and_spares_the_bars(whole_run):
 
 
 @pytest.mark.parametrize("relaxation", ["softmax", "sampled"])
-def test_without_the_gap_g_bar_is_spared_and_the_logits_learn_the_same(whole_run, tmp_path, relaxation):
+def test_without_the_gap_g_bar_is_spared_and_the_logits_learn_the_same(tiny_run, tmp_path, relaxation):
     for name, looked in (("whole", "true"), ("spared", "false")):
         recipe = TINY.override([f"supernet.relaxation={relaxation}", f"supernet.gap={looked}"])
-        stages.supernet(recipe, **folders(whole_run), out=tmp_path / name, tell=quiet)
+        stages.supernet(recipe, **folders(tiny_run), out=tmp_path / name, tell=quiet)
     # But for how often the spectral norms of D have been estimated.
     torch.testing.assert_close(*(load_weights(tmp_path / name / LOGITS) for name in ("whole", "spared")))
     whole, spared = (json.loads((tmp_path / name / "updates.json").read_text()) for name in ("whole", "spared"))
@@ -172,9 +172,9 @@ def test_a_warm_up_never_takes_the_whole_search():
     assert timetable(SupernetOptions(iterations=100, warm_up=0.29)).warm == 29
 
 
-def test_training_images_move_weights_and_validation_images_bars_and_logits(whole_run):
-    search = Searching(whole_run)
-    data = Prepared.open(whole_run / "prepare")
+def test_training_images_move_weights_and_validation_images_bars_and_logits(tiny_run):
+    search = Searching(tiny_run)
+    data = Prepared.open(tiny_run / "prepare")
 
     def known(split: str) -> set[bytes]:
         return {image.tobytes() for image in data.split(split).target}
@@ -202,15 +202,15 @@ def test_training_images_move_weights_and_validation_images_bars_and_logits(whol
 
 
 @pytest.mark.parametrize("kind", ["gumbel", "straight-through", "sampled"])
-def test_every_relaxation_searches(whole_run, kind):
-    search = Searching(whole_run, f"relaxation={kind}", "temperature=[5, 0.5]", "recompute=true")
+def test_every_relaxation_searches(tiny_run, kind):
+    search = Searching(tiny_run, f"relaxation={kind}", "temperature=[5, 0.5]", "recompute=true")
     steps = search.watched(9)
     assert steps[7] == {"generator.relaxation"}
     first, last = (search.those.generator.relaxation.temperature(step) for step in (0, search.table.steps - 1))
     assert (first, last) == pytest.approx((5, 0.5))
 
 
-def test_the_average_follows_g_and_never_its_bar(whole_run, tmp_path, monkeypatch):
+def test_the_average_follows_g_and_never_its_bar(tiny_run, tmp_path, monkeypatch):
     from slimgen.methods import alphagan
 
     kept = []
@@ -229,27 +229,27 @@ def test_the_average_follows_g_and_never_its_bar(whole_run, tmp_path, monkeypatc
 
     monkeypatch.setattr(alphagan, "Ema", Watched)
     recipe = TINY.override(["supernet.ema=0.5"])
-    stages.supernet(recipe, **folders(whole_run), out=tmp_path / "supernet", tell=quiet)
+    stages.supernet(recipe, **folders(tiny_run), out=tmp_path / "supernet", tell=quiet)
     assert all(torch.equal(one, two) for one, two in zip(kept[0].wanted, kept[0].module.parameters(), strict=True))
-    assert (tmp_path / "supernet" / "samples.png").read_bytes() != (whole_run / "supernet/samples.png").read_bytes()
+    assert (tmp_path / "supernet" / "samples.png").read_bytes() != (tiny_run / "supernet/samples.png").read_bytes()
     # Its pictures are made with the statistics of its own features, which no step of the training gives it.
     norms = [module for module in kept[0].module.modules() if isinstance(module, nn.BatchNorm2d)]
     assert {int(norm.num_batches_tracked) for norm in norms} == {SETTLED}
     assert kept[0].updates == json.loads((tmp_path / "supernet" / "updates.json").read_text())["generator"]
     # Nothing but the pictures is of the average.
-    assert (tmp_path / "supernet" / LOGITS).read_bytes() == (whole_run / "supernet" / LOGITS).read_bytes()
+    assert (tmp_path / "supernet" / LOGITS).read_bytes() == (tiny_run / "supernet" / LOGITS).read_bytes()
 
 
 class KilledError(Exception):
     """Stands for the signal."""
 
 
-def test_a_search_killed_in_every_part_leaves_the_same_logits_counts_and_trace(whole_run, tmp_path, monkeypatch):
+def test_a_search_killed_in_every_part_leaves_the_same_logits_counts_and_trace(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr("slimgen.training.fit.SAVING", 0)
     settings = ["supernet.relaxation=gumbel", "supernet.discriminator=searched", "supernet.ema=0.5"]
     recipe = TINY.override([*settings, "supernet.bar=both"])
     alone, killed = tmp_path / "alone" / "supernet", tmp_path / "elsewhere" / "killed" / "supernet"
-    stages.supernet(recipe, **folders(whole_run), out=alone, tell=quiet)
+    stages.supernet(recipe, **folders(tiny_run), out=alone, tell=quiet)
     recipe = recipe.override(["compute.checkpoint_seconds=0.000001"])
     for after in (1, 4, 6, 8):  # amid the weights, D-bar, G-bar and the logits
 
@@ -258,9 +258,9 @@ def test_a_search_killed_in_every_part_leaves_the_same_logits_counts_and_trace(w
                 raise KilledError
 
         with pytest.raises(KilledError):
-            stages.supernet(recipe, **folders(whole_run), out=killed, tell=dying)
+            stages.supernet(recipe, **folders(tiny_run), out=killed, tell=dying)
         assert max(int(path.stem.split("-")[1]) for path in killed.rglob("step-*.pt")) == after
-    stages.supernet(recipe, **folders(whole_run), out=killed, tell=quiet)
+    stages.supernet(recipe, **folders(tiny_run), out=killed, tell=quiet)
     names = (LOGITS, f"discriminator_{LOGITS}", "relaxation.jsonl", "log-supernet.jsonl", "updates.json", "samples.png")
     for name in names:
         assert (killed / name).read_bytes() == (alone / name).read_bytes()

@@ -16,14 +16,14 @@ HINGE = adversarial("hinge")
 
 
 @pytest.fixture(scope="module")
-def whole_run(tmp_path_factory) -> Iterator[Path]:
+def tiny_run(tmp_path_factory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # refuses at once, which is quicker than any store
         yield run_until("teach", tmp_path_factory.mktemp("tiny"))
 
 
-def test_the_gap_is_zero_where_the_bars_are_the_players_and_grows_as_they_improve(whole_run):
-    search = Searching(whole_run)
+def test_the_gap_is_zero_where_the_bars_are_the_players_and_grows_as_they_improve(tiny_run):
+    search = Searching(tiny_run)
     search.train(3)
     generator, discriminator, _, _ = search.those
     alike = Players(generator, discriminator, generator.twin(), discriminator.twin())
@@ -75,8 +75,8 @@ def gradients(search: Searching, **options) -> dict[str, float]:
     return sizes
 
 
-def test_the_logits_learn_of_g_against_d_bar_alone(whole_run):
-    search = Searching(whole_run)
+def test_the_logits_learn_of_g_against_d_bar_alone(tiny_run):
+    search = Searching(tiny_run)
     search.train(4)
     # In training, every look at a spectral norm is a power iteration.
     search.those.discriminator_bar.net.eval()
@@ -93,8 +93,8 @@ def test_the_logits_learn_of_g_against_d_bar_alone(whole_run):
         torch.testing.assert_close(logit.grad, wanted)
 
 
-def test_coupled_bars_teach_the_logits_of_both_terms(whole_run):
-    search = Searching(whole_run, "coupled=true")
+def test_coupled_bars_teach_the_logits_of_both_terms(tiny_run):
+    search = Searching(tiny_run, "coupled=true")
     search.train(7)
     with torch.no_grad():
         for parameter in search.those.generator_bar.net.parameters():
@@ -106,8 +106,8 @@ def test_coupled_bars_teach_the_logits_of_both_terms(whole_run):
     assert all(not torch.equal(one, two) for one, two in zip(*found, strict=True))
 
 
-def test_a_searched_discriminator_learns_of_d_against_g_bar(whole_run):
-    search = Searching(whole_run, "discriminator=searched")
+def test_a_searched_discriminator_learns_of_d_against_g_bar(tiny_run):
+    search = Searching(tiny_run, "discriminator=searched")
     steps = search.watched(9)
     logits = {"generator.relaxation", "discriminator.relaxation"}
     assert steps[7] == steps[8] == logits
@@ -116,8 +116,8 @@ def test_a_searched_discriminator_learns_of_d_against_g_bar(whole_run):
     assert sizes["discriminator_bar.relaxation"] == sizes["generator_bar.relaxation"] == 0
 
 
-def test_gates_at_a_corner_make_what_the_extracted_generator_makes(whole_run):
-    net = Searching(whole_run, "interpolation=learned").those.generator.net
+def test_gates_at_a_corner_make_what_the_extracted_generator_makes(tiny_run):
+    net = Searching(tiny_run, "interpolation=learned").those.generator.net
     genotype, noise = PUBLISHED["alphagan_s"], torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
     made = net(noise, Gates.corner(SPACE, genotype))
     torch.testing.assert_close(net.extract(genotype).train()(noise), made, rtol=1e-4, atol=1e-4)

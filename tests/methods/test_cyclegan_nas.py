@@ -36,7 +36,7 @@ TWO_STEP = ("TF", "TH", "THS")
 
 
 @pytest.fixture(scope="module")
-def whole_run(tmp_path_factory) -> Iterator[Path]:
+def tiny_run(tmp_path_factory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # refuses at once, which is quicker than any store
         yield run_until("supernet", tmp_path_factory.mktemp("tiny"))
@@ -66,8 +66,8 @@ def identities(parameters: list[nn.Parameter]) -> set[int]:
     return {id(parameter) for parameter in parameters}
 
 
-def test_in_one_step_one_optimizer_of_each_player_moves_weights_and_logits(whole_run):
-    those, found, data = searching(whole_run, "OF")
+def test_in_one_step_one_optimizer_of_each_player_moves_weights_and_logits(tiny_run):
+    those, found, data = searching(tiny_run, "OF")
     assert [(phase.name, phase.split) for phase in found] == [("generator", "train"), ("discriminator", "train")]
     for phase, roles in zip(found, (GENERATORS, DISCRIMINATORS), strict=True):
         assert identities(phase.parameters) == identities([*those.weights(roles), *those.logits(roles)])
@@ -86,15 +86,15 @@ def test_in_one_step_one_optimizer_of_each_player_moves_weights_and_logits(whole
     assert all(changed[id(logit)] for logit in logits)
 
 
-def test_logits_without_a_rate_of_their_own_have_that_of_their_networks_weights(whole_run):
-    _, found, _ = searching(whole_run, "OF", "supernet.discriminator_rate=5e-4")
+def test_logits_without_a_rate_of_their_own_have_that_of_their_networks_weights(tiny_run):
+    _, found, _ = searching(tiny_run, "OF", "supernet.discriminator_rate=5e-4")
     rates = [{group["lr"] for group in phase.optimizer.param_groups} for phase in found]
     assert rates == [{2e-4}, {5e-4}]
 
 
 @pytest.mark.parametrize("optimisation", TWO_STEP)
-def test_in_two_steps_weights_and_logits_move_in_turns_on_data_of_their_own(whole_run, optimisation):
-    those, found, data = searching(whole_run, optimisation, "supernet.architecture_rate=0.01")
+def test_in_two_steps_weights_and_logits_move_in_turns_on_data_of_their_own(tiny_run, optimisation):
+    those, found, data = searching(tiny_run, optimisation, "supernet.architecture_rate=0.01")
     assert [(phase.name, phase.split) for phase in found] == [
         ("generator", "first"),
         ("discriminator", "first"),
@@ -117,8 +117,8 @@ def test_in_two_steps_weights_and_logits_move_in_turns_on_data_of_their_own(whol
         assert any(moved(old, parameters))
 
 
-def test_the_discriminators_judge_what_the_generators_made_in_the_same_step(whole_run):
-    those, found, data = searching(whole_run, "OF", "supernet.relaxation=gumbel")
+def test_the_discriminators_judge_what_the_generators_made_in_the_same_step(tiny_run):
+    those, found, data = searching(tiny_run, "OF", "supernet.relaxation=gumbel")
     batch, memo = data["train"](0), {"step": 0}
     torch.manual_seed(0)
     arch = found[0].draw(0)[0]
@@ -138,8 +138,8 @@ def test_the_discriminators_judge_what_the_generators_made_in_the_same_step(whol
         torch.testing.assert_close(terms[name], wanted / 2, atol=2e-3, rtol=1e-2)
 
 
-def test_the_halves_of_either_set_are_disjoint_equal_and_all_there_is(whole_run):
-    data = Prepared.open(whole_run / "prepare")
+def test_the_halves_of_either_set_are_disjoint_equal_and_all_there_is(tiny_run):
+    data = Prepared.open(tiny_run / "prepare")
     train = data.split("train")
     halves = [Half.of(data, half, seed=4).split("train") for half in (0, 1)]
     for names, side in (("names", "input"), ("target_names", "target")):
@@ -160,8 +160,8 @@ def seen(source, steps: range) -> set[bytes]:
     return {image.numpy().tobytes() for step in steps for image in source(step).input.contiguous()}
 
 
-def test_halves_keep_their_roles_in_th_and_change_them_midway_in_ths(whole_run):
-    work = job_of(whole_run, TINY.override(["data.flip=false"]))
+def test_halves_keep_their_roles_in_th_and_change_them_midway_in_ths(tiny_run):
+    work = job_of(tiny_run, TINY.override(["data.flip=false"]))
     every = seen(lambda step: whole(work.data.split("train")), range(1))
     for name in ("TH", "THS"):
         options = SupernetOptions(updates=20, batch=2, optimisation=name)
@@ -175,9 +175,9 @@ def test_halves_keep_their_roles_in_th_and_change_them_midway_in_ths(whole_run):
 
 
 @pytest.mark.parametrize("optimisation", ["OF", "TF"])
-def test_each_discriminators_history_is_of_its_own_steps(whole_run, optimisation):
+def test_each_discriminators_history_is_of_its_own_steps(tiny_run, optimisation):
     recipe = TINY.override([f"supernet.optimisation={optimisation}"])
-    work, options = job_of(whole_run, recipe), options_of(recipe)
+    work, options = job_of(tiny_run, recipe), options_of(recipe)
     those, pools = players(work, options, 4), pools_of(work, options)
     assert len(pools) == (2 if optimisation == "OF" else 4)
     assert len({pool.seed for pool in pools.values()}) == len(pools)
@@ -186,8 +186,8 @@ def test_each_discriminators_history_is_of_its_own_steps(whole_run, optimisation
     assert {len(pool) for pool in pools.values()} == {2 * options.batch}
 
 
-def test_in_tf_both_see_all_images_and_never_the_same_batch(whole_run):
-    work = job_of(whole_run, TINY.override(["data.flip=false"]))
+def test_in_tf_both_see_all_images_and_never_the_same_batch(tiny_run):
+    work = job_of(tiny_run, TINY.override(["data.flip=false"]))
     found = batches(work, SupernetOptions(updates=9, batch=3, optimisation="TF"), 9)
     assert seen(found["first"], range(9)) == seen(found["second"], range(9))
     assert all(not torch.equal(found["first"](step).input, found["second"](step).input) for step in range(9))
@@ -198,9 +198,9 @@ class KilledError(Exception):
 
 
 @pytest.mark.parametrize("settings", [["supernet.relaxation=gumbel"], ["supernet.optimisation=THS"]])
-def test_a_search_killed_amid_training_leaves_the_same_logits_and_trace(whole_run, tmp_path, monkeypatch, settings):
+def test_a_search_killed_amid_training_leaves_the_same_logits_and_trace(tiny_run, tmp_path, monkeypatch, settings):
     recipe = TINY.override([*settings, "supernet.updates=6", "compute.checkpoint_seconds=0.0001"])
-    inputs = folders(whole_run)
+    inputs = folders(tiny_run)
     stages.supernet(recipe, **inputs, out=tmp_path / "alone" / "supernet", tell=quiet)
     killed = tmp_path / "elsewhere" / "killed" / "supernet"
 
@@ -217,9 +217,9 @@ def test_a_search_killed_amid_training_leaves_the_same_logits_and_trace(whole_ru
 
 
 @pytest.mark.parametrize("optimisation", ["TH", "THS"])
-def test_a_set_of_one_image_has_no_halves(whole_run, optimisation):
+def test_a_set_of_one_image_has_no_halves(tiny_run, optimisation):
     recipe = TINY.override([f"supernet.optimisation={optimisation}"])
-    work = job_of(whole_run, recipe)
+    work = job_of(tiny_run, recipe)
     full = work.data.split("train")
     alone = replace(full, target=full.target[:1], target_names=full.target_names[:1], paired=False)
 

@@ -26,7 +26,7 @@ from tests.methods.cyclegan_nas_runs import TINY, folders, job_of, options_of, q
 
 
 @pytest.fixture(scope="module")
-def whole_run(tmp_path_factory) -> Iterator[Path]:
+def tiny_run(tmp_path_factory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # refuses at once, which is quicker than any store
         yield run_until("search", tmp_path_factory.mktemp("tiny"))
@@ -36,22 +36,22 @@ def outcome_of(out: Path) -> dict:
     return json.loads((out / "genotype.json").read_text())
 
 
-def test_the_most_probable_operation_of_every_place_is_chosen(whole_run):
-    logits = load_weights(whole_run / "supernet" / LOGITS)
-    genotype = outcome_of(whole_run / "search")["genotype"]
+def test_the_most_probable_operation_of_every_place_is_chosen(tiny_run):
+    logits = load_weights(tiny_run / "supernet" / LOGITS)
+    genotype = outcome_of(tiny_run / "search")["genotype"]
     space = joined(options_of(TINY))
     assert set(genotype) == {*space, "hidden"}
     for name, choice in space.items():
         own = logits["logits/" + name.replace(".", "/")]
         assert genotype[name] == choice.options[int(own.argmax())]
-    said = json.loads((whole_run / "search" / "stage.json").read_text())["metrics"]
+    said = json.loads((tiny_run / "search" / "stage.json").read_text())["metrics"]
     likely = sum(float(those.double().log_softmax(0).max()) for those in logits.values())
     assert said["val_log_probability"] == pytest.approx(likely, rel=1e-5)
     assert (said["input_images"], said["target_images"]) == (9, 7)
 
 
-def test_both_generators_together_are_as_large_as_the_plain_cyclegans_and_no_larger(whole_run):
-    genotype = Genotype.from_json(outcome_of(whole_run / "search")["genotype"])
+def test_both_generators_together_are_as_large_as_the_plain_cyclegans_and_no_larger(tiny_run):
+    genotype = Genotype.from_json(outcome_of(tiny_run / "search")["genotype"])
     limit = 2 * generator_cost("resnet", 32, 32, ngf=6, blocks=1).params
 
     def params(hidden: int) -> int:
@@ -62,17 +62,17 @@ def test_both_generators_together_are_as_large_as_the_plain_cyclegans_and_no_lar
 
     hidden = genotype["hidden"]
     assert params(hidden) <= limit < params(hidden + 1)
-    said = json.loads((whole_run / "search" / "stage.json").read_text())["metrics"]
+    said = json.loads((tiny_run / "search" / "stage.json").read_text())["metrics"]
     assert said["total_params"] == params(hidden) == said["params"] + said["back_params"]
     assert said["back_share"] == said["back_params"] / said["total_params"]
 
 
-def test_a_random_architecture_is_of_about_the_found_ones_size_and_none_is_more_probable(whole_run, tmp_path):
+def test_a_random_architecture_is_of_about_the_found_ones_size_and_none_is_more_probable(tiny_run, tmp_path):
     recipe = TINY.override(["search={kind: random, networks: 4, equal_size: 0.05, repeats: 1}"])
-    stages.search(recipe, **folders(whole_run, "supernet"), out=tmp_path / "search", tell=quiet)
+    stages.search(recipe, **folders(tiny_run, "supernet"), out=tmp_path / "search", tell=quiet)
     trials = [json.loads(line) for line in (tmp_path / "search" / "trials.jsonl").read_text().splitlines()]
     assert [trial["step"] for trial in trials] == ["argmax", *["random"] * 4]
-    assert trials[0]["genotype"] == outcome_of(whole_run / "search")["genotype"]
+    assert trials[0]["genotype"] == outcome_of(tiny_run / "search")["genotype"]
     assert outcome_of(tmp_path / "search")["genotype"] == trials[1]["genotype"]
     sizes = []
     for trial in trials:
@@ -88,14 +88,14 @@ def test_a_random_architecture_is_of_about_the_found_ones_size_and_none_is_more_
     assert len({trial["key"] for trial in trials}) == 5
 
 
-def test_random_architectures_that_are_never_of_that_size_are_an_error(whole_run, tmp_path, monkeypatch):
+def test_random_architectures_that_are_never_of_that_size_are_an_error(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr("slimgen.methods.cyclegan_nas._TRIES", 20)
     relaxation = Relaxation(joined(options_of(TINY)), seed=0, spread=0)
     largest = relaxation.space.largest()
     with torch.no_grad():
         for name, those in relaxation.options.items():
             relaxation.logits(name)[those.index(largest[name])] = 1
-    inputs = folders(whole_run)
+    inputs = folders(tiny_run)
     recipe = TINY.override(["search={kind: random, hidden: 8, equal_size: 0.001}", "supernet.spread=0.002"])
     stages.supernet(recipe, **inputs, out=tmp_path / "supernet", tell=quiet)
     save_weights(tmp_path / "supernet" / LOGITS, relaxation.state_dict())
@@ -103,14 +103,14 @@ def test_random_architectures_that_are_never_of_that_size_are_an_error(whole_run
         stages.search(recipe, **inputs, supernet=tmp_path / "supernet", out=tmp_path / "search", tell=quiet)
 
 
-def test_an_operation_that_training_has_excluded_is_infinitely_unlikely_but_has_a_likelihood(whole_run, tmp_path):
-    logits = load_weights(whole_run / "supernet" / "logits.safetensors")
+def test_an_operation_that_training_has_excluded_is_infinitely_unlikely_but_has_a_likelihood(tiny_run, tmp_path):
+    logits = load_weights(tiny_run / "supernet" / "logits.safetensors")
     steep = {name: 200.0 * torch.arange(len(values)) for name, values in logits.items()}
-    inputs = folders(whole_run, "supernet")
-    shutil.copytree(whole_run / "supernet", tmp_path / "supernet")
+    inputs = folders(tiny_run, "supernet")
+    shutil.copytree(tiny_run / "supernet", tmp_path / "supernet")
     save_weights(tmp_path / "supernet" / "logits.safetensors", steep)
     recipe = TINY.override(["search.kind=random", "search.networks=1", "search.equal_size=0.9"])
-    job = replace(job_of(whole_run, recipe, tmp_path), inputs={**inputs, "supernet": tmp_path / "supernet"})
+    job = replace(job_of(tiny_run, recipe, tmp_path), inputs={**inputs, "supernet": tmp_path / "supernet"})
     likely, drawn = search(job).trials
     assert likely.quality["log_probability"] == 0
     assert -math.inf < drawn.quality["log_probability"] <= -200

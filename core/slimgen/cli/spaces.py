@@ -1,12 +1,15 @@
 """`slimgen spaces`: the named spaces, how large they are, and what their networks cost or choose from."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from slimgen.cli.options import Json, print_json
 from slimgen.errors import SlimgenError, nearest
+
+if TYPE_CHECKING:
+    from slimgen.search import Space
 
 _ROWS = 1 << 15
 """Configurations counted at a time: few enough that they stay in the processor's cache."""
@@ -28,13 +31,15 @@ def spaces(
     from slimgen.nets.once_for_all_families import FAMILIES
     from slimgen.nets.spaces import OPERATION_SPACES, SPACES
 
+    names = [*SPACES, *OPERATION_SPACES]
+    if name is not None and name not in names:
+        raise SlimgenError("a space has a known name", repr(name), nearest(name, names))
     counting = {"--family": family, "--size": size, "--convention": convention, "--macs": macs}
     given = ", ".join(option for option, value in counting.items() if value is not None)
     if given and name not in SPACES:
+        came = f"{given} for {name}" if name else f"{given} without a name"
         rule = "--family, --size, --convention and --macs are of a named space of channels"
-        raise SlimgenError(
-            rule, f"{given} {f'for {name}' if name else 'without a name'}", f"known: {', '.join(SPACES)}"
-        )
+        raise SlimgenError(rule, came, f"known: {', '.join(SPACES)}")
     if name is None:
         sizes = {known: FAMILIES[kind].space(known).size for known, kind in SPACES.items()}
         sizes |= {known: space.size for known, space in OPERATION_SPACES.items()}
@@ -44,12 +49,10 @@ def spaces(
             typer.echo(f"{known:<26}{number:>26,} configurations")
         return
     if name in OPERATION_SPACES:
-        title, told = name, _choices(name)
-    elif name in SPACES:
+        title, told = name, _choices(OPERATION_SPACES[name])
+    else:
         title = f"{name} of {family or SPACES[name]} at {size or 256} x {size or 256}"
         told = _counted(name, family or SPACES[name], size or 256, convention or "gan-compression", macs)
-    else:
-        raise SlimgenError("a space has a known name", repr(name), nearest(name, [*SPACES, *OPERATION_SPACES]))
     if as_json:
         print_json(told)
         return
@@ -63,13 +66,11 @@ def spaces(
         typer.echo(f"  {key.replace('_', ' '):<24}{text:>24}")
 
 
-def _choices(name: str) -> dict[str, object]:
+def _choices(space: "Space") -> dict[str, object]:
     """The size of a space of operations, and what each of its choices is made from."""
-    from slimgen.nets.spaces import OPERATION_SPACES
     from slimgen.search import Choice
 
-    space = OPERATION_SPACES[name]
-    options = {choice: dimension.options for choice, dimension in space.items() if isinstance(dimension, Choice)}
+    options = {name: choice.options for name, choice in space.items() if isinstance(choice, Choice)}
     return {"configurations": space.size, "choices": options}
 
 

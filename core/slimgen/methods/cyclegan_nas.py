@@ -33,7 +33,7 @@ from slimgen.nets.relaxation import Relaxation
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import Goal, section
 from slimgen.run.aside import sha256_file
-from slimgen.search import Genotype, Objective, Trial
+from slimgen.search import Genotype, Objective, Trial, Value
 from slimgen.tasks.job import Job
 from slimgen.training.draws import fixed
 from slimgen.training.fit import Stateful, fit
@@ -87,10 +87,11 @@ def search(job: Job) -> Found:
     relaxation = Relaxation(joined(training), seed=0)
     relaxation.load_state_dict(load_weights(job.inputs["supernet"] / LOGITS))
     sized = Sized(job, training, options)
-    trials = [_trial(sized, relaxation, relaxation.argmax(), "argmax", 0)]
+    logs = relaxation.log_probabilities()
+    trials = [_trial(sized, logs, relaxation.argmax(), "argmax", 0)]
     if options.kind == "random":
         drawn = _drawn(sized, relaxation, sized.params(trials[0].genotype))
-        trials += [_trial(sized, relaxation, genotype, "random", number) for number, genotype in enumerate(drawn)]
+        trials += [_trial(sized, logs, genotype, "random", number) for number, genotype in enumerate(drawn)]
     found = trials[0] if options.kind == "gradient" else trials[1]
     plan = {"search": options.model_dump(), "objective": recipe.objective.model_dump()}
     if options.repeats > 1:
@@ -150,11 +151,13 @@ class Sized:
         return sum(self.cost(genotype, role).params for role in GENERATORS)
 
 
-def _trial(sized: Sized, relaxation: Relaxation, genotype: Genotype, step: str, number: int) -> Trial:
+def _trial(
+    sized: Sized, logs: Mapping[str, Mapping[Value, float]], genotype: Genotype, step: str, number: int
+) -> Trial:
     """An architecture, what its generator of the recipe's direction costs, and how probable it is."""
     whole = genotype if HIDDEN in genotype else sized.of(genotype)
     costs = sized.cost(whole, GENERATORS[0]).as_dict(sized.job.recipe.budget.convention)
-    nats = math.fsum(those[whole[name]] for name, those in relaxation.log_probabilities().items())
+    nats = math.fsum(those[whole[name]] for name, those in logs.items())
     return Trial(whole, {name: float(value) for name, value in costs.items()}, {LIKELIHOOD: nats}, number, step)
 
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from slimgen.errors import SlimgenError
 from slimgen.search.dimension import Choice
-from slimgen.search.genotype import SpaceError, Value
+from slimgen.search.genotype import Genotype, SpaceError, Value
 from slimgen.search.space import Space
 
 Kind = Literal["encoding", "residual", "decoding"]
@@ -179,12 +179,10 @@ def chosen(shape: Shape, genotype: Mapping[str, Value]) -> list[str]:
     """The operation of every place.
 
     Raises:
-        SpaceError: an operation is missing or unknown.
+        SpaceError: no genotype, or an operation is missing or unknown.
     """
-    if not isinstance(genotype, Mapping):
-        raise SpaceError(
-            "a genotype maps places to operations", repr(genotype), "give a table, such as a genotype.json"
-        )
+    if not isinstance(genotype, Genotype):
+        genotype = Genotype(genotype)
     found = []
     for place in shape.row:
         option = genotype.get(place.name) if len(place.options) > 1 else place.options[0]
