@@ -23,14 +23,14 @@ from typing import Any
 import torch
 from torch import nn
 
+import townhouses
 from benchmarks.results import save
 from slimgen import stages
-from slimgen.data import townhouses
 from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute, choose
-from slimgen.methods.co_evolution_fitness import FITNESS, Fitness, sides
-from slimgen.methods.co_evolution_options import SearchOptions
+from slimgen.methods.co_evolution.fitness import FITNESS, Fitness, sides
+from slimgen.methods.co_evolution.options import SearchOptions
 from slimgen.metrics.evaluator import fitting_batch
 from slimgen.nets import build_discriminator, build_generator
 from slimgen.nets.weights import load_weights, save_weights

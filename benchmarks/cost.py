@@ -16,7 +16,7 @@ from slimgen.nets import (
     discriminator_cost,
     generator_cost,
 )
-from slimgen.nets.trellis_space import Shape, trellis_space
+from slimgen.nets.cf_gan.space import Shape, trellis_space
 
 SIZE = 256
 

@@ -23,19 +23,19 @@ from typing import Any
 
 import torch
 
+import townhouses
 from benchmarks import peers, profiling
 from benchmarks.rates import limit
 from benchmarks.results import save
 from slimgen.cost.formula import convolution
-from slimgen.data import townhouses
-from slimgen.data.prepare import prepare_pairs
+from slimgen.data.prepare_pairs import prepare_pairs
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute, choose
 from slimgen.methods.gan_compression import distilling, once_for_all, showing
-from slimgen.methods.gan_compression_options import SupernetOptions, tap_channels, teacher_options
+from slimgen.methods.gan_compression.options import SupernetOptions, tap_channels, teacher_options
 from slimgen.nets import build_generator, discriminator_cost, generator_cost
-from slimgen.nets.channels import to_config
-from slimgen.nets.once_for_all import OnceForAll
+from slimgen.nets.gan_compression.once_for_all import OnceForAll
+from slimgen.nets.resnet.channels import to_config
 from slimgen.recipe import Recipe, section
 from slimgen.search.genotype import Genotype
 from slimgen.tasks import open_task

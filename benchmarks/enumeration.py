@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from benchmarks.results import save
-from slimgen.nets.mobile_resnet import mobile_resnet_cost
-from slimgen.nets.once_for_all import OnceForAll
+from slimgen.nets.gan_compression.once_for_all import OnceForAll
+from slimgen.nets.resnet.mobile import mobile_resnet_cost
 from slimgen.search import Budget
 from slimgen.search.grid import Grid
 

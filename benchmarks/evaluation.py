@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+import townhouses
 from benchmarks import profiling
 from benchmarks.peers import MobileResnet
 from benchmarks.peers_search import Pictures, Search, eight_bit, features, inception_weights, moments, pytorch_fid
@@ -29,14 +30,13 @@ from benchmarks.peers_search import frechet as frechet_plain
 from benchmarks.rates import limit
 from benchmarks.results import save
 from slimgen.cost.count import count
-from slimgen.data import townhouses
 from slimgen.device import Compute, choose
 from slimgen.metrics.evaluator import Evaluator
 from slimgen.metrics.frechet import Statistics, frechet
 from slimgen.metrics.inception import load_inception
-from slimgen.nets.channels import to_config, write_config
+from slimgen.nets.gan_compression.once_for_all import OnceForAll
 from slimgen.nets.initial import initialise
-from slimgen.nets.once_for_all import OnceForAll
+from slimgen.nets.resnet.channels import to_config, write_config
 from slimgen.search.genotype import Genotype
 
 SPACE = "channels-48"

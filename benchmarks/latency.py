@@ -24,7 +24,7 @@ from slimgen.export.latency.clock import Clock
 from slimgen.export.latency.graph import onnx_graph
 from slimgen.export.latency.table import LatencyTable
 from slimgen.export.onnx import export_onnx
-from slimgen.nets.once_for_all import FAMILIES, OnceForAll
+from slimgen.nets.gan_compression.once_for_all import FAMILIES, OnceForAll
 from slimgen.search.genotype import Genotype
 
 PREDICTIONS = 2000

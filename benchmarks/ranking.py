@@ -26,7 +26,7 @@ from slimgen.device import Compute, choose
 from slimgen.methods import cf_gan, gan_compression
 from slimgen.metrics.evaluator import Evaluator
 from slimgen.nets import build_generator
-from slimgen.nets.channels import to_config, write_config
+from slimgen.nets.resnet.channels import to_config, write_config
 from slimgen.nets.supernet import Supernet
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe, section

@@ -22,10 +22,10 @@ from slimgen.cost.count import count
 from slimgen.data.batches import Pair
 from slimgen.device import Compute, choose
 from slimgen.metrics.evaluator import Evaluator
+from slimgen.nets.cf_gan.space import Shape, parse_path
+from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
+from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.initial import initialise
-from slimgen.nets.superdiscriminator import SuperDiscriminator
-from slimgen.nets.trellis import Trellis
-from slimgen.nets.trellis_space import Shape, parse_path
 from slimgen.recipe import Recipe, Schedule
 from slimgen.tasks.guidance import at_architecture
 from slimgen.tasks.paired import Paired

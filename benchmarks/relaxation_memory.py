@@ -28,10 +28,12 @@ from benchmarks.results import save
 from slimgen import recipe
 from slimgen.data.batches import Pair
 from slimgen.device import choose
-from slimgen.methods import alphagan_phases, alphagan_players, cyclegan_nas_phases
-from slimgen.methods.alphagan_options import SupernetOptions
-from slimgen.methods.alphagan_steps import Timetable
-from slimgen.methods.cyclegan_nas_options import SupernetOptions as CyclesOptions
+from slimgen.methods.alphagan import phases as alphagan_phases
+from slimgen.methods.alphagan import players as alphagan_players
+from slimgen.methods.alphagan.options import SupernetOptions
+from slimgen.methods.alphagan.timetable import Timetable
+from slimgen.methods.cyclegan_nas import phases as cyclegan_nas_phases
+from slimgen.methods.cyclegan_nas.options import SupernetOptions as CyclesOptions
 from slimgen.nets.relaxation import Relaxation
 from slimgen.recipe import section
 from slimgen.search import Genotype

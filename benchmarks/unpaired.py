@@ -25,9 +25,9 @@ from slimgen import recipe, stages
 from slimgen.cli.run import TEST, TRAIN, draw_townhouses
 from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
-from slimgen.data.townhouses import write
 from slimgen.run.record import read_record
 from slimgen.stages.comparing import BACK, built, described
+from townhouses import write
 
 WAYS: dict[str, dict[str, list[str]]] = {
     "co_evolution": {

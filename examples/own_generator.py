@@ -65,7 +65,7 @@ class Block(nn.Module):
 
 def main() -> None:
     """Cuts a random half of the filters, and prints what that saves."""
-    from slimgen.nets.filters import FilterSpace
+    from slimgen.nets.co_evolution.filters import FilterSpace
 
     net = Squeezer().eval()
     filters = FilterSpace(net, torch.zeros(1, 3, 64, 64))

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from slimgen.data.townhouses import scene
 from slimgen.recipe import STAGES, load
 from slimgen.stages.frame import SECTIONS
+from townhouses import scene
 
 ROOT = Path(__file__).resolve().parents[1]
 pytest.importorskip("dvc", reason="DVC is an extra: pip install 'slimgen[dvc]'")

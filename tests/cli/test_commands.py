@@ -9,8 +9,8 @@ from slimgen.cli.app import app
 from slimgen.cli.profile import parse_options
 from slimgen.cli.stages import INPUTS
 from slimgen.errors import SlimgenError
-from slimgen.nets.trellis_cost import trellis_cost
-from slimgen.nets.trellis_space import Shape, trellis_space
+from slimgen.nets.cf_gan.cost import trellis_cost
+from slimgen.nets.cf_gan.space import Shape, trellis_space
 from slimgen.recipe import STAGES, Recipe, presets
 
 

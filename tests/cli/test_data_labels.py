@@ -6,7 +6,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from slimgen.cli.app import app
-from slimgen.data.townhouses import CLASSES, scene
+from townhouses import CLASSES, scene
 
 
 @pytest.fixture

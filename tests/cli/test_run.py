@@ -6,8 +6,8 @@ from typer.testing import CliRunner
 from slimgen.cli import run
 from slimgen.cli.app import app
 from slimgen.data.prepare_images import find_images
-from slimgen.data.townhouses import write
 from slimgen.recipe import Recipe
+from townhouses import write
 
 SMALL = "--set", "size=32", "--set", "data.validation=2"
 

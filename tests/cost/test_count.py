@@ -7,7 +7,7 @@ from torch import nn
 
 from slimgen.cost.count import count
 from slimgen.cost.formula import Cost, batch_norm, convolution, instance_norm, linear, total, transposed
-from slimgen.nets.resnet import ResnetGenerator
+from slimgen.nets.resnet.generator import ResnetGenerator
 
 
 def separable(channels):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from slimgen.cost import formula
 from slimgen.cost.formula import Cost, batch_norm, convolution, instance_norm, linear, product, total, transposed
 from slimgen.errors import BudgetError, SlimgenError
-from slimgen.nets.resnet import resnet_cost
+from slimgen.nets.resnet.generator import resnet_cost
 
 numbers = st.integers(0, 10**12)
 costs = st.builds(Cost, numbers, numbers, numbers, numbers)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slimgen.data.prepare import prepare_pairs
+from slimgen.data.prepare_pairs import prepare_pairs
 from slimgen.data.prepared import Prepared
 from slimgen.errors import DataError
 
@@ -192,7 +192,7 @@ def test_progress_counts_every_pair(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from slimgen.data.prepare import prepare_pairs
+from slimgen.data.prepare_pairs import prepare_pairs
 def progress(done, total):
     if done == 5:
         os.kill(os.getpid(), signal.SIGKILL)

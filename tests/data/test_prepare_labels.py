@@ -10,8 +10,8 @@ from slimgen.data.label_layouts import find_labels
 from slimgen.data.label_maps import Classes
 from slimgen.data.prepare_labels import prepare_labels
 from slimgen.data.prepared import Prepared
-from slimgen.data.townhouses import CLASSES, scene, write
 from slimgen.errors import DataError
+from townhouses import CLASSES, scene, write
 
 SETTING = {"classes": Classes(4), "instances": False, "size": 16, "load": 16, "validation": 2, "seed": 0}
 

@@ -7,8 +7,8 @@ from PIL import Image
 
 from slimgen.data.prepare_sets import prepare_unpaired
 from slimgen.data.prepared import Prepared
-from slimgen.data.townhouses import scene, write
 from slimgen.errors import DataError
+from townhouses import scene, write
 
 FLOWERS = Path(__file__).parents[2] / ".." / "shared" / "data" / "flowers"
 SETTING = {"size": 16, "load": 20, "direction": "AtoB", "validation": 2, "seed": 0}

@@ -11,10 +11,10 @@ from torch.nn import functional
 from slimgen.errors import ExportError
 from slimgen.export.latency.graph import onnx_graph
 from slimgen.export.onnx import export_onnx
-from slimgen.nets.once_for_all import OnceForAll
-from slimgen.nets.operators import DwsBlock
-from slimgen.nets.trellis import Trellis
-from slimgen.nets.trellis_space import Shape
+from slimgen.nets.cf_gan.operators import DwsBlock
+from slimgen.nets.cf_gan.space import Shape
+from slimgen.nets.cf_gan.trellis import Trellis
+from slimgen.nets.gan_compression.once_for_all import OnceForAll
 
 SHAPE = (1, 4, 8, 12)
 

@@ -16,9 +16,9 @@ from slimgen.export.latency.fit import fit_line
 from slimgen.export.latency.graph import onnx_graph
 from slimgen.export.latency.table import LatencyTable
 from slimgen.export.latency.visits import Visits
-from slimgen.nets.once_for_all import OnceForAll
-from slimgen.nets.trellis import Trellis
-from slimgen.nets.trellis_space import Shape
+from slimgen.nets.cf_gan.space import Shape
+from slimgen.nets.cf_gan.trellis import Trellis
+from slimgen.nets.gan_compression.once_for_all import OnceForAll
 
 SIZE = 32
 

@@ -8,19 +8,19 @@ from torch import nn
 
 from slimgen import stages
 from slimgen.data.prepared import Prepared
-from slimgen.data.townhouses import write
 from slimgen.device import Compute
 from slimgen.methods.alphagan import timetable
-from slimgen.methods.alphagan_options import SupernetOptions
-from slimgen.methods.alphagan_phases import Counts, batches, phases
-from slimgen.methods.alphagan_players import players
-from slimgen.methods.alphagan_steps import ARCHITECTURE
+from slimgen.methods.alphagan.options import SupernetOptions
+from slimgen.methods.alphagan.phases import Counts, batches, phases
+from slimgen.methods.alphagan.players import players
+from slimgen.methods.alphagan.timetable import ARCHITECTURE
 from slimgen.recipe import Recipe, section
 from slimgen.search import Genotype
 from slimgen.tasks import open_task
 from slimgen.tasks.job import Job
 from slimgen.training.draws import fixed
 from slimgen.training.fit import Journal, fit
+from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_alphagan.yaml").read_text())
 CPU = Compute(torch.device("cpu"))

@@ -6,13 +6,13 @@ import torch
 
 from slimgen import stages
 from slimgen.data.prepared import Prepared
-from slimgen.data.townhouses import write
 from slimgen.device import Compute
-from slimgen.methods.cyclegan_nas_options import SupernetOptions
+from slimgen.methods.cyclegan_nas.options import SupernetOptions
 from slimgen.recipe import Recipe, section
 from slimgen.tasks import open_task
 from slimgen.tasks.job import Job
 from slimgen.training.fit import Journal
+from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_cyclegan_nas.yaml").read_text())
 CPU = Compute(torch.device("cpu"))

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from slimgen.cost.formula import Cost
 from slimgen.errors import RecipeError
 from slimgen.methods.candidates import Candidates
-from slimgen.methods.comparison import require_narrowing
 from slimgen.methods.method import Found, Trained
+from slimgen.methods.rivals import require_narrowing
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.gates import Arch, pinned
 from slimgen.nets.supernet import Supernet

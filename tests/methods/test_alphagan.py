@@ -11,8 +11,8 @@ from torch import nn
 from slimgen import stages
 from slimgen.data.prepared import Prepared
 from slimgen.methods.alphagan import LOGITS, timetable
-from slimgen.methods.alphagan_options import SupernetOptions
-from slimgen.methods.alphagan_steps import ARCHITECTURE
+from slimgen.methods.alphagan.options import SupernetOptions
+from slimgen.methods.alphagan.timetable import ARCHITECTURE
 from slimgen.nets.weights import load_weights
 from slimgen.search import Genotype
 from slimgen.tasks.unconditional import SETTLED

@@ -7,9 +7,9 @@ import random
 import pytest
 
 from slimgen.errors import BudgetError, RunError
-from slimgen.methods.alphagan_choosing import alike, likeliest
-from slimgen.nets.alphagan_cost import alphagan_cost
-from slimgen.nets.alphagan_space import SPACE
+from slimgen.methods.alphagan.choice import alike, likeliest
+from slimgen.nets.alphagan.cost import alphagan_cost
+from slimgen.nets.alphagan.space import SPACE
 from slimgen.search import Budget, Choice, Genotype, Space
 
 

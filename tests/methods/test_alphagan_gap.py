@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from slimgen.methods.alphagan_players import Players, adv, gap
-from slimgen.nets.alphagan_space import PUBLISHED, SPACE
+from slimgen.methods.alphagan.players import Players, adv, gap
+from slimgen.nets.alphagan.space import PUBLISHED, SPACE
 from slimgen.nets.gates import Gates
 from slimgen.training.losses import adversarial
 from tests.methods.alphagan_runs import Searching, run_until

@@ -9,10 +9,10 @@ import pytest
 from slimgen import stages
 from slimgen.errors import BudgetError, RecipeError
 from slimgen.methods.alphagan import LOGITS, check
-from slimgen.methods.alphagan_retraining import equal_channels
+from slimgen.methods.alphagan.retraining import equal_channels
 from slimgen.nets import generator_cost
-from slimgen.nets.alphagan_space import PUBLISHED, SPACE, alphagan_space
-from slimgen.nets.noise_discriminator import SPACE as JUDGES
+from slimgen.nets.alphagan.space import PUBLISHED, SPACE, alphagan_space
+from slimgen.nets.sngan.discriminator import SPACE as JUDGES
 from slimgen.nets.weights import load_weights
 from tests.methods.alphagan_runs import TINY, folders, quiet, run_until
 

@@ -1,6 +1,13 @@
 """Algorithm 1 step by step."""
 
-from slimgen.methods.alphagan_steps import ARCHITECTURE, DISCRIMINATOR_BAR, GENERATOR_BAR, WEIGHTS, Moment, Timetable
+from slimgen.methods.alphagan.timetable import (
+    ARCHITECTURE,
+    DISCRIMINATOR_BAR,
+    GENERATOR_BAR,
+    WEIGHTS,
+    Moment,
+    Timetable,
+)
 
 
 def parts(table: Timetable) -> list[str]:

@@ -12,22 +12,22 @@ import pytest
 import torch
 from torch import nn
 
-from slimgen.data.prepare import prepare_pairs
+from slimgen.data.prepare_pairs import prepare_pairs
 from slimgen.data.prepared import Prepared
-from slimgen.data.townhouses import write
 from slimgen.device import Compute, choose
 from slimgen.errors import BudgetError, RecipeError
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.measuring import Way
+from slimgen.nets.cf_gan.space import Shape
+from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.initial import initialise
-from slimgen.nets.trellis import Trellis
-from slimgen.nets.trellis_space import Shape
 from slimgen.recipe import Recipe
 from slimgen.search import Evolution, Genotype, RandomSearch, Trial
 from slimgen.tasks import open_task
 from slimgen.tasks.job import Job
 from slimgen.training.distributed import first, spread, world
 from slimgen.training.fit import Journal
+from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parents[1] / "stages" / "tiny.yaml").read_text())
 

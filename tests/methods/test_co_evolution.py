@@ -14,12 +14,11 @@ from PIL import Image
 from slimgen import stages
 from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
-from slimgen.data.townhouses import write
 from slimgen.device import Compute
 from slimgen.errors import BudgetError, RecipeError, SlimgenError
 from slimgen.methods.co_evolution import check, search
-from slimgen.methods.co_evolution_fitness import Fitness, fitness, outputs, sides
-from slimgen.methods.co_evolution_options import SearchOptions
+from slimgen.methods.co_evolution.fitness import Fitness, fitness, outputs, sides
+from slimgen.methods.co_evolution.options import SearchOptions
 from slimgen.metrics.psnr import psnr
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.weights import load_weights
@@ -28,6 +27,7 @@ from slimgen.search import Genotype
 from slimgen.stages.frame import named_files
 from slimgen.tasks import open_task
 from slimgen.tasks.job import Job
+from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_co_evolution.yaml").read_text())
 TUNING = "search.tuning={share: 1.0, batch: 1, rate: 0.005}"

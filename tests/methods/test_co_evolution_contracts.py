@@ -12,13 +12,12 @@ from slimgen import stages
 from slimgen.cost.count import count
 from slimgen.cost.formula import CONVENTIONS
 from slimgen.data.prepared import Prepared
-from slimgen.data.townhouses import write
 from slimgen.device import Compute
 from slimgen.errors import BudgetError
-from slimgen.methods.co_evolution_fitness import Fitness, sides
-from slimgen.methods.co_evolution_options import SearchOptions
+from slimgen.methods.co_evolution.fitness import Fitness, sides
+from slimgen.methods.co_evolution.options import SearchOptions
 from slimgen.nets import build_generator
-from slimgen.nets.filters import FilterSpace
+from slimgen.nets.co_evolution.filters import FilterSpace
 from slimgen.recipe import Recipe, section
 from slimgen.search import (
     Budget,
@@ -37,6 +36,7 @@ from slimgen.search import (
 from slimgen.search.roulette import TURN, TURNS, CoEvolution, Population
 from slimgen.tasks import open_task
 from slimgen.tasks.job import Job
+from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_co_evolution.yaml").read_text())
 TUNING = "search.tuning={share: 0.5, batch: 1}"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from slimgen.data.townhouses import write
 from slimgen.recipe import Recipe
 from slimgen.run.checkpoint import NAME
+from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_co_evolution.yaml").read_text()).override(
     [

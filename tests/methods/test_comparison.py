@@ -1,6 +1,6 @@
 import pytest
 
-from slimgen.methods.comparison import equal_ngf
+from slimgen.methods.rivals import equal_ngf
 from slimgen.nets import generator_cost
 
 OPTIONS = {"blocks": 6, "dropout": 0.0}

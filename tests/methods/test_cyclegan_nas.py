@@ -14,8 +14,8 @@ from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
 from slimgen.errors import DataError
 from slimgen.methods.cyclegan_nas import LOGITS
-from slimgen.methods.cyclegan_nas_options import SupernetOptions
-from slimgen.methods.cyclegan_nas_phases import (
+from slimgen.methods.cyclegan_nas.options import SupernetOptions
+from slimgen.methods.cyclegan_nas.phases import (
     DISCRIMINATORS,
     GENERATORS,
     Half,

@@ -15,8 +15,8 @@ import torch
 from slimgen import stages
 from slimgen.errors import BudgetError, RecipeError, RunError, SlimgenError
 from slimgen.methods.cyclegan_nas import LOGITS, check, search
-from slimgen.methods.cyclegan_nas_options import equal_hidden
-from slimgen.methods.cyclegan_nas_phases import GENERATORS, joined
+from slimgen.methods.cyclegan_nas.options import equal_hidden
+from slimgen.methods.cyclegan_nas.phases import GENERATORS, joined
 from slimgen.nets import generator_cost
 from slimgen.nets.relaxation import Relaxation
 from slimgen.nets.weights import load_weights, save_weights

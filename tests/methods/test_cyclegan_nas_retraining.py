@@ -11,10 +11,10 @@ from torch import nn
 from slimgen import stages
 from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
-from slimgen.methods.cyclegan_nas_phases import DISCRIMINATORS, GENERATORS
-from slimgen.methods.cyclegan_nas_retraining import Comparison
+from slimgen.methods.cyclegan_nas.phases import DISCRIMINATORS, GENERATORS
+from slimgen.methods.cyclegan_nas.retraining import Comparison
 from slimgen.nets import build_generator, generator_cost
-from slimgen.nets.cyclegan_nas_space import chosen
+from slimgen.nets.cyclegan_nas.space import chosen
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Goal
 from slimgen.run.record import read_record
@@ -106,7 +106,7 @@ def test_found_discriminators_or_the_originals_judge_what_is_trained_anew(whole_
     judged = []
     genotype = Genotype.from_json(json.loads((whole_run / "search" / "genotype.json").read_text())["genotype"])
     assert len({genotype.under(role) for role in (*GENERATORS, *DISCRIMINATORS)}) == 4
-    train = "slimgen.methods.cyclegan_nas_retraining.train_cycle"
+    train = "slimgen.methods.cyclegan_nas.retraining.train_cycle"
 
     def watched(job, name, forth, back, schedule, steps, *, ema=None):
         judged.append(type(forth.discriminator).__name__)
@@ -134,7 +134,7 @@ def test_spectral_norms_of_a_training_are_divided_into_what_is_kept(whole_run, t
         trained.extend(train_cycle(*rest, **more))
         return tuple(trained)
 
-    monkeypatch.setattr("slimgen.methods.cyclegan_nas_retraining.train_cycle", watched)
+    monkeypatch.setattr("slimgen.methods.cyclegan_nas.retraining.train_cycle", watched)
     recipe = TINY.override(["search={hidden: 8, spectral: true}", "finetune.uniform=false"])
     inputs = folders(whole_run, "supernet")
     stages.search(recipe, **inputs, out=tmp_path / "search", tell=quiet)

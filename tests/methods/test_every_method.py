@@ -13,7 +13,6 @@ from torch import nn
 
 from slimgen import stages
 from slimgen.cost.count import count
-from slimgen.data.townhouses import write
 from slimgen.errors import RecipeError, SlimgenError
 from slimgen.methods import METHODS, open_method
 from slimgen.methods.method import Method
@@ -21,6 +20,7 @@ from slimgen.nets import build_generator, generator_cost, noise_length
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import STAGES, Recipe
 from slimgen.run.record import read_record
+from townhouses import write
 
 HERE = Path(__file__).parent
 SIXTH = "narrowing"

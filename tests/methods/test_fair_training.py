@@ -9,11 +9,11 @@ from torch import Tensor
 from slimgen.data.batches import Pair
 from slimgen.device import Compute
 from slimgen.methods.cf_gan import path_judge, widest
+from slimgen.nets.cf_gan.operators import BUILDERS
+from slimgen.nets.cf_gan.space import Shape, parse_path, paths
+from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
+from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.initial import initialise
-from slimgen.nets.operators import BUILDERS
-from slimgen.nets.superdiscriminator import SuperDiscriminator
-from slimgen.nets.trellis import Trellis
-from slimgen.nets.trellis_space import Shape, parse_path, paths
 from slimgen.recipe import Recipe, Schedule
 from slimgen.tasks.paired import Paired
 from slimgen.training.draws import fair, unfair

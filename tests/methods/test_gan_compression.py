@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from slimgen import stages
-from slimgen.data.townhouses import write
 from slimgen.errors import BudgetError, RecipeError
 from slimgen.methods.gan_compression import check
 from slimgen.nets import build_generator, generator_cost
-from slimgen.nets.channels import NAMES
-from slimgen.nets.once_for_all import OnceForAll
+from slimgen.nets.gan_compression.once_for_all import OnceForAll
+from slimgen.nets.resnet.channels import NAMES
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
 from slimgen.search import Genotype
+from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_gan_compression.yaml").read_text())
 FULL = [

@@ -10,21 +10,21 @@ from torch.nn import functional
 from slimgen import stages
 from slimgen.data.batches import Batches, whole
 from slimgen.data.prepared import Prepared
-from slimgen.data.townhouses import write
 from slimgen.device import choose
 from slimgen.errors import RecipeError
 from slimgen.methods.gan_compression import check
-from slimgen.methods.gan_compression_options import SupernetOptions, tap_channels
-from slimgen.methods.recalibration import recalibrated
+from slimgen.methods.gan_compression.options import SupernetOptions, tap_channels
+from slimgen.methods.gan_compression.recalibration import recalibrated
 from slimgen.metrics.evaluator import Evaluator
 from slimgen.nets import build_generator
-from slimgen.nets.once_for_all_spade import OnceForAllSpade
-from slimgen.nets.spade import SpadeGenerator
+from slimgen.nets.gan_compression.once_for_all_spade import OnceForAllSpade
+from slimgen.nets.spade.generator import SpadeGenerator
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe, section
 from slimgen.search import Genotype
 from slimgen.tasks import open_task
 from slimgen.tasks.job import Job
+from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_gaugan.yaml").read_text())
 FULL = [

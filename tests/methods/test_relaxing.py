@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from slimgen.device import Compute
-from slimgen.methods.relaxing import TRACE, Trace
+from slimgen.methods.relaxation_trace import TRACE, Trace
 from slimgen.nets.gates import Gates, mixed
 from slimgen.nets.relaxation import Relaxation
 from slimgen.report.charts import probability_chart

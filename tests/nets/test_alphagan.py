@@ -7,10 +7,10 @@ from torch import nn
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_generator, generator_cost, noise_length
-from slimgen.nets.alphagan import key_of
-from slimgen.nets.alphagan_operations import Normal, Up, mixed_normal
-from slimgen.nets.alphagan_space import NORMAL, PUBLISHED, SPACE, alphagan_space
-from slimgen.nets.alphagan_supernet import AlphaSupernet
+from slimgen.nets.alphagan.generator import key_of
+from slimgen.nets.alphagan.operations import Normal, Up, mixed_normal
+from slimgen.nets.alphagan.space import NORMAL, PUBLISHED, SPACE, alphagan_space
+from slimgen.nets.alphagan.supernet import AlphaSupernet
 from slimgen.nets.gates import Gates
 from slimgen.nets.initial import initialise
 from slimgen.nets.relaxation import Relaxation

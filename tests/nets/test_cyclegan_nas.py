@@ -12,9 +12,9 @@ from slimgen.errors import SlimgenError
 from slimgen.export.onnx import export_onnx
 from slimgen.export.parity import parity
 from slimgen.nets import build_discriminator, build_generator, discriminator_cost, generator_cost
-from slimgen.nets.cyclegan_nas import CellsDiscriminator, CellsGenerator, Superdiscriminator, Supergenerator
-from slimgen.nets.cyclegan_nas_operations import Choices, Convolve, build, merged
-from slimgen.nets.cyclegan_nas_space import (
+from slimgen.nets.cyclegan_nas.networks import CellsDiscriminator, CellsGenerator, Superdiscriminator, Supergenerator
+from slimgen.nets.cyclegan_nas.operations import Choices, Convolve, build, merged
+from slimgen.nets.cyclegan_nas.space import (
     CONVOLUTIONS,
     OPERATIONS,
     DiscriminatorShape,

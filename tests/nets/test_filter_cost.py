@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from slimgen.cost.count import count
 from slimgen.nets import build_generator
-from slimgen.nets import filters as filters_module
-from slimgen.nets.filters import FilterSpace
+from slimgen.nets.co_evolution import filters as filters_module
+from slimgen.nets.co_evolution.filters import FilterSpace
 
 SIZE = 8
 

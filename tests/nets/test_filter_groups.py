@@ -8,8 +8,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from slimgen.errors import SlimgenError
-from slimgen.nets.dependencies import groups
-from slimgen.nets.filters import FilterSpace
+from slimgen.nets.co_evolution.dependencies import groups
+from slimgen.nets.co_evolution.filters import FilterSpace
 
 SIDE = 8
 

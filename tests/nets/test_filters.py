@@ -12,7 +12,7 @@ from torch import nn
 from slimgen.cost.count import count
 from slimgen.errors import RecipeError, SlimgenError
 from slimgen.nets import build_generator, generator_cost
-from slimgen.nets.filters import FilterSpace
+from slimgen.nets.co_evolution.filters import FilterSpace
 from slimgen.search import Genotype
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

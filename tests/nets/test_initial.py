@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from slimgen.nets import build_discriminator, build_generator
-from slimgen.nets.alphagan_supernet import AlphaSupernet
+from slimgen.nets.alphagan.superdiscriminator import NoiseSuperDiscriminator
+from slimgen.nets.alphagan.supernet import AlphaSupernet
 from slimgen.nets.initial import INITIAL_STD, initialise
-from slimgen.nets.noise_superdiscriminator import NoiseSuperDiscriminator
 
 
 def weights(net: nn.Module):

@@ -11,8 +11,8 @@ from torch.nn import functional
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_discriminator, discriminator_cost
-from slimgen.nets.multiscale import MultiScale, multiscale_cost
-from slimgen.nets.patchgan import patchgan_cost
+from slimgen.nets.patchgan.multiscale import MultiScale, multiscale_cost
+from slimgen.nets.patchgan.single import patchgan_cost
 from slimgen.training.losses import ADVERSARIAL
 
 

@@ -8,11 +8,11 @@ from torch.nn import functional
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_discriminator, discriminator_cost
+from slimgen.nets.alphagan.superdiscriminator import NoiseSuperDiscriminator
 from slimgen.nets.gates import Gates
 from slimgen.nets.initial import initialise
-from slimgen.nets.noise_discriminator import SN_GAN, SPACE, NoiseDiscriminator
-from slimgen.nets.noise_superdiscriminator import NoiseSuperDiscriminator
 from slimgen.nets.relaxation import Relaxation
+from slimgen.nets.sngan.discriminator import SN_GAN, SPACE, NoiseDiscriminator
 
 
 def images(size: int = 16) -> torch.Tensor:

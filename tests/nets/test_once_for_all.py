@@ -11,7 +11,8 @@ from slimgen.errors import RecipeError
 from slimgen.export.onnx import export_onnx
 from slimgen.export.parity import parity
 from slimgen.nets import build_generator, generator_cost
-from slimgen.nets.channels import (
+from slimgen.nets.gan_compression.once_for_all import OnceForAll
+from slimgen.nets.resnet.channels import (
     NAMES,
     SPACES,
     channel_space,
@@ -20,9 +21,8 @@ from slimgen.nets.channels import (
     to_genotype,
     write_config,
 )
-from slimgen.nets.mobile_resnet import MobileResnetGenerator
-from slimgen.nets.once_for_all import OnceForAll
-from slimgen.nets.resnet import ResnetGenerator
+from slimgen.nets.resnet.generator import ResnetGenerator
+from slimgen.nets.resnet.mobile import MobileResnetGenerator
 from slimgen.nets.weights import import_generator
 from slimgen.training.losses import reconstruction
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from slimgen.nets import build_generator, generator_cost
-from slimgen.nets.once_for_all_families import FAMILIES, alike
+from slimgen.nets.gan_compression.families import FAMILIES, alike
 
 SHAPES = {
     "mobile_resnet": {"blocks": 3, "inputs": 3, "outputs": 3},

@@ -10,7 +10,7 @@ from torch import nn
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_generator, generator_cost, noise_length
-from slimgen.nets.filters import FilterSpace
+from slimgen.nets.co_evolution.filters import FilterSpace
 
 HERE = "own_networks"
 

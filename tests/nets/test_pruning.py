@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from slimgen.errors import CheckpointError
-from slimgen.nets.mobile_resnet import MobileResnetGenerator
-from slimgen.nets.pruning import prune_into
-from slimgen.nets.resnet import ResnetGenerator
+from slimgen.nets.gan_compression.pruning import prune_into
+from slimgen.nets.resnet.generator import ResnetGenerator
+from slimgen.nets.resnet.mobile import MobileResnetGenerator
 
 FAMILIES = [ResnetGenerator, MobileResnetGenerator]
 

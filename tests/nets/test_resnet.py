@@ -8,7 +8,7 @@ from slimgen.cost.count import count
 from slimgen.cost.formula import CONVENTIONS, Cost
 from slimgen.errors import BudgetError, SlimgenError
 from slimgen.nets import build_generator, generator_cost
-from slimgen.nets.resnet import ResnetGenerator, initialise, narrowed_ngf, resnet_cost
+from slimgen.nets.resnet.generator import ResnetGenerator, initialise, narrowed_ngf, resnet_cost
 
 
 def test_the_original_costs_what_the_papers_say_under_each_convention():

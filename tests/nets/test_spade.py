@@ -11,8 +11,8 @@ from slimgen.cost.formula import CONVENTIONS, Cost
 from slimgen.errors import BudgetError, RecipeError, SlimgenError
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.initial import initialise
-from slimgen.nets.spade import MobileSpadeGenerator, Spade, SpadeGenerator
-from slimgen.nets.spade_cost import mobile_spade_cost, narrowed_ngf, parse_config, spade_cost
+from slimgen.nets.spade.cost import mobile_spade_cost, narrowed_ngf, parse_config, spade_cost
+from slimgen.nets.spade.generator import MobileSpadeGenerator, Spade, SpadeGenerator
 
 CITYSCAPES = (256, 512)
 PUBLISHED = {

@@ -11,8 +11,15 @@ from torch.optim.swa_utils import update_bn
 from slimgen.cost.count import count
 from slimgen.errors import RecipeError, SlimgenError
 from slimgen.nets import build_generator, generator_cost
+from slimgen.nets.gan_compression.once_for_all_spade import (
+    NAMES,
+    SPACES,
+    OnceForAllSpade,
+    spade_space,
+    to_config,
+    to_genotype,
+)
 from slimgen.nets.initial import initialise
-from slimgen.nets.once_for_all_spade import NAMES, SPACES, OnceForAllSpade, spade_space, to_config, to_genotype
 from slimgen.search.genotype import Genotype
 
 SMALL = [[2, 3], [1, 3], [2, 4], [2, 3], [1, 2], [2, 3], [1, 3], [1, 2, 4]]

@@ -7,11 +7,11 @@ import torch
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_generator, generator_cost
+from slimgen.nets.cf_gan.space import Shape, parse_path, paths
+from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
+from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.gates import Gates
 from slimgen.nets.initial import initialise
-from slimgen.nets.superdiscriminator import SuperDiscriminator
-from slimgen.nets.trellis import Trellis
-from slimgen.nets.trellis_space import Shape, parse_path, paths
 from slimgen.search import Genotype
 
 SHAPE = Shape(ngf=8, groups=3, blocks=2)

@@ -6,7 +6,7 @@ import torch
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_generator, generator_cost
-from slimgen.nets.unet import UnetGenerator, narrowed_ngf, unet_cost
+from slimgen.nets.unet.generator import UnetGenerator, narrowed_ngf, unet_cost
 
 
 def test_the_unet_of_pix2pix_costs_what_is_known_of_it():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from slimgen.data.townhouses import write
+from townhouses import write
 
 pytest.importorskip("dvc", reason="DVC is an extra: pip install 'slimgen[dvc]'")
 

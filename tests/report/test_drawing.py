@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slimgen.nets.trellis_space import OPERATORS, Shape, path_name, paths, trellis_space
+from slimgen.nets.cf_gan.space import OPERATORS, Shape, path_name, paths, trellis_space
 from slimgen.report.drawing import draw_genotype
 
 COLOURS = {"dws": (178, 242, 187), "conv3x3": (255, 236, 153), "resblock": (165, 216, 255)}

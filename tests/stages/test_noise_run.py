@@ -14,7 +14,6 @@ from torch import nn
 
 from slimgen import stages
 from slimgen.data.images import read_image
-from slimgen.data.townhouses import write
 from slimgen.errors import DataError, RecipeError
 from slimgen.methods import METHODS
 from slimgen.methods.method import Found, Trained
@@ -28,6 +27,7 @@ from slimgen.report.pictures import MARGIN, SEAM, TITLE
 from slimgen.search import Genotype, Trial
 from slimgen.tasks.gan import train_gan
 from slimgen.tasks.noise import TEST, latents
+from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parents[1] / "tasks" / "tiny_unconditional.yaml").read_text())
 

@@ -12,11 +12,11 @@ import mlflow
 import pytest
 
 from slimgen import stages
-from slimgen.data.townhouses import write
 from slimgen.recipe import Recipe
 from slimgen.run.folder import StageFolder
 from slimgen.run.record import digest_folder, read_record
 from slimgen.stages.reuse import take_over
+from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text())
 FILES = {"generator.safetensors": b"weights" * 1000, "maps/one.npy": b"an array", "log-teacher.jsonl": b'{"step": 6}\n'}

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from slimgen import stages
-from slimgen.data.townhouses import write
 from slimgen.errors import BudgetError, RecipeError, RunError
 from slimgen.nets import build_generator
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import STAGES, Recipe
 from slimgen.search import Genotype
+from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text())
 

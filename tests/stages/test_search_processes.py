@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from slimgen import stages
-from slimgen.data.townhouses import write
 from slimgen.recipe import Recipe
+from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text())
 

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from slimgen.data.townhouses import write
 from slimgen.recipe import STAGES
+from townhouses import write
 
 TINY = Path(__file__).parent / "tiny.yaml"
 

@@ -10,7 +10,6 @@ from torch import nn
 from slimgen.data.batches import Pair
 from slimgen.data.prepare_sets import prepare_unpaired
 from slimgen.data.prepared import Prepared
-from slimgen.data.townhouses import write
 from slimgen.device import Compute
 from slimgen.errors import RecipeError
 from slimgen.recipe import Losses, Recipe, Schedule
@@ -24,6 +23,7 @@ from slimgen.tasks.unpaired import Unpaired
 from slimgen.training.draws import fixed
 from slimgen.training.fit import Journal, fit
 from slimgen.training.pool import ImagePool
+from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_unpaired.yaml").read_text())
 CPU = Compute(torch.device("cpu"), channels_last=False)

@@ -11,7 +11,6 @@ from torch import nn
 from slimgen.data.batches import Pair
 from slimgen.data.prepare_images import prepare_images
 from slimgen.data.prepared import Prepared
-from slimgen.data.townhouses import write
 from slimgen.device import choose
 from slimgen.errors import CheckpointError, DataError, RecipeError, RunError
 from slimgen.methods import open_method
@@ -27,6 +26,7 @@ from slimgen.tasks.noise import DISCRIMINATOR, GENERATOR, SETTLING, latents
 from slimgen.tasks.unconditional import SETTLED, SHOWN
 from slimgen.training import distributed
 from slimgen.training.fit import Journal
+from townhouses import write
 
 CPU = choose("fp32", "cpu")
 TINY = Recipe.parse((Path(__file__).parent / "tiny_unconditional.yaml").read_text())
@@ -301,7 +301,7 @@ def test_a_generator_of_another_size_is_told_before_it_is_trained(data, tmp_path
 
 def test_pairs_and_diverged_losses_are_refused(data, tmp_path):
     write(tmp_path / "in", seed=0, train=6, test=2, size=32)
-    from slimgen.data.prepare import prepare_pairs
+    from slimgen.data.prepare_pairs import prepare_pairs
 
     setting = {"size": 16, "load": 16, "direction": "AtoB", "validation": 2, "seed": 0}
     prepare_pairs(tmp_path / "in", tmp_path / "pairs", **setting)

@@ -10,13 +10,12 @@ from torch import nn
 from slimgen import stages
 from slimgen.data.batches import Pair, whole
 from slimgen.data.prepared import Prepared
-from slimgen.data.townhouses import write
 from slimgen.device import Compute
 from slimgen.errors import CheckpointError, DataError, RecipeError
 from slimgen.methods import open_method
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.measuring import Way
-from slimgen.nets.once_for_all import OnceForAll
+from slimgen.nets.gan_compression.once_for_all import OnceForAll
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
 from slimgen.search import Genotype
@@ -24,6 +23,7 @@ from slimgen.tasks import open_task
 from slimgen.tasks.gan import original_guidance
 from slimgen.tasks.guidance import judging, plain
 from slimgen.tasks.job import Job
+from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_unpaired.yaml").read_text())
 CPU = Compute(torch.device("cpu"), channels_last=False)

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from slimgen.nets.trellis_space import OPERATORS, Shape, paths, trellis_space
+from slimgen.nets.cf_gan.space import OPERATORS, Shape, paths, trellis_space
 from slimgen.search import Choice, Space
 from slimgen.training.draws import fair, fixed, sandwich, unfair, uniform
 from slimgen.training.fairness import UpdateCounts

@@ -79,23 +79,21 @@ def townhouses(
     ] = None,
 ) -> None:
     """Draw the embedded data set: the same bytes for the same options."""
-    from slimgen.data.townhouses import write
+    from townhouses import write
 
     # Beside the pictures of another set they would be taken for one set.
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError("townhouses are drawn into a folder that is new or empty", folder, "choose another")
     with _bar() as progress:
         task = progress.add_task("drawing", total=None)
-        write(
-            folder,
-            seed=seed,
-            train=train,
-            test=test,
-            size=size,
-            layout=layout,
-            night=night,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
+
+        def drawn(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        try:
+            write(folder, seed=seed, train=train, test=test, size=size, layout=layout, night=night, progress=drawn)
+        except ValueError as error:  # the renderer knows nothing of slimgen's errors
+            raise DataError(str(error)) from None
     by_night = f" by day and {night or train} by night" if layout == "unpaired" else ""
     typer.echo(f"{folder}: {train}{by_night} to train on, {test} to test on, {size} x {size}, {layout}")
 

@@ -28,7 +28,7 @@ def read_recipe(reference: str, settings: list[str] | None) -> "Recipe":
 
 def print_json(value: object) -> None:
     """A result as JSON on stdout; what is not finite becomes null."""
-    from slimgen.run.aside import plain
+    from slimgen.files import plain
 
     typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 

@@ -68,7 +68,7 @@ def find_images(recipe: "Recipe", data: Path | None, run_folder: Path) -> Path:
 
 def draw_townhouses(recipe: "Recipe", run_folder: Path) -> Path:
     """The embedded set at the recipe's size, drawn unless it is there."""
-    from slimgen.data.townhouses import write
+    from townhouses import write
 
     side = max(recipe.size, recipe.data.load or 0)
     layout = {"unpaired": "unpaired", "unconditional": "images"}.get(recipe.task, "paired")

@@ -28,7 +28,7 @@ def spaces(
     as_json: Json = False,
 ) -> None:
     """List the named spaces, or show one: every configuration of channels counted, or the operations to choose from."""
-    from slimgen.nets.once_for_all_families import FAMILIES
+    from slimgen.nets.gan_compression.families import FAMILIES
     from slimgen.nets.spaces import OPERATION_SPACES, SPACES
 
     names = [*SPACES, *OPERATION_SPACES]
@@ -80,8 +80,8 @@ def _counted(name: str, family: str, size: int, convention: str, macs: float | N
 
     import numpy as np
 
-    from slimgen.nets.channels import write_config
-    from slimgen.nets.once_for_all_families import FAMILIES
+    from slimgen.nets.gan_compression.families import FAMILIES
+    from slimgen.nets.resnet.channels import write_config
     from slimgen.search.grid import Grid
 
     if family not in FAMILIES:

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimgen.data.archives import extract
-from slimgen.data.dividing import divide, held_out
+from slimgen.data.conversion import Decoded, Progress, Row, Setting, Written, convert
+from slimgen.data.division import divide, held_out
 from slimgen.data.images import SUFFIXES, Rejected, contents, decode
 from slimgen.data.layouts import SPLITS, image_files
 from slimgen.data.prepared import Manifest, SplitRecord
-from slimgen.data.preparing import Decoded, Progress, Row, Setting, Written, convert
 from slimgen.data.shapes import resize
 from slimgen.errors import DataError
 

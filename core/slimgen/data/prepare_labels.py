@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from slimgen.data.dividing import divide
+from slimgen.data.conversion import Decoded, Progress, Row, Setting, Written, convert
+from slimgen.data.division import divide
 from slimgen.data.images import Rejected, contents, decode
 from slimgen.data.label_layouts import LabelFiles, find_labels
 from slimgen.data.label_maps import Classes, edges, read_instances
 from slimgen.data.prepared import Manifest, SplitRecord
-from slimgen.data.preparing import Decoded, Progress, Row, Setting, Written, convert
 from slimgen.data.shapes import alike, resize, resize_ids
 from slimgen.errors import DataError
 

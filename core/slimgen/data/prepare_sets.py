@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from math import isqrt
 from pathlib import Path, PurePosixPath
 
-from slimgen.data.dividing import held_out
+from slimgen.data.conversion import Decoded, Progress, Row, Setting, Written, convert
+from slimgen.data.division import held_out
 from slimgen.data.images import Rejected, contents, decode
 from slimgen.data.layouts import Member, Sets, find_sets
 from slimgen.data.prepared import SIDES, Manifest, SplitRecord
-from slimgen.data.preparing import Decoded, Progress, Row, Setting, Written, convert
 from slimgen.data.shapes import alike, half, resize
 
 

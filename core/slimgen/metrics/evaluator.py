@@ -10,10 +10,10 @@ from torch import Tensor
 
 from slimgen.device import Compute
 from slimgen.errors import DataError, RecipeError
-from slimgen.metrics.judges import ImageJudge, open_judges
 from slimgen.metrics.kinds import Goal, PerImage
 from slimgen.metrics.racing import Raced, hopeless
 from slimgen.metrics.registry import METRICS, check, find, goal
+from slimgen.metrics.scorers import ImageJudge, open_judges
 
 __all__ = ["METRICS", "Evaluator", "Raced", "check", "digest", "fitting_batch", "goal"]
 

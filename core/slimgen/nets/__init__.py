@@ -1,7 +1,7 @@
 """Network families by name. Their modules, and torch with them, are imported only when one is asked for.
 
 A family is a class with a static method `cost(height, width, **options)` that takes the options of its constructor; or
-a class of one's own by its import path, `package.module:Class`, whose cost is counted (see `slimgen.nets.own`).
+a user-defined class by its import path, `package.module:Class`, whose cost is counted (`slimgen.nets.user_defined`).
 """
 
 import importlib
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from slimgen.cost.formula import Cost
 
 GENERATORS = {
-    "resnet": "slimgen.nets.resnet:ResnetGenerator",
-    "mobile_resnet": "slimgen.nets.mobile_resnet:MobileResnetGenerator",
-    "unet": "slimgen.nets.unet:UnetGenerator",
-    "trellis": "slimgen.nets.trellis:TrellisGenerator",
-    "spade": "slimgen.nets.spade:SpadeGenerator",
-    "mobile_spade": "slimgen.nets.spade:MobileSpadeGenerator",
-    "alphagan": "slimgen.nets.alphagan:AlphaGenerator",
-    "alphagan_s": "slimgen.nets.alphagan:AlphaGanSmall",
-    "alphagan_l": "slimgen.nets.alphagan:AlphaGanLarge",
-    "sngan": "slimgen.nets.noise_resnet:NoiseResnet",
-    "cyclegan_nas": "slimgen.nets.cyclegan_nas:CellsGenerator",
+    "resnet": "slimgen.nets.resnet.generator:ResnetGenerator",
+    "mobile_resnet": "slimgen.nets.resnet.mobile:MobileResnetGenerator",
+    "unet": "slimgen.nets.unet.generator:UnetGenerator",
+    "trellis": "slimgen.nets.cf_gan.trellis:TrellisGenerator",
+    "spade": "slimgen.nets.spade.generator:SpadeGenerator",
+    "mobile_spade": "slimgen.nets.spade.generator:MobileSpadeGenerator",
+    "alphagan": "slimgen.nets.alphagan.generator:AlphaGenerator",
+    "alphagan_s": "slimgen.nets.alphagan.generator:AlphaGanSmall",
+    "alphagan_l": "slimgen.nets.alphagan.generator:AlphaGanLarge",
+    "sngan": "slimgen.nets.sngan.generator:NoiseResnet",
+    "cyclegan_nas": "slimgen.nets.cyclegan_nas.networks:CellsGenerator",
 }
 """Generators by family: of images from images, and from noise those that have an option `latent`, its length."""
 
 DISCRIMINATORS = {
-    "patchgan": "slimgen.nets.patchgan:PatchGAN",
-    "multiscale": "slimgen.nets.multiscale:MultiScale",
-    "sngan": "slimgen.nets.noise_discriminator:NoiseDiscriminator",
-    "cyclegan_nas": "slimgen.nets.cyclegan_nas:CellsDiscriminator",
+    "patchgan": "slimgen.nets.patchgan.single:PatchGAN",
+    "multiscale": "slimgen.nets.patchgan.multiscale:MultiScale",
+    "sngan": "slimgen.nets.sngan.discriminator:NoiseDiscriminator",
+    "cyclegan_nas": "slimgen.nets.cyclegan_nas.networks:CellsDiscriminator",
 }
 """Discriminators, by family."""
 
@@ -114,7 +114,7 @@ def _build(
 def _resolve(noun: str, families: Mapping[str, str], family: str, options: Mapping[str, object]) -> Family:
     """The class of a family, once it is known to take these options."""
     if ":" in family:
-        from slimgen.nets.own import Own
+        from slimgen.nets.user_defined import Own
 
         own = Own(family)
         own.check(options)

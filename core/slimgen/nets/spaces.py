@@ -1,9 +1,10 @@
 """All named spaces: of channels, with the family that each is of unless another is asked for, and of operations."""
 
-from slimgen.nets import channels, once_for_all_spade
-from slimgen.nets.alphagan_space import alphagan_space
-from slimgen.nets.cyclegan_nas_space import DiscriminatorShape, GeneratorShape, space_of
-from slimgen.nets.noise_discriminator import discriminator_space
+from slimgen.nets.alphagan.space import alphagan_space
+from slimgen.nets.cyclegan_nas.space import DiscriminatorShape, GeneratorShape, space_of
+from slimgen.nets.gan_compression import once_for_all_spade
+from slimgen.nets.resnet import channels
+from slimgen.nets.sngan.discriminator import discriminator_space
 
 SPACES = dict.fromkeys(channels.SPACES, "mobile_resnet") | dict.fromkeys(once_for_all_spade.SPACES, "mobile_spade")
 OPERATION_SPACES = {

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from slimgen.nets.channels import NAMES, to_config
+from slimgen.nets.resnet.channels import NAMES, to_config
 from slimgen.search import Value
 
 LAYERS = (

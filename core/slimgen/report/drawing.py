@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimgen.nets.trellis_space import WITH_INNER, Shape, parse_path
+from slimgen.nets.cf_gan.space import WITH_INNER, Shape, parse_path
 from slimgen.report.channel_drawing import draw_channels, is_configuration
 from slimgen.search import Value
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 
 from slimgen.errors import CheckpointError
-from slimgen.run.aside import SUFFIX, aside, sha256_file
+from slimgen.files import SUFFIX, aside, sha256_file
 
 # The content's digest is in the name: file and checksum appear in one rename, and torch.load reads the file as it is.
 NAME = re.compile(r"step-(?P<step>\d+)-(?P<of>[0-9a-f]{12})-(?P<digest>[0-9a-f]{64})\.pt")

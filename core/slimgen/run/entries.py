@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-from slimgen.run.aside import plain
+from slimgen.files import plain
 
 KEY_LENGTH, VALUE_LENGTH = 250, 6000
 # Who else counts this run, as tags: the variables that DVC, Kubeflow and Argo set or that a pipeline passes on.

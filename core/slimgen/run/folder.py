@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self, cast
 
 from slimgen.errors import RunError
-from slimgen.run.aside import plain, read_json, sha256_file, write_json
+from slimgen.files import plain, read_json, sha256_file, write_json
 from slimgen.run.lock import NAME as LOCK
 from slimgen.run.lock import Lock
 from slimgen.run.log import Log

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from slimgen.errors import RunError
-from slimgen.run.aside import aside, plain
+from slimgen.files import aside, plain
 
 
 class Log:

@@ -13,7 +13,7 @@ from typing import TypedDict, cast
 
 import slimgen
 from slimgen.errors import RunError
-from slimgen.run.aside import SUFFIX, plain, read_json, sha256_file
+from slimgen.files import SUFFIX, plain, read_json, sha256_file
 from slimgen.run.lock import NAME as LOCK
 
 STAGE, CHECKPOINTS = "stage.json", "checkpoints"

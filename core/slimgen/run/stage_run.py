@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from slimgen.run.aside import sha256_file
+from slimgen.files import sha256_file
 from slimgen.run.background import TICK
 from slimgen.run.entries import parameters
 

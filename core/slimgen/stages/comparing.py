@@ -19,7 +19,7 @@ from slimgen.metrics.evaluator import Evaluator, Network, fitting_batch
 from slimgen.metrics.kinds import OfSegmentations, PerImage
 from slimgen.metrics.registry import find
 from slimgen.nets import build_generator, generator_cost
-from slimgen.nets.spade import folded
+from slimgen.nets.spade.generator import folded
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
 from slimgen.report.html import write_report

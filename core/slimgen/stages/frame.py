@@ -14,9 +14,9 @@ import slimgen
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute, choose
 from slimgen.errors import RunError
+from slimgen.files import sha256_file
 from slimgen.methods import open_method
 from slimgen.recipe import Recipe
-from slimgen.run.aside import sha256_file
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.folder import StageFolder
 from slimgen.run.log import Log

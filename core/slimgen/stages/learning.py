@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from slimgen.data.label_maps import Classes
-from slimgen.data.prepare import prepare_pairs
 from slimgen.data.prepare_images import prepare_images
 from slimgen.data.prepare_labels import prepare_labels
+from slimgen.data.prepare_pairs import prepare_pairs
 from slimgen.data.prepare_sets import prepare_unpaired
 from slimgen.data.prepared import Manifest
 from slimgen.methods import open_method

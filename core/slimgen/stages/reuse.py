@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from slimgen.run.aside import SUFFIX, sha256_file, sync_folder
+from slimgen.files import SUFFIX, sha256_file, sync_folder
 from slimgen.run.folder import StageFolder
 from slimgen.run.record import LOGS, STAGE, Record, content, read_record, walk
 

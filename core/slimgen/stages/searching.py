@@ -8,7 +8,7 @@ from pathlib import Path
 from slimgen.data.images import read_image
 from slimgen.methods import open_method
 from slimgen.methods.method import Found
-from slimgen.methods.relaxing import LIKELIHOOD, TRACE
+from slimgen.methods.relaxation_trace import LIKELIHOOD, TRACE
 from slimgen.metrics.evaluator import goal
 from slimgen.recipe import Recipe
 from slimgen.report.charts import pareto_chart, probability_chart

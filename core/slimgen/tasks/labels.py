@@ -13,8 +13,8 @@ from slimgen.data.batches import Pair
 from slimgen.device import Compute
 from slimgen.errors import RecipeError
 from slimgen.nets.gates import Arch
-from slimgen.nets.multiscale import MultiScale
-from slimgen.nets.patchgan import PatchGAN
+from slimgen.nets.patchgan.multiscale import MultiScale
+from slimgen.nets.patchgan.single import PatchGAN
 from slimgen.recipe import Recipe
 from slimgen.tasks.guidance import Guidance, Judge
 from slimgen.tasks.paired import Paired

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from slimgen.run.aside import read_json, write_json
+from slimgen.files import read_json, write_json
 
 _SAVE_SECONDS = 5.0
 

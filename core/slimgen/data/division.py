@@ -1,0 +1,65 @@
+"""Which images are trained on, which choose the architecture, and which are seen only at the end."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from slimgen.data.conversion import Setting
+from slimgen.errors import DataError
+
+
+def held_out(keys: Sequence[str], validation: int | float, seed: int, what: str) -> frozenset[int]:
+    """The positions of those to validate on, chosen by the hash of (seed, key): adding images hardly changes which.
+
+    Args:
+        keys: what distinguishes the images to train on.
+        validation: how many, or which fraction.
+        seed: of the choice.
+        what: what they are called in the error.
+
+    Raises:
+        DataError: if nothing or everything would be held out.
+    """
+    count = len(keys)
+    fraction = isinstance(validation, float)
+    sensible = 0 < validation < 1 if fraction else validation >= 1
+    asked = 0 if not sensible else max(1, round(validation * count)) if fraction else int(validation)
+    if not 1 <= asked < count:
+        raise DataError(
+            f"validation holds out a part of the {count} {what} to train on, as a number from 1 or a fraction below 1",
+            validation,
+        )
+    order = sorted(range(count), key=lambda place: hashlib.sha256(f"{seed}/{keys[place]}".encode()).digest())
+    return frozenset(order[:asked])
+
+
+class Named(Protocol):
+    """What is told apart by its name within a split."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
+
+
+NamedT = TypeVar("NamedT", bound=Named)
+
+
+def divide(found: Mapping[str, tuple[NamedT, ...]], setting: Setting, what: str) -> dict[str, tuple[NamedT, ...]]:
+    """Train, val and test of the splits that were found.
+
+    A data set with both val and test keeps its own val; one with val alone is tested on it.
+
+    Args:
+        found: the splits that are there; train, and one of val and test.
+        setting: what is held out of train.
+        what: as of `held_out`.
+    """
+    if "val" in found and "test" in found:
+        return {"train": found["train"], "val": found["val"], "test": found["test"]}
+    train = found["train"]
+    held = held_out([one.name for one in train], setting.validation, setting.seed, what)
+    return {
+        "train": tuple(one for place, one in enumerate(train) if place not in held),
+        "val": tuple(one for place, one in enumerate(train) if place in held),
+        "test": found["test"] if "test" in found else found["val"],
+    }

@@ -1,0 +1,190 @@
+"""AlphaGAN's own sections of a recipe, and whether they make sense."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from slimgen.errors import RecipeError, nearest
+from slimgen.nets.alphagan.space import PUBLISHED, bottom, checked
+from slimgen.nets.sngan.discriminator import check_judged
+from slimgen.recipe import Betas, Recipe, Schedule, Section, section
+from slimgen.search import Genotype, Value
+
+GUMBEL = ("gumbel", "straight-through", "sampled")
+"""The relaxations that draw noise, and have a temperature."""
+
+
+class SupernetOptions(Section):
+    """Section `supernet`: Algorithm 1, with Algorithm 2 inside. The defaults are alphaGAN_(s)'s.
+
+    Attributes:
+        iterations: of the search (K); none where an architecture is imported.
+        weight_steps: of an iteration, on the training images (T): the discriminator's.
+        critic_steps: of them for each of the generator's.
+        bar_steps: of D-bar, and then of G-bar, on the validation images (R).
+        architecture_steps: of the logits, on the validation images (S).
+        batch: images, and noise, of every step.
+        rate: of the weights' Adam.
+        betas: likewise.
+        architecture_rate: of the logits' Adam.
+        architecture_betas: likewise.
+        architecture_decay: weight decay of the logits.
+        relaxation: the paper's softmax, or a Gumbel kind (supplement, .2.2); see `slimgen.nets.relaxation.Relaxation`.
+        temperature: of a Gumbel kind: at the first and the last step, falling exponentially.
+        spread: standard deviation of the first logits.
+        warm_up: share of the iterations, the first ones, that train the weights alone (supplement, .2.3: half).
+        deconvolution: whether it may be chosen (without it: Table 6).
+        interpolation: `plain`, or `learned` (Table 7).
+        bar: what of G-bar is trained (Table 3). Where the discriminator is fixed, only the gap that is logged depends
+            on it, and no logit does.
+        coupled: G-bar has the generator's architecture at every moment, so that the logits learn of it, too. Without,
+            it has a copy as of its beginning, as in the published code, and moves nothing but the gap that is logged.
+        gap: look at the whole gap. Without, G-bar is left out, and the gap's second term with it, of which no logit
+            learns. (Only the spectral norms of D, estimated anew whenever it is asked, are then estimated less often.)
+        discriminator: `fixed`, or `searched` as well (Table 3).
+        recompute: mixed operations are computed a second time instead of being kept: less memory, more time.
+        channels: of the generator while searching (Table 4).
+        discriminator_channels: likewise.
+        ema: decay of an average of the generator's weights, which `samples.png` shows; nothing is trained by it.
+    """
+
+    iterations: int = Field(default=100, ge=0)
+    weight_steps: int = Field(default=20, ge=1)
+    critic_steps: int = Field(default=5, ge=1)
+    bar_steps: int = Field(default=20, ge=1)
+    architecture_steps: int = Field(default=20, ge=1)
+    batch: int = Field(default=64, ge=1)
+    rate: float = Field(default=2e-4, gt=0)
+    betas: Betas = (0.0, 0.9)
+    architecture_rate: float = Field(default=3e-4, gt=0)
+    architecture_betas: Betas = (0.5, 0.999)
+    architecture_decay: float = Field(default=1e-3, ge=0)
+    relaxation: Literal["softmax", "gumbel", "straight-through", "sampled"] = "softmax"
+    temperature: tuple[float, float] = (1.0, 1.0)
+    spread: float = Field(default=1e-3, ge=0)
+    warm_up: float = Field(default=0.0, ge=0, lt=1)
+    deconvolution: bool = True
+    interpolation: Literal["plain", "learned"] = "plain"
+    bar: Literal["weights", "logits", "both"] = "weights"
+    coupled: bool = False
+    gap: bool = True
+    discriminator: Literal["fixed", "searched"] = "fixed"
+    recompute: bool = False
+    channels: int = Field(default=256, ge=1)
+    discriminator_channels: int = Field(default=128, ge=1)
+    ema: float | None = Field(default=None, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def sound(self) -> Self:
+        """Settings that others leave without effect, and temperatures that are none."""
+        if "temperature" in self.model_fields_set and self.relaxation not in GUMBEL:
+            raise ValueError("a temperature needs a relaxation that draws noise: gumbel, straight-through or sampled")
+        if not self.temperature[0] >= self.temperature[1] > 0:
+            raise ValueError("a temperature is above 0 and does not rise")
+        if not self.gap and (self.coupled or self.bar != "weights" or self.discriminator == "searched"):
+            raise ValueError("without the gap's second term, which is gap false, nothing can learn of it")
+        if self.iterations and self.critic_steps > self.iterations * self.weight_steps:
+            raise ValueError("critic_steps above iterations x weight_steps never train the generator")
+        if self.coupled and self.bar != "weights":
+            raise ValueError("coupled needs bar weights: G-bar cannot both train logits and follow the generator's")
+        return self
+
+    @property
+    def schedule(self) -> Schedule:
+        """The batches of every step, as tasks ask for them."""
+        return Schedule(updates=1, batch=self.batch)
+
+
+class SearchOptions(Section):
+    """Section `search`: which architecture is kept, and how large it is built.
+
+    Attributes:
+        kind: `gradient` takes the most probable operations within the budget; `random` an architecture drawn without
+            looking, of about as many parameters; `published` takes one from elsewhere, such as from a smaller data set.
+        genotype: of kind published: a name of Tian et al.'s, or an operation for every edge.
+        params: how many parameters random architectures have; as the most probable one's if not given.
+        equal_size: largest relative difference of a random architecture's parameters.
+        random: how many random architectures of about the found one's size are trained as long, to compare with.
+        channels: of the finished generator (Table 4); the supernet's if not given.
+        discriminator: of the finished generator's training: the original's, or the found one where it was searched.
+    """
+
+    kind: Literal["gradient", "random", "published"] = "gradient"
+    genotype: str | dict[str, Value] | None = None
+    params: int | None = Field(default=None, ge=1)
+    equal_size: float = Field(default=0.1, gt=0, lt=1)
+    random: int = Field(default=0, ge=0)
+    channels: int | None = Field(default=None, ge=1)
+    discriminator: Literal["original", "found"] = "original"
+
+    def imported(self) -> Genotype:
+        """The architecture from elsewhere.
+
+        Raises:
+            RecipeError: an unknown name.
+            SpaceError: an edge is missing or unknown, or has an unknown operation.
+        """
+        if not isinstance(self.genotype, str):
+            return checked(self.genotype or {})
+        if self.genotype not in PUBLISHED:
+            hint = nearest(self.genotype, PUBLISHED)
+            raise RecipeError("search.genotype names a published architecture", repr(self.genotype), hint)
+        return PUBLISHED[self.genotype]
+
+
+def check(recipe: Recipe) -> None:
+    """Raises RecipeError unless the recipe is one for this method."""
+    training = section(SupernetOptions, recipe.supernet, "supernet")
+    options = section(SearchOptions, recipe.search, "search")
+    if recipe.task != "unconditional":
+        raise RecipeError("alphagan searches generators of noise: task unconditional", repr(recipe.task))
+    bottom(recipe.size)
+    check_judged(recipe.size, recipe.size)
+    if recipe.losses.gan == "least-squares" and training.iterations:
+        rule = "the gap between G and D needs a loss that falls as scores rise: losses.gan hinge or vanilla"
+        raise RecipeError(rule, repr(recipe.losses.gan))
+    if recipe.budget.latency_ms is not None:
+        raise RecipeError("alphagan limits macs, params or bytes", "budget.latency_ms")
+    _check_search(recipe, training, options)
+    _check_finetune(recipe)
+
+
+def _check_search(recipe: Recipe, training: SupernetOptions, options: SearchOptions) -> None:
+    said = options.model_fields_set
+    if options.kind == "published":
+        if options.genotype is None:
+            raise RecipeError("search.kind published needs search.genotype", None, f"known: {', '.join(PUBLISHED)}")
+        options.imported()
+        if training.iterations:
+            rule = "an architecture from elsewhere needs no search"
+            raise RecipeError(rule, f"supernet.iterations {training.iterations}", "set supernet.iterations 0")
+        if not training.deconvolution:
+            raise RecipeError("supernet.deconvolution is of a search", False, "leave it out")
+    elif options.genotype is not None:
+        raise RecipeError("search.genotype needs kind published", options.genotype, "leave it out")
+    elif training.iterations == 0 and options.kind == "gradient":
+        rule = "without iterations there is nothing to read an architecture from"
+        raise RecipeError(rule, "search.kind gradient", "choose random or published")
+    if options.kind != "random" and "params" in said:
+        raise RecipeError("search.params needs kind random", options.params, "limit budget.params instead")
+    if options.kind != "random" and not options.random and "equal_size" in said:
+        raise RecipeError("search.equal_size needs random architectures", options.equal_size, "leave it out")
+    if options.kind == "random" and training.iterations == 0 and options.params is None:
+        raise RecipeError("random architectures need a size", "neither iterations nor search.params", "give one")
+    if options.discriminator == "found" and (training.discriminator == "fixed" or options.kind != "gradient"):
+        rule = "search.discriminator found needs supernet.discriminator searched, and kind gradient"
+        raise RecipeError(rule, f"{training.discriminator} and {options.kind}", "leave it out")
+    if options.discriminator == "found" and (family := recipe.teach.discriminator.get("family")) != "sngan":
+        rule = "a found discriminator takes the place of teach.discriminator of family sngan"
+        raise RecipeError(rule, repr(family), "set search.discriminator original")
+    if recipe.objective.model_fields_set:
+        rule = "alphagan compares architectures by what the gap between G and D makes of them"
+        raise RecipeError(rule, f"objective.metric {recipe.objective.metric}", "leave the objective out")
+
+
+def _check_finetune(recipe: Recipe) -> None:
+    schedule = recipe.finetune
+    if schedule.updates == 0:
+        raise RecipeError("what alphagan finds is trained anew", "finetune.updates 0", "give it updates or epochs")
+    if schedule.inherit and "inherit" in schedule.model_fields_set:
+        raise RecipeError("what alphagan finds is trained anew", "finetune.inherit true", "leave it out")

@@ -1,0 +1,189 @@
+"""AlphaGAN's players, and the gap between them (Tian et al., section 4.1)."""
+
+import copy
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from slimgen.data.batches import Pair
+from slimgen.methods.alphagan.options import GUMBEL, SupernetOptions
+from slimgen.nets.alphagan.superdiscriminator import NoiseSuperDiscriminator
+from slimgen.nets.alphagan.supernet import AlphaSupernet
+from slimgen.nets.gates import Gates
+from slimgen.nets.initial import initialise
+from slimgen.nets.relaxation import Relaxation, Temperature
+from slimgen.nets.sngan.discriminator import NoiseDiscriminator
+from slimgen.nets.supernet import Supernet
+from slimgen.tasks.job import Job
+from slimgen.tasks.unconditional import Unconditional
+from slimgen.training.losses import Adversarial
+
+
+@dataclass(frozen=True)
+class Player:
+    """A network, and the logits of its operations if it has any.
+
+    Attributes:
+        net: a supernet; or, without a relaxation, a network of one architecture.
+        relaxation: of the supernet's space.
+    """
+
+    net: nn.Module
+    relaxation: Relaxation | None = None
+
+    def __call__(self, inputs: Tensor, step: int, gates: Gates | None = None) -> Tensor:
+        """What the network makes of noise or images at a step.
+
+        Args:
+            inputs: (N, ...).
+            step: for a temperature.
+            gates: of its operations; its own as constants if not given.
+        """
+        if self.relaxation is None:
+            out: Tensor = self.net(inputs)
+            return out
+        out = self.net(inputs, self.relaxation.detached(step) if gates is None else gates)
+        return out
+
+    def gates(self, step: int) -> Gates | None:
+        """Its own gates, through which gradients reach its logits; None where it has one architecture."""
+        return None if self.relaxation is None else self.relaxation.gates(step)
+
+    def twin(self) -> "Player":
+        """A copy; nothing in it asks for gradients until a phase moves it."""
+        made = copy.deepcopy((self.net, self.relaxation))
+        for part in made:
+            if part is not None:
+                part.requires_grad_(False)
+        return Player(*made)
+
+    def follow(self, other: "Player") -> None:
+        """Takes over another one's weights, buffers and logits."""
+        self.net.load_state_dict(other.net.state_dict())
+        if self.relaxation is not None and other.relaxation is not None:
+            self.relaxation.load_state_dict(other.relaxation.state_dict())
+
+    def parts(self, name: str) -> dict[str, nn.Module]:
+        """What a checkpoint holds of it."""
+        logits = {} if self.relaxation is None else {f"{name}.relaxation": self.relaxation}
+        return {name: self.net, **logits}
+
+
+class Playing(nn.Module):
+    """A player at one step, as a module of its own.
+
+    Args:
+        player: its net becomes a part of this module.
+        step: for a temperature.
+    """
+
+    def __init__(self, player: Player, step: int) -> None:
+        super().__init__()
+        self.net, self.player, self.step = player.net, player, step
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """What the player makes of its inputs."""
+        return self.player(inputs, self.step)
+
+
+class Players(NamedTuple):
+    """G and D, and the bars: what either could become against the other as it is."""
+
+    generator: Player
+    discriminator: Player
+    generator_bar: Player
+    discriminator_bar: Player
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """All modules, by name."""
+        return {name: part for player, own in self._asdict().items() for name, part in own.parts(player).items()}
+
+
+def players(job: Job, options: SupernetOptions, steps: int) -> Players:
+    """Both supernets, or a supernet and the fixed discriminator, with their bars; from the recipe's seed."""
+    seed, place = job.recipe.seed, job.compute.place
+    generator = place(initialise(supergenerator(job, options), seed))
+    judge: nn.Module
+    if options.discriminator == "searched":
+        judge = NoiseSuperDiscriminator(channels=options.discriminator_channels, recompute=options.recompute)
+    else:
+        judge = NoiseDiscriminator(channels=options.discriminator_channels)
+    judge = place(initialise(judge, seed + 1))
+    sides = [
+        Player(
+            net.train(), place(relaxation(net, options, seed + number, steps)) if isinstance(net, Supernet) else None
+        )
+        for number, net in enumerate((generator, judge))
+    ]
+    return Players(*sides, *(side.twin() for side in sides))
+
+
+def supergenerator(job: Job, options: SupernetOptions) -> AlphaSupernet:
+    """The supernet of the search, not yet drawn."""
+    return AlphaSupernet(
+        options.channels,
+        of_noise(job).latent,
+        job.recipe.size,
+        options.deconvolution,
+        options.interpolation,
+        options.recompute,
+    )
+
+
+def of_noise(job: Job) -> Unconditional:
+    """The task, which `check` asks to be unconditional."""
+    assert isinstance(job.task, Unconditional)
+    return job.task
+
+
+def relaxation(net: Supernet, options: SupernetOptions, seed: int, steps: int) -> Relaxation:
+    """The logits of a supernet's operations."""
+    temperature = Temperature(*options.temperature, max(1, steps - 1)) if options.relaxation in GUMBEL else None
+    return Relaxation(net.space, seed=seed, spread=options.spread, kind=options.relaxation, temperature=temperature)
+
+
+def adv(judge: Player, real: Tensor, fake: Tensor, step: int, gan: Adversarial, gates: Gates | None = None) -> Tensor:
+    """What D maximises and G minimises, of one batch: a scalar.
+
+    Eq. 5 prints the hinge loss as it is minimised by D; only minus that makes Eq. 3 a gap, which nothing undercuts.
+    Our discriminators' losses are means over real and generated, Eq. 5 is a sum.
+    """
+    scores = judge(torch.cat([real, fake]), step, gates).float()
+    return -2 * gan.discriminator(scores[: len(real)], scores[len(real) :])
+
+
+def gap(those: Players, batch: Pair, step: int, gan: Adversarial, coupled: bool = False) -> dict[str, Tensor]:
+    """The duality gap of Eq. 3, V = Adv(G, D-bar) - Adv(G-bar, D), as its two terms.
+
+    Each side's logits learn through its own term: the generator's through G against D-bar; a searched discriminator's
+    through D against G-bar. The bars' architectures are constants, unless they are coupled.
+
+    Args:
+        those: the players.
+        batch: real images, and noise that G and G-bar share.
+        step: for a temperature.
+        gan: the adversarial loss.
+        coupled: G-bar has G's architecture, through which gradients pass, too.
+
+    Returns:
+        Their sum is V: `worst`, how G does against the discriminator that knows it best; and `best`, minus how D's best
+        opponent does.
+    """
+    generator, discriminator, generator_bar, _ = those
+    gates, judging = generator.gates(step), discriminator.gates(step)
+    first = worst(those, batch, step, gan, gates)
+    # Where no gradient passes, the term is there to be looked at.
+    with torch.set_grad_enabled(coupled or judging is not None):
+        best = generator_bar(batch.input, step, gates if coupled else None).float()
+        other = adv(discriminator, batch.target, best, step, gan, judging)
+    return {"worst": first, "best": -other}
+
+
+def worst(those: Players, batch: Pair, step: int, gan: Adversarial, gates: Gates | None = None) -> Tensor:
+    """The gap's first term, Adv(G, D-bar), of which the generator's logits learn; arguments as of `gap`."""
+    generator = those.generator
+    fake = generator(batch.input, step, generator.gates(step) if gates is None else gates).float()
+    return adv(those.discriminator_bar, batch.target, fake, step, gan)

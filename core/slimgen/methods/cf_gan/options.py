@@ -1,0 +1,115 @@
+"""CF-GAN's own sections of a recipe, and whether they make sense."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from slimgen.errors import RecipeError, nearest
+from slimgen.methods.measuring import check_racing
+from slimgen.methods.rivals import require_narrowing
+from slimgen.metrics.evaluator import goal
+from slimgen.nets import generator_cost
+from slimgen.nets.cf_gan.cost import trellis_cost
+from slimgen.nets.cf_gan.space import OPERATORS, Shape, trellis_space
+from slimgen.recipe import Recipe, Schedule, Section, section
+from slimgen.search import Budget, Choice, Genotype, Space, Value, require_reachable
+
+
+class SupernetOptions(Schedule):
+    """Section `supernet`. Updates count generator steps; an epoch shows every image to every path."""
+
+    ngf: int = Field(default=64, ge=1)
+    groups: int = Field(default=3, ge=1)
+    blocks: int = Field(default=3, ge=1)
+    ratios: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.25, 0.5, 0.75, 1.0)
+    ndf: int = Field(default=64, ge=1)
+    sampling: Literal["fair", "uniform"] = "fair"
+    sparsity: float = Field(default=1e-3, ge=0)
+    gamma_rate: float | None = Field(default=None, gt=0)
+
+    @property
+    def shape(self) -> Shape:
+        """The super-generator's size."""
+        return Shape(self.ngf, self.groups, self.blocks, self.ratios)
+
+
+class SearchOptions(Section):
+    """Section `search`. `path` and `operators` fix by hand what is then not searched (AP and AO of Table 4).
+
+    With `racing`, a candidate is left once it is hopelessly behind the elite's worst.
+    """
+
+    order: Literal["coarse-to-fine", "joint"] = "coarse-to-fine"
+    path: str | None = None
+    operators: str | tuple[str, ...] | None = None
+    variation: Literal["directional", "undirected", "random"] = "directional"
+    population: int = Field(default=24, ge=2)
+    elite: int = Field(default=6, ge=1)
+    mutation: float = Field(default=0.2, gt=0, le=1)
+    operator_evaluations: int = Field(default=128, ge=1)
+    channel_evaluations: int = Field(default=256, ge=1)
+    racing: bool = False
+
+
+def check(recipe: Recipe) -> None:
+    """Raises RecipeError unless the sections `supernet` and `search` are sound."""
+    if recipe.task == "unconditional":
+        raise RecipeError("cf_gan makes images of images", "the task unconditional", "use alphagan")
+    shape = section(SupernetOptions, recipe.supernet, "supernet").shape
+    options = section(SearchOptions, recipe.search, "search")
+    if recipe.task == "labels":
+        raise RecipeError("cf_gan makes images of images", "the task labels", "use gan_compression, or draw the labels")
+    if recipe.size % 8:
+        raise RecipeError("cf_gan needs a size that is a multiple of 8", recipe.size)
+    if recipe.budget.latency_ms is not None:
+        raise RecipeError("cf_gan searches under limits of macs, params or bytes", "latency_ms")
+    for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
+        goal(metric)
+    if options.racing:
+        check_racing(recipe.objective.metric)
+    space = by_hand(options, trellis_space(shape))
+    original = generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
+    limits = recipe.budget.resolve(original.as_dict(recipe.budget.convention))
+
+    def costs(genotype: Genotype) -> Mapping[str, float]:
+        return trellis_cost(shape, genotype, recipe.size, recipe.size).as_dict(recipe.budget.convention)
+
+    require_reachable(space, costs, Budget(**limits))
+    if recipe.finetune.uniform:
+        require_narrowing(recipe)
+    teach, losses = recipe.teach, recipe.losses
+    alone = teach.generator_checkpoint is not None and teach.discriminator_checkpoint is None
+    if alone and losses.perceptual and losses.perceptual_network == "discriminator":
+        raise RecipeError(
+            "a perceptual loss in the discriminator's features needs teach.discriminator_checkpoint", "none"
+        )
+
+
+def by_hand(options: SearchOptions, space: Space) -> Space:
+    """The space with path and operators narrowed to what the recipe fixes.
+
+    Raises:
+        RecipeError: a path or an operator that the space does not have.
+    """
+    blocks = [name for name in space if name.startswith("operator.")]
+    chosen = options.operators
+    if isinstance(chosen, str):
+        chosen = (chosen,) * len(blocks)
+    if chosen is not None and len(chosen) != len(blocks):
+        raise RecipeError(f"search.operators is one operator, or one for each of {len(blocks)} blocks", len(chosen))
+    for operator in chosen or ():
+        if operator not in OPERATORS:
+            raise RecipeError("search.operators names no operator", repr(operator), nearest(operator, OPERATORS))
+    if options.path is not None:
+        ways = [str(way) for way in options_of(space, "path")]
+        if options.path not in ways:
+            raise RecipeError("search.path names no path", repr(options.path), nearest(options.path, ways))
+        space = space.narrow({"path": [options.path]})
+    return space.narrow({name: [operator] for name, operator in zip(blocks, chosen or (), strict=False)})
+
+
+def options_of(space: Space, name: str) -> tuple[Value, ...]:
+    """The options of a choice."""
+    dimension = space[name]
+    return dimension.options if isinstance(dimension, Choice) else ()

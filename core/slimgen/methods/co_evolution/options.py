@@ -1,0 +1,142 @@
+"""Co-Evolutionary Compression's own sections of a recipe, and whether they make sense."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from slimgen.errors import RecipeError
+from slimgen.methods.rivals import require_narrowing
+from slimgen.metrics.evaluator import goal
+from slimgen.metrics.kinds import PerImage
+from slimgen.metrics.registry import find
+from slimgen.nets import generator_cost
+from slimgen.nets.co_evolution.families import check_family, narrowest
+from slimgen.recipe import Recipe, Section, section
+from slimgen.search import Budget, Space, require_reachable
+from slimgen.search.roulette import Odds
+
+
+class SupernetOptions(Section):
+    """Section `supernet`: the original itself, and the bits that stand for its filters.
+
+    Attributes:
+        genome: `layers` gives the inside of each residual block bits of its own; `authors` shares one mask among the
+            trunk of a ResNet and the inside of all its blocks, as the published code does.
+    """
+
+    genome: Literal["layers", "authors"] = "layers"
+
+
+class Tuning(Section):
+    """Training of each candidate before it is judged, both originals' discriminators and its partner held.
+
+    Attributes:
+        share: of the training images that it sees, once.
+        batch: images a step.
+        rate: of Adam.
+    """
+
+    share: float = Field(default=0.1, gt=0, le=1)
+    batch: int = Field(default=1, ge=1)
+    rate: float = Field(default=2e-4, gt=0)
+
+
+class SearchOptions(Section):
+    """Section `search`.
+
+    Attributes:
+        kind: `evolution`; or `magnitude`, which keeps the strongest filters of every layer that fit the budget.
+        population: individuals of each direction (K).
+        iterations: generations bred of each (T).
+        selection: probability that an offspring is a parent as it is.
+        crossover: that it takes a segment of another parent.
+        mutation: that the bits of a segment are flipped.
+        loss: weight of the losses beside the share of weights that stays (Eq. 11: gamma).
+        cycle: weight of the cycle's loss beside the other one (lambda).
+        criterion: compare with the original in the eyes of its `discriminator` (Eq. 5), or pixel by pixel, which is
+            the paper's generator-aware loss (Eq. 4).
+        together: judge each direction beside the best of the other; without, beside the whole original.
+        tuning: train each candidate a little before it is judged.
+    """
+
+    kind: Literal["evolution", "magnitude"] = "evolution"
+    population: int = Field(default=32, ge=2)
+    iterations: int = Field(default=100, ge=0)
+    selection: float = Field(default=0.2, ge=0, le=1)
+    crossover: float = Field(default=0.7, ge=0, le=1)
+    mutation: float = Field(default=0.1, ge=0, le=1)
+    loss: float = Field(default=10.0, ge=0)
+    cycle: float = Field(default=10.0, ge=0)
+    criterion: Literal["discriminator", "generator"] = "discriminator"
+    together: bool = True
+    tuning: Tuning | None = None
+
+    @model_validator(mode="after")
+    def whole(self) -> Self:
+        """The three ways in which offspring come about are all there are."""
+        if abs(sum(self.odds) - 1) > 1e-9:
+            raise ValueError("selection, crossover and mutation sum to 1")
+        return self
+
+    @property
+    def odds(self) -> Odds:
+        """The three probabilities."""
+        return Odds(self.selection, self.crossover, self.mutation)
+
+
+def check(recipe: Recipe) -> None:
+    """Raises RecipeError unless the recipe is one for this method.
+
+    Raises:
+        BudgetError: not even one filter in every layer is within the budget; of a network of one's own, the search
+            says so.
+    """
+    section(SupernetOptions, recipe.supernet, "supernet")
+    options = section(SearchOptions, recipe.search, "search")
+    for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
+        goal(metric)
+    if recipe.task != "unpaired":
+        raise RecipeError("co_evolution compresses both generators of a CycleGAN: task unpaired", repr(recipe.task))
+    if not isinstance(find(recipe.objective.metric), PerImage):
+        rule = "co_evolution compares a candidate's images with the original's one by one"
+        raise RecipeError(rule, repr(recipe.objective.metric), "choose an objective such as psnr, ssim or lpips")
+    _check_originals(recipe)
+    if recipe.finetune.generator_steps != 1:
+        rule = "both generators and both discriminators take turns"
+        raise RecipeError(rule, f"finetune.generator_steps {recipe.finetune.generator_steps}", "leave it out")
+    if recipe.finetune.uniform:
+        require_narrowing(recipe)
+        if recipe.finetune.updates == 0 and recipe.teach.generator_checkpoint is not None:
+            rule = "the uniform generator is trained for as many updates as the original and fine-tuning together"
+            raise RecipeError(rule, "an imported original and finetune.updates 0", "set finetune.uniform false")
+    _check_budget(recipe, options)
+
+
+def _check_originals(recipe: Recipe) -> None:
+    teach = recipe.teach
+    check_family(teach.generator["family"])
+    named = {
+        name: getattr(teach, f"{name}_checkpoint")
+        for name in ("generator", "discriminator", "back_generator", "back_discriminator")
+    }
+    missing = [name for name, path in named.items() if path is None]
+    if missing and len(missing) < len(named):
+        names = ", ".join(f"teach.{name}_checkpoint" for name in missing)
+        raise RecipeError("originals of co_evolution are imported all four, or none", f"no {names}")
+    if not recipe.losses.adversarial and (recipe.finetune.updates != 0 or missing):
+        raise RecipeError("CycleGAN is trained by its discriminators", "losses.adversarial 0", "give it a weight")
+
+
+def _check_budget(recipe: Recipe, options: SearchOptions) -> None:
+    if recipe.budget.latency_ms is not None:
+        raise RecipeError("co_evolution limits macs, params or bytes", "budget.latency_ms")
+    original = generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
+    limits = recipe.budget.resolve(original.as_dict(recipe.budget.convention))
+    if options.kind == "magnitude" and not limits:
+        raise RecipeError("pruning by magnitude prunes to a budget", "none", "set budget.params or budget.macs")
+    family = recipe.teach.generator["family"]
+    if limits and ":" not in family:
+        rest = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
+        least = generator_cost(family, recipe.size, recipe.size, **narrowest(family, rest))
+        least_costs = {name: float(value) for name, value in least.as_dict(recipe.budget.convention).items()}
+        require_reachable(Space({}), lambda genotype: least_costs, Budget(**limits))

@@ -1,0 +1,248 @@
+"""How CycleGANAS moves weights and logits: in one step (Algorithm 1), or in turns on their own data (section 4.1)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from slimgen.data.batches import Pair
+from slimgen.data.prepared import Prepared, Split
+from slimgen.errors import DataError
+from slimgen.methods.cyclegan_nas.options import SupernetOptions
+from slimgen.nets.cyclegan_nas.networks import Superdiscriminator, Supergenerator
+from slimgen.nets.cyclegan_nas.space import Shape, space_of
+from slimgen.nets.gates import Arch, Gates
+from slimgen.nets.initial import initialise
+from slimgen.nets.relaxation import Relaxation, Temperature
+from slimgen.nets.supernet import Supernet
+from slimgen.search import Genotype, Space
+from slimgen.tasks.cycle import Way, cycle_phases
+from slimgen.tasks.guidance import Generate, Judge
+from slimgen.tasks.job import Job
+from slimgen.training.fit import Memo, Phase
+from slimgen.training.pool import ImagePool
+
+GENERATORS = ("generator", "back_generator")
+DISCRIMINATORS = ("discriminator", "back_discriminator")
+FIRST, SECOND = "first", "second"
+"""The data of the weights, and of the logits, where they take turns."""
+
+
+class Players(NamedTuple):
+    """The four supernets, and the relaxation of their joined space.
+
+    Attributes:
+        nets: by role: the names of `GENERATORS` and `DISCRIMINATORS`.
+        relaxation: the logits of all four; a choice's name begins with its network's role.
+    """
+
+    nets: Mapping[str, Supernet]
+    relaxation: Relaxation
+
+    def weights(self, roles: tuple[str, str]) -> list[nn.Parameter]:
+        """The weights of two networks."""
+        return [weight for role in roles for weight in self.nets[role].parameters()]
+
+    def logits(self, roles: tuple[str, str]) -> list[nn.Parameter]:
+        """Their logits."""
+        names = self.relaxation.options
+        return [self.relaxation.logits(name) for name in names if name.partition(".")[0] in roles]
+
+
+def joined(options: SupernetOptions) -> Space:
+    """The space of all four networks."""
+    shapes: dict[str, Shape] = dict.fromkeys(GENERATORS, options.generator())
+    shapes |= dict.fromkeys(DISCRIMINATORS, options.discriminator())
+    whole = Space({})
+    for role, shape in shapes.items():
+        whole = whole | space_of(shape).prefixed(role)
+    return whole
+
+
+def players(job: Job, options: SupernetOptions, steps: int) -> Players:
+    """Four supernets and their relaxation, initialised from the recipe's seed."""
+    nets: dict[str, Supernet] = {}
+    for number, role in enumerate((*GENERATORS, *DISCRIMINATORS)):
+        made = (
+            Supergenerator(options.generator(), options.spectral)
+            if role in GENERATORS
+            else Superdiscriminator(options.discriminator(), options.spectral)
+        )
+        nets[role] = job.compute.place(initialise(made, job.recipe.seed + number))
+    temperature = Temperature(*options.temperature, steps) if options.relaxation == "gumbel" else None
+    relaxation = Relaxation(
+        joined(options),
+        seed=job.recipe.seed,
+        spread=options.spread,
+        kind=options.relaxation,
+        temperature=temperature,
+    )
+    return Players(nets, job.compute.place(relaxation))
+
+
+def part(arch: Arch, role: str) -> Arch:
+    """One network's share of an architecture of all four."""
+    if isinstance(arch, Genotype):
+        return arch.under(role)
+    start = f"{role}."
+
+    def own(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name[len(start) :]: value for name, value in values.items() if name.startswith(start)}
+
+    return Gates(arch.at.under(role), own(arch.options), own(arch.probabilities), own(arch.only))
+
+
+def phases(
+    job: Job, options: SupernetOptions, those: Players, pools: Mapping[str, ImagePool], steps: int
+) -> list[Phase]:
+    """The phases of one kind of optimisation.
+
+    Every phase draws gates of its own from the relaxation, so that their graph lives for one backward pass; in turns,
+    the phases of the weights take the logits as they are, and the other way round.
+
+    Args:
+        job: of the stage.
+        options: of the recipe.
+        those: what is moved.
+        pools: as `pools_of` makes them.
+        steps: length of the training.
+    """
+    weights, logits = (
+        [[{"params": move(roles)}] for roles in (GENERATORS, DISCRIMINATORS)] for move in (those.weights, those.logits)
+    )
+    if options.architecture_rate is not None:
+        for group in (*logits[0], *logits[1]):
+            group["lr"] = options.architecture_rate  # type: ignore[assignment]
+    if options.optimisation == "OF":
+        together = [[*one, *two] for one, two in zip(weights, logits, strict=True)]
+        return _cycle(job, options, those, together, pools, "", "train", steps)
+    first = _cycle(job, options, those, weights, pools, "", FIRST, steps)
+    return [*first, *_cycle(job, options, those, logits, pools, "architecture_", SECOND, steps)]
+
+
+def _cycle(
+    job: Job,
+    options: SupernetOptions,
+    those: Players,
+    groups: list[list[dict[str, Any]]],
+    pools: Mapping[str, ImagePool],
+    name: str,
+    split: str,
+    steps: int,
+) -> list[Phase]:
+    """CycleGAN's two phases, of the parameters of these groups, on these images."""
+    forth, back = (
+        Way(_generating(those.nets[one], one), _judging(those.nets[two], two), pools[f"{name}{two}"])
+        for one, two in zip(GENERATORS, DISCRIMINATORS, strict=True)
+    )
+    found = cycle_phases(forth, back, groups[0], groups[1], job.recipe.losses, options, steps)
+    notes: Memo = {}
+    return [
+        replace(_noting(phase, notes), name=f"{name}{phase.name}", split=split, draw=those.relaxation.draw)
+        for phase in found
+    ]
+
+
+def _noting(phase: Phase, notes: Memo) -> Phase:
+    """A phase that tells the next one of its images, though each draws an architecture of its own."""
+
+    def loss(batch: Any, arch: Arch, memo: Memo) -> Mapping[str, Tensor]:
+        notes.update(memo)
+        return phase.loss(batch, arch, notes)
+
+    return replace(phase, loss=loss)
+
+
+def _generating(net: Supernet, role: str) -> Generate:
+    def run(images: Tensor, arch: Arch, memo: Memo) -> Tensor:
+        out: Tensor = net(images, part(arch, role))
+        return out
+
+    return run
+
+
+def _judging(net: Supernet, role: str) -> Judge:
+    def run(shown: Tensor, arch: Arch) -> Tensor:
+        out: Tensor = net(shown, part(arch, role))
+        return out
+
+    return run
+
+
+def pools_of(job: Job, options: SupernetOptions) -> dict[str, ImagePool]:
+    """The histories of the discriminators, apart for the phases of the logits where those take turns."""
+    names = list(DISCRIMINATORS)
+    if options.optimisation != "OF":
+        names += [f"architecture_{role}" for role in DISCRIMINATORS]
+    size = job.task.pool().size
+    return {name: ImagePool(size, job.recipe.seed + number) for number, name in enumerate(names)}
+
+
+@dataclass(frozen=True)
+class Half(Prepared):
+    """Prepared images of which `train` is a random half of either set (section 4.1, TH); the halves are disjoint.
+
+    Attributes:
+        half: 0 or 1; the first is larger by one where a set is odd.
+        seed: of the division.
+    """
+
+    half: int = 0
+    seed: int = 0
+
+    @classmethod
+    def of(cls, data: Prepared, half: int, seed: int) -> Self:
+        """One half of these images."""
+        same = {field.name: getattr(data, field.name) for field in fields(data)}
+        return cls(**same, half=half, seed=seed)
+
+    def split(self, name: str) -> Split:
+        """The half of `train`, in memory; any other split whole."""
+        found = super().split(name)
+        if name != "train":
+            return found
+        inputs, targets = (self._rows(len(side), number) for number, side in enumerate((found.input, found.target), 1))
+        target_names = found.target_names or found.names
+        return Split(
+            name,
+            found.input[inputs],
+            found.target[targets],
+            tuple(found.names[row] for row in inputs),
+            tuple(target_names[row] for row in targets),
+            paired=False,
+        )
+
+    def _rows(self, count: int, side: int) -> NDArray[np.int64]:
+        order = np.random.default_rng([self.seed, side]).permutation(count)
+        return np.sort(order[self.half :: 2])
+
+
+def batches(job: Job, options: SupernetOptions, steps: int) -> dict[str, Callable[[int], Pair]]:
+    """Split to a function from step to batch: `train` for one step, `first` and `second` for two.
+
+    The paper says of TF "w using A and alpha using B", without dividing the sets: here both see all images of both
+    sets, the logits in the order of later epochs, since a loss of CycleGAN needs both sets.
+    """
+
+    def of(data: Prepared) -> Callable[[int], Pair]:
+        return job.task.batches(data, options)["train"]
+
+    if options.optimisation == "OF":
+        return {"train": of(job.data)}
+    if options.optimisation == "TF":
+        later = of(job.data)
+        return {FIRST: of(job.data), SECOND: lambda step: later(step + steps)}
+    train = job.data.split("train")
+    if min(len(train.input), len(train.target)) < 2:
+        rule = f"optimisation {options.optimisation} needs two training images of either set, one for each half"
+        raise DataError(rule, f"{len(train.input)} and {len(train.target)}", "choose OF or TF")
+    halves = [of(Half.of(job.data, half, job.recipe.seed)) for half in (0, 1)]
+    swap = steps // 2 if options.optimisation == "THS" else steps
+
+    def role(number: int) -> Callable[[int], Pair]:
+        return lambda step: halves[number if step < swap else 1 - number](step)
+
+    return {FIRST: role(0), SECOND: role(1)}

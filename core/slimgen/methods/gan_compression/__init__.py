@@ -1,0 +1,211 @@
+"""GAN Compression: distil a once-for-all network, search its channel numbers, fine-tune (Li et al., CVPR 2020).
+
+`supernet` is steps 1 of Figure 3 (both pipelines of 6.1), `search` its step 2 and 3, `finetune` what follows.
+"""
+
+import json
+from collections.abc import Mapping
+
+from torch import nn
+
+from slimgen.export.latency.table import LatencyTable
+from slimgen.methods.candidates import Candidates
+from slimgen.methods.gan_compression.distilling import (
+    distilling,
+    once_for_all,
+    showing,
+    teacher_file,
+    teacher_network,
+    train_teacher,
+)
+from slimgen.methods.gan_compression.options import (
+    SearchOptions,
+    SupernetOptions,
+    band,
+    check,
+    pruning,
+    require_few,
+)
+from slimgen.methods.gan_compression.recalibration import recalibrated
+from slimgen.methods.method import Found, Trained
+from slimgen.methods.rivals import train_uniform
+from slimgen.nets import build_generator
+from slimgen.nets.gan_compression.families import FAMILIES, Net
+from slimgen.nets.gan_compression.once_for_all import OnceForAll
+from slimgen.nets.gan_compression.pruning import prune_into
+from slimgen.nets.resnet.channels import write_config
+from slimgen.nets.resnet.generator import ResnetGenerator
+from slimgen.nets.weights import load_weights, save_weights
+from slimgen.recipe import section
+from slimgen.search import Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Space, Trial
+from slimgen.search.grid import Grid
+from slimgen.tasks.gan import train_gan
+from slimgen.tasks.job import Job
+from slimgen.training.distributed import first, world
+from slimgen.training.draws import fixed, uniform
+
+__all__ = ["check", "distilling", "finetune", "once_for_all", "search", "showing", "supernet"]
+
+
+def supernet(job: Job) -> Mapping[str, float]:
+    """Trains the once-for-all network, in the full pipeline out of a distilled student of a mobile teacher.
+
+    Returns:
+        Generator updates, those of the mobile teacher apart.
+    """
+    options = section(SupernetOptions, job.recipe.supernet, "supernet")
+    images = len(job.data.split("train"))
+    net, facts = once_for_all(job, options), {}
+    discriminator = job.task.discriminator()
+    if options.pipeline == "full":
+        facts["teacher_updates"] = float(train_teacher(job, options, discriminator))
+    teacher = teacher_network(job, options)
+    if pruning(job.recipe, options):
+        assert isinstance(net, OnceForAll)
+        assert isinstance(teacher, ResnetGenerator)
+        prune_into(net.model, teacher)
+    if options.keep_discriminator:
+        discriminator.load_state_dict(load_weights(teacher_file(job, options, "discriminator")))
+    else:
+        discriminator = job.task.discriminator()
+    guidance, updates = distilling(job, options, teacher), 0
+    if options.student is not None:
+        updates = options.student.steps(images)
+        student = options.student
+        largest = fixed(net.space.largest())
+        asked = showing(net)
+        train_gan(job, "student", net, discriminator, student, updates, generate=asked, guidance=guidance, draw=largest)
+    steps = options.steps(images)
+    draw = uniform(net.space, job.recipe.seed)
+    train_gan(job, "supernet", net, discriminator, options, steps, generate=showing(net), guidance=guidance, draw=draw)
+    save_weights(job.out / "generator.safetensors", net.state_dict())
+    save_weights(job.out / "discriminator.safetensors", discriminator.state_dict())
+    for name, module in guidance.modules.items():
+        save_weights(job.out / f"{name}.safetensors", module.state_dict())
+    return {"updates": updates + steps, **facts}
+
+
+def search(job: Job) -> Found:
+    """Measures sub-networks as they are inside the once-for-all network: all in the band, or by evolution."""
+    options = section(SearchOptions, job.recipe.search, "search")
+    training = section(SupernetOptions, job.recipe.supernet, "supernet")
+    net = once_for_all(job, training)
+    net.load_state_dict(load_weights(job.inputs["supernet"] / "generator.safetensors"))
+    net.eval()
+    # The first process measures for all: several at once would measure each other.
+    table = latency_table(job, options, net) if world()[0] == 0 else None
+    judged = recalibrated(job, net, training.calibration, training.batch)
+    # Foretold may be too low by as much as it ever was when the table was checked.
+    margin = first(lambda: 1.0 if table is None else 1 + table.error["max"])
+    candidates = Candidates(job, judged, latency=None if table is None else table.predict, margin=margin)
+    candidates.require_reachable(net.space)
+    facts = {"space_size": float(net.space.size)}
+    if table is not None:
+        facts |= {f"latency_error_{name}": value for name, value in table.error.items()}
+    searcher, evaluations = searching(job, options, training, net.space, candidates, facts, table)
+    trials = candidates.explore("channel", searcher, evaluations, racing=options.racing)
+    if job.recipe.budget.latency_ms is None:
+        return candidates.found(trials, facts)
+    # What was foretold may be wrong by more than the table's check has seen: the winner is measured.
+    limit = job.recipe.budget.latency_ms
+
+    def keeps_limit(trial: Trial) -> bool:
+        facts["latency_measured_ms"] = first(lambda: measured(table, trial.genotype))
+        return facts["latency_measured_ms"] <= limit
+
+    return candidates.found(trials, facts, accepts=keeps_limit)
+
+
+def measured(table: LatencyTable | None, genotype: Genotype) -> float:
+    """The milliseconds of one sub-network, run in onnxruntime; asked of the first process, which has the table."""
+    assert table is not None
+    return table.measured([genotype])[0]
+
+
+def searching(
+    job: Job,
+    options: SearchOptions,
+    training: SupernetOptions,
+    space: Space,
+    candidates: Candidates,
+    facts: dict[str, float],
+    table: LatencyTable | None,
+) -> tuple[Searcher, int]:
+    """The recipe's searcher, and how many evaluations it may ask for."""
+    objective, allows, population = candidates.objective, candidates.allows, options.population
+    if options.kind == "exhaustive":
+        grid = Grid(space)
+        latency = None if table is None else table.columns(space)
+        places = first(lambda: band(job.recipe, training, options, space, candidates.budget, latency))
+        facts["band"] = float(len(places))
+        require_few(options, places)
+        inside = (grid.at(int(place)) for place in places)
+        return Exhaustive(space, objective, allows, population, genotypes=inside), len(places)
+    anchor = candidates.anchor(space, allows)
+    evaluations = options.rounds * population
+    if options.kind == "random":
+        return RandomSearch(space, objective, allows, population, anchor), evaluations
+    rate, crossover = options.mutation, options.crossover
+    return Evolution(space, objective, allows, population, options.elite, rate, crossover, anchor=anchor), evaluations
+
+
+def finetune(job: Job) -> Mapping[str, Trained]:
+    """The found generator on inherited weights, under the same teacher; with `updates: 0`, as it was found."""
+    recipe, schedule = job.recipe, job.recipe.finetune
+    options = section(SupernetOptions, recipe.supernet, "supernet")
+    genotype = Genotype.from_json(json.loads((job.inputs["search"] / "genotype.json").read_text())["genotype"])
+    net, discriminator = once_for_all(job, options), job.task.discriminator()
+    before = job.inputs["supernet"]
+    about = {**net.options, "config": write_config(FAMILIES[options.family].config(genotype))}
+    if schedule.inherit:
+        net.load_state_dict(load_weights(before / "generator.safetensors"))
+        discriminator.load_state_dict(load_weights(before / "discriminator.safetensors"))
+        judged = recalibrated(job, net, options.calibration, options.batch)
+        found: nn.Module = job.compute.place(judged.extract(genotype)).eval()
+    else:
+        found = job.compute.place(build_generator(options.family, seed=recipe.seed, **about))
+        if options.keep_discriminator:
+            discriminator.load_state_dict(load_weights(teacher_file(job, options, "discriminator")))
+    steps = schedule.steps(len(job.data.split("train")))
+    if steps:
+        guidance = distilling(job, options, teacher_network(job, options))
+        for name, module in guidance.modules.items() if schedule.inherit else ():
+            module.load_state_dict(load_weights(before / f"{name}.safetensors"))
+        found = train_gan(
+            job,
+            "found",
+            found,
+            discriminator,
+            schedule,
+            steps,
+            generate=showing(found),
+            guidance=guidance,
+            generator_steps=schedule.generator_steps,
+            ema=schedule.ema,
+        )
+    trained = {"found": Trained(found, options.family, about, steps)}
+    if schedule.uniform:
+        cost = net.cost(genotype, recipe.size, recipe.size).macs(recipe.budget.convention)
+        updates = json.loads((before / "stage.json").read_text())["metrics"]["updates"]
+        trained["uniform"] = train_uniform(job, cost, int(updates) + steps)
+    return trained
+
+
+def latency_table(job: Job, options: SearchOptions, net: Net) -> LatencyTable | None:
+    """The table that predicts milliseconds, where the budget limits them."""
+    recipe = job.recipe
+    if recipe.budget.latency_ms is None:
+        return None
+    return LatencyTable.measure(
+        net,
+        net.space.sample,
+        recipe.size,
+        recipe.size,
+        threads=recipe.evaluate.threads,
+        path=job.out / "latency.json",
+        fit=options.latency_networks,
+        check=options.latency_networks // 2,
+        seed=recipe.seed,
+        keep=True,
+        progress=lambda done, total: job.tell("latency", done, total, {}),
+    )

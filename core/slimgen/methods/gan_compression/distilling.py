@@ -1,0 +1,86 @@
+"""Who teaches whom in GAN Compression: the original or its mobile likeness the once-for-all network, and how."""
+
+from pathlib import Path
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from slimgen.data.batches import Pair
+from slimgen.methods.gan_compression.options import SupernetOptions, shape_of, tap_channels, teacher_options
+from slimgen.nets import build_generator
+from slimgen.nets.gan_compression.families import FAMILIES, Net
+from slimgen.nets.gates import Arch
+from slimgen.nets.initial import initialise
+from slimgen.nets.spade.generator import folded
+from slimgen.nets.weights import load_weights, save_weights
+from slimgen.tasks.gan import original_guidance
+from slimgen.tasks.guidance import Generate, Guidance
+from slimgen.tasks.job import Job
+from slimgen.training.distillation import Adaptors, Teacher, distillation_loss
+from slimgen.training.fit import Memo
+
+
+def once_for_all(job: Job, options: SupernetOptions) -> Net:
+    """The once-for-all network, initialised from the recipe's seed."""
+    net = FAMILIES[options.family].supernet(options.family, options.space, **shape_of(job.recipe, options))
+    return job.compute.place(initialise(net, job.recipe.seed + 2))
+
+
+def train_teacher(job: Job, options: SupernetOptions, discriminator: nn.Module) -> int:
+    """Trains the mobile teacher from scratch (6.1); the updates that it took."""
+    assert options.teacher is not None
+    steps = options.teacher.steps(len(job.data.split("train")))
+    teacher = job.compute.place(build_generator(seed=job.recipe.seed + 3, **teacher_options(job.recipe, options)))
+    job.task.train_original(job, "teacher", teacher, discriminator, options.teacher, steps)
+    save_weights(job.out / "teacher_generator.safetensors", teacher.state_dict())
+    save_weights(job.out / "teacher_discriminator.safetensors", discriminator.state_dict())
+    return steps
+
+
+def teacher_file(job: Job, options: SupernetOptions, name: str) -> Path:
+    """The file of the teacher's `generator` or `discriminator`."""
+    if options.pipeline == "fast":
+        return job.inputs["teach"] / f"{name}.safetensors"
+    return job.inputs.get("supernet", job.out) / f"teacher_{name}.safetensors"
+
+
+def teacher_network(job: Job, options: SupernetOptions) -> nn.Module:
+    """The generator that teaches, with its weights; spectral norms, which training needs, are divided into them."""
+    teacher = build_generator(seed=0, **teacher_options(job.recipe, options))
+    teacher.load_state_dict(load_weights(teacher_file(job, options, "generator")))
+    return folded(teacher)
+
+
+def showing(net: nn.Module) -> Generate:
+    """A generator or supernet that leaves the features of its image in the notes of its step."""
+
+    def run(images: Tensor, arch: Arch, memo: Memo) -> Tensor:
+        shown = net.features(images, arch) if isinstance(net, Net) else net.features(images)  # type: ignore[operator]
+        image: Tensor
+        image, memo["features"] = shown
+        return image
+
+    return run
+
+
+def distilling(job: Job, options: SupernetOptions, net: nn.Module) -> Guidance:
+    """The terms that a teacher adds (Eqs. 1, 3 and 4), beside the task's own."""
+    teacher, weight = Teacher(job.compute.ready(net)), options.distill
+    pseudo_pairs = options.pseudo_pairs(job.recipe.task)
+    guidance = original_guidance(job, truth=not pseudo_pairs)
+    if pseudo_pairs:
+        guidance = guidance.plus(Guidance(truth=lambda batch: teacher(batch.input)[0].float()))
+    if options.distillation == "none" or not weight:
+        return guidance
+    if options.distillation == "output":
+
+        def imitate(batch: Pair, fake: Tensor, memo: Memo) -> dict[str, Tensor]:
+            return {"distill": weight * functional.mse_loss(fake, teacher(batch.input)[0].float())}
+
+        return guidance.plus(Guidance((imitate,)))
+    adaptors = job.compute.place(initialise(Adaptors(*tap_channels(job.recipe, options)), job.recipe.seed + 4))
+
+    def match(batch: Pair, fake: Tensor, memo: Memo) -> dict[str, Tensor]:
+        return {"distill": weight * distillation_loss(adaptors(memo.pop("features")), teacher(batch.input)[1])}
+
+    return guidance.plus(Guidance((match,), modules={"adaptors": adaptors}))

@@ -1,0 +1,256 @@
+"""GAN Compression's own sections of a recipe, and whether they make sense."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from slimgen.errors import RecipeError
+from slimgen.methods.measuring import check_racing
+from slimgen.methods.rivals import require_narrowing
+from slimgen.metrics.evaluator import goal
+from slimgen.nets import generator_cost
+from slimgen.nets.gan_compression.families import FAMILIES, Name, alike
+from slimgen.nets.resnet.cost import Widths, resnet_widths
+from slimgen.recipe import Recipe, Schedule, Section, section
+from slimgen.search import Budget, Genotype, Space, require_reachable
+from slimgen.search.grid import Grid
+
+
+class TeacherOptions(Schedule):
+    """The mobile teacher of the full pipeline, trained from scratch."""
+
+    ngf: int = Field(default=64, ge=1)
+
+
+class SupernetOptions(Schedule):
+    """Section `supernet`: the once-for-all training, and what comes before it in the full pipeline.
+
+    Attributes:
+        pipeline: `full` trains a mobile `teacher`, distils a `student`, and trains the once-for-all network out of it;
+            `fast` trains the once-for-all network under the original itself.
+        family: of residual blocks that are separable or dense (Table 4), or of SPADE's blocks, whose modulations are.
+        space: a name of the family's spaces (see `slimgen spaces`), or the options of c0 .. c7.
+        teacher: of the full pipeline.
+        student: training of the largest configuration, of the full pipeline.
+        prune: begin with the strongest channels of the teacher ("Pr." of Table 3); left out, wherever teacher and
+            student are of one ResNet family.
+        distillation: of inner features (Eq. 3), of the output (Aguinaldo et al., Figure 8), or none.
+        distill: its weight, lambda_distill of Eq. 4.
+        keep_discriminator: begin with the teacher's discriminator ("Keep D" of Table 3).
+        truth: what L1 compares with (Eq. 1): the data's target where there are pairs, else the teacher's image. The
+            teacher's image can be asked for where there are pairs, too.
+        calibration: images over which the BatchNorms of a sub-network, if it has any, are measured anew.
+    """
+
+    pipeline: Literal["full", "fast"] = "fast"
+    family: Name = "mobile_resnet"
+    space: str | tuple[tuple[int, ...], ...] = "channels-48"
+    teacher: TeacherOptions | None = None
+    student: Schedule | None = None
+    prune: bool | None = None
+    distillation: Literal["intermediate", "output", "none"] = "intermediate"
+    distill: float = Field(default=1.0, ge=0)
+    keep_discriminator: bool = True
+    truth: Literal["data", "teacher"] | None = None
+    calibration: int = Field(default=128, ge=1)
+
+    def pseudo_pairs(self, task: str) -> bool:
+        """Whether inputs and the teacher's images are the pairs to learn from."""
+        return self.truth == "teacher" or (self.truth is None and task == "unpaired")
+
+
+class SearchOptions(Section):
+    """Section `search`.
+
+    Attributes:
+        kind: `exhaustive` measures every configuration of the band; `evolution` and `random` ask for `rounds` times
+            `population`.
+        band: the exhaustive search leaves out what costs less than this part of the budget's MACs.
+        evaluations: how many the exhaustive search may measure.
+        population: genotypes a round.
+        elite: how many of the best are parents.
+        mutation: probability that a channel number is drawn anew.
+        crossover: the part of a round that is crossed.
+        rounds: how many.
+        racing: leave a candidate once it is hopelessly behind the elite's worst.
+        latency_networks: whole networks that a latency table is fitted to; half as many check it.
+    """
+
+    kind: Literal["exhaustive", "evolution", "random"] = "evolution"
+    band: float = Field(default=0.0, ge=0, lt=1)
+    evaluations: int = Field(default=20_000, ge=1)
+    population: int = Field(default=100, ge=2)
+    elite: int = Field(default=25, ge=1)
+    mutation: float = Field(default=0.2, gt=0, le=1)
+    crossover: float = Field(default=0.5, ge=0, le=1)
+    rounds: int = Field(default=500, ge=1)
+    racing: bool = False
+    latency_networks: int = Field(default=16, ge=4)
+
+
+def check(recipe: Recipe) -> None:
+    """Raises RecipeError unless the sections `supernet` and `search` are sound."""
+    if recipe.task == "unconditional":
+        raise RecipeError("gan_compression makes images of images", "the task unconditional", "use alphagan")
+    options = section(SupernetOptions, recipe.supernet, "supernet")
+    search = section(SearchOptions, recipe.search, "search")
+    for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
+        goal(metric)
+    if search.racing:
+        check_racing(recipe.objective.metric)
+    _check_effects(recipe, options, search)
+    _check_pipeline(recipe, options)
+    if recipe.finetune.uniform:
+        require_narrowing(recipe)
+    family = FAMILIES[options.family]
+    original = generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
+    budget = Budget(**recipe.budget.resolve(original.as_dict(recipe.budget.convention)))
+    if recipe.budget.latency_ms is not None and not family.chain:
+        hint = "limit macs instead"
+        raise RecipeError("a limit on latency_ms needs networks that are chains of pieces", options.family, hint)
+    # Milliseconds are measured when the search begins, which then says what is reachable.
+    budget = replace(budget, latency_ms=None)
+    space = family.space(options.space)
+
+    def costs(genotype: Genotype) -> Mapping[str, float]:
+        return costs_at(recipe, options, family.config(genotype))
+
+    require_reachable(space, costs, budget)
+    if search.kind == "exhaustive" and budget.limits:
+        require_few(search, band(recipe, options, search, space, budget))
+
+
+def _check_effects(recipe: Recipe, options: SupernetOptions, search: SearchOptions) -> None:
+    """Raises RecipeError for a setting that the others leave without effect."""
+    evolving, latency = search.kind == "evolution", recipe.budget.latency_ms is not None
+    needs = {
+        "supernet.distill": (options.distillation != "none", "a distillation"),
+        "search.band": (search.kind == "exhaustive", "kind exhaustive"),
+        "search.evaluations": (search.kind == "exhaustive", "kind exhaustive"),
+        "search.rounds": (search.kind != "exhaustive", "kind evolution or random"),
+        "search.elite": (evolving, "kind evolution"),
+        "search.mutation": (evolving, "kind evolution"),
+        "search.crossover": (evolving, "kind evolution"),
+        "search.racing": (evolving or not search.racing, "kind evolution, whose elite is the rival"),
+        "search.latency_networks": (latency, "a limit on latency_ms"),
+    }
+    sections = {"supernet": options, "search": search}
+    for name, (effective, needed) in needs.items():
+        part, _, key = name.partition(".")
+        if key in sections[part].model_fields_set and not effective:
+            raise RecipeError(f"{name} needs {needed}", getattr(sections[part], key), "leave it out")
+
+
+def pruning(recipe: Recipe, options: SupernetOptions) -> bool:
+    """Whether the once-for-all network begins with channels of its teacher."""
+    alike = teacher_options(recipe, options)["family"] == options.family and FAMILIES[options.family].pruned
+    return alike if options.prune is None else options.prune
+
+
+def _check_pruning(recipe: Recipe, options: SupernetOptions, teacher: str) -> None:
+    if not pruning(recipe, options):
+        return
+    if not FAMILIES[options.family].pruned or teacher != options.family:
+        rule = "the strongest channels are those of a teacher of the same ResNet family"
+        raise RecipeError(rule, f"{options.family} under {teacher}", "leave supernet.prune out")
+    generator = teacher_options(recipe, options)
+    blocks = generator.get("blocks", 9)
+    family = FAMILIES[options.family]
+    named = {name: generator[name] for name in ("config", "widths") if name in generator}
+    have = resnet_widths(generator.get("ngf", 64), blocks, **named)
+    need = Widths.of(family.config(family.space(options.space).largest()), blocks)
+    wide = [*have._replace(blocks=()), *have.blocks]
+    narrow = [*need._replace(blocks=()), *need.blocks]
+    if any(more > less for more, less in zip(narrow, wide, strict=True) if more != ()):
+        rule = "a teacher whose strongest channels are taken is at least as wide as the space"
+        raise RecipeError(rule, f"{need} of {have}", "set supernet.prune false, or narrow the space")
+
+
+def shape_of(recipe: Recipe, options: SupernetOptions) -> dict[str, Any]:
+    """What all sub-networks share, as in the original where that says it."""
+    return FAMILIES[options.family].shape_of(recipe.teach.generator)
+
+
+def tap_channels(recipe: Recipe, options: SupernetOptions) -> tuple[list[int], list[int]]:
+    """How wide the features are that distillation compares: of the widest student, and of its teacher."""
+    family, teacher = FAMILIES[options.family], teacher_options(recipe, options)
+    widest = family.config(family.space(options.space).largest())
+    return family.taps_of(widest, shape_of(recipe, options)), FAMILIES[teacher["family"]].tap_channels(teacher)
+
+
+def costs_at(recipe: Recipe, options: SupernetOptions, config: Any) -> Mapping[str, Any]:
+    """The cheap costs of one configuration, or of arrays of them."""
+    cost = FAMILIES[options.family].cost_of(config, recipe.size, recipe.size, **shape_of(recipe, options))
+    return cost.as_dict(recipe.budget.convention)
+
+
+def band(
+    recipe: Recipe,
+    options: SupernetOptions,
+    search: SearchOptions,
+    space: Space,
+    budget: Budget,
+    latency: Callable[[Mapping[str, Any]], Any] | None = None,
+) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """The places in the space's grid that an exhaustive search measures, the costliest first.
+
+    Args:
+        recipe: of the run.
+        options: its section `supernet`.
+        search: its section `search`.
+        space: of configurations.
+        budget: with at least one limit.
+        latency: columns of widths to milliseconds, where the budget limits them.
+    """
+
+    def costs(columns: Mapping[str, Any]) -> Mapping[str, Any]:
+        counted = costs_at(recipe, options, [columns[name] for name in FAMILIES[options.family].names])
+        return counted if latency is None else {**counted, "latency_ms": latency(columns)}
+
+    return Grid(space).band(costs, budget, search.band)
+
+
+def require_few(search: SearchOptions, places: Sequence[int] | Any) -> None:
+    """Raises RecipeError where an exhaustive search would measure more than it may."""
+    if len(places) > search.evaluations:
+        rule = f"an exhaustive search within {search.evaluations:,} evaluations"
+        hint = "raise search.band or search.evaluations, or search by evolution"
+        raise RecipeError(rule, f"{len(places):,} configurations inside the budget and the band", hint)
+
+
+def _check_pipeline(recipe: Recipe, options: SupernetOptions) -> None:
+    if recipe.task == "unpaired" and not options.pseudo_pairs(recipe.task):
+        rule = "two sets have no pairs, so that the teacher's images are what L1 compares with"
+        raise RecipeError(rule, f"supernet.truth {options.truth}", "leave it out")
+    family = recipe.teach.generator["family"]
+    if options.pipeline == "full":
+        for name in ("teacher", "student"):
+            if getattr(options, name) is None:
+                raise RecipeError(f"the full pipeline of gan_compression needs the section supernet.{name}")
+        family = FAMILIES[options.family].mobile
+    elif options.teacher or options.student:
+        raise RecipeError("supernet.teacher and supernet.student belong to the full pipeline", "pipeline fast")
+    if options.distillation == "intermediate" and options.distill and not alike(family, options.family):
+        hint = "set supernet.distillation to output or none"
+        title = FAMILIES[options.family].title
+        raise RecipeError(f"features of {options.family} are distilled from a {title} generator", repr(family), hint)
+    _check_pruning(recipe, options, family)
+    teach = recipe.teach
+    alone = teach.generator_checkpoint is not None and teach.discriminator_checkpoint is None
+    if alone and options.pipeline == "fast" and options.keep_discriminator and recipe.losses.adversarial:
+        hint = "name teach.discriminator_checkpoint, or set supernet.keep_discriminator false"
+        raise RecipeError("an imported teacher's discriminator is kept only if it is imported too", "none", hint)
+
+
+def teacher_options(recipe: Recipe, options: SupernetOptions) -> dict[str, Any]:
+    """Family and options of the generator that teaches."""
+    original = recipe.teach.generator
+    if options.pipeline == "fast":
+        return dict(original)
+    assert options.teacher is not None
+    family = FAMILIES[options.family]
+    trained = {name: original[name] for name in family.training if name in original}
+    return {"family": family.mobile, "ngf": options.teacher.ngf, **shape_of(recipe, options), **trained}

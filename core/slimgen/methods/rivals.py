@@ -1,0 +1,112 @@
+"""The generator that a search must beat: the original's family, narrowed uniformly to the same cost."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from slimgen.errors import BudgetError, RecipeError
+from slimgen.methods.method import Trained
+from slimgen.nets import build_generator
+from slimgen.nets.resnet import cost as resnet_cost
+from slimgen.nets.spade import cost as spade_cost
+from slimgen.recipe import Recipe, Schedule
+from slimgen.tasks.cycle import Gan, train_cycle
+from slimgen.tasks.gan import original_guidance, train_gan
+from slimgen.tasks.job import Job
+from slimgen.tasks.unpaired import Unpaired
+
+NARROWED: dict[str, tuple[Callable[..., int], tuple[str, ...]]] = {
+    "resnet": (resnet_cost.narrowed_ngf, ("blocks", "inputs", "outputs")),
+    "spade": (spade_cost.narrowed_ngf, ("inputs", "outputs", "norm", "doublings")),
+}
+"""By family: the largest `ngf` within a limit, and the options besides `ngf` on which its cost depends."""
+
+
+def train_uniform(job: Job, macs: float, updates: int) -> Trained:
+    """Trains a uniformly narrowed generator of the original's family with the task's losses, from scratch.
+
+    It is the smallest one that costs at least as much as the found generator, so rounding favours the rival.
+
+    Args:
+        job: of the stage that fine-tunes.
+        macs: what the found generator costs, under the budget's convention.
+        updates: generator updates: as many as supernet training and fine-tuning took together.
+
+    Raises:
+        RecipeError: the original is of no family that can be narrowed.
+    """
+    recipe = job.recipe
+    generator, options = _narrowed(job, macs)
+    schedule = _stretched(job, updates)
+    net = train_gan(
+        job,
+        "uniform",
+        generator,
+        job.task.discriminator(),
+        schedule,
+        updates,
+        guidance=original_guidance(job),
+        generator_steps=recipe.finetune.generator_steps,
+        ema=recipe.finetune.ema,
+    )
+    return Trained(net, recipe.teach.generator["family"], options, updates)
+
+
+def train_uniform_cycle(job: Job, macs: tuple[float, float], updates: int) -> dict[str, Trained]:
+    """Trains uniformly narrowed generators of both directions together, as a CycleGAN, from scratch.
+
+    Args:
+        job: of the stage that fine-tunes, on two sets of images.
+        macs: what the found generators cost, forth and back; as of `train_uniform`.
+        updates: likewise.
+
+    Returns:
+        `uniform` and `uniform_back`.
+    """
+    recipe, task = job.recipe, job.task
+    assert isinstance(task, Unpaired)
+    gans, built = [], []
+    for number, cost in enumerate(macs):
+        generator, options = _narrowed(job, cost, 2 * number)
+        gans.append(Gan(generator, task.discriminator(2 * number + 1)))
+        built.append(options)
+    forth, back = gans
+    nets = train_cycle(job, "uniform", forth, back, _stretched(job, updates), updates, ema=recipe.finetune.ema)
+    family = recipe.teach.generator["family"]
+    names = ("uniform", "uniform_back")
+    return {name: Trained(net, family, about, updates) for name, net, about in zip(names, nets, built, strict=True)}
+
+
+def _narrowed(job: Job, macs: float, seed: int = 0) -> tuple[nn.Module, dict[str, Any]]:
+    """A generator of the original's family that costs at least so much, and its options."""
+    recipe = job.recipe
+    require_narrowing(recipe)
+    original = {name: value for name, value in recipe.teach.generator.items() if name not in ("family", "ngf")}
+    family = recipe.teach.generator["family"]
+    options = {**original, "ngf": equal_ngf(macs, recipe.budget.convention, recipe.size, original, family)}
+    return job.compute.place(build_generator(family, seed=recipe.seed + seed, **options)), options
+
+
+def _stretched(job: Job, updates: int) -> Schedule:
+    """The schedule of fine-tuning, stretched: the same batch, rates and share of decay."""
+    return job.recipe.finetune.model_copy(update={"updates": updates, "epochs": None})
+
+
+def require_narrowing(recipe: Recipe) -> None:
+    """Raises RecipeError where the original is of no family that can be narrowed uniformly."""
+    family = recipe.teach.generator["family"]
+    if family not in NARROWED:
+        known = " or ".join(NARROWED)
+        raise RecipeError(f"finetune.uniform compares with a narrowed {known}", repr(family), "set it to false")
+
+
+def equal_ngf(macs: float, convention: str, size: int, options: Mapping[str, Any], family: str = "resnet") -> int:
+    """The smallest `ngf` whose generator of a family costs at least `macs` on an image of this size."""
+    narrowed, names = NARROWED[family]
+    shape = {name: options[name] for name in names if name in options}
+    try:
+        return narrowed(math.ceil(macs) - 1, convention, size, **shape) + 1
+    except BudgetError:
+        return 1

@@ -1,0 +1,1 @@
+"""AlphaGAN's networks: generators and discriminators of cells, and their supernets."""

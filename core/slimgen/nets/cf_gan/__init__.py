@@ -1,0 +1,1 @@
+"""CF-GAN's networks: the trellis and its super-discriminator."""

@@ -1,0 +1,1 @@
+"""Co-Evolutionary Compression's networks: generators as masks over their filters."""

@@ -1,0 +1,128 @@
+"""Networks made narrower: copies of which some modules keep some of their channels."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from slimgen.errors import RecipeError, SlimgenError
+from slimgen.nets.co_evolution.dependencies import Convolution, channels_of, is_depthwise
+
+
+class Kept(NamedTuple):
+    """The channels that a module keeps, in ascending order; None is all.
+
+    Attributes:
+        outputs: of a convolution, or of a norm or a depthwise convolution, whose inputs are its outputs.
+        inputs: of a convolution.
+    """
+
+    outputs: Tensor | None = None
+    inputs: Tensor | None = None
+
+
+def narrowed(net: nn.Module, kept: Mapping[str, Kept]) -> nn.Module:
+    """A copy of a network, some of its modules with fewer channels.
+
+    The copy is of the same class and shares nothing with the original; what is cut away is never copied.
+
+    Args:
+        net: left as it was.
+        kept: module name to what stays of it; convolutions, norms of single channels, and PReLUs.
+
+    Raises:
+        SlimgenError: a module of another kind, or weights that two modules share and cut differently.
+    """
+    swapped: dict[int, Any] = {}
+    for name, channels in kept.items():
+        for tensor, small in _pieces(name, net.get_submodule(name), channels):
+            if id(tensor) in swapped and swapped[id(tensor)].shape != small.shape:
+                raise SlimgenError("modules that share weights are cut alike", name)
+            swapped[id(tensor)] = small
+    # `deepcopy` takes what its memo already has for a tensor, so only what stays is ever copied.
+    small_net: nn.Module = copy.deepcopy(net, swapped)
+    for name, channels in kept.items():
+        _declare(small_net.get_submodule(name), channels)
+    return small_net
+
+
+def without_numbers(net: nn.Module) -> nn.Module:
+    """A copy of a network on the meta device; unlike after `.to("meta")`, modules still share what they shared."""
+    bare: dict[int, Any] = {id(tensor): tensor.to("meta") for tensor in net.buffers()}
+    for weights in net.parameters():
+        bare[id(weights)] = nn.Parameter(weights.detach().to("meta"), requires_grad=weights.requires_grad)
+    copied: nn.Module = copy.deepcopy(net, bare)
+    return copied
+
+
+def _pieces(name: str, module: nn.Module, kept: Kept) -> list[tuple[Tensor, Tensor]]:
+    """The tensors of a module beside what stays of them."""
+    found: list[tuple[Tensor, Tensor]] = []
+    if isinstance(module, Convolution):
+        rows, columns = (1, 0) if isinstance(module, nn.ConvTranspose2d) and not is_depthwise(module) else (0, 1)
+        weight = module.weight if kept.outputs is None else module.weight.index_select(rows, kept.outputs)
+        if not is_depthwise(module) and kept.inputs is not None:
+            weight = weight.index_select(columns, kept.inputs)
+        found.append((module.weight, weight))
+        vectors = [module.bias]
+    elif isinstance(module, _NormBase):
+        vectors = [module.weight, module.bias, module.running_mean, module.running_var]
+    elif isinstance(module, nn.PReLU):
+        vectors = [module.weight] if module.num_parameters > 1 else []
+    else:
+        raise SlimgenError("convolutions and norms of single channels can be cut", f"{type(module).__name__} {name}")
+    for vector in vectors:
+        if vector is not None and kept.outputs is not None:
+            found.append((vector, vector.index_select(0, kept.outputs)))
+    return [(whole, _fresh(part, whole)) for whole, part in found]
+
+
+def _fresh(part: Tensor, like: Tensor) -> Tensor:
+    """A parameter or buffer of its own, laid out as the original."""
+    layout = torch.preserve_format
+    if like.dim() == 4:
+        last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
+        layout = torch.channels_last if last else torch.contiguous_format
+    small = part.detach().clone(memory_format=layout)
+    return nn.Parameter(small, requires_grad=like.requires_grad) if isinstance(like, nn.Parameter) else small
+
+
+def _declare(module: nn.Module, kept: Kept) -> None:
+    """Brings the numbers that a module says of itself in line with its weights."""
+    outputs = None if kept.outputs is None else len(kept.outputs)
+    inputs = None if kept.inputs is None else len(kept.inputs)
+    if isinstance(module, Convolution):
+        if is_depthwise(module):
+            module.groups = module.in_channels = module.out_channels = outputs or module.out_channels
+        else:
+            module.out_channels, module.in_channels = outputs or module.out_channels, inputs or module.in_channels
+    elif isinstance(module, _NormBase):
+        module.num_features = outputs or module.num_features
+    elif isinstance(module, nn.PReLU) and module.num_parameters > 1:
+        module.num_parameters = outputs or module.num_parameters
+
+
+Channels = Mapping[str, Sequence[int]]
+"""Module name to its input and output channels (equal for norms): the shape of a narrowed network."""
+
+
+def shaped(net: nn.Module, channels: Channels) -> nn.Module:
+    """A network with the first so many channels of each module: how one that was cut is built again.
+
+    Raises:
+        RecipeError: an unknown module, or more channels than there are.
+    """
+    kept: dict[str, Kept] = {}
+    modules = dict(net.named_modules())
+    for name, (inputs, outputs) in channels.items():
+        module = modules.get(name)
+        if module is None:
+            raise RecipeError("channels name modules of the network", repr(name))
+        have = channels_of(module)
+        if not (1 <= inputs <= have[0] and 1 <= outputs <= have[1]):
+            raise RecipeError(f"channels of {name} are at most {list(have)}", [inputs, outputs])
+        kept[name] = Kept(torch.arange(outputs), torch.arange(inputs))
+    return narrowed(net, kept)

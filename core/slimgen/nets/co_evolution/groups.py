@@ -1,0 +1,131 @@
+"""The groups of filters that a genome has bits for: found, tried, and tied together where one bit stands for many."""
+
+import copy
+import math
+import random
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from slimgen.errors import RecipeError, SlimgenError
+from slimgen.nets.co_evolution.cutting import Kept, narrowed
+from slimgen.nets.co_evolution.dependencies import Convolution, Group, channels_of, groups
+from slimgen.nets.resnet.generator import ResnetGenerator
+
+PREFIX = "filter."
+Draw = Callable[[int, random.Random], int]
+"""How many of so many filters are cut to see whether a network of one's own bears it."""
+_DRAWS: tuple[Draw, ...] = (
+    lambda length, rng: length // 2,
+    lambda length, rng: min(1, length - 1),  # what folds channels by a number bears no other that is one less
+    lambda length, rng: length - rng.randrange(1, length + 1, 2),  # an odd number stays
+)
+
+
+def filter_groups(net: nn.Module, example: Tensor, *, own: bool, authors: bool) -> dict[str, list[Group]]:
+    """Dimension to the groups that share its mask.
+
+    Args:
+        net: the generator.
+        example: an image that it takes.
+        own: whether it is none of slimgen's, so that cutting it is tried before it is relied on.
+        authors: one mask for the trunk of a ResNet and the inside of all its blocks.
+
+    Raises:
+        SlimgenError: nothing can be cut.
+        RecipeError: `authors` for a network that is no ResNet of one width.
+    """
+    found = groups(net, example)
+    return _tied(net, _bearable(net, found, example) if own else found, authors)
+
+
+def _tied(net: nn.Module, found: list[Group], authors: bool) -> dict[str, list[Group]]:
+    tied: dict[str, list[Group]] = {}
+    trunk = next((group for group in found if authors and group.name == "model.7"), None)
+    if authors and not (isinstance(net, ResnetGenerator) and trunk is not None):
+        raise RecipeError("the authors' genome is that of a ResNet generator", type(net).__name__, "use genome: layers")
+    for group in found:
+        inside = authors and "conv_block" in group.name
+        first = trunk if inside and trunk is not None else group
+        if first.length != group.length:
+            rule = "the authors' genome is that of a ResNet whose blocks are as wide inside as its trunk"
+            raise RecipeError(rule, f"{group.length} and {first.length}", "use genome: layers")
+        name = PREFIX + first.name.replace(".", "-")
+        if name in tied and not inside:
+            raise SlimgenError("layers have names that differ, with - for their dots", group.name)
+        tied.setdefault(name, []).append(group)
+    return tied
+
+
+def _bearable(net: nn.Module, found: list[Group], example: Tensor) -> list[Group]:
+    """The groups without which the network still computes what it does when nothing reads them.
+
+    What its code says of shapes, no tracing knows. All groups are tried at once, and one by one only if that fails.
+    """
+    net = copy.deepcopy(net).cpu().eval()
+    shown = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    net, shown, whole = _precise(net, shown)
+
+    def bears(some: list[Group]) -> bool:
+        return all(_bears(net, shown, whole, _some(some, draw)) for draw in _DRAWS)
+
+    found = found if bears(found) else [group for group in found if bears([group])]
+    if not found or not bears(found):
+        raise SlimgenError("a network has filters without which it still runs", type(net).__name__)
+    return found
+
+
+@torch.no_grad()
+def _precise(net: nn.Module, shown: Tensor) -> tuple[nn.Module, Tensor, Tensor]:
+    """Network, image and output in float64, so that rounding hides no fault; in float32 if its code allows no other."""
+    try:
+        double = copy.deepcopy(net).double()
+        return double, shown.double(), double(shown.double())
+    except Exception:  # a network that is not ours fails in its own way
+        single = net.float()
+        return single, shown.float(), single(shown.float())
+
+
+@torch.no_grad()
+def _bears(net: nn.Module, shown: Tensor, whole: Tensor, gone: dict[str, tuple[set[int], set[int]]]) -> bool:
+    """Whether the network without these channels computes what it does when nothing reads them."""
+    try:
+        deaf = copy.deepcopy(net)
+        for name, (inputs, _) in gone.items():
+            layer = deaf.get_submodule(name)
+            if inputs and isinstance(layer, Convolution):
+                layer.weight.index_fill_(_reading(layer), torch.tensor(sorted(inputs)), 0.0)
+        wanted, small = deaf(shown), narrowed(net, _rest(net, gone))(shown)
+    except Exception:  # as above
+        return False
+    # Beside what the cut changes, not beside the picture: a branch may be faint next to what is added to it.
+    rounding = torch.finfo(wanted.dtype).eps
+    near = math.sqrt(rounding) * float((wanted - whole).abs().max()) + 100 * rounding * float(wanted.abs().max())
+    return bool(small.shape == wanted.shape and torch.allclose(small, wanted, rtol=0, atol=near))
+
+
+def _some(found: list[Group], draw: Draw) -> dict[str, tuple[set[int], set[int]]]:
+    """Module to the input and output channels of some filters, drawn from a fixed seed."""
+    gone: dict[str, tuple[set[int], set[int]]] = {}
+    rng = random.Random(0)
+    for group in found:
+        filters = rng.sample(range(group.length), draw(group.length, rng))
+        for part in group.parts:
+            side = gone.setdefault(part.module, (set(), set()))[part.axis == "out"]
+            side.update(part.places[place] for place in filters)
+    return gone
+
+
+def _rest(net: nn.Module, gone: dict[str, tuple[set[int], set[int]]]) -> dict[str, Kept]:
+    kept = {}
+    for name, lost in gone.items():
+        sides = zip(channels_of(net.get_submodule(name)), lost, strict=True)
+        inputs, outputs = (torch.tensor([at for at in range(count) if at not in side]) for count, side in sides)
+        kept[name] = Kept(outputs=outputs, inputs=inputs)
+    return kept
+
+
+def _reading(layer: Convolution) -> int:
+    """The axis of a convolution's weight that its input channels lie on."""
+    return 0 if isinstance(layer, nn.ConvTranspose2d) else 1

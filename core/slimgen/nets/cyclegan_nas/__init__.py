@@ -1,0 +1,1 @@
+"""CycleGANAS's networks: generators and discriminators of cells, and their supernets."""

@@ -1,0 +1,1 @@
+"""GAN Compression's networks: once-for-all generators."""

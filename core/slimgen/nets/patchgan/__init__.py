@@ -1,0 +1,1 @@
+"""Discriminators that score patches."""

@@ -1,0 +1,1 @@
+"""The ResNet generator of CycleGAN, dense and mobile."""

@@ -1,0 +1,1 @@
+"""SN-GAN's generator of noise and its discriminator."""

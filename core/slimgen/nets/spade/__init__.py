@@ -1,0 +1,1 @@
+"""GauGAN's generator."""

@@ -1,0 +1,116 @@
+"""Networks of one's own: a class by its import path, `package.module:Class`, in the place of a family's name.
+
+The class is imported from wherever Python finds it, so its module must be installed or on PYTHONPATH. It takes its
+options as keywords, none of them named `height`, `width` or `kept_channels`, and maps images (N, 3, H, W) to images of
+the same shape; or, where it has an option `latent`, noise (N, latent) to images. A recipe that names one runs its code.
+"""
+
+import importlib
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import cast
+
+import torch
+from torch import nn
+
+from slimgen.cost.count import count
+from slimgen.cost.formula import Cost
+from slimgen.errors import SlimgenError, nearest
+from slimgen.nets import noise_length
+from slimgen.nets.co_evolution.cutting import Channels, shaped
+
+CHANNELS = "kept_channels"
+"""The option that every class of one's own has besides its own: what pruning left of each module."""
+
+
+class Own:
+    """A network family made of a class outside of slimgen.
+
+    Args:
+        path: `package.module:Class`.
+
+    Raises:
+        SlimgenError: nothing of that name can be imported, its module fails, or it is no class of networks.
+    """
+
+    def __init__(self, path: str) -> None:
+        module, _, name = path.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            hint = "install its package, or set PYTHONPATH to the folder that it is in"
+            raise SlimgenError(
+                "a network of one's own is named package.module:Class", f"{path!r} ({error})", hint
+            ) from error
+        except Exception as error:  # whatever a module that is not ours raises, beginning with what cannot be parsed
+            raise SlimgenError(f"{module!r} must be a module that Python can import", repr(error)) from error
+        if not (isinstance(found, type) and issubclass(found, nn.Module)):
+            raise SlimgenError("a network of one's own is a class of torch.nn.Module", repr(path))
+        self.path, self.kind = path, found
+
+    def check(self, options: Mapping[str, object]) -> None:
+        """Raises SlimgenError where the class does not take these options, or asks for others."""
+        known = dict(inspect.signature(self.kind).parameters)
+        if taken := sorted({"height", "width"} & options.keys()):
+            rule = "height and width are of the image; the options of a network of one's own have other names"
+            raise SlimgenError(rule, ", ".join(taken))
+        if CHANNELS in known:
+            rule = f"{CHANNELS} is what pruning left of a network; the options of one's own have other names"
+            raise SlimgenError(rule, f"{self.path!r} with it")
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        for option, parameter in known.items():
+            if parameter.default is parameter.empty and parameter.kind in named and option not in options:
+                raise SlimgenError(f"{self.path!r} must be given all that it asks for", f"no {option!r}")
+        if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known.values()):
+            return
+        for option in options:
+            if option != CHANNELS and option not in known:
+                raise SlimgenError(f"{self.path!r} has no such option", repr(option), nearest(option, known))
+
+    def __call__(self, **options: object) -> nn.Module:
+        """A network with these options, narrowed to `kept_channels` where they are given.
+
+        Raises:
+            SlimgenError: the class cannot be made with them, or `kept_channels` are none of its own.
+        """
+        channels = options.pop(CHANNELS, None)
+        try:
+            net = cast(Callable[..., nn.Module], self.kind)(**options)
+        except SlimgenError:
+            raise
+        except Exception as error:  # a class that is not ours fails in its own way
+            raise SlimgenError(f"{self.path!r} must be made from its options", f"{options} ({error!r})") from error
+        return net if channels is None else shaped(net, cast(Channels, channels))
+
+    def cost(self, height: int, width: int, **options: object) -> Cost:
+        """What that network costs on one RGB image, or on the noise of one; counted once for each set of options.
+
+        Raises:
+            SlimgenError: the network cannot take images of this size.
+        """
+        return _counted(self.path, height, width, json.dumps(options, sort_keys=True))
+
+
+@lru_cache(maxsize=4096)
+def _counted(path: str, height: int, width: int, options: str) -> Cost:
+    chosen = json.loads(options)
+    with torch.device("meta"):
+        return counted(Own(path)(**chosen), height, width, noise_length(path, **chosen))
+
+
+def counted(net: nn.Module, height: int, width: int, latent: int | None = None) -> Cost:
+    """The cost of a network on the meta device on one RGB image; or, given its length, on the noise of one.
+
+    Raises:
+        SlimgenError: the network cannot take images of this size.
+    """
+    try:
+        shape = (1, 3, height, width) if latent is None else (1, latent)
+        return count(net, torch.empty(shape, device="meta"))
+    except SlimgenError:
+        raise
+    except Exception as error:  # a network that is not ours fails in its own way
+        taken = f"an image of {height} x {width}" if latent is None else f"noise of length {latent}"
+        raise SlimgenError(f"{type(net).__name__} must take {taken}", repr(error)) from error
