@@ -16,13 +16,14 @@ from slimgen.device import Compute
 from slimgen.errors import BudgetError
 from slimgen.methods.co_evolution.fitness import Fitness, sides
 from slimgen.methods.co_evolution.options import SearchOptions
+from slimgen.methods.co_evolution.roulette import TURN, TURNS, CoEvolution, Population
 from slimgen.nets import build_generator
 from slimgen.nets.co_evolution.filters import FilterSpace
 from slimgen.recipe import Recipe, section
 from slimgen.search import (
     Budget,
     Choice,
-    Direction,
+    DirectionalMutation,
     Evolution,
     Genotype,
     Objective,
@@ -33,7 +34,6 @@ from slimgen.search import (
     explore,
     require_reachable,
 )
-from slimgen.search.roulette import TURN, TURNS, CoEvolution, Population
 from slimgen.tasks import open_task
 from slimgen.tasks.job import Job
 from townhouses import write
@@ -98,7 +98,7 @@ def searchers(space: Space, budget: Budget) -> dict[str, Searcher]:
     return {
         "random": RandomSearch(space, FIT, allows, 8, anchor),
         "evolution": Evolution(space, FIT, allows, 8, 3, 0.2, anchor=anchor),
-        "directional": Evolution(space, FIT, allows, 8, 3, 0.2, direction=Direction(), anchor=anchor),
+        "directional": Evolution(space, FIT, allows, 8, 3, 0.2, direction=DirectionalMutation(), anchor=anchor),
     }
 
 

@@ -17,7 +17,7 @@ from slimgen.nets.initial import initialise
 from slimgen.nets.weights import digest
 from slimgen.search import (
     Budget,
-    Direction,
+    DirectionalMutation,
     Evolution,
     Genotype,
     Objective,
@@ -56,7 +56,7 @@ def searchers() -> dict[str, Searcher]:
     return {
         "random": RandomSearch(SPACE, QUALITY, allows, 10, anchor),
         "evolution": Evolution(SPACE, QUALITY, allows, 10, 4, 0.2, anchor=anchor),
-        "directional": Evolution(SPACE, QUALITY, allows, 10, 4, 0.2, direction=Direction(), anchor=anchor),
+        "directional": Evolution(SPACE, QUALITY, allows, 10, 4, 0.2, direction=DirectionalMutation(), anchor=anchor),
     }
 
 

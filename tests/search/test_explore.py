@@ -13,7 +13,7 @@ from slimgen.errors import RecipeError, RunError
 from slimgen.search import (
     Budget,
     Choice,
-    Direction,
+    DirectionalMutation,
     Evolution,
     Exhaustive,
     Mask,
@@ -65,7 +65,7 @@ def make(kind, space):
         "random": lambda: RandomSearch(space, FID, allows, 6, anchor),
         "exhaustive": lambda: Exhaustive(space, FID, allows, 6),
         "evolution": lambda: Evolution(space, FID, allows, 6, 3, 0.2, anchor=anchor),
-        "directional": lambda: Evolution(space, FID, allows, 6, 3, 0.2, direction=Direction(), anchor=anchor),
+        "directional": lambda: Evolution(space, FID, allows, 6, 3, 0.2, direction=DirectionalMutation(), anchor=anchor),
     }[kind]()
 
 

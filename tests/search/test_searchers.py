@@ -7,7 +7,7 @@ from slimgen.errors import RecipeError
 from slimgen.search import (
     Budget,
     Choice,
-    Direction,
+    DirectionalMutation,
     Evolution,
     Exhaustive,
     Feasible,
@@ -66,7 +66,7 @@ SEARCHERS = {
     "exhaustive": lambda space, allows, anchor: Exhaustive(space, FID, allows, 16),
     "evolution": lambda space, allows, anchor: Evolution(space, FID, allows, 16, 4, 0.2, anchor=anchor),
     "directional": lambda space, allows, anchor: Evolution(
-        space, FID, allows, 16, 4, 0.2, direction=Direction(), anchor=anchor
+        space, FID, allows, 16, 4, 0.2, direction=DirectionalMutation(), anchor=anchor
     ),
 }
 every_searcher = pytest.mark.parametrize("make", SEARCHERS.values(), ids=SEARCHERS)
@@ -149,7 +149,7 @@ def test_a_search_survives_qualities_that_are_not_finite(make):
     assert searcher.best in measured(asked)
 
 
-@pytest.mark.parametrize("direction", [None, Direction()])
+@pytest.mark.parametrize("direction", [None, DirectionalMutation()])
 def test_the_elite_is_the_best_of_all_that_was_told_without_duplicates(direction):
     allows, anchor = limited(WIDTHS, 0.3)
     searcher = Evolution(WIDTHS, FID, allows, 20, 6, 0.2, direction=direction, anchor=anchor)
@@ -196,7 +196,7 @@ def test_genotypes_within_an_eighth_of_the_cost_take_few_calls_and_differ(space)
         calls += 1
         return allows(genotype)
 
-    drawn = Feasible(space, counted, anchor).drawn(random.Random(0), set(), 100)
+    drawn = Feasible(space, counted, anchor).sample(random.Random(0), set(), 100)
     assert len(set(drawn)) == 100
     assert all(map(allows, drawn))
     assert calls < 100 * 25
@@ -309,7 +309,7 @@ def test_there_is_no_rival_without_a_finite_quality():
         lambda: Evolution(TREE, FID, lambda genotype: True, 4, 0, 0.1),
         lambda: Evolution(TREE, FID, lambda genotype: True, 4, 1, 1.1),
         lambda: Evolution(TREE, FID, lambda genotype: True, 4, 1, 0.1, crossover=-1),
-        lambda: Direction(epsilon=0),
+        lambda: DirectionalMutation(epsilon=0),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(build):

@@ -2,7 +2,7 @@
 
 from slimgen.search.budget import Budget, Costs, Objective, cheapest, require_reachable
 from slimgen.search.dimension import Choice, Dimension, Mask
-from slimgen.search.direction import Direction, ReplacementGains
+from slimgen.search.direction import DirectionalMutation, ReplacementGains
 from slimgen.search.evolution import Evolution, select_elite
 from slimgen.search.exhaustive import Exhaustive
 from slimgen.search.explore import Evaluate, explore
@@ -19,7 +19,7 @@ __all__ = [
     "Choice",
     "Costs",
     "Dimension",
-    "Direction",
+    "DirectionalMutation",
     "Evaluate",
     "Evolution",
     "Exhaustive",

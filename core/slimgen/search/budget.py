@@ -61,13 +61,13 @@ class Budget:
         Raises:
             BudgetError: a limited kind that `costs` does not have.
         """
-        found = {}
+        exceeded = {}
         for kind, limit in self.limits.items():
             if kind not in costs:
                 raise BudgetError(f"{kind} is limited but was not measured", None, f"measured: {', '.join(costs)}")
             if not costs[kind] <= limit:
-                found[kind] = costs[kind] - limit
-        return found
+                exceeded[kind] = costs[kind] - limit
+        return exceeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +144,8 @@ def require_reachable(space: Space, costs: Costs, budget: Budget) -> Genotype:
     if least > 0:
         nearest_costs = ", ".join(f"{_plain(costs(genotype)[kind])} {kind}" for kind in budget.limits)
         limits = ", ".join(f"{_plain(limit)} {kind}" for kind, limit in budget.limits.items())
-        rule = (
-            f"all limits must be met at once; each alone is within reach, but the nearest network has {nearest_costs}"
-        )
-        raise BudgetError(rule, f"limits of {limits}", "raise the limit that it exceeds")
+        rule = "all limits must be met at once; each alone is within reach, but the nearest network has"
+        raise BudgetError(f"{rule} {nearest_costs}", f"limits of {limits}", "raise the limit that it exceeds")
     return genotype
 
 
@@ -176,13 +174,9 @@ def _descended(space: Space, start: Genotype, cost: Callable[[Genotype], float],
     current, improved = start, True
     while improved:
         improved = False
-        for name, dimension in space.items():
-            active = space.active(current)
-            if name in held or name not in active or not isinstance(dimension, Choice):
-                continue
-            idle = {other: space[other].smallest for other in space if other not in active}
-            options = [space.settle({**current, **idle, name: option}) for option in dimension.options]
-            best = min(options, key=cost)
+        for name in space:
+            options = [] if name in held else space.replacements(current, name)
+            best = min(options, key=cost, default=current)
             if cost(best) < cost(current):
                 current, improved = best, True
     return current

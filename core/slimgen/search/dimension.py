@@ -147,8 +147,8 @@ class Mask:
             return changed
         # The repair undid the flip: one bit is moved off its value where that is surely allowed.
         wanted = "0" if "0" in bits else "1"
-        place = rng.choice([position for position, bit in enumerate(bits) if bit == wanted])
-        return bits[:place] + ("1" if wanted == "0" else "0") + bits[place + 1 :]
+        moved = rng.choice([position for position, bit in enumerate(bits) if bit == wanted])
+        return bits[:moved] + ("1" if wanted == "0" else "0") + bits[moved + 1 :]
 
     def cross(self, a: Value, b: Value, rng: random.Random) -> Value:
         """One parent with a random contiguous segment of the other (two-point crossover), then repaired."""
@@ -171,8 +171,8 @@ class Mask:
         missing = self.minimum - bits.count("1")
         if missing <= 0:
             return bits
-        places = set(rng.sample([place for place, bit in enumerate(bits) if bit == "0"], missing))
-        return "".join("1" if place in places else bit for place, bit in enumerate(bits))
+        restored = set(rng.sample([position for position, bit in enumerate(bits) if bit == "0"], missing))
+        return "".join("1" if position in restored else bit for position, bit in enumerate(bits))
 
     def __str__(self) -> str:
         return f"a mask of {self.length} digits 0 or 1 with at least {self.minimum} ones"

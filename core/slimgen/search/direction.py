@@ -10,7 +10,7 @@ from slimgen.search.space import Space
 
 
 @dataclass(frozen=True, slots=True)
-class Direction:
+class DirectionalMutation:
     """How strongly replacement gains direct the mutation.
 
     Attributes:
@@ -43,7 +43,7 @@ class ReplacementGains:
         direction: the strength.
     """
 
-    def __init__(self, space: Space, incumbent: Genotype, direction: Direction) -> None:
+    def __init__(self, space: Space, incumbent: Genotype, direction: DirectionalMutation) -> None:
         self.space = space
         self.direction = direction
         self._gains: dict[str, dict[Value, tuple[float, int]]] = {
@@ -70,8 +70,9 @@ class ReplacementGains:
             if not isinstance(self.space[name], Choice):
                 continue
             known = self._gains.setdefault(name, {parent[name]: (0.0, 1)})
-            worst = min(mean for mean, _ in known.values())
-            seen = gain / len(replaced) + known.get(parent[name], (0.0, 0))[0] if math.isfinite(gain) else worst
+            seen = min(mean for mean, _ in known.values())
+            if math.isfinite(gain):
+                seen = gain / len(replaced) + known.get(parent[name], (0.0, 0))[0]  # Eq. 14, against the incumbent
             mean, count = known.get(child[name], (0.0, 0))
             known[child[name]] = (mean + (seen - mean) / (count + 1), count + 1)
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from slimgen.errors import RecipeError
 from slimgen.search.budget import Objective
-from slimgen.search.direction import Direction, ReplacementGains
+from slimgen.search.direction import DirectionalMutation, ReplacementGains
 from slimgen.search.feasible import Allows, Feasible
 from slimgen.search.genotype import Genotype
 from slimgen.search.searcher import Told
@@ -29,7 +29,7 @@ def select_elite(trials: Iterable[Trial], objective: Objective, size: int) -> li
     return ranked[:size]
 
 
-class Evolution:
+class Evolution(Told):
     """Each generation is half crossover among the elite, half mutants of the elite, all within the budget.
 
     The first generation is random. Nothing is asked for twice; where variation finds nothing new, random genotypes
@@ -47,6 +47,10 @@ class Evolution:
             allowed single replacements of its best genotype are then asked for as a round of their own.
         anchor: an allowed genotype (see `Feasible`).
 
+    Attributes:
+        elite: the fittest trials told so far, fittest first, no genotype twice.
+        gains: the replacement gains known so far; None without a direction or before the first generation is told.
+
     Raises:
         RecipeError: a population or an elite below 1, or a rate or crossover outside of 0 .. 1.
     """
@@ -60,32 +64,21 @@ class Evolution:
         elite: int,
         rate: float,
         crossover: float = 0.5,
-        direction: Direction | None = None,
+        direction: DirectionalMutation | None = None,
         anchor: Genotype | None = None,
     ) -> None:
+        super().__init__(objective)
         if population < 1 or elite < 1:
             raise RecipeError("population and elite are at least 1", f"{population} and {elite}")
         if not (0 <= rate <= 1 and 0 <= crossover <= 1):
             raise RecipeError("rate and crossover are probabilities", f"{rate} and {crossover}")
-        self._space, self._objective, self._allows = space, objective, allows
+        self._space, self._feasible = space, Feasible(space, allows, anchor)
         self._population, self._size, self._rate, self._crossover = population, elite, rate, crossover
         self._direction = direction
-        self._feasible = Feasible(space, allows, anchor)
-        self._told = Told(objective)
         self._rounds = 0
-        self._elite: list[Trial] = []
-        self._gains: ReplacementGains | None = None
         self._parents: dict[Genotype, Genotype] = {}
-
-    @property
-    def best(self) -> Trial | None:
-        """The best trial told so far."""
-        return self._told.best
-
-    @property
-    def elite(self) -> list[Trial]:
-        """The fittest trials told so far, fittest first, no genotype twice."""
-        return list(self._elite)
+        self.elite: list[Trial] = []
+        self.gains: ReplacementGains | None = None
 
     @property
     def rival(self) -> Trial | None:
@@ -93,77 +86,70 @@ class Evolution:
 
         Also None where that one was not measured completely, or has no finite quality to compare with.
         """
-        if len(self._elite) < self._size:
+        if len(self.elite) < self._size:
             return None
-        worst = self._elite[-1]
-        finite = self._objective.fitness(worst.quality) > -math.inf
+        worst = self.elite[-1]
+        finite = self.objective.fitness(worst.quality) > -math.inf
         return worst if worst.complete and finite else None
-
-    @property
-    def gains(self) -> ReplacementGains | None:
-        """The replacement gains known so far; None without a direction or before the first generation is told."""
-        return self._gains
 
     def ask(self, rng: random.Random) -> list[Genotype]:
         """The next generation; fewer genotypes or none when the space runs out."""
         self._parents = {}
-        if not self._elite:
-            return self._feasible.drawn(rng, set(self._told.trials), self._population)
-        if self._gains is not None and self._rounds == 1 and (replacements := self._single_replacements()):
+        if not self.elite:
+            return self._feasible.sample(rng, set(self.trials), self._population)
+        if self.gains is not None and self._rounds == 1 and (replacements := self._single_replacements()):
             return replacements
         return self._generation(rng)
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Selects the elite anew and credits the gains of mutants."""
-        new = self._told.add(trials)
-        self._elite = select_elite([*self._elite, *new], self._objective, self._size)
-        if self._gains is not None:
+        new = self.add(trials)
+        self.elite = select_elite([*self.elite, *new], self.objective, self._size)
+        if self.gains is not None:
             for trial in new:
                 if trial.genotype in self._parents:
                     self._credit(self._parents[trial.genotype], trial.genotype)
-        elif self._direction is not None and self._elite:
-            incumbent = self._elite[0].genotype
-            self._gains = ReplacementGains(self._space, incumbent, self._direction)
+        elif self._direction is not None and self.elite:
+            incumbent = self.elite[0].genotype
+            self.gains = ReplacementGains(self._space, incumbent, self._direction)
             for neighbour in self._space.neighbours(incumbent):
-                if neighbour in self._told.trials:
+                if neighbour in self.trials:
                     self._credit(incumbent, neighbour)
         self._rounds += 1
 
     def _credit(self, parent: Genotype, child: Genotype) -> None:
-        assert self._gains is not None
-        self._gains.credit(parent, child, self._told.fitness(child) - self._told.fitness(parent))
+        assert self.gains is not None
+        self.gains.credit(parent, child, self.fitness(child) - self.fitness(parent))
 
     def _single_replacements(self) -> list[Genotype]:
-        incumbent = self._elite[0].genotype
-        neighbours = [n for n in self._space.neighbours(incumbent) if n not in self._told.trials and self._allows(n)]
+        incumbent = self.elite[0].genotype
+        neighbours = [n for n in self._space.neighbours(incumbent) if n not in self.trials and self._feasible.allows(n)]
         self._parents = dict.fromkeys(neighbours, incumbent)
         return neighbours
 
     def _generation(self, rng: random.Random) -> list[Genotype]:
-        taken = set(self._told.trials)
+        taken = set(self.trials)
         children: list[Genotype] = []
         crossed = round(self._population * self._crossover)
-        while len(children) < crossed and (child := self._crossed(rng, taken)) is not None:
-            taken.add(child)
-            children.append(child)
-        while len(children) < self._population and (child := self._mutant(rng, taken)) is not None:
-            taken.add(child)
-            children.append(child)
-        return children + self._feasible.drawn(rng, taken, self._population - len(children))
+        for wanted, child_of in ((crossed, self._crossed), (self._population, self._mutant)):
+            while len(children) < wanted and (child := child_of(rng, taken)) is not None:
+                taken.add(child)
+                children.append(child)
+        return children + self._feasible.sample(rng, taken, self._population - len(children))
 
     def _crossed(self, rng: random.Random, taken: set[Genotype]) -> Genotype | None:
-        if len(self._elite) < 2:
+        if len(self.elite) < 2:
             return None
 
         def propose() -> Genotype:
-            a, b = rng.sample(self._elite, 2)
+            a, b = rng.sample(self.elite, 2)
             return self._space.cross(a.genotype, b.genotype, rng)
 
         return self._feasible.fresh(rng, taken, propose)
 
     def _mutant(self, rng: random.Random, taken: set[Genotype]) -> Genotype | None:
-        weights = self._gains.probabilities if self._gains is not None else None
-        for chosen in rng.sample(self._elite, min(_PARENTS_TRIED, len(self._elite))):
+        weights = self.gains.probabilities if self.gains is not None else None
+        for chosen in rng.sample(self.elite, min(_PARENTS_TRIED, len(self.elite))):
             mutate = partial(self._space.mutate, chosen.genotype, rng, self._rate, weights)
             child = self._feasible.fresh(rng, taken, mutate)
             if child is not None:

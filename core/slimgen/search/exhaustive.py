@@ -13,7 +13,7 @@ from slimgen.search.space import Space
 from slimgen.search.trial import Trial
 
 
-class Exhaustive:
+class Exhaustive(Told):
     """Asks for every allowed genotype of a space, in the order of `Space.enumerate` or in one that is given.
 
     Args:
@@ -35,17 +35,12 @@ class Exhaustive:
         batch: int,
         genotypes: Iterable[Genotype] | None = None,
     ) -> None:
+        super().__init__(objective)
         if batch < 1:
             raise RecipeError("a batch has at least one genotype", batch)
         self._allowed = filter(allows, space.enumerate() if genotypes is None else genotypes)
         self._batch = batch
         self._pending: list[Genotype] = []
-        self._told = Told(objective)
-
-    @property
-    def best(self) -> Trial | None:
-        """The best trial told so far."""
-        return self._told.best
 
     def ask(self, rng: random.Random) -> list[Genotype]:
         """The next batch; what was asked for and not told yet comes first."""
@@ -54,5 +49,5 @@ class Exhaustive:
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Takes in the trials."""
-        self._told.add(trials)
-        self._pending = [genotype for genotype in self._pending if genotype not in self._told.trials]
+        self.add(trials)
+        self._pending = [genotype for genotype in self._pending if genotype not in self.trials]

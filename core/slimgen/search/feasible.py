@@ -37,10 +37,9 @@ class Feasible:
         What is proposed over the budget is rejected; every fifth such proposal is repaired instead, so that a budget
         of a small part of the space costs some tens of calls of `allows` and not thousands.
         """
-        draw = propose or (lambda: self.space.sample(rng))
         refused = 0
         for _ in range(_TRIES):
-            candidate = draw()
+            candidate = self.space.sample(rng) if propose is None else propose()
             if candidate in taken:
                 continue
             if self.allows(candidate):
@@ -51,55 +50,57 @@ class Feasible:
                 return repaired
         return None
 
-    def drawn(self, rng: random.Random, taken: set[Genotype], count: int) -> list[Genotype]:
+    def sample(self, rng: random.Random, taken: set[Genotype], count: int) -> list[Genotype]:
         """Up to `count` distinct, allowed genotypes outside of `taken`, which they join. Fewer: no more were found.
 
-        A space of at most 20,000 genotypes is really exhausted by this: where drawing finds nothing, it is listed.
+        A space of at most 20,000 genotypes is really exhausted by this: where sampling finds nothing, it is listed.
         """
-        found: list[Genotype] = []
-        while len(found) < count:
+        sampled: list[Genotype] = []
+        while len(sampled) < count:
             genotype = self.fresh(rng, taken)
             if genotype is None:
                 genotype = self._remaining(rng, taken)
             if genotype is None:
                 break
             taken.add(genotype)
-            found.append(genotype)
-        return found
+            sampled.append(genotype)
+        return sampled
 
     def repair(self, genotype: Genotype, rng: random.Random) -> Genotype | None:
-        """The first allowed genotype, found by bisection, on a random way from this one to the anchor.
+        """The first allowed genotype, found by bisection, on a random path from this one to the anchor.
 
-        On the way, dimensions in random order go one option at a time towards the anchor's (a mask loses one random
+        Along it, dimensions in random order go one option at a time towards the anchor's (a mask loses one random
         filter at a time). None if not even the anchor is allowed.
         """
-        values, moves = self._way(genotype, rng)
+        values, moves = self._path(genotype, rng)
 
         def after(count: int) -> Genotype:
             return self.space.settle({**values, **dict(moves[:count])})
 
         if not self.allows(self.anchor):
             return None
-        low, high, found = 0, len(moves), self.anchor
+        low, high, repaired = 0, len(moves), self.anchor
         while high - low > 1:
             middle = (low + high) // 2
             candidate = after(middle)
             if self.allows(candidate):
-                high, found = middle, candidate
+                high, repaired = middle, candidate
             else:
                 low = middle
-        return found
+        return repaired
 
-    def _way(self, genotype: Genotype, rng: random.Random) -> tuple[dict[str, Value], list[tuple[str, Value]]]:
-        """Where the way starts, and its moves. Parents go over in one move: what hangs on them is then always valid."""
+    def _path(self, genotype: Genotype, rng: random.Random) -> tuple[dict[str, Value], list[tuple[str, Value]]]:
+        """The start of a path, and its moves. Parents go over in one move: what hangs on them is then always valid."""
         here, there = self.space.active(genotype), self.space.active(self.anchor)
         parents = {parent for parent, _ in self.space.conditions.values()}
         values = {name: genotype[name] if name in here else self.anchor[name] for name in self.space}
         stations: dict[str, list[Value]] = {}
         for name in self.space:
             if name in there and values[name] != self.anchor[name]:
-                direct = name in parents
-                stations[name] = _stations(self.space[name], values[name], self.anchor[name], direct, rng)
+                if name in parents:
+                    stations[name] = [self.anchor[name]]
+                else:
+                    stations[name] = _stations(self.space[name], values[name], self.anchor[name], rng)
         order = [name for name, sequence in stations.items() for _ in sequence]
         rng.shuffle(order)
         moving = {name: iter(sequence) for name, sequence in stations.items()}
@@ -113,17 +114,15 @@ class Feasible:
         return rng.choice(rest) if rest else None
 
 
-def _stations(dimension: Dimension, start: Value, end: Value, direct: bool, rng: random.Random) -> list[Value]:
+def _stations(dimension: Dimension, start: Value, end: Value, rng: random.Random) -> list[Value]:
     """The values between `start` and `end`, and `end`."""
-    if direct:
-        return [end]
     if isinstance(dimension, Choice):
         first, last = dimension.index(start), dimension.index(end)
         step = 1 if last > first else -1
         return [dimension.options[position] for position in range(first + step, last + step, step)]
-    bits, found = list(str(start)), []
-    ones = [place for place, bit in enumerate(bits) if bit == "1"]
-    for place in rng.sample(ones, max(len(ones) - str(end).count("1"), 0)):
-        bits[place] = "0"
-        found.append("".join(bits))
-    return [*found, end]
+    bits, masks = list(str(start)), []
+    ones = [position for position, bit in enumerate(bits) if bit == "1"]
+    for position in rng.sample(ones, max(len(ones) - str(end).count("1"), 0)):
+        bits[position] = "0"
+        masks.append("".join(bits))
+    return [*masks, end]

@@ -1,7 +1,6 @@
 """Random search: the yardstick that every other searcher is held against."""
 
 import random
-from collections.abc import Sequence
 
 from slimgen.errors import RecipeError
 from slimgen.search.budget import Objective
@@ -9,10 +8,9 @@ from slimgen.search.feasible import Allows, Feasible
 from slimgen.search.genotype import Genotype
 from slimgen.search.searcher import Told
 from slimgen.search.space import Space
-from slimgen.search.trial import Trial
 
 
-class RandomSearch:
+class RandomSearch(Told):
     """Asks for distinct random genotypes within the budget until none is left.
 
     Args:
@@ -29,21 +27,11 @@ class RandomSearch:
     def __init__(
         self, space: Space, objective: Objective, allows: Allows, batch: int, anchor: Genotype | None = None
     ) -> None:
+        super().__init__(objective)
         if batch < 1:
             raise RecipeError("a batch has at least one genotype", batch)
-        self._feasible = Feasible(space, allows, anchor)
-        self._batch = batch
-        self._told = Told(objective)
-
-    @property
-    def best(self) -> Trial | None:
-        """The best trial told so far."""
-        return self._told.best
+        self._feasible, self._batch = Feasible(space, allows, anchor), batch
 
     def ask(self, rng: random.Random) -> list[Genotype]:
         """Up to a batch of new genotypes; fewer or none when the space runs out."""
-        return self._feasible.drawn(rng, set(self._told.trials), self._batch)
-
-    def tell(self, trials: Sequence[Trial]) -> None:
-        """Takes in the trials."""
-        self._told.add(trials)
+        return self._feasible.sample(rng, set(self.trials), self._batch)

@@ -36,7 +36,13 @@ class Selective(Searcher, Protocol):
 
 
 class Told:
-    """The trials a searcher was told, once per genotype, in order."""
+    """The memory of a searcher: the trials it was told, once per genotype, in order.
+
+    Attributes:
+        objective: what is best.
+        trials: by genotype.
+        best: the best trial told so far; None before there is one of finite quality.
+    """
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
@@ -52,6 +58,10 @@ class Told:
                 new.append(trial)
         self.best = best([self.best, *new] if self.best else new, self.objective)
         return new
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Takes in what was measured of the genotypes asked for, or of the first of them."""
+        self.add(trials)
 
     def fitness(self, genotype: Genotype) -> float:
         """The fitness of a told genotype."""

@@ -3,19 +3,17 @@
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import prod
 from types import MappingProxyType
 from typing import NoReturn
 
 from slimgen.errors import nearest
-from slimgen.search import subspace, variation
-from slimgen.search.dimension import Choice, Dimension, Mask
+from slimgen.search.conditions import Conditions, count, parents_first, require_sound
+from slimgen.search.dimension import Choice, Dimension
 from slimgen.search.genotype import Genotype, SpaceError, Value
+from slimgen.search.subspace import narrowed, pinned
 
-__all__ = ["Choice", "Conditions", "Dimension", "Genotype", "Mask", "Space", "SpaceError", "Value", "Weights"]
-
-Conditions = Mapping[str, tuple[str, frozenset[Value]]]
 Weights = Callable[[str, Genotype], Sequence[float]]
+"""The name of a choice and a genotype to one number per option: in proportion to it, mutation turns to that option."""
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
@@ -33,18 +31,22 @@ class Space(Mapping[str, Dimension]):
         conditions: child to (parent, values); chains are fine, cycles are not.
         resting: what inactive children carry; the smallest value where not given.
 
+    Attributes:
+        conditions: as given.
+        resting: what each conditional dimension carries while it is inactive.
+        order: all names, parents before their children.
+        size: the exact number of canonical genotypes.
+
     Raises:
         SpaceError: a malformed name, a condition over unknown names or options, a mask as a parent, or a cycle.
     """
 
-    __slots__ = ("_conditional", "_conditions", "_dimensions", "_items", "_order", "_resting", "_size")
+    conditions: Conditions
+    resting: Mapping[str, Value]
+    order: tuple[str, ...]
+    size: int
     _dimensions: dict[str, Dimension]
-    _conditions: dict[str, tuple[str, frozenset[Value]]]
-    _resting: dict[str, Value]
-    _order: tuple[str, ...]
-    _conditional: tuple[tuple[str, str, frozenset[Value], Value], ...]
-    _items: tuple[tuple[str, Dimension], ...]
-    _size: int
+    _conditional: list[tuple[str, str, frozenset[Value], Value]]
 
     def __init__(
         self,
@@ -52,50 +54,33 @@ class Space(Mapping[str, Dimension]):
         conditions: Conditions = MappingProxyType({}),
         resting: Mapping[str, Value] = MappingProxyType({}),
     ) -> None:
-        own = {child: (parent, frozenset(values)) for child, (parent, values) in conditions.items()}
-        _require_sound(dimensions, own)
-        rests = {child: resting.get(child, dimensions[child].smallest) for child in own}
-        order = _parents_first(dimensions, own)
-        object.__setattr__(self, "_dimensions", dict(dimensions))
-        object.__setattr__(self, "_conditions", own)
-        object.__setattr__(self, "_resting", rests)
-        object.__setattr__(self, "_order", order)
-        object.__setattr__(self, "_items", tuple(dimensions.items()))
-        conditional = tuple((child, *own[child], rests[child]) for child in order if child in own)
-        object.__setattr__(self, "_conditional", conditional)
-        object.__setattr__(self, "_size", _count(self._dimensions, own, order))
-
-    @property
-    def conditions(self) -> Conditions:
-        """Child to (parent, values of the parent under which the child exists)."""
-        return MappingProxyType(self._conditions)
-
-    @property
-    def resting(self) -> Mapping[str, Value]:
-        """What each conditional dimension carries while it is inactive."""
-        return MappingProxyType(self._resting)
-
-    @property
-    def order(self) -> tuple[str, ...]:
-        """All names, parents before their children."""
-        return self._order
-
-    @property
-    def size(self) -> int:
-        """The exact number of canonical genotypes."""
-        return self._size
+        for name in dimensions:
+            if not _NAME.fullmatch(name):
+                raise SpaceError("a dimension's name is words of letters, digits, - and _, joined by dots", repr(name))
+        frozen = {child: (parent, frozenset(values)) for child, (parent, values) in conditions.items()}
+        require_sound(dimensions, frozen)
+        rests = {child: resting.get(child, dimensions[child].smallest) for child in frozen}
+        order = parents_first(dimensions, frozen)
+        self.__dict__.update(
+            conditions=MappingProxyType(frozen),
+            resting=MappingProxyType(rests),
+            order=order,
+            size=count(dimensions, frozen, order),
+            _dimensions=dict(dimensions),
+            _conditional=[(child, *frozen[child], rests[child]) for child in order if child in frozen],
+        )
 
     def sample(self, rng: random.Random) -> Genotype:
         """A genotype whose every dimension is drawn uniformly (a mask: bit by bit)."""
-        return self.settle({name: dimension.sample(rng) for name, dimension in self._items})
+        return self.settle({name: dimension.sample(rng) for name, dimension in self._dimensions.items()})
 
     def largest(self) -> Genotype:
         """Every dimension at its largest."""
-        return self.settle({name: dimension.largest for name, dimension in self._items})
+        return self.settle({name: dimension.largest for name, dimension in self._dimensions.items()})
 
     def smallest(self) -> Genotype:
         """Every dimension at its smallest. Under conditions it need not be the cheapest: see `budget.cheapest`."""
-        return self.settle({name: dimension.smallest for name, dimension in self._items})
+        return self.settle({name: dimension.smallest for name, dimension in self._dimensions.items()})
 
     def settle(self, values: dict[str, Value]) -> Genotype:
         """Takes over values that are known to be options, in this order, and puts inactive ones to rest."""
@@ -108,11 +93,7 @@ class Space(Mapping[str, Dimension]):
 
     def active(self, values: Mapping[str, Value]) -> frozenset[str]:
         """The names of the dimensions that exist in this genotype."""
-        inactive = set()
-        for child, parent, under, _ in self._conditional:
-            if parent in inactive or values[parent] not in under:
-                inactive.add(child)
-        return frozenset(name for name in self._dimensions if name not in inactive)
+        return frozenset(name for name, exists in self._existing(values) if exists)
 
     def canonical(self, values: Mapping[str, Value]) -> Genotype:
         """The genotype of these values, checked: options in their declared type, inactive dimensions at rest.
@@ -125,22 +106,15 @@ class Space(Mapping[str, Dimension]):
         for name in values:
             if name not in self._dimensions:
                 raise SpaceError(f"this space has no dimension {name!r}", None, nearest(str(name), self._dimensions))
-        found: dict[str, Value] = {}
-        inactive = set()
-        for name in self._order:
-            if name in self._conditions:
-                parent, under = self._conditions[name]
-                if parent in inactive or found[parent] not in under:
-                    inactive.add(name)
-                    found[name] = self._resting[name]
-                    continue
-            if name not in values:
+        settled: dict[str, Value] = {}
+        for name, exists in self._existing(settled):
+            if exists and name not in values:
                 raise SpaceError(f"a genotype gives every dimension a value, but {name!r} is missing")
-            value = self._dimensions[name].own(values[name])
+            value = self._dimensions[name].own(values[name]) if exists else self.resting[name]
             if value is None:
                 raise SpaceError(f"{name} is {self._dimensions[name]}", repr(values[name]))
-            found[name] = value
-        return Genotype.trusted({name: found[name] for name in self._dimensions})
+            settled[name] = value
+        return Genotype.trusted({name: settled[name] for name in self})
 
     def check(self, genotype: Mapping[str, Value]) -> None:
         """Nothing, if this is a canonical genotype of the space.
@@ -151,55 +125,129 @@ class Space(Mapping[str, Dimension]):
         canonical = self.canonical(genotype)
         for name, value in canonical.items():
             if genotype.get(name) != value:
-                parent = self._conditions[name][0]
+                parent = self.conditions[name][0]
                 rule = f"{name} does not exist where {parent} is {canonical[parent]}, and must rest at {value!r}"
                 raise SpaceError(rule, repr(genotype.get(name)), "Space.canonical puts it to rest")
 
     def mutate(self, genotype: Genotype, rng: random.Random, rate: float, weights: Weights | None = None) -> Genotype:
-        """Another genotype, near this one: see `variation.mutate`."""
-        return variation.mutate(self, genotype, rng, rate, weights)
+        """Changes each existing dimension with probability `rate`, and at least one where there is another genotype.
+
+        A choice becomes another of its options, uniformly or in proportion to `weights`; in a mask a random segment is
+        flipped. A dimension that a change calls into existence is drawn anew.
+        """
+        before = self.active(genotype)
+        movable = [name for name in self if name in before and self[name].size > 1]
+        if not movable:
+            return genotype
+        changing = {name for name in movable if rng.random() < rate} or {rng.choice(movable)}
+        values = genotype.to_json()
+        for name, exists in self._existing(values):
+            dimension = self[name]
+            if exists and name not in before:
+                values[name] = dimension.sample(rng)
+            elif exists and name in changing:
+                directed = weights(name, genotype) if weights is not None and isinstance(dimension, Choice) else None
+                values[name] = dimension.change(values[name], rng, directed)
+        return self.settle(values)
 
     def cross(self, a: Genotype, b: Genotype, rng: random.Random) -> Genotype:
-        """A child of two genotypes: see `variation.cross`."""
-        return variation.cross(self, a, b, rng)
+        """A child that has each dimension from a parent in which it exists: see `Choice.cross` and `Mask.cross`."""
+        in_a, in_b = self.active(a), self.active(b)
+        values: dict[str, Value] = {}
+        for name, dimension in self._dimensions.items():
+            if name in in_a and name in in_b:
+                values[name] = dimension.cross(a[name], b[name], rng)
+            else:
+                values[name] = b[name] if name in in_b else a[name]
+        return self.settle(values)
+
+    def replacements(self, genotype: Genotype, name: str) -> list[Genotype]:
+        """The genotype under each option of one choice, its own included; none for a mask or where it is inactive.
+
+        A dimension that the replacement calls into existence takes its smallest value.
+        """
+        dimension, active = self[name], self.active(genotype)
+        if name not in active or not isinstance(dimension, Choice):
+            return []
+        idle = {other: self[other].smallest for other in self if other not in active}
+        return [self.settle({**genotype, **idle, name: option}) for option in dimension.options]
 
     def neighbours(self, genotype: Genotype) -> list[Genotype]:
-        """Every single replacement of an existing choice: see `variation.neighbours`."""
-        return variation.neighbours(self, genotype)
+        """Every genotype that differs in one existing choice, in the order of the space and of its options."""
+        return [other for name in self for other in self.replacements(genotype, name) if other[name] != genotype[name]]
 
     def pin(self, at: Mapping[str, Value], free: str | tuple[str, ...] = ()) -> "Space":
-        """The part of the space where only names that start with `free` vary: see `subspace.pin`."""
-        return subspace.pin(self, at, free)
+        """The part of the space where every dimension has the value of `at`, but for names that start with `free`.
+
+        `at` need not be canonical: what it says of a dimension that does not exist there counts where a free parent
+        calls that dimension into existence. To vary paths with everything else at its largest, pin at
+        ``{name: dimension.largest for name, dimension in space.items()}``.
+
+        Raises:
+            SpaceError: a prefix that no name starts with, a missing value, or one that is no option.
+        """
+        return self._part(pinned(self, self.resting, at, free))
 
     def narrow(self, allowed: Mapping[str, Sequence[Value]]) -> "Space":
-        """The part of the space with only some options: see `subspace.narrow`."""
-        return subspace.narrow(self, allowed)
+        """The part of the space in which choices keep only some of their options, in the order they had.
+
+        Each key is a name, or a prefix of several; the longest key that fits a name counts.
+
+        Raises:
+            SpaceError: a key that fits nothing, an option that no fitting choice has, a choice left with none, a mask.
+        """
+        return self._part(narrowed(self, allowed))
 
     def prefixed(self, prefix: str) -> "Space":
-        """The same space under longer names: see `subspace.prefixed`."""
-        return subspace.prefixed(self, prefix)
+        """The same space with `prefix` and a dot before every name."""
+        start = prefix.rstrip(".") + "."
+        return Space(
+            {start + name: dimension for name, dimension in self.items()},
+            {start + child: (start + parent, under) for child, (parent, under) in self.conditions.items()},
+            {start + child: value for child, value in self.resting.items()},
+        )
 
     def __or__(self, other: "Space") -> "Space":
         """Both spaces side by side; a name in both is a SpaceError."""
-        return subspace.joined(self, other)
+        if clash := sorted(self.keys() & other.keys()):
+            raise SpaceError("joined spaces share no name", ", ".join(clash), "give one of them a prefix")
+        return Space({**self, **other}, {**self.conditions, **other.conditions}, {**self.resting, **other.resting})
 
     def enumerate(self) -> Iterator[Genotype]:
         """Every canonical genotype once, lazily, in a fixed order: later names vary fastest, parents come first."""
-        values: dict[str, Value] = {name: dimension.smallest for name, dimension in self._items}
+        values: dict[str, Value] = {name: dimension.smallest for name, dimension in self.items()}
         while True:
             genotype = self.settle(dict(values))
             yield genotype
             active = self.active(genotype)
-            for position in reversed(range(len(self._order))):
-                name = self._order[position]
-                following = self._dimensions[name].successor(values[name]) if name in active else None
+            for position in reversed(range(len(self.order))):
+                name = self.order[position]
+                following = self[name].successor(values[name]) if name in active else None
                 if following is not None:
                     values[name] = following
-                    for later in self._order[position + 1 :]:
-                        values[later] = self._dimensions[later].smallest
+                    for later in self.order[position + 1 :]:
+                        values[later] = self[later].smallest
                     break
             else:
                 return
+
+    def _existing(self, values: Mapping[str, Value]) -> Iterator[tuple[str, bool]]:
+        """Every name, parents first, and whether it exists under the values that its parents have by then."""
+        inactive = set()
+        for name in self.order:
+            if name in self.conditions:
+                parent, under = self.conditions[name]
+                if parent in inactive or values[parent] not in under:
+                    inactive.add(name)
+            yield name, name not in inactive
+
+    def _part(self, dimensions: Mapping[str, Dimension]) -> "Space":
+        """The space with fewer options: its conditions lose the values that are gone, its resting values stay."""
+        conditions = {
+            child: (parent, frozenset(value for value in under if dimensions[parent].own(value) is not None))
+            for child, (parent, under) in self.conditions.items()
+        }
+        return Space(dimensions, conditions, self.resting)
 
     def __getitem__(self, name: str) -> Dimension:
         return self._dimensions[name]
@@ -213,8 +261,8 @@ class Space(Mapping[str, Dimension]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Space):
             return NotImplemented
-        mine, theirs = (self._items, self._conditions, self._resting), (other._items, other._conditions, other._resting)
-        return mine == theirs
+        same_order = list(self._dimensions.items()) == list(other._dimensions.items())
+        return same_order and self.conditions == other.conditions and self.resting == other.resting
 
     def __repr__(self) -> str:
         return f"Space({len(self)} dimensions, {self.size} genotypes)"
@@ -223,51 +271,4 @@ class Space(Mapping[str, Dimension]):
         raise AttributeError("a space is frozen; pin, narrow or join it")
 
     def __reduce__(self) -> tuple[type["Space"], tuple[object, ...]]:
-        return Space, (self._dimensions, self._conditions, self._resting)
-
-
-def _require_sound(dimensions: Mapping[str, Dimension], conditions: Conditions) -> None:
-    for name in dimensions:
-        if not _NAME.fullmatch(name):
-            raise SpaceError("a dimension's name is words of letters, digits, - and _, joined by dots", repr(name))
-    for child, (parent, values) in conditions.items():
-        for name in (child, parent):
-            if name not in dimensions:
-                raise SpaceError(
-                    f"the condition of {child!r} knows no dimension {name!r}", None, nearest(name, dimensions)
-                )
-        choice = dimensions[parent]
-        if not isinstance(choice, Choice):
-            raise SpaceError(f"the condition of {child!r} hangs on a choice", f"the mask {parent!r}")
-        for value in values:
-            if choice.own(value) is None:
-                raise SpaceError(f"the condition of {child!r} hangs on {parent}, {choice}", repr(value))
-
-
-def _parents_first(dimensions: Mapping[str, Dimension], conditions: Conditions) -> tuple[str, ...]:
-    order: dict[str, None] = {}
-    waiting = list(dimensions)
-    while waiting:
-        ready = [name for name in waiting if name not in conditions or conditions[name][0] in order]
-        if not ready:
-            raise SpaceError("conditions form a forest", f"a cycle among {', '.join(waiting)}")
-        order.update(dict.fromkeys(ready))
-        waiting = [name for name in waiting if name not in order]
-    return tuple(order)
-
-
-def _count(dimensions: Mapping[str, Dimension], conditions: Conditions, order: tuple[str, ...]) -> int:
-    children: dict[str, list[str]] = {}
-    for child, (parent, _) in conditions.items():
-        children.setdefault(parent, []).append(child)
-    counts: dict[str, int] = {}
-    for name in reversed(order):
-        dimension = dimensions[name]
-        if isinstance(dimension, Mask) or name not in children:
-            counts[name] = dimension.size
-            continue
-        counts[name] = sum(
-            prod(counts[child] for child in children[name] if option in conditions[child][1])
-            for option in dimension.options
-        )
-    return prod(counts[name] for name in order if name not in conditions)
+        return Space, (self._dimensions, dict(self.conditions), dict(self.resting))

@@ -89,12 +89,12 @@ def _read(value: object) -> float:
 
 def best(trials: Iterable[Trial], objective: Objective) -> Trial | None:
     """The complete trial of greatest fitness, the earliest among equals; None if none has a finite quality."""
-    found, top = None, -math.inf
+    fittest, top = None, -math.inf
     for trial in trials:
         fitness = objective.fitness(trial.quality)
         if trial.complete and fitness > top:
-            found, top = trial, fitness
-    return found
+            fittest, top = trial, fitness
+    return fittest
 
 
 def pareto(trials: Iterable[Trial], objective: Objective, cost: str = "macs") -> list[Trial]:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from slimgen.errors import SlimgenError
 from slimgen.export.latency.fit import Line
+from slimgen.search import Choice, Space
 from slimgen.search.genotype import Genotype
-from slimgen.search.space import Choice, Space
 
 Columns = Mapping[str, NDArray[numpy.integer] | NDArray[numpy.floating]]
 """For each dimension of a space an array of its values, all of one shape."""

@@ -19,7 +19,7 @@ from slimgen.nets.gates import Arch, Gates, pinned
 from slimgen.nets.initial import initialise
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import section
-from slimgen.search import Allows, Direction, Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Space
+from slimgen.search import Allows, DirectionalMutation, Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Space
 from slimgen.tasks.gan import original_guidance, train_gan
 from slimgen.tasks.guidance import Judge, at_architecture
 from slimgen.tasks.job import Job
@@ -205,7 +205,9 @@ def shrinking(options: SearchOptions, space: Space, candidates: Candidates, allo
     if options.variation == "random":
         anchor = candidates.anchor(space, allows)
         return RandomSearch(space, candidates.objective, allows, options.population, anchor)
-    return evolving(options, space, candidates, allows, Direction() if options.variation == "directional" else None)
+    return evolving(
+        options, space, candidates, allows, DirectionalMutation() if options.variation == "directional" else None
+    )
 
 
 def evolving(
@@ -213,7 +215,7 @@ def evolving(
     space: Space,
     candidates: Candidates,
     allows: Allows,
-    direction: Direction | None = None,
+    direction: DirectionalMutation | None = None,
 ) -> Evolution:
     """Evolution with the recipe's population."""
     return Evolution(

@@ -12,13 +12,13 @@ from slimgen.errors import RunError
 from slimgen.methods.candidates import ROUNDS
 from slimgen.methods.co_evolution.fitness import FITNESS, OUTPUTS, Fitness, Side, outputs, sides
 from slimgen.methods.co_evolution.options import SearchOptions, SupernetOptions, Tuning, check
+from slimgen.methods.co_evolution.roulette import TURN, TURNS, CoEvolution, Population
 from slimgen.methods.method import Found, Trained
 from slimgen.methods.rivals import train_uniform_cycle
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.weights import save_weights
 from slimgen.recipe import section
 from slimgen.search import Budget, Exhaustive, Genotype, Objective, Trial, explore, require_reachable
-from slimgen.search.roulette import TURN, TURNS, CoEvolution, Population
 from slimgen.tasks.cycle import Gan, train_cycle
 from slimgen.tasks.job import Job
 from slimgen.training.distributed import world

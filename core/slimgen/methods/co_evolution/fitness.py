@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from slimgen.data.batches import Batches, Pair, whole
 from slimgen.methods.candidates import ROUNDS
 from slimgen.methods.co_evolution.options import SearchOptions, SupernetOptions, Tuning
+from slimgen.methods.co_evolution.roulette import TURN, TURNS
 from slimgen.methods.measuring import CACHE
 from slimgen.metrics.cache import Cache
 from slimgen.metrics.evaluator import Evaluator, fitting_batch
@@ -20,7 +21,6 @@ from slimgen.nets.co_evolution.filters import FilterSpace
 from slimgen.nets.weights import digest, load_weights
 from slimgen.recipe import Schedule, section
 from slimgen.search import Genotype, Trial
-from slimgen.search.roulette import TURN, TURNS
 from slimgen.tasks.cycle import Gan, Way, cycle_phases
 from slimgen.tasks.guidance import judging, plain
 from slimgen.tasks.job import Job

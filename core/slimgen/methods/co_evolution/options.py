@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from slimgen.errors import RecipeError
+from slimgen.methods.co_evolution.roulette import Odds
 from slimgen.methods.rivals import require_narrowing
 from slimgen.metrics.evaluator import goal
 from slimgen.metrics.kinds import PerImage
@@ -13,7 +14,6 @@ from slimgen.nets import generator_cost
 from slimgen.nets.co_evolution.families import check_family, narrowest
 from slimgen.recipe import Recipe, Section, section
 from slimgen.search import Budget, Space, require_reachable
-from slimgen.search.roulette import Odds
 
 
 class SupernetOptions(Section):

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from slimgen.errors import RecipeError
+from slimgen.methods.co_evolution.roulette import PUBLISHED, TURN, CoEvolution, Odds, Population
 from slimgen.search import Choice, Genotype, Mask, Objective, Space, Trial, explore
-from slimgen.search.roulette import PUBLISHED, TURN, CoEvolution, Odds, Population
 
 FIT = Objective("fitness", "max")
 MASKS = Space({"x": Mask(12), "y": Mask(20, 2), "z": Mask(5)})
@@ -88,7 +88,7 @@ def test_the_best_of_a_generation_is_in_the_next_one():
         before = search.champions[side]
         partner = search.champions[1 - side]
         asked = search.ask(random.Random(number))
-        known = search._told.trials
+        known = search.trials
         if before is not None:
             kept = search.pair("ab"[side], before, partner) if side == 0 else search.pair("b", partner, before)
             assert kept in asked or kept in known
@@ -111,14 +111,14 @@ def test_fitness_beside_one_partner_never_falls():
 
 
 def test_random_individuals_are_tosses_of_a_coin():
-    counted = [ones(genotype) for genotype in population(size=400).drawn(random.Random(0))]
+    counted = [ones(genotype) for genotype in population(size=400).draw(random.Random(0))]
     assert 18 < sum(counted) / len(counted) < 19.2
 
 
 def test_an_empty_layer_gets_back_its_strongest_filters():
-    found = population(odds=Odds(0, 0, 1)).bred([MASKS.largest()] * 2, [1, 1], random.Random(0))
+    found = population(odds=Odds(0, 0, 1)).breed([MASKS.largest()] * 2, [1, 1], random.Random(0))
     for number in range(200):
-        found += population(odds=Odds(0, 0, 1)).bred([MASKS.largest()] * 2, [1, 1], random.Random(number))
+        found += population(odds=Odds(0, 0, 1)).breed([MASKS.largest()] * 2, [1, 1], random.Random(number))
     empty = [genotype for genotype in found if genotype["z"] == ANCHOR["z"]]
     assert empty
     assert all(MASKS.canonical(genotype) == genotype for genotype in found)
@@ -127,7 +127,7 @@ def test_an_empty_layer_gets_back_its_strongest_filters():
 def test_offspring_are_selected_crossed_and_mutated_as_often_as_the_odds_say():
     low, high = MASKS.canonical({"x": "1" + "0" * 11, "y": "11" + "0" * 18, "z": "10000"}), MASKS.largest()
     parents, count = [low, high], Counter()
-    offspring = population(size=4001, odds=Odds(0.2, 0.7, 0.1)).bred(parents, [1, 1], random.Random(0))
+    offspring = population(size=4001, odds=Odds(0.2, 0.7, 0.1)).breed(parents, [1, 1], random.Random(0))
     assert offspring[0] == low
     for child in offspring[1:]:
         count["same" if child in parents else "other"] += 1
@@ -137,7 +137,7 @@ def test_offspring_are_selected_crossed_and_mutated_as_often_as_the_odds_say():
 
 def test_the_wheel_draws_parents_in_proportion_to_their_fitness():
     parents = [ANCHOR.replace({"z": bits}) for bits in ("10000", "01000", "00100", "00010")]
-    drawn = population(size=6001, odds=Odds(1, 0, 0)).bred(parents, [1, 3, 0, float("nan")], random.Random(0))
+    drawn = population(size=6001, odds=Odds(1, 0, 0)).breed(parents, [1, 3, 0, float("nan")], random.Random(0))
     share = Counter(drawn[1:])
     assert share[parents[0]] / 6000 == pytest.approx(0.25, abs=0.02)
     assert share[parents[0]] + share[parents[1]] == 6000
@@ -147,7 +147,7 @@ def test_a_crossing_takes_one_segment_and_a_mutation_flips_one():
     flat = Space({"x": Mask(30, 0)})
     zeros, full = flat.canonical({"x": "0" * 30}), flat.canonical({"x": "1" * 30})
     for odds in (Odds(0, 1, 0), Odds(0, 0, 1)):
-        bred = population(300, 30, flat, zeros, odds).bred([zeros, full], [1, 1], random.Random(1))
+        bred = population(300, 30, flat, zeros, odds).breed([zeros, full], [1, 1], random.Random(1))
         for child in bred:
             assert sum(one != two for one, two in zip(str(child["x"]), str(child["x"])[1:], strict=False)) <= 2
         assert len(set(bred)) > 100
@@ -168,7 +168,7 @@ def test_the_champions_are_of_the_last_generation_though_it_holds_nothing_new():
         search = CoEvolution([population(4, 2, few, few.canonical({"x": "10"}))] * 2, FIT, 12)
         for asked in iter(lambda search=search, seed=seed: search.ask(random.Random(seed)), []):
             search.tell(judged(asked))
-        known = search._told.trials
+        known = search.trials
         for turn, champion in zip("ab", search.champions, strict=True):
             beside = [known[pair] for pair in known if pair[TURN] == turn and pair.under(turn) == champion]
             assert beside

@@ -1,4 +1,4 @@
-"""Genetic search over masks: two populations, each judged beside the other's best (Shu et al. 2019, Algorithm 1)."""
+"""Genetic search over masks: two populations, each evaluated beside the other's best (Shu et al. 2019, Algorithm 1)."""
 
 import math
 import random
@@ -9,19 +9,19 @@ from slimgen.errors import RecipeError
 from slimgen.search.budget import Objective
 from slimgen.search.dimension import Choice, Mask
 from slimgen.search.feasible import Allows, Feasible
-from slimgen.search.genotype import Genotype
+from slimgen.search.genotype import Genotype, Value
 from slimgen.search.searcher import Told
 from slimgen.search.space import Space
 from slimgen.search.trial import Trial
 
 TURNS = ("a", "b")
-"""The two populations: of the direction that is compressed, and of the way back."""
+"""The two populations: of the direction that is compressed, and of the reverse one."""
 TURN = "turn"
-"""The dimension of the joined space that says which of a pair is judged; the other one is its partner."""
+"""The dimension of the joined space that says which of a pair is evaluated; the other one is its partner."""
 
 
 class Odds(NamedTuple):
-    """With which probability an offspring comes about how; they sum to 1.
+    """The probabilities of the operations that make an offspring; they sum to 1.
 
     Attributes:
         selection: a parent as it is.
@@ -39,7 +39,7 @@ PUBLISHED = Odds()
 
 
 class Population:
-    """How individuals of one space, whose dimensions are masks, are drawn and bred.
+    """Draws and breeds the individuals of one space, whose dimensions are masks.
 
     A genome is all masks one after the other, so that a segment may reach over several layers. A layer left empty gets
     back its filters of `anchor`; what is over the budget loses filters at random until it is within.
@@ -63,15 +63,14 @@ class Population:
         if min(odds) < 0 or not math.isclose(sum(odds), 1):
             raise RecipeError("selection, crossover and mutation are probabilities that sum to 1", tuple(odds))
         self.space, self.size, self.odds = space, size, odds
-        self._allows, self._anchor = allows, anchor
         self._feasible = Feasible(space, allows, anchor)
 
-    def drawn(self, rng: random.Random) -> list[Genotype]:
+    def draw(self, rng: random.Random) -> list[Genotype]:
         """A first generation, every bit by the toss of a coin; empty if the budget allows nothing."""
         length = len(self._bits(self.space.largest()))
         return self._settled([f"{rng.getrandbits(length):0{length}b}" if length else "" for _ in range(self.size)], rng)
 
-    def bred(self, parents: Sequence[Genotype], fitness: Sequence[float], rng: random.Random) -> list[Genotype]:
+    def breed(self, parents: Sequence[Genotype], fitness: Sequence[float], rng: random.Random) -> list[Genotype]:
         """The next generation: the fittest as it is, then offspring of parents drawn by the roulette wheel (Eq. 12).
 
         Args:
@@ -79,19 +78,19 @@ class Population:
             fitness: of each, above 0; one that is not finite, or not above 0, is never drawn while others can be.
             rng: of this generation.
         """
-        best = max(range(len(parents)), key=lambda place: (_weight(fitness[place]), -place))
-        weights = [_weight(value) for value in fitness]
-        weights = weights if any(weights) else [1.0] * len(parents)
+        weights = [value if math.isfinite(value) and value > 0 else 0.0 for value in fitness]
         bits = [self._bits(parent) for parent in parents]
-        return self._settled([bits[best], *(self._child(bits, weights, rng) for _ in range(self.size - 1))], rng)
+        fittest = bits[weights.index(max(weights))]
+        weights = weights if any(weights) else [1.0] * len(parents)
+        return self._settled([fittest, *(self._child(bits, weights, rng) for _ in range(self.size - 1))], rng)
 
     def _child(self, parents: Sequence[str], weights: Sequence[float], rng: random.Random) -> str:
-        way = rng.random()
-        first = rng.choices(parents, weights)[0]
-        if way < self.odds.selection or not first:
+        operation = rng.random()
+        first = rng.choices(parents, weights)[0]  # Eq. 12: in proportion to its fitness
+        if operation < self.odds.selection or not first:
             return first
         start, end = sorted(rng.sample(range(len(first) + 1), 2))
-        if way < self.odds.selection + self.odds.crossover:
+        if operation < self.odds.selection + self.odds.crossover:
             inside = rng.choices(parents, weights)[0][start:end]
         else:
             inside = first[start:end].translate({48: "1", 49: "0"})
@@ -102,36 +101,31 @@ class Population:
 
     def _settled(self, genomes: Sequence[str], rng: random.Random) -> list[Genotype]:
         """Genomes as genotypes, none with an empty layer, all within the budget."""
-        found = []
+        generation = []
         for genome in genomes:
-            values: dict[str, str | int | float] = {}
-            place = 0
+            values: dict[str, Value] = {}
+            start = 0
             for name, dimension in self.space.items():
                 assert isinstance(dimension, Mask)
-                bits = genome[place : place + dimension.length]
-                place += dimension.length
+                bits = genome[start : start + dimension.length]
+                start += dimension.length
                 if bits.count("1") < dimension.minimum:
-                    kept = str(self._anchor[name])
+                    kept = str(self._feasible.anchor[name])
                     bits = "".join("1" if "1" in pair else "0" for pair in zip(bits, kept, strict=True))
                 values[name] = bits
-            genotype: Genotype | None = Genotype.trusted(values)
-            if genotype is not None and not self._allows(genotype):
-                genotype = self._feasible.repair(genotype, rng)
-            if genotype is not None:
-                found.append(genotype)
-        return found
-
-
-def _weight(fitness: float) -> float:
-    return fitness if math.isfinite(fitness) and fitness > 0 else 0.0
+            genotype = Genotype.trusted(values)
+            allowed = genotype if self._feasible.allows(genotype) else self._feasible.repair(genotype, rng)
+            if allowed is not None:
+                generation.append(allowed)
+        return generation
 
 
 class _State(NamedTuple):
     """Where the search stands.
 
     Attributes:
-        turn: how many populations were judged; the first direction's are the even ones.
-        parents: the newest judged generation of each.
+        turn: how many generations were evaluated; the first direction's are the even ones.
+        parents: the newest evaluated generation of each.
         fitness: of its individuals.
         champions: the fittest of each; None before there is one.
     """
@@ -142,37 +136,32 @@ class _State(NamedTuple):
     champions: tuple[Genotype | None, Genotype | None]
 
 
-class CoEvolution:
+class CoEvolution(Told):
     """Algorithm 1: a generation of one population after a generation of the other, for some iterations.
 
-    Iteration 0 judges random individuals, the first direction's beside the whole generator of the other. From then on
-    individuals of the first are judged beside the best of the second so far, and those of the second beside the best
-    that the first just found. What is asked for are pairs: genotypes of `space`, which say whose turn it is, so that a
-    fitness is a function of its genotype. A pair that was judged before is not asked for again.
+    Iteration 0 evaluates random individuals, the first direction's beside the whole generator of the other. From then
+    on individuals of the first are evaluated beside the best of the second so far, and those of the second beside the
+    best that the first just found. What is asked for are pairs: genotypes of `space`, which say whose turn it is, so
+    that a fitness is a function of its genotype. A pair that was evaluated before is not asked for again.
 
     Args:
         populations: of `TURNS`, in that order.
         objective: what is maximized; the roulette wheel needs values above 0.
-        iterations: T; each breeds and judges both populations once.
-        apart: judges both beside the whole generator of the other always: the paper's ablation, two evolutions.
+        iterations: T; each breeds and evaluates both populations once.
+        apart: evaluates both beside the whole generator of the other always: the paper's ablation, two evolutions.
     """
 
     def __init__(
         self, populations: Sequence[Population], objective: Objective, iterations: int, apart: bool = False
     ) -> None:
+        super().__init__(objective)
         self._populations = tuple(populations)
         self._iterations, self._apart = iterations, apart
         self.space = Space({TURN: Choice(TURNS)})
         for name, population in zip(TURNS, self._populations, strict=True):
             self.space = self.space | population.space.prefixed(name)
-        self._told = Told(objective)
         self._state = _State(0, ((), ()), ((), ()), (None, None))
-        self._judged: tuple[_State, tuple[Genotype, ...]] | None = None
-
-    @property
-    def best(self) -> Trial | None:
-        """The best trial told so far."""
-        return self._told.best
+        self._asked: tuple[_State, tuple[Genotype, ...]] | None = None
 
     @property
     def champions(self) -> tuple[Genotype | None, Genotype | None]:
@@ -180,24 +169,24 @@ class CoEvolution:
         return self._state.champions
 
     def pair(self, turn: str, a: Genotype, b: Genotype) -> Genotype:
-        """The point of `space` that stands for judging one of two individuals beside the other."""
+        """The point of `space` that stands for evaluating one of two individuals beside the other."""
         return Genotype.trusted({TURN: turn}) | a.prefixed(TURNS[0]) | b.prefixed(TURNS[1])
 
     def ask(self, rng: random.Random) -> list[Genotype]:
-        """The pairs of the next generation that were not judged yet."""
+        """The pairs of the next generation that were not evaluated yet."""
         state = self._state
         while state.turn < 2 * (self._iterations + 1):
             side = state.turn % 2
             population = self._populations[side]
             if state.turn < 2:
-                generation = tuple(population.drawn(rng))
+                generation = tuple(population.draw(rng))
             elif state.parents[side]:
-                generation = tuple(population.bred(state.parents[side], state.fitness[side], rng))
+                generation = tuple(population.breed(state.parents[side], state.fitness[side], rng))
             else:
                 generation = ()
-            self._judged = state, generation
+            self._asked = state, generation
             pairs = dict.fromkeys(self._pairs(state, generation))
-            if asked := [pair for pair in pairs if pair not in self._told.trials]:
+            if asked := [pair for pair in pairs if pair not in self.trials]:
                 return asked
             state = self._settled(state, generation)
         self._state = state
@@ -205,10 +194,10 @@ class CoEvolution:
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Takes in what was measured, and which individual is the fittest of its generation."""
-        self._told.add(trials)
-        if self._judged is not None:
-            self._state = self._settled(*self._judged)
-            self._judged = None
+        self.add(trials)
+        if self._asked is not None:
+            self._state = self._settled(*self._asked)
+            self._asked = None
 
     def _pairs(self, state: _State, generation: Sequence[Genotype]) -> Iterator[Genotype]:
         """The individuals of a generation beside their partner of the other population."""
@@ -223,8 +212,7 @@ class CoEvolution:
     def _settled(self, state: _State, generation: tuple[Genotype, ...]) -> _State:
         side = state.turn % 2
         fitness = tuple(
-            self._told.fitness(pair) if pair in self._told.trials else -math.inf
-            for pair in self._pairs(state, generation)
+            self.fitness(pair) if pair in self.trials else -math.inf for pair in self._pairs(state, generation)
         )
         champions, parents, values = list(state.champions), list(state.parents), list(state.fitness)
         top = max(fitness, default=-math.inf)
