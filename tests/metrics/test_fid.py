@@ -13,9 +13,10 @@ from slimgen.device import Compute
 from slimgen.errors import RecipeError, WeightsError
 from slimgen.metrics.evaluator import Evaluator
 from slimgen.metrics.features import FeatureNetwork, open_features
-from slimgen.metrics.frechet import Statistics, frechet_distance, frechet_distance_plain
+from slimgen.metrics.frechet import Statistics, frechet_distance
 from slimgen.metrics.inception import WEIGHTS, import_torchvision, load_inception
 from slimgen.metrics.kid import KernelSide, kernel_distance
+from tests.metrics.frechet_formula import frechet_distance_plain
 
 CPU = torch.device("cpu")
 

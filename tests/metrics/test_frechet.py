@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from slimgen.errors import DataError
-from slimgen.metrics.frechet import Statistics, frechet_distance, frechet_distance_plain
+from slimgen.metrics.frechet import Statistics, frechet_distance
+from slimgen.metrics.scorers import load_arrays, save_arrays
+from tests.metrics.frechet_formula import frechet_distance_plain
 
 CPU = torch.device("cpu")
 
@@ -78,9 +80,10 @@ def test_one_image_has_no_covariance_and_lengths_must_agree() -> None:
 @pytest.mark.parametrize("count", [6, 40])
 def test_kept_statistics_give_the_same_distance_bit_for_bit(count: int, tmp_path: Path) -> None:
     a, b = Statistics.of(features(1, count, 16)), Statistics.of(features(2, 9, 16))
-    a.save(tmp_path / "folder" / "real.npz")
-    again = Statistics.load(tmp_path / "folder" / "real.npz", CPU)
-    assert again is not None
+    save_arrays(tmp_path / "folder" / "real.npz", a.arrays())
+    arrays = load_arrays(tmp_path / "folder" / "real.npz", CPU)
+    assert arrays is not None
+    again = Statistics.restored(arrays)
     assert (again.count, again.trace) == (a.count, a.trace)
     assert frechet_distance(again, b) == frechet_distance(a, b)
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["real.npz"]
@@ -88,11 +91,11 @@ def test_kept_statistics_give_the_same_distance_bit_for_bit(count: int, tmp_path
 
 def test_damaged_or_missing_statistics_are_taken_for_none(tmp_path: Path) -> None:
     path = tmp_path / "real.npz"
-    assert Statistics.load(path, CPU) is None
-    Statistics.of(features(1, 40, 16)).save(path)
+    assert load_arrays(path, CPU) is None
+    save_arrays(path, Statistics.of(features(1, 40, 16)).arrays())
     content = path.read_bytes()
     flipped = bytearray(content)
     flipped[len(content) // 2] ^= 0xFF
     for damaged in (b"", content[:100], content[: len(content) // 2], content[:-1], bytes(flipped)):
         path.write_bytes(damaged)
-        assert Statistics.load(path, CPU) is None
+        assert load_arrays(path, CPU) is None

@@ -13,11 +13,12 @@ from slimgen.errors import DataError, RecipeError
 from slimgen.metrics.kinds import Goal, PerImage
 from slimgen.metrics.racing import Raced, hopeless
 from slimgen.metrics.registry import METRICS, check, find, goal
-from slimgen.metrics.scorers import ImageJudge, open_judges
+from slimgen.metrics.scorers import ImageScorer, open_scorers
 
 __all__ = ["METRICS", "Evaluator", "Raced", "check", "digest", "fitting_batch", "goal"]
 
 Network = Callable[[Tensor], Tensor]
+WORST = {"min": math.inf, "max": -math.inf}
 
 
 class Evaluator:
@@ -55,21 +56,20 @@ class Evaluator:
     ) -> None:
         inputs, targets = images
         self.metrics = tuple(dict.fromkeys(metrics))
-        self.goals: dict[str, Goal] = {metric: goal(metric) for metric in self.metrics}
+        kinds = {metric: find(metric) for metric in self.metrics}
+        self.goals: dict[str, Goal] = {metric: kind.goal for metric, kind in kinds.items()}
+        counts = f"{len(inputs)} inputs and {len(targets)} targets"
         if not len(inputs) or not len(targets):
-            raise DataError("an evaluation needs images", f"{len(inputs)} inputs and {len(targets)} targets")
-        if len(inputs) != len(targets) and any(isinstance(find(metric), PerImage) for metric in self.metrics):
-            raise DataError(
-                "metrics of single images need a target for every input",
-                f"{len(inputs)} inputs and {len(targets)} targets",
-                "use fid, kid, is, or one of them with a network of your own",
-            )
+            raise DataError("an evaluation needs images", counts)
+        if len(inputs) != len(targets) and any(isinstance(kind, PerImage) for kind in kinds.values()):
+            hint = "use fid, kid, is, or one of them with a user-defined network"
+            raise DataError("metrics of single images need a target for every input", counts, hint)
         self.compute = compute
         self.batch = fitting_batch(inputs.shape[-2:], compute.device) if batch is None else batch
         self.inputs, self.targets = compute.place(inputs), compute.place(targets)
         contents = digest(inputs), digest(targets)
-        self._judges = open_judges(
-            self.metrics,
+        self._scorers = open_scorers(
+            kinds,
             features or {},
             (self.inputs, self.targets),
             batch=self.batch,
@@ -82,17 +82,34 @@ class Evaluator:
         """Runs the generator over all inputs and returns one value per metric, in the order asked for.
 
         Raises:
-            DataError: the generator's images do not have the targets' shape.
+            DataError: the generator's images do not have the targets' shape, or are not one for each input.
         """
-        return self._score(self._forward(net))
+        seen: list[dict[str, list[Tensor]]] = [{} for _ in self._scorers]
+        finite = []
+        for fake, span in self._forward(net):
+            with torch.inference_mode():
+                for scorer, parts in zip(self._scorers, seen, strict=True):
+                    for name, rows in scorer.see(fake, span).items():
+                        parts.setdefault(name, []).append(rows)
+                finite.append(fake.isfinite().all())
+        values = {metric: WORST[goal] for metric, goal in self.goals.items()}
+        if bool(torch.stack(finite).all()):
+            for scorer, parts in zip(self._scorers, seen, strict=True):
+                whole = {name: torch.cat(rows) for name, rows in parts.items()}
+                if all(bool(rows.isfinite().all()) for rows in whole.values()):
+                    values |= scorer.values(whole)
+        return values
 
     def score(self, fake: Tensor) -> dict[str, float]:
         """Like `measure`, of images (N, C, H, W) in [-1, 1] that are already there."""
-        return self._score(self.compute.place(part) for part in torch.split(fake, self.batch))
+        if len(fake) != len(self.inputs):
+            raise DataError("an evaluation scores one image per input", f"{len(fake)} for {len(self.inputs)} inputs")
+        parts = iter(torch.split(fake, self.batch))
+        return self.measure(lambda inputs: self.compute.place(next(parts)))
 
     def outputs(self, net: Network) -> Tensor:
         """The images that the generator makes of all inputs: float32 (N, C, H, W) on the CPU, contiguous."""
-        return torch.cat([fake.cpu() for fake in self._forward(net)]).contiguous()
+        return torch.cat([fake.cpu() for fake, _ in self._forward(net)]).contiguous()
 
     def per_image(self, net: Network, metric: str) -> Tensor:
         """The values of a metric of single images, float64 (N,) on the CPU: what `race` takes for a rival.
@@ -100,13 +117,13 @@ class Evaluator:
         Raises:
             RecipeError: a metric of sets of images, or one that was not asked for.
         """
-        judge = self._judge_of(metric)
-        return torch.cat([values for values, _ in self._each(net, judge)])
+        scorer = self._scorer_of(metric)
+        return torch.cat([values for values, _ in self._each(net, scorer)])
 
     def race(self, net: Network, rival: Tensor | None, *, metric: str, first: int = 8, z: float = 3.0) -> Raced:
         """Measures a generator on batch after batch, until it is hopeless against a rival or all images are seen.
 
-        Images are taken in the order given, and what was seen so far is judged after each batch; a generator that is
+        Images are taken in the order given, and what was seen so far is compared after each batch; a generator that is
         not dropped gets the value of `measure`, bit for bit. One whose output is not finite is dropped at once.
 
         Args:
@@ -120,74 +137,54 @@ class Evaluator:
             RecipeError: a metric of sets of images, or one that was not asked for.
             DataError: a rival with another number of images.
         """
-        judge, count = self._judge_of(metric), len(self.inputs)
+        scorer, count = self._scorer_of(metric), len(self.inputs)
         if rival is not None and rival.shape != (count,):
             raise DataError("a rival has one value for every image", f"{tuple(rival.shape)} for {count} images")
         rival = None if rival is None else rival.detach().double().cpu()
         direction = self.goals[metric]
         seen = torch.empty(0, dtype=torch.float64)
-        for values, finite in self._each(net, judge):
+        for values, finite in self._each(net, scorer):
             seen = torch.cat([seen, values])
             images, complete = len(seen), len(seen) == count
             if not finite:
-                return Raced({metric: _worst(direction)}, seen, images, complete)
+                return Raced({metric: WORST[direction]}, seen, images, complete)
             if rival is None or complete or images < max(first, 2):
                 continue
             if hopeless(seen, rival[:images], direction, z):
                 value = rival.mean() + (seen - rival[:images]).mean()
                 return Raced({metric: float(value)}, seen, images, complete=False)
-        return Raced(judge.values({metric: seen}), seen, len(seen), complete=True)
+        return Raced(scorer.values({metric: seen}), seen, len(seen), complete=True)
 
-    def _each(self, net: Network, judge: ImageJudge) -> Iterator[tuple[Tensor, bool]]:
+    def _each(self, net: Network, scorer: ImageScorer) -> Iterator[tuple[Tensor, bool]]:
         """The values of each batch, on the CPU, and whether they and the images are finite."""
-        start = 0
-        for fake in self._forward(net):
+        for fake, span in self._forward(net):
             with torch.inference_mode():
-                rows = judge.see(fake, slice(start, start + len(fake)))[judge.metric].cpu()
-            start += len(fake)
+                rows = scorer.see(fake, span)[scorer.metric].cpu()
             yield rows.clone(), bool(fake.isfinite().all()) and bool(rows.isfinite().all())
 
-    def _judge_of(self, metric: str) -> ImageJudge:
-        for judge in self._judges:
-            if isinstance(judge, ImageJudge) and judge.metric == metric:
-                return judge
-        known = [judge.metric for judge in self._judges if isinstance(judge, ImageJudge)]
-        raise RecipeError(
-            "values of single images are there for metrics of single images", repr(metric), f"here {known or 'none'}"
-        )
+    def _scorer_of(self, metric: str) -> ImageScorer:
+        known = {scorer.metric: scorer for scorer in self._scorers if isinstance(scorer, ImageScorer)}
+        if metric not in known:
+            rule = "values of single images are there for metrics of single images"
+            raise RecipeError(rule, repr(metric), f"here {list(known) or 'none'}")
+        return known[metric]
 
-    def _forward(self, net: Network) -> Iterator[Tensor]:
+    def _forward(self, net: Network) -> Iterator[tuple[Tensor, slice]]:
+        """The generator's images of each batch, float32, and which of all images they are."""
+        start = 0
         for part in torch.split(self.inputs, self.batch):
             # Entered for each batch: a generator function would leave the mode switched on for its consumer.
             with torch.inference_mode(), self.compute.autocast():
                 fake = net(part)
-            yield fake.float()
-
-    def _score(self, batches: Iterator[Tensor]) -> dict[str, float]:
-        seen: list[dict[str, list[Tensor]]] = [{} for _ in self._judges]
-        finite, start = [], 0
-        for fake in batches:
-            place = slice(start, start + len(fake))
-            with torch.inference_mode():
-                for judge, parts in zip(self._judges, seen, strict=True):
-                    for name, rows in judge.see(fake, place).items():
-                        parts.setdefault(name, []).append(rows)
-                finite.append(fake.isfinite().all())
+            if len(fake) != len(part):
+                raise DataError("an evaluation scores one image per input", f"{len(fake)} for {len(part)} inputs")
+            yield fake.float(), slice(start, start + len(fake))
             start += len(fake)
-        if start != len(self.inputs):
-            raise DataError("an evaluation scores one image per input", f"{start} for {len(self.inputs)} inputs")
-        values = {metric: _worst(goal) for metric, goal in self.goals.items()}
-        if bool(torch.stack(finite).all()):
-            for judge, parts in zip(self._judges, seen, strict=True):
-                whole = {name: torch.cat(rows) for name, rows in parts.items()}
-                if all(bool(rows.isfinite().all()) for rows in whole.values()):
-                    values |= judge.values(whole)
-        return values
 
     def _protocol(self, contents: tuple[str, str]) -> str:
         """Everything a value depends on besides the generator, in one line."""
-        digests = {metric: judge.digest for judge in self._judges for metric in judge.says}
-        says = {metric: text for judge in self._judges for metric, text in judge.says.items()}
+        digests = {metric: scorer.digest for scorer in self._scorers for metric in scorer.says}
+        says = {metric: text for scorer in self._scorers for metric, text in scorer.says.items()}
         names = [f"{metric}@{digests[metric][:12]}" if digests[metric] else metric for metric in self.metrics]
         number = str(self.compute.dtype).removeprefix("torch.")
         line = (
@@ -218,7 +215,3 @@ def digest(images: Tensor) -> str:
     heading = hashlib.sha256(f"{tuple(flat.shape)} {flat.dtype} ".encode())
     heading.update(flat.view(torch.uint8).numpy().data)
     return heading.hexdigest()
-
-
-def _worst(goal: Goal) -> float:
-    return math.inf if goal == "min" else -math.inf

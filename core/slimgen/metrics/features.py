@@ -1,4 +1,4 @@
-"""Networks that look at images for a metric: pytorch-fid's Inception, or one of the user's own."""
+"""Networks that look at images for a metric: pytorch-fid's Inception, or a user-defined one."""
 
 import hashlib
 import warnings
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slimgen.errors import RecipeError, WeightsError, nearest
+from slimgen.errors import RecipeError, WeightsError, nearest, reason
+from slimgen.files import sha256_file
 from slimgen.metrics.inception import find_weights, load_inception
 from slimgen.metrics.kinds import Networks
 from slimgen.metrics.pixels import eight_bit
@@ -176,7 +177,7 @@ def load_torchscript(path: Path, device: torch.device) -> nn.Module:
             warnings.simplefilter("ignore", DeprecationWarning)
             net: nn.Module = torch.jit.load(path, map_location=device)  # type: ignore[no-untyped-call]
     except Exception as error:
-        raise WeightsError("a feature network in a .pt file is TorchScript", f"{path}: {_first(error)}") from error
+        raise WeightsError("a feature network in a .pt file is TorchScript", f"{path}: {reason(error)}") from error
     return net.eval()
 
 
@@ -186,9 +187,8 @@ def _onnx(path: Path) -> Callable[[Tensor], Tensor]:
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise WeightsError(
-            "a feature network in an .onnx file runs in onnxruntime", f"{path}: {_first(error)}"
-        ) from error
+        rule = "a feature network in an .onnx file runs in onnxruntime"
+        raise WeightsError(rule, f"{path}: {reason(error)}") from error
     name = session.get_inputs()[0].name
 
     def run(images: Tensor) -> Tensor:
@@ -197,12 +197,6 @@ def _onnx(path: Path) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def _first(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:200]
-
-
 def digest_of(path: Path, preprocessing: str) -> str:
     """Sha256 of a file's content and of what is done to its input, in hexadecimal."""
-    with path.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
-    return hashlib.sha256(f"{content} {preprocessing}".encode()).hexdigest()
+    return hashlib.sha256(f"{sha256_file(path)} {preprocessing}".encode()).hexdigest()

@@ -1,16 +1,14 @@
 """The Frechet distance between two sets of features, exactly, in milliseconds where few images are compared."""
 
-import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
-import numpy
 import torch
 from torch import Tensor
 
 from slimgen.errors import DataError
-from slimgen.metrics.kept import load_arrays, save_arrays
+from slimgen.metrics.kinds import OfFeatures
 
 
 @dataclass(frozen=True)
@@ -73,28 +71,27 @@ class Statistics:
         assert self.centred is not None
         return float(self.centred.square().sum())
 
-    def save(self, path: Path) -> None:
-        """Keeps the statistics, with their factor, in a file that is complete or absent."""
+    def arrays(self) -> dict[str, Tensor]:
+        """The statistics with their factor, by name."""
         parts = {"count": torch.tensor(self.count), "mean": self.mean, "factor": self.factor}
-        if self.spread is not None:
-            parts["spread"] = self.spread
-        save_arrays(path, parts)
+        return parts if self.spread is None else {**parts, "spread": self.spread}
 
     @staticmethod
-    def load(path: Path, device: torch.device) -> "Statistics | None":
-        """Reads what `save` wrote; None where there is no such file or a damaged one, which is then computed anew."""
-        parts = load_arrays(path, device)
-        if parts is None or not {"count", "mean", "factor"} <= set(parts):
-            return None
-        spread = parts.get("spread")
-        statistics = Statistics(int(parts["count"]), parts["mean"], parts["factor"] if spread is None else None, spread)
-        statistics.__dict__["factor"] = parts["factor"]
+    def restored(arrays: Mapping[str, Tensor]) -> "Statistics":
+        """What `arrays` gave."""
+        factor, spread = arrays["factor"], arrays.get("spread")
+        centred = factor if spread is None else None
+        statistics = Statistics(int(arrays["count"]), arrays["mean"], centred, spread)
+        statistics.__dict__["factor"] = factor
         return statistics
 
 
 def frechet(real: Statistics, features: Tensor) -> float:
     """The Frechet distance of features (N, d) from the real side: the metrics `fid` and `fd:<name>`."""
     return frechet_distance(real, Statistics.of(features))
+
+
+FRECHET = OfFeatures("min", frechet, Statistics)
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:
@@ -124,25 +121,6 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
         overlap = _nuclear_norm(a.factor @ b.factor.T)
     distance = float((a.mean - b.mean).square().sum()) + a.trace + b.trace - 2 * float(overlap)
     return max(distance, 0.0)
-
-
-def frechet_distance_plain(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> float:
-    """The same distance straight from its formula, with a matrix square root: slow (10 s at d = 2048), to check by.
-
-    Args:
-        mean_a: (d,) float64.
-        cov_a: (d, d) float64.
-        mean_b: (d,) float64.
-        cov_b: (d, d) float64.
-    """
-    from scipy.linalg import LinAlgWarning, sqrtm
-
-    with warnings.catch_warnings():
-        # Fewer images than features make every product singular, which the trace does not mind.
-        warnings.simplefilter("ignore", LinAlgWarning)
-        root = sqrtm(cov_a.cpu().numpy() @ cov_b.cpu().numpy())
-    difference = (mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace()
-    return float(difference) - 2 * float(numpy.trace(root).real)
 
 
 def _nuclear_norm(matrix: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from slimgen.errors import WeightsError
+from slimgen.errors import WeightsError, reason
 
 WEIGHTS = "pt_inception-2015-12-05-6726825d.pth"
 _LOCK = threading.Lock()
@@ -34,7 +34,7 @@ def find_weights(path: str | Path | None = None) -> Path:
             f"no file {found}",
             f"put {WEIGHTS} of pytorch-fid's releases there, or name another place in SLIMGEN_INCEPTION "
             "or in the recipe: evaluate.features: {inception: {path: ...}}; fd:<name>, kid:<name> and is:<name> work "
-            "with a network of your own",
+            "with a user-defined network",
         )
     return found
 
@@ -78,9 +78,8 @@ def load_inception(path: Path) -> Inception:
     try:
         state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise WeightsError(
-            "Inception weights are a state dict that torch can load safely", f"{path}: {error}"
-        ) from error
+        rule = "Inception weights are a state dict that torch can load safely"
+        raise WeightsError(rule, f"{path}: {reason(error)}") from error
     import_torchvision()
     from pytorch_fid import inception
 
@@ -94,7 +93,7 @@ def load_inception(path: Path) -> Inception:
         try:
             net: nn.Module = inception.InceptionV3(resize_input=False, normalize_input=False)
         except (RuntimeError, AttributeError, TypeError) as error:
-            raise WeightsError("Inception weights fit pytorch-fid's network", f"{path}: {_first(error)}") from error
+            raise WeightsError("Inception weights fit pytorch-fid's network", f"{path}: {reason(error)}") from error
         finally:
             inception.load_state_dict_from_url = download
     # The original's scores for the Inception score leave the bias out. The state dict fitted, so the name is there.
@@ -131,8 +130,3 @@ def _compiled_operators() -> bool:
             except OSError:
                 continue
     return False
-
-
-def _first(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2])[:300]

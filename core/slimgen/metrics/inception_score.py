@@ -4,6 +4,8 @@ import math
 
 from torch import Tensor
 
+from slimgen.metrics.kinds import OfFeatures
+
 
 def inception_score(real: None, logits: Tensor) -> float:
     """exp(mean of KL(p(y|x) || p(y))), in one split (Salimans et al. 2016, section 4): the metrics `is`, `is:<name>`.
@@ -19,3 +21,8 @@ def inception_score(real: None, logits: Tensor) -> float:
     marginal = conditional.logsumexp(0) - math.log(len(logits))
     divergence = (conditional.exp() * (conditional - marginal)).sum(1)
     return float(divergence.mean().exp())
+
+
+_SAYS = "exp(mean KL(p(y|x) || p(y))) in one split"
+SCORE = OfFeatures("max", inception_score, logits=True, says=_SAYS)
+INCEPTION_SCORE = SCORE._replace(says=f"{_SAYS}, Inception's 1008 scores without bias")

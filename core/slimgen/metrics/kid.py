@@ -1,13 +1,13 @@
 """The kernel distance between two sets of features: Inception's is the kernel Inception distance."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from slimgen.errors import DataError
-from slimgen.metrics.kept import load_arrays, save_arrays
+from slimgen.metrics.kinds import OfFeatures
 
 ROWS = 1024
 
@@ -38,17 +38,14 @@ class KernelSide:
         pairs = len(features) * (len(features) - 1)
         return KernelSide(features, float(_kernel_sum(features, features) - itself) / pairs)
 
-    def save(self, path: Path) -> None:
-        """Keeps it in a file that is complete or absent."""
-        save_arrays(path, {"features": self.features, "within": torch.tensor(self.within, dtype=torch.float64)})
+    def arrays(self) -> dict[str, Tensor]:
+        """The features, and the mean kernel in float64."""
+        return {"features": self.features, "within": torch.tensor(self.within, dtype=torch.float64)}
 
     @staticmethod
-    def load(path: Path, device: torch.device) -> "KernelSide | None":
-        """Reads what `save` wrote; None where there is no such file or a damaged one."""
-        parts = load_arrays(path, device)
-        if parts is None or set(parts) != {"features", "within"}:
-            return None
-        return KernelSide(parts["features"], float(parts["within"]))
+    def restored(arrays: Mapping[str, Tensor]) -> "KernelSide":
+        """What `arrays` gave."""
+        return KernelSide(arrays["features"], float(arrays["within"]))
 
 
 def kernel_distance(a: KernelSide, b: KernelSide) -> float:
@@ -73,6 +70,11 @@ def kernel_distance(a: KernelSide, b: KernelSide) -> float:
 def kernel(real: KernelSide, features: Tensor) -> float:
     """The kernel distance of features (N, d) from the real side: the metrics `kid` and `kid:<name>`."""
     return kernel_distance(real, KernelSide.of(features))
+
+
+KERNEL = OfFeatures(
+    "min", kernel, KernelSide, says="unbiased squared MMD with kernel (x.y/d + 1)^3 over all images at once"
+)
 
 
 def _kernel_sum(a: Tensor, b: Tensor) -> Tensor:

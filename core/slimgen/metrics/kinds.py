@@ -1,7 +1,6 @@
-"""The three kinds of metrics. A metric is a file of its own, and a line of `METRICS` that says of which kind it is."""
+"""The three kinds of metrics. A metric is a record of one kind in a file of its own, and a line of `METRICS`."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -33,26 +32,28 @@ class PerImage(NamedTuple):
         goal: which way is better.
         open: makes the function, from the recipe's networks and the device; raises RecipeError or WeightsError.
         says: what the protocol says of it.
+        check: raises what `open` would of the recipe's networks, loading nothing.
     """
 
     goal: Goal
     open: Callable[[Networks, torch.device], Opened]
     says: str = ""
+    check: Callable[[Networks], object] = lambda networks: None
 
 
-class Side(Protocol):
-    """What a metric of features needs of the real images: found once, and kept in a file between processes."""
+class RealSide(Protocol):
+    """What a metric of features needs of the real images: computed once, and kept as arrays between processes."""
 
     @staticmethod
-    def of(features: Tensor) -> "Side":
+    def of(features: Tensor) -> "RealSide":
         """Takes it of features (N, d); raises DataError where they are too few."""
 
-    def save(self, path: Path) -> None:
-        """Keeps it in a file that is complete or absent."""
+    def arrays(self) -> Mapping[str, Tensor]:
+        """All of it, by name."""
 
     @staticmethod
-    def load(path: Path, device: torch.device) -> "Side | None":
-        """Reads what `save` wrote; None where there is no such file or a damaged one."""
+    def restored(arrays: Mapping[str, Tensor]) -> "RealSide":
+        """What `arrays` gave; raises KeyError where one is missing."""
 
 
 class OfFeatures(NamedTuple):
@@ -68,7 +69,7 @@ class OfFeatures(NamedTuple):
 
     goal: Goal
     value: Callable[[Any, Tensor], float]
-    real: type[Side] | None = None
+    real: type[RealSide] | None = None
     logits: bool = False
     says: str = ""
 

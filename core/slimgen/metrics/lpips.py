@@ -8,50 +8,37 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slimgen.errors import DataError, RecipeError, WeightsError, nearest
+from slimgen.errors import DataError, RecipeError, WeightsError, nearest, reason
 from slimgen.metrics.features import digest_of, load_torchscript, require_file, require_known
-from slimgen.metrics.kinds import Networks, Opened
+from slimgen.metrics.kinds import Networks, Opened, PerImage
 from slimgen.metrics.pixels import eight_bit_pair
 
 NAME = "lpips"
 KIND = "the state dict of PyPI's lpips.LPIPS with net: alex or vgg, or a TorchScript file without net"
 
 
-class Layer(NamedTuple):
-    """A convolution followed by ReLU; `place` is its number among torchvision's features."""
-
-    place: int
-    kernel: int = 3
-    stride: int = 1
-    padding: int = 1
-
-
 class Trunk(NamedTuple):
-    """A classifier in five slices, with a pooling before each but the first; each slice's output is compared."""
+    """A classifier in five slices of convolutions, each with a ReLU; each slice's output is compared.
 
+    Attributes:
+        slices: the convolutions' numbers among torchvision's features.
+        pooled: the slices that begin with a max pooling of stride 2.
+        pool: its size.
+        smallest: pixels that images need.
+    """
+
+    slices: tuple[tuple[int, ...], ...]
+    pooled: tuple[int, ...]
     pool: int
     smallest: int
-    slices: tuple[tuple[Layer, ...], ...]
-    pooled: tuple[int, ...]
 
 
 TRUNKS = {
-    "alex": Trunk(
-        3, 31, ((Layer(0, 11, 4, 2),), (Layer(3, 5, 1, 2),), (Layer(6),), (Layer(8),), (Layer(10),)), pooled=(1, 2)
-    ),
-    "vgg": Trunk(
-        2,
-        16,
-        (
-            (Layer(0), Layer(2)),
-            (Layer(5), Layer(7)),
-            (Layer(10), Layer(12), Layer(14)),
-            (Layer(17), Layer(19), Layer(21)),
-            (Layer(24), Layer(26), Layer(28)),
-        ),
-        pooled=(1, 2, 3, 4),
-    ),
+    "alex": Trunk(((0,), (3,), (6,), (8,), (10,)), pooled=(1, 2), pool=3, smallest=31),
+    "vgg": Trunk(((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28)), pooled=(1, 2, 3, 4), pool=2, smallest=16),
 }
+STRIDE_PADDING = {11: (4, 2), 5: (1, 2), 3: (1, 1)}
+"""By kernel size: AlexNet begins with a convolution of 11 pixels that skips; all others keep the size."""
 
 
 class Lpips(nn.Module):
@@ -74,18 +61,15 @@ class Lpips(nn.Module):
         self.register_buffer("scale", state["scaling_layer.scale"].view(1, 3, 1, 1).clone())
         self.slices, self.weights = nn.ModuleList(), nn.ParameterList()
         inputs = 3
-        for number, layers in enumerate(trunk.slices):
-            slice_ = nn.ModuleList()
-            for place, kernel, stride, padding in layers:
-                name = f"net.slice{number + 1}.{place}"
-                outputs = len(state[f"{name}.weight"])
-                convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding)
-                convolution.load_state_dict({part: state[f"{name}.{part}"] for part in ("weight", "bias")})
-                slice_.append(convolution)
-                inputs = outputs
-            self.slices.append(slice_)
-            weight = state[f"lin{number}.model.1.weight"]
-            self.weights.append(nn.Parameter(weight.view(1, inputs, 1, 1).clone()))
+        for number, places in enumerate(trunk.slices):
+            self.slices.append(nn.ModuleList())
+            for place in places:
+                weight, bias = (state[f"net.slice{number + 1}.{place}.{part}"] for part in ("weight", "bias"))
+                convolution = nn.Conv2d(inputs, len(weight), weight.shape[-1], *STRIDE_PADDING[weight.shape[-1]])
+                convolution.load_state_dict({"weight": weight, "bias": bias})
+                self.slices[-1].append(convolution)  # type: ignore[operator]
+                inputs = len(weight)
+            self.weights.append(nn.Parameter(state[f"lin{number}.model.1.weight"].view(1, inputs, 1, 1).clone()))
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         """Two batches (N, 3, H, W) in [-1, 1] to their distances (N,)."""
@@ -97,15 +81,15 @@ class Lpips(nn.Module):
     def _features(self, images: Tensor) -> list[Tensor]:
         """Each slice's output, of length 1 at every position."""
         out = (images - self.shift) / self.scale
-        found = []
-        for number, layers in enumerate(self.slices):
+        features = []
+        for number, convolutions in enumerate(self.slices):
             if number in self.trunk.pooled:
                 out = functional.max_pool2d(out, self.trunk.pool, 2)
-            for layer in layers:  # type: ignore[attr-defined]
-                out = layer(out).relu()
+            for convolution in convolutions:  # type: ignore[attr-defined]
+                out = convolution(out).relu()
             # Added outside the root, as the authors do: of length 0 where nothing is seen.
-            found.append(out / (out.square().sum(1, keepdim=True).sqrt() + 1e-10))
-        return found
+            features.append(out / (out.square().sum(1, keepdim=True).sqrt() + 1e-10))
+        return features
 
 
 def check_lpips(networks: Networks) -> tuple[Path, str | None]:
@@ -157,6 +141,9 @@ def open_lpips(networks: Networks, device: torch.device) -> Opened:
     return Opened(distance, digest_of(path, f"lpips {net}"))
 
 
+LPIPS = PerImage("min", open_lpips, "LPIPS 0.1, mean over the images", check_lpips)
+
+
 def load_lpips(path: Path, net: str) -> Lpips:
     """Reads a state dict of PyPI's lpips.
 
@@ -166,10 +153,10 @@ def load_lpips(path: Path, net: str) -> Lpips:
     try:
         state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        said = " ".join(str(error).split())[:200]
-        raise WeightsError("lpips weights are a state dict that torch can load safely", f"{path}: {said}") from error
+        rule = "lpips weights are a state dict that torch can load safely"
+        raise WeightsError(rule, f"{path}: {reason(error)}") from error
     try:
         return Lpips(TRUNKS[net], state).eval().requires_grad_(False)
-    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise WeightsError(f"lpips weights are those of lpips.LPIPS(net={net!r})", f"{path}: {said}") from error
+    except (KeyError, RuntimeError, TypeError, AttributeError, IndexError) as error:
+        rule = f"lpips weights are those of lpips.LPIPS(net={net!r})"
+        raise WeightsError(rule, f"{path}: {reason(error)}") from error

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from slimgen.metrics.kinds import PerImage, plain
 from slimgen.metrics.pixels import eight_bit_pair, luma
 
 LIMIT = 100.0
@@ -50,3 +51,6 @@ def _decibels(fake: Tensor, real: Tensor) -> Tensor:
     # Squares of 8-bit differences are exact in float32; their sum is only in float64.
     error = (fake - real).square_().mean(dim=(1, 2, 3), dtype=torch.float64)
     return (10 * torch.log10(255.0**2 / error)).clamp_(max=LIMIT)
+
+
+PSNR, PSNR_Y = PerImage("max", plain(psnr)), PerImage("max", plain(psnr_y))

@@ -1,51 +1,52 @@
 """All metrics by name. A name fixes the protocol: what differs in any way has another name."""
 
+from typing import cast
+
 from slimgen.errors import RecipeError, nearest
+from slimgen.imports import load
 from slimgen.metrics.features import network_of, settings
-from slimgen.metrics.frechet import Statistics, frechet
-from slimgen.metrics.inception_score import inception_score
-from slimgen.metrics.kid import KernelSide, kernel
-from slimgen.metrics.kinds import Goal, Metric, Networks, OfFeatures, OfSegmentations, PerImage, plain
-from slimgen.metrics.lpips import check_lpips, open_lpips
-from slimgen.metrics.psnr import psnr, psnr_y
-from slimgen.metrics.segmentation import Palette, accuracy, class_accuracy, mean_average_precision, mean_iou
-from slimgen.metrics.ssim import ssim
+from slimgen.metrics.kinds import Goal, Metric, Networks, OfSegmentations, PerImage
+from slimgen.metrics.segmentation import Palette
 
-KERNEL = "unbiased squared MMD with kernel (x.y/d + 1)^3 over all images at once"
-SCORE = "exp(mean KL(p(y|x) || p(y))) in one split"
-
-METRICS: dict[str, Metric] = {
-    "psnr": PerImage("max", plain(psnr)),
-    "psnr_y": PerImage("max", plain(psnr_y)),
-    "ssim": PerImage("max", plain(ssim)),
-    "lpips": PerImage("min", open_lpips, "LPIPS 0.1, mean over the images"),
-    "fid": OfFeatures("min", frechet, Statistics),
-    "fd:<name>": OfFeatures("min", frechet, Statistics),
-    "kid": OfFeatures("min", kernel, KernelSide, says=KERNEL),
-    "kid:<name>": OfFeatures("min", kernel, KernelSide, says=KERNEL),
-    "is": OfFeatures("max", inception_score, logits=True, says=f"{SCORE}, Inception's 1008 scores without bias"),
-    "is:<name>": OfFeatures("max", inception_score, logits=True, says=SCORE),
-    "seg_accuracy:<name>": OfSegmentations("max", accuracy, "share of pixels recognised"),
-    "seg_class_accuracy:<name>": OfSegmentations("max", class_accuracy, "mean over classes of the share recognised"),
-    "seg_miou:<name>": OfSegmentations("max", mean_iou, "mean over classes of intersection over union"),
-    "seg_map:<name>": OfSegmentations("max", mean_average_precision, "100 x mean intersection over union"),
+METRICS = {
+    "psnr": "slimgen.metrics.psnr:PSNR",
+    "psnr_y": "slimgen.metrics.psnr:PSNR_Y",
+    "ssim": "slimgen.metrics.ssim:SSIM",
+    "lpips": "slimgen.metrics.lpips:LPIPS",
+    "fid": "slimgen.metrics.frechet:FRECHET",
+    "fd:<name>": "slimgen.metrics.frechet:FRECHET",
+    "kid": "slimgen.metrics.kid:KERNEL",
+    "kid:<name>": "slimgen.metrics.kid:KERNEL",
+    "is": "slimgen.metrics.inception_score:INCEPTION_SCORE",
+    "is:<name>": "slimgen.metrics.inception_score:SCORE",
+    "seg_accuracy:<name>": "slimgen.metrics.segmentation:ACCURACY",
+    "seg_class_accuracy:<name>": "slimgen.metrics.segmentation:CLASS_ACCURACY",
+    "seg_miou:<name>": "slimgen.metrics.segmentation:MEAN_IOU",
+    "seg_map:<name>": "slimgen.metrics.segmentation:MEAN_AVERAGE_PRECISION",
 }
+"""Name to the import path of its record; imported only when it is asked for."""
 
 
 def find(metric: str) -> Metric:
     """The metric of a name.
 
     Args:
-        metric: a name of `METRICS`, with a feature network's name in the place of `<name>`.
+        metric: a name of `METRICS`, with a feature network's name in the place of `<name>`; or the import path of a
+            user-defined metric of single images, `package.module:NAME`.
 
     Raises:
-        RecipeError: no metric has that name.
+        RecipeError: no metric has that name, or nothing can be imported from that path.
     """
     family, colon, network = metric.partition(":")
     known = f"{family}:<name>" if colon and network and network != "<name>" else metric
-    if known not in METRICS or metric.endswith(":<name>"):
+    if known in METRICS and not metric.endswith(":<name>"):
+        return cast(Metric, load("metric", METRICS[known]))
+    if "." not in family or not network:
         raise RecipeError("metrics are known by name", repr(metric), nearest(metric, METRICS))
-    return METRICS[known]
+    found = load("metric", metric)
+    if not isinstance(found, PerImage):
+        raise RecipeError("a user-defined metric is a PerImage of slimgen.metrics.kinds", f"{metric} = {found!r}")
+    return found
 
 
 def goal(metric: str) -> Goal:
@@ -65,10 +66,10 @@ def check(metric: str, networks: Networks) -> None:
         WeightsError: its network's file is missing.
     """
     kind = find(metric)
-    if metric == "lpips":
-        check_lpips(networks)
-    elif not isinstance(kind, PerImage):
-        settings(metric, networks)
-        if isinstance(kind, OfSegmentations):
-            name = network_of(metric)
-            Palette.read(name, networks[name])
+    if isinstance(kind, PerImage):
+        kind.check(networks)
+        return
+    settings(metric, networks)
+    if isinstance(kind, OfSegmentations):
+        name = network_of(metric)
+        Palette.read(name, networks[name])

@@ -1,36 +1,40 @@
 """What looks at the images batch by batch for one or several metrics, and then gives their values."""
 
 import hashlib
-from collections.abc import Mapping
+import io
+from collections.abc import Collection, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+import numpy
 import torch
 from torch import Tensor
 
 from slimgen.data.batches import scaled
+from slimgen.files import aside
 from slimgen.metrics.features import FeatureNetwork, network_of, open_features
-from slimgen.metrics.kinds import Networks, OfFeatures, OfSegmentations, Opened, PerImage, Side
-from slimgen.metrics.registry import check, find
+from slimgen.metrics.kinds import Metric, Networks, OfFeatures, OfSegmentations, Opened, PerImage, RealSide
+from slimgen.metrics.registry import check
 from slimgen.metrics.segmentation import Palette, confusion
 
 FEATURES, COUNTS = "features", "counts"
 
 
-class Judge(Protocol):
-    """Sees every batch once. `digest` names the weights it judges with; `says` adds to the protocol by metric."""
+class Scorer(Protocol):
+    """Sees every batch once. `digest` names the weights it scores with; `says` adds to the protocol by metric."""
 
     digest: str
     says: dict[str, str]
 
-    def see(self, fake: Tensor, place: slice) -> dict[str, Tensor]:
-        """Takes what its metrics need of generated images (n, C, H, W): tensors of n rows each."""
+    def see(self, fake: Tensor, span: slice) -> dict[str, Tensor]:
+        """What its metrics need of generated images (n, C, H, W), the `span` of all images: tensors of n rows each."""
 
     def values(self, seen: Mapping[str, Tensor]) -> dict[str, float]:
         """The values by metric, from the rows of all images."""
 
 
-class ImageJudge:
+class ImageScorer:
     """Of one metric of single images.
 
     Args:
@@ -44,9 +48,9 @@ class ImageJudge:
         self.metric, self.function, self.digest, self.targets = metric, opened.function, opened.digest, targets
         self.says = {metric: says}
 
-    def see(self, fake: Tensor, place: slice) -> dict[str, Tensor]:
+    def see(self, fake: Tensor, span: slice) -> dict[str, Tensor]:
         """One value per image."""
-        return {self.metric: self.function(fake, self.targets[place]).double()}
+        return {self.metric: self.function(fake, self.targets[span]).double()}
 
     def values(self, seen: Mapping[str, Tensor]) -> dict[str, float]:
         """The mean over the images."""
@@ -54,7 +58,7 @@ class ImageJudge:
         return {self.metric: float(seen[self.metric].cpu().mean())}
 
 
-class NetworkJudge:
+class NetworkScorer:
     """Of all metrics of one network, which runs once over each batch.
 
     Args:
@@ -68,7 +72,7 @@ class NetworkJudge:
         self,
         network: FeatureNetwork,
         metrics: Mapping[str, OfFeatures | OfSegmentations],
-        real: "RealSide",
+        real: "RealSides",
         truth: tuple[Palette, Tensor] | None,
     ) -> None:
         self.network, self.metrics, self.real, self.truth = network, metrics, real, truth
@@ -80,36 +84,37 @@ class NetworkJudge:
                 if isinstance(metric, OfSegmentations):
                     self.says[name] = f"{metric.says}, {palette.says(labels)}"
 
-    def see(self, fake: Tensor, place: slice) -> dict[str, Tensor]:
+    def see(self, fake: Tensor, span: slice) -> dict[str, Tensor]:
         """Features (n, d), or the confusion matrix of each image (n, K, K), or both."""
-        found, rows = self.network.raw(fake), {}
+        out, rows = self.network.raw(fake), {}
         if any(isinstance(metric, OfFeatures) for metric in self.metrics.values()):
-            rows[FEATURES] = self.network.pooled(found)
+            rows[FEATURES] = self.network.pooled(out)
         if self.truth is not None:
             palette, labels = self.truth
-            rows[COUNTS] = confusion(found, labels[place], len(palette.names))
+            rows[COUNTS] = confusion(out, labels[span], len(palette.names))
         return rows
 
     def values(self, seen: Mapping[str, Tensor]) -> dict[str, float]:
         """Each metric's value."""
-        return {name: self._value(metric, seen) for name, metric in self.metrics.items()}
+        values = {}
+        for name, metric in self.metrics.items():
+            if isinstance(metric, OfSegmentations):
+                values[name] = metric.value(seen[COUNTS].sum(0))
+            else:
+                features = self.network.logits(seen[FEATURES]) if metric.logits else seen[FEATURES]
+                values[name] = metric.value(self.real.by_kind[metric.real] if metric.real else None, features)
+        return values
 
-    def _value(self, metric: OfFeatures | OfSegmentations, seen: Mapping[str, Tensor]) -> float:
-        if isinstance(metric, OfSegmentations):
-            return metric.value(seen[COUNTS].sum(0))
-        features = self.network.logits(seen[FEATURES]) if metric.logits else seen[FEATURES]
-        return metric.value(self.real.side(metric.real) if metric.real else None, features)
 
-
-class RealSide:
-    """What metrics need of the real images' features, found once, at the first question.
+class RealSides:
+    """What metrics need of the real images' features, computed once, at the first question.
 
     Args:
         network: makes the features.
         images: real (N, C, H, W), placed: floats in [-1, 1], or uint8, of which a batch at a time is scaled.
         batch: images per pass.
         kinds: what will be asked for.
-        folder: keeps it between processes; None keeps it in memory alone.
+        folder: keeps them between processes; None keeps them in memory alone.
         content: digest of the images.
     """
 
@@ -118,55 +123,74 @@ class RealSide:
         network: FeatureNetwork,
         images: Tensor,
         batch: int,
-        kinds: set[type[Side]],
+        kinds: Collection[type[RealSide]],
         folder: Path | None,
         content: str,
     ) -> None:
         self.network, self.images, self.batch, self.kinds = network, images, batch, kinds
         self.folder, self.content = folder, content
-        self._found: dict[type[Side], Side] = {}
 
-    def side(self, kind: type[Side]) -> Side:
-        """The real side of one kind."""
-        if kind not in self._found:
-            self._find()
-        return self._found[kind]
+    @cached_property
+    def by_kind(self) -> dict[type[RealSide], RealSide]:
+        """All of them; the images are looked at once for those that are not kept."""
+        sides = {kind: side for kind in self.kinds if (side := self._restored(kind)) is not None}
+        missing = [kind for kind in self.kinds if kind not in sides]
+        if missing:
+            with torch.inference_mode():
+                features = torch.cat([self.network(scaled(part)) for part in torch.split(self.images, self.batch)])
+            sides |= {kind: kind.of(features) for kind in missing}
+        for kind in missing if self.folder is not None else ():
+            save_arrays(self._file(kind), sides[kind].arrays())
+        return sides
 
-    def _find(self) -> None:
-        features: Tensor | None = None
-        # In one order everywhere; all at once, so that the images are looked at once for all of them.
-        for kind in sorted(self.kinds, key=lambda kind: kind.__name__):
-            kept = kind.load(self._file(kind), self.images.device) if self.folder else None
-            if kept is None:
-                features = self._features() if features is None else features
-                kept = kind.of(features)
-                if self.folder:
-                    kept.save(self._file(kind))
-            self._found[kind] = kept
+    def _restored(self, kind: type[RealSide]) -> RealSide | None:
+        arrays = None if self.folder is None else load_arrays(self._file(kind), self.images.device)
+        try:
+            return None if arrays is None else kind.restored(arrays)
+        except KeyError:
+            return None
 
-    def _features(self) -> Tensor:
-        with torch.inference_mode():
-            return torch.cat([self.network(scaled(part)) for part in torch.split(self.images, self.batch)])
-
-    def _file(self, kind: type[Side]) -> Path:
+    def _file(self, kind: type[RealSide]) -> Path:
         assert self.folder is not None
         key = f"{kind.__name__} {self.network.digest} {self.content} {self.images.device.type}"
         return self.folder / f"real-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
 
 
-def open_judges(
-    metrics: tuple[str, ...],
+def save_arrays(path: Path, arrays: Mapping[str, Tensor]) -> None:
+    """Writes tensors by name into a file that is complete or absent; makes the folder."""
+    buffer = io.BytesIO()
+    numpy.savez(buffer, allow_pickle=False, **{name: array.cpu().numpy() for name, array in arrays.items()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with aside(path) as file:
+        file.write(buffer.getvalue())
+
+
+def load_arrays(path: Path, device: torch.device) -> dict[str, Tensor] | None:
+    """Reads what `save_arrays` wrote; None where there is no such file or a damaged one."""
+    if not path.is_file():
+        return None
+    try:
+        # Opened here: numpy leaves a damaged file open.
+        with path.open("rb") as file, numpy.load(file, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(arrays[name]).to(device) for name in arrays.files}
+    # A damaged archive may fail in any layer: zip, its checksum, the array's header, the keys.
+    except Exception:
+        return None
+
+
+def open_scorers(
+    metrics: Mapping[str, Metric],
     networks: Networks,
     images: tuple[Tensor, Tensor],
     *,
     batch: int,
     folder: Path | None,
     content: str,
-) -> list[Judge]:
-    """Opens what the metrics need: a judge for each metric of single images, and one for each network.
+) -> list[Scorer]:
+    """Opens what the metrics need: a scorer for each metric of single images, and one for each network.
 
     Args:
-        metrics: names.
+        metrics: by name.
         networks: as in the recipe.
         images: inputs and targets, placed.
         batch: images per pass.
@@ -178,13 +202,12 @@ def open_judges(
         DataError: label maps without the classes' colours.
     """
     inputs, targets = images
-    judges: list[Judge] = []
+    scorers: list[Scorer] = []
     by_network: dict[str, dict[str, OfFeatures | OfSegmentations]] = {}
-    for metric in metrics:
+    for metric, kind in metrics.items():
         check(metric, networks)
-        kind = find(metric)
         if isinstance(kind, PerImage):
-            judges.append(ImageJudge(metric, kind.open(networks, targets.device), targets, kind.says))
+            scorers.append(ImageScorer(metric, kind.open(networks, targets.device), targets, kind.says))
         else:
             by_network.setdefault(network_of(metric), {})[metric] = kind
     for name, users in by_network.items():
@@ -194,5 +217,6 @@ def open_judges(
             palette = Palette.read(name, networks[name])
             truth = palette, palette.label(inputs)
         kinds = {kind.real for kind in users.values() if isinstance(kind, OfFeatures) and kind.real}
-        judges.append(NetworkJudge(network, users, RealSide(network, targets, batch, kinds, folder, content), truth))
-    return judges
+        real = RealSides(network, targets, batch, kinds, folder, content)
+        scorers.append(NetworkScorer(network, users, real, truth))
+    return scorers

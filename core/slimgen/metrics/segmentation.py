@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from slimgen.errors import DataError, RecipeError, WeightsError
+from slimgen.metrics.kinds import OfSegmentations
 from slimgen.metrics.pixels import eight_bit
 
 NONE = -1
@@ -146,6 +147,12 @@ def mean_average_precision(counts: Tensor) -> float:
     100 times the mean intersection over union.
     """
     return 100 * mean_iou(counts)
+
+
+ACCURACY = OfSegmentations("max", accuracy, "share of pixels recognised")
+CLASS_ACCURACY = OfSegmentations("max", class_accuracy, "mean over classes of the share recognised")
+MEAN_IOU = OfSegmentations("max", mean_iou, "mean over classes of intersection over union")
+MEAN_AVERAGE_PRECISION = OfSegmentations("max", mean_average_precision, "100 x mean intersection over union")
 
 
 def _colours(name: str, value: object) -> list[tuple[int, int, int]]:

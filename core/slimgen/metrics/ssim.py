@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from slimgen.errors import DataError
+from slimgen.metrics.kinds import PerImage, plain
 from slimgen.metrics.pixels import eight_bit_pair
 
 WINDOW, SIGMA = 11, 1.5
@@ -39,6 +40,9 @@ def ssim(fake: Tensor, real: Tensor) -> Tensor:
     luminance = (2 * means + C1) / (squares + C1)
     structure = (2 * (product - means) + C2) / (power - squares + C2)
     return (luminance * structure).mean(dim=(1, 2, 3))
+
+
+SSIM = PerImage("max", plain(ssim))
 
 
 def _blur(maps: Tensor) -> Tensor:

@@ -1,0 +1,27 @@
+"""What a name in a recipe stands for: registries and users name code by its import path."""
+
+import importlib
+
+from slimgen.errors import RecipeError
+
+
+def load(noun: str, path: str) -> object:
+    """The module at `package.module`, or what it calls `Name` at `package.module:Name`, imported and run.
+
+    Args:
+        noun: what it should be, for the message.
+        path: from wherever Python finds it, so a user's module must be installed or on PYTHONPATH.
+
+    Raises:
+        RecipeError: there is no such module or name, or the module fails.
+    """
+    module, _, name = path.partition(":")
+    try:
+        found = importlib.import_module(module)
+        return getattr(found, name) if name else found
+    except (ImportError, AttributeError, ValueError) as error:
+        rule = f"a user-defined {noun} is named package.module:Name"
+        hint = "install its package, or set PYTHONPATH to the folder that it is in"
+        raise RecipeError(rule, f"{path!r} ({error})", hint) from error
+    except Exception as error:  # whatever a user's module raises, beginning with what cannot be parsed
+        raise RecipeError(f"{module!r} must be a module that Python can import", repr(error)) from error
