@@ -106,6 +106,23 @@ def test_goals_tell_which_way_is_better() -> None:
     assert len(METRICS) == sum(len(names.split()) for names in best.values())
 
 
+def test_a_user_defined_metric_is_named_by_its_import_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "package").mkdir()
+    code = "from slimgen.metrics.kinds import PerImage, plain\n"
+    code += "MAE = PerImage('min', plain(lambda fake, real: (fake - real).abs().mean((1, 2, 3))))\nOTHER = 3\n"
+    (tmp_path / "package" / "absolute.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    name, pair = "package.absolute:MAE", (images(0), images(1))
+    evaluator = Evaluator(pair, [name, "psnr"], compute=CPU, batch=3)
+    assert evaluator.goals == {name: "min", "psnr": "max"}
+    assert evaluator.measure(halve)[name] == pytest.approx(float((pair[0] / 2 - pair[1]).abs().mean()))
+    with pytest.raises(RecipeError, match="is a PerImage"):
+        goal("package.absolute:OTHER")
+    for missing in ("package.absolute:NONE", "package.none:MAE"):
+        with pytest.raises(RecipeError, match=r"named package\.module:Name; got .* set PYTHONPATH"):
+            goal(missing)
+
+
 @pytest.mark.parametrize("name", ["pnsr", "fd:", "fid:mine", "", "fd:<name>", "psnr:x", "seg_miou", "lpips:vgg"])
 def test_an_unknown_metric_is_refused_by_name(name: str) -> None:
     with pytest.raises(RecipeError, match="metrics are known by name"):

@@ -6,7 +6,7 @@ from PIL import Image
 
 from slimgen.errors import SlimgenError
 from slimgen.report.charts import comparison_chart, pareto_chart, probability_chart, training_chart
-from slimgen.report.table import Row
+from slimgen.report.table import TableRow
 from slimgen.search import Genotype, Objective, Trial
 
 BUDGET, CHOSEN = (201, 42, 42), (255, 212, 59)
@@ -105,7 +105,9 @@ def test_a_trace_without_probabilities_cannot_be_drawn(tmp_path):
 
 
 def test_generators_of_two_runs_differ_in_colour(tmp_path):
-    rows = [Row("found", {"psnr": 20.0 + n}, {"exact": 10**6 * (n + 1)}, 1, 4, run=run) for n, run in enumerate("ab")]
+    rows = [
+        TableRow("found", {"psnr": 20.0 + n}, {"exact": 10**6 * (n + 1)}, 1, 4, run=run) for n, run in enumerate("ab")
+    ]
     comparison_chart(rows, tmp_path / "two.png")
     assert len(pixels(tmp_path / "two.png", (0, 114, 178))[0]) > 20
     assert len(pixels(tmp_path / "two.png", (230, 159, 0))[0]) > 20

@@ -16,7 +16,13 @@ ORIGINAL = {
     "updates": 1200,
 }
 FOUND = {**ORIGINAL, "name": "found", "macs": {"exact": 1_000_000, "torchprofile": 3_000_000}, "params": 250_000}
-VALUE = {"convention": "exact", "size": 64, "protocol": {"psnr": "of 8 bits"}, "rows": [ORIGINAL, FOUND]}
+VALUE = {
+    "convention": "exact",
+    "size": 64,
+    "protocol": {"psnr": "of 8 bits"},
+    "goals": {"psnr": "max", "fid": "min"},
+    "rows": [ORIGINAL, FOUND],
+}
 
 
 def test_costs_bear_their_factor_against_the_original():
@@ -40,6 +46,11 @@ def test_each_run_is_compared_with_its_own_original():
 
 def test_arrows_say_which_way_is_better():
     assert headings(parse_table(VALUE).rows, "exact")[1:3] == ["PSNR ↑", "FID ↓"]
+
+
+def test_a_metric_that_the_report_never_heard_of_is_better_where_the_table_says_so():
+    table = {**VALUE, "goals": {"dists": "min"}, "rows": [{**ORIGINAL, "metrics": {"dists": 0.2, "psnr": 21.0}}]}
+    assert headings(parse_table(table).rows, "exact")[1:3] == ["dists ↓", "PSNR"]
 
 
 def test_what_was_not_measured_leaves_no_column():

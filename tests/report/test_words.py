@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from slimgen.report.words import amount, factor, number, quality, seconds, size, smaller_is_better
+from slimgen.report.words import amount, arrow, factor, number, quality, seconds, size
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,5 @@ def test_quality_that_is_not_finite_is_a_dash():
     assert quality(math.nan) == quality(math.inf) == quality(None) == "-"
 
 
-def test_distances_are_better_when_smaller_and_ratios_when_larger():
-    assert smaller_is_better("fid")
-    assert smaller_is_better("fd:vgg")
-    assert not smaller_is_better("psnr")
+def test_an_arrow_points_the_way_that_is_better():
+    assert [arrow(goal) for goal in ("min", "max", "")] == ["↓", "↑", ""]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from slimgen.errors import SlimgenError
-from slimgen.report.table import ORIGINAL, Row, metrics_of
+from slimgen.report.table import ORIGINAL, TableRow, heading, metrics_of
 from slimgen.report.words import arrow, title
 from slimgen.search import Objective, Trial, pareto
 
@@ -72,7 +72,7 @@ def pareto_chart(
     place = [chosen.costs[cost] / unit], [chosen.quality[objective.metric]]
     axes.scatter(*place, s=260, marker="*", color="#ffd43b", edgecolors=INK, linewidths=1, label="chosen", zorder=6)
     axes.set_xlabel(f"{letter}{UNITS.get(cost, cost)}")
-    axes.set_ylabel(f"{title(objective.metric)} {'↓' if objective.goal == 'min' else '↑'} ({measured})")
+    axes.set_ylabel(f"{title(objective.metric)} {arrow(objective.goal)} ({measured})")
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.savefig(path, dpi=150)
 
@@ -182,7 +182,9 @@ def _options(axes: "Axes", options: Mapping[str, tuple[list[float], list[float]]
         )
 
 
-def comparison_chart(rows: Sequence[Row], path: Path, *, metric: str | None = None, convention: str = "exact") -> None:
+def comparison_chart(
+    rows: Sequence[TableRow], path: Path, *, metric: str | None = None, convention: str = "exact"
+) -> None:
     """Draws quality against MACs of the generators of several runs.
 
     Args:
@@ -222,7 +224,7 @@ def comparison_chart(rows: Sequence[Row], path: Path, *, metric: str | None = No
         axes.xaxis.set_minor_locator(NullLocator())
     axes.margins(x=0.12, y=0.1)
     axes.set_xlabel(f"{letter}MACs ({convention})")
-    axes.set_ylabel(f"{title(metric)} {arrow(metric)} (test)")
+    axes.set_ylabel(f"{heading(shown, metric)} (test)")
     figure.savefig(path, dpi=150)
 
 

@@ -16,11 +16,11 @@ ORIGINAL = "original"
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One generator, measured.
 
     Attributes:
-        name: original, found or uniform.
+        name: original, found, or a rival's: narrowed, by_hand, random ...; of the reverse direction with `_reverse`.
         metrics: quality on the test images, by metric.
         macs: multiply-accumulates of one image, by convention.
         params: learned numbers.
@@ -30,6 +30,7 @@ class Row:
         p95_ms: milliseconds that 95 % of the images stay within; None if not measured.
         updates: generator updates that went into it; None if not known.
         run: which run it comes from; empty where there is only one.
+        goals: metric to `min` or `max`, whichever is better.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Row:
     p95_ms: float | None = None
     updates: int | None = None
     run: str = ""
+    goals: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Table:
         protocol: metric to how it was measured.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     convention: str = "exact"
     size: int = 0
     protocol: Mapping[str, object] = field(default_factory=dict)
@@ -86,7 +88,8 @@ def parse_table(value: object, run: str = "", where: str = "a table") -> Table:
     try:
         if not isinstance(value, Mapping):
             raise TypeError(f"{type(value).__name__} instead of an object")
-        rows = tuple(_row(entry, run) for entry in value["rows"])
+        goals = value.get("goals") or {}
+        rows = tuple(_row(entry, run, goals) for entry in value["rows"])
         if not rows:
             raise ValueError("no rows")
         return Table(rows, str(value["convention"]), int(value.get("size", 0)), _protocol(value.get("protocol")))
@@ -101,14 +104,14 @@ def _protocol(value: object) -> dict[str, object]:
     return {"quality": str(value)} if value else {}
 
 
-def _row(entry: Mapping[str, object], run: str) -> Row:
+def _row(entry: Mapping[str, object], run: str, goals: Mapping[str, str]) -> TableRow:
     plain = dict(entry)
     latency = plain.pop("latency", None) or {}
     metrics, macs = plain["metrics"], plain["macs"]
     if not (isinstance(latency, Mapping) and isinstance(metrics, Mapping) and isinstance(macs, Mapping)):
         raise TypeError("metrics, macs and latency are objects")
     updates = plain.get("updates")
-    return Row(
+    return TableRow(
         str(plain["name"]),
         # What is not finite was written as null.
         {str(name): float("nan") if value is None else float(value) for name, value in metrics.items()},
@@ -120,6 +123,7 @@ def _row(entry: Mapping[str, object], run: str) -> Row:
         None if latency.get("p95_ms") is None else float(latency["p95_ms"]),
         None if updates is None else int(str(updates)),
         run,
+        goals,
     )
 
 
@@ -131,17 +135,17 @@ def _runtime(latency: Mapping[str, object]) -> str:
     return ", ".join([*named, *count])
 
 
-def headings(rows: Sequence[Row], convention: str) -> list[str]:
+def headings(rows: Sequence[TableRow], convention: str) -> list[str]:
     """The columns: run (if there are several), generator, metrics, costs, and latency where it was measured."""
     start = ["run"] if any(row.run for row in rows) else []
-    quality = [f"{title(metric)} {arrow(metric)}" for metric in metrics_of(rows)]
+    quality = [heading(rows, metric) for metric in metrics_of(rows)]
     found = [*start, "generator", *quality, f"MACs ({convention})", "params", "weights"]
     if any(row.p50_ms is not None for row in rows):
         found.append("p50 / p95 ms")
     return [*found, "updates"] if any(row.updates is not None for row in rows) else found
 
 
-def cells(rows: Sequence[Row], convention: str) -> list[list[str]]:
+def cells(rows: Sequence[TableRow], convention: str) -> list[list[str]]:
     """The table as text, a line for each row; costs with their factor against the original of the same run."""
     originals = {row.run: row for row in rows if row.name == ORIGINAL}
     shown = headings(rows, convention)
@@ -164,7 +168,7 @@ def cells(rows: Sequence[Row], convention: str) -> list[list[str]]:
     return lines
 
 
-def rows_table(rows: Sequence[Row], title: str, convention: str = "exact") -> "rich.table.Table":
+def rows_table(rows: Sequence[TableRow], title: str, convention: str = "exact") -> "rich.table.Table":
     """The table for a terminal: factors against the original beside each cost."""
     from rich.box import SIMPLE
     from rich.table import Table as Terminal
@@ -178,16 +182,22 @@ def rows_table(rows: Sequence[Row], title: str, convention: str = "exact") -> "r
     return table
 
 
-def markdown_table(rows: Sequence[Row], convention: str = "exact") -> str:
+def markdown_table(rows: Sequence[TableRow], convention: str = "exact") -> str:
     """The same as a Markdown table."""
     shown = headings(rows, convention)
     rule = [":--" if heading in ("run", "generator") else "--:" for heading in shown]
     return "".join(f"| {' | '.join(line)} |\n" for line in (shown, rule, *cells(rows, convention)))
 
 
-def metrics_of(rows: Sequence[Row]) -> list[str]:
+def metrics_of(rows: Sequence[TableRow]) -> list[str]:
     """Every metric that some row has, in the order of first mention."""
     return list(dict.fromkeys(metric for row in rows for metric in row.metrics))
+
+
+def heading(rows: Sequence[TableRow], metric: str) -> str:
+    """A metric as it is written in print, with an arrow that says which way is better."""
+    goal = next((row.goals[metric] for row in rows if metric in row.goals), "")
+    return f"{title(metric)} {arrow(goal)}".rstrip()
 
 
 def _with_factor(text: str, before: float | None, after: float | None) -> str:

@@ -4,17 +4,11 @@ import math
 from collections.abc import Mapping
 
 NAMES = {"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "fid": "FID", "kid": "KID", "is": "IS", "lpips": "LPIPS"}
-DISTANCES = ("fid", "fd", "kid", "lpips")
 
 
-def smaller_is_better(metric: str) -> bool:
-    """Whether a metric is a distance, of whichever feature network."""
-    return metric.partition(":")[0] in DISTANCES
-
-
-def arrow(metric: str) -> str:
-    """Which way is better."""
-    return "↓" if smaller_is_better(metric) else "↑"
+def arrow(goal: object) -> str:
+    """Which way is better, of a goal `min` or `max`; empty where it is not known."""
+    return {"min": "↓", "max": "↑"}.get(str(goal), "")
 
 
 def title(metric: str) -> str:

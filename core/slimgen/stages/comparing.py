@@ -73,6 +73,7 @@ def evaluate(
             "convention": recipe.budget.convention,
             "size": recipe.size,
             "protocol": "; ".join([sides[""].evaluator.protocol, *([noise.protocol()] if noise else [])]),
+            "goals": sides[""].evaluator.goals,
             "rows": rows,
         }
         (stage.out / "table.json").write_text(json.dumps(table, indent=1) + "\n")
