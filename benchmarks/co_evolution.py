@@ -104,7 +104,7 @@ def judge_of(recipe: Recipe, folder: Path, kind: str, compute: Compute) -> Fitne
     """Our way in one number type, with an empty cache; what the originals make is computed in that type, too."""
     precision = "fp32" if compute.dtype == torch.float32 else "bf16"
     recipe, run = recipe.override([f"compute.precision={precision}", "compute.device=cpu"]), folder / kind / "run"
-    stages.run(recipe, data=folder / "images", out=run, until="supernet", tell=quiet)
+    stages.run(recipe, data=folder / "images", out=run, until="supernet", progress=quiet)
     inputs = {name: run / name for name in ("prepare", "teach", "supernet")}
     data, task = Prepared.open(run / "prepare"), open_task(recipe, compute)
     job = Job(recipe, compute, task, data, inputs, run / "search", lambda name: Journal(), quiet)

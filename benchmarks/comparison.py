@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.results import save
 from slimgen import recipe, stages
 from slimgen.run.record import read_record
+from slimgen.stages.table import STAGES
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def measured(base: recipe.Recipe, arguments: argparse.Namespace) -> dict[str, An
         out = arguments.out / f"{base.name}-{seed}"
         stages.run(base.override([f"seed={seed}"]), data=arguments.data, out=out)
         tables.append(json.loads((out / "evaluate" / "table.json").read_text()))
-        seconds.append({stage: read_record(out / stage)["seconds"] for stage in recipe.STAGES})
+        seconds.append({stage: read_record(out / stage)["seconds"] for stage in STAGES})
         facts = read_record(out / "search")["metrics"]
         key = json.loads((out / "search" / "genotype.json").read_text())["key"]
         searches.append({"genotype": key, "evaluations": facts["evaluations"], "seconds": seconds[-1]["search"]})

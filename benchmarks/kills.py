@@ -22,8 +22,8 @@ import torch
 
 from benchmarks.results import save
 from slimgen.nets.weights import load_weights
-from slimgen.recipe import STAGES
 from slimgen.run.record import read_record
+from slimgen.stages.table import STAGES
 
 SHORT = (
     *(

@@ -26,7 +26,8 @@ from slimgen.cli.run import TEST, TRAIN, draw_townhouses
 from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
 from slimgen.run.record import read_record
-from slimgen.stages.comparing import BACK, built, described
+from slimgen.stages.generators import BACK, built, described
+from slimgen.stages.table import STAGES
 from townhouses import write
 
 WAYS: dict[str, dict[str, list[str]]] = {
@@ -105,7 +106,7 @@ def measured(base: recipe.Recipe, way: str, out: Path) -> list[dict[str, Any]]:
     table = {row["name"]: row for row in json.loads((out / "evaluate" / "table.json").read_text())["rows"]}
     generators = described(base, out / "finetune", out / "teach")
     sides = whole(Prepared.open(out / "prepare").split("test"))
-    seconds = {stage: read_record(out / stage)["seconds"] for stage in recipe.STAGES}
+    seconds = {stage: read_record(out / stage)["seconds"] for stage in STAGES}
     found = []
     for name in (name for name in generators if name + BACK in generators):
         folder = out / ("teach" if name == "original" else "finetune")

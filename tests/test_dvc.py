@@ -11,8 +11,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from slimgen.recipe import STAGES, load
-from slimgen.stages.frame import SECTIONS
+from slimgen.recipe import load
+from slimgen.stages.table import STAGES
 from townhouses import scene
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,14 +104,14 @@ def test_a_stage_watches_what_its_fingerprint_watches(recipe):
     for stage in STAGES:
         sections = {name.removeprefix(f"recipes.{recipe}.") for name in watched(recipe, stage, "params")}
         # Of `evaluate` a search reads the feature networks and the threads alone; DVC watches whole sections.
-        more = {"evaluate"} if stage == "search" else set()
-        assert sections == set(SECTIONS[stage]) - {"name"} | more, stage
+        assert sections == {part.partition(".")[0] for part in STAGES[stage].sections} - {"name"}, stage
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_of_the_pipeline_is_valid_and_names_every_section(recipe):
     assert load(f"{ROOT / 'params.yaml'}#recipes.{recipe}").name == recipe
-    assert {name for sections in SECTIONS.values() for name in sections} - {"name"} <= set(RECIPES[recipe])
+    sections = {name.partition(".")[0] for stage in STAGES.values() for name in stage.sections}
+    assert sections - {"name"} <= set(RECIPES[recipe])
 
 
 def test_editing_the_export_trains_nothing_again():
@@ -131,12 +131,3 @@ def test_metrics_and_plots_show_every_recipe(recipe):
     assert f"runs/{recipe}/evaluate/grid.png" in PIPELINE["plots"]
     (chart,) = (plot for plot in PIPELINE["plots"] if isinstance(plot, dict))
     assert f"runs/{recipe}/search/pareto.csv" in next(iter(chart.values()))["y"]
-
-
-def test_dvc_watches_the_code_that_a_stage_knows_to_decide_its_result() -> None:
-    from slimgen.stages.frame import SOURCES
-
-    written = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    for stage, sources in SOURCES.items():
-        watched = [path for path in written[stage]["do"]["deps"] if path.startswith("core/slimgen/")]
-        assert watched == [f"core/slimgen/{source}" for source in sources]

@@ -6,6 +6,7 @@ import yaml
 from slimgen.errors import RecipeError
 from slimgen.methods import open_method
 from slimgen.recipe import Limits, Recipe, Schedule, load, presets, share
+from slimgen.recipe.renamed import RENAMED
 from slimgen.tasks import check_task
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,3 +95,19 @@ def test_shares_and_numbers_become_limits() -> None:
 def test_epochs_become_updates() -> None:
     assert Schedule(epochs=2, batch=4).steps(10) == 5
     assert Schedule(updates=7, batch=4).steps(10) == 7
+
+
+def test_a_key_that_was_renamed_is_answered_with_its_name_of_today(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RENAMED, "teach.epoches", "teach.epochs: 3")
+    monkeypatch.setitem(RENAMED, "search.generations", "search.evaluations: 100")
+    with pytest.raises(RecipeError, match=r"no key 'teach.epoches'; got 3; teach.epoches is now teach.epochs: 3"):
+        Recipe.from_values({**SMALL, "teach": {"updates": 1, "epoches": 3}})
+    recipe = Recipe.from_values({**SMALL, "supernet": {"updates": 1}, "search": {"generations": 3}})
+    with pytest.raises(RecipeError, match=r"search.generations is now search.evaluations: 100"):
+        open_method(recipe.method).check(recipe)
+
+
+@pytest.mark.parametrize("key", RENAMED)
+def test_the_new_name_of_a_key_is_given_with_its_form(key: str) -> None:
+    assert all(part.isidentifier() for part in key.split("."))
+    assert isinstance(yaml.safe_load(RENAMED[key]), dict)

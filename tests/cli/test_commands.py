@@ -7,11 +7,11 @@ from typer.testing import CliRunner
 
 from slimgen.cli.app import app
 from slimgen.cli.profile import parse_options
-from slimgen.cli.stages import INPUTS
 from slimgen.errors import SlimgenError
 from slimgen.nets.cf_gan.cost import trellis_cost
 from slimgen.nets.cf_gan.space import Shape, trellis_space
-from slimgen.recipe import STAGES, Recipe, presets
+from slimgen.recipe import Recipe, presets
+from slimgen.stages.table import STAGES
 
 
 @pytest.fixture
@@ -23,12 +23,12 @@ def slimgen():
 
 
 def test_every_stage_is_a_command_that_asks_for_its_folders(slimgen):
-    assert tuple(INPUTS) == STAGES
-    for stage, folders in INPUTS.items():
-        shown = slimgen(stage, "--help")
+    for name, stage in STAGES.items():
+        shown = slimgen(name, "--help")
         assert shown.exit_code == 0
         named = set(re.findall(r"--([a-z]+)", shown.stdout)) - {"help"}
-        assert named == {"recipe", "out", "set", "group", "json", *folders}
+        assert named == {"recipe", "out", "set", "group", "json", *stage.reads}
+        assert stage.about in shown.stdout
 
 
 def test_a_folder_that_is_no_finished_stage_is_one_line_and_status_2(slimgen, tmp_path):

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.image import IMAGE
-from slimgen import stages
-from slimgen.recipe import STAGES
+from slimgen.stages.table import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 IMPORTS = "import components.{0}, pipelines.compress, pipelines.sweep, pipelines.local, pipelines.submit"
@@ -51,10 +50,7 @@ def test_a_component_hands_its_stage_every_folder_the_stage_asks_for(stage):
     tree = ast.parse(inspect.getsource(component(stage).python_func))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     (call,) = (node for node in calls if isinstance(node.func, ast.Attribute) and node.func.attr == stage)
-    given = {keyword.arg for keyword in call.keywords} | {"recipe"}
-    wanted = inspect.signature(getattr(stages, stage)).parameters
-    assert {name for name, parameter in wanted.items() if parameter.default is parameter.empty} <= given
-    assert given <= set(wanted)
+    assert {keyword.arg for keyword in call.keywords} == {*STAGES[stage].reads, "out", "group"}
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -43,7 +43,7 @@ def run_until(stage: str, folder: Path) -> Path:
     """A run of the tiny recipe in a folder, up to a stage: the run's own folder."""
     write(folder / "images", seed=0, train=20, test=4, size=32, layout="images")
     recipe = TINY.override(tiny_features(folder / "tiny.pt"))
-    stages.run(recipe, data=folder / "images", out=folder / "run", tell=quiet, until=stage)
+    stages.run(recipe, data=folder / "images", out=folder / "run", progress=quiet, until=stage)
     return folder / "run"
 
 

@@ -25,7 +25,7 @@ def quiet(what, done, total, values) -> None:
 def run_until(stage: str, folder: Path) -> Path:
     """A run of the tiny recipe in a folder, up to a stage: the run's own folder."""
     write(folder / "images", seed=0, train=12, night=10, test=3, size=32, layout="unpaired")
-    stages.run(TINY, data=folder / "images", out=folder / "run", tell=quiet, until=stage)
+    stages.run(TINY, data=folder / "images", out=folder / "run", progress=quiet, until=stage)
     return folder / "run"
 
 

@@ -155,7 +155,7 @@ def test_the_warm_up_holds_the_logits_and_spares_the_bars(tiny_run):
 def test_without_the_gap_g_bar_is_spared_and_the_logits_learn_the_same(tiny_run, tmp_path, relaxation):
     for name, looked in (("whole", "true"), ("spared", "false")):
         recipe = TINY.override([f"supernet.relaxation={relaxation}", f"supernet.gap={looked}"])
-        stages.supernet(recipe, **folders(tiny_run), out=tmp_path / name, tell=quiet)
+        stages.supernet(recipe, **folders(tiny_run), out=tmp_path / name, progress=quiet)
     # But for how often the spectral norms of D have been estimated.
     torch.testing.assert_close(*(load_weights(tmp_path / name / LOGITS) for name in ("whole", "spared")))
     whole, spared = (json.loads((tmp_path / name / "updates.json").read_text()) for name in ("whole", "spared"))
@@ -229,7 +229,7 @@ def test_the_average_follows_g_and_never_its_bar(tiny_run, tmp_path, monkeypatch
 
     monkeypatch.setattr(alphagan, "Ema", Watched)
     recipe = TINY.override(["supernet.ema=0.5"])
-    stages.supernet(recipe, **folders(tiny_run), out=tmp_path / "supernet", tell=quiet)
+    stages.supernet(recipe, **folders(tiny_run), out=tmp_path / "supernet", progress=quiet)
     assert all(torch.equal(one, two) for one, two in zip(kept[0].wanted, kept[0].module.parameters(), strict=True))
     assert (tmp_path / "supernet" / "samples.png").read_bytes() != (tiny_run / "supernet/samples.png").read_bytes()
     # Its pictures are made with the statistics of its own features, which no step of the training gives it.
@@ -249,7 +249,7 @@ def test_a_search_killed_in_every_part_leaves_the_same_logits_counts_and_trace(t
     settings = ["supernet.relaxation=gumbel", "supernet.discriminator=searched", "supernet.ema=0.5"]
     recipe = TINY.override([*settings, "supernet.bar=both"])
     alone, killed = tmp_path / "alone" / "supernet", tmp_path / "elsewhere" / "killed" / "supernet"
-    stages.supernet(recipe, **folders(tiny_run), out=alone, tell=quiet)
+    stages.supernet(recipe, **folders(tiny_run), out=alone, progress=quiet)
     recipe = recipe.override(["compute.checkpoint_seconds=0.000001"])
     for after in (1, 4, 6, 8):  # amid the weights, D-bar, G-bar and the logits
 
@@ -258,9 +258,9 @@ def test_a_search_killed_in_every_part_leaves_the_same_logits_counts_and_trace(t
                 raise KilledError
 
         with pytest.raises(KilledError):
-            stages.supernet(recipe, **folders(tiny_run), out=killed, tell=dying)
+            stages.supernet(recipe, **folders(tiny_run), out=killed, progress=dying)
         assert max(int(path.stem.split("-")[1]) for path in killed.rglob("step-*.pt")) == after
-    stages.supernet(recipe, **folders(tiny_run), out=killed, tell=quiet)
+    stages.supernet(recipe, **folders(tiny_run), out=killed, progress=quiet)
     names = (LOGITS, f"discriminator_{LOGITS}", "relaxation.jsonl", "log-supernet.jsonl", "updates.json", "samples.png")
     for name in names:
         assert (killed / name).read_bytes() == (alone / name).read_bytes()

@@ -63,7 +63,7 @@ def test_the_run_ends_with_all_generators_trained_as_long_and_exported(whole_run
 
 def searched(whole_run: Path, out: Path, *settings: str) -> Path:
     recipe = TINY.override(["search={}", *settings])
-    stages.search(recipe, **folders(whole_run, "supernet"), out=out, tell=quiet)
+    stages.search(recipe, **folders(whole_run, "supernet"), out=out, progress=quiet)
     return out
 
 
@@ -101,20 +101,20 @@ def test_a_published_architecture_is_trained_without_any_search(whole_run, tmp_p
     settings = ["supernet={iterations: 0, channels: 4}", "search={kind: published, genotype: alphagan_s}"]
     recipe = TINY.override([*settings, "finetune.uniform=false"])
     inputs = folders(whole_run)
-    said = stages.supernet(recipe, **inputs, out=tmp_path / "supernet", tell=quiet)
+    said = stages.supernet(recipe, **inputs, out=tmp_path / "supernet", progress=quiet)
     assert said["steps"] == said["updates"] == 0
     inputs["supernet"] = tmp_path / "supernet"
     # Of logits that nothing trained, nothing is told.
-    assert "entropy" not in stages.search(recipe, **inputs, out=tmp_path / "search", tell=quiet)
+    assert "entropy" not in stages.search(recipe, **inputs, out=tmp_path / "search", progress=quiet)
     assert outcome_of(tmp_path / "search")["genotype"] == PUBLISHED["alphagan_s"].to_json()
-    stages.finetune(recipe, **inputs, search=tmp_path / "search", out=tmp_path / "finetune", tell=quiet)
+    stages.finetune(recipe, **inputs, search=tmp_path / "search", out=tmp_path / "finetune", progress=quiet)
     about = json.loads((tmp_path / "finetune" / "networks.json").read_text())
     assert list(about) == ["found"]
     assert about["found"]["options"]["genotype"] == PUBLISHED["alphagan_s"].to_json()
     with pytest.raises(BudgetError, match="a published architecture is within the budget"):
-        stages.search(recipe.override(["budget.params=10"]), **inputs, out=tmp_path / "over", tell=quiet)
+        stages.search(recipe.override(["budget.params=10"]), **inputs, out=tmp_path / "over", progress=quiet)
     own = recipe.override([f"search.genotype={json.dumps(PUBLISHED['alphagan_l'].to_json())}"])
-    stages.search(own, **inputs, out=tmp_path / "own", tell=quiet)
+    stages.search(own, **inputs, out=tmp_path / "own", progress=quiet)
     assert outcome_of(tmp_path / "own")["genotype"] == PUBLISHED["alphagan_l"].to_json()
 
 
@@ -122,8 +122,8 @@ def test_an_epoch_is_of_all_images_but_the_test_images(whole_run, tmp_path):
     # 12 and 8 images in batches of 4: five updates.
     recipe = TINY.override(["finetune.updates=null", "finetune.epochs=1", "finetune.uniform=false", "search={}"])
     inputs = folders(whole_run, "supernet")
-    stages.search(recipe, **inputs, out=tmp_path / "search", tell=quiet)
-    stages.finetune(recipe, **inputs, search=tmp_path / "search", out=tmp_path / "finetune", tell=quiet)
+    stages.search(recipe, **inputs, out=tmp_path / "search", progress=quiet)
+    stages.finetune(recipe, **inputs, search=tmp_path / "search", out=tmp_path / "finetune", progress=quiet)
     about = json.loads((tmp_path / "finetune" / "networks.json").read_text())
     assert about["found"]["updates"] == 5
 
@@ -131,9 +131,9 @@ def test_an_epoch_is_of_all_images_but_the_test_images(whole_run, tmp_path):
 def test_a_searched_discriminator_is_read_off_and_trains_what_is_found(whole_run, tmp_path, monkeypatch):
     recipe = TINY.override(["supernet.discriminator=searched", "search={discriminator: found}"])
     inputs = folders(whole_run)
-    stages.supernet(recipe, **inputs, out=tmp_path / "supernet", tell=quiet)
+    stages.supernet(recipe, **inputs, out=tmp_path / "supernet", progress=quiet)
     inputs["supernet"] = tmp_path / "supernet"
-    stages.search(recipe, **inputs, out=tmp_path / "search", tell=quiet)
+    stages.search(recipe, **inputs, out=tmp_path / "search", progress=quiet)
     genotype = json.loads((tmp_path / "search" / "discriminator.json").read_text())
     logits = load_weights(tmp_path / "supernet" / f"discriminator_{LOGITS}")
     for name, choice in JUDGES.items():
@@ -145,16 +145,16 @@ def test_a_searched_discriminator_is_read_off_and_trains_what_is_found(whole_run
         return generator.eval()
 
     monkeypatch.setattr("slimgen.tasks.unconditional.Unconditional.train_original", watched)
-    stages.finetune(recipe, **inputs, search=tmp_path / "search", out=tmp_path / "finetune", tell=quiet)
+    stages.finetune(recipe, **inputs, search=tmp_path / "search", out=tmp_path / "finetune", progress=quiet)
     assert judged == [genotype, genotype]
 
 
 def test_without_deconvolutions_none_is_found(whole_run, tmp_path):
     recipe = TINY.override(["supernet.deconvolution=false", "supernet.interpolation=learned", "search={}"])
     inputs = folders(whole_run)
-    stages.supernet(recipe, **inputs, out=tmp_path / "supernet", tell=quiet)
+    stages.supernet(recipe, **inputs, out=tmp_path / "supernet", progress=quiet)
     inputs["supernet"] = tmp_path / "supernet"
-    said = stages.search(recipe, **inputs, out=tmp_path / "search", tell=quiet)
+    said = stages.search(recipe, **inputs, out=tmp_path / "search", progress=quiet)
     assert said["space_size"] == alphagan_space(deconvolution=False).size == (6**3 * 2**2) ** 3 * 2**3
     assert "deconv" not in outcome_of(tmp_path / "search")["genotype"].values()
     assert json.loads((tmp_path / "search" / "plan.json").read_text())["generator"]["interpolation"] == "learned"

@@ -24,7 +24,8 @@ from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe, load, section
 from slimgen.search import Genotype
-from slimgen.stages.frame import named_files
+from slimgen.stages.fingerprint import named_files
+from slimgen.stages.table import STAGES as TABLE
 from slimgen.tasks import open_task
 from slimgen.tasks.job import Job
 from townhouses import write
@@ -56,7 +57,7 @@ def images(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def begun(images, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    stages.run(TINY, data=images, out=out, until="supernet", tell=quiet)
+    stages.run(TINY, data=images, out=out, until="supernet", progress=quiet)
     return out
 
 
@@ -138,7 +139,7 @@ def test_the_supernet_keeps_what_the_originals_make_and_what_is_said_of_it(begun
 
 
 def searched(begun: Path, out: Path, settings: list[str]) -> list[dict]:
-    stages.search(TINY.override(settings), **folders(begun), out=out / "search", tell=quiet)
+    stages.search(TINY.override(settings), **folders(begun), out=out / "search", progress=quiet)
     return [json.loads(line) for line in (out / "search" / "trials.jsonl").read_text().splitlines()]
 
 
@@ -192,7 +193,7 @@ def test_what_was_judged_before_is_not_judged_again(begun, tmp_path, monkeypatch
     kept.mkdir(parents=True)
     shutil.copy(tmp_path / "search" / "cache.jsonl", kept / "cache.jsonl")
     monkeypatch.setattr(Fitness, "quality", lambda self, pair: pytest.fail("judged twice"))
-    monkeypatch.setattr("slimgen.stages.frame.take_over", lambda folder: None)
+    monkeypatch.setattr("slimgen.stages.perform.take_over", lambda folder: None)
     assert searched(begun, tmp_path / "again", []) == [
         json.loads(line) for line in (tmp_path / "search" / "trials.jsonl").read_text().splitlines()
     ]
@@ -243,8 +244,8 @@ def finetuned(begun: Path, out: Path, settings: list[str], search: Path | None =
     recipe = TINY.override(settings)
     inputs = {**folders(begun), "search": search or out / "search"}
     if search is None:
-        stages.search(recipe, **folders(begun), out=out / "search", tell=quiet)
-    stages.finetune(recipe, **inputs, out=out / "finetune", tell=quiet)
+        stages.search(recipe, **folders(begun), out=out / "search", progress=quiet)
+    stages.finetune(recipe, **inputs, out=out / "finetune", progress=quiet)
     return json.loads((out / "finetune" / "networks.json").read_text())
 
 
@@ -307,9 +308,9 @@ def test_edited_code_of_a_network_of_ones_own_computes_anew(images, tmp_path, mo
     (tmp_path / "edited_generator.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
     recipe = TINY.override(["teach.generator={family: 'edited_generator:Squeezer', hidden: 8, blocks: 1}"])
-    before = [named_files(recipe, name) for name in ("prepare", "teach", "evaluate")]
+    before = [named_files(TABLE[name], recipe) for name in ("prepare", "teach", "evaluate")]
     (tmp_path / "edited_generator.py").write_text(f"{code}\n# edited\n")
-    after = [named_files(recipe, name) for name in ("prepare", "teach", "evaluate")]
+    after = [named_files(TABLE[name], recipe) for name in ("prepare", "teach", "evaluate")]
     assert before[0] == after[0] == {}
     assert before[1] != after[1]
     assert before[2] != after[2]
@@ -318,9 +319,9 @@ def test_edited_code_of_a_network_of_ones_own_computes_anew(images, tmp_path, mo
 def test_the_authors_genome_runs_too(begun, tmp_path):
     recipe = TINY.override(["supernet.genome=authors", "search.iterations=0", "finetune.updates=0"])
     taught = {name: begun / name for name in ("prepare", "teach")}
-    said = stages.supernet(recipe, **taught, out=tmp_path / "supernet", tell=quiet)
+    said = stages.supernet(recipe, **taught, out=tmp_path / "supernet", progress=quiet)
     assert said["bits"] == 4 + 8 + 16 + 8 + 4
-    stages.search(recipe, **taught, supernet=tmp_path / "supernet", out=tmp_path / "search", tell=quiet)
+    stages.search(recipe, **taught, supernet=tmp_path / "supernet", out=tmp_path / "search", progress=quiet)
     found = json.loads((tmp_path / "search" / "genotype.json").read_text())["genotype"]
     assert len(found) == 1 + 2 * 5
 
@@ -329,7 +330,7 @@ def test_a_network_of_ones_own_is_compressed_from_images_to_onnx(images, tmp_pat
     monkeypatch.syspath_prepend(str(EXAMPLES))
     own = "teach.generator={family: 'own_generator:Squeezer', hidden: 8, blocks: 1}"
     recipe = TINY.override([own, "search.iterations=1", "data.direction=BtoA"])
-    stages.run(recipe, data=images, out=tmp_path, tell=quiet)
+    stages.run(recipe, data=images, out=tmp_path, progress=quiet)
     rows = {row["name"]: row for row in json.loads((tmp_path / "evaluate" / "table.json").read_text())["rows"]}
     assert rows["found"]["params"] <= rows["original"]["params"] / 3
     assert rows["found"]["params"] == sum(
@@ -396,7 +397,7 @@ def test_candidates_tuned_with_other_losses_or_flips_are_judged_anew(begun, imag
     imported = TINY.override([TUNING, *(f"teach.{name}_checkpoint={teach / name}.safetensors" for name in names)])
     run, found = tmp_path / "run", []
     for recipe in (imported, imported.override([other])):
-        stages.run(recipe, data=images, out=run, until="search", tell=quiet)
+        stages.run(recipe, data=images, out=run, until="search", progress=quiet)
         found.append((run / "search" / "trials.jsonl").read_bytes())
     assert found[0] != found[1]
 

@@ -191,7 +191,7 @@ def begun(tmp_path_factory) -> Path:
     write(images, seed=0, train=9, night=7, test=3, size=32, layout="unpaired")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-        stages.run(TINY, data=images, out=run, until="supernet", tell=quiet)
+        stages.run(TINY, data=images, out=run, until="supernet", progress=quiet)
     return run
 
 

@@ -201,7 +201,7 @@ class KilledError(Exception):
 def test_a_search_killed_amid_training_leaves_the_same_logits_and_trace(tiny_run, tmp_path, monkeypatch, settings):
     recipe = TINY.override([*settings, "supernet.updates=6", "compute.checkpoint_seconds=0.0001"])
     inputs = folders(tiny_run)
-    stages.supernet(recipe, **inputs, out=tmp_path / "alone" / "supernet", tell=quiet)
+    stages.supernet(recipe, **inputs, out=tmp_path / "alone" / "supernet", progress=quiet)
     killed = tmp_path / "elsewhere" / "killed" / "supernet"
 
     def dying(what, done, total, values) -> None:
@@ -209,9 +209,9 @@ def test_a_search_killed_amid_training_leaves_the_same_logits_and_trace(tiny_run
             raise KilledError
 
     with pytest.raises(KilledError):
-        stages.supernet(recipe, **inputs, out=killed, tell=dying)
+        stages.supernet(recipe, **inputs, out=killed, progress=dying)
     assert list(killed.rglob("step-*.pt"))
-    stages.supernet(recipe, **inputs, out=killed, tell=quiet)
+    stages.supernet(recipe, **inputs, out=killed, progress=quiet)
     for name in (LOGITS, "relaxation.jsonl", "log-supernet.jsonl"):
         assert (killed / name).read_bytes() == (tmp_path / "alone" / "supernet" / name).read_bytes()
 

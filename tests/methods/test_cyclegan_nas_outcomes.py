@@ -69,7 +69,7 @@ def test_both_generators_together_are_as_large_as_the_plain_cyclegans_and_no_lar
 
 def test_a_random_architecture_is_of_about_the_found_ones_size_and_none_is_more_probable(tiny_run, tmp_path):
     recipe = TINY.override(["search={kind: random, networks: 4, equal_size: 0.05, repeats: 1}"])
-    stages.search(recipe, **folders(tiny_run, "supernet"), out=tmp_path / "search", tell=quiet)
+    stages.search(recipe, **folders(tiny_run, "supernet"), out=tmp_path / "search", progress=quiet)
     trials = [json.loads(line) for line in (tmp_path / "search" / "trials.jsonl").read_text().splitlines()]
     assert [trial["step"] for trial in trials] == ["argmax", *["random"] * 4]
     assert trials[0]["genotype"] == outcome_of(tiny_run / "search")["genotype"]
@@ -97,10 +97,10 @@ def test_random_architectures_that_are_never_of_that_size_are_an_error(tiny_run,
             relaxation.logits(name)[those.index(largest[name])] = 1
     inputs = folders(tiny_run)
     recipe = TINY.override(["search={kind: random, hidden: 8, equal_size: 0.001}", "supernet.spread=0.002"])
-    stages.supernet(recipe, **inputs, out=tmp_path / "supernet", tell=quiet)
+    stages.supernet(recipe, **inputs, out=tmp_path / "supernet", progress=quiet)
     save_weights(tmp_path / "supernet" / LOGITS, relaxation.state_dict())
     with pytest.raises(RunError, match=r"of 20 random architectures.*search.equal_size"):
-        stages.search(recipe, **inputs, supernet=tmp_path / "supernet", out=tmp_path / "search", tell=quiet)
+        stages.search(recipe, **inputs, supernet=tmp_path / "supernet", out=tmp_path / "search", progress=quiet)
 
 
 def test_an_operation_that_training_has_excluded_is_infinitely_unlikely_but_has_a_likelihood(tiny_run, tmp_path):

@@ -76,7 +76,7 @@ def test_of_the_repeats_the_best_is_kept_and_all_are_told(whole_run):
 def test_repeats_killed_amid_the_second_end_as_left_alone(whole_run, tmp_path):
     recipe = TINY.override(["finetune={updates: 4, batch: 2, ema: 0.5}", "compute.checkpoint_seconds=0.0001"])
     inputs = folders(whole_run, "supernet", "search")
-    stages.finetune(recipe, **inputs, out=tmp_path / "alone" / "finetune", tell=quiet)
+    stages.finetune(recipe, **inputs, out=tmp_path / "alone" / "finetune", progress=quiet)
     killed = tmp_path / "elsewhere" / "killed" / "finetune"
 
     def dying(what, done, total, values) -> None:
@@ -84,9 +84,9 @@ def test_repeats_killed_amid_the_second_end_as_left_alone(whole_run, tmp_path):
             raise KilledError
 
     with pytest.raises(KilledError):
-        stages.finetune(recipe, **inputs, out=killed, tell=dying)
+        stages.finetune(recipe, **inputs, out=killed, progress=dying)
     assert list((killed / "checkpoints" / "found1").glob("step-*.pt"))
-    stages.finetune(recipe, **inputs, out=killed, tell=quiet)
+    stages.finetune(recipe, **inputs, out=killed, progress=quiet)
     for name in ("found.safetensors", "found_back.safetensors", "networks.json"):
         assert (killed / name).read_bytes() == (tmp_path / "alone" / "finetune" / name).read_bytes()
 
@@ -97,7 +97,7 @@ def test_another_feature_network_of_the_objective_trains_anew(whole_run, tmp_pat
     for number in range(2):
         network.write_bytes(bytes([number]))
         recipe = TINY.override(["objective.metric=fd:n", f"evaluate.features={{n: {{path: {network}}}}}"])
-        stages.search(recipe, **inputs, out=tmp_path / "search", tell=quiet)
+        stages.search(recipe, **inputs, out=tmp_path / "search", progress=quiet)
         left.append(json.loads((tmp_path / "search" / "stage.json").read_text())["digest"])
     assert left[0] != left[1]
 
@@ -122,8 +122,8 @@ def test_found_discriminators_or_the_originals_judge_what_is_trained_anew(whole_
         recipe = TINY.override([f"search={{hidden: 8, discriminators: {discriminators}{extra}}}"])
         out = tmp_path / str(number)
         inputs = folders(whole_run, "supernet")
-        stages.search(recipe, **inputs, out=out / "search", tell=quiet)
-        stages.finetune(recipe, **inputs, search=out / "search", out=out / "finetune", tell=quiet)
+        stages.search(recipe, **inputs, out=out / "search", progress=quiet)
+        stages.finetune(recipe, **inputs, search=out / "search", out=out / "finetune", progress=quiet)
     assert judged == ["CellsDiscriminator", "PatchGAN", "PatchGAN", "PatchGAN"]
 
 
@@ -137,8 +137,8 @@ def test_spectral_norms_of_a_training_are_divided_into_what_is_kept(whole_run, t
     monkeypatch.setattr("slimgen.methods.cyclegan_nas.retraining.train_cycle", watched)
     recipe = TINY.override(["search={hidden: 8, spectral: true}", "finetune.uniform=false"])
     inputs = folders(whole_run, "supernet")
-    stages.search(recipe, **inputs, out=tmp_path / "search", tell=quiet)
-    stages.finetune(recipe, **inputs, search=tmp_path / "search", out=tmp_path / "finetune", tell=quiet)
+    stages.search(recipe, **inputs, out=tmp_path / "search", progress=quiet)
+    stages.finetune(recipe, **inputs, search=tmp_path / "search", out=tmp_path / "finetune", progress=quiet)
     about = json.loads((tmp_path / "finetune" / "networks.json").read_text())
     images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     for name, normed in zip(("found", "found_back"), trained, strict=True):

@@ -18,8 +18,9 @@ from slimgen.methods import METHODS, open_method
 from slimgen.methods.method import Method
 from slimgen.nets import build_generator, generator_cost, noise_length
 from slimgen.nets.weights import load_weights
-from slimgen.recipe import STAGES, Recipe
+from slimgen.recipe import Recipe
 from slimgen.run.record import read_record
+from slimgen.stages.table import STAGES
 from townhouses import write
 
 HERE = Path(__file__).parent
@@ -69,14 +70,14 @@ def quiet(what, done, total, values) -> None:
     """No progress in tests."""
 
 
-def go(recipe: Recipe, data: Path, out: Path, until: str | None = None, tell=quiet) -> dict[str, bool]:
+def go(recipe: Recipe, data: Path, out: Path, until: str | None = None, progress=quiet) -> dict[str, bool]:
     """Runs the stages; which of them had been done before."""
     skipped = {}
 
     def on_stage(name, metrics, seconds, skipped_) -> None:
         skipped[name] = skipped_
 
-    stages.run(recipe, data=data, out=out, until=until, tell=tell, on_stage=on_stage)
+    stages.run(recipe, data=data, out=out, until=until, progress=progress, on_stage=on_stage)
     return skipped
 
 
@@ -202,7 +203,7 @@ def test_the_same_command_again_computes_nothing(finished) -> None:
         return {stage: (finished.out / stage / "stage.json").read_bytes() for stage in STAGES}
 
     before, told = records(), []
-    again = go(finished.recipe, finished.data, finished.out, tell=lambda *progress: told.append(progress))
+    again = go(finished.recipe, finished.data, finished.out, progress=lambda *progress: told.append(progress))
     assert again == dict.fromkeys(STAGES, True)
     assert records() == before  # the seconds of each stage among them
     assert told == []
@@ -211,7 +212,7 @@ def test_the_same_command_again_computes_nothing(finished) -> None:
 def test_the_same_recipe_in_another_folder_ends_with_the_same_bits(finished, tmp_path) -> None:
     elsewhere = tmp_path / "run"
     go(finished.recipe, finished.data, elsewhere, until="finetune")
-    assert all("copied_from" not in read_record(elsewhere / stage) for stage in STAGES[: STAGES.index("evaluate")])
+    assert all("copied_from" not in read_record(elsewhere / stage) for stage in list(STAGES)[:5])
     for name in ("search/genotype.json", "search/trials.jsonl", "finetune/networks.json", "finetune/found.safetensors"):
         assert (elsewhere / name).read_bytes() == (finished.out / name).read_bytes()
 

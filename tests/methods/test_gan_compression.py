@@ -40,25 +40,25 @@ def no_tracking_server(tmp_path_factory):
 def taught(tmp_path_factory) -> Path:
     images, out = tmp_path_factory.mktemp("images"), tmp_path_factory.mktemp("run")
     write(images, seed=0, train=12, test=3, size=32)
-    stages.prepare(TINY, data=images, out=out / "prepare", tell=quiet)
-    stages.teach(TINY, prepare=out / "prepare", out=out / "teach", tell=quiet)
+    stages.prepare(TINY, data=images, out=out / "prepare", progress=quiet)
+    stages.teach(TINY, prepare=out / "prepare", out=out / "teach", progress=quiet)
     return out
 
 
 def supernet(recipe: Recipe, taught: Path, out: Path) -> dict[str, float]:
-    return stages.supernet(recipe, prepare=taught / "prepare", teach=taught / "teach", out=out, tell=quiet)
+    return stages.supernet(recipe, prepare=taught / "prepare", teach=taught / "teach", out=out, progress=quiet)
 
 
 def whole(recipe: Recipe, taught: Path, out: Path) -> dict[str, dict]:
     """All stages after `teach`; the rows of the table by name."""
     before = {"prepare": taught / "prepare", "teach": taught / "teach"}
-    stages.supernet(recipe, **before, out=out / "supernet", tell=quiet)
+    stages.supernet(recipe, **before, out=out / "supernet", progress=quiet)
     before["supernet"] = out / "supernet"
-    stages.search(recipe, **before, out=out / "search", tell=quiet)
+    stages.search(recipe, **before, out=out / "search", progress=quiet)
     before["search"] = out / "search"
-    stages.finetune(recipe, **before, out=out / "finetune", tell=quiet)
+    stages.finetune(recipe, **before, out=out / "finetune", progress=quiet)
     del before["supernet"]
-    stages.evaluate(recipe, **before, finetune=out / "finetune", out=out / "evaluate", tell=quiet)
+    stages.evaluate(recipe, **before, finetune=out / "finetune", out=out / "evaluate", progress=quiet)
     rows = json.loads((out / "evaluate" / "table.json").read_text())["rows"]
     return {row["name"]: row for row in rows}
 
@@ -89,7 +89,7 @@ def test_an_exhaustive_search_measures_the_band_and_nothing_else(taught, tmp_pat
     recipe = TINY.override(["search={kind: exhaustive, band: 0.9, population: 8}", "finetune.updates=0"])
     supernet(recipe, taught, tmp_path / "supernet")
     before = {"prepare": taught / "prepare", "teach": taught / "teach", "supernet": tmp_path / "supernet"}
-    facts = stages.search(recipe, **before, out=tmp_path / "search", tell=quiet)
+    facts = stages.search(recipe, **before, out=tmp_path / "search", progress=quiet)
     limit = generator_cost("resnet", 32, 32, ngf=8, blocks=3).exact / 3
     space = OnceForAll(space=recipe.supernet["space"], blocks=3)
     wanted = {
@@ -106,14 +106,14 @@ def test_a_latency_budget_is_searched_by_the_table_and_its_error_is_told(taught,
     roomy = TINY.override(["budget={latency_ms: 1000}", "search.rounds=1", "search.latency_networks=4"])
     supernet(roomy, taught, tmp_path / "supernet")
     before = {"prepare": taught / "prepare", "teach": taught / "teach", "supernet": tmp_path / "supernet"}
-    facts = stages.search(roomy, **before, out=tmp_path / "search", tell=quiet)
+    facts = stages.search(roomy, **before, out=tmp_path / "search", progress=quiet)
     assert facts["latency_error_median"] >= 0
     assert 0 < facts["latency_measured_ms"] < 1000
     trials = [json.loads(line) for line in (tmp_path / "search" / "trials.jsonl").read_text().splitlines()]
     assert all(0 < trial["costs"]["latency_ms"] < 1000 for trial in trials)
     tight = roomy.override(["budget.latency_ms=0.000001"])
     with pytest.raises(BudgetError, match="latency_ms"):
-        stages.search(tight, **before, out=tmp_path / "tight", tell=quiet)
+        stages.search(tight, **before, out=tmp_path / "tight", progress=quiet)
 
 
 def first_losses(out: Path) -> dict[str, float]:
@@ -177,7 +177,7 @@ def test_an_exhaustive_search_under_a_time_limit_measures_what_is_foretold_to_ke
     )
     supernet(recipe, taught, tmp_path / "supernet")
     before = {"prepare": taught / "prepare", "teach": taught / "teach", "supernet": tmp_path / "supernet"}
-    facts = stages.search(recipe, **before, out=tmp_path / "search", tell=quiet)
+    facts = stages.search(recipe, **before, out=tmp_path / "search", progress=quiet)
     assert facts["band"] == facts["evaluations"] == facts["space_size"]
 
 

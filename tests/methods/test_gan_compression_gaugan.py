@@ -22,6 +22,7 @@ from slimgen.nets.spade.generator import SpadeGenerator
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe, section
 from slimgen.search import Genotype
+from slimgen.stages.generators import built
 from slimgen.tasks import open_task
 from slimgen.tasks.job import Job
 from townhouses import write
@@ -50,8 +51,8 @@ def no_tracking_server(tmp_path_factory):
 def taught(tmp_path_factory) -> Path:
     images, out = tmp_path_factory.mktemp("images"), tmp_path_factory.mktemp("run")
     write(images, seed=0, train=12, test=2, size=64, layout="labels")
-    stages.prepare(TINY, data=images, out=out / "prepare", tell=quiet)
-    stages.teach(TINY, prepare=out / "prepare", out=out / "teach", tell=quiet)
+    stages.prepare(TINY, data=images, out=out / "prepare", progress=quiet)
+    stages.teach(TINY, prepare=out / "prepare", out=out / "teach", progress=quiet)
     return out
 
 
@@ -67,7 +68,7 @@ def through(recipe: Recipe, taught: Path, out: Path, last: str) -> None:
     }
     for name in STAGES[2 : STAGES.index(last) + 1]:
         inputs = {other: folders[other] for other in reads[name]}
-        getattr(stages, name)(recipe, **inputs, out=out / name, tell=quiet)
+        getattr(stages, name)(recipe, **inputs, out=out / name, progress=quiet)
 
 
 def test_all_stages_end_with_a_file_that_computes_what_the_found_generator_does(taught, tmp_path):
@@ -158,7 +159,7 @@ def test_other_images_to_calibrate_with_make_another_network_and_no_batch_norms_
 
 def test_the_original_is_measured_without_its_spectral_norms(taught):
     about = {"family": "spade", "options": {k: v for k, v in TINY.teach.generator.items() if k != "family"}}
-    net = stages.comparing.built(about, taught / "teach" / "generator.safetensors")
+    net = built(about, taught / "teach" / "generator.safetensors")
     assert isinstance(net, SpadeGenerator)
     assert not any("parametrizations" in name for name in net.state_dict())
     trained = build_generator("spade", **about["options"])

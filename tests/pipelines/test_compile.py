@@ -8,7 +8,7 @@ from components.image import IMAGE
 from pipelines.compress import compress
 from pipelines.resources import KEPT, RESOURCES, Cluster
 from pipelines.sweep import sweep
-from slimgen.recipe import STAGES
+from slimgen.stages.table import STAGES
 
 BEFORE = {
     "prepare": set(),

@@ -22,9 +22,10 @@ from slimgen.metrics.features import open_features
 from slimgen.metrics.frechet import Statistics, frechet
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.weights import load_weights, save_weights
-from slimgen.recipe import STAGES, Recipe
+from slimgen.recipe import Recipe
 from slimgen.report.pictures import MARGIN, SEAM, TITLE
 from slimgen.search import Genotype, Trial
+from slimgen.stages.table import STAGES
 from slimgen.tasks.gan import train_gan
 from slimgen.tasks.noise import TEST, latents
 from townhouses import write
@@ -105,7 +106,7 @@ def images(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def finished(recipe, images, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    stages.run(recipe, data=images, out=out, tell=quiet)
+    stages.run(recipe, data=images, out=out, progress=quiet)
     return out
 
 
@@ -187,7 +188,7 @@ def test_the_same_command_again_does_nothing(finished: Path, recipe: Recipe, ima
         recipe,
         data=images,
         out=finished,
-        tell=quiet,
+        progress=quiet,
         on_stage=lambda name, metrics, seconds, skipped: seen.update({name: skipped}),
     )
     assert seen == dict.fromkeys(STAGES, True)
@@ -195,11 +196,11 @@ def test_the_same_command_again_does_nothing(finished: Path, recipe: Recipe, ima
 
 def test_metrics_of_single_images_are_refused_before_anything_is_computed(recipe, images, tmp_path) -> None:
     with pytest.raises(RecipeError, match="have no partner"):
-        stages.run(recipe.override(["evaluate.metrics=[ssim]"]), data=images, out=tmp_path, tell=quiet)
+        stages.run(recipe.override(["evaluate.metrics=[ssim]"]), data=images, out=tmp_path, progress=quiet)
     assert not any(tmp_path.iterdir())
 
 
 def test_images_prepared_for_another_task_are_refused(finished: Path, tmp_path: Path) -> None:
     paired = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text())
     with pytest.raises(DataError, match="prepared for the task paired; got images without inputs"):
-        stages.teach(paired, prepare=finished / "prepare", out=tmp_path, tell=quiet)
+        stages.teach(paired, prepare=finished / "prepare", out=tmp_path, progress=quiet)

@@ -150,7 +150,7 @@ def test_a_second_recipe_with_the_same_teacher_does_not_train_it(tmp_path: Path,
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     write(tmp_path / "images", seed=0, train=12, test=3, size=32)
     one, two = tmp_path / "runs" / "one", tmp_path / "runs" / "two"
-    arguments = {"data": tmp_path / "images", "until": "teach", "tell": lambda *progress: None}
+    arguments = {"data": tmp_path / "images", "until": "teach", "progress": lambda *progress: None}
     first = stages.run(TINY, out=one, **arguments)
     assert "taken from" not in capsys.readouterr().err
     before = {path: path.read_bytes() for path in one.rglob("*") if path.is_file()}

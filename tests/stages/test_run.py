@@ -9,8 +9,9 @@ from slimgen import stages
 from slimgen.errors import BudgetError, RecipeError, RunError
 from slimgen.nets import build_generator
 from slimgen.nets.weights import load_weights
-from slimgen.recipe import STAGES, Recipe
+from slimgen.recipe import Recipe
 from slimgen.search import Genotype
+from slimgen.stages.table import STAGES
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text())
@@ -37,7 +38,7 @@ def images(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def finished(images, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    stages.run(TINY, data=images, out=out, tell=quiet)
+    stages.run(TINY, data=images, out=out, progress=quiet)
     return out
 
 
@@ -70,7 +71,7 @@ def test_found_generator_keeps_the_budget_and_is_what_was_trained(finished: Path
 def test_costs_are_told_under_the_convention_of_the_budget(finished: Path, tmp_path: Path) -> None:
     recipe = TINY.override(["budget.convention=torchprofile"])
     folders = {stage: finished / stage for stage in ("prepare", "teach", "search", "finetune")}
-    metrics = stages.evaluate(recipe, **folders, out=tmp_path / "evaluate", tell=quiet)
+    metrics = stages.evaluate(recipe, **folders, out=tmp_path / "evaluate", progress=quiet)
     rows = json.loads((tmp_path / "evaluate" / "table.json").read_text())["rows"]
     assert {f"{row['name']}.macs": row["macs"]["torchprofile"] for row in rows} == {
         name: value for name, value in metrics.items() if name.endswith(".macs")
@@ -132,7 +133,7 @@ def test_second_run_does_nothing(finished: Path, images: Path) -> None:
         TINY,
         data=images,
         out=finished,
-        tell=quiet,
+        progress=quiet,
         on_stage=lambda name, metrics, seconds, skipped: seen.append((name, skipped)),
     )
     assert seen == [(stage, True) for stage in STAGES]
@@ -145,7 +146,7 @@ def test_editing_the_export_exports_again_and_trains_nothing(finished: Path, ima
         TINY.override(["export.dynamic=false"]),
         data=images,
         out=finished,
-        tell=quiet,
+        progress=quiet,
         on_stage=lambda name, metrics, seconds, skipped: seen.update({name: skipped}),
     )
     assert seen == {stage: stage != "export" for stage in STAGES}
@@ -153,7 +154,7 @@ def test_editing_the_export_exports_again_and_trains_nothing(finished: Path, ima
 
 def test_the_same_recipe_gives_the_same_bits_in_another_folder(finished: Path, images: Path, tmp_path: Path) -> None:
     again = tmp_path / "apart" / "run"  # beside the finished run, it would be taken over instead of computed
-    stages.run(TINY, data=images, out=again, tell=quiet, until="finetune")
+    stages.run(TINY, data=images, out=again, progress=quiet, until="finetune")
     for stage, name in (("supernet", "generator"), ("finetune", "found"), ("finetune", "uniform")):
         assert "copied_from" not in record(again, stage)
         one = load_weights(finished / stage / f"{name}.safetensors")
@@ -181,7 +182,7 @@ def trained(finished: Path) -> dict[str, Path]:
 )
 def test_comparisons_of_the_paper_are_options_of_the_recipe(settings, steps, trained, tmp_path) -> None:
     recipe = TINY.override([*settings, "search.channel_evaluations=12", "search.operator_evaluations=8"])
-    stages.search(recipe, **trained, out=tmp_path, tell=quiet)
+    stages.search(recipe, **trained, out=tmp_path, progress=quiet)
     trials = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
     assert {trial["step"] for trial in trials} == steps
     winner = json.loads((tmp_path / "genotype.json").read_text())
@@ -195,22 +196,22 @@ def test_comparisons_of_the_paper_are_options_of_the_recipe(settings, steps, tra
 def test_uniform_sampling_is_shown_to_be_unfair(trained, tmp_path) -> None:
     recipe = TINY.override(["supernet.sampling=uniform"])
     inputs = {name: trained[name] for name in ("prepare", "teach")}
-    metrics = stages.supernet(recipe, **inputs, out=tmp_path, tell=quiet)
+    metrics = stages.supernet(recipe, **inputs, out=tmp_path, progress=quiet)
     assert metrics["fairness_violations"] > 0
 
 
 def test_perceptual_loss_takes_the_original_discriminator(trained, tmp_path) -> None:
     recipe = TINY.override(["losses.perceptual=1", "supernet.updates=4"])
     inputs = {"prepare": trained["prepare"]}
-    stages.teach(recipe, **inputs, out=tmp_path / "teach", tell=quiet)
-    stages.supernet(recipe, **inputs, teach=tmp_path / "teach", out=tmp_path / "supernet", tell=quiet)
+    stages.teach(recipe, **inputs, out=tmp_path / "teach", progress=quiet)
+    stages.supernet(recipe, **inputs, teach=tmp_path / "teach", out=tmp_path / "supernet", progress=quiet)
     line = json.loads((tmp_path / "supernet" / "log-supernet.jsonl").read_text().splitlines()[0])
     assert line["generator.perceptual"] > 0
 
 
 def test_budget_below_the_smallest_network_names_its_cost(trained, tmp_path) -> None:
     with pytest.raises(BudgetError, match=r"smallest network of this space has [\d,]+ macs"):
-        stages.search(TINY.override(["budget.macs=100"]), **trained, out=tmp_path, tell=quiet)
+        stages.search(TINY.override(["budget.macs=100"]), **trained, out=tmp_path, progress=quiet)
 
 
 @pytest.mark.parametrize(
@@ -227,22 +228,22 @@ def test_budget_below_the_smallest_network_names_its_cost(trained, tmp_path) -> 
 )
 def test_faults_of_a_recipe_are_told_before_anything_is_computed(setting, message, images, tmp_path) -> None:
     with pytest.raises(RecipeError, match=message):
-        stages.run(TINY.override([setting]), data=images, out=tmp_path, tell=quiet)
+        stages.run(TINY.override([setting]), data=images, out=tmp_path, progress=quiet)
     assert not (tmp_path / "prepare").exists()
 
 
 def test_unfinished_input_is_refused_by_name(trained, tmp_path) -> None:
     with pytest.raises(RunError, match="teach"):
-        stages.supernet(TINY, prepare=trained["prepare"], teach=tmp_path, out=tmp_path / "o", tell=quiet)
+        stages.supernet(TINY, prepare=trained["prepare"], teach=tmp_path, out=tmp_path / "o", progress=quiet)
     with pytest.raises(RunError, match="prepare stage"):
-        stages.supernet(TINY, prepare=trained["prepare"], teach=trained["prepare"], out=tmp_path / "o", tell=quiet)
+        stages.supernet(TINY, prepare=trained["prepare"], teach=trained["prepare"], out=tmp_path / "o", progress=quiet)
 
 
 def test_teacher_is_imported_from_published_weights(trained, tmp_path) -> None:
     weights = load_weights(trained["teach"] / "generator.safetensors")
     torch.save(weights, tmp_path / "latest_net_G.pth")
     recipe = TINY.override([f"teach.generator_checkpoint={tmp_path / 'latest_net_G.pth'}"])
-    metrics = stages.teach(recipe, prepare=trained["prepare"], out=tmp_path / "teach", tell=quiet)
+    metrics = stages.teach(recipe, prepare=trained["prepare"], out=tmp_path / "teach", progress=quiet)
     assert metrics["updates"] == 0
     again = load_weights(tmp_path / "teach" / "generator.safetensors")
     assert all(torch.equal(weights[name], again[name]) for name in weights)
@@ -251,6 +252,6 @@ def test_teacher_is_imported_from_published_weights(trained, tmp_path) -> None:
 def test_unreachable_tracker_leaves_the_stage_well(trained, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     inputs = {name: trained[name] for name in ("prepare", "teach")}
-    stages.supernet(TINY, **inputs, out=tmp_path / "apart" / "supernet", tell=quiet)
+    stages.supernet(TINY, **inputs, out=tmp_path / "apart" / "supernet", progress=quiet)
     assert record(tmp_path / "apart", "supernet")["finished"]
     assert capsys.readouterr().err.count("warning:") == 1

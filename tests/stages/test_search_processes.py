@@ -26,7 +26,7 @@ def trained(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     write(tmp_path / "images", seed=0, train=12, test=3, size=32)
-    stages.run(TINY, data=tmp_path / "images", out=tmp_path / "run", tell=quiet, until="supernet")
+    stages.run(TINY, data=tmp_path / "images", out=tmp_path / "run", progress=quiet, until="supernet")
     return tmp_path / "run"
 
 
@@ -65,7 +65,7 @@ def killed_in_the_midst(command: list[str], log: Path) -> None:
 def test_two_processes_killed_and_started_again_find_what_one_finds_alone(trained: Path, tmp_path: Path) -> None:
     inputs = {name: trained / name for name in ("prepare", "teach", "supernet")}
     alone, together = tmp_path / "alone" / "run" / "search", tmp_path / "together" / "run" / "search"
-    stages.search(TINY, **inputs, out=alone, tell=quiet)
+    stages.search(TINY, **inputs, out=alone, progress=quiet)
     log = together / "log-rounds.jsonl"
     command = search_command(trained, together)
     killed_in_the_midst(command, log)

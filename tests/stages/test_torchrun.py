@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from slimgen.recipe import STAGES
+from slimgen.stages.table import STAGES
 from townhouses import write
 
 TINY = Path(__file__).parent / "tiny.yaml"

@@ -62,7 +62,7 @@ def images(tmp_path_factory) -> Path:
 def taught(images, tmp_path_factory) -> Path:
     """Prepared images and originals by day to night."""
     out = tmp_path_factory.mktemp("run")
-    stages.run(TINY, data=images, out=out, until="teach", tell=quiet)
+    stages.run(TINY, data=images, out=out, until="teach", progress=quiet)
     return out
 
 
@@ -91,7 +91,7 @@ def test_prepare_counts_both_sets_and_teach_leaves_both_directions(taught) -> No
 
 def test_an_epoch_shows_every_image_of_the_larger_set(taught, tmp_path) -> None:
     recipe = TINY.override(["teach.updates=null", "teach.epochs=1"])
-    assert stages.teach(recipe, prepare=taught / "prepare", out=tmp_path, tell=quiet)["updates"] == 6 / 2
+    assert stages.teach(recipe, prepare=taught / "prepare", out=tmp_path, progress=quiet)["updates"] == 6 / 2
 
 
 def test_what_is_not_imported_is_missed_in_one_line(taught, tmp_path) -> None:
@@ -102,7 +102,7 @@ def test_what_is_not_imported_is_missed_in_one_line(taught, tmp_path) -> None:
         *(f"teach.back_{part}_checkpoint={left / part}.safetensors" for part in ("generator", "discriminator")),
     ]
     for settings, out in ((one, tmp_path / "one"), (both, tmp_path / "both")):
-        found = stages.teach(TINY.override(settings), prepare=taught / "prepare", out=out, tell=quiet)
+        found = stages.teach(TINY.override(settings), prepare=taught / "prepare", out=out, progress=quiet)
         assert found["updates"] == 0
     assert files(tmp_path / "one") == {"generator", "discriminator"}
     assert files(tmp_path / "both") == ORIGINALS
@@ -173,7 +173,7 @@ def test_a_judge_of_pairs_and_the_datas_truth_are_refused() -> None:
 
 def test_images_of_another_task_are_refused(taught, tmp_path) -> None:
     with pytest.raises(DataError, match="two sets"):
-        stages.teach(TINY.override(["task=paired"]), prepare=taught / "prepare", out=tmp_path, tell=quiet)
+        stages.teach(TINY.override(["task=paired"]), prepare=taught / "prepare", out=tmp_path, progress=quiet)
 
 
 def table(out: Path) -> dict[str, dict]:
@@ -187,7 +187,7 @@ def table(out: Path) -> dict[str, dict]:
 )
 def test_every_method_compresses_either_direction(settings, direction, images, tmp_path) -> None:
     recipe = TINY.override([*settings, f"data.direction={direction}"])
-    done = stages.run(recipe, data=images, out=tmp_path, tell=quiet)
+    done = stages.run(recipe, data=images, out=tmp_path, progress=quiet)
     rows = table(tmp_path)
     assert rows["found"]["macs"]["exact"] <= rows["original"]["macs"]["exact"] / 2
     assert set(rows) == {"original", "found", "uniform", "original_back"}
@@ -211,10 +211,10 @@ def colours(folder: Path) -> Path:
 def test_without_partners_whole_sets_are_compared_and_single_images_refused_early(images, tmp_path) -> None:
     alone = TINY.override(["data.partners=false"])
     with pytest.raises(DataError, match=r"\[fd:NAME\]"):
-        stages.run(alone, data=images, out=tmp_path / "refused", tell=quiet)
+        stages.run(alone, data=images, out=tmp_path / "refused", progress=quiet)
     assert not (tmp_path / "refused" / "teach" / "generator.safetensors").exists()
     network = [f"evaluate.features={{colour: {{path: {colours(tmp_path)}}}}}", "evaluate.metrics=['fd:colour']"]
     recipe = alone.override([*network, "objective.metric=fd:colour", "finetune.updates=0", "finetune.uniform=false"])
-    done = stages.run(recipe, data=images, out=tmp_path / "run", until="evaluate", tell=quiet)
+    done = stages.run(recipe, data=images, out=tmp_path / "run", until="evaluate", progress=quiet)
     assert set(table(tmp_path / "run")["found"]["metrics"]) == {"fd:colour"}
     assert done["search"]["val_fd:colour"] > 0

@@ -9,6 +9,7 @@ import typer
 
 from slimgen.cli.options import Json, Settings, leading, print_json, print_table, read_recipe
 from slimgen.errors import DataError, RunError, nearest
+from slimgen.stages.table import STAGES
 
 if TYPE_CHECKING:
     from slimgen.recipe import Recipe
@@ -30,18 +31,18 @@ def run(
 ) -> None:
     """Run every stage of a recipe; the same command again goes on where it stopped."""
     parsed = read_recipe(recipe, set_)
-    from slimgen.recipe import STAGES
-
     if until is not None and until not in STAGES:
         raise RunError("--until names a stage", repr(until), nearest(until, STAGES))
     folder = out or Path("runs") / parsed.name
     images = find_images(parsed, data, folder)
-    planned = STAGES[: STAGES.index(until) + 1] if until else STAGES
+    planned = list(STAGES)[: list(STAGES).index(until) + 1 if until else None]
     from slimgen import stages
     from slimgen.cli.progress import Display
 
     with Display(planned, quiet=not leading()) as display:
-        metrics = stages.run(parsed, data=images, out=folder, until=until, tell=display.tell, on_stage=display.on_stage)
+        metrics = stages.run(
+            parsed, data=images, out=folder, until=until, progress=display.tell, on_stage=display.on_stage
+        )
     if leading():
         _show(parsed, folder, metrics, as_json)
 

@@ -28,7 +28,6 @@ from slimgen.recipe.validating import Section, section
 __all__ = [
     "CONVENTIONS",
     "PRESETS",
-    "STAGES",
     "Betas",
     "Convention",
     "Data",
@@ -51,7 +50,6 @@ __all__ = [
 
 PRESETS = Path(__file__).parents[1] / "recipes"
 CONVENTIONS = ("exact", "torchprofile", "gan-compression")
-STAGES = ("prepare", "teach", "supernet", "search", "finetune", "evaluate", "export")
 
 
 class Recipe(Section):

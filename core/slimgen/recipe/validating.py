@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slimgen.errors import RecipeError, nearest
+from slimgen.recipe.renamed import RENAMED
 
 SectionT = TypeVar("SectionT", bound="Section")
 
@@ -28,10 +29,11 @@ def section(model: type[SectionT], values: Mapping[str, Any], where: str) -> Sec
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
+            # Sections of a method's own are validated by themselves, under their names.
+            old = next((key for key in (place, f"{where}.{place}") if key in RENAMED), None)
             known = _fields(model, first["loc"][:-1])
-            raise RecipeError(
-                f"{where} has no key {place!r}", repr(first["input"]), nearest(str(first["loc"][-1]), known)
-            ) from None
+            hint = f"{old} is now {RENAMED[old]}" if old else nearest(str(first["loc"][-1]), known)
+            raise RecipeError(f"{where} has no key {place!r}", repr(first["input"]), hint) from None
         if first["type"] == "missing":
             raise RecipeError(f"{where} needs the key {place!r}") from None
         rule = str(first["msg"]).removeprefix("Value error, ")

@@ -1,4 +1,4 @@
-"""How a stage tells of its progress."""
+"""How a stage reports its progress."""
 
 import sys
 import time
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 
-class Tell(Protocol):
-    """Hears of progress."""
+class Progress(Protocol):
+    """Is called as the work goes on."""
 
     def __call__(self, what: str, done: int, total: int, values: Mapping[str, float]) -> None:
         """What is under way, how much of it is done, and what was measured last."""
@@ -26,10 +26,10 @@ class Lines:
         now = time.monotonic()
         if now - self._last.setdefault(what, now) >= self.seconds or done == total:
             self._last[what] = now
-            seen = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-            print(f"{what} {done}/{total}  {seen}".rstrip(), file=sys.stderr, flush=True)
+            shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            print(f"{what} {done}/{total}  {shown}".rstrip(), file=sys.stderr, flush=True)
 
 
-def complain(line: str) -> None:
+def warn(line: str) -> None:
     """One warning line on stderr."""
     print(f"warning: {line}", file=sys.stderr, flush=True)

@@ -10,51 +10,37 @@ from slimgen.methods import open_method
 from slimgen.methods.method import Found
 from slimgen.methods.relaxation_trace import LIKELIHOOD, TRACE
 from slimgen.metrics.evaluator import goal
-from slimgen.recipe import Recipe
 from slimgen.report.charts import pareto_chart, probability_chart
 from slimgen.report.drawing import draw_genotype
 from slimgen.run.log import Log
 from slimgen.search import Objective, Trial, pareto
-from slimgen.stages.frame import Metrics, Stage, Tell, perform
+from slimgen.stages.work import Work
 
 RELAXATION = "relaxation.png"
 """What a relaxation's choices believed while it was trained."""
 
 
-def search(
-    recipe: Recipe,
-    *,
-    prepare: Path,
-    teach: Path,
-    supernet: Path,
-    out: Path,
-    group: str | None = None,
-    tell: Tell | None = None,
-) -> Metrics:
+def search(work: Work) -> Mapping[str, float]:
     """Finds the architecture: `genotype.json`, `trials.jsonl`, the Pareto front as a table and a picture."""
-
-    def body(stage: Stage) -> Mapping[str, float]:
-        found = open_method(recipe.method).search(stage.job())
-        objective = found.objective or Objective(recipe.objective.metric, goal(recipe.objective.metric))
-        last = [trial for trial in found.trials if trial.step == found.trial.step]
-        front = pareto(last, objective)
-        write_trials(stage.out, found, front)
-        limit = found.limits.get("macs")
-        # An estimate is no point of a chart of what was measured.
-        measured = [trial for trial in found.trials if trial.complete]
-        source = "of the relaxation" if objective.metric == LIKELIHOOD else "validation"
-        path = stage.out / "pareto.png"
-        pareto_chart(measured, objective, path, chosen=found.trial, limit=limit, measured=source)
-        if (supernet / TRACE).is_file():
-            probability_chart(Log(supernet / TRACE).read(), stage.out / RELAXATION)
-        ngf = recipe.supernet.get("ngf")
-        draw_genotype(found.trial.genotype, stage.out / "architecture.png", ngf=ngf)
-        track(stage, found, front, objective)
-        quality = {f"val_{name}": value for name, value in found.trial.quality.items()}
-        return {**quality, **found.trial.costs, **found.facts, "pareto": len(front)}
-
-    inputs = {"prepare": prepare, "teach": teach, "supernet": supernet}
-    return perform("search", recipe, inputs, out, body, group=group, tell=tell)
+    recipe, supernet = work.recipe, work.inputs["supernet"]
+    found = open_method(recipe.method).search(work.job)
+    objective = found.objective or Objective(recipe.objective.metric, goal(recipe.objective.metric))
+    last = [trial for trial in found.trials if trial.step == found.trial.step]
+    front = pareto(last, objective)
+    write_trials(work.out, found, front)
+    limit = found.limits.get("macs")
+    # An estimate is no point of a chart of what was measured.
+    measured = [trial for trial in found.trials if trial.complete]
+    source = "of the relaxation" if objective.metric == LIKELIHOOD else "validation"
+    path = work.out / "pareto.png"
+    pareto_chart(measured, objective, path, chosen=found.trial, limit=limit, measured=source)
+    if (supernet / TRACE).is_file():
+        probability_chart(Log(supernet / TRACE).read(), work.out / RELAXATION)
+    ngf = recipe.supernet.get("ngf")
+    draw_genotype(found.trial.genotype, work.out / "architecture.png", ngf=ngf)
+    track(work, found, front, objective)
+    quality = {f"val_{name}": value for name, value in found.trial.quality.items()}
+    return {**quality, **found.trial.costs, **found.facts, "pareto": len(front)}
 
 
 def row(trial: Trial) -> dict[str, object]:
@@ -87,9 +73,9 @@ def write_trials(out: Path, found: Found, front: Sequence[Trial]) -> None:
         writer.writerows(rows)
 
 
-def track(stage: Stage, found: Found, front: Sequence[Trial], objective: Objective) -> None:
+def track(work: Work, found: Found, front: Sequence[Trial], objective: Objective) -> None:
     """Metrics by round, one table of all trials, and a child run for each member of the front."""
-    tracker, metric = stage.tracker, objective.metric
+    tracker, metric = work.tracker, objective.metric
     best: dict[str, float] = {}
     sign = 1 if objective.goal == "max" else -1
     steps = dict.fromkeys((trial.step, trial.round) for trial in found.trials)
@@ -104,7 +90,7 @@ def track(stage: Stage, found: Found, front: Sequence[Trial], objective: Objecti
         name = f"{trial.genotype.key}{' (found)' if trial == found.trial else ''}"
         tracker.child(name, trial.genotype.to_json(), {**trial.quality, **trial.costs}, {"key": trial.genotype.key})
     for name in ("genotype.json", "pareto.csv", "trials.jsonl"):
-        tracker.artifact(stage.out / name)
+        tracker.artifact(work.out / name)
     for name in ("pareto", "architecture", Path(RELAXATION).stem):
-        if (picture := stage.out / f"{name}.png").is_file():
+        if (picture := work.out / f"{name}.png").is_file():
             tracker.image(name, read_image(picture))

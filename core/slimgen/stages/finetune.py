@@ -1,0 +1,22 @@
+"""The stage that finishes: the found generator, and what it is compared with."""
+
+import json
+from collections.abc import Mapping
+
+from slimgen.methods import open_method
+from slimgen.nets.weights import save_weights
+from slimgen.stages.check import require_suitable
+from slimgen.stages.work import Work
+
+
+def finetune(work: Work) -> Mapping[str, float]:
+    """The found generator, and its rivals where the recipe asks: weights, and `networks.json` to build them."""
+    require_suitable(work.recipe, work.job.data)
+    trained = open_method(work.recipe.method).finetune(work.job)
+    networks = {}
+    for name, result in trained.items():
+        save_weights(work.out / f"{name}.safetensors", result.net.state_dict())
+        networks[name] = {"family": result.family, "options": dict(result.options), "updates": result.updates}
+    (work.out / "networks.json").write_text(json.dumps(networks, indent=1) + "\n")
+    facts = {name: {"updates": result.updates, **result.facts} for name, result in trained.items()}
+    return {f"{name}_{fact}": value for name, noted in facts.items() for fact, value in noted.items()}

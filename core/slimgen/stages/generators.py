@@ -1,0 +1,58 @@
+"""The finished generators of a run: how each is described, and built with its weights."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from slimgen.metrics.evaluator import Network
+from slimgen.nets import build_generator
+from slimgen.nets.spade.generator import folded
+from slimgen.nets.weights import load_weights
+from slimgen.recipe import Recipe
+from slimgen.run.record import read_record
+from slimgen.tasks.task import Task
+
+BACK = "_back"
+"""The end of the names of generators of the other direction."""
+
+
+def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict[str, dict[str, Any]]:
+    """How to build each generator: family, options, file of weights, updates.
+
+    Args:
+        recipe: of the run.
+        finetune: where the found ones lie.
+        teach: where the original lies; with it, the original of the other direction is among them if it is there.
+    """
+    original = dict(recipe.teach.generator)
+    about: dict[str, Any] = {"family": original.pop("family"), "options": original}
+    if teach is not None:
+        about["updates"] = int(float(str(read_record(teach)["metrics"].get("updates", 0))))
+    generators = {"original": {**about, "file": "generator.safetensors"}}
+    for name, found in json.loads((finetune / "networks.json").read_text()).items():
+        generators[name] = {**found, "file": f"{name}.safetensors"}
+    file = "back_generator.safetensors"
+    if teach is not None and (teach / file).is_file():
+        back = {name: generators.pop(name) for name in list(generators) if name.endswith(BACK)}
+        generators |= {f"original{BACK}": {**about, "file": file}, **back}
+    return generators
+
+
+def built(about: Mapping[str, Any], weights: Path) -> nn.Module:
+    """A generator with its weights, in evaluation mode."""
+    net = build_generator(about["family"], **about["options"])
+    net.load_state_dict(load_weights(weights))
+    return folded(net).eval()
+
+
+def conditioned(task: Task, net: nn.Module) -> Network:
+    """A generator as a function of prepared inputs."""
+
+    def run(inputs: Tensor) -> Tensor:
+        out: Tensor = net(task.condition(inputs))
+        return out
+
+    return run

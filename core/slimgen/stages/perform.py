@@ -1,0 +1,162 @@
+"""What all stages have in common: skip what is done, resume what is not, leave a record, tell MLflow."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from slimgen.device import choose
+from slimgen.errors import DataError, RunError
+from slimgen.files import sha256_file
+from slimgen.methods import open_method
+from slimgen.recipe import Recipe
+from slimgen.run.checkpoint import Checkpoints
+from slimgen.run.folder import StageFolder
+from slimgen.run.record import Record, digest_folder, read_record
+from slimgen.run.tracking import Tracker
+from slimgen.stages.fingerprint import fingerprint, sections
+from slimgen.stages.progress import Lines, Progress, warn
+from slimgen.stages.reuse import take_over
+from slimgen.stages.table import DATA, STAGES, Stage
+from slimgen.stages.work import Body, Metrics, Work
+from slimgen.tasks import check_task
+from slimgen.training.distributed import first, together, world
+
+
+def perform(
+    name: str,
+    recipe: Recipe,
+    *,
+    out: Path,
+    group: str | None = None,
+    progress: Progress | None = None,
+    **inputs: Path,
+) -> Metrics:
+    """Runs a stage unless its folder holds this very computation already.
+
+    Args:
+        name: of the stage.
+        recipe: of the run.
+        out: the stage's folder.
+        group: what the stages of one run have in common in MLflow; the folder around `out` by default.
+        progress: is called as the work goes on; lines on stderr by default.
+        inputs: for each stage that this one reads, the folder that it left; to `prepare`, `data`, the images.
+
+    Returns:
+        What was measured, now or then.
+
+    Raises:
+        RunError: an input is missing, unfinished or of another stage.
+        SlimgenError: as the stage's body does; what was done until then stays, and the same call goes on from there.
+    """
+    stage, out = STAGES[name], Path(out)
+    folders = {other: Path(inputs.pop(other)) for other in stage.reads}
+    if inputs:
+        raise TypeError(f"{name} reads {', '.join(stage.reads)}, and not {', '.join(inputs)}")
+    digests = {other: _digest(other, folder) for other, folder in folders.items()}
+    mark = fingerprint(stage, recipe, digests)
+    folder = StageFolder(out, name, mark)
+    done = first(folder.finished)
+    if done is not None:
+        if world()[0] == 0:
+            _remove_checkpoints(out)
+        return _numbers(done["metrics"])
+    check_task(recipe.task)
+    open_method(recipe.method).check(recipe)
+    body: Body = getattr(import_module(f"slimgen.stages.{name}"), name)
+    compute = choose(recipe.compute.precision, recipe.compute.device, recipe.compute.threads)
+    work = Work(recipe, folders, out, compute, Tracker(None), progress or Lines(), mark, out)
+    if world()[0] > 0:
+        return _follow(stage, body, work)
+    tags = {"method": recipe.method, "task": recipe.task, "data": digests.get("prepare", digests.get(DATA, ""))}
+    started = time.monotonic()
+    with folder.begin():
+        taken = take_over(folder)
+        first(lambda: taken is not None)
+        if taken is not None:
+            tags["copied_from"] = str(taken[0])
+            print(f"{name}: taken from {taken[0]}, which holds the same", file=sys.stderr, flush=True)
+        with Tracker.open(
+            stage=name,
+            recipe=recipe.name,
+            group=group or str(out.resolve().parent),
+            tags={**tags, "fingerprint": mark},
+            params=sections(stage, recipe),
+            warn=warn,
+        ) as tracker:
+            if taken is not None:
+                metrics, how = _taken_over(*taken)
+            else:
+                with _mendable():
+                    metrics = dict(body(replace(work, tracker=tracker)))
+                how = {"seconds": round(time.monotonic() - started, 3), "compute": str(compute)}
+            about = {"recipe": recipe.to_yaml(), "inputs": digests, "seed": recipe.seed}
+            folder.finish({**about, **how, "metrics": metrics})
+            # Only now: until the record is written, the checkpoints are what a killed stage goes on from.
+            _remove_checkpoints(out)
+            tracker.metrics({**metrics, "seconds": how["seconds"]})
+    together()
+    return metrics
+
+
+@contextmanager
+def _mendable() -> Iterator[None]:
+    """Files that cannot be read or written are the user's to mend."""
+    try:
+        yield
+    except OSError as error:
+        rule = "a stage must be able to read its inputs and write its folder"
+        raise RunError(rule, error, "mend that and run the same command again") from error
+
+
+def _follow(stage: Stage, body: Body, work: Work) -> Metrics:
+    """The part of a process that is not the first.
+
+    It trains and searches along, and what it writes is dropped; the rest it leaves to the first process.
+    """
+    taken_over = first(lambda: True)  # the first process's answer
+    if stage.shared and not taken_over:
+        with tempfile.TemporaryDirectory() as folder:
+            body(replace(work, out=Path(folder)))
+    together()
+    return _numbers(read_record(work.home)["metrics"])
+
+
+def _taken_over(neighbour: Path, record: Record) -> tuple[Metrics, dict[str, object]]:
+    """What the record of a stage that was taken over says: what was measured, and how it was computed."""
+    how = cast(Mapping[str, object], record)
+    origin = {"seconds": how.get("seconds"), "compute": how.get("compute"), "copied_from": str(neighbour)}
+    return _numbers(record["metrics"]), origin
+
+
+def _digest(name: str, folder: Path) -> str:
+    """The digest of an input: of images, or of what a stage left."""
+    if name == DATA:
+        if not folder.exists():
+            raise DataError("there must be images to prepare", f"no folder or archive {str(folder)!r}")
+        return sha256_file(folder) if folder.is_file() else digest_folder(folder)
+    record = read_record(folder)
+    if not record.get("finished"):
+        raise RunError(f"--{name} is the folder of a finished {name} stage", folder, f"run slimgen {name} first")
+    if record["stage"] != name:
+        raise RunError(f"--{name} is the folder of a {name} stage", f"{folder}, of a {record['stage']} stage")
+    return record["digest"]
+
+
+def _remove_checkpoints(out: Path) -> None:
+    """Checkpoints have served when the stage is done; weights stay in files of their own."""
+    home = out / "checkpoints"
+    if home.is_dir():
+        for folder in home.iterdir():
+            Checkpoints(folder, "").clear()
+        if not any(home.iterdir()):
+            home.rmdir()
+
+
+def _numbers(values: Mapping[str, object]) -> Metrics:
+    return {name: float(value) for name, value in values.items() if isinstance(value, int | float)}

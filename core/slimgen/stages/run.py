@@ -1,0 +1,66 @@
+"""All stages of a recipe, one after the other, in one folder."""
+
+import time
+from pathlib import Path
+from typing import Protocol
+
+from slimgen.errors import RunError, nearest
+from slimgen.recipe import Recipe
+from slimgen.run.record import read_record
+from slimgen.stages.check import check
+from slimgen.stages.perform import perform
+from slimgen.stages.progress import Progress
+from slimgen.stages.table import DATA, STAGES
+from slimgen.stages.work import Metrics
+
+
+class OnStage(Protocol):
+    """Is called after each stage."""
+
+    def __call__(self, name: str, metrics: Metrics, seconds: float, skipped: bool) -> None:
+        """The stage, what it measured, how long it took now, and whether it had been done before."""
+
+
+def run(
+    recipe: Recipe,
+    *,
+    data: Path,
+    out: Path,
+    until: str | None = None,
+    group: str | None = None,
+    progress: Progress | None = None,
+    on_stage: OnStage | None = None,
+) -> dict[str, Metrics]:
+    """Runs every stage of a recipe into `out/<stage>`; what is done already is not done again.
+
+    Args:
+        recipe: what to do.
+        data: the images.
+        out: the run's folder.
+        until: the last stage to run; all of them by default.
+        group: the run's name in MLflow; its folder by default.
+        progress: is called as the work goes on.
+        on_stage: is called after each stage.
+
+    Returns:
+        What each stage measured.
+
+    Raises:
+        SlimgenError: as the stages do; what was done until then stays, and the same call goes on from there.
+    """
+    if until is not None and until not in STAGES:
+        raise RunError("--until names a stage", repr(until), nearest(until, STAGES))
+    check(recipe)
+    group = group or str(out.resolve())
+    done: dict[str, Metrics] = {}
+    for name, stage in STAGES.items():
+        started = time.monotonic()
+        before = read_record(out / name).get("seconds")
+        folders = {needed: data if needed == DATA else out / needed for needed in stage.reads}
+        done[name] = perform(name, recipe, out=out / name, group=group, progress=progress, **folders)
+        if on_stage is not None:
+            skipped = before is not None and read_record(out / name).get("seconds") == before
+            on_stage(name, done[name], time.monotonic() - started, skipped)
+        if name == until:
+            break
+    return done

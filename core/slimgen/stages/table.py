@@ -1,0 +1,100 @@
+"""The seven stages in one table: what each reads, what decides its result, and which of them train.
+
+No torch is imported here: the command line, `dvc.yaml` and the components are held to this table.
+"""
+
+from dataclasses import dataclass
+
+DATA = "data"
+"""The folder, or archive, of images that `prepare` reads: the one input that no stage wrote."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is known of a stage before it runs. Its body is the function of its name in the module of its name.
+
+    Attributes:
+        name: of the stage, its command, its DVC stage and its component.
+        about: what it does, in one line.
+        reads: the stages whose folders it reads, or `DATA`.
+        sections: the parts of a recipe that decide its result; a dot leads into a section.
+        code: the rooms of the package, or files, whose code decides its result, where the recipe uses it.
+        trains: whether it trains networks.
+        shared: whether several processes work at it together; else the first works alone.
+    """
+
+    name: str
+    about: str
+    reads: tuple[str, ...]
+    sections: tuple[str, ...]
+    code: tuple[str, ...]
+    trains: bool = False
+    shared: bool = False
+
+
+IMAGES = ("task", "size", "seed", "data")
+TRAINING = (*IMAGES, "compute", "losses", "teach")
+SEARCHING = (*TRAINING, "method", "supernet")
+LEARNING = ("data/batches.py", "device.py", "nets", "tasks", "training")
+
+_STAGES = (
+    Stage(
+        "prepare",
+        "Decode the images once, into arrays, and say what was rejected.",
+        reads=(DATA,),
+        sections=IMAGES,
+        code=("data",),
+    ),
+    Stage(
+        "teach",
+        "Train the original GAN, or import it from a checkpoint.",
+        reads=("prepare",),
+        sections=TRAINING,
+        code=LEARNING,
+        trains=True,
+        shared=True,
+    ),
+    Stage(
+        "supernet",
+        "Train the weight-sharing network, the method's way.",
+        reads=("prepare", "teach"),
+        sections=SEARCHING,
+        code=(*LEARNING, "methods", "search"),
+        trains=True,
+        shared=True,
+    ),
+    Stage(
+        "search",
+        "Find the architecture within the budget.",
+        reads=("prepare", "teach", "supernet"),
+        sections=(*SEARCHING, "budget", "objective", "search", "evaluate.features", "evaluate.threads"),
+        code=(*LEARNING, "cost", "export/latency", "methods", "metrics", "search"),
+        shared=True,
+    ),
+    Stage(
+        "finetune",
+        "Train the found generator to its end, and what it is compared with.",
+        reads=("prepare", "teach", "supernet", "search"),
+        sections=(*SEARCHING, "budget", "finetune"),
+        code=(*LEARNING, "cost", "methods", "search"),
+        trains=True,
+        shared=True,
+    ),
+    Stage(
+        "evaluate",
+        "Measure the original, the found generator and its rivals; write the report.",
+        reads=("prepare", "teach", "search", "finetune"),
+        sections=("name", "task", "method", "size", "seed", "compute", "budget", "evaluate"),
+        code=("cost", "data/batches.py", "device.py", "metrics", "nets", "report", "tasks"),
+    ),
+    Stage(
+        "export",
+        "Write the found generator as ONNX, and check that it computes the same.",
+        reads=("finetune", "evaluate"),
+        sections=("name", "task", "method", "size", "seed", "data", "budget", "evaluate", "export"),
+        code=("cost/latency.py", "export", "nets"),
+    ),
+)
+
+STAGES = {stage.name: stage for stage in _STAGES}
+"""By name, in the order in which they run."""
