@@ -41,7 +41,12 @@ TINY = {
 }
 """Recipe below tests/, and the townhouses it is run on."""
 TOWNHOUSES = ("townhouses-cf_gan", "townhouses-gan_compression")
-RENAMED = ((r"uniform", "narrowed"), (r"\bback_|_back\b|\bback\b", "reverse"), (r"reverse_", "reverse"))
+RENAMED = (
+    (r"uniform", "narrowed"),
+    (r"\bforth\b", "forward"),
+    (r"\bback_|_back\b|\bback\b", "reverse"),
+    (r"reverse_", "reverse"),
+)
 """Names that changed while what they name did not."""
 
 

@@ -1,4 +1,4 @@
-"""Candidates of a supernet: raced, cached, foretold in milliseconds, and shared among processes."""
+"""Candidates of a supernet: raced, cached, predicted in milliseconds, and shared among processes."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from slimgen.data.prepared import Prepared
 from slimgen.device import Compute, choose
 from slimgen.errors import BudgetError, RecipeError
 from slimgen.methods.candidates import Candidates
-from slimgen.methods.measuring import Way
+from slimgen.methods.trials import Setup
 from slimgen.nets.cf_gan.space import Shape
 from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.initial import initialise
@@ -62,7 +62,7 @@ def candidates(prepared: Path, out: Path, *settings: str, latency=None) -> Candi
 
 
 def evolution(made: Candidates, population: int = 8) -> Evolution:
-    space = made.measuring.supernet.space
+    space = made.supernet.space
     return Evolution(space, made.objective, made.allows, population, 4, 0.3, anchor=made.anchor(space, made.allows))
 
 
@@ -86,7 +86,7 @@ def test_a_race_leaves_the_hopeless_early_and_finds_what_measuring_all_finds(pre
     assert 5 < len(left) < 72
     assert all(trial.complete for trial in trials if trial.round == 0)
     whole = candidates(prepared, tmp_path / "whole")
-    full = whole.trials([trial.genotype for trial in trials], Way("all"))
+    full = whole.trials([trial.genotype for trial in trials], Setup("all"))
     # Whoever was measured to the end has the value that measuring without a race gives.
     assert [t.quality for t in trials if t.complete] == [
         f.quality for t, f in zip(trials, full, strict=True) if t.complete
@@ -108,9 +108,9 @@ def test_a_race_does_not_depend_on_the_order_within_a_round(prepared: Path, tmp_
     made = candidates(prepared, tmp_path / "one")
     searcher = evolution(made)
     made.explore("all", searcher, 40, racing=True)
-    space = made.measuring.supernet.space
+    space = made.supernet.space
     genotypes = [trial.genotype for trial in searcher.elite] + list(map(space.sample, generators(12)))
-    way = Way("all", None, searcher.rival)
+    way = Setup("all", None, searcher.rival)
     forwards = candidates(prepared, tmp_path / "two").trials(genotypes, way)
     backwards = candidates(prepared, tmp_path / "three").trials(genotypes[::-1], way)[::-1]
     assert told(forwards) == told(backwards)
@@ -119,23 +119,23 @@ def test_a_race_does_not_depend_on_the_order_within_a_round(prepared: Path, tmp_
 
 def test_an_estimate_is_cached_for_its_rival_alone_and_a_whole_value_for_all(prepared: Path, tmp_path: Path) -> None:
     made = candidates(prepared, tmp_path)
-    space = made.measuring.supernet.space
+    space = made.supernet.space
     genotypes = list(dict.fromkeys(map(space.sample, generators(20))))
-    whole = candidates(prepared, tmp_path / "whole").trials(genotypes, Way("all"))
+    whole = candidates(prepared, tmp_path / "whole").trials(genotypes, Setup("all"))
     by_quality = sorted(whole, key=lambda trial: -trial.quality["psnr"])
     top, second, bottom = by_quality[0], by_quality[1], by_quality[-1]
-    (left,) = made.trials([bottom.genotype], Way("all", None, top))
+    (left,) = made.trials([bottom.genotype], Setup("all", None, top))
     assert not left.complete
     lines = (tmp_path / "cache.jsonl").read_text().splitlines()
     again = candidates(prepared, tmp_path)
-    assert again.trials([bottom.genotype], Way("all", None, top))[0].quality == left.quality
+    assert again.trials([bottom.genotype], Setup("all", None, top))[0].quality == left.quality
     assert (tmp_path / "cache.jsonl").read_text().splitlines() == lines
-    (other,) = again.trials([bottom.genotype], Way("all", None, second))
+    (other,) = again.trials([bottom.genotype], Setup("all", None, second))
     assert other.quality != left.quality
-    (full,) = again.trials([bottom.genotype], Way("all"))
+    (full,) = again.trials([bottom.genotype], Setup("all"))
     assert full.complete
     assert full.quality == bottom.quality
-    assert again.trials([bottom.genotype], Way("all", None, top))[0].complete
+    assert again.trials([bottom.genotype], Setup("all", None, top))[0].complete
 
 
 @pytest.mark.parametrize("kept", [1, 3, 5])
@@ -161,7 +161,7 @@ def test_racing_by_a_metric_of_sets_of_images_is_refused_before_anything_is_meas
 
 def test_a_searcher_without_a_rival_measures_all(prepared: Path, tmp_path: Path) -> None:
     made = candidates(prepared, tmp_path)
-    space = made.measuring.supernet.space
+    space = made.supernet.space
     trials = made.explore("all", RandomSearch(space, made.objective, lambda g: True, 6), 18, racing=True)
     assert all(trial.complete for trial in trials)
 
@@ -170,9 +170,9 @@ def milliseconds(genotype: Genotype) -> float:
     return sum(value for value in genotype.values() if isinstance(value, float | int))
 
 
-def test_a_limit_of_milliseconds_needs_someone_to_foretell_them(prepared: Path, tmp_path: Path) -> None:
+def test_a_limit_of_milliseconds_needs_something_to_predict_them(prepared: Path, tmp_path: Path) -> None:
     limit = "budget.latency_ms=3.5"
-    with pytest.raises(BudgetError, match="cannot foretell the latency"):
+    with pytest.raises(BudgetError, match="cannot predict the latency"):
         candidates(prepared, tmp_path, limit)
     made = candidates(prepared, tmp_path, limit, latency=milliseconds)
     trials = made.explore("all", evolution(made), 24)
@@ -195,7 +195,7 @@ sys.path.insert(0, sys.argv[1])
 import test_candidates as t
 from slimgen.training.distributed import first, spread, together, world
 rank, size = world()
-# Only the first one can foretell milliseconds; all must go by them.
+# Only the first one can predict milliseconds; all must go by them.
 here = t.milliseconds if rank == 0 else None
 trials = t.raced(Path(sys.argv[2]), Path(sys.argv[3]) / str(rank), latency=here)
 done = spread(range(7), lambda item: (item, rank))

@@ -147,7 +147,7 @@ def test_both_found_generators_are_within_the_budget_and_the_outcome_is_the_last
     trials = searched(begun, tmp_path, [])
     limit = generator_cost("resnet", 16, 16, ngf=4, blocks=2).params / 3
     assert all(trial["costs"]["params"] <= limit for trial in trials)
-    assert [trial["step"] for trial in trials[-2:]] == ["forth", "back"]
+    assert [trial["step"] for trial in trials[-2:]] == ["forward", "reverse"]
     found = json.loads((tmp_path / "search" / "genotype.json").read_text())
     assert found["genotype"] == trials[-2]["genotype"]
     assert {**found["genotype"], "turn": "b"} == trials[-1]["genotype"]
@@ -155,7 +155,7 @@ def test_both_found_generators_are_within_the_budget_and_the_outcome_is_the_last
     partners = [
         {name: mask for name, mask in trial["genotype"].items() if name.startswith("b.")}
         for trial in trials
-        if trial["step"] == "forth"
+        if trial["step"] == "forward"
     ]
     assert all("0" not in mask for mask in partners[0].values())
     assert any("0" in mask for mask in partners[-1].values())

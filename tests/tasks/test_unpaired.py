@@ -14,7 +14,7 @@ from slimgen.device import Compute
 from slimgen.errors import CheckpointError, DataError, RecipeError
 from slimgen.methods import open_method
 from slimgen.methods.candidates import Candidates
-from slimgen.methods.measuring import Way
+from slimgen.methods.trials import Setup
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
@@ -160,7 +160,7 @@ def test_the_search_measures_against_the_originals_images(taught, tmp_path) -> N
     net.load_state_dict(load_weights(taught / "teach" / "generator.safetensors"), strict=True)
     work = job(taught, about)
     candidates = Candidates(Job(**{**vars(work), "out": tmp_path}), net.eval())
-    trial = candidates.trials([net.space.largest()], Way("channel"))[0]
+    trial = candidates.trials([net.space.largest()], Setup("channel"))[0]
     assert trial.quality["psnr"] > 45
 
 

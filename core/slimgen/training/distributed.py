@@ -2,7 +2,8 @@
 
 import atexit
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar, cast
 
@@ -13,11 +14,12 @@ from slimgen.errors import RunError
 
 T = TypeVar("T")
 Item = TypeVar("Item")
+_alone = False
 
 
 def world() -> tuple[int, int]:
     """This process's rank and the number of processes; joins the group that torchrun announces, once."""
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if _alone or int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return 0, 1
     if not distributed.is_initialized():
         # Waiting for the first process to search or prepare alone may take long.
@@ -28,13 +30,28 @@ def world() -> tuple[int, int]:
     return distributed.get_rank(), distributed.get_world_size()
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within, this process is all there are: for what each of several does by itself, such as training a candidate."""
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
+
+
+def _joined() -> bool:
+    return distributed.is_initialized() and not _alone
+
+
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replaces each gradient by its mean over the processes.
 
     Every process draws the same architectures, so the same parameters have gradients everywhere. They travel in one
     flat tensor, since a supernet has hundreds of small ones.
     """
-    if not distributed.is_initialized():
+    if not _joined():
         return
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
@@ -48,7 +65,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 def together() -> None:
     """Waits until every process is here."""
-    if distributed.is_initialized():
+    if _joined():
         distributed.barrier()
 
 
@@ -57,23 +74,31 @@ def first(compute: Callable[[], T]) -> T:
 
     All processes must come here, in the same order as to everything else that they do together.
     """
-    if not distributed.is_initialized():
+    if not _joined():
         return compute()
     held: list[T | None] = [compute() if distributed.get_rank() == 0 else None]
     distributed.broadcast_object_list(held, src=0)
     return cast(T, held[0])
 
 
-def spread(items: Sequence[Item], work: Callable[[Item], T]) -> list[T]:
+def spread(
+    items: Sequence[Item], work: Callable[[Item], T], each: Callable[[Item, T], object] | None = None
+) -> list[T]:
     """The results of `work` for all items, in their order and in every process, each item worked on by one of them.
 
     Item i is the process's whose rank is i modulo the number of processes; `work` must not wait for other processes.
+    As soon as this process has a result, `each` is called with its item and the result.
     """
-    if not distributed.is_initialized():
-        return [work(item) for item in items]
-    rank, size = distributed.get_rank(), distributed.get_world_size()
+    rank, size = world()
+    results: list[T] = []
+    for item in items[rank::size]:
+        results.append(work(item))
+        if each is not None:
+            each(item, results[-1])
+    if not _joined():
+        return results
     parts: list[list[T]] = [[]] * size
-    distributed.all_gather_object(parts, [work(item) for item in items[rank::size]])
+    distributed.all_gather_object(parts, results)
     return [parts[index % size][index // size] for index in range(len(items))]
 
 
@@ -87,7 +112,7 @@ def require_alike(done: int, modules: Iterable[object]) -> None:
     Raises:
         RunError: checkpoints differ, or a BatchNorm would see this process's share of the batch alone.
     """
-    if not distributed.is_initialized():
+    if not _joined():
         return
     steps: list[int] = [0] * distributed.get_world_size()
     distributed.all_gather_object(steps, done)

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from slimgen.errors import RecipeError, nearest
-from slimgen.methods.measuring import check_racing
 from slimgen.methods.rivals import require_narrowing
+from slimgen.methods.trials import check_racing
 from slimgen.metrics.evaluator import goal
 from slimgen.nets import generator_cost
 from slimgen.nets.cf_gan.cost import trellis_cost

@@ -5,11 +5,11 @@
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from slimgen.errors import RunError
-from slimgen.methods.candidates import ROUNDS
 from slimgen.methods.co_evolution.fitness import FITNESS, OUTPUTS, Fitness, Side, outputs, sides
 from slimgen.methods.co_evolution.options import SearchOptions, SupernetOptions, Tuning, check
 from slimgen.methods.co_evolution.roulette import TURN, TURNS, CoEvolution, Population
@@ -18,15 +18,14 @@ from slimgen.methods.rivals import train_uniform_cycle
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.weights import save_weights
 from slimgen.recipe import section
-from slimgen.search import Budget, Exhaustive, Genotype, Objective, Trial, explore, require_reachable
+from slimgen.search import Exhaustive, Genotype, Trial, require_reachable
 from slimgen.tasks.cycle import Gan, train_cycle
 from slimgen.tasks.job import Job
-from slimgen.training.distributed import world
 
 __all__ = ["SearchOptions", "SupernetOptions", "Tuning", "check", "finetune", "search", "supernet"]
 
-WAYS = dict(zip(TURNS, ("forth", "back"), strict=True))
-"""What the trials of each direction are called."""
+DIRECTIONS = dict(zip(TURNS, ("forward", "reverse"), strict=True))
+"""The steps of the trials of each direction."""
 FOUND_BACK = "found_back"
 """The generator of the other direction, found with the recipe's."""
 _PARTS = 1000  # pruning by magnitude comes so close to the budget
@@ -48,36 +47,36 @@ def search(job: Job) -> Found:
     """Algorithm 1; or what its Table 2 and Figure 3 compare with."""
     options = section(SearchOptions, job.recipe.search, "search")
     originals = sides(job)
-    judge = Fitness(job, originals, options)
-    limits = _limits(job)
-    budget = Budget(**limits)
-    populations = [_population(judge, name, side, budget, options) for name, side in originals.items()]
-    searcher = CoEvolution(populations, Objective(FITNESS, "max"), options.iterations, apart=not options.together)
+    fitness = Fitness(job, originals, options)
+    populations = [_population(fitness, name, side, options) for name, side in originals.items()]
+    searcher = CoEvolution(populations, fitness.objective, options.iterations, apart=not options.together)
     trials: list[Trial] = []
     if options.kind == "evolution":
-        trials = _explored(job, judge, searcher, options)
+        trials = fitness.explore("pairs", searcher, 2 * options.population * (options.iterations + 1))
         a, b = searcher.champions
         if a is None or b is None:
             raise RunError("a search needs a candidate of finite fitness in each direction", "none")
     else:
-        a, b = (_strongest(judge, name, side, budget) for name, side in originals.items())
+        a, b = (_strongest(fitness, name, side) for name, side in originals.items())
     # Both as they will be used: beside each other.
-    last = _judged(job, judge, searcher, [searcher.pair(turn, a, b) for turn in TURNS])
+    pairs = [searcher.pair(turn, a, b) for turn in TURNS]
+    both = Exhaustive(searcher.space, fitness.objective, lambda pair: True, len(pairs), genotypes=pairs)
+    last = fitness.explore("found", both, len(pairs))
     end = 1 + max((trial.round for trial in trials), default=-1)
     last = [replace(trial, round=end) for trial in last]
-    every = [replace(trial, step=WAYS[str(trial.genotype[TURN])]) for trial in (*trials, *last)]
-    found, back = every[-2:]
+    every = [replace(trial, step=DIRECTIONS[str(trial.genotype[TURN])]) for trial in (*trials, *last)]
+    found, reverse = every[-2:]
     facts = {
         "evaluations": float(len(every)),
         "bits": float(originals[TURNS[0]].filters.bits),
         "seconds.pairs": sum(trial.seconds for trial in every),
-        **{f"back_{name}": value for name, value in back.costs.items()},
-        f"back_{FITNESS}": back.quality[FITNESS],
+        **{f"reverse_{name}": value for name, value in reverse.costs.items()},
+        f"reverse_{FITNESS}": reverse.quality[FITNESS],
     }
-    return Found(found, every, limits, facts, Objective(FITNESS, "max"))
+    return Found(found, every, fitness.limits, facts, fitness.objective)
 
 
-def _population(judge: Fitness, name: str, side: Side, budget: Budget, options: SearchOptions) -> Population:
+def _population(fitness: Fitness, name: str, side: Side, options: SearchOptions) -> Population:
     """Individuals of one direction, within the budget.
 
     Raises:
@@ -85,51 +84,27 @@ def _population(judge: Fitness, name: str, side: Side, budget: Budget, options: 
     """
 
     def costs(genotype: Genotype) -> Mapping[str, float]:
-        return judge.costs_of(name, genotype)
+        return fitness.costs_of(name, genotype)
 
-    require_reachable(side.filters.space, costs, budget)
+    require_reachable(side.filters.space, costs, fitness.budget)
     # The strongest filter of every layer costs what any single one does.
     anchor = side.filters.strongest(0.0)
-    return Population(
-        side.filters.space, lambda genotype: budget.allows(costs(genotype)), anchor, options.population, options.odds
-    )
+    allows = partial(_allows, fitness, name)
+    return Population(side.filters.space, allows, anchor, options.population, options.odds)
 
 
-def _explored(job: Job, judge: Fitness, searcher: CoEvolution, options: SearchOptions) -> list[Trial]:
-    total = 2 * options.population * (options.iterations + 1)
-    done = 0
-
-    def on_round(number: int, trials: Sequence[Trial]) -> None:
-        nonlocal done
-        done += len(trials)
-        if world()[0] == 0:
-            best = max(trial.quality[FITNESS] for trial in trials)
-            job.tell("pairs", done, total, {f"{WAYS[str(trials[0].genotype[TURN])]}_{FITNESS}": best})
-
-    return explore(searcher, judge.trials, log=job.out / ROUNDS, seed=job.recipe.seed, step="pairs", on_round=on_round)
+def _allows(fitness: Fitness, name: str, genotype: Genotype) -> bool:
+    return fitness.budget.allows(fitness.costs_of(name, genotype))
 
 
-def _judged(job: Job, judge: Fitness, searcher: CoEvolution, pairs: Sequence[Genotype]) -> list[Trial]:
-    """These pairs alone, in a step of their own."""
-    these = Exhaustive(searcher.space, Objective(FITNESS, "max"), lambda pair: True, len(pairs), genotypes=pairs)
-    return explore(these, judge.trials, log=job.out / ROUNDS, seed=job.recipe.seed, step="found", rounds=1)
-
-
-def _strongest(judge: Fitness, name: str, side: Side, budget: Budget) -> Genotype:
+def _strongest(fitness: Fitness, name: str, side: Side) -> Genotype:
     """Pruning by magnitude at the size of the budget: the same part of every layer, as much of it as is allowed."""
     low, high = 0, _PARTS + 1
     while high - low > 1:
         middle = (low + high) // 2
-        allowed = budget.allows(judge.costs_of(name, side.filters.strongest(middle / _PARTS)))
+        allowed = _allows(fitness, name, side.filters.strongest(middle / _PARTS))
         low, high = (middle, high) if allowed else (low, middle)
     return side.filters.strongest(low / _PARTS)
-
-
-def _limits(job: Job) -> dict[str, float]:
-    """The budget of each generator, as numbers."""
-    recipe = job.recipe
-    original = job.task.original_cost().as_dict(recipe.budget.convention)
-    return recipe.budget.resolve({name: float(value) for name, value in original.items()})
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from slimgen.errors import RecipeError
-from slimgen.methods.measuring import check_racing
 from slimgen.methods.rivals import require_narrowing
+from slimgen.methods.trials import check_racing
 from slimgen.metrics.evaluator import goal
 from slimgen.nets import generator_cost
 from slimgen.nets.gan_compression.families import FAMILIES, Name, alike

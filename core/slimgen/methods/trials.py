@@ -1,0 +1,267 @@
+"""Trials: what a genotype costs, how good it is, what was seen before; measured alone or among processes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+from slimgen.cost.formula import Cost
+from slimgen.errors import BudgetError, RecipeError, RunError
+from slimgen.methods.method import Found
+from slimgen.metrics.cache import Cache
+from slimgen.metrics.kinds import PerImage
+from slimgen.metrics.registry import find
+from slimgen.nets.gates import Arch
+from slimgen.recipe import Recipe
+from slimgen.search import (
+    Allows,
+    Budget,
+    Genotype,
+    Objective,
+    Searcher,
+    Selective,
+    Space,
+    Trial,
+    best,
+    explore,
+    require_reachable,
+)
+from slimgen.tasks.job import Job
+from slimgen.training.distributed import first, spread, world
+
+ROUNDS, CACHE = "log-rounds.jsonl", "cache.jsonl"
+ArchOf = Callable[[Genotype], Arch]
+_TRIED = 25
+
+
+def check_racing(metric: str) -> None:
+    """Whether candidates can race by a metric: its value must be a mean over images, to be predicted from some of them.
+
+    Raises:
+        RecipeError: it is a metric of sets of images, or unknown.
+    """
+    if not isinstance(find(metric), PerImage):
+        hint = "switch search.racing off, or choose an objective such as psnr, ssim or lpips"
+        raise RecipeError("racing needs a metric of single images", repr(metric), hint)
+
+
+def priced(cost: Cost, recipe: Recipe) -> dict[str, float]:
+    """What a budget may limit of a cost: `macs` under the recipe's convention, `params` and `bytes`."""
+    return {name: float(value) for name, value in cost.as_dict(recipe.budget.convention).items()}
+
+
+def limits_of(job: Job) -> dict[str, float]:
+    """The budget as numbers, shares taken of the original's costs."""
+    return job.recipe.budget.resolve(priced(job.task.original_cost(), job.recipe))
+
+
+class Setup(NamedTuple):
+    """How the candidates of a round are run.
+
+    Attributes:
+        step: of the search.
+        arch_of: the architecture that stands for a genotype inside the supernet; None extracts the genotype itself.
+        rival: a complete trial of the same step; a candidate hopelessly behind it is left early.
+    """
+
+    step: str = ""
+    arch_of: ArchOf | None = None
+    rival: Trial | None = None
+
+    def key(self, genotype: Genotype) -> str:
+        """The genotype's name in the cache; a mixture is another network than its genotype, so it has its own."""
+        return genotype.key if self.arch_of is None else f"{self.step}:{genotype.key}"
+
+
+PLAIN = Setup()
+
+
+class Measured(NamedTuple):
+    """What an evaluation gave: values by metric, whether of all images, and the seconds it took."""
+
+    quality: dict[str, float]
+    complete: bool = True
+    seconds: float = 0.0
+
+
+class Trials(ABC):
+    """Evaluates genotypes, each once, and searches among them; a subclass says what one costs and how good it is.
+
+    What was measured is kept in `cache.jsonl`, keyed by genotype, weights and protocol; rounds in `log-rounds.jsonl`.
+
+    Several processes search as one: each runs the same searcher, measures its share of a round and is given the trials
+    of all. The first one's log and cache are what counts, and what the others begin with; so every process must make
+    its trials, and call them, in the same order.
+
+    Args:
+        job: of the search stage.
+        objective: what the search improves.
+        weights: digest of the weights that candidates are cut out of.
+        margin: a predicted latency must stay below its limit by this factor.
+    """
+
+    def __init__(self, job: Job, objective: Objective, weights: str, margin: float = 1.0) -> None:
+        self.job, self.objective, self._weights = job, objective, weights
+        self.limits = limits_of(job)
+        self.budget = Budget(**self.limits)
+        if self.budget.latency_ms is not None:
+            self.budget = replace(self.budget, latency_ms=self.budget.latency_ms / margin)
+        for name in (ROUNDS, CACHE):
+            _begin_alike(job.out / name)
+        self._cache = Cache(job.out / CACHE)
+        self._seconds: dict[str, float] = {}
+        self.costs = lru_cache(maxsize=1 << 14)(self.count)
+
+    @abstractmethod
+    def count(self, genotype: Genotype) -> Mapping[str, float]:
+        """What a genotype costs, by kind; `costs` is the same, counted once."""
+
+    @abstractmethod
+    def protocol(self, genotype: Genotype) -> str:
+        """All that a complete measurement depends on besides the genotype and the weights."""
+
+    @abstractmethod
+    def measure(self, genotype: Genotype, setup: Setup) -> Measured:
+        """Measures a genotype here and now, by itself: other processes are not waited for."""
+
+    def allows(self, genotype: Genotype) -> bool:
+        """Whether a genotype is within the budget."""
+        return self.budget.allows(self.costs(genotype))
+
+    def require_reachable(self, space: Space) -> Genotype:
+        """A genotype within the budget.
+
+        Raises:
+            BudgetError: there is none; names the smallest cost that the space can reach.
+        """
+        return require_reachable(space, self.costs, self.budget)
+
+    def anchor(self, space: Space, allows: Allows) -> Genotype | None:
+        """A genotype to repair towards: the smallest, or the cheapest within the budget."""
+        smallest = space.smallest()
+        return smallest if allows(smallest) else self.require_reachable(space)
+
+    def explore(
+        self, step: str, searcher: Searcher, evaluations: int, arch_of: ArchOf | None = None, *, racing: bool = False
+    ) -> list[Trial]:
+        """Runs one search to the end of its allowance.
+
+        Args:
+            step: its name, in the log and the trials.
+            searcher: asks, and is told.
+            evaluations: how many genotypes at most.
+            arch_of: the architecture that stands for a genotype where that is not the genotype itself; it runs
+                inside the supernet.
+            racing: a candidate is left as soon as it is hopelessly behind the searcher's rival, if it has one. The
+                rival is the same for a whole round, so the order within the round does not matter.
+
+        Raises:
+            RunError: nothing could be asked within the budget.
+            RecipeError: racing for a metric that is not of single images.
+        """
+        if racing:
+            check_racing(self.objective.metric)
+        done, metric = 0, self.objective.metric
+
+        def evaluate(genotypes: Sequence[Genotype]) -> list[Trial]:
+            rival = searcher.rival if racing and isinstance(searcher, Selective) else None
+            return self.trials(genotypes, Setup(step, arch_of, rival))
+
+        def on_round(number: int, trials: Sequence[Trial]) -> None:
+            nonlocal done
+            done += len(trials)
+            top = searcher.best
+            if world()[0] == 0:
+                values = {} if top is None else {metric: top.quality[metric]}
+                self.job.tell(step, min(done, evaluations), evaluations, values)
+
+        log, seed = self.job.out / ROUNDS, self.job.recipe.seed
+        trials = explore(searcher, evaluate, log=log, seed=seed, step=step, evaluations=evaluations, on_round=on_round)
+        if not trials:
+            raise RunError(f"the {step} step needs at least one candidate within the budget", "none")
+        self._seconds[step] = sum(trial.seconds for trial in trials)
+        return trials
+
+    def trials(self, genotypes: Sequence[Genotype], setup: Setup = PLAIN) -> list[Trial]:
+        """Genotypes, evaluated by all processes together unless they were before; one trial each, in order."""
+        known = {genotype: self._known(genotype, setup) for genotype in genotypes}
+        missing = [genotype for genotype, measured in known.items() if measured is None]
+        # Kept at once, so that a search killed amid a round loses little.
+        keep = partial(self._keep, setup)
+        measured = spread(missing, partial(self.measure, setup=setup), each=keep)
+        for genotype, found in zip(missing, measured, strict=True):
+            known[genotype] = found
+            if self._known(genotype, setup) is None:
+                keep(genotype, found)
+        trials = []
+        for genotype in genotypes:  # costs may take all processes together, so that all ask for those of all
+            quality, complete, seconds = known[genotype] or Measured({})
+            trials.append(Trial(genotype, dict(self.costs(genotype)), quality, seconds=seconds, complete=complete))
+        return trials
+
+    def _known(self, genotype: Genotype, setup: Setup) -> Measured | None:
+        """What the cache has: of all images, or of as many as it took to fall behind this very rival."""
+        for complete in (True, False) if setup.rival is not None else (True,):
+            protocol = self._protocol(genotype, setup, complete)
+            if (quality := self._cache.get(setup.key(genotype), self._weights, protocol)) is not None:
+                return Measured(quality, complete)
+        return None
+
+    def _keep(self, setup: Setup, genotype: Genotype, measured: Measured) -> None:
+        protocol = self._protocol(genotype, setup, measured.complete)
+        self._cache.put(setup.key(genotype), self._weights, protocol, measured.quality)
+
+    def _protocol(self, genotype: Genotype, setup: Setup, complete: bool) -> str:
+        """The protocol of a measurement; an estimate is of one rival."""
+        protocol = self.protocol(genotype)
+        if complete or setup.rival is None:
+            return protocol
+        return f"{protocol}, left behind {setup.key(setup.rival.genotype)}"
+
+    def best(self, trials: Sequence[Trial]) -> Trial:
+        """The trial of best quality."""
+        top = best(trials, self.objective)
+        if top is None:
+            raise RunError("a search needs at least one trial", "none")
+        return top
+
+    def found(
+        self,
+        trials: Sequence[Trial],
+        facts: Mapping[str, float],
+        earlier: Sequence[Trial] = (),
+        accepts: Callable[[Trial], bool] | None = None,
+    ) -> Found:
+        """The outcome of a search.
+
+        Args:
+            trials: of its last step; the best of them has won.
+            facts: worth keeping.
+            earlier: trials of the steps before, to be kept beside them.
+            accepts: asked from the best on, until it agrees: what is too dear to ask of every candidate.
+
+        Raises:
+            BudgetError: none of the best trials is accepted.
+        """
+        rest = list(trials)
+        while accepts is not None and not accepts(self.best(rest)):
+            rest.remove(self.best(rest))
+            if not rest or len(trials) - len(rest) >= _TRIED:
+                rule = f"one of the {len(trials) - len(rest)} best candidates must keep the limits when it is measured"
+                raise BudgetError(rule, "none", "raise the limit a little, or let the search ask for more")
+        every = [*earlier, *trials]
+        numbers = {"evaluations": float(len(every)), **facts}
+        if left := sum(not trial.complete for trial in every):
+            numbers["left_early"] = float(left)
+        numbers |= {f"seconds.{step}": seconds for step, seconds in self._seconds.items()}
+        return Found(self.best(rest), every, self.limits, numbers, self.objective)
+
+
+def _begin_alike(file: Path) -> None:
+    """Gives every process the first one's file, so that all replay the same and know the same values."""
+    content = first(lambda: file.read_bytes() if file.exists() else None)
+    if world()[0] > 0 and content is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
