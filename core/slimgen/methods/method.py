@@ -50,7 +50,10 @@ class Trained:
 
 
 class Method(Protocol):
-    """A method, as a module."""
+    """A method, as a module.
+
+    It may offer `picture_genotype(genotype, path, recipe)`, too, which draws what was found; without, that is a table.
+    """
 
     def check(self, recipe: Recipe) -> None:
         """Raises RecipeError unless the method's own sections are sound; nothing is computed."""

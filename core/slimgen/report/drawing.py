@@ -1,218 +1,45 @@
-"""An architecture as a drawing: a trellis as its path through the scales, channels as bars, any other as a table."""
+"""An architecture as a picture: a table of its choices. A method whose architectures say more draws them itself."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
-from slimgen.nets.cf_gan.space import WITH_INNER, Shape, parse_path
-from slimgen.report.channel_drawing import draw_channels, is_configuration
+from slimgen.recipe import Recipe
+from slimgen.report.figures import GREY, INK, PALE, bare_sheet, save
 from slimgen.search import Value
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-INK, GREY, PALE = "#212529", "#868e96", "#f1f3f5"
-OPERATORS = {
-    "dws": ("#b2f2bb", "depthwise\nseparable"),
-    "conv3x3": ("#ffec99", "conv 3x3"),
-    "resblock": ("#a5d8ff", "residual"),
-}
 LONG = 24  # a mask of more bits is shown as how many are kept
 TALL = 36  # lines of a table before it goes on in the next column
 
 
-class Box(NamedTuple):
-    """A box on the sheet: where its centre is, and how large it is."""
-
-    x: float
-    y: float
-    width: float = 0.92
-    height: float = 0.62
-
-
-def draw_genotype(genotype: Mapping[str, Value], path: Path, *, ngf: int | None = None) -> None:
-    """Draws an architecture.
+def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe | None = None) -> None:
+    """Draws names of choices and their values in columns, a shade for each group of names.
 
     Args:
-        genotype: names of choices to values. A trellis (CF-GAN, Figure 3) is drawn as the network it stands for, a
-            channel configuration (GAN Compression) as bars.
+        genotype: names of choices to values.
         path: the picture; its ending says the format.
-        ngf: of a trellis: channels at full resolution of the widest one; with it, widths are written in channels
-            instead of parts of the whole.
+        recipe: of the run; a table says nothing of it.
     """
-    if "path" in genotype and "channel.stem" in genotype:
-        _trellis(genotype, path, ngf)
-    elif is_configuration(genotype):
-        draw_channels(genotype, path)
-    else:
-        _list(genotype, path)
-
-
-def _trellis(genotype: Mapping[str, Value], path: Path, ngf: int | None) -> None:
-    """Rows are scales, blocks go from left to right; climbs are arrows upwards, skips dashed, the end on the right."""
-    scales = parse_path(str(genotype["path"]))
-    groups = [_blocks(genotype, group) for group in range(len(scales))]
-    columns = sum(len(blocks) for blocks in groups)
-    right = 3.4 + columns + 0.55 * len(scales)
-    figure, axes = _sheet(1.2 + 0.76 * (right + 3.2), 4.9)
-    _rows(axes, right + 3.2)
-
-    def width(name: str, scale: int) -> str:
-        ratio = genotype[f"channel.{name}"]
-        return (
-            f"{Shape(ngf).channels(ratio, scale)} ch"
-            if ngf is not None
-            else f"x {ratio:g}"
-            if not isinstance(ratio, str)
-            else ratio
-        )
-
-    stem, half, quarter = Box(0.6, _row(1)), Box(1.7, _row(2)), Box(2.8, _row(4))
-    for box, name, label, scale in ((stem, "stem", "stem", 1), (half, "down", "down", 2), (quarter, "g0", "down", 4)):
-        _box(axes, box, f"{label}\n{width(name, scale)}", PALE)
-    _arrow(axes, stem, half)
-    _arrow(axes, half, quarter)
-    at, last, x = quarter, {}, 3.3
-    for group, (scale, blocks) in enumerate(zip(scales, groups, strict=True)):
-        climbing = group > 0 and scale != scales[group - 1]
-        x += 0.55 if group else 0.0
-        for index, block in enumerate(blocks):
-            operator = str(genotype[f"operator.{block}"])
-            box = Box(x + 0.6, _row(scale))
-            inner = f"\n{width(block, scale)}" if operator in WITH_INNER else ""
-            _box(axes, box, f"{operator}{inner}", OPERATORS.get(operator, (PALE, operator))[0])
-            _arrow(axes, at, box)
-            if climbing and index == 0:
-                _arrow(axes, stem if scale == 1 else half, box, dashed=True)
-                note = (at.x + box.x) / 2 - 0.1, (at.y + box.y) / 2
-                axes.text(*note, f"climb\n{width(f'g{group}', scale)} ", ha="right", va="center", fontsize=7, color=INK)
-            at, x = box, x + 1.0
-        last[scale] = at
-    end2, end1, out = Box(right + 0.7, _row(2)), Box(right + 1.8, _row(1)), Box(right + 2.8, _row(1), 0.7)
-    _box(axes, end2, f"end\n{width('end2', 2)}", PALE)
-    _box(axes, end1, f"end\n{width('end1', 1)}", PALE)
-    _box(axes, out, "image", "white")
-    _arrow(axes, last[4], end2, below=True)
-    _arrow(axes, end2, end1, below=True)
-    _arrow(axes, end1, out)
-    for scale, end in ((2, end2), (1, end1)):
-        if scale in last:
-            _arrow(axes, last[scale], end)
-    figure.savefig(path, dpi=150)
-
-
-def _blocks(genotype: Mapping[str, Value], group: int) -> list[str]:
-    """The blocks of a group, in order: g0b0, g0b1 ..."""
-    start = f"operator.g{group}b"
-    return [
-        f"g{group}b{index}" for index in sorted(int(name[len(start) :]) for name in genotype if name.startswith(start))
-    ]
-
-
-def _row(scale: int) -> float:
-    """The height of a scale's row: full size above, a quarter below."""
-    return {1: 3.0, 2: 1.7, 4: 0.4}[scale]
-
-
-def _rows(axes: "Axes", right: float) -> None:
-    from matplotlib.patches import Rectangle
-
-    for scale, label in ((1, "full size"), (2, "1/2"), (4, "1/4")):
-        low = _row(scale) - 0.52
-        axes.add_patch(Rectangle((-0.1, low), right + 0.1, 1.04, facecolor="#f8f9fa", edgecolor="none", zorder=0))
-        axes.text(-0.2, _row(scale), label, ha="right", va="center", fontsize=9, color=GREY)
-    x = 0.1
-    for colour, label in OPERATORS.values():
-        axes.add_patch(Rectangle((x, -0.72), 0.3, 0.22, facecolor=colour, edgecolor=INK, linewidth=0.7))
-        axes.text(x + 0.4, -0.61, label.replace("\n", " "), va="center", fontsize=8, color=INK)
-        x += 2.3
-    axes.text(x, -0.61, "- -  skip from the stem", va="center", fontsize=8, color=INK)
-    axes.set_xlim(-1.1, right + 0.2)
-    axes.set_ylim(-0.95, 3.6)
-
-
-def _box(axes: "Axes", box: Box, text: str, colour: str) -> None:
-    from matplotlib.patches import FancyBboxPatch
-
-    corner = box.x - box.width / 2, box.y - box.height / 2
-    style = "round,pad=0,rounding_size=0.08"
-    axes.add_patch(
-        FancyBboxPatch(corner, box.width, box.height, style, facecolor=colour, edgecolor=INK, linewidth=0.9, zorder=3)
-    )
-    axes.text(box.x, box.y, text, ha="center", va="center", fontsize=8, color=INK, zorder=4)
-
-
-def _arrow(axes: "Axes", start: Box, end: Box, dashed: bool = False, below: bool = False) -> None:
-    """From the right of one box to the left of the next, or to its foot; a skip passes above the boxes between."""
-    from matplotlib.patches import FancyArrowPatch
-
-    level = abs(start.y - end.y) < 0.01
-    leave = (start.x + start.width / 2, start.y)
-    arrive = (end.x - end.width / 2, end.y)
-    if below:
-        arrive = (end.x, end.y - end.height / 2)
-    curve = "arc3,rad=0"
-    if dashed and level:
-        leave, arrive = (start.x, start.y + start.height / 2), (end.x, end.y + end.height / 2)
-        # However far it reaches, a skip rises little enough to stay within its row.
-        curve = f"arc3,rad={-0.4 / (end.x - start.x)}"
-    elif not level and start.y > end.y:
-        leave = (start.x, start.y - start.height / 2)
-    axes.add_patch(
-        FancyArrowPatch(
-            leave,
-            arrive,
-            connectionstyle=curve,
-            arrowstyle="-|>",
-            mutation_scale=9,
-            color=GREY if dashed else INK,
-            linewidth=0.9 if dashed else 1.1,
-            linestyle=(0, (4, 3)) if dashed else "-",
-            shrinkA=0,
-            shrinkB=0,
-            zorder=2,
-        )
-    )
-
-
-def _list(genotype: Mapping[str, Value], path: Path) -> None:
-    """Names and values in columns, a shade for each group of names."""
     from matplotlib.patches import Rectangle
 
     lines = [(name, _shown(value)) for name, value in genotype.items()] or [("(no choices)", "")]
     columns = -(-len(lines) // TALL)
     per_column = -(-len(lines) // columns)
-    widest = max(len(name) + len(value) for name, value in lines)
-    wide = 0.085 * widest + 0.6
-    figure, axes = _sheet(max(3.0, columns * wide), 0.3 + 0.24 * per_column)
+    wide = 0.085 * max(len(name) + len(value) for name, value in lines) + 0.6
+    figure, axes = bare_sheet(max(3.0, columns * wide), 0.3 + 0.24 * per_column)
     axes.set_xlim(0, columns * wide)
     axes.set_ylim(per_column + 0.3, -0.3)
     shades: dict[str, str] = {}
-    for place, (name, value) in enumerate(lines):
-        column, row = divmod(place, per_column)
-        head = name.rpartition(".")[0]
-        shade = shades.setdefault(head, ("#f1f3f5", "white")[len(shades) % 2])
+    for index, (name, value) in enumerate(lines):
+        column, row = divmod(index, per_column)
+        shade = shades.setdefault(name.rpartition(".")[0], (PALE, "white")[len(shades) % 2])
         left = column * wide
         axes.add_patch(Rectangle((left + 0.05, row), wide - 0.1, 1, facecolor=shade, edgecolor="none"))
         axes.text(left + 0.15, row + 0.52, name, va="center", fontsize=8, color=GREY)
         axes.text(left + wide - 0.15, row + 0.52, value, va="center", ha="right", fontsize=8, color=INK, weight="bold")
-    figure.savefig(path, dpi=150)
+    save(figure, path)
 
 
 def _shown(value: Value) -> str:
     """A value as text; a long mask as how many of its bits are kept."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return f"{text.count('1')} of {len(text)} kept" if len(text) > LONG and set(text) <= {"0", "1"} else text
-
-
-def _sheet(width: float, height: float) -> "tuple[Figure, Axes]":
-    """A figure of so many inches, filled by one panel without a frame."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), facecolor="white")
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    return figure, axes

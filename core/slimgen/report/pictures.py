@@ -11,7 +11,7 @@ from torch import Tensor
 
 from slimgen.errors import SlimgenError
 
-SMALLEST = 128  # pixels that a picture has at least in a grid; smaller ones are enlarged
+SMALLEST = 128  # pixels that a picture has at least in a grid, half of them in a panel; smaller ones are enlarged
 GAP, MARGIN, TITLE, SEAM = 6, 12, 30, 2
 PAPER, INK = (255, 255, 255), (33, 37, 41)
 
@@ -22,7 +22,7 @@ def grid(columns: Mapping[str, Tensor], path: Path, scale: int = 1) -> NDArray[n
     Pictures are enlarged by whole numbers, without interpolation, so that what a generator made stays visible.
 
     Args:
-        columns: name (input, target, original, found, uniform ...) to pictures, float32 (N, C, H, W) in [-1, 1], with
+        columns: name (input, target, original, found, narrowed ...) to pictures, float32 (N, C, H, W) in [-1, 1], with
             1 or 3 channels; the same N in all of them.
         path: the PNG; its folder exists.
         scale: enlarge at least so many times.
@@ -33,74 +33,58 @@ def grid(columns: Mapping[str, Tensor], path: Path, scale: int = 1) -> NDArray[n
     Raises:
         SlimgenError: no pictures, or columns of different lengths.
     """
-    cells = _cells(columns)
-    side = _side(cells, max(scale, 1), SMALLEST)
-    count = len(next(iter(cells.values())))
-    width = 2 * MARGIN + len(cells) * (side + GAP) - GAP
-    height = MARGIN + TITLE + count * (side + GAP) - GAP + MARGIN
-    sheet = Image.new("RGB", (width, height), PAPER)
-    for column, (name, pictures) in enumerate(cells.items()):
-        left = MARGIN + column * (side + GAP)
-        _head(sheet, name, left, side)
-        for row, picture in enumerate(pictures):
-            sheet.paste(_enlarged(picture, side), (left, MARGIN + TITLE + row * (side + GAP)))
-    sheet.save(path, format="PNG")
-    return np.array(sheet)
+    return _sheet(_columns(columns), 1, path, max(scale, 1), SMALLEST, seam=GAP, between=GAP)
 
 
 def panels(columns: Mapping[str, Tensor], path: Path, scale: int = 1) -> NDArray[np.uint8]:
     """Writes a PNG that shows a square panel of each generator's pictures, side by side, their names above them.
 
-    Pictures of one place in their panels were made of the same. They are enlarged as those of a grid are.
-
-    Args:
-        columns: name to pictures, as `grid`; of N, the largest square number is shown.
-        path: the PNG; its folder exists.
-        scale: enlarge at least so many times.
-
-    Returns:
-        The sheet itself, uint8 (height, width, 3).
-
-    Raises:
-        SlimgenError: no pictures, or columns of different lengths.
+    Pictures of one place in their panels were made of the same. They are enlarged as those of a grid are. As `grid`,
+    but that of N pictures the largest square number is shown.
     """
-    cells = _cells(columns)
-    side = _side(cells, max(scale, 1), SMALLEST // 2)
-    across = isqrt(len(next(iter(cells.values()))))
-    panel = across * (side + SEAM) - SEAM
-    width = 2 * MARGIN + len(cells) * (panel + MARGIN) - MARGIN
-    sheet = Image.new("RGB", (width, MARGIN + TITLE + panel + MARGIN), PAPER)
-    for column, (name, pictures) in enumerate(cells.items()):
-        left = MARGIN + column * (panel + MARGIN)
-        _head(sheet, name, left, panel)
-        for place, picture in enumerate(pictures[: across * across]):
-            row, step = divmod(place, across)
-            at = left + step * (side + SEAM), MARGIN + TITLE + row * (side + SEAM)
-            sheet.paste(_enlarged(picture, side), at)
+    pictures = _columns(columns)
+    across = isqrt(len(next(iter(pictures.values()))))
+    pictures = {name: images[: across * across] for name, images in pictures.items()}
+    return _sheet(pictures, across, path, max(scale, 1), SMALLEST // 2, seam=SEAM, between=MARGIN)
+
+
+def _sheet(
+    pictures: Mapping[str, NDArray[np.uint8]],
+    across: int,
+    path: Path,
+    scale: int,
+    smallest: int,
+    *,
+    seam: int,
+    between: int,
+) -> NDArray[np.uint8]:
+    """Each column's pictures, so many `across`, under its name; writes the PNG."""
+    largest = max(int(max(images.shape[1:3])) for images in pictures.values())
+    side = max(scale, -(-smallest // largest)) * largest  # of the square that holds each, a whole number of times it
+    down = -(-len(next(iter(pictures.values()))) // across)
+    wide, high = (count * (side + seam) - seam for count in (across, down))
+    width = 2 * MARGIN + len(pictures) * (wide + between) - between
+    sheet = Image.new("RGB", (width, MARGIN + TITLE + high + MARGIN), PAPER)
+    for column, (name, images) in enumerate(pictures.items()):
+        left = MARGIN + column * (wide + between)
+        middle = left + wide / 2, MARGIN + TITLE / 2 - 3
+        ImageDraw.Draw(sheet).text(middle, name, INK, _font(name, wide), anchor="mm")
+        for index, picture in enumerate(images):
+            row, step = divmod(index, across)
+            corner = left + step * (side + seam), MARGIN + TITLE + row * (side + seam)
+            sheet.paste(_enlarged(picture, side), corner)
     sheet.save(path, format="PNG")
     return np.array(sheet)
 
 
-def _cells(columns: Mapping[str, Tensor]) -> dict[str, NDArray[np.uint8]]:
-    """The pictures of each column, as many in all."""
-    cells = {name: _pictures(name, images) for name, images in columns.items()}
-    counts = {len(pictures) for pictures in cells.values()}
-    if len(counts) != 1 or 0 in counts:
-        told = ", ".join(f"{name} {len(pictures)}" for name, pictures in cells.items())
-        raise SlimgenError("the columns of a grid hold the same number of pictures, at least one", told or "none")
-    return cells
-
-
-def _side(cells: Mapping[str, NDArray[np.uint8]], scale: int, smallest: int) -> int:
-    """Pixels of the square that holds each picture, enlarged a whole number of times."""
-    largest = max(int(max(pictures.shape[1:3])) for pictures in cells.values())
-    return max(scale, -(-smallest // largest)) * largest
-
-
-def _head(sheet: Image.Image, name: str, left: int, width: int) -> None:
-    """A name above its pictures."""
-    place = left + width / 2, MARGIN + TITLE / 2 - 3
-    ImageDraw.Draw(sheet).text(place, name, INK, _font(name, width), anchor="mm")
+def _columns(columns: Mapping[str, Tensor]) -> dict[str, NDArray[np.uint8]]:
+    """The pictures of each column as uint8 (N, H, W, 3), as many in all."""
+    pictures = {name: _pictures(name, images) for name, images in columns.items()}
+    counts = {name: len(images) for name, images in pictures.items()}
+    if len(set(counts.values())) != 1 or 0 in counts.values():
+        said = ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
+        raise SlimgenError("the columns of a grid hold the same number of pictures, at least one", said)
+    return pictures
 
 
 def _pictures(name: str, images: Tensor) -> NDArray[np.uint8]:

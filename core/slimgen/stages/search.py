@@ -11,7 +11,7 @@ from slimgen.methods.method import Found
 from slimgen.methods.relaxation_trace import LIKELIHOOD, TRACE
 from slimgen.metrics.evaluator import goal
 from slimgen.report.charts import pareto_chart, probability_chart
-from slimgen.report.drawing import draw_genotype
+from slimgen.report.drawing import picture_genotype
 from slimgen.run.log import Log
 from slimgen.search import Objective, Trial, pareto
 from slimgen.stages.work import Work
@@ -23,7 +23,8 @@ RELAXATION = "relaxation.png"
 def search(work: Work) -> Mapping[str, float]:
     """Finds the architecture: `genotype.json`, `trials.jsonl`, the Pareto front as a table and a picture."""
     recipe, supernet = work.recipe, work.inputs["supernet"]
-    found = open_method(recipe.method).search(work.job)
+    method = open_method(recipe.method)
+    found = method.search(work.job)
     objective = found.objective or Objective(recipe.objective.metric, goal(recipe.objective.metric))
     last = [trial for trial in found.trials if trial.step == found.trial.step]
     front = pareto(last, objective)
@@ -36,8 +37,8 @@ def search(work: Work) -> Mapping[str, float]:
     pareto_chart(measured, objective, path, chosen=found.trial, limit=limit, measured=source)
     if (supernet / TRACE).is_file():
         probability_chart(Log(supernet / TRACE).read(), work.out / RELAXATION)
-    ngf = recipe.supernet.get("ngf")
-    draw_genotype(found.trial.genotype, work.out / "architecture.png", ngf=ngf)
+    draw = getattr(method, "picture_genotype", picture_genotype)
+    draw(found.trial.genotype, work.out / "architecture.png", recipe)
     track(work, found, front, objective)
     quality = {f"val_{name}": value for name, value in found.trial.quality.items()}
     return {**quality, **found.trial.costs, **found.facts, "pareto": len(front)}

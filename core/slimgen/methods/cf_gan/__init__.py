@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from slimgen.methods.candidates import Candidates
+from slimgen.methods.cf_gan.drawing import picture_genotype as picture_genotype
 from slimgen.methods.cf_gan.options import SearchOptions, SupernetOptions, by_hand, check, options_of
 from slimgen.methods.method import Found, Trained
 from slimgen.methods.rivals import train_uniform

@@ -18,6 +18,7 @@ from slimgen.methods.gan_compression.distilling import (
     teacher_network,
     train_teacher,
 )
+from slimgen.methods.gan_compression.drawing import picture_genotype as picture_genotype
 from slimgen.methods.gan_compression.options import (
     SearchOptions,
     SupernetOptions,

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from slimgen.nets.resnet.channels import NAMES, to_config
+from slimgen.recipe import Recipe
+from slimgen.report.drawing import picture_genotype as draw_table
+from slimgen.report.figures import INK, save, sheet
 from slimgen.search import Value
 
 LAYERS = (
@@ -20,34 +23,31 @@ LAYERS = (
 COLOURS = {1: "#a5d8ff", 2: "#ffec99", 4: "#b2f2bb"}
 
 
-def is_configuration(genotype: Mapping[str, Value]) -> bool:
-    """Whether a genotype is a channel configuration of a ResNet generator."""
-    return set(genotype) == set(NAMES)
-
-
-def draw_channels(genotype: Mapping[str, Value], path: Path) -> None:
-    """Draws bars as high as layers are wide, coloured by the size of their features.
+def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe) -> None:
+    """Draws bars as high as layers are wide, coloured by the size of their features; other networks as a table.
 
     Args:
-        genotype: a channel configuration.
+        genotype: a channel configuration of a ResNet generator, or what a supernet of another family chose.
         path: the picture; its ending says the format.
+        recipe: of the run.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    if set(genotype) != set(NAMES):
+        draw_table(genotype, path, recipe)
+        return
     from matplotlib.patches import Patch
 
     widths = [number * layer[1] for number, layer in zip(to_config(genotype), LAYERS, strict=True)]
-    figure = Figure(figsize=(7.2, 3.0), facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = sheet(7.2, 3.0)
     axes = figure.add_subplot()
-    places = range(len(LAYERS))
-    bars = axes.bar(places, widths, color=[COLOURS[scale] for _, _, scale in LAYERS], edgecolor="#495057", width=0.72)
-    axes.bar_label(bars, padding=2, fontsize=9, color="#212529")
-    axes.set_xticks(places, [layer[0] for layer in LAYERS], fontsize=8)
+    bars = axes.bar(
+        range(len(LAYERS)), widths, color=[COLOURS[scale] for _, _, scale in LAYERS], edgecolor="#495057", width=0.72
+    )
+    axes.bar_label(bars, padding=2, fontsize=9, color=INK)
+    axes.set_xticks(range(len(LAYERS)), [layer[0] for layer in LAYERS], fontsize=8)
     axes.set_ylabel("channels", fontsize=9)
     axes.set_ylim(0, 1.18 * max(widths))
     axes.spines[["top", "right"]].set_visible(False)
     sizes = {1: "full size", 2: "1/2", 4: "1/4"}
     handles = [Patch(facecolor=colour, edgecolor="#495057", label=sizes[scale]) for scale, colour in COLOURS.items()]
     axes.legend(handles=handles, frameon=False, fontsize=8, ncols=3, loc="upper left", bbox_to_anchor=(0, 1.16))
-    figure.savefig(path, dpi=150)
+    save(figure, path)

@@ -1,0 +1,66 @@
+"""What charts and drawings are made of: sheets, panels and colours. No pyplot, which keeps figures for ever."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Told apart by people who see colours differently (Okabe and Ito).
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A7B00")
+INK, GREY, PALE = "#212529", "#868e96", "#f1f3f5"
+
+
+def sheet(width: float, height: float, layout: str | None = "constrained") -> "Figure":
+    """An empty figure of so many inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout=layout, facecolor="white")  # type: ignore[arg-type]
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def bare_sheet(width: float, height: float) -> "tuple[Figure, Axes]":
+    """A figure of so many inches, filled by one panel without a frame."""
+    figure = sheet(width, height, layout=None)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    return figure, axes
+
+
+def panels(titles: Sequence[str], across: int, width: float, height: float) -> "tuple[Figure, list[Axes]]":
+    """A panel for each title, at most so many `across`, each of so many inches; steps run along the lowest ones."""
+    across = min(across, len(titles))
+    down = -(-len(titles) // across)
+    figure = sheet(0.6 + width * across, 0.2 + height * down)
+    axes = [panel(figure, down, across, place) for place in range(1, len(titles) + 1)]
+    for one, title in zip(axes, titles, strict=True):
+        one.set_title(title, fontsize=9, color=INK)
+        one.tick_params(labelsize=8)
+    for lowest in axes[-across:]:
+        lowest.set_xlabel("updates", fontsize=8)
+    return figure, axes
+
+
+def panel(figure: "Figure", down: int = 1, across: int = 1, place: int = 1) -> "Axes":
+    """One of so many panels, with a grid and without a frame above and at the right."""
+    axes = figure.add_subplot(down, across, place)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GREY)
+    axes.grid(color="#e9ecef", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=INK, color=GREY)
+    return axes
+
+
+def colours_of(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each name, in the order of first mention."""
+    return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(dict.fromkeys(names))}
+
+
+def save(figure: "Figure", file: Path | IO[bytes]) -> None:
+    """Writes a figure; a path's ending says the format, and into an open file a PNG is written."""
+    figure.savefig(file, dpi=150)
