@@ -7,7 +7,8 @@ from slimgen.nets.cf_gan.space import OPERATORS, Shape, path_name, paths, trelli
 from slimgen.recipe import Recipe
 
 RECIPE = Recipe.parse(
-    "{name: small, task: paired, method: cf_gan, teach: {updates: 1}, finetune: {updates: 1}, supernet: {ngf: 8, updates: 1}}"
+    "{name: small, task: paired, method: cf_gan, teach: {updates: 1}, supernet: {ngf: 8, updates: 1},"
+    " finetune: {updates: 1}}"
 )
 COLOURS = {"dws": (178, 242, 187), "conv3x3": (255, 236, 153), "resblock": (165, 216, 255)}
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from slimgen.errors import SlimgenError
 from slimgen.report.figures import COLOURS, GREY, INK, colours_of, panel, panels, save, sheet
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 UNITS = {"macs": "MACs", "params": "parameters", "bytes": "bytes", "latency_ms": "ms"}
 MARKERS = {ORIGINAL: "s", "found": "*"}
 RIVAL = "^"
-BESIDE = {"frameon": False, "fontsize": 8, "loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+BESIDE: dict[str, Any] = {"frameon": False, "fontsize": 8, "loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
 """A legend at the right of the panel."""
 Curve = tuple[list[float], list[float]]
 
@@ -69,7 +69,7 @@ def pareto_chart(
     axes.plot(*points(front), color=INK, linewidth=1.3, drawstyle="steps-post", label="Pareto front", zorder=4)
     if limit is not None:
         axes.axvline(limit / unit, color="#c92a2a", linewidth=1.2, linestyle=(0, (5, 3)), label="budget", zorder=2)
-    star = {"s": 260, "marker": "*", "color": "#ffd43b", "edgecolors": INK, "linewidths": 1}
+    star: dict[str, Any] = {"s": 260, "marker": "*", "color": "#ffd43b", "edgecolors": INK, "linewidths": 1}
     axes.scatter(*points([chosen]), **star, label="chosen", zorder=6)
     axes.set_xlabel(f"{letter}{UNITS.get(cost, cost)}")
     axes.set_ylabel(f"{title(objective.metric)} {arrow(objective.goal)} ({measured})")
@@ -159,7 +159,7 @@ def _options(axes: "Axes", options: Mapping[str, Curve], top: float) -> None:
         style = "-" if index < len(COLOURS) else (0, (3, 1.5))
         width, layer = (2.0, 4) if strong else (1.1, 3)
         axes.plot(xs, ys, color=colours[option], linewidth=width, linestyle=style, marker=_marker(xs), zorder=layer)
-        words = {"fontsize": 6.5, "fontweight": "bold" if strong else "normal", "va": "center"}
+        words: dict[str, Any] = {"fontsize": 6.5, "fontweight": "bold" if strong else "normal", "va": "center"}
         axes.text(1.02, heights[option], option, color=colours[option], transform=axes.transAxes, **words)
 
 
@@ -190,7 +190,12 @@ def comparison_chart(
     for row in shown:
         point = row.macs[convention] / unit, row.metrics[metric]
         marker = MARKERS.get(row.name, RIVAL)
-        style = {"s": 200 if marker == "*" else 60, "marker": marker, "edgecolors": "white", "linewidths": 0.6}
+        style: dict[str, Any] = {
+            "s": 200 if marker == "*" else 60,
+            "marker": marker,
+            "edgecolors": "white",
+            "linewidths": 0.6,
+        }
         axes.scatter(*point, color=colours[row.run], **style, zorder=3)
         axes.annotate(row.name, point, (6, 5), textcoords="offset points", fontsize=8, color=INK)
     if len(colours) > 1:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slimgen.errors import RunError
 from slimgen.report.words import amount, arrow, factor, quality, size, title
@@ -92,47 +92,32 @@ def parse_table(value: object, run: str = "", where: str = "a table") -> Table:
         rows = tuple(_row(entry, run, goals) for entry in value["rows"])
         if not rows:
             raise ValueError("no rows")
-        return Table(rows, str(value["convention"]), int(value.get("size", 0)), _protocol(value.get("protocol")))
-    except (KeyError, TypeError, ValueError) as error:
+        protocol = value.get("protocol") or {}  # of each metric, or one for all of them
+        protocol = protocol if isinstance(protocol, Mapping) else {"quality": str(protocol)}
+        return Table(rows, str(value["convention"]), int(value.get("size", 0)), protocol)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{where} must hold a convention and rows", repr(error), "run `evaluate` again") from error
 
 
-def _protocol(value: object) -> dict[str, object]:
-    """Metric to protocol, or one protocol for all of them."""
-    if isinstance(value, Mapping):
-        return {str(metric): how for metric, how in value.items()}
-    return {"quality": str(value)} if value else {}
-
-
-def _row(entry: Mapping[str, object], run: str, goals: Mapping[str, str]) -> TableRow:
-    plain = dict(entry)
-    latency = plain.pop("latency", None) or {}
-    metrics, macs = plain["metrics"], plain["macs"]
-    if not (isinstance(latency, Mapping) and isinstance(metrics, Mapping) and isinstance(macs, Mapping)):
-        raise TypeError("metrics, macs and latency are objects")
-    updates = plain.get("updates")
-    return TableRow(
-        str(plain["name"]),
-        # What is not finite was written as null.
-        {str(name): float("nan") if value is None else float(value) for name, value in metrics.items()},
-        {str(name): int(value) for name, value in macs.items()},
-        int(str(plain["params"])),
-        int(str(plain["bytes"])),
-        _runtime(latency),
-        None if latency.get("p50_ms") is None else float(latency["p50_ms"]),
-        None if latency.get("p95_ms") is None else float(latency["p95_ms"]),
-        None if updates is None else int(str(updates)),
-        run,
-        goals,
-    )
-
-
-def _runtime(latency: Mapping[str, object]) -> str:
-    """What the latency depends on: runtime, number format and layout, threads."""
-    named = [str(latency[key]) for key in ("runtime", "variant") if latency.get(key)]
+def _row(entry: Mapping[str, Any], run: str, goals: Mapping[str, str]) -> TableRow:
+    latency, updates = entry.get("latency") or {}, entry.get("updates")
     threads = latency.get("threads")
-    count = [f"{threads} thread{'s' if threads != 1 else ''}"] if threads is not None else []
-    return ", ".join([*named, *count])
+    count = [] if threads is None else [f"{threads} thread{'s' if threads != 1 else ''}"]
+    p50, p95 = (None if latency.get(key) is None else float(latency[key]) for key in ("p50_ms", "p95_ms"))
+    return TableRow(
+        name=str(entry["name"]),
+        # What is not finite was written as null.
+        metrics={name: float("nan") if value is None else float(value) for name, value in entry["metrics"].items()},
+        macs={name: int(value) for name, value in entry["macs"].items()},
+        params=int(entry["params"]),
+        bytes=int(entry["bytes"]),
+        runtime=", ".join([*(str(latency[key]) for key in ("runtime", "variant") if latency.get(key)), *count]),
+        p50_ms=p50,
+        p95_ms=p95,
+        updates=None if updates is None else int(updates),
+        run=run,
+        goals=goals,
+    )
 
 
 def headings(rows: Sequence[TableRow], convention: str) -> list[str]:
