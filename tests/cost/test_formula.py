@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimgen.cost import formula
 from slimgen.cost.formula import Cost, batch_norm, convolution, instance_norm, linear, product, total, transposed
-from slimgen.errors import BudgetError, SlimgenError
+from slimgen.errors import SlimgenError
 from slimgen.nets.resnet.generator import resnet_cost
 
 numbers = st.integers(0, 10**12)
@@ -86,18 +85,6 @@ def test_costs_are_read_under_a_named_convention():
 def test_a_misspelt_convention_is_told_the_nearest():
     with pytest.raises(SlimgenError, match=r"got 'torchprofil'; did you mean 'torchprofile'\?"):
         Cost().macs("torchprofil")
-
-
-@given(st.integers(1, 10**6), st.integers(0, 10**10))
-def test_the_widest_network_fits_and_the_next_does_not(slope, spare):
-    limit = slope + spare
-    width = formula.widest(lambda width: Cost(exact=slope * width), limit, "exact")
-    assert slope * width <= limit < slope * (width + 1)
-
-
-def test_a_budget_below_the_narrowest_network_names_its_cost():
-    with pytest.raises(BudgetError, match=r"must fit into 499 MACs \(exact\); got 500 MACs at the least"):
-        formula.widest(lambda width: Cost(exact=500 * width), 499, "exact")
 
 
 def test_the_closed_form_needs_no_torch():

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from slimgen.cost.count import count
-from slimgen.cost.formula import CONVENTIONS, Cost
-from slimgen.errors import BudgetError, SlimgenError
+from slimgen.cost.formula import Cost
+from slimgen.errors import SlimgenError
 from slimgen.nets import build_generator, generator_cost
-from slimgen.nets.resnet.generator import ResnetGenerator, initialise, narrowed_ngf, resnet_cost
+from slimgen.nets.resnet.generator import ResnetGenerator, initialise, resnet_cost
 
 
 def test_the_original_costs_what_the_papers_say_under_each_convention():
@@ -64,22 +64,6 @@ def test_the_network_exports_with_sizes_yet_unknown():
     exported = torch.export.export(net, (torch.rand(1, 3, 16, 16),), dynamic_shapes=({2: side, 3: side},))
     x = torch.rand(1, 3, 32, 32)
     assert torch.allclose(exported.module()(x), net(x), atol=1e-6)
-
-
-@pytest.mark.parametrize("convention", CONVENTIONS)
-@pytest.mark.parametrize("limit", [10**9, 4_900_000_000, 56_799_264_768])
-def test_the_narrowed_original_is_the_widest_within_the_limit(convention, limit):
-    ngf = narrowed_ngf(limit, convention, 256)
-    assert resnet_cost(256, ngf=ngf).macs(convention) <= limit < resnet_cost(256, ngf=ngf + 1).macs(convention)
-
-
-def test_the_cost_of_the_original_is_met_by_the_original():
-    assert narrowed_ngf(56_799_264_768, "torchprofile", 256) == 64
-
-
-def test_a_limit_below_the_narrowest_network_is_refused():
-    with pytest.raises(BudgetError, match="MACs at the least"):
-        narrowed_ngf(1000, "exact", 256)
 
 
 def test_weights_come_from_the_seed_alone():

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from slimgen.cost.count import count
-from slimgen.cost.formula import CONVENTIONS, Cost
-from slimgen.errors import BudgetError, RecipeError, SlimgenError
+from slimgen.cost.formula import Cost
+from slimgen.errors import RecipeError, SlimgenError
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.initial import initialise
-from slimgen.nets.spade.cost import mobile_spade_cost, narrowed_ngf, parse_config, spade_cost
+from slimgen.nets.spade.cost import mobile_spade_cost, parse_config, spade_cost
 from slimgen.nets.spade.generator import MobileSpadeGenerator, Spade, SpadeGenerator
 
 CITYSCAPES = (256, 512)
@@ -184,12 +184,3 @@ def test_a_configuration_is_read_as_text_or_as_numbers():
     assert spade_cost(256, ngf=16) == spade_cost(256, config=[16] * 8)
     with pytest.raises(RecipeError):
         parse_config(None)
-
-
-@pytest.mark.parametrize("convention", CONVENTIONS)
-def test_the_narrowed_original_is_the_widest_within_the_limit(convention):
-    ngf = narrowed_ngf(31_701_762_048, convention, *CITYSCAPES)
-    costs = [spade_cost(*CITYSCAPES, ngf=width).macs(convention) for width in (ngf, ngf + 1)]
-    assert costs[0] <= 31_701_762_048 < costs[1]
-    with pytest.raises(BudgetError, match="MACs at the least"):
-        narrowed_ngf(1000, convention, *CITYSCAPES)

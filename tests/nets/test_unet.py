@@ -6,7 +6,7 @@ import torch
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_generator, generator_cost
-from slimgen.nets.unet.generator import UnetGenerator, narrowed_ngf, unet_cost
+from slimgen.nets.unet.generator import UnetGenerator, unet_cost
 
 
 def test_the_unet_of_pix2pix_costs_what_is_known_of_it():
@@ -69,13 +69,6 @@ def test_a_size_that_cannot_be_halved_so_often_is_refused():
         unet_cost(256, 300)
     with pytest.raises(SlimgenError, match="multiples of 8 pixels; got 20 x 16"):
         UnetGenerator(ngf=2, depth=3)(torch.rand(1, 3, 20, 16))
-
-
-def test_the_narrowed_unet_is_the_widest_within_the_limit():
-    ngf = narrowed_ngf(10**9, "torchprofile", 256)
-    fits, does_not = (unet_cost(256, ngf=width).torchprofile for width in (ngf, ngf + 1))
-    assert fits <= 10**9 < does_not
-    assert narrowed_ngf(18_140_364_800, "torchprofile", 256) == 64
 
 
 @pytest.mark.parametrize("wrong", [{"ngf": 0}, {"depth": 1}, {"dropout": -0.1}])

@@ -15,10 +15,10 @@ The `torchprofile` count is the one behind the "56.8G" of the ResNet generator w
 Compression (Li et al. 2020) and its followers. A bias costs nothing under all three.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from slimgen.errors import BudgetError, SlimgenError, nearest
+from slimgen.errors import SlimgenError, nearest
 
 CONVENTIONS = {"exact": "exact", "torchprofile": "torchprofile", "gan-compression": "gan_compression"}
 """The name of each convention, and the field of `Cost` that holds it."""
@@ -147,33 +147,3 @@ def linear(inputs: int, outputs: int, *, bias: bool = True) -> Cost:
 def product(channels: int, height: int, width: int) -> Cost:
     """The elementwise product of two feature maps, as in the modulation of SPADE: an operation of GAN Compression."""
     return Cost(gan_compression=channels * height * width)
-
-
-def widest(cost_of: Callable[[int], Cost], limit_macs: int, convention: str) -> int:
-    """The largest base width whose network stays within a MAC limit.
-
-    Args:
-        cost_of: closed-form cost as a function of the base width, growing with it.
-        limit_macs: the limit, inclusive.
-        convention: how MACs are counted.
-
-    Raises:
-        BudgetError: even width 1 is above the limit; the message names its cost.
-    """
-    smallest = cost_of(1).macs(convention)
-    if smallest > limit_macs:
-        raise BudgetError(
-            f"a network of base width 1 must fit into {limit_macs:,} MACs ({convention})",
-            f"{smallest:,} MACs at the least",
-            "raise the budget, or make the images smaller",
-        )
-    low, high = 1, 2
-    while cost_of(high).macs(convention) <= limit_macs:
-        low, high = high, 2 * high
-    while high - low > 1:  # low fits and high does not, always
-        middle = (low + high) // 2
-        if cost_of(middle).macs(convention) <= limit_macs:
-            low = middle
-        else:
-            high = middle
-    return low

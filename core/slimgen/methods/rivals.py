@@ -1,27 +1,17 @@
 """The generator that a search must beat: the original's family, narrowed uniformly to the same cost."""
 
-import math
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
-from slimgen.errors import BudgetError, RecipeError
+from slimgen.errors import RecipeError
 from slimgen.methods.method import Trained
-from slimgen.nets import build_generator
-from slimgen.nets.resnet import cost as resnet_cost
-from slimgen.nets.spade import cost as spade_cost
+from slimgen.nets import WIDTHS, build_generator, narrowed, width_option
 from slimgen.recipe import Recipe, Schedule
 from slimgen.tasks.cycle import Gan, train_cycle
 from slimgen.tasks.gan import original_guidance, train_gan
 from slimgen.tasks.job import Job
 from slimgen.tasks.unpaired import Unpaired
-
-NARROWED: dict[str, tuple[Callable[..., int], tuple[str, ...]]] = {
-    "resnet": (resnet_cost.narrowed_ngf, ("blocks", "inputs", "outputs")),
-    "spade": (spade_cost.narrowed_ngf, ("inputs", "outputs", "norm", "doublings")),
-}
-"""By family: the largest `ngf` within a limit, and the options besides `ngf` on which its cost depends."""
 
 
 def train_uniform(job: Job, macs: float, updates: int) -> Trained:
@@ -82,10 +72,9 @@ def train_uniform_cycle(job: Job, macs: tuple[float, float], updates: int) -> di
 def _narrowed(job: Job, macs: float, seed: int = 0) -> tuple[nn.Module, dict[str, Any]]:
     """A generator of the original's family that costs at least so much, and its options."""
     recipe = job.recipe
-    require_narrowing(recipe)
-    original = {name: value for name, value in recipe.teach.generator.items() if name not in ("family", "ngf")}
-    family = recipe.teach.generator["family"]
-    options = {**original, "ngf": equal_ngf(macs, recipe.budget.convention, recipe.size, original, family)}
+    family, size = recipe.teach.generator["family"], recipe.size
+    original = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
+    options = narrowed(family, original, size, size, lambda cost: cost.macs(recipe.budget.convention), macs)
     return job.compute.place(build_generator(family, seed=recipe.seed + seed, **options)), options
 
 
@@ -97,16 +86,6 @@ def _stretched(job: Job, updates: int) -> Schedule:
 def require_narrowing(recipe: Recipe) -> None:
     """Raises RecipeError where the original is of no family that can be narrowed uniformly."""
     family = recipe.teach.generator["family"]
-    if family not in NARROWED:
-        known = " or ".join(NARROWED)
-        raise RecipeError(f"finetune.uniform compares with a narrowed {known}", repr(family), "set it to false")
-
-
-def equal_ngf(macs: float, convention: str, size: int, options: Mapping[str, Any], family: str = "resnet") -> int:
-    """The smallest `ngf` whose generator of a family costs at least `macs` on an image of this size."""
-    narrowed, names = NARROWED[family]
-    shape = {name: options[name] for name in names if name in options}
-    try:
-        return narrowed(math.ceil(macs) - 1, convention, size, **shape) + 1
-    except BudgetError:
-        return 1
+    if width_option(family) is None:
+        rule = f"finetune.uniform compares with the original's family at another {' or '.join(WIDTHS)}"
+        raise RecipeError(rule, repr(family), "set it to false")

@@ -6,10 +6,12 @@ a user-defined class by its import path, `package.module:Class`, whose cost is c
 
 import importlib
 import inspect
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol, cast
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from slimgen.errors import SlimgenError, nearest
+from slimgen.cost.rows import smallest_reaching
+from slimgen.errors import RecipeError, SlimgenError, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,6 +40,8 @@ DISCRIMINATORS = {
     "cyclegan_nas": "slimgen.nets.cyclegan_nas.networks:CellsDiscriminator",
 }
 """Discriminators, by family."""
+WIDTHS = ("ngf", "channels")
+"""The names of the option that widens all of a generator; `config` and `widths` say the width of each part instead."""
 
 
 class Family(Protocol):
@@ -90,12 +94,49 @@ def noise_length(family: str, **options: object) -> int | None:
     Raises:
         SlimgenError: the family or an option is not known.
     """
-    found = _resolve("generator", GENERATORS, family, options)
-    # Of a class of one's own, the class itself has the signature.
-    known = inspect.signature(getattr(found, "kind", found)).parameters
+    known = _options_of(_resolve("generator", GENERATORS, family, options))
     if "latent" not in known:
         return None
     return int(str(options.get("latent", known["latent"].default)))
+
+
+def width_option(family: str) -> str | None:
+    """The option that widens all of a family's generator, one of `WIDTHS`; None where it has none.
+
+    Raises:
+        SlimgenError: the family is not known.
+    """
+    known = _options_of(_family("generator", GENERATORS, family))
+    return next((option for option in WIDTHS if option in known), None)
+
+
+def narrowed(
+    family: str, options: Mapping[str, Any], height: int, width: int, amount: Callable[["Cost"], float], least: float
+) -> dict[str, Any]:
+    """The options of the narrowest generator of a family that still has so much of something.
+
+    Args:
+        family: as of `build_generator`.
+        options: of a generator of the family; its width is replaced, and widths of single parts are left out.
+        height: image height in pixels.
+        width: image width in pixels.
+        amount: what is compared: MACs under some convention, or parameters.
+        least: how much there must be.
+
+    Raises:
+        RecipeError: the family has no option of `WIDTHS`.
+        BudgetError: no width reaches so much.
+        SlimgenError: an option is not known, or the size does not suit the network.
+    """
+    option = width_option(family)
+    if option is None:
+        raise RecipeError(f"a generator is narrowed by an option {' or '.join(WIDTHS)}", f"{family!r} without")
+    rest = {name: value for name, value in options.items() if name not in (option, "config", "widths")}
+
+    def amount_at(wide: int) -> float:
+        return amount(generator_cost(family, height, width, **rest, **{option: wide}))
+
+    return {**rest, option: smallest_reaching(amount_at, least)}
 
 
 def discriminator_cost(family: str, height: int, width: int, **options: object) -> "Cost":
@@ -113,18 +154,34 @@ def _build(
 
 def _resolve(noun: str, families: Mapping[str, str], family: str, options: Mapping[str, object]) -> Family:
     """The class of a family, once it is known to take these options."""
+    found = _family(noun, families, family)
     if ":" in family:
-        from slimgen.nets.user_defined import Own
-
-        own = Own(family)
-        own.check(options)
-        return own
-    if family not in families:
-        raise SlimgenError(f"a {noun} must be of a known family", repr(family), nearest(family, families))
-    module, _, name = families[family].partition(":")
-    found = cast(Family, getattr(importlib.import_module(module), name))
-    known = inspect.signature(found).parameters
+        found.check(options)  # type: ignore[attr-defined]
+        return found
+    known = _options_of(found)
     for option in options:
         if option not in known:
             raise SlimgenError(f"the {noun} {family!r} has no such option", repr(option), nearest(option, known))
     return found
+
+
+def _family(noun: str, families: Mapping[str, str], family: str) -> Family:
+    if ":" in family:
+        from slimgen.nets.user_defined import UserDefined
+
+        return UserDefined(family)
+    if family not in families:
+        raise SlimgenError(f"a {noun} must be of a known family", repr(family), nearest(family, families))
+    module, _, name = families[family].partition(":")
+    return cast(Family, getattr(importlib.import_module(module), name))
+
+
+def _options_of(found: Family) -> Mapping[str, inspect.Parameter]:
+    """The options that a family takes, with their defaults; of a user-defined one, those of its class."""
+    kind: Callable[..., object] = getattr(found, "kind", found)
+    return _parameters(kind)
+
+
+@cache
+def _parameters(kind: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(kind).parameters

@@ -1,4 +1,4 @@
-"""Networks of one's own: a class by its import path, `package.module:Class`, in the place of a family's name.
+"""User-defined networks: a class by its import path, `package.module:Class`, in the place of a family's name.
 
 The class is imported from wherever Python finds it, so its module must be installed or on PYTHONPATH. It takes its
 options as keywords, none of them named `height`, `width` or `kept_channels`, and maps images (N, 3, H, W) to images of
@@ -22,10 +22,10 @@ from slimgen.nets import noise_length
 from slimgen.nets.co_evolution.cutting import Channels, shaped
 
 CHANNELS = "kept_channels"
-"""The option that every class of one's own has besides its own: what pruning left of each module."""
+"""The option that every user-defined class has besides those it defines: what pruning left of each module."""
 
 
-class Own:
+class UserDefined:
     """A network family made of a class outside of slimgen.
 
     Args:
@@ -42,22 +42,22 @@ class Own:
         except (ImportError, AttributeError, ValueError) as error:
             hint = "install its package, or set PYTHONPATH to the folder that it is in"
             raise SlimgenError(
-                "a network of one's own is named package.module:Class", f"{path!r} ({error})", hint
+                "a user-defined network must be named package.module:Class", f"{path!r} ({error})", hint
             ) from error
         except Exception as error:  # whatever a module that is not ours raises, beginning with what cannot be parsed
             raise SlimgenError(f"{module!r} must be a module that Python can import", repr(error)) from error
         if not (isinstance(found, type) and issubclass(found, nn.Module)):
-            raise SlimgenError("a network of one's own is a class of torch.nn.Module", repr(path))
+            raise SlimgenError("a user-defined network must be a class of torch.nn.Module", repr(path))
         self.path, self.kind = path, found
 
     def check(self, options: Mapping[str, object]) -> None:
         """Raises SlimgenError where the class does not take these options, or asks for others."""
         known = dict(inspect.signature(self.kind).parameters)
         if taken := sorted({"height", "width"} & options.keys()):
-            rule = "height and width are of the image; the options of a network of one's own have other names"
+            rule = "height and width are of the image; the options of a user-defined network must have other names"
             raise SlimgenError(rule, ", ".join(taken))
         if CHANNELS in known:
-            rule = f"{CHANNELS} is what pruning left of a network; the options of one's own have other names"
+            rule = f"{CHANNELS} is what pruning left of a network; a user-defined one must name its options otherwise"
             raise SlimgenError(rule, f"{self.path!r} with it")
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         for option, parameter in known.items():
@@ -97,7 +97,7 @@ class Own:
 def _counted(path: str, height: int, width: int, options: str) -> Cost:
     chosen = json.loads(options)
     with torch.device("meta"):
-        return counted(Own(path)(**chosen), height, width, noise_length(path, **chosen))
+        return counted(UserDefined(path)(**chosen), height, width, noise_length(path, **chosen))
 
 
 def counted(net: nn.Module, height: int, width: int, latent: int | None = None) -> Cost:

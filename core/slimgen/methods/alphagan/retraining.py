@@ -1,20 +1,18 @@
 """Training what AlphaGAN found from scratch, beside random architectures and the one by hand (section 5)."""
 
 import json
-from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
 from slimgen.methods.alphagan.players import of_noise
 from slimgen.methods.method import Trained
-from slimgen.nets import build_discriminator, build_generator, generator_cost
+from slimgen.nets import build_discriminator, build_generator, generator_cost, narrowed
 from slimgen.search import Genotype
 from slimgen.tasks.job import Job
 
 PLAN = "plan.json"
 """What the search leaves besides its genotype: how generators are built, rivals, and a found discriminator."""
 BY_HAND = "sngan"
-_WIDEST = 1 << 14
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
@@ -32,8 +30,10 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     if recipe.finetune.uniform:
         macs = generator_cost("alphagan", recipe.size, recipe.size, **found).macs(recipe.budget.convention)
         shape = {"latent": found["latent"], "size": recipe.size}
-        channels = equal_channels(macs, recipe.budget.convention, recipe.size, shape)
-        wanted["uniform"] = BY_HAND, {"channels": channels, **shape}
+        by_hand = narrowed(
+            BY_HAND, shape, recipe.size, recipe.size, lambda cost: cost.macs(recipe.budget.convention), macs
+        )
+        wanted["uniform"] = BY_HAND, by_hand
     for number, genotype in enumerate(plan["rivals"], 1):
         wanted[f"random{number}"] = "alphagan", {**found, "genotype": genotype}
     trained = {}
@@ -41,15 +41,6 @@ def finetune(job: Job) -> Mapping[str, Trained]:
         trained[name] = _trained(job, name, family, options, plan["discriminator"])
         job.tell("trainings", done, len(wanted), {})
     return trained
-
-
-def equal_channels(macs: int, convention: str, size: int, shape: Mapping[str, Any]) -> int:
-    """The smallest width at which the generator by hand computes at least so much."""
-
-    def computes(channels: int) -> int:
-        return generator_cost(BY_HAND, size, size, channels=channels, **shape).macs(convention)
-
-    return bisect_left(range(_WIDEST), macs, lo=1, key=computes)
 
 
 def _trained(

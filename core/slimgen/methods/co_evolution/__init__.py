@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
+from slimgen.cost.rows import largest
 from slimgen.errors import RunError
 from slimgen.methods.co_evolution.fitness import FITNESS, OUTPUTS, Fitness, Side, outputs, sides
 from slimgen.methods.co_evolution.options import SearchOptions, SupernetOptions, Tuning, check
@@ -99,12 +100,11 @@ def _allows(fitness: Fitness, name: str, genotype: Genotype) -> bool:
 
 def _strongest(fitness: Fitness, name: str, side: Side) -> Genotype:
     """Pruning by magnitude at the size of the budget: the same part of every layer, as much of it as is allowed."""
-    low, high = 0, _PARTS + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        allowed = _allows(fitness, name, side.filters.strongest(middle / _PARTS))
-        low, high = (middle, high) if allowed else (low, middle)
-    return side.filters.strongest(low / _PARTS)
+
+    def fits(parts: int) -> bool:
+        return _allows(fitness, name, side.filters.strongest(parts / _PARTS))
+
+    return side.filters.strongest(largest(fits, most=_PARTS) / _PARTS)
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:

@@ -4,7 +4,6 @@
 architecture, and `finetune` trains it anew at full width, as in section 4.2. The original is the plain CycleGAN.
 """
 
-import itertools
 import json
 import math
 import random
@@ -28,7 +27,7 @@ from slimgen.methods.cyclegan_nas.phases import (
 from slimgen.methods.cyclegan_nas.retraining import Comparison, Plan, train_anew
 from slimgen.methods.method import Found, Trained
 from slimgen.methods.relaxation_trace import LIKELIHOOD, Trace, spaced
-from slimgen.nets import generator_cost
+from slimgen.nets import generator_cost, narrowed
 from slimgen.nets.cyclegan_nas.cost import cells_cost
 from slimgen.nets.relaxation import Relaxation
 from slimgen.nets.weights import load_weights, save_weights
@@ -217,12 +216,9 @@ def _found_plans(genotype: Genotype, training: SupernetOptions, options: SearchO
 def _narrowed_plan(job: Job, params: int) -> Plan:
     """The original's networks, the generator the narrowest with at least so many parameters."""
     size, original = job.recipe.size, job.recipe.teach.generator
-
-    def params_at(ngf: int) -> int:
-        return generator_cost(height=size, width=size, **{**original, "ngf": ngf}).params
-
-    ngf = next(ngf for ngf in itertools.count(1) if params_at(ngf) >= params)
-    return Plan({**original, "ngf": ngf}, _original_discriminator(job))
+    options = {name: value for name, value in original.items() if name != "family"}
+    narrow = narrowed(original["family"], options, size, size, lambda cost: cost.params, params)
+    return Plan({"family": original["family"], **narrow}, _original_discriminator(job))
 
 
 def _original_discriminator(job: Job) -> dict[str, Any]:

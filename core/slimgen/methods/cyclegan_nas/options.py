@@ -1,10 +1,10 @@
 """CycleGANAS's own sections of a recipe, and whether they make sense."""
 
-from collections.abc import Callable
 from typing import Literal
 
 from pydantic import Field
 
+from slimgen.cost.rows import largest_within
 from slimgen.errors import BudgetError, RecipeError
 from slimgen.methods.rivals import require_narrowing
 from slimgen.metrics.evaluator import goal
@@ -151,29 +151,20 @@ def _check_finetune(recipe: Recipe) -> None:
 
 
 def equal_hidden(recipe: Recipe, training: SupernetOptions, pair: tuple[Genotype, Genotype]) -> int:
-    """The widest hidden width at which two generators have at most the parameters of the plain CycleGAN's two.
+    """The largest hidden width at which two generators have at most the parameters of the plain CycleGAN's two.
 
     Raises:
         BudgetError: even the narrowest have more.
     """
-    limit = 2 * generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator).params
 
     def params(hidden: int) -> int:
         shape = training.generator(hidden)
         return sum(cells_cost(shape, genotype, recipe.size, recipe.size).params for genotype in pair)
 
-    if params(LEAST) > limit:
+    limit = 2 * generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator).params
+    try:
+        return largest_within(params, limit, LEAST)
+    except BudgetError as error:
         rule = f"two generators of cells must fit into the {limit:,} parameters of the original's"
-        raise BudgetError(rule, f"{params(LEAST):,} at the least", "set search.hidden, or teach a wider original")
-    return widest(params, limit, LEAST)
-
-
-def widest(params: Callable[[int], int], limit: int, least: int) -> int:
-    """The largest width whose parameters are within a limit; those of `least` are."""
-    low, high = least, 2 * least
-    while params(high) <= limit:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if params(middle) <= limit else (low, middle)
-    return low
+        got = f"{params(LEAST):,} at the least"
+        raise BudgetError(rule, got, "set search.hidden, or teach a wider original") from error

@@ -19,7 +19,7 @@ from slimgen.nets.co_evolution.cutting import Kept, narrowed, shaped, without_nu
 from slimgen.nets.co_evolution.dependencies import Convolution, Group, channels_of, is_depthwise
 from slimgen.nets.co_evolution.families import described
 from slimgen.nets.co_evolution.groups import filter_groups
-from slimgen.nets.user_defined import CHANNELS, Own, counted
+from slimgen.nets.user_defined import CHANNELS, UserDefined, counted
 from slimgen.search import Genotype, Mask, Space
 
 
@@ -150,7 +150,7 @@ class FilterSpace:
         """The generator without numbers, with so many filters of each group."""
         with torch.device("meta"):
             if self._skeleton is None and self.family is not None:
-                self._skeleton = Own(self.family)(**self.options)
+                self._skeleton = UserDefined(self.family)(**self.options)
             elif self._skeleton is None:
                 self._skeleton = without_numbers(self.net)
             return shaped(self._skeleton, self.channels(self._first(kept)))

@@ -10,7 +10,6 @@ from slimgen.cost.formula import (
     instance_norm,
     total,
     transposed,
-    widest,
 )
 from slimgen.errors import RecipeError, SlimgenError
 from slimgen.nets.resnet.channels import parse_config
@@ -216,26 +215,3 @@ def _runs(inside: Sequence[Any]) -> list[tuple[Any, int]]:
         same = bool(found) and (found[-1][0] is inner or (isinstance(inner, int) and found[-1][0] == inner))
         found[-1:] = [(inner, found[-1][1] + 1)] if same else [*found[-1:], (inner, 1)]
     return found
-
-
-def narrowed_ngf(
-    limit_macs: int,
-    convention: str,
-    height: int,
-    width: int | None = None,
-    *,
-    blocks: int = 9,
-    inputs: int = 3,
-    outputs: int = 3,
-) -> int:
-    """The largest `ngf` whose ResNet generator stays within a MAC limit: the uniformly narrowed rival of a search.
-
-    Raises:
-        BudgetError: even `ngf` 1 is above the limit.
-        SlimgenError: the network cannot take images of this size, or the convention is not known.
-    """
-
-    def cost_of(ngf: int) -> Cost:
-        return resnet_cost(height, width, ngf=ngf, blocks=blocks, inputs=inputs, outputs=outputs)
-
-    return widest(cost_of, limit_macs, convention)

@@ -10,9 +10,9 @@ from slimgen.nets.inplace import ReLU, may_overwrite
 from slimgen.nets.norm import InstanceNorm2d
 from slimgen.nets.output import OutputConvolution
 from slimgen.nets.padding import ReflectionPad2d
-from slimgen.nets.resnet.cost import check_size, narrowed_ngf, resnet_cost, resnet_widths, thirds
+from slimgen.nets.resnet.cost import check_size, resnet_cost, resnet_widths, thirds
 
-__all__ = ["ResidualBlock", "ResnetGenerator", "initialise", "narrowed_ngf", "resnet_cost"]
+__all__ = ["ResidualBlock", "ResnetGenerator", "initialise", "resnet_cost"]
 
 TRUNK = 10
 """The place of the first residual block in `ResnetGenerator.model`."""

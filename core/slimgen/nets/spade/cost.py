@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from slimgen.cost.formula import Cost, convolution, instance_norm, product, total, widest
+from slimgen.cost.formula import Cost, convolution, instance_norm, product, total
 from slimgen.errors import RecipeError, SlimgenError, nearest
 from slimgen.nets.resnet.cost import dense, separable
 
@@ -228,20 +228,3 @@ def _block_cost(mobile: bool, block: Block, labels: int, norm: str, height: int,
 
 
 _kept_block_cost = lru_cache(maxsize=1 << 14)(_block_cost)
-
-
-def narrowed_ngf(limit_macs: int, convention: str, height: int, width: int | None = None, **shape: Any) -> int:
-    """The largest `ngf` whose SPADE generator stays within a MAC limit: the uniformly narrowed rival of a search.
-
-    Args:
-        limit_macs: the limit, inclusive.
-        convention: how MACs are counted.
-        height: image height in pixels.
-        width: image width in pixels; by default as the height.
-        shape: `inputs`, `outputs`, `norm` and `doublings` of `spade_cost`.
-
-    Raises:
-        BudgetError: even `ngf` 1 is above the limit.
-        SlimgenError: an option is out of range, or the network cannot draw images of this size.
-    """
-    return widest(lambda ngf: spade_cost(height, width, ngf=ngf, **shape), limit_macs, convention)

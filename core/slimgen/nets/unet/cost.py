@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from slimgen.cost.formula import Cost, batch_norm, convolution, instance_norm, total, transposed, widest
+from slimgen.cost.formula import Cost, batch_norm, convolution, instance_norm, total, transposed
 from slimgen.errors import RecipeError, SlimgenError, nearest
 
 NORMS = ("batch", "instance")
@@ -121,27 +121,3 @@ def unet_cost(
         costs.append(transposed(around, up[level - 1], KERNEL, *sizes[level + 1], *sizes[level], bias=bias))
         costs.append(normed(up[level - 1], sizes[level]))
     return total(costs)
-
-
-def narrowed_ngf(
-    limit_macs: int,
-    convention: str,
-    height: int,
-    width: int | None = None,
-    *,
-    inputs: int = 3,
-    outputs: int = 3,
-    depth: int = 8,
-    norm: str = "batch",
-) -> int:
-    """The largest `ngf` whose U-Net stays within a MAC limit: the uniformly narrowed rival of a search.
-
-    Raises:
-        BudgetError: even `ngf` 1 is above the limit.
-        SlimgenError: the network cannot take images of this size, or the convention is not known.
-    """
-
-    def cost_of(ngf: int) -> Cost:
-        return unet_cost(height, width, inputs=inputs, outputs=outputs, ngf=ngf, depth=depth, norm=norm)
-
-    return widest(cost_of, limit_macs, convention)

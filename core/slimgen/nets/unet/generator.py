@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from slimgen.nets.norm import InstanceNorm2d
-from slimgen.nets.unet.cost import KERNEL, UnetWidths, check_options, check_size, narrowed_ngf, unet_cost
+from slimgen.nets.unet.cost import KERNEL, UnetWidths, check_options, check_size, unet_cost
 
-__all__ = ["OutermostBlock", "SkipBlock", "UnetGenerator", "narrowed_ngf", "unet_cost"]
+__all__ = ["OutermostBlock", "SkipBlock", "UnetGenerator", "unet_cost"]
 
 NORMS: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm2d, "instance": InstanceNorm2d}
 _SLOPE = 0.2
