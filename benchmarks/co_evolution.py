@@ -37,7 +37,7 @@ from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import Recipe
 from slimgen.search import Genotype
 from slimgen.tasks import open_task
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 from slimgen.training.fit import Journal
 
 EQUAL = 1e-3

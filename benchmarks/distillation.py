@@ -39,9 +39,9 @@ from slimgen.nets.resnet.channels import to_config
 from slimgen.recipe import Recipe, section
 from slimgen.search.genotype import Genotype
 from slimgen.tasks import open_task
-from slimgen.tasks.gan import train_gan
+from slimgen.tasks.gan import GanTraining, train_gan
 from slimgen.tasks.guidance import Guidance
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 from slimgen.training.draws import uniform
 from slimgen.training.fit import Journal
 
@@ -161,7 +161,7 @@ class Training:
     def _train(self, steps: int) -> None:
         self.started = time.perf_counter()
         about: dict[str, Any] = {"generate": showing(self.net), "guidance": self.guidance, "draw": self.draw}
-        train_gan(self.job, "supernet", self.net, self.discriminator, self.options, steps, **about)
+        train_gan(self.job, GanTraining("supernet", self.net, self.discriminator, self.options, steps, **about))
 
     def measure(self) -> dict[str, Any]:
         """Seconds a step of both, the losses' differences, the limit, and where our time goes."""

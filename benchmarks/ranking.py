@@ -32,8 +32,8 @@ from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe, section
 from slimgen.search import Genotype
 from slimgen.tasks import open_task
-from slimgen.tasks.gan import train_gan
-from slimgen.tasks.job import Job
+from slimgen.tasks.gan import GanTraining, train_gan
+from slimgen.tasks.task import Job
 from slimgen.training.fit import Journal
 
 SUPERNETS: dict[str, tuple[str, list[str]]] = {
@@ -140,7 +140,7 @@ def scores_alone(
         if genotype.key in known:
             continue
         generator = job.compute.place(build_generator(seed=chosen.seed, **described(chosen, net, genotype)))
-        result = train_gan(job, "alone", generator, job.task.discriminator(), schedule, updates)
+        result = train_gan(job, GanTraining("alone", generator, job.task.discriminator(), schedule, updates))
         known[genotype.key] = judge(job, chosen).measure(result)[chosen.objective.metric]
         with file.open("a") as lines_out:
             lines_out.write(json.dumps({"key": genotype.key, "updates": updates, "score": known[genotype.key]}) + "\n")

@@ -27,7 +27,7 @@ from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
 from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.initial import initialise
 from slimgen.recipe import Recipe, Schedule
-from slimgen.tasks.guidance import at_architecture
+from slimgen.tasks.gan import GanTraining
 from slimgen.tasks.paired import Paired
 from slimgen.training.draws import fair
 from slimgen.training.fit import fit
@@ -114,26 +114,20 @@ def supernet_rate(compute: Compute, size: int, ngf: int, batch: int, steps: int)
     draw = fair(generator.space, generator.space.largest(), 0)
     images = torch.rand(batch, 3, size, size) * 2 - 1
     pair = Pair(compute.place(images), compute.place(images.flip(0)))
-    phases = task.phases(
-        at_architecture(generator),
-        lambda both, arch: judge(both, parse_path(str(arch["path"]))),
-        [{"params": list(generator.parameters())}],
-        [{"params": list(judge.parameters())}],
-        Schedule(updates=steps, batch=batch),
-        steps,
-        pool=task.pool(),
-    )
+    schedule = Schedule(updates=steps, batch=batch)
 
     def run(first: int, last: int) -> None:
-        fit(
-            phases,
-            lambda step: draw(step + first),
-            {"train": lambda step: pair},
-            last - first,
-            seed=0,
-            compute=compute,
-            state={},
+        training = GanTraining(
+            "rates",
+            generator,
+            judge,
+            schedule,
+            steps,
+            discriminate=lambda both, arch: judge(both, parse_path(str(arch["path"]))),
+            draw=lambda step: draw(step + first),
         )
+        (phases, _), images = task.phases(training), {"train": lambda step: pair}
+        fit(phases, training.draw, images, last - first, seed=0, compute=compute, state={})
 
     run(0, 4)
     started = time.perf_counter()

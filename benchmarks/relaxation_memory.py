@@ -38,7 +38,7 @@ from slimgen.nets.relaxation import Relaxation
 from slimgen.recipe import section
 from slimgen.search import Genotype
 from slimgen.tasks import open_task
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 from slimgen.training.draws import fixed
 from slimgen.training.fit import Journal, Phase, fit
 

@@ -17,7 +17,7 @@ from slimgen.methods.alphagan.timetable import ARCHITECTURE
 from slimgen.recipe import Recipe, section
 from slimgen.search import Genotype
 from slimgen.tasks import open_task
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 from slimgen.training.draws import fixed
 from slimgen.training.fit import Journal, fit
 from townhouses import write

@@ -10,7 +10,7 @@ from slimgen.device import Compute
 from slimgen.methods.cyclegan_nas.options import SupernetOptions
 from slimgen.recipe import Recipe, section
 from slimgen.tasks import open_task
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 from slimgen.training.fit import Journal
 from townhouses import write
 

@@ -22,7 +22,7 @@ from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import Recipe, Section, section
 from slimgen.search import Choice, Exhaustive, Genotype, Space
 from slimgen.tasks.gan import original_guidance, train_gan
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 
 WEIGHTS = "generator.safetensors"
 

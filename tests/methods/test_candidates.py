@@ -24,7 +24,7 @@ from slimgen.nets.initial import initialise
 from slimgen.recipe import Recipe
 from slimgen.search import Evolution, Genotype, RandomSearch, Trial
 from slimgen.tasks import open_task
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 from slimgen.training.distributed import first, spread, world
 from slimgen.training.fit import Journal
 from townhouses import write

@@ -27,7 +27,7 @@ from slimgen.search import Genotype
 from slimgen.stages.fingerprint import named_files
 from slimgen.stages.table import STAGES as TABLE
 from slimgen.tasks import open_task
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_co_evolution.yaml").read_text())

@@ -29,7 +29,7 @@ from slimgen.methods.cyclegan_nas.phases import (
 from slimgen.nets.relaxation import Relaxation
 from slimgen.search import Genotype
 from slimgen.training.draws import fixed
-from slimgen.training.fit import fit
+from slimgen.training.fit import Memo, fit
 from tests.methods.cyclegan_nas_runs import CPU, TINY, folders, job_of, options_of, quiet, run_until
 
 TWO_STEP = ("TF", "TH", "THS")
@@ -119,7 +119,7 @@ def test_in_two_steps_weights_and_logits_move_in_turns_on_data_of_their_own(tiny
 
 def test_the_discriminators_judge_what_the_generators_made_in_the_same_step(tiny_run):
     those, found, data = searching(tiny_run, "OF", "supernet.relaxation=gumbel")
-    batch, memo = data["train"](0), {"step": 0}
+    batch, memo = data["train"](0), Memo(0)
     torch.manual_seed(0)
     arch = found[0].draw(0)[0]
     found[0].loss(batch, arch, memo)
@@ -129,9 +129,9 @@ def test_the_discriminators_judge_what_the_generators_made_in_the_same_step(tiny
     ]
     judges = [net.eval() for net in (those.nets[role] for role in DISCRIMINATORS)]
     own = found[1].draw(0)[0]
-    terms = found[1].loss(batch, own, {"step": 0})
+    terms = found[1].loss(batch, own, memo)
     for judge, role, name, real, fake in zip(
-        judges, DISCRIMINATORS, ("loss", "back_loss"), (batch.target, batch.input), made, strict=True
+        judges, DISCRIMINATORS, ("loss", "reverse_loss"), (batch.target, batch.input), made, strict=True
     ):
         wanted = (judge(real, part(own, role)) - 1).square().mean() + judge(fake, part(own, role)).square().mean()
         # Two power iterations apart: the spectral norms of the generators moved between.

@@ -108,7 +108,8 @@ def test_found_discriminators_or_the_originals_judge_what_is_trained_anew(whole_
     assert len({genotype.under(role) for role in (*GENERATORS, *DISCRIMINATORS)}) == 4
     train = "slimgen.methods.cyclegan_nas.retraining.train_cycle"
 
-    def watched(job, name, forth, back, schedule, steps, *, ema=None):
+    def watched(job, training):
+        forth, back = training.both
         judged.append(type(forth.discriminator).__name__)
         if judged == ["CellsDiscriminator"]:
             nets = dict(zip(GENERATORS, (forth.generator, back.generator), strict=True))

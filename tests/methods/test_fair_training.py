@@ -15,10 +15,10 @@ from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
 from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.initial import initialise
 from slimgen.recipe import Recipe, Schedule
+from slimgen.tasks.gan import GanTraining
 from slimgen.tasks.paired import Paired
 from slimgen.training.draws import fair, unfair
 from slimgen.training.fit import Phase, fit
-from slimgen.training.pool import ImagePool
 
 SHAPE = Shape(ngf=4, blocks=2)
 WAYS = paths(SHAPE.groups)
@@ -70,20 +70,22 @@ def train(draw_of, cycles: int) -> tuple[Gradients, Counter, Counter]:
         discriminators[path] += 1
 
     steps = cycles * len(WAYS)
-    phases = Paired(RECIPE, CPU).phases(
-        generate,
-        path_judge(discriminator),
-        [{"params": list(generator.parameters())}],
-        [{"params": list(discriminator.parameters())}],
+    draw = draw_of(generator.space, widest(generator.space), 0)
+    training = GanTraining(
+        "fair",
+        generator,
+        discriminator,
         Schedule(updates=steps),
         steps,
-        pool=ImagePool(0),
+        generate=generate,
+        discriminate=path_judge(discriminator),
+        draw=draw,
         after_generator=moved,
         after_discriminator=judged,
     )
+    phases, _ = Paired(RECIPE, CPU).phases(training)
     images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     pair = Pair(images, images.flip(0))
-    draw = draw_of(generator.space, widest(generator.space), 0)
     fit(phases, draw, {"train": lambda step: pair}, steps, seed=0, compute=CPU, state={})
     return gradients, generators, discriminators
 

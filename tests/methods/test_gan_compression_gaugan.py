@@ -24,7 +24,7 @@ from slimgen.recipe import Recipe, section
 from slimgen.search import Genotype
 from slimgen.stages.generators import built
 from slimgen.tasks import open_task
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_gaugan.yaml").read_text())

@@ -16,12 +16,11 @@ from slimgen.recipe import Losses, Recipe, Schedule
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.search import Genotype
 from slimgen.tasks import open_task
-from slimgen.tasks.cycle import Gan, Way, cycle_phases, train_cycle
-from slimgen.tasks.guidance import judging, plain
-from slimgen.tasks.job import Job
+from slimgen.tasks.cycle import CycleTraining, Direction, Gan, cycle_phases, train_cycle
+from slimgen.tasks.task import Job
 from slimgen.tasks.unpaired import Unpaired
 from slimgen.training.draws import fixed
-from slimgen.training.fit import Journal, fit
+from slimgen.training.fit import Journal, Memo, fit
 from slimgen.training.pool import ImagePool
 from townhouses import write
 
@@ -36,15 +35,19 @@ def pair(seed: int = 0, count: int = 2) -> Pair:
     return Pair(*(torch.rand(count, 3, 16, 16, generator=rng) - 0.5 for _ in range(2)))
 
 
-def way(generate, judge, size: int = 0) -> Way:
-    return Way(lambda images, arch, memo: generate(images), lambda images, arch: judge(images), ImagePool(size))
+def direction(generate, discriminate, size: int = 0) -> Direction:
+    return Direction(generate, discriminate, ImagePool(size))
 
 
-def terms(forth: Way, back: Way, losses: Losses, batch: Pair) -> tuple[dict[str, float], dict[str, float]]:
+def terms(
+    forward: Direction, reverse: Direction, losses: Losses, batch: Pair
+) -> tuple[dict[str, float], dict[str, float]]:
     """The terms of both phases, one after the other as `fit` calls them."""
     groups = [{"params": [nn.Parameter(torch.zeros(1))]}]
-    memo = {"step": 0}
-    found = [phase.loss(batch, ONE, memo) for phase in cycle_phases(forth, back, groups, groups, losses, STEP, 1)]
+    memo = Memo(0)
+    found = [
+        phase.loss(batch, ONE, memo) for phase in cycle_phases((forward, reverse), groups, groups, losses, STEP, 1)
+    ]
     one, two = ({name: float(value) for name, value in each.items()} for each in found)
     return one, two
 
@@ -54,50 +57,50 @@ def mean(images: torch.Tensor) -> torch.Tensor:
 
 
 def test_identities_lose_no_cycle_and_no_identity() -> None:
-    same = way(lambda x: x, mean)
+    same = direction(lambda x: x, mean)
     losses, _ = terms(same, same, Losses(gan="least-squares"), pair())
     assert {name for name, value in losses.items() if value == 0} == {
         "cycle",
-        "back_cycle",
+        "reverse_cycle",
         "identity",
-        "back_identity",
+        "reverse_identity",
     }
 
 
-def test_a_way_that_is_held_has_no_losses_but_the_cycles() -> None:
-    forth, back = way(lambda x: x + 0.25, mean), way(lambda x: x - 0.5, mean)
-    whole, _ = terms(forth, back, Losses(gan="least-squares"), pair())
-    held, _ = terms(forth, back._replace(held=True), Losses(gan="least-squares"), pair())
-    assert held == {name: whole[name] for name in ("adversarial", "cycle", "identity", "back_cycle")}
+def test_a_direction_that_is_held_has_no_losses_but_the_cycles() -> None:
+    forward, reverse = direction(lambda x: x + 0.25, mean), direction(lambda x: x - 0.5, mean)
+    whole, _ = terms(forward, reverse, Losses(gan="least-squares"), pair())
+    held, _ = terms(forward, reverse._replace(held=True), Losses(gan="least-squares"), pair())
+    assert held == {name: whole[name] for name in ("adversarial", "cycle", "identity", "reverse_cycle")}
 
 
 def test_every_term_has_its_closed_form() -> None:
     batch = pair()
-    forth, back = way(lambda x: x + 0.25, mean), way(lambda x: x - 0.5, lambda x: 2 * mean(x))
+    forward, reverse = direction(lambda x: x + 0.25, mean), direction(lambda x: x - 0.5, lambda x: 2 * mean(x))
     weights = Losses(gan="least-squares", adversarial=3, cycle=8, identity=0.25)
-    moved, judged = terms(forth, back, weights, batch)
-    forth_made, back_made = mean(batch.input) + 0.25, 2 * (mean(batch.target) - 0.5)
+    moved, judged = terms(forward, reverse, weights, batch)
+    forward_made, reverse_made = mean(batch.input) + 0.25, 2 * (mean(batch.target) - 0.5)
     assert moved == pytest.approx(
         {
-            "adversarial": 3 * float((forth_made - 1).square().mean()),
-            "back_adversarial": 3 * float((back_made - 1).square().mean()),
+            "adversarial": 3 * float((forward_made - 1).square().mean()),
+            "reverse_adversarial": 3 * float((reverse_made - 1).square().mean()),
             "cycle": 8 * 0.25,
-            "back_cycle": 8 * 0.25,
+            "reverse_cycle": 8 * 0.25,
             "identity": 8 * 0.25 * 0.25,
-            "back_identity": 8 * 0.25 * 0.5,
+            "reverse_identity": 8 * 0.25 * 0.5,
         },
         rel=1e-4,
     )
-    half = 0.5 * ((mean(batch.target) - 1).square().mean() + forth_made.square().mean())
-    other = 0.5 * ((2 * mean(batch.input) - 1).square().mean() + back_made.square().mean())
-    assert judged == pytest.approx({"loss": float(half), "back_loss": float(other)}, rel=1e-4)
+    half = 0.5 * ((mean(batch.target) - 1).square().mean() + forward_made.square().mean())
+    other = 0.5 * ((2 * mean(batch.input) - 1).square().mean() + reverse_made.square().mean())
+    assert judged == pytest.approx({"loss": float(half), "reverse_loss": float(other)}, rel=1e-4)
 
 
 def test_without_its_weight_the_identity_is_not_computed() -> None:
     asked = []
-    forth = way(lambda x: asked.append(len(x)) or x, mean)
-    losses, _ = terms(forth, forth, Losses(identity=0), pair())
-    assert not {"identity", "back_identity"} & set(losses)
+    forward = direction(lambda x: asked.append(len(x)) or x, mean)
+    losses, _ = terms(forward, forward, Losses(identity=0), pair())
+    assert not {"identity", "reverse_identity"} & set(losses)
     assert len(asked) == 4  # each image there and back
 
 
@@ -108,8 +111,8 @@ def nets(seed: int = 0) -> tuple[Gan, Gan]:
 
 
 def test_each_phase_moves_both_networks_of_its_kind_and_no_others() -> None:
-    forth, back = nets()
-    both, moved = (forth, back), {}
+    forward, reverse = nets()
+    both, moved = (forward, reverse), {}
 
     def gradients(phase, archs) -> None:
         moved[phase.name] = [
@@ -119,9 +122,9 @@ def test_each_phase_moves_both_networks_of_its_kind_and_no_others() -> None:
             for net in gan:
                 net.zero_grad(set_to_none=True)
 
-    ways = [Way(plain(one), judging(two), ImagePool(5, seed)) for seed, (one, two) in enumerate(both)]
-    groups = [[{"params": [*forth[kind].parameters(), *back[kind].parameters()]}] for kind in range(2)]
-    first, second = cycle_phases(*ways, *groups, Losses(), STEP, 1, after_generators=gradients)
+    one, two = (Direction(*gan, ImagePool(5, seed)) for seed, gan in enumerate(both))
+    groups = [[{"params": [*forward[kind].parameters(), *reverse[kind].parameters()]}] for kind in range(2)]
+    first, second = cycle_phases((one, two), *groups, Losses(), STEP, 1, after_generators=gradients)
     fit(
         [first, replace(second, after=gradients)],
         fixed(ONE),
@@ -157,9 +160,10 @@ def train(
 
     journal = Journal(Checkpoints(folder, "mark"), progress=progress, seconds=0.0, log_every=2)
     job = Job(recipe, CPU, open_task(recipe, CPU), prepared, {}, folder, lambda name: journal, lambda *said: None)
-    forth, back = nets()
-    made = train_cycle(job, "teacher", forth, back, Schedule(updates=5, batch=2), 5, ema=ema)
-    whole = {"forth": made[0], "back": made[1], "judge": forth.discriminator, "back_judge": back.discriminator}
+    forward, reverse = nets()
+    made = train_cycle(job, CycleTraining("teacher", forward, reverse, Schedule(updates=5, batch=2), 5, ema))
+    whole = {"forward": made[0], "reverse": made[1], "judge": forward.discriminator}
+    whole["reverse_judge"] = reverse.discriminator
     return {f"{name}.{key}": value for name, net in whole.items() for key, value in net.state_dict().items()}
 
 
@@ -179,12 +183,12 @@ def test_a_training_killed_at_every_step_ends_with_the_same_bits(ema, prepared, 
 
 
 def test_all_four_networks_learn(prepared, tmp_path) -> None:
-    before = dict(zip(("forth", "back"), nets(), strict=True))
+    before = dict(zip(("forward", "reverse"), nets(), strict=True))
     after = train(prepared, tmp_path)
     for name, gan in before.items():
         for key, weight in gan.generator.state_dict().items():
             assert not torch.equal(weight, after[f"{name}.{key}"]), (name, key)
-    judges = {"judge": before["forth"].discriminator, "back_judge": before["back"].discriminator}
+    judges = {"judge": before["forward"].discriminator, "reverse_judge": before["reverse"].discriminator}
     for name, judge in judges.items():
         assert not any(torch.equal(weight, after[f"{name}.{key}"]) for key, weight in judge.state_dict().items())
 

@@ -11,7 +11,9 @@ from slimgen.errors import RecipeError
 from slimgen.nets import build_discriminator
 from slimgen.recipe import Recipe, load
 from slimgen.tasks import open_task
+from slimgen.tasks.gan import GanTraining
 from slimgen.tasks.labels import Matching
+from slimgen.training.fit import Memo
 from slimgen.training.losses import feature_matching
 from slimgen.training.schedules import constant_then_linear
 
@@ -51,7 +53,7 @@ def test_unknown_pixels_have_a_channel_of_their_own():
 def test_the_discriminator_sees_labels_and_image_together():
     task = open_task(FIVE, CPU)
     labels, image = task.condition(as_prepared(ids(5, 64))), torch.zeros(2, 3, 64, 64)
-    assert task.judged == 8
+    assert task.discriminator_inputs == 8
     assert torch.equal(task.shown(labels, image), torch.cat([labels, image], 1))
     assert task.discriminator()(task.shown(labels, image)).shape[0] == 2
 
@@ -67,7 +69,7 @@ def test_features_are_matched_in_the_pass_that_gave_the_scores(options):
     part = net.scales[0] if options["family"] == "multiscale" else net
     part.model[0].register_forward_hook(lambda *_: passes.append(1))
     matching = Matching(task, net, 10.0)
-    scores = matching.judge(task.shown(labels, fake), {})
+    scores = matching.discriminate(task.shown(labels, fake), {})
     assert torch.equal(scores, net(task.shown(labels, fake)))
     passes.clear()
     loss = matching.term(Pair(labels, real), fake, {})["feature"]
@@ -87,7 +89,7 @@ def test_the_discriminators_own_step_leaves_nothing_to_match():
     task, net = open_task(FIVE, CPU), build_discriminator("multiscale", inputs=8, ndf=4, layers=2).eval()
     labels, fake = task.condition(as_prepared(ids(5, 64))), torch.rand(2, 3, 64, 64)
     matching = Matching(task, net, 1.0)
-    matching.judge(task.shown(labels, fake), {})
+    matching.discriminate(task.shown(labels, fake), {})
     assert matching.term(Pair(labels, fake + 1), fake + 1, {})["feature"] == 0
 
 
@@ -97,19 +99,9 @@ def test_the_discriminators_own_step_leaves_nothing_to_match():
 def test_a_loss_of_weight_zero_is_not_computed(recon, terms):
     task = open_task(FIVE.override([f"losses.recon={recon}"]), CPU)
     generator, discriminator = task.generator(), task.discriminator()
-    judge, guidance = task.rivalry(discriminator)
-    phases = task.phases(
-        lambda images, arch, memo: generator(images),
-        judge,
-        [{"params": list(generator.parameters())}],
-        [{"params": list(discriminator.parameters())}],
-        FIVE.teach,
-        4,
-        pool=task.pool(),
-        guidance=guidance,
-    )
+    phases, _ = task.phases(GanTraining("a", generator, discriminator, FIVE.teach, 4))
     batch = Pair(task.condition(as_prepared(ids(5, 64))), torch.zeros(2, 3, 64, 64))
-    assert set(phases[0].loss(batch, {}, {"step": 0})) == terms
+    assert set(phases[0].loss(batch, {}, Memo(0))) == terms
     assert phases[0].optimizer.param_groups[0]["lr"] * 4 == pytest.approx(phases[1].optimizer.param_groups[0]["lr"])
     assert phases[0].optimizer.param_groups[0]["betas"] == (0.0, 0.9)
     assert phases[0].rate(3) == constant_then_linear(4, 0.5)(3)
@@ -129,7 +121,7 @@ def test_pictures_of_label_maps_have_a_colour_for_each_class():
     ("settings", "rule"),
     [
         (["teach.generator.inputs=36"], "set teach.generator.inputs to 40"),
-        (["teach.discriminator.inputs=3"], "a judge sees 3 more"),
+        (["teach.discriminator.inputs=3"], "3 more are judged"),
         (["losses.perceptual=1"], "set losses.perceptual_network to vgg16"),
         (["data={}"], "needs data.classes"),
         (["data={classes: 2, palette: [[0, 0, 256], [1, 1, 1]]}"], "less than or equal to 255"),

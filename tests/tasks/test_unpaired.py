@@ -20,9 +20,9 @@ from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
 from slimgen.search import Genotype
 from slimgen.tasks import open_task
-from slimgen.tasks.gan import original_guidance
-from slimgen.tasks.guidance import judging, plain
-from slimgen.tasks.job import Job
+from slimgen.tasks.gan import GanTraining, original_guidance
+from slimgen.tasks.task import Job
+from slimgen.training.fit import Memo
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_unpaired.yaml").read_text())
@@ -118,18 +118,15 @@ def test_the_truth_is_what_the_original_makes_and_targets_teach_the_judge_alone(
     net = task.original(taught / "teach")
     judge = task.discriminator()
     schedule = TINY.finetune
-    groups = [[{"params": list(one.parameters())}] for one in (net, judge)]
-    generators, judges = task.phases(
-        plain(net), judging(judge), *groups, schedule, 1, pool=task.pool(), guidance=guidance
-    )
+    (generators, discriminators), _ = task.phases(GanTraining("a", net, judge, schedule, 1, guidance=guidance))
     batch = task.batches(work.data, schedule)["train"](0)
     other = Pair(batch.input, -batch.target)
-    memos = [{"step": 0}, {"step": 0}]
+    memos = [Memo(0), Memo(0)]
     one, two = (generators.loss(each, Genotype({}), memo) for each, memo in zip((batch, other), memos, strict=True))
     assert one["recon"] == one["perceptual"] == 0  # the original against itself
     assert {name: value.item() for name, value in one.items()} == {name: value.item() for name, value in two.items()}
     told = [
-        judges.loss(each, Genotype({}), {"step": 0, "each": [memo]})["loss"].item()
+        discriminators.loss(each, Genotype({}), memo)["loss"].item()
         for each, memo in zip((batch, other), memos, strict=True)
     ]
     assert told[0] != told[1]

@@ -31,16 +31,17 @@ def player(seed: int) -> nn.Module:
 
 def phases(one: nn.Module, two: nn.Module) -> list[Phase]:
     def first(x, arch, memo):
-        memo["out"] = one(x)
-        return {"pull": (memo["out"] - two(x)).square().mean()}
+        out = one(x)
+        memo.fakes.append(out.detach())
+        return {"pull": (out - two(x)).square().mean()}
 
     def second(x, arch, memo):
-        outs = torch.cat([own["out"].detach() for own in memo["each"]])
+        outs = torch.cat(memo.fakes)
         return {"push": -(outs.mean() - two(x).mean()).square()}
 
     return [
         Phase("one", first, torch.optim.Adam(one.parameters(), 1e-2), lambda step: 1.0),
-        Phase("two", second, torch.optim.Adam(two.parameters(), 1e-3), lambda step: 0.5, together=True),
+        Phase("two", second, torch.optim.Adam(two.parameters(), 1e-3), lambda step: 0.5),
     ]
 
 
@@ -198,22 +199,22 @@ def test_two_processes_step_with_the_gradients_of_the_joined_batch(tmp_path: Pat
     assert torch.allclose(grads[1], grads[2], rtol=1e-5, atol=1e-7)
 
 
-def test_what_comes_before_a_phase_is_done_first_at_each_of_its_steps_and_at_no_other():
-    net, seen = nn.Linear(3, 1, bias=False), []
-    with torch.no_grad():
-        net.weight.zero_()
+def test_a_memo_passes_from_phase_to_phase_and_not_from_step_to_step():
+    net, seen = nn.Linear(1, 1), []
+    archs = [Genotype({"factor": factor}) for factor in (1.0, 2.0)]
 
-    def before(step: int) -> None:
-        seen.append(step)
-        with torch.no_grad():
-            net.weight.fill_(step)
+    def first(x, arch, memo):
+        memo.fakes.append(torch.tensor(arch["factor"] + memo.step))
+        return {"loss": net.weight.sum()}
 
-    def loss(x, arch, memo):
-        assert bool((net.weight == memo["step"]).all())
-        return {"out": net(x).mean()}
+    def second(x, arch, memo):
+        seen.append((memo.step, arch["factor"], [fake.item() for fake in memo.fakes]))
+        return {"loss": net.weight.sum()}
 
-    optimizer = torch.optim.SGD(net.parameters(), 1.0)
-    phase = Phase("one", loss, optimizer, lambda step: 1.0, when=lambda step: step % 2 == 1, before=before)
-    fit([phase], ONE, {"train": batch}, 4, seed=0, compute=CPU, state={})
-    assert seen == [1, 3]
-    torch.testing.assert_close(net.weight.detach(), 3 - batch(3).mean(0, keepdim=True))
+    one, two = (torch.optim.SGD(net.parameters(), 1.0) for _ in range(2))
+    turns = [
+        Phase("one", first, one, lambda step: 1.0),
+        Phase("two", second, two, lambda step: 1.0, draw=lambda step: archs[:1]),
+    ]
+    fit(turns, lambda step: archs, {"train": batch}, 2, seed=0, compute=CPU, state={})
+    assert seen == [(0, 1.0, [1.0, 2.0]), (1, 1.0, [2.0, 3.0])]

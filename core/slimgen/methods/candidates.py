@@ -13,7 +13,7 @@ from slimgen.nets.gates import Arch
 from slimgen.nets.supernet import Supernet
 from slimgen.nets.weights import digest
 from slimgen.search import Genotype, Objective
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 from slimgen.training.distributed import first
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from slimgen.recipe import Recipe
 from slimgen.search import Objective, Trial
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 
 
 @dataclass(frozen=True)

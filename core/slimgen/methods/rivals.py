@@ -8,9 +8,9 @@ from slimgen.errors import RecipeError
 from slimgen.methods.method import Trained
 from slimgen.nets import WIDTHS, build_generator, narrowed, width_option
 from slimgen.recipe import Recipe, Schedule
-from slimgen.tasks.cycle import Gan, train_cycle
-from slimgen.tasks.gan import original_guidance, train_gan
-from slimgen.tasks.job import Job
+from slimgen.tasks.cycle import CycleTraining, Gan, train_cycle
+from slimgen.tasks.gan import GanTraining, original_guidance, train_gan
+from slimgen.tasks.task import Job
 from slimgen.tasks.unpaired import Unpaired
 
 
@@ -30,8 +30,7 @@ def train_uniform(job: Job, macs: float, updates: int) -> Trained:
     recipe = job.recipe
     generator, options = _narrowed(job, macs)
     schedule = _stretched(job, updates)
-    net = train_gan(
-        job,
+    training = GanTraining(
         "uniform",
         generator,
         job.task.discriminator(),
@@ -41,6 +40,7 @@ def train_uniform(job: Job, macs: float, updates: int) -> Trained:
         generator_steps=recipe.finetune.generator_steps,
         ema=recipe.finetune.ema,
     )
+    net = train_gan(job, training)
     return Trained(net, recipe.teach.generator["family"], options, updates)
 
 
@@ -63,7 +63,8 @@ def train_uniform_cycle(job: Job, macs: tuple[float, float], updates: int) -> di
         gans.append(Gan(generator, task.discriminator(2 * number + 1)))
         built.append(options)
     forth, back = gans
-    nets = train_cycle(job, "uniform", forth, back, _stretched(job, updates), updates, ema=recipe.finetune.ema)
+    training = CycleTraining("uniform", forth, back, _stretched(job, updates), updates, ema=recipe.finetune.ema)
+    nets = train_cycle(job, training)
     family = recipe.teach.generator["family"]
     names = ("uniform", "uniform_back")
     return {name: Trained(net, family, about, updates) for name, net, about in zip(names, nets, built, strict=True)}

@@ -28,7 +28,7 @@ from slimgen.search import (
     explore,
     require_reachable,
 )
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 from slimgen.training.distributed import first, spread, world
 
 ROUNDS, CACHE = "log-rounds.jsonl", "cache.jsonl"

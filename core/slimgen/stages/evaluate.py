@@ -25,7 +25,7 @@ from slimgen.stages.check import require_suitable
 from slimgen.stages.generators import BACK, built, conditioned, described
 from slimgen.stages.search import RELAXATION
 from slimgen.stages.work import Work
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 from slimgen.tasks.unconditional import Unconditional
 
 GRID = "grid"

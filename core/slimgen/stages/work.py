@@ -13,7 +13,7 @@ from slimgen.run.log import Log
 from slimgen.run.tracking import Tracker
 from slimgen.stages.progress import Progress, warn
 from slimgen.tasks import open_task
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 from slimgen.training.fit import Journal
 
 Metrics = dict[str, float]

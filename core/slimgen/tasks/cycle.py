@@ -1,6 +1,7 @@
 """Training both directions of two sets of images together: CycleGAN (Zhu et al. 2017)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -11,8 +12,8 @@ from slimgen.errors import RecipeError
 from slimgen.nets.gates import Arch
 from slimgen.recipe import Losses, Schedule
 from slimgen.search import Genotype
-from slimgen.tasks.guidance import After, Generate, Judge, judging, plain
-from slimgen.tasks.job import Job
+from slimgen.tasks.guidance import After, Groups
+from slimgen.tasks.task import Job
 from slimgen.tasks.translation import adam
 from slimgen.training.draws import fixed
 from slimgen.training.ema import Ema
@@ -21,9 +22,9 @@ from slimgen.training.losses import adversarial, reconstruction
 from slimgen.training.pool import ImagePool
 from slimgen.training.schedules import constant_then_linear
 
-BACK = "back_"
-"""Begins the names of what belongs to the other direction, from targets to inputs."""
-WAYS = ("", BACK)
+REVERSE = "reverse_"
+"""Begins the names of what belongs to the reverse direction, from targets to inputs."""
+DIRECTIONS = ("", REVERSE)
 
 
 class Gan(NamedTuple):
@@ -33,35 +34,52 @@ class Gan(NamedTuple):
     discriminator: nn.Module
 
 
-class Way(NamedTuple):
-    """One direction in training.
+@dataclass(frozen=True)
+class CycleTraining:
+    """One training of both directions, in place.
 
     Attributes:
-        generate: its generator.
-        judge: tells that generator's images from real ones.
-        pool: what the judge was shown before.
-        held: its generator does not learn, so it has no losses of its own; cycles go through it all the same.
-    """
-
-    generate: Generate
-    judge: Judge
-    pool: ImagePool
-    held: bool = False
-
-
-def train_cycle(
-    job: Job, name: str, forth: Gan, back: Gan, schedule: Schedule, steps: int, *, ema: float | None = None
-) -> tuple[nn.Module, nn.Module]:
-    """Trains both directions in place.
-
-    Args:
-        job: data, device and journal.
-        name: of this training, for its checkpoints and log.
-        forth: from inputs to targets.
-        back: from targets to inputs.
+        name: for its checkpoints and log.
+        forward: from inputs to targets.
+        reverse: from targets to inputs.
         schedule: batch, rates and decay.
         steps: updates of the generators.
         ema: decay of averages of the generators' weights.
+    """
+
+    name: str
+    forward: Gan
+    reverse: Gan
+    schedule: Schedule
+    steps: int
+    ema: float | None = None
+
+    @property
+    def both(self) -> tuple[Gan, Gan]:
+        """Forward and reverse."""
+        return self.forward, self.reverse
+
+
+class Direction(NamedTuple):
+    """One direction in training.
+
+    Attributes:
+        generator: called with images; in a supernet of both directions with its part of the architecture, too.
+        discriminator: tells that generator's images from real ones; likewise.
+        pool: what the discriminator was shown before.
+        held: its generator does not learn, so it has no losses of its own; cycles go through it all the same.
+        parts: what generator and discriminator take of an architecture.
+    """
+
+    generator: Callable[..., Tensor]
+    discriminator: Callable[..., Tensor]
+    pool: ImagePool
+    held: bool = False
+    parts: Callable[[Arch], tuple[Sequence[Arch], Sequence[Arch]]] = lambda arch: ((), ())
+
+
+def train_cycle(job: Job, training: CycleTraining) -> tuple[nn.Module, nn.Module]:
+    """Trains both directions in place.
 
     Returns:
         The generators, or their averages if there are any, in evaluation mode.
@@ -69,45 +87,43 @@ def train_cycle(
     Raises:
         RecipeError: the adversarial loss is switched off.
     """
-    recipe, both = job.recipe, (forth, back)
+    recipe, both, schedule = job.recipe, training.both, training.schedule
     if not recipe.losses.adversarial:
         rule = "CycleGAN learns from its discriminators alone what a target looks like"
         raise RecipeError(rule, "losses.adversarial 0", "give it a weight, or import the original")
     pool = job.task.pool()
     pools = pool, ImagePool(pool.size, recipe.seed + 1)  # swapped independently
-    averages = [Ema(gan.generator, ema) for gan in both] if ema is not None else []
+    averages = [Ema(gan.generator, training.ema) for gan in both] if training.ema is not None else []
 
     def after(phase: Phase, archs: object) -> None:
         for average in averages:
             average.update()
 
-    state: dict[str, Any] = {f"{way}ema": average for way, average in zip(WAYS, averages, strict=False)}
-    for way, gan, history in zip(WAYS, both, pools, strict=True):
+    state: dict[str, Any] = {f"{name}ema": average for name, average in zip(DIRECTIONS, averages, strict=False)}
+    for name, gan, history in zip(DIRECTIONS, both, pools, strict=True):
         gan.generator.train()
-        state |= {f"{way}generator": gan.generator, f"{way}discriminator": gan.discriminator, f"{way}pool": history}
-    ways = [Way(plain(one), judging(two), history) for (one, two), history in zip(both, pools, strict=True)]
+        state |= {f"{name}generator": gan.generator, f"{name}discriminator": gan.discriminator, f"{name}pool": history}
+    forward, reverse = (Direction(*gan, history) for gan, history in zip(both, pools, strict=True))
     phases = cycle_phases(
-        ways[0],
-        ways[1],
+        (forward, reverse),
         [{"params": [weight for gan in both for weight in gan.generator.parameters()]}],
         [{"params": [weight for gan in both for weight in gan.discriminator.parameters()]}],
         recipe.losses,
         schedule,
-        steps,
+        training.steps,
         after_generators=after,
     )
-    batches, journal = job.task.batches(job.data, schedule), job.journal(name)
+    batches, journal = job.task.batches(job.data, schedule), job.journal(training.name)
     draw = fixed(Genotype({}))
-    fit(phases, draw, batches, steps, seed=recipe.seed, compute=job.compute, state=state, journal=journal)
+    fit(phases, draw, batches, training.steps, seed=recipe.seed, compute=job.compute, state=state, journal=journal)
     trained = [average.module for average in averages] or [gan.generator for gan in both]
     return trained[0].eval(), trained[1].eval()
 
 
 def cycle_phases(
-    forth: Way,
-    back: Way,
-    generator_groups: Sequence[Mapping[str, Any]],
-    discriminator_groups: Sequence[Mapping[str, Any]],
+    directions: tuple[Direction, Direction],
+    generator_groups: Groups,
+    discriminator_groups: Groups,
     losses: Losses,
     schedule: Schedule,
     steps: int,
@@ -117,8 +133,7 @@ def cycle_phases(
     """CycleGAN's phases: both generators in one step, then both discriminators in another.
 
     Args:
-        forth: from inputs to targets.
-        back: from targets to inputs.
+        directions: from inputs to targets, and from targets to inputs.
         generator_groups: parameter groups of the optimizer of both generators.
         discriminator_groups: those of both discriminators.
         losses: which adversarial loss, and the weights.
@@ -127,36 +142,42 @@ def cycle_phases(
         after_generators: runs after each step of the generators.
     """
     gan, identity = adversarial(losses.gan), losses.identity * losses.cycle
+    forward, reverse = directions
 
     def generators(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
-        made = forth.generate(batch.input, arch, memo).float(), back.generate(batch.target, arch, memo).float()
-        memo["made"] = [images.detach() for images in made]
+        parts = [direction.parts(arch) for direction in directions]
+        made = [
+            direction.generator(images, *part[0]).float()
+            for direction, images, part in zip(directions, batch, parts, strict=True)
+        ]
+        memo.fakes = [images.detach() for images in made]
         terms: dict[str, Tensor] = {}
         # Of each direction: what it translates, what comes of it, and what its outcome should look like.
-        for name, way, other, real, fake, like in (
-            ("", forth, back, batch.input, made[0], batch.target),
-            (BACK, back, forth, batch.target, made[1], batch.input),
-        ):
-            if not way.held:
-                terms[f"{name}adversarial"] = losses.adversarial * gan.generator(way.judge(fake, arch).float())
-            again = other.generate(fake, arch, memo).float()
+        for number, (name, this, other) in enumerate((("", forward, reverse), (REVERSE, reverse, forward))):
+            real, like, fake, back = batch[number], batch[1 - number], made[number], parts[1 - number][0]
+            own, judging = parts[number]
+            if not this.held:
+                scores = this.discriminator(fake, *judging).float()
+                terms[f"{name}adversarial"] = losses.adversarial * gan.generator(scores)
+            again = other.generator(fake, *back).float()
             terms[f"{name}cycle"] = losses.cycle * reconstruction(again, real)
-            if identity and not way.held:
-                same = way.generate(like, arch, memo).float()
+            if identity and not this.held:
+                same = this.generator(like, *own).float()
                 terms[f"{name}identity"] = identity * reconstruction(same, like)
         return terms
 
     def discriminators(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}
-        for name, way, real, fake in zip(WAYS, (forth, back), (batch.target, batch.input), memo["made"], strict=True):
-            scores = way.judge(torch.cat([real, way.pool.query(fake, memo["step"])]), arch).float()
+        for name, this, real, fake in zip(DIRECTIONS, directions, reversed(batch), memo.fakes, strict=True):
+            shown = torch.cat([real, this.pool.query(fake, memo.step)])
+            scores = this.discriminator(shown, *this.parts(arch)[1]).float()
             terms[f"{name}loss"] = gan.discriminator(scores[: len(real)], scores[len(real) :])
         return terms
 
     rate = constant_then_linear(steps, schedule.decay)
-    movers = adam(generator_groups, schedule.rate, schedule)
-    judges = adam(discriminator_groups, schedule.discriminator_rate or schedule.rate, schedule)
+    moved = adam(generator_groups, schedule.rate, schedule)
+    told = adam(discriminator_groups, schedule.discriminator_rate or schedule.rate, schedule)
     return [
-        Phase("generator", generators, movers, rate, after=after_generators),
-        Phase("discriminator", discriminators, judges, rate),
+        Phase("generator", generators, moved, rate, after=after_generators),
+        Phase("discriminator", discriminators, told, rate),
     ]

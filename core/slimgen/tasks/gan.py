@@ -1,96 +1,56 @@
 """Training one generator, or one supernet, against one discriminator."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from slimgen.errors import CheckpointError
+from slimgen.nets.gates import Arch
 from slimgen.nets.weights import import_generator, load_weights
-from slimgen.recipe import Schedule
 from slimgen.search import Genotype
-from slimgen.tasks.guidance import Generate, Guidance, Judge, plain
-from slimgen.tasks.job import Job
+from slimgen.tasks.guidance import GanTraining, Guidance
+from slimgen.tasks.task import Job
 from slimgen.tasks.translation import Translation
-from slimgen.training.draws import Draw, fixed
+from slimgen.training.draws import fixed
 from slimgen.training.ema import Ema
-from slimgen.training.fit import Phase, fit
+from slimgen.training.fit import Phase, Stateful, fit
+
+__all__ = ["GanTraining", "imported", "original_guidance", "originals", "train_gan"]
 
 
-def train_gan(
-    job: Job,
-    name: str,
-    generator: nn.Module,
-    discriminator: nn.Module,
-    schedule: Schedule,
-    steps: int,
-    *,
-    generate: Generate | None = None,
-    judge: Judge | None = None,
-    guidance: Guidance | None = None,
-    draw: Draw | None = None,
-    generator_steps: int = 1,
-    ema: float | None = None,
-) -> nn.Module:
+def train_gan(job: Job, training: GanTraining) -> nn.Module:
     """Trains a generator in place with the losses of the job's task.
-
-    Args:
-        job: data, device and journal.
-        name: of this training, for its checkpoints and log.
-        generator: trained in place.
-        discriminator: likewise.
-        schedule: batch, rates and decay.
-        steps: generator updates.
-        generate: how the generator is asked; None calls it with the images alone.
-        judge: how the discriminator is asked; None asks it as the task does.
-        guidance: further terms of the generator's loss.
-        draw: the architectures of each step, where the generator is a supernet.
-        generator_steps: generator updates for each of the discriminator.
-        ema: decay of an average of the generator's weights.
 
     Returns:
         The trained generator, or its average if there is one, in evaluation mode.
     """
-    average = Ema(generator, ema) if ema is not None else None
+    generator, told = training.generator, training.after_generator
+    average = Ema(generator, training.ema) if training.ema is not None else None
 
-    def after(phase: Phase, archs: object) -> None:
+    def after(phase: Phase, archs: Sequence[Arch]) -> None:
+        if told is not None:
+            told(phase, archs)
         if average is not None:
             average.update()
 
-    rival, besides = job.task.rivalry(discriminator)
-    guidance, pool = (guidance or Guidance()).plus(besides), job.task.pool()
-    state: dict[str, Any] = {
-        "generator": generator,
-        "discriminator": discriminator,
-        "pool": pool,
-        **guidance.modules,
-    }
+    generator.train()
+    phases, histories = job.task.phases(replace(training, after_generator=after))
+    state: dict[str, Stateful] = {"generator": generator, "discriminator": training.discriminator}
+    state |= {**histories, **training.guidance.modules, **training.state}
     if average is not None:
         state["ema"] = average
-    generator.train()
-    phases = job.task.phases(
-        generate or plain(generator),
-        judge or rival,
-        [{"params": list(generator.parameters())}],
-        [{"params": list(discriminator.parameters())}],
-        schedule,
-        steps,
-        pool=pool,
-        guidance=guidance,
-        generator_steps=generator_steps,
-        after_generator=after,
-    )
-    # Algorithm 4 of CF-GAN takes one batch for its k generator steps and the discriminator step after them.
-    batches = job.task.batches(job.data, schedule, hold=generator_steps)
+    hold = training.generator_steps if training.hold is None else training.hold
     fit(
         phases,
-        draw or fixed(Genotype({})),
-        batches,
-        steps,
+        training.draw or fixed(Genotype({})),
+        job.task.batches(job.data, training.schedule, hold=hold),
+        training.steps,
         seed=job.recipe.seed,
         compute=job.compute,
         state=state,
-        journal=job.journal(name),
+        journal=job.journal(training.name),
     )
     return (generator if average is None else average.module).eval()
 

@@ -1,27 +1,32 @@
-"""What guides a generator in training besides its data and its judge: a teacher, a feature network."""
+"""One training of a generator against a discriminator, as a record; and what guides it besides its data."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 
 from slimgen.data.batches import Pair
 from slimgen.nets.gates import Arch
-from slimgen.training.fit import Memo, Phase
+from slimgen.recipe import Schedule
+from slimgen.training.draws import Draw
+from slimgen.training.fit import Memo, Phase, Stateful
 
 Generate = Callable[[Tensor, Arch, Memo], Tensor]
-"""Condition (N, C, H, W), architecture and the notes of its step to images (N, C', H, W) in [-1, 1]."""
-Judge = Callable[[Tensor, Arch], Tensor]
-"""What the discriminator is shown, and the architecture, to patch scores."""
+"""Condition (N, C, H, W), architecture and the memo of its step to images (N, C', H, W) in [-1, 1]."""
+Discriminate = Callable[[Tensor, Arch], Tensor]
+"""The inputs of a discriminator, and the architecture, to patch scores."""
 Term = Callable[[Pair, Tensor, Memo], Mapping[str, Tensor]]
-"""Batch, generated images and the notes of their step to weighted terms of the generator's loss, by name.
+"""Batch, generated images and the memo of their step to weighted terms of the generator's loss, by name.
 
 The batch's targets are then what it should become, wherever that comes from.
 """
 Truth = Callable[[Pair], Tensor]
 """The images that a batch should become."""
 After = Callable[[Phase, Sequence[Arch]], None]
-"""What follows an optimizer's step."""
+"""Follows an optimizer's step."""
+Groups = Sequence[Mapping[str, Any]]
+"""Parameter groups of an optimizer."""
 
 
 @dataclass(frozen=True)
@@ -48,31 +53,59 @@ class Guidance:
         return [weight for module in self.modules.values() for weight in module.parameters()]
 
 
-def plain(net: nn.Module) -> Generate:
-    """A generator of one architecture as a function that ignores which."""
+@dataclass(frozen=True)
+class GanTraining:
+    """One training of a generator, or of a supernet, against a discriminator.
 
-    def run(images: Tensor, arch: Arch, memo: Memo) -> Tensor:
-        out: Tensor = net(images)
-        return out
+    Attributes:
+        name: for its checkpoints and log.
+        generator: trained in place; with `draw` it is a supernet, called with images and an architecture.
+        discriminator: likewise, without a draw of its own.
+        schedule: batch, rates and decay.
+        steps: updates of the generator.
+        generate: how the generator is called, where not as it is.
+        discriminate: how the discriminator is called, where not as the task does.
+        guidance: further terms of the generator's loss, and what is learned with them.
+        draw: the architectures of each step, where the generator is a supernet.
+        generator_steps: updates of the generator for each of the discriminator's (CF-GAN, Algorithm 4: k); they see one
+            batch, and so does the discriminator's.
+        hold: steps in a row that see one batch, where it is not `generator_steps`.
+        ema: decay of an average of the generator's weights.
+        generator_groups: parameter groups of the generator's optimizer; one of all its weights if not given.
+        after_generator: follows each of the generator's updates.
+        after_discriminator: follows each of the discriminator's.
+        state: what checkpoints hold besides networks and optimizers.
+    """
 
-    return run
+    name: str
+    generator: nn.Module
+    discriminator: nn.Module
+    schedule: Schedule
+    steps: int
+    generate: Generate | None = None
+    discriminate: Discriminate | None = None
+    guidance: Guidance = Guidance()
+    draw: Draw | None = None
+    generator_steps: int = 1
+    hold: int | None = None
+    ema: float | None = None
+    generator_groups: Groups | None = None
+    after_generator: After | None = None
+    after_discriminator: After | None = None
+    state: Mapping[str, Stateful] = field(default_factory=dict)
+
+    @property
+    def moved(self) -> Groups:
+        """Parameter groups of the generator's optimizer, with what is learned beside it."""
+        groups = self.generator_groups or [{"params": list(self.generator.parameters())}]
+        return [*groups, {"params": self.guidance.parameters}] if self.guidance.parameters else groups
 
 
-def at_architecture(net: nn.Module) -> Generate:
-    """A supernet as a function."""
-
-    def run(images: Tensor, arch: Arch, memo: Memo) -> Tensor:
-        out: Tensor = net(images, arch)
-        return out
-
-    return run
-
-
-def judging(net: nn.Module) -> Judge:
+def discriminating(net: nn.Module) -> Discriminate:
     """A discriminator of one architecture as a function that ignores which."""
 
-    def run(shown: Tensor, arch: Arch) -> Tensor:
-        out: Tensor = net(shown)
+    def run(inputs: Tensor, arch: Arch) -> Tensor:
+        out: Tensor = net(inputs)
         return out
 
     return run

@@ -16,7 +16,7 @@ from slimgen.nets.gates import Arch
 from slimgen.nets.patchgan.multiscale import MultiScale
 from slimgen.nets.patchgan.single import PatchGAN
 from slimgen.recipe import Recipe
-from slimgen.tasks.guidance import Guidance, Judge
+from slimgen.tasks.guidance import Discriminate, Guidance
 from slimgen.tasks.paired import Paired
 from slimgen.tasks.translation import CHANNELS
 from slimgen.training.fit import Memo
@@ -44,12 +44,12 @@ class Labels(Paired):
             raise RecipeError("the task labels needs data.classes, the number of classes", "none")
         self.classes = data.classes + data.unknown
         self.channels = self.classes + data.instances
-        self.judged = self.channels + CHANNELS
+        self.discriminator_inputs = self.channels + CHANNELS
         super().__init__(recipe, compute)
         generator = int(recipe.teach.generator.get("inputs", CHANNELS))
-        if generator != self.channels or self.judged != self.channels + CHANNELS:
-            rule = f"label maps have {self.channels} channels, of classes, unknown and instances; a judge sees 3 more"
-            came = f"teach.generator.inputs {generator}, teach.discriminator.inputs {self.judged}"
+        if generator != self.channels or self.discriminator_inputs != self.channels + CHANNELS:
+            rule = f"label maps have {self.channels} channels, of classes, unknown and instances; 3 more are judged"
+            came = f"teach.generator.inputs {generator}, teach.discriminator.inputs {self.discriminator_inputs}"
             raise RecipeError(rule, came, f"set teach.generator.inputs to {self.channels}, and leave the other out")
         if recipe.losses.perceptual and recipe.losses.perceptual_network == "discriminator":
             hint = "set losses.perceptual_network to vgg16, and losses.feature for the discriminator's features"
@@ -81,14 +81,14 @@ class Labels(Paired):
         picture = palette[ids].permute(0, 3, 1, 2).contiguous()
         return picture if inputs.shape[1] == 1 else picture.masked_fill(inputs[:, 1:] > 0, -1.0)
 
-    def rivalry(self, discriminator: nn.Module) -> tuple[Judge, Guidance]:
+    def adversary(self, discriminator: nn.Module) -> tuple[Discriminate, Guidance]:
         """Its scores, and the matching of its features where the recipe gives that a weight."""
         weight = self.recipe.losses.feature
         if not weight:
-            return super().rivalry(discriminator)
+            return super().adversary(discriminator)
         assert isinstance(discriminator, MultiScale | PatchGAN)
         matching = Matching(self, discriminator, weight)
-        return matching.judge, Guidance((matching.term,))
+        return matching.discriminate, Guidance((matching.term,))
 
 
 class Matching:
@@ -106,7 +106,7 @@ class Matching:
         self.task, self.discriminator, self.weight = task, discriminator, weight
         self._seen: list[list[Tensor]] | None = None
 
-    def judge(self, shown: Tensor, arch: Arch) -> Tensor:
+    def discriminate(self, shown: Tensor, arch: Arch) -> Tensor:
         """The discriminator's scores."""
         found = self._features(shown)
         if shown.requires_grad:  # in the generator's step alone: in its own, the discriminator sees what is given

@@ -1,11 +1,10 @@
 """Noise as a pure function of the seed and of what it is for, batches of it beside real images, and their losses."""
 
-from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from slimgen.data.batches import Batches, Pair
 from slimgen.data.prepared import Split
@@ -13,14 +12,13 @@ from slimgen.device import Compute
 from slimgen.errors import DataError
 from slimgen.nets.gates import Arch
 from slimgen.recipe import Schedule
-from slimgen.tasks.guidance import Generate, Guidance, Judge
+from slimgen.tasks.guidance import Guidance
 from slimgen.training.distributed import world
-from slimgen.training.fit import Memo
+from slimgen.training.fit import Loss, Memo
 from slimgen.training.losses import Adversarial
 
 GENERATOR, DISCRIMINATOR, VALIDATION, TEST, SETTLING = range(5)
 """What noise is for."""
-Loss = Callable[[Pair, Arch, Memo], Mapping[str, Tensor]]
 
 
 def latents(count: int, length: int, seed: int, *, use: int, split: int = 0, step: int = 0) -> Tensor:
@@ -86,12 +84,14 @@ class NoiseBatches:
         return self.compute.place(drawn[self.rank * count // self.world : (self.rank + 1) * count // self.world])
 
 
-def passing_for_real(generate: Generate, judge: Judge, gan: Adversarial, weight: float, guidance: Guidance) -> Loss:
+def passing_for_real(
+    generator: nn.Module, discriminator: nn.Module, gan: Adversarial, weight: float, guidance: Guidance
+) -> Loss:
     """The loss of a generator whose images should pass for real ones."""
 
     def loss(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
-        fake = generate(batch.input, arch, memo).float()
-        terms = {"adversarial": weight * gan.generator(judge(fake, arch).float())}
+        fake = generator(batch.input).float()
+        terms = {"adversarial": weight * gan.generator(discriminator(fake).float())}
         for term in guidance.terms:
             terms |= term(batch, fake, memo)
         return terms
@@ -99,15 +99,15 @@ def passing_for_real(generate: Generate, judge: Judge, gan: Adversarial, weight:
     return loss
 
 
-def telling_apart(generate: Generate, judge: Judge, gan: Adversarial, turn: int, turns: int) -> Loss:
+def telling_apart(generator: nn.Module, discriminator: nn.Module, gan: Adversarial, turn: int, turns: int) -> Loss:
     """The loss of one of a discriminator's steps: it sees its own part of the batch, and images newly made of noise."""
 
     def loss(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
         count = len(batch.target) // turns
         part = slice(turn * count, (turn + 1) * count)
         with torch.no_grad():
-            fake = generate(batch.input[part], arch, memo).float()
-        scores = judge(torch.cat([batch.target[part], fake]), arch).float()
+            fake = generator(batch.input[part]).float()
+        scores = discriminator(torch.cat([batch.target[part], fake])).float()
         return {"loss": gan.discriminator(scores[:count], scores[count:])}
 
     return loss

@@ -1,9 +1,8 @@
 """Image translation: networks and losses of pix2pix and CycleGAN's one direction, as phases of a training."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +14,11 @@ from slimgen.device import Compute
 from slimgen.nets import build_discriminator, build_generator, generator_cost
 from slimgen.nets.gates import Arch
 from slimgen.recipe import Recipe, Schedule
-from slimgen.tasks.guidance import After, Generate, Guidance, Judge, Truth, judging
-from slimgen.tasks.job import Job
+from slimgen.tasks.guidance import Discriminate, GanTraining, Groups, Guidance, Truth, discriminating
+from slimgen.tasks.task import Job
 from slimgen.training.adam import Adam
 from slimgen.training.distributed import world
-from slimgen.training.fit import Memo, Phase
+from slimgen.training.fit import Memo, Phase, Stateful
 from slimgen.training.losses import Perceptual, adversarial, reconstruction
 from slimgen.training.perceptual import as_features, feature_network
 from slimgen.training.pool import ImagePool
@@ -36,20 +35,20 @@ class Translation:
         compute: where the networks live.
 
     Attributes:
-        judged: channels that the discriminator takes; the class says how many where the recipe does not.
+        discriminator_inputs: channels that the discriminator takes; the class says how many where the recipe does not.
         conditional: whether the discriminator judges condition and image together, as pix2pix's does, or the image
             alone, as CycleGAN's; decided by the channels that it takes.
         history: how many generated images CycleGAN's discriminator is shown again.
     """
 
-    judged = CHANNELS
+    discriminator_inputs = CHANNELS
     history = 0
 
     def __init__(self, recipe: Recipe, compute: Compute) -> None:
         self.recipe, self.compute = recipe, compute
-        self.discriminator_options = {"inputs": self.judged, **recipe.teach.discriminator}
-        self.judged = self.discriminator_options["inputs"]
-        self.conditional = self.judged > CHANNELS
+        self.discriminator_options = {"inputs": self.discriminator_inputs, **recipe.teach.discriminator}
+        self.discriminator_inputs = self.discriminator_options["inputs"]
+        self.conditional = self.discriminator_inputs > CHANNELS
 
     def generator(self, seed: int = 0) -> nn.Module:
         """The original generator, initialised from the recipe's seed and a number of its own."""
@@ -79,9 +78,9 @@ class Translation:
         """Prepared inputs as pictures (N, 3, H, W) in [-1, 1]: the images themselves."""
         return inputs
 
-    def rivalry(self, discriminator: nn.Module) -> tuple[Judge, Guidance]:
-        """How a discriminator is asked, and what a generator learns of it besides its scores: nothing."""
-        return judging(discriminator), Guidance()
+    def adversary(self, discriminator: nn.Module) -> tuple[Discriminate, Guidance]:
+        """How a discriminator is called, and what a generator learns of it besides its scores: nothing."""
+        return discriminating(discriminator), Guidance()
 
     def batches(self, data: Prepared, schedule: Schedule, hold: int = 1) -> dict[str, Callable[[int], Pair]]:
         """The images of train and val as functions from step to batch, this process's share of it.
@@ -155,53 +154,30 @@ class Translation:
         """The images on which candidates are measured, and what they are compared with: whole, in order."""
         return whole(job.data.split("val"), self.recipe.objective.images)
 
-    def phases(
-        self,
-        generate: Generate,
-        judge: Judge,
-        generator_groups: Sequence[Mapping[str, Any]],
-        discriminator_groups: Sequence[Mapping[str, Any]],
-        schedule: Schedule,
-        steps: int,
-        *,
-        pool: ImagePool,
-        guidance: Guidance | None = None,
-        generator_steps: int = 1,
-        after_generator: After | None = None,
-        after_discriminator: After | None = None,
-    ) -> list[Phase]:
-        """The generator's and the discriminator's phase.
+    def phases(self, training: GanTraining) -> tuple[list[Phase], Mapping[str, Stateful]]:
+        """The generator's and the discriminator's phase, and the history of what the discriminator was shown.
 
         The discriminator judges the images that the generator's phase made, all architectures of the step at once, so
         that none is generated twice and the real ones are judged once.
-
-        Args:
-            generate: the generator, as a function of condition, architecture and the step's notes.
-            judge: the discriminator, as a function of what it is shown and the architecture.
-            generator_groups: parameter groups of the generator's optimizer.
-            discriminator_groups: those of the discriminator's.
-            schedule: rates and betas.
-            steps: length of the training, for the decay.
-            pool: what the discriminator was shown before.
-            guidance: further terms of the generator's loss, and what is learned with them.
-            generator_steps: generator steps for each discriminator step (CF-GAN, Algorithm 4: k).
-            after_generator: runs after each generator step.
-            after_discriminator: runs after each discriminator step.
         """
-        losses, guidance = self.recipe.losses, guidance or Guidance()
-        gan = adversarial(losses.gan)
-        if guidance.parameters:
-            generator_groups = [*generator_groups, {"params": guidance.parameters}]
+        losses, schedule, pool = self.recipe.losses, training.schedule, self.pool()
+        generator, generate, draw = training.generator, training.generate, training.draw
+        adversary, besides = self.adversary(training.discriminator)
+        discriminate, guidance = training.discriminate or adversary, training.guidance.plus(besides)
+        gan, rate = adversarial(losses.gan), constant_then_linear(training.steps, schedule.decay)
 
         def generator_loss(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
-            fake = generate(batch.input, arch, memo).float()
-            memo["fake"] = fake.detach()
+            if generate is not None:
+                fake = generate(batch.input, arch, memo).float()
+            else:
+                fake = (generator(batch.input) if draw is None else generator(batch.input, arch)).float()
+            memo.fakes.append(fake.detach())
             wanted = batch if guidance.truth is None else batch._replace(target=guidance.truth(batch))
             terms: dict[str, Tensor] = {}
             if losses.recon:
                 terms["recon"] = losses.recon * reconstruction(fake, wanted.target)
             if losses.adversarial:
-                scores = judge(self.shown(batch.input, fake), arch).float()
+                scores = discriminate(self.shown(batch.input, fake), arch).float()
                 terms["adversarial"] = losses.adversarial * gan.generator(scores)
             for term in guidance.terms:
                 terms |= term(wanted, fake, memo)
@@ -209,35 +185,28 @@ class Translation:
 
         def discriminator_loss(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
             real = self.shown(batch.input, batch.target)
-            made = torch.cat([self.shown(batch.input, own["fake"]) for own in memo["each"]])
-            scores = judge(torch.cat([real, pool.query(made, memo["step"])]), arch).float()
+            made = torch.cat([self.shown(batch.input, fake) for fake in memo.fakes])
+            scores = discriminate(torch.cat([real, pool.query(made, memo.step)]), arch).float()
             return {"loss": gan.discriminator(scores[: len(real)], scores[len(real) :])}
 
-        rate = constant_then_linear(steps, schedule.decay)
-        phases = [
-            Phase(
-                "generator",
-                generator_loss,
-                adam(generator_groups, schedule.rate, schedule),
-                rate,
-                after=after_generator,
-            )
-        ]
+        moved = adam(training.moved, schedule.rate, schedule)
+        phases = [Phase("generator", generator_loss, moved, rate, after=training.after_generator)]
         if losses.adversarial:
+            steps, rates = training.generator_steps, schedule.discriminator_rate or schedule.rate
             phases.append(
                 Phase(
                     "discriminator",
                     discriminator_loss,
-                    adam(discriminator_groups, schedule.discriminator_rate or schedule.rate, schedule),
+                    adam([{"params": list(training.discriminator.parameters())}], rates, schedule),
                     rate,
-                    when=lambda step: step % generator_steps == generator_steps - 1,
-                    after=after_discriminator,
-                    together=True,
+                    when=lambda step: step % steps == steps - 1,
+                    after=training.after_discriminator,
+                    draw=None if draw is None else lambda step: draw(step)[:1],
                 )
             )
-        return phases
+        return phases, {"pool": pool}
 
 
-def adam(groups: Sequence[Mapping[str, Any]], rate: float, schedule: Schedule) -> Adam:
+def adam(groups: Groups, rate: float, schedule: Schedule) -> Adam:
     """Adam with a schedule's betas over copies of these groups."""
     return Adam([dict(group) for group in groups], rate, schedule.betas)

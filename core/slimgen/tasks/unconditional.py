@@ -4,11 +4,10 @@ A generator takes noise (N, latent) and is trained by the hinge loss (or whateve
 discriminator that takes several steps for each of its own, with new images and new noise each time.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,11 +25,11 @@ from slimgen.nets import build_discriminator, build_generator, generator_cost, n
 from slimgen.nets.weights import save_weights
 from slimgen.recipe import Recipe, Schedule
 from slimgen.tasks.gan import imported, train_gan
-from slimgen.tasks.guidance import After, Generate, Guidance, Judge, Truth, judging
-from slimgen.tasks.job import Job
+from slimgen.tasks.guidance import GanTraining, Guidance, Truth
 from slimgen.tasks.noise import SETTLING, TEST, VALIDATION, NoiseBatches, latents, passing_for_real, telling_apart
+from slimgen.tasks.task import Job
 from slimgen.tasks.translation import CHANNELS, adam
-from slimgen.training.fit import Phase
+from slimgen.training.fit import Phase, Stateful
 from slimgen.training.losses import adversarial
 from slimgen.training.pool import ImagePool
 from slimgen.training.schedules import constant_then_linear
@@ -61,14 +60,14 @@ class Unconditional:
         compute: where the networks live.
 
     Attributes:
-        judged: channels that the discriminator takes.
+        discriminator_inputs: channels that the discriminator takes.
         latent: the length of the noise.
 
     Raises:
         RecipeError: metrics of single images, or a generator that takes images.
     """
 
-    judged = CHANNELS
+    discriminator_inputs = CHANNELS
 
     def __init__(self, recipe: Recipe, compute: Compute) -> None:
         require_sets(recipe)
@@ -110,30 +109,20 @@ class Unconditional:
             imported(generator, options.generator_checkpoint)
         else:
             updates = options.steps(sum(len(job.data.split(split)) for split in ("train", "val")))
-            generator = self.train_original(job, "teacher", generator, discriminator, options, updates, ema=options.ema)
+            training = GanTraining("teacher", generator, discriminator, options, updates, ema=options.ema)
+            generator = self.train_original(job, training)
         save_weights(job.out / "generator.safetensors", generator.state_dict())
         save_weights(job.out / "discriminator.safetensors", discriminator.state_dict())
         return {"updates": updates, "params": self.original_cost().params}
 
-    def train_original(
-        self,
-        job: Job,
-        name: str,
-        generator: nn.Module,
-        discriminator: nn.Module,
-        schedule: Schedule,
-        steps: int,
-        *,
-        ema: float | None = None,
-    ) -> nn.Module:
+    def train_original(self, job: Job, training: GanTraining) -> nn.Module:
         """Trains a pair in place, on train and val together (AlphaGAN, supplement 1.1.2), since nothing is chosen.
 
         Returns:
             The generator, or its settled average if there is one, in evaluation mode.
         """
-        everything = replace(job, data=job.data.with_validation())
-        trained = train_gan(everything, name, generator, discriminator, schedule, steps, ema=ema)
-        return trained if ema is None else self.settled(trained, schedule.batch)
+        trained = train_gan(replace(job, data=job.data.with_validation()), training)
+        return trained if training.ema is None else self.settled(trained, training.schedule.batch)
 
     @torch.no_grad()
     def settled(self, net: nn.Module, batch: int) -> nn.Module:
@@ -168,10 +157,6 @@ class Unconditional:
         """The history of what the discriminator was shown: none, everything is passed on."""
         return ImagePool(0, self.recipe.seed)
 
-    def shown(self, condition: Tensor, image: Tensor) -> Tensor:
-        """What the discriminator sees of an image: the image."""
-        return image
-
     def condition(self, inputs: Tensor) -> Tensor:
         """What a generator is shown of noise: the noise."""
         return inputs
@@ -179,10 +164,6 @@ class Unconditional:
     def picture(self, inputs: Tensor) -> Tensor:
         """Raises DataError: noise is not for looking at."""
         raise DataError("inputs are pictures or label maps to be shown", "noise")
-
-    def rivalry(self, discriminator: nn.Module) -> tuple[Judge, Guidance]:
-        """How a discriminator is asked, and what a generator learns of it besides its scores: nothing."""
-        return judging(discriminator), Guidance()
 
     def truth(self, teach: Path) -> Truth | None:
         """What a generator should make of noise: nobody knows."""
@@ -254,62 +235,35 @@ class Unconditional:
         real = "all that were to train on" if self.recipe.evaluate.against == "train" else "the test images"
         return f"made of normal noise of seed {self.recipe.seed}; real images: {real}"
 
-    def phases(
-        self,
-        generate: Generate,
-        judge: Judge,
-        generator_groups: Sequence[Mapping[str, Any]],
-        discriminator_groups: Sequence[Mapping[str, Any]],
-        schedule: Schedule,
-        steps: int,
-        *,
-        pool: ImagePool | None = None,
-        guidance: Guidance | None = None,
-        generator_steps: int = 1,
-        after_generator: After | None = None,
-        after_discriminator: After | None = None,
-        split: str = "train",
-    ) -> list[Phase]:
+    def phases(self, training: GanTraining) -> tuple[list[Phase], Mapping[str, Stateful]]:
         """The steps of the discriminator, then the generator's.
 
         The discriminator's phases are of one name and share one optimizer: it is one training, a line of its log says
         the mean of their losses, and a checkpoint holds it once. A step is an update of the generator.
 
-        Args:
-            generate: the generator, as a function of noise, architecture and the step's notes.
-            judge: the discriminator, as a function of images and architecture.
-            generator_groups: parameter groups of the generator's optimizer.
-            discriminator_groups: those of the discriminator's.
-            schedule: rates, betas, and how many steps the discriminator takes.
-            steps: length of the training, for the decay.
-            pool: is not made use of.
-            guidance: further terms of the generator's loss, and what is learned with them.
-            generator_steps: 1.
-            after_generator: runs after each generator step.
-            after_discriminator: runs after each discriminator step.
-            split: whose images and noise: `train` or `val`.
-
         Raises:
             RecipeError: several generator steps for each of the discriminator's.
         """
-        if generator_steps != 1:
-            raise RecipeError("from noise to images, the discriminator takes more steps", f"{generator_steps=}")
-        losses, guidance, turns = self.recipe.losses, guidance or Guidance(), schedule.discriminator_steps
-        if guidance.parameters:
-            generator_groups = [*generator_groups, {"params": guidance.parameters}]
-        rate = constant_then_linear(steps, schedule.decay)
-        judged = adam(discriminator_groups, schedule.discriminator_rate or schedule.rate, schedule)
-        made = adam(generator_groups, schedule.rate, schedule)
-        gan = adversarial(losses.gan)
-        telling = [telling_apart(generate, judge, gan, turn, turns) for turn in range(turns)]
-        passing = passing_for_real(generate, judge, gan, losses.adversarial, guidance)
-        return [
-            *(
-                Phase("discriminator", loss, judged, rate, f"{split}{SHOWN}", after=after_discriminator)
-                for loss in telling
-            ),
-            Phase("generator", passing, made, rate, split, after=after_generator),
+        if (steps := training.generator_steps) != 1:
+            raise RecipeError("from noise to images, the discriminator takes more steps", f"generator_steps={steps}")
+        losses, schedule, turns = self.recipe.losses, training.schedule, training.schedule.discriminator_steps
+        generator, discriminator = training.generator, training.discriminator
+        gan, rate = adversarial(losses.gan), constant_then_linear(training.steps, schedule.decay)
+        weights, rates = list(discriminator.parameters()), schedule.discriminator_rate or schedule.rate
+        told, moved = adam([{"params": weights}], rates, schedule), adam(training.moved, schedule.rate, schedule)
+        passing = passing_for_real(generator, discriminator, gan, losses.adversarial, training.guidance)
+        phases = [
+            Phase(
+                "discriminator",
+                telling_apart(generator, discriminator, gan, turn, turns),
+                told,
+                rate,
+                f"train{SHOWN}",
+                after=training.after_discriminator,
+            )
+            for turn in range(turns)
         ]
+        return [*phases, Phase("generator", passing, moved, rate, after=training.after_generator)], {}
 
 
 def _held(batch: Callable[[int], Pair], hold: int, step: int) -> Pair:

@@ -19,15 +19,19 @@ from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
 from slimgen.nets.initial import initialise
 from slimgen.nets.weights import load_weights, save_weights
-from slimgen.recipe import Recipe, Schedule
-from slimgen.tasks.cycle import BACK, Gan, train_cycle
-from slimgen.tasks.gan import imported, originals
+from slimgen.recipe import Recipe
+from slimgen.tasks.cycle import CycleTraining, Gan, train_cycle
+from slimgen.tasks.gan import GanTraining, imported, originals
 from slimgen.tasks.guidance import Truth
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 from slimgen.tasks.translation import CHANNELS, Translation
 from slimgen.training.distillation import Teacher
 
 __all__ = ["Unpaired"]
+
+
+BACK = "back_"
+"""Begins the names of what belongs to the other direction."""
 
 
 class Unpaired(Translation):
@@ -37,14 +41,14 @@ class Unpaired(Translation):
         RecipeError: the recipe's discriminator takes pairs.
     """
 
-    judged = CHANNELS
+    discriminator_inputs = CHANNELS
     history = 50
 
     def __init__(self, recipe: Recipe, compute: Compute) -> None:
         super().__init__(recipe, compute)
         if self.conditional:
             rule = "an image of two sets is judged alone, since it has no partner"
-            raise RecipeError(rule, f"teach.discriminator.inputs {self.judged}", "leave it out")
+            raise RecipeError(rule, f"teach.discriminator.inputs {self.discriminator_inputs}", "leave it out")
 
     def teach(self, job: Job) -> Mapping[str, float]:
         """Trains or imports the originals.
@@ -68,7 +72,8 @@ class Unpaired(Translation):
         trained = options.generator_checkpoint is None
         if trained:
             updates = options.steps(len(job.data.split("train")))
-            nets = train_cycle(job, "teacher", forth, back, options, updates, ema=options.ema)
+            training = CycleTraining("teacher", forth, back, options, updates, ema=options.ema)
+            nets = train_cycle(job, training)
             forth, back = forth._replace(generator=nets[0]), back._replace(generator=nets[1])
         for part, net in forth._asdict().items():
             save_weights(job.out / f"{part}.safetensors", net.state_dict())
@@ -77,21 +82,13 @@ class Unpaired(Translation):
                 save_weights(job.out / f"{BACK}{part}.safetensors", net.state_dict())
         return {"updates": updates, "params": self.original_cost().params}
 
-    def train_original(
-        self,
-        job: Job,
-        name: str,
-        generator: nn.Module,
-        discriminator: nn.Module,
-        schedule: Schedule,
-        steps: int,
-        *,
-        ema: float | None = None,
-    ) -> nn.Module:
+    def train_original(self, job: Job, training: GanTraining) -> nn.Module:
         """Trains a generator in place as one half of a CycleGAN, whose other half is of the same family."""
-        seed = self.recipe.seed
-        other = initialise(copy.deepcopy(generator), seed + 2), initialise(copy.deepcopy(discriminator), seed + 3)
-        return train_cycle(job, name, Gan(generator, discriminator), Gan(*other), schedule, steps, ema=ema)[0]
+        seed, gan = self.recipe.seed, Gan(training.generator, training.discriminator)
+        copies = (copy.deepcopy(net) for net in gan)
+        other = Gan(*(initialise(net, seed + number) for number, net in enumerate(copies, 2)))
+        name, schedule, steps, ema = training.name, training.schedule, training.steps, training.ema
+        return train_cycle(job, CycleTraining(name, gan, other, schedule, steps, ema))[0]
 
     def original(self, teach: Path) -> nn.Module:
         """The original generator of the recipe's direction, from the folder that `teach` left; in evaluation mode."""

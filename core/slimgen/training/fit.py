@@ -23,8 +23,25 @@ from slimgen.training.schedules import Rate
 
 SAVING = 20.0
 """Times the duration of a checkpoint that pass before the next, at least."""
-Memo = dict[str, Any]
-"""What the phases of a step tell each other about one architecture: the step, the images that it generated."""
+
+
+@dataclass
+class Memo:
+    """What the phases of one step tell each other.
+
+    Attributes:
+        step: its number, from 0.
+        fakes: generated images without their graph, for the discriminators: of each architecture, or each direction.
+        features: of the images generated last, where their generator shows any.
+    """
+
+    step: int
+    fakes: list[Tensor] = field(default_factory=list)
+    features: Sequence[Tensor] = ()
+
+
+Loss = Callable[[Any, Arch, Memo], Mapping[str, Tensor]]
+"""Batch, architecture and the step's memo to weighted terms; their sum is differentiated."""
 
 
 @dataclass(frozen=True)
@@ -33,28 +50,23 @@ class Phase:
 
     Attributes:
         name: for logs and checkpoints.
-        loss: batch, architecture and memo to weighted terms; their sum is differentiated.
+        loss: called once for each architecture.
         optimizer: holds the parameters; every other phase's are frozen meanwhile.
         rate: step to a factor of the optimizer's base rates.
         split: whose batches it takes.
         when: whether it runs at a step.
-        before: called with the step before anything else, such as taking over another network's weights.
-        after: called with the phase and the step's architectures after the optimizer's step.
-        together: the loss is called once a step, with the first architecture and every architecture's memo under
-            the key `each`, instead of once for each.
+        after: called with the phase and its architectures after the optimizer's step.
         draw: architectures of its own, such as a relaxation's, whose graph lives for one backward pass; None takes
             the step's.
     """
 
     name: str
-    loss: Callable[[Any, Arch, Memo], Mapping[str, Tensor]]
+    loss: Loss
     optimizer: Optimizer
     rate: Rate
     split: str = "train"
     when: Callable[[int], bool] = field(default=lambda step: True)
-    before: Callable[[int], None] | None = None
     after: Callable[["Phase", Sequence[Arch]], None] | None = None
-    together: bool = False
     draw: Draw | None = None
 
     @property
@@ -93,12 +105,38 @@ class Journal:
     log_every: int = 50
     seconds: float = 15.0
 
+    def __post_init__(self) -> None:
+        self._saved, self._pause = time.monotonic(), self.seconds
+
+    def resume(self, state: Mapping[str, Stateful]) -> int:
+        """Restores the newest checkpoint; the number of steps it had done."""
+        found = self.checkpoints.load() if self.checkpoints is not None else None
+        done, kept = found if found is not None else (0, {})
+        if self.log is not None:
+            self.log.truncate_after(done)
+        if found is not None:
+            for name, part in state.items():
+                part.load_state_dict(kept[name])  # type: ignore[arg-type]
+        self._saved, self._pause = time.monotonic(), self.seconds
+        return done
+
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Hands one line of losses to whoever keeps them."""
         if self.log is not None:
             self.log.log(step=step, **values)
         if self.metrics is not None:
             self.metrics(values, step)
+
+    def advance(self, done: int, steps: int, losses: Mapping[str, float], state: Mapping[str, Stateful]) -> None:
+        """Tells of a step that was taken, and saves all when enough time has passed since the last checkpoint."""
+        if self.progress is not None:
+            self.progress(done, steps, losses)
+        if self.checkpoints is not None and done < steps and time.monotonic() - self._saved >= self._pause:
+            started = time.monotonic()
+            self.checkpoints.save(done, {name: part.state_dict() for name, part in state.items()})
+            self._saved = time.monotonic()
+            # Large states are saved less often, so that saving stays below a twentieth of the time.
+            self._pause = max(self.seconds, SAVING * (self._saved - started))
 
 
 def fit(
@@ -131,79 +169,48 @@ def fit(
     Raises:
         RunError: a loss that is no longer finite, or processes that cannot train as one.
     """
-    journal = journal or Journal()
+    journal, meter, (rank, _) = journal or Journal(), Meter(), world()
     for phase in phases:
         for group in phase.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
-    everything: dict[str, Stateful] = {**state, **{f"optimizer.{phase.name}": phase.optimizer for phase in phases}}
-    meter = Meter()
-    done = _resume(journal, everything, meter)
+    everything = {**state, **{f"optimizer.{phase.name}": phase.optimizer for phase in phases}, "meter": meter}
+    done = journal.resume(everything)
     require_alike(done, state.values())
     try:
-        _loop(phases, draw, batches, range(done, steps), seed, compute, everything, meter, journal)
+        for step in range(done, steps):
+            torch.manual_seed((seed * 1_000_003 + step) * 1_009 + rank)  # another one for every step and process
+            archs, memo = draw(step), Memo(step)
+            for phase in phases:
+                if phase.when(step):
+                    _step(phase, phases, batches[phase.split](step), archs, memo, compute, meter)
+            if (step + 1) % journal.log_every == 0 or step + 1 == steps:
+                values = {**meter.means(step), **{f"rate.{phase.name}": phase.rate(step) for phase in phases}}
+                if rank == 0:
+                    journal.write(step + 1, values)
+            if rank == 0:
+                journal.advance(step + 1, steps, meter.last, everything)
     finally:
         if journal.log is not None:
             journal.log.close()
 
 
-def _loop(
-    phases: Sequence[Phase],
-    draw: Draw,
-    batches: Mapping[str, Callable[[int], Any]],
-    steps: range,
-    seed: int,
-    compute: Compute,
-    everything: Mapping[str, "Stateful"],
-    meter: "Meter",
-    journal: Journal,
-) -> None:
-    """The steps that are left, with a trace of them in the journal."""
-    rank, _ = world()
-    saved, pause = time.monotonic(), journal.seconds
-    for step in steps:
-        torch.manual_seed(_step_seed(seed, step, rank))
-        archs = draw(step)
-        memos: list[Memo] = [{"step": step} for _ in archs]
-        for phase in phases:
-            if phase.when(step):
-                _run(phase, phases, archs, memos, batches[phase.split](step), step, compute, meter)
-        last = step + 1 == steps.stop
-        if (step + 1) % journal.log_every == 0 or last:
-            values = {**meter.means(step), **{f"rate.{phase.name}": phase.rate(step) for phase in phases}}
-            if rank == 0:
-                journal.write(step + 1, values)
-        if rank == 0 and journal.progress is not None:
-            journal.progress(step + 1, steps.stop, meter.last)
-        if rank == 0 and journal.checkpoints is not None and not last and time.monotonic() - saved >= pause:
-            started = time.monotonic()
-            journal.checkpoints.save(step + 1, _state_of(everything, meter))
-            saved = time.monotonic()
-            # Large states are saved less often, so that saving stays below a twentieth of the time.
-            pause = max(journal.seconds, SAVING * (saved - started))
-
-
-def _run(
+def _step(
     phase: Phase,
     phases: Sequence[Phase],
-    archs: Sequence[Arch],
-    memos: Sequence[Memo],
     batch: object,
-    step: int,
+    archs: Sequence[Arch],
+    memo: Memo,
     compute: Compute,
     meter: "Meter",
 ) -> None:
     """One step of one phase."""
-    if phase.before is not None:
-        phase.before(step)
     for group in phase.optimizer.param_groups:
-        group["lr"] = group["initial_lr"] * phase.rate(step)
+        group["lr"] = group["initial_lr"] * phase.rate(memo.step)
     phase.optimizer.zero_grad(set_to_none=True)
     with moving(phase, phases):
         if phase.draw is not None:
-            archs = phase.draw(step)
-            memos = [{"step": step} for _ in archs]
-        turns = [(archs[0], {"step": step, "each": memos})] if phase.together else list(zip(archs, memos, strict=True))
-        for arch, memo in turns:
+            archs = phase.draw(memo.step)
+        for arch in archs:
             with compute.autocast():
                 terms = phase.loss(batch, arch, memo)
             total = torch.stack([term.float() for term in terms.values()]).sum()
@@ -269,24 +276,3 @@ class Meter:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes them back."""
         self.sums, self.counts = dict(state["sums"]), defaultdict(int, state["counts"])
-
-
-def _state_of(everything: Mapping[str, Stateful], meter: Meter) -> dict[str, object]:
-    return {**{name: part.state_dict() for name, part in everything.items()}, "meter": meter.state_dict()}
-
-
-def _resume(journal: Journal, everything: Mapping[str, Stateful], meter: Meter) -> int:
-    """Restores the newest checkpoint; the number of steps it had done."""
-    found = journal.checkpoints.load() if journal.checkpoints is not None else None
-    done, state = found if found is not None else (0, {})
-    if journal.log is not None:
-        journal.log.truncate_after(done)
-    if found is not None:
-        for name, part in {**everything, "meter": meter}.items():
-            part.load_state_dict(state[name])  # type: ignore[arg-type]
-    return done
-
-
-def _step_seed(seed: int, step: int, rank: int) -> int:
-    """A seed of its own for every step and process."""
-    return (seed * 1_000_003 + step) * 1_009 + rank

@@ -30,8 +30,8 @@ from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import section
 from slimgen.report.pictures import panels
 from slimgen.search import Budget, Genotype, Objective, Space, Trial
-from slimgen.tasks.job import Job
 from slimgen.tasks.noise import TEST, latents
+from slimgen.tasks.task import Job
 from slimgen.training.distributed import world
 from slimgen.training.draws import fixed
 from slimgen.training.ema import Ema

@@ -13,15 +13,14 @@ from slimgen.methods.alphagan.players import Player, Players, gap, worst
 from slimgen.methods.alphagan.timetable import ARCHITECTURE, DISCRIMINATOR_BAR, GENERATOR_BAR, WEIGHTS, Timetable
 from slimgen.nets.gates import Arch
 from slimgen.nets.relaxation import Relaxation
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 from slimgen.tasks.unconditional import SHOWN
 from slimgen.training.adam import Adam
-from slimgen.training.fit import Memo, Phase
+from slimgen.training.fit import Loss, Memo, Phase
 from slimgen.training.losses import Adversarial, adversarial
 from slimgen.training.schedules import constant_then_linear
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
-Loss = Callable[[Pair, Arch, Memo], Mapping[str, Tensor]]
 
 
 class Counts:
@@ -44,8 +43,8 @@ def telling(maker: Player, judge: Player, gan: Adversarial) -> Loss:
 
     def loss(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
         with torch.no_grad():
-            fake = maker(batch.input, memo["step"]).float()
-        scores = judge(torch.cat([batch.target, fake]), memo["step"]).float()
+            fake = maker(batch.input, memo.step).float()
+        scores = judge(torch.cat([batch.target, fake]), memo.step).float()
         return {"loss": gan.discriminator(scores[: len(fake)], scores[len(fake) :])}
 
     return loss
@@ -55,8 +54,8 @@ def passing(maker: Player, judge: Player, gan: Adversarial, searching: bool = Fa
     """G's loss, or G-bar's, whose logits may learn of it as well."""
 
     def loss(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
-        fake = maker(batch.input, memo["step"], maker.gates(memo["step"]) if searching else None).float()
-        return {"loss": gan.generator(judge(fake, memo["step"]).float())}
+        fake = maker(batch.input, memo.step, maker.gates(memo.step) if searching else None).float()
+        return {"loss": gan.generator(judge(fake, memo.step).float())}
 
     return loss
 
@@ -85,14 +84,17 @@ def phases(
     logits = [side.relaxation for side in (generator, discriminator) if side.relaxation is not None]
     adams[ARCHITECTURE] = Adam([_logits(options, logits)], options.architecture_rate, options.architecture_betas)
 
-    def begin(step: int) -> None:
-        """Algorithm 2's first line, for both bars, before the first step of the first of its loops."""
-        if table.at(step).place == 0:
+    telling_bar = telling(generator, discriminator_bar, gan)
+
+    def begun(batch: Pair, arch: Arch, memo: Memo) -> Mapping[str, Tensor]:
+        """D-bar's loss, before whose first step of an iteration both bars begin anew: Algorithm 2's first line."""
+        if table.at(memo.step).place == 0:
             generator_bar.follow(generator)
             discriminator_bar.follow(discriminator)
             for name in (GENERATOR_BAR, DISCRIMINATOR_BAR):
                 adams[name].state.clear()
             counts.counts["bars"] += 1
+        return telling_bar(batch, arch, memo)
 
     def counted(phase: Phase, archs: Sequence[Arch]) -> None:
         counts.counts[phase.name] += 1
@@ -108,19 +110,19 @@ def phases(
 
     def duality(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
         if options.gap:
-            return gap(those, batch, memo["step"], gan, options.coupled)
-        return {"worst": worst(those, batch, memo["step"], gan)}
+            return gap(those, batch, memo.step, gan, options.coupled)
+        return {"worst": worst(those, batch, memo.step, gan)}
 
     searching = options.bar != "weights"
     lines: list[tuple[str, Loss, str, Callable[[int], bool]]] = [
         (DISCRIMINATOR, telling(generator, discriminator, gan), f"{WEIGHTS}{SHOWN}", during(WEIGHTS)),
         (GENERATOR, passing(generator, discriminator, gan), WEIGHTS, during(WEIGHTS, options.critic_steps)),
-        (DISCRIMINATOR_BAR, telling(generator, discriminator_bar, gan), DISCRIMINATOR_BAR, during(DISCRIMINATOR_BAR)),
+        (DISCRIMINATOR_BAR, begun, DISCRIMINATOR_BAR, during(DISCRIMINATOR_BAR)),
         (GENERATOR_BAR, passing(generator_bar, discriminator, gan, searching), GENERATOR_BAR, during(GENERATOR_BAR)),
         (ARCHITECTURE, duality, ARCHITECTURE, during(ARCHITECTURE)),
     ]
     return [
-        Phase(name, loss, adams[name], rate, split, when, begin if name == DISCRIMINATOR_BAR else None, counted)
+        Phase(name, loss, adams[name], rate, split, when, counted)
         for name, loss, split, when in lines
         if options.gap or name != GENERATOR_BAR
     ]

@@ -16,7 +16,7 @@ from slimgen.nets.initial import initialise
 from slimgen.nets.relaxation import Relaxation, Temperature
 from slimgen.nets.sngan.discriminator import NoiseDiscriminator
 from slimgen.nets.supernet import Supernet
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 from slimgen.tasks.unconditional import Unconditional
 from slimgen.training.losses import Adversarial
 

@@ -8,7 +8,8 @@ from slimgen.methods.alphagan.players import of_noise
 from slimgen.methods.method import Trained
 from slimgen.nets import build_discriminator, build_generator, generator_cost, narrowed
 from slimgen.search import Genotype
-from slimgen.tasks.job import Job
+from slimgen.tasks.gan import GanTraining
+from slimgen.tasks.task import Job
 
 PLAN = "plan.json"
 """What the search leaves besides its genotype: how generators are built, rivals, and a found discriminator."""
@@ -54,5 +55,6 @@ def _trained(
     if discriminator is not None:
         own = {**job.recipe.teach.discriminator, "genotype": dict(discriminator)}
         judge = job.compute.place(build_discriminator(seed=seed + 1, **own))
-    net = task.train_original(job, name, generator, judge, schedule, updates, ema=schedule.ema)
+    training = GanTraining(name, generator, judge, schedule, updates, ema=schedule.ema)
+    net = task.train_original(job, training)
     return Trained(net, family, options, updates)

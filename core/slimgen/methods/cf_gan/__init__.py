@@ -21,12 +21,12 @@ from slimgen.nets.initial import initialise
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import section
 from slimgen.search import Allows, DirectionalMutation, Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Space
-from slimgen.tasks.gan import original_guidance, train_gan
-from slimgen.tasks.guidance import Judge, at_architecture
-from slimgen.tasks.job import Job
+from slimgen.tasks.gan import GanTraining, original_guidance, train_gan
+from slimgen.tasks.guidance import Discriminate
+from slimgen.tasks.task import Job
 from slimgen.training.draws import fair, unfair
 from slimgen.training.fairness import UpdateCounts
-from slimgen.training.fit import Phase, Stateful, fit
+from slimgen.training.fit import Phase
 from slimgen.training.losses import shrink
 
 __all__ = ["check", "finetune", "search", "supernet"]
@@ -59,31 +59,23 @@ def supernet(job: Job) -> Mapping[str, float]:
     def after_discriminator(phase: Phase, archs: Sequence[Arch]) -> None:
         counts.discriminator_step(str(pinned(archs[0])["path"]))
 
-    guidance, pool = original_guidance(job), job.task.pool()
-    phases = job.task.phases(
-        at_architecture(generator),
-        path_judge(discriminator),
-        [
-            {"params": [weight for weight in generator.parameters() if id(weight) not in own]},
-            {"params": scales, "lr": options.gamma_rate or options.rate},
-        ],
-        [{"params": list(discriminator.parameters())}],
+    weights = [weight for weight in generator.parameters() if id(weight) not in own]
+    training = GanTraining(
+        "supernet",
+        generator,
+        discriminator,
         options,
         steps,
-        pool=pool,
-        guidance=guidance,
+        discriminate=path_judge(discriminator),
+        guidance=original_guidance(job),
+        draw=draw,
+        hold=ways,
+        generator_groups=[{"params": weights}, {"params": scales, "lr": options.gamma_rate or options.rate}],
         after_generator=after_generator,
         after_discriminator=after_discriminator,
+        state={"counts": counts},
     )
-    state: dict[str, Stateful] = {
-        "generator": generator,
-        "discriminator": discriminator,
-        "counts": counts,
-        "pool": pool,
-    }
-    batches = job.task.batches(job.data, options, hold=ways)
-    journal = job.journal("supernet")
-    fit(phases, draw, batches, steps, seed=job.recipe.seed, compute=job.compute, state=state, journal=journal)
+    train_gan(job, training)
     save_weights(job.out / "generator.safetensors", generator.state_dict())
     save_weights(job.out / "discriminator.safetensors", discriminator.state_dict())
     broken = counts.violations(space, discriminator=losses.adversarial > 0)
@@ -161,18 +153,18 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     found = job.compute.place(generator.extract(genotype))
     path = parse_path(str(genotype["path"]))
     steps = schedule.steps(len(job.data.split("train")))
-    net = train_gan(
-        job,
+    training = GanTraining(
         "found",
         found,
         discriminator,
         schedule,
         steps,
-        judge=lambda images, arch: discriminator(images, path),
+        discriminate=lambda images, arch: discriminator(images, path),
         guidance=original_guidance(job),
         generator_steps=schedule.generator_steps,
         ema=schedule.ema,
     )
+    net = train_gan(job, training)
     shape = options.shape._asdict()
     trained = {"found": Trained(net, "trellis", {"genotype": genotype.to_json(), **shape}, steps)}
     if schedule.uniform:
@@ -185,11 +177,13 @@ def finetune(job: Job) -> Mapping[str, Trained]:
 def networks(job: Job, options: SupernetOptions) -> tuple[Trellis, SuperDiscriminator]:
     """Super-generator and super-discriminator, initialised from the recipe's seed."""
     generator = initialise(Trellis(options.shape), job.recipe.seed)
-    discriminator = initialise(SuperDiscriminator(options.groups, options.ndf, job.task.judged), job.recipe.seed + 1)
+    discriminator = initialise(
+        SuperDiscriminator(options.groups, options.ndf, job.task.discriminator_inputs), job.recipe.seed + 1
+    )
     return job.compute.place(generator), job.compute.place(discriminator)
 
 
-def path_judge(discriminator: SuperDiscriminator) -> Judge:
+def path_judge(discriminator: SuperDiscriminator) -> Discriminate:
     """The discriminator's path is the generator's."""
     return lambda images, arch: discriminator(images, parse_path(str(pinned(arch)["path"])))
 

@@ -20,8 +20,8 @@ from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.weights import save_weights
 from slimgen.recipe import section
 from slimgen.search import Exhaustive, Genotype, Trial, require_reachable
-from slimgen.tasks.cycle import Gan, train_cycle
-from slimgen.tasks.job import Job
+from slimgen.tasks.cycle import CycleTraining, Gan, train_cycle
+from slimgen.tasks.task import Job
 
 __all__ = ["SearchOptions", "SupernetOptions", "Tuning", "check", "finetune", "search", "supernet"]
 
@@ -131,7 +131,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
         for gan in gans:
             for part in gan:
                 part.train().requires_grad_(True)
-        nets = train_cycle(job, "found", gans[0], gans[1], schedule, steps, ema=schedule.ema)
+        nets = train_cycle(job, CycleTraining("found", gans[0], gans[1], schedule, steps, ema=schedule.ema))
     trained = {
         name: Trained(net, family, about, steps)
         for name, net, about in zip(("found", FOUND_BACK), nets, described, strict=True)

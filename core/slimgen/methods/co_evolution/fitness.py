@@ -21,9 +21,8 @@ from slimgen.nets.co_evolution.filters import FilterSpace
 from slimgen.nets.weights import digest, load_weights
 from slimgen.recipe import Schedule, section
 from slimgen.search import Genotype, Objective
-from slimgen.tasks.cycle import Gan, Way, cycle_phases
-from slimgen.tasks.guidance import judging, plain
-from slimgen.tasks.job import Job
+from slimgen.tasks.cycle import Direction, Gan, cycle_phases
+from slimgen.tasks.task import Job
 from slimgen.tasks.unpaired import Unpaired
 from slimgen.training.distributed import alone
 from slimgen.training.draws import fixed
@@ -176,12 +175,12 @@ class Fitness(Trials):
         net = compute.place(self.sides[turn].filters.cut(own)).train()
         steps = max(1, round(tuning.share * len(self.job.data.split("train")) / tuning.batch))
         schedule = Schedule(updates=steps, batch=tuning.batch, rate=tuning.rate, decay=0.0)
-        ways = [
-            Way(plain(generator), judging(self.sides[name].gan.discriminator), ImagePool(0), held)
+        one, two = (
+            Direction(generator, self.sides[name].gan.discriminator, ImagePool(0), held)
             for name, generator, held in ((turn, net, False), (other, self._partner(other, pair.under(other)), True))
-        ]
+        )
         moved, held = [{"params": list(net.parameters())}], [{"params": [nn.Parameter(torch.zeros(1))]}]
-        phase = cycle_phases(ways[0], ways[1], moved, held, recipe.losses, schedule, steps)[0]
+        phase = cycle_phases((one, two), moved, held, recipe.losses, schedule, steps)[0]
         # Processes share the candidates here, and not the batches.
         with alone(), suppress(RunError):  # one that diverged is not fit
             batches = self.job.task.batches(self.job.data, schedule)["train"]

@@ -33,7 +33,7 @@ from slimgen.nets.relaxation import Relaxation
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import Goal, section
 from slimgen.search import Genotype, Objective, Trial, Value
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 from slimgen.training.draws import fixed
 from slimgen.training.fit import Stateful, fit
 
@@ -223,4 +223,4 @@ def _narrowed_plan(job: Job, params: int) -> Plan:
 
 def _original_discriminator(job: Job) -> dict[str, Any]:
     """The original's discriminator, which judges an image alone."""
-    return {"inputs": job.task.judged, **job.recipe.teach.discriminator}
+    return {"inputs": job.task.discriminator_inputs, **job.recipe.teach.discriminator}

@@ -1,12 +1,12 @@
 """How CycleGANAS moves weights and logits: in one step (Algorithm 1), or in turns on their own data (section 4.1)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from slimgen.data.batches import Pair
 from slimgen.data.prepared import Prepared, Split
@@ -19,10 +19,9 @@ from slimgen.nets.initial import initialise
 from slimgen.nets.relaxation import Relaxation, Temperature
 from slimgen.nets.supernet import Supernet
 from slimgen.search import Genotype, Space
-from slimgen.tasks.cycle import Way, cycle_phases
-from slimgen.tasks.guidance import Generate, Judge
-from slimgen.tasks.job import Job
-from slimgen.training.fit import Memo, Phase
+from slimgen.tasks.cycle import Direction, cycle_phases
+from slimgen.tasks.task import Job
+from slimgen.training.fit import Phase
 from slimgen.training.pool import ImagePool
 
 GENERATORS = ("generator", "back_generator")
@@ -134,42 +133,17 @@ def _cycle(
     steps: int,
 ) -> list[Phase]:
     """CycleGAN's two phases, of the parameters of these groups, on these images."""
-    forth, back = (
-        Way(_generating(those.nets[one], one), _judging(those.nets[two], two), pools[f"{name}{two}"])
+    directions = [
+        Direction(those.nets[one], those.nets[two], pools[f"{name}{two}"], parts=_parting(one, two))
         for one, two in zip(GENERATORS, DISCRIMINATORS, strict=True)
-    )
-    found = cycle_phases(forth, back, groups[0], groups[1], job.recipe.losses, options, steps)
-    notes: Memo = {}
-    return [
-        replace(_noting(phase, notes), name=f"{name}{phase.name}", split=split, draw=those.relaxation.draw)
-        for phase in found
     ]
+    found = cycle_phases((directions[0], directions[1]), groups[0], groups[1], job.recipe.losses, options, steps)
+    return [replace(phase, name=f"{name}{phase.name}", split=split, draw=those.relaxation.draw) for phase in found]
 
 
-def _noting(phase: Phase, notes: Memo) -> Phase:
-    """A phase that tells the next one of its images, though each draws an architecture of its own."""
-
-    def loss(batch: Any, arch: Arch, memo: Memo) -> Mapping[str, Tensor]:
-        notes.update(memo)
-        return phase.loss(batch, arch, notes)
-
-    return replace(phase, loss=loss)
-
-
-def _generating(net: Supernet, role: str) -> Generate:
-    def run(images: Tensor, arch: Arch, memo: Memo) -> Tensor:
-        out: Tensor = net(images, part(arch, role))
-        return out
-
-    return run
-
-
-def _judging(net: Supernet, role: str) -> Judge:
-    def run(shown: Tensor, arch: Arch) -> Tensor:
-        out: Tensor = net(shown, part(arch, role))
-        return out
-
-    return run
+def _parting(generator: str, discriminator: str) -> Callable[[Arch], tuple[Sequence[Arch], Sequence[Arch]]]:
+    """What a direction's two networks take of an architecture of all four."""
+    return lambda arch: ([part(arch, generator)], [part(arch, discriminator)])
 
 
 def pools_of(job: Job, options: SupernetOptions) -> dict[str, ImagePool]:

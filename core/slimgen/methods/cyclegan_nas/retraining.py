@@ -17,8 +17,8 @@ from slimgen.nets import build_discriminator, build_generator
 from slimgen.nets.cyclegan_nas.networks import CellsGenerator
 from slimgen.recipe import Goal
 from slimgen.tasks import open_task
-from slimgen.tasks.cycle import Gan, train_cycle
-from slimgen.tasks.job import Job
+from slimgen.tasks.cycle import CycleTraining, Gan, train_cycle
+from slimgen.tasks.task import Job
 from slimgen.training.distributed import first
 
 SEEDS = 10
@@ -131,7 +131,7 @@ def _trained(job: Job, name: str, plans: tuple[Plan, Plan], steps: int) -> tuple
         )
         for number, plan in enumerate(plans)
     )
-    nets = train_cycle(job, name, forth, back, schedule, steps, ema=schedule.ema)
+    nets = train_cycle(job, CycleTraining(name, forth, back, schedule, steps, ema=schedule.ema))
     one, other = (_finished(net, plan.generator, steps) for net, plan in zip(nets, plans, strict=True))
     return one, other
 

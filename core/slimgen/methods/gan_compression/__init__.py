@@ -40,8 +40,8 @@ from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import section
 from slimgen.search import Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Space, Trial
 from slimgen.search.grid import Grid
-from slimgen.tasks.gan import train_gan
-from slimgen.tasks.job import Job
+from slimgen.tasks.gan import GanTraining, train_gan
+from slimgen.tasks.task import Job
 from slimgen.training.distributed import first, world
 from slimgen.training.draws import fixed, uniform
 
@@ -70,15 +70,29 @@ def supernet(job: Job) -> Mapping[str, float]:
     else:
         discriminator = job.task.discriminator()
     guidance, updates = distilling(job, options, teacher), 0
-    if options.student is not None:
-        updates = options.student.steps(images)
-        student = options.student
-        largest = fixed(net.space.largest())
-        asked = showing(net)
-        train_gan(job, "student", net, discriminator, student, updates, generate=asked, guidance=guidance, draw=largest)
+    if (student := options.student) is not None:
+        updates, largest = student.steps(images), fixed(net.space.largest())
+        train_gan(
+            job,
+            GanTraining(
+                "student",
+                net,
+                discriminator,
+                student,
+                updates,
+                generate=showing(net),
+                guidance=guidance,
+                draw=largest,
+            ),
+        )
     steps = options.steps(images)
     draw = uniform(net.space, job.recipe.seed)
-    train_gan(job, "supernet", net, discriminator, options, steps, generate=showing(net), guidance=guidance, draw=draw)
+    train_gan(
+        job,
+        GanTraining(
+            "supernet", net, discriminator, options, steps, generate=showing(net), guidance=guidance, draw=draw
+        ),
+    )
     save_weights(job.out / "generator.safetensors", net.state_dict())
     save_weights(job.out / "discriminator.safetensors", discriminator.state_dict())
     for name, module in guidance.modules.items():
@@ -172,8 +186,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
         guidance = distilling(job, options, teacher_network(job, options))
         for name, module in guidance.modules.items() if schedule.inherit else ():
             module.load_state_dict(load_weights(before / f"{name}.safetensors"))
-        found = train_gan(
-            job,
+        training = GanTraining(
             "found",
             found,
             discriminator,
@@ -184,6 +197,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
             generator_steps=schedule.generator_steps,
             ema=schedule.ema,
         )
+        found = train_gan(job, training)
     trained = {"found": Trained(found, options.family, about, steps)}
     if schedule.uniform:
         cost = net.cost(genotype, recipe.size, recipe.size).macs(recipe.budget.convention)

@@ -13,9 +13,9 @@ from slimgen.nets.gates import Arch
 from slimgen.nets.initial import initialise
 from slimgen.nets.spade.generator import folded
 from slimgen.nets.weights import load_weights, save_weights
-from slimgen.tasks.gan import original_guidance
+from slimgen.tasks.gan import GanTraining, original_guidance
 from slimgen.tasks.guidance import Generate, Guidance
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 from slimgen.training.distillation import Adaptors, Teacher, distillation_loss
 from slimgen.training.fit import Memo
 
@@ -31,7 +31,7 @@ def train_teacher(job: Job, options: SupernetOptions, discriminator: nn.Module) 
     assert options.teacher is not None
     steps = options.teacher.steps(len(job.data.split("train")))
     teacher = job.compute.place(build_generator(seed=job.recipe.seed + 3, **teacher_options(job.recipe, options)))
-    job.task.train_original(job, "teacher", teacher, discriminator, options.teacher, steps)
+    job.task.train_original(job, GanTraining("teacher", teacher, discriminator, options.teacher, steps))
     save_weights(job.out / "teacher_generator.safetensors", teacher.state_dict())
     save_weights(job.out / "teacher_discriminator.safetensors", discriminator.state_dict())
     return steps
@@ -57,7 +57,7 @@ def showing(net: nn.Module) -> Generate:
     def run(images: Tensor, arch: Arch, memo: Memo) -> Tensor:
         shown = net.features(images, arch) if isinstance(net, Net) else net.features(images)  # type: ignore[operator]
         image: Tensor
-        image, memo["features"] = shown
+        image, memo.features = shown
         return image
 
     return run
@@ -81,6 +81,6 @@ def distilling(job: Job, options: SupernetOptions, net: nn.Module) -> Guidance:
     adaptors = job.compute.place(initialise(Adaptors(*tap_channels(job.recipe, options)), job.recipe.seed + 4))
 
     def match(batch: Pair, fake: Tensor, memo: Memo) -> dict[str, Tensor]:
-        return {"distill": weight * distillation_loss(adaptors(memo.pop("features")), teacher(batch.input)[1])}
+        return {"distill": weight * distillation_loss(adaptors(memo.features), teacher(batch.input)[1])}
 
     return guidance.plus(Guidance((match,), modules={"adaptors": adaptors}))

@@ -16,7 +16,7 @@ from slimgen.metrics.evaluator import digest
 from slimgen.nets.gates import Arch
 from slimgen.nets.supernet import Supernet
 from slimgen.search import Genotype
-from slimgen.tasks.job import Job
+from slimgen.tasks.task import Job
 
 
 def recalibrated(job: Job, net: Supernet, images: int, batch: int) -> Supernet:
