@@ -1,16 +1,46 @@
-"""Files written beside their destination and renamed: a reader sees the old file or the new one, never a torn one."""
+"""Files written beside their destination and renamed: a reader sees the old file or the new one, never a torn one.
+
+Here, too, are the names of all artifacts: what a stage writes under one of them, a later stage finds under the same.
+"""
 
 import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from slimgen.errors import RunError
 
+STAGE, CHECKPOINTS = "stage.json", "checkpoints"  # of every stage
+MANIFEST = "manifest.json"  # of prepare
+GENERATOR, DISCRIMINATOR = "generator.safetensors", "discriminator.safetensors"  # of teach and supernet
+UPDATES = "updates.json"  # of supernet: how often what was trained
+TRACE, LOGITS = "relaxation.jsonl", "logits.safetensors"  # of supernet, where it is trained with a relaxation
+ROUNDS, CACHE = "log-rounds.jsonl", "cache.jsonl"  # of search: what it goes on from
+GENOTYPE, TRIALS, PARETO, PLAN = "genotype.json", "trials.jsonl", "pareto.csv", "plan.json"  # of search
+FRONT, ARCHITECTURE, RELAXATION = "pareto.png", "architecture.png", "relaxation.png"  # of search, to look at
+NETWORKS = "networks.json"  # of finetune: how to build what the weights beside it are of
+TABLE, METRICS, SAMPLES, GRID, REPORT = "table.json", "metrics.json", "samples.npz", "grid.png", "report.html"
+ONNX, CARD = "generator.onnx", "card.md"  # of export
+
 SUFFIX = ".tmp"  # what a process that was killed leaves behind ends in this
+
+
+def weights_file(name: str) -> str:
+    """The file of the weights of a network, such as `generator` or `found`."""
+    return f"{name}.safetensors"
+
+
+def array_file(split: str, side: str) -> str:
+    """The prepared images of a split: of its `input` or its `target`."""
+    return f"{split}.{side}.npy"
+
+
+def log_file(name: str) -> str:
+    """The log of one training or search of a stage."""
+    return f"log-{name}.jsonl"
 
 
 class Aside:
@@ -48,14 +78,8 @@ class Aside:
         """Does nothing: what is written is already with the operating system."""
 
     def close(self) -> None:
-        """Closes the file; what is on disk by then is whole or `error` says why not."""
-        try:
-            if self.error is None:
-                os.fsync(self._file.fileno())
-        except OSError as error:
-            self.error = error
-        finally:
-            self._file.close()
+        """Closes the file; what was written by then is whole or `error` says why not."""
+        self._file.close()
 
 
 @contextmanager
@@ -76,11 +100,18 @@ def aside(destination: Path) -> Iterator[Aside]:
             file.close()
         if file.error is not None:
             raise file.error
-        os.replace(file.temporary, file.destination)
-        sync_folder(destination.parent)
+        publish(file.temporary, file.destination)
     finally:
         with suppress(OSError):
             file.temporary.unlink(missing_ok=True)
+
+
+def publish(temporary: Path, destination: Path) -> None:
+    """Makes a file that is written and closed its destination, for certain: file and folder are on the disk then."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, destination)
+    sync_folder(destination.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -127,20 +158,54 @@ def plain(value: object) -> object:
     raise TypeError(f"no JSON form: {type(value).__name__}")
 
 
-def write_json(path: str | os.PathLike[str], value: object) -> None:
-    """Writes a value as indented JSON, aside and renamed.
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Writes a file, aside and renamed.
 
     Raises:
-        RunError: the file cannot be written.
-        TypeError: a value that has no JSON form.
+        RunError: it cannot be written; what was there before is untouched.
     """
     path = Path(path)
-    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
         with aside(path) as file:
-            file.write(text.encode(errors="surrogatepass"))
+            file.write(content)
     except OSError as error:
         raise RunError(f"{path.name} must be written", error, "free some space, or choose another --out") from error
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes a text in UTF-8, as `write_bytes` does."""
+    write_bytes(path, text.encode(errors="surrogatepass"))
+
+
+def write_json(path: str | os.PathLike[str], value: object) -> None:
+    """Writes a value as indented JSON, as `write_bytes` does.
+
+    Raises:
+        RunError: as `write_bytes`.
+        TypeError: a value that has no JSON form.
+    """
+    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_lines(path: str | os.PathLike[str], values: Iterable[object]) -> None:
+    """Writes values as lines of JSON, as `write_json` does one."""
+    write_text(path, "".join(json.dumps(plain(v), ensure_ascii=False, allow_nan=False) + "\n" for v in values))
+
+
+def append_line(path: Path, line: str) -> None:
+    """Adds a line to a file: it is on the disk when this returns. Makes the file and its folder.
+
+    Raises:
+        OSError: the disk is full; the file may end in a torn line.
+    """
+    new = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        file.write(f"{line}\n".encode())
+        file.flush()
+        os.fsync(file.fileno())
+    if new:  # its name is safe only when its folder is synced too
+        sync_folder(path.parent)
 
 
 def read_json(path: str | os.PathLike[str]) -> object | None:

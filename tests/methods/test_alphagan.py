@@ -11,7 +11,8 @@ from torch import nn
 
 from slimgen import stages
 from slimgen.data.prepared import Prepared
-from slimgen.methods.alphagan import LOGITS, timetable
+from slimgen.files import LOGITS
+from slimgen.methods.alphagan import timetable
 from slimgen.methods.alphagan.options import SupernetOptions
 from slimgen.methods.alphagan.timetable import ARCHITECTURE
 from slimgen.nets.weights import load_weights

@@ -8,7 +8,8 @@ import pytest
 
 from slimgen import stages
 from slimgen.errors import BudgetError, RecipeError
-from slimgen.methods.alphagan import LOGITS, check
+from slimgen.files import LOGITS
+from slimgen.methods.alphagan import check
 from slimgen.nets import generator_cost
 from slimgen.nets.alphagan.space import PUBLISHED, SPACE, alphagan_space
 from slimgen.nets.sngan.discriminator import SPACE as JUDGES

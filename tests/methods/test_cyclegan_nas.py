@@ -13,7 +13,7 @@ from slimgen import stages
 from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
 from slimgen.errors import DataError
-from slimgen.methods.cyclegan_nas import LOGITS
+from slimgen.files import LOGITS
 from slimgen.methods.cyclegan_nas.options import SupernetOptions
 from slimgen.methods.cyclegan_nas.phases import (
     DISCRIMINATORS,

@@ -14,7 +14,8 @@ import torch
 
 from slimgen import stages
 from slimgen.errors import BudgetError, RecipeError, RunError, SlimgenError
-from slimgen.methods.cyclegan_nas import LOGITS, check, search
+from slimgen.files import LOGITS
+from slimgen.methods.cyclegan_nas import check, search
 from slimgen.methods.cyclegan_nas.options import equal_hidden
 from slimgen.methods.cyclegan_nas.phases import GENERATORS, joined
 from slimgen.nets import generator_cost

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from slimgen.device import Compute
-from slimgen.methods.relaxation_trace import TRACE, Trace
+from slimgen.files import TRACE
+from slimgen.methods.relaxation_trace import Trace
 from slimgen.nets.gates import Gates, mixed
 from slimgen.nets.relaxation import Relaxation
 from slimgen.report.charts import probability_chart

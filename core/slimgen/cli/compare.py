@@ -8,6 +8,7 @@ import typer
 
 from slimgen.cli.options import Json, print_json, print_table
 from slimgen.errors import RunError
+from slimgen.files import TABLE
 
 
 def compare(
@@ -46,8 +47,8 @@ def compare(
 
 def _table(run: Path) -> Path:
     """Where the table of a run lies, given its folder or that of its evaluate stage."""
-    direct = run / "table.json"
-    return direct if direct.is_file() else run / "evaluate" / "table.json"
+    direct = run / TABLE
+    return direct if direct.is_file() else run / "evaluate" / TABLE
 
 
 def _name(run: Path, runs: list[Path]) -> str:

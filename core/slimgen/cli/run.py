@@ -9,6 +9,7 @@ import typer
 
 from slimgen.cli.options import Json, Settings, leading, print_json, print_table, read_recipe
 from slimgen.errors import DataError, RunError, nearest
+from slimgen.files import CARD, GRID, ONNX, REPORT, TABLE
 from slimgen.stages.table import STAGES
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 TRAIN, TEST = 400, 100  # pictures of the embedded set, as data.dvc tracks it
 MORE = 5  # times as many where images are made of noise, which only many of them describe
-OUTCOMES = ("report.html", "grid.png", "generator.onnx", "card.md")
+OUTCOMES = (REPORT, GRID, ONNX, CARD)
 
 
 def run(
@@ -99,7 +100,7 @@ def _show(recipe: "Recipe", folder: Path, metrics: Mapping[str, Mapping[str, flo
     from slimgen.report.table import read_table, rows_table
 
     found = [path for stage in ("evaluate", "export") for name in OUTCOMES if (path := folder / stage / name).is_file()]
-    table = read_table(folder / "evaluate" / "table.json") if "evaluate" in metrics else None
+    table = read_table(folder / "evaluate" / TABLE) if "evaluate" in metrics else None
     if as_json:
         print_json({"run": str(folder), "stages": metrics, "files": {path.name: str(path) for path in found}})
         return

@@ -1,6 +1,5 @@
 """What preparing pairs and preparing sets have in common: decode in order, write aside, publish with the manifest."""
 
-import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from slimgen.data.arrays import ImageRows, Moments
 from slimgen.data.images import Rejected, quiet
 from slimgen.data.prepared import RGB, SIDES, VERSION, Manifest, SplitRecord, digest_of
 from slimgen.errors import DataError
+from slimgen.files import MANIFEST, array_file, publish, sha256_file, write_text
 
 Progress = Callable[[int, int], None]
 ItemT = TypeVar("ItemT")
@@ -114,7 +114,7 @@ def convert(
         DataError: if a split ends empty or most images are rejected; `out` then holds no manifest.
     """
     out.mkdir(parents=True, exist_ok=True)
-    (out / "manifest.json").unlink(missing_ok=True)
+    (out / MANIFEST).unlink(missing_ok=True)
     tally = _Tally(folder, sum(map(len, splits.values())), progress)
     written: dict[str, Written] = {}
     try:
@@ -124,7 +124,7 @@ def convert(
             _write(out, name, _in_order(items, decode, written[name].side, setting.size), written[name], tally)
         tally.check(written, unit)
         for name, which in product(written, SIDES):
-            os.replace(_aside(out, name, which), out / f"{name}.{which}.npy")
+            publish(_aside(out, name, which), out / array_file(name, which))
     finally:
         for name, which in product(splits, SIDES):
             _aside(out, name, which).unlink(missing_ok=True)
@@ -146,9 +146,7 @@ def convert(
         digest="",
     )
     manifest = manifest.model_copy(update={"digest": digest_of(manifest)})
-    partial = out / "manifest.json.partial"
-    partial.write_text(manifest.model_dump_json(indent=1, exclude_none=True) + "\n", encoding="utf-8")
-    os.replace(partial, out / "manifest.json")
+    write_text(out / MANIFEST, manifest.model_dump_json(indent=1, exclude_none=True) + "\n")
     return manifest
 
 
@@ -201,8 +199,7 @@ def _write(out: Path, name: str, decoded: Iterable[Decoded], written: Written, t
                     written.add(which, row)
             tally.step(one)
     for which in SIDES:
-        with _aside(out, name, which).open("rb") as file:
-            written.sha256[which] = hashlib.file_digest(file, "sha256").hexdigest()
+        written.sha256[which] = sha256_file(_aside(out, name, which))
 
 
 def _in_order(
@@ -224,4 +221,4 @@ def _in_order(
 
 
 def _aside(out: Path, split: str, side: str) -> Path:
-    return out / f"{split}.{side}.npy.partial"
+    return out / f"{array_file(split, side)}.partial"

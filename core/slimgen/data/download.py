@@ -1,8 +1,5 @@
 """Download a large file over HTTP, going on where an earlier attempt stopped."""
 
-import hashlib
-import json
-import os
 import time
 import urllib.error
 import urllib.request
@@ -12,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from slimgen.errors import DataError
+from slimgen.files import publish, read_json, sha256_file, write_json
 
 Progress = Callable[[int, int | None], None]
 _CHUNK = 1 << 18
@@ -68,9 +66,8 @@ def download(
             hint = "the same command goes on where it stopped" if _length(partial) else None
             raise DataError(f"{url} can be reached", f"{attempts} failures, the last: {fault}", hint) from fault
         time.sleep(pause * 2 ** max(0, failures - 1))
-    with partial.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    os.replace(partial, path)
+    digest = sha256_file(partial)
+    publish(partial, path)
     note.unlink(missing_ok=True)
     return digest
 
@@ -93,7 +90,7 @@ def _receive(url: str, partial: Path, note: Path, max_bytes: int, progress: Prog
                 tag = response.headers.get("ETag", "")
                 strong = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
                 partial.unlink(missing_ok=True)
-                note.write_text(json.dumps({"url": url, "validator": strong}), encoding="utf-8")
+                write_json(note, {"url": url, "validator": strong})
             else:
                 raise ConnectionError(f"the server answered {response.status} with another range than asked for")
             total = None if length is None else start + int(length)
@@ -137,8 +134,5 @@ def _length(path: Path) -> int:
 
 def _validator(note: Path, url: str) -> str:
     """What the server called the version of the part we have; nothing if that is not known."""
-    try:
-        said = json.loads(note.read_text(encoding="utf-8"))
-        return str(said["validator"]) if said["url"] == url else ""
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+    kept = read_json(note)
+    return str(kept.get("validator", "")) if isinstance(kept, dict) and kept.get("url") == url else ""

@@ -1,6 +1,5 @@
 """The papers' data sets that have a public address: download, check, unpack."""
 
-import hashlib
 import json
 import shutil
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from slimgen.data.archives import extract
 from slimgen.data.download import Progress, download
 from slimgen.data.records import Records, Written, write_images
 from slimgen.errors import DataError, nearest
+from slimgen.files import sha256_file, write_json
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def get(
         extract(archive, staged)
         if chosen.records is not None:
             write_images(staged, chosen.records, written)
-        (staged / note.name).write_text(json.dumps(asdict(got), indent=1) + "\n", encoding="utf-8")
+        write_json(staged / note.name, asdict(got))
         staged.rename(folder)
     except OSError as error:
         raise DataError(f"{name} is unpacked beside {folder}", error, "make room, or choose another place") from error
@@ -154,5 +154,4 @@ def _already(archive: Path, sha256: str | None) -> str | None:
     """The SHA-256 of an archive that an earlier call had whole, where it is known to be the right one."""
     if sha256 is None or not archive.is_file():
         return None
-    with archive.open("rb") as file:
-        return sha256 if hashlib.file_digest(file, "sha256").hexdigest() == sha256 else None
+    return sha256 if sha256_file(archive) == sha256 else None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slimgen.errors import DataError
+from slimgen.files import MANIFEST, array_file
 
 SIDES = ("input", "target")
 RGB = 3
@@ -149,9 +150,9 @@ class Prepared:
         Raises:
             DataError: if the folder is incomplete, damaged or of another version.
         """
-        path = folder / "manifest.json"
+        path = folder / MANIFEST
         if not path.is_file():
-            raise DataError(f"{folder} holds prepared data", "no manifest.json", "run `slimgen prepare` first")
+            raise DataError(f"{folder} holds prepared data", f"no {MANIFEST}", "run `slimgen prepare` first")
         try:
             manifest = Manifest.model_validate_json(path.read_bytes())
         except (ValidationError, OSError) as error:
@@ -181,7 +182,7 @@ class Prepared:
         record = self.manifest.splits.get(name)
         if record is None:
             raise DataError(f"a split is one of {', '.join(self.manifest.splits)}", repr(name))
-        source, target = (_mapped(self.folder / f"{name}.{side}.npy", record, side) for side in SIDES)
+        source, target = (_mapped(self.folder / array_file(name, side), record, side) for side in SIDES)
         if self.joined and name == "train":
             return _joined(self.split("val"), Split(name, source, target, record.names))
         return Split(name, source, target, record.names, record.target_names, record.paired is not False)
@@ -200,7 +201,7 @@ class Prepared:
     def _verify(self) -> None:
         for name, record in self.manifest.splits.items():
             for side in SIDES:
-                path = self.folder / f"{name}.{side}.npy"
+                path = self.folder / array_file(name, side)
                 with path.open("rb") as file:
                     if hashlib.file_digest(file, "sha256").hexdigest() != record.sha256[side]:
                         raise DataError(f"{path} has the SHA-256 of its manifest", "another", _AGAIN)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from slimgen.errors import ExportError
 from slimgen.export.onnx import OnnxFile
 from slimgen.export.parity import Parity
+from slimgen.files import write_text
 
 Value = str | int | float | bool | None
 RGB = 3
@@ -69,10 +69,10 @@ def write_card(path: Path, facts: Facts) -> None:
     record["call"] = snippet(facts.onnx)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path.with_suffix(".json"), json.dumps(record, indent=2, sort_keys=True, default=_plain) + "\n")
-        _write(path, card(facts))
     except OSError as error:
-        raise ExportError(f"{path} can be written", error.strerror) from error
+        raise ExportError(f"the folder of {path} must be writable", error) from error
+    write_text(path.with_suffix(".json"), json.dumps(record, indent=2, sort_keys=True, default=_plain) + "\n")
+    write_text(path, card(facts))
 
 
 def card(facts: Facts) -> str:
@@ -195,12 +195,3 @@ def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
     return str(value)
-
-
-def _write(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ import contextlib
 import copy
 import io
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from slimgen.errors import ExportError
+from slimgen.files import write_bytes
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -157,14 +157,7 @@ def _write(
 ) -> OnnxFile:
     content = model.SerializeToString(deterministic=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        aside.write_bytes(content)
-        aside.replace(path)
-    except OSError as error:
-        raise ExportError(f"{path} can be written", error.strerror) from error
-    finally:
-        aside.unlink(missing_ok=True)
+    write_bytes(path, content)
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     ends = [(value.name, _shape(value)) for value in (model.graph.input[0], model.graph.output[0])]
     return OnnxFile(path, opset, ends[0], ends[1], dynamic, height, width, len(content), reasons[-1] if reasons else "")

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from slimgen.files import TRACE
 from slimgen.nets.relaxation import Relaxation
 from slimgen.run.log import Log
 from slimgen.search import Genotype
 from slimgen.training.fit import Journal
 
-TRACE = "relaxation.jsonl"
 LIKELIHOOD = "log_probability"
 """What a search by gradients improves: the logarithm of an architecture's probability under its relaxation, in nats."""
 _LINES = 500

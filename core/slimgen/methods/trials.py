@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from slimgen.cost.formula import Cost
 from slimgen.errors import BudgetError, RecipeError, RunError
+from slimgen.files import CACHE, ROUNDS, write_bytes
 from slimgen.methods.method import Found
 from slimgen.metrics.cache import Cache
 from slimgen.metrics.kinds import PerImage
@@ -31,7 +32,6 @@ from slimgen.search import (
 from slimgen.tasks.task import Job
 from slimgen.training.distributed import first, spread, world
 
-ROUNDS, CACHE = "log-rounds.jsonl", "cache.jsonl"
 ArchOf = Callable[[Genotype], Arch]
 _TRIED = 25
 
@@ -264,4 +264,4 @@ def _begin_alike(file: Path) -> None:
     content = first(lambda: file.read_bytes() if file.exists() else None)
     if world()[0] > 0 and content is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
+        write_bytes(file, content)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from slimgen.data.batches import scaled
-from slimgen.files import aside
+from slimgen.files import write_bytes
 from slimgen.metrics.features import FeatureNetwork, network_of, open_features
 from slimgen.metrics.kinds import Metric, Networks, OfFeatures, OfSegmentations, Opened, PerImage, RealSide
 from slimgen.metrics.registry import check
@@ -156,13 +156,13 @@ class RealSides:
         return self.folder / f"real-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
 
 
-def save_arrays(path: Path, arrays: Mapping[str, Tensor]) -> None:
+def save_arrays(path: Path, arrays: Mapping[str, Tensor], *, compressed: bool = False) -> None:
     """Writes tensors by name into a file that is complete or absent; makes the folder."""
     buffer = io.BytesIO()
-    numpy.savez(buffer, allow_pickle=False, **{name: array.cpu().numpy() for name, array in arrays.items()})
+    save = numpy.savez_compressed if compressed else numpy.savez
+    save(buffer, allow_pickle=False, **{name: array.cpu().contiguous().numpy() for name, array in arrays.items()})
     path.parent.mkdir(parents=True, exist_ok=True)
-    with aside(path) as file:
-        file.write(buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
 
 
 def load_arrays(path: Path, device: torch.device) -> dict[str, Tensor] | None:

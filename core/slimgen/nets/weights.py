@@ -2,11 +2,9 @@
 
 import errno
 import hashlib
-import os
 import pickle
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -15,6 +13,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from slimgen.errors import CheckpointError
+from slimgen.files import aside
 
 Weights = dict[str, Tensor]
 
@@ -23,9 +22,7 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def save_weights(path: Path | str, state: Mapping[str, Tensor]) -> None:
-    """Writes weights as safetensors: aside first, then to disk for certain, then in place of what was there.
-
-    Whatever happens, `path` holds either the old weights or the new ones, whole.
+    """Writes weights as safetensors: whatever happens, `path` holds either the old ones or the new ones, whole.
 
     Args:
         path: the file, in a folder that exists.
@@ -37,32 +34,14 @@ def save_weights(path: Path | str, state: Mapping[str, Tensor]) -> None:
     path = Path(path)
     # Cloned, for safetensors refuses tensors that share memory, as tied weights do.
     tensors = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in state.items()}
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with aside.open("wb") as file:
+        with aside(path) as file:
             file.write(save(tensors))
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-        _flush_folder(path.parent)
     except OSError as error:
         advice = "free some space" if error.errno in _FULL else "check the folder and its permissions"
         raise CheckpointError(
             f"weights must be written to {path}", error.strerror, f"what was there before is untouched; {advice}"
         ) from error
-    finally:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Makes a rename last: on POSIX it is the folder that must reach the disk."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def load_weights(path: Path | str) -> Weights:

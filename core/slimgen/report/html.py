@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slimgen.errors import RunError, SlimgenError
+from slimgen.files import write_text
 from slimgen.report.charts import training_chart
 from slimgen.report.facts import gather
 from slimgen.report.table import Table, cells, headings
@@ -53,10 +54,7 @@ def write_report(path: Path, facts: Mapping[str, object], pictures: Mapping[str,
         trainings=[picture for name, lines in story.logs.items() for picture in _losses(name, list(lines))],
         others=[picture for name, picture in inline.items() if name not in PLACES],
     )
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RunError("the report must be written", error, "free some space, or choose another --out") from error
+    write_text(path, text)
 
 
 def _inline(file: Path) -> str:

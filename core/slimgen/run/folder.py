@@ -8,12 +8,11 @@ from types import TracebackType
 from typing import Self, cast
 
 from slimgen.errors import RunError
-from slimgen.files import plain, read_json, sha256_file, write_json
+from slimgen.files import STAGE, plain, read_json, sha256_file, write_json
 from slimgen.run.lock import NAME as LOCK
 from slimgen.run.lock import Lock
 from slimgen.run.log import Log
 from slimgen.run.record import (
-    STAGE,
     Output,
     Record,
     content,

@@ -13,11 +13,10 @@ from typing import TypedDict, cast
 
 import slimgen
 from slimgen.errors import RunError
-from slimgen.files import SUFFIX, plain, read_json, sha256_file
+from slimgen.files import CHECKPOINTS, STAGE, SUFFIX, log_file, plain, read_json, sha256_file
 from slimgen.run.lock import NAME as LOCK
 
-STAGE, CHECKPOINTS = "stage.json", "checkpoints"
-LOGS = ("log.jsonl", "log-*.jsonl")
+LOGS = ("log.jsonl", log_file("*"))
 
 
 class Output(TypedDict):

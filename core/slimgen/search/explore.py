@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from slimgen.errors import RunError
+from slimgen.files import append_line
 from slimgen.search.genotype import Genotype
 from slimgen.search.searcher import Searcher
 from slimgen.search.trial import Trial
@@ -98,20 +99,9 @@ def _require_same(past: _Round, asked: Sequence[Genotype], log: Path, step: str,
 
 
 def _append(log: Path, head: dict[str, object], trials: Sequence[Trial]) -> None:
-    line = json.dumps({**head, "trials": [trial.to_json() for trial in trials]}, allow_nan=False) + "\n"
-    new = not log.exists()
+    line = json.dumps({**head, "trials": [trial.to_json() for trial in trials]}, allow_nan=False)
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as file:
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        if new:  # a new file's name is safe only when its folder is synced too
-            folder = os.open(log.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        append_line(log, line)
     except OSError as error:
         hint = "the same command goes on from the round before once this is mended"
         raise RunError(f"the search must be able to write its log {log}", str(error), hint) from error

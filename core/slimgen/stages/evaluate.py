@@ -1,20 +1,33 @@
 """The stage that evaluates: original, found generator and rivals on the test images."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from slimgen.cost.formula import CONVENTIONS
 from slimgen.cost.latency import torch_latency
 from slimgen.data.batches import Pair, whole
+from slimgen.files import (
+    ARCHITECTURE,
+    FRONT,
+    GENOTYPE,
+    MANIFEST,
+    METRICS,
+    RELAXATION,
+    REPORT,
+    SAMPLES,
+    TABLE,
+    log_file,
+    read_json,
+    write_json,
+)
 from slimgen.metrics.evaluator import Evaluator, Network, fitting_batch
 from slimgen.metrics.kinds import OfSegmentations
 from slimgen.metrics.registry import find
+from slimgen.metrics.scorers import save_arrays
 from slimgen.nets import generator_cost
 from slimgen.recipe import Recipe
 from slimgen.report.html import write_report
@@ -23,7 +36,6 @@ from slimgen.run.log import Log
 from slimgen.run.record import read_record
 from slimgen.stages.check import require_suitable
 from slimgen.stages.generators import BACK, built, conditioned, described
-from slimgen.stages.search import RELAXATION
 from slimgen.stages.work import Work
 from slimgen.tasks.task import Job
 from slimgen.tasks.unconditional import Unconditional
@@ -60,18 +72,18 @@ def evaluate(work: Work) -> Mapping[str, float]:
         "goals": sides[""].evaluator.goals,
         "rows": rows,
     }
-    (work.out / "table.json").write_text(json.dumps(table, indent=1) + "\n")
+    write_json(work.out / TABLE, table)
     flat = {line["name"]: {**line["metrics"], **flat_costs(line, recipe.budget.convention)} for line in rows}
     metrics = {f"{name}.{key}": value for name, line in flat.items() for key, value in line.items()}
-    (work.out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-    np.savez_compressed(work.out / "samples.npz", input=samples.cpu().contiguous().numpy())
+    write_json(work.out / METRICS, metrics)
+    save_arrays(work.out / SAMPLES, {"input": samples}, compressed=True)
     for way, side in sides.items():
         picture = (panels if noise else grid)(side.columns, work.out / f"{GRID}{way}.png")
         work.tracker.image(f"{GRID}{way}", picture)
     report(work, table)
     work.tracker.table("comparison", [{"name": name, **line} for name, line in flat.items()])
     work.tracker.headline(metrics)
-    work.tracker.artifact(work.out / "report.html")
+    work.tracker.artifact(work.out / REPORT)
     return metrics
 
 
@@ -191,17 +203,17 @@ def report(work: Work, table: Mapping[str, Any]) -> None:
         "logs": {
             path.stem.removeprefix("log-"): Log(path).read()
             for folder in folders.values()
-            for path in sorted(folder.glob("log-*.jsonl"))
+            for path in sorted(folder.glob(log_file("*")))
         },
-        "genotype": json.loads((folders["search"] / "genotype.json").read_text()),
-        "manifest": json.loads((folders["prepare"] / "manifest.json").read_text()),
+        "genotype": read_json(folders["search"] / GENOTYPE),
+        "manifest": read_json(folders["prepare"] / MANIFEST),
         "compute": str(work.compute),
     }
     pictures = {
         "grid": work.out / f"{GRID}.png",
-        "pareto": folders["search"] / "pareto.png",
-        "architecture": folders["search"] / "architecture.png",
+        "pareto": folders["search"] / FRONT,
+        "architecture": folders["search"] / ARCHITECTURE,
     }
     others = {"The other direction": work.out / f"{GRID}{BACK}.png", "Relaxation": folders["search"] / RELAXATION}
     pictures |= {name: path for name, path in others.items() if path.is_file()}
-    write_report(work.out / "report.html", facts, pictures)
+    write_report(work.out / REPORT, facts, pictures)

@@ -11,6 +11,7 @@ from slimgen.cost.latency import onnx_latency
 from slimgen.export.card import Facts, write_card
 from slimgen.export.onnx import export_onnx
 from slimgen.export.parity import parity
+from slimgen.files import CARD, ONNX, SAMPLES, TABLE
 from slimgen.recipe import Recipe
 from slimgen.run.record import read_record, versions
 from slimgen.stages.generators import built, described
@@ -27,9 +28,9 @@ def export(work: Work) -> Mapping[str, float]:
     recipe, finetune, evaluate = work.recipe, work.inputs["finetune"], work.inputs["evaluate"]
     about = described(recipe, finetune)["found"]
     net = built(about, finetune / about["file"])
-    samples = torch.from_numpy(np.load(evaluate / "samples.npz")["input"])
+    samples = torch.from_numpy(np.load(evaluate / SAMPLES)["input"])
     options, size = recipe.export, recipe.size
-    path = work.out / "generator.onnx"
+    path = work.out / ONNX
     noise = samples.dim() == 2
     file = export_onnx(
         net,
@@ -53,11 +54,11 @@ def export(work: Work) -> Mapping[str, float]:
     work.progress("export", 2, 3, {"parity": difference.max_abs})
     threads, runs = recipe.evaluate.threads, recipe.evaluate.latency_runs
     latency = onnx_latency(path, (1, *samples.shape[1:]), threads=threads, runs=runs)
-    table = json.loads((evaluate / "table.json").read_text())
+    table = json.loads((evaluate / TABLE).read_text())
     lines = {line["name"]: line for line in table["rows"]}
     genotype = about["options"].get("genotype", {})
     write_card(
-        work.out / "card.md",
+        work.out / CARD,
         Facts(
             name=model,
             recipe={"name": recipe.name, "task": recipe.task, "method": recipe.method, "seed": recipe.seed},
@@ -76,7 +77,7 @@ def export(work: Work) -> Mapping[str, float]:
             **READS.get(recipe.task, {}),
         ),
     )
-    work.tracker.artifact(work.out / "card.md")
+    work.tracker.artifact(work.out / CARD)
     work.progress("export", 3, 3, {"parity": difference.max_abs})
     return {
         "bytes": file.bytes,

@@ -1,8 +1,8 @@
 """The stage that finishes: the found generator, and what it is compared with."""
 
-import json
 from collections.abc import Mapping
 
+from slimgen.files import NETWORKS, weights_file, write_json
 from slimgen.methods import open_method
 from slimgen.nets.weights import save_weights
 from slimgen.stages.check import require_suitable
@@ -15,8 +15,8 @@ def finetune(work: Work) -> Mapping[str, float]:
     trained = open_method(work.recipe.method).finetune(work.job)
     networks = {}
     for name, result in trained.items():
-        save_weights(work.out / f"{name}.safetensors", result.net.state_dict())
+        save_weights(work.out / weights_file(name), result.net.state_dict())
         networks[name] = {"family": result.family, "options": dict(result.options), "updates": result.updates}
-    (work.out / "networks.json").write_text(json.dumps(networks, indent=1) + "\n")
+    write_json(work.out / NETWORKS, networks)
     facts = {name: {"updates": result.updates, **result.facts} for name, result in trained.items()}
     return {f"{name}_{fact}": value for name, noted in facts.items() for fact, value in noted.items()}

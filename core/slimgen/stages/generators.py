@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from slimgen.files import GENERATOR, NETWORKS, weights_file
 from slimgen.metrics.evaluator import Network
 from slimgen.nets import build_generator
 from slimgen.nets.spade.generator import folded
@@ -31,9 +32,9 @@ def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict
     about: dict[str, Any] = {"family": original.pop("family"), "options": original}
     if teach is not None:
         about["updates"] = int(float(str(read_record(teach)["metrics"].get("updates", 0))))
-    generators = {"original": {**about, "file": "generator.safetensors"}}
-    for name, found in json.loads((finetune / "networks.json").read_text()).items():
-        generators[name] = {**found, "file": f"{name}.safetensors"}
+    generators = {"original": {**about, "file": GENERATOR}}
+    for name, found in json.loads((finetune / NETWORKS).read_text()).items():
+        generators[name] = {**found, "file": weights_file(name)}
     file = "back_generator.safetensors"
     if teach is not None and (teach / file).is_file():
         back = {name: generators.pop(name) for name in list(generators) if name.endswith(BACK)}

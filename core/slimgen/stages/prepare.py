@@ -9,6 +9,7 @@ from slimgen.data.prepare_labels import prepare_labels
 from slimgen.data.prepare_pairs import prepare_pairs
 from slimgen.data.prepare_sets import prepare_unpaired
 from slimgen.data.prepared import Manifest
+from slimgen.files import MANIFEST
 from slimgen.recipe import Recipe
 from slimgen.stages.work import Work
 
@@ -45,7 +46,7 @@ def prepare(work: Work) -> Mapping[str, float]:
         seed=recipe.seed,
         progress=lambda done, total: work.progress("images", done, total, {}),
     )
-    work.tracker.artifact(work.out / "manifest.json")
+    work.tracker.artifact(work.out / MANIFEST)
     counts = {f"{name}_images": float(split.count) for name, split in manifest.splits.items()}
     for name, split in manifest.splits.items():
         if split.target_names is not None:  # of two sets, whose other one may be of another length

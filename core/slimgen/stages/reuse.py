@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from slimgen.files import SUFFIX, sha256_file, sync_folder
+from slimgen.files import STAGE, SUFFIX, publish, sha256_file
 from slimgen.run.folder import StageFolder
-from slimgen.run.record import LOGS, STAGE, Record, content, read_record, walk
+from slimgen.run.record import LOGS, Record, content, read_record, walk
 
 # One name for all processes, of which the folder's lock admits one: what a killed one left is found again.
 ASIDE = f".0{SUFFIX}"
@@ -63,9 +63,7 @@ def _placed(source: Path, record: Record, target: Path) -> bool:
             if any(fnmatch.fnmatch(path.name, log) for log in LOGS):
                 shutil.copy2(path, target / path.name)  # never a link: logs are appended to
         for aside, place in waiting.items():
-            os.replace(aside, place)
-        for parent in {place.parent for place in waiting.values()}:
-            sync_folder(parent)
+            publish(aside, place)
     except OSError:
         return False
     finally:

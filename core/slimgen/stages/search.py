@@ -1,23 +1,32 @@
 """The stage that searches, and what it leaves: every trial, the Pareto front, the winner."""
 
 import csv
-import json
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from slimgen.data.images import read_image
+from slimgen.files import (
+    ARCHITECTURE,
+    FRONT,
+    GENOTYPE,
+    PARETO,
+    RELAXATION,
+    TRACE,
+    TRIALS,
+    write_json,
+    write_lines,
+    write_text,
+)
 from slimgen.methods import open_method
 from slimgen.methods.method import Found
-from slimgen.methods.relaxation_trace import LIKELIHOOD, TRACE
+from slimgen.methods.relaxation_trace import LIKELIHOOD
 from slimgen.metrics.evaluator import goal
 from slimgen.report.charts import pareto_chart, probability_chart
 from slimgen.report.drawing import picture_genotype
 from slimgen.run.log import Log
 from slimgen.search import Objective, Trial, pareto
 from slimgen.stages.work import Work
-
-RELAXATION = "relaxation.png"
-"""What a relaxation's choices believed while it was trained."""
 
 
 def search(work: Work) -> Mapping[str, float]:
@@ -33,12 +42,12 @@ def search(work: Work) -> Mapping[str, float]:
     # An estimate is no point of a chart of what was measured.
     measured = [trial for trial in found.trials if trial.complete]
     source = "of the relaxation" if objective.metric == LIKELIHOOD else "validation"
-    path = work.out / "pareto.png"
+    path = work.out / FRONT
     pareto_chart(measured, objective, path, chosen=found.trial, limit=limit, measured=source)
     if (supernet / TRACE).is_file():
         probability_chart(Log(supernet / TRACE).read(), work.out / RELAXATION)
     draw = getattr(method, "picture_genotype", picture_genotype)
-    draw(found.trial.genotype, work.out / "architecture.png", recipe)
+    draw(found.trial.genotype, work.out / ARCHITECTURE, recipe)
     track(work, found, front, objective)
     quality = {f"val_{name}": value for name, value in found.trial.quality.items()}
     return {**quality, **found.trial.costs, **found.facts, "pareto": len(front)}
@@ -61,17 +70,15 @@ def write_trials(out: Path, found: Found, front: Sequence[Trial]) -> None:
     """The winner, all trials, and the front, as files. Seconds are left out: equal searches leave equal files."""
     plain = {**found.trial.to_json(), "limits": dict(found.limits)}
     plain.pop("seconds")
-    (out / "genotype.json").write_text(json.dumps(plain, indent=1) + "\n")
-    with (out / "trials.jsonl").open("w") as file:
-        for trial in found.trials:
-            values = trial.to_json()
-            values.pop("seconds")
-            file.write(json.dumps(values) + "\n")
+    write_json(out / GENOTYPE, plain)
+    lines = [trial.to_json() for trial in found.trials]
+    write_lines(out / TRIALS, [{name: line[name] for name in line if name != "seconds"} for line in lines])
     rows = [row(trial) for trial in front]
-    with (out / "pareto.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(out / PARETO, text.getvalue())
 
 
 def track(work: Work, found: Found, front: Sequence[Trial], objective: Objective) -> None:
@@ -90,8 +97,8 @@ def track(work: Work, found: Found, front: Sequence[Trial], objective: Objective
     for trial in front:
         name = f"{trial.genotype.key}{' (found)' if trial == found.trial else ''}"
         tracker.child(name, trial.genotype.to_json(), {**trial.quality, **trial.costs}, {"key": trial.genotype.key})
-    for name in ("genotype.json", "pareto.csv", "trials.jsonl"):
+    for name in (GENOTYPE, PARETO, TRIALS):
         tracker.artifact(work.out / name)
-    for name in ("pareto", "architecture", Path(RELAXATION).stem):
-        if (picture := work.out / f"{name}.png").is_file():
-            tracker.image(name, read_image(picture))
+    for name in (FRONT, ARCHITECTURE, RELAXATION):
+        if (picture := work.out / name).is_file():
+            tracker.image(picture.stem, read_image(picture))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
+from slimgen.files import CHECKPOINTS, log_file
 from slimgen.recipe import Recipe
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.log import Log
@@ -61,8 +62,8 @@ class Work:
     def journal(self, name: str) -> Journal:
         """Checkpoints, log and progress of one training of this stage."""
         return Journal(
-            checkpoints=Checkpoints(self.home / "checkpoints" / name, self.mark, warn=warn),
-            log=Log(self.out / f"log-{name}.jsonl"),
+            checkpoints=Checkpoints(self.home / CHECKPOINTS / name, self.mark, warn=warn),
+            log=Log(self.out / log_file(name)),
             seconds=self.recipe.compute.checkpoint_seconds,
             progress=lambda done, total, values: self.progress(name, done, total, values),
             metrics=lambda values, step: self.tracker.metrics(

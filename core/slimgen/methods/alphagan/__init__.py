@@ -4,7 +4,6 @@
 `finetune` trains it anew (section 5). The original is what it is compared with: SN-GAN's generator, drawn by hand.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from fractions import Fraction
@@ -14,11 +13,12 @@ import torch
 from torch import nn
 
 from slimgen.errors import BudgetError
+from slimgen.files import LOGITS, PLAN, UPDATES, write_json
 from slimgen.methods.alphagan.choice import Logs, alike, likeliest
 from slimgen.methods.alphagan.options import SearchOptions, SupernetOptions, check
 from slimgen.methods.alphagan.phases import Counts, batches, phases
 from slimgen.methods.alphagan.players import Player, Playing, of_noise, players
-from slimgen.methods.alphagan.retraining import PLAN, finetune
+from slimgen.methods.alphagan.retraining import finetune
 from slimgen.methods.alphagan.timetable import Timetable
 from slimgen.methods.method import Found
 from slimgen.methods.relaxation_trace import LIKELIHOOD, Trace, spaced
@@ -39,7 +39,6 @@ from slimgen.training.fit import Stateful, fit
 
 __all__ = ["SearchOptions", "SupernetOptions", "check", "finetune", "search", "supernet"]
 
-LOGITS, UPDATES = "logits.safetensors", "updates.json"
 JUDGE = "discriminator"
 """The beginning of the names of a searched discriminator's choices."""
 _PICTURES = 36
@@ -80,7 +79,7 @@ def supernet(job: Job) -> Mapping[str, float]:
         _draw(job, shown if average is None else of_noise(job).settled(shown, options.batch))
     for name, each in relaxations.items():
         save_weights(job.out / f"{name and f'{name}_'}{LOGITS}", each.state_dict())
-    (job.out / UPDATES).write_text(json.dumps(counts.state_dict(), indent=1) + "\n")
+    write_json(job.out / UPDATES, counts.state_dict())
     return {"steps": table.steps, "updates": counts.counts["generator"], "entropy": trace.entropy()}
 
 
@@ -125,13 +124,13 @@ def search(job: Job) -> Found:
     judge = None
     if training.discriminator == "searched":
         judge = _relaxation(job, discriminator_space(), f"{JUDGE}_{LOGITS}").argmax().to_json()
-        (job.out / "discriminator.json").write_text(json.dumps(judge, indent=1) + "\n")
+        write_json(job.out / "discriminator.json", judge)
     plan = {
         "generator": place.options,
         "rivals": [trial.genotype.to_json() for trial in rivals],
         "discriminator": judge if options.discriminator == "found" else None,
     }
-    (job.out / PLAN).write_text(json.dumps(plan, indent=1) + "\n")
+    write_json(job.out / PLAN, plan)
     every = [*trials, *drawn]
     facts = {"evaluations": float(len(every)), "space_size": float(place.space.size)}
     if training.iterations:

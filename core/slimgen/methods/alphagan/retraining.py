@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from slimgen.files import GENOTYPE, PLAN
 from slimgen.methods.alphagan.players import of_noise
 from slimgen.methods.method import Trained
 from slimgen.nets import build_discriminator, build_generator, generator_cost, narrowed
@@ -11,8 +12,6 @@ from slimgen.search import Genotype
 from slimgen.tasks.gan import GanTraining
 from slimgen.tasks.task import Job
 
-PLAN = "plan.json"
-"""What the search leaves besides its genotype: how generators are built, rivals, and a found discriminator."""
 BY_HAND = "sngan"
 
 
@@ -25,7 +24,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
         against a discriminator of its own.
     """
     recipe, plan = job.recipe, json.loads((job.inputs["search"] / PLAN).read_text())
-    outcome = json.loads((job.inputs["search"] / "genotype.json").read_text())
+    outcome = json.loads((job.inputs["search"] / GENOTYPE).read_text())
     found = {"genotype": Genotype.from_json(outcome["genotype"]).to_json(), **plan["generator"]}
     wanted: dict[str, tuple[str, dict[str, Any]]] = {"found": ("alphagan", found)}
     if recipe.finetune.uniform:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from slimgen.files import UPDATES, write_json
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.cf_gan.drawing import picture_genotype as picture_genotype
 from slimgen.methods.cf_gan.options import SearchOptions, SupernetOptions, by_hand, check, options_of
@@ -79,7 +80,7 @@ def supernet(job: Job) -> Mapping[str, float]:
     save_weights(job.out / "generator.safetensors", generator.state_dict())
     save_weights(job.out / "discriminator.safetensors", discriminator.state_dict())
     broken = counts.violations(space, discriminator=losses.adversarial > 0)
-    (job.out / "updates.json").write_text(json.dumps({"violations": broken, **counts.state_dict()}, indent=1))
+    write_json(job.out / UPDATES, {"violations": broken, **counts.state_dict()})
     weak = torch.cat([scale.detach().abs() for scale in scales])
     return {
         "updates": steps,

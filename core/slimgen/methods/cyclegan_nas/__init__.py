@@ -13,7 +13,7 @@ from typing import Any
 
 from slimgen.cost.formula import Cost
 from slimgen.errors import RunError
-from slimgen.files import sha256_file
+from slimgen.files import GENOTYPE, LOGITS, PLAN, sha256_file, write_json
 from slimgen.methods.cyclegan_nas.options import SearchOptions, SupernetOptions, check, equal_hidden
 from slimgen.methods.cyclegan_nas.phases import (
     DISCRIMINATORS,
@@ -39,7 +39,6 @@ from slimgen.training.fit import Stateful, fit
 
 __all__ = ["SearchOptions", "SupernetOptions", "check", "finetune", "search", "supernet"]
 
-LOGITS, PLAN = "logits.safetensors", "plan.json"
 HIDDEN = "hidden"
 _TRIES = 100_000
 
@@ -97,7 +96,7 @@ def search(job: Job) -> Found:
         # Fine-tuning reads no other section that names them, so it is this file that makes it run again.
         features = {name: dict(network) for name, network in recipe.evaluate.features.items()}
         plan |= {"features": features, "files": named_files(features)}
-    (job.out / PLAN).write_text(json.dumps(plan, indent=1) + "\n")
+    write_json(job.out / PLAN, plan)
     train = job.data.split("train")
     entropy = relaxation.entropy()
     forth, back = (sized.cost(found.genotype, role) for role in GENERATORS)
@@ -183,7 +182,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     plan = json.loads((job.inputs["search"] / PLAN).read_text())
     options = section(SearchOptions, plan["search"], "search")
     training = section(SupernetOptions, job.recipe.supernet, "supernet")
-    outcome = json.loads((job.inputs["search"] / "genotype.json").read_text())
+    outcome = json.loads((job.inputs["search"] / GENOTYPE).read_text())
     genotype = Genotype.from_json(outcome["genotype"])
     comparison = None
     if options.repeats > 1:
