@@ -11,7 +11,8 @@ from torch.nn import functional
 from slimgen.errors import ExportError
 from slimgen.export.latency.graph import onnx_graph
 from slimgen.export.onnx import export_onnx
-from slimgen.nets.cf_gan.operators import DwsBlock
+from slimgen.nets.cf_gan.layers import build
+from slimgen.nets.cf_gan.rows import rows_of
 from slimgen.nets.cf_gan.space import Shape
 from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
@@ -73,7 +74,7 @@ LAYERS = {
     "bilinear": nn.Upsample(size=(16, 20), mode="bilinear"),
     "functions": Functions(),
     "parameter": Scaled(),
-    "residual": DwsBlock(4, 6),
+    "residual": build(rows_of("dws", 4, 6, 4, 1)),
 }
 
 

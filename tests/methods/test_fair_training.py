@@ -9,8 +9,7 @@ from torch import Tensor
 from slimgen.data.batches import Pair
 from slimgen.device import Compute
 from slimgen.methods.cf_gan import path_judge, widest
-from slimgen.nets.cf_gan.operators import BUILDERS
-from slimgen.nets.cf_gan.space import Shape, parse_path, paths
+from slimgen.nets.cf_gan.space import OPERATORS, Shape, parse_path, paths
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
 from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.initial import initialise
@@ -99,7 +98,7 @@ def test_a_fair_run_reaches_every_operator_of_every_path_equally_often() -> None
     for path in WAYS:
         assert generators[path] == discriminators[path] == 3
         for layer in layers(path):
-            assert [gradients.counts[path, layer, operator] for operator in BUILDERS] == [3, 3, 3]
+            assert [gradients.counts[path, layer, operator] for operator in OPERATORS] == [3, 3, 3]
     # And nothing else was trained: no layer off its path.
     assert sum(gradients.counts.values()) == sum(3 * 3 * len(layers(path)) for path in WAYS)
 
@@ -110,7 +109,7 @@ def test_a_uniform_run_does_not() -> None:
         (path, layer)
         for path in WAYS
         for layer in layers(path)
-        if len({gradients.counts[path, layer, operator] for operator in BUILDERS}) > 1
+        if len({gradients.counts[path, layer, operator] for operator in OPERATORS}) > 1
     ]
     assert len(uneven) > len(WAYS)
 

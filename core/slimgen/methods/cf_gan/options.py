@@ -10,7 +10,7 @@ from slimgen.methods.rivals import require_narrowing
 from slimgen.methods.trials import check_racing
 from slimgen.metrics.evaluator import goal
 from slimgen.nets import generator_cost
-from slimgen.nets.cf_gan.cost import trellis_cost
+from slimgen.nets.cf_gan.rows import trellis_cost
 from slimgen.nets.cf_gan.space import OPERATORS, Shape, trellis_space
 from slimgen.recipe import Recipe, Schedule, Section, section
 from slimgen.search import Budget, Choice, Genotype, Space, Value, require_reachable

@@ -1,40 +1,29 @@
-"""Layers that can be sliced: a convolution with the affine norm that carries its scale factors."""
+"""The layers of CF-GAN's image-translation space (section 3.1), and how they are built of rows and sliced."""
 
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from slimgen.cost.rows import Row
 from slimgen.nets.norm import InstanceNorm2d
+from slimgen.nets.output import OutputConvolution
 
-ModuleT = TypeVar("ModuleT", bound=nn.Module)
 Index = Tensor | None
 """Channels that stay, in ascending order; None means all of them."""
 
 
 class ConvNorm(nn.Module):
-    """Convolution, affine InstanceNorm, ReLU.
+    """Convolution, affine InstanceNorm, ReLU where the row says so.
 
     The norm's weight is the scale factor gamma of CF-GAN, A.6. The convolution has no bias: the norm would remove it.
-
-    Args:
-        inputs: input channels.
-        outputs: output channels.
-        kernel: side of the kernel; padding keeps the size (zeros), or halves it with stride 2.
-        stride: 1 or 2.
-        depthwise: one filter a channel; needs `inputs == outputs`.
-        relu: whether a ReLU follows the norm.
     """
 
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, depthwise: bool = False, relu: bool = True
-    ) -> None:
+    def __init__(self, row: Row) -> None:
         super().__init__()
-        groups = inputs if depthwise else 1
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-        self.norm = InstanceNorm2d(outputs, affine=True)
-        self.relu = relu
+        self.conv, self.norm = convolution(row), InstanceNorm2d(row.outputs, affine=True)
+        self.relu = "relu" in row.after
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
@@ -42,9 +31,73 @@ class ConvNorm(nn.Module):
         return torch.relu_(out) if self.relu else out
 
     @property
-    def gamma(self) -> Tensor:
+    def gamma(self) -> nn.Parameter:
         """The scale factors (outputs,)."""
         return self.norm.weight
+
+
+class Climb(nn.Module):
+    """Nearest x2, a convolution that halves the width, and a 1x1 skip from the stem's feature of that size."""
+
+    def __init__(self, body: ConvNorm, skip: nn.Conv2d) -> None:
+        super().__init__()
+        self.body, self.skip = body, skip
+
+    def forward(self, images: Tensor, stem: Tensor) -> Tensor:
+        """(N, C, H, W) and the stem's (N, S, 2H, 2W) to (N, C', 2H, 2W)."""
+        out: Tensor = self.body(functional.interpolate(images, scale_factor=2.0, mode="nearest")) + self.skip(stem)
+        return out
+
+
+class Residual(nn.Module):
+    """A chain of convolutions, the middle ones at the inner width, added to what enters."""
+
+    def __init__(self, *chain: ConvNorm) -> None:
+        super().__init__()
+        self.chain = nn.Sequential(*chain)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, trunk, H, W) to the same."""
+        out: Tensor = images + self.chain(images)
+        return out
+
+    @property
+    def convolutions(self) -> list[ConvNorm]:
+        """The chain; its first norm ranks the inner channels (CF-GAN, A.6)."""
+        return [layer for layer in self.chain if isinstance(layer, ConvNorm)]
+
+
+class Mixed(nn.Module):
+    """Several operators, their outputs summed with weights: an edge of a continuous relaxation."""
+
+    def __init__(self, operators: Sequence[nn.Module], weights: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.operators, self.weights = nn.ModuleList(operators), weights
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, trunk, H, W) to the same."""
+        terms = (weight * operator(images) for weight, operator in zip(self.weights, self.operators, strict=True))
+        return torch.stack(list(terms)).sum(0)
+
+
+def build(rows: Sequence[Row]) -> nn.Module:
+    """The module of a layer's rows: a convolution, with or without norm; a climb; or a residual operator."""
+    parts = [ConvNorm(row) if row.norm else convolution(row) for row in rows]
+    first, *rest = parts
+    if not rest:
+        return first
+    last = rest[-1]
+    if isinstance(first, ConvNorm) and isinstance(last, nn.Conv2d):
+        return Climb(first, last)
+    return Residual(*(part for part in parts if isinstance(part, ConvNorm)))
+
+
+def convolution(row: Row) -> nn.Conv2d:
+    """The convolution of a row. Padding keeps the size, or halves it with stride 2, where nothing is reflected."""
+    kind = OutputConvolution if row.name == "output" else nn.Conv2d
+    padding = 0 if "reflect" in row.before else row.kernel // 2
+    groups = row.inputs if row.kind == "depthwise" else 1
+    return kind(row.inputs, row.outputs, row.kernel, row.stride, padding, groups=groups, bias=row.bias)
 
 
 def strongest(gamma: Tensor, width: int) -> Index:
@@ -54,16 +107,6 @@ def strongest(gamma: Tensor, width: int) -> Index:
     # Stable, so that equal factors keep the first channels on every machine.
     order = torch.argsort(gamma.detach().abs(), descending=True, stable=True)
     return order[:width].sort().values
-
-
-def rows(weight: Tensor, index: Index) -> Tensor:
-    """A weight's output channels at `index`."""
-    return weight if index is None else weight.index_select(0, index)
-
-
-def columns(weight: Tensor, index: Index) -> Tensor:
-    """A weight's input channels at `index`."""
-    return weight if index is None else weight.index_select(1, index)
 
 
 def sliced_conv(conv: nn.Conv2d, outputs: Index, inputs: Index, live: bool) -> nn.Conv2d:
@@ -76,9 +119,9 @@ def sliced_conv(conv: nn.Conv2d, outputs: Index, inputs: Index, live: bool) -> n
         live: True gives differentiable views of the wide weights, for training through them; False gives copies.
     """
     depthwise = conv.groups > 1
-    weight = rows(conv.weight, outputs)
-    if not depthwise:
-        weight = columns(weight, inputs)
+    weight = _at(conv.weight, outputs)
+    if not depthwise and inputs is not None:
+        weight = weight.index_select(1, inputs)
     channels = weight.shape[0] if depthwise else weight.shape[1]
     with torch.device("meta"):
         thin = type(conv)(
@@ -90,9 +133,9 @@ def sliced_conv(conv: nn.Conv2d, outputs: Index, inputs: Index, live: bool) -> n
             groups=channels if depthwise else 1,
             bias=conv.bias is not None,
         )
-    hold(thin, "weight", weight, live)
+    _hold(thin, "weight", weight, live)
     if conv.bias is not None:
-        hold(thin, "bias", rows(conv.bias, outputs), live)
+        _hold(thin, "bias", _at(conv.bias, outputs), live)
     return thin
 
 
@@ -104,15 +147,33 @@ def sliced(layer: ConvNorm, outputs: Index, inputs: Index, live: bool) -> ConvNo
     nn.Module.__init__(thin)
     thin.relu = layer.relu
     thin.conv = sliced_conv(layer.conv, outputs, inputs, live)
-    weight = rows(layer.norm.weight, outputs)
+    weight = _at(layer.gamma, outputs)
     with torch.device("meta"):
         thin.norm = InstanceNorm2d(weight.numel(), affine=True)
-    hold(thin.norm, "weight", weight, live)
-    hold(thin.norm, "bias", rows(layer.norm.bias, outputs), live)
+    _hold(thin.norm, "weight", weight, live)
+    _hold(thin.norm, "bias", _at(layer.norm.bias, outputs), live)
     return thin
 
 
-def hold(module: nn.Module, name: str, value: Tensor, live: bool) -> None:
+def sliced_residual(operator: Residual, trunk: Index, inner: int, live: bool) -> Residual:
+    """An operator on some of its trunk's channels and the `inner` strongest of its inner ones."""
+    first, *middle, last = operator.convolutions
+    kept = strongest(first.gamma, inner)
+    if live and trunk is None and kept is None:
+        return operator
+    return Residual(
+        sliced(first, kept, trunk, live),
+        *(sliced(layer, kept, kept, live) for layer in middle),
+        sliced(last, trunk, kept, live),
+    )
+
+
+def _at(weight: Tensor, index: Index) -> Tensor:
+    """A weight's output channels at `index`."""
+    return weight if index is None else weight.index_select(0, index)
+
+
+def _hold(module: nn.Module, name: str, value: Tensor, live: bool) -> None:
     """Gives a module a tensor in place of a parameter: a view that gradients pass through, or a parameter's copy."""
     delattr(module, name)
     if live:
@@ -121,9 +182,3 @@ def hold(module: nn.Module, name: str, value: Tensor, live: bool) -> None:
         # A copy in torch's own layout, so that the small network does not depend on how the supernet lay in memory.
         copy = value.detach().clone(memory_format=torch.contiguous_format)
         setattr(module, name, nn.Parameter(copy))
-
-
-def all_of(kind: type[ModuleT], modules: Iterable[nn.Module] | nn.Module) -> list[ModuleT]:
-    """Modules out of a container, known to be of one kind."""
-    inside = modules.children() if isinstance(modules, nn.Module) else modules
-    return [module for module in inside if isinstance(module, kind)]

@@ -4,7 +4,8 @@ from functools import cache
 from itertools import product
 from typing import NamedTuple
 
-from slimgen.search.dimension import Choice, Mask
+from slimgen.errors import RecipeError
+from slimgen.search.dimension import Choice, Dimension
 from slimgen.search.genotype import Value
 from slimgen.search.space import Space
 
@@ -32,6 +33,11 @@ class Shape(NamedTuple):
     ratios: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     inputs: int = 3
     outputs: int = 3
+
+    def check(self) -> None:
+        """Raises RecipeError where there are no groups, blocks or channels."""
+        if self.groups < 1 or self.blocks < 1 or self.ngf < 1:
+            raise RecipeError("a trellis has at least one group, one block and one channel", self)
 
     def channels(self, ratio: Value, scale: int) -> int:
         """How many channels a ratio stands for at 1/scale of the image's size."""
@@ -66,20 +72,20 @@ def trellis_space(shape: Shape) -> Space:
 
     A group's trunk has a width of its own where the path climbs into it; elsewhere the trunk before goes on. A block
     has an inner width where its operator has one.
+
+    Raises:
+        RecipeError: a shape without groups, blocks or channels.
     """
-    ways = paths(shape.groups)
-    ratios = Choice(shape.ratios)
-    dimensions: dict[str, Choice | Mask] = {"path": Choice(tuple(path_name(path) for path in ways))}
-    conditions: dict[str, tuple[str, frozenset[Value]]] = {}
+    shape.check()
+    every, ratios = paths(shape.groups), Choice(shape.ratios)
     blocks = [f"g{group}b{block}" for group, block in product(range(shape.groups), range(shape.blocks))]
+    trunks = [f"g{group}" for group in range(shape.groups)]
+    dimensions: dict[str, Dimension] = {"path": Choice(tuple(map(path_name, every)))}
     dimensions |= {f"operator.{block}": Choice(OPERATORS) for block in blocks}
-    dimensions |= {f"channel.{name}": ratios for name in ("stem", "down", "g0")}
+    dimensions |= {f"channel.{name}": ratios for name in ("stem", "down", *trunks, *blocks, "end2", "end1")}
+    conditions: dict[str, tuple[str, frozenset[Value]]] = {}
     for group in range(1, shape.groups):
-        dimensions[f"channel.g{group}"] = ratios
-        climbing = frozenset[Value](path_name(path) for path in ways if path[group] != path[group - 1])
+        climbing = frozenset[Value](path_name(path) for path in every if path[group] != path[group - 1])
         conditions[f"channel.g{group}"] = ("path", climbing)
-    for block in blocks:
-        dimensions[f"channel.{block}"] = ratios
-        conditions[f"channel.{block}"] = (f"operator.{block}", WITH_INNER)
-    dimensions |= {f"channel.{name}": ratios for name in ("end2", "end1")}
+    conditions |= {f"channel.{block}": (f"operator.{block}", WITH_INNER) for block in blocks}
     return Space(dimensions, conditions)

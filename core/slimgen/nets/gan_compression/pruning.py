@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, nn
 
 from slimgen.errors import CheckpointError
-from slimgen.nets.cf_gan.layers import all_of
 from slimgen.nets.resnet.generator import ResidualBlock, ResnetGenerator
 from slimgen.nets.resnet.mobile import SeparableConvolution
 
@@ -27,7 +26,7 @@ def prune_into(narrow: nn.Sequential, wide: ResnetGenerator) -> None:
     """
     if [type(layer) for layer in narrow] != [type(layer) for layer in wide.model]:
         raise CheckpointError("pruning needs generators of one family and depth", "others", "set supernet.prune false")
-    blocks = all_of(ResidualBlock, wide.model)
+    blocks = [layer for layer in wide.model if isinstance(layer, ResidualBlock)]
     second = [layer for layer in wide.model if isinstance(layer, nn.Conv2d)][2]
     trunk = sum((_strength(_pair(block)[1]) for block in blocks), _strength(second))
     stay: Tensor | None = None
