@@ -11,6 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from pipelines.dvc import dvc_yaml
 from slimgen.recipe import load
 from slimgen.stages.table import STAGES
 from townhouses import scene
@@ -99,12 +100,8 @@ def test_the_code_a_stage_depends_on_exists(recipe, stage):
     assert all((ROOT / name).exists() for name in code)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_a_stage_watches_what_its_fingerprint_watches(recipe):
-    for stage in STAGES:
-        sections = {name.removeprefix(f"recipes.{recipe}.") for name in watched(recipe, stage, "params")}
-        # Of `evaluate` a search reads the feature networks and the threads alone; DVC watches whole sections.
-        assert sections == {part.partition(".")[0] for part in STAGES[stage].sections} - {"name"}, stage
+def test_the_pipeline_is_what_the_table_of_stages_says():
+    assert (ROOT / "dvc.yaml").read_text() == dvc_yaml(RECIPES), "python -m pipelines.dvc > dvc.yaml"
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

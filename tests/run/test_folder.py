@@ -12,6 +12,7 @@ import torch
 import slimgen
 from slimgen.errors import RunError
 from slimgen.run.folder import Log, Record, StageFolder, digest_folder, fingerprint, read_json, write_json
+from slimgen.run.record import LAYOUT
 
 DONE: dict[str, object] = {
     "recipe": "r",
@@ -30,7 +31,7 @@ def run_stage(path: Path, word: str = "a", outputs: tuple[str, ...] = ("genotype
         return folder.finish(DONE)
 
 
-def test_a_fingerprint_depends_on_content_and_version_but_not_on_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fingerprint_depends_on_content_but_not_on_order_or_version(monkeypatch: pytest.MonkeyPatch) -> None:
     one = fingerprint("search", {"seed": 1, "search": {"rounds": 3, "size": [64, 64]}}, {"data": "x", "teach": "y"})
     same = fingerprint("search", {"search": {"size": (64, 64), "rounds": 3}, "seed": 1}, {"teach": "y", "data": "x"})
     assert one == same
@@ -40,11 +41,10 @@ def test_a_fingerprint_depends_on_content_and_version_but_not_on_order(monkeypat
         fingerprint("search", {"seed": 2, "search": {"rounds": 3, "size": [64, 64]}}, {"data": "x", "teach": "y"}),
         fingerprint("search", {"seed": 1, "search": {"rounds": 3, "size": [64, 64]}}, {"data": "y", "teach": "x"}),
     ]
+    assert len({one, *others}) == 4
     monkeypatch.setattr(slimgen, "__version__", "999")
-    others.append(
-        fingerprint("search", {"seed": 1, "search": {"rounds": 3, "size": [64, 64]}}, {"data": "x", "teach": "y"})
-    )
-    assert len({one, *others}) == 5
+    again = fingerprint("search", {"seed": 1, "search": {"rounds": 3, "size": [64, 64]}}, {"data": "x", "teach": "y"})
+    assert again == one
 
 
 def test_a_finished_folder_is_recognised_and_describes_itself(tmp_path: Path) -> None:
@@ -113,6 +113,25 @@ def test_another_fingerprint_removes_old_outputs_but_no_file_of_the_user(tmp_pat
         assert set(folder.finish(DONE)["outputs"]) == {"genotype.json"}
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_folder_of_an_earlier_slimgen_is_refused_in_one_line_and_kept(tmp_path: Path, whole: bool) -> None:
+    run_stage(tmp_path / "teach")
+    record = read_json(tmp_path / "teach/stage.json")
+    assert isinstance(record, dict)
+    earlier = {name: value for name, value in record.items() if name != "layout"}
+    if not whole:
+        earlier = {name: earlier[name] for name in ("stage", "fingerprint", "found")} | {"finished": False}
+    write_json(tmp_path / "teach/stage.json", earlier)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match=r"teach was written by an earlier slimgen; it is kept; name another") as fault:
+        StageFolder(tmp_path / "teach", "search", "b").begin()
+    assert "\n" not in str(fault.value)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    write_json(tmp_path / "teach/stage.json", {**record, "layout": LAYOUT + 1})
+    with pytest.raises(RunError, match="a later slimgen"):
+        StageFolder(tmp_path / "teach", "search", "b").begin()
+
+
 def test_a_file_added_after_the_stage_finished_is_kept_and_changes_no_digest(tmp_path: Path) -> None:
     digest = run_stage(tmp_path)["digest"]
     (tmp_path / "mine.txt").write_text("mine")
@@ -133,6 +152,7 @@ def test_a_description_from_elsewhere_cannot_remove_files_outside(tmp_path: Path
     (tmp_path / "run").mkdir()
     for name in ("../precious", str(tmp_path / "precious"), "a/../../precious"):
         foreign = {
+            "layout": LAYOUT,
             "stage": "search",
             "fingerprint": "x",
             "finished": True,

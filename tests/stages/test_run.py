@@ -239,6 +239,23 @@ def test_unfinished_input_is_refused_by_name(trained, tmp_path) -> None:
         stages.supernet(TINY, prepare=trained["prepare"], teach=trained["prepare"], out=tmp_path / "o", progress=quiet)
 
 
+def test_a_run_of_an_earlier_slimgen_is_told_in_one_line_and_kept(trained, images, tmp_path) -> None:
+    """A record as slimgen 0.1.0 wrote it, before layouts were counted."""
+    outputs = {"generator.safetensors": {"sha256": "0" * 64, "bytes": 3}}
+    earlier = {"recipe": "name: tiny\n", "inputs": {"prepare": "0" * 64}, "seed": 0, "seconds": 7.5, "metrics": {}}
+    earlier |= {"stage": "teach", "fingerprint": "0" * 64, "finished": True, "found": {}, "outputs": outputs}
+    earlier |= {"digest": "0" * 64, "versions": {"slimgen": "0.1.0"}, "machine": {"cores": 2}}
+    (tmp_path / "teach").mkdir()
+    (tmp_path / "teach" / "generator.safetensors").write_bytes(b"old")
+    (tmp_path / "teach" / "stage.json").write_text(json.dumps(earlier))
+    with pytest.raises(RunError, match=r"teach was written by an earlier slimgen; it is kept; name another --out"):
+        stages.teach(TINY, prepare=trained["prepare"], out=tmp_path / "teach", progress=quiet)
+    with pytest.raises(RunError, match=r"teach was written by an earlier slimgen; run slimgen teach again"):
+        stages.supernet(TINY, prepare=trained["prepare"], teach=tmp_path / "teach", out=tmp_path / "o", progress=quiet)
+    assert sorted(path.name for path in (tmp_path / "teach").iterdir()) == ["generator.safetensors", "stage.json"]
+    assert json.loads((tmp_path / "teach" / "stage.json").read_text()) == earlier
+
+
 def test_teacher_is_imported_from_published_weights(trained, tmp_path) -> None:
     weights = load_weights(trained["teach"] / "generator.safetensors")
     torch.save(weights, tmp_path / "latest_net_G.pth")

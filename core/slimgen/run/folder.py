@@ -13,6 +13,7 @@ from slimgen.run.lock import NAME as LOCK
 from slimgen.run.lock import Lock
 from slimgen.run.log import Log
 from slimgen.run.record import (
+    LAYOUT,
     Output,
     Record,
     content,
@@ -22,6 +23,7 @@ from slimgen.run.record import (
     is_beside,
     machine,
     read_record,
+    require_layout,
     versions,
     walk,
 )
@@ -76,7 +78,7 @@ class StageFolder:
         stage began are never touched.
 
         Raises:
-            RunError: another process works in the folder, or it cannot be written.
+            RunError: another process works in the folder, it cannot be written, or an earlier slimgen wrote it.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -84,6 +86,7 @@ class StageFolder:
             raise RunError("a run folder must be a writable folder", error, "choose another --out") from error
         self._lock.acquire()
         try:
+            require_layout(self.path)
             before = read_record(self.path)
             ours = (before.get("stage"), before.get("fingerprint")) == (self.stage, self.fingerprint)
             written = self._written(before)
@@ -91,8 +94,7 @@ class StageFolder:
                 self._remove(written)
                 written = set()
             self._found = {name: _mark(self.path / name) for name in content(self.path) if name not in written}
-            state = {"stage": self.stage, "fingerprint": self.fingerprint, "finished": False, "found": self._found}
-            write_json(self.path / STAGE, state)
+            write_json(self.path / STAGE, {**self._head(), "finished": False})
         except BaseException:
             self._lock.release()
             raise
@@ -122,10 +124,8 @@ class StageFolder:
             raise RunError("every output of a stage must be readable", error) from error
         whole = {
             **cast(Mapping[str, object], plain(record)),
-            "stage": self.stage,
-            "fingerprint": self.fingerprint,
+            **self._head(),
             "finished": True,
-            "found": self._found,
             "outputs": outputs,
             "digest": digest({name: output["sha256"] for name, output in outputs.items()}),
             "versions": versions(),
@@ -146,6 +146,10 @@ class StageFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+    def _head(self) -> dict[str, object]:
+        """What a record says of every folder, under way or finished."""
+        return {"layout": LAYOUT, "stage": self.stage, "fingerprint": self.fingerprint, "found": self._found}
 
     def _written(self, record: Record) -> set[str]:
         """The files in the folder that the stage of a record wrote."""

@@ -17,6 +17,8 @@ from slimgen.files import CHECKPOINTS, STAGE, SUFFIX, log_file, plain, read_json
 from slimgen.run.lock import NAME as LOCK
 
 LOGS = ("log.jsonl", log_file("*"))
+LAYOUT = 2
+"""How a stage's folder is laid out, and its fingerprint made. A record without one is of the first."""
 
 
 class Output(TypedDict):
@@ -27,8 +29,9 @@ class Output(TypedDict):
 
 
 class Record(TypedDict, total=False):
-    """What `stage.json` holds. Until the stage has finished: `stage`, `fingerprint`, `finished` and `found`."""
+    """What `stage.json` holds. Until the stage has finished: everything up to `found`."""
 
+    layout: int
     stage: str
     fingerprint: str
     finished: bool
@@ -53,9 +56,9 @@ def fingerprint(stage: str, sections: Mapping[str, object], inputs: Mapping[str,
         inputs: the digest of each input folder.
 
     Returns:
-        64 hexadecimal digits; the order of keys does not matter, the version of slimgen does.
+        64 hexadecimal digits; the order of keys does not matter.
     """
-    parts = {"slimgen": slimgen.__version__, "stage": stage, "sections": plain(sections), "inputs": plain(inputs)}
+    parts = {"stage": stage, "sections": plain(sections), "inputs": plain(inputs)}
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -121,6 +124,14 @@ def read_record(folder: Path) -> Record:
         if path.is_absolute() or ".." in path.parts or not isinstance(output, dict) or "bytes" not in output:
             return {}
     return cast(Record, record)
+
+
+def require_layout(folder: Path, hint: str = "it is kept; name another --out or move it away") -> None:
+    """Raises RunError where a slimgen of another layout wrote a stage's folder: its results are not comparable."""
+    record = read_record(folder)
+    if record and record.get("layout") != LAYOUT:
+        which = "an earlier" if record.get("layout", 1) < LAYOUT else "a later"
+        raise RunError(f"{folder} was written by {which} slimgen", hint=hint)
 
 
 def content(folder: Path) -> set[str]:

@@ -1,23 +1,27 @@
 """What decides the result of a stage: sections of the recipe, inputs, files that it names, and code."""
 
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import slimgen
-from slimgen.files import sha256_file
+from slimgen.files import NETWORKS, read_json, sha256_file
 from slimgen.recipe import Recipe
 from slimgen.run.record import digest
 from slimgen.run.record import fingerprint as word_of
+from slimgen.stages.code import code
 from slimgen.stages.table import Stage
 
 
-def fingerprint(stage: Stage, recipe: Recipe, inputs: Mapping[str, str]) -> str:
-    """One word for all that decides a stage's result, given the digests of its inputs."""
-    code = {**named_files(stage, recipe), "code": code_digest(stage)}
-    return word_of(stage.name, sections(stage, recipe), {**inputs, **code})
+def fingerprint(stage: Stage, recipe: Recipe, inputs: Mapping[str, str], folders: Mapping[str, Path]) -> str:
+    """One word for all that decides a stage's result, given the digests of its inputs and where they lie."""
+    used = set(texts(recipe.model_dump(mode="json")))
+    used |= {f"{text.partition(':')[0]}:<name>" for text in used if ":" in text}  # metrics of a named network
+    if "finetune" in folders:
+        networks = read_json(folders["finetune"] / NETWORKS)
+        used |= {str(about["family"]) for about in networks.values()} if isinstance(networks, dict) else set()
+    files = {**named_files(stage, recipe), "code": digest(code(stage, used))}
+    return word_of(stage.name, sections(stage, recipe), {**inputs, **files})
 
 
 def sections(stage: Stage, recipe: Recipe) -> dict[str, Any]:
@@ -62,11 +66,10 @@ def user_code(module: str) -> list[Path]:
     return sorted(files) or [Path(spec.origin or "")]
 
 
-@cache
-def code_digest(stage: Stage) -> str:
-    """The digest of the code that decides a stage's result, so that edited code computes anew."""
-    package = Path(slimgen.__file__).parent
-    files = [package / "stages" / f"{stage.name}.py"]
-    files += [path for room in stage.code for path in sorted((package / room).rglob("*.py"))]
-    files += [package / room for room in stage.code if room.endswith(".py")]
-    return digest({path.relative_to(package).as_posix(): sha256_file(path) for path in files})
+def texts(value: object) -> Iterator[str]:
+    """The texts in plain values, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from texts(part)

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from slimgen.files import GENERATOR, NETWORKS, weights_file
 from slimgen.metrics.evaluator import Network
 from slimgen.nets import build_generator
-from slimgen.nets.spade.generator import folded
-from slimgen.nets.weights import load_weights
+from slimgen.nets.weights import folded, load_weights
 from slimgen.recipe import Recipe
 from slimgen.run.record import read_record
 from slimgen.tasks.task import Task

@@ -17,7 +17,7 @@ from slimgen.methods import open_method
 from slimgen.recipe import Recipe
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.folder import StageFolder
-from slimgen.run.record import Record, digest_folder, read_record
+from slimgen.run.record import Record, digest_folder, read_record, require_layout
 from slimgen.run.tracking import Tracker
 from slimgen.stages.fingerprint import fingerprint, sections
 from slimgen.stages.progress import Lines, Progress, warn
@@ -58,8 +58,9 @@ def perform(
     folders = {other: Path(inputs.pop(other)) for other in stage.reads}
     if inputs:
         raise TypeError(f"{name} reads {', '.join(stage.reads)}, and not {', '.join(inputs)}")
+    require_layout(out)
     digests = {other: _digest(other, folder) for other, folder in folders.items()}
-    mark = fingerprint(stage, recipe, digests)
+    mark = fingerprint(stage, recipe, digests, folders)
     folder = StageFolder(out, name, mark)
     done = first(folder.finished)
     if done is not None:
@@ -140,6 +141,7 @@ def _digest(name: str, folder: Path) -> str:
         if not folder.exists():
             raise DataError("there must be images to prepare", f"no folder or archive {str(folder)!r}")
         return sha256_file(folder) if folder.is_file() else digest_folder(folder)
+    require_layout(folder, f"run slimgen {name} again, into another folder")
     record = read_record(folder)
     if not record.get("finished"):
         raise RunError(f"--{name} is the folder of a finished {name} stage", folder, f"run slimgen {name} first")

@@ -18,7 +18,8 @@ class Stage:
         about: what it does, in one line.
         reads: the stages whose folders it reads, or `DATA`.
         sections: the parts of a recipe that decide its result; a dot leads into a section.
-        code: the rooms of the package, or files, whose code decides its result, where the recipe uses it.
+        code: the rooms of the package, or files, whose code decides its result so far as the recipe uses it; the
+            stage's own file is one of them.
         trains: whether it trains networks.
         shared: whether several processes work at it together; else the first works alone.
     """
@@ -85,14 +86,14 @@ _STAGES = (
         "Measure the original, the found generator and its rivals; write the report.",
         reads=("prepare", "teach", "search", "finetune"),
         sections=("name", "task", "method", "size", "seed", "compute", "budget", "evaluate"),
-        code=("cost", "data/batches.py", "device.py", "metrics", "nets", "report", "tasks"),
+        code=("cost", "data/batches.py", "device.py", "metrics", "nets", "report", "stages/generators.py", "tasks"),
     ),
     Stage(
         "export",
         "Write the found generator as ONNX, and check that it computes the same.",
         reads=("finetune", "evaluate"),
         sections=("name", "task", "method", "size", "seed", "data", "budget", "evaluate", "export"),
-        code=("cost/latency.py", "export", "nets"),
+        code=("cost/latency.py", "export", "nets", "stages/generators.py"),
     ),
 )
 

@@ -11,8 +11,7 @@ from slimgen.nets import build_generator
 from slimgen.nets.gan_compression.families import FAMILIES, Net
 from slimgen.nets.gates import Arch
 from slimgen.nets.initial import initialise
-from slimgen.nets.spade.generator import folded
-from slimgen.nets.weights import load_weights, save_weights
+from slimgen.nets.weights import folded, load_weights, save_weights
 from slimgen.tasks.gan import GanTraining, original_guidance
 from slimgen.tasks.guidance import Generate, Guidance
 from slimgen.tasks.task import Job

@@ -125,6 +125,8 @@ class SpadeGenerator(nn.Module):
         RecipeError: the configuration is malformed.
     """
 
+    folds = True
+
     cost = staticmethod(spade_cost)
     mobile = False
 
@@ -205,11 +207,6 @@ class SpadeGenerator(nn.Module):
         }
         net.load_state_dict(copies, assign=True)
         return net
-
-
-def folded(net: nn.Module) -> nn.Module:
-    """A network as it is run when it is trained: without spectral norms, if it is a `SpadeGenerator`; else itself."""
-    return net.folded() if isinstance(net, SpadeGenerator) else net
 
 
 class MobileSpadeGenerator(SpadeGenerator):

@@ -1,0 +1,200 @@
+"""The code that decides a stage's result: what its body reaches, without comments, docstrings and positions.
+
+Names are followed from definition to definition, through imports; of a registry, the entries in use alone. So an edit
+elsewhere in a file, or in the file of another family, task, method or metric, leaves a finished stage finished.
+"""
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import slimgen
+from slimgen.files import sha256_file
+from slimgen.stages.table import Stage
+
+PACKAGE = Path(slimgen.__file__).parent
+REGISTRIES = ("DISCRIMINATORS", "FAMILIES", "GENERATORS", "METHODS", "METRICS", "TASKS")
+"""Dict literals whose entries count one by one, where their names are in use."""
+
+_PATH = re.compile(r"(slimgen(?:\.\w+)+):?(\w*)")
+_SILENT = ("ctx", "kind", "returns", "type_comment")
+Place = tuple[str, str]
+"""A module, and a name in it: of a function, class or value; empty for what is done whenever it is imported."""
+
+
+@dataclass
+class Definition:
+    """The syntax that one name stands for.
+
+    Attributes:
+        text: the syntax, as words.
+        names: what it uses, with the attribute that is taken of it or nothing.
+        strings: the texts in it.
+        imports: what it imports itself: names to places.
+        entries: of a registry, each entry by its key.
+    """
+
+    text: list[str] = field(default_factory=list)
+    names: set[tuple[str, str]] = field(default_factory=set)
+    strings: set[str] = field(default_factory=set)
+    imports: dict[str, Place] = field(default_factory=dict)
+    entries: dict[str, "Definition"] = field(default_factory=dict)
+
+    def read(self, node: ast.AST) -> None:
+        """Adds a piece of syntax, without what changes nothing that is computed: docstrings and types of arguments."""
+        if isinstance(node, ast.ImportFrom):
+            self.imports |= _imported(node)
+            return
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            return
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            self.names.add((node.value.id, node.attr))
+        elif isinstance(node, ast.Name):
+            self.names.add((node.id, ""))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            self.strings.add(node.value)
+        self.text.append(f"{type(node).__name__}(")
+        for name, value in ast.iter_fields(node):
+            if value is None or value == [] or name in _SILENT or (name == "annotation" and isinstance(node, ast.arg)):
+                continue
+            self.text.append(f"{name}=")
+            if name == "annotation":  # a field of a record: what it says counts, not what its type is made of
+                self.text.append(ast.dump(value))
+                continue
+            for part in value if isinstance(value, list) else [value]:
+                if isinstance(part, ast.AST):
+                    self.read(part)
+                else:
+                    self.text.append(repr(part))
+        self.text.append(")")
+
+    def enter(self, node: ast.AST | None) -> None:
+        """Adds the entries of a registry."""
+        for key, value in zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ():
+            if isinstance(key, ast.Constant):
+                self.entries[str(key.value)] = entry = Definition()
+                entry.read(value)
+
+
+@dataclass
+class Module:
+    """The definitions of a file by name, and the places of what it imports."""
+
+    definitions: dict[str, Definition] = field(default_factory=lambda: {"": Definition()})
+    imports: dict[str, Place] = field(default_factory=dict)
+
+
+def code(stage: Stage, used: Iterable[str], package: Path = PACKAGE) -> dict[str, str]:
+    """Every definition that decides a stage's result: module and name, to a digest.
+
+    Args:
+        stage: where to begin, and which rooms to look into.
+        used: texts of a recipe, among them the names of what it uses: families, tasks, methods, metrics.
+        package: the folder of slimgen.
+    """
+    before, now = set[str](), set(used)
+    while before != now:
+        before = now
+        reached = _reached(stage, before, package)
+        # A method names the families that it builds.
+        methods = [one for (module, _), one in reached.items() if module.startswith("slimgen.methods")]
+        now = before.union(*(one.strings for one in methods))
+    templates = [path for room in stage.code for path in (package / room).rglob("*.html")]
+    return {path.name: sha256_file(path) for path in templates} | {
+        f"{module}:{name}": hashlib.sha256(" ".join(one.text).encode()).hexdigest()
+        for (module, name), one in sorted(reached.items())
+    }
+
+
+def _reached(stage: Stage, used: set[str], package: Path) -> dict[Place, Definition]:
+    """The definitions that a stage's body comes to, where these names are in use."""
+    reached: dict[Place, Definition] = {}
+    # The body takes its task and method out of what it is handed.
+    roots = f"slimgen.stages.{stage.name}:{stage.name}", "slimgen.tasks:TASKS", "slimgen.methods:METHODS"
+    waiting: list[Place] = [(module, name) for module, _, name in (root.partition(":") for root in roots)]
+    while waiting:
+        module, name = place = waiting.pop()
+        path = _file(module, stage, package)
+        if path is None or place in reached:
+            continue
+        parsed = _parsed(path.read_text(encoding="utf-8"))
+        if name == "*":
+            waiting += [(module, each) for each in parsed.definitions]
+        elif name in parsed.imports:
+            waiting.append(_target(*parsed.imports[name], "", package))
+        elif name in parsed.definitions:
+            one = reached[place] = parsed.definitions[name]
+            waiting += [(module, ""), *_uses(module, one, parsed, stage, package)]
+            for key in used & set(one.entries):
+                entry = reached[module, f"{name}[{key}]"] = one.entries[key]
+                waiting += _uses(module, entry, parsed, stage, package)
+    return reached
+
+
+def _uses(module: str, one: Definition, parsed: Module, stage: Stage, package: Path) -> Iterator[Place]:
+    """The places that a definition names."""
+    imports = {**parsed.imports, **one.imports}
+    for name, attribute in one.names:
+        if name in imports:
+            yield _target(*imports[name], attribute, package)
+        elif name in parsed.definitions:
+            yield module, name
+    for text in one.strings:
+        if path := _PATH.fullmatch(text):
+            yield path[1], path[2] or stage.name
+
+
+def _target(module: str, name: str, attribute: str, package: Path) -> Place:
+    """What an import stands for: a name of a module, or a module of which an attribute is taken, or all of it."""
+    inner = package.joinpath(*module.split(".")[1:], name)
+    if inner.is_dir() or inner.with_suffix(".py").is_file():
+        return f"{module}.{name}", attribute or "*"
+    return module, name
+
+
+def _file(module: str, stage: Stage, package: Path) -> Path | None:
+    """The file of a module, if it is one of those that decide the stage's result."""
+    path = package.joinpath(*module.split(".")[1:])
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    place = path.relative_to(package).as_posix()
+    inside = any(place == room or place.startswith(f"{room}/") for room in (*stage.code, f"stages/{stage.name}.py"))
+    return path if inside and path.is_file() else None
+
+
+@cache
+def _parsed(text: str) -> Module:
+    """A file's definitions; parsed once in a process."""
+    module = Module()
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ImportFrom):
+            module.imports |= _imported(node)
+        elif not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            named = list(_named(node))
+            one = Definition() if named else module.definitions[""]
+            if set(named) & set(REGISTRIES) and isinstance(node, ast.Assign | ast.AnnAssign):
+                one.enter(node.value)
+            else:
+                one.read(node)
+            module.definitions |= dict.fromkeys(named, one)
+    module.definitions.pop("__all__", None)
+    return module
+
+
+def _named(node: ast.stmt) -> Iterator[str]:
+    """The names that a statement defines."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Assign | ast.AnnAssign):
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            yield from (part.id for part in ast.walk(target) if isinstance(part, ast.Name))
+
+
+def _imported(node: ast.ImportFrom) -> dict[str, Place]:
+    """Names to the places in slimgen where they come from."""
+    if not (node.module or "").startswith("slimgen"):
+        return {}
+    return {alias.asname or alias.name: (str(node.module), alias.name) for alias in node.names}

@@ -1,0 +1,79 @@
+"""Writes `dvc.yaml`: the seven stages for `dvc repro`, from the table of stages.
+
+python -m pipelines.dvc > dvc.yaml
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from slimgen.stages.table import DATA, STAGES, Stage
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAD = """\
+# The seven stages for `dvc repro`, once for each recipe of params.yaml. Written by `python -m pipelines.dvc`.
+#
+# A stage depends on the rooms whose code decides its result, and on the sections of its recipe that it reads: editing
+# core/slimgen/export trains nothing again. What all stages share (the command line, the recipe's schema, run folders)
+# is left out, since it decides how a result is kept and not what it is. Within a room, the stage itself knows which
+# code its recipe uses: where that is unchanged, the command finds its folder finished.
+#
+# Outputs persist: DVC then leaves the folder of a stage that was killed as it is, and the stage goes on from there.
+#
+# An environment without an activated .venv finds the command there all the same.
+"""
+COMMAND = 'PATH="$PATH:.venv/bin" slimgen'
+
+
+def dvc_yaml(recipes: Mapping[str, object]) -> str:
+    """The text of `dvc.yaml`.
+
+    Args:
+        recipes: those of params.yaml, by name.
+    """
+    pipeline = {
+        "vars": [{"slimgen": COMMAND}],
+        "stages": {stage.name: _stage(stage) for stage in STAGES.values()},
+        "metrics": [f"runs/{name}/evaluate/metrics.json" for name in recipes],
+        "plots": [
+            {
+                "Quality and cost of the best": {
+                    "template": "scatter",
+                    "x": "macs",
+                    "y": {f"runs/{name}/search/pareto.csv": "psnr" for name in recipes},
+                }
+            },
+            *(
+                f"runs/{name}/{picture}.png"
+                for name in recipes
+                for picture in ("search/pareto", "search/architecture", "evaluate/grid")
+            ),
+        ],
+    }
+    return HEAD + yaml.safe_dump(pipeline, sort_keys=False, width=120)
+
+
+def _stage(stage: Stage) -> dict[str, object]:
+    """One stage, for each recipe: what it runs, what it depends on, and what it leaves."""
+    out, places = _folder(stage.name), {name: _folder(name) for name in stage.reads}
+    folders = " ".join(f"--{name} {place}" for name, place in places.items())
+    sections = dict.fromkeys(part.partition(".")[0] for part in stage.sections)
+    rooms = sorted([*stage.code, f"stages/{stage.name}.py"])
+    return {
+        "foreach": "${recipes}",
+        "do": {
+            "cmd": f"${{slimgen}} {stage.name} --recipe params.yaml#recipes.${{key}} {folders} --out {out}",
+            "deps": [*places.values(), *(f"core/slimgen/{room}" for room in rooms)],
+            "params": [f"recipes.${{key}}.{section}" for section in sections if section != "name"],
+            "outs": [{out: {"persist": True}}],
+        },
+    }
+
+
+def _folder(name: str) -> str:
+    return DATA if name == DATA else f"runs/${{key}}/{name}"
+
+
+if __name__ == "__main__":
+    print(dvc_yaml(yaml.safe_load((ROOT / "params.yaml").read_text())["recipes"]), end="")
