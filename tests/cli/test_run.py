@@ -87,3 +87,21 @@ def test_images_to_make_of_noise_are_drawn_alone_whatever_pairs_lie_in_data(tmp_
     assert run.find_images(recipe, tmp_path / "data", tmp_path / "r") == tmp_path / "data"
     own = recipe.model_copy(update={"name": "mine"})
     assert (tmp_path / run.find_images(own, None, tmp_path / "r")).samefile(tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("evaluate.metrics=[psnrr]", "did you mean 'psnr'"),
+        ("teach.generator_checkpoint=nowhere.pth", "weights must be a file; got nowhere.pth"),
+        ("evaluate={metrics: ['fd:mine'], features: {mine: {path: nowhere.pt}}}", "nowhere.pt"),
+        ("losses={perceptual: 1, perceptual_network: nowhere.pt}", "nowhere.pt"),
+        ("budget.macs=100", "smallest network of this space has"),
+    ],
+)
+def test_what_is_wrong_with_a_recipe_is_found_before_any_picture_is_drawn(tmp_path, setting, message):
+    said = slimgen("run", "townhouses-cf_gan", "--set", setting)
+    assert said.exit_code == 2
+    assert message in said.stderr
+    assert said.stderr.count("\n") == 1
+    assert not (tmp_path / "runs").exists()

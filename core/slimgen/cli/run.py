@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slimgen.cli.options import Json, Settings, leading, print_json, print_table, read_recipe
-from slimgen.errors import DataError, RunError, nearest
+from slimgen.errors import DataError
 from slimgen.files import CARD, GRID, ONNX, REPORT, TABLE
-from slimgen.stages.table import STAGES
+from slimgen.stages.table import up_to
 
 if TYPE_CHECKING:
     from slimgen.recipe import Recipe
@@ -32,14 +32,14 @@ def run(
 ) -> None:
     """Run every stage of a recipe; the same command again goes on where it stopped."""
     parsed = read_recipe(recipe, set_)
-    if until is not None and until not in STAGES:
-        raise RunError("--until names a stage", repr(until), nearest(until, STAGES))
+    planned = [stage.name for stage in up_to(until)]
     folder = out or Path("runs") / parsed.name
-    images = find_images(parsed, data, folder)
-    planned = list(STAGES)[: list(STAGES).index(until) + 1 if until else None]
     from slimgen import stages
     from slimgen.cli.progress import Display
+    from slimgen.stages.check import check
 
+    check(parsed)  # before any picture is drawn
+    images = find_images(parsed, data, folder)
     with Display(planned, quiet=not leading()) as display:
         metrics = stages.run(
             parsed, data=images, out=folder, until=until, progress=display.tell, on_stage=display.on_stage

@@ -44,6 +44,13 @@ def save_weights(path: Path | str, state: Mapping[str, Tensor]) -> None:
         ) from error
 
 
+def require_weights(path: Path | str) -> Path:
+    """A file of weights; raises CheckpointError where there is none."""
+    if not Path(path).is_file():
+        raise CheckpointError("weights must be a file", f"{path}, which is not one", "check the path")
+    return Path(path)
+
+
 def load_weights(path: Path | str) -> Weights:
     """Reads weights from a safetensors file, or from a torch file without running anything in it.
 
@@ -52,9 +59,7 @@ def load_weights(path: Path | str) -> Weights:
     Raises:
         CheckpointError: the file is missing, damaged, holds code, or holds something other than named tensors.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError("weights must be a file", f"{path}, which is not one", "check the path")
+    path = require_weights(path)
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]

@@ -5,12 +5,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from slimgen.errors import DataError, RunError
 from slimgen.files import NETWORKS, read_json, sha256_file
 from slimgen.recipe import Recipe
-from slimgen.run.record import digest
+from slimgen.run.record import digest, digest_folder, read_record, require_layout
 from slimgen.run.record import fingerprint as word_of
 from slimgen.stages.code import code
-from slimgen.stages.table import Stage
+from slimgen.stages.table import DATA, Stage
 
 
 def fingerprint(stage: Stage, recipe: Recipe, inputs: Mapping[str, str], folders: Mapping[str, Path]) -> str:
@@ -39,23 +40,29 @@ def sections(stage: Stage, recipe: Recipe) -> dict[str, Any]:
 def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:
     """The digests of files that a recipe names by path: their content is an input like any other."""
     paths: list[object] = []
+    imported = [recipe.teach.generator.get("family", "")] if stage.name != "prepare" else []
     if stage.trains and recipe.losses.perceptual:
         paths.append(recipe.losses.perceptual_network)
     if stage.name == "teach":
-        teach = recipe.teach
-        paths += [teach.generator_checkpoint, teach.discriminator_checkpoint]
-        paths += [teach.back_generator_checkpoint, teach.back_discriminator_checkpoint]
+        paths += checkpoints(recipe)
     if "metrics" in stage.code:
         paths += [features.get("path") for features in recipe.evaluate.features.values()]
+        imported += [recipe.objective.metric, *recipe.evaluate.metrics]
     found = [Path(path) for path in paths if isinstance(path, str)]
-    module, colon, _ = str(recipe.teach.generator.get("family", "")).partition(":")
-    if colon and stage.name != "prepare":
-        found += user_code(module)
+    found += [path for name in imported for path in user_code(str(name))]
     return {str(path): sha256_file(path) for path in found if path.is_file()}
 
 
-def user_code(module: str) -> list[Path]:
-    """The files of a user-defined network: its module, or all of the package that it is in."""
+def checkpoints(recipe: Recipe) -> list[str]:
+    """The files of weights that a recipe imports."""
+    return [value for key, value in recipe.teach if key.endswith("_checkpoint") and value is not None]
+
+
+def user_code(name: str) -> list[Path]:
+    """The files of what is user-defined, `package.module:Name`: its module, or all of the package that it is in."""
+    module, colon, _ = name.partition(":")
+    if not colon:
+        return []
     try:
         spec = find_spec(module.partition(".")[0])
     except (ImportError, ValueError):
@@ -64,6 +71,26 @@ def user_code(module: str) -> list[Path]:
         return []
     files = [path for folder in spec.submodule_search_locations or () for path in Path(folder).rglob("*.py")]
     return sorted(files) or [Path(spec.origin or "")]
+
+
+def digest_input(name: str, folder: Path) -> str:
+    """The digest of an input: of images, or of what a stage left.
+
+    Raises:
+        DataError: no images.
+        RunError: no finished folder of that stage.
+    """
+    if name == DATA:
+        if not folder.exists():
+            raise DataError("there must be images to prepare", f"no folder or archive {str(folder)!r}")
+        return sha256_file(folder) if folder.is_file() else digest_folder(folder)
+    require_layout(folder, f"run slimgen {name} again, into another folder")
+    record = read_record(folder)
+    if not record.get("finished"):
+        raise RunError(f"--{name} is the folder of a finished {name} stage", folder, f"run slimgen {name} first")
+    if record["stage"] != name:
+        raise RunError(f"--{name} is the folder of a {name} stage", f"{folder}, of a {record['stage']} stage")
+    return record["digest"]
 
 
 def texts(value: object) -> Iterator[str]:

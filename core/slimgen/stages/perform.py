@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import cast
 
 from slimgen.device import choose
-from slimgen.errors import DataError, RunError
-from slimgen.files import sha256_file
+from slimgen.errors import RunError
 from slimgen.methods import open_method
 from slimgen.recipe import Recipe
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.folder import StageFolder
-from slimgen.run.record import Record, digest_folder, read_record, require_layout
+from slimgen.run.record import Record, read_record, require_layout
 from slimgen.run.tracking import Tracker
-from slimgen.stages.fingerprint import fingerprint, sections
+from slimgen.stages.fingerprint import digest_input, fingerprint, sections
 from slimgen.stages.progress import Lines, Progress, warn
 from slimgen.stages.reuse import take_over
 from slimgen.stages.table import DATA, STAGES, Stage
@@ -59,7 +58,7 @@ def perform(
     if inputs:
         raise TypeError(f"{name} reads {', '.join(stage.reads)}, and not {', '.join(inputs)}")
     require_layout(out)
-    digests = {other: _digest(other, folder) for other, folder in folders.items()}
+    digests = {other: digest_input(other, folder) for other, folder in folders.items()}
     mark = fingerprint(stage, recipe, digests, folders)
     folder = StageFolder(out, name, mark)
     done = first(folder.finished)
@@ -133,21 +132,6 @@ def _taken_over(neighbour: Path, record: Record) -> tuple[Metrics, dict[str, obj
     how = cast(Mapping[str, object], record)
     origin = {"seconds": how.get("seconds"), "compute": how.get("compute"), "copied_from": str(neighbour)}
     return _numbers(record["metrics"]), origin
-
-
-def _digest(name: str, folder: Path) -> str:
-    """The digest of an input: of images, or of what a stage left."""
-    if name == DATA:
-        if not folder.exists():
-            raise DataError("there must be images to prepare", f"no folder or archive {str(folder)!r}")
-        return sha256_file(folder) if folder.is_file() else digest_folder(folder)
-    require_layout(folder, f"run slimgen {name} again, into another folder")
-    record = read_record(folder)
-    if not record.get("finished"):
-        raise RunError(f"--{name} is the folder of a finished {name} stage", folder, f"run slimgen {name} first")
-    if record["stage"] != name:
-        raise RunError(f"--{name} is the folder of a {name} stage", f"{folder}, of a {record['stage']} stage")
-    return record["digest"]
 
 
 def _remove_checkpoints(out: Path) -> None:

@@ -4,13 +4,12 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from slimgen.errors import RunError, nearest
 from slimgen.recipe import Recipe
 from slimgen.run.record import read_record
 from slimgen.stages.check import check
 from slimgen.stages.perform import perform
 from slimgen.stages.progress import Progress
-from slimgen.stages.table import DATA, STAGES
+from slimgen.stages.table import DATA, up_to
 from slimgen.stages.work import Metrics
 
 
@@ -48,12 +47,12 @@ def run(
     Raises:
         SlimgenError: as the stages do; what was done until then stays, and the same call goes on from there.
     """
-    if until is not None and until not in STAGES:
-        raise RunError("--until names a stage", repr(until), nearest(until, STAGES))
+    planned = up_to(until)
     check(recipe)
     group = group or str(out.resolve())
     done: dict[str, Metrics] = {}
-    for name, stage in STAGES.items():
+    for stage in planned:
+        name = stage.name
         started = time.monotonic()
         before = read_record(out / name).get("seconds")
         folders = {needed: data if needed == DATA else out / needed for needed in stage.reads}
@@ -61,6 +60,4 @@ def run(
         if on_stage is not None:
             skipped = before is not None and read_record(out / name).get("seconds") == before
             on_stage(name, done[name], time.monotonic() - started, skipped)
-        if name == until:
-            break
     return done

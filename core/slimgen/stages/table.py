@@ -5,6 +5,8 @@ No torch is imported here: the command line, `dvc.yaml` and the components are h
 
 from dataclasses import dataclass
 
+from slimgen.errors import RunError, nearest
+
 DATA = "data"
 """The folder, or archive, of images that `prepare` reads: the one input that no stage wrote."""
 
@@ -99,3 +101,15 @@ _STAGES = (
 
 STAGES = {stage.name: stage for stage in _STAGES}
 """By name, in the order in which they run."""
+
+
+def up_to(until: str | None) -> list[Stage]:
+    """The stages of a run, to its end or to the one that is named.
+
+    Raises:
+        RunError: no stage of that name.
+    """
+    if until is not None and until not in STAGES:
+        raise RunError("--until names a stage", repr(until), nearest(until, STAGES))
+    stages = list(STAGES.values())
+    return stages if until is None else stages[: stages.index(STAGES[until]) + 1]

@@ -49,6 +49,30 @@ class Vgg16(nn.Module):
         return found
 
 
+def find_network(name: str) -> Path:
+    """The file of a feature network: of `vgg16`, or the one that is named.
+
+    Raises:
+        WeightsError: it is not on this machine.
+    """
+    if name != "vgg16":
+        if not Path(name).is_file():
+            raise WeightsError(
+                "losses.perceptual_network is 'discriminator', 'vgg16' or a TorchScript file", repr(name)
+            )
+        return Path(name)
+    named = [Path(os.environ["SLIMGEN_VGG16"])] if "SLIMGEN_VGG16" in os.environ else []
+    places = [*named, Path(torch.hub.get_dir()) / "checkpoints" / VGG16_FILE]
+    found = next((path for path in places if path.is_file()), None)
+    if found is None:
+        raise WeightsError(
+            "the perceptual loss needs VGG-16's ImageNet weights",
+            f"none at {', '.join(map(str, places))}",
+            f"put torchvision's {VGG16_FILE} there or name it in SLIMGEN_VGG16",
+        )
+    return found
+
+
 def feature_network(name: str) -> nn.Module:
     """A frozen feature network: `vgg16`, or a TorchScript file whose forward gives a tensor or several.
 
@@ -56,30 +80,14 @@ def feature_network(name: str) -> nn.Module:
         WeightsError: its file is not on this machine.
         CheckpointError: the file holds something else.
     """
-    if name != "vgg16":
-        path = Path(name)
-        if not path.is_file():
-            raise WeightsError(
-                "losses.perceptual_network is 'discriminator', 'vgg16' or a TorchScript file", repr(name)
-            )
-        try:
-            return torch.jit.load(str(path), map_location="cpu").eval().requires_grad_(False)  # type: ignore[no-any-return, no-untyped-call]
-        except RuntimeError as error:
-            raise CheckpointError(f"{path} must be a TorchScript file", str(error).splitlines()[0]) from None
-    places = [Path(torch.hub.get_dir()) / "checkpoints" / VGG16_FILE]
-    if "SLIMGEN_VGG16" in os.environ:
-        places.insert(0, Path(os.environ["SLIMGEN_VGG16"]))
-    for path in places:
-        if path.is_file():
-            try:
-                return Vgg16(load_weights(path)).eval().requires_grad_(False)
-            except (KeyError, RuntimeError) as error:
-                raise CheckpointError(f"{path} must hold VGG-16's weights", str(error).splitlines()[0]) from None
-    raise WeightsError(
-        "the perceptual loss needs VGG-16's ImageNet weights",
-        f"none at {', '.join(map(str, places))}",
-        f"put torchvision's {VGG16_FILE} there or name it in SLIMGEN_VGG16",
-    )
+    path, kind = find_network(name), "VGG-16's weights" if name == "vgg16" else "a TorchScript file"
+    try:
+        net: nn.Module = (
+            Vgg16(load_weights(path)) if name == "vgg16" else torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+        )
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{path} must hold {kind}", str(error).splitlines()[0]) from None
+    return net.eval().requires_grad_(False)
 
 
 def as_features(network: nn.Module) -> Features:
