@@ -1,8 +1,25 @@
 """What a name in a recipe stands for: registries and users name code by its import path."""
 
 import importlib
+from collections.abc import Mapping
 
-from slimgen.errors import RecipeError
+from slimgen.errors import RecipeError, nearest
+
+
+def named(noun: str, name: str, registry: Mapping[str, str]) -> object:
+    """What a name stands for: an entry of a registry, or a user's own code by its import path.
+
+    Args:
+        noun: what it should be, for the message.
+        name: a key of the registry, `package.module` or `package.module:Name`.
+        registry: names to import paths; nothing is imported before it is asked for.
+
+    Raises:
+        RecipeError: neither a known name nor an import path, or as `load`.
+    """
+    if name not in registry and ":" not in name and "." not in name:
+        raise RecipeError(f"a recipe names a {noun} that slimgen knows", repr(name), nearest(name, registry))
+    return load(noun, registry.get(name, name))
 
 
 def load(noun: str, path: str) -> object:
@@ -20,7 +37,7 @@ def load(noun: str, path: str) -> object:
         found = importlib.import_module(module)
         return getattr(found, name) if name else found
     except (ImportError, AttributeError, ValueError) as error:
-        rule = f"a user-defined {noun} is named package.module:Name"
+        rule = f"a user-defined {noun} must be named package.module:Name"
         hint = "install its package, or set PYTHONPATH to the folder that it is in"
         raise RecipeError(rule, f"{path!r} ({error})", hint) from error
     except Exception as error:  # whatever a user's module raises, beginning with what cannot be parsed

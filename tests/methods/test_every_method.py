@@ -1,4 +1,4 @@
-"""What holds of every method, whatever it searches: one small run of each, and of a sixth that is new to slimgen."""
+"""What holds of every method, whatever it searches: one small run of each, and of a user-defined one."""
 
 import csv
 import inspect
@@ -24,8 +24,8 @@ from slimgen.stages.table import STAGES
 from townhouses import write
 
 HERE = Path(__file__).parent
-SIXTH = "narrowing"
-"""A method of one file, `sixth_method.py`, and of one line, in `registry` below."""
+SIXTH = "examples.own_method"
+"""A method of one file that a recipe names by its import path."""
 
 ALONE = "finetune.uniform=false"
 RECIPES = {
@@ -82,12 +82,10 @@ def go(recipe: Recipe, data: Path, out: Path, until: str | None = None, progress
 
 
 @pytest.fixture(scope="module", autouse=True)
-def registry(tmp_path_factory):
-    """The sixth method, and no tracking server."""
+def untracked(tmp_path_factory):
+    """No tracking server."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-        patch.syspath_prepend(str(HERE))
-        patch.setitem(METHODS, SIXTH, "sixth_method")
         yield
 
 
@@ -228,10 +226,16 @@ def test_another_seed_gives_another_supernet(finished, tmp_path) -> None:
     assert all(one[name] != other[name] for name in one)
 
 
-def test_a_method_without_its_line_is_not_known(recipe, monkeypatch) -> None:
-    monkeypatch.delitem(METHODS, recipe.method)
-    with pytest.raises(RecipeError, match="a recipe names a method that slimgen knows"):
-        open_method(recipe.method)
+def test_a_method_without_its_line_is_not_known(monkeypatch) -> None:
+    monkeypatch.delitem(METHODS, "cf_gan")
+    with pytest.raises(RecipeError, match="a recipe names a method that slimgen knows; got 'cf_gan'"):
+        open_method("cf_gan")
+
+
+@pytest.mark.parametrize("name", ["examples.no_method", "no.method:Name"])
+def test_a_user_defined_method_that_cannot_be_imported_says_where_to_put_it(name) -> None:
+    with pytest.raises(RecipeError, match=f"user-defined method .* got '{name}' .* set PYTHONPATH"):
+        open_method(name)
 
 
 @pytest.mark.parametrize("method", [SIXTH], indirect=True, scope="module")

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from slimgen.report.words import amount, arrow, factor, number, quality, seconds, size
+from slimgen.report.words import amount, arrow, factor, generator, number, quality, seconds, size
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,9 @@ def test_quality_that_is_not_finite_is_a_dash():
 
 def test_an_arrow_points_the_way_that_is_better():
     assert [arrow(goal) for goal in ("min", "max", "")] == ["↓", "↑", ""]
+
+
+def test_rows_are_explained_by_their_kind_and_direction():
+    assert generator("random1") == generator("random")
+    assert generator("found_reverse") == f"{generator('found')}, in the reverse direction"
+    assert generator("something") == ""

@@ -6,12 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from slimgen.errors import ExportError, SlimgenError
+from slimgen.errors import ExportError, SlimgenError, reason
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 _SEED = 0  # inputs are drawn, as zeros may be faster than pictures are
 
@@ -94,7 +99,7 @@ def torch_latency(
 
     with _torch_threads(threads), torch.inference_mode():
         picture = call()
-        times = _time(call, warmup, runs)
+        times = time_calls(call, warmup, runs)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     variant = f"{str(dtype).removeprefix('torch.')} {'nhwc' if channels_last else 'nchw'}"
     return _latency(f"torch {torch.__version__.split('+')[0]} {name}", variant, threads, picture.shape, warmup, times)
@@ -117,19 +122,13 @@ def onnx_latency(path: Path | str, shape: Sequence[int], *, threads: int, warmup
     import onnxruntime
 
     _check(threads, warmup, runs)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    given = np.random.default_rng(_SEED).uniform(-1, 1, tuple(shape)).astype(np.float32)
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        feed = {session.get_inputs()[0].name: given}
-        picture = session.run(None, feed)[0]
+        call = onnx_call(onnx_session(path, threads), shape)
+        picture = call()
     except Exception as error:  # its errors have no public base class
-        reason = str(error).splitlines()[0]
-        raise ExportError(
-            "onnxruntime must run the model", f"{Path(path).name}: {reason}", "export it again"
-        ) from error
-    times = _time(lambda: session.run(None, feed), warmup, runs)
+        rule, hint = "onnxruntime must run the model", "export it again"
+        raise ExportError(rule, f"{Path(path).name}: {reason(error)}", hint) from error
+    times = time_calls(call, warmup, runs)
     return _latency(f"onnxruntime {onnxruntime.__version__} cpu", "float32 nchw", threads, picture.shape, warmup, times)
 
 
@@ -141,15 +140,40 @@ def _check(threads: int, warmup: int, runs: int) -> None:
         )
 
 
-def _time(call: Callable[[], object], warmup: int, runs: int) -> list[float]:
-    """Milliseconds of each timed call."""
+def onnx_session(model: bytes | Path | str, threads: int = 0) -> "InferenceSession":
+    """A model, or the file of one, in onnxruntime on the CPU, without log; operators run one after the other.
+
+    Args:
+        model: serialised, or where it lies.
+        threads: within an operator; 0 for as many as there are cores.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4
+    content = model if isinstance(model, bytes) else str(model)
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def onnx_call(session: "InferenceSession", shape: Sequence[int]) -> Callable[[], NDArray[np.float32]]:
+    """What runs a session once, on one drawn input of this shape, and returns its first output."""
+    given = np.random.default_rng(_SEED).uniform(-1, 1, tuple(shape)).astype(np.float32)
+    feed = {session.get_inputs()[0].name: given}
+    return lambda: session.run(None, feed)[0]
+
+
+def time_calls(
+    call: Callable[[], object], warmup: int, runs: int, clock: Callable[[], float] = time.perf_counter
+) -> list[float]:
+    """Milliseconds of each of so many calls, after the first ones were made to warm up; `clock` counts seconds."""
     for _ in range(warmup):
         call()
     times = []
     for _ in range(runs):
-        start = time.perf_counter()
+        start = clock()
         call()
-        times.append(1000 * (time.perf_counter() - start))
+        times.append(1000 * (clock() - start))
     return times
 
 

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slimgen.errors import ExportError
 from slimgen.export.onnx import OnnxFile
 from slimgen.export.parity import Parity
-from slimgen.files import write_text
+from slimgen.files import plain, write_json, write_text
 
 Value = str | int | float | bool | None
 RGB = 3
@@ -62,16 +61,13 @@ def write_card(path: Path, facts: Facts) -> None:
         facts: what to say.
 
     Raises:
-        ExportError: the folder cannot be written to.
+        RunError: a file cannot be written.
     """
     record = dataclasses.asdict(facts)
     record["onnx"]["path"] = facts.onnx.path.name
     record["call"] = snippet(facts.onnx)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ExportError(f"the folder of {path} must be writable", error) from error
-    write_text(path.with_suffix(".json"), json.dumps(record, indent=2, sort_keys=True, default=_plain) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path.with_suffix(".json"), record)
     write_text(path, card(facts))
 
 
@@ -107,7 +103,7 @@ def card(facts: Facts) -> str:
         rows = [tuple(_text(row.get(name)) for name in names) for row in facts.latency]
         parts += ["## Latency", _rows(tuple(names), rows)]
     if facts.genotype:
-        parts += ["## Architecture", f"```json\n{json.dumps(facts.genotype, indent=2, default=_plain)}\n```"]
+        parts += ["## Architecture", f"```json\n{json.dumps(plain(facts.genotype), indent=2)}\n```"]
     if facts.versions:
         parts += ["## Made with", _pairs(facts.versions)]
     return "\n\n".join(parts) + "\n"
@@ -189,9 +185,3 @@ def _text(value: Value) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if abs(value) < 1 else f"{value:,.3f}"
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return dict(value)
-    return str(value)

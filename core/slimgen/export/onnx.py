@@ -14,7 +14,8 @@ import numpy
 import torch
 from torch import Tensor, nn
 
-from slimgen.errors import ExportError
+from slimgen.cost.latency import onnx_session
+from slimgen.errors import ExportError, reason
 from slimgen.files import write_bytes
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def export_onnx(
         ExportError: the network cannot be expressed in ONNX, the graph is not valid, or the file is over ONNX's 2 GB.
     """
     net = copy.deepcopy(net).to("cpu", torch.float32).requires_grad_(False).eval()
-    reasons: list[str] = []
+    failures: list[str] = []
     row = (channels, height, width) if latent is None else (latent,)
     for axes in [(0, 2, 3), (0,), ()] if dynamic and latent is None else [(0,), ()]:
         images = _noise(2 if axes else 1, *row)
@@ -94,10 +95,10 @@ def export_onnx(
             model, given = _translate(net, images, axes, opset)
             _check(net, model, images, axes)
         except Exception as error:
-            reasons.append(_first(error))
+            failures.append(reason(error))
             continue
-        return _write(model, path, given, height, width, reasons)
-    raise ExportError("a generator is exported as one ONNX graph", reasons[-1])
+        return _write(model, path, given, height, width, failures)
+    raise ExportError("a generator is exported as one ONNX graph", failures[-1])
 
 
 def _noise(*shape: int) -> Tensor:
@@ -130,12 +131,9 @@ def _translate(net: nn.Module, images: Tensor, axes: Sequence[int], opset: int) 
 def _check(net: nn.Module, model: "ModelProto", images: Tensor, axes: Sequence[int]) -> None:
     """Validates the graph, then compares it with the network at the exported size and at others."""
     import onnx
-    import onnxruntime
 
     onnx.checker.check_model(model, full_check=True)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnx_session(model.SerializeToString())
     shapes = [tuple(images.shape)]
     if 0 in axes:
         shapes.append((1, *images.shape[1:]))
@@ -153,14 +151,16 @@ def _check(net: nn.Module, model: "ModelProto", images: Tensor, axes: Sequence[i
 
 
 def _write(
-    model: "ModelProto", path: Path, dynamic: tuple[str, ...], height: int, width: int, reasons: list[str]
+    model: "ModelProto", path: Path, dynamic: tuple[str, ...], height: int, width: int, failures: list[str]
 ) -> OnnxFile:
     content = model.SerializeToString(deterministic=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, content)
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     ends = [(value.name, _shape(value)) for value in (model.graph.input[0], model.graph.output[0])]
-    return OnnxFile(path, opset, ends[0], ends[1], dynamic, height, width, len(content), reasons[-1] if reasons else "")
+    return OnnxFile(
+        path, opset, ends[0], ends[1], dynamic, height, width, len(content), failures[-1] if failures else ""
+    )
 
 
 def _shape(value: object) -> tuple[int | str, ...]:
@@ -192,11 +192,3 @@ def _quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
-
-
-def _first(error: Exception) -> str:
-    """The first telling lines of the innermost cause: torch wraps errors in pages of advice."""
-    while isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1])[:300]

@@ -9,7 +9,8 @@ import numpy
 import torch
 from torch import Tensor, nn
 
-from slimgen.errors import ExportError
+from slimgen.cost.latency import onnx_session
+from slimgen.errors import ExportError, reason
 
 LIMIT = 200.0
 
@@ -47,15 +48,11 @@ def parity(net: nn.Module, path: Path, images: Tensor, *, tolerance: float = 1e-
         ExportError: no images, a file that onnxruntime cannot run on them, other shapes, or a difference above the
             tolerance (or NaN).
     """
-    import onnxruntime
-
     if not len(images):
         raise ExportError("parity is measured on images", "none")
     net = copy.deepcopy(net).to("cpu", torch.float32).eval()
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnx_session(path)
         entry = session.get_inputs()[0]
         size = entry.shape[0] if isinstance(entry.shape[0], int) else batch
         worst, total, squares, count = 0.0, 0.0, 0.0, 0
@@ -64,9 +61,8 @@ def parity(net: nn.Module, path: Path, images: Tensor, *, tolerance: float = 1e-
                 expected = net(part).numpy()
             got = session.run(None, {entry.name: part.numpy()})[0]
             if got.shape != expected.shape:
-                raise ExportError(
-                    "the exported model returns the network's shape", f"{got.shape}, not {expected.shape}"
-                )
+                rule = "the exported model returns the network's shape"
+                raise ExportError(rule, f"{got.shape}, not {expected.shape}")
             difference = numpy.abs(got.astype(numpy.float64) - expected)
             # Python's max would drop a NaN.
             worst = float(numpy.maximum(worst, difference.max()))
@@ -75,8 +71,8 @@ def parity(net: nn.Module, path: Path, images: Tensor, *, tolerance: float = 1e-
     except ExportError:
         raise
     except Exception as error:
-        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ExportError(f"onnxruntime runs {path.name} on images {tuple(images.shape[1:])}", first[:200]) from error
+        rule = f"onnxruntime runs {path.name} on images {tuple(images.shape[1:])}"
+        raise ExportError(rule, reason(error)) from error
     if not worst <= tolerance:
         raise ExportError(
             f"the exported model differs from the network by at most {tolerance:g}",

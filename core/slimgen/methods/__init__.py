@@ -1,12 +1,11 @@
-"""Methods: how a supernet is trained, searched and made into a generator. Each is one module, named here.
+"""Methods: how a supernet is trained, searched and made into a generator. Each is a module, named here or in a recipe.
 
 A method's module offers `supernet(job)`, `search(job)` and `finetune(job)`; see `slimgen.methods.method`.
 """
 
-import importlib
 from typing import TYPE_CHECKING, cast
 
-from slimgen.errors import RecipeError, nearest
+from slimgen.imports import named
 
 if TYPE_CHECKING:
     from slimgen.methods.method import Method
@@ -22,11 +21,9 @@ METHODS = {
 
 
 def open_method(name: str) -> "Method":
-    """A method by name.
+    """A method by name, or a user-defined one by its module, `package.module`.
 
     Raises:
-        RecipeError: an unknown method.
+        RecipeError: an unknown method, or a module that cannot be imported.
     """
-    if name not in METHODS:
-        raise RecipeError("a recipe names a method that slimgen knows", repr(name), nearest(name, METHODS))
-    return cast("Method", importlib.import_module(METHODS[name]))
+    return cast("Method", named("method", name, METHODS))

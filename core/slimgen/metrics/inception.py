@@ -75,11 +75,7 @@ def load_inception(path: Path) -> Inception:
     Raises:
         WeightsError: a file that is damaged, unsafe or of another network.
     """
-    try:
-        state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        rule = "Inception weights are a state dict that torch can load safely"
-        raise WeightsError(rule, f"{path}: {reason(error)}") from error
+    state = load_state("Inception", path)
     import_torchvision()
     from pytorch_fid import inception
 
@@ -98,6 +94,16 @@ def load_inception(path: Path) -> Inception:
             inception.load_state_dict_from_url = download
     # The original's scores for the Inception score leave the bias out. The state dict fitted, so the name is there.
     return Inception(net.eval(), state["fc.weight"].clone()).eval().requires_grad_(False)
+
+
+def load_state(noun: str, path: Path) -> Mapping[str, Tensor]:
+    """A state dict from a file, on the CPU; WeightsError for anything that torch cannot load safely."""
+    try:
+        state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        rule = f"{noun} weights are a state dict that torch can load safely"
+        raise WeightsError(rule, f"{path}: {reason(error)}") from error
+    return state
 
 
 def import_torchvision() -> None:

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from slimgen.errors import DataError, RecipeError, WeightsError, nearest, reason
 from slimgen.metrics.features import digest_of, load_torchscript, require_file, require_known
+from slimgen.metrics.inception import load_state
 from slimgen.metrics.kinds import Networks, Opened, PerImage
 from slimgen.metrics.pixels import eight_bit_pair
 
@@ -150,11 +151,7 @@ def load_lpips(path: Path, net: str) -> Lpips:
     Raises:
         WeightsError: a file that is damaged, unsafe or of something else.
     """
-    try:
-        state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        rule = "lpips weights are a state dict that torch can load safely"
-        raise WeightsError(rule, f"{path}: {reason(error)}") from error
+    state = load_state(NAME, path)
     try:
         return Lpips(TRUNKS[net], state).eval().requires_grad_(False)
     except (KeyError, RuntimeError, TypeError, AttributeError, IndexError) as error:

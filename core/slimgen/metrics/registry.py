@@ -37,11 +37,11 @@ def find(metric: str) -> Metric:
     Raises:
         RecipeError: no metric has that name, or nothing can be imported from that path.
     """
-    family, colon, network = metric.partition(":")
-    known = f"{family}:<name>" if colon and network and network != "<name>" else metric
+    family, colon, name = metric.partition(":")
+    known = f"{family}:<name>" if colon and name and name != "<name>" else metric
     if known in METRICS and not metric.endswith(":<name>"):
         return cast(Metric, load("metric", METRICS[known]))
-    if "." not in family or not network:
+    if not (family and name) or family in {one.partition(":")[0] for one in METRICS}:
         raise RecipeError("metrics are known by name", repr(metric), nearest(metric, METRICS))
     found = load("metric", metric)
     if not isinstance(found, PerImage):

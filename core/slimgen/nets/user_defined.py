@@ -5,7 +5,6 @@ options as keywords, none of them named `height`, `width` or `kept_channels`, an
 the same shape; or, where it has an option `latent`, noise (N, latent) to images. A recipe that names one runs its code.
 """
 
-import importlib
 import inspect
 import json
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from torch import nn
 from slimgen.cost.count import count
 from slimgen.cost.formula import Cost
 from slimgen.errors import SlimgenError, nearest
+from slimgen.imports import load
 from slimgen.nets import noise_length
 from slimgen.nets.co_evolution.cutting import Channels, shaped
 
@@ -36,16 +36,7 @@ class UserDefined:
     """
 
     def __init__(self, path: str) -> None:
-        module, _, name = path.partition(":")
-        try:
-            found = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError, ValueError) as error:
-            hint = "install its package, or set PYTHONPATH to the folder that it is in"
-            raise SlimgenError(
-                "a user-defined network must be named package.module:Class", f"{path!r} ({error})", hint
-            ) from error
-        except Exception as error:  # whatever a module that is not ours raises, beginning with what cannot be parsed
-            raise SlimgenError(f"{module!r} must be a module that Python can import", repr(error)) from error
+        found = load("network", path)
         if not (isinstance(found, type) and issubclass(found, nn.Module)):
             raise SlimgenError("a user-defined network must be a class of torch.nn.Module", repr(path))
         self.path, self.kind = path, found

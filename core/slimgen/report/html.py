@@ -11,8 +11,8 @@ from slimgen.errors import RunError, SlimgenError
 from slimgen.files import write_text
 from slimgen.report.charts import training_chart
 from slimgen.report.facts import gather
-from slimgen.report.table import Table, cells, headings
-from slimgen.report.words import factor, number, quality, seconds, title
+from slimgen.report.table import Table, cells, headings, parse_table
+from slimgen.report.words import factor, generator, number, quality, seconds, title
 
 TEMPLATE = Path(__file__).with_name("report.html")
 PLACES = ("grid", "pareto", "architecture")
@@ -30,7 +30,8 @@ def write_report(path: Path, facts: Mapping[str, object], pictures: Mapping[str,
 
     Args:
         path: the HTML file.
-        facts: what is known of the run, see `slimgen.report.facts.gather`; what is missing is left out of the report.
+        facts: what is known of the run: `table` (what table.json holds), and all that `slimgen.report.facts.gather`
+            names; what is missing is left out of the report.
         pictures: `grid`, `pareto`, `architecture`, and any others, which come last. Losses are drawn from the logs.
 
     Raises:
@@ -40,8 +41,10 @@ def write_report(path: Path, facts: Mapping[str, object], pictures: Mapping[str,
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(number=number, seconds=seconds)
-    story = gather(facts)
-    table = story.table
+    table = parse_table(facts["table"]) if facts.get("table") else None
+    story = gather(facts, table)
+    logs = story["logs"]
+    assert isinstance(logs, dict)
     inline = {name: Picture(name, _inline(file)) for name, file in pictures.items()}
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         story=story,
@@ -49,9 +52,10 @@ def write_report(path: Path, facts: Mapping[str, object], pictures: Mapping[str,
         headings=headings(table.rows, table.convention) if table else [],
         cells=cells(table.rows, table.convention) if table else [],
         conventions=_conventions(table) if table else [],
+        generators={row.name: words for row in table.rows if (words := generator(row.name))} if table else {},
         headline=_headline(table) if table else [],
         pictures={place: inline.get(place) for place in PLACES},
-        trainings=[picture for name, lines in story.logs.items() for picture in _losses(name, list(lines))],
+        trainings=[picture for name, lines in logs.items() for picture in _losses(name, lines)],
         others=[picture for name, picture in inline.items() if name not in PLACES],
     )
     write_text(path, text)

@@ -3,12 +3,30 @@
 import math
 from collections.abc import Mapping
 
+REVERSE = "_reverse"
+GENERATORS = {
+    "original": "what was compressed",
+    "found": "what the search found, trained",
+    "narrowed": "the original's family, narrowed to the found one's size",
+    "by_hand": "a design by hand of the found one's size",
+    "random": "drawn by chance from the searched space, within the same limits",
+    "magnitude": "the original without its smallest filters, at the found one's size",
+    "published": "the architecture that its authors published",
+}
+"""The words for rows of a table; rivals of one kind are numbered."""
 NAMES = {"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "fid": "FID", "kid": "KID", "is": "IS", "lpips": "LPIPS"}
 
 
 def arrow(goal: object) -> str:
     """Which way is better, of a goal `min` or `max`; empty where it is not known."""
     return {"min": "↓", "max": "↑"}.get(str(goal), "")
+
+
+def generator(name: str) -> str:
+    """What a row's name says of its generator: of rivals, what the found one is compared with; empty if unknown."""
+    forward = name.removesuffix(REVERSE)
+    words = GENERATORS.get(forward.rstrip("0123456789"), "")
+    return f"{words}, in the reverse direction" if words and forward != name else words
 
 
 def title(metric: str) -> str:

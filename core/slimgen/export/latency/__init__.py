@@ -1,1 +1,1 @@
-"""Latency foretold: a table of measured pieces, fitted to whole networks and checked against others."""
+"""Predicted latency: a table of measured pieces, fitted to whole networks and checked against others."""

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy
 
-from slimgen.errors import ExportError, SlimgenError
+from slimgen.cost.latency import onnx_call, onnx_session, time_calls
+from slimgen.errors import ExportError, SlimgenError, reason
 
 WARMUP = 2  # the first call allocates, the second finds its memory
 VISIT = 4  # timed calls of a session, before it is the next graph's turn
-_SEED = 0
 
 
 class Clock:
@@ -38,10 +38,10 @@ class Clock:
             raise SlimgenError("a latency needs at least one thread", f"{threads=}")
         self.threads = threads
         # Windows counts a thread's time in steps of 16 ms.
-        own = threads == 1 and os.name == "posix"
-        self.name = "thread" if own else "wall"
-        self._now: Callable[[], float] = time.thread_time if own else time.perf_counter
-        self._level = 0.25 if own else 0.0
+        alone = threads == 1 and os.name == "posix"
+        self.name = "thread" if alone else "wall"
+        self._now: Callable[[], float] = time.thread_time if alone else time.perf_counter
+        self._level = 0.25 if alone else 0.0
 
     def visit(self, graph: bytes, shape: Sequence[int]) -> float:
         """Milliseconds of a call: a session made anew (so that no placement in memory counts twice), warmed up, timed.
@@ -53,23 +53,11 @@ class Clock:
         Raises:
             ExportError: onnxruntime cannot load the graph, or not run it on such an input.
         """
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = self.threads, 1
-        options.log_severity_level = 4
-        given = numpy.random.default_rng(_SEED).uniform(-1, 1, tuple(shape)).astype(numpy.float32)
-        times = []
         try:
-            session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-            feed = {session.get_inputs()[0].name: given}
-            for turn in range(WARMUP + VISIT):
-                start = self._now()
-                session.run(None, feed)
-                if turn >= WARMUP:
-                    times.append(1000 * (self._now() - start))
+            call = onnx_call(onnx_session(graph, self.threads), shape)
+            times = time_calls(call, WARMUP, VISIT, self._now)
         except Exception as error:  # its errors have no public base class
-            raise ExportError(f"onnxruntime runs the graph on {tuple(shape)}", str(error).splitlines()[0]) from error
+            raise ExportError(f"onnxruntime runs the graph on {tuple(shape)}", reason(error)) from error
         return self.settle(times)
 
     def settle(self, times: Sequence[float]) -> float:

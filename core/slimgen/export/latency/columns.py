@@ -38,71 +38,65 @@ def predictor(
     Raises:
         SlimgenError: the space is of another kind, or its sub-networks are no such chains.
     """
-    options = {name: numpy.array(choice.options) for name, choice in space.items() if isinstance(choice, Choice)}
-    if (
-        space.conditions
-        or len(options) < len(space)
-        or any(values.dtype.kind not in "iuf" for values in options.values())
-    ):
+    choices = {name: choice for name, choice in space.items() if isinstance(choice, Choice)}
+    options = {name: numpy.array(choice.options) for name, choice in choices.items()}
+    numbers = all(values.dtype.kind in "iuf" for values in options.values())
+    if space.conditions or len(options) < len(space) or not numbers:
         raise SlimgenError("latencies by columns need a space of choices of numbers, without conditions", space)
-    tables = {names: _table(space, names, places, times) for names, places in _depends(space, keys).items()}
+    tables = {}
+    for names, pieces in _depends(space, choices, keys).items():
+        table = numpy.empty([choices[name].size for name in names])
+        for index in numpy.ndindex(table.shape):
+            setting = {name: choices[name].options[at] for name, at in zip(names, index, strict=True)}
+            measured = times(space.settle({**space.smallest(), **setting}))
+            table[index] = sum(measured[piece] for piece in pieces)
+        tables[names] = table
 
     def predict(columns: Columns) -> Times:
         """Milliseconds, in the shape of the columns."""
-        places = {name: _places(name, options[name], columns[name]) for name in space}
-        total = sum((table[tuple(places[name] for name in names)] for names, table in tables.items()), numpy.float64(0))
+        indices = {name: _indices(name, options[name], columns[name]) for name in space}
+        total = sum(
+            (table[tuple(indices[name] for name in names)] for names, table in tables.items()), numpy.float64(0)
+        )
         return numpy.asarray(numpy.maximum(0.0, line.intercept + line.slope * total))
 
     rng = random.Random(0)
     for genotype in (space.sample(rng) for _ in range(_PROBES)):
-        found = float(predict({name: numpy.array(value) for name, value in genotype.items()}))
-        if not numpy.isclose(found, line.at(sum(times(genotype))), rtol=1e-9):
-            raise SlimgenError(
-                "each piece of a sub-network depends on few dimensions", f"another at {genotype.to_json()}"
-            )
+        predicted = float(predict({name: numpy.array(value) for name, value in genotype.items()}))
+        if not numpy.isclose(predicted, line.at(sum(times(genotype))), rtol=1e-9):
+            rule = "each piece of a sub-network depends on few dimensions"
+            raise SlimgenError(rule, f"another at {genotype.to_json()}")
     return predict
 
 
-def _depends(space: Space, keys: Callable[[Genotype], Sequence[str]]) -> dict[tuple[str, ...], list[int]]:
-    """For each set of dimensions the places in the chain whose pieces depend on exactly these."""
-    found: list[set[str]] = [set() for _ in keys(space.largest())]
+def _depends(
+    space: Space, choices: Mapping[str, Choice], keys: Callable[[Genotype], Sequence[str]]
+) -> dict[tuple[str, ...], list[int]]:
+    """For each set of dimensions the numbers, in the chain, of the pieces that depend on exactly these."""
+    depends: list[set[str]] = [set() for _ in keys(space.largest())]
     for start in (space.largest(), space.smallest()):
         before = keys(start)
-        for name, choice in space.items():
-            assert isinstance(choice, Choice)
+        for name, choice in choices.items():
             for option in choice.options:
                 after = keys(space.settle({**start, name: option}))
-                if len(after) != len(found):
-                    raise SlimgenError("all sub-networks have equally many pieces", f"{len(found)} and {len(after)}")
-                for place, names in enumerate(found):
-                    if after[place] != before[place]:
+                if len(after) != len(depends):
+                    rule = "all sub-networks have equally many pieces"
+                    raise SlimgenError(rule, f"{len(depends)} and {len(after)}")
+                for names, one, other in zip(depends, before, after, strict=True):
+                    if one != other:
                         names.add(name)
-    places: dict[tuple[str, ...], list[int]] = {}
-    for place, changed in enumerate(found):
-        places.setdefault(tuple(name for name in space if name in changed), []).append(place)
-    return places
+    pieces: dict[tuple[str, ...], list[int]] = {}
+    for number, changed in enumerate(depends):
+        pieces.setdefault(tuple(name for name in space if name in changed), []).append(number)
+    return pieces
 
 
-def _table(
-    space: Space, names: Sequence[str], places: Sequence[int], times: Callable[[Genotype], Sequence[float]]
-) -> Times:
-    """The milliseconds of the pieces at these places together, under every setting of the dimensions."""
-    choices = [choice for name in names if isinstance(choice := space[name], Choice)]
-    table = numpy.empty([choice.size for choice in choices])
-    base = space.smallest()
-    for index in numpy.ndindex(table.shape):
-        setting = {name: choice.options[at] for name, choice, at in zip(names, choices, index, strict=True)}
-        found = times(space.settle({**base, **setting}))
-        table[index] = sum(found[place] for place in places)
-    return table
-
-
-def _places(
+def _indices(
     name: str, options: NDArray[numpy.generic], values: NDArray[numpy.integer] | NDArray[numpy.floating]
 ) -> NDArray[numpy.intp]:
     """The position of each value among the options."""
-    found = numpy.minimum(numpy.searchsorted(options, values), len(options) - 1)
-    strange = options[found] != values
+    indices = numpy.minimum(numpy.searchsorted(options, values), len(options) - 1)
+    strange = options[indices] != values
     if numpy.any(strange):
         raise SlimgenError(f"{name} is one of {options.tolist()}", numpy.asarray(values)[strange].flat[0])
-    return found
+    return indices

@@ -69,56 +69,38 @@ def _pad(graph: Graph, x: str, sides: Sequence[int], mode: str = "constant", val
     return graph.add("Pad", x, pads, mode=kinds[mode])
 
 
-def _conv(graph: Graph, layer: nn.Conv2d, x: str) -> str:
-    top, left = _both(layer.padding)
+def _conv(graph: Graph, layer: nn.Conv2d | nn.ConvTranspose2d, x: str) -> str:
+    if isinstance(layer.padding, str):
+        raise ExportError("a convolution to be timed has its padding in pixels", layer.padding)
+    top, left = layer.padding
     if layer.padding_mode != "zeros":
         x, top, left = _pad(graph, x, (left, left, top, top), layer.padding_mode), 0, 0
     inputs = [x, graph.constant(layer.weight), *([] if layer.bias is None else [graph.constant(layer.bias)])]
-    return graph.add("Conv", *inputs, pads=[top, left, top, left], **_window(layer))
+    window: dict[str, Any] = {
+        "kernel_shape": list(layer.kernel_size),
+        "strides": list(layer.stride),
+        "dilations": list(layer.dilation),
+        "pads": [top, left, top, left],
+        "group": layer.groups,
+    }
+    if isinstance(layer, nn.Conv2d):
+        return graph.add("Conv", *inputs, **window)
+    return graph.add("ConvTranspose", *inputs, output_padding=list(layer.output_padding), **window)
 
 
-def _conv_transpose(graph: Graph, layer: nn.ConvTranspose2d, x: str) -> str:
-    top, left = _both(layer.padding)
-    inputs = [x, graph.constant(layer.weight), *([] if layer.bias is None else [graph.constant(layer.bias)])]
-    more = list(layer.output_padding)
-    return graph.add("ConvTranspose", *inputs, pads=[top, left, top, left], output_padding=more, **_window(layer))
-
-
-def _both(padding: str | tuple[int, ...]) -> tuple[int, int]:
-    if isinstance(padding, str):
-        raise ExportError("a convolution to be timed has its padding in pixels", padding)
-    top, left = padding
-    return top, left
-
-
-def _window(layer: nn.Conv2d | nn.ConvTranspose2d) -> dict[str, Any]:
-    kernel, strides, dilations = (list(value) for value in (layer.kernel_size, layer.stride, layer.dilation))
-    return {"kernel_shape": kernel, "strides": strides, "dilations": dilations, "group": layer.groups}
-
-
-def _instance_norm(graph: Graph, layer: nn.InstanceNorm2d, x: str) -> str:
-    if layer.track_running_stats:
-        raise ExportError("an InstanceNorm to be timed has no running statistics", layer)
-    scale, shift = (
-        graph.constant(blank if value is None else value)
-        for value, blank in (
-            (layer.weight, numpy.ones(layer.num_features)),
-            (layer.bias, numpy.zeros(layer.num_features)),
-        )
-    )
-    return graph.add("InstanceNormalization", x, scale, shift, epsilon=layer.eps)
-
-
-def _batch_norm(graph: Graph, layer: nn.BatchNorm2d, x: str) -> str:
-    if layer.running_mean is None or layer.running_var is None:
-        raise ExportError("a BatchNorm to be timed has running statistics", layer)
+def _norm(graph: Graph, layer: nn.InstanceNorm2d | nn.BatchNorm2d, x: str) -> str:
+    running, batch = (layer.running_mean, layer.running_var), isinstance(layer, nn.BatchNorm2d)
+    if batch == any(value is None for value in running):
+        rule = "a BatchNorm to be timed has running statistics, and an InstanceNorm has none"
+        raise ExportError(rule, layer)
     blanks = numpy.ones(layer.num_features), numpy.zeros(layer.num_features)
-    values = [
+    affine = [
         graph.constant(blank if value is None else value)
         for value, blank in zip((layer.weight, layer.bias), blanks, strict=True)
     ]
-    values += [graph.constant(layer.running_mean), graph.constant(layer.running_var)]
-    return graph.add("BatchNormalization", x, *values, epsilon=layer.eps)
+    if not batch:
+        return graph.add("InstanceNormalization", x, *affine, epsilon=layer.eps)
+    return graph.add("BatchNormalization", x, *affine, *map(graph.constant, running), epsilon=layer.eps)
 
 
 def _leaky(graph: Graph, x: str, negative_slope: float = 0.01, inplace: bool = False) -> str:
@@ -158,9 +140,9 @@ def _same(graph: Graph, layer: object, x: str) -> str:
 
 MODULES: dict[type[nn.Module], Callable[..., str]] = {
     nn.Conv2d: _conv,
-    nn.ConvTranspose2d: _conv_transpose,
-    nn.InstanceNorm2d: _instance_norm,
-    nn.BatchNorm2d: _batch_norm,
+    nn.ConvTranspose2d: _conv,
+    nn.InstanceNorm2d: _norm,
+    nn.BatchNorm2d: _norm,
     nn.ReflectionPad2d: lambda graph, layer, x: _pad(graph, x, layer.padding, "reflect"),
     nn.ZeroPad2d: lambda graph, layer, x: _pad(graph, x, layer.padding),
     nn.LeakyReLU: lambda graph, layer, x: _leaky(graph, x, layer.negative_slope),

@@ -25,11 +25,11 @@ from slimgen.run.record import machine
 from slimgen.search.genotype import Genotype
 from slimgen.search.space import Space
 
-Draw = Callable[[random.Random], Genotype]
-"""A random genotype, such as `Space.sample`."""
+Sample = Callable[[random.Random], Genotype]
+"""Draws a random genotype, as `Space.sample` does."""
 Progress = Callable[[int, int], None]
 
-_FRUITLESS = 500  # draws without a new piece, after which there are taken to be no more
+_FRUITLESS = 500  # samples without a new piece, after which there are taken to be no more
 _PATIENCE = 4  # times the runs asked for, on a machine too busy for them
 _POOL = 200  # different genotypes among which networks to measure are chosen
 
@@ -76,7 +76,7 @@ class LatencyTable:
     def measure(
         cls,
         supernet: Supernet,
-        draw: Draw,
+        sample: Sample,
         height: int,
         width: int,
         *,
@@ -90,21 +90,21 @@ class LatencyTable:
         keep: bool = False,
         progress: Progress | None = None,
     ) -> "LatencyTable":
-        """Measures the pieces of what is drawn, and some whole networks, in turns; fits and checks the line.
+        """Measures the pieces of what is sampled, and some whole networks, in turns; fits and checks the line.
 
         What was measured is kept in the file every few seconds: after a kill the same call goes on, and after the
-        end it returns the same table and measures nothing. The networks to check with are taken as they are drawn;
+        end it returns the same table and measures nothing. The networks to check with are taken as they are sampled;
         those to fit to are spread over the MACs that occur, so that the line need not reach far beyond them.
 
         Args:
             supernet: whose sub-networks are chains of pieces.
-            draw: the genotypes that the table is for, such as `supernet.space.sample`.
+            sample: draws the genotypes that the table is for, such as `supernet.space.sample`.
             height: of the input image, px.
             width: likewise.
             path: JSON file of the table; it and its folder are made.
             threads: threads within an operator.
             runs: timed calls of each piece and each network, rounded up to whole visits.
-            seed: of the draws.
+            seed: of the samples.
             fit: whole networks to fit to; fewer where there are not so many.
             check: whole networks to check with; likewise.
             tolerance: median relative error of the check above which all are visited again, up to four times as often.
@@ -122,18 +122,17 @@ class LatencyTable:
         if fit < 1 or check < 1:
             raise SlimgenError("a table is fitted to some networks and checked with others", f"{fit=}, {check=}")
         table = cls(supernet, height, width, threads, runs, path, keep)
-        pieces, drawn = table._draw(draw, random.Random(seed))
-        fitted, checked = table._choose(drawn, fit, check)
+        pieces, samples = table._sampled(sample, random.Random(seed))
+        fitted, checked = table._choose(samples, fit, check)
         # All in the same rounds: the machine that ran the pieces is the one that ran the networks.
         networks = {_name(genotype): table._network(genotype) for genotype in (*fitted, *checked)}
         visits = {key: table._piece(piece) for key, piece in pieces.items()}
-        rounds = table._rounds
         for turn in range(1, _PATIENCE + 1):
-            table._rounds = turn * rounds
-            table._visits.take({**visits, **networks}, table._rounds, progress)
+            table._visits.take({**visits, **networks}, turn * table._rounds, progress)
             table._settle(pieces, fitted, checked)
             if table.error["median"] <= tolerance:
                 break
+        table._rounds *= turn
         table._visits.save(table.as_dict())
         return table
 
@@ -146,7 +145,7 @@ class LatencyTable:
         self._remembered.cache_clear()
 
     def predict(self, genotype: Genotype) -> float:
-        """Milliseconds of a call of a sub-network at batch 1; a piece that no draw had is measured first, and kept."""
+        """Milliseconds of a call of a sub-network at batch 1; a piece that is not known is measured first."""
         return self._remembered(genotype)
 
     def _predict(self, genotype: Genotype) -> float:
@@ -194,29 +193,29 @@ class LatencyTable:
             for genotype, measured in networks.items()
         ]
 
-    def _draw(self, draw: Draw, rng: random.Random) -> tuple[dict[str, Piece], list[Genotype]]:
-        """Every piece that was drawn, by key, and some different genotypes."""
+    def _sampled(self, sample: Sample, rng: random.Random) -> tuple[dict[str, Piece], list[Genotype]]:
+        """Every piece that was sampled, by key, and some different genotypes."""
         pieces: dict[str, Piece] = {}
-        drawn: dict[Genotype, None] = {}
+        genotypes: dict[Genotype, None] = {}
         fruitless = 0
         while fruitless < _FRUITLESS:
-            genotype = draw(rng)
-            if len(drawn) < _POOL:
-                drawn.setdefault(genotype)
+            genotype = sample(rng)
+            if len(genotypes) < _POOL:
+                genotypes.setdefault(genotype)
             known = len(pieces)
             for piece in self._supernet.pieces(genotype, *self._size):
                 pieces.setdefault(piece.key, piece)
             fruitless = 0 if len(pieces) > known else fruitless + 1
-        return pieces, list(drawn)
+        return pieces, list(genotypes)
 
-    def _choose(self, drawn: Sequence[Genotype], fit: int, check: int) -> tuple[list[Genotype], list[Genotype]]:
+    def _choose(self, samples: Sequence[Genotype], fit: int, check: int) -> tuple[list[Genotype], list[Genotype]]:
         """Networks to fit to, and others to check with; the only one for both where there is but one."""
-        if len(drawn) == 1:
-            return list(drawn), list(drawn)
-        check = min(check, len(drawn) // 2)
-        rest = sorted(drawn[check:], key=lambda genotype: self._supernet.cost(genotype, *self._size).exact)
-        places = numpy.linspace(0, len(rest) - 1, min(fit, len(rest))).round()
-        return [rest[int(place)] for place in places], list(drawn[:check])
+        if len(samples) == 1:
+            return list(samples), list(samples)
+        check = min(check, len(samples) // 2)
+        rest = sorted(samples[check:], key=lambda genotype: self._supernet.cost(genotype, *self._size).exact)
+        numbers = numpy.linspace(0, len(rest) - 1, min(fit, len(rest))).round()
+        return [rest[int(number)] for number in numbers], list(samples[:check])
 
     def _piece(self, piece: Piece) -> Callable[[], float]:
         return lambda: self._clock.visit(onnx_graph(piece.build(), piece.shape), piece.shape)

@@ -1,6 +1,18 @@
-"""A sixth method, in a file of its own: the original narrowed uniformly to the budget, and trained on.
+"""A user-defined method: one file, and one word in a recipe. Nothing of slimgen is edited.
 
-Every width within the budget is judged with the first channels of the original's weights; the best is fine-tuned.
+The method is simple: the original is narrowed uniformly. Its weights are shared by all narrower versions, which take
+the first channels of each layer; every width within the budget is measured so, and the best is fine-tuned. A recipe
+names the module in the place of a method that comes with slimgen, with Python's path set to the folder that holds
+`examples/`:
+
+    PYTHONPATH=. slimgen run examples/own_method.yaml
+
+A method is a module with four functions (see `slimgen.methods.method`): `check` refuses a recipe before anything is
+computed; `supernet`, `search` and `finetune` are the bodies of the three stages of those names. What they have in
+common with other methods they take from the library: a network that shares weights is a `Supernet`, `Candidates`
+measures its sub-networks, caches what it measured and stays within the budget, a searcher asks for the next genotypes,
+and `train_gan` is the task's training, which goes on where it was killed. A method that comes with slimgen is the same:
+a folder in `slimgen/methods/`, and a line of `METHODS` in its `__init__.py`.
 """
 
 import json
@@ -14,14 +26,13 @@ from slimgen.cost.formula import Cost
 from slimgen.errors import RecipeError
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.method import Found, Trained
-from slimgen.methods.rivals import require_narrowing
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.gates import Arch, pinned
 from slimgen.nets.supernet import Supernet
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import Recipe, Section, section
 from slimgen.search import Choice, Exhaustive, Genotype, Space
-from slimgen.tasks.gan import original_guidance, train_gan
+from slimgen.tasks.gan import GanTraining, original_guidance, train_gan
 from slimgen.tasks.task import Job
 
 WEIGHTS = "generator.safetensors"
@@ -80,7 +91,8 @@ def check(recipe: Recipe) -> None:
     """Raises RecipeError unless the sections `supernet` and `search` are sound and the original has a width."""
     section(SupernetOptions, recipe.supernet, "supernet")
     section(SearchOptions, recipe.search, "search")
-    require_narrowing(recipe)
+    if "ngf" not in recipe.teach.generator:
+        raise RecipeError("the original must have a width, ngf, to be narrowed", sorted(recipe.teach.generator))
     if recipe.finetune.uniform:
         raise RecipeError("what is found is narrowed uniformly itself", "finetune.uniform true", "leave it out")
 
@@ -106,8 +118,11 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     net, schedule = original(job), job.recipe.finetune
     genotype = Genotype.from_json(json.loads((job.inputs["search"] / "genotype.json").read_text())["genotype"])
     steps = schedule.steps(len(job.data.split("train")))
-    found, judge = job.compute.place(net.extract(genotype)), job.task.discriminator()
-    trained = train_gan(job, "found", found, judge, schedule, steps, guidance=original_guidance(job))
+    generator, discriminator = job.compute.place(net.extract(genotype)), job.task.discriminator()
+    training = GanTraining(
+        "found", generator, discriminator, schedule, steps, guidance=original_guidance(job), ema=schedule.ema
+    )
+    trained = train_gan(job, training)
     options = net.described(genotype)
     return {"found": Trained(trained, options.pop("family"), options, steps)}
 
