@@ -28,7 +28,7 @@ class Facts:
         budget: limits the search kept, such as `macs`.
         cost: what the exported generator costs, such as `params`, `bytes` and MACs by convention.
         original_cost: likewise of the generator it replaces.
-        quality: metric to value for each network measured (`original`, `found`, `uniform`).
+        quality: metric to value for each network measured (`original`, `found`, `narrowed`).
         protocol: the evaluator's protocol of these values.
         latency: one mapping for each measurement: runtime, threads, size, milliseconds.
         versions: of slimgen, torch and the like.
@@ -91,7 +91,7 @@ def card(facts: Facts) -> str:
         "## Cost",
         _cost(facts),
         "## Quality",
-        _quality(facts.quality),
+        _records([{"network": name, **values} for name, values in facts.quality.items()]),
         f"Protocol: {facts.protocol}.",
         "## Agreement with PyTorch",
         f"On {parity.images} {given}, onnxruntime and PyTorch in float32 differ by {parity.max_abs:.3g} at most and "
@@ -99,9 +99,7 @@ def card(facts: Facts) -> str:
         f"Allowed: {parity.tolerance:g}.",
     ]
     if facts.latency:
-        names = list(dict.fromkeys(name for row in facts.latency for name in row))
-        rows = [tuple(_text(row.get(name)) for name in names) for row in facts.latency]
-        parts += ["## Latency", _rows(tuple(names), rows)]
+        parts += ["## Latency", _records(facts.latency)]
     if facts.genotype:
         parts += ["## Architecture", f"```json\n{json.dumps(plain(facts.genotype), indent=2)}\n```"]
     if facts.versions:
@@ -116,9 +114,8 @@ def snippet(onnx: OnnxFile) -> str:
     """
     name, shape = onnx.input
     start = f'session = onnxruntime.InferenceSession("{onnx.path.name}")\n'
-    write = (
-        'PIL.Image.fromarray(((generated + 1) * 127.5).round().clip(0, 255).astype("uint8")).save("generated.png")\n'
-    )
+    levels = '((generated + 1) * 127.5).round().clip(0, 255).astype("uint8")'
+    write = f'PIL.Image.fromarray({levels}).save("generated.png")\n'
     if not pictured(onnx):
         return (
             f"import numpy, onnxruntime, PIL.Image\n\n{start}"
@@ -164,10 +161,10 @@ def _cost(facts: Facts) -> str:
     return _rows(("", "original", "exported", "smaller by", "budget"), rows)
 
 
-def _quality(quality: Mapping[str, Mapping[str, float]]) -> str:
-    metrics = list(dict.fromkeys(metric for values in quality.values() for metric in values))
-    rows = [(name, *(_text(values.get(metric)) for metric in metrics)) for name, values in quality.items()]
-    return _rows(("network", *metrics), rows)
+def _records(records: Sequence[Mapping[str, Value]]) -> str:
+    """A column for each name that a record has."""
+    names = list(dict.fromkeys(name for record in records for name in record))
+    return _rows(names, [[_text(record.get(name)) for name in names] for record in records])
 
 
 def _pairs(values: Mapping[str, Value]) -> str:
