@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from slimgen.recipe import load, presets
+from slimgen.recipe import Recipe, load, presets
 from slimgen.stages.code import PACKAGE, code
-from slimgen.stages.fingerprint import texts
+from slimgen.stages.fingerprint import named_files, texts
 from slimgen.stages.table import STAGES
 
 RECIPE = load("townhouses-cf_gan")
@@ -115,3 +115,22 @@ def test_every_recipe_comes_to_its_task_its_method_and_its_families(name: str) -
         places = [place.rpartition(":") for place in code(STAGES[stage], used)]
         method = f"slimgen.methods.{recipe.method}"
         assert any(module.startswith(method) and name == stage for module, _, name in places)
+
+
+def test_a_users_code_counts_for_the_stages_that_run_it(tmp_path, monkeypatch) -> None:
+    (tmp_path / "users").mkdir()
+    for name in ("task", "method", "metric", "net"):
+        (tmp_path / "users" / f"{name}.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def stages_of(**named: object) -> set[str]:
+        values = {"name": "mine", "task": "paired", "method": "cf_gan", "teach": {"updates": 1}, "finetune": {"updates": 1}}
+        recipe = Recipe.from_values({**values, **named})
+        return {name for name, stage in STAGES.items() if named_files(stage, recipe)}
+
+    assert stages_of() == set()
+    assert stages_of(task="users.task:Mine") >= {"prepare", "teach", "supernet", "search", "finetune", "evaluate"}
+    assert stages_of(method="users.method") == {"supernet", "search", "finetune"}
+    assert stages_of(objective={"metric": "users.metric:MINE"}) >= {"search", "evaluate"}
+    network = {"updates": 1, "generator": {"family": "users.net:Mine"}}
+    assert stages_of(teach=network) == set(STAGES) - {"prepare"}

@@ -61,7 +61,7 @@ def checkpoints(recipe: Recipe) -> list[str]:
 def user_code(name: str) -> list[Path]:
     """The files of what is user-defined, `package.module:Name`: its module, or all of the package that it is in."""
     module, colon, _ = name.partition(":")
-    if not colon:
+    if not colon and "." not in module:  # a method is a module
         return []
     try:
         spec = find_spec(module.partition(".")[0])
