@@ -124,7 +124,13 @@ def test_a_users_code_counts_for_the_stages_that_run_it(tmp_path, monkeypatch) -
     monkeypatch.syspath_prepend(tmp_path)
 
     def stages_of(**named: object) -> set[str]:
-        values = {"name": "mine", "task": "paired", "method": "cf_gan", "teach": {"updates": 1}, "finetune": {"updates": 1}}
+        values = {
+            "name": "mine",
+            "task": "paired",
+            "method": "cf_gan",
+            "teach": {"updates": 1},
+            "finetune": {"updates": 1},
+        }
         recipe = Recipe.from_values({**values, **named})
         return {name for name, stage in STAGES.items() if named_files(stage, recipe)}
 

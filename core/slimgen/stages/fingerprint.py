@@ -40,7 +40,9 @@ def sections(stage: Stage, recipe: Recipe) -> dict[str, Any]:
 def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:
     """The digests of files that a recipe names by path: their content is an input like any other."""
     paths: list[object] = []
-    imported = [recipe.teach.generator.get("family", "")] if stage.name != "prepare" else []
+    imported = [recipe.task, *([recipe.teach.generator.get("family", "")] if stage.name != "prepare" else [])]
+    if "methods" in stage.code:
+        imported.append(recipe.method)
     if stage.trains and recipe.losses.perceptual:
         paths.append(recipe.losses.perceptual_network)
     if stage.name == "teach":
