@@ -2,24 +2,20 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slimgen.cli.options import Json, print_json
-from slimgen.errors import SlimgenError, nearest
+from slimgen.errors import SlimgenError
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from slimgen.cost.formula import Cost
 
 _CONFIGURATION = re.compile(r"\d+(_\d+)+")
 """Channels such as 32_32_48, which YAML would read as one large number."""
-_MISSING = re.compile(r"missing \d+ required .*arguments?: (.+)")
-"""What Python says of a call that lacks options, which it quotes."""
 
 
 def profile(
@@ -43,11 +39,12 @@ def profile(
     such as a trellis' --genotype, is given as a JSON file.
     """
     from slimgen.cost.formula import CONVENTIONS
+    from slimgen.nets.profile import Network, is_discriminator
 
     options = parse_options(context.args)
     high, wide = height or size, width or size
-    judging = _judges(family, discriminator)
-    cost = _cost(family, high, wide, options, judging)
+    network = Network(family, options, high, wide, is_discriminator(family, discriminator))
+    cost = network.cost()
     facts: dict[str, object] = {
         "family": family,
         "options": options,
@@ -58,7 +55,7 @@ def profile(
         "bytes": cost.bytes,
     }
     if latency:
-        facts["latency"] = _latency(family, (high, wide), options, judging, threads, runs)
+        facts["latency"] = network.latency(threads, runs)
     if as_json:
         print_json(facts)
     else:
@@ -103,49 +100,6 @@ def _content(path: Path) -> object:
     except (OSError, ValueError) as error:
         raise SlimgenError(f"{path} must be a JSON file", error) from None
     return value["genotype"] if isinstance(value, Mapping) and "genotype" in value else value
-
-
-def _judges(family: str, discriminator: bool) -> bool:
-    """Whether a family is one of discriminators: if it is both, it is one of generators unless asked otherwise."""
-    from slimgen.nets import DISCRIMINATORS, GENERATORS
-
-    known = [*DISCRIMINATORS, *(() if discriminator else GENERATORS)]
-    if family not in known:
-        raise SlimgenError("a network is of a known family", repr(family), nearest(family, known))
-    return discriminator or family not in GENERATORS
-
-
-def _cost(family: str, height: int, width: int, options: dict[str, object], judging: bool) -> "Cost":
-    """The cost in closed form, whichever kind of network the family is."""
-    from slimgen.nets import discriminator_cost, generator_cost
-
-    count = discriminator_cost if judging else generator_cost
-    try:
-        return count(family, height, width, **options)
-    except TypeError as error:
-        # A closed form computes with what it is given, so a text in place of a number fails inside.
-        given = ", ".join(f"{name}={value!r}" for name, value in options.items()) or "no options"
-        missing = _MISSING.search(str(error))
-        lacking = re.findall(r"'(\w+)'", missing.group(1)) if missing else []
-        hint = f"give {', '.join(f'--{name}' for name in lacking)}; tables as JSON files" if lacking else str(error)
-        raise SlimgenError(f"the options of {family} must be complete and of the right kind", given, hint) from None
-
-
-def _latency(
-    family: str, sides: tuple[int, int], options: dict[str, object], judging: bool, threads: int, runs: int
-) -> dict[str, str | int | float]:
-    """The time of one image, measured on a network of drawn weights."""
-    from slimgen.cost.latency import torch_latency
-    from slimgen.nets import build_discriminator, build_generator, noise_length
-
-    build: Callable[..., nn.Module] = build_discriminator if judging else build_generator
-    if not judging and (length := noise_length(family, **options)) is not None:
-        net = build(family, **options, size=sides[0])
-        return torch_latency(net, (1, length), threads=threads, runs=runs, channels_last=True).as_dict()
-    net = build(family, **options)
-    channels = options.get("inputs", 6 if judging else 3)
-    shape = (1, int(str(channels)), *sides)
-    return torch_latency(net, shape, threads=threads, runs=runs, channels_last=True).as_dict()
 
 
 def _show(facts: Mapping[str, object], cost: "Cost") -> None:
