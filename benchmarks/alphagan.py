@@ -69,7 +69,7 @@ def recipe_of(arguments: argparse.Namespace, seed: int) -> recipe.Recipe:
     base = recipe.load(f"cifar10-{arguments.paper or 'alphagan_s'}")
     network = {"path": str(arguments.network), "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
     own = [
-        *(["finetune.uniform=true"] if arguments.paper else SMALL),
+        *(["finetune.rivals=[by_hand]"] if arguments.paper else SMALL),
         *(f"seed={seed}", f"search.random={arguments.random}"),
         *(f"evaluate.metrics=['{METRIC}']", f"evaluate.features={json.dumps({'resnet20': network})}"),
     ]

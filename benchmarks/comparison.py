@@ -1,4 +1,4 @@
-"""Original, found and uniform generator of one or several recipes over several seeds: means and spreads.
+"""Original, found generator and rivals of one or several recipes over several seeds: means and spreads.
 
     python -m benchmarks.comparison townhouses-cf_gan townhouses-gan_compression
     python -m benchmarks.comparison facades-cf_gan facades-gan_compression --data PATH/facades

@@ -33,11 +33,11 @@ SHORT = (
         "teach.discriminator.layers=2",
         "supernet.updates=160",
     ),
-    *("search.operator_evaluations=72", "search.channel_evaluations=96", "finetune.updates=300"),
+    *("search.evaluations=168", "search.operator_share=0.43", "finetune.updates=300"),
 )
 WEIGHTS = (
     *("teach/generator", "teach/discriminator", "supernet/generator", "supernet/discriminator"),
-    *("finetune/found", "finetune/uniform"),
+    *("finetune/found", "finetune/narrowed"),
 )
 
 

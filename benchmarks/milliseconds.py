@@ -25,7 +25,7 @@ def main() -> None:
     base = recipe.load(arguments.recipe)
     rows = []
     for limit in arguments.limits:
-        limited = [f"budget={{latency_ms: {limit}}}", "finetune.updates=0", "finetune.uniform=false"]
+        limited = [f"budget={{latency_ms: {limit}}}", "finetune.updates=0", "finetune.rivals=[]"]
         out = arguments.out / f"{base.name}-{limit:g}ms"
         stages.run(base.override(limited), data=arguments.data, out=out)
         search, export = (read_record(out / stage)["metrics"] for stage in ("search", "export"))

@@ -28,10 +28,9 @@ from benchmarks.results import save
 from slimgen import recipe
 from slimgen.data.batches import Pair
 from slimgen.device import choose
-from slimgen.methods.alphagan import phases as alphagan_phases
+from slimgen.methods.alphagan import algorithm as alphagan_algorithm
 from slimgen.methods.alphagan import players as alphagan_players
 from slimgen.methods.alphagan.options import SupernetOptions
-from slimgen.methods.alphagan.timetable import Timetable
 from slimgen.methods.cyclegan_nas import phases as cyclegan_nas_phases
 from slimgen.methods.cyclegan_nas.options import SupernetOptions as CyclesOptions
 from slimgen.nets.relaxation import Relaxation
@@ -118,9 +117,11 @@ def alphagan(job: Job, kind: str, arguments: argparse.Namespace) -> Step:
         relaxation="sampled" if kind == "sampled" else "softmax",
         recompute=kind == "recompute",
     )
-    table, counts = Timetable(1, 1, 1, 1), alphagan_phases.Counts()
-    those = alphagan_players.players(job, options, table.steps)
-    every = alphagan_phases.phases(job, options, those, table, counts, lambda: None)
+    once = {"iterations": 1, "weight_steps": 1, "critic_steps": 1, "bar_steps": 1, "architecture_steps": 1}
+    table = alphagan_algorithm.timetable(options.model_copy(update=once))
+    counts = alphagan_algorithm.Counts()
+    those = alphagan_players.players(job, options, len(table))
+    every = alphagan_algorithm.phases(job, options, those, table, counts, lambda: None)
     chosen = [replace(each, when=lambda step: True) for each in every if each.name in ("generator", "architecture")]
     noise = drawn(arguments.batch, 128)
     real = drawn(arguments.batch, 3, job.recipe.size, job.recipe.size)

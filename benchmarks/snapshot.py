@@ -42,10 +42,11 @@ TINY = {
 """Recipe below tests/, and the townhouses it is run on."""
 TOWNHOUSES = ("townhouses-cf_gan", "townhouses-gan_compression")
 RENAMED = (
+    (r"by_hand", "narrowed"),
     (r"uniform", "narrowed"),
     (r"\bforth\b", "forward"),
     (r"\bback_|_back\b|\bback\b", "reverse"),
-    (r"reverse_", "reverse"),
+    (r"reverse_|_reverse", "reverse"),
 )
 """Names that changed while what they name did not."""
 

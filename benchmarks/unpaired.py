@@ -25,8 +25,9 @@ from slimgen import recipe, stages
 from slimgen.cli.run import TEST, TRAIN, draw_townhouses
 from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
+from slimgen.methods.method import REVERSE
 from slimgen.run.record import read_record
-from slimgen.stages.generators import BACK, built, described
+from slimgen.stages.generators import built, described
 from slimgen.stages.table import STAGES
 from townhouses import write
 
@@ -108,13 +109,13 @@ def measured(base: recipe.Recipe, way: str, out: Path) -> list[dict[str, Any]]:
     sides = whole(Prepared.open(out / "prepare").split("test"))
     seconds = {stage: read_record(out / stage)["seconds"] for stage in STAGES}
     found = []
-    for name in (name for name in generators if name + BACK in generators):
+    for name in (name for name in generators if name + REVERSE in generators):
         folder = out / ("teach" if name == "original" else "finetune")
-        pair = [built(generators[each], folder / generators[each]["file"]) for each in (name, name + BACK)]
+        pair = [built(generators[each], folder / generators[each]["file"]) for each in (name, name + REVERSE)]
         called = name if name == "original" else way if name == "found" else f"{way}: {name}"
         for each, label, first, second, images in (
-            (name, "forth", *pair, sides.input),
-            (name + BACK, "back", *reversed(pair), sides.target),
+            (name, "forward", *pair, sides.input),
+            (name + REVERSE, "reverse", *reversed(pair), sides.target),
         ):
             row = table[each]
             found.append(

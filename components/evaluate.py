@@ -17,7 +17,7 @@ def evaluate(
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
 ) -> None:
-    """Measures the original, the found and the uniform generator.
+    """Measures the original, the found generator and its rivals.
 
     Args:
         recipe: the recipe as YAML text.

@@ -16,7 +16,7 @@ def finetune(
     out: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> None:
-    """Trains the generator that was found, and where the recipe asks a uniformly narrowed one to compare with.
+    """Trains the generator that was found, and its rivals where the recipe names any.
 
     Args:
         recipe: the recipe as YAML text.

@@ -1,6 +1,6 @@
 """A user-defined method: one file, and one word in a recipe. Nothing of slimgen is edited.
 
-The method is simple: the original is narrowed uniformly. Its weights are shared by all narrower versions, which take
+The method is simple: the original is narrowed. Its weights are shared by all narrower versions, which take
 the first channels of each layer; every width within the budget is measured so, and the best is fine-tuned. A recipe
 names the module in the place of a method that comes with slimgen, with Python's path set to the folder that holds
 `examples/`:
@@ -15,7 +15,6 @@ and `train_gan` is the task's training, which goes on where it was killed. A met
 a folder in `slimgen/methods/`, and a line of `METHODS` in its `__init__.py`.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +24,8 @@ from torch import Tensor, nn
 from slimgen.cost.formula import Cost
 from slimgen.errors import RecipeError
 from slimgen.methods.candidates import Candidates
-from slimgen.methods.method import Found, Trained
+from slimgen.methods.method import Found, Trained, found_genotype
+from slimgen.methods.rivals import check_rivals
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.gates import Arch, pinned
 from slimgen.nets.supernet import Supernet
@@ -91,10 +91,9 @@ def check(recipe: Recipe) -> None:
     """Raises RecipeError unless the sections `supernet` and `search` are sound and the original has a width."""
     section(SupernetOptions, recipe.supernet, "supernet")
     section(SearchOptions, recipe.search, "search")
+    check_rivals(recipe, ())  # what is found is a narrowed original itself
     if "ngf" not in recipe.teach.generator:
         raise RecipeError("the original must have a width, ngf, to be narrowed", sorted(recipe.teach.generator))
-    if recipe.finetune.uniform:
-        raise RecipeError("what is found is narrowed uniformly itself", "finetune.uniform true", "leave it out")
 
 
 def supernet(job: Job) -> Mapping[str, float]:
@@ -116,7 +115,7 @@ def search(job: Job) -> Found:
 def finetune(job: Job) -> Mapping[str, Trained]:
     """Trains the best width on, from the original's first channels and against a new discriminator."""
     net, schedule = original(job), job.recipe.finetune
-    genotype = Genotype.from_json(json.loads((job.inputs["search"] / "genotype.json").read_text())["genotype"])
+    genotype = found_genotype(job)
     steps = schedule.steps(len(job.data.split("train")))
     generator, discriminator = job.compute.place(net.extract(genotype)), job.task.discriminator()
     training = GanTraining(

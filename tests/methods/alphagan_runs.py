@@ -9,11 +9,9 @@ from torch import nn
 from slimgen import stages
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
-from slimgen.methods.alphagan import timetable
+from slimgen.methods.alphagan.algorithm import ARCHITECTURE, Counts, batches, phases, timetable
 from slimgen.methods.alphagan.options import SupernetOptions
-from slimgen.methods.alphagan.phases import Counts, batches, phases
 from slimgen.methods.alphagan.players import players
-from slimgen.methods.alphagan.timetable import ARCHITECTURE
 from slimgen.recipe import Recipe, section
 from slimgen.search import Genotype
 from slimgen.tasks import open_task
@@ -64,7 +62,7 @@ class Searching:
         self.options = section(SupernetOptions, recipe.supernet, "supernet")
         self.table, self.counts = timetable(self.options), Counts()
         self.job, self.averaged = job_of(run, recipe), 0
-        self.those = players(self.job, self.options, self.table.steps)
+        self.those = players(self.job, self.options, len(self.table))
         self.phases = phases(self.job, self.options, self.those, self.table, self.counts, self.average)
         self.batches = batches(self.job, self.options, self.table)
 

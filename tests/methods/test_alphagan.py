@@ -12,12 +12,12 @@ from torch import nn
 from slimgen import stages
 from slimgen.data.prepared import Prepared
 from slimgen.files import LOGITS
-from slimgen.methods.alphagan import timetable
+from slimgen.methods.alphagan.algorithm import ARCHITECTURE, WEIGHTS, timetable
 from slimgen.methods.alphagan.options import SupernetOptions
-from slimgen.methods.alphagan.timetable import ARCHITECTURE
 from slimgen.nets.weights import load_weights
 from slimgen.search import Genotype
 from slimgen.tasks.unconditional import SETTLED
+from slimgen.training.fit import Memo
 from tests.methods.alphagan_runs import TINY, Searching, copies, folders, quiet, run_until
 
 BOTH = {"generator_bar", "discriminator_bar"}
@@ -32,7 +32,7 @@ def tiny_run(tmp_path_factory) -> Iterator[Path]:
 
 def test_each_step_moves_what_its_line_of_the_algorithm_says(tiny_run):
     search = Searching(tiny_run)
-    steps = search.watched(search.table.steps)
+    steps = search.watched(len(search.table))
     logits = {"generator.relaxation"}
     # T = 3 with G at every second step over all iterations, R = 2, R = 2, S = 2.
     assert steps[0] == steps[2] == {"discriminator"}
@@ -72,7 +72,7 @@ def test_bars_begin_as_copies_with_fresh_adam_in_every_iteration(tiny_run):
             begun.append(equal(generator.relaxation, generator_bar.relaxation))
             ages.append((old, [len(other.optimizer.state) for other in others]))
 
-        first = search.table.at(memo.step).place == 0
+        first = search.table[memo.step].position == 0
         hooks = [generator.net.register_forward_pre_hook(look)] if first else []
         terms = phase.loss(batch, arch, memo)
         for hook in hooks:
@@ -80,7 +80,7 @@ def test_bars_begin_as_copies_with_fresh_adam_in_every_iteration(tiny_run):
         return terms
 
     search.phases = [each if each is not phase else replace(phase, loss=loss) for each in search.phases]
-    search.train(search.table.steps)
+    search.train(len(search.table))
     assert begun == [True] * 4
     assert [after for _, after in ages] == [[0, 0], [0, 0]]
     assert all(count > 0 for count in ages[1][0])
@@ -98,7 +98,7 @@ def test_weights_and_logits_have_their_own_adam_at_constant_rates(tiny_run):
     for phase in search.phases:
         groups = phase.optimizer.param_groups
         assert [(each["lr"], tuple(each["betas"]), each["weight_decay"]) for each in groups] == wanted[phase.name]
-        assert {phase.rate(step) for step in range(search.table.steps)} == {1}
+        assert {phase.rate(step) for step in range(len(search.table))} == {1}
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,14 @@ def test_weights_and_logits_have_their_own_adam_at_constant_rates(tiny_run):
 )
 def test_each_player_is_trained_against_the_one_that_its_line_names(tiny_run, name, plays):
     search = Searching(tiny_run)
-    search.train(search.table.steps)  # until all four differ
+    search.train(len(search.table))  # until all four differ
     phase = next(phase for phase in search.phases if phase.name == name)
     for part in search.those.parts.values():
         part.eval()  # in training, every look at a spectral norm is a power iteration
 
     def loss() -> float:
         with torch.no_grad():
-            terms = phase.loss(search.batches[phase.split](0), Genotype({}), {"step": 0})
+            terms = phase.loss(search.batches[phase.split](0), Genotype({}), Memo(1))
         return float(sum(terms.values()))
 
     before = loss()
@@ -153,7 +153,7 @@ def test_of_g_bar_what_the_ablation_says_is_trained(tiny_run, bar, moved):
 
 def test_the_warm_up_holds_the_logits_and_spares_the_bars(tiny_run):
     search = Searching(tiny_run, "warm_up=0.5")
-    steps = search.watched(search.table.steps)
+    steps = search.watched(len(search.table))
     assert all(step <= {"generator", "discriminator"} for step in steps[:6])
     assert steps[6] >= {"discriminator_bar"}
     assert search.counts.counts["architecture"] == search.counts.counts["generator_bar"] == 2
@@ -172,13 +172,19 @@ def test_without_the_gap_g_bar_is_spared_and_the_logits_learn_the_same(tiny_run,
     assert spared == whole
 
 
+def warm_up(table: list) -> int:
+    """The iterations before the first that ends with steps of the logits; an iteration begins with the weights."""
+    first = next(number for number, step in enumerate(table) if step.part != WEIGHTS)
+    return sum(step.position == 0 for step in table[:first]) - 1
+
+
 def test_a_warm_up_never_takes_the_whole_search():
     for iterations in range(1, 30):
         for share in (0.5, 0.9, 0.99):
             table = timetable(SupernetOptions(iterations=iterations, critic_steps=1, warm_up=share))
-            assert table.counts[ARCHITECTURE] > 0, (iterations, share)
-            assert table.warm == int(share * iterations)
-    assert timetable(SupernetOptions(iterations=100, warm_up=0.29)).warm == 29
+            assert table[-1].part == ARCHITECTURE, (iterations, share)
+            assert warm_up(table) == int(share * iterations)
+    assert warm_up(timetable(SupernetOptions(iterations=100, warm_up=0.29))) == 29
 
 
 def test_training_images_move_weights_and_validation_images_bars_and_logits(tiny_run):
@@ -194,7 +200,7 @@ def test_training_images_move_weights_and_validation_images_bars_and_logits(tiny
 
     seen: dict[str, list[bytes]] = {"train": [], "val": []}
     noises = []
-    for step in range(search.table.steps):
+    for step in range(len(search.table)):
         for phase in search.phases:
             if phase.when(step):
                 batch = search.batches[phase.split](step)
@@ -215,7 +221,7 @@ def test_every_relaxation_searches(tiny_run, kind):
     search = Searching(tiny_run, f"relaxation={kind}", "temperature=[5, 0.5]", "recompute=true")
     steps = search.watched(9)
     assert steps[7] == {"generator.relaxation"}
-    first, last = (search.those.generator.relaxation.temperature(step) for step in (0, search.table.steps - 1))
+    first, last = (search.those.generator.relaxation.temperature(step) for step in (0, len(search.table) - 1))
     assert (first, last) == pytest.approx((5, 0.5))
 
 

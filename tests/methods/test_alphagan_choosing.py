@@ -7,7 +7,8 @@ import random
 import pytest
 
 from slimgen.errors import BudgetError, RunError
-from slimgen.methods.alphagan.choice import alike, likeliest
+from slimgen.methods.alphagan.choice import likeliest
+from slimgen.methods.anew import alike
 from slimgen.nets.alphagan.cost import alphagan_cost
 from slimgen.nets.alphagan.space import SPACE
 from slimgen.search import Budget, Choice, Genotype, Space
@@ -80,14 +81,14 @@ def test_a_budget_below_the_smallest_architecture_names_it():
 
 def test_random_architectures_are_of_the_size_and_the_same_again():
     budget = Budget(params=310_000)
-    found = alike(SPACE, alphagan_costs, budget, 300_000, 0.1, 5, seed=3)
+    found = alike(SPACE.sample, alphagan_costs, 300_000, 0.1, 5, "3", budget)
     assert len(set(found)) == 5
     assert all(270_000 <= alphagan_costs(genotype)["params"] <= 310_000 for genotype in found)
-    assert found[:2] == alike(SPACE, alphagan_costs, budget, 300_000, 0.1, 2, seed=3)
-    assert found != alike(SPACE, alphagan_costs, budget, 300_000, 0.1, 5, seed=4)
+    assert found[:2] == alike(SPACE.sample, alphagan_costs, 300_000, 0.1, 2, "3", budget)
+    assert found != alike(SPACE.sample, alphagan_costs, 300_000, 0.1, 5, "4", budget)
 
 
 def test_a_size_that_no_architecture_has_is_an_error():
     few = Space({name: Choice(choice.options[:1]) for name, choice in SPACE.items()})
     with pytest.raises(RunError, match=r"1 of 100,000 random architectures.*equal_size"):
-        alike(few, lambda genotype: {"params": 5.0}, Budget(), 10, 0.1, 1, seed=0)
+        alike(few.sample, lambda genotype: {"params": 5.0}, 10, 0.1, 1, "0")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,13 @@ import pytest
 from slimgen import stages
 from slimgen.errors import BudgetError, RecipeError
 from slimgen.files import LOGITS
-from slimgen.methods.alphagan import check
+from slimgen.methods.alphagan import check, plans
+from slimgen.methods.anew import Plan
 from slimgen.nets import generator_cost
 from slimgen.nets.alphagan.space import PUBLISHED, SPACE, alphagan_space
 from slimgen.nets.sngan.discriminator import SPACE as JUDGES
 from slimgen.nets.weights import load_weights
-from tests.methods.alphagan_runs import TINY, folders, quiet, run_until
+from tests.methods.alphagan_runs import TINY, folders, job_of, quiet, run_until
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +43,17 @@ def test_the_most_probable_operation_of_every_edge_is_chosen(whole_run):
 
 def test_the_run_ends_with_all_generators_trained_as_long_and_exported(whole_run):
     rows = {row["name"]: row for row in json.loads((whole_run / "evaluate" / "table.json").read_text())["rows"]}
-    assert set(rows) == {"original", "found", "uniform", "random1"}
-    assert {rows[name]["updates"] for name in ("found", "uniform", "random1")} == {2}
+    assert set(rows) == {"original", "found", "by_hand", "random1"}
+    assert {rows[name]["updates"] for name in ("found", "by_hand", "random1")} == {2}
     assert abs(rows["random1"]["params"] / rows["found"]["params"] - 1) <= 0.3
     networks = json.loads((whole_run / "finetune" / "networks.json").read_text())
-    (rival,) = json.loads((whole_run / "search" / "plan.json").read_text())["rivals"]
+    rival = planned(whole_run, whole_run / "search", "search={random: 1}")["random1"].generator["genotype"]
     assert networks["random1"]["options"] == {**networks["found"]["options"], "genotype": rival}
     assert networks["found"]["options"]["genotype"] == outcome_of(whole_run / "search")["genotype"] != rival
-    about = networks["uniform"]
+    about = networks["by_hand"]
     narrower = {**about["options"], "channels": about["options"]["channels"] - 1}
     less = generator_cost(about["family"], 16, 16, **narrower).macs("exact")
-    assert less < rows["found"]["macs"]["exact"] <= rows["uniform"]["macs"]["exact"]
+    assert less < rows["found"]["macs"]["exact"] <= rows["by_hand"]["macs"]["exact"]
     assert (whole_run / "export" / "generator.onnx").is_file()
     assert (whole_run / "search" / "relaxation.png").is_file()
     updates = json.loads((whole_run / "supernet" / "updates.json").read_text())
@@ -67,13 +69,19 @@ def searched(whole_run: Path, out: Path, *settings: str) -> Path:
     return out
 
 
+def planned(whole_run: Path, search: Path, *settings: str) -> dict[str, Plan]:
+    """What fine-tuning would train of a search."""
+    recipe = TINY.override(["search={}", *settings])
+    return plans(replace(job_of(whole_run, recipe), inputs={"search": search}))
+
+
 def test_within_a_budget_a_smaller_and_less_probable_architecture_is_chosen(whole_run, tmp_path):
     free = outcome_of(whole_run / "search")
     limit = int(free["costs"]["params"] * 0.9)
     found = outcome_of(searched(whole_run, tmp_path / "search", f"budget.params={limit}"))
     assert found["costs"]["params"] <= limit
     assert found["quality"]["log_probability"] < free["quality"]["log_probability"]
-    with pytest.raises(BudgetError, match="an architecture within the budget exists"):
+    with pytest.raises(BudgetError, match="an architecture must be within the budget"):
         searched(whole_run, tmp_path / "none", "budget.params=10")
 
 
@@ -83,7 +91,7 @@ def test_channels_of_the_finished_generator_are_its_own(whole_run, tmp_path):
     assert genotype == outcome_of(whole_run / "search")["genotype"]
     cost = generator_cost("alphagan", 16, 16, genotype=genotype, channels=8, latent=6)
     assert outcome_of(wide)["costs"]["params"] == cost.params
-    assert json.loads((wide / "plan.json").read_text())["generator"]["channels"] == 8
+    assert planned(whole_run, wide, "search.channels=8")["found"].generator["channels"] == 8
 
 
 def test_a_random_architecture_is_of_about_the_probable_ones_size(whole_run, tmp_path):
@@ -93,13 +101,13 @@ def test_a_random_architecture_is_of_about_the_probable_ones_size(whole_run, tmp
     assert outcome_of(out)["genotype"] == trials[1]["genotype"]
     sizes = [trial["costs"]["params"] for trial in trials]
     assert all(abs(size / sizes[0] - 1) <= 0.1 for size in sizes)
-    rivals = json.loads((out / "plan.json").read_text())["rivals"]
-    assert rivals == [trial["genotype"] for trial in trials[2:]]
+    found, *rivals = planned(whole_run, out, "search={kind: random, random: 2}", "finetune.rivals=[]").values()
+    assert [plan.generator["genotype"] for plan in (found, *rivals)] == [trial["genotype"] for trial in trials[1:]]
 
 
 def test_a_published_architecture_is_trained_without_any_search(whole_run, tmp_path):
     settings = ["supernet={iterations: 0, channels: 4}", "search={kind: published, genotype: alphagan_s}"]
-    recipe = TINY.override([*settings, "finetune.uniform=false"])
+    recipe = TINY.override([*settings, "finetune.rivals=[]"])
     inputs = folders(whole_run)
     said = stages.supernet(recipe, **inputs, out=tmp_path / "supernet", progress=quiet)
     assert said["steps"] == said["updates"] == 0
@@ -120,7 +128,7 @@ def test_a_published_architecture_is_trained_without_any_search(whole_run, tmp_p
 
 def test_an_epoch_is_of_all_images_but_the_test_images(whole_run, tmp_path):
     # 12 and 8 images in batches of 4: five updates.
-    recipe = TINY.override(["finetune.updates=null", "finetune.epochs=1", "finetune.uniform=false", "search={}"])
+    recipe = TINY.override(["finetune.updates=null", "finetune.epochs=1", "finetune.rivals=[]", "search={}"])
     inputs = folders(whole_run, "supernet")
     stages.search(recipe, **inputs, out=tmp_path / "search", progress=quiet)
     stages.finetune(recipe, **inputs, search=tmp_path / "search", out=tmp_path / "finetune", progress=quiet)
@@ -140,9 +148,9 @@ def test_a_searched_discriminator_is_read_off_and_trains_what_is_found(whole_run
         assert genotype[name] == choice.options[int(logits["logits/" + name.replace(".", "/")].argmax())]
     judged = []
 
-    def watched(self, job, name, generator, discriminator, schedule, steps, *, ema=None):
-        judged.append(discriminator.genotype.to_json())
-        return generator.eval()
+    def watched(self, job, training):
+        judged.append(training.discriminator.genotype.to_json())
+        return training.generator.eval()
 
     monkeypatch.setattr("slimgen.tasks.unconditional.Unconditional.train_original", watched)
     stages.finetune(recipe, **inputs, search=tmp_path / "search", out=tmp_path / "finetune", progress=quiet)
@@ -157,7 +165,8 @@ def test_without_deconvolutions_none_is_found(whole_run, tmp_path):
     said = stages.search(recipe, **inputs, out=tmp_path / "search", progress=quiet)
     assert said["space_size"] == alphagan_space(deconvolution=False).size == (6**3 * 2**2) ** 3 * 2**3
     assert "deconv" not in outcome_of(tmp_path / "search")["genotype"].values()
-    assert json.loads((tmp_path / "search" / "plan.json").read_text())["generator"]["interpolation"] == "learned"
+    job = replace(job_of(whole_run, recipe), inputs={"search": tmp_path / "search"})
+    assert plans(job)["found"].generator["interpolation"] == "learned"
 
 
 @pytest.mark.parametrize(

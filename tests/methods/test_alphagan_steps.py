@@ -1,44 +1,84 @@
 """Algorithm 1 step by step."""
 
-from slimgen.methods.alphagan.timetable import (
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+
+from slimgen.methods.alphagan.algorithm import (
     ARCHITECTURE,
     DISCRIMINATOR_BAR,
     GENERATOR_BAR,
     WEIGHTS,
-    Moment,
-    Timetable,
+    Step,
+    timetable,
 )
+from slimgen.methods.alphagan.options import SupernetOptions
+
+PARTS = (WEIGHTS, DISCRIMINATOR_BAR, GENERATOR_BAR, ARCHITECTURE)
 
 
-def parts(table: Timetable) -> list[str]:
-    return [table.at(step).part for step in range(table.steps)]
+def table(iterations: int, weights: int, bars: int, architecture: int, warm: int = 0) -> list[Step]:
+    options = {"weight_steps": weights, "bar_steps": bars, "architecture_steps": architecture, "critic_steps": 1}
+    return timetable(SupernetOptions(iterations=iterations, warm_up=warm / iterations, **options))
+
+
+def closed_form(step: int, weights: int, bars: int, architecture: int, warm: int) -> tuple[str, int, int, int]:
+    """Part, iteration, position and number of a step, by division."""
+    if step < warm * weights:
+        return WEIGHTS, step // weights, step % weights, step
+    searched, position = divmod(step - warm * weights, weights + 2 * bars + architecture)
+    starts = (0, weights, weights + bars, weights + 2 * bars)
+    part, start = max((pair for pair in zip(PARTS, starts, strict=True) if position >= pair[1]), key=lambda p: p[1])
+    iteration, position = warm + searched, position - start
+    length = {WEIGHTS: weights, ARCHITECTURE: architecture}.get(part, bars)
+    return part, iteration, position, (iteration if part == WEIGHTS else searched) * length + position
+
+
+def closed_batch(part: str, iteration: int, position: int, number: int, setting: tuple[int, ...]) -> int:
+    """The batch of a step: D-bar and the logits share theirs, G-bar's come after both."""
+    iterations, _, bars, architecture, warm = setting
+    if part in (WEIGHTS, GENERATOR_BAR):
+        return number + (part == GENERATOR_BAR) * (iterations - warm) * (bars + architecture)
+    return (iteration - warm) * (bars + architecture) + (part == ARCHITECTURE) * bars + position
+
+
+@pytest.mark.parametrize(
+    "setting", [(3, 4, 3, 2, 0), (5, 4, 3, 2, 2), (4, 1, 1, 1, 1), (8, 2, 5, 3, 2), (2, 390, 390, 20, 1)]
+)
+def test_every_step_is_the_one_of_the_closed_form(setting):
+    steps = table(*setting)
+    assert len(steps) == setting[0] * setting[1] + (setting[0] - setting[4]) * (2 * setting[2] + setting[3])
+    for number, step in enumerate(steps):
+        part, iteration, position, among = closed_form(number, *setting[1:])
+        assert step == (part, position, among, closed_batch(part, iteration, position, among, setting))
 
 
 def test_an_iteration_is_t_steps_of_the_weights_r_of_either_bar_and_s_of_the_logits():
-    table = Timetable(2, weights=3, bars=2, architecture=1)
     one = [WEIGHTS] * 3 + [DISCRIMINATOR_BAR] * 2 + [GENERATOR_BAR] * 2 + [ARCHITECTURE]
-    assert parts(table) == 2 * one
+    assert [step.part for step in table(2, 3, 2, 1)] == 2 * one
 
 
 def test_the_published_settings_take_8000_and_119000_steps():
-    small, large = Timetable(100, 20, 20, 20), Timetable(100, 390, 390, 20)
-    assert (small.steps, large.steps) == (100 * 80, 100 * 1190)
-    assert large.counts == {WEIGHTS: 39_000, DISCRIMINATOR_BAR: 39_000, GENERATOR_BAR: 39_000, ARCHITECTURE: 2_000}
+    assert len(table(100, 20, 20, 20)) == 100 * 80
+    counts = Counter(step.part for step in table(100, 390, 390, 20))
+    assert counts == {WEIGHTS: 39_000, DISCRIMINATOR_BAR: 39_000, GENERATOR_BAR: 39_000, ARCHITECTURE: 2_000}
 
 
 def test_each_part_numbers_its_own_steps_from_zero_on_without_a_gap():
-    for table in (Timetable(3, 4, 3, 2), Timetable(5, 4, 3, 2, warm=2), Timetable(4, 1, 1, 1, warm=1)):
-        moments = [table.at(step) for step in range(table.steps)]
-        for part, count in table.counts.items():
-            assert [moment.number for moment in moments if moment.part == part] == list(range(count))
-        assert [moment.iteration for moment in moments] == sorted(moment.iteration for moment in moments)
-        assert {moment.iteration for moment in moments} == set(range(table.iterations))
+    for setting in ((3, 4, 3, 2), (5, 4, 3, 2, 2), (4, 1, 1, 1, 1)):
+        steps = table(*setting)
+        for part in PARTS:
+            numbers = [step.number for step in steps if step.part == part]
+            assert numbers == list(range(len(numbers)))
+        validation = [step.batch for step in steps if step.part in (DISCRIMINATOR_BAR, ARCHITECTURE)]
+        assert all(two == one + 1 for one, two in pairwise(validation))
 
 
 def test_an_iteration_of_the_warm_up_has_steps_of_the_weights_alone():
-    table = Timetable(3, 4, 2, 1, warm=2)
-    assert parts(table)[:12] == [WEIGHTS] * 12
-    assert table.at(7) == Moment(WEIGHTS, iteration=1, place=3, number=7)
-    assert table.at(8) == Moment(WEIGHTS, iteration=2, place=0, number=8)
-    assert table.at(12) == Moment(DISCRIMINATOR_BAR, iteration=2, place=0, number=0)
-    assert table.steps == 3 * 4 + 2 * 2 + 1
+    steps = table(4, 4, 2, 1, warm=2)
+    assert [step.part for step in steps[:12]] == [WEIGHTS] * 12
+    assert steps[7] == Step(WEIGHTS, position=3, number=7, batch=7)
+    assert steps[8] == Step(WEIGHTS, position=0, number=8, batch=8)
+    assert steps[12] == Step(DISCRIMINATOR_BAR, position=0, number=0, batch=0)
+    assert len(steps) == 4 * 4 + 2 * (2 * 2 + 1)

@@ -253,7 +253,7 @@ def test_without_fine_tuning_both_generators_are_cut_out_of_the_originals(begun,
     about = finetuned(begun, tmp_path, ["finetune.updates=0"])
     genotype = Genotype.from_json(json.loads((tmp_path / "search" / "genotype.json").read_text())["genotype"])
     for (name, turn), side in zip(
-        (("found", "a"), ("found_back", "b")), sides(job(begun, TINY, tmp_path)).values(), strict=True
+        (("found", "a"), ("found_reverse", "b")), sides(job(begun, TINY, tmp_path)).values(), strict=True
     ):
         left = load_weights(tmp_path / "finetune" / f"{name}.safetensors")
         cut = side.filters.cut(genotype.under(turn)).state_dict()
@@ -267,7 +267,7 @@ def test_both_generators_are_trained_on_together_from_what_was_cut(begun, tmp_pa
     search = tmp_path / "cut" / "search"
     finetuned(begun, tmp_path / "long", ["finetune.updates=2"], search)
     finetuned(begun, tmp_path / "anew", ["finetune.updates=2", "finetune.inherit=false"], search)
-    for name in ("found", "found_back"):
+    for name in ("found", "found_reverse"):
         cut, trained, anew = (
             load_weights(tmp_path / way / "finetune" / f"{name}.safetensors") for way in ("cut", "long", "anew")
         )
@@ -276,14 +276,14 @@ def test_both_generators_are_trained_on_together_from_what_was_cut(begun, tmp_pa
         assert max(float((anew[key] - weight).abs().max()) for key, weight in cut.items()) > 0.01
 
 
-def test_the_uniform_rivals_are_a_cyclegan_trained_as_long_as_the_original_and_fine_tuning(begun, tmp_path):
-    about = finetuned(begun, tmp_path, ["finetune.uniform=true"])
-    logged = json.loads((tmp_path / "finetune" / "log-uniform.jsonl").read_text().splitlines()[-1])
-    assert {"generator.cycle", "generator.back_cycle"} <= logged.keys()
-    for way in ("", "_back"):
-        assert about[f"uniform{way}"]["updates"] == 3 + 2
+def test_the_narrowed_rivals_are_a_cyclegan_trained_as_long_as_the_original_and_fine_tuning(begun, tmp_path):
+    about = finetuned(begun, tmp_path, ["finetune.rivals=[narrowed]"])
+    logged = json.loads((tmp_path / "finetune" / "log-narrowed.jsonl").read_text().splitlines()[-1])
+    assert {"generator.cycle", "generator.reverse_cycle"} <= logged.keys()
+    for way in ("", "_reverse"):
+        assert about[f"narrowed{way}"]["updates"] == 3 + 2
         found, rival = (
-            generator_cost("resnet", 16, 16, **about[f"{name}{way}"]["options"]) for name in ("found", "uniform")
+            generator_cost("resnet", 16, 16, **about[f"{name}{way}"]["options"]) for name in ("found", "narrowed")
         )
         assert rival.exact >= found.exact
 
@@ -317,7 +317,7 @@ def test_edited_code_of_a_network_of_ones_own_computes_anew(images, tmp_path, mo
 
 
 def test_the_authors_genome_runs_too(begun, tmp_path):
-    recipe = TINY.override(["supernet.genome=authors", "search.iterations=0", "finetune.updates=0"])
+    recipe = TINY.override(["supernet.genome=authors", "search.evaluations=8", "finetune.updates=0"])
     taught = {name: begun / name for name in ("prepare", "teach")}
     said = stages.supernet(recipe, **taught, out=tmp_path / "supernet", progress=quiet)
     assert said["bits"] == 4 + 8 + 16 + 8 + 4
@@ -329,7 +329,7 @@ def test_the_authors_genome_runs_too(begun, tmp_path):
 def test_a_network_of_ones_own_is_compressed_from_images_to_onnx(images, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLES))
     own = "teach.generator={family: 'own_generator:Squeezer', hidden: 8, blocks: 1}"
-    recipe = TINY.override([own, "search.iterations=1", "data.direction=BtoA"])
+    recipe = TINY.override([own, "search.evaluations=16", "data.direction=BtoA"])
     stages.run(recipe, data=images, out=tmp_path, progress=quiet)
     rows = {row["name"]: row for row in json.loads((tmp_path / "evaluate" / "table.json").read_text())["rows"]}
     assert rows["found"]["params"] <= rows["original"]["params"] / 3
@@ -339,7 +339,7 @@ def test_a_network_of_ones_own_is_compressed_from_images_to_onnx(images, tmp_pat
         if "running" not in name and "num_batches" not in name
     )
     assert (tmp_path / "export" / "generator.onnx").is_file()
-    forth, back = (np.array(Image.open(tmp_path / "evaluate" / f"grid{way}.png")) for way in ("", "_back"))
+    forth, back = (np.array(Image.open(tmp_path / "evaluate" / f"grid{way}.png")) for way in ("", "_reverse"))
     # The way back is shown what the way there should make, in the other order; both have original and found.
     assert forth.shape == back.shape
     columns = [slice(12 + place * 134, 140 + place * 134) for place in range(4)]

@@ -31,7 +31,7 @@ OUTCOME = ("genotype.json", "trials.jsonl", "pareto.csv")
 WEIGHTS = {
     "teach": ("generator", "discriminator", "back_generator", "back_discriminator"),
     "supernet": ("outputs",),
-    "finetune": ("found", "found_back"),
+    "finetune": ("found", "found_reverse"),
 }
 
 

@@ -64,12 +64,12 @@ def test_both_generators_together_are_as_large_as_the_plain_cyclegans_and_no_lar
     hidden = genotype["hidden"]
     assert params(hidden) <= limit < params(hidden + 1)
     said = json.loads((tiny_run / "search" / "stage.json").read_text())["metrics"]
-    assert said["total_params"] == params(hidden) == said["params"] + said["back_params"]
-    assert said["back_share"] == said["back_params"] / said["total_params"]
+    assert said["total_params"] == params(hidden) == said["params"] + said["reverse_params"]
+    assert said["reverse_share"] == said["reverse_params"] / said["total_params"]
 
 
 def test_a_random_architecture_is_of_about_the_found_ones_size_and_none_is_more_probable(tiny_run, tmp_path):
-    recipe = TINY.override(["search={kind: random, networks: 4, equal_size: 0.05, repeats: 1}"])
+    recipe = TINY.override(["search={kind: random, evaluations: 4, equal_size: 0.05, repeats: 1}"])
     stages.search(recipe, **folders(tiny_run, "supernet"), out=tmp_path / "search", progress=quiet)
     trials = [json.loads(line) for line in (tmp_path / "search" / "trials.jsonl").read_text().splitlines()]
     assert [trial["step"] for trial in trials] == ["argmax", *["random"] * 4]
@@ -90,7 +90,7 @@ def test_a_random_architecture_is_of_about_the_found_ones_size_and_none_is_more_
 
 
 def test_random_architectures_that_are_never_of_that_size_are_an_error(tiny_run, tmp_path, monkeypatch):
-    monkeypatch.setattr("slimgen.methods.cyclegan_nas._TRIES", 20)
+    monkeypatch.setattr("slimgen.methods.anew._TRIES", 20)
     relaxation = Relaxation(joined(options_of(TINY)), seed=0, spread=0)
     largest = relaxation.space.largest()
     with torch.no_grad():
@@ -110,7 +110,7 @@ def test_an_operation_that_training_has_excluded_is_infinitely_unlikely_but_has_
     inputs = folders(tiny_run, "supernet")
     shutil.copytree(tiny_run / "supernet", tmp_path / "supernet")
     save_weights(tmp_path / "supernet" / "logits.safetensors", steep)
-    recipe = TINY.override(["search.kind=random", "search.networks=1", "search.equal_size=0.9"])
+    recipe = TINY.override(["search.kind=random", "search.evaluations=1", "search.equal_size=0.9"])
     job = replace(job_of(tiny_run, recipe, tmp_path), inputs={**inputs, "supernet": tmp_path / "supernet"})
     likely, drawn = search(job).trials
     assert likely.quality["log_probability"] == 0
@@ -131,7 +131,7 @@ def test_an_operation_that_training_has_excluded_is_infinitely_unlikely_but_has_
         ("supernet={relaxation: gumbel, temperature: [0.1, 5], updates: 2}", "does not rise"),
         ("supernet.optimisation=THT", "supernet: optimisation"),
         ("supernet.hidden=3", "supernet: hidden"),
-        ("search.networks=3", "needs kind random"),
+        ("search.evaluations=3", "needs kind random"),
         ("search={discriminators: original, discriminator_hidden: 4}", "needs searched discriminators"),
         ("search.hidden=0", "hidden width of at least 4"),
         ("search.hiden=8", "did you mean 'hidden'"),
@@ -144,8 +144,8 @@ def test_recipes_that_make_no_sense_are_refused(setting, message):
         check(TINY.override([setting]))
 
 
-def test_an_original_that_cannot_be_narrowed_is_refused_where_a_uniform_one_is_asked_for():
-    with pytest.raises(RecipeError, match=r"finetune.uniform"):
+def test_an_original_that_cannot_be_narrowed_is_refused_where_a_narrowed_one_is_asked_for():
+    with pytest.raises(RecipeError, match="narrowed generator needs"):
         check(TINY.override(["teach.generator={family: cyclegan_nas}"]))
     check(TINY.override(["teach.generator={family: mobile_resnet, ngf: 32, blocks: 1}"]))
 

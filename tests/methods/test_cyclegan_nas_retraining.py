@@ -12,13 +12,14 @@ from slimgen import stages
 from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
 from slimgen.methods.cyclegan_nas.phases import DISCRIMINATORS, GENERATORS
-from slimgen.methods.cyclegan_nas.retraining import Comparison
+from slimgen.methods.cyclegan_nas.repeats import Comparison
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.cyclegan_nas.space import chosen
 from slimgen.nets.weights import load_weights
-from slimgen.recipe import Goal
 from slimgen.run.record import read_record
 from slimgen.search import Genotype
+from slimgen.stages.fingerprint import fingerprint
+from slimgen.stages.table import STAGES
 from slimgen.tasks.cycle import train_cycle
 from tests.methods.cyclegan_nas_runs import TINY, folders, job_of, quiet, run_until
 
@@ -36,16 +37,16 @@ class KilledError(Exception):
 
 def test_the_run_ends_with_both_directions_found_and_uniform_as_they_were_kept(whole_run):
     rows = {row["name"]: row for row in json.loads((whole_run / "evaluate" / "table.json").read_text())["rows"]}
-    assert set(rows) == {f"{name}{way}" for name in ("original", "found", "uniform") for way in ("", "_back")}
+    assert set(rows) == {f"{name}{way}" for name in ("original", "found", "narrowed") for way in ("", "_reverse")}
     about = json.loads((whole_run / "finetune" / "networks.json").read_text())
     genotype = Genotype.from_json(json.loads((whole_run / "search" / "genotype.json").read_text())["genotype"])
-    for way, role in zip(("", "_back"), GENERATORS, strict=True):
+    for way, role in zip(("", "_reverse"), GENERATORS, strict=True):
         assert about[f"found{way}"]["options"]["genotype"] == genotype.under(role).to_json()
         assert rows[f"found{way}"]["family"] == "cyclegan_nas"
-        narrower = {**about[f"uniform{way}"]["options"], "ngf": about[f"uniform{way}"]["options"]["ngf"] - 1}
+        narrower = {**about[f"narrowed{way}"]["options"], "ngf": about[f"narrowed{way}"]["options"]["ngf"] - 1}
         found = rows[f"found{way}"]["params"]
-        assert generator_cost("resnet", 32, 32, **narrower).params < found <= rows[f"uniform{way}"]["params"]
-        assert rows[f"found{way}"]["updates"] == rows[f"uniform{way}"]["updates"] == 2
+        assert generator_cost("resnet", 32, 32, **narrower).params < found <= rows[f"narrowed{way}"]["params"]
+        assert rows[f"found{way}"]["updates"] == rows[f"narrowed{way}"]["updates"] == 2
     assert (whole_run / "export" / "generator.onnx").is_file()
     assert (whole_run / "search" / "relaxation.png").is_file()
     assert "Relaxation" in (whole_run / "evaluate" / "report.html").read_text()
@@ -53,12 +54,12 @@ def test_the_run_ends_with_both_directions_found_and_uniform_as_they_were_kept(w
 
 def test_of_the_repeats_the_best_is_kept_and_all_are_told(whole_run):
     work = job_of(whole_run, TINY)
-    comparison = Comparison(work, Goal(), {})
+    comparison = Comparison(work)
     told = read_record(whole_run / "finetune")["metrics"]
     about = json.loads((whole_run / "finetune" / "networks.json").read_text())
-    for name in ("found", "uniform"):
+    for name in ("found", "narrowed"):
         pair = []
-        for way in ("", "_back"):
+        for way in ("", "_reverse"):
             net = build_generator(about[f"{name}{way}"]["family"], **about[f"{name}{way}"]["options"])
             net.load_state_dict(load_weights(whole_run / "finetune" / f"{name}{way}.safetensors"))
             pair.append(net.eval())
@@ -67,9 +68,9 @@ def test_of_the_repeats_the_best_is_kept_and_all_are_told(whole_run):
         kept = comparison.measure(*pair)
         assert kept["psnr"] == pytest.approx(max(values), abs=1e-3)
         best = values.index(max(values))
-        for way in ("forth", "back"):
+        for way in ("forward", "reverse"):
             assert kept[way] == pytest.approx(told[f"{name}_repeat{best}_{way}"], abs=1e-3)
-        both = [told[f"{name}_repeat0_{way}"] for way in ("forth", "back")]
+        both = [told[f"{name}_repeat0_{way}"] for way in ("forward", "reverse")]
         assert values[0] == sum(both) / 2
 
 
@@ -87,26 +88,27 @@ def test_repeats_killed_amid_the_second_end_as_left_alone(whole_run, tmp_path):
         stages.finetune(recipe, **inputs, out=killed, progress=dying)
     assert list((killed / "checkpoints" / "found1").glob("step-*.pt"))
     stages.finetune(recipe, **inputs, out=killed, progress=quiet)
-    for name in ("found.safetensors", "found_back.safetensors", "networks.json"):
+    for name in ("found.safetensors", "found_reverse.safetensors", "networks.json"):
         assert (killed / name).read_bytes() == (tmp_path / "alone" / "finetune" / name).read_bytes()
 
 
 def test_another_feature_network_of_the_objective_trains_anew(whole_run, tmp_path):
     network = tmp_path / "network.pt"
-    inputs, left = folders(whole_run, "supernet"), []
+    recipe = TINY.override(["objective.metric=fd:n", f"evaluate.features={{n: {{path: {network}}}}}"])
+    marks = []
     for number in range(2):
         network.write_bytes(bytes([number]))
-        recipe = TINY.override(["objective.metric=fd:n", f"evaluate.features={{n: {{path: {network}}}}}"])
-        stages.search(recipe, **inputs, out=tmp_path / "search", progress=quiet)
-        left.append(json.loads((tmp_path / "search" / "stage.json").read_text())["digest"])
-    assert left[0] != left[1]
+        marks.append(fingerprint(STAGES["finetune"], recipe, {}, {}))
+    for setting in ("objective.images=2", "search.spectral=true"):
+        marks.append(fingerprint(STAGES["finetune"], recipe.override([setting]), {}, {}))
+    assert len(set(marks)) == 4
 
 
 def test_found_discriminators_or_the_originals_judge_what_is_trained_anew(whole_run, tmp_path, monkeypatch):
     judged = []
     genotype = Genotype.from_json(json.loads((whole_run / "search" / "genotype.json").read_text())["genotype"])
     assert len({genotype.under(role) for role in (*GENERATORS, *DISCRIMINATORS)}) == 4
-    train = "slimgen.methods.cyclegan_nas.retraining.train_cycle"
+    train = "slimgen.methods.anew.train_cycle"
 
     def watched(job, training):
         forth, back = training.both
@@ -135,14 +137,14 @@ def test_spectral_norms_of_a_training_are_divided_into_what_is_kept(whole_run, t
         trained.extend(train_cycle(*rest, **more))
         return tuple(trained)
 
-    monkeypatch.setattr("slimgen.methods.cyclegan_nas.retraining.train_cycle", watched)
-    recipe = TINY.override(["search={hidden: 8, spectral: true}", "finetune.uniform=false"])
+    monkeypatch.setattr("slimgen.methods.anew.train_cycle", watched)
+    recipe = TINY.override(["search={hidden: 8, spectral: true}", "finetune.rivals=[]"])
     inputs = folders(whole_run, "supernet")
     stages.search(recipe, **inputs, out=tmp_path / "search", progress=quiet)
     stages.finetune(recipe, **inputs, search=tmp_path / "search", out=tmp_path / "finetune", progress=quiet)
     about = json.loads((tmp_path / "finetune" / "networks.json").read_text())
     images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    for name, normed in zip(("found", "found_back"), trained, strict=True):
+    for name, normed in zip(("found", "found_reverse"), trained, strict=True):
         assert about[name]["options"]["spectral"] is False
         weights = load_weights(tmp_path / "finetune" / f"{name}.safetensors")
         net = build_generator(about[name]["family"], **about[name]["options"])
@@ -165,23 +167,24 @@ class Times(nn.Module):
 
 
 def test_pairs_are_compared_by_what_comes_back_of_an_image(whole_run):
-    comparison = Comparison(job_of(whole_run, TINY), Goal(), {})
-    assert comparison.measure(Times(-1), Times(-1)) == {"psnr": 100, "forth": 100, "back": 100}
+    comparison = Comparison(job_of(whole_run, TINY))
+    assert comparison.measure(Times(-1), Times(-1)) == {"psnr": 100, "forward": 100, "reverse": 100}
     grey = comparison.measure(Times(0), Times(1))
     val = whole(Prepared.open(whole_run / "prepare").split("val"))
-    for way, images in (("forth", val.input), ("back", val.target)):
+    for way, images in (("forward", val.input), ("reverse", val.target)):
         levels = ((images + 1) * 127.5).round() - 128
         wanted = (10 * torch.log10(255**2 / levels.square().mean((1, 2, 3)))).mean()
         assert grey[way] == pytest.approx(float(wanted), abs=0.02)
-    assert comparison.better(comparison.measure(Times(1), Times(1)), grey)
+    assert comparison.objective.better(comparison.measure(Times(1), Times(1)), grey)
 
 
 def test_a_metric_of_sets_compares_what_is_made_with_the_other_set(whole_run, tmp_path):
     with pytest.warns(DeprecationWarning, match="torch.jit"):
         torch.jit.save(torch.jit.trace(nn.AdaptiveAvgPool2d(1), torch.zeros(1, 3, 32, 32)), tmp_path / "colours.pt")
     features = {"colours": {"path": str(tmp_path / "colours.pt")}}
-    work = job_of(whole_run, TINY)
-    comparison = Comparison(work, Goal(metric="fd:colours"), features)
+    settings = ["objective.metric=fd:colours", f"evaluate.features={json.dumps(features)}"]
+    work = job_of(whole_run, TINY.override(settings))
+    comparison = Comparison(work)
     val = whole(work.data.split("val"))
 
     class Constantly(nn.Module):
@@ -194,7 +197,7 @@ def test_a_metric_of_sets_compares_what_is_made_with_the_other_set(whole_run, tm
 
     perfect = comparison.measure(Constantly(val.target), Constantly(val.input))
     apart = comparison.measure(Times(1), Times(1))
-    assert perfect["forth"] == pytest.approx(0, abs=1e-4)
-    assert perfect["back"] == pytest.approx(0, abs=1e-4)
+    assert perfect["forward"] == pytest.approx(0, abs=1e-4)
+    assert perfect["reverse"] == pytest.approx(0, abs=1e-4)
     assert apart["fd:colours"] > 0.01
-    assert comparison.better(perfect, apart)
+    assert comparison.objective.better(perfect, apart)

@@ -27,13 +27,13 @@ HERE = Path(__file__).parent
 SIXTH = "examples.own_method"
 """A method of one file that a recipe names by its import path."""
 
-ALONE = "finetune.uniform=false"
+ALONE = "finetune.rivals=[]"
 RECIPES = {
     "cf_gan": (
         HERE.parent / "stages" / "tiny.yaml",
-        [ALONE, "search={population: 4, elite: 2, operator_evaluations: 8, channel_evaluations: 8}"],
+        [ALONE, "search={population: 4, elite: 2, evaluations: 16, operator_share: 0.5}"],
     ),
-    "gan_compression": (HERE / "tiny_gan_compression.yaml", [ALONE, "size=16", "search.rounds=2"]),
+    "gan_compression": (HERE / "tiny_gan_compression.yaml", [ALONE, "size=16", "search.evaluations=12"]),
     "co_evolution": (HERE / "tiny_co_evolution.yaml", []),
     # Its discriminators halve the image so often that a norm has less than two pixels below 32.
     "cyclegan_nas": (HERE / "tiny_cyclegan_nas.yaml", [ALONE, "search.repeats=1", "supernet.cells=2"]),

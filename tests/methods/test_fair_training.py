@@ -8,7 +8,7 @@ from torch import Tensor
 
 from slimgen.data.batches import Pair
 from slimgen.device import Compute
-from slimgen.methods.cf_gan import path_judge, widest
+from slimgen.methods.cf_gan import of_path, widest
 from slimgen.nets.cf_gan.space import OPERATORS, Shape, parse_path, paths
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
 from slimgen.nets.cf_gan.trellis import Trellis
@@ -77,7 +77,7 @@ def train(draw_of, cycles: int) -> tuple[Gradients, Counter, Counter]:
         Schedule(updates=steps),
         steps,
         generate=generate,
-        discriminate=path_judge(discriminator),
+        discriminate=of_path(discriminator),
         draw=draw,
         after_generator=moved,
         after_discriminator=judged,

@@ -67,8 +67,8 @@ def whole(recipe: Recipe, taught: Path, out: Path) -> dict[str, dict]:
 def test_both_pipelines_end_with_a_generator_inside_the_budget(settings, taught, tmp_path):
     rows = whole(TINY.override(settings), taught, tmp_path)
     assert rows["found"]["macs"]["exact"] <= rows["original"]["macs"]["exact"] / 3
-    assert rows["uniform"]["macs"]["exact"] >= rows["found"]["macs"]["exact"]
-    assert rows["uniform"]["updates"] == 6 + 4 + (4 if settings else 0)
+    assert rows["narrowed"]["macs"]["exact"] >= rows["found"]["macs"]["exact"]
+    assert rows["narrowed"]["updates"] == 6 + 4 + (4 if settings else 0)
     about = json.loads((tmp_path / "finetune" / "networks.json").read_text())["found"]
     net = build_generator(about["family"], **about["options"])
     net.load_state_dict(load_weights(tmp_path / "finetune" / "found.safetensors"))
@@ -76,7 +76,7 @@ def test_both_pipelines_end_with_a_generator_inside_the_budget(settings, taught,
 
 
 def test_without_fine_tuning_the_found_generator_is_the_slice_that_was_measured(taught, tmp_path):
-    recipe = TINY.override(["finetune.updates=0", "finetune.uniform=false", "search.rounds=1"])
+    recipe = TINY.override(["finetune.updates=0", "finetune.rivals=[]", "search.evaluations=6"])
     whole(recipe, taught, tmp_path)
     net = OnceForAll(space=recipe.supernet["space"], blocks=3)
     net.load_state_dict(load_weights(tmp_path / "supernet" / "generator.safetensors"))
@@ -103,7 +103,7 @@ def test_an_exhaustive_search_measures_the_band_and_nothing_else(taught, tmp_pat
 
 
 def test_a_latency_budget_is_searched_by_the_table_and_its_error_is_told(taught, tmp_path):
-    roomy = TINY.override(["budget={latency_ms: 1000}", "search.rounds=1", "search.latency_networks=4"])
+    roomy = TINY.override(["budget={latency_ms: 1000}", "search.evaluations=6", "search.latency_networks=4"])
     supernet(roomy, taught, tmp_path / "supernet")
     before = {"prepare": taught / "prepare", "teach": taught / "teach", "supernet": tmp_path / "supernet"}
     facts = stages.search(roomy, **before, out=tmp_path / "search", progress=quiet)
@@ -213,7 +213,7 @@ def test_pseudo_pairs_compare_with_the_teachers_image(taught, tmp_path):
     [
         (["supernet.pipeline=full"], "supernet.teacher"),
         (["supernet.teacher={updates: 4}"], "full pipeline"),
-        (["teach.generator={family: unet}", "finetune.uniform=false"], "distilled from a ResNet"),
+        (["teach.generator={family: unet}", "finetune.rivals=[]"], "distilled from a ResNet"),
         (["supernet.space=channels-49"], "known name"),
         (["search={kind: exhaustive, evaluations: 2}"], "2 evaluations"),
         (["search={kind: exhaustive, evaluations: 2}", "budget={macs: 1/3, latency_ms: 9}"], "2 evaluations"),

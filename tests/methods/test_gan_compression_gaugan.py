@@ -75,13 +75,13 @@ def test_all_stages_end_with_a_file_that_computes_what_the_found_generator_does(
     through(TINY, taught, tmp_path, "export")
     rows = {row["name"]: row for row in json.loads((tmp_path / "evaluate" / "table.json").read_text())["rows"]}
     assert rows["found"]["macs"]["exact"] <= rows["original"]["macs"]["exact"] * 2 / 5
-    assert rows["uniform"]["family"] == "spade"
-    assert rows["uniform"]["macs"]["exact"] >= rows["found"]["macs"]["exact"]
+    assert rows["narrowed"]["family"] == "spade"
+    assert rows["narrowed"]["macs"]["exact"] >= rows["found"]["macs"]["exact"]
     card = json.loads((tmp_path / "export" / "card.json").read_text())
     assert card["onnx"]["input"][1][1] == 40
     assert card["parity"]["max_abs"] <= 1e-3
     assert "the channel's class" in (tmp_path / "export" / "card.md").read_text()
-    for name in ("teacher", "supernet", "found", "uniform"):
+    for name in ("teacher", "supernet", "found", "narrowed"):
         folder = {"teacher": taught / "teach", "supernet": tmp_path / "supernet"}.get(name, tmp_path / "finetune")
         losses = json.loads((folder / f"log-{name}.jsonl").read_text().splitlines()[0])
         assert {"generator.adversarial", "generator.feature", "discriminator.loss"} <= set(losses)
@@ -104,7 +104,7 @@ def test_the_full_pipeline_distils_a_mobile_teacher_that_was_trained_with_spectr
 
 def test_without_fine_tuning_the_found_generator_is_worth_what_the_search_measured(taught, tmp_path):
     """So its statistics are its own: with those that all widths share, it would be another network."""
-    recipe = TINY.override(["finetune.updates=0", "finetune.uniform=false", "search.rounds=1"])
+    recipe = TINY.override(["finetune.updates=0", "finetune.rivals=[]", "search.evaluations=3"])
     through(recipe, taught, tmp_path, "finetune")
     chosen = json.loads((tmp_path / "search" / "genotype.json").read_text())
     about = json.loads((tmp_path / "finetune" / "networks.json").read_text())["found"]

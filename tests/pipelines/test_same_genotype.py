@@ -33,7 +33,7 @@ teach:
   updates: 6
   batch: 2
 supernet: {ngf: 8, ndf: 8, updates: 6, batch: 2}
-search: {population: 4, elite: 2, operator_evaluations: 6, channel_evaluations: 8}
+search: {population: 4, elite: 2, evaluations: 14, operator_share: 0.43}
 finetune: {updates: 6, batch: 2}
 evaluate: {metrics: [psnr], latency_runs: 2, pictures: 2}
 export: {opset: 20}
@@ -54,7 +54,7 @@ teach:
   updates: 6
   batch: 2
 supernet: {}
-search: {population: 4, iterations: 2}
+search: {population: 4, evaluations: 24}
 finetune: {updates: 4, batch: 2}
 evaluate: {metrics: [psnr], latency_runs: 1, pictures: 2}
 export: {opset: 20}
@@ -159,7 +159,7 @@ def test_dvc_kubeflow_and_the_command_find_the_same_two_generators_of_two_sets_o
     assert any("0" in mask for mask in found(by_dvc)["genotype"].values())
     for run in others:
         assert found(run) == found(by_dvc)
-        for name in ("teach/generator", "teach/back_generator", "finetune/found", "finetune/found_back"):
+        for name in ("teach/generator", "teach/back_generator", "finetune/found", "finetune/found_reverse"):
             weights = f"{name}.safetensors"
             assert (run / weights).read_bytes() == (by_dvc / weights).read_bytes()
         for stage in ("teach", "search", "finetune"):

@@ -60,8 +60,8 @@ def test_found_generator_keeps_the_budget_and_is_what_was_trained(finished: Path
     table = json.loads((finished / "evaluate" / "table.json").read_text())
     rows = {row["name"]: row for row in table["rows"]}
     assert rows["found"]["macs"]["exact"] <= rows["original"]["macs"]["exact"] / 4
-    assert rows["uniform"]["macs"]["exact"] >= rows["found"]["macs"]["exact"]
-    assert rows["uniform"]["updates"] == 8 + 4
+    assert rows["narrowed"]["macs"]["exact"] >= rows["found"]["macs"]["exact"]
+    assert rows["narrowed"]["updates"] == 8 + 4
     about = json.loads((finished / "finetune" / "networks.json").read_text())["found"]
     net = build_generator(about["family"], **about["options"])
     net.load_state_dict(load_weights(finished / "finetune" / "found.safetensors"))
@@ -155,7 +155,7 @@ def test_editing_the_export_exports_again_and_trains_nothing(finished: Path, ima
 def test_the_same_recipe_gives_the_same_bits_in_another_folder(finished: Path, images: Path, tmp_path: Path) -> None:
     again = tmp_path / "apart" / "run"  # beside the finished run, it would be taken over instead of computed
     stages.run(TINY, data=images, out=again, progress=quiet, until="finetune")
-    for stage, name in (("supernet", "generator"), ("finetune", "found"), ("finetune", "uniform")):
+    for stage, name in (("supernet", "generator"), ("finetune", "found"), ("finetune", "narrowed")):
         assert "copied_from" not in record(again, stage)
         one = load_weights(finished / stage / f"{name}.safetensors")
         two = load_weights(again / stage / f"{name}.safetensors")
@@ -181,7 +181,7 @@ def trained(finished: Path) -> dict[str, Path]:
     ],
 )
 def test_comparisons_of_the_paper_are_options_of_the_recipe(settings, steps, trained, tmp_path) -> None:
-    recipe = TINY.override([*settings, "search.channel_evaluations=12", "search.operator_evaluations=8"])
+    recipe = TINY.override([*settings, "search.evaluations=20", "search.operator_share=0.4"])
     stages.search(recipe, **trained, out=tmp_path, progress=quiet)
     trials = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
     assert {trial["step"] for trial in trials} == steps

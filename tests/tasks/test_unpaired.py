@@ -30,7 +30,7 @@ CPU = Compute(torch.device("cpu"), channels_last=False)
 CF_GAN = [
     "method=cf_gan",
     "supernet={ngf: 4, groups: 2, blocks: 1, ndf: 4, updates: 4, batch: 2, sparsity: 0.1, gamma_rate: 0.01}",
-    "search={population: 4, elite: 2, operator_evaluations: 9, channel_evaluations: 8}",
+    "search={population: 4, elite: 2, evaluations: 17, operator_share: 0.53}",
 ]
 FULL = [
     "supernet.pipeline=full",
@@ -187,9 +187,9 @@ def test_every_method_compresses_either_direction(settings, direction, images, t
     done = stages.run(recipe, data=images, out=tmp_path, progress=quiet)
     rows = table(tmp_path)
     assert rows["found"]["macs"]["exact"] <= rows["original"]["macs"]["exact"] / 2
-    assert set(rows) == {"original", "found", "uniform", "original_back"}
+    assert set(rows) == {"original", "found", "narrowed", "original_reverse"}
     # Both generators of the original are judged, each on its own direction.
-    assert rows["original_back"]["metrics"] != rows["original"]["metrics"]
+    assert rows["original_reverse"]["metrics"] != rows["original"]["metrics"]
     assert done["export"]["parity_max_abs"] < 1e-3
     page = (tmp_path / "evaluate" / "report.html").read_text()
     assert "what the original makes of them" in page
@@ -211,7 +211,7 @@ def test_without_partners_whole_sets_are_compared_and_single_images_refused_earl
         stages.run(alone, data=images, out=tmp_path / "refused", progress=quiet)
     assert not (tmp_path / "refused" / "teach" / "generator.safetensors").exists()
     network = [f"evaluate.features={{colour: {{path: {colours(tmp_path)}}}}}", "evaluate.metrics=['fd:colour']"]
-    recipe = alone.override([*network, "objective.metric=fd:colour", "finetune.updates=0", "finetune.uniform=false"])
+    recipe = alone.override([*network, "objective.metric=fd:colour", "finetune.updates=0", "finetune.rivals=[]"])
     done = stages.run(recipe, data=images, out=tmp_path / "run", until="evaluate", progress=quiet)
     assert set(table(tmp_path / "run")["found"]["metrics"]) == {"fd:colour"}
     assert done["search"]["val_fd:colour"] > 0

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from slimgen.recipe import Recipe
 
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the recipe: search.rounds=4.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the recipe: search.evaluations=96."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, on stdout.")]
 

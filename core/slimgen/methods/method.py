@@ -1,14 +1,21 @@
 """What every method offers, and what it gives back."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from torch import nn
 
+from slimgen.files import GENOTYPE, TRIALS
 from slimgen.recipe import Recipe
-from slimgen.search import Objective, Trial
+from slimgen.run.record import read_record
+from slimgen.search import Genotype, Objective, Trial
 from slimgen.tasks.task import Job
+
+REVERSE = "_reverse"
+"""Ends the names of what belongs to the reverse direction, from targets to inputs."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +55,18 @@ class Trained:
     updates: int
     facts: Mapping[str, float] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, net: nn.Module, plan: Mapping[str, Any], updates: int) -> "Trained":
+        """A generator in evaluation mode, given its family and options together."""
+        options = {name: value for name, value in plan.items() if name != "family"}
+        return cls(net.eval(), plan["family"], options, updates)
+
 
 class Method(Protocol):
     """A method, as a module.
 
     It may offer `picture_genotype(genotype, path, recipe)`, too, which draws what was found; without, that is a table.
+    `FINETUNE_SECTIONS` names what of a recipe `finetune` reads besides what every method's does: see `stages.table`.
     """
 
     def check(self, recipe: Recipe) -> None:
@@ -65,4 +79,21 @@ class Method(Protocol):
         """Finds the architecture."""
 
     def finetune(self, job: Job) -> Mapping[str, Trained]:
-        """Trains what was found: `found`, and `uniform` where the recipe asks for it."""
+        """Trains what was found: `found`, and the recipe's rivals."""
+
+
+def found_genotype(job: Job) -> Genotype:
+    """The genotype that the search found."""
+    found = json.loads((job.inputs["search"] / GENOTYPE).read_text())
+    return Genotype.from_json(found["genotype"])
+
+
+def read_trials(job: Job) -> list[Trial]:
+    """All trials of the search, in order."""
+    lines = (job.inputs["search"] / TRIALS).read_text().splitlines()
+    return [Trial.from_json({**json.loads(line), "seconds": 0.0}) for line in lines]
+
+
+def updates_of(folder: Path) -> int:
+    """The generator updates that a finished stage took."""
+    return int(float(str(read_record(folder)["metrics"]["updates"])))

@@ -7,13 +7,16 @@ from pathlib import Path
 
 from slimgen.files import TRACE
 from slimgen.nets.relaxation import Relaxation
+from slimgen.nets.weights import load_weights
 from slimgen.run.log import Log
-from slimgen.search import Genotype
+from slimgen.search import Genotype, Space, Trial, Value
 from slimgen.training.fit import Journal
 
 LIKELIHOOD = "log_probability"
 """What a search by gradients improves: the logarithm of an architecture's probability under its relaxation, in nats."""
 _LINES = 500
+Logs = Mapping[str, Mapping[Value, float]]
+"""Choice to option to the logarithm of its probability."""
 
 
 class Trace:
@@ -91,6 +94,19 @@ class Trace:
             likely = relaxation.argmax()
             whole = whole | (likely.prefixed(prefix) if prefix else likely)
         return whole
+
+
+def read_relaxation(file: Path, space: Space) -> Relaxation:
+    """The logits of a space that a supernet's stage left."""
+    relaxation = Relaxation(space, seed=0)
+    relaxation.load_state_dict(load_weights(file))
+    return relaxation
+
+
+def likely_trial(genotype: Genotype, costs: Mapping[str, float], logs: Logs, step: str, number: int = 0) -> Trial:
+    """An architecture, what it costs, and how probable it is: the product over its choices."""
+    nats = math.fsum(options[genotype[name]] for name, options in logs.items())
+    return Trial(genotype, dict(costs), {LIKELIHOOD: nats}, number, step)
 
 
 def spaced(steps: int) -> int:

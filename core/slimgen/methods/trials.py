@@ -14,6 +14,7 @@ from slimgen.methods.method import Found
 from slimgen.metrics.cache import Cache
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
+from slimgen.nets import generator_cost
 from slimgen.nets.gates import Arch
 from slimgen.recipe import Recipe
 from slimgen.search import (
@@ -52,9 +53,10 @@ def priced(cost: Cost, recipe: Recipe) -> dict[str, float]:
     return {name: float(value) for name, value in cost.as_dict(recipe.budget.convention).items()}
 
 
-def limits_of(job: Job) -> dict[str, float]:
-    """The budget as numbers, shares taken of the original's costs."""
-    return job.recipe.budget.resolve(priced(job.task.original_cost(), job.recipe))
+def budget_of(recipe: Recipe) -> Budget:
+    """The recipe's limits as numbers, as the job of its search has them, before there is one."""
+    original = generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
+    return Budget(**recipe.budget.resolve(priced(original, recipe)))
 
 
 class Setup(NamedTuple):
@@ -104,8 +106,7 @@ class Trials(ABC):
 
     def __init__(self, job: Job, objective: Objective, weights: str, margin: float = 1.0) -> None:
         self.job, self.objective, self._weights = job, objective, weights
-        self.limits = limits_of(job)
-        self.budget = Budget(**self.limits)
+        self.budget = job.budget
         if self.budget.latency_ms is not None:
             self.budget = replace(self.budget, latency_ms=self.budget.latency_ms / margin)
         for name in (ROUNDS, CACHE):
@@ -256,7 +257,7 @@ class Trials(ABC):
         if left := sum(not trial.complete for trial in every):
             numbers["left_early"] = float(left)
         numbers |= {f"seconds.{step}": seconds for step, seconds in self._seconds.items()}
-        return Found(self.best(rest), every, self.limits, numbers, self.objective)
+        return Found(self.best(rest), every, self.job.budget.limits, numbers, self.objective)
 
 
 def _begin_alike(file: Path) -> None:

@@ -132,7 +132,7 @@ class Recipe(Section):
         return str(yaml.safe_dump(self.model_dump(mode="json", exclude_unset=True), sort_keys=False, width=110))
 
     def override(self, settings: list[str]) -> "Recipe":
-        """The recipe with single values replaced: `["search.rounds=4", "seed=2"]`."""
+        """The recipe with single values replaced: `["search.evaluations=96", "seed=2"]`."""
         values = self.model_dump(mode="json", exclude_unset=True)
         for setting in settings:
             path, equals, text = setting.partition("=")

@@ -186,8 +186,9 @@ class Teach(Schedule):
 
 
 class Finetune(Schedule):
-    """Training of the found generator, and of the uniformly narrowed one that it is compared with.
+    """Training of the found generator, and of the `rivals` that it is compared with, to equal cost and effort.
 
+    A rival is `narrowed`, of the original's family with fewer channels, or `by_hand`, SN-GAN's generator of AlphaGAN.
     With `updates: 0` the found generator stays as the supernet has it, where the method can do without.
     """
 
@@ -195,7 +196,7 @@ class Finetune(Schedule):
     inherit: bool = True
     generator_steps: int = Field(default=1, ge=1)
     ema: float | None = Field(default=None, gt=0, lt=1)
-    uniform: bool = False
+    rivals: tuple[Literal["narrowed", "by_hand"], ...] = ()
 
 
 class Evaluate(Section):

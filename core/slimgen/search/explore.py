@@ -69,7 +69,10 @@ def explore(
             break
         told = past[number].trials[: len(wanted)] if number < len(past) else []
         missing = wanted[len(told) :]
-        new = _evaluated(evaluate, missing, step, number) if missing else []
+        new = list(evaluate(missing)) if missing else []
+        if [trial.genotype for trial in new] != missing:
+            raise ValueError("evaluate must return one trial for each genotype, in order")
+        new = [replace(trial, step=step, round=number) for trial in new]
         told = [*told, *new]
         searcher.tell(told)  # before it is logged: what the searcher refuses must not be replayed for ever
         if new:
@@ -78,13 +81,6 @@ def explore(
         if on_round is not None:
             on_round(number, told)
         number += 1
-    return trials
-
-
-def _evaluated(evaluate: Evaluate, genotypes: Sequence[Genotype], step: str, number: int) -> list[Trial]:
-    trials = [replace(trial, step=step, round=number) for trial in evaluate(genotypes)]
-    if [trial.genotype for trial in trials] != list(genotypes):
-        raise ValueError("evaluate must return one trial for each genotype, in order")
     return trials
 
 

@@ -24,6 +24,7 @@ from slimgen.files import (
     read_json,
     write_json,
 )
+from slimgen.methods.method import REVERSE
 from slimgen.metrics.evaluator import Evaluator, Network, fitting_batch
 from slimgen.metrics.kinds import OfSegmentations
 from slimgen.metrics.registry import find
@@ -35,7 +36,7 @@ from slimgen.report.pictures import grid, panels
 from slimgen.run.log import Log
 from slimgen.run.record import read_record
 from slimgen.stages.check import require_suitable
-from slimgen.stages.generators import BACK, built, conditioned, described
+from slimgen.stages.generators import built, conditioned, described
 from slimgen.stages.work import Work
 from slimgen.tasks.task import Job
 from slimgen.tasks.unconditional import Unconditional
@@ -54,7 +55,7 @@ def evaluate(work: Work) -> Mapping[str, float]:
     rows: list[dict[str, Any]] = []
     generators = described(recipe, work.inputs["finetune"], work.inputs["teach"])
     for name, about in generators.items():
-        way = BACK if name.endswith(BACK) else ""
+        way = REVERSE if name.endswith(REVERSE) else ""
         side = sides[way] if way in sides else sides.setdefault(way, comparison(work, way))
         folder = work.inputs["teach" if name.startswith("original") else "finetune"]
         net = built(about, folder / about["file"])
@@ -110,7 +111,7 @@ class Comparison:
 
 
 def comparison(work: Work, way: str = "") -> Comparison:
-    """The recipe's direction, or, with `BACK`, the other one."""
+    """The recipe's direction, or, with `REVERSE`, the other one."""
     job = work.job
     test, shown = images_of(job), slice(job.recipe.evaluate.pictures)
     columns: dict[str, Tensor] = {}
@@ -214,6 +215,6 @@ def report(work: Work, table: Mapping[str, Any]) -> None:
         "pareto": folders["search"] / FRONT,
         "architecture": folders["search"] / ARCHITECTURE,
     }
-    others = {"The other direction": work.out / f"{GRID}{BACK}.png", "Relaxation": folders["search"] / RELAXATION}
+    others = {"The other direction": work.out / f"{GRID}{REVERSE}.png", "Relaxation": folders["search"] / RELAXATION}
     pictures |= {name: path for name, path in others.items() if path.is_file()}
     write_report(work.out / REPORT, facts, pictures)

@@ -7,6 +7,7 @@ from typing import Any
 
 from slimgen.errors import DataError, RunError
 from slimgen.files import NETWORKS, read_json, sha256_file
+from slimgen.methods import open_method
 from slimgen.recipe import Recipe
 from slimgen.run.record import digest, digest_folder, read_record, require_layout
 from slimgen.run.record import fingerprint as word_of
@@ -29,12 +30,19 @@ def sections(stage: Stage, recipe: Recipe) -> dict[str, Any]:
     """The parts of a recipe that a stage reads, as plain values by dotted name."""
     values = recipe.model_dump(mode="json")
     found: dict[str, Any] = {}
-    for part in stage.sections:
+    for part in (*stage.sections, *_of_method(stage, recipe)):
         section, _, key = part.partition(".")
         found[part] = values[section][key] if key else values[section]
     if stage.name == "search" and recipe.budget.latency_ms is None:
         del found["evaluate.threads"]  # of candidates, nothing is timed
     return found
+
+
+def _of_method(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
+    """The parts of a recipe that its method alone reads at a stage."""
+    if stage.name != "finetune":
+        return ()
+    return getattr(open_method(recipe.method), "FINETUNE_SECTIONS", ())
 
 
 def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:
@@ -47,7 +55,7 @@ def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:
         paths.append(recipe.losses.perceptual_network)
     if stage.name == "teach":
         paths += checkpoints(recipe)
-    if "metrics" in stage.code:
+    if "metrics" in stage.code or "evaluate.features" in _of_method(stage, recipe):
         paths += [features.get("path") for features in recipe.evaluate.features.values()]
         imported += [recipe.objective.metric, *recipe.evaluate.metrics]
     found = [Path(path) for path in paths if isinstance(path, str)]

@@ -8,15 +8,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from slimgen.files import GENERATOR, NETWORKS, weights_file
+from slimgen.methods.method import REVERSE
 from slimgen.metrics.evaluator import Network
 from slimgen.nets import build_generator
 from slimgen.nets.weights import folded, load_weights
 from slimgen.recipe import Recipe
 from slimgen.run.record import read_record
 from slimgen.tasks.task import Task
-
-BACK = "_back"
-"""The end of the names of generators of the other direction."""
 
 
 def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -36,8 +34,8 @@ def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict
         generators[name] = {**found, "file": weights_file(name)}
     file = "back_generator.safetensors"
     if teach is not None and (teach / file).is_file():
-        back = {name: generators.pop(name) for name in list(generators) if name.endswith(BACK)}
-        generators |= {f"original{BACK}": {**about, "file": file}, **back}
+        back = {name: generators.pop(name) for name in list(generators) if name.endswith(REVERSE)}
+        generators |= {f"original{REVERSE}": {**about, "file": file}, **back}
     return generators
 
 

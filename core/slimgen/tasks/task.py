@@ -60,8 +60,8 @@ class Task(Protocol):
     def generator(self) -> nn.Module:
         """The original generator, initialised from the recipe's seed."""
 
-    def discriminator(self) -> nn.Module:
-        """The original discriminator, likewise."""
+    def discriminator(self, seed: int = 1) -> nn.Module:
+        """The original discriminator, initialised from the recipe's seed and a number of its own."""
 
     def original_cost(self) -> Cost:
         """What the original generator costs on one image, in closed form."""

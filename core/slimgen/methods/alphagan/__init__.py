@@ -1,35 +1,36 @@
 """AlphaGAN: the operations of a generator of noise, searched towards a Nash equilibrium (Tian et al. 2021).
 
-`supernet` is Algorithm 1 with Algorithm 2 inside; `search` reads off its architecture, within a budget if there is one;
-`finetune` trains it anew (section 5). The original is what it is compared with: SN-GAN's generator, drawn by hand.
+`supernet` is Algorithm 1 with Algorithm 2 inside (see `algorithm`); `search` reads off its architecture, within a
+budget if there is one; `finetune` trains it anew (section 5), beside random architectures and the original's kind:
+SN-GAN's generator, drawn by hand.
 """
 
+import json
 import math
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any
 
 import torch
 from torch import nn
 
 from slimgen.errors import BudgetError
-from slimgen.files import LOGITS, PLAN, UPDATES, write_json
-from slimgen.methods.alphagan.choice import Logs, alike, likeliest
-from slimgen.methods.alphagan.options import SearchOptions, SupernetOptions, check
-from slimgen.methods.alphagan.phases import Counts, batches, phases
+from slimgen.files import LOGITS, UPDATES, write_json
+from slimgen.methods.alphagan.algorithm import Counts, batches, phases, timetable
+from slimgen.methods.alphagan.choice import likeliest
+from slimgen.methods.alphagan.options import BY_HAND, SearchOptions, SupernetOptions, check
 from slimgen.methods.alphagan.players import Player, Playing, of_noise, players
-from slimgen.methods.alphagan.retraining import finetune
-from slimgen.methods.alphagan.timetable import Timetable
-from slimgen.methods.method import Found
-from slimgen.methods.relaxation_trace import LIKELIHOOD, Trace, spaced
+from slimgen.methods.anew import Plan, alike, train_anew
+from slimgen.methods.method import Found, Trained, found_genotype, read_trials
+from slimgen.methods.relaxation_trace import LIKELIHOOD, Trace, likely_trial, read_relaxation, spaced
+from slimgen.methods.trials import priced
+from slimgen.nets import generator_cost, narrowed
 from slimgen.nets.alphagan.cost import alphagan_cost
 from slimgen.nets.alphagan.space import alphagan_space
-from slimgen.nets.relaxation import Relaxation
 from slimgen.nets.sngan.discriminator import discriminator_space
-from slimgen.nets.weights import load_weights, save_weights
+from slimgen.nets.weights import save_weights
 from slimgen.recipe import section
 from slimgen.report.pictures import panels
-from slimgen.search import Budget, Genotype, Objective, Space, Trial
+from slimgen.search import Genotype, Objective, Trial
 from slimgen.tasks.noise import TEST, latents
 from slimgen.tasks.task import Job
 from slimgen.training.distributed import world
@@ -39,8 +40,11 @@ from slimgen.training.fit import Stateful, fit
 
 __all__ = ["SearchOptions", "SupernetOptions", "check", "finetune", "search", "supernet"]
 
-JUDGE = "discriminator"
-"""The beginning of the names of a searched discriminator's choices."""
+DISCRIMINATOR = "discriminator"
+"""The beginning of the names of a searched discriminator's choices, and of the files of what was searched of it."""
+FINETUNE_SECTIONS = ("search",)
+"""Fine-tuning builds what the search says."""
+RANDOM, HAND_DRAWN = "random", "sngan"
 _PICTURES = 36
 
 
@@ -54,45 +58,33 @@ def supernet(job: Job) -> Mapping[str, float]:
     """
     options = section(SupernetOptions, job.recipe.supernet, "supernet")
     table = timetable(options)
-    those, counts = players(job, options, table.steps), Counts()
-    average = Ema(those.generator.net, options.ema) if options.ema is not None else None
-    state: dict[str, Stateful] = {**those.parts, "counts": counts}
+    both, counts = players(job, options, len(table)), Counts()
+    average = Ema(both.generator.net, options.ema) if options.ema is not None else None
+    state: dict[str, Stateful] = {**both.parts, "counts": counts}
     if average is not None:
         state["ema"] = average
-    searched = {"": those.generator.relaxation, JUDGE: those.discriminator.relaxation}
+    searched = {"": both.generator.relaxation, DISCRIMINATOR: both.discriminator.relaxation}
     relaxations = {name: each for name, each in searched.items() if each is not None}
-    trace = Trace(job.out, relaxations, spaced(table.steps))
-    if table.steps:
+    trace = Trace(job.out, relaxations, spaced(len(table)))
+    if table:
         fit(
-            phases(job, options, those, table, counts, average.update if average is not None else lambda: None),
+            phases(job, options, both, table, counts, average.update if average is not None else lambda: None),
             fixed(Genotype({})),
             batches(job, options, table),
-            table.steps,
+            len(table),
             seed=job.recipe.seed,
             compute=job.compute,
             state=state,
             journal=trace.watching(job.journal("supernet")),
         )
-    if world()[0] == 0 and table.steps:
-        net = those.generator.net if average is None else average.module
-        shown = Playing(Player(net, those.generator.relaxation), table.steps)
+    if world()[0] == 0 and table:
+        net = both.generator.net if average is None else average.module
+        shown = Playing(Player(net, both.generator.relaxation), len(table))
         _draw(job, shown if average is None else of_noise(job).settled(shown, options.batch))
     for name, each in relaxations.items():
         save_weights(job.out / f"{name and f'{name}_'}{LOGITS}", each.state_dict())
     write_json(job.out / UPDATES, counts.state_dict())
-    return {"steps": table.steps, "updates": counts.counts["generator"], "entropy": trace.entropy()}
-
-
-def timetable(options: SupernetOptions) -> Timetable:
-    """The steps that the options ask for."""
-    return Timetable(
-        options.iterations,
-        options.weight_steps,
-        options.bar_steps,
-        options.architecture_steps,
-        # As the decimal that was written: 0.29 of 100 are 29, which floats just miss.
-        int(Fraction(str(options.warm_up)) * options.iterations),
-    )
+    return {"steps": len(table), "updates": counts.counts["generator"], "entropy": trace.entropy()}
 
 
 @torch.no_grad()
@@ -105,41 +97,39 @@ def _draw(job: Job, shown: nn.Module) -> None:
 def search(job: Job) -> Found:
     """The most probable operation of every edge (DARTS, section 2.4); or random ones, or ones from elsewhere.
 
-    Where a budget excludes the most probable architecture, it is the most probable one within. Leaves `plan.json`
-    beside the genotype: what is to be trained.
+    Where a budget excludes the most probable architecture, it is the most probable one within.
     """
     options = section(SearchOptions, job.recipe.search, "search")
     training = section(SupernetOptions, job.recipe.supernet, "supernet")
-    place = Place(job, training, options)
-    trials = _chosen(place, training, options)
+    architectures = Architectures(job, training, options)
+    trials = _chosen(architectures, training, options)
     drawn = []
-    if wanted := options.random + (options.kind == "random"):
-        params = options.params or trials[-1].costs["params"]
-        seed = job.recipe.seed
-        those = alike(place.space, place.costs, place.budget, params, options.equal_size, wanted, seed)
-        drawn = [place.trial(genotype, "random", number) for number, genotype in enumerate(those)]
-    found, rivals = (drawn[0], drawn[1:]) if options.kind == "random" else (trials[-1], drawn)
-    if over := place.budget.excess(found.costs):
+    if wanted := options.random + (options.kind == RANDOM):
+        drawn = alike(
+            architectures.space.sample,
+            architectures.costs,
+            options.params or trials[-1].costs["params"],
+            options.equal_size,
+            wanted,
+            f"{job.recipe.seed}/alike",
+            architectures.budget,
+        )
+    rivals = [architectures.trial(genotype, RANDOM, number) for number, genotype in enumerate(drawn)]
+    found, every = rivals[0] if options.kind == RANDOM else trials[-1], [*trials, *rivals]
+    if over := architectures.budget.excess(found.costs):
         raise BudgetError("a published architecture is within the budget", f"{', '.join(over)} above it", "raise it")
-    judge = None
     if training.discriminator == "searched":
-        judge = _relaxation(job, discriminator_space(), f"{JUDGE}_{LOGITS}").argmax().to_json()
-        write_json(job.out / "discriminator.json", judge)
-    plan = {
-        "generator": place.options,
-        "rivals": [trial.genotype.to_json() for trial in rivals],
-        "discriminator": judge if options.discriminator == "found" else None,
-    }
-    write_json(job.out / PLAN, plan)
-    every = [*trials, *drawn]
-    facts = {"evaluations": float(len(every)), "space_size": float(place.space.size)}
+        file = job.inputs["supernet"] / f"{DISCRIMINATOR}_{LOGITS}"
+        genotype = read_relaxation(file, discriminator_space()).argmax().to_json()
+        write_json(job.out / f"{DISCRIMINATOR}.json", genotype)
+    facts = {"evaluations": float(len(every)), "space_size": float(architectures.space.size)}
     if training.iterations:
-        facts["entropy"] = math.fsum(place.entropy.values()) / len(place.entropy)
-    return Found(found, every, place.limits, facts, Objective(LIKELIHOOD, "max"))
+        facts["entropy"] = math.fsum(architectures.entropy.values()) / len(architectures.entropy)
+    return Found(found, every, architectures.budget.limits, facts, Objective(LIKELIHOOD, "max"))
 
 
-class Place:
-    """Where architectures are looked for: the space, its probabilities, what they cost as they are built, the budget.
+class Architectures:
+    """The space that is searched, its probabilities, what its architectures cost as they are built, and the budget.
 
     Args:
         job: of the stage.
@@ -148,47 +138,79 @@ class Place:
     """
 
     def __init__(self, job: Job, training: SupernetOptions, options: SearchOptions) -> None:
-        recipe = job.recipe
-        self.size, self.convention = recipe.size, recipe.budget.convention
-        self.space = alphagan_space(training.deconvolution)
-        self.options: dict[str, Any] = {
-            "channels": options.channels or training.channels,
-            "latent": of_noise(job).latent,
-            "size": recipe.size,
-            "interpolation": training.interpolation,
-        }
-        relaxation = _relaxation(job, self.space, LOGITS)
-        self.entropy = relaxation.entropy()
-        self.logs: Logs = relaxation.log_probabilities()
-        original = job.task.original_cost().as_dict(self.convention)
-        self.limits = recipe.budget.resolve({name: float(value) for name, value in original.items()})
-        self.budget = Budget(**self.limits)
+        self.recipe, self.space = job.recipe, alphagan_space(training.deconvolution)
+        self.built = built_options(job, training, options)
+        relaxation = read_relaxation(job.inputs["supernet"] / LOGITS, self.space)
+        self.entropy, self.logs = relaxation.entropy(), relaxation.log_probabilities()
+        self.budget = job.budget
 
     def costs(self, genotype: Genotype) -> dict[str, float]:
         """MACs under the budget's convention, parameters and bytes, in closed form."""
-        cost = alphagan_cost(self.size, self.size, genotype=genotype, **self.options)
-        return {name: float(value) for name, value in cost.as_dict(self.convention).items()}
+        return priced(alphagan_cost(self.recipe.size, self.recipe.size, genotype=genotype, **self.built), self.recipe)
 
     def trial(self, genotype: Genotype, step: str, number: int = 0) -> Trial:
         """An architecture, what it costs, and how probable it is."""
-        nats = math.fsum(self.logs[name][genotype[name]] for name in self.logs)
-        return Trial(genotype, self.costs(genotype), {LIKELIHOOD: nats}, number, step)
+        return likely_trial(genotype, self.costs(genotype), self.logs, step, number)
 
 
-def _chosen(place: Place, training: SupernetOptions, options: SearchOptions) -> list[Trial]:
+def _chosen(architectures: Architectures, training: SupernetOptions, options: SearchOptions) -> list[Trial]:
     """The architectures that were not drawn, the one that counts last."""
     if options.kind == "published":
-        return [place.trial(options.imported(), "published")]
+        return [architectures.trial(options.imported(), "published")]
     if not training.iterations:
         return []
-    trials = [place.trial(likeliest(place.space, place.logs, place.costs, {}), "argmax")]
-    if not place.budget.allows(trials[0].costs):
-        trials.append(place.trial(likeliest(place.space, place.logs, place.costs, place.limits), "budget"))
+    space, logs, costs = architectures.space, architectures.logs, architectures.costs
+    trials = [architectures.trial(likeliest(space, logs, costs, {}), "argmax")]
+    if not architectures.budget.allows(trials[0].costs):
+        trials.append(architectures.trial(likeliest(space, logs, costs, architectures.budget.limits), "budget"))
     return trials
 
 
-def _relaxation(job: Job, space: Space, name: str) -> Relaxation:
-    """The logits that the supernet's stage left."""
-    found = Relaxation(space, seed=0)
-    found.load_state_dict(load_weights(job.inputs["supernet"] / name))
-    return found
+def built_options(job: Job, training: SupernetOptions, options: SearchOptions) -> dict[str, Any]:
+    """How finished generators are built, besides their genotype."""
+    return {
+        "channels": options.channels or training.channels,
+        "latent": of_noise(job).latent,
+        "size": job.recipe.size,
+        "interpolation": training.interpolation,
+    }
+
+
+def finetune(job: Job) -> Mapping[str, Trained]:
+    """Trains the found generator and its rivals from scratch, on all images.
+
+    Returns:
+        By the names of `plans`: all trained as long, from the same seed, each against a discriminator of its own.
+    """
+    wanted, trained = plans(job), {}
+    updates = job.recipe.finetune.steps(sum(len(job.data.split(split)) for split in ("train", "val")))
+    for done, (name, plan) in enumerate(wanted.items(), 1):
+        (net,) = train_anew(job, name, [plan], updates)
+        trained[name] = Trained.of(net, plan.generator, updates)
+        job.tell("trainings", done, len(wanted), {})
+    return trained
+
+
+def plans(job: Job) -> dict[str, Plan]:
+    """What is trained anew: `found`; `by_hand`, where the recipe asks for it; `random1` and so on, if any were drawn.
+
+    SN-GAN's generator, drawn by hand, is the narrowest that computes at least as much.
+    """
+    recipe, before = job.recipe, job.inputs["search"]
+    options = section(SearchOptions, recipe.search, "search")
+    built = built_options(job, section(SupernetOptions, recipe.supernet, "supernet"), options)
+    found = {"family": "alphagan", "genotype": found_genotype(job).to_json(), **built}
+    generators = {"found": found}
+    if BY_HAND in recipe.finetune.rivals:
+        size, convention = recipe.size, recipe.budget.convention
+        macs = generator_cost(height=size, width=size, **found).macs(convention)
+        shape = {"latent": built["latent"], "size": size}
+        narrow = narrowed(HAND_DRAWN, shape, size, size, lambda cost: cost.macs(convention), macs)
+        generators[BY_HAND] = {"family": HAND_DRAWN, **narrow}
+    drawn = [trial.genotype for trial in read_trials(job) if trial.step == RANDOM]
+    for number, genotype in enumerate(drawn[options.kind == RANDOM :], 1):
+        generators[f"{RANDOM}{number}"] = {**found, "genotype": genotype.to_json()}
+    discriminator = dict(recipe.teach.discriminator)
+    if options.discriminator == "found":
+        discriminator["genotype"] = json.loads((before / f"{DISCRIMINATOR}.json").read_text())
+    return {name: Plan(generator, discriminator) for name, generator in generators.items()}

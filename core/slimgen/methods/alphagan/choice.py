@@ -1,19 +1,15 @@
 """Reading an architecture off its probabilities: the most probable one, or the most probable within a budget."""
 
-import random
 from bisect import bisect_right, insort
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from slimgen.errors import BudgetError, RunError
-from slimgen.search import Budget, Choice, Genotype, Space, Value, cheapest
+from slimgen.errors import BudgetError
+from slimgen.methods.relaxation_trace import Logs
+from slimgen.search import Choice, Costs, Genotype, Space, Value, cheapest
 
-Costs = Callable[[Genotype], Mapping[str, float]]
-Logs = Mapping[str, Mapping[Value, float]]
-"""Choice to option to the logarithm of its probability."""
 BYTES = 4
 """Of a parameter."""
-_TRIES = 100_000
 
 
 class _Partial(NamedTuple):
@@ -55,8 +51,8 @@ def likeliest(space: Space, logs: Logs, costs: Costs, limits: Mapping[str, float
             own.append((option, cost["macs"] - least["macs"], cost["params"] - least["params"], improbability))
         steps.append(own)
     found = [_Partial(0.0, 0.0, 0.0, ())]
-    for place, own in enumerate(steps):
-        later = steps[place + 1 :]
+    for index, own in enumerate(steps):
+        later = steps[index + 1 :]
         allowed_macs = rest_macs - sum(min(step[1] for step in each) for each in later)
         allowed_params = rest_params - sum(min(step[2] for step in each) for each in later)
         longer = [
@@ -67,9 +63,10 @@ def likeliest(space: Space, logs: Logs, costs: Costs, limits: Mapping[str, float
         found = _undominated([one for one in longer if one.macs <= allowed_macs and one.params <= allowed_params])
     if not found:
         smallest = {kind: cheapest(space, costs, kind)[1] for kind in limits}
-        told = ", ".join(f"{kind} {number:,.0f}" for kind, number in smallest.items())
-        asked = ", ".join(f"{kind} {number:,.0f}" for kind, number in limits.items())
-        raise BudgetError("an architecture within the budget exists", asked, f"the least are {told}, each on its own")
+        least_costs = ", ".join(f"{kind} {number:,.0f}" for kind, number in smallest.items())
+        limited = ", ".join(f"{kind} {number:,.0f}" for kind, number in limits.items())
+        hint = f"the least are {least_costs}, each by itself"
+        raise BudgetError("an architecture must be within the budget", limited, hint)
     best = min(found, key=lambda one: one.improbability)
     return Genotype(dict(zip(space, best.options, strict=True)))
 
@@ -90,34 +87,3 @@ def _undominated(those: list[_Partial]) -> list[_Partial]:
             del front[after - 1]
         insort(front, (one.params, one.improbability))
     return kept
-
-
-def alike(
-    space: Space, costs: Costs, budget: Budget, params: float, tolerance: float, count: int, seed: int
-) -> list[Genotype]:
-    """Random genotypes of about so many parameters, all different.
-
-    Args:
-        space: to draw from, uniformly.
-        costs: of a genotype, by kind.
-        budget: what they must keep to.
-        params: what is wanted.
-        tolerance: the largest relative difference from it.
-        count: how many.
-        seed: of the draws.
-
-    Raises:
-        RunError: too few of very many draws are of that size.
-    """
-    found: dict[Genotype, None] = {}
-    for number in range(_TRIES):
-        if len(found) == count:
-            break
-        genotype = space.sample(random.Random(f"{seed}/alike/{number}"))
-        cost = costs(genotype)
-        if abs(cost["params"] / params - 1) <= tolerance and budget.allows(cost):
-            found[genotype] = None
-    if len(found) < count:
-        rule = f"{count} of {_TRIES:,} random architectures must have about {params:,.0f} parameters"
-        raise RunError(rule, f"{len(found)}", "set search.equal_size larger, or another size")
-    return list(found)

@@ -5,11 +5,14 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from slimgen.errors import RecipeError, nearest
+from slimgen.methods.rivals import check_rivals
 from slimgen.nets.alphagan.space import PUBLISHED, bottom, checked
 from slimgen.nets.sngan.discriminator import check_judged
 from slimgen.recipe import Betas, Recipe, Schedule, Section, section
 from slimgen.search import Genotype, Value
 
+BY_HAND = "by_hand"
+"""The rival: SN-GAN's generator."""
 GUMBEL = ("gumbel", "straight-through", "sampled")
 """The relaxations that draw noise, and have a temperature."""
 
@@ -184,6 +187,7 @@ def _check_search(recipe: Recipe, training: SupernetOptions, options: SearchOpti
 
 def _check_finetune(recipe: Recipe) -> None:
     schedule = recipe.finetune
+    check_rivals(recipe, (BY_HAND,))
     if schedule.updates == 0:
         raise RecipeError("what alphagan finds is trained anew", "finetune.updates 0", "give it updates or epochs")
     if schedule.inherit and "inherit" in schedule.model_fields_set:

@@ -104,26 +104,8 @@ class Players(NamedTuple):
 
 def players(job: Job, options: SupernetOptions, steps: int) -> Players:
     """Both supernets, or a supernet and the fixed discriminator, with their bars; from the recipe's seed."""
-    seed, place = job.recipe.seed, job.compute.place
-    generator = place(initialise(supergenerator(job, options), seed))
-    judge: nn.Module
-    if options.discriminator == "searched":
-        judge = NoiseSuperDiscriminator(channels=options.discriminator_channels, recompute=options.recompute)
-    else:
-        judge = NoiseDiscriminator(channels=options.discriminator_channels)
-    judge = place(initialise(judge, seed + 1))
-    sides = [
-        Player(
-            net.train(), place(relaxation(net, options, seed + number, steps)) if isinstance(net, Supernet) else None
-        )
-        for number, net in enumerate((generator, judge))
-    ]
-    return Players(*sides, *(side.twin() for side in sides))
-
-
-def supergenerator(job: Job, options: SupernetOptions) -> AlphaSupernet:
-    """The supernet of the search, not yet drawn."""
-    return AlphaSupernet(
+    seed, channels = job.recipe.seed, options.discriminator_channels
+    generator = AlphaSupernet(
         options.channels,
         of_noise(job).latent,
         job.recipe.size,
@@ -131,6 +113,24 @@ def supergenerator(job: Job, options: SupernetOptions) -> AlphaSupernet:
         options.interpolation,
         options.recompute,
     )
+    made = [_player(job, initialise(generator, seed), options, seed, steps)]
+    discriminator: nn.Module = NoiseDiscriminator(channels=channels)
+    if options.discriminator == "searched":
+        discriminator = NoiseSuperDiscriminator(channels=channels, recompute=options.recompute)
+    made.append(_player(job, initialise(discriminator, seed + 1), options, seed + 1, steps))
+    return Players(*made, *(player.twin() for player in made))
+
+
+def _player(job: Job, net: nn.Module, options: SupernetOptions, seed: int, steps: int) -> Player:
+    """A network, with the logits of its operations where it is a supernet."""
+    place = job.compute.place
+    if not isinstance(net, Supernet):
+        return Player(place(net).train())
+    temperature = Temperature(*options.temperature, max(1, steps - 1)) if options.relaxation in GUMBEL else None
+    relaxation = Relaxation(
+        net.space, seed=seed, spread=options.spread, kind=options.relaxation, temperature=temperature
+    )
+    return Player(place(net).train(), place(relaxation))
 
 
 def of_noise(job: Job) -> Unconditional:
@@ -139,30 +139,26 @@ def of_noise(job: Job) -> Unconditional:
     return job.task
 
 
-def relaxation(net: Supernet, options: SupernetOptions, seed: int, steps: int) -> Relaxation:
-    """The logits of a supernet's operations."""
-    temperature = Temperature(*options.temperature, max(1, steps - 1)) if options.relaxation in GUMBEL else None
-    return Relaxation(net.space, seed=seed, spread=options.spread, kind=options.relaxation, temperature=temperature)
-
-
-def adv(judge: Player, real: Tensor, fake: Tensor, step: int, gan: Adversarial, gates: Gates | None = None) -> Tensor:
+def adv(
+    discriminator: Player, real: Tensor, fake: Tensor, step: int, gan: Adversarial, gates: Gates | None = None
+) -> Tensor:
     """What D maximises and G minimises, of one batch: a scalar.
 
     Eq. 5 prints the hinge loss as it is minimised by D; only minus that makes Eq. 3 a gap, which nothing undercuts.
     Our discriminators' losses are means over real and generated, Eq. 5 is a sum.
     """
-    scores = judge(torch.cat([real, fake]), step, gates).float()
-    return -2 * gan.discriminator(scores[: len(real)], scores[len(real) :])
+    scores = discriminator(torch.cat([real, fake]), step, gates).float()
+    return -2 * gan.discriminator(scores[: len(real)], scores[len(real) :])  # Eq. 5
 
 
-def gap(those: Players, batch: Pair, step: int, gan: Adversarial, coupled: bool = False) -> dict[str, Tensor]:
+def gap(players: Players, batch: Pair, step: int, gan: Adversarial, coupled: bool = False) -> dict[str, Tensor]:
     """The duality gap of Eq. 3, V = Adv(G, D-bar) - Adv(G-bar, D), as its two terms.
 
     Each side's logits learn through its own term: the generator's through G against D-bar; a searched discriminator's
     through D against G-bar. The bars' architectures are constants, unless they are coupled.
 
     Args:
-        those: the players.
+        players: G, D and both bars.
         batch: real images, and noise that G and G-bar share.
         step: for a temperature.
         gan: the adversarial loss.
@@ -172,18 +168,18 @@ def gap(those: Players, batch: Pair, step: int, gan: Adversarial, coupled: bool 
         Their sum is V: `worst`, how G does against the discriminator that knows it best; and `best`, minus how D's best
         opponent does.
     """
-    generator, discriminator, generator_bar, _ = those
-    gates, judging = generator.gates(step), discriminator.gates(step)
-    first = worst(those, batch, step, gan, gates)
+    generator, discriminator, generator_bar, _ = players
+    gates, own = generator.gates(step), discriminator.gates(step)
+    first = worst(players, batch, step, gan, gates)
     # Where no gradient passes, the term is there to be looked at.
-    with torch.set_grad_enabled(coupled or judging is not None):
+    with torch.set_grad_enabled(coupled or own is not None):
         best = generator_bar(batch.input, step, gates if coupled else None).float()
-        other = adv(discriminator, batch.target, best, step, gan, judging)
-    return {"worst": first, "best": -other}
+        other = adv(discriminator, batch.target, best, step, gan, own)
+    return {"worst": first, "best": -other}  # Eq. 3
 
 
-def worst(those: Players, batch: Pair, step: int, gan: Adversarial, gates: Gates | None = None) -> Tensor:
+def worst(players: Players, batch: Pair, step: int, gan: Adversarial, gates: Gates | None = None) -> Tensor:
     """The gap's first term, Adv(G, D-bar), of which the generator's logits learn; arguments as of `gap`."""
-    generator = those.generator
+    generator = players.generator
     fake = generator(batch.input, step, generator.gates(step) if gates is None else gates).float()
-    return adv(those.discriminator_bar, batch.target, fake, step, gan)
+    return adv(players.discriminator_bar, batch.target, fake, step, gan)

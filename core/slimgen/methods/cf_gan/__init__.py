@@ -3,17 +3,16 @@
 `supernet` is Algorithm 3, `search` lines 2 to 14 of Algorithm 4 with Algorithm 5, `finetune` its lines 15 to 24.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 
 import torch
 
-from slimgen.files import UPDATES, write_json
+from slimgen.files import DISCRIMINATOR, GENERATOR, UPDATES, write_json
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.cf_gan.drawing import picture_genotype as picture_genotype
 from slimgen.methods.cf_gan.options import SearchOptions, SupernetOptions, by_hand, check, options_of
-from slimgen.methods.method import Found, Trained
-from slimgen.methods.rivals import train_uniform
+from slimgen.methods.method import Found, Trained, found_genotype, updates_of
+from slimgen.methods.rivals import train_rivals
 from slimgen.nets.cf_gan.space import parse_path
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
 from slimgen.nets.cf_gan.trellis import Trellis
@@ -41,45 +40,46 @@ def supernet(job: Job) -> Mapping[str, float]:
     """
     options = section(SupernetOptions, job.recipe.supernet, "supernet")
     generator, discriminator = networks(job, options)
-    space, losses = generator.space, job.recipe.losses
-    ways = len(options_of(space, "path"))
-    # Whole cycles only: Definition 3.1 holds at their ends.
-    images = len(job.data.split("train"))
-    steps = options.steps(images) * (ways if options.epochs is not None else 1)
-    steps = -(-steps // ways) * ways
+    space, scales, counts = generator.space, generator.scale_factors(), UpdateCounts()
+    gammas = {id(scale) for scale in scales}
+    weights = [weight for weight in generator.parameters() if id(weight) not in gammas]
+    paths = len(options_of(space, "path"))
+    # Lines 2 and 4: whole cycles of all paths, at whose ends Definition 3.1 holds.
+    steps = options.steps(len(job.data.split("train"))) * (paths if options.epochs is not None else 1)
+    steps = -(-steps // paths) * paths
+    # Lines 5, 7 and 8: a path without replacement, and of it M sub-generators that share no operator.
     draw = (fair if options.sampling == "fair" else unfair)(space, widest(space), job.recipe.seed)
-    counts = UpdateCounts()
-    scales = generator.scale_factors()
-    own = {id(scale) for scale in scales}
 
     def after_generator(phase: Phase, archs: Sequence[Arch]) -> None:
         counts.generator_step(archs)
-        # Lines 13 and 14: the gradient step on gamma was the optimizer's; what is left is the proximal one.
-        shrink(scales, options.sparsity * phase.optimizer.param_groups[1]["lr"])
+        (eta,) = (group["lr"] for group in phase.optimizer.param_groups if id(group["params"][0]) in gammas)
+        shrink(scales, options.sparsity * eta)  # line 14: the proximal step; the gradient step was the optimizer's
 
     def after_discriminator(phase: Phase, archs: Sequence[Arch]) -> None:
         counts.discriminator_step(str(pinned(archs[0])["path"]))
 
-    weights = [weight for weight in generator.parameters() if id(weight) not in own]
     training = GanTraining(
         "supernet",
         generator,
         discriminator,
         options,
         steps,
-        discriminate=path_judge(discriminator),
-        guidance=original_guidance(job),
-        draw=draw,
-        hold=ways,
-        generator_groups=[{"params": weights}, {"params": scales, "lr": options.gamma_rate or options.rate}],
+        hold=paths,  # line 3: a batch is shown to every path
+        draw=draw,  # lines 9 and 10: the gradients of a draw are accumulated
+        generator_groups=[
+            {"params": weights},  # line 12
+            {"params": scales, "lr": options.gamma_rate or options.rate},  # line 13
+        ],
         after_generator=after_generator,
+        discriminate=of_path(discriminator),  # lines 15 and 16: D_p
         after_discriminator=after_discriminator,
+        guidance=original_guidance(job),  # G_0
         state={"counts": counts},
     )
     train_gan(job, training)
-    save_weights(job.out / "generator.safetensors", generator.state_dict())
-    save_weights(job.out / "discriminator.safetensors", discriminator.state_dict())
-    broken = counts.violations(space, discriminator=losses.adversarial > 0)
+    save_weights(job.out / GENERATOR, generator.state_dict())
+    save_weights(job.out / DISCRIMINATOR, discriminator.state_dict())
+    broken = counts.violations(space, discriminator=job.recipe.losses.adversarial > 0)
     write_json(job.out / UPDATES, {"violations": broken, **counts.state_dict()})
     weak = torch.cat([scale.detach().abs() for scale in scales])
     return {
@@ -94,16 +94,14 @@ def search(job: Job) -> Found:
     """Algorithm 4, lines 2 to 14: the path with its operators mixed, then the operators, then the channels."""
     options = section(SearchOptions, job.recipe.search, "search")
     generator, _ = networks(job, section(SupernetOptions, job.recipe.supernet, "supernet"))
-    generator.load_state_dict(load_weights(job.inputs["supernet"] / "generator.safetensors"))
+    generator.load_state_dict(load_weights(job.inputs["supernet"] / GENERATOR))
     space = by_hand(options, generator.space)
     candidates = Candidates(job, generator.eval())
     candidates.require_reachable(space)
-    race = options.racing
     if options.order == "joint":
-        allowance = len(options_of(space, "path")) + options.operator_evaluations + options.channel_evaluations
-        trials = candidates.explore(
-            "joint", shrinking(options, space, candidates, candidates.allows), allowance, racing=race
-        )
+        allowance = len(options_of(space, "path")) + options.evaluations
+        searcher = searching(options, space, candidates, candidates.allows)
+        trials = candidates.explore("joint", searcher, allowance, racing=options.racing)
         return candidates.found(trials, {"space_size": float(space.size)})
 
     def reachable(genotype: Genotype, *free: str) -> bool:
@@ -113,33 +111,26 @@ def search(job: Job) -> Found:
     def mixed(genotype: Genotype) -> Arch:
         return Gates.uniform(space, genotype, "operator.")
 
+    # Lines 2 to 7: every path, with its operators mixed.
     at = widest(space)
-    ways = space.pin(at, free="path")
-    path_trials = candidates.explore(
-        "path",
-        Exhaustive(ways, candidates.objective, lambda way: reachable(way, "operator."), batch=ways.size),
-        ways.size,
-        arch_of=mixed,
-    )
+    paths = space.pin(at, free="path")
+    searcher = Exhaustive(paths, candidates.objective, lambda path: reachable(path, "operator."), batch=paths.size)
+    path_trials = candidates.explore("path", searcher, paths.size, arch_of=mixed)
+    # Lines 8 to 13: the operators of the best path; all of them where the allowance reaches that far.
     at = space.canonical({**at, "path": candidates.best(path_trials).genotype["path"]})
-    operators = space.pin(at, free="operator.")
-    operator_trials = candidates.explore(
-        "operator",
-        specializing(options, operators, candidates, reachable),
-        options.operator_evaluations,
-        racing=race,
-    )
+    operators, allowance = space.pin(at, free="operator."), options.operator_evaluations
+    if operators.size <= allowance:
+        searcher = Exhaustive(operators, candidates.objective, reachable, batch=options.population)
+    else:
+        searcher = searching(options, operators, candidates, reachable, "undirected")
+    operator_trials = candidates.explore("operator", searcher, allowance, racing=options.racing)
+    # Line 14: the channels, by Algorithm 5.
     channels = space.pin(candidates.best(operator_trials).genotype, free="channel.")
-    channel_trials = candidates.explore(
-        "channel",
-        shrinking(options, channels, candidates, candidates.allows),
-        options.channel_evaluations,
-        racing=race,
-    )
-    sizes = {"space_size": space.size, "paths": ways.size, "operators": operators.size, "channels": channels.size}
-    return candidates.found(
-        channel_trials, {name: float(size) for name, size in sizes.items()}, [*path_trials, *operator_trials]
-    )
+    searcher = searching(options, channels, candidates, candidates.allows)
+    channel_trials = candidates.explore("channel", searcher, options.evaluations - allowance, racing=options.racing)
+    sizes = {"space_size": space.size, "paths": paths.size, "operators": operators.size, "channels": channels.size}
+    facts = {name: float(size) for name, size in sizes.items()}
+    return candidates.found(channel_trials, facts, [*path_trials, *operator_trials])
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
@@ -147,10 +138,10 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     recipe, schedule = job.recipe, job.recipe.finetune
     options = section(SupernetOptions, recipe.supernet, "supernet")
     generator, discriminator = networks(job, options)
-    genotype = Genotype.from_json(json.loads((job.inputs["search"] / "genotype.json").read_text())["genotype"])
+    genotype = found_genotype(job)
     if schedule.inherit:
-        generator.load_state_dict(load_weights(job.inputs["supernet"] / "generator.safetensors"))
-        discriminator.load_state_dict(load_weights(job.inputs["supernet"] / "discriminator.safetensors"))
+        generator.load_state_dict(load_weights(job.inputs["supernet"] / GENERATOR))
+        discriminator.load_state_dict(load_weights(job.inputs["supernet"] / DISCRIMINATOR))
     found = job.compute.place(generator.extract(genotype))
     path = parse_path(str(genotype["path"]))
     steps = schedule.steps(len(job.data.split("train")))
@@ -160,19 +151,16 @@ def finetune(job: Job) -> Mapping[str, Trained]:
         discriminator,
         schedule,
         steps,
-        discriminate=lambda images, arch: discriminator(images, path),
+        discriminate=lambda images, arch: discriminator(images, path),  # lines 22 and 23: D_path
         guidance=original_guidance(job),
-        generator_steps=schedule.generator_steps,
+        generator_steps=schedule.generator_steps,  # line 18: k
         ema=schedule.ema,
     )
     net = train_gan(job, training)
     shape = options.shape._asdict()
-    trained = {"found": Trained(net, "trellis", {"genotype": genotype.to_json(), **shape}, steps)}
-    if schedule.uniform:
-        cost = generator.cost(genotype, recipe.size, recipe.size).macs(recipe.budget.convention)
-        before = json.loads((job.inputs["supernet"] / "stage.json").read_text())["metrics"]["updates"]
-        trained["uniform"] = train_uniform(job, cost, int(before) + steps)
-    return trained
+    cost, updates = generator.cost(genotype, recipe.size, recipe.size), updates_of(job.inputs["supernet"]) + steps
+    trained = Trained(net, "trellis", {"genotype": genotype.to_json(), **shape}, steps)
+    return {"found": trained, **train_rivals(job, [cost], updates)}
 
 
 def networks(job: Job, options: SupernetOptions) -> tuple[Trellis, SuperDiscriminator]:
@@ -184,46 +172,22 @@ def networks(job: Job, options: SupernetOptions) -> tuple[Trellis, SuperDiscrimi
     return job.compute.place(generator), job.compute.place(discriminator)
 
 
-def path_judge(discriminator: SuperDiscriminator) -> Discriminate:
+def of_path(discriminator: SuperDiscriminator) -> Discriminate:
     """The discriminator's path is the generator's."""
     return lambda images, arch: discriminator(images, parse_path(str(pinned(arch)["path"])))
 
 
-def specializing(options: SearchOptions, space: Space, candidates: Candidates, allows: Allows) -> Searcher:
-    """The operators: all of them where the allowance reaches that far, else evolution."""
-    if space.size <= options.operator_evaluations:
-        return Exhaustive(space, candidates.objective, allows, batch=options.population)
-    return evolving(options, space, candidates, allows)
-
-
-def shrinking(options: SearchOptions, space: Space, candidates: Candidates, allows: Allows) -> Searcher:
+def searching(
+    options: SearchOptions, space: Space, candidates: Candidates, allows: Allows, variation: str | None = None
+) -> Searcher:
     """Algorithm 5, with directional mutation, or one of the searches that the paper compares it with (Figure 6)."""
-    if options.variation == "random":
-        anchor = candidates.anchor(space, allows)
-        return RandomSearch(space, candidates.objective, allows, options.population, anchor)
-    return evolving(
-        options, space, candidates, allows, DirectionalMutation() if options.variation == "directional" else None
-    )
-
-
-def evolving(
-    options: SearchOptions,
-    space: Space,
-    candidates: Candidates,
-    allows: Allows,
-    direction: DirectionalMutation | None = None,
-) -> Evolution:
-    """Evolution with the recipe's population."""
-    return Evolution(
-        space,
-        candidates.objective,
-        allows,
-        options.population,
-        options.elite,
-        options.mutation,
-        direction=direction,
-        anchor=candidates.anchor(space, allows),
-    )
+    variation, population = variation or options.variation, options.population
+    objective, anchor = candidates.objective, candidates.anchor(space, allows)
+    if variation == "random":
+        return RandomSearch(space, objective, allows, population, anchor)
+    direction = DirectionalMutation() if variation == "directional" else None
+    elite, rate = options.elite, options.mutation
+    return Evolution(space, objective, allows, population, elite, rate, direction=direction, anchor=anchor)
 
 
 def widest(space: Space) -> Genotype:

@@ -1,19 +1,18 @@
 """CF-GAN's own sections of a recipe, and whether they make sense."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from slimgen.errors import RecipeError, nearest
-from slimgen.methods.rivals import require_narrowing
-from slimgen.methods.trials import check_racing
+from slimgen.methods.rivals import check_rivals
+from slimgen.methods.trials import budget_of, check_racing, priced
 from slimgen.metrics.evaluator import goal
-from slimgen.nets import generator_cost
 from slimgen.nets.cf_gan.rows import trellis_cost
 from slimgen.nets.cf_gan.space import OPERATORS, Shape, trellis_space
 from slimgen.recipe import Recipe, Schedule, Section, section
-from slimgen.search import Budget, Choice, Genotype, Space, Value, require_reachable
+from slimgen.search import Choice, Genotype, Space, Value, require_reachable
 
 
 class SupernetOptions(Schedule):
@@ -37,7 +36,10 @@ class SupernetOptions(Schedule):
 class SearchOptions(Section):
     """Section `search`. `path` and `operators` fix by hand what is then not searched (AP and AO of Table 4).
 
-    With `racing`, a candidate is left once it is hopelessly behind the elite's worst.
+    Attributes:
+        evaluations: of the operator and the channel step together; the path step measures each path once besides.
+        operator_share: the part of them that is the operator step's.
+        racing: leave a candidate once it is hopelessly behind the elite's worst.
     """
 
     order: Literal["coarse-to-fine", "joint"] = "coarse-to-fine"
@@ -47,9 +49,21 @@ class SearchOptions(Section):
     population: int = Field(default=24, ge=2)
     elite: int = Field(default=6, ge=1)
     mutation: float = Field(default=0.2, gt=0, le=1)
-    operator_evaluations: int = Field(default=128, ge=1)
-    channel_evaluations: int = Field(default=256, ge=1)
+    evaluations: int = Field(default=384, ge=2)
+    operator_share: float = Field(default=1 / 3, gt=0, lt=1)
     racing: bool = False
+
+    @model_validator(mode="after")
+    def both_steps(self) -> Self:
+        """Neither the operator nor the channel step is without evaluations."""
+        if not 0 < self.operator_evaluations < self.evaluations:
+            raise ValueError("operator_share leaves at least one of the evaluations to either step")
+        return self
+
+    @property
+    def operator_evaluations(self) -> int:
+        """Of the operator step; the rest is the channel step's."""
+        return round(self.evaluations * self.operator_share)
 
 
 def check(recipe: Recipe) -> None:
@@ -69,15 +83,12 @@ def check(recipe: Recipe) -> None:
     if options.racing:
         check_racing(recipe.objective.metric)
     space = by_hand(options, trellis_space(shape))
-    original = generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
-    limits = recipe.budget.resolve(original.as_dict(recipe.budget.convention))
 
     def costs(genotype: Genotype) -> Mapping[str, float]:
-        return trellis_cost(shape, genotype, recipe.size, recipe.size).as_dict(recipe.budget.convention)
+        return priced(trellis_cost(shape, genotype, recipe.size, recipe.size), recipe)
 
-    require_reachable(space, costs, Budget(**limits))
-    if recipe.finetune.uniform:
-        require_narrowing(recipe)
+    require_reachable(space, costs, budget_of(recipe))
+    check_rivals(recipe)
     teach, losses = recipe.teach, recipe.losses
     alone = teach.generator_checkpoint is not None and teach.discriminator_checkpoint is None
     if alone and losses.perceptual and losses.perceptual_network == "discriminator":

@@ -4,7 +4,6 @@
 `finetune` its last line.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -14,8 +13,8 @@ from slimgen.errors import RunError
 from slimgen.methods.co_evolution.fitness import FITNESS, OUTPUTS, Fitness, Side, outputs, sides
 from slimgen.methods.co_evolution.options import SearchOptions, SupernetOptions, Tuning, check
 from slimgen.methods.co_evolution.roulette import TURN, TURNS, CoEvolution, Population
-from slimgen.methods.method import Found, Trained
-from slimgen.methods.rivals import train_uniform_cycle
+from slimgen.methods.method import REVERSE, Found, Trained, found_genotype, updates_of
+from slimgen.methods.rivals import train_rivals
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.weights import save_weights
 from slimgen.recipe import section
@@ -27,8 +26,6 @@ __all__ = ["SearchOptions", "SupernetOptions", "Tuning", "check", "finetune", "s
 
 DIRECTIONS = dict(zip(TURNS, ("forward", "reverse"), strict=True))
 """The steps of the trials of each direction."""
-FOUND_BACK = "found_back"
-"""The generator of the other direction, found with the recipe's."""
 _PARTS = 1000  # pruning by magnitude comes so close to the budget
 
 
@@ -53,7 +50,7 @@ def search(job: Job) -> Found:
     searcher = CoEvolution(populations, fitness.objective, options.iterations, apart=not options.together)
     trials: list[Trial] = []
     if options.kind == "evolution":
-        trials = fitness.explore("pairs", searcher, 2 * options.population * (options.iterations + 1))
+        trials = fitness.explore("pairs", searcher, options.evaluations)
         a, b = searcher.champions
         if a is None or b is None:
             raise RunError("a search needs a candidate of finite fitness in each direction", "none")
@@ -74,7 +71,7 @@ def search(job: Job) -> Found:
         **{f"reverse_{name}": value for name, value in reverse.costs.items()},
         f"reverse_{FITNESS}": reverse.quality[FITNESS],
     }
-    return Found(found, every, fitness.limits, facts, fitness.objective)
+    return Found(found, every, job.budget.limits, facts, fitness.objective)
 
 
 def _population(fitness: Fitness, name: str, side: Side, options: SearchOptions) -> Population:
@@ -101,22 +98,21 @@ def _allows(fitness: Fitness, name: str, genotype: Genotype) -> bool:
 def _strongest(fitness: Fitness, name: str, side: Side) -> Genotype:
     """Pruning by magnitude at the size of the budget: the same part of every layer, as much of it as is allowed."""
 
-    def fits(parts: int) -> bool:
-        return _allows(fitness, name, side.filters.strongest(parts / _PARTS))
+    def at(part: int) -> Genotype:
+        return side.filters.strongest(part / _PARTS)
 
-    return side.filters.strongest(largest(fits, most=_PARTS) / _PARTS)
+    return at(largest(lambda part: _allows(fitness, name, at(part)), most=_PARTS))
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
     """Both found generators, trained together on inherited weights and with the originals' discriminators.
 
     Returns:
-        `found` of the recipe's direction and `found_back` of the other, with `updates: 0` as they were cut; and
-        `uniform` and `uniform_back` where the recipe asks for them.
+        `found` of the recipe's direction and `found_reverse` of the other, with `updates: 0` as they were cut; and
+        `narrowed` and `narrowed_reverse` where the recipe asks for them.
     """
     recipe, schedule = job.recipe, job.recipe.finetune
-    outcome = json.loads((job.inputs["search"] / "genotype.json").read_text())
-    pair = Genotype.from_json(outcome["genotype"])
+    pair = found_genotype(job)
     family, gans, described = recipe.teach.generator["family"], [], []
     for place, (name, side) in enumerate(sides(job).items()):
         described.append(side.filters.described(pair.under(name)))
@@ -134,12 +130,8 @@ def finetune(job: Job) -> Mapping[str, Trained]:
         nets = train_cycle(job, CycleTraining("found", gans[0], gans[1], schedule, steps, ema=schedule.ema))
     trained = {
         name: Trained(net, family, about, steps)
-        for name, net, about in zip(("found", FOUND_BACK), nets, described, strict=True)
+        for name, net, about in zip(("found", f"found{REVERSE}"), nets, described, strict=True)
     }
-    if schedule.uniform:
-        # The original is the supernet here, so its training counts.
-        before = json.loads((job.inputs["teach"] / "stage.json").read_text())["metrics"]["updates"]
-        size, convention = recipe.size, recipe.budget.convention
-        forth, back = (generator_cost(family, size, size, **about).macs(convention) for about in described)
-        trained |= train_uniform_cycle(job, (forth, back), int(before) + steps)
-    return trained
+    costs = [generator_cost(family, recipe.size, recipe.size, **about) for about in described]
+    # The original is the supernet here, so its training counts.
+    return {**trained, **train_rivals(job, costs, updates_of(job.inputs["teach"]) + steps)}

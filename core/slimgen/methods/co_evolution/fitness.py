@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from slimgen.data.batches import Pair, whole
 from slimgen.errors import RunError
+from slimgen.files import DISCRIMINATOR
 from slimgen.methods.co_evolution.options import SearchOptions, SupernetOptions, Tuning
 from slimgen.methods.co_evolution.roulette import TURN, TURNS
 from slimgen.methods.trials import Measured, Setup, Trials, priced
@@ -46,15 +47,15 @@ class Side(NamedTuple):
 
 
 def sides(job: Job) -> dict[str, Side]:
-    """The recipe's direction and the way back, from what `teach` left.
+    """The recipe's direction and the reverse one, from what `teach` left.
 
     Raises:
-        CheckpointError: the originals of the way back are not there.
+        CheckpointError: the originals of the reverse one are not there.
     """
     task, teach, recipe = job.task, job.inputs["teach"], job.recipe
     assert isinstance(task, Unpaired)
     discriminator = task.discriminator()
-    discriminator.load_state_dict(load_weights(teach / "discriminator.safetensors"))
+    discriminator.load_state_dict(load_weights(teach / DISCRIMINATOR))
     authors = section(SupernetOptions, recipe.supernet, "supernet").genome == "authors"
     options = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
     family, example = recipe.teach.generator["family"], torch.zeros(1, 3, recipe.size, recipe.size)
@@ -86,8 +87,8 @@ def outputs(job: Job, originals: Mapping[str, Side]) -> dict[str, Tensor]:
 
 
 def fitness(share: float, distance: float, cycle: float, options: SearchOptions) -> float:
-    """Eq. 11, and Eq. 13: the inverse of the share of weights that stays and the weighted losses."""
-    return 1 / (share + options.loss * (distance + options.cycle * cycle))
+    """The inverse of the share of weights that stays and the weighted losses."""
+    return 1 / (share + options.loss * (distance + options.cycle * cycle))  # Eqs. 11 and 13
 
 
 class Fitness(Trials):
@@ -115,8 +116,10 @@ class Fitness(Trials):
         self._images: dict[str, Tensor] = {}
         self._wanted: dict[str, Tensor] = {}
         self._evaluators: dict[str, Evaluator] = {}
-        # Copies, since tuning asks the discriminators in full precision.
-        self._judges = {name: compute.ready(copy.deepcopy(side.gan.discriminator)) for name, side in originals.items()}
+        # Copies, since tuning calls the discriminators in full precision.
+        self._discriminators = {
+            name: compute.ready(copy.deepcopy(side.gan.discriminator)) for name, side in originals.items()
+        }
         for name, images in zip(TURNS, whole(job.data.split("val"), job.recipe.objective.images), strict=True):
             made, scores = kept[f"{name}.images"][: len(images)], kept[f"{name}.scores"][: len(images)]
             self._images[name] = compute.place(images)
@@ -154,14 +157,14 @@ class Fitness(Trials):
         for shown, known in zip(torch.split(images, batch), torch.split(wanted, batch), strict=True):
             with torch.inference_mode(), self.job.compute.autocast():
                 fake = net(shown).float()
-                seen = self._judges[turn](fake).float() if self.options.criterion == "discriminator" else fake
-                distance = distance + (seen - known).square().double().sum()
-                cycle = cycle + (partner(fake).float() - shown).square().double().sum()
+                seen = self._discriminators[turn](fake).float() if self.options.criterion == "discriminator" else fake
+                distance = distance + (seen - known).square().double().sum()  # Eq. 5; or Eq. 4
+                cycle = cycle + (partner(fake).float() - shown).square().double().sum()  # Eq. 6
             made.append(fake)
         share = side.filters.share(own)
         losses = float(distance) / wanted.numel(), float(cycle) / images.numel()
         value = fitness(share, *losses, self.options) if all(map(math.isfinite, losses)) else math.nan
-        # Eq. 5 and Eq. 6 with the mean square for the squared norm, which would grow with the size of the images.
+        # The mean square stands for the squared norm, which would grow with the size of the images.
         found = {FITNESS: value, SHARE: share, "distance": losses[0], "cycle": losses[1]}
         return found | self._evaluators[turn].score(torch.cat(made))
 

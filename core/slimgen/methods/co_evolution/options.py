@@ -6,14 +6,15 @@ from pydantic import Field, model_validator
 
 from slimgen.errors import RecipeError
 from slimgen.methods.co_evolution.roulette import Odds
-from slimgen.methods.rivals import require_narrowing
+from slimgen.methods.rivals import check_rivals
+from slimgen.methods.trials import budget_of, priced
 from slimgen.metrics.evaluator import goal
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
 from slimgen.nets import generator_cost
 from slimgen.nets.co_evolution.families import check_family, narrowest
 from slimgen.recipe import Recipe, Section, section
-from slimgen.search import Budget, Space, require_reachable
+from slimgen.search import Space, require_reachable
 
 
 class SupernetOptions(Section):
@@ -47,7 +48,7 @@ class SearchOptions(Section):
     Attributes:
         kind: `evolution`; or `magnitude`, which keeps the strongest filters of every layer that fit the budget.
         population: individuals of each direction (K).
-        iterations: generations bred of each (T).
+        evaluations: individuals judged, of both directions, whole generations of both: 2 K (T + 1).
         selection: probability that an offspring is a parent as it is.
         crossover: that it takes a segment of another parent.
         mutation: that the bits of a segment are flipped.
@@ -61,7 +62,7 @@ class SearchOptions(Section):
 
     kind: Literal["evolution", "magnitude"] = "evolution"
     population: int = Field(default=32, ge=2)
-    iterations: int = Field(default=100, ge=0)
+    evaluations: int = Field(default=6464, ge=4)
     selection: float = Field(default=0.2, ge=0, le=1)
     crossover: float = Field(default=0.7, ge=0, le=1)
     mutation: float = Field(default=0.1, ge=0, le=1)
@@ -73,10 +74,17 @@ class SearchOptions(Section):
 
     @model_validator(mode="after")
     def whole(self) -> Self:
-        """The three ways in which offspring come about are all there are."""
+        """Offspring come about in these three ways alone, and there is a generation of either direction."""
         if abs(sum(self.odds) - 1) > 1e-9:
             raise ValueError("selection, crossover and mutation sum to 1")
+        if self.iterations < 0:
+            raise ValueError(f"evaluations are at least {2 * self.population}: one generation of either direction")
         return self
+
+    @property
+    def iterations(self) -> int:
+        """Generations bred of each direction after the first ones (T)."""
+        return self.evaluations // (2 * self.population) - 1
 
     @property
     def odds(self) -> Odds:
@@ -104,11 +112,10 @@ def check(recipe: Recipe) -> None:
     if recipe.finetune.generator_steps != 1:
         rule = "both generators and both discriminators take turns"
         raise RecipeError(rule, f"finetune.generator_steps {recipe.finetune.generator_steps}", "leave it out")
-    if recipe.finetune.uniform:
-        require_narrowing(recipe)
-        if recipe.finetune.updates == 0 and recipe.teach.generator_checkpoint is not None:
-            rule = "the uniform generator is trained for as many updates as the original and fine-tuning together"
-            raise RecipeError(rule, "an imported original and finetune.updates 0", "set finetune.uniform false")
+    check_rivals(recipe)
+    if recipe.finetune.rivals and recipe.finetune.updates == 0 and recipe.teach.generator_checkpoint is not None:
+        rule = "a narrowed generator is trained for as many updates as the original and fine-tuning together"
+        raise RecipeError(rule, "an imported original and finetune.updates 0", "leave finetune.rivals out")
     _check_budget(recipe, options)
 
 
@@ -130,13 +137,11 @@ def _check_originals(recipe: Recipe) -> None:
 def _check_budget(recipe: Recipe, options: SearchOptions) -> None:
     if recipe.budget.latency_ms is not None:
         raise RecipeError("co_evolution limits macs, params or bytes", "budget.latency_ms")
-    original = generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
-    limits = recipe.budget.resolve(original.as_dict(recipe.budget.convention))
-    if options.kind == "magnitude" and not limits:
+    budget = budget_of(recipe)
+    if options.kind == "magnitude" and not budget.limits:
         raise RecipeError("pruning by magnitude prunes to a budget", "none", "set budget.params or budget.macs")
     family = recipe.teach.generator["family"]
-    if limits and ":" not in family:
+    if budget.limits and ":" not in family:
         rest = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
         least = generator_cost(family, recipe.size, recipe.size, **narrowest(family, rest))
-        least_costs = {name: float(value) for name, value in least.as_dict(recipe.budget.convention).items()}
-        require_reachable(Space({}), lambda genotype: least_costs, Budget(**limits))
+        require_reachable(Space({}), lambda genotype: priced(least, recipe), budget)

@@ -4,16 +4,13 @@
 architecture, and `finetune` trains it anew at full width, as in section 4.2. The original is the plain CycleGAN.
 """
 
-import json
 import math
-import random
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from slimgen.cost.formula import Cost
-from slimgen.errors import RunError
-from slimgen.files import GENOTYPE, LOGITS, PLAN, sha256_file, write_json
+from slimgen.cost.formula import Cost, total
+from slimgen.files import LOGITS
+from slimgen.methods.anew import Plan, alike
 from slimgen.methods.cyclegan_nas.options import SearchOptions, SupernetOptions, check, equal_hidden
 from slimgen.methods.cyclegan_nas.phases import (
     DISCRIMINATORS,
@@ -24,15 +21,16 @@ from slimgen.methods.cyclegan_nas.phases import (
     players,
     pools_of,
 )
-from slimgen.methods.cyclegan_nas.retraining import Comparison, Plan, train_anew
-from slimgen.methods.method import Found, Trained
-from slimgen.methods.relaxation_trace import LIKELIHOOD, Trace, spaced
-from slimgen.nets import generator_cost, narrowed
+from slimgen.methods.cyclegan_nas.repeats import Comparison, train_repeatedly
+from slimgen.methods.method import Found, Trained, found_genotype
+from slimgen.methods.relaxation_trace import LIKELIHOOD, Trace, likely_trial, read_relaxation, spaced
+from slimgen.methods.rivals import NARROWED, narrowed_original
+from slimgen.methods.trials import priced
+from slimgen.nets import generator_cost
 from slimgen.nets.cyclegan_nas.cost import cells_cost
-from slimgen.nets.relaxation import Relaxation
-from slimgen.nets.weights import load_weights, save_weights
-from slimgen.recipe import Goal, section
-from slimgen.search import Genotype, Objective, Trial, Value
+from slimgen.nets.weights import save_weights
+from slimgen.recipe import section
+from slimgen.search import Genotype, Objective
 from slimgen.tasks.task import Job
 from slimgen.training.draws import fixed
 from slimgen.training.fit import Stateful, fit
@@ -40,7 +38,8 @@ from slimgen.training.fit import Stateful, fit
 __all__ = ["SearchOptions", "SupernetOptions", "check", "finetune", "search", "supernet"]
 
 HIDDEN = "hidden"
-_TRIES = 100_000
+FINETUNE_SECTIONS = ("search", "objective", "evaluate.features")
+"""Fine-tuning builds what the search says, and chooses among repeats by the objective."""
 
 
 def supernet(job: Job) -> Mapping[str, float]:
@@ -75,48 +74,39 @@ def supernet(job: Job) -> Mapping[str, float]:
 
 
 def search(job: Job) -> Found:
-    """The most probable operation of every place (section 3.2); or a random architecture of about the same size.
-
-    Leaves `plan.json` beside the genotype: how both are to be trained.
-    """
+    """The most probable operation of every slot (section 3.2); or a random architecture of about the same size."""
     recipe = job.recipe
     options = section(SearchOptions, recipe.search, "search")
     training = section(SupernetOptions, recipe.supernet, "supernet")
-    relaxation = Relaxation(joined(training), seed=0)
-    relaxation.load_state_dict(load_weights(job.inputs["supernet"] / LOGITS))
-    sized = Sized(job, training, options)
-    logs = relaxation.log_probabilities()
-    trials = [_trial(sized, logs, relaxation.argmax(), "argmax", 0)]
+    relaxation = read_relaxation(job.inputs["supernet"] / LOGITS, joined(training))
+    sized, logs = Sized(job, training, options), relaxation.log_probabilities()
+    likeliest = sized.of(relaxation.argmax())
+    trials = [likely_trial(likeliest, sized.costs(likeliest), logs, "argmax")]
     if options.kind == "random":
-        drawn = _drawn(sized, relaxation, sized.params(trials[0].genotype))
-        trials += [_trial(sized, logs, genotype, "random", number) for number, genotype in enumerate(drawn)]
+        drawn = alike(
+            lambda rng: sized.of(relaxation.space.sample(rng)),
+            sized.pair_costs,
+            sized.pair_costs(likeliest)["params"],
+            options.equal_size,
+            options.evaluations,
+            f"{recipe.seed}/networks",
+        )
+        trials += [likely_trial(each, sized.costs(each), logs, "random", number) for number, each in enumerate(drawn)]
     found = trials[0] if options.kind == "gradient" else trials[1]
-    plan = {"search": options.model_dump(), "objective": recipe.objective.model_dump()}
-    if options.repeats > 1:
-        # Fine-tuning reads no other section that names them, so it is this file that makes it run again.
-        features = {name: dict(network) for name, network in recipe.evaluate.features.items()}
-        plan |= {"features": features, "files": named_files(features)}
-    write_json(job.out / PLAN, plan)
     train = job.data.split("train")
     entropy = relaxation.entropy()
-    forth, back = (sized.cost(found.genotype, role) for role in GENERATORS)
+    forward, reverse = (sized.cost(found.genotype, role) for role in GENERATORS)
     facts = {
         "evaluations": float(len(trials)),
         "space_size": float(relaxation.space.size),
         "entropy": math.fsum(entropy.values()) / len(entropy),
-        **{f"back_{name}": float(value) for name, value in back.as_dict(recipe.budget.convention).items()},
-        "total_params": float(forth.params + back.params),
-        "back_share": back.params / (forth.params + back.params),
+        **{f"reverse_{name}": value for name, value in priced(reverse, recipe).items()},
+        "total_params": float(forward.params + reverse.params),
+        "reverse_share": reverse.params / (forward.params + reverse.params),
         "input_images": float(len(train.input)),
         "target_images": float(len(train.target)),
     }
     return Found(found, trials, {}, facts, Objective(LIKELIHOOD, "max"))
-
-
-def named_files(features: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """The digests of the files of feature networks."""
-    paths = [Path(str(network["path"])) for network in features.values() if "path" in network]
-    return {str(path): sha256_file(path) for path in paths if path.is_file()}
 
 
 class Sized:
@@ -144,82 +134,50 @@ class Sized:
         size = self.job.recipe.size
         return cells_cost(self.training.generator(int(genotype[HIDDEN])), genotype.under(role), size, size)
 
-    def params(self, genotype: Genotype) -> int:
-        """The parameters of both generators."""
-        return sum(self.cost(genotype, role).params for role in GENERATORS)
+    def costs(self, genotype: Genotype) -> dict[str, float]:
+        """What the generator of the recipe's direction costs, by kind."""
+        return priced(self.cost(genotype, GENERATORS[0]), self.job.recipe)
 
-
-def _trial(
-    sized: Sized, logs: Mapping[str, Mapping[Value, float]], genotype: Genotype, step: str, number: int
-) -> Trial:
-    """An architecture, what its generator of the recipe's direction costs, and how probable it is."""
-    whole = genotype if HIDDEN in genotype else sized.of(genotype)
-    costs = sized.cost(whole, GENERATORS[0]).as_dict(sized.job.recipe.budget.convention)
-    nats = math.fsum(those[whole[name]] for name, those in logs.items())
-    return Trial(whole, {name: float(value) for name, value in costs.items()}, {LIKELIHOOD: nats}, number, step)
-
-
-def _drawn(sized: Sized, relaxation: Relaxation, params: int) -> list[Genotype]:
-    """Random architectures whose generators together have about so many parameters."""
-    options, found = sized.options, []
-    for number in range(_TRIES):
-        genotype = sized.of(relaxation.space.sample(random.Random(f"{sized.job.recipe.seed}/networks/{number}")))
-        if abs(sized.params(genotype) / params - 1) <= options.equal_size:
-            found.append(genotype)
-            if len(found) == options.networks:
-                return found
-    rule = f"{options.networks} of {_TRIES:,} random architectures must have about {params:,} parameters"
-    raise RunError(rule, f"{len(found)}", "set search.hidden equal, or search.equal_size larger")
+    def pair_costs(self, genotype: Genotype) -> dict[str, float]:
+        """What both generators cost together, by kind."""
+        return priced(total(self.cost(genotype, role) for role in GENERATORS), self.job.recipe)
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
     """Both found generators, trained anew at full width; and the plain CycleGAN's, narrowed to their sizes.
 
     Returns:
-        `found` and `found_back`; and `uniform` and `uniform_back` where the recipe asks for them, each with at least
-        as many parameters as its rival (section 4.3: C'), trained as long and as often.
+        `found` and `found_reverse`; and `narrowed` and `narrowed_reverse` where the recipe asks for them, each with at
+        least as many parameters as what it is compared with (section 4.3: C'), trained as long and as often.
     """
-    plan = json.loads((job.inputs["search"] / PLAN).read_text())
-    options = section(SearchOptions, plan["search"], "search")
-    training = section(SupernetOptions, job.recipe.supernet, "supernet")
-    outcome = json.loads((job.inputs["search"] / GENOTYPE).read_text())
-    genotype = Genotype.from_json(outcome["genotype"])
-    comparison = None
-    if options.repeats > 1:
-        comparison = Comparison(job, section(Goal, plan["objective"], "objective"), plan["features"])
-    trained = train_anew(job, "found", _found_plans(genotype, training, options, job), comparison, options.repeats)
-    if job.recipe.finetune.uniform:
-        sizes = [
-            generator_cost(each.family, job.recipe.size, job.recipe.size, **each.options) for each in trained.values()
-        ]
-        forth, back = (_narrowed_plan(job, cost.params) for cost in sizes)
-        trained |= train_anew(job, "uniform", (forth, back), comparison, options.repeats)
+    recipe = job.recipe
+    options = section(SearchOptions, recipe.search, "search")
+    training = section(SupernetOptions, recipe.supernet, "supernet")
+    comparison = Comparison(job) if options.repeats > 1 else None
+    plans = _found_plans(job, found_genotype(job), training, options)
+    trained = train_repeatedly(job, "found", plans, comparison, options.repeats)
+    if NARROWED in recipe.finetune.rivals:
+        costs = [generator_cost(each.family, recipe.size, recipe.size, **each.options) for each in trained.values()]
+        narrow = [narrowed_original(recipe, "params", cost.params) for cost in costs]
+        rivals = [Plan(generator, _original_discriminator(job)) for generator in narrow]
+        trained |= train_repeatedly(job, NARROWED, rivals, comparison, options.repeats)
     return trained
 
 
-def _found_plans(genotype: Genotype, training: SupernetOptions, options: SearchOptions, job: Job) -> tuple[Plan, Plan]:
+def _found_plans(job: Job, genotype: Genotype, training: SupernetOptions, options: SearchOptions) -> list[Plan]:
     """Both directions of the found architecture."""
     cells = {"family": "cyclegan_nas", "spectral": training.spectral, "ends": training.ends}
     wide = {**cells, "spectral": options.spectral, "hidden": int(genotype[HIDDEN]), "cells": training.cells}
-    judges: list[dict[str, Any]] = [_original_discriminator(job)] * 2
+    discriminators: list[dict[str, Any]] = [_original_discriminator(job)] * 2
     if options.discriminators == "found":
-        hidden = options.discriminator_hidden
-        judges = [{**cells, "hidden": hidden, "genotype": genotype.under(role).to_json()} for role in DISCRIMINATORS]
-    one, other = (
-        Plan({**wide, "genotype": genotype.under(role).to_json()}, judge)
-        for role, judge in zip(GENERATORS, judges, strict=True)
-    )
-    return one, other
-
-
-def _narrowed_plan(job: Job, params: int) -> Plan:
-    """The original's networks, the generator the narrowest with at least so many parameters."""
-    size, original = job.recipe.size, job.recipe.teach.generator
-    options = {name: value for name, value in original.items() if name != "family"}
-    narrow = narrowed(original["family"], options, size, size, lambda cost: cost.params, params)
-    return Plan({"family": original["family"], **narrow}, _original_discriminator(job))
+        narrow = {**cells, "hidden": options.discriminator_hidden}
+        discriminators = [{**narrow, "genotype": genotype.under(role).to_json()} for role in DISCRIMINATORS]
+    return [
+        Plan({**wide, "genotype": genotype.under(role).to_json()}, discriminator)
+        for role, discriminator in zip(GENERATORS, discriminators, strict=True)
+    ]
 
 
 def _original_discriminator(job: Job) -> dict[str, Any]:
-    """The original's discriminator, which judges an image alone."""
+    """The original's discriminator, which is shown an image alone."""
     return {"inputs": job.task.discriminator_inputs, **job.recipe.teach.discriminator}

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from slimgen.cost.rows import largest_within
 from slimgen.errors import BudgetError, RecipeError
-from slimgen.methods.rivals import require_narrowing
+from slimgen.methods.rivals import check_rivals
 from slimgen.metrics.evaluator import goal
 from slimgen.metrics.kinds import OfSegmentations
 from slimgen.metrics.registry import find
@@ -66,9 +66,9 @@ class SearchOptions(Section):
     """Section `search`: which architecture, how wide it is built, and how its training is repeated.
 
     Attributes:
-        kind: `gradient` takes the most probable operations; `random` takes, to compare with, the first of `networks`
+        kind: `gradient` takes the most probable operations; `random` takes, to compare with, the first of `evaluations`
             random architectures of about the same size.
-        networks: how many are drawn.
+        evaluations: how many are drawn.
         equal_size: largest relative difference of a random architecture's parameters, both generators together.
         hidden: channels after the encoding cell (H) of both generators; `equal` is the widest whose parameters, both
             together, are at most those of the plain CycleGAN's two (section 4.2).
@@ -79,7 +79,7 @@ class SearchOptions(Section):
     """
 
     kind: Literal["gradient", "random"] = "gradient"
-    networks: int = Field(default=8, ge=1)
+    evaluations: int = Field(default=8, ge=1)
     equal_size: float = Field(default=0.05, gt=0, lt=1)
     hidden: int | Literal["equal"] = "equal"
     discriminators: Literal["found", "original"] = "found"
@@ -128,7 +128,7 @@ def _check_effects(training: SupernetOptions, options: SearchOptions) -> None:
         raise RecipeError("supernet.temperature needs relaxation gumbel", training.temperature, "leave it out")
     if not training.temperature[0] >= training.temperature[1] > 0:
         raise RecipeError("a temperature is above 0 and does not rise", training.temperature)
-    for name in ("networks", "equal_size"):
+    for name in ("evaluations", "equal_size"):
         if name in options.model_fields_set and not drawing:
             raise RecipeError(f"search.{name} needs kind random", getattr(options, name), "leave it out")
     if "discriminator_hidden" in options.model_fields_set and options.discriminators == "original":
@@ -146,8 +146,7 @@ def _check_finetune(recipe: Recipe) -> None:
     if schedule.generator_steps != 1:
         rule = "both generators and both discriminators take turns"
         raise RecipeError(rule, f"finetune.generator_steps {schedule.generator_steps}", "leave it out")
-    if schedule.uniform:
-        require_narrowing(recipe)
+    check_rivals(recipe)
 
 
 def equal_hidden(recipe: Recipe, training: SupernetOptions, pair: tuple[Genotype, Genotype]) -> int:

@@ -3,12 +3,13 @@
 `supernet` is steps 1 of Figure 3 (both pipelines of 6.1), `search` its step 2 and 3, `finetune` what follows.
 """
 
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import nn
 
 from slimgen.export.latency.table import LatencyTable
+from slimgen.files import DISCRIMINATOR, GENERATOR, weights_file
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.gan_compression.distilling import (
     distilling,
@@ -28,8 +29,8 @@ from slimgen.methods.gan_compression.options import (
     require_few,
 )
 from slimgen.methods.gan_compression.recalibration import recalibrated
-from slimgen.methods.method import Found, Trained
-from slimgen.methods.rivals import train_uniform
+from slimgen.methods.method import Found, Trained, found_genotype, updates_of
+from slimgen.methods.rivals import train_rivals
 from slimgen.nets import build_generator
 from slimgen.nets.gan_compression.families import FAMILIES, Net
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
@@ -69,34 +70,17 @@ def supernet(job: Job) -> Mapping[str, float]:
         discriminator.load_state_dict(load_weights(teacher_file(job, options, "discriminator")))
     else:
         discriminator = job.task.discriminator()
-    guidance, updates = distilling(job, options, teacher), 0
+    guidance, draw = distilling(job, options, teacher), uniform(net.space, job.recipe.seed)
+    steps, updates = options.steps(images), 0
+    training = GanTraining(
+        "supernet", net, discriminator, options, steps, generate=showing(net), guidance=guidance, draw=draw
+    )
     if (student := options.student) is not None:
         updates, largest = student.steps(images), fixed(net.space.largest())
-        train_gan(
-            job,
-            GanTraining(
-                "student",
-                net,
-                discriminator,
-                student,
-                updates,
-                generate=showing(net),
-                guidance=guidance,
-                draw=largest,
-            ),
-        )
-    steps = options.steps(images)
-    draw = uniform(net.space, job.recipe.seed)
-    train_gan(
-        job,
-        GanTraining(
-            "supernet", net, discriminator, options, steps, generate=showing(net), guidance=guidance, draw=draw
-        ),
-    )
-    save_weights(job.out / "generator.safetensors", net.state_dict())
-    save_weights(job.out / "discriminator.safetensors", discriminator.state_dict())
-    for name, module in guidance.modules.items():
-        save_weights(job.out / f"{name}.safetensors", module.state_dict())
+        train_gan(job, replace(training, name="student", schedule=student, steps=updates, draw=largest))
+    train_gan(job, training)
+    for name, module in {"generator": net, "discriminator": discriminator, **guidance.modules}.items():
+        save_weights(job.out / weights_file(name), module.state_dict())
     return {"updates": updates + steps, **facts}
 
 
@@ -105,12 +89,12 @@ def search(job: Job) -> Found:
     options = section(SearchOptions, job.recipe.search, "search")
     training = section(SupernetOptions, job.recipe.supernet, "supernet")
     net = once_for_all(job, training)
-    net.load_state_dict(load_weights(job.inputs["supernet"] / "generator.safetensors"))
+    net.load_state_dict(load_weights(job.inputs["supernet"] / GENERATOR))
     net.eval()
     # The first process measures for all: several at once would measure each other.
     table = latency_table(job, options, net) if world()[0] == 0 else None
     judged = recalibrated(job, net, training.calibration, training.batch)
-    # Foretold may be too low by as much as it ever was when the table was checked.
+    # A prediction may be too low by as much as it ever was when the table was checked.
     margin = first(lambda: 1.0 if table is None else 1 + table.error["max"])
     candidates = Candidates(job, judged, latency=None if table is None else table.predict, margin=margin)
     candidates.require_reachable(net.space)
@@ -121,7 +105,7 @@ def search(job: Job) -> Found:
     trials = candidates.explore("channel", searcher, evaluations, racing=options.racing)
     if job.recipe.budget.latency_ms is None:
         return candidates.found(trials, facts)
-    # What was foretold may be wrong by more than the table's check has seen: the winner is measured.
+    # A prediction may be wrong by more than the table's check has seen: the winner is measured.
     limit = job.recipe.budget.latency_ms
 
     def keeps_limit(trial: Trial) -> bool:
@@ -151,30 +135,29 @@ def searching(
     if options.kind == "exhaustive":
         grid = Grid(space)
         latency = None if table is None else table.columns(space)
-        places = first(lambda: band(job.recipe, training, options, space, candidates.budget, latency))
-        facts["band"] = float(len(places))
-        require_few(options, places)
-        inside = (grid.at(int(place)) for place in places)
-        return Exhaustive(space, objective, allows, population, genotypes=inside), len(places)
-    anchor = candidates.anchor(space, allows)
-    evaluations = options.rounds * population
+        rows = first(lambda: band(job.recipe, training, options, space, candidates.budget, latency))
+        facts["band"] = float(len(rows))
+        require_few(options, rows)
+        inside = (grid.at(int(row)) for row in rows)
+        return Exhaustive(space, objective, allows, population, genotypes=inside), len(rows)
+    anchor, evaluations = candidates.anchor(space, allows), options.evaluations
     if options.kind == "random":
         return RandomSearch(space, objective, allows, population, anchor), evaluations
-    rate, crossover = options.mutation, options.crossover
-    return Evolution(space, objective, allows, population, options.elite, rate, crossover, anchor=anchor), evaluations
+    elite, rate, crossover = options.elite, options.mutation, options.crossover
+    return Evolution(space, objective, allows, population, elite, rate, crossover, anchor=anchor), evaluations
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
     """The found generator on inherited weights, under the same teacher; with `updates: 0`, as it was found."""
     recipe, schedule = job.recipe, job.recipe.finetune
     options = section(SupernetOptions, recipe.supernet, "supernet")
-    genotype = Genotype.from_json(json.loads((job.inputs["search"] / "genotype.json").read_text())["genotype"])
+    genotype = found_genotype(job)
     net, discriminator = once_for_all(job, options), job.task.discriminator()
     before = job.inputs["supernet"]
     about = {**net.options, "config": write_config(FAMILIES[options.family].config(genotype))}
     if schedule.inherit:
-        net.load_state_dict(load_weights(before / "generator.safetensors"))
-        discriminator.load_state_dict(load_weights(before / "discriminator.safetensors"))
+        net.load_state_dict(load_weights(before / GENERATOR))
+        discriminator.load_state_dict(load_weights(before / DISCRIMINATOR))
         judged = recalibrated(job, net, options.calibration, options.batch)
         found: nn.Module = job.compute.place(judged.extract(genotype)).eval()
     else:
@@ -185,7 +168,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     if steps:
         guidance = distilling(job, options, teacher_network(job, options))
         for name, module in guidance.modules.items() if schedule.inherit else ():
-            module.load_state_dict(load_weights(before / f"{name}.safetensors"))
+            module.load_state_dict(load_weights(before / weights_file(name)))
         training = GanTraining(
             "found",
             found,
@@ -198,12 +181,9 @@ def finetune(job: Job) -> Mapping[str, Trained]:
             ema=schedule.ema,
         )
         found = train_gan(job, training)
-    trained = {"found": Trained(found, options.family, about, steps)}
-    if schedule.uniform:
-        cost = net.cost(genotype, recipe.size, recipe.size).macs(recipe.budget.convention)
-        updates = json.loads((before / "stage.json").read_text())["metrics"]["updates"]
-        trained["uniform"] = train_uniform(job, cost, int(updates) + steps)
-    return trained
+    cost = net.cost(genotype, recipe.size, recipe.size)
+    rivals = train_rivals(job, [cost], updates_of(before) + steps)
+    return {"found": Trained(found, options.family, about, steps), **rivals}
 
 
 def latency_table(job: Job, options: SearchOptions, net: Net) -> LatencyTable | None:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slimgen.data.batches import Pair
+from slimgen.files import weights_file
 from slimgen.methods.gan_compression.options import SupernetOptions, shape_of, tap_channels, teacher_options
 from slimgen.nets import build_generator
 from slimgen.nets.gan_compression.families import FAMILIES, Net
@@ -31,16 +32,16 @@ def train_teacher(job: Job, options: SupernetOptions, discriminator: nn.Module) 
     steps = options.teacher.steps(len(job.data.split("train")))
     teacher = job.compute.place(build_generator(seed=job.recipe.seed + 3, **teacher_options(job.recipe, options)))
     job.task.train_original(job, GanTraining("teacher", teacher, discriminator, options.teacher, steps))
-    save_weights(job.out / "teacher_generator.safetensors", teacher.state_dict())
-    save_weights(job.out / "teacher_discriminator.safetensors", discriminator.state_dict())
+    save_weights(job.out / weights_file("teacher_generator"), teacher.state_dict())
+    save_weights(job.out / weights_file("teacher_discriminator"), discriminator.state_dict())
     return steps
 
 
 def teacher_file(job: Job, options: SupernetOptions, name: str) -> Path:
     """The file of the teacher's `generator` or `discriminator`."""
     if options.pipeline == "fast":
-        return job.inputs["teach"] / f"{name}.safetensors"
-    return job.inputs.get("supernet", job.out) / f"teacher_{name}.safetensors"
+        return job.inputs["teach"] / weights_file(name)
+    return job.inputs.get("supernet", job.out) / weights_file(f"teacher_{name}")
 
 
 def teacher_network(job: Job, options: SupernetOptions) -> nn.Module:

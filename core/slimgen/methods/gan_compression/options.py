@@ -8,10 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from slimgen.errors import RecipeError
-from slimgen.methods.rivals import require_narrowing
-from slimgen.methods.trials import check_racing
+from slimgen.methods.rivals import check_rivals
+from slimgen.methods.trials import budget_of, check_racing
 from slimgen.metrics.evaluator import goal
-from slimgen.nets import generator_cost
 from slimgen.nets.gan_compression.families import FAMILIES, Name, alike
 from slimgen.nets.resnet.cost import Widths, resnet_widths
 from slimgen.recipe import Recipe, Schedule, Section, section
@@ -66,27 +65,24 @@ class SearchOptions(Section):
     """Section `search`.
 
     Attributes:
-        kind: `exhaustive` measures every configuration of the band; `evolution` and `random` ask for `rounds` times
-            `population`.
+        kind: `exhaustive` measures every configuration of the band; `evolution` and `random` as many as `evaluations`.
         band: the exhaustive search leaves out what costs less than this part of the budget's MACs.
-        evaluations: how many the exhaustive search may measure.
+        evaluations: how many configurations are measured; by an exhaustive search, at most.
         population: genotypes a round.
         elite: how many of the best are parents.
         mutation: probability that a channel number is drawn anew.
         crossover: the part of a round that is crossed.
-        rounds: how many.
         racing: leave a candidate once it is hopelessly behind the elite's worst.
         latency_networks: whole networks that a latency table is fitted to; half as many check it.
     """
 
     kind: Literal["exhaustive", "evolution", "random"] = "evolution"
     band: float = Field(default=0.0, ge=0, lt=1)
-    evaluations: int = Field(default=20_000, ge=1)
+    evaluations: int = Field(default=50_000, ge=1)
     population: int = Field(default=100, ge=2)
     elite: int = Field(default=25, ge=1)
     mutation: float = Field(default=0.2, gt=0, le=1)
     crossover: float = Field(default=0.5, ge=0, le=1)
-    rounds: int = Field(default=500, ge=1)
     racing: bool = False
     latency_networks: int = Field(default=16, ge=4)
 
@@ -103,11 +99,9 @@ def check(recipe: Recipe) -> None:
         check_racing(recipe.objective.metric)
     _check_effects(recipe, options, search)
     _check_pipeline(recipe, options)
-    if recipe.finetune.uniform:
-        require_narrowing(recipe)
+    check_rivals(recipe)
     family = FAMILIES[options.family]
-    original = generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
-    budget = Budget(**recipe.budget.resolve(original.as_dict(recipe.budget.convention)))
+    budget = budget_of(recipe)
     if recipe.budget.latency_ms is not None and not family.chain:
         hint = "limit macs instead"
         raise RecipeError("a limit on latency_ms needs networks that are chains of pieces", options.family, hint)
@@ -129,8 +123,6 @@ def _check_effects(recipe: Recipe, options: SupernetOptions, search: SearchOptio
     needs = {
         "supernet.distill": (options.distillation != "none", "a distillation"),
         "search.band": (search.kind == "exhaustive", "kind exhaustive"),
-        "search.evaluations": (search.kind == "exhaustive", "kind exhaustive"),
-        "search.rounds": (search.kind != "exhaustive", "kind evolution or random"),
         "search.elite": (evolving, "kind evolution"),
         "search.mutation": (evolving, "kind evolution"),
         "search.crossover": (evolving, "kind evolution"),

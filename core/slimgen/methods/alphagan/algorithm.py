@@ -1,0 +1,218 @@
+"""Algorithm 1 with Algorithm 2 inside: which step is whose, its loss, and what it is given (Tian et al.)."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from slimgen.data.batches import Pair
+from slimgen.methods.alphagan.options import SupernetOptions
+from slimgen.methods.alphagan.players import Player, Players, gap, worst
+from slimgen.nets.gates import Arch
+from slimgen.nets.relaxation import Relaxation
+from slimgen.tasks.task import Job
+from slimgen.tasks.unconditional import SHOWN
+from slimgen.training.adam import Adam
+from slimgen.training.fit import Loss, Memo, Phase
+from slimgen.training.losses import Adversarial, adversarial
+from slimgen.training.schedules import constant_then_linear
+
+WEIGHTS, ARCHITECTURE = "weights", "architecture"
+GENERATOR, DISCRIMINATOR = "generator", "discriminator"
+GENERATOR_BAR, DISCRIMINATOR_BAR = "generator_bar", "discriminator_bar"
+
+
+class Step(NamedTuple):
+    """One update of D, D-bar, G-bar or the logits; G is updated in the steps of the weights that are due.
+
+    Attributes:
+        part: of the algorithm: WEIGHTS, DISCRIMINATOR_BAR, GENERATOR_BAR or ARCHITECTURE.
+        position: in its part of its iteration, counted from 0.
+        number: among all steps of its part, counted from 0.
+        batch: which of its part's batches it takes.
+    """
+
+    part: str
+    position: int
+    number: int
+    batch: int
+
+
+def timetable(options: SupernetOptions) -> list[Step]:
+    """The steps of a search, in their order.
+
+    Every part goes through its images epoch by epoch, as if it ran alone. D-bar and the logits see the validation
+    images, one after the other; the noise of G-bar is of later batches, which neither of them reaches.
+
+    While the logits are held, nobody would look at the bars, so an iteration of the warm-up has steps of the weights
+    alone (which is what makes it cheap: supplement, .2.3).
+    """
+    # As the decimal that was written: 0.29 of 100 are 29, which floats just miss.
+    warm = int(Fraction(str(options.warm_up)) * options.iterations)
+    later = (options.iterations - warm) * (options.bar_steps + options.architecture_steps)
+    steps: list[Step] = []
+    done: Counter[str] = Counter()
+    for iteration in range(options.iterations):
+        parts = [(WEIGHTS, options.weight_steps)]  # Algorithm 1, lines 3 to 8: T steps
+        if iteration >= warm:
+            parts += [
+                (DISCRIMINATOR_BAR, options.bar_steps),  # Algorithm 2, lines 1 to 4: R steps
+                (GENERATOR_BAR, options.bar_steps),  # Algorithm 2, lines 5 to 8: R steps
+                (ARCHITECTURE, options.architecture_steps),  # Algorithm 1, lines 10 to 13: S steps
+            ]
+        for part, count in parts:
+            for position in range(count):
+                batch = done[part]
+                if part in (DISCRIMINATOR_BAR, ARCHITECTURE):
+                    batch = done[DISCRIMINATOR_BAR] + done[ARCHITECTURE]
+                elif part == GENERATOR_BAR:
+                    batch += later
+                steps.append(Step(part, position, done[part], batch))
+                done[part] += 1
+    return steps
+
+
+class Counts:
+    """How often each of the players was updated, the bars were begun anew, and the logits were moved."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counts as plain data."""
+        return dict(self.counts)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes counts back."""
+        self.counts = Counter(state)
+
+
+def phases(
+    job: Job,
+    options: SupernetOptions,
+    players: Players,
+    table: Sequence[Step],
+    counts: Counts,
+    after_generator: Callable[[], None],
+) -> list[Phase]:
+    """One phase for each line of the algorithms that updates something; which of them runs is the timetable's.
+
+    Args:
+        job: of the stage.
+        options: of the recipe.
+        players: what is moved.
+        table: says when.
+        counts: are kept up to date.
+        after_generator: called after each update of G, and of nothing else.
+    """
+    gan, rate = adversarial(job.recipe.losses.gan), constant_then_linear(len(table), 0)
+    generator, discriminator, generator_bar, discriminator_bar = players
+    adams = {name: Adam(_groups(options, name, players), options.rate, options.betas) for name in players._asdict()}
+    logits = [player.relaxation for player in (generator, discriminator) if player.relaxation is not None]
+    adams[ARCHITECTURE] = Adam([_logits(options, logits)], options.architecture_rate, options.architecture_betas)
+
+    telling_bar = telling(generator, discriminator_bar, gan)
+
+    def begun(batch: Pair, arch: Arch, memo: Memo) -> Mapping[str, Tensor]:
+        """D-bar's loss; before its first step of an iteration, both bars begin anew: Algorithm 2's first line."""
+        if table[memo.step].position == 0:
+            generator_bar.follow(generator)
+            discriminator_bar.follow(discriminator)
+            for name in (GENERATOR_BAR, DISCRIMINATOR_BAR):
+                adams[name].state.clear()
+            counts.counts["bars"] += 1
+        return telling_bar(batch, arch, memo)
+
+    def counted(phase: Phase, archs: Sequence[Arch]) -> None:
+        counts.counts[phase.name] += 1
+        if phase.name == GENERATOR:
+            after_generator()
+
+    def during(part: str, every: int = 1) -> Callable[[int], bool]:
+        return lambda step: table[step].part == part and table[step].number % every == every - 1
+
+    def duality(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
+        if options.gap:
+            return gap(players, batch, memo.step, gan, options.coupled)
+        return {"worst": worst(players, batch, memo.step, gan)}
+
+    searching = options.bar != "weights"
+    lines: list[tuple[str, Loss, str, Callable[[int], bool]]] = [
+        # Algorithm 1, lines 5 and 6: D at every step of the weights, G at those that are due (Eq. 7).
+        (DISCRIMINATOR, telling(generator, discriminator, gan), f"{WEIGHTS}{SHOWN}", during(WEIGHTS)),
+        (GENERATOR, passing(generator, discriminator, gan), WEIGHTS, during(WEIGHTS, options.critic_steps)),
+        # Algorithm 2, lines 3 and 7: D-bar against G as it is, G-bar against D as it is (Eq. 6).
+        (DISCRIMINATOR_BAR, begun, DISCRIMINATOR_BAR, during(DISCRIMINATOR_BAR)),
+        (GENERATOR_BAR, passing(generator_bar, discriminator, gan, searching), GENERATOR_BAR, during(GENERATOR_BAR)),
+        # Algorithm 1, line 12: the logits (Eq. 3).
+        (ARCHITECTURE, duality, ARCHITECTURE, during(ARCHITECTURE)),
+    ]
+    return [
+        Phase(name, loss, adams[name], rate, split, when, counted)
+        for name, loss, split, when in lines
+        if options.gap or name != GENERATOR_BAR
+    ]
+
+
+def telling(maker: Player, discriminator: Player, gan: Adversarial) -> Loss:
+    """D's loss, or D-bar's: new images of noise beside real ones."""
+
+    def loss(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
+        with torch.no_grad():
+            fake = maker(batch.input, memo.step).float()
+        scores = discriminator(torch.cat([batch.target, fake]), memo.step).float()
+        return {"loss": gan.discriminator(scores[: len(fake)], scores[len(fake) :])}
+
+    return loss
+
+
+def passing(maker: Player, discriminator: Player, gan: Adversarial, searching: bool = False) -> Loss:
+    """G's loss, or G-bar's, whose logits may learn of it as well."""
+
+    def loss(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
+        fake = maker(batch.input, memo.step, maker.gates(memo.step) if searching else None).float()
+        return {"loss": gan.generator(discriminator(fake, memo.step).float())}
+
+    return loss
+
+
+def _groups(options: SupernetOptions, name: str, players: Players) -> list[dict[str, Any]]:
+    """What the optimizer of a player moves; of G-bar, see Table 3."""
+    player: Player = getattr(players, name)
+    groups: list[dict[str, Any]] = []
+    if name != GENERATOR_BAR or options.bar in ("weights", "both"):
+        groups.append({"params": list(player.net.parameters())})
+    if name == GENERATOR_BAR and options.bar in ("logits", "both"):
+        assert player.relaxation is not None
+        groups.append(_logits(options, [player.relaxation]))
+    return groups
+
+
+def _logits(options: SupernetOptions, relaxations: Sequence[Relaxation]) -> dict[str, Any]:
+    return {
+        "params": [logit for relaxation in relaxations for logit in relaxation.parameters()],
+        "lr": options.architecture_rate,
+        "betas": options.architecture_betas,
+        "weight_decay": options.architecture_decay,
+    }
+
+
+def batches(job: Job, options: SupernetOptions, table: Sequence[Step]) -> dict[str, Callable[[int], Pair]]:
+    """What each phase is given at a step, as the timetable numbers it."""
+    images = job.task.batches(job.data, options.schedule)
+    splits = {
+        WEIGHTS: "train",
+        f"{WEIGHTS}{SHOWN}": f"train{SHOWN}",
+        DISCRIMINATOR_BAR: f"val{SHOWN}",
+        GENERATOR_BAR: "val",
+        ARCHITECTURE: "val",
+    }
+    return {name: partial(_numbered, images[split], table) for name, split in splits.items()}
+
+
+def _numbered(batch: Callable[[int], Pair], table: Sequence[Step], step: int) -> Pair:
+    return batch(table[step].batch)

@@ -1,0 +1,108 @@
+"""Training a pair of generators anew, as often as asked, and keeping the best pair (CycleGANAS, section 4)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from slimgen.data.batches import Pair, whole
+from slimgen.methods.anew import Plan, train_anew
+from slimgen.methods.method import REVERSE, Trained
+from slimgen.metrics.evaluator import Evaluator
+from slimgen.metrics.kinds import PerImage
+from slimgen.metrics.registry import find, goal
+from slimgen.nets.cyclegan_nas.networks import CellsGenerator
+from slimgen.search import Objective
+from slimgen.tasks import open_task
+from slimgen.tasks.task import Job
+from slimgen.training.distributed import first
+
+SEEDS = 10
+"""Seeds between two repeats: more than the networks of one training take."""
+
+
+class Comparison:
+    """What repeats are compared by: the recipe's objective, on the validation images of both directions.
+
+    A metric of sets (fid, kid, fd:NAME) compares what a generator makes with the other set. A metric of single images
+    has nothing to compare with, as there are no pairs, and the original is no truth for a network of another kind: it
+    compares every image with its reconstruction after both generators. That says nothing of the image in between, so
+    a metric of sets is the better choice wherever there is a feature network.
+
+    Args:
+        job: of the stage.
+    """
+
+    def __init__(self, job: Job) -> None:
+        recipe, metric = job.recipe, job.recipe.objective.metric
+        val = whole(job.data.split("val"), recipe.objective.images)
+        self.objective = Objective(metric, goal(metric))
+        self.cyclic = isinstance(find(metric), PerImage)
+        self.evaluators = [
+            Evaluator(
+                Pair(given, given if self.cyclic else other),
+                [metric],
+                compute=job.compute,
+                features=recipe.evaluate.features,
+            )
+            for given, other in ((val.input, val.target), (val.target, val.input))
+        ]
+
+    @torch.no_grad()
+    def measure(self, forward: nn.Module, reverse: nn.Module) -> dict[str, float]:
+        """The metric of a pair of generators in evaluation mode: its mean, `forward` and `reverse`."""
+        metric, values = self.objective.metric, []
+        for evaluator, one, other in zip(self.evaluators, (forward, reverse), (reverse, forward), strict=True):
+            net = nn.Sequential(one, other) if self.cyclic else one
+            values.append(evaluator.measure(net)[metric])
+        return {metric: sum(values) / 2, "forward": values[0], "reverse": values[1]}
+
+
+def train_repeatedly(
+    job: Job, name: str, plans: Sequence[Plan], comparison: Comparison | None, repeats: int
+) -> dict[str, Trained]:
+    """Trains both directions from scratch, `repeats` times from different seeds.
+
+    Args:
+        job: of the stage.
+        name: of the trainings, for their checkpoints and logs.
+        plans: of the recipe's direction, and of the reverse one.
+        comparison: chooses among several; not asked where there is one.
+        repeats: how many.
+
+    Returns:
+        The best: the recipe's direction under this name, the other under `NAME_reverse`. The facts of the first hold
+        the quality of every training: `repeat0_psnr` of both directions together, `repeat0_forward`, `repeat0_reverse`.
+    """
+    steps = job.recipe.finetune.steps(len(job.data.split("train")))
+    best: list[Trained] = []
+    qualities: list[dict[str, float]] = []
+    top: dict[str, float] = {}
+    for number in range(repeats):
+        nets = train_anew(_reseeded(job, number), f"{name}{number}" if repeats > 1 else name, plans, steps)
+        pair = [_finished(net, plan.generator, steps) for net, plan in zip(nets, plans, strict=True)]
+        if comparison is not None:
+            qualities.append(first(partial(comparison.measure, *(job.compute.place(part.net) for part in pair))))
+        if not best or (comparison is not None and comparison.objective.better(qualities[-1], top)):
+            best, top = pair, qualities[-1] if qualities else {}
+        job.tell("trainings", number + 1, repeats, qualities[-1] if qualities else {})
+    facts = {f"repeat{number}_{key}": value for number, each in enumerate(qualities) for key, value in each.items()}
+    return {name: replace(best[0], facts=facts), f"{name}{REVERSE}": best[1]}
+
+
+def _reseeded(job: Job, number: int) -> Job:
+    """The same work from another seed: other weights, another order of images."""
+    if number == 0:
+        return job
+    recipe = job.recipe.model_copy(update={"seed": job.recipe.seed + SEEDS * number})
+    return replace(job, recipe=recipe, task=open_task(recipe, job.compute))
+
+
+def _finished(net: nn.Module, plan: Mapping[str, Any], steps: int) -> Trained:
+    """A trained generator as it is used: without spectral norms, which training needs."""
+    if isinstance(net, CellsGenerator):
+        return Trained.of(net.folded(), {**plan, "spectral": False}, steps)
+    return Trained.of(net, plan, steps)
