@@ -1,7 +1,7 @@
 """What every method offers, and what it gives back."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ from torch import nn
 from slimgen.files import GENOTYPE, TRIALS
 from slimgen.recipe import Recipe
 from slimgen.run.record import read_record
-from slimgen.search import Genotype, Objective, Trial
+from slimgen.search import Genotype, Objective, Space, Trial
 from slimgen.tasks.task import Job
 
 REVERSE = "_reverse"
@@ -62,10 +62,30 @@ class Trained:
         return cls(net.eval(), plan["family"], options, updates)
 
 
+@dataclass(frozen=True)
+class Preview:
+    """What a method would do with a recipe, as far as that can be told before there are images or networks.
+
+    Attributes:
+        space: what it searches in, for one generator.
+        costs: what a generator costs, by name of the cost.
+        evaluations: candidates that are measured, at most.
+        updates: of the supernet stage, given the number of training images.
+        batch: images of an update.
+    """
+
+    space: Space
+    costs: Callable[[Genotype], Mapping[str, float]]
+    evaluations: int
+    updates: Callable[[int], int] = lambda images: 0
+    batch: int = 1
+
+
 class Method(Protocol):
     """A method, as a module.
 
-    It may offer `picture_genotype(genotype, path, recipe)`, too, which draws what was found; without, that is a table.
+    It may offer `picture_genotype(genotype, path, recipe)`, too, which draws what was found; without, that is a table;
+    and `preview(recipe)`, the `Preview` of a sound recipe.
     `FINETUNE_SECTIONS` names what of a recipe `finetune` reads besides what every method's does: see `stages.table`.
     """
 

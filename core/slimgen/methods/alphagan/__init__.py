@@ -17,7 +17,7 @@ from slimgen.errors import BudgetError
 from slimgen.files import LOGITS, UPDATES, write_json
 from slimgen.methods.alphagan.algorithm import Counts, batches, phases, timetable
 from slimgen.methods.alphagan.choice import likeliest
-from slimgen.methods.alphagan.options import BY_HAND, SearchOptions, SupernetOptions, check
+from slimgen.methods.alphagan.options import BY_HAND, SearchOptions, SupernetOptions, check, preview
 from slimgen.methods.alphagan.players import Player, Playing, of_noise, players
 from slimgen.methods.anew import Plan, alike, train_anew
 from slimgen.methods.method import Found, Trained, found_genotype, read_trials
@@ -38,7 +38,7 @@ from slimgen.training.draws import fixed
 from slimgen.training.ema import Ema
 from slimgen.training.fit import Stateful, fit
 
-__all__ = ["SearchOptions", "SupernetOptions", "check", "finetune", "search", "supernet"]
+__all__ = ["SearchOptions", "SupernetOptions", "check", "finetune", "preview", "search", "supernet"]
 
 DISCRIMINATOR = "discriminator"
 """The beginning of the names of a searched discriminator's choices, and of the files of what was searched of it."""

@@ -1,12 +1,18 @@
 """AlphaGAN's own sections of a recipe, and whether they make sense."""
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from slimgen.errors import RecipeError, nearest
+from slimgen.methods.method import Preview
 from slimgen.methods.rivals import check_rivals
-from slimgen.nets.alphagan.space import PUBLISHED, bottom, checked
+from slimgen.methods.trials import priced
+from slimgen.nets import noise_length
+from slimgen.nets.alphagan.cost import alphagan_cost
+from slimgen.nets.alphagan.space import PUBLISHED, alphagan_space, bottom, checked
 from slimgen.nets.sngan.discriminator import check_judged
 from slimgen.recipe import Betas, Recipe, Schedule, Section, section
 from slimgen.search import Genotype, Value
@@ -150,6 +156,23 @@ def check(recipe: Recipe) -> None:
         raise RecipeError("alphagan limits macs, params or bytes", "budget.latency_ms")
     _check_search(recipe, training, options)
     _check_finetune(recipe)
+
+
+def preview(recipe: Recipe) -> Preview:
+    """The space of cells, at the width that is built; an update of the generator is one of every `critic_steps`."""
+    training = section(SupernetOptions, recipe.supernet, "supernet")
+    options = section(SearchOptions, recipe.search, "search")
+    channels, latent = options.channels or training.channels, noise_length(**recipe.teach.generator)
+    built = partial(alphagan_cost, recipe.size, recipe.size, channels=channels, interpolation=training.interpolation)
+
+    def costs(genotype: Genotype) -> Mapping[str, float]:
+        return priced(built(genotype=genotype, latent=latent or 0), recipe)
+
+    def updates(images: int) -> int:
+        return training.iterations * training.weight_steps // training.critic_steps
+
+    evaluations = 2 + options.random + (options.kind == "random")
+    return Preview(alphagan_space(training.deconvolution), costs, evaluations, updates, training.batch)
 
 
 def _check_search(recipe: Recipe, training: SupernetOptions, options: SearchOptions) -> None:

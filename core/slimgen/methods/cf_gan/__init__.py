@@ -10,7 +10,7 @@ import torch
 from slimgen.files import DISCRIMINATOR, GENERATOR, UPDATES, write_json
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.cf_gan.drawing import picture_genotype as picture_genotype
-from slimgen.methods.cf_gan.options import SearchOptions, SupernetOptions, by_hand, check, options_of
+from slimgen.methods.cf_gan.options import SearchOptions, SupernetOptions, by_hand, check, options_of, preview
 from slimgen.methods.method import Found, Trained, found_genotype, updates_of
 from slimgen.methods.rivals import train_rivals
 from slimgen.nets.cf_gan.space import parse_path
@@ -29,7 +29,7 @@ from slimgen.training.fairness import UpdateCounts
 from slimgen.training.fit import Phase
 from slimgen.training.losses import shrink
 
-__all__ = ["check", "finetune", "search", "supernet"]
+__all__ = ["check", "finetune", "preview", "search", "supernet"]
 
 
 def supernet(job: Job) -> Mapping[str, float]:
@@ -44,9 +44,7 @@ def supernet(job: Job) -> Mapping[str, float]:
     gammas = {id(scale) for scale in scales}
     weights = [weight for weight in generator.parameters() if id(weight) not in gammas]
     paths = len(options_of(space, "path"))
-    # Lines 2 and 4: whole cycles of all paths, at whose ends Definition 3.1 holds.
-    steps = options.steps(len(job.data.split("train"))) * (paths if options.epochs is not None else 1)
-    steps = -(-steps // paths) * paths
+    steps = options.cycles(paths, len(job.data.split("train")))
     # Lines 5, 7 and 8: a path without replacement, and of it M sub-generators that share no operator.
     draw = (fair if options.sampling == "fair" else unfair)(space, widest(space), job.recipe.seed)
 

@@ -1,11 +1,13 @@
 """CF-GAN's own sections of a recipe, and whether they make sense."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from slimgen.errors import RecipeError, nearest
+from slimgen.methods.method import Preview
 from slimgen.methods.rivals import check_rivals
 from slimgen.methods.trials import budget_of, check_racing, priced
 from slimgen.metrics.evaluator import goal
@@ -31,6 +33,11 @@ class SupernetOptions(Schedule):
     def shape(self) -> Shape:
         """The super-generator's size."""
         return Shape(self.ngf, self.groups, self.blocks, self.ratios)
+
+    def cycles(self, paths: int, images: int) -> int:
+        """Updates of whole cycles of all paths, at whose ends Definition 3.1 holds (lines 2 and 4)."""
+        steps = self.steps(images) * (paths if self.epochs is not None else 1)
+        return -(-steps // paths) * paths
 
 
 class SearchOptions(Section):
@@ -70,7 +77,7 @@ def check(recipe: Recipe) -> None:
     """Raises RecipeError unless the sections `supernet` and `search` are sound."""
     if recipe.task == "unconditional":
         raise RecipeError("cf_gan makes images of images", "the task unconditional", "use alphagan")
-    shape = section(SupernetOptions, recipe.supernet, "supernet").shape
+    section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
     if recipe.task == "labels":
         raise RecipeError("cf_gan makes images of images", "the task labels", "use gan_compression, or draw the labels")
@@ -82,12 +89,8 @@ def check(recipe: Recipe) -> None:
         goal(metric)
     if options.racing:
         check_racing(recipe.objective.metric)
-    space = by_hand(options, trellis_space(shape))
-
-    def costs(genotype: Genotype) -> Mapping[str, float]:
-        return priced(trellis_cost(shape, genotype, recipe.size, recipe.size), recipe)
-
-    require_reachable(space, costs, budget_of(recipe))
+    planned = preview(recipe)
+    require_reachable(planned.space, planned.costs, budget_of(recipe))
     check_rivals(recipe)
     teach, losses = recipe.teach, recipe.losses
     alone = teach.generator_checkpoint is not None and teach.discriminator_checkpoint is None
@@ -95,6 +98,19 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(
             "a perceptual loss in the discriminator's features needs teach.discriminator_checkpoint", "none"
         )
+
+
+def preview(recipe: Recipe) -> Preview:
+    """The space of trellises, and how long they are trained and looked at."""
+    training = section(SupernetOptions, recipe.supernet, "supernet")
+    options = section(SearchOptions, recipe.search, "search")
+    space, size = by_hand(options, trellis_space(training.shape)), recipe.size
+    paths = len(options_of(space, "path"))
+
+    def costs(genotype: Genotype) -> Mapping[str, float]:
+        return priced(trellis_cost(training.shape, genotype, size, size), recipe)
+
+    return Preview(space, costs, paths + options.evaluations, partial(training.cycles, paths), training.batch)
 
 
 def by_hand(options: SearchOptions, space: Space) -> Space:

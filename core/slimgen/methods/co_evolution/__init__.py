@@ -10,23 +10,35 @@ from functools import partial
 
 from slimgen.cost.rows import largest
 from slimgen.errors import RunError
-from slimgen.methods.co_evolution.fitness import FITNESS, OUTPUTS, Fitness, Side, outputs, sides
+from slimgen.methods.co_evolution.fitness import FITNESS, OUTPUTS, Fitness, Side, filters_of, outputs, sides
 from slimgen.methods.co_evolution.options import SearchOptions, SupernetOptions, Tuning, check
 from slimgen.methods.co_evolution.roulette import TURN, TURNS, CoEvolution, Population
-from slimgen.methods.method import REVERSE, Found, Trained, found_genotype, updates_of
+from slimgen.methods.method import REVERSE, Found, Preview, Trained, found_genotype, updates_of
 from slimgen.methods.rivals import train_rivals
+from slimgen.methods.trials import priced
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.weights import save_weights
-from slimgen.recipe import section
+from slimgen.recipe import Recipe, section
 from slimgen.search import Exhaustive, Genotype, Trial, require_reachable
 from slimgen.tasks.cycle import CycleTraining, Gan, train_cycle
 from slimgen.tasks.task import Job
 
-__all__ = ["SearchOptions", "SupernetOptions", "Tuning", "check", "finetune", "search", "supernet"]
+__all__ = ["SearchOptions", "SupernetOptions", "Tuning", "check", "finetune", "preview", "search", "supernet"]
 
 DIRECTIONS = dict(zip(TURNS, ("forward", "reverse"), strict=True))
 """The steps of the trials of each direction."""
 _PARTS = 1000  # pruning by magnitude comes so close to the budget
+
+
+def preview(recipe: Recipe) -> Preview:
+    """The filters of one original, and how many individuals are looked at; nothing is trained before."""
+    options = section(SearchOptions, recipe.search, "search")
+    filters = filters_of(recipe, build_generator(**recipe.teach.generator).eval())
+
+    def costs(genotype: Genotype) -> Mapping[str, float]:
+        return priced(filters.cost(genotype, recipe.size, recipe.size), recipe)
+
+    return Preview(filters.space, costs, 2 + (options.evaluations if options.kind == "evolution" else 0))
 
 
 def supernet(job: Job) -> Mapping[str, float]:

@@ -20,7 +20,7 @@ from slimgen.methods.trials import Measured, Setup, Trials, priced
 from slimgen.metrics.evaluator import Evaluator, fitting_batch
 from slimgen.nets.co_evolution.filters import FilterSpace
 from slimgen.nets.weights import digest, load_weights
-from slimgen.recipe import Schedule, section
+from slimgen.recipe import Recipe, Schedule, section
 from slimgen.search import Genotype, Objective
 from slimgen.tasks.cycle import Direction, Gan, cycle_phases
 from slimgen.tasks.task import Job
@@ -56,16 +56,20 @@ def sides(job: Job) -> dict[str, Side]:
     assert isinstance(task, Unpaired)
     discriminator = task.discriminator()
     discriminator.load_state_dict(load_weights(teach / DISCRIMINATOR))
-    authors = section(SupernetOptions, recipe.supernet, "supernet").genome == "authors"
-    options = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
-    family, example = recipe.teach.generator["family"], torch.zeros(1, 3, recipe.size, recipe.size)
     found = {}
     for name, gan in zip(TURNS, (Gan(task.original(teach), discriminator), task.back(teach)), strict=True):
         for net in gan:
             net.eval().requires_grad_(False)
-        filters = FilterSpace(gan.generator, example, family=family, options=options, authors=authors)
-        found[name] = Side(gan, filters)
+        found[name] = Side(gan, filters_of(recipe, gan.generator))
     return found
+
+
+def filters_of(recipe: Recipe, original: nn.Module) -> FilterSpace:
+    """The filters of an original generator of a recipe."""
+    authors = section(SupernetOptions, recipe.supernet, "supernet").genome == "authors"
+    options = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
+    family, example = recipe.teach.generator["family"], torch.zeros(1, 3, recipe.size, recipe.size)
+    return FilterSpace(original, example, family=family, options=options, authors=authors)
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from typing import Any
 from slimgen.cost.formula import Cost, total
 from slimgen.files import LOGITS
 from slimgen.methods.anew import Plan, alike
-from slimgen.methods.cyclegan_nas.options import SearchOptions, SupernetOptions, check, equal_hidden
+from slimgen.methods.cyclegan_nas.options import SearchOptions, SupernetOptions, check, equal_hidden, preview
 from slimgen.methods.cyclegan_nas.phases import (
     DISCRIMINATORS,
     GENERATORS,
@@ -35,7 +35,7 @@ from slimgen.tasks.task import Job
 from slimgen.training.draws import fixed
 from slimgen.training.fit import Stateful, fit
 
-__all__ = ["SearchOptions", "SupernetOptions", "check", "finetune", "search", "supernet"]
+__all__ = ["SearchOptions", "SupernetOptions", "check", "finetune", "preview", "search", "supernet"]
 
 HIDDEN = "hidden"
 FINETUNE_SECTIONS = ("search", "objective", "evaluate.features")

@@ -1,12 +1,15 @@
 """CycleGANAS's own sections of a recipe, and whether they make sense."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
 
 from slimgen.cost.rows import largest_within
 from slimgen.errors import BudgetError, RecipeError
+from slimgen.methods.method import Preview
 from slimgen.methods.rivals import check_rivals
+from slimgen.methods.trials import priced
 from slimgen.metrics.evaluator import goal
 from slimgen.metrics.kinds import OfSegmentations
 from slimgen.metrics.registry import find
@@ -119,6 +122,19 @@ def check(recipe: Recipe) -> None:
     else:
         smallest = space_of(training.generator()).smallest()
         equal_hidden(recipe, training, (smallest, smallest))
+
+
+def preview(recipe: Recipe) -> Preview:
+    """The space of one generator, at the width of the supernets or the one that is asked for."""
+    training = section(SupernetOptions, recipe.supernet, "supernet")
+    options = section(SearchOptions, recipe.search, "search")
+    shape = training.generator(options.hidden if isinstance(options.hidden, int) else None)
+
+    def costs(genotype: Genotype) -> Mapping[str, float]:
+        return priced(cells_cost(shape, genotype, recipe.size, recipe.size), recipe)
+
+    drawn = options.evaluations if options.kind == "random" else 0
+    return Preview(space_of(shape), costs, 1 + drawn, training.steps, training.batch)
 
 
 def _check_effects(training: SupernetOptions, options: SearchOptions) -> None:

@@ -25,6 +25,7 @@ from slimgen.methods.gan_compression.options import (
     SupernetOptions,
     band,
     check,
+    preview,
     pruning,
     require_few,
 )
@@ -46,7 +47,7 @@ from slimgen.tasks.task import Job
 from slimgen.training.distributed import first, world
 from slimgen.training.draws import fixed, uniform
 
-__all__ = ["check", "distilling", "finetune", "once_for_all", "search", "showing", "supernet"]
+__all__ = ["check", "distilling", "finetune", "once_for_all", "preview", "search", "showing", "supernet"]
 
 
 def supernet(job: Job) -> Mapping[str, float]:

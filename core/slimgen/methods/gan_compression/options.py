@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from slimgen.errors import RecipeError
+from slimgen.methods.method import Preview
 from slimgen.methods.rivals import check_rivals
 from slimgen.methods.trials import budget_of, check_racing
 from slimgen.metrics.evaluator import goal
@@ -107,14 +108,26 @@ def check(recipe: Recipe) -> None:
         raise RecipeError("a limit on latency_ms needs networks that are chains of pieces", options.family, hint)
     # Milliseconds are measured when the search begins, which then says what is reachable.
     budget = replace(budget, latency_ms=None)
-    space = family.space(options.space)
+    planned = preview(recipe)
+    require_reachable(planned.space, planned.costs, budget)
+    if search.kind == "exhaustive" and budget.limits:
+        require_few(search, band(recipe, options, search, planned.space, budget))
+
+
+def preview(recipe: Recipe) -> Preview:
+    """The space of channels, and how long teacher, student and once-for-all network are trained."""
+    options = section(SupernetOptions, recipe.supernet, "supernet")
+    search = section(SearchOptions, recipe.search, "search")
+    family, trainings = FAMILIES[options.family], [options, options.teacher, options.student]
 
     def costs(genotype: Genotype) -> Mapping[str, float]:
         return costs_at(recipe, options, family.config(genotype))
 
-    require_reachable(space, costs, budget)
-    if search.kind == "exhaustive" and budget.limits:
-        require_few(search, band(recipe, options, search, space, budget))
+    def updates(images: int) -> int:
+        return sum(training.steps(images) for training in trainings if training is not None)
+
+    space = family.space(options.space)
+    return Preview(space, costs, min(search.evaluations, space.size), updates, options.batch)
 
 
 def _check_effects(recipe: Recipe, options: SupernetOptions, search: SearchOptions) -> None:
