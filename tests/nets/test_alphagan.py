@@ -7,12 +7,13 @@ from torch import nn
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_generator, generator_cost, noise_length
-from slimgen.nets.alphagan.generator import key_of
-from slimgen.nets.alphagan.operations import Normal, Up, mixed_normal
-from slimgen.nets.alphagan.space import NORMAL, PUBLISHED, SPACE, alphagan_space
-from slimgen.nets.alphagan.supernet import AlphaSupernet
+from slimgen.nets.alphagan.description import AlphaShape
+from slimgen.nets.alphagan.generator import Up
+from slimgen.nets.alphagan.space import PUBLISHED, SPACE, Edge, alphagan_space
+from slimgen.nets.alphagan.supernet import AlphaSupernet, mixed_normal
 from slimgen.nets.gates import Gates
 from slimgen.nets.initial import initialise
+from slimgen.nets.normal import NORMAL, Normal, key_of, normal_rows
 from slimgen.nets.relaxation import Relaxation
 from slimgen.search import Choice, Genotype, Space
 
@@ -131,7 +132,9 @@ def test_gradients_reach_every_logit_and_every_weight_and_do_not_depend_on_recom
 @pytest.mark.parametrize("recompute", [False, True])
 def test_convolutions_mixed_as_kernels_are_the_weighted_sum_of_their_outputs(recompute: bool) -> None:
     space = Space({"edge": Choice(NORMAL)})
-    operations = initialise(nn.ModuleDict({option: Normal(option, 3, 3, affine=False) for option in NORMAL}), 0)
+    operations = initialise(
+        nn.ModuleDict({option: Normal(normal_rows(option, 3, 3, norm="plain batch")) for option in NORMAL}), 0
+    )
     for bias in (parameter for name, parameter in operations.named_parameters() if name.endswith("bias")):
         nn.init.normal_(bias)
     features = torch.randn(2, 3, 6, 6, requires_grad=True)
@@ -162,7 +165,7 @@ def test_normal_operations_begin_with_a_relu_and_separable_ones_are_two_of_each_
     torch.manual_seed(0)
     features = torch.randn(2, 3, 6, 6)
     for name in NORMAL:
-        operation, kernel = Normal(name, 3, 3).eval(), int(name[-1])
+        operation, kernel = Normal(normal_rows(name, 3, 3)).eval(), int(name[-1])
         convs = [layer for layer in operation.modules() if isinstance(layer, nn.Conv2d)]
         for layer in convs:
             nn.init.normal_(layer.weight, std=0.3)
@@ -194,7 +197,7 @@ def test_a_cell_adds_what_its_figure_says() -> None:
 
 
 def test_a_skip_over_two_cells_applies_one_transposed_convolution_twice() -> None:
-    up = Up("deconv", 2, 4)
+    up = Up(Edge("skip", 4, 1), "deconv", AlphaShape(channels=2))
     features = torch.randn(1, 2, 3, 3)
     assert len(list(up.parameters())) == 2
     assert torch.equal(up(features), up.conv(up.conv(features)))
@@ -202,7 +205,7 @@ def test_a_skip_over_two_cells_applies_one_transposed_convolution_twice() -> Non
 
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
 def test_a_learned_interpolation_is_the_interpolation_of_a_1x1_convolution_in_either_order(mode: str) -> None:
-    up = Up(mode, 2, 2, "learned")
+    up = Up(Edge("up", 2, 1), mode, AlphaShape(channels=2, interpolation="learned"))
     features = torch.randn(1, 2, 5, 5)
     after = up.conv(nn.functional.interpolate(features, scale_factor=2, mode=mode))
     assert torch.allclose(up(features), after, atol=1e-6)

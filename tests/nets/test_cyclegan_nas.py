@@ -12,14 +12,14 @@ from slimgen.errors import SlimgenError
 from slimgen.export.onnx import export_onnx
 from slimgen.export.parity import parity
 from slimgen.nets import build_discriminator, build_generator, discriminator_cost, generator_cost
-from slimgen.nets.cyclegan_nas.networks import CellsDiscriminator, CellsGenerator, Superdiscriminator, Supergenerator
+from slimgen.nets.cyclegan_nas.networks import CellsDiscriminator, CellsGenerator, Supercells
 from slimgen.nets.cyclegan_nas.operations import Choices, Convolve, build, merged
 from slimgen.nets.cyclegan_nas.space import (
     CONVOLUTIONS,
     OPERATIONS,
     DiscriminatorShape,
     GeneratorShape,
-    Place,
+    Slot,
     space_of,
 )
 from slimgen.nets.gates import Gates
@@ -34,8 +34,7 @@ SHAPES = (SMALL, ALL_CHOSEN, JUDGE, JUDGE_CHOSEN)
 
 
 def supernet_of(shape, spectral=True):
-    kind = Supergenerator if isinstance(shape, GeneratorShape) else Superdiscriminator
-    return initialise(kind(shape, spectral), 3).eval()
+    return initialise(Supercells(shape, spectral), 3).eval()
 
 
 def test_the_spaces_are_as_large_as_the_paper_says():
@@ -52,14 +51,14 @@ def test_the_authors_code_mixes_twenty_four_operations_of_a_generator_and_five_o
 
 
 def test_the_encoder_leaves_the_hidden_width_at_a_quarter_of_the_size():
-    row = GeneratorShape(hidden=64).row
-    assert [(place.inputs, place.outputs) for place in row[:4]] == [(3, 16), (16, 32), (32, 64), (64, 64)]
-    assert [(place.inputs, place.outputs) for place in row[-3:]] == [(64, 32), (32, 16), (16, 3)]
+    row = GeneratorShape(hidden=64).slots
+    assert [(slot.inputs, slot.outputs) for slot in row[:4]] == [(3, 16), (16, 32), (32, 64), (64, 64)]
+    assert [(slot.inputs, slot.outputs) for slot in row[-3:]] == [(64, 32), (32, 16), (16, 3)]
 
 
 def test_a_generator_is_a_stem_an_encoder_residual_cells_a_decoder_and_an_output():
     genotype = space_of(GeneratorShape(hidden=8, cells=4)).sample(random.Random(0))
-    net = initialise(CellsGenerator(genotype, hidden=8, cells=4, spectral=False), 0).eval()
+    net = initialise(CellsGenerator(genotype=genotype, hidden=8, cells=4, spectral=False), 0).eval()
     stem, encode0, encode1, *residual, decode0, decode1, output = net.operations
     images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -75,7 +74,7 @@ def test_a_generator_is_a_stem_an_encoder_residual_cells_a_decoder_and_an_output
 
 def test_a_discriminator_is_four_operations_without_a_norm_behind_the_first_and_scores():
     genotype = space_of(JUDGE).sample(random.Random(0))
-    net = initialise(CellsDiscriminator(genotype, hidden=3, spectral=False), 0).eval()
+    net = initialise(CellsDiscriminator(genotype=genotype, hidden=3, spectral=False), 0).eval()
     first, *others, output = net.operations
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     found = functional.leaky_relu(first(images), 0.2)
@@ -95,7 +94,7 @@ def test_operations_that_are_no_convolutions_are_a_pool_or_an_enlargement_and_a_
     }
     for kind in ("encoding", "decoding"):
         for option in (option for option in OPERATIONS[kind] if option in wanted):
-            operation = build(Place("x", kind, OPERATIONS[kind], 2, 3), option, spectral=False)
+            operation = build(Slot("x", kind, OPERATIONS[kind], 2, 3), option, spectral=False)
             pointwise = functional.conv2d(wanted.pop(option), operation.conv.weight, operation.conv.bias)
             torch.testing.assert_close(operation(images), pointwise)
     assert not wanted
@@ -179,11 +178,11 @@ def test_every_spectral_norm_is_one_before_anything_is_learned():
 
 @pytest.mark.parametrize("kind", ["encoding", "residual"])
 def test_a_mixture_of_convolutions_is_the_weighted_sum_of_their_outputs(kind):
-    place = Place("here", kind, OPERATIONS[kind], 3, 4)
-    choices = initialise(Choices(place, spectral=False), 0)
+    slot = Slot("here", kind, OPERATIONS[kind], 3, 4)
+    choices = initialise(Choices(slot, spectral=False), 0)
     for part in choices.values():
         nn.init.normal_(part.conv.bias)
-    names = [name for name in place.options if name in CONVOLUTIONS]
+    names = [name for name in slot.options if name in CONVOLUTIONS]
     weights = torch.linspace(-1, 2, len(names)).requires_grad_()
     x = torch.rand(2, 3, 16, 24)
     together = merged(x, [(choices[name], weight) for name, weight in zip(names, weights, strict=True)])
@@ -196,21 +195,21 @@ def test_a_mixture_of_convolutions_is_the_weighted_sum_of_their_outputs(kind):
         torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-4)
 
 
-def test_a_mixture_is_the_weighted_sum_of_all_operations_of_its_place():
+def test_a_mixture_is_the_weighted_sum_of_all_operations_of_its_slot():
     for kind in OPERATIONS:
-        place = Place("here", kind, OPERATIONS[kind], 3, 4)
-        choices = initialise(Choices(place, spectral=True), 0).eval()
-        logits = torch.linspace(-1, 1, len(place.options))
-        gates = Gates(Genotype({}), {"here": place.options}, {"here": logits.softmax(0)})
+        slot = Slot("here", kind, OPERATIONS[kind], 3, 4)
+        choices = initialise(Choices(slot, spectral=True), 0).eval()
+        logits = torch.linspace(-1, 1, len(slot.options))
+        gates = Gates(Genotype({}), {"here": slot.options}, {"here": logits.softmax(0)})
         x = torch.rand(1, 3, 16, 16)
         with torch.no_grad():
-            parts = [choices[name](x) for name in place.options]
+            parts = [choices[name](x) for name in slot.options]
             wanted = sum(weight * part for weight, part in zip(logits.softmax(0), parts, strict=True))
             torch.testing.assert_close(choices.run(x, gates), wanted, atol=1e-5, rtol=1e-5)
 
 
 def test_one_pixel_of_the_padding_is_reflected_and_the_rest_is_zero():
-    part = Convolve(Place("here", "residual", ("conv7x7",), 1, 5), "conv7x7")
+    part = Convolve(Slot("here", "residual", ("conv7x7",), 1, 5), "conv7x7")
     nn.init.ones_(part.conv.weight)
     nn.init.zeros_(part.conv.bias)
     image = torch.zeros(1, 1, 8, 8)
@@ -279,7 +278,7 @@ def test_sizes_and_options_out_of_range_are_refused():
     with pytest.raises(SlimgenError, match=r"at least 1; got hidden 0"):
         DiscriminatorShape(hidden=0)
     with pytest.raises(SpaceError, match=r"cell0.op0 is one of max_pool, .*got None"):
-        CellsGenerator({}, hidden=8, cells=4)
+        CellsGenerator(genotype={}, hidden=8, cells=4)
 
 
 def test_an_extracted_generator_exports_to_onnx_with_equal_images(tmp_path):
@@ -293,11 +292,11 @@ def test_an_extracted_generator_exports_to_onnx_with_equal_images(tmp_path):
 
 def test_an_operation_that_is_drawn_runs_alone_times_its_weight():
     for kind in OPERATIONS:
-        place = Place("here", kind, OPERATIONS[kind], 3, 4)
-        choices = initialise(Choices(place, spectral=True), 0).eval()
+        slot = Slot("here", kind, OPERATIONS[kind], 3, 4)
+        choices = initialise(Choices(slot, spectral=True), 0).eval()
         x = torch.rand(1, 3, 16, 16)
-        for number, name in enumerate(place.options):
-            weight = torch.full((len(place.options),), 0.5)
-            gates = Gates(Genotype({}), {"here": place.options}, {"here": weight}, {"here": number})
+        for number, name in enumerate(slot.options):
+            weight = torch.full((len(slot.options),), 0.5)
+            gates = Gates(Genotype({}), {"here": slot.options}, {"here": weight}, {"here": number})
             with torch.no_grad():
                 torch.testing.assert_close(choices.run(x, gates), 0.5 * choices[name](x))

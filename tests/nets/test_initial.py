@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from slimgen.nets import build_discriminator, build_generator
-from slimgen.nets.alphagan.superdiscriminator import NoiseSuperDiscriminator
-from slimgen.nets.alphagan.supernet import AlphaSupernet
+from slimgen.nets.alphagan.supernet import AlphaSupernet, NoiseSuperDiscriminator
 from slimgen.nets.initial import INITIAL_STD, initialise
 
 

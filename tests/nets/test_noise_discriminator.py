@@ -8,7 +8,7 @@ from torch.nn import functional
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_discriminator, discriminator_cost
-from slimgen.nets.alphagan.superdiscriminator import NoiseSuperDiscriminator
+from slimgen.nets.alphagan.supernet import NoiseSuperDiscriminator
 from slimgen.nets.gates import Gates
 from slimgen.nets.initial import initialise
 from slimgen.nets.relaxation import Relaxation

@@ -96,7 +96,7 @@ def test_gradients_reach_the_probabilities_of_gates(trellis: Trellis, images: to
 
 def test_narrow_stem_keeps_the_channels_of_largest_scale_factor(trellis: Trellis) -> None:
     genotype = trellis.space.canonical({**trellis.space.largest(), "channel.stem": 0.5})
-    order = trellis.stem.gamma.abs().argsort(descending=True)[:4].sort().values
+    order = trellis.stem.norm.weight.abs().argsort(descending=True)[:4].sort().values
     assert torch.equal(trellis.extract(genotype).stem.conv.weight, trellis.stem.conv.weight[order])
     # Whoever reads the stem keeps the same channels: the first downsampling, and the climb to the full size.
     assert torch.equal(trellis.extract(genotype).downs[0].conv.weight, trellis.downs[0].conv.weight[:, order])

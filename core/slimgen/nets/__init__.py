@@ -178,10 +178,10 @@ def _family(noun: str, families: Mapping[str, str], family: str) -> Family:
 
 def _options_of(found: Family) -> Mapping[str, inspect.Parameter]:
     """The options that a family takes, with their defaults; of a user-defined one, those of its class."""
-    kind: Callable[..., object] = getattr(found, "kind", found)
-    return _parameters(kind)
+    takes = getattr(found, "kind", None) or getattr(found, "Options", found)
+    return _parameters(cast(Callable[..., object], takes))
 
 
 @cache
-def _parameters(kind: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(kind).parameters
+def _parameters(takes: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(takes).parameters

@@ -1,8 +1,9 @@
 """Architectures with probabilities: the continuous relatives of a genotype."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -32,27 +33,20 @@ class Gates:
     @classmethod
     def uniform(cls, space: Space, at: Genotype, mixed: str) -> "Gates":
         """Equal probabilities for every choice of `space` whose name starts with `mixed`, the rest as in `at`."""
-        options = {
-            name: choice.options
-            for name, choice in space.items()
-            if name.startswith(mixed) and isinstance(choice, Choice)
-        }
-        equal = {name: torch.full((len(those),), 1.0 / len(those)) for name, those in options.items()}
-        return cls(at, options, equal)
+        choices = {name: choice for name, choice in space.items() if isinstance(choice, Choice)}
+        options = {name: choice.options for name, choice in choices.items() if name.startswith(mixed)}
+        return cls(at, options, {name: torch.full((len(of),), 1.0 / len(of)) for name, of in options.items()})
 
     @classmethod
     def corner(cls, space: Space, at: Genotype) -> "Gates":
         """The genotype `at` as gates: every choice mixed, with probability one for its option."""
-        options = {name: choice.options for name, choice in space.items() if isinstance(choice, Choice)}
-        one_hot = {
-            name: torch.tensor([float(option == at[name]) for option in those]) for name, those in options.items()
-        }
+        options = cls.uniform(space, at, "").options
+        one_hot = {name: torch.tensor([float(option == at[name]) for option in of]) for name, of in options.items()}
         return cls(at, options, one_hot)
 
     def detached(self) -> "Gates":
         """The same probabilities without their graph: constants."""
-        constants = {name: those.detach() for name, those in self.probabilities.items()}
-        return Gates(self.at, self.options, constants, self.only)
+        return replace(self, probabilities={name: part.detach() for name, part in self.probabilities.items()})
 
 
 Arch = Genotype | Gates
@@ -101,10 +95,7 @@ def mixed(
             terms.append(_recomputed(run, option, weight, module(option) if module else None))
         else:
             terms.append(weight * run(option))
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total
+    return functools.reduce(torch.add, terms)
 
 
 def _recomputed(run: Callable[[Value], Tensor], option: Value, weight: Tensor, module: nn.Module | None) -> Tensor:
@@ -123,13 +114,9 @@ _Buffer = tuple[nn.Module, str, Tensor]
 
 
 def _buffers(module: nn.Module) -> list[_Buffer]:
-    """Copies of all buffers of a module, each with where it belongs."""
-    return [
-        (part, name, buffer.clone())
-        for part in module.modules()
-        for name, buffer in part.named_buffers(recurse=False)
-        if part.training
-    ]
+    """Copies of all buffers of a module, each with the part and the name that it belongs to."""
+    parts = [part for part in module.modules() if part.training]
+    return [(part, name, buffer.clone()) for part in parts for name, buffer in part.named_buffers(recurse=False)]
 
 
 @contextmanager

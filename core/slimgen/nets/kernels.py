@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 def blended(weighted: Iterable[tuple[nn.Module, Tensor]]) -> tuple[Tensor, Tensor | None, int]:
-    """The kernel of a weighted sum of convolutions that read the same features around the same places.
+    """The kernel of a weighted sum of convolutions that read the same features around the same pixels.
 
     It computes the same sums in another order, with one feature map to keep for the gradients in the place of several.
 
@@ -37,5 +37,5 @@ def blended(weighted: Iterable[tuple[nn.Module, Tensor]]) -> tuple[Tensor, Tenso
 
 
 def _reach(conv: nn.Conv2d) -> int:
-    """Taps before the one that lies at the output's place."""
+    """Taps before the one that lies at the output's pixel."""
     return int(conv.dilation[0] * ((conv.kernel_size[0] - 1) // 2))

@@ -86,8 +86,8 @@ class Relaxation(nn.Module):
         }
         self._at = space.largest()
         generator = torch.Generator().manual_seed(seed)
-        for name, those in self.options.items():
-            start = spread * torch.randn(len(those), generator=generator)
+        for name, options in self.options.items():
+            start = spread * torch.randn(len(options), generator=generator)
             self.register_parameter(_parameter(name), nn.Parameter(start))
 
     def logits(self, name: str) -> nn.Parameter:
@@ -109,12 +109,12 @@ class Relaxation(nn.Module):
         soft = {name: self._noisy(name, tau) for name in self.options}
         if self.kind == "gumbel":
             return Gates(self._at, self.options, soft)
-        hard = {name: _straight_through(those) for name, those in soft.items()}
+        # Exactly one-hot, with the gradient of `part`.
+        hard = {name: _one_hot(part) + (part - part.detach()) for name, part in soft.items()}
         if self.kind == "straight-through":
             return Gates(self._at, self.options, hard)
         drawn = _positions(soft)
-        at = self.space.settle({**self._at, **{name: self.options[name][drawn[name]] for name in drawn}})
-        return Gates(at, self.options, hard, drawn)
+        return Gates(self._at_positions(drawn), self.options, hard, drawn)
 
     @torch.no_grad()
     def detached(self, step: int) -> Gates:
@@ -132,7 +132,7 @@ class Relaxation(nn.Module):
             return {}
         # One transfer from the device for all of them.
         logits = torch.cat([self.logits(name).float() for name in self.options]).cpu()
-        parts = torch.split(logits, [len(those) for those in self.options.values()])
+        parts = torch.split(logits, [len(options) for options in self.options.values()])
         return {name: part.softmax(0) for name, part in zip(self.options, parts, strict=True)}
 
     @torch.no_grad()
@@ -145,16 +145,18 @@ class Relaxation(nn.Module):
 
     def argmax(self) -> Genotype:
         """The genotype of the most probable options; of equal ones the first."""
-        likely = _positions(self.probabilities())
-        chosen = {name: self.options[name][position] for name, position in likely.items()}
-        return self.space.settle({**self._at, **chosen})
+        return self._at_positions(_positions(self.probabilities()))
 
     def entropy(self) -> dict[str, float]:
         """The entropy of every choice in nats: the logarithm of its number of options if undecided, 0 if decided."""
         return {
-            name: -math.fsum(p * math.log(p) for p in those.double().tolist() if p > 0)
-            for name, those in self.probabilities().items()
+            name: -math.fsum(p * math.log(p) for p in part.double().tolist() if p > 0)
+            for name, part in self.probabilities().items()
         }
+
+    def _at_positions(self, positions: dict[str, int]) -> Genotype:
+        options = {name: self.options[name][position] for name, position in positions.items()}
+        return self.space.settle({**self._at, **options})
 
     def _noisy(self, name: str, tau: float) -> Tensor:
         logits = self.logits(name)
@@ -168,15 +170,13 @@ def _parameter(name: str) -> str:
     return "logits/" + name.replace(".", "/")
 
 
-def _straight_through(soft: Tensor) -> Tensor:
-    """Exactly one-hot, with the gradient of `soft`."""
-    hard = nn.functional.one_hot(soft.detach().argmax(), len(soft)).to(soft)
-    return hard + (soft - soft.detach())
+def _one_hot(soft: Tensor) -> Tensor:
+    return nn.functional.one_hot(soft.detach().argmax(), len(soft)).to(soft)
 
 
 def _positions(probabilities: dict[str, Tensor]) -> dict[str, int]:
     """The position of the largest probability of every choice."""
     if not probabilities:
         return {}
-    largest = torch.stack([those.detach().argmax() for those in probabilities.values()]).tolist()
+    largest = torch.stack([part.detach().argmax() for part in probabilities.values()]).tolist()
     return dict(zip(probabilities, largest, strict=True))

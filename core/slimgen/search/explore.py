@@ -67,19 +67,19 @@ def explore(
             _require_same(past[number], asked, log, step, number)
         if not wanted:
             break
-        told = past[number].trials[: len(wanted)] if number < len(past) else []
-        missing = wanted[len(told) :]
+        logged = past[number].trials[: len(wanted)] if number < len(past) else []
+        missing = wanted[len(logged) :]
         new = list(evaluate(missing)) if missing else []
         if [trial.genotype for trial in new] != missing:
             raise ValueError("evaluate must return one trial for each genotype, in order")
         new = [replace(trial, step=step, round=number) for trial in new]
-        told = [*told, *new]
-        searcher.tell(told)  # before it is logged: what the searcher refuses must not be replayed for ever
+        answers = [*logged, *new]
+        searcher.tell(answers)  # before they are logged: what the searcher refuses must not be replayed for ever
         if new:
             _append(log, {"step": step, "round": number, "asked": len(asked)}, new)
-        trials += told
+        trials += answers
         if on_round is not None:
-            on_round(number, told)
+            on_round(number, answers)
         number += 1
     return trials
 

@@ -24,7 +24,7 @@ from slimgen.methods.method import Found, Trained, found_genotype, read_trials
 from slimgen.methods.relaxation_trace import LIKELIHOOD, Trace, likely_trial, read_relaxation, spaced
 from slimgen.methods.trials import priced
 from slimgen.nets import generator_cost, narrowed
-from slimgen.nets.alphagan.cost import alphagan_cost
+from slimgen.nets.alphagan.description import alphagan_cost
 from slimgen.nets.alphagan.space import alphagan_space
 from slimgen.nets.sngan.discriminator import discriminator_space
 from slimgen.nets.weights import save_weights

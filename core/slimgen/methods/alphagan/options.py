@@ -11,9 +11,10 @@ from slimgen.methods.method import Preview
 from slimgen.methods.rivals import check_rivals
 from slimgen.methods.trials import priced
 from slimgen.nets import noise_length
-from slimgen.nets.alphagan.cost import alphagan_cost
-from slimgen.nets.alphagan.space import PUBLISHED, alphagan_space, bottom, checked
-from slimgen.nets.sngan.discriminator import check_judged
+from slimgen.nets.alphagan.description import alphagan_cost
+from slimgen.nets.alphagan.space import PUBLISHED, alphagan_space, checked
+from slimgen.nets.noise import bottom
+from slimgen.nets.sngan.discriminator import check_size
 from slimgen.recipe import Betas, Recipe, Schedule, Section, section
 from slimgen.search import Genotype, Value
 
@@ -148,7 +149,7 @@ def check(recipe: Recipe) -> None:
     if recipe.task != "unconditional":
         raise RecipeError("alphagan searches generators of noise: task unconditional", repr(recipe.task))
     bottom(recipe.size)
-    check_judged(recipe.size, recipe.size)
+    check_size(recipe.size, recipe.size)
     if recipe.losses.gan == "least-squares" and training.iterations:
         rule = "the gap between G and D needs a loss that falls as scores rise: losses.gan hinge or vanilla"
         raise RecipeError(rule, repr(recipe.losses.gan))

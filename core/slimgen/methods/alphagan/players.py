@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from slimgen.data.batches import Pair
 from slimgen.methods.alphagan.options import GUMBEL, SupernetOptions
-from slimgen.nets.alphagan.superdiscriminator import NoiseSuperDiscriminator
-from slimgen.nets.alphagan.supernet import AlphaSupernet
+from slimgen.nets.alphagan.supernet import AlphaSupernet, NoiseSuperDiscriminator
 from slimgen.nets.gates import Gates
 from slimgen.nets.initial import initialise
 from slimgen.nets.relaxation import Relaxation, Temperature

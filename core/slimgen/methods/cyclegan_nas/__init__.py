@@ -27,7 +27,7 @@ from slimgen.methods.relaxation_trace import LIKELIHOOD, Trace, likely_trial, re
 from slimgen.methods.rivals import NARROWED, narrowed_original
 from slimgen.methods.trials import priced
 from slimgen.nets import generator_cost
-from slimgen.nets.cyclegan_nas.cost import cells_cost
+from slimgen.nets.cyclegan_nas.space import cells_cost
 from slimgen.nets.weights import save_weights
 from slimgen.recipe import section
 from slimgen.search import Genotype, Objective

@@ -14,8 +14,7 @@ from slimgen.metrics.evaluator import goal
 from slimgen.metrics.kinds import OfSegmentations
 from slimgen.metrics.registry import find
 from slimgen.nets import generator_cost
-from slimgen.nets.cyclegan_nas.cost import cells_cost, check_size
-from slimgen.nets.cyclegan_nas.space import DiscriminatorShape, GeneratorShape, space_of
+from slimgen.nets.cyclegan_nas.space import DiscriminatorShape, GeneratorShape, cells_cost, check_size, space_of
 from slimgen.recipe import Recipe, Schedule, Section, section
 from slimgen.search import Genotype
 from slimgen.tasks.translation import CHANNELS

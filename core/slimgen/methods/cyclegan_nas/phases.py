@@ -12,7 +12,7 @@ from slimgen.data.batches import Pair
 from slimgen.data.prepared import Prepared, Split
 from slimgen.errors import DataError
 from slimgen.methods.cyclegan_nas.options import SupernetOptions
-from slimgen.nets.cyclegan_nas.networks import Superdiscriminator, Supergenerator
+from slimgen.nets.cyclegan_nas.networks import Supercells
 from slimgen.nets.cyclegan_nas.space import Shape, space_of
 from slimgen.nets.gates import Arch, Gates
 from slimgen.nets.initial import initialise
@@ -65,12 +65,8 @@ def players(job: Job, options: SupernetOptions, steps: int) -> Players:
     """Four supernets and their relaxation, initialised from the recipe's seed."""
     nets: dict[str, Supernet] = {}
     for number, role in enumerate((*GENERATORS, *DISCRIMINATORS)):
-        made = (
-            Supergenerator(options.generator(), options.spectral)
-            if role in GENERATORS
-            else Superdiscriminator(options.discriminator(), options.spectral)
-        )
-        nets[role] = job.compute.place(initialise(made, job.recipe.seed + number))
+        shape = options.generator() if role in GENERATORS else options.discriminator()
+        nets[role] = job.compute.place(initialise(Supercells(shape, options.spectral), job.recipe.seed + number))
     temperature = Temperature(*options.temperature, steps) if options.relaxation == "gumbel" else None
     relaxation = Relaxation(
         joined(options),

@@ -1,115 +1,94 @@
 """AlphaGAN's conventional generator: noise to images through three cells (Tian et al., Figure 2)."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
+from torch.nn import functional
 
-from slimgen.cost.formula import Cost
-from slimgen.errors import RecipeError
-from slimgen.nets.alphagan.cost import alphagan_cost
-from slimgen.nets.alphagan.operations import edge
-from slimgen.nets.alphagan.space import (
-    CELLS,
-    PUBLISHED,
-    bottom,
-    check_interpolation,
-    checked,
-    edges,
-    normal_edges,
-    skip_edges,
-    up_edges,
-)
+from slimgen.cost.rows import Norm
+from slimgen.nets.alphagan.description import AlphaOptions, AlphaShape, LargeOptions, SmallOptions, rows_of
+from slimgen.nets.alphagan.space import Edge, checked, edges
 from slimgen.nets.initial import GLOROT
-from slimgen.search.genotype import Value
+from slimgen.nets.layers import Described, weights_of
+from slimgen.nets.noise import DOUBLINGS, Ends
+from slimgen.nets.normal import Normal, key_of
 
 
-class Ends(nn.Module):
-    """What surrounds the cells: noise to the first features, and the last features to an image.
+class Up(nn.Module):
+    """An up operation: a transposed convolution 2x2 of stride 2, or an interpolation, applied until it suffices.
 
     Args:
-        channels: of all features.
-        latent: length of the noise.
-        size: side of the images in pixels, a multiple of 8.
-
-    Raises:
-        RecipeError: an option is out of range.
+        edge: where it stands; the same weights serve every doubling.
+        operation: one of `alphagan.space.UP`.
+        shape: its channels, and whether nearest and bilinear have a 1x1 convolution before.
     """
 
-    def __init__(self, channels: int, latent: int, size: int) -> None:
+    def __init__(self, edge: Edge, operation: str, shape: AlphaShape) -> None:
         super().__init__()
-        if min(channels, latent) < 1:
-            raise RecipeError("a generator of noise has channels and latent of at least 1", f"{channels=}, {latent=}")
-        self.channels, self.latent, self.side = channels, latent, bottom(size)
-        self.linear = nn.Linear(latent, channels * self.side**2)
-        self.image = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, 3, 3, padding=1), nn.Tanh())
+        self.operation, self.factor = operation, edge.factor
+        rows = rows_of(edge, operation, shape.channels, shape.interpolation)
+        self.conv = weights_of(rows[0]) if rows else None
 
-    def enter(self, noise: Tensor) -> Tensor:
-        """(N, latent) to (N, channels, side, side)."""
-        return self.linear(noise).view(-1, self.channels, self.side, self.side)  # type: ignore[no-any-return]
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, channels, H, W) to (N, channels, factor H, factor W)."""
+        if self.operation != "deconv" and self.conv is not None:
+            features = self.conv(features)
+        factor = self.factor
+        while factor > 1:
+            if self.operation == "deconv":
+                assert self.conv is not None
+                features = self.conv(features)
+            else:
+                features = functional.interpolate(features, scale_factor=2.0, mode=self.operation)
+            factor //= 2
+        return features
 
-    def leave(self, features: Tensor) -> Tensor:
-        """(N, channels, size, size) to images (N, 3, size, size) in [-1, 1]."""
-        images: Tensor = self.image(features)
-        return images
+
+def build(edge: Edge, operation: str, shape: AlphaShape, norm: Norm = "batch") -> nn.Module:
+    """The module of one operation on one edge."""
+    if edge.factor > 1:
+        return Up(edge, operation, shape)
+    return Normal(rows_of(edge, operation, shape.channels, shape.interpolation, norm))
 
 
-def through_cells(features: Tensor, run: Callable[[str, Tensor], Tensor]) -> Tensor:
-    """The cells, whichever operations their edges run.
+def through_cells(run: Callable[[str, Tensor], Tensor], features: Tensor) -> Tensor:
+    """The cells, whichever operations their edges run (see `edges`).
 
     Args:
-        features: (N, channels, H, W).
         run: an edge's name and its input to its output.
+        features: (N, channels, H, W).
 
     Returns:
         (N, channels, 8 H, 8 W).
     """
     nodes: list[Tensor] = []
-    for cell in range(1, CELLS + 1):
-        (up, shortcut), (op1, op2, op3) = up_edges(cell), normal_edges(cell)
-        node = run(up, features)
-        out = run(op2, run(op1, node)) + run(op3, run(shortcut, features))
-        for name, earlier in skip_edges(cell):
-            out = out + run(name, nodes[earlier - 1])
+    for name in (f"cell{cell}" for cell in range(1, DOUBLINGS + 1)):
+        node = run(f"{name}.up", features)
+        out = run(f"{name}.op2", run(f"{name}.op1", node)) + run(f"{name}.op3", run(f"{name}.shortcut", features))
+        for earlier, skipped in enumerate(nodes, start=1):
+            out = out + run(f"{name}.skip{earlier}", skipped)
         nodes.append(node)
         features = out
     return features
 
 
-class AlphaGenerator(nn.Module):
+class AlphaGenerator(Described):
     """One generator of AlphaGAN's space, of plain modules.
 
-    Args:
-        genotype: an operation for every edge of `alphagan_space.SPACE`.
-        channels: of all features.
-        latent: length of the noise.
-        size: side of the images in pixels, a multiple of 8.
-        interpolation: `plain`, or `learned` where nearest and bilinear come with a 1x1 convolution.
-
-    Raises:
-        SlimgenError: an option is out of range.
+    Options and errors: see `AlphaOptions`.
     """
 
-    cost: Callable[..., Cost] = staticmethod(alphagan_cost)
+    Options: ClassVar[type[AlphaOptions]] = AlphaOptions
+    options: AlphaOptions
     initial = GLOROT
 
-    def __init__(
-        self,
-        genotype: Mapping[str, Value],
-        channels: int = 256,
-        latent: int = 128,
-        size: int = 32,
-        interpolation: str = "plain",
-    ) -> None:
-        super().__init__()
-        check_interpolation(interpolation)
-        self.genotype, self.ends = checked(genotype), Ends(channels, latent, size)
-        self.edges = nn.ModuleDict(
-            {
-                key_of(name): edge(up, str(self.genotype[name]), channels, factor, interpolation, affine=True)
-                for name, up, factor in edges()
-            }
-        )
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.genotype, self.ends = checked(self.options.genotype), Ends(self.options)
+        built = {edge.name: build(edge, str(self.genotype[edge.name]), self.options) for edge in edges()}
+        self.edges = nn.ModuleDict({key_of(name): operation for name, operation in built.items()})
 
     def forward(self, noise: Tensor) -> Tensor:
         """Noise (N, latent) of a standard normal distribution to images (N, 3, size, size) in [-1, 1]."""
@@ -118,33 +97,17 @@ class AlphaGenerator(nn.Module):
             out: Tensor = self.edges[key_of(name)](features)
             return out
 
-        return self.ends.leave(through_cells(self.ends.enter(noise), run))
-
-
-def key_of(name: str) -> str:
-    """The name of an edge's module: PyTorch allows no dots."""
-    return name.replace(".", "_")
+        images: Tensor = self.ends(noise, partial(through_cells, run))
+        return images
 
 
 class AlphaGanSmall(AlphaGenerator):
-    """alphaGAN_(s), as published; arguments as of `AlphaGenerator`."""
+    """alphaGAN_(s), as published."""
 
-    def __init__(self, channels: int = 256, latent: int = 128, size: int = 32, interpolation: str = "plain") -> None:
-        super().__init__(PUBLISHED["alphagan_s"], channels, latent, size, interpolation)
-
-    @staticmethod
-    def cost(height: int, width: int, **options: Any) -> Cost:
-        """What it costs for one image, in closed form; options as of the constructor."""
-        return alphagan_cost(height, width, genotype=PUBLISHED["alphagan_s"], **options)
+    Options = SmallOptions
 
 
 class AlphaGanLarge(AlphaGenerator):
-    """alphaGAN_(l), as published; arguments as of `AlphaGenerator`."""
+    """alphaGAN_(l), as published."""
 
-    def __init__(self, channels: int = 256, latent: int = 128, size: int = 32, interpolation: str = "plain") -> None:
-        super().__init__(PUBLISHED["alphagan_l"], channels, latent, size, interpolation)
-
-    @staticmethod
-    def cost(height: int, width: int, **options: Any) -> Cost:
-        """What it costs for one image, in closed form; options as of the constructor."""
-        return alphagan_cost(height, width, genotype=PUBLISHED["alphagan_l"], **options)
+    Options = LargeOptions

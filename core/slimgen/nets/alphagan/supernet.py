@@ -1,19 +1,124 @@
-"""Every generator of AlphaGAN's space, sharing weights: on each edge all operations, mixed by gates (Eq. 8)."""
+"""AlphaGAN's supernets: in every place all operations, sharing weights, mixed by gates (Tian et al., Eq. 8)."""
 
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
 
 from slimgen.cost.formula import Cost
-from slimgen.nets.alphagan.cost import genotype_cost
-from slimgen.nets.alphagan.generator import AlphaGenerator, Ends, key_of, through_cells
-from slimgen.nets.alphagan.operations import Normal, edge, mixed_normal
-from slimgen.nets.alphagan.space import alphagan_space, check_interpolation, check_sizes, edges
-from slimgen.nets.gates import Arch, mixed
+from slimgen.nets.alphagan.description import AlphaShape
+from slimgen.nets.alphagan.generator import AlphaGenerator, build, through_cells
+from slimgen.nets.alphagan.space import alphagan_space, edges
+from slimgen.nets.gates import Arch, Gates, mixed
 from slimgen.nets.initial import GLOROT
+from slimgen.nets.kernels import blended
+from slimgen.nets.noise import Ends
+from slimgen.nets.normal import Normal, key_of
+from slimgen.nets.sngan.discriminator import (
+    NoiseDiscriminator,
+    NoiseDiscriminatorOptions,
+    build_fixed,
+    discriminator_space,
+    score_blocks,
+    slots,
+)
 from slimgen.nets.supernet import Supernet
 from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype, Value
+from slimgen.search.space import Space
+
+
+class Choices(nn.ModuleDict):
+    """Every operation of every choice of a space.
+
+    Args:
+        space: of choices.
+        build: the name of a choice and an option to its module.
+        recompute: mixed operations are computed a second time going back, instead of being kept.
+    """
+
+    def __init__(self, space: Space, build: Callable[[str, str], nn.Module], recompute: bool) -> None:
+        super().__init__()
+        self.recompute = recompute
+        for name, choice in space.items():
+            assert isinstance(choice, Choice)
+            self[key_of(name)] = nn.ModuleDict({str(option): build(name, str(option)) for option in choice.options})
+
+    def run(self, arch: Arch, name: str, features: Tensor) -> Tensor:
+        """The operation, or the mixture of operations, that an architecture has at a name, applied."""
+        operations = self.of(name)
+        if isinstance(next(iter(operations.values())), Normal):
+            return mixed_normal(arch, name, features, operations, self.recompute)
+
+        def applied(option: Value) -> Tensor:
+            out: Tensor = operations[str(option)](features)
+            return out
+
+        return mixed(arch, name, applied, self.recompute, lambda option: operations[str(option)])
+
+    def of(self, name: str) -> nn.ModuleDict:
+        """The operations of one choice, by option."""
+        operations = self[key_of(name)]
+        assert isinstance(operations, nn.ModuleDict)
+        return operations
+
+    def copy_into(self, net: nn.ModuleDict, genotype: Genotype) -> None:
+        """Copies the weights of a genotype's operations into a network of them.
+
+        What it has besides, the scales and shifts of its norms, stays: a new norm's are ones and zeros, which is what
+        the one without them computes.
+        """
+        for name, option in genotype.items():
+            thin = net[key_of(name)]
+            thin.load_state_dict({**thin.state_dict(), **self.of(name)[str(option)].state_dict()})
+
+
+def mixed_normal(arch: Arch, name: str, features: Tensor, operations: nn.ModuleDict, recompute: bool) -> Tensor:
+    """A choice among normal operations applied, as `mixed` does it, in fewer computations.
+
+    All operations begin alike, so that is done once. And convolutions are linear, so the dense ones are mixed as
+    kernels: 25 taps in the place of 35, and one feature map to keep for the gradients in the place of three.
+
+    Args:
+        arch: a genotype or gates.
+        name: of the choice.
+        features: (N, inputs, H, W).
+        operations: option to `Normal`.
+        recompute: as of `mixed`; the mixed kernel keeps little anyway.
+    """
+
+    def operation(option: Value) -> Normal:
+        normal = operations[str(option)]
+        assert isinstance(normal, Normal)
+        return normal
+
+    options = arch.options[name] if isinstance(arch, Gates) and name in arch.probabilities else ()
+    dense = [at for at, option in enumerate(options) if len(operation(option)) == 2]
+    if len(dense) < 2 or not isinstance(arch, Gates) or name in arch.only:
+        return mixed(arch, name, lambda option: operation(option)(features), recompute, operation)
+    begun: Tensor = operation(options[0])[0](features)
+    weights = arch.probabilities[name].unbind()
+    kernel, bias, reach = blended((operation(options[at])[1], weights[at]) for at in dense)
+    out = functional.conv2d(begun, kernel, bias, padding=reach)
+    others = [at for at in range(len(options)) if at not in dense]
+    if not others:
+        return out
+
+    def rest(option: Value) -> Tensor:
+        reached: Tensor = begun
+        for layer in list(operation(option))[1:]:
+            reached = layer(reached)
+        return reached
+
+    left = Gates(
+        arch.at, {name: tuple(options[at] for at in others)}, {name: torch.stack([weights[at] for at in others])}
+    )
+    return out + mixed(left, name, rest, recompute, operation)
 
 
 class AlphaSupernet(Supernet):
@@ -25,7 +130,7 @@ class AlphaSupernet(Supernet):
         size: side of the images in pixels, a multiple of 8.
         deconvolution: whether `deconv` is an option (without it: Table 6).
         interpolation: `plain`, or `learned` (Table 7).
-        recompute: mixed operations are computed a second time going back, instead of being kept.
+        recompute: see `Choices`.
 
     Raises:
         RecipeError: an option is out of range.
@@ -43,47 +148,22 @@ class AlphaSupernet(Supernet):
         recompute: bool = False,
     ) -> None:
         super().__init__()
-        check_interpolation(interpolation)
-        self.space = alphagan_space(deconvolution)
-        self.channels, self.latent, self.size = channels, latent, size
-        self.interpolation, self.recompute = interpolation, recompute
-        self.ends = Ends(channels, latent, size)
-        self.edges = nn.ModuleDict()
-        for name, up, factor in edges():
-            choice = self.space[name]
-            assert isinstance(choice, Choice)
-            self.edges[key_of(name)] = nn.ModuleDict(
-                {
-                    str(option): edge(up, str(option), channels, factor, interpolation, affine=False)
-                    for option in choice.options
-                }
-            )
+        self.space, self.shape = alphagan_space(deconvolution), AlphaShape(channels, latent, size, interpolation)
+        self.ends = Ends(self.shape)
+        by_name = {edge.name: edge for edge in edges()}
+        self.edges = Choices(
+            self.space, lambda name, option: build(by_name[name], option, self.shape, "plain batch"), recompute
+        )
 
     @property
     def options(self) -> dict[str, Any]:
-        """What an extracted generator is built with, besides its genotype."""
-        return {
-            "channels": self.channels,
-            "latent": self.latent,
-            "size": self.size,
-            "interpolation": self.interpolation,
-        }
+        """The options of an extracted generator, besides its genotype."""
+        return asdict(self.shape)
 
     def forward(self, images: Tensor, arch: Arch) -> Tensor:
         """Noise (N, latent) through one architecture to images (N, 3, size, size) in [-1, 1]."""
-
-        def run(name: str, features: Tensor) -> Tensor:
-            operations = self._operations(name)
-            if isinstance(operations[str(self.space[name].smallest)], Normal):
-                return mixed_normal(arch, name, features, operations, self.recompute)
-
-            def applied(option: Value) -> Tensor:
-                out: Tensor = operations[str(option)](features)
-                return out
-
-            return mixed(arch, name, applied, self.recompute, lambda option: operations[str(option)])
-
-        return self.ends.leave(through_cells(self.ends.enter(images), run))
+        out: Tensor = self.ends(images, partial(through_cells, partial(self.edges.run, arch)))
+        return out
 
     def extract(self, genotype: Genotype) -> AlphaGenerator:
         """The generator of one genotype, with copies of the weights and norms that can be trained, scales at one.
@@ -92,20 +172,59 @@ class AlphaSupernet(Supernet):
             SpaceError: a genotype of another space.
         """
         self.space.check(genotype)
-        net = AlphaGenerator(genotype, **self.options).to(next(self.parameters()).device)
+        net = AlphaGenerator(genotype=genotype, **self.options).to(next(self.parameters()).device)
         net.ends.load_state_dict(self.ends.state_dict())
-        for name, _, _ in edges():
-            taken, own = net.edges[key_of(name)], self._operations(name)[str(genotype[name])]
-            # A new norm's scales are ones and its shifts zeros: what the one without them computes.
-            taken.load_state_dict({**taken.state_dict(), **own.state_dict()})
+        self.edges.copy_into(net.edges, genotype)
         return net.train(self.training)
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
         """What the extracted generator costs for one image."""
-        side = check_sizes(height, width, self.size)
-        return genotype_cost(genotype, side, self.channels, self.latent, self.interpolation)
+        return self.shape.cost_at(genotype, height, width)
 
-    def _operations(self, name: str) -> nn.ModuleDict:
-        operations = self.edges[key_of(name)]
-        assert isinstance(operations, nn.ModuleDict)
-        return operations
+
+class NoiseSuperDiscriminator(Supernet):
+    """The super-discriminator of the ablation (Table 3): in every block all normal operations.
+
+    Args:
+        inputs: channels of the images.
+        channels: of all features.
+        recompute: see `Choices`.
+
+    Raises:
+        RecipeError: a number of channels below 1.
+    """
+
+    initial = GLOROT
+
+    def __init__(self, inputs: int = 3, channels: int = 128, recompute: bool = False) -> None:
+        super().__init__()
+        self.space, self.shape = discriminator_space(), NoiseDiscriminatorOptions(None, inputs, channels)
+        self.shortcuts, self.score = build_fixed(self.shape)
+        by_name = {slot.name: slot for slot in slots()}
+        self.operations = Choices(
+            self.space,
+            lambda name, option: Normal(by_name[name].rows(option, inputs, channels), spectral_norm),
+            recompute,
+        )
+
+    def forward(self, images: Tensor, arch: Arch) -> Tensor:
+        """Images (N, inputs, H, W), at least 4 pixels a side, through one architecture to scores (N, 1)."""
+        return score_blocks(images, partial(self.operations.run, arch), self.shortcuts, self.score)
+
+    def extract(self, genotype: Genotype) -> NoiseDiscriminator:
+        """The discriminator of one genotype, with copies of the weights.
+
+        Raises:
+            SpaceError: a genotype of another space.
+        """
+        self.space.check(genotype)
+        options = {**asdict(self.shape), "genotype": genotype}
+        net = NoiseDiscriminator(**options).to(next(self.parameters()).device)
+        net.shortcuts.load_state_dict(self.shortcuts.state_dict())
+        net.score.load_state_dict(self.score.state_dict())
+        self.operations.copy_into(net.operations, genotype)
+        return net.train(self.training)
+
+    def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
+        """What the extracted discriminator costs on one image."""
+        return replace(self.shape, genotype=genotype).cost(height, width)

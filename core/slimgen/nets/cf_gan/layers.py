@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slimgen.cost.rows import Row
+from slimgen.nets.layers import weights_of
 from slimgen.nets.norm import InstanceNorm2d
 from slimgen.nets.output import OutputConvolution
 
@@ -22,7 +23,7 @@ class ConvNorm(nn.Module):
 
     def __init__(self, row: Row) -> None:
         super().__init__()
-        self.conv, self.norm = convolution(row), InstanceNorm2d(row.outputs, affine=True)
+        self.conv, self.norm = weights_of(row), InstanceNorm2d(row.outputs, affine=True)
         self.relu = "relu" in row.after
 
     def forward(self, images: Tensor) -> Tensor:
@@ -30,16 +31,11 @@ class ConvNorm(nn.Module):
         out = self.norm(self.conv(images))
         return torch.relu_(out) if self.relu else out
 
-    @property
-    def gamma(self) -> nn.Parameter:
-        """The scale factors (outputs,)."""
-        return self.norm.weight
-
 
 class Climb(nn.Module):
     """Nearest x2, a convolution that halves the width, and a 1x1 skip from the stem's feature of that size."""
 
-    def __init__(self, body: ConvNorm, skip: nn.Conv2d) -> None:
+    def __init__(self, body: nn.Module, skip: nn.Module) -> None:
         super().__init__()
         self.body, self.skip = body, skip
 
@@ -52,7 +48,7 @@ class Climb(nn.Module):
 class Residual(nn.Module):
     """A chain of convolutions, the middle ones at the inner width, added to what enters."""
 
-    def __init__(self, *chain: ConvNorm) -> None:
+    def __init__(self, *chain: nn.Module) -> None:
         super().__init__()
         self.chain = nn.Sequential(*chain)
 
@@ -60,11 +56,6 @@ class Residual(nn.Module):
         """(N, trunk, H, W) to the same."""
         out: Tensor = images + self.chain(images)
         return out
-
-    @property
-    def convolutions(self) -> list[ConvNorm]:
-        """The chain; its first norm ranks the inner channels (CF-GAN, A.6)."""
-        return [layer for layer in self.chain if isinstance(layer, ConvNorm)]
 
 
 class Mixed(nn.Module):
@@ -82,26 +73,26 @@ class Mixed(nn.Module):
 
 def build(rows: Sequence[Row]) -> nn.Module:
     """The module of a layer's rows: a convolution, with or without norm; a climb; or a residual operator."""
-    parts = [ConvNorm(row) if row.norm else convolution(row) for row in rows]
-    first, *rest = parts
+    first, *rest = (ConvNorm(row) if row.norm else _convolution(row) for row in rows)
     if not rest:
         return first
-    last = rest[-1]
-    if isinstance(first, ConvNorm) and isinstance(last, nn.Conv2d):
-        return Climb(first, last)
-    return Residual(*(part for part in parts if isinstance(part, ConvNorm)))
+    return Residual(first, *rest) if rows[-1].norm else Climb(first, rest[0])
 
 
-def convolution(row: Row) -> nn.Conv2d:
-    """The convolution of a row. Padding keeps the size, or halves it with stride 2, where nothing is reflected."""
-    kind = OutputConvolution if row.name == "output" else nn.Conv2d
-    padding = 0 if "reflect" in row.before else row.kernel // 2
-    groups = row.inputs if row.kind == "depthwise" else 1
-    return kind(row.inputs, row.outputs, row.kernel, row.stride, padding, groups=groups, bias=row.bias)
+def _convolution(row: Row) -> nn.Module:
+    return OutputConvolution(row.inputs, row.outputs, row.kernel) if row.name == "output" else weights_of(row)
 
 
-def strongest(gamma: Tensor, width: int) -> Index:
-    """The `width` channels of largest absolute scale factor, in ascending order; None where that is all of them."""
+def convolutions(layer: nn.Module) -> list[nn.Module]:
+    """The convolutions of a layer, with their norms, in the order of its rows."""
+    if isinstance(layer, Climb):
+        return [layer.body, layer.skip]
+    return list(layer.chain) if isinstance(layer, Residual) else [layer]
+
+
+def strongest(layer: nn.Module, width: int) -> Index:
+    """The `width` output channels of largest absolute scale factor, in ascending order; None where that is all."""
+    gamma = scale_factors(layer)
     if width >= gamma.numel():
         return None
     # Stable, so that equal factors keep the first channels on every machine.
@@ -109,76 +100,45 @@ def strongest(gamma: Tensor, width: int) -> Index:
     return order[:width].sort().values
 
 
-def sliced_conv(conv: nn.Conv2d, outputs: Index, inputs: Index, live: bool) -> nn.Conv2d:
-    """A convolution on some of another's channels.
+def scale_factors(layer: nn.Module) -> nn.Parameter:
+    """The gamma (outputs,) of a layer's first norm (CF-GAN, A.6); a residual operator's ranks its inner channels."""
+    first = convolutions(layer)[0]
+    assert isinstance(first, ConvNorm)
+    return first.norm.weight
+
+
+def sliced(wide: nn.Module, rows: Sequence[Row], kept: Sequence[tuple[Index, Index]], live: bool) -> nn.Module:
+    """A layer on some of a wide one's channels; the wide one itself where it is live and whole.
 
     Args:
-        conv: the wide convolution.
-        outputs: output channels that stay.
-        inputs: input channels that stay; ignored by a depthwise convolution, whose inputs are its outputs.
+        wide: the layer of the super-generator.
+        rows: of the layer that is made of it.
+        kept: of each convolution, the output and the input channels that stay; a depthwise one has no others.
         live: True gives differentiable views of the wide weights, for training through them; False gives copies.
     """
-    depthwise = conv.groups > 1
-    weight = _at(conv.weight, outputs)
-    if not depthwise and inputs is not None:
-        weight = weight.index_select(1, inputs)
-    channels = weight.shape[0] if depthwise else weight.shape[1]
+    if live and all(index is None for pair in kept for index in pair):
+        return wide
     with torch.device("meta"):
-        thin = type(conv)(
-            channels,
-            weight.shape[0],
-            (conv.kernel_size[0], conv.kernel_size[1]),
-            (conv.stride[0], conv.stride[1]),
-            (int(conv.padding[0]), int(conv.padding[1])),
-            groups=channels if depthwise else 1,
-            bias=conv.bias is not None,
-        )
-    _hold(thin, "weight", weight, live)
-    if conv.bias is not None:
-        _hold(thin, "bias", _at(conv.bias, outputs), live)
+        thin = build(rows)
+    for to, source, (outputs, inputs) in zip(convolutions(thin), convolutions(wide), kept, strict=True):
+        if isinstance(to, ConvNorm) and isinstance(source, ConvNorm):
+            _hold(to.norm, source.norm, outputs, None, live)
+            to, source = to.conv, source.conv
+        assert isinstance(source, nn.Conv2d)
+        _hold(to, source, outputs, inputs if source.groups == 1 else None, live)
     return thin
 
 
-def sliced(layer: ConvNorm, outputs: Index, inputs: Index, live: bool) -> ConvNorm:
-    """A ConvNorm on some of another's channels; the layer itself where it is live and whole."""
-    if live and outputs is None and inputs is None:
-        return layer
-    thin = ConvNorm.__new__(ConvNorm)
-    nn.Module.__init__(thin)
-    thin.relu = layer.relu
-    thin.conv = sliced_conv(layer.conv, outputs, inputs, live)
-    weight = _at(layer.gamma, outputs)
-    with torch.device("meta"):
-        thin.norm = InstanceNorm2d(weight.numel(), affine=True)
-    _hold(thin.norm, "weight", weight, live)
-    _hold(thin.norm, "bias", _at(layer.norm.bias, outputs), live)
-    return thin
-
-
-def sliced_residual(operator: Residual, trunk: Index, inner: int, live: bool) -> Residual:
-    """An operator on some of its trunk's channels and the `inner` strongest of its inner ones."""
-    first, *middle, last = operator.convolutions
-    kept = strongest(first.gamma, inner)
-    if live and trunk is None and kept is None:
-        return operator
-    return Residual(
-        sliced(first, kept, trunk, live),
-        *(sliced(layer, kept, kept, live) for layer in middle),
-        sliced(last, trunk, kept, live),
-    )
-
-
-def _at(weight: Tensor, index: Index) -> Tensor:
-    """A weight's output channels at `index`."""
-    return weight if index is None else weight.index_select(0, index)
-
-
-def _hold(module: nn.Module, name: str, value: Tensor, live: bool) -> None:
-    """Gives a module a tensor in place of a parameter: a view that gradients pass through, or a parameter's copy."""
-    delattr(module, name)
-    if live:
-        object.__setattr__(module, name, value)
-    else:
-        # A copy in torch's own layout, so that the small network does not depend on how the supernet lay in memory.
-        copy = value.detach().clone(memory_format=torch.contiguous_format)
-        setattr(module, name, nn.Parameter(copy))
+def _hold(thin: nn.Module, wide: nn.Module, outputs: Index, inputs: Index, live: bool) -> None:
+    """Gives a module the weights of a wide one: views that gradients pass through, or parameters that are copies."""
+    for name, weight in list(wide.named_parameters(recurse=False)):
+        delattr(thin, name)
+        value: Tensor = weight if outputs is None else weight.index_select(0, outputs)
+        if inputs is not None and name == "weight":
+            value = value.index_select(1, inputs)
+        if live:
+            object.__setattr__(thin, name, value)
+        else:
+            # In torch's own layout, so that the small network does not depend on how the supernet lay in memory.
+            copy = value.detach().clone(memory_format=torch.contiguous_format)
+            setattr(thin, name, nn.Parameter(copy))

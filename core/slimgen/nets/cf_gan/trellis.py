@@ -2,25 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from slimgen.cost.formula import Cost
-from slimgen.nets.cf_gan.layers import (
-    Climb,
-    ConvNorm,
-    Index,
-    Mixed,
-    Residual,
-    build,
-    sliced,
-    sliced_conv,
-    sliced_residual,
-    strongest,
-)
+from slimgen.nets.cf_gan.layers import Index, Mixed, Residual, build, convolutions, scale_factors, sliced, strongest
 from slimgen.nets.cf_gan.rows import Layer, channels_of, layers, trellis_cost
 from slimgen.nets.cf_gan.space import OPERATORS, Path, Shape, parse_path, path_name, paths, trellis_space
 from slimgen.nets.gates import Arch, branches, pinned
@@ -117,7 +106,7 @@ class Trellis(Supernet):
             for layer in layers(path, shape.blocks):
                 if layer.source not in wide and (path in every or layer.kind == "join"):
                     wide[layer.source] = _full(layer, channels)
-        self.stem, self.downs = cast(ConvNorm, wide["stem"]), nn.ModuleList(under(wide, "downs").values())
+        self.stem, self.downs = wide["stem"], nn.ModuleList(under(wide, "downs").values())
         nodes = dict.fromkeys(source.split(".")[0] for source in under(wide, "nodes"))
         self.nodes = nn.ModuleDict({node: nn.ModuleList(under(wide, f"nodes.{node}").values()) for node in nodes})
         self.climbs = nn.ModuleDict(under(wide, "climbs"))
@@ -144,10 +133,9 @@ class Trellis(Supernet):
 
     def scale_factors(self) -> list[nn.Parameter]:
         """The gammas that rank channels, which the sparsity term of CF-GAN, Eq. 4 regularizes."""
-        ranking = [_ranking(layer) for layer in (self.stem, *self.downs, *self.ends, *self.climbs.values())]
-        # The first layer of a residual operator ranks its inner channels; a Conv3x3 has none.
+        # A Conv3x3 has no inner channels to rank.
         operators = [operator for operator in self.nodes.modules() if isinstance(operator, Residual)]
-        return [layer.gamma for layer in (*ranking, *(operator.convolutions[0] for operator in operators))]
+        return [*map(scale_factors, (self.stem, *self.downs, *self.ends, *self.climbs.values(), *operators))]
 
     def generator(self, arch: Arch, live: bool) -> TrellisGenerator:
         """The generator of one architecture, on views of the weights (live) or on copies of them."""
@@ -158,20 +146,23 @@ class Trellis(Supernet):
         for layer in layers(path, self.shape.blocks):
             wide = self.get_submodule(layer.source)
             if layer.writes not in kept:
-                kept[layer.writes] = strongest(_ranking(wide).gamma, channels[layer.writes])
+                kept[layer.writes] = strongest(wide, channels[layer.writes])
             outputs, inputs = kept[layer.writes], kept[layer.reads]
-            if layer.kind == "block":
-                inner, chosen = channels[layer.beside], branches(arch, f"operator.{layer.beside}")
-                thin = [_operator(wide.get_submodule(str(option)), outputs, inner, live) for option, _ in chosen]
-                weights = [weight for _, weight in chosen if weight is not None]
-                modules[layer.name] = Mixed(thin, weights) if weights else thin[0]
-            elif isinstance(wide, Climb):
-                skip = sliced_conv(wide.skip, outputs, kept[layer.beside], live)
-                modules[layer.name] = Climb(sliced(wide.body, outputs, inputs, live), skip)
-            elif isinstance(wide, ConvNorm):
-                modules[layer.name] = sliced(wide, outputs, inputs, live)
-            else:
-                modules[layer.name] = sliced_conv(cast(nn.Conv2d, wide), outputs, inputs, live)
+            if layer.kind != "block":
+                pairs = [(outputs, inputs), (outputs, kept.get(layer.beside))][: len(convolutions(wide))]
+                modules[layer.name] = sliced(wide, layer.rows(layer.kind, channels), pairs, live)
+                continue
+            thin, weights = [], []
+            for option, weight in branches(arch, f"operator.{layer.beside}"):
+                operator, pairs = wide.get_submodule(str(option)), [(outputs, inputs)]
+                if isinstance(operator, Residual):
+                    inner = strongest(operator, channels[layer.beside])
+                    pairs = [(inner, inputs), *[(inner, inner)] * (len(operator.chain) - 2), (outputs, inner)]
+                else:
+                    operator = operator.get_submodule("body")
+                thin.append(sliced(operator, layer.rows(str(option), channels), pairs, live))
+                weights += [weight] if weight is not None else []
+            modules[layer.name] = Mixed(thin, weights) if weights else thin[0]
         return TrellisGenerator.of(path, modules)
 
 
@@ -187,15 +178,3 @@ def _full(layer: Layer, channels: Mapping[str, int]) -> nn.Module:
         return build(layer.rows(layer.kind, channels))
     operators = {name: build(layer.rows(name, channels)) for name in OPERATORS}
     return nn.ModuleDict({**operators, "conv3x3": nn.ModuleDict({"body": operators["conv3x3"]})})
-
-
-def _operator(wide: nn.Module, trunk: Index, inner: int, live: bool) -> nn.Module:
-    """One operator of a block on some of its trunk's channels; the trunk's are ranked by whoever writes it first."""
-    if isinstance(wide, Residual):
-        return sliced_residual(wide, trunk, inner, live)
-    return sliced(cast(ConvNorm, wide.get_submodule("body")), trunk, trunk, live)
-
-
-def _ranking(layer: nn.Module) -> ConvNorm:
-    """The convolution of a layer whose scale factors rank what it writes."""
-    return cast(ConvNorm, layer.body if isinstance(layer, Climb) else layer)

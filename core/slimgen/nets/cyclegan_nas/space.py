@@ -1,19 +1,24 @@
 """The search space of CycleGANAS (An and Joo 2023, section 3.2): cells of two operations each. No torch.
 
-A network is a row of places; each place is one operation, chosen from a set or given. The space, the closed-form cost
+A network is a row of slots; in each stands one operation, chosen from a set or given. The space, the closed-form cost
 and the networks all follow the same row.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from functools import cache, cached_property
+from typing import ClassVar, Literal, NamedTuple, cast
 
+from slimgen.cost.formula import Cost, total
+from slimgen.cost.rows import Kind as RowKind
+from slimgen.cost.rows import Norm, Row, cost_of
 from slimgen.errors import SlimgenError
 from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype, SpaceError, Value
 from slimgen.search.space import Space
 
 Kind = Literal["encoding", "residual", "decoding"]
+Skip = Literal["", "begin", "end"]
 
 
 class Convolution(NamedTuple):
@@ -52,24 +57,25 @@ OPERATIONS: dict[Kind, tuple[str, ...]] = {
     "decoding": (*INTERPOLATIONS, TRANSPOSED),
 }
 """The paper's sets S^e, S^r and S^d, in increasing order of cost."""
-ENDS = "conv7x7"
+ENDS = ("conv7x7",)
 """The stem and the output of a generator, as in CycleGAN, where they are not searched."""
-SCORES = "conv3x3"
+SCORES = ("conv3x3",)
 """The output of a discriminator, likewise."""
 
 
-class Place(NamedTuple):
-    """One operation of a network.
+class Slot(NamedTuple):
+    """The place of one operation in a network.
 
     Attributes:
         name: of its choice.
         kind: how it changes the size: halved, kept or doubled.
-        options: what can stand here; one where nothing is searched.
+        options: the operations that can stand here; one where nothing is searched.
         inputs: channels.
         outputs: channels.
+        part: what leaves lies at 1/part of the image's sides.
         skip: `begin` where a residual cell begins, `end` where its input is added.
         normed: a norm follows.
-        last: no activation follows.
+        end: what comes last: an activation, `tanh`, or nothing behind scores.
     """
 
     name: str
@@ -77,9 +83,19 @@ class Place(NamedTuple):
     options: tuple[str, ...]
     inputs: int
     outputs: int
-    skip: Literal["", "begin", "end"] = ""
+    part: int = 1
+    skip: Skip = ""
     normed: bool = True
-    last: bool = False
+    end: Literal["activation", "tanh", ""] = "activation"
+
+    def row(self, option: str) -> Row:
+        """One operation in this slot: its convolution; pools and interpolations before a pointwise one are free."""
+        transposed = option == TRANSPOSED
+        kernel = 3 if transposed else CONVOLUTIONS.get(option, Convolution(1)).kernel
+        stride = 2 if transposed or (self.kind == "encoding" and option in CONVOLUTIONS) else 1
+        kind: RowKind = "transposed" if transposed else "convolution"
+        norm: Norm = "instance" if self.normed else ""
+        return Row(self.name, kind, self.inputs, self.outputs, kernel, self.part, stride, norm=norm)
 
 
 @dataclass(frozen=True)
@@ -106,21 +122,25 @@ class GeneratorShape:
     outputs: int = 3
     ends: bool = False
 
+    noun: ClassVar[str] = "generator"
+    multiple: ClassVar[int] = 4
+    least: ClassVar[int] = 8  # reflection needs more than one pixel at 1/4 of the size
+
     def __post_init__(self) -> None:
         if self.hidden < 4 or self.cells < 2 or min(self.inputs, self.outputs) < 1:
             rule = "a generator of cells has a hidden width of at least 4, 2 cells and channels of at least 1"
             raise SlimgenError(rule, f"hidden {self.hidden}, cells {self.cells}, {self.inputs} to {self.outputs}")
 
-    @property
-    def row(self) -> tuple[Place, ...]:
-        """The places, from the stem to the output."""
+    @cached_property
+    def slots(self) -> tuple[Slot, ...]:
+        """From the stem to the output."""
         full, half, hidden = self.hidden // 4, self.hidden // 2, self.hidden
-        end = OPERATIONS["residual"] if self.ends else (ENDS,)
-        row = [Place("stem", "residual", end, self.inputs, full), *_cell(0, "encoding", full, half, hidden)]
+        end = OPERATIONS["residual"] if self.ends else ENDS
+        slots = [Slot("stem", "residual", end, self.inputs, full), *_cell(0, "encoding", 1, full, half, hidden)]
         for cell in range(1, self.cells - 1):
-            row += _cell(cell, "residual", hidden, hidden, hidden)
-        row += _cell(self.cells - 1, "decoding", hidden, half, full)
-        return *row, Place("output", "residual", end, full, self.outputs, normed=False, last=True)
+            slots += _cell(cell, "residual", 4, hidden, hidden, hidden)
+        slots += _cell(self.cells - 1, "decoding", 4, hidden, half, full)
+        return *slots, Slot("output", "residual", end, full, self.outputs, normed=False, end="tanh")
 
 
 @dataclass(frozen=True)
@@ -133,7 +153,7 @@ class DiscriminatorShape:
 
     Attributes:
         hidden: channels after the first operation.
-        inputs: channels of what is judged.
+        inputs: channels of its images.
         ends: choose the output from S^r, too, as the published code does.
 
     Raises:
@@ -144,49 +164,108 @@ class DiscriminatorShape:
     inputs: int = 3
     ends: bool = False
 
+    noun: ClassVar[str] = "discriminator"
+    multiple: ClassVar[int] = 16
+    least: ClassVar[int] = 32  # a norm needs more than one pixel at 1/16 of the size
+
     def __post_init__(self) -> None:
         if min(self.hidden, self.inputs) < 1:
             rule = "a discriminator of cells has a hidden width and inputs of at least 1"
             raise SlimgenError(rule, f"hidden {self.hidden}, inputs {self.inputs}")
 
-    @property
-    def row(self) -> tuple[Place, ...]:
-        """The places, from the image to the scores."""
+    @cached_property
+    def slots(self) -> tuple[Slot, ...]:
+        """From the image to the scores."""
         wide = self.hidden
-        begin, *row = _cell(0, "encoding", self.inputs, wide, 2 * wide)
-        row += _cell(1, "encoding", 2 * wide, 4 * wide, 8 * wide)
-        end = OPERATIONS["residual"] if self.ends else (SCORES,)
-        output = Place("output", "residual", end, 8 * wide, 1, normed=False, last=True)
-        return begin._replace(normed=False), *row, output
+        first, *slots = _cell(0, "encoding", 1, self.inputs, wide, 2 * wide)
+        slots += _cell(1, "encoding", 4, 2 * wide, 4 * wide, 8 * wide)
+        end = OPERATIONS["residual"] if self.ends else SCORES
+        scores = Slot("output", "residual", end, 8 * wide, 1, 16, normed=False, end="")
+        return first._replace(normed=False), *slots, scores
 
 
 Shape = GeneratorShape | DiscriminatorShape
 
 
-def _cell(number: int, kind: Kind, *widths: int) -> list[Place]:
-    """The two operations of a cell, given the channels before, between and after."""
-    residual = kind == "residual"
-    first = Place(f"cell{number}.op0", kind, OPERATIONS[kind], widths[0], widths[1], "begin" if residual else "")
-    return [first, Place(f"cell{number}.op1", kind, OPERATIONS[kind], widths[1], widths[2], "end" if residual else "")]
+def _cell(number: int, kind: Kind, part: int, *widths: int) -> list[Slot]:
+    """The two operations of a cell that begins at 1/part of the sides, given the channels before, between and after."""
+    options = OPERATIONS[kind]
+    skips: tuple[Skip, Skip] = ("begin", "end") if kind == "residual" else ("", "")
+    parts = {"encoding": (2 * part, 4 * part), "residual": (part, part), "decoding": (part // 2, part // 4)}[kind]
+    return [
+        Slot(f"cell{number}.op{index}", kind, options, widths[index], widths[index + 1], parts[index], skips[index])
+        for index in (0, 1)
+    ]
 
 
 def space_of(shape: Shape) -> Space:
     """The choices of a network: 8^2 5^(2(N - 2)) 3^2 genotypes of a generator, 8^4 of a discriminator."""
-    return Space({place.name: Choice(place.options) for place in shape.row if len(place.options) > 1})
+    return Space({slot.name: Choice(slot.options) for slot in shape.slots if len(slot.options) > 1})
 
 
 def chosen(shape: Shape, genotype: Mapping[str, Value]) -> list[str]:
-    """The operation of every place.
+    """The operation in every slot.
 
     Raises:
         SpaceError: no genotype, or an operation is missing or unknown.
     """
     if not isinstance(genotype, Genotype):
         genotype = Genotype(genotype)
-    found = []
-    for place in shape.row:
-        option = genotype.get(place.name) if len(place.options) > 1 else place.options[0]
-        if option not in place.options:
-            raise SpaceError(f"{place.name} is one of {', '.join(place.options)}", repr(option))
-        found.append(str(option))
-    return found
+    names = []
+    for slot in shape.slots:
+        option = genotype.get(slot.name) if len(slot.options) > 1 else slot.options[0]
+        if option not in slot.options:
+            raise SpaceError(f"{slot.name} is one of {', '.join(slot.options)}", repr(option))
+        names.append(str(option))
+    return names
+
+
+def check_size(shape: Shape, height: int, width: int) -> None:
+    """Raises SlimgenError unless a network of this shape can take images of this size."""
+    if height % shape.multiple or width % shape.multiple or min(height, width) < shape.least:
+        sides = f"sides that are multiples of {shape.multiple}, {shape.least} pixels at the least"
+        rule = f"a {shape.noun} of cells needs {sides}"
+        raise SlimgenError(rule, f"{height} x {width}", "choose another size in the recipe")
+
+
+def cells_cost(shape: Shape, genotype: Mapping[str, Value], height: int, width: int) -> Cost:
+    """What the network of a genotype costs on one image. Spectral norms are free: they fold into the weights.
+
+    Raises:
+        SlimgenError: the network cannot take images of this size.
+        SpaceError: an operation is missing or unknown.
+    """
+    check_size(shape, height, width)
+    return total(_cost(*pair, height, width) for pair in zip(shape.slots, chosen(shape, genotype), strict=True))
+
+
+@cache
+def _cost(slot: Slot, option: str, height: int, width: int) -> Cost:
+    return cost_of((slot.row(option),), height, width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Built:
+    """Options that a network has beside its shape.
+
+    Attributes:
+        genotype: the operations, by the names of the space (`space_of`).
+        spectral: spectral normalisation of every kernel.
+    """
+
+    genotype: Mapping[str, Value]
+    spectral: bool = True
+
+    def cost(self, height: int, width: int) -> Cost:
+        """See `cells_cost`."""
+        return cells_cost(cast(Shape, self), self.genotype, height, width)
+
+
+@dataclass(frozen=True)
+class GeneratorOptions(_Built, GeneratorShape):
+    """The options of a generator."""
+
+
+@dataclass(frozen=True)
+class DiscriminatorOptions(_Built, DiscriminatorShape):
+    """The options of a discriminator."""

@@ -5,39 +5,61 @@ size. AlphaGAN keeps it fixed; Table 3 searches its convolutions among the gener
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-from slimgen.cost.formula import Cost, convolution, depthwise, linear, total
+from slimgen.cost.formula import Cost
+from slimgen.cost.rows import Row, cost_of
 from slimgen.errors import RecipeError
-from slimgen.nets.alphagan.operations import Normal
-from slimgen.nets.alphagan.space import NORMAL
 from slimgen.nets.initial import GLOROT
+from slimgen.nets.layers import Described, weights_of
+from slimgen.nets.normal import NORMAL, Normal, key_of, normal_rows
 from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype, Value
 from slimgen.search.space import Space
 
-BLOCKS = 4
-_HALVING = (1, 2)
+_PARTS = (1, 2, 4, 4)
+"""The features that each block begins with lie at 1/part of the image's sides; the first two blocks halve them."""
 _RAISING = tuple(operation for operation in NORMAL if operation.startswith("conv"))
-"""What can raise three channels to many: a separable convolution could only mix the three."""
+"""The operations that can raise three channels to many: a separable convolution could only mix the three."""
 
 Run = Callable[[str, Tensor], Tensor]
 
 
+class Slot(NamedTuple):
+    """The place of one searchable operation.
+
+    Attributes:
+        name: of its choice.
+        part: its features lie at 1/part of the image's sides.
+        raises: whether it raises the image's channels to the features'.
+    """
+
+    name: str
+    part: int
+    raises: bool
+
+    def rows(self, operation: str, inputs: int, channels: int) -> tuple[Row, ...]:
+        """One operation in this slot, without norms; the first of all has no ReLU."""
+        before, first = (inputs, "identity") if self.raises else (channels, "relu")
+        return normal_rows(operation, before, channels, self.part, norm="", first=first)
+
+
+def slots() -> Iterator[Slot]:
+    """Both operations of each block."""
+    for block, part in enumerate(_PARTS, start=1):
+        yield Slot(f"block{block}.op1", part, block == 1)
+        yield Slot(f"block{block}.op2", part, False)
+
+
 def discriminator_space() -> Space:
     """3 x 6^7 discriminators: two normal operations in each block."""
-    return Space({name: Choice(_RAISING if raising else NORMAL) for name, raising in operations()})
-
-
-def operations() -> Iterator[tuple[str, bool]]:
-    """Every searchable operation: its name, and whether it raises the image's channels to the features'."""
-    for block in range(1, BLOCKS + 1):
-        yield f"block{block}.op1", block == 1
-        yield f"block{block}.op2", False
+    return Space({slot.name: Choice(_RAISING if slot.raises else NORMAL) for slot in slots()})
 
 
 SPACE = discriminator_space()
@@ -45,7 +67,70 @@ SN_GAN = Genotype(dict.fromkeys(SPACE, "conv_3x3"))
 """The discriminator by hand: every convolution is 3x3."""
 
 
-def judge(images: Tensor, run: Run, shortcuts: nn.ModuleDict, score: nn.Module) -> Tensor:
+def check_size(height: int, width: int) -> None:
+    """Raises RecipeError where images vanish in being halved twice."""
+    if min(height, width) < 4:
+        raise RecipeError("a discriminator that halves images twice needs at least 4 pixels a side", (height, width))
+
+
+@dataclass(frozen=True)
+class NoiseDiscriminatorOptions:
+    """The options of a discriminator of images made of noise.
+
+    Attributes:
+        genotype: an operation for every name of `SPACE`; None is SN-GAN's, convolutions 3x3.
+        inputs: channels of the images.
+        channels: of all features.
+
+    Raises:
+        RecipeError: an option is out of range.
+    """
+
+    genotype: Mapping[str, Value] | None = None
+    inputs: int = 3
+    channels: int = 128
+
+    def __post_init__(self) -> None:
+        if min(self.inputs, self.channels) < 1:
+            got = f"inputs={self.inputs}, channels={self.channels}"
+            raise RecipeError("a discriminator has inputs and channels of at least 1", got)
+
+    def chosen(self) -> Genotype:
+        """The genotype.
+
+        Raises:
+            SpaceError: it is of another space.
+        """
+        genotype = Genotype(self.genotype) if self.genotype is not None else SN_GAN
+        SPACE.check(genotype)
+        return genotype
+
+    def fixed(self) -> tuple[Row, Row, Row]:
+        """The layers that are not searched: the shortcuts of the blocks that halve the size, and the score."""
+        shortcut = Row("block2", "convolution", self.channels, self.channels, 1, 2)
+        score = Row("score", "linear", self.channels, 1, bias=False)
+        return shortcut._replace(name="block1", inputs=self.inputs), shortcut, score
+
+    def cost(self, height: int, width: int) -> Cost:
+        """The cost of one image; spectral norms are free, as they fold into the weights.
+
+        Raises:
+            SlimgenError: the images are too small, or a genotype of another space.
+        """
+        check_size(height, width)
+        genotype = self.chosen()
+        searched = [slot.rows(str(genotype[slot.name]), self.inputs, self.channels) for slot in slots()]
+        return cost_of([*self.fixed(), *(row for rows in searched for row in rows)], height, width)
+
+
+def build_fixed(options: NoiseDiscriminatorOptions) -> tuple[nn.ModuleDict, nn.Module]:
+    """The shortcuts and the score."""
+    *shortcuts, score = options.fixed()
+    named = {row.name: spectral_norm(weights_of(row)) for row in shortcuts}
+    return nn.ModuleDict(named), spectral_norm(weights_of(score))
+
+
+def score_blocks(images: Tensor, run: Run, shortcuts: nn.ModuleDict, score: nn.Module) -> Tensor:
     """The blocks and the score, whichever operations the blocks run.
 
     Args:
@@ -58,10 +143,9 @@ def judge(images: Tensor, run: Run, shortcuts: nn.ModuleDict, score: nn.Module) 
         (N, 1).
     """
     features = images
-    for block in range(1, BLOCKS + 1):
-        out = run(f"block{block}.op2", run(f"block{block}.op1", features))
-        name = f"block{block}"
-        if block == 1:
+    for name in (f"block{block}" for block in range(1, len(_PARTS) + 1)):
+        out = run(f"{name}.op2", run(f"{name}.op1", features))
+        if name == "block1":
             # Its 1x1 convolution and the mean may change places: so it costs a quarter.
             features = functional.avg_pool2d(out, 2) + shortcuts[name](functional.avg_pool2d(features, 2))
         elif name in shortcuts:
@@ -72,101 +156,22 @@ def judge(images: Tensor, run: Run, shortcuts: nn.ModuleDict, score: nn.Module) 
     return scores
 
 
-def build_operation(name: str, operation: str, inputs: int, channels: int) -> nn.Module:
-    """The module of one operation: spectral norms in place of batch norms."""
-    rectified = name != "block1.op1"
-    return Normal(operation, inputs, channels, normed=False, wrap=spectral_norm, rectified=rectified)
-
-
-def build_ends(inputs: int, channels: int) -> tuple[nn.ModuleDict, nn.Module]:
-    """Shortcuts and score, which are not searched.
-
-    Raises:
-        RecipeError: a number of channels below 1.
-    """
-    if min(inputs, channels) < 1:
-        raise RecipeError("a discriminator has inputs and channels of at least 1", f"{inputs=}, {channels=}")
-    shortcuts = nn.ModuleDict(
-        {
-            f"block{block}": spectral_norm(nn.Conv2d(inputs if block == 1 else channels, channels, 1))
-            for block in _HALVING
-        }
-    )
-    return shortcuts, spectral_norm(nn.Linear(channels, 1, bias=False))
-
-
-def check_judged(height: int, width: int) -> None:
-    """Raises RecipeError where images vanish in being halved twice."""
-    if min(height, width) < 4:
-        raise RecipeError("a discriminator that halves images twice needs at least 4 pixels a side", (height, width))
-
-
-def noise_discriminator_cost(
-    height: int, width: int, *, genotype: Mapping[str, Value] | None = None, inputs: int = 3, channels: int = 128
-) -> Cost:
-    """The cost of `NoiseDiscriminator` in closed form; spectral norms are free, as they fold into the weights.
-
-    Args:
-        height: image height in pixels.
-        width: image width in pixels.
-        genotype: None is SN-GAN's.
-        inputs: channels of the images.
-        channels: of all features.
-
-    Raises:
-        SlimgenError: the images are too small, or a genotype of another space.
-    """
-    check_judged(height, width)
-    chosen = Genotype(genotype) if genotype is not None else SN_GAN
-    SPACE.check(chosen)
-    costs, before, rows, columns = [linear(channels, 1, bias=False)], inputs, height, width
-    for block in range(1, BLOCKS + 1):
-        for name in (f"block{block}.op1", f"block{block}.op2"):
-            costs.append(_operation_cost(str(chosen[name]), before, channels, rows, columns))
-            before = channels
-        if block in _HALVING:
-            if block == 1:
-                costs.append(convolution(inputs, channels, 1, rows // 2, columns // 2))
-            else:
-                costs.append(convolution(channels, channels, 1, rows, columns))
-            rows, columns = rows // 2, columns // 2
-    return total(costs)
-
-
-def _operation_cost(operation: str, inputs: int, channels: int, rows: int, columns: int) -> Cost:
-    kernel = int(operation[-1])
-    if operation.startswith("conv"):
-        return convolution(inputs, channels, kernel, rows, columns)
-    deep = depthwise(channels, kernel, rows, columns, bias=False)
-    return deep.plus(convolution(channels, channels, 1, rows, columns)).times(2)
-
-
-class NoiseDiscriminator(nn.Module):
+class NoiseDiscriminator(Described):
     """Images to scores: higher is more real. Spectral norms throughout.
 
-    Args:
-        genotype: an operation for every name of `SPACE`; None is SN-GAN's, convolutions 3x3.
-        inputs: channels of the images.
-        channels: of all features.
-
-    Raises:
-        SlimgenError: an option is out of range.
+    Options and errors: see `NoiseDiscriminatorOptions`.
     """
 
-    cost: Callable[..., Cost] = staticmethod(noise_discriminator_cost)
+    Options = NoiseDiscriminatorOptions
+    options: NoiseDiscriminatorOptions
     initial = GLOROT
 
-    def __init__(self, genotype: Mapping[str, Value] | None = None, inputs: int = 3, channels: int = 128) -> None:
-        super().__init__()
-        self.genotype = Genotype(genotype) if genotype is not None else SN_GAN
-        SPACE.check(self.genotype)
-        self.shortcuts, self.score = build_ends(inputs, channels)
-        self.operations = nn.ModuleDict(
-            {
-                key_of(name): build_operation(name, str(self.genotype[name]), inputs if raising else channels, channels)
-                for name, raising in operations()
-            }
-        )
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.genotype, inputs, channels = self.options.chosen(), self.options.inputs, self.options.channels
+        self.shortcuts, self.score = build_fixed(self.options)
+        rows = {slot.name: slot.rows(str(self.genotype[slot.name]), inputs, channels) for slot in slots()}
+        self.operations = nn.ModuleDict({key_of(name): Normal(part, spectral_norm) for name, part in rows.items()})
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, inputs, H, W), at least 4 pixels a side, to scores (N, 1)."""
@@ -175,9 +180,4 @@ class NoiseDiscriminator(nn.Module):
             out: Tensor = self.operations[key_of(name)](features)
             return out
 
-        return judge(images, run, self.shortcuts, self.score)
-
-
-def key_of(name: str) -> str:
-    """The name of an operation's module: PyTorch allows no dots."""
-    return name.replace(".", "_")
+        return score_blocks(images, run, self.shortcuts, self.score)

@@ -1,48 +1,53 @@
 """The residual generator of noise by hand: SN-GAN's for CIFAR-10 (Miyato et al. 2018, Table 4)."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slimgen.cost.formula import Cost, batch_norm, convolution, total
-from slimgen.nets.alphagan.cost import ends_cost
-from slimgen.nets.alphagan.generator import Ends
-from slimgen.nets.alphagan.space import CELLS, bottom, check_sizes
+from slimgen.cost.formula import Cost
+from slimgen.cost.rows import Row, cost_of
 from slimgen.nets.initial import GLOROT
+from slimgen.nets.layers import Described, norm_of, weights_of
+from slimgen.nets.noise import DOUBLINGS, Ends, NoiseOptions
 
 
-def noise_resnet_cost(
-    height: int, width: int, *, channels: int = 256, latent: int = 128, size: int | None = None
-) -> Cost:
-    """The cost of `NoiseResnet` for one image, in closed form.
+@dataclass(frozen=True)
+class NoiseResnetOptions(NoiseOptions):
+    """The options of `NoiseResnet`."""
 
-    Args:
-        height: of the image that it makes.
-        width: equal to it.
-        channels: of all features.
-        latent: length of the noise.
-        size: as of the network's option, equal to height and width.
+    def blocks(self) -> list[tuple[Row, ...]]:
+        """The layers of each block, as `UpBlock` takes them."""
+        blocks: list[tuple[Row, ...]] = []
+        for part in (2**step for step in reversed(range(DOUBLINGS))):
+            conv = Row("conv", "convolution", self.channels, self.channels, part=part)
+            norm = Row("norm", "norm", self.channels, self.channels, part=part, norm="batch")
+            blocks.append((norm, norm, conv, conv, conv._replace(name="shortcut", kernel=1)))
+        return blocks
 
-    Raises:
-        RecipeError: the size does not suit the network.
-    """
-    side = check_sizes(height, width, size)
-    costs = [ends_cost(channels, latent, side)]
-    for block in range(1, CELLS + 1):
-        after = bottom(side) * 2**block
-        conv = convolution(channels, channels, 3, after, after)
-        costs += [conv.plus(batch_norm(channels)).times(2), convolution(channels, channels, 1, after, after)]
-    return total(costs)
+    def cost(self, height: int, width: int) -> Cost:
+        """The cost of one image.
+
+        Raises:
+            RecipeError: the size does not suit the network.
+        """
+        rows = [*self.ends(self.side(height, width)), *(row for block in self.blocks() for row in block)]
+        return cost_of(rows, height, width)
 
 
 class UpBlock(nn.Module):
-    """Two convolutions after norm and ReLU, the first behind a nearest x2; a 1x1 convolution as the shortcut."""
+    """Two convolutions after norm and ReLU, the first behind a nearest x2; a 1x1 convolution as the shortcut.
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        rows: of both norms, both convolutions and the shortcut.
+    """
+
+    def __init__(self, rows: Sequence[Row]) -> None:
         super().__init__()
-        self.norm1, self.norm2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.shortcut = nn.Conv2d(channels, channels, 1)
+        layers = (norm_of(row) if row.norm else weights_of(row) for row in rows)
+        self.norm1, self.norm2, self.conv1, self.conv2, self.shortcut = layers
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, channels, H, W) to (N, channels, 2 H, 2 W)."""
@@ -51,29 +56,25 @@ class UpBlock(nn.Module):
         return out  # type: ignore[no-any-return]
 
 
-class NoiseResnet(nn.Module):
+class NoiseResnet(Described):
     """A linear layer, three residual blocks that double the size, norm, ReLU, a convolution and tanh.
 
-    Args:
-        channels: of all features.
-        latent: length of the noise.
-        size: side of the images in pixels, a multiple of 8.
-
-    Raises:
-        RecipeError: an option is out of range.
+    Options and errors: see `NoiseOptions`.
     """
 
-    cost = staticmethod(noise_resnet_cost)
+    Options = NoiseResnetOptions
+    options: NoiseResnetOptions
     initial = GLOROT
 
-    def __init__(self, channels: int = 256, latent: int = 128, size: int = 32) -> None:
-        super().__init__()
-        self.ends = Ends(channels, latent, size)
-        self.blocks = nn.Sequential(*(UpBlock(channels) for _ in range(CELLS)))
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.ends = Ends(self.options)
+        self.blocks = nn.Sequential(*map(UpBlock, self.options.blocks()))
 
     def forward(self, noise: Tensor) -> Tensor:
         """Noise (N, latent) of a standard normal distribution to images (N, 3, size, size) in [-1, 1]."""
-        return self.ends.leave(self.blocks(self.ends.enter(noise)))
+        images: Tensor = self.ends(noise, self.blocks)
+        return images
 
 
 def _twice(features: Tensor) -> Tensor:

@@ -1,0 +1,87 @@
+"""Generators of noise, whatever their middle: which sizes they make, and their first and last layers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from slimgen.cost.rows import Row
+from slimgen.errors import RecipeError
+from slimgen.nets.layers import norm_of, weights_of
+
+DOUBLINGS = 3
+_SIDES: int = 2**DOUBLINGS
+
+
+def bottom(size: int) -> int:
+    """Pixels of a side that a generator begins with: 4 for images of 32, 6 for 48.
+
+    Raises:
+        RecipeError: sides that three doublings do not reach.
+    """
+    if size < _SIDES or size % _SIDES:
+        raise RecipeError(f"the sides of images made of noise are multiples of {_SIDES} pixels", size)
+    return size // _SIDES
+
+
+@dataclass(frozen=True)
+class NoiseOptions:
+    """The options of a generator of noise.
+
+    Attributes:
+        channels: of all features.
+        latent: length of the noise.
+        size: side of the images in pixels, a multiple of 8; if not given 32, or that of the images costed.
+
+    Raises:
+        RecipeError: an option is out of range.
+    """
+
+    channels: int = 256
+    latent: int = 128
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.channels, self.latent) < 1:
+            got = f"channels={self.channels}, latent={self.latent}"
+            raise RecipeError("a generator of noise has channels and latent of at least 1", got)
+
+    def side(self, height: int, width: int) -> int:
+        """The side of images, known to be square and of the size that is given.
+
+        Raises:
+            RecipeError: images that are not square, or of another size than the network's.
+        """
+        if height != width:
+            raise RecipeError("generators of noise make square images", f"{height} x {width}")
+        if self.size is not None and self.size != height:
+            raise RecipeError(f"this generator makes images of {self.size} x {self.size}", f"{height} x {width}")
+        return height
+
+    def ends(self, side: int) -> tuple[Row, Row, Row]:
+        """The first layer, from noise to features, and the last two, from features to an image."""
+        features = self.channels
+        linear = Row("linear", "linear", self.latent, features * bottom(side) ** 2)
+        norm = Row("norm", "norm", features, features, norm="batch", after=("relu",))
+        return linear, norm, Row("image", "convolution", features, 3, after=("tanh",))
+
+
+class Ends(nn.Module):
+    """The layers around the middle of a generator: noise to the first features, and the last features to an image."""
+
+    def __init__(self, options: NoiseOptions) -> None:
+        super().__init__()
+        size = 32 if options.size is None else options.size
+        self.channels, self.side = options.channels, bottom(size)
+        linear, norm, image = options.ends(size)
+        self.linear = weights_of(linear)
+        self.image = nn.Sequential(norm_of(norm), nn.ReLU(), weights_of(image), nn.Tanh())
+
+    def enter(self, noise: Tensor) -> Tensor:
+        """(N, latent) to (N, channels, side, side)."""
+        return self.linear(noise).view(-1, self.channels, self.side, self.side)  # type: ignore[no-any-return]
+
+    def forward(self, noise: Tensor, middle: Callable[[Tensor], Tensor]) -> Tensor:
+        """Noise (N, latent) to images (N, 3, size, size) in [-1, 1], by a middle that enlarges features 8 times."""
+        images: Tensor = self.image(middle(self.enter(noise)))
+        return images
