@@ -10,7 +10,7 @@ from slimgen.data.batches import Pair
 from slimgen.device import Compute
 from slimgen.methods.cf_gan import of_path, widest
 from slimgen.nets.cf_gan.space import OPERATORS, Shape, parse_path, paths
-from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
+from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator, walk
 from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.initial import initialise
 from slimgen.recipe import Recipe, Schedule
@@ -48,11 +48,15 @@ class Gradients:
         return count
 
 
+def weights_of(discriminator: SuperDiscriminator, path) -> list[Tensor]:
+    return [weight for name in walk(path) for weight in discriminator.get_submodule(name).parameters()]
+
+
 def train(draw_of, cycles: int) -> tuple[Gradients, Counter, Counter]:
     generator = initialise(Trellis(SHAPE), 0)
     discriminator = initialise(SuperDiscriminator(SHAPE.groups, 4), 1)
     gradients, generators, discriminators = Gradients(generator), Counter(), Counter()
-    before = {path: [weight.clone() for weight in discriminator.branch(path)] for path in WAYS}
+    before = {path: [weight.clone() for weight in weights_of(discriminator, path)] for path in WAYS}
 
     def generate(images: Tensor, arch, memo) -> Tensor:
         gradients.path = parse_path(arch["path"])
@@ -63,7 +67,7 @@ def train(draw_of, cycles: int) -> tuple[Gradients, Counter, Counter]:
 
     def judged(phase: Phase, archs) -> None:
         path = parse_path(archs[0]["path"])
-        weights = discriminator.branch(path)
+        weights = weights_of(discriminator, path)
         assert any(not torch.equal(old, new) for old, new in zip(before[path], weights, strict=True))
         before[path] = [weight.clone() for weight in weights]
         discriminators[path] += 1

@@ -10,7 +10,7 @@ from slimgen.nets.norm import InstanceNorm2d
 
 
 class SuperDiscriminator(nn.Module):
-    """Patch discriminators that share weights; the path of a generator picks the one that judges it.
+    """Patch discriminators that share weights; the path of a generator picks the one that scores its images.
 
     A discriminator walks its generator's scales backwards: it enters at the last one, ends at 1/4, and is as wide at
     each scale as the generator is, up to the ratio of their base widths. So both have like capacity at like
@@ -19,43 +19,36 @@ class SuperDiscriminator(nn.Module):
     Args:
         groups: searchable groups of the generator.
         ndf: channels at full resolution; twice as many at 1/2, four times at 1/4.
-        inputs: channels of what is judged; condition and image together for paired tasks.
+        inputs: channels of its images; condition and image together for paired tasks.
     """
 
     def __init__(self, groups: int, ndf: int = 32, inputs: int = 6) -> None:
         super().__init__()
         self.entries, self.nodes = nn.ModuleDict(), nn.ModuleDict()
         for path in paths(groups):
-            scales = tuple(reversed(path))
-            if str(scales[0]) not in self.entries:
-                entry = _convolution(inputs, ndf * scales[0], scales[0])
-                self.entries[str(scales[0])] = nn.Sequential(entry, nn.LeakyReLU(0.2))
-            for layer, (before, scale) in enumerate(pairwise(scales), start=1):
-                if _node(layer, before, scale) not in self.nodes:
-                    step = _normed(ndf * before, ndf * scale, scale // before)
-                    self.nodes[_node(layer, before, scale)] = step
+            entry, *nodes = (name.partition(".")[2] for name in walk(path)[:-2])
+            if entry not in self.entries:
+                first = _convolution(inputs, ndf * path[-1], path[-1])
+                self.entries[entry] = nn.Sequential(first, nn.LeakyReLU(0.2))
+            for node, (before, scale) in zip(nodes, pairwise(reversed(path)), strict=True):
+                if node not in self.nodes:
+                    self.nodes[node] = _normed(ndf * before, ndf * scale, scale // before)
         self.tail = _normed(4 * ndf, 4 * ndf, 2)
         self.score = nn.Conv2d(4 * ndf, 1, 3, padding=1)
 
     def forward(self, images: Tensor, path: Path) -> Tensor:
         """Images (N, inputs, H, W) to scores (N, 1, H / 8, W / 8), H and W multiples of 8."""
-        scales = tuple(reversed(path))
-        features = self.entries[str(scales[0])](images)
-        for layer, (before, scale) in enumerate(pairwise(scales), start=1):
-            features = self.nodes[_node(layer, before, scale)](features)
-        scores: Tensor = self.score(self.tail(features))
-        return functional.adaptive_avg_pool2d(scores, (images.shape[2] // 8, images.shape[3] // 8))
-
-    def branch(self, path: Path) -> list[nn.Parameter]:
-        """The parameters that one path uses."""
-        scales = tuple(reversed(path))
-        parts = [self.entries[str(scales[0])], self.tail, self.score]
-        parts += [self.nodes[_node(layer, *step)] for layer, step in enumerate(pairwise(scales), start=1)]
-        return [parameter for part in parts for parameter in part.parameters()]
+        features = images
+        for name in walk(path):
+            features = self.get_submodule(name)(features)
+        return functional.adaptive_avg_pool2d(features, (images.shape[2] // 8, images.shape[3] // 8))
 
 
-def _node(layer: int, before: int, scale: int) -> str:
-    return f"l{layer}s{before}to{scale}"
+def walk(path: Path) -> list[str]:
+    """The names of the modules that one path goes through, from its last scale to 1/4 and to the scores."""
+    steps = enumerate(pairwise(reversed(path)), start=1)
+    nodes = [f"nodes.l{layer}s{before}to{scale}" for layer, (before, scale) in steps]
+    return [f"entries.{path[-1]}", *nodes, "tail", "score"]
 
 
 def _convolution(inputs: int, outputs: int, stride: int) -> nn.Conv2d:

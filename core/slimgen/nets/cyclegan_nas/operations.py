@@ -26,11 +26,11 @@ class Convolve(nn.Module):
 
     def __init__(self, slot: Slot, option: str) -> None:
         super().__init__()
-        row, convolution = slot.row(option), CONVOLUTIONS[option]
-        quick = slot.name == "output" and convolution.dilation == 1 and slot.outputs <= _FEW
-        kind = OutputConvolution if quick else nn.Conv2d
-        padding = convolution.padding - 1
-        self.conv = kind(row.inputs, row.outputs, row.kernel, row.stride, padding, dilation=convolution.dilation)
+        row, (kernel, dilation) = slot.row(option), CONVOLUTIONS[option]
+        kind = OutputConvolution if slot.name == "output" and dilation == 1 and slot.outputs <= _FEW else nn.Conv2d
+        # So many zeros beyond the reflected pixel that the size is kept, or with stride 2 halved exactly.
+        zeros = dilation * ((kernel - 1) // 2) - 1
+        self.conv = kind(row.inputs, row.outputs, kernel, row.stride, zeros, dilation=dilation)
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""

@@ -21,40 +21,21 @@ Kind = Literal["encoding", "residual", "decoding"]
 Skip = Literal["", "begin", "end"]
 
 
-class Convolution(NamedTuple):
-    """The kernel of an operation.
-
-    Attributes:
-        kernel: its side.
-        dilation: pixels from tap to tap.
-    """
-
-    kernel: int
-    dilation: int = 1
-
-    @property
-    def padding(self) -> int:
-        """Pixels on every side that keep the size, or with stride 2 halve it exactly."""
-        return self.dilation * ((self.kernel - 1) // 2)
-
-
 CONVOLUTIONS = {
-    "conv3x3": Convolution(3),
-    "dil_conv3x3": Convolution(3, 2),
-    "conv4x4": Convolution(4),
-    "conv5x5": Convolution(5),
-    "dil_conv5x5": Convolution(5, 2),
-    "conv7x7": Convolution(7),
+    "conv3x3": (3, 1),
+    "dil_conv3x3": (3, 2),
+    "conv4x4": (4, 1),
+    "conv5x5": (5, 1),
+    "dil_conv5x5": (5, 2),
+    "conv7x7": (7, 1),
 }
-"""The operations that are one convolution; dilated ones leave one pixel out between two taps."""
-POOLS = ("max_pool", "avg_pool")
-INTERPOLATIONS = ("nearest", "bilinear")
+"""The operations that are one convolution: the side of the kernel, and how many pixels lie from tap to tap."""
 TRANSPOSED = "transposed3x3"
 
 OPERATIONS: dict[Kind, tuple[str, ...]] = {
-    "encoding": (*POOLS, *CONVOLUTIONS),
+    "encoding": ("max_pool", "avg_pool", *CONVOLUTIONS),
     "residual": tuple(name for name in CONVOLUTIONS if name != "conv4x4"),
-    "decoding": (*INTERPOLATIONS, TRANSPOSED),
+    "decoding": ("nearest", "bilinear", TRANSPOSED),
 }
 """The paper's sets S^e, S^r and S^d, in increasing order of cost."""
 ENDS = ("conv7x7",)
@@ -91,7 +72,7 @@ class Slot(NamedTuple):
     def row(self, option: str) -> Row:
         """One operation in this slot: its convolution; pools and interpolations before a pointwise one are free."""
         transposed = option == TRANSPOSED
-        kernel = 3 if transposed else CONVOLUTIONS.get(option, Convolution(1)).kernel
+        kernel = 3 if transposed else CONVOLUTIONS.get(option, (1, 1))[0]
         stride = 2 if transposed or (self.kind == "encoding" and option in CONVOLUTIONS) else 1
         kind: RowKind = "transposed" if transposed else "convolution"
         norm: Norm = "instance" if self.normed else ""

@@ -8,7 +8,7 @@ from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.cf_gan.space import Shape, parse_path, paths
-from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
+from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator, walk
 from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.gates import Gates
 from slimgen.nets.initial import initialise
@@ -134,13 +134,13 @@ def test_every_discriminator_path_scores_patches_of_one_size() -> None:
         assert net(pairs, path).shape == (2, 1, 4, 4)
 
 
-def test_a_discriminator_path_uses_exactly_its_branch() -> None:
+def test_a_discriminator_path_uses_exactly_the_modules_of_its_walk() -> None:
     net = initialise(SuperDiscriminator(3, ndf=4), 0)
     for path in paths(3):
         net.zero_grad(set_to_none=True)
         net(torch.randn(1, 6, 16, 16), path).sum().backward()
         used = {id(parameter) for parameter in net.parameters() if parameter.grad is not None}
-        assert used == {id(parameter) for parameter in net.branch(path)}
+        assert used == {id(weight) for name in walk(path) for weight in net.get_submodule(name).parameters()}
 
 
 def test_paths_survive_their_name() -> None:
