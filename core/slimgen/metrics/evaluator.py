@@ -13,7 +13,7 @@ from slimgen.errors import DataError, RecipeError
 from slimgen.metrics.kinds import Goal, PerImage
 from slimgen.metrics.racing import Raced, hopeless
 from slimgen.metrics.registry import METRICS, check, find, goal
-from slimgen.metrics.scorers import ImageScorer, open_scorers
+from slimgen.metrics.scorers import Compared, ImageScorer, open_scorers
 
 __all__ = ["METRICS", "Evaluator", "Raced", "check", "digest", "fitting_batch", "goal"]
 
@@ -68,14 +68,8 @@ class Evaluator:
         self.batch = fitting_batch(inputs.shape[-2:], compute.device) if batch is None else batch
         self.inputs, self.targets = compute.place(inputs), compute.place(targets)
         contents = digest(inputs), digest(targets)
-        self._scorers = open_scorers(
-            kinds,
-            features or {},
-            (self.inputs, self.targets),
-            batch=self.batch,
-            folder=reference,
-            content=contents[1],
-        )
+        compared = Compared(self.inputs, self.targets, self.batch, reference, contents[1])
+        self._scorers = open_scorers(kinds, features or {}, compared)
         self.protocol = self._protocol(contents)
 
     def measure(self, net: Network) -> dict[str, float]:

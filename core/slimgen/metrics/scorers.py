@@ -2,10 +2,10 @@
 
 import hashlib
 import io
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy
 import torch
@@ -13,12 +13,30 @@ from torch import Tensor
 
 from slimgen.data.batches import scaled
 from slimgen.files import write_bytes
-from slimgen.metrics.features import FeatureNetwork, network_of, open_features
+from slimgen.metrics.features import network_of, open_features
 from slimgen.metrics.kinds import Metric, Networks, OfFeatures, OfSegmentations, Opened, PerImage, RealSide
 from slimgen.metrics.registry import check
 from slimgen.metrics.segmentation import Palette, confusion
 
 FEATURES, COUNTS = "features", "counts"
+
+
+class Compared(NamedTuple):
+    """The images of an evaluation.
+
+    Attributes:
+        inputs: (N, C, H, W), placed.
+        targets: real images (M, C, H, W), placed: floats in [-1, 1], or uint8.
+        batch: images per pass.
+        folder: keeps what is computed of the targets between processes; None keeps it in memory alone.
+        content: digest of the targets.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    batch: int
+    folder: Path | None
+    content: str
 
 
 class Scorer(Protocol):
@@ -62,27 +80,28 @@ class NetworkScorer:
     """Of all metrics of one network, which runs once over each batch.
 
     Args:
-        network: the network.
-        metrics: names, and what they take of it.
-        real: the real side, for metrics of features.
-        truth: label maps' palette and classes (N, H, W), for metrics of segmentations.
+        metrics: names, and what they take of the network.
+        networks: as in the recipe.
+        images: of the evaluation; of uint8 targets a batch at a time is scaled.
+
+    Raises:
+        RecipeError, WeightsError: as the metrics do.
+        DataError: label maps without the classes' colours.
     """
 
     def __init__(
-        self,
-        network: FeatureNetwork,
-        metrics: Mapping[str, OfFeatures | OfSegmentations],
-        real: "RealSides",
-        truth: tuple[Palette, Tensor] | None,
+        self, metrics: Mapping[str, OfFeatures | OfSegmentations], networks: Networks, images: Compared
     ) -> None:
-        self.network, self.metrics, self.real, self.truth = network, metrics, real, truth
-        self.digest = network.digest
+        first = next(iter(metrics))
+        self.network, self.metrics, self.images = open_features(first, networks, images.targets.device), metrics, images
+        self.digest = self.network.digest
         self.says = {name: metric.says for name, metric in metrics.items()}
-        if truth is not None:
-            palette, labels = truth
-            for name, metric in metrics.items():
-                if isinstance(metric, OfSegmentations):
-                    self.says[name] = f"{metric.says}, {palette.says(labels)}"
+        self.truth: tuple[Palette, Tensor] | None = None
+        segmenting = [name for name, metric in metrics.items() if isinstance(metric, OfSegmentations)]
+        if segmenting:
+            palette = Palette.read(network_of(first), networks[network_of(first)])
+            self.truth = palette, palette.label(images.inputs)
+            self.says |= {name: f"{self.says[name]}, {palette.says(self.truth[1])}" for name in segmenting}
 
     def see(self, fake: Tensor, span: slice) -> dict[str, Tensor]:
         """Features (n, d), or the confusion matrix of each image (n, K, K), or both."""
@@ -102,58 +121,36 @@ class NetworkScorer:
                 values[name] = metric.value(seen[COUNTS].sum(0))
             else:
                 features = self.network.logits(seen[FEATURES]) if metric.logits else seen[FEATURES]
-                values[name] = metric.value(self.real.by_kind[metric.real] if metric.real else None, features)
+                values[name] = metric.value(self.real[metric.real] if metric.real else None, features)
         return values
 
-
-class RealSides:
-    """What metrics need of the real images' features, computed once, at the first question.
-
-    Args:
-        network: makes the features.
-        images: real (N, C, H, W), placed: floats in [-1, 1], or uint8, of which a batch at a time is scaled.
-        batch: images per pass.
-        kinds: what will be asked for.
-        folder: keeps them between processes; None keeps them in memory alone.
-        content: digest of the images.
-    """
-
-    def __init__(
-        self,
-        network: FeatureNetwork,
-        images: Tensor,
-        batch: int,
-        kinds: Collection[type[RealSide]],
-        folder: Path | None,
-        content: str,
-    ) -> None:
-        self.network, self.images, self.batch, self.kinds = network, images, batch, kinds
-        self.folder, self.content = folder, content
-
     @cached_property
-    def by_kind(self) -> dict[type[RealSide], RealSide]:
-        """All of them; the images are looked at once for those that are not kept."""
-        sides = {kind: side for kind in self.kinds if (side := self._restored(kind)) is not None}
-        missing = [kind for kind in self.kinds if kind not in sides]
-        if missing:
+    def real(self) -> dict[type[RealSide], RealSide]:
+        """The real sides, by their kind; the images are looked at once for those that are not kept."""
+        kinds = {metric.real for metric in self.metrics.values() if isinstance(metric, OfFeatures) and metric.real}
+        sides = {kind: side for kind in kinds if (side := self._restored(kind)) is not None}
+        if missing := kinds - set(sides):
             with torch.inference_mode():
-                features = torch.cat([self.network(scaled(part)) for part in torch.split(self.images, self.batch)])
+                parts = torch.split(self.images.targets, self.images.batch)
+                features = torch.cat([self.network(scaled(part)) for part in parts])
             sides |= {kind: kind.of(features) for kind in missing}
-        for kind in missing if self.folder is not None else ():
+        for kind in missing if self.images.folder is not None else ():
             save_arrays(self._file(kind), sides[kind].arrays())
         return sides
 
     def _restored(self, kind: type[RealSide]) -> RealSide | None:
-        arrays = None if self.folder is None else load_arrays(self._file(kind), self.images.device)
+        device = self.images.targets.device
+        arrays = None if self.images.folder is None else load_arrays(self._file(kind), device)
         try:
             return None if arrays is None else kind.restored(arrays)
         except KeyError:
             return None
 
     def _file(self, kind: type[RealSide]) -> Path:
-        assert self.folder is not None
-        key = f"{kind.__name__} {self.network.digest} {self.content} {self.images.device.type}"
-        return self.folder / f"real-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
+        images = self.images
+        assert images.folder is not None
+        key = f"{kind.__name__} {self.network.digest} {images.content} {images.targets.device.type}"
+        return images.folder / f"real-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Tensor], *, compressed: bool = False) -> None:
@@ -178,45 +175,19 @@ def load_arrays(path: Path, device: torch.device) -> dict[str, Tensor] | None:
         return None
 
 
-def open_scorers(
-    metrics: Mapping[str, Metric],
-    networks: Networks,
-    images: tuple[Tensor, Tensor],
-    *,
-    batch: int,
-    folder: Path | None,
-    content: str,
-) -> list[Scorer]:
-    """Opens what the metrics need: a scorer for each metric of single images, and one for each network.
-
-    Args:
-        metrics: by name.
-        networks: as in the recipe.
-        images: inputs and targets, placed.
-        batch: images per pass.
-        folder: keeps real sides between processes.
-        content: digest of the targets.
+def open_scorers(metrics: Mapping[str, Metric], networks: Networks, images: Compared) -> list[Scorer]:
+    """Opens what metrics, by name, need: a scorer for each metric of single images, and one for each network.
 
     Raises:
-        RecipeError, WeightsError: as the metrics do.
-        DataError: label maps without the classes' colours.
+        RecipeError, WeightsError, DataError: as the scorers do.
     """
-    inputs, targets = images
     scorers: list[Scorer] = []
     by_network: dict[str, dict[str, OfFeatures | OfSegmentations]] = {}
     for metric, kind in metrics.items():
         check(metric, networks)
         if isinstance(kind, PerImage):
-            scorers.append(ImageScorer(metric, kind.open(networks, targets.device), targets, kind.says))
+            opened = kind.open(networks, images.targets.device)
+            scorers.append(ImageScorer(metric, opened, images.targets, kind.says))
         else:
             by_network.setdefault(network_of(metric), {})[metric] = kind
-    for name, users in by_network.items():
-        network = open_features(next(iter(users)), networks, targets.device)
-        truth = None
-        if any(isinstance(kind, OfSegmentations) for kind in users.values()):
-            palette = Palette.read(name, networks[name])
-            truth = palette, palette.label(inputs)
-        kinds = {kind.real for kind in users.values() if isinstance(kind, OfFeatures) and kind.real}
-        real = RealSides(network, targets, batch, kinds, folder, content)
-        scorers.append(NetworkScorer(network, users, real, truth))
-    return scorers
+    return [*scorers, *(NetworkScorer(users, networks, images) for users in by_network.values())]

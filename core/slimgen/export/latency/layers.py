@@ -103,10 +103,6 @@ def _norm(graph: Graph, layer: nn.InstanceNorm2d | nn.BatchNorm2d, x: str) -> st
     return graph.add("BatchNormalization", x, *affine, *map(graph.constant, running), epsilon=layer.eps)
 
 
-def _leaky(graph: Graph, x: str, negative_slope: float = 0.01, inplace: bool = False) -> str:
-    return graph.add("LeakyRelu", x, alpha=negative_slope)
-
-
 def _enlarge(
     graph: Graph,
     x: str,
@@ -130,12 +126,8 @@ def _enlarge(
     return graph.add("Resize", x, "", graph.constant([1.0, 1.0, *factors]), **kind)
 
 
-def _cat(graph: Graph, parts: Sequence[str], dim: int = 0) -> str:
-    return graph.add("Concat", *parts, axis=dim)
-
-
-def _same(graph: Graph, layer: object, x: str) -> str:
-    return x
+def _leaky(graph: Graph, x: str, negative_slope: float = 0.01, inplace: bool = False) -> str:
+    return graph.add("LeakyRelu", x, alpha=negative_slope)
 
 
 MODULES: dict[type[nn.Module], Callable[..., str]] = {
@@ -150,9 +142,7 @@ MODULES: dict[type[nn.Module], Callable[..., str]] = {
     nn.ReLU: _unary("Relu"),
     nn.Tanh: _unary("Tanh"),
     nn.Sigmoid: _unary("Sigmoid"),
-    nn.Identity: _same,
-    nn.Dropout: _same,
-    nn.Dropout2d: _same,
+    **dict.fromkeys((nn.Identity, nn.Dropout, nn.Dropout2d), lambda graph, layer, x: x),
 }
 """A layer to what writes it: the graph, the layer and the name of its input in, the name of its output out."""
 
@@ -168,6 +158,6 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
     "leaky_relu": _leaky,
     "pad": _pad,
     "interpolate": _enlarge,
-    "cat": _cat,
+    "cat": lambda graph, parts, dim=0: graph.add("Concat", *parts, axis=dim),
 }
 """A function or method, by its name without underscores (those say in place), to what writes it."""
