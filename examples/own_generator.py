@@ -1,4 +1,4 @@
-"""A generator of one's own, compressed: nothing of it needs to be registered, nor written for slimgen.
+"""A user-defined generator, compressed: nothing of it needs to be registered, nor written for slimgen.
 
 Name it by its import path in a recipe, with Python's path set to this folder:
 
