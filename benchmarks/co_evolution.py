@@ -75,7 +75,7 @@ def recipe_of(folder: Path, size: int, images: int) -> Recipe:
     """Townhouses by day and by night, and originals with drawn weights, as files to import."""
     townhouses.write(folder / "images", seed=0, train=images + 2, test=2, size=size, layout="unpaired")
     files = {}
-    for seed, way in enumerate(("", "back_")):
+    for seed, way in enumerate(("", "reverse_")):
         nets = build_generator(seed=seed, **GENERATOR), build_discriminator(seed=seed + 2, **DISCRIMINATOR)
         for part, net in zip(("generator", "discriminator"), nets, strict=True):
             files[f"{way}{part}_checkpoint"] = str(folder / f"{way}{part}.safetensors")
@@ -199,7 +199,7 @@ class Published(Zeroed):
             "original": ("generator", build_generator(**GENERATOR)),
             "discriminator": ("discriminator", build_discriminator(**DISCRIMINATOR)),
             "candidate": ("generator", build_generator(**GENERATOR)),
-            "partner": ("back_generator", build_generator(**GENERATOR)),
+            "partner": ("reverse_generator", build_generator(**GENERATOR)),
         }
         for file, net in named.values():
             net.load_state_dict(load_weights(self.folder / f"{file}.safetensors"))

@@ -28,6 +28,7 @@ from benchmarks import peers, profiling
 from benchmarks.rates import limit
 from benchmarks.results import save
 from slimgen.cost.formula import convolution
+from slimgen.data.conversion import Setting
 from slimgen.data.prepare_pairs import prepare_pairs
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute, choose
@@ -97,7 +98,7 @@ def prepared(folder: Path, recipe: Recipe) -> Prepared:
     """Townhouses, decoded."""
     townhouses.write(folder / "images", seed=0, train=9, test=1, size=recipe.size)
     about = {"direction": recipe.data.direction, "validation": recipe.data.validation, "seed": recipe.seed}
-    prepare_pairs(folder / "images", folder / "prepare", size=recipe.size, load=recipe.size, **about)
+    prepare_pairs(folder / "images", folder / "prepare", Setting(size=recipe.size, load=recipe.size, **about))
     return Prepared.open(folder / "prepare")
 
 

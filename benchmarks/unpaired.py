@@ -22,13 +22,15 @@ from torch import Tensor, nn
 
 from benchmarks.results import save
 from slimgen import recipe, stages
-from slimgen.cli.run import TEST, TRAIN, draw_townhouses
 from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
 from slimgen.methods.method import REVERSE
 from slimgen.run.record import read_record
 from slimgen.stages.generators import built, described
 from slimgen.stages.table import STAGES
+from slimgen.tasks import traits_of
+from slimgen.tasks.embedded import TEST, TRAIN
+from slimgen.tasks.embedded import drawn as embedded
 from townhouses import write
 
 WAYS: dict[str, dict[str, list[str]]] = {
@@ -78,7 +80,7 @@ def main() -> None:
 def drawn(base: recipe.Recipe, arguments: argparse.Namespace) -> Path:
     """The townhouses, by day and by night."""
     if arguments.night is None:
-        return draw_townhouses(base, arguments.out)
+        return embedded(traits_of(base).embedded, base.size, arguments.out, print)
     folder: Path = arguments.out / f"townhouses-{base.size}-{arguments.night}"
     if not folder.is_dir():
         write(folder, seed=0, train=TRAIN, test=TEST, size=base.size, layout="unpaired", night=arguments.night)

@@ -7,7 +7,7 @@ from slimgen.errors import RecipeError
 from slimgen.methods import open_method
 from slimgen.recipe import Limits, Recipe, Schedule, load, presets, share
 from slimgen.recipe.renamed import RENAMED
-from slimgen.tasks import check_task
+from slimgen.tasks import check_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {
@@ -23,7 +23,7 @@ SMALL = {
 def test_every_preset_is_sound_down_to_the_methods_own_sections(name: str) -> None:
     recipe = load(name)
     assert recipe.name == name
-    check_task(recipe.task)
+    check_recipe(recipe)
     open_method(recipe.method).check(recipe)
 
 

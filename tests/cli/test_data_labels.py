@@ -24,8 +24,8 @@ def test_label_maps_are_drawn_and_looked_at(slimgen, tmp_path):
     highest = max(int(scene(0, index, 32).labels.max()) for index in range(4))
     assert found == {
         "layout": "label maps and images",
-        "counts": {"train": 3, "test": 1},
-        "lonely": [],
+        "maps": {"train": 3, "test": 1},
+        "unmatched": [],
         "classes": highest + 1,
         "unknown": False,
         "rejected": {},
@@ -42,7 +42,7 @@ def test_a_look_names_what_cannot_be_used_and_whether_classes_are_unknown(slimge
     said = slimgen("data", "check", tmp_path / "a", "--task", "labels").stdout
     assert "maps      train 2, test 1" in said
     assert "and unknown" in said
-    assert "lonely    1: train_label/00002.png" in said
+    assert "unmatched 1: train_label/00002.png" in said
     assert "train_label/00001.png is RGB, where label maps hold ids" in said
     small = json.loads(slimgen("data", "check", tmp_path / "a", "--task", "labels", "--size", 33, "--json").stdout)
     assert "smaller than 33 pixels" in small["rejected"]["train_label/00000.png"]

@@ -3,10 +3,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from slimgen.cli import run
 from slimgen.cli.app import app
-from slimgen.data.prepare_images import find_images
+from slimgen.data import prepare_images
 from slimgen.recipe import Recipe
+from slimgen.tasks import embedded
 from townhouses import write
 
 SMALL = "--set", "size=32", "--set", "data.validation=2"
@@ -55,8 +55,8 @@ def test_images_in_the_folder_data_are_taken_first(tmp_path):
 
 
 def test_without_images_the_embedded_set_is_drawn_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "TRAIN", 5)
-    monkeypatch.setattr(run, "TEST", 2)
+    monkeypatch.setattr(embedded, "TRAIN", 5)
+    monkeypatch.setattr(embedded, "TEST", 2)
     (tmp_path / "data").mkdir()  # as a clone has it before its images are fetched
     words = "run", "townhouses-cf_gan", "--out", "r", "--until", "prepare", *SMALL
     assert "drawing 7 townhouses into r/townhouses-paired-32" in slimgen(*words).stderr
@@ -65,28 +65,39 @@ def test_without_images_the_embedded_set_is_drawn_once(tmp_path, monkeypatch):
     assert json.loads(again.stdout)["stages"]["prepare"]["train_images"] == 3
 
 
-def test_a_recipe_for_ones_own_images_asks_for_them(tmp_path):
+def test_a_recipe_draws_the_embedded_set_whatever_it_is_called(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedded, "TRAIN", 5)
+    monkeypatch.setattr(embedded, "TEST", 2)
     text = slimgen("recipes", "townhouses-cf_gan").stdout.replace("name: townhouses-cf_gan", "name: mine")
     (tmp_path / "mine.yaml").write_text(text)
-    said = slimgen("run", "mine.yaml")
+    said = slimgen("run", "mine.yaml", "--until", "prepare", *SMALL)
+    assert "drawing 7 townhouses into runs/mine/townhouses-paired-32" in said.stderr
+
+
+def test_a_recipe_that_does_not_ask_for_the_embedded_set_needs_images(tmp_path):
+    text = slimgen("recipes", "townhouses-cf_gan").stdout.replace("  embedded: townhouses\n", "")
+    assert "townhouses" in text  # a name decides nothing
+    (tmp_path / "townhouses.yaml").write_text(text)
+    said = slimgen("run", "townhouses.yaml")
     assert said.exit_code == 2
     assert said.stderr.startswith("error: a run needs images; got no --data")
     assert not (tmp_path / "runs").exists()
 
 
 def test_images_to_make_of_noise_are_drawn_alone_whatever_pairs_lie_in_data(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "TRAIN", 2)
-    monkeypatch.setattr(run, "TEST", 1)
+    monkeypatch.setattr(embedded, "TRAIN", 2)
+    monkeypatch.setattr(embedded, "TEST", 1)
     write(tmp_path / "data", seed=0, train=2, test=1, size=32)
     values = {"task": "unconditional", "method": "alphagan", "size": 32, "teach": {"updates": 1}}
-    recipe = Recipe.from_values({**values, "finetune": {"updates": 1}}, "townhouses-noise")
-    drawn = run.find_images(recipe, None, tmp_path / "r")
+    values |= {"finetune": {"updates": 1}, "data": {"embedded": "townhouses"}}
+    recipe = Recipe.from_values(values, "noise")
+    drawn = embedded.find_images(recipe, None, tmp_path / "r", report=print)
     assert drawn == tmp_path / "r" / "townhouses-images-32"
-    found = find_images(drawn)
-    assert {name: len(split) for name, split in found.splits.items()} == {"train": 2 * run.MORE, "test": run.MORE}
-    assert run.find_images(recipe, tmp_path / "data", tmp_path / "r") == tmp_path / "data"
-    own = recipe.model_copy(update={"name": "mine"})
-    assert (tmp_path / run.find_images(own, None, tmp_path / "r")).samefile(tmp_path / "data")
+    found = prepare_images.find_images(drawn)
+    assert {name: len(split) for name, split in found.splits.items()} == {"train": 10, "test": 5}
+    assert embedded.find_images(recipe, tmp_path / "data", tmp_path / "r", report=print) == tmp_path / "data"
+    other = recipe.override(["data={}"])
+    assert (tmp_path / embedded.find_images(other, None, tmp_path / "r", report=print)).samefile(tmp_path / "data")
 
 
 @pytest.mark.parametrize(

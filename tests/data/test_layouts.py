@@ -34,14 +34,14 @@ def test_partners_in_two_folders_are_matched_by_name(tmp_path: Path, name: str) 
     assert [pair.name for pair in pairs.splits["train"]] == ["sub/a", "sub/b", "sub/c"]
     assert pairs.splits["train"][0].input.path.suffix == ".png"
     assert find_pairs(tmp_path, "BtoA").splits["train"][0].input.path.suffix == ".jpg"
-    assert pairs.lonely == ()
+    assert pairs.unmatched == ()
 
 
 def test_images_without_a_partner_are_listed(tmp_path: Path) -> None:
     touch(tmp_path, "trainA/1.png", "trainA/2.png", "trainB/2.png", "trainB/3.png", "testA/4.png", "testB/4.png")
     pairs = find_pairs(tmp_path, "AtoB")
     assert [pair.name for pair in pairs.splits["train"]] == ["2"]
-    assert pairs.lonely == (tmp_path / "trainA/1.png", tmp_path / "trainB/3.png")
+    assert pairs.unmatched == (tmp_path / "trainA/1.png", tmp_path / "trainB/3.png")
 
 
 def test_two_folders_without_a_single_pair_are_an_error_that_says_so(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,13 @@ import torch
 from PIL import Image
 
 from slimgen.data.batches import Batches, whole
+from slimgen.data.conversion import Setting
 from slimgen.data.prepare_images import find_images, prepare_images
 from slimgen.data.prepared import Prepared
 from slimgen.errors import DataError
 
 CIFAR = Path(__file__).parents[2] / ".." / "shared" / "data" / "cifar10" / "cifar10_jpeg.tar.xz"
-SETTING = {"size": 8, "load": 8, "direction": "AtoB", "validation": 4, "seed": 0}
+SETTING = Setting(size=8, load=8, direction="AtoB", validation=4, seed=0)
 
 
 def put(folder: Path, names: list[str], shape: tuple[int, int] = (8, 8)) -> Path:
@@ -46,7 +48,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_images_of_classes_become_targets_of_an_input_without_channels(tmp_path: Path) -> None:
-    manifest = prepare_images(by_class(tmp_path / "in"), tmp_path / "out", **SETTING)
+    manifest = prepare_images(by_class(tmp_path / "in"), tmp_path / "out", SETTING)
     prepared = Prepared.open(tmp_path / "out", verify=True)
     assert prepared.manifest == manifest
     assert manifest.layout == "train and test"
@@ -67,25 +69,25 @@ def test_images_of_classes_become_targets_of_an_input_without_channels(tmp_path:
 
 def test_one_folder_is_divided_and_a_tenth_is_tested_on(tmp_path: Path) -> None:
     put(tmp_path / "in", numbered("", 40))
-    manifest = prepare_images(tmp_path / "in", tmp_path / "a", **SETTING)
+    manifest = prepare_images(tmp_path / "in", tmp_path / "a", SETTING)
     names = {name: set(split.names) for name, split in manifest.splits.items()}
     assert {name: len(rows) for name, rows in names.items()} == {"train": 32, "val": 4, "test": 4}
     assert set.union(*names.values()) == set(numbered("", 40))
-    other = prepare_images(tmp_path / "in", tmp_path / "b", **SETTING | {"seed": 1})
+    other = prepare_images(tmp_path / "in", tmp_path / "b", replace(SETTING, seed=1))
     assert set(other.splits["test"].names) != names["test"]
     assert contents(tmp_path / "a") != contents(tmp_path / "b")
 
 
 def test_more_images_leave_most_of_the_test_images_what_they_were(tmp_path: Path) -> None:
     put(tmp_path / "in", numbered("", 40))
-    before = set(prepare_images(tmp_path / "in", tmp_path / "a", **SETTING).splits["test"].names)
+    before = set(prepare_images(tmp_path / "in", tmp_path / "a", SETTING).splits["test"].names)
     put(tmp_path / "in", ["more.png"])
-    after = set(prepare_images(tmp_path / "in", tmp_path / "b", **SETTING).splits["test"].names)
+    after = set(prepare_images(tmp_path / "in", tmp_path / "b", SETTING).splits["test"].names)
     assert len(before & after) >= len(before) - 1
 
 
 def test_a_set_with_train_alone_is_tested_on_a_part_of_it(tmp_path: Path) -> None:
-    manifest = prepare_images(put(tmp_path / "in", numbered("train/", 20)), tmp_path / "out", **SETTING)
+    manifest = prepare_images(put(tmp_path / "in", numbered("train/", 20)), tmp_path / "out", SETTING)
     assert manifest.layout == "train"
     assert {name: split.count for name, split in manifest.splits.items()} == {"train": 14, "val": 4, "test": 2}
 
@@ -103,8 +105,8 @@ def test_an_archive_holds_what_its_folder_holds(tmp_path: Path, kind: str) -> No
             for path in files:
                 file.add(path, path.relative_to(folder))
     (tmp_path / "b" / "unpacked" / "train").mkdir(parents=True)  # as a preparation that was killed leaves it
-    prepare_images(folder, tmp_path / "a", **SETTING)
-    prepare_images(archive, tmp_path / "b", **SETTING)
+    prepare_images(folder, tmp_path / "a", SETTING)
+    prepare_images(archive, tmp_path / "b", SETTING)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
@@ -112,7 +114,7 @@ def test_an_archive_that_would_leave_its_folder_is_refused(tmp_path: Path) -> No
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as file:
         file.writestr("../outside.png", b"")
     with pytest.raises(DataError, match="leaves the folder"):
-        prepare_images(tmp_path / "evil.zip", tmp_path / "out", **SETTING)
+        prepare_images(tmp_path / "evil.zip", tmp_path / "out", SETTING)
     assert not (tmp_path / "outside.png").exists()
 
 
@@ -122,16 +124,16 @@ def test_the_middle_square_is_taken_and_nothing_is_distorted(tmp_path: Path) -> 
     put(tmp_path / "in", numbered("train/", 6))
     (tmp_path / "in" / "test").mkdir()
     Image.fromarray(picture).save(tmp_path / "in" / "test" / "wide.png")
-    prepare_images(tmp_path / "in", tmp_path / "out", **SETTING)
+    prepare_images(tmp_path / "in", tmp_path / "out", SETTING)
     assert (Prepared.open(tmp_path / "out").split("test").target == 200).all()
 
 
 def test_what_cannot_be_used_is_left_out_with_its_reason(tmp_path: Path) -> None:
     folder = put(put(tmp_path / "in", numbered("", 40)), ["small.png"], (7, 20))
     (folder / "broken.jpg").write_bytes(b"no image")
-    manifest = prepare_images(folder, tmp_path / "out", **SETTING)
+    manifest = prepare_images(folder, tmp_path / "out", SETTING)
     assert set(manifest.rejected) == {"small.png", "broken.jpg"}
-    assert manifest.rejected["small.png"] == "is 20 x 7, smaller than 8 pixels"
+    assert manifest.rejected["small.png"] == "is 20 x 7, smaller than the crop of 8"
     assert sum(split.count for split in manifest.splits.values()) == 40
 
 
@@ -146,7 +148,7 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(tmp_path: Path) -> None
 def test_what_cannot_be_is_one_line(tmp_path: Path, change: dict, rule: str) -> None:
     put(tmp_path / "in", numbered("", 20))
     with pytest.raises(DataError, match=rule):
-        prepare_images(tmp_path / "in", tmp_path / "out", **SETTING | change)
+        prepare_images(tmp_path / "in", tmp_path / "out", replace(SETTING, **change))
     assert not (tmp_path / "out" / "manifest.json").exists()
 
 
@@ -166,7 +168,7 @@ def test_a_folder_without_images_is_told(tmp_path: Path) -> None:
 
 
 def test_train_and_val_are_joined_once_nothing_is_chosen(tmp_path: Path) -> None:
-    prepare_images(by_class(tmp_path / "in"), tmp_path / "out", **SETTING)
+    prepare_images(by_class(tmp_path / "in"), tmp_path / "out", SETTING)
     prepared = Prepared.open(tmp_path / "out")
     joined = prepared.with_validation()
     train, val, both = prepared.split("train"), prepared.split("val"), joined.split("train")
@@ -178,7 +180,7 @@ def test_train_and_val_are_joined_once_nothing_is_chosen(tmp_path: Path) -> None
 
 
 def test_batches_have_real_images_and_nothing_beside_them(tmp_path: Path) -> None:
-    prepare_images(by_class(tmp_path / "in"), tmp_path / "out", **SETTING)
+    prepare_images(by_class(tmp_path / "in"), tmp_path / "out", SETTING)
     train = Prepared.open(tmp_path / "out").split("train")
     batch = Batches(train, batch=10, seed=0, crop=8)(0)
     assert batch.input.shape == (10, 0, 8, 8)
@@ -195,7 +197,7 @@ def test_images_of_cifar10_keep_their_pixels_whatever_class_they_lie_in(tmp_path
         for entry in archive:
             if entry.isreg() and int(Path(entry.name).stem) < 3:
                 archive.extract(entry, tmp_path / "in", filter="data")
-    manifest = prepare_images(tmp_path / "in", tmp_path / "out", **SETTING | {"size": 32, "load": 32})
+    manifest = prepare_images(tmp_path / "in", tmp_path / "out", replace(SETTING, size=32, load=32))
     assert {name: split.count for name, split in manifest.splits.items()} == {"train": 26, "val": 4, "test": 30}
     test = Prepared.open(tmp_path / "out").split("test")
     for row, name in zip(test.target, test.names, strict=True):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from PIL import Image
 
 from slimgen.data.batches import Batches, whole
+from slimgen.data.conversion import Setting
 from slimgen.data.label_layouts import find_labels
 from slimgen.data.label_maps import Classes
 from slimgen.data.prepare_labels import prepare_labels
@@ -13,7 +15,8 @@ from slimgen.data.prepared import Prepared
 from slimgen.errors import DataError
 from townhouses import CLASSES, scene, write
 
-SETTING = {"classes": Classes(4), "instances": False, "size": 16, "load": 16, "validation": 2, "seed": 0}
+SETTING = Setting(size=16, load=16, validation=2)
+LABELS = {"classes": Classes(4), "instances": False}
 
 
 def put(folder: Path, counts: dict[str, int], instances: bool = True, highest: int = 3) -> Path:
@@ -34,7 +37,11 @@ def put(folder: Path, counts: dict[str, int], instances: bool = True, highest: i
 def test_townhouses_are_their_own_ids_and_photographs(tmp_path: Path) -> None:
     write(tmp_path / "in", seed=3, train=6, test=2, size=32, layout="labels")
     prepare_labels(
-        tmp_path / "in", tmp_path / "out", **SETTING | {"classes": Classes(len(CLASSES)), "size": 32, "load": 32}
+        tmp_path / "in",
+        tmp_path / "out",
+        replace(SETTING, size=32, load=32),
+        classes=Classes(len(CLASSES)),
+        instances=False,
     )
     prepared = Prepared.open(tmp_path / "out", verify=True)
     everything = [stem for split in ("train", "val", "test") for stem in prepared.split(split).names]
@@ -48,7 +55,7 @@ def test_townhouses_are_their_own_ids_and_photographs(tmp_path: Path) -> None:
 
 def test_a_label_map_stays_with_its_photograph_through_resizing_crops_and_flips(tmp_path: Path) -> None:
     folder = put(tmp_path / "in", {"train": 6, "test": 2})
-    prepare_labels(folder, tmp_path / "out", **SETTING | {"instances": True})
+    prepare_labels(folder, tmp_path / "out", SETTING, classes=Classes(4), instances=True)
     split = Prepared.open(tmp_path / "out").split("train")
     assert split.input.shape == (4, 16, 16, 2)
     edge = np.where((np.arange(16) == 7) | (np.arange(16) == 8), 255, 0)
@@ -64,7 +71,7 @@ def test_a_label_map_stays_with_its_photograph_through_resizing_crops_and_flips(
 
 
 def test_evaluation_sees_ids_whole_and_in_order(tmp_path: Path) -> None:
-    prepare_labels(put(tmp_path / "in", {"train": 6, "test": 2}), tmp_path / "out", **SETTING)
+    prepare_labels(put(tmp_path / "in", {"train": 6, "test": 2}), tmp_path / "out", SETTING, **LABELS)
     split = Prepared.open(tmp_path / "out").split("test")
     seen = ((whole(split).input + 1) * 127.5).round().numpy().astype(np.uint8)
     assert np.array_equal(seen[:, 0], split.input[..., 0])
@@ -72,17 +79,17 @@ def test_evaluation_sees_ids_whole_and_in_order(tmp_path: Path) -> None:
 
 def test_the_same_labels_give_the_same_bytes_and_only_pictures_have_a_mean(tmp_path: Path) -> None:
     folder = put(tmp_path / "in", {"train": 6, "test": 2})
-    first = prepare_labels(folder, tmp_path / "a", **SETTING)
-    assert prepare_labels(folder, tmp_path / "b", **SETTING).digest == first.digest
+    first = prepare_labels(folder, tmp_path / "a", SETTING, **LABELS)
+    assert prepare_labels(folder, tmp_path / "b", SETTING, **LABELS).digest == first.digest
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
     assert set(first.mean) == set(first.std) == {"target"}
-    with_edges = prepare_labels(folder, tmp_path / "c", **SETTING | {"instances": True})
+    with_edges = prepare_labels(folder, tmp_path / "c", SETTING, classes=Classes(4), instances=True)
     assert with_edges.digest != first.digest
 
 
 def test_an_array_of_other_channels_than_the_manifest_says_is_refused(tmp_path: Path) -> None:
-    prepare_labels(put(tmp_path / "in", {"train": 6, "test": 2}), tmp_path / "out", **SETTING)
+    prepare_labels(put(tmp_path / "in", {"train": 6, "test": 2}), tmp_path / "out", SETTING, **LABELS)
     np.save(tmp_path / "out" / "test.input.npy", np.zeros((2, 16, 16, 3), np.uint8))
     with pytest.raises(DataError, match=r"\(2, 16, 16, 1\)"):
         Prepared.open(tmp_path / "out")
@@ -91,28 +98,28 @@ def test_an_array_of_other_channels_than_the_manifest_says_is_refused(tmp_path: 
 def test_a_map_with_an_id_above_the_classes_is_left_out_and_said_so(tmp_path: Path) -> None:
     folder = put(tmp_path / "in", {"train": 6, "test": 2})
     Image.fromarray(np.full((16, 24), 9, np.uint8)).save(folder / "train_label" / "train00.png")
-    manifest = prepare_labels(folder, tmp_path / "out", **SETTING)
+    manifest = prepare_labels(folder, tmp_path / "out", SETTING, **LABELS)
     assert manifest.rejected == {"train_label/train00.png": "holds the id 9, where classes are 0 to 3"}
     with pytest.raises(DataError, match=r"_label/.*holds the id 3.*data\.classes"):
-        prepare_labels(folder, tmp_path / "out", **SETTING | {"classes": Classes(2)})
+        prepare_labels(folder, tmp_path / "out", SETTING, classes=Classes(2), instances=False)
 
 
 def test_maps_and_photographs_of_other_shapes_are_left_out(tmp_path: Path) -> None:
     folder = put(tmp_path / "in", {"train": 8, "test": 2})
     Image.fromarray(np.zeros((24, 24, 3), np.uint8)).save(folder / "train_img" / "train00.png")
     Image.fromarray(np.zeros((8, 24), np.uint16)).save(folder / "train_inst" / "train01.png")
-    rejected = prepare_labels(folder, tmp_path / "out", **SETTING | {"instances": True}).rejected
+    rejected = prepare_labels(folder, tmp_path / "out", SETTING, classes=Classes(4), instances=True).rejected
     assert set(rejected) == {"train_img/train00.png", "train_inst/train01.png"}
     with pytest.raises(DataError, match="set a size of at most 16"):
-        prepare_labels(folder, tmp_path / "out", **SETTING | {"size": 20, "load": 20})
+        prepare_labels(folder, tmp_path / "out", replace(SETTING, size=20, load=20), **LABELS)
 
 
-def test_what_lacks_a_partner_is_lonely(tmp_path: Path) -> None:
+def test_what_lacks_a_partner_is_named(tmp_path: Path) -> None:
     folder = put(tmp_path / "in", {"train": 6, "test": 2})
     (folder / "train_inst" / "train03.png").unlink()
-    assert find_labels(folder, instances=False).lonely == ()
+    assert find_labels(folder, instances=False).unmatched == ()
     with_instances = find_labels(folder, instances=True)
-    assert {path.relative_to(folder).as_posix() for path in with_instances.lonely} == {
+    assert {path.relative_to(folder).as_posix() for path in with_instances.unmatched} == {
         "train_label/train03.png",
         "train_img/train03.png",
     }
@@ -133,7 +140,7 @@ def test_cityscapes_own_folders_are_matched_by_what_comes_before_the_endings(tmp
     found = find_labels(tmp_path, instances=True)
     assert found.layout == "Cityscapes"
     assert {split: len(files) for split, files in found.splits.items()} == {"train": 3, "val": 1}
-    assert found.lonely == ()
+    assert found.unmatched == ()
     one = found.splits["val"][0]
     assert one.name == "lindau/lindau_000000_000019"
     assert one.labels.name == "lindau_000000_000019_gtFine_labelIds.png"

@@ -1,17 +1,19 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from slimgen.data.conversion import Setting
 from slimgen.data.prepare_sets import prepare_unpaired
 from slimgen.data.prepared import Prepared
 from slimgen.errors import DataError
 from townhouses import scene, write
 
 FLOWERS = Path(__file__).parents[2] / ".." / "shared" / "data" / "flowers"
-SETTING = {"size": 16, "load": 20, "direction": "AtoB", "validation": 2, "seed": 0}
+SETTING = Setting(size=16, load=20, direction="AtoB", validation=2, seed=0)
 
 
 def put(folder: Path, names: dict[str, list[str]], shape: tuple[int, int] = (24, 24), low: int = 0) -> Path:
@@ -46,7 +48,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_sets_of_different_number_become_arrays_of_different_length(tmp_path: Path) -> None:
-    manifest = prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", **SETTING)
+    manifest = prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", SETTING)
     prepared = Prepared.open(tmp_path / "out", verify=True)
     assert prepared.manifest == manifest
     splits = {name: prepared.split(name) for name in ("train", "val", "test")}
@@ -71,7 +73,7 @@ def test_sets_of_different_number_become_arrays_of_different_length(tmp_path: Pa
 
 def test_the_direction_chooses_the_input_set(tmp_path: Path) -> None:
     folder = unequal(tmp_path / "in")
-    prepare_unpaired(folder, tmp_path / "out", **SETTING | {"direction": "BtoA", "load": 24, "size": 24})
+    prepare_unpaired(folder, tmp_path / "out", replace(SETTING, direction="BtoA", load=24, size=24))
     test = Prepared.open(tmp_path / "out").split("test")
     assert (test.names, test.target_names) == (tuple(numbered(4, 150)), tuple(numbered(3, 100)))
     for rows, names, where in ((test.input, test.names, "testB"), (test.target, test.target_names, "testA")):
@@ -80,7 +82,7 @@ def test_the_direction_chooses_the_input_set(tmp_path: Path) -> None:
 
 
 def test_mean_and_deviation_are_those_of_each_set(tmp_path: Path) -> None:
-    manifest = prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", **SETTING)
+    manifest = prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", SETTING)
     train = Prepared.open(tmp_path / "out").split("train")
     for side, array in (("input", train.input), ("target", train.target)):
         values = array.astype(np.float64) / 127.5 - 1
@@ -90,16 +92,17 @@ def test_mean_and_deviation_are_those_of_each_set(tmp_path: Path) -> None:
 
 def test_equal_calls_write_equal_bytes_and_other_settings_another_digest(tmp_path: Path) -> None:
     folder = same_names(tmp_path / "in")
-    first = prepare_unpaired(folder, tmp_path / "a", **SETTING)
-    assert prepare_unpaired(folder, tmp_path / "b", **SETTING) == first
+    first = prepare_unpaired(folder, tmp_path / "a", SETTING)
+    assert prepare_unpaired(folder, tmp_path / "b", SETTING) == first
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
-    for change in ({"seed": 1}, {"direction": "BtoA"}, {"load": 24}, {"validation": 3}, {"partners": False}):
-        assert prepare_unpaired(folder, tmp_path / "c", **SETTING | change).digest != first.digest
+    for change in ({"seed": 1}, {"direction": "BtoA"}, {"load": 24}, {"validation": 3}):
+        assert prepare_unpaired(folder, tmp_path / "c", replace(SETTING, **change)).digest != first.digest
+    assert prepare_unpaired(folder, tmp_path / "c", SETTING, partners=False).digest != first.digest
 
 
 def test_sets_of_the_same_names_are_paired_in_every_split_and_row(tmp_path: Path) -> None:
     folder = same_names(tmp_path / "in")
-    prepare_unpaired(folder, tmp_path / "out", **SETTING | {"validation": 5})
+    prepare_unpaired(folder, tmp_path / "out", replace(SETTING, validation=5))
     prepared = Prepared.open(tmp_path / "out")
     for name in ("train", "val", "test"):
         split = prepared.split(name)
@@ -111,21 +114,21 @@ def test_sets_of_the_same_names_are_paired_in_every_split_and_row(tmp_path: Path
 
 def test_names_mean_nothing_where_one_would_be_partner_has_other_proportions(tmp_path: Path) -> None:
     folder = put(same_names(tmp_path / "in"), {"trainB": ["003.bmp"]}, shape=(24, 36))
-    manifest = prepare_unpaired(folder, tmp_path / "out", **SETTING)
+    manifest = prepare_unpaired(folder, tmp_path / "out", SETTING)
     assert {name: record.paired for name, record in manifest.splits.items()} == dict.fromkeys(
         ("train", "val", "test"), False
     )
 
 
 def test_names_mean_nothing_where_the_user_says_so(tmp_path: Path) -> None:
-    prepare_unpaired(same_names(tmp_path / "in"), tmp_path / "out", **SETTING, partners=False)
+    prepare_unpaired(same_names(tmp_path / "in"), tmp_path / "out", SETTING, partners=False)
     assert not Prepared.open(tmp_path / "out").split("test").paired
 
 
 def test_a_split_that_lost_a_partner_is_not_paired_and_the_others_are(tmp_path: Path) -> None:
     folder = same_names(tmp_path / "in")
     (folder / "testB" / "021.bmp").write_text("not a picture")
-    manifest = prepare_unpaired(folder, tmp_path / "out", **SETTING)
+    manifest = prepare_unpaired(folder, tmp_path / "out", SETTING)
     assert {name: record.paired for name, record in manifest.splits.items()} == {
         "train": True,
         "val": True,
@@ -139,7 +142,7 @@ def test_a_split_that_lost_a_partner_is_not_paired_and_the_others_are(tmp_path: 
 def test_photographs_with_fewer_rows_than_the_crop_but_enough_pixels_are_kept(tmp_path: Path) -> None:
     folder = put(unequal(tmp_path / "in"), {"trainA": ["wide.png"]}, shape=(12, 22))
     put(folder, {"trainA": ["small.png"]}, shape=(12, 21))
-    manifest = prepare_unpaired(folder, tmp_path / "out", **SETTING)
+    manifest = prepare_unpaired(folder, tmp_path / "out", SETTING)
     assert manifest.rejected == {"trainA/small.png": "is 21 x 12, fewer pixels than the crop of 16"}
     assert "wide.png" in {*manifest.splits["train"].names, *manifest.splits["val"].names}
 
@@ -147,15 +150,15 @@ def test_photographs_with_fewer_rows_than_the_crop_but_enough_pixels_are_kept(tm
 def test_sets_that_are_all_too_small_are_an_error_whose_hint_fits(tmp_path: Path) -> None:
     folder = put(tmp_path / "in", {name: numbered(3) for name in ("trainA", "trainB", "testA", "testB")}, (5, 20))
     with pytest.raises(DataError, match=r"12 of 12 rejected.*set a size of at most 10"):
-        prepare_unpaired(folder, tmp_path / "out", **SETTING | {"validation": 1})
+        prepare_unpaired(folder, tmp_path / "out", replace(SETTING, validation=1))
     assert contents(tmp_path / "out") == {}
-    setting = SETTING | {"validation": 1, "size": 10}
-    assert prepare_unpaired(folder, tmp_path / "out", **setting).rejected == {}
+    setting = replace(SETTING, validation=1, size=10)
+    assert prepare_unpaired(folder, tmp_path / "out", setting).rejected == {}
 
 
 def test_side_by_side_pairs_are_the_two_sets_of_their_halves(tmp_path: Path) -> None:
     folder = put(tmp_path / "in", {"train": numbered(6), "test": numbered(3)}, shape=(20, 40))
-    prepare_unpaired(folder, tmp_path / "out", **SETTING | {"size": 20, "direction": "BtoA"})
+    prepare_unpaired(folder, tmp_path / "out", replace(SETTING, size=20, direction="BtoA"))
     test = Prepared.open(tmp_path / "out").split("test")
     assert test.paired
     assert not test.coupled
@@ -167,7 +170,7 @@ def test_side_by_side_pairs_are_the_two_sets_of_their_halves(tmp_path: Path) -> 
 
 def test_a_data_set_with_its_own_val_and_test_keeps_both(tmp_path: Path) -> None:
     folder = put(unequal(tmp_path / "in"), {"valA": numbered(1, 200), "valB": numbered(5, 250)})
-    prepare_unpaired(folder, tmp_path / "out", **SETTING)
+    prepare_unpaired(folder, tmp_path / "out", SETTING)
     splits = {name: Prepared.open(tmp_path / "out").split(name) for name in ("train", "val", "test")}
     counts = {name: (len(split.input), len(split.target)) for name, split in splits.items()}
     assert counts == {"train": (9, 6), "val": (1, 5), "test": (3, 4)}
@@ -177,7 +180,7 @@ def test_a_data_set_with_val_alone_is_tested_on_it(tmp_path: Path) -> None:
     folder = unequal(tmp_path / "in")
     for side in "AB":
         (folder / f"test{side}").rename(folder / f"val{side}")
-    prepare_unpaired(folder, tmp_path / "out", **SETTING)
+    prepare_unpaired(folder, tmp_path / "out", SETTING)
     splits = {name: Prepared.open(tmp_path / "out").split(name) for name in ("val", "test")}
     assert {name: (len(split.input), len(split.target)) for name, split in splits.items()} == {
         "val": (2, 2),
@@ -186,7 +189,7 @@ def test_a_data_set_with_val_alone_is_tested_on_it(tmp_path: Path) -> None:
 
 
 def test_a_fraction_holds_out_its_share_of_each_set(tmp_path: Path) -> None:
-    prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", **SETTING | {"validation": 1 / 3})
+    prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", replace(SETTING, validation=1 / 3))
     val = Prepared.open(tmp_path / "out").split("val")
     assert (len(val.input), len(val.target)) == (3, 2)
 
@@ -194,12 +197,12 @@ def test_a_fraction_holds_out_its_share_of_each_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize("validation", [0, -1, 0.0, 1.0, math.nan])
 def test_a_validation_split_of_nothing_or_everything_is_refused(tmp_path: Path, validation: float) -> None:
     with pytest.raises(DataError, match="validation holds out a part of the 9 input images"):
-        prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", **SETTING | {"validation": validation})
+        prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", replace(SETTING, validation=validation))
 
 
 def test_a_validation_split_that_empties_the_smaller_set_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="validation holds out a part of the 6 target images"):
-        prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", **SETTING | {"validation": 6})
+        prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", replace(SETTING, validation=6))
 
 
 def test_a_side_without_a_single_usable_image_is_an_error(tmp_path: Path) -> None:
@@ -207,23 +210,23 @@ def test_a_side_without_a_single_usable_image_is_an_error(tmp_path: Path) -> Non
     for path in (folder / "testA").iterdir():
         path.write_text("text")
     with pytest.raises(DataError, match="'test' keeps at least one image of each side"):
-        prepare_unpaired(folder, tmp_path / "out", **SETTING)
+        prepare_unpaired(folder, tmp_path / "out", SETTING)
 
 
 def test_a_load_below_the_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="size 16, load 15"):
-        prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", **SETTING | {"load": 15})
+        prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", replace(SETTING, load=15))
 
 
 def test_progress_counts_every_image(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     folder = unequal(tmp_path / "in")
-    prepare_unpaired(folder, tmp_path / "out", **SETTING, progress=lambda done, total: seen.append((done, total)))
+    prepare_unpaired(folder, tmp_path / "out", SETTING, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(i + 1, 22) for i in range(22)]
 
 
 def test_a_changed_target_is_found_on_request(tmp_path: Path) -> None:
-    prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", **SETTING)
+    prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", SETTING)
     array = tmp_path / "out" / "train.target.npy"
     array.write_bytes(array.read_bytes()[:-1] + bytes([array.read_bytes()[-1] ^ 1]))
     with pytest.raises(DataError, match=r"train\.target\.npy has the SHA-256"):
@@ -232,8 +235,8 @@ def test_a_changed_target_is_found_on_request(tmp_path: Path) -> None:
 
 def test_townhouses_train_on_other_streets_by_night_and_know_the_truth_of_the_test(tmp_path: Path) -> None:
     write(tmp_path / "in", seed=1, train=4, test=2, size=32, layout="unpaired", night=6)
-    setting = {"size": 32, "load": 32, "direction": "AtoB", "validation": 1, "seed": 0}
-    prepare_unpaired(tmp_path / "in", tmp_path / "out", **setting)
+    setting = Setting(size=32, load=32, validation=1)
+    prepare_unpaired(tmp_path / "in", tmp_path / "out", setting)
     prepared = Prepared.open(tmp_path / "out")
     train, val, test = (prepared.split(name) for name in ("train", "val", "test"))
     assert [len(side) for side in (train.input, train.target, val.input, val.target)] == [3, 5, 1, 1]
@@ -246,7 +249,7 @@ def test_townhouses_train_on_other_streets_by_night_and_know_the_truth_of_the_te
 
 @pytest.mark.skipif(not FLOWERS.is_dir(), reason="the flowers are not beside the repository")
 def test_of_the_flowers_all_with_enough_pixels_are_kept_and_their_numbers_make_no_partners(tmp_path: Path) -> None:
-    manifest = prepare_unpaired(FLOWERS, tmp_path, size=256, load=256, direction="AtoB", validation=20, seed=0)
+    manifest = prepare_unpaired(FLOWERS, tmp_path, Setting(size=256, load=256, direction="AtoB", validation=20, seed=0))
     few = set()
     for path in FLOWERS.rglob("*.jpg"):
         with Image.open(path) as image:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from slimgen.data.conversion import Setting
 from slimgen.data.get import PUBLIC, PublicSet, get
 from slimgen.data.images import read_image
 from slimgen.data.prepare_images import prepare_images
@@ -119,7 +120,7 @@ def test_a_set_of_records_is_got_as_images_that_can_be_prepared(tmp_path, public
     sets, _ = public
     get("set", tmp_path / "got", sets=sets)
     options = {"size": SIDE, "load": SIDE, "direction": "AtoB", "validation": 1, "seed": 0}
-    prepare_images(tmp_path / "got", tmp_path / "prepared", **options)
+    prepare_images(tmp_path / "got", tmp_path / "prepared", Setting(**options))
     data = Prepared.open(tmp_path / "prepared")
     assert {split: len(data.split(split)) for split in ("train", "val", "test")} == {"train": 4, "val": 1, "test": 2}
     assert np.array_equal(data.split("test").target, images("t"))

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from slimgen.data.conversion import Setting
 from slimgen.data.prepare_pairs import prepare_pairs
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute, choose
@@ -37,7 +38,9 @@ def prepared(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("candidates")
     # Several batches of validation images: a race is judged after each.
     write(folder / "images", seed=0, train=202, test=1, size=32)
-    prepare_pairs(folder / "images", folder / "out", size=16, load=16, direction="BtoA", validation=200, seed=0)
+    prepare_pairs(
+        folder / "images", folder / "out", Setting(size=16, load=16, direction="BtoA", validation=200, seed=0)
+    )
     return folder / "out"
 
 

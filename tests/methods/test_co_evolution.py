@@ -365,7 +365,7 @@ def test_the_example_of_a_network_of_ones_own_makes_sense(monkeypatch):
         (["search.populaton=5"], RecipeError, "did you mean 'population'"),
         (["search.kind=magnitude", "budget={}"], RecipeError, "to a budget"),
         (["teach.generator={family: trellis}"], RecipeError, "widths of their own"),
-        (["teach.generator_checkpoint=x.pth"], RecipeError, "teach.back_generator_checkpoint"),
+        (["teach.generator_checkpoint=x.pth"], RecipeError, "teach.reverse_generator_checkpoint"),
         (["finetune.generator_steps=2"], RecipeError, "take turns"),
         (["losses.adversarial=0"], RecipeError, "discriminators"),
         (["teach.generator={family: 'nowhere:Net'}"], SlimgenError, "PYTHONPATH"),
@@ -393,7 +393,7 @@ def test_the_presets_are_the_papers_setting(name):
 @pytest.mark.parametrize("other", ["losses.cycle=3", "data.flip=false"])
 def test_candidates_tuned_with_other_losses_or_flips_are_judged_anew(begun, images, tmp_path, other):
     teach = folders(begun)["teach"]
-    names = ("generator", "discriminator", "back_generator", "back_discriminator")
+    names = ("generator", "discriminator", "reverse_generator", "reverse_discriminator")
     imported = TINY.override([TUNING, *(f"teach.{name}_checkpoint={teach / name}.safetensors" for name in names)])
     run, found = tmp_path / "run", []
     for recipe in (imported, imported.override([other])):

@@ -29,7 +29,7 @@ TINY = Recipe.parse((Path(__file__).parent / "tiny_co_evolution.yaml").read_text
 )
 OUTCOME = ("genotype.json", "trials.jsonl", "pareto.csv")
 WEIGHTS = {
-    "teach": ("generator", "discriminator", "back_generator", "back_discriminator"),
+    "teach": ("generator", "discriminator", "reverse_generator", "reverse_discriminator"),
     "supernet": ("outputs",),
     "finetune": ("found", "found_reverse"),
 }

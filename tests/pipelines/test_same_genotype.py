@@ -159,7 +159,7 @@ def test_dvc_kubeflow_and_the_command_find_the_same_two_generators_of_two_sets_o
     assert any("0" in mask for mask in found(by_dvc)["genotype"].values())
     for run in others:
         assert found(run) == found(by_dvc)
-        for name in ("teach/generator", "teach/back_generator", "finetune/found", "finetune/found_reverse"):
+        for name in ("teach/generator", "teach/reverse_generator", "finetune/found", "finetune/found_reverse"):
             weights = f"{name}.safetensors"
             assert (run / weights).read_bytes() == (by_dvc / weights).read_bytes()
         for stage in ("teach", "search", "finetune"):

@@ -68,7 +68,8 @@ def test_code_of_another_family_task_method_or_metric_leaves_every_stage_finishe
     ("file", "anew"),
     [
         ("data/prepare_pairs.py", {"prepare"}),
-        ("tasks/paired.py", {"teach", "supernet", "search", "finetune", "evaluate"}),
+        ("tasks/paired.py", {"prepare", "teach", "supernet", "search", "finetune", "evaluate"}),
+        ("tasks/translation.py", {"teach", "supernet", "search", "finetune", "evaluate"}),
         ("training/losses.py", {"teach", "supernet", "finetune"}),
         ("methods/cf_gan/__init__.py", {"supernet", "search", "finetune"}),
         ("metrics/psnr.py", {"search", "evaluate"}),

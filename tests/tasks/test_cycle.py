@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from slimgen.data.batches import Pair
+from slimgen.data.conversion import Setting
 from slimgen.data.prepare_sets import prepare_unpaired
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
@@ -145,7 +146,7 @@ class StopError(Exception):
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     images, out = tmp_path_factory.mktemp("images"), tmp_path_factory.mktemp("prepare")
     write(images, seed=0, train=7, night=5, test=2, size=32, layout="unpaired")
-    prepare_unpaired(images, out, size=16, load=18, direction="AtoB", validation=2, seed=0)
+    prepare_unpaired(images, out, Setting(size=16, load=18, direction="AtoB", validation=2, seed=0))
     return Prepared.open(out)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from slimgen.data.batches import Pair
+from slimgen.data.conversion import Setting
 from slimgen.data.prepare_images import prepare_images
 from slimgen.data.prepared import Prepared
 from slimgen.device import choose
@@ -35,7 +36,7 @@ TINY = Recipe.parse((Path(__file__).parent / "tiny_unconditional.yaml").read_tex
 def prepared(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("images")
     write(folder / "in", seed=0, train=14, test=5, size=32, layout="images")
-    prepare_images(folder / "in", folder / "out", size=16, load=16, direction="AtoB", validation=4, seed=0)
+    prepare_images(folder / "in", folder / "out", Setting(size=16, load=16, direction="AtoB", validation=4, seed=0))
     return folder / "out"
 
 
@@ -301,8 +302,7 @@ def test_pairs_and_diverged_losses_are_refused(data, tmp_path):
     write(tmp_path / "in", seed=0, train=6, test=2, size=32)
     from slimgen.data.prepare_pairs import prepare_pairs
 
-    setting = {"size": 16, "load": 16, "direction": "AtoB", "validation": 2, "seed": 0}
-    prepare_pairs(tmp_path / "in", tmp_path / "pairs", **setting)
+    prepare_pairs(tmp_path / "in", tmp_path / "pairs", Setting(size=16, load=16, validation=2))
     with pytest.raises(DataError, match="prepared for the task unconditional"):
         open_task(TINY, CPU).batches(Prepared.open(tmp_path / "pairs"), TINY.teach)
     work = job(data, tmp_path, TINY.override(["losses.adversarial=1.0e+39"]))

@@ -37,7 +37,7 @@ FULL = [
     "supernet.teacher={ngf: 4, updates: 2, batch: 2}",
     "supernet.student={updates: 2, batch: 2}",
 ]
-ORIGINALS = {"generator", "discriminator", "back_generator", "back_discriminator"}
+ORIGINALS = {"generator", "discriminator", "reverse_generator", "reverse_discriminator"}
 
 
 def quiet(what, done, total, values) -> None:
@@ -83,8 +83,8 @@ def test_prepare_counts_both_sets_and_teach_leaves_both_directions(taught) -> No
     said = json.loads((taught / "teach" / "stage.json").read_text())["metrics"]
     assert said["updates"] == 4
     assert said["params"] == sum(weight.numel() for weight in open_task(TINY, CPU).generator().parameters())
-    generator, discriminator = job(taught).task.back(taught / "teach")
-    for name, net in (("back_generator", generator), ("back_discriminator", discriminator)):
+    generator, discriminator = job(taught).task.reverse(taught / "teach")
+    for name, net in (("reverse_generator", generator), ("reverse_discriminator", discriminator)):
         left = load_weights(taught / "teach" / f"{name}.safetensors")
         assert all(torch.equal(weight, left[key]) for key, weight in net.state_dict().items())
 
@@ -99,17 +99,19 @@ def test_what_is_not_imported_is_missed_in_one_line(taught, tmp_path) -> None:
     one = [f"teach.{part}_checkpoint={left / part}.safetensors" for part in ("generator", "discriminator")]
     both = [
         *one,
-        *(f"teach.back_{part}_checkpoint={left / part}.safetensors" for part in ("generator", "discriminator")),
+        *(f"teach.reverse_{part}_checkpoint={left / part}.safetensors" for part in ("generator", "discriminator")),
     ]
     for settings, out in ((one, tmp_path / "one"), (both, tmp_path / "both")):
         found = stages.teach(TINY.override(settings), prepare=taught / "prepare", out=out, progress=quiet)
         assert found["updates"] == 0
     assert files(tmp_path / "one") == {"generator", "discriminator"}
     assert files(tmp_path / "both") == ORIGINALS
-    there, back = (load_weights(tmp_path / "both" / f"{name}.safetensors") for name in ("generator", "back_generator"))
+    there, back = (
+        load_weights(tmp_path / "both" / f"{name}.safetensors") for name in ("generator", "reverse_generator")
+    )
     assert all(torch.equal(weight, back[name]) for name, weight in there.items())
-    with pytest.raises(CheckpointError, match=r"teach\.back_generator_checkpoint"):
-        job(taught).task.back(tmp_path / "one")
+    with pytest.raises(CheckpointError, match=r"teach\.reverse_generator_checkpoint"):
+        job(taught).task.reverse(tmp_path / "one")
 
 
 def test_the_truth_is_what_the_original_makes_and_targets_teach_the_judge_alone(taught) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from slimgen.data.conversion import Setting
 from slimgen.data.prepare_pairs import prepare_pairs
 from slimgen.data.prepared import Prepared
 from townhouses import CLASSES, IDS, light, openings, roofs, scene, shops, write
@@ -169,7 +170,7 @@ def test_the_same_files_are_written_each_time(tmp_path: Path) -> None:
 
 def test_a_paired_set_is_prepared_to_its_very_label_maps_and_photographs(tmp_path: Path) -> None:
     write(tmp_path / "in", seed=1, train=4, test=2, size=32)
-    prepare_pairs(tmp_path / "in", tmp_path / "out", size=32, load=32, direction="BtoA", validation=1, seed=0)
+    prepare_pairs(tmp_path / "in", tmp_path / "out", Setting(size=32, load=32, direction="BtoA", validation=1, seed=0))
     test = Prepared.open(tmp_path / "out").split("test")
     for row, index in enumerate((4, 5)):
         assert np.array_equal(test.input[row], scene(1, index, 32).label_map)

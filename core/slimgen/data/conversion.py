@@ -1,5 +1,6 @@
-"""What preparing pairs and preparing sets have in common: decode in order, write aside, publish with the manifest."""
+"""Converting a data set, whatever it holds: decode in order, write beside, publish with the manifest."""
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,18 +15,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimgen.data.arrays import ImageRows, Moments
-from slimgen.data.images import Rejected, quiet
+from slimgen.data.images import Rejected, contents, quiet
 from slimgen.data.prepared import RGB, SIDES, VERSION, Manifest, SplitRecord, digest_of
 from slimgen.errors import DataError
 from slimgen.files import MANIFEST, array_file, publish, sha256_file, write_text
 
 Progress = Callable[[int, int], None]
+"""Called with how many pairs or images are done, and how many there are."""
+Read = Callable[[Path], bytes]
+"""A file's content, whose digest is taken note of."""
 ItemT = TypeVar("ItemT")
+Decode = Callable[[ItemT, Read, int, int], "Mapping[str, Row]"]
+"""A pair or image, how to read files, pixels of a side of its split and of the crop, to a row for each side it has."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How a data set is prepared: the options of `prepare_pairs`, which describes them.
+    """How a data set is prepared.
+
+    Attributes:
+        size: pixels of a side in val and test, and of the crop in training.
+        load: pixels of a side in train, at least `size`; `size` if not given.
+        direction: `AtoB` or `BtoA`: which side is the input.
+        validation: how much of train to hold out, a number from 1 or a fraction: of pairs, or of each set of images.
+        seed: chooses the validation images, with their names: adding images hardly changes which.
 
     Raises:
         DataError: if sizes do not fit.
@@ -33,9 +46,9 @@ class Setting:
 
     size: int
     load: int
-    direction: str
-    validation: int | float
-    seed: int
+    direction: str = "AtoB"
+    validation: int | float = 32
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.size < 1 or self.load < self.size:
@@ -85,33 +98,40 @@ def convert(
     folder: Path,
     out: Path,
     splits: Mapping[str, Sequence[ItemT]],
-    decode: Callable[[ItemT, int, int], Decoded],
-    describe: Callable[[Mapping[str, Written]], dict[str, SplitRecord]],
-    *,
+    decode: Decode[ItemT],
     setting: Setting,
-    layout: str,
-    lonely: Sequence[Path] = (),
-    unit: str,
     progress: Progress | None,
+    *,
+    layout: str,
+    unit: str,
+    unmatched: Sequence[Path] = (),
     channels: int = RGB,
+    describe: Callable[[Mapping[str, Written]], dict[str, SplitRecord]] | None = None,
 ) -> Manifest:
-    """Decode, resize and write every split, and the manifest last.
+    """Decode, resize and write `train`, `val` and `test`, each `.input.npy` and `.target.npy`; and the manifest.
+
+    `manifest.json` is written last, so a folder whose preparation was killed is not taken for a whole one; the
+    same call then starts again and ends with the same bytes. Memory stays at a few images.
 
     Args:
-        folder: the data set.
-        out: where to write.
+        folder: the data set, in one of the known layouts.
+        out: where to write; other files in it are left alone.
         splits: what each holds: pairs or single images.
-        decode: one of these, pixels of a side of its split, and pixels of the crop, to rows.
-        describe: what was written to the records of the manifest.
-        setting: sizes, and what chose the validation split.
-        layout: that was found.
-        lonely: images without a partner.
-        unit: what a split must keep one of, as an error calls it.
+        decode: makes rows of one of these, or raises Rejected.
+        setting: sizes, direction, and what chose the validation split.
         progress: called with (done, all).
+        layout: that was found.
+        unit: what a split must keep one of, as an error calls it.
+        unmatched: images without a partner.
         channels: of the inputs. Only pictures, which have 3, have a mean and a deviation in the manifest.
+        describe: what was written to the records of the manifest, where rows of both sides are not of one name.
+
+    Returns:
+        The manifest, as `Prepared.open(out)` would read it.
 
     Raises:
-        DataError: if a split ends empty or most images are rejected; `out` then holds no manifest.
+        DataError: if the layout is not known, a split ends empty or most images are rejected; `out` then holds no
+            manifest.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
@@ -121,13 +141,13 @@ def convert(
         for name, items in splits.items():
             side = setting.load if name == "train" else setting.size
             written[name] = Written(side, {"input": channels, "target": RGB})
-            _write(out, name, _in_order(items, decode, written[name].side, setting.size), written[name], tally)
+            _write(out, name, _in_order(items, decode, side, setting.size), written[name], tally)
         tally.check(written, unit)
         for name, which in product(written, SIDES):
-            publish(_aside(out, name, which), out / array_file(name, which))
+            publish(_partial(out, name, which), out / array_file(name, which))
     finally:
         for name, which in product(splits, SIDES):
-            _aside(out, name, which).unlink(missing_ok=True)
+            _partial(out, name, which).unlink(missing_ok=True)
     units = {which: seen.tensor_units() for which, seen in written["train"].moments.items() if seen.count}
     manifest = Manifest(
         version=VERSION,
@@ -137,10 +157,10 @@ def convert(
         load=setting.load,
         seed=setting.seed,
         validation=setting.validation,
-        splits=describe(written),
+        splits=(describe or _records)(written),
         sources=dict(sorted(tally.sources.items())),
         rejected=tally.rejected,
-        lonely=tuple(path.relative_to(folder).as_posix() for path in lonely),
+        unmatched=tuple(path.relative_to(folder).as_posix() for path in unmatched),
         mean={which: mean for which, (mean, _) in units.items()},
         std={which: std for which, (_, std) in units.items()},
         digest="",
@@ -148,6 +168,20 @@ def convert(
     manifest = manifest.model_copy(update={"digest": digest_of(manifest)})
     write_text(out / MANIFEST, manifest.model_dump_json(indent=1, exclude_none=True) + "\n")
     return manifest
+
+
+def _records(written: Mapping[str, Written]) -> dict[str, SplitRecord]:
+    """Where a row of input and a row of target are of one name."""
+    return {
+        name: SplitRecord(
+            count=len(split.names["input"]),
+            side=split.side,
+            names=tuple(split.names["input"]),
+            sha256=split.sha256,
+            channels=None if split.channels["input"] == RGB else split.channels["input"],
+        )
+        for name, split in written.items()
+    }
 
 
 @dataclass
@@ -189,7 +223,7 @@ class _Tally:
 def _write(out: Path, name: str, decoded: Iterable[Decoded], written: Written, tally: _Tally) -> None:
     with ExitStack() as stack:
         arrays = {
-            which: stack.enter_context(ImageRows(_aside(out, name, which), written.side, wide))
+            which: stack.enter_context(ImageRows(_partial(out, name, which), written.side, wide))
             for which, wide in written.channels.items()
         }
         for one in decoded:
@@ -199,19 +233,17 @@ def _write(out: Path, name: str, decoded: Iterable[Decoded], written: Written, t
                     written.add(which, row)
             tally.step(one)
     for which in SIDES:
-        written.sha256[which] = sha256_file(_aside(out, name, which))
+        written.sha256[which] = sha256_file(_partial(out, name, which))
 
 
-def _in_order(
-    items: Iterable[ItemT], decode: Callable[[ItemT, int, int], Decoded], side: int, size: int
-) -> Iterator[Decoded]:
+def _in_order(items: Iterable[ItemT], decode: Decode[ItemT], side: int, size: int) -> Iterator[Decoded]:
     """Decode with all cores, a few images ahead, and hand out in the order asked for."""
     cores = min(os.cpu_count() or 1, 8)
     ahead: deque[Future[Decoded]] = deque()
     with quiet(), ThreadPoolExecutor(cores) as pool:
         try:
             for item in items:
-                ahead.append(pool.submit(decode, item, side, size))
+                ahead.append(pool.submit(_decoded, item, decode, side, size))
                 if len(ahead) > 2 * cores:
                     yield ahead.popleft().result()
             while ahead:
@@ -220,5 +252,19 @@ def _in_order(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _aside(out: Path, split: str, side: str) -> Path:
+def _decoded(item: ItemT, decode: Decode[ItemT], side: int, size: int) -> Decoded:
+    sources: dict[Path, str] = {}
+
+    def read(path: Path) -> bytes:
+        data = contents(path)
+        sources[path] = hashlib.sha256(data).hexdigest()
+        return data
+
+    try:
+        return Decoded(decode(item, read, side, size), sources)
+    except Rejected as fault:
+        return Decoded(fault, sources)
+
+
+def _partial(out: Path, split: str, side: str) -> Path:
     return out / f"{array_file(split, side)}.partial"

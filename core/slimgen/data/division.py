@@ -1,10 +1,11 @@
-"""Which images are trained on, which choose the architecture, and which are seen only at the end."""
+"""Dividing a data set: which images are trained on, which choose the architecture, and which are seen at the end."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from slimgen.data.conversion import Setting
+from slimgen.data.layouts import SPLITS
 from slimgen.errors import DataError
 
 
@@ -44,7 +45,12 @@ class Named(Protocol):
 NamedT = TypeVar("NamedT", bound=Named)
 
 
-def divide(found: Mapping[str, tuple[NamedT, ...]], setting: Setting, what: str) -> dict[str, tuple[NamedT, ...]]:
+def divide(
+    found: Mapping[str, tuple[NamedT, ...]],
+    setting: Setting,
+    what: str,
+    key: Callable[[NamedT], str] = lambda one: one.name,
+) -> dict[str, tuple[NamedT, ...]]:
     """Train, val and test of the splits that were found.
 
     A data set with both val and test keeps its own val; one with val alone is tested on it.
@@ -53,13 +59,14 @@ def divide(found: Mapping[str, tuple[NamedT, ...]], setting: Setting, what: str)
         found: the splits that are there; train, and one of val and test.
         setting: what is held out of train.
         what: as of `held_out`.
+        key: by which it is chosen.
     """
     if "val" in found and "test" in found:
-        return {"train": found["train"], "val": found["val"], "test": found["test"]}
+        return {name: found[name] for name in SPLITS}
     train = found["train"]
-    held = held_out([one.name for one in train], setting.validation, setting.seed, what)
+    held = held_out([key(one) for one in train], setting.validation, setting.seed, what)
     return {
-        "train": tuple(one for place, one in enumerate(train) if place not in held),
-        "val": tuple(one for place, one in enumerate(train) if place in held),
+        "train": tuple(one for number, one in enumerate(train) if number not in held),
+        "val": tuple(one for number, one in enumerate(train) if number in held),
         "test": found["test"] if "test" in found else found["val"],
     }

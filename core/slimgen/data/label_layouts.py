@@ -38,7 +38,7 @@ class Labelled:
 
     layout: str
     splits: dict[str, tuple[LabelFiles, ...]]
-    lonely: tuple[Path, ...]
+    unmatched: tuple[Path, ...]
 
 
 def find_labels(folder: Path, instances: bool) -> Labelled:
@@ -59,11 +59,11 @@ def find_labels(folder: Path, instances: bool) -> Labelled:
     layout, splits = _look(folder)
     kinds = ("label", "img", "inst") if instances else ("label", "img")
     found: dict[str, tuple[LabelFiles, ...]] = {}
-    lonely: list[Path] = []
+    unmatched: list[Path] = []
     for split, where in splits.items():
         files = {kind: _by_name(where[kind], ENDINGS[kind]) for kind in kinds}
         shared = set.intersection(*(set(named) for named in files.values()))
-        lonely += [path for named in files.values() for name, path in named.items() if name not in shared]
+        unmatched += [path for named in files.values() for name, path in named.items() if name not in shared]
         if not shared:
             raise DataError(
                 f"the split {split!r} of {folder} holds label maps with photographs{' and instances' * instances}",
@@ -74,7 +74,7 @@ def find_labels(folder: Path, instances: bool) -> Labelled:
             LabelFiles(name, files["label"][name], files["img"][name], files["inst"][name] if instances else None)
             for name in sorted(shared)
         )
-    return Labelled(layout, found, tuple(lonely))
+    return Labelled(layout, found, tuple(unmatched))
 
 
 def _look(folder: Path) -> tuple[str, dict[str, dict[str, Path]]]:

@@ -43,7 +43,7 @@ class Pairs:
     layout: str
     direction: str
     splits: dict[str, tuple[PairFiles, ...]]
-    lonely: tuple[Path, ...]
+    unmatched: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -94,21 +94,21 @@ def find_pairs(folder: Path, direction: str) -> Pairs:
     """
     sides, layout = _look(folder, direction, KNOWN)
     splits: dict[str, tuple[PairFiles, ...]] = {}
-    lonely: list[Path] = []
+    unmatched: list[Path] = []
     for split, where in sides.items():
         if len(where) == 1:
             pairs = _halves(where[0], direction)
         else:
             pairs, alone = _partners(where[0], where[1], direction)
-            lonely += alone
+            unmatched += alone
         if not pairs:
             raise DataError(
                 f"the split {split!r} of {folder} holds pairs",
-                _alone(lonely) or "no image files",
+                _alone(unmatched) or "no image files",
                 f"images end with {' '.join(sorted(SUFFIXES))}",
             )
         splits[split] = pairs
-    return Pairs(layout, direction, splits, tuple(lonely))
+    return Pairs(layout, direction, splits, tuple(unmatched))
 
 
 def find_sets(folder: Path, direction: str) -> Sets:

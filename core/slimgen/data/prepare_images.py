@@ -1,6 +1,5 @@
-"""Decode images that are to be made of noise once, into arrays that training maps into memory."""
+"""Preparing images that are to be made of noise: which files they are, and what becomes of one image."""
 
-import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimgen.data.archives import extract
-from slimgen.data.conversion import Decoded, Progress, Row, Setting, Written, convert
+from slimgen.data.conversion import Progress, Read, Row, Setting, convert
 from slimgen.data.division import divide, held_out
-from slimgen.data.images import SUFFIXES, Rejected, contents, decode
+from slimgen.data.images import SUFFIXES, decode
 from slimgen.data.layouts import SPLITS, image_files
-from slimgen.data.prepared import Manifest, SplitRecord
-from slimgen.data.shapes import resize
+from slimgen.data.prepared import Manifest
+from slimgen.data.shapes import require_pixels, resize
 from slimgen.errors import DataError
 
 TESTED = 0.1
@@ -39,60 +38,33 @@ class Images:
     splits: dict[str, tuple[ImageFile, ...]]
 
 
-def prepare_images(
-    folder: Path,
-    out: Path,
-    *,
-    size: int,
-    load: int,
-    direction: str,
-    validation: int | float,
-    seed: int,
-    progress: Progress | None = None,
-) -> Manifest:
-    """Write a set of images as arrays: `train`, `val` and `test`, each as targets of an input without channels.
+def prepare_images(folder: Path, out: Path, setting: Setting, progress: Progress | None = None) -> Manifest:
+    """Write images as arrays, each as the target of an input without channels; see `convert`, which it is a case of.
 
     Of each image the middle square is taken, so that nothing is distorted, and resized: bicubic, antialiased. Nothing
-    is cropped from images later, so `load` is `size`.
+    is cropped from images later, so `load` is `size`, and images with a smaller side are rejected. The direction is
+    kept in the manifest; images that are made of noise have none.
 
-    Where the data set does not say which images to test on, a tenth of those to train on is, and the validation images
-    are held out of the rest, both chosen by the hash of (seed, name): adding images hardly changes which. A data set
-    with both `val` and `test` keeps its own `val`; one with `val` alone is tested on it.
-
-    `manifest.json` is written last, as `prepare_pairs` does. Memory stays at a few images and their names.
+    Where the data set does not say which images to test on, a tenth of those to train on is, chosen as those to
+    validate on are.
 
     Args:
         folder: the data set, as `find_images` finds it; or a tar or zip archive of one, which is unpacked into `out`
             for as long as it takes.
-        out: where to write.
-        size: pixels of a side. Images with a smaller side are rejected.
-        load: the same.
-        direction: is kept in the manifest; images that are made of noise have none.
-        validation: how many images of train to hold out, or which fraction.
-        seed: chooses them.
-        progress: called with (images done, all images).
+        out: as of `convert`.
+        setting: likewise.
+        progress: likewise.
 
     Raises:
-        DataError: if `load` is another size, there are no images, a split ends empty, most images are rejected, or the
-            archive is refused.
+        DataError: as `convert`; or if `load` is another size, or the archive is refused.
     """
-    setting = Setting(size, load, direction, validation, seed)
-    if load != size:
-        raise DataError("images to be made of noise are not cropped: load is size", f"load {load}, size {size}")
+    if setting.load != setting.size:
+        came = f"load {setting.load}, size {setting.size}"
+        raise DataError("images to be made of noise are not cropped: load is size", came)
     with _folder_of(folder, out) as source:
         found = find_images(source)
-        return convert(
-            source,
-            out,
-            divide(_tested(found.splits, seed), setting, "images"),
-            _image,
-            _records,
-            setting=setting,
-            layout=found.layout,
-            unit="image",
-            progress=progress,
-            channels=0,
-        )
+        splits = divide(_tested(found.splits, setting.seed), setting, "images")
+        return convert(source, out, splits, _image, setting, progress, layout=found.layout, unit="image", channels=0)
 
 
 def find_images(folder: Path) -> Images:
@@ -149,43 +121,12 @@ def _tested(splits: Mapping[str, tuple[ImageFile, ...]], seed: int) -> dict[str,
     }
 
 
-def _image(file: ImageFile, side: int, size: int) -> Decoded:
-    sources: dict[Path, str] = {}
-    try:
-        data = contents(file.path)
-        sources[file.path] = hashlib.sha256(data).hexdigest()
-        image = decode(file.path, data)
-        height, width = image.shape[:2]
-        if min(height, width) < size:
-            hint = f"set a size of at most {min(height, width)} to use it"
-            raise Rejected(file.path, f"is {width} x {height}, smaller than {size} pixels", hint)
-    except Rejected as fault:
-        return Decoded(fault, sources)
-    shape = height, width
-    nothing = np.empty((side, side, 0), np.uint8)
-    rows = {
-        "input": Row(file.name, nothing, shape),
-        "target": Row(file.name, resize(_square(image), side), shape),
-    }
-    return Decoded(rows, sources)
-
-
-def _square(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The middle of an image (H, W, 3), as large as it can be."""
-    height, width = image.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return image[top : top + side, left : left + side]
-
-
-def _records(written: Mapping[str, Written]) -> dict[str, SplitRecord]:
-    return {
-        name: SplitRecord(
-            count=len(split.names["target"]),
-            side=split.side,
-            names=tuple(split.names["target"]),
-            sha256=split.sha256,
-            channels=split.channels["input"],
-        )
-        for name, split in written.items()
-    }
+def _image(file: ImageFile, read: Read, side: int, size: int) -> dict[str, Row]:
+    image = decode(file.path, read(file.path))
+    height, width = shape = image.shape[:2]
+    require_pixels(file.path, shape, size)
+    length = min(height, width)
+    top, left = (height - length) // 2, (width - length) // 2
+    middle = image[top : top + length, left : left + length]
+    nothing: NDArray[np.uint8] = np.empty((side, side, 0), np.uint8)
+    return {"input": Row(file.name, nothing, shape), "target": Row(file.name, resize(middle, side), shape)}

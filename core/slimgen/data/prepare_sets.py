@@ -1,109 +1,74 @@
-"""Decode a data set of two sets of images, without pairs, once, into arrays that training maps into memory."""
+"""Preparing two sets of images, without pairs: which files they are, what becomes of one image, who has a partner."""
 
-import hashlib
 from collections.abc import Mapping
 from math import isqrt
 from pathlib import Path, PurePosixPath
 
-from slimgen.data.conversion import Decoded, Progress, Row, Setting, Written, convert
-from slimgen.data.division import held_out
-from slimgen.data.images import Rejected, contents, decode
+from slimgen.data.conversion import Progress, Read, Row, Setting, Written, convert
+from slimgen.data.division import divide
+from slimgen.data.images import Rejected, decode
 from slimgen.data.layouts import Member, Sets, find_sets
 from slimgen.data.prepared import SIDES, Manifest, SplitRecord
 from slimgen.data.shapes import alike, half, resize
 
 
 def prepare_unpaired(
-    folder: Path,
-    out: Path,
-    *,
-    size: int,
-    load: int,
-    direction: str,
-    validation: int | float,
-    seed: int,
-    progress: Progress | None = None,
-    partners: bool = True,
+    folder: Path, out: Path, setting: Setting, progress: Progress | None = None, *, partners: bool = True
 ) -> Manifest:
-    """Write two sets of images as arrays: `train`, `val` and `test`, each `.input.npy` and `.target.npy`.
+    """Write two sets of images as arrays; see `convert`, whose arguments, result and errors are the same.
 
     The sets may differ in number. As in CycleGAN's protocol, and as pairs are, images are resized to a square whatever
     their proportions, train to `load` (to be cropped) and the others to `size` pixels a side. A photograph that is
     wider than high has often fewer rows than the published 256: only images of fewer pixels than size x size, to which
-    resizing would add more than it keeps, are rejected.
-
-    The validation images are held out of both sets of train, by the hash of (seed, name without suffix). A data set
-    with both `val` and `test` keeps its own `val`; one with `val` alone is tested on it.
+    resizing would add more than it keeps, are rejected. The validation images are held out of both sets of train.
 
     Images of the same name in both sets may be partners: then evaluation has a truth, which training and search never
     see. A split is `paired` when its two sides have the same names, and no two images of the whole data set that share
     a name differ in their proportions (those of a set that was merely numbered do).
 
-    `manifest.json` is written last, as `prepare_pairs` does.
-
     Args:
-        folder: the data set, in one of the layouts of two sets.
-        out: where to write; other files in it are left alone.
-        size: pixels of a side in val and test, and of the crop in training.
-        load: pixels of a side in train, at least `size`.
-        direction: `AtoB` or `BtoA`.
-        validation: how many images of each set of train to hold out, or which fraction.
-        seed: chooses them.
-        progress: called with (images done, all images).
+        folder: as of `convert`.
+        out: likewise.
+        setting: likewise.
+        progress: likewise.
         partners: False where equal names mean nothing: no split is then `paired`.
-
-    Returns:
-        The manifest, as `Prepared.open(out)` would read it.
-
-    Raises:
-        DataError: if sizes do not fit, the layout is not known, a side of a split ends empty or most images are
-            rejected.
     """
-    setting = Setting(size, load, direction, validation, seed)
-    sets = find_sets(folder, direction)
+    sets = find_sets(folder, setting.direction)
     return convert(
         folder,
         out,
         _divide(sets, setting),
         _image,
-        lambda written: _records(written, partners and _names_mean_partners(written)),
-        setting=setting,
+        setting,
+        progress,
         layout=sets.layout,
         unit="image of each side",
-        progress=progress,
+        describe=lambda written: _records(written, partners and _names_mean_partners(written)),
     )
 
 
 def _divide(sets: Sets, setting: Setting) -> dict[str, tuple[Member, ...]]:
-    """Train, val and test of what was found."""
-    found = sets.splits
-    if "val" in found and "test" in found:
-        return {"train": found["train"], "val": found["val"], "test": found["test"]}
-    train: list[Member] = []
-    val: list[Member] = []
-    for which in SIDES:
-        members = [member for member in found["train"] if member.which == which]
-        stems = [member.stem for member in members]
-        held = held_out(stems, setting.validation, setting.seed, f"{which} images")
-        for place, member in enumerate(members):
-            (val if place in held else train).append(member)
-    return {"train": tuple(train), "val": tuple(val), "test": found["test"] if "test" in found else found["val"]}
+    """Train, val and test, each with the inputs first; either set is divided alone."""
+    inputs, targets = (
+        divide(
+            {name: tuple(member for member in split if member.which == which) for name, split in sets.splits.items()},
+            setting,
+            f"{which} images",
+            key=lambda member: member.stem,
+        )
+        for which in SIDES
+    )
+    return {name: (*inputs[name], *targets[name]) for name in inputs}
 
 
-def _image(member: Member, side: int, size: int) -> Decoded:
+def _image(member: Member, read: Read, side: int, size: int) -> dict[str, Row]:
     path = member.at.path
-    sources: dict[Path, str] = {}
-    try:
-        data = contents(path)
-        sources[path] = hashlib.sha256(data).hexdigest()
-        image = half(member.at, decode(path, data))
-        height, width = image.shape[:2]
-        if height * width < size * size:
-            reason = f"is {width} x {height}, fewer pixels than the crop of {size}"
-            raise Rejected(path, reason, f"set a size of at most {isqrt(height * width)} to use it")
-    except Rejected as fault:
-        return Decoded(fault, sources)
-    return Decoded({member.which: Row(member.name, resize(image, side), (height, width))}, sources)
+    image = half(member.at, decode(path, read(path)))
+    height, width = image.shape[:2]
+    if height * width < size * size:
+        reason = f"is {width} x {height}, fewer pixels than the crop of {size}"
+        raise Rejected(path, reason, f"set a size of at most {isqrt(height * width)} to use it")
+    return {member.which: Row(member.name, resize(image, side), (height, width))}
 
 
 def _records(written: Mapping[str, Written], partners: bool) -> dict[str, SplitRecord]:

@@ -1,4 +1,4 @@
-"""Images decoded once: what `prepare` writes, opened as memory-mapped arrays."""
+"""Prepared images: what was written once, its manifest, and its splits as memory-mapped arrays."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from slimgen.errors import DataError
 from slimgen.files import MANIFEST, array_file
@@ -63,7 +63,7 @@ class Manifest(BaseModel):
         splits: train, val and test.
         sources: SHA-256 of each source file, by its path in the data set.
         rejected: the reason for each pair or image left out, by the path of the file at fault.
-        lonely: images without a partner.
+        unmatched: images without a partner; `lonely` in older manifests.
         mean: per side that holds pictures, the mean of each channel of train in [-1, 1].
         std: likewise, the standard deviation of each channel of train, same unit.
         digest: SHA-256 over the arrays and what shaped them.
@@ -81,7 +81,7 @@ class Manifest(BaseModel):
     splits: dict[str, SplitRecord]
     sources: dict[str, str]
     rejected: dict[str, str]
-    lonely: tuple[str, ...]
+    unmatched: tuple[str, ...] = Field(validation_alias=AliasChoices("unmatched", "lonely"))
     mean: dict[str, tuple[float, float, float]]
     std: dict[str, tuple[float, float, float]]
     digest: str

@@ -1,5 +1,6 @@
 """Pictures cut and resized to the shape of their split."""
 
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -45,3 +46,11 @@ def alike(one: tuple[int, int], other: tuple[int, int]) -> bool:
     """Whether two images (height, width) may show the same: their proportions differ by 2 % at most."""
     (h0, w0), (h1, w1) = one, other
     return abs(h0 * w1 - h1 * w0) <= 0.02 * h0 * w1
+
+
+def require_pixels(path: Path, shape: tuple[int, ...], size: int) -> None:
+    """Raises Rejected if an image (height, width) is smaller than the crop that is taken from it."""
+    height, width = shape
+    if min(height, width) < size:
+        reason = f"is {width} x {height}, smaller than the crop of {size}"
+        raise Rejected(path, reason, f"set a size of at most {min(height, width)} to use it")

@@ -1,14 +1,13 @@
 """The typed configuration of a run: what to compress, by which method, to which budget."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from slimgen.errors import RecipeError, nearest
 from slimgen.recipe.sections import (
-    STEPS,
     Betas,
     Convention,
     Data,
@@ -53,7 +52,10 @@ CONVENTIONS = ("exact", "torchprofile", "gan-compression")
 
 
 class Recipe(Section):
-    """One run, whole. `supernet` and `search` are the method's own; it validates them as strictly."""
+    """One run, whole. `supernet` and `search` are the method's own; it validates them as strictly.
+
+    Which keys have an effect in the task, the task says: see `slimgen.tasks.check_recipe`.
+    """
 
     name: str
     about: str = ""
@@ -72,40 +74,6 @@ class Recipe(Section):
     finetune: Finetune
     evaluate: Evaluate = Evaluate()
     export: Export = Export()
-
-    @model_validator(mode="after")
-    def labels_alone(self) -> Self:
-        """What only label maps have is asked for of label maps, and their classes are counted."""
-        if self.task == "labels":
-            if self.data.classes is None:
-                raise ValueError("the task labels needs data.classes, the number of classes")
-            return self
-        told = {"classes", "unknown", "instances", "palette"} & self.data.model_fields_set
-        named = [*(f"data.{name}" for name in sorted(told)), *(["losses.feature"] if self.losses.feature else [])]
-        if named:
-            raise ValueError(f"{' and '.join(named)} of a recipe belong to the task labels, not to {self.task}")
-        return self
-
-    @model_validator(mode="after")
-    def noise_alone(self) -> Self:
-        """What belongs to images of noise is not asked for of others, nor what belongs to others of them."""
-        noise = self.task == "unconditional"
-        foreign = {
-            "data": ("direction", "load", "partners") if noise else (),
-            "losses": ("recon", "cycle", "identity", "perceptual", "perceptual_network") if noise else (),
-            "teach": ("back_generator_checkpoint", "back_discriminator_checkpoint") if noise else STEPS,
-            "finetune": ("generator_steps",) if noise else STEPS,
-            "evaluate": () if noise else ("against",),
-        }
-        told = {place: getattr(self, place).model_fields_set for place in foreign}
-        named = [f"{place}.{name}" for place, names in foreign.items() for name in names if name in told[place]]
-        named += [f"supernet.{name}" for name in STEPS if name in self.supernet and not noise]
-        if named:
-            verb = "has" if len(named) == 1 else "have"
-            raise ValueError(f"{' and '.join(named)} of a recipe {verb} no effect in the task {self.task}")
-        if noise and not self.losses.adversarial:
-            raise ValueError("images are made of noise by the adversarial loss alone, but its weight is 0")
-        return self
 
     @classmethod
     def parse(cls, text: str, name: str | None = None, where: str = "recipe") -> "Recipe":

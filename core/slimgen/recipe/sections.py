@@ -7,8 +7,6 @@ from pydantic import Field, field_validator, model_validator
 
 from slimgen.recipe.validating import Section
 
-STEPS = ("discriminator_batch", "discriminator_steps")
-
 Convention = Literal["exact", "torchprofile", "gan-compression"]
 Level = Annotated[int, Field(ge=0, le=255)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -24,8 +22,11 @@ class Data(Section):
 
     Label maps hold ids below `classes`, or, in RGB, the colours of a `palette`; with `unknown`, other pixels are of one
     more class. With `instances`, there are maps of them too, whose edges are one more channel.
+
+    Of an `embedded` set, the pictures are drawn where no others are given.
     """
 
+    embedded: Literal["townhouses"] | None = None
     direction: Literal["AtoB", "BtoA"] = "AtoB"
     load: int | None = Field(default=None, ge=8)
     validation: int = Field(default=32, ge=1)
@@ -166,22 +167,23 @@ class Losses(Section):
 class Teach(Schedule):
     """The original GAN: trained here, or imported from checkpoints.
 
-    The `back_` checkpoints are of the other direction, which two sets have as well.
+    The `reverse_` checkpoints are of the reverse direction, which two sets have as well.
     """
 
     generator: dict[str, Any] = Field(default_factory=lambda: {"family": "resnet", "ngf": 64, "blocks": 9})
     discriminator: dict[str, Any] = Field(default_factory=lambda: {"family": "patchgan", "ndf": 64, "layers": 3})
     generator_checkpoint: str | None = None
     discriminator_checkpoint: str | None = None
-    back_generator_checkpoint: str | None = None
-    back_discriminator_checkpoint: str | None = None
+    reverse_generator_checkpoint: str | None = None
+    reverse_discriminator_checkpoint: str | None = None
     ema: float | None = Field(default=None, gt=0, lt=1)
 
     @model_validator(mode="after")
     def both_imported(self) -> Self:
         """Where this direction is trained, so is the other, together with it."""
-        if self.generator_checkpoint is None and (self.back_generator_checkpoint or self.back_discriminator_checkpoint):
-            raise ValueError("back_ checkpoints are imported beside generator_checkpoint, which is missing")
+        reverse = self.reverse_generator_checkpoint or self.reverse_discriminator_checkpoint
+        if self.generator_checkpoint is None and reverse:
+            raise ValueError("reverse_ checkpoints are imported beside generator_checkpoint, which is missing")
         return self
 
 

@@ -145,7 +145,10 @@ def _uses(module: str, one: Definition, parsed: Module, stage: Stage, package: P
             yield module, name
     for text in one.strings:
         if path := _PATH.fullmatch(text):
-            yield path[1], path[2] or stage.name
+            # A class method, such as a task's `prepare`, does without the rest of its class.
+            alone, file = f"{path[2]}.{stage.name}", _file(path[1], stage, package)
+            known = file is not None and alone in _parsed(file.read_text(encoding="utf-8")).definitions
+            yield path[1], alone if known else path[2] or stage.name
 
 
 def _target(module: str, name: str, attribute: str, package: Path) -> Place:
@@ -180,6 +183,11 @@ def _parsed(text: str) -> Module:
             else:
                 one.read(node)
             module.definitions |= dict.fromkeys(named, one)
+        if isinstance(node, ast.ClassDef):
+            for member in node.body:
+                if isinstance(member, ast.FunctionDef) and "classmethod" in map(ast.unparse, member.decorator_list):
+                    module.definitions[f"{node.name}.{member.name}"] = method = Definition()
+                    method.read(member)
     module.definitions.pop("__all__", None)
     return module
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from slimgen.cost.formula import CONVENTIONS
 from slimgen.cost.latency import torch_latency
-from slimgen.data.batches import Pair, whole
+from slimgen.data.batches import Pair
 from slimgen.files import (
     ARCHITECTURE,
     FRONT,
@@ -35,11 +35,10 @@ from slimgen.report.html import write_report
 from slimgen.report.pictures import grid, panels
 from slimgen.run.log import Log
 from slimgen.run.record import read_record
-from slimgen.stages.check import require_suitable
 from slimgen.stages.generators import built, conditioned, described
 from slimgen.stages.work import Work
-from slimgen.tasks.task import Job
-from slimgen.tasks.unconditional import Unconditional
+from slimgen.tasks.task import require_suitable
+from slimgen.tasks.traits import NOISE
 
 GRID = "grid"
 
@@ -47,8 +46,8 @@ GRID = "grid"
 def evaluate(work: Work) -> Mapping[str, float]:
     """Quality, cost and latency of each generator; image grids; a report that stands alone."""
     recipe, job = work.recipe, work.job
-    require_suitable(recipe, job.data)
-    noise = job.task if isinstance(job.task, Unconditional) else None
+    require_suitable(job)
+    noise = job.task.traits.given == NOISE
     pictures = recipe.evaluate.pictures
     sides = {"": comparison(work)}
     samples = job.task.condition(sides[""].images.input[: max(8, pictures)])
@@ -69,7 +68,7 @@ def evaluate(work: Work) -> Mapping[str, float]:
         "method": recipe.method,
         "convention": recipe.budget.convention,
         "size": recipe.size,
-        "protocol": "; ".join([sides[""].evaluator.protocol, *([noise.protocol()] if noise else [])]),
+        "protocol": "; ".join(filter(None, (sides[""].evaluator.protocol, job.task.protocol()))),
         "goals": sides[""].evaluator.goals,
         "rows": rows,
     }
@@ -86,13 +85,6 @@ def evaluate(work: Work) -> Mapping[str, float]:
     work.tracker.headline(metrics)
     work.tracker.artifact(work.out / REPORT)
     return metrics
-
-
-def images_of(job: Job) -> Pair:
-    """What finished generators are given, and the real images that they are compared with."""
-    if isinstance(job.task, Unconditional):
-        return job.task.test(job.data)
-    return whole(job.data.split("test"), job.recipe.evaluate.images)
 
 
 @dataclass(frozen=True)
@@ -112,16 +104,11 @@ class Comparison:
 
 def comparison(work: Work, way: str = "") -> Comparison:
     """The recipe's direction, or, with `REVERSE`, the other one."""
-    job = work.job
-    test, shown = images_of(job), slice(job.recipe.evaluate.pictures)
-    columns: dict[str, Tensor] = {}
-    if not isinstance(job.task, Unconditional):
-        columns["input"] = job.task.picture(test.input[shown])
-        if job.data.split("test").paired:
-            columns["target"] = test.target[shown]
+    task, data, count = work.job.task, work.job.data, work.recipe.evaluate.pictures
+    test, paired = task.test(data), data.split("test").paired
     if way:
         test = Pair(test.target, test.input)
-        columns = {"input": test.input[shown], **({"target": columns["input"]} if "target" in columns else {})}
+    columns = task.columns(test, count, paired)
     return Comparison(test, evaluator_of(work, test, way), columns)
 
 

@@ -16,11 +16,8 @@ from slimgen.recipe import Recipe
 from slimgen.run.record import read_record, versions
 from slimgen.stages.generators import built, described
 from slimgen.stages.work import Work
-
-LABELS = "float32, 1 where a pixel is of the channel's class and 0 elsewhere; instances' edges in the last channel"
-NOISE = "float32, drawn from a standard normal distribution"
-READS = {"labels": {"reads": LABELS}, "unconditional": {"reads": NOISE}}
-"""What the card says of the values of inputs that are no pictures, by task."""
+from slimgen.tasks import traits_of
+from slimgen.tasks.traits import NOISE
 
 
 def export(work: Work) -> Mapping[str, float]:
@@ -31,7 +28,7 @@ def export(work: Work) -> Mapping[str, float]:
     samples = torch.from_numpy(np.load(evaluate / SAMPLES)["input"])
     options, size = recipe.export, recipe.size
     path = work.out / ONNX
-    noise = samples.dim() == 2
+    traits, noise = traits_of(recipe), samples.dim() == 2
     file = export_onnx(
         net,
         path,
@@ -74,7 +71,7 @@ def export(work: Work) -> Mapping[str, float]:
             latency=[latency.as_dict(), lines["found"]["latency"]],
             versions=versions(),
             genotype=genotype,
-            **READS.get(recipe.task, {}),
+            **({} if traits.reads is None else {"reads": traits.reads}),
         ),
     )
     work.tracker.artifact(work.out / CARD)
@@ -99,5 +96,6 @@ def costs(line: Mapping[str, object]) -> dict[str, int]:
 def trained_on(recipe: Recipe, evaluate: Path) -> dict[str, str | int]:
     """What the generator was trained on, as the card says it."""
     digest = read_record(evaluate)["inputs"]["prepare"]
-    direction: dict[str, str | int] = {} if recipe.task == "unconditional" else {"direction": recipe.data.direction}
+    directed = traits_of(recipe).given != NOISE
+    direction: dict[str, str | int] = {"direction": recipe.data.direction} if directed else {}
     return {**direction, "size": recipe.size, "digest of the prepared images": digest}

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from slimgen.files import NETWORKS, weights_file, write_json
 from slimgen.methods import open_method
 from slimgen.nets.weights import save_weights
-from slimgen.stages.check import require_suitable
 from slimgen.stages.work import Work
+from slimgen.tasks.task import require_suitable
 
 
 def finetune(work: Work) -> Mapping[str, float]:
     """The found generator, and its rivals where the recipe asks: weights, and `networks.json` to build them."""
-    require_suitable(work.recipe, work.job.data)
+    require_suitable(work.job)
     trained = open_method(work.recipe.method).finetune(work.job)
     networks = {}
     for name, result in trained.items():

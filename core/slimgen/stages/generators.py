@@ -32,7 +32,7 @@ def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict
     generators = {"original": {**about, "file": GENERATOR}}
     for name, found in json.loads((finetune / NETWORKS).read_text()).items():
         generators[name] = {**found, "file": weights_file(name)}
-    file = "back_generator.safetensors"
+    file = weights_file("reverse_generator")
     if teach is not None and (teach / file).is_file():
         back = {name: generators.pop(name) for name in list(generators) if name.endswith(REVERSE)}
         generators |= {f"original{REVERSE}": {**about, "file": file}, **back}

@@ -23,7 +23,7 @@ from slimgen.stages.progress import Lines, Progress, warn
 from slimgen.stages.reuse import take_over
 from slimgen.stages.table import DATA, STAGES, Stage
 from slimgen.stages.work import Body, Metrics, Work
-from slimgen.tasks import check_task
+from slimgen.tasks import check_recipe
 from slimgen.training.distributed import first, together, world
 
 
@@ -66,7 +66,7 @@ def perform(
         if world()[0] == 0:
             _remove_checkpoints(out)
         return _numbers(done["metrics"])
-    check_task(recipe.task)
+    check_recipe(recipe)
     open_method(recipe.method).check(recipe)
     body: Body = getattr(import_module(f"slimgen.stages.{name}"), name)
     compute = choose(recipe.compute.precision, recipe.compute.device, recipe.compute.threads)

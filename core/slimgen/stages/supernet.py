@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from slimgen.methods import open_method
-from slimgen.stages.check import require_suitable
 from slimgen.stages.work import Work
+from slimgen.tasks.task import require_suitable
 
 
 def supernet(work: Work) -> Mapping[str, float]:
     """The weight-sharing network, trained the method's way."""
-    require_suitable(work.recipe, work.job.data)
+    require_suitable(work.job)
     return open_method(work.recipe.method).supernet(work.job)

@@ -46,7 +46,7 @@ _STAGES = (
         "Decode the images once, into arrays, and say what was rejected.",
         reads=(DATA,),
         sections=IMAGES,
-        code=("data",),
+        code=("data", "tasks"),
     ),
     Stage(
         "teach",

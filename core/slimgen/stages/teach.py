@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from slimgen.stages.check import require_suitable
 from slimgen.stages.work import Work
+from slimgen.tasks.task import require_suitable
 
 
 def teach(work: Work) -> Mapping[str, float]:
     """The original GAN: trained, or imported from the checkpoints that the recipe names."""
-    require_suitable(work.recipe, work.job.data)
+    require_suitable(work.job)
     return work.job.task.teach(work.job)

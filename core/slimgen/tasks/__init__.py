@@ -1,14 +1,15 @@
-"""Tasks: what a generator is for. Each is one module, named here."""
+"""Tasks: what a generator is for. Each is a class in a module, named here or in a recipe."""
 
-import importlib
 from typing import TYPE_CHECKING, cast
 
-from slimgen.errors import RecipeError, nearest
+from slimgen.errors import RecipeError
+from slimgen.imports import named
 
 if TYPE_CHECKING:
     from slimgen.device import Compute
     from slimgen.recipe import Recipe
     from slimgen.tasks.task import Task
+    from slimgen.tasks.traits import Traits
 
 TASKS = {
     "paired": "slimgen.tasks.paired:Paired",
@@ -19,18 +20,44 @@ TASKS = {
 """Name to class, imported only when a recipe asks for it."""
 
 
+def task_class(name: str) -> "type[Task]":
+    """A task by name, or a user-defined one by its class, `package.module:Class`; not yet opened.
+
+    Raises:
+        RecipeError: an unknown task, or a class that cannot be imported.
+    """
+    return cast("type[Task]", named("task", name, TASKS))
+
+
+def traits_of(recipe: "Recipe") -> "Traits":
+    """What the task of a recipe is like."""
+    return task_class(recipe.task).traits
+
+
+def check_recipe(recipe: "Recipe") -> None:
+    """Tries what the task of a recipe can try without images.
+
+    Raises:
+        RecipeError: an unknown task, keys that have no effect in it, or values that make no sense.
+    """
+    kind, refused = task_class(recipe.task), []
+    if "family" not in recipe.teach.generator:
+        raise RecipeError("teach.generator names its family", sorted(recipe.teach.generator), "such as family: resnet")
+    for place, keys in kind.traits.refused.items():
+        values = getattr(recipe, place)
+        given = values if isinstance(values, dict) else values.model_fields_set
+        refused += [f"{place}.{key}" for key in keys if key in given]
+    if refused:
+        verb = "has" if len(refused) == 1 else "have"
+        raise RecipeError(f"{' and '.join(refused)} of a recipe {verb} no effect in the task {recipe.task}")
+    kind.check(recipe)
+
+
 def open_task(recipe: "Recipe", compute: "Compute") -> "Task":
     """The task of a recipe.
 
     Raises:
-        RecipeError: an unknown task.
+        RecipeError: as `check_recipe`.
     """
-    check_task(recipe.task)
-    module, _, name = TASKS[recipe.task].partition(":")
-    return cast("Task", getattr(importlib.import_module(module), name)(recipe, compute))
-
-
-def check_task(name: str) -> None:
-    """Raises RecipeError unless there is a task of this name."""
-    if name not in TASKS:
-        raise RecipeError("a recipe names a task that slimgen knows", repr(name), nearest(name, TASKS))
+    check_recipe(recipe)
+    return task_class(recipe.task)(recipe, compute)

@@ -12,8 +12,8 @@ from slimgen.errors import RecipeError
 from slimgen.nets.gates import Arch
 from slimgen.recipe import Losses, Schedule
 from slimgen.search import Genotype
-from slimgen.tasks.guidance import After, Groups
-from slimgen.tasks.task import Job
+from slimgen.tasks.guidance import After, Gan, Groups
+from slimgen.tasks.task import Job, both_ways
 from slimgen.tasks.translation import adam
 from slimgen.training.draws import fixed
 from slimgen.training.ema import Ema
@@ -26,12 +26,7 @@ REVERSE = "reverse_"
 """Begins the names of what belongs to the reverse direction, from targets to inputs."""
 DIRECTIONS = ("", REVERSE)
 
-
-class Gan(NamedTuple):
-    """A generator, and the discriminator of its images."""
-
-    generator: nn.Module
-    discriminator: nn.Module
+__all__ = ["DIRECTIONS", "REVERSE", "CycleTraining", "Direction", "Gan", "cycle_phases", "train_cycle"]
 
 
 @dataclass(frozen=True)
@@ -91,8 +86,7 @@ def train_cycle(job: Job, training: CycleTraining) -> tuple[nn.Module, nn.Module
     if not recipe.losses.adversarial:
         rule = "CycleGAN learns from its discriminators alone what a target looks like"
         raise RecipeError(rule, "losses.adversarial 0", "give it a weight, or import the original")
-    pool = job.task.pool()
-    pools = pool, ImagePool(pool.size, recipe.seed + 1)  # swapped independently
+    pools = [both_ways(job.task).pool(number) for number in range(2)]  # swapped independently
     averages = [Ema(gan.generator, training.ema) for gan in both] if training.ema is not None else []
 
     def after(phase: Phase, archs: object) -> None:

@@ -2,22 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from torch import nn
 
-from slimgen.errors import CheckpointError
+from slimgen.files import DISCRIMINATOR
 from slimgen.nets.gates import Arch
-from slimgen.nets.weights import import_generator, load_weights
+from slimgen.nets.weights import load_weights
 from slimgen.search import Genotype
 from slimgen.tasks.guidance import GanTraining, Guidance
-from slimgen.tasks.task import Job
-from slimgen.tasks.translation import Translation
+from slimgen.tasks.task import Job, from_images
 from slimgen.training.draws import fixed
 from slimgen.training.ema import Ema
 from slimgen.training.fit import Phase, Stateful, fit
 
-__all__ = ["GanTraining", "imported", "original_guidance", "originals", "train_gan"]
+__all__ = ["GanTraining", "original_guidance", "train_gan"]
 
 
 def train_gan(job: Job, training: GanTraining) -> nn.Module:
@@ -64,31 +62,10 @@ def original_guidance(job: Job, *, truth: bool = True) -> Guidance:
         job: of the stage.
         truth: False where the caller has a truth of its own, so that the original is not loaded for one.
     """
-    losses, teach = job.recipe.losses, job.inputs["teach"]
-    shown = Guidance(truth=job.task.truth(teach)) if truth else Guidance()
+    losses, teach, task = job.recipe.losses, job.inputs["teach"], from_images(job.task)
+    shown = Guidance(truth=task.truth(teach)) if truth else Guidance()
     if not losses.perceptual or losses.perceptual_network != "discriminator":
-        return job.task.guidance(None).plus(shown)
-    discriminator = job.task.discriminator()
-    discriminator.load_state_dict(load_weights(teach / "discriminator.safetensors"))
-    return job.task.guidance(discriminator).plus(shown)
-
-
-def originals(task: Translation) -> tuple[nn.Module, nn.Module]:
-    """The original generator and discriminator, with the weights of the checkpoints that the recipe names."""
-    generator, discriminator, options = task.generator(), task.discriminator(), task.recipe.teach
-    if options.discriminator_checkpoint is not None:
-        imported(discriminator, options.discriminator_checkpoint)
-    if options.generator_checkpoint is not None:
-        imported(generator, options.generator_checkpoint)
-    return generator, discriminator
-
-
-def imported(net: nn.Module, path: str) -> None:
-    """Loads the weights of a network trained elsewhere, junyanz's naming included.
-
-    Raises:
-        CheckpointError: no such file, or the weights do not fit.
-    """
-    if not Path(path).is_file():
-        raise CheckpointError("teach names a checkpoint that exists", path)
-    import_generator(net, load_weights(path))
+        return task.guidance(None).plus(shown)
+    discriminator = task.discriminator()
+    discriminator.load_state_dict(load_weights(teach / DISCRIMINATOR))
+    return task.guidance(discriminator).plus(shown)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -27,6 +27,13 @@ After = Callable[[Phase, Sequence[Arch]], None]
 """Follows an optimizer's step."""
 Groups = Sequence[Mapping[str, Any]]
 """Parameter groups of an optimizer."""
+
+
+class Gan(NamedTuple):
+    """A generator, and the discriminator of its images."""
+
+    generator: nn.Module
+    discriminator: nn.Module
 
 
 @dataclass(frozen=True)

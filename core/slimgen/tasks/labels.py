@@ -5,11 +5,17 @@ them the edges of instances; those are made here, on the device, so that they ar
 """
 
 import colorsys
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from slimgen.data.batches import Pair
+from slimgen.data.conversion import Progress
+from slimgen.data.label_maps import Classes
+from slimgen.data.look import Look, Looked, look_at_labels
+from slimgen.data.prepare_labels import prepare_labels
+from slimgen.data.prepared import Manifest
 from slimgen.device import Compute
 from slimgen.errors import RecipeError
 from slimgen.nets.gates import Arch
@@ -18,12 +24,15 @@ from slimgen.nets.patchgan.single import PatchGAN
 from slimgen.recipe import Recipe
 from slimgen.tasks.guidance import Discriminate, Guidance
 from slimgen.tasks.paired import Paired
+from slimgen.tasks.task import setting_of
+from slimgen.tasks.traits import LABEL_MAPS, OF_NOISE, Embedded, Traits
 from slimgen.tasks.translation import CHANNELS
 from slimgen.training.fit import Memo
 from slimgen.training.losses import feature_matching
 
 __all__ = ["Labels"]
 
+READS = "float32, 1 where a pixel is of the channel's class and 0 elsewhere; instances' edges in the last channel"
 _GOLDEN = 0.6180339887
 
 
@@ -32,28 +41,46 @@ class Labels(Paired):
 
     The weights are `losses.feature` for that, `losses.perceptual` in the features of a network of its own (GauGAN's
     is VGG), and `losses.recon`, which GauGAN leaves at 0.
-
-    Raises:
-        RecipeError: the generator or the discriminator takes another number of channels, or the perceptual loss is
-            to be taken in the discriminator.
     """
 
+    traits = Traits(
+        LABEL_MAPS,
+        pairs=True,
+        embedded=Embedded("labels", tracked=False),
+        refused=OF_NOISE,
+        reads=READS,
+    )
+
     def __init__(self, recipe: Recipe, compute: Compute) -> None:
-        data = recipe.data
-        if data.classes is None:
-            raise RecipeError("the task labels needs data.classes, the number of classes", "none")
-        self.classes = data.classes + data.unknown
-        self.channels = self.classes + data.instances
+        self.classes = classes_of(recipe).channels
+        self.channels = self.classes + recipe.data.instances
         self.discriminator_inputs = self.channels + CHANNELS
         super().__init__(recipe, compute)
+
+    @classmethod
+    def check(cls, recipe: Recipe) -> None:
+        """Raises RecipeError unless the channels of the networks are those of the label maps."""
+        wanted = classes_of(recipe).channels + recipe.data.instances
         generator = int(recipe.teach.generator.get("inputs", CHANNELS))
-        if generator != self.channels or self.discriminator_inputs != self.channels + CHANNELS:
-            rule = f"label maps have {self.channels} channels, of classes, unknown and instances; 3 more are judged"
-            came = f"teach.generator.inputs {generator}, teach.discriminator.inputs {self.discriminator_inputs}"
-            raise RecipeError(rule, came, f"set teach.generator.inputs to {self.channels}, and leave the other out")
+        discriminator = int(recipe.teach.discriminator.get("inputs", wanted + CHANNELS))
+        if generator != wanted or discriminator != wanted + CHANNELS:
+            rule = f"label maps have {wanted} channels, of classes, unknown and instances; 3 more are judged"
+            came = f"teach.generator.inputs {generator}, teach.discriminator.inputs {discriminator}"
+            raise RecipeError(rule, came, f"set teach.generator.inputs to {wanted}, and leave the other out")
         if recipe.losses.perceptual and recipe.losses.perceptual_network == "discriminator":
             hint = "set losses.perceptual_network to vgg16, and losses.feature for the discriminator's features"
             raise RecipeError("the perceptual loss of the task labels has a network of its own", "discriminator", hint)
+
+    @classmethod
+    def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
+        """Writes label maps and photographs as arrays."""
+        classes, instances = classes_of(recipe), recipe.data.instances
+        return prepare_labels(folder, out, setting_of(recipe), progress, classes=classes, instances=instances)
+
+    @classmethod
+    def look(cls, folder: Path, look: Look) -> Looked:
+        """How label maps are laid out, of which classes they are, and which cannot be used."""
+        return look_at_labels(folder, look)
 
     def condition(self, inputs: Tensor) -> Tensor:
         """What networks see of prepared label maps.
@@ -89,6 +116,18 @@ class Labels(Paired):
         assert isinstance(discriminator, MultiScale | PatchGAN)
         matching = Matching(self, discriminator, weight)
         return matching.discriminate, Guidance((matching.term,))
+
+
+def classes_of(recipe: Recipe) -> Classes:
+    """What the numbers of the recipe's label maps mean.
+
+    Raises:
+        RecipeError: the recipe does not say how many classes there are.
+    """
+    data = recipe.data
+    if data.classes is None:
+        raise RecipeError("the task labels needs data.classes, the number of classes", "none")
+    return Classes(data.classes, data.unknown, data.palette)
 
 
 class Matching:

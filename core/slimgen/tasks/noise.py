@@ -19,6 +19,8 @@ from slimgen.training.losses import Adversarial
 
 GENERATOR, DISCRIMINATOR, VALIDATION, TEST, SETTLING = range(5)
 """What noise is for."""
+SHOWN = ".discriminator"
+"""The end of the names of the batches that the discriminator is shown."""
 
 
 def latents(count: int, length: int, seed: int, *, use: int, split: int = 0, step: int = 0) -> Tensor:

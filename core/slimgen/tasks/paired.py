@@ -2,12 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
 
 from torch import nn
 
-from slimgen.nets.weights import save_weights
-from slimgen.tasks.gan import GanTraining, originals, train_gan
-from slimgen.tasks.task import Job
+from slimgen.data.conversion import Progress
+from slimgen.data.look import Look, Looked, look_at_pairs
+from slimgen.data.prepare_pairs import prepare_pairs
+from slimgen.data.prepared import Manifest
+from slimgen.recipe import Recipe
+from slimgen.tasks.gan import GanTraining, train_gan
+from slimgen.tasks.original import teach_pair
+from slimgen.tasks.task import Job, setting_of
+from slimgen.tasks.traits import IMAGES, OF_LABEL_MAPS, OF_NOISE, Embedded, Traits
 from slimgen.tasks.translation import CHANNELS, Translation
 
 __all__ = ["Paired"]
@@ -16,23 +24,24 @@ __all__ = ["Paired"]
 class Paired(Translation):
     """Images with their targets, judged together."""
 
+    traits: ClassVar[Traits] = Traits(
+        IMAGES, pairs=True, embedded=Embedded("paired"), refused={**OF_LABEL_MAPS, **OF_NOISE}
+    )
     discriminator_inputs = 2 * CHANNELS
 
-    def teach(self, job: Job) -> Mapping[str, float]:
-        """Trains or imports the original pair; leaves `generator` and `discriminator.safetensors`.
+    @classmethod
+    def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
+        """Writes pairs as arrays."""
+        return prepare_pairs(folder, out, setting_of(recipe), progress)
 
-        Returns:
-            Updates, and the generator's parameters.
-        """
-        options = self.recipe.teach
-        generator, discriminator, updates = *originals(self), 0
-        if options.generator_checkpoint is None:
-            updates = options.steps(len(job.data.split("train")))
-            training = GanTraining("teacher", generator, discriminator, options, updates, ema=options.ema)
-            generator = self.train_original(job, training)
-        save_weights(job.out / "generator.safetensors", generator.state_dict())
-        save_weights(job.out / "discriminator.safetensors", discriminator.state_dict())
-        return {"updates": updates, "params": self.original_cost().params}
+    @classmethod
+    def look(cls, folder: Path, look: Look) -> Looked:
+        """How pairs are laid out, and which cannot be used."""
+        return look_at_pairs(folder, look)
+
+    def teach(self, job: Job) -> Mapping[str, float]:
+        """Trains or imports the original pair; see `teach_pair`."""
+        return teach_pair(job, len(job.data.split("train")))
 
     def train_original(self, job: Job, training: GanTraining) -> nn.Module:
         """Trains a generator in place to make the targets; itself, or its average if there is one."""

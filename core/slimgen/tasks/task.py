@@ -4,17 +4,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from slimgen.cost.formula import Cost
 from slimgen.data.batches import Pair
-from slimgen.data.prepared import Prepared
+from slimgen.data.conversion import Progress, Setting
+from slimgen.data.look import Look, Looked
+from slimgen.data.prepared import Manifest, Prepared
 from slimgen.device import Compute
+from slimgen.errors import DataError, RecipeError
+from slimgen.metrics.kinds import PerImage
+from slimgen.metrics.registry import find
 from slimgen.recipe import Recipe, Schedule
 from slimgen.search import Budget
-from slimgen.tasks.guidance import GanTraining, Guidance, Truth
+from slimgen.tasks.guidance import Gan, GanTraining, Guidance, Truth
+from slimgen.tasks.traits import NOISE, Shapes, Traits
 from slimgen.training.fit import Journal, Phase, Stateful
 from slimgen.training.pool import ImagePool
 
@@ -52,16 +58,34 @@ class Job:
 
 
 class Task(Protocol):
-    """What a generator is for: its networks, its data and its losses. See `slimgen.tasks.translation`."""
+    """What a generator is for: how its images are prepared, its networks, its data and its losses."""
 
+    traits: ClassVar[Traits]
     discriminator_inputs: int
     """Channels that a discriminator takes."""
 
-    def generator(self) -> nn.Module:
-        """The original generator, initialised from the recipe's seed."""
+    def __init__(self, recipe: Recipe, compute: Compute) -> None: ...
+
+    @classmethod
+    def check(cls, recipe: Recipe) -> None:
+        """Raises RecipeError unless the recipe is one for this task, as far as its traits do not say."""
+
+    @classmethod
+    def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
+        """Writes a data set as arrays."""
+
+    @classmethod
+    def look(cls, folder: Path, look: Look) -> Looked:
+        """How a data set is laid out, and what cannot be used."""
+
+    def shapes(self, data: Prepared) -> Shapes:
+        """Of what a generator is given of these images, and of what it should make of it."""
+
+    def generator(self, seed: int = 0) -> nn.Module:
+        """The original generator, initialised from the recipe's seed and this number."""
 
     def discriminator(self, seed: int = 1) -> nn.Module:
-        """The original discriminator, initialised from the recipe's seed and a number of its own."""
+        """The original discriminator, likewise."""
 
     def original_cost(self) -> Cost:
         """What the original generator costs on one image, in closed form."""
@@ -73,25 +97,109 @@ class Task(Protocol):
         """Trains a pair in place as an original, from the data alone; the generator, or its average."""
 
     def condition(self, inputs: Tensor) -> Tensor:
-        """What a generator is shown of prepared inputs, on their device."""
-
-    def picture(self, inputs: Tensor) -> Tensor:
-        """Prepared inputs as pictures, for people."""
+        """The input of a generator, of prepared inputs, on their device."""
 
     def batches(self, data: Prepared, schedule: Schedule, hold: int = 1) -> dict[str, Callable[[int], Pair]]:
         """Split to a function from step to batch."""
 
-    def pool(self) -> ImagePool:
-        """The history of what the discriminator was shown."""
-
-    def truth(self, teach: Path) -> Truth | None:
-        """What a compressed generator should make of a batch, where not its targets, given the original's folder."""
+    def phases(self, training: GanTraining) -> tuple[list[Phase], Mapping[str, Stateful]]:
+        """The phases of a training, and what checkpoints must hold for them besides networks and optimizers."""
 
     def validation(self, job: Job) -> Pair:
         """The images on which candidates are measured, and what they are compared with."""
 
+    def test(self, data: Prepared) -> Pair:
+        """What finished generators are given, and the real images that they are compared with."""
+
+    def columns(self, test: Pair, count: int, paired: bool) -> dict[str, Tensor]:
+        """Pictures (count, 3, H, W) beside those that generators make: the inputs, and the targets of the same rows."""
+
+    def protocol(self) -> str:
+        """What the figures of finished generators depend on besides what every evaluation says of itself."""
+
+
+@runtime_checkable
+class FromImages(Task, Protocol):
+    """A task whose generators are given images or label maps, so that an original can show what they become."""
+
+    def truth(self, teach: Path) -> Truth | None:
+        """What a compressed generator should make of a batch, where not its targets, given the original's folder."""
+
     def guidance(self, discriminator: nn.Module | None) -> Guidance:
         """The task's own further terms, given the original's discriminator."""
 
-    def phases(self, training: GanTraining) -> tuple[list[Phase], Mapping[str, Stateful]]:
-        """The phases of a training, and what checkpoints must hold for them besides networks and optimizers."""
+
+@runtime_checkable
+class BothWays(FromImages, Protocol):
+    """A task that trains two directions together."""
+
+    def pool(self, seed: int = 0) -> ImagePool:
+        """A history of what a discriminator was shown, of the recipe's seed and this number."""
+
+    def original(self, teach: Path) -> nn.Module:
+        """The original generator of the recipe's direction, from the folder that `teach` left; in evaluation mode."""
+
+    def reverse(self, teach: Path) -> Gan:
+        """The originals of the reverse direction, likewise; as they were trained."""
+
+
+@runtime_checkable
+class FromNoise(Task, Protocol):
+    """A task whose generators are given noise."""
+
+    latent: int
+    """The length of the noise."""
+
+    def settled(self, net: nn.Module, batch: int) -> nn.Module:
+        """A generator whose BatchNorms have the means and variances that its own features have."""
+
+
+def from_images(task: Task) -> FromImages:
+    """The task as one whose generators are given images; raises RecipeError if it is another."""
+    if not isinstance(task, FromImages):
+        raise RecipeError("an original shows what images become", f"generators that are given {task.traits.given}")
+    return task
+
+
+def both_ways(task: Task) -> BothWays:
+    """The task as one of two directions; raises RecipeError if it is another."""
+    if not isinstance(task, BothWays):
+        raise RecipeError("a CycleGAN is trained in both directions", "a task of one")
+    return task
+
+
+def from_noise(task: Task) -> FromNoise:
+    """The task as one whose generators are given noise; raises RecipeError if it is another."""
+    if not isinstance(task, FromNoise):
+        raise RecipeError("images are to be made of noise", f"generators that are given {task.traits.given}")
+    return task
+
+
+def setting_of(recipe: Recipe) -> Setting:
+    """How a recipe wants its images prepared."""
+    data = recipe.data
+    return Setting(recipe.size, data.load or recipe.size, data.direction, data.validation, recipe.seed)
+
+
+def single_metrics(recipe: Recipe) -> list[str]:
+    """The metrics of a recipe's evaluation that compare single images, each with its own truth."""
+    return [metric for metric in recipe.evaluate.metrics if isinstance(find(metric), PerImage)]
+
+
+def require_suitable(job: Job) -> None:
+    """Whether the prepared images are of the recipe's task, and its metrics can be measured on them.
+
+    Raises:
+        DataError: images for another kind of task; or metrics of single images, and test images without partners to
+            compare with.
+    """
+    recipe, traits, data = job.recipe, job.task.traits, job.data
+    train = data.split("train")
+    found = "images without inputs" if train.inputless else "pairs" if train.coupled else "two sets"
+    if found != traits.prepared:
+        raise DataError(f"images are prepared for the task {recipe.task}", found, "prepare them with this recipe")
+    single = single_metrics(recipe)
+    if single and traits.given != NOISE and not data.split("test").paired:
+        rule = "metrics of single images need a partner for every test image"
+        hint = "set evaluate.metrics to metrics of whole sets: [fid], or [fd:NAME] with a user-defined feature network"
+        raise DataError(rule, f"{', '.join(single)} of two sets", hint)

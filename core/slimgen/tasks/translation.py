@@ -3,19 +3,20 @@
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from slimgen.cost.formula import Cost
 from slimgen.data.batches import Batches, Pair, whole
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
-from slimgen.nets import build_discriminator, build_generator, generator_cost
 from slimgen.nets.gates import Arch
 from slimgen.recipe import Recipe, Schedule
 from slimgen.tasks.guidance import Discriminate, GanTraining, Groups, Guidance, Truth, discriminating
+from slimgen.tasks.original import Original
 from slimgen.tasks.task import Job
+from slimgen.tasks.traits import Shape, Shapes
 from slimgen.training.adam import Adam
 from slimgen.training.distributed import world
 from slimgen.training.fit import Memo, Phase, Stateful
@@ -27,7 +28,7 @@ from slimgen.training.schedules import constant_then_linear
 CHANNELS = 3
 
 
-class Translation:
+class Translation(Original):
     """A generator from images to images, a discriminator, and how they are trained.
 
     Args:
@@ -35,7 +36,6 @@ class Translation:
         compute: where the networks live.
 
     Attributes:
-        discriminator_inputs: channels that the discriminator takes; the class says how many where the recipe does not.
         conditional: whether the discriminator judges condition and image together, as pix2pix's does, or the image
             alone, as CycleGAN's; decided by the channels that it takes.
         history: how many generated images CycleGAN's discriminator is shown again.
@@ -45,34 +45,28 @@ class Translation:
     history = 0
 
     def __init__(self, recipe: Recipe, compute: Compute) -> None:
-        self.recipe, self.compute = recipe, compute
-        self.discriminator_options = {"inputs": self.discriminator_inputs, **recipe.teach.discriminator}
+        super().__init__(recipe, compute)
         self.discriminator_inputs = self.discriminator_options["inputs"]
         self.conditional = self.discriminator_inputs > CHANNELS
 
-    def generator(self, seed: int = 0) -> nn.Module:
-        """The original generator, initialised from the recipe's seed and a number of its own."""
-        return self.compute.place(build_generator(seed=self.recipe.seed + seed, **self.recipe.teach.generator))
+    @property
+    def discriminator_options(self) -> Mapping[str, Any]:
+        """Family and options of the discriminator."""
+        return {"inputs": self.discriminator_inputs, **self.recipe.teach.discriminator}
 
-    def discriminator(self, seed: int = 1) -> nn.Module:
-        """The original discriminator; likewise."""
-        return self.compute.place(build_discriminator(seed=self.recipe.seed + seed, **self.discriminator_options))
+    def shapes(self, data: Prepared) -> Shapes:
+        """Of what a generator is given of these images, and of what it should make of it, both of the recipe's size."""
+        split, size = data.split("test"), self.recipe.size
+        given = self.condition(torch.zeros(1, split.input.shape[3], 1, 1)).shape[1]
+        return Shapes(Shape(given, size, size), Shape(split.target.shape[3], size, size))
 
-    def original_cost(self) -> Cost:
-        """What the original generator costs on one image of the recipe's size, in closed form."""
-        return generator_cost(height=self.recipe.size, width=self.recipe.size, **self.recipe.teach.generator)
-
-    def pool(self) -> ImagePool:
-        """The history of what the discriminator was shown; it passes everything on where there is none."""
-        return ImagePool(self.history, self.recipe.seed)
+    def pool(self, seed: int = 0) -> ImagePool:
+        """A history of what a discriminator was shown; it passes everything on where there is none."""
+        return ImagePool(self.history, self.recipe.seed + seed)
 
     def shown(self, condition: Tensor, image: Tensor) -> Tensor:
         """What the discriminator sees of an image."""
         return torch.cat([condition, image], 1) if self.conditional else image
-
-    def condition(self, inputs: Tensor) -> Tensor:
-        """What a generator is shown of prepared inputs: the images themselves."""
-        return inputs
 
     def picture(self, inputs: Tensor) -> Tensor:
         """Prepared inputs as pictures (N, 3, H, W) in [-1, 1]: the images themselves."""
@@ -143,16 +137,21 @@ class Translation:
         return Guidance((term,))
 
     def truth(self, teach: Path) -> Truth | None:
-        """What a compressed generator should make of a batch, where not its targets.
-
-        Args:
-            teach: the folder of the originals.
-        """
+        """What a compressed generator should make of a batch: its targets."""
         return None
 
     def validation(self, job: Job) -> Pair:
         """The images on which candidates are measured, and what they are compared with: whole, in order."""
         return whole(job.data.split("val"), self.recipe.objective.images)
+
+    def test(self, data: Prepared) -> Pair:
+        """The test images, whole, in order."""
+        return whole(data.split("test"), self.recipe.evaluate.images)
+
+    def columns(self, test: Pair, count: int, paired: bool) -> dict[str, Tensor]:
+        """The first inputs as pictures (count, 3, H, W), and their targets where each has its own."""
+        found = {"input": self.picture(test.input[:count])}
+        return {**found, "target": test.target[:count]} if paired else found
 
     def phases(self, training: GanTraining) -> tuple[list[Phase], Mapping[str, Stateful]]:
         """The generator's and the discriminator's phase, and the history of what the discriminator was shown.

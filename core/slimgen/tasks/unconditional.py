@@ -8,112 +8,110 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from slimgen.cost.formula import Cost
 from slimgen.data.batches import Pair, whole
-from slimgen.data.prepared import Prepared
+from slimgen.data.conversion import Progress
+from slimgen.data.look import Look, Looked, look_at_images
+from slimgen.data.prepare_images import prepare_images
+from slimgen.data.prepared import Manifest, Prepared
 from slimgen.device import Compute
 from slimgen.errors import DataError, RecipeError
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
-from slimgen.nets import build_discriminator, build_generator, generator_cost, noise_length
-from slimgen.nets.weights import save_weights
+from slimgen.nets import noise_length
 from slimgen.recipe import Recipe, Schedule
-from slimgen.tasks.gan import imported, train_gan
-from slimgen.tasks.guidance import GanTraining, Guidance, Truth
-from slimgen.tasks.noise import SETTLING, TEST, VALIDATION, NoiseBatches, latents, passing_for_real, telling_apart
-from slimgen.tasks.task import Job
+from slimgen.tasks.gan import GanTraining, train_gan
+from slimgen.tasks.noise import (
+    SETTLING,
+    SHOWN,
+    TEST,
+    VALIDATION,
+    NoiseBatches,
+    latents,
+    passing_for_real,
+    telling_apart,
+)
+from slimgen.tasks.original import Original, teach_pair
+from slimgen.tasks.task import Job, setting_of, single_metrics
+from slimgen.tasks.traits import NOISE, OF_LABEL_MAPS, Embedded, Shape, Shapes, Traits
 from slimgen.tasks.translation import CHANNELS, adam
 from slimgen.training.fit import Phase, Stateful
 from slimgen.training.losses import adversarial
-from slimgen.training.pool import ImagePool
 from slimgen.training.schedules import constant_then_linear
 
-__all__ = ["SHOWN", "Unconditional", "require_sets"]
+__all__ = ["Unconditional"]
 
-SHOWN = ".discriminator"
-"""The end of the names of the batches that the discriminator is shown."""
 NOISY = "choose a family with an option latent, such as alphagan or sngan"
 SETTLED = 50
 """Batches of noise over which the statistics of an averaged generator are measured."""
 
 
-def require_sets(recipe: Recipe) -> None:
-    """Raises RecipeError where metrics of single images are asked for: what is made of noise has no partner."""
-    single = [metric for metric in recipe.evaluate.metrics if isinstance(find(metric), PerImage)]
-    if recipe.task == "unconditional" and single:
-        rule = "images made of noise have no partner to compare with, so their metrics are of whole sets"
-        hint = "set evaluate.metrics to [fid, is], or [fd:NAME] with a feature network of your own"
-        raise RecipeError(rule, f"evaluate.metrics with {', '.join(single)}", hint)
-
-
-class Unconditional:
+class Unconditional(Original):
     """A generator of images from noise, a discriminator that judges an image alone, and how they are trained.
 
-    Args:
-        recipe: of the run.
-        compute: where the networks live.
-
     Attributes:
-        discriminator_inputs: channels that the discriminator takes.
         latent: the length of the noise.
-
-    Raises:
-        RecipeError: metrics of single images, or a generator that takes images.
     """
 
+    traits: ClassVar[Traits] = Traits(
+        NOISE,
+        pairs=False,
+        # Only many pictures describe a set that has no inputs, and pairs that may lie in `data` are none of them.
+        embedded=Embedded("images", times=5, tracked=False),
+        refused={
+            "data": ("direction", "load", "partners", *OF_LABEL_MAPS["data"]),
+            "losses": ("recon", "cycle", "identity", "perceptual", "perceptual_network", *OF_LABEL_MAPS["losses"]),
+            "teach": ("reverse_generator_checkpoint", "reverse_discriminator_checkpoint"),
+            "finetune": ("generator_steps",),
+        },
+        reads="float32, drawn from a standard normal distribution",
+    )
     discriminator_inputs = CHANNELS
 
     def __init__(self, recipe: Recipe, compute: Compute) -> None:
-        require_sets(recipe)
-        self.recipe, self.compute = recipe, compute
-        length = noise_length(**recipe.teach.generator)
-        if length is None:
-            family = recipe.teach.generator["family"]
-            raise RecipeError("the task unconditional makes images of noise", f"{family!r}, which takes images", NOISY)
-        self.latent = length
+        super().__init__(recipe, compute)
+        self.latent = latent_of(recipe)
 
-    def generator(self, seed: int = 0) -> nn.Module:
-        """The original generator, initialised from the recipe's seed and a number of its own."""
-        return self.compute.place(build_generator(seed=self.recipe.seed + seed, **self.recipe.teach.generator))
+    @classmethod
+    def check(cls, recipe: Recipe) -> None:
+        """Raises RecipeError for metrics of single images, a generator that takes images, or nothing to learn from."""
+        if not recipe.losses.adversarial:
+            raise RecipeError("images are made of noise by the adversarial loss alone, but its weight is 0")
+        if single := single_metrics(recipe):
+            rule = "images made of noise have no partner to compare with, so their metrics are of whole sets"
+            hint = "set evaluate.metrics to [fid, is], or [fd:NAME] with a user-defined feature network"
+            raise RecipeError(rule, f"evaluate.metrics with {', '.join(single)}", hint)
+        latent_of(recipe)
 
-    def discriminator(self, seed: int = 1) -> nn.Module:
-        """The original discriminator; likewise."""
-        return self.compute.place(build_discriminator(seed=self.recipe.seed + seed, **self.recipe.teach.discriminator))
+    @classmethod
+    def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
+        """Writes images as arrays."""
+        return prepare_images(folder, out, setting_of(recipe), progress)
 
-    def original_cost(self) -> Cost:
-        """What the original generator costs for one image of the recipe's size, in closed form."""
-        return generator_cost(height=self.recipe.size, width=self.recipe.size, **self.recipe.teach.generator)
+    @classmethod
+    def look(cls, folder: Path, look: Look) -> Looked:
+        """How images are laid out, and which cannot be used."""
+        return look_at_images(folder, look)
+
+    def shapes(self, data: Prepared) -> Shapes:
+        """Of the noise, and of the images that are made of it."""
+        height, width, channels = data.split("test").target.shape[1:]
+        return Shapes(Shape(self.latent), Shape(channels, height, width))
 
     def teach(self, job: Job) -> Mapping[str, float]:
-        """Trains or imports the original pair; leaves `generator` and `discriminator.safetensors`.
-
-        Returns:
-            Updates, and the generator's parameters.
+        """Trains or imports the original pair; see `teach_pair`.
 
         Raises:
             RecipeError: the generator makes images of another size.
-            CheckpointError: what is imported is not there or does not fit.
         """
-        options, updates = self.recipe.teach, 0
-        generator, discriminator = self.generator(), self.discriminator()
-        self.require_size(generator)
-        if options.discriminator_checkpoint is not None:
-            imported(discriminator, options.discriminator_checkpoint)
-        if options.generator_checkpoint is not None:
-            imported(generator, options.generator_checkpoint)
-        else:
-            updates = options.steps(sum(len(job.data.split(split)) for split in ("train", "val")))
-            training = GanTraining("teacher", generator, discriminator, options, updates, ema=options.ema)
-            generator = self.train_original(job, training)
-        save_weights(job.out / "generator.safetensors", generator.state_dict())
-        save_weights(job.out / "discriminator.safetensors", discriminator.state_dict())
-        return {"updates": updates, "params": self.original_cost().params}
+        self.require_size(self.generator())
+        return teach_pair(job, sum(len(job.data.split(split)) for split in ("train", "val")))
 
     def train_original(self, job: Job, training: GanTraining) -> nn.Module:
         """Trains a pair in place, on train and val together (AlphaGAN, supplement 1.1.2), since nothing is chosen.
@@ -152,26 +150,6 @@ class Unconditional:
         if tuple(made) != (1, CHANNELS, size, size):
             rule = f"teach.generator makes RGB images of size {size}"
             raise RecipeError(rule, "x".join(map(str, made[1:])), "set size in both places")
-
-    def pool(self) -> ImagePool:
-        """The history of what the discriminator was shown: none, everything is passed on."""
-        return ImagePool(0, self.recipe.seed)
-
-    def condition(self, inputs: Tensor) -> Tensor:
-        """What a generator is shown of noise: the noise."""
-        return inputs
-
-    def picture(self, inputs: Tensor) -> Tensor:
-        """Raises DataError: noise is not for looking at."""
-        raise DataError("inputs are pictures or label maps to be shown", "noise")
-
-    def truth(self, teach: Path) -> Truth | None:
-        """What a generator should make of noise: nobody knows."""
-        return None
-
-    def guidance(self, discriminator: nn.Module | None) -> Guidance:
-        """The task's own further terms: none."""
-        return Guidance()
 
     def batches(self, data: Prepared, schedule: Schedule, hold: int = 1) -> dict[str, Callable[[int], Pair]]:
         """Noise and real images as functions from step to batch, this process's share of it.
@@ -230,6 +208,10 @@ class Unconditional:
         real = torch.from_numpy(np.array(split.target)).permute(0, 3, 1, 2)
         return Pair(latents(options.images or len(real), self.latent, self.recipe.seed, use=TEST), real)
 
+    def columns(self, test: Pair, count: int, paired: bool) -> dict[str, Tensor]:
+        """None: noise is not for looking at."""
+        return {}
+
     def protocol(self) -> str:
         """What the figures of finished generators depend on besides what every evaluation says of itself."""
         real = "all that were to train on" if self.recipe.evaluate.against == "train" else "the test images"
@@ -264,6 +246,15 @@ class Unconditional:
             for turn in range(turns)
         ]
         return [*phases, Phase("generator", passing, moved, rate, after=training.after_generator)], {}
+
+
+def latent_of(recipe: Recipe) -> int:
+    """The length of the noise; raises RecipeError for a generator that takes images."""
+    length = noise_length(**recipe.teach.generator)
+    if length is None:
+        family = recipe.teach.generator["family"]
+        raise RecipeError("the task unconditional makes images of noise", f"{family!r}, which takes images", NOISY)
+    return length
 
 
 def _held(batch: Callable[[int], Pair], hold: int, step: int) -> Pair:

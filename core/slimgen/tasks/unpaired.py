@@ -7,54 +7,71 @@ original's images are the truth (GAN Compression, Eq. 1), since an input has no 
 import copy
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from slimgen.data.batches import Pair
-from slimgen.device import Compute
+from slimgen.data.conversion import Progress
+from slimgen.data.look import Look, Looked, look_at_sets
+from slimgen.data.prepare_sets import prepare_unpaired
+from slimgen.data.prepared import Manifest
 from slimgen.errors import CheckpointError, RecipeError
+from slimgen.files import GENERATOR, weights_file
 from slimgen.metrics.evaluator import fitting_batch
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
 from slimgen.nets.initial import initialise
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import Recipe
-from slimgen.tasks.cycle import CycleTraining, Gan, train_cycle
-from slimgen.tasks.gan import GanTraining, imported, originals
-from slimgen.tasks.guidance import Truth
-from slimgen.tasks.task import Job
+from slimgen.tasks.cycle import REVERSE, CycleTraining, train_cycle
+from slimgen.tasks.guidance import Gan, GanTraining, Truth
+from slimgen.tasks.original import imported, originals
+from slimgen.tasks.task import Job, setting_of
+from slimgen.tasks.traits import IMAGES, OF_LABEL_MAPS, OF_NOISE, Embedded, Traits
 from slimgen.tasks.translation import CHANNELS, Translation
 from slimgen.training.distillation import Teacher
 
 __all__ = ["Unpaired"]
 
 
-BACK = "back_"
-"""Begins the names of what belongs to the other direction."""
-
-
 class Unpaired(Translation):
-    """Two sets of images; a discriminator judges an image alone, and is shown older ones among the new.
+    """Two sets of images; a discriminator judges an image alone, and is shown older ones among the new."""
 
-    Raises:
-        RecipeError: the recipe's discriminator takes pairs.
-    """
-
+    traits: ClassVar[Traits] = Traits(
+        IMAGES,
+        pairs=False,
+        directions=2,
+        embedded=Embedded("unpaired"),
+        refused={**OF_LABEL_MAPS, **OF_NOISE},
+    )
     discriminator_inputs = CHANNELS
     history = 50
 
-    def __init__(self, recipe: Recipe, compute: Compute) -> None:
-        super().__init__(recipe, compute)
-        if self.conditional:
+    @classmethod
+    def check(cls, recipe: Recipe) -> None:
+        """Raises RecipeError where the discriminator takes pairs."""
+        inputs = recipe.teach.discriminator.get("inputs", CHANNELS)
+        if inputs > CHANNELS:
             rule = "an image of two sets is judged alone, since it has no partner"
-            raise RecipeError(rule, f"teach.discriminator.inputs {self.discriminator_inputs}", "leave it out")
+            raise RecipeError(rule, f"teach.discriminator.inputs {inputs}", "leave it out")
+
+    @classmethod
+    def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
+        """Writes two sets of images as arrays."""
+        return prepare_unpaired(folder, out, setting_of(recipe), progress, partners=recipe.data.partners)
+
+    @classmethod
+    def look(cls, folder: Path, look: Look) -> Looked:
+        """How two sets are laid out, and which images cannot be used."""
+        return look_at_sets(folder, look)
 
     def teach(self, job: Job) -> Mapping[str, float]:
         """Trains or imports the originals.
 
-        Leaves `generator` and `discriminator.safetensors` of the recipe's direction, and `back_generator` and
-        `back_discriminator.safetensors` of the other: always where they are trained, else what is imported.
+        Leaves `generator` and `discriminator.safetensors` of the recipe's direction, and `reverse_generator` and
+        `reverse_discriminator.safetensors` of the other: always where they are trained, else what is imported.
 
         Returns:
             Updates, and the parameters of the direction's generator.
@@ -64,22 +81,22 @@ class Unpaired(Translation):
             RecipeError: nothing is imported, and the adversarial loss is switched off.
         """
         options, updates = self.recipe.teach, 0
-        forth, back = Gan(*originals(self)), self._newly_back()
-        named = {"generator": options.back_generator_checkpoint, "discriminator": options.back_discriminator_checkpoint}
+        forward, reverse = originals(self, options), self._new_reverse()
+        named = {part: getattr(options, f"{REVERSE}{part}_checkpoint") for part in Gan._fields}
         for part, path in named.items():
             if path is not None:
-                imported(getattr(back, part), path)
+                imported(getattr(reverse, part), path)
         trained = options.generator_checkpoint is None
         if trained:
             updates = options.steps(len(job.data.split("train")))
-            training = CycleTraining("teacher", forth, back, options, updates, ema=options.ema)
+            training = CycleTraining("teacher", forward, reverse, options, updates, ema=options.ema)
             nets = train_cycle(job, training)
-            forth, back = forth._replace(generator=nets[0]), back._replace(generator=nets[1])
-        for part, net in forth._asdict().items():
-            save_weights(job.out / f"{part}.safetensors", net.state_dict())
-        for part, net in back._asdict().items():
+            forward, reverse = forward._replace(generator=nets[0]), reverse._replace(generator=nets[1])
+        for part, net in forward._asdict().items():
+            save_weights(job.out / weights_file(part), net.state_dict())
+        for part, net in reverse._asdict().items():
             if trained or named[part] is not None:
-                save_weights(job.out / f"{BACK}{part}.safetensors", net.state_dict())
+                save_weights(job.out / weights_file(f"{REVERSE}{part}"), net.state_dict())
         return {"updates": updates, "params": self.original_cost().params}
 
     def train_original(self, job: Job, training: GanTraining) -> nn.Module:
@@ -93,26 +110,26 @@ class Unpaired(Translation):
     def original(self, teach: Path) -> nn.Module:
         """The original generator of the recipe's direction, from the folder that `teach` left; in evaluation mode."""
         net = self.generator()
-        net.load_state_dict(load_weights(teach / "generator.safetensors"))
+        net.load_state_dict(load_weights(teach / GENERATOR))
         return net.eval()
 
-    def back(self, teach: Path) -> Gan:
-        """The originals of the other direction, likewise; as they were trained.
+    def reverse(self, teach: Path) -> Gan:
+        """The originals of the reverse direction, likewise; as they were trained.
 
         Raises:
             CheckpointError: the originals were imported, and only those of the recipe's direction.
         """
-        found = self._newly_back()
+        found = self._new_reverse()
         for part, net in found._asdict().items():
-            file = teach / f"{BACK}{part}.safetensors"
+            file = teach / weights_file(f"{REVERSE}{part}")
             if not file.is_file():
-                hint = f"name teach.{BACK}{part}_checkpoint too, or let both directions be trained"
-                raise CheckpointError(f"the {part} of the other direction is among the originals", f"no {file}", hint)
+                hint = f"name teach.{REVERSE}{part}_checkpoint too, or let both directions be trained"
+                raise CheckpointError(f"the {part} of the reverse direction is among the originals", f"no {file}", hint)
             net.load_state_dict(load_weights(file))
         return found
 
-    def _newly_back(self) -> Gan:
-        """The other direction's originals, initialised from the recipe's seed and numbers of their own."""
+    def _new_reverse(self) -> Gan:
+        """The reverse direction's originals, initialised from the recipe's seed and numbers that nothing else takes."""
         return Gan(self.generator(2), self.discriminator(3))
 
     def truth(self, teach: Path) -> Truth:

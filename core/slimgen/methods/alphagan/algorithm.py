@@ -14,8 +14,8 @@ from slimgen.methods.alphagan.options import SupernetOptions
 from slimgen.methods.alphagan.players import Player, Players, gap, worst
 from slimgen.nets.gates import Arch
 from slimgen.nets.relaxation import Relaxation
+from slimgen.tasks.noise import SHOWN
 from slimgen.tasks.task import Job
-from slimgen.tasks.unconditional import SHOWN
 from slimgen.training.adam import Adam
 from slimgen.training.fit import Loss, Memo, Phase
 from slimgen.training.losses import Adversarial, adversarial

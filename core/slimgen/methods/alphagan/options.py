@@ -17,6 +17,8 @@ from slimgen.nets.noise import bottom
 from slimgen.nets.sngan.discriminator import check_size
 from slimgen.recipe import Betas, Recipe, Schedule, Section, section
 from slimgen.search import Genotype, Value
+from slimgen.tasks import traits_of
+from slimgen.tasks.traits import NOISE
 
 BY_HAND = "by_hand"
 """The rival: SN-GAN's generator."""
@@ -146,8 +148,8 @@ def check(recipe: Recipe) -> None:
     """Raises RecipeError unless the recipe is one for this method."""
     training = section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
-    if recipe.task != "unconditional":
-        raise RecipeError("alphagan searches generators of noise: task unconditional", repr(recipe.task))
+    if traits_of(recipe).given != NOISE:
+        raise RecipeError("alphagan searches generators of noise", f"the task {recipe.task}")
     bottom(recipe.size)
     check_size(recipe.size, recipe.size)
     if recipe.losses.gan == "least-squares" and training.iterations:

@@ -15,8 +15,7 @@ from slimgen.nets.initial import initialise
 from slimgen.nets.relaxation import Relaxation, Temperature
 from slimgen.nets.sngan.discriminator import NoiseDiscriminator
 from slimgen.nets.supernet import Supernet
-from slimgen.tasks.task import Job
-from slimgen.tasks.unconditional import Unconditional
+from slimgen.tasks.task import FromNoise, Job, from_noise
 from slimgen.training.losses import Adversarial
 
 
@@ -132,10 +131,9 @@ def _player(job: Job, net: nn.Module, options: SupernetOptions, seed: int, steps
     return Player(place(net).train(), place(relaxation))
 
 
-def of_noise(job: Job) -> Unconditional:
-    """The task, which `check` asks to be unconditional."""
-    assert isinstance(job.task, Unconditional)
-    return job.task
+def of_noise(job: Job) -> FromNoise:
+    """The task, as one that makes images of noise."""
+    return from_noise(job.task)
 
 
 def adv(

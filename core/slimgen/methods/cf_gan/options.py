@@ -15,6 +15,8 @@ from slimgen.nets.cf_gan.rows import trellis_cost
 from slimgen.nets.cf_gan.space import OPERATORS, Shape, trellis_space
 from slimgen.recipe import Recipe, Schedule, Section, section
 from slimgen.search import Choice, Genotype, Space, Value, require_reachable
+from slimgen.tasks import traits_of
+from slimgen.tasks.traits import IMAGES, NOISE
 
 
 class SupernetOptions(Schedule):
@@ -75,12 +77,11 @@ class SearchOptions(Section):
 
 def check(recipe: Recipe) -> None:
     """Raises RecipeError unless the sections `supernet` and `search` are sound."""
-    if recipe.task == "unconditional":
-        raise RecipeError("cf_gan makes images of images", "the task unconditional", "use alphagan")
+    if (given := traits_of(recipe).given) != IMAGES:
+        hint = "use alphagan" if given == NOISE else "use gan_compression, or draw the labels"
+        raise RecipeError("cf_gan makes images of images", f"the task {recipe.task}", hint)
     section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
-    if recipe.task == "labels":
-        raise RecipeError("cf_gan makes images of images", "the task labels", "use gan_compression, or draw the labels")
     if recipe.size % 8:
         raise RecipeError("cf_gan needs a size that is a multiple of 8", recipe.size)
     if recipe.budget.latency_ms is not None:

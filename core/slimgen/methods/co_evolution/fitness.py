@@ -23,8 +23,7 @@ from slimgen.nets.weights import digest, load_weights
 from slimgen.recipe import Recipe, Schedule, section
 from slimgen.search import Genotype, Objective
 from slimgen.tasks.cycle import Direction, Gan, cycle_phases
-from slimgen.tasks.task import Job
-from slimgen.tasks.unpaired import Unpaired
+from slimgen.tasks.task import Job, both_ways
 from slimgen.training.distributed import alone
 from slimgen.training.draws import fixed
 from slimgen.training.fit import fit
@@ -52,12 +51,11 @@ def sides(job: Job) -> dict[str, Side]:
     Raises:
         CheckpointError: the originals of the reverse one are not there.
     """
-    task, teach, recipe = job.task, job.inputs["teach"], job.recipe
-    assert isinstance(task, Unpaired)
+    task, teach, recipe = both_ways(job.task), job.inputs["teach"], job.recipe
     discriminator = task.discriminator()
     discriminator.load_state_dict(load_weights(teach / DISCRIMINATOR))
     found = {}
-    for name, gan in zip(TURNS, (Gan(task.original(teach), discriminator), task.back(teach)), strict=True):
+    for name, gan in zip(TURNS, (Gan(task.original(teach), discriminator), task.reverse(teach)), strict=True):
         for net in gan:
             net.eval().requires_grad_(False)
         found[name] = Side(gan, filters_of(recipe, gan.generator))

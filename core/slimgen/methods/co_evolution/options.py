@@ -15,6 +15,7 @@ from slimgen.nets import generator_cost
 from slimgen.nets.co_evolution.families import check_family, narrowest
 from slimgen.recipe import Recipe, Section, section
 from slimgen.search import Space, require_reachable
+from slimgen.tasks import traits_of
 
 
 class SupernetOptions(Section):
@@ -103,8 +104,9 @@ def check(recipe: Recipe) -> None:
     options = section(SearchOptions, recipe.search, "search")
     for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
         goal(metric)
-    if recipe.task != "unpaired":
-        raise RecipeError("co_evolution compresses both generators of a CycleGAN: task unpaired", repr(recipe.task))
+    if traits_of(recipe).directions != 2:
+        rule = "co_evolution compresses both generators of a CycleGAN, of two sets of images"
+        raise RecipeError(rule, f"the task {recipe.task}")
     if not isinstance(find(recipe.objective.metric), PerImage):
         rule = "co_evolution compares a candidate's images with the original's one by one"
         raise RecipeError(rule, repr(recipe.objective.metric), "choose an objective such as psnr, ssim or lpips")
@@ -124,7 +126,7 @@ def _check_originals(recipe: Recipe) -> None:
     check_family(teach.generator["family"])
     named = {
         name: getattr(teach, f"{name}_checkpoint")
-        for name in ("generator", "discriminator", "back_generator", "back_discriminator")
+        for name in ("generator", "discriminator", "reverse_generator", "reverse_discriminator")
     }
     missing = [name for name, path in named.items() if path is None]
     if missing and len(missing) < len(named):

@@ -17,6 +17,7 @@ from slimgen.nets import generator_cost
 from slimgen.nets.cyclegan_nas.space import DiscriminatorShape, GeneratorShape, cells_cost, check_size, space_of
 from slimgen.recipe import Recipe, Schedule, Section, section
 from slimgen.search import Genotype
+from slimgen.tasks import traits_of
 from slimgen.tasks.translation import CHANNELS
 
 LEAST = 4
@@ -96,8 +97,9 @@ def check(recipe: Recipe) -> None:
     Raises:
         BudgetError: even the narrowest generators of cells are larger than the plain CycleGAN's, and are to be equal.
     """
-    if recipe.task != "unpaired":
-        raise RecipeError("cyclegan_nas searches the networks of a CycleGAN: task unpaired", repr(recipe.task))
+    if traits_of(recipe).directions != 2:
+        rule = "cyclegan_nas searches the networks of a CycleGAN, of two sets of images"
+        raise RecipeError(rule, f"the task {recipe.task}")
     training = section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
     for metric in (recipe.objective.metric, *recipe.evaluate.metrics):

@@ -20,7 +20,7 @@ from slimgen.nets.relaxation import Relaxation, Temperature
 from slimgen.nets.supernet import Supernet
 from slimgen.search import Genotype, Space
 from slimgen.tasks.cycle import Direction, cycle_phases
-from slimgen.tasks.task import Job
+from slimgen.tasks.task import Job, both_ways
 from slimgen.training.fit import Phase
 from slimgen.training.pool import ImagePool
 
@@ -147,8 +147,8 @@ def pools_of(job: Job, options: SupernetOptions) -> dict[str, ImagePool]:
     names = list(DISCRIMINATORS)
     if options.optimisation != "OF":
         names += [f"architecture_{role}" for role in DISCRIMINATORS]
-    size = job.task.pool().size
-    return {name: ImagePool(size, job.recipe.seed + number) for number, name in enumerate(names)}
+    task = both_ways(job.task)
+    return {name: task.pool(number) for number, name in enumerate(names)}
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def showing(net: nn.Module) -> Generate:
 def distilling(job: Job, options: SupernetOptions, net: nn.Module) -> Guidance:
     """The terms that a teacher adds (Eqs. 1, 3 and 4), beside the task's own."""
     teacher, weight = Teacher(job.compute.ready(net)), options.distill
-    pseudo_pairs = options.pseudo_pairs(job.recipe.task)
+    pseudo_pairs = options.pseudo_pairs(job.task.traits.pairs)
     guidance = original_guidance(job, truth=not pseudo_pairs)
     if pseudo_pairs:
         guidance = guidance.plus(Guidance(truth=lambda batch: teacher(batch.input)[0].float()))

@@ -17,6 +17,8 @@ from slimgen.nets.resnet.cost import Widths, resnet_widths
 from slimgen.recipe import Recipe, Schedule, Section, section
 from slimgen.search import Budget, Genotype, Space, require_reachable
 from slimgen.search.grid import Grid
+from slimgen.tasks import traits_of
+from slimgen.tasks.traits import NOISE
 
 
 class TeacherOptions(Schedule):
@@ -57,9 +59,9 @@ class SupernetOptions(Schedule):
     truth: Literal["data", "teacher"] | None = None
     calibration: int = Field(default=128, ge=1)
 
-    def pseudo_pairs(self, task: str) -> bool:
-        """Whether inputs and the teacher's images are the pairs to learn from."""
-        return self.truth == "teacher" or (self.truth is None and task == "unpaired")
+    def pseudo_pairs(self, pairs: bool) -> bool:
+        """Whether inputs and the teacher's images are the pairs to learn from, given whether others are known."""
+        return self.truth == "teacher" or (self.truth is None and not pairs)
 
 
 class SearchOptions(Section):
@@ -90,8 +92,8 @@ class SearchOptions(Section):
 
 def check(recipe: Recipe) -> None:
     """Raises RecipeError unless the sections `supernet` and `search` are sound."""
-    if recipe.task == "unconditional":
-        raise RecipeError("gan_compression makes images of images", "the task unconditional", "use alphagan")
+    if traits_of(recipe).given == NOISE:
+        raise RecipeError("gan_compression makes images of images", f"the task {recipe.task}", "use alphagan")
     options = section(SupernetOptions, recipe.supernet, "supernet")
     search = section(SearchOptions, recipe.search, "search")
     for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
@@ -227,7 +229,7 @@ def require_few(search: SearchOptions, places: Sequence[int] | Any) -> None:
 
 
 def _check_pipeline(recipe: Recipe, options: SupernetOptions) -> None:
-    if recipe.task == "unpaired" and not options.pseudo_pairs(recipe.task):
+    if not (pairs := traits_of(recipe).pairs) and not options.pseudo_pairs(pairs):
         rule = "two sets have no pairs, so that the teacher's images are what L1 compares with"
         raise RecipeError(rule, f"supernet.truth {options.truth}", "leave it out")
     family = recipe.teach.generator["family"]

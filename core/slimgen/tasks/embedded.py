@@ -1,0 +1,99 @@
+"""The embedded data set: townhouses, which are drawn and not downloaded."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slimgen.errors import DataError
+from slimgen.tasks.traits import Embedded
+
+if TYPE_CHECKING:
+    from slimgen.recipe import Recipe
+
+NAME = "townhouses"
+TRAIN, TEST = 400, 100  # pictures, as data.dvc tracks them
+LAYOUTS = "paired (labels and day), unpaired (day and night), labels (ids and day), images (day)"
+DEFAULT = "paired"
+
+
+def find_images(recipe: "Recipe", data: Path | None, run_folder: Path, report: Callable[[str], None]) -> Path:
+    """The images of a run: those named, those in `data`, or the embedded ones, drawn into the run's folder.
+
+    Args:
+        recipe: of the run.
+        data: the folder that was named, if one was.
+        run_folder: of the run.
+        report: is told what is drawn.
+
+    Raises:
+        DataError: there are none, and the recipe does not ask for the embedded set.
+    """
+    from slimgen.tasks import traits_of
+
+    if data is not None:
+        return data
+    here, asked = Path("data"), recipe.data.embedded is not None
+    embedded = traits_of(recipe).embedded
+    tracked = embedded.tracked or not asked
+    if tracked and here.is_dir() and any(one.is_dir() for one in here.iterdir() if not one.name.startswith(".")):
+        return here
+    if not asked:
+        hint = f"try `slimgen data list`, or set data.embedded: {NAME}"
+        raise DataError("a run needs images", "no --data, and no folder `data` here", hint)
+    return drawn(embedded, max(recipe.size, recipe.data.load or 0), run_folder, report)
+
+
+def draw(
+    folder: Path,
+    layout: str,
+    train: int,
+    test: int,
+    *,
+    size: int,
+    seed: int,
+    night: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Draws the set into a folder that is new or empty; for the arguments, see `townhouses.write`.
+
+    Raises:
+        DataError: the folder holds something, or an argument makes no sense.
+    """
+    from townhouses import write
+
+    # Beside the pictures of another set they would be taken for one set.
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{NAME} are drawn into a folder that is new or empty", folder, "choose another")
+    try:
+        write(folder, seed=seed, train=train, test=test, size=size, layout=layout, night=night, progress=progress)
+    except ValueError as error:  # the renderer knows nothing of slimgen's errors
+        raise DataError(str(error)) from None
+
+
+def by_day_and_night(layout: str) -> bool:
+    """Whether a layout has pictures of other scenes by night."""
+    return layout == "unpaired"
+
+
+def drawn(embedded: Embedded, side: int, run_folder: Path, report: Callable[[str], None]) -> Path:
+    """The set with images of so many pixels a side, drawn unless it is there."""
+    train, test = (count * embedded.times for count in (TRAIN, TEST))
+    folder = run_folder / f"{NAME}-{embedded.layout}-{side}"
+    if folder.is_dir():
+        return folder
+    report(f"drawing {train + test} {NAME} into {folder}")
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    draw(aside / "drawn", embedded.layout, train, test, size=side, seed=0)
+    # The names are those of the set in data.dvc, and so are the pairs held out for validation.
+    for split in (aside / "drawn").iterdir():
+        (aside / split.name).mkdir()
+        split.rename(aside / split.name / NAME)
+    (aside / "drawn").rmdir()
+    try:
+        aside.rename(folder)
+    except OSError:
+        # Another process of the same run was faster; its pictures are the same.
+        if not folder.is_dir():
+            raise
+    return folder

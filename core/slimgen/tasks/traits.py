@@ -1,0 +1,83 @@
+"""What the rest of slimgen asks of a task, so that nobody asks for its name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+Given = Literal["images", "label maps", "noise"]
+IMAGES: Given = "images"
+LABEL_MAPS: Given = "label maps"
+NOISE: Given = "noise"
+
+OF_LABEL_MAPS = {"data": ("classes", "unknown", "instances", "palette"), "losses": ("feature",)}
+"""Keys of a recipe, by section, that label maps alone have."""
+OF_NOISE = {
+    "teach": ("discriminator_batch", "discriminator_steps"),
+    "finetune": ("discriminator_batch", "discriminator_steps"),
+    "supernet": ("discriminator_batch", "discriminator_steps"),
+    "evaluate": ("against",),
+}
+"""Keys that generators of noise alone have."""
+
+
+class Shape(NamedTuple):
+    """Of one image, or of what a generator is given for it; noise has channels alone."""
+
+    channels: int
+    height: int = 1
+    width: int = 1
+
+
+class Shapes(NamedTuple):
+    """Of what a generator is given and of the image that it should make of it."""
+
+    given: Shape
+    wanted: Shape
+
+    @property
+    def scale(self) -> float:
+        """How many times as high the image is."""
+        return self.wanted.height / self.given.height
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The part of the embedded set that a task learns from.
+
+    Attributes:
+        layout: in which it is drawn.
+        times: as many pictures as the set in data.dvc has, which other layouts than its own do not share.
+        tracked: whether the pictures of data.dvc, in the folder `data`, do as well.
+    """
+
+    layout: str
+    times: int = 1
+    tracked: bool = True
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is known of a task before it is opened.
+
+    Attributes:
+        given: what a generator is given.
+        pairs: whether every input has a target that is known in training.
+        embedded: its part of the embedded set.
+        directions: how many directions are trained together.
+        refused: keys of a recipe that have no effect, by section.
+        reads: the values of a generator's input, for the card, where they are no pictures.
+    """
+
+    given: Given
+    pairs: bool
+    embedded: Embedded
+    directions: int = 1
+    refused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    reads: str | None = None
+
+    @property
+    def prepared(self) -> str:
+        """What the prepared images are, in words."""
+        if self.given == NOISE:
+            return "images without inputs"
+        return "pairs" if self.pairs else "two sets"
