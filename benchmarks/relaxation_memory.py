@@ -132,7 +132,7 @@ def cycles(job: Job, kind: str, arguments: argparse.Namespace) -> Step:
     """The generators' step of Algorithm 1, whose logits and weights move together."""
     settings = {**job.recipe.supernet, "hidden": arguments.hidden}
     options = section(CyclesOptions, settings, "supernet")
-    those = cyclegan_nas_phases.players(job, options, STEPS)
+    those = cyclegan_nas_phases.networks(job, options, STEPS)
     if kind == "sampled":
         sampled = Relaxation(cyclegan_nas_phases.joined(options), seed=0, kind="sampled")
         those = those._replace(relaxation=job.compute.place(sampled))

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from slimgen.cost.formula import Cost
 from slimgen.errors import RecipeError
 from slimgen.methods.candidates import Candidates
+from slimgen.methods.checks import check_rivals
 from slimgen.methods.method import Found, Trained, found_genotype
-from slimgen.methods.rivals import check_rivals
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.gates import Arch, pinned
 from slimgen.nets.supernet import Supernet

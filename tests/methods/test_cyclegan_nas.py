@@ -21,9 +21,9 @@ from slimgen.methods.cyclegan_nas.phases import (
     Half,
     batches,
     joined,
+    networks,
     part,
     phases,
-    players,
     pools_of,
 )
 from slimgen.nets.relaxation import Relaxation
@@ -50,7 +50,7 @@ def searching(run: Path, optimisation: str, *settings: str):
     """What trains, its phases and batches, of a training of 4 steps."""
     recipe = TINY.override([f"supernet.optimisation={optimisation}", *settings])
     work, options = job_of(run, recipe), options_of(recipe)
-    those = players(work, options, 4)
+    those = networks(work, options, 4)
     return those, phases(work, options, those, pools_of(work, options), 4), batches(work, options, 4)
 
 
@@ -178,7 +178,7 @@ def test_halves_keep_their_roles_in_th_and_change_them_midway_in_ths(tiny_run):
 def test_each_discriminators_history_is_of_its_own_steps(tiny_run, optimisation):
     recipe = TINY.override([f"supernet.optimisation={optimisation}"])
     work, options = job_of(tiny_run, recipe), options_of(recipe)
-    those, pools = players(work, options, 4), pools_of(work, options)
+    those, pools = networks(work, options, 4), pools_of(work, options)
     assert len(pools) == (2 if optimisation == "OF" else 4)
     assert len({pool.seed for pool in pools.values()}) == len(pools)
     turns = phases(work, options, those, pools, 4)

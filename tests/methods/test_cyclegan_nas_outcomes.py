@@ -121,7 +121,7 @@ def test_an_operation_that_training_has_excluded_is_infinitely_unlikely_but_has_
     ("setting", "message"),
     [
         ("task=paired", "task unpaired; got 'paired'"),
-        ("budget={macs: 1/2}", r"without a budget.*budget.macs"),
+        ("budget={macs: 1/2}", r"limits nothing; got budget.macs; search.hidden"),
         ("finetune.updates=0", "trained anew; got finetune.updates 0"),
         ("finetune.inherit=true", "finetune.inherit true"),
         ("finetune.generator_steps=2", "finetune.generator_steps 2"),

@@ -52,7 +52,7 @@ def train(folder: Path, steps: int = 12, stop: int | None = None) -> tuple[Relax
         seed=3,
         compute=CPU,
         state={"relaxation": relaxation},
-        journal=Trace(folder, relaxation, every=2).watching(journal),
+        journal=Trace(folder, {"": relaxation}, every=2).watching(journal),
     )
     return relaxation, told
 
@@ -82,15 +82,15 @@ def test_lines_are_of_the_first_the_last_and_every_so_many_steps(tmp_path: Path)
 
 
 def test_the_mean_entropy_is_that_of_all_choices_of_all_relaxations(tmp_path: Path) -> None:
-    several = {"forth": Relaxation(SPACE, seed=0, spread=0.0), "back": Relaxation(SPACE, seed=0, spread=0.0)}
+    several = {"forward": Relaxation(SPACE, seed=0, spread=0.0), "reverse": Relaxation(SPACE, seed=0, spread=0.0)}
     trace = Trace(tmp_path, several)
     assert trace.entropy() == pytest.approx((math.log(3) + math.log(2)) / 2, abs=1e-6)
     with torch.no_grad():
-        several["back"].logits("edge")[2] = 5.0
-    assert trace.genotype() == SPACE.smallest().prefixed("forth") | SPACE.smallest().replace(edge="high").prefixed(
-        "back"
+        several["reverse"].logits("edge")[2] = 5.0
+    assert trace.genotype() == SPACE.smallest().prefixed("forward") | SPACE.smallest().replace(edge="high").prefixed(
+        "reverse"
     )
-    assert sorted(trace.probabilities()) == ["back.edge", "back.width", "forth.edge", "forth.width"]
+    assert sorted(trace.probabilities()) == ["forward.edge", "forward.width", "reverse.edge", "reverse.width"]
 
 
 def test_the_trace_is_what_the_chart_of_probabilities_draws(tmp_path: Path) -> None:
@@ -102,4 +102,4 @@ def test_the_trace_is_what_the_chart_of_probabilities_draws(tmp_path: Path) -> N
 
 def test_a_trace_never_writes_less_than_every_step(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        Trace(tmp_path, Relaxation(SPACE, seed=0), every=0)
+        Trace(tmp_path, {"": Relaxation(SPACE, seed=0)}, every=0)

@@ -54,7 +54,7 @@ def search(job):
         cost = generator_cost(height=job.recipe.size, width=job.recipe.size, **options(job.recipe, channels))
         quality = evaluator.measure(net)
         trials.append(Trial(Genotype({"channels": channels}), cost.as_dict("exact"), quality, step="width"))
-    return Found(min(trials, key=lambda trial: trial.quality[objective]), trials, {})
+    return Found(min(trials, key=lambda trial: trial.quality[objective]), trials)
 
 
 def finetune(job):

@@ -7,7 +7,8 @@ from functools import partial
 from torch import Tensor, nn
 
 from slimgen.errors import BudgetError
-from slimgen.methods.trials import Measured, Setup, Trials, priced
+from slimgen.methods.checks import priced
+from slimgen.methods.trials import Measured, Setup, Trials
 from slimgen.metrics.evaluator import Evaluator, Network, goal
 from slimgen.nets.gates import Arch
 from slimgen.nets.supernet import Supernet

@@ -25,14 +25,12 @@ class Found:
     Attributes:
         trial: the architecture that won, its costs and its quality on the validation images.
         trials: everything that was evaluated, in order.
-        limits: the budget as numbers.
         facts: what else is worth keeping: sizes of spaces, seconds a step.
         objective: what the search improved, where that is not the recipe's objective.
     """
 
     trial: Trial
     trials: list[Trial]
-    limits: Mapping[str, float]
     facts: Mapping[str, float] = field(default_factory=dict)
     objective: Objective | None = None
 

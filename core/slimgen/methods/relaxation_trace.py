@@ -28,25 +28,23 @@ class Trace:
 
     Args:
         out: the stage's folder.
-        relaxations: one; or several by name, which is then the first word of their choices' names.
+        relaxations: by name, the first word of their choices' names; an empty one for a relaxation alone.
         every: steps between lines, besides the first and the last; see `spaced`.
     """
 
-    def __init__(self, out: Path, relaxations: Relaxation | Mapping[str, Relaxation], every: int = 50) -> None:
+    def __init__(self, out: Path, relaxations: Mapping[str, Relaxation], every: int = 50) -> None:
         if every < 1:
             raise ValueError(f"every must be at least 1; got {every}.")
-        self.relaxations = {"": relaxations} if isinstance(relaxations, Relaxation) else dict(relaxations)
-        self.every, self.log = every, Log(out / TRACE)
+        self.relaxations, self.every, self.log = relaxations, every, Log(out / TRACE)
         self._begun = False
 
     def watching(self, journal: Journal) -> Journal:
         """A training's journal, that leaves the trace, too; its metrics get `relaxation.entropy`."""
-        told = journal.progress
 
         def progress(done: int, steps: int, losses: Mapping[str, float]) -> None:
             self.step(done, steps, journal.metrics)
-            if told is not None:
-                told(done, steps, losses)
+            if journal.progress is not None:
+                journal.progress(done, steps, losses)
 
         return replace(journal, progress=progress)
 
@@ -79,7 +77,7 @@ class Trace:
         for prefix, relaxation in self.relaxations.items():
             for name, numbers in relaxation.probabilities().items():
                 options = map(str, relaxation.options[name])
-                found[_longer(prefix, name)] = dict(zip(options, numbers.tolist(), strict=True))
+                found[f"{prefix}.{name}" if prefix else name] = dict(zip(options, numbers.tolist(), strict=True))
         return found
 
     def entropy(self) -> float:
@@ -112,7 +110,3 @@ def likely_trial(genotype: Genotype, costs: Mapping[str, float], logs: Logs, ste
 def spaced(steps: int) -> int:
     """Steps between the lines of a trace, so that one of a long training stays readable."""
     return max(50, steps // _LINES)
-
-
-def _longer(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name

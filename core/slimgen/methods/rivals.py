@@ -1,32 +1,18 @@
 """The generators that a search must beat: of equal cost, trained from scratch with as much effort."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 
 from slimgen.cost.formula import Cost
-from slimgen.errors import RecipeError
+from slimgen.methods.checks import NARROWED
 from slimgen.methods.method import REVERSE, Trained
-from slimgen.nets import WIDTHS, build_generator, narrowed, width_option
+from slimgen.nets import build_generator, narrowed
 from slimgen.recipe import Recipe
 from slimgen.tasks.cycle import CycleTraining, Gan, train_cycle
 from slimgen.tasks.gan import GanTraining, original_guidance, train_gan
 from slimgen.tasks.task import Job
-
-NARROWED = "narrowed"
-
-
-def check_rivals(recipe: Recipe, possible: Collection[str] = (NARROWED,)) -> None:
-    """Raises RecipeError unless the recipe's rivals are among those that its method can train."""
-    for rival in recipe.finetune.rivals:
-        if rival not in possible:
-            hint = f"choose of {', '.join(possible)}" if possible else "leave it out"
-            raise RecipeError(f"finetune.rivals must suit the method {recipe.method}", repr(rival), hint)
-    family = recipe.teach.generator["family"]
-    if NARROWED in recipe.finetune.rivals and width_option(family) is None:
-        rule = f"a narrowed generator needs an original with an option {' or '.join(WIDTHS)}"
-        raise RecipeError(rule, repr(family), "leave finetune.rivals out")
 
 
 def narrowed_original(recipe: Recipe, kind: str, amount: float) -> dict[str, Any]:

@@ -7,19 +7,14 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
-from slimgen.cost.formula import Cost
-from slimgen.errors import BudgetError, RecipeError, RunError
+from slimgen.errors import BudgetError, RunError
 from slimgen.files import CACHE, ROUNDS, write_bytes
+from slimgen.methods.checks import check_racing
 from slimgen.methods.method import Found
 from slimgen.metrics.cache import Cache
-from slimgen.metrics.kinds import PerImage
-from slimgen.metrics.registry import find
-from slimgen.nets import generator_cost
 from slimgen.nets.gates import Arch
-from slimgen.recipe import Recipe
 from slimgen.search import (
     Allows,
-    Budget,
     Genotype,
     Objective,
     Searcher,
@@ -35,28 +30,6 @@ from slimgen.training.distributed import first, spread, world
 
 ArchOf = Callable[[Genotype], Arch]
 _TRIED = 25
-
-
-def check_racing(metric: str) -> None:
-    """Whether candidates can race by a metric: its value must be a mean over images, to be predicted from some of them.
-
-    Raises:
-        RecipeError: it is a metric of sets of images, or unknown.
-    """
-    if not isinstance(find(metric), PerImage):
-        hint = "switch search.racing off, or choose an objective such as psnr, ssim or lpips"
-        raise RecipeError("racing needs a metric of single images", repr(metric), hint)
-
-
-def priced(cost: Cost, recipe: Recipe) -> dict[str, float]:
-    """What a budget may limit of a cost: `macs` under the recipe's convention, `params` and `bytes`."""
-    return {name: float(value) for name, value in cost.as_dict(recipe.budget.convention).items()}
-
-
-def budget_of(recipe: Recipe) -> Budget:
-    """The recipe's limits as numbers, as the job of its search has them, before there is one."""
-    original = generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
-    return Budget(**recipe.budget.resolve(priced(original, recipe)))
 
 
 class Setup(NamedTuple):
@@ -190,12 +163,8 @@ class Trials(ABC):
         known = {genotype: self._known(genotype, setup) for genotype in genotypes}
         missing = [genotype for genotype, measured in known.items() if measured is None]
         # Kept at once, so that a search killed amid a round loses little.
-        keep = partial(self._keep, setup)
-        measured = spread(missing, partial(self.measure, setup=setup), each=keep)
-        for genotype, found in zip(missing, measured, strict=True):
-            known[genotype] = found
-            if self._known(genotype, setup) is None:
-                keep(genotype, found)
+        measured = spread(missing, partial(self.measure, setup=setup), each=partial(self._keep, setup))
+        known.update(zip(missing, measured, strict=True))
         trials = []
         for genotype in genotypes:  # costs may take all processes together, so that all ask for those of all
             quality, complete, seconds = known[genotype] or Measured({})
@@ -257,7 +226,7 @@ class Trials(ABC):
         if left := sum(not trial.complete for trial in every):
             numbers["left_early"] = float(left)
         numbers |= {f"seconds.{step}": seconds for step, seconds in self._seconds.items()}
-        return Found(self.best(rest), every, self.job.budget.limits, numbers, self.objective)
+        return Found(self.best(rest), every, numbers, self.objective)
 
 
 def _begin_alike(file: Path) -> None:

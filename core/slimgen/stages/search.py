@@ -37,13 +37,13 @@ def search(work: Work) -> Mapping[str, float]:
     objective = found.objective or Objective(recipe.objective.metric, goal(recipe.objective.metric))
     last = [trial for trial in found.trials if trial.step == found.trial.step]
     front = pareto(last, objective)
-    write_trials(work.out, found, front)
-    limit = found.limits.get("macs")
+    limits = work.job.budget.limits
+    write_trials(work.out, found, front, limits)
     # An estimate is no point of a chart of what was measured.
     measured = [trial for trial in found.trials if trial.complete]
     source = "of the relaxation" if objective.metric == LIKELIHOOD else "validation"
     path = work.out / FRONT
-    pareto_chart(measured, objective, path, chosen=found.trial, limit=limit, measured=source)
+    pareto_chart(measured, objective, path, chosen=found.trial, limit=limits.get("macs"), measured=source)
     if (supernet / TRACE).is_file():
         probability_chart(Log(supernet / TRACE).read(), work.out / RELAXATION)
     draw = getattr(method, "picture_genotype", picture_genotype)
@@ -66,9 +66,9 @@ def row(trial: Trial) -> dict[str, object]:
     }
 
 
-def write_trials(out: Path, found: Found, front: Sequence[Trial]) -> None:
+def write_trials(out: Path, found: Found, front: Sequence[Trial], limits: Mapping[str, float]) -> None:
     """The winner, all trials, and the front, as files. Seconds are left out: equal searches leave equal files."""
-    plain = {**found.trial.to_json(), "limits": dict(found.limits)}
+    plain = {**found.trial.to_json(), "limits": dict(limits)}
     plain.pop("seconds")
     write_json(out / GENOTYPE, plain)
     lines = [trial.to_json() for trial in found.trials]

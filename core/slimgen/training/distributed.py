@@ -87,7 +87,7 @@ def spread(
     """The results of `work` for all items, in their order and in every process, each item worked on by one of them.
 
     Item i is the process's whose rank is i modulo the number of processes; `work` must not wait for other processes.
-    As soon as this process has a result, `each` is called with its item and the result.
+    In every process, `each` is called with every item and its result: with those of its own as soon as they are there.
     """
     rank, size = world()
     results: list[T] = []
@@ -99,7 +99,11 @@ def spread(
         return results
     parts: list[list[T]] = [[]] * size
     distributed.all_gather_object(parts, results)
-    return [parts[index % size][index // size] for index in range(len(items))]
+    whole = [parts[index % size][index // size] for index in range(len(items))]
+    for index, (item, result) in enumerate(zip(items, whole, strict=True)):
+        if each is not None and index % size != rank:
+            each(item, result)
+    return whole
 
 
 def require_alike(done: int, modules: Iterable[object]) -> None:

@@ -20,9 +20,9 @@ from slimgen.methods.alphagan.choice import likeliest
 from slimgen.methods.alphagan.options import BY_HAND, SearchOptions, SupernetOptions, check, preview
 from slimgen.methods.alphagan.players import Player, Playing, of_noise, players
 from slimgen.methods.anew import Plan, alike, train_anew
+from slimgen.methods.checks import priced
 from slimgen.methods.method import Found, Trained, found_genotype, read_trials
 from slimgen.methods.relaxation_trace import LIKELIHOOD, Trace, likely_trial, read_relaxation, spaced
-from slimgen.methods.trials import priced
 from slimgen.nets import generator_cost, narrowed
 from slimgen.nets.alphagan.description import alphagan_cost
 from slimgen.nets.alphagan.space import alphagan_space
@@ -125,7 +125,7 @@ def search(job: Job) -> Found:
     facts = {"evaluations": float(len(every)), "space_size": float(architectures.space.size)}
     if training.iterations:
         facts["entropy"] = math.fsum(architectures.entropy.values()) / len(architectures.entropy)
-    return Found(found, every, architectures.budget.limits, facts, Objective(LIKELIHOOD, "max"))
+    return Found(found, every, facts, Objective(LIKELIHOOD, "max"))
 
 
 class Architectures:

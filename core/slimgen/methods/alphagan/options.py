@@ -7,9 +7,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from slimgen.errors import RecipeError, nearest
+from slimgen.methods.checks import check_anew, check_effects, check_limits, check_rivals, priced
 from slimgen.methods.method import Preview
-from slimgen.methods.rivals import check_rivals
-from slimgen.methods.trials import priced
 from slimgen.nets import noise_length
 from slimgen.nets.alphagan.description import alphagan_cost
 from slimgen.nets.alphagan.space import PUBLISHED, alphagan_space, checked
@@ -155,10 +154,10 @@ def check(recipe: Recipe) -> None:
     if recipe.losses.gan == "least-squares" and training.iterations:
         rule = "the gap between G and D needs a loss that falls as scores rise: losses.gan hinge or vanilla"
         raise RecipeError(rule, repr(recipe.losses.gan))
-    if recipe.budget.latency_ms is not None:
-        raise RecipeError("alphagan limits macs, params or bytes", "budget.latency_ms")
+    check_limits(recipe)
+    check_anew(recipe)
+    check_rivals(recipe, (BY_HAND,))
     _check_search(recipe, training, options)
-    _check_finetune(recipe)
 
 
 def preview(recipe: Recipe) -> Preview:
@@ -179,7 +178,13 @@ def preview(recipe: Recipe) -> Preview:
 
 
 def _check_search(recipe: Recipe, training: SupernetOptions, options: SearchOptions) -> None:
-    said = options.model_fields_set
+    drawing = options.kind == "random"
+    needs = {
+        "search.genotype": (options.kind == "published", "kind published"),
+        "search.params": (drawing, "kind random"),
+        "search.equal_size": (drawing or options.random > 0, "random architectures"),
+    }
+    check_effects({"search": options}, needs)
     if options.kind == "published":
         if options.genotype is None:
             raise RecipeError("search.kind published needs search.genotype", None, f"known: {', '.join(PUBLISHED)}")
@@ -189,16 +194,10 @@ def _check_search(recipe: Recipe, training: SupernetOptions, options: SearchOpti
             raise RecipeError(rule, f"supernet.iterations {training.iterations}", "set supernet.iterations 0")
         if not training.deconvolution:
             raise RecipeError("supernet.deconvolution is of a search", False, "leave it out")
-    elif options.genotype is not None:
-        raise RecipeError("search.genotype needs kind published", options.genotype, "leave it out")
     elif training.iterations == 0 and options.kind == "gradient":
         rule = "without iterations there is nothing to read an architecture from"
         raise RecipeError(rule, "search.kind gradient", "choose random or published")
-    if options.kind != "random" and "params" in said:
-        raise RecipeError("search.params needs kind random", options.params, "limit budget.params instead")
-    if options.kind != "random" and not options.random and "equal_size" in said:
-        raise RecipeError("search.equal_size needs random architectures", options.equal_size, "leave it out")
-    if options.kind == "random" and training.iterations == 0 and options.params is None:
+    if drawing and training.iterations == 0 and options.params is None:
         raise RecipeError("random architectures need a size", "neither iterations nor search.params", "give one")
     if options.discriminator == "found" and (training.discriminator == "fixed" or options.kind != "gradient"):
         rule = "search.discriminator found needs supernet.discriminator searched, and kind gradient"
@@ -209,12 +208,3 @@ def _check_search(recipe: Recipe, training: SupernetOptions, options: SearchOpti
     if recipe.objective.model_fields_set:
         rule = "alphagan compares architectures by what the gap between G and D makes of them"
         raise RecipeError(rule, f"objective.metric {recipe.objective.metric}", "leave the objective out")
-
-
-def _check_finetune(recipe: Recipe) -> None:
-    schedule = recipe.finetune
-    check_rivals(recipe, (BY_HAND,))
-    if schedule.updates == 0:
-        raise RecipeError("what alphagan finds is trained anew", "finetune.updates 0", "give it updates or epochs")
-    if schedule.inherit and "inherit" in schedule.model_fields_set:
-        raise RecipeError("what alphagan finds is trained anew", "finetune.inherit true", "leave it out")

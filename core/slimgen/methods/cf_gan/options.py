@@ -7,10 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from slimgen.errors import RecipeError, nearest
+from slimgen.methods.checks import budget_of, check_limits, check_metrics, check_rivals, imported_alone, priced
 from slimgen.methods.method import Preview
-from slimgen.methods.rivals import check_rivals
-from slimgen.methods.trials import budget_of, check_racing, priced
-from slimgen.metrics.evaluator import goal
 from slimgen.nets.cf_gan.rows import trellis_cost
 from slimgen.nets.cf_gan.space import OPERATORS, Shape, trellis_space
 from slimgen.recipe import Recipe, Schedule, Section, section
@@ -84,21 +82,15 @@ def check(recipe: Recipe) -> None:
     options = section(SearchOptions, recipe.search, "search")
     if recipe.size % 8:
         raise RecipeError("cf_gan needs a size that is a multiple of 8", recipe.size)
-    if recipe.budget.latency_ms is not None:
-        raise RecipeError("cf_gan searches under limits of macs, params or bytes", "latency_ms")
-    for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
-        goal(metric)
-    if options.racing:
-        check_racing(recipe.objective.metric)
+    check_limits(recipe)
+    check_metrics(recipe, options.racing)
     planned = preview(recipe)
     require_reachable(planned.space, planned.costs, budget_of(recipe))
     check_rivals(recipe)
-    teach, losses = recipe.teach, recipe.losses
-    alone = teach.generator_checkpoint is not None and teach.discriminator_checkpoint is None
-    if alone and losses.perceptual and losses.perceptual_network == "discriminator":
-        raise RecipeError(
-            "a perceptual loss in the discriminator's features needs teach.discriminator_checkpoint", "none"
-        )
+    losses = recipe.losses
+    if imported_alone(recipe) and losses.perceptual and losses.perceptual_network == "discriminator":
+        rule = "a perceptual loss in the discriminator's features needs teach.discriminator_checkpoint"
+        raise RecipeError(rule, "none")
 
 
 def preview(recipe: Recipe) -> Preview:

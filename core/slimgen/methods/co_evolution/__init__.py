@@ -10,12 +10,12 @@ from functools import partial
 
 from slimgen.cost.rows import largest
 from slimgen.errors import RunError
+from slimgen.methods.checks import priced
 from slimgen.methods.co_evolution.fitness import FITNESS, OUTPUTS, Fitness, Side, filters_of, outputs, sides
 from slimgen.methods.co_evolution.options import SearchOptions, SupernetOptions, Tuning, check
 from slimgen.methods.co_evolution.roulette import TURN, TURNS, CoEvolution, Population
 from slimgen.methods.method import REVERSE, Found, Preview, Trained, found_genotype, updates_of
 from slimgen.methods.rivals import train_rivals
-from slimgen.methods.trials import priced
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.weights import save_weights
 from slimgen.recipe import Recipe, section
@@ -83,7 +83,7 @@ def search(job: Job) -> Found:
         **{f"reverse_{name}": value for name, value in reverse.costs.items()},
         f"reverse_{FITNESS}": reverse.quality[FITNESS],
     }
-    return Found(found, every, job.budget.limits, facts, fitness.objective)
+    return Found(found, every, facts, fitness.objective)
 
 
 def _population(fitness: Fitness, name: str, side: Side, options: SearchOptions) -> Population:

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from slimgen.data.batches import Pair, whole
 from slimgen.errors import RunError
 from slimgen.files import DISCRIMINATOR
+from slimgen.methods.checks import priced
 from slimgen.methods.co_evolution.options import SearchOptions, SupernetOptions, Tuning
 from slimgen.methods.co_evolution.roulette import TURN, TURNS
-from slimgen.methods.trials import Measured, Setup, Trials, priced
+from slimgen.methods.trials import Measured, Setup, Trials
 from slimgen.metrics.evaluator import Evaluator, fitting_batch
 from slimgen.nets.co_evolution.filters import FilterSpace
 from slimgen.nets.weights import digest, load_weights

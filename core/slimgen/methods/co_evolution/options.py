@@ -5,17 +5,22 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from slimgen.errors import RecipeError
+from slimgen.methods.checks import (
+    budget_of,
+    check_cycle,
+    check_discriminators,
+    check_limits,
+    check_metrics,
+    check_rivals,
+    priced,
+)
 from slimgen.methods.co_evolution.roulette import Odds
-from slimgen.methods.rivals import check_rivals
-from slimgen.methods.trials import budget_of, priced
-from slimgen.metrics.evaluator import goal
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
 from slimgen.nets import generator_cost
 from slimgen.nets.co_evolution.families import check_family, narrowest
 from slimgen.recipe import Recipe, Section, section
 from slimgen.search import Space, require_reachable
-from slimgen.tasks import traits_of
 
 
 class SupernetOptions(Section):
@@ -97,23 +102,17 @@ def check(recipe: Recipe) -> None:
     """Raises RecipeError unless the recipe is one for this method.
 
     Raises:
-        BudgetError: not even one filter in every layer is within the budget; of a network of one's own, the search
-            says so.
+        BudgetError: not even one filter in every layer is within the budget; of a user-defined network, the
+            search says so.
     """
     section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
-    for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
-        goal(metric)
-    if traits_of(recipe).directions != 2:
-        rule = "co_evolution compresses both generators of a CycleGAN, of two sets of images"
-        raise RecipeError(rule, f"the task {recipe.task}")
+    check_metrics(recipe)
+    check_cycle(recipe)
     if not isinstance(find(recipe.objective.metric), PerImage):
         rule = "co_evolution compares a candidate's images with the original's one by one"
         raise RecipeError(rule, repr(recipe.objective.metric), "choose an objective such as psnr, ssim or lpips")
     _check_originals(recipe)
-    if recipe.finetune.generator_steps != 1:
-        rule = "both generators and both discriminators take turns"
-        raise RecipeError(rule, f"finetune.generator_steps {recipe.finetune.generator_steps}", "leave it out")
     check_rivals(recipe)
     if recipe.finetune.rivals and recipe.finetune.updates == 0 and recipe.teach.generator_checkpoint is not None:
         rule = "a narrowed generator is trained for as many updates as the original and fine-tuning together"
@@ -132,13 +131,12 @@ def _check_originals(recipe: Recipe) -> None:
     if missing and len(missing) < len(named):
         names = ", ".join(f"teach.{name}_checkpoint" for name in missing)
         raise RecipeError("originals of co_evolution are imported all four, or none", f"no {names}")
-    if not recipe.losses.adversarial and (recipe.finetune.updates != 0 or missing):
-        raise RecipeError("CycleGAN is trained by its discriminators", "losses.adversarial 0", "give it a weight")
+    if recipe.finetune.updates != 0 or missing:
+        check_discriminators(recipe)
 
 
 def _check_budget(recipe: Recipe, options: SearchOptions) -> None:
-    if recipe.budget.latency_ms is not None:
-        raise RecipeError("co_evolution limits macs, params or bytes", "budget.latency_ms")
+    check_limits(recipe)
     budget = budget_of(recipe)
     if options.kind == "magnitude" and not budget.limits:
         raise RecipeError("pruning by magnitude prunes to a budget", "none", "set budget.params or budget.macs")

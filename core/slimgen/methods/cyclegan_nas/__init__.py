@@ -11,21 +11,21 @@ from typing import Any
 from slimgen.cost.formula import Cost, total
 from slimgen.files import LOGITS
 from slimgen.methods.anew import Plan, alike
+from slimgen.methods.checks import NARROWED, priced
 from slimgen.methods.cyclegan_nas.options import SearchOptions, SupernetOptions, check, equal_hidden, preview
 from slimgen.methods.cyclegan_nas.phases import (
     DISCRIMINATORS,
     GENERATORS,
     batches,
     joined,
+    networks,
     phases,
-    players,
     pools_of,
 )
 from slimgen.methods.cyclegan_nas.repeats import Comparison, train_repeatedly
 from slimgen.methods.method import Found, Trained, found_genotype
 from slimgen.methods.relaxation_trace import LIKELIHOOD, Trace, likely_trial, read_relaxation, spaced
-from slimgen.methods.rivals import NARROWED, narrowed_original
-from slimgen.methods.trials import priced
+from slimgen.methods.rivals import narrowed_original
 from slimgen.nets import generator_cost
 from slimgen.nets.cyclegan_nas.space import cells_cost
 from slimgen.nets.weights import save_weights
@@ -50,17 +50,17 @@ def supernet(job: Job) -> Mapping[str, float]:
     """
     options = section(SupernetOptions, job.recipe.supernet, "supernet")
     steps = options.steps(len(job.data.split("train")))
-    those, pools = players(job, options, steps), pools_of(job, options)
-    for net in those.nets.values():
+    four, pools = networks(job, options, steps), pools_of(job, options)
+    for net in four.nets.values():
         net.train()
     state: dict[str, Stateful] = {
-        **those.nets,
-        "relaxation": those.relaxation,
+        **four.nets,
+        "relaxation": four.relaxation,
         **{f"pool.{name}": pool for name, pool in pools.items()},
     }
-    trace = Trace(job.out, those.relaxation, spaced(steps))
+    trace = Trace(job.out, {"": four.relaxation}, spaced(steps))
     fit(
-        phases(job, options, those, pools, steps),
+        phases(job, options, four, pools, steps),
         fixed(Genotype({})),
         batches(job, options, steps),
         steps,
@@ -69,7 +69,7 @@ def supernet(job: Job) -> Mapping[str, float]:
         state=state,
         journal=trace.watching(job.journal("supernet")),
     )
-    save_weights(job.out / LOGITS, those.relaxation.state_dict())
+    save_weights(job.out / LOGITS, four.relaxation.state_dict())
     return {"updates": steps, "entropy": trace.entropy()}
 
 
@@ -106,7 +106,7 @@ def search(job: Job) -> Found:
         "input_images": float(len(train.input)),
         "target_images": float(len(train.target)),
     }
-    return Found(found, trials, {}, facts, Objective(LIKELIHOOD, "max"))
+    return Found(found, trials, facts, Objective(LIKELIHOOD, "max"))
 
 
 class Sized:

@@ -7,17 +7,23 @@ from pydantic import Field
 
 from slimgen.cost.rows import largest_within
 from slimgen.errors import BudgetError, RecipeError
+from slimgen.methods.checks import (
+    check_anew,
+    check_cycle,
+    check_discriminators,
+    check_effects,
+    check_limits,
+    check_metrics,
+    check_rivals,
+    priced,
+)
 from slimgen.methods.method import Preview
-from slimgen.methods.rivals import check_rivals
-from slimgen.methods.trials import priced
-from slimgen.metrics.evaluator import goal
 from slimgen.metrics.kinds import OfSegmentations
 from slimgen.metrics.registry import find
 from slimgen.nets import generator_cost
 from slimgen.nets.cyclegan_nas.space import DiscriminatorShape, GeneratorShape, cells_cost, check_size, space_of
 from slimgen.recipe import Recipe, Schedule, Section, section
 from slimgen.search import Genotype
-from slimgen.tasks import traits_of
 from slimgen.tasks.translation import CHANNELS
 
 LEAST = 4
@@ -97,25 +103,27 @@ def check(recipe: Recipe) -> None:
     Raises:
         BudgetError: even the narrowest generators of cells are larger than the plain CycleGAN's, and are to be equal.
     """
-    if traits_of(recipe).directions != 2:
-        rule = "cyclegan_nas searches the networks of a CycleGAN, of two sets of images"
-        raise RecipeError(rule, f"the task {recipe.task}")
+    check_cycle(recipe)
     training = section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
-    for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
-        goal(metric)
+    check_metrics(recipe)
+    check_limits(recipe, (), "search.hidden says how large its generators are")
+    check_discriminators(recipe)
+    check_anew(recipe)
+    check_rivals(recipe)
     if isinstance(find(recipe.objective.metric), OfSegmentations):
         rule = "cyclegan_nas compares repeats by both directions' images, of which neither are label maps"
         raise RecipeError(rule, repr(recipe.objective.metric), "choose fid, fd:NAME, kid, or psnr of the cycle")
-    if not recipe.losses.adversarial:
-        raise RecipeError("CycleGAN is trained by its discriminators", "losses.adversarial 0", "give it a weight")
-    if named := [
-        name for name in ("macs", "params", "bytes", "latency_ms") if getattr(recipe.budget, name) is not None
-    ]:
-        rule = "cyclegan_nas searches without a budget; search.hidden says how large its generators are"
-        raise RecipeError(rule, f"budget.{named[0]}", "leave it out")
-    _check_effects(training, options)
-    _check_finetune(recipe)
+    gumbel, drawing = training.relaxation == "gumbel", options.kind == "random"
+    needs = {
+        "supernet.temperature": (gumbel, "relaxation gumbel"),
+        "search.evaluations": (drawing, "kind random"),
+        "search.equal_size": (drawing, "kind random"),
+        "search.discriminator_hidden": (options.discriminators == "found", "searched discriminators"),
+    }
+    check_effects({"supernet": training, "search": options}, needs)
+    if not training.temperature[0] >= training.temperature[1] > 0:
+        raise RecipeError("a temperature is above 0 and does not rise", training.temperature)
     check_size(training.generator(), recipe.size, recipe.size)
     check_size(training.discriminator(), recipe.size, recipe.size)
     if isinstance(options.hidden, int):
@@ -136,34 +144,6 @@ def preview(recipe: Recipe) -> Preview:
 
     drawn = options.evaluations if options.kind == "random" else 0
     return Preview(space_of(shape), costs, 1 + drawn, training.steps, training.batch)
-
-
-def _check_effects(training: SupernetOptions, options: SearchOptions) -> None:
-    """Raises RecipeError for a setting that the others leave without effect."""
-    gumbel, drawing = training.relaxation == "gumbel", options.kind == "random"
-    if "temperature" in training.model_fields_set and not gumbel:
-        raise RecipeError("supernet.temperature needs relaxation gumbel", training.temperature, "leave it out")
-    if not training.temperature[0] >= training.temperature[1] > 0:
-        raise RecipeError("a temperature is above 0 and does not rise", training.temperature)
-    for name in ("evaluations", "equal_size"):
-        if name in options.model_fields_set and not drawing:
-            raise RecipeError(f"search.{name} needs kind random", getattr(options, name), "leave it out")
-    if "discriminator_hidden" in options.model_fields_set and options.discriminators == "original":
-        rule = "search.discriminator_hidden needs searched discriminators"
-        raise RecipeError(rule, options.discriminator_hidden, "leave it out")
-
-
-def _check_finetune(recipe: Recipe) -> None:
-    schedule = recipe.finetune
-    if schedule.updates == 0:
-        raise RecipeError("what cyclegan_nas finds is trained anew", "finetune.updates 0", "give it updates or epochs")
-    if schedule.inherit and "inherit" in schedule.model_fields_set:
-        rule = "what cyclegan_nas finds is of another width than its supernets, and is trained anew"
-        raise RecipeError(rule, "finetune.inherit true", "leave it out")
-    if schedule.generator_steps != 1:
-        rule = "both generators and both discriminators take turns"
-        raise RecipeError(rule, f"finetune.generator_steps {schedule.generator_steps}", "leave it out")
-    check_rivals(recipe)
 
 
 def equal_hidden(recipe: Recipe, training: SupernetOptions, pair: tuple[Genotype, Genotype]) -> int:

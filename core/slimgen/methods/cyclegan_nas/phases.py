@@ -30,7 +30,7 @@ FIRST, SECOND = "first", "second"
 """The data of the weights, and of the logits, where they take turns."""
 
 
-class Players(NamedTuple):
+class Networks(NamedTuple):
     """The four supernets, and the relaxation of their joined space.
 
     Attributes:
@@ -51,31 +51,30 @@ class Players(NamedTuple):
         return [self.relaxation.logits(name) for name in names if name.partition(".")[0] in roles]
 
 
+def shapes_of(options: SupernetOptions) -> dict[str, Shape]:
+    """How the networks are built, by role."""
+    generators: dict[str, Shape] = dict.fromkeys(GENERATORS, options.generator())
+    return generators | dict.fromkeys(DISCRIMINATORS, options.discriminator())
+
+
 def joined(options: SupernetOptions) -> Space:
     """The space of all four networks."""
-    shapes: dict[str, Shape] = dict.fromkeys(GENERATORS, options.generator())
-    shapes |= dict.fromkeys(DISCRIMINATORS, options.discriminator())
     whole = Space({})
-    for role, shape in shapes.items():
+    for role, shape in shapes_of(options).items():
         whole = whole | space_of(shape).prefixed(role)
     return whole
 
 
-def players(job: Job, options: SupernetOptions, steps: int) -> Players:
+def networks(job: Job, options: SupernetOptions, steps: int) -> Networks:
     """Four supernets and their relaxation, initialised from the recipe's seed."""
+    seed, place = job.recipe.seed, job.compute.place
     nets: dict[str, Supernet] = {}
-    for number, role in enumerate((*GENERATORS, *DISCRIMINATORS)):
-        shape = options.generator() if role in GENERATORS else options.discriminator()
-        nets[role] = job.compute.place(initialise(Supercells(shape, options.spectral), job.recipe.seed + number))
+    for role, shape in shapes_of(options).items():
+        nets[role] = place(initialise(Supercells(shape, options.spectral), seed + len(nets)))
     temperature = Temperature(*options.temperature, steps) if options.relaxation == "gumbel" else None
-    relaxation = Relaxation(
-        joined(options),
-        seed=job.recipe.seed,
-        spread=options.spread,
-        kind=options.relaxation,
-        temperature=temperature,
-    )
-    return Players(nets, job.compute.place(relaxation))
+    kind, spread = options.relaxation, options.spread
+    relaxation = Relaxation(joined(options), seed=seed, spread=spread, kind=kind, temperature=temperature)
+    return Networks(nets, place(relaxation))
 
 
 def part(arch: Arch, role: str) -> Arch:
@@ -91,7 +90,7 @@ def part(arch: Arch, role: str) -> Arch:
 
 
 def phases(
-    job: Job, options: SupernetOptions, those: Players, pools: Mapping[str, ImagePool], steps: int
+    job: Job, options: SupernetOptions, networks: Networks, pools: Mapping[str, ImagePool], steps: int
 ) -> list[Phase]:
     """The phases of one kind of optimisation.
 
@@ -101,40 +100,33 @@ def phases(
     Args:
         job: of the stage.
         options: of the recipe.
-        those: what is moved.
+        networks: what is moved.
         pools: as `pools_of` makes them.
         steps: length of the training.
     """
-    weights, logits = (
-        [[{"params": move(roles)}] for roles in (GENERATORS, DISCRIMINATORS)] for move in (those.weights, those.logits)
-    )
-    if options.architecture_rate is not None:
-        for group in (*logits[0], *logits[1]):
-            group["lr"] = options.architecture_rate  # type: ignore[assignment]
+    rate = {} if options.architecture_rate is None else {"lr": options.architecture_rate}
+
+    def cycle(name: str, split: str, weights: bool, logits: bool) -> list[Phase]:
+        """CycleGAN's two phases, on these images: Algorithm 1, lines 10 and 11."""
+        groups: list[list[dict[str, Any]]] = [
+            [
+                *([{"params": networks.weights(roles)}] if weights else []),
+                *([{"params": networks.logits(roles), **rate}] if logits else []),
+            ]
+            for roles in (GENERATORS, DISCRIMINATORS)
+        ]
+        forward, reverse = (
+            Direction(networks.nets[one], networks.nets[two], pools[f"{name}{two}"], parts=_parting(one, two))
+            for one, two in zip(GENERATORS, DISCRIMINATORS, strict=True)
+        )
+        found = cycle_phases((forward, reverse), groups[0], groups[1], job.recipe.losses, options, steps)
+        draw = networks.relaxation.draw
+        return [replace(phase, name=f"{name}{phase.name}", split=split, draw=draw) for phase in found]
+
     if options.optimisation == "OF":
-        together = [[*one, *two] for one, two in zip(weights, logits, strict=True)]
-        return _cycle(job, options, those, together, pools, "", "train", steps)
-    first = _cycle(job, options, those, weights, pools, "", FIRST, steps)
-    return [*first, *_cycle(job, options, those, logits, pools, "architecture_", SECOND, steps)]
-
-
-def _cycle(
-    job: Job,
-    options: SupernetOptions,
-    those: Players,
-    groups: list[list[dict[str, Any]]],
-    pools: Mapping[str, ImagePool],
-    name: str,
-    split: str,
-    steps: int,
-) -> list[Phase]:
-    """CycleGAN's two phases, of the parameters of these groups, on these images."""
-    directions = [
-        Direction(those.nets[one], those.nets[two], pools[f"{name}{two}"], parts=_parting(one, two))
-        for one, two in zip(GENERATORS, DISCRIMINATORS, strict=True)
-    ]
-    found = cycle_phases((directions[0], directions[1]), groups[0], groups[1], job.recipe.losses, options, steps)
-    return [replace(phase, name=f"{name}{phase.name}", split=split, draw=those.relaxation.draw) for phase in found]
+        return cycle("", "train", weights=True, logits=True)
+    first = cycle("", FIRST, weights=True, logits=False)
+    return [*first, *cycle("architecture_", SECOND, weights=False, logits=True)]
 
 
 def _parting(generator: str, discriminator: str) -> Callable[[Arch], tuple[Sequence[Arch], Sequence[Arch]]]:

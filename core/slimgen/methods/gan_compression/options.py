@@ -8,10 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from slimgen.errors import RecipeError
+from slimgen.methods.checks import budget_of, check_effects, check_metrics, check_rivals, imported_alone
 from slimgen.methods.method import Preview
-from slimgen.methods.rivals import check_rivals
-from slimgen.methods.trials import budget_of, check_racing
-from slimgen.metrics.evaluator import goal
 from slimgen.nets.gan_compression.families import FAMILIES, Name, alike
 from slimgen.nets.resnet.cost import Widths, resnet_widths
 from slimgen.recipe import Recipe, Schedule, Section, section
@@ -96,11 +94,8 @@ def check(recipe: Recipe) -> None:
         raise RecipeError("gan_compression makes images of images", f"the task {recipe.task}", "use alphagan")
     options = section(SupernetOptions, recipe.supernet, "supernet")
     search = section(SearchOptions, recipe.search, "search")
-    for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
-        goal(metric)
-    if search.racing:
-        check_racing(recipe.objective.metric)
-    _check_effects(recipe, options, search)
+    check_metrics(recipe, search.racing)
+    check_effects({"supernet": options, "search": search}, _needs(recipe, options, search))
     _check_pipeline(recipe, options)
     check_rivals(recipe)
     family = FAMILIES[options.family]
@@ -132,10 +127,10 @@ def preview(recipe: Recipe) -> Preview:
     return Preview(space, costs, min(search.evaluations, space.size), updates, options.batch)
 
 
-def _check_effects(recipe: Recipe, options: SupernetOptions, search: SearchOptions) -> None:
-    """Raises RecipeError for a setting that the others leave without effect."""
+def _needs(recipe: Recipe, options: SupernetOptions, search: SearchOptions) -> dict[str, tuple[bool, str]]:
+    """Whether settings have an effect, and what they would need for one."""
     evolving, latency = search.kind == "evolution", recipe.budget.latency_ms is not None
-    needs = {
+    return {
         "supernet.distill": (options.distillation != "none", "a distillation"),
         "search.band": (search.kind == "exhaustive", "kind exhaustive"),
         "search.elite": (evolving, "kind evolution"),
@@ -144,11 +139,6 @@ def _check_effects(recipe: Recipe, options: SupernetOptions, search: SearchOptio
         "search.racing": (evolving or not search.racing, "kind evolution, whose elite is the rival"),
         "search.latency_networks": (latency, "a limit on latency_ms"),
     }
-    sections = {"supernet": options, "search": search}
-    for name, (effective, needed) in needs.items():
-        part, _, key = name.partition(".")
-        if key in sections[part].model_fields_set and not effective:
-            raise RecipeError(f"{name} needs {needed}", getattr(sections[part], key), "leave it out")
 
 
 def pruning(recipe: Recipe, options: SupernetOptions) -> bool:
@@ -245,9 +235,12 @@ def _check_pipeline(recipe: Recipe, options: SupernetOptions) -> None:
         title = FAMILIES[options.family].title
         raise RecipeError(f"features of {options.family} are distilled from a {title} generator", repr(family), hint)
     _check_pruning(recipe, options, family)
-    teach = recipe.teach
-    alone = teach.generator_checkpoint is not None and teach.discriminator_checkpoint is None
-    if alone and options.pipeline == "fast" and options.keep_discriminator and recipe.losses.adversarial:
+    if (
+        imported_alone(recipe)
+        and options.pipeline == "fast"
+        and options.keep_discriminator
+        and recipe.losses.adversarial
+    ):
         hint = "name teach.discriminator_checkpoint, or set supernet.keep_discriminator false"
         raise RecipeError("an imported teacher's discriminator is kept only if it is imported too", "none", hint)
 

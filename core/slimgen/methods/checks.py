@@ -1,0 +1,110 @@
+"""Whether a recipe makes sense: what several methods ask of one, before anything is computed."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from slimgen.cost.formula import Cost
+from slimgen.errors import RecipeError
+from slimgen.metrics.kinds import PerImage
+from slimgen.metrics.registry import find
+from slimgen.nets import WIDTHS, generator_cost, width_option
+from slimgen.recipe import Recipe, Section
+from slimgen.search import Budget
+from slimgen.tasks import traits_of
+
+NARROWED = "narrowed"
+"""The rival of the original's family with fewer channels."""
+COUNTED = ("macs", "params", "bytes")
+"""The kinds of cost that are counted, and not measured."""
+
+
+def priced(cost: Cost, recipe: Recipe) -> dict[str, float]:
+    """What a budget may limit of a cost: `macs` under the recipe's convention, `params` and `bytes`."""
+    return {name: float(value) for name, value in cost.as_dict(recipe.budget.convention).items()}
+
+
+def budget_of(recipe: Recipe) -> Budget:
+    """The recipe's limits as numbers, as the job of its search has them, before there is one."""
+    original = generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
+    return Budget(**recipe.budget.resolve(priced(original, recipe)))
+
+
+def check_metrics(recipe: Recipe, racing: bool = False) -> None:
+    """Raises RecipeError for an unknown metric, or for racing by a metric of sets of images."""
+    for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
+        find(metric)
+    if racing:
+        check_racing(recipe.objective.metric)
+
+
+def check_racing(metric: str) -> None:
+    """Whether candidates can race by a metric: its value must be a mean over images, to be predicted from some of them.
+
+    Raises:
+        RecipeError: it is a metric of sets of images, or unknown.
+    """
+    if not isinstance(find(metric), PerImage):
+        hint = "switch search.racing off, or choose an objective such as psnr, ssim or lpips"
+        raise RecipeError("racing needs a metric of single images", repr(metric), hint)
+
+
+def check_limits(recipe: Recipe, possible: Sequence[str] = COUNTED, hint: str = "leave it out") -> None:
+    """Raises RecipeError for a limit that the recipe's method cannot keep to."""
+    for kind in (*COUNTED, "latency_ms"):
+        if kind not in possible and getattr(recipe.budget, kind) is not None:
+            kinds = " or ".join([", ".join(possible[:-1]), possible[-1]]) if possible else "nothing"
+            raise RecipeError(f"{recipe.method} limits {kinds}", f"budget.{kind}", hint)
+
+
+def check_effects(sections: Mapping[str, Section], needs: Mapping[str, tuple[bool, str]]) -> None:
+    """Raises RecipeError for a setting that the others leave without effect.
+
+    Args:
+        sections: of the recipe, by name.
+        needs: dotted key to whether it has an effect, and what it would need for one.
+    """
+    for name, (effective, needed) in needs.items():
+        part, _, key = name.partition(".")
+        if key in sections[part].model_fields_set and not effective:
+            raise RecipeError(f"{name} needs {needed}", getattr(sections[part], key), "leave it out")
+
+
+def check_rivals(recipe: Recipe, possible: Collection[str] = (NARROWED,)) -> None:
+    """Raises RecipeError unless the recipe's rivals are among those that its method can train."""
+    for rival in recipe.finetune.rivals:
+        if rival not in possible:
+            hint = f"choose of {', '.join(possible)}" if possible else "leave it out"
+            raise RecipeError(f"finetune.rivals must suit the method {recipe.method}", repr(rival), hint)
+    family = recipe.teach.generator["family"]
+    if NARROWED in recipe.finetune.rivals and width_option(family) is None:
+        rule = f"a narrowed generator needs an original with an option {' or '.join(WIDTHS)}"
+        raise RecipeError(rule, repr(family), "leave finetune.rivals out")
+
+
+def check_anew(recipe: Recipe) -> None:
+    """Raises RecipeError unless what is found can be trained from scratch, which is all that its method does."""
+    rule = f"what {recipe.method} finds is trained anew"
+    if recipe.finetune.updates == 0:
+        raise RecipeError(rule, "finetune.updates 0", "give it updates or epochs")
+    if recipe.finetune.inherit and "inherit" in recipe.finetune.model_fields_set:
+        raise RecipeError(rule, "finetune.inherit true", "leave it out")
+
+
+def check_cycle(recipe: Recipe) -> None:
+    """Raises RecipeError unless the recipe's task has both directions of a CycleGAN, trained by turns."""
+    if traits_of(recipe).directions != 2:
+        rule = f"{recipe.method} needs both directions of a CycleGAN, of two sets of images"
+        raise RecipeError(rule, f"the task {recipe.task}")
+    if recipe.finetune.generator_steps != 1:
+        rule = "both generators and both discriminators take turns"
+        raise RecipeError(rule, f"finetune.generator_steps {recipe.finetune.generator_steps}", "leave it out")
+
+
+def check_discriminators(recipe: Recipe) -> None:
+    """Raises RecipeError where a CycleGAN that is trained has no adversarial loss."""
+    if not recipe.losses.adversarial:
+        raise RecipeError("CycleGAN is trained by its discriminators", "losses.adversarial 0", "give it a weight")
+
+
+def imported_alone(recipe: Recipe) -> bool:
+    """Whether the original generator is imported, and its discriminator is not."""
+    return recipe.teach.generator_checkpoint is not None and recipe.teach.discriminator_checkpoint is None
