@@ -24,6 +24,9 @@ def run(
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="RUN", help="By default runs/RECIPE.")] = None,
     set_: Settings = None,
     until: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="The last stage to run.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, at what expense; do nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run every stage of a recipe; the same command again goes on where it stopped."""
@@ -35,6 +38,13 @@ def run(
     from slimgen.stages.check import check
     from slimgen.tasks.embedded import find_images
 
+    if dry_run:
+        from slimgen.cli.outlook import show
+        from slimgen.stages.preview import preview
+
+        there = data or find_images(parsed, None, folder)
+        show(preview(parsed, data=there if data or there.exists() else None, out=folder, until=until), as_json)
+        return
     check(parsed)  # before any picture is drawn
     images = find_images(parsed, data, folder, report=lambda line: typer.echo(line, err=True))
     with Display(planned, quiet=not leading()) as display:

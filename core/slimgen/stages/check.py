@@ -5,7 +5,9 @@ from functools import partial
 
 from slimgen.errors import CheckpointError, SlimgenError, WeightsError
 from slimgen.methods import open_method
+from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import check as check_metric
+from slimgen.metrics.registry import find
 from slimgen.nets import generator_cost
 from slimgen.nets.weights import require_weights
 from slimgen.recipe import Recipe
@@ -46,7 +48,8 @@ def wanted(recipe: Recipe) -> dict[str, SlimgenError | None]:
     if recipe.losses.perceptual and network != "discriminator":
         looks[network] = partial(find_network, network)
     for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
-        looks[metric] = partial(check_metric, metric, recipe.evaluate.features)
+        if getattr(find(metric), "check", None) is not PerImage._field_defaults["check"]:  # pixels alone need nothing
+            looks[metric] = partial(check_metric, metric, recipe.evaluate.features)
     found: dict[str, SlimgenError | None] = {}
     for name, look in looks.items():
         try:

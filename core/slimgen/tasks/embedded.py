@@ -17,14 +17,16 @@ LAYOUTS = "paired (labels and day), unpaired (day and night), labels (ids and da
 DEFAULT = "paired"
 
 
-def find_images(recipe: "Recipe", data: Path | None, run_folder: Path, report: Callable[[str], None]) -> Path:
+def find_images(
+    recipe: "Recipe", data: Path | None, run_folder: Path, report: Callable[[str], None] | None = None
+) -> Path:
     """The images of a run: those named, those in `data`, or the embedded ones, drawn into the run's folder.
 
     Args:
         recipe: of the run.
         data: the folder that was named, if one was.
         run_folder: of the run.
-        report: is told what is drawn.
+        report: is told what is drawn; without, nothing is drawn, and the folder may not be there yet.
 
     Raises:
         DataError: there are none, and the recipe does not ask for the embedded set.
@@ -76,11 +78,11 @@ def by_day_and_night(layout: str) -> bool:
     return layout == "unpaired"
 
 
-def drawn(embedded: Embedded, side: int, run_folder: Path, report: Callable[[str], None]) -> Path:
+def drawn(embedded: Embedded, side: int, run_folder: Path, report: Callable[[str], None] | None) -> Path:
     """The set with images of so many pixels a side, drawn unless it is there."""
     train, test = (count * embedded.times for count in (TRAIN, TEST))
     folder = run_folder / f"{NAME}-{embedded.layout}-{side}"
-    if folder.is_dir():
+    if folder.is_dir() or report is None:
         return folder
     report(f"drawing {train + test} {NAME} into {folder}")
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")

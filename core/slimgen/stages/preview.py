@@ -1,0 +1,197 @@
+"""What a run would do, before it does anything: which stages, at what expense, from what, within which space."""
+
+import math
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from slimgen.device import Compute
+from slimgen.errors import RunError
+from slimgen.methods import open_method
+from slimgen.methods.method import Preview
+from slimgen.methods.trials import budget_of
+from slimgen.nets import discriminator_cost
+from slimgen.recipe import Recipe
+from slimgen.run.folder import StageFolder
+from slimgen.run.record import read_record, require_layout
+from slimgen.search import Budget
+from slimgen.stages.check import check, wanted
+from slimgen.stages.fingerprint import digest_input, fingerprint
+from slimgen.stages.table import DATA, Stage, up_to
+from slimgen.tasks import open_task, traits_of
+from slimgen.tasks.traits import NOISE
+
+FEW, SAMPLES = 20_000, 500
+"""Genotypes that are counted one by one; of a larger space, genotypes that are drawn to estimate by."""
+NOTES = (
+    "MACs of a training: 3 x (generator + 3 x discriminator) for each image of each update; going back costs twice as "
+    "much as going forward. Of supernet and finetune at most: as if the largest architecture were trained throughout.",
+    "bytes: weights as float32 and images as uint8, without checkpoints, logs and pictures.",
+)
+
+
+@dataclass(frozen=True)
+class Expense:
+    """What a stage would take, as far as it can be told before: None is not known yet, or nothing to speak of.
+
+    Attributes:
+        updates: of its generators.
+        macs: estimated.
+        bytes: on disk, estimated.
+    """
+
+    updates: int | None = None
+    macs: float | None = None
+    bytes: float | None = None
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a run would do.
+
+    Attributes:
+        recipe: resolved, as plain values.
+        stages: by name, whether it is done, goes on or is to do, and what that would replace.
+        expenses: by name of the stage.
+        wanted: metrics, networks and files that are needed, each with what is wrong with it or None.
+        budget: the limits as numbers.
+        space: how many genotypes there are, how many are within the budget, and how these were counted.
+        evaluations: candidates that the search measures at most.
+        notes: how estimates are made.
+    """
+
+    recipe: Mapping[str, object]
+    stages: Mapping[str, str]
+    expenses: Mapping[str, Expense]
+    wanted: Mapping[str, str | None]
+    budget: Mapping[str, float]
+    space: Mapping[str, object]
+    evaluations: int | None
+    notes: tuple[str, ...] = NOTES
+
+
+def preview(recipe: Recipe, *, data: Path | None, out: Path, until: str | None = None) -> Outlook:
+    """What `run` would do with the same arguments. Nothing is written, and no image is decoded.
+
+    Args:
+        recipe: what to do.
+        data: the images; None where they are drawn first, or not there yet.
+        out: the run's folder.
+        until: the last stage to run; all of them by default.
+
+    Raises:
+        SlimgenError: as `check` of the recipe; what it needs and is not there is said in what is returned.
+    """
+    check(recipe, complete=False)
+    method = getattr(open_method(recipe.method), "preview", lambda recipe: None)(recipe)
+    states: dict[str, str] = {}
+    for stage in up_to(until):
+        folders = {name: data if name == DATA else out / name for name in stage.reads}
+        states[stage.name] = _state(stage, recipe, folders, out / stage.name, states)
+    counts = _counts(out / "prepare") if states["prepare"] == "done" else {}
+    expenses, budget = _expenses(recipe, method, counts), budget_of(recipe)
+    return Outlook(
+        recipe=recipe.model_dump(mode="json"),
+        stages=states,
+        expenses={name: expenses.get(name, Expense()) for name in states},
+        wanted={name: None if fault is None else str(fault) for name, fault in wanted(recipe).items()},
+        budget=budget.limits,
+        space=_space(method, budget) if method else {},
+        evaluations=method.evaluations if method else None,
+    )
+
+
+def _state(
+    stage: Stage, recipe: Recipe, folders: Mapping[str, Path | None], out: Path, before: Mapping[str, str]
+) -> str:
+    """Whether a stage is done, goes on or is to do, given what is so of the stages before it."""
+    record = read_record(out)
+    there = f"a {'finished' if record.get('finished') else 'begun'} {record.get('stage')}"
+    try:
+        require_layout(out)
+    except RunError as error:
+        return f"refused: {error}"
+    waits = [name for name, folder in folders.items() if folder is None or before.get(name, "done") != "done"]
+    if waits:
+        unless = f", in place of {there} unless that is of the same inputs" if record else ""
+        return f"to do after {waits[0]}{unless}"
+    known = {name: folder for name, folder in folders.items() if folder is not None}
+    mark = fingerprint(stage, recipe, {name: digest_input(name, folder) for name, folder in known.items()}, known)
+    if StageFolder(out, stage.name, mark).finished() is not None:
+        return "done"
+    if (record.get("stage"), record.get("fingerprint")) == (stage.name, mark):
+        return "to do again: outputs are missing" if record.get("finished") else "resumed"
+    return f"to do, in place of {there} of other settings" if record else "to do"
+
+
+def _counts(prepare: Path) -> dict[str, int]:
+    """How many images each split of finished prepared ones has."""
+    metrics = read_record(prepare)["metrics"]
+    return {name: int(float(str(metrics[f"{name}_images"]))) for name in ("train", "val", "test")}
+
+
+def _expenses(recipe: Recipe, method: Preview | None, counts: Mapping[str, int]) -> dict[str, Expense]:
+    """By stage, given how many images each split has, where that is known."""
+    size, convention, traits = recipe.size, recipe.budget.convention, traits_of(recipe)
+    task = open_task(recipe, Compute(torch.device("cpu")))
+    original, shape = task.original_cost(), {"inputs": task.discriminator_inputs}
+    options = recipe.teach.discriminator if traits.given == NOISE else {**recipe.teach.discriminator, **shape}
+    beside = discriminator_cost(height=size, width=size, **options)
+    teach, finetune = recipe.teach, recipe.finetune
+
+    def training(count: Callable[[int], int], batch: int, generator: Mapping[str, float]) -> Expense:
+        updates = _counted(count, counts.get("train"))
+        each = 3 * batch * traits.directions * (generator["macs"] + 3 * beside.macs(convention))
+        weights = traits.directions * (generator["bytes"] + beside.bytes)
+        return Expense(updates, None if updates is None else updates * each, weights)
+
+    taught = (lambda images: 0) if teach.generator_checkpoint else teach.steps
+    images = sum(counts.values()) * (1 if traits.given == NOISE else 2)
+    found = {
+        "prepare": Expense(bytes=images * 3 * size**2 or None),
+        "teach": training(taught, teach.batch, original.as_dict(convention)),
+    }
+    if method is None:
+        return found
+    largest = method.costs(method.space.largest())
+    limits = budget_of(recipe).limits
+    within = {name: min(float(cost), limits.get(name, math.inf)) for name, cost in largest.items()}
+    looked = method.evaluations * (recipe.objective.images or recipe.data.validation)
+    return {
+        **found,
+        "supernet": training(method.updates, method.batch, largest),
+        "search": Expense(macs=looked * largest["macs"]),
+        "finetune": training(finetune.steps, finetune.batch, within),
+        "export": Expense(bytes=within["bytes"]),
+    }
+
+
+def _counted(count: Callable[[int], int], images: int | None) -> int | None:
+    """The updates of a training; None where they depend on how many images there are, which is not known."""
+    if images is not None:
+        return count(images)
+    return count(1) if count(1) == count(1_000_000) else None
+
+
+def _space(method: Preview, budget: Budget) -> dict[str, object]:
+    """How large a space is, and how much of it the budget leaves; numbers of very many digits as texts."""
+    space, size = method.space, method.space.size
+    budget = replace(budget, latency_ms=None)  # which is measured when the search begins
+    if not budget.limits:
+        within, how = size, "no limit on what is counted"
+    elif size <= FEW:
+        within, how = sum(budget.allows(method.costs(one)) for one in space.enumerate()), "counted"
+    else:
+        rng = random.Random("preview")
+        allowed = sum(budget.allows(method.costs(space.sample(rng))) for _ in range(SAMPLES))
+        # Where none was drawn, at most three in as many are within, with 95 % confidence.
+        within = size * max(allowed, 3) // SAMPLES
+        how = f"{'about' if allowed else 'at most about that'}: {allowed} of {SAMPLES} drawn at random are"
+    return {"genotypes": _written(size), "within": _written(within), "how": how}
+
+
+def _written(number: int) -> int | str:
+    return number if number < 10**15 else f"10^{math.log10(number):.1f}"

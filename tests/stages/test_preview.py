@@ -1,0 +1,127 @@
+"""What a run says before it begins."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from slimgen import stages
+from slimgen.cli.app import app
+from slimgen.errors import BudgetError
+from slimgen.nets import discriminator_cost, generator_cost
+from slimgen.recipe import Recipe, load, presets
+from slimgen.stages.preview import Outlook, preview
+from slimgen.stages.table import STAGES
+from townhouses import write
+
+TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_tracking_server(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
+        yield
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    write(folder, seed=0, train=12, test=3, size=32)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def taught(images, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    stages.run(TINY, data=images, out=out, until="teach", progress=lambda *progress: None)
+    return out
+
+
+def states(outlook: Outlook) -> dict[str, str]:
+    return dict(outlook.stages)
+
+
+def test_a_new_run_does_every_stage_and_writes_nothing_yet(images: Path, tmp_path: Path) -> None:
+    outlook = preview(TINY, data=images, out=tmp_path / "run")
+    assert states(outlook) == {
+        name: "to do" if name == "prepare" else f"to do after {stage.reads[0]}" for name, stage in STAGES.items()
+    }
+    assert outlook.recipe == TINY.model_dump(mode="json")
+    assert not (tmp_path / "run").exists()
+
+
+def test_stages_are_done_go_on_or_replace_others(images: Path, taught: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(taught, out)
+    assert states(preview(TINY, data=images, out=out, until="supernet")) == {
+        "prepare": "done",
+        "teach": "done",
+        "supernet": "to do",
+    }
+    other = TINY.override(["teach.updates=7"])
+    assert states(preview(other, data=images, out=out, until="teach"))["teach"] == (
+        "to do, in place of a finished teach of other settings"
+    )
+    record = json.loads((out / "teach" / "stage.json").read_text())
+    (out / "teach" / "stage.json").write_text(json.dumps({**record, "finished": False}))
+    assert states(preview(TINY, data=images, out=out))["teach"] == "resumed"
+    (out / "teach" / "stage.json").write_text(json.dumps({**record, "layout": 1}))
+    refused = states(preview(TINY, data=images, out=out))["teach"]
+    assert refused.startswith("refused: ")
+    assert "written by an earlier slimgen; it is kept" in refused
+
+
+def test_updates_and_macs_are_those_of_the_closed_form(images: Path, taught: Path) -> None:
+    outlook = preview(TINY, data=images, out=taught)
+    generator = generator_cost("resnet", 16, 16, ngf=8, blocks=1)
+    discriminator = discriminator_cost("patchgan", 16, 16, ndf=4, layers=2, inputs=6)
+    teach = outlook.expenses["teach"]
+    assert teach.updates == 6
+    assert teach.macs == 6 * 2 * 3 * (generator.exact + 3 * discriminator.exact)
+    assert teach.bytes == generator.bytes + discriminator.bytes
+    assert outlook.expenses["supernet"].updates == 8
+    assert outlook.expenses["prepare"].bytes == 15 * 2 * 3 * 16 * 16
+    assert outlook.evaluations == 4 + TINY.search["evaluations"]
+
+
+def test_a_small_space_is_counted_and_a_large_one_estimated(images: Path, tmp_path: Path) -> None:
+    recipe = TINY.override(["supernet.ratios=[1.0]", "budget.macs=600000"])
+    outlook = preview(recipe, data=images, out=tmp_path)
+    assert outlook.space["how"] == "counted"
+    assert 0 < outlook.space["within"] < outlook.space["genotypes"]  # type: ignore[operator]
+    assert outlook.budget == {"macs": 600_000}
+    assert "of 500 drawn at random are" in str(preview(load("townhouses-cf_gan"), data=None, out=tmp_path).space["how"])
+    with pytest.raises(BudgetError):
+        preview(TINY.override(["budget.macs=100"]), data=images, out=tmp_path)
+
+
+def test_what_is_needed_and_not_there_is_said(images: Path, tmp_path: Path) -> None:
+    settings = ["teach.generator_checkpoint=nowhere.pth", "evaluate.metrics=[psnr, 'fd:mine']"]
+    recipe = TINY.override([*settings, "evaluate.features={mine: {path: nowhere.pt}}"])
+    wanted = preview(recipe, data=images, out=tmp_path).wanted
+    assert "nowhere.pth" in str(wanted["nowhere.pth"])
+    assert "nowhere.pt" in str(wanted["fd:mine"])
+    assert set(wanted) == {"nowhere.pth", "fd:mine"}
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_has_a_preview(name: str, tmp_path: Path) -> None:
+    outlook = preview(load(name), data=None, out=tmp_path)
+    assert list(outlook.stages) == list(STAGES)
+    assert outlook.space["genotypes"]
+
+
+def test_the_command_prints_it_and_runs_nothing(images: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["run", "townhouses-cf_gan", "--dry-run"]
+    said = CliRunner().invoke(app, words)
+    assert said.exit_code == 0, said.output
+    assert "name: townhouses-cf_gan" in said.stdout
+    assert "teach            1,400" in said.stdout
+    told = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+    assert list(told["stages"]) == list(STAGES)
+    assert told["recipe"]["task"] == "paired"
+    assert list(tmp_path.iterdir()) == []
