@@ -5,7 +5,7 @@ import yaml
 
 from slimgen.errors import RecipeError
 from slimgen.methods import open_method
-from slimgen.recipe import Limits, Recipe, Schedule, load, presets, share
+from slimgen.recipe import BudgetSection, Recipe, Schedule, load, presets, share
 from slimgen.recipe.renamed import RENAMED
 from slimgen.tasks import check_recipe
 
@@ -87,7 +87,7 @@ def test_settings_replace_single_values() -> None:
 
 
 def test_shares_and_numbers_become_limits() -> None:
-    limits = Limits(macs="12.5%", params=1000)
+    limits = BudgetSection(macs="12.5%", params=1000)
     assert limits.resolve({"macs": 800.0, "params": 5.0}) == {"macs": 100.0, "params": 1000.0}
     assert [share(text) for text in ("1/8", "50%", "1", "0", "x", "3/2", "1/0")] == [0.125, 0.5, 1.0, *[None] * 4]
 

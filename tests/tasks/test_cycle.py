@@ -13,7 +13,7 @@ from slimgen.data.prepare_sets import prepare_unpaired
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
 from slimgen.errors import RecipeError
-from slimgen.recipe import Losses, Recipe, Schedule
+from slimgen.recipe import LossesSection, Recipe, Schedule
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.search import Genotype
 from slimgen.tasks import open_task
@@ -41,7 +41,7 @@ def direction(generate, discriminate, size: int = 0) -> Direction:
 
 
 def terms(
-    forward: Direction, reverse: Direction, losses: Losses, batch: Pair
+    forward: Direction, reverse: Direction, losses: LossesSection, batch: Pair
 ) -> tuple[dict[str, float], dict[str, float]]:
     """The terms of both phases, one after the other as `fit` calls them."""
     groups = [{"params": [nn.Parameter(torch.zeros(1))]}]
@@ -59,7 +59,7 @@ def mean(images: torch.Tensor) -> torch.Tensor:
 
 def test_identities_lose_no_cycle_and_no_identity() -> None:
     same = direction(lambda x: x, mean)
-    losses, _ = terms(same, same, Losses(gan="least-squares"), pair())
+    losses, _ = terms(same, same, LossesSection(gan="least-squares"), pair())
     assert {name for name, value in losses.items() if value == 0} == {
         "cycle",
         "reverse_cycle",
@@ -70,15 +70,15 @@ def test_identities_lose_no_cycle_and_no_identity() -> None:
 
 def test_a_direction_that_is_held_has_no_losses_but_the_cycles() -> None:
     forward, reverse = direction(lambda x: x + 0.25, mean), direction(lambda x: x - 0.5, mean)
-    whole, _ = terms(forward, reverse, Losses(gan="least-squares"), pair())
-    held, _ = terms(forward, reverse._replace(held=True), Losses(gan="least-squares"), pair())
+    whole, _ = terms(forward, reverse, LossesSection(gan="least-squares"), pair())
+    held, _ = terms(forward, reverse._replace(held=True), LossesSection(gan="least-squares"), pair())
     assert held == {name: whole[name] for name in ("adversarial", "cycle", "identity", "reverse_cycle")}
 
 
 def test_every_term_has_its_closed_form() -> None:
     batch = pair()
     forward, reverse = direction(lambda x: x + 0.25, mean), direction(lambda x: x - 0.5, lambda x: 2 * mean(x))
-    weights = Losses(gan="least-squares", adversarial=3, cycle=8, identity=0.25)
+    weights = LossesSection(gan="least-squares", adversarial=3, cycle=8, identity=0.25)
     moved, judged = terms(forward, reverse, weights, batch)
     forward_made, reverse_made = mean(batch.input) + 0.25, 2 * (mean(batch.target) - 0.5)
     assert moved == pytest.approx(
@@ -100,7 +100,7 @@ def test_every_term_has_its_closed_form() -> None:
 def test_without_its_weight_the_identity_is_not_computed() -> None:
     asked = []
     forward = direction(lambda x: asked.append(len(x)) or x, mean)
-    losses, _ = terms(forward, forward, Losses(identity=0), pair())
+    losses, _ = terms(forward, forward, LossesSection(identity=0), pair())
     assert not {"identity", "reverse_identity"} & set(losses)
     assert len(asked) == 4  # each image there and back
 
@@ -125,7 +125,7 @@ def test_each_phase_moves_both_networks_of_its_kind_and_no_others() -> None:
 
     one, two = (Direction(*gan, ImagePool(5, seed)) for seed, gan in enumerate(both))
     groups = [[{"params": [*forward[kind].parameters(), *reverse[kind].parameters()]}] for kind in range(2)]
-    first, second = cycle_phases((one, two), *groups, Losses(), STEP, 1, after_generators=gradients)
+    first, second = cycle_phases((one, two), *groups, LossesSection(), STEP, 1, after_generators=gradients)
     fit(
         [first, replace(second, after=gradients)],
         fixed(ONE),

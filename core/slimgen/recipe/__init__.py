@@ -9,17 +9,17 @@ from pydantic import Field
 from slimgen.errors import RecipeError, nearest
 from slimgen.recipe.sections import (
     Betas,
+    BudgetSection,
+    ComputeSection,
     Convention,
-    Data,
-    Evaluate,
-    Export,
-    Finetune,
-    Goal,
-    Hardware,
-    Limits,
-    Losses,
+    DataSection,
+    EvaluateSection,
+    ExportSection,
+    FinetuneSection,
+    LossesSection,
+    ObjectiveSection,
     Schedule,
-    Teach,
+    TeachSection,
     share,
 )
 from slimgen.recipe.validating import Section, section
@@ -28,19 +28,19 @@ __all__ = [
     "CONVENTIONS",
     "PRESETS",
     "Betas",
+    "BudgetSection",
+    "ComputeSection",
     "Convention",
-    "Data",
-    "Evaluate",
-    "Export",
-    "Finetune",
-    "Goal",
-    "Hardware",
-    "Limits",
-    "Losses",
+    "DataSection",
+    "EvaluateSection",
+    "ExportSection",
+    "FinetuneSection",
+    "LossesSection",
+    "ObjectiveSection",
     "Recipe",
     "Schedule",
     "Section",
-    "Teach",
+    "TeachSection",
     "load",
     "presets",
     "section",
@@ -63,17 +63,17 @@ class Recipe(Section):
     method: str
     size: int = Field(default=256, ge=8)
     seed: int = Field(default=0, ge=0)
-    data: Data = Data()
-    budget: Limits = Limits()
-    objective: Goal = Goal()
-    compute: Hardware = Hardware()
-    losses: Losses = Losses()
-    teach: Teach
+    data: DataSection = DataSection()
+    budget: BudgetSection = BudgetSection()
+    objective: ObjectiveSection = ObjectiveSection()
+    compute: ComputeSection = ComputeSection()
+    losses: LossesSection = LossesSection()
+    teach: TeachSection
     supernet: dict[str, Any] = Field(default_factory=dict)
     search: dict[str, Any] = Field(default_factory=dict)
-    finetune: Finetune
-    evaluate: Evaluate = Evaluate()
-    export: Export = Export()
+    finetune: FinetuneSection
+    evaluate: EvaluateSection = EvaluateSection()
+    export: ExportSection = ExportSection()
 
     @classmethod
     def parse(cls, text: str, name: str | None = None, where: str = "recipe") -> "Recipe":

@@ -15,7 +15,7 @@ Betas = tuple[Beta, Beta]
 GanLoss = Literal["hinge", "least-squares", "vanilla"]
 
 
-class Data(Section):
+class DataSection(Section):
     """Which images, and how they are cut. `load` and `size` are pixels: resized to the one, cropped to the other.
 
     Of two sets, test images of the same name are partners that evaluation compares with; not so with `partners: false`.
@@ -39,7 +39,7 @@ class Data(Section):
     licence: str = "unknown; ask whoever made the images"
 
 
-class Limits(Section):
+class BudgetSection(Section):
     """The budget. A number, or a share of the original's as text: `macs: 1/8`. Latency in milliseconds."""
 
     macs: int | str | None = None
@@ -84,14 +84,14 @@ def share(text: str) -> float | None:
     return value if 0 < value <= 1 else None
 
 
-class Goal(Section):
+class ObjectiveSection(Section):
     """What the search improves on the validation images."""
 
     metric: str = "psnr"
     images: int | None = Field(default=None, ge=1)
 
 
-class Hardware(Section):
+class ComputeSection(Section):
     """Where to compute; `auto` takes a GPU if there is one, and bf16 where the processor has it.
 
     A training is saved every `checkpoint_seconds`, less often where saving itself takes long.
@@ -140,7 +140,7 @@ class Schedule(Section):
         return self.discriminator_batch or self.batch
 
 
-class Losses(Section):
+class LossesSection(Section):
     """The total of CF-GAN, Eq. 4, without its sparsity term: which adversarial loss, and the weights.
 
     An original of two sets has no truth to reconstruct: instead of `recon`, it is trained with CycleGAN's `cycle`, and
@@ -164,7 +164,7 @@ class Losses(Section):
         return self
 
 
-class Teach(Schedule):
+class TeachSection(Schedule):
     """The original GAN: trained here, or imported from checkpoints.
 
     The `reverse_` checkpoints are of the reverse direction, which two sets have as well.
@@ -187,7 +187,7 @@ class Teach(Schedule):
         return self
 
 
-class Finetune(Schedule):
+class FinetuneSection(Schedule):
     """Training of the found generator, and of the `rivals` that it is compared with, to equal cost and effort.
 
     A rival is `narrowed`, of the original's family with fewer channels, or `by_hand`, SN-GAN's generator of AlphaGAN.
@@ -201,7 +201,7 @@ class Finetune(Schedule):
     rivals: tuple[Literal["narrowed", "by_hand"], ...] = ()
 
 
-class Evaluate(Section):
+class EvaluateSection(Section):
     """What is measured of the finished generators, on the test images.
 
     From noise to images, `images` are made, as many as there are real ones if not given, and the real ones are those
@@ -217,7 +217,7 @@ class Evaluate(Section):
     pictures: int = Field(default=6, ge=1)
 
 
-class Export(Section):
+class ExportSection(Section):
     """The ONNX file."""
 
     opset: int = Field(default=20, ge=18)

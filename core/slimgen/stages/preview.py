@@ -11,8 +11,8 @@ import torch
 from slimgen.device import Compute
 from slimgen.errors import RunError
 from slimgen.methods import open_method
+from slimgen.methods.checks import budget_of
 from slimgen.methods.method import Preview
-from slimgen.methods.trials import budget_of
 from slimgen.nets import discriminator_cost
 from slimgen.recipe import Recipe
 from slimgen.run.folder import StageFolder

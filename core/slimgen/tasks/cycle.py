@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from slimgen.data.batches import Pair
 from slimgen.errors import RecipeError
 from slimgen.nets.gates import Arch
-from slimgen.recipe import Losses, Schedule
+from slimgen.recipe import LossesSection, Schedule
 from slimgen.search import Genotype
 from slimgen.tasks.guidance import After, Gan, Groups
 from slimgen.tasks.task import Job, both_ways
@@ -118,7 +118,7 @@ def cycle_phases(
     directions: tuple[Direction, Direction],
     generator_groups: Groups,
     discriminator_groups: Groups,
-    losses: Losses,
+    losses: LossesSection,
     schedule: Schedule,
     steps: int,
     *,

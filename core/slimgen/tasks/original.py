@@ -12,7 +12,7 @@ from slimgen.errors import CheckpointError
 from slimgen.files import DISCRIMINATOR, GENERATOR
 from slimgen.nets import build_discriminator, build_generator, generator_cost
 from slimgen.nets.weights import import_generator, load_weights, save_weights
-from slimgen.recipe import Recipe, Teach
+from slimgen.recipe import Recipe, TeachSection
 from slimgen.tasks.guidance import Gan, GanTraining
 from slimgen.tasks.task import Job, Task
 
@@ -87,7 +87,7 @@ def teach_pair(job: Job, images: int) -> Mapping[str, float]:
     return {"updates": updates, "params": job.task.original_cost().params}
 
 
-def originals(task: Task, options: Teach) -> Gan:
+def originals(task: Task, options: TeachSection) -> Gan:
     """The original generator and discriminator, with the weights of the checkpoints that the recipe names."""
     generator, discriminator = task.generator(), task.discriminator()
     if options.discriminator_checkpoint is not None:
