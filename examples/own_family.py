@@ -1,0 +1,109 @@
+"""A user-defined family of networks: one file, and one line. Nothing of slimgen is edited.
+
+A network is described once, as rows: a row is a layer with all that belongs to it. From the rows its module is built,
+and over the same rows its cost is summed, in microseconds and for any width, so that budgets, searches and the rival of
+equal cost (`finetune.rivals: [narrowed]`, for a family with an option `ngf`) ask for it without building anything.
+A family that comes with slimgen is the same: a folder in `slimgen/nets/`, and a line of `GENERATORS` in its
+`__init__.py`. The line may as well be written elsewhere, before a recipe with `family: hourglass` is run:
+
+    from slimgen.nets import GENERATORS
+    GENERATORS["hourglass"] = "examples.own_family:Hourglass"
+
+or left out, where a recipe names the class by its import path, `family: "examples.own_family:Hourglass"`; any class of
+`torch.nn.Module` can be named so, and what it costs is then counted (see `own_generator.py`). Run as a program, this
+file compares widths:
+
+    PYTHONPATH=core:. python examples/own_family.py
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from slimgen.nets.layers import Described, Make, layers_of
+from torch import Tensor, nn
+
+from slimgen.cost.formula import Cost
+from slimgen.cost.rows import Row, cost_of
+from slimgen.errors import SlimgenError
+
+FREE: dict[str, Make] = {"relu": lambda row: nn.ReLU(), "tanh": lambda row: nn.Tanh()}
+"""The layers without weights, by the names that the rows give them."""
+
+
+@dataclass(frozen=True)
+class HourglassOptions:
+    """Options of an hourglass: as it grows narrower in space it grows wider in channels, and back.
+
+    Attributes:
+        ngf: channels at the full size; doubled with each halving.
+        halvings: how often the size is halved.
+        blocks: convolutions at the smallest size.
+
+    Raises:
+        SlimgenError: an option is out of range.
+    """
+
+    ngf: int = 32
+    halvings: int = 2
+    blocks: int = 3
+
+    def __post_init__(self) -> None:
+        if min(self.ngf, self.halvings, self.blocks) < 1:
+            raise SlimgenError("every option of an hourglass must be at least 1", self)
+
+    def rows(self) -> tuple[Row, ...]:
+        """The network."""
+        widths = [self.ngf << level for level in range(self.halvings + 1)]
+        levels = range(self.halvings)
+        small = 1 << self.halvings
+        inner = {"norm": "affine instance", "after": ("relu",)}
+        return (
+            Row("stem", "convolution", 3, widths[0], 7, **inner),
+            *(
+                Row(f"down{level}", "convolution", widths[level], widths[level + 1], part=2 << level, stride=2, **inner)
+                for level in levels
+            ),
+            *(Row(f"block{n}", "convolution", widths[-1], widths[-1], part=small, **inner) for n in range(self.blocks)),
+            *(
+                Row(f"up{level}", "transposed", widths[level + 1], widths[level], 4, part=1 << level, stride=2, **inner)
+                for level in reversed(levels)
+            ),
+            Row("output", "convolution", widths[0], 3, 7, after=("tanh",)),
+        )
+
+    def cost(self, height: int, width: int) -> Cost:
+        """What it costs on one image.
+
+        Raises:
+            SlimgenError: the sides of the image are not multiples of what it is reduced by.
+        """
+        if height % (1 << self.halvings) or width % (1 << self.halvings):
+            rule = f"an hourglass needs sides that are multiples of {1 << self.halvings}"
+            raise SlimgenError(rule, f"{height}x{width}")
+        return cost_of(self.rows(), height, width)
+
+
+class Hourglass(Described):
+    """Images to images of the same size; for its options, see `HourglassOptions`."""
+
+    Options = HourglassOptions
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.model = nn.Sequential(*(layer for row in self.options.rows() for layer in layers_of(row, FREE)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) to images of the same shape in [-1, 1]."""
+        out: Tensor = self.model(images)
+        return out
+
+
+def main() -> None:
+    """Prints what hourglasses of several widths cost at 256 px."""
+    for ngf in (8, 16, 32, 64):
+        cost = Hourglass.cost(256, 256, ngf=ngf)
+        print(f"ngf {ngf:3}: {cost.exact / 1e9:6.2f} GMACs, {cost.params / 1e6:5.2f} M parameters")
+
+
+if __name__ == "__main__":
+    main()
