@@ -29,10 +29,10 @@ from slimgen import recipe
 from slimgen.data.batches import Pair
 from slimgen.device import choose
 from slimgen.methods.alphagan import algorithm as alphagan_algorithm
-from slimgen.methods.alphagan import players as alphagan_players
 from slimgen.methods.alphagan.options import SupernetOptions
-from slimgen.methods.cyclegan_nas import phases as cyclegan_nas_phases
+from slimgen.methods.alphagan.players import players as alphagan_players
 from slimgen.methods.cyclegan_nas.options import SupernetOptions as CyclesOptions
+from slimgen.methods.cyclegan_nas.phases import joined, networks, phases, pools_of
 from slimgen.nets.relaxation import Relaxation
 from slimgen.recipe import section
 from slimgen.search import Genotype
@@ -120,7 +120,7 @@ def alphagan(job: Job, kind: str, arguments: argparse.Namespace) -> Step:
     once = {"iterations": 1, "weight_steps": 1, "critic_steps": 1, "bar_steps": 1, "architecture_steps": 1}
     table = alphagan_algorithm.timetable(options.model_copy(update=once))
     counts = alphagan_algorithm.Counts()
-    those = alphagan_players.players(job, options, len(table))
+    those = alphagan_players(job, options, len(table))
     every = alphagan_algorithm.phases(job, options, those, table, counts, lambda: None)
     chosen = [replace(each, when=lambda step: True) for each in every if each.name in ("generator", "architecture")]
     noise = drawn(arguments.batch, 128)
@@ -132,12 +132,12 @@ def cycles(job: Job, kind: str, arguments: argparse.Namespace) -> Step:
     """The generators' step of Algorithm 1, whose logits and weights move together."""
     settings = {**job.recipe.supernet, "hidden": arguments.hidden}
     options = section(CyclesOptions, settings, "supernet")
-    those = cyclegan_nas_phases.networks(job, options, STEPS)
+    those = networks(job, options, STEPS)
     if kind == "sampled":
-        sampled = Relaxation(cyclegan_nas_phases.joined(options), seed=0, kind="sampled")
+        sampled = Relaxation(joined(options), seed=0, kind="sampled")
         those = those._replace(relaxation=job.compute.place(sampled))
-    pools = cyclegan_nas_phases.pools_of(job, options)
-    every = cyclegan_nas_phases.phases(job, options, those, pools, STEPS)
+    pools = pools_of(job, options)
+    every = phases(job, options, those, pools, STEPS)
     size = job.recipe.size
     pair = Pair(*(job.compute.place(drawn(1, 3, size, size)) for _ in range(2)))
     return [each for each in every if each.name == "generator"], pair, {**those.nets, "relaxation": those.relaxation}

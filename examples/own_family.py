@@ -19,12 +19,12 @@ file compares widths:
 from dataclasses import dataclass
 from typing import Any
 
-from slimgen.nets.layers import Described, Make, layers_of
 from torch import Tensor, nn
 
 from slimgen.cost.formula import Cost
 from slimgen.cost.rows import Row, cost_of
 from slimgen.errors import SlimgenError
+from slimgen.nets.layers import Described, Make, layers_of
 
 FREE: dict[str, Make] = {"relu": lambda row: nn.ReLU(), "tanh": lambda row: nn.Tanh()}
 """The layers without weights, by the names that the rows give them."""
