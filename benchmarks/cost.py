@@ -8,17 +8,13 @@ import timeit
 import torch
 
 from slimgen.cost.count import count
-from slimgen.nets import (
-    DISCRIMINATORS,
-    GENERATORS,
-    build_discriminator,
-    build_generator,
-    discriminator_cost,
-    generator_cost,
-)
+from slimgen.nets import build_discriminator, build_generator, discriminator_cost, generator_cost
 from slimgen.nets.cf_gan.space import Shape, trellis_space
 
 SIZE = 256
+GENERATORS = {"resnet": 3, "mobile_resnet": 3, "unet": 3, "trellis": 3, "spade": 36, "mobile_spade": 36}
+DISCRIMINATORS = {"patchgan": 6, "multiscale": 39}
+"""Families of images to the channels that they are given."""
 
 
 def microseconds(call, number):
@@ -28,8 +24,8 @@ def microseconds(call, number):
 def main():
     print(f"torch {torch.__version__}, images of {SIZE} x {SIZE}, best of 5")
     print(f"{'family':<12}{'closed form':>14}{'build and count':>18}   MACs (torchprofile)")
-    families = [(family, build_generator, generator_cost, 3) for family in GENERATORS]
-    families += [(family, build_discriminator, discriminator_cost, 6) for family in DISCRIMINATORS]
+    families = [(family, build_generator, generator_cost, inputs) for family, inputs in GENERATORS.items()]
+    families += [(family, build_discriminator, discriminator_cost, inputs) for family, inputs in DISCRIMINATORS.items()]
     for family, build, cost, inputs in families:
         options: dict[str, object] = {"inputs": inputs}
         if family == "trellis":

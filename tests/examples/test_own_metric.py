@@ -57,7 +57,7 @@ def test_a_search_minimises_it_and_the_table_says_that_less_is_better(tmp_path, 
         [
             f"objective.metric={NAME}",
             f"evaluate.metrics=['{NAME}', psnr]",
-            "search={population: 4, elite: 2, operator_evaluations: 8, channel_evaluations: 8}",
+            "search={population: 4, elite: 2, evaluations: 16, operator_share: 0.5}",
         ]
     )
     out = tmp_path / "run"

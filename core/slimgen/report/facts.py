@@ -93,8 +93,6 @@ def _data(manifest: Values, splits: Mapping[str, Values]) -> Values:
                 known = "by name; known to the evaluation alone" if split.get("paired") else "none"
                 data["partners in test"] = known
     data |= {
-        name: len(value)
-        for name in ("rejected", "lonely", "unmatched")
-        if isinstance(value := manifest.get(name), dict | list)
+        name: len(value) for name in ("rejected", "unmatched") if isinstance(value := manifest.get(name), dict | list)
     }
     return {**data, "digest": str(manifest["digest"])[:16]} if "digest" in manifest else data
