@@ -179,7 +179,7 @@ def _strip(model: "ModelProto") -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the exporter's progress, warnings and log off the terminal: what it found is judged by its result."""
+    """Keeps the exporter's progress, warnings and log off the terminal: its result is checked."""
     loggers = [logging.getLogger(name) for name in ("torch", *_TALKATIVE)]
     levels = [logger.level for logger in loggers]
     hidden = io.StringIO()

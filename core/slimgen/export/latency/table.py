@@ -1,6 +1,6 @@
 """What sub-networks take in onnxruntime on this machine, predicted from a table of their measured pieces.
 
-A search asks for the latency of thousands of sub-networks; measuring each would take longer than judging its images.
+A search asks for the latency of thousands of sub-networks; measuring each would take longer than scoring its images.
 But the sub-networks of a supernet are made of few different pieces. Each is measured once, and a whole network is
 predicted by a line over the sum of its pieces, fitted to some whole networks and checked with others. (Tables of
 operators are used by ProxylessNAS, Cai et al. 2019, and FBNet, Wu et al. 2019.)
@@ -108,10 +108,10 @@ class LatencyTable:
             fit: whole networks to fit to; fewer where there are not so many.
             check: whole networks to check with; likewise.
             tolerance: median relative error of the check above which all are visited again, up to four times as often.
-                What remains after that is in `error`, for the caller to judge.
+                What remains after that is in `error`, for the caller to weigh.
             keep: take a finished table even if another processor or onnxruntime was measured: a search that goes on
                 elsewhere, or on several machines, must go on with the costs that it began with.
-            progress: told the visits done and all visits.
+            progress: called with the visits done and all visits.
 
         Raises:
             RecipeError: sub-networks of this supernet are not chains of pieces.

@@ -61,7 +61,7 @@ class Visits:
         Args:
             visits: name of a graph to what times it; those that were visited in a round before are passed over.
             rounds: visits that each graph is to have.
-            progress: told the visits done and all visits.
+            progress: called with the visits done and all visits.
 
         Raises:
             RunError: the file cannot be written.
