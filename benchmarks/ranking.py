@@ -13,6 +13,7 @@ import json
 import random
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ def described(chosen: Recipe, net: Supernet, genotype: Genotype) -> Mapping[str,
     """Family and options of a sub-network, for `build_generator`."""
     if chosen.method == "cf_gan":
         shape = section(cf_gan.SupernetOptions, chosen.supernet, "supernet").shape
-        return {"family": "trellis", "genotype": genotype.to_json(), **shape._asdict()}
+        return {"family": "trellis", "genotype": genotype.to_json(), **asdict(shape)}
     options = section(gan_compression.SupernetOptions, chosen.supernet, "supernet")
     shape = {name: value for name, value in chosen.teach.generator.items() if name in ("blocks", "inputs", "outputs")}
     return {"family": options.family, "config": write_config(to_config(genotype)), **shape}

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from slimgen.nets import build_discriminator, build_generator
+from slimgen.nets.alphagan.description import AlphaShape
 from slimgen.nets.alphagan.supernet import AlphaSupernet, NoiseSuperDiscriminator
 from slimgen.nets.initial import INITIAL_STD, initialise
 
@@ -24,7 +25,7 @@ def weights(net: nn.Module):
         build_generator("sngan", channels=32),
         build_generator("alphagan_s", channels=32),
         build_discriminator("sngan", channels=32),
-        initialise(AlphaSupernet(channels=32), 0),
+        initialise(AlphaSupernet(AlphaShape(channels=32)), 0),
         initialise(NoiseSuperDiscriminator(channels=32), 0),
     ],
     ids=lambda net: type(net).__name__,

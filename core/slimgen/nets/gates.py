@@ -1,7 +1,7 @@
 """Architectures with probabilities: the continuous relatives of a genotype."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -87,14 +87,24 @@ def mixed(
     Returns:
         A tensor of the outputs' shape.
     """
-    terms: list[Tensor] = []
-    for option, weight in branches(arch, name):
-        if weight is None:
-            return run(option)
-        if recompute and torch.is_grad_enabled():
-            terms.append(_recomputed(run, option, weight, module(option) if module else None))
-        else:
-            terms.append(weight * run(option))
+    weighted = [(option, weight) for option, weight in branches(arch, name) if weight is not None]
+    if not weighted:
+        return run(pinned(arch)[name])
+    return weighted_sum(weighted, run, recompute, module)
+
+
+def weighted_sum(
+    weighted: Iterable[tuple[Value, Tensor]],
+    run: Callable[[Value], Tensor],
+    recompute: bool = False,
+    module: Callable[[Value], nn.Module] | None = None,
+) -> Tensor:
+    """The sum of options' outputs, each times its weight, a scalar; arguments as of `mixed`."""
+    again = recompute and torch.is_grad_enabled()
+    terms = (
+        _recomputed(run, option, weight, module(option) if module else None) if again else weight * run(option)
+        for option, weight in weighted
+    )
     return functools.reduce(torch.add, terms)
 
 

@@ -22,9 +22,9 @@ SMALL = {"channels": 6, "latent": 5, "size": 16}
 ALPHAGAN_S = (2_952_707, 1_311_145_984, 744_914_944)
 
 
-def supernet(**options: object) -> AlphaSupernet:
+def supernet(interpolation: str = "plain", **options: bool) -> AlphaSupernet:
     """A small one, its running statistics moved as if it had been trained."""
-    net = initialise(AlphaSupernet(**{**SMALL, **options}), 0)  # type: ignore[arg-type]
+    net = initialise(AlphaSupernet(AlphaShape(**SMALL, interpolation=interpolation), **options), 0)
     torch.manual_seed(0)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -117,7 +117,7 @@ def test_norms_have_scales_of_their_own_only_once_extracted() -> None:
 def test_gradients_reach_every_logit_and_every_weight_and_do_not_depend_on_recomputing() -> None:
     found = []
     for recompute in (False, True):
-        net = initialise(AlphaSupernet(**SMALL, recompute=recompute), 0)  # type: ignore[arg-type]
+        net = initialise(AlphaSupernet(AlphaShape(**SMALL), recompute=recompute), 0)
         relaxation = Relaxation(net.space, seed=0)
         torch.manual_seed(0)
         net(noise(), relaxation.gates(0)).square().sum().backward()

@@ -1,5 +1,6 @@
 import itertools
 import random
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -114,7 +115,7 @@ def test_gradient_of_a_narrow_architecture_reaches_only_its_channels(trellis: Tr
 def test_generator_is_built_again_from_its_options(trellis: Trellis, images: torch.Tensor) -> None:
     genotype = samples(trellis, 5)[-1]
     small = trellis.extract(genotype)
-    options = {"genotype": genotype.to_json(), **SHAPE._asdict()}
+    options = {"genotype": genotype.to_json(), **asdict(SHAPE)}
     again = build_generator("trellis", **options)
     again.load_state_dict(small.state_dict())
     with torch.no_grad():

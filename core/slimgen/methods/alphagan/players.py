@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from slimgen.data.batches import Pair
 from slimgen.methods.alphagan.options import GUMBEL, SupernetOptions
+from slimgen.nets.alphagan.description import AlphaShape
 from slimgen.nets.alphagan.supernet import AlphaSupernet, NoiseSuperDiscriminator
 from slimgen.nets.gates import Gates
 from slimgen.nets.initial import initialise
@@ -103,14 +104,8 @@ class Players(NamedTuple):
 def players(job: Job, options: SupernetOptions, steps: int) -> Players:
     """Both supernets, or a supernet and the fixed discriminator, with their bars; from the recipe's seed."""
     seed, channels = job.recipe.seed, options.discriminator_channels
-    generator = AlphaSupernet(
-        options.channels,
-        of_noise(job).latent,
-        job.recipe.size,
-        options.deconvolution,
-        options.interpolation,
-        options.recompute,
-    )
+    shape = AlphaShape(options.channels, of_noise(job).latent, job.recipe.size, options.interpolation)
+    generator = AlphaSupernet(shape, options.deconvolution, options.recompute)
     made = [_player(job, initialise(generator, seed), options, seed, steps)]
     discriminator: nn.Module = NoiseDiscriminator(channels=channels)
     if options.discriminator == "searched":

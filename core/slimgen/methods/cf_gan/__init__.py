@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import torch
 
@@ -155,7 +156,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
         ema=schedule.ema,
     )
     net = train_gan(job, training)
-    shape = options.shape._asdict()
+    shape = asdict(options.shape)
     cost, updates = generator.cost(genotype, recipe.size, recipe.size), updates_of(job.inputs["supernet"]) + steps
     trained = Trained(net, "trellis", {"genotype": genotype.to_json(), **shape}, steps)
     return {"found": trained, **train_rivals(job, [cost], updates)}

@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
@@ -14,7 +12,7 @@ from slimgen.cost.formula import Cost
 from slimgen.nets.alphagan.description import AlphaShape
 from slimgen.nets.alphagan.generator import AlphaGenerator, build, through_cells
 from slimgen.nets.alphagan.space import alphagan_space, edges
-from slimgen.nets.gates import Arch, Gates, mixed
+from slimgen.nets.gates import Arch, branches, mixed, weighted_sum
 from slimgen.nets.initial import GLOROT
 from slimgen.nets.kernels import blended
 from slimgen.nets.noise import Ends
@@ -97,17 +95,13 @@ def mixed_normal(arch: Arch, name: str, features: Tensor, operations: nn.ModuleD
         assert isinstance(normal, Normal)
         return normal
 
-    options = arch.options[name] if isinstance(arch, Gates) and name in arch.probabilities else ()
-    dense = [at for at, option in enumerate(options) if len(operation(option)) == 2]
-    if len(dense) < 2 or not isinstance(arch, Gates) or name in arch.only:
+    weighted = [(option, weight) for option, weight in branches(arch, name) if weight is not None]
+    dense = [(operation(option)[1], weight) for option, weight in weighted if len(operation(option)) == 2]
+    if len(dense) < 2:
         return mixed(arch, name, lambda option: operation(option)(features), recompute, operation)
-    begun: Tensor = operation(options[0])[0](features)
-    weights = arch.probabilities[name].unbind()
-    kernel, bias, reach = blended((operation(options[at])[1], weights[at]) for at in dense)
+    begun: Tensor = operation(weighted[0][0])[0](features)
+    kernel, bias, reach = blended(dense)
     out = functional.conv2d(begun, kernel, bias, padding=reach)
-    others = [at for at in range(len(options)) if at not in dense]
-    if not others:
-        return out
 
     def rest(option: Value) -> Tensor:
         reached: Tensor = begun
@@ -115,50 +109,29 @@ def mixed_normal(arch: Arch, name: str, features: Tensor, operations: nn.ModuleD
             reached = layer(reached)
         return reached
 
-    left = Gates(
-        arch.at, {name: tuple(options[at] for at in others)}, {name: torch.stack([weights[at] for at in others])}
-    )
-    return out + mixed(left, name, rest, recompute, operation)
+    others = [(option, weight) for option, weight in weighted if len(operation(option)) > 2]
+    return out + weighted_sum(others, rest, recompute, operation) if others else out
 
 
 class AlphaSupernet(Supernet):
     """The super-generator. Norms inside of operations have no scales of their own while several are mixed.
 
     Args:
-        channels: of all features.
-        latent: length of the noise.
-        size: side of the images in pixels, a multiple of 8.
+        shape: of every generator.
         deconvolution: whether `deconv` is an option (without it: Table 6).
-        interpolation: `plain`, or `learned` (Table 7).
         recompute: see `Choices`.
-
-    Raises:
-        RecipeError: an option is out of range.
     """
 
     initial = GLOROT
 
-    def __init__(
-        self,
-        channels: int = 256,
-        latent: int = 128,
-        size: int = 32,
-        deconvolution: bool = True,
-        interpolation: str = "plain",
-        recompute: bool = False,
-    ) -> None:
+    def __init__(self, shape: AlphaShape, deconvolution: bool = True, recompute: bool = False) -> None:
         super().__init__()
-        self.space, self.shape = alphagan_space(deconvolution), AlphaShape(channels, latent, size, interpolation)
+        self.space, self.shape = alphagan_space(deconvolution), shape
         self.ends = Ends(self.shape)
         by_name = {edge.name: edge for edge in edges()}
         self.edges = Choices(
             self.space, lambda name, option: build(by_name[name], option, self.shape, "plain batch"), recompute
         )
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options of an extracted generator, besides its genotype."""
-        return asdict(self.shape)
 
     def forward(self, images: Tensor, arch: Arch) -> Tensor:
         """Noise (N, latent) through one architecture to images (N, 3, size, size) in [-1, 1]."""
@@ -172,7 +145,7 @@ class AlphaSupernet(Supernet):
             SpaceError: a genotype of another space.
         """
         self.space.check(genotype)
-        net = AlphaGenerator(genotype=genotype, **self.options).to(next(self.parameters()).device)
+        net = AlphaGenerator(genotype=genotype, **asdict(self.shape)).to(next(self.parameters()).device)
         net.ends.load_state_dict(self.ends.state_dict())
         self.edges.copy_into(net.edges, genotype)
         return net.train(self.training)

@@ -1,6 +1,7 @@
 """A generator of the trellis as layers between features, from which it is built and its cost is summed. No torch."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -81,6 +82,21 @@ def channels_of(shape: Shape, genotype: Mapping[str, Value]) -> dict[str, int]:
     parts = _parts(str(genotype["path"]), shape.blocks)
     chosen = {name: shape.channels(genotype[f"channel.{name}"], part) for name, part in parts.items()}
     return {"": 0, "input": shape.inputs, **chosen, "output": shape.outputs}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrellisOptions(Shape):
+    """The options of one generator.
+
+    Attributes:
+        genotype: its choices, by the names of the space.
+    """
+
+    genotype: Mapping[str, Value]
+
+    def cost(self, height: int, width: int) -> Cost:
+        """See `trellis_cost`."""
+        return trellis_cost(self, self.genotype, height, width)
 
 
 def trellis_cost(shape: Shape, genotype: Mapping[str, Value], height: int, width: int) -> Cost:

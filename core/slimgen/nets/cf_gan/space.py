@@ -1,8 +1,8 @@
 """The search space of CF-GAN for image translation: paths, operators, channels (section 3.1). No torch."""
 
+from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import NamedTuple
 
 from slimgen.errors import RecipeError
 from slimgen.search.dimension import Choice, Dimension
@@ -15,7 +15,8 @@ WITH_INNER = frozenset[Value](("dws", "resblock"))
 """The operators that have an inner width."""
 
 
-class Shape(NamedTuple):
+@dataclass(frozen=True)
+class Shape:
     """The size of a trellis.
 
     Attributes:
@@ -25,6 +26,9 @@ class Shape(NamedTuple):
         ratios: the widths to choose from, as parts of the nominal one, in increasing order.
         inputs: channels of the images that enter.
         outputs: channels of the images that leave.
+
+    Raises:
+        RecipeError: there are no groups, blocks or channels.
     """
 
     ngf: int = 64
@@ -34,8 +38,7 @@ class Shape(NamedTuple):
     inputs: int = 3
     outputs: int = 3
 
-    def check(self) -> None:
-        """Raises RecipeError where there are no groups, blocks or channels."""
+    def __post_init__(self) -> None:
         if self.groups < 1 or self.blocks < 1 or self.ngf < 1:
             raise RecipeError("a trellis has at least one group, one block and one channel", self)
 
@@ -72,11 +75,7 @@ def trellis_space(shape: Shape) -> Space:
 
     A group's trunk has a width of its own where the path climbs into it; elsewhere the trunk before goes on. A block
     has an inner width where its operator has one.
-
-    Raises:
-        RecipeError: a shape without groups, blocks or channels.
     """
-    shape.check()
     every, ratios = paths(shape.groups), Choice(shape.ratios)
     blocks = [f"g{group}b{block}" for group, block in product(range(shape.groups), range(shape.blocks))]
     trunks = [f"g{group}" for group in range(shape.groups)]

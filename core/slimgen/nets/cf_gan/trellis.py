@@ -1,7 +1,7 @@
 """CF-GAN's super-generator for image translation: paths, operators and channels in one network (section 3.1)."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Self
 
 import torch
@@ -10,40 +10,30 @@ from torch.nn import functional
 
 from slimgen.cost.formula import Cost
 from slimgen.nets.cf_gan.layers import Index, Mixed, Residual, build, convolutions, scale_factors, sliced, strongest
-from slimgen.nets.cf_gan.rows import Layer, channels_of, layers, trellis_cost
-from slimgen.nets.cf_gan.space import OPERATORS, Path, Shape, parse_path, path_name, paths, trellis_space
+from slimgen.nets.cf_gan.rows import Layer, TrellisOptions, channels_of, layers, trellis_cost
+from slimgen.nets.cf_gan.space import OPERATORS, Shape, parse_path, path_name, paths, trellis_space
 from slimgen.nets.gates import Arch, branches, pinned
+from slimgen.nets.layers import Described
 from slimgen.nets.padding import reflect
 from slimgen.nets.supernet import Supernet
-from slimgen.search.genotype import Genotype, Value
+from slimgen.search.genotype import Genotype
 
 
-class TrellisGenerator(nn.Module):
+class TrellisGenerator(Described):
     """One generator of the trellis, of plain modules in a row.
 
-    Args:
-        genotype: its options, by the names of the space.
-        shape: what the trellis is given (`Shape`), as keywords.
+    Options and errors: see `Shape` and `TrellisOptions`.
     """
 
-    path: Path
+    Options = TrellisOptions
+    options: TrellisOptions
 
-    def __init__(
-        self,
-        genotype: Mapping[str, Value],
-        ngf: int = 64,
-        groups: int = 3,
-        blocks: int = 3,
-        ratios: Sequence[float] = Shape().ratios,
-        inputs: int = 3,
-        outputs: int = 3,
-    ) -> None:
-        super().__init__()
-        shape = Shape(ngf, groups, blocks, tuple(ratios), inputs, outputs)
-        shape.check()
-        path, channels = str(genotype["path"]), channels_of(shape, genotype)
-        row = layers(path, blocks)
-        self._adopt(path, {layer.name: build(layer.rows(layer.kind_in(genotype), channels)) for layer in row})
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        genotype, channels = self.options.genotype, channels_of(self.options, self.options.genotype)
+        row = layers(str(genotype["path"]), self.options.blocks)
+        made = {layer.name: build(layer.rows(layer.kind_in(genotype), channels)) for layer in row}
+        self._adopt(str(genotype["path"]), made)
 
     @classmethod
     def of(cls, path: str, modules: Mapping[str, nn.Module]) -> Self:
@@ -61,11 +51,6 @@ class TrellisGenerator(nn.Module):
         self.ends = nn.ModuleList(under(modules, "ends").values())
         self.climbs = nn.ModuleDict(under(modules, "climbs"))
         self.joins = nn.ModuleDict(under(modules, "joins"))
-
-    @staticmethod
-    def cost(height: int, width: int, genotype: Mapping[str, Value], **shape: Any) -> Cost:
-        """What the generator costs on one image, in closed form; arguments as of the constructor."""
-        return trellis_cost(Shape(**shape), genotype, height, width)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, inputs, H, W), H and W multiples of 4, to images (N, outputs, H, W) in [-1, 1]."""
@@ -91,9 +76,6 @@ class Trellis(Supernet):
 
     A narrower width keeps the channels of largest scale factor (CF-GAN, A.6), not the first ones. Groups keep separate
     weights for each scale, and each climb for the two groups that it joins.
-
-    Raises:
-        RecipeError: a shape without groups, blocks or channels.
     """
 
     def __init__(self, shape: Shape) -> None:
