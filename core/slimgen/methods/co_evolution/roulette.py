@@ -78,6 +78,8 @@ class Population:
             fitness: of each, above 0; one that is not finite, or not above 0, is never drawn while others can be.
             rng: of this generation.
         """
+        if not parents:
+            return []
         weights = [value if math.isfinite(value) and value > 0 else 0.0 for value in fitness]
         bits = [self._bits(parent) for parent in parents]
         fittest = bits[weights.index(max(weights))]
@@ -120,20 +122,19 @@ class Population:
         return generation
 
 
+class _Side(NamedTuple):
+    """One population: its newest evaluated generation, the fitness of each, and the fittest, if there is one yet."""
+
+    generation: tuple[Genotype, ...] = ()
+    fitness: tuple[float, ...] = ()
+    champion: Genotype | None = None
+
+
 class _State(NamedTuple):
-    """Where the search stands.
+    """How many generations were evaluated, the first population's being the even ones, and both populations."""
 
-    Attributes:
-        turn: how many generations were evaluated; the first direction's are the even ones.
-        parents: the newest evaluated generation of each.
-        fitness: of its individuals.
-        champions: the fittest of each; None before there is one.
-    """
-
-    turn: int
-    parents: tuple[tuple[Genotype, ...], tuple[Genotype, ...]]
-    fitness: tuple[tuple[float, ...], tuple[float, ...]]
-    champions: tuple[Genotype | None, Genotype | None]
+    turn: int = 0
+    sides: tuple[_Side, _Side] = (_Side(), _Side())
 
 
 class CoEvolution(Told):
@@ -160,13 +161,14 @@ class CoEvolution(Told):
         self.space = Space({TURN: Choice(TURNS)})
         for name, population in zip(TURNS, self._populations, strict=True):
             self.space = self.space | population.space.prefixed(name)
-        self._state = _State(0, ((), ()), ((), ()), (None, None))
+        self._state = _State()
         self._asked: tuple[_State, tuple[Genotype, ...]] | None = None
 
     @property
     def champions(self) -> tuple[Genotype | None, Genotype | None]:
         """The fittest individual of each population's newest generation; None before there is one."""
-        return self._state.champions
+        first, second = self._state.sides
+        return first.champion, second.champion
 
     def pair(self, turn: str, a: Genotype, b: Genotype) -> Genotype:
         """The point of `space` that stands for evaluating one of two individuals beside the other."""
@@ -176,14 +178,9 @@ class CoEvolution(Told):
         """The pairs of the next generation that were not evaluated yet."""
         state = self._state
         while state.turn < 2 * (self._iterations + 1):
-            side = state.turn % 2
-            population = self._populations[side]
-            if state.turn < 2:
-                generation = tuple(population.draw(rng))
-            elif state.parents[side]:
-                generation = tuple(population.breed(state.parents[side], state.fitness[side], rng))
-            else:
-                generation = ()
+            population, side = self._populations[state.turn % 2], state.sides[state.turn % 2]
+            first = state.turn < 2
+            generation = tuple(population.draw(rng) if first else population.breed(side.generation, side.fitness, rng))
             self._asked = state, generation
             pairs = dict.fromkeys(self._pairs(state, generation))
             if asked := [pair for pair in pairs if pair not in self.trials]:
@@ -202,7 +199,7 @@ class CoEvolution(Told):
     def _pairs(self, state: _State, generation: Sequence[Genotype]) -> Iterator[Genotype]:
         """The individuals of a generation beside their partner of the other population."""
         side = state.turn % 2
-        partner = None if self._apart else state.champions[1 - side]
+        partner = None if self._apart else state.sides[1 - side].champion
         if partner is None:
             partner = self._populations[1 - side].space.largest()
         for individual in generation:
@@ -210,13 +207,11 @@ class CoEvolution(Told):
             yield self.pair(TURNS[side], a, b)
 
     def _settled(self, state: _State, generation: tuple[Genotype, ...]) -> _State:
-        side = state.turn % 2
-        fitness = tuple(
-            self.fitness(pair) if pair in self.trials else -math.inf for pair in self._pairs(state, generation)
-        )
-        champions, parents, values = list(state.champions), list(state.parents), list(state.fitness)
+        """The state once the pairs of a generation are evaluated."""
+        pairs = self._pairs(state, generation)
+        fitness = tuple(self.fitness(pair) if pair in self.trials else -math.inf for pair in pairs)
         top = max(fitness, default=-math.inf)
-        if top > -math.inf:
-            champions[side] = generation[fitness.index(top)]
-        parents[side], values[side] = generation, fitness
-        return _State(state.turn + 1, (parents[0], parents[1]), (values[0], values[1]), (champions[0], champions[1]))
+        number = state.turn % 2
+        champion = generation[fitness.index(top)] if top > -math.inf else state.sides[number].champion
+        here, other = _Side(generation, fitness, champion), state.sides[1 - number]
+        return _State(state.turn + 1, (here, other) if number == 0 else (other, here))
