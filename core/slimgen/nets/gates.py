@@ -105,7 +105,7 @@ def weighted_sum(
         _recomputed(run, option, weight, module(option) if module else None) if again else weight * run(option)
         for option, weight in weighted
     )
-    return functools.reduce(torch.add, terms)
+    return functools.reduce(torch.add, terms)  # DARTS, Eq. 2
 
 
 def _recomputed(run: Callable[[Value], Tensor], option: Value, weight: Tensor, module: nn.Module | None) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 def blended(weighted: Iterable[tuple[nn.Module, Tensor]]) -> tuple[Tensor, Tensor | None, int]:
     """The kernel of a weighted sum of convolutions that read the same features around the same pixels.
 
-    It computes the same sums in another order, with one feature map to keep for the gradients in the place of several.
+    It computes the same sums in another order, with one feature map to keep for the gradients instead of several.
 
     Args:
         weighted: convolutions, alike in channels, stride and whether they have biases, each with its weight, a scalar.

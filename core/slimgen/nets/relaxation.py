@@ -162,7 +162,7 @@ class Relaxation(nn.Module):
         logits = self.logits(name)
         # A Gumbel number is minus the logarithm of an exponential one.
         noise = -torch.empty(logits.shape, device="cpu").exponential_().log()
-        return ((logits + noise.to(logits)) / tau).softmax(0)
+        return ((logits + noise.to(logits)) / tau).softmax(0)  # Jang et al. 2017, Eq. 2
 
 
 def _parameter(name: str) -> str:

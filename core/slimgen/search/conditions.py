@@ -26,7 +26,7 @@ def require_sound(dimensions: Mapping[str, Dimension], conditions: Conditions) -
         if not isinstance(choice, Choice):
             raise SpaceError(f"the condition of {child!r} hangs on a choice", f"the mask {parent!r}")
         for value in values:
-            if choice.own(value) is None:
+            if choice.declared(value) is None:
                 raise SpaceError(f"the condition of {child!r} hangs on {parent}, {choice}", repr(value))
 
 

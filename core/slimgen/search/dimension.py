@@ -55,8 +55,8 @@ class Choice:
         """The position of an option, 0 for the smallest."""
         return self._index[value]
 
-    def own(self, value: object) -> Value | None:
-        """The option that equals `value`, in the type it was declared with; None if there is none."""
+    def declared(self, value: object) -> Value | None:
+        """The option that equals `value`, as it was declared; None if there is none."""
         position = self._index.get(value) if is_value(value) else None
         return None if position is None else self.options[position]
 
@@ -126,7 +126,7 @@ class Mask:
         """How many masks keep at least `minimum` filters."""
         return sum(comb(self.length, ones) for ones in range(self.minimum, self.length + 1))
 
-    def own(self, value: object) -> Value | None:
+    def declared(self, value: object) -> Value | None:
         """`value` if it is a mask of this length with enough ones, else None."""
         if not isinstance(value, str) or len(value) != self.length or value.strip("01"):
             return None

@@ -21,7 +21,7 @@ class Exhaustive(Told):
         objective: what is best.
         allows: whether a genotype is within the budget.
         batch: how many genotypes to ask for at a time.
-        genotypes: those to ask for, distinct, in this order, instead of all; taken one by one as they are needed.
+        genotypes: to ask for instead of all, distinct, in this order; taken one by one as they are needed.
 
     Raises:
         RecipeError: a batch below 1.

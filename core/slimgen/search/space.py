@@ -110,7 +110,7 @@ class Space(Mapping[str, Dimension]):
         for name, exists in self._existing(settled):
             if exists and name not in values:
                 raise SpaceError(f"a genotype gives every dimension a value, but {name!r} is missing")
-            value = self._dimensions[name].own(values[name]) if exists else self.resting[name]
+            value = self._dimensions[name].declared(values[name]) if exists else self.resting[name]
             if value is None:
                 raise SpaceError(f"{name} is {self._dimensions[name]}", repr(values[name]))
             settled[name] = value
@@ -244,7 +244,7 @@ class Space(Mapping[str, Dimension]):
     def _part(self, dimensions: Mapping[str, Dimension]) -> "Space":
         """The space with fewer options: its conditions lose the values that are gone, its resting values stay."""
         conditions = {
-            child: (parent, frozenset(value for value in under if dimensions[parent].own(value) is not None))
+            child: (parent, frozenset(value for value in under if dimensions[parent].declared(value) is not None))
             for child, (parent, under) in self.conditions.items()
         }
         return Space(dimensions, conditions, self.resting)

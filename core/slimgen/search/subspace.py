@@ -23,7 +23,7 @@ def pinned(
             continue
         if name not in at:
             raise SpaceError(f"a pinned dimension needs a value, but {name!r} is missing")
-        value = dimension.own(at[name])
+        value = dimension.declared(at[name])
         if value is None and name in resting and at[name] == resting[name]:
             value = dimension.smallest
         if value is None:

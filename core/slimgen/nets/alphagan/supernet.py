@@ -1,4 +1,4 @@
-"""AlphaGAN's supernets: in every place all operations, sharing weights, mixed by gates (Tian et al., Eq. 8)."""
+"""AlphaGAN's supernets: for every choice all operations, sharing weights, mixed by gates (Tian et al., Eq. 8)."""
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -80,7 +80,7 @@ def mixed_normal(arch: Arch, name: str, features: Tensor, operations: nn.ModuleD
     """A choice among normal operations applied, as `mixed` does it, in fewer computations.
 
     All operations begin alike, so that is done once. And convolutions are linear, so the dense ones are mixed as
-    kernels: 25 taps in the place of 35, and one feature map to keep for the gradients in the place of three.
+    kernels: 25 taps instead of 35, and one feature map to keep for the gradients instead of three.
 
     Args:
         arch: a genotype or gates.

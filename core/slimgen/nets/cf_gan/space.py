@@ -73,7 +73,7 @@ def parse_path(name: str) -> Path:
 def trellis_space(shape: Shape) -> Space:
     """The three dimensions of CF-GAN: `path`, `operator.*` and `channel.*`.
 
-    A group's trunk has a width of its own where the path climbs into it; elsewhere the trunk before goes on. A block
+    A group's trunk has a width to choose where the path climbs into it; elsewhere the trunk before goes on. A block
     has an inner width where its operator has one.
     """
     every, ratios = paths(shape.groups), Choice(shape.ratios)

@@ -110,7 +110,7 @@ class Choices(nn.ModuleDict):
 def merged(images: Tensor, weighted: Iterable[tuple[Convolve, Tensor]]) -> Tensor:
     """The weighted sum of convolutions of one stride, as one convolution with the weighted sum of their kernels.
 
-    Of S^r 81 taps in the place of 117.
+    Of S^r 81 taps instead of 117.
 
     Args:
         images: (N, inputs, H, W).
