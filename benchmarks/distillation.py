@@ -36,7 +36,7 @@ from slimgen.methods.gan_compression import distilling, once_for_all, showing
 from slimgen.methods.gan_compression.options import SupernetOptions, tap_channels, teacher_options
 from slimgen.nets import build_generator, discriminator_cost, generator_cost
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
-from slimgen.nets.resnet.channels import to_config
+from slimgen.nets.resnet.channels import CHANNELS
 from slimgen.recipe import Recipe, section
 from slimgen.search.genotype import Genotype
 from slimgen.tasks import open_task
@@ -134,7 +134,7 @@ class Training:
 
     def _peers(self, guidance: Guidance) -> peers.Distiller:
         """The published training, with copies of our weights."""
-        student = peers.MobileResnet(to_config(self.net.space.largest()))
+        student = peers.MobileResnet(CHANNELS.config(self.net.space.largest()))
         student.load_state_dict(self.net.state_dict())
         judge = peers.PatchGAN(6, NDF)
         judge.load_state_dict(self.discriminator.state_dict())
@@ -153,7 +153,7 @@ class Training:
         started = time.perf_counter()
         pair = self.batches(done - 1)
         condition, target = (side.contiguous() for side in pair)
-        config = to_config(Genotype(self.draw(done - 1)[0]))
+        config = CHANNELS.config(Genotype(self.draw(done - 1)[0]))
         found = self.following.step(condition, target, config)
         self.theirs.append(time.perf_counter() - started)
         self.losses.append((self.noted, found))
@@ -204,7 +204,7 @@ class Training:
 
 def student(net: OnceForAll, genotype: Genotype, size: int) -> int:
     """The MACs of a configuration and its adaptors, forward and backward, on one image; none go to the input."""
-    config = to_config(genotype)
+    config = CHANNELS.config(genotype)
     adaptors = len(peers.TAPS) * convolution(4 * config[2], 4 * 64, 1, size // 4, size // 4).exact
     return 3 * (net.cost(genotype, size, size).exact + adaptors) - convolution(3, config[0], 7, size, size).exact
 

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from benchmarks.results import save
+from slimgen.nets import generator_cost
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
-from slimgen.nets.resnet.mobile import mobile_resnet_cost
 from slimgen.search import Budget
 from slimgen.search.grid import Grid
 
@@ -40,7 +40,7 @@ def main() -> None:
     with torch.device("meta"):  # costs alone: no weights are needed
         net = OnceForAll(space=SPACE)
     grid, size = Grid(net.space), arguments.size
-    original = mobile_resnet_cost(size, ngf=64).macs(CONVENTION)
+    original = generator_cost("mobile_resnet", size, size, ngf=64).macs(CONVENTION)
     budget = Budget(macs=original / 4)
 
     def costs(columns: Mapping[str, Any]) -> Mapping[str, Any]:

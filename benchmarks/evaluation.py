@@ -34,9 +34,10 @@ from slimgen.device import Compute, choose
 from slimgen.metrics.evaluator import Evaluator
 from slimgen.metrics.frechet import Statistics, frechet
 from slimgen.metrics.inception import load_inception
+from slimgen.nets.configurations import write_config
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
 from slimgen.nets.initial import initialise
-from slimgen.nets.resnet.channels import to_config, write_config
+from slimgen.nets.resnet.channels import CHANNELS
 from slimgen.search.genotype import Genotype
 
 SPACE = "channels-48"
@@ -84,7 +85,7 @@ def prepare(folder: Path, arguments: argparse.Namespace, computes: Mapping[str, 
     pictures = Pictures(sorted((folder / "data" / "test").iterdir()), arguments.size)
     inputs, targets = (torch.stack(side) for side in zip(*(pictures[at] for at in range(len(pictures))), strict=True))
     supernet = initialise(OnceForAll(space=SPACE), 0).eval()
-    reference = MobileResnet(to_config(supernet.space.largest()))
+    reference = MobileResnet(CHANNELS.config(supernet.space.largest()))
     reference.load_state_dict(supernet.state_dict())
     weights = folder / "inception.pth"
     torch.save(inception_weights(), weights)
@@ -112,7 +113,7 @@ def measured(
     rows: list[dict[str, Any]] = [{"peers": [], **{name: [] for name in computes}} for _ in genotypes]
     for _ in range(arguments.repeats):
         for genotype, row in zip(genotypes, rows, strict=True):
-            row["peers"].append(timed(lambda: search.judge(to_config(genotype))))  # noqa: B023  (called at once)
+            row["peers"].append(timed(lambda: search.judge(CHANNELS.config(genotype))))  # noqa: B023  (called at once)
             for name, evaluator in evaluators.items():
                 row[name].append(timed(lambda: judge(setting.supernet, genotype, evaluator)))  # noqa: B023
     candidates = [summary(row, genotype, computes) for row, genotype in zip(rows, genotypes, strict=True)]
@@ -181,7 +182,7 @@ def summary(row: Mapping[str, Any], genotype: Genotype, computes: Mapping[str, C
     value = judged[0].value
     spent = {name: median(found.seconds[name] for found in judged) for name in judged[0].seconds}
     peers = {"seconds": median(seconds for seconds, _ in row["peers"]), "value": value, "spent": spent}
-    config = write_config(to_config(genotype))
+    config = write_config(CHANNELS.config(genotype))
     about: dict[str, Any] = {"config": config, "gmacs": judged[0].macs / 1e9, "peers": peers}
     for name in computes:
         ours, macs = row[name][0][1]

@@ -24,7 +24,7 @@ from slimgen.export.latency.clock import Clock
 from slimgen.export.latency.graph import onnx_graph
 from slimgen.export.latency.table import LatencyTable
 from slimgen.export.onnx import export_onnx
-from slimgen.nets.gan_compression.once_for_all import FAMILIES, OnceForAll
+from slimgen.nets.gan_compression.once_for_all import OnceForAll
 from slimgen.search.genotype import Genotype
 
 PREDICTIONS = 2000
@@ -32,7 +32,7 @@ PREDICTIONS = 2000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--family", choices=sorted(FAMILIES), default="mobile_resnet")
+    parser.add_argument("--family", choices=sorted(OnceForAll.generators), default="mobile_resnet")
     parser.add_argument("--space", default="channels-48")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)

@@ -27,7 +27,8 @@ from slimgen.device import Compute, choose
 from slimgen.methods import cf_gan, gan_compression
 from slimgen.metrics.evaluator import Evaluator
 from slimgen.nets import build_generator
-from slimgen.nets.resnet.channels import to_config, write_config
+from slimgen.nets.configurations import write_config
+from slimgen.nets.resnet.channels import CHANNELS
 from slimgen.nets.supernet import Supernet
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe, section
@@ -155,7 +156,7 @@ def described(chosen: Recipe, net: Supernet, genotype: Genotype) -> Mapping[str,
         return {"family": "trellis", "genotype": genotype.to_json(), **asdict(shape)}
     options = section(gan_compression.SupernetOptions, chosen.supernet, "supernet")
     shape = {name: value for name, value in chosen.teach.generator.items() if name in ("blocks", "inputs", "outputs")}
-    return {"family": options.family, "config": write_config(to_config(genotype)), **shape}
+    return {"family": options.family, "config": write_config(CHANNELS.config(genotype)), **shape}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from slimgen.cost.formula import Cost, batch_norm, convolution, instance_norm, linear, product, total, transposed
 from slimgen.errors import SlimgenError
-from slimgen.nets.resnet.generator import resnet_cost
+from slimgen.nets import generator_cost
 
 numbers = st.integers(0, 10**12)
 costs = st.builds(Cost, numbers, numbers, numbers, numbers)
@@ -61,7 +61,7 @@ def test_the_mobile_resnet_costs_what_is_published(ngf, params, torchprofile, ga
             instance_norm(trunk, *size),
         )
     )
-    cost = resnet_cost(256, ngf=ngf, blocks=0).plus(separable.times(18))
+    cost = generator_cost("resnet", 256, 256, ngf=ngf, blocks=0).plus(separable.times(18))
     assert cost == Cost(params, exact, torchprofile, gan_compression)
 
 

@@ -11,7 +11,7 @@ from slimgen.errors import BudgetError, RecipeError
 from slimgen.methods.gan_compression import check
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
-from slimgen.nets.resnet.channels import NAMES
+from slimgen.nets.resnet.channels import CHANNELS
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
 from slimgen.search import Genotype
@@ -235,5 +235,5 @@ def test_what_makes_no_sense_is_refused_at_once(settings, rule):
 
 
 def test_names_of_dimensions_are_stable():
-    assert NAMES[0] == "channel.stem"
-    assert len(NAMES) == 8
+    assert CHANNELS.names[0] == "channel.stem"
+    assert len(CHANNELS.names) == 8

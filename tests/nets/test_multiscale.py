@@ -11,13 +11,13 @@ from torch.nn import functional
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_discriminator, discriminator_cost
-from slimgen.nets.patchgan.multiscale import MultiScale, multiscale_cost
-from slimgen.nets.patchgan.single import patchgan_cost
+from slimgen.nets.patchgan.multiscale import MultiScale
+from slimgen.nets.patchgan.single import PatchGAN
 from slimgen.training.losses import ADVERSARIAL
 
 
 def test_the_discriminator_of_gaugan_is_two_patchgans_one_at_half_the_size():
-    one, half = (patchgan_cost(*size, inputs=39, spectral=True) for size in ((256, 512), (128, 256)))
+    one, half = (PatchGAN.cost(*size, inputs=39, spectral=True) for size in ((256, 512), (128, 256)))
     assert discriminator_cost("multiscale", 256, 512) == one.plus(half)
 
 
@@ -36,13 +36,13 @@ def test_the_closed_form_is_what_is_counted():
         height, width = (least + draw.randint(0, 60) for _ in range(2))
         with torch.device("meta"):
             counted = count(MultiScale(**options), torch.empty(1, options["inputs"], height, width))
-        assert multiscale_cost(height, width, **options) == counted, (options, height, width)
+        assert MultiScale.cost(height, width, **options) == counted, (options, height, width)
 
 
 def test_spectral_norm_costs_nothing():
     net = build_discriminator("multiscale", inputs=3, ndf=2)
     assert nn.utils.parametrize.is_parametrized(net.scales[1].model[0], "weight")
-    assert count(net, torch.rand(1, 3, 48, 48)) == multiscale_cost(48, inputs=3, ndf=2)
+    assert count(net, torch.rand(1, 3, 48, 48)) == MultiScale.cost(48, 48, inputs=3, ndf=2)
 
 
 def test_each_scale_sees_the_average_of_the_one_before():
@@ -99,7 +99,7 @@ def test_the_smallest_image_named_is_the_smallest_that_fits(layers, scales):
     assert net.features(torch.rand(1, 1, least, least))[-1][-1].shape == (1, 1, 1, 1)
     for wrong in (
         lambda: net(torch.rand(1, 1, least - 1, least)),
-        lambda: net.cost(least - 1, layers=layers, scales=scales),
+        lambda: net.cost(least - 1, least - 1, layers=layers, scales=scales),
     ):
         with pytest.raises(SlimgenError, match=f"at least {least} pixels a side; got {least - 1} x"):
             wrong()
@@ -119,7 +119,7 @@ def test_an_option_out_of_range_is_refused():
     with pytest.raises(SlimgenError, match="at least 1; got inputs=39, ndf=64, layers=3, scales=0"):
         MultiScale(scales=0)
     with pytest.raises(SlimgenError, match="known norm; got 'layer'"):
-        multiscale_cost(256, norm="layer")
+        MultiScale.cost(256, 256, norm="layer")
 
 
 def test_scores_of_features_are_the_scores_of_the_images():

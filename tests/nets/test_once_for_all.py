@@ -11,18 +11,10 @@ from slimgen.errors import RecipeError
 from slimgen.export.onnx import export_onnx
 from slimgen.export.parity import parity
 from slimgen.nets import build_generator, generator_cost
+from slimgen.nets.configurations import write_config
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
-from slimgen.nets.resnet.channels import (
-    NAMES,
-    SPACES,
-    channel_space,
-    parse_config,
-    to_config,
-    to_genotype,
-    write_config,
-)
-from slimgen.nets.resnet.generator import ResnetGenerator
-from slimgen.nets.resnet.mobile import MobileResnetGenerator
+from slimgen.nets.resnet.channels import CHANNELS
+from slimgen.nets.resnet.generator import MobileResnetGenerator, ResnetGenerator
 from slimgen.nets.weights import import_generator
 from slimgen.training.losses import reconstruction
 
@@ -46,7 +38,7 @@ def test_published_counts_come_out_exactly(name):
 
 
 def test_the_authors_spaces_have_their_sizes():
-    sizes = {name: channel_space(name).size for name in SPACES}
+    sizes = {name: CHANNELS.space(name).size for name in CHANNELS.spaces}
     assert sizes == {
         "channels-48": 5_184,
         "channels-32": 6_561,
@@ -56,13 +48,13 @@ def test_the_authors_spaces_have_their_sizes():
 
 
 def test_both_notations_are_read_and_written():
-    long = parse_config("32_32_48_32_48_48_16_16")
+    long = CHANNELS.parse("32_32_48_32_48_48_16_16")
     assert write_config(long) == "32_32_48_32_48_48_16_16"
-    assert parse_config([32, 32, 48, 32, 48, 48, 16, 16]) == long
-    short = parse_config("32_24_48_40_16_24")
+    assert CHANNELS.parse([32, 32, 48, 32, 48, 48, 16, 16]) == long
+    short = CHANNELS.parse("32_24_48_40_16_24")
     assert short == (32, 24, 48, 40, 40, 40, 16, 24)
     assert write_config(short, short=True) == "32_24_48_40_16_24"
-    assert to_config(to_genotype(long)) == long
+    assert CHANNELS.config(CHANNELS.genotype(long)) == long
     with pytest.raises(RecipeError, match="one width for all blocks"):
         write_config(long, short=True)
 
@@ -70,13 +62,13 @@ def test_both_notations_are_read_and_written():
 @pytest.mark.parametrize("value", ["32_32", "a_b_c_d_e_f_g_h", "32_32_0_32_48_48_16_16", 7, None])
 def test_a_malformed_configuration_is_one_clear_line(value):
     with pytest.raises(RecipeError, match="eight positive numbers"):
-        parse_config(value)
+        CHANNELS.parse(value)
 
 
 @pytest.mark.parametrize("space", ["channels-49", [[1, 2]] * 7, [[]] * 8, [[0]] * 8])
 def test_a_malformed_space_is_one_clear_line(space):
     with pytest.raises(RecipeError, match="space of channels"):
-        channel_space(space)
+        CHANNELS.space(space)
 
 
 @pytest.mark.parametrize("family", ["mobile_resnet", "resnet"])
@@ -95,7 +87,7 @@ def test_slice_and_extraction_give_the_same_images_and_cost_what_is_counted(fami
         assert (
             net.cost(genotype, 16, 24)
             == count(small, images[:1])
-            == small.cost(16, 24, blocks=4, config=write_config(to_config(genotype)))
+            == small.cost(16, 24, blocks=4, config=write_config(CHANNELS.config(genotype)))
         )
 
 
@@ -126,7 +118,7 @@ def test_costs_of_many_configurations_at_once_are_those_of_each():
     net = OnceForAll(space="channels-48")
     rng = random.Random(1)
     genotypes = [net.space.sample(rng) for _ in range(50)]
-    columns = {name: np.array([genotype[name] for genotype in genotypes], dtype=np.int64) for name in NAMES}
+    columns = {name: np.array([genotype[name] for genotype in genotypes], dtype=np.int64) for name in CHANNELS.names}
     at_once = net.costs(columns, 256, 256)
     for number, genotype in enumerate(genotypes):
         assert tuple(int(values[number]) for values in at_once) == tuple(net.cost(genotype, 256, 256))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from slimgen.nets import build_generator, generator_cost
-from slimgen.nets.gan_compression.families import FAMILIES, alike
+from slimgen.nets.gan_compression.families import FAMILIES, alike, searchable
 
 SHAPES = {
     "mobile_resnet": {"blocks": 3, "inputs": 3, "outputs": 3},
@@ -17,27 +17,29 @@ SPACE = [[2, 3]] * 7 + [[3, 4]]
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_costs_and_tap_channels_are_those_of_the_sub_networks(name):
-    family, shape = FAMILIES[name], SHAPES[name]
-    net = family.supernet(name, SPACE, **shape)
+    kind, shape = searchable(name), SHAPES[name]
+    net = kind(name, SPACE, **shape)
     genotype = net.space.largest()
-    config = family.config(genotype)
+    config = kind.channels.config(genotype)
     assert config == (3, 3, 3, 3, 3, 3, 3, 4)
     options = {**net.options, "config": "_".join(map(str, config))}
-    assert family.parse(options["config"]) == config
-    assert family.cost_of(config, 64, 64, **family.shape_of(options)) == generator_cost(name, 64, 64, **options)
+    assert kind.channels.parse(options["config"]) == config
+    described = kind.described(name, kind.shape_of(options))
+    assert described.cost(64, 64, config) == generator_cost(name, 64, 64, **options)
     small = net.extract(genotype).eval()
     assert sum(weight.numel() for weight in small.parameters()) == generator_cost(name, 64, 64, **options).params
     _, features = small.features(torch.zeros(1, shape["inputs"], 64, 64))
-    assert family.tap_channels(options) == [feature.shape[1] for feature in features]
-    assert list(net.space) == list(family.names)
+    assert kind.described(name, options).tap_channels == [feature.shape[1] for feature in features]
+    assert list(net.space) == list(kind.channels.names)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_width_alone_is_eight_times_that_width(name):
-    family, shape = FAMILIES[name], SHAPES[name]
+    kind, shape = searchable(name), SHAPES[name]
     _, features = build_generator(name, ngf=2, **shape).features(torch.zeros(2, shape["inputs"], 64, 64))
-    assert family.tap_channels({**shape, "ngf": 2}) == [feature.shape[1] for feature in features]
-    assert family.tap_channels({**shape, "config": [2] * 8}) == family.tap_channels({**shape, "ngf": 2})
+    alone, configured = (kind.described(name, {**shape, **wide}) for wide in ({"ngf": 2}, {"config": [2] * 8}))
+    assert alone.tap_channels == [feature.shape[1] for feature in features]
+    assert configured.tap_channels == alone.tap_channels
 
 
 def test_families_of_one_layout_are_alike_and_others_are_not():

@@ -6,7 +6,7 @@ import torch
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_discriminator, discriminator_cost
-from slimgen.nets.patchgan.single import PatchGAN, patchgan_cost
+from slimgen.nets.patchgan.single import PatchGAN
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ def test_the_discriminators_of_pix2pix_and_cyclegan_cost_what_is_known(inputs, n
     cost = discriminator_cost("patchgan", 256, 256, inputs=inputs, ndf=ndf)
     assert (cost.params, cost.torchprofile) == (params, macs)
     with torch.device("meta"):
-        assert count(PatchGAN(inputs, ndf), torch.empty(1, inputs, 256, 256)) == cost
+        assert count(PatchGAN(inputs=inputs, ndf=ndf), torch.empty(1, inputs, 256, 256)) == cost
 
 
 def test_the_closed_form_is_what_is_counted():
@@ -32,7 +32,7 @@ def test_the_closed_form_is_what_is_counted():
         height, width = (3 * 2 ** options["layers"] + draw.randint(0, 100) for _ in range(2))
         with torch.device("meta"):
             counted = count(PatchGAN(**options), torch.empty(1, options["inputs"], height, width))
-        assert patchgan_cost(height, width, **options) == counted, (options, height, width)
+        assert PatchGAN.cost(height, width, **options) == counted, (options, height, width)
 
 
 @pytest.mark.parametrize(("norm", "biased"), [("instance", True), ("batch", False)])
@@ -71,7 +71,7 @@ def test_the_smallest_image_named_is_the_smallest_that_fits(layers):
 
 def test_small_images_are_refused_with_the_layers_that_would_fit():
     with pytest.raises(SlimgenError, match=r"of 3 layers needs images of at least 24 pixels.* use layers=2"):
-        patchgan_cost(16)
+        PatchGAN.cost(16, 16)
     assert PatchGAN(ndf=2, layers=2)(torch.rand(1, 6, 16, 16)).shape == (1, 1, 2, 2)
 
 

@@ -5,8 +5,7 @@ import torch
 
 from slimgen.errors import CheckpointError
 from slimgen.nets.gan_compression.pruning import prune_into
-from slimgen.nets.resnet.generator import ResnetGenerator
-from slimgen.nets.resnet.mobile import MobileResnetGenerator
+from slimgen.nets.resnet.generator import MobileResnetGenerator, ResnetGenerator
 
 FAMILIES = [ResnetGenerator, MobileResnetGenerator]
 

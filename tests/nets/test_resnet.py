@@ -8,12 +8,13 @@ from slimgen.cost.count import count
 from slimgen.cost.formula import Cost
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_generator, generator_cost
-from slimgen.nets.resnet.generator import ResnetGenerator, initialise, resnet_cost
+from slimgen.nets.initial import initialise
+from slimgen.nets.resnet.generator import ResnetGenerator
 
 
 def test_the_original_costs_what_the_papers_say_under_each_convention():
     expected = Cost(11_378_179, 49_551_507_456, 56_799_264_768, 56_831_770_624)
-    assert resnet_cost(256) == expected
+    assert ResnetGenerator.cost(256, 256) == expected
     with torch.device("meta"):
         assert count(ResnetGenerator(), torch.empty(1, 3, 256, 256)) == expected
 
@@ -31,7 +32,7 @@ def test_the_closed_form_is_what_is_counted():
         height, width = (4 * draw.randint(2, 80) for _ in range(2))
         with torch.device("meta"):
             counted = count(ResnetGenerator(**options), torch.empty(1, options["inputs"], height, width))
-        assert resnet_cost(height, width, **options) == counted, (options, height, width)
+        assert ResnetGenerator.cost(height, width, **options) == counted, (options, height, width)
 
 
 @pytest.mark.parametrize(("dropout", "second"), [(0.0, 5), (0.5, 6)])
@@ -55,7 +56,7 @@ def test_a_size_the_network_would_change_is_refused(size):
     with pytest.raises(SlimgenError, match=f"multiples of 4.*got {size[0]} x {size[1]}"):
         net(torch.rand(1, 3, *size))
     with pytest.raises(SlimgenError, match="multiples of 4"):
-        resnet_cost(*size)
+        ResnetGenerator.cost(*size)
 
 
 def test_the_network_exports_with_sizes_yet_unknown():

@@ -11,7 +11,8 @@ from slimgen.cost.formula import Cost
 from slimgen.errors import RecipeError, SlimgenError
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.initial import initialise
-from slimgen.nets.spade.cost import mobile_spade_cost, parse_config, spade_cost
+from slimgen.nets.spade.channels import CHANNELS
+from slimgen.nets.spade.description import SpadeOptions
 from slimgen.nets.spade.generator import MobileSpadeGenerator, Spade, SpadeGenerator
 
 CITYSCAPES = (256, 512)
@@ -55,10 +56,10 @@ def test_the_closed_form_is_what_is_counted():
             "doublings": doublings,
         }
         height, width = 2**doublings * draw.randint(2, 3), 2**doublings * draw.randint(1, 4)
-        for family, cost in ((SpadeGenerator, spade_cost), (MobileSpadeGenerator, mobile_spade_cost)):
+        for family in (SpadeGenerator, MobileSpadeGenerator):
             with torch.device("meta"):
                 counted = count(family(**options), torch.empty(1, options["inputs"], height, width))
-            assert cost(height, width, **options) == counted, (family, options, height, width)
+            assert family.cost(height, width, **options) == counted, (family, options, height, width)
 
 
 def test_the_names_are_those_of_published_checkpoints():
@@ -85,7 +86,7 @@ def test_features_grow_from_a_part_of_the_size_to_the_image(doublings):
     assert (seen["G_middle_0"], seen["G_middle_1"]) == ((16, *middle), (16, 4, 8))
     assert [seen[f"up_{block}"] for block in range(4)] == [(16, 8, 16), (12, 16, 32), (4, 32, 64), (4, 64, 128)]
     assert [tuple(tap.shape[1:]) for tap in taps] == [seen[name] for name in ("head_0", "G_middle_1", "up_1")]
-    assert net.tap_channels == [16, 16, 12]
+    assert net.options.tap_channels == [16, 16, 12]
     assert image.shape == (2, 1, 64, 128)
     assert image.abs().max() <= 1
     assert torch.equal(net.eval()(labels(64, 128)), net.features(labels(64, 128))[0])
@@ -93,7 +94,11 @@ def test_features_grow_from_a_part_of_the_size_to_the_image(doublings):
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 def test_spade_scales_and_shifts_what_was_normalised(norm):
-    layer = initialise(Spade(3, 5, 4, norm, mobile=False), 0)
+    block = SpadeOptions(inputs=5, ngf=2, norm=norm).blocks()[
+        -1
+    ]  # up_3: its SPADE layers see labels through 4 channels
+    row = block._replace(inputs=3).row().within[2]
+    layer = initialise(Spade(row), 0)
     with torch.no_grad():
         layer.mlp_gamma.weight.zero_()
         layer.mlp_beta.weight.zero_()
@@ -134,7 +139,9 @@ def test_spectral_norm_folds_into_plain_weights_that_compute_the_same():
     assert net.training
     assert set(plain.state_dict()) == set(build_generator("spade", inputs=5, ngf=2, norm="instance").state_dict())
     assert torch.linalg.matrix_norm(plain.up_0.conv_0.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.05)
-    assert count(net, labels(64, 128)[:1]) == spade_cost(64, 128, inputs=5, ngf=2, norm="instance", spectral=True)
+    assert count(net, labels(64, 128)[:1]) == SpadeGenerator.cost(
+        64, 128, inputs=5, ngf=2, norm="instance", spectral=True
+    )
     assert torch.allclose(plain.eval()(labels(64, 128)), net.eval()(labels(64, 128)), atol=1e-6)
 
 
@@ -148,14 +155,16 @@ def test_spectral_norm_folds_into_plain_weights_that_compute_the_same():
 )
 def test_a_size_the_network_would_change_is_refused(doublings, size, message):
     with pytest.raises(SlimgenError, match=message):
-        spade_cost(*size, doublings=doublings)
+        SpadeGenerator.cost(*size, doublings=doublings)
     with pytest.raises(SlimgenError, match=message):
         SpadeGenerator(ngf=1, doublings=doublings)(torch.rand(1, 36, *size))
 
 
 def test_a_single_pixel_cannot_be_normalised_on_its_own():
-    assert spade_cost(64, ngf=1).params == spade_cost(128, ngf=1).params  # a batch of them can
-    for cost in (lambda: spade_cost(64, norm="instance"), lambda: mobile_spade_cost(64)):
+    assert (
+        SpadeGenerator.cost(64, 64, ngf=1).params == SpadeGenerator.cost(128, 128, ngf=1).params
+    )  # a batch of them can
+    for cost in (lambda: SpadeGenerator.cost(64, 64, norm="instance"), lambda: MobileSpadeGenerator.cost(64, 64)):
         with pytest.raises(SlimgenError, match=r"with InstanceNorm more than 64 x 64 pixels; got 64 x 64"):
             cost()
     assert build_generator("mobile_spade", inputs=5, ngf=1)(labels(64, 128)).shape == (2, 3, 64, 128)
@@ -176,11 +185,11 @@ def test_an_option_out_of_range_is_refused(wrong, message):
     with pytest.raises(SlimgenError, match=message):
         SpadeGenerator(**wrong)
     with pytest.raises(SlimgenError, match=message):
-        spade_cost(256, **wrong)
+        SpadeGenerator.cost(256, 256, **wrong)
 
 
 def test_a_configuration_is_read_as_text_or_as_numbers():
-    assert parse_config("32_40_40_32_40_24_32_24") == parse_config([32, 40, 40, 32, 40, 24, 32, 24])
-    assert spade_cost(256, ngf=16) == spade_cost(256, config=[16] * 8)
+    assert CHANNELS.parse("32_40_40_32_40_24_32_24") == CHANNELS.parse([32, 40, 40, 32, 40, 24, 32, 24])
+    assert SpadeGenerator.cost(256, 256, ngf=16) == SpadeGenerator.cost(256, 256, config=[16] * 8)
     with pytest.raises(RecipeError):
-        parse_config(None)
+        CHANNELS.parse(None)

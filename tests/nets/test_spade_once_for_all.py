@@ -11,15 +11,9 @@ from torch.optim.swa_utils import update_bn
 from slimgen.cost.count import count
 from slimgen.errors import RecipeError, SlimgenError
 from slimgen.nets import build_generator, generator_cost
-from slimgen.nets.gan_compression.once_for_all_spade import (
-    NAMES,
-    SPACES,
-    OnceForAllSpade,
-    spade_space,
-    to_config,
-    to_genotype,
-)
+from slimgen.nets.gan_compression.once_for_all_spade import OnceForAllSpade
 from slimgen.nets.initial import initialise
+from slimgen.nets.spade.channels import CHANNELS
 from slimgen.search.genotype import Genotype
 
 SMALL = [[2, 3], [1, 3], [2, 4], [2, 3], [1, 2], [2, 3], [1, 3], [1, 2, 4]]
@@ -40,7 +34,7 @@ def samples(net: OnceForAllSpade, number: int) -> list[Genotype]:
 
 
 def test_the_authors_spaces_have_their_sizes():
-    assert {name: spade_space(name).size for name in SPACES} == {
+    assert {name: CHANNELS.space(name).size for name in CHANNELS.spaces} == {
         "channels-48-spade": 15_552,
         "channels-64-spade": 128_000,
     }
@@ -58,7 +52,7 @@ def test_supernet_equals_its_extraction(family, norm):
             assert (image - alone).abs().max() < 1e-5
             assert torch.equal(net(maps(), genotype), image)
             assert all((one - two).abs().max() < 1e-4 for one, two in zip(taps, inside, strict=True))
-    assert [tap.shape[1] for tap in net.features(maps(), net.space.largest())[1]] == net.tap_channels == [48, 48, 12]
+    assert [tap.shape[1] for tap in net.features(maps(), net.space.largest())[1]] == [48, 48, 12]
 
 
 @pytest.mark.parametrize(("family", "norm"), KINDS)
@@ -74,7 +68,7 @@ def test_columns_of_configurations_cost_what_each_of_them_costs():
     net = OnceForAllSpade(space="channels-48-spade")
     rng = random.Random(0)
     drawn = [net.space.sample(rng) for _ in range(40)]
-    columns = {name: np.array([genotype[name] for genotype in drawn]) for name in NAMES}
+    columns = {name: np.array([genotype[name] for genotype in drawn]) for name in CHANNELS.names}
     together = net.costs(columns, 256, 512)
     for row, genotype in enumerate(drawn):
         assert tuple(column[row] for column in together) == net.cost(genotype, 256, 512)
@@ -83,15 +77,17 @@ def test_columns_of_configurations_cost_what_each_of_them_costs():
 def test_published_compressed_generator_is_a_point_of_the_space():
     with torch.device("meta"):
         net = OnceForAllSpade()
-    genotype = to_genotype((32, 32, 48, 32, 32, 32, 32, 24))
+    genotype = CHANNELS.genotype((32, 32, 48, 32, 32, 32, 32, 24))
     net.space.check(genotype)
-    assert to_config(genotype) == (32, 32, 48, 32, 32, 32, 32, 24)
+    assert CHANNELS.config(genotype) == (32, 32, 48, 32, 32, 32, 32, 24)
     assert net.cost(genotype, 256, 512).gan_compression == 31_701_762_048
 
 
 def test_weights_are_those_of_the_largest_generator_under_its_names():
     net = supernet()
-    largest = build_generator("mobile_spade", seed=5, inputs=4, doublings=5, config=to_config(net.space.largest()))
+    largest = build_generator(
+        "mobile_spade", seed=5, inputs=4, doublings=5, config=CHANNELS.config(net.space.largest())
+    )
     net.load_state_dict(largest.state_dict())
     assert torch.equal(net.eval()(maps(), net.space.largest()), largest.eval()(maps()))
 
@@ -106,10 +102,10 @@ def test_extracted_network_keeps_first_channels_and_shares_nothing():
     assert torch.equal(small.up_0.norm_0.mlp_gamma.conv[0].weight, net.up_0.norm_0.mlp_gamma.conv[0].weight[:2])
     own = {tensor.data_ptr() for tensor in net.state_dict().values()}
     assert own.isdisjoint(tensor.data_ptr() for tensor in small.state_dict().values())
-    again = build_generator("mobile_spade", inputs=4, doublings=5, config=to_config(genotype))
+    again = build_generator("mobile_spade", inputs=4, doublings=5, config=CHANNELS.config(genotype))
     again.load_state_dict(small.state_dict())
     assert torch.equal(again.eval()(maps()), small.eval()(maps()))
-    options = {"inputs": 4, "doublings": 5, "config": to_config(genotype)}
+    options = {"inputs": 4, "doublings": 5, "config": CHANNELS.config(genotype)}
     assert generator_cost("mobile_spade", 32, 64, **options) == net.cost(genotype, 32, 64)
 
 
@@ -166,7 +162,7 @@ def test_genotype_of_another_space_is_refused_by_name():
 @pytest.mark.parametrize("space", ["channels-48", [[1, 2]] * 7, [[]] * 8, [[0]] * 8])
 def test_a_malformed_space_is_one_clear_line(space):
     with pytest.raises(RecipeError, match="space of SPADE channels"):
-        spade_space(space)
+        CHANNELS.space(space)
 
 
 def test_a_misspelt_family_is_told_the_nearest():

@@ -6,11 +6,11 @@ import torch
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_generator, generator_cost
-from slimgen.nets.unet.generator import UnetGenerator, unet_cost
+from slimgen.nets.unet.generator import UnetGenerator
 
 
 def test_the_unet_of_pix2pix_costs_what_is_known_of_it():
-    cost = unet_cost(256)
+    cost = UnetGenerator.cost(256, 256)
     assert (cost.params, cost.torchprofile) == (54_413_955, 18_140_364_800)
     with torch.device("meta"):
         assert count(UnetGenerator(), torch.empty(1, 3, 256, 256)) == cost
@@ -31,7 +31,7 @@ def test_the_closed_form_is_what_is_counted():
         height, width = (2**depth * draw.randint(1, 3) for _ in range(2))
         with torch.device("meta"):
             counted = count(UnetGenerator(**options), torch.empty(1, options["inputs"], height, width))
-        assert unet_cost(height, width, **options) == counted, (options, height, width)
+        assert UnetGenerator.cost(height, width, **options) == counted, (options, height, width)
 
 
 def test_the_names_are_those_of_published_checkpoints():
@@ -66,7 +66,7 @@ def test_pictures_come_out_in_the_size_they_went_in():
 
 def test_a_size_that_cannot_be_halved_so_often_is_refused():
     with pytest.raises(SlimgenError, match="depth 8 needs sides that are multiples of 256 pixels; got 256 x 300"):
-        unet_cost(256, 300)
+        UnetGenerator.cost(256, 300)
     with pytest.raises(SlimgenError, match="multiples of 8 pixels; got 20 x 16"):
         UnetGenerator(ngf=2, depth=3)(torch.rand(1, 3, 20, 16))
 

@@ -4,7 +4,7 @@ A row is a layer with all that belongs to it: what is done before its weights (p
 a norm, and what is done after. Rows have names, and whatever speaks of a part of a network names its row.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from slimgen.cost.formula import Cost
@@ -129,6 +129,12 @@ def positions(rows: Iterable[Row]) -> dict[str, range]:
         found[row.name] = range(start, end)
         start = end
     return found
+
+
+def weights_at(rows: Sequence[Row]) -> dict[str, int]:
+    """Row name to the position of the one layer of it that has weights, or is a block."""
+    places = positions(rows)
+    return {row.name: places[row.name].start + len(row.before) for row in rows}
 
 
 _FARTHEST = 1 << 40  # no search for a width goes on beyond

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 GENERATORS = {
     "resnet": "slimgen.nets.resnet.generator:ResnetGenerator",
-    "mobile_resnet": "slimgen.nets.resnet.mobile:MobileResnetGenerator",
+    "mobile_resnet": "slimgen.nets.resnet.generator:MobileResnetGenerator",
     "unet": "slimgen.nets.unet.generator:UnetGenerator",
     "trellis": "slimgen.nets.cf_gan.trellis:TrellisGenerator",
     "spade": "slimgen.nets.spade.generator:SpadeGenerator",
@@ -137,6 +137,15 @@ def narrowed(
         return amount(generator_cost(family, height, width, **rest, **{option: wide}))
 
     return {**rest, option: smallest_reaching(amount_at, least)}
+
+
+def description_of(family: str) -> Any:
+    """The dataclass of options that describes the generators of a family in rows; None of a family without.
+
+    Raises:
+        SlimgenError: the family is not known.
+    """
+    return getattr(_family("generator", GENERATORS, family), "Options", None)
 
 
 def discriminator_cost(family: str, height: int, width: int, **options: object) -> "Cost":

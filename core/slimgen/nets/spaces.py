@@ -8,19 +8,19 @@ import numpy as np
 
 from slimgen.errors import SlimgenError, nearest
 from slimgen.nets.alphagan.space import alphagan_space
+from slimgen.nets.configurations import write_config
 from slimgen.nets.cyclegan_nas.space import DiscriminatorShape, GeneratorShape, space_of
-from slimgen.nets.gan_compression import once_for_all_spade
-from slimgen.nets.gan_compression.families import FAMILIES
-from slimgen.nets.resnet import channels
-from slimgen.nets.resnet.channels import write_config
+from slimgen.nets.gan_compression.families import FAMILIES, searchable
+from slimgen.nets.resnet.channels import CHANNELS as RESNET
 from slimgen.nets.sngan.discriminator import discriminator_space
+from slimgen.nets.spade.channels import CHANNELS as SPADE
 from slimgen.search import Choice
 from slimgen.search.grid import Grid
 
 _ROWS = 1 << 15
 """Configurations counted at a time: few enough that they stay in the processor's cache."""
 
-SPACES = dict.fromkeys(channels.SPACES, "mobile_resnet") | dict.fromkeys(once_for_all_spade.SPACES, "mobile_spade")
+SPACES = dict.fromkeys(RESNET.spaces, "mobile_resnet") | dict.fromkeys(SPADE.spaces, "mobile_spade")
 OPERATION_SPACES = {
     "alphagan": alphagan_space(),
     "alphagan-no-deconvolution": alphagan_space(deconvolution=False),
@@ -34,8 +34,8 @@ discriminator's."""
 
 def sizes_of() -> dict[str, int]:
     """How many configurations each space has."""
-    channels_of = {name: FAMILIES[family].space(name).size for name, family in SPACES.items()}
-    return channels_of | {name: space.size for name, space in OPERATION_SPACES.items()}
+    channels = {name: kind.space(name).size for kind in (RESNET, SPADE) for name in kind.spaces}
+    return channels | {name: space.size for name, space in OPERATION_SPACES.items()}
 
 
 def choices_of(name: str) -> dict[str, object]:
@@ -62,17 +62,17 @@ def counted(name: str, family: str, size: int, convention: str, macs: float | No
         raise SlimgenError("spaces of channels are of a known family", repr(family), nearest(family, FAMILIES))
     if macs is not None and not (math.isfinite(macs) and macs > 0):
         raise SlimgenError("--macs is a positive number", macs)
-    kind = FAMILIES[family]
-    space = kind.space(name)
+    channels, description = searchable(family).channels, searchable(family).described(family, {})
+    space = channels.space(name)
 
-    def costs(columns: Mapping[str, Any]) -> Mapping[str, Any]:
-        return kind.cost_of([columns[part] for part in kind.names], size).as_dict(convention)
+    def costs(columns: Mapping[str, Any]) -> Any:
+        return description.cost(size, size, [columns[part] for part in channels.names]).as_dict(convention)
 
     facts: dict[str, object] = {"configurations": space.size, "convention": convention}
     for end, genotype in (("smallest", space.smallest()), ("largest", space.largest())):
         cost = costs(genotype)
         facts |= {
-            end: write_config(kind.config(genotype)),
+            end: write_config(channels.config(genotype)),
             f"{end}_macs": cost["macs"],
             f"{end}_params": cost["params"],
         }

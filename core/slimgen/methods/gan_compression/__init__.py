@@ -33,11 +33,8 @@ from slimgen.methods.gan_compression.recalibration import recalibrated
 from slimgen.methods.method import Found, Trained, found_genotype, updates_of
 from slimgen.methods.rivals import train_rivals
 from slimgen.nets import build_generator
-from slimgen.nets.gan_compression.families import FAMILIES, Net
-from slimgen.nets.gan_compression.once_for_all import OnceForAll
-from slimgen.nets.gan_compression.pruning import prune_into
-from slimgen.nets.resnet.channels import write_config
-from slimgen.nets.resnet.generator import ResnetGenerator
+from slimgen.nets.configurations import write_config
+from slimgen.nets.gan_compression.supernet import ChannelSupernet
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import section
 from slimgen.search import Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Space, Trial
@@ -64,9 +61,7 @@ def supernet(job: Job) -> Mapping[str, float]:
         facts["teacher_updates"] = float(train_teacher(job, options, discriminator))
     teacher = teacher_network(job, options)
     if pruning(job.recipe, options):
-        assert isinstance(net, OnceForAll)
-        assert isinstance(teacher, ResnetGenerator)
-        prune_into(net.model, teacher)
+        net.prune_from(teacher)
     if options.keep_discriminator:
         discriminator.load_state_dict(load_weights(teacher_file(job, options, "discriminator")))
     else:
@@ -155,7 +150,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     genotype = found_genotype(job)
     net, discriminator = once_for_all(job, options), job.task.discriminator()
     before = job.inputs["supernet"]
-    about = {**net.options, "config": write_config(FAMILIES[options.family].config(genotype))}
+    about = {**net.options, "config": write_config(net.channels.config(genotype))}
     if schedule.inherit:
         net.load_state_dict(load_weights(before / GENERATOR))
         discriminator.load_state_dict(load_weights(before / DISCRIMINATOR))
@@ -187,7 +182,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     return {"found": Trained(found, options.family, about, steps), **rivals}
 
 
-def latency_table(job: Job, options: SearchOptions, net: Net) -> LatencyTable | None:
+def latency_table(job: Job, options: SearchOptions, net: ChannelSupernet) -> LatencyTable | None:
     """The table that predicts milliseconds, where the budget limits them."""
     recipe = job.recipe
     if recipe.budget.latency_ms is None:

@@ -9,7 +9,8 @@ from slimgen.data.batches import Pair
 from slimgen.files import weights_file
 from slimgen.methods.gan_compression.options import SupernetOptions, shape_of, tap_channels, teacher_options
 from slimgen.nets import build_generator
-from slimgen.nets.gan_compression.families import FAMILIES, Net
+from slimgen.nets.gan_compression.families import searchable
+from slimgen.nets.gan_compression.supernet import ChannelSupernet
 from slimgen.nets.gates import Arch
 from slimgen.nets.initial import initialise
 from slimgen.nets.weights import folded, load_weights, save_weights
@@ -20,9 +21,9 @@ from slimgen.training.distillation import Adaptors, Teacher, distillation_loss
 from slimgen.training.fit import Memo
 
 
-def once_for_all(job: Job, options: SupernetOptions) -> Net:
+def once_for_all(job: Job, options: SupernetOptions) -> ChannelSupernet:
     """The once-for-all network, initialised from the recipe's seed."""
-    net = FAMILIES[options.family].supernet(options.family, options.space, **shape_of(job.recipe, options))
+    net = searchable(options.family)(options.family, options.space, **shape_of(job.recipe, options))
     return job.compute.place(initialise(net, job.recipe.seed + 2))
 
 
@@ -55,7 +56,7 @@ def showing(net: nn.Module) -> Generate:
     """A generator or supernet that leaves the features of its image in the notes of its step."""
 
     def run(images: Tensor, arch: Arch, memo: Memo) -> Tensor:
-        shown = net.features(images, arch) if isinstance(net, Net) else net.features(images)  # type: ignore[operator]
+        shown = net.features(images, arch) if isinstance(net, ChannelSupernet) else net.features(images)  # type: ignore[operator]
         image: Tensor
         image, memo.features = shown
         return image

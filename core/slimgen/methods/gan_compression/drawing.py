@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from slimgen.nets.resnet.channels import NAMES, to_config
+from slimgen.nets.resnet.channels import CHANNELS
 from slimgen.recipe import Recipe
 from slimgen.report.drawing import picture_genotype as draw_table
 from slimgen.report.figures import INK, save, sheet
@@ -31,12 +31,12 @@ def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe) 
         path: the picture; its ending says the format.
         recipe: of the run.
     """
-    if set(genotype) != set(NAMES):
+    if set(genotype) != set(CHANNELS.names):
         draw_table(genotype, path, recipe)
         return
     from matplotlib.patches import Patch
 
-    widths = [number * layer[1] for number, layer in zip(to_config(genotype), LAYERS, strict=True)]
+    widths = [number * layer[1] for number, layer in zip(CHANNELS.config(genotype), LAYERS, strict=True)]
     figure = sheet(7.2, 3.0)
     axes = figure.add_subplot()
     bars = axes.bar(

@@ -10,8 +10,8 @@ from pydantic import Field
 from slimgen.errors import RecipeError
 from slimgen.methods.checks import budget_of, check_effects, check_metrics, check_rivals, imported_alone
 from slimgen.methods.method import Preview
-from slimgen.nets.gan_compression.families import FAMILIES, Name, alike
-from slimgen.nets.resnet.cost import Widths, resnet_widths
+from slimgen.nets.configurations import write_config
+from slimgen.nets.gan_compression.families import Name, alike, searchable
 from slimgen.recipe import Recipe, Schedule, Section, section
 from slimgen.search import Budget, Genotype, Space, require_reachable
 from slimgen.search.grid import Grid
@@ -98,7 +98,7 @@ def check(recipe: Recipe) -> None:
     check_effects({"supernet": options, "search": search}, _needs(recipe, options, search))
     _check_pipeline(recipe, options)
     check_rivals(recipe)
-    family = FAMILIES[options.family]
+    family = searchable(options.family)
     budget = budget_of(recipe)
     if recipe.budget.latency_ms is not None and not family.chain:
         hint = "limit macs instead"
@@ -115,15 +115,15 @@ def preview(recipe: Recipe) -> Preview:
     """The space of channels, and how long teacher, student and once-for-all network are trained."""
     options = section(SupernetOptions, recipe.supernet, "supernet")
     search = section(SearchOptions, recipe.search, "search")
-    family, trainings = FAMILIES[options.family], [options, options.teacher, options.student]
+    family, trainings = searchable(options.family), [options, options.teacher, options.student]
 
     def costs(genotype: Genotype) -> Mapping[str, float]:
-        return costs_at(recipe, options, family.config(genotype))
+        return costs_at(recipe, options, family.channels.config(genotype))
 
     def updates(images: int) -> int:
         return sum(training.steps(images) for training in trainings if training is not None)
 
-    space = family.space(options.space)
+    space = family.channels.space(options.space)
     return Preview(space, costs, min(search.evaluations, space.size), updates, options.batch)
 
 
@@ -143,45 +143,46 @@ def _needs(recipe: Recipe, options: SupernetOptions, search: SearchOptions) -> d
 
 def pruning(recipe: Recipe, options: SupernetOptions) -> bool:
     """Whether the once-for-all network begins with channels of its teacher."""
-    alike = teacher_options(recipe, options)["family"] == options.family and FAMILIES[options.family].pruned
+    alike = teacher_options(recipe, options)["family"] == options.family and searchable(options.family).pruned
     return alike if options.prune is None else options.prune
 
 
 def _check_pruning(recipe: Recipe, options: SupernetOptions, teacher: str) -> None:
     if not pruning(recipe, options):
         return
-    if not FAMILIES[options.family].pruned or teacher != options.family:
+    if not searchable(options.family).pruned or teacher != options.family:
         rule = "the strongest channels are those of a teacher of the same ResNet family"
         raise RecipeError(rule, f"{options.family} under {teacher}", "leave supernet.prune out")
-    generator = teacher_options(recipe, options)
-    blocks = generator.get("blocks", 9)
-    family = FAMILIES[options.family]
-    named = {name: generator[name] for name in ("config", "widths") if name in generator}
-    have = resnet_widths(generator.get("ngf", 64), blocks, **named)
-    need = Widths.of(family.config(family.space(options.space).largest()), blocks)
-    wide = [*have._replace(blocks=()), *have.blocks]
-    narrow = [*need._replace(blocks=()), *need.blocks]
-    if any(more > less for more, less in zip(narrow, wide, strict=True) if more != ()):
-        rule = "a teacher whose strongest channels are taken is at least as wide as the space"
-        raise RecipeError(rule, f"{need} of {have}", "set supernet.prune false, or narrow the space")
+    kind = searchable(options.family)
+    have = kind.described(teacher, teacher_options(recipe, options))
+    need = kind.channels.config(kind.channels.space(options.space).largest())
+    if not have.covers(need):
+        rule = "a teacher whose strongest channels are taken must be at least as wide as the space"
+        hint = "set supernet.prune false, or narrow the space"
+        raise RecipeError(rule, f"{write_config(need)} of {have.parts}", hint)
 
 
 def shape_of(recipe: Recipe, options: SupernetOptions) -> dict[str, Any]:
     """What all sub-networks share, as in the original where that says it."""
-    return FAMILIES[options.family].shape_of(recipe.teach.generator)
+    return searchable(options.family).shape_of(recipe.teach.generator)
 
 
 def tap_channels(recipe: Recipe, options: SupernetOptions) -> tuple[list[int], list[int]]:
     """How wide the features are that distillation compares: of the widest student, and of its teacher."""
-    family, teacher = FAMILIES[options.family], teacher_options(recipe, options)
-    widest = family.config(family.space(options.space).largest())
-    return family.taps_of(widest, shape_of(recipe, options)), FAMILIES[teacher["family"]].tap_channels(teacher)
+    kind, teacher = searchable(options.family), teacher_options(recipe, options)
+    largest = {
+        **shape_of(recipe, options),
+        "config": kind.channels.config(kind.channels.space(options.space).largest()),
+    }
+    student = kind.described(options.family, largest)
+    return student.tap_channels, searchable(teacher["family"]).described(teacher["family"], teacher).tap_channels
 
 
 def costs_at(recipe: Recipe, options: SupernetOptions, config: Any) -> Mapping[str, Any]:
     """The cheap costs of one configuration, or of arrays of them."""
-    cost = FAMILIES[options.family].cost_of(config, recipe.size, recipe.size, **shape_of(recipe, options))
-    return cost.as_dict(recipe.budget.convention)
+    description = searchable(options.family).described(options.family, shape_of(recipe, options))
+    costs: Mapping[str, Any] = description.cost(recipe.size, recipe.size, config).as_dict(recipe.budget.convention)
+    return costs
 
 
 def band(
@@ -204,7 +205,7 @@ def band(
     """
 
     def costs(columns: Mapping[str, Any]) -> Mapping[str, Any]:
-        counted = costs_at(recipe, options, [columns[name] for name in FAMILIES[options.family].names])
+        counted = costs_at(recipe, options, [columns[name] for name in searchable(options.family).channels.names])
         return counted if latency is None else {**counted, "latency_ms": latency(columns)}
 
     return Grid(space).band(costs, budget, search.band)
@@ -227,12 +228,12 @@ def _check_pipeline(recipe: Recipe, options: SupernetOptions) -> None:
         for name in ("teacher", "student"):
             if getattr(options, name) is None:
                 raise RecipeError(f"the full pipeline of gan_compression needs the section supernet.{name}")
-        family = FAMILIES[options.family].mobile
+        family = searchable(options.family).mobile
     elif options.teacher or options.student:
         raise RecipeError("supernet.teacher and supernet.student belong to the full pipeline", "pipeline fast")
     if options.distillation == "intermediate" and options.distill and not alike(family, options.family):
         hint = "set supernet.distillation to output or none"
-        title = FAMILIES[options.family].title
+        title = searchable(options.family).title
         raise RecipeError(f"features of {options.family} are distilled from a {title} generator", repr(family), hint)
     _check_pruning(recipe, options, family)
     if (
@@ -251,6 +252,6 @@ def teacher_options(recipe: Recipe, options: SupernetOptions) -> dict[str, Any]:
     if options.pipeline == "fast":
         return dict(original)
     assert options.teacher is not None
-    family = FAMILIES[options.family]
-    trained = {name: original[name] for name in family.training if name in original}
+    family = searchable(options.family)
+    trained = {name: original[name] for name in family.training_options if name in original}
     return {"family": family.mobile, "ngf": options.teacher.ngf, **shape_of(recipe, options), **trained}

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from slimgen.errors import RecipeError, SlimgenError
 from slimgen.nets.co_evolution.cutting import Kept, narrowed
-from slimgen.nets.co_evolution.dependencies import Convolution, Group, channels_of, groups
-from slimgen.nets.resnet.generator import ResnetGenerator
+from slimgen.nets.co_evolution.dependencies import Convolution, Group, channels_of
+from slimgen.nets.co_evolution.dependencies import groups as groups_of
+from slimgen.nets.layers import Described
 
 PREFIX = "filter."
 Draw = Callable[[int, random.Random], int]
@@ -36,17 +37,15 @@ def filter_groups(net: nn.Module, example: Tensor, *, own: bool, authors: bool) 
         SlimgenError: nothing can be cut.
         RecipeError: `authors` for a network that is no ResNet of one width.
     """
-    found = groups(net, example)
-    return _tied(net, _bearable(net, found, example) if own else found, authors)
+    groups = groups_of(net, example)
+    return _tied(net, _bearable(net, groups, example) if own else groups, authors)
 
 
-def _tied(net: nn.Module, found: list[Group], authors: bool) -> dict[str, list[Group]]:
+def _tied(net: nn.Module, groups: list[Group], authors: bool) -> dict[str, list[Group]]:
     tied: dict[str, list[Group]] = {}
-    trunk = next((group for group in found if authors and group.name == "model.7"), None)
-    if authors and not (isinstance(net, ResnetGenerator) and trunk is not None):
-        raise RecipeError("the authors' genome is that of a ResNet generator", type(net).__name__, "use genome: layers")
-    for group in found:
-        inside = authors and "conv_block" in group.name
+    trunk, blocks = _trunk_and_blocks(net, groups) if authors else (None, set())
+    for group in groups:
+        inside = group.name in blocks
         first = trunk if inside and trunk is not None else group
         if first.length != group.length:
             rule = "the authors' genome is that of a ResNet whose blocks are as wide inside as its trunk"
@@ -56,6 +55,15 @@ def _tied(net: nn.Module, found: list[Group], authors: bool) -> dict[str, list[G
             raise SlimgenError("layers have names that differ, with - for their dots", group.name)
         tied.setdefault(name, []).append(group)
     return tied
+
+
+def _trunk_and_blocks(net: nn.Module, groups: list[Group]) -> tuple[Group, set[str]]:
+    """The group of a ResNet's trunk, and the names of those inside of its blocks."""
+    names: dict[str, str] = net.options.writers() if isinstance(net, Described) else {}
+    trunk = next((group for group in groups if group.name == names.get("trunk")), None)
+    if trunk is None:
+        raise RecipeError("the authors' genome is that of a ResNet generator", type(net).__name__, "use genome: layers")
+    return trunk, {name for row, name in names.items() if row.startswith("block")}
 
 
 def _bearable(net: nn.Module, found: list[Group], example: Tensor) -> list[Group]:

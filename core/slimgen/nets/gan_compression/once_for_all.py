@@ -1,139 +1,101 @@
 """The once-for-all network of GAN Compression (section 3.3): every channel configuration in one set of weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slimgen.cost.formula import Cost
+from slimgen.cost.rows import Row, positions
+from slimgen.nets.configurations import Config
+from slimgen.nets.gan_compression.pruning import prune_into
+from slimgen.nets.gan_compression.supernet import ChannelSupernet
 from slimgen.nets.gates import Arch, pinned
 from slimgen.nets.initial import initialise
 from slimgen.nets.output import OutputConvolution, few_channels
-from slimgen.nets.resnet.channels import NAMES, Config, channel_space, to_config
-from slimgen.nets.resnet.cost import configured_cost, dense, separable, thirds
-from slimgen.nets.resnet.generator import ResidualBlock, ResnetGenerator, taps
-from slimgen.nets.resnet.mobile import MobileResnetGenerator, SeparableConvolution
-from slimgen.nets.supernet import Piece, Supernet
+from slimgen.nets.resnet.channels import CHANNELS
+from slimgen.nets.resnet.description import Widths
+from slimgen.nets.resnet.generator import MobileResnetGenerator, ResidualBlock, ResnetGenerator, SeparableConvolution
+from slimgen.nets.supernet import Piece
 from slimgen.search.genotype import Genotype
 
-FAMILIES: dict[str, type[ResnetGenerator]] = {"mobile_resnet": MobileResnetGenerator, "resnet": ResnetGenerator}
-"""What a once-for-all network can be made of: separable residual blocks, or dense ones (the paper's Table 4)."""
 
-
-class OnceForAll(Supernet):
-    """A ResNet generator whose sub-networks take the first channels of each weight.
-
-    Its weights are those of the generator at the largest configuration, under the same names.
+class OnceForAll(ChannelSupernet):
+    """A ResNet generator, its residual blocks separable or dense (the paper's Table 4); see `ChannelSupernet`.
 
     Args:
-        family: a name of `FAMILIES`.
+        family: `mobile_resnet` or `resnet`.
         space: the name of a space of channels, or the options of c0 .. c7.
-        blocks: residual blocks.
-        inputs: channels of the input.
-        outputs: channels of the output.
-        dropout: as in the generator; drops while training alone.
-
-    Raises:
-        RecipeError: an unknown or malformed space.
+        options: `blocks`, `inputs`, `outputs` and `dropout` of the generator; it drops while training alone.
     """
+
+    title = "ResNet"
+    generators: ClassVar = {"mobile_resnet": MobileResnetGenerator, "resnet": ResnetGenerator}
+    mobile = "mobile_resnet"
+    channels = CHANNELS
+    shape = ("blocks", "inputs", "outputs")
+    pruned = True
+    chain = True
 
     def __init__(
         self,
         family: str = "mobile_resnet",
         space: str | Sequence[Sequence[int]] = "channels-48",
-        blocks: int = 9,
-        inputs: int = 3,
-        outputs: int = 3,
-        dropout: float = 0.0,
+        **options: Any,
     ) -> None:
-        super().__init__()
-        self.family = family
-        self.space = channel_space(space)
-        self.options: dict[str, Any] = {"blocks": blocks, "inputs": inputs, "outputs": outputs, "dropout": dropout}
-        widest = FAMILIES[family](config=to_config(self.space.largest()), **self.options)
-        self.blocks, self.model = blocks, widest.model
+        super().__init__(family, space, **options)
+        whole = self.generator(self.channels.config(self.space.largest()))
+        assert isinstance(whole, ResnetGenerator)
+        self.model = whole.model
+        self._positions = positions(whole.options.rows())
 
-    def forward(self, images: Tensor, arch: Arch) -> Tensor:
-        """Images (N, inputs, H, W) to images (N, outputs, H, W) of one configuration."""
-        return self.features(images, arch)[0]
+    def _rows(self, config: Config) -> list[Row]:
+        """The rows of a sub-network; their layers lie where those of the whole do."""
+        rows: list[Row] = self.description.rows(Widths.of(config, self.description.blocks))
+        return rows
 
     def features(self, images: Tensor, arch: Arch) -> tuple[Tensor, list[Tensor]]:
-        """The images, and the features that distillation compares; see `ResnetGenerator.features`."""
-        widths = _widths(to_config(pinned(arch)), self.blocks, self.options["outputs"])
-        places, found, out = taps(self.blocks), [], images
-        for place, layer in enumerate(self.model):
-            if isinstance(layer, ResidualBlock):
-                out = out + _block(layer, out, widths[place])
-            else:
-                out = _sliced(layer, out, widths.get(place, 0))
-            if place in places:
-                found.append(out)
-        return out, found
+        """The images, and the features that distillation compares; see `ResnetOptions.taps`."""
+        taps, features, out = self.description.taps, [], images
+        for row in self._rows(self.channels.config(pinned(arch))):
+            for index in self._positions[row.name]:
+                layer = self.model[index]
+                out = out + _block(layer, out, row) if row.within else _sliced(layer, out, row.outputs)
+            if row.name in taps:
+                features.append(out)
+        return out, features
 
-    def extract(self, genotype: Genotype) -> ResnetGenerator:
-        """The sub-network alone, with copies of its channels."""
-        with torch.device("meta"):
-            net = FAMILIES[self.family](config=to_config(genotype), **self.options)
-        net.to_empty(device=next(self.parameters()).device)
-        own = self.state_dict()
-        with torch.no_grad():
-            for name, weight in net.state_dict().items():
-                weight.copy_(own[name][tuple(slice(side) for side in weight.shape)])
-        return net
-
-    def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
-        """What the sub-network costs on one image, in closed form."""
-        return self.costs({name: genotype[name] for name in NAMES}, height, width)
-
-    def costs(self, columns: Mapping[str, Any], height: int, width: int) -> Cost:
-        """The costs of many configurations at once.
-
-        Args:
-            columns: for each dimension a number, or an integer array; all of one shape.
-            height: image height in pixels.
-            width: image width in pixels.
-
-        Returns:
-            A Cost whose numbers are of that shape.
-        """
-        block = separable if self.family == "mobile_resnet" else dense
-        shape = {name: self.options[name] for name in ("blocks", "inputs", "outputs")}
-        return configured_cost(block, [columns[name] for name in NAMES], height, width, **shape)
+    def prune_from(self, wide: nn.Module) -> None:
+        """Begins with the strongest channels of a wider generator; see `prune_into`."""
+        assert isinstance(wide, ResnetGenerator)
+        prune_into(self.model, wide)
 
     def pieces(self, genotype: Genotype, height: int, width: int) -> list[Piece]:
-        """The sub-network cut between its layers, in order; equal residual blocks are equal pieces."""
-        config = to_config(genotype)
-        inputs, outputs, up1 = self.options["inputs"], self.options["outputs"], 10 + self.blocks
-        widths = _widths(config, self.blocks, outputs)
-        channels, found = inputs, []
-        for kind, start, end, scale in (
-            *(("stem", 0, 4, 1), ("halving", 4, 7, 1), ("halving", 7, 10, 2)),
-            *(("block", place, place + 1, 4) for place in range(10, up1)),
-            *(("doubling", up1, up1 + 3, 4), ("doubling", up1 + 3, up1 + 6, 2), ("output", up1 + 6, up1 + 9, 1)),
-        ):
-            shape = (1, channels, height // scale, width // scale)
-            wide = next(widths[place] for place in range(start, end) if place in widths)
-            build = partial(self._piece, config, start, end)
-            found.append(Piece(f"{self.family} {kind} {wide} of {'x'.join(map(str, shape))}", build, shape))
-            channels = channels if kind == "block" else wide
-        return found
+        """The sub-network cut between its rows, in order; equal residual blocks are equal pieces."""
+        config, part, pieces = self.channels.config(genotype), 1, []
+        for row in self._rows(config):
+            shape = (1, row.inputs, height // part, width // part)
+            wide = row.within[0].outputs if row.within else row.outputs
+            key = f"{self.family} {_noun(row)} {wide} of {'x'.join(map(str, shape))}"
+            pieces.append(Piece(key, partial(self._piece, config, self._positions[row.name]), shape))
+            part = row.part
+        return pieces
 
-    def _piece(self, config: Config, start: int, end: int) -> nn.Sequential:
+    def _piece(self, config: Config, place: range) -> nn.Sequential:
         with torch.device("meta"):
-            net = FAMILIES[self.family](config=config, **self.options)
-        piece = net.model[start:end].to_empty(device="cpu")
+            net = self.generator(config)
+        piece = net.model[place.start : place.stop].to_empty(device="cpu")  # type: ignore[index,union-attr]
         assert isinstance(piece, nn.Sequential)
         return initialise(piece, 0).eval()
 
 
-def _widths(config: Config, blocks: int, outputs: int) -> dict[int, int]:
-    """The output channels of each convolution of `ResnetGenerator.model`; of a block, its inner channels."""
-    ends = {1: config[0], 4: 2 * config[1], 7: 4 * config[2]}
-    inner = {10 + block: 4 * config[3 + third] for block, third in enumerate(thirds(blocks))}
-    return ends | inner | {10 + blocks: 2 * config[6], 13 + blocks: config[7], 17 + blocks: outputs}
+def _noun(row: Row) -> str:
+    """What a row is called in the key of its piece."""
+    if row.kind == "transposed":
+        return "doubling"
+    return "halving" if row.stride > 1 else "block" if row.within else row.name
 
 
 def _sliced(layer: nn.Module, images: Tensor, width: int) -> Tensor:
@@ -154,10 +116,10 @@ def _sliced(layer: nn.Module, images: Tensor, width: int) -> Tensor:
     return out
 
 
-def _block(block: ResidualBlock, images: Tensor, inner: int) -> Tensor:
-    """A residual block without its skip."""
-    trunk, out = images.shape[1], images
-    widths = iter((inner, trunk))
+def _block(block: nn.Module, images: Tensor, row: Row) -> Tensor:
+    """A residual block without its skip, its convolutions as wide as those within a row."""
+    assert isinstance(block, ResidualBlock)
+    widths, out = iter(convolution.outputs for convolution in row.within), images
     for layer in block.conv_block:
         if isinstance(layer, SeparableConvolution):
             spatial, norm, pointwise = layer.conv

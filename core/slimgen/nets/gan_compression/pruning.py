@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from slimgen.cost.rows import weights_at
 from slimgen.errors import CheckpointError
-from slimgen.nets.resnet.generator import ResidualBlock, ResnetGenerator
-from slimgen.nets.resnet.mobile import SeparableConvolution
+from slimgen.nets.resnet.generator import ResidualBlock, ResnetGenerator, SeparableConvolution
 
 _Convolution = nn.Conv2d | nn.ConvTranspose2d
 
@@ -24,13 +24,13 @@ def prune_into(narrow: nn.Sequential, wide: ResnetGenerator) -> None:
     Raises:
         CheckpointError: the layers do not correspond, or are narrower in `wide`.
     """
-    if [type(layer) for layer in narrow] != [type(layer) for layer in wide.model]:
+    if list(narrow.state_dict()) != list(wide.model.state_dict()):
         raise CheckpointError("pruning needs generators of one family and depth", "others", "set supernet.prune false")
-    blocks = [layer for layer in wide.model if isinstance(layer, ResidualBlock)]
-    second = [layer for layer in wide.model if isinstance(layer, nn.Conv2d)][2]
-    trunk = sum((_strength(_pair(block)[1]) for block in blocks), _strength(second))
+    pairs = {name: (narrow[at], wide.model[at]) for name, at in weights_at(wide.options.rows()).items()}
+    blocks = [layer for _, layer in pairs.values() if isinstance(layer, ResidualBlock)]
+    trunk = sum((_strength(_pair(block)[1]) for block in blocks), _strength(pairs["trunk"][1]))
     stay: Tensor | None = None
-    for target, source in zip(narrow, wide.model, strict=True):
+    for name, (target, source) in pairs.items():
         if isinstance(source, ResidualBlock) and isinstance(target, ResidualBlock):
             into, back = _pair(source)
             thin_into, thin_back = _pair(target)
@@ -38,13 +38,12 @@ def prune_into(narrow: nn.Sequential, wide: ResnetGenerator) -> None:
             assert stay is not None
             _copy(thin_into, into, stay, inner)
             _copy(thin_back, back, inner, stay)
-        elif isinstance(source, _Convolution):
-            strength = trunk if source is second else _strength(source)
-            keep = _best(strength, _outputs(target))
-            if source is wide.model[-2]:  # red stays red
-                keep = keep.sort().values
-            _copy(target, source, stay, keep)
-            stay = keep
+            continue
+        keep = _best(trunk if name == "trunk" else _strength(source), _outputs(target))
+        if name == "output":  # red stays red
+            keep = keep.sort().values
+        _copy(target, source, stay, keep)
+        stay = keep
 
 
 def _pair(block: ResidualBlock) -> list[nn.Module]:

@@ -1,6 +1,6 @@
 """GauGAN's generator (Park et al. 2019): label maps to images through spatially-adaptive normalisation (SPADE)."""
 
-from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -9,19 +9,10 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
-from slimgen.nets.norm import InstanceNorm2d
-from slimgen.nets.spade.cost import (
-    Block,
-    check_options,
-    check_size,
-    layout,
-    mobile_spade_cost,
-    parse_config,
-    spade_cost,
-)
+from slimgen.cost.rows import Row
+from slimgen.nets.layers import Described, layers_of, load_copies, norm_of, weights_of
+from slimgen.nets.spade.description import TAPS, MobileSpadeOptions, SpadeOptions
 
-TAPS = ("head_0", "G_middle_1", "up_1")
-"""The blocks after which GAN Compression compares student and teacher."""
 _SLOPE = 0.2
 
 
@@ -39,9 +30,9 @@ class Depthwise(nn.Conv2d):
 class Separable(nn.Module):
     """Depthwise 3x3, InstanceNorm, pointwise 1x1; both convolutions with a bias."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, row: Row) -> None:
         super().__init__()
-        self.conv = nn.Sequential(Depthwise(inputs), InstanceNorm2d(inputs), nn.Conv2d(inputs, outputs, 1))
+        self.conv = nn.Sequential(*(layer for part in row.within for layer in layers_of(part, {}, _depthwise)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (N, inputs, H, W) to features (N, outputs, H, W)."""
@@ -49,24 +40,23 @@ class Separable(nn.Module):
         return out
 
 
+def _depthwise(row: Row) -> nn.Module:
+    return Depthwise(row.inputs) if row.kind == "depthwise" else weights_of(row)
+
+
 class Spade(nn.Module):
     """A norm without parameters, then a scale and a shift for every pixel, read off the labels (Eq. 1).
 
     Args:
-        channels: of the features.
-        labels: channels of the label maps.
-        hidden: channels between labels and scale.
-        norm: `batch` or `instance`.
-        mobile: whether scale and shift come from separable convolutions.
+        row: of the layer; dense or separable convolutions for scale and shift.
     """
 
-    def __init__(self, channels: int, labels: int, hidden: int, norm: str, mobile: bool) -> None:
+    def __init__(self, row: Row) -> None:
         super().__init__()
-        self.param_free_norm = nn.BatchNorm2d(channels, affine=False) if norm == "batch" else InstanceNorm2d(channels)
-        self.mlp_shared = nn.Sequential(nn.Conv2d(labels, hidden, 3, padding=1), nn.ReLU())
-        self.mlp_gamma, self.mlp_beta = (
-            Separable(hidden, channels) if mobile else nn.Conv2d(hidden, channels, 3, padding=1) for _ in range(2)
-        )
+        norm, shared, gamma, beta, _ = row.within
+        self.param_free_norm = norm_of(norm)
+        self.mlp_shared = nn.Sequential(weights_of(shared), nn.ReLU())
+        self.mlp_gamma, self.mlp_beta = (Separable(row) if row.within else weights_of(row) for row in (gamma, beta))
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """Features (N, channels, H, W) and label maps (N, labels, H, W) to features."""
@@ -78,21 +68,22 @@ class Spade(nn.Module):
 class SpadeBlock(nn.Module):
     """Twice SPADE, LeakyReLU and a 3x3 convolution, and the input added, through SPADE and a 1x1 if it is learned."""
 
-    def __init__(self, block: Block, labels: int, norm: str, mobile: bool, spectral: bool) -> None:
+    conv_0: nn.Module
+    conv_1: nn.Module
+    conv_s: nn.Module
+    norm_0: nn.Module
+    norm_1: nn.Module
+    norm_s: nn.Module
+
+    def __init__(self, row: Row, spectral: bool) -> None:
         super().__init__()
-
-        def conv(inputs: int, outputs: int, kernel: int) -> nn.Module:
-            made = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=kernel > 1)
-            return spectral_norm(made) if spectral else made
-
-        self.conv_0 = conv(block.inputs, block.inner, 3)
-        self.conv_1 = conv(block.inner, block.outputs, 3)
-        self.norm_0 = Spade(block.inputs, labels, block.hidden, norm, mobile)
-        self.norm_1 = Spade(block.inner, labels, block.hidden, norm, mobile)
-        self.learned = block.learned
-        if self.learned:
-            self.conv_s = conv(block.inputs, block.outputs, 1)
-            self.norm_s = Spade(block.inputs, labels, block.hidden, norm, mobile)
+        for part in row.within:
+            if part.within:
+                self.add_module(part.name, Spade(part))
+            else:
+                convolution = weights_of(part)
+                self.add_module(part.name, spectral_norm(convolution) if spectral else convolution)
+        self.learned = any(part.name == "conv_s" for part in row.within)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """Features (N, inputs, H, W) and label maps of that size to features (N, outputs, H, W)."""
@@ -102,53 +93,28 @@ class SpadeBlock(nn.Module):
         return out
 
 
-class SpadeGenerator(nn.Module):
+class SpadeGenerator(Described):
     """The generator of GauGAN: the label map at 1/64 of the size, then residual blocks between doublings.
 
     The labels, resized to each block's size, are all that enters: at the start through a convolution, and in every
     norm. Names in the state dict are those of published checkpoints without spectral norm. With `ngf` 64 and the 36
-    channels of Cityscapes (35 classes and the edges of instances) it has 93,048,003 parameters.
-
-    Args:
-        inputs: channels of the label maps, such as one for each class and one for the edges of instances.
-        outputs: channels of the images.
-        ngf: channels of the last block; sixteen times as many at the smallest size.
-        config: a channel configuration c0 .. c7 in place of `ngf`; see `spade_cost`.
-        norm: what SPADE modulates: `batch`, as published, whose statistics want several images (or pixels) a batch;
-            or `instance`, which sees single images.
-        doublings: 6, as published; or 5, which starts from 1/32 of the size, for smaller images.
-        spectral: spectral normalisation of the blocks' convolutions (Miyato et al. 2018), as GauGAN is trained; not
-            of those that read the labels, nor of the first and the last one. See `folded`.
-
-    Raises:
-        SlimgenError: an option is out of range.
-        RecipeError: the configuration is malformed.
+    channels of Cityscapes (35 classes and the edges of instances) it has 93,048,003 parameters. Options and errors: see
+    `SpadeOptions`.
     """
 
     folds = True
 
-    cost = staticmethod(spade_cost)
-    mobile = False
+    Options = SpadeOptions
+    options: SpadeOptions
 
-    def __init__(
-        self,
-        inputs: int = 36,
-        outputs: int = 3,
-        ngf: int = 64,
-        config: str | Sequence[int] | None = None,
-        norm: str = "batch",
-        doublings: int = 6,
-        spectral: bool = False,
-    ) -> None:
-        super().__init__()
-        check_options(inputs, outputs, norm, doublings)
-        self.config = parse_config((ngf,) * 8 if config is None else config)
-        self.shape: dict[str, Any] = {"inputs": inputs, "outputs": outputs, "norm": norm, "doublings": doublings}
-        self.layout = layout(self.config, doublings)
-        self.fc = nn.Conv2d(inputs, self.layout[0].inputs, 3, padding=1)
-        for block in self.layout:
-            self.add_module(block.name, SpadeBlock(block, inputs, norm, self.mobile, spectral))
-        self.conv_img = nn.Conv2d(self.layout[-1].outputs, outputs, 3, padding=1)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.blocks = self.options.blocks()
+        first, last = self.options.ends(self.blocks)
+        self.fc = weights_of(first)
+        for block in self.blocks:
+            self.add_module(block.name, SpadeBlock(block.row(), self.options.spectral))
+        self.conv_img = weights_of(last)
 
     def forward(self, labels: Tensor) -> Tensor:
         """Label maps (N, inputs, H, W) to images (N, outputs, H, W) in [-1, 1].
@@ -162,25 +128,19 @@ class SpadeGenerator(nn.Module):
         """The images, and the features that distillation compares: after the blocks `TAPS`."""
         height, width = labels.shape[2:]
         if isinstance(width, int):  # while a graph is exported, sizes are symbols
-            single = self.mobile or self.shape["norm"] == "instance"
-            check_size(height, width, self.shape["doublings"], single)
-        part, found = self.layout[0].part, []
+            self.options.check_size(height, width)
+        part, features = self.blocks[0].part, []
         seen = functional.interpolate(labels, size=(height // part, width // part))
         out = self.fc(seen)
-        for block in self.layout:
+        for block in self.blocks:
             if block.part != part:
                 out, part = functional.interpolate(out, scale_factor=2.0, mode="nearest"), block.part
                 seen = labels if part == 1 else functional.interpolate(labels, size=out.shape[2:])
             out = self.get_submodule(block.name)(out, seen)
             if block.name in TAPS:
-                found.append(out)
+                features.append(out)
         image = torch.tanh(self.conv_img(functional.leaky_relu(out, _SLOPE)))
-        return image, found
-
-    @property
-    def tap_channels(self) -> list[int]:
-        """How wide the features are that `features` gives."""
-        return [block.outputs for block in self.layout if block.name in TAPS]
+        return image, features
 
     @torch.no_grad()
     def folded(self) -> "SpadeGenerator":
@@ -190,31 +150,21 @@ class SpadeGenerator(nn.Module):
         """
         training = self.training
         self.eval()
-        own = {name: tensor for name, tensor in self.state_dict().items() if ".parametrizations." not in name}
+        weights = {name: tensor for name, tensor in self.state_dict().items() if ".parametrizations." not in name}
         for name, module in self.named_modules():
             if parametrize.is_parametrized(module, "weight"):
-                own[f"{name}.weight"] = module.weight.clone()
+                weights[f"{name}.weight"] = module.weight.clone()
         self.train(training)
-        return self.of(own, self.config, **self.shape)
-
-    @classmethod
-    def of(cls, weights: dict[str, Tensor], config: Sequence[int], **shape: Any) -> "SpadeGenerator":
-        """A generator without spectral norm that holds copies of these weights; arguments as of the constructor."""
         with torch.device("meta"):  # so that no weights are drawn, and the global random state is left alone
-            net = cls(config=tuple(config), **shape)
-        copies = {
-            name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in weights.items()
-        }
-        net.load_state_dict(copies, assign=True)
+            net = type(self)(**{**asdict(self.options), "spectral": False})
+        load_copies(net, weights)
         return net
 
 
 class MobileSpadeGenerator(SpadeGenerator):
     """A `SpadeGenerator` whose scales and shifts come from separable convolutions, as GAN Compression searches it.
 
-    Dense, those convolutions are most of GauGAN's operations; the blocks' own stay dense. Options, names and errors
-    as of `SpadeGenerator`.
+    Dense, those convolutions are most of GauGAN's operations; the blocks' own stay dense.
     """
 
-    cost = staticmethod(mobile_spade_cost)
-    mobile = True
+    Options = MobileSpadeOptions

@@ -1,0 +1,223 @@
+"""The ResNet generator and its mobile form as options, rows and cost, at every channel configuration. No torch."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+from slimgen.cost.formula import Cost
+from slimgen.cost.rows import Row, cost_of, weights_at
+from slimgen.errors import RecipeError, SlimgenError
+from slimgen.nets.resnet.channels import CHANNELS
+
+_STRIDE = 4  # two halvings on the way down
+_REFLECT = ("reflect",)
+_RELU = ("relu",)
+
+
+class Widths(NamedTuple):
+    """The channels of every part of a ResNet generator; those of its blocks may all differ.
+
+    Attributes:
+        stem: at full size.
+        down1: after the first halving.
+        trunk: after the second, and between the residual blocks.
+        blocks: inside of each residual block.
+        up1: after the first doubling.
+        up2: after the second.
+    """
+
+    stem: Any
+    down1: Any
+    trunk: Any
+    blocks: tuple[Any, ...]
+    up1: Any
+    up2: Any
+
+    @classmethod
+    def of(cls, config: Sequence[Any], blocks: int) -> "Widths":
+        """The widths of a configuration c0 .. c7, of numbers or of arrays."""
+        each = [4 * config[3 + third] for third in range(3)]
+        inner = tuple(each[third] for third in _thirds(blocks))
+        return cls(config[0], 2 * config[1], 4 * config[2], inner, 2 * config[6], config[7])
+
+    @classmethod
+    def parse(cls, value: object, blocks: int) -> "Widths":
+        """Widths from a recipe's mapping.
+
+        Raises:
+            RecipeError: other keys, no whole numbers of at least 1, or not one number for each block.
+        """
+        rule = f"widths give stem, down1, trunk, blocks ({blocks} numbers), up1 and up2, each at least 1"
+        if not isinstance(value, Mapping) or set(value) != set(cls._fields):
+            raise RecipeError(rule, repr(value)[:120])
+        inner = value["blocks"]
+        if not isinstance(inner, Sequence) or isinstance(inner, str) or len(inner) != blocks:
+            raise RecipeError(rule, f"blocks {inner!r}")
+        numbers = [*(value[name] for name in cls._fields if name != "blocks"), *inner]
+        if not all(isinstance(number, int) and not isinstance(number, bool) and number >= 1 for number in numbers):
+            raise RecipeError(rule, repr(value)[:120])
+        return cls(**{**value, "blocks": tuple(inner)})
+
+    def to_json(self) -> dict[str, Any]:
+        """The inverse of `parse`."""
+        return {**self._asdict(), "blocks": list(self.blocks)}
+
+
+def _thirds(blocks: int) -> list[int]:
+    """For each residual block, which of c3, c4 and c5 it takes: 0, 1 or 2."""
+    return [3 * block // blocks for block in range(blocks)]
+
+
+def check_size(height: int, width: int) -> None:
+    """Raises SlimgenError unless a ResNet generator can take images of this size."""
+    if height % _STRIDE or width % _STRIDE or min(height, width) < 2 * _STRIDE:
+        raise SlimgenError(
+            f"the ResNet generator needs sides that are multiples of {_STRIDE}, {2 * _STRIDE} pixels at the least",
+            f"{height} x {width}",
+            "choose another size in the recipe",
+        )
+
+
+@dataclass(frozen=True)
+class ResnetOptions:
+    """The options of a ResNet generator.
+
+    Attributes:
+        inputs: channels of the input.
+        outputs: channels of the output.
+        ngf: width of the stem; the residual blocks are four times as wide.
+        blocks: residual blocks.
+        dropout: probability of dropping in the residual blocks, 0 for no dropout layer.
+        config: a channel configuration (see `slimgen.nets.resnet.channels`) in place of `ngf` everywhere.
+        widths: of every part, in place of both, as pruning leaves them: a mapping as `Widths.parse` takes it.
+        mobile: whether the convolutions of the residual blocks are separable.
+
+    Raises:
+        SlimgenError: an option is out of range.
+        RecipeError: the configuration or the widths are malformed, or both are given.
+    """
+
+    inputs: int = 3
+    outputs: int = 3
+    ngf: int = 64
+    blocks: int = 9
+    dropout: float = 0.0
+    config: object = None
+    widths: object = None
+
+    mobile: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if min(self.inputs, self.outputs, self.ngf) < 1 or self.blocks < 0 or not 0 <= self.dropout < 1:
+            raise SlimgenError(
+                "a ResNet generator needs channels of at least 1, blocks of at least 0 and dropout in [0, 1)",
+                f"inputs={self.inputs}, outputs={self.outputs}, ngf={self.ngf}, blocks={self.blocks}, "
+                f"dropout={self.dropout}",
+            )
+        if self.config is not None and self.widths is not None:
+            raise RecipeError("a ResNet generator takes config or widths", "both", "leave one of them out")
+
+    @cached_property
+    def parts(self) -> Widths:
+        """The widths that the options stand for."""
+        if self.widths is not None:
+            return Widths.parse(self.widths, self.blocks)
+        return Widths.of((self.ngf,) * 8 if self.config is None else CHANNELS.parse(self.config), self.blocks)
+
+    def rows(self, widths: Widths | None = None) -> list[Row]:
+        """The generator: rows named as `Widths` names its parts, `block0` and so on for the blocks, and `output`.
+
+        Args:
+            widths: in place of those of the options: numbers, or arrays of one shape for many generators at once.
+        """
+        stem, down1, trunk, blocks, up1, up2 = self.parts if widths is None else widths
+        rows = [
+            Row("stem", "convolution", self.inputs, stem, 7, norm="instance", before=_REFLECT, after=_RELU),
+            Row("down1", "convolution", stem, down1, part=2, stride=2, norm="instance", after=_RELU),
+            Row("trunk", "convolution", down1, trunk, part=4, stride=2, norm="instance", after=_RELU),
+        ]
+        within: tuple[Row, ...] = ()
+        for number, inner in enumerate(blocks):
+            if number == 0 or inner is not blocks[number - 1]:
+                within = self._inside(trunk, inner)
+            rows.append(Row(f"block{number}", "block", trunk, trunk, part=4, within=within))
+        rows += [
+            Row("up1", "transposed", trunk, up1, part=2, stride=2, norm="instance", after=_RELU),
+            Row("up2", "transposed", up1, up2, stride=2, norm="instance", after=_RELU),
+            Row("output", "convolution", up2, self.outputs, 7, before=_REFLECT, after=("tanh",)),
+        ]
+        return rows
+
+    def _inside(self, trunk: Any, inner: Any) -> tuple[Row, Row]:
+        """The two convolutions of a residual block."""
+        into, back = self._convolution("into", trunk, inner), self._convolution("back", inner, trunk)
+        return into._replace(after=("relu", "dropout") if self.dropout else _RELU), back
+
+    def _convolution(self, name: str, inputs: Any, outputs: Any) -> Row:
+        """A 3x3 convolution; or a depthwise one, InstanceNorm, and a pointwise one."""
+        row = Row(name, "convolution", inputs, outputs, part=4, norm="instance", before=_REFLECT)
+        if not self.mobile:
+            return row
+        spatial = Row("spatial", "depthwise", inputs, inputs, part=4, norm="instance")
+        pointwise = Row("pointwise", "convolution", inputs, outputs, 1, part=4)
+        return row._replace(kind="block", within=(spatial, pointwise))
+
+    def cost(self, height: int, width: int, config: Sequence[Any] | None = None) -> Cost:
+        """What the generator costs on one image.
+
+        Args:
+            height: image height in pixels.
+            width: image width in pixels.
+            config: c0 .. c7 in place of the options' widths: numbers; or eight integer arrays of one shape, which give
+                a Cost of arrays, so that millions of configurations are counted at once.
+
+        Raises:
+            SlimgenError: the network cannot take images of this size.
+        """
+        check_size(height, width)
+        return cost_of(self.rows(None if config is None else Widths.of(config, self.blocks)), height, width)
+
+    def covers(self, config: Sequence[int]) -> bool:
+        """Whether every part is at least as wide as at a configuration."""
+        wide, narrow = ((*parts[:3], *parts[3], *parts[4:]) for parts in (self.parts, Widths.of(config, self.blocks)))
+        return all(more >= less for more, less in zip(wide, narrow, strict=True))
+
+    @property
+    def taps(self) -> list[str]:
+        """The rows after which distillation compares: where the trunk begins, and the last block of each third.
+
+        These are the four layers of GAN Compression, 6.1: with 9 blocks, after the halvings and blocks 3, 6 and 9.
+        """
+        last = {third: f"block{block}" for block, third in enumerate(_thirds(self.blocks))}
+        return ["trunk", *last.values()]
+
+    @property
+    def tap_channels(self) -> list[int]:
+        """How wide the features after them are."""
+        return [self.parts.trunk] * len(self.taps)
+
+    def writers(self) -> dict[str, str]:
+        """Row name to the convolution that makes its channels, by its name in the state dict; of a block, inside."""
+        rows = self.rows()
+        names = {name: f"model.{index}" for name, index in weights_at(rows).items()}
+        for row in rows:
+            if row.within:
+                into = row.within[0]
+                names[row.name] += f".conv_block.{weights_at(row.within)[into.name]}"
+                if into.within:
+                    names[row.name] += f".conv.{weights_at(into.within)['pointwise']}"
+        return names
+
+    def cut(self, outputs: Callable[[str], int]) -> dict[str, Any]:
+        """The option `widths` of this generator cut, given how many outputs each convolution keeps, by its name."""
+        kept = {name: outputs(writer) for name, writer in self.writers().items() if name != "output"}
+        blocks = tuple(kept.pop(f"block{number}") for number in range(self.blocks))
+        return Widths(**kept, blocks=blocks).to_json()
+
+
+@dataclass(frozen=True)
+class MobileResnetOptions(ResnetOptions):
+    """The options of a mobile ResNet generator (GAN Compression, Li et al. 2020, section 3.2): the same."""
+
+    mobile: ClassVar[bool] = True

@@ -1,0 +1,151 @@
+"""The U-Net generator as options, rows and cost, whatever the channels of its scales. No torch."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from slimgen.cost.formula import Cost
+from slimgen.cost.rows import Norm, Row, cost_of, weights_at
+from slimgen.errors import RecipeError, SlimgenError, nearest
+
+NORMS: dict[str, Norm] = {"batch": "batch", "instance": "instance"}
+_KERNEL = 4
+_EIGHTFOLD = 3  # the scale, from 0, at which channels have doubled for the last time
+
+
+class UnetWidths(NamedTuple):
+    """The channels of every scale of a U-Net.
+
+    Attributes:
+        down: of the encoder, at 1/2, 1/4 ... of the size.
+        up: of the decoder, at 1/2, 1/4 ...; there is one less, since it ends with the images.
+    """
+
+    down: tuple[int, ...]
+    up: tuple[int, ...]
+
+    @classmethod
+    def of(cls, ngf: int, depth: int, widths: object = None) -> "UnetWidths":
+        """Doubling from `ngf` on, at most eight-fold; or those of a recipe's mapping of `down` and `up`.
+
+        Raises:
+            RecipeError: other keys, or not as many whole numbers of at least 1 as there are scales.
+        """
+        if widths is None:
+            channels = tuple(ngf * min(2**level, 2**_EIGHTFOLD) for level in range(depth))
+            return cls(channels, channels[:-1])
+        rule = f"widths of a U-Net give down ({depth} numbers) and up ({depth - 1}), each at least 1"
+        if not isinstance(widths, Mapping) or set(widths) != set(cls._fields):
+            raise RecipeError(rule, repr(widths)[:120])
+        for name, length in (("down", depth), ("up", depth - 1)):
+            numbers = widths[name]
+            if not isinstance(numbers, Sequence) or len(numbers) != length:
+                raise RecipeError(rule, f"{name} {numbers!r}")
+            if not all(isinstance(number, int) and number >= 1 for number in numbers):
+                raise RecipeError(rule, f"{name} {numbers!r}")
+        return cls(tuple(widths["down"]), tuple(widths["up"]))
+
+
+@dataclass(frozen=True)
+class UnetOptions:
+    """The options of a U-Net generator.
+
+    Attributes:
+        inputs: channels of the input.
+        outputs: channels of the output.
+        ngf: channels at half of the size; doubled by each next scale up to eight-fold.
+        depth: halvings; images have sides that are multiples of 2**depth.
+        norm: `batch`, or `instance` (not affine).
+        dropout: probability of dropping in the decoder's widest scales but the deepest (0.5 in pix2pix).
+        widths: of every scale, in place of `ngf`, as pruning leaves them; see `UnetWidths`.
+
+    Raises:
+        SlimgenError: an option is out of range.
+        RecipeError: the widths are malformed.
+    """
+
+    inputs: int = 3
+    outputs: int = 3
+    ngf: int = 64
+    depth: int = 8
+    norm: str = "batch"
+    dropout: float = 0.0
+    widths: object = None
+
+    def __post_init__(self) -> None:
+        if self.norm not in NORMS:
+            raise SlimgenError("a U-Net needs a known norm", repr(self.norm), nearest(self.norm, NORMS))
+        if min(self.inputs, self.outputs, self.ngf) < 1 or self.depth < 2 or not 0 <= self.dropout < 1:
+            raise SlimgenError(
+                "a U-Net needs channels of at least 1, a depth of at least 2 and dropout in [0, 1)",
+                f"inputs={self.inputs}, outputs={self.outputs}, ngf={self.ngf}, depth={self.depth}, "
+                f"dropout={self.dropout}",
+            )
+
+    @cached_property
+    def parts(self) -> UnetWidths:
+        """The channels of every scale."""
+        return UnetWidths.of(self.ngf, self.depth, self.widths)
+
+    def scales(self) -> list[tuple[Row, Row]]:
+        """The rows of each scale, from the images on: what halves the size, and what doubles it again.
+
+        A doubling reads what the next scale made, and beside it what the halving gave that scale. Convolutions have a
+        bias exactly where the norm is InstanceNorm; the scale of the images has no norm around it, and the deepest none
+        between its two convolutions.
+        """
+        (down, up), bias = self.parts, self.norm == "instance"
+        scales = []
+        for level in range(self.depth):
+            outermost, deepest = level == 0, level == self.depth - 1
+            inputs, made = (self.inputs, self.outputs) if outermost else (down[level - 1], up[level - 1])
+            halve = Row(f"down{level}", "convolution", inputs, down[level], _KERNEL, 2 << level, 2, bias=bias)
+            around = down[level] + (0 if deepest else up[level])
+            double = Row(f"up{level}", "transposed", around, made, _KERNEL, 1 << level, 2, before=("relu",))
+            if outermost:
+                double = double._replace(after=("tanh",))
+            else:
+                halve = halve._replace(before=("leaky",), norm="" if deepest else NORMS[self.norm])
+                # The scales of eight times `ngf` are dropped in, but for the deepest.
+                drops = self.dropout and level > _EIGHTFOLD and not deepest
+                double = double._replace(bias=bias, norm=NORMS[self.norm], after=("dropout",) if drops else ())
+            scales.append((halve, double))
+        return scales
+
+    def check_size(self, height: int, width: int) -> None:
+        """Raises SlimgenError unless the network can take images of this size."""
+        multiple = 2**self.depth
+        if height < 1 or width < 1 or height % multiple or width % multiple:
+            raise SlimgenError(
+                f"a U-Net of depth {self.depth} needs sides that are multiples of {multiple} pixels",
+                f"{height} x {width}",
+                "choose another size, or a smaller depth",
+            )
+
+    def cost(self, height: int, width: int) -> Cost:
+        """What the generator costs on one image.
+
+        Raises:
+            SlimgenError: the sides are no multiples of 2**depth.
+        """
+        self.check_size(height, width)
+        return cost_of((row for scale in self.scales() for row in scale), height, width)
+
+    def writers(self) -> dict[str, str]:
+        """Row name to its convolution, as the state dict names it."""
+        names: dict[str, str] = {}
+        scale = "model.model"
+        for halve, double in self.scales():
+            # Each next scale lies in between; after the deepest, nobody asks where.
+            deepest = halve.name == f"down{self.depth - 1}"
+            rows = [halve, *([] if deepest else [Row("next", "block", halve.outputs, double.inputs)]), double]
+            names |= {name: f"{scale}.{index}" for name, index in weights_at(rows).items()}
+            scale = f"{names.pop('next', '')}.model"
+        return names
+
+    def cut(self, outputs: Callable[[str], int]) -> dict[str, Any]:
+        """The option `widths` of this generator cut, given how many outputs each convolution keeps, by its name."""
+        kept = {name: outputs(writer) for name, writer in self.writers().items()}
+        down, up = ([kept[f"{way}{level}"] for level in range(self.depth)] for way in ("down", "up"))
+        return {"down": down, "up": up[1:]}
