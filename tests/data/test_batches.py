@@ -97,10 +97,10 @@ def test_the_ends_of_the_range_are_exact() -> None:
     assert pair.input[:, 0, 0, 0].tolist() == [-1.0, 1.0]
 
 
-def test_whole_gives_the_first_images_in_order_and_the_middle_of_each() -> None:
-    pair = whole(split(), limit=3, crop=8)
+def test_whole_gives_the_first_images_in_order_and_unaltered() -> None:
+    pair = whole(split(), limit=3)
     assert which(pair.input) == [0, 1, 2]
-    assert bytes_of(pair.input)[0, 1, :, 0].tolist() == list(range(2, 10))
+    assert bytes_of(pair.input)[0, 1, :, 0].tolist() == list(range(12))
     assert whole(split()).input.shape == (7, 3, 12, 12)
 
 
@@ -131,10 +131,9 @@ def test_steps_before_the_first_are_refused() -> None:
         Batches(split(), batch=4, seed=0, crop=8)(-1)
 
 
-@pytest.mark.parametrize(("limit", "crop"), [(0, None), (None, 13)])
-def test_whole_refuses_what_leaves_nothing_or_does_not_fit(limit: int | None, crop: int | None) -> None:
+def test_whole_refuses_what_leaves_nothing() -> None:
     with pytest.raises(DataError):
-        whole(split(), limit, crop)
+        whole(split(), 0)
 
 
 def marks(batches: Batches, step: int) -> list[tuple[int, ...]]:
@@ -202,7 +201,7 @@ def test_an_empty_set_is_refused(counts: tuple[int, int]) -> None:
 
 
 def test_whole_gives_both_sets_in_full_and_the_limit_is_each_ones() -> None:
-    pair = whole(sets(7, 5), crop=8)
+    pair = whole(sets(7, 5))
     assert which(pair.input) == list(range(7))
     assert [255 - i for i in which(pair.target)] == list(range(5))
     limited = whole(sets(7, 5), limit=6)

@@ -8,7 +8,7 @@ from slimgen.errors import SlimgenError
 from slimgen.training.ema import Ema
 from slimgen.training.losses import ADVERSARIAL, Perceptual, adversarial, feature_matching, reconstruction, shrink
 from slimgen.training.perceptual import feature_network
-from slimgen.training.schedules import constant_then_linear, cosine, halved
+from slimgen.training.schedules import constant_then_linear
 
 
 def test_hinge_counts_only_scores_inside_the_margin() -> None:
@@ -89,13 +89,6 @@ def test_rate_is_constant_and_then_falls_to_a_step_above_zero() -> None:
     assert [rate(step) for step in range(6)] == [1.0] * 6
     assert rate(9) == pytest.approx(1 - 4 / 6)
     assert constant_then_linear(10, 0.0)(9) == 1.0
-
-
-def test_rate_is_halved_and_cosine_ends_at_zero() -> None:
-    assert [halved(3)(step) for step in (0, 2, 3, 6)] == [1, 1, 0.5, 0.25]
-    assert cosine(10)(0) == 1
-    assert cosine(10)(5) == pytest.approx(0.5)
-    assert cosine(10)(10) == pytest.approx(0)
 
 
 def test_average_follows_its_module_geometrically() -> None:

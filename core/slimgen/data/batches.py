@@ -23,10 +23,6 @@ class Pair(NamedTuple):
     input: Tensor
     target: Tensor
 
-    def to(self, device: torch.device | str) -> "Pair":
-        """The same images on a device."""
-        return Pair(self.input.to(device, non_blocking=True), self.target.to(device, non_blocking=True))
-
 
 class Batches:
     """The batch of each step: `batches(step)` depends on (seed, step) and nothing else.
@@ -143,30 +139,21 @@ class _Sequence:
         return self._epochs[number]
 
 
-def whole(split: Split, limit: int | None = None, crop: int | None = None) -> Pair:
-    """A split as one pair of tensors, in order and unaltered, for evaluation.
+def whole(split: Split, limit: int | None = None) -> Pair:
+    """A split as one pair of tensors (N, channels, height, width), in order and unaltered, for evaluation.
 
-    Two sets come in full and may differ in length; row i of both show the same where `split.paired` says so.
+    Two sets come in full and may differ in N; row i of both show the same where `split.paired` says so.
 
     Args:
         split: the images.
         limit: the first so many only, of each of two sets.
-        crop: the middle of each image, so many pixels a side; the whole image if none is given.
-
-    Returns:
-        Tensors (min(N, limit), channels, side, side), N of the side.
 
     Raises:
-        DataError: if the limit leaves nothing or the crop does not fit.
+        DataError: if the limit leaves nothing.
     """
-    height, width = split.input.shape[1:3]
     if limit is not None and limit < 1:
         raise DataError("a limit leaves at least one image", limit)
-    if crop is not None and not 1 <= crop <= min(height, width):
-        raise DataError("a crop fits into its images", f"crop {crop} of {height} x {width}")
-    across, down = (slice((side - (crop or side)) // 2, (side + (crop or side)) // 2) for side in (width, height))
-    window = (slice(limit), down, across)
-    return Pair(_tensor(split.input[window]), _tensor(split.target[window]))
+    return Pair(_tensor(split.input[:limit]), _tensor(split.target[:limit]))
 
 
 def _tensor(images: NDArray[np.uint8]) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from slimgen.errors import DataError
 
@@ -16,17 +16,6 @@ from slimgen.errors import DataError
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
 #: How the names of such files end, in lower case. The content decides, not the name; the name only finds the file.
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
-
-_ORIENTATION_TAG = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 class Rejected(DataError):  # noqa: N818 - read as `except Rejected`: a verdict on the file
@@ -145,11 +134,9 @@ def opened(path: Path, data: bytes, *, max_pixels: int = 64_000_000) -> Iterator
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        orientation = image.getexif().get(_ORIENTATION_TAG)
+        return ImageOps.exif_transpose(image)
     except Exception:  # damaged camera data say nothing about the picture itself
         return image
-    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
 
 
 def _rgb(path: Path, image: Image.Image) -> NDArray[np.uint8]:

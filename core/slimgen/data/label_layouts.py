@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slimgen.data.images import SUFFIXES
-from slimgen.data.layouts import SPLITS, image_files
+from slimgen.data.layouts import SPLITS, Files, image_files
 from slimgen.errors import DataError
 
 KNOWN = (
@@ -32,16 +32,7 @@ class LabelFiles:
     instances: Path | None
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """What a folder holds: label maps with photographs per split in the order of their names; what has no partner."""
-
-    layout: str
-    splits: dict[str, tuple[LabelFiles, ...]]
-    unmatched: tuple[Path, ...]
-
-
-def find_labels(folder: Path, instances: bool) -> Labelled:
+def find_labels(folder: Path, instances: bool) -> Files[LabelFiles]:
     """Find the label maps of a data set, whichever of the `KNOWN` layouts it has.
 
     Folders are searched to any depth. Train and one of test and val are required; of Cityscapes' own folders val is
@@ -74,7 +65,7 @@ def find_labels(folder: Path, instances: bool) -> Labelled:
             LabelFiles(name, files["label"][name], files["img"][name], files["inst"][name] if instances else None)
             for name in sorted(shared)
         )
-    return Labelled(layout, found, tuple(unmatched))
+    return Files(layout, found, tuple(unmatched))
 
 
 def _look(folder: Path) -> tuple[str, dict[str, dict[str, Path]]]:

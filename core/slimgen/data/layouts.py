@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from slimgen.data.images import SUFFIXES
 from slimgen.errors import DataError, nearest
@@ -11,6 +11,7 @@ from slimgen.errors import DataError, nearest
 DIRECTIONS = ("AtoB", "BtoA")
 SPLITS = ("train", "val", "test")
 Half = Literal["whole", "left", "right"]
+ItemT = TypeVar("ItemT")
 KNOWN = (
     "train/ test/ with side-by-side pairs (A left, B right)",
     "trainA/ trainB/ testA/ testB/ with partners of the same name",
@@ -37,13 +38,12 @@ class PairFiles:
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """What a folder holds: pairs per split in the order of their names, and the images without a partner."""
+class Files(Generic[ItemT]):
+    """What a folder holds, not yet read: what is in each split that is there, and the images without a partner."""
 
     layout: str
-    direction: str
-    splits: dict[str, tuple[PairFiles, ...]]
-    unmatched: tuple[Path, ...]
+    splits: dict[str, tuple[ItemT, ...]]
+    unmatched: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,7 @@ class Member:
         return PurePosixPath(self.name).with_suffix("").as_posix()
 
 
-@dataclass(frozen=True)
-class Sets:
-    """What a folder holds: per split the members of the input set, then those of the target set, by their stems."""
-
-    layout: str
-    direction: str
-    splits: dict[str, tuple[Member, ...]]
-
-
-def find_pairs(folder: Path, direction: str) -> Pairs:
+def find_pairs(folder: Path, direction: str) -> Files[PairFiles]:
     """Find the pairs of a data set, whichever of the `KNOWN` layouts it has.
 
     Folders are searched to any depth; files that do not look like images, and hidden ones, are passed over. A
@@ -86,7 +77,7 @@ def find_pairs(folder: Path, direction: str) -> Pairs:
         direction: `AtoB` or `BtoA`: which side is the input.
 
     Returns:
-        The pairs of each split that is there.
+        The pairs of each split that is there, in the order of their names.
 
     Raises:
         DataError: if the folder is missing or of no known layout, the direction is unknown, two images of one folder
@@ -108,10 +99,10 @@ def find_pairs(folder: Path, direction: str) -> Pairs:
                 f"images end with {' '.join(sorted(SUFFIXES))}",
             )
         splits[split] = pairs
-    return Pairs(layout, direction, splits, tuple(unmatched))
+    return Files(layout, splits, tuple(unmatched))
 
 
-def find_sets(folder: Path, direction: str) -> Sets:
+def find_sets(folder: Path, direction: str) -> Files[Member]:
     """Find the two sets of a data set without pairs, whichever of the `KNOWN_SETS` layouts it has.
 
     Folders are searched as for pairs. Side-by-side pairs are two sets as well, of their halves.
@@ -121,7 +112,8 @@ def find_sets(folder: Path, direction: str) -> Sets:
         direction: `AtoB` or `BtoA`: which set is the input.
 
     Returns:
-        The images of each split that is there; the two sets may differ in number.
+        In each split that is there, the members of the input set, then those of the target set, by their stems; the
+        two sets may differ in number.
 
     Raises:
         DataError: if the folder is missing or of no known layout, the direction is unknown, or a set has no image in
@@ -133,7 +125,7 @@ def find_sets(folder: Path, direction: str) -> Sets:
         halves: tuple[Half, Half] = ("left", "right") if len(where) == 1 else ("whole", "whole")
         lies = dict(zip("AB", zip((where[0], where[-1]), halves, strict=True), strict=True))
         splits[split] = (*_members("input", *lies[direction[0]]), *_members("target", *lies[direction[-1]]))
-    return Sets(layout, direction, splits)
+    return Files(layout, splits)
 
 
 def image_files(folder: Path) -> tuple[Path, ...]:

@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from slimgen.data.archives import extract
 from slimgen.data.conversion import Progress, Read, Row, Setting, convert
 from slimgen.data.division import divide, held_out
 from slimgen.data.images import SUFFIXES, decode
-from slimgen.data.layouts import SPLITS, image_files
+from slimgen.data.layouts import SPLITS, Files, image_files
 from slimgen.data.prepared import Manifest
 from slimgen.data.shapes import require_pixels, resize
 from slimgen.errors import DataError
@@ -30,14 +29,6 @@ class ImageFile(NamedTuple):
     path: Path
 
 
-@dataclass(frozen=True)
-class Images:
-    """What a folder holds: the images of each split that is there, in the order of their names."""
-
-    layout: str
-    splits: dict[str, tuple[ImageFile, ...]]
-
-
 def prepare_images(folder: Path, out: Path, setting: Setting, progress: Progress | None = None) -> Manifest:
     """Write images as arrays, each as the target of an input without channels; see `convert`, which it is a case of.
 
@@ -48,12 +39,8 @@ def prepare_images(folder: Path, out: Path, setting: Setting, progress: Progress
     Where the data set does not say which images to test on, a tenth of those to train on is, chosen as those to
     validate on are.
 
-    Args:
-        folder: the data set, as `find_images` finds it; or a tar or zip archive of one, which is unpacked into `out`
-            for as long as it takes.
-        out: as of `convert`.
-        setting: likewise.
-        progress: likewise.
+    The folder is a data set as `find_images` finds it, or a tar or zip archive of one, which is unpacked into `out` for
+    as long as it takes.
 
     Raises:
         DataError: as `convert`; or if `load` is another size, or the archive is refused.
@@ -67,7 +54,7 @@ def prepare_images(folder: Path, out: Path, setting: Setting, progress: Progress
         return convert(source, out, splits, _image, setting, progress, layout=found.layout, unit="image", channels=0)
 
 
-def find_images(folder: Path) -> Images:
+def find_images(folder: Path) -> Files[ImageFile]:
     """Find the images of a data set: those of `train/`, `val/` and `test/`, or those of the folder itself.
 
     Folders are searched to any depth, so images may lie in one of each class; hidden files are passed over.
@@ -82,8 +69,8 @@ def find_images(folder: Path) -> Images:
         rule = f"a data set of folders has images to train on, in {folder}/train"
         raise DataError(rule, f"{', '.join(there)} alone", "name the folder train, or give a folder without splits")
     if not there:
-        return Images("one folder", {"train": _images(folder)})
-    return Images(" and ".join(there), {split: _images(folder / split) for split in there})
+        return Files("one folder", {"train": _images(folder)})
+    return Files(" and ".join(there), {split: _images(folder / split) for split in there})
 
 
 def _images(folder: Path) -> tuple[ImageFile, ...]:

@@ -29,14 +29,8 @@ def prepare_labels(
     A label map is written as ids, uint8 (side, side, 1), or (side, side, 2) with the edges of instances (0 or 255).
     All are resized to a square, train to `load` and the others to `size` pixels a side: photographs as in
     `prepare_pairs`, label maps and instances to the nearest pixel; edges are drawn after that, one pixel a side.
-
-    Args:
-        folder: as of `convert`.
-        out: likewise.
-        setting: likewise; from label maps to photographs, `AtoB`, is the only direction.
-        progress: likewise.
-        classes: what the numbers of a label map mean.
-        instances: whether maps of instances are there, and their edges wanted.
+    `classes` say what the numbers of a label map mean, and `instances` whether there are maps of them, whose edges are
+    wanted. From label maps to photographs, `AtoB`, is the only direction.
     """
     if setting.direction != "AtoB":
         rule = "label maps become photographs, in the direction AtoB"

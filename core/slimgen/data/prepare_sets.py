@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from slimgen.data.conversion import Progress, Read, Row, Setting, Written, convert
 from slimgen.data.division import divide
 from slimgen.data.images import Rejected, decode
-from slimgen.data.layouts import Member, Sets, find_sets
+from slimgen.data.layouts import Files, Member, find_sets
 from slimgen.data.prepared import SIDES, Manifest, SplitRecord
 from slimgen.data.shapes import alike, half, resize
 
@@ -25,13 +25,7 @@ def prepare_unpaired(
     Images of the same name in both sets may be partners: then evaluation has a truth, which training and search never
     see. A split is `paired` when its two sides have the same names, and no two images of the whole data set that share
     a name differ in their proportions (those of a set that was merely numbered do).
-
-    Args:
-        folder: as of `convert`.
-        out: likewise.
-        setting: likewise.
-        progress: likewise.
-        partners: False where equal names mean nothing: no split is then `paired`.
+    Without `partners`, equal names mean nothing, and no split is.
     """
     sets = find_sets(folder, setting.direction)
     return convert(
@@ -47,7 +41,7 @@ def prepare_unpaired(
     )
 
 
-def _divide(sets: Sets, setting: Setting) -> dict[str, tuple[Member, ...]]:
+def _divide(sets: Files[Member], setting: Setting) -> dict[str, tuple[Member, ...]]:
     """Train, val and test, each with the inputs first; either set is divided alone."""
     inputs, targets = (
         divide(

@@ -1,6 +1,6 @@
 """The stage that evaluates: original, found generator and rivals on the test images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ from slimgen.run.record import read_record
 from slimgen.stages.generators import built, conditioned, described
 from slimgen.stages.work import Work
 from slimgen.tasks.task import require_suitable
-from slimgen.tasks.traits import NOISE
+from slimgen.tasks.traits import NOISE, Shapes
 
 GRID = "grid"
 
@@ -47,7 +47,7 @@ def evaluate(work: Work) -> Mapping[str, float]:
     """Quality, cost and latency of each generator; image grids; a report that stands alone."""
     recipe, job = work.recipe, work.job
     require_suitable(job)
-    noise = job.task.traits.given == NOISE
+    noise, shapes = job.task.traits.given == NOISE, job.task.shapes(job.data)
     pictures = recipe.evaluate.pictures
     sides = {"": comparison(work)}
     samples = job.task.condition(sides[""].images.input[: max(8, pictures)])
@@ -61,7 +61,7 @@ def evaluate(work: Work) -> Mapping[str, float]:
         generate = Keeping(conditioned(job.task, work.compute.place(net)), pictures**2 if noise else pictures)
         quality = side.evaluator.measure(generate)
         side.columns[name.removesuffix(way)] = generate.pictures()
-        rows.append(measured(recipe, name, about, net, (1, *samples.shape[1:]), quality))
+        rows.append(measured(recipe, name, about, net, shapes, quality))
         work.progress("generators", len(rows), len(generators), rows[-1]["metrics"])
     table = {
         "recipe": recipe.name,
@@ -151,12 +151,12 @@ def measured(
     name: str,
     about: Mapping[str, Any],
     net: nn.Module,
-    shape: Sequence[int],
+    shapes: Shapes,
     quality: Mapping[str, float],
 ) -> dict[str, Any]:
-    """One row of the table, of a generator that takes an input of this shape."""
-    size, options = recipe.size, recipe.evaluate
-    cost = generator_cost(about["family"], size, size, **about["options"])
+    """One row of the table, of a generator of images of these shapes."""
+    options, shape = recipe.evaluate, (1, *shapes.given)
+    cost = generator_cost(about["family"], *shapes.counted, **about["options"])
     with torch.inference_mode():
         latency = torch_latency(net, shape, threads=options.threads, runs=options.latency_runs, channels_last=True)
     return {

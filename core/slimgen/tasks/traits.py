@@ -20,24 +20,20 @@ OF_NOISE = {
 """Keys that generators of noise alone have."""
 
 
-class Shape(NamedTuple):
-    """Of one image, or of what a generator is given for it; noise has channels alone."""
-
-    channels: int
-    height: int = 1
-    width: int = 1
-
-
 class Shapes(NamedTuple):
-    """Of what a generator is given and of the image that it should make of it."""
+    """Of what a generator is given, (channels, height, width) or the length of noise, and of the image it makes of it.
 
-    given: Shape
-    wanted: Shape
+    Neither need be square or of three channels, and an image may be larger than what it is made of.
+    """
+
+    given: tuple[int, ...]
+    wanted: tuple[int, int, int]
 
     @property
-    def scale(self) -> float:
-        """How many times as high the image is."""
-        return self.wanted.height / self.given.height
+    def counted(self) -> tuple[int, int]:
+        """The height and width at which a generator's cost is counted: of its input, of noise of the image."""
+        height, width = self.given[1:] or self.wanted[1:]
+        return height, width
 
 
 @dataclass(frozen=True)

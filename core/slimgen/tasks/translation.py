@@ -16,7 +16,7 @@ from slimgen.recipe import Recipe, Schedule
 from slimgen.tasks.guidance import Discriminate, GanTraining, Groups, Guidance, Truth, discriminating
 from slimgen.tasks.original import Original
 from slimgen.tasks.task import Job
-from slimgen.tasks.traits import Shape, Shapes
+from slimgen.tasks.traits import Shapes
 from slimgen.training.adam import Adam
 from slimgen.training.distributed import world
 from slimgen.training.fit import Memo, Phase, Stateful
@@ -57,8 +57,8 @@ class Translation(Original):
     def shapes(self, data: Prepared) -> Shapes:
         """Of what a generator is given of these images, and of what it should make of it, both of the recipe's size."""
         split, size = data.split("test"), self.recipe.size
-        given = self.condition(torch.zeros(1, split.input.shape[3], 1, 1)).shape[1]
-        return Shapes(Shape(given, size, size), Shape(split.target.shape[3], size, size))
+        given = self.condition(torch.full((1, split.input.shape[3], 1, 1), -1.0)).shape[1]
+        return Shapes((given, size, size), (split.target.shape[3], size, size))
 
     def pool(self, seed: int = 0) -> ImagePool:
         """A history of what a discriminator was shown; it passes everything on where there is none."""

@@ -39,7 +39,7 @@ from slimgen.tasks.noise import (
 )
 from slimgen.tasks.original import Original, teach_pair
 from slimgen.tasks.task import Job, setting_of, single_metrics
-from slimgen.tasks.traits import NOISE, OF_LABEL_MAPS, Embedded, Shape, Shapes, Traits
+from slimgen.tasks.traits import NOISE, OF_LABEL_MAPS, Embedded, Shapes, Traits
 from slimgen.tasks.translation import CHANNELS, adam
 from slimgen.training.fit import Phase, Stateful
 from slimgen.training.losses import adversarial
@@ -102,7 +102,7 @@ class Unconditional(Original):
     def shapes(self, data: Prepared) -> Shapes:
         """Of the noise, and of the images that are made of it."""
         height, width, channels = data.split("test").target.shape[1:]
-        return Shapes(Shape(self.latent), Shape(channels, height, width))
+        return Shapes((self.latent,), (channels, height, width))
 
     def teach(self, job: Job) -> Mapping[str, float]:
         """Trains or imports the original pair; see `teach_pair`.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from slimgen.nets.gates import Arch
 from slimgen.search.dimension import Choice
-from slimgen.search.genotype import Genotype, Value
+from slimgen.search.genotype import Genotype
 from slimgen.search.space import Space
 
 Draw = Callable[[int], Sequence[Arch]]
@@ -33,53 +33,39 @@ def sandwich(space: Space, seed: int, count: int = 2) -> Draw:
     return lambda step: [space.largest(), space.smallest(), *inner(step)]
 
 
-def fair(space: Space, at: Genotype, seed: int, path: str = "path", layers: str = "operator.") -> Draw:
+def fair(space: Space, at: Genotype, seed: int, *, apart: bool = False) -> Draw:
     """CF-GAN's fair sampling (Algorithm 3, lines 4 to 8; Definition 3.1).
 
     Each cycle of N_p steps visits every path once, in random order without replacement. A step's M architectures
     between them use each of a layer's M operators exactly once. Everything else is as in `at`.
 
     Args:
-        space: holds the choice named `path` and, for each layer, a choice whose name starts with `layers`.
+        space: holds the choice `path` and, for each layer, a choice `operator.` of as many options.
         at: the other options, such as the full widths.
         seed: of the orders.
-        path: name of the choice of path.
-        layers: prefix of the choices of operators; all of them have the same number of options.
+        apart: operators are drawn independently instead: what fair sampling is compared with (A.1).
     """
-    names = [name for name in space if name.startswith(layers)]
-    operators = len(_choice(space, names[0]).options)
+    paths = _choice(space, "path").options
+    layers = {name: _choice(space, name).options for name in space if name.startswith("operator.")}
+    operators = range(len(next(iter(layers.values()))))
 
     def draw(step: int) -> list[Arch]:
-        way, rng = _cycle(space, path, seed, step)
-        columns = {name: rng.sample(_choice(space, name).options, operators) for name in names}
-        return [
-            at.replace({path: way, **{name: column[m] for name, column in columns.items()}}) for m in range(operators)
-        ]
+        cycle, place = divmod(step, len(paths))
+        path = random.Random(f"{seed}/fair/{cycle}").sample(paths, len(paths))[place]
+        rng = random.Random(f"{seed}/fair/{cycle}/{place}")
+        if apart:
+            rows = [{name: rng.choice(options) for name, options in layers.items()} for _ in operators]
+        else:
+            columns = {name: rng.sample(options, len(operators)) for name, options in layers.items()}
+            rows = [{name: column[number] for name, column in columns.items()} for number in operators]
+        return [at.replace({"path": path, **row}) for row in rows]
 
     return draw
 
 
-def unfair(space: Space, at: Genotype, seed: int, path: str = "path", layers: str = "operator.") -> Draw:
+def unfair(space: Space, at: Genotype, seed: int) -> Draw:
     """What fair sampling is compared with (CF-GAN, A.1): the same paths, but operators drawn independently."""
-    names = [name for name in space if name.startswith(layers)]
-    operators = len(_choice(space, names[0]).options)
-
-    def draw(step: int) -> list[Arch]:
-        way, rng = _cycle(space, path, seed, step)
-        return [
-            at.replace({path: way, **{name: rng.choice(_choice(space, name).options) for name in names}})
-            for _ in range(operators)
-        ]
-
-    return draw
-
-
-def _cycle(space: Space, path: str, seed: int, step: int) -> tuple[Value, random.Random]:
-    """The path of a step, each once a cycle in an order of the cycle's own; and a generator of the step's own."""
-    ways = _choice(space, path).options
-    cycle, place = divmod(step, len(ways))
-    order = random.Random(f"{seed}/fair/{cycle}").sample(ways, len(ways))
-    return order[place], random.Random(f"{seed}/fair/{cycle}/{place}")
+    return fair(space, at, seed, apart=True)
 
 
 def _choice(space: Space, name: str) -> Choice:

@@ -1,6 +1,5 @@
 """Learning-rate schedules of the papers: step to a factor of the base rate."""
 
-import math
 from collections.abc import Callable
 
 Rate = Callable[[int], float]
@@ -21,13 +20,3 @@ def constant_then_linear(steps: int, decay: float) -> Rate:
         return 1.0 if step < start else 1.0 - (step - start) / (falling + 1)
 
     return factor
-
-
-def halved(every: int) -> Rate:
-    """Halved each time `every` steps have passed: CF-GAN, super-resolution."""
-    return lambda step: float(0.5 ** (step // every))
-
-
-def cosine(steps: int) -> Rate:
-    """Half a cosine, from the base rate to zero: GAN Slimming's scale factors."""
-    return lambda step: 0.5 * (1 + math.cos(math.pi * min(step, steps) / steps))
