@@ -43,10 +43,10 @@ def check_recipe(recipe: "Recipe") -> None:
     kind, refused = task_class(recipe.task), []
     if "family" not in recipe.teach.generator:
         raise RecipeError("teach.generator names its family", sorted(recipe.teach.generator), "such as family: resnet")
-    for place, keys in kind.traits.refused.items():
-        values = getattr(recipe, place)
+    for section, keys in kind.traits.refused.items():
+        values = getattr(recipe, section)
         given = values if isinstance(values, dict) else values.model_fields_set
-        refused += [f"{place}.{key}" for key in keys if key in given]
+        refused += [f"{section}.{key}" for key in keys if key in given]
     if refused:
         verb = "has" if len(refused) == 1 else "have"
         raise RecipeError(f"{' and '.join(refused)} of a recipe {verb} no effect in the task {recipe.task}")

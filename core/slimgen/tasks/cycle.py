@@ -169,9 +169,9 @@ def cycle_phases(
         return terms
 
     rate = constant_then_linear(steps, schedule.decay)
-    moved = adam(generator_groups, schedule.rate, schedule)
-    told = adam(discriminator_groups, schedule.discriminator_rate or schedule.rate, schedule)
+    generator_adam = adam(generator_groups, schedule.rate, schedule)
+    adversary_adam = adam(discriminator_groups, schedule.discriminator_rate or schedule.rate, schedule)
     return [
-        Phase("generator", generators, moved, rate, after=after_generators),
-        Phase("discriminator", discriminators, told, rate),
+        Phase("generator", generators, generator_adam, rate, after=after_generators),
+        Phase("discriminator", discriminators, adversary_adam, rate),
     ]

@@ -24,12 +24,12 @@ def train_gan(job: Job, training: GanTraining) -> nn.Module:
     Returns:
         The trained generator, or its average if there is one, in evaluation mode.
     """
-    generator, told = training.generator, training.after_generator
+    generator, follow = training.generator, training.after_generator
     average = Ema(generator, training.ema) if training.ema is not None else None
 
     def after(phase: Phase, archs: Sequence[Arch]) -> None:
-        if told is not None:
-            told(phase, archs)
+        if follow is not None:
+            follow(phase, archs)
         if average is not None:
             average.update()
 

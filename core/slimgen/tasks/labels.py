@@ -170,7 +170,7 @@ class Matching:
         return [self.discriminator.features(shown)]
 
 
-def _colour(place: int) -> tuple[int, int, int]:
-    """A colour that is far from those of the places before it: hues by the golden ratio, light and dark in turns."""
-    red, green, blue = colorsys.hsv_to_rgb(place * _GOLDEN % 1, 0.65, 0.95 if place % 2 else 0.6)
+def _colour(number: int) -> tuple[int, int, int]:
+    """A colour that is far from those of the numbers before it: hues by the golden ratio, light and dark in turns."""
+    red, green, blue = colorsys.hsv_to_rgb(number * _GOLDEN % 1, 0.65, 0.95 if number % 2 else 0.6)
     return round(255 * red), round(255 * green), round(255 * blue)

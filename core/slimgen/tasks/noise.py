@@ -41,7 +41,7 @@ class NoiseBatches:
         schedule: how many of each.
         length: of the noise.
         seed: of noise and images.
-        place: tells the noise of splits apart.
+        number: tells the noise of splits apart.
         flip: mirror half of the images.
         compute: where to.
 
@@ -50,14 +50,14 @@ class NoiseBatches:
     """
 
     def __init__(
-        self, split: Split, schedule: Schedule, *, length: int, seed: int, place: int, flip: bool, compute: Compute
+        self, split: Split, schedule: Schedule, *, length: int, seed: int, number: int, flip: bool, compute: Compute
     ) -> None:
         self.rank, self.world = world()
         self.batch, self.shown, self.turns = schedule.batch, schedule.shown, schedule.discriminator_steps
         if self.batch % self.world or self.shown % self.world:
             sizes = f"{self.batch} for the generator and {self.shown} for the discriminator"
             raise DataError("every rank gets an equal share of a batch", f"{sizes}, {self.world} ranks")
-        self.length, self.seed, self.place, self.compute = length, seed, place, compute
+        self.length, self.seed, self.number, self.compute = length, seed, number, compute
         self.images = Batches(
             split,
             batch=self.turns * self.shown,
@@ -82,7 +82,7 @@ class NoiseBatches:
         return Pair(self._noise(self.turns * self.shown, DISCRIMINATOR, step), real)
 
     def _noise(self, count: int, use: int, step: int) -> Tensor:
-        drawn = latents(count, self.length, self.seed, use=use, split=self.place, step=step)
+        drawn = latents(count, self.length, self.seed, use=use, split=self.number, step=step)
         return self.compute.place(drawn[self.rank * count // self.world : (self.rank + 1) * count // self.world])
 
 

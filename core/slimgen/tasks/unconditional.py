@@ -170,13 +170,13 @@ class Unconditional(Original):
         if not data.split("train").inputless:
             raise DataError("images are prepared for the task unconditional", "pairs or sets", "prepare them with it")
         found: dict[str, Callable[[int], Pair]] = {}
-        for place, split in enumerate(("train", "val")):
+        for number, split in enumerate(("train", "val")):
             source = NoiseBatches(
                 data.split(split),
                 schedule,
                 length=self.latent,
                 seed=self.recipe.seed,
-                place=place,
+                number=number,
                 flip=self.recipe.data.flip,
                 compute=self.compute,
             )
@@ -232,20 +232,23 @@ class Unconditional(Original):
         generator, discriminator = training.generator, training.discriminator
         gan, rate = adversarial(losses.gan), constant_then_linear(training.steps, schedule.decay)
         weights, rates = list(discriminator.parameters()), schedule.discriminator_rate or schedule.rate
-        told, moved = adam([{"params": weights}], rates, schedule), adam(training.moved, schedule.rate, schedule)
+        adversary_adam, generator_adam = (
+            adam([{"params": weights}], rates, schedule),
+            adam(training.moved, schedule.rate, schedule),
+        )
         passing = passing_for_real(generator, discriminator, gan, losses.adversarial, training.guidance)
         phases = [
             Phase(
                 "discriminator",
                 telling_apart(generator, discriminator, gan, turn, turns),
-                told,
+                adversary_adam,
                 rate,
                 f"train{SHOWN}",
                 after=training.after_discriminator,
             )
             for turn in range(turns)
         ]
-        return [*phases, Phase("generator", passing, moved, rate, after=training.after_generator)], {}
+        return [*phases, Phase("generator", passing, generator_adam, rate, after=training.after_generator)], {}
 
 
 def latent_of(recipe: Recipe) -> int:

@@ -33,10 +33,10 @@ class Adam(torch.optim.Adam):
         complex_numbers: bool = super()._init_group(  # type: ignore[no-untyped-call]
             group, params, grads, averages, squares, *rest
         )
-        for place, tensors in enumerate(zip(params, grads, averages, squares, strict=True)):
+        for index, tensors in enumerate(zip(params, grads, averages, squares, strict=True)):
             if all(_channels_last(tensor) for tensor in tensors):
                 for held in (params, grads, averages, squares):
-                    held[place] = held[place].detach().permute(0, 2, 3, 1)
+                    held[index] = held[index].detach().permute(0, 2, 3, 1)
         return complex_numbers
 
 

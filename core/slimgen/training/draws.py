@@ -50,9 +50,9 @@ def fair(space: Space, at: Genotype, seed: int, *, apart: bool = False) -> Draw:
     operators = range(len(next(iter(layers.values()))))
 
     def draw(step: int) -> list[Arch]:
-        cycle, place = divmod(step, len(paths))
-        path = random.Random(f"{seed}/fair/{cycle}").sample(paths, len(paths))[place]
-        rng = random.Random(f"{seed}/fair/{cycle}/{place}")
+        cycle, turn = divmod(step, len(paths))
+        path = random.Random(f"{seed}/fair/{cycle}").sample(paths, len(paths))[turn]
+        rng = random.Random(f"{seed}/fair/{cycle}/{turn}")
         if apart:
             rows = [{name: rng.choice(options) for name, options in layers.items()} for _ in operators]
         else:

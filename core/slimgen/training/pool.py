@@ -56,8 +56,8 @@ class ImagePool:
         first = distributed.get_rank() * len(images) if distributed.is_initialized() else 0
         # Filled in place: of the layout in memory of what came in, wherever the stored ones were loaded from.
         out = torch.empty_like(images)
-        for place in range(len(images)):
-            out[place] = shown[first + place]
+        for index in range(len(images)):
+            out[index] = shown[first + index]
         return out
 
     def _exchange(self, image: Tensor, rng: random.Random) -> Tensor:
@@ -68,8 +68,8 @@ class ImagePool:
             return image
         if rng.random() < 0.5:
             return image
-        place = rng.randrange(self.size)
-        stored, self._images[place] = self._images[place], image.clone()
+        index = rng.randrange(self.size)
+        stored, self._images[index] = self._images[index], image.clone()
         return stored
 
     def state_dict(self) -> dict[str, Any]:
