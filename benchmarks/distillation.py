@@ -116,7 +116,7 @@ class Training:
         self.recipe, self.compute = recipe, compute
         self.options = section(SupernetOptions, recipe.supernet, "supernet")
         task = open_task(recipe, compute)
-        journal = Journal(progress=self._after, metrics=self._note, log_every=1)
+        journal = Journal(progress=self._after, log_every=1)
         about = {"inputs": {"teach": folder}, "out": folder, "journal": lambda name: journal}
         self.job = Job(recipe, compute, task, data, **about, tell=lambda what, done, total, values: None)
         self.batches = task.batches(data, self.options)["train"]
@@ -143,10 +143,6 @@ class Training:
         weights = {"recon": self.recipe.losses.recon, "distill": self.options.distill, "rate": self.options.rate}
         return peers.Distiller(self.teacher, student, judge, adaptors, **weights)
 
-    def _note(self, values: Mapping[str, float], step: int) -> None:
-        """Keeps our losses of a step."""
-        self.noted = {name: values[name] for name in TERMS}
-
     def _after(self, done: int, total: int, values: Mapping[str, float]) -> None:
         """Stops our clock, takes the same step the published way, and starts our clock again."""
         self.ours.append(time.perf_counter() - self.started)
@@ -156,7 +152,7 @@ class Training:
         config = CHANNELS.config(Genotype(self.draw(done - 1)[0]))
         found = self.following.step(condition, target, config)
         self.theirs.append(time.perf_counter() - started)
-        self.losses.append((self.noted, found))
+        self.losses.append(({name: values[name] for name in TERMS}, found))
         self.started = time.perf_counter()
 
     def _train(self, steps: int) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slimgen.run.entries import columns, entry_name, file_name, measures, parameters, registered_name, surroundings
+from slimgen.run.entries import columns, entry_name, measures, parameters, registered_name, surroundings
 
 
 @pytest.mark.parametrize(
@@ -15,8 +15,7 @@ def test_names_keep_what_is_allowed_and_lose_what_is_not(text: str, name: str) -
     assert entry_name(text) == name
 
 
-def test_names_of_files_and_models_are_stricter() -> None:
-    assert file_name("fd:lenet/grid") == "fd_lenet/grid"
+def test_names_of_models_are_stricter() -> None:
     assert registered_name("e2s/cf_gan:1") == "e2s-cf_gan-1"
 
 

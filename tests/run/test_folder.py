@@ -11,8 +11,10 @@ import torch
 
 import slimgen
 from slimgen.errors import RunError
-from slimgen.run.folder import Log, Record, StageFolder, digest_folder, fingerprint, read_json, write_json
-from slimgen.run.record import LAYOUT
+from slimgen.files import read_json, write_json
+from slimgen.run.folder import StageFolder
+from slimgen.run.log import Log
+from slimgen.run.record import LAYOUT, Record, digest_folder, fingerprint
 
 DONE: dict[str, object] = {
     "recipe": "r",
@@ -297,7 +299,7 @@ def test_appending_after_a_torn_line_cuts_it_off(tmp_path: Path, length: int) ->
 FULL_DISK = """
 import resource, sys
 from slimgen.errors import RunError
-from slimgen.run.folder import Log
+from slimgen.run.log import Log
 log = Log(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 try:

@@ -7,23 +7,29 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from slimgen.errors import RunError
+from slimgen.files import GENOTYPE, METRICS, ONNX, PARETO, STAGE, TRACE, TRIALS, log_file, write_json, write_lines
 from slimgen.run import tracking
-from slimgen.run.tracking import Tracker, create_store
-
-PNG = b"\x89PNG"
+from slimgen.run.entries import surroundings
+from slimgen.run.folder import StageFolder
+from slimgen.run.log import Log
+from slimgen.run.mirror import best_by_round, load_mlflow
+from slimgen.run.tracking import create_store, sync, tracked
+from slimgen.search import Genotype, Objective, Trial
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty store; making one takes MLflow a second, copying it nothing."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    tracking._mlflow().MlflowClient(f"sqlite:///{path}").search_experiments()
+    load_mlflow().MlflowClient(f"sqlite:///{path}").search_experiments()
     return path
 
 
@@ -35,7 +41,7 @@ def client(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> o
             monkeypatch.delenv(name)
     shutil.copy(template, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
-    return tracking._mlflow().MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    return load_mlflow().MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
 
 
 @pytest.fixture
@@ -44,13 +50,20 @@ def lines() -> list[str]:
 
 
 @pytest.fixture
-def begin(lines: list[str]) -> Callable[..., Tracker]:
-    def begin(stage: str = "search", fingerprint: str = "f", **more: object) -> Tracker:
-        tags = {"method": "cf_gan", "task": "paired", "data": "d1", "fingerprint": fingerprint}
-        words = {"recipe": "townhouses", "group": "runs/it's", "params": {}, **more}
-        return Tracker.open(stage=stage, tags=tags, warn=lines.append, **words)
+def begin(tmp_path: Path) -> Callable[..., StageFolder]:
+    """Begins a stage's folder, as a stage does."""
+
+    def begin(stage: str = "search", mark: str = "f", **more: object) -> StageFolder:
+        tags = {"recipe": "townhouses", "method": "cf_gan", "task": "paired", "data": "d1", **surroundings()}
+        about = {"group": "runs/it's", "tags": tags, "settings": {}, **more}
+        return StageFolder(tmp_path / "runs/one" / stage, stage, mark).begin(about)
 
     return begin
+
+
+def finish(folder: StageFolder, metrics: Mapping[str, float] | None = None) -> Path:
+    folder.finish({"seconds": 1.5, "metrics": metrics or {}})
+    return folder.path
 
 
 def runs(client, **tags: str) -> list:
@@ -58,132 +71,174 @@ def runs(client, **tags: str) -> list:
     return [run for run in found if all(run.data.tags.get(tag.replace("__", ".")) == tags[tag] for tag in tags)]
 
 
+def only(client, **tags: str):
+    (run,) = runs(client, **tags)
+    return run
+
+
 def files(client, run_id: str, folder: str | None = None) -> list[str]:
     return sorted(file.path for file in client.list_artifacts(run_id, folder))
 
 
-def test_a_stage_is_a_run_below_the_run_of_its_recipe(client, begin, lines, tmp_path, monkeypatch) -> None:
+def counts(client) -> dict[str, int]:
+    """How many values of every metric, how many runs, and how many versions there are."""
+    found = {
+        f"{run.info.run_id} {name}": len(client.get_metric_history(run.info.run_id, name))
+        for run in runs(client)
+        for name in run.data.metrics
+    }
+    return {**found, "runs": len(runs(client)), "versions": len(client.search_model_versions())}
+
+
+def test_a_stage_is_a_run_below_the_run_of_its_recipe(client, begin, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("KFP_RUN_ID", "k1")
     monkeypatch.setenv("DVC_EXP_NAME", "brave-owl")
     for stage in ("teach", "search"):
-        with begin(stage, params={"budget": {"macs": 1e9}, "options": [48, 32], "none": None}) as tracker:
-            tracker.metrics({"loss": 0.5, "nested": {"fid": np.float32(2)}, "nan": float("nan"), "word": "x"}, step=3)
-    (parent,) = runs(client, slimgen__kind="recipe")
-    assert parent.info.run_name == "townhouses"
-    assert parent.info.status == "FINISHED"
+        folder = begin(stage, settings={"budget": {"macs": 1e9}, "options": [48, 32], "none": None})
+        with Log(folder.path / log_file("student")) as log:
+            log.log(step=3, loss=0.5, fid=np.float32(2), nan=float("nan"), word="x")
+        finish(folder, {"updates": 3.0})
+    sync(tmp_path / "runs/one")
+    parent = only(client, slimgen__kind="recipe")
+    assert (parent.info.run_name, parent.info.status) == ("townhouses", "FINISHED")
     stages = runs(client, slimgen__kind="stage")
     assert sorted(run.info.run_name for run in stages) == ["search", "teach"]
     for run in stages:
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.data.tags["slimgen.fingerprint"] == "f"
         assert run.data.params == {"budget.macs": "1000000000.0", "options": "[48, 32]", "none": "None"}
-        assert run.data.metrics == {"loss": 0.5, "nested.fid": 2.0}
-        assert client.get_metric_history(run.info.run_id, "loss")[0].step == 3
+        assert run.data.metrics == {"student.loss": 0.5, "student.fid": 2.0, "updates": 3.0, "seconds": 1.5}
+        assert client.get_metric_history(run.info.run_id, "student.loss")[0].step == 3
         wanted = {"recipe": "townhouses", "method": "cf_gan", "task": "paired", "data": "d1"}
         wanted |= {"kfp.run": "k1", "dvc.experiment": "brave-owl"}
         assert wanted.items() <= run.data.tags.items()
+        assert run.info.end_time >= run.info.start_time
     experiment = client.get_experiment_by_name("slimgen")
     assert experiment.artifact_location == (tmp_path / "mlartifacts").as_uri()
-    assert lines == []
 
 
 def test_a_resumed_stage_continues_its_run_and_doubles_no_metric(client, begin) -> None:
-    first = begin(params={"a": 1})
-    for step in range(1, 7):
-        first.metrics({"loss": 1 / step}, step)
-    first.close("KILLED")
-    (run,) = runs(client, slimgen__kind="stage")
+    folder = begin(settings={"a": 1})
+    with Log(folder.path / log_file("x")) as log:
+        for step in range(1, 7):
+            log.log(step=step, loss=1 / step)
+    with pytest.raises(KeyboardInterrupt), folder:
+        raise KeyboardInterrupt
+    sync(folder.path)
+    run = only(client, slimgen__kind="stage")
     assert run.info.status == "KILLED"
-    second = begin(params={"a": 2, "b": 3})  # a parameter that is there stays as it is
-    assert second.run_id == first.run_id
-    for step in range(4, 9):
-        second.metrics({"loss": 1 / step}, step)
-    second.close()
-    (run,) = runs(client, slimgen__kind="stage")
-    assert run.info.status == "FINISHED"
-    assert run.data.params == {"a": "1", "b": "3"}
-    history = client.get_metric_history(run.info.run_id, "loss")
+    again = begin(settings={"a": 2, "b": 3})  # a parameter that is there stays as it is
+    with Log(again.path / log_file("x")) as log:
+        log.truncate_after(3)
+        for step in range(4, 9):
+            log.log(step=step, loss=1 / step)
+    sync(again.path)
+    assert only(client, slimgen__kind="stage").info.status == "RUNNING"
+    finish(again)
+    sync(again.path)
+    resumed = only(client, slimgen__kind="stage")
+    assert resumed.info.run_id == run.info.run_id
+    assert resumed.info.status == "FINISHED"
+    assert resumed.data.params == {"a": "1", "b": "3"}
+    history = client.get_metric_history(run.info.run_id, "x.loss")
     assert sorted((metric.step, metric.value) for metric in history) == [(step, 1 / step) for step in range(1, 9)]
-    third = begin(fingerprint="other")
-    third.close()
-    assert third.run_id != first.run_id
+    finish(begin(mark="other"))
+    sync(again.path)
+    assert len(runs(client, slimgen__kind="stage")) == 2
     assert len(runs(client, slimgen__kind="recipe")) == 1
 
 
 def test_the_run_that_a_pipeline_names_is_continued(client, begin, monkeypatch) -> None:
     given = client.create_run(client.create_experiment("pipeline"), run_name="given").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", given)
-    with begin() as tracker:
-        assert tracker.run_id == given
-        tracker.metrics({"fid": 3.0})
+    path = finish(begin(), {"fid": 3.0})
+    monkeypatch.delenv("MLFLOW_RUN_ID")  # the folder remembers it
+    sync(path)
     run = client.get_run(given)
-    assert run.data.metrics == {"fid": 3.0}
+    assert run.data.metrics == {"fid": 3.0, "seconds": 1.5}
     assert run.data.tags["slimgen.stage"] == "search"
     assert client.get_experiment_by_name("slimgen") is None
 
 
-def test_the_members_of_the_front_are_runs_with_their_choices_and_what_was_measured(client, begin) -> None:
-    with begin() as tracker:
-        for _ in range(2):  # the second time changes nothing
-            for width in (16, 32):
-                tracker.child(f"w{width}", {"stem.width": width}, {"fid": 100 / width, "macs": 10 * width}, {"k": "v"})
-        tracker.child("w16", {"stem.width": 24}, {"fid": 5.0, "macs": 240})
-    children = {run.info.run_name: run for run in runs(client, mlflow__parentRunId=tracker.run_id)}
-    assert len(runs(client, mlflow__parentRunId=tracker.run_id)) == 2
-    assert children["w32"].data.params == {"stem.width": "32"}
-    assert children["w32"].data.metrics == {"fid": 3.125, "macs": 320.0}
-    assert children["w32"].data.tags["k"] == "v"
-    assert children["w32"].info.status == "FINISHED"
-    assert len(client.get_metric_history(children["w32"].info.run_id, "fid")) == 1
-    assert children["w16"].data.params == {"stem.width": "24"}
-
-
-def test_a_recipes_own_run_bears_the_figures_that_it_is_compared_by(client, begin) -> None:
-    with begin("evaluate") as tracker:
-        tracker.headline({"found.psnr": 24.5, "found.macs": 7})
-    (parent,) = runs(client, slimgen__kind="recipe")
-    assert parent.data.metrics == {"found.psnr": 24.5, "found.macs": 7.0}
-
-
-def test_pictures_texts_and_tables_are_files_and_none_is_a_pickle(client, begin, lines, tmp_path) -> None:
-    from matplotlib.figure import Figure
-
-    (tmp_path / "report").mkdir()
-    (tmp_path / "report/index.html").write_text("<html>")
-    picture = np.full((8, 12, 3), 200, np.uint8)
-    rows = [{"key": "a", "fid": 3.0, "genotype": {"w": 16}}, {"key": "b", "error": "x"}]
-    for _ in range(2):  # as when a stage is resumed
-        with begin() as tracker:
-            tracker.image("grid", picture)
-            tracker.image("series", picture, step=5)
-            tracker.image("series", picture, step=6)
-            picture[:] = 0  # what was logged is what it was then
-            tracker.figure("front", Figure())
-            tracker.text("genotype.json", "{}")
-            tracker.artifact(tmp_path / "report")
-            tracker.artifact(tmp_path / "report/index.html", "pages")
-            tracker.table("trials", rows[:1])
-            tracker.table("trials", rows)
-            picture[:] = 200
-    run_id = tracker.run_id
-    names = ["front.png", "genotype.json", "grid.png", "images", "pages", "report", "trials.json"]
-    assert files(client, run_id) == names
-    assert files(client, run_id, "report") == ["report/index.html"]
-    assert files(client, run_id, "pages") == ["pages/index.html"]
-    assert len([name for name in files(client, run_id, "images") if name.endswith(".png")]) == 2
-    table = json.loads(Path(client.download_artifacts(run_id, "trials.json", tmp_path)).read_text())
-    assert table["columns"] == ["key", "fid", "genotype", "error"]
-    assert table["data"] == [["a", 3.0, '{"w": 16}', None], ["b", None, None, "x"]]
-    assert json.loads(client.get_run(run_id).data.tags["mlflow.loggedArtifacts"]) == [
-        {"path": "trials.json", "type": "table"}
+def write_search(folder: Path) -> None:
+    """What a search of three trials leaves, two of them on the front."""
+    numbers = (16, 0, 100.0), (32, 1, 50.0), (24, 1, float("inf"))
+    trials = [
+        Trial(Genotype({"stem.width": width}), {"macs": 10.0 * width}, {"fid": fid}, number, "channel")
+        for width, number, fid in numbers
     ]
-    from PIL import Image
+    write_json(folder / GENOTYPE, {**trials[1].to_json(), "objective": {"metric": "fid", "goal": "min"}})
+    write_lines(folder / TRIALS, [trial.to_json() for trial in trials])
+    keys = "".join(f"{trial.genotype.key},channel,{trial.round}\n" for trial in trials[:2])
+    (folder / PARETO).write_text(f"key,step,round\n{keys}")
 
-    with Image.open(client.download_artifacts(run_id, "grid.png", tmp_path)) as image:
+
+def test_the_members_of_the_front_are_runs_with_their_choices_and_what_was_measured(client, begin) -> None:
+    folder = begin()
+    write_search(folder.path)
+    finish(folder)
+    for _ in range(2):  # the second time changes nothing
+        sync(folder.path)
+        run = only(client, slimgen__stage="search").info.run_id
+        children = {run.data.params["stem.width"]: run for run in runs(client, mlflow__parentRunId=run)}
+        assert set(children) == {"16", "32"}
+        assert children["32"].data.metrics == {"fid": 50.0, "macs": 320.0}
+        assert children["32"].info.run_name == f"{Genotype({'stem.width': 32}).key} (found)"
+        assert children["16"].info.run_name == children["16"].data.tags["key"] == Genotype({"stem.width": 16}).key
+        assert children["32"].info.status == "FINISHED"
+        assert len(client.get_metric_history(children["32"].info.run_id, "fid")) == 1
+        best = client.get_metric_history(run, "channel.best_fid")
+        assert [(metric.step, metric.value) for metric in best] == [(0, 100.0), (1, 50.0)]
+
+
+def test_the_best_of_a_round_is_of_its_step_and_of_complete_trials() -> None:
+    def trial(step: str, number: int, psnr: float, complete: bool = True) -> Trial:
+        return Trial(Genotype({"a": str(psnr)}), {}, {"psnr": psnr}, number, step, complete=complete)
+
+    trials = [trial("path", 0, 5.0), trial("path", 0, 7.0), trial("path", 1, 6.0), trial("op", 0, 3.0)]
+    trials += [trial("op", 1, 9.0, complete=False), trial("op", 1, float("nan"))]
+    course = best_by_round(trials, Objective("psnr", "max"))
+    best = [("path", 7.0), ("path", 7.0), ("op", 3.0), ("op", 3.0)]
+    assert course == [(number, {f"{step}.best_psnr": value}) for number, (step, value) in enumerate(best)]
+
+
+def test_a_recipes_own_run_bears_the_figures_that_it_is_compared_by(client, begin, tmp_path) -> None:
+    folder = begin("evaluate")
+    write_json(folder.path / METRICS, {"found.psnr": 24.5, "found.macs": 7, "original.psnr": 25})
+    sync(finish(folder))
+    assert only(client, slimgen__kind="recipe").data.metrics == {
+        "found.psnr": 24.5,
+        "found.macs": 7.0,
+        "original.psnr": 25.0,
+    }
+    run = only(client, slimgen__stage="evaluate").info.run_id
+    table = json.loads(Path(client.download_artifacts(run, "comparison.json", tmp_path)).read_text())
+    assert table == {"columns": ["name", "psnr", "macs"], "data": [["found", 24.5, 7], ["original", 25, None]]}
+
+
+def test_pictures_files_and_tables_are_those_of_the_folder_and_none_is_a_pickle(client, begin, tmp_path) -> None:
+    folder = begin()
+    write_search(folder.path)
+    for name in ("report.html", "card.md", "manifest.json", "generator.safetensors", "cache.jsonl"):
+        (folder.path / name).write_text("{}")
+    Image.new("RGB", (12, 8), (200, 200, 200)).save(folder.path / "pareto.png")
+    sync(folder.path)
+    Image.new("RGB", (12, 8), (0, 0, 0)).save(folder.path / "pareto.png")  # as when a stage is resumed
+    sync(finish(folder))
+    run = only(client, slimgen__stage="search")
+    tables = ["trials.json"]
+    names = [GENOTYPE, PARETO, TRIALS, "report.html", "card.md", "manifest.json", "pareto.png", *tables]
+    assert files(client, run.info.run_id) == sorted(names)
+    table = json.loads(Path(client.download_artifacts(run.info.run_id, "trials.json", tmp_path)).read_text())
+    assert table["columns"] == ["key", "step", "round", "fid", "macs", "complete", "stem.width"]
+    assert table["data"][1] == [Genotype({"stem.width": 32}).key, "channel", 1, 50.0, 320.0, True, 32]
+    assert table["data"][2][3] is None
+    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [{"path": "trials.json", "type": "table"}]
+    with Image.open(client.download_artifacts(run.info.run_id, "pareto.png", tmp_path)) as image:
         assert image.size == (12, 8)
-        assert np.asarray(image).min() == 200
+        assert np.asarray(image).max() == 0
     stored = [path for path in (tmp_path / "mlartifacts").rglob("*") if path.is_file()]
-    assert {path.suffix for path in stored} == {".png", ".webp", ".json", ".html"}
-    assert lines == []
+    assert {path.suffix for path in stored} == {".png", ".json", ".jsonl", ".csv", ".html", ".md"}
 
 
 def write_onnx(path: Path, slope: float) -> None:
@@ -203,86 +258,147 @@ def write_onnx(path: Path, slope: float) -> None:
     onnx.save_model(model, path)
 
 
-def test_a_registered_generator_has_its_signature_and_its_aliases(client, begin, lines, tmp_path) -> None:
+def test_a_registered_generator_has_its_signature_and_its_aliases(client, begin) -> None:
     import onnxruntime
-
-    x = np.linspace(-1, 1, 48, dtype=np.float32).reshape(1, 3, 4, 4)
-    with begin("export") as tracker:
-        write_onnx(tmp_path / "generator.onnx", 2.0)
-        assert tracker.register(tmp_path / "generator.onnx", x, 2 * x, "e2s/cf_gan", tags={"fid": "3.1"}) == "1"
-        assert tracker.register(tmp_path / "generator.onnx", x, 2 * x, "e2s/cf_gan") == "1"
-        tracker.promote("e2s/cf_gan", "1")
-        write_onnx(tmp_path / "generator.onnx", 3.0)
-        assert tracker.register(tmp_path / "generator.onnx", x, 3 * x, "e2s/cf_gan") == "2"
-    assert client.get_model_version_by_alias("e2s-cf_gan", "candidate").version == 2
-    champion = client.get_model_version_by_alias("e2s-cf_gan", "champion")
-    assert champion.version == 1
-    assert champion.run_id == tracker.run_id
-    assert champion.tags["fid"] == "3.1"
-    folder = Path(champion.source.removeprefix("file://"))
-    assert (folder / "MLmodel").exists()
-    (y,) = onnxruntime.InferenceSession(folder / "model.onnx").run(None, {"image": x})
-    assert np.array_equal(y, 2 * x)
-    logged = [client.get_logged_model(made.model_id) for made in client.get_run(tracker.run_id).outputs.model_outputs]
-    assert sorted(model.tags["mlflow.modelVersions"] for model in logged) == [
-        json.dumps([{"name": "e2s-cf_gan", "version": version}]) for version in (1, 2)
-    ]
-    assert {str(model.status) for model in logged} == {"READY"}
     import yaml
 
-    signature = yaml.safe_load((folder / "MLmodel").read_text())["signature"]
+    x = np.linspace(-1, 1, 48, dtype=np.float32).reshape(1, 3, 4, 4)
+    folder = begin("export", settings={"name": "n", "export": {"model": "e2s/cf_gan"}})
+    write_onnx(folder.path / ONNX, 2.0)
+    sync(folder.path)
+    assert client.get_model_version_by_alias("e2s-cf_gan", "candidate").version == 1
+    assert client.get_registered_model("e2s-cf_gan").aliases == {"candidate": 1}  # until parity was shown
+    first = finish(folder)
+    for _ in range(2):
+        sync(first)
+    assert client.get_registered_model("e2s-cf_gan").aliases == {"candidate": 1, "champion": 1}
+    newer = begin("export", mark="g", settings={"name": "n", "export": {"model": "e2s/cf_gan"}})
+    write_onnx(newer.path / ONNX, 3.0)
+    sync(newer.path)
+    assert client.get_registered_model("e2s-cf_gan").aliases == {"candidate": 2, "champion": 1}
+    champion = client.get_model_version_by_alias("e2s-cf_gan", "champion")
+    assert champion.tags["recipe"] == "townhouses"
+    run = client.get_run(champion.run_id)
+    assert run.data.tags["slimgen.fingerprint"] == "f"
+    place = Path(champion.source.removeprefix("file://"))
+    assert (place / "MLmodel").exists()
+    (y,) = onnxruntime.InferenceSession(place / "model.onnx").run(None, {"image": x})
+    assert np.array_equal(y, 2 * x)
+    (made,) = run.outputs.model_outputs
+    logged = client.get_logged_model(made.model_id)
+    assert logged.tags["mlflow.modelVersions"] == json.dumps([{"name": "e2s-cf_gan", "version": 1}])
+    assert str(logged.status) == "READY"
+    signature = yaml.safe_load((place / "MLmodel").read_text())["signature"]
     (inputs,), (outputs,) = json.loads(signature["inputs"]), json.loads(signature["outputs"])
     assert inputs["tensor-spec"] == {"dtype": "float32", "shape": [-1, 3, 4, 4]}
-    assert outputs["name"] == "picture"
-    assert lines == []
+    assert (inputs["name"], outputs["name"]) == ("image", "picture")
+
+
+def test_syncing_an_older_run_again_takes_no_alias_from_a_newer_one(client, begin, tmp_path) -> None:
+    for name, slope in (("one", 2.0), ("two", 3.0)):
+        folder = begin("export", mark=name, settings={"name": "net", "export": {"model": None}})
+        write_onnx(folder.path / ONNX, slope)
+        finish(folder)
+        shutil.move(tmp_path / "runs/one", tmp_path / name)
+        sync(tmp_path / name)
+    before = counts(client)
+    sync(tmp_path / "one")
+    assert client.get_registered_model("townhouses").aliases == {"candidate": 2, "champion": 2}
+    assert counts(client) == before
+
+
+def test_syncing_twice_adds_nothing(client, begin, tmp_path) -> None:
+    for stage in ("supernet", "search", "evaluate", "export"):
+        folder = begin(stage)
+        with Log(folder.path / log_file("x")) as log, Log(folder.path / TRACE) as trace:
+            for step in range(1, 4):
+                log.log(step=step, loss=step)
+                trace.log(step=step, entropy=1 / step, genotype="k", probabilities={"a": {"b": 1.0}})
+        if stage == "search":
+            write_search(folder.path)
+        write_json(folder.path / METRICS, {"found.psnr": 24.5})
+        if stage == "export":
+            write_onnx(folder.path / ONNX, 2.0)
+        finish(folder, {"quality": 3.0})
+    sync(tmp_path / "runs/one")
+    before = counts(client)
+    assert before["versions"] == 1
+    assert only(client, slimgen__stage="supernet").data.metrics["relaxation.entropy"] == 1 / 3
+    sync(tmp_path / "runs/one")
+    sync(tmp_path / "runs/one/search")
+    assert counts(client) == before
 
 
 @pytest.mark.parametrize(
     ("error", "status"), [(None, "FINISHED"), (RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED")]
 )
-def test_how_a_stage_ended_is_the_status_of_its_run(client, begin, error, status) -> None:
+def test_how_a_stage_ended_is_the_status_of_its_run(client, begin, lines, error, status) -> None:
+    folder = begin()
     try:
-        with begin():
+        with tracked(folder.path, lines.append), folder:
             if error is not None:
                 raise error
+            finish(folder)
     except (RuntimeError, KeyboardInterrupt):
         pass
     assert {run.info.status for run in runs(client)} == {status}
+    assert lines == []
 
 
-def test_a_value_that_cannot_be_logged_is_a_warning_and_no_error(client, begin, lines) -> None:
-    tracker = begin()
-    tracker.metrics({"fid": object()})
-    tracker.metrics({"fid": 1.0})
-    assert not tracker.on
-    assert tracker.register("none.onnx", np.zeros(1), np.zeros(1), "m") is None
-    tracker.close()
+def test_a_stage_whose_process_is_gone_was_killed(client, begin) -> None:
+    folder = begin()
+    sync(folder.path)
+    assert only(client, slimgen__kind="stage").info.status == "RUNNING"
+    folder.release()  # as the kernel does for a process that is killed
+    sync(folder.path)
+    assert {run.info.status for run in runs(client)} == {"KILLED"}
+
+
+def test_a_stage_under_way_is_shown_as_it_goes(client, begin, lines, monkeypatch) -> None:
+    monkeypatch.setattr(tracking, "EVERY", 0.05)
+    folder = begin()
+    with tracked(folder.path, lines.append), folder, Log(folder.path / log_file("x")) as log:
+        log.log(step=1, loss=1.0)
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            found = client.get_experiment_by_name("slimgen") and runs(client, slimgen__kind="stage")
+            if found and "x.loss" in found[0].data.metrics:
+                break
+            time.sleep(0.05)
+        assert found[0].info.status == "RUNNING"
+        assert found[0].data.metrics == {"x.loss": 1.0}
+        log.log(step=2, loss=2.0)
+        finish(folder)
+    history = client.get_metric_history(found[0].info.run_id, "x.loss")
+    assert [(metric.step, metric.value) for metric in history] == [(1, 1.0), (2, 2.0)]
+    assert lines == []
+
+
+def test_a_damaged_file_is_a_warning_and_no_error(client, begin, lines) -> None:
+    folder = begin()
+    with tracked(folder.path, lines.append), folder:
+        (folder.path / ONNX).write_bytes(b"none")
     assert len(lines) == 1
-    assert "no JSON form: object" in lines[0]
-
-
-def test_a_file_that_is_not_there_is_a_warning_and_no_error(client, begin, lines, tmp_path) -> None:
-    with begin() as tracker:
-        assert tracker.register(tmp_path / "none.onnx", np.zeros(1), np.zeros(1), "m") is None
-    assert len(lines) == 1
-    assert "none.onnx" in lines[0]
+    assert "MLflow at sqlite:///" in lines[0]
+    assert "is left out from here on" in lines[0]
+    assert "slimgen ui --sync" in lines[0]
 
 
 def test_a_store_that_cannot_be_made_is_a_warning_and_no_error(begin, lines, tmp_path, monkeypatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
-    with begin() as tracker:
-        tracker.metrics({"fid": 1.0})
+    folder = begin()
+    with tracked(folder.path, lines.append), folder:
+        finish(folder)
     assert create_store(lines.append) is None
     assert [line.startswith("MLflow at sqlite:///") for line in lines] == [True, True]
+    with pytest.raises(RunError, match="MLflow at sqlite:///"):
+        sync(folder.path)
 
 
-def use(tracker: Tracker) -> None:
-    tracker.metrics({"fid": 1.0}, 1)
-    tracker.child("a", {}, {})
-    assert tracker.register("g.onnx", np.zeros(1), np.zeros(1), "m") is None
-    tracker.promote("m", "1")
-    tracker.close()
+def use(folder: StageFolder, lines: list[str]) -> None:
+    with tracked(folder.path, lines.append), folder:
+        finish(folder)
 
 
 @pytest.mark.parametrize("kind", ["closed", "silent", "nowhere"])
@@ -294,13 +410,15 @@ def test_an_unreachable_server_costs_a_warning_and_a_moment(begin, lines, monkey
         host = "nowhere.invalid" if kind == "nowhere" else "127.0.0.1"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@{host}:{server.getsockname()[1]}")
         start = time.monotonic()
-        tracker = begin()
-        use(tracker)
+        folder = begin()
+        use(folder, lines)
         assert time.monotonic() - start < 5
-    assert tracker.run_id is None
-    assert len(lines) == 1
-    assert f"MLflow at http://{host}:" in lines[0]
-    assert "secret" not in lines[0]
+        assert len(lines) == 1
+        assert f"MLflow at http://{host}:" in lines[0]
+        assert "secret" not in lines[0]
+        with pytest.raises(RunError, match="does not answer") as refused:
+            sync(folder.path)
+        assert "secret" not in str(refused.value)
 
 
 @pytest.fixture
@@ -341,50 +459,36 @@ def test_a_server_that_stops_answering_is_given_up(begin, lines, monkeypatch, dy
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     if kind == "slow":
-        monkeypatch.setattr(tracking, "OPENING", 1.0)
+        monkeypatch.setattr(tracking, "CLOSING", 1.0)
     else:
         threading.Timer(0.5, dead.set).start()
     start = time.monotonic()
-    use(begin())
+    use(begin(), lines)
     assert time.monotonic() - start < 7
     assert len(lines) == 1
     assert ("no answer in 1 s" if kind == "slow" else "it does not answer") in lines[0]
 
 
-def test_tracking_that_is_switched_off_does_not_even_import_mlflow() -> None:
-    code = """
+OPEN = """
 import sys
-from slimgen.run.tracking import Tracker
-with Tracker.open(stage="s", recipe="r", group="g", tags={}, params={}, enabled=False) as tracker:
-    tracker.metrics({"fid": 1.0}, 1)
-    tracker.child("a", {}, {})
-assert tracker.run_id is None and not tracker.on
-assert not {"mlflow", "pandas", "torch", "onnx"} & set(sys.modules)
+from pathlib import Path
+from slimgen.run.folder import StageFolder
+from slimgen.run.tracking import tracked
+folder = StageFolder(Path("run", sys.argv[1]), sys.argv[1], "f")
+folder.begin({"tags": {"recipe": "r"}, "group": "g"})
+with tracked(folder.path), folder:
+    folder.finish({"seconds": 1.0, "metrics": {"fid": 1.0}})
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_without_mlflow_a_stage_runs_with_one_warning(tmp_path) -> None:
-    code = """
-import sys
-sys.modules["mlflow"] = None
-from slimgen.run.tracking import Tracker
-with Tracker.open(stage="s", recipe="r", group="g", tags={}, params={}) as tracker:
-    tracker.metrics({"fid": 1.0}, 1)
-"""
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    command = [sys.executable, "-c", f"import sys\nsys.modules['mlflow'] = None\n{OPEN}", "teach"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.splitlines()) == 1
     assert "mlflow" in result.stdout
     assert result.stderr == ""
-
-
-OPEN = """
-import sys
-from slimgen.run.tracking import Tracker
-with Tracker.open(stage=sys.argv[1], recipe="r", group="g", tags={"fingerprint": "f"}, params={}) as tracker:
-    tracker.metrics({"fid": 1.0}, 1)
-"""
+    assert json.loads((tmp_path / "run/teach" / STAGE).read_text())["finished"] is True
 
 
 def test_two_stages_that_begin_at_once_share_one_new_store_and_one_parent_without_a_word(tmp_path, monkeypatch) -> None:
@@ -396,8 +500,8 @@ def test_two_stages_that_begin_at_once_share_one_new_store_and_one_parent_withou
     processes = [subprocess.Popen([*command, stage], cwd=tmp_path, stdout=pipe, stderr=pipe) for stage in stages]
     said = [process.communicate(timeout=60) for process in processes]
     assert said == [(b"", b""), (b"", b"")]
-    client = tracking._mlflow().MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    (parent,) = runs(client, slimgen__kind="recipe")
+    client = load_mlflow().MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    parent = only(client, slimgen__kind="recipe")
     found = runs(client, slimgen__kind="stage")
     assert sorted(run.info.run_name for run in found) == ["evaluate", "finetune"]
     assert {run.data.tags["mlflow.parentRunId"] for run in found} == {parent.info.run_id}
@@ -409,3 +513,8 @@ def test_a_store_is_created_once_where_the_process_works(client, lines, tmp_path
     assert create_store(lines.append) is not None  # and brought back
     assert client.get_experiment_by_name("slimgen").lifecycle_stage == "active"
     assert lines == []
+
+
+def test_reading_a_tracker_module_imports_no_mlflow() -> None:
+    code = "import sys, slimgen.run.tracking\nassert not {'mlflow', 'pandas', 'torch', 'onnx'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

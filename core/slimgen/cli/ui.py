@@ -2,12 +2,22 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from slimgen.errors import RunError
+from slimgen.files import STAGE
+
+RUNS = Path("runs")
+
 
 def ui(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RUN]...", help="What --sync reads; all of `runs` by default.")
+    ] = None,
+    sync: Annotated[bool, typer.Option("--sync", help="Bring MLflow in line with run folders, and show none.")] = False,
     port: Annotated[int, typer.Option("--port", "-p", min=1, max=65535, help="Of the pages, on this machine.")] = 5000,
     host: Annotated[str, typer.Option("--host", help="Where to listen.")] = "127.0.0.1",
 ) -> None:
@@ -15,9 +25,13 @@ def ui(
     from slimgen.run.tracking import create_store, store
 
     uri = store()
+    if sync:
+        return copy(runs or sorted(path for path in RUNS.glob("*") if path.is_dir()))
+    if runs:
+        raise RunError("folders of runs are for --sync", runs[0], "add --sync")
     if uri.startswith(("http://", "https://")):
         typer.echo(f"the runs are tracked at {uri}")
-        return
+        return None
     # Before the pages' own processes open it at once; on a fresh project there is none yet.
     create_store()
     typer.echo(f"http://{host}:{port} shows {uri}", err=True)
@@ -27,3 +41,17 @@ def ui(
     sys.stderr.flush()
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", host, "--port", str(port)]
     os.execv(sys.executable, command)
+
+
+def copy(runs: list[Path]) -> None:
+    """Syncs folders of runs, or of stages, one after the other."""
+    from slimgen.run.tracking import sync
+
+    if not runs:
+        raise RunError("there must be runs to sync", f"no folder in {RUNS}/", "name their folders")
+    for run in runs:
+        if not any(run.glob(pattern) for pattern in (STAGE, f"*/{STAGE}")):
+            raise RunError("a run's folder must hold stages", f"no {STAGE} in {run} or below")
+    for run in runs:
+        sync(run)
+        typer.echo(f"MLflow shows {run}")

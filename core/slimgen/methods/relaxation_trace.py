@@ -1,7 +1,7 @@
 """What a relaxation believes while gradients search it: kept step by step, for the search to draw."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,22 +39,21 @@ class Trace:
         self._begun = False
 
     def watching(self, journal: Journal) -> Journal:
-        """A training's journal, that leaves the trace, too; its metrics get `relaxation.entropy`."""
+        """A training's journal, that leaves the trace, too."""
 
         def progress(done: int, steps: int, losses: Mapping[str, float]) -> None:
-            self.step(done, steps, journal.metrics)
+            self.step(done, steps)
             if journal.progress is not None:
                 journal.progress(done, steps, losses)
 
         return replace(journal, progress=progress)
 
-    def step(self, done: int, steps: int, metrics: Callable[[Mapping[str, float], int], None] | None = None) -> None:
+    def step(self, done: int, steps: int) -> None:
         """To be called after every step, in order; a line where one is due.
 
         Args:
             done: steps that were taken, counted from 1.
             steps: in all.
-            metrics: called with the mean entropy and the step where there is a line.
         """
         if not self._begun:
             self.log.truncate_after(done - 1)
@@ -68,8 +67,6 @@ class Trace:
             # Lines are rare: the file is closed after each, so that a training may end anywhere.
             with self.log:
                 self.log.log(step=done, entropy=entropy, genotype=self.genotype().key, probabilities=shown)
-            if metrics is not None:
-                metrics({"relaxation.entropy": entropy}, done)
 
     def probabilities(self) -> dict[str, dict[str, float]]:
         """Every choice's options, as text, with their probabilities."""

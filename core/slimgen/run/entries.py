@@ -14,7 +14,9 @@ from slimgen.files import plain
 
 KEY_LENGTH, VALUE_LENGTH = 250, 6000
 # Who else counts this run, as tags: the variables that DVC, Kubeflow and Argo set or that a pipeline passes on.
+CONTINUED = "mlflow.run"  # the tag with the id of the run that a pipeline began, and a stage is to go on with
 SURROUNDINGS = {
+    "MLFLOW_RUN_ID": CONTINUED,
     "DVC_EXP_NAME": "dvc.experiment",
     "DVC_EXP_BASELINE_REV": "dvc.baseline",
     "DVC_STAGE": "dvc.stage",
@@ -30,11 +32,6 @@ def entry_name(text: str) -> str:
     clean = re.sub(r"[^\w\-. :/]", "_", text, flags=re.ASCII)
     parts = [part for part in clean.split("/") if part not in ("", ".", "..")]
     return "/".join(parts)[:KEY_LENGTH] or "_"
-
-
-def file_name(text: str) -> str:
-    """A name as `entry_name`, without what an artifact's name cannot have."""
-    return entry_name(text).replace(":", "_")
 
 
 def registered_name(text: str) -> str:

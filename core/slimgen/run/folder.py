@@ -1,6 +1,7 @@
 """The folder of a stage: computed once, described by its `stage.json`, never half done and taken for whole."""
 
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -8,18 +9,15 @@ from types import TracebackType
 from typing import Self, cast
 
 from slimgen.errors import RunError
-from slimgen.files import STAGE, plain, read_json, sha256_file, write_json
+from slimgen.files import STAGE, plain, sha256_file, write_json
 from slimgen.run.lock import NAME as LOCK
 from slimgen.run.lock import Lock
-from slimgen.run.log import Log
 from slimgen.run.record import (
     LAYOUT,
     Output,
     Record,
     content,
     digest,
-    digest_folder,
-    fingerprint,
     is_beside,
     machine,
     read_record,
@@ -28,24 +26,12 @@ from slimgen.run.record import (
     walk,
 )
 
-__all__ = [
-    "Log",
-    "Output",
-    "Record",
-    "StageFolder",
-    "digest_folder",
-    "fingerprint",
-    "machine",
-    "read_json",
-    "read_record",
-    "write_json",
-]
-
 
 class StageFolder:
     """The folder that one stage writes.
 
-    As a context manager it begins on entering and gives the folder free on leaving; only `finish` makes it whole.
+    As a context manager it begins on entering, unless it has begun, and gives the folder free on leaving, with a note
+    of how it ended; only `finish` makes it whole.
 
     Args:
         path: the folder; made by `begin`.
@@ -56,7 +42,7 @@ class StageFolder:
     def __init__(self, path: str | os.PathLike[str], stage: str, fingerprint: str) -> None:
         self.path, self.stage, self.fingerprint = Path(path), stage, fingerprint
         self._lock = Lock(self.path)
-        self._found: dict[str, list[int]] = {}
+        self._head: dict[str, object] = {}
 
     def finished(self) -> Record | None:
         """The record of this very computation, if its outputs are still there with their sizes; else None."""
@@ -71,11 +57,14 @@ class StageFolder:
                 return None
         return record
 
-    def begin(self) -> Self:
+    def begin(self, about: Mapping[str, object] | None = None) -> Self:
         """Takes the folder for this process: what was begun before is kept to be resumed, what is foreign removed.
 
         Of another fingerprint, the outputs, the log and the checkpoints are removed. Files that were there before any
         stage began are never touched.
+
+        Args:
+            about: what the record says from the beginning: recipe, inputs (digests), seed, group, tags, settings.
 
         Raises:
             RunError: another process works in the folder, it cannot be written, or an earlier slimgen wrote it.
@@ -93,8 +82,16 @@ class StageFolder:
             if before and not ours:
                 self._remove(written)
                 written = set()
-            self._found = {name: _mark(self.path / name) for name in content(self.path) if name not in written}
-            write_json(self.path / STAGE, {**self._head(), "finished": False})
+            self._head = {
+                "layout": LAYOUT,
+                "stage": self.stage,
+                "fingerprint": self.fingerprint,
+                "finished": False,
+                "found": {name: _mark(self.path / name) for name in content(self.path) if name not in written},
+                **cast(Mapping[str, object], plain(about or {})),
+                "started": before.get("started", time.time()) if ours else time.time(),
+            }
+            write_json(self.path / STAGE, self._head)
         except BaseException:
             self._lock.release()
             raise
@@ -104,7 +101,7 @@ class StageFolder:
         """Describes what was written, in `stage.json`, and gives the folder free.
 
         Args:
-            record: `recipe`, `inputs` (digests), `seed`, `seconds`, `metrics`, and anything else worth keeping.
+            record: `seconds`, `metrics`, and anything else worth keeping besides what `begin` was given.
 
         Returns:
             The whole record: with outputs, digest, versions and machine.
@@ -114,7 +111,7 @@ class StageFolder:
         """
         if not self._lock.held:
             raise RunError("a stage must begin before it can finish", self.path)
-        written = sorted(self._written({"finished": False, "found": self._found}))
+        written = sorted(self._written(cast(Record, self._head)))
         try:
             outputs = {
                 name: Output(sha256=sha256_file(self.path / name), bytes=(self.path / name).stat().st_size)
@@ -123,9 +120,10 @@ class StageFolder:
         except OSError as error:
             raise RunError("every output of a stage must be readable", error) from error
         whole = {
+            **self._head,
             **cast(Mapping[str, object], plain(record)),
-            **self._head(),
             "finished": True,
+            "ended": time.time(),
             "outputs": outputs,
             "digest": digest({name: output["sha256"] for name, output in outputs.items()}),
             "versions": versions(),
@@ -140,16 +138,16 @@ class StageFolder:
         self._lock.release()
 
     def __enter__(self) -> Self:
-        return self.begin()
+        return self if self._lock.held else self.begin()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._lock.held and kind is not None:
+            status = "FAILED" if issubclass(kind, Exception) else "KILLED"
+            with suppress(RunError):  # the disk may be what ended it
+                write_json(self.path / STAGE, {**self._head, "ended": time.time(), "status": status})
         self.release()
-
-    def _head(self) -> dict[str, object]:
-        """What a record says of every folder, under way or finished."""
-        return {"layout": LAYOUT, "stage": self.stage, "fingerprint": self.fingerprint, "found": self._found}
 
     def _written(self, record: Record) -> set[str]:
         """The files in the folder that the stage of a record wrote."""

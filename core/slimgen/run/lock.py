@@ -22,6 +22,21 @@ def _leave_to_parent() -> None:
 os.register_at_fork(after_in_child=_leave_to_parent)
 
 
+def in_use(folder: Path) -> bool:
+    """Whether a process, this one included, holds the lock on a folder."""
+    try:
+        handle = os.open(folder / NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in NO_LOCKS
+    finally:
+        os.close(handle)
+    return False
+
+
 class Lock:
     """An exclusive lock on a folder, which the kernel releases when the process ends, however it ends.
 

@@ -29,7 +29,7 @@ class Output(TypedDict):
 
 
 class Record(TypedDict, total=False):
-    """What `stage.json` holds. Until the stage has finished: everything up to `found`."""
+    """What `stage.json` holds. Until the stage has finished: everything up to `status`."""
 
     layout: int
     stage: str
@@ -39,6 +39,12 @@ class Record(TypedDict, total=False):
     recipe: str
     inputs: dict[str, str]  # digests of what was read
     seed: int
+    group: str  # what the stages of one run have in common
+    tags: dict[str, str]  # recipe, method, task, revision and the like, by which runs are found again
+    settings: dict[str, object]  # the parts of the recipe that the stage reads
+    started: float  # seconds since 1970
+    ended: float
+    status: str  # how a stage ended that did not finish: FAILED or KILLED
     seconds: float
     metrics: dict[str, object]
     outputs: dict[str, Output]

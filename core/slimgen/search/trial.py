@@ -47,6 +47,11 @@ class Trial:
             "complete": self.complete,
         }
 
+    def row(self) -> dict[str, object]:
+        """The trial as a row of a table."""
+        about = {"key": self.genotype.key, "step": self.step, "round": self.round}
+        return {**about, **self.quality, **self.costs, "complete": self.complete, **self.genotype.to_json()}
+
     @classmethod
     def from_json(cls, value: object) -> "Trial":
         """The inverse of :meth:`to_json`; a trial that does not say whether it is complete is.

@@ -78,12 +78,8 @@ def evaluate(work: Work) -> Mapping[str, float]:
     write_json(work.out / METRICS, metrics)
     save_arrays(work.out / SAMPLES, {"input": samples}, compressed=True)
     for way, side in sides.items():
-        picture = (panels if noise else grid)(side.columns, work.out / f"{GRID}{way}.png")
-        work.tracker.image(f"{GRID}{way}", picture)
+        (panels if noise else grid)(side.columns, work.out / f"{GRID}{way}.png")
     report(work, table)
-    work.tracker.table("comparison", [{"name": name, **line} for name, line in flat.items()])
-    work.tracker.headline(metrics)
-    work.tracker.artifact(work.out / REPORT)
     return metrics
 
 

@@ -40,14 +40,7 @@ def export(work: Work) -> Mapping[str, float]:
         dynamic=options.dynamic,
     )
     work.progress("export", 1, 3, {})
-    with torch.inference_mode():
-        outputs = net(samples[:1])
-    shown = samples[:1].numpy(), outputs.numpy()
-    model = options.model or recipe.name
-    version = work.tracker.register(path, *shown, model, tags={"recipe": recipe.name})
     difference = parity(net, path, samples, tolerance=options.tolerance)
-    if version is not None:
-        work.tracker.promote(model, version)
     work.progress("export", 2, 3, {"parity": difference.max_abs})
     threads, runs = recipe.evaluate.threads, recipe.evaluate.latency_runs
     latency = onnx_latency(path, (1, *samples.shape[1:]), threads=threads, runs=runs)
@@ -57,7 +50,7 @@ def export(work: Work) -> Mapping[str, float]:
     write_card(
         work.out / CARD,
         Facts(
-            name=model,
+            name=options.model or recipe.name,
             recipe={"name": recipe.name, "task": recipe.task, "method": recipe.method, "seed": recipe.seed},
             onnx=file,
             parity=difference,
@@ -74,7 +67,6 @@ def export(work: Work) -> Mapping[str, float]:
             **({} if traits.reads is None else {"reads": traits.reads}),
         ),
     )
-    work.tracker.artifact(work.out / CARD)
     work.progress("export", 3, 3, {"parity": difference.max_abs})
     return {
         "bytes": file.bytes,

@@ -15,9 +15,10 @@ from slimgen.errors import RunError
 from slimgen.methods import open_method
 from slimgen.recipe import Recipe
 from slimgen.run.checkpoint import Checkpoints
+from slimgen.run.entries import surroundings
 from slimgen.run.folder import StageFolder
 from slimgen.run.record import Record, read_record, require_layout
-from slimgen.run.tracking import Tracker
+from slimgen.run.tracking import tracked
 from slimgen.stages.fingerprint import digest_input, fingerprint, sections
 from slimgen.stages.progress import Lines, Progress, warn
 from slimgen.stages.reuse import take_over
@@ -70,36 +71,35 @@ def perform(
     open_method(recipe.method).check(recipe)
     body: Body = getattr(import_module(f"slimgen.stages.{name}"), name)
     compute = choose(recipe.compute.precision, recipe.compute.device, recipe.compute.threads)
-    work = Work(recipe, folders, out, compute, Tracker(None), progress or Lines(), mark, out)
+    work = Work(recipe, folders, out, compute, progress or Lines(), mark, out)
     if world()[0] > 0:
         return _follow(stage, body, work)
-    tags = {"method": recipe.method, "task": recipe.task, "data": digests.get("prepare", digests.get(DATA, ""))}
+    tags = {"recipe": recipe.name, "method": recipe.method, "task": recipe.task, **surroundings()}
+    tags["data"] = digests.get("prepare", digests.get(DATA, ""))
+    about = {
+        "recipe": recipe.to_yaml(),
+        "inputs": digests,
+        "seed": recipe.seed,
+        "group": group or str(out.resolve().parent),
+        "tags": tags,
+        "settings": sections(stage, recipe),
+    }
     started = time.monotonic()
-    with folder.begin():
+    folder.begin(about)
+    with tracked(out, warn), folder:
         taken = take_over(folder)
         first(lambda: taken is not None)
         if taken is not None:
-            tags["copied_from"] = str(taken[0])
             print(f"{name}: taken from {taken[0]}, which holds the same", file=sys.stderr, flush=True)
-        with Tracker.open(
-            stage=name,
-            recipe=recipe.name,
-            group=group or str(out.resolve().parent),
-            tags={**tags, "fingerprint": mark},
-            params=sections(stage, recipe),
-            warn=warn,
-        ) as tracker:
-            if taken is not None:
-                metrics, how = _taken_over(*taken)
-            else:
-                with _mendable():
-                    metrics = dict(body(replace(work, tracker=tracker)))
-                how = {"seconds": round(time.monotonic() - started, 3), "compute": str(compute)}
-            about = {"recipe": recipe.to_yaml(), "inputs": digests, "seed": recipe.seed}
-            folder.finish({**about, **how, "metrics": metrics})
-            # Only now: until the record is written, the checkpoints are what a killed stage goes on from.
-            _remove_checkpoints(out)
-            tracker.metrics({**metrics, "seconds": how["seconds"]})
+            metrics, how = _taken_over(*taken)
+            how["tags"] = {**tags, "copied_from": str(taken[0])}
+        else:
+            with _mendable():
+                metrics = dict(body(work))
+            how = {"seconds": round(time.monotonic() - started, 3), "compute": str(compute)}
+        folder.finish({**how, "metrics": metrics})
+        # Only now: until the record is written, the checkpoints are what a killed stage goes on from.
+        _remove_checkpoints(out)
     together()
     return metrics
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from slimgen.files import MANIFEST
 from slimgen.stages.work import Work
 from slimgen.tasks import task_class
 
@@ -18,7 +17,6 @@ def prepare(work: Work) -> Mapping[str, float]:
         work.progress("images", done, total, {})
 
     manifest = task_class(work.recipe.task).prepare(work.recipe, work.inputs["data"], work.out, progress)
-    work.tracker.artifact(work.out / MANIFEST)
     counts = {f"{name}_images": float(split.count) for name, split in manifest.splits.items()}
     for name, split in manifest.splits.items():
         if split.target_names is not None:  # of two sets, whose other one may be of another length

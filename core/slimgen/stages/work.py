@@ -11,7 +11,6 @@ from slimgen.files import CHECKPOINTS, log_file
 from slimgen.recipe import Recipe
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.log import Log
-from slimgen.run.tracking import Tracker
 from slimgen.stages.progress import Progress, warn
 from slimgen.tasks import open_task
 from slimgen.tasks.task import Job
@@ -30,7 +29,6 @@ class Work:
         inputs: stage name to the folder it left; `data` to the images.
         out: where this one writes.
         compute: device, number type and layout.
-        tracker: its MLflow run.
         progress: is called as the work goes on.
         mark: the stage's fingerprint.
         home: the folder that holds checkpoints and logs, shared by all processes of a run.
@@ -40,7 +38,6 @@ class Work:
     inputs: Mapping[str, Path]
     out: Path
     compute: Compute
-    tracker: Tracker
     progress: Progress
     mark: str
     home: Path
@@ -66,9 +63,6 @@ class Work:
             log=Log(self.out / log_file(name)),
             seconds=self.recipe.compute.checkpoint_seconds,
             progress=lambda done, total, values: self.progress(name, done, total, values),
-            metrics=lambda values, step: self.tracker.metrics(
-                {f"{name}.{key}": value for key, value in values.items()}, step
-            ),
         )
 
 

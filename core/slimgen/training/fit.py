@@ -93,7 +93,6 @@ class Journal:
         checkpoints: None trains without them.
         log: a line every `log_every` steps.
         progress: called with steps done, steps in all, and the last losses.
-        metrics: called with each line of the log and its step.
         log_every: steps between lines.
         seconds: between checkpoints, at least.
     """
@@ -101,7 +100,6 @@ class Journal:
     checkpoints: Checkpoints | None = None
     log: Log | None = None
     progress: Callable[[int, int, Mapping[str, float]], None] | None = None
-    metrics: Callable[[Mapping[str, float], int], None] | None = None
     log_every: int = 50
     seconds: float = 15.0
 
@@ -119,13 +117,6 @@ class Journal:
                 part.load_state_dict(kept[name])  # type: ignore[arg-type]
         self._saved, self._pause = time.monotonic(), self.seconds
         return done
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Hands one line of losses to whoever keeps them."""
-        if self.log is not None:
-            self.log.log(step=step, **values)
-        if self.metrics is not None:
-            self.metrics(values, step)
 
     def advance(self, done: int, steps: int, losses: Mapping[str, float], state: Mapping[str, Stateful]) -> None:
         """Tells of a step that was taken, and saves all when enough time has passed since the last checkpoint."""
@@ -185,8 +176,8 @@ def fit(
                     _step(phase, phases, batches[phase.split](step), archs, memo, compute, meter)
             if (step + 1) % journal.log_every == 0 or step + 1 == steps:
                 values = {**meter.means(step), **{f"rate.{phase.name}": phase.rate(step) for phase in phases}}
-                if rank == 0:
-                    journal.write(step + 1, values)
+                if rank == 0 and journal.log is not None:
+                    journal.log.log(step=step + 1, **values)
             if rank == 0:
                 journal.advance(step + 1, steps, meter.last, everything)
     finally:
