@@ -179,7 +179,10 @@ def test_without_deconvolutions_none_is_found(whole_run, tmp_path):
         (["losses.gan=least-squares"], "hinge or vanilla; got 'least-squares'"),
         (["supernet={relaxation: gumbel, temperature: [0.1, 5]}"], "does not rise"),
         (["supernet.betas=[1, 0.9]"], "supernet: betas.0: Input should be less than 1"),
-        (["task=paired", "finetune={updates: 1}", "teach={updates: 1}"], "task unconditional"),
+        (
+            ["task=paired", "finetune={updates: 1}", "teach={updates: 1}"],
+            "searches generators of noise",
+        ),
         (["supernet.temperature=[1, 1]"], "a temperature needs a relaxation that draws noise"),
         (["supernet={relaxation: gumbel, temperature: [1, 0]}"], "a temperature is above 0"),
         (["supernet={coupled: true, bar: both}"], "coupled needs bar weights"),

@@ -357,7 +357,7 @@ def test_the_example_of_a_network_of_ones_own_makes_sense(monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [
-        (["task=paired"], RecipeError, "task unpaired"),
+        (["task=paired"], RecipeError, "both directions of a CycleGAN"),
         (["objective.metric=fid"], RecipeError, "one by one"),
         (["budget={params: 10}"], BudgetError, "smallest network"),
         (["budget={latency_ms: 3}"], RecipeError, "macs, params or bytes"),

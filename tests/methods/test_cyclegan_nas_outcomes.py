@@ -120,7 +120,7 @@ def test_an_operation_that_training_has_excluded_is_infinitely_unlikely_but_has_
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("task=paired", "task unpaired; got 'paired'"),
+        ("task=paired", "both directions of a CycleGAN.*got the task paired"),
         ("budget={macs: 1/2}", r"limits nothing; got budget.macs; search.hidden"),
         ("finetune.updates=0", "trained anew; got finetune.updates 0"),
         ("finetune.inherit=true", "finetune.inherit true"),

@@ -161,7 +161,7 @@ def test_the_full_pipeline_killed_anywhere_ends_with_the_same_weights(deaths, ta
 
         with pytest.raises(KilledError):
             stages.supernet(
-                recipe, prepare=taught / "prepare", teach=taught / "teach", out=tmp_path / "x" / "y", tell=tell
+                recipe, prepare=taught / "prepare", teach=taught / "teach", out=tmp_path / "x" / "y", progress=tell
             )
     supernet(recipe, taught, tmp_path / "x" / "y")
     files = sorted(path.name for path in (tmp_path / "alone").glob("*.safetensors"))

@@ -26,7 +26,7 @@ class Candidates(Trials):
     Args:
         job: of the search stage.
         supernet: with its trained weights, in evaluation mode.
-        latency: genotype to milliseconds, where the budget limits them. Only the first process is asked, so that what
+        latency: genotype to milliseconds, where the budget limits them. Only the first process measures, so that what
             is measured is measured undisturbed; the others may leave it out.
         margin: as of `Trials`.
 

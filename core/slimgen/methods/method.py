@@ -62,7 +62,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a method would do with a recipe, as far as that can be told before there are images or networks.
+    """What a method would do with a recipe, as far as that is known before there are images or networks.
 
     Attributes:
         space: what it searches in, for one generator.

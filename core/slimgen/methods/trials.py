@@ -124,7 +124,7 @@ class Trials(ABC):
 
         Args:
             step: its name, in the log and the trials.
-            searcher: asks, and is told.
+            searcher: asks, and hears of the trials.
             evaluations: how many genotypes at most.
             arch_of: the architecture that stands for a genotype where that is not the genotype itself; it runs
                 inside the supernet.
@@ -210,7 +210,7 @@ class Trials(ABC):
             trials: of its last step; the best of them has won.
             facts: worth keeping.
             earlier: trials of the steps before, to be kept beside them.
-            accepts: asked from the best on, until it agrees: what is too dear to ask of every candidate.
+            accepts: called from the best on, until it agrees: what is too dear to measure of every candidate.
 
         Raises:
             BudgetError: none of the best trials is accepted.

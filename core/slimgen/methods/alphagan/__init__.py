@@ -8,7 +8,6 @@ SN-GAN's generator, drawn by hand.
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,15 +16,12 @@ from slimgen.errors import BudgetError
 from slimgen.files import LOGITS, UPDATES, write_json
 from slimgen.methods.alphagan.algorithm import Counts, batches, phases, timetable
 from slimgen.methods.alphagan.choice import likeliest
-from slimgen.methods.alphagan.options import BY_HAND, SearchOptions, SupernetOptions, check, preview
+from slimgen.methods.alphagan.options import BY_HAND, SearchOptions, SupernetOptions, built, check, preview
 from slimgen.methods.alphagan.players import Player, Playing, of_noise, players
 from slimgen.methods.anew import Plan, alike, train_anew
-from slimgen.methods.checks import priced
 from slimgen.methods.method import Found, Trained, found_genotype, read_trials
 from slimgen.methods.relaxation_trace import LIKELIHOOD, Trace, likely_trial, read_relaxation, spaced
 from slimgen.nets import generator_cost, narrowed
-from slimgen.nets.alphagan.description import alphagan_cost
-from slimgen.nets.alphagan.space import alphagan_space
 from slimgen.nets.sngan.discriminator import discriminator_space
 from slimgen.nets.weights import save_weights
 from slimgen.recipe import section
@@ -101,7 +97,7 @@ def search(job: Job) -> Found:
     """
     options = section(SearchOptions, job.recipe.search, "search")
     training = section(SupernetOptions, job.recipe.supernet, "supernet")
-    architectures = Architectures(job, training, options)
+    architectures = Architectures(job)
     trials = _chosen(architectures, training, options)
     drawn = []
     if wanted := options.random + (options.kind == RANDOM):
@@ -133,20 +129,13 @@ class Architectures:
 
     Args:
         job: of the stage.
-        training: section `supernet`.
-        options: section `search`.
     """
 
-    def __init__(self, job: Job, training: SupernetOptions, options: SearchOptions) -> None:
-        self.recipe, self.space = job.recipe, alphagan_space(training.deconvolution)
-        self.built = built_options(job, training, options)
+    def __init__(self, job: Job) -> None:
+        planned = preview(job.recipe)
+        self.space, self.costs, self.budget = planned.space, planned.costs, job.budget
         relaxation = read_relaxation(job.inputs["supernet"] / LOGITS, self.space)
         self.entropy, self.logs = relaxation.entropy(), relaxation.log_probabilities()
-        self.budget = job.budget
-
-    def costs(self, genotype: Genotype) -> dict[str, float]:
-        """MACs under the budget's convention, parameters and bytes, in closed form."""
-        return priced(alphagan_cost(self.recipe.size, self.recipe.size, genotype=genotype, **self.built), self.recipe)
 
     def trial(self, genotype: Genotype, step: str, number: int = 0) -> Trial:
         """An architecture, what it costs, and how probable it is."""
@@ -164,16 +153,6 @@ def _chosen(architectures: Architectures, training: SupernetOptions, options: Se
     if not architectures.budget.allows(trials[0].costs):
         trials.append(architectures.trial(likeliest(space, logs, costs, architectures.budget.limits), "budget"))
     return trials
-
-
-def built_options(job: Job, training: SupernetOptions, options: SearchOptions) -> dict[str, Any]:
-    """How finished generators are built, besides their genotype."""
-    return {
-        "channels": options.channels or training.channels,
-        "latent": of_noise(job).latent,
-        "size": job.recipe.size,
-        "interpolation": training.interpolation,
-    }
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
@@ -198,13 +177,12 @@ def plans(job: Job) -> dict[str, Plan]:
     """
     recipe, before = job.recipe, job.inputs["search"]
     options = section(SearchOptions, recipe.search, "search")
-    built = built_options(job, section(SupernetOptions, recipe.supernet, "supernet"), options)
-    found = {"family": "alphagan", "genotype": found_genotype(job).to_json(), **built}
+    found = {"family": "alphagan", "genotype": found_genotype(job).to_json(), **built(recipe)}
     generators = {"found": found}
     if BY_HAND in recipe.finetune.rivals:
         size, convention = recipe.size, recipe.budget.convention
         macs = generator_cost(height=size, width=size, **found).macs(convention)
-        shape = {"latent": built["latent"], "size": size}
+        shape = {"latent": found["latent"], "size": size}
         narrow = narrowed(HAND_DRAWN, shape, size, size, lambda cost: cost.macs(convention), macs)
         generators[BY_HAND] = {"family": HAND_DRAWN, **narrow}
     drawn = [trial.genotype for trial in read_trials(job) if trial.step == RANDOM]

@@ -71,12 +71,12 @@ def likeliest(space: Space, logs: Logs, costs: Costs, limits: Mapping[str, float
     return Genotype(dict(zip(space, best.options, strict=True)))
 
 
-def _undominated(those: list[_Partial]) -> list[_Partial]:
-    """Those that no other undercuts or equals in operations, parameters and improbability; of equal ones the first."""
+def _undominated(partials: list[_Partial]) -> list[_Partial]:
+    """What no other undercuts or equals in operations, parameters and improbability; of equal ones the first."""
     kept: list[_Partial] = []
-    # What of those with fewer operations is in the way: parameters rise and improbabilities fall.
+    # What of the ones with fewer operations is in the way: parameters rise and improbabilities fall.
     front: list[tuple[float, float]] = []
-    for one in sorted(those, key=lambda each: each[:3]):
+    for one in sorted(partials, key=lambda each: each[:3]):
         after = bisect_right(front, (one.params, float("inf")))
         if after and front[after - 1][1] <= one.improbability:
             continue

@@ -1,8 +1,7 @@
 """AlphaGAN's own sections of a recipe, and whether they make sense."""
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -160,15 +159,22 @@ def check(recipe: Recipe) -> None:
     _check_search(recipe, training, options)
 
 
+def built(recipe: Recipe) -> dict[str, Any]:
+    """How finished generators are built, besides their genotype."""
+    training = section(SupernetOptions, recipe.supernet, "supernet")
+    channels = section(SearchOptions, recipe.search, "search").channels or training.channels
+    latent = noise_length(**recipe.teach.generator)
+    return {"channels": channels, "latent": latent, "size": recipe.size, "interpolation": training.interpolation}
+
+
 def preview(recipe: Recipe) -> Preview:
     """The space of cells, at the width that is built; an update of the generator is one of every `critic_steps`."""
     training = section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
-    channels, latent = options.channels or training.channels, noise_length(**recipe.teach.generator)
-    built = partial(alphagan_cost, recipe.size, recipe.size, channels=channels, interpolation=training.interpolation)
+    counted = partial(alphagan_cost, recipe.size, recipe.size, **built(recipe))
 
-    def costs(genotype: Genotype) -> Mapping[str, float]:
-        return priced(built(genotype=genotype, latent=latent or 0), recipe)
+    def costs(genotype: Genotype) -> dict[str, float]:
+        return priced(counted(genotype=genotype), recipe)
 
     def updates(images: int) -> int:
         return training.iterations * training.weight_steps // training.critic_steps

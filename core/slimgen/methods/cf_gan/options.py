@@ -122,9 +122,9 @@ def by_hand(options: SearchOptions, space: Space) -> Space:
         if operator not in OPERATORS:
             raise RecipeError("search.operators names no operator", repr(operator), nearest(operator, OPERATORS))
     if options.path is not None:
-        ways = [str(way) for way in options_of(space, "path")]
-        if options.path not in ways:
-            raise RecipeError("search.path names no path", repr(options.path), nearest(options.path, ways))
+        paths = [str(path) for path in options_of(space, "path")]
+        if options.path not in paths:
+            raise RecipeError("search.path names no path", repr(options.path), nearest(options.path, paths))
         space = space.narrow({"path": [options.path]})
     return space.narrow({name: [operator] for name, operator in zip(blocks, chosen or (), strict=False)})
 

@@ -1,7 +1,7 @@
 """Co-Evolutionary Compression: masks over the filters of both generators of a CycleGAN (Shu et al., ICCV 2019).
 
-`supernet` is the original itself, asked once what it makes of the validation images; `search` is Algorithm 1, and
-`finetune` its last line.
+`supernet` is the original itself, whose outputs for the validation images are computed once; `search` is Algorithm 1,
+and `finetune` its last line.
 """
 
 from collections.abc import Mapping
@@ -126,12 +126,12 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     recipe, schedule = job.recipe, job.recipe.finetune
     pair = found_genotype(job)
     family, gans, described = recipe.teach.generator["family"], [], []
-    for place, (name, side) in enumerate(sides(job).items()):
+    for number, (name, side) in enumerate(sides(job).items()):
         described.append(side.filters.described(pair.under(name)))
         if schedule.inherit:
             net = side.filters.cut(pair.under(name))
         else:
-            net = build_generator(family, seed=recipe.seed + 2 * place, **described[place])
+            net = build_generator(family, seed=recipe.seed + 2 * number, **described[number])
         gans.append(Gan(job.compute.place(net), side.gan.discriminator))
     nets = gans[0].generator.eval(), gans[1].generator.eval()
     steps = schedule.steps(len(job.data.split("train")))

@@ -73,7 +73,7 @@ def filters_of(recipe: Recipe, original: nn.Module) -> FilterSpace:
 
 @torch.no_grad()
 def outputs(job: Job, originals: Mapping[str, Side]) -> dict[str, Tensor]:
-    """What the originals make of the validation images, and what their discriminators say of it: asked for once.
+    """What the originals make of the validation images, and the scores of their discriminators.
 
     Returns:
         For each direction `a.images` (N, 3, H, W) and `a.scores` (N, 1, h, w), float32 on the CPU.
@@ -212,7 +212,7 @@ class Fitness(Trials):
 
 
 def _whose(pair: Genotype) -> tuple[str, str, Genotype]:
-    """Whose turn it is, the other one's name, and the individual that is judged."""
+    """Whose turn it is, the other one's name, and the individual that is measured."""
     turn = str(pair[TURN])
     return turn, TURNS[1 - TURNS.index(turn)], pair.under(turn)
 

@@ -35,7 +35,7 @@ class SupernetOptions(Section):
 
 
 class Tuning(Section):
-    """Training of each candidate before it is judged, both originals' discriminators and its partner held.
+    """Training of each candidate before it is measured, both originals' discriminators and its partner held.
 
     Attributes:
         share: of the training images that it sees, once.
@@ -54,7 +54,7 @@ class SearchOptions(Section):
     Attributes:
         kind: `evolution`; or `magnitude`, which keeps the strongest filters of every layer that fit the budget.
         population: individuals of each direction (K).
-        evaluations: individuals judged, of both directions, whole generations of both: 2 K (T + 1).
+        evaluations: individuals measured, of both directions, whole generations of both: 2 K (T + 1).
         selection: probability that an offspring is a parent as it is.
         crossover: that it takes a segment of another parent.
         mutation: that the bits of a segment are flipped.
@@ -62,8 +62,8 @@ class SearchOptions(Section):
         cycle: weight of the cycle's loss beside the other one (lambda).
         criterion: compare with the original in the eyes of its `discriminator` (Eq. 5), or pixel by pixel, which is
             the paper's generator-aware loss (Eq. 4).
-        together: judge each direction beside the best of the other; without, beside the whole original.
-        tuning: train each candidate a little before it is judged.
+        together: measure each direction beside the best of the other; without, beside the whole original.
+        tuning: train each candidate a little before it is measured.
     """
 
     kind: Literal["evolution", "magnitude"] = "evolution"

@@ -1,4 +1,4 @@
-"""Training a pair of generators anew, as often as asked, and keeping the best pair (CycleGANAS, section 4)."""
+"""A pair of generators trained anew, as often as the recipe says; the best pair is kept (CycleGANAS, section 4)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -70,7 +70,7 @@ def train_repeatedly(
         job: of the stage.
         name: of the trainings, for their checkpoints and logs.
         plans: of the recipe's direction, and of the reverse one.
-        comparison: chooses among several; not asked where there is one.
+        comparison: chooses among several; not needed where there is one.
         repeats: how many.
 
     Returns:

@@ -89,10 +89,10 @@ def search(job: Job) -> Found:
     net.eval()
     # The first process measures for all: several at once would measure each other.
     table = latency_table(job, options, net) if world()[0] == 0 else None
-    judged = recalibrated(job, net, training.calibration, training.batch)
+    calibrated = recalibrated(job, net, training.calibration, training.batch)
     # A prediction may be too low by as much as it ever was when the table was checked.
     margin = first(lambda: 1.0 if table is None else 1 + table.error["max"])
-    candidates = Candidates(job, judged, latency=None if table is None else table.predict, margin=margin)
+    candidates = Candidates(job, calibrated, latency=None if table is None else table.predict, margin=margin)
     candidates.require_reachable(net.space)
     facts = {"space_size": float(net.space.size)}
     if table is not None:
@@ -112,7 +112,7 @@ def search(job: Job) -> Found:
 
 
 def measured(table: LatencyTable | None, genotype: Genotype) -> float:
-    """The milliseconds of one sub-network, run in onnxruntime; asked of the first process, which has the table."""
+    """The milliseconds of one sub-network, run in onnxruntime by the first process, which has the table."""
     assert table is not None
     return table.measured([genotype])[0]
 
@@ -154,8 +154,8 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     if schedule.inherit:
         net.load_state_dict(load_weights(before / GENERATOR))
         discriminator.load_state_dict(load_weights(before / DISCRIMINATOR))
-        judged = recalibrated(job, net, options.calibration, options.batch)
-        found: nn.Module = job.compute.place(judged.extract(genotype)).eval()
+        calibrated = recalibrated(job, net, options.calibration, options.batch)
+        found: nn.Module = job.compute.place(calibrated.extract(genotype)).eval()
     else:
         found = job.compute.place(build_generator(options.family, seed=recipe.seed, **about))
         if options.keep_discriminator:
