@@ -9,7 +9,7 @@ from slimgen.cost.formula import Cost
 from slimgen.methods.checks import NARROWED
 from slimgen.methods.method import REVERSE, Trained
 from slimgen.nets import build_generator, narrowed
-from slimgen.recipe import Recipe
+from slimgen.recipe import FinetuneSection, Recipe
 from slimgen.tasks.cycle import CycleTraining, Gan, train_cycle
 from slimgen.tasks.gan import GanTraining, original_guidance, train_gan
 from slimgen.tasks.task import Job
@@ -30,6 +30,24 @@ def narrowed_original(recipe: Recipe, kind: str, amount: float) -> dict[str, Any
         return cost.as_dict(recipe.budget.convention)[kind]
 
     return {"family": family, **narrowed(family, options, size, size, amount_of, amount)}
+
+
+def finetuned(
+    job: Job, name: str, gan: Gan, steps: int, schedule: FinetuneSection | None = None, **how: Any
+) -> nn.Module:
+    """Trains a generator as the section `finetune` says: `found`, or a rival with a schedule of its own.
+
+    Args:
+        job: of the stage.
+        name: of the training.
+        gan: trained in place.
+        steps: updates of the generator.
+        schedule: where it is not the recipe's.
+        how: what else a `GanTraining` is given.
+    """
+    schedule = schedule or job.recipe.finetune
+    every, ema = schedule.generator_steps, schedule.ema
+    return train_gan(job, GanTraining(name, *gan, schedule, steps, generator_steps=every, ema=ema, **how))
 
 
 def train_rivals(job: Job, costs: Sequence[Cost], updates: int) -> dict[str, Trained]:
@@ -59,11 +77,7 @@ def train_rivals(job: Job, costs: Sequence[Cost], updates: int) -> dict[str, Tra
     schedule = tuning.model_copy(update={"updates": updates, "epochs": None})
     nets: list[nn.Module] = []
     if len(gans) == 1:
-        guidance, steps = original_guidance(job), tuning.generator_steps
-        training = GanTraining(
-            NARROWED, *gans[0], schedule, updates, guidance=guidance, generator_steps=steps, ema=tuning.ema
-        )
-        nets.append(train_gan(job, training))
+        nets.append(finetuned(job, NARROWED, gans[0], updates, schedule, guidance=original_guidance(job)))
     else:
         nets.extend(train_cycle(job, CycleTraining(NARROWED, gans[0], gans[1], schedule, updates, ema=tuning.ema)))
     sides = zip(("", REVERSE), nets, plans, strict=False)

@@ -13,7 +13,7 @@ from slimgen.methods.candidates import Candidates
 from slimgen.methods.cf_gan.drawing import picture_genotype as picture_genotype
 from slimgen.methods.cf_gan.options import SearchOptions, SupernetOptions, by_hand, check, options_of, preview
 from slimgen.methods.method import Found, Trained, found_genotype, updates_of
-from slimgen.methods.rivals import train_rivals
+from slimgen.methods.rivals import finetuned, train_rivals
 from slimgen.nets.cf_gan.space import parse_path
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
 from slimgen.nets.cf_gan.trellis import Trellis
@@ -22,6 +22,7 @@ from slimgen.nets.initial import initialise
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import section
 from slimgen.search import Allows, DirectionalMutation, Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Space
+from slimgen.tasks.cycle import Gan
 from slimgen.tasks.gan import GanTraining, original_guidance, train_gan
 from slimgen.tasks.guidance import Discriminate
 from slimgen.tasks.task import Job
@@ -144,18 +145,14 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     found = job.compute.place(generator.extract(genotype))
     path = parse_path(str(genotype["path"]))
     steps = schedule.steps(len(job.data.split("train")))
-    training = GanTraining(
+    net = finetuned(
+        job,
         "found",
-        found,
-        discriminator,
-        schedule,
+        Gan(found, discriminator),
         steps,
         discriminate=lambda images, arch: discriminator(images, path),  # lines 22 and 23: D_path
         guidance=original_guidance(job),
-        generator_steps=schedule.generator_steps,  # line 18: k
-        ema=schedule.ema,
     )
-    net = train_gan(job, training)
     shape = asdict(options.shape)
     cost, updates = generator.cost(genotype, recipe.size, recipe.size), updates_of(job.inputs["supernet"]) + steps
     trained = Trained(net, "trellis", {"genotype": genotype.to_json(), **shape}, steps)

@@ -31,7 +31,7 @@ from slimgen.methods.gan_compression.options import (
 )
 from slimgen.methods.gan_compression.recalibration import recalibrated
 from slimgen.methods.method import Found, Trained, found_genotype, updates_of
-from slimgen.methods.rivals import train_rivals
+from slimgen.methods.rivals import finetuned, train_rivals
 from slimgen.nets import build_generator
 from slimgen.nets.configurations import write_config
 from slimgen.nets.gan_compression.supernet import ChannelSupernet
@@ -39,6 +39,7 @@ from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import section
 from slimgen.search import Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Space, Trial
 from slimgen.search.grid import Grid
+from slimgen.tasks.cycle import Gan
 from slimgen.tasks.gan import GanTraining, train_gan
 from slimgen.tasks.task import Job
 from slimgen.training.distributed import first, world
@@ -165,18 +166,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
         guidance = distilling(job, options, teacher_network(job, options))
         for name, module in guidance.modules.items() if schedule.inherit else ():
             module.load_state_dict(load_weights(before / weights_file(name)))
-        training = GanTraining(
-            "found",
-            found,
-            discriminator,
-            schedule,
-            steps,
-            generate=showing(found),
-            guidance=guidance,
-            generator_steps=schedule.generator_steps,
-            ema=schedule.ema,
-        )
-        found = train_gan(job, training)
+        found = finetuned(job, "found", Gan(found, discriminator), steps, generate=showing(found), guidance=guidance)
     cost = net.cost(genotype, recipe.size, recipe.size)
     rivals = train_rivals(job, [cost], updates_of(before) + steps)
     return {"found": Trained(found, options.family, about, steps), **rivals}
