@@ -12,7 +12,8 @@ from slimgen.cli.app import app
 from slimgen.errors import BudgetError
 from slimgen.nets import discriminator_cost, generator_cost
 from slimgen.recipe import Recipe, load, presets
-from slimgen.stages.preview import Outlook, preview
+from slimgen.stages import preview
+from slimgen.stages.preview import Outlook
 from slimgen.stages.table import STAGES
 from townhouses import write
 
@@ -108,7 +109,8 @@ def test_what_is_needed_and_not_there_is_said(images: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", presets())
-def test_every_preset_has_a_preview(name: str, tmp_path: Path) -> None:
+def test_every_preset_has_a_preview(name: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
     outlook = preview(load(name), data=None, out=tmp_path)
     assert list(outlook.stages) == list(STAGES)
     assert outlook.space["genotypes"]

@@ -36,7 +36,7 @@ def _lines(outlook: "Outlook") -> Iterator[str]:
         yield f"{name:<10}{updates:>12}{amount(expense.macs):>10}{disk:>10}   {state}"
     yield from (f"note: {note}" for note in outlook.notes)
     for name, fault in outlook.wanted.items():
-        yield f"needs {name}: {'there' if fault is None else fault}"
+        yield f"needs {name}: {fault or 'there'}"
     limits = ", ".join(f"{name} {amount(most)}" for name, most in outlook.budget.items())
     yield f"budget: {limits or 'none'}"
     if space := outlook.space:

@@ -34,22 +34,17 @@ def run(
     planned = [stage.name for stage in up_to(until)]
     folder = out or Path("runs") / parsed.name
     from slimgen import stages
-    from slimgen.cli.progress import Display
-    from slimgen.stages.check import check
-    from slimgen.tasks.embedded import find_images
 
     if dry_run:
         from slimgen.cli.outlook import show
-        from slimgen.stages.preview import preview
 
-        there = data or find_images(parsed, None, folder)
-        show(preview(parsed, data=there if data or there.exists() else None, out=folder, until=until), as_json)
+        show(stages.preview(parsed, data=data, out=folder, until=until), as_json)
         return
-    check(parsed)  # before any picture is drawn
-    images = find_images(parsed, data, folder, report=lambda line: typer.echo(line, err=True))
+    from slimgen.cli.progress import Display
+
     with Display(planned, quiet=not leading()) as display:
         metrics = stages.run(
-            parsed, data=images, out=folder, until=until, progress=display.tell, on_stage=display.on_stage
+            parsed, data=data, out=folder, until=until, progress=display.tell, on_stage=display.on_stage
         )
     if leading():
         _show(parsed, folder, metrics, as_json)

@@ -1,4 +1,4 @@
-"""The seven stages: recipe and folders in, a folder out. And `run`, which does them all.
+"""The seven stages: recipe and folders in, a folder out. `run` does them all, and `preview` says what it would do.
 
 `stages.teach(recipe, prepare=..., out=...)` and its like are `perform` of a stage of that name; which folders each
 reads is in `slimgen.stages.table`, for which torch need not be imported.
@@ -6,6 +6,7 @@ reads is in `slimgen.stages.table`, for which torch need not be imported.
 
 import sys
 from functools import partial
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from slimgen.stages.table import STAGES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from slimgen.stages.preview import preview
     from slimgen.stages.run import run
     from slimgen.stages.work import Metrics
 
@@ -25,15 +27,13 @@ if TYPE_CHECKING:
     evaluate: Callable[..., Metrics]
     export: Callable[..., Metrics]
 
-__all__ = ["evaluate", "export", "finetune", "prepare", "run", "search", "supernet", "teach"]
+__all__ = ["evaluate", "export", "finetune", "prepare", "preview", "run", "search", "supernet", "teach"]
 
 
 def __getattr__(name: str) -> object:
     """The functions, whose modules, and torch with them, are imported when one is asked for."""
-    if name == "run":
-        from slimgen.stages.run import run
-
-        return run
+    if name in ("preview", "run"):
+        return getattr(import_module(f"{__name__}.{name}"), name)
     if name in STAGES:
         from slimgen.stages.perform import perform
 

@@ -49,18 +49,21 @@ def evaluate(work: Work) -> Mapping[str, float]:
     require_suitable(job)
     noise, shapes = job.task.traits.given == NOISE, job.task.shapes(job.data)
     pictures = recipe.evaluate.pictures
-    sides = {"": comparison(work)}
-    samples = job.task.condition(sides[""].images.input[: max(8, pictures)])
+    comparisons = {"": comparison(work)}
+    samples = job.task.condition(comparisons[""].images.input[: max(8, pictures)])
     rows: list[dict[str, Any]] = []
     generators = described(recipe, work.inputs["finetune"], work.inputs["teach"])
     for name, about in generators.items():
-        way = REVERSE if name.endswith(REVERSE) else ""
-        side = sides[way] if way in sides else sides.setdefault(way, comparison(work, way))
+        suffix = REVERSE if name.endswith(REVERSE) else ""
+        if suffix not in comparisons:
+            comparisons[suffix] = comparison(work, suffix)
+        compared = comparisons[suffix]
         folder = work.inputs["teach" if name.startswith("original") else "finetune"]
         net = built(about, folder / about["file"])
-        generate = Keeping(conditioned(job.task, work.compute.place(net)), pictures**2 if noise else pictures)
-        quality = side.evaluator.measure(generate)
-        side.columns[name.removesuffix(way)] = generate.pictures()
+        kept: list[Tensor] = []
+        generate = keeping(conditioned(job.task, work.compute.place(net)), pictures**2 if noise else pictures, kept)
+        quality = compared.evaluator.measure(generate)
+        compared.columns[name.removesuffix(suffix)] = torch.cat(kept)
         rows.append(measured(recipe, name, about, net, shapes, quality))
         work.progress("generators", len(rows), len(generators), rows[-1]["metrics"])
     table = {
@@ -68,17 +71,17 @@ def evaluate(work: Work) -> Mapping[str, float]:
         "method": recipe.method,
         "convention": recipe.budget.convention,
         "size": recipe.size,
-        "protocol": "; ".join(filter(None, (sides[""].evaluator.protocol, job.task.protocol()))),
-        "goals": sides[""].evaluator.goals,
+        "protocol": "; ".join(filter(None, (comparisons[""].evaluator.protocol, job.task.protocol()))),
+        "goals": comparisons[""].evaluator.goals,
         "rows": rows,
     }
     write_json(work.out / TABLE, table)
-    flat = {line["name"]: {**line["metrics"], **flat_costs(line, recipe.budget.convention)} for line in rows}
+    flat = {row["name"]: {**row["metrics"], **_plain(row, recipe.budget.convention)} for row in rows}
     metrics = {f"{name}.{key}": value for name, line in flat.items() for key, value in line.items()}
     write_json(work.out / METRICS, metrics)
     save_arrays(work.out / SAMPLES, {"input": samples}, compressed=True)
-    for way, side in sides.items():
-        (panels if noise else grid)(side.columns, work.out / f"{GRID}{way}.png")
+    for suffix, compared in comparisons.items():
+        (panels if noise else grid)(compared.columns, work.out / f"{GRID}{suffix}.png")
     report(work, table)
     return metrics
 
@@ -98,46 +101,34 @@ class Comparison:
     columns: dict[str, Tensor]
 
 
-def comparison(work: Work, way: str = "") -> Comparison:
+def comparison(work: Work, suffix: str = "") -> Comparison:
     """The recipe's direction, or, with `REVERSE`, the other one."""
     task, data, count = work.job.task, work.job.data, work.recipe.evaluate.pictures
     test, paired = task.test(data), data.split("test").paired
-    if way:
+    if suffix:
         test = Pair(test.target, test.input)
     columns = task.columns(test, count, paired)
-    return Comparison(test, evaluator_of(work, test, way), columns)
+    return Comparison(test, evaluator_of(work, test, suffix), columns)
 
 
-class Keeping:
-    """A generator whose first images are kept, while all are measured batch by batch.
+def keeping(generator: Network, count: int, kept: list[Tensor]) -> Network:
+    """The generator, whose first images, at most `count`, are added to a list: float32 (n, C, H, W) on the CPU."""
 
-    Args:
-        net: the generator.
-        count: how many to keep.
-    """
-
-    def __init__(self, net: Network, count: int) -> None:
-        self.net, self.count = net, count
-        self._kept: list[Tensor] = []
-
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """The generator's images."""
-        made = self.net(inputs)
-        missing = self.count - sum(map(len, self._kept))
+    def generate(inputs: Tensor) -> Tensor:
+        images = generator(inputs)
+        missing = count - sum(map(len, kept))
         if missing > 0:
-            self._kept.append(made[:missing].float().cpu())
-        return made
+            kept.append(images[:missing].float().cpu())
+        return images
 
-    def pictures(self) -> Tensor:
-        """The first images: float32 (at most count, C, H, W) on the CPU."""
-        return torch.cat(self._kept)
+    return generate
 
 
-def evaluator_of(work: Work, images: Pair, way: str = "") -> Evaluator:
+def evaluator_of(work: Work, images: Pair, suffix: str = "") -> Evaluator:
     """The evaluator of one direction; the other one's inputs are no label maps, so there are no segmentations of it."""
     options = work.recipe.evaluate
-    metrics = [metric for metric in options.metrics if not way or not isinstance(find(metric), OfSegmentations)]
-    folder = work.out / f"reference{way}"
+    metrics = [metric for metric in options.metrics if not suffix or not isinstance(find(metric), OfSegmentations)]
+    folder = work.out / f"reference{suffix}"
     batch = fitting_batch(images.target.shape[-2:], work.compute.device)
     return Evaluator(images, metrics, compute=work.compute, batch=batch, features=options.features, reference=folder)
 
@@ -167,13 +158,8 @@ def measured(
     }
 
 
-def flat_costs(line: Mapping[str, Any], convention: str) -> dict[str, float]:
-    """The costs of a row as plain numbers, MACs under the budget's convention as everywhere in MLflow."""
-    return {
-        "macs": line["macs"][convention],
-        "params": line["params"],
-        "latency_ms": line["latency"]["p50_ms"],
-    }
+def _plain(row: Mapping[str, Any], convention: str) -> dict[str, float]:
+    return {"macs": row["macs"][convention], "params": row["params"], "latency_ms": row["latency"]["p50_ms"]}
 
 
 def report(work: Work, table: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from slimgen.device import Compute
-from slimgen.errors import RunError
+from slimgen.errors import DataError, RunError
 from slimgen.methods import open_method
 from slimgen.methods.checks import budget_of
 from slimgen.methods.method import Preview
@@ -22,6 +22,7 @@ from slimgen.stages.check import check, wanted
 from slimgen.stages.fingerprint import digest_input, fingerprint
 from slimgen.stages.table import DATA, Stage, up_to
 from slimgen.tasks import open_task, traits_of
+from slimgen.tasks.embedded import find_images
 from slimgen.tasks.traits import NOISE
 
 FEW, SAMPLES = 20_000, 500
@@ -73,12 +74,12 @@ class Outlook:
     notes: tuple[str, ...] = NOTES
 
 
-def preview(recipe: Recipe, *, data: Path | None, out: Path, until: str | None = None) -> Outlook:
+def preview(recipe: Recipe, *, data: Path | None = None, out: Path, until: str | None = None) -> Outlook:
     """What `run` would do with the same arguments. Nothing is written, and no image is decoded.
 
     Args:
         recipe: what to do.
-        data: the images; None where they are drawn first, or not there yet.
+        data: the images, as of `run`.
         out: the run's folder.
         until: the last stage to run; all of them by default.
 
@@ -86,10 +87,17 @@ def preview(recipe: Recipe, *, data: Path | None, out: Path, until: str | None =
         SlimgenError: as `check` of the recipe; what it needs and is not there is said in what is returned.
     """
     check(recipe, complete=False)
+    needs = {name: None if fault is None else str(fault) for name, fault in wanted(recipe).items()}
+    try:
+        images: Path | None = find_images(recipe, data, out)
+    except DataError as fault:
+        images, needs["images"] = None, str(fault)
+    if data is None and images is not None and not images.exists():
+        images = None  # drawn first
     method = getattr(open_method(recipe.method), "preview", lambda recipe: None)(recipe)
     states: dict[str, str] = {}
     for stage in up_to(until):
-        folders = {name: data if name == DATA else out / name for name in stage.reads}
+        folders = {name: images if name == DATA else out / name for name in stage.reads}
         states[stage.name] = _state(stage, recipe, folders, out / stage.name, states)
     counts = _counts(out / "prepare") if states["prepare"] == "done" else {}
     expenses, budget = _expenses(recipe, method, counts), budget_of(recipe)
@@ -97,7 +105,7 @@ def preview(recipe: Recipe, *, data: Path | None, out: Path, until: str | None =
         recipe=recipe.model_dump(mode="json"),
         stages=states,
         expenses={name: expenses.get(name, Expense()) for name in states},
-        wanted={name: None if fault is None else str(fault) for name, fault in wanted(recipe).items()},
+        wanted=needs,
         budget=budget.limits,
         space=_space(method, budget) if method else {},
         evaluations=method.evaluations if method else None,

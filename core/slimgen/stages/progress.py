@@ -27,9 +27,14 @@ class Lines:
         if now - self._last.setdefault(what, now) >= self.seconds or done == total:
             self._last[what] = now
             shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-            print(f"{what} {done}/{total}  {shown}".rstrip(), file=sys.stderr, flush=True)
+            say(f"{what} {done}/{total}  {shown}".rstrip())
+
+
+def say(line: str) -> None:
+    """One line on stderr."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def warn(line: str) -> None:
     """One warning line on stderr."""
-    print(f"warning: {line}", file=sys.stderr, flush=True)
+    say(f"warning: {line}")

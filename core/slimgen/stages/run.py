@@ -8,9 +8,10 @@ from slimgen.recipe import Recipe
 from slimgen.run.record import read_record
 from slimgen.stages.check import check
 from slimgen.stages.perform import perform
-from slimgen.stages.progress import Progress
+from slimgen.stages.progress import Progress, say
 from slimgen.stages.table import DATA, up_to
 from slimgen.stages.work import Metrics
+from slimgen.tasks.embedded import find_images
 
 
 class OnStage(Protocol):
@@ -23,7 +24,7 @@ class OnStage(Protocol):
 def run(
     recipe: Recipe,
     *,
-    data: Path,
+    data: Path | None = None,
     out: Path,
     until: str | None = None,
     group: str | None = None,
@@ -34,7 +35,7 @@ def run(
 
     Args:
         recipe: what to do.
-        data: the images.
+        data: the images; the folder `data`, or the embedded ones, where none are named.
         out: the run's folder.
         until: the last stage to run; all of them by default.
         group: the run's name in MLflow; its folder by default.
@@ -48,14 +49,15 @@ def run(
         SlimgenError: as the stages do; what was done until then stays, and the same call goes on from there.
     """
     planned = up_to(until)
-    check(recipe)
+    check(recipe)  # before any picture is drawn
+    images = find_images(recipe, data, out, report=say)
     group = group or str(out.resolve())
     done: dict[str, Metrics] = {}
     for stage in planned:
         name = stage.name
         started = time.monotonic()
         before = read_record(out / name).get("seconds")
-        folders = {needed: data if needed == DATA else out / needed for needed in stage.reads}
+        folders = {needed: images if needed == DATA else out / needed for needed in stage.reads}
         done[name] = perform(name, recipe, out=out / name, group=group, progress=progress, **folders)
         if on_stage is not None:
             skipped = before is not None and read_record(out / name).get("seconds") == before
