@@ -27,7 +27,7 @@ import townhouses
 from benchmarks import peers, profiling
 from benchmarks.rates import limit
 from benchmarks.results import save
-from slimgen.cost.formula import convolution
+from slimgen.cost.rows import Row, cost_of
 from slimgen.data.conversion import Setting
 from slimgen.data.prepare_pairs import prepare_pairs
 from slimgen.data.prepared import Prepared
@@ -187,7 +187,7 @@ class Training:
         size, batch = self.recipe.size, self.recipe.teach.batch
         teacher = generator_cost(height=size, width=size, **self.recipe.teach.generator).exact
         judged = discriminator_cost("patchgan", size, size, inputs=6, ndf=NDF, layers=3).exact
-        first = convolution(6, NDF, 4, size // 2, size // 2).exact
+        first = cost_of([Row("first", "convolution", 6, NDF, 4, part=2)], size, size).exact
         trained = 0.0
         for step in range(WARMUP, steps):
             genotype = Genotype(self.draw(step)[0])
@@ -201,8 +201,10 @@ class Training:
 def student(net: OnceForAll, genotype: Genotype, size: int) -> int:
     """The MACs of a configuration and its adaptors, forward and backward, on one image; none go to the input."""
     config = CHANNELS.config(genotype)
-    adaptors = len(peers.TAPS) * convolution(4 * config[2], 4 * 64, 1, size // 4, size // 4).exact
-    return 3 * (net.cost(genotype, size, size).exact + adaptors) - convolution(3, config[0], 7, size, size).exact
+    adaptor = Row("adaptor", "convolution", 4 * config[2], 4 * 64, 1, part=4)
+    adaptors = len(peers.TAPS) * cost_of([adaptor], size, size).exact
+    stem = cost_of([Row("stem", "convolution", 3, config[0], 7)], size, size).exact
+    return 3 * (net.cost(genotype, size, size).exact + adaptors) - stem
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from slimgen.cost.count import count
-from slimgen.cost.formula import Cost, batch_norm, convolution, instance_norm, linear, total, transposed
+from slimgen.cost.formula import Cost
+from slimgen.cost.rows import Row, cost_of
 from slimgen.nets.resnet.generator import ResnetGenerator
 
 
@@ -40,15 +41,12 @@ def test_each_layer_is_counted_as_its_closed_form():
         nn.Flatten(),
         nn.Linear(8 * 64, 10),
     )
-    expected = total(
-        (
-            convolution(4, 6, 3, 4, 4, groups=2),
-            batch_norm(6),
-            transposed(6, 8, 4, 4, 4, 8, 8, bias=False),
-            instance_norm(8, 8, 8, affine=True),
-            linear(512, 10),
-        )
-    )
+    rows = [
+        Row("grouped", "convolution", 4, 6, part=2, groups=2, norm="batch"),
+        Row("up", "transposed", 6, 8, 4, stride=2, bias=False, norm="affine instance"),
+        Row("linear", "linear", 512, 10),
+    ]
+    expected = cost_of(rows, 8, 8)
     assert count(net, torch.rand(1, 4, 8, 8)) == expected
     assert count(net.to("meta"), torch.empty(1, 4, 8, 8, device="meta")) == expected
 

@@ -53,8 +53,8 @@ class FilterSpace:
         authors: bool = False,
     ) -> None:
         self.net, self.family, self.options = net, family, dict(options or {})
-        self._own = family is None or ":" in family
-        self._tied = filter_groups(net, example, own=self._own, authors=authors)
+        self._user_defined = family is None or ":" in family
+        self._tied = filter_groups(net, example, user_defined=self._user_defined, authors=authors)
         self.space = Space({name: Mask(tied[0].length) for name, tied in self._tied.items()})
         self._written: dict[str, list[tuple[str, Group, tuple[int, ...]]]] = {}
         self._read: dict[str, list[tuple[str, Group, tuple[int, ...]]]] = {}
@@ -136,7 +136,7 @@ class FilterSpace:
         return self._cost(self._kept(genotype), height, width)
 
     def _count(self, kept: tuple[int, ...], height: int, width: int) -> Cost:
-        if self.family is not None and not self._own:
+        if self.family is not None and not self._user_defined:
             return generator_cost(self.family, height, width, **self.described(self._first(kept)))
         form = self._arithmetic(height, width)
         if form is None:

@@ -15,22 +15,22 @@ from slimgen.nets.co_evolution.dependencies import groups as groups_of
 from slimgen.nets.layers import Described
 
 PREFIX = "filter."
-Draw = Callable[[int, random.Random], int]
-"""How many of so many filters are cut to see whether a network of one's own bears it."""
-_DRAWS: tuple[Draw, ...] = (
+Cut = Callable[[int, random.Random], int]
+"""How many of so many filters are cut to see whether a user-defined network still runs."""
+_CUTS: tuple[Cut, ...] = (
     lambda length, rng: length // 2,
-    lambda length, rng: min(1, length - 1),  # what folds channels by a number bears no other that is one less
+    lambda length, rng: min(1, length - 1),  # where channels are reshaped by a divisor, one less does not run
     lambda length, rng: length - rng.randrange(1, length + 1, 2),  # an odd number stays
 )
 
 
-def filter_groups(net: nn.Module, example: Tensor, *, own: bool, authors: bool) -> dict[str, list[Group]]:
+def filter_groups(net: nn.Module, example: Tensor, *, user_defined: bool, authors: bool) -> dict[str, list[Group]]:
     """Dimension to the groups that share its mask.
 
     Args:
         net: the generator.
         example: an image that it takes.
-        own: whether it is none of slimgen's, so that cutting it is tried before it is relied on.
+        user_defined: whether it is none of slimgen's, so that cutting it is tried before it is relied on.
         authors: one mask for the trunk of a ResNet and the inside of all its blocks.
 
     Raises:
@@ -38,7 +38,7 @@ def filter_groups(net: nn.Module, example: Tensor, *, own: bool, authors: bool) 
         RecipeError: `authors` for a network that is no ResNet of one width.
     """
     groups = groups_of(net, example)
-    return _tied(net, _bearable(net, groups, example) if own else groups, authors)
+    return _tied(net, _separate(net, groups, example) if user_defined else groups, authors)
 
 
 def _tied(net: nn.Module, groups: list[Group], authors: bool) -> dict[str, list[Group]]:
@@ -66,7 +66,7 @@ def _trunk_and_blocks(net: nn.Module, groups: list[Group]) -> tuple[Group, set[s
     return trunk, {name for row, name in names.items() if row.startswith("block")}
 
 
-def _bearable(net: nn.Module, found: list[Group], example: Tensor) -> list[Group]:
+def _separate(net: nn.Module, found: list[Group], example: Tensor) -> list[Group]:
     """The groups without which the network still computes what it does when nothing reads them.
 
     What its code says of shapes, no tracing knows. All groups are tried at once, and one by one only if that fails.
@@ -75,11 +75,11 @@ def _bearable(net: nn.Module, found: list[Group], example: Tensor) -> list[Group
     shown = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     net, shown, whole = _precise(net, shown)
 
-    def bears(some: list[Group]) -> bool:
-        return all(_bears(net, shown, whole, _some(some, draw)) for draw in _DRAWS)
+    def runs(some: list[Group]) -> bool:
+        return all(_runs_without(net, shown, whole, _some(some, cut)) for cut in _CUTS)
 
-    found = found if bears(found) else [group for group in found if bears([group])]
-    if not found or not bears(found):
+    found = found if runs(found) else [group for group in found if runs([group])]
+    if not found or not runs(found):
         raise SlimgenError("a network has filters without which it still runs", type(net).__name__)
     return found
 
@@ -96,7 +96,7 @@ def _precise(net: nn.Module, shown: Tensor) -> tuple[nn.Module, Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _bears(net: nn.Module, shown: Tensor, whole: Tensor, gone: dict[str, tuple[set[int], set[int]]]) -> bool:
+def _runs_without(net: nn.Module, shown: Tensor, whole: Tensor, gone: dict[str, tuple[set[int], set[int]]]) -> bool:
     """Whether the network without these channels computes what it does when nothing reads them."""
     try:
         deaf = copy.deepcopy(net)
@@ -113,12 +113,12 @@ def _bears(net: nn.Module, shown: Tensor, whole: Tensor, gone: dict[str, tuple[s
     return bool(small.shape == wanted.shape and torch.allclose(small, wanted, rtol=0, atol=near))
 
 
-def _some(found: list[Group], draw: Draw) -> dict[str, tuple[set[int], set[int]]]:
+def _some(found: list[Group], cut: Cut) -> dict[str, tuple[set[int], set[int]]]:
     """Module to the input and output channels of some filters, drawn from a fixed seed."""
     gone: dict[str, tuple[set[int], set[int]]] = {}
     rng = random.Random(0)
     for group in found:
-        filters = rng.sample(range(group.length), draw(group.length, rng))
+        filters = rng.sample(range(group.length), cut(group.length, rng))
         for part in group.parts:
             side = gone.setdefault(part.module, (set(), set()))[part.axis == "out"]
             side.update(part.places[place] for place in filters)

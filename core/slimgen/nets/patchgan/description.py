@@ -71,6 +71,9 @@ class PatchGANOptions:
             SlimgenError: images of this size are too small for that many layers.
         """
         self.check_size(height, width)
+        return self._single(height, width)
+
+    def _single(self, height: int, width: int) -> Cost:
         sizes = zip(_sides(height, self.layers), _sides(width, self.layers), strict=True)
         return total(cost_of((row,), *size) for row, size in zip(self.rows(), sizes, strict=True))
 
@@ -87,27 +90,16 @@ def _fits(side: int, layers: int) -> bool:
 
 
 @dataclass(frozen=True)
-class MultiScaleOptions:
-    """The options of a multi-scale discriminator.
+class MultiScaleOptions(PatchGANOptions):
+    """The options of a multi-scale discriminator: those of its PatchGANs, whose input is label maps and image, joined.
 
     Attributes:
-        inputs: channels of the input: label maps and image, joined.
-        ndf: channels of the first convolutions; see `PatchGANOptions`.
-        layers: convolutions of stride 2.
         scales: how many PatchGANs.
-        norm: `instance` (not affine), `batch` or `none`.
-        spectral: spectral normalisation of every convolution (Miyato et al. 2018).
-
-    Raises:
-        SlimgenError: an option is out of range.
     """
 
     inputs: int = 39
-    ndf: int = 64
-    layers: int = 3
-    scales: int = 2
-    norm: str = "instance"
     spectral: bool = True
+    scales: int = 2
 
     def __post_init__(self) -> None:
         if min(self.inputs, self.ndf, self.layers, self.scales) < 1:
@@ -115,12 +107,7 @@ class MultiScaleOptions:
                 "a multi-scale discriminator needs inputs, ndf, layers and scales of at least 1",
                 f"inputs={self.inputs}, ndf={self.ndf}, layers={self.layers}, scales={self.scales}",
             )
-        self.single  # noqa: B018  (checks the norm)
-
-    @property
-    def single(self) -> PatchGANOptions:
-        """The options of each scale's PatchGAN."""
-        return PatchGANOptions(self.inputs, self.ndf, self.layers, self.norm, self.spectral)
+        super().__post_init__()
 
     def check_size(self, height: int, width: int) -> None:
         """Raises SlimgenError where images of this size are too small."""
@@ -143,6 +130,6 @@ class MultiScaleOptions:
         self.check_size(height, width)
         costs = []
         for _ in range(self.scales):
-            costs.append(self.single.cost(height, width))
+            costs.append(self._single(height, width))
             height, width = (height + 1) // 2, (width + 1) // 2
         return total(costs)

@@ -30,7 +30,7 @@ class MultiScale(Described):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        single = asdict(self.options.single)
+        single = {name: value for name, value in asdict(self.options).items() if name != "scales"}
         self.scales = nn.ModuleList(PatchGAN(**single) for _ in range(self.options.scales))
 
     def forward(self, x: Tensor) -> Tensor:

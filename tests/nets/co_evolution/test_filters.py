@@ -15,7 +15,7 @@ from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.co_evolution.filters import FilterSpace
 from slimgen.search import Genotype
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 OWN = "own_generator:Squeezer"
 NETS = {
     "resnet": ({"family": "resnet", "ngf": 6, "blocks": 9}, 16),
