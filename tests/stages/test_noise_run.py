@@ -26,7 +26,7 @@ from slimgen.recipe import Recipe
 from slimgen.report.pictures import MARGIN, SEAM, TITLE
 from slimgen.search import Genotype, Trial
 from slimgen.stages.table import STAGES
-from slimgen.tasks.gan import train_gan
+from slimgen.tasks.gan import GanTraining, train_gan
 from slimgen.tasks.noise import TEST, latents
 from townhouses import write
 
@@ -63,7 +63,7 @@ def finetune(job):
     about, schedule = options(job.recipe, genotype["channels"]), job.recipe.finetune
     net = job.compute.place(build_generator(**about))
     joined = replace(job, data=job.data.with_validation())
-    trained = train_gan(joined, "found", net, job.task.discriminator(), schedule, schedule.updates)
+    trained = train_gan(joined, GanTraining("found", net, job.task.discriminator(), schedule, schedule.updates))
     return {"found": Trained(trained, about.pop("family"), about, schedule.updates)}
 
 
