@@ -20,7 +20,8 @@ from slimgen.run import tracking
 from slimgen.run.entries import surroundings
 from slimgen.run.folder import StageFolder
 from slimgen.run.log import Log
-from slimgen.run.mirror import best_by_round, load_mlflow
+from slimgen.run.mirror import best_by_round
+from slimgen.run.store import load_mlflow
 from slimgen.run.tracking import create_store, sync, tracked
 from slimgen.search import Genotype, Objective, Trial
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from slimgen.errors import RunError
-from slimgen.files import aside, plain
+from slimgen.files import plain, write_lines
 
 
 class Log:
@@ -64,13 +64,7 @@ class Log:
         if not self.path.exists():
             return
         lines = [line for line in self.read() if not (isinstance(at := line.get("step"), int) and at > step)]
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        try:
-            with aside(self.path) as file:
-                file.write(text.encode(errors="surrogatepass"))
-        except OSError as error:
-            hint = "free some space and run the same command again"
-            raise RunError(f"{self.path.name} must be written", error, hint) from error
+        write_lines(self.path, lines)
 
     def close(self) -> None:
         """Closes the file; a later line opens it again."""
@@ -91,15 +85,5 @@ class Log:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Unbuffered: each line is one write, so it is with the operating system when log() returns.
         file = open(self.path, "a+b", buffering=0)  # noqa: SIM115 - kept open between lines
-        size = end = file.seek(0, os.SEEK_END)
-        while end > 0:
-            start = max(0, end - 65536)
-            file.seek(start)
-            newline = file.read(end - start).rfind(b"\n")
-            if newline >= 0:
-                end = start + newline + 1
-                break
-            end = start
-        if end < size:
-            file.truncate(end)
+        file.truncate(self.path.read_bytes().rfind(b"\n") + 1)
         return file

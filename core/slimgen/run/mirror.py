@@ -1,18 +1,11 @@
 """What MLflow shows of a run, read from its folders. Every method may raise; `tracking` sees to that."""
 
 import csv
-import fcntl
 import json
-import logging
-import os
 import tempfile
 import time
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import cached_property
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from slimgen.files import (
@@ -28,50 +21,21 @@ from slimgen.files import (
     TRIALS,
     log_file,
     read_json,
-    sha256_file,
+    write_json,
 )
 from slimgen.run.entries import CONTINUED, columns, measures, parameters, registered_name
 from slimgen.run.lock import in_use
 from slimgen.run.log import Log
 from slimgen.run.record import Record, read_record
+from slimgen.run.registry import register
+from slimgen.run.store import Store
 from slimgen.search import Objective, Trial
 
 if TYPE_CHECKING:
-    from typing import Any as Client  # MlflowClient, as far as its missing types go
-    from typing import Any as Run
+    from typing import Any as Run  # of MLflow, which has no types
 
-EXPERIMENT, PARENT = "slimgen", "mlflow.parentRunId"
+PARENT = "mlflow.parentRunId"
 FILES = (MANIFEST, GENOTYPE, PARETO, TRIALS, REPORT, CARD)
-CANDIDATE, CHAMPION, CHECKED = "candidate", "champion", "parity"  # aliases of a version, and the tag of a checked one
-SETTINGS = {
-    # The calls are made beside the stage and cost it nothing; still, none should hang for the hours of the defaults.
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
-
-
-def load_mlflow() -> ModuleType:
-    """Imports MLflow, which takes a second or more, so that it is quiet, patient and reports to nobody."""
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    # What these libraries warn of among themselves is for their authors, and must not stop a stage as an error.
-    warnings.filterwarnings("ignore", module=r"(mlflow|sqlalchemy|alembic|pydantic)(\.|$)")
-    import mlflow
-    import mlflow.entities
-    import mlflow.models
-    import mlflow.onnx
-    import mlflow.types
-
-    module: ModuleType = mlflow
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    return module
 
 
 class _Runs(NamedTuple):
@@ -92,17 +56,13 @@ class Mirror:
     """
 
     def __init__(self, uri: str) -> None:
-        self.uri, self.mlflow = uri, load_mlflow()
+        self.store = Store(uri)
+        self.client, self.entities = self.store.client, self.store.mlflow.entities
         self._runs: dict[tuple[Path, str], _Runs] = {}
         self._tags: dict[str, Mapping[str, str]] = {}
         self._latest: dict[str, dict[str, float]] = {}  # run to metric to the value logged last
         self._steps: dict[tuple[str, str], set[int]] = {}  # run and metric to the steps logged
         self._marks: dict[tuple[str, Path], tuple[int, int]] = {}
-
-    @cached_property
-    def client(self) -> "Client":
-        """The store's client, which creates or migrates a database when it is made."""
-        return self.mlflow.MlflowClient(self.uri)
 
     def sync(self, folder: Path) -> None:
         """Syncs a stage's folder, or all stages' in a run's."""
@@ -110,38 +70,6 @@ class Mirror:
         records = [(path, record) for path in found if (record := read_record(path))]
         for path, record in sorted(records, key=lambda entry: entry[1].get("started", 0.0)):
             self._stage(path.absolute(), record)
-
-    def experiment(self) -> str:
-        """The id of the experiment (MLFLOW_EXPERIMENT_NAME, else `slimgen`), made or brought back if need be."""
-        with self._alone():
-            client, place = self.client, None
-            name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
-            found = client.get_experiment_by_name(name)
-            if found is None:
-                if self.uri.startswith("sqlite:///"):  # beside the database, wherever the process was started
-                    place = (self._database().absolute().parent / "mlartifacts").as_uri()
-                try:
-                    return str(client.create_experiment(name, artifact_location=place))
-                except Exception:
-                    found = client.get_experiment_by_name(name)  # another process was faster
-                    if found is None:
-                        raise
-            if found.lifecycle_stage == "deleted":
-                client.restore_experiment(found.experiment_id)
-            return str(found.experiment_id)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Waits until no other process opens the same SQLite store: MLflow's migrations do not bear one another."""
-        if not self.uri.startswith("sqlite:///"):
-            yield
-            return
-        with open(f"{self._database()}.lock", "wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-    def _database(self) -> Path:
-        return Path(self.uri.removeprefix("sqlite:///").partition("?")[0])
 
     def _stage(self, folder: Path, record: Record) -> None:
         status = "FINISHED" if record.get("finished") else "RUNNING"
@@ -163,7 +91,7 @@ class Mirror:
                     self._trials(runs, folder)
         if record.get("finished") and self._changed(runs.stage, folder / METRICS):
             self._comparison(runs, folder / METRICS)
-        if (folder / ONNX).is_file():
+        if record.get("finished") or self._changed(runs.stage, folder / ONNX):
             self._model(runs, folder / ONNX, record)
         ended = int(1000 * record["ended"]) if status != "RUNNING" and "ended" in record else None
         for run in (runs.stage, runs.recipe):
@@ -174,24 +102,22 @@ class Mirror:
 
     def _begin(self, folder: Path, record: Record) -> _Runs:
         """Finds a stage's run, or makes it; it is known by group, stage and fingerprint."""
-        tags, given = _tags(folder, record), self._given(record.get("tags", {}).get(CONTINUED))
-        recipe = None
-        if given is not None:
-            run, experiment = given, str(given.info.experiment_id)
-        else:
-            experiment = self.experiment()
-            family = {"slimgen.group": quotable(record.get("group", str(folder.parent)))}
+        given = self._given(record.get("tags", {}).get(CONTINUED))
+        run, recipe, experiment = given, None, ""
+        if run is None:
+            tags, experiment = _tags(folder, record), self.store.experiment
             started = int(1000 * record.get("started", time.time()))
-            with self._alone():
-                parent = self._find(experiment, {**family, "slimgen.kind": "recipe"}, tags["recipe"], tags, started)
+            family = {"slimgen.group": record.get("group", str(folder.parent)), "slimgen.kind": "recipe"}
+            with self.store.alone():
+                parent = self.store.find_or_create(experiment, family, tags["recipe"], tags, started)
                 recipe = str(parent.info.run_id)
-                key = {**family, "slimgen.kind": "stage", "slimgen.stage": quotable(record["stage"])}
-                key["slimgen.fingerprint"] = quotable(record["fingerprint"])
-                run = self._find(experiment, key, record["stage"], {PARENT: recipe}, started)
+                key = {"slimgen.stage": record["stage"], "slimgen.fingerprint": record["fingerprint"]}
+                key = {**family, "slimgen.kind": "stage", **key}
+                run = self.store.find_or_create(experiment, key, record["stage"], {PARENT: recipe}, started)
             self._remember(parent)
         self._remember(run)
         self._params(run, parameters(record.get("settings", {})))
-        return _Runs(str(run.info.run_id), recipe, experiment)
+        return _Runs(str(run.info.run_id), recipe, str(run.info.experiment_id))
 
     def _given(self, run_id: str | None) -> "Run | None":
         """The run that a pipeline named, if this store has it."""
@@ -199,30 +125,10 @@ class Mirror:
             return None
         try:
             return self.client.get_run(run_id)
-        except self.mlflow.exceptions.MlflowException as error:
+        except self.store.mlflow.exceptions.MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             return None
-
-    def _find(
-        self, experiment: str, key: Mapping[str, str], name: str, tags: Mapping[str, str], started: int | None = None
-    ) -> "Run":
-        """The oldest run with these tags in an experiment, made if there is none."""
-
-        def oldest() -> "Run | None":
-            words = " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in key.items())
-            order = ["attributes.start_time ASC"]
-            runs = self.client.search_runs([experiment], words, order_by=order, max_results=10)
-            return min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
-
-        found = oldest()
-        if found is not None:
-            return found
-        made = self.client.create_run(experiment, started, {**parameters(tags), **key}, name)
-        first = oldest() or made
-        if first.info.run_id != made.info.run_id:  # two processes made one at the same time: the older one counts
-            self.client.delete_run(made.info.run_id)
-        return first
 
     def _remember(self, run: "Run") -> None:
         """Takes note of what a run holds already."""
@@ -230,13 +136,13 @@ class Mirror:
 
     def _tag(self, run: str, tags: Mapping[str, str]) -> None:
         if self._tags.get(run) != tags:
-            about = [self.mlflow.entities.RunTag(name, value) for name, value in parameters(tags).items()]
+            about = [self.entities.RunTag(name, value) for name, value in parameters(tags).items()]
             self.client.log_batch(run, tags=about)
             self._tags[run] = tags
 
     def _params(self, run: "Run", params: Mapping[str, str]) -> None:
         """Sets the parameters that a run does not have yet."""
-        new = [self.mlflow.entities.Param(name, value) for name, value in params.items() if name not in run.data.params]
+        new = [self.entities.Param(name, value) for name, value in params.items() if name not in run.data.params]
         for start in range(0, len(new), 100):
             self.client.log_batch(run.info.run_id, params=new[start : start + 100])
 
@@ -252,7 +158,7 @@ class Mirror:
 
     def _send(self, run: str, metrics: Iterable[tuple[str, float, int]]) -> None:
         now = int(time.time() * 1000)
-        new = [self.mlflow.entities.Metric(name, value, now, step) for name, value, step in metrics]
+        new = [self.entities.Metric(name, value, now, step) for name, value, step in metrics]
         for start in range(0, len(new), 1000):
             self.client.log_batch(run, metrics=new[start : start + 1000])
 
@@ -308,15 +214,11 @@ class Mirror:
                 self._member(runs, trial, f"{trial.genotype.key}{' (found)' if found else ''}")
 
     def _member(self, runs: _Runs, trial: Trial, name: str) -> None:
-        """A member of the front; if it is there with other parameters, which MLflow never changes, a new one."""
-        params, tags = parameters(trial.genotype.to_json()), {"key": trial.genotype.key}
-        key = {PARENT: runs.stage, "slimgen.child": quotable(name)}
-        run = self._find(runs.experiment, key, name, tags)
-        if any(params.get(choice) != value for choice, value in run.data.params.items()):
-            self.client.delete_run(run.info.run_id)
-            run = self._find(runs.experiment, key, name, tags)
+        """A member of the front, whose name says which genotype it is."""
+        key = {PARENT: runs.stage, "slimgen.child": name}
+        run = self.store.find_or_create(runs.experiment, key, name, {"key": trial.genotype.key})
         self._remember(run)
-        self._params(run, params)
+        self._params(run, parameters(trial.genotype.to_json()))
         self._measure(run.info.run_id, measures({**trial.quality, **trial.costs}))
         self.client.set_terminated(run.info.run_id)
 
@@ -332,85 +234,20 @@ class Mirror:
             self._measure(runs.recipe, measures(flat))
 
     def _table(self, run: str, name: str, rows: Iterable[Mapping[str, object]]) -> None:
-        """Logs a table in place of the last of that name; MLflow by itself would append to it."""
+        """Logs a table, the only one of its run, in the form in which MLflow's pages show it."""
         cells = columns(rows)
-        if not any(file.path == name for file in self.client.list_artifacts(run)):
-            self.client.log_table(run, cells, name)
-            return
         with tempfile.TemporaryDirectory() as folder:
-            lines = list(zip(*cells.values(), strict=True))
-            Path(folder, name).write_text(json.dumps({"columns": list(cells), "data": lines}))
+            write_json(Path(folder, name), {"columns": list(cells), "data": list(zip(*cells.values(), strict=True))})
             self.client.log_artifact(run, str(Path(folder, name)))
+        self.client.set_tag(run, "mlflow.loggedArtifacts", json.dumps([{"path": name, "type": "table"}]))
 
     def _model(self, runs: _Runs, path: Path, record: Record) -> None:
-        """Registers an ONNX file as a version of a model, or finds the version that it is.
-
-        A version gets its alias when it is made, and the champion's when the stage has finished, which it does once
-        parity was shown; never again, so that syncing an old run takes no alias from a newer one.
-        """
-        if not self._changed(runs.stage, path) and not record.get("finished"):
-            return
-        export = record.get("settings", {}).get("export")
-        recipe = _tags(path.parent, record)["recipe"]
-        name = registered_name(str((isinstance(export, dict) and export.get("model")) or recipe))
-        digest = sha256_file(path)
-        for version in self.client.search_model_versions(f"name = '{name}'"):
-            if version.run_id == runs.stage and version.tags.get("sha256") == digest:
-                break
-        else:
-            version = self._version(runs, path, name, {"recipe": recipe, "sha256": digest})
-            self.client.set_registered_model_alias(name, CANDIDATE, str(version.version))
-        if record.get("finished") and CHECKED not in version.tags:
-            self.client.set_registered_model_alias(name, CHAMPION, str(version.version))
-            self.client.set_model_version_tag(name, str(version.version), CHECKED, "shown")
-
-    def _version(self, runs: _Runs, path: Path, name: str, tags: Mapping[str, str]) -> "Run":
-        # mlflow.onnx.log_model does the same by way of a tracking URI and a run that are global to the process.
-        import onnx
-        import onnxruntime
-
-        network = onnx.load(path)
-        logged = self.client.create_logged_model(runs.experiment, name, runs.stage, model_type="generator")
-        with tempfile.TemporaryDirectory() as folder:
-            self.mlflow.onnx.save_model(
-                network,
-                os.path.join(folder, "model"),
-                mlflow_model=self.mlflow.models.Model(run_id=runs.stage, model_id=logged.model_id),
-                signature=self.mlflow.models.ModelSignature(
-                    *(self._schema(values) for values in (network.graph.input, network.graph.output))
-                ),
-                pip_requirements=[f"onnx=={onnx.__version__}", f"onnxruntime=={onnxruntime.__version__}"],
-                save_as_external_data=False,
-            )
-            self.client.log_model_artifacts(logged.model_id, os.path.join(folder, "model"))
-        self.client.finalize_logged_model(logged.model_id, "READY")
-        self.client.log_outputs(runs.stage, [self.mlflow.entities.LoggedModelOutput(logged.model_id, step=0)])
-        try:
-            self.client.create_registered_model(name)
-        except Exception:
-            self.client.get_registered_model(name)  # raises if the reason was not that it already exists
-        # A database store would look `models:/` up in the process's global tracking URI, a server in its own.
-        source = f"models:/{logged.model_id}" if self.uri.startswith("http") else logged.artifact_location
-        version = self.client.create_model_version(name, source, runs.stage, dict(tags), model_id=logged.model_id)
-        link = json.dumps([{"name": name, "version": version.version}])  # by which the UI leads from one to the other
-        self.client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
-        return version
-
-    def _schema(self, values: "Iterable[Client]") -> "Client":
-        """The signature of a graph's inputs or outputs; an axis of any length is -1."""
-        import onnx
-
-        tensors = [(value.name, value.type.tensor_type) for value in values]
-        return self.mlflow.types.Schema(
-            [
-                self.mlflow.types.TensorSpec(
-                    onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type),
-                    [-1 if axis.dim_param else int(axis.dim_value) for axis in tensor.shape.dim],
-                    name,
-                )
-                for name, tensor in tensors
-            ]
-        )
+        """Registers an exported generator; a stage that exports finishes only after parity was shown."""
+        if path.is_file():
+            export, recipe = record.get("settings", {}).get("export"), _tags(path.parent, record)["recipe"]
+            name = registered_name(str((isinstance(export, dict) and export.get("model")) or recipe))
+            checked = bool(record.get("finished"))
+            register(self.store, path, name, runs.stage, runs.experiment, {"recipe": recipe}, checked=checked)
 
 
 def best_by_round(trials: Iterable[Trial], objective: Objective) -> list[tuple[int, dict[str, float]]]:
@@ -433,11 +270,6 @@ def best_by_round(trials: Iterable[Trial], objective: Objective) -> list[tuple[i
 def _tags(folder: Path, record: Record) -> dict[str, str]:
     """What a stage's run is found by, besides what makes it unique."""
     return {"recipe": folder.parent.name, **{k: v for k, v in record.get("tags", {}).items() if k != CONTINUED}}
-
-
-def quotable(text: str) -> str:
-    """A tag's value that can stand between quotes in a search."""
-    return text.replace("'", "_").replace("\\", "/")
 
 
 def _numbers(line: Mapping[str, object]) -> dict[str, object]:

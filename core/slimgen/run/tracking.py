@@ -13,7 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from slimgen.errors import RunError
-from slimgen.run.mirror import Mirror, load_mlflow
+from slimgen.run.mirror import Mirror
+from slimgen.run.store import Store, load_mlflow
 
 Warn = Callable[[str], None]
 EVERY = 60.0  # seconds between two syncs of a stage under way
@@ -46,7 +47,7 @@ def create_store(warn: Warn = print) -> str | None:
     """
     try:
         _require_answer(store())
-        Mirror(store()).experiment()
+        assert Store(store()).experiment
     except Exception as error:
         _leave_out(warn, error)
         return None
