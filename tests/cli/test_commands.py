@@ -11,6 +11,7 @@ from slimgen.errors import SlimgenError
 from slimgen.nets.cf_gan.rows import trellis_cost
 from slimgen.nets.cf_gan.space import Shape, trellis_space
 from slimgen.recipe import Recipe, presets
+from slimgen.run.folder import StageFolder
 from slimgen.stages.table import STAGES
 
 
@@ -242,3 +243,23 @@ def test_the_ui_of_a_tracking_server_is_that_server(slimgen, monkeypatch):
     said = slimgen("ui")
     assert said.exit_code == 0
     assert said.stdout == "the runs are tracked at http://tracker.invalid:5000\n"
+
+
+def test_runs_are_synced_by_hand_into_any_store(slimgen, tmp_path, monkeypatch):
+    import mlflow
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    said = slimgen("ui", "--sync")
+    assert (said.exit_code, "no folder in runs/" in said.stderr) == (2, True)
+    (tmp_path / "empty").mkdir()
+    assert "must hold stages" in slimgen("ui", "--sync", "empty").stderr
+    assert "add --sync" in slimgen("ui", "empty").stderr
+    for run in ("one", "two"):
+        about = {"tags": {"recipe": run}, "group": run}
+        StageFolder(tmp_path / "runs" / run / "teach", "teach", run).begin(about).finish({"metrics": {"updates": 6}})
+    assert slimgen("ui", "--sync").stdout == "MLflow shows runs/one\nMLflow shows runs/two\n"
+    assert slimgen("ui", "--sync", "runs/two/teach").exit_code == 0
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("slimgen").experiment_id])
+    assert sorted(run.info.run_name for run in runs) == ["one", "teach", "teach", "two"]

@@ -50,7 +50,7 @@ def copy(runs: list[Path]) -> None:
     if not runs:
         raise RunError("there must be runs to sync", f"no folder in {RUNS}/", "name their folders")
     for run in runs:
-        if not any(run.glob(pattern) for pattern in (STAGE, f"*/{STAGE}")):
+        if not [*run.glob(STAGE), *run.glob(f"*/{STAGE}")]:
             raise RunError("a run's folder must hold stages", f"no {STAGE} in {run} or below")
     for run in runs:
         sync(run)

@@ -30,8 +30,8 @@ def in_use(folder: Path) -> bool:
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in NO_LOCKS
+    except OSError:  # held, or on a file system without locks, where the file alone says so
+        return True
     finally:
         os.close(handle)
     return False
