@@ -51,6 +51,13 @@ class Row(NamedTuple):
     within: tuple["Row", ...] = ()
 
 
+def separable(row: Row) -> Row:
+    """The same convolution taken apart: a depthwise one, InstanceNorm, and a pointwise one."""
+    spatial = Row("spatial", "depthwise", row.inputs, row.inputs, row.kernel, row.part, norm="instance")
+    pointwise = Row("pointwise", "convolution", row.inputs, row.outputs, 1, row.part)
+    return row._replace(kind="block", within=(spatial, pointwise))
+
+
 def cost_of(rows: Iterable[Row], height: int, width: int) -> Cost:
     """What a network of these rows costs on one image, under every convention of `slimgen.cost.formula`.
 

@@ -56,6 +56,19 @@ def layers_of(row: Row, free: Mapping[str, Make], weights: Make = weights_of) ->
     return [*before, weights(row), *([norm_of(row)] if row.norm else []), *after]
 
 
+class Separable(nn.Module):
+    """Depthwise, InstanceNorm, pointwise: a convolution taken apart, as `slimgen.cost.rows.separable` describes it."""
+
+    def __init__(self, row: Row, weights: Make) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(*(layer for part in row.within for layer in layers_of(part, {}, weights)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (N, inputs, H, W) to features (N, outputs, H', W')."""
+        out: Tensor = self.conv(x)
+        return out
+
+
 class Described(nn.Module):
     """A network whose options are a frozen dataclass, which describes it in rows and says its cost.
 

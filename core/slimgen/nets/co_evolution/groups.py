@@ -99,12 +99,12 @@ def _precise(net: nn.Module, shown: Tensor) -> tuple[nn.Module, Tensor, Tensor]:
 def _runs_without(net: nn.Module, shown: Tensor, whole: Tensor, gone: dict[str, tuple[set[int], set[int]]]) -> bool:
     """Whether the network without these channels computes what it does when nothing reads them."""
     try:
-        deaf = copy.deepcopy(net)
+        blind = copy.deepcopy(net)
         for name, (inputs, _) in gone.items():
-            layer = deaf.get_submodule(name)
+            layer = blind.get_submodule(name)
             if inputs and isinstance(layer, Convolution):
                 layer.weight.index_fill_(_reading(layer), torch.tensor(sorted(inputs)), 0.0)
-        wanted, small = deaf(shown), narrowed(net, _rest(net, gone))(shown)
+        wanted, small = blind(shown), narrowed(net, _rest(net, gone))(shown)
     except Exception:  # as above
         return False
     # Beside what the cut changes, not beside the picture: a branch may be faint next to what is added to it.

@@ -14,10 +14,11 @@ from slimgen.nets.gan_compression.pruning import prune_into
 from slimgen.nets.gan_compression.supernet import ChannelSupernet
 from slimgen.nets.gates import Arch, pinned
 from slimgen.nets.initial import initialise
+from slimgen.nets.layers import Separable
 from slimgen.nets.output import OutputConvolution, few_channels
 from slimgen.nets.resnet.channels import CHANNELS
 from slimgen.nets.resnet.description import Widths
-from slimgen.nets.resnet.generator import MobileResnetGenerator, ResidualBlock, ResnetGenerator, SeparableConvolution
+from slimgen.nets.resnet.generator import MobileResnetGenerator, ResidualBlock, ResnetGenerator
 from slimgen.nets.supernet import Piece
 from slimgen.search.genotype import Genotype
 
@@ -121,7 +122,7 @@ def _block(block: nn.Module, images: Tensor, row: Row) -> Tensor:
     assert isinstance(block, ResidualBlock)
     widths, out = iter(convolution.outputs for convolution in row.within), images
     for layer in block.conv_block:
-        if isinstance(layer, SeparableConvolution):
+        if isinstance(layer, Separable):
             spatial, norm, pointwise = layer.conv
             out = _sliced(pointwise, norm(_sliced(spatial, out, out.shape[1])), next(widths))
         else:

@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from slimgen.cost.rows import weights_at
 from slimgen.errors import CheckpointError
-from slimgen.nets.resnet.generator import ResidualBlock, ResnetGenerator, SeparableConvolution
+from slimgen.nets.layers import Separable
+from slimgen.nets.resnet.generator import ResidualBlock, ResnetGenerator
 
 _Convolution = nn.Conv2d | nn.ConvTranspose2d
 
@@ -48,12 +49,12 @@ def prune_into(narrow: nn.Sequential, wide: ResnetGenerator) -> None:
 
 def _pair(block: ResidualBlock) -> list[nn.Module]:
     """The two convolutions of a residual block."""
-    return [layer for layer in block.conv_block if isinstance(layer, nn.Conv2d | SeparableConvolution)]
+    return [layer for layer in block.conv_block if isinstance(layer, nn.Conv2d | Separable)]
 
 
 def _writer(layer: nn.Module) -> _Convolution:
     """The convolution that makes a layer's output channels."""
-    found = layer.conv[2] if isinstance(layer, SeparableConvolution) else layer
+    found = layer.conv[2] if isinstance(layer, Separable) else layer
     assert isinstance(found, _Convolution)
     return found
 
@@ -78,7 +79,7 @@ def _best(strength: Tensor, width: int) -> Tensor:
 
 def _copy(target: nn.Module, source: nn.Module, inputs: Tensor | None, outputs: Tensor) -> None:
     """Takes over the filters at `outputs`, as they read `inputs` (None: all)."""
-    if isinstance(target, SeparableConvolution) and isinstance(source, SeparableConvolution):
+    if isinstance(target, Separable) and isinstance(source, Separable):
         assert inputs is not None
         for thin_weight, weight in zip(target.conv[0].parameters(), source.conv[0].parameters(), strict=True):
             thin_weight.copy_(weight[inputs])

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 from slimgen.cost.formula import Cost
-from slimgen.cost.rows import Row, cost_of, weights_at
+from slimgen.cost.rows import Row, cost_of, separable, weights_at
 from slimgen.errors import RecipeError, SlimgenError
 from slimgen.nets.resnet.channels import CHANNELS
 
@@ -155,13 +155,8 @@ class ResnetOptions:
         return into._replace(after=("relu", "dropout") if self.dropout else _RELU), back
 
     def _convolution(self, name: str, inputs: Any, outputs: Any) -> Row:
-        """A 3x3 convolution; or a depthwise one, InstanceNorm, and a pointwise one."""
         row = Row(name, "convolution", inputs, outputs, part=4, norm="instance", before=_REFLECT)
-        if not self.mobile:
-            return row
-        spatial = Row("spatial", "depthwise", inputs, inputs, part=4, norm="instance")
-        pointwise = Row("pointwise", "convolution", inputs, outputs, 1, part=4)
-        return row._replace(kind="block", within=(spatial, pointwise))
+        return separable(row) if self.mobile else row
 
     def cost(self, height: int, width: int, config: Sequence[Any] | None = None) -> Cost:
         """What the generator costs on one image.

@@ -9,23 +9,10 @@ from torch import Tensor, nn
 
 from slimgen.cost.rows import Row, positions
 from slimgen.nets.inplace import ReLU, may_overwrite
-from slimgen.nets.layers import Described, Make, layers_of, weights_of
+from slimgen.nets.layers import Described, Make, Separable, layers_of, weights_of
 from slimgen.nets.output import OutputConvolution
 from slimgen.nets.padding import ReflectionPad2d
 from slimgen.nets.resnet.description import MobileResnetOptions, ResnetOptions, check_size
-
-
-class SeparableConvolution(nn.Module):
-    """Depthwise 3x3 without padding, InstanceNorm, pointwise 1x1; both convolutions with a bias."""
-
-    def __init__(self, row: Row) -> None:
-        super().__init__()
-        self.conv = nn.Sequential(*(layer for part in row.within for layer in layers_of(part, {}, _unpadded)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features (N, inputs, H, W) to features (N, outputs, H - 2, W - 2)."""
-        out: Tensor = self.conv(x)
-        return out
 
 
 class ResidualBlock(nn.Module):
@@ -55,7 +42,7 @@ def _unpadded(row: Row) -> nn.Module:
 
 
 def _inner(row: Row) -> nn.Module:
-    return SeparableConvolution(row) if row.within else weights_of(row)
+    return Separable(row, _unpadded) if row.within else weights_of(row)
 
 
 _FREE: dict[str, Make] = {

@@ -6,7 +6,7 @@ from functools import cached_property, lru_cache
 from typing import Any, ClassVar, NamedTuple
 
 from slimgen.cost.formula import Cost, total
-from slimgen.cost.rows import Norm, Row, cost_of
+from slimgen.cost.rows import Norm, Row, cost_of, separable
 from slimgen.errors import SlimgenError, nearest
 from slimgen.nets.configurations import Config
 from slimgen.nets.spade.channels import CHANNELS
@@ -73,10 +73,7 @@ class Block(NamedTuple):
 
     def _modulation(self, name: str, channels: Any) -> Row:
         row = Row(name, "convolution", self.hidden, channels, part=self.part)
-        if not self.mobile:
-            return row
-        spatial = Row("spatial", "depthwise", self.hidden, self.hidden, part=self.part, norm="instance")
-        return row._replace(kind="block", within=(spatial, row._replace(name="pointwise", kernel=1)))
+        return separable(row) if self.mobile else row
 
 
 def _block_cost(block: Block, height: int, width: int) -> Cost:

@@ -10,7 +10,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from slimgen.cost.rows import Row
-from slimgen.nets.layers import Described, layers_of, load_copies, norm_of, weights_of
+from slimgen.nets.layers import Described, Separable, load_copies, norm_of, weights_of
 from slimgen.nets.spade.description import TAPS, MobileSpadeOptions, SpadeOptions
 
 _SLOPE = 0.2
@@ -27,17 +27,8 @@ class Depthwise(nn.Conv2d):
         return functional.conv2d(x, self.weight, self.bias, 1, 1, groups=self.weight.shape[0])
 
 
-class Separable(nn.Module):
-    """Depthwise 3x3, InstanceNorm, pointwise 1x1; both convolutions with a bias."""
-
-    def __init__(self, row: Row) -> None:
-        super().__init__()
-        self.conv = nn.Sequential(*(layer for part in row.within for layer in layers_of(part, {}, _depthwise)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features (N, inputs, H, W) to features (N, outputs, H, W)."""
-        out: Tensor = self.conv(x)
-        return out
+def _modulation(row: Row) -> nn.Module:
+    return Separable(row, _depthwise) if row.within else weights_of(row)
 
 
 def _depthwise(row: Row) -> nn.Module:
@@ -56,7 +47,7 @@ class Spade(nn.Module):
         norm, shared, gamma, beta, _ = row.within
         self.param_free_norm = norm_of(norm)
         self.mlp_shared = nn.Sequential(weights_of(shared), nn.ReLU())
-        self.mlp_gamma, self.mlp_beta = (Separable(row) if row.within else weights_of(row) for row in (gamma, beta))
+        self.mlp_gamma, self.mlp_beta = _modulation(gamma), _modulation(beta)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """Features (N, channels, H, W) and label maps (N, labels, H, W) to features."""
