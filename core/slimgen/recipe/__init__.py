@@ -11,7 +11,6 @@ from slimgen.recipe.sections import (
     Betas,
     BudgetSection,
     ComputeSection,
-    Convention,
     DataSection,
     EvaluateSection,
     ExportSection,
@@ -25,18 +24,9 @@ from slimgen.recipe.sections import (
 from slimgen.recipe.validating import Section, section
 
 __all__ = [
-    "CONVENTIONS",
-    "PRESETS",
     "Betas",
     "BudgetSection",
-    "ComputeSection",
-    "Convention",
-    "DataSection",
-    "EvaluateSection",
-    "ExportSection",
-    "FinetuneSection",
     "LossesSection",
-    "ObjectiveSection",
     "Recipe",
     "Schedule",
     "Section",
@@ -48,7 +38,6 @@ __all__ = [
 ]
 
 PRESETS = Path(__file__).parents[1] / "recipes"
-CONVENTIONS = ("exact", "torchprofile", "gan-compression")
 
 
 class Recipe(Section):
