@@ -26,6 +26,7 @@ from slimgen.recipe.validating import Section, section
 __all__ = [
     "Betas",
     "BudgetSection",
+    "FinetuneSection",
     "LossesSection",
     "Recipe",
     "Schedule",
