@@ -20,10 +20,9 @@ from slimgen.run import tracking
 from slimgen.run.entries import surroundings
 from slimgen.run.folder import StageFolder
 from slimgen.run.log import Log
-from slimgen.run.mirror import best_by_round
 from slimgen.run.store import load_mlflow
 from slimgen.run.tracking import create_store, sync, tracked
-from slimgen.search import Genotype, Objective, Trial
+from slimgen.search import Genotype, Trial
 
 
 @pytest.fixture(scope="session")
@@ -190,17 +189,6 @@ def test_the_members_of_the_front_are_runs_with_their_choices_and_what_was_measu
         assert len(client.get_metric_history(children["32"].info.run_id, "fid")) == 1
         best = client.get_metric_history(run, "channel.best_fid")
         assert [(metric.step, metric.value) for metric in best] == [(0, 100.0), (1, 50.0)]
-
-
-def test_the_best_of_a_round_is_of_its_step_and_of_complete_trials() -> None:
-    def trial(step: str, number: int, psnr: float, complete: bool = True) -> Trial:
-        return Trial(Genotype({"a": str(psnr)}), {}, {"psnr": psnr}, number, step, complete=complete)
-
-    trials = [trial("path", 0, 5.0), trial("path", 0, 7.0), trial("path", 1, 6.0), trial("op", 0, 3.0)]
-    trials += [trial("op", 1, 9.0, complete=False), trial("op", 1, float("nan"))]
-    course = best_by_round(trials, Objective("psnr", "max"))
-    best = [("path", 7.0), ("path", 7.0), ("op", 3.0), ("op", 3.0)]
-    assert course == [(number, {f"{step}.best_psnr": value}) for number, (step, value) in enumerate(best)]
 
 
 def test_a_recipes_own_run_bears_the_figures_that_it_is_compared_by(client, begin, tmp_path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from slimgen.errors import RunError
 from slimgen.search import Genotype, Objective, Trial, best, pareto
+from slimgen.search.trial import leaders
 
 FID = Objective("fid", "min")
 
@@ -78,3 +79,13 @@ def test_a_failed_or_unmeasured_trial_is_neither_best_nor_on_the_front():
     assert pareto([failed, Trial(Genotype({"i": 1}), {}, {"fid": 1})], FID) == []
     assert best([failed], FID) is None
     assert best([failed, trial(2, 9, 5.0), trial(3, 1, 5.0)], FID) == trial(2, 9, 5.0)
+
+
+def test_the_best_of_a_round_is_of_its_step_and_of_complete_trials() -> None:
+    def trial(step: str, number: int, psnr: float, complete: bool = True) -> Trial:
+        return Trial(Genotype({"a": str(psnr)}), {}, {"psnr": psnr}, number, step, complete=complete)
+
+    trials = [trial("path", 0, 5.0), trial("path", 0, 7.0), trial("path", 1, 6.0), trial("op", 0, 3.0)]
+    trials += [trial("op", 1, 9.0, complete=False), trial("op", 1, float("nan"))]
+    course = leaders(trials, Objective("psnr", "max"))
+    assert course == [(0, trials[1]), (1, trials[1]), (2, trials[3]), (3, trials[3])]

@@ -13,8 +13,8 @@ from contextlib import suppress
 from slimgen.files import plain
 
 KEY_LENGTH, VALUE_LENGTH = 250, 6000
-# Who else counts this run, as tags: the variables that DVC, Kubeflow and Argo set or that a pipeline passes on.
 CONTINUED = "mlflow.run"  # the tag with the id of the run that a pipeline began, and a stage is to go on with
+# Who else counts this run, as tags: the variables that DVC, Kubeflow and Argo set or that a pipeline passes on.
 SURROUNDINGS = {
     "MLFLOW_RUN_ID": CONTINUED,
     "DVC_EXP_NAME": "dvc.experiment",

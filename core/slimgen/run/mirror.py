@@ -30,6 +30,7 @@ from slimgen.run.record import Record, read_record
 from slimgen.run.registry import register
 from slimgen.run.store import Store
 from slimgen.search import Objective, Trial
+from slimgen.search.trial import leaders
 
 if TYPE_CHECKING:
     from typing import Any as Run  # of MLflow, which has no types
@@ -203,7 +204,10 @@ class Mirror:
         winner = read_json(folder / GENOTYPE)
         winner = winner if isinstance(winner, dict) else {}
         if "objective" in winner:
-            self._course(runs.stage, best_by_round(trials, Objective(**winner["objective"])))
+            objective = Objective(**winner["objective"])
+            for number, trial in leaders(trials, objective):
+                best = {f"{trial.step}.best_{objective.metric}": trial.quality[objective.metric]}
+                self._course(runs.stage, [(number, measures(best))])
         with (folder / PARETO).open(newline="", encoding="utf-8") as file:
             front = {(row["key"], row["step"], int(row["round"])) for row in csv.DictReader(file)}
         for trial in trials:
@@ -248,23 +252,6 @@ class Mirror:
             name = registered_name(str((isinstance(export, dict) and export.get("model")) or recipe))
             checked = bool(record.get("finished"))
             register(self.store, path, name, runs.stage, runs.experiment, {"recipe": recipe}, checked=checked)
-
-
-def best_by_round(trials: Iterable[Trial], objective: Objective) -> list[tuple[int, dict[str, float]]]:
-    """The best quality of each step of a search so far, by the number of the round among those of all steps."""
-    numbers: dict[tuple[str, int], int] = {}
-    fittest: dict[str, Trial] = {}
-    course: dict[int, dict[str, float]] = {}
-    for trial in trials:
-        number = numbers.setdefault((trial.step, trial.round), len(numbers))
-        rival = fittest.get(trial.step)
-        better = rival is None or objective.fitness(trial.quality) > objective.fitness(rival.quality)
-        if trial.complete and better:
-            fittest[trial.step] = trial
-        if trial.step in fittest:
-            name = f"{trial.step}.best_{objective.metric}"
-            course[number] = measures({name: fittest[trial.step].quality[objective.metric]})
-    return list(course.items())
 
 
 def _tags(folder: Path, record: Record) -> dict[str, str]:

@@ -102,6 +102,22 @@ def best(trials: Iterable[Trial], objective: Objective) -> Trial | None:
     return fittest
 
 
+def leaders(trials: Iterable[Trial], objective: Objective) -> list[tuple[int, Trial]]:
+    """The best complete trial of a step so far, at the end of each round, numbered among the rounds of all steps."""
+    numbers: dict[tuple[str, int], int] = {}
+    fittest: dict[str, Trial] = {}
+    course: dict[int, Trial] = {}
+    for trial in trials:
+        number = numbers.setdefault((trial.step, trial.round), len(numbers))
+        rival = fittest.get(trial.step)
+        fitter = rival is None or objective.fitness(trial.quality) > objective.fitness(rival.quality)
+        if trial.complete and fitter:
+            fittest[trial.step] = trial
+        if trial.step in fittest:
+            course[number] = fittest[trial.step]
+    return list(course.items())
+
+
 def pareto(trials: Iterable[Trial], objective: Objective, cost: str = "macs") -> list[Trial]:
     """The trials that no other beats in both cost and fitness, by increasing cost.
 
