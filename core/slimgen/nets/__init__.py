@@ -1,7 +1,8 @@
 """Network families by name. Their modules, and torch with them, are imported only when one is asked for.
 
-A family is a class with a static method `cost(height, width, **options)` that takes the options of its constructor; or
-a user-defined class by its import path, `package.module:Class`, whose cost is counted (`slimgen.nets.user_defined`).
+A family is a class with a method `cost(height, width, **options)` that takes the options of its constructor, which one
+described by rows has of `slimgen.nets.layers.Described`; or a user-defined class by its import path,
+`package.module:Class`, whose cost is counted (`slimgen.nets.user_defined`).
 """
 
 import importlib
