@@ -36,7 +36,7 @@ from slimgen.methods.gan_compression import distilling, once_for_all, showing
 from slimgen.methods.gan_compression.options import SupernetOptions, tap_channels, teacher_options
 from slimgen.nets import build_generator, discriminator_cost, generator_cost
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
-from slimgen.nets.resnet.channels import CHANNELS
+from slimgen.nets.resnet.description import CHANNELS
 from slimgen.recipe import Recipe, section
 from slimgen.search.genotype import Genotype
 from slimgen.tasks import open_task

@@ -37,7 +37,7 @@ from slimgen.metrics.inception import load_inception
 from slimgen.nets.configurations import write_config
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
 from slimgen.nets.initial import initialise
-from slimgen.nets.resnet.channels import CHANNELS
+from slimgen.nets.resnet.description import CHANNELS
 from slimgen.search.genotype import Genotype
 
 SPACE = "channels-48"

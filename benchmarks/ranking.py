@@ -28,7 +28,7 @@ from slimgen.methods import cf_gan, gan_compression
 from slimgen.metrics.evaluator import Evaluator
 from slimgen.nets import build_generator
 from slimgen.nets.configurations import write_config
-from slimgen.nets.resnet.channels import CHANNELS
+from slimgen.nets.resnet.description import CHANNELS
 from slimgen.nets.supernet import Supernet
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe, section

@@ -27,8 +27,7 @@ from slimgen.methods.candidates import Candidates
 from slimgen.methods.checks import check_rivals
 from slimgen.methods.method import Found, Trained, found_genotype
 from slimgen.nets import build_generator, generator_cost
-from slimgen.nets.gates import Arch, pinned
-from slimgen.nets.supernet import Supernet
+from slimgen.nets.supernet import Arch, Supernet, pinned
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import Recipe, Section, section
 from slimgen.search import Choice, Exhaustive, Genotype, Space

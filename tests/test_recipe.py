@@ -6,7 +6,7 @@ import yaml
 from slimgen.errors import RecipeError
 from slimgen.methods import open_method
 from slimgen.recipe import BudgetSection, Recipe, Schedule, load, presets, share
-from slimgen.recipe.renamed import RENAMED
+from slimgen.recipe.validating import RENAMED
 from slimgen.tasks import check_recipe
 
 ROOT = Path(__file__).resolve().parents[1]

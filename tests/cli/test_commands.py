@@ -8,8 +8,7 @@ from typer.testing import CliRunner
 from slimgen.cli.app import app
 from slimgen.cli.profile import parse_options
 from slimgen.errors import SlimgenError
-from slimgen.nets.cf_gan.rows import trellis_cost
-from slimgen.nets.cf_gan.space import Shape, trellis_space
+from slimgen.nets.cf_gan.space import Shape, trellis_cost, trellis_space
 from slimgen.recipe import Recipe, presets
 from slimgen.run.folder import StageFolder
 from slimgen.stages.table import STAGES

@@ -12,8 +12,7 @@ from slimgen.errors import ExportError
 from slimgen.export.latency.graph import onnx_graph
 from slimgen.export.onnx import export_onnx
 from slimgen.nets.cf_gan.layers import build
-from slimgen.nets.cf_gan.rows import rows_of
-from slimgen.nets.cf_gan.space import Shape
+from slimgen.nets.cf_gan.space import Shape, rows_of
 from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
 

@@ -11,11 +11,10 @@ import torch
 from torch import nn
 
 from slimgen.errors import ExportError, RecipeError, SlimgenError
-from slimgen.export.latency.clock import VISIT, Clock
-from slimgen.export.latency.fit import fit_line
+from slimgen.export.latency.clock import VISIT, Clock, Visits
+from slimgen.export.latency.columns import fit_line
 from slimgen.export.latency.graph import onnx_graph
 from slimgen.export.latency.table import LatencyTable
-from slimgen.export.latency.visits import Visits
 from slimgen.nets.cf_gan.space import Shape
 from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.gan_compression.once_for_all import OnceForAll

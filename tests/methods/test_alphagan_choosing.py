@@ -8,9 +8,8 @@ import pytest
 
 from slimgen.errors import BudgetError, RunError
 from slimgen.methods.alphagan.choice import likeliest
-from slimgen.methods.anew import alike
-from slimgen.nets.alphagan.description import alphagan_cost
-from slimgen.nets.alphagan.space import SPACE
+from slimgen.methods.rivals import alike
+from slimgen.nets.alphagan.description import SPACE, alphagan_cost
 from slimgen.search import Budget, Choice, Genotype, Space
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from slimgen.methods.alphagan.players import Players, adv, gap
-from slimgen.nets.alphagan.space import PUBLISHED, SPACE
-from slimgen.nets.gates import Gates
+from slimgen.nets.alphagan.description import PUBLISHED, SPACE
+from slimgen.nets.supernet import Gates
 from slimgen.training.losses import adversarial
 from tests.methods.alphagan_runs import Searching, run_until
 

@@ -11,9 +11,9 @@ from slimgen import stages
 from slimgen.errors import BudgetError, RecipeError
 from slimgen.files import LOGITS
 from slimgen.methods.alphagan import check, plans
-from slimgen.methods.anew import Plan
+from slimgen.methods.rivals import Plan
 from slimgen.nets import generator_cost
-from slimgen.nets.alphagan.space import PUBLISHED, SPACE, alphagan_space
+from slimgen.nets.alphagan.description import PUBLISHED, SPACE, alphagan_space
 from slimgen.nets.sngan.discriminator import SPACE as JUDGES
 from slimgen.nets.weights import load_weights
 from tests.methods.alphagan_runs import TINY, folders, job_of, quiet, run_until

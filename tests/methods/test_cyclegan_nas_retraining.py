@@ -108,7 +108,7 @@ def test_found_discriminators_or_the_originals_judge_what_is_trained_anew(whole_
     judged = []
     genotype = Genotype.from_json(json.loads((whole_run / "search" / "genotype.json").read_text())["genotype"])
     assert len({genotype.under(role) for role in (*GENERATORS, *DISCRIMINATORS)}) == 4
-    train = "slimgen.methods.anew.train_cycle"
+    train = "slimgen.methods.rivals.train_cycle"
 
     def watched(job, training):
         forth, back = training.both
@@ -137,7 +137,7 @@ def test_spectral_norms_of_a_training_are_divided_into_what_is_kept(whole_run, t
         trained.extend(train_cycle(*rest, **more))
         return tuple(trained)
 
-    monkeypatch.setattr("slimgen.methods.anew.train_cycle", watched)
+    monkeypatch.setattr("slimgen.methods.rivals.train_cycle", watched)
     recipe = TINY.override(["search={hidden: 8, spectral: true}", "finetune.rivals=[]"])
     inputs = folders(whole_run, "supernet")
     stages.search(recipe, **inputs, out=tmp_path / "search", progress=quiet)

@@ -11,7 +11,7 @@ from slimgen.errors import BudgetError, RecipeError
 from slimgen.methods.gan_compression import check
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
-from slimgen.nets.resnet.channels import CHANNELS
+from slimgen.nets.resnet.description import CHANNELS
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
 from slimgen.search import Genotype

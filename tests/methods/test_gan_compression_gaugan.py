@@ -13,8 +13,8 @@ from slimgen.data.prepared import Prepared
 from slimgen.device import choose
 from slimgen.errors import RecipeError
 from slimgen.methods.gan_compression import check
+from slimgen.methods.gan_compression.distilling import recalibrated
 from slimgen.methods.gan_compression.options import SupernetOptions, tap_channels
-from slimgen.methods.gan_compression.recalibration import recalibrated
 from slimgen.metrics.evaluator import Evaluator
 from slimgen.nets import build_generator
 from slimgen.nets.gan_compression.once_for_all_spade import OnceForAllSpade

@@ -9,8 +9,8 @@ from PIL import Image
 from slimgen.device import Compute
 from slimgen.files import TRACE
 from slimgen.methods.relaxation_trace import Trace
-from slimgen.nets.gates import Gates, mixed
 from slimgen.nets.relaxation import Relaxation
+from slimgen.nets.supernet import Gates, mixed
 from slimgen.report.charts import probability_chart
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.log import Log

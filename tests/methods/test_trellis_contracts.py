@@ -10,8 +10,7 @@ from slimgen.device import Compute
 from slimgen.errors import BudgetError
 from slimgen.metrics.cache import Cache
 from slimgen.metrics.evaluator import Evaluator
-from slimgen.nets.cf_gan.rows import trellis_cost
-from slimgen.nets.cf_gan.space import Shape, trellis_space
+from slimgen.nets.cf_gan.space import Shape, trellis_cost, trellis_space
 from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.initial import initialise
 from slimgen.nets.weights import digest

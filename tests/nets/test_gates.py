@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor, nn
 
-from slimgen.nets.gates import Gates, branches, mixed
+from slimgen.nets.supernet import Gates, branches, mixed
 from slimgen.search import Choice, Genotype, Space
 from slimgen.search.genotype import Value
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from slimgen.nets.kernels import blended
+from slimgen.nets.functional import blended
 
 KINDS = [(1, 1), (3, 1), (3, 2), (4, 1), (5, 1), (5, 2), (7, 1)]
 

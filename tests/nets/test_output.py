@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from slimgen.cost.count import count
-from slimgen.nets.output import OutputConvolution, few_channels
+from slimgen.nets.functional import OutputConvolution, few_channels
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

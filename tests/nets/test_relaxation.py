@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from slimgen.errors import RecipeError
-from slimgen.nets.gates import Gates, branches, mixed
 from slimgen.nets.relaxation import Kind, Relaxation, Temperature
+from slimgen.nets.supernet import Gates, branches, mixed
 from slimgen.search import Choice, Mask, Space
 
 SPACE = Space({"cell.first": Choice(("a", "b", "c")), "cell.second": Choice(("a", "b")), "width": Choice((8,))})

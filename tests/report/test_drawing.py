@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from slimgen.report.drawing import picture_genotype
+from slimgen.report.figures import picture_genotype
 
 
 def picture(path):

@@ -15,7 +15,7 @@ from slimgen.tasks.gan import GanTraining
 from slimgen.tasks.labels import Matching
 from slimgen.training.fit import Memo
 from slimgen.training.losses import feature_matching
-from slimgen.training.schedules import constant_then_linear
+from slimgen.training.optimizers import constant_then_linear
 
 CPU = choose("fp32", "cpu")
 TINY = Recipe.parse((Path(__file__).parents[1] / "methods" / "tiny_gaugan.yaml").read_text())

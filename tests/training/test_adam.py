@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from slimgen.training.adam import Adam
+from slimgen.training.optimizers import Adam
 
 SHAPES = [(6, 4, 3, 3), (5,), (8, 8, 1, 1), (3, 2, 4, 4)]
 

@@ -4,8 +4,7 @@ import pytest
 
 from slimgen.nets.cf_gan.space import OPERATORS, Shape, paths, trellis_space
 from slimgen.search import Choice, Space
-from slimgen.training.draws import fair, fixed, sandwich, unfair, uniform
-from slimgen.training.fairness import UpdateCounts
+from slimgen.training.draws import UpdateCounts, fair, fixed, sandwich, unfair, uniform
 
 SPACE = trellis_space(Shape(ngf=8, blocks=2))
 WAYS = len(paths(3))

@@ -5,10 +5,16 @@ import torch
 from torch import nn
 
 from slimgen.errors import SlimgenError
-from slimgen.training.ema import Ema
-from slimgen.training.losses import ADVERSARIAL, Perceptual, adversarial, feature_matching, reconstruction, shrink
-from slimgen.training.perceptual import feature_network
-from slimgen.training.schedules import constant_then_linear
+from slimgen.training.losses import (
+    ADVERSARIAL,
+    Perceptual,
+    adversarial,
+    feature_matching,
+    feature_network,
+    reconstruction,
+    shrink,
+)
+from slimgen.training.optimizers import Ema, constant_then_linear
 
 
 def test_hinge_counts_only_scores_inside_the_margin() -> None:

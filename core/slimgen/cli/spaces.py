@@ -22,7 +22,7 @@ def spaces(
     as_json: Json = False,
 ) -> None:
     """List the named spaces, or show one: every configuration of channels counted, or the operations to choose from."""
-    from slimgen.nets.spaces import OPERATION_SPACES, SPACES, choices_of, counted, sizes_of
+    from slimgen.nets.profile import OPERATION_SPACES, SPACES, choices_of, counted, sizes_of
 
     names = [*SPACES, *OPERATION_SPACES]
     if name is not None and name not in names:

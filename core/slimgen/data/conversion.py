@@ -14,9 +14,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from slimgen.data.arrays import ImageRows, Moments
 from slimgen.data.images import Rejected, contents, quiet
 from slimgen.data.prepared import RGB, SIDES, VERSION, Manifest, SplitRecord, digest_of
+from slimgen.data.records import ImageRows, Moments
 from slimgen.errors import DataError
 from slimgen.files import MANIFEST, array_file, publish, sha256_file, write_text
 

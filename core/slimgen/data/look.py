@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from slimgen.data.images import Rejected, contents, decode, quiet, read_image
-from slimgen.data.label_layouts import find_labels
-from slimgen.data.label_maps import UNKNOWN, Classes, read_instances
+from slimgen.data.label_maps import UNKNOWN, Classes, find_labels, read_instances
 from slimgen.data.layouts import Side, find_pairs, find_sets
 from slimgen.data.prepare_images import find_images
 

@@ -8,8 +8,7 @@ import numpy as np
 from slimgen.data.conversion import Progress, Read, Row, Setting, convert
 from slimgen.data.division import divide
 from slimgen.data.images import Rejected, decode
-from slimgen.data.label_layouts import LabelFiles, find_labels
-from slimgen.data.label_maps import Classes, edges, read_instances
+from slimgen.data.label_maps import Classes, LabelFiles, edges, find_labels, read_instances
 from slimgen.data.prepared import Manifest
 from slimgen.data.shapes import alike, require_pixels, resize, resize_ids
 from slimgen.errors import DataError

@@ -10,8 +10,7 @@ from slimgen.errors import BudgetError
 from slimgen.methods.checks import priced
 from slimgen.methods.trials import Measured, Setup, Trials
 from slimgen.metrics.evaluator import Evaluator, Network, goal
-from slimgen.nets.gates import Arch
-from slimgen.nets.supernet import Supernet
+from slimgen.nets.supernet import Arch, Supernet
 from slimgen.nets.weights import digest
 from slimgen.search import Genotype, Objective
 from slimgen.tasks.task import Job

@@ -12,7 +12,7 @@ from slimgen.files import CACHE, ROUNDS, write_bytes
 from slimgen.methods.checks import check_racing
 from slimgen.methods.method import Found
 from slimgen.metrics.cache import Cache
-from slimgen.nets.gates import Arch
+from slimgen.nets.supernet import Arch
 from slimgen.search import (
     Allows,
     Genotype,

@@ -11,9 +11,8 @@ from torch import Tensor
 from slimgen.device import Compute
 from slimgen.errors import DataError, RecipeError
 from slimgen.metrics.kinds import Goal, PerImage
-from slimgen.metrics.racing import Raced, hopeless
 from slimgen.metrics.registry import METRICS, check, find, goal
-from slimgen.metrics.scorers import Compared, ImageScorer, open_scorers
+from slimgen.metrics.scorers import Compared, ImageScorer, Raced, hopeless, open_scorers
 
 __all__ = ["METRICS", "Evaluator", "Raced", "check", "digest", "fitting_batch", "goal"]
 

@@ -1,13 +1,13 @@
-"""Generators of noise, whatever their middle: which sizes they make, and their first and last layers."""
+"""What generators of noise share: their ends, and the normal operations of their cells."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from slimgen.cost.rows import Row
+from slimgen.cost.rows import Norm, Row
 from slimgen.errors import RecipeError
-from slimgen.nets.layers import norm_of, weights_of
+from slimgen.nets.layers import Make, layers_of, norm_of, weights_of
 
 DOUBLINGS = 3
 _SIDES: int = 2**DOUBLINGS
@@ -85,3 +85,46 @@ class Ends(nn.Module):
         """Noise (N, latent) to images (N, 3, size, size) in [-1, 1], by a middle that enlarges features 8 times."""
         images: Tensor = self.image(middle(self.enter(noise)))
         return images
+
+
+NORMAL = ("conv_1x1", "sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "conv_3x3", "conv_5x5")
+"""In the order of their size."""
+_FREE: dict[str, Make] = {"relu": lambda row: nn.ReLU(), "identity": lambda row: nn.Identity()}
+
+
+def key_of(name: str) -> str:
+    """The name of a choice's module: PyTorch allows no dots."""
+    return name.replace(".", "_")
+
+
+def normal_rows(
+    operation: str, inputs: int, outputs: int, part: int = 1, norm: Norm = "batch", first: str = "relu"
+) -> tuple[Row, ...]:
+    """A ReLU and a convolution; or, twice, a ReLU, a depthwise and a 1x1 convolution and a norm.
+
+    Args:
+        operation: one of `NORMAL`.
+        inputs: channels before.
+        outputs: channels after.
+        part: the features lie at 1/part of the image's sides.
+        norm: of separable convolutions; they have biases where there is none.
+        first: what a dense convolution begins with, `relu` or `identity`; an image would lose its half by a ReLU.
+    """
+    kernel = int(operation[-1])
+    if operation.startswith("conv"):
+        return (Row("conv", "convolution", inputs, outputs, kernel, part, before=(first,)),)
+    deep = Row("deep", "depthwise", inputs, inputs, kernel, part, bias=False, before=("relu",))
+    point = Row("point", "convolution", inputs, inputs, 1, part, bias=not norm, norm=norm)
+    return deep, point, deep, point._replace(outputs=outputs)
+
+
+class Normal(nn.Sequential):
+    """A normal operation.
+
+    Args:
+        rows: as `normal_rows` gives them.
+        wrap: done to each convolution, such as a spectral norm.
+    """
+
+    def __init__(self, rows: Sequence[Row], wrap: Callable[[nn.Module], nn.Module] = lambda conv: conv) -> None:
+        super().__init__(*(layer for row in rows for layer in layers_of(row, _FREE, lambda row: wrap(weights_of(row)))))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from slimgen.errors import RecipeError
-from slimgen.nets.gates import Gates
+from slimgen.nets.supernet import Gates
 from slimgen.search.dimension import Choice, Mask
 from slimgen.search.genotype import Genotype, Value
 from slimgen.search.space import Space

@@ -1,12 +1,16 @@
-"""What charts and drawings are made of: sheets, panels and colours. No pyplot, which keeps figures for ever."""
+"""Sheets and panels of figures, and an architecture as a table."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+
+from slimgen.recipe import Recipe
+from slimgen.search import Value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
 
 # Told apart by people who see colours differently (Okabe and Ito).
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A7B00")
@@ -64,3 +68,41 @@ def colours_of(names: Iterable[str]) -> dict[str, str]:
 def save(figure: "Figure", file: Path | IO[bytes]) -> None:
     """Writes a figure; a path's ending says the format, and into an open file a PNG is written."""
     figure.savefig(file, dpi=150)
+
+
+LONG = 24  # a mask of more bits is shown as how many are kept
+TALL = 36  # lines of a table before it goes on in the next column
+
+
+def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe | None = None) -> None:
+    """Draws names of choices and their values in columns, a shade for each group of names.
+
+    Args:
+        genotype: names of choices to values.
+        path: the picture; its ending says the format.
+        recipe: of the run; a table says nothing of it.
+    """
+    from matplotlib.patches import Rectangle
+
+    lines = [(name, _shown(value)) for name, value in genotype.items()] or [("(no choices)", "")]
+    columns = -(-len(lines) // TALL)
+    per_column = -(-len(lines) // columns)
+    wide = 0.085 * max(len(name) + len(value) for name, value in lines) + 0.6
+    figure, axes = bare_sheet(max(3.0, columns * wide), 0.3 + 0.24 * per_column)
+    axes.set_xlim(0, columns * wide)
+    axes.set_ylim(per_column + 0.3, -0.3)
+    shades: dict[str, str] = {}
+    for index, (name, value) in enumerate(lines):
+        column, row = divmod(index, per_column)
+        shade = shades.setdefault(name.rpartition(".")[0], (PALE, "white")[len(shades) % 2])
+        left = column * wide
+        axes.add_patch(Rectangle((left + 0.05, row), wide - 0.1, 1, facecolor=shade, edgecolor="none"))
+        axes.text(left + 0.15, row + 0.52, name, va="center", fontsize=8, color=GREY)
+        axes.text(left + wide - 0.15, row + 0.52, value, va="center", ha="right", fontsize=8, color=INK, weight="bold")
+    save(figure, path)
+
+
+def _shown(value: Value) -> str:
+    """A value as text; a long mask as how many of its bits are kept."""
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{text.count('1')} of {len(text)} kept" if len(text) > LONG and set(text) <= {"0", "1"} else text

@@ -4,12 +4,10 @@ from slimgen.search.budget import Budget, Costs, Objective, cheapest, require_re
 from slimgen.search.dimension import Choice, Dimension, Mask
 from slimgen.search.direction import DirectionalMutation, ReplacementGains
 from slimgen.search.evolution import Evolution, select_elite
-from slimgen.search.exhaustive import Exhaustive
 from slimgen.search.explore import Evaluate, explore
 from slimgen.search.feasible import Allows, Feasible
 from slimgen.search.genotype import Genotype, SpaceError, Value
-from slimgen.search.random_search import RandomSearch
-from slimgen.search.searcher import Searcher, Selective, Told
+from slimgen.search.searcher import Exhaustive, RandomSearch, Searcher, Selective, Told
 from slimgen.search.space import Space
 from slimgen.search.trial import Trial, best, pareto
 

@@ -7,10 +7,9 @@ from types import MappingProxyType
 from typing import NoReturn
 
 from slimgen.errors import nearest
-from slimgen.search.conditions import Conditions, count, parents_first, require_sound
 from slimgen.search.dimension import Choice, Dimension
 from slimgen.search.genotype import Genotype, SpaceError, Value
-from slimgen.search.subspace import narrowed, pinned
+from slimgen.search.subspace import Conditions, count, narrowed, parents_first, pinned, require_sound
 
 Weights = Callable[[str, Genotype], Sequence[float]]
 """The name of a choice and a genotype to one number per option: in proportion to it, mutation turns to that option."""

@@ -13,7 +13,7 @@ from slimgen.nets.weights import require_weights
 from slimgen.recipe import Recipe
 from slimgen.stages.fingerprint import checkpoints
 from slimgen.tasks import check_recipe
-from slimgen.training.perceptual import find_network
+from slimgen.training.losses import find_network
 
 
 def check(recipe: Recipe, *, complete: bool = True) -> None:

@@ -20,10 +20,9 @@ from slimgen.run.folder import StageFolder
 from slimgen.run.record import Record, read_record, require_layout
 from slimgen.run.tracking import tracked
 from slimgen.stages.fingerprint import digest_input, fingerprint, sections
-from slimgen.stages.progress import Lines, Progress, warn
 from slimgen.stages.reuse import take_over
 from slimgen.stages.table import DATA, STAGES, Stage
-from slimgen.stages.work import Body, Metrics, Work
+from slimgen.stages.work import Body, Lines, Metrics, Progress, Work, warn
 from slimgen.tasks import check_recipe
 from slimgen.training.distributed import first, together, world
 

@@ -8,9 +8,8 @@ from slimgen.recipe import Recipe
 from slimgen.run.record import read_record
 from slimgen.stages.check import check
 from slimgen.stages.perform import perform
-from slimgen.stages.progress import Progress, say
 from slimgen.stages.table import DATA, up_to
-from slimgen.stages.work import Metrics
+from slimgen.stages.work import Metrics, Progress, say
 from slimgen.tasks.embedded import find_images
 
 

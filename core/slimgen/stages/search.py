@@ -23,7 +23,7 @@ from slimgen.methods.method import Found
 from slimgen.methods.relaxation_trace import LIKELIHOOD
 from slimgen.metrics.evaluator import goal
 from slimgen.report.charts import pareto_chart, probability_chart
-from slimgen.report.drawing import picture_genotype
+from slimgen.report.figures import picture_genotype
 from slimgen.run.log import Log
 from slimgen.search import Objective, Trial, pareto
 from slimgen.stages.work import Work

@@ -9,18 +9,17 @@ from torch import Tensor, nn
 
 from slimgen.data.batches import Pair
 from slimgen.errors import RecipeError
-from slimgen.nets.gates import Arch
+from slimgen.nets.supernet import Arch
 from slimgen.recipe import LossesSection, Schedule
 from slimgen.search import Genotype
 from slimgen.tasks.guidance import After, Gan, Groups
 from slimgen.tasks.task import Job, both_ways
 from slimgen.tasks.translation import adam
 from slimgen.training.draws import fixed
-from slimgen.training.ema import Ema
 from slimgen.training.fit import Memo, Phase, fit
 from slimgen.training.losses import adversarial, reconstruction
+from slimgen.training.optimizers import Ema, constant_then_linear
 from slimgen.training.pool import ImagePool
-from slimgen.training.schedules import constant_then_linear
 
 REVERSE = "reverse_"
 """Begins the names of what belongs to the reverse direction, from targets to inputs."""

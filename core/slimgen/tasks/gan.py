@@ -6,14 +6,14 @@ from dataclasses import replace
 from torch import nn
 
 from slimgen.files import DISCRIMINATOR
-from slimgen.nets.gates import Arch
+from slimgen.nets.supernet import Arch
 from slimgen.nets.weights import load_weights
 from slimgen.search import Genotype
 from slimgen.tasks.guidance import GanTraining, Guidance
 from slimgen.tasks.task import Job, from_images
 from slimgen.training.draws import fixed
-from slimgen.training.ema import Ema
 from slimgen.training.fit import Phase, Stateful, fit
+from slimgen.training.optimizers import Ema
 
 __all__ = ["GanTraining", "original_guidance", "train_gan"]
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from slimgen.data.batches import Pair
-from slimgen.nets.gates import Arch
+from slimgen.nets.supernet import Arch
 from slimgen.recipe import Schedule
 from slimgen.training.draws import Draw
 from slimgen.training.fit import Memo, Phase, Stateful

@@ -18,9 +18,9 @@ from slimgen.data.prepare_labels import prepare_labels
 from slimgen.data.prepared import Manifest
 from slimgen.device import Compute
 from slimgen.errors import RecipeError
-from slimgen.nets.gates import Arch
 from slimgen.nets.patchgan.multiscale import MultiScale
 from slimgen.nets.patchgan.single import PatchGAN
+from slimgen.nets.supernet import Arch
 from slimgen.recipe import Recipe
 from slimgen.tasks.guidance import Discriminate, Guidance
 from slimgen.tasks.paired import Paired

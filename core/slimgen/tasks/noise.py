@@ -10,7 +10,7 @@ from slimgen.data.batches import Batches, Pair
 from slimgen.data.prepared import Split
 from slimgen.device import Compute
 from slimgen.errors import DataError
-from slimgen.nets.gates import Arch
+from slimgen.nets.supernet import Arch
 from slimgen.recipe import Schedule
 from slimgen.tasks.guidance import Guidance
 from slimgen.training.distributed import world

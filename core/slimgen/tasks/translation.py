@@ -11,19 +11,17 @@ from torch import Tensor, nn
 from slimgen.data.batches import Batches, Pair, whole
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
-from slimgen.nets.gates import Arch
+from slimgen.nets.supernet import Arch
 from slimgen.recipe import Recipe, Schedule
 from slimgen.tasks.guidance import Discriminate, GanTraining, Groups, Guidance, Truth, discriminating
 from slimgen.tasks.original import Original
 from slimgen.tasks.task import Job
 from slimgen.tasks.traits import Shapes
-from slimgen.training.adam import Adam
 from slimgen.training.distributed import world
 from slimgen.training.fit import Memo, Phase, Stateful
-from slimgen.training.losses import Perceptual, adversarial, reconstruction
-from slimgen.training.perceptual import as_features, feature_network
+from slimgen.training.losses import Perceptual, adversarial, as_features, feature_network, reconstruction
+from slimgen.training.optimizers import Adam, constant_then_linear
 from slimgen.training.pool import ImagePool
-from slimgen.training.schedules import constant_then_linear
 
 CHANNELS = 3
 

@@ -43,7 +43,7 @@ from slimgen.tasks.traits import NOISE, OF_LABEL_MAPS, Embedded, Shapes, Traits
 from slimgen.tasks.translation import CHANNELS, adam
 from slimgen.training.fit import Phase, Stateful
 from slimgen.training.losses import adversarial
-from slimgen.training.schedules import constant_then_linear
+from slimgen.training.optimizers import constant_then_linear
 
 __all__ = ["Unconditional"]
 

@@ -14,12 +14,12 @@ from torch.optim import Optimizer
 
 from slimgen.device import Compute
 from slimgen.errors import RunError
-from slimgen.nets.gates import Arch
+from slimgen.nets.supernet import Arch
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.log import Log
 from slimgen.training.distributed import average_gradients, require_alike, world
 from slimgen.training.draws import Draw
-from slimgen.training.schedules import Rate
+from slimgen.training.optimizers import Rate
 
 SAVING = 20.0
 """Times the duration of a checkpoint that pass before the next, at least."""

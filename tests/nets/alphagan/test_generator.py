@@ -7,14 +7,13 @@ from torch import nn
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_generator, generator_cost, noise_length
-from slimgen.nets.alphagan.description import AlphaShape
+from slimgen.nets.alphagan.description import PUBLISHED, SPACE, AlphaShape, Edge, alphagan_space
 from slimgen.nets.alphagan.generator import Up
-from slimgen.nets.alphagan.space import PUBLISHED, SPACE, Edge, alphagan_space
 from slimgen.nets.alphagan.supernet import AlphaSupernet, mixed_normal
-from slimgen.nets.gates import Gates
 from slimgen.nets.initial import initialise
-from slimgen.nets.normal import NORMAL, Normal, key_of, normal_rows
+from slimgen.nets.noise import NORMAL, Normal, key_of, normal_rows
 from slimgen.nets.relaxation import Relaxation
+from slimgen.nets.supernet import Gates
 from slimgen.search import Choice, Genotype, Space
 
 SMALL = {"channels": 6, "latent": 5, "size": 16}

@@ -11,8 +11,8 @@ from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.cf_gan.space import Shape, parse_path, paths
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator, walk
 from slimgen.nets.cf_gan.trellis import Trellis
-from slimgen.nets.gates import Gates
 from slimgen.nets.initial import initialise
+from slimgen.nets.supernet import Gates
 from slimgen.search import Genotype
 
 SHAPE = Shape(ngf=8, groups=3, blocks=2)

@@ -22,8 +22,8 @@ from slimgen.nets.cyclegan_nas.space import (
     Slot,
     space_of,
 )
-from slimgen.nets.gates import Gates
 from slimgen.nets.initial import initialise
+from slimgen.nets.supernet import Gates
 from slimgen.search import Genotype, SpaceError
 
 SMALL = GeneratorShape(hidden=8, cells=4)

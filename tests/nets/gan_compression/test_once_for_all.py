@@ -13,7 +13,7 @@ from slimgen.export.parity import parity
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.configurations import write_config
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
-from slimgen.nets.resnet.channels import CHANNELS
+from slimgen.nets.resnet.description import CHANNELS
 from slimgen.nets.resnet.generator import MobileResnetGenerator, ResnetGenerator
 from slimgen.nets.weights import import_generator
 from slimgen.training.losses import reconstruction

@@ -13,7 +13,7 @@ from slimgen.errors import RecipeError, SlimgenError
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.gan_compression.once_for_all_spade import OnceForAllSpade
 from slimgen.nets.initial import initialise
-from slimgen.nets.spade.channels import CHANNELS
+from slimgen.nets.spade.description import CHANNELS
 from slimgen.search.genotype import Genotype
 
 SMALL = [[2, 3], [1, 3], [2, 4], [2, 3], [1, 2], [2, 3], [1, 3], [1, 2, 4]]

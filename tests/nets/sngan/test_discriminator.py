@@ -9,10 +9,10 @@ from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_discriminator, discriminator_cost
 from slimgen.nets.alphagan.supernet import NoiseSuperDiscriminator
-from slimgen.nets.gates import Gates
 from slimgen.nets.initial import initialise
 from slimgen.nets.relaxation import Relaxation
 from slimgen.nets.sngan.discriminator import SN_GAN, SPACE, NoiseDiscriminator
+from slimgen.nets.supernet import Gates
 
 
 def images(size: int = 16) -> torch.Tensor:

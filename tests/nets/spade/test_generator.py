@@ -11,8 +11,7 @@ from slimgen.cost.formula import Cost
 from slimgen.errors import RecipeError, SlimgenError
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.initial import initialise
-from slimgen.nets.spade.channels import CHANNELS
-from slimgen.nets.spade.description import SpadeOptions
+from slimgen.nets.spade.description import CHANNELS, SpadeOptions
 from slimgen.nets.spade.generator import MobileSpadeGenerator, Spade, SpadeGenerator
 
 CITYSCAPES = (256, 512)

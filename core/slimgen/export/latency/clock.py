@@ -1,13 +1,16 @@
-"""Reading the time of graphs in onnxruntime on a machine that has other things to do."""
+"""Reading the time of graphs in onnxruntime on a machine that has other things to do: in rounds, each of them kept."""
 
+import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 
 import numpy
 
 from slimgen.cost.latency import onnx_call, onnx_session, time_calls
 from slimgen.errors import ExportError, SlimgenError, reason
+from slimgen.files import read_json, write_json
 
 WARMUP = 2  # the first call allocates, the second finds its memory
 VISIT = 4  # timed calls of a session, before it is the next graph's turn
@@ -63,3 +66,97 @@ class Clock:
     def settle(self, times: Sequence[float]) -> float:
         """One number for several measurements of the same."""
         return float(numpy.quantile(times, self._level))
+
+
+_SAVE_SECONDS = 5.0
+
+
+class Visits:
+    """Milliseconds of each visit to each of many graphs, in a JSON file written aside and renamed.
+
+    What the file holds under the same conditions is kept; under others, or damaged, it begins anew.
+
+    Attributes:
+        conditions: under which the times were measured.
+
+    Args:
+        path: the file; it and its folder are made with the first measurement.
+        conditions: all that the times depend on, as plain values.
+        free: conditions that may differ in a file that was finished (saved with a summary); it keeps its own.
+    """
+
+    def __init__(self, path: Path, conditions: Mapping[str, object], free: Collection[str] = ()) -> None:
+        self.path, self.conditions = path, dict(conditions)
+        self._visits: dict[str, list[float]] = {}
+        self._summary: Mapping[str, object] = {}
+        self._saved = time.monotonic()
+        held = read_json(path)
+        if not isinstance(held, dict) or not self._suits(held, free):
+            return
+        self.conditions = dict(held.pop("conditions"))
+        visits = held.pop("visits", None)
+        self._summary = held
+        for name, times in visits.items() if isinstance(visits, dict) else ():
+            if isinstance(times, list) and all(_is_time(value) for value in times):
+                self._visits[name] = [float(value) for value in times]
+
+    def _suits(self, held: Mapping[str, object], free: Collection[str]) -> bool:
+        found = held.get("conditions")
+        if not isinstance(found, dict) or found.keys() != self.conditions.keys():
+            return False
+        different = {name for name, value in self.conditions.items() if found[name] != value}
+        return not different or (different <= set(free) and held.keys() > {"conditions", "visits"})
+
+    def __getitem__(self, name: str) -> list[float]:
+        """The visits to a graph so far."""
+        return list(self._visits.get(name, ()))
+
+    def take(
+        self,
+        visits: Mapping[str, Callable[[], float]],
+        rounds: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Visits every graph once a round, so that what slows the machine for a while slows all alike.
+
+        Args:
+            visits: name of a graph to what times it; those that were visited in a round before are passed over.
+            rounds: visits that each graph is to have.
+            progress: called with the visits done and all visits.
+
+        Raises:
+            RunError: the file cannot be written.
+        """
+        done, total, news = 0, rounds * len(visits), False
+        try:
+            for number in range(rounds):
+                for name, visit in visits.items():
+                    if len(self._visits.get(name, ())) <= number:
+                        self._visits.setdefault(name, []).append(visit())
+                        news = True
+                        if time.monotonic() - self._saved > _SAVE_SECONDS:
+                            self.save()
+                    done += 1
+                    if progress is not None:
+                        progress(done, total)
+        finally:
+            if news:
+                self.save()
+
+    def save(self, summary: Mapping[str, object] | None = None) -> None:
+        """Writes the file.
+
+        Args:
+            summary: what was made of all the measurements, for people to read; None keeps what was said last.
+
+        Raises:
+            RunError: the file cannot be written.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._summary = self._summary if summary is None else summary
+        write_json(self.path, {**self._summary, "conditions": self.conditions, "visits": self._visits})
+        self._saved = time.monotonic()
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0

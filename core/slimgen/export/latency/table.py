@@ -15,11 +15,9 @@ from statistics import median
 import numpy
 
 from slimgen.errors import SlimgenError
-from slimgen.export.latency.clock import VISIT, Clock
-from slimgen.export.latency.columns import Columns, Times, predictor
-from slimgen.export.latency.fit import Line, fit_line
+from slimgen.export.latency.clock import VISIT, Clock, Visits
+from slimgen.export.latency.columns import Columns, Line, Times, fit_line, predictor
 from slimgen.export.latency.graph import onnx_graph
-from slimgen.export.latency.visits import Visits
 from slimgen.nets.supernet import Piece, Supernet
 from slimgen.run.record import machine
 from slimgen.search.genotype import Genotype

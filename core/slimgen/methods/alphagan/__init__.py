@@ -18,9 +18,9 @@ from slimgen.methods.alphagan.algorithm import Counts, batches, phases, timetabl
 from slimgen.methods.alphagan.choice import likeliest
 from slimgen.methods.alphagan.options import BY_HAND, SearchOptions, SupernetOptions, built, check, preview
 from slimgen.methods.alphagan.players import Player, Playing, of_noise, players
-from slimgen.methods.anew import Plan, alike, train_anew
 from slimgen.methods.method import Found, Trained, found_genotype, read_trials
 from slimgen.methods.relaxation_trace import LIKELIHOOD, Trace, likely_trial, read_relaxation, spaced
+from slimgen.methods.rivals import Plan, alike, train_anew
 from slimgen.nets import generator_cost, narrowed
 from slimgen.nets.sngan.discriminator import discriminator_space
 from slimgen.nets.weights import save_weights
@@ -31,8 +31,8 @@ from slimgen.tasks.noise import TEST, latents
 from slimgen.tasks.task import Job
 from slimgen.training.distributed import world
 from slimgen.training.draws import fixed
-from slimgen.training.ema import Ema
 from slimgen.training.fit import Stateful, fit
+from slimgen.training.optimizers import Ema
 
 __all__ = ["SearchOptions", "SupernetOptions", "check", "finetune", "preview", "search", "supernet"]
 

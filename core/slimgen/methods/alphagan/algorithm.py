@@ -12,14 +12,13 @@ from torch import Tensor
 from slimgen.data.batches import Pair
 from slimgen.methods.alphagan.options import SupernetOptions
 from slimgen.methods.alphagan.players import Player, Players, gap, worst
-from slimgen.nets.gates import Arch
 from slimgen.nets.relaxation import Relaxation
+from slimgen.nets.supernet import Arch
 from slimgen.tasks.noise import SHOWN
 from slimgen.tasks.task import Job
-from slimgen.training.adam import Adam
 from slimgen.training.fit import Loss, Memo, Phase
 from slimgen.training.losses import Adversarial, adversarial
-from slimgen.training.schedules import constant_then_linear
+from slimgen.training.optimizers import Adam, constant_then_linear
 
 WEIGHTS, ARCHITECTURE = "weights", "architecture"
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"

@@ -9,8 +9,7 @@ from slimgen.errors import RecipeError, nearest
 from slimgen.methods.checks import check_anew, check_effects, check_limits, check_rivals, priced
 from slimgen.methods.method import Preview
 from slimgen.nets import noise_length
-from slimgen.nets.alphagan.description import alphagan_cost
-from slimgen.nets.alphagan.space import PUBLISHED, alphagan_space, checked
+from slimgen.nets.alphagan.description import PUBLISHED, alphagan_cost, alphagan_space, checked
 from slimgen.nets.noise import bottom
 from slimgen.nets.sngan.discriminator import check_size
 from slimgen.recipe import Betas, Recipe, Schedule, Section, section

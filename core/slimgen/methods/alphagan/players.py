@@ -11,11 +11,10 @@ from slimgen.data.batches import Pair
 from slimgen.methods.alphagan.options import GUMBEL, SupernetOptions
 from slimgen.nets.alphagan.description import AlphaShape
 from slimgen.nets.alphagan.supernet import AlphaSupernet, NoiseSuperDiscriminator
-from slimgen.nets.gates import Gates
 from slimgen.nets.initial import initialise
 from slimgen.nets.relaxation import Relaxation, Temperature
 from slimgen.nets.sngan.discriminator import NoiseDiscriminator
-from slimgen.nets.supernet import Supernet
+from slimgen.nets.supernet import Gates, Supernet
 from slimgen.tasks.task import FromNoise, Job, from_noise
 from slimgen.training.losses import Adversarial
 

@@ -17,8 +17,8 @@ from slimgen.methods.rivals import finetuned, train_rivals
 from slimgen.nets.cf_gan.space import parse_path
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
 from slimgen.nets.cf_gan.trellis import Trellis
-from slimgen.nets.gates import Arch, Gates, pinned
 from slimgen.nets.initial import initialise
+from slimgen.nets.supernet import Arch, Gates, pinned
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import section
 from slimgen.search import Allows, DirectionalMutation, Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Space
@@ -26,8 +26,7 @@ from slimgen.tasks.cycle import Gan
 from slimgen.tasks.gan import GanTraining, original_guidance, train_gan
 from slimgen.tasks.guidance import Discriminate
 from slimgen.tasks.task import Job
-from slimgen.training.draws import fair, unfair
-from slimgen.training.fairness import UpdateCounts
+from slimgen.training.draws import UpdateCounts, fair, unfair
 from slimgen.training.fit import Phase
 from slimgen.training.losses import shrink
 

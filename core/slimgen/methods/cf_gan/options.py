@@ -9,8 +9,7 @@ from pydantic import Field, model_validator
 from slimgen.errors import RecipeError, nearest
 from slimgen.methods.checks import budget_of, check_limits, check_metrics, check_rivals, imported_alone, priced
 from slimgen.methods.method import Preview
-from slimgen.nets.cf_gan.rows import trellis_cost
-from slimgen.nets.cf_gan.space import OPERATORS, Shape, trellis_space
+from slimgen.nets.cf_gan.space import OPERATORS, Shape, trellis_cost, trellis_space
 from slimgen.recipe import Recipe, Schedule, Section, section
 from slimgen.search import Choice, Genotype, Space, Value, require_reachable
 from slimgen.tasks import traits_of

@@ -18,7 +18,7 @@ from slimgen.methods.co_evolution.roulette import Odds
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
 from slimgen.nets import generator_cost
-from slimgen.nets.co_evolution.families import check_family, narrowest
+from slimgen.nets.co_evolution.groups import check_family, narrowest
 from slimgen.recipe import Recipe, Section, section
 from slimgen.search import Space, require_reachable
 

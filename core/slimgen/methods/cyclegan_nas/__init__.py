@@ -10,7 +10,6 @@ from typing import Any
 
 from slimgen.cost.formula import Cost, total
 from slimgen.files import LOGITS
-from slimgen.methods.anew import Plan, alike
 from slimgen.methods.checks import NARROWED, priced
 from slimgen.methods.cyclegan_nas.options import SearchOptions, SupernetOptions, check, equal_hidden, preview
 from slimgen.methods.cyclegan_nas.phases import (
@@ -25,7 +24,7 @@ from slimgen.methods.cyclegan_nas.phases import (
 from slimgen.methods.cyclegan_nas.repeats import Comparison, train_repeatedly
 from slimgen.methods.method import Found, Trained, found_genotype
 from slimgen.methods.relaxation_trace import LIKELIHOOD, Trace, likely_trial, read_relaxation, spaced
-from slimgen.methods.rivals import narrowed_original
+from slimgen.methods.rivals import Plan, alike, narrowed_original
 from slimgen.nets import generator_cost
 from slimgen.nets.cyclegan_nas.space import cells_cost
 from slimgen.nets.weights import save_weights

@@ -14,10 +14,9 @@ from slimgen.errors import DataError
 from slimgen.methods.cyclegan_nas.options import SupernetOptions
 from slimgen.nets.cyclegan_nas.networks import Supercells
 from slimgen.nets.cyclegan_nas.space import Shape, space_of
-from slimgen.nets.gates import Arch, Gates
 from slimgen.nets.initial import initialise
 from slimgen.nets.relaxation import Relaxation, Temperature
-from slimgen.nets.supernet import Supernet
+from slimgen.nets.supernet import Arch, Gates, Supernet
 from slimgen.search import Genotype, Space
 from slimgen.tasks.cycle import Direction, cycle_phases
 from slimgen.tasks.task import Job, both_ways

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from slimgen.data.batches import Pair, whole
-from slimgen.methods.anew import Plan, train_anew
 from slimgen.methods.method import REVERSE, Trained
+from slimgen.methods.rivals import Plan, train_anew
 from slimgen.metrics.evaluator import Evaluator
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find, goal

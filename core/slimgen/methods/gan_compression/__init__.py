@@ -14,6 +14,7 @@ from slimgen.methods.candidates import Candidates
 from slimgen.methods.gan_compression.distilling import (
     distilling,
     once_for_all,
+    recalibrated,
     showing,
     teacher_file,
     teacher_network,
@@ -29,7 +30,6 @@ from slimgen.methods.gan_compression.options import (
     pruning,
     require_few,
 )
-from slimgen.methods.gan_compression.recalibration import recalibrated
 from slimgen.methods.method import Found, Trained, found_genotype, updates_of
 from slimgen.methods.rivals import finetuned, train_rivals
 from slimgen.nets import build_generator

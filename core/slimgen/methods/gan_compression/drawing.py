@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from slimgen.nets.resnet.channels import CHANNELS
+from slimgen.nets.resnet.description import CHANNELS
 from slimgen.recipe import Recipe
-from slimgen.report.drawing import picture_genotype as draw_table
 from slimgen.report.figures import INK, save, sheet
+from slimgen.report.figures import picture_genotype as draw_table
 from slimgen.search import Value
 
 LAYERS = (

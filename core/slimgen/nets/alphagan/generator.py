@@ -8,12 +8,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slimgen.cost.rows import Norm
-from slimgen.nets.alphagan.description import AlphaOptions, AlphaShape, LargeOptions, SmallOptions, rows_of
-from slimgen.nets.alphagan.space import Edge, checked, edges
+from slimgen.nets.alphagan.description import (
+    AlphaOptions,
+    AlphaShape,
+    Edge,
+    LargeOptions,
+    SmallOptions,
+    checked,
+    edges,
+    rows_of,
+)
 from slimgen.nets.initial import GLOROT
 from slimgen.nets.layers import Described, weights_of
-from slimgen.nets.noise import DOUBLINGS, Ends
-from slimgen.nets.normal import Normal, key_of
+from slimgen.nets.noise import DOUBLINGS, Ends, Normal, key_of
 
 
 class Up(nn.Module):

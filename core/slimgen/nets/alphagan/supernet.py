@@ -9,14 +9,11 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from slimgen.cost.formula import Cost
-from slimgen.nets.alphagan.description import AlphaShape
+from slimgen.nets.alphagan.description import AlphaShape, alphagan_space, edges
 from slimgen.nets.alphagan.generator import AlphaGenerator, build, through_cells
-from slimgen.nets.alphagan.space import alphagan_space, edges
-from slimgen.nets.gates import Arch, branches, mixed, weighted_sum
+from slimgen.nets.functional import blended
 from slimgen.nets.initial import GLOROT
-from slimgen.nets.kernels import blended
-from slimgen.nets.noise import Ends
-from slimgen.nets.normal import Normal, key_of
+from slimgen.nets.noise import Ends, Normal, key_of
 from slimgen.nets.sngan.discriminator import (
     NoiseDiscriminator,
     NoiseDiscriminatorOptions,
@@ -25,7 +22,7 @@ from slimgen.nets.sngan.discriminator import (
     score_blocks,
     slots,
 )
-from slimgen.nets.supernet import Supernet
+from slimgen.nets.supernet import Arch, Supernet, branches, mixed, weighted_sum
 from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype, Value
 from slimgen.search.space import Space

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slimgen.cost.rows import Row
+from slimgen.nets.functional import OutputConvolution
 from slimgen.nets.layers import weights_of
 from slimgen.nets.norm import InstanceNorm2d
-from slimgen.nets.output import OutputConvolution
 
 Index = Tensor | None
 """Channels that stay, in ascending order; None means all of them."""

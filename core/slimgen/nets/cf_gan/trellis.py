@@ -10,12 +10,22 @@ from torch.nn import functional
 
 from slimgen.cost.formula import Cost
 from slimgen.nets.cf_gan.layers import Index, Mixed, Residual, build, convolutions, scale_factors, sliced, strongest
-from slimgen.nets.cf_gan.rows import Layer, TrellisOptions, channels_of, layers, trellis_cost
-from slimgen.nets.cf_gan.space import OPERATORS, Shape, parse_path, path_name, paths, trellis_space
-from slimgen.nets.gates import Arch, branches, pinned
+from slimgen.nets.cf_gan.space import (
+    OPERATORS,
+    Layer,
+    Shape,
+    TrellisOptions,
+    channels_of,
+    layers,
+    parse_path,
+    path_name,
+    paths,
+    trellis_cost,
+    trellis_space,
+)
+from slimgen.nets.functional import reflect
 from slimgen.nets.layers import Described
-from slimgen.nets.padding import reflect
-from slimgen.nets.supernet import Supernet
+from slimgen.nets.supernet import Arch, Supernet, branches, pinned
 from slimgen.search.genotype import Genotype
 
 

@@ -17,8 +17,7 @@ from slimgen.nets import generator_cost
 from slimgen.nets.co_evolution import cost as filter_cost
 from slimgen.nets.co_evolution.cutting import Kept, narrowed, shaped, without_numbers
 from slimgen.nets.co_evolution.dependencies import Convolution, Group, channels_of, is_depthwise
-from slimgen.nets.co_evolution.families import described
-from slimgen.nets.co_evolution.groups import filter_groups
+from slimgen.nets.co_evolution.groups import described, filter_groups
 from slimgen.nets.user_defined import CHANNELS, UserDefined, counted
 from slimgen.search import Genotype, Mask, Space
 

@@ -17,11 +17,10 @@ from slimgen.nets.cyclegan_nas.space import (
     chosen,
     space_of,
 )
-from slimgen.nets.gates import Arch
-from slimgen.nets.inplace import ReLU
+from slimgen.nets.functional import ReLU
 from slimgen.nets.layers import Described
 from slimgen.nets.norm import instance_norm
-from slimgen.nets.supernet import Supernet
+from slimgen.nets.supernet import Arch, Supernet
 from slimgen.search.genotype import Genotype
 
 Run = Callable[[int, Tensor], Tensor]

@@ -12,11 +12,9 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from slimgen.nets.cyclegan_nas.space import CONVOLUTIONS, Slot
-from slimgen.nets.gates import Arch, branches
-from slimgen.nets.kernels import blended
+from slimgen.nets.functional import OutputConvolution, blended, reflect
 from slimgen.nets.layers import weights_of
-from slimgen.nets.output import OutputConvolution
-from slimgen.nets.padding import reflect
+from slimgen.nets.supernet import Arch, branches
 
 _FEW = 4
 

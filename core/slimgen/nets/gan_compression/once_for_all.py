@@ -10,16 +10,14 @@ from torch.nn import functional
 
 from slimgen.cost.rows import Row, positions
 from slimgen.nets.configurations import Config
+from slimgen.nets.functional import OutputConvolution, few_channels
 from slimgen.nets.gan_compression.pruning import prune_into
 from slimgen.nets.gan_compression.supernet import ChannelSupernet
-from slimgen.nets.gates import Arch, pinned
 from slimgen.nets.initial import initialise
 from slimgen.nets.layers import Separable
-from slimgen.nets.output import OutputConvolution, few_channels
-from slimgen.nets.resnet.channels import CHANNELS
-from slimgen.nets.resnet.description import Widths
+from slimgen.nets.resnet.description import CHANNELS, Widths
 from slimgen.nets.resnet.generator import MobileResnetGenerator, ResidualBlock, ResnetGenerator
-from slimgen.nets.supernet import Piece
+from slimgen.nets.supernet import Arch, Piece, pinned
 from slimgen.search.genotype import Genotype
 
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from slimgen.nets.gan_compression.supernet import ChannelSupernet
-from slimgen.nets.gates import Arch, pinned
-from slimgen.nets.spade.channels import CHANNELS
+from slimgen.nets.spade.description import CHANNELS
 from slimgen.nets.spade.generator import MobileSpadeGenerator, SpadeGenerator
+from slimgen.nets.supernet import Arch, pinned
 from slimgen.search.genotype import Value
 
 

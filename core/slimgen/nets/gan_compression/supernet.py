@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from slimgen.cost.formula import Cost
 from slimgen.errors import RecipeError, nearest
 from slimgen.nets.configurations import Config, Configurations
-from slimgen.nets.gates import Arch
 from slimgen.nets.layers import Described, load_copies
-from slimgen.nets.supernet import Supernet
+from slimgen.nets.supernet import Arch, Supernet
 from slimgen.search.genotype import Genotype
 
 

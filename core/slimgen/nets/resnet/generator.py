@@ -8,10 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from slimgen.cost.rows import Row, positions
-from slimgen.nets.inplace import ReLU, may_overwrite
+from slimgen.nets.functional import OutputConvolution, ReflectionPad2d, ReLU, may_overwrite
 from slimgen.nets.layers import Described, Make, Separable, layers_of, weights_of
-from slimgen.nets.output import OutputConvolution
-from slimgen.nets.padding import ReflectionPad2d
 from slimgen.nets.resnet.description import MobileResnetOptions, ResnetOptions, check_size
 
 

@@ -18,7 +18,7 @@ from slimgen.cost.rows import Row, cost_of
 from slimgen.errors import RecipeError
 from slimgen.nets.initial import GLOROT
 from slimgen.nets.layers import Described, weights_of
-from slimgen.nets.normal import NORMAL, Normal, key_of, normal_rows
+from slimgen.nets.noise import NORMAL, Normal, key_of, normal_rows
 from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype, Value
 from slimgen.search.space import Space

@@ -1,4 +1,9 @@
-"""GauGAN's generator as options, rows and cost, at every channel configuration. No torch."""
+"""Channel configurations of a SPADE generator, as the authors of GAN Compression write them.
+
+The first convolution has 16 c0 channels, which are the trunk of the three blocks after it; their inner widths are
+16 c1, 16 c2 and 16 c3; the four upper blocks leave 8 c4, 4 c5, 2 c6 and c7. The SPADE layers of a block see the labels
+through twice its c. The named spaces are those searched on Cityscapes, in the authors' two pipelines.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,8 +13,19 @@ from typing import Any, ClassVar, NamedTuple
 from slimgen.cost.formula import Cost, total
 from slimgen.cost.rows import Norm, Row, cost_of, separable
 from slimgen.errors import SlimgenError, nearest
-from slimgen.nets.configurations import Config
-from slimgen.nets.spade.channels import CHANNELS
+from slimgen.nets.configurations import Config, Configurations
+
+_SPACES: dict[str, tuple[Config, ...]] = {
+    "channels-48-spade": ((48, 40, 32),) * 5 + ((48, 40, 32, 24),) * 3,
+    "channels-64-spade": ((64, 48, 40, 32),) * 5 + ((64, 48, 40, 32, 24),) * 3,
+}
+CHANNELS = Configurations(
+    noun="SPADE channels",
+    example="32_40_40_32_40_24_32_24",
+    names=tuple(f"channel.{part}" for part in ("fc", "head", "middle0", "middle1", "up0", "up1", "up2", "up3")),
+    spaces=_SPACES,
+)
+
 
 NORMS: dict[str, Norm] = {"batch": "plain batch", "instance": "instance"}
 """The norms that a SPADE layer can modulate: those without parameters."""
@@ -91,7 +107,7 @@ class SpadeOptions:
         inputs: channels of the label maps, such as one for each class and one for the edges of instances.
         outputs: channels of the images.
         ngf: channels of the last block; sixteen times as many at the smallest size.
-        config: a channel configuration (see `slimgen.nets.spade.channels`) in place of `ngf`.
+        config: a channel configuration (see `slimgen.nets.spade.description`) in place of `ngf`.
         norm: what SPADE modulates: `batch`, as published, whose statistics want several images (or pixels) a batch;
             or `instance`, which sees single images.
         doublings: 6, as published; or 5, which starts from 1/32 of the size, for smaller images.

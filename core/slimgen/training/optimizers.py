@@ -1,0 +1,96 @@
+"""Adam as fast in channels_last as elsewhere, learning-rate schedules of the papers, and averages of weights."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Adam(torch.optim.Adam):
+    """Adam (Kingma and Ba 2015), fused.
+
+    The kernel walks weights of four dimensions in the order of their dimensions; in channels_last that jumps through
+    memory, four times as slow. Each update is elementwise, so a view in the order of memory gets the same numbers.
+
+    Args:
+        groups: parameter groups.
+        rate: learning rate of groups without one of their own.
+        betas: decays of the two averages.
+    """
+
+    def __init__(self, groups: Any, rate: float, betas: tuple[float, float]) -> None:
+        super().__init__(groups, rate, betas, fused=True)
+
+    def _init_group(
+        self,
+        group: dict[str, Any],
+        params: list[Tensor],
+        grads: list[Tensor],
+        averages: list[Tensor],
+        squares: list[Tensor],
+        *rest: Any,
+    ) -> bool:
+        complex_numbers: bool = super()._init_group(  # type: ignore[no-untyped-call]
+            group, params, grads, averages, squares, *rest
+        )
+        for index, tensors in enumerate(zip(params, grads, averages, squares, strict=True)):
+            if all(_channels_last(tensor) for tensor in tensors):
+                for held in (params, grads, averages, squares):
+                    held[index] = held[index].detach().permute(0, 2, 3, 1)
+        return complex_numbers
+
+
+def _channels_last(tensor: Tensor) -> bool:
+    """Whether a tensor lies channels_last and not contiguous as well."""
+    return tensor.dim() == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
+
+
+Rate = Callable[[int], float]
+
+
+def constant_then_linear(steps: int, decay: float) -> Rate:
+    """Constant, then linear to zero over the last part: pix2pix, CycleGAN, GAN Compression, CF-GAN.
+
+    Args:
+        steps: length of the training.
+        decay: share of the steps over which the rate falls, 0 to 1.
+    """
+    falling = round(steps * decay)
+    start = steps - falling
+
+    def factor(step: int) -> float:
+        # The last step still learns: it is one step's fall above zero.
+        return 1.0 if step < start else 1.0 - (step - start) / (falling + 1)
+
+    return factor
+
+
+class Ema:
+    """Keeps a copy of a module whose weights trail the module's.
+
+    Args:
+        module: the module to follow.
+        decay: share of the old average that stays at each update.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.source, self.decay = module, decay
+        self.module = copy.deepcopy(module).requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Moves the average towards the module; buffers are copied."""
+        for average, weight in zip(self.module.parameters(), self.source.parameters(), strict=True):
+            average.lerp_(weight, 1 - self.decay)
+        for kept, new in zip(self.module.buffers(), self.source.buffers(), strict=True):
+            kept.copy_(new)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The averaged weights."""
+        return self.module.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes averaged weights back."""
+        self.module.load_state_dict(state)
