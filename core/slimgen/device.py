@@ -12,10 +12,6 @@ from torch import Tensor, nn
 
 from slimgen.errors import RecipeError
 
-# Of glibc's malloc.h; blocks above 32 MiB are always mapped.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_NEVER, _LARGEST_MMAP = 2**31 - 1, 2**25
-
 PRECISIONS = ("auto", "fp32", "bf16")
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -24,12 +20,8 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 class Compute:
     """A device with the number type and layout in which its convolutions run fastest.
 
-    Weights, optimizer states and losses stay in float32; `autocast` lowers the convolutions alone.
-
-    Attributes:
-        device: where modules and batches live.
-        dtype: type of the convolutions: float32 or bfloat16.
-        channels_last: whether modules and images are laid out NHWC in memory.
+    Weights, optimizer states and losses stay in float32; `autocast` lowers the convolutions alone, to `dtype`, float32
+    or bfloat16. With `channels_last` modules and images are laid out NHWC in memory.
     """
 
     device: torch.device
@@ -113,17 +105,16 @@ def keep_memory() -> None:
     """
     if platform.libc_ver()[0] != "glibc":
         return
+    trim_threshold, mmap_threshold = -1, -3  # of glibc's malloc.h; blocks above 32 MiB are always mapped
     library = ctypes.CDLL(None)
-    library.mallopt(_TRIM_THRESHOLD, _NEVER)
-    library.mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP)
+    library.mallopt(trim_threshold, 2**31 - 1)
+    library.mallopt(mmap_threshold, 2**25)
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 in hardware, so that it gains from it."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
-    cpu = torch.cpu
     # Private, but the only place where torch tells; an older or newer torch without them computes in fp32.
-    amx = getattr(cpu, "_is_amx_tile_supported", lambda: False)
-    avx = getattr(cpu, "_is_avx512_bf16_supported", lambda: False)
-    return bool(amx() or avx())
+    asked = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return any(supported is not None and supported() for supported in asked)

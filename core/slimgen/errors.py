@@ -5,22 +5,15 @@ from difflib import get_close_matches
 
 
 class SlimgenError(ValueError):
-    """A user-facing error. The command line prints it as one line and exits with status 2.
+    """A user-facing error: what must hold, what arrived instead, and what to do about it.
 
-    Args:
-        rule: what must hold.
-        got: what arrived instead.
-        hint: what to do about it.
+    The command line prints it as one line and exits with status 2.
     """
 
     def __init__(self, rule: str, got: object = None, hint: str | None = None) -> None:
         self.rule, self.got, self.hint = rule, got, hint
-        parts = [rule.rstrip(".")]
-        if got is not None:
-            parts.append(f"got {got}")
-        if hint:
-            parts.append(hint.rstrip("."))
-        line = "; ".join(" ".join(part.split()) for part in parts)
+        parts = [rule.rstrip("."), "" if got is None else f"got {got}", (hint or "").rstrip(".")]
+        line = "; ".join(" ".join(part.split()) for part in parts if part)
         super().__init__(line if line.endswith("?") else f"{line}.")
 
 

@@ -46,11 +46,8 @@ def log_file(name: str) -> str:
 class Aside:
     """A binary file being written beside its destination, hashed on the way.
 
-    Attributes:
-        destination: where the file will be; may be changed until it is finished, within the same folder.
-        digest: the sha256 of what was written so far.
-        error: the first error of the disk. It is kept and raised at the end, because a writer in C++ that calls
-            `write` may not survive an exception in the middle.
+    The destination may be changed until the file is finished, within the same folder. The first error of the disk is
+    kept and raised at the end, because a writer in C++ that calls `write` may not survive an exception in the middle.
     """
 
     def __init__(self, destination: Path) -> None:
@@ -159,11 +156,7 @@ def plain(value: object) -> object:
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Writes a file, aside and renamed.
-
-    Raises:
-        RunError: it cannot be written; what was there before is untouched.
-    """
+    """Writes a file, aside and renamed; RunError where it cannot be written, and what was there before is untouched."""
     path = Path(path)
     try:
         with aside(path) as file:
@@ -178,12 +171,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: object) -> None:
-    """Writes a value as indented JSON, as `write_bytes` does.
-
-    Raises:
-        RunError: as `write_bytes`.
-        TypeError: a value that has no JSON form.
-    """
+    """Writes a value as indented JSON, as `write_bytes` does; TypeError for a value that has no JSON form."""
     write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -193,10 +181,9 @@ def write_lines(path: str | os.PathLike[str], values: Iterable[object]) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Adds a line to a file: it is on the disk when this returns. Makes the file and its folder.
+    """Adds a line to a file, which is made with its folder: it is on the disk when this returns.
 
-    Raises:
-        OSError: the disk is full; the file may end in a torn line.
+    OSError where the disk is full; the file may then end in a torn line.
     """
     new = not path.exists()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,15 +7,10 @@ from slimgen.errors import RecipeError, nearest
 
 
 def named(noun: str, name: str, registry: Mapping[str, str]) -> object:
-    """What a name stands for: an entry of a registry, or a user's own code by its import path.
-
-    Args:
-        noun: what it should be, for the message.
-        name: a key of the registry, `package.module` or `package.module:Name`.
-        registry: names to import paths; nothing is imported before it is asked for.
+    """What a name stands for: a key of a registry of import paths, or an import path of user-defined code.
 
     Raises:
-        RecipeError: neither a known name nor an import path, or as `load`.
+        RecipeError: neither a known name nor an import path, or as `load`; the noun says what it should be.
     """
     if name not in registry and ":" not in name and "." not in name:
         raise RecipeError(f"a recipe names a {noun} that slimgen knows", repr(name), nearest(name, registry))
@@ -25,9 +20,7 @@ def named(noun: str, name: str, registry: Mapping[str, str]) -> object:
 def load(noun: str, path: str) -> object:
     """The module at `package.module`, or what it calls `Name` at `package.module:Name`, imported and run.
 
-    Args:
-        noun: what it should be, for the message.
-        path: from wherever Python finds it, so a user's module must be installed or on PYTHONPATH.
+    A user's module must be where Python finds it: installed, or on PYTHONPATH.
 
     Raises:
         RecipeError: there is no such module or name, or the module fails.

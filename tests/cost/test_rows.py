@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimgen.cost.formula import Cost
+from slimgen.cost.formula import Cost, total
 from slimgen.cost.rows import Row, cost_of, largest, largest_within, positions, smallest_reaching
 from slimgen.errors import BudgetError, SlimgenError
 
@@ -52,7 +52,7 @@ def test_a_block_costs_its_layers_and_its_own_norm(norm):
     alone = Row("norm", "norm", 4, 4, norm=norm)
     block = Row("block", "block", 4, 4, norm=norm, within=within)
     assert cost_of([block], 8, 8) == cost_of([*within, alone], 8, 8)
-    assert cost_of([block, block._replace(name="next")], 8, 8) == cost_of([*within, alone], 8, 8).times(2)
+    assert cost_of([block, block._replace(name="next")], 8, 8) == total([cost_of([*within, alone], 8, 8)] * 2)
 
 
 @given(st.lists(st.integers(1, 64), min_size=2, max_size=5))

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from examples.own_metric import GMSD, gmsd
 from slimgen import stages
-from slimgen.metrics.registry import find, goal
+from slimgen.metrics.registry import find
 from slimgen.recipe import Recipe
 from slimgen.report.table import headings, read_table
 from townhouses import write
@@ -24,7 +24,7 @@ def pictures(seed: int, count: int = 3) -> torch.Tensor:
 
 def test_a_recipe_finds_it_by_its_import_path() -> None:
     assert find(NAME) is GMSD
-    assert goal(NAME) == "min"
+    assert find(NAME).goal == "min"
 
 
 def test_it_is_the_deviation_of_a_similarity_worked_out_pixel_by_pixel() -> None:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from slimgen.device import Compute
 from slimgen.errors import DataError, RecipeError
-from slimgen.metrics.evaluator import METRICS, Evaluator, digest, fitting_batch, goal
+from slimgen.metrics.evaluator import Evaluator, digest, fitting_batch
 from slimgen.metrics.psnr import psnr
+from slimgen.metrics.registry import METRICS, find
 from slimgen.metrics.ssim import ssim
 
 CPU = Compute(torch.device("cpu"))
@@ -102,7 +103,7 @@ def test_goals_tell_which_way_is_better() -> None:
         "min": "lpips fid fd:resnet20 kid kid:x",
     }
     for way, names in best.items():
-        assert {goal(name) for name in names.split()} == {way}
+        assert {find(name).goal for name in names.split()} == {way}
     assert len(METRICS) == sum(len(names.split()) for names in best.values())
 
 
@@ -117,16 +118,16 @@ def test_a_user_defined_metric_is_named_by_its_import_path(tmp_path: Path, monke
     assert evaluator.goals == {name: "min", "psnr": "max"}
     assert evaluator.measure(halve)[name] == pytest.approx(float((pair[0] / 2 - pair[1]).abs().mean()))
     with pytest.raises(RecipeError, match="is a PerImage"):
-        goal("package.absolute:OTHER")
+        find("package.absolute:OTHER")
     for missing in ("package.absolute:NONE", "package.none:MAE"):
         with pytest.raises(RecipeError, match=r"must be named package\.module:Name; got .* set PYTHONPATH"):
-            goal(missing)
+            find(missing)
 
 
 @pytest.mark.parametrize("name", ["pnsr", "fd:", "fid:mine", "", "fd:<name>", "psnr:x", "seg_miou", "lpips:vgg"])
 def test_an_unknown_metric_is_refused_by_name(name: str) -> None:
     with pytest.raises(RecipeError, match="metrics are known by name"):
-        goal(name)
+        find(name)
 
 
 def test_a_misspelt_metric_names_the_nearest() -> None:

@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 from slimgen.device import Compute
 from slimgen.errors import DataError, RecipeError, WeightsError
-from slimgen.metrics.evaluator import Evaluator, check
+from slimgen.metrics.evaluator import Evaluator
 from slimgen.metrics.inception import import_torchvision
 from slimgen.metrics.kinds import Networks
 from slimgen.metrics.lpips import open_lpips
+from slimgen.metrics.registry import check
 
 CPU = torch.device("cpu")
 ENDS = {"alex": (2, 5, 8, 10, 12), "vgg": (4, 9, 16, 23, 30)}

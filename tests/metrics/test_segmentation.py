@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from slimgen.device import Compute
 from slimgen.errors import DataError, RecipeError, WeightsError
-from slimgen.metrics.evaluator import Evaluator, check
+from slimgen.metrics.evaluator import Evaluator
 from slimgen.metrics.features import FeatureNetwork
+from slimgen.metrics.registry import check
 from slimgen.metrics.segmentation import (
     NONE,
     Palette,

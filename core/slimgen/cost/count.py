@@ -1,7 +1,6 @@
 """What a network costs, counted while it runs: the truth that every closed form is tested against."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -49,41 +48,30 @@ class _Tally(TorchFunctionMode):
             return out
         if func in _CONVOLUTIONS:
             weight = _operand(args, kwargs, 1, "weight")
-            self._everywhere(out.numel() * weight[0].numel())
+            self._add(out.numel() * weight[0].numel())
         elif func in _TRANSPOSED:
-            self._transposed(_operand(args, kwargs, 0, "input"), _operand(args, kwargs, 1, "weight"), out)
+            given, weight = _operand(args, kwargs, 0, "input"), _operand(args, kwargs, 1, "weight")
+            taps = weight[0, 0].numel()  # weight: (inputs, outputs / groups, *kernel)
+            groups = out.shape[1] // weight.shape[1]
+            gathered = out.numel() * (weight.shape[0] // groups) * taps
+            self._add(gathered, exact=given.numel() * weight.shape[1] * taps)
         elif func is F.linear:
-            self._everywhere(out.numel() * _operand(args, kwargs, 1, "weight").shape[-1])
+            self._add(out.numel() * _operand(args, kwargs, 1, "weight").shape[-1])
         elif func in _MATRIX_PRODUCTS:
-            self._everywhere(out.numel() * _operand(args, kwargs, 0, "input").shape[-1])
+            self._add(out.numel() * _operand(args, kwargs, 0, "input").shape[-1])
         elif func is F.instance_norm or (func in _PRODUCTS and self._of_two_maps((*args, *kwargs.values()), out)):
             self.gan_compression += out.numel()
         return out
 
-    def _everywhere(self, macs: int) -> None:
-        self.exact += macs
+    def _add(self, macs: int, exact: int | None = None) -> None:
+        self.exact += macs if exact is None else exact
         self.torchprofile += macs
         self.gan_compression += macs
 
-    def _transposed(self, given: Tensor, weight: Tensor, out: Tensor) -> None:
-        taps = weight[0, 0].numel()  # weight: (inputs, outputs / groups, *kernel)
-        groups = out.shape[1] // weight.shape[1]
-        gathered = out.numel() * (weight.shape[0] // groups) * taps
-        self.exact += given.numel() * weight.shape[1] * taps
-        self.torchprofile += gathered
-        self.gan_compression += gathered
-
     def _of_two_maps(self, factors: tuple[Any, ...], out: Tensor) -> bool:
         """Whether both factors are feature maps: of the product's pixels, and not constants of the network."""
-        maps = [
-            factor
-            for factor in factors
-            if isinstance(factor, Tensor)
-            and factor.dim() >= 3
-            and factor.shape[2:] == out.shape[2:]
-            and id(factor) not in self.constants
-        ]
-        return len(maps) == 2
+        tensors = [factor for factor in factors if isinstance(factor, Tensor) and id(factor) not in self.constants]
+        return sum(factor.dim() >= 3 and factor.shape[2:] == out.shape[2:] for factor in tensors) == 2
 
 
 def _operand(args: tuple[Any, ...], kwargs: Mapping[str, Any], at: int, name: str) -> Tensor:
@@ -92,34 +80,23 @@ def _operand(args: tuple[Any, ...], kwargs: Mapping[str, Any], at: int, name: st
     return operand
 
 
-@contextmanager
-def _evaluating(net: nn.Module) -> Iterator[None]:
-    """Puts every module into evaluation, so that no running statistic moves, and afterwards back as it was."""
-    modes = {module: module.training for module in net.modules()}
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
 def count(net: nn.Module, *inputs: Tensor) -> Cost:
     """Runs a network once and counts what it computes under every convention.
 
-    The network is left as it was: modes, running statistics, hooks and gradients. For a count that costs neither
-    time nor memory, build the network and its inputs under `torch.device("meta")`.
-
-    Args:
-        net: any plain PyTorch network; convolutions, transposed convolutions, linear layers, matrix products,
-            InstanceNorms and elementwise products of two feature maps are seen, called as modules or as functions.
-        inputs: what its `forward` takes. A batch of N images costs N times as much as one.
-
-    Returns:
-        The cost: each parameter once, however often it is used, and each use in the MACs.
+    Convolutions, transposed convolutions, linear layers, matrix products, InstanceNorms and elementwise products of two
+    feature maps are seen, called as modules or as functions. Each parameter counts once, however often it is used, and
+    each use in the MACs; a batch of N images costs N times as much as one. The network is left as it was: modes,
+    running statistics, hooks and gradients. For a count that costs neither time nor memory, build the network and its
+    inputs under `torch.device("meta")`.
     """
     tally = _Tally({id(tensor) for tensor in (*net.parameters(), *net.buffers())})
-    with _evaluating(net), torch.no_grad(), tally:
-        net(*inputs)
+    modes = {module: module.training for module in net.modules()}
+    net.eval()  # so that no running statistic moves
+    try:
+        with torch.no_grad(), tally:
+            net(*inputs)
+    finally:
+        for module, training in modes.items():
+            module.training = training
     params = sum(parameter.numel() for parameter in net.parameters())
     return Cost(params, tally.exact, tally.torchprofile, tally.gan_compression)

@@ -23,50 +23,27 @@ from slimgen.errors import SlimgenError, nearest
 CONVENTIONS = {"exact": "exact", "torchprofile": "torchprofile", "gan-compression": "gan_compression"}
 """The name of each convention, and the field of `Cost` that holds it."""
 
-FP32_BYTES = 4
-
 
 class Cost(NamedTuple):
-    """Parameters, and multiply-accumulates (MACs) under each convention. Sum with `plus` or `total`.
-
-    Attributes:
-        params: learned numbers.
-        exact: MACs, transposed convolutions counted at their input size.
-        torchprofile: MACs, transposed convolutions counted at their output size.
-        gan_compression: as torchprofile, plus the output elements of InstanceNorm and of elementwise products.
-    """
+    """Parameters, and multiply-accumulates (MACs) under each convention of this file. Sum with `total`."""
 
     params: int = 0
     exact: int = 0
     torchprofile: int = 0
     gan_compression: int = 0
 
-    def plus(self, *others: "Cost") -> "Cost":
-        """This cost and the others together (`+` would concatenate: a Cost is a tuple)."""
-        return total((self, *others))
-
-    def times(self, repeats: int) -> "Cost":
-        """The cost of `repeats` such parts, each with parameters of its own."""
-        return Cost(*(repeats * number for number in self))
-
     def macs(self, convention: str) -> int:
-        """Multiply-accumulates under a convention: `exact`, `torchprofile` or `gan-compression`.
-
-        Raises:
-            SlimgenError: the convention is not known.
-        """
-        field = CONVENTIONS.get(convention)
-        if field is None:
-            raise SlimgenError(
-                "a MAC count needs a known convention", repr(convention), nearest(convention, CONVENTIONS)
-            )
-        number: int = getattr(self, field)
+        """Multiply-accumulates under a convention, one of `CONVENTIONS`; SlimgenError for any other."""
+        if convention not in CONVENTIONS:
+            rule = "a MAC count needs a known convention"
+            raise SlimgenError(rule, repr(convention), nearest(convention, CONVENTIONS))
+        number: int = getattr(self, CONVENTIONS[convention])
         return number
 
     @property
     def bytes(self) -> int:
         """Size of the parameters as 32-bit floats."""
-        return FP32_BYTES * self.params
+        return 4 * self.params
 
     def as_dict(self, convention: str) -> dict[str, int]:
         """The cheap costs that a budget may limit: `macs`, `params` and `bytes`."""

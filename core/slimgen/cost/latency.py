@@ -28,14 +28,14 @@ class Latency:
     Attributes:
         runtime: name, version and device of what ran it, such as `torch 2.13.0 cpu`.
         variant: number format and memory layout, such as `float32 nchw`.
-        threads: threads the operators may use.
+        threads: within an operator.
         batch: images per call.
-        height: height of the picture that comes out, in pixels.
-        width: width of the picture that comes out, in pixels.
+        height: of the picture that comes out, px.
+        width: likewise.
         warmup: calls made before the clock was read.
         runs: calls that were timed.
-        p50_ms: median time of a call in milliseconds.
-        p95_ms: time that 95 % of the calls stay within, in milliseconds.
+        p50_ms: median time of a call.
+        p95_ms: time that 95 % of the calls stay within.
     """
 
     runtime: str
@@ -71,11 +71,11 @@ def torch_latency(
     Args:
         net: takes one tensor and returns pictures (N, C, H, W).
         shape: of the input, the batch first.
-        threads: threads PyTorch may use within an operator, on a CPU.
+        threads: within an operator, on a CPU.
         warmup: calls before the clock is read.
         runs: calls that are timed.
-        channels_last: lay images out as NHWC in memory.
-        dtype: number format of weights and input.
+        channels_last: whether images are laid out as NHWC in memory.
+        dtype: of weights and input.
 
     Raises:
         SlimgenError: there are no runs, or no threads.
@@ -106,14 +106,9 @@ def torch_latency(
 
 
 def onnx_latency(path: Path | str, shape: Sequence[int], *, threads: int, warmup: int = 3, runs: int = 20) -> Latency:
-    """Times an exported model in onnxruntime on the CPU.
+    """Times an exported model in onnxruntime on the CPU, as `torch_latency` does a network.
 
-    Args:
-        path: the model, which takes one float32 tensor and returns pictures (N, C, H, W) first.
-        shape: of the input, the batch first.
-        threads: threads within an operator; operators run one after the other.
-        warmup: calls before the clock is read.
-        runs: calls that are timed.
+    It takes one float32 tensor and returns pictures (N, C, H, W) first. Operators run one after the other.
 
     Raises:
         ExportError: onnxruntime cannot load the model, or not run it on such an input.
@@ -134,18 +129,14 @@ def onnx_latency(path: Path | str, shape: Sequence[int], *, threads: int, warmup
 
 def _check(threads: int, warmup: int, runs: int) -> None:
     if threads < 1 or runs < 1 or warmup < 0:
-        raise SlimgenError(
-            "a latency needs at least one thread and one run, and no negative warm-up",
-            f"{threads=}, {warmup=}, {runs=}",
-        )
+        rule = "a latency needs at least one thread and one run, and no negative warm-up"
+        raise SlimgenError(rule, f"{threads=}, {warmup=}, {runs=}")
 
 
 def onnx_session(model: bytes | Path | str, threads: int = 0) -> "InferenceSession":
-    """A model, or the file of one, in onnxruntime on the CPU, without log; operators run one after the other.
+    """A serialised model, or the file of one, in onnxruntime on the CPU, without log.
 
-    Args:
-        model: serialised, or where it lies.
-        threads: within an operator; 0 for as many as there are cores.
+    Operators run one after the other, each in so many threads; 0 stands for as many as there are cores.
     """
     import onnxruntime
 

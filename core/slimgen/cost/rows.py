@@ -18,7 +18,7 @@ class Row(NamedTuple):
     """One layer of a network. Channels are whole numbers; or arrays of one shape, for many networks at once.
 
     Attributes:
-        name: of the row; a network has each once.
+        name: a network has each once.
         kind: `convolution`, `depthwise` (one filter a channel), `transposed`, `linear` (on one vector); `norm` for a
             norm alone; `product` for the elementwise product of two feature maps; or `block`, whose layers are the
             rows `within`.
@@ -67,13 +67,7 @@ def cost_of(rows: Iterable[Row], height: int, width: int) -> Cost:
     the convention of GAN Compression only. Blocks one after the other whose `within` is the very same tuple are
     summed once, so that arrays of millions are.
 
-    Args:
-        rows: the network.
-        height: of the image in pixels.
-        width: of the image in pixels.
-
-    Returns:
-        A Cost of numbers, or of arrays where the rows' channels are arrays.
+    Height and width are the image's, in pixels. The Cost is of arrays where the rows' channels are arrays.
 
     Raises:
         SlimgenError: groups do not divide channels.
@@ -86,7 +80,9 @@ def cost_of(rows: Iterable[Row], height: int, width: int) -> Cost:
         if kind == "convolution":
             weights = inputs * outputs * (kernel * kernel)
             if groups != 1:
-                _check_groups(inputs, outputs, groups)
+                if inputs % groups or outputs % groups:
+                    got = f"{inputs}, {outputs} / {groups}"
+                    raise SlimgenError("the groups of a convolution must divide its channels", got)
                 weights //= groups
             macs = spread = weights * pixels
         elif kind == "block":
@@ -122,11 +118,6 @@ def cost_of(rows: Iterable[Row], height: int, width: int) -> Cost:
     return Cost(params, exact, torchprofile, gan_compression)
 
 
-def _check_groups(inputs: int, outputs: int, groups: int) -> None:
-    if inputs % groups or outputs % groups:
-        raise SlimgenError("the groups of a convolution must divide its channels", f"{inputs}, {outputs} / {groups}")
-
-
 def positions(rows: Iterable[Row]) -> dict[str, range]:
     """Row name to the positions of its layers where the rows are laid out one after the other, as in a Sequential."""
     found: dict[str, range] = {}
@@ -148,15 +139,9 @@ _FARTHEST = 1 << 40  # no search for a width goes on beyond
 
 
 def largest(fits: Callable[[int], bool], least: int = 1, most: int = _FARTHEST) -> int:
-    """The largest whole number that fits, by bisection.
+    """The largest whole number from `least` to `most` that fits, by bisection; `least - 1` where none does.
 
-    Args:
-        fits: whether a number does; with any that does, all smaller ones do.
-        least: the smallest number that is tried.
-        most: the largest.
-
-    Returns:
-        A number from `least` to `most`; or `least - 1`, where `least` does not fit.
+    With any number that fits, all smaller ones do.
     """
     low, step = least - 1, 1
     while low + step <= most and fits(low + step):
@@ -169,12 +154,9 @@ def largest(fits: Callable[[int], bool], least: int = 1, most: int = _FARTHEST) 
 
 
 def largest_within(amount_at: Callable[[int], float], limit: float, least: int = 1) -> int:
-    """The largest width whose network stays within a limit.
+    """The largest width, from the least, whose network stays within a limit, inclusive.
 
-    Args:
-        amount_at: an amount, such as MACs or parameters, as a function of the width, growing with it.
-        limit: inclusive.
-        least: the smallest width there is.
+    The amount, such as MACs or parameters, is a function of the width that grows with it.
 
     Raises:
         BudgetError: even the least is above the limit; the message names its amount.

@@ -19,20 +19,16 @@ class Facts:
     """What a card tells. All of it was measured or configured; nothing is typed in.
 
     Attributes:
-        name: of the model.
-        recipe: name of the recipe, task and method and whatever else identifies it.
-        onnx: the exported file.
-        parity: its difference to the PyTorch network.
-        data: what it was trained on: name, images, size, digest.
+        recipe: its name, task, method and whatever else identifies it.
+        data: what the model was trained on: name, images, size, digest.
         licence: of the data, in its owners' words; the model's use is bound by it.
         budget: limits the search kept, such as `macs`.
         cost: what the exported generator costs, such as `params`, `bytes` and MACs by convention.
         original_cost: likewise of the generator it replaces.
         quality: metric to value for each network measured (`original`, `found`, `narrowed`).
-        protocol: the evaluator's protocol of these values.
+        protocol: the evaluator's, of these values.
         latency: one mapping for each measurement: runtime, threads, size, milliseconds.
         versions: of slimgen, torch and the like.
-        genotype: the architecture that was found.
         reads: what the values of its input are.
     """
 
@@ -54,11 +50,7 @@ class Facts:
 
 
 def write_card(path: Path, facts: Facts) -> None:
-    """Writes the card as Markdown to `path` and as JSON beside it (`card.md`, `card.json`).
-
-    Args:
-        path: the Markdown file, in the folder of the exported file.
-        facts: what to say.
+    """Writes the card beside the exported file, as Markdown to `path` (`card.md`) and as JSON (`card.json`).
 
     Raises:
         RunError: a file cannot be written.
@@ -143,9 +135,7 @@ def pictured(onnx: OnnxFile) -> bool:
     return len(onnx.input[1]) == 4
 
 
-def _end(
-    kind: str, name: str, shape: tuple[int | str, ...], values: str = "float32 in [-1, 1]"
-) -> tuple[str, str, str, str]:
+def _end(kind: str, name: str, shape: tuple[int | str, ...], values: str = "float32 in [-1, 1]") -> tuple[str, ...]:
     channels = ", RGB" if len(shape) == 4 and shape[1] == RGB else ""
     return kind, f"`{name}`", "x".join(str(axis).replace(" ", "") for axis in shape), f"{values}{channels}"
 

@@ -38,8 +38,8 @@ class OnnxFile:
         input: name, then shape of the input: a number, or the name of an axis that may vary.
         output: likewise of the output.
         dynamic: axes that were seen to vary: of `batch`, `height`, `width`.
-        height: height the network was exported at, px: of its images in and out, or of what it makes of noise.
-        width: width, px.
+        height: px it was exported at, of its images in and out, or of what it makes of noise.
+        width: likewise.
         bytes: size of the file.
         fixed_because: why an axis that should vary does not; empty if all do.
     """
@@ -76,10 +76,10 @@ def export_onnx(
     Args:
         net: image to image, one tensor (N, channels, H, W) in and one out; or noise to image, (N, latent) in.
         path: the file to write; complete or not there.
-        height: height to export at, px; the only one where the network fixes it.
+        height: px to export at; the only one where the network fixes it.
         width: likewise.
-        channels: channels of the input.
-        latent: length of the noise, which the network takes in place of images; None where it takes images.
+        channels: of the input.
+        latent: length of the noise; None where the network takes images.
         opset: ONNX operator set to aim at.
         dynamic: False fixes height and width without trying.
 
@@ -92,12 +92,18 @@ def export_onnx(
     for axes in [(0, 2, 3), (0,), ()] if dynamic and latent is None else [(0,), ()]:
         images = _noise(2 if axes else 1, *row)
         try:
-            model, given = _translate(net, images, axes, opset)
+            model = _translate(net, images, axes, opset)
             _check(net, model, images, axes)
         except Exception as error:
             failures.append(reason(error))
             continue
-        return _write(model, path, given, height, width, failures)
+        content = model.SerializeToString(deterministic=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, content)
+        version = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+        given, made = ((value.name, _shape(value)) for value in (model.graph.input[0], model.graph.output[0]))
+        varying, fixed = tuple(AXES[axis] for axis in axes), failures[-1] if failures else ""
+        return OnnxFile(path, version, given, made, varying, height, width, len(content), fixed)
     raise ExportError("a generator is exported as one ONNX graph", failures[-1])
 
 
@@ -105,8 +111,8 @@ def _noise(*shape: int) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
-def _translate(net: nn.Module, images: Tensor, axes: Sequence[int], opset: int) -> "tuple[ModelProto, tuple[str, ...]]":
-    """The graph, and the names of the axes that torch left variable."""
+def _translate(net: nn.Module, images: Tensor, axes: Sequence[int], opset: int) -> "ModelProto":
+    """The graph, in which torch left these axes variable."""
     with _quiet():
         program = torch.onnx.export(
             net,
@@ -120,12 +126,17 @@ def _translate(net: nn.Module, images: Tensor, axes: Sequence[int], opset: int) 
         )
     assert program is not None
     model = program.model_proto
-    _strip(model)
-    shape = _shape(model.graph.input[0])
+    graph = model.graph
+    # Stack traces and other notes of the exporter tell paths of this machine and change the bytes.
+    graph.name = "generator"
+    for part in [model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]:
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+    shape = _shape(graph.input[0])
     for axis in axes:
         if isinstance(shape[axis], int):
             raise ExportError(f"the network leaves its {AXES[axis]} free", f"{AXES[axis]} fixed at {shape[axis]}")
-    return model, tuple(AXES[axis] for axis in axes)
+    return model
 
 
 def _check(net: nn.Module, model: "ModelProto", images: Tensor, axes: Sequence[int]) -> None:
@@ -134,9 +145,7 @@ def _check(net: nn.Module, model: "ModelProto", images: Tensor, axes: Sequence[i
 
     onnx.checker.check_model(model, full_check=True)
     session = onnx_session(model.SerializeToString())
-    shapes = [tuple(images.shape)]
-    if 0 in axes:
-        shapes.append((1, *images.shape[1:]))
+    shapes = [tuple(images.shape), *([(1, *images.shape[1:])] if axes else [])]
     if 2 in axes:
         channels, height, width = images.shape[1:]
         # Twice the size suits every network that the size itself suits.
@@ -150,31 +159,9 @@ def _check(net: nn.Module, model: "ModelProto", images: Tensor, axes: Sequence[i
             raise ExportError("the graph computes what the network computes", f"another result at {shape}")
 
 
-def _write(
-    model: "ModelProto", path: Path, dynamic: tuple[str, ...], height: int, width: int, failures: list[str]
-) -> OnnxFile:
-    content = model.SerializeToString(deterministic=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, content)
-    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    ends = [(value.name, _shape(value)) for value in (model.graph.input[0], model.graph.output[0])]
-    return OnnxFile(
-        path, opset, ends[0], ends[1], dynamic, height, width, len(content), failures[-1] if failures else ""
-    )
-
-
 def _shape(value: object) -> tuple[int | str, ...]:
     axes = value.type.tensor_type.shape.dim  # type: ignore[attr-defined]
     return tuple(axis.dim_param or int(axis.dim_value) for axis in axes)
-
-
-def _strip(model: "ModelProto") -> None:
-    """Removes stack traces and other notes of the exporter: they tell paths of this machine and change the bytes."""
-    graph = model.graph
-    graph.name = "generator"
-    for part in [model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]:
-        part.ClearField("doc_string")
-        part.ClearField("metadata_props")
 
 
 @contextlib.contextmanager

@@ -17,14 +17,9 @@ LIMIT = 200.0
 
 @dataclass(frozen=True)
 class Parity:
-    """The difference of two runtimes on the same images, in the network's own range of [-1, 1].
+    """The difference of two runtimes on so many images, in the network's own range of [-1, 1].
 
-    Attributes:
-        max_abs: the largest difference of any value.
-        mean_abs: the mean difference.
-        psnr_db: 10 log10(2^2 / mean squared difference), at most 200.
-        tolerance: what `max_abs` was allowed to be.
-        images: how many were compared.
+    `psnr_db` is 10 log10(2^2 / mean squared difference), at most 200; `tolerance` what `max_abs` was allowed to be.
     """
 
     max_abs: float
@@ -35,11 +30,11 @@ class Parity:
 
 
 def parity(net: nn.Module, path: Path, images: Tensor, *, tolerance: float = 1e-3, batch: int = 8) -> Parity:
-    """Runs real images through the network in float32 and through the file in onnxruntime, both on the CPU.
+    """Runs real images through the network in float32 and through the ONNX file in onnxruntime, both on the CPU.
 
     Args:
         net: the network that was exported; it is not changed.
-        path: the ONNX file.
+        path: the file.
         images: (N, C, H, W) in [-1, 1], of a size the file accepts.
         tolerance: largest difference allowed. One 8-bit level is 0.0078.
         batch: images per run, where the file leaves that free.

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from slimgen.errors import BudgetError
 from slimgen.methods.checks import priced
 from slimgen.methods.trials import Measured, Setup, Trials
-from slimgen.metrics.evaluator import Evaluator, Network, goal
+from slimgen.metrics.evaluator import Evaluator, Network
+from slimgen.metrics.registry import find
 from slimgen.nets.supernet import Arch, Supernet
 from slimgen.nets.weights import digest
 from slimgen.search import Genotype, Objective
@@ -42,7 +43,7 @@ class Candidates(Trials):
     ) -> None:
         recipe = job.recipe
         metric = recipe.objective.metric
-        super().__init__(job, Objective(metric, goal(metric)), digest(supernet.state_dict()), margin)
+        super().__init__(job, Objective(metric, find(metric).goal), digest(supernet.state_dict()), margin)
         self.supernet, self.latency = supernet, latency
         self._predicted = first(lambda: latency is not None)
         if self.budget.latency_ms is not None and not self._predicted:

@@ -1,5 +1,4 @@
 """Image quality and distances between sets of images, measured by fixed protocols.
 
-Not imported here, so that `import slimgen.metrics` stays free of torch: `Evaluator` and `goal` are in
-`slimgen.metrics.evaluator`, `Cache` in `slimgen.metrics.cache`.
+Not imported here, so that `import slimgen.metrics` stays free of torch: see `evaluator`, `registry` and `cache`.
 """

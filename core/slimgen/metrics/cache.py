@@ -12,9 +12,7 @@ class Cache:
 
     Several processes may write to it: each line is appended in one piece, and what others wrote is seen at the next
     question. A line torn by a killed process is skipped. Floats come back bit for bit, infinities included.
-
-    Args:
-        path: the file; it and its folder are made with the first value.
+    The file and its folder are made with the first value.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,18 +25,11 @@ class Cache:
         return len(self._values)
 
     def get(self, genotype: str, supernet: str, protocol: str) -> dict[str, float] | None:
-        """The values measured of a genotype, or None.
-
-        Args:
-            genotype: the genotype's `key`.
-            supernet: digest of the weights it was extracted from.
-            protocol: the evaluator's `protocol`.
-        """
+        """What was measured by a protocol of a genotype, by its key, with the weights of a digest; None if nothing."""
         key = (genotype, supernet, protocol)
         if key not in self._values:
             self._refresh()
-        found = self._values.get(key)
-        return None if found is None else dict(found)
+        return dict(self._values[key]) if key in self._values else None
 
     def put(self, genotype: str, supernet: str, protocol: str, values: dict[str, float]) -> None:
         """Keeps what was measured, under the key that `get` asks with."""

@@ -2,22 +2,51 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from slimgen.device import Compute
 from slimgen.errors import DataError, RecipeError
-from slimgen.metrics.kinds import Goal, PerImage
-from slimgen.metrics.registry import METRICS, check, find, goal
-from slimgen.metrics.scorers import Compared, ImageScorer, Raced, hopeless, open_scorers
-
-__all__ = ["METRICS", "Evaluator", "Raced", "check", "digest", "fitting_batch", "goal"]
+from slimgen.metrics.kinds import Goal, Networks, PerImage
+from slimgen.metrics.registry import find
+from slimgen.metrics.scorers import Compared, ImageScorer, open_scorers
 
 Network = Callable[[Tensor], Tensor]
 WORST = {"min": math.inf, "max": -math.inf}
+
+
+class Raced(NamedTuple):
+    """What a race measured.
+
+    Attributes:
+        values: the metric's value. Of a candidate that was dropped, the rival's mean and the mean difference over the
+            images that both have: an estimate whose noise from image to image is shared, and so cancels, and which
+            stays behind the rival.
+        per_image: float64 (n,) of the images that were looked at, the first n.
+        images: n.
+        complete: whether these are all, so that the value is that of `Evaluator.measure`.
+    """
+
+    values: dict[str, float]
+    per_image: Tensor
+    images: int
+    complete: bool
+
+
+def hopeless(values: Tensor, rival: Tensor, goal: Goal, z: float) -> bool:
+    """Whether a candidate lies behind its rival by more than chance: mean(d) + z std(d) / sqrt(n) < 0.
+
+    Differences d of the values, float64 (n,) with n >= 2, are paired, image by image, which is far sharper than
+    comparing means: most of the spread is that of the images. The test is repeated as images come in, so z, the
+    standard errors that the candidate is given, is to be chosen larger than for a single one.
+    """
+    gains = values - rival if goal == "max" else rival - values
+    error = gains.std() / len(gains) ** 0.5
+    return bool(gains.mean() + z * error < 0)
 
 
 class Evaluator:
@@ -32,7 +61,7 @@ class Evaluator:
             for segmentations, whose truth is the input, a label map. Where only metrics of sets are asked for, the
             target may be uint8, which takes a quarter of the memory.
         metrics: names; see `slimgen.metrics.registry`.
-        compute: device, number type and layout of the generator's forward passes. Feature networks run in float32.
+        compute: of the generator's forward passes. Feature networks run in float32.
         batch: images per forward pass; None chooses by `fitting_batch`.
         features: feature networks by name, as in the recipe; see `slimgen.metrics.features.open_features`.
         reference: a folder that keeps the real side's statistics between processes; None keeps them in memory alone.
@@ -50,7 +79,7 @@ class Evaluator:
         *,
         compute: Compute,
         batch: int | None = None,
-        features: Mapping[str, Mapping[str, object]] | None = None,
+        features: Networks | None = None,
         reference: Path | None = None,
     ) -> None:
         inputs, targets = images
@@ -110,8 +139,7 @@ class Evaluator:
         Raises:
             RecipeError: a metric of sets of images, or one that was not asked for.
         """
-        scorer = self._scorer_of(metric)
-        return torch.cat([values for values, _ in self._each(net, scorer)])
+        return torch.cat([values for values, _ in self._each(net, self._scorer_of(metric))])
 
     def race(self, net: Network, rival: Tensor | None, *, metric: str, first: int = 8, z: float = 3.0) -> Raced:
         """Measures a generator on batch after batch, until it is hopeless against a rival or all images are seen.
@@ -124,10 +152,10 @@ class Evaluator:
             rival: values (N,) of `per_image`; None drops nobody but a generator that has diverged.
             metric: of single images.
             first: images that are seen at least; two are needed for a spread.
-            z: standard errors of the mean difference that the generator is given; see `racing.hopeless`.
+            z: as of `hopeless`.
 
         Raises:
-            RecipeError: a metric of sets of images, or one that was not asked for.
+            RecipeError: as `per_image`.
             DataError: a rival with another number of images.
         """
         scorer, count = self._scorer_of(metric), len(self.inputs)
@@ -179,11 +207,10 @@ class Evaluator:
         digests = {metric: scorer.digest for scorer in self._scorers for metric in scorer.says}
         says = {metric: text for scorer in self._scorers for metric, text in scorer.says.items()}
         names = [f"{metric}@{digests[metric][:12]}" if digests[metric] else metric for metric in self.metrics]
-        number = str(self.compute.dtype).removeprefix("torch.")
         line = (
             f"{'+'.join(names)} of {len(self.inputs)} images against {len(self.targets)} of "
             f"{self.targets.shape[-2]}x{self.targets.shape[-1]} px, content {contents[0][:12]}-{contents[1][:12]}, "
-            f"generator in {number}, images rounded to 8 bits"
+            f"generator in {str(self.compute.dtype).removeprefix('torch.')}, images rounded to 8 bits"
         )
         return "; ".join([line, *(f"{metric}: {says[metric]}" for metric in self.metrics if says[metric])])
 
@@ -193,10 +220,6 @@ def fitting_batch(size: Sequence[int], device: torch.device) -> int:
 
     Measured with a mobile ResNet of 16 and 32 channels on two cores: 16 images of 64 px, 4 of 128 px and 2 of 256 px
     are within 5 % of the best batch in float32 and bfloat16; 8 of 256 px take twice as long as 2.
-
-    Args:
-        size: height and width of the images.
-        device: where the generator runs.
     """
     pixels = max(1, math.prod(size))
     return min(256, max(1, 2**20 // pixels)) if device.type == "cuda" else min(64, max(2, 2**16 // pixels))

@@ -24,11 +24,11 @@ RESERVED = {INCEPTION: "pytorch-fid's Inception", "lpips": "the metric lpips"}
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """Images to features, by one fixed preprocessing.
+    """Images to features, by one fixed preprocessing; two of one digest give the same features.
 
     Attributes:
-        digest: of the weights' file and the preprocessing; two networks of one digest give the same features.
-        run: network from preprocessed images (N, 3, H, W) to features (N, d) or maps (N, d, H, W).
+        digest: of the weights' file and the preprocessing.
+        run: preprocessed images (N, 3, H, W) to features (N, d) or maps (N, d, H, W).
         size: height and width the images are resized to, or None.
         mean: subtracted from each channel of images in [0, 1].
         std: then divides each channel.
@@ -50,10 +50,7 @@ class FeatureNetwork:
         """What the network returns for images (N, 3, H, W) in [-1, 1].
 
         Images are rounded to 8 bits, divided by 255, resized bilinearly without smoothing and normalised, as
-        pytorch-fid does. A grey image counts as RGB of three equal channels.
-
-        Raises:
-            WeightsError: that is neither features nor maps of each image.
+        pytorch-fid does. A grey image counts as RGB. WeightsError where that is neither features nor maps of each.
         """
         images = eight_bit(images).div_(255)
         if images.shape[1] == 1:
@@ -79,7 +76,7 @@ class FeatureNetwork:
 
 
 class Settings(NamedTuple):
-    """Where a network lies and what it is fed with."""
+    """Where a network lies, and what it is fed with, as of `FeatureNetwork`."""
 
     path: Path
     size: int | None
@@ -123,15 +120,11 @@ def settings(metric: str, features: Networks) -> Settings:
 
 
 def open_features(metric: str, features: Networks, device: torch.device) -> FeatureNetwork:
-    """Opens the network of a metric of features or of segmentations.
+    """Opens the network of a metric of features or of segmentations: such as `fid`, of Inception, or `fd:<name>`.
 
-    Args:
-        metric: such as `fid`, which uses Inception, or `fd:<name>`.
-        features: by name, as in the recipe: `path` to a TorchScript (.pt, .ts) or ONNX file, `size` to resize to (left
-            out: not resized), `mean` and `std` of images in [0, 1] (0.5 each); `classes` and `tolerance` where it
-            segments, see `slimgen.metrics.segmentation`. The name `inception` belongs to pytorch-fid's network and
-            has only a `path`.
-        device: where the network runs.
+    The recipe gives each network by name a `path` to a TorchScript (.pt, .ts) or ONNX file, `size` to resize to (left
+    out: not resized), `mean` and `std` of images in [0, 1] (0.5 each); `classes` and `tolerance` where it segments, see
+    `slimgen.metrics.segmentation`. The name `inception` belongs to pytorch-fid's network and has only a `path`.
 
     Raises:
         RecipeError: no network of that name, or options that make no sense.
@@ -147,9 +140,8 @@ def open_features(metric: str, features: Networks, device: torch.device) -> Feat
 
 def require_known(name: str, options: Mapping[str, object], known: tuple[str, ...]) -> None:
     """Raises RecipeError for an option that a network does not have."""
-    for option in options:
-        if option not in known:
-            raise RecipeError(f"feature network {name} has no option {option!r}", None, nearest(option, known))
+    if unknown := [option for option in options if option not in known]:
+        raise RecipeError(f"feature network {name} has no option {unknown[0]!r}", None, nearest(unknown[0], known))
 
 
 def require_file(name: str, options: Mapping[str, object], kind: str) -> Path:

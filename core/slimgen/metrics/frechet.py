@@ -31,11 +31,7 @@ class Statistics:
 
     @staticmethod
     def of(features: Tensor) -> "Statistics":
-        """Takes the statistics of features (N, d).
-
-        Raises:
-            DataError: fewer than two features, which have no covariance.
-        """
+        """Takes the statistics of features (N, d); DataError where fewer than two have no covariance."""
         if features.dim() != 2 or len(features) < 2:
             raise DataError("a Frechet distance needs at least two images on each side", f"{tuple(features.shape)}")
         features = features.double()
@@ -58,18 +54,12 @@ class Statistics:
     @property
     def covariance(self) -> Tensor:
         """The (d, d) covariance."""
-        if self.spread is not None:
-            return self.spread
-        assert self.centred is not None
-        return self.centred.T @ self.centred
+        return self.factor.T @ self.factor if self.spread is None else self.spread
 
     @property
     def trace(self) -> float:
         """The covariance's trace."""
-        if self.spread is not None:
-            return float(self.spread.trace())
-        assert self.centred is not None
-        return float(self.centred.square().sum())
+        return float(self.factor.square().sum() if self.spread is None else self.spread.trace())
 
     def arrays(self) -> dict[str, Tensor]:
         """The statistics with their factor, by name."""
@@ -100,14 +90,7 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
     With C = F^T F on either side, tr sqrt(C_a C_b) is the sum of the singular values of F_a F_b^T. A side of fewer
     images than features has its centred features for F, so that matrix is as small as the smaller set of images. Where
     both sides have more images than features, the singular values are square roots of the eigenvalues of
-    F_a C_b F_a^T, which spares the factor of the changing side `b`.
-
-    Args:
-        a: the side that stays; its factor is found once.
-        b: the side that changes.
-
-    Returns:
-        The distance, not negative.
+    F_a C_b F_a^T, which spares the factor of the changing side `b`. The distance is not negative.
 
     Raises:
         DataError: features of different lengths.
@@ -128,5 +111,5 @@ def _nuclear_norm(matrix: Tensor) -> Tensor:
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
     if tall.shape[0] > 2 * tall.shape[1]:
         tall = torch.linalg.qr(tall, mode="r").R
-    values: Tensor = torch.linalg.svdvals(tall)
-    return values.sum()
+    total: Tensor = torch.linalg.svdvals(tall).sum()
+    return total

@@ -1,5 +1,6 @@
 """pytorch-fid's Inception-v3, loaded from this machine alone."""
 
+import contextlib
 import importlib.util
 import os
 import threading
@@ -40,14 +41,10 @@ def find_weights(path: str | Path | None = None) -> Path:
 
 
 class Inception(nn.Module):
-    """Images (N, 3, 299, 299) in [-1, 1] to Inception's pooled features (N, 2048).
+    """Images (N, 3, 299, 299) in [-1, 1] to Inception's pooled features (N, 2048), by pytorch-fid's network.
 
-    The convolutions hold their BatchNorms' factors and run channels_last: 1.5 to 2 times as fast, features equal to
-    pytorch-fid's to about 3e-7.
-
-    Args:
-        net: pytorch-fid's network, in evaluation mode.
-        head: (1008, 2048) the weights that make the classes' scores of the features.
+    Its convolutions hold their BatchNorms' factors and run channels_last: 1.5 to 2 times as fast, features equal to
+    pytorch-fid's to about 3e-7. The head, (1008, 2048), makes the classes' scores of the features.
     """
 
     def __init__(self, net: nn.Module, head: Tensor) -> None:
@@ -69,9 +66,6 @@ class Inception(nn.Module):
 def load_inception(path: Path) -> Inception:
     """pytorch-fid's network up to the final pooling, in evaluation mode, without its own resizing and scaling.
 
-    Args:
-        path: a state dict in pytorch-fid's format.
-
     Raises:
         WeightsError: a file that is damaged, unsafe or of another network.
     """
@@ -79,13 +73,10 @@ def load_inception(path: Path) -> Inception:
     import_torchvision()
     from pytorch_fid import inception
 
-    def local(url: str, progress: bool = True) -> Mapping[str, Tensor]:
-        return state
-
     # pytorch-fid knows no way to build its network but from a download: hand it the local file in the download's place.
     with _LOCK:
         download = inception.load_state_dict_from_url
-        inception.load_state_dict_from_url = local
+        inception.load_state_dict_from_url = lambda url, progress=True: state
         try:
             net: nn.Module = inception.InceptionV3(resize_input=False, normalize_input=False)
         except (RuntimeError, AttributeError, TypeError) as error:
@@ -109,15 +100,15 @@ def load_state(noun: str, path: Path) -> Mapping[str, Tensor]:
 def import_torchvision() -> None:
     """Imports torchvision, also where its compiled operators cannot be loaded beside this build of torch.
 
-    There (its wheel of one index beside a torch of another) the import fails while two operators that Inception does
-    not use are given stand-ins for tracing. Declaring their signatures first lets it pass.
+    There the import fails while two operators that Inception does not use are given stand-ins for tracing. Declaring
+    their signatures first lets it pass.
     """
     with _LOCK:
         if not _compiled_operators() and not _DECLARED:
             library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
-            signature = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            library.define(f"nms{signature}")  # type: ignore[no-untyped-call]
-            library.define(f"qnms{signature}")  # type: ignore[no-untyped-call]
+            for name in ("nms", "qnms"):
+                signature = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+                library.define(signature)  # type: ignore[no-untyped-call]
             # A library's operators live as long as it does.
             _DECLARED.append(library)
         import torchvision  # noqa: F401
@@ -130,9 +121,7 @@ def _compiled_operators() -> bool:
     found = importlib.util.find_spec("torchvision")
     for folder in (found.submodule_search_locations or []) if found else []:
         for compiled in Path(folder).glob("_C.*"):
-            try:
+            with contextlib.suppress(OSError):
                 torch.ops.load_library(compiled)  # type: ignore[no-untyped-call]
                 return hasattr(torch.ops.torchvision, "nms")
-            except OSError:
-                continue
     return False

@@ -14,23 +14,14 @@ ROWS = 1024
 
 @dataclass(frozen=True)
 class KernelSide:
-    """A set of features and the mean kernel of its distinct pairs.
-
-    Attributes:
-        features: float64 (N, d).
-        within: the mean of k(x, y) over the N (N - 1) ordered pairs of different images.
-    """
+    """Features, float64 (N, d), and the mean of k(x, y) `within` the N (N - 1) ordered pairs of different images."""
 
     features: Tensor
     within: float
 
     @staticmethod
     def of(features: Tensor) -> "KernelSide":
-        """Takes it of features (N, d).
-
-        Raises:
-            DataError: fewer than two features, which have no pairs.
-        """
+        """Takes it of features (N, d); DataError where fewer than two have no pairs."""
         if features.dim() != 2 or len(features) < 2:
             raise DataError("a kernel distance needs at least two images on each side", f"{tuple(features.shape)}")
         features = features.double()
@@ -52,11 +43,8 @@ def kernel_distance(a: KernelSide, b: KernelSide) -> float:
     """The unbiased squared maximum mean discrepancy, k(x, y) = (x . y / d + 1)^3 (Binkowski et al. 2018, section 4).
 
     Over all images at once: the mean over random subsets that is commonly printed estimates the same quantity, with
-    more variance and a seed. Being unbiased, it is negative about as often as not where the two sets agree.
-
-    Args:
-        a: one side.
-        b: the other; their counts may differ.
+    more variance and a seed. Being unbiased, it is negative about as often as not where the two sets agree. The counts
+    of the two sides may differ.
 
     Raises:
         DataError: features of different lengths.

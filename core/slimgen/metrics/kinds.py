@@ -1,4 +1,7 @@
-"""The three kinds of metrics. A metric is a record of one kind in a file of its own, and a line of `METRICS`."""
+"""The three kinds of metrics. A metric is a record of one kind in a file of its own, and a line of `METRICS`.
+
+Each has a `goal`, which says whether smaller or larger values are better, and what the protocol `says` of it.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol
@@ -14,12 +17,7 @@ Pair = Callable[[Tensor, Tensor], Tensor]
 
 
 class Opened(NamedTuple):
-    """A function of image pairs, ready to be called.
-
-    Attributes:
-        function: (fake, real) to one value per image.
-        digest: of the files it was read from; empty where there are none.
-    """
+    """A function of image pairs, and the digest of the files it was read from; empty where there are none."""
 
     function: Pair
     digest: str = ""
@@ -29,9 +27,7 @@ class PerImage(NamedTuple):
     """A figure of single images and their targets, averaged over the images.
 
     Attributes:
-        goal: which way is better.
         open: makes the function, from the recipe's networks and the device; raises RecipeError or WeightsError.
-        says: what the protocol says of it.
         check: raises what `open` would of the recipe's networks, loading nothing.
     """
 
@@ -60,11 +56,9 @@ class OfFeatures(NamedTuple):
     """A figure of a set of features. All metrics of one network share its pass over the images.
 
     Attributes:
-        goal: which way is better.
         value: (real side, the generated images' features (N, d)) to the value; the real side is None without `real`.
         real: the class of the real side, or None where the real images play no part.
         logits: whether it takes classification scores, which Inception makes of its features.
-        says: what the protocol says of it.
     """
 
     goal: Goal
@@ -77,10 +71,7 @@ class OfFeatures(NamedTuple):
 class OfSegmentations(NamedTuple):
     """A figure of how a segmentation network recognises, in generated images, what their label maps asked for.
 
-    Attributes:
-        goal: which way is better.
-        value: from the confusion matrix of all images, float64 (K, K), rows the truth, to the value.
-        says: what the protocol says of it.
+    `value` is a function of the confusion matrix of all images, float64 (K, K), rows the truth.
     """
 
     goal: Goal

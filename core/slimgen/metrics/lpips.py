@@ -23,8 +23,7 @@ class Trunk(NamedTuple):
 
     Attributes:
         slices: the convolutions' numbers among torchvision's features.
-        pooled: the slices that begin with a max pooling of stride 2.
-        pool: its size.
+        pooled: the slices that begin with a max pooling of stride 2 and size `pool`.
         smallest: pixels that images need.
     """
 
@@ -45,12 +44,8 @@ STRIDE_PADDING = {11: (4, 2), 5: (1, 2), 3: (1, 1)}
 class Lpips(nn.Module):
     """The learned distance of Zhang et al. 2018, version 0.1 (their Eq. 1).
 
-    Args:
-        trunk: the classifier.
-        state: as `lpips.LPIPS(net=...).state_dict()` names it; the trunk and its five weights are taken.
-
-    Raises:
-        KeyError, RuntimeError: a state dict of something else.
+    The trunk and its five weights are taken of a state dict named as that of `lpips.LPIPS(net=...)`; KeyError or
+    RuntimeError where it is of something else.
     """
 
     def __init__(self, trunk: Trunk, state: Mapping[str, Tensor]) -> None:
@@ -94,12 +89,7 @@ class Lpips(nn.Module):
 
 
 def check_lpips(networks: Networks) -> tuple[Path, str | None]:
-    """The file and the trunk that the recipe names for LPIPS; loads nothing.
-
-    Raises:
-        RecipeError: options that make no sense.
-        WeightsError: no such file.
-    """
+    """The file and the trunk that the recipe names for LPIPS; loads nothing. Raises as `open_lpips`."""
     options = networks.get(NAME, {})
     require_known(NAME, options, ("path", "net"))
     net = options.get("net")
@@ -115,10 +105,8 @@ def check_lpips(networks: Networks) -> tuple[Path, str | None]:
 def open_lpips(networks: Networks, device: torch.device) -> Opened:
     """The metric `lpips`: of images rounded to 8 bits; a grey image counts as RGB of three equal channels.
 
-    Args:
-        networks: of which `lpips` has a `path`, and `net: alex` or `net: vgg` for a state dict saved from
-            `lpips.LPIPS(net=...).state_dict()`. Without `net` the file is TorchScript and takes two batches in [-1, 1].
-        device: where it runs.
+    Its network `lpips` has a `path`, and `net: alex` or `net: vgg` for a state dict saved from
+    `lpips.LPIPS(net=...).state_dict()`. Without `net` the file is TorchScript and takes two batches in [-1, 1].
 
     Raises:
         RecipeError: options that make no sense.
@@ -146,11 +134,7 @@ LPIPS = PerImage("min", open_lpips, "LPIPS 0.1, mean over the images", check_lpi
 
 
 def load_lpips(path: Path, net: str) -> Lpips:
-    """Reads a state dict of PyPI's lpips.
-
-    Raises:
-        WeightsError: a file that is damaged, unsafe or of something else.
-    """
+    """Reads a state dict of PyPI's lpips; WeightsError for a file that is damaged, unsafe or of something else."""
     state = load_state(NAME, path)
     try:
         return Lpips(TRUNKS[net], state).eval().requires_grad_(False)

@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor
 
+from slimgen.errors import DataError
 from slimgen.metrics.kinds import PerImage, plain
-from slimgen.metrics.pixels import eight_bit_pair, luma
-
-LIMIT = 100.0
+from slimgen.metrics.pixels import eight_bit_pair
 
 
 def psnr(fake: Tensor, real: Tensor) -> Tensor:
@@ -15,12 +14,7 @@ def psnr(fake: Tensor, real: Tensor) -> Tensor:
     Identical images would be infinitely good and would make every mean infinite, so the value ends at 100 dB, which
     images that differ in a single level of a single value reach only beyond 150,000 values.
 
-    Args:
-        fake: (N, C, H, W) in [-1, 1].
-        real: likewise.
-
-    Returns:
-        float64 (N,), in dB. NaN where the fake image has NaN.
+    Both are (N, C, H, W) in [-1, 1]. The values are float64 (N,), NaN where the fake image has NaN.
 
     Raises:
         DataError: the shapes differ.
@@ -29,28 +23,29 @@ def psnr(fake: Tensor, real: Tensor) -> Tensor:
 
 
 def psnr_y(fake: Tensor, real: Tensor, *, border: int = 0) -> Tensor:
-    """PSNR of the luma alone, as super-resolution papers give it (BT.601, MATLAB's convention, rounded to 8 bits).
+    """PSNR of the luma of RGB images, as super-resolution papers give it (BT.601, MATLAB's convention, 8 bits).
 
-    Args:
-        fake: (N, 3, H, W) in [-1, 1].
-        real: likewise.
-        border: pixels left out on every side; super-resolution papers leave out as many as the scale.
-
-    Returns:
-        float64 (N,), in dB, at most 100.
-
-    Raises:
-        DataError: the shapes differ, or the images are not RGB.
+    They leave out a `border` of as many pixels as the scale on every side. DataError where the images are not RGB.
     """
     inner = slice(border, -border or None)
-    a, b = (luma(images)[..., inner, inner] for images in eight_bit_pair(fake, real))
+    a, b = (_luma(images)[..., inner, inner] for images in eight_bit_pair(fake, real))
     return _decibels(a, b)
+
+
+def _luma(images: Tensor) -> Tensor:
+    """ITU-R BT.601's in studio range, as `rgb2ycbcr` gives it: of 0..255 (N, 3, H, W) whole 16..235 (N, 1, H, W)."""
+    if images.shape[1] != 3:
+        raise DataError("luma is computed from RGB images", f"{images.shape[1]} channels")
+    red, green, blue = images.double().unbind(1)
+    y = 16 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255
+    # Half up, not half to even: MATLAB's rounding.
+    return y.add_(0.5).floor_().to(images.dtype).unsqueeze(1)
 
 
 def _decibels(fake: Tensor, real: Tensor) -> Tensor:
     # Squares of 8-bit differences are exact in float32; their sum is only in float64.
     error = (fake - real).square_().mean(dim=(1, 2, 3), dtype=torch.float64)
-    return (10 * torch.log10(255.0**2 / error)).clamp_(max=LIMIT)
+    return (10 * torch.log10(255.0**2 / error)).clamp_(max=100.0)
 
 
 PSNR, PSNR_Y = PerImage("max", plain(psnr)), PerImage("max", plain(psnr_y))

@@ -5,7 +5,7 @@ from typing import cast
 from slimgen.errors import RecipeError, nearest
 from slimgen.imports import load
 from slimgen.metrics.features import network_of, settings
-from slimgen.metrics.kinds import Goal, Metric, Networks, OfSegmentations, PerImage
+from slimgen.metrics.kinds import Metric, Networks, OfSegmentations, PerImage
 from slimgen.metrics.segmentation import Palette
 
 METRICS = {
@@ -49,15 +49,6 @@ def find(metric: str) -> Metric:
     return found
 
 
-def goal(metric: str) -> Goal:
-    """Whether a smaller or a larger value of a metric is better: `min` or `max`.
-
-    Raises:
-        RecipeError: no metric has that name.
-    """
-    return find(metric).goal
-
-
 def check(metric: str, networks: Networks) -> None:
     """Whether a metric can be opened with the recipe's networks, without loading any: to be asked before a run begins.
 
@@ -71,5 +62,4 @@ def check(metric: str, networks: Networks) -> None:
         return
     settings(metric, networks)
     if isinstance(kind, OfSegmentations):
-        name = network_of(metric)
-        Palette.read(name, networks[name])
+        Palette.read(network_of(metric), networks[network_of(metric)])

@@ -1,12 +1,12 @@
-"""Racing: a candidate that is hopeless against a rival is dropped before all images are looked at."""
+"""What scores generated images: one scorer for each metric of single images, and one for each network."""
 
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy
 import torch
@@ -19,52 +19,15 @@ from slimgen.metrics.kinds import Metric, Networks, OfFeatures, OfSegmentations,
 from slimgen.metrics.registry import check
 from slimgen.metrics.segmentation import Palette, confusion
 
-
-@dataclass(frozen=True)
-class Raced:
-    """What a race measured.
-
-    Attributes:
-        values: the metric's value. Of a candidate that was dropped, the rival's mean and the mean difference over the
-            images that both have: an estimate whose noise from image to image is shared, and so cancels, and which
-            stays behind the rival.
-        per_image: float64 (n,) of the images that were looked at, the first n.
-        images: n.
-        complete: whether these are all, so that the value is that of `Evaluator.measure`.
-    """
-
-    values: dict[str, float]
-    per_image: Tensor
-    images: int
-    complete: bool
-
-
-def hopeless(values: Tensor, rival: Tensor, goal: Literal["min", "max"], z: float) -> bool:
-    """Whether a candidate lies behind its rival by more than chance: mean(d) + z std(d) / sqrt(n) < 0.
-
-    Differences are paired, image by image, which is far sharper than comparing means: most of the spread is that of the
-    images. The test is repeated as images come in, so z is to be chosen larger than for a single one.
-
-    Args:
-        values: float64 (n,) of the candidate, n >= 2.
-        rival: float64 (n,) of the rival, on the same images.
-        goal: which way is better.
-        z: standard errors that the candidate is given.
-    """
-    gains = values - rival if goal == "max" else rival - values
-    error = gains.std() / len(gains) ** 0.5
-    return bool(gains.mean() + z * error < 0)
-
-
 FEATURES, COUNTS = "features", "counts"
 
 
 class Compared(NamedTuple):
-    """The images of an evaluation.
+    """The images of an evaluation, placed.
 
     Attributes:
-        inputs: (N, C, H, W), placed.
-        targets: real images (M, C, H, W), placed: floats in [-1, 1], or uint8.
+        inputs: (N, C, H, W).
+        targets: real images (M, C, H, W): floats in [-1, 1], or uint8.
         batch: images per pass.
         folder: keeps what is computed of the targets between processes; None keeps it in memory alone.
         content: digest of the targets.
@@ -91,14 +54,7 @@ class Scorer(Protocol):
 
 
 class ImageScorer:
-    """Of one metric of single images.
-
-    Args:
-        metric: its name.
-        opened: its function.
-        targets: real images (N, C, H, W) in [-1, 1], placed.
-        says: what the protocol says of it.
-    """
+    """Of one metric of single images, whose targets are (N, C, H, W) in [-1, 1], placed."""
 
     def __init__(self, metric: str, opened: Opened, targets: Tensor, says: str) -> None:
         self.metric, self.function, self.digest, self.targets = metric, opened.function, opened.digest, targets
@@ -115,15 +71,10 @@ class ImageScorer:
 
 
 class NetworkScorer:
-    """Of all metrics of one network, which runs once over each batch.
-
-    Args:
-        metrics: names, and what they take of the network.
-        networks: as in the recipe.
-        images: of the evaluation; of uint8 targets a batch at a time is scaled.
+    """Of all metrics of one network, which runs once over each batch; of uint8 targets a batch at a time is scaled.
 
     Raises:
-        RecipeError, WeightsError: as the metrics do.
+        RecipeError, WeightsError: as `open_features`.
         DataError: label maps without the classes' colours.
     """
 
@@ -172,21 +123,22 @@ class NetworkScorer:
                 parts = torch.split(self.images.targets, self.images.batch)
                 features = torch.cat([self.network(scaled(part)) for part in parts])
             sides |= {kind: kind.of(features) for kind in missing}
-        for kind in missing if self.images.folder is not None else ():
-            save_arrays(self._file(kind), sides[kind].arrays())
+        for kind in missing:
+            if path := self._file(kind):
+                save_arrays(path, sides[kind].arrays())
         return sides
 
     def _restored(self, kind: type[RealSide]) -> RealSide | None:
-        device = self.images.targets.device
-        arrays = None if self.images.folder is None else load_arrays(self._file(kind), device)
-        try:
-            return None if arrays is None else kind.restored(arrays)
-        except KeyError:
-            return None
+        path = self._file(kind)
+        arrays = path and load_arrays(path, self.images.targets.device)
+        with suppress(KeyError):
+            return kind.restored(arrays) if arrays else None
+        return None
 
-    def _file(self, kind: type[RealSide]) -> Path:
+    def _file(self, kind: type[RealSide]) -> Path | None:
         images = self.images
-        assert images.folder is not None
+        if images.folder is None:
+            return None
         key = f"{kind.__name__} {self.network.digest} {images.content} {images.targets.device.type}"
         return images.folder / f"real-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
 
@@ -202,23 +154,17 @@ def save_arrays(path: Path, arrays: Mapping[str, Tensor], *, compressed: bool = 
 
 def load_arrays(path: Path, device: torch.device) -> dict[str, Tensor] | None:
     """Reads what `save_arrays` wrote; None where there is no such file or a damaged one."""
-    if not path.is_file():
-        return None
     try:
         # Opened here: numpy leaves a damaged file open.
         with path.open("rb") as file, numpy.load(file, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(arrays[name]).to(device) for name in arrays.files}
-    # A damaged archive may fail in any layer: zip, its checksum, the array's header, the keys.
+    # No file; or a damaged archive, which may fail in any layer: zip, its checksum, the array's header, the keys.
     except Exception:
         return None
 
 
 def open_scorers(metrics: Mapping[str, Metric], networks: Networks, images: Compared) -> list[Scorer]:
-    """Opens what metrics, by name, need: a scorer for each metric of single images, and one for each network.
-
-    Raises:
-        RecipeError, WeightsError, DataError: as the scorers do.
-    """
+    """The scorers of metrics by name; raises as they do."""
     scorers: list[Scorer] = []
     by_network: dict[str, dict[str, OfFeatures | OfSegmentations]] = {}
     for metric, kind in metrics.items():

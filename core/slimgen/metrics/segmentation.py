@@ -22,12 +22,10 @@ NONE = -1
 
 @dataclass(frozen=True)
 class Palette:
-    """Which colours of a label map stand for which class.
+    """Which colours of a label map stand for which of the K classes, in the order of the network's outputs.
 
-    Attributes:
-        names: of the K classes, in the order of the network's outputs.
-        colours: each with the number of its class.
-        tolerance: Euclidean distance in 8-bit levels up to which a pixel belongs to its nearest colour.
+    Each colour has the number of its class. The tolerance is the Euclidean distance in 8-bit levels up to which a pixel
+    belongs to its nearest colour.
     """
 
     names: tuple[str, ...]
@@ -36,11 +34,7 @@ class Palette:
 
     @staticmethod
     def read(name: str, options: Mapping[str, object]) -> "Palette":
-        """The palette of a network, from its options in the recipe.
-
-        Raises:
-            RecipeError: no classes, or colours or a tolerance that make no sense.
-        """
+        """The palette of a network, from its options in the recipe; RecipeError where they make no sense."""
         classes, tolerance = options.get("classes"), options.get("tolerance", 0)
         if not isinstance(classes, Mapping) or len(classes) < 2:
             raise RecipeError(
@@ -97,12 +91,9 @@ def confusion(logits: Tensor, labels: Tensor, classes: int) -> Tensor:
     Scores are enlarged bilinearly to the label maps' size; the largest is the prediction.
 
     Args:
-        logits: (N, K, h, w).
+        logits: (N, K, h, w); WeightsError where the network returned something else.
         labels: (N, H, W) whole numbers below K, or `NONE` where a pixel does not count.
         classes: K.
-
-    Raises:
-        WeightsError: the network returns something else.
     """
     if logits.dim() != 4 or logits.shape[1] != classes:
         raise WeightsError(
@@ -120,11 +111,7 @@ def confusion(logits: Tensor, labels: Tensor, classes: int) -> Tensor:
 
 
 def accuracy(counts: Tensor) -> float:
-    """The share of pixels recognised: `seg_accuracy:<name>` (Long et al. 2015, section 5).
-
-    Args:
-        counts: (K, K), rows the truth. So in every function here.
-    """
+    """The share of pixels recognised: `seg_accuracy:<name>` (Long et al. 2015, section 5). Counts as of `confusion`."""
     return float(counts.diagonal().sum() / counts.sum())
 
 

@@ -15,14 +15,8 @@ def ssim(fake: Tensor, real: Tensor) -> Tensor:
     """Structural similarity with the constants of its authors (Wang et al. 2004, Eq. 13).
 
     An 11x11 Gaussian window of standard deviation 1.5 that stays inside the image, K1 = 0.01, K2 = 0.03, range 255,
-    population variances; the mean over positions and channels.
-
-    Args:
-        fake: (N, C, H, W) in [-1, 1].
-        real: likewise.
-
-    Returns:
-        float64 (N,), at most 1. NaN where the fake image has NaN.
+    population variances; the mean over positions and channels. Images are (N, C, H, W) in [-1, 1], values float64 (N,),
+    NaN where the fake image has NaN.
 
     Raises:
         DataError: the shapes differ, or an image is smaller than the window.

@@ -21,7 +21,7 @@ from slimgen.files import (
 from slimgen.methods import open_method
 from slimgen.methods.method import Found
 from slimgen.methods.relaxation_trace import LIKELIHOOD
-from slimgen.metrics.evaluator import goal
+from slimgen.metrics.registry import find
 from slimgen.report.charts import pareto_chart, probability_chart
 from slimgen.report.figures import picture_genotype
 from slimgen.run.log import Log
@@ -34,7 +34,7 @@ def search(work: Work) -> Mapping[str, float]:
     recipe, supernet = work.recipe, work.inputs["supernet"]
     method = open_method(recipe.method)
     found = method.search(work.job)
-    objective = found.objective or Objective(recipe.objective.metric, goal(recipe.objective.metric))
+    objective = found.objective or Objective(recipe.objective.metric, find(recipe.objective.metric).goal)
     last = [trial for trial in found.trials if trial.step == found.trial.step]
     front = pareto(last, objective)
     limits = work.job.budget.limits

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from slimgen.cost.count import count
+from slimgen.cost.formula import total
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_discriminator, discriminator_cost
 from slimgen.nets.patchgan.multiscale import MultiScale
@@ -18,7 +19,7 @@ from slimgen.training.losses import ADVERSARIAL
 
 def test_the_discriminator_of_gaugan_is_two_patchgans_one_at_half_the_size():
     one, half = (PatchGAN.cost(*size, inputs=39, spectral=True) for size in ((256, 512), (128, 256)))
-    assert discriminator_cost("multiscale", 256, 512) == one.plus(half)
+    assert discriminator_cost("multiscale", 256, 512) == total([one, half])
 
 
 def test_the_closed_form_is_what_is_counted():

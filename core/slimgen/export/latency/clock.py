@@ -24,13 +24,10 @@ class Clock:
     calls of a visit, and of the visits of a graph, the lower quartile counts: below the disturbed ones, and yet no
     minimum, which is lower the more often one looks.
 
-    With one thread the clock is the processor time of the thread itself, which stands still while others have the
-    core: on an idle machine it is the time that passes, on a busy one what would have passed. With several threads,
-    whose processor time includes their waiting for each other, it is the time that passes, and the minimum counts: of
-    many calls, at least one found all cores free.
-
-    Args:
-        threads: threads within an operator.
+    With one thread within an operator the clock is the processor time of the thread itself, which stands still while
+    others have the core: on an idle machine it is the time that passes, on a busy one what would have passed. With
+    several, whose processor time includes their waiting for each other, it is the time that passes, and the minimum
+    counts: of many calls, at least one found all cores free.
 
     Raises:
         SlimgenError: fewer than one thread.
@@ -47,11 +44,9 @@ class Clock:
         self._level = 0.25 if alone else 0.0
 
     def visit(self, graph: bytes, shape: Sequence[int]) -> float:
-        """Milliseconds of a call: a session made anew (so that no placement in memory counts twice), warmed up, timed.
+        """Milliseconds of a call of a serialised ONNX model on one float32 input of this shape.
 
-        Args:
-            graph: a serialised ONNX model with one float32 input.
-            shape: of its input.
+        The session is made anew, so that no placement in memory counts twice, and warmed up.
 
         Raises:
             ExportError: onnxruntime cannot load the graph, or not run it on such an input.
@@ -68,19 +63,14 @@ class Clock:
         return float(numpy.quantile(times, self._level))
 
 
-_SAVE_SECONDS = 5.0
-
-
 class Visits:
     """Milliseconds of each visit to each of many graphs, in a JSON file written aside and renamed.
 
-    What the file holds under the same conditions is kept; under others, or damaged, it begins anew.
-
-    Attributes:
-        conditions: under which the times were measured.
+    What the file holds under the same conditions is kept; under others, or damaged, it begins anew. It and its folder
+    are made with the first measurement.
 
     Args:
-        path: the file; it and its folder are made with the first measurement.
+        path: the file.
         conditions: all that the times depend on, as plain values.
         free: conditions that may differ in a file that was finished (saved with a summary); it keeps its own.
     """
@@ -112,17 +102,11 @@ class Visits:
         return list(self._visits.get(name, ()))
 
     def take(
-        self,
-        visits: Mapping[str, Callable[[], float]],
-        rounds: int,
-        progress: Callable[[int, int], None] | None = None,
+        self, visits: Mapping[str, Callable[[], float]], rounds: int, progress: Callable[[int, int], None] | None = None
     ) -> None:
-        """Visits every graph once a round, so that what slows the machine for a while slows all alike.
+        """Visits every graph, by name, once a round, so that what slows the machine for a while slows all alike.
 
-        Args:
-            visits: name of a graph to what times it; those that were visited in a round before are passed over.
-            rounds: visits that each graph is to have.
-            progress: called with the visits done and all visits.
+        Those that were visited in a round before are passed over. Progress is told the visits done, and of how many.
 
         Raises:
             RunError: the file cannot be written.
@@ -134,7 +118,7 @@ class Visits:
                     if len(self._visits.get(name, ())) <= number:
                         self._visits.setdefault(name, []).append(visit())
                         news = True
-                        if time.monotonic() - self._saved > _SAVE_SECONDS:
+                        if time.monotonic() - self._saved > 5:
                             self.save()
                     done += 1
                     if progress is not None:
@@ -144,14 +128,7 @@ class Visits:
                 self.save()
 
     def save(self, summary: Mapping[str, object] | None = None) -> None:
-        """Writes the file.
-
-        Args:
-            summary: what was made of all the measurements, for people to read; None keeps what was said last.
-
-        Raises:
-            RunError: the file cannot be written.
-        """
+        """Writes the file, with what was made of all the measurements; None keeps the summary that was given last."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._summary = self._summary if summary is None else summary
         write_json(self.path, {**self._summary, "conditions": self.conditions, "visits": self._visits})

@@ -4,7 +4,6 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,13 +33,10 @@ class Line:
 
 
 def fit_line(totals: Sequence[float], latencies: Sequence[float]) -> Line:
-    """Fits the line by least squares of relative errors, with Huber's weights against disturbed measurements.
+    """Fits the line to networks' sums of pieces and latencies, both in ms.
 
-    Relative, as a budget is a limit on the smaller networks too, whose absolute errors are small.
-
-    Args:
-        totals: sums of the pieces of each network, ms.
-        latencies: of the whole networks, ms.
+    By least squares of relative errors, as a budget is a limit on the smaller networks too, whose absolute errors are
+    small, with Huber's weights against disturbed measurements.
     """
     total, latency = np.asarray(totals, float), np.asarray(latencies, float)
     rows = np.stack([np.ones_like(total), total], axis=1) / latency[:, None]
@@ -56,11 +52,10 @@ def fit_line(totals: Sequence[float], latencies: Sequence[float]) -> Line:
     return Line(float(found[0]), float(found[1]))
 
 
-Columns = Mapping[str, NDArray[numpy.integer] | NDArray[numpy.floating]]
+Numbers = NDArray[np.integer] | NDArray[np.floating]
+Columns = Mapping[str, Numbers]
 """For each dimension of a space an array of its values, all of one shape."""
-Times = NDArray[numpy.float64]
-
-_PROBES = 32
+Times = NDArray[np.float64]
 
 
 def predictor(
@@ -84,14 +79,14 @@ def predictor(
         SlimgenError: the space is of another kind, or its sub-networks are no such chains.
     """
     choices = {name: choice for name, choice in space.items() if isinstance(choice, Choice)}
-    options = {name: numpy.array(choice.options) for name, choice in choices.items()}
+    options = {name: np.array(choice.options) for name, choice in choices.items()}
     numbers = all(values.dtype.kind in "iuf" for values in options.values())
     if space.conditions or len(options) < len(space) or not numbers:
         raise SlimgenError("latencies by columns need a space of choices of numbers, without conditions", space)
     tables = {}
     for names, pieces in _depends(space, choices, keys).items():
-        table = numpy.empty([choices[name].size for name in names])
-        for index in numpy.ndindex(table.shape):
+        table = np.empty([choices[name].size for name in names])
+        for index in np.ndindex(table.shape):
             setting = {name: choices[name].options[at] for name, at in zip(names, index, strict=True)}
             measured = times(space.settle({**space.smallest(), **setting}))
             table[index] = sum(measured[piece] for piece in pieces)
@@ -100,15 +95,13 @@ def predictor(
     def predict(columns: Columns) -> Times:
         """Milliseconds, in the shape of the columns."""
         indices = {name: _indices(name, options[name], columns[name]) for name in space}
-        total = sum(
-            (table[tuple(indices[name] for name in names)] for names, table in tables.items()), numpy.float64(0)
-        )
-        return numpy.asarray(numpy.maximum(0.0, line.intercept + line.slope * total))
+        parts = (table[tuple(indices[name] for name in names)] for names, table in tables.items())
+        return np.asarray(np.maximum(0.0, line.intercept + line.slope * sum(parts, np.float64(0))))
 
     rng = random.Random(0)
-    for genotype in (space.sample(rng) for _ in range(_PROBES)):
-        predicted = float(predict({name: numpy.array(value) for name, value in genotype.items()}))
-        if not numpy.isclose(predicted, line.at(sum(times(genotype))), rtol=1e-9):
+    for genotype in (space.sample(rng) for _ in range(32)):
+        predicted = float(predict({name: np.array(value) for name, value in genotype.items()}))
+        if not np.isclose(predicted, line.at(sum(times(genotype))), rtol=1e-9):
             rule = "each piece of a sub-network depends on few dimensions"
             raise SlimgenError(rule, f"another at {genotype.to_json()}")
     return predict
@@ -136,12 +129,10 @@ def _depends(
     return pieces
 
 
-def _indices(
-    name: str, options: NDArray[numpy.generic], values: NDArray[numpy.integer] | NDArray[numpy.floating]
-) -> NDArray[numpy.intp]:
+def _indices(name: str, options: NDArray[np.generic], values: Numbers) -> NDArray[np.intp]:
     """The position of each value among the options."""
-    indices = numpy.minimum(numpy.searchsorted(options, values), len(options) - 1)
+    indices = np.minimum(np.searchsorted(options, values), len(options) - 1)
     strange = options[indices] != values
-    if numpy.any(strange):
-        raise SlimgenError(f"{name} is one of {options.tolist()}", numpy.asarray(values)[strange].flat[0])
+    if np.any(strange):
+        raise SlimgenError(f"{name} is one of {options.tolist()}", np.asarray(values)[strange].flat[0])
     return indices

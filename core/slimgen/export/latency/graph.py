@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import numpy
 from torch import Tensor, fx, nn
 
 from slimgen.errors import ExportError
-
-_SPATIAL = (2, 3)
 
 
 @dataclass
@@ -39,13 +38,9 @@ class Graph:
         return name
 
 
-def _operand(graph: Graph, value: str | float) -> str:
-    return value if isinstance(value, str) else graph.constant(value)
-
-
 def _binary(kind: str) -> Callable[..., str]:
     def write(graph: Graph, a: str | float, b: str | float) -> str:
-        return graph.add(kind, _operand(graph, a), _operand(graph, b))
+        return graph.add(kind, *(value if isinstance(value, str) else graph.constant(value) for value in (a, b)))
 
     return write
 
@@ -91,8 +86,7 @@ def _conv(graph: Graph, layer: nn.Conv2d | nn.ConvTranspose2d, x: str) -> str:
 def _norm(graph: Graph, layer: nn.InstanceNorm2d | nn.BatchNorm2d, x: str) -> str:
     running, batch = (layer.running_mean, layer.running_var), isinstance(layer, nn.BatchNorm2d)
     if batch == any(value is None for value in running):
-        rule = "a BatchNorm to be timed has running statistics, and an InstanceNorm has none"
-        raise ExportError(rule, layer)
+        raise ExportError("a BatchNorm to be timed has running statistics, and an InstanceNorm has none", layer)
     blanks = numpy.ones(layer.num_features), numpy.zeros(layer.num_features)
     affine = [
         graph.constant(blank if value is None else value)
@@ -121,7 +115,7 @@ def _enlarge(
         kind = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
     if size is not None:
         sizes = numpy.array([size] * 2 if isinstance(size, int) else size, numpy.int64)
-        return graph.add("Resize", x, "", "", graph.constant(sizes), axes=_SPATIAL, **kind)
+        return graph.add("Resize", x, "", "", graph.constant(sizes), axes=(2, 3), **kind)
     factors = [scale_factor] * 2 if isinstance(scale_factor, int | float) else list(scale_factor or ())
     return graph.add("Resize", x, "", graph.constant([1.0, 1.0, *factors]), **kind)
 
@@ -163,19 +157,13 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
 """A function or method, by its name without underscores (those say in place), to what writes it."""
 
 
-OPSET, IR = 20, 10
-
-
 def onnx_graph(net: nn.Module, shape: Sequence[int]) -> bytes:
     """A network of one image tensor, as it computes in evaluation mode in float32, as a serialised ONNX model.
 
     Convolutions (dense, grouped, transposed), reflected and zero padding, InstanceNorm, BatchNorm, the activations of
     generators, nearest and bilinear enlarging, sums, products and concatenations, as modules or as functions. The
-    input is called `input`, the output `output`. The network is not changed.
-
-    Args:
-        net: a tensor (N, C, H, W) in and one out; its control flow does not depend on values.
-        shape: of the input; fixed in the graph.
+    input is called `input`, the output `output`; the input's shape is fixed. The network, whose control flow does not
+    depend on values, is not changed.
 
     Raises:
         ExportError: it cannot be traced, or has a layer that is not translated here.
@@ -193,7 +181,7 @@ def onnx_graph(net: nn.Module, shape: Sequence[int]) -> bytes:
         if node.op == "placeholder":
             names[node] = "input"
         elif node.op == "get_attr":
-            names[node] = graph.constant(_attribute(traced, str(node.target)))
+            names[node] = graph.constant(attrgetter(str(node.target))(traced))
         elif node.op == "output":
             graph.nodes.append(helper.make_node("Identity", [names[node.args[0]]], ["output"]))
         else:
@@ -203,7 +191,7 @@ def onnx_graph(net: nn.Module, shape: Sequence[int]) -> bytes:
         helper.make_tensor_value_info("output", TensorProto.FLOAT, ["n", "c", "h", "w"]),
     ]
     whole = helper.make_graph(graph.nodes, "piece", ends[:1], ends[1:], graph.constants)
-    model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
+    model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     content: bytes = model.SerializeToString()
     return content
 
@@ -230,12 +218,10 @@ def _translated(graph: Graph, traced: fx.GraphModule, node: fx.Node, names: Mapp
         [named(part) for part in value] if isinstance(value, list | tuple) else named(value) for value in node.args
     ]
     options = {key: named(value) for key, value in node.kwargs.items()}
-    rule: Callable[..., str] | None
     if node.op == "call_module":
         module = traced.get_submodule(str(node.target))
-        rule = _rule(module)
         arguments.insert(0, module)
-        what = type(module).__name__
+        what, rule = type(module).__name__, _rule(module)
     else:
         what = str(getattr(node.target, "__name__", node.target))
         rule = FUNCTIONS.get(what.strip("_"))
@@ -245,9 +231,3 @@ def _translated(graph: Graph, traced: fx.GraphModule, node: fx.Node, names: Mapp
         return rule(graph, *arguments, **options)
     except TypeError as error:
         raise ExportError(f"{what} is called in a way that is translated to ONNX here", error) from error
-
-
-def _attribute(traced: fx.GraphModule, target: str) -> Tensor:
-    owner, _, name = target.rpartition(".")
-    value: Tensor = getattr(traced.get_submodule(owner), name)
-    return value

@@ -24,7 +24,7 @@ from slimgen.search.genotype import Genotype
 from slimgen.search.space import Space
 
 Sample = Callable[[random.Random], Genotype]
-"""Draws a random genotype, as `Space.sample` does."""
+"""Draws a random genotype that the table is for, as `Space.sample` does."""
 Progress = Callable[[int, int], None]
 
 _FRUITLESS = 500  # samples without a new piece, after which there are taken to be no more
@@ -65,7 +65,7 @@ class LatencyTable:
         self._visits = Visits(path, conditions, ("cpu", "onnxruntime") if keep else ())
         self.conditions = self._visits.conditions
         self._pieces: dict[str, float] = {}
-        self._remembered = lru_cache(maxsize=1 << 14)(self._predict)
+        self._remembered = lru_cache(maxsize=1 << 14)(lambda genotype: self.line.at(sum(self._each(genotype))))
         self.line = Line(0.0, 1.0)
         self.fitted: dict[Genotype, float] = {}
         self.checked: dict[Genotype, float] = {}
@@ -96,11 +96,11 @@ class LatencyTable:
 
         Args:
             supernet: whose sub-networks are chains of pieces.
-            sample: draws the genotypes that the table is for, such as `supernet.space.sample`.
+            sample: of the genotypes.
             height: of the input image, px.
             width: likewise.
             path: JSON file of the table; it and its folder are made.
-            threads: threads within an operator.
+            threads: within an operator.
             runs: timed calls of each piece and each network, rounded up to whole visits.
             seed: of the samples.
             fit: whole networks to fit to; fewer where there are not so many.
@@ -145,9 +145,6 @@ class LatencyTable:
     def predict(self, genotype: Genotype) -> float:
         """Milliseconds of a call of a sub-network at batch 1; a piece that is not known is measured first."""
         return self._remembered(genotype)
-
-    def _predict(self, genotype: Genotype) -> float:
-        return self.line.at(sum(self._each(genotype)))
 
     def columns(self, space: Space) -> Callable[[Columns], Times]:
         """What predicts many genotypes of a space at once, from an array of values for each of its dimensions.

@@ -13,7 +13,7 @@ from slimgen.methods.method import REVERSE, Trained
 from slimgen.methods.rivals import Plan, train_anew
 from slimgen.metrics.evaluator import Evaluator
 from slimgen.metrics.kinds import PerImage
-from slimgen.metrics.registry import find, goal
+from slimgen.metrics.registry import find
 from slimgen.nets.cyclegan_nas.networks import CellsGenerator
 from slimgen.search import Objective
 from slimgen.tasks import open_task
@@ -39,7 +39,7 @@ class Comparison:
     def __init__(self, job: Job) -> None:
         recipe, metric = job.recipe, job.recipe.objective.metric
         val = whole(job.data.split("val"), recipe.objective.images)
-        self.objective = Objective(metric, goal(metric))
+        self.objective = Objective(metric, find(metric).goal)
         self.cyclic = isinstance(find(metric), PerImage)
         self.evaluators = [
             Evaluator(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
 
-from slimgen.cost.formula import Cost
+from slimgen.cost.formula import Cost, total
 from slimgen.cost.rows import Norm, Row, cost_of
 from slimgen.errors import RecipeError, nearest
 from slimgen.nets.noise import DOUBLINGS, NORMAL, NoiseOptions, normal_rows
@@ -141,7 +141,7 @@ class AlphaShape(NoiseOptions):
         """
         side = self.side(height, width)
         costs = (_cost(edge, str(genotype[edge.name]), self.channels, self.interpolation, side) for edge in edges())
-        return cost_of(self.ends(side), side, side).plus(*costs)
+        return total([cost_of(self.ends(side), side, side), *costs])
 
 
 @dataclass(frozen=True, kw_only=True)
