@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from slimgen.data import images
 from slimgen.data.images import Rejected, read_image
 from slimgen.errors import DataError
 
@@ -146,11 +147,13 @@ def test_a_huge_image_of_few_bytes_is_rejected_before_it_is_decoded(tmp_path: Pa
         read_image(path)
 
 
-def test_the_limit_of_pixels_is_the_callers(tmp_path: Path) -> None:
+def test_as_many_pixels_as_the_limit_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "a.png", Image.fromarray(COLOURS))
-    assert read_image(path, max_pixels=240).shape == (12, 20, 3)
+    monkeypatch.setattr(images, "MOST_PIXELS", 240)
+    assert read_image(path).shape == (12, 20, 3)
+    monkeypatch.setattr(images, "MOST_PIXELS", 239)
     with pytest.raises(Rejected, match="is 20 x 12, more than 239 pixels"):
-        read_image(path, max_pixels=239)
+        read_image(path)
 
 
 def test_floating_point_values_are_rejected(tmp_path: Path) -> None:
@@ -166,11 +169,14 @@ def test_whole_numbers_beyond_16_bits_are_rejected(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM"])
-def test_damaged_bytes_give_an_image_or_a_reason_and_nothing_else(tmp_path: Path, kind: str) -> None:
+def test_damaged_bytes_give_an_image_or_a_reason_and_nothing_else(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     buffer = io.BytesIO()
     Image.fromarray(COLOURS).save(buffer, kind)
     rng = np.random.default_rng(1)
     outcomes = set()
+    monkeypatch.setattr(images, "MOST_PIXELS", 100_000)
     for _ in range(120):
         data = bytearray(buffer.getvalue())
         for place in rng.integers(0, len(data), rng.integers(1, 12)):
@@ -178,7 +184,7 @@ def test_damaged_bytes_give_an_image_or_a_reason_and_nothing_else(tmp_path: Path
         path = tmp_path / "damaged"
         path.write_bytes(bytes(data[: rng.integers(1, len(data) + 1)]))
         try:
-            outcomes.add(read_image(path, max_pixels=100_000).dtype.name)
+            outcomes.add(read_image(path).dtype.name)
         except Rejected as fault:
             outcomes.add("rejected" if fault.reason else "without a reason")
     assert "rejected" in outcomes

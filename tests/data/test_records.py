@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from slimgen.data.conversion import Setting
-from slimgen.data.get import PUBLIC, PublicSet, get
+from slimgen.data.get import PUBLIC, PublicSet, Records, get, write_images
 from slimgen.data.images import read_image
 from slimgen.data.prepare_images import prepare_images
 from slimgen.data.prepared import Prepared
-from slimgen.data.records import Records, write_images
 from slimgen.errors import DataError
 
 SIDE = 8
@@ -38,7 +37,7 @@ def laid_out(folder: Path, records: Records) -> Path:
 @pytest.mark.parametrize("records", [ROWS, COLUMNS], ids=["rows after a label", "columns"])
 @pytest.mark.parametrize("together", [2, 1000])
 def test_every_image_becomes_a_file_with_its_very_pixels(tmp_path, monkeypatch, records, together):
-    monkeypatch.setattr("slimgen.data.records._TOGETHER", together)
+    monkeypatch.setattr("slimgen.data.get.TOGETHER", together)
     folder, told = laid_out(tmp_path / "set", records), []
     assert write_images(folder, records, lambda done, every: told.append((done, every))) == 7
     assert told == ([(2, 7), (3, 7), (5, 7), (7, 7)] if together == 2 else [(3, 7), (5, 7), (7, 7)])

@@ -9,27 +9,23 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from slimgen.errors import DataError
 
-_CHUNK = 1 << 20
+CHUNK = 1 << 20
+#: What an archive may unpack to, whatever it says of itself.
+MOST_BYTES, MOST_FILES = 64 << 30, 2_000_000
 
 #: A member that may be unpacked: its name, and how to read it (nothing to read for a folder).
 Member = tuple[str, Callable[[], IO[bytes]] | None]
 
 
-def extract(archive: Path, folder: Path, *, max_bytes: int = 64 << 30, max_files: int = 2_000_000) -> None:
+def extract(archive: Path, folder: Path) -> None:
     """Unpack a tar (plain, gz, bz2, xz) or zip archive into a folder that is not there yet.
 
     It is unpacked aside and renamed when all is well, so the folder is there whole or not at all. If everything in
-    the archive lies in one folder, as is usual, that folder becomes `folder`.
-
-    Args:
-        archive: the file; its content decides the kind.
-        folder: where to; its parent is made if missing.
-        max_bytes: refuse to write more, whatever the archive says of itself.
-        max_files: refuse to make more.
+    the archive lies in one folder, as is usual, that folder becomes `folder`. The content decides the kind of archive.
 
     Raises:
         DataError: if a name is absolute or has `..`, a member is a link or a device, something comes twice, a limit is
@@ -41,7 +37,7 @@ def extract(archive: Path, folder: Path, *, max_bytes: int = 64 << 30, max_files
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     try:
-        _unpack(archive, aside, max_bytes, max_files)
+        _unpack(archive, aside)
         inside = list(aside.iterdir())
         whole = inside[0] if len(inside) == 1 and inside[0].is_dir() else aside
         whole.rename(folder)
@@ -49,10 +45,10 @@ def extract(archive: Path, folder: Path, *, max_bytes: int = 64 << 30, max_files
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _unpack(archive: Path, aside: Path, max_bytes: int, max_files: int) -> None:
+def _unpack(archive: Path, aside: Path) -> None:
     try:
-        with closing(_members(archive)) as members:
-            _write(archive, members, aside, max_bytes, max_files)
+        with closing(_zipped(archive) if zipfile.is_zipfile(archive) else _tarred(archive)) as members:
+            _write(archive, members, aside)
     except DataError:
         raise
     except Exception as error:  # hostile or damaged archives may raise anything
@@ -60,11 +56,11 @@ def _unpack(archive: Path, aside: Path, max_bytes: int, max_files: int) -> None:
         raise DataError(f"{archive} is a whole tar or zip archive", fault, "get it again") from error
 
 
-def _write(archive: Path, members: Iterable[Member], aside: Path, max_bytes: int, max_files: int) -> None:
+def _write(archive: Path, members: Iterable[Member], aside: Path) -> None:
     written = 0
     for number, (name, opened) in enumerate(members):
-        if number >= max_files:
-            raise DataError(f"an archive has at most {max_files:,} members", f"more in {archive}")
+        if number >= MOST_FILES:
+            raise DataError(f"an archive has at most {MOST_FILES:,} members", f"more in {archive}")
         path = aside / _safe(archive, name)
         if opened is None:
             path.mkdir(parents=True, exist_ok=True)
@@ -73,18 +69,11 @@ def _write(archive: Path, members: Iterable[Member], aside: Path, max_bytes: int
         if path.exists():
             raise DataError("a name comes once in an archive", f"{name!r} twice in {archive}")
         with opened() as source, path.open("xb") as target:
-            while chunk := source.read(_CHUNK):
+            while chunk := source.read(CHUNK):
                 written += len(chunk)
-                if written > max_bytes:
-                    raise DataError(f"an archive unpacks to at most {max_bytes:,} bytes", f"more in {archive}")
+                if written > MOST_BYTES:
+                    raise DataError(f"an archive unpacks to at most {MOST_BYTES:,} bytes", f"more in {archive}")
                 target.write(chunk)
-
-
-def _members(archive: Path) -> Generator[Member, None, None]:
-    if zipfile.is_zipfile(archive):
-        yield from _zipped(archive)
-    else:
-        yield from _tarred(archive)
 
 
 def _zipped(archive: Path) -> Generator[Member, None, None]:
@@ -103,14 +92,7 @@ def _tarred(archive: Path) -> Generator[Member, None, None]:
         for entry in file:
             if not (entry.isreg() or entry.isdir()):
                 raise _refused(archive, entry.name, "a link or a device")
-            yield entry.name, None if entry.isdir() else partial(_content, file, entry)
-
-
-def _content(file: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
-    content = file.extractfile(entry)
-    if content is None:
-        raise tarfile.ReadError(f"{entry.name} has no content")
-    return content
+            yield entry.name, None if entry.isdir() else cast(Callable[[], IO[bytes]], partial(file.extractfile, entry))
 
 
 def _safe(archive: Path, name: str) -> PurePosixPath:

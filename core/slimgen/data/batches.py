@@ -40,23 +40,15 @@ class Batches:
         seed: of order, crops and flips.
         crop: pixels of a side of the random crop.
         flip: mirror half of the pairs.
-        rank: which slice of each batch is ours.
-        world: how many slices there are.
+        rank: which of the `world` slices of each batch is ours.
+        world: how many ranks there are.
 
     Raises:
         DataError: if the split is empty, the crop does not fit, or the batch cannot be divided.
     """
 
     def __init__(
-        self,
-        split: Split,
-        *,
-        batch: int,
-        seed: int,
-        crop: int,
-        flip: bool = True,
-        rank: int = 0,
-        world: int = 1,
+        self, split: Split, *, batch: int, seed: int, crop: int, flip: bool = True, rank: int = 0, world: int = 1
     ) -> None:
         height, width = split.input.shape[1:3]
         if min(len(split.input), len(split.target)) == 0:
@@ -99,13 +91,8 @@ class _Epoch(NamedTuple):
 class _Sequence:
     """The endless sequence of images of all epochs: which comes at a place, and its crop and flip.
 
-    Args:
-        shape: (N, height, width, channels) of the images.
-        crop: pixels of a side.
-        flip: mirror half of them.
-        seed: of all epochs.
-        number: tells sequences of one seed apart, from 1 (numpy draws from a seed with a 0 at its end as from one
-            without); None for one that is alone.
+    Its images have the shape (N, height, width, channels). `number` tells sequences of one seed apart, from 1 (numpy
+    draws from a seed with a 0 at its end as from one without); it is None for one that is alone.
     """
 
     def __init__(self, shape: tuple[int, ...], crop: int, flip: bool, seed: int, number: int | None = None) -> None:
@@ -142,11 +129,8 @@ class _Sequence:
 def whole(split: Split, limit: int | None = None) -> Pair:
     """A split as one pair of tensors (N, channels, height, width), in order and unaltered, for evaluation.
 
-    Two sets come in full and may differ in N; row i of both show the same where `split.paired` says so.
-
-    Args:
-        split: the images.
-        limit: the first so many only, of each of two sets.
+    Two sets come in full, or each up to the limit, and may differ in N; row i of both show the same where
+    `split.paired` says so.
 
     Raises:
         DataError: if the limit leaves nothing.

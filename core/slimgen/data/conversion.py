@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from slimgen.data.images import Rejected, contents, quiet
 from slimgen.data.prepared import RGB, SIDES, VERSION, Manifest, SplitRecord, digest_of
-from slimgen.data.records import ImageRows, Moments
+from slimgen.data.shapes import Moments, image_rows
 from slimgen.errors import DataError
 from slimgen.files import MANIFEST, array_file, publish, sha256_file, write_text
 
@@ -35,10 +35,10 @@ class Setting:
 
     Attributes:
         size: pixels of a side in val and test, and of the crop in training.
-        load: pixels of a side in train, at least `size`; `size` if not given.
+        load: pixels of a side in train, at least `size`.
         direction: `AtoB` or `BtoA`: which side is the input.
         validation: how much of train to hold out, a number from 1 or a fraction: of pairs, or of each set of images.
-        seed: chooses the validation images, with their names: adding images hardly changes which.
+        seed: chooses the validation images.
 
     Raises:
         DataError: if sizes do not fit.
@@ -66,10 +66,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What became of a pair or an image: a row for each side that it has, or the fault that kept it out.
-
-    `sources` are the SHA-256 hashes of the files that were read.
-    """
+    """What became of a pair or an image: its rows by side, or why it was kept out; and the SHA-256 of files read."""
 
     rows: Mapping[str, Row] | Rejected
     sources: Mapping[Path, str]
@@ -92,6 +89,18 @@ class Written:
         self.shapes[which].append(row.shape)
         if self.channels[which] == RGB:
             self.moments[which].add(row.image)
+
+    def record(self, target_names: tuple[str, ...] | None = None, paired: bool | None = None) -> SplitRecord:
+        """The split in the manifest; of two sets, with the names of their targets, and whether they are partners."""
+        return SplitRecord(
+            count=len(self.names["input"]),
+            side=self.side,
+            names=tuple(self.names["input"]),
+            sha256=self.sha256,
+            channels=None if self.channels["input"] == RGB else self.channels["input"],
+            target_names=target_names,
+            paired=paired,
+        )
 
 
 def convert(
@@ -119,15 +128,12 @@ def convert(
         splits: what each holds: pairs or single images.
         decode: makes rows of one of these, or raises Rejected.
         setting: sizes, direction, and what chose the validation split.
-        progress: called with (done, all).
+        progress: of pairs or images.
         layout: that was found.
         unit: what a split must keep one of, as an error calls it.
         unmatched: images without a partner.
         channels: of the inputs. Only pictures, which have 3, have a mean and a deviation in the manifest.
-        describe: what was written to the records of the manifest, where rows of both sides are not of one name.
-
-    Returns:
-        The manifest, as `Prepared.open(out)` would read it.
+        describe: the records of the manifest, where rows of both sides are not of one name.
 
     Raises:
         DataError: if the layout is not known, a split ends empty or most images are rejected; `out` then holds no
@@ -157,7 +163,7 @@ def convert(
         load=setting.load,
         seed=setting.seed,
         validation=setting.validation,
-        splits=(describe or _records)(written),
+        splits=describe(written) if describe else {name: split.record() for name, split in written.items()},
         sources=dict(sorted(tally.sources.items())),
         rejected=tally.rejected,
         unmatched=tuple(path.relative_to(folder).as_posix() for path in unmatched),
@@ -168,20 +174,6 @@ def convert(
     manifest = manifest.model_copy(update={"digest": digest_of(manifest)})
     write_text(out / MANIFEST, manifest.model_dump_json(indent=1, exclude_none=True) + "\n")
     return manifest
-
-
-def _records(written: Mapping[str, Written]) -> dict[str, SplitRecord]:
-    """Where a row of input and a row of target are of one name."""
-    return {
-        name: SplitRecord(
-            count=len(split.names["input"]),
-            side=split.side,
-            names=tuple(split.names["input"]),
-            sha256=split.sha256,
-            channels=None if split.channels["input"] == RGB else split.channels["input"],
-        )
-        for name, split in written.items()
-    }
 
 
 @dataclass
@@ -223,13 +215,13 @@ class _Tally:
 def _write(out: Path, name: str, decoded: Iterable[Decoded], written: Written, tally: _Tally) -> None:
     with ExitStack() as stack:
         arrays = {
-            which: stack.enter_context(ImageRows(_partial(out, name, which), written.side, wide))
+            which: stack.enter_context(image_rows(_partial(out, name, which), written.side, wide))
             for which, wide in written.channels.items()
         }
         for one in decoded:
             if not isinstance(one.rows, Rejected):
                 for which, row in one.rows.items():
-                    arrays[which].append(row.image)
+                    arrays[which](row.image)
                     written.add(which, row)
             tally.step(one)
     for which in SIDES:

@@ -16,20 +16,15 @@ def held_out(keys: Sequence[str], validation: int | float, seed: int, what: str)
         keys: what distinguishes the images to train on.
         validation: how many, or which fraction.
         seed: of the choice.
-        what: what they are called in the error.
-
-    Raises:
-        DataError: if nothing or everything would be held out.
+        what: the images' name in the error, if nothing or everything would be held out.
     """
     count = len(keys)
     fraction = isinstance(validation, float)
     sensible = 0 < validation < 1 if fraction else validation >= 1
     asked = 0 if not sensible else max(1, round(validation * count)) if fraction else int(validation)
     if not 1 <= asked < count:
-        raise DataError(
-            f"validation holds out a part of the {count} {what} to train on, as a number from 1 or a fraction below 1",
-            validation,
-        )
+        rule = f"validation holds out a part of the {count} {what} to train on, a number from 1 or a fraction below 1"
+        raise DataError(rule, validation)
     order = sorted(range(count), key=lambda place: hashlib.sha256(f"{seed}/{keys[place]}".encode()).digest())
     return frozenset(order[:asked])
 
@@ -53,13 +48,8 @@ def divide(
 ) -> dict[str, tuple[NamedT, ...]]:
     """Train, val and test of the splits that were found.
 
-    A data set with both val and test keeps its own val; one with val alone is tested on it.
-
-    Args:
-        found: the splits that are there; train, and one of val and test.
-        setting: what is held out of train.
-        what: as of `held_out`.
-        key: by which it is chosen.
+    A data set with both val and test keeps its own val; one with val alone is tested on it. What is held out of train
+    is chosen by the key; see `held_out`.
     """
     if "val" in found and "test" in found:
         return {name: found[name] for name in SPLITS}

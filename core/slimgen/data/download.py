@@ -12,30 +12,23 @@ from slimgen.errors import DataError
 from slimgen.files import publish, read_json, sha256_file, write_json
 
 Progress = Callable[[int, int | None], None]
-_CHUNK = 1 << 18
+"""Called with (bytes so far, all bytes or None where the server does not say)."""
+CHUNK = 1 << 18
+MOST_BYTES = 64 << 30
 
 
-def download(
-    url: str,
-    path: Path,
-    *,
-    max_bytes: int = 64 << 30,
-    attempts: int = 5,
-    pause: float = 2.0,
-    progress: Progress | None = None,
-) -> str:
-    """Get a file. What is there of it waits in `<path>.partial`, also after this process was killed.
+def download(url: str, path: Path, *, attempts: int = 5, pause: float = 2.0, progress: Progress | None = None) -> str:
+    """Get a file over http or https. What is there of it waits in `<path>.partial`, also after this process was killed.
 
     The rest is asked for with a Range request, bound to the server's validator of the part we have (If-Range), so
     a file that changed meanwhile is begun anew and never patched together.
 
     Args:
-        url: http or https.
+        url: where from.
         path: where to; replaced only by a whole file.
-        max_bytes: refuse more.
         attempts: how often in a row to try again without having received anything.
         pause: seconds before the next try, doubled each time.
-        progress: called with (bytes so far, all bytes or None where the server does not say).
+        progress: of the bytes.
 
     Returns:
         SHA-256 of the file, in hexadecimal.
@@ -52,7 +45,7 @@ def download(
     while True:
         before = _length(partial)
         try:
-            if _receive(url, partial, note, max_bytes, progress):
+            if _receive(url, partial, note, progress):
                 break
             fault: Exception = ConnectionError("the connection was cut")
         except urllib.error.HTTPError as error:
@@ -72,9 +65,11 @@ def download(
     return digest
 
 
-def _receive(url: str, partial: Path, note: Path, max_bytes: int, progress: Progress | None) -> bool:
+def _receive(url: str, partial: Path, note: Path, progress: Progress | None) -> bool:
     """One attempt; True if the file is whole."""
-    have, validator = _length(partial), _validator(note, url)
+    have, kept = _length(partial), read_json(note)
+    # What the server called the version of the part we have.
+    validator = str(kept.get("validator", "")) if isinstance(kept, dict) and kept.get("url") == url else ""
     headers = {"User-Agent": "slimgen", "Accept-Encoding": "identity"}
     if have and validator:
         headers |= {"Range": f"bytes={have}-", "If-Range": validator}
@@ -93,9 +88,16 @@ def _receive(url: str, partial: Path, note: Path, max_bytes: int, progress: Prog
                 write_json(note, {"url": url, "validator": strong})
             else:
                 raise ConnectionError(f"the server answered {response.status} with another range than asked for")
-            total = None if length is None else start + int(length)
-            _too_large(total or start, max_bytes, url)
-            return _append(response, partial, start, total, max_bytes, url, progress)
+            done, total = start, None if length is None else start + int(length)
+            _refuse_excess(total or start, url)
+            with partial.open("ab" if start else "wb") as file:
+                while chunk := response.read(CHUNK):
+                    file.write(chunk)
+                    done += len(chunk)
+                    _refuse_excess(done, url)
+                    if progress is not None:
+                        progress(done, total)
+            return total is None or done == total
     except urllib.error.HTTPError as error:
         if error.code != 416 or not have:
             raise
@@ -103,36 +105,10 @@ def _receive(url: str, partial: Path, note: Path, max_bytes: int, progress: Prog
         return False
 
 
-def _append(
-    response: HTTPResponse,
-    partial: Path,
-    start: int,
-    total: int | None,
-    max_bytes: int,
-    url: str,
-    progress: Progress | None,
-) -> bool:
-    done = start
-    with partial.open("ab" if start else "wb") as file:
-        while chunk := response.read(_CHUNK):
-            file.write(chunk)
-            done += len(chunk)
-            _too_large(done, max_bytes, url)
-            if progress is not None:
-                progress(done, total)
-    return total is None or done == total
-
-
-def _too_large(length: int, max_bytes: int, url: str) -> None:
-    if length > max_bytes:
-        raise DataError(f"a download has at most {max_bytes:,} bytes", f"{length:,} from {url}")
+def _refuse_excess(length: int, url: str) -> None:
+    if length > MOST_BYTES:
+        raise DataError(f"a download has at most {MOST_BYTES:,} bytes", f"{length:,} from {url}")
 
 
 def _length(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
-
-
-def _validator(note: Path, url: str) -> str:
-    """What the server called the version of the part we have; nothing if that is not known."""
-    kept = read_json(note)
-    return str(kept.get("validator", "")) if isinstance(kept, dict) and kept.get("url") == url else ""

@@ -3,7 +3,7 @@
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,40 +16,30 @@ from slimgen.errors import DataError
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
 #: How the names of such files end, in lower case. The content decides, not the name; the name only finds the file.
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
+ENDINGS = f"images end with {' '.join(sorted(SUFFIXES))}"
+#: More are refused before decoding; Pillow's own limit, 178 million, stays in force.
+MOST_PIXELS = 64_000_000
 
 
 class Rejected(DataError):  # noqa: N818 - read as `except Rejected`: a verdict on the file
-    """One image that cannot be used.
-
-    Args:
-        path: the file.
-        reason: why not, in words that fit after the file's name.
-        hint: what to do about it.
-    """
+    """One image that cannot be used; the reason fits after the file's name."""
 
     def __init__(self, path: Path, reason: str, hint: str | None = None) -> None:
         self.path, self.reason = path, reason
         super().__init__(f"{path}: {reason}", hint=hint)
 
 
-def read_image(path: Path, *, max_pixels: int = 64_000_000) -> NDArray[np.uint8]:
-    """Read an image of any usual kind as upright RGB.
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """An image of any usual kind as upright RGB, uint8 (height, width, 3); content decides the format, not the name.
 
     Palettes, grey and CMYK become RGB, 16-bit grey is divided by 257, transparent pixels are laid on white, and
     the camera's orientation is honoured. Of an animation the first frame is taken.
-
-    Args:
-        path: the file; its content decides the format, not its name.
-        max_pixels: refuse more than this before decoding (Pillow's own limit, 178 million, stays in force).
-
-    Returns:
-        uint8, shape (height, width, 3).
 
     Raises:
         Rejected: if it is missing, no image, too large, truncated, or of a kind without a fixed range.
     """
     with quiet():
-        return decode(path, contents(path, max_pixels=max_pixels), max_pixels=max_pixels)
+        return decode(path, contents(path))
 
 
 @contextmanager
@@ -64,7 +54,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def contents(path: Path, *, max_pixels: int = 64_000_000) -> bytes:
+def contents(path: Path) -> bytes:
     """Read a file's bytes, at most the 8 a pixel of 16-bit RGBA needs uncompressed.
 
     Raises:
@@ -76,39 +66,24 @@ def contents(path: Path, *, max_pixels: int = 64_000_000) -> bytes:
         length = path.stat().st_size
         if length == 0:
             raise Rejected(path, "is empty")
-        if length > 8 * max_pixels:
-            raise Rejected(path, f"has {length:,} bytes, more than {8 * max_pixels:,}")
+        if length > 8 * MOST_PIXELS:
+            raise Rejected(path, f"has {length:,} bytes, more than {8 * MOST_PIXELS:,}")
         return path.read_bytes()
     except OSError as error:
         raise Rejected(path, f"cannot be read ({error.strerror or error})") from error
 
 
-def decode(path: Path, data: bytes, *, max_pixels: int = 64_000_000) -> NDArray[np.uint8]:
-    """Turn the bytes of an image file into an array; `read_image` with the reading done. Call it inside `quiet`.
-
-    Args:
-        path: named in errors only.
-        data: the file's content.
-        max_pixels: refuse more than this before decoding.
-
-    Returns:
-        uint8, shape (height, width, 3).
-
-    Raises:
-        Rejected: as `read_image`.
-    """
-    with opened(path, data, max_pixels=max_pixels) as image:
-        return _rgb(path, _upright(image))
+def decode(path: Path, data: bytes) -> NDArray[np.uint8]:
+    """`read_image` of the bytes of a file, whose path is named in errors only. Call it inside `quiet`."""
+    with opened(path, data) as image:
+        with suppress(Exception):  # damaged camera data say nothing about the picture itself
+            image = ImageOps.exif_transpose(image)
+        return _rgb(path, image)
 
 
 @contextmanager
-def opened(path: Path, data: bytes, *, max_pixels: int = 64_000_000) -> Iterator[Image.Image]:
+def opened(path: Path, data: bytes) -> Iterator[Image.Image]:
     """The image in the bytes of a file, checked and read, as it is in the file. Use it inside `quiet`.
-
-    Args:
-        path: named in errors only.
-        data: the file's content.
-        max_pixels: refuse more than this before decoding.
 
     Raises:
         Rejected: as `read_image`; and in place of whatever fails while the image is used.
@@ -116,13 +91,13 @@ def opened(path: Path, data: bytes, *, max_pixels: int = 64_000_000) -> Iterator
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise Rejected(path, f"has far more than {max_pixels:,} pixels", "reduce it first") from error
+        raise Rejected(path, f"has far more than {MOST_PIXELS:,} pixels", "reduce it first") from error
     except Exception as error:  # a decoder fed with hostile bytes may raise anything
         raise Rejected(path, f"is not an image in one of the formats {', '.join(FORMATS)}") from error
     with image:
         width, height = image.size
-        if width * height > max_pixels:
-            raise Rejected(path, f"is {width} x {height}, more than {max_pixels:,} pixels", "reduce it first")
+        if width * height > MOST_PIXELS:
+            raise Rejected(path, f"is {width} x {height}, more than {MOST_PIXELS:,} pixels", "reduce it first")
         try:
             image.load()
             yield image
@@ -130,13 +105,6 @@ def opened(path: Path, data: bytes, *, max_pixels: int = 64_000_000) -> Iterator
             raise
         except Exception as error:
             raise Rejected(path, f"is damaged or cut short ({image.format}: {error})") from error
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # damaged camera data say nothing about the picture itself
-        return image
 
 
 def _rgb(path: Path, image: Image.Image) -> NDArray[np.uint8]:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from slimgen.data.images import SUFFIXES, Rejected, opened
-from slimgen.data.layouts import SPLITS, Files, image_files
+from slimgen.data.images import ENDINGS, Rejected, opened
+from slimgen.data.layouts import SPLITS, Files, by_name, listing, require_folder
 from slimgen.errors import DataError
 
 UNKNOWN = 255
@@ -51,11 +51,7 @@ class Classes:
     def read(self, path: Path, data: bytes) -> NDArray[np.uint8]:
         """The class of every pixel, uint8 (height, width), below `channels`. Call it inside `quiet`.
 
-        Palette and grey images hold ids; an RGB image holds colours of the palette.
-
-        Args:
-            path: named in errors only.
-            data: the file's content.
+        Palette and grey images hold ids; an RGB image holds colours of the palette. The path is named in errors only.
 
         Raises:
             Rejected: if it is no image, of a format that changes numbers, or has a pixel of no class.
@@ -88,10 +84,7 @@ class Classes:
             raise Rejected(path, f"is an image of the mode {image.mode}, which holds no ids", "save it with 8 bits")
         if self.palette is None:
             raise Rejected(path, "is RGB, where label maps hold ids", "set data.palette to the colours of the classes")
-        return self._of_colours(path, np.asarray(image.convert("RGB")))
-
-    def _of_colours(self, path: Path, colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        assert self.palette is not None
+        colours = np.asarray(image.convert("RGB"))
         known = _code(np.array(self.palette, np.uint8))
         order = np.argsort(known)
         codes = _code(colours)
@@ -105,9 +98,7 @@ class Classes:
 
 
 def read_instances(path: Path, data: bytes) -> NDArray[np.uint32]:
-    """Which instance every pixel is of, uint32 (height, width): numbers of up to 16 bits, or colours.
-
-    Call it inside `quiet`.
+    """Which instance every pixel is of, uint32 (height, width): numbers of up to 16 bits, or colours. In `quiet` only.
 
     Raises:
         Rejected: if it is no image, or of a format that changes numbers.
@@ -121,10 +112,9 @@ def read_instances(path: Path, data: bytes) -> NDArray[np.uint32]:
 
 
 def edges(instances: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """255 where a pixel's upper, lower, left or right neighbour is of another instance (Wang et al. 2018, 3.3), else 0.
+    """255 where a neighbour above, below, left or right is of another instance, else 0 (Wang et al. 2018, 3.3).
 
-    Args:
-        instances: (height, width).
+    Both are (height, width).
     """
     found = np.zeros(instances.shape, np.uint8)
     across = instances[:, 1:] != instances[:, :-1]
@@ -146,20 +136,13 @@ KNOWN = (
     "train_label/ train_img/ test_label/ test_img/ (and train_inst/ test_inst/) with partners of the same name",
     "Cityscapes' own: leftImg8bit/train gtFine/train leftImg8bit/val gtFine/val",
 )
-ENDINGS = {"label": "_gtFine_labelIds", "img": "_leftImg8bit", "inst": "_gtFine_instanceIds"}
+STEMS = {"label": "_gtFine_labelIds", "img": "_leftImg8bit", "inst": "_gtFine_instanceIds"}
 """How Cityscapes tells apart files that lie together; what comes before is the name that partners share."""
 
 
 @dataclass(frozen=True)
 class LabelFiles:
-    """A label map and its photograph, not yet read.
-
-    Attributes:
-        name: unique within a split.
-        labels: the label map.
-        image: the photograph.
-        instances: the map of instances, where it is wanted.
-    """
+    """A label map, its photograph, and its map of instances if wanted, not yet read; `name` is unique in its split."""
 
     name: str
     labels: Path
@@ -171,30 +154,25 @@ def find_labels(folder: Path, instances: bool) -> Files[LabelFiles]:
     """Find the label maps of a data set, whichever of the `KNOWN` layouts it has.
 
     Folders are searched to any depth. Train and one of test and val are required; of Cityscapes' own folders val is
-    the one, as the label maps of its test set are kept secret.
-
-    Args:
-        folder: the data set.
-        instances: whether each label map needs a map of instances.
+    the one, as the label maps of its test set are kept secret. With `instances`, each label map needs a map of them.
 
     Raises:
         DataError: if the folder is missing or of no known layout, or a split holds no label map with all its partners.
     """
-    if not folder.is_dir():
-        raise DataError(f"the data set {folder} is a folder", "a file" if folder.exists() else "nothing there")
+    require_folder(folder)
     layout, splits = _look(folder)
     kinds = ("label", "img", "inst") if instances else ("label", "img")
     found: dict[str, tuple[LabelFiles, ...]] = {}
     unmatched: list[Path] = []
     for split, where in splits.items():
-        files = {kind: _by_name(where[kind], ENDINGS[kind]) for kind in kinds}
+        files = {kind: by_name(where[kind], STEMS[kind]) for kind in kinds}
         shared = set.intersection(*(set(named) for named in files.values()))
         unmatched += [path for named in files.values() for name, path in named.items() if name not in shared]
         if not shared:
             raise DataError(
                 f"the split {split!r} of {folder} holds label maps with photographs{' and instances' * instances}",
                 ", ".join(f"{len(named)} of {where[kind].relative_to(folder)}" for kind, named in files.items()),
-                f"partners have the same name, and images end with {' '.join(sorted(SUFFIXES))}",
+                f"partners have the same name, and {ENDINGS}",
             )
         found[split] = tuple(
             LabelFiles(name, files["label"][name], files["img"][name], files["inst"][name] if instances else None)
@@ -205,31 +183,13 @@ def find_labels(folder: Path, instances: bool) -> Files[LabelFiles]:
 
 def _look(folder: Path) -> tuple[str, dict[str, dict[str, Path]]]:
     """The name of the layout, and by split the folder of each kind."""
-    own = {split: {kind: folder / f"{split}_{kind}" for kind in ENDINGS} for split in SPLITS}
+    own = {split: {kind: folder / f"{split}_{kind}" for kind in STEMS} for split in SPLITS}
     cityscapes = {
-        split: {kind: folder / ("leftImg8bit" if kind == "img" else "gtFine") / split for kind in ENDINGS}
+        split: {kind: folder / ("leftImg8bit" if kind == "img" else "gtFine") / split for kind in STEMS}
         for split in ("train", "val")
     }
     for layout, splits in (("label maps and images", own), ("Cityscapes", cityscapes)):
         there = {name: where for name, where in splits.items() if where["label"].is_dir() and where["img"].is_dir()}
         if "train" in there and len(there) > 1:
             return layout, there
-    names = " ".join(sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())[:8])
-    raise DataError(f"{folder} has a known layout of label maps", names or "an empty folder", f"{'; '.join(KNOWN)}")
-
-
-def _by_name(folder: Path, ending: str) -> dict[str, Path]:
-    """The files of one kind by the name that they share with their partners."""
-    if not folder.is_dir():
-        return {}
-    files = image_files(folder)
-    typed = [path for path in files if path.stem.endswith(ending)]
-    named: dict[str, Path] = {}
-    for path in typed or files:
-        name = path.relative_to(folder).with_suffix("").as_posix().removesuffix(ending)
-        if name in named:
-            raise DataError(
-                "partners are matched by name, so a name is unique in its folder", f"{named[name]} and {path}"
-            )
-        named[name] = path
-    return named
+    raise DataError(f"{folder} has a known layout of label maps", listing(folder), "; ".join(KNOWN))

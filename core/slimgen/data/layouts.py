@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Generic, Literal, TypeVar
 
-from slimgen.data.images import SUFFIXES
+from slimgen.data.images import ENDINGS, SUFFIXES
 from slimgen.errors import DataError, nearest
 
 DIRECTIONS = ("AtoB", "BtoA")
@@ -17,6 +17,7 @@ KNOWN = (
     "trainA/ trainB/ testA/ testB/ with partners of the same name",
     "A/train B/train A/test B/test with partners of the same name",
 )
+NONE = "no image files"
 KNOWN_SETS = ("trainA/ trainB/ testA/ testB/", "A/train B/train A/test B/test", KNOWN[0])
 
 
@@ -48,13 +49,7 @@ class Files(Generic[ItemT]):
 
 @dataclass(frozen=True)
 class Member:
-    """One image of one of two sets, not yet read.
-
-    Attributes:
-        which: `input` or `target`.
-        name: unique within its set and split; relative, with the suffix.
-        at: where it is.
-    """
+    """One image of one of two sets, not yet read; `name`, relative with the suffix, is unique in its set and split."""
 
     which: Literal["input", "target"]
     name: str
@@ -72,12 +67,7 @@ def find_pairs(folder: Path, direction: str) -> Files[PairFiles]:
     Folders are searched to any depth; files that do not look like images, and hidden ones, are passed over. A
     validation split may be there as `val/`, `valA/` or `A/val`. Train and one of test and val are required.
 
-    Args:
-        folder: the data set.
-        direction: `AtoB` or `BtoA`: which side is the input.
-
-    Returns:
-        The pairs of each split that is there, in the order of their names.
+    Pairs are in the order of their names.
 
     Raises:
         DataError: if the folder is missing or of no known layout, the direction is unknown, two images of one folder
@@ -93,11 +83,8 @@ def find_pairs(folder: Path, direction: str) -> Files[PairFiles]:
             pairs, alone = _partners(where[0], where[1], direction)
             unmatched += alone
         if not pairs:
-            raise DataError(
-                f"the split {split!r} of {folder} holds pairs",
-                _alone(unmatched) or "no image files",
-                f"images end with {' '.join(sorted(SUFFIXES))}",
-            )
+            came = f"{len(unmatched)} images without a partner, the first {unmatched[0]}" if unmatched else NONE
+            raise DataError(f"the split {split!r} of {folder} holds pairs", came, ENDINGS)
         splits[split] = pairs
     return Files(layout, splits, tuple(unmatched))
 
@@ -105,15 +92,8 @@ def find_pairs(folder: Path, direction: str) -> Files[PairFiles]:
 def find_sets(folder: Path, direction: str) -> Files[Member]:
     """Find the two sets of a data set without pairs, whichever of the `KNOWN_SETS` layouts it has.
 
-    Folders are searched as for pairs. Side-by-side pairs are two sets as well, of their halves.
-
-    Args:
-        folder: the data set.
-        direction: `AtoB` or `BtoA`: which set is the input.
-
-    Returns:
-        In each split that is there, the members of the input set, then those of the target set, by their stems; the
-        two sets may differ in number.
+    Folders are searched as for pairs. Side-by-side pairs are two sets as well, of their halves. A split has the members
+    of the input set, then those of the target set, by their stems; the two sets may differ in number.
 
     Raises:
         DataError: if the folder is missing or of no known layout, the direction is unknown, or a set has no image in
@@ -136,12 +116,45 @@ def image_files(folder: Path) -> tuple[Path, ...]:
     return tuple(path for _, path in sorted(shown))
 
 
+def some_images(folder: Path) -> tuple[Path, ...]:
+    """As `image_files`; raises DataError if there are none."""
+    if not (found := image_files(folder)):
+        raise DataError(f"{folder} holds images", NONE, ENDINGS)
+    return found
+
+
+def by_name(folder: Path, ending: str = "") -> dict[str, Path]:
+    """The image files of a folder by the names that they share with their partners.
+
+    Args:
+        folder: where they lie, at any depth.
+        ending: how the stems of files of this kind end; if some do, others are passed over.
+
+    Raises:
+        DataError: two files share a name.
+    """
+    files = image_files(folder)
+    named: dict[str, Path] = {}
+    for path in [path for path in files if path.stem.endswith(ending)] or files:
+        name = path.relative_to(folder).with_suffix("").as_posix().removesuffix(ending)
+        if name in named:
+            rule = "partners are matched by name, so a name is unique in its folder"
+            raise DataError(rule, f"{named[name]} and {path}")
+        named[name] = path
+    return named
+
+
+def require_folder(folder: Path) -> None:
+    """Raises DataError if the data set is no folder."""
+    if not folder.is_dir():
+        raise DataError(f"the data set {folder} is a folder", "a file" if folder.exists() else "nothing there")
+
+
 def _look(folder: Path, direction: str, known: Iterable[str]) -> tuple[dict[str, tuple[Path, ...]], str]:
     """The folders of each split, one (side by side) or two (A and B), and the name of the layout."""
     if direction not in DIRECTIONS:
         raise DataError("a direction is AtoB or BtoA", repr(direction), nearest(str(direction), DIRECTIONS))
-    if not folder.is_dir():
-        raise DataError(f"the data set {folder} is a folder", "a file" if folder.exists() else "nothing there")
+    require_folder(folder)
     candidates: dict[str, dict[str, tuple[Path, ...]]] = {
         "side by side": {split: (folder / split,) for split in SPLITS},
         "two folders": {split: (folder / f"{split}A", folder / f"{split}B") for split in SPLITS},
@@ -153,14 +166,14 @@ def _look(folder: Path, direction: str, known: Iterable[str]) -> tuple[dict[str,
             continue
         if len(there) == 1:
             missing = " or ".join(" + ".join(str(one.relative_to(folder)) for one in sides[s]) for s in ("test", "val"))
-            raise DataError(
-                f"{folder} has images to test on beside those to train on", _listing(folder), f"add {missing}"
-            )
+            rule = f"{folder} has images to test on beside those to train on"
+            raise DataError(rule, listing(folder), f"add {missing}")
         return there, layout
-    raise DataError(f"{folder} has a known layout", _listing(folder), f"known: {'; '.join(known)}")
+    raise DataError(f"{folder} has a known layout", listing(folder), f"known: {'; '.join(known)}")
 
 
-def _listing(folder: Path) -> str:
+def listing(folder: Path) -> str:
+    """The first names in a folder, hidden ones left out."""
     names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir() if not path.name.startswith("."))
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return " ".join(names[:8]) + more if names else "an empty folder"
@@ -175,34 +188,15 @@ def _halves(folder: Path, direction: str) -> tuple[PairFiles, ...]:
 
 
 def _members(which: Literal["input", "target"], folder: Path, half: Half) -> list[Member]:
-    members = [Member(which, path.relative_to(folder).as_posix(), Side(path, half)) for path in image_files(folder)]
-    if not members:
-        raise DataError(f"{folder} holds images", "no image files", f"images end with {' '.join(sorted(SUFFIXES))}")
+    members = [Member(which, path.relative_to(folder).as_posix(), Side(path, half)) for path in some_images(folder)]
     return sorted(members, key=lambda member: (member.stem, member.name))
 
 
 def _partners(a: Path, b: Path, direction: str) -> tuple[tuple[PairFiles, ...], list[Path]]:
-    left, right = _by_stem(a), _by_stem(b)
+    left, right = by_name(a), by_name(b)
     pairs = []
     for stem in sorted(left.keys() & right.keys()):
         sides = Side(left[stem]), Side(right[stem])
         pairs.append(PairFiles(stem, *(sides if direction == "AtoB" else sides[::-1])))
     alone = [left.get(stem) or right[stem] for stem in sorted(left.keys() ^ right.keys())]
     return tuple(pairs), alone
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    stems: dict[str, Path] = {}
-    for path in image_files(folder):
-        stem = path.relative_to(folder).with_suffix("").as_posix()
-        if stem in stems:
-            raise DataError(
-                "partners are matched by name, so a name is unique in its folder", f"{stems[stem]} and {path}"
-            )
-        stems[stem] = path
-    return stems
-
-
-def _alone(paths: Iterable[Path]) -> str:
-    names = [str(path) for path in paths]
-    return f"{len(names)} images without a partner, the first {names[0]}" if names else ""

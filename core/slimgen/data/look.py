@@ -1,26 +1,21 @@
 """A look at a data set before it is prepared: how it is laid out, how much there is, what cannot be used."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from slimgen.data.images import Rejected, contents, decode, quiet, read_image
 from slimgen.data.label_maps import UNKNOWN, Classes, find_labels, read_instances
-from slimgen.data.layouts import Side, find_pairs, find_sets
+from slimgen.data.layouts import Files, Side, find_pairs, find_sets
 from slimgen.data.prepare_images import find_images
 
 
 @dataclass(frozen=True)
 class Look:
-    """What is looked for.
-
-    Attributes:
-        size: pixels of a side that every image must have.
-        direction: `AtoB` or `BtoA`.
-        instances: whether label maps have maps of instances.
-    """
+    """What is looked for: images of so many pixels a side, in a direction; label maps with maps of instances."""
 
     size: int = 1
     direction: str = "AtoB"
@@ -43,26 +38,17 @@ class Looked:
 
 
 def look_at_pairs(folder: Path, look: Look) -> Looked:
-    """Pairs.
-
-    Raises:
-        DataError: as `find_pairs`.
-    """
+    """Pairs; raises DataError as `find_pairs` does."""
     pairs = find_pairs(folder, look.direction)
     sides = (side for split in pairs.splits.values() for pair in split for side in (pair.input, pair.target))
-    rejected = _rejected(folder, sides, look.size)
-    return _looked(folder, pairs.layout, "pairs", _counts(pairs.splits), rejected, pairs.unmatched)
+    return _with_unmatched(folder, pairs, _looked(pairs, "pairs", _rejected(folder, sides, look.size)))
 
 
 def look_at_sets(folder: Path, look: Look) -> Looked:
-    """Two sets of images, of which an image needs the pixels of the size, not both sides.
-
-    Raises:
-        DataError: as `find_sets`.
-    """
+    """Two sets of images, of which an image needs the pixels of the size, not both sides; raises as `find_sets`."""
     sets = find_sets(folder, look.direction)
-    members = [member for split in sets.splits.values() for member in split]
-    rejected = _rejected(folder, (member.at for member in members), look.size, by_area=True)
+    members = (member.at for split in sets.splits.values() for member in split)
+    rejected = _rejected(folder, members, look.size, by_area=True)
     counts = {
         name: {which: sum(member.which == which for member in split) for which in ("input", "target")}
         for name, split in sets.splits.items()
@@ -72,22 +58,14 @@ def look_at_sets(folder: Path, look: Look) -> Looked:
 
 
 def look_at_images(folder: Path, look: Look) -> Looked:
-    """Images that are to be made of noise.
-
-    Raises:
-        DataError: as `find_images`.
-    """
+    """Images that are to be made of noise; raises DataError as `find_images` does."""
     images = find_images(folder)
     files = (Side(image.path) for split in images.splits.values() for image in split)
-    return _looked(folder, images.layout, "images", _counts(images.splits), _rejected(folder, files, look.size))
+    return _looked(images, "images", _rejected(folder, files, look.size))
 
 
 def look_at_labels(folder: Path, look: Look) -> Looked:
-    """Label maps with their photographs; every file is read.
-
-    Raises:
-        DataError: as `find_labels`.
-    """
+    """Label maps with their photographs, all of which are read; raises DataError as `find_labels` does."""
     found = find_labels(folder, look.instances)
     every = Classes(UNKNOWN, unknown=True)
     highest, unknown, rejected = -1, False, {}
@@ -105,31 +83,24 @@ def look_at_labels(folder: Path, look: Look) -> Looked:
             seen = {int(number) for number in np.unique(ids)}
             unknown |= UNKNOWN in seen
             highest = max(seen - {UNKNOWN} | {highest})
-    looked = _looked(folder, found.layout, "maps", _counts(found.splits), rejected, found.unmatched)
-    facts = {"classes": highest + 1, "unknown": unknown}
-    lines = {"classes": f"{highest + 1}{' and unknown' if unknown else ''}"}
-    return Looked(looked.facts | facts, looked.lines | lines, rejected)
+    looked = _with_unmatched(folder, found, _looked(found, "maps", rejected))
+    looked.facts.update(classes=highest + 1, unknown=unknown)
+    looked.lines["classes"] = f"{highest + 1}{' and unknown' if unknown else ''}"
+    return looked
 
 
-def _looked(
-    folder: Path,
-    layout: str,
-    what: str,
-    counts: Mapping[str, int],
-    rejected: dict[str, str],
-    unmatched: Sequence[Path] | None = None,
-) -> Looked:
-    facts: dict[str, object] = {"layout": layout, what: dict(counts)}
-    lines = {"layout": layout, what: ", ".join(f"{name} {count}" for name, count in counts.items())}
-    if unmatched is not None:
-        names = [path.relative_to(folder).as_posix() for path in unmatched]
-        facts["unmatched"] = names
-        lines["unmatched"] = f"{len(names)}{': ' + ', '.join(names[:5]) if names else ''}"
-    return Looked(facts, lines, rejected)
+def _looked(files: Files[Any], what: str, rejected: dict[str, str]) -> Looked:
+    """The layout, and how many there are in each split."""
+    counts = {name: len(split) for name, split in files.splits.items()}
+    line = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return Looked({"layout": files.layout, what: counts}, {"layout": files.layout, what: line}, rejected)
 
 
-def _counts(splits: Mapping[str, Sequence[object]]) -> dict[str, int]:
-    return {name: len(split) for name, split in splits.items()}
+def _with_unmatched(folder: Path, files: Files[Any], looked: Looked) -> Looked:
+    names = [path.relative_to(folder).as_posix() for path in files.unmatched]
+    looked.facts["unmatched"] = names
+    looked.lines["unmatched"] = f"{len(names)}{': ' + ', '.join(names[:5]) if names else ''}"
+    return looked
 
 
 def _rejected(folder: Path, sides: Iterable[Side], size: int, by_area: bool = False) -> dict[str, str]:

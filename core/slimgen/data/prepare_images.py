@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from slimgen.data.archives import extract
 from slimgen.data.conversion import Progress, Read, Row, Setting, convert
 from slimgen.data.division import divide, held_out
-from slimgen.data.images import SUFFIXES, decode
-from slimgen.data.layouts import SPLITS, Files, image_files
+from slimgen.data.images import decode
+from slimgen.data.layouts import SPLITS, Files, some_images
 from slimgen.data.prepared import Manifest
 from slimgen.data.shapes import require_pixels, resize
 from slimgen.errors import DataError
@@ -33,11 +33,8 @@ def prepare_images(folder: Path, out: Path, setting: Setting, progress: Progress
     """Write images as arrays, each as the target of an input without channels; see `convert`, which it is a case of.
 
     Of each image the middle square is taken, so that nothing is distorted, and resized: bicubic, antialiased. Nothing
-    is cropped from images later, so `load` is `size`, and images with a smaller side are rejected. The direction is
-    kept in the manifest; images that are made of noise have none.
-
-    Where the data set does not say which images to test on, a tenth of those to train on is, chosen as those to
-    validate on are.
+    is cropped from images later, so `load` is `size`, and images with a smaller side are rejected. Where the data set
+    does not say which images to test on, a tenth of those to train on is, chosen as those to validate on are.
 
     The folder is a data set as `find_images` finds it, or a tar or zip archive of one, which is unpacked into `out` for
     as long as it takes.
@@ -74,10 +71,7 @@ def find_images(folder: Path) -> Files[ImageFile]:
 
 
 def _images(folder: Path) -> tuple[ImageFile, ...]:
-    found = tuple(ImageFile(path.relative_to(folder).as_posix(), path) for path in image_files(folder))
-    if not found:
-        raise DataError(f"{folder} holds images", "no image files", f"images end with {' '.join(sorted(SUFFIXES))}")
-    return found
+    return tuple(ImageFile(path.relative_to(folder).as_posix(), path) for path in some_images(folder))
 
 
 @contextmanager

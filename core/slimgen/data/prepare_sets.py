@@ -68,15 +68,8 @@ def _image(member: Member, read: Read, side: int, size: int) -> dict[str, Row]:
 def _records(written: Mapping[str, Written], partners: bool) -> dict[str, SplitRecord]:
     records = {}
     for name, split in written.items():
-        inputs, targets = (tuple(split.names[which]) for which in SIDES)
-        records[name] = SplitRecord(
-            count=len(inputs),
-            side=split.side,
-            names=inputs,
-            sha256=split.sha256,
-            target_names=targets,
-            paired=partners and _stems(inputs) == _stems(targets),
-        )
+        inputs, targets = (split.names[which] for which in SIDES)
+        records[name] = split.record(tuple(targets), partners and _stems(inputs) == _stems(targets))
     return records
 
 
@@ -88,5 +81,5 @@ def _names_mean_partners(written: Mapping[str, Written]) -> bool:
     return True
 
 
-def _stems(names: list[str] | tuple[str, ...]) -> list[str]:
+def _stems(names: list[str]) -> list[str]:
     return [PurePosixPath(name).with_suffix("").as_posix() for name in names]

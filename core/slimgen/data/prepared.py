@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from slimgen.errors import DataError
-from slimgen.files import MANIFEST, array_file
+from slimgen.files import MANIFEST, array_file, sha256_file
 
 SIDES = ("input", "target")
 RGB = 3
+#: The format of the folder; raised when its meaning changes, so that no older cache is read as a newer one.
+VERSION = 1
 _AGAIN = "prepare the data again"
 
 
@@ -24,11 +26,8 @@ class SplitRecord(BaseModel):
     rows as there are `target_names`. Both are absent of pairs.
 
     Attributes:
-        count: rows of input.
         side: pixels of a side.
-        names: of the rows of input.
         sha256: of each array's file, by side.
-        target_names: of the rows of target.
         paired: row i of input and of target show the same.
         channels: of input, where that is no picture: 1 of a label map, its class ids; 2 with the edges of instances (0
             or 255); 0 where images are to be made of noise, so that there is no input.
@@ -50,16 +49,11 @@ class SplitRecord(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What was prepared, of what, and how.
+    """What was prepared, of what, and how: by the `slimgen.data.conversion.Setting` whose fields it repeats.
 
     Attributes:
         version: of this format.
         layout: the layout that was found.
-        direction: `AtoB` or `BtoA`.
-        size: pixels of a side in val and test, and of the crop in training.
-        load: pixels of a side in train.
-        seed: chose the validation split.
-        validation: pairs, or images of each set, asked for: a number or a fraction of train.
         splits: train, val and test.
         sources: SHA-256 of each source file, by its path in the data set.
         rejected: the reason for each pair or image left out, by the path of the file at fault.
@@ -97,7 +91,7 @@ class Split:
         name: train, val or test.
         input: what is translated.
         target: what it is translated to. Of two sets, N may be another.
-        names: of the rows of input; of pairs, row i of both is the pair `names[i]`.
+        names: of the rows of input, and, of pairs, of target.
         target_names: of two sets, the names of the rows of target; None of pairs.
         paired: row i of both show the same. Of two sets that is for evaluation alone: neither training nor search may
             make use of it.
@@ -127,13 +121,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prepared data set. Build it with `Prepared.open`.
-
-    Attributes:
-        folder: where it lies.
-        manifest: what it is.
-        joined: whether `train` holds the validation images too; see `with_validation`.
-    """
+    """A prepared data set. Build it with `Prepared.open`. If `joined`, `train` holds the validation images too."""
 
     folder: Path
     manifest: Manifest
@@ -141,11 +129,7 @@ class Prepared:
 
     @classmethod
     def open(cls, folder: Path, *, verify: bool = False) -> "Prepared":
-        """Open what `prepare` wrote.
-
-        Args:
-            folder: where it wrote.
-            verify: read every array and compare its SHA-256; otherwise only sizes are compared.
+        """Open what `prepare` wrote; where to `verify`, the SHA-256 of every array is compared, otherwise only sizes.
 
         Raises:
             DataError: if the folder is incomplete, damaged or of another version.
@@ -162,10 +146,12 @@ class Prepared:
         prepared = cls(folder, manifest)
         if digest_of(manifest) != manifest.digest:
             raise DataError(f"the digest of {path} is that of its content", "another", _AGAIN)
-        for name in manifest.splits:
+        for name, record in manifest.splits.items():
             prepared.split(name)
-        if verify:
-            prepared._verify()
+            for side in SIDES if verify else ():
+                array = folder / array_file(name, side)
+                if sha256_file(array) != record.sha256[side]:
+                    raise DataError(f"{array} has the SHA-256 of its manifest", "another", _AGAIN)
         return prepared
 
     @property
@@ -184,7 +170,9 @@ class Prepared:
             raise DataError(f"a split is one of {', '.join(self.manifest.splits)}", repr(name))
         source, target = (_mapped(self.folder / array_file(name, side), record, side) for side in SIDES)
         if self.joined and name == "train":
-            return _joined(self.split("val"), Split(name, source, target, record.names))
+            val = self.split("val")
+            source, target = (np.concatenate(parts) for parts in ((source, val.input), (target, val.target)))
+            return Split(name, source, target, (*record.names, *val.names))
         return Split(name, source, target, record.names, record.target_names, record.paired is not False)
 
     def with_validation(self) -> "Prepared":
@@ -198,28 +186,11 @@ class Prepared:
             raise DataError("images to train and to validate on are joined where they are alike", f"sets, or {sides}")
         return replace(self, joined=True)
 
-    def _verify(self) -> None:
-        for name, record in self.manifest.splits.items():
-            for side in SIDES:
-                path = self.folder / array_file(name, side)
-                with path.open("rb") as file:
-                    if hashlib.file_digest(file, "sha256").hexdigest() != record.sha256[side]:
-                        raise DataError(f"{path} has the SHA-256 of its manifest", "another", _AGAIN)
-
-
-#: The format of the folder; raised when its meaning changes, so that no older cache is read as a newer one.
-VERSION = 1
-
 
 def digest_of(manifest: Manifest) -> str:
     """SHA-256 over the hashes of the arrays, the names of their rows and what shaped them."""
-    content = {
-        "version": manifest.version,
-        "direction": manifest.direction,
-        "size": manifest.size,
-        "load": manifest.load,
-        "splits": {name: record.model_dump(mode="json", exclude_none=True) for name, record in manifest.splits.items()},
-    }
+    shaping = {"version", "direction", "size", "load", "splits"}
+    content = manifest.model_dump(mode="json", include=shaping, exclude_none=True)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -227,18 +198,10 @@ def _mapped(path: Path, record: SplitRecord, which: str) -> NDArray[np.uint8]:
     channels = RGB if which == "target" or record.channels is None else record.channels
     shape = (len(record.rows(which)), record.side, record.side, channels)
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(
-            f"{path} is an array of shape {shape}", f"a damaged or missing file ({error})", _AGAIN
-        ) from error
+        came = f"a damaged or missing file ({error})"
+        raise DataError(f"{path} is an array of shape {shape}", came, _AGAIN) from error
     if array.shape != shape or array.dtype != np.uint8 or record.count != len(record.names):
         raise DataError(f"{path} is uint8 of shape {shape}", f"{array.dtype} of shape {array.shape}", _AGAIN)
-    mapped: NDArray[np.uint8] = array
-    return mapped
-
-
-def _joined(val: Split, train: Split) -> Split:
-    """Train, and after it val."""
-    source, target = (np.concatenate([getattr(part, side) for part in (train, val)]) for side in SIDES)
-    return replace(train, input=source, target=target, names=(*train.names, *val.names))
+    return array

@@ -1,5 +1,8 @@
-"""Pictures cut and resized to the shape of their split."""
+"""Pictures cut and resized to the shape of their split, and written as rows of its arrays."""
 
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,3 +57,48 @@ def require_pixels(path: Path, shape: tuple[int, ...], size: int) -> None:
     if min(height, width) < size:
         reason = f"is {width} x {height}, smaller than the crop of {size}"
         raise Rejected(path, reason, f"set a size of at most {min(height, width)} to use it")
+
+
+@contextmanager
+def image_rows(path: Path, side: int, channels: int) -> Iterator[Callable[[NDArray[np.uint8]], None]]:
+    """Writes an .npy file (N, side, side, channels), uint8, by calls with one image each; N is known in the end."""
+    count = 0
+
+    def header() -> None:
+        # numpy pads headers so that a grown first axis still fits: both have the same length.
+        about = {"descr": "|u1", "fortran_order": False, "shape": (count, side, side, channels)}
+        np.lib.format.write_array_header_1_0(file, about)
+
+    def append(image: NDArray[np.uint8]) -> None:
+        nonlocal count
+        file.write(np.ascontiguousarray(image).data)
+        count += 1
+
+    with path.open("wb") as file:
+        header()
+        yield append
+        file.seek(0)
+        header()
+
+
+class Moments:
+    """Mean and deviation from sums of whole numbers, so that neither order nor machine changes them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sums = np.zeros((2, 3), np.int64)
+
+    def add(self, image: NDArray[np.uint8]) -> None:
+        """Take in an image, uint8 (H, W, 3)."""
+        values = image.reshape(-1, 3).astype(np.int64)
+        self.count += len(values)
+        self.sums += np.stack([values.sum(0), (values * values).sum(0)])
+
+    def tensor_units(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Mean and standard deviation per channel of the values mapped to [-1, 1]."""
+        first, second = ([int(value) for value in row] for row in self.sums)
+        mean = [a / self.count for a in first]
+        std = [math.sqrt(b * self.count - a * a) / self.count for a, b in zip(first, second, strict=True)]
+        r, g, b = (value / 127.5 - 1 for value in mean)
+        dr, dg, db = (value / 127.5 for value in std)
+        return (r, g, b), (dr, dg, db)

@@ -1,4 +1,4 @@
-"""Keys of recipes that have another name now."""
+"""Sections of recipes: how values are checked against them, and keys that have another name now."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -18,7 +18,6 @@ RENAMED: dict[str, str] = {
     "teach.back_discriminator_checkpoint": "teach.reverse_discriminator_checkpoint: FILE",
 }
 """The dotted key that was, to the key that is, with its form: `finetune.uniform` to `finetune.rivals: [narrowed]`."""
-
 
 SectionT = TypeVar("SectionT", bound="Section")
 
