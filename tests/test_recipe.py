@@ -5,7 +5,8 @@ import yaml
 
 from slimgen.errors import RecipeError
 from slimgen.methods import open_method
-from slimgen.recipe import BudgetSection, Recipe, Schedule, load, presets, share
+from slimgen.recipe import Recipe, Schedule, load, presets
+from slimgen.recipe.sections import BudgetSection, share
 from slimgen.recipe.validating import RENAMED
 from slimgen.tasks import check_recipe
 

@@ -57,8 +57,8 @@ def test_trials_that_are_not_finite_are_left_out(tmp_path):
 
 
 def test_a_chart_of_nothing_is_refused(tmp_path):
-    with pytest.raises(SlimgenError, match="psnr and latency_ms"):
-        pareto_chart(TRIALS, BEST, tmp_path / "a.png", chosen=TRIALS[1], cost="latency_ms")
+    with pytest.raises(SlimgenError, match="ssim and macs"):
+        pareto_chart(TRIALS, Objective("ssim", "max"), tmp_path / "a.png", chosen=TRIALS[1])
     with pytest.raises(SlimgenError, match="needs losses"):
         training_chart([{"step": 1, "rate.generator": 1.0, "note": "x"}, {"step": 2, "loss": None}], tmp_path / "a.png")
     with pytest.raises(SlimgenError, match="needs rows"):

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from slimgen.cli import compare, data, profile, recipes, run, spaces, stages, ui
+from slimgen.cli import compare, data, listings, profile, stages, ui
 from slimgen.errors import SlimgenError
 
 FAULT, INTERRUPTED = 2, 130
@@ -59,12 +59,12 @@ def slimgen(
     """
 
 
-app.command("run")(run.run)
+app.command("run")(stages.run)
 stages.add_to(app)
 app.command("compare")(compare.compare)
 app.command("profile", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(profile.profile)
-app.command("recipes")(recipes.recipes)
-app.command("spaces")(spaces.spaces)
+app.command("recipes")(listings.recipes)
+app.command("spaces")(listings.spaces)
 app.add_typer(data.app, name="data")
 app.command("ui")(ui.ui)
 

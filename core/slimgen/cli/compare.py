@@ -22,8 +22,11 @@ def compare(
     """Print quality, MACs, parameters, bytes and latency of several runs' generators."""
     from slimgen.report.table import markdown_table, read_table, rows_table
 
-    many = len(runs) > 1
-    tables = [read_table(_table(run), _name(run, runs) if many else "") for run in runs]
+    last = [run.resolve().name for run in runs]
+    names = [name if last.count(name) == 1 else str(run) for run, name in zip(runs, last, strict=True)]
+    # Of a run, or of the folder of its evaluate stage.
+    paths = [run / TABLE if (run / TABLE).is_file() else run / "evaluate" / TABLE for run in runs]
+    tables = [read_table(path, name if len(runs) > 1 else "") for path, name in zip(paths, names, strict=True)]
     rows = [row for table in tables for row in table.rows]
     known = list(rows[0].macs)
     counted = convention or tables[0].convention
@@ -34,8 +37,7 @@ def compare(
     elif markdown:
         typer.echo(markdown_table(rows, counted), nl=False)
     else:
-        names = ", ".join(run.resolve().name for run in runs)
-        print_table(rows_table(rows, names, counted))
+        print_table(rows_table(rows, ", ".join(last), counted))
         if len({str(dict(table.protocol)) for table in tables}) > 1:
             typer.echo("note: the runs were measured by different protocols; see their reports", err=True)
     if chart is not None:
@@ -43,15 +45,3 @@ def compare(
 
         comparison_chart(rows, chart, metric=metric, convention=counted)
         typer.echo(f"chart: {chart}", err=True)
-
-
-def _table(run: Path) -> Path:
-    """Where the table of a run lies, given its folder or that of its evaluate stage."""
-    direct = run / TABLE
-    return direct if direct.is_file() else run / "evaluate" / TABLE
-
-
-def _name(run: Path, runs: list[Path]) -> str:
-    """A run's folder, by its last name where that is enough."""
-    last = [other.resolve().name for other in runs]
-    return run.resolve().name if last.count(run.resolve().name) == 1 else str(run)

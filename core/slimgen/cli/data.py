@@ -22,7 +22,7 @@ def list_(as_json: Json = False) -> None:
     from slimgen.data.get import BY_HAND, PUBLIC
 
     if as_json:
-        print_json({**{name: {"url": one.url, "terms": one.terms} for name, one in PUBLIC.items()}})
+        print_json({name: {"url": one.url, "terms": one.terms} for name, one in PUBLIC.items()})
         return
     width = max(map(len, [*PUBLIC, *BY_HAND]))
     for name, one in PUBLIC.items():
@@ -44,13 +44,13 @@ def get_(name: Annotated[str, typer.Argument(metavar="NAME")], folder: Folder, a
     with _bar(*columns) as progress:
         task = progress.add_task(name, total=None)
 
-        def downloaded(done: int, total: int | None) -> None:
+        def received(done: int, total: int | None) -> None:
             progress.update(task, completed=done, total=total)
 
         def written(done: int, total: int) -> None:
             progress.update(task, description=f"{name}: {done:,} of {total:,} images written")
 
-        got = get(name, folder, progress=downloaded, written=written)
+        got = get(name, folder, progress=received, written=written)
     if as_json:
         print_json(asdict(got))
     else:

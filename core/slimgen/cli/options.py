@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,11 +46,3 @@ def print_table(table: "RenderableType") -> None:
 def leading() -> bool:
     """Whether this process is the one that speaks: the first of those that torchrun started."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def measured(metrics: Mapping[str, float]) -> str:
-    """A stage's metrics, one on each line."""
-    from slimgen.report.words import number
-
-    width = max((len(name) for name in metrics), default=0)
-    return "\n".join(f"  {name:<{width}}  {number(value)}" for name, value in metrics.items())

@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -21,7 +20,7 @@ class Display:
     Args:
         stages: what will run, in order.
         quiet: shows nothing, as befits the processes that follow the first.
-        console: where to; stderr by default.
+        console: another place than stderr.
     """
 
     def __init__(self, stages: Sequence[str], quiet: bool = False, console: Console | None = None) -> None:
@@ -51,9 +50,7 @@ class Display:
         self._progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def tell(self, what: str, done: int, total: int, values: Mapping[str, float]) -> None:

@@ -1,15 +1,22 @@
-"""One command for each of the seven stages, all made of their table."""
+"""The command that runs every stage of a recipe, and one for each of the seven, made of their table."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slimgen.cli.options import Json, Settings, leading, measured, print_json, read_recipe
-from slimgen.stages.table import DATA, STAGES
+from slimgen.cli.options import Json, Settings, leading, print_json, print_table, read_recipe
+from slimgen.files import CARD, GRID, ONNX, REPORT, TABLE
+from slimgen.stages.table import DATA, STAGES, up_to
 
+if TYPE_CHECKING:
+    from slimgen.recipe import Recipe
+    from slimgen.stages.preview import Outlook
+
+OUTCOMES = (REPORT, GRID, ONNX, CARD)
 RecipeOption = Annotated[str, typer.Option("--recipe", "-r", metavar="REF", help="A preset, a YAML file, or FILE#key.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The folder that the stage writes.")]
 Group = Annotated[
@@ -38,7 +45,12 @@ def _command(name: str, reads: tuple[str, ...]) -> Callable[..., None]:
         if as_json and leading():
             print_json(metrics)
         elif leading():
-            typer.echo(f"{name}: {out}\n{measured(metrics)}")
+            from slimgen.report.words import number
+
+            typer.echo(f"{name}: {out}")
+            width = max(map(len, metrics), default=0)
+            for metric, value in metrics.items():
+                typer.echo(f"  {metric:<{width}}  {number(value)}")
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [
@@ -58,3 +70,85 @@ def _command(name: str, reads: tuple[str, ...]) -> Callable[..., None]:
 def _folder(name: str) -> object:
     about = "The images." if name == DATA else f"The folder that {name} wrote."
     return Annotated[Path, typer.Option(f"--{name}", metavar="DIR", help=about)]
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A preset, a YAML file, or FILE#key.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", metavar="DIR", help="The images; `data` if it is there.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="RUN", help="By default runs/RECIPE.")] = None,
+    set_: Settings = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="The last stage to run.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, at what expense; do nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run every stage of a recipe; the same command again goes on where it stopped."""
+    parsed = read_recipe(recipe, set_)
+    planned = [stage.name for stage in up_to(until)]
+    folder = out or Path("runs") / parsed.name
+    from slimgen import stages
+    from slimgen.cli.progress import Display
+
+    if dry_run:
+        _show_outlook(stages.preview(parsed, data=data, out=folder, until=until), as_json)
+        return
+    with Display(planned, quiet=not leading()) as display:
+        metrics = stages.run(
+            parsed, data=data, out=folder, until=until, progress=display.tell, on_stage=display.on_stage
+        )
+    if leading():
+        _show_outcome(parsed, folder, metrics, as_json)
+
+
+def _show_outcome(recipe: "Recipe", folder: Path, metrics: Mapping[str, Mapping[str, float]], as_json: bool) -> None:
+    """The before/after table and where things lie."""
+    from slimgen.report.table import read_table, rows_table
+
+    found = [path for stage in ("evaluate", "export") for name in OUTCOMES if (path := folder / stage / name).is_file()]
+    table = read_table(folder / "evaluate" / TABLE) if "evaluate" in metrics else None
+    if as_json:
+        print_json({"run": str(folder), "stages": metrics, "files": {path.name: str(path) for path in found}})
+        return
+    if table is not None:
+        print_table(rows_table(table.rows, f"{recipe.name}, {recipe.size} x {recipe.size}", table.convention))
+    for path in found:
+        typer.echo(f"{path.name:<15} {path}")
+    if table is None:
+        typer.echo(f"{'run':<15} {folder}")
+    typer.echo(f"{'MLflow':<15} slimgen ui")
+
+
+def _show_outlook(outlook: "Outlook", as_json: bool) -> None:
+    """The recipe, the stages, what they need, and the space; as lines, or as JSON."""
+    if as_json:
+        print_json(asdict(outlook))
+        return
+    import yaml
+
+    typer.echo(yaml.safe_dump(dict(outlook.recipe), sort_keys=False, width=110))
+    for line in _lines(outlook):
+        typer.echo(line)
+
+
+def _lines(outlook: "Outlook") -> Iterator[str]:
+    from slimgen.report.words import amount
+    from slimgen.report.words import size as filesize
+
+    yield f"{'stage':<10}{'updates':>12}{'MACs':>10}{'disk':>10}   state"
+    for name, state in outlook.stages.items():
+        expense = outlook.expenses[name]
+        updates = "-" if expense.updates is None else f"{expense.updates:,}"
+        disk = "-" if expense.bytes is None else filesize(expense.bytes)
+        yield f"{name:<10}{updates:>12}{amount(expense.macs):>10}{disk:>10}   {state}"
+    yield from (f"note: {note}" for note in outlook.notes)
+    for name, fault in outlook.wanted.items():
+        yield f"needs {name}: {fault or 'there'}"
+    limits = ", ".join(f"{name} {amount(most)}" for name, most in outlook.budget.items())
+    yield f"budget: {limits or 'none'}"
+    if space := outlook.space:
+        size, within = (f"{one:,}" if isinstance(one, int) else one for one in (space["genotypes"], space["within"]))
+        yield f"space: {size} genotypes, {within} within the budget ({space['how']})"
+        yield f"search: at most {outlook.evaluations:,} evaluations"

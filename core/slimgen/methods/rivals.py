@@ -11,7 +11,8 @@ from slimgen.errors import RunError
 from slimgen.methods.checks import NARROWED
 from slimgen.methods.method import REVERSE, Trained
 from slimgen.nets import build_discriminator, build_generator, narrowed
-from slimgen.recipe import FinetuneSection, Recipe
+from slimgen.recipe import Recipe
+from slimgen.recipe.sections import FinetuneSection
 from slimgen.search import Budget, Genotype
 from slimgen.tasks.cycle import CycleTraining, Gan, train_cycle
 from slimgen.tasks.gan import GanTraining, original_guidance, train_gan

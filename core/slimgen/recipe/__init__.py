@@ -8,7 +8,6 @@ from pydantic import Field
 
 from slimgen.errors import RecipeError, nearest
 from slimgen.recipe.sections import (
-    Betas,
     BudgetSection,
     ComputeSection,
     DataSection,
@@ -19,26 +18,10 @@ from slimgen.recipe.sections import (
     ObjectiveSection,
     Schedule,
     TeachSection,
-    share,
 )
 from slimgen.recipe.validating import Section, section
 
-__all__ = [
-    "Betas",
-    "BudgetSection",
-    "FinetuneSection",
-    "LossesSection",
-    "Recipe",
-    "Schedule",
-    "Section",
-    "TeachSection",
-    "load",
-    "presets",
-    "section",
-    "share",
-]
-
-PRESETS = Path(__file__).parents[1] / "recipes"
+__all__ = ["LossesSection", "Recipe", "Schedule", "Section", "TeachSection", "load", "presets", "section"]
 
 
 class Recipe(Section):
@@ -111,7 +94,7 @@ class Recipe(Section):
 
 def presets() -> dict[str, Path]:
     """The recipes that come with slimgen: name to file."""
-    return {path.stem: path for path in sorted(PRESETS.glob("*.yaml"))}
+    return {path.stem: path for path in sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))}
 
 
 def load(reference: str) -> Recipe:

@@ -14,9 +14,9 @@ from slimgen.search import Objective, Trial, pareto
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-UNITS = {"macs": "MACs", "params": "parameters", "bytes": "bytes", "latency_ms": "ms"}
-MARKERS = {ORIGINAL: "s", "found": "*"}
-RIVAL = "^"
+MARKERS = {ORIGINAL: ("s", 60), "found": ("*", 200)}
+RIVAL = ("^", 60)
+"""A marker and its area in square points."""
 BESIDE: dict[str, Any] = {"frameon": False, "fontsize": 8, "loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
 """A legend at the right of the panel."""
 Curve = tuple[list[float], list[float]]
@@ -29,31 +29,29 @@ def pareto_chart(
     *,
     chosen: Trial,
     limit: float | None = None,
-    cost: str = "macs",
     measured: str = "validation",
 ) -> None:
-    """Draws all trials of a search, the Pareto front of its last step, the budget and the winner.
+    """Draws quality against MACs of a search's trials, the Pareto front of its last step, the budget and the winner.
 
     Args:
         trials: what was evaluated; those without a finite quality are left out.
         objective: the metric of the vertical axis.
         path: the picture; its ending says the format.
         chosen: the winner; its step is the last.
-        limit: the budget, a vertical line.
-        cost: the kind of cost of the horizontal axis.
+        limit: the budget in MACs, a vertical line.
         measured: where the qualities come from, for the vertical axis.
 
     Raises:
-        SlimgenError: no trial has a finite quality and this cost.
+        SlimgenError: no trial has a finite quality and MACs.
     """
 
     def point(trial: Trial) -> tuple[float, float]:
-        return trial.costs.get(cost, math.nan), trial.quality.get(objective.metric, math.nan)
+        return trial.costs.get("macs", math.nan), trial.quality.get(objective.metric, math.nan)
 
     shown = [trial for trial in trials if all(map(math.isfinite, point(trial)))]
     if not shown:
-        raise SlimgenError(f"a chart needs trials with {objective.metric} and {cost}", "none")
-    unit, letter = _unit(max(trial.costs[cost] for trial in shown))
+        raise SlimgenError(f"a chart needs trials with {objective.metric} and macs", "none")
+    unit, letter = _unit(max(trial.costs["macs"] for trial in shown))
     figure = sheet(7.4, 4.6)
     axes = panel(figure)
 
@@ -65,13 +63,13 @@ def pareto_chart(
         label = f"{step or 'search'} ({len(of_step)})"
         axes.scatter(*points(of_step), s=22, color=colour, alpha=0.65, linewidths=0, label=label, zorder=3)
     # Earlier steps may have measured mixtures, or networks that are still to be narrowed: no rivals of the chosen one.
-    front = pareto([trial for trial in shown if trial.step == chosen.step], objective, cost)
+    front = pareto([trial for trial in shown if trial.step == chosen.step], objective, "macs")
     axes.plot(*points(front), color=INK, linewidth=1.3, drawstyle="steps-post", label="Pareto front", zorder=4)
     if limit is not None:
         axes.axvline(limit / unit, color="#c92a2a", linewidth=1.2, linestyle=(0, (5, 3)), label="budget", zorder=2)
     star: dict[str, Any] = {"s": 260, "marker": "*", "color": "#ffd43b", "edgecolors": INK, "linewidths": 1}
     axes.scatter(*points([chosen]), **star, label="chosen", zorder=6)
-    axes.set_xlabel(f"{letter}{UNITS.get(cost, cost)}")
+    axes.set_xlabel(f"{letter}MACs")
     axes.set_ylabel(f"{title(objective.metric)} {arrow(objective.goal)} ({measured})")
     axes.legend(**BESIDE)
     save(figure, path)
@@ -80,9 +78,8 @@ def pareto_chart(
 def training_chart(lines: Sequence[Mapping[str, object]], path: Path | IO[bytes]) -> None:
     """Draws each loss of a training log against the steps, a panel for each.
 
-    Args:
-        lines: of the log: `step`, and losses by name (`generator.recon`); learning rates (`rate.*`) are left out.
-        path: the picture; its ending says the format. Or a file to write a PNG to.
+    Lines of the log hold `step`, and losses by name (`generator.recon`); learning rates (`rate.*`) are left out.
+    For the file, see `save`.
 
     Raises:
         SlimgenError: the log holds no losses.
@@ -104,9 +101,7 @@ def training_chart(lines: Sequence[Mapping[str, object]], path: Path | IO[bytes]
 def probability_chart(lines: Sequence[Mapping[str, object]], path: Path | IO[bytes]) -> None:
     """Draws the probability of every option against the steps, a panel for each choice, the likeliest option strong.
 
-    Args:
-        lines: of a trace: `step`, and `probabilities`, which is choice to option to number.
-        path: the picture; its ending says the format. Or a file to write a PNG to.
+    Lines of the trace hold `step`, and `probabilities`, which is choice to option to number. For the file, see `save`.
 
     Raises:
         SlimgenError: the trace holds no probabilities.
@@ -166,13 +161,9 @@ def _options(axes: "Axes", options: Mapping[str, Curve], top: float) -> None:
 def comparison_chart(
     rows: Sequence[TableRow], path: Path, *, metric: str | None = None, convention: str = "exact"
 ) -> None:
-    """Draws quality against MACs of the generators of several runs.
+    """Draws quality against MACs of several runs' generators: a colour for each run, a marker for each kind.
 
-    Args:
-        rows: of one or several tables; a colour for each run, a marker for each kind of generator.
-        path: the picture; its ending says the format.
-        metric: of the vertical axis; by default the first that the rows have.
-        convention: how MACs are counted.
+    Quality is by the metric, or by the first that the rows have. The file's ending says the format of the picture.
 
     Raises:
         SlimgenError: no row has a finite value of this metric.
@@ -189,13 +180,8 @@ def comparison_chart(
     colours = colours_of(row.run for row in shown)
     for row in shown:
         point = row.macs[convention] / unit, row.metrics[metric]
-        marker = MARKERS.get(row.name, RIVAL)
-        style: dict[str, Any] = {
-            "s": 200 if marker == "*" else 60,
-            "marker": marker,
-            "edgecolors": "white",
-            "linewidths": 0.6,
-        }
+        marker, area = MARKERS.get(row.name, RIVAL)
+        style: dict[str, Any] = {"s": area, "marker": marker, "edgecolors": "white", "linewidths": 0.6}
         axes.scatter(*point, color=colours[row.run], **style, zorder=3)
         axes.annotate(row.name, point, (6, 5), textcoords="offset points", fontsize=8, color=INK)
     if len(colours) > 1:

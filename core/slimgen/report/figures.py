@@ -75,13 +75,7 @@ TALL = 36  # lines of a table before it goes on in the next column
 
 
 def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe | None = None) -> None:
-    """Draws names of choices and their values in columns, a shade for each group of names.
-
-    Args:
-        genotype: names of choices to values.
-        path: the picture; its ending says the format.
-        recipe: of the run; a table says nothing of it.
-    """
+    """Draws names of choices and their values in columns, a shade for each group of names; it needs no recipe."""
     from matplotlib.patches import Rectangle
 
     lines = [(name, _shown(value)) for name, value in genotype.items()] or [("(no choices)", "")]
@@ -103,6 +97,5 @@ def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe |
 
 
 def _shown(value: Value) -> str:
-    """A value as text; a long mask as how many of its bits are kept."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return f"{text.count('1')} of {len(text)} kept" if len(text) > LONG and set(text) <= {"0", "1"} else text

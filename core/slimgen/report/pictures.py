@@ -19,16 +19,14 @@ PAPER, INK = (255, 255, 255), (33, 37, 41)
 def grid(columns: Mapping[str, Tensor], path: Path, scale: int = 1) -> NDArray[np.uint8]:
     """Writes a PNG that shows the columns side by side, their names above them.
 
-    Pictures are enlarged by whole numbers, without interpolation, so that what a generator made stays visible.
+    Pictures are enlarged by whole numbers, without interpolation, so that what a generator made stays visible. The grid
+    is returned as well, uint8 (height, width, 3).
 
     Args:
         columns: name (input, target, original, found, narrowed ...) to pictures, float32 (N, C, H, W) in [-1, 1], with
             1 or 3 channels; the same N in all of them.
         path: the PNG; its folder exists.
         scale: enlarge at least so many times.
-
-    Returns:
-        The grid itself, uint8 (height, width, 3).
 
     Raises:
         SlimgenError: no pictures, or columns of different lengths.
@@ -72,7 +70,9 @@ def _sheet(
         for index, picture in enumerate(images):
             row, step = divmod(index, across)
             corner = left + step * (side + seam), MARGIN + TITLE + row * (side + seam)
-            sheet.paste(_enlarged(picture, side), corner)
+            times = max(1, side // max(picture.shape[:2]))
+            enlarged = np.ascontiguousarray(picture.repeat(times, axis=0).repeat(times, axis=1))
+            sheet.paste(Image.fromarray(enlarged), corner)
     sheet.save(path, format="PNG")
     return np.array(sheet)
 
@@ -93,12 +93,6 @@ def _pictures(name: str, images: Tensor) -> NDArray[np.uint8]:
         raise SlimgenError("a grid shows pictures (N, 1 or 3, H, W)", f"{name}: {tuple(images.shape)}")
     values = ((images.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().numpy().astype(np.uint8)
     return np.repeat(values, 3 // values.shape[1], axis=1).transpose(0, 2, 3, 1)
-
-
-def _enlarged(picture: NDArray[np.uint8], side: int) -> Image.Image:
-    """As often as it fits into a square of `side` pixels, a whole number of times."""
-    times = max(1, side // max(picture.shape[:2]))
-    return Image.fromarray(np.ascontiguousarray(picture.repeat(times, axis=0).repeat(times, axis=1)))
 
 
 def _font(text: str, side: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -23,7 +23,6 @@ class TableRow:
         name: original, found, or a rival's: narrowed, by_hand, random ...; of the reverse direction with `_reverse`.
         metrics: quality on the test images, by metric.
         macs: multiply-accumulates of one image, by convention.
-        params: learned numbers.
         bytes: of the weights.
         runtime: what the latency was measured in, and with how many threads; empty if it was not measured.
         p50_ms: median milliseconds of one image; None if not measured.
@@ -51,7 +50,7 @@ class Table:
     """What `evaluate` measured of one run: its rows, and how they were measured.
 
     Attributes:
-        rows: the generators, the original first.
+        rows: the original first.
         convention: how MACs are counted where one figure is shown.
         size: pixels of a side of the images.
         protocol: metric to how it was measured.
@@ -64,11 +63,7 @@ class Table:
 
 
 def read_table(path: Path, run: str = "") -> Table:
-    """The table that `evaluate` wrote as table.json.
-
-    Args:
-        path: the file.
-        run: the name that its rows bear.
+    """The table that `evaluate` wrote as table.json; its rows bear the name of the run.
 
     Raises:
         RunError: there is no such file, or it is no such table.

@@ -12,7 +12,8 @@ from slimgen.nets import noise_length
 from slimgen.nets.alphagan.description import PUBLISHED, alphagan_cost, alphagan_space, checked
 from slimgen.nets.noise import bottom
 from slimgen.nets.sngan.discriminator import check_size
-from slimgen.recipe import Betas, Recipe, Schedule, Section, section
+from slimgen.recipe import Recipe, Schedule, Section, section
+from slimgen.recipe.sections import Betas
 from slimgen.search import Genotype, Value
 from slimgen.tasks import traits_of
 from slimgen.tasks.traits import NOISE
