@@ -29,7 +29,7 @@ from benchmarks.rates import limit
 from benchmarks.results import save
 from slimgen.cost.rows import Row, cost_of
 from slimgen.data.conversion import Setting
-from slimgen.data.prepare_pairs import prepare_pairs
+from slimgen.data.prepare_translation import prepare_pairs
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute, choose
 from slimgen.methods.gan_compression import distilling, once_for_all, showing

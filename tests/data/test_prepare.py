@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from slimgen.data.conversion import Setting
-from slimgen.data.prepare_pairs import prepare_pairs
+from slimgen.data.prepare_translation import prepare_pairs
 from slimgen.data.prepared import Prepared
 from slimgen.errors import DataError
 
@@ -195,7 +195,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from slimgen.data.conversion import Setting
-from slimgen.data.prepare_pairs import prepare_pairs
+from slimgen.data.prepare_translation import prepare_pairs
 def progress(done, total):
     if done == 5:
         os.kill(os.getpid(), signal.SIGKILL)

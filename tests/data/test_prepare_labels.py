@@ -9,7 +9,7 @@ from PIL import Image
 from slimgen.data.batches import Batches, whole
 from slimgen.data.conversion import Setting
 from slimgen.data.label_maps import Classes, find_labels
-from slimgen.data.prepare_labels import prepare_labels
+from slimgen.data.prepare_translation import prepare_labels
 from slimgen.data.prepared import Prepared
 from slimgen.errors import DataError
 from townhouses import CLASSES, scene, write

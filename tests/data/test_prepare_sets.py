@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from slimgen.data.conversion import Setting
-from slimgen.data.prepare_sets import prepare_unpaired
+from slimgen.data.prepare_translation import prepare_unpaired
 from slimgen.data.prepared import Prepared
 from slimgen.errors import DataError
 from townhouses import scene, write

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from slimgen.data.conversion import Setting
-from slimgen.data.prepare_pairs import prepare_pairs
+from slimgen.data.prepare_translation import prepare_pairs
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute, choose
 from slimgen.errors import BudgetError, RecipeError

@@ -67,7 +67,7 @@ def test_code_of_another_family_task_method_or_metric_leaves_every_stage_finishe
 @pytest.mark.parametrize(
     ("file", "anew"),
     [
-        ("data/prepare_pairs.py", {"prepare"}),
+        ("data/prepare_translation.py", {"prepare"}),
         ("tasks/paired.py", {"prepare", "teach", "supernet", "search", "finetune", "evaluate"}),
         ("tasks/translation.py", {"teach", "supernet", "search", "finetune", "evaluate"}),
         ("training/losses.py", {"teach", "supernet", "finetune"}),

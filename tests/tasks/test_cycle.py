@@ -9,7 +9,7 @@ from torch import nn
 
 from slimgen.data.batches import Pair
 from slimgen.data.conversion import Setting
-from slimgen.data.prepare_sets import prepare_unpaired
+from slimgen.data.prepare_translation import prepare_unpaired
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
 from slimgen.errors import RecipeError

@@ -300,7 +300,7 @@ def test_a_generator_of_another_size_is_told_before_it_is_trained(data, tmp_path
 
 def test_pairs_and_diverged_losses_are_refused(data, tmp_path):
     write(tmp_path / "in", seed=0, train=6, test=2, size=32)
-    from slimgen.data.prepare_pairs import prepare_pairs
+    from slimgen.data.prepare_translation import prepare_pairs
 
     prepare_pairs(tmp_path / "in", tmp_path / "pairs", Setting(size=16, load=16, validation=2))
     with pytest.raises(DataError, match="prepared for the task unconditional"):

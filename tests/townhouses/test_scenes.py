@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from slimgen.data.conversion import Setting
-from slimgen.data.prepare_pairs import prepare_pairs
+from slimgen.data.prepare_translation import prepare_pairs
 from slimgen.data.prepared import Prepared
 from townhouses import CLASSES, IDS, light, openings, roofs, scene, shops, write
 from townhouses.canvas import Canvas

@@ -1,5 +1,7 @@
 """`slimgen data`: public sets, the embedded set, and a look at any."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +12,7 @@ from slimgen.tasks import TASKS
 from slimgen.tasks.embedded import DEFAULT, LAYOUTS, NAME, by_day_and_night
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, ProgressColumn
+    from rich.progress import ProgressColumn
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Get, draw and check images.")
 Folder = Annotated[Path, typer.Argument(metavar="DIR")]
@@ -41,16 +43,12 @@ def get_(name: Annotated[str, typer.Argument(metavar="NAME")], folder: Folder, a
     from slimgen.data.get import get
 
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    with _bar(*columns) as progress:
-        task = progress.add_task(name, total=None)
-
-        def received(done: int, total: int | None) -> None:
-            progress.update(task, completed=done, total=total)
+    with _bar(name, *columns) as update:
 
         def written(done: int, total: int) -> None:
-            progress.update(task, description=f"{name}: {done:,} of {total:,} images written")
+            update(None, None, f"{name}: {done:,} of {total:,} images written")
 
-        got = get(name, folder, progress=received, written=written)
+        got = get(name, folder, progress=update, written=written)
     if as_json:
         print_json(asdict(got))
     else:
@@ -73,13 +71,8 @@ def draw(
     """Draw the embedded data set: the same bytes for the same options."""
     from slimgen.tasks.embedded import draw as drawn
 
-    with _bar() as progress:
-        task = progress.add_task("drawing", total=None)
-
-        def shown(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
-        drawn(folder, layout, train, test, size=size, seed=seed, night=night, progress=shown)
+    with _bar("drawing") as update:
+        drawn(folder, layout, train, test, size=size, seed=seed, night=night, progress=update)
     by_night = f" by day and {night or train} by night" if by_day_and_night(layout) else ""
     typer.echo(f"{folder}: {train}{by_night} to train on, {test} to test on, {size} x {size}, {layout}")
 
@@ -107,10 +100,13 @@ def check(
         typer.echo(f"  {name} {reason}")
 
 
-def _bar(*columns: "ProgressColumn") -> "Progress":
-    """A progress bar on stderr, where that is a terminal."""
+@contextmanager
+def _bar(title: str, *columns: "ProgressColumn") -> Iterator[Callable[..., None]]:
+    """A progress bar on stderr, where that is a terminal, and what updates it."""
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    return Progress(*columns, transient=True, console=console, disable=not console.is_terminal)
+    with Progress(*columns, transient=True, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total, said=title: progress.update(task, completed=done, total=total, description=said)

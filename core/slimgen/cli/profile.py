@@ -68,8 +68,6 @@ def parse_options(words: list[str]) -> dict[str, object]:
     Raises:
         SlimgenError: something else than options, or one without a value.
     """
-    import yaml
-
     options: dict[str, object] = {}
     waiting = list(words)
     while waiting:
@@ -81,25 +79,24 @@ def parse_options(words: list[str]) -> dict[str, object]:
             if not waiting:
                 raise SlimgenError("an option of a network reads --key value", f"{word} without a value")
             value = waiting.pop(0)
-        if value.endswith(".json"):
-            options[name.replace("-", "_")] = _content(Path(value))
-        elif _CONFIGURATION.fullmatch(value):
-            options[name.replace("-", "_")] = value
-        else:
-            try:
-                options[name.replace("-", "_")] = yaml.safe_load(value)
-            except yaml.YAMLError:
-                options[name.replace("-", "_")] = value
+        options[name.replace("-", "_")] = _value(value)
     return options
 
 
-def _content(path: Path) -> object:
-    """What a JSON file holds; of one that `search` wrote, the genotype."""
+def _value(text: str) -> object:
+    """An option's value: YAML, channels, or what a JSON file holds; of one that `search` wrote, the genotype."""
+    import yaml
+
+    if text.endswith(".json"):
+        try:
+            value = json.loads(Path(text).read_bytes())
+        except (OSError, ValueError) as error:
+            raise SlimgenError(f"{text} must be a JSON file", error) from None
+        return value["genotype"] if isinstance(value, Mapping) and "genotype" in value else value
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise SlimgenError(f"{path} must be a JSON file", error) from None
-    return value["genotype"] if isinstance(value, Mapping) and "genotype" in value else value
+        return text if _CONFIGURATION.fullmatch(text) else yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
 
 
 def _show(facts: Mapping[str, object], cost: "Cost") -> None:

@@ -2,10 +2,10 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from operator import attrgetter
 
 from slimgen.data.conversion import Setting
-from slimgen.data.layouts import SPLITS
+from slimgen.data.layouts import SPLITS, ItemT
 from slimgen.errors import DataError
 
 
@@ -29,23 +29,12 @@ def held_out(keys: Sequence[str], validation: int | float, seed: int, what: str)
     return frozenset(order[:asked])
 
 
-class Named(Protocol):
-    """What is told apart by its name within a split."""
-
-    @property
-    def name(self) -> str:
-        """The name."""
-
-
-NamedT = TypeVar("NamedT", bound=Named)
-
-
 def divide(
-    found: Mapping[str, tuple[NamedT, ...]],
+    found: Mapping[str, tuple[ItemT, ...]],
     setting: Setting,
     what: str,
-    key: Callable[[NamedT], str] = lambda one: one.name,
-) -> dict[str, tuple[NamedT, ...]]:
+    key: Callable[[ItemT], str] = attrgetter("name"),
+) -> dict[str, tuple[ItemT, ...]]:
     """Train, val and test of the splits that were found.
 
     A data set with both val and test keeps its own val; one with val alone is tested on it. What is held out of train

@@ -61,9 +61,7 @@ def size(value: float) -> str:
 
 def factor(before: float | None, after: float | None) -> str:
     """How many times less: 8.4x; empty where there is nothing to compare with."""
-    if not before or not after:
-        return ""
-    return f"{_three(before / after)}x"
+    return f"{_three(before / after)}x" if before and after else ""
 
 
 def _three(value: float) -> str:

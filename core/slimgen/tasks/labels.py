@@ -14,7 +14,7 @@ from slimgen.data.batches import Pair
 from slimgen.data.conversion import Progress
 from slimgen.data.label_maps import Classes
 from slimgen.data.look import Look, Looked, look_at_labels
-from slimgen.data.prepare_labels import prepare_labels
+from slimgen.data.prepare_translation import prepare_labels
 from slimgen.data.prepared import Manifest
 from slimgen.device import Compute
 from slimgen.errors import RecipeError

@@ -9,7 +9,7 @@ from torch import nn
 
 from slimgen.data.conversion import Progress
 from slimgen.data.look import Look, Looked, look_at_pairs
-from slimgen.data.prepare_pairs import prepare_pairs
+from slimgen.data.prepare_translation import prepare_pairs
 from slimgen.data.prepared import Manifest
 from slimgen.recipe import Recipe
 from slimgen.tasks.gan import GanTraining, train_gan

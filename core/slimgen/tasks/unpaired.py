@@ -15,7 +15,7 @@ from torch import nn
 from slimgen.data.batches import Pair
 from slimgen.data.conversion import Progress
 from slimgen.data.look import Look, Looked, look_at_sets
-from slimgen.data.prepare_sets import prepare_unpaired
+from slimgen.data.prepare_translation import prepare_unpaired
 from slimgen.data.prepared import Manifest
 from slimgen.errors import CheckpointError, RecipeError
 from slimgen.files import GENERATOR, weights_file
