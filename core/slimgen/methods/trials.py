@@ -18,7 +18,6 @@ from slimgen.search import (
     Genotype,
     Objective,
     Searcher,
-    Selective,
     Space,
     Trial,
     best,
@@ -140,7 +139,7 @@ class Trials(ABC):
         done, metric = 0, self.objective.metric
 
         def evaluate(genotypes: Sequence[Genotype]) -> list[Trial]:
-            rival = searcher.rival if racing and isinstance(searcher, Selective) else None
+            rival = searcher.rival if racing else None
             return self.trials(genotypes, Setup(step, arch_of, rival))
 
         def on_round(number: int, trials: Sequence[Trial]) -> None:

@@ -1,6 +1,7 @@
 """Layers in forms that are faster than PyTorch's own and compute the same."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ class ReflectionPad2d(nn.ReflectionPad2d):
     """PyTorch's ReflectionPad2d of one width on every side, by `reflect`."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (named as in the class above)
-        """Features (N, C, H, W) to features larger by the padding, of the same type."""
+        """Features (N, C, H, W) to features larger by the padding."""
         return reflect(input, self.padding[0])
 
 
@@ -35,15 +36,12 @@ def reflect(images: Tensor, width: int) -> Tensor:
     Autocast on a CPU computes paddings in float32, so that every image would be converted twice around an operation
     that only copies.
     """
-    sides = (width,) * 4
-    if torch.compiler.is_compiling() or not torch.is_autocast_enabled("cpu") or images.device.type != "cpu":
-        return functional.pad(images, sides, mode="reflect")
-    with torch.autocast("cpu", enabled=False):
-        return functional.pad(images, sides, mode="reflect")
+    casts = not torch.compiler.is_compiling() and torch.is_autocast_enabled("cpu") and images.device.type == "cpu"
+    with torch.autocast("cpu", enabled=False) if casts else nullcontext():
+        return functional.pad(images, (width,) * 4, mode="reflect")
 
 
-_SIDE = 2
-_FEW = 4
+FEW = 4  # channels, at the most, to which `few_channels` is faster
 
 
 class OutputConvolution(nn.Conv2d):
@@ -66,28 +64,16 @@ def few_channels(images: Tensor, weight: Tensor, bias: Tensor | None, padding: i
         weight: (outputs, C, K, K).
         bias: (outputs,), or None.
         padding: zeros on every side.
-
-    Returns:
-        (N, outputs, H + 2 padding - K + 1, W + 2 padding - K + 1).
     """
     outputs, _, kernel, _ = weight.shape
     sides = [side + 2 * padding - kernel + 1 for side in images.shape[-2:]]
-    quick = (
-        not torch.compiler.is_compiling()
-        and not has_torch_function_unary(images)
-        and images.device.type == "cpu"
-        and outputs <= _FEW
-    )
-    if not quick or any(side % _SIDE for side in sides):
+    watched = torch.compiler.is_compiling() or has_torch_function_unary(images)
+    if watched or images.device.type != "cpu" or outputs > FEW or any(side % 2 for side in sides):
         return functional.conv2d(images, weight, bias, padding=padding)
-    places = [
-        functional.pad(weight, (right, _SIDE - 1 - right, down, _SIDE - 1 - down))
-        for down in range(_SIDE)
-        for right in range(_SIDE)
-    ]
+    places = [functional.pad(weight, (right, 1 - right, down, 1 - down)) for down in (0, 1) for right in (0, 1)]
     wide = torch.stack(places, 1).flatten(0, 1)  # each output's four places next to each other, as they are sorted
-    many = None if bias is None else bias.repeat_interleave(_SIDE**2)
-    return functional.pixel_shuffle(functional.conv2d(images, wide, many, stride=_SIDE, padding=padding), _SIDE)
+    many = None if bias is None else bias.repeat_interleave(4)
+    return functional.pixel_shuffle(functional.conv2d(images, wide, many, stride=2, padding=padding), 2)
 
 
 def blended(weighted: Iterable[tuple[nn.Module, Tensor]]) -> tuple[Tensor, Tensor | None, int]:

@@ -20,6 +20,7 @@ behind many of their convolutions.
 _POWER_ITERATIONS = 15
 
 Net = TypeVar("Net", bound=nn.Module)
+Draw = Callable[[torch.Size, float, float], Tensor]
 
 
 @torch.no_grad()
@@ -32,12 +33,8 @@ def initialise(net: Net, seed: int) -> Net:
     a drawn start. The numbers are drawn on the CPU in the order of the modules, so they are the same on every device,
     and the global random state is neither read nor moved.
 
-    Args:
-        net: changed in place; on the meta device, where there are no numbers, left alone.
-        seed: the same seed gives the same weights.
-
     Returns:
-        The network itself.
+        The network itself, changed in place; on the meta device, where there are no numbers, left alone.
     """
     if any(parameter.is_meta for parameter in net.parameters()):
         return net
@@ -71,8 +68,7 @@ def initialise(net: Net, seed: int) -> Net:
 def _glorot(module: nn.Module) -> float:
     """The standard deviation for a layer; in groups, outputs are counted over all of them, as PyTorch counts them.
 
-    So depthwise kernels begin small, as in the training of AlphaGAN's authors. A norm follows, so what they compute is
-    no smaller; but Adam's steps, which are of one size, turn them the sooner.
+    So depthwise kernels begin small, as in the training of AlphaGAN's authors; Adam's steps turn them the sooner.
     """
     if isinstance(module, _ConvNd):
         taps = math.prod(module.kernel_size)
@@ -81,9 +77,7 @@ def _glorot(module: nn.Module) -> float:
     return math.sqrt(2 / (module.in_features + module.out_features))
 
 
-def _restart_spectral_norm(
-    module: nn.Module, weight: Tensor, draw: Callable[[torch.Size, float, float], Tensor]
-) -> None:
+def _restart_spectral_norm(module: nn.Module, weight: Tensor, draw: Draw) -> None:
     """Replaces the singular vectors, which PyTorch draws from global state, by ones drawn from the seed."""
     for step in module.get_submodule("parametrizations.weight").children():
         buffers = dict(step.named_buffers())

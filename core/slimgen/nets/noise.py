@@ -14,11 +14,7 @@ _SIDES: int = 2**DOUBLINGS
 
 
 def bottom(size: int) -> int:
-    """Pixels of a side that a generator begins with: 4 for images of 32, 6 for 48.
-
-    Raises:
-        RecipeError: sides that three doublings do not reach.
-    """
+    """Pixels of a side that a generator begins with: 4 for images of 32. RecipeError where no doublings reach them."""
     if size < _SIDES or size % _SIDES:
         raise RecipeError(f"the sides of images made of noise are multiples of {_SIDES} pixels", size)
     return size // _SIDES
@@ -26,15 +22,12 @@ def bottom(size: int) -> int:
 
 @dataclass(frozen=True)
 class NoiseOptions:
-    """The options of a generator of noise.
+    """The options of a generator of noise; raises RecipeError where one is out of range.
 
     Attributes:
         channels: of all features.
         latent: length of the noise.
         size: side of the images in pixels, a multiple of 8; if not given 32, or that of the images costed.
-
-    Raises:
-        RecipeError: an option is out of range.
     """
 
     channels: int = 256
@@ -47,11 +40,7 @@ class NoiseOptions:
             raise RecipeError("a generator of noise has channels and latent of at least 1", got)
 
     def side(self, height: int, width: int) -> int:
-        """The side of images, known to be square and of the size that is given.
-
-        Raises:
-            RecipeError: images that are not square, or of another size than the network's.
-        """
+        """The side of images; raises RecipeError where they are not square, or of another size than the network's."""
         if height != width:
             raise RecipeError("generators of noise make square images", f"{height} x {width}")
         if self.size is not None and self.size != height:
@@ -77,13 +66,10 @@ class Ends(nn.Module):
         self.linear = weights_of(linear)
         self.image = nn.Sequential(norm_of(norm), nn.ReLU(), weights_of(image), nn.Tanh())
 
-    def enter(self, noise: Tensor) -> Tensor:
-        """(N, latent) to (N, channels, side, side)."""
-        return self.linear(noise).view(-1, self.channels, self.side, self.side)  # type: ignore[no-any-return]
-
     def forward(self, noise: Tensor, middle: Callable[[Tensor], Tensor]) -> Tensor:
         """Noise (N, latent) to images (N, 3, size, size) in [-1, 1], by a middle that enlarges features 8 times."""
-        images: Tensor = self.image(middle(self.enter(noise)))
+        features = self.linear(noise).view(-1, self.channels, self.side, self.side)
+        images: Tensor = self.image(middle(features))
         return images
 
 
@@ -97,6 +83,12 @@ def key_of(name: str) -> str:
     return name.replace(".", "_")
 
 
+def run_named(operations: nn.ModuleDict, name: str, features: Tensor) -> Tensor:
+    """The operation of a choice by its name, applied."""
+    out: Tensor = operations[key_of(name)](features)
+    return out
+
+
 def normal_rows(
     operation: str, inputs: int, outputs: int, part: int = 1, norm: Norm = "batch", first: str = "relu"
 ) -> tuple[Row, ...]:
@@ -106,7 +98,7 @@ def normal_rows(
         operation: one of `NORMAL`.
         inputs: channels before.
         outputs: channels after.
-        part: the features lie at 1/part of the image's sides.
+        part: as of `Row`.
         norm: of separable convolutions; they have biases where there is none.
         first: what a dense convolution begins with, `relu` or `identity`; an image would lose its half by a ReLU.
     """
@@ -119,12 +111,7 @@ def normal_rows(
 
 
 class Normal(nn.Sequential):
-    """A normal operation.
-
-    Args:
-        rows: as `normal_rows` gives them.
-        wrap: done to each convolution, such as a spectral norm.
-    """
+    """The normal operation of `normal_rows`, with something done to each convolution, such as a spectral norm."""
 
     def __init__(self, rows: Sequence[Row], wrap: Callable[[nn.Module], nn.Module] = lambda conv: conv) -> None:
         super().__init__(*(layer for row in rows for layer in layers_of(row, _FREE, lambda row: wrap(weights_of(row)))))

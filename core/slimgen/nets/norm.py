@@ -16,10 +16,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.overrides import has_torch_function_unary
 
-# Below so many pixels `group_norm` goes channel by channel, in bfloat16 a hundred times slower than it could.
-_SMALL = 1024
-# With fewer channels it does so, too.
-_NARROW = 16
+# Below so many pixels or channels `group_norm` goes channel by channel, in bfloat16 up to a hundred times slower.
+_SMALL, _NARROW = 1024, 16
 # So many standard deviations from zero, a channel's variance is known to a thousandth still.
 _FAR = 16.0
 
@@ -38,13 +36,10 @@ def instance_norm(
     """Normalises each channel of each image (Ulyanov et al. 2016).
 
     Args:
-        images: (N, C, H, W).
+        images: (N, C, H, W); what is returned is alike, on a CPU also in being channels_last.
         weight: (C,) scales, or None.
         bias: (C,) shifts, or None; there exactly if `weight` is.
         eps: added to the variance.
-
-    Returns:
-        The same shape and type; on a CPU, channels_last if the images are.
     """
     if not _fast(images):
         out = functional.instance_norm(images, weight=weight, bias=bias, eps=eps)

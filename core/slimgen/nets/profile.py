@@ -37,15 +37,7 @@ _MISSING = re.compile(r"missing \d+ required .*arguments?: (.+)")
 
 @dataclass(frozen=True)
 class Network:
-    """A network of a family, on images of one size.
-
-    Attributes:
-        family: a name of `GENERATORS` or `DISCRIMINATORS`.
-        options: arguments of its class.
-        height: image height in pixels.
-        width: image width in pixels.
-        discriminator: which of the two it is.
-    """
+    """A network of a family of generators or discriminators, on images of one size, in pixels."""
 
     family: str
     options: Mapping[str, object]
@@ -71,13 +63,10 @@ class Network:
         """The time of one image, measured with weights that are drawn."""
         build: Callable[..., nn.Module] = build_discriminator if self.discriminator else build_generator
         length = None if self.discriminator else noise_length(self.family, **self.options)
-        if length is not None:
-            net, shape = build(self.family, **self.options, size=self.height), (1, length)
-            return torch_latency(net, shape, threads=threads, runs=runs, channels_last=True).as_dict()
         channels = int(str(self.options.get("inputs", 6 if self.discriminator else 3)))
-        net = build(self.family, **self.options)
-        images = (1, channels, self.height, self.width)
-        return torch_latency(net, images, threads=threads, runs=runs, channels_last=True).as_dict()
+        shape: tuple[int, ...] = (1, channels, self.height, self.width) if length is None else (1, length)
+        net = build(self.family, **self.options, **({} if length is None else {"size": self.height}))
+        return torch_latency(net, shape, threads=threads, runs=runs, channels_last=True).as_dict()
 
 
 def is_discriminator(family: str, only: bool = False) -> bool:
@@ -92,8 +81,7 @@ def is_discriminator(family: str, only: bool = False) -> bool:
     return only or family not in GENERATORS
 
 
-_ROWS = 1 << 15
-"""Configurations counted at a time: few enough that they stay in the processor's cache."""
+_ROWS = 1 << 15  # counted at a time: few enough that they stay in the processor's cache
 
 SPACES = dict.fromkeys(RESNET.spaces, "mobile_resnet") | dict.fromkeys(SPADE.spaces, "mobile_spade")
 OPERATION_SPACES = {
@@ -127,7 +115,7 @@ def counted(name: str, family: str, size: int, convention: str, macs: float | No
         name: of `SPACES`.
         family: whose channels they are.
         size: height and width of images in pixels.
-        convention: how MACs are counted.
+        convention: of MACs.
         macs: a limit within which configurations are counted, too.
 
     Raises:
@@ -145,12 +133,8 @@ def counted(name: str, family: str, size: int, convention: str, macs: float | No
 
     facts: dict[str, object] = {"configurations": space.size, "convention": convention}
     for end, genotype in (("smallest", space.smallest()), ("largest", space.largest())):
-        cost = costs(genotype)
-        facts |= {
-            end: write_config(channels.config(genotype)),
-            f"{end}_macs": cost["macs"],
-            f"{end}_params": cost["params"],
-        }
+        cost, config = costs(genotype), write_config(channels.config(genotype))
+        facts |= {end: config, f"{end}_macs": cost["macs"], f"{end}_params": cost["params"]}
     grid = Grid(space)
     parts = (grid.columns(start, min(start + _ROWS, len(grid))) for start in range(0, len(grid), _ROWS))
     every = np.concatenate([costs(columns)["macs"] for columns in parts])

@@ -19,13 +19,7 @@ Kind = Literal["softmax", "gumbel", "straight-through", "sampled"]
 
 @dataclass(frozen=True)
 class Temperature:
-    """An exponential schedule: `start` at step 0, `end` from step `steps` on, the same ratio between any two steps.
-
-    Attributes:
-        start: temperature at the first step, above 0.
-        end: temperature at the last, above 0 and no higher.
-        steps: from the one to the other.
-    """
+    """An exponential schedule: `start` at step 0, `end` from step `steps` on, the same ratio between any two steps."""
 
     start: float
     end: float
@@ -55,7 +49,7 @@ class Relaxation(nn.Module):
         space: of choices.
         seed: of the first logits, which depend on nothing else.
         spread: standard deviation of the first logits.
-        kind: how logits become gates.
+        kind: of gates.
         temperature: of the Gumbel kinds; None is 1 throughout.
 
     Raises:
@@ -81,14 +75,13 @@ class Relaxation(nn.Module):
         if not spread >= 0:
             raise RecipeError("the spread of the first logits is not negative", spread)
         self.space, self.kind, self.temperature = space, kind, temperature
-        self.options = {
-            name: choice.options for name, choice in space.items() if isinstance(choice, Choice) and choice.size > 1
-        }
+        choices = {name: choice for name, choice in space.items() if isinstance(choice, Choice)}
+        self.options = {name: choice.options for name, choice in choices.items() if choice.size > 1}
         self._at = space.largest()
         generator = torch.Generator().manual_seed(seed)
         for name, options in self.options.items():
-            start = spread * torch.randn(len(options), generator=generator)
-            self.register_parameter(_parameter(name), nn.Parameter(start))
+            logits = nn.Parameter(spread * torch.randn(len(options), generator=generator))
+            self.register_parameter(_parameter(name), logits)
 
     def logits(self, name: str) -> nn.Parameter:
         """The logits (options,) of one choice."""
@@ -99,18 +92,21 @@ class Relaxation(nn.Module):
 
         The noise of the Gumbel kinds is drawn on the CPU from PyTorch's global generator, which `fit` seeds at every
         step.
-
-        Args:
-            step: for the temperature.
         """
         if self.kind == "softmax":
             return Gates(self._at, self.options, {name: self.logits(name).softmax(0) for name in self.options})
         tau = self.temperature(step) if self.temperature is not None else 1.0
-        soft = {name: self._noisy(name, tau) for name in self.options}
+        soft = {}
+        for name in self.options:
+            logits = self.logits(name)
+            # A Gumbel number is minus the logarithm of an exponential one.
+            noise = -torch.empty(logits.shape, device="cpu").exponential_().log()
+            soft[name] = ((logits + noise.to(logits)) / tau).softmax(0)  # Jang et al. 2017, Eq. 2
         if self.kind == "gumbel":
             return Gates(self._at, self.options, soft)
         # Exactly one-hot, with the gradient of `part`.
-        hard = {name: _one_hot(part) + (part - part.detach()) for name, part in soft.items()}
+        one_hot = {name: nn.functional.one_hot(part.detach().argmax(), len(part)) for name, part in soft.items()}
+        hard = {name: one_hot[name].to(part) + (part - part.detach()) for name, part in soft.items()}
         if self.kind == "straight-through":
             return Gates(self._at, self.options, hard)
         drawn = _positions(soft)
@@ -158,20 +154,10 @@ class Relaxation(nn.Module):
         options = {name: self.options[name][position] for name, position in positions.items()}
         return self.space.settle({**self._at, **options})
 
-    def _noisy(self, name: str, tau: float) -> Tensor:
-        logits = self.logits(name)
-        # A Gumbel number is minus the logarithm of an exponential one.
-        noise = -torch.empty(logits.shape, device="cpu").exponential_().log()
-        return ((logits + noise.to(logits)) / tau).softmax(0)  # Jang et al. 2017, Eq. 2
-
 
 def _parameter(name: str) -> str:
     """A parameter's name for a choice's: PyTorch allows no dots, and the names of choices have no slash."""
     return "logits/" + name.replace(".", "/")
-
-
-def _one_hot(soft: Tensor) -> Tensor:
-    return nn.functional.one_hot(soft.detach().argmax(), len(soft)).to(soft)
 
 
 def _positions(probabilities: dict[str, Tensor]) -> dict[str, int]:

@@ -4,7 +4,7 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +19,13 @@ from slimgen.search.space import Space
 
 @dataclass(frozen=True)
 class Gates:
-    """A point of a space in which some choices are mixed: one probability per option.
+    """A point of a space in which some choices are mixed, by their names: one probability per option.
 
     Attributes:
         at: the options of all choices that are not mixed.
-        options: name of a mixed choice to its options.
-        probabilities: name of a mixed choice to a tensor (options,), in the order of its options.
-        only: name of a mixed choice to the position of the one option that is run; the others are not even computed.
+        options: of the mixed choices.
+        probabilities: tensors (options,), in the order of the options.
+        only: the position of the one option that is run; the others are not even computed.
     """
 
     at: Genotype
@@ -46,10 +46,6 @@ class Gates:
         options = cls.uniform(space, at, "").options
         one_hot = {name: torch.tensor([float(option == at[name]) for option in of]) for name, of in options.items()}
         return cls(at, options, one_hot)
-
-    def detached(self) -> "Gates":
-        """The same probabilities without their graph: constants."""
-        return replace(self, probabilities={name: part.detach() for name, part in self.probabilities.items()})
 
 
 Arch = Genotype | Gates
@@ -86,9 +82,6 @@ def mixed(
             memory of one branch instead of all, for about a third more time. The gradients are the same.
         module: an option to the module that `run` uses for it. The second computation then starts from its buffers
             (running statistics, singular vectors) as they were before the first, and leaves them as they are.
-
-    Returns:
-        A tensor of the outputs' shape.
     """
     weighted = [(option, weight) for option, weight in branches(arch, name) if weight is not None]
     if not weighted:
@@ -113,7 +106,8 @@ def weighted_sum(
 
 def _recomputed(run: Callable[[Value], Tensor], option: Value, weight: Tensor, module: nn.Module | None) -> Tensor:
     """The weighted output of one option, of which only the inputs are kept."""
-    before = _buffers(module) if module is not None else []
+    parts = [part for part in module.modules() if part.training] if module is not None else []
+    before = [(part, name, buffer.clone()) for part in parts for name, buffer in part.named_buffers(recurse=False)]
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), _as_before(before)
@@ -123,17 +117,8 @@ def _recomputed(run: Callable[[Value], Tensor], option: Value, weight: Tensor, m
     return out
 
 
-_Buffer = tuple[nn.Module, str, Tensor]
-
-
-def _buffers(module: nn.Module) -> list[_Buffer]:
-    """Copies of all buffers of a module, each with the part and the name that it belongs to."""
-    parts = [part for part in module.modules() if part.training]
-    return [(part, name, buffer.clone()) for part in parts for name, buffer in part.named_buffers(recurse=False)]
-
-
 @contextmanager
-def _as_before(before: list[_Buffer]) -> Iterator[None]:
+def _as_before(before: list[tuple[nn.Module, str, Tensor]]) -> Iterator[None]:
     """Other buffers for a while. They are exchanged, not written, so graphs that hold the present ones stay sound."""
     present = [(part, name, part.get_buffer(name)) for part, name, _ in before]
     try:
@@ -147,11 +132,10 @@ def _as_before(before: list[_Buffer]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a sub-network whose latency can be measured alone.
+    """A part of a sub-network whose latency can be measured alone: a module from one tensor to one tensor.
 
     Attributes:
         key: equal for equal pieces, of whichever sub-network.
-        build: the part as a module from one tensor to one tensor.
         shape: of the tensor that it takes, one image.
     """
 
@@ -175,7 +159,11 @@ class Supernet(nn.Module, ABC):
 
     @abstractmethod
     def extract(self, genotype: Genotype) -> nn.Module:
-        """The sub-network alone: plain PyTorch, physically small, with copies of the weights."""
+        """The sub-network alone: plain PyTorch, physically small, with copies of the weights.
+
+        Raises:
+            SpaceError: a genotype of another space.
+        """
 
     @abstractmethod
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
@@ -187,7 +175,5 @@ class Supernet(nn.Module, ABC):
         Raises:
             RecipeError: sub-networks of this family are not chains of parts.
         """
-        name = type(self).__name__
-        raise RecipeError(
-            "a limit on latency_ms needs a supernet that is a chain of pieces", name, "limit macs instead"
-        )
+        rule = "a limit on latency_ms needs a supernet that is a chain of pieces"
+        raise RecipeError(rule, type(self).__name__, "limit macs instead")

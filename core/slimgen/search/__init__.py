@@ -2,12 +2,10 @@
 
 from slimgen.search.budget import Budget, Costs, Objective, cheapest, require_reachable
 from slimgen.search.dimension import Choice, Dimension, Mask
-from slimgen.search.direction import DirectionalMutation, ReplacementGains
-from slimgen.search.evolution import Evolution, select_elite
+from slimgen.search.evolution import DirectionalMutation, Evolution, ReplacementGains, select_elite
 from slimgen.search.explore import Evaluate, explore
-from slimgen.search.feasible import Allows, Feasible
 from slimgen.search.genotype import Genotype, SpaceError, Value
-from slimgen.search.searcher import Exhaustive, RandomSearch, Searcher, Selective, Told
+from slimgen.search.searcher import Allows, Exhaustive, Feasible, RandomSearch, Searcher
 from slimgen.search.space import Space
 from slimgen.search.trial import Trial, best, pareto
 
@@ -28,10 +26,8 @@ __all__ = [
     "RandomSearch",
     "ReplacementGains",
     "Searcher",
-    "Selective",
     "Space",
     "SpaceError",
-    "Told",
     "Trial",
     "Value",
     "best",

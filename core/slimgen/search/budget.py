@@ -20,11 +20,8 @@ _DESCENTS = 64
 class Budget:
     """Upper limits on what is cheap to count; None is no limit.
 
-    Attributes:
-        macs: multiply-accumulates of one forward pass, under the recipe's convention.
-        params: parameters.
-        bytes: of the weights.
-        latency_ms: milliseconds of one forward pass.
+    Multiply-accumulates (under the recipe's convention) and milliseconds are those of one forward pass, bytes those of
+    the weights.
 
     Raises:
         BudgetError: a limit that is not a positive, finite number.
@@ -48,11 +45,7 @@ class Budget:
         return {kind: limit for kind, limit in named.items() if limit is not None}
 
     def allows(self, costs: Mapping[str, float]) -> bool:
-        """Whether no limit is exceeded; a cost of NaN is not allowed.
-
-        Raises:
-            BudgetError: a limited kind that `costs` does not have.
-        """
+        """Whether no limit is exceeded; a cost of NaN is not allowed. Raises as `excess` does."""
         return not self.excess(costs)
 
     def excess(self, costs: Mapping[str, float]) -> dict[str, float]:
@@ -72,12 +65,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """The metric that a search improves.
-
-    Attributes:
-        metric: its name in a trial's quality.
-        goal: "min" or "max".
-    """
+    """The metric that a search improves, by its name in a trial's quality."""
 
     metric: str
     goal: Literal["min", "max"] = "min"
@@ -87,7 +75,7 @@ class Objective:
             raise RecipeError("the goal of an objective is min or max", repr(self.goal))
 
     def fitness(self, quality: Mapping[str, float]) -> float:
-        """The metric with its sign turned so that larger is better; NaN and infinities are -inf, worse than all.
+        """The metric, its sign turned so that larger is better; NaN and infinities are -inf, worse than all.
 
         Raises:
             RecipeError: `quality` lacks the metric.
@@ -107,13 +95,8 @@ class Objective:
 def cheapest(space: Space, costs: Costs, limit: str) -> tuple[Genotype, float]:
     """The smallest cost of one kind that the space can reach, and a genotype that has it.
 
-    Coordinate descent from the smallest genotype, and from the smallest under every setting of the choices that
-    others hang on. Exact where the cost grows with every dimension or is a sum over dimensions.
-
-    Args:
-        space: where to look.
-        costs: what a genotype costs, by kind; called some hundred times.
-        limit: the kind: macs, params, bytes or latency_ms.
+    Coordinate descent, of some hundred calls, from the smallest genotype and from the smallest under every setting of
+    the choices that others hang on. Exact where the cost grows with every dimension or is a sum over dimensions.
     """
     return _least(space, lambda genotype: costs(genotype)[limit])
 
@@ -158,19 +141,16 @@ def _least(space: Space, cost: Callable[[Genotype], float]) -> tuple[Genotype, f
             known[genotype] = math.inf if math.isnan(value) else value
         return known[genotype]
 
-    parents = {parent for parent, _ in space.conditions.values()}
     starts = sorted(dict.fromkeys(_starts(space)), key=counted)
+    # Parents are held at first: leaving a branch because another looks cheaper from here would lose its lowest point.
+    parents = {parent for parent, _ in space.conditions.values()}
     ends = [_descended(space, start, counted, parents) for start in starts[:_DESCENTS]]
     least = _descended(space, min(ends, key=counted), counted, frozenset())
     return least, counted(least)
 
 
 def _descended(space: Space, start: Genotype, cost: Callable[[Genotype], float], held: Container[str]) -> Genotype:
-    """Coordinate descent over the choices that are not held, one after the other until none improves.
-
-    The parents of conditions are held at first: leaving a branch because another looks cheaper from here would lose
-    the lowest point of this one.
-    """
+    """Coordinate descent over the choices that are not held, one after the other until none improves."""
     current, improved = start, True
     while improved:
         improved = False

@@ -10,11 +10,9 @@ from slimgen.search.genotype import SpaceError, Value, is_value
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of several options.
+    """One of several distinct options, in increasing order of size: the last makes the largest network.
 
-    Attributes:
-        options: distinct, in increasing order of size: the first makes the smallest network, the last the largest.
-            Numbers must increase; text (operators, paths) is taken in the order given.
+    Numbers must increase; text (operators, paths) is taken in the order given.
 
     Raises:
         SpaceError: no option, a doubled one, numbers out of order, or a value that is no text or finite number.
@@ -65,10 +63,7 @@ class Choice:
         return self.options[int(rng.random() * len(self.options))]
 
     def change(self, value: Value, rng: random.Random, weights: Sequence[float] | None = None) -> Value:
-        """Another option than `value`: uniformly, or in proportion to `weights` (one per option).
-
-        Where the other options weigh nothing together, uniformly again. A single option stays.
-        """
+        """Another option than `value`, if there is one: uniformly, or in proportion to `weights` that are not all 0."""
         current, count = self._index[value], len(self.options)
         if count == 1:
             return value
@@ -96,9 +91,7 @@ class Choice:
 class Mask:
     """A keep-or-drop bit per filter (Co-Evolutionary Compression, Eq. 9): a text of '0' and '1'.
 
-    Attributes:
-        length: how many filters.
-        minimum: how many must stay; what has fewer is repaired at random places, so no layer is ever empty.
+    At least `minimum` stay: what has fewer is repaired at random places, so no layer is ever empty.
 
     Raises:
         SpaceError: a length below 1, or a minimum outside of 0 .. length.

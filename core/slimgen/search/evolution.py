@@ -1,18 +1,21 @@
-"""Evolutionary search within a budget (CF-GAN, Algorithm 5; also the evolution of GAN Compression)."""
+"""Evolutionary search within a budget (CF-GAN, Algorithm 5; also the evolution of GAN Compression).
+
+Directional mutation (CF-GAN, A.5, Eqs. 14 to 16) tries options that helped before more often.
+"""
 
 import math
 import random
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from slimgen.errors import RecipeError
 from slimgen.search.budget import Objective
-from slimgen.search.direction import DirectionalMutation, ReplacementGains
-from slimgen.search.feasible import Allows, Feasible
-from slimgen.search.genotype import Genotype
-from slimgen.search.searcher import Told
+from slimgen.search.dimension import Choice
+from slimgen.search.genotype import Genotype, Value
+from slimgen.search.searcher import Allows, Feasible, Searcher
 from slimgen.search.space import Space
-from slimgen.search.trial import Trial
+from slimgen.search.trial import Trial, best
 
 _PARENTS_TRIED = 4
 
@@ -29,7 +32,84 @@ def select_elite(trials: Iterable[Trial], objective: Objective, size: int) -> li
     return ranked[:size]
 
 
-class Evolution(Told):
+@dataclass(frozen=True, slots=True)
+class DirectionalMutation:
+    """How strongly replacement gains direct the mutation.
+
+    Attributes:
+        epsilon: the chance, above 0, that the option of smallest gain keeps, as a fraction of the spread of the gains
+            of its dimension. Large values lead back to uniform mutation.
+    """
+
+    epsilon: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 < self.epsilon < math.inf:
+            raise RecipeError("the epsilon of directional mutation is positive", self.epsilon)
+
+
+class ReplacementGains:
+    """What replacing a dimension's option has gained, and the probabilities of mutation that follow.
+
+    RG(c, l) is the fitness after dimension l is replaced by option c minus the fitness before (Eq. 14), on a scale
+    whose zero is the incumbent's option. It is measured by single replacements of the incumbent. From then on every
+    mutant's gain over its parent is shared equally among the dimensions that were replaced and enters the mean of
+    (its share + the present gain of the option that was replaced): without that second term, a gain over a poor option
+    would outweigh the same option's loss against a good one.
+    """
+
+    def __init__(self, space: Space, incumbent: Genotype, direction: DirectionalMutation) -> None:
+        self.space, self.direction = space, direction
+        self._gains: dict[str, dict[Value, tuple[float, int]]] = {
+            name: {incumbent[name]: (0.0, 1)} for name in space.active(incumbent)
+        }
+
+    def gain(self, name: str, option: Value) -> float | None:
+        """The mean replacement gain of an option; None if it was never measured."""
+        return self._gains.get(name, {}).get(option, (None, 0))[0]
+
+    def credit(self, parent: Genotype, child: Genotype, gain: float) -> None:
+        """Enters what a child's fitness is above its parent's.
+
+        Dimensions that exist in only one of the two changed as a consequence, and get no share. A child without a
+        finite fitness (gain -inf) counts as bad as the worst known option of each dimension; a parent without one
+        teaches nothing.
+        """
+        if math.isnan(gain) or gain == math.inf:
+            return
+        both = self.space.active(parent) & self.space.active(child)
+        replaced = [name for name in self.space if name in both and parent[name] != child[name]]
+        for name in replaced:
+            if not isinstance(self.space[name], Choice):
+                continue
+            known = self._gains.setdefault(name, {parent[name]: (0.0, 1)})
+            seen = min(mean for mean, _ in known.values())
+            if math.isfinite(gain):
+                seen = gain / len(replaced) + known.get(parent[name], (0.0, 0))[0]  # Eq. 14, against the incumbent
+            mean, count = known.get(child[name], (0.0, 0))
+            known[child[name]] = (mean + (seen - mean) / (count + 1), count + 1)
+
+    def probabilities(self, name: str, genotype: Genotype) -> list[float]:
+        """The probability of each option of a choice (Eqs. 15 and 16), in the order of its options.
+
+        Eq. 15 as printed subtracts (min + epsilon), which would make the smallest gain negative; read as
+        RG - min + epsilon, every option keeps a chance. Options that were never measured take the mean of the others.
+        """
+        dimension = self.space[name]
+        assert isinstance(dimension, Choice)
+        known = [self.gain(name, option) for option in dimension.options]
+        means = [gain for gain in known if gain is not None]
+        average = sum(means) / len(means) if means else 0.0
+        gains = [average if gain is None else gain for gain in known]
+        spread = max(gains) - min(gains)
+        if spread <= 0:
+            return [1 / len(gains)] * len(gains)
+        normalised = [gain - min(gains) + self.direction.epsilon * spread for gain in gains]  # Eq. 15
+        total = sum(normalised)
+        return [value / total for value in normalised]  # Eq. 16
+
+
+class Evolution(Searcher):
     """Each generation is half crossover among the elite, half mutants of the elite, all within the budget.
 
     The first generation is random. Nothing is asked for twice; where variation finds nothing new, random genotypes
@@ -43,9 +123,9 @@ class Evolution(Told):
         elite: how many of the fittest are kept as parents (K).
         rate: probability that mutation changes a dimension (r).
         crossover: the part of a generation that is crossed and not mutated.
-        direction: mutates in the direction of replacement gains (Eqs. 14 to 16). After the first generation, the
-            allowed single replacements of its best genotype are then asked for as a round of their own.
-        anchor: an allowed genotype (see `Feasible`).
+        direction: mutates in the direction of replacement gains. After the first generation, the allowed single
+            replacements of its best genotype are then asked for as a separate round.
+        anchor: as of `Feasible`.
 
     Attributes:
         elite: the fittest trials told so far, fittest first, no genotype twice.
@@ -74,8 +154,7 @@ class Evolution(Told):
             raise RecipeError("rate and crossover are probabilities", f"{rate} and {crossover}")
         self._space, self._feasible = space, Feasible(space, allows, anchor)
         self._population, self._size, self._rate, self._crossover = population, elite, rate, crossover
-        self._direction = direction
-        self._rounds = 0
+        self._direction, self._rounds = direction, 0
         self._parents: dict[Genotype, Genotype] = {}
         self.elite: list[Trial] = []
         self.gains: ReplacementGains | None = None
@@ -86,11 +165,7 @@ class Evolution(Told):
 
         Also None where that one was not measured completely, or has no finite quality to compare with.
         """
-        if len(self.elite) < self._size:
-            return None
-        worst = self.elite[-1]
-        finite = self.objective.fitness(worst.quality) > -math.inf
-        return worst if worst.complete and finite else None
+        return best(self.elite[-1:], self.objective) if len(self.elite) >= self._size else None
 
     def ask(self, rng: random.Random) -> list[Genotype]:
         """The next generation; fewer genotypes or none when the space runs out."""

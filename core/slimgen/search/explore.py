@@ -46,13 +46,10 @@ def explore(
         evaluate: measures genotypes: one trial for each, in order. Their round and step are filled in here.
         log: the file of rounds.
         seed: with step and round, what the random generator of a round is made of.
-        step: which of several searches in this log this is.
-        rounds: how many rounds at most.
-        evaluations: how many genotypes at most, replayed ones included.
+        step: which of several searches in this log this is; all of its trials are returned, in order.
+        rounds: at most so many.
+        evaluations: at most so many genotypes, replayed ones included.
         on_round: called after each round, replayed ones included, with its number and trials.
-
-    Returns:
-        All trials of this step, in order.
 
     Raises:
         RunError: the log is damaged, is of another search, or cannot be written.

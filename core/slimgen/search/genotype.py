@@ -17,9 +17,8 @@ class SpaceError(SlimgenError):
 
 def is_value(value: object) -> TypeGuard[Value]:
     """Whether this may stand in a genotype: text, or a finite number (a bool is neither)."""
-    if isinstance(value, bool):
-        return False
-    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    finite = isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    return finite and not isinstance(value, bool)
 
 
 class Genotype(Mapping[str, Value]):
@@ -35,18 +34,13 @@ class Genotype(Mapping[str, Value]):
     _hash: int | None
 
     def __init__(self, values: Mapping[str, Value]) -> None:
-        """Copies `values`.
-
-        Raises:
-            SpaceError: no mapping, a name that is not text, or a value that is neither text nor a finite number.
-        """
+        """Copies a mapping; raises SpaceError for a name that is no text, or a value neither text nor finite number."""
+        rule = "a genotype maps names to text or finite numbers"
         if not isinstance(values, Mapping):
-            raise SpaceError(
-                "a genotype maps names to text or finite numbers", repr(values), "give a table, such as a genotype.json"
-            )
+            raise SpaceError(rule, repr(values), "give a table, such as a genotype.json")
         for name, value in values.items():
             if not isinstance(name, str) or not is_value(value):
-                raise SpaceError("a genotype maps names to text or finite numbers", f"{name!r}: {value!r}")
+                raise SpaceError(rule, f"{name!r}: {value!r}")
         self._own(dict(values))
 
     @classmethod
@@ -101,9 +95,8 @@ class Genotype(Mapping[str, Value]):
             SpaceError: a name that this genotype does not have.
         """
         changes = {**(values or {}), **named}
-        for name in changes:
-            if name not in self._values:
-                raise SpaceError("only the names of a genotype can be replaced", repr(name))
+        if unknown := [name for name in changes if name not in self._values]:
+            raise SpaceError("only the names of a genotype can be replaced", repr(unknown[0]))
         return Genotype({**self._values, **changes})
 
     def under(self, prefix: str) -> "Genotype":
@@ -131,9 +124,7 @@ class Genotype(Mapping[str, Value]):
         return len(self._values)
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, Genotype):
-            return self._values == other._values
-        return NotImplemented
+        return self._values == other._values if isinstance(other, Genotype) else NotImplemented
 
     def __hash__(self) -> int:
         if self._hash is None:
@@ -144,11 +135,10 @@ class Genotype(Mapping[str, Value]):
     def __repr__(self) -> str:
         return f"Genotype({self._values!r})"
 
-    def __setattr__(self, name: str, value: object) -> NoReturn:
+    def __setattr__(self, name: str, *value: object) -> NoReturn:
         raise AttributeError("a genotype is frozen; use replace()")
 
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError("a genotype is frozen; use replace()")
+    __delattr__ = __setattr__
 
     def __reduce__(self) -> tuple[type["Genotype"], tuple[dict[str, Value]]]:
         return Genotype, (self._values,)

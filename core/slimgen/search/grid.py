@@ -21,10 +21,7 @@ ColumnCosts = Callable[[Mapping[str, Numbers]], Mapping[str, Numbers]]
 
 
 class Grid:
-    """All genotypes of a space as rows, in the order of `Space.enumerate`, none of which need be built.
-
-    Args:
-        space: of choices of numbers that hang on nothing.
+    """All genotypes of a space of numbers as rows, in the order of `Space.enumerate`, none of which need be built.
 
     Raises:
         SpaceError: a mask, an option that is text, or a condition.
@@ -65,17 +62,11 @@ class Grid:
         return {name: table[rows // self._strides[name] % len(table)] for name, table in self._tables.items()}
 
     def at(self, index: int) -> Genotype:
-        """The genotype of one row, its values in their declared type.
-
-        Raises:
-            SpaceError: a row that the grid does not have.
-        """
+        """The genotype of one row, its values in their declared type; raises as `columns`."""
         if not 0 <= index < len(self):
             raise SpaceError(f"this grid has the rows 0 to {len(self) - 1}", index)
-        row = int(index)
-        return self.space.settle(
-            {name: values[row // self._strides[name] % len(values)] for name, values in self._options.items()}
-        )
+        options = self._options.items()
+        return self.space.settle({n: values[int(index) // self._strides[n] % len(values)] for n, values in options})
 
     def band(self, costs: ColumnCosts, budget: Budget, low: float = 0.0, chunk: int = 1 << 15) -> NDArray[np.int64]:
         """The rows within a budget whose cost of the first limited kind is at least `low` of that limit.
@@ -84,8 +75,8 @@ class Grid:
         evaluating. A cost of NaN is outside.
 
         Args:
-            costs: columns to columns of costs.
-            budget: with at least one limit; the first of macs, params, bytes and latency_ms that is set orders.
+            costs: of genotypes in columns.
+            budget: the first of macs, params, bytes and latency_ms that is set orders.
             low: a share of that limit, 0 .. 1.
             chunk: rows costed at a time; few enough that their columns stay in the cache are fastest.
 
@@ -108,8 +99,7 @@ class Grid:
             within = np.ones(stop - start, dtype=np.bool_)
             for kind, most in budget.limits.items():
                 if kind not in counted:
-                    measured = ", ".join(counted)
-                    raise BudgetError(f"{kind} is limited but was not counted", None, f"counted: {measured}")
+                    raise BudgetError(f"{kind} is limited but was not counted", None, f"counted: {', '.join(counted)}")
                 within &= counted[kind] <= most
             within &= counted[first] >= low * limit
             rows.append(np.flatnonzero(within) + start)

@@ -20,19 +20,12 @@ class Space(Mapping[str, Dimension]):
     """An immutable mapping of dotted names to dimensions, in the order given.
 
     A condition ``child: (parent, values)`` says that the child exists only where the choice `parent` exists and has
-    one of `values`. Elsewhere the child is inactive and carries its resting value, so that two genotypes of the
-    space are equal exactly if their networks are. The resting value is the smallest value of the space as it was
-    declared: it survives narrowing and pinning, even where it is no longer an option, so that a genotype of a part
-    of the space is, key and all, a genotype of the whole.
-
-    Args:
-        dimensions: name (``channel.stem``) to `Choice` or `Mask`.
-        conditions: child to (parent, values); chains are fine, cycles are not.
-        resting: what inactive children carry; the smallest value where not given.
+    one of `values`; chains are fine. Elsewhere the child is inactive and carries its resting value, so that two
+    genotypes of the space are equal exactly if their networks are. The resting value is the smallest value of the space
+    as it was declared: it survives narrowing and pinning, even where it is no longer an option, so that a genotype of a
+    part of the space is, key and all, a genotype of the whole.
 
     Attributes:
-        conditions: as given.
-        resting: what each conditional dimension carries while it is inactive.
         order: all names, parents before their children.
         size: the exact number of canonical genotypes.
 
@@ -116,11 +109,7 @@ class Space(Mapping[str, Dimension]):
         return Genotype.trusted({name: settled[name] for name in self})
 
     def check(self, genotype: Mapping[str, Value]) -> None:
-        """Nothing, if this is a canonical genotype of the space.
-
-        Raises:
-            SpaceError: as `canonical` does; also for a value given to a dimension that does not exist there.
-        """
+        """Raises SpaceError unless this is a canonical genotype of the space: inactive dimensions must be at rest."""
         canonical = self.canonical(genotype)
         for name, value in canonical.items():
             if genotype.get(name) != value:

@@ -4,19 +4,16 @@ from collections.abc import Mapping, Sequence
 from math import prod
 
 from slimgen.errors import nearest
-from slimgen.search.dimension import Choice, Dimension, Mask
+from slimgen.search.dimension import Choice, Dimension
 from slimgen.search.genotype import SpaceError, Value
 
+Dimensions = Mapping[str, Dimension]
 Conditions = Mapping[str, tuple[str, frozenset[Value]]]
 """Child to (parent, values of the parent under which the child exists)."""
 
 
-def require_sound(dimensions: Mapping[str, Dimension], conditions: Conditions) -> None:
-    """Checks that conditions speak of choices of these dimensions, and of options that they have.
-
-    Raises:
-        SpaceError: a condition over unknown names or options, or a mask as a parent.
-    """
+def require_sound(dimensions: Dimensions, conditions: Conditions) -> None:
+    """Raises SpaceError for a condition over unknown names or options, or a mask as a parent."""
     for child, (parent, values) in conditions.items():
         for name in (child, parent):
             if name not in dimensions:
@@ -30,12 +27,8 @@ def require_sound(dimensions: Mapping[str, Dimension], conditions: Conditions) -
                 raise SpaceError(f"the condition of {child!r} hangs on {parent}, {choice}", repr(value))
 
 
-def parents_first(dimensions: Mapping[str, Dimension], conditions: Conditions) -> tuple[str, ...]:
-    """All names, parents before their children.
-
-    Raises:
-        SpaceError: a cycle.
-    """
+def parents_first(dimensions: Dimensions, conditions: Conditions) -> tuple[str, ...]:
+    """All names, parents before their children; raises SpaceError for a cycle."""
     order: dict[str, None] = {}
     waiting = list(dimensions)
     while waiting:
@@ -47,31 +40,21 @@ def parents_first(dimensions: Mapping[str, Dimension], conditions: Conditions) -
     return tuple(order)
 
 
-def count(dimensions: Mapping[str, Dimension], conditions: Conditions, order: tuple[str, ...]) -> int:
-    """The exact number of canonical genotypes.
-
-    Args:
-        dimensions: by name.
-        conditions: between them.
-        order: parents before their children.
-    """
+def count(dimensions: Dimensions, conditions: Conditions, order: tuple[str, ...]) -> int:
+    """The exact number of canonical genotypes, given all names in an order of parents before their children."""
     children: dict[str, list[str]] = {}
     for child, (parent, _) in conditions.items():
         children.setdefault(parent, []).append(child)
     counts: dict[str, int] = {}
     for name in reversed(order):
         dimension = dimensions[name]
-        if isinstance(dimension, Mask) or name not in children:
-            counts[name] = dimension.size
-            continue
-        counts[name] = sum(
-            prod(counts[child] for child in children[name] if option in conditions[child][1])
-            for option in dimension.options
-        )
+        counts[name] = dimension.size
+        if isinstance(dimension, Choice) and name in children:
+            counts[name] = sum(
+                prod(counts[child] for child in children[name] if option in conditions[child][1])
+                for option in dimension.options
+            )
     return prod(counts[name] for name in order if name not in conditions)
-
-
-Dimensions = Mapping[str, Dimension]
 
 
 def pinned(
@@ -80,7 +63,7 @@ def pinned(
     """See `Space.pin`; `resting` holds the values that inactive dimensions carry, and that `at` may give for them."""
     prefixes = (free,) if isinstance(free, str) else tuple(free)
     for prefix in prefixes:
-        _starting(dimensions, prefix)
+        _starting(dimensions, prefix)  # raises where none does
     part: dict[str, Dimension] = {}
     for name, dimension in dimensions.items():
         if name.startswith(prefixes):
@@ -112,8 +95,9 @@ def narrowed(dimensions: Dimensions, allowed: Mapping[str, Sequence[Value]]) -> 
         for name in fitting[key]:
             kept = tuple(option for option in _choice(dimensions, name).options if option in set(allowed[key]))
             if not kept:
-                rule = f"{name} must keep one of its options"
-                raise SpaceError(rule, list(allowed[key]), f"it is {dimensions[name]}")
+                raise SpaceError(
+                    f"{name} must keep one of its options", list(allowed[key]), f"it is {dimensions[name]}"
+                )
             part[name] = Choice(kept)
     return part
 

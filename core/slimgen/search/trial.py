@@ -16,12 +16,11 @@ class Trial:
     """One evaluated genotype.
 
     Attributes:
-        genotype: what was evaluated.
-        costs: by kind: macs, params, bytes, latency_ms.
+        costs: by the kinds of a `Budget`.
         quality: by metric's name; NaN and infinities are kept, and count as worst.
-        round: the round of the search, from 0.
+        round: of the search, from 0.
         step: which of several searches (path, operator, channel).
-        seconds: how long the evaluation took.
+        seconds: that the evaluation took.
         complete: whether every image was seen. A candidate that fell hopelessly behind its rival is left early, and
             its quality is then an estimate: it may teach a searcher, but is never best, nor on a front.
     """
@@ -54,16 +53,11 @@ class Trial:
 
     @classmethod
     def from_json(cls, value: object) -> "Trial":
-        """The inverse of :meth:`to_json`; a trial that does not say whether it is complete is.
-
-        Raises:
-            RunError: what came is not what `to_json` writes.
-        """
+        """The inverse of `to_json`, RunError for all else; a trial that does not say whether it is complete is."""
         try:
             if not isinstance(value, Mapping):
                 raise TypeError(type(value).__name__)
-            complete = value.get("complete", True)
-            if not isinstance(complete, bool):
+            if not isinstance(complete := value.get("complete", True), bool):
                 raise TypeError(f"complete is true or false, not {complete!r}")
             return cls(
                 Genotype.from_json(value["genotype"]),
@@ -94,12 +88,8 @@ def _read(value: object) -> float:
 
 def best(trials: Iterable[Trial], objective: Objective) -> Trial | None:
     """The complete trial of greatest fitness, the earliest among equals; None if none has a finite quality."""
-    fittest, top = None, -math.inf
-    for trial in trials:
-        fitness = objective.fitness(trial.quality)
-        if trial.complete and fitness > top:
-            fittest, top = trial, fitness
-    return fittest
+    finite = [t for t in trials if t.complete and objective.fitness(t.quality) > -math.inf]
+    return max(finite, key=lambda trial: objective.fitness(trial.quality), default=None)
 
 
 def leaders(trials: Iterable[Trial], objective: Objective) -> list[tuple[int, Trial]]:
@@ -119,22 +109,17 @@ def leaders(trials: Iterable[Trial], objective: Objective) -> list[tuple[int, Tr
 
 
 def pareto(trials: Iterable[Trial], objective: Objective, cost: str = "macs") -> list[Trial]:
-    """The trials that no other beats in both cost and fitness, by increasing cost.
+    """The trials that no other beats in both cost and fitness, by increasing cost; of equals the earliest.
 
-    Of equals the earliest stays. A trial that is not complete, without a finite quality or without this cost is never
-    on the front.
+    A trial that is not complete, without a finite quality or without this cost is never on the front.
     """
-    measured = [
-        (trial.costs[cost], -objective.fitness(trial.quality), trial)
-        for trial in trials
-        if trial.complete
-        and math.isfinite(trial.costs.get(cost, math.nan))
-        and objective.fitness(trial.quality) > -math.inf
-    ]
+
+    def fitness(trial: Trial) -> float:
+        return objective.fitness(trial.quality)
+
+    measured = [trial for trial in trials if trial.complete and math.isfinite(trial.costs.get(cost, math.nan))]
     front: list[Trial] = []
-    top = math.inf
-    for _, loss, trial in sorted(measured, key=lambda entry: entry[:2]):
-        if loss < top:
+    for trial in sorted(measured, key=lambda trial: (trial.costs[cost], -fitness(trial))):
+        if fitness(trial) > (fitness(front[-1]) if front else -math.inf):
             front.append(trial)
-            top = loss
     return front

@@ -8,9 +8,8 @@ from typing import NamedTuple
 from slimgen.errors import RecipeError
 from slimgen.search.budget import Objective
 from slimgen.search.dimension import Choice, Mask
-from slimgen.search.feasible import Allows, Feasible
 from slimgen.search.genotype import Genotype, Value
-from slimgen.search.searcher import Told
+from slimgen.search.searcher import Allows, Feasible, Searcher
 from slimgen.search.space import Space
 from slimgen.search.trial import Trial
 
@@ -137,7 +136,7 @@ class _State(NamedTuple):
     sides: tuple[_Side, _Side] = (_Side(), _Side())
 
 
-class CoEvolution(Told):
+class CoEvolution(Searcher):
     """Algorithm 1: a generation of one population after a generation of the other, for some iterations.
 
     Iteration 0 evaluates random individuals, the first direction's beside the whole generator of the other. From then

@@ -13,17 +13,15 @@ from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype, Value
 from slimgen.search.space import Space
 
-UP = ("nearest", "bilinear", "deconv")
-"""Up-sampling operations, in the order of their size."""
+UP = ("nearest", "bilinear", "deconv")  # in the order of their size
 
 
 class Edge(NamedTuple):
-    """An edge of the generator, on which one operation stands.
+    """An edge of the generator, on which one operation stands, named as its choice.
 
     Attributes:
-        name: of its choice.
         factor: how many times larger an up operation makes its features; 1 for a normal operation.
-        part: what leaves lies at 1/part of the image's sides.
+        part: as of `Row`.
     """
 
     name: str
@@ -46,11 +44,7 @@ def edges() -> Iterator[Edge]:
 
 
 def alphagan_space(deconvolution: bool = True) -> Space:
-    """(6^3 x 3^2)^3 x 3^3 generators, about 2 x 10^11.
-
-    Args:
-        deconvolution: without it, the variant of Table 6, in which no search fails.
-    """
+    """(6^3 x 3^2)^3 x 3^3 generators, about 2 x 10^11; without deconvolution the variant of Table 6."""
     ups = UP if deconvolution else tuple(option for option in UP if option != "deconv")
     return Space({edge.name: Choice(ups if edge.factor > 1 else NORMAL) for edge in edges()})
 
@@ -90,8 +84,7 @@ PUBLISHED = {
 """The architectures that Tian et al. found on CIFAR-10 (supplement, Figures 1 and 2)."""
 
 
-INTERPOLATIONS = ("plain", "learned")
-"""Nearest and bilinear interpolation alone, or with a 1x1 convolution (section 5.4.2)."""
+INTERPOLATIONS = ("plain", "learned")  # alone, or with a 1x1 convolution (section 5.4.2)
 
 
 def rows_of(edge: Edge, operation: str, channels: int, interpolation: str, norm: Norm = "batch") -> tuple[Row, ...]:
@@ -102,11 +95,8 @@ def rows_of(edge: Edge, operation: str, channels: int, interpolation: str, norm:
     before = Row("conv", "convolution", channels, channels, 1, edge.part * edge.factor, bias=False)
     if operation != "deconv":
         return (before,) if interpolation == "learned" else ()
-    rows, part = [], before.part
-    while part > edge.part:
-        part //= 2
-        rows.append(Row("conv", "transposed", channels, channels, 2, part, 2))
-    return tuple(rows)
+    parts = (before.part >> step for step in range(1, edge.factor.bit_length()))
+    return tuple(Row("conv", "transposed", channels, channels, 2, part, 2) for part in parts)
 
 
 @cache
@@ -119,11 +109,7 @@ def _cost(edge: Edge, operation: str, channels: int, interpolation: str, side: i
 
 @dataclass(frozen=True)
 class AlphaShape(NoiseOptions):
-    """The options of every generator of the space.
-
-    Attributes:
-        interpolation: `plain`, or `learned` where nearest and bilinear come with a 1x1 convolution.
-    """
+    """The options of every generator of the space; `interpolation` is one of `INTERPOLATIONS`."""
 
     interpolation: str = "plain"
 
@@ -134,11 +120,7 @@ class AlphaShape(NoiseOptions):
             raise RecipeError("interpolation is plain or learned", repr(self.interpolation), hint)
 
     def cost_at(self, genotype: Mapping[str, Value], height: int, width: int) -> Cost:
-        """What a generator of the space costs for one image.
-
-        Raises:
-            RecipeError: the size does not suit the network.
-        """
+        """What a generator of the space costs for one image; raises RecipeError where the size does not suit it."""
         side = self.side(height, width)
         costs = (_cost(edge, str(genotype[edge.name]), self.channels, self.interpolation, side) for edge in edges())
         return total([cost_of(self.ends(side), side, side), *costs])
@@ -146,20 +128,12 @@ class AlphaShape(NoiseOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class AlphaOptions(AlphaShape):
-    """The options of one generator.
-
-    Attributes:
-        genotype: an operation for every edge of `alphagan.space.SPACE`.
-    """
+    """The options of one generator: a genotype of `SPACE` besides its shape."""
 
     genotype: Mapping[str, Value]
 
     def cost(self, height: int, width: int) -> Cost:
-        """What it costs for one image.
-
-        Raises:
-            SlimgenError: the genotype is of another space, or the size does not suit the network.
-        """
+        """As of `Described`."""
         return self.cost_at(checked(self.genotype), height, width)
 
 

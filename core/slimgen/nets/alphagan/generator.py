@@ -8,28 +8,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slimgen.cost.rows import Norm
-from slimgen.nets.alphagan.description import (
-    AlphaOptions,
-    AlphaShape,
-    Edge,
-    LargeOptions,
-    SmallOptions,
-    checked,
-    edges,
-    rows_of,
-)
+from slimgen.nets.alphagan import description
+from slimgen.nets.alphagan.description import AlphaOptions, AlphaShape, Edge, edges, rows_of
 from slimgen.nets.initial import GLOROT
 from slimgen.nets.layers import Described, weights_of
-from slimgen.nets.noise import DOUBLINGS, Ends, Normal, key_of
+from slimgen.nets.noise import DOUBLINGS, Ends, Normal, key_of, run_named
 
 
 class Up(nn.Module):
     """An up operation: a transposed convolution 2x2 of stride 2, or an interpolation, applied until it suffices.
 
-    Args:
-        edge: where it stands; the same weights serve every doubling.
-        operation: one of `alphagan.space.UP`.
-        shape: its channels, and whether nearest and bilinear have a 1x1 convolution before.
+    The same weights serve every doubling. An interpolation may have a 1x1 convolution before (see `rows_of`).
     """
 
     def __init__(self, edge: Edge, operation: str, shape: AlphaShape) -> None:
@@ -42,14 +31,12 @@ class Up(nn.Module):
         """(N, channels, H, W) to (N, channels, factor H, factor W)."""
         if self.operation != "deconv" and self.conv is not None:
             features = self.conv(features)
-        factor = self.factor
-        while factor > 1:
+        for _ in range(self.factor.bit_length() - 1):
             if self.operation == "deconv":
                 assert self.conv is not None
                 features = self.conv(features)
             else:
                 features = functional.interpolate(features, scale_factor=2.0, mode=self.operation)
-            factor //= 2
         return features
 
 
@@ -61,14 +48,11 @@ def build(edge: Edge, operation: str, shape: AlphaShape, norm: Norm = "batch") -
 
 
 def through_cells(run: Callable[[str, Tensor], Tensor], features: Tensor) -> Tensor:
-    """The cells, whichever operations their edges run (see `edges`).
+    """The cells (see `edges`): (N, channels, H, W) to (N, channels, 8 H, 8 W).
 
     Args:
         run: an edge's name and its input to its output.
-        features: (N, channels, H, W).
-
-    Returns:
-        (N, channels, 8 H, 8 W).
+        features: that enter.
     """
     nodes: list[Tensor] = []
     for name in (f"cell{cell}" for cell in range(1, DOUBLINGS + 1)):
@@ -82,10 +66,7 @@ def through_cells(run: Callable[[str, Tensor], Tensor], features: Tensor) -> Ten
 
 
 class AlphaGenerator(Described):
-    """One generator of AlphaGAN's space, of plain modules.
-
-    Options and errors: see `AlphaOptions`.
-    """
+    """One generator of AlphaGAN's space, of plain modules; options and errors as of `AlphaOptions`."""
 
     Options: ClassVar[type[AlphaOptions]] = AlphaOptions
     options: AlphaOptions
@@ -93,28 +74,23 @@ class AlphaGenerator(Described):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.genotype, self.ends = checked(self.options.genotype), Ends(self.options)
+        self.genotype, self.ends = description.checked(self.options.genotype), Ends(self.options)
         built = {edge.name: build(edge, str(self.genotype[edge.name]), self.options) for edge in edges()}
         self.edges = nn.ModuleDict({key_of(name): operation for name, operation in built.items()})
 
     def forward(self, noise: Tensor) -> Tensor:
         """Noise (N, latent) of a standard normal distribution to images (N, 3, size, size) in [-1, 1]."""
-
-        def run(name: str, features: Tensor) -> Tensor:
-            out: Tensor = self.edges[key_of(name)](features)
-            return out
-
-        images: Tensor = self.ends(noise, partial(through_cells, run))
+        images: Tensor = self.ends(noise, partial(through_cells, partial(run_named, self.edges)))
         return images
 
 
 class AlphaGanSmall(AlphaGenerator):
     """alphaGAN_(s), as published."""
 
-    Options = SmallOptions
+    Options = description.SmallOptions
 
 
 class AlphaGanLarge(AlphaGenerator):
     """alphaGAN_(l), as published."""
 
-    Options = LargeOptions
+    Options = description.LargeOptions

@@ -34,7 +34,7 @@ class Choices(nn.ModuleDict):
     Args:
         space: of choices.
         build: the name of a choice and an option to its module.
-        recompute: mixed operations are computed a second time going back, instead of being kept.
+        recompute: as of `mixed`.
     """
 
     def __init__(self, space: Space, build: Callable[[str, str], nn.Module], recompute: bool) -> None:
@@ -65,8 +65,7 @@ class Choices(nn.ModuleDict):
     def copy_into(self, net: nn.ModuleDict, genotype: Genotype) -> None:
         """Copies the weights of a genotype's operations into a network of them.
 
-        What it has besides, the scales and shifts of its norms, stays: a new norm's are ones and zeros, which is what
-        the one without them computes.
+        The scales and shifts that its norms have besides stay ones and zeros: it computes what the mixed ones do.
         """
         for name, option in genotype.items():
             thin = net[key_of(name)]
@@ -80,7 +79,7 @@ def mixed_normal(arch: Arch, name: str, features: Tensor, operations: nn.ModuleD
     kernels: 25 taps instead of 35, and one feature map to keep for the gradients instead of three.
 
     Args:
-        arch: a genotype or gates.
+        arch: as of `mixed`.
         name: of the choice.
         features: (N, inputs, H, W).
         operations: option to `Normal`.
@@ -111,13 +110,7 @@ def mixed_normal(arch: Arch, name: str, features: Tensor, operations: nn.ModuleD
 
 
 class AlphaSupernet(Supernet):
-    """The super-generator. Norms inside of operations have no scales of their own while several are mixed.
-
-    Args:
-        shape: of every generator.
-        deconvolution: whether `deconv` is an option (without it: Table 6).
-        recompute: see `Choices`.
-    """
+    """The super-generator; arguments as of `alphagan_space` and `mixed`. Norms inside of operations have no scales."""
 
     initial = GLOROT
 
@@ -136,11 +129,7 @@ class AlphaSupernet(Supernet):
         return out
 
     def extract(self, genotype: Genotype) -> AlphaGenerator:
-        """The generator of one genotype, with copies of the weights and norms that can be trained, scales at one.
-
-        Raises:
-            SpaceError: a genotype of another space.
-        """
+        """As of `Supernet`, with norms that can be trained, scales at one."""
         self.space.check(genotype)
         net = AlphaGenerator(genotype=genotype, **asdict(self.shape)).to(next(self.parameters()).device)
         net.ends.load_state_dict(self.ends.state_dict())
@@ -148,20 +137,14 @@ class AlphaSupernet(Supernet):
         return net.train(self.training)
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
-        """What the extracted generator costs for one image."""
+        """As of `Supernet`."""
         return self.shape.cost_at(genotype, height, width)
 
 
 class NoiseSuperDiscriminator(Supernet):
     """The super-discriminator of the ablation (Table 3): in every block all normal operations.
 
-    Args:
-        inputs: channels of the images.
-        channels: of all features.
-        recompute: see `Choices`.
-
-    Raises:
-        RecipeError: a number of channels below 1.
+    Arguments and errors as of `NoiseDiscriminatorOptions` and `mixed`.
     """
 
     initial = GLOROT
@@ -171,22 +154,18 @@ class NoiseSuperDiscriminator(Supernet):
         self.space, self.shape = discriminator_space(), NoiseDiscriminatorOptions(None, inputs, channels)
         self.shortcuts, self.score = build_fixed(self.shape)
         by_name = {slot.name: slot for slot in slots()}
-        self.operations = Choices(
-            self.space,
-            lambda name, option: Normal(by_name[name].rows(option, inputs, channels), spectral_norm),
-            recompute,
-        )
+
+        def build(name: str, option: str) -> Normal:
+            return Normal(by_name[name].rows(option, inputs, channels), spectral_norm)
+
+        self.operations = Choices(self.space, build, recompute)
 
     def forward(self, images: Tensor, arch: Arch) -> Tensor:
         """Images (N, inputs, H, W), at least 4 pixels a side, through one architecture to scores (N, 1)."""
         return score_blocks(images, partial(self.operations.run, arch), self.shortcuts, self.score)
 
     def extract(self, genotype: Genotype) -> NoiseDiscriminator:
-        """The discriminator of one genotype, with copies of the weights.
-
-        Raises:
-            SpaceError: a genotype of another space.
-        """
+        """As of `Supernet`."""
         self.space.check(genotype)
         options = {**asdict(self.shape), "genotype": genotype}
         net = NoiseDiscriminator(**options).to(next(self.parameters()).device)
@@ -196,5 +175,5 @@ class NoiseSuperDiscriminator(Supernet):
         return net.train(self.training)
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
-        """What the extracted discriminator costs on one image."""
+        """As of `Supernet`."""
         return replace(self.shape, genotype=genotype).cost(height, width)

@@ -73,14 +73,12 @@ class Mixed(nn.Module):
 
 def build(rows: Sequence[Row]) -> nn.Module:
     """The module of a layer's rows: a convolution, with or without norm; a climb; or a residual operator."""
-    first, *rest = (ConvNorm(row) if row.norm else _convolution(row) for row in rows)
+    if rows[0].name == "output":
+        return OutputConvolution(rows[0].inputs, rows[0].outputs, rows[0].kernel)
+    first, *rest = (ConvNorm(row) if row.norm else weights_of(row) for row in rows)
     if not rest:
         return first
     return Residual(first, *rest) if rows[-1].norm else Climb(first, rest[0])
-
-
-def _convolution(row: Row) -> nn.Module:
-    return OutputConvolution(row.inputs, row.outputs, row.kernel) if row.name == "output" else weights_of(row)
 
 
 def convolutions(layer: nn.Module) -> list[nn.Module]:
@@ -91,7 +89,7 @@ def convolutions(layer: nn.Module) -> list[nn.Module]:
 
 
 def strongest(layer: nn.Module, width: int) -> Index:
-    """The `width` output channels of largest absolute scale factor, in ascending order; None where that is all."""
+    """The `width` output channels of largest absolute scale factor; None where that is all."""
     gamma = scale_factors(layer)
     if width >= gamma.numel():
         return None
@@ -108,7 +106,7 @@ def scale_factors(layer: nn.Module) -> nn.Parameter:
 
 
 def sliced(wide: nn.Module, rows: Sequence[Row], kept: Sequence[tuple[Index, Index]], live: bool) -> nn.Module:
-    """A layer on some of a wide one's channels; the wide one itself where it is live and whole.
+    """A layer on some channels of a wide one, the super-generator's; the wide one itself where it is live and whole.
 
     Args:
         wide: the layer of the super-generator.
@@ -140,5 +138,4 @@ def _hold(thin: nn.Module, wide: nn.Module, outputs: Index, inputs: Index, live:
             object.__setattr__(thin, name, value)
         else:
             # In torch's own layout, so that the small network does not depend on how the supernet lay in memory.
-            copy = value.detach().clone(memory_format=torch.contiguous_format)
-            setattr(thin, name, nn.Parameter(copy))
+            setattr(thin, name, nn.Parameter(value.detach().clone(memory_format=torch.contiguous_format)))

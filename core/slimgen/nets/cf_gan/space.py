@@ -13,10 +13,8 @@ from slimgen.search.dimension import Choice, Dimension
 from slimgen.search.genotype import Value
 from slimgen.search.space import Space
 
-OPERATORS = ("dws", "conv3x3", "resblock")
-"""In increasing order of cost at equal widths."""
-WITH_INNER = frozenset[Value](("dws", "resblock"))
-"""The operators that have an inner width."""
+OPERATORS = ("dws", "conv3x3", "resblock")  # in increasing order of cost at equal widths
+WITH_INNER = frozenset[Value](("dws", "resblock"))  # the operators that have an inner width
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Shape:
     Attributes:
         ngf: channels at full resolution; twice as many at 1/2, four times at 1/4.
         groups: searchable groups; each lies at one scale.
-        blocks: blocks a group.
+        blocks: of each group.
         ratios: the widths to choose from, as parts of the nominal one, in increasing order.
         inputs: channels of the images that enter.
         outputs: channels of the images that leave.
@@ -106,7 +104,7 @@ class Layer(NamedTuple):
         kind: as `rows_of` knows it; `block` where the genotype chooses an operator.
         reads: the feature that enters.
         writes: the feature that leaves, or that a join is added to.
-        part: what leaves lies at 1/part of the image's sides.
+        part: as of `Row`.
         beside: the stem's feature that enters a climb, too; or a block's inner one.
     """
 
@@ -169,16 +167,12 @@ def channels_of(shape: Shape, genotype: Mapping[str, Value]) -> dict[str, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class TrellisOptions(Shape):
-    """The options of one generator.
-
-    Attributes:
-        genotype: its choices, by the names of the space.
-    """
+    """The options of one generator: its choices, by the names of the space, besides its shape."""
 
     genotype: Mapping[str, Value]
 
     def cost(self, height: int, width: int) -> Cost:
-        """See `trellis_cost`."""
+        """As `trellis_cost`."""
         return trellis_cost(self, self.genotype, height, width)
 
 
@@ -193,7 +187,7 @@ def trellis_cost(shape: Shape, genotype: Mapping[str, Value], height: int, width
 
 @cache
 def _cost(kind: str, inputs: int, beside: int, outputs: int, part: int, height: int, width: int) -> Cost:
-    """What one layer costs. Layers repeat between the candidates of a search, so each is worked out once."""
+    # Layers repeat between the candidates of a search, so each is worked out once.
     return cost_of(rows_of(kind, inputs, beside, outputs, part), height, width)
 
 

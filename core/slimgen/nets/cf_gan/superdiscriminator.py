@@ -17,7 +17,7 @@ class SuperDiscriminator(nn.Module):
     resolution. All operators are convolutions of different strides; every path's scores are pooled to 1/8 of the image.
 
     Args:
-        groups: searchable groups of the generator.
+        groups: of the generator.
         ndf: channels at full resolution; twice as many at 1/2, four times at 1/4.
         inputs: channels of its images; condition and image together for paired tasks.
     """
@@ -38,10 +38,10 @@ class SuperDiscriminator(nn.Module):
 
     def forward(self, images: Tensor, path: Path) -> Tensor:
         """Images (N, inputs, H, W) to scores (N, 1, H / 8, W / 8), H and W multiples of 8."""
-        features = images
+        size = images.shape[2] // 8, images.shape[3] // 8
         for name in walk(path):
-            features = self.get_submodule(name)(features)
-        return functional.adaptive_avg_pool2d(features, (images.shape[2] // 8, images.shape[3] // 8))
+            images = self.get_submodule(name)(images)
+        return functional.adaptive_avg_pool2d(images, size)
 
 
 def walk(path: Path) -> list[str]:

@@ -30,10 +30,7 @@ from slimgen.search.genotype import Genotype
 
 
 class TrellisGenerator(Described):
-    """One generator of the trellis, of plain modules in a row.
-
-    Options and errors: see `Shape` and `TrellisOptions`.
-    """
+    """One generator of the trellis, of plain modules in a row; options and errors as of `TrellisOptions`."""
 
     Options = TrellisOptions
     options: TrellisOptions
@@ -56,8 +53,8 @@ class TrellisGenerator(Described):
     def _adopt(self, path: str, modules: Mapping[str, nn.Module]) -> None:
         self.path, self.stem, self.output = parse_path(path), modules["stem"], modules["output"]
         self.downs = nn.ModuleList(under(modules, "downs").values())
-        groups = (under(modules, f"groups.{group}").values() for group in range(len(self.path)))
-        self.groups = nn.ModuleList(nn.Sequential(*blocks) for blocks in groups)
+        groups = (under(modules, f"groups.{group}") for group in range(len(self.path)))
+        self.groups = nn.ModuleList(nn.Sequential(*blocks.values()) for blocks in groups)
         self.ends = nn.ModuleList(under(modules, "ends").values())
         self.climbs = nn.ModuleDict(under(modules, "climbs"))
         self.joins = nn.ModuleDict(under(modules, "joins"))
@@ -111,21 +108,17 @@ class Trellis(Supernet):
         return out
 
     def extract(self, genotype: Genotype) -> TrellisGenerator:
-        """The generator of one genotype, with copies of the weights.
-
-        Raises:
-            SpaceError: a genotype of another space.
-        """
+        """As of `Supernet`."""
         self.space.check(genotype)
         return self.generator(genotype, live=False)
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
-        """What the extracted generator costs on one image of this size."""
+        """As of `Supernet`."""
         return trellis_cost(self.shape, genotype, height, width)
 
     def scale_factors(self) -> list[nn.Parameter]:
         """The gammas that rank channels, which the sparsity term of CF-GAN, Eq. 4 regularizes."""
-        # A Conv3x3 has no inner channels to rank.
+        # A conv3x3 has no inner channels to rank.
         operators = [operator for operator in self.nodes.modules() if isinstance(operator, Residual)]
         return [*map(scale_factors, (self.stem, *self.downs, *self.ends, *self.climbs.values(), *operators))]
 

@@ -6,17 +6,9 @@ from typing import Any, Self, cast
 from torch import Tensor, nn
 
 from slimgen.cost.formula import Cost
+from slimgen.nets.cyclegan_nas import space
 from slimgen.nets.cyclegan_nas.operations import Choices, Operation, build, folded
-from slimgen.nets.cyclegan_nas.space import (
-    DiscriminatorOptions,
-    GeneratorOptions,
-    GeneratorShape,
-    Shape,
-    cells_cost,
-    check_size,
-    chosen,
-    space_of,
-)
+from slimgen.nets.cyclegan_nas.space import DiscriminatorOptions, GeneratorOptions, GeneratorShape, Shape, chosen
 from slimgen.nets.functional import ReLU
 from slimgen.nets.layers import Described
 from slimgen.nets.norm import instance_norm
@@ -25,7 +17,6 @@ from slimgen.search.genotype import Genotype
 
 Run = Callable[[int, Tensor], Tensor]
 """The number of a slot and the features that enter, to the output of its operation."""
-_SLOPE = 0.2
 
 
 def through(shape: Shape, images: Tensor, run: Run, activation: nn.Module) -> list[Tensor]:
@@ -35,7 +26,7 @@ def through(shape: Shape, images: Tensor, run: Run, activation: nn.Module) -> li
     cell are followed by a norm and an activation); the published code adds it before, where there is no activation.
     """
     if isinstance(images.shape[-1], int):  # while a graph is exported, sizes are symbols
-        check_size(shape, images.shape[-2], images.shape[-1])
+        space.check_size(shape, images.shape[-2], images.shape[-1])
     outputs, features, entered = [], images, images
     for number, slot in enumerate(shape.slots):
         if slot.skip == "begin":
@@ -53,11 +44,11 @@ def through(shape: Shape, images: Tensor, run: Run, activation: nn.Module) -> li
 
 def activation_of(shape: Shape) -> nn.Module:
     """ReLU in generators, leaky ReLU in discriminators."""
-    return ReLU() if isinstance(shape, GeneratorShape) else nn.LeakyReLU(_SLOPE)
+    return ReLU() if isinstance(shape, GeneratorShape) else nn.LeakyReLU(0.2)
 
 
 class _Cells(Described):
-    """A network of one genotype: an operation in every slot."""
+    """A network of one genotype: an operation in every slot. Options and errors as of its `Options`."""
 
     options: GeneratorOptions | DiscriminatorOptions
 
@@ -88,10 +79,7 @@ class _Cells(Described):
 
 
 class CellsGenerator(_Cells):
-    """A generator of CycleGANAS: stem, an encoding cell, residual cells at 1/4 of the size, a decoding cell, output.
-
-    Options and errors: see `GeneratorShape` and `GeneratorOptions`.
-    """
+    """A generator of CycleGANAS: stem, an encoding cell, residual cells at 1/4 of the size, a decoding cell, output."""
 
     Options = GeneratorOptions
 
@@ -101,10 +89,7 @@ class CellsGenerator(_Cells):
 
 
 class CellsDiscriminator(_Cells):
-    """A discriminator of CycleGANAS: two encoding cells, and a score for each patch.
-
-    Options and errors: see `DiscriminatorShape` and `GeneratorOptions`.
-    """
+    """A discriminator of CycleGANAS: two encoding cells, and a score for each patch."""
 
     Options = DiscriminatorOptions
 
@@ -122,34 +107,22 @@ class CellsDiscriminator(_Cells):
 
 
 class Supercells(Supernet):
-    """Every generator, or every discriminator, of a space at once; its mixtures are those of section 3.2.
-
-    Args:
-        shape: its size; a generator is searched at a hidden width of 64.
-        spectral: see `Choices`.
-    """
+    """Every generator, or every discriminator, of a space at once; its mixtures are those of section 3.2."""
 
     def __init__(self, shape: Shape, spectral: bool = True) -> None:
         super().__init__()
-        self.shape, self.space = shape, space_of(shape)
+        self.shape, self.space = shape, space.space_of(shape)
         self.choices = nn.ModuleList(Choices(slot, spectral) for slot in shape.slots)
         self.activation = activation_of(shape)
 
     def forward(self, images: Tensor, arch: Arch) -> Tensor:
         """Images (N, inputs, H, W) through one architecture, or the mixture that gates make."""
         choices = cast(Sequence[Choices], self.choices)
-        return through(
-            self.shape, images, lambda number, features: choices[number].run(features, arch), self.activation
-        )[-1]
+        outputs = through(self.shape, images, lambda slot, features: choices[slot].run(features, arch), self.activation)
+        return outputs[-1]
 
     def extract(self, genotype: Genotype) -> _Cells:
-        """The network of one genotype, with copies of the weights; spectral norms are divided into them.
-
-        One that is built by its family to be trained anew has spectral norms of its own.
-
-        Raises:
-            SpaceError: a genotype of another space.
-        """
+        """As of `Supernet`; spectral norms are divided into the weights."""
         self.space.check(genotype)
         plain = CellsGenerator if isinstance(self.shape, GeneratorShape) else CellsDiscriminator
         names = chosen(self.shape, genotype)
@@ -157,5 +130,5 @@ class Supercells(Supernet):
         return plain.of(self.shape, names, [cast(Operation, choices[name]) for choices, name in pairs])
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
-        """What the extracted network costs on one image of this size."""
-        return cells_cost(self.shape, genotype, height, width)
+        """As of `Supernet`."""
+        return space.cells_cost(self.shape, genotype, height, width)

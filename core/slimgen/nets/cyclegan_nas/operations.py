@@ -12,11 +12,9 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from slimgen.nets.cyclegan_nas.space import CONVOLUTIONS, Slot
-from slimgen.nets.functional import OutputConvolution, blended, reflect
-from slimgen.nets.layers import weights_of
+from slimgen.nets.functional import FEW, OutputConvolution, blended, reflect
+from slimgen.nets.layers import load_copies, weights_of
 from slimgen.nets.supernet import Arch, branches
-
-_FEW = 4
 
 
 class Convolve(nn.Module):
@@ -25,7 +23,7 @@ class Convolve(nn.Module):
     def __init__(self, slot: Slot, option: str) -> None:
         super().__init__()
         row, (kernel, dilation) = slot.row(option), CONVOLUTIONS[option]
-        kind = OutputConvolution if slot.name == "output" and dilation == 1 and slot.outputs <= _FEW else nn.Conv2d
+        kind = OutputConvolution if slot.name == "output" and dilation == 1 and slot.outputs <= FEW else nn.Conv2d
         # So many zeros beyond the reflected pixel that the size is kept, or with stride 2 halved exactly.
         zeros = dilation * ((kernel - 1) // 2) - 1
         self.conv = kind(row.inputs, row.outputs, kernel, row.stride, zeros, dilation=dilation)
@@ -71,13 +69,10 @@ def build(slot: Slot, option: str, spectral: bool) -> Operation:
 
 
 class Choices(nn.ModuleDict):
-    """All operations of one slot.
+    """All operations of one slot, with spectral norms or without.
 
-    Args:
-        slot: its name, options and channels.
-        spectral: spectral normalisation of every kernel. Behind a norm the scale of a single kernel means nothing, but
-            that of a kernel in a mixture does: it is the operation's share besides its gate. Spectral norms keep the
-            operations comparable, so that the gates alone say which counts.
+    Behind a norm the scale of a single kernel means nothing, but that of a kernel in a mixture does: it is the
+    operation's share besides its gate. Spectral norms keep the operations comparable, so that the gates alone count.
     """
 
     def __init__(self, slot: Slot, spectral: bool) -> None:
@@ -86,9 +81,8 @@ class Choices(nn.ModuleDict):
 
     def run(self, images: Tensor, arch: Arch) -> Tensor:
         """The operation of a genotype, or the mixture of gates (the equation of section 3.2)."""
-        if len(self.slot.options) == 1:
-            return self._alone(self.slot.options[0], images)
-        chosen = branches(arch, self.slot.name)
+        options = self.slot.options
+        chosen = branches(arch, self.slot.name) if len(options) > 1 else [(options[0], None)]
         weighted = [(str(option), weight) for option, weight in chosen if weight is not None]
         if not weighted:
             return self._alone(str(chosen[0][0]), images)
@@ -106,13 +100,9 @@ class Choices(nn.ModuleDict):
 
 
 def merged(images: Tensor, weighted: Iterable[tuple[Convolve, Tensor]]) -> Tensor:
-    """The weighted sum of convolutions of one stride, as one convolution with the weighted sum of their kernels.
+    """The weighted sum of convolutions of one stride, as one with the weighted sum of their kernels.
 
-    Of S^r 81 taps instead of 117.
-
-    Args:
-        images: (N, inputs, H, W).
-        weighted: convolutions and their weights, scalars.
+    Of S^r 81 taps instead of 117. The images are (N, inputs, H, W), the weights scalars.
     """
     kernels = [(operation.conv, weight) for operation, weight in weighted]
     kernel, bias, reach = blended(kernels)
@@ -129,9 +119,7 @@ def folded(slot: Slot, option: str, operation: Operation) -> Operation:
         copy = build(slot, option, spectral=False)
     training = operation.training
     operation.eval()
-    weights = {name: getattr(operation.conv, name) for name in ("weight", "bias")}
+    weights = {f"conv.{name}": getattr(operation.conv, name) for name in ("weight", "bias")}
     operation.train(training)
-    for name, value in weights.items():
-        value = value.detach().clone(memory_format=torch.contiguous_format)
-        setattr(copy.conv, name, nn.Parameter(value))
+    load_copies(copy, weights)
     return copy

@@ -10,8 +10,7 @@ from functools import cache, cached_property
 from typing import ClassVar, Literal, NamedTuple, cast
 
 from slimgen.cost.formula import Cost, total
-from slimgen.cost.rows import Kind as RowKind
-from slimgen.cost.rows import Norm, Row, cost_of
+from slimgen.cost.rows import Row, cost_of
 from slimgen.errors import SlimgenError
 from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype, SpaceError, Value
@@ -38,22 +37,19 @@ OPERATIONS: dict[Kind, tuple[str, ...]] = {
     "decoding": ("nearest", "bilinear", TRANSPOSED),
 }
 """The paper's sets S^e, S^r and S^d, in increasing order of cost."""
-ENDS = ("conv7x7",)
-"""The stem and the output of a generator, as in CycleGAN, where they are not searched."""
-SCORES = ("conv3x3",)
-"""The output of a discriminator, likewise."""
+ENDS = ("conv7x7",)  # the stem and the output of a generator, as in CycleGAN, where they are not searched
+SCORES = ("conv3x3",)  # the output of a discriminator, likewise
 
 
 class Slot(NamedTuple):
-    """The place of one operation in a network.
+    """The place of one operation in a network, named as its choice.
 
     Attributes:
-        name: of its choice.
         kind: how it changes the size: halved, kept or doubled.
         options: the operations that can stand here; one where nothing is searched.
         inputs: channels.
         outputs: channels.
-        part: what leaves lies at 1/part of the image's sides.
+        part: as of `Row`.
         skip: `begin` where a residual cell begins, `end` where its input is added.
         normed: a norm follows.
         end: what comes last: an activation, `tanh`, or nothing behind scores.
@@ -74,9 +70,8 @@ class Slot(NamedTuple):
         transposed = option == TRANSPOSED
         kernel = 3 if transposed else CONVOLUTIONS.get(option, (1, 1))[0]
         stride = 2 if transposed or (self.kind == "encoding" and option in CONVOLUTIONS) else 1
-        kind: RowKind = "transposed" if transposed else "convolution"
-        norm: Norm = "instance" if self.normed else ""
-        return Row(self.name, kind, self.inputs, self.outputs, kernel, self.part, stride, norm=norm)
+        plain = Row(self.name, "convolution", self.inputs, self.outputs, kernel, self.part, stride)
+        return plain._replace(kind="transposed" if transposed else plain.kind, norm="instance" if self.normed else "")
 
 
 @dataclass(frozen=True)
@@ -128,9 +123,8 @@ class GeneratorShape:
 class DiscriminatorShape:
     """The size of a discriminator: two encoding cells, each operation twice as wide as the one before, and the scores.
 
-    No norm follows the first operation, as in PatchGAN and in the published code: an instance norm there would hide how
-    bright and how contrasted an image is, which is most of what tells day from night. (The paper says of all operations
-    that a norm follows.)
+    No norm follows the first operation, as in PatchGAN and in the published code: it would hide how bright and how
+    contrasted an image is, which is most of what tells day from night. (The paper says that one follows every one.)
 
     Attributes:
         hidden: channels after the first operation.
@@ -190,9 +184,7 @@ def chosen(shape: Shape, genotype: Mapping[str, Value]) -> list[str]:
     Raises:
         SpaceError: no genotype, or an operation is missing or unknown.
     """
-    if not isinstance(genotype, Genotype):
-        genotype = Genotype(genotype)
-    names = []
+    genotype, names = genotype if isinstance(genotype, Genotype) else Genotype(genotype), []
     for slot in shape.slots:
         option = genotype.get(slot.name) if len(slot.options) > 1 else slot.options[0]
         if option not in slot.options:
@@ -227,18 +219,13 @@ def _cost(slot: Slot, option: str, height: int, width: int) -> Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class _Built:
-    """Options that a network has beside its shape.
-
-    Attributes:
-        genotype: the operations, by the names of the space (`space_of`).
-        spectral: spectral normalisation of every kernel.
-    """
+    """Options beside a network's shape: its genotype (see `space_of`), and whether kernels have spectral norms."""
 
     genotype: Mapping[str, Value]
     spectral: bool = True
 
     def cost(self, height: int, width: int) -> Cost:
-        """See `cells_cost`."""
+        """As `cells_cost`."""
         return cells_cost(cast(Shape, self), self.genotype, height, width)
 
 

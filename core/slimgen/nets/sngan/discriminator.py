@@ -6,6 +6,7 @@ size. AlphaGAN keeps it fixed; Table 3 searches its convolutions among the gener
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +19,7 @@ from slimgen.cost.rows import Row, cost_of
 from slimgen.errors import RecipeError
 from slimgen.nets.initial import GLOROT
 from slimgen.nets.layers import Described, weights_of
-from slimgen.nets.noise import NORMAL, Normal, key_of, normal_rows
+from slimgen.nets.noise import NORMAL, Normal, key_of, normal_rows, run_named
 from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype, Value
 from slimgen.search.space import Space
@@ -32,11 +33,10 @@ Run = Callable[[str, Tensor], Tensor]
 
 
 class Slot(NamedTuple):
-    """The place of one searchable operation.
+    """The place of one searchable operation, named as its choice.
 
     Attributes:
-        name: of its choice.
-        part: its features lie at 1/part of the image's sides.
+        part: as of `Row`.
         raises: whether it raises the image's channels to the features'.
     """
 
@@ -75,15 +75,12 @@ def check_size(height: int, width: int) -> None:
 
 @dataclass(frozen=True)
 class NoiseDiscriminatorOptions:
-    """The options of a discriminator of images made of noise.
+    """The options of a discriminator of images made of noise; raises RecipeError where one is out of range.
 
     Attributes:
-        genotype: an operation for every name of `SPACE`; None is SN-GAN's, convolutions 3x3.
+        genotype: of `SPACE`; None is SN-GAN's.
         inputs: channels of the images.
         channels: of all features.
-
-    Raises:
-        RecipeError: an option is out of range.
     """
 
     genotype: Mapping[str, Value] | None = None
@@ -96,11 +93,7 @@ class NoiseDiscriminatorOptions:
             raise RecipeError("a discriminator has inputs and channels of at least 1", got)
 
     def chosen(self) -> Genotype:
-        """The genotype.
-
-        Raises:
-            SpaceError: it is of another space.
-        """
+        """The genotype; raises SpaceError if it is of another space."""
         genotype = Genotype(self.genotype) if self.genotype is not None else SN_GAN
         SPACE.check(genotype)
         return genotype
@@ -112,11 +105,7 @@ class NoiseDiscriminatorOptions:
         return shortcut._replace(name="block1", inputs=self.inputs), shortcut, score
 
     def cost(self, height: int, width: int) -> Cost:
-        """The cost of one image; spectral norms are free, as they fold into the weights.
-
-        Raises:
-            SlimgenError: the images are too small, or a genotype of another space.
-        """
+        """As of `Described`; spectral norms are free, as they fold into the weights."""
         check_size(height, width)
         genotype = self.chosen()
         searched = [slot.rows(str(genotype[slot.name]), self.inputs, self.channels) for slot in slots()]
@@ -134,13 +123,10 @@ def score_blocks(images: Tensor, run: Run, shortcuts: nn.ModuleDict, score: nn.M
     """The blocks and the score, whichever operations the blocks run.
 
     Args:
-        images: (N, inputs, H, W).
+        images: (N, inputs, H, W), to scores (N, 1).
         run: an operation's name and its input to its output.
         shortcuts: 1x1 convolutions of the blocks that halve the size.
         score: a linear layer on the sum over all pixels.
-
-    Returns:
-        (N, 1).
     """
     features = images
     for name in (f"block{block}" for block in range(1, len(_PARTS) + 1)):
@@ -157,10 +143,7 @@ def score_blocks(images: Tensor, run: Run, shortcuts: nn.ModuleDict, score: nn.M
 
 
 class NoiseDiscriminator(Described):
-    """Images to scores: higher is more real. Spectral norms throughout.
-
-    Options and errors: see `NoiseDiscriminatorOptions`.
-    """
+    """Images to scores: higher is more real. Spectral norms throughout."""
 
     Options = NoiseDiscriminatorOptions
     options: NoiseDiscriminatorOptions
@@ -175,9 +158,4 @@ class NoiseDiscriminator(Described):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, inputs, H, W), at least 4 pixels a side, to scores (N, 1)."""
-
-        def run(name: str, features: Tensor) -> Tensor:
-            out: Tensor = self.operations[key_of(name)](features)
-            return out
-
-        return score_blocks(images, run, self.shortcuts, self.score)
+        return score_blocks(images, partial(run_named, self.operations), self.shortcuts, self.score)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ class NoiseResnetOptions(NoiseOptions):
     """The options of `NoiseResnet`."""
 
     def blocks(self) -> list[tuple[Row, ...]]:
-        """The layers of each block, as `UpBlock` takes them."""
+        """The layers of each `UpBlock`: both norms, both convolutions and the shortcut."""
         blocks: list[tuple[Row, ...]] = []
         for part in (2**step for step in reversed(range(DOUBLINGS))):
             conv = Row("conv", "convolution", self.channels, self.channels, part=part)
@@ -28,21 +29,13 @@ class NoiseResnetOptions(NoiseOptions):
         return blocks
 
     def cost(self, height: int, width: int) -> Cost:
-        """The cost of one image.
-
-        Raises:
-            RecipeError: the size does not suit the network.
-        """
+        """As of `Described`."""
         rows = [*self.ends(self.side(height, width)), *(row for block in self.blocks() for row in block)]
         return cost_of(rows, height, width)
 
 
 class UpBlock(nn.Module):
-    """Two convolutions after norm and ReLU, the first behind a nearest x2; a 1x1 convolution as the shortcut.
-
-    Args:
-        rows: of both norms, both convolutions and the shortcut.
-    """
+    """Two convolutions after norm and ReLU, the first behind a nearest x2; a 1x1 convolution as the shortcut."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         super().__init__()
@@ -51,16 +44,14 @@ class UpBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, channels, H, W) to (N, channels, 2 H, 2 W)."""
-        out = self.conv1(_twice(functional.relu(self.norm1(features))))
-        out = self.conv2(functional.relu(self.norm2(out))) + self.shortcut(_twice(features))
-        return out  # type: ignore[no-any-return]
+        twice = partial(functional.interpolate, scale_factor=2.0, mode="nearest")
+        out: Tensor = self.conv1(twice(functional.relu(self.norm1(features))))
+        out = self.conv2(functional.relu(self.norm2(out))) + self.shortcut(twice(features))
+        return out
 
 
 class NoiseResnet(Described):
-    """A linear layer, three residual blocks that double the size, norm, ReLU, a convolution and tanh.
-
-    Options and errors: see `NoiseOptions`.
-    """
+    """A linear layer, three residual blocks that double the size, norm, ReLU, a convolution and tanh."""
 
     Options = NoiseResnetOptions
     options: NoiseResnetOptions
@@ -75,7 +66,3 @@ class NoiseResnet(Described):
         """Noise (N, latent) of a standard normal distribution to images (N, 3, size, size) in [-1, 1]."""
         images: Tensor = self.ends(noise, self.blocks)
         return images
-
-
-def _twice(features: Tensor) -> Tensor:
-    return functional.interpolate(features, scale_factor=2.0, mode="nearest")
