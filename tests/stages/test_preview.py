@@ -13,7 +13,7 @@ from slimgen.errors import BudgetError
 from slimgen.nets import discriminator_cost, generator_cost
 from slimgen.recipe import Recipe, load, presets
 from slimgen.stages import preview
-from slimgen.stages.preview import Outlook
+from slimgen.stages.outlook import Outlook
 from slimgen.stages.table import STAGES
 from townhouses import write
 

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from slimgen.training.distillation import Adaptors, Teacher, distillation_loss
+from slimgen.training.losses import Adaptors, Teacher, distillation_loss
 
 
 class Counting(nn.Module):

@@ -7,10 +7,10 @@ from torch import nn
 from slimgen.errors import SlimgenError
 from slimgen.training.losses import (
     ADVERSARIAL,
-    Perceptual,
     adversarial,
     feature_matching,
     feature_network,
+    perceptual,
     reconstruction,
     shrink,
 )
@@ -58,10 +58,9 @@ def test_reconstruction_is_the_mean_absolute_difference() -> None:
 
 def test_perceptual_loss_compares_features_and_moves_only_the_fake() -> None:
     net = nn.Conv2d(3, 4, 1).requires_grad_(False)
-    distance = Perceptual(lambda images: [net(images), 2 * net(images)])
     fake, real = torch.randn(1, 3, 4, 4, requires_grad=True), torch.randn(1, 3, 4, 4, requires_grad=True)
     expected = 1.5 * (net(fake) - net(real)).abs().mean()
-    loss = distance(fake, real)
+    loss = perceptual(lambda images: [net(images), 2 * net(images)], fake, real)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
     loss.backward()
     assert fake.grad is not None

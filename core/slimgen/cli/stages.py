@@ -14,7 +14,7 @@ from slimgen.stages.table import DATA, STAGES, up_to
 
 if TYPE_CHECKING:
     from slimgen.recipe import Recipe
-    from slimgen.stages.preview import Outlook
+    from slimgen.stages.outlook import Outlook
 
 OUTCOMES = (REPORT, GRID, ONNX, CARD)
 RecipeOption = Annotated[str, typer.Option("--recipe", "-r", metavar="REF", help="A preset, a YAML file, or FILE#key.")]

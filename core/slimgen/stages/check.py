@@ -17,11 +17,7 @@ from slimgen.training.losses import find_network
 
 
 def check(recipe: Recipe, *, complete: bool = True) -> None:
-    """Tries everything of a recipe that can be tried without images: task, original, method, budget, what is wanted.
-
-    Args:
-        recipe: of the run.
-        complete: whether everything that is `wanted` must be there.
+    """Tries everything of a recipe that can be tried without images; what is `wanted` must be there if `complete`.
 
     Raises:
         RecipeError: an unknown task, method or metric, or options that do not go together.

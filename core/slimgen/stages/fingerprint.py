@@ -1,6 +1,7 @@
 """What decides the result of a stage: sections of the recipe, inputs, files that it names, and code."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -73,10 +74,9 @@ def user_code(name: str) -> list[Path]:
     module, colon, _ = name.partition(":")
     if not colon and "." not in module:  # a method is a module
         return []
-    try:
+    spec = None
+    with suppress(ImportError, ValueError):
         spec = find_spec(module.partition(".")[0])
-    except (ImportError, ValueError):
-        return []
     if spec is None:
         return []
     files = [path for folder in spec.submodule_search_locations or () for path in Path(folder).rglob("*.py")]

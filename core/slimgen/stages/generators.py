@@ -5,25 +5,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from slimgen.files import GENERATOR, NETWORKS, weights_file
 from slimgen.methods.method import REVERSE
-from slimgen.metrics.evaluator import Network
 from slimgen.nets import build_generator
 from slimgen.nets.weights import folded, load_weights
 from slimgen.recipe import Recipe
 from slimgen.run.record import read_record
-from slimgen.tasks.task import Task
 
 
 def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict[str, dict[str, Any]]:
-    """How to build each generator: family, options, file of weights, updates.
+    """How to build each generator: family, options, file of weights, and, with the folder `teach`, updates.
 
-    Args:
-        recipe: of the run.
-        finetune: where the found ones lie.
-        teach: where the original lies; with it, the original of the other direction is among them if it is there.
+    With that, too, the original of the other direction is among them if it is there.
     """
     original = dict(recipe.teach.generator)
     about: dict[str, Any] = {"family": original.pop("family"), "options": original}
@@ -44,13 +39,3 @@ def built(about: Mapping[str, Any], weights: Path) -> nn.Module:
     net = build_generator(about["family"], **about["options"])
     net.load_state_dict(load_weights(weights))
     return folded(net).eval()
-
-
-def conditioned(task: Task, net: nn.Module) -> Network:
-    """A generator as a function of prepared inputs."""
-
-    def run(inputs: Tensor) -> Tensor:
-        out: Tensor = net(task.condition(inputs))
-        return out
-
-    return run

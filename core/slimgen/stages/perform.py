@@ -1,53 +1,89 @@
-"""What all stages have in common: skip what is done, resume what is not, leave a record, tell MLflow."""
+"""One stage or all: skip what is done, resume what is not, leave a record, tell MLflow."""
 
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import cast
 
 from slimgen.device import choose
 from slimgen.errors import RunError
+from slimgen.files import CHECKPOINTS
 from slimgen.methods import open_method
 from slimgen.recipe import Recipe
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.entries import surroundings
 from slimgen.run.folder import StageFolder
-from slimgen.run.record import Record, read_record, require_layout
+from slimgen.run.record import read_record, require_layout
 from slimgen.run.tracking import tracked
+from slimgen.stages.check import check
 from slimgen.stages.fingerprint import digest_input, fingerprint, sections
 from slimgen.stages.reuse import take_over
-from slimgen.stages.table import DATA, STAGES, Stage
-from slimgen.stages.work import Body, Lines, Metrics, Progress, Work, warn
+from slimgen.stages.table import DATA, STAGES, Stage, up_to
+from slimgen.stages.work import Lines, Metrics, Progress, Work, say, warn
 from slimgen.tasks import check_recipe
+from slimgen.tasks.embedded import find_images
 from slimgen.training.distributed import first, together, world
+
+Body = Callable[[Work], Mapping[str, float]]
+"""A stage's work itself; what was measured."""
+OnStage = Callable[[str, Metrics, float, bool], None]
+"""Is given a stage, what it measured, the seconds that it took now, and whether it had been done before."""
+
+
+def run(
+    recipe: Recipe,
+    *,
+    data: Path | None = None,
+    out: Path,
+    until: str | None = None,
+    group: str | None = None,
+    progress: Progress | None = None,
+    on_stage: OnStage | None = None,
+) -> dict[str, Metrics]:
+    """Runs every stage of a recipe into `out/<stage>`; what is done already is not done again.
+
+    Args:
+        recipe: what to do.
+        data: the images; the folder `data`, or the embedded ones, where none are named.
+        out: the run's folder.
+        until: the last stage to run; all of them by default.
+        group: the run's name in MLflow; its folder by default.
+        progress: is called as the work goes on.
+        on_stage: is called after each stage.
+
+    Returns:
+        What each stage measured.
+
+    Raises:
+        SlimgenError: as the stages do; what was done until then stays, and the same call goes on from there.
+    """
+    planned = up_to(until)
+    check(recipe)  # before any picture is drawn
+    images = find_images(recipe, data, out, report=say)
+    group = group or str(out.resolve())
+    done: dict[str, Metrics] = {}
+    for stage in planned:
+        name, started = stage.name, time.monotonic()
+        before = read_record(out / name).get("seconds")
+        folders = {needed: images if needed == DATA else out / needed for needed in stage.reads}
+        done[name] = perform(name, recipe, out=out / name, group=group, progress=progress, **folders)
+        if on_stage is not None:
+            skipped = before is not None and read_record(out / name).get("seconds") == before
+            on_stage(name, done[name], time.monotonic() - started, skipped)
+    return done
 
 
 def perform(
-    name: str,
-    recipe: Recipe,
-    *,
-    out: Path,
-    group: str | None = None,
-    progress: Progress | None = None,
-    **inputs: Path,
+    name: str, recipe: Recipe, *, out: Path, group: str | None = None, progress: Progress | None = None, **inputs: Path
 ) -> Metrics:
-    """Runs a stage unless its folder holds this very computation already.
+    """Runs a stage of this name into `out`, unless it holds this very computation already; what was measured.
 
-    Args:
-        name: of the stage.
-        recipe: of the run.
-        out: the stage's folder.
-        group: what the stages of one run have in common in MLflow; the folder around `out` by default.
-        progress: is called as the work goes on; lines on stderr by default.
-        inputs: for each stage that this one reads, the folder that it left; to `prepare`, `data`, the images.
-
-    Returns:
-        What was measured, now or then.
+    `inputs` are, for each stage that this one reads, the folder that it left; to `prepare`, `data`, the images. `group`
+    is what the stages of one run have in common in MLflow, by default the folder around `out`; progress is lines on
+    stderr by default.
 
     Raises:
         RunError: an input is missing, unfinished or of another stage.
@@ -68,7 +104,7 @@ def perform(
         return _numbers(done["metrics"])
     check_recipe(recipe)
     open_method(recipe.method).check(recipe)
-    body: Body = getattr(import_module(f"slimgen.stages.{name}"), name)
+    body: Body = getattr(import_module(f"slimgen.stages.{stage.module}"), name)
     compute = choose(recipe.compute.precision, recipe.compute.device, recipe.compute.threads)
     work = Work(recipe, folders, out, compute, progress or Lines(), mark, out)
     if world()[0] > 0:
@@ -89,9 +125,11 @@ def perform(
         taken = take_over(folder)
         first(lambda: taken is not None)
         if taken is not None:
-            print(f"{name}: taken from {taken[0]}, which holds the same", file=sys.stderr, flush=True)
-            metrics, how = _taken_over(*taken)
-            how["tags"] = {**tags, "copied_from": str(taken[0])}
+            neighbour, record = taken
+            say(f"{name}: taken from {neighbour}, which holds the same")
+            metrics, origin = _numbers(record["metrics"]), {"copied_from": str(neighbour)}
+            how: dict[str, object] = {"seconds": record.get("seconds"), "compute": record.get("compute")}
+            how |= {**origin, "tags": {**tags, **origin}}
         else:
             with _mendable():
                 metrics = dict(body(work))
@@ -114,10 +152,7 @@ def _mendable() -> Iterator[None]:
 
 
 def _follow(stage: Stage, body: Body, work: Work) -> Metrics:
-    """The part of a process that is not the first.
-
-    It trains and searches along, and what it writes is dropped; the rest it leaves to the first process.
-    """
+    """The part of a process that is not the first: it trains and searches along, and what it writes is dropped."""
     taken_over = first(lambda: True)  # the first process's answer
     if stage.shared and not taken_over:
         with tempfile.TemporaryDirectory() as folder:
@@ -126,16 +161,9 @@ def _follow(stage: Stage, body: Body, work: Work) -> Metrics:
     return _numbers(read_record(work.home)["metrics"])
 
 
-def _taken_over(neighbour: Path, record: Record) -> tuple[Metrics, dict[str, object]]:
-    """What the record of a stage that was taken over says: what was measured, and how it was computed."""
-    how = cast(Mapping[str, object], record)
-    origin = {"seconds": how.get("seconds"), "compute": how.get("compute"), "copied_from": str(neighbour)}
-    return _numbers(record["metrics"]), origin
-
-
 def _remove_checkpoints(out: Path) -> None:
     """Checkpoints have served when the stage is done; weights stay in files of their own."""
-    home = out / "checkpoints"
+    home = out / CHECKPOINTS
     if home.is_dir():
         for folder in home.iterdir():
             Checkpoints(folder, "").clear()

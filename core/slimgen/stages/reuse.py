@@ -20,11 +20,8 @@ def take_over(folder: StageFolder) -> tuple[Path, Record] | None:
 
     Neighbours are the folders of the same stage in the runs beside this one: two recipes with the same data and the
     same teacher train it once. Each file is linked, or copied where links are not possible, under a name that no
-    reader takes for an output, compared with the neighbour's record, and renamed when all of them are right. Until the
-    folder is finished, it is still one of a stage under way, so a process killed here leaves nothing half done.
-
-    Args:
-        folder: of this stage; begun, and finished by the caller.
+    reader takes for an output, compared with the neighbour's record, and renamed when all of them are right. The folder
+    is begun, and finished by the caller, so a process killed here leaves nothing half done.
 
     Returns:
         The neighbour and its record; None if there is none, or its files are not those that it recorded. What is left

@@ -13,17 +13,18 @@ DATA = "data"
 
 @dataclass(frozen=True)
 class Stage:
-    """What is known of a stage before it runs. Its body is the function of its name in the module of its name.
+    """What is known of a stage before it runs.
 
     Attributes:
-        name: of the stage, its command, its DVC stage and its component.
+        name: of the stage, its command, its DVC stage, its component, and the function that is its body.
         about: what it does, in one line.
         reads: the stages whose folders it reads, or `DATA`.
         sections: the parts of a recipe that decide its result; a dot leads into a section.
-        code: the rooms of the package, or files, whose code decides its result so far as the recipe uses it; the
-            stage's own file is one of them.
+        code: the rooms of the package, or files, whose code decides its result so far as the recipe uses it, besides
+            its body's file.
         trains: whether it trains networks.
         shared: whether several processes work at it together; else the first works alone.
+        module: in this package, which holds its body.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Stage:
     code: tuple[str, ...]
     trains: bool = False
     shared: bool = False
+    module: str = "bodies"
 
 
 IMAGES = ("task", "size", "seed", "data")
@@ -89,6 +91,7 @@ _STAGES = (
         reads=("prepare", "teach", "search", "finetune"),
         sections=("name", "task", "method", "size", "seed", "compute", "budget", "evaluate"),
         code=("cost", "data/batches.py", "device.py", "metrics", "nets", "report", "stages/generators.py", "tasks"),
+        module="evaluation",
     ),
     Stage(
         "export",

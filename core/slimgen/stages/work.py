@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
@@ -18,12 +17,10 @@ from slimgen.tasks import open_task
 from slimgen.tasks.task import Job
 from slimgen.training.fit import Journal
 
-
-class Progress(Protocol):
-    """Is called as the work goes on."""
-
-    def __call__(self, what: str, done: int, total: int, values: Mapping[str, float]) -> None:
-        """What is under way, how much of it is done, and what was measured last."""
+Progress = Callable[[str, int, int, Mapping[str, float]], None]
+"""Is told what is under way, how much of it is done, of how much, and what was measured last."""
+Metrics = dict[str, float]
+"""What a stage measured, by name."""
 
 
 @dataclass
@@ -52,20 +49,13 @@ def warn(line: str) -> None:
     say(f"warning: {line}")
 
 
-Metrics = dict[str, float]
-"""What a stage measured, by name."""
-
-
 @dataclass
 class Work:
     """One stage at work.
 
     Attributes:
-        recipe: of the run.
         inputs: stage name to the folder it left; `data` to the images.
         out: where this one writes.
-        compute: device, number type and layout.
-        progress: is called as the work goes on.
         mark: the stage's fingerprint.
         home: the folder that holds checkpoints and logs, shared by all processes of a run.
     """
@@ -100,7 +90,3 @@ class Work:
             seconds=self.recipe.compute.checkpoint_seconds,
             progress=lambda done, total, values: self.progress(name, done, total, values),
         )
-
-
-Body = Callable[[Work], Mapping[str, float]]
-"""A stage's work itself; what was measured."""

@@ -25,21 +25,12 @@ REVERSE = "reverse_"
 """Begins the names of what belongs to the reverse direction, from targets to inputs."""
 DIRECTIONS = ("", REVERSE)
 
-__all__ = ["DIRECTIONS", "REVERSE", "CycleTraining", "Direction", "Gan", "cycle_phases", "train_cycle"]
+__all__ = ["CycleTraining", "Direction", "Gan", "cycle_phases", "train_cycle"]
 
 
 @dataclass(frozen=True)
 class CycleTraining:
-    """One training of both directions, in place.
-
-    Attributes:
-        name: for its checkpoints and log.
-        forward: from inputs to targets.
-        reverse: from targets to inputs.
-        schedule: batch, rates and decay.
-        steps: updates of the generators.
-        ema: decay of averages of the generators' weights.
-    """
+    """One training of both directions, in place: from inputs to targets, and in reverse; as a `GanTraining`."""
 
     name: str
     forward: Gan
@@ -47,11 +38,6 @@ class CycleTraining:
     schedule: Schedule
     steps: int
     ema: float | None = None
-
-    @property
-    def both(self) -> tuple[Gan, Gan]:
-        """Forward and reverse."""
-        return self.forward, self.reverse
 
 
 class Direction(NamedTuple):
@@ -81,7 +67,7 @@ def train_cycle(job: Job, training: CycleTraining) -> tuple[nn.Module, nn.Module
     Raises:
         RecipeError: the adversarial loss is switched off.
     """
-    recipe, both, schedule = job.recipe, training.both, training.schedule
+    recipe, both, schedule = job.recipe, (training.forward, training.reverse), training.schedule
     if not recipe.losses.adversarial:
         rule = "CycleGAN learns from its discriminators alone what a target looks like"
         raise RecipeError(rule, "losses.adversarial 0", "give it a weight, or import the original")
@@ -125,24 +111,15 @@ def cycle_phases(
 ) -> list[Phase]:
     """CycleGAN's phases: both generators in one step, then both discriminators in another.
 
-    Args:
-        directions: from inputs to targets, and from targets to inputs.
-        generator_groups: parameter groups of the optimizer of both generators.
-        discriminator_groups: those of both discriminators.
-        losses: which adversarial loss, and the weights.
-        schedule: rates and betas.
-        steps: length of the training, for the decay.
-        after_generators: runs after each step of the generators.
+    The directions are from inputs to targets, and from targets to inputs; either optimizer has the parameter groups of
+    both networks of its kind, and its rate decays over the steps of the training.
     """
     gan, identity = adversarial(losses.gan), losses.identity * losses.cycle
     forward, reverse = directions
 
     def generators(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
         parts = [direction.parts(arch) for direction in directions]
-        made = [
-            direction.generator(images, *part[0]).float()
-            for direction, images, part in zip(directions, batch, parts, strict=True)
-        ]
+        made = [one.generator(batch[number], *parts[number][0]).float() for number, one in enumerate(directions)]
         memo.fakes = [images.detach() for images in made]
         terms: dict[str, Tensor] = {}
         # Of each direction: what it translates, what comes of it, and what its outcome should look like.

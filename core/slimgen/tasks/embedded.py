@@ -20,13 +20,9 @@ DEFAULT = "paired"
 def find_images(
     recipe: "Recipe", data: Path | None, run_folder: Path, report: Callable[[str], None] | None = None
 ) -> Path:
-    """The images of a run: those named, those in `data`, or the embedded ones, drawn into the run's folder.
+    """The images of a run: those named by `data`, those in the folder data, or the embedded ones, drawn for the run.
 
-    Args:
-        recipe: of the run.
-        data: the folder that was named, if one was.
-        run_folder: of the run.
-        report: is told what is drawn; without, nothing is drawn, and the folder may not be there yet.
+    `report` is told what is drawn; without it nothing is drawn, and the folder may not be there yet.
 
     Raises:
         DataError: there are none, and the recipe does not ask for the embedded set.

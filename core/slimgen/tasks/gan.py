@@ -40,27 +40,17 @@ def train_gan(job: Job, training: GanTraining) -> nn.Module:
     if average is not None:
         state["ema"] = average
     hold = training.generator_steps if training.hold is None else training.hold
-    fit(
-        phases,
-        training.draw or fixed(Genotype({})),
-        job.task.batches(job.data, training.schedule, hold=hold),
-        training.steps,
-        seed=job.recipe.seed,
-        compute=job.compute,
-        state=state,
-        journal=job.journal(training.name),
-    )
+    draw, journal = training.draw or fixed(Genotype({})), job.journal(training.name)
+    batches, steps = job.task.batches(job.data, training.schedule, hold=hold), training.steps
+    fit(phases, draw, batches, steps, seed=job.recipe.seed, compute=job.compute, state=state, journal=journal)
     return (generator if average is None else average.module).eval()
 
 
 def original_guidance(job: Job, *, truth: bool = True) -> Guidance:
     """What the task makes of the original: the truth where there are no pairs, and its further terms.
 
-    Their features are of the original's discriminator unless the recipe names others.
-
-    Args:
-        job: of the stage.
-        truth: False where the caller has a truth of its own, so that the original is not loaded for one.
+    Their features are of the original's discriminator unless the recipe names others. Without `truth` the
+    original is not loaded for one: the caller has its own.
     """
     losses, teach, task = job.recipe.losses, job.inputs["teach"], from_images(job.task)
     shown = Guidance(truth=task.truth(teach)) if truth else Guidance()

@@ -54,11 +54,6 @@ class Guidance:
         """Both; the truth is the other's where it has one."""
         return Guidance((*self.terms, *other.terms), other.truth or self.truth, {**self.modules, **other.modules})
 
-    @property
-    def parameters(self) -> list[nn.Parameter]:
-        """What is learned with the generator."""
-        return [weight for module in self.modules.values() for weight in module.parameters()]
-
 
 @dataclass(frozen=True)
 class GanTraining:
@@ -67,12 +62,9 @@ class GanTraining:
     Attributes:
         name: for its checkpoints and log.
         generator: trained in place; with `draw` it is a supernet, called with images and an architecture.
-        discriminator: likewise, without a draw of its own.
-        schedule: batch, rates and decay.
         steps: updates of the generator.
         generate: how the generator is called, where not as it is.
         discriminate: how the discriminator is called, where not as the task does.
-        guidance: further terms of the generator's loss, and what is learned with them.
         draw: the architectures of each step, where the generator is a supernet.
         generator_steps: updates of the generator for each of the discriminator's (CF-GAN, Algorithm 4: k); they see one
             batch, and so does the discriminator's.
@@ -80,7 +72,6 @@ class GanTraining:
         ema: decay of an average of the generator's weights.
         generator_groups: parameter groups of the generator's optimizer; one of all its weights if not given.
         after_generator: follows each of the generator's updates.
-        after_discriminator: follows each of the discriminator's.
         state: what checkpoints hold besides networks and optimizers.
     """
 
@@ -105,14 +96,5 @@ class GanTraining:
     def moved(self) -> Groups:
         """Parameter groups of the generator's optimizer, with what is learned beside it."""
         groups = self.generator_groups or [{"params": list(self.generator.parameters())}]
-        return [*groups, {"params": self.guidance.parameters}] if self.guidance.parameters else groups
-
-
-def discriminating(net: nn.Module) -> Discriminate:
-    """A discriminator of one architecture as a function that ignores which."""
-
-    def run(inputs: Tensor, arch: Arch) -> Tensor:
-        out: Tensor = net(inputs)
-        return out
-
-    return run
+        beside = [weight for module in self.guidance.modules.values() for weight in module.parameters()]
+        return [*groups, {"params": beside}] if beside else groups

@@ -30,8 +30,6 @@ from slimgen.tasks.translation import CHANNELS
 from slimgen.training.fit import Memo
 from slimgen.training.losses import feature_matching
 
-__all__ = ["Labels"]
-
 READS = "float32, 1 where a pixel is of the channel's class and 0 elsewhere; instances' edges in the last channel"
 _GOLDEN = 0.6180339887
 
@@ -43,13 +41,7 @@ class Labels(Paired):
     is VGG), and `losses.recon`, which GauGAN leaves at 0.
     """
 
-    traits = Traits(
-        LABEL_MAPS,
-        pairs=True,
-        embedded=Embedded("labels", tracked=False),
-        refused=OF_NOISE,
-        reads=READS,
-    )
+    traits = Traits(LABEL_MAPS, pairs=True, embedded=Embedded("labels", tracked=False), refused=OF_NOISE, reads=READS)
 
     def __init__(self, recipe: Recipe, compute: Compute) -> None:
         self.classes = classes_of(recipe).channels
@@ -83,13 +75,9 @@ class Labels(Paired):
         return look_at_labels(folder, look)
 
     def condition(self, inputs: Tensor) -> Tensor:
-        """What networks see of prepared label maps.
+        """What networks see of prepared label maps: (N, channels, H, W) of 0 and 1.
 
-        Args:
-            inputs: ids (N, 1, H, W), or (N, 2, H, W) with edges, mapped from 0 .. 255 to [-1, 1] like any image.
-
-        Returns:
-            (N, channels, H, W) of 0 and 1.
+        Those are ids (N, 1, H, W), or (N, 2, H, W) with edges, mapped from 0 .. 255 to [-1, 1] like any image.
         """
         ids = ((inputs[:, :1] + 1) * 127.5).round().long()
         count, _, height, width = inputs.shape
@@ -133,12 +121,7 @@ def classes_of(recipe: Recipe) -> Classes:
 class Matching:
     """A discriminator whose activations at generated images are kept until they are matched with those at real ones.
 
-    So the images pass through it once a step for both of the generator's losses.
-
-    Args:
-        task: says what the discriminator sees.
-        discriminator: of one or several scales.
-        weight: of the term.
+    So the images pass through it once a step for both of the generator's losses. The weight is the term's.
     """
 
     def __init__(self, task: Labels, discriminator: MultiScale | PatchGAN, weight: float) -> None:
@@ -150,9 +133,8 @@ class Matching:
         found = self._features(shown)
         if shown.requires_grad:  # in the generator's step alone: in its own, the discriminator sees what is given
             self._seen = found
-        if isinstance(self.discriminator, MultiScale):
-            return self.discriminator.scores(found)
-        return self.discriminator.scores(found[0])
+        net = self.discriminator
+        return net.scores(found) if isinstance(net, MultiScale) else net.scores(found[0])
 
     def term(self, batch: Pair, fake: Tensor, memo: Memo) -> dict[str, Tensor]:
         """The weighted distance of generated images from real ones, of the same label maps."""
@@ -165,9 +147,8 @@ class Matching:
 
     def _features(self, shown: Tensor) -> list[list[Tensor]]:
         """By scale."""
-        if isinstance(self.discriminator, MultiScale):
-            return self.discriminator.features(shown)
-        return [self.discriminator.features(shown)]
+        net = self.discriminator
+        return net.features(shown) if isinstance(net, MultiScale) else [net.features(shown)]
 
 
 def _colour(number: int) -> tuple[int, int, int]:

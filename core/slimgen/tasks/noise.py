@@ -11,7 +11,7 @@ from slimgen.data.prepared import Split
 from slimgen.device import Compute
 from slimgen.errors import DataError
 from slimgen.nets.supernet import Arch
-from slimgen.recipe import Schedule
+from slimgen.recipe import Recipe, Schedule
 from slimgen.tasks.guidance import Guidance
 from slimgen.training.distributed import world
 from slimgen.training.fit import Loss, Memo
@@ -34,39 +34,25 @@ def latents(count: int, length: int, seed: int, *, use: int, split: int = 0, ste
 
 
 class NoiseBatches:
-    """What the two networks of a step are given: noise, and noise beside real images.
+    """What the two networks of a step are given: noise, and noise beside real images, as many as the schedule says.
 
-    Args:
-        split: the real images.
-        schedule: how many of each.
-        length: of the noise.
-        seed: of noise and images.
-        number: tells the noise of splits apart.
-        flip: mirror half of the images.
-        compute: where to.
+    The number tells the noise of splits apart.
 
     Raises:
         DataError: batches that cannot be divided among the processes.
     """
 
     def __init__(
-        self, split: Split, schedule: Schedule, *, length: int, seed: int, number: int, flip: bool, compute: Compute
+        self, split: Split, schedule: Schedule, recipe: Recipe, length: int, number: int, compute: Compute
     ) -> None:
         self.rank, self.world = world()
         self.batch, self.shown, self.turns = schedule.batch, schedule.shown, schedule.discriminator_steps
         if self.batch % self.world or self.shown % self.world:
             sizes = f"{self.batch} for the generator and {self.shown} for the discriminator"
             raise DataError("every rank gets an equal share of a batch", f"{sizes}, {self.world} ranks")
-        self.length, self.seed, self.number, self.compute = length, seed, number, compute
-        self.images = Batches(
-            split,
-            batch=self.turns * self.shown,
-            seed=seed,
-            crop=split.target.shape[1],
-            flip=flip,
-            rank=self.rank,
-            world=self.world,
-        )
+        self.length, self.seed, self.number, self.compute = length, recipe.seed, number, compute
+        count, seed, crop, flip = self.turns * self.shown, recipe.seed, split.target.shape[1], recipe.data.flip
+        self.images = Batches(split, batch=count, seed=seed, crop=crop, flip=flip, rank=self.rank, world=self.world)
         # The phases of a step share one batch.
         self.seen = lru_cache(maxsize=1)(self._seen)
         self.made = lru_cache(maxsize=1)(self._made)

@@ -20,10 +20,6 @@ from slimgen.tasks.task import Job, Task
 class Original:
     """The part of a task that says what is compressed.
 
-    Args:
-        recipe: of the run.
-        compute: where the networks live.
-
     Attributes:
         discriminator_inputs: channels that the discriminator takes; the class says how many where the recipe does not.
     """
@@ -64,14 +60,9 @@ class Original:
 
 
 def teach_pair(job: Job, images: int) -> Mapping[str, float]:
-    """Trains or imports one generator and its discriminator; leaves `generator` and `discriminator.safetensors`.
+    """Trains, on so many images, or imports one generator and its discriminator; its updates and parameters.
 
-    Args:
-        job: of the stage.
-        images: how many there are to train on.
-
-    Returns:
-        Updates, and the generator's parameters.
+    Leaves `generator` and `discriminator.safetensors`.
 
     Raises:
         CheckpointError: what is imported is not there or does not fit.

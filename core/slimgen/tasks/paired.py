@@ -18,8 +18,6 @@ from slimgen.tasks.task import Job, setting_of
 from slimgen.tasks.traits import IMAGES, OF_LABEL_MAPS, OF_NOISE, Embedded, Traits
 from slimgen.tasks.translation import CHANNELS, Translation
 
-__all__ = ["Paired"]
-
 
 class Paired(Translation):
     """Images with their targets, judged together."""

@@ -30,10 +30,6 @@ class Job:
     """One stage's work, as methods and tasks see it.
 
     Attributes:
-        recipe: of the run.
-        compute: device, number type and layout.
-        task: what the generator is for.
-        data: the prepared images.
         inputs: stage name to the folder that it left.
         out: the folder of this stage.
         journal: name of a training to its checkpoints, log and progress.

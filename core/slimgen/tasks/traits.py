@@ -12,9 +12,7 @@ NOISE: Given = "noise"
 OF_LABEL_MAPS = {"data": ("classes", "unknown", "instances", "palette"), "losses": ("feature",)}
 """Keys of a recipe, by section, that label maps alone have."""
 OF_NOISE = {
-    "teach": ("discriminator_batch", "discriminator_steps"),
-    "finetune": ("discriminator_batch", "discriminator_steps"),
-    "supernet": ("discriminator_batch", "discriminator_steps"),
+    **dict.fromkeys(("teach", "finetune", "supernet"), ("discriminator_batch", "discriminator_steps")),
     "evaluate": ("against",),
 }
 """Keys that generators of noise alone have."""
@@ -56,7 +54,6 @@ class Traits:
     """What is known of a task before it is opened.
 
     Attributes:
-        given: what a generator is given.
         pairs: whether every input has a target that is known in training.
         embedded: its part of the embedded set.
         directions: how many directions are trained together.

@@ -13,13 +13,13 @@ from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
 from slimgen.nets.supernet import Arch
 from slimgen.recipe import Recipe, Schedule
-from slimgen.tasks.guidance import Discriminate, GanTraining, Groups, Guidance, Truth, discriminating
+from slimgen.tasks.guidance import Discriminate, GanTraining, Groups, Guidance, Truth
 from slimgen.tasks.original import Original
 from slimgen.tasks.task import Job
 from slimgen.tasks.traits import Shapes
 from slimgen.training.distributed import world
 from slimgen.training.fit import Memo, Phase, Stateful
-from slimgen.training.losses import Perceptual, adversarial, as_features, feature_network, reconstruction
+from slimgen.training.losses import adversarial, feature_network, perceptual, reconstruction
 from slimgen.training.optimizers import Adam, constant_then_linear
 from slimgen.training.pool import ImagePool
 
@@ -28,10 +28,6 @@ CHANNELS = 3
 
 class Translation(Original):
     """A generator from images to images, a discriminator, and how they are trained.
-
-    Args:
-        recipe: of the run.
-        compute: where the networks live.
 
     Attributes:
         conditional: whether the discriminator judges condition and image together, as pix2pix's does, or the image
@@ -72,28 +68,19 @@ class Translation(Original):
 
     def adversary(self, discriminator: nn.Module) -> tuple[Discriminate, Guidance]:
         """How a discriminator is called, and what a generator learns of it besides its scores: nothing."""
-        return discriminating(discriminator), Guidance()
+        return lambda inputs, arch: discriminator(inputs), Guidance()
 
     def batches(self, data: Prepared, schedule: Schedule, hold: int = 1) -> dict[str, Callable[[int], Pair]]:
         """The images of train and val as functions from step to batch, this process's share of it.
 
-        Args:
-            data: the prepared images.
-            schedule: gives the batch.
-            hold: how many steps in a row see the same batch; CF-GAN's cycles show one batch to every path.
+        `hold` steps in a row see the same batch; CF-GAN's cycles show one batch to every path.
         """
         rank, processes = world()
 
         def of(split: str) -> Callable[[int], Pair]:
-            source = Batches(
-                data.split(split),
-                batch=schedule.batch,
-                seed=self.recipe.seed,
-                crop=self.recipe.size,
-                flip=self.recipe.data.flip,
-                rank=rank,
-                world=processes,
-            )
+            images, seed, crop, flip = data.split(split), self.recipe.seed, self.recipe.size, self.recipe.data.flip
+            count = schedule.batch
+            source = Batches(images, batch=count, seed=seed, crop=crop, flip=flip, rank=rank, world=processes)
 
             # The phases of a step, and the steps that hold it, share one batch.
             @lru_cache(maxsize=1)
@@ -109,28 +96,21 @@ class Translation(Original):
     def guidance(self, discriminator: nn.Module | None) -> Guidance:
         """The perceptual term of CF-GAN, Eq. 4, where the recipe gives it a weight.
 
-        Args:
-            discriminator: the original's, whose features serve where the recipe names no other network; None while
-                the original itself is trained, which then goes without.
+        The discriminator is the original's, whose features serve where the recipe names no other network; None while
+        the original itself is trained, which then goes without.
         """
         losses = self.recipe.losses
-
-        def weighted(distance: Tensor) -> dict[str, Tensor]:
-            return {"perceptual": losses.perceptual * distance}
-
-        if losses.perceptual == 0:
+        features: Callable[[Tensor], Any]
+        if losses.perceptual and losses.perceptual_network != "discriminator":
+            features, alone = self.compute.place(feature_network(losses.perceptual_network)), True
+        elif losses.perceptual and discriminator is not None:
+            features, alone = discriminator.eval().requires_grad_(False).features, False  # type: ignore[assignment]
+        else:
             return Guidance()
-        if losses.perceptual_network != "discriminator":
-            network = self.compute.place(feature_network(losses.perceptual_network))
-            alone = Perceptual(as_features(network))
-            return Guidance((lambda batch, fake, memo: weighted(alone(fake, batch.target)),))
-        if discriminator is None:
-            return Guidance()
-        discriminator.eval().requires_grad_(False)
-        together = Perceptual(discriminator.features)  # type: ignore[arg-type]
 
         def term(batch: Pair, fake: Tensor, memo: Memo) -> dict[str, Tensor]:
-            return weighted(together(self.shown(batch.input, fake), self.shown(batch.input, batch.target)))
+            made, real = (image if alone else self.shown(batch.input, image) for image in (fake, batch.target))
+            return {"perceptual": losses.perceptual * perceptual(features, made, real)}
 
         return Guidance((term,))
 

@@ -26,17 +26,9 @@ from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
 from slimgen.nets import noise_length
 from slimgen.recipe import Recipe, Schedule
+from slimgen.tasks import noise
 from slimgen.tasks.gan import GanTraining, train_gan
-from slimgen.tasks.noise import (
-    SETTLING,
-    SHOWN,
-    TEST,
-    VALIDATION,
-    NoiseBatches,
-    latents,
-    passing_for_real,
-    telling_apart,
-)
+from slimgen.tasks.noise import SHOWN, latents
 from slimgen.tasks.original import Original, teach_pair
 from slimgen.tasks.task import Job, setting_of, single_metrics
 from slimgen.tasks.traits import NOISE, OF_LABEL_MAPS, Embedded, Shapes, Traits
@@ -44,8 +36,6 @@ from slimgen.tasks.translation import CHANNELS, adam
 from slimgen.training.fit import Phase, Stateful
 from slimgen.training.losses import adversarial
 from slimgen.training.optimizers import constant_then_linear
-
-__all__ = ["Unconditional"]
 
 NOISY = "choose a family with an option latent, such as alphagan or sngan"
 SETTLED = 50
@@ -124,21 +114,15 @@ class Unconditional(Original):
 
     @torch.no_grad()
     def settled(self, net: nn.Module, batch: int) -> nn.Module:
-        """A generator whose BatchNorms have the means and variances that its own features have.
+        """The generator, whose BatchNorms now have the means and variances that its own features have.
 
         An average of weights has the statistics of none of the networks that it averages: they are measured over
-        batches of noise, the same each time. Without BatchNorms, nothing is changed.
-
-        Args:
-            net: changed in place.
-            batch: as in training.
+        batches of noise as large as in training, the same each time. Without BatchNorms, nothing is changed.
         """
-        noise = (
-            self.compute.place(latents(batch, self.latent, self.recipe.seed, use=SETTLING, step=step))
-            for step in range(SETTLED)
-        )
+        seed, use = self.recipe.seed, noise.SETTLING
+        draws = (latents(batch, self.latent, seed, use=use, step=step) for step in range(SETTLED))
         with self.compute.autocast():
-            update_bn(noise, net)
+            update_bn(map(self.compute.place, draws), net)
         return net
 
     @torch.no_grad()
@@ -154,15 +138,10 @@ class Unconditional(Original):
     def batches(self, data: Prepared, schedule: Schedule, hold: int = 1) -> dict[str, Callable[[int], Pair]]:
         """Noise and real images as functions from step to batch, this process's share of it.
 
-        Args:
-            data: the prepared images.
-            schedule: gives the batches.
-            hold: how many steps in a row see the same.
-
-        Returns:
-            For each split, by its name, noise (batch, latent) for the generator, beside the real images of the
-            discriminator's first step; and by its name and `SHOWN` the noise and the real images of all steps of the
-            discriminator, one after the other: (steps x shown, latent) and (steps x shown, 3, size, size).
+        For each split, by its name, noise (batch, latent) for the generator, beside the real images of the
+        discriminator's first step; and by its name and `SHOWN` the noise and the real images of all steps of the
+        discriminator, one after the other: (steps x shown, latent) and (steps x shown, 3, size, size). `hold` steps in
+        a row see the same.
 
         Raises:
             DataError: images of another kind, or batches that cannot be divided among the processes.
@@ -171,15 +150,7 @@ class Unconditional(Original):
             raise DataError("images are prepared for the task unconditional", "pairs or sets", "prepare them with it")
         found: dict[str, Callable[[int], Pair]] = {}
         for number, split in enumerate(("train", "val")):
-            source = NoiseBatches(
-                data.split(split),
-                schedule,
-                length=self.latent,
-                seed=self.recipe.seed,
-                number=number,
-                flip=self.recipe.data.flip,
-                compute=self.compute,
-            )
+            source = noise.NoiseBatches(data.split(split), schedule, self.recipe, self.latent, number, self.compute)
             found |= {split: partial(_held, source.made, hold), f"{split}{SHOWN}": partial(_held, source.seen, hold)}
         return found
 
@@ -194,7 +165,7 @@ class Unconditional(Original):
             hint = "choose fid, kid, is, or fd:NAME with a feature network of your own"
             raise RecipeError("candidates that make images of noise are measured on whole sets", repr(metric), hint)
         real = whole(job.data.split("val"), self.recipe.objective.images).target
-        return Pair(latents(len(real), self.latent, self.recipe.seed, use=VALIDATION), real)
+        return Pair(latents(len(real), self.latent, self.recipe.seed, use=noise.VALIDATION), real)
 
     def test(self, data: Prepared) -> Pair:
         """Noise (N, latent) for finished generators, always the same, and the real images to compare with.
@@ -206,7 +177,7 @@ class Unconditional(Original):
         split = data.with_validation().split("train") if options.against == "train" else data.split("test")
         # As the arrays are, in type and layout: fifty thousand and more are looked at, one batch after the other.
         real = torch.from_numpy(np.array(split.target)).permute(0, 3, 1, 2)
-        return Pair(latents(options.images or len(real), self.latent, self.recipe.seed, use=TEST), real)
+        return Pair(latents(options.images or len(real), self.latent, self.recipe.seed, use=noise.TEST), real)
 
     def columns(self, test: Pair, count: int, paired: bool) -> dict[str, Tensor]:
         """None: noise is not for looking at."""
@@ -231,24 +202,18 @@ class Unconditional(Original):
         losses, schedule, turns = self.recipe.losses, training.schedule, training.schedule.discriminator_steps
         generator, discriminator = training.generator, training.discriminator
         gan, rate = adversarial(losses.gan), constant_then_linear(training.steps, schedule.decay)
-        weights, rates = list(discriminator.parameters()), schedule.discriminator_rate or schedule.rate
-        adversary_adam, generator_adam = (
-            adam([{"params": weights}], rates, schedule),
-            adam(training.moved, schedule.rate, schedule),
+        rates, split, after = (
+            schedule.discriminator_rate or schedule.rate,
+            f"train{SHOWN}",
+            training.after_discriminator,
         )
-        passing = passing_for_real(generator, discriminator, gan, losses.adversarial, training.guidance)
-        phases = [
-            Phase(
-                "discriminator",
-                telling_apart(generator, discriminator, gan, turn, turns),
-                adversary_adam,
-                rate,
-                f"train{SHOWN}",
-                after=training.after_discriminator,
-            )
-            for turn in range(turns)
-        ]
-        return [*phases, Phase("generator", passing, generator_adam, rate, after=training.after_generator)], {}
+        adversary = adam([{"params": list(discriminator.parameters())}], rates, schedule)
+        apart = [noise.telling_apart(generator, discriminator, gan, turn, turns) for turn in range(turns)]
+        after = training.after_discriminator
+        phases = [Phase("discriminator", loss, adversary, rate, split, after=after) for loss in apart]
+        passing = noise.passing_for_real(generator, discriminator, gan, losses.adversarial, training.guidance)
+        mover = adam(training.moved, schedule.rate, schedule)
+        return [*phases, Phase("generator", passing, mover, rate, after=training.after_generator)], {}
 
 
 def latent_of(recipe: Recipe) -> int:

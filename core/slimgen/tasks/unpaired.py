@@ -31,20 +31,14 @@ from slimgen.tasks.original import imported, originals
 from slimgen.tasks.task import Job, setting_of
 from slimgen.tasks.traits import IMAGES, OF_LABEL_MAPS, OF_NOISE, Embedded, Traits
 from slimgen.tasks.translation import CHANNELS, Translation
-from slimgen.training.distillation import Teacher
-
-__all__ = ["Unpaired"]
+from slimgen.training.losses import Teacher
 
 
 class Unpaired(Translation):
     """Two sets of images; a discriminator judges an image alone, and is shown older ones among the new."""
 
     traits: ClassVar[Traits] = Traits(
-        IMAGES,
-        pairs=False,
-        directions=2,
-        embedded=Embedded("unpaired"),
-        refused={**OF_LABEL_MAPS, **OF_NOISE},
+        IMAGES, pairs=False, directions=2, embedded=Embedded("unpaired"), refused={**OF_LABEL_MAPS, **OF_NOISE}
     )
     discriminator_inputs = CHANNELS
     history = 50
@@ -101,11 +95,10 @@ class Unpaired(Translation):
 
     def train_original(self, job: Job, training: GanTraining) -> nn.Module:
         """Trains a generator in place as one half of a CycleGAN, whose other half is of the same family."""
-        seed, gan = self.recipe.seed, Gan(training.generator, training.discriminator)
-        copies = (copy.deepcopy(net) for net in gan)
-        other = Gan(*(initialise(net, seed + number) for number, net in enumerate(copies, 2)))
-        name, schedule, steps, ema = training.name, training.schedule, training.steps, training.ema
-        return train_cycle(job, CycleTraining(name, gan, other, schedule, steps, ema))[0]
+        gan = Gan(training.generator, training.discriminator)
+        other = Gan(*(initialise(copy.deepcopy(net), self.recipe.seed + number) for number, net in enumerate(gan, 2)))
+        both = CycleTraining(training.name, gan, other, training.schedule, training.steps, training.ema)
+        return train_cycle(job, both)[0]
 
     def original(self, teach: Path) -> nn.Module:
         """The original generator of the recipe's direction, from the folder that `teach` left; in evaluation mode."""

@@ -107,11 +107,7 @@ def spread(
 
 
 def require_alike(done: int, modules: Iterable[object]) -> None:
-    """What several processes need to be one: the same checkpoint, and norms that see single images.
-
-    Args:
-        done: how many steps this process's checkpoint has.
-        modules: what is trained.
+    """What several processes need to be one: checkpoints of as many steps done, and norms that see single images.
 
     Raises:
         RunError: checkpoints differ, or a BatchNorm would see this process's share of the batch alone.

@@ -39,13 +39,10 @@ def fair(space: Space, at: Genotype, seed: int, *, apart: bool = False) -> Draw:
     """CF-GAN's fair sampling (Algorithm 3, lines 4 to 8; Definition 3.1).
 
     Each cycle of N_p steps visits every path once, in random order without replacement. A step's M architectures
-    between them use each of a layer's M operators exactly once. Everything else is as in `at`.
+    between them use each of a layer's M operators exactly once, or, if `apart`, operators drawn independently.
 
-    Args:
-        space: holds the choice `path` and, for each layer, a choice `operator.` of as many options.
-        at: the other options, such as the full widths.
-        seed: of the orders.
-        apart: operators are drawn independently instead: what fair sampling is compared with (A.1).
+    The space holds the choice `path` and, for each layer, a choice `operator.` of as many options. Everything else,
+    such as the full widths, is as in `at`.
     """
     paths = _choice(space, "path").options
     layers = {name: _choice(space, name).options for name in space if name.startswith("operator.")}
@@ -87,8 +84,7 @@ class UpdateCounts:
         operators: U_{p,l,m}, by path, layer and operator.
     """
 
-    def __init__(self, path: str = "path", layers: str = "operator.") -> None:
-        self.path, self.layers = path, layers
+    def __init__(self) -> None:
         self.generator: Counter[str] = Counter()
         self.discriminator: Counter[str] = Counter()
         self.operators: Counter[tuple[str, str, str]] = Counter()
@@ -96,12 +92,11 @@ class UpdateCounts:
     def generator_step(self, archs: Iterable[Arch]) -> None:
         """Counts one generator step with the accumulated gradients of these architectures."""
         genotypes = [pinned(arch) for arch in archs]
-        self.generator.update({str(genotype[self.path]) for genotype in genotypes})
+        self.generator.update({str(genotype["path"]) for genotype in genotypes})
         for genotype in genotypes:
-            path = str(genotype[self.path])
             for name, value in genotype.items():
-                if name.startswith(self.layers):
-                    self.operators[path, name, str(value)] += 1
+                if name.startswith("operator."):
+                    self.operators[str(genotype["path"]), name, str(value)] += 1
 
     def discriminator_step(self, path: str) -> None:
         """Counts one step of a discriminator's path."""
@@ -110,15 +105,13 @@ class UpdateCounts:
     def violations(self, space: Mapping[str, Any], discriminator: bool = True) -> list[str]:
         """What breaks Definition 3.1, one line each; none if the training was fair.
 
-        Args:
-            space: the supernet's space, which says which operators a layer could have had.
-            discriminator: whether there is one, and with it the path view.
+        The supernet's space says which operators a layer could have had; without a discriminator there is no path view.
         """
         found = []
-        for path in space[self.path].options:
+        for path in space["path"].options:
             if discriminator and self.generator[path] != self.discriminator[path]:
                 found.append(f"path {path}: U = {self.generator[path]}, V = {self.discriminator[path]}")
-            for layer in (name for name in space if name.startswith(self.layers)):
+            for layer in (name for name in space if name.startswith("operator.")):
                 counts = {option: self.operators[path, layer, option] for option in space[layer].options}
                 if len(set(counts.values())) > 1:
                     found.append(f"path {path}, {layer}: {counts}")
@@ -135,5 +128,7 @@ class UpdateCounts:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes counts back."""
         self.generator, self.discriminator = Counter(state["generator"]), Counter(state["discriminator"])
-        keys = {tuple(key.split("/")): count for key, count in state["operators"].items()}
-        self.operators = Counter({(path, layer, option): count for (path, layer, option), count in keys.items()})
+        self.operators = Counter()
+        for key, count in state["operators"].items():
+            path, layer, option = key.split("/")
+            self.operators[path, layer, option] = count

@@ -30,7 +30,6 @@ class Memo:
     """What the phases of one step tell each other.
 
     Attributes:
-        step: its number, from 0.
         fakes: generated images without their graph, for the discriminators: of each architecture, or each direction.
         features: of the images generated last, where their generator shows any.
     """
@@ -90,10 +89,8 @@ class Journal:
     """Where a training leaves its traces.
 
     Attributes:
-        checkpoints: None trains without them.
         log: a line every `log_every` steps.
         progress: called with steps done, steps in all, and the last losses.
-        log_every: steps between lines.
         seconds: between checkpoints, at least.
     """
 
@@ -130,6 +127,43 @@ class Journal:
             self._pause = max(self.seconds, SAVING * (self._saved - started))
 
 
+class Meter:
+    """Running means of the losses since the last log line."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = defaultdict(int)
+        self.last: dict[str, float] = {}
+
+    def add(self, terms: Mapping[str, Tensor]) -> None:
+        """Adds one step's losses; they stay on their device until a line is due."""
+        for name, value in terms.items():
+            self.sums[name] = self.sums[name] + value.float() if name in self.sums else value.float()
+            self.counts[name] += 1
+
+    def means(self, step: int) -> dict[str, float]:
+        """The means, which start anew.
+
+        Raises:
+            RunError: one of them is not finite.
+        """
+        self.last = {name: float(value) / self.counts[name] for name, value in self.sums.items()}
+        self.sums, self.counts = {}, defaultdict(int)
+        for name, value in self.last.items():
+            if not math.isfinite(value):
+                came = f"{name} = {value} at step {step + 1}"
+                raise RunError("losses stay finite", came, "lower the rate, or use precision fp32")
+        return self.last
+
+    def state_dict(self) -> dict[str, Any]:
+        """Sums and counts, for checkpoints."""
+        return {"sums": dict(self.sums), "counts": dict(self.counts)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes them back."""
+        self.sums, self.counts = dict(state["sums"]), defaultdict(int, state["counts"])
+
+
 def fit(
     phases: Sequence[Phase],
     draw: Draw,
@@ -143,19 +177,12 @@ def fit(
 ) -> None:
     """Trains for a number of steps, going on from the newest checkpoint.
 
-    Everything random is a function of the seed and the step, so a training that was killed and started again computes
-    the same numbers as one left alone. Under torchrun every process holds its slice of the batch and the step is taken
-    with the gradients of the whole.
+    At each, the phases run in order, with the batches of their splits, each a pure function from step to batch. Under
+    torchrun every process holds its slice of the batch and the step is taken with the gradients of the whole.
 
-    Args:
-        phases: run in order at every step.
-        draw: step to the architectures trained at it; their gradients are summed before the optimizer steps.
-        batches: split to a pure function from step to batch.
-        steps: how many, in all.
-        seed: for layers that are random, such as dropout.
-        compute: where, and in which type.
-        state: what checkpoints hold besides the optimizers.
-        journal: checkpoints, log and progress.
+    Everything random is a function of the seed and the step (here, layers such as dropout), so a training that was
+    killed and started again computes the same numbers as one left alone. Checkpoints hold `state`, the optimizers, and
+    the losses of the line under way.
 
     Raises:
         RunError: a loss that is no longer finite, or processes that cannot train as one.
@@ -186,13 +213,7 @@ def fit(
 
 
 def _step(
-    phase: Phase,
-    phases: Sequence[Phase],
-    batch: object,
-    archs: Sequence[Arch],
-    memo: Memo,
-    compute: Compute,
-    meter: "Meter",
+    phase: Phase, phases: Sequence[Phase], batch: Any, archs: Sequence[Arch], memo: Memo, compute: Compute, meter: Meter
 ) -> None:
     """One step of one phase."""
     for group in phase.optimizer.param_groups:
@@ -227,43 +248,3 @@ def moving(phase: Phase, phases: Sequence[Phase]) -> Iterator[None]:
     finally:
         for parameter in others.values():
             parameter.requires_grad_(True)
-
-
-class Meter:
-    """Running means of the losses since the last log line."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = defaultdict(int)
-        self.last: dict[str, float] = {}
-
-    def add(self, terms: Mapping[str, Tensor]) -> None:
-        """Adds one step's losses; they stay on their device until a line is due."""
-        for name, value in terms.items():
-            self.sums[name] = self.sums[name] + value.float() if name in self.sums else value.float()
-            self.counts[name] += 1
-
-    def means(self, step: int) -> dict[str, float]:
-        """The means, which start anew.
-
-        Raises:
-            RunError: one of them is not finite.
-        """
-        self.last = {name: float(value) / self.counts[name] for name, value in self.sums.items()}
-        self.sums, self.counts = {}, defaultdict(int)
-        for name, value in self.last.items():
-            if not math.isfinite(value):
-                raise RunError(
-                    "losses stay finite",
-                    f"{name} = {value} at step {step + 1}",
-                    "lower the rate, or use precision fp32",
-                )
-        return self.last
-
-    def state_dict(self) -> dict[str, Any]:
-        """Sums and counts, for checkpoints."""
-        return {"sums": dict(self.sums), "counts": dict(self.counts)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes them back."""
-        self.sums, self.counts = dict(state["sums"]), defaultdict(int, state["counts"])

@@ -1,9 +1,9 @@
-"""Losses of the five papers: adversarial, reconstruction, perceptual; and the proximal step of a sparsity term."""
+"""Losses of the papers: adversarial, reconstruction, perceptual, distillation; and a sparsity term's proximal step."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -61,35 +61,24 @@ def reconstruction(fake: Tensor, real: Tensor) -> Tensor:
     return functional.l1_loss(fake, real)
 
 
-class Perceptual:
-    """Distance of images in the features of a frozen network.
+def perceptual(features: Callable[[Tensor], Any], fake: Tensor, real: Tensor) -> Tensor:
+    """Distance of images in the feature maps, one or several, of a network that the caller froze.
 
-    Args:
-        features: images to feature maps, coarse or fine; frozen by the caller.
+    It is the mean over feature maps of their mean absolute difference; gradients reach `fake` alone.
     """
-
-    def __init__(self, features: Callable[[Tensor], list[Tensor]]) -> None:
-        self.features = features
-
-    def __call__(self, fake: Tensor, real: Tensor) -> Tensor:
-        """The mean over feature maps of their mean absolute difference; gradients reach `fake` alone."""
-        with torch.no_grad():
-            wanted = self.features(real)
-        found = self.features(fake)
-        terms = [functional.l1_loss(one.float(), two.float()) for one, two in zip(found, wanted, strict=True)]
-        return torch.stack(terms).mean()
+    with torch.no_grad():
+        wanted = features(real)
+    found = features(fake)
+    pairs = [(found, wanted)] if isinstance(found, Tensor) else zip(found, wanted, strict=True)
+    return torch.stack([functional.l1_loss(one.float(), two.float()) for one, two in pairs]).mean()
 
 
 def feature_matching(found: Sequence[Sequence[Tensor]], wanted: Sequence[Sequence[Tensor]]) -> Tensor:
     """Difference of generated and real images in what a discriminator sees (Wang et al. 2018, Eq. 3).
 
-    Args:
-        found: the activations of generated images, for each scale of the discriminator; the logits, which come last,
-            are left out.
-        wanted: those of the real images, whose gradients are cut.
-
-    Returns:
-        The mean absolute differences, summed over the layers and averaged over the scales, as GauGAN weighs them.
+    Of the activations of both, for each scale of the discriminator, the logits, which come last, are left out, and the
+    real images' gradients are cut. The mean absolute differences are summed over the layers and averaged over the
+    scales, as GauGAN weighs them.
     """
     terms = [
         functional.l1_loss(one.float(), two.detach().float())
@@ -103,18 +92,14 @@ def feature_matching(found: Sequence[Sequence[Tensor]], wanted: Sequence[Sequenc
 def shrink(scales: Iterable[nn.Parameter], threshold: float) -> None:
     """The proximal step of the L1 norm (CF-GAN, Eqs. 19 and 20): a soft threshold, in place.
 
-    Factors that took no part in the last gradient step are left alone: a path that was not trained is not pruned.
-
-    Args:
-        scales: scale factors.
-        threshold: lambda_sp times the step's learning rate.
+    The threshold is lambda_sp times the step's learning rate. Factors that took no part in the last gradient step are
+    left alone: a path that was not trained is not pruned.
     """
     for scale in scales:
         if scale.grad is not None:
             scale.copy_(functional.softshrink(scale, threshold))
 
 
-Features = Callable[[Tensor], list[Tensor]]
 VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0)
 """Channels of VGG-16's convolutions up to relu4_3; 0 is a 2x2 max-pooling."""
 VGG16_FILE = "vgg16-397923af.pth"
@@ -123,8 +108,7 @@ VGG16_FILE = "vgg16-397923af.pth"
 class Vgg16(nn.Module):
     """VGG-16 up to relu4_3, whose features are taken before each pooling (Johnson et al., 2016).
 
-    Args:
-        weights: torchvision's state dict; its classifier is not needed.
+    Its weights are torchvision's state dict, whose classifier is not needed.
     """
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
@@ -161,19 +145,16 @@ def find_network(name: str) -> Path:
     """
     if name != "vgg16":
         if not Path(name).is_file():
-            raise WeightsError(
-                "losses.perceptual_network is 'discriminator', 'vgg16' or a TorchScript file", repr(name)
-            )
+            rule = "losses.perceptual_network is 'discriminator', 'vgg16' or a TorchScript file"
+            raise WeightsError(rule, repr(name))
         return Path(name)
     named = [Path(os.environ["SLIMGEN_VGG16"])] if "SLIMGEN_VGG16" in os.environ else []
     places = [*named, Path(torch.hub.get_dir()) / "checkpoints" / VGG16_FILE]
     found = next((path for path in places if path.is_file()), None)
     if found is None:
-        raise WeightsError(
-            "the perceptual loss needs VGG-16's ImageNet weights",
-            f"none at {', '.join(map(str, places))}",
-            f"put torchvision's {VGG16_FILE} there or name it in SLIMGEN_VGG16",
-        )
+        hint = f"put torchvision's {VGG16_FILE} there or name it in SLIMGEN_VGG16"
+        rule = "the perceptual loss needs VGG-16's ImageNet weights"
+        raise WeightsError(rule, f"none at {', '.join(map(str, places))}", hint)
     return found
 
 
@@ -194,11 +175,46 @@ def feature_network(name: str) -> nn.Module:
     return net.eval().requires_grad_(False)
 
 
-def as_features(network: nn.Module) -> Features:
-    """A network as a function to a list of feature maps."""
+class Adaptors(nn.ModuleList):
+    """A learned 1x1 convolution for each layer, from the widest student's channels to the teacher's.
 
-    def features(images: Tensor) -> list[Tensor]:
-        found = network(images)
-        return [found] if isinstance(found, Tensor) else list(found)
+    A once-for-all student has fewer channels at each configuration; it then takes the first of an adaptor's inputs.
+    """
 
-    return features
+    def __init__(self, students: Sequence[int], teachers: Sequence[int]) -> None:
+        super().__init__(nn.Conv2d(one, two, 1) for one, two in zip(students, teachers, strict=True))
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Features of the student (N, c, h, w), as wide as the teacher's."""
+        found = []
+        for adaptor, feature in zip(self, features, strict=True):
+            assert isinstance(adaptor, nn.Conv2d)
+            found.append(functional.conv2d(feature, adaptor.weight[:, : feature.shape[1]], adaptor.bias))
+        return found
+
+
+class Teacher:
+    """A generator, frozen here, that is asked about the same images again and again, and runs once."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self.net = net.eval().requires_grad_(False)
+        self._asked: Tensor | None = None
+        self._told: tuple[Tensor, list[Tensor]] = (torch.empty(0), [])
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Its images, and its features where the network shows any."""
+        if images is not self._asked:
+            show: Callable[[Tensor], Any] | None = getattr(self.net, "features", None)
+            with torch.no_grad():
+                self._told = show(images) if show is not None else (self.net(images), [])
+            self._asked = images
+        return self._told
+
+
+def distillation_loss(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """The difference of the adapted student's features from the teacher's (GAN Compression, Li et al. 2020, Eq. 3).
+
+    As its authors compute it: the mean squared difference, summed over the layers.
+    """
+    terms = [functional.mse_loss(one.float(), two.float()) for one, two in zip(found, wanted, strict=True)]
+    return torch.stack(terms).sum()

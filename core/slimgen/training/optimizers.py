@@ -13,31 +13,18 @@ class Adam(torch.optim.Adam):
 
     The kernel walks weights of four dimensions in the order of their dimensions; in channels_last that jumps through
     memory, four times as slow. Each update is elementwise, so a view in the order of memory gets the same numbers.
-
-    Args:
-        groups: parameter groups.
-        rate: learning rate of groups without one of their own.
-        betas: decays of the two averages.
+    The rate is that of parameter groups that have none.
     """
 
     def __init__(self, groups: Any, rate: float, betas: tuple[float, float]) -> None:
         super().__init__(groups, rate, betas, fused=True)
 
-    def _init_group(
-        self,
-        group: dict[str, Any],
-        params: list[Tensor],
-        grads: list[Tensor],
-        averages: list[Tensor],
-        squares: list[Tensor],
-        *rest: Any,
-    ) -> bool:
-        complex_numbers: bool = super()._init_group(  # type: ignore[no-untyped-call]
-            group, params, grads, averages, squares, *rest
-        )
-        for index, tensors in enumerate(zip(params, grads, averages, squares, strict=True)):
+    def _init_group(self, group: dict[str, Any], *lists: Any) -> bool:
+        complex_numbers: bool = super()._init_group(group, *lists)  # type: ignore[no-untyped-call]
+        walked = lists[:4]  # weights, gradients and both averages
+        for index, tensors in enumerate(zip(*walked, strict=True)):
             if all(_channels_last(tensor) for tensor in tensors):
-                for held in (params, grads, averages, squares):
+                for held in walked:
                     held[index] = held[index].detach().permute(0, 2, 3, 1)
         return complex_numbers
 
@@ -51,11 +38,9 @@ Rate = Callable[[int], float]
 
 
 def constant_then_linear(steps: int, decay: float) -> Rate:
-    """Constant, then linear to zero over the last part: pix2pix, CycleGAN, GAN Compression, CF-GAN.
+    """Constant, then linear to zero over the last part of the steps, a share of 0 to 1.
 
-    Args:
-        steps: length of the training.
-        decay: share of the steps over which the rate falls, 0 to 1.
+    So do pix2pix, CycleGAN, GAN Compression and CF-GAN.
     """
     falling = round(steps * decay)
     start = steps - falling
@@ -68,12 +53,7 @@ def constant_then_linear(steps: int, decay: float) -> Rate:
 
 
 class Ema:
-    """Keeps a copy of a module whose weights trail the module's.
-
-    Args:
-        module: the module to follow.
-        decay: share of the old average that stays at each update.
-    """
+    """Keeps a copy of a module whose weights trail the module's; `decay` of the old average stays at each update."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.source, self.decay = module, decay

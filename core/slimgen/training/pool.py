@@ -17,11 +17,8 @@ class ImagePool:
     each is with probability 1/2 replaced by a stored one, which leaves the pool, and takes its place.
 
     What happens at a step is a function of (seed, step) and of what is stored, which belongs into checkpoints. Under
-    torchrun every process stores the images of all, and takes its slice of what one process would return.
-
-    Args:
-        size: how many images it keeps; with 0 every image is returned as it is.
-        seed: of the replacements; pools of one training have seeds of their own.
+    torchrun every process stores the images of all, and takes its slice of what one process would return. With size 0
+    every image is returned as it is. Pools of one training have different seeds.
 
     Raises:
         RecipeError: if the size is negative.
@@ -39,14 +36,10 @@ class ImagePool:
 
     @torch.no_grad()
     def query(self, images: Tensor, step: int) -> Tensor:
-        """Stores images, and returns as many to show the discriminator.
+        """Stores images, and returns as many to show the discriminator, without a graph.
 
-        Args:
-            images: just generated, (N, C, H, W), of one shape, type and device throughout a training.
-            step: of the training; ask once a step, since the same step draws the same numbers.
-
-        Returns:
-            Images like these, without a graph.
+        They are (N, C, H, W), of one shape, type and device throughout a training. Ask once a step: the same step draws
+        the same numbers.
         """
         if self.size == 0:
             return images.detach()

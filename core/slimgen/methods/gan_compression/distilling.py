@@ -23,8 +23,8 @@ from slimgen.search import Genotype
 from slimgen.tasks.gan import GanTraining, original_guidance
 from slimgen.tasks.guidance import Generate, Guidance
 from slimgen.tasks.task import Job
-from slimgen.training.distillation import Adaptors, Teacher, distillation_loss
 from slimgen.training.fit import Memo
+from slimgen.training.losses import Adaptors, Teacher, distillation_loss
 
 
 def once_for_all(job: Job, options: SupernetOptions) -> ChannelSupernet:

@@ -36,17 +36,11 @@ NOTES = (
 
 @dataclass(frozen=True)
 class Expense:
-    """What a stage would take, as far as it can be told before: None is not known yet, or nothing to speak of.
+    """Estimates of what a stage would take: None is not known yet, or nothing to speak of."""
 
-    Attributes:
-        updates: of its generators.
-        macs: estimated.
-        bytes: on disk, estimated.
-    """
-
-    updates: int | None = None
+    updates: int | None = None  # of its generators
     macs: float | None = None
-    bytes: float | None = None
+    bytes: float | None = None  # on disk
 
 
 @dataclass(frozen=True)
@@ -56,12 +50,10 @@ class Outlook:
     Attributes:
         recipe: resolved, as plain values.
         stages: by name, whether it is done, goes on or is to do, and what that would replace.
-        expenses: by name of the stage.
         wanted: metrics, networks and files that are needed, each with what is wrong with it or None.
         budget: the limits as numbers.
         space: how many genotypes there are, how many are within the budget, and how these were counted.
         evaluations: candidates that the search measures at most.
-        notes: how estimates are made.
     """
 
     recipe: Mapping[str, object]
@@ -76,12 +68,6 @@ class Outlook:
 
 def preview(recipe: Recipe, *, data: Path | None = None, out: Path, until: str | None = None) -> Outlook:
     """What `run` would do with the same arguments. Nothing is written, and no image is decoded.
-
-    Args:
-        recipe: what to do.
-        data: the images, as of `run`.
-        out: the run's folder.
-        until: the last stage to run; all of them by default.
 
     Raises:
         SlimgenError: as `check` of the recipe; what it needs and is not there is said in what is returned.
@@ -99,7 +85,10 @@ def preview(recipe: Recipe, *, data: Path | None = None, out: Path, until: str |
     for stage in up_to(until):
         folders = {name: images if name == DATA else out / name for name in stage.reads}
         states[stage.name] = _state(stage, recipe, folders, out / stage.name, states)
-    counts = _counts(out / "prepare") if states["prepare"] == "done" else {}
+    counts: dict[str, int] = {}
+    if states["prepare"] == "done":
+        metrics = read_record(out / "prepare")["metrics"]
+        counts = {name: int(float(str(metrics[f"{name}_images"]))) for name in ("train", "val", "test")}
     expenses, budget = _expenses(recipe, method, counts), budget_of(recipe)
     return Outlook(
         recipe=recipe.model_dump(mode="json"),
@@ -135,12 +124,6 @@ def _state(
     return f"to do, in place of {there} of other settings" if record else "to do"
 
 
-def _counts(prepare: Path) -> dict[str, int]:
-    """How many images each split of finished prepared ones has."""
-    metrics = read_record(prepare)["metrics"]
-    return {name: int(float(str(metrics[f"{name}_images"]))) for name in ("train", "val", "test")}
-
-
 def _expenses(recipe: Recipe, method: Preview | None, counts: Mapping[str, int]) -> dict[str, Expense]:
     """By stage, given how many images each split has, where that is known."""
     size, convention, traits = recipe.size, recipe.budget.convention, traits_of(recipe)
@@ -151,7 +134,9 @@ def _expenses(recipe: Recipe, method: Preview | None, counts: Mapping[str, int])
     teach, finetune = recipe.teach, recipe.finetune
 
     def training(count: Callable[[int], int], batch: int, generator: Mapping[str, float]) -> Expense:
-        updates = _counted(count, counts.get("train"))
+        updates: int | None = count(counts.get("train", 1))
+        if "train" not in counts and updates != count(1_000_000):  # they depend on how many images there are
+            updates = None
         each = 3 * batch * traits.directions * (generator["macs"] + 3 * beside.macs(convention))
         weights = traits.directions * (generator["bytes"] + beside.bytes)
         return Expense(updates, None if updates is None else updates * each, weights)
@@ -177,13 +162,6 @@ def _expenses(recipe: Recipe, method: Preview | None, counts: Mapping[str, int])
     }
 
 
-def _counted(count: Callable[[int], int], images: int | None) -> int | None:
-    """The updates of a training; None where they depend on how many images there are, which is not known."""
-    if images is not None:
-        return count(images)
-    return count(1) if count(1) == count(1_000_000) else None
-
-
 def _space(method: Preview, budget: Budget) -> dict[str, object]:
     """How large a space is, and how much of it the budget leaves; numbers of very many digits as texts."""
     space, size = method.space, method.space.size
@@ -198,8 +176,6 @@ def _space(method: Preview, budget: Budget) -> dict[str, object]:
         # Where none was drawn, at most three in as many are within, with 95 % confidence.
         within = size * max(allowed, 3) // SAMPLES
         how = f"{'about' if allowed else 'at most about that'}: {allowed} of {SAMPLES} drawn at random are"
-    return {"genotypes": _written(size), "within": _written(within), "how": how}
-
-
-def _written(number: int) -> int | str:
-    return number if number < 10**15 else f"10^{math.log10(number):.1f}"
+    numbers = {"genotypes": size, "within": within}
+    written = {name: n if n < 10**15 else f"10^{math.log10(n):.1f}" for name, n in numbers.items()}
+    return {**written, "how": how}
