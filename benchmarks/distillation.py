@@ -32,7 +32,7 @@ from slimgen.data.conversion import Setting
 from slimgen.data.prepare_translation import prepare_pairs
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute, choose
-from slimgen.methods.gan_compression import distilling, once_for_all, showing
+from slimgen.methods.gan_compression.distilling import distilling, once_for_all, showing
 from slimgen.methods.gan_compression.options import SupernetOptions, tap_channels, teacher_options
 from slimgen.nets import build_generator, discriminator_cost, generator_cost
 from slimgen.nets.gan_compression.once_for_all import OnceForAll

@@ -1,5 +1,6 @@
 """The sub-networks of a trained supernet, measured: each once, to the end or as long as it keeps up with a rival."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -24,7 +25,6 @@ class Candidates(Trials):
     A candidate is extracted, so that a small one is really cheap to run.
 
     Args:
-        job: of the search stage.
         supernet: with its trained weights, in evaluation mode.
         latency: genotype to milliseconds, where the budget limits them. Only the first process measures, so that what
             is measured is measured undisturbed; the others may leave it out.
@@ -35,14 +35,9 @@ class Candidates(Trials):
     """
 
     def __init__(
-        self,
-        job: Job,
-        supernet: Supernet,
-        latency: Callable[[Genotype], float] | None = None,
-        margin: float = 1.0,
+        self, job: Job, supernet: Supernet, latency: Callable[[Genotype], float] | None = None, margin: float = 1.0
     ) -> None:
-        recipe = job.recipe
-        metric = recipe.objective.metric
+        recipe, metric = job.recipe, job.recipe.objective.metric
         super().__init__(job, Objective(metric, find(metric).goal), digest(supernet.state_dict()), margin)
         self.supernet, self.latency = supernet, latency
         self._predicted = first(lambda: latency is not None)
@@ -64,12 +59,8 @@ class Candidates(Trials):
         costs = priced(self.supernet.cost(genotype, recipe.size, recipe.size), recipe)
         if self._predicted:
             # Two processes would measure two latencies, and then search two spaces.
-            costs["latency_ms"] = first(lambda: self._milliseconds(genotype))
+            costs["latency_ms"] = first(lambda: math.nan if self.latency is None else float(self.latency(genotype)))
         return costs
-
-    def _milliseconds(self, genotype: Genotype) -> float:
-        assert self.latency is not None
-        return float(self.latency(genotype))
 
     def protocol(self, genotype: Genotype) -> str:
         """The evaluator's: the metric, the images, the type of number."""

@@ -11,10 +11,8 @@ from slimgen.recipe import Recipe, Section
 from slimgen.search import Budget
 from slimgen.tasks import traits_of
 
-NARROWED = "narrowed"
-"""The rival of the original's family with fewer channels."""
-COUNTED = ("macs", "params", "bytes")
-"""The kinds of cost that are counted, and not measured."""
+NARROWED = "narrowed"  # the rival of the original's family with fewer channels
+COUNTED = ("macs", "params", "bytes")  # and not measured
 
 
 def priced(cost: Cost, recipe: Recipe) -> dict[str, float]:
@@ -37,11 +35,7 @@ def check_metrics(recipe: Recipe, racing: bool = False) -> None:
 
 
 def check_racing(metric: str) -> None:
-    """Whether candidates can race by a metric: its value must be a mean over images, to be predicted from some of them.
-
-    Raises:
-        RecipeError: it is a metric of sets of images, or unknown.
-    """
+    """Raises RecipeError unless a metric's value is a mean over images, so that a race can predict it from some."""
     if not isinstance(find(metric), PerImage):
         hint = "switch search.racing off, or choose an objective such as psnr, ssim or lpips"
         raise RecipeError("racing needs a metric of single images", repr(metric), hint)
@@ -58,9 +52,7 @@ def check_limits(recipe: Recipe, possible: Sequence[str] = COUNTED, hint: str = 
 def check_effects(sections: Mapping[str, Section], needs: Mapping[str, tuple[bool, str]]) -> None:
     """Raises RecipeError for a setting that the others leave without effect.
 
-    Args:
-        sections: of the recipe, by name.
-        needs: dotted key to whether it has an effect, and what it would need for one.
+    `needs` maps a dotted key to whether it has an effect, and what it would need for one.
     """
     for name, (effective, needed) in needs.items():
         part, _, key = name.partition(".")

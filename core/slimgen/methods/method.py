@@ -8,23 +8,20 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from slimgen.files import GENOTYPE, TRIALS
+from slimgen.files import GENOTYPE
 from slimgen.recipe import Recipe
 from slimgen.run.record import read_record
 from slimgen.search import Genotype, Objective, Space, Trial
 from slimgen.tasks.task import Job
 
-REVERSE = "_reverse"
-"""Ends the names of what belongs to the reverse direction, from targets to inputs."""
+REVERSE = "_reverse"  # ends the names of what belongs to the reverse direction, from targets to inputs
 
 
 @dataclass(frozen=True)
 class Found:
-    """The outcome of a search.
+    """The outcome of a search: what won, and everything that was evaluated on the validation images, in order.
 
     Attributes:
-        trial: the architecture that won, its costs and its quality on the validation images.
-        trials: everything that was evaluated, in order.
         facts: what else is worth keeping: sizes of spaces, seconds a step.
         objective: what the search improved, where that is not the recipe's objective.
     """
@@ -37,12 +34,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished generator.
+    """A finished generator in evaluation mode, and how `slimgen.nets.build_generator` builds it again.
 
     Attributes:
-        net: in evaluation mode.
-        family: how `slimgen.nets.build_generator` builds it again.
-        options: likewise.
         updates: generator updates that went into it.
         facts: what else is worth keeping of its training: the quality of every repeat.
     """
@@ -66,10 +60,8 @@ class Preview:
 
     Attributes:
         space: what it searches in, for one generator.
-        costs: what a generator costs, by name of the cost.
         evaluations: candidates that are measured, at most.
         updates: of the supernet stage, given the number of training images.
-        batch: images of an update.
     """
 
     space: Space
@@ -102,14 +94,7 @@ class Method(Protocol):
 
 def found_genotype(job: Job) -> Genotype:
     """The genotype that the search found."""
-    found = json.loads((job.inputs["search"] / GENOTYPE).read_text())
-    return Genotype.from_json(found["genotype"])
-
-
-def read_trials(job: Job) -> list[Trial]:
-    """All trials of the search, in order."""
-    lines = (job.inputs["search"] / TRIALS).read_text().splitlines()
-    return [Trial.from_json({**json.loads(line), "seconds": 0.0}) for line in lines]
+    return Genotype.from_json(json.loads((job.inputs["search"] / GENOTYPE).read_text())["genotype"])
 
 
 def updates_of(folder: Path) -> int:

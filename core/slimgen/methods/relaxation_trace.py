@@ -1,20 +1,22 @@
 """What a relaxation believes while gradients search it: kept step by step, for the search to draw."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from slimgen.files import TRACE
+from slimgen.data.batches import Pair
+from slimgen.files import LOGITS, TRACE
 from slimgen.nets.relaxation import Relaxation
-from slimgen.nets.weights import load_weights
+from slimgen.nets.weights import load_weights, save_weights
 from slimgen.run.log import Log
 from slimgen.search import Genotype, Space, Trial, Value
-from slimgen.training.fit import Journal
+from slimgen.tasks.task import Job
+from slimgen.training.draws import fixed
+from slimgen.training.fit import Journal, Phase, Stateful, fit
 
 LIKELIHOOD = "log_probability"
 """What a search by gradients improves: the logarithm of an architecture's probability under its relaxation, in nats."""
-_LINES = 500
 Logs = Mapping[str, Mapping[Value, float]]
 """Choice to option to the logarithm of its probability."""
 
@@ -27,9 +29,8 @@ class Trace:
     the same file as one left alone: lines of steps that are taken again are dropped before.
 
     Args:
-        out: the stage's folder.
         relaxations: by name, the first word of their choices' names; an empty one for a relaxation alone.
-        every: steps between lines, besides the first and the last; see `spaced`.
+        every: steps between lines, besides the first and the last.
     """
 
     def __init__(self, out: Path, relaxations: Mapping[str, Relaxation], every: int = 50) -> None:
@@ -49,32 +50,23 @@ class Trace:
         return replace(journal, progress=progress)
 
     def step(self, done: int, steps: int) -> None:
-        """To be called after every step, in order; a line where one is due.
-
-        Args:
-            done: steps that were taken, counted from 1.
-            steps: in all.
-        """
+        """To be called after every step, in order: `done` counts from 1; a line where one is due."""
         if not self._begun:
             self.log.truncate_after(done - 1)
             self._begun = True
         if done in (1, steps) or done % self.every == 0:
-            entropy = self.entropy()
-            shown = {
-                name: {option: round(number, 6) for option, number in options.items()}
-                for name, options in self.probabilities().items()
-            }
+            key, shown = self.genotype().key, self.probabilities()
             # Lines are rare: the file is closed after each, so that a training may end anywhere.
             with self.log:
-                self.log.log(step=done, entropy=entropy, genotype=self.genotype().key, probabilities=shown)
+                self.log.log(step=done, entropy=self.entropy(), genotype=key, probabilities=shown)
 
     def probabilities(self) -> dict[str, dict[str, float]]:
-        """Every choice's options, as text, with their probabilities."""
+        """Every choice's options, as text, with their probabilities, rounded to six digits."""
         found = {}
         for prefix, relaxation in self.relaxations.items():
             for name, numbers in relaxation.probabilities().items():
-                options = map(str, relaxation.options[name])
-                found[f"{prefix}.{name}" if prefix else name] = dict(zip(options, numbers.tolist(), strict=True))
+                options = zip(map(str, relaxation.options[name]), numbers.tolist(), strict=True)
+                found[f"{prefix}.{name}" if prefix else name] = {one: round(number, 6) for one, number in options}
         return found
 
     def entropy(self) -> float:
@@ -91,19 +83,39 @@ class Trace:
         return whole
 
 
-def read_relaxation(file: Path, space: Space) -> Relaxation:
-    """The logits of a space that a supernet's stage left."""
+def train_traced(
+    job: Job,
+    relaxations: Mapping[str, Relaxation],
+    phases: Sequence[Phase],
+    batches: Mapping[str, Callable[[int], Pair]],
+    steps: int,
+    state: Mapping[str, Stateful],
+) -> float:
+    """Trains a supernet with its relaxations, and leaves their trace and logits; their mean entropy in nats.
+
+    A trace has about 500 lines at most, so that one of a long training stays readable.
+    """
+    trace = Trace(job.out, relaxations, max(50, steps // 500))
+    if steps:
+        seed, journal, draw = job.recipe.seed, trace.watching(job.journal("supernet")), fixed(Genotype({}))
+        fit(phases, draw, batches, steps, seed=seed, compute=job.compute, state=state, journal=journal)
+    for name, relaxation in relaxations.items():
+        save_weights(job.out / _logits_file(name), relaxation.state_dict())
+    return trace.entropy()
+
+
+def read_relaxation(job: Job, space: Space, name: str = "") -> Relaxation:
+    """The logits of a space that the supernet's stage left, by the name of their relaxation."""
     relaxation = Relaxation(space, seed=0)
-    relaxation.load_state_dict(load_weights(file))
+    relaxation.load_state_dict(load_weights(job.inputs["supernet"] / _logits_file(name)))
     return relaxation
+
+
+def _logits_file(name: str) -> str:
+    return f"{name}_{LOGITS}" if name else LOGITS
 
 
 def likely_trial(genotype: Genotype, costs: Mapping[str, float], logs: Logs, step: str, number: int = 0) -> Trial:
     """An architecture, what it costs, and how probable it is: the product over its choices."""
     nats = math.fsum(options[genotype[name]] for name, options in logs.items())
     return Trial(genotype, dict(costs), {LIKELIHOOD: nats}, number, step)
-
-
-def spaced(steps: int) -> int:
-    """Steps between the lines of a trace, so that one of a long training stays readable."""
-    return max(50, steps // _LINES)

@@ -7,23 +7,14 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
+from slimgen import search
 from slimgen.errors import BudgetError, RunError
 from slimgen.files import CACHE, ROUNDS, write_bytes
 from slimgen.methods.checks import check_racing
 from slimgen.methods.method import Found
 from slimgen.metrics.cache import Cache
 from slimgen.nets.supernet import Arch
-from slimgen.search import (
-    Allows,
-    Genotype,
-    Objective,
-    Searcher,
-    Space,
-    Trial,
-    best,
-    explore,
-    require_reachable,
-)
+from slimgen.search import Allows, Genotype, Objective, Searcher, Space, Trial
 from slimgen.tasks.task import Job
 from slimgen.training.distributed import first, spread, world
 
@@ -35,7 +26,6 @@ class Setup(NamedTuple):
     """How the candidates of a round are run.
 
     Attributes:
-        step: of the search.
         arch_of: the architecture that stands for a genotype inside the supernet; None extracts the genotype itself.
         rival: a complete trial of the same step; a candidate hopelessly behind it is left early.
     """
@@ -70,8 +60,6 @@ class Trials(ABC):
     its trials, and call them, in the same order.
 
     Args:
-        job: of the search stage.
-        objective: what the search improves.
         weights: digest of the weights that candidates are cut out of.
         margin: a predicted latency must stay below its limit by this factor.
     """
@@ -104,12 +92,8 @@ class Trials(ABC):
         return self.budget.allows(self.costs(genotype))
 
     def require_reachable(self, space: Space) -> Genotype:
-        """A genotype within the budget.
-
-        Raises:
-            BudgetError: there is none; names the smallest cost that the space can reach.
-        """
-        return require_reachable(space, self.costs, self.budget)
+        """A genotype within the budget; raises BudgetError with the smallest reachable cost where there is none."""
+        return search.require_reachable(space, self.costs, self.budget)
 
     def anchor(self, space: Space, allows: Allows) -> Genotype | None:
         """A genotype to repair towards: the smallest, or the cheapest within the budget."""
@@ -119,16 +103,10 @@ class Trials(ABC):
     def explore(
         self, step: str, searcher: Searcher, evaluations: int, arch_of: ArchOf | None = None, *, racing: bool = False
     ) -> list[Trial]:
-        """Runs one search to the end of its allowance.
+        """Runs one search to the end of its allowance: at most so many evaluations.
 
-        Args:
-            step: its name, in the log and the trials.
-            searcher: asks, and hears of the trials.
-            evaluations: how many genotypes at most.
-            arch_of: the architecture that stands for a genotype where that is not the genotype itself; it runs
-                inside the supernet.
-            racing: a candidate is left as soon as it is hopelessly behind the searcher's rival, if it has one. The
-                rival is the same for a whole round, so the order within the round does not matter.
+        With `racing`, a candidate is left as soon as it is hopelessly behind the searcher's rival, if it has one. The
+        rival is the same for a whole round, so the order within the round does not matter.
 
         Raises:
             RunError: nothing could be asked within the budget.
@@ -145,13 +123,14 @@ class Trials(ABC):
         def on_round(number: int, trials: Sequence[Trial]) -> None:
             nonlocal done
             done += len(trials)
-            top = searcher.best
             if world()[0] == 0:
-                values = {} if top is None else {metric: top.quality[metric]}
+                values = {} if searcher.best is None else {metric: searcher.best.quality[metric]}
                 self.job.tell(step, min(done, evaluations), evaluations, values)
 
         log, seed = self.job.out / ROUNDS, self.job.recipe.seed
-        trials = explore(searcher, evaluate, log=log, seed=seed, step=step, evaluations=evaluations, on_round=on_round)
+        trials = search.explore(
+            searcher, evaluate, log=log, seed=seed, step=step, evaluations=evaluations, on_round=on_round
+        )
         if not trials:
             raise RunError(f"the {step} step needs at least one candidate within the budget", "none")
         self._seconds[step] = sum(trial.seconds for trial in trials)
@@ -191,7 +170,7 @@ class Trials(ABC):
 
     def best(self, trials: Sequence[Trial]) -> Trial:
         """The trial of best quality."""
-        top = best(trials, self.objective)
+        top = search.best(trials, self.objective)
         if top is None:
             raise RunError("a search needs at least one trial", "none")
         return top
@@ -203,13 +182,9 @@ class Trials(ABC):
         earlier: Sequence[Trial] = (),
         accepts: Callable[[Trial], bool] | None = None,
     ) -> Found:
-        """The outcome of a search.
+        """The outcome of a search: the best of its last step has won; trials of `earlier` steps are kept beside them.
 
-        Args:
-            trials: of its last step; the best of them has won.
-            facts: worth keeping.
-            earlier: trials of the steps before, to be kept beside them.
-            accepts: called from the best on, until it agrees: what is too dear to measure of every candidate.
+        `accepts` is called from the best on, until it agrees: what is too dear to measure of every candidate.
 
         Raises:
             BudgetError: none of the best trials is accepted.

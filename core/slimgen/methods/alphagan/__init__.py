@@ -13,35 +13,32 @@ import torch
 from torch import nn
 
 from slimgen.errors import BudgetError
-from slimgen.files import LOGITS, UPDATES, write_json
+from slimgen.files import TRIALS, UPDATES, write_json
 from slimgen.methods.alphagan.algorithm import Counts, batches, phases, timetable
 from slimgen.methods.alphagan.choice import likeliest
 from slimgen.methods.alphagan.options import BY_HAND, SearchOptions, SupernetOptions, built, check, preview
-from slimgen.methods.alphagan.players import Player, Playing, of_noise, players
-from slimgen.methods.method import Found, Trained, found_genotype, read_trials
-from slimgen.methods.relaxation_trace import LIKELIHOOD, Trace, likely_trial, read_relaxation, spaced
+from slimgen.methods.alphagan.players import Player, Playing, players
+from slimgen.methods.method import Found, Trained, found_genotype
+from slimgen.methods.relaxation_trace import LIKELIHOOD, likely_trial, read_relaxation, train_traced
 from slimgen.methods.rivals import Plan, alike, train_anew
 from slimgen.nets import generator_cost, narrowed
 from slimgen.nets.sngan.discriminator import discriminator_space
-from slimgen.nets.weights import save_weights
 from slimgen.recipe import section
 from slimgen.report.pictures import panels
 from slimgen.search import Genotype, Objective, Trial
 from slimgen.tasks.noise import TEST, latents
-from slimgen.tasks.task import Job
+from slimgen.tasks.task import Job, from_noise
 from slimgen.training.distributed import world
-from slimgen.training.draws import fixed
-from slimgen.training.fit import Stateful, fit
+from slimgen.training.fit import Stateful
 from slimgen.training.optimizers import Ema
 
-__all__ = ["SearchOptions", "SupernetOptions", "check", "finetune", "preview", "search", "supernet"]
+__all__ = ["check", "finetune", "preview", "search", "supernet"]
 
 DISCRIMINATOR = "discriminator"
 """The beginning of the names of a searched discriminator's choices, and of the files of what was searched of it."""
 FINETUNE_SECTIONS = ("search",)
 """Fine-tuning builds what the search says."""
 RANDOM, HAND_DRAWN = "random", "sngan"
-_PICTURES = 36
 
 
 def supernet(job: Job) -> Mapping[str, float]:
@@ -56,36 +53,23 @@ def supernet(job: Job) -> Mapping[str, float]:
     table = timetable(options)
     both, counts = players(job, options, len(table)), Counts()
     average = Ema(both.generator.net, options.ema) if options.ema is not None else None
-    state: dict[str, Stateful] = {**both.parts, "counts": counts}
-    if average is not None:
-        state["ema"] = average
+    state: dict[str, Stateful] = {**both.parts, "counts": counts, **({} if average is None else {"ema": average})}
     searched = {"": both.generator.relaxation, DISCRIMINATOR: both.discriminator.relaxation}
     relaxations = {name: each for name, each in searched.items() if each is not None}
-    trace = Trace(job.out, relaxations, spaced(len(table)))
-    if table:
-        fit(
-            phases(job, options, both, table, counts, average.update if average is not None else lambda: None),
-            fixed(Genotype({})),
-            batches(job, options, table),
-            len(table),
-            seed=job.recipe.seed,
-            compute=job.compute,
-            state=state,
-            journal=trace.watching(job.journal("supernet")),
-        )
+    after_generator = average.update if average is not None else lambda: None
+    lines = phases(job, options, both, table, counts, after_generator) if table else []
+    entropy = train_traced(job, relaxations, lines, batches(job, options, table), len(table), state)
     if world()[0] == 0 and table:
         net = both.generator.net if average is None else average.module
         shown = Playing(Player(net, both.generator.relaxation), len(table))
-        _draw(job, shown if average is None else of_noise(job).settled(shown, options.batch))
-    for name, each in relaxations.items():
-        save_weights(job.out / f"{name and f'{name}_'}{LOGITS}", each.state_dict())
+        _draw(job, shown if average is None else from_noise(job.task).settled(shown, options.batch))
     write_json(job.out / UPDATES, counts.state_dict())
-    return {"steps": len(table), "updates": counts.counts["generator"], "entropy": trace.entropy()}
+    return {"steps": len(table), "updates": counts.counts["generator"], "entropy": entropy}
 
 
 @torch.no_grad()
 def _draw(job: Job, shown: nn.Module) -> None:
-    noise = job.compute.place(latents(_PICTURES, of_noise(job).latent, job.recipe.seed, use=TEST))
+    noise = job.compute.place(latents(36, from_noise(job.task).latent, job.recipe.seed, use=TEST))
     torch.manual_seed(job.recipe.seed)
     panels({"supernet": shown.eval()(noise)}, job.out / "samples.png")
 
@@ -115,8 +99,7 @@ def search(job: Job) -> Found:
     if over := architectures.budget.excess(found.costs):
         raise BudgetError("a published architecture is within the budget", f"{', '.join(over)} above it", "raise it")
     if training.discriminator == "searched":
-        file = job.inputs["supernet"] / f"{DISCRIMINATOR}_{LOGITS}"
-        genotype = read_relaxation(file, discriminator_space()).argmax().to_json()
+        genotype = read_relaxation(job, discriminator_space(), DISCRIMINATOR).argmax().to_json()
         write_json(job.out / f"{DISCRIMINATOR}.json", genotype)
     facts = {"evaluations": float(len(every)), "space_size": float(architectures.space.size)}
     if training.iterations:
@@ -125,16 +108,12 @@ def search(job: Job) -> Found:
 
 
 class Architectures:
-    """The space that is searched, its probabilities, what its architectures cost as they are built, and the budget.
-
-    Args:
-        job: of the stage.
-    """
+    """The space that is searched, its probabilities, what its architectures cost as they are built, and the budget."""
 
     def __init__(self, job: Job) -> None:
         planned = preview(job.recipe)
         self.space, self.costs, self.budget = planned.space, planned.costs, job.budget
-        relaxation = read_relaxation(job.inputs["supernet"] / LOGITS, self.space)
+        relaxation = read_relaxation(job, self.space)
         self.entropy, self.logs = relaxation.entropy(), relaxation.log_probabilities()
 
     def trial(self, genotype: Genotype, step: str, number: int = 0) -> Trial:
@@ -185,7 +164,9 @@ def plans(job: Job) -> dict[str, Plan]:
         shape = {"latent": found["latent"], "size": size}
         narrow = narrowed(HAND_DRAWN, shape, size, size, lambda cost: cost.macs(convention), macs)
         generators[BY_HAND] = {"family": HAND_DRAWN, **narrow}
-    drawn = [trial.genotype for trial in read_trials(job) if trial.step == RANDOM]
+    lines = map(json.loads, (before / TRIALS).read_text().splitlines())
+    trials = [Trial.from_json({**line, "seconds": 0.0}) for line in lines]
+    drawn = [trial.genotype for trial in trials if trial.step == RANDOM]
     for number, genotype in enumerate(drawn[options.kind == RANDOM :], 1):
         generators[f"{RANDOM}{number}"] = {**found, "genotype": genotype.to_json()}
     discriminator = dict(recipe.teach.discriminator)

@@ -14,6 +14,7 @@ from slimgen.methods.alphagan.options import SupernetOptions
 from slimgen.methods.alphagan.players import Player, Players, gap, worst
 from slimgen.nets.relaxation import Relaxation
 from slimgen.nets.supernet import Arch
+from slimgen.recipe import Schedule
 from slimgen.tasks.noise import SHOWN
 from slimgen.tasks.task import Job
 from slimgen.training.fit import Loss, Memo, Phase
@@ -31,7 +32,7 @@ class Step(NamedTuple):
     Attributes:
         part: of the algorithm: WEIGHTS, DISCRIMINATOR_BAR, GENERATOR_BAR or ARCHITECTURE.
         position: in its part of its iteration, counted from 0.
-        number: among all steps of its part, counted from 0.
+        number: among all steps of its part, likewise.
         batch: which of its part's batches it takes.
     """
 
@@ -100,20 +101,13 @@ def phases(
 ) -> list[Phase]:
     """One phase for each line of the algorithms that updates something; which of them runs is the timetable's.
 
-    Args:
-        job: of the stage.
-        options: of the recipe.
-        players: what is moved.
-        table: says when.
-        counts: are kept up to date.
-        after_generator: called after each update of G, and of nothing else.
+    `counts` are kept up to date; `after_generator` is called after each update of G, and of nothing else.
     """
     gan, rate = adversarial(job.recipe.losses.gan), constant_then_linear(len(table), 0)
     generator, discriminator, generator_bar, discriminator_bar = players
     adams = {name: Adam(_groups(options, name, players), options.rate, options.betas) for name in players._asdict()}
     logits = [player.relaxation for player in (generator, discriminator) if player.relaxation is not None]
     adams[ARCHITECTURE] = Adam([_logits(options, logits)], options.architecture_rate, options.architecture_betas)
-
     telling_bar = telling(generator, discriminator_bar, gan)
 
     def begun(batch: Pair, arch: Arch, memo: Memo) -> Mapping[str, Tensor]:
@@ -202,7 +196,7 @@ def _logits(options: SupernetOptions, relaxations: Sequence[Relaxation]) -> dict
 
 def batches(job: Job, options: SupernetOptions, table: Sequence[Step]) -> dict[str, Callable[[int], Pair]]:
     """What each phase is given at a step, as the timetable numbers it."""
-    images = job.task.batches(job.data, options.schedule)
+    images = job.task.batches(job.data, Schedule(updates=1, batch=options.batch))
     splits = {
         WEIGHTS: "train",
         f"{WEIGHTS}{SHOWN}": f"train{SHOWN}",
@@ -210,8 +204,8 @@ def batches(job: Job, options: SupernetOptions, table: Sequence[Step]) -> dict[s
         GENERATOR_BAR: "val",
         ARCHITECTURE: "val",
     }
-    return {name: partial(_numbered, images[split], table) for name, split in splits.items()}
 
+    def numbered(split: str, step: int) -> Pair:
+        return images[split](table[step].batch)
 
-def _numbered(batch: Callable[[int], Pair], table: Sequence[Step], step: int) -> Pair:
-    return batch(table[step].batch)
+    return {name: partial(numbered, split) for name, split in splits.items()}

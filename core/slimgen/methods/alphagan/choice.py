@@ -8,8 +8,7 @@ from slimgen.errors import BudgetError
 from slimgen.methods.relaxation_trace import Logs
 from slimgen.search import Choice, Costs, Genotype, Space, Value, cheapest
 
-BYTES = 4
-"""Of a parameter."""
+BYTES = 4  # of a parameter
 
 
 class _Partial(NamedTuple):
@@ -26,13 +25,8 @@ def likeliest(space: Space, logs: Logs, costs: Costs, limits: Mapping[str, float
 
     A probability is a product over choices, and so is its logarithm a sum, as costs are. So choices are made one after
     the other, and of all beginnings only those are kept that no other undercuts in every respect (Nemhauser and
-    Ullmann 1969).
-
-    Args:
-        space: of choices, whose costs are sums over choices.
-        logs: for each choice with at least two options.
-        costs: of a genotype, by kind.
-        limits: on `macs`, `params` and `bytes`; none of them must be there.
+    Ullmann 1969). `logs` are of each choice with at least two options; `limits` on `macs`, `params` and `bytes`, of
+    which none must be there.
 
     Raises:
         BudgetError: no genotype is within the limits.

@@ -12,16 +12,14 @@ from slimgen.nets import noise_length
 from slimgen.nets.alphagan.description import PUBLISHED, alphagan_cost, alphagan_space, checked
 from slimgen.nets.noise import bottom
 from slimgen.nets.sngan.discriminator import check_size
-from slimgen.recipe import Recipe, Schedule, Section, section
+from slimgen.recipe import Recipe, Section, section
 from slimgen.recipe.sections import Betas
 from slimgen.search import Genotype, Value
 from slimgen.tasks import traits_of
 from slimgen.tasks.traits import NOISE
 
-BY_HAND = "by_hand"
-"""The rival: SN-GAN's generator."""
-GUMBEL = ("gumbel", "straight-through", "sampled")
-"""The relaxations that draw noise, and have a temperature."""
+BY_HAND = "by_hand"  # the rival: SN-GAN's generator
+GUMBEL = ("gumbel", "straight-through", "sampled")  # they draw noise, and have a temperature
 
 
 class SupernetOptions(Section):
@@ -34,10 +32,7 @@ class SupernetOptions(Section):
         bar_steps: of D-bar, and then of G-bar, on the validation images (R).
         architecture_steps: of the logits, on the validation images (S).
         batch: images, and noise, of every step.
-        rate: of the weights' Adam.
-        betas: likewise.
-        architecture_rate: of the logits' Adam.
-        architecture_betas: likewise.
+        rate: of the weights' Adam, and `architecture_rate` of the logits', likewise `betas`.
         architecture_decay: weight decay of the logits.
         relaxation: the paper's softmax, or a Gumbel kind (supplement, .2.2); see `slimgen.nets.relaxation.Relaxation`.
         temperature: of a Gumbel kind: at the first and the last step, falling exponentially.
@@ -54,7 +49,6 @@ class SupernetOptions(Section):
         discriminator: `fixed`, or `searched` as well (Table 3).
         recompute: mixed operations are computed a second time instead of being kept: less memory, more time.
         channels: of the generator while searching (Table 4).
-        discriminator_channels: likewise.
         ema: decay of an average of the generator's weights, which `samples.png` shows; nothing is trained by it.
     """
 
@@ -99,11 +93,6 @@ class SupernetOptions(Section):
             raise ValueError("coupled needs bar weights: G-bar cannot both train logits and follow the generator's")
         return self
 
-    @property
-    def schedule(self) -> Schedule:
-        """The batches of every step, as tasks ask for them."""
-        return Schedule(updates=1, batch=self.batch)
-
 
 class SearchOptions(Section):
     """Section `search`: which architecture is kept, and how large it is built.
@@ -128,12 +117,7 @@ class SearchOptions(Section):
     discriminator: Literal["original", "found"] = "original"
 
     def imported(self) -> Genotype:
-        """The architecture from elsewhere.
-
-        Raises:
-            RecipeError: an unknown name.
-            SpaceError: an edge is missing or unknown, or has an unknown operation.
-        """
+        """The architecture from elsewhere; raises RecipeError of a name, SpaceError of edges and their operations."""
         if not isinstance(self.genotype, str):
             return checked(self.genotype or {})
         if self.genotype not in PUBLISHED:

@@ -15,30 +15,19 @@ from slimgen.nets.initial import initialise
 from slimgen.nets.relaxation import Relaxation, Temperature
 from slimgen.nets.sngan.discriminator import NoiseDiscriminator
 from slimgen.nets.supernet import Gates, Supernet
-from slimgen.tasks.task import FromNoise, Job, from_noise
+from slimgen.tasks.task import Job, from_noise
 from slimgen.training.losses import Adversarial
 
 
 @dataclass(frozen=True)
 class Player:
-    """A network, and the logits of its operations if it has any.
-
-    Attributes:
-        net: a supernet; or, without a relaxation, a network of one architecture.
-        relaxation: of the supernet's space.
-    """
+    """A supernet and the logits of its operations; or, without a relaxation, a network of one architecture."""
 
     net: nn.Module
     relaxation: Relaxation | None = None
 
     def __call__(self, inputs: Tensor, step: int, gates: Gates | None = None) -> Tensor:
-        """What the network makes of noise or images at a step.
-
-        Args:
-            inputs: (N, ...).
-            step: for a temperature.
-            gates: of its operations; its own as constants if not given.
-        """
+        """What the network makes of noise or images (N, ...) at a step; its own gates are constants if not given."""
         if self.relaxation is None:
             out: Tensor = self.net(inputs)
             return out
@@ -70,12 +59,7 @@ class Player:
 
 
 class Playing(nn.Module):
-    """A player at one step, as a module of its own.
-
-    Args:
-        player: its net becomes a part of this module.
-        step: for a temperature.
-    """
+    """A player at one step, as a module of its own, of which its net becomes a part."""
 
     def __init__(self, player: Player, step: int) -> None:
         super().__init__()
@@ -103,7 +87,7 @@ class Players(NamedTuple):
 def players(job: Job, options: SupernetOptions, steps: int) -> Players:
     """Both supernets, or a supernet and the fixed discriminator, with their bars; from the recipe's seed."""
     seed, channels = job.recipe.seed, options.discriminator_channels
-    shape = AlphaShape(options.channels, of_noise(job).latent, job.recipe.size, options.interpolation)
+    shape = AlphaShape(options.channels, from_noise(job.task).latent, job.recipe.size, options.interpolation)
     generator = AlphaSupernet(shape, options.deconvolution, options.recompute)
     made = [_player(job, initialise(generator, seed), options, seed, steps)]
     discriminator: nn.Module = NoiseDiscriminator(channels=channels)
@@ -119,15 +103,9 @@ def _player(job: Job, net: nn.Module, options: SupernetOptions, seed: int, steps
     if not isinstance(net, Supernet):
         return Player(place(net).train())
     temperature = Temperature(*options.temperature, max(1, steps - 1)) if options.relaxation in GUMBEL else None
-    relaxation = Relaxation(
-        net.space, seed=seed, spread=options.spread, kind=options.relaxation, temperature=temperature
-    )
+    kind, spread = options.relaxation, options.spread
+    relaxation = Relaxation(net.space, seed=seed, spread=spread, kind=kind, temperature=temperature)
     return Player(place(net).train(), place(relaxation))
-
-
-def of_noise(job: Job) -> FromNoise:
-    """The task, as one that makes images of noise."""
-    return from_noise(job.task)
 
 
 def adv(
@@ -146,14 +124,8 @@ def gap(players: Players, batch: Pair, step: int, gan: Adversarial, coupled: boo
     """The duality gap of Eq. 3, V = Adv(G, D-bar) - Adv(G-bar, D), as its two terms.
 
     Each side's logits learn through its own term: the generator's through G against D-bar; a searched discriminator's
-    through D against G-bar. The bars' architectures are constants, unless they are coupled.
-
-    Args:
-        players: G, D and both bars.
-        batch: real images, and noise that G and G-bar share.
-        step: for a temperature.
-        gan: the adversarial loss.
-        coupled: G-bar has G's architecture, through which gradients pass, too.
+    through D against G-bar. The bars' architectures are constants, unless they are coupled: G-bar then has G's, through
+    which gradients pass, too. G and G-bar share the noise of the batch.
 
     Returns:
         Their sum is V: `worst`, how G does against the discriminator that knows it best; and `best`, minus how D's best

@@ -34,11 +34,7 @@ __all__ = ["check", "finetune", "preview", "search", "supernet"]
 
 
 def supernet(job: Job) -> Mapping[str, float]:
-    """Algorithm 3: trains every path in turn, every operator of a path at once, and the discriminator that matches.
-
-    Returns:
-        Updates, and how many counts broke Definition 3.1 (none, with fair sampling).
-    """
+    """Algorithm 3: trains every path in turn, every operator of a path at once, and the discriminator that matches."""
     options = section(SupernetOptions, job.recipe.supernet, "supernet")
     generator, discriminator = networks(job, options)
     space, scales, counts = generator.space, generator.scale_factors(), UpdateCounts()
@@ -83,7 +79,7 @@ def supernet(job: Job) -> Mapping[str, float]:
     weak = torch.cat([scale.detach().abs() for scale in scales])
     return {
         "updates": steps,
-        "fairness_violations": len(broken),
+        "fairness_violations": len(broken),  # none, with fair sampling
         "scale_factors": weak.numel(),
         "scale_factors_below_0.1": int((weak < 0.1).sum()),
     }

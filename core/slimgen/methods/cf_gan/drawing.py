@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from slimgen.methods.cf_gan.options import SupernetOptions
 from slimgen.nets.cf_gan.space import WITH_INNER, parse_path
@@ -18,6 +18,7 @@ OPERATORS = {
     "conv3x3": ("#ffec99", "conv 3x3"),
     "resblock": ("#a5d8ff", "residual"),
 }
+ROWS = {1: 3.0, 2: 1.7, 4: 0.4}  # the height of a scale's row: full size above, a quarter below
 
 
 class Box(NamedTuple):
@@ -33,11 +34,6 @@ def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe) 
     """Draws a trellis as the network that it stands for (CF-GAN, Figure 3).
 
     Rows are scales, blocks go from left to right; climbs are arrows upwards, skips dashed, the end on the right.
-
-    Args:
-        genotype: of a trellis.
-        path: the picture; its ending says the format.
-        recipe: of the run; its section `supernet` says how many channels a width is.
     """
     shape = section(SupernetOptions, recipe.supernet, "supernet").shape
     scales = parse_path(str(genotype["path"]))
@@ -50,7 +46,7 @@ def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe) 
     def width(name: str, scale: int) -> str:
         return f"{shape.channels(genotype[f'channel.{name}'], scale)} ch"
 
-    stem, half, quarter = Box(0.6, _row(1)), Box(1.7, _row(2)), Box(2.8, _row(4))
+    stem, half, quarter = Box(0.6, ROWS[1]), Box(1.7, ROWS[2]), Box(2.8, ROWS[4])
     for box, name, label, scale in ((stem, "stem", "stem", 1), (half, "down", "down", 2), (quarter, "g0", "down", 4)):
         _box(axes, box, f"{label}\n{width(name, scale)}", PALE)
     _arrow(axes, stem, half)
@@ -61,7 +57,7 @@ def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe) 
         x += 0.55 if group else 0.0
         for index, block in enumerate(blocks):
             operator = str(genotype[f"operator.{block}"])
-            box = Box(x + 0.6, _row(scale))
+            box = Box(x + 0.6, ROWS[scale])
             inner = f"\n{width(block, scale)}" if operator in WITH_INNER else ""
             _box(axes, box, f"{operator}{inner}", OPERATORS.get(operator, (PALE, operator))[0])
             _arrow(axes, at, box)
@@ -71,7 +67,7 @@ def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe) 
                 axes.text(*note, f"climb\n{width(f'g{group}', scale)} ", ha="right", va="center", fontsize=7, color=INK)
             at, x = box, x + 1.0
         last[scale] = at
-    end2, end1, out = Box(right + 0.7, _row(2)), Box(right + 1.8, _row(1)), Box(right + 2.8, _row(1), 0.7)
+    end2, end1, out = Box(right + 0.7, ROWS[2]), Box(right + 1.8, ROWS[1]), Box(right + 2.8, ROWS[1], 0.7)
     _box(axes, end2, f"end\n{width('end2', 2)}", PALE)
     _box(axes, end1, f"end\n{width('end1', 1)}", PALE)
     _box(axes, out, "image", "white")
@@ -87,23 +83,17 @@ def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe) 
 def _blocks(genotype: Mapping[str, Value], group: int) -> list[str]:
     """The blocks of a group, in order: g0b0, g0b1 ..."""
     start = f"operator.g{group}b"
-    return [
-        f"g{group}b{index}" for index in sorted(int(name[len(start) :]) for name in genotype if name.startswith(start))
-    ]
-
-
-def _row(scale: int) -> float:
-    """The height of a scale's row: full size above, a quarter below."""
-    return {1: 3.0, 2: 1.7, 4: 0.4}[scale]
+    numbers = sorted(int(name[len(start) :]) for name in genotype if name.startswith(start))
+    return [f"g{group}b{number}" for number in numbers]
 
 
 def _rows(axes: "Axes", right: float) -> None:
     from matplotlib.patches import Rectangle
 
     for scale, label in ((1, "full size"), (2, "1/2"), (4, "1/4")):
-        low = _row(scale) - 0.52
+        low = ROWS[scale] - 0.52
         axes.add_patch(Rectangle((-0.1, low), right + 0.1, 1.04, facecolor="#f8f9fa", edgecolor="none", zorder=0))
-        axes.text(-0.2, _row(scale), label, ha="right", va="center", fontsize=9, color=GREY)
+        axes.text(-0.2, ROWS[scale], label, ha="right", va="center", fontsize=9, color=GREY)
     x = 0.1
     for colour, label in OPERATORS.values():
         axes.add_patch(Rectangle((x, -0.72), 0.3, 0.22, facecolor=colour, edgecolor=INK, linewidth=0.7))
@@ -117,11 +107,9 @@ def _rows(axes: "Axes", right: float) -> None:
 def _box(axes: "Axes", box: Box, text: str, colour: str) -> None:
     from matplotlib.patches import FancyBboxPatch
 
-    corner = box.x - box.width / 2, box.y - box.height / 2
-    style = "round,pad=0,rounding_size=0.08"
-    axes.add_patch(
-        FancyBboxPatch(corner, box.width, box.height, style, facecolor=colour, edgecolor=INK, linewidth=0.9, zorder=3)
-    )
+    corner, style = (box.x - box.width / 2, box.y - box.height / 2), "round,pad=0,rounding_size=0.08"
+    look: dict[str, Any] = {"facecolor": colour, "edgecolor": INK, "linewidth": 0.9, "zorder": 3}
+    axes.add_patch(FancyBboxPatch(corner, box.width, box.height, style, **look))
     axes.text(box.x, box.y, text, ha="center", va="center", fontsize=8, color=INK, zorder=4)
 
 
@@ -131,9 +119,7 @@ def _arrow(axes: "Axes", start: Box, end: Box, dashed: bool = False, below: bool
 
     level = abs(start.y - end.y) < 0.01
     leave = (start.x + start.width / 2, start.y)
-    arrive = (end.x - end.width / 2, end.y)
-    if below:
-        arrive = (end.x, end.y - end.height / 2)
+    arrive = (end.x, end.y - end.height / 2) if below else (end.x - end.width / 2, end.y)
     curve = "arc3,rad=0"
     if dashed and level:
         leave, arrive = (start.x, start.y + start.height / 2), (end.x, end.y + end.height / 2)
@@ -141,18 +127,7 @@ def _arrow(axes: "Axes", start: Box, end: Box, dashed: bool = False, below: bool
         curve = f"arc3,rad={-0.4 / (end.x - start.x)}"
     elif not level and start.y > end.y:
         leave = (start.x, start.y - start.height / 2)
-    axes.add_patch(
-        FancyArrowPatch(
-            leave,
-            arrive,
-            connectionstyle=curve,
-            arrowstyle="-|>",
-            mutation_scale=9,
-            color=GREY if dashed else INK,
-            linewidth=0.9 if dashed else 1.1,
-            linestyle=(0, (4, 3)) if dashed else "-",
-            shrinkA=0,
-            shrinkB=0,
-            zorder=2,
-        )
-    )
+    colour, width, line = (GREY, 0.9, (0, (4, 3))) if dashed else (INK, 1.1, "-")
+    ends: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 9, "shrinkA": 0, "shrinkB": 0, "zorder": 2}
+    look: dict[str, Any] = {"connectionstyle": curve, "color": colour, "linewidth": width, "linestyle": line}
+    axes.add_patch(FancyArrowPatch(leave, arrive, **ends, **look))

@@ -12,7 +12,7 @@ from slimgen.cost.rows import largest
 from slimgen.errors import RunError
 from slimgen.methods.checks import priced
 from slimgen.methods.co_evolution.fitness import FITNESS, OUTPUTS, Fitness, Side, filters_of, outputs, sides
-from slimgen.methods.co_evolution.options import SearchOptions, SupernetOptions, Tuning, check
+from slimgen.methods.co_evolution.options import SearchOptions, check
 from slimgen.methods.co_evolution.roulette import TURN, TURNS, CoEvolution, Population
 from slimgen.methods.method import REVERSE, Found, Preview, Trained, found_genotype, updates_of
 from slimgen.methods.rivals import train_rivals
@@ -23,11 +23,10 @@ from slimgen.search import Exhaustive, Genotype, Trial, require_reachable
 from slimgen.tasks.cycle import CycleTraining, Gan, train_cycle
 from slimgen.tasks.task import Job
 
-__all__ = ["SearchOptions", "SupernetOptions", "Tuning", "check", "finetune", "preview", "search", "supernet"]
+__all__ = ["check", "finetune", "preview", "search", "supernet"]
 
 DIRECTIONS = dict(zip(TURNS, ("forward", "reverse"), strict=True))
 """The steps of the trials of each direction."""
-_PARTS = 1000  # pruning by magnitude comes so close to the budget
 
 
 def preview(recipe: Recipe) -> Preview:
@@ -42,11 +41,7 @@ def preview(recipe: Recipe) -> Preview:
 
 
 def supernet(job: Job) -> Mapping[str, float]:
-    """Keeps what the originals and their discriminators make of the validation images; nothing is trained.
-
-    Returns:
-        No updates, and how many bits stand for how many filters.
-    """
+    """Keeps what the originals and their discriminators make of the validation images; nothing is trained."""
     originals = sides(job)
     save_weights(job.out / OUTPUTS, outputs(job, originals))
     filters = originals[TURNS[0]].filters
@@ -87,33 +82,21 @@ def search(job: Job) -> Found:
 
 
 def _population(fitness: Fitness, name: str, side: Side, options: SearchOptions) -> Population:
-    """Individuals of one direction, within the budget.
-
-    Raises:
-        BudgetError: not even one filter in every layer is.
-    """
-
-    def costs(genotype: Genotype) -> Mapping[str, float]:
-        return fitness.costs_of(name, genotype)
-
-    require_reachable(side.filters.space, costs, fitness.budget)
+    """Individuals of one direction within the budget; raises BudgetError if not even one filter in every layer is."""
+    space = side.filters.space
+    require_reachable(space, partial(fitness.costs_of, name), fitness.budget)
     # The strongest filter of every layer costs what any single one does.
-    anchor = side.filters.strongest(0.0)
-    allows = partial(_allows, fitness, name)
-    return Population(side.filters.space, allows, anchor, options.population, options.odds)
-
-
-def _allows(fitness: Fitness, name: str, genotype: Genotype) -> bool:
-    return fitness.budget.allows(fitness.costs_of(name, genotype))
+    anchor, allows = side.filters.strongest(0.0), partial(fitness.allows_of, name)
+    return Population(space, allows, anchor, options.population, options.odds)
 
 
 def _strongest(fitness: Fitness, name: str, side: Side) -> Genotype:
     """Pruning by magnitude at the size of the budget: the same part of every layer, as much of it as is allowed."""
 
-    def at(part: int) -> Genotype:
-        return side.filters.strongest(part / _PARTS)
+    def at(thousandths: int) -> Genotype:
+        return side.filters.strongest(thousandths / 1000)
 
-    return at(largest(lambda part: _allows(fitness, name, at(part)), most=_PARTS))
+    return at(largest(lambda part: fitness.allows_of(name, at(part)), most=1000))
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:

@@ -35,23 +35,14 @@ OUTPUTS = "outputs.safetensors"
 
 
 class Side(NamedTuple):
-    """One direction of the originals.
-
-    Attributes:
-        gan: the original generator, and the discriminator of its images.
-        filters: the generator's.
-    """
+    """One direction of the originals: generator and discriminator of its images, and the generator's filters."""
 
     gan: Gan
     filters: FilterSpace
 
 
 def sides(job: Job) -> dict[str, Side]:
-    """The recipe's direction and the reverse one, from what `teach` left.
-
-    Raises:
-        CheckpointError: the originals of the reverse one are not there.
-    """
+    """The recipe's direction and the reverse one, from what `teach` left; CheckpointError where that has just one."""
     task, teach, recipe = both_ways(job.task), job.inputs["teach"], job.recipe
     discriminator = task.discriminator()
     discriminator.load_state_dict(load_weights(teach / DISCRIMINATOR))
@@ -81,7 +72,7 @@ def outputs(job: Job, originals: Mapping[str, Side]) -> dict[str, Tensor]:
     found = {}
     for (name, side), images in zip(originals.items(), whole(job.data.split("val")), strict=True):
         made, scores = [], []
-        for part in torch.split(images, _batch(job, images)):
+        for part in torch.split(images, fitting_batch(images.shape[-2:], job.compute.device)):
             with job.compute.autocast():
                 made.append(side.gan.generator(job.compute.place(part)).float())
                 scores.append(side.gan.discriminator(made[-1]).float())
@@ -98,11 +89,6 @@ class Fitness(Trials):
     """Evaluates pairs: one of them is cut out, tuned where the recipe says so, and run beside its partner.
 
     What the originals make of the images is read from the `supernet` stage.
-
-    Args:
-        job: of the search stage.
-        originals: both directions.
-        options: of the search.
     """
 
     def __init__(self, job: Job, originals: Mapping[str, Side], options: SearchOptions) -> None:
@@ -114,22 +100,21 @@ class Fitness(Trials):
         }
         super().__init__(job, Objective(FITNESS, "max"), digest(weights))
         self.sides, self.options = originals, options
-        metric, compute = job.recipe.objective.metric, job.compute
+        recipe, compute = job.recipe, job.compute
         kept = load_weights(job.inputs["supernet"] / OUTPUTS)
-        self._images: dict[str, Tensor] = {}
-        self._wanted: dict[str, Tensor] = {}
+        self._images, self._wanted = dict[str, Tensor](), dict[str, Tensor]()
         self._evaluators: dict[str, Evaluator] = {}
         # Copies, since tuning calls the discriminators in full precision.
         self._discriminators = {
             name: compute.ready(copy.deepcopy(side.gan.discriminator)) for name, side in originals.items()
         }
-        for name, images in zip(TURNS, whole(job.data.split("val"), job.recipe.objective.images), strict=True):
+        for name, images in zip(TURNS, whole(job.data.split("val"), recipe.objective.images), strict=True):
             made, scores = kept[f"{name}.images"][: len(images)], kept[f"{name}.scores"][: len(images)]
             self._images[name] = compute.place(images)
             self._wanted[name] = compute.place(scores if options.criterion == "discriminator" else made)
-            folder = job.out / "reference" / name
+            metric, features, folder = recipe.objective.metric, recipe.evaluate.features, job.out / "reference" / name
             self._evaluators[name] = Evaluator(
-                (images, made), [metric], compute=compute, features=job.recipe.evaluate.features, reference=folder
+                (images, made), [metric], compute=compute, features=features, reference=folder
             )
         self._partner = lru_cache(maxsize=2)(self._network)
 
@@ -142,6 +127,10 @@ class Fitness(Trials):
         """What a generator of one direction costs, under the budget's convention."""
         size = self.job.recipe.size
         return priced(self.sides[turn].filters.cost(genotype, size, size), self.job.recipe)
+
+    def allows_of(self, turn: str, genotype: Genotype) -> bool:
+        """Whether a generator of one direction is within the budget."""
+        return self.budget.allows(self.costs_of(turn, genotype))
 
     def measure(self, genotype: Genotype, setup: Setup) -> Measured:
         """The quality of a pair."""
@@ -156,7 +145,7 @@ class Fitness(Trials):
         partner = self._partner(other, pair.under(other))
         images, wanted, made = self._images[turn], self._wanted[turn], []
         distance = cycle = torch.zeros((), dtype=torch.float64, device=images.device)
-        batch = _batch(self.job, images)
+        batch = fitting_batch(images.shape[-2:], self.job.compute.device)
         for shown, known in zip(torch.split(images, batch), torch.split(wanted, batch), strict=True):
             with torch.inference_mode(), self.job.compute.autocast():
                 fake = net(shown).float()
@@ -192,8 +181,7 @@ class Fitness(Trials):
             batches = self.job.task.batches(self.job.data, schedule)["train"]
 
             def batch(step: int) -> Pair:
-                found = batches(step)
-                return found if turn == TURNS[0] else Pair(*reversed(found))
+                return batches(step) if turn == TURNS[0] else Pair(*reversed(batches(step)))
 
             draw = fixed(Genotype({}))
             fit([phase], draw, {"train": batch}, steps, seed=recipe.seed, compute=compute, state={})
@@ -215,7 +203,3 @@ def _whose(pair: Genotype) -> tuple[str, str, Genotype]:
     """Whose turn it is, the other one's name, and the individual that is measured."""
     turn = str(pair[TURN])
     return turn, TURNS[1 - TURNS.index(turn)], pair.under(turn)
-
-
-def _batch(job: Job, images: Tensor) -> int:
-    return fitting_batch(images.shape[-2:], job.compute.device)

@@ -5,15 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from slimgen.errors import RecipeError
-from slimgen.methods.checks import (
-    budget_of,
-    check_cycle,
-    check_discriminators,
-    check_limits,
-    check_metrics,
-    check_rivals,
-    priced,
-)
+from slimgen.methods import checks
 from slimgen.methods.co_evolution.roulette import Odds
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
@@ -39,8 +31,6 @@ class Tuning(Section):
 
     Attributes:
         share: of the training images that it sees, once.
-        batch: images a step.
-        rate: of Adam.
     """
 
     share: float = Field(default=0.1, gt=0, le=1)
@@ -55,9 +45,7 @@ class SearchOptions(Section):
         kind: `evolution`; or `magnitude`, which keeps the strongest filters of every layer that fit the budget.
         population: individuals of each direction (K).
         evaluations: individuals measured, of both directions, whole generations of both: 2 K (T + 1).
-        selection: probability that an offspring is a parent as it is.
-        crossover: that it takes a segment of another parent.
-        mutation: that the bits of a segment are flipped.
+        selection: probability that an offspring comes about in this way, as are `crossover` and `mutation`; see `Odds`.
         loss: weight of the losses beside the share of weights that stays (Eq. 11: gamma).
         cycle: weight of the cycle's loss beside the other one (lambda).
         criterion: compare with the original in the eyes of its `discriminator` (Eq. 5), or pixel by pixel, which is
@@ -99,49 +87,40 @@ class SearchOptions(Section):
 
 
 def check(recipe: Recipe) -> None:
-    """Raises RecipeError unless the recipe is one for this method.
+    """Raises RecipeError unless the recipe is one for this method, BudgetError if one filter a layer is too much.
 
-    Raises:
-        BudgetError: not even one filter in every layer is within the budget; of a user-defined network, the
-            search says so.
+    Of a user-defined network, the search says that.
     """
     section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
-    check_metrics(recipe)
-    check_cycle(recipe)
+    checks.check_metrics(recipe)
+    checks.check_cycle(recipe)
     if not isinstance(find(recipe.objective.metric), PerImage):
         rule = "co_evolution compares a candidate's images with the original's one by one"
         raise RecipeError(rule, repr(recipe.objective.metric), "choose an objective such as psnr, ssim or lpips")
     _check_originals(recipe)
-    check_rivals(recipe)
+    checks.check_rivals(recipe)
     if recipe.finetune.rivals and recipe.finetune.updates == 0 and recipe.teach.generator_checkpoint is not None:
         rule = "a narrowed generator is trained for as many updates as the original and fine-tuning together"
         raise RecipeError(rule, "an imported original and finetune.updates 0", "leave finetune.rivals out")
-    _check_budget(recipe, options)
-
-
-def _check_originals(recipe: Recipe) -> None:
-    teach = recipe.teach
-    check_family(teach.generator["family"])
-    named = {
-        name: getattr(teach, f"{name}_checkpoint")
-        for name in ("generator", "discriminator", "reverse_generator", "reverse_discriminator")
-    }
-    missing = [name for name, path in named.items() if path is None]
-    if missing and len(missing) < len(named):
-        names = ", ".join(f"teach.{name}_checkpoint" for name in missing)
-        raise RecipeError("originals of co_evolution are imported all four, or none", f"no {names}")
-    if recipe.finetune.updates != 0 or missing:
-        check_discriminators(recipe)
-
-
-def _check_budget(recipe: Recipe, options: SearchOptions) -> None:
-    check_limits(recipe)
-    budget = budget_of(recipe)
+    checks.check_limits(recipe)
+    budget = checks.budget_of(recipe)
     if options.kind == "magnitude" and not budget.limits:
         raise RecipeError("pruning by magnitude prunes to a budget", "none", "set budget.params or budget.macs")
     family = recipe.teach.generator["family"]
     if budget.limits and ":" not in family:
         rest = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
         least = generator_cost(family, recipe.size, recipe.size, **narrowest(family, rest))
-        require_reachable(Space({}), lambda genotype: priced(least, recipe), budget)
+        require_reachable(Space({}), lambda genotype: checks.priced(least, recipe), budget)
+
+
+def _check_originals(recipe: Recipe) -> None:
+    teach = recipe.teach
+    check_family(teach.generator["family"])
+    networks = ("generator", "discriminator", "reverse_generator", "reverse_discriminator")
+    missing = [name for name in networks if getattr(teach, f"{name}_checkpoint") is None]
+    if missing and len(missing) < len(networks):
+        names = ", ".join(f"teach.{name}_checkpoint" for name in missing)
+        raise RecipeError("originals of co_evolution are imported all four, or none", f"no {names}")
+    if recipe.finetune.updates != 0 or missing:
+        checks.check_discriminators(recipe)

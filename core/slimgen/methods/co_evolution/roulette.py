@@ -6,12 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from slimgen.errors import RecipeError
-from slimgen.search.budget import Objective
-from slimgen.search.dimension import Choice, Mask
-from slimgen.search.genotype import Genotype, Value
-from slimgen.search.searcher import Allows, Feasible, Searcher
-from slimgen.search.space import Space
-from slimgen.search.trial import Trial
+from slimgen.search import Allows, Choice, Genotype, Mask, Objective, Searcher, Space, Trial, Value
+from slimgen.search.searcher import Feasible
 
 TURNS = ("a", "b")
 """The two populations: of the direction that is compressed, and of the reverse one."""
@@ -33,8 +29,7 @@ class Odds(NamedTuple):
     mutation: float = 0.1
 
 
-PUBLISHED = Odds()
-"""The published code's; the paper gives none."""
+PUBLISHED = Odds()  # the published code's; the paper gives none
 
 
 class Population:
@@ -44,11 +39,8 @@ class Population:
     back its filters of `anchor`; what is over the budget loses filters at random until it is within.
 
     Args:
-        space: of masks alone.
-        allows: whether a genotype of it is within the budget.
         anchor: an allowed genotype of as few filters as may be: the strongest of every layer.
         size: individuals of a generation (K).
-        odds: of selection, crossover and mutation.
 
     Raises:
         RecipeError: a dimension that is no mask, fewer than two individuals, or odds that are no probabilities.
@@ -72,10 +64,7 @@ class Population:
     def breed(self, parents: Sequence[Genotype], fitness: Sequence[float], rng: random.Random) -> list[Genotype]:
         """The next generation: the fittest as it is, then offspring of parents drawn by the roulette wheel (Eq. 12).
 
-        Args:
-            parents: the generation before.
-            fitness: of each, above 0; one that is not finite, or not above 0, is never drawn while others can be.
-            rng: of this generation.
+        A parent whose fitness is not finite, or not above 0, is never drawn while others can be.
         """
         if not parents:
             return []
@@ -146,7 +135,7 @@ class CoEvolution(Searcher):
 
     Args:
         populations: of `TURNS`, in that order.
-        objective: what is maximized; the roulette wheel needs values above 0.
+        objective: to be maximized; the roulette wheel needs values above 0.
         iterations: T; each breeds and evaluates both populations once.
         apart: evaluates both beside the whole generator of the other always: the paper's ablation, two evolutions.
     """

@@ -9,32 +9,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from slimgen.cost.formula import Cost, total
-from slimgen.files import LOGITS
 from slimgen.methods.checks import NARROWED, priced
 from slimgen.methods.cyclegan_nas.options import SearchOptions, SupernetOptions, check, equal_hidden, preview
-from slimgen.methods.cyclegan_nas.phases import (
-    DISCRIMINATORS,
-    GENERATORS,
-    batches,
-    joined,
-    networks,
-    phases,
-    pools_of,
-)
+from slimgen.methods.cyclegan_nas.phases import DISCRIMINATORS, GENERATORS, batches, joined, networks, phases, pools_of
 from slimgen.methods.cyclegan_nas.repeats import Comparison, train_repeatedly
 from slimgen.methods.method import Found, Trained, found_genotype
-from slimgen.methods.relaxation_trace import LIKELIHOOD, Trace, likely_trial, read_relaxation, spaced
+from slimgen.methods.relaxation_trace import LIKELIHOOD, likely_trial, read_relaxation, train_traced
 from slimgen.methods.rivals import Plan, alike, narrowed_original
 from slimgen.nets import generator_cost
 from slimgen.nets.cyclegan_nas.space import cells_cost
-from slimgen.nets.weights import save_weights
 from slimgen.recipe import section
 from slimgen.search import Genotype, Objective
 from slimgen.tasks.task import Job
-from slimgen.training.draws import fixed
-from slimgen.training.fit import Stateful, fit
+from slimgen.training.fit import Stateful
 
-__all__ = ["SearchOptions", "SupernetOptions", "check", "finetune", "preview", "search", "supernet"]
+__all__ = ["check", "finetune", "preview", "search", "supernet"]
 
 HIDDEN = "hidden"
 FINETUNE_SECTIONS = ("search", "objective", "evaluate.features")
@@ -52,24 +41,10 @@ def supernet(job: Job) -> Mapping[str, float]:
     four, pools = networks(job, options, steps), pools_of(job, options)
     for net in four.nets.values():
         net.train()
-    state: dict[str, Stateful] = {
-        **four.nets,
-        "relaxation": four.relaxation,
-        **{f"pool.{name}": pool for name, pool in pools.items()},
-    }
-    trace = Trace(job.out, {"": four.relaxation}, spaced(steps))
-    fit(
-        phases(job, options, four, pools, steps),
-        fixed(Genotype({})),
-        batches(job, options, steps),
-        steps,
-        seed=job.recipe.seed,
-        compute=job.compute,
-        state=state,
-        journal=trace.watching(job.journal("supernet")),
-    )
-    save_weights(job.out / LOGITS, four.relaxation.state_dict())
-    return {"updates": steps, "entropy": trace.entropy()}
+    state: dict[str, Stateful] = {**four.nets, "relaxation": four.relaxation}
+    state |= {f"pool.{name}": pool for name, pool in pools.items()}
+    lines, images = phases(job, options, four, pools, steps), batches(job, options, steps)
+    return {"updates": steps, "entropy": train_traced(job, {"": four.relaxation}, lines, images, steps, state)}
 
 
 def search(job: Job) -> Found:
@@ -77,7 +52,7 @@ def search(job: Job) -> Found:
     recipe = job.recipe
     options = section(SearchOptions, recipe.search, "search")
     training = section(SupernetOptions, recipe.supernet, "supernet")
-    relaxation = read_relaxation(job.inputs["supernet"] / LOGITS, joined(training))
+    relaxation = read_relaxation(job, joined(training))
     sized, logs = Sized(job, training, options), relaxation.log_probabilities()
     likeliest = sized.of(relaxation.argmax())
     trials = [likely_trial(likeliest, sized.costs(likeliest), logs, "argmax")]
@@ -109,13 +84,7 @@ def search(job: Job) -> Found:
 
 
 class Sized:
-    """Architectures of all four networks, as wide as they are built.
-
-    Args:
-        job: of the stage.
-        training: section `supernet`.
-        options: section `search`.
-    """
+    """Architectures of all four networks, as wide as they are built."""
 
     def __init__(self, job: Job, training: SupernetOptions, options: SearchOptions) -> None:
         self.job, self.training, self.options = job, training, options
@@ -153,21 +122,20 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     options = section(SearchOptions, recipe.search, "search")
     training = section(SupernetOptions, recipe.supernet, "supernet")
     comparison = Comparison(job) if options.repeats > 1 else None
-    plans = _found_plans(job, found_genotype(job), training, options)
+    plans = _found_plans(found_genotype(job), training, options)
     trained = train_repeatedly(job, "found", plans, comparison, options.repeats)
     if NARROWED in recipe.finetune.rivals:
         costs = [generator_cost(each.family, recipe.size, recipe.size, **each.options) for each in trained.values()]
         narrow = [narrowed_original(recipe, "params", cost.params) for cost in costs]
-        rivals = [Plan(generator, _original_discriminator(job)) for generator in narrow]
-        trained |= train_repeatedly(job, NARROWED, rivals, comparison, options.repeats)
+        trained |= train_repeatedly(job, NARROWED, [Plan(each) for each in narrow], comparison, options.repeats)
     return trained
 
 
-def _found_plans(job: Job, genotype: Genotype, training: SupernetOptions, options: SearchOptions) -> list[Plan]:
+def _found_plans(genotype: Genotype, training: SupernetOptions, options: SearchOptions) -> list[Plan]:
     """Both directions of the found architecture."""
     cells = {"family": "cyclegan_nas", "spectral": training.spectral, "ends": training.ends}
     wide = {**cells, "spectral": options.spectral, "hidden": int(genotype[HIDDEN]), "cells": training.cells}
-    discriminators: list[dict[str, Any]] = [_original_discriminator(job)] * 2
+    discriminators: list[dict[str, Any] | None] = [None, None]
     if options.discriminators == "found":
         narrow = {**cells, "hidden": options.discriminator_hidden}
         discriminators = [{**narrow, "genotype": genotype.under(role).to_json()} for role in DISCRIMINATORS]
@@ -175,8 +143,3 @@ def _found_plans(job: Job, genotype: Genotype, training: SupernetOptions, option
         Plan({**wide, "genotype": genotype.under(role).to_json()}, discriminator)
         for role, discriminator in zip(GENERATORS, discriminators, strict=True)
     ]
-
-
-def _original_discriminator(job: Job) -> dict[str, Any]:
-    """The original's discriminator, which is shown an image alone."""
-    return {"inputs": job.task.discriminator_inputs, **job.recipe.teach.discriminator}

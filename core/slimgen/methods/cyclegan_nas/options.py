@@ -7,16 +7,7 @@ from pydantic import Field
 
 from slimgen.cost.rows import largest_within
 from slimgen.errors import BudgetError, RecipeError
-from slimgen.methods.checks import (
-    check_anew,
-    check_cycle,
-    check_discriminators,
-    check_effects,
-    check_limits,
-    check_metrics,
-    check_rivals,
-    priced,
-)
+from slimgen.methods import checks
 from slimgen.methods.method import Preview
 from slimgen.metrics.kinds import OfSegmentations
 from slimgen.metrics.registry import find
@@ -26,8 +17,7 @@ from slimgen.recipe import Recipe, Schedule, Section, section
 from slimgen.search import Genotype
 from slimgen.tasks.translation import CHANNELS
 
-LEAST = 4
-"""The narrowest generator of cells, after its encoding cell."""
+LEAST = 4  # the narrowest generator of cells, after its encoding cell
 
 
 class SupernetOptions(Schedule):
@@ -77,7 +67,6 @@ class SearchOptions(Section):
     Attributes:
         kind: `gradient` takes the most probable operations; `random` takes, to compare with, the first of `evaluations`
             random architectures of about the same size.
-        evaluations: how many are drawn.
         equal_size: largest relative difference of a random architecture's parameters, both generators together.
         hidden: channels after the encoding cell (H) of both generators; `equal` is the widest whose parameters, both
             together, are at most those of the plain CycleGAN's two (section 4.2).
@@ -103,14 +92,14 @@ def check(recipe: Recipe) -> None:
     Raises:
         BudgetError: even the narrowest generators of cells are larger than the plain CycleGAN's, and are to be equal.
     """
-    check_cycle(recipe)
+    checks.check_cycle(recipe)
     training = section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
-    check_metrics(recipe)
-    check_limits(recipe, (), "search.hidden says how large its generators are")
-    check_discriminators(recipe)
-    check_anew(recipe)
-    check_rivals(recipe)
+    checks.check_metrics(recipe)
+    checks.check_limits(recipe, (), "search.hidden says how large its generators are")
+    checks.check_discriminators(recipe)
+    checks.check_anew(recipe)
+    checks.check_rivals(recipe)
     if isinstance(find(recipe.objective.metric), OfSegmentations):
         rule = "cyclegan_nas compares repeats by both directions' images, of which neither are label maps"
         raise RecipeError(rule, repr(recipe.objective.metric), "choose fid, fd:NAME, kid, or psnr of the cycle")
@@ -121,7 +110,7 @@ def check(recipe: Recipe) -> None:
         "search.equal_size": (drawing, "kind random"),
         "search.discriminator_hidden": (options.discriminators == "found", "searched discriminators"),
     }
-    check_effects({"supernet": training, "search": options}, needs)
+    checks.check_effects({"supernet": training, "search": options}, needs)
     if not training.temperature[0] >= training.temperature[1] > 0:
         raise RecipeError("a temperature is above 0 and does not rise", training.temperature)
     check_size(training.generator(), recipe.size, recipe.size)
@@ -140,7 +129,7 @@ def preview(recipe: Recipe) -> Preview:
     shape = training.generator(options.hidden if isinstance(options.hidden, int) else None)
 
     def costs(genotype: Genotype) -> Mapping[str, float]:
-        return priced(cells_cost(shape, genotype, recipe.size, recipe.size), recipe)
+        return checks.priced(cells_cost(shape, genotype, recipe.size, recipe.size), recipe)
 
     drawn = options.evaluations if options.kind == "random" else 0
     return Preview(space_of(shape), costs, 1 + drawn, training.steps, training.batch)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,17 +25,11 @@ from slimgen.training.pool import ImagePool
 
 GENERATORS = ("generator", "back_generator")
 DISCRIMINATORS = ("discriminator", "back_discriminator")
-FIRST, SECOND = "first", "second"
-"""The data of the weights, and of the logits, where they take turns."""
+FIRST, SECOND = "first", "second"  # data of the weights, and of the logits, where they take turns
 
 
 class Networks(NamedTuple):
-    """The four supernets, and the relaxation of their joined space.
-
-    Attributes:
-        nets: by role: the names of `GENERATORS` and `DISCRIMINATORS`.
-        relaxation: the logits of all four; a choice's name begins with its network's role.
-    """
+    """The four supernets by role, and the logits of all four; a choice's name begins with its network's role."""
 
     nets: Mapping[str, Supernet]
     relaxation: Relaxation
@@ -95,25 +89,15 @@ def phases(
 
     Every phase draws gates of its own from the relaxation, so that their graph lives for one backward pass; in turns,
     the phases of the weights take the logits as they are, and the other way round.
-
-    Args:
-        job: of the stage.
-        options: of the recipe.
-        networks: what is moved.
-        pools: as `pools_of` makes them.
-        steps: length of the training.
     """
     rate = {} if options.architecture_rate is None else {"lr": options.architecture_rate}
 
     def cycle(name: str, split: str, weights: bool, logits: bool) -> list[Phase]:
         """CycleGAN's two phases, on these images: Algorithm 1, lines 10 and 11."""
-        groups: list[list[dict[str, Any]]] = [
-            [
-                *([{"params": networks.weights(roles)}] if weights else []),
-                *([{"params": networks.logits(roles), **rate}] if logits else []),
-            ]
-            for roles in (GENERATORS, DISCRIMINATORS)
-        ]
+        groups: list[list[dict[str, Any]]] = [[], []]
+        for group, roles in zip(groups, (GENERATORS, DISCRIMINATORS), strict=True):
+            group += [{"params": networks.weights(roles)}] if weights else []
+            group += [{"params": networks.logits(roles), **rate}] if logits else []
         forward, reverse = (
             Direction(networks.nets[one], networks.nets[two], pools[f"{name}{two}"], parts=_parting(one, two))
             for one, two in zip(GENERATORS, DISCRIMINATORS, strict=True)
@@ -148,17 +132,10 @@ class Half(Prepared):
 
     Attributes:
         half: 0 or 1; the first is larger by one where a set is odd.
-        seed: of the division.
     """
 
     half: int = 0
     seed: int = 0
-
-    @classmethod
-    def of(cls, data: Prepared, half: int, seed: int) -> Self:
-        """One half of these images."""
-        same = {field.name: getattr(data, field.name) for field in fields(data)}
-        return cls(**same, half=half, seed=seed)
 
     def split(self, name: str) -> Split:
         """The half of `train`, in memory; any other split whole."""
@@ -167,14 +144,8 @@ class Half(Prepared):
             return found
         inputs, targets = (self._rows(len(side), number) for number, side in enumerate((found.input, found.target), 1))
         target_names = found.target_names or found.names
-        return Split(
-            name,
-            found.input[inputs],
-            found.target[targets],
-            tuple(found.names[row] for row in inputs),
-            tuple(target_names[row] for row in targets),
-            paired=False,
-        )
+        names = tuple(found.names[row] for row in inputs), tuple(target_names[row] for row in targets)
+        return Split(name, found.input[inputs], found.target[targets], *names, paired=False)
 
     def _rows(self, count: int, side: int) -> NDArray[np.int64]:
         order = np.random.default_rng([self.seed, side]).permutation(count)
@@ -200,7 +171,8 @@ def batches(job: Job, options: SupernetOptions, steps: int) -> dict[str, Callabl
     if min(len(train.input), len(train.target)) < 2:
         rule = f"optimisation {options.optimisation} needs two training images of either set, one for each half"
         raise DataError(rule, f"{len(train.input)} and {len(train.target)}", "choose OF or TF")
-    halves = [of(Half.of(job.data, half, job.recipe.seed)) for half in (0, 1)]
+    same = {field.name: getattr(job.data, field.name) for field in fields(job.data)}
+    halves = [of(Half(**same, half=half, seed=job.recipe.seed)) for half in (0, 1)]
     swap = steps // 2 if options.optimisation == "THS" else steps
 
     def role(number: int) -> Callable[[int], Pair]:

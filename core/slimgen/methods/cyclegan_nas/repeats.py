@@ -20,8 +20,7 @@ from slimgen.tasks import open_task
 from slimgen.tasks.task import Job
 from slimgen.training.distributed import first
 
-SEEDS = 10
-"""Seeds between two repeats: more than the networks of one training take."""
+SEEDS = 10  # between two repeats: more than the networks of one training take
 
 
 class Comparison:
@@ -31,23 +30,15 @@ class Comparison:
     has nothing to compare with, as there are no pairs, and the original is no truth for a network of another kind: it
     compares every image with its reconstruction after both generators. That says nothing of the image in between, so
     a metric of sets is the better choice wherever there is a feature network.
-
-    Args:
-        job: of the stage.
     """
 
     def __init__(self, job: Job) -> None:
-        recipe, metric = job.recipe, job.recipe.objective.metric
-        val = whole(job.data.split("val"), recipe.objective.images)
+        metric, compute, features = job.recipe.objective.metric, job.compute, job.recipe.evaluate.features
+        val = whole(job.data.split("val"), job.recipe.objective.images)
         self.objective = Objective(metric, find(metric).goal)
         self.cyclic = isinstance(find(metric), PerImage)
         self.evaluators = [
-            Evaluator(
-                Pair(given, given if self.cyclic else other),
-                [metric],
-                compute=job.compute,
-                features=recipe.evaluate.features,
-            )
+            Evaluator(Pair(given, given if self.cyclic else other), [metric], compute=compute, features=features)
             for given, other in ((val.input, val.target), (val.target, val.input))
         ]
 
@@ -64,14 +55,7 @@ class Comparison:
 def train_repeatedly(
     job: Job, name: str, plans: Sequence[Plan], comparison: Comparison | None, repeats: int
 ) -> dict[str, Trained]:
-    """Trains both directions from scratch, `repeats` times from different seeds.
-
-    Args:
-        job: of the stage.
-        name: of the trainings, for their checkpoints and logs.
-        plans: of the recipe's direction, and of the reverse one.
-        comparison: chooses among several; not needed where there is one.
-        repeats: how many.
+    """Trains both directions from scratch, `repeats` times from different seeds; a comparison chooses among several.
 
     Returns:
         The best: the recipe's direction under this name, the other under `NAME_reverse`. The facts of the first hold
@@ -82,7 +66,10 @@ def train_repeatedly(
     qualities: list[dict[str, float]] = []
     top: dict[str, float] = {}
     for number in range(repeats):
-        nets = train_anew(_reseeded(job, number), f"{name}{number}" if repeats > 1 else name, plans, steps)
+        # From another seed: other weights, another order of images.
+        recipe = job.recipe.model_copy(update={"seed": job.recipe.seed + SEEDS * number})
+        again = replace(job, recipe=recipe, task=open_task(recipe, job.compute)) if number else job
+        nets = train_anew(again, f"{name}{number}" if repeats > 1 else name, plans, steps)
         pair = [_finished(net, plan.generator, steps) for net, plan in zip(nets, plans, strict=True)]
         if comparison is not None:
             qualities.append(first(partial(comparison.measure, *(job.compute.place(part.net) for part in pair))))
@@ -93,16 +80,8 @@ def train_repeatedly(
     return {name: replace(best[0], facts=facts), f"{name}{REVERSE}": best[1]}
 
 
-def _reseeded(job: Job, number: int) -> Job:
-    """The same work from another seed: other weights, another order of images."""
-    if number == 0:
-        return job
-    recipe = job.recipe.model_copy(update={"seed": job.recipe.seed + SEEDS * number})
-    return replace(job, recipe=recipe, task=open_task(recipe, job.compute))
-
-
 def _finished(net: nn.Module, plan: Mapping[str, Any], steps: int) -> Trained:
     """A trained generator as it is used: without spectral norms, which training needs."""
     if isinstance(net, CellsGenerator):
-        return Trained.of(net.folded(), {**plan, "spectral": False}, steps)
+        net, plan = net.folded(), {**plan, "spectral": False}
     return Trained.of(net, plan, steps)

@@ -21,15 +21,7 @@ from slimgen.methods.gan_compression.distilling import (
     train_teacher,
 )
 from slimgen.methods.gan_compression.drawing import picture_genotype as picture_genotype
-from slimgen.methods.gan_compression.options import (
-    SearchOptions,
-    SupernetOptions,
-    band,
-    check,
-    preview,
-    pruning,
-    require_few,
-)
+from slimgen.methods.gan_compression.options import SearchOptions, SupernetOptions, band, check, preview, pruning
 from slimgen.methods.method import Found, Trained, found_genotype, updates_of
 from slimgen.methods.rivals import finetuned, train_rivals
 from slimgen.nets import build_generator
@@ -37,7 +29,7 @@ from slimgen.nets.configurations import write_config
 from slimgen.nets.gan_compression.supernet import ChannelSupernet
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import section
-from slimgen.search import Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Space, Trial
+from slimgen.search import Evolution, Exhaustive, RandomSearch, Searcher, Trial
 from slimgen.search.grid import Grid
 from slimgen.tasks.cycle import Gan
 from slimgen.tasks.gan import GanTraining, train_gan
@@ -45,15 +37,11 @@ from slimgen.tasks.task import Job
 from slimgen.training.distributed import first, world
 from slimgen.training.draws import fixed, uniform
 
-__all__ = ["check", "distilling", "finetune", "once_for_all", "preview", "search", "showing", "supernet"]
+__all__ = ["check", "finetune", "preview", "search", "supernet"]
 
 
 def supernet(job: Job) -> Mapping[str, float]:
-    """Trains the once-for-all network, in the full pipeline out of a distilled student of a mobile teacher.
-
-    Returns:
-        Generator updates, those of the mobile teacher apart.
-    """
+    """Trains the once-for-all network, in the full pipeline out of a distilled student of a mobile teacher."""
     options = section(SupernetOptions, job.recipe.supernet, "supernet")
     images = len(job.data.split("train"))
     net, facts = once_for_all(job, options), {}
@@ -98,7 +86,7 @@ def search(job: Job) -> Found:
     facts = {"space_size": float(net.space.size)}
     if table is not None:
         facts |= {f"latency_error_{name}": value for name, value in table.error.items()}
-    searcher, evaluations = searching(job, options, training, net.space, candidates, facts, table)
+    searcher, evaluations = searching(options, candidates, facts, table)
     trials = candidates.explore("channel", searcher, evaluations, racing=options.racing)
     if job.recipe.budget.latency_ms is None:
         return candidates.found(trials, facts)
@@ -106,35 +94,26 @@ def search(job: Job) -> Found:
     limit = job.recipe.budget.latency_ms
 
     def keeps_limit(trial: Trial) -> bool:
-        facts["latency_measured_ms"] = first(lambda: measured(table, trial.genotype))
+        # In onnxruntime, by the first process, which has the table.
+        facts["latency_measured_ms"] = first(lambda: 0.0 if table is None else table.measured([trial.genotype])[0])
         return facts["latency_measured_ms"] <= limit
 
     return candidates.found(trials, facts, accepts=keeps_limit)
 
 
-def measured(table: LatencyTable | None, genotype: Genotype) -> float:
-    """The milliseconds of one sub-network, run in onnxruntime by the first process, which has the table."""
-    assert table is not None
-    return table.measured([genotype])[0]
-
-
 def searching(
-    job: Job,
-    options: SearchOptions,
-    training: SupernetOptions,
-    space: Space,
-    candidates: Candidates,
-    facts: dict[str, float],
-    table: LatencyTable | None,
+    options: SearchOptions, candidates: Candidates, facts: dict[str, float], table: LatencyTable | None
 ) -> tuple[Searcher, int]:
     """The recipe's searcher, and how many evaluations it may ask for."""
+    space, recipe = candidates.supernet.space, candidates.job.recipe
     objective, allows, population = candidates.objective, candidates.allows, options.population
     if options.kind == "exhaustive":
+        training = section(SupernetOptions, recipe.supernet, "supernet")
         grid = Grid(space)
         latency = None if table is None else table.columns(space)
-        rows = first(lambda: band(job.recipe, training, options, space, candidates.budget, latency))
+        rows = first(lambda: band(recipe, training, options, space, candidates.budget, latency))
         facts["band"] = float(len(rows))
-        require_few(options, rows)
+        options.require_few(rows)
         inside = (grid.at(int(row)) for row in rows)
         return Exhaustive(space, objective, allows, population, genotypes=inside), len(rows)
     anchor, evaluations = candidates.anchor(space, allows), options.evaluations

@@ -1,6 +1,5 @@
 """Who teaches whom in GAN Compression: the original or its mobile likeness the once-for-all network, and how."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -96,34 +95,23 @@ def distilling(job: Job, options: SupernetOptions, net: nn.Module) -> Guidance:
 def recalibrated(job: Job, net: Supernet, images: int, batch: int) -> Supernet:
     """The supernet, or one whose extractions are recalibrated where it has BatchNorms.
 
-    Args:
-        job: of the stage.
-        net: the trained supernet.
-        images: how many images to measure the statistics over; rounded up to whole batches.
-        batch: images at once, as many as in training, since they are the mean of those of batches.
+    Statistics are measured over so many `images`, rounded up to whole batches: of as many as in training, since they
+    are the mean of those of batches.
     """
     if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in net.modules()):
         return net
     # Every process measures over the same images, so that a search does not depend on how many there are.
     source = Batches(
-        job.data.split("train"),
-        batch=batch,
-        seed=job.recipe.seed,
-        crop=job.recipe.size,
-        flip=job.recipe.data.flip,
+        job.data.split("train"), batch=batch, seed=job.recipe.seed, crop=job.recipe.size, flip=job.recipe.data.flip
     )
     inputs = torch.cat([source(step).input for step in range(-(-images // batch))])
     return Recalibrated(job, net, inputs, batch)
 
 
 class Recalibrated(Supernet):
-    """A supernet whose extractions have the means and variances that their own features have.
+    """A supernet, itself left alone, whose extractions have the means and variances that their own features have.
 
-    Args:
-        job: of the stage.
-        net: the trained supernet; its statistics are left alone.
-        inputs: prepared inputs to measure over.
-        batch: how many at once.
+    They are measured over prepared inputs, a batch at once.
     """
 
     def __init__(self, job: Job, net: Supernet, inputs: Tensor, batch: int) -> None:
@@ -145,11 +133,8 @@ class Recalibrated(Supernet):
 
     def extract(self, genotype: Genotype) -> nn.Module:
         """The sub-network alone, placed, its statistics the means of those of all batches."""
-        net = self.job.compute.place(self.net.extract(genotype))
-        with self.job.compute.autocast():
-            update_bn(self._batches(), net)
+        task, compute = self.job.task, self.job.compute
+        net = compute.place(self.net.extract(genotype))
+        with compute.autocast():
+            update_bn((task.condition(compute.place(part)) for part in torch.split(self.inputs, self.batch)), net)
         return net
-
-    def _batches(self) -> Iterator[Tensor]:
-        for part in torch.split(self.inputs, self.batch):
-            yield self.job.task.condition(self.job.compute.place(part))

@@ -24,13 +24,7 @@ COLOURS = {1: "#a5d8ff", 2: "#ffec99", 4: "#b2f2bb"}
 
 
 def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe) -> None:
-    """Draws bars as high as layers are wide, coloured by the size of their features; other networks as a table.
-
-    Args:
-        genotype: a channel configuration of a ResNet generator, or what a supernet of another family chose.
-        path: the picture; its ending says the format.
-        recipe: of the run.
-    """
+    """Draws bars as high as a ResNet's layers are wide, coloured by their features' size; other networks as a table."""
     if set(genotype) != set(CHANNELS.names):
         draw_table(genotype, path, recipe)
         return
@@ -39,9 +33,8 @@ def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe) 
     widths = [number * layer[1] for number, layer in zip(CHANNELS.config(genotype), LAYERS, strict=True)]
     figure = sheet(7.2, 3.0)
     axes = figure.add_subplot()
-    bars = axes.bar(
-        range(len(LAYERS)), widths, color=[COLOURS[scale] for _, _, scale in LAYERS], edgecolor="#495057", width=0.72
-    )
+    colours = [COLOURS[scale] for _, _, scale in LAYERS]
+    bars = axes.bar(range(len(LAYERS)), widths, color=colours, edgecolor="#495057", width=0.72)
     axes.bar_label(bars, padding=2, fontsize=9, color=INK)
     axes.set_xticks(range(len(LAYERS)), [layer[0] for layer in LAYERS], fontsize=8)
     axes.set_ylabel("channels", fontsize=9)

@@ -1,6 +1,6 @@
 """GAN Compression's own sections of a recipe, and whether they make sense."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -69,7 +69,6 @@ class SearchOptions(Section):
         kind: `exhaustive` measures every configuration of the band; `evolution` and `random` as many as `evaluations`.
         band: the exhaustive search leaves out what costs less than this part of the budget's MACs.
         evaluations: how many configurations are measured; by an exhaustive search, at most.
-        population: genotypes a round.
         elite: how many of the best are parents.
         mutation: probability that a channel number is drawn anew.
         crossover: the part of a round that is crossed.
@@ -87,6 +86,13 @@ class SearchOptions(Section):
     racing: bool = False
     latency_networks: int = Field(default=16, ge=4)
 
+    def require_few(self, places: Sized) -> None:
+        """Raises RecipeError where an exhaustive search would measure more than it may."""
+        if len(places) > self.evaluations:
+            rule = f"an exhaustive search within {self.evaluations:,} evaluations"
+            hint = "raise search.band or search.evaluations, or search by evolution"
+            raise RecipeError(rule, f"{len(places):,} configurations inside the budget and the band", hint)
+
 
 def check(recipe: Recipe) -> None:
     """Raises RecipeError unless the sections `supernet` and `search` are sound."""
@@ -95,20 +101,29 @@ def check(recipe: Recipe) -> None:
     options = section(SupernetOptions, recipe.supernet, "supernet")
     search = section(SearchOptions, recipe.search, "search")
     check_metrics(recipe, search.racing)
-    check_effects({"supernet": options, "search": search}, _needs(recipe, options, search))
+    evolving = search.kind == "evolution"
+    needs = {
+        "supernet.distill": (options.distillation != "none", "a distillation"),
+        "search.band": (search.kind == "exhaustive", "kind exhaustive"),
+        "search.elite": (evolving, "kind evolution"),
+        "search.mutation": (evolving, "kind evolution"),
+        "search.crossover": (evolving, "kind evolution"),
+        "search.racing": (evolving or not search.racing, "kind evolution, whose elite is the rival"),
+        "search.latency_networks": (recipe.budget.latency_ms is not None, "a limit on latency_ms"),
+    }
+    check_effects({"supernet": options, "search": search}, needs)
     _check_pipeline(recipe, options)
     check_rivals(recipe)
     family = searchable(options.family)
-    budget = budget_of(recipe)
     if recipe.budget.latency_ms is not None and not family.chain:
         hint = "limit macs instead"
         raise RecipeError("a limit on latency_ms needs networks that are chains of pieces", options.family, hint)
     # Milliseconds are measured when the search begins, which then says what is reachable.
-    budget = replace(budget, latency_ms=None)
+    budget = replace(budget_of(recipe), latency_ms=None)
     planned = preview(recipe)
     require_reachable(planned.space, planned.costs, budget)
     if search.kind == "exhaustive" and budget.limits:
-        require_few(search, band(recipe, options, search, planned.space, budget))
+        search.require_few(band(recipe, options, search, planned.space, budget))
 
 
 def preview(recipe: Recipe) -> Preview:
@@ -127,20 +142,6 @@ def preview(recipe: Recipe) -> Preview:
     return Preview(space, costs, min(search.evaluations, space.size), updates, options.batch)
 
 
-def _needs(recipe: Recipe, options: SupernetOptions, search: SearchOptions) -> dict[str, tuple[bool, str]]:
-    """Whether settings have an effect, and what they would need for one."""
-    evolving, latency = search.kind == "evolution", recipe.budget.latency_ms is not None
-    return {
-        "supernet.distill": (options.distillation != "none", "a distillation"),
-        "search.band": (search.kind == "exhaustive", "kind exhaustive"),
-        "search.elite": (evolving, "kind evolution"),
-        "search.mutation": (evolving, "kind evolution"),
-        "search.crossover": (evolving, "kind evolution"),
-        "search.racing": (evolving or not search.racing, "kind evolution, whose elite is the rival"),
-        "search.latency_networks": (latency, "a limit on latency_ms"),
-    }
-
-
 def pruning(recipe: Recipe, options: SupernetOptions) -> bool:
     """Whether the once-for-all network begins with channels of its teacher."""
     alike = teacher_options(recipe, options)["family"] == options.family and searchable(options.family).pruned
@@ -150,10 +151,10 @@ def pruning(recipe: Recipe, options: SupernetOptions) -> bool:
 def _check_pruning(recipe: Recipe, options: SupernetOptions, teacher: str) -> None:
     if not pruning(recipe, options):
         return
-    if not searchable(options.family).pruned or teacher != options.family:
+    kind = searchable(options.family)
+    if not kind.pruned or teacher != options.family:
         rule = "the strongest channels are those of a teacher of the same ResNet family"
         raise RecipeError(rule, f"{options.family} under {teacher}", "leave supernet.prune out")
-    kind = searchable(options.family)
     have = kind.described(teacher, teacher_options(recipe, options))
     need = kind.channels.config(kind.channels.space(options.space).largest())
     if not have.covers(need):
@@ -170,11 +171,8 @@ def shape_of(recipe: Recipe, options: SupernetOptions) -> dict[str, Any]:
 def tap_channels(recipe: Recipe, options: SupernetOptions) -> tuple[list[int], list[int]]:
     """How wide the features are that distillation compares: of the widest student, and of its teacher."""
     kind, teacher = searchable(options.family), teacher_options(recipe, options)
-    largest = {
-        **shape_of(recipe, options),
-        "config": kind.channels.config(kind.channels.space(options.space).largest()),
-    }
-    student = kind.described(options.family, largest)
+    config = kind.channels.config(kind.channels.space(options.space).largest())
+    student = kind.described(options.family, {**shape_of(recipe, options), "config": config})
     return student.tap_channels, searchable(teacher["family"]).described(teacher["family"], teacher).tap_channels
 
 
@@ -195,13 +193,7 @@ def band(
 ) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
     """The places in the space's grid that an exhaustive search measures, the costliest first.
 
-    Args:
-        recipe: of the run.
-        options: its section `supernet`.
-        search: its section `search`.
-        space: of configurations.
-        budget: with at least one limit.
-        latency: columns of widths to milliseconds, where the budget limits them.
+    The budget has at least one limit; `latency` maps columns of widths to milliseconds, where it limits them.
     """
 
     def costs(columns: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -209,14 +201,6 @@ def band(
         return counted if latency is None else {**counted, "latency_ms": latency(columns)}
 
     return Grid(space).band(costs, budget, search.band)
-
-
-def require_few(search: SearchOptions, places: Sequence[int] | Any) -> None:
-    """Raises RecipeError where an exhaustive search would measure more than it may."""
-    if len(places) > search.evaluations:
-        rule = f"an exhaustive search within {search.evaluations:,} evaluations"
-        hint = "raise search.band or search.evaluations, or search by evolution"
-        raise RecipeError(rule, f"{len(places):,} configurations inside the budget and the band", hint)
 
 
 def _check_pipeline(recipe: Recipe, options: SupernetOptions) -> None:
@@ -232,16 +216,11 @@ def _check_pipeline(recipe: Recipe, options: SupernetOptions) -> None:
     elif options.teacher or options.student:
         raise RecipeError("supernet.teacher and supernet.student belong to the full pipeline", "pipeline fast")
     if options.distillation == "intermediate" and options.distill and not alike(family, options.family):
-        hint = "set supernet.distillation to output or none"
-        title = searchable(options.family).title
-        raise RecipeError(f"features of {options.family} are distilled from a {title} generator", repr(family), hint)
+        rule = f"features of {options.family} are distilled from a {searchable(options.family).title} generator"
+        raise RecipeError(rule, repr(family), "set supernet.distillation to output or none")
     _check_pruning(recipe, options, family)
-    if (
-        imported_alone(recipe)
-        and options.pipeline == "fast"
-        and options.keep_discriminator
-        and recipe.losses.adversarial
-    ):
+    keeps = options.pipeline == "fast" and options.keep_discriminator and recipe.losses.adversarial
+    if keeps and imported_alone(recipe):
         hint = "name teach.discriminator_checkpoint, or set supernet.keep_discriminator false"
         raise RecipeError("an imported teacher's discriminator is kept only if it is imported too", "none", hint)
 
