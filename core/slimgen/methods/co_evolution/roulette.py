@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from slimgen.errors import RecipeError
-from slimgen.search import Allows, Choice, Genotype, Mask, Objective, Searcher, Space, Trial, Value
-from slimgen.search.searcher import Feasible
+from slimgen.search import Allows, Choice, Feasible, Genotype, Mask, Objective, Searcher, Space, Trial, Value
 
 TURNS = ("a", "b")
 """The two populations: of the direction that is compressed, and of the reverse one."""
