@@ -58,7 +58,7 @@ def test_an_empty_folder_holds_no_checkpoint(tmp_path: Path) -> None:
 
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
-    store = Checkpoints(tmp_path, "a", keep=2)
+    store = Checkpoints(tmp_path, "a")
     for step in (5, 10, 100, 1000):
         store.save(step, state(step))
     assert [name.split("-")[1] for name in files(tmp_path)] == ["000000100", "000001000"]
@@ -120,7 +120,7 @@ def test_saving_a_step_again_replaces_it(tmp_path: Path) -> None:
 
 def test_a_foreign_fingerprint_is_neither_loaded_nor_counted(tmp_path: Path) -> None:
     Checkpoints(tmp_path, "other").save(1000, state(1000))
-    store = Checkpoints(tmp_path, "a", keep=1)
+    store = Checkpoints(tmp_path, "a")
     assert store.load() is None
     store.save(1, state(1))
     store.save(2, state(2))

@@ -35,8 +35,8 @@ GENERATORS = {
 """Generators by family: of images from images, and from noise those that have an option `latent`, its length."""
 
 DISCRIMINATORS = {
-    "patchgan": "slimgen.nets.patchgan.single:PatchGAN",
-    "multiscale": "slimgen.nets.patchgan.multiscale:MultiScale",
+    "patchgan": "slimgen.nets.patchgan.discriminators:PatchGAN",
+    "multiscale": "slimgen.nets.patchgan.discriminators:MultiScale",
     "sngan": "slimgen.nets.sngan.discriminator:NoiseDiscriminator",
     "cyclegan_nas": "slimgen.nets.cyclegan_nas.networks:CellsDiscriminator",
 }
@@ -56,37 +56,28 @@ class Family(Protocol):
 
 
 def build_generator(family: str, *, seed: int = 0, **options: object) -> "nn.Module":
-    """A generator of a family, its weights drawn from the seed.
-
-    Args:
-        family: a name of `GENERATORS`, or the import path of a class, `package.module:Class`.
-        seed: seed of the weights.
-        options: arguments of the class, such as `ngf`.
+    """A generator of a family (a name of `GENERATORS`, or an import path), its weights drawn from the seed.
 
     Raises:
         SlimgenError: the family or an option is not known, or an option is out of range.
     """
-    return _build("generator", GENERATORS, family, seed, options)
+    return _build("generator", family, seed, options)
 
 
 def build_discriminator(family: str, *, seed: int = 0, **options: object) -> "nn.Module":
     """A discriminator of a family, its weights drawn from the seed; as `build_generator`."""
-    return _build("discriminator", DISCRIMINATORS, family, seed, options)
+    return _build("discriminator", family, seed, options)
 
 
 def generator_cost(family: str, height: int, width: int, **options: object) -> "Cost":
-    """What the generator of a family costs, in closed form: nothing is built.
+    """What the generator of a family costs on one image of so many pixels, in closed form: nothing is built.
 
-    Args:
-        family: a name of `GENERATORS`, or the import path of a class; its cost is then counted.
-        height: image height in pixels.
-        width: image width in pixels.
-        options: as for `build_generator`.
+    The cost of a user-defined class is counted.
 
     Raises:
         SlimgenError: the family or an option is not known, or the size does not suit the network.
     """
-    return _resolve("generator", GENERATORS, family, options).cost(height, width, **options)
+    return _resolve("generator", family, options).cost(height, width, **options)
 
 
 def noise_length(family: str, **options: object) -> int | None:
@@ -95,7 +86,7 @@ def noise_length(family: str, **options: object) -> int | None:
     Raises:
         SlimgenError: the family or an option is not known.
     """
-    known = _options_of(_resolve("generator", GENERATORS, family, options))
+    known = _options_of(_resolve("generator", family, options))
     if "latent" not in known:
         return None
     return int(str(options.get("latent", known["latent"].default)))
@@ -107,22 +98,16 @@ def width_option(family: str) -> str | None:
     Raises:
         SlimgenError: the family is not known.
     """
-    known = _options_of(_family("generator", GENERATORS, family))
+    known = _options_of(_family("generator", family))
     return next((option for option in WIDTHS if option in known), None)
 
 
 def narrowed(
     family: str, options: Mapping[str, Any], height: int, width: int, amount: Callable[["Cost"], float], least: float
 ) -> dict[str, Any]:
-    """The options of the narrowest generator of a family that still has so much of something.
+    """The options of the narrowest generator of a family with at least so much of an amount: MACs, or parameters.
 
-    Args:
-        family: as of `build_generator`.
-        options: of a generator of the family; its width is replaced, and widths of single parts are left out.
-        height: image height in pixels.
-        width: image width in pixels.
-        amount: what is compared: MACs under some convention, or parameters.
-        least: how much there must be.
+    The width among the options is replaced, and widths of single parts are left out.
 
     Raises:
         RecipeError: the family has no option of `WIDTHS`.
@@ -146,25 +131,23 @@ def description_of(family: str) -> Any:
     Raises:
         SlimgenError: the family is not known.
     """
-    return getattr(_family("generator", GENERATORS, family), "Options", None)
+    return getattr(_family("generator", family), "Options", None)
 
 
 def discriminator_cost(family: str, height: int, width: int, **options: object) -> "Cost":
     """What the discriminator of a family costs, in closed form; as `generator_cost`."""
-    return _resolve("discriminator", DISCRIMINATORS, family, options).cost(height, width, **options)
+    return _resolve("discriminator", family, options).cost(height, width, **options)
 
 
-def _build(
-    noun: str, families: Mapping[str, str], family: str, seed: int, options: Mapping[str, object]
-) -> "nn.Module":
+def _build(noun: str, family: str, seed: int, options: Mapping[str, object]) -> "nn.Module":
     from slimgen.nets.initial import initialise
 
-    return initialise(_resolve(noun, families, family, options)(**options), seed)
+    return initialise(_resolve(noun, family, options)(**options), seed)
 
 
-def _resolve(noun: str, families: Mapping[str, str], family: str, options: Mapping[str, object]) -> Family:
+def _resolve(noun: str, family: str, options: Mapping[str, object]) -> Family:
     """The class of a family, once it is known to take these options."""
-    found = _family(noun, families, family)
+    found = _family(noun, family)
     if ":" in family:
         found.check(options)  # type: ignore[attr-defined]
         return found
@@ -175,11 +158,12 @@ def _resolve(noun: str, families: Mapping[str, str], family: str, options: Mappi
     return found
 
 
-def _family(noun: str, families: Mapping[str, str], family: str) -> Family:
+def _family(noun: str, family: str) -> Family:
     if ":" in family:
         from slimgen.nets.user_defined import UserDefined
 
         return UserDefined(family)
+    families = GENERATORS if noun == "generator" else DISCRIMINATORS
     if family not in families:
         raise SlimgenError(f"a {noun} must be of a known family", repr(family), nearest(family, families))
     module, _, name = families[family].partition(":")
@@ -188,8 +172,7 @@ def _family(noun: str, families: Mapping[str, str], family: str) -> Family:
 
 def _options_of(found: Family) -> Mapping[str, inspect.Parameter]:
     """The options that a family takes, with their defaults; of a user-defined one, those of its class."""
-    takes = getattr(found, "kind", None) or getattr(found, "Options", found)
-    return _parameters(cast(Callable[..., object], takes))
+    return _parameters(getattr(found, "kind", None) or getattr(found, "Options", found))
 
 
 @cache

@@ -20,7 +20,6 @@ class Configurations:
 
     Attributes:
         noun: what its widths are called, in errors.
-        example: a configuration as it is written.
         names: the dimensions of a space, c0 to c7.
         spaces: by name, the options of c0 to c7.
         short: whether six numbers are understood.
@@ -77,11 +76,7 @@ class Configurations:
 
 
 def write_config(config: Sequence[int], short: bool = False) -> str:
-    """The configuration in the authors' notation.
-
-    Args:
-        config: c0 .. c7.
-        short: in six numbers.
+    """The configuration in the authors' notation, in eight numbers or in the short form of six.
 
     Raises:
         RecipeError: the short form is asked for, but the blocks are not of one width.

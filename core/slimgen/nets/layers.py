@@ -23,9 +23,7 @@ Make = Callable[[Row], nn.Module]
 def weights_of(row: Row, padding: int | None = None) -> nn.Module:
     """The convolution of a row, dense, depthwise or transposed, or its linear layer.
 
-    Args:
-        row: of one of these kinds.
-        padding: pixels of zeros on every side; by default as many as the stride alone changes the size by.
+    It pads by so many pixels on every side; by default, such that the stride alone changes the size.
     """
     if row.kind == "linear":
         return nn.Linear(row.inputs, row.outputs, row.bias)
@@ -45,13 +43,7 @@ def norm_of(row: Row) -> nn.Module:
 
 
 def layers_of(row: Row, free: Mapping[str, Make], weights: Make = weights_of) -> list[nn.Module]:
-    """The layers of a row, in order.
-
-    Args:
-        row: of any kind that has weights.
-        free: makes the layers without weights, by the names that rows give them.
-        weights: makes the layer with weights.
-    """
+    """The layers of a row, in order; those without weights are made by `free`, by the names that rows give them."""
     before, after = ([free[name](row) for name in names] for names in (row.before, row.after))
     return [*before, weights(row), *([norm_of(row)] if row.norm else []), *after]
 
@@ -72,9 +64,7 @@ class Separable(nn.Module):
 class Described(nn.Module):
     """A network whose options are a frozen dataclass, which describes it in rows and says its cost.
 
-    Attributes:
-        Options: the dataclass, whose fields are the arguments of the constructor and of `cost`.
-        options: the network's own.
+    The fields of `Options` are the arguments of the constructor and of `cost`.
 
     Raises:
         SlimgenError: an option is out of range.

@@ -26,10 +26,7 @@ CHANNELS = "kept_channels"
 
 
 class UserDefined:
-    """A network family made of a class outside of slimgen.
-
-    Args:
-        path: `package.module:Class`.
+    """A network family made of a class outside of slimgen, `package.module:Class`.
 
     Raises:
         SlimgenError: nothing of that name can be imported, its module fails, or it is no class of networks.
@@ -92,11 +89,7 @@ def _counted(path: str, height: int, width: int, options: str) -> Cost:
 
 
 def counted(net: nn.Module, height: int, width: int, latent: int | None = None) -> Cost:
-    """The cost of a network on the meta device on one RGB image; or, given its length, on the noise of one.
-
-    Raises:
-        SlimgenError: the network cannot take images of this size.
-    """
+    """As `UserDefined.cost`, of a network on the meta device; `latent` is the length of the noise that it takes."""
     try:
         shape = (1, 3, height, width) if latent is None else (1, latent)
         return count(net, torch.empty(shape, device="meta"))

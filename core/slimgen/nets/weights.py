@@ -24,10 +24,6 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 def save_weights(path: Path | str, state: Mapping[str, Tensor]) -> None:
     """Writes weights as safetensors: whatever happens, `path` holds either the old ones or the new ones, whole.
 
-    Args:
-        path: the file, in a folder that exists.
-        state: names to tensors, on any device; tensors that share memory are written once each.
-
     Raises:
         CheckpointError: the file cannot be written, for one because the disk is full.
     """
@@ -89,22 +85,16 @@ def _read_safetensors(path: Path) -> object:
 def _read_torch(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        if named is None:
-            raise _damaged(path) from error
-        raise CheckpointError(
-            "weights are loaded from tensors only, and no code of a checkpoint is ever run",
-            f"{path.name}, which asks for {named[1]}",
-            "save the state dict of the network alone, better still as safetensors",
-        ) from error
     except Exception as error:  # a damaged file fails anywhere: in zip, in pickle, in the tensors
-        raise _damaged(path) from error
-
-
-def _damaged(path: Path) -> CheckpointError:
-    size = f"{path.name} of {path.stat().st_size:,} bytes"
-    return CheckpointError("a torch checkpoint must be whole", f"{size}, which cannot be read", "copy it again")
+        named = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
+        if named is not None:
+            raise CheckpointError(
+                "weights are loaded from tensors only, and no code of a checkpoint is ever run",
+                f"{path.name}, which asks for {named[1]}",
+                "save the state dict of the network alone, better still as safetensors",
+            ) from error
+        got = f"{path.name} of {path.stat().st_size:,} bytes, which cannot be read"
+        raise CheckpointError("a torch checkpoint must be whole", got, "copy it again") from error
 
 
 def import_generator(net: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -113,20 +103,13 @@ def import_generator(net: nn.Module, state: Mapping[str, Tensor]) -> None:
     Understood are residual blocks saved with or without dropout (their second convolution is `conv_block.6` or
     `conv_block.5`), and running statistics that InstanceNorms of old versions saved and never used.
 
-    Args:
-        net: changed in place; a `ResnetGenerator`, `UnetGenerator`, `PatchGAN` or any other module.
-        state: as `load_weights` returns it.
-
     Raises:
         CheckpointError: the checkpoint is of another network; the message names the first difference.
     """
     expected = net.state_dict()
     found = {name: tensor for name, tensor in _renamed(state, expected).items() if not _idle(name, expected)}
-    absent = [name for name in expected if name not in found and not name.endswith("num_batches_tracked")]
-    differing = [name for name in expected if name in found and found[name].shape != expected[name].shape]
-    surplus = [name for name in found if name not in expected]
-    if absent or differing or surplus:
-        raise _difference(expected, found, absent, differing, surplus)
+    if got := _difference(expected, found):
+        raise CheckpointError("the checkpoint must be of the same network", *got)
     net.load_state_dict({**expected, **found})
 
 
@@ -152,43 +135,33 @@ def _idle(name: str, expected: Mapping[str, Tensor]) -> bool:
     return leaf in _STATISTICS and name not in expected and f"{owner}.weight" not in expected
 
 
-def _difference(
-    expected: Mapping[str, Tensor],
-    found: Mapping[str, Tensor],
-    absent: list[str],
-    differing: list[str],
-    surplus: list[str],
-) -> CheckpointError:
+def _difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> tuple[str, str] | None:
     """The first difference in the network's own order, with what it most likely comes from."""
-    rule = "the checkpoint must be of the same network"
+    absent = [name for name in expected if name not in found and not name.endswith("num_batches_tracked")]
+    differing = [name for name in expected if name in found and found[name].shape != expected[name].shape]
+    surplus = [name for name in found if name not in expected]
+    if not (absent or differing or surplus):
+        return None
     stem = next((name for name, tensor in expected.items() if tensor.dim() == 4), None)
     if stem in differing:
         for axis, noun in ((0, "base width (ngf or ndf)"), (1, "input channels")):
             want, have = expected[stem].shape[axis], found[stem].shape[axis]
             if want != have:
-                return CheckpointError(rule, f"{noun} {have} in {stem}", f"{noun} {want} expected, {have} found")
+                return f"{noun} {have} in {stem}", f"{noun} {want} expected, {have} found"
     blocks, blocks_found = (sum(name.endswith("conv_block.1.weight") for name in names) for names in (expected, found))
     if blocks != blocks_found:
-        return CheckpointError(
-            rule, f"{blocks_found} residual blocks", f"blocks {blocks} expected, {blocks_found} found"
-        )
+        return f"{blocks_found} residual blocks", f"blocks {blocks} expected, {blocks_found} found"
     if differing:
         name = differing[0]
         shapes = f"{tuple(expected[name].shape)} expected, {tuple(found[name].shape)} found"
-        return CheckpointError(rule, f"another shape of {name}", shapes)
+        return f"another shape of {name}", shapes
     if absent:
-        return CheckpointError(rule, f"no {absent[0]} ({len(absent)} names missing)", "check the network and its norm")
-    return CheckpointError(
-        rule, f"an unknown {surplus[0]} ({len(surplus)} such names)", "check the network and its norm"
-    )
+        return f"no {absent[0]} ({len(absent)} names missing)", "check the network and its norm"
+    return f"an unknown {surplus[0]} ({len(surplus)} such names)", "check the network and its norm"
 
 
 def digest(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes: equal for equal weights, in whatever order they are listed.
-
-    Returns:
-        64 hexadecimal digits.
-    """
+    """SHA-256 over names, types, shapes and bytes: equal for equal weights, in whatever order they are listed."""
     sha = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name].detach().to("cpu").contiguous()

@@ -1,10 +1,8 @@
 """Checkpoints that survive a kill, a full disk and a flipped bit."""
 
 import hashlib
-import os
 import pickle
 import re
-import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -28,44 +26,22 @@ class _Saved(NamedTuple):
     path: Path
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
 class Checkpoints:
-    """The newest checkpoints of one computation, in a folder of their own.
+    """The two newest checkpoints of one computation, in a folder of their own, made when the first is saved.
 
-    Args:
-        folder: where they lie; made when the first is saved.
-        fingerprint: what the computation depends on; a checkpoint of another fingerprint is ignored.
-        keep: how many of the newest are kept.
-        warn: called with one line for each damaged checkpoint that is passed over.
+    The fingerprint says what the computation depends on; checkpoints of another one are ignored. `warn` is called with
+    one line for each damaged checkpoint that is passed over.
     """
 
-    def __init__(
-        self,
-        folder: str | os.PathLike[str],
-        fingerprint: str,
-        keep: int = 2,
-        warn: Callable[[str], None] = _say,
-    ) -> None:
-        if keep < 1:
-            raise ValueError(f"keep must be at least 1; got {keep}.")
-        self.folder, self.fingerprint, self.keep, self.warn = Path(folder), fingerprint, keep, warn
+    def __init__(self, folder: Path | str, fingerprint: str, warn: Callable[[str], None] = print) -> None:
+        self.folder, self.fingerprint, self.warn = Path(folder), fingerprint, warn
         self._of = hashlib.sha256(fingerprint.encode()).hexdigest()[:12]
 
     def save(self, step: int, state: Mapping[str, object]) -> Path:
-        """Saves a state, then removes all but the newest `keep`.
+        """Saves a state (tensors and plain data, nested at will) in a file, then removes all but the newest two.
 
         Checkpoints of a later step are removed too: they belong to a future that was abandoned, by falling back from
-        a damaged one.
-
-        Args:
-            step: updates, rounds or whatever the computation counts; not negative.
-            state: tensors and plain data (numbers, strings, bytes, lists, tuples, dicts), nested at will.
-
-        Returns:
-            The file.
+        a damaged one. A step is an update, a round or whatever the computation counts.
 
         Raises:
             CheckpointError: the file cannot be written (a full disk); the ones before are as they were.
@@ -83,7 +59,7 @@ class Checkpoints:
                 file.destination = path
             older = [saved.path for saved in self._saved() if saved.step < step]
             for saved in self._saved():
-                if saved.path not in (path, *older[: self.keep - 1]):
+                if saved.path not in (path, *older[:1]):
                     saved.path.unlink(missing_ok=True)
         except OSError as error:
             before = [saved.step for saved in self._saved()]
@@ -93,11 +69,7 @@ class Checkpoints:
         return path
 
     def load(self) -> tuple[int, dict[str, object]] | None:
-        """The newest checkpoint that is whole and of this fingerprint, its tensors on the CPU.
-
-        Returns:
-            Its step and state, or None if there is none.
-        """
+        """Step and state of the newest checkpoint that is whole and of this fingerprint, on the CPU; None without."""
         for saved in self._saved():
             try:
                 if sha256_file(saved.path) != saved.digest:

@@ -10,33 +10,17 @@ from typing import Self, cast
 
 from slimgen.errors import RunError
 from slimgen.files import STAGE, plain, sha256_file, write_json
+from slimgen.run import record as records
 from slimgen.run.lock import NAME as LOCK
 from slimgen.run.lock import Lock
-from slimgen.run.record import (
-    LAYOUT,
-    Output,
-    Record,
-    content,
-    digest,
-    is_beside,
-    machine,
-    read_record,
-    require_layout,
-    versions,
-    walk,
-)
+from slimgen.run.record import Record, read_record
 
 
 class StageFolder:
-    """The folder that one stage writes.
+    """The folder that one stage writes; its fingerprint says what the result depends on.
 
     As a context manager it begins on entering, unless it has begun, and gives the folder free on leaving, with a note
     of how it ended; only `finish` makes it whole.
-
-    Args:
-        path: the folder; made by `begin`.
-        stage: the stage's name.
-        fingerprint: what its result depends on.
     """
 
     def __init__(self, path: str | os.PathLike[str], stage: str, fingerprint: str) -> None:
@@ -61,10 +45,7 @@ class StageFolder:
         """Takes the folder for this process: what was begun before is kept to be resumed, what is foreign removed.
 
         Of another fingerprint, the outputs, the log and the checkpoints are removed. Files that were there before any
-        stage began are never touched.
-
-        Args:
-            about: what the record says from the beginning: recipe, inputs (digests), seed, group, tags, settings.
+        stage began are never touched. The record holds what it is `about` from the beginning.
 
         Raises:
             RunError: another process works in the folder, it cannot be written, or an earlier slimgen wrote it.
@@ -75,7 +56,7 @@ class StageFolder:
             raise RunError("a run folder must be a writable folder", error, "choose another --out") from error
         self._lock.acquire()
         try:
-            require_layout(self.path)
+            records.require_layout(self.path)
             before = read_record(self.path)
             ours = (before.get("stage"), before.get("fingerprint")) == (self.stage, self.fingerprint)
             written = self._written(before)
@@ -83,11 +64,11 @@ class StageFolder:
                 self._remove(written)
                 written = set()
             self._head = {
-                "layout": LAYOUT,
+                "layout": records.LAYOUT,
                 "stage": self.stage,
                 "fingerprint": self.fingerprint,
                 "finished": False,
-                "found": {name: _mark(self.path / name) for name in content(self.path) if name not in written},
+                "found": {name: _mark(self.path / name) for name in records.content(self.path) if name not in written},
                 **cast(Mapping[str, object], plain(about or {})),
                 "started": before.get("started", time.time()) if ours else time.time(),
             }
@@ -100,11 +81,7 @@ class StageFolder:
     def finish(self, record: Mapping[str, object]) -> Record:
         """Describes what was written, in `stage.json`, and gives the folder free.
 
-        Args:
-            record: `seconds`, `metrics`, and anything else worth keeping besides what `begin` was given.
-
-        Returns:
-            The whole record: with outputs, digest, versions and machine.
+        To what `begin` was given it adds `seconds`, `metrics` and the like, outputs, digest, versions and machine.
 
         Raises:
             RunError: `begin` was not called, or the disk is full.
@@ -114,7 +91,7 @@ class StageFolder:
         written = sorted(self._written(cast(Record, self._head)))
         try:
             outputs = {
-                name: Output(sha256=sha256_file(self.path / name), bytes=(self.path / name).stat().st_size)
+                name: records.Output(sha256=sha256_file(self.path / name), bytes=(self.path / name).stat().st_size)
                 for name in written
             }
         except OSError as error:
@@ -125,9 +102,9 @@ class StageFolder:
             "finished": True,
             "ended": time.time(),
             "outputs": outputs,
-            "digest": digest({name: output["sha256"] for name, output in outputs.items()}),
-            "versions": versions(),
-            "machine": machine(),
+            "digest": records.digest({name: output["sha256"] for name, output in outputs.items()}),
+            "versions": records.versions(),
+            "machine": records.machine(),
         }
         write_json(self.path / STAGE, whole)
         self.release()
@@ -153,7 +130,7 @@ class StageFolder:
         """The files in the folder that the stage of a record wrote."""
         if not record:
             return set()
-        names = content(self.path)
+        names = records.content(self.path)
         if record.get("finished"):
             return names & set(record["outputs"])
         found = record.get("found", {})
@@ -161,7 +138,7 @@ class StageFolder:
         return {name for name in names if found.get(name) != _mark(self.path / name)}
 
     def _remove(self, names: set[str]) -> None:
-        own = {name for name in walk(self.path) if is_beside(name)} - {LOCK, STAGE}
+        own = {name for name in records.walk(self.path) if records.is_beside(name)} - {LOCK, STAGE}
         for name in names | own:
             (self.path / name).unlink(missing_ok=True)
         folders = {parent for name in names | own for parent in Path(name).parents if parent.parts}

@@ -38,11 +38,7 @@ def in_use(folder: Path) -> bool:
 
 
 class Lock:
-    """An exclusive lock on a folder, which the kernel releases when the process ends, however it ends.
-
-    Args:
-        folder: an existing folder.
-    """
+    """An exclusive lock on an existing folder, which the kernel releases when the process ends, however it ends."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME

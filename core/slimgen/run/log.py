@@ -11,11 +11,7 @@ from slimgen.files import plain, write_lines
 
 
 class Log:
-    """Appends lines of JSON; what was logged survives the process, up to a last line that was torn.
-
-    Args:
-        path: the file; made with its folder at the first line.
-    """
+    """Appends lines of JSON to a file, made with its folder at the first; what was logged survives the process."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -27,10 +23,8 @@ class Log:
         Raises:
             RunError: the disk is full; the lines before are whole.
         """
-        line = json.dumps(plain({"step": step, **values}), ensure_ascii=False, allow_nan=False).encode(
-            errors="surrogatepass"
-        )
-        line += b"\n"
+        text = json.dumps(plain({"step": step, **values}), ensure_ascii=False, allow_nan=False) + "\n"
+        line = text.encode(errors="surrogatepass")
         try:
             if self._file is None:
                 self._file = self._open()

@@ -8,27 +8,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from slimgen.files import (
-    CARD,
-    GENOTYPE,
-    MANIFEST,
-    METRICS,
-    ONNX,
-    PARETO,
-    REPORT,
-    STAGE,
-    TRACE,
-    TRIALS,
-    log_file,
-    read_json,
-    write_json,
-)
+from slimgen import files
 from slimgen.run.entries import CONTINUED, columns, measures, parameters, registered_name
 from slimgen.run.lock import in_use
 from slimgen.run.log import Log
 from slimgen.run.record import Record, read_record
-from slimgen.run.registry import register
-from slimgen.run.store import Store
+from slimgen.run.store import Store, register
 from slimgen.search import Objective, Trial
 from slimgen.search.trial import leaders
 
@@ -36,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any as Run  # of MLflow, which has no types
 
 PARENT = "mlflow.parentRunId"
-FILES = (MANIFEST, GENOTYPE, PARETO, TRIALS, REPORT, CARD)
+FILES = (files.MANIFEST, files.GENOTYPE, files.PARETO, files.TRIALS, files.REPORT, files.CARD)
 
 
 class _Runs(NamedTuple):
@@ -51,9 +36,6 @@ class Mirror:
     """Brings a tracking store in line with the folders of runs and stages.
 
     Nothing is logged twice: what a store holds already is looked up once, and remembered.
-
-    Args:
-        uri: of the store.
     """
 
     def __init__(self, uri: str) -> None:
@@ -67,7 +49,9 @@ class Mirror:
 
     def sync(self, folder: Path) -> None:
         """Syncs a stage's folder, or all stages' in a run's."""
-        found = [folder] if (folder / STAGE).is_file() else [path.parent for path in folder.glob(f"*/{STAGE}")]
+        found = (
+            [folder] if (folder / files.STAGE).is_file() else [path.parent for path in folder.glob(f"*/{files.STAGE}")]
+        )
         records = [(path, record) for path in found if (record := read_record(path))]
         for path, record in sorted(records, key=lambda entry: entry[1].get("started", 0.0)):
             self._stage(path.absolute(), record)
@@ -80,7 +64,7 @@ class Mirror:
         if runs is None:
             runs = self._runs[folder, record["fingerprint"]] = self._begin(folder, record)
         self._tag(runs.stage, {**_tags(folder, record), "slimgen.stage": record["stage"]})
-        for path in (*folder.glob(log_file("*")), folder / TRACE):
+        for path in (*folder.glob(files.log_file("*")), folder / files.TRACE):
             if self._changed(runs.stage, path):
                 self._series(runs.stage, path)
         if record.get("finished"):
@@ -88,12 +72,12 @@ class Mirror:
         for path in (*(folder / name for name in FILES), *folder.glob("*.png")):
             if self._changed(runs.stage, path):
                 self.client.log_artifact(runs.stage, str(path))
-                if path.name == PARETO:  # the last that a search writes of its trials
+                if path.name == files.PARETO:  # the last that a search writes of its trials
                     self._trials(runs, folder)
-        if record.get("finished") and self._changed(runs.stage, folder / METRICS):
-            self._comparison(runs, folder / METRICS)
-        if record.get("finished") or self._changed(runs.stage, folder / ONNX):
-            self._model(runs, folder / ONNX, record)
+        if record.get("finished") and self._changed(runs.stage, folder / files.METRICS):
+            self._comparison(runs, folder / files.METRICS)
+        if record.get("finished") or self._changed(runs.stage, folder / files.ONNX):
+            self._model(runs, folder / files.ONNX, record)
         ended = int(1000 * record["ended"]) if status != "RUNNING" and "ended" in record else None
         for run in (runs.stage, runs.recipe):
             if run is not None and status == "RUNNING":
@@ -185,30 +169,27 @@ class Mirror:
 
     def _series(self, run: str, path: Path) -> None:
         """The numbers of a training's log, each under the training's name."""
-        prefix = path.stem.removeprefix("log-")
-        lines = ((line.pop("step", None), line) for line in Log(path).read())
-        self._course(
-            run,
-            [
-                (step, {f"{prefix}.{name}": value for name, value in measures(_numbers(line)).items()})
-                for step, line in lines
-                if isinstance(step, int)  # rounds of a search are told by the name of its step
-            ],
-        )
+        prefix, course = path.stem.removeprefix("log-"), []
+        for line in Log(path).read():
+            step = line.pop("step", None)
+            if isinstance(step, int):  # rounds of a search are told by the name of its step
+                numbers = {f"{prefix}.{name}": value for name, value in line.items() if isinstance(value, int | float)}
+                course.append((step, measures(numbers)))
+        self._course(run, course)
 
     def _trials(self, runs: _Runs, folder: Path) -> None:
         """What a search found: the best of each round, a table of all trials, and a run for each of the front."""
-        lines = [json.loads(line) for line in (folder / TRIALS).read_text(encoding="utf-8").splitlines()]
+        lines = [json.loads(line) for line in (folder / files.TRIALS).read_text(encoding="utf-8").splitlines()]
         trials = [Trial.from_json({"seconds": 0.0, **line}) for line in lines]
         self._table(runs.stage, "trials.json", [trial.row() for trial in trials])
-        winner = read_json(folder / GENOTYPE)
+        winner = files.read_json(folder / files.GENOTYPE)
         winner = winner if isinstance(winner, dict) else {}
         if "objective" in winner:
             objective = Objective(**winner["objective"])
             for number, trial in leaders(trials, objective):
                 best = {f"{trial.step}.best_{objective.metric}": trial.quality[objective.metric]}
                 self._course(runs.stage, [(number, measures(best))])
-        with (folder / PARETO).open(newline="", encoding="utf-8") as file:
+        with (folder / files.PARETO).open(newline="", encoding="utf-8") as file:
             front = {(row["key"], row["step"], int(row["round"])) for row in csv.DictReader(file)}
         for trial in trials:
             place = trial.genotype.key, trial.step, trial.round
@@ -228,7 +209,7 @@ class Mirror:
 
     def _comparison(self, runs: _Runs, path: Path) -> None:
         """The figures of every generator: a table, and metrics of the recipe's run, by which runs are compared."""
-        flat = read_json(path)
+        flat = files.read_json(path)
         rows: dict[str, dict[str, object]] = {}
         for name, value in flat.items() if isinstance(flat, dict) else ():
             generator, _, figure = name.partition(".")
@@ -241,7 +222,9 @@ class Mirror:
         """Logs a table, the only one of its run, in the form in which MLflow's pages show it."""
         cells = columns(rows)
         with tempfile.TemporaryDirectory() as folder:
-            write_json(Path(folder, name), {"columns": list(cells), "data": list(zip(*cells.values(), strict=True))})
+            files.write_json(
+                Path(folder, name), {"columns": list(cells), "data": list(zip(*cells.values(), strict=True))}
+            )
             self.client.log_artifact(run, str(Path(folder, name)))
         self.client.set_tag(run, "mlflow.loggedArtifacts", json.dumps([{"path": name, "type": "table"}]))
 
@@ -257,8 +240,3 @@ class Mirror:
 def _tags(folder: Path, record: Record) -> dict[str, str]:
     """What a stage's run is found by, besides what makes it unique."""
     return {"recipe": folder.parent.name, **{k: v for k, v in record.get("tags", {}).items() if k != CONTINUED}}
-
-
-def _numbers(line: Mapping[str, object]) -> dict[str, object]:
-    """Those of a line's values that are numbers, and not tables of them."""
-    return {name: value for name, value in line.items() if isinstance(value, int | float)}

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import TypedDict, cast
@@ -54,15 +55,9 @@ class Record(TypedDict, total=False):
 
 
 def fingerprint(stage: str, sections: Mapping[str, object], inputs: Mapping[str, str]) -> str:
-    """What a stage's result depends on, as one word: equal if and only if the stage need not run again.
+    """What a stage's result depends on, as 64 hexadecimal digits: equal if and only if it need not run again.
 
-    Args:
-        stage: its name.
-        sections: the parts of the recipe that the stage reads, as plain data.
-        inputs: the digest of each input folder.
-
-    Returns:
-        64 hexadecimal digits; the order of keys does not matter.
+    That is its name, the sections of the recipe that it reads, in whatever order, and the digest of each input folder.
     """
     parts = {"stage": stage, "sections": plain(sections), "inputs": plain(inputs)}
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
@@ -73,9 +68,6 @@ def digest_folder(path: str | os.PathLike[str]) -> str:
     """The digest of a folder's content: names and bytes, not times, owners or what a run leaves beside its outputs.
 
     Of a finished stage these are the outputs it recorded, so a file that somebody adds later changes nothing.
-
-    Returns:
-        64 hexadecimal digits.
 
     Raises:
         RunError: no such folder, or a recorded output is missing.
@@ -110,10 +102,8 @@ def machine() -> dict[str, object]:
 
 def versions() -> dict[str, str]:
     """The versions that a result depends on: slimgen, Python, torch and numpy."""
-    found = {"slimgen": slimgen.__version__, "python": platform.python_version()}
-    for name in ("torch", "numpy"):
-        found[name] = metadata.version(name)
-    return found
+    libraries = {name: metadata.version(name) for name in ("torch", "numpy")}
+    return {"slimgen": slimgen.__version__, "python": platform.python_version(), **libraries}
 
 
 def read_record(folder: Path) -> Record:
@@ -176,10 +166,8 @@ def digest(files: Mapping[str, str]) -> str:
 
 
 def _cpu() -> str:
-    try:
+    with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    except OSError:
-        pass
     return platform.processor() or platform.machine()

@@ -42,8 +42,7 @@ def sync(folder: Path) -> None:
 def create_store(warn: Warn = print) -> str | None:
     """Creates or migrates the tracking store, once, before several processes use it at a time.
 
-    Returns:
-        Its URI, or None (and one warning line) if it cannot be used.
+    Returns its URI, or None (and one warning line) if it cannot be used.
     """
     try:
         _require_answer(store())
@@ -59,11 +58,7 @@ def tracked(folder: Path, warn: Warn = print) -> Iterator[None]:
     """Syncs a stage's folder from a thread beside the block: at once, about once a minute, and after the block.
 
     The first thing that goes wrong is one warning line, and the end of syncing for this stage. Only the last sync is
-    waited for, and not for long.
-
-    Args:
-        folder: of a stage that has begun.
-        warn: called with the one warning line.
+    waited for, and not for long. The stage has begun.
     """
     copying = _Copying(folder, warn)
     copying.start()
@@ -145,9 +140,7 @@ def _require_answer(uri: str) -> None:
 def _answers(uri: str, seconds: float = 2.0) -> bool:
     """Whether an HTTP server answers at all, be it with an error; in bounded time, also where names are not found.
 
-    Args:
-        uri: of a store; one that is no server's answers.
-        seconds: the longest it may take.
+    What is no server's answers at once.
     """
     if not uri.startswith(("http://", "https://")):
         return True

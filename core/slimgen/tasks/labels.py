@@ -18,8 +18,7 @@ from slimgen.data.prepare_translation import prepare_labels
 from slimgen.data.prepared import Manifest
 from slimgen.device import Compute
 from slimgen.errors import RecipeError
-from slimgen.nets.patchgan.multiscale import MultiScale
-from slimgen.nets.patchgan.single import PatchGAN
+from slimgen.nets.patchgan.discriminators import MultiScale, PatchGAN
 from slimgen.nets.supernet import Arch
 from slimgen.recipe import Recipe
 from slimgen.tasks.guidance import Discriminate, Guidance

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from slimgen.errors import CheckpointError
-from slimgen.nets.gan_compression.pruning import prune_into
+from slimgen.nets.gan_compression.once_for_all import prune_into
 from slimgen.nets.resnet.generator import MobileResnetGenerator, ResnetGenerator
 
 FAMILIES = [ResnetGenerator, MobileResnetGenerator]

@@ -12,8 +12,7 @@ from slimgen.cost.count import count
 from slimgen.cost.formula import total
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_discriminator, discriminator_cost
-from slimgen.nets.patchgan.multiscale import MultiScale
-from slimgen.nets.patchgan.single import PatchGAN
+from slimgen.nets.patchgan.discriminators import MultiScale, PatchGAN
 from slimgen.training.losses import ADVERSARIAL
 
 

@@ -6,7 +6,7 @@ import torch
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_discriminator, discriminator_cost
-from slimgen.nets.patchgan.single import PatchGAN
+from slimgen.nets.patchgan.discriminators import PatchGAN
 
 
 @pytest.mark.parametrize(

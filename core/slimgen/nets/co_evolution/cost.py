@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from slimgen.cost.formula import Cost
-from slimgen.nets.co_evolution.dependencies import Convolution, convolutions, is_depthwise
+from slimgen.nets.co_evolution.dependencies import Convolution, channels_of, convolutions, is_depthwise
 
 Numbers = npt.NDArray[np.int64]
 Widths = Mapping[str, tuple[Numbers, Numbers]]
@@ -43,22 +43,18 @@ def cost(
     widths: Widths,
     lengths: Sequence[int],
 ) -> Numbers | None:
-    """The form (numbers of a Cost, 1 + masks, 1 + masks) of what a network costs.
+    """The form (numbers of a Cost, 1 + masks, 1 + masks) of what a network costs; None where there is no such form.
 
-    Args:
-        cut: the network with so many filters of each mask.
-        counted: runs a network and counts.
-        widths: of its convolutions, norms and PReLUs.
-        lengths: how many filters each mask has.
-
-    Returns:
-        None where arithmetic is not what is counted: where the network's code does something with the products of
-        widths that no convolution shows, such as the attention of channels to channels.
+    None where arithmetic is not what is `counted`: where the network's code does something with the products of widths
+    that no convolution shows, such as the attention of channels to channels. `cut` is the network with so many filters
+    of each mask, `widths` are of its convolutions, norms and PReLUs.
     """
     net = cut(lengths)
     with _pixels(net) as pixels:
         whole = np.array(counted(net), np.int64)
-    form = _parameters(net, widths) + _operations(net, widths, pixels)
+    form = np.zeros((len(Cost._fields), 1 + len(lengths), 1 + len(lengths)), np.int64)
+    _add_parameters(form, net, widths)
+    _add_operations(form, net, widths, pixels)
     rng = random.Random(0)
     tried = [[1] * len(lengths), *([rng.randint(1, length) for length in lengths] for _ in range(_TRIED))]
     truth = [np.array(counted(cut(kept)), np.int64) for kept in tried]
@@ -93,10 +89,8 @@ def _pixels(net: nn.Module) -> Iterator[dict[str, list[tuple[int, int]]]]:
 
     hooks = []
     for name, module in net.named_modules():
-        if isinstance(module, Convolution):
-            hooks.append(module.register_forward_hook(watch(name, module.in_channels, module.out_channels)))
-        elif isinstance(module, _InstanceNorm):
-            hooks.append(module.register_forward_hook(watch(name, module.num_features, module.num_features)))
+        if isinstance(module, Convolution | _InstanceNorm):
+            hooks.append(module.register_forward_hook(watch(name, *channels_of(module))))
     try:
         yield found
     finally:
@@ -111,10 +105,8 @@ def _weights(name: str, layer: Convolution, widths: Widths) -> Numbers:
     return np.outer(read, outputs) * math.prod(layer.kernel_size)
 
 
-def _parameters(net: nn.Module, widths: Widths) -> Numbers:
-    """The form of the cost in parameters of convolutions, norms and PReLUs, each once however many modules share it."""
-    masks = len(next(iter(widths.values()))[0])
-    form = np.zeros((len(Cost._fields), masks, masks), np.int64)
+def _add_parameters(form: Numbers, net: nn.Module, widths: Widths) -> None:
+    """Adds the parameters of convolutions, norms and PReLUs, each once however many modules share it."""
     params, seen = form[0], set()
     for name in widths:
         module = net.get_submodule(name)
@@ -126,13 +118,10 @@ def _parameters(net: nn.Module, widths: Widths) -> Numbers:
                 params += _weights(name, module, widths)
             else:
                 params[0] += widths[name][1]
-    return form
 
 
-def _operations(net: nn.Module, widths: Widths, pixels: Mapping[str, list[tuple[int, int]]]) -> Numbers:
-    """The form of the cost in operations of convolutions and InstanceNorms, under each convention."""
-    masks = len(next(iter(widths.values()))[0])
-    form = np.zeros((len(Cost._fields), masks, masks), np.int64)
+def _add_operations(form: Numbers, net: nn.Module, widths: Widths, pixels: Mapping[str, list[tuple[int, int]]]) -> None:
+    """Adds the operations of convolutions and InstanceNorms, under each convention."""
     _, exact, torchprofile, gan_compression = form
     for name, calls in pixels.items():
         module = net.get_submodule(name)
@@ -144,4 +133,3 @@ def _operations(net: nn.Module, widths: Widths, pixels: Mapping[str, list[tuple[
                 gan_compression += each * written
             elif isinstance(module, _NormBase):
                 gan_compression[0] += widths[name][1] * written
-    return form

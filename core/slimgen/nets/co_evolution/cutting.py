@@ -9,29 +9,20 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from slimgen.errors import RecipeError, SlimgenError
-from slimgen.nets.co_evolution.dependencies import Convolution, channels_of, is_depthwise
+from slimgen.nets.co_evolution.dependencies import Convolution, channels_of, is_depthwise, output_axis
 
 
 class Kept(NamedTuple):
-    """The channels that a module keeps, in ascending order; None is all.
-
-    Attributes:
-        outputs: of a convolution, or of a norm or a depthwise convolution, whose inputs are its outputs.
-        inputs: of a convolution.
-    """
+    """The channels that a module keeps, ascending; None is all. Inputs only of convolutions that are not depthwise."""
 
     outputs: Tensor | None = None
     inputs: Tensor | None = None
 
 
 def narrowed(net: nn.Module, kept: Mapping[str, Kept]) -> nn.Module:
-    """A copy of a network, some of its modules with fewer channels.
+    """A copy of a network, some of its modules (convolutions, norms of single channels, PReLUs) with fewer channels.
 
     The copy is of the same class and shares nothing with the original; what is cut away is never copied.
-
-    Args:
-        net: left as it was.
-        kept: module name to what stays of it; convolutions, norms of single channels, and PReLUs.
 
     Raises:
         SlimgenError: a module of another kind, or weights that two modules share and cut differently.
@@ -62,10 +53,10 @@ def _pieces(name: str, module: nn.Module, kept: Kept) -> list[tuple[Tensor, Tens
     """The tensors of a module beside what stays of them."""
     found: list[tuple[Tensor, Tensor]] = []
     if isinstance(module, Convolution):
-        rows, columns = (1, 0) if isinstance(module, nn.ConvTranspose2d) and not is_depthwise(module) else (0, 1)
-        weight = module.weight if kept.outputs is None else module.weight.index_select(rows, kept.outputs)
+        axis = output_axis(module)
+        weight = module.weight if kept.outputs is None else module.weight.index_select(axis, kept.outputs)
         if not is_depthwise(module) and kept.inputs is not None:
-            weight = weight.index_select(columns, kept.inputs)
+            weight = weight.index_select(1 - axis, kept.inputs)
         found.append((module.weight, weight))
         vectors = [module.bias]
     elif isinstance(module, _NormBase):

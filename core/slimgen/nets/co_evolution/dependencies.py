@@ -20,12 +20,9 @@ Axis = Literal["out", "in"]
 
 
 class Part(NamedTuple):
-    """What one module loses with the filters of a group.
+    """What one module loses with the filters of a group: for each of these, the place among its channels.
 
-    Attributes:
-        module: its name.
-        axis: its output channels (also those of norms and depthwise convolutions), or its input channels.
-        places: the channel of each filter of the group.
+    The axis is its output channels (also those of norms and depthwise convolutions), or its input channels.
     """
 
     module: str
@@ -34,12 +31,9 @@ class Part(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Filters at the same place of several layers: they stay or go together.
+    """Filters at the same place of several layers, which stay or go together: who makes them, and who reads them.
 
-    Attributes:
-        name: of the first convolution that writes the channels, in the network's own order.
-        length: how many filters.
-        parts: what they are made of, and who reads them.
+    It is named after the first convolution that writes the channels, in the network's own order.
     """
 
     name: str
@@ -57,10 +51,6 @@ def groups(net: nn.Module, example: Tensor) -> list[Group]:
 
     What they hang on must be convolutions (dense or depthwise), transposed ones, and norms of single channels; a group
     that also passes a fully connected layer, a norm over several channels or a bare parameter stays whole.
-
-    Args:
-        net: any network of convolutions; it is copied, and left as it was.
-        example: what its `forward` takes.
 
     Raises:
         SlimgenError: the network cannot be traced, has convolutions whose weights are made of others, or nothing in it
@@ -121,9 +111,8 @@ class _Framed(nn.Module):
         plain = copy.deepcopy(net).to("cpu", torch.float32, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         for parent in plain.modules():
             for name, child in parent._modules.items():
-                if (
-                    isinstance(child, nn.PReLU) and child.num_parameters == 1
-                ):  # has no channels, which the tracing wants
+                # Without the PReLU of one number, which has no channels where the tracing wants them.
+                if isinstance(child, nn.PReLU) and child.num_parameters == 1:
                     parent._modules[name] = nn.LeakyReLU()
         self.net = plain.eval().requires_grad_(True)  # gradients, which the tracing follows, pass through everything
 
@@ -180,7 +169,7 @@ def _group(graph: object, module: nn.Module, names: dict[nn.Module, str]) -> Gro
             return None
         if not isinstance(target, nn.Module) or type(target).__module__ == "torch_pruning.ops":
             continue  # an operation between layers
-        if target not in names or not _simple(target, axis) or not _within(target, axis, places):
+        if target not in names or not _simple(target, axis, places):
             return None  # the images themselves, or what cannot be cut channel by channel
         if len(places) == length:
             parts[Part(names[target], axis, tuple(places))] = None
@@ -209,16 +198,12 @@ def _apart(hanging: Iterable[tuple[object, Axis, list[int]]]) -> dict[tuple[int,
     return found
 
 
-def _within(module: nn.Module, axis: Axis, places: Sequence[int]) -> bool:
-    """Whether these are channels of the module, each once: past a reshape, the tracing may name others."""
+def _simple(module: nn.Module, axis: Axis, places: Sequence[int]) -> bool:
+    """Whether channels of this module can be cut one by one, and these are some, each named once."""
+    if isinstance(module, Convolution) and not (module.groups == 1 or (axis == "out" and is_depthwise(module))):
+        return False
+    # Past a reshape, the tracing may name others; what is no convolution, norm or PReLU has none.
     return max(places) < channels_of(module)[axis == "out"] and len(set(places)) == len(places)
-
-
-def _simple(module: nn.Module, axis: Axis) -> bool:
-    """Whether channels of this module can be cut one by one."""
-    if isinstance(module, Convolution):
-        return module.groups == 1 or (axis == "out" and is_depthwise(module))
-    return isinstance(module, _NormBase | nn.PReLU)
 
 
 def channels_of(module: nn.Module) -> tuple[int, int]:
@@ -234,6 +219,11 @@ def channels_of(module: nn.Module) -> tuple[int, int]:
 def is_depthwise(module: nn.Module) -> bool:
     """Whether this is a convolution of one filter a channel."""
     return isinstance(module, Convolution) and 1 < module.groups == module.in_channels == module.out_channels
+
+
+def output_axis(module: nn.Module) -> int:
+    """The axis of a convolution's weight on which its output channels lie."""
+    return 1 if isinstance(module, nn.ConvTranspose2d) and not is_depthwise(module) else 0
 
 
 def convolutions(net: nn.Module) -> Iterator[tuple[str, Convolution]]:

@@ -1,6 +1,5 @@
 """Generators as masks over their filters (Co-Evolutionary Compression, Shu et al., ICCV 2019, section 3.2, Eq. 9)."""
 
-import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -16,10 +15,13 @@ from slimgen.errors import SlimgenError
 from slimgen.nets import generator_cost
 from slimgen.nets.co_evolution import cost as filter_cost
 from slimgen.nets.co_evolution.cutting import Kept, narrowed, shaped, without_numbers
-from slimgen.nets.co_evolution.dependencies import Convolution, Group, channels_of, is_depthwise
+from slimgen.nets.co_evolution.dependencies import Convolution, Group, channels_of, is_depthwise, output_axis
 from slimgen.nets.co_evolution.groups import described, filter_groups
 from slimgen.nets.user_defined import CHANNELS, UserDefined, counted
 from slimgen.search import Genotype, Mask, Space
+
+Entry = tuple[str, Group, tuple[int, ...]]
+"""Which channels of a module a mask decides about: its dimension, one of its groups, and the place of each filter."""
 
 
 class FilterSpace:
@@ -55,8 +57,8 @@ class FilterSpace:
         self._user_defined = family is None or ":" in family
         self._tied = filter_groups(net, example, user_defined=self._user_defined, authors=authors)
         self.space = Space({name: Mask(tied[0].length) for name, tied in self._tied.items()})
-        self._written: dict[str, list[tuple[str, Group, tuple[int, ...]]]] = {}
-        self._read: dict[str, list[tuple[str, Group, tuple[int, ...]]]] = {}
+        self._written: dict[str, list[Entry]] = {}
+        self._read: dict[str, list[Entry]] = {}
         for name, tied in self._tied.items():
             for group in tied:
                 for part in group.parts:
@@ -71,7 +73,7 @@ class FilterSpace:
     @property
     def bits(self) -> int:
         """The length of the genome."""
-        return sum(tied[0].length for tied in self._tied.values())
+        return sum(self._lengths())
 
     @property
     def filters(self) -> int:
@@ -81,7 +83,7 @@ class FilterSpace:
 
     def cut(self, genotype: Genotype) -> nn.Module:
         """The generator without the filters whose bits are 0: physically small, and sharing nothing with the whole."""
-        keeps = {name: _keep(str(genotype[name])) for name in self._tied}
+        keeps = {name: np.frombuffer(str(genotype[name]).encode(), np.uint8) == ord("1") for name in self._tied}
         device = next(self.net.parameters()).device
         kept: dict[str, Kept] = {}
         for module in dict.fromkeys((*self._written, *self._read)):
@@ -90,21 +92,6 @@ class FilterSpace:
             outputs = _remaining(widths[1], self._written.get(module, ()), keeps)
             kept[module] = Kept(*(None if each is None else each.to(device) for each in (outputs, inputs)))
         return narrowed(self.net, kept)
-
-    @torch.no_grad()
-    def masked(self, genotype: Genotype) -> nn.Module:
-        """The whole generator with those filters, their biases and the norms after them set to zero, as published.
-
-        It computes what `cut` does wherever what lies between the layers maps zero to zero, but no faster.
-        """
-        net = copy.deepcopy(self.net)
-        for module, entries in self._written.items():
-            layer = net.get_submodule(module)
-            for name, _, places in entries:
-                gone = [place for place, bit in zip(places, str(genotype[name]), strict=True) if bit == "0"]
-                for tensor, axis in _own_tensors(layer):
-                    tensor.index_fill_(axis, torch.tensor(gone, dtype=torch.long, device=tensor.device), 0.0)
-        return net
 
     def share(self, genotype: Mapping[str, Any]) -> float:
         """N(p) of Eq. 10: the part of the convolutions' weights that stays."""
@@ -162,9 +149,8 @@ class FilterSpace:
             for group in tied:
                 for module, places in group.writers(self.net):
                     layer = self.net.get_submodule(module)
-                    axis = 1 if isinstance(layer, nn.ConvTranspose2d) and not is_depthwise(layer) else 0
                     weight = layer.weight.detach().float().abs()  # type: ignore[operator]
-                    norms = weight.sum([side for side in range(4) if side != axis]).cpu()
+                    norms = weight.sum([side for side in range(4) if side != output_axis(layer)]).cpu()
                     sums += norms[list(places)]
             found[name] = sums
         return found
@@ -193,7 +179,7 @@ class FilterSpace:
         """The channels of every convolution, norm and PReLU, as `filter_cost` writes them."""
         places = {name: place for place, name in enumerate(self._tied, 1)}
 
-        def width(whole: int, entries: Iterable[tuple[str, Group, tuple[int, ...]]]) -> filter_cost.Numbers:
+        def width(whole: int, entries: Iterable[Entry]) -> filter_cost.Numbers:
             row = np.zeros(1 + len(places), np.int64)
             row[0] = whole
             for name, group, _ in entries:
@@ -211,29 +197,11 @@ class FilterSpace:
         return found
 
 
-def _keep(bits: str) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-    return np.asarray(np.frombuffer(bits.encode(), np.uint8) == ord("1"))
-
-
-def _remaining(
-    count: int, entries: Iterable[tuple[str, Group, tuple[int, ...]]], keeps: Mapping[str, Any]
-) -> Tensor | None:
-    entries = list(entries)
+def _remaining(count: int, entries: Sequence[Entry], keeps: Mapping[str, Any]) -> Tensor | None:
+    """The channels of so many that stay; None where no mask touches them."""
     if not entries:
         return None
     stay = np.ones(count, np.bool_)
     for name, _, places in entries:
         stay[np.asarray(places)[~keeps[name]]] = False
     return torch.from_numpy(np.flatnonzero(stay))
-
-
-def _own_tensors(layer: nn.Module) -> list[tuple[Tensor, int]]:
-    """A layer's tensors that belong to its output channels, and the axis of these."""
-    if isinstance(layer, Convolution):
-        axis = 1 if isinstance(layer, nn.ConvTranspose2d) and not is_depthwise(layer) else 0
-        found = [(layer.weight, axis), (layer.bias, 0)]
-    elif isinstance(layer, _NormBase):
-        found = [(layer.weight, 0), (layer.bias, 0), (layer.running_mean, 0)]
-    else:
-        found = []
-    return [(tensor.data, axis) for tensor, axis in found if tensor is not None]

@@ -27,17 +27,9 @@ _CUTS: tuple[Cut, ...] = (
 
 
 def filter_groups(net: nn.Module, example: Tensor, *, user_defined: bool, authors: bool) -> dict[str, list[Group]]:
-    """Dimension to the groups that share its mask.
+    """Dimension to the groups that share its mask; arguments and errors as of `FilterSpace`.
 
-    Args:
-        net: the generator.
-        example: an image that it takes.
-        user_defined: whether it is none of slimgen's, so that cutting it is tried before it is relied on.
-        authors: one mask for the trunk of a ResNet and the inside of all its blocks.
-
-    Raises:
-        SlimgenError: nothing can be cut.
-        RecipeError: `authors` for a network that is no ResNet of one width.
+    Cutting a `user_defined` network is tried before it is relied on.
     """
     groups = groups_of(net, example)
     return _tied(net, _separate(net, groups, example) if user_defined else groups, authors)
@@ -105,7 +97,8 @@ def _runs_without(net: nn.Module, shown: Tensor, whole: Tensor, gone: dict[str, 
         for name, (inputs, _) in gone.items():
             layer = blind.get_submodule(name)
             if inputs and isinstance(layer, Convolution):
-                layer.weight.index_fill_(_reading(layer), torch.tensor(sorted(inputs)), 0.0)
+                reading = 0 if isinstance(layer, nn.ConvTranspose2d) else 1
+                layer.weight.index_fill_(reading, torch.tensor(sorted(inputs)), 0.0)
         wanted, small = blind(shown), narrowed(net, _rest(net, gone))(shown)
     except Exception:  # as above
         return False
@@ -136,11 +129,6 @@ def _rest(net: nn.Module, gone: dict[str, tuple[set[int], set[int]]]) -> dict[st
     return kept
 
 
-def _reading(layer: Convolution) -> int:
-    """The axis of a convolution's weight that its input channels lie on."""
-    return 0 if isinstance(layer, nn.ConvTranspose2d) else 1
-
-
 def check_family(family: str) -> None:
     """Raises RecipeError where the filters of a family cannot be cut one by one."""
     if ":" in family or hasattr(description_of(family), "cut"):
@@ -151,12 +139,7 @@ def check_family(family: str) -> None:
 
 
 def described(family: str, options: Mapping[str, Any], outputs: Callable[[str], int]) -> dict[str, Any]:
-    """The options of a generator of one of slimgen's families, cut.
-
-    Args:
-        family: its name.
-        options: of the whole generator.
-        outputs: the name of a convolution to the output channels that it has left.
+    """The options of a generator of one of slimgen's families, cut: `outputs` says what each convolution has left.
 
     Raises:
         RecipeError: a family that has no widths.

@@ -1,17 +1,19 @@
-"""The once-for-all network of GAN Compression (section 3.3): every channel configuration in one set of weights."""
+"""The once-for-all network of GAN Compression (section 3.3): every channel configuration in one set of weights.
 
-from collections.abc import Sequence
+It may begin with the strongest channels of a wider ResNet generator: the pruning of Table 3.
+"""
+
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slimgen.cost.rows import Row, positions
+from slimgen.cost.rows import Row, positions, weights_at
+from slimgen.errors import CheckpointError
 from slimgen.nets.configurations import Config
 from slimgen.nets.functional import OutputConvolution, few_channels
-from slimgen.nets.gan_compression.pruning import prune_into
 from slimgen.nets.gan_compression.supernet import ChannelSupernet
 from slimgen.nets.initial import initialise
 from slimgen.nets.layers import Separable
@@ -20,46 +22,36 @@ from slimgen.nets.resnet.generator import MobileResnetGenerator, ResidualBlock, 
 from slimgen.nets.supernet import Arch, Piece, pinned
 from slimgen.search.genotype import Genotype
 
+_Convolution = nn.Conv2d | nn.ConvTranspose2d
+
 
 class OnceForAll(ChannelSupernet):
     """A ResNet generator, its residual blocks separable or dense (the paper's Table 4); see `ChannelSupernet`.
 
-    Args:
-        family: `mobile_resnet` or `resnet`.
-        space: the name of a space of channels, or the options of c0 .. c7.
-        options: `blocks`, `inputs`, `outputs` and `dropout` of the generator; it drops while training alone.
+    It drops, if its option `dropout` says so, while training alone.
     """
 
     title = "ResNet"
     generators: ClassVar = {"mobile_resnet": MobileResnetGenerator, "resnet": ResnetGenerator}
     mobile = "mobile_resnet"
     channels = CHANNELS
+    searched = "channels-48"
     shape = ("blocks", "inputs", "outputs")
     pruned = True
     chain = True
+    model: nn.Sequential
 
-    def __init__(
-        self,
-        family: str = "mobile_resnet",
-        space: str | Sequence[Sequence[int]] = "channels-48",
-        **options: Any,
-    ) -> None:
-        super().__init__(family, space, **options)
-        whole = self.generator(self.channels.config(self.space.largest()))
-        assert isinstance(whole, ResnetGenerator)
-        self.model = whole.model
-        self._positions = positions(whole.options.rows())
-
-    def _rows(self, config: Config) -> list[Row]:
-        """The rows of a sub-network; their layers lie where those of the whole do."""
+    def _rows(self, config: Config) -> list[tuple[Row, range]]:
+        """The rows of a sub-network and where their layers lie; that is where those of the whole do."""
         rows: list[Row] = self.description.rows(Widths.of(config, self.description.blocks))
-        return rows
+        places = positions(rows)
+        return [(row, places[row.name]) for row in rows]
 
     def features(self, images: Tensor, arch: Arch) -> tuple[Tensor, list[Tensor]]:
         """The images, and the features that distillation compares; see `ResnetOptions.taps`."""
         taps, features, out = self.description.taps, [], images
-        for row in self._rows(self.channels.config(pinned(arch))):
-            for index in self._positions[row.name]:
+        for row, places in self._rows(self.channels.config(pinned(arch))):
+            for index in places:
                 layer = self.model[index]
                 out = out + _block(layer, out, row) if row.within else _sliced(layer, out, row.outputs)
             if row.name in taps:
@@ -67,25 +59,25 @@ class OnceForAll(ChannelSupernet):
         return out, features
 
     def prune_from(self, wide: nn.Module) -> None:
-        """Begins with the strongest channels of a wider generator; see `prune_into`."""
+        """Overrides: see `prune_into`."""
         assert isinstance(wide, ResnetGenerator)
         prune_into(self.model, wide)
 
     def pieces(self, genotype: Genotype, height: int, width: int) -> list[Piece]:
         """The sub-network cut between its rows, in order; equal residual blocks are equal pieces."""
         config, part, pieces = self.channels.config(genotype), 1, []
-        for row in self._rows(config):
+        for row, places in self._rows(config):
             shape = (1, row.inputs, height // part, width // part)
             wide = row.within[0].outputs if row.within else row.outputs
             key = f"{self.family} {_noun(row)} {wide} of {'x'.join(map(str, shape))}"
-            pieces.append(Piece(key, partial(self._piece, config, self._positions[row.name]), shape))
+            pieces.append(Piece(key, partial(self._piece, config, places), shape))
             part = row.part
         return pieces
 
-    def _piece(self, config: Config, place: range) -> nn.Sequential:
+    def _piece(self, config: Config, places: range) -> nn.Sequential:
         with torch.device("meta"):
             net = self.generator(config)
-        piece = net.model[place.start : place.stop].to_empty(device="cpu")  # type: ignore[index,union-attr]
+        piece = net.model[places.start : places.stop].to_empty(device="cpu")  # type: ignore[index,union-attr]
         assert isinstance(piece, nn.Sequential)
         return initialise(piece, 0).eval()
 
@@ -126,3 +118,75 @@ def _block(block: nn.Module, images: Tensor, row: Row) -> Tensor:
         else:
             out = _sliced(layer, out, next(widths) if isinstance(layer, nn.Conv2d) else 0)
     return out
+
+
+@torch.no_grad()
+def prune_into(narrow: nn.Sequential, wide: ResnetGenerator) -> None:
+    """Copies the strongest channels of one generator into the layers of another of the family (Table 3's pruning).
+
+    A channel is as strong as the L1 norm of the filters that write it; the trunk's are written by the second halving
+    and by every residual block. The strongest comes first, where a once-for-all network is trained the most.
+
+    Raises:
+        CheckpointError: the layers do not correspond, or are narrower in `wide`.
+    """
+    if list(narrow.state_dict()) != list(wide.model.state_dict()):
+        raise CheckpointError("pruning needs generators of one family and depth", "others", "set supernet.prune false")
+    pairs = {name: (narrow[at], wide.model[at]) for name, at in weights_at(wide.options.rows()).items()}
+    blocks = [layer for _, layer in pairs.values() if isinstance(layer, ResidualBlock)]
+    trunk = sum((_strength(_pair(block)[1]) for block in blocks), _strength(pairs["trunk"][1]))
+    stay: Tensor | None = None
+    for name, (target, source) in pairs.items():
+        if isinstance(source, ResidualBlock) and isinstance(target, ResidualBlock):
+            into, back = _pair(source)
+            thin_into, thin_back = _pair(target)
+            inner = _best(_strength(into), _writer(thin_into).out_channels)
+            assert stay is not None
+            _copy(thin_into, into, stay, inner)
+            _copy(thin_back, back, inner, stay)
+            continue
+        keep = _best(trunk if name == "trunk" else _strength(source), _writer(target).out_channels)
+        if name == "output":  # red stays red
+            keep = keep.sort().values
+        _copy(target, source, stay, keep)
+        stay = keep
+
+
+def _pair(block: ResidualBlock) -> list[nn.Module]:
+    """The two convolutions of a residual block."""
+    return [layer for layer in block.conv_block if isinstance(layer, nn.Conv2d | Separable)]
+
+
+def _writer(layer: nn.Module) -> _Convolution:
+    """The convolution that makes a layer's output channels."""
+    found = layer.conv[2] if isinstance(layer, Separable) else layer
+    assert isinstance(found, _Convolution)
+    return found
+
+
+def _strength(layer: nn.Module) -> Tensor:
+    """The L1 norm of each output channel's filter."""
+    writer = _writer(layer)
+    axis = 1 if isinstance(writer, nn.ConvTranspose2d) else 0
+    return writer.weight.abs().sum([side for side in range(4) if side != axis])
+
+
+def _best(strength: Tensor, width: int) -> Tensor:
+    """The `width` strongest channels, strongest first."""
+    if width > len(strength):
+        raise CheckpointError("pruning makes a generator narrower", f"{width} channels of {len(strength)}")
+    return torch.argsort(strength, descending=True, stable=True)[:width]
+
+
+def _copy(target: nn.Module, source: nn.Module, inputs: Tensor | None, outputs: Tensor) -> None:
+    """Takes over the filters at `outputs`, as they read `inputs` (None: all)."""
+    if isinstance(target, Separable) and isinstance(source, Separable):
+        assert inputs is not None
+        for thin_weight, weight in zip(target.conv[0].parameters(), source.conv[0].parameters(), strict=True):
+            thin_weight.copy_(weight[inputs])
+    thin, thick = _writer(target), _writer(source)
+    rows, columns = (1, 0) if isinstance(thick, nn.ConvTranspose2d) else (0, 1)
+    chosen = thick.weight.index_select(rows, outputs)
+    thin.weight.copy_(chosen if inputs is None else chosen.index_select(columns, inputs))
+    if thin.bias is not None and thick.bias is not None:
+        thin.bias.copy_(thick.bias[outputs])

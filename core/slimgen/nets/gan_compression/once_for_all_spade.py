@@ -1,6 +1,6 @@
 """The once-for-all network of GAN Compression for GauGAN: every channel configuration in one set of weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, ClassVar
 
@@ -12,7 +12,6 @@ from slimgen.nets.gan_compression.supernet import ChannelSupernet
 from slimgen.nets.spade.description import CHANNELS
 from slimgen.nets.spade.generator import MobileSpadeGenerator, SpadeGenerator
 from slimgen.nets.supernet import Arch, pinned
-from slimgen.search.genotype import Value
 
 
 class OnceForAllSpade(ChannelSupernet):
@@ -24,70 +23,46 @@ class OnceForAllSpade(ChannelSupernet):
     There is no spectral norm: the largest singular value of a part is not that of the whole, so each configuration
     would need power iterations of its own at every step. The authors' has none either: they train the original with
     it, fold it into the weights (`SpadeGenerator.folded`), and distil from that.
-
-    Args:
-        family: `mobile_spade` or `spade`.
-        space: the name of a space, or the options of c0 .. c7.
-        options: `inputs`, `outputs`, `norm` and `doublings` of the generator.
     """
 
     title = "SPADE"
     generators: ClassVar = {"mobile_spade": MobileSpadeGenerator, "spade": SpadeGenerator}
     mobile = "mobile_spade"
     channels = CHANNELS
+    searched = "channels-48-spade"
     shape = ("inputs", "outputs", "norm", "doublings")
     training_options = ("spectral",)
 
-    def __init__(
-        self,
-        family: str = "mobile_spade",
-        space: str | Sequence[Sequence[int]] = "channels-48-spade",
-        **options: Any,
-    ) -> None:
-        super().__init__(family, space, **options)
-        whole = self.generator(self.channels.config(self.space.largest()))
-        assert isinstance(whole, SpadeGenerator)
-        for name, part in whole.named_children():
-            self.add_module(name, part)
-        # In a list, so that its parts are registered once, under the generator's own names.
-        self._whole = [_Tapped(whole)]
-
     def features(self, images: Tensor, arch: Arch) -> tuple[Tensor, list[Tensor]]:
         """The images, and the features that distillation compares; see `SpadeGenerator.features`."""
-        views = {f"net.{name}": view for name, view in self._views(pinned(arch)).items()}
-        features: tuple[Tensor, list[Tensor]] = functional_call(self._whole[0], views, (images,))
-        return features
-
-    def _views(self, genotype: Mapping[str, Value]) -> dict[str, Tensor]:
-        """The first channels of every weight and running statistic, as views: what trains them trains the whole."""
         whole = {**dict(self.named_parameters()), **dict(self.named_buffers())}
-        config = self.channels.config(genotype)
-        sides_of = _sides(self.family, tuple(self.options.items()))
-        return {
-            name: whole[name][tuple(slice(side if by is None else side * config[by]) for side, by in sides)]
-            for name, sides in sides_of.items()
+        config = self.channels.config(pinned(arch))
+        # The first channels of every weight and running statistic, as views: what trains them trains the whole.
+        views = {
+            f"net.{name}": whole[name][tuple(slice(side if by is None else side * config[by]) for side, by in sides)]
+            for name, sides in _sides(self.family, tuple(self.options.items())).items()
         }
+        features: tuple[Tensor, list[Tensor]] = functional_call(_Tapped(self._whole[0]), views, (images,))
+        return features
 
 
 class _Tapped(nn.Module):
     """A generator whose `forward` is its `features`, which is all that `functional_call` can call."""
 
-    def __init__(self, net: SpadeGenerator) -> None:
+    def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        assert isinstance(self.net, SpadeGenerator)
         return self.net.features(images)
 
 
 @cache
 def _sides(family: str, options: tuple[tuple[str, Any], ...]) -> dict[str, tuple[tuple[int, int | None], ...]]:
-    """How the shape of each weight and buffer follows from the configuration; that settles which part of it is used.
+    """The shapes of weights and buffers: by name, each side's factor and which of c0 .. c7 it multiplies (None: none).
 
-    Every side is a number, or a multiple of one of c0 .. c7. Found by widening one of them at a time.
-
-    Returns:
-        By name, for each side: the number and None, or the factor and which of c0 .. c7 it multiplies.
+    Found by widening one of c0 .. c7 at a time.
     """
 
     def sides(config: Sequence[int]) -> dict[str, torch.Size]:

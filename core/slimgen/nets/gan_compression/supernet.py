@@ -22,15 +22,15 @@ class ChannelSupernet(Supernet):
     Its weights are those of the generator at the largest configuration, under the same names.
 
     Args:
-        family: a name of `generators`.
-        space: the name of a space of the family's, or the options of c0 .. c7.
+        family: a name of `generators`; by default `mobile`.
+        space: the name of a space of the family's (by default `searched`), or the options of c0 .. c7.
         options: of the generator, without its widths.
 
     Attributes:
         title: what people call its generators.
-        generators: by name.
         mobile: the name of the one whose convolutions are separable.
         channels: their configurations.
+        searched: the space that the paper's authors searched.
         shape: the options that a sub-network has from the recipe's original.
         training_options: those of an original that matter while it is trained alone; a teacher in its place
             takes them.
@@ -46,13 +46,17 @@ class ChannelSupernet(Supernet):
     generators: ClassVar[Mapping[str, type[Described]]]
     mobile: ClassVar[str]
     channels: ClassVar[Configurations]
+    searched: ClassVar[str]
     shape: ClassVar[tuple[str, ...]]
     training_options: ClassVar[tuple[str, ...]] = ()
     pruned: ClassVar[bool] = False
     chain: ClassVar[bool] = False
 
-    def __init__(self, family: str, space: str | Sequence[Sequence[int]], **options: Any) -> None:
+    def __init__(
+        self, family: str | None = None, space: str | Sequence[Sequence[int]] | None = None, **options: Any
+    ) -> None:
         super().__init__()
+        family, space = family or self.mobile, self.searched if space is None else space
         if family not in self.generators:
             rule = f"a once-for-all {self.title} must be of a known family"
             raise RecipeError(rule, repr(family), nearest(family, self.generators))
@@ -61,6 +65,11 @@ class ChannelSupernet(Supernet):
         left_out = ("ngf", "config", "widths", *self.training_options)
         names = (field.name for field in fields(self.description) if field.name not in left_out)
         self.options: dict[str, Any] = {name: getattr(self.description, name) for name in names}
+        whole = self.generator(self.channels.config(self.space.largest()))
+        for name, part in whole.named_children():
+            self.add_module(name, part)
+        # In a list, so that its parts are registered once, under the generator's own names.
+        self._whole = [whole]
 
     @classmethod
     def described(cls, family: str, options: Mapping[str, Any]) -> Any:
@@ -105,16 +114,7 @@ class ChannelSupernet(Supernet):
         return self.costs(genotype, height, width)
 
     def costs(self, columns: Mapping[str, Any], height: int, width: int) -> Cost:
-        """The costs of many configurations at once.
-
-        Args:
-            columns: for each dimension a number, or an integer array; all of one shape.
-            height: image height in pixels.
-            width: image width in pixels.
-
-        Returns:
-            A Cost whose numbers are of that shape.
-        """
+        """A Cost of arrays: of many configurations at once, given an integer array of one shape for each dimension."""
         config = [columns[name] for name in self.channels.names]
         cost: Cost = self.description.cost(height, width, config)
         return cost

@@ -65,11 +65,7 @@ class PatchGANOptions:
         )
 
     def cost(self, height: int, width: int) -> Cost:
-        """What the discriminator costs on one image.
-
-        Raises:
-            SlimgenError: images of this size are too small for that many layers.
-        """
+        """What the discriminator costs on one image; raises as `check_size`."""
         self.check_size(height, width)
         return self._single(height, width)
 
@@ -91,11 +87,7 @@ def _fits(side: int, layers: int) -> bool:
 
 @dataclass(frozen=True)
 class MultiScaleOptions(PatchGANOptions):
-    """The options of a multi-scale discriminator: those of its PatchGANs, whose input is label maps and image, joined.
-
-    Attributes:
-        scales: how many PatchGANs.
-    """
+    """The options of a multi-scale discriminator: of its PatchGANs, whose input is label maps and image, joined."""
 
     inputs: int = 39
     spectral: bool = True
@@ -122,11 +114,7 @@ class MultiScaleOptions(PatchGANOptions):
             )
 
     def cost(self, height: int, width: int) -> Cost:
-        """What the discriminator costs on one image; pooling is free.
-
-        Raises:
-            SlimgenError: images of this size are too small.
-        """
+        """What the discriminator costs on one image; pooling is free."""
         self.check_size(height, width)
         costs = []
         for _ in range(self.scales):

@@ -13,41 +13,30 @@ from typing import Any, ClassVar, NamedTuple
 from slimgen.cost.formula import Cost
 from slimgen.cost.rows import Row, cost_of, separable, weights_at
 from slimgen.errors import RecipeError, SlimgenError
-from slimgen.nets.configurations import Config, Configurations
+from slimgen.nets.configurations import Configurations
 
-_SPACES: dict[str, tuple[Config, ...]] = {
-    "channels-48": ((48, 32),) * 2 + ((48, 40, 32),) * 4 + ((48, 32, 24, 16),) * 2,
-    "channels-32": ((32, 24, 16),) * 8,
-    "channels-64-cycleGAN": ((64, 48, 32, 24, 16),) * 8,
-    "channels-64-pix2pix": ((64, 56, 48, 40, 32, 24, 16),) * 8,
-}
 _PARTS = ("stem", "down1", "trunk", "blocks1", "blocks2", "blocks3", "up1", "up2")
 CHANNELS = Configurations(
     noun="channels",
     example="32_32_48_32_48_48_16_16",
-    names=tuple(
-        f"channel.{part}" for part in ("stem", "down1", "trunk", "blocks1", "blocks2", "blocks3", "up1", "up2")
-    ),
-    spaces=_SPACES,
+    names=tuple(f"channel.{part}" for part in _PARTS),
+    spaces={
+        "channels-48": ((48, 32),) * 2 + ((48, 40, 32),) * 4 + ((48, 32, 24, 16),) * 2,
+        "channels-32": ((32, 24, 16),) * 8,
+        "channels-64-cycleGAN": ((64, 48, 32, 24, 16),) * 8,
+        "channels-64-pix2pix": ((64, 56, 48, 40, 32, 24, 16),) * 8,
+    },
     short=True,
 )
-
-
 _STRIDE = 4  # two halvings on the way down
 _REFLECT = ("reflect",)
 _RELU = ("relu",)
 
 
 class Widths(NamedTuple):
-    """The channels of every part of a ResNet generator; those of its blocks may all differ.
+    """The channels of the parts: stem, after each halving, inside of each residual block, after each doubling.
 
-    Attributes:
-        stem: at full size.
-        down1: after the first halving.
-        trunk: after the second, and between the residual blocks.
-        blocks: inside of each residual block.
-        up1: after the first doubling.
-        up2: after the second.
+    The second halving leaves the trunk, which is also what passes between the blocks.
     """
 
     stem: Any
@@ -107,12 +96,9 @@ class ResnetOptions:
     """The options of a ResNet generator.
 
     Attributes:
-        inputs: channels of the input.
-        outputs: channels of the output.
         ngf: width of the stem; the residual blocks are four times as wide.
-        blocks: residual blocks.
         dropout: probability of dropping in the residual blocks, 0 for no dropout layer.
-        config: a channel configuration (see `slimgen.nets.resnet.description`) in place of `ngf` everywhere.
+        config: a channel configuration in place of `ngf` everywhere.
         widths: of every part, in place of both, as pruning leaves them: a mapping as `Widths.parse` takes it.
         mobile: whether the convolutions of the residual blocks are separable.
 
@@ -151,8 +137,7 @@ class ResnetOptions:
     def rows(self, widths: Widths | None = None) -> list[Row]:
         """The generator: rows named as `Widths` names its parts, `block0` and so on for the blocks, and `output`.
 
-        Args:
-            widths: in place of those of the options: numbers, or arrays of one shape for many generators at once.
+        Widths in place of the options' may be numbers, or arrays of one shape for many generators at once.
         """
         stem, down1, trunk, blocks, up1, up2 = self.parts if widths is None else widths
         rows = [
@@ -163,7 +148,9 @@ class ResnetOptions:
         within: tuple[Row, ...] = ()
         for number, inner in enumerate(blocks):
             if number == 0 or inner is not blocks[number - 1]:
-                within = self._inside(trunk, inner)
+                into = self._convolution("into", trunk, inner)
+                into = into._replace(after=("relu", "dropout") if self.dropout else _RELU)
+                within = into, self._convolution("back", inner, trunk)
             rows.append(Row(f"block{number}", "block", trunk, trunk, part=4, within=within))
         rows += [
             Row("up1", "transposed", trunk, up1, part=2, stride=2, norm="instance", after=_RELU),
@@ -172,23 +159,15 @@ class ResnetOptions:
         ]
         return rows
 
-    def _inside(self, trunk: Any, inner: Any) -> tuple[Row, Row]:
-        """The two convolutions of a residual block."""
-        into, back = self._convolution("into", trunk, inner), self._convolution("back", inner, trunk)
-        return into._replace(after=("relu", "dropout") if self.dropout else _RELU), back
-
     def _convolution(self, name: str, inputs: Any, outputs: Any) -> Row:
         row = Row(name, "convolution", inputs, outputs, part=4, norm="instance", before=_REFLECT)
         return separable(row) if self.mobile else row
 
     def cost(self, height: int, width: int, config: Sequence[Any] | None = None) -> Cost:
-        """What the generator costs on one image.
+        """What the generator costs on one image of so many pixels.
 
-        Args:
-            height: image height in pixels.
-            width: image width in pixels.
-            config: c0 .. c7 in place of the options' widths: numbers; or eight integer arrays of one shape, which give
-                a Cost of arrays, so that millions of configurations are counted at once.
+        Instead of the options' widths, `config` gives c0 .. c7: numbers; or integer arrays of one shape, for a Cost of
+        arrays, so that millions of configurations are counted at once.
 
         Raises:
             SlimgenError: the network cannot take images of this size.

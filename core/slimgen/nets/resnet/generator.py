@@ -3,6 +3,7 @@
 And its mobile form (GAN Compression, Li et al. 2020, section 3.2), whose residual blocks are separable.
 """
 
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,13 +19,9 @@ class ResidualBlock(nn.Module):
 
     Dropout shifts the index of the second convolution from `conv_block.5` to `conv_block.6`, as in the published
     pix2pix and CycleGAN checkpoints.
-
-    Args:
-        row: of the block; dense or separable convolutions.
-        dropout: probability of dropping after the ReLU, where the row has such a layer.
     """
 
-    def __init__(self, row: Row, dropout: float = 0.0) -> None:
+    def __init__(self, row: Row, dropout: float) -> None:
         super().__init__()
         free: dict[str, Make] = {**_FREE, "dropout": lambda row: nn.Dropout(dropout)}
         self.conv_block = nn.Sequential(*(layer for part in row.within for layer in layers_of(part, free, _inner)))
@@ -35,12 +32,8 @@ class ResidualBlock(nn.Module):
         return made.add_(x) if may_overwrite(made) else x + made
 
 
-def _unpadded(row: Row) -> nn.Module:
-    return weights_of(row, padding=0)
-
-
 def _inner(row: Row) -> nn.Module:
-    return Separable(row, _unpadded) if row.within else weights_of(row)
+    return Separable(row, partial(weights_of, padding=0)) if row.within else weights_of(row)
 
 
 _FREE: dict[str, Make] = {

@@ -15,17 +15,15 @@ from slimgen.cost.rows import Norm, Row, cost_of, separable
 from slimgen.errors import SlimgenError, nearest
 from slimgen.nets.configurations import Config, Configurations
 
-_SPACES: dict[str, tuple[Config, ...]] = {
-    "channels-48-spade": ((48, 40, 32),) * 5 + ((48, 40, 32, 24),) * 3,
-    "channels-64-spade": ((64, 48, 40, 32),) * 5 + ((64, 48, 40, 32, 24),) * 3,
-}
 CHANNELS = Configurations(
     noun="SPADE channels",
     example="32_40_40_32_40_24_32_24",
     names=tuple(f"channel.{part}" for part in ("fc", "head", "middle0", "middle1", "up0", "up1", "up2", "up3")),
-    spaces=_SPACES,
+    spaces={
+        "channels-48-spade": ((48, 40, 32),) * 5 + ((48, 40, 32, 24),) * 3,
+        "channels-64-spade": ((64, 48, 40, 32),) * 5 + ((64, 48, 40, 32, 24),) * 3,
+    },
 )
-
 
 NORMS: dict[str, Norm] = {"batch": "plain batch", "instance": "instance"}
 """The norms that a SPADE layer can modulate: those without parameters."""
@@ -37,13 +35,10 @@ _PARTS = {6: (64, 32, 16, 8, 4, 2, 1), 5: (32, 16, 16, 8, 4, 2, 1)}
 
 
 class Block(NamedTuple):
-    """One residual block.
+    """One residual block, named as in published checkpoints.
 
     Attributes:
-        name: as in published checkpoints.
-        inputs: channels that enter.
         inner: channels between its two convolutions.
-        outputs: channels that leave.
         hidden: channels of its SPADE layers' view of the labels.
         learned: whether the shortcut is a convolution.
         part: the block works at 1/part of the image's sides.
@@ -105,15 +100,13 @@ class SpadeOptions:
 
     Attributes:
         inputs: channels of the label maps, such as one for each class and one for the edges of instances.
-        outputs: channels of the images.
         ngf: channels of the last block; sixteen times as many at the smallest size.
-        config: a channel configuration (see `slimgen.nets.spade.description`) in place of `ngf`.
+        config: a channel configuration in place of `ngf`.
         norm: what SPADE modulates: `batch`, as published, whose statistics want several images (or pixels) a batch;
             or `instance`, which sees single images.
         doublings: 6, as published; or 5, which starts from 1/32 of the size, for smaller images.
         spectral: spectral normalisation of the blocks' convolutions (Miyato et al. 2018), as GauGAN is trained; not
             of those that read the labels, nor of the first and the last one. Free, as it folds into the weights.
-        mobile: whether scales and shifts come from separable convolutions.
 
     Raises:
         SlimgenError: an option is out of range.
@@ -149,9 +142,6 @@ class SpadeOptions:
 
         The first three have no learned shortcut, so what leaves them is as wide as the first convolution; only between
         their convolutions are they as wide as their own c says. Which shortcuts are learned does not depend on widths.
-
-        Args:
-            config: c0 .. c7 in place of the options', as numbers or as arrays.
         """
         first, *rest = self.widths if config is None else config
         blocks: list[Block] = []
@@ -187,15 +177,10 @@ class SpadeOptions:
         )
 
     def cost(self, height: int, width: int, config: Sequence[Any] | None = None) -> Cost:
-        """What the generator costs on one image.
+        """What the generator costs on one image of so many pixels; raises as `check_size`.
 
-        Args:
-            height: image height in pixels.
-            width: image width in pixels.
-            config: c0 .. c7 in place of the options': numbers; or integer arrays of one shape, for a Cost of arrays.
-
-        Raises:
-            SlimgenError: the network cannot draw images of this size.
+        Instead of the options' c0 .. c7, `config` gives others: numbers, or integer arrays of one shape for a Cost of
+        arrays.
         """
         self.check_size(height, width)
         blocks = self.blocks(config)

@@ -36,11 +36,7 @@ def _depthwise(row: Row) -> nn.Module:
 
 
 class Spade(nn.Module):
-    """A norm without parameters, then a scale and a shift for every pixel, read off the labels (Eq. 1).
-
-    Args:
-        row: of the layer; dense or separable convolutions for scale and shift.
-    """
+    """A norm without parameters, then a scale and a shift for every pixel, read off the labels (Eq. 1)."""
 
     def __init__(self, row: Row) -> None:
         super().__init__()
@@ -108,11 +104,7 @@ class SpadeGenerator(Described):
         self.conv_img = weights_of(last)
 
     def forward(self, labels: Tensor) -> Tensor:
-        """Label maps (N, inputs, H, W) to images (N, outputs, H, W) in [-1, 1].
-
-        Raises:
-            SlimgenError: H and W are no multiples of 64 (of 32 with 5 doublings), or only one pixel would be left.
-        """
+        """Label maps (N, inputs, H, W) to images (N, outputs, H, W) in [-1, 1]; sizes as of `check_size`."""
         return self.features(labels)[0]
 
     def features(self, labels: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -135,10 +127,7 @@ class SpadeGenerator(Described):
 
     @torch.no_grad()
     def folded(self) -> "SpadeGenerator":
-        """A copy whose spectral norms are divided into the weights, as for export: it computes the same in evaluation.
-
-        The original's power iterations are not moved on.
-        """
+        """A copy with the spectral norms divided into the weights; the original's power iterations stay as they are."""
         training = self.training
         self.eval()
         weights = {name: tensor for name, tensor in self.state_dict().items() if ".parametrizations." not in name}

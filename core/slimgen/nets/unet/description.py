@@ -15,12 +15,7 @@ _EIGHTFOLD = 3  # the scale, from 0, at which channels have doubled for the last
 
 
 class UnetWidths(NamedTuple):
-    """The channels of every scale of a U-Net.
-
-    Attributes:
-        down: of the encoder, at 1/2, 1/4 ... of the size.
-        up: of the decoder, at 1/2, 1/4 ...; there is one less, since it ends with the images.
-    """
+    """The channels of encoder and decoder at 1/2, 1/4 ... of the size; one less of the decoder, as it makes images."""
 
     down: tuple[int, ...]
     up: tuple[int, ...]
@@ -40,9 +35,8 @@ class UnetWidths(NamedTuple):
             raise RecipeError(rule, repr(widths)[:120])
         for name, length in (("down", depth), ("up", depth - 1)):
             numbers = widths[name]
-            if not isinstance(numbers, Sequence) or len(numbers) != length:
-                raise RecipeError(rule, f"{name} {numbers!r}")
-            if not all(isinstance(number, int) and number >= 1 for number in numbers):
+            many = isinstance(numbers, Sequence) and len(numbers) == length
+            if not many or not all(isinstance(number, int) and number >= 1 for number in numbers):
                 raise RecipeError(rule, f"{name} {numbers!r}")
         return cls(tuple(widths["down"]), tuple(widths["up"]))
 
@@ -52,8 +46,6 @@ class UnetOptions:
     """The options of a U-Net generator.
 
     Attributes:
-        inputs: channels of the input.
-        outputs: channels of the output.
         ngf: channels at half of the size; doubled by each next scale up to eight-fold.
         depth: halvings; images have sides that are multiples of 2**depth.
         norm: `batch`, or `instance` (not affine).
@@ -85,7 +77,7 @@ class UnetOptions:
 
     @cached_property
     def parts(self) -> UnetWidths:
-        """The channels of every scale."""
+        """The widths that the options stand for."""
         return UnetWidths.of(self.ngf, self.depth, self.widths)
 
     def scales(self) -> list[tuple[Row, Row]]:
@@ -124,11 +116,7 @@ class UnetOptions:
             )
 
     def cost(self, height: int, width: int) -> Cost:
-        """What the generator costs on one image.
-
-        Raises:
-            SlimgenError: the sides are no multiples of 2**depth.
-        """
+        """What the generator costs on one image; raises as `check_size`."""
         self.check_size(height, width)
         return cost_of((row for scale in self.scales() for row in scale), height, width)
 

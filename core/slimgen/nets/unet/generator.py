@@ -56,11 +56,7 @@ class UnetGenerator(Described):
         (self.model,) = within
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, inputs, H, W) to images (N, outputs, H, W) in [-1, 1].
-
-        Raises:
-            SlimgenError: H or W is no multiple of 2**depth.
-        """
+        """Images (N, inputs, H, W) to images (N, outputs, H, W) in [-1, 1]; H and W multiples of 2**depth."""
         if isinstance(x.shape[-1], int):  # while a graph is exported, sizes are symbols
             self.options.check_size(x.shape[-2], x.shape[-1])
         out: Tensor = self.model(x)
