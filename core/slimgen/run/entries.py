@@ -7,7 +7,7 @@ import math
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
 from slimgen.files import plain
@@ -44,45 +44,42 @@ def parameters(values: Mapping[str, object]) -> dict[str, str]:
 
     A value that is too long is cut, and ends in a digest of the whole, so that two that differ stay different.
     """
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            flat.update({f"{entry_name(key)}.{name}": item for name, item in parameters(value).items()})
-            continue
-        converted = plain(value)
-        text = json.dumps(converted) if isinstance(converted, list | dict) else str(converted)
+    found = {}
+    for name, value in _flat(values):
+        text = str(_cell(value))
         if len(text) > VALUE_LENGTH:
             text = text[: VALUE_LENGTH - 70] + "... " + hashlib.sha256(text.encode()).hexdigest()
-        flat[entry_name(key)] = text
-    return {key[:KEY_LENGTH]: text for key, text in flat.items()}
+        found[name[:KEY_LENGTH]] = text
+    return found
 
 
 def measures(values: Mapping[str, object]) -> dict[str, float]:
     """The finite numbers among the values, nested ones with dotted names."""
-    found: dict[str, float] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found.update({f"{entry_name(key)}.{name}": item for name, item in measures(value).items()})
-            continue
-        number = plain(value)
-        if isinstance(number, int | float) and math.isfinite(number):
-            found[entry_name(key)] = float(number)
-    return found
+    return {
+        name: float(number)
+        for name, number in _flat(values)
+        if isinstance(number, int | float) and math.isfinite(number)
+    }
 
 
 def columns(rows: Iterable[Mapping[str, object]]) -> dict[str, list[object]]:
-    """A table by columns, with None where a row has no value; what is nested as JSON.
-
-    The columns come in the order in which they first appear.
-    """
+    """A table by columns, as they first appear, with None where a row has no value; what is nested as JSON."""
     rows = list(rows)
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [_cell(plain(row.get(name))) for row in rows] for name in names}
 
-    def cell(value: object) -> object:
-        converted = plain(value)
-        return json.dumps(converted) if isinstance(converted, list | dict) else converted
 
-    return {name: [cell(row.get(name)) for row in rows] for name in names}
+def _flat(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Names and plain values, nested ones with dotted names."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from ((f"{entry_name(key)}.{name}", item) for name, item in _flat(value))
+        else:
+            yield entry_name(key), plain(value)
+
+
+def _cell(value: object) -> object:
+    return json.dumps(value) if isinstance(value, list | dict) else value
 
 
 def surroundings() -> dict[str, str]:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self, cast
 
 from slimgen.errors import RunError
@@ -117,9 +116,7 @@ class StageFolder:
     def __enter__(self) -> Self:
         return self if self._lock.held else self.begin()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._lock.held and kind is not None:
             status = "FAILED" if issubclass(kind, Exception) else "KILLED"
             with suppress(RunError):  # the disk may be what ended it

@@ -67,7 +67,7 @@ class FilterSpace:
         self._widths = self._wide()
         self._weights = filter_cost.weights(net, self._widths)
         self._cost = lru_cache(maxsize=1 << 14)(self._count)
-        self._arithmetic = lru_cache(maxsize=None)(self._learned)
+        self._form = lru_cache(maxsize=None)(self._learned_form)
         self._skeleton: nn.Module | None = None
 
     @property
@@ -124,12 +124,12 @@ class FilterSpace:
     def _count(self, kept: tuple[int, ...], height: int, width: int) -> Cost:
         if self.family is not None and not self._user_defined:
             return generator_cost(self.family, height, width, **self.described(self._first(kept)))
-        form = self._arithmetic(height, width)
+        form = self._form(height, width)
         if form is None:
             return counted(self._cut_bare(kept), height, width)
         return Cost(*filter_cost.at(form, kept).tolist())
 
-    def _learned(self, height: int, width: int) -> filter_cost.Numbers | None:
+    def _learned_form(self, height: int, width: int) -> filter_cost.Numbers | None:
         return filter_cost.cost(self._cut_bare, lambda net: counted(net, height, width), self._widths, self._lengths())
 
     def _cut_bare(self, kept: Sequence[int]) -> nn.Module:

@@ -16,7 +16,6 @@ from slimgen.nets.co_evolution.dependencies import Convolution, Group, channels_
 from slimgen.nets.co_evolution.dependencies import groups as groups_of
 from slimgen.nets.layers import Described
 
-PREFIX = "filter."
 Cut = Callable[[int, random.Random], int]
 """How many of so many filters are cut to see whether a user-defined network still runs."""
 _CUTS: tuple[Cut, ...] = (
@@ -44,7 +43,7 @@ def _tied(net: nn.Module, groups: list[Group], authors: bool) -> dict[str, list[
         if first.length != group.length:
             rule = "the authors' genome is that of a ResNet whose blocks are as wide inside as its trunk"
             raise RecipeError(rule, f"{group.length} and {first.length}", "use genome: layers")
-        name = PREFIX + first.name.replace(".", "-")
+        name = f"filter.{first.name.replace('.', '-')}"
         if name in tied and not inside:
             raise SlimgenError("layers have names that differ, with - for their dots", group.name)
         tied.setdefault(name, []).append(group)

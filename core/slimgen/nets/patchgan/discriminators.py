@@ -17,9 +17,7 @@ from slimgen.nets.layers import Described, Make, layers_of, weights_of
 from slimgen.nets.patchgan.description import MultiScaleOptions, PatchGANOptions
 
 _FREE: dict[str, Make] = {"leaky": lambda row: nn.LeakyReLU(0.2), "identity": lambda row: nn.Identity()}
-# Scales whose scores have no small common multiple are repeated this often at the least: their weights then differ
-# from one another by less than a part in a hundred.
-_REPEATS = 64
+_REPEATS = 64  # at the least, of scales without a small common multiple: their weights then differ by less than 1 %
 
 
 class PatchGAN(Described):
@@ -42,11 +40,7 @@ class PatchGAN(Described):
         return spectral_norm(weights_of(row)) if self.options.spectral else weights_of(row)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, inputs, H, W) to logits (N, 1, h, w), one for each patch.
-
-        Raises:
-            SlimgenError: the images are too small.
-        """
+        """Images (N, inputs, H, W) to logits (N, 1, h, w), one for each patch; raises as `features`."""
         return self.scores(self.features(x))
 
     def scores(self, features: list[Tensor]) -> Tensor:
@@ -92,9 +86,6 @@ class MultiScale(Described):
         many, so that the mean over M of any function of the scores, as adversarial losses are, is the mean over
         scales of each scale's own mean, as GauGAN takes it. That is exact where the numbers of patches have a common
         multiple below 64 times the largest (900 and 196 of them, from 256 x 256 pixels, do), else to one percent.
-
-        Raises:
-            SlimgenError: the images are too small.
         """
         return self.scores(self.features(x))
 

@@ -71,10 +71,6 @@ class Widths(NamedTuple):
             raise RecipeError(rule, repr(value)[:120])
         return cls(**{**value, "blocks": tuple(inner)})
 
-    def to_json(self) -> dict[str, Any]:
-        """The inverse of `parse`."""
-        return {**self._asdict(), "blocks": list(self.blocks)}
-
 
 def _thirds(blocks: int) -> list[int]:
     """For each residual block, which of c3, c4 and c5 it takes: 0, 1 or 2."""
@@ -191,7 +187,7 @@ class ResnetOptions:
 
     @property
     def tap_channels(self) -> list[int]:
-        """How wide the features after them are."""
+        """How wide the features after these rows are."""
         return [self.parts.trunk] * len(self.taps)
 
     def writers(self) -> dict[str, str]:
@@ -209,8 +205,8 @@ class ResnetOptions:
     def cut(self, outputs: Callable[[str], int]) -> dict[str, Any]:
         """The option `widths` of this generator cut, given how many outputs each convolution keeps, by its name."""
         kept = {name: outputs(writer) for name, writer in self.writers().items() if name != "output"}
-        blocks = tuple(kept.pop(f"block{number}") for number in range(self.blocks))
-        return Widths(**kept, blocks=blocks).to_json()
+        blocks = [kept.pop(f"block{number}") for number in range(self.blocks)]
+        return {**Widths(**kept, blocks=tuple(blocks))._asdict(), "blocks": blocks}
 
 
 @dataclass(frozen=True)

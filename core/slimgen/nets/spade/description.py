@@ -5,7 +5,7 @@ The first convolution has 16 c0 channels, which are the trunk of the three block
 through twice its c. The named spaces are those searched on Cityscapes, in the authors' two pipelines.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar, NamedTuple
@@ -87,11 +87,9 @@ class Block(NamedTuple):
         return separable(row) if self.mobile else row
 
 
+@lru_cache(maxsize=1 << 14)
 def _block_cost(block: Block, height: int, width: int) -> Cost:
     return cost_of((block.row(),), height, width)
-
-
-_kept_block_cost = lru_cache(maxsize=1 << 14)(_block_cost)
 
 
 @dataclass(frozen=True)
@@ -185,10 +183,9 @@ class SpadeOptions:
         self.check_size(height, width)
         blocks = self.blocks(config)
         # Blocks repeat between the candidates of a search; arrays of them do not, nor can they be kept by value.
-        block_cost: Callable[..., Cost] = _kept_block_cost if isinstance(blocks[0].inputs, int) else _block_cost
-        return total(
-            (cost_of(self.ends(blocks), height, width), *(block_cost(block, height, width) for block in blocks))
-        )
+        block_cost = _block_cost if isinstance(blocks[0].inputs, int) else _block_cost.__wrapped__
+        costs = [block_cost(block, height, width) for block in blocks]
+        return total((cost_of(self.ends(blocks), height, width), *costs))
 
     @property
     def tap_channels(self) -> list[int]:
