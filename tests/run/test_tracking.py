@@ -379,7 +379,7 @@ def test_a_store_that_cannot_be_made_is_a_warning_and_no_error(begin, lines, tmp
     folder = begin()
     with tracked(folder.path, lines.append), folder:
         finish(folder)
-    assert create_store(lines.append) is None
+    create_store(lines.append)
     assert [line.startswith("MLflow at sqlite:///") for line in lines] == [True, True]
     with pytest.raises(RunError, match="MLflow at sqlite:///"):
         sync(folder.path)
@@ -497,9 +497,10 @@ def test_two_stages_that_begin_at_once_share_one_new_store_and_one_parent_withou
 
 
 def test_a_store_is_created_once_where_the_process_works(client, lines, tmp_path) -> None:
-    assert create_store(lines.append) == f"sqlite:///{tmp_path / 'mlflow.db'}"
+    create_store(lines.append)
+    assert (tmp_path / "mlflow.db").is_file()
     client.delete_experiment(client.get_experiment_by_name("slimgen").experiment_id)
-    assert create_store(lines.append) is not None  # and brought back
+    create_store(lines.append)  # and brought back
     assert client.get_experiment_by_name("slimgen").lifecycle_stage == "active"
     assert lines == []
 

@@ -75,14 +75,6 @@ class Configurations:
         return Genotype(dict(zip(self.names, config, strict=True)))
 
 
-def write_config(config: Sequence[int], short: bool = False) -> str:
-    """The configuration in the authors' notation, in eight numbers or in the short form of six.
-
-    Raises:
-        RecipeError: the short form is asked for, but the blocks are not of one width.
-    """
-    if short:
-        if len(set(config[3:6])) > 1:
-            raise RecipeError("the form of six numbers has one width for all blocks", "_".join(map(str, config)))
-        config = (*config[:4], *config[6:])
+def write_config(config: Sequence[int]) -> str:
+    """The configuration in the authors' notation."""
     return "_".join(str(number) for number in config)

@@ -44,7 +44,7 @@ class StageFolder:
         """Takes the folder for this process: what was begun before is kept to be resumed, what is foreign removed.
 
         Of another fingerprint, the outputs, the log and the checkpoints are removed. Files that were there before any
-        stage began are never touched. The record holds what it is `about` from the beginning.
+        stage began are never touched. What it is `about` is in the record from the beginning.
 
         Raises:
             RunError: another process works in the folder, it cannot be written, or an earlier slimgen wrote it.

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from typing import Any as Entity
     from typing import Any as Run
 
-EXPERIMENT = "slimgen"
 CANDIDATE, CHAMPION, CHECKED = "candidate", "champion", "parity"  # aliases of a version, and the tag of a checked one
 SETTINGS = {
     # The calls are made beside the stage and cost it nothing; still, none should hang for the hours of the defaults.
@@ -66,7 +65,7 @@ class Store:
     @cached_property
     def experiment(self) -> str:
         """The id of the experiment (MLFLOW_EXPERIMENT_NAME, else `slimgen`), made or brought back if need be."""
-        name, place = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT, None
+        name, place = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "slimgen", None
         if self._database is not None:  # beside the database, wherever the process was started
             place = (self._database.parent / "mlartifacts").as_uri()
         with self.alone():

@@ -39,18 +39,13 @@ def sync(folder: Path) -> None:
         raise RunError(f"MLflow at {_hidden(store())} must take {folder}", _reason(error)) from error
 
 
-def create_store(warn: Warn = print) -> str | None:
-    """Creates or migrates the tracking store, once, before several processes use it at a time.
-
-    Returns its URI, or None (and one warning line) if it cannot be used.
-    """
+def create_store(warn: Warn = print) -> None:
+    """Creates or migrates the tracking store, once, before several processes use it; warns if it cannot be used."""
     try:
         _require_answer(store())
         assert Store(store()).experiment
     except Exception as error:
         _leave_out(warn, error)
-        return None
-    return store()
 
 
 @contextmanager

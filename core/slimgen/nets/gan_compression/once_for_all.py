@@ -26,10 +26,7 @@ _Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
 class OnceForAll(ChannelSupernet):
-    """A ResNet generator, its residual blocks separable or dense (the paper's Table 4); see `ChannelSupernet`.
-
-    It drops, if its option `dropout` says so, while training alone.
-    """
+    """A ResNet generator, its residual blocks separable or dense (the paper's Table 4); see `ChannelSupernet`."""
 
     title = "ResNet"
     generators: ClassVar = {"mobile_resnet": MobileResnetGenerator, "resnet": ResnetGenerator}
@@ -59,7 +56,7 @@ class OnceForAll(ChannelSupernet):
         return out, features
 
     def prune_from(self, wide: nn.Module) -> None:
-        """Overrides: see `prune_into`."""
+        """Begins with its strongest channels; see `prune_into`."""
         assert isinstance(wide, ResnetGenerator)
         prune_into(self.model, wide)
 

@@ -35,16 +35,10 @@ _PARTS = {6: (64, 32, 16, 8, 4, 2, 1), 5: (32, 16, 16, 8, 4, 2, 1)}
 
 
 class Block(NamedTuple):
-    """One residual block, named as in published checkpoints.
+    """One residual block, named as in published checkpoints, at 1/part of the image's sides.
 
-    Attributes:
-        inner: channels between its two convolutions.
-        hidden: channels of its SPADE layers' view of the labels.
-        learned: whether the shortcut is a convolution.
-        part: the block works at 1/part of the image's sides.
-        labels: channels of the label maps.
-        norm: what its SPADE layers modulate.
-        mobile: whether their scales and shifts come from separable convolutions.
+    It has `inner` channels between its two convolutions; if `learned`, its shortcut is a third. Its SPADE layers
+    modulate `norm` by separable convolutions if `mobile`, of their view with `hidden` channels of the label maps.
     """
 
     name: str

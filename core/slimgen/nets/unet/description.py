@@ -35,8 +35,8 @@ class UnetWidths(NamedTuple):
             raise RecipeError(rule, repr(widths)[:120])
         for name, length in (("down", depth), ("up", depth - 1)):
             numbers = widths[name]
-            many = isinstance(numbers, Sequence) and len(numbers) == length
-            if not many or not all(isinstance(number, int) and number >= 1 for number in numbers):
+            listed = isinstance(numbers, Sequence) and len(numbers) == length
+            if not listed or not all(isinstance(number, int) and number >= 1 for number in numbers):
                 raise RecipeError(rule, f"{name} {numbers!r}")
         return cls(tuple(widths["down"]), tuple(widths["up"]))
 
