@@ -28,7 +28,6 @@ from slimgen.stages.fingerprint import named_files
 from slimgen.stages.table import STAGES as TABLE
 from slimgen.tasks import open_task
 from slimgen.tasks.task import Job
-from tests.nets.co_evolution.zeroed import zeroed
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_co_evolution.yaml").read_text())
@@ -96,8 +95,8 @@ def test_a_pair_is_as_fit_as_zeroed_filters_and_the_originals_run_again_say(begu
     mine, other = found.sides[turn], found.sides["b" if turn == "a" else "a"]
     val = whole(Prepared.open(begun / "prepare").split("val"))
     real = val.input if turn == "a" else val.target
-    small = zeroed(mine.filters, pair.under(turn))
-    partner = zeroed(other.filters, pair.under("b" if turn == "a" else "a"))
+    small = mine.filters.masked(pair.under(turn))
+    partner = other.filters.masked(pair.under("b" if turn == "a" else "a"))
     with torch.no_grad():
         wanted, fake = mine.gan.generator(real), small(real)
         seen = [mine.gan.discriminator(each) if criterion == "discriminator" else each for each in (wanted, fake)]

@@ -36,7 +36,6 @@ from slimgen.search import (
 )
 from slimgen.tasks import open_task
 from slimgen.tasks.task import Job
-from tests.nets.co_evolution.zeroed import zeroed
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_co_evolution.yaml").read_text())
@@ -81,7 +80,7 @@ def test_a_joined_genotype_cuts_two_generators_that_outlive_the_whole_ones() -> 
         originals.append(weakref.ref(whole.net))
         small[turn] = whole.cut(masks).eval()
         with torch.no_grad():
-            expected[turn] = zeroed(whole, masks)(shown)
+            expected[turn] = whole.masked(masks)(shown)
     del whole
     gc.collect()
     assert [original() for original in originals] == [None, None]

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from slimgen.errors import SlimgenError
 from slimgen.nets.co_evolution.dependencies import groups
 from slimgen.nets.co_evolution.filters import FilterSpace
-from tests.nets.co_evolution.zeroed import zeroed
 
 SIDE = 8
 
@@ -131,7 +130,7 @@ def test_what_can_be_cut_is_found_and_what_is_cut_equals_what_is_zeroed(kind):
         whole = net(shown)
         for _ in range(8):
             genotype = filters.space.sample(rng)
-            cut, masked = filters.cut(genotype)(shown), zeroed(filters, genotype)(shown)
+            cut, masked = filters.cut(genotype)(shown), filters.masked(genotype)(shown)
             torch.testing.assert_close(cut, masked, rtol=0, atol=1e-4 * float((masked - whole).abs().max()) + 2e-7)
 
 
