@@ -21,9 +21,5 @@ METHODS = {
 
 
 def open_method(name: str) -> "Method":
-    """A method by name, or a user-defined one by its module, `package.module`.
-
-    Raises:
-        RecipeError: an unknown method, or a module that cannot be imported.
-    """
+    """A method by name, or a user-defined one by `package.module`; raises RecipeError where that cannot be found."""
     return cast("Method", named("method", name, METHODS))

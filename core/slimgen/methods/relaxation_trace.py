@@ -91,11 +91,8 @@ def train_traced(
     steps: int,
     state: Mapping[str, Stateful],
 ) -> float:
-    """Trains a supernet with its relaxations, and leaves their trace and logits; their mean entropy in nats.
-
-    A trace has about 500 lines at most, so that one of a long training stays readable.
-    """
-    trace = Trace(job.out, relaxations, max(50, steps // 500))
+    """Trains a supernet with its relaxations, and leaves their trace and logits; their mean entropy in nats."""
+    trace = Trace(job.out, relaxations, max(50, steps // 500))  # about 500 lines, so that a long one stays readable
     if steps:
         seed, journal, draw = job.recipe.seed, trace.watching(job.journal("supernet")), fixed(Genotype({}))
         fit(phases, draw, batches, steps, seed=seed, compute=job.compute, state=state, journal=journal)

@@ -42,11 +42,7 @@ def _built(job: Job, plans: Sequence[Plan]) -> list[Gan]:
 
 
 def train_anew(job: Job, name: str, plans: Sequence[Plan], updates: int) -> list[nn.Module]:
-    """Trains networks as originals are: one generator, or both directions of a CycleGAN together.
-
-    Returns:
-        The generators, or their averages, in evaluation mode.
-    """
+    """Trains networks as originals are, both directions of a CycleGAN together; the generators, or their averages."""
     schedule, gans = job.recipe.finetune, _built(job, plans)
     if len(gans) == 1:
         return [job.task.train_original(job, GanTraining(name, *gans[0], schedule, updates, ema=schedule.ema))]
@@ -62,11 +58,7 @@ def alike(
     seed: str,
     budget: Budget | None = None,
 ) -> list[Genotype]:
-    """Random genotypes of `params` parameters, within a relative `tolerance` and the budget, all different.
-
-    Raises:
-        RunError: too few of very many draws are of that size.
-    """
+    """Random genotypes of about `params` parameters and within a budget, all different; RunError if too few are."""
     found: dict[Genotype, None] = {}
     for number in range(_TRIES):
         if len(found) == count:

@@ -182,12 +182,9 @@ class Trials(ABC):
         earlier: Sequence[Trial] = (),
         accepts: Callable[[Trial], bool] | None = None,
     ) -> Found:
-        """The outcome of a search: the best of its last step has won; trials of `earlier` steps are kept beside them.
+        """The outcome of a search: the best trial of its last step has won, if it is accepted; BudgetError if none is.
 
         `accepts` is called from the best on, until it agrees: what is too dear to measure of every candidate.
-
-        Raises:
-            BudgetError: none of the best trials is accepted.
         """
         rest = list(trials)
         while accepts is not None and not accepts(self.best(rest)):

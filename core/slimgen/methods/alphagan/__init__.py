@@ -45,9 +45,6 @@ def supernet(job: Job) -> Mapping[str, float]:
     """Algorithm 1; leaves the logits, for the weights are not used again.
 
     `updates.json` counts the updates of every player. Pictures of the super-generator are in `samples.png`.
-
-    Returns:
-        Steps, updates of the generator, and the mean entropy of the choices, in nats.
     """
     options = section(SupernetOptions, job.recipe.supernet, "supernet")
     table = timetable(options)
@@ -135,11 +132,7 @@ def _chosen(architectures: Architectures, training: SupernetOptions, options: Se
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
-    """Trains the found generator and its rivals from scratch, on all images.
-
-    Returns:
-        By the names of `plans`: all trained as long, from the same seed, each against a discriminator of its own.
-    """
+    """Trains all `plans` from scratch, on all images, as long, from one seed, each against its own discriminator."""
     wanted, trained = plans(job), {}
     updates = job.recipe.finetune.steps(sum(len(job.data.split(split)) for split in ("train", "val")))
     for done, (name, plan) in enumerate(wanted.items(), 1):

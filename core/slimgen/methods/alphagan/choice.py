@@ -26,10 +26,7 @@ def likeliest(space: Space, logs: Logs, costs: Costs, limits: Mapping[str, float
     A probability is a product over choices, and so is its logarithm a sum, as costs are. So choices are made one after
     the other, and of all beginnings only those are kept that no other undercuts in every respect (Nemhauser and
     Ullmann 1969). `logs` are of each choice with at least two options; `limits` on `macs`, `params` and `bytes`, of
-    which none must be there.
-
-    Raises:
-        BudgetError: no genotype is within the limits.
+    which none must be there. Raises BudgetError where no genotype is within the limits.
     """
     base = space.smallest()
     least = costs(base)

@@ -106,11 +106,7 @@ def preview(recipe: Recipe) -> Preview:
 
 
 def by_hand(options: SearchOptions, space: Space) -> Space:
-    """The space with path and operators narrowed to what the recipe fixes.
-
-    Raises:
-        RecipeError: a path or an operator that the space does not have.
-    """
+    """The space with path and operators narrowed to what the recipe fixes; RecipeError of one that it does not have."""
     blocks = [name for name in space if name.startswith("operator.")]
     chosen = options.operators
     if isinstance(chosen, str):

@@ -86,10 +86,7 @@ def fitness(share: float, distance: float, cycle: float, options: SearchOptions)
 
 
 class Fitness(Trials):
-    """Evaluates pairs: one of them is cut out, tuned where the recipe says so, and run beside its partner.
-
-    What the originals make of the images is read from the `supernet` stage.
-    """
+    """Evaluates pairs: one of them is cut out, tuned where the recipe says so, and run beside its partner."""
 
     def __init__(self, job: Job, originals: Mapping[str, Side], options: SearchOptions) -> None:
         weights = {
@@ -101,7 +98,7 @@ class Fitness(Trials):
         super().__init__(job, Objective(FITNESS, "max"), digest(weights))
         self.sides, self.options = originals, options
         recipe, compute = job.recipe, job.compute
-        kept = load_weights(job.inputs["supernet"] / OUTPUTS)
+        kept = load_weights(job.inputs["supernet"] / OUTPUTS)  # what the originals make of the images
         self._images, self._wanted = dict[str, Tensor](), dict[str, Tensor]()
         self._evaluators: dict[str, Evaluator] = {}
         # Copies, since tuning calls the discriminators in full precision.

@@ -27,11 +27,7 @@ class SupernetOptions(Section):
 
 
 class Tuning(Section):
-    """Training of each candidate before it is measured, both originals' discriminators and its partner held.
-
-    Attributes:
-        share: of the training images that it sees, once.
-    """
+    """Training of each candidate on a share of the images, once; the originals' discriminators and its partner held."""
 
     share: float = Field(default=0.1, gt=0, le=1)
     batch: int = Field(default=1, ge=1)
@@ -87,10 +83,7 @@ class SearchOptions(Section):
 
 
 def check(recipe: Recipe) -> None:
-    """Raises RecipeError unless the recipe is one for this method, BudgetError if one filter a layer is too much.
-
-    Of a user-defined network, the search says that.
-    """
+    """Raises RecipeError unless the recipe is one for this method, BudgetError if one filter a layer is too much."""
     section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
     checks.check_metrics(recipe)
@@ -108,7 +101,7 @@ def check(recipe: Recipe) -> None:
     if options.kind == "magnitude" and not budget.limits:
         raise RecipeError("pruning by magnitude prunes to a budget", "none", "set budget.params or budget.macs")
     family = recipe.teach.generator["family"]
-    if budget.limits and ":" not in family:
+    if budget.limits and ":" not in family:  # of a user-defined network, the search says so
         rest = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
         least = generator_cost(family, recipe.size, recipe.size, **narrowest(family, rest))
         require_reachable(Space({}), lambda genotype: checks.priced(least, recipe), budget)

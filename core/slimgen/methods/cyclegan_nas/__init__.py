@@ -31,11 +31,7 @@ FINETUNE_SECTIONS = ("search", "objective", "evaluate.features")
 
 
 def supernet(job: Job) -> Mapping[str, float]:
-    """Trains four supernets and the logits of their operations; leaves the logits, for the weights are not used again.
-
-    Returns:
-        Updates of the generators, and the mean entropy of the choices, in nats.
-    """
+    """Trains four supernets and the logits of their operations; leaves the logits: the weights are not used again."""
     options = section(SupernetOptions, job.recipe.supernet, "supernet")
     steps = options.steps(len(job.data.split("train")))
     four, pools = networks(job, options, steps), pools_of(job, options)

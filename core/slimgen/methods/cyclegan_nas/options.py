@@ -87,11 +87,7 @@ class SearchOptions(Section):
 
 
 def check(recipe: Recipe) -> None:
-    """Raises RecipeError unless the recipe is one for this method.
-
-    Raises:
-        BudgetError: even the narrowest generators of cells are larger than the plain CycleGAN's, and are to be equal.
-    """
+    """Raises RecipeError unless the recipe is one for this method; BudgetError as `equal_hidden` does."""
     checks.check_cycle(recipe)
     training = section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
@@ -136,11 +132,7 @@ def preview(recipe: Recipe) -> Preview:
 
 
 def equal_hidden(recipe: Recipe, training: SupernetOptions, pair: tuple[Genotype, Genotype]) -> int:
-    """The largest hidden width at which two generators have at most the parameters of the plain CycleGAN's two.
-
-    Raises:
-        BudgetError: even the narrowest have more.
-    """
+    """The largest hidden width of two generators within the parameters of the plain CycleGAN's; or BudgetError."""
 
     def params(hidden: int) -> int:
         shape = training.generator(hidden)

@@ -128,11 +128,7 @@ def pools_of(job: Job, options: SupernetOptions) -> dict[str, ImagePool]:
 
 @dataclass(frozen=True)
 class Half(Prepared):
-    """Prepared images of which `train` is a random half of either set (section 4.1, TH); the halves are disjoint.
-
-    Attributes:
-        half: 0 or 1; the first is larger by one where a set is odd.
-    """
+    """Prepared images of which `train` is one of two random halves of either set (section 4.1, TH), 0 or 1."""
 
     half: int = 0
     seed: int = 0
@@ -142,14 +138,14 @@ class Half(Prepared):
         found = super().split(name)
         if name != "train":
             return found
-        inputs, targets = (self._rows(len(side), number) for number, side in enumerate((found.input, found.target), 1))
+        inputs, targets = self._rows(len(found.input), 1), self._rows(len(found.target), 2)
         target_names = found.target_names or found.names
         names = tuple(found.names[row] for row in inputs), tuple(target_names[row] for row in targets)
         return Split(name, found.input[inputs], found.target[targets], *names, paired=False)
 
     def _rows(self, count: int, side: int) -> NDArray[np.int64]:
         order = np.random.default_rng([self.seed, side]).permutation(count)
-        return np.sort(order[self.half :: 2])
+        return np.sort(order[self.half :: 2])  # the first half is larger by one where a set is odd
 
 
 def batches(job: Job, options: SupernetOptions, steps: int) -> dict[str, Callable[[int], Pair]]:

@@ -93,11 +93,7 @@ def distilling(job: Job, options: SupernetOptions, net: nn.Module) -> Guidance:
 
 
 def recalibrated(job: Job, net: Supernet, images: int, batch: int) -> Supernet:
-    """The supernet, or one whose extractions are recalibrated where it has BatchNorms.
-
-    Statistics are measured over so many `images`, rounded up to whole batches: of as many as in training, since they
-    are the mean of those of batches.
-    """
+    """The supernet; where it has BatchNorms, recalibrated over so many images, rounded up to whole training batches."""
     if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in net.modules()):
         return net
     # Every process measures over the same images, so that a search does not depend on how many there are.
@@ -109,10 +105,7 @@ def recalibrated(job: Job, net: Supernet, images: int, batch: int) -> Supernet:
 
 
 class Recalibrated(Supernet):
-    """A supernet, itself left alone, whose extractions have the means and variances that their own features have.
-
-    They are measured over prepared inputs, a batch at once.
-    """
+    """A supernet whose extractions have the means and variances of their own features; it is itself left alone."""
 
     def __init__(self, job: Job, net: Supernet, inputs: Tensor, batch: int) -> None:
         super().__init__()
