@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,6 +133,12 @@ class Half(Prepared):
     half: int = 0
     seed: int = 0
 
+    @classmethod
+    def of(cls, data: Prepared, half: int, seed: int) -> Self:
+        """One half of these images."""
+        same = {field.name: getattr(data, field.name) for field in fields(data)}
+        return cls(**same, half=half, seed=seed)
+
     def split(self, name: str) -> Split:
         """The half of `train`, in memory; any other split whole."""
         found = super().split(name)
@@ -167,8 +173,7 @@ def batches(job: Job, options: SupernetOptions, steps: int) -> dict[str, Callabl
     if min(len(train.input), len(train.target)) < 2:
         rule = f"optimisation {options.optimisation} needs two training images of either set, one for each half"
         raise DataError(rule, f"{len(train.input)} and {len(train.target)}", "choose OF or TF")
-    same = {field.name: getattr(job.data, field.name) for field in fields(job.data)}
-    halves = [of(Half(**same, half=half, seed=job.recipe.seed)) for half in (0, 1)]
+    halves = [of(Half.of(job.data, half, job.recipe.seed)) for half in (0, 1)]
     swap = steps // 2 if options.optimisation == "THS" else steps
 
     def role(number: int) -> Callable[[int], Pair]:
