@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from slimgen.errors import RecipeError
 
-PRECISIONS = ("auto", "fp32", "bf16")
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
@@ -77,8 +76,8 @@ def choose(precision: str = "auto", device: str = "auto", threads: int | None = 
     Raises:
         RecipeError: an unknown precision, or a GPU asked for where there is none.
     """
-    if precision not in PRECISIONS:
-        raise RecipeError(f"compute.precision is one of {', '.join(PRECISIONS)}", repr(precision))
+    if precision not in ("auto", "fp32", "bf16"):
+        raise RecipeError("compute.precision is one of auto, fp32, bf16", repr(precision))
     if device == "cuda" and not torch.cuda.is_available():
         raise RecipeError("compute.device 'cuda' needs a GPU", "none on this machine", "use 'auto' or 'cpu'")
     kind = "cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu")

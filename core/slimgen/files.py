@@ -197,8 +197,7 @@ def append_line(path: Path, line: str) -> None:
 
 def read_json(path: str | os.PathLike[str]) -> object | None:
     """What a JSON file holds, or None if there is none or it is damaged."""
-    try:
+    with suppress(OSError, ValueError):
         value: object = json.loads(Path(path).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return value
+        return value
+    return None

@@ -38,7 +38,7 @@ def test_a_network_that_sleeps_takes_as_long_as_it_sleeps():
 
 
 def test_a_latency_says_what_it_was_measured_with():
-    noted = torch_latency(nn.Conv2d(3, 4, 1), (1, 3, 8, 8), threads=1, warmup=0, runs=2).as_dict()
+    noted = torch_latency(nn.Conv2d(3, 4, 1), (1, 3, 8, 8), threads=1, warmup=0, runs=2)._asdict()
     assert noted["runtime"].startswith("torch 2.")
     assert noted["runtime"].endswith(" cpu")
     assert noted["variant"] == "float32 nchw"

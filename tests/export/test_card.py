@@ -12,8 +12,7 @@ from PIL import Image
 from torch import nn
 
 from slimgen.export.card import Facts, card, snippet, write_card
-from slimgen.export.onnx import export_onnx
-from slimgen.export.parity import parity
+from slimgen.export.onnx import export_onnx, parity
 
 
 @pytest.fixture(scope="module")

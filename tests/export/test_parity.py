@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from slimgen.errors import ExportError
-from slimgen.export.onnx import export_onnx
-from slimgen.export.parity import parity
+from slimgen.export.onnx import export_onnx, parity
 
 
 def images(count: int = 5) -> torch.Tensor:

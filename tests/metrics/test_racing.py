@@ -64,8 +64,8 @@ def test_exactly_the_hopeless_are_dropped_and_as_soon_as_they_are(
         raced = evaluator.race(halve, rival, metric=metric, first=first, z=z)
         expected = dropped_after(gains, first, z)
         assert raced.complete == (expected is None)
-        assert raced.images == len(raced.per_image) == (expected or COUNT)
-        assert torch.equal(raced.per_image, mine[: raced.images])
+        assert len(raced.per_image) == (expected or COUNT)
+        assert torch.equal(raced.per_image, mine[: len(raced.per_image)])
         if expected:
             value = float(rival.mean()) + sign * gains[:expected].mean()
             assert raced.values == pytest.approx({metric: value}, rel=1e-9)
@@ -84,7 +84,7 @@ def test_without_a_rival_or_against_itself_all_images_are_seen(evaluator: Evalua
     for rival in (None, mine):
         raced = evaluator.race(halve, rival, metric="psnr")
         assert raced.complete
-        assert raced.images == COUNT
+        assert len(raced.per_image) == COUNT
         assert raced.values == {"psnr": evaluator.measure(halve)["psnr"]}
         assert torch.equal(raced.per_image, mine)
 
@@ -103,7 +103,7 @@ def test_one_that_has_diverged_is_dropped_at_once_with_the_worst_value(evaluator
         for metric, worst in (("psnr", -math.inf), ("lpips", math.inf)):
             raced = evaluator.race(lambda x: x * math.nan, rival, metric=metric)
             assert raced.values == {metric: worst}
-            assert (raced.images, raced.complete) == (BATCH, False)
+            assert (len(raced.per_image), raced.complete) == (BATCH, False)
 
 
 def test_a_rival_that_has_diverged_drops_nobody(evaluator: Evaluator) -> None:

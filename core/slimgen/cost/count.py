@@ -14,16 +14,8 @@ from slimgen.cost.formula import Cost
 # product written with `*` are seen as well; a module called twice costs twice.
 _CONVOLUTIONS = {torch.conv1d, torch.conv2d, torch.conv3d}
 _TRANSPOSED = {torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d}
-_PRODUCTS = {
-    torch.mul,
-    torch.multiply,
-    torch.Tensor.mul,
-    torch.Tensor.mul_,
-    torch.Tensor.multiply,
-    torch.Tensor.__mul__,
-    torch.Tensor.__rmul__,
-    torch.Tensor.__imul__,
-}
+_METHODS = ("mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__")
+_PRODUCTS = {torch.mul, torch.multiply, *(getattr(Tensor, name) for name in _METHODS)}
 _MATRIX_PRODUCTS = {torch.matmul, torch.bmm, torch.Tensor.matmul, torch.Tensor.bmm, torch.Tensor.__matmul__}
 
 

@@ -2,11 +2,9 @@
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +19,7 @@ if TYPE_CHECKING:
 _SEED = 0  # inputs are drawn, as zeros may be faster than pictures are
 
 
-@dataclass(frozen=True)
-class Latency:
+class Latency(NamedTuple):
     """The time of one call, with all that it depends on.
 
     Attributes:
@@ -48,10 +45,6 @@ class Latency:
     runs: int
     p50_ms: float
     p95_ms: float
-
-    def as_dict(self) -> dict[str, str | int | float]:
-        """The same as plain values, for JSON."""
-        return asdict(self)
 
 
 def torch_latency(
@@ -97,9 +90,14 @@ def torch_latency(
             torch.cuda.synchronize(device)  # a GPU returns before it is done
         return out
 
-    with _torch_threads(threads), torch.inference_mode():
-        picture = call()
-        times = time_calls(call, warmup, runs)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.inference_mode():
+            picture = call()
+            times = time_calls(call, warmup, runs)
+    finally:
+        torch.set_num_threads(before)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     variant = f"{str(dtype).removeprefix('torch.')} {'nhwc' if channels_last else 'nchw'}"
     return _latency(f"torch {torch.__version__.split('+')[0]} {name}", variant, threads, picture.shape, warmup, times)
@@ -174,13 +172,3 @@ def _latency(
     height, width = (picture[-2], picture[-1]) if len(picture) == 4 else (0, 0)
     p50, p95 = (round(float(value), 4) for value in np.percentile(times, (50, 95)))
     return Latency(runtime, variant, threads, picture[0], height, width, warmup, len(times), p50, p95)
-
-
-@contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slimgen.export.onnx import OnnxFile
-from slimgen.export.parity import Parity
+from slimgen.export.onnx import OnnxFile, Parity
 from slimgen.files import plain, write_json, write_text
 
 Value = str | int | float | bool | None

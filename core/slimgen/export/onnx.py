@@ -1,9 +1,10 @@
-"""A generator as one ONNX file that any runtime can load."""
+"""A generator as one ONNX file that any runtime can load, and how closely that computes what the network computes."""
 
 import contextlib
 import copy
 import io
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ INPUT, OUTPUT = "input", "output"
 AXES = {0: "batch", 2: "height", 3: "width"}
 # A wrong graph is wrong by far more; how exactly a right one computes is for `parity` to say.
 ALIKE = 0.02
-_TALKATIVE = ("torch.onnx", "torch.export", "torch.fx.experimental.symbolic_shapes", "onnxscript", "onnx_ir")
+_TALKATIVE = ("torch", "torch.onnx", "torch.export", "torch.fx.experimental.symbolic_shapes", "onnxscript", "onnx_ir")
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def _shape(value: object) -> tuple[int | str, ...]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps the exporter's progress, warnings and log off the terminal: its result is checked."""
-    loggers = [logging.getLogger(name) for name in ("torch", *_TALKATIVE)]
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
     levels = [logger.level for logger in loggers]
     hidden = io.StringIO()
     with contextlib.redirect_stdout(hidden), contextlib.redirect_stderr(hidden), warnings.catch_warnings():
@@ -179,3 +180,66 @@ def _quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The difference of two runtimes on so many images, in the network's own range of [-1, 1].
+
+    `psnr_db` is 10 log10(2^2 / mean squared difference), at most 200; `tolerance` what `max_abs` was allowed to be.
+    """
+
+    max_abs: float
+    mean_abs: float
+    psnr_db: float
+    tolerance: float
+    images: int
+
+
+def parity(net: nn.Module, path: Path, images: Tensor, *, tolerance: float = 1e-3, batch: int = 8) -> Parity:
+    """Runs real images through the network in float32 and through the ONNX file in onnxruntime, both on the CPU.
+
+    Args:
+        net: the network that was exported; it is not changed.
+        path: the file.
+        images: (N, C, H, W) in [-1, 1], of a size the file accepts.
+        tolerance: largest difference allowed. One 8-bit level is 0.0078.
+        batch: images per run, where the file leaves that free.
+
+    Raises:
+        ExportError: no images, a file that onnxruntime cannot run on them, other shapes, or a difference above the
+            tolerance (or NaN).
+    """
+    if not len(images):
+        raise ExportError("parity is measured on images", "none")
+    net = copy.deepcopy(net).to("cpu", torch.float32).eval()
+    try:
+        session = onnx_session(path)
+        entry = session.get_inputs()[0]
+        size = entry.shape[0] if isinstance(entry.shape[0], int) else batch
+        worst, total, squares, count = 0.0, 0.0, 0.0, 0
+        for part in torch.split(images.detach().cpu().float().contiguous(), size):
+            with torch.inference_mode():
+                expected = net(part).numpy()
+            got = session.run(None, {entry.name: part.numpy()})[0]
+            if got.shape != expected.shape:
+                rule = "the exported model returns the network's shape"
+                raise ExportError(rule, f"{got.shape}, not {expected.shape}")
+            difference = numpy.abs(got.astype(numpy.float64) - expected)
+            # Python's max would drop a NaN.
+            worst = float(numpy.maximum(worst, difference.max()))
+            total, squares = total + float(difference.sum()), squares + float((difference**2).sum())
+            count += difference.size
+    except ExportError:
+        raise
+    except Exception as error:
+        rule = f"onnxruntime runs {path.name} on images {tuple(images.shape[1:])}"
+        raise ExportError(rule, reason(error)) from error
+    if not worst <= tolerance:
+        raise ExportError(
+            f"the exported model differs from the network by at most {tolerance:g}",
+            f"{worst:g} on {len(images)} images",
+            "raise export.tolerance if that is good enough",
+        )
+    decibels = min(10 * math.log10(4 * count / squares), 200.0) if squares else 200.0
+    return Parity(worst, total / count, decibels, tolerance, len(images))

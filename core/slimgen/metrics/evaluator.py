@@ -27,13 +27,11 @@ class Raced(NamedTuple):
             images that both have: an estimate whose noise from image to image is shared, and so cancels, and which
             stays behind the rival.
         per_image: float64 (n,) of the images that were looked at, the first n.
-        images: n.
         complete: whether these are all, so that the value is that of `Evaluator.measure`.
     """
 
     values: dict[str, float]
     per_image: Tensor
-    images: int
     complete: bool
 
 
@@ -168,13 +166,13 @@ class Evaluator:
             seen = torch.cat([seen, values])
             images, complete = len(seen), len(seen) == count
             if not finite:
-                return Raced({metric: WORST[direction]}, seen, images, complete)
+                return Raced({metric: WORST[direction]}, seen, complete)
             if rival is None or complete or images < max(first, 2):
                 continue
             if hopeless(seen, rival[:images], direction, z):
                 value = rival.mean() + (seen - rival[:images]).mean()
-                return Raced({metric: float(value)}, seen, images, complete=False)
-        return Raced(scorer.values({metric: seen}), seen, len(seen), complete=True)
+                return Raced({metric: float(value)}, seen, complete=False)
+        return Raced(scorer.values({metric: seen}), seen, complete=True)
 
     def _each(self, net: Network, scorer: ImageScorer) -> Iterator[tuple[Tensor, bool]]:
         """The values of each batch, on the CPU, and whether they and the images are finite."""

@@ -37,9 +37,8 @@ class Statistics:
         features = features.double()
         mean = features.mean(0)
         centred = (features - mean).div_((len(features) - 1) ** 0.5)
-        if features.shape[0] < features.shape[1]:
-            return Statistics(len(features), mean, centred, None)
-        return Statistics(len(features), mean, None, centred.T @ centred)
+        few = features.shape[0] < features.shape[1]
+        return Statistics(len(features), mean, centred if few else None, None if few else centred.T @ centred)
 
     @cached_property
     def factor(self) -> Tensor:

@@ -28,11 +28,9 @@ METRICS = {
 
 
 def find(metric: str) -> Metric:
-    """The metric of a name.
+    """The metric of a name of `METRICS`, with a feature network's name in the place of `<name>`.
 
-    Args:
-        metric: a name of `METRICS`, with a feature network's name in the place of `<name>`; or the import path of a
-            user-defined metric of single images, `package.module:NAME`.
+    Or one at the import path of a user-defined metric of single images, `package.module:NAME`.
 
     Raises:
         RecipeError: no metric has that name, or nothing can be imported from that path.

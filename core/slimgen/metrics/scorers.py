@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy
 import torch
@@ -40,21 +40,13 @@ class Compared(NamedTuple):
     content: str
 
 
-class Scorer(Protocol):
-    """Sees every batch once. `digest` names the weights it scores with; `says` adds to the protocol by metric."""
-
-    digest: str
-    says: dict[str, str]
-
-    def see(self, fake: Tensor, span: slice) -> dict[str, Tensor]:
-        """What its metrics need of generated images (n, C, H, W), the `span` of all images: tensors of n rows each."""
-
-    def values(self, seen: Mapping[str, Tensor]) -> dict[str, float]:
-        """The values by metric, from the rows of all images."""
-
-
 class ImageScorer:
-    """Of one metric of single images, whose targets are (N, C, H, W) in [-1, 1], placed."""
+    """Of one metric of single images, whose targets are (N, C, H, W) in [-1, 1], placed.
+
+    Every scorer sees each batch once: generated images (n, C, H, W), the `span` of all, for which it returns tensors
+    of n rows each. From the rows of all images it makes the values by metric. Its `digest` names the weights that it
+    scores with, and what it `says` of a metric goes into the protocol.
+    """
 
     def __init__(self, metric: str, opened: Opened, targets: Tensor, says: str) -> None:
         self.metric, self.function, self.digest, self.targets = metric, opened.function, opened.digest, targets
@@ -141,6 +133,9 @@ class NetworkScorer:
             return None
         key = f"{kind.__name__} {self.network.digest} {images.content} {images.targets.device.type}"
         return images.folder / f"real-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
+
+
+Scorer = ImageScorer | NetworkScorer
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Tensor], *, compressed: bool = False) -> None:

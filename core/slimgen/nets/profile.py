@@ -66,7 +66,7 @@ class Network:
         channels = int(str(self.options.get("inputs", 6 if self.discriminator else 3)))
         shape: tuple[int, ...] = (1, channels, self.height, self.width) if length is None else (1, length)
         net = build(self.family, **self.options, **({} if length is None else {"size": self.height}))
-        return torch_latency(net, shape, threads=threads, runs=runs, channels_last=True).as_dict()
+        return torch_latency(net, shape, threads=threads, runs=runs, channels_last=True)._asdict()
 
 
 def is_discriminator(family: str, only: bool = False) -> bool:

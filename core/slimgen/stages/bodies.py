@@ -13,8 +13,7 @@ import torch
 from slimgen import files
 from slimgen.cost.latency import onnx_latency
 from slimgen.export.card import Facts, write_card
-from slimgen.export.onnx import export_onnx
-from slimgen.export.parity import parity
+from slimgen.export.onnx import export_onnx, parity
 from slimgen.methods import open_method
 from slimgen.methods.method import Found
 from slimgen.methods.relaxation_trace import LIKELIHOOD
@@ -157,7 +156,7 @@ def export(work: Work) -> Mapping[str, float]:
             original_cost=costs(lines["original"]),
             quality={name: line["metrics"] for name, line in lines.items()},
             protocol=str(table["protocol"]),
-            latency=[latency.as_dict(), lines["found"]["latency"]],
+            latency=[latency._asdict(), lines["found"]["latency"]],
             versions=versions(),
             genotype=about["options"].get("genotype", {}),
             **({} if traits.reads is None else {"reads": traits.reads}),

@@ -142,7 +142,7 @@ def measured(
         "macs": {convention: cost.macs(convention) for convention in CONVENTIONS},
         "params": cost.params,
         "bytes": cost.bytes,
-        "latency": latency.as_dict(),
+        "latency": latency._asdict(),
     }
 
 

@@ -9,8 +9,7 @@ from torch.nn import functional
 
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
-from slimgen.export.onnx import export_onnx
-from slimgen.export.parity import parity
+from slimgen.export.onnx import export_onnx, parity
 from slimgen.nets import build_discriminator, build_generator, discriminator_cost, generator_cost
 from slimgen.nets.cyclegan_nas.networks import CellsDiscriminator, CellsGenerator, Supercells
 from slimgen.nets.cyclegan_nas.operations import Choices, Convolve, build, merged

@@ -8,8 +8,7 @@ import torch
 
 from slimgen.cost.count import count
 from slimgen.errors import RecipeError
-from slimgen.export.onnx import export_onnx
-from slimgen.export.parity import parity
+from slimgen.export.onnx import export_onnx, parity
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.configurations import write_config
 from slimgen.nets.gan_compression.once_for_all import OnceForAll

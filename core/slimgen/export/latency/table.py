@@ -33,14 +33,9 @@ _POOL = 200  # different genotypes among which networks to measure are chosen
 
 
 class LatencyTable:
-    """Predicts the milliseconds of a call at batch 1. Made by `measure`.
+    """Predicts the milliseconds of a call at batch 1, by a line over the sum of a network's pieces. Made by `measure`.
 
-    Attributes:
-        conditions: what the times depend on: processor, onnxruntime, threads, clock, size, runs, and the pieces of
-            the largest network, which tell one supernet from another.
-        line: from the sum of a network's pieces to its latency.
-        fitted: the whole networks that the line was fitted to, with their milliseconds.
-        checked: likewise those that it was checked with.
+    It tells the whole networks, with their milliseconds, that the line was `fitted` to, and was `checked` with.
     """
 
     def __init__(
@@ -52,6 +47,7 @@ class LatencyTable:
             raise SlimgenError("a latency needs at least one run", f"{runs=}")
         self._supernet, self._size, self._clock = supernet, (height, width), Clock(threads)
         self._rounds = -(-runs // VISIT)
+        # What the times depend on; the pieces of the largest network tell one supernet from another.
         conditions: dict[str, object] = {
             "cpu": str(machine()["cpu"]),
             "onnxruntime": str(onnxruntime.__version__),
