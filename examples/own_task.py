@@ -57,7 +57,7 @@ class Colours(Paired):
         if "test" not in found.splits:
             raise DataError(f"{folder} must hold images in train/ and in test/", ", ".join(found.splits))
         splits = divide(found.splits, setting, "images")
-        return convert(folder, out, splits, pair, setting, progress, layout=found.layout, unit="image")
+        return convert(folder, out, splits, pair, setting, progress, found=found, unit="image")
 
     @classmethod
     def look(cls, folder: Path, look: Look) -> Looked:

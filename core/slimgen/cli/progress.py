@@ -15,13 +15,7 @@ SHOWN = 3  # values beside the bar
 
 
 class Display:
-    """The progress of one or several stages, on stderr.
-
-    Args:
-        stages: what will run, in order.
-        quiet: shows nothing, as befits the processes that follow the first.
-        console: another place than stderr.
-    """
+    """The progress of stages, in order, on stderr; if quiet, as are the processes that follow the first, none."""
 
     def __init__(self, stages: Sequence[str], quiet: bool = False, console: Console | None = None) -> None:
         self.waiting, self.quiet = list(stages), quiet

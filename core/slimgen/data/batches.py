@@ -35,13 +35,10 @@ class Batches:
     own length: nothing ties an input to a target, even if it has a partner there.
 
     Args:
-        split: the images.
         batch: pairs, or images of each set, in a step, over all ranks together.
-        seed: of order, crops and flips.
         crop: pixels of a side of the random crop.
         flip: mirror half of the pairs.
         rank: which of the `world` slices of each batch is ours.
-        world: how many ranks there are.
 
     Raises:
         DataError: if the split is empty, the crop does not fit, or the batch cannot be divided.

@@ -9,12 +9,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slimgen.data.images import Rejected, contents, quiet
+from slimgen.data.layouts import Files
 from slimgen.data.prepared import RGB, SIDES, VERSION, Manifest, SplitRecord, digest_of
 from slimgen.data.shapes import Moments, image_rows
 from slimgen.errors import DataError
@@ -64,12 +65,8 @@ class Row:
     shape: tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """What became of a pair or an image: its rows by side, or why it was kept out; and the SHA-256 of files read."""
-
-    rows: Mapping[str, Row] | Rejected
-    sources: Mapping[Path, str]
+Decoded = tuple[Mapping[str, Row] | Rejected, Mapping[Path, str]]
+"""What became of a pair or an image: its rows by side, or why it was kept out; and the SHA-256 of the files read."""
 
 
 @dataclass
@@ -111,29 +108,20 @@ def convert(
     setting: Setting,
     progress: Progress | None,
     *,
-    layout: str,
+    found: Files[Any],
     unit: str,
-    unmatched: Sequence[Path] = (),
     channels: int = RGB,
     describe: Callable[[Mapping[str, Written]], dict[str, SplitRecord]] | None = None,
 ) -> Manifest:
     """Decode, resize and write `train`, `val` and `test`, each `.input.npy` and `.target.npy`; and the manifest.
 
     `manifest.json` is written last, so a folder whose preparation was killed is not taken for a whole one; the
-    same call then starts again and ends with the same bytes. Memory stays at a few images.
+    same call then starts again and ends with the same bytes. Memory stays at a few images, and other files in `out` are
+    left alone.
 
-    Args:
-        folder: the data set, in one of the known layouts.
-        out: where to write; other files in it are left alone.
-        splits: what each holds: pairs or single images.
-        decode: makes rows of one of these, or raises Rejected.
-        setting: sizes, direction, and what chose the validation split.
-        progress: of pairs or images.
-        layout: that was found.
-        unit: what a split must keep one of, as an error calls it.
-        unmatched: images without a partner.
-        channels: of the inputs. Only pictures, which have 3, have a mean and a deviation in the manifest.
-        describe: the records of the manifest, where rows of both sides are not of one name.
+    The manifest keeps the layout that was `found` and the images without a partner. Only inputs of 3 `channels`,
+    pictures, have a mean and a deviation there. Where rows of both sides are not of one name, `describe` makes the
+    records of the splits, each of which keeps at least one `unit`, as an error calls it.
 
     Raises:
         DataError: if the layout is not known, a split ends empty or most images are rejected; `out` then holds no
@@ -157,7 +145,7 @@ def convert(
     units = {which: seen.tensor_units() for which, seen in written["train"].moments.items() if seen.count}
     manifest = Manifest(
         version=VERSION,
-        layout=layout,
+        layout=found.layout,
         direction=setting.direction,
         size=setting.size,
         load=setting.load,
@@ -166,7 +154,7 @@ def convert(
         splits=describe(written) if describe else {name: split.record() for name, split in written.items()},
         sources=dict(sorted(tally.sources.items())),
         rejected=tally.rejected,
-        unmatched=tuple(path.relative_to(folder).as_posix() for path in unmatched),
+        unmatched=tuple(path.relative_to(folder).as_posix() for path in found.unmatched),
         mean={which: mean for which, (mean, _) in units.items()},
         std={which: std for which, (_, std) in units.items()},
         digest="",
@@ -189,15 +177,14 @@ class _Tally:
     rejected: dict[str, str] = field(default_factory=dict)
     hints: list[str] = field(default_factory=list)
 
-    def step(self, decoded: Decoded) -> None:
-        for path, digest in decoded.sources.items():
+    def step(self, result: Mapping[str, Row] | Rejected, sources: Mapping[Path, str]) -> None:
+        for path, digest in sources.items():
             self.sources[path.relative_to(self.folder).as_posix()] = digest
-        if isinstance(decoded.rows, Rejected):
-            fault = decoded.rows
+        if isinstance(result, Rejected):
             self.refused += 1
-            self.rejected[fault.path.relative_to(self.folder).as_posix()] = fault.reason
-            if fault.hint and fault.hint not in self.hints:
-                self.hints.append(fault.hint)
+            self.rejected[result.path.relative_to(self.folder).as_posix()] = result.reason
+            if result.hint and result.hint not in self.hints:
+                self.hints.append(result.hint)
         self.done += 1
         if self.progress is not None:
             self.progress(self.done, self.total)
@@ -218,12 +205,11 @@ def _write(out: Path, name: str, decoded: Iterable[Decoded], written: Written, t
             which: stack.enter_context(image_rows(_partial(out, name, which), written.side, wide))
             for which, wide in written.channels.items()
         }
-        for one in decoded:
-            if not isinstance(one.rows, Rejected):
-                for which, row in one.rows.items():
-                    arrays[which](row.image)
-                    written.add(which, row)
-            tally.step(one)
+        for rows, sources in decoded:
+            for which, row in rows.items() if not isinstance(rows, Rejected) else ():
+                arrays[which](row.image)
+                written.add(which, row)
+            tally.step(rows, sources)
     for which in SIDES:
         written.sha256[which] = sha256_file(_partial(out, name, which))
 
@@ -253,9 +239,9 @@ def _decoded(item: ItemT, decode: Decode[ItemT], side: int, size: int) -> Decode
         return data
 
     try:
-        return Decoded(decode(item, read, side, size), sources)
+        return decode(item, read, side, size), sources
     except Rejected as fault:
-        return Decoded(fault, sources)
+        return fault, sources
 
 
 def _partial(out: Path, split: str, side: str) -> Path:

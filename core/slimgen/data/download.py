@@ -23,15 +23,8 @@ def download(url: str, path: Path, *, attempts: int = 5, pause: float = 2.0, pro
     The rest is asked for with a Range request, bound to the server's validator of the part we have (If-Range), so
     a file that changed meanwhile is begun anew and never patched together.
 
-    Args:
-        url: where from.
-        path: where to; replaced only by a whole file.
-        attempts: how often in a row to try again without having received anything.
-        pause: seconds before the next try, doubled each time.
-        progress: of the bytes.
-
-    Returns:
-        SHA-256 of the file, in hexadecimal.
+    After so many `attempts` in a row without having received anything it gives up; the `pause` before the next, in
+    seconds, is doubled each time. Returns the SHA-256 of the file, in hexadecimal.
 
     Raises:
         DataError: if the address is no http address, the server refuses, the file is too large, or the connection

@@ -48,7 +48,6 @@ class PublicSet:
     """A data set on its makers' server.
 
     Attributes:
-        url: of the archive.
         terms: under which it may be used, in a sentence.
         sha256: of the archive, where it is known.
         records: how images lie in it that are no files of their own; they become PNGs in `train/` and `test/`.
@@ -128,12 +127,8 @@ def get(
 ) -> Got:
     """Download a public data set and unpack it. The same call goes on where an interrupted one stopped.
 
-    Args:
-        name: one of `PUBLIC`.
-        folder: where to; it must not exist, or be what an earlier call made.
-        progress: of the download.
-        written: of images that are written out of records.
-        sets: other data sets than `PUBLIC`.
+    The name is one of `PUBLIC`, or of other sets; the folder must not exist, or be what an earlier call made. `written`
+    is called for images that are written out of records.
 
     Raises:
         DataError: if the name is unknown, the folder holds something else, the download fails, its SHA-256 is not the
@@ -183,8 +178,7 @@ def get(
 def write_images(folder: Path, records: Records, written: Written | None = None) -> int:
     """Writes every image as a PNG into the folder of its split, and removes the files of records.
 
-    Names are of the file and the image's number in it, from 0: `train/data_batch_1-00000.png`. Returns how many there
-    are.
+    Names are of the file and the image's number in it, from 0: `train/data_batch_1-00000.png`. Returns how many.
 
     Raises:
         DataError: a file is missing, empty, or ends amid an image, or the folder of a split is there already.
@@ -197,9 +191,8 @@ def write_images(folder: Path, records: Records, written: Written | None = None)
             raise DataError(rule, f"{size:,} bytes" if path.is_file() else "no such file")
     for split in dict.fromkeys(splits.values()):
         if split.exists():
-            raise DataError(
-                f"images of records are written into a folder {split.name} of their own", "one that is there"
-            )
+            rule = f"images of records are written into a folder {split.name} of their own"
+            raise DataError(rule, "one that is there")
         split.mkdir()
     done, every = 0, sum(sizes.values()) // records.length
     for path, split in splits.items():

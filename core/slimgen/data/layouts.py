@@ -124,11 +124,9 @@ def some_images(folder: Path) -> tuple[Path, ...]:
 
 
 def by_name(folder: Path, ending: str = "") -> dict[str, Path]:
-    """The image files of a folder by the names that they share with their partners.
+    """The image files of a folder, at any depth, by the names that they share with their partners.
 
-    Args:
-        folder: where they lie, at any depth.
-        ending: how the stems of files of this kind end; if some do, others are passed over.
+    Stems of files of one kind may have an ending of their own: if some have, others are passed over.
 
     Raises:
         DataError: two files share a name.

@@ -1,7 +1,7 @@
 """Preparing images that are to be made of noise: which files they are, and what becomes of one image."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from slimgen.data.archives import extract
 from slimgen.data.conversion import Progress, Read, Row, Setting, convert
-from slimgen.data.division import divide, held_out
+from slimgen.data.division import divide, hold_out
 from slimgen.data.images import decode
 from slimgen.data.layouts import SPLITS, Files, some_images
 from slimgen.data.prepared import Manifest
@@ -47,8 +47,13 @@ def prepare_images(folder: Path, out: Path, setting: Setting, progress: Progress
         raise DataError("images to be made of noise are not cropped: load is size", came)
     with _folder_of(folder, out) as source:
         found = find_images(source)
-        splits = divide(_tested(found.splits, setting.seed), setting, "images")
-        return convert(source, out, splits, _image, setting, progress, layout=found.layout, unit="image", channels=0)
+        splits = dict(found.splits)
+        if not splits.keys() & {"test", "val"}:
+            # Another key than for the validation images, so that one choice says nothing of the other.
+            parts = hold_out(splits["train"], TESTED, setting.seed, "images", lambda image: f"test/{image.name}")
+            splits["train"], splits["test"] = parts
+        splits = divide(splits, setting, "images")
+        return convert(source, out, splits, _image, setting, progress, found=found, unit="image", channels=0)
 
 
 def find_images(folder: Path) -> Files[ImageFile]:
@@ -87,19 +92,6 @@ def _folder_of(source: Path, out: Path) -> Iterator[Path]:
         yield unpacked
     finally:
         shutil.rmtree(unpacked)
-
-
-def _tested(splits: Mapping[str, tuple[ImageFile, ...]], seed: int) -> dict[str, tuple[ImageFile, ...]]:
-    """The splits, with one to test on."""
-    if "test" in splits or "val" in splits:
-        return dict(splits)
-    train = splits["train"]
-    # Another key than for the validation images, so that one choice says nothing of the other.
-    held = held_out([f"test/{image.name}" for image in train], TESTED, seed, "images")
-    return {
-        "train": tuple(image for place, image in enumerate(train) if place not in held),
-        "test": tuple(image for place, image in enumerate(train) if place in held),
-    }
 
 
 def _image(file: ImageFile, read: Read, side: int, size: int) -> dict[str, Row]:

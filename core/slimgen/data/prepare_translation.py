@@ -26,9 +26,7 @@ def prepare_pairs(folder: Path, out: Path, setting: Setting, progress: Progress 
     """
     pairs = find_pairs(folder, setting.direction)
     splits = divide(pairs.splits, setting, "pairs")
-    return convert(
-        folder, out, splits, _pair, setting, progress, layout=pairs.layout, unmatched=pairs.unmatched, unit="pair"
-    )
+    return convert(folder, out, splits, _pair, setting, progress, found=pairs, unit="pair")
 
 
 def _pair(pair: PairFiles, read: Read, side: int, size: int) -> dict[str, Row]:
@@ -59,16 +57,13 @@ def prepare_unpaired(
     Without `partners`, equal names mean nothing, and no split is.
     """
     sets = find_sets(folder, setting.direction)
+    splits = _divide(sets, setting)
+
+    def describe(written: Mapping[str, Written]) -> dict[str, SplitRecord]:
+        return _records(written, partners and _names_mean_partners(written))
+
     return convert(
-        folder,
-        out,
-        _divide(sets, setting),
-        _member,
-        setting,
-        progress,
-        layout=sets.layout,
-        unit="image of each side",
-        describe=lambda written: _records(written, partners and _names_mean_partners(written)),
+        folder, out, splits, _member, setting, progress, found=sets, unit="image of each side", describe=describe
     )
 
 
@@ -131,18 +126,9 @@ def prepare_labels(
         rule = "label maps become photographs, in the direction AtoB"
         raise DataError(rule, setting.direction, "leave data.direction out")
     found = find_labels(folder, instances)
-    return convert(
-        folder,
-        out,
-        divide(found.splits, setting, "label maps"),
-        partial(_labelled, classes),
-        setting,
-        progress,
-        layout=found.layout,
-        unmatched=found.unmatched,
-        unit="label map",
-        channels=1 + instances,
-    )
+    splits, decoded = divide(found.splits, setting, "label maps"), partial(_labelled, classes)
+    channels = 1 + instances
+    return convert(folder, out, splits, decoded, setting, progress, found=found, unit="label map", channels=channels)
 
 
 def _labelled(classes: Classes, files: LabelFiles, read: Read, side: int, size: int) -> dict[str, Row]:

@@ -89,8 +89,7 @@ class Split:
 
     Attributes:
         name: train, val or test.
-        input: what is translated.
-        target: what it is translated to. Of two sets, N may be another.
+        target: what input is translated to. Of two sets, N may be another.
         names: of the rows of input, and, of pairs, of target.
         target_names: of two sets, the names of the rows of target; None of pairs.
         paired: row i of both show the same. Of two sets that is for evaluation alone: neither training nor search may
@@ -153,11 +152,6 @@ class Prepared:
                 if sha256_file(array) != record.sha256[side]:
                     raise DataError(f"{array} has the SHA-256 of its manifest", "another", _AGAIN)
         return prepared
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over the content: equal arrays, names and sizes give equal digests."""
-        return self.manifest.digest
 
     def split(self, name: str) -> Split:
         """One split as memory-mapped arrays, read only.

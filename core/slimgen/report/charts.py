@@ -33,13 +33,8 @@ def pareto_chart(
 ) -> None:
     """Draws quality against MACs of a search's trials, the Pareto front of its last step, the budget and the winner.
 
-    Args:
-        trials: what was evaluated; those without a finite quality are left out.
-        objective: the metric of the vertical axis.
-        path: the picture; its ending says the format.
-        chosen: the winner; its step is the last.
-        limit: the budget in MACs, a vertical line.
-        measured: where the qualities come from, for the vertical axis.
+    Trials without a finite quality are left out. The budget is a `limit` of MACs, a vertical line; the `chosen` trial's
+    step is the last; `measured` says on the vertical axis where the qualities come from. For the file, see `save`.
 
     Raises:
         SlimgenError: no trial has a finite quality and MACs.

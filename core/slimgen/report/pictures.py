@@ -19,14 +19,9 @@ PAPER, INK = (255, 255, 255), (33, 37, 41)
 def grid(columns: Mapping[str, Tensor], path: Path, scale: int = 1) -> NDArray[np.uint8]:
     """Writes a PNG that shows the columns side by side, their names above them.
 
-    Pictures are enlarged by whole numbers, without interpolation, so that what a generator made stays visible. The grid
-    is returned as well, uint8 (height, width, 3).
-
-    Args:
-        columns: name (input, target, original, found, narrowed ...) to pictures, float32 (N, C, H, W) in [-1, 1], with
-            1 or 3 channels; the same N in all of them.
-        path: the PNG; its folder exists.
-        scale: enlarge at least so many times.
+    Columns are names (input, target, original, found, narrowed ...) to pictures, float32 (N, 1 or 3, H, W) in [-1, 1];
+    the same N in all of them. They are enlarged by whole numbers, at least `scale`, without
+    interpolation, so that what a generator made stays visible. The grid is returned as well, uint8 (height, width, 3).
 
     Raises:
         SlimgenError: no pictures, or columns of different lengths.
