@@ -65,9 +65,8 @@ def find_pairs(folder: Path, direction: str) -> Files[PairFiles]:
     """Find the pairs of a data set, whichever of the `KNOWN` layouts it has.
 
     Folders are searched to any depth; files that do not look like images, and hidden ones, are passed over. A
-    validation split may be there as `val/`, `valA/` or `A/val`. Train and one of test and val are required.
-
-    Pairs are in the order of their names.
+    validation split may be there as `val/`, `valA/` or `A/val`. Train and one of test and val are required. Pairs come
+    in the order of their names.
 
     Raises:
         DataError: if the folder is missing or of no known layout, the direction is unknown, two images of one folder
@@ -78,10 +77,13 @@ def find_pairs(folder: Path, direction: str) -> Files[PairFiles]:
     unmatched: list[Path] = []
     for split, where in sides.items():
         if len(where) == 1:
-            pairs = _halves(where[0], direction)
+            files = ((path.relative_to(where[0]).as_posix(), path) for path in image_files(where[0]))
+            found = [(name, Side(path, "left"), Side(path, "right")) for name, path in files]
         else:
-            pairs, alone = _partners(where[0], where[1], direction)
-            unmatched += alone
+            left, right = map(by_name, where)
+            found = [(stem, Side(left[stem]), Side(right[stem])) for stem in sorted(left.keys() & right.keys())]
+            unmatched += [left.get(stem) or right[stem] for stem in sorted(left.keys() ^ right.keys())]
+        pairs = tuple(PairFiles(name, *((a, b) if direction == "AtoB" else (b, a))) for name, a, b in found)
         if not pairs:
             came = f"{len(unmatched)} images without a partner, the first {unmatched[0]}" if unmatched else NONE
             raise DataError(f"the split {split!r} of {folder} holds pairs", came, ENDINGS)
@@ -177,24 +179,6 @@ def listing(folder: Path) -> str:
     return " ".join(names[:8]) + more if names else "an empty folder"
 
 
-def _halves(folder: Path, direction: str) -> tuple[PairFiles, ...]:
-    pairs = []
-    for path in image_files(folder):
-        a, b = Side(path, "left"), Side(path, "right")
-        pairs.append(PairFiles(path.relative_to(folder).as_posix(), *((a, b) if direction == "AtoB" else (b, a))))
-    return tuple(pairs)
-
-
 def _members(which: Literal["input", "target"], folder: Path, half: Half) -> list[Member]:
     members = [Member(which, path.relative_to(folder).as_posix(), Side(path, half)) for path in some_images(folder)]
     return sorted(members, key=lambda member: (member.stem, member.name))
-
-
-def _partners(a: Path, b: Path, direction: str) -> tuple[tuple[PairFiles, ...], list[Path]]:
-    left, right = by_name(a), by_name(b)
-    pairs = []
-    for stem in sorted(left.keys() & right.keys()):
-        sides = Side(left[stem]), Side(right[stem])
-        pairs.append(PairFiles(stem, *(sides if direction == "AtoB" else sides[::-1])))
-    alone = [left.get(stem) or right[stem] for stem in sorted(left.keys() ^ right.keys())]
-    return tuple(pairs), alone
