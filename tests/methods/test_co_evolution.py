@@ -130,7 +130,7 @@ def test_the_supernet_keeps_what_the_originals_make_and_what_is_said_of_it(begun
     assert all(torch.equal(kept[name], again[name]) for name in again)
     val = whole(work.data.split("val"))
     task = work.task
-    back = task.back(begun / "teach")
+    back = task.reverse(begun / "teach")
     with torch.no_grad():
         torch.testing.assert_close(kept["a.images"], task.original(begun / "teach")(val.input))
         torch.testing.assert_close(kept["b.scores"], back.discriminator(back.generator(val.target)))

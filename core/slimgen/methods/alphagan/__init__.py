@@ -55,7 +55,8 @@ def supernet(job: Job) -> Mapping[str, float]:
     relaxations = {name: each for name, each in searched.items() if each is not None}
     after_generator = average.update if average is not None else lambda: None
     lines = phases(job, options, both, table, counts, after_generator) if table else []
-    entropy = train_traced(job, relaxations, lines, batches(job, options, table), len(table), state)
+    images = batches(job, options, table) if table else {}
+    entropy = train_traced(job, relaxations, lines, images, len(table), state)
     if world()[0] == 0 and table:
         net = both.generator.net if average is None else average.module
         shown = Playing(Player(net, both.generator.relaxation), len(table))
