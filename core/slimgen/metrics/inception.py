@@ -100,8 +100,8 @@ def load_state(noun: str, path: Path) -> Mapping[str, Tensor]:
 def import_torchvision() -> None:
     """Imports torchvision, also where its compiled operators cannot be loaded beside this build of torch.
 
-    There the import fails while two operators that Inception does not use are given stand-ins for tracing. Declaring
-    their signatures first lets it pass.
+    There (its wheel of one index beside a torch of another) the import fails while two operators that Inception does
+    not use are given stand-ins for tracing. Declaring their signatures first lets it pass.
     """
     with _LOCK:
         if not _compiled_operators() and not _DECLARED:

@@ -113,7 +113,7 @@ def open_lpips(networks: Networks, device: torch.device) -> Opened:
         WeightsError: a file that is missing or holds something else.
     """
     path, net = check_lpips(networks)
-    network = load_torchscript(path, device) if net is None else load_lpips(path, net).to(device)
+    network = load_torchscript(path, device) if net is None else _load(path, net).to(device)
     smallest = 1 if net is None else TRUNKS[net].smallest
 
     def distance(fake: Tensor, real: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ def open_lpips(networks: Networks, device: torch.device) -> Opened:
 LPIPS = PerImage("min", open_lpips, "LPIPS 0.1, mean over the images", check_lpips)
 
 
-def load_lpips(path: Path, net: str) -> Lpips:
+def _load(path: Path, net: str) -> Lpips:
     """Reads a state dict of PyPI's lpips; WeightsError for a file that is damaged, unsafe or of something else."""
     state = load_state(NAME, path)
     try:

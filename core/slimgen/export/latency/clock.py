@@ -106,7 +106,7 @@ class Visits:
     ) -> None:
         """Visits every graph, by name, once a round, so that what slows the machine for a while slows all alike.
 
-        Those that were visited in a round before are passed over. Progress is told the visits done, and of how many.
+        Those visited in a round before are passed over. `progress` is called with the visits done and all visits.
 
         Raises:
             RunError: the file cannot be written.

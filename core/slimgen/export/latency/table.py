@@ -35,7 +35,7 @@ _POOL = 200  # different genotypes among which networks to measure are chosen
 class LatencyTable:
     """Predicts the milliseconds of a call at batch 1, by a line over the sum of a network's pieces. Made by `measure`.
 
-    It tells the whole networks, with their milliseconds, that the line was `fitted` to, and was `checked` with.
+    `fitted` are the whole networks, with their milliseconds, that the line was fitted to; `checked` those of the check.
     """
 
     def __init__(
