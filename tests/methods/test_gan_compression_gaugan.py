@@ -22,7 +22,7 @@ from slimgen.nets.spade.generator import SpadeGenerator
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe, section
 from slimgen.search import Genotype
-from slimgen.stages.generators import built
+from slimgen.stages.evaluation import built
 from slimgen.tasks import open_task
 from slimgen.tasks.task import Job
 from townhouses import write

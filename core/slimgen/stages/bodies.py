@@ -24,7 +24,7 @@ from slimgen.report.figures import picture_genotype
 from slimgen.run.log import Log
 from slimgen.run.record import read_record, versions
 from slimgen.search import Objective, Trial, pareto
-from slimgen.stages.generators import built, described
+from slimgen.stages.evaluation import built, described
 from slimgen.stages.work import Work
 from slimgen.tasks import task_class, traits_of
 from slimgen.tasks.task import require_suitable

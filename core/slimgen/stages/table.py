@@ -90,7 +90,7 @@ _STAGES = (
         "Measure the original, the found generator and its rivals; write the report.",
         reads=("prepare", "teach", "search", "finetune"),
         sections=("name", "task", "method", "size", "seed", "compute", "budget", "evaluate"),
-        code=("cost", "data/batches.py", "device.py", "metrics", "nets", "report", "stages/generators.py", "tasks"),
+        code=("cost", "data/batches.py", "device.py", "metrics", "nets", "report", "tasks"),
         module="evaluation",
     ),
     Stage(
@@ -98,7 +98,7 @@ _STAGES = (
         "Write the found generator as ONNX, and check that it computes the same.",
         reads=("finetune", "evaluate"),
         sections=("name", "task", "method", "size", "seed", "data", "budget", "evaluate", "export"),
-        code=("cost/latency.py", "export", "nets", "stages/generators.py"),
+        code=("cost/latency.py", "export", "nets", "stages/evaluation.py"),
     ),
 )
 

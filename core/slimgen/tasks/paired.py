@@ -12,8 +12,7 @@ from slimgen.data.look import Look, Looked, look_at_pairs
 from slimgen.data.prepare_translation import prepare_pairs
 from slimgen.data.prepared import Manifest
 from slimgen.recipe import Recipe
-from slimgen.tasks.gan import GanTraining, train_gan
-from slimgen.tasks.original import teach_pair
+from slimgen.tasks.gan import GanTraining, teach_pair, train_gan
 from slimgen.tasks.task import Job, setting_of
 from slimgen.tasks.traits import IMAGES, OF_LABEL_MAPS, OF_NOISE, Embedded, Traits
 from slimgen.tasks.translation import CHANNELS, Translation

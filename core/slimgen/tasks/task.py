@@ -192,7 +192,8 @@ def require_suitable(job: Job) -> None:
     recipe, traits, data = job.recipe, job.task.traits, job.data
     train = data.split("train")
     found = "images without inputs" if train.inputless else "pairs" if train.coupled else "two sets"
-    if found != traits.prepared:
+    wanted = "images without inputs" if traits.given == NOISE else "pairs" if traits.pairs else "two sets"
+    if found != wanted:
         raise DataError(f"images are prepared for the task {recipe.task}", found, "prepare them with this recipe")
     single = single_metrics(recipe)
     if single and traits.given != NOISE and not data.split("test").paired:

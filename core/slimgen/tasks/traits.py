@@ -27,12 +27,6 @@ class Shapes(NamedTuple):
     given: tuple[int, ...]
     wanted: tuple[int, int, int]
 
-    @property
-    def counted(self) -> tuple[int, int]:
-        """The height and width at which a generator's cost is counted: of its input, of noise of the image."""
-        height, width = self.given[1:] or self.wanted[1:]
-        return height, width
-
 
 @dataclass(frozen=True)
 class Embedded:
@@ -67,10 +61,3 @@ class Traits:
     directions: int = 1
     refused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     reads: str | None = None
-
-    @property
-    def prepared(self) -> str:
-        """What the prepared images are, in words."""
-        if self.given == NOISE:
-            return "images without inputs"
-        return "pairs" if self.pairs else "two sets"

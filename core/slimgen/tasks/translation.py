@@ -13,8 +13,8 @@ from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
 from slimgen.nets.supernet import Arch
 from slimgen.recipe import Recipe, Schedule
+from slimgen.tasks.gan import Original
 from slimgen.tasks.guidance import Discriminate, GanTraining, Groups, Guidance, Truth
-from slimgen.tasks.original import Original
 from slimgen.tasks.task import Job
 from slimgen.tasks.traits import Shapes
 from slimgen.training.distributed import world

@@ -27,9 +27,8 @@ from slimgen.metrics.registry import find
 from slimgen.nets import noise_length
 from slimgen.recipe import Recipe, Schedule
 from slimgen.tasks import noise
-from slimgen.tasks.gan import GanTraining, train_gan
+from slimgen.tasks.gan import GanTraining, Original, teach_pair, train_gan
 from slimgen.tasks.noise import SHOWN, latents
-from slimgen.tasks.original import Original, teach_pair
 from slimgen.tasks.task import Job, setting_of, single_metrics
 from slimgen.tasks.traits import NOISE, OF_LABEL_MAPS, Embedded, Shapes, Traits
 from slimgen.tasks.translation import CHANNELS, adam
@@ -100,7 +99,12 @@ class Unconditional(Original):
         Raises:
             RecipeError: the generator makes images of another size.
         """
-        self.require_size(self.generator())
+        generator, size = self.generator().eval(), self.recipe.size
+        with torch.no_grad():
+            made = generator(self.compute.place(torch.zeros(1, self.latent))).shape
+        if tuple(made) != (1, CHANNELS, size, size):
+            rule = f"teach.generator makes RGB images of size {size}"
+            raise RecipeError(rule, "x".join(map(str, made[1:])), "set size in both places")
         return teach_pair(job, sum(len(job.data.split(split)) for split in ("train", "val")))
 
     def train_original(self, job: Job, training: GanTraining) -> nn.Module:
@@ -124,16 +128,6 @@ class Unconditional(Original):
         with self.compute.autocast():
             update_bn(map(self.compute.place, draws), net)
         return net
-
-    @torch.no_grad()
-    def require_size(self, generator: nn.Module) -> None:
-        """Raises RecipeError unless the generator makes RGB images of the recipe's size."""
-        size, mode = self.recipe.size, generator.training
-        made = generator.eval()(self.compute.place(torch.zeros(1, self.latent))).shape
-        generator.train(mode)
-        if tuple(made) != (1, CHANNELS, size, size):
-            rule = f"teach.generator makes RGB images of size {size}"
-            raise RecipeError(rule, "x".join(map(str, made[1:])), "set size in both places")
 
     def batches(self, data: Prepared, schedule: Schedule, hold: int = 1) -> dict[str, Callable[[int], Pair]]:
         """Noise and real images as functions from step to batch, this process's share of it.

@@ -26,8 +26,8 @@ from slimgen.nets.initial import initialise
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import Recipe
 from slimgen.tasks.cycle import REVERSE, CycleTraining, train_cycle
+from slimgen.tasks.gan import imported, originals
 from slimgen.tasks.guidance import Gan, GanTraining, Truth
-from slimgen.tasks.original import imported, originals
 from slimgen.tasks.task import Job, setting_of
 from slimgen.tasks.traits import IMAGES, OF_LABEL_MAPS, OF_NOISE, Embedded, Traits
 from slimgen.tasks.translation import CHANNELS, Translation

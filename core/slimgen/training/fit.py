@@ -100,9 +100,6 @@ class Journal:
     log_every: int = 50
     seconds: float = 15.0
 
-    def __post_init__(self) -> None:
-        self._saved, self._pause = time.monotonic(), self.seconds
-
     def resume(self, state: Mapping[str, Stateful]) -> int:
         """Restores the newest checkpoint; the number of steps it had done."""
         found = self.checkpoints.load() if self.checkpoints is not None else None
