@@ -18,8 +18,8 @@ from slimgen.run.entries import surroundings
 from slimgen.run.folder import StageFolder
 from slimgen.run.record import read_record, require_layout
 from slimgen.run.tracking import tracked
-from slimgen.stages.check import check
 from slimgen.stages.fingerprint import digest_input, fingerprint, sections
+from slimgen.stages.outlook import check
 from slimgen.stages.reuse import take_over
 from slimgen.stages.table import DATA, STAGES, Stage, up_to
 from slimgen.stages.work import Lines, Metrics, Progress, Work, say, warn
