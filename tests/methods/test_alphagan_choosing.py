@@ -9,7 +9,7 @@ import pytest
 from slimgen.errors import BudgetError, RunError
 from slimgen.methods.alphagan.choice import likeliest
 from slimgen.methods.rivals import alike
-from slimgen.nets.alphagan.description import SPACE, alphagan_cost
+from slimgen.nets.alphagan.description import SPACE, AlphaOptions
 from slimgen.search import Budget, Choice, Genotype, Space
 
 
@@ -51,7 +51,7 @@ def test_it_is_what_trying_all_of_them_finds(seed):
 
 
 def alphagan_costs(genotype):
-    cost = alphagan_cost(32, 32, genotype=genotype, channels=64)
+    cost = AlphaOptions(genotype=genotype, channels=64).cost(32, 32)
     return {name: float(value) for name, value in cost.as_dict("exact").items()}
 
 

@@ -4,7 +4,8 @@ import statistics
 
 import pytest
 
-from slimgen.search import Choice, DirectionalMutation, Evolution, Objective, ReplacementGains, Space, Trial
+from slimgen.search import Choice, DirectionalMutation, Evolution, Objective, Space, Trial
+from slimgen.search.evolution import ReplacementGains
 
 SPACE = Space({"a": Choice((1, 2, 3, 4)), "b": Choice((1, 2, 3)), "c": Choice(("x", "y"))})
 INCUMBENT = SPACE.canonical({"a": 2, "b": 1, "c": "x"})

@@ -9,24 +9,16 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from slimgen import nets
 from slimgen.cost.formula import Cost
 from slimgen.cost.latency import torch_latency
 from slimgen.errors import SlimgenError, nearest
-from slimgen.nets import (
-    DISCRIMINATORS,
-    GENERATORS,
-    build_discriminator,
-    build_generator,
-    discriminator_cost,
-    generator_cost,
-    noise_length,
-)
 from slimgen.nets.alphagan.description import alphagan_space
 from slimgen.nets.configurations import write_config
 from slimgen.nets.cyclegan_nas.space import DiscriminatorShape, GeneratorShape, space_of
 from slimgen.nets.gan_compression.families import FAMILIES, searchable
 from slimgen.nets.resnet.description import CHANNELS as RESNET
-from slimgen.nets.sngan.discriminator import discriminator_space
+from slimgen.nets.sngan.discriminator import SPACE as DISCRIMINATOR_SPACE
 from slimgen.nets.spade.description import CHANNELS as SPADE
 from slimgen.search import Choice
 from slimgen.search.grid import Grid
@@ -47,7 +39,7 @@ class Network:
 
     def cost(self) -> Cost:
         """The cost in closed form; raises SlimgenError where options are missing or of the wrong kind."""
-        count = discriminator_cost if self.discriminator else generator_cost
+        count = nets.discriminator_cost if self.discriminator else nets.generator_cost
         try:
             return count(self.family, self.height, self.width, **self.options)
         except TypeError as error:
@@ -61,8 +53,8 @@ class Network:
 
     def latency(self, threads: int, runs: int) -> dict[str, str | int | float]:
         """The time of one image, measured with weights that are drawn."""
-        build: Callable[..., nn.Module] = build_discriminator if self.discriminator else build_generator
-        length = None if self.discriminator else noise_length(self.family, **self.options)
+        build: Callable[..., nn.Module] = nets.build_discriminator if self.discriminator else nets.build_generator
+        length = None if self.discriminator else nets.noise_length(self.family, **self.options)
         channels = int(str(self.options.get("inputs", 6 if self.discriminator else 3)))
         shape: tuple[int, ...] = (1, channels, self.height, self.width) if length is None else (1, length)
         net = build(self.family, **self.options, **({} if length is None else {"size": self.height}))
@@ -75,10 +67,10 @@ def is_discriminator(family: str, only: bool = False) -> bool:
     Raises:
         SlimgenError: no such family, or, where `only` discriminators count, none of them.
     """
-    known = [*DISCRIMINATORS, *(() if only else GENERATORS)]
+    known = [*nets.DISCRIMINATORS, *(() if only else nets.GENERATORS)]
     if family not in known:
         raise SlimgenError("a network is of a known family", repr(family), nearest(family, known))
-    return only or family not in GENERATORS
+    return only or family not in nets.GENERATORS
 
 
 _ROWS = 1 << 15  # counted at a time: few enough that they stay in the processor's cache
@@ -87,7 +79,7 @@ SPACES = dict.fromkeys(RESNET.spaces, "mobile_resnet") | dict.fromkeys(SPADE.spa
 OPERATION_SPACES = {
     "alphagan": alphagan_space(),
     "alphagan-no-deconvolution": alphagan_space(deconvolution=False),
-    "alphagan-discriminator": discriminator_space(),
+    "alphagan-discriminator": DISCRIMINATOR_SPACE,
     "cyclegan_nas": space_of(GeneratorShape()),
     "cyclegan_nas-discriminator": space_of(DiscriminatorShape()),
 }

@@ -50,6 +50,8 @@ class Gates:
 
 Arch = Genotype | Gates
 """What a supernet's forward takes: a genotype is the one-hot case of gates."""
+Run = Callable[[Value], Tensor]
+ModuleOf = Callable[[Value], nn.Module]
 
 
 def pinned(arch: Arch) -> Genotype:
@@ -65,13 +67,7 @@ def branches(arch: Arch, name: str) -> list[tuple[Value, Tensor | None]]:
     return [(pinned(arch)[name], None)]
 
 
-def mixed(
-    arch: Arch,
-    name: str,
-    run: Callable[[Value], Tensor],
-    recompute: bool = False,
-    module: Callable[[Value], nn.Module] | None = None,
-) -> Tensor:
+def mixed(arch: Arch, name: str, run: Run, recompute: bool = False, module: ModuleOf | None = None) -> Tensor:
     """One choice of an architecture applied: the sum of its options' outputs, each times its weight (DARTS, Eq. 2).
 
     Args:
@@ -90,10 +86,7 @@ def mixed(
 
 
 def weighted_sum(
-    weighted: Iterable[tuple[Value, Tensor]],
-    run: Callable[[Value], Tensor],
-    recompute: bool = False,
-    module: Callable[[Value], nn.Module] | None = None,
+    weighted: Iterable[tuple[Value, Tensor]], run: Run, recompute: bool = False, module: ModuleOf | None = None
 ) -> Tensor:
     """The sum of options' outputs, each times its weight, a scalar; arguments as of `mixed`."""
     again = recompute and torch.is_grad_enabled()
@@ -104,7 +97,7 @@ def weighted_sum(
     return functools.reduce(torch.add, terms)  # DARTS, Eq. 2
 
 
-def _recomputed(run: Callable[[Value], Tensor], option: Value, weight: Tensor, module: nn.Module | None) -> Tensor:
+def _recomputed(run: Run, option: Value, weight: Tensor, module: nn.Module | None) -> Tensor:
     """The weighted output of one option, of which only the inputs are kept."""
     parts = [part for part in module.modules() if part.training] if module is not None else []
     before = [(part, name, buffer.clone()) for part in parts for name, buffer in part.named_buffers(recurse=False)]

@@ -1,9 +1,9 @@
 """Searching: spaces, genotypes, budgets, trials, the searchers, and the loop that explores. No torch in here."""
 
 from slimgen.search.budget import Budget, Costs, Objective, cheapest, require_reachable
-from slimgen.search.dimension import Choice, Dimension, Mask
-from slimgen.search.evolution import DirectionalMutation, Evolution, ReplacementGains, select_elite
-from slimgen.search.explore import Evaluate, explore
+from slimgen.search.dimension import Choice, Mask
+from slimgen.search.evolution import DirectionalMutation, Evolution
+from slimgen.search.explore import explore
 from slimgen.search.genotype import Genotype, SpaceError, Value
 from slimgen.search.searcher import Allows, Exhaustive, Feasible, RandomSearch, Searcher
 from slimgen.search.space import Space
@@ -14,9 +14,7 @@ __all__ = [
     "Budget",
     "Choice",
     "Costs",
-    "Dimension",
     "DirectionalMutation",
-    "Evaluate",
     "Evolution",
     "Exhaustive",
     "Feasible",
@@ -24,7 +22,6 @@ __all__ = [
     "Mask",
     "Objective",
     "RandomSearch",
-    "ReplacementGains",
     "Searcher",
     "Space",
     "SpaceError",
@@ -35,5 +32,4 @@ __all__ = [
     "explore",
     "pareto",
     "require_reachable",
-    "select_elite",
 ]

@@ -6,7 +6,6 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from slimgen.errors import RunError
 from slimgen.files import append_line
@@ -108,7 +107,9 @@ def _read(log: Path, step: str) -> list[_Round]:
     rounds: list[_Round] = []
     for position, line in enumerate(lines):
         try:
-            entry = _parsed(line)
+            entry = json.loads(line)
+            if not isinstance(entry, dict) or not line.endswith(b"\n"):
+                raise ValueError("the line is no JSON object")
         except ValueError as error:
             if position + 1 == len(lines):
                 os.truncate(log, sum(len(whole) for whole in lines[:-1]))
@@ -129,15 +130,6 @@ def _read(log: Path, step: str) -> list[_Round]:
             rule = f"the rounds of step {step!r} in {log} follow each other"
             raise RunError(rule, f"round {number} after {len(rounds)} rounds", "remove the log to search anew")
     return rounds
-
-
-def _parsed(line: bytes) -> dict[str, Any]:
-    if not line.endswith(b"\n"):
-        raise ValueError("the line has no end")
-    entry = json.loads(line)
-    if not isinstance(entry, dict):
-        raise ValueError("the line is no JSON object")
-    return entry
 
 
 def _damaged(log: Path, position: int, error: Exception) -> RunError:

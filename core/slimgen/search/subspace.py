@@ -95,9 +95,7 @@ def narrowed(dimensions: Dimensions, allowed: Mapping[str, Sequence[Value]]) -> 
         for name in fitting[key]:
             kept = tuple(option for option in _choice(dimensions, name).options if option in set(allowed[key]))
             if not kept:
-                raise SpaceError(
-                    f"{name} must keep one of its options", list(allowed[key]), f"it is {dimensions[name]}"
-                )
+                raise SpaceError(f"{name} must keep one of its options", [*allowed[key]], f"it is {dimensions[name]}")
             part[name] = Choice(kept)
     return part
 

@@ -22,7 +22,7 @@ from slimgen.methods.method import Found, Trained, found_genotype
 from slimgen.methods.relaxation_trace import LIKELIHOOD, likely_trial, read_relaxation, train_traced
 from slimgen.methods.rivals import Plan, alike, train_anew
 from slimgen.nets import generator_cost, narrowed
-from slimgen.nets.sngan.discriminator import discriminator_space
+from slimgen.nets.sngan.discriminator import SPACE as DISCRIMINATOR_SPACE
 from slimgen.recipe import section
 from slimgen.report.pictures import panels
 from slimgen.search import Genotype, Objective, Trial
@@ -97,7 +97,7 @@ def search(job: Job) -> Found:
     if over := architectures.budget.excess(found.costs):
         raise BudgetError("a published architecture is within the budget", f"{', '.join(over)} above it", "raise it")
     if training.discriminator == "searched":
-        genotype = read_relaxation(job, discriminator_space(), DISCRIMINATOR).argmax().to_json()
+        genotype = read_relaxation(job, DISCRIMINATOR_SPACE, DISCRIMINATOR).argmax().to_json()
         write_json(job.out / f"{DISCRIMINATOR}.json", genotype)
     facts = {"evaluations": float(len(every)), "space_size": float(architectures.space.size)}
     if training.iterations:

@@ -1,6 +1,5 @@
 """AlphaGAN's own sections of a recipe, and whether they make sense."""
 
-from functools import partial
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,7 +8,7 @@ from slimgen.errors import RecipeError, nearest
 from slimgen.methods.checks import check_anew, check_effects, check_limits, check_rivals, priced
 from slimgen.methods.method import Preview
 from slimgen.nets import noise_length
-from slimgen.nets.alphagan.description import PUBLISHED, alphagan_cost, alphagan_space, checked
+from slimgen.nets.alphagan.description import PUBLISHED, AlphaOptions, alphagan_space, checked
 from slimgen.nets.noise import bottom
 from slimgen.nets.sngan.discriminator import check_size
 from slimgen.recipe import Recipe, Section, section
@@ -155,10 +154,10 @@ def preview(recipe: Recipe) -> Preview:
     """The space of cells, at the width that is built; an update of the generator is one of every `critic_steps`."""
     training = section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
-    counted = partial(alphagan_cost, recipe.size, recipe.size, **built(recipe))
+    shape = built(recipe)
 
     def costs(genotype: Genotype) -> dict[str, float]:
-        return priced(counted(genotype=genotype), recipe)
+        return priced(AlphaOptions(genotype=genotype, **shape).cost(recipe.size, recipe.size), recipe)
 
     def updates(images: int) -> int:
         return training.iterations * training.weight_steps // training.critic_steps

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from slimgen.cost.formula import Cost, total
 from slimgen.cost.rows import Norm, Row, cost_of
@@ -82,8 +82,6 @@ PUBLISHED = {
     ),
 }
 """The architectures that Tian et al. found on CIFAR-10 (supplement, Figures 1 and 2)."""
-
-
 INTERPOLATIONS = ("plain", "learned")  # alone, or with a 1x1 convolution (section 5.4.2)
 
 
@@ -149,8 +147,3 @@ class LargeOptions(AlphaOptions):
     """The options of alphaGAN_(l)."""
 
     genotype: Genotype = field(default=PUBLISHED["alphagan_l"], init=False)
-
-
-def alphagan_cost(height: int, width: int, *, genotype: Mapping[str, Value], **options: Any) -> Cost:
-    """What a generator costs for one image, in closed form; options as of `AlphaOptions`."""
-    return AlphaOptions(genotype=genotype, **options).cost(height, width)

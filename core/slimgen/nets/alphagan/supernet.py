@@ -14,14 +14,7 @@ from slimgen.nets.alphagan.generator import AlphaGenerator, build, through_cells
 from slimgen.nets.functional import blended
 from slimgen.nets.initial import GLOROT
 from slimgen.nets.noise import Ends, Normal, key_of
-from slimgen.nets.sngan.discriminator import (
-    NoiseDiscriminator,
-    NoiseDiscriminatorOptions,
-    build_fixed,
-    discriminator_space,
-    score_blocks,
-    slots,
-)
+from slimgen.nets.sngan import discriminator
 from slimgen.nets.supernet import Arch, Supernet, branches, mixed, weighted_sum
 from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype, Value
@@ -50,11 +43,10 @@ class Choices(nn.ModuleDict):
         if isinstance(next(iter(operations.values())), Normal):
             return mixed_normal(arch, name, features, operations, self.recompute)
 
-        def applied(option: Value) -> Tensor:
-            out: Tensor = operations[str(option)](features)
-            return out
+        def module(option: Value) -> nn.Module:
+            return operations[str(option)]
 
-        return mixed(arch, name, applied, self.recompute, lambda option: operations[str(option)])
+        return mixed(arch, name, lambda option: module(option)(features), self.recompute, module)
 
     def of(self, name: str) -> nn.ModuleDict:
         """The operations of one choice, by option."""
@@ -151,9 +143,10 @@ class NoiseSuperDiscriminator(Supernet):
 
     def __init__(self, inputs: int = 3, channels: int = 128, recompute: bool = False) -> None:
         super().__init__()
-        self.space, self.shape = discriminator_space(), NoiseDiscriminatorOptions(None, inputs, channels)
-        self.shortcuts, self.score = build_fixed(self.shape)
-        by_name = {slot.name: slot for slot in slots()}
+        self.space = discriminator.SPACE
+        self.shape = discriminator.NoiseDiscriminatorOptions(None, inputs, channels)
+        self.shortcuts, self.score = discriminator.build_fixed(self.shape)
+        by_name = {slot.name: slot for slot in discriminator.slots()}
 
         def build(name: str, option: str) -> Normal:
             return Normal(by_name[name].rows(option, inputs, channels), spectral_norm)
@@ -162,13 +155,13 @@ class NoiseSuperDiscriminator(Supernet):
 
     def forward(self, images: Tensor, arch: Arch) -> Tensor:
         """Images (N, inputs, H, W), at least 4 pixels a side, through one architecture to scores (N, 1)."""
-        return score_blocks(images, partial(self.operations.run, arch), self.shortcuts, self.score)
+        return discriminator.score_blocks(images, partial(self.operations.run, arch), self.shortcuts, self.score)
 
-    def extract(self, genotype: Genotype) -> NoiseDiscriminator:
+    def extract(self, genotype: Genotype) -> discriminator.NoiseDiscriminator:
         """As of `Supernet`."""
         self.space.check(genotype)
         options = {**asdict(self.shape), "genotype": genotype}
-        net = NoiseDiscriminator(**options).to(next(self.parameters()).device)
+        net = discriminator.NoiseDiscriminator(**options).to(next(self.parameters()).device)
         net.shortcuts.load_state_dict(self.shortcuts.state_dict())
         net.score.load_state_dict(self.score.state_dict())
         self.operations.copy_into(net.operations, genotype)

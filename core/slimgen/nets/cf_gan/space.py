@@ -19,7 +19,7 @@ WITH_INNER = frozenset[Value](("dws", "resblock"))  # the operators that have an
 
 @dataclass(frozen=True)
 class Shape:
-    """The size of a trellis.
+    """The size of a trellis; raises RecipeError where there are no groups, blocks or channels.
 
     Attributes:
         ngf: channels at full resolution; twice as many at 1/2, four times at 1/4.
@@ -28,9 +28,6 @@ class Shape:
         ratios: the widths to choose from, as parts of the nominal one, in increasing order.
         inputs: channels of the images that enter.
         outputs: channels of the images that leave.
-
-    Raises:
-        RecipeError: there are no groups, blocks or channels.
     """
 
     ngf: int = 64

@@ -9,20 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slimgen.cost.formula import Cost
+from slimgen.nets.cf_gan import space
 from slimgen.nets.cf_gan.layers import Index, Mixed, Residual, build, convolutions, scale_factors, sliced, strongest
-from slimgen.nets.cf_gan.space import (
-    OPERATORS,
-    Layer,
-    Shape,
-    TrellisOptions,
-    channels_of,
-    layers,
-    parse_path,
-    path_name,
-    paths,
-    trellis_cost,
-    trellis_space,
-)
+from slimgen.nets.cf_gan.space import Layer, Shape, TrellisOptions, channels_of, layers
 from slimgen.nets.functional import reflect
 from slimgen.nets.layers import Described
 from slimgen.nets.supernet import Arch, Supernet, branches, pinned
@@ -51,7 +40,7 @@ class TrellisGenerator(Described):
         return net
 
     def _adopt(self, path: str, modules: Mapping[str, nn.Module]) -> None:
-        self.path, self.stem, self.output = parse_path(path), modules["stem"], modules["output"]
+        self.path, self.stem, self.output = space.parse_path(path), modules["stem"], modules["output"]
         self.downs = nn.ModuleList(under(modules, "downs").values())
         groups = (under(modules, f"groups.{group}") for group in range(len(self.path)))
         self.groups = nn.ModuleList(nn.Sequential(*blocks.values()) for blocks in groups)
@@ -87,9 +76,9 @@ class Trellis(Supernet):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.shape, self.space = shape, trellis_space(shape)
+        self.shape, self.space = shape, space.trellis_space(shape)
         wide: dict[str, nn.Module] = {}
-        every = [path_name(path) for path in paths(shape.groups)]
+        every = [space.path_name(path) for path in space.paths(shape.groups)]
         for path in (*every, "4-2-1"):  # the last for the joins of scales that no path of few groups reaches
             channels = channels_of(shape, defaultdict(lambda: 1.0, path=path))
             for layer in layers(path, shape.blocks):
@@ -114,7 +103,7 @@ class Trellis(Supernet):
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
         """As of `Supernet`."""
-        return trellis_cost(self.shape, genotype, height, width)
+        return space.trellis_cost(self.shape, genotype, height, width)
 
     def scale_factors(self) -> list[nn.Parameter]:
         """The gammas that rank channels, which the sparsity term of CF-GAN, Eq. 4 regularizes."""
@@ -161,5 +150,5 @@ def _full(layer: Layer, channels: Mapping[str, int]) -> nn.Module:
     """A layer at its full width; of a block, every operator."""
     if layer.kind != "block":
         return build(layer.rows(layer.kind, channels))
-    operators = {name: build(layer.rows(name, channels)) for name in OPERATORS}
+    operators = {name: build(layer.rows(name, channels)) for name in space.OPERATORS}
     return nn.ModuleDict({**operators, "conv3x3": nn.ModuleDict({"body": operators["conv3x3"]})})

@@ -19,7 +19,6 @@ from slimgen.search.space import Space
 Kind = Literal["encoding", "residual", "decoding"]
 Skip = Literal["", "begin", "end"]
 
-
 CONVOLUTIONS = {
     "conv3x3": (3, 1),
     "dil_conv3x3": (3, 2),
@@ -76,7 +75,7 @@ class Slot(NamedTuple):
 
 @dataclass(frozen=True)
 class GeneratorShape:
-    """The size of a generator.
+    """The size of a generator; raises SlimgenError where a number is out of range.
 
     The paper says how many channels leave the encoding cell; the stem and the first operation have a quarter and a half
     of them, and the decoding cell goes back the same way, as in CycleGAN.
@@ -87,9 +86,6 @@ class GeneratorShape:
         inputs: channels of the images that enter.
         outputs: channels of the images that leave.
         ends: choose the stem and the output from S^r, too, as the published code does.
-
-    Raises:
-        SlimgenError: a number out of range.
     """
 
     hidden: int = 64
@@ -179,11 +175,7 @@ def space_of(shape: Shape) -> Space:
 
 
 def chosen(shape: Shape, genotype: Mapping[str, Value]) -> list[str]:
-    """The operation in every slot.
-
-    Raises:
-        SpaceError: no genotype, or an operation is missing or unknown.
-    """
+    """The operation in every slot; raises SpaceError where it is no genotype, or one is missing or unknown."""
     genotype, names = genotype if isinstance(genotype, Genotype) else Genotype(genotype), []
     for slot in shape.slots:
         option = genotype.get(slot.name) if len(slot.options) > 1 else slot.options[0]
@@ -202,11 +194,9 @@ def check_size(shape: Shape, height: int, width: int) -> None:
 
 
 def cells_cost(shape: Shape, genotype: Mapping[str, Value], height: int, width: int) -> Cost:
-    """What the network of a genotype costs on one image. Spectral norms are free: they fold into the weights.
+    """What the network of a genotype costs on one image; raises as `check_size` and `chosen` do.
 
-    Raises:
-        SlimgenError: the network cannot take images of this size.
-        SpaceError: an operation is missing or unknown.
+    Spectral norms are free: they fold into the weights.
     """
     check_size(shape, height, width)
     return total(_cost(*pair, height, width) for pair in zip(shape.slots, chosen(shape, genotype), strict=True))

@@ -57,12 +57,8 @@ def slots() -> Iterator[Slot]:
         yield Slot(f"block{block}.op2", part, False)
 
 
-def discriminator_space() -> Space:
-    """3 x 6^7 discriminators: two normal operations in each block."""
-    return Space({slot.name: Choice(_RAISING if slot.raises else NORMAL) for slot in slots()})
-
-
-SPACE = discriminator_space()
+SPACE = Space({slot.name: Choice(_RAISING if slot.raises else NORMAL) for slot in slots()})
+"""3 x 6^7 discriminators: two normal operations in each block."""
 SN_GAN = Genotype(dict.fromkeys(SPACE, "conv_3x3"))
 """The discriminator by hand: every convolution is 3x3."""
 
