@@ -18,6 +18,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import torch
+from slimgen.stages.evaluation import built, described
 from torch import Tensor, nn
 
 from benchmarks.results import save
@@ -26,7 +27,6 @@ from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
 from slimgen.methods.method import REVERSE
 from slimgen.run.record import read_record
-from slimgen.stages.evaluation import built, described
 from slimgen.stages.table import STAGES
 from slimgen.tasks import traits_of
 from slimgen.tasks.embedded import TEST, TRAIN

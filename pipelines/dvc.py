@@ -59,7 +59,7 @@ def _stage(stage: Stage) -> dict[str, object]:
     out, places = _folder(stage.name), {name: _folder(name) for name in stage.reads}
     folders = " ".join(f"--{name} {place}" for name, place in places.items())
     sections = dict.fromkeys(part.partition(".")[0] for part in stage.sections)
-    rooms = sorted([*stage.code, f"stages/{stage.module}.py"])
+    rooms = sorted([*stage.code, f"stages/bodies/{stage.name}.py"])
     return {
         "foreach": "${recipes}",
         "do": {

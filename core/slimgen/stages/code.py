@@ -114,7 +114,7 @@ def _reached(stage: Stage, used: set[str], package: Path) -> dict[Place, Definit
     """The definitions that a stage's body comes to, where these names are in use."""
     reached: dict[Place, Definition] = {}
     # The body takes its task and method out of what it is handed.
-    roots = f"slimgen.stages.{stage.module}:{stage.name}", "slimgen.tasks:TASKS", "slimgen.methods:METHODS"
+    roots = f"slimgen.stages.bodies.{stage.name}:{stage.name}", "slimgen.tasks:TASKS", "slimgen.methods:METHODS"
     waiting: list[Place] = [(module, name) for module, _, name in (root.partition(":") for root in roots)]
     while waiting:
         module, name = place = waiting.pop()
@@ -164,7 +164,8 @@ def _file(module: str, stage: Stage, package: Path) -> Path | None:
     path = package.joinpath(*module.split(".")[1:])
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     place = path.relative_to(package).as_posix()
-    inside = any(place == room or place.startswith(f"{room}/") for room in (*stage.code, f"stages/{stage.module}.py"))
+    rooms = (*stage.code, f"stages/bodies/{stage.name}.py")
+    inside = any(place == room or place.startswith(f"{room}/") for room in rooms)
     return path if inside and path.is_file() else None
 
 

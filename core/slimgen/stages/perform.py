@@ -104,7 +104,7 @@ def perform(
         return _numbers(done["metrics"])
     check_recipe(recipe)
     open_method(recipe.method).check(recipe)
-    body: Body = getattr(import_module(f"slimgen.stages.{stage.module}"), name)
+    body: Body = getattr(import_module(f"slimgen.stages.bodies.{stage.name}"), name)
     compute = choose(recipe.compute.precision, recipe.compute.device, recipe.compute.threads)
     work = Work(recipe, folders, out, compute, progress or Lines(), mark, out)
     if world()[0] > 0:

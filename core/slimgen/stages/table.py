@@ -16,7 +16,7 @@ class Stage:
     """What is known of a stage before it runs.
 
     Attributes:
-        name: of the stage, its command, its DVC stage, its component, and the function that is its body.
+        name: of the stage, its command, its DVC stage, its component, and its body's function and file in `bodies`.
         about: what it does, in one line.
         reads: the stages whose folders it reads, or `DATA`.
         sections: the parts of a recipe that decide its result; a dot leads into a section.
@@ -24,7 +24,6 @@ class Stage:
             its body's file.
         trains: whether it trains networks.
         shared: whether several processes work at it together; else the first works alone.
-        module: in this package, which holds its body.
     """
 
     name: str
@@ -34,7 +33,6 @@ class Stage:
     code: tuple[str, ...]
     trains: bool = False
     shared: bool = False
-    module: str = "bodies"
 
 
 IMAGES = ("task", "size", "seed", "data")
@@ -91,7 +89,6 @@ _STAGES = (
         reads=("prepare", "teach", "search", "finetune"),
         sections=("name", "task", "method", "size", "seed", "compute", "budget", "evaluate"),
         code=("cost", "data/batches.py", "device.py", "metrics", "nets", "report", "tasks"),
-        module="evaluation",
     ),
     Stage(
         "export",

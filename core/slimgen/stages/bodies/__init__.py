@@ -1,0 +1,1 @@
+"""What each stage does, given its work: a file each, named as the stage."""

@@ -1,0 +1,22 @@
+"""The stage that trains what was found, and its rivals."""
+
+from collections.abc import Mapping
+
+from slimgen import files
+from slimgen.methods import open_method
+from slimgen.nets.weights import save_weights
+from slimgen.stages.work import Work
+from slimgen.tasks.task import require_suitable
+
+
+def finetune(work: Work) -> Mapping[str, float]:
+    """The found generator, and its rivals where the recipe asks: weights, and `networks.json` to build them."""
+    require_suitable(work.job)
+    networks: dict[str, object] = {}
+    facts: dict[str, float] = {}
+    for name, result in open_method(work.recipe.method).finetune(work.job).items():
+        save_weights(work.out / files.weights_file(name), result.net.state_dict())
+        networks[name] = {"family": result.family, "options": dict(result.options), "updates": result.updates}
+        facts |= {f"{name}_{fact}": value for fact, value in {"updates": result.updates, **result.facts}.items()}
+    files.write_json(work.out / files.NETWORKS, networks)
+    return facts

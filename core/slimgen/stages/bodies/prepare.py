@@ -1,0 +1,24 @@
+"""The stage that decodes images, once."""
+
+from collections.abc import Mapping
+
+from slimgen.stages.work import Work
+from slimgen.tasks import task_class
+
+
+def prepare(work: Work) -> Mapping[str, float]:
+    """Decodes the images into arrays; writes what was rejected, and why, into `manifest.json`.
+
+    Raises:
+        DataError: no images, or no known layout.
+    """
+
+    def progress(done: int, total: int) -> None:
+        work.progress("images", done, total, {})
+
+    manifest = task_class(work.recipe.task).prepare(work.recipe, work.inputs["data"], work.out, progress)
+    counts = {f"{name}_images": float(split.count) for name, split in manifest.splits.items()}
+    for name, split in manifest.splits.items():
+        if split.target_names is not None:  # of two sets, whose other one may be of another length
+            counts[f"{name}_targets"] = float(len(split.target_names))
+    return {**counts, "rejected": float(len(manifest.rejected)), "unmatched": float(len(manifest.unmatched))}

@@ -1,0 +1,58 @@
+"""The stage that searches, and what it leaves: every trial, the Pareto front, the winner."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from slimgen import files
+from slimgen.methods import open_method
+from slimgen.methods.method import Found
+from slimgen.methods.relaxation_trace import LIKELIHOOD
+from slimgen.metrics.registry import find
+from slimgen.report.charts import pareto_chart, probability_chart
+from slimgen.report.figures import picture_genotype
+from slimgen.run.log import Log
+from slimgen.search import Objective, Trial, pareto
+from slimgen.stages.work import Work
+
+
+def search(work: Work) -> Mapping[str, float]:
+    """Finds the architecture: `genotype.json`, `trials.jsonl`, the Pareto front as a table and a picture."""
+    recipe, trace = work.recipe, work.inputs["supernet"] / files.TRACE
+    method = open_method(recipe.method)
+    found = method.search(work.job)
+    objective = found.objective or Objective(recipe.objective.metric, find(recipe.objective.metric).goal)
+    front = pareto([trial for trial in found.trials if trial.step == found.trial.step], objective)
+    limits = work.job.budget.limits
+    write_trials(work, found, front, {"limits": dict(limits), "objective": asdict(objective)})
+    # An estimate is no point of a chart of what was measured.
+    measured = [trial for trial in found.trials if trial.complete]
+    source = "of the relaxation" if objective.metric == LIKELIHOOD else "validation"
+    path = work.out / files.FRONT
+    pareto_chart(measured, objective, path, chosen=found.trial, limit=limits.get("macs"), measured=source)
+    if trace.is_file():
+        probability_chart(Log(trace).read(), work.out / files.RELAXATION)
+    draw = getattr(method, "picture_genotype", picture_genotype)
+    draw(found.trial.genotype, work.out / files.ARCHITECTURE, recipe)
+    quality = {f"val_{name}": value for name, value in found.trial.quality.items()}
+    return {**quality, **found.trial.costs, **found.facts, "pareto": len(front)}
+
+
+def write_trials(work: Work, found: Found, front: Sequence[Trial], goals: Mapping[str, object]) -> None:
+    """The winner and what it was to reach, all trials, and the front, as files.
+
+    Seconds are left out: equal searches leave equal files.
+    """
+    winner, *lines = (
+        {name: value for name, value in trial.to_json().items() if name != "seconds"}
+        for trial in (found.trial, *found.trials)
+    )
+    files.write_json(work.out / files.GENOTYPE, {**winner, **goals})
+    files.write_lines(work.out / files.TRIALS, lines)
+    rows = [trial.row() for trial in front]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(work.out / files.PARETO, text.getvalue())

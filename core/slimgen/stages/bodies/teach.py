@@ -1,0 +1,12 @@
+"""The stage that trains or imports the original."""
+
+from collections.abc import Mapping
+
+from slimgen.stages.work import Work
+from slimgen.tasks.task import require_suitable
+
+
+def teach(work: Work) -> Mapping[str, float]:
+    """The original GAN: trained, or imported from the checkpoints that the recipe names."""
+    require_suitable(work.job)
+    return work.job.task.teach(work.job)
