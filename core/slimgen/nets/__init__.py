@@ -126,11 +126,7 @@ def narrowed(
 
 
 def description_of(family: str) -> Any:
-    """The dataclass of options that describes the generators of a family in rows; None of a family without.
-
-    Raises:
-        SlimgenError: the family is not known.
-    """
+    """The dataclass of options that describes a family's generators in rows, or None; raises as `width_option`."""
     return getattr(_family("generator", family), "Options", None)
 
 

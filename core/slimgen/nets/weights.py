@@ -17,9 +17,6 @@ from slimgen.files import aside
 
 Weights = dict[str, Tensor]
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-
 
 def save_weights(path: Path | str, state: Mapping[str, Tensor]) -> None:
     """Writes weights as safetensors: whatever happens, `path` holds either the old ones or the new ones, whole.
@@ -34,7 +31,8 @@ def save_weights(path: Path | str, state: Mapping[str, Tensor]) -> None:
         with aside(path) as file:
             file.write(save(tensors))
     except OSError as error:
-        advice = "free some space" if error.errno in _FULL else "check the folder and its permissions"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "free some space" if full else "check the folder and its permissions"
         raise CheckpointError(
             f"weights must be written to {path}", error.strerror, f"what was there before is untouched; {advice}"
         ) from error
@@ -132,7 +130,8 @@ def _renamed(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Wei
 def _idle(name: str, expected: Mapping[str, Tensor]) -> bool:
     """Whether this is a running statistic of a norm that, in the network, keeps none and learns nothing."""
     owner, _, leaf = name.rpartition(".")
-    return leaf in _STATISTICS and name not in expected and f"{owner}.weight" not in expected
+    statistic = leaf in ("running_mean", "running_var", "num_batches_tracked")
+    return statistic and name not in expected and f"{owner}.weight" not in expected
 
 
 def _difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> tuple[str, str] | None:

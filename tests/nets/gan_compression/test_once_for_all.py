@@ -115,7 +115,7 @@ def test_costs_of_many_configurations_at_once_are_those_of_each():
     rng = random.Random(1)
     genotypes = [net.space.sample(rng) for _ in range(50)]
     columns = {name: np.array([genotype[name] for genotype in genotypes], dtype=np.int64) for name in CHANNELS.names}
-    at_once = net.costs(columns, 256, 256)
+    at_once = net.description.cost(256, 256, [columns[name] for name in net.channels.names])
     for number, genotype in enumerate(genotypes):
         assert tuple(int(values[number]) for values in at_once) == tuple(net.cost(genotype, 256, 256))
 

@@ -31,9 +31,7 @@ class FilterSpace:
     Args:
         net: the generator: one of slimgen's families, or any network of convolutions. It is left as it was.
         example: an image that it takes (1, C, H, W); the network is traced with it.
-        family: its family, so that what is cut out of it can be described and its cost be told; None where it is not
-            to be built again.
-        options: of the family.
+        family: its family, with its options, by which what is cut out of it can be described; None if it need not be.
         authors: one mask for the trunk of a ResNet and the inside of all its blocks, as in the published code, where
             the genome of a ResNet of 64 channels has 640 bits. Without it, each block has filters of its own inside.
 

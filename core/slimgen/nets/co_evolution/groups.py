@@ -31,10 +31,8 @@ def filter_groups(net: nn.Module, example: Tensor, *, user_defined: bool, author
     Cutting a `user_defined` network is tried before it is relied on.
     """
     groups = groups_of(net, example)
-    return _tied(net, _separate(net, groups, example) if user_defined else groups, authors)
-
-
-def _tied(net: nn.Module, groups: list[Group], authors: bool) -> dict[str, list[Group]]:
+    if user_defined:
+        groups = _separate(net, groups, example)
     tied: dict[str, list[Group]] = {}
     trunk, blocks = _trunk_and_blocks(net, groups) if authors else (None, set())
     for group in groups:

@@ -19,21 +19,16 @@ from slimgen.search.genotype import Genotype
 class ChannelSupernet(Supernet):
     """Every channel configuration of a generator in one set of weights: sub-networks take the first channels of each.
 
-    Its weights are those of the generator at the largest configuration, under the same names.
-
-    Args:
-        family: a name of `generators`; by default `mobile`.
-        space: the name of a space of the family's (by default `searched`), or the options of c0 .. c7.
-        options: of the generator, without its widths.
+    Its weights are those of the generator at the largest configuration, under the same names. A space is named, or
+    given as the options of c0 .. c7; the other options are the generator's, without its widths.
 
     Attributes:
         title: what people call its generators.
-        mobile: the name of the one whose convolutions are separable.
+        mobile: the name of the one whose convolutions are separable: the default.
         channels: their configurations.
-        searched: the space that the paper's authors searched.
+        searched: the name of the default space.
         shape: the options that a sub-network has from the recipe's original.
-        training_options: those of an original that matter while it is trained alone; a teacher in its place
-            takes them.
+        training_options: those of an original that matter while it is trained; a teacher in its place takes them.
         pruned: whether it can begin with the strongest channels of a wider generator.
         chain: whether sub-networks are chains of pieces, for a table of latencies.
 
@@ -111,12 +106,7 @@ class ChannelSupernet(Supernet):
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
         """What the sub-network costs on one image, in closed form."""
-        return self.costs(genotype, height, width)
-
-    def costs(self, columns: Mapping[str, Any], height: int, width: int) -> Cost:
-        """A Cost of arrays: of many configurations at once, given an integer array of one shape for each dimension."""
-        config = [columns[name] for name in self.channels.names]
-        cost: Cost = self.description.cost(height, width, config)
+        cost: Cost = self.description.cost(height, width, self.channels.config(genotype))
         return cost
 
     def prune_from(self, wide: nn.Module) -> None:

@@ -95,10 +95,8 @@ class MultiScaleOptions(PatchGANOptions):
 
     def __post_init__(self) -> None:
         if min(self.inputs, self.ndf, self.layers, self.scales) < 1:
-            raise SlimgenError(
-                "a multi-scale discriminator needs inputs, ndf, layers and scales of at least 1",
-                f"inputs={self.inputs}, ndf={self.ndf}, layers={self.layers}, scales={self.scales}",
-            )
+            got = f"inputs={self.inputs}, ndf={self.ndf}, layers={self.layers}, scales={self.scales}"
+            raise SlimgenError("a multi-scale discriminator needs inputs, ndf, layers and scales of at least 1", got)
         super().__post_init__()
 
     def check_size(self, height: int, width: int) -> None:
@@ -106,12 +104,9 @@ class MultiScaleOptions(PatchGANOptions):
         # Its halvings, rounded up, end at the least of a PatchGAN.
         least = (3 * 2**self.layers - 1) * 2 ** (self.scales - 1) + 1
         if min(height, width) < least:
-            raise SlimgenError(
-                f"{self.scales} scales of PatchGANs of {self.layers} layers need images of at least {least} pixels a "
-                "side",
-                f"{height} x {width}",
-                "use fewer scales or layers, or larger images",
-            )
+            these = f"{self.scales} scales of PatchGANs of {self.layers} layers"
+            rule = f"{these} need images of at least {least} pixels a side"
+            raise SlimgenError(rule, f"{height} x {width}", "use fewer scales or layers, or larger images")
 
     def cost(self, height: int, width: int) -> Cost:
         """What the discriminator costs on one image; pooling is free."""

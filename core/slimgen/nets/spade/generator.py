@@ -85,8 +85,7 @@ class SpadeGenerator(Described):
 
     The labels, resized to each block's size, are all that enters: at the start through a convolution, and in every
     norm. Names in the state dict are those of published checkpoints without spectral norm. With `ngf` 64 and the 36
-    channels of Cityscapes (35 classes and the edges of instances) it has 93,048,003 parameters. Options and errors: see
-    `SpadeOptions`.
+    channels of Cityscapes it has 93,048,003 parameters. Options and errors: see `SpadeOptions`.
     """
 
     folds = True

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from slimgen.cost.formula import Cost
 from slimgen.cost.rows import Norm, Row, cost_of, weights_at
@@ -12,33 +12,6 @@ from slimgen.errors import RecipeError, SlimgenError, nearest
 NORMS: dict[str, Norm] = {"batch": "batch", "instance": "instance"}
 _KERNEL = 4
 _EIGHTFOLD = 3  # the scale, from 0, at which channels have doubled for the last time
-
-
-class UnetWidths(NamedTuple):
-    """The channels of encoder and decoder at 1/2, 1/4 ... of the size; one less of the decoder, as it makes images."""
-
-    down: tuple[int, ...]
-    up: tuple[int, ...]
-
-    @classmethod
-    def of(cls, ngf: int, depth: int, widths: object = None) -> "UnetWidths":
-        """Doubling from `ngf` on, at most eight-fold; or those of a recipe's mapping of `down` and `up`.
-
-        Raises:
-            RecipeError: other keys, or not as many whole numbers of at least 1 as there are scales.
-        """
-        if widths is None:
-            channels = tuple(ngf * min(2**level, 2**_EIGHTFOLD) for level in range(depth))
-            return cls(channels, channels[:-1])
-        rule = f"widths of a U-Net give down ({depth} numbers) and up ({depth - 1}), each at least 1"
-        if not isinstance(widths, Mapping) or set(widths) != set(cls._fields):
-            raise RecipeError(rule, repr(widths)[:120])
-        for name, length in (("down", depth), ("up", depth - 1)):
-            numbers = widths[name]
-            listed = isinstance(numbers, Sequence) and len(numbers) == length
-            if not listed or not all(isinstance(number, int) and number >= 1 for number in numbers):
-                raise RecipeError(rule, f"{name} {numbers!r}")
-        return cls(tuple(widths["down"]), tuple(widths["up"]))
 
 
 @dataclass(frozen=True)
@@ -50,7 +23,8 @@ class UnetOptions:
         depth: halvings; images have sides that are multiples of 2**depth.
         norm: `batch`, or `instance` (not affine).
         dropout: probability of dropping in the decoder's widest scales but the deepest (0.5 in pix2pix).
-        widths: of every scale, in place of `ngf`, as pruning leaves them; see `UnetWidths`.
+        widths: of every scale, in place of `ngf`, as pruning leaves them: a mapping with those of the encoder, `down`,
+            and of the decoder, `up`, at 1/2, 1/4 ... of the size; the decoder has one less, since it makes images.
 
     Raises:
         SlimgenError: an option is out of range.
@@ -76,9 +50,25 @@ class UnetOptions:
             )
 
     @cached_property
-    def parts(self) -> UnetWidths:
-        """The widths that the options stand for."""
-        return UnetWidths.of(self.ngf, self.depth, self.widths)
+    def parts(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The channels of encoder and decoder: of the option `widths`, or doubling from `ngf` on, at most eight-fold.
+
+        Raises:
+            RecipeError: other keys, or not as many whole numbers of at least 1 as there are scales.
+        """
+        if self.widths is None:
+            channels = tuple(self.ngf * min(2**level, 2**_EIGHTFOLD) for level in range(self.depth))
+            return channels, channels[:-1]
+        lengths = {"down": self.depth, "up": self.depth - 1}
+        rule = f"widths of a U-Net give down ({self.depth} numbers) and up ({self.depth - 1}), each at least 1"
+        if not isinstance(self.widths, Mapping) or set(self.widths) != set(lengths):
+            raise RecipeError(rule, repr(self.widths)[:120])
+        for name, length in lengths.items():
+            numbers = self.widths[name]
+            listed = isinstance(numbers, Sequence) and len(numbers) == length
+            if not listed or not all(isinstance(number, int) and number >= 1 for number in numbers):
+                raise RecipeError(rule, f"{name} {numbers!r}")
+        return tuple(self.widths["down"]), tuple(self.widths["up"])
 
     def scales(self) -> list[tuple[Row, Row]]:
         """The rows of each scale, from the images on: what halves the size, and what doubles it again.
