@@ -18,7 +18,6 @@ from statistics import mean, stdev
 from typing import Any
 
 import torch
-from slimgen.stages.evaluation import built, described
 from torch import Tensor, nn
 
 from benchmarks.results import save
@@ -27,6 +26,7 @@ from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
 from slimgen.methods.method import REVERSE
 from slimgen.run.record import read_record
+from slimgen.stages.generators import built, described
 from slimgen.stages.table import STAGES
 from slimgen.tasks import traits_of
 from slimgen.tasks.embedded import TEST, TRAIN

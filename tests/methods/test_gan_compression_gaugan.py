@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from slimgen.stages.evaluation import built
 from torch.nn import functional
 
 from slimgen import stages
@@ -23,6 +22,7 @@ from slimgen.nets.spade.generator import SpadeGenerator
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe, section
 from slimgen.search import Genotype
+from slimgen.stages.generators import built
 from slimgen.tasks import open_task
 from slimgen.tasks.task import Job
 from townhouses import write

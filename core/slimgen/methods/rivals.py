@@ -1,4 +1,4 @@
-"""Training what a relaxation found from scratch, beside random architectures of the same size."""
+"""What a found generator is compared with, and training it anew: rivals narrowed or by hand, random architectures."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence

@@ -88,14 +88,14 @@ _STAGES = (
         "Measure the original, the found generator and its rivals; write the report.",
         reads=("prepare", "teach", "search", "finetune"),
         sections=("name", "task", "method", "size", "seed", "compute", "budget", "evaluate"),
-        code=("cost", "data/batches.py", "device.py", "metrics", "nets", "report", "tasks"),
+        code=("cost", "data/batches.py", "device.py", "metrics", "nets", "report", "stages/generators.py", "tasks"),
     ),
     Stage(
         "export",
         "Write the found generator as ONNX, and check that it computes the same.",
         reads=("finetune", "evaluate"),
         sections=("name", "task", "method", "size", "seed", "data", "budget", "evaluate", "export"),
-        code=("cost/latency.py", "export", "nets", "stages/evaluation.py"),
+        code=("cost/latency.py", "export", "nets", "stages/generators.py"),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""The search space of AlphaGAN's conventional generator, and its two published architectures."""
+"""AlphaGAN's conventional generator as space, options, rows and cost, and its two published architectures."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The search space of CF-GAN for image translation: paths, operators, channels (section 3.1). No torch."""
+"""CF-GAN's generators for image translation as space, rows and cost (section 3.1): paths, operators, channels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

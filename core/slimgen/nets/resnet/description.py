@@ -1,4 +1,4 @@
-"""Channel configurations of a ResNet generator: how wide each part of it is.
+"""The ResNet generator as channel configurations, options, rows and cost. No torch.
 
 The stem has c0 channels, the first halving 2 c1, the trunk 4 c2; the inner channels of the residual blocks are 4 c3 in
 the first third of them, 4 c4 in the second and 4 c5 in the last; the doublings have 2 c6 and c7. Block input and output

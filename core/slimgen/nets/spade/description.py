@@ -1,4 +1,4 @@
-"""Channel configurations of a SPADE generator, as the authors of GAN Compression write them.
+"""The SPADE generator as channel configurations, options, rows and cost. No torch.
 
 The first convolution has 16 c0 channels, which are the trunk of the three blocks after it; their inner widths are
 16 c1, 16 c2 and 16 c3; the four upper blocks leave 8 c4, 4 c5, 2 c6 and c7. The SPADE layers of a block see the labels

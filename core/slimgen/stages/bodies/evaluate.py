@@ -1,9 +1,7 @@
 """The stage that evaluates: original, found generator and rivals on the test images."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,13 +16,13 @@ from slimgen.metrics.evaluator import Evaluator, Network, fitting_batch
 from slimgen.metrics.kinds import OfSegmentations
 from slimgen.metrics.registry import find
 from slimgen.metrics.scorers import save_arrays
-from slimgen.nets import build_generator, generator_cost
-from slimgen.nets.weights import folded, load_weights
+from slimgen.nets import generator_cost
 from slimgen.recipe import Recipe
 from slimgen.report.html import write_report
 from slimgen.report.pictures import grid, panels
 from slimgen.run.log import Log
 from slimgen.run.record import read_record
+from slimgen.stages.generators import built, described
 from slimgen.stages.work import Work
 from slimgen.tasks.task import Task, require_suitable
 from slimgen.tasks.traits import NOISE, Shapes
@@ -174,29 +172,3 @@ def report(work: Work, table: Mapping[str, Any]) -> None:
     others = {"The other direction": work.out / f"{GRID}{REVERSE}.png", "Relaxation": relaxation}
     pictures |= {name: path for name, path in others.items() if path.is_file()}
     write_report(work.out / files.REPORT, facts, pictures)
-
-
-def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict[str, dict[str, Any]]:
-    """How to build each generator: family, options, file of weights, and, with the folder `teach`, updates.
-
-    With that, too, the original of the other direction is among them if it is there.
-    """
-    original = dict(recipe.teach.generator)
-    about: dict[str, Any] = {"family": original.pop("family"), "options": original}
-    if teach is not None:
-        about["updates"] = int(float(str(read_record(teach)["metrics"].get("updates", 0))))
-    generators = {"original": {**about, "file": files.GENERATOR}}
-    for name, found in json.loads((finetune / files.NETWORKS).read_text()).items():
-        generators[name] = {**found, "file": files.weights_file(name)}
-    file = files.weights_file("reverse_generator")
-    if teach is not None and (teach / file).is_file():
-        back = {name: generators.pop(name) for name in list(generators) if name.endswith(REVERSE)}
-        generators |= {f"original{REVERSE}": {**about, "file": file}, **back}
-    return generators
-
-
-def built(about: Mapping[str, Any], weights: Path) -> nn.Module:
-    """A generator with its weights, in evaluation mode."""
-    net = build_generator(about["family"], **about["options"])
-    net.load_state_dict(load_weights(weights))
-    return folded(net).eval()

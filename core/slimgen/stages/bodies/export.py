@@ -12,7 +12,7 @@ from slimgen.cost.latency import onnx_latency
 from slimgen.export.card import Facts, write_card
 from slimgen.export.onnx import export_onnx, parity
 from slimgen.run.record import read_record, versions
-from slimgen.stages.evaluation import built, described
+from slimgen.stages.generators import built, described
 from slimgen.stages.work import Work
 from slimgen.tasks import traits_of
 from slimgen.tasks.traits import NOISE

@@ -1,0 +1,41 @@
+"""How the finished generators of a run are built again, with their weights."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from slimgen import files
+from slimgen.methods.method import REVERSE
+from slimgen.nets import build_generator
+from slimgen.nets.weights import folded, load_weights
+from slimgen.recipe import Recipe
+from slimgen.run.record import read_record
+
+
+def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict[str, dict[str, Any]]:
+    """How to build each generator: family, options, file of weights, and, with the folder `teach`, updates.
+
+    With that, too, the original of the other direction is among them if it is there.
+    """
+    original = dict(recipe.teach.generator)
+    about: dict[str, Any] = {"family": original.pop("family"), "options": original}
+    if teach is not None:
+        about["updates"] = int(float(str(read_record(teach)["metrics"].get("updates", 0))))
+    generators = {"original": {**about, "file": files.GENERATOR}}
+    for name, found in json.loads((finetune / files.NETWORKS).read_text()).items():
+        generators[name] = {**found, "file": files.weights_file(name)}
+    file = files.weights_file("reverse_generator")
+    if teach is not None and (teach / file).is_file():
+        back = {name: generators.pop(name) for name in list(generators) if name.endswith(REVERSE)}
+        generators |= {f"original{REVERSE}": {**about, "file": file}, **back}
+    return generators
+
+
+def built(about: Mapping[str, Any], weights: Path) -> nn.Module:
+    """A generator with its weights, in evaluation mode."""
+    net = build_generator(about["family"], **about["options"])
+    net.load_state_dict(load_weights(weights))
+    return folded(net).eval()
