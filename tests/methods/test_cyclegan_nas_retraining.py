@@ -111,7 +111,7 @@ def test_found_discriminators_or_the_originals_judge_what_is_trained_anew(whole_
     train = "slimgen.methods.rivals.train_cycle"
 
     def watched(job, training):
-        forth, back = training.both
+        forth, back = training.forward, training.reverse
         judged.append(type(forth.discriminator).__name__)
         if judged == ["CellsDiscriminator"]:
             nets = dict(zip(GENERATORS, (forth.generator, back.generator), strict=True))

@@ -69,7 +69,7 @@ def test_columns_of_configurations_cost_what_each_of_them_costs():
     rng = random.Random(0)
     drawn = [net.space.sample(rng) for _ in range(40)]
     columns = {name: np.array([genotype[name] for genotype in drawn]) for name in CHANNELS.names}
-    together = net.costs(columns, 256, 512)
+    together = net.description.cost(256, 512, [columns[name] for name in net.channels.names])
     for row, genotype in enumerate(drawn):
         assert tuple(column[row] for column in together) == net.cost(genotype, 256, 512)
 
