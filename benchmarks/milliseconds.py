@@ -33,7 +33,7 @@ def main() -> None:
         rows.append(
             {
                 "limit_ms": limit,
-                "foretold_ms": found["costs"]["latency_ms"],
+                "predicted_ms": found["costs"]["latency_ms"],
                 "measured_ms": search["latency_measured_ms"],
                 "exported_p50_ms": export["onnxruntime_p50_ms"],
                 "table_error": [search["latency_error_median"], search["latency_error_max"]],

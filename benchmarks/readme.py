@@ -130,10 +130,10 @@ def kills(found: Mapping[str, Any]) -> str:
 
 
 def latency(found: Mapping[str, Any]) -> str:
-    """Milliseconds foretold beside milliseconds measured."""
+    """Milliseconds predicted beside milliseconds measured."""
     about = found["table"]["conditions"]
     return (
-        f"**Latency foretold** for {about['largest'][0].split()[0]} at {about['height']} px, onnxruntime with "
+        f"**Latency predicted** for {about['largest'][0].split()[0]} at {about['height']} px, onnxruntime with "
         f"{about['threads']} thread(s): median error {found['median error']:.1%}, largest "
         f"{found['largest error']:.1%} on {found['networks measured']} networks not seen before (a multiple of MACs: "
         f"{found['median error of a multiple of MACs']:.1%} and {found['largest error of a multiple of MACs']:.1%}); "
@@ -145,12 +145,12 @@ def latency(found: Mapping[str, Any]) -> str:
 
 def milliseconds(found: Mapping[str, Any]) -> str:
     """Searches under limits on time."""
-    rows = ["| limit, ms | foretold | measured | exported, p50 | evaluations |", "| --- | --- | --- | --- | --- |"]
+    rows = ["| limit, ms | predicted | measured | exported, p50 | evaluations |", "| --- | --- | --- | --- | --- |"]
     for row in found["searches"]:
-        times = (row[name] for name in ("limit_ms", "foretold_ms", "measured_ms", "exported_p50_ms"))
+        times = (row[name] for name in ("limit_ms", "predicted_ms", "measured_ms", "exported_p50_ms"))
         rows.append(f"| {' | '.join(f'{time:.2f}' for time in times)} | {row['evaluations']:.0f} |")
     head = (
-        f"**A search under a limit on time** ({found['recipe']}, {found['threads']} thread): what is foretold holds "
+        f"**A search under a limit on time** ({found['recipe']}, {found['threads']} thread): what is predicted holds "
         f"the table's largest error as a margin. `{found['command']}`"
     )
     return "\n".join([head, "", *rows])
