@@ -16,7 +16,7 @@ data/train/townhouses: | $(STAMP)
 	$(BIN)/dvc pull --quiet data.dvc
 
 test: $(STAMP)  ## All tests, a worker for each core
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 25
 
 lint: $(STAMP)  ## Style, types, layers
 	$(BIN)/ruff check .

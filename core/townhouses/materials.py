@@ -87,14 +87,17 @@ def pantiles(colour: Colour, middle: float, bottom: float, course: int) -> Paint
     return paint
 
 
+def within(rect: Rect, x: Points, y: Points) -> tuple[Points, Points]:
+    """How far down a rectangle (0 at the top, 1 at the bottom) and off its middle (0, at either side 1) points are."""
+    left, top, right, bottom = rect
+    return (y - top) / (bottom - top), np.abs(x - (left + right) / 2) / ((right - left) / 2)
+
+
 def glass(rect: Rect) -> Paint:
     """A dark room behind a pane that mirrors the sky: lighter below, with two streaks that meet like a V."""
-    left, top, right, bottom = rect
-    middle, half = (left + right) / 2, (right - left) / 2
 
     def paint(x: Points, y: Points) -> Array:
-        down = (y - top) / (bottom - top)
-        off = np.abs(x - middle) / half
+        down, off = within(rect, x, y)
         streak = np.clip(1 - np.abs(down - 0.75 + 0.5 * off) / 0.16, 0, 1)
         return mix((44, 60, 78), (150, 182, 204), np.clip(0.15 + 0.5 * down + 0.5 * streak, 0, 1))
 
@@ -103,13 +106,10 @@ def glass(rect: Rect) -> Paint:
 
 def curtains(rect: Rect, colour: Colour) -> Paint:
     """Glass between two curtains drawn back to the sides."""
-    left, top, right, bottom = rect
-    middle, half = (left + right) / 2, (right - left) / 2
     behind = glass(rect)
 
     def paint(x: Points, y: Points) -> Array:
-        down = (y - top) / (bottom - top)
-        off = np.abs(x - middle) / half
+        down, off = within(rect, x, y)
         fold = 0.86 + 0.14 * np.cos(6 * np.pi * off)
         cloth = np.array(colour, np.float32) * (fold + 0 * down)[..., None].astype(np.float32)
         hangs = off >= 0.2 + 0.42 * np.clip(1.3 * down, 0, 1) ** 2
@@ -120,12 +120,9 @@ def curtains(rect: Rect, colour: Colour) -> Paint:
 
 def room_light(rect: Rect) -> Paint:
     """Lamplight in a room: brightest above the middle, warmer through the curtains."""
-    left, top, right, bottom = rect
-    middle, half = (left + right) / 2, (right - left) / 2
 
     def paint(x: Points, y: Points) -> Array:
-        down = (y - top) / (bottom - top)
-        off = np.abs(x - middle) / half
+        down, off = within(rect, x, y)
         return mix((255, 218, 140), (206, 122, 44), np.clip(0.55 * off**2 + 0.7 * np.abs(down - 0.3), 0, 1))
 
     return paint

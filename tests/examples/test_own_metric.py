@@ -12,6 +12,7 @@ from slimgen import stages
 from slimgen.metrics.registry import find
 from slimgen.recipe import Recipe
 from slimgen.report.table import headings, read_table
+from tests.quiet import quiet
 from townhouses import write
 
 NAME = "examples.own_metric:GMSD"
@@ -50,8 +51,7 @@ def test_equal_images_have_no_distance_and_lost_edges_have_one() -> None:
     assert (gmsd(functional.avg_pool2d(real, 5, 1, 2), real) > 0.05).all()
 
 
-def test_a_search_minimises_it_and_the_table_says_that_less_is_better(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+def test_a_search_minimises_it_and_the_table_says_that_less_is_better(tmp_path) -> None:
     write(tmp_path / "images", seed=0, train=10, test=3, size=32)
     recipe = TINY.override(
         [
@@ -61,7 +61,7 @@ def test_a_search_minimises_it_and_the_table_says_that_less_is_better(tmp_path, 
         ]
     )
     out = tmp_path / "run"
-    stages.run(recipe, data=tmp_path / "images", out=out, until="evaluate", progress=lambda *progress: None)
+    stages.run(recipe, data=tmp_path / "images", out=out, until="evaluate", progress=quiet)
     trials = [json.loads(line) for line in (out / "search" / "trials.jsonl").read_text().splitlines()]
     values = [trial["quality"][NAME] for trial in trials if trial["step"] == "channel"]
     found = json.loads((out / "search" / "genotype.json").read_text())

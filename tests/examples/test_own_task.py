@@ -12,6 +12,7 @@ from slimgen.errors import DataError, RecipeError
 from slimgen.methods import open_method
 from slimgen.recipe import Recipe, load
 from slimgen.tasks import check_recipe, task_class
+from tests.quiet import quiet
 from townhouses import write
 
 EXAMPLE = load(str(Path(__file__).parents[2] / "examples" / "own_task.yaml"))
@@ -34,9 +35,7 @@ def images(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def finished(images, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{out}/mlflow.db")
-        stages.run(TINY, data=images, out=out, progress=lambda *progress: None)
+    stages.run(TINY, data=images, out=out, progress=quiet)
     return out
 
 
@@ -70,4 +69,4 @@ def test_it_goes_through_all_stages(finished: Path) -> None:
 
 def test_images_without_a_split_to_test_on_are_refused(images: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="in train/ and in test/"):
-        stages.prepare(TINY, data=images / "train", out=tmp_path / "prepare", progress=lambda *progress: None)
+        stages.prepare(TINY, data=images / "train", out=tmp_path / "prepare", progress=quiet)

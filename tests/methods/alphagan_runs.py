@@ -18,14 +18,11 @@ from slimgen.tasks import open_task
 from slimgen.tasks.task import Job
 from slimgen.training.draws import fixed
 from slimgen.training.fit import Journal, fit
+from tests.quiet import quiet
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_alphagan.yaml").read_text())
 CPU = Compute(torch.device("cpu"))
-
-
-def quiet(what, done, total, values) -> None:
-    """No progress in tests."""
 
 
 def tiny_features(path: Path) -> list[str]:

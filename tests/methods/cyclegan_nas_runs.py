@@ -12,14 +12,11 @@ from slimgen.recipe import Recipe, section
 from slimgen.tasks import open_task
 from slimgen.tasks.task import Job
 from slimgen.training.fit import Journal
+from tests.quiet import quiet
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_cyclegan_nas.yaml").read_text())
 CPU = Compute(torch.device("cpu"))
-
-
-def quiet(what, done, total, values) -> None:
-    """No progress in tests."""
 
 
 def run_until(stage: str, folder: Path) -> Path:

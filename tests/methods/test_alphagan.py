@@ -1,7 +1,6 @@
 """AlphaGAN's search: what each step moves and sees, what the average follows, and what a kill leaves."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,16 +17,15 @@ from slimgen.nets.weights import load_weights
 from slimgen.search import Genotype
 from slimgen.tasks.unconditional import SETTLED
 from slimgen.training.fit import Memo
-from tests.methods.alphagan_runs import TINY, Searching, copies, folders, quiet, run_until
+from tests.methods.alphagan_runs import TINY, Searching, copies, folders, run_until
+from tests.quiet import quiet
 
 BOTH = {"generator_bar", "discriminator_bar"}
 
 
 @pytest.fixture(scope="module")
-def tiny_run(tmp_path_factory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # refuses at once, which is quicker than any store
-        yield run_until("supernet", tmp_path_factory.mktemp("tiny"))
+def tiny_run(untracked, tmp_path_factory) -> Path:
+    return run_until("supernet", tmp_path_factory.mktemp("tiny"))
 
 
 def test_each_step_moves_what_its_line_of_the_algorithm_says(tiny_run):

@@ -1,6 +1,5 @@
 """AlphaGAN's duality gap: its value, which parameters learn of it, and the supernet at its corners."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,8 @@ HINGE = adversarial("hinge")
 
 
 @pytest.fixture(scope="module")
-def tiny_run(tmp_path_factory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # refuses at once, which is quicker than any store
-        yield run_until("teach", tmp_path_factory.mktemp("tiny"))
+def tiny_run(untracked, tmp_path_factory) -> Path:
+    return run_until("teach", tmp_path_factory.mktemp("tiny"))
 
 
 def test_the_gap_is_zero_where_the_bars_are_the_players_and_grows_as_they_improve(tiny_run):

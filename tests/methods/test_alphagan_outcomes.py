@@ -1,7 +1,6 @@
 """AlphaGAN from images to exported generators: what is read off, what is trained anew, and what is refused."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,14 +15,13 @@ from slimgen.nets import generator_cost
 from slimgen.nets.alphagan.description import PUBLISHED, SPACE, alphagan_space
 from slimgen.nets.sngan.discriminator import SPACE as JUDGES
 from slimgen.nets.weights import load_weights
-from tests.methods.alphagan_runs import TINY, folders, job_of, quiet, run_until
+from tests.methods.alphagan_runs import TINY, folders, job_of, run_until
+from tests.quiet import quiet
 
 
 @pytest.fixture(scope="module")
-def whole_run(tmp_path_factory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-        yield run_until("export", tmp_path_factory.mktemp("tiny"))
+def whole_run(tmp_path_factory) -> Path:
+    return run_until("export", tmp_path_factory.mktemp("tiny"))
 
 
 def outcome_of(out: Path) -> dict:

@@ -28,23 +28,13 @@ from slimgen.stages.fingerprint import named_files
 from slimgen.stages.table import STAGES as TABLE
 from slimgen.tasks import open_task
 from slimgen.tasks.task import Job
+from tests.quiet import quiet
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_co_evolution.yaml").read_text())
 TUNING = "search.tuning={share: 1.0, batch: 1, rate: 0.005}"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CPU = Compute(torch.device("cpu"))
-
-
-def quiet(what, done, total, values) -> None:
-    """No progress in tests."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_tracking_server(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-        yield
 
 
 @pytest.fixture(scope="module")

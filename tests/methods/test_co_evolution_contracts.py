@@ -36,6 +36,7 @@ from slimgen.search import (
 )
 from slimgen.tasks import open_task
 from slimgen.tasks.task import Job
+from tests.quiet import quiet
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_co_evolution.yaml").read_text())
@@ -43,10 +44,6 @@ TUNING = "search.tuning={share: 0.5, batch: 1}"
 CPU = Compute(torch.device("cpu"))
 FIT = Objective("fitness", "max")
 SIZE = 16
-
-
-def quiet(what, done, total, values) -> None:
-    """No progress in tests."""
 
 
 def generator(seed: int) -> FilterSpace:
@@ -189,9 +186,7 @@ def test_co_evolution_of_real_filters_within_a_tight_budget_keeps_it_and_ends() 
 def begun(tmp_path_factory) -> Path:
     images, run = tmp_path_factory.mktemp("images"), tmp_path_factory.mktemp("run")
     write(images, seed=0, train=9, night=7, test=3, size=32, layout="unpaired")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-        stages.run(TINY, data=images, out=run, until="supernet", progress=quiet)
+    stages.run(TINY, data=images, out=run, until="supernet", progress=quiet)
     return run
 
 

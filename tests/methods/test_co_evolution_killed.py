@@ -36,9 +36,8 @@ WEIGHTS = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread_each_and_no_tracking_server():
+def one_thread_each(untracked):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # refuses at once, which is quicker than any store
         patch.setenv("OMP_NUM_THREADS", "1")
         yield
 

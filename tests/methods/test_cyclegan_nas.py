@@ -1,6 +1,5 @@
 """CycleGANAS's search: what its optimisations move, on which images, and what a kill leaves."""
 
-from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -30,16 +29,15 @@ from slimgen.nets.relaxation import Relaxation
 from slimgen.search import Genotype
 from slimgen.training.draws import fixed
 from slimgen.training.fit import Memo, fit
-from tests.methods.cyclegan_nas_runs import CPU, TINY, folders, job_of, options_of, quiet, run_until
+from tests.methods.cyclegan_nas_runs import CPU, TINY, folders, job_of, options_of, run_until
+from tests.quiet import quiet
 
 TWO_STEP = ("TF", "TH", "THS")
 
 
 @pytest.fixture(scope="module")
-def tiny_run(tmp_path_factory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # refuses at once, which is quicker than any store
-        yield run_until("supernet", tmp_path_factory.mktemp("tiny"))
+def tiny_run(untracked, tmp_path_factory) -> Path:
+    return run_until("supernet", tmp_path_factory.mktemp("tiny"))
 
 
 def test_the_joined_space_is_the_papers():

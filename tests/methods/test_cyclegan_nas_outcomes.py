@@ -4,7 +4,6 @@ import json
 import math
 import random
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -23,14 +22,13 @@ from slimgen.nets.relaxation import Relaxation
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import Recipe
 from slimgen.search import Genotype
-from tests.methods.cyclegan_nas_runs import TINY, folders, job_of, options_of, quiet, run_until
+from tests.methods.cyclegan_nas_runs import TINY, folders, job_of, options_of, run_until
+from tests.quiet import quiet
 
 
 @pytest.fixture(scope="module")
-def tiny_run(tmp_path_factory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # refuses at once, which is quicker than any store
-        yield run_until("search", tmp_path_factory.mktemp("tiny"))
+def tiny_run(untracked, tmp_path_factory) -> Path:
+    return run_until("search", tmp_path_factory.mktemp("tiny"))
 
 
 def outcome_of(out: Path) -> dict:

@@ -1,7 +1,6 @@
 """CycleGANAS's generators trained anew: several times, the best kept, all told."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,14 +20,13 @@ from slimgen.search import Genotype
 from slimgen.stages.fingerprint import fingerprint
 from slimgen.stages.table import STAGES
 from slimgen.tasks.cycle import train_cycle
-from tests.methods.cyclegan_nas_runs import TINY, folders, job_of, quiet, run_until
+from tests.methods.cyclegan_nas_runs import TINY, folders, job_of, run_until
+from tests.quiet import quiet
 
 
 @pytest.fixture(scope="module")
-def whole_run(tmp_path_factory) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # refuses at once, which is quicker than any store
-        yield run_until("export", tmp_path_factory.mktemp("tiny"))
+def whole_run(untracked, tmp_path_factory) -> Path:
+    return run_until("export", tmp_path_factory.mktemp("tiny"))
 
 
 class KilledError(Exception):

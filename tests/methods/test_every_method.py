@@ -21,6 +21,7 @@ from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
 from slimgen.run.record import read_record
 from slimgen.stages.table import STAGES
+from tests.quiet import quiet
 from townhouses import write
 
 HERE = Path(__file__).parent
@@ -66,10 +67,6 @@ class Run(NamedTuple):
         return [json.loads(line) for line in (self.out / "search" / "trials.jsonl").read_text().splitlines()]
 
 
-def quiet(what, done, total, values) -> None:
-    """No progress in tests."""
-
-
 def go(recipe: Recipe, data: Path, out: Path, until: str | None = None, progress=quiet) -> dict[str, bool]:
     """Runs the stages; which of them had been done before."""
     skipped = {}
@@ -79,14 +76,6 @@ def go(recipe: Recipe, data: Path, out: Path, until: str | None = None, progress
 
     stages.run(recipe, data=data, out=out, until=until, progress=progress, on_stage=on_stage)
     return skipped
-
-
-@pytest.fixture(scope="module", autouse=True)
-def untracked(tmp_path_factory):
-    """No tracking server."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from slimgen.nets.resnet.description import CHANNELS
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
 from slimgen.search import Genotype
+from tests.quiet import quiet
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_gan_compression.yaml").read_text())
@@ -23,17 +24,6 @@ FULL = [
     "supernet.teacher={ngf: 8, updates: 4, batch: 2}",
     "supernet.student={updates: 4, batch: 2}",
 ]
-
-
-def quiet(what, done, total, values) -> None:
-    """No progress in tests."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_tracking_server(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-        yield
 
 
 @pytest.fixture(scope="module")

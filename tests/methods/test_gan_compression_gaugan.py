@@ -25,6 +25,7 @@ from slimgen.search import Genotype
 from slimgen.stages.generators import built
 from slimgen.tasks import open_task
 from slimgen.tasks.task import Job
+from tests.quiet import quiet
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_gaugan.yaml").read_text())
@@ -34,17 +35,6 @@ FULL = [
     "supernet.student={updates: 2, batch: 2}",
 ]
 STAGES = ("prepare", "teach", "supernet", "search", "finetune", "evaluate", "export")
-
-
-def quiet(what, done, total, values) -> None:
-    """No progress in tests."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_tracking_server(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ from slimgen.search import Genotype, Trial
 from slimgen.stages.table import STAGES
 from slimgen.tasks.gan import GanTraining, train_gan
 from slimgen.tasks.noise import TEST, latents
+from tests.quiet import quiet
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parents[1] / "tasks" / "tiny_unconditional.yaml").read_text())
@@ -71,15 +72,10 @@ def options(recipe, channels: int):
     return {**recipe.teach.generator, "channels": channels}
 
 
-def quiet(what, done, total, values) -> None:
-    """No progress in tests."""
-
-
 @pytest.fixture(scope="module", autouse=True)
-def narrowing(tmp_path_factory):
-    """The method of this file, and no tracking server."""
+def narrowing():
+    """The method of this file."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
         patch.setitem(METHODS, "narrowing", __name__)
         patch.setitem(sys.modules, __name__, sys.modules[__name__])
         yield

@@ -15,29 +15,15 @@ from slimgen.recipe import Recipe, load, presets
 from slimgen.stages import preview
 from slimgen.stages.outlook import Outlook
 from slimgen.stages.table import STAGES
-from townhouses import write
+from tests.quiet import quiet
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_tracking_server(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-        yield
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("images")
-    write(folder, seed=0, train=12, test=3, size=32)
-    return folder
 
 
 @pytest.fixture(scope="module")
 def taught(images, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run")
-    stages.run(TINY, data=images, out=out, until="teach", progress=lambda *progress: None)
+    stages.run(TINY, data=images, out=out, until="teach", progress=quiet)
     return out
 
 

@@ -12,27 +12,9 @@ from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
 from slimgen.search import Genotype
 from slimgen.stages.table import STAGES
-from townhouses import write
+from tests.quiet import quiet
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text())
-
-
-def quiet(what, done, total, values) -> None:
-    """No progress in tests."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_tracking_server(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-        yield
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("images")
-    write(folder, seed=0, train=12, test=3, size=32)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -12,18 +12,14 @@ import pytest
 
 from slimgen import stages
 from slimgen.recipe import Recipe
+from tests.quiet import quiet
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text())
 
 
-def quiet(what, done, total, values) -> None:
-    """No progress in tests."""
-
-
 @pytest.fixture
 def trained(tmp_path: Path, monkeypatch) -> Path:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     write(tmp_path / "images", seed=0, train=12, test=3, size=32)
     stages.run(TINY, data=tmp_path / "images", out=tmp_path / "run", progress=quiet, until="supernet")

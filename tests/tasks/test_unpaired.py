@@ -23,6 +23,7 @@ from slimgen.tasks import open_task
 from slimgen.tasks.gan import GanTraining, original_guidance
 from slimgen.tasks.task import Job
 from slimgen.training.fit import Memo
+from tests.quiet import quiet
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_unpaired.yaml").read_text())
@@ -38,17 +39,6 @@ FULL = [
     "supernet.student={updates: 2, batch: 2}",
 ]
 ORIGINALS = {"generator", "discriminator", "reverse_generator", "reverse_discriminator"}
-
-
-def quiet(what, done, total, values) -> None:
-    """No progress in tests."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_tracking_server(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-        yield
 
 
 @pytest.fixture(scope="module")
