@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from slimgen.device import Compute, choose, multiplies_bfloat16
+from slimgen.device import Compute, Starvation, choose, cores, multiplies_bfloat16
 from slimgen.errors import RecipeError
 
 CPU = torch.device("cpu")
@@ -45,3 +45,41 @@ def test_a_gpu_that_is_not_there_is_one_line() -> None:
 def test_unknown_precision_is_refused() -> None:
     with pytest.raises(RecipeError, match="bf16"):
         choose("fp8")
+
+
+def test_cores_are_those_of_the_affinity_and_of_the_quota(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(6)), raising=False)
+    assert cores(tmp_path) == 6  # no container
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert cores(tmp_path) == 6
+    (tmp_path / "cpu.max").write_text("250000 100000\n")
+    assert cores(tmp_path) == 2
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    assert cores(tmp_path) == 1
+    old = tmp_path / "old" / "cpu"
+    old.mkdir(parents=True)
+    (old / "cpu.cfs_quota_us").write_text("-1\n")
+    (old / "cpu.cfs_period_us").write_text("100000\n")
+    assert cores(tmp_path / "old") == 6
+    (old / "cpu.cfs_quota_us").write_text("400000\n")
+    assert cores(tmp_path / "old") == 4
+
+
+def test_starving_threads_are_told_of_once_and_only_after_a_while() -> None:
+    clock, used = [0.0], [0.0]
+    starvation = Starvation(lambda: clock[0], lambda: used[0])
+
+    def after(seconds: float, share: float, threads: int = 2) -> str | None:
+        clock[0] += seconds
+        used[0] += share * seconds * threads
+        return starvation.hint(threads)
+
+    assert [after(11, 0.95) for _ in range(5)] == [None] * 5
+    assert [after(11, 0.5), after(11, 0.5)] == [None, None]
+    assert after(11, 0.95) is None  # it was only a moment
+    assert [after(11, 0.5) for _ in range(2)] == [None, None]
+    assert "compute.threads=1" in (after(11, 0.5) or "")
+    assert [after(11, 0.5) for _ in range(9)] == [None] * 9
+    alone = Starvation(lambda: clock[0], lambda: used[0])
+    clock[0] += 100
+    assert alone.hint(1) is None

@@ -4,7 +4,10 @@ import contextlib
 import ctypes
 import os
 import platform
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar, overload
 
 import torch
@@ -71,7 +74,7 @@ def choose(precision: str = "auto", device: str = "auto", threads: int | None = 
         precision: `fp32`, `bf16`, or `auto`: bf16 where the processor multiplies it in hardware (AMX, AVX-512 BF16,
             or a GPU from Ampere on), else fp32.
         device: `cpu`, `cuda`, or `auto`: a GPU if there is one.
-        threads: CPU threads; None keeps torch's own choice.
+        threads: CPU threads; None takes as many as this process may use, or torch's own choice where that is fewer.
 
     Raises:
         RecipeError: an unknown precision, or a GPU asked for where there is none.
@@ -81,8 +84,7 @@ def choose(precision: str = "auto", device: str = "auto", threads: int | None = 
     if device == "cuda" and not torch.cuda.is_available():
         raise RecipeError("compute.device 'cuda' needs a GPU", "none on this machine", "use 'auto' or 'cpu'")
     kind = "cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu")
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(min(torch.get_num_threads(), cores()) if threads is None else threads)
     if kind == "cuda":
         # One device per process: torchrun numbers the processes of a node.
         index = int(os.environ.get("LOCAL_RANK", "0"))
@@ -94,6 +96,55 @@ def choose(precision: str = "auto", device: str = "auto", threads: int | None = 
         keep_memory()
     low = precision == "bf16" or (precision == "auto" and multiplies_bfloat16(where))
     return Compute(where, torch.bfloat16 if low else torch.float32)
+
+
+def cores(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """How many processor cores this process may use: of its affinity, and of its container's quota.
+
+    PyTorch counts those of the host, and two threads that share one core are many times slower than one.
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = (root / "cpu.max").read_text().split()  # of version 2: `max`, or microseconds in a period
+        usable = min(usable, max(1, int(quota) // int(period)))
+    with contextlib.suppress(OSError, ValueError):
+        microseconds = int((root / "cpu" / "cpu.cfs_quota_us").read_text())  # of version 1: -1 is no limit
+        if microseconds > 0:
+            usable = min(usable, max(1, microseconds // int((root / "cpu" / "cpu.cfs_period_us").read_text())))
+    return usable
+
+
+class Starvation:
+    """Notices that the threads of this process do not get the processor time that they could use.
+
+    Where another process is busy, threads wait for each other at every barrier: two on two cores then fall to a quarter
+    of the rate of one, or less.
+    """
+
+    WINDOW, WINDOWS, SHARE = 10.0, 3, 0.85
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, used: Callable[[], float] = time.process_time
+    ) -> None:
+        self._clock, self._used = clock, used
+        self._since, self._before, self._starved = clock(), used(), 0
+
+    def hint(self, threads: int) -> str | None:
+        """One line, once, when processor time stayed well below what so many threads could have used for a while."""
+        now = self._clock()
+        if threads < 2 or now - self._since < self.WINDOW or self._starved > self.WINDOWS:
+            return None
+        used = self._used()
+        share = (used - self._before) / (now - self._since) / threads
+        self._since, self._before = now, used
+        self._starved = self._starved + 1 if share < self.SHARE else 0
+        if self._starved < self.WINDOWS:
+            return None
+        self._starved = self.WINDOWS + 1
+        return (
+            f"{threads} threads got {share:.0%} of the processor time that they could use, so something else is busy "
+            f"here; --set compute.threads={threads - 1} is likely faster"
+        )
 
 
 def keep_memory() -> None:

@@ -78,9 +78,26 @@ def test_missing_feature_weights_are_named(tmp_path, monkeypatch) -> None:
 
 def test_proximal_step_is_the_soft_threshold_of_equation_20() -> None:
     scale = nn.Parameter(torch.tensor([0.5, 0.1, -0.05, -0.7]))
-    scale.grad = torch.zeros(4)
+    scale.grad = torch.ones(4)
     shrink([scale], 0.1)
     assert torch.allclose(scale, torch.tensor([0.4, 0.0, 0.0, -0.6]))
+
+
+def test_what_writes_one_channel_shrinks_together_by_the_group_lasso() -> None:
+    gamma, filters = nn.Parameter(torch.tensor([3.0, 0.05])), nn.Parameter(torch.tensor([[0.0, 4.0], [0.0, 0.05]]))
+    gamma.grad, filters.grad = torch.ones(2), torch.ones(2, 2)
+    shrink([gamma, filters], 0.1)
+    # The first channel has length 5, the second 0.07; the threshold is 0.1 times the root of two parameters.
+    left = 1 - 0.1 * 2**0.5 / 5
+    assert torch.allclose(gamma, torch.tensor([3 * left, 0.0]))
+    assert torch.allclose(filters, torch.tensor([[0.0, 4 * left], [0.0, 0.0]]))
+
+
+def test_channels_that_took_no_part_do_not_shrink() -> None:
+    scale = nn.Parameter(torch.ones(3))
+    scale.grad = torch.tensor([0.0, 0.5, 0.0])  # as of widths that were drawn
+    shrink([scale], 0.1)
+    assert torch.allclose(scale, torch.tensor([1.0, 0.9, 1.0]))
 
 
 def test_proximal_step_leaves_paths_alone_that_were_not_trained() -> None:

@@ -19,7 +19,11 @@ def compare(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Print quality, MACs, parameters, bytes and latency of several runs' generators."""
+    """Print quality, MACs, parameters, bytes and latency of several runs' generators.
+
+    Of runs of one recipe with different seeds, found is compared with its rivals, too: run by run, with a t test.
+    """
+    from slimgen.report.paired import differences, differences_table, seeds
     from slimgen.report.table import markdown_table, read_table, rows_table
 
     last = [run.resolve().name for run in runs]
@@ -33,11 +37,14 @@ def compare(
     if counted not in known:
         raise RunError(f"--convention is one of {', '.join(known)}", repr(counted))
     if as_json:
-        print_json({"convention": counted, "rows": [asdict(row) for row in rows]})
+        found = [{**asdict(one), "mean": one.mean, "verdict": one.verdict} for one in differences(tables)]
+        print_json({"convention": counted, "rows": [asdict(row) for row in rows], "differences": found})
     elif markdown:
         typer.echo(markdown_table(rows, counted), nl=False)
     else:
         print_table(rows_table(rows, ", ".join(last), counted))
+        if seeds(tables):
+            print_table(differences_table(tables))
         if len({str(dict(table.protocol)) for table in tables}) > 1:
             typer.echo("note: the runs were measured by different protocols; see their reports", err=True)
     if chart is not None:

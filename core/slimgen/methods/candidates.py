@@ -2,21 +2,27 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from torch import Tensor, nn
 
 from slimgen.errors import BudgetError
 from slimgen.methods.checks import priced
-from slimgen.methods.trials import Measured, Setup, Trials
+from slimgen.methods.method import Found
+from slimgen.methods.trials import PLAIN, Measured, Setup, Trials
+from slimgen.methods.tuning import Tuning
 from slimgen.metrics.evaluator import Evaluator, Network
+from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
 from slimgen.nets.supernet import Arch, Supernet
 from slimgen.nets.weights import digest
-from slimgen.search import Genotype, Objective
+from slimgen.search import Genotype, Objective, Trial, leading
 from slimgen.tasks.task import Job
 from slimgen.training.distributed import first
+
+_COMPARED = 24  # of the best
 
 
 class Candidates(Trials):
@@ -29,17 +35,23 @@ class Candidates(Trials):
         latency: genotype to milliseconds, where the budget limits them. Only the first process measures, so that what
             is measured is measured undisturbed; the others may leave it out.
         margin: as of `Trials`.
+        tuning: how a candidate is trained before it is measured, where it is.
 
     Raises:
         BudgetError: the budget limits `latency_ms` and there is no `latency`.
     """
 
     def __init__(
-        self, job: Job, supernet: Supernet, latency: Callable[[Genotype], float] | None = None, margin: float = 1.0
+        self,
+        job: Job,
+        supernet: Supernet,
+        latency: Callable[[Genotype], float] | None = None,
+        margin: float = 1.0,
+        tuning: Tuning | None = None,
     ) -> None:
         recipe, metric = job.recipe, job.recipe.objective.metric
         super().__init__(job, Objective(metric, find(metric).goal), digest(supernet.state_dict()), margin)
-        self.supernet, self.latency = supernet, latency
+        self.supernet, self.latency, self.tuning = supernet, latency, tuning
         self._predicted = first(lambda: latency is not None)
         if self.budget.latency_ms is not None and not self._predicted:
             hint = "limit macs, params or bytes"
@@ -63,8 +75,10 @@ class Candidates(Trials):
         return costs
 
     def protocol(self, genotype: Genotype) -> str:
-        """The evaluator's: the metric, the images, the type of number."""
-        return self.evaluator.protocol
+        """The evaluator's: the metric, the images, the type of number; and that of a training before."""
+        if self.tuning is None:
+            return self.evaluator.protocol
+        return f"{self.evaluator.protocol}; after {self.tuning.protocol}"
 
     def measure(self, genotype: Genotype, setup: Setup) -> Measured:
         """Runs a sub-network on the validation images, to the end or as long as it keeps up with the rival."""
@@ -74,6 +88,29 @@ class Candidates(Trials):
         raced = self.evaluator.race(net, self._rival_values(setup.rival.genotype, setup), metric=self.objective.metric)
         return Measured(dict(raced.values), raced.complete, time.monotonic() - started)
 
+    def found(
+        self,
+        trials: Sequence[Trial],
+        facts: Mapping[str, float],
+        earlier: Sequence[Trial] = (),
+        accepts: Callable[[Trial], bool] | None = None,
+    ) -> Found:
+        """As of `Trials`; and how many of the best are not told apart from the one that won.
+
+        Those are `within_standard_error` of the `compared`: their values differ from the winner's, image by image, by
+        less than the standard error of the mean difference. Only of a metric of single images.
+        """
+        outcome = super().found(trials, facts, earlier, accepts)
+        if self.tuning is not None or not isinstance(find(self.objective.metric), PerImage):
+            return outcome
+        best = [one for one in leading(trials, self.objective, _COMPARED) if one != outcome.trial.genotype]
+        own, near = self._rival_values(outcome.trial.genotype, PLAIN), 0
+        for genotype in best:
+            gains = own - self.evaluator.per_image(self._network(genotype, PLAIN), self.objective.metric)
+            near += bool(gains.mean().abs() <= gains.std() / len(gains) ** 0.5)
+        told = {"compared": float(len(best)), "within_standard_error": float(near)}
+        return replace(outcome, facts={**outcome.facts, **told})
+
     def _rival_values(self, rival: Genotype, setup: Setup) -> Tensor:
         """The rival's value of every image: (N,). Always computed here, since a resumed search knows only its mean."""
         key = setup.key(rival)
@@ -82,9 +119,13 @@ class Candidates(Trials):
         return self._rival[1]
 
     def _network(self, genotype: Genotype, setup: Setup) -> Network:
-        if setup.arch_of is None:
-            return partial(self._run, self.job.compute.ready(self.supernet.extract(genotype)))
-        return partial(self._run, self.supernet, arch=setup.arch_of(genotype))
+        arch = genotype if setup.arch_of is None else setup.arch_of(genotype)
+        if not isinstance(arch, Genotype):  # a mixture, which is no network of its own
+            return partial(self._run, self.supernet, arch=arch)
+        net = self.supernet.extract(arch)
+        if self.tuning is not None:
+            net = self.tuning.train(arch, self.job.compute.place(net))
+        return partial(self._run, self.job.compute.ready(net))
 
     def _run(self, net: nn.Module, images: Tensor, **arch: Arch) -> Tensor:
         out: Tensor = net(self.job.task.condition(images), **arch)

@@ -12,6 +12,7 @@ from slimgen.search import Budget
 from slimgen.tasks import traits_of
 
 NARROWED = "narrowed"  # the rival of the original's family with fewer channels
+RANDOM, RANDOM_PATH, HALVING = "random", "random_path", "halving"  # rivals that chance finds
 COUNTED = ("macs", "params", "bytes")  # and not measured
 
 
@@ -60,8 +61,16 @@ def check_effects(sections: Mapping[str, Section], needs: Mapping[str, tuple[boo
             raise RecipeError(f"{name} needs {needed}", getattr(sections[part], key), "leave it out")
 
 
-def check_rivals(recipe: Recipe, possible: Collection[str] = (NARROWED,)) -> None:
-    """Raises RecipeError unless the recipe's rivals are among those that its method can train."""
+def check_rivals(recipe: Recipe, possible: Collection[str] = (NARROWED,), discriminators: Collection[str] = ()) -> None:
+    """Raises RecipeError unless the recipe's rivals are among those that its method can train.
+
+    Likewise of what the discriminator of fine-tuning may begin with.
+    """
+    if (begun := recipe.finetune.discriminator) not in (None, *discriminators):
+        hint = f"choose of {', '.join(discriminators)}" if discriminators else "leave it out"
+        raise RecipeError(f"finetune.discriminator must suit the method {recipe.method}", repr(begun), hint)
+    if "random" in recipe.finetune.model_fields_set and not {RANDOM, RANDOM_PATH} & set(recipe.finetune.rivals):
+        raise RecipeError("finetune.random needs random or random_path in finetune.rivals", recipe.finetune.random)
     for rival in recipe.finetune.rivals:
         if rival not in possible:
             hint = f"choose of {', '.join(possible)}" if possible else "leave it out"

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from slimgen.files import GENOTYPE
+from slimgen.methods.effort import Effort
 from slimgen.recipe import Recipe
 from slimgen.run.record import read_record
 from slimgen.search import Genotype, Objective, Space, Trial
@@ -37,7 +38,8 @@ class Trained:
     """A finished generator in evaluation mode, and how `slimgen.nets.build_generator` builds it again.
 
     Attributes:
-        updates: generator updates that went into it.
+        updates: of its own training.
+        effort: of all trainings that led to it; None where that is not known.
         facts: what else is worth keeping of its training: the quality of every repeat.
     """
 
@@ -45,13 +47,14 @@ class Trained:
     family: str
     options: Mapping[str, Any]
     updates: int
+    effort: Effort | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, net: nn.Module, plan: Mapping[str, Any], updates: int) -> "Trained":
+    def of(cls, net: nn.Module, plan: Mapping[str, Any], updates: int, effort: Effort | None = None) -> "Trained":
         """A generator in evaluation mode, given its family and options together."""
         options = {name: value for name, value in plan.items() if name != "family"}
-        return cls(net.eval(), plan["family"], options, updates)
+        return cls(net.eval(), plan["family"], options, updates, effort)
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,25 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from slimgen.cost.formula import Cost
-from slimgen.errors import RunError
-from slimgen.methods.checks import NARROWED
+from slimgen.errors import BudgetError, RunError
+from slimgen.methods.checks import HALVING, NARROWED, RANDOM, RANDOM_PATH, priced
+from slimgen.methods.effort import Effort
+from slimgen.methods.halving import affordable, halve
 from slimgen.methods.method import REVERSE, Trained
-from slimgen.nets import build_discriminator, build_generator, narrowed
+from slimgen.methods.tuning import Opponent, Tuning
+from slimgen.nets import build_discriminator, build_generator, generator_cost, narrowed
+from slimgen.nets.supernet import Supernet
 from slimgen.recipe import Recipe
 from slimgen.recipe.sections import FinetuneSection
-from slimgen.search import Budget, Genotype
+from slimgen.search import Budget, Genotype, Space, require_reachable
+from slimgen.search.searcher import Feasible
 from slimgen.tasks.cycle import CycleTraining, Gan, train_cycle
 from slimgen.tasks.gan import GanTraining, original_guidance, train_gan
 from slimgen.tasks.task import Job
 
 _TRIES = 100_000
+_DRAWS, _RARE = 20_000, 200
+NEARLY = 0.8  # of what a budget allows, at least
 
 
 class Plan(NamedTuple):
@@ -90,16 +97,121 @@ def finetuned(
     return train_gan(job, GanTraining(name, *gan, schedule, steps, generator_steps=every, ema=ema, **how))
 
 
-def train_rivals(job: Job, costs: Sequence[Cost], updates: int) -> dict[str, Trained]:
+class Entrant(NamedTuple):
+    """A genotype of a method's space, to be trained from scratch as the method trains what it found.
+
+    Attributes:
+        plan: family and options.
+        net: the generator, with initial weights.
+    """
+
+    plan: Mapping[str, Any]
+    net: nn.Module
+    opponent: Opponent
+
+
+class Chance(NamedTuple):
+    """What random rivals are drawn from, and how they are trained.
+
+    Attributes:
+        supernet: untrained; its space is what was searched.
+        space: the part of it that a recipe leaves.
+        within: the same, narrowed to the path that was found; None where there are no paths.
+        enter: a genotype, and the seed of its weights, as an entrant.
+        oppose: a network of a genotype, to what it is trained against.
+    """
+
+    supernet: Supernet
+    space: Space
+    within: Space | None
+    enter: Callable[[Genotype, int], Entrant]
+    oppose: Callable[[Genotype, nn.Module], Opponent]
+
+
+def drawn_within(
+    space: Space, costs: Callable[[Genotype], Mapping[str, float]], budget: Budget, count: int, seed: str
+) -> list[Genotype]:
+    """Different random genotypes that cost nearly what a budget allows: uniform draws of the whole space.
+
+    Where hardly any draw is within the budget, they go by random steps towards the smallest genotype until they are.
+
+    Raises:
+        BudgetError: there are not so many.
+    """
+
+    def allows(genotype: Genotype) -> bool:
+        return budget.allows(costs(genotype))
+
+    part = Feasible(space, allows, require_reachable(space, costs, budget))
+    found: dict[Genotype, None] = {}
+    rare = False
+    for number in range(_DRAWS):
+        if len(found) == count:
+            break
+        rng = random.Random(f"{seed}/{number}")
+        drawn = space.sample(rng)
+        rare = rare or (number >= _RARE and not found)
+        genotype = drawn if allows(drawn) else part.repair(drawn, rng) if rare else None
+        # What costs far less than it might is no rival.
+        if genotype is not None and budget.used(costs(genotype)) >= (NEARLY if number < _DRAWS // 2 else 0):
+            found[genotype] = None
+    if len(found) < count:
+        rule = f"{count} random genotypes within the budget"
+        raise BudgetError(rule, f"{len(found)} of {_DRAWS:,} draws", "lower finetune.random, or raise the budget")
+    return list(found)
+
+
+def train_random(job: Job, chance: Chance, effort: Effort) -> dict[str, Trained]:
+    """Trains the rivals that chance finds, from scratch, each with as many updates as all that led to the found one.
+
+    Returns:
+        `random1`, `random2` ... over the whole space; `random_path1` ... within the path that was found; `halving`, the
+        best of random genotypes trained alone and successively halved, which may take the found one's MACs together.
+    """
+    recipe, tuning, trained = job.recipe, job.recipe.finetune, dict[str, Trained]()
+    batch, size, net = tuning.batch, recipe.size, chance.supernet
+    schedule = tuning.model_copy(update={"updates": effort.updates, "epochs": None})
+
+    def costs(genotype: Genotype) -> Mapping[str, float]:
+        return priced(net.cost(genotype, size, size), recipe)
+
+    def train(name: str, genotype: Genotype, number: int, before: Effort) -> None:
+        plan, rival, (discriminator, how) = chance.enter(genotype, recipe.seed + 1_000 + number)
+        done = finetuned(job, name, Gan(rival, discriminator), effort.updates, schedule, **how)
+        own = Effort.of(effort.updates, batch, net.cost(genotype, size, size).exact)
+        trained[name] = Trained.of(done, plan, effort.updates, before.plus(own))
+
+    for kind, space in ((RANDOM, chance.space), (RANDOM_PATH, chance.within)):
+        if kind not in tuning.rivals or space is None:
+            continue
+        drawn = drawn_within(space, costs, job.budget, tuning.random, f"{recipe.seed}/{kind}")
+        for number, genotype in enumerate(drawn, 1):
+            train(f"{kind}{number}", genotype, number + 100 * (kind == RANDOM_PATH), Effort())
+    if HALVING in tuning.rivals:
+        first = drawn_within(chance.space, costs, job.budget, 1, f"{recipe.seed}/{HALVING}")[0]
+        count = affordable(effort, effort.updates, batch, net.cost(first, size, size).exact)
+        drawn = drawn_within(chance.space, costs, job.budget, count, f"{recipe.seed}/{HALVING}")
+
+        def rung(until: int) -> Tuning:
+            return Tuning(job, HALVING, schedule, effort.updates, chance.oppose, until, kept=True)
+
+        halved = halve(job, net, drawn, rung)
+        train(HALVING, halved.winner.genotype, 0, halved.effort)
+    return trained
+
+
+def train_rivals(
+    job: Job, costs: Sequence[Cost], effort: Effort, oppose: Callable[[nn.Module], Opponent] | None = None
+) -> dict[str, Trained]:
     """Trains the original's family, narrowed to equal MACs, with the task's losses, where the recipe asks for it.
 
     `costs` are of the found generator, of both where they are trained together as a CycleGAN. It takes as many
-    `updates` as all trainings that led to them.
+    updates as all trainings that led to them, against a discriminator as theirs, or as the original's.
 
     Returns:
         `narrowed`, and `narrowed_reverse` of the other direction; or nothing.
     """
-    recipe, tuning = job.recipe, job.recipe.finetune
+    recipe, tuning, updates = job.recipe, job.recipe.finetune, effort.updates
     if NARROWED not in tuning.rivals:
         return {}
     plans = [narrowed_original(recipe, "macs", cost.macs(recipe.budget.convention)) for cost in costs]
@@ -108,8 +220,15 @@ def train_rivals(job: Job, costs: Sequence[Cost], updates: int) -> dict[str, Tra
     schedule = tuning.model_copy(update={"updates": updates, "epochs": None})
     nets: list[nn.Module] = []
     if len(gans) == 1:
-        nets.append(finetuned(job, NARROWED, gans[0], updates, schedule, guidance=original_guidance(job)))
+        net, discriminator = gans[0]
+        how: Mapping[str, Any] = {"guidance": original_guidance(job)}
+        if oppose is not None:
+            discriminator, how = oppose(net)
+        nets.append(finetuned(job, NARROWED, Gan(net, discriminator), updates, schedule, **how))
     else:
         nets.extend(train_cycle(job, CycleTraining(NARROWED, gans[0], gans[1], schedule, updates, ema=tuning.ema)))
-    sides = zip(("", REVERSE), nets, plans, strict=False)
-    return {f"{NARROWED}{side}": Trained.of(net, plan, updates) for side, net, plan in sides}
+    found = {}
+    for side, net, plan in zip(("", REVERSE), nets, plans, strict=False):
+        own = Effort.of(updates, tuning.batch, generator_cost(height=recipe.size, width=recipe.size, **plan).exact)
+        found[f"{NARROWED}{side}"] = Trained.of(net, plan, updates, own)
+    return found

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import rich.table
 
 ORIGINAL = "original"
+EFFORT = ("updates", "pictures", "training_macs")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,9 @@ class TableRow:
         runtime: what the latency was measured in, and with how many threads; empty if it was not measured.
         p50_ms: median milliseconds of one image; None if not measured.
         p95_ms: milliseconds that 95 % of the images stay within; None if not measured.
-        updates: generator updates that went into it; None if not known.
+        updates: generator updates of all trainings that led to it, but for the original's; None if not known.
+        pictures: that were made to learn from in them; None if not known.
+        training_macs: of making them, forward and back; None if not known.
         run: which run it comes from; empty where there is only one.
         goals: metric to `min` or `max`, whichever is better.
     """
@@ -41,6 +44,8 @@ class TableRow:
     p50_ms: float | None = None
     p95_ms: float | None = None
     updates: int | None = None
+    pictures: int | None = None
+    training_macs: float | None = None
     run: str = ""
     goals: Mapping[str, str] = field(default_factory=dict)
 
@@ -54,12 +59,15 @@ class Table:
         convention: how MACs are counted where one figure is shown.
         size: pixels of a side of the images.
         protocol: metric to how it was measured.
+        recipe: its name; with the seed, what runs are paired by.
     """
 
     rows: tuple[TableRow, ...]
     convention: str = "exact"
     size: int = 0
     protocol: Mapping[str, object] = field(default_factory=dict)
+    recipe: str = ""
+    seed: int = 0
 
 
 def read_table(path: Path, run: str = "") -> Table:
@@ -89,13 +97,14 @@ def parse_table(value: object, run: str = "", where: str = "a table") -> Table:
             raise ValueError("no rows")
         protocol = value.get("protocol") or {}  # of each metric, or one for all of them
         protocol = protocol if isinstance(protocol, Mapping) else {"quality": str(protocol)}
-        return Table(rows, str(value["convention"]), int(value.get("size", 0)), protocol)
+        convention, size = str(value["convention"]), int(value.get("size", 0))
+        return Table(rows, convention, size, protocol, str(value.get("recipe", "")), int(value.get("seed", 0)))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{where} must hold a convention and rows", repr(error), "run `evaluate` again") from error
 
 
 def _row(entry: Mapping[str, Any], run: str, goals: Mapping[str, str]) -> TableRow:
-    latency, updates = entry.get("latency") or {}, entry.get("updates")
+    latency, effort = entry.get("latency") or {}, {"updates": entry.get("updates"), **(entry.get("effort") or {})}
     threads = latency.get("threads")
     count = [] if threads is None else [f"{threads} thread{'s' if threads != 1 else ''}"]
     p50, p95 = (None if latency.get(key) is None else float(latency[key]) for key in ("p50_ms", "p95_ms"))
@@ -109,7 +118,7 @@ def _row(entry: Mapping[str, Any], run: str, goals: Mapping[str, str]) -> TableR
         runtime=", ".join([*(str(latency[key]) for key in ("runtime", "variant") if latency.get(key)), *count]),
         p50_ms=p50,
         p95_ms=p95,
-        updates=None if updates is None else int(updates),
+        **{name: None if effort.get(name) is None else int(effort[name]) for name in EFFORT},
         run=run,
         goals=goals,
     )
@@ -122,6 +131,8 @@ def headings(rows: Sequence[TableRow], convention: str) -> list[str]:
     found = [*start, "generator", *quality, f"MACs ({convention})", "params", "weights"]
     if any(row.p50_ms is not None for row in rows):
         found.append("p50 / p95 ms")
+    if any(row.training_macs for row in rows):
+        found.append("training MACs")
     return [*found, "updates"] if any(row.updates is not None for row in rows) else found
 
 
@@ -142,6 +153,8 @@ def cells(rows: Sequence[TableRow], convention: str) -> list[list[str]]:
         if any(heading.startswith("p50") for heading in shown):
             time = "-" if row.p50_ms is None else f"{row.p50_ms:.4g} / {row.p95_ms or 0:.4g}"
             line.append(_with_factor(time, old.p50_ms if old else None, row.p50_ms))
+        if "training MACs" in shown:
+            line.append(amount(row.training_macs or None))
         if shown[-1] == "updates":
             line.append("-" if row.updates is None else f"{row.updates:,}")
         lines.append(line)

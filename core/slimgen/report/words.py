@@ -10,6 +10,8 @@ GENERATORS = {
     "narrowed": "the original's family, narrowed to the found one's size",
     "by_hand": "a design by hand of the found one's size",
     "random": "drawn by chance from the searched space, within the same limits",
+    "random_path": "drawn by chance within the path that was found, within the same limits",
+    "halving": "the best of random ones, trained alone and successively halved with the found one's MACs",
     "magnitude": "the original without its smallest filters, at the found one's size",
     "published": "the architecture that its authors published",
 }
@@ -25,8 +27,13 @@ def arrow(goal: object) -> str:
 def generator(name: str) -> str:
     """What a row's name says of its generator: of rivals, what the found one is compared with; empty if unknown."""
     forward = name.removesuffix(REVERSE)
-    words = GENERATORS.get(forward.rstrip("0123456789"), "")
+    words = GENERATORS.get(kind_of(forward), "")
     return f"{words}, in the reverse direction" if words and forward != name else words
+
+
+def kind_of(name: str) -> str:
+    """What kind of generator a row's name says: rivals of one kind are numbered."""
+    return name.rstrip("0123456789")
 
 
 def title(metric: str) -> str:

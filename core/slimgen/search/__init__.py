@@ -1,13 +1,13 @@
 """Searching: spaces, genotypes, budgets, trials, the searchers, and the loop that explores. No torch in here."""
 
-from slimgen.search.budget import Budget, Costs, Objective, cheapest, require_reachable
+from slimgen.search.budget import Budget, Costs, Objective, cheapest, evenly, require_reachable
 from slimgen.search.dimension import Choice, Mask
 from slimgen.search.evolution import DirectionalMutation, Evolution
 from slimgen.search.explore import explore
 from slimgen.search.genotype import Genotype, SpaceError, Value
 from slimgen.search.searcher import Allows, Exhaustive, Feasible, RandomSearch, Searcher
 from slimgen.search.space import Space
-from slimgen.search.trial import Trial, best, pareto
+from slimgen.search.trial import Trial, best, leading, pareto
 
 __all__ = [
     "Allows",
@@ -29,7 +29,9 @@ __all__ = [
     "Value",
     "best",
     "cheapest",
+    "evenly",
     "explore",
+    "leading",
     "pareto",
     "require_reachable",
 ]

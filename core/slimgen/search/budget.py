@@ -48,6 +48,10 @@ class Budget:
         """Whether no limit is exceeded; a cost of NaN is not allowed. Raises as `excess` does."""
         return not self.excess(costs)
 
+    def used(self, costs: Mapping[str, float]) -> float:
+        """The part of the tightest limit that the costs take: 1 is all of it; 1 as well where there is no limit."""
+        return max((costs[kind] / limit for kind, limit in self.limits.items()), default=1.0)
+
     def excess(self, costs: Mapping[str, float]) -> dict[str, float]:
         """By how much each exceeded limit is exceeded, in its own unit; empty if the costs are allowed.
 
@@ -130,6 +134,25 @@ def require_reachable(space: Space, costs: Costs, budget: Budget) -> Genotype:
         rule = "all limits must be met at once; each alone is within reach, but the nearest network has"
         raise BudgetError(f"{rule} {nearest_costs}", f"limits of {limits}", "raise the limit that it exceeds")
     return genotype
+
+
+def evenly(space: Space, allows: Callable[[Genotype], bool]) -> Genotype:
+    """A large genotype that is allowed: from the smallest, every choice goes up by one option in turn while it fits.
+
+    Options are in increasing order, and with a genotype that is allowed, all smaller ones are. Where not even the
+    smallest is allowed, that is returned.
+    """
+    at = space.smallest()
+    rising = {name: dimension for name, dimension in space.items() if isinstance(dimension, Choice)}
+    while rising:
+        for name, choice in list(rising.items()):
+            place = choice.index(at[name]) + 1
+            higher = space.settle({**at, name: choice.options[place]}) if place < len(choice.options) else at
+            if higher == at or not allows(higher):
+                del rising[name]
+            else:
+                at = higher
+    return at
 
 
 def _least(space: Space, cost: Callable[[Genotype], float]) -> tuple[Genotype, float]:

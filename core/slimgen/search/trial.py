@@ -92,6 +92,12 @@ def best(trials: Iterable[Trial], objective: Objective) -> Trial | None:
     return max(finite, key=lambda trial: objective.fitness(trial.quality), default=None)
 
 
+def leading(trials: Iterable[Trial], objective: Objective, count: int) -> list[Genotype]:
+    """The genotypes of the best complete trials, so many or all; the best first, of equals the earliest."""
+    finite = [t for t in trials if t.complete and objective.fitness(t.quality) > -math.inf]
+    return [trial.genotype for trial in sorted(finite, key=lambda t: -objective.fitness(t.quality))[:count]]
+
+
 def leaders(trials: Iterable[Trial], objective: Objective) -> list[tuple[int, Trial]]:
     """The best complete trial of a step so far, at the end of each round, numbered among the rounds of all steps."""
     numbers: dict[tuple[str, int], int] = {}

@@ -8,22 +8,25 @@ from typing import Any
 from torch import nn
 
 from slimgen import files
+from slimgen.methods.effort import Effort
 from slimgen.methods.method import REVERSE
-from slimgen.nets import build_generator
+from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.weights import folded, load_weights
 from slimgen.recipe import Recipe
 from slimgen.run.record import read_record
 
 
 def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict[str, dict[str, Any]]:
-    """How to build each generator: family, options, file of weights, and, with the folder `teach`, updates.
+    """How to build each generator: family, options, file of weights, and, with the folder `teach`, effort.
 
     With that, too, the original of the other direction is among them if it is there.
     """
     original = dict(recipe.teach.generator)
     about: dict[str, Any] = {"family": original.pop("family"), "options": original}
     if teach is not None:
-        about["updates"] = int(float(str(read_record(teach)["metrics"].get("updates", 0))))
+        updates = int(float(str(read_record(teach)["metrics"].get("updates", 0))))
+        macs = generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator).exact
+        about |= {"updates": updates, "effort": Effort.of(updates, recipe.teach.batch, macs).facts()}
     generators = {"original": {**about, "file": files.GENERATOR}}
     for name, found in json.loads((finetune / files.NETWORKS).read_text()).items():
         generators[name] = {**found, "file": files.weights_file(name)}

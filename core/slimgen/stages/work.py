@@ -89,4 +89,5 @@ class Work:
             log=Log(self.out / log_file(name)),
             seconds=self.recipe.compute.checkpoint_seconds,
             progress=lambda done, total, values: self.progress(name, done, total, values),
+            warn=warn if self.compute.device.type == "cpu" else None,
         )

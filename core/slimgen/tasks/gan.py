@@ -131,7 +131,8 @@ def train_gan(job: Job, training: GanTraining) -> nn.Module:
     hold = training.generator_steps if training.hold is None else training.hold
     draw, journal = training.draw or fixed(Genotype({})), job.journal(training.name)
     batches, steps = job.task.batches(job.data, training.schedule, hold=hold), training.steps
-    fit(phases, draw, batches, steps, seed=job.recipe.seed, compute=job.compute, state=state, journal=journal)
+    seed, compute, until = job.recipe.seed, job.compute, training.until
+    fit(phases, draw, batches, steps, seed=seed, compute=compute, state=state, journal=journal, until=until)
     return (generator if average is None else average.module).eval()
 
 

@@ -63,6 +63,7 @@ class GanTraining:
         name: for its checkpoints and log.
         generator: trained in place; with `draw` it is a supernet, called with images and an architecture.
         steps: updates of the generator.
+        until: after how many of them it stops, to go on later; the rates are those of all `steps`.
         generate: how the generator is called, where not as it is.
         discriminate: how the discriminator is called, where not as the task does.
         draw: the architectures of each step, where the generator is a supernet.
@@ -91,6 +92,7 @@ class GanTraining:
     after_generator: After | None = None
     after_discriminator: After | None = None
     state: Mapping[str, Stateful] = field(default_factory=dict)
+    until: int | None = None
 
     @property
     def moved(self) -> Groups:

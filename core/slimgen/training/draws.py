@@ -8,6 +8,7 @@ from typing import Any
 from slimgen.nets.supernet import Arch, pinned
 from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype
+from slimgen.search.searcher import Feasible
 from slimgen.search.space import Space
 
 Draw = Callable[[int], Sequence[Arch]]
@@ -65,6 +66,28 @@ def fair(space: Space, at: Genotype, seed: int, *, apart: bool = False) -> Draw:
 def unfair(space: Space, at: Genotype, seed: int) -> Draw:
     """What fair sampling is compared with (CF-GAN, A.1): the same paths, but operators drawn independently."""
     return fair(space, at, seed, apart=True)
+
+
+def narrowing(draw: Draw, space: Space, allows: Callable[[Genotype], bool], seed: int) -> Draw:
+    """Another draw's architectures at random widths within a budget, or the smallest where none is.
+
+    Widths are the choices `channel.` of the space. What is drawn above the budget goes by random steps towards the
+    smallest until it is within, so that most lie just below it.
+    """
+
+    def slim(arch: Arch, rng: random.Random) -> Genotype:
+        widths = space.pin(pinned(arch), free="channel.")
+        genotype, smallest = widths.sample(rng), widths.smallest()
+        if allows(genotype):
+            return genotype
+        return Feasible(widths, allows, smallest).repair(genotype, rng) or smallest
+
+    def narrow(step: int) -> list[Arch]:
+        return [
+            slim(arch, random.Random(f"{seed}/narrowing/{step}/{number}")) for number, arch in enumerate(draw(step))
+        ]
+
+    return narrow
 
 
 def _choice(space: Space, name: str) -> Choice:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from slimgen.device import Compute
+from slimgen.device import Compute, Starvation
 from slimgen.errors import RunError
 from slimgen.nets.supernet import Arch
 from slimgen.run.checkpoint import Checkpoints
@@ -92,6 +92,7 @@ class Journal:
         log: a line every `log_every` steps.
         progress: called with steps done, steps in all, and the last losses.
         seconds: between checkpoints, at least.
+        warn: told, once, that threads starve.
     """
 
     checkpoints: Checkpoints | None = None
@@ -99,6 +100,8 @@ class Journal:
     progress: Callable[[int, int, Mapping[str, float]], None] | None = None
     log_every: int = 50
     seconds: float = 15.0
+    warn: Callable[[str], None] | None = None
+    starvation: Starvation = field(default_factory=Starvation)
 
     def resume(self, state: Mapping[str, Stateful]) -> int:
         """Restores the newest checkpoint; the number of steps it had done."""
@@ -110,18 +113,26 @@ class Journal:
             for name, part in state.items():
                 part.load_state_dict(kept[name])  # type: ignore[arg-type]
         self._saved, self._pause = time.monotonic(), self.seconds
+        self.starvation = Starvation()
         return done
 
     def advance(self, done: int, steps: int, losses: Mapping[str, float], state: Mapping[str, Stateful]) -> None:
         """Tells of a step that was taken, and saves all when enough time has passed since the last checkpoint."""
         if self.progress is not None:
             self.progress(done, steps, losses)
-        if self.checkpoints is not None and done < steps and time.monotonic() - self._saved >= self._pause:
+        if self.warn is not None and (hint := self.starvation.hint(torch.get_num_threads())):
+            self.warn(hint)
+        if done < steps and time.monotonic() - self._saved >= self._pause:
             started = time.monotonic()
-            self.checkpoints.save(done, {name: part.state_dict() for name, part in state.items()})
+            self.save(done, state)
             self._saved = time.monotonic()
             # Large states are saved less often, so that saving stays below a twentieth of the time.
             self._pause = max(self.seconds, SAVING * (self._saved - started))
+
+    def save(self, done: int, state: Mapping[str, Stateful]) -> None:
+        """Saves all after so many steps, where there are checkpoints."""
+        if self.checkpoints is not None:
+            self.checkpoints.save(done, {name: part.state_dict() for name, part in state.items()})
 
 
 class Meter:
@@ -171,8 +182,9 @@ def fit(
     compute: Compute,
     state: Mapping[str, Stateful],
     journal: Journal | None = None,
+    until: int | None = None,
 ) -> None:
-    """Trains for a number of steps, going on from the newest checkpoint.
+    """Trains for a number of steps, going on from the newest checkpoint; or `until` one, which is then saved.
 
     At each, the phases run in order, with the batches of their splits, each a pure function from step to batch. Under
     torchrun every process holds its slice of the batch and the step is taken with the gradients of the whole.
@@ -188,22 +200,25 @@ def fit(
     for phase in phases:
         for group in phase.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
+    stop = steps if until is None else min(until, steps)
     everything = {**state, **{f"optimizer.{phase.name}": phase.optimizer for phase in phases}, "meter": meter}
     done = journal.resume(everything)
     require_alike(done, state.values())
     try:
-        for step in range(done, steps):
+        for step in range(done, stop):
             torch.manual_seed((seed * 1_000_003 + step) * 1_009 + rank)  # another one for every step and process
             archs, memo = draw(step), Memo(step)
             for phase in phases:
                 if phase.when(step):
                     _step(phase, phases, batches[phase.split](step), archs, memo, compute, meter)
-            if (step + 1) % journal.log_every == 0 or step + 1 == steps:
+            if (step + 1) % journal.log_every == 0 or step + 1 == stop:
                 values = {**meter.means(step), **{f"rate.{phase.name}": phase.rate(step) for phase in phases}}
                 if rank == 0 and journal.log is not None:
                     journal.log.log(step=step + 1, **values)
             if rank == 0:
-                journal.advance(step + 1, steps, meter.last, everything)
+                journal.advance(step + 1, stop, meter.last, everything)
+        if rank == 0 and done < stop < steps:
+            journal.save(stop, everything)
     finally:
         if journal.log is not None:
             journal.log.close()

@@ -1,7 +1,7 @@
 """Losses of the papers: adversarial, reconstruction, perceptual, distillation; and a sparsity term's proximal step."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,15 +89,32 @@ def feature_matching(found: Sequence[Sequence[Tensor]], wanted: Sequence[Sequenc
 
 
 @torch.no_grad()
-def shrink(scales: Iterable[nn.Parameter], threshold: float) -> None:
-    """The proximal step of the L1 norm (CF-GAN, Eqs. 19 and 20): a soft threshold, in place.
+def shrink(group: Sequence[nn.Parameter], threshold: float) -> None:
+    """The proximal step of a sparsity term, in place: what a channel holds goes towards zero together.
 
-    The threshold is lambda_sp times the step's learning rate. Factors that took no part in the last gradient step are
-    left alone: a path that was not trained is not pruned.
+    Of one vector of scale factors, this is the soft threshold of the L1 norm (CF-GAN, Eqs. 19 and 20). Of several
+    parameters, each with a row for every channel, it is that of the group lasso (Yuan and Lin 2006): a channel that
+    several layers write is gone only when none of them writes it. The threshold is lambda_sp times the step's learning
+    rate, and as many times more as the group's norm is larger: by the root of the number of parameters.
+
+    Channels that took no part in the last gradient step are left alone: what was not trained is not pruned.
     """
-    for scale in scales:
-        if scale.grad is not None:
-            scale.copy_(functional.softshrink(scale, threshold))
+    parts = [
+        parameter.detach().flatten(1) if parameter.dim() > 1 else parameter.detach()[:, None] for parameter in group
+    ]
+    lengths = torch.stack([rows.norm(dim=1) for rows in parts]).norm(dim=0)
+    moved = torch.stack([_moved(parameter) for parameter in group]).any(dim=0)
+    left = (1 - threshold * len(group) ** 0.5 / lengths).clamp_(min=0).nan_to_num_()
+    left = torch.where(moved, left, torch.ones_like(left))
+    for rows in parts:
+        rows.mul_(left[:, None])
+
+
+def _moved(parameter: nn.Parameter) -> Tensor:
+    """Which channels have a gradient."""
+    if parameter.grad is None:
+        return torch.zeros(len(parameter), dtype=torch.bool, device=parameter.device)
+    return parameter.grad.flatten(1).ne(0).any(1) if parameter.dim() > 1 else parameter.grad.ne(0)
 
 
 VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0)

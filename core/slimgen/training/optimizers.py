@@ -13,11 +13,30 @@ class Adam(torch.optim.Adam):
 
     The kernel walks weights of four dimensions in the order of their dimensions; in channels_last that jumps through
     memory, four times as slow. Each update is elementwise, so a view in the order of memory gets the same numbers.
-    The rate is that of parameter groups that have none.
+    The rate is that of parameter groups that have none. A group with a `momentum` is moved by gradient descent with
+    that momentum instead: so are scale factors that a proximal step makes sparse, since Adam moves each by its rate
+    however small its gradient is, which undoes the step.
     """
 
     def __init__(self, groups: Any, rate: float, betas: tuple[float, float]) -> None:
         super().__init__(groups, rate, betas, fused=True)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Moves every parameter that has a gradient."""
+        plain = [(group, weight) for group in self.param_groups if "momentum" in group for weight in group["params"]]
+        gradients = [weight.grad for _, weight in plain]
+        for (group, weight), gradient in zip(plain, gradients, strict=True):
+            if gradient is None:
+                continue
+            state = self.state[weight]
+            if "velocity" not in state:
+                state["velocity"] = torch.zeros_like(weight)
+            weight.sub_(state["velocity"].mul_(group["momentum"]).add_(gradient), alpha=group["lr"])
+            weight.grad = None
+        super().step()
+        for (_, weight), gradient in zip(plain, gradients, strict=True):
+            weight.grad = gradient  # which says who took part
 
     def _init_group(self, group: dict[str, Any], *lists: Any) -> bool:
         complex_numbers: bool = super()._init_group(group, *lists)  # type: ignore[no-untyped-call]

@@ -8,6 +8,7 @@ import torch
 from slimgen.cost.count import count
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_generator, generator_cost
+from slimgen.nets.cf_gan.layers import strength, written
 from slimgen.nets.cf_gan.space import Shape, parse_path, paths
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator, walk
 from slimgen.nets.cf_gan.trellis import Trellis
@@ -146,3 +147,75 @@ def test_a_discriminator_path_uses_exactly_the_modules_of_its_walk() -> None:
 
 def test_paths_survive_their_name() -> None:
     assert parse_path("4-2-1") == (4, 2, 1)
+
+
+def test_a_trunk_channel_is_ranked_by_all_that_write_it(trellis: Trellis) -> None:
+    whole = trellis.space.largest()
+    writers = trellis.writers(whole)
+    # Path 4-2-1: what climbs in and its skip, and the last convolution of each block.
+    assert [len(writers[name]) for name in ("stem", "g0", "g1", "g2", "end1")] == [1, 3, 4, 4, 2]
+    assert len(writers["g0b0.resblock"]) == 1
+    dws = trellis.writers(whole.replace({"operator.g0b0": "dws"}))
+    assert len(dws["g0b0.dws"]) == 2  # the pointwise convolution and the depthwise one
+    climb = trellis.climbs["g1s2"]
+    gammas = [climb.body.norm.weight] + [
+        trellis.get_submodule(f"nodes.g1s2.{n}.resblock.chain.1.norm").weight for n in (0, 1)
+    ]
+    lengths = [climb.skip.weight.flatten(1).norm(dim=1), *(gamma.abs() for gamma in gammas)]
+    assert torch.allclose(strength(writers["g1"]), torch.stack(lengths).square().sum(0).sqrt())
+
+
+@pytest.mark.parametrize("operator", ["dws", "conv3x3", "resblock"])
+@pytest.mark.parametrize("path", ["4-4-4", "4-4-2", "4-2-2", "4-2-1"])
+def test_removing_channels_that_nothing_writes_leaves_the_output_unchanged(path, operator, images) -> None:
+    net = initialise(Trellis(SHAPE), 3)
+    with torch.no_grad():
+        noise = torch.Generator().manual_seed(4)
+        for parameter in net.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=noise))
+    widest = {name: dimension.largest for name, dimension in net.space.items()}
+    blocks = {name: operator for name in net.space if name.startswith("operator.")}
+    whole = net.space.canonical({**widest, "path": path, **blocks})
+    half = net.space.canonical({**widest, "path": path, **blocks, **{n: 0.5 for n in net.space if "channel" in n}})
+    with torch.no_grad():
+        for writers in net.writers(whole).values():
+            dead = torch.randperm(len(written(writers[0])[0]), generator=noise)[::2]
+            for parameter in (parameter for writer in writers for parameter in written(writer)):
+                parameter[dead] = 0
+        before, after = net.extract(whole), net.extract(half)
+        assert sum(p.numel() for p in after.parameters()) < 0.4 * sum(p.numel() for p in before.parameters())
+        assert torch.allclose(before(images), after(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("path", ["4-4-4", "4-4-2", "4-2-2", "4-2-1"])
+def test_sorting_channels_changes_no_output_and_then_keeps_the_first(path: str, images: torch.Tensor) -> None:
+    net = initialise(Trellis(SHAPE), 5)
+    with torch.no_grad():
+        noise = torch.Generator().manual_seed(6)
+        for parameter in net.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=noise))
+    space = net.space.narrow({"path": [path]})
+    rng = random.Random(7)
+    whole = [space.largest(), *(space.sample(rng) for _ in range(3))]
+    widths = {name: 1.0 for name in space if name.startswith("channel.")}
+    whole = [space.canonical({**genotype, **widths}) for genotype in whole]
+    with torch.no_grad():
+        before = [net(images, genotype) for genotype in whole]
+        net.sort_channels(path)
+        for genotype, wanted in zip(whole, before, strict=True):
+            assert torch.allclose(net(images, genotype), wanted, atol=1e-4)
+        every = Gates.uniform(space, whole[0], "operator.")
+        for writers in net.writers(every).values():
+            order = strength(writers)
+            assert torch.equal(order, order.sort(descending=True).values)
+        for genotype in (space.sample(rng) for _ in range(5)):
+            small = net.extract(genotype)
+            assert torch.allclose(net(images, genotype), small(images), atol=1e-5)
+            width = len(small.stem.conv.weight)
+            assert torch.equal(small.stem.conv.weight, net.stem.conv.weight[:width])
+
+
+def test_widths_are_multiples() -> None:
+    shape = Shape(ngf=24, multiple=8)
+    assert [shape.channels(ratio, 1) for ratio in (0.1, 0.33, 0.67, 1.0)] == [8, 8, 16, 24]
+    assert all(shape.channels(ratio, scale) % 8 == 0 for ratio in (0.1, 0.3, 0.5, 1.0) for scale in (1, 2, 4))

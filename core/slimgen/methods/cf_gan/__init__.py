@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from functools import partial
 
 import torch
 
@@ -12,23 +12,50 @@ from slimgen.files import DISCRIMINATOR, GENERATOR, UPDATES, write_json
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.cf_gan.drawing import picture_genotype as picture_genotype
 from slimgen.methods.cf_gan.options import SearchOptions, SupernetOptions, by_hand, check, options_of, preview
-from slimgen.methods.method import Found, Trained, found_genotype, updates_of
-from slimgen.methods.rivals import finetuned, train_rivals
+from slimgen.methods.cf_gan.training import (
+    drawn_effort,
+    enter,
+    generator_groups,
+    networks,
+    of_path,
+    oppose,
+    plan_of,
+    priced_at,
+    sparsity_groups,
+    tuning,
+    widest,
+)
+from slimgen.methods.effort import Effort
+from slimgen.methods.halving import halve
+from slimgen.methods.method import Found, Trained, found_genotype
+from slimgen.methods.rivals import Chance, drawn_within, finetuned, train_random, train_rivals
+from slimgen.methods.tuning import Tuning
 from slimgen.nets.cf_gan.space import parse_path
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
 from slimgen.nets.cf_gan.trellis import Trellis
-from slimgen.nets.initial import initialise
 from slimgen.nets.supernet import Arch, Gates, pinned
-from slimgen.nets.weights import load_weights, save_weights
-from slimgen.recipe import section
-from slimgen.search import Allows, DirectionalMutation, Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Space
+from slimgen.nets.weights import save_weights
+from slimgen.recipe import Schedule, section
+from slimgen.search import (
+    Allows,
+    DirectionalMutation,
+    Evolution,
+    Exhaustive,
+    Genotype,
+    RandomSearch,
+    Searcher,
+    Space,
+    evenly,
+    leading,
+)
 from slimgen.tasks.cycle import Gan
 from slimgen.tasks.gan import GanTraining, original_guidance, train_gan
-from slimgen.tasks.guidance import Discriminate
 from slimgen.tasks.task import Job
-from slimgen.training.draws import UpdateCounts, fair, unfair
+from slimgen.training.draws import UpdateCounts, fair, narrowing, unfair
 from slimgen.training.fit import Phase
 from slimgen.training.losses import shrink
+
+FREE = ("operator.", "channel.")
 
 __all__ = ["check", "finetune", "preview", "search", "supernet"]
 
@@ -38,17 +65,20 @@ def supernet(job: Job) -> Mapping[str, float]:
     options = section(SupernetOptions, job.recipe.supernet, "supernet")
     generator, discriminator = networks(job, options)
     space, scales, counts = generator.space, generator.scale_factors(), UpdateCounts()
-    gammas = {id(scale) for scale in scales}
-    weights = [weight for weight in generator.parameters() if id(weight) not in gammas]
-    paths = len(options_of(space, "path"))
-    steps = options.cycles(paths, len(job.data.split("train")))
+    paths = [str(path) for path in options_of(space, "path")]
+    steps = options.cycles(len(paths), len(job.data.split("train")))
     # Lines 5, 7 and 8: a path without replacement, and of it M sub-generators that share no operator.
     draw = (fair if options.sampling == "fair" else unfair)(space, widest(space), job.recipe.seed)
+    sparse, gammas = sparsity_groups(generator), {id(scale) for scale in scales}
 
     def after_generator(phase: Phase, archs: Sequence[Arch]) -> None:
         counts.generator_step(archs)
         (eta,) = (group["lr"] for group in phase.optimizer.param_groups if id(group["params"][0]) in gammas)
-        shrink(scales, options.sparsity * eta)  # line 14: the proximal step; the gradient step was the optimizer's
+        if options.sparsity:
+            for group, share in sparse[str(pinned(archs[0])["path"])]:
+                # Line 14: the proximal step; the gradient step was the optimizer's. What takes part in every step is
+                # shrunk less in each, so that one lambda_sp is as much to all.
+                shrink(group, options.sparsity * eta / (share * len(paths)))
 
     def after_discriminator(phase: Phase, archs: Sequence[Arch]) -> None:
         counts.discriminator_step(str(pinned(archs[0])["path"]))
@@ -59,12 +89,9 @@ def supernet(job: Job) -> Mapping[str, float]:
         discriminator,
         options,
         steps,
-        hold=paths,  # line 3: a batch is shown to every path
+        hold=len(paths),  # line 3: a batch is shown to every path
         draw=draw,  # lines 9 and 10: the gradients of a draw are accumulated
-        generator_groups=[
-            {"params": weights},  # line 12
-            {"params": scales, "lr": options.gamma_rate or options.rate},  # line 13
-        ],
+        generator_groups=generator_groups(generator, options),  # lines 12 and 13
         after_generator=after_generator,
         discriminate=of_path(discriminator),  # lines 15 and 16: D_p
         after_discriminator=after_discriminator,
@@ -78,18 +105,21 @@ def supernet(job: Job) -> Mapping[str, float]:
     write_json(job.out / UPDATES, {"violations": broken, **counts.state_dict()})
     weak = torch.cat([scale.detach().abs() for scale in scales])
     return {
-        "updates": steps,
+        **drawn_effort(job, generator, draw, steps, options.batch).facts(),
         "fairness_violations": len(broken),  # none, with fair sampling
         "scale_factors": weak.numel(),
         "scale_factors_below_0.1": int((weak < 0.1).sum()),
+        "scale_factors_of_zero": int((weak == 0).sum()),
     }
 
 
 def search(job: Job) -> Found:
     """Algorithm 4, lines 2 to 14: the path with its operators mixed, then the operators, then the channels."""
     options = section(SearchOptions, job.recipe.search, "search")
-    generator, _ = networks(job, section(SupernetOptions, job.recipe.supernet, "supernet"))
-    generator.load_state_dict(load_weights(job.inputs["supernet"] / GENERATOR))
+    if options.kind == "halving":
+        return search_alone(job, options)
+    supernet = section(SupernetOptions, job.recipe.supernet, "supernet")
+    generator, discriminator = networks(job, supernet, job.inputs["supernet"])
     space = by_hand(options, generator.space)
     candidates = Candidates(job, generator.eval())
     candidates.require_reachable(space)
@@ -100,46 +130,80 @@ def search(job: Job) -> Found:
         return candidates.found(trials, {"space_size": float(space.size)})
 
     def reachable(genotype: Genotype, *free: str) -> bool:
-        # Coarse steps run at full width: what counts is whether the finer ones can bring them within the budget.
+        # Of coarse steps, what counts is whether the finer ones can bring a candidate within the budget.
         return candidates.allows(space.pin(genotype, free=(*free, "channel.")).smallest())
 
     def mixed(genotype: Genotype) -> Arch:
         return Gates.uniform(space, genotype, "operator.")
+
+    def slim(genotype: Genotype) -> Arch:
+        return evenly(space.pin(genotype, free="channel."), candidates.allows)
 
     # Lines 2 to 7: every path, with its operators mixed.
     at = widest(space)
     paths = space.pin(at, free="path")
     searcher = Exhaustive(paths, candidates.objective, lambda path: reachable(path, "operator."), batch=paths.size)
     path_trials = candidates.explore("path", searcher, paths.size, arch_of=mixed)
-    # Lines 8 to 13: the operators of the best path; all of them where the allowance reaches that far.
     at = space.canonical({**at, "path": candidates.best(path_trials).genotype["path"]})
+    facts: dict[str, float] = {}
+    if options.training is not None:
+        facts |= train_path(job, options.training, generator, discriminator, space.pin(at, free=FREE), candidates)
+    if options.training is not None or options.tune:
+        candidates = Candidates(job, generator.eval(), tuning=tuning(job, options))
+    # Lines 8 to 13: the operators of the best path; all of them where the allowance reaches that far.
     operators, allowance = space.pin(at, free="operator."), options.operator_evaluations
     if operators.size <= allowance:
         searcher = Exhaustive(operators, candidates.objective, reachable, batch=options.population)
     else:
         searcher = searching(options, operators, candidates, reachable, "undirected")
-    operator_trials = candidates.explore("operator", searcher, allowance, racing=options.racing)
+    judged = slim if options.judge_width == "budget" else None
+    operator_trials = candidates.explore("operator", searcher, allowance, arch_of=judged, racing=options.racing)
     # Line 14: the channels, by Algorithm 5.
     channels = space.pin(candidates.best(operator_trials).genotype, free="channel.")
     searcher = searching(options, channels, candidates, candidates.allows)
-    channel_trials = candidates.explore("channel", searcher, options.evaluations - allowance, racing=options.racing)
+    last = candidates.explore("channel", searcher, options.evaluations - allowance, racing=options.racing)
+    earlier = [*path_trials, *operator_trials]
+    if options.finalists:
+        best = leading(last, candidates.objective, options.finalists)
+        earlier += last
+        candidates = Candidates(job, generator, tuning=tuning(job, options, discriminator))
+        searcher = Exhaustive(channels, candidates.objective, candidates.allows, len(best), genotypes=best)
+        last = candidates.explore("finalists", searcher, len(best))
     sizes = {"space_size": space.size, "paths": paths.size, "operators": operators.size, "channels": channels.size}
-    facts = {name: float(size) for name, size in sizes.items()}
-    return candidates.found(channel_trials, facts, [*path_trials, *operator_trials])
+    return candidates.found(last, {**facts, **{name: float(size) for name, size in sizes.items()}}, earlier)
+
+
+def search_alone(job: Job, options: SearchOptions) -> Found:
+    """Random genotypes within the budget, trained alone and successively halved: no supernet's ranking is asked."""
+    supernet = section(SupernetOptions, job.recipe.supernet, "supernet")
+    generator, _ = networks(job, supernet)
+    space, schedule = by_hand(options, generator.space), job.recipe.finetune
+    steps = schedule.steps(len(job.data.split("train")))
+    drawn = drawn_within(
+        space, partial(priced_at, job, generator), job.budget, options.candidates, f"{job.recipe.seed}"
+    )
+
+    def rung(until: int) -> Tuning:
+        return Tuning(job, "halving", schedule, steps, partial(oppose, job, supernet), until, kept=True)
+
+    halved = halve(job, generator, drawn, rung)
+    facts = {"space_size": float(space.size), **halved.effort.facts()}
+    return halved.candidates.found(halved.last, facts, halved.trials[: -len(halved.last)])
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
     """Algorithm 4, lines 15 to 24: the found generator and the discriminator of its path, on inherited weights."""
     recipe, schedule = job.recipe, job.recipe.finetune
     options = section(SupernetOptions, recipe.supernet, "supernet")
-    generator, discriminator = networks(job, options)
-    genotype = found_genotype(job)
-    if schedule.inherit:
-        generator.load_state_dict(load_weights(job.inputs["supernet"] / GENERATOR))
-        discriminator.load_state_dict(load_weights(job.inputs["supernet"] / DISCRIMINATOR))
+    genotype, inherited = found_genotype(job), job.inputs["search"]
+    if not (inherited / GENERATOR).is_file():
+        inherited = job.inputs["supernet"]
+    generator, discriminator = networks(job, options, inherited if schedule.inherit else None)
+    if schedule.discriminator == "fresh":
+        _, discriminator = networks(job, options)
     found = job.compute.place(generator.extract(genotype))
-    path = parse_path(str(genotype["path"]))
     steps = schedule.steps(len(job.data.split("train")))
+    path = parse_path(str(genotype["path"]))
     net = finetuned(
         job,
         "found",
@@ -148,24 +212,50 @@ def finetune(job: Job) -> Mapping[str, Trained]:
         discriminate=lambda images, arch: discriminator(images, path),  # lines 22 and 23: D_path
         guidance=original_guidance(job),
     )
-    shape = asdict(options.shape)
-    cost, updates = generator.cost(genotype, recipe.size, recipe.size), updates_of(job.inputs["supernet"]) + steps
-    trained = Trained(net, "trellis", {"genotype": genotype.to_json(), **shape}, steps)
-    return {"found": trained, **train_rivals(job, [cost], updates)}
+    cost = generator.cost(genotype, recipe.size, recipe.size)
+    effort = Effort.read(job.inputs["supernet"]).plus(Effort.read(job.inputs["search"]))
+    effort = effort.plus(Effort.of(steps, schedule.batch, cost.exact))
+    trained = Trained(net, "trellis", plan_of(options, genotype), steps, effort)
+    untrained, _ = networks(job, options)
+    space = by_hand(section(SearchOptions, recipe.search, "search"), untrained.space)
+    against = partial(oppose, job, options)
+    chance = Chance(untrained, space, space.narrow({"path": [genotype["path"]]}), partial(enter, job, options), against)
+    narrow = train_rivals(job, [cost], effort, partial(against, genotype))
+    return {"found": trained, **narrow, **train_random(job, chance, effort)}
 
 
-def networks(job: Job, options: SupernetOptions) -> tuple[Trellis, SuperDiscriminator]:
-    """Super-generator and super-discriminator, initialised from the recipe's seed."""
-    generator = initialise(Trellis(options.shape), job.recipe.seed)
-    discriminator = initialise(
-        SuperDiscriminator(options.groups, options.ndf, job.task.discriminator_inputs), job.recipe.seed + 1
+def train_path(
+    job: Job,
+    schedule: Schedule,
+    generator: Trellis,
+    discriminator: SuperDiscriminator,
+    space: Space,
+    candidates: Candidates,
+) -> Mapping[str, float]:
+    """Trains the found path on, so that its slices work: operators fairly, widths drawn within the budget.
+
+    The channels are sorted first, so that each width keeps the same ones throughout. Leaves both networks, which
+    fine-tuning inherits.
+    """
+    path = str(options_of(space, "path")[0])
+    generator.sort_channels(path)
+    steps = schedule.steps(len(job.data.split("train")))
+    seed = job.recipe.seed
+    draw = narrowing(fair(space, widest(space), seed), space, candidates.allows, seed)
+    training = GanTraining(
+        "widths",
+        generator,
+        discriminator,
+        schedule,
+        steps,
+        draw=draw,
+        discriminate=of_path(discriminator),
+        guidance=original_guidance(job),
     )
-    return job.compute.place(generator), job.compute.place(discriminator)
-
-
-def of_path(discriminator: SuperDiscriminator) -> Discriminate:
-    """The discriminator's path is the generator's."""
-    return lambda images, arch: discriminator(images, parse_path(str(pinned(arch)["path"])))
+    train_gan(job, training)
+    save_weights(job.out / GENERATOR, generator.state_dict())
+    save_weights(job.out / DISCRIMINATOR, discriminator.state_dict())
+    return drawn_effort(job, generator, draw, steps, schedule.batch).facts()
 
 
 def searching(
@@ -179,8 +269,3 @@ def searching(
     direction = DirectionalMutation() if variation == "directional" else None
     elite, rate = options.elite, options.mutation
     return Evolution(space, objective, allows, population, elite, rate, direction=direction, anchor=anchor)
-
-
-def widest(space: Space) -> Genotype:
-    """The largest option of every dimension, of those too that rest on the largest path."""
-    return Genotype({name: dimension.largest for name, dimension in space.items()})

@@ -7,7 +7,19 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from slimgen.errors import RecipeError, nearest
-from slimgen.methods.checks import budget_of, check_limits, check_metrics, check_rivals, imported_alone, priced
+from slimgen.methods.checks import (
+    HALVING,
+    NARROWED,
+    RANDOM,
+    RANDOM_PATH,
+    budget_of,
+    check_effects,
+    check_limits,
+    check_metrics,
+    check_rivals,
+    imported_alone,
+    priced,
+)
 from slimgen.methods.method import Preview
 from slimgen.nets.cf_gan.space import OPERATORS, Shape, trellis_cost, trellis_space
 from slimgen.recipe import Recipe, Schedule, Section, section
@@ -15,23 +27,42 @@ from slimgen.search import Choice, Genotype, Space, Value, require_reachable
 from slimgen.tasks import traits_of
 from slimgen.tasks.traits import IMAGES, NOISE
 
+_OF_SUPERNET = [
+    f"search.{name}"
+    for name in (
+        *("training", "judge_width", "tune", "finalists", "order", "variation"),
+        *("population", "elite", "mutation", "evaluations", "operator_share", "racing"),
+    )
+]
+
 
 class SupernetOptions(Schedule):
-    """Section `supernet`. Updates count generator steps; an epoch shows every image to every path."""
+    """Section `supernet`. Updates count generator steps; an epoch shows every image to every path.
 
+    Attributes:
+        ratios: of the widths to choose from; `multiple` rounds each width to a multiple of so many channels.
+        sparsity: lambda_sp of Eq. 4.
+        gamma_rate: eta, the rate of the scale factors gamma (line 13); `rate` if not given.
+        gamma_momentum: of plain gradient descent on them; None moves them with Adam as all other weights, against
+            which a proximal step does little.
+    """
+
+    updates: int | None = Field(default=None, ge=0)
     ngf: int = Field(default=64, ge=1)
     groups: int = Field(default=3, ge=1)
     blocks: int = Field(default=3, ge=1)
     ratios: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.25, 0.5, 0.75, 1.0)
+    multiple: int = Field(default=1, ge=1)
     ndf: int = Field(default=64, ge=1)
     sampling: Literal["fair", "uniform"] = "fair"
     sparsity: float = Field(default=1e-3, ge=0)
     gamma_rate: float | None = Field(default=None, gt=0)
+    gamma_momentum: float | None = Field(default=None, ge=0, lt=1)
 
     @property
     def shape(self) -> Shape:
         """The super-generator's size."""
-        return Shape(self.ngf, self.groups, self.blocks, self.ratios)
+        return Shape(self.ngf, self.groups, self.blocks, self.ratios, self.multiple)
 
     def cycles(self, paths: int, images: int) -> int:
         """Updates of whole cycles of all paths, at whose ends Definition 3.1 holds (lines 2 and 4)."""
@@ -43,11 +74,27 @@ class SearchOptions(Section):
     """Section `search`. `path` and `operators` fix by hand what is then not searched (AP and AO of Table 4).
 
     Attributes:
+        kind: `supernet` measures candidates inside the supernet; `halving` trains random genotypes alone, as many as
+            `candidates`, and lets the better half go on again and again: `supernet.updates` is then 0.
+        training: a second training of the supernet, of the path alone that was found: operators fairly, widths drawn
+            within the budget, in an order of channels that no longer changes.
+        judge_width: at which widths the operator step measures: at the `full` ones, as the paper does, or at the widest
+            even ones within the `budget`.
+        tune: updates of every candidate of the operator and the channel step, without adversarial loss, before it is
+            measured.
+        finalists: how many of the best are measured again, after `finalist_updates` with all losses.
         evaluations: of the operator and the channel step together; the path step measures each path once besides.
         operator_share: the part of them that is the operator step's.
         racing: leave a candidate once it is hopelessly behind the elite's worst.
     """
 
+    kind: Literal["supernet", "halving"] = "supernet"
+    candidates: int = Field(default=16, ge=2)
+    training: Schedule | None = None
+    judge_width: Literal["full", "budget"] = "budget"
+    tune: int = Field(default=0, ge=0)
+    finalists: int = Field(default=0, ge=0)
+    finalist_updates: int = Field(default=200, ge=1)
     order: Literal["coarse-to-fine", "joint"] = "coarse-to-fine"
     path: str | None = None
     operators: str | tuple[str, ...] | None = None
@@ -82,14 +129,35 @@ def check(recipe: Recipe) -> None:
     if recipe.size % 8:
         raise RecipeError("cf_gan needs a size that is a multiple of 8", recipe.size)
     check_limits(recipe)
+    training = section(SupernetOptions, recipe.supernet, "supernet")
+    _check_halving(recipe, options, training)
     check_metrics(recipe, options.racing)
     planned = preview(recipe)
     require_reachable(planned.space, planned.costs, budget_of(recipe))
-    check_rivals(recipe)
+    inherited = ("supernet",) if recipe.finetune.inherit else ()
+    check_rivals(recipe, (NARROWED, RANDOM, RANDOM_PATH, HALVING), (*inherited, "fresh"))
     losses = recipe.losses
     if imported_alone(recipe) and losses.perceptual and losses.perceptual_network == "discriminator":
         rule = "a perceptual loss in the discriminator's features needs teach.discriminator_checkpoint"
         raise RecipeError(rule, "none")
+
+
+def _check_halving(recipe: Recipe, options: SearchOptions, training: SupernetOptions) -> None:
+    supernet = options.kind == "supernet"
+    needs = dict.fromkeys(_OF_SUPERNET, (supernet, "search.kind supernet"))
+    needs["search.candidates"] = (not supernet, "search.kind halving")
+    needs["search.finalist_updates"] = (options.finalists > 0, "search.finalists")
+    check_effects({"search": options}, needs)
+    if supernet:
+        if training.updates == 0:
+            raise RecipeError("a supernet that candidates are measured in is trained", "supernet.updates 0")
+        return
+    if training.updates != 0:
+        rule = "search.kind halving trains every candidate alone, and needs no supernet"
+        raise RecipeError(rule, "a training of one", "set supernet.updates to 0")
+    if recipe.finetune.inherit:
+        rule = "what search.kind halving finds is trained from scratch"
+        raise RecipeError(rule, "finetune.inherit true", "set finetune.inherit to false")
 
 
 def preview(recipe: Recipe) -> Preview:
@@ -102,7 +170,8 @@ def preview(recipe: Recipe) -> Preview:
     def costs(genotype: Genotype) -> Mapping[str, float]:
         return priced(trellis_cost(training.shape, genotype, size, size), recipe)
 
-    return Preview(space, costs, paths + options.evaluations, partial(training.cycles, paths), training.batch)
+    evaluations = paths + options.evaluations if options.kind == "supernet" else options.candidates
+    return Preview(space, costs, evaluations, partial(training.cycles, paths), training.batch)
 
 
 def by_hand(options: SearchOptions, space: Space) -> Space:

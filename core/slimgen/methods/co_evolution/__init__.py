@@ -14,6 +14,7 @@ from slimgen.methods.checks import priced
 from slimgen.methods.co_evolution.fitness import FITNESS, OUTPUTS, Fitness, Side, filters_of, outputs, sides
 from slimgen.methods.co_evolution.options import SearchOptions, check
 from slimgen.methods.co_evolution.roulette import TURN, TURNS, CoEvolution, Population
+from slimgen.methods.effort import Effort
 from slimgen.methods.method import REVERSE, Found, Preview, Trained, found_genotype, updates_of
 from slimgen.methods.rivals import train_rivals
 from slimgen.nets import build_generator, generator_cost
@@ -123,10 +124,12 @@ def finetune(job: Job) -> Mapping[str, Trained]:
             for part in gan:
                 part.train().requires_grad_(True)
         nets = train_cycle(job, CycleTraining("found", gans[0], gans[1], schedule, steps, ema=schedule.ema))
-    trained = {
-        name: Trained(net, family, about, steps)
-        for name, net, about in zip(("found", f"found{REVERSE}"), nets, described, strict=True)
-    }
     costs = [generator_cost(family, recipe.size, recipe.size, **about) for about in described]
     # The original is the supernet here, so its training counts.
-    return {**trained, **train_rivals(job, costs, updates_of(job.inputs["teach"]) + steps)}
+    before = Effort.of(updates_of(job.inputs["teach"]), recipe.teach.batch, job.task.original_cost().exact)
+    efforts = [before.plus(Effort.of(steps, schedule.batch, cost.exact)) for cost in costs]
+    trained = {
+        name: Trained(net, family, about, steps, effort)
+        for name, net, about, effort in zip(("found", f"found{REVERSE}"), nets, described, efforts, strict=True)
+    }
+    return {**trained, **train_rivals(job, costs, efforts[0])}

@@ -5,12 +5,16 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from slimgen.export.latency.table import LatencyTable
 from slimgen.files import DISCRIMINATOR, GENERATOR, weights_file
 from slimgen.methods.candidates import Candidates
+from slimgen.methods.effort import Effort
 from slimgen.methods.gan_compression.distilling import (
     distilling,
     once_for_all,
@@ -21,15 +25,25 @@ from slimgen.methods.gan_compression.distilling import (
     train_teacher,
 )
 from slimgen.methods.gan_compression.drawing import picture_genotype as picture_genotype
-from slimgen.methods.gan_compression.options import SearchOptions, SupernetOptions, band, check, preview, pruning
-from slimgen.methods.method import Found, Trained, found_genotype, updates_of
-from slimgen.methods.rivals import finetuned, train_rivals
-from slimgen.nets import build_generator
+from slimgen.methods.gan_compression.options import (
+    SearchOptions,
+    SupernetOptions,
+    band,
+    check,
+    preview,
+    pruning,
+    teacher_options,
+)
+from slimgen.methods.method import Found, Trained, found_genotype
+from slimgen.methods.rivals import Chance, Entrant, finetuned, train_random, train_rivals
+from slimgen.methods.tuning import Opponent
+from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.configurations import write_config
 from slimgen.nets.gan_compression.supernet import ChannelSupernet
+from slimgen.nets.supernet import Arch, pinned
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import section
-from slimgen.search import Evolution, Exhaustive, RandomSearch, Searcher, Trial
+from slimgen.search import Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Trial
 from slimgen.search.grid import Grid
 from slimgen.tasks.cycle import Gan
 from slimgen.tasks.gan import GanTraining, train_gan
@@ -44,10 +58,17 @@ def supernet(job: Job) -> Mapping[str, float]:
     """Trains the once-for-all network, in the full pipeline out of a distilled student of a mobile teacher."""
     options = section(SupernetOptions, job.recipe.supernet, "supernet")
     images = len(job.data.split("train"))
-    net, facts = once_for_all(job, options), {}
+    net, facts, effort, size = once_for_all(job, options), {}, Effort(), job.recipe.size
+
+    def macs(arch: Arch) -> float:
+        return float(net.cost(pinned(arch), size, size).exact)
+
     discriminator = job.task.discriminator()
     if options.pipeline == "full":
-        facts["teacher_updates"] = float(train_teacher(job, options, discriminator))
+        assert options.teacher is not None
+        taught = train_teacher(job, options, discriminator)
+        mobile = generator_cost(height=size, width=size, **teacher_options(job.recipe, options))
+        effort, facts["teacher_updates"] = Effort.of(taught, options.teacher.batch, mobile.exact), float(taught)
     teacher = teacher_network(job, options)
     if pruning(job.recipe, options):
         net.prune_from(teacher)
@@ -56,17 +77,19 @@ def supernet(job: Job) -> Mapping[str, float]:
     else:
         discriminator = job.task.discriminator()
     guidance, draw = distilling(job, options, teacher), uniform(net.space, job.recipe.seed)
-    steps, updates = options.steps(images), 0
+    steps = options.steps(images)
     training = GanTraining(
         "supernet", net, discriminator, options, steps, generate=showing(net), guidance=guidance, draw=draw
     )
     if (student := options.student) is not None:
-        updates, largest = student.steps(images), fixed(net.space.largest())
-        train_gan(job, replace(training, name="student", schedule=student, steps=updates, draw=largest))
+        updates, largest = student.steps(images), net.space.largest()
+        train_gan(job, replace(training, name="student", schedule=student, steps=updates, draw=fixed(largest)))
+        effort = effort.plus(Effort.of(updates, student.batch, macs(largest)))
     train_gan(job, training)
     for name, module in {"generator": net, "discriminator": discriminator, **guidance.modules}.items():
         save_weights(job.out / weights_file(name), module.state_dict())
-    return {"updates": updates + steps, **facts}
+    effort = effort.plus(Effort.drawn(draw, macs, steps, options.batch))
+    return {**effort.facts(), **facts}
 
 
 def search(job: Job) -> Found:
@@ -133,13 +156,12 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     about = {**net.options, "config": write_config(net.channels.config(genotype))}
     if schedule.inherit:
         net.load_state_dict(load_weights(before / GENERATOR))
-        discriminator.load_state_dict(load_weights(before / DISCRIMINATOR))
         calibrated = recalibrated(job, net, options.calibration, options.batch)
         found: nn.Module = job.compute.place(calibrated.extract(genotype)).eval()
     else:
         found = job.compute.place(build_generator(options.family, seed=recipe.seed, **about))
-        if options.keep_discriminator:
-            discriminator.load_state_dict(load_weights(teacher_file(job, options, "discriminator")))
+    if (begun := discriminator_file(job, options)) is not None:
+        discriminator.load_state_dict(load_weights(begun))
     steps = schedule.steps(len(job.data.split("train")))
     if steps:
         guidance = distilling(job, options, teacher_network(job, options))
@@ -147,8 +169,43 @@ def finetune(job: Job) -> Mapping[str, Trained]:
             module.load_state_dict(load_weights(before / weights_file(name)))
         found = finetuned(job, "found", Gan(found, discriminator), steps, generate=showing(found), guidance=guidance)
     cost = net.cost(genotype, recipe.size, recipe.size)
-    rivals = train_rivals(job, [cost], updates_of(before) + steps)
-    return {"found": Trained(found, options.family, about, steps), **rivals}
+    effort = Effort.read(before).plus(Effort.of(steps, schedule.batch, cost.exact))
+    chance = Chance(
+        once_for_all(job, options), net.space, None, partial(enter, job, options), partial(oppose, job, options)
+    )
+    rivals = {**train_rivals(job, [cost], effort), **train_random(job, chance, effort)}
+    return {"found": Trained(found, options.family, about, steps, effort), **rivals}
+
+
+def discriminator_file(job: Job, options: SupernetOptions) -> Path | None:
+    """The weights that the discriminator of fine-tuning begins with; None where it is a fresh one."""
+    schedule, teacher = job.recipe.finetune, teacher_file(job, options, "discriminator")
+    if schedule.discriminator is None:
+        begun = teacher if options.keep_discriminator else None
+        return job.inputs["supernet"] / DISCRIMINATOR if schedule.inherit else begun
+    return {"supernet": job.inputs["supernet"] / DISCRIMINATOR, "teacher": teacher}.get(schedule.discriminator)
+
+
+def plan_of(job: Job, options: SupernetOptions, genotype: Genotype) -> dict[str, Any]:
+    """Family and options of the generator of a genotype."""
+    net = once_for_all(job, options)
+    return {"family": options.family, **net.options, "config": write_config(net.channels.config(genotype))}
+
+
+def enter(job: Job, options: SupernetOptions, genotype: Genotype, seed: int) -> Entrant:
+    """A genotype as a rival, from scratch, under the teacher of the found one."""
+    plan = plan_of(job, options, genotype)
+    net = job.compute.place(build_generator(seed=seed, **plan))
+    return Entrant(plan, net, oppose(job, options, genotype, net))
+
+
+def oppose(job: Job, options: SupernetOptions, genotype: Genotype, net: nn.Module) -> Opponent:
+    """The discriminator that the supernet's training began with, and the teacher's distillation."""
+    discriminator = job.task.discriminator()
+    if options.keep_discriminator:
+        discriminator.load_state_dict(load_weights(teacher_file(job, options, "discriminator")))
+    guidance = distilling(job, options, teacher_network(job, options))
+    return Opponent(discriminator, {"generate": showing(net), "guidance": guidance})
 
 
 def latency_table(job: Job, options: SearchOptions, net: ChannelSupernet) -> LatencyTable | None:

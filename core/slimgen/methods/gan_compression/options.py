@@ -8,7 +8,16 @@ import numpy as np
 from pydantic import Field
 
 from slimgen.errors import RecipeError
-from slimgen.methods.checks import budget_of, check_effects, check_metrics, check_rivals, imported_alone
+from slimgen.methods.checks import (
+    HALVING,
+    NARROWED,
+    RANDOM,
+    budget_of,
+    check_effects,
+    check_metrics,
+    check_rivals,
+    imported_alone,
+)
 from slimgen.methods.method import Preview
 from slimgen.nets.configurations import write_config
 from slimgen.nets.gan_compression.families import Name, alike, searchable
@@ -113,7 +122,7 @@ def check(recipe: Recipe) -> None:
     }
     check_effects({"supernet": options, "search": search}, needs)
     _check_pipeline(recipe, options)
-    check_rivals(recipe)
+    check_rivals(recipe, (NARROWED, RANDOM, HALVING), ("teacher", "supernet", "fresh"))
     family = searchable(options.family)
     if recipe.budget.latency_ms is not None and not family.chain:
         hint = "limit macs instead"

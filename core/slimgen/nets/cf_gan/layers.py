@@ -1,6 +1,7 @@
 """The layers of CF-GAN's image-translation space (section 3.1), and how they are built of rows and sliced."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +12,8 @@ from slimgen.nets.functional import OutputConvolution
 from slimgen.nets.layers import weights_of
 from slimgen.nets.norm import InstanceNorm2d
 
-Index = Tensor | None
-"""Channels that stay, in ascending order; None means all of them."""
+Index = Tensor | int | None
+"""Channels that stay, in order; or the first so many; None means all of them."""
 
 
 class ConvNorm(nn.Module):
@@ -88,21 +89,39 @@ def convolutions(layer: nn.Module) -> list[nn.Module]:
     return list(layer.chain) if isinstance(layer, Residual) else [layer]
 
 
-def strongest(layer: nn.Module, width: int) -> Index:
-    """The `width` output channels of largest absolute scale factor; None where that is all."""
-    gamma = scale_factors(layer)
-    if width >= gamma.numel():
+def written(writer: nn.Module) -> list[nn.Parameter]:
+    """The parameters by which a convolution writes its channels: what they hold of one at zero, it writes zeros there.
+
+    Those are gamma and beta of its norm, since relu(beta) stays where gamma alone is zero; without a norm, its weights
+    and biases.
+    """
+    if isinstance(writer, ConvNorm):
+        return [writer.norm.weight, writer.norm.bias]
+    return list(writer.parameters(recurse=False))
+
+
+def strength(writers: Sequence[nn.Module]) -> Tensor:
+    """How strongly each channel (C,) of a feature is written, by all convolutions that write it together.
+
+    A norm counts by its scale factor gamma (CF-GAN, A.6), a convolution without one by the length of its filter.
+    """
+    together: Tensor = torch.linalg.vector_norm(torch.stack([_scale(writer).float() for writer in writers]), dim=0)
+    return together
+
+
+def _scale(writer: nn.Module) -> Tensor:
+    first = written(writer)[0].detach()
+    length: Tensor = torch.linalg.vector_norm(first.reshape(len(first), -1), dim=1)
+    return length
+
+
+def strongest(writers: Sequence[nn.Module], width: int) -> Index:
+    """The `width` channels that are written most strongly, ascending; None where that is all."""
+    if width >= len(written(writers[0])[0]):
         return None
     # Stable, so that equal factors keep the first channels on every machine.
-    order = torch.argsort(gamma.detach().abs(), descending=True, stable=True)
+    order = torch.argsort(strength(writers), descending=True, stable=True)
     return order[:width].sort().values
-
-
-def scale_factors(layer: nn.Module) -> nn.Parameter:
-    """The gamma (outputs,) of a layer's first norm (CF-GAN, A.6); a residual operator's ranks its inner channels."""
-    first = convolutions(layer)[0]
-    assert isinstance(first, ConvNorm)
-    return first.norm.weight
 
 
 def sliced(wide: nn.Module, rows: Sequence[Row], kept: Sequence[tuple[Index, Index]], live: bool) -> nn.Module:
@@ -116,8 +135,7 @@ def sliced(wide: nn.Module, rows: Sequence[Row], kept: Sequence[tuple[Index, Ind
     """
     if live and all(index is None for pair in kept for index in pair):
         return wide
-    with torch.device("meta"):
-        thin = build(rows)
+    thin = _copy(_skeleton(tuple(rows)))
     for to, source, (outputs, inputs) in zip(convolutions(thin), convolutions(wide), kept, strict=True):
         if isinstance(to, ConvNorm) and isinstance(source, ConvNorm):
             _hold(to.norm, source.norm, outputs, None, live)
@@ -127,15 +145,41 @@ def sliced(wide: nn.Module, rows: Sequence[Row], kept: Sequence[tuple[Index, Ind
     return thin
 
 
+@lru_cache(maxsize=1 << 12)
+def _skeleton(rows: tuple[Row, ...]) -> nn.Module:
+    """The layer of these rows, without weights."""
+    with torch.device("meta"):
+        return build(rows)
+
+
+def _copy(module: nn.Module) -> nn.Module:
+    """A module with places of its own for weights; building one anew takes ten times as long."""
+    copy = module.__class__.__new__(module.__class__)
+    # Its dictionaries too, of which one is that of its hooks.
+    own = {name: value.copy() if isinstance(value, dict) else value for name, value in module.__dict__.items()}
+    copy.__dict__.update(own)
+    copy._modules = {name: part if part is None else _copy(part) for name, part in module._modules.items()}
+    return copy
+
+
 def _hold(thin: nn.Module, wide: nn.Module, outputs: Index, inputs: Index, live: bool) -> None:
     """Gives a module the weights of a wide one: views that gradients pass through, or parameters that are copies."""
     for name, weight in list(wide.named_parameters(recurse=False)):
         delattr(thin, name)
-        value: Tensor = weight if outputs is None else weight.index_select(0, outputs)
-        if inputs is not None and name == "weight":
-            value = value.index_select(1, inputs)
+        value = part(weight, 0, outputs)
+        if name == "weight":
+            value = part(value, 1, inputs)
         if live:
             object.__setattr__(thin, name, value)
         else:
             # In torch's own layout, so that the small network does not depend on how the supernet lay in memory.
             setattr(thin, name, nn.Parameter(value.detach().clone(memory_format=torch.contiguous_format)))
+
+
+def part(weight: Tensor, dimension: int, index: Index) -> Tensor:
+    """Some channels of a weight along one dimension."""
+    if index is None:
+        return weight
+    if isinstance(index, int):
+        return weight.narrow(dimension, 0, index)
+    return weight.index_select(dimension, index)

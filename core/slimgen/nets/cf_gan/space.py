@@ -26,6 +26,7 @@ class Shape:
         groups: searchable groups; each lies at one scale.
         blocks: of each group.
         ratios: the widths to choose from, as parts of the nominal one, in increasing order.
+        multiple: each width is the nearest multiple of so many channels, or one of them.
         inputs: channels of the images that enter.
         outputs: channels of the images that leave.
     """
@@ -34,6 +35,7 @@ class Shape:
     groups: int = 3
     blocks: int = 3
     ratios: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    multiple: int = 1
     inputs: int = 3
     outputs: int = 3
 
@@ -43,7 +45,7 @@ class Shape:
 
     def channels(self, ratio: Value, scale: int) -> int:
         """How many channels a ratio stands for at 1/scale of the image's size."""
-        return max(1, round(float(ratio) * self.ngf * scale))
+        return self.multiple * max(1, round(float(ratio) * self.ngf * scale / self.multiple))
 
 
 Path = tuple[int, ...]

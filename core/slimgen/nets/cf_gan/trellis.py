@@ -1,7 +1,7 @@
 """CF-GAN's super-generator for image translation: paths, operators and channels in one network (section 3.1)."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import torch
@@ -10,12 +10,23 @@ from torch.nn import functional
 
 from slimgen.cost.formula import Cost
 from slimgen.nets.cf_gan import space
-from slimgen.nets.cf_gan.layers import Index, Mixed, Residual, build, convolutions, scale_factors, sliced, strongest
+from slimgen.nets.cf_gan.layers import (
+    ConvNorm,
+    Index,
+    Mixed,
+    build,
+    convolutions,
+    part,
+    sliced,
+    strength,
+    strongest,
+    written,
+)
 from slimgen.nets.cf_gan.space import Layer, Shape, TrellisOptions, channels_of, layers
 from slimgen.nets.functional import reflect
 from slimgen.nets.layers import Described
-from slimgen.nets.supernet import Arch, Supernet, branches, pinned
-from slimgen.search.genotype import Genotype
+from slimgen.nets.supernet import Arch, Gates, Supernet, branches, pinned
+from slimgen.search.genotype import Genotype, Value
 
 
 class TrellisGenerator(Described):
@@ -70,9 +81,15 @@ class TrellisGenerator(Described):
 class Trellis(Supernet):
     """The super-generator: every path, operator and width, sharing weights.
 
-    A narrower width keeps the channels of largest scale factor (CF-GAN, A.6), not the first ones. Groups keep separate
-    weights for each scale, and each climb for the two groups that it joins.
+    A narrower width keeps the channels that are written most strongly (CF-GAN, A.6), by all that write them together:
+    a trunk by what climbs into it and by every block on it. After `sort_channels` it keeps the first ones. Groups keep
+    separate weights for each scale, and each climb for the two groups that it joins.
+
+    Attributes:
+        sorted: whether the first channels are kept.
     """
+
+    sorted = False
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -106,38 +123,90 @@ class Trellis(Supernet):
         return space.trellis_cost(self.shape, genotype, height, width)
 
     def scale_factors(self) -> list[nn.Parameter]:
-        """The gammas that rank channels, which the sparsity term of CF-GAN, Eq. 4 regularizes."""
-        # A conv3x3 has no inner channels to rank.
-        operators = [operator for operator in self.nodes.modules() if isinstance(operator, Residual)]
-        return [*map(scale_factors, (self.stem, *self.downs, *self.ends, *self.climbs.values(), *operators))]
+        """The gammas of all norms."""
+        return [module.norm.weight for module in self.modules() if isinstance(module, ConvNorm)]
+
+    def writers(self, arch: Arch) -> dict[str, list[nn.Module]]:
+        """Each feature of an architecture, and the convolutions that write it, of all operators that it mixes.
+
+        An inner feature of a block has the name of its operator, too: `g0b1.dws`.
+        """
+        found: dict[str, list[nn.Module]] = defaultdict(list)
+        for layer in layers(str(pinned(arch)["path"]), self.shape.blocks)[:-1]:
+            if layer.kind != "block":
+                found[layer.writes] += convolutions(self.get_submodule(layer.source))
+                continue
+            for option, _ in branches(arch, f"operator.{layer.beside}"):
+                *inner, last = convolutions(self._operator(layer, option))
+                found[layer.writes].append(last)
+                if inner:
+                    found[f"{layer.beside}.{option}"] += inner
+        return found
+
+    @torch.no_grad()
+    def sort_channels(self, path: str) -> None:
+        """Reorders the channels of one path, strongest first over all of its operators; what it computes stays.
+
+        From then on a narrower width keeps the first channels, whatever becomes of the scale factors; and only
+        architectures of this path have a meaning.
+        """
+        every = Gates.uniform(self.space, self.space.canonical({**self.space.largest(), "path": path}), "operator.")
+        order: dict[str, Index] = {"input": None, "output": None}
+        for feature, writers in self.writers(every).items():
+            order[feature] = torch.argsort(strength(writers), descending=True, stable=True)
+        for layer in layers(path, self.shape.blocks):
+            for option in space.OPERATORS if layer.kind == "block" else (layer.kind,):
+                wide = self._operator(layer, option) if layer.kind == "block" else self.get_submodule(layer.source)
+                for conv, (outputs, inputs) in zip(convolutions(wide), _pairs(layer, option, order, wide), strict=True):
+                    for weight in conv.parameters():
+                        rows = part(weight, 0, outputs)
+                        whole = weight.dim() == 1 or rows.shape[1] == 1  # a norm's, or a depthwise convolution's
+                        weight.copy_(rows if whole else part(rows, 1, inputs))
+        self.sorted = True
 
     def generator(self, arch: Arch, live: bool) -> TrellisGenerator:
         """The generator of one architecture, on views of the weights (live) or on copies of them."""
         at = pinned(arch)
         path, channels = str(at["path"]), channels_of(self.shape, at)
-        kept: dict[str, Index] = {"input": None, "output": None}
+        kept = self._kept(arch, channels)
         modules: dict[str, nn.Module] = {}
         for layer in layers(path, self.shape.blocks):
-            wide = self.get_submodule(layer.source)
-            if layer.writes not in kept:
-                kept[layer.writes] = strongest(wide, channels[layer.writes])
-            outputs, inputs = kept[layer.writes], kept[layer.reads]
             if layer.kind != "block":
-                pairs = [(outputs, inputs), (outputs, kept.get(layer.beside))][: len(convolutions(wide))]
-                modules[layer.name] = sliced(wide, layer.rows(layer.kind, channels), pairs, live)
+                wide = self.get_submodule(layer.source)
+                rows = layer.rows(layer.kind, channels)
+                modules[layer.name] = sliced(wide, rows, _pairs(layer, layer.kind, kept, wide), live)
                 continue
             thin, weights = [], []
             for option, weight in branches(arch, f"operator.{layer.beside}"):
-                operator, pairs = wide.get_submodule(str(option)), [(outputs, inputs)]
-                if isinstance(operator, Residual):
-                    inner = strongest(operator, channels[layer.beside])
-                    pairs = [(inner, inputs), *[(inner, inner)] * (len(operator.chain) - 2), (outputs, inner)]
-                else:
-                    operator = operator.get_submodule("body")
-                thin.append(sliced(operator, layer.rows(str(option), channels), pairs, live))
+                wide = self._operator(layer, option)
+                thin.append(sliced(wide, layer.rows(str(option), channels), _pairs(layer, option, kept, wide), live))
                 weights += [weight] if weight is not None else []
             modules[layer.name] = Mixed(thin, weights) if weights else thin[0]
         return TrellisGenerator.of(path, modules)
+
+    def _kept(self, arch: Arch, channels: Mapping[str, int]) -> dict[str, Index]:
+        """The channels of every feature that an architecture keeps."""
+        kept: dict[str, Index] = {"input": None, "output": None}
+        for feature, writers in self.writers(arch).items():
+            width, full = channels[feature.split(".")[0]], len(written(writers[0])[0])
+            kept[feature] = width if self.sorted and width < full else strongest(writers, width)
+        return kept
+
+    def _operator(self, layer: Layer, option: Value) -> nn.Module:
+        """One operator of a block."""
+        operator = self.get_submodule(f"{layer.source}.{option}")
+        return operator.get_submodule("body") if option == "conv3x3" else operator
+
+
+def _pairs(layer: Layer, kind: Value, kept: Mapping[str, Index], wide: nn.Module) -> Sequence[tuple[Index, Index]]:
+    """The output and the input channels that stay of each convolution of a layer of this kind."""
+    outputs, inputs, count = kept[layer.writes], kept[layer.reads], len(convolutions(wide))
+    if layer.kind != "block":
+        return [(outputs, inputs), (outputs, kept.get(layer.beside))][:count]
+    if count == 1:
+        return [(outputs, inputs)]
+    inner = kept[f"{layer.beside}.{kind}"]
+    return [(inner, inputs), *[(inner, inner)] * (count - 2), (outputs, inner)]
 
 
 def under(modules: Mapping[str, nn.Module], holder: str) -> dict[str, nn.Module]:

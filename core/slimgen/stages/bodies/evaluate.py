@@ -55,6 +55,7 @@ def evaluate(work: Work) -> Mapping[str, float]:
         work.progress("generators", len(rows), len(generators), rows[-1]["metrics"])
     table = {
         "recipe": recipe.name,
+        "seed": recipe.seed,
         "method": recipe.method,
         "convention": recipe.budget.convention,
         "size": recipe.size,
@@ -66,7 +67,7 @@ def evaluate(work: Work) -> Mapping[str, float]:
     metrics: dict[str, float] = {}
     for row in rows:
         plain = {"macs": row["macs"][recipe.budget.convention], "params": row["params"]}
-        line = {**row["metrics"], **plain, "latency_ms": row["latency"]["p50_ms"]}
+        line = {**row["metrics"], **plain, "latency_ms": row["latency"]["p50_ms"], **(row["effort"] or {})}
         metrics |= {f"{row['name']}.{key}": value for key, value in line.items()}
     files.write_json(work.out / files.METRICS, metrics)
     save_arrays(work.out / files.SAMPLES, {"input": samples}, compressed=True)
@@ -139,6 +140,7 @@ def measured(
     return {
         "family": about["family"],
         "updates": about.get("updates"),
+        "effort": about.get("effort"),
         "metrics": dict(quality),
         "macs": {convention: cost.macs(convention) for convention in CONVENTIONS},
         "params": cost.params,

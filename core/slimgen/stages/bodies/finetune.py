@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from slimgen import files
 from slimgen.methods import open_method
+from slimgen.methods.effort import Effort
 from slimgen.nets.weights import save_weights
 from slimgen.stages.work import Work
 from slimgen.tasks.task import require_suitable
@@ -16,7 +17,9 @@ def finetune(work: Work) -> Mapping[str, float]:
     facts: dict[str, float] = {}
     for name, result in open_method(work.recipe.method).finetune(work.job).items():
         save_weights(work.out / files.weights_file(name), result.net.state_dict())
-        networks[name] = {"family": result.family, "options": dict(result.options), "updates": result.updates}
+        effort = result.effort or Effort(updates=result.updates)
+        about = {"family": result.family, "options": dict(result.options), "updates": result.updates}
+        networks[name] = {**about, "effort": effort.facts()}
         facts |= {f"{name}_{fact}": value for fact, value in {"updates": result.updates, **result.facts}.items()}
     files.write_json(work.out / files.NETWORKS, networks)
     return facts

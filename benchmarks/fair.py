@@ -1,0 +1,111 @@
+"""Found against its rivals, fairly: several seeds, several budgets, one table with effort, and paired t tests.
+
+    python -m benchmarks.fair townhouses-cf_gan --budgets 1/8 1/16 1/32 --seeds 0 1 2 3 4
+    python -m benchmarks.fair facades-cf_gan --data PATH/facades --budgets 1/8 1/16 1/32 --seeds 0 1 2 3 4
+
+Rivals are trained from scratch with as many updates as all trainings that led to the found generator, with the same
+losses and against the same kind of discriminator; `halving` may take as many MACs as the found one took. A difference
+is called one only at p < 0.05 of a paired t test over the seeds. Runs resume like any other; several processes may
+share the seeds among them (`--only-run`), and the last collects them. Figures go to benchmarks/results/.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from benchmarks.results import save
+from slimgen import recipe, stages
+from slimgen.report.paired import differences
+from slimgen.report.table import Table, read_table
+from slimgen.report.words import kind_of
+from slimgen.run.record import read_record
+from slimgen.stages.table import STAGES
+
+RIVALS = "finetune.rivals=[random, random_path, halving, narrowed]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", metavar="RECIPE")
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--out", type=Path, default=Path("runs/fair"))
+    parser.add_argument("--budgets", nargs="+", default=["1/8"], help="shares of the original's MACs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--set", action="append", default=[], dest="settings")
+    parser.add_argument("--name", help="of the file of figures, where not the recipe's")
+    parser.add_argument("--only-run", action="store_true", help="collect nothing: other processes run other seeds")
+    arguments = parser.parse_args()
+    base = recipe.load(arguments.recipe).override([RIVALS, *arguments.settings])
+    found: dict[str, Any] = {}
+    for budget in arguments.budgets:
+        outs = [run(base, budget, seed, arguments) for seed in arguments.seeds]
+        if not arguments.only_run:
+            found[budget] = collected(outs)
+            print("\n".join(lines(f"{base.name}, {budget} of the MACs, {len(outs)} seeds", found[budget])), flush=True)
+    if not arguments.only_run:
+        about = {"recipe": base.name, "settings": arguments.settings, "seeds": arguments.seeds}
+        save(f"fair-{arguments.name or base.name}", {**about, "budgets": found})
+
+
+def run(base: recipe.Recipe, budget: str, seed: int, arguments: argparse.Namespace) -> Path:
+    """One run, to its evaluation; those of one folder share what they have in common, such as the original."""
+    name = f"{base.name}-{budget.replace('/', 'of')}-{seed}"
+    chosen = base.override([f"budget.macs={budget}", f"seed={seed}"])
+    stages.run(chosen, data=arguments.data, out=arguments.out / name, until="evaluate")
+    return arguments.out / name
+
+
+def collected(outs: Sequence[Path]) -> dict[str, Any]:
+    """The rows of every run, what each kind of generator came to, and the paired differences."""
+    tables = [read_table(out / "evaluate" / "table.json") for out in outs]
+    keep = [stage for stage in STAGES if (outs[0] / stage / "stage.json").is_file()]
+    return {
+        "rows": [[asdict(row) for row in table.rows] for table in tables],
+        "genotypes": [json.loads((out / "search" / "genotype.json").read_text())["genotype"] for out in outs],
+        "search": [dict(read_record(out / "search")["metrics"]) for out in outs],
+        "seconds": [{stage: read_record(out / stage)["seconds"] for stage in keep} for out in outs],
+        "kinds": kinds(tables),
+        "differences": [
+            {**asdict(one), "mean": one.mean, "deviation": one.deviation, "verdict": one.verdict}
+            for one in differences(tables)
+        ],
+    }
+
+
+def kinds(tables: Sequence[Table]) -> dict[str, dict[str, Any]]:
+    """Of each kind of generator: quality of every run (of several rivals in it their mean), cost and effort."""
+    found: dict[str, dict[str, Any]] = {}
+    for kind in dict.fromkeys(kind_of(row.name) for table in tables for row in table.rows):
+        rows = [[row for row in table.rows if kind_of(row.name) == kind] for table in tables]
+        every = [row for run in rows for row in run]
+        quality = {m: [mean(row.metrics[m] for row in run) for run in rows] for m in every[0].metrics}
+        latency = mean(row.p50_ms or 0.0 for row in every)
+        effort = {name: mean(getattr(row, name) or 0 for row in every) for name in ("updates", "training_macs")}
+        macs = mean(row.macs["exact"] for row in every)
+        found[kind] = {"quality": quality, "macs": macs, "latency_ms": latency, **effort}
+    return found
+
+
+def lines(title: str, found: Mapping[str, Any]) -> list[str]:
+    """A Markdown table of what one budget came to."""
+    first = next(iter(found["kinds"].values()))["quality"]
+    heads = ["generator", *first, "found is better by (p)", "MMACs", "ms", "updates", "training TMACs"]
+    text = [f"\n**{title}**\n", f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
+    metric = next(iter(first))
+    gains = {one["rival"]: one for one in found["differences"] if one["metric"] == metric}
+    for kind, row in found["kinds"].items():
+        quality = [f"{mean(v):.3f} ± {stdev(v) if len(v) > 1 else 0.0:.3f}" for v in row["quality"].values()]
+        gain = gains.get(kind)
+        told = f"{gain['mean']:+.3f} ± {gain['deviation']:.3f} (p {gain['p']:.3g})" if gain else ""
+        figures = [f"{row['macs'] / 1e6:.2f}", f"{row['latency_ms']:.2f}", f"{row['updates']:.0f}"]
+        figures.append(f"{row['training_macs'] / 1e12:.2f}")
+        text.append(f"| {' | '.join([kind, *quality, told, *figures])} |")
+    return text
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""CF-GAN's networks, the groups that its sparsity regularises, and how single candidates of it are trained."""
+
+from collections import Counter
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from slimgen.files import DISCRIMINATOR, GENERATOR
+from slimgen.methods.cf_gan.options import SearchOptions, SupernetOptions, options_of
+from slimgen.methods.checks import priced
+from slimgen.methods.effort import Effort
+from slimgen.methods.rivals import Entrant
+from slimgen.methods.tuning import Opponent, Tuning
+from slimgen.nets import build_generator
+from slimgen.nets.cf_gan.layers import written
+from slimgen.nets.cf_gan.space import parse_path
+from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
+from slimgen.nets.cf_gan.trellis import Trellis
+from slimgen.nets.initial import initialise
+from slimgen.nets.supernet import Gates, pinned
+from slimgen.nets.weights import load_weights
+from slimgen.search import Genotype, Space
+from slimgen.tasks.gan import original_guidance
+from slimgen.tasks.guidance import Discriminate
+from slimgen.tasks.task import Job
+from slimgen.training.draws import Draw
+
+
+def networks(job: Job, options: SupernetOptions, folder: Path | None = None) -> tuple[Trellis, SuperDiscriminator]:
+    """Super-generator and super-discriminator, initialised from the recipe's seed; or as a stage left them."""
+    generator = initialise(Trellis(options.shape), job.recipe.seed)
+    discriminator = initialise(
+        SuperDiscriminator(options.groups, options.ndf, job.task.discriminator_inputs), job.recipe.seed + 1
+    )
+    if folder is not None:
+        generator.load_state_dict(load_weights(folder / GENERATOR))
+        discriminator.load_state_dict(load_weights(folder / DISCRIMINATOR))
+        generator.sorted = folder == job.inputs.get("search")  # where its channels were sorted
+    return job.compute.place(generator), job.compute.place(discriminator)
+
+
+def generator_groups(generator: Trellis, options: SupernetOptions) -> list[dict[str, Any]]:
+    """Weights and scale factors, which have a rate of their own (Algorithm 3, lines 12 and 13)."""
+    scales = generator.scale_factors()
+    gammas = {id(scale) for scale in scales}
+    weights = [weight for weight in generator.parameters() if id(weight) not in gammas]
+    own: dict[str, Any] = {"params": scales, "lr": options.gamma_rate or options.rate}
+    if options.gamma_momentum is not None:
+        own["momentum"] = options.gamma_momentum
+    return [{"params": weights}, own]
+
+
+def sparsity_groups(generator: Trellis) -> dict[str, list[tuple[list[nn.Parameter], float]]]:
+    """Path to the groups of parameters that write its features, and the share of the paths that the first is on.
+
+    What writes one channel goes together: the channel can be removed only when none of them writes it.
+    """
+    space, on = generator.space, Counter[int]()
+    found: dict[str, list[list[nn.Parameter]]] = {}
+    for path in options_of(space, "path"):
+        every = Gates.uniform(space, widest(space).replace({"path": path}), "operator.")
+        groups = [
+            [weight for writer in writers for weight in written(writer)]
+            for writers in generator.writers(every).values()
+        ]
+        found[str(path)] = groups
+        on.update(id(group[0]) for group in groups)
+    return {path: [(group, on[id(group[0])] / len(found)) for group in groups] for path, groups in found.items()}
+
+
+def of_path(discriminator: SuperDiscriminator) -> Discriminate:
+    """The discriminator's path is the generator's."""
+    return lambda images, arch: discriminator(images, parse_path(str(pinned(arch)["path"])))
+
+
+def drawn_effort(job: Job, generator: Trellis, draw: Draw, updates: int, batch: int) -> Effort:
+    """The effort of a training of the super-generator."""
+    size = job.recipe.size
+    return Effort.drawn(draw, lambda arch: generator.cost(pinned(arch), size, size).exact, updates, batch)
+
+
+def priced_at(job: Job, generator: Trellis, genotype: Genotype) -> Mapping[str, float]:
+    """What the budget may limit of a genotype."""
+    return priced(generator.cost(genotype, job.recipe.size, job.recipe.size), job.recipe)
+
+
+def plan_of(options: SupernetOptions, genotype: Genotype) -> dict[str, Any]:
+    """The options of the generator of a genotype."""
+    return {"genotype": genotype.to_json(), **asdict(options.shape)}
+
+
+def enter(job: Job, options: SupernetOptions, genotype: Genotype, seed: int) -> Entrant:
+    """A genotype as a rival, from scratch."""
+    plan = {"family": "trellis", **plan_of(options, genotype)}
+    net = job.compute.place(build_generator(seed=seed, **plan))
+    return Entrant(plan, net, oppose(job, options, genotype, net))
+
+
+def oppose(job: Job, options: SupernetOptions, genotype: Genotype, net: nn.Module) -> Opponent:
+    """A new super-discriminator, seen along the path of a genotype: what every generator of it is trained against."""
+    _, discriminator = networks(job, options)
+    path = parse_path(str(genotype["path"]))
+    how = {"discriminate": lambda images, arch: discriminator(images, path), "guidance": original_guidance(job)}
+    return Opponent(discriminator, how)
+
+
+def tuning(job: Job, options: SearchOptions, discriminator: SuperDiscriminator | None = None) -> Tuning | None:
+    """How candidates are trained before they are measured: without a discriminator, or, of finalists, against one."""
+    updates = options.tune if discriminator is None else options.finalist_updates
+    if not updates:
+        return None
+    schedule = job.recipe.finetune.model_copy(update={"updates": updates, "epochs": None, "decay": 1.0})
+    if discriminator is None:
+        return Tuning(job, "tune", schedule, updates)
+    begun = deepcopy(discriminator)
+
+    def against(genotype: Genotype, net: nn.Module) -> Opponent:
+        own, path = deepcopy(begun), parse_path(str(genotype["path"]))
+        how = {"discriminate": lambda images, arch: own(images, path), "guidance": original_guidance(job)}
+        return Opponent(own, how)
+
+    return Tuning(job, "finalists", schedule, updates, against)
+
+
+def widest(space: Space) -> Genotype:
+    """The largest option of every dimension, of those too that rest on the largest path."""
+    return Genotype({name: dimension.largest for name, dimension in space.items()})

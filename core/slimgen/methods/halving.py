@@ -1,0 +1,82 @@
+"""Successive halving (Jamieson and Talwalkar 2016): networks trained alone, of which the better half goes on.
+
+Random architectures searched so are what one-shot searches of supernets seldom beat (Li and Talwalkar 2019).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from slimgen.methods.candidates import Candidates
+from slimgen.methods.effort import PASSES, Effort
+from slimgen.methods.tuning import Tuning
+from slimgen.nets.supernet import Supernet
+from slimgen.search import Exhaustive, Genotype, Space, Trial
+from slimgen.tasks.task import Job
+
+
+class Halved(NamedTuple):
+    """What successive halving came to: its trials, those of the last rung, and the effort of all of them."""
+
+    trials: list[Trial]
+    last: list[Trial]
+    candidates: Candidates
+    effort: Effort
+
+    @property
+    def winner(self) -> Trial:
+        """The best of the last rung."""
+        return self.candidates.best(self.last)
+
+
+def rungs(count: int, steps: int) -> list[tuple[int, int]]:
+    """How many networks each rung has, and for how many updates each of them is trained by its end.
+
+    The last rung has two, or one where there are no more; the winner's whole training has `steps`.
+    """
+    found: list[tuple[int, int]] = []
+    while count > 1 or not found:
+        before = found[-1][1] if found else 0
+        found.append((count, max(before + 1, steps // max(2, count))))
+        count = math.ceil(count / 2)
+    return found
+
+
+def updates(count: int, steps: int) -> int:
+    """The updates of all rungs together, and of the winner's whole training from scratch."""
+    done, before = 0, 0
+    for networks, until in rungs(count, steps):
+        done, before = done + networks * (until - before), until
+    return done + steps
+
+
+def affordable(effort: Effort, steps: int, batch: int, macs: float, most: int = 64) -> int:
+    """The most networks, of so many MACs an image each, whose halving takes no more MACs than an effort; at least 2."""
+    count = 2
+    while count < most and PASSES * macs * batch * updates(2 * count, steps) <= effort.macs:
+        count *= 2
+    return count
+
+
+def halve(job: Job, supernet: Supernet, genotypes: Sequence[Genotype], train: Callable[[int], Tuning]) -> Halved:
+    """Trains genotypes out of an untrained supernet, rung by rung.
+
+    The supernet gives them their space and initial weights; they are distinct, and within the budget. `train` is the
+    training of a rung, given after how many updates it ends.
+    """
+    space: Space = supernet.space
+    remaining, trials, last, effort, before = list(genotypes), [], [], Effort(), 0
+    size, steps = job.recipe.size, train(1).steps
+    for _, until in rungs(len(remaining), steps):
+        tuning = train(until)
+        candidates = Candidates(job, supernet, tuning=tuning)
+        macs = sum(supernet.cost(genotype, size, size).exact for genotype in remaining)
+        effort = effort.plus(Effort.of((until - before) * len(remaining), tuning.schedule.batch, macs / len(remaining)))
+        searcher = Exhaustive(space, candidates.objective, candidates.allows, len(remaining), genotypes=remaining)
+        last = candidates.explore(f"{tuning.name}-{until}", searcher, len(remaining))
+        trials += last
+        fitness = {trial.genotype: candidates.objective.fitness(trial.quality) for trial in last}
+        # Stable: of equals the earlier stays.
+        remaining = sorted(remaining, key=lambda genotype: -fitness[genotype])[: math.ceil(len(remaining) / 2)]
+        before = until
+    return Halved(trials, last, candidates, effort)

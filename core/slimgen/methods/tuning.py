@@ -1,0 +1,78 @@
+"""Candidates that are trained before they are measured: a little, out of a supernet; or alone, as long as they last."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from slimgen.errors import RunError
+from slimgen.recipe import Schedule
+from slimgen.search import Genotype
+from slimgen.tasks.gan import GanTraining, train_gan
+from slimgen.tasks.task import Job
+from slimgen.training.distributed import alone
+from slimgen.training.fit import Journal
+
+
+class Opponent(NamedTuple):
+    """What a candidate is trained against, and with: a discriminator, and further arguments of a `GanTraining`."""
+
+    discriminator: nn.Module
+    how: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """One training of every candidate by itself, the same for all.
+
+    Attributes:
+        name: of the training, for its checkpoints.
+        schedule: batch, rates and decay.
+        steps: updates of the whole training, over which the rates fall.
+        opponent: what a candidate is trained against; None trains it without adversarial loss.
+        until: after how many updates it stops.
+        kept: whether a later rung goes on from where this one stopped.
+    """
+
+    job: Job
+    name: str
+    schedule: Schedule
+    steps: int
+    opponent: Callable[[Genotype, nn.Module], Opponent] | None = None
+    until: int | None = None
+    kept: bool = False
+
+    def train(self, genotype: Genotype, net: nn.Module) -> nn.Module:
+        """Trains a candidate in place; one that diverges is as it was then. Other processes are not waited for."""
+        job, name = self.job, f"{self.name}-{genotype.key}"
+        opponent = Opponent(nn.Module())
+        if self.opponent is not None:
+            opponent = self.opponent(genotype, net)
+        else:
+            losses = job.recipe.losses.model_copy(update={"adversarial": 0.0})
+            recipe = job.recipe.model_copy(update={"losses": losses})
+            job = replace(job, recipe=recipe, task=type(job.task)(recipe, job.compute))
+        training = GanTraining(
+            name, net, opponent.discriminator, self.schedule, self.steps, until=self.until, **opponent.how
+        )
+        with alone(), suppress(RunError):
+            return train_gan(replace(job, journal=self._journal), training)
+        return net.eval()
+
+    def _journal(self, name: str) -> Journal:
+        """Checkpoints where a later rung goes on; neither log nor progress, of which there would be hundreds."""
+        return replace(self.job.journal(name), log=None, progress=None) if self.kept else Journal()
+
+    @property
+    def protocol(self) -> str:
+        """All that the training depends on besides the candidate and the weights that it begins with."""
+        job, recipe = self.job, self.job.recipe
+        images = job.data.manifest.splits["train"].sha256
+        content = "-".join(images[side][:12] for side in sorted(images))
+        adversary = "without adversarial loss" if self.opponent is None else "with all losses"
+        return (
+            f"{self.until or self.steps} of {self.steps} updates {adversary} on content {content}, seed {recipe.seed}, "
+            f"flip {recipe.data.flip}, {recipe.losses.model_dump_json()}, {self.schedule.model_dump_json()}"
+        )

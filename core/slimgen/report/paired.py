@@ -1,0 +1,96 @@
+"""Found against its rivals over several seeds: paired differences, and whether they are more than chance."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slimgen.report.table import Table, heading
+from slimgen.report.words import kind_of
+
+if TYPE_CHECKING:
+    import rich.table
+
+FOUND = "found"
+LEVEL = 0.05
+"""A difference is called one only where chance alone would make it this seldom."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better what was found is than one kind of rival, paired run by run.
+
+    Attributes:
+        rival: its kind; of several in one run, their mean is what is compared with.
+        gains: of each run, positive where found is better, in the metric's unit.
+        p: of a two-sided t test of the gains' mean against 0; NaN of a single run.
+    """
+
+    rival: str
+    metric: str
+    gains: tuple[float, ...]
+    p: float
+
+    @property
+    def mean(self) -> float:
+        """The mean gain."""
+        return statistics.fmean(self.gains)
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of the gains; NaN of a single run."""
+        return statistics.stdev(self.gains) if len(self.gains) > 1 else math.nan
+
+    @property
+    def verdict(self) -> str:
+        """`better`, `worse`, or that neither is shown."""
+        if not self.p < LEVEL:
+            return "no difference shown"
+        return "better" if self.mean > 0 else "worse"
+
+
+def seeds(tables: Sequence[Table]) -> bool:
+    """Whether the runs are of one recipe with different seeds, so that they can be paired."""
+    return len(tables) > 1 and len({table.recipe for table in tables}) == 1 < len({table.seed for table in tables})
+
+
+def differences(tables: Sequence[Table]) -> list[Difference]:
+    """Of every kind of rival and every metric whose goal is known, over the runs that have both."""
+    from scipy.stats import ttest_1samp
+
+    gains: dict[tuple[str, str], list[float]] = {}
+    for table in tables:
+        by_kind: dict[str, list[Mapping[str, float]]] = {}
+        for row in table.rows:
+            by_kind.setdefault(kind_of(row.name), []).append(row.metrics)
+        if FOUND not in by_kind:
+            continue
+        goals = table.rows[0].goals
+        for kind, rows in by_kind.items():
+            for metric, value in by_kind[FOUND][0].items() if kind != FOUND else ():
+                others = [row[metric] for row in rows if metric in row]
+                if metric in goals and others:
+                    gain = value - statistics.fmean(others)
+                    gains.setdefault((kind, metric), []).append(gain if goals[metric] == "max" else -gain)
+    return [
+        Difference(kind, metric, tuple(each), float(ttest_1samp(each, 0.0).pvalue) if len(each) > 1 else math.nan)
+        for (kind, metric), each in gains.items()
+    ]
+
+
+def differences_table(tables: Sequence[Table]) -> "rich.table.Table":
+    """The differences for a terminal."""
+    from rich.box import SIMPLE
+    from rich.table import Table as Terminal
+
+    title = f"found, how much better than its rivals, over {len(tables)} seeds"
+    terminal = Terminal(title=title, title_justify="left", title_style="bold", box=SIMPLE, padding=(0, 1, 0, 0))
+    for name in ("rival", "metric", "mean gain", "deviation", "p", "found is"):
+        terminal.add_column(name, justify="left" if name in ("rival", "metric", "found is") else "right")
+    for one in differences(tables):
+        metric = heading(tables[0].rows, one.metric)
+        figures = (f"{one.mean:+.4g}", f"{one.deviation:.2g}", f"{one.p:.2g}")
+        style = {"better": "green", "worse": "red"}.get(one.verdict)
+        terminal.add_row(one.rival, metric, *figures, one.verdict, style=style)
+    return terminal

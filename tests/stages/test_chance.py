@@ -1,0 +1,199 @@
+"""What CF-GAN's options and the rivals of chance leave, and that a run killed amid any of them ends the same."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from slimgen import stages
+from slimgen.errors import RecipeError
+from slimgen.methods import cf_gan
+from slimgen.methods.rivals import NEARLY, drawn_within
+from slimgen.nets import build_generator, generator_cost
+from slimgen.recipe import Recipe
+from slimgen.search import Budget, Choice, Genotype, Space, evenly
+from tests.quiet import quiet
+
+TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text()).override(
+    [
+        "compute.checkpoint_seconds=0.001",
+        "supernet.gamma_momentum=0.5",
+        "search={population: 4, elite: 2, evaluations: 12, operator_share: 0.5, tune: 2, finalists: 3,"
+        " finalist_updates: 2, training: {updates: 6, batch: 2}}",
+        "finetune.rivals=[narrowed, random, random_path, halving]",
+        "finetune.random=2",
+        "evaluate.metrics=[psnr]",
+    ]
+)
+ALONE = TINY.override(
+    [
+        "supernet.updates=0",
+        "search={kind: halving, candidates: 5}",
+        "finetune.inherit=false",
+        "finetune.rivals=[random]",
+    ]
+)
+UPDATES = 8 + 6 + 4  # of supernet, path and fine-tuning
+
+
+@pytest.fixture(scope="module")
+def whole(untracked, images, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "run"
+    stages.run(TINY, data=images, out=out, until="evaluate", progress=quiet)
+    return out
+
+
+def networks(run: Path) -> dict:
+    return json.loads((run / "finetune" / "networks.json").read_text())
+
+
+def test_rivals_have_the_updates_of_all_that_led_to_the_found_one(whole: Path) -> None:
+    effort = {name: about["effort"] for name, about in networks(whole).items()}
+    assert list(effort) == ["found", "narrowed", "random1", "random2", "random_path1", "random_path2", "halving"]
+    assert effort["found"]["updates"] == UPDATES
+    # Three sub-generators at each update of supernet and path, of two pictures.
+    assert effort["found"]["pictures"] == 2 * (3 * 8 + 3 * 6 + 4)
+    for name in ("narrowed", "random1", "random2", "random_path1", "random_path2"):
+        assert effort[name]["updates"] == UPDATES
+        cost = generator_cost(networks(whole)[name]["family"], 16, 16, **networks(whole)[name]["options"])
+        assert effort[name]["training_macs"] == 3 * cost.exact * 2 * UPDATES
+    assert effort["halving"]["updates"] > UPDATES
+    assert effort["halving"]["training_macs"] <= effort["found"]["training_macs"]
+
+
+def test_rivals_of_chance_nearly_use_the_budget_and_differ(whole: Path) -> None:
+    limit = json.loads((whole / "search" / "genotype.json").read_text())["limits"]["macs"]
+    about, found = networks(whole), set()
+    for name in ("random1", "random2", "random_path1", "random_path2", "halving"):
+        cost = generator_cost(about[name]["family"], 16, 16, **about[name]["options"])
+        assert NEARLY * limit <= cost.exact <= limit
+        found.add(json.dumps(about[name]["options"]))
+    assert len(found) >= 4
+    path = about["found"]["options"]["genotype"]["path"]
+    assert {about[f"random_path{number}"]["options"]["genotype"]["path"] for number in (1, 2)} == {path}
+
+
+def test_the_search_leaves_the_path_that_it_trained_on_and_its_finalists(whole: Path) -> None:
+    assert (whole / "search" / "generator.safetensors").is_file()
+    trials = [json.loads(line) for line in (whole / "search" / "trials.jsonl").read_text().splitlines()]
+    steps = [trial["step"] for trial in trials]
+    assert list(dict.fromkeys(steps)) == ["path", "operator", "channel", "finalists"]
+    assert steps.count("finalists") == 3
+    found = json.loads((whole / "search" / "genotype.json").read_text())
+    assert found["key"] in {trial["key"] for trial in trials if trial["step"] == "finalists"}
+    best = sorted((t for t in trials if t["step"] == "channel"), key=lambda trial: -trial["quality"]["psnr"])[:3]
+    assert {trial["key"] for trial in best} == {trial["key"] for trial in trials if trial["step"] == "finalists"}
+
+
+def test_the_table_shows_the_effort(whole: Path) -> None:
+    rows = {row["name"]: row for row in json.loads((whole / "evaluate" / "table.json").read_text())["rows"]}
+    assert rows["original"]["effort"]["updates"] == 6
+    assert rows["found"]["effort"] == networks(whole)["found"]["effort"]
+
+
+class StoppedError(Exception):
+    pass
+
+
+def test_a_run_that_is_stopped_amid_any_part_ends_with_the_same_bits(untracked, whole, images, tmp_path) -> None:
+    run = tmp_path / "run"
+    # A training is stopped at its second update; a search after a round of it is logged.
+    parts = {"path": 1, "widths": 2, "operator": 1, "channel": 1, "finalists": 1, "found": 2, "random1": 2}
+    for part, when in {**parts, "random_path2": 2, "halving-": 1, "halving": 2}.items():
+        times = 0
+
+        def stop(what, done, total, values, part=part, when=when):
+            nonlocal times
+            times += what == part or (part == "halving-" and what.startswith(part))
+            if times == when:
+                raise StoppedError
+
+        with pytest.raises(StoppedError):
+            stages.run(TINY, data=images, out=run, until="finetune", progress=stop)
+    stages.run(TINY, data=images, out=run, until="finetune", progress=quiet)
+    for stage, files in (("search", ("genotype.json", "trials.jsonl", "generator.safetensors")), ("finetune", None)):
+        names = files or [path.name for path in (whole / stage).glob("*.safetensors")]
+        assert names
+        for name in names:
+            assert (run / stage / name).read_bytes() == (whole / stage / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_amid_its_rivals_ends_with_the_same_bits(untracked, whole, images, tmp_path) -> None:
+    run, recipe = tmp_path / "run", tmp_path / "recipe.yaml"
+    recipe.write_text(TINY.to_yaml())
+    command = [sys.executable, "-m", "slimgen", "run", str(recipe), "--data", str(images), "--out", str(run)]
+    process = subprocess.Popen([*command, "--until", "finetune"], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    cache, deadline = run / "finetune" / "cache.jsonl", time.monotonic() + 300
+    while not cache.is_file() or cache.read_bytes().count(b"\n") < 3:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    measured = cache.read_bytes()
+    assert not (run / "finetune" / "networks.json").exists()
+    stages.run(TINY, data=images, out=run, until="finetune", progress=quiet)
+    assert cache.read_bytes().startswith(measured.rpartition(b"\n")[0])  # nothing was measured twice
+    for path in (whole / "finetune").glob("*.safetensors"):
+        assert (run / "finetune" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_halving_needs_no_supernet(untracked, images, tmp_path) -> None:
+    stages.run(ALONE, data=images, out=tmp_path / "run", until="finetune", progress=quiet)
+    search = tmp_path / "run" / "search"
+    trials = [json.loads(line) for line in (search / "trials.jsonl").read_text().splitlines()]
+    assert [trial["step"] for trial in trials] == ["halving-1"] * 5 + ["halving-2"] * 3 + ["halving-3"] * 2
+    about = networks(tmp_path / "run")
+    assert about["found"]["effort"]["updates"] == 5 * 1 + 3 * 1 + 2 * 1 + 4
+    found = json.loads((search / "genotype.json").read_text())
+    net = build_generator(about["found"]["family"], **about["found"]["options"])
+    assert found["costs"]["macs"] == generator_cost("trellis", 16, 16, **about["found"]["options"]).exact
+    assert sum(weight.numel() for weight in net.parameters()) == found["costs"]["params"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["supernet.updates=8"], "supernet.updates to 0"),
+        (["finetune.inherit=true"], "finetune.inherit to false"),
+        (["search.tune=2"], "search.tune needs search.kind supernet"),
+        (["search={kind: supernet}", "finetune.inherit=true"], "supernet.updates 0"),
+        (["search.kind=supernet", "supernet.updates=8"], "search.candidates needs search.kind halving"),
+        (["search={finalist_updates: 3}", "supernet.updates=8"], "search.finalist_updates needs search.finalists"),
+    ],
+)
+def test_options_without_effect_are_refused(settings, said) -> None:
+    with pytest.raises(RecipeError, match=said):
+        cf_gan.check(ALONE.override(settings))
+
+
+def test_a_large_even_genotype_is_allowed_and_none_of_its_choices_can_grow() -> None:
+    space = Space({name: Choice((1, 2, 3, 4)) for name in "abc"})
+
+    def allows(genotype: Genotype) -> bool:
+        return genotype["a"] * 1 + genotype["b"] * 2 + genotype["c"] * 3 <= 14
+
+    at = evenly(space, allows)
+    assert (at["a"], at["b"], at["c"]) == (4, 2, 2)
+    assert evenly(space, lambda genotype: True) == space.largest()
+    assert evenly(space, lambda genotype: False) == space.smallest()
+
+
+def test_random_genotypes_of_a_rare_budget_nearly_use_it() -> None:
+    space = Space({f"w{number}": Choice(tuple(range(1, 9))) for number in range(12)})
+
+    def costs(genotype: Genotype) -> dict[str, float]:
+        return {"macs": float(sum(genotype.values()))}
+
+    drawn = drawn_within(space, costs, Budget(macs=20), 6, "seed")
+    assert len(set(drawn)) == 6
+    assert all(NEARLY * 20 <= costs(genotype)["macs"] <= 20 for genotype in drawn)
+    assert drawn == drawn_within(space, costs, Budget(macs=20), 6, "seed")
+    common = drawn_within(space, costs, Budget(macs=60), 50, "seed")
+    assert all(NEARLY * 60 <= costs(genotype)["macs"] <= 60 for genotype in common)
