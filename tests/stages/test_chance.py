@@ -56,8 +56,10 @@ def test_rivals_have_the_updates_of_all_that_led_to_the_found_one(whole: Path) -
     effort = {name: about["effort"] for name, about in networks(whole).items()}
     assert list(effort) == ["found", "narrowed", "random1", "random2", "random_path1", "random_path2", "halving"]
     assert effort["found"]["updates"] == UPDATES
-    # Three sub-generators at each update of supernet and path, of two pictures.
-    assert effort["found"]["pictures"] == 2 * (3 * 8 + 3 * 6 + 4)
+    # Three sub-generators at each update of supernet and path, of two pictures; and each candidate's own updates.
+    trials = [json.loads(line) for line in (whole / "search" / "trials.jsonl").read_text().splitlines()]
+    tuned = 2 * sum(trial["step"] in ("operator", "channel") for trial in trials) + 2 * 3
+    assert effort["found"]["pictures"] == 2 * (3 * 8 + 3 * 6 + 4 + tuned)
     for name in ("narrowed", "random1", "random2", "random_path1", "random_path2"):
         assert effort[name]["updates"] == UPDATES
         cost = generator_cost(networks(whole)[name]["family"], 16, 16, **networks(whole)[name]["options"])

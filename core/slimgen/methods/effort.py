@@ -18,8 +18,9 @@ class Effort:
     """What trainings took.
 
     Attributes:
-        updates: of the generator.
-        pictures: that generators made to learn from: batch times architectures of every update.
+        updates: of what became the generator: of its supernet, then of itself.
+        pictures: that generators made to learn from: batch times architectures of every update; candidates that a
+            search trained, to choose among them, are counted too.
         macs: of these generators, forward and back; their discriminators and teachers are not counted.
     """
 

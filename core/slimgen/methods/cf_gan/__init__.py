@@ -16,6 +16,7 @@ from slimgen.methods.cf_gan.training import (
     drawn_effort,
     enter,
     generator_groups,
+    looked_at,
     networks,
     of_path,
     oppose,
@@ -145,9 +146,9 @@ def search(job: Job) -> Found:
     searcher = Exhaustive(paths, candidates.objective, lambda path: reachable(path, "operator."), batch=paths.size)
     path_trials = candidates.explore("path", searcher, paths.size, arch_of=mixed)
     at = space.canonical({**at, "path": candidates.best(path_trials).genotype["path"]})
-    facts: dict[str, float] = {}
+    effort = Effort()
     if options.training is not None:
-        facts |= train_path(job, options.training, generator, discriminator, space.pin(at, free=FREE), candidates)
+        effort = train_path(job, options.training, generator, discriminator, space.pin(at, free=FREE), candidates)
     if options.training is not None or options.tune:
         candidates = Candidates(job, generator.eval(), tuning=tuning(job, options))
     # Lines 8 to 13: the operators of the best path; all of them where the allowance reaches that far.
@@ -163,14 +164,17 @@ def search(job: Job) -> Found:
     searcher = searching(options, channels, candidates, candidates.allows)
     last = candidates.explore("channel", searcher, options.evaluations - allowance, racing=options.racing)
     earlier = [*path_trials, *operator_trials]
+    tuned = [pinned(judged(trial.genotype)) if judged else trial.genotype for trial in operator_trials]
+    effort = effort.plus(looked_at(job, generator, [*tuned, *(trial.genotype for trial in last)], options.tune))
     if options.finalists:
         best = leading(last, candidates.objective, options.finalists)
         earlier += last
         candidates = Candidates(job, generator, tuning=tuning(job, options, discriminator))
         searcher = Exhaustive(channels, candidates.objective, candidates.allows, len(best), genotypes=best)
         last = candidates.explore("finalists", searcher, len(best))
+        effort = effort.plus(looked_at(job, generator, best, options.finalist_updates))
     sizes = {"space_size": space.size, "paths": paths.size, "operators": operators.size, "channels": channels.size}
-    return candidates.found(last, {**facts, **{name: float(size) for name, size in sizes.items()}}, earlier)
+    return candidates.found(last, {**effort.facts(), **{name: float(size) for name, size in sizes.items()}}, earlier)
 
 
 def search_alone(job: Job, options: SearchOptions) -> Found:
@@ -231,7 +235,7 @@ def train_path(
     discriminator: SuperDiscriminator,
     space: Space,
     candidates: Candidates,
-) -> Mapping[str, float]:
+) -> Effort:
     """Trains the found path on, so that its slices work: operators fairly, widths drawn within the budget.
 
     The channels are sorted first, so that each width keeps the same ones throughout. Leaves both networks, which
@@ -255,7 +259,7 @@ def train_path(
     train_gan(job, training)
     save_weights(job.out / GENERATOR, generator.state_dict())
     save_weights(job.out / DISCRIMINATOR, discriminator.state_dict())
-    return drawn_effort(job, generator, draw, steps, schedule.batch).facts()
+    return drawn_effort(job, generator, draw, steps, schedule.batch)
 
 
 def searching(

@@ -145,6 +145,8 @@ def check(recipe: Recipe) -> None:
 def _check_halving(recipe: Recipe, options: SearchOptions, training: SupernetOptions) -> None:
     supernet = options.kind == "supernet"
     needs = dict.fromkeys(_OF_SUPERNET, (supernet, "search.kind supernet"))
+    for name in ("training", "judge_width", "tune", "finalists") if options.order == "joint" else ():
+        needs[f"search.{name}"] = (False, "search.order coarse-to-fine")
     needs["search.candidates"] = (not supernet, "search.kind halving")
     needs["search.finalist_updates"] = (options.finalists > 0, "search.finalists")
     check_effects({"search": options}, needs)

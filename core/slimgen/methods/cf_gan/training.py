@@ -1,7 +1,7 @@
 """CF-GAN's networks, the groups that its sparsity regularises, and how single candidates of it are trained."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch import nn
 from slimgen.files import DISCRIMINATOR, GENERATOR
 from slimgen.methods.cf_gan.options import SearchOptions, SupernetOptions, options_of
 from slimgen.methods.checks import priced
-from slimgen.methods.effort import Effort
+from slimgen.methods.effort import PASSES, Effort
 from slimgen.methods.rivals import Entrant
 from slimgen.methods.tuning import Opponent, Tuning
 from slimgen.nets import build_generator
@@ -81,6 +81,14 @@ def drawn_effort(job: Job, generator: Trellis, draw: Draw, updates: int, batch: 
     """The effort of a training of the super-generator."""
     size = job.recipe.size
     return Effort.drawn(draw, lambda arch: generator.cost(pinned(arch), size, size).exact, updates, batch)
+
+
+def looked_at(job: Job, generator: Trellis, genotypes: Sequence[Genotype], updates: int) -> Effort:
+    """The effort of training every candidate for so many updates before it is measured."""
+    size = job.recipe.size
+    macs = sum(generator.cost(genotype, size, size).exact for genotype in genotypes)
+    shown = updates * job.recipe.finetune.batch
+    return Effort(0, shown * len(genotypes), float(PASSES * macs * shown))
 
 
 def priced_at(job: Job, generator: Trellis, genotype: Genotype) -> Mapping[str, float]:
