@@ -1,6 +1,7 @@
 """How well a table of pieces predicts the latency of whole sub-networks, and how well their MACs do.
 
     python -m benchmarks.latency [--family mobile_resnet --space channels-48 --size 64 --threads 1 --networks 30]
+    python -m benchmarks.latency --family trellis [--ngf 16 --size 64]
 
 A table is measured as a search with a limit on latency_ms measures it. Then other sub-networks, drawn at random, are
 measured whole, and compared with what the table said: the error in each, and whether both order them alike
@@ -24,32 +25,45 @@ from slimgen.export.latency.clock import Clock
 from slimgen.export.latency.graph import onnx_graph
 from slimgen.export.latency.table import LatencyTable
 from slimgen.export.onnx import export_onnx
+from slimgen.nets.cf_gan.space import Shape
+from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
+from slimgen.nets.initial import initialise
+from slimgen.nets.supernet import Supernet
 from slimgen.search.genotype import Genotype
 
 PREDICTIONS = 2000
+TRELLIS = "trellis"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--family", choices=sorted(OnceForAll.generators), default="mobile_resnet")
+    parser.add_argument("--family", choices=[*sorted(OnceForAll.generators), TRELLIS], default="mobile_resnet")
     parser.add_argument("--space", default="channels-48")
+    parser.add_argument("--ngf", type=int, default=16, help="of the trellis")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--networks", type=int, default=30)
     parser.add_argument("--runs", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    supernet = OnceForAll(arguments.family, arguments.space).eval()
+    trellis = arguments.family == TRELLIS
+    supernet: Supernet
+    if trellis:
+        supernet = initialise(Trellis(Shape(arguments.ngf)), arguments.seed)
+    else:
+        supernet = OnceForAll(arguments.family, arguments.space)
+    supernet.eval()
     with tempfile.TemporaryDirectory() as folder:
         found = measure(supernet, arguments, Path(folder))
-    save(f"latency-{arguments.family}-{arguments.space}-{arguments.size}px-{arguments.threads}t", found)
+    space = f"ngf{arguments.ngf}" if trellis else arguments.space
+    save(f"latency-{arguments.family}-{space}-{arguments.size}px-{arguments.threads}t", found)
     for name, value in found.items():
         if isinstance(value, float | int):
             print(f"{name}: {value:.4g}")
 
 
-def measure(supernet: OnceForAll, arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
+def measure(supernet: Supernet, arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
     """The table, and its predictions beside measurements of networks that it has not seen."""
     size, threads = arguments.size, arguments.threads
     started = time.perf_counter()
@@ -99,7 +113,7 @@ def measure(supernet: OnceForAll, arguments: argparse.Namespace, folder: Path) -
     }
 
 
-def unseen(supernet: OnceForAll, table: LatencyTable, count: int, seed: int) -> list[Genotype]:
+def unseen(supernet: Supernet, table: LatencyTable, count: int, seed: int) -> list[Genotype]:
     """Random genotypes that the table was neither fitted to nor checked with."""
     rng, found = random.Random(seed), dict.fromkeys((*table.fitted, *table.checked))
     known = len(found)
@@ -108,12 +122,12 @@ def unseen(supernet: OnceForAll, table: LatencyTable, count: int, seed: int) -> 
     return list(found)[known:]
 
 
-def proportional(supernet: OnceForAll, table: LatencyTable, size: int) -> float:
+def proportional(supernet: Supernet, table: LatencyTable, size: int) -> float:
     """Milliseconds per MAC of the networks that the table was fitted to: what one would guess without a table."""
     return median(ms / supernet.cost(genotype, size, size).exact for genotype, ms in table.fitted.items())
 
 
-def microseconds(supernet: OnceForAll, table: LatencyTable) -> float:
+def microseconds(supernet: Supernet, table: LatencyTable) -> float:
     """The time of a prediction, each of another network."""
     rng = random.Random(0)
     genotypes = [supernet.space.sample(rng) for _ in range(PREDICTIONS)]
@@ -124,7 +138,7 @@ def microseconds(supernet: OnceForAll, table: LatencyTable) -> float:
 
 
 def exported(
-    supernet: OnceForAll, genotype: Genotype, size: int, threads: int, runs: int, folder: Path
+    supernet: Supernet, genotype: Genotype, size: int, threads: int, runs: int, folder: Path
 ) -> dict[str, float]:
     """One network as it is timed here and as it is exported, in turns; and the export by the time that passes."""
     net, shape, clock = supernet.extract(genotype).eval(), (1, 3, size, size), Clock(threads)

@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks import beside_peers, unpaired
 from benchmarks.comparison import lines
+from benchmarks.fair import lines as against
 from benchmarks.results import RESULTS
 from slimgen.cost.formula import CONVENTIONS
 from slimgen.nets import discriminator_cost, generator_cost
@@ -115,6 +116,40 @@ def rates(found: Mapping[str, Any]) -> str:
     head = (
         f"**Rates beside the machine's limit** (a large convolution in the same run, GMAC/s forward: {limits}; "
         f"chosen here: {found['chosen']}). `{found['command']}`"
+    )
+    return "\n".join([head, "", *rows])
+
+
+def fair(found: Mapping[str, Any]) -> str:
+    """Found against its rivals, over seeds and budgets."""
+    settings = "".join(f" --set {setting}" for setting in found["settings"])
+    tables = []
+    for budget, values in found["budgets"].items():
+        tables += against(f"{budget} of the MACs", values)
+    return "\n".join(
+        [
+            f"**Against chance**, {found['recipe']}{settings}, {len(found['seeds'])} seeds, rivals trained from "
+            "scratch with as many updates as all trainings that led to the found one, halving with at most its MACs; "
+            f"paired t tests; on {machine(found)}. `{found['command']}`",
+            *tables,
+        ]
+    )
+
+
+def hours(found: Mapping[str, Any]) -> str:
+    """What a preset takes on a large GPU, worked out."""
+    rows = ["| training | updates | batch | PMACs | calls a step | hours |", "| --- | --- | --- | --- | --- | --- |"]
+    for name, row in found["trainings"].items():
+        figures = (
+            f"{row['updates']:,}",
+            f"{row['batch']}",
+            f"{row['MACs'] / 1e15:,.0f}",
+            f"{row['calls a step']:,.0f}",
+        )
+        rows.append(f"| {' | '.join([name, *figures])} | {row['hours']:.1f} |")
+    head = (
+        f"**{found['recipe']} on an H200, worked out, not run**: a quarter of its dense bf16 peak, or 10 us for each "
+        f"call of an operator, whichever takes longer; {found['hours']:.1f} hours in all. `{found['command']}`"
     )
     return "\n".join([head, "", *rows])
 
@@ -226,6 +261,8 @@ def machine(found: Mapping[str, Any]) -> str:
 
 RESULT = {
     "rates": rates,
+    "fair": fair,
+    "hours": hours,
     "kills": kills,
     "unpaired": both_ways,
     "alphagan": from_noise,

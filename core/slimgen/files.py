@@ -20,6 +20,7 @@ UPDATES = "updates.json"  # of supernet: how often what was trained
 TRACE, LOGITS = "relaxation.jsonl", "logits.safetensors"  # of supernet, where it is trained with a relaxation
 ROUNDS, CACHE = "log-rounds.jsonl", "cache.jsonl"  # of search: what it goes on from
 GENOTYPE, TRIALS, PARETO = "genotype.json", "trials.jsonl", "pareto.csv"  # of search
+LATENCY = "latency.json"  # of search: the pieces of networks, in milliseconds
 FRONT, ARCHITECTURE, RELAXATION = "pareto.png", "architecture.png", "relaxation.png"  # of search, to look at
 NETWORKS = "networks.json"  # of finetune: how to build what the weights beside it are of
 TABLE, METRICS, SAMPLES, GRID, REPORT = "table.json", "metrics.json", "samples.npz", "grid.png", "report.html"

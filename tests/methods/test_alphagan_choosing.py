@@ -8,7 +8,7 @@ import pytest
 
 from slimgen.errors import BudgetError, RunError
 from slimgen.methods.alphagan.choice import likeliest
-from slimgen.methods.rivals import alike
+from slimgen.methods.drawn import alike
 from slimgen.nets.alphagan.description import SPACE, AlphaOptions
 from slimgen.search import Budget, Choice, Genotype, Space
 

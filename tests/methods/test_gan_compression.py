@@ -228,3 +228,40 @@ def test_what_makes_no_sense_is_refused_at_once(settings, rule):
 def test_names_of_dimensions_are_stable():
     assert CHANNELS.names[0] == "channel.stem"
     assert len(CHANNELS.names) == 8
+
+
+def test_rivals_of_chance_are_trained_under_the_teacher_of_the_found_one(taught, tmp_path):
+    rows = whole(TINY.override(["finetune.rivals=[random, halving]", "finetune.random=2"]), taught, tmp_path)
+    assert list(rows) == ["original", "found", "random1", "random2", "halving"]
+    about = json.loads((tmp_path / "finetune" / "networks.json").read_text())
+    limit = json.loads((tmp_path / "search" / "genotype.json").read_text())["limits"]["macs"]
+    for name in ("random1", "random2", "halving"):
+        assert about[name]["family"] == about["found"]["family"]
+        assert 0.8 * limit <= rows[name]["macs"]["exact"] <= limit
+    assert rows["random1"]["effort"]["updates"] == rows["found"]["effort"]["updates"] == 6 + 4
+    assert rows["halving"]["effort"]["updates"] > 6 + 4
+
+
+def test_random_networks_are_halved_in_place_of_a_supernet(taught, tmp_path):
+    alone = ["supernet.updates=0", "search={kind: halving, candidates: 4}", "finetune.inherit=false"]
+    rows = whole(TINY.override([*alone, "finetune.rivals=[]"]), taught, tmp_path)
+    trials = [json.loads(line) for line in (tmp_path / "search" / "trials.jsonl").read_text().splitlines()]
+    assert [trial["step"] for trial in trials] == ["halving-1"] * 4 + ["halving-2"] * 2
+    assert rows["found"]["effort"]["updates"] == 4 * 1 + 2 * 1 + 4
+    with pytest.raises(RecipeError, match=r"supernet\.updates to 0"):
+        check(TINY.override(alone[1:]))
+
+
+def test_fine_tuning_begins_with_the_discriminator_that_is_asked_for(taught, tmp_path):
+    few = TINY.override(["search.evaluations=6", "finetune.rivals=[]"])
+    supernet(few, taught, tmp_path / "supernet")
+    before = {"prepare": taught / "prepare", "teach": taught / "teach", "supernet": tmp_path / "supernet"}
+    stages.search(few, **before, out=tmp_path / "search", progress=quiet)
+    found = {}
+    for begun in ("null", "supernet", "teacher", "fresh"):
+        out = tmp_path / f"begun-{begun}"
+        recipe = few.override([f"finetune.discriminator={begun}"])
+        stages.finetune(recipe, **before, search=tmp_path / "search", out=out, progress=quiet)
+        found[begun] = (out / "found.safetensors").read_bytes()
+    assert found["null"] == found["supernet"]
+    assert len(set(found.values())) == 3

@@ -13,7 +13,7 @@ import pytest
 from slimgen import stages
 from slimgen.errors import RecipeError
 from slimgen.methods import cf_gan
-from slimgen.methods.rivals import NEARLY, drawn_within
+from slimgen.methods.drawn import NEARLY, drawn_within
 from slimgen.nets import build_generator, generator_cost
 from slimgen.recipe import Recipe
 from slimgen.search import Budget, Choice, Genotype, Space, evenly
@@ -105,8 +105,8 @@ class StoppedError(Exception):
 def test_a_run_that_is_stopped_amid_any_part_ends_with_the_same_bits(untracked, whole, images, tmp_path) -> None:
     run = tmp_path / "run"
     # A training is stopped at its second update; a search after a round of it is logged.
-    parts = {"path": 1, "widths": 2, "operator": 1, "channel": 1, "finalists": 1, "found": 2, "random1": 2}
-    for part, when in {**parts, "random_path2": 2, "halving-": 1, "halving": 2}.items():
+    parts = {"path": 1, "widths": 2, "channel": 1, "finalists": 1, "random1": 2, "halving-": 1, "halving": 2}
+    for part, when in parts.items():
         times = 0
 
         def stop(what, done, total, values, part=part, when=when):
@@ -199,3 +199,23 @@ def test_random_genotypes_of_a_rare_budget_nearly_use_it() -> None:
     assert drawn == drawn_within(space, costs, Budget(macs=20), 6, "seed")
     common = drawn_within(space, costs, Budget(macs=60), 50, "seed")
     assert all(NEARLY * 60 <= costs(genotype)["macs"] <= 60 for genotype in common)
+
+
+def test_milliseconds_limit_what_is_found_and_its_random_rivals(untracked, whole, images, tmp_path) -> None:
+    timed = TINY.override(
+        [
+            "budget={latency_ms: 1000}",
+            "supernet.ratios=[0.5, 1.0]",
+            "search={population: 4, elite: 2, evaluations: 8, latency_networks: 4}",
+            "finetune.rivals=[random]",
+            "finetune.random=1",
+        ]
+    )
+    run = tmp_path / "run"
+    stages.run(timed, data=images, out=run, until="finetune", progress=quiet)
+    facts = json.loads((run / "search" / "stage.json").read_text())["metrics"]
+    assert facts["latency_error_median"] >= 0
+    assert 0 < facts["latency_measured_ms"] < 1000
+    trials = [json.loads(line) for line in (run / "search" / "trials.jsonl").read_text().splitlines()]
+    assert all(0 < trial["costs"]["latency_ms"] < 1000 for trial in trials)
+    assert "random1" in networks(run)

@@ -7,7 +7,7 @@ from slimgen.errors import RecipeError
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
 from slimgen.nets import WIDTHS, generator_cost, width_option
-from slimgen.recipe import Recipe, Section
+from slimgen.recipe import Recipe, Schedule, Section
 from slimgen.search import Budget
 from slimgen.tasks import traits_of
 
@@ -88,6 +88,20 @@ def check_anew(recipe: Recipe) -> None:
         raise RecipeError(rule, "finetune.updates 0", "give it updates or epochs")
     if recipe.finetune.inherit and "inherit" in recipe.finetune.model_fields_set:
         raise RecipeError(rule, "finetune.inherit true", "leave it out")
+
+
+def check_halving(recipe: Recipe, halving: bool, supernet: Schedule) -> None:
+    """Raises RecipeError where a supernet is trained that a search does not ask, or the other way round."""
+    if not halving:
+        if supernet.updates == 0:
+            raise RecipeError("a supernet that candidates are measured in is trained", "supernet.updates 0")
+        return
+    if supernet.updates != 0:
+        rule = "search.kind halving trains every candidate alone, and needs no supernet"
+        raise RecipeError(rule, "a training of one", "set supernet.updates to 0")
+    if recipe.finetune.inherit:
+        rule = "what search.kind halving finds is trained from scratch"
+        raise RecipeError(rule, "finetune.inherit true", "set finetune.inherit to false")
 
 
 def check_cycle(recipe: Recipe) -> None:

@@ -5,14 +5,21 @@ Random architectures searched so are what one-shot searches of supernets seldom 
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
+from torch import nn
+
 from slimgen.methods.candidates import Candidates
+from slimgen.methods.drawn import drawn_within
 from slimgen.methods.effort import PASSES, Effort
-from slimgen.methods.tuning import Tuning
+from slimgen.methods.latency import Timed
+from slimgen.methods.method import Found
+from slimgen.methods.tuning import Opponent, Tuning
 from slimgen.nets.supernet import Supernet
 from slimgen.search import Exhaustive, Genotype, Space, Trial
 from slimgen.tasks.task import Job
+from slimgen.training.distributed import first
 
 
 class Halved(NamedTuple):
@@ -58,7 +65,9 @@ def affordable(effort: Effort, steps: int, batch: int, macs: float, most: int = 
     return count
 
 
-def halve(job: Job, supernet: Supernet, genotypes: Sequence[Genotype], train: Callable[[int], Tuning]) -> Halved:
+def halve(
+    job: Job, supernet: Supernet, clock: Timed, genotypes: Sequence[Genotype], train: Callable[[int], Tuning]
+) -> Halved:
     """Trains genotypes out of an untrained supernet, rung by rung.
 
     The supernet gives them their space and initial weights; they are distinct, and within the budget. `train` is the
@@ -69,7 +78,7 @@ def halve(job: Job, supernet: Supernet, genotypes: Sequence[Genotype], train: Ca
     size, steps = job.recipe.size, train(1).steps
     for _, until in rungs(len(remaining), steps):
         tuning = train(until)
-        candidates = Candidates(job, supernet, tuning=tuning)
+        candidates = Candidates(job, supernet, clock.predict, clock.margin, tuning)
         macs = sum(supernet.cost(genotype, size, size).exact for genotype in remaining)
         effort = effort.plus(Effort.of((until - before) * len(remaining), tuning.schedule.batch, macs / len(remaining)))
         searcher = Exhaustive(space, candidates.objective, candidates.allows, len(remaining), genotypes=remaining)
@@ -80,3 +89,27 @@ def halve(job: Job, supernet: Supernet, genotypes: Sequence[Genotype], train: Ca
         remaining = sorted(remaining, key=lambda genotype: -fitness[genotype])[: math.ceil(len(remaining) / 2)]
         before = until
     return Halved(trials, last, candidates, effort)
+
+
+def search_alone(
+    job: Job,
+    supernet: Supernet,
+    space: Space,
+    clock: Timed,
+    count: int,
+    oppose: Callable[[Genotype, nn.Module], Opponent],
+) -> Found:
+    """The search `halving`: random genotypes within the budget, trained alone as what it finds will be."""
+    schedule = job.recipe.finetune
+    steps, seed = schedule.steps(len(job.data.split("train"))), f"{job.recipe.seed}"
+    costs = partial(clock.costs, job, supernet)
+    # By the first process, which knows the milliseconds.
+    drawn = first(lambda: drawn_within(space, costs, clock.budget(job), count, seed))
+
+    def rung(until: int) -> Tuning:
+        return Tuning(job, "halving", schedule, steps, oppose, until, kept=True)
+
+    halved = halve(job, supernet, clock, drawn, rung)
+    facts = {"space_size": float(space.size), **halved.effort.facts(), **clock.facts}
+    accepts = clock.accepts(job.recipe.budget.latency_ms, facts)
+    return halved.candidates.found(halved.last, facts, halved.trials[: -len(halved.last)], accepts)

@@ -1,31 +1,28 @@
 """What a found generator is compared with, and training it anew: rivals narrowed or by hand, random architectures."""
 
-import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from torch import nn
 
 from slimgen.cost.formula import Cost
-from slimgen.errors import BudgetError, RunError
-from slimgen.methods.checks import HALVING, NARROWED, RANDOM, RANDOM_PATH, priced
+from slimgen.methods.checks import HALVING, NARROWED, RANDOM, RANDOM_PATH
+from slimgen.methods.drawn import drawn_within
 from slimgen.methods.effort import Effort
 from slimgen.methods.halving import affordable, halve
+from slimgen.methods.latency import Timed
 from slimgen.methods.method import REVERSE, Trained
 from slimgen.methods.tuning import Opponent, Tuning
 from slimgen.nets import build_discriminator, build_generator, generator_cost, narrowed
 from slimgen.nets.supernet import Supernet
 from slimgen.recipe import Recipe
 from slimgen.recipe.sections import FinetuneSection
-from slimgen.search import Budget, Genotype, Space, require_reachable
-from slimgen.search.searcher import Feasible
+from slimgen.search import Genotype, Space
 from slimgen.tasks.cycle import CycleTraining, Gan, train_cycle
 from slimgen.tasks.gan import GanTraining, original_guidance, train_gan
 from slimgen.tasks.task import Job
-
-_TRIES = 100_000
-_DRAWS, _RARE = 20_000, 200
-NEARLY = 0.8  # of what a budget allows, at least
+from slimgen.training.distributed import first
 
 
 class Plan(NamedTuple):
@@ -54,30 +51,6 @@ def train_anew(job: Job, name: str, plans: Sequence[Plan], updates: int) -> list
     if len(gans) == 1:
         return [job.task.train_original(job, GanTraining(name, *gans[0], schedule, updates, ema=schedule.ema))]
     return list(train_cycle(job, CycleTraining(name, gans[0], gans[1], schedule, updates, ema=schedule.ema)))
-
-
-def alike(
-    draw: Callable[[random.Random], Genotype],
-    costs: Callable[[Genotype], Mapping[str, float]],
-    params: float,
-    tolerance: float,
-    count: int,
-    seed: str,
-    budget: Budget | None = None,
-) -> list[Genotype]:
-    """Random genotypes of about `params` parameters and within a budget, all different; RunError if too few are."""
-    found: dict[Genotype, None] = {}
-    for number in range(_TRIES):
-        if len(found) == count:
-            break
-        genotype = draw(random.Random(f"{seed}/{number}"))
-        cost = costs(genotype)
-        if abs(cost["params"] / params - 1) <= tolerance and (budget is None or budget.allows(cost)):
-            found[genotype] = None
-    if len(found) < count:
-        rule = f"{count} of {_TRIES:,} random architectures must have about {params:,.0f} parameters"
-        raise RunError(rule, f"{len(found)}", "set search.equal_size larger, or another size")
-    return list(found)
 
 
 def narrowed_original(recipe: Recipe, kind: str, amount: float) -> dict[str, Any]:
@@ -119,6 +92,7 @@ class Chance(NamedTuple):
         within: the same, narrowed to the path that was found; None where there are no paths.
         enter: a genotype, and the seed of its weights, as an entrant.
         oppose: a network of a genotype, to what it is trained against.
+        clock: of milliseconds, where they are limited.
     """
 
     supernet: Supernet
@@ -126,39 +100,7 @@ class Chance(NamedTuple):
     within: Space | None
     enter: Callable[[Genotype, int], Entrant]
     oppose: Callable[[Genotype, nn.Module], Opponent]
-
-
-def drawn_within(
-    space: Space, costs: Callable[[Genotype], Mapping[str, float]], budget: Budget, count: int, seed: str
-) -> list[Genotype]:
-    """Different random genotypes that cost nearly what a budget allows: uniform draws of the whole space.
-
-    Where hardly any draw is within the budget, they go by random steps towards the smallest genotype until they are.
-
-    Raises:
-        BudgetError: there are not so many.
-    """
-
-    def allows(genotype: Genotype) -> bool:
-        return budget.allows(costs(genotype))
-
-    part = Feasible(space, allows, require_reachable(space, costs, budget))
-    found: dict[Genotype, None] = {}
-    rare = False
-    for number in range(_DRAWS):
-        if len(found) == count:
-            break
-        rng = random.Random(f"{seed}/{number}")
-        drawn = space.sample(rng)
-        rare = rare or (number >= _RARE and not found)
-        genotype = drawn if allows(drawn) else part.repair(drawn, rng) if rare else None
-        # What costs far less than it might is no rival.
-        if genotype is not None and budget.used(costs(genotype)) >= (NEARLY if number < _DRAWS // 2 else 0):
-            found[genotype] = None
-    if len(found) < count:
-        rule = f"{count} random genotypes within the budget"
-        raise BudgetError(rule, f"{len(found)} of {_DRAWS:,} draws", "lower finetune.random, or raise the budget")
-    return list(found)
+    clock: Timed
 
 
 def train_random(job: Job, chance: Chance, effort: Effort) -> dict[str, Trained]:
@@ -169,11 +111,13 @@ def train_random(job: Job, chance: Chance, effort: Effort) -> dict[str, Trained]
         best of random genotypes trained alone and successively halved, which may take the found one's MACs together.
     """
     recipe, tuning, trained = job.recipe, job.recipe.finetune, dict[str, Trained]()
-    batch, size, net = tuning.batch, recipe.size, chance.supernet
+    batch, size, net, clock = tuning.batch, recipe.size, chance.supernet, chance.clock
     schedule = tuning.model_copy(update={"updates": effort.updates, "epochs": None})
 
-    def costs(genotype: Genotype) -> Mapping[str, float]:
-        return priced(net.cost(genotype, size, size), recipe)
+    def draw(kind: str, space: Space, count: int) -> list[Genotype]:
+        # By the first process, which knows the milliseconds.
+        costs, seed = partial(clock.costs, job, net), f"{recipe.seed}/{kind}"
+        return first(lambda: drawn_within(space, costs, clock.budget(job), count, seed))
 
     def train(name: str, genotype: Genotype, number: int, before: Effort) -> None:
         plan, rival, (discriminator, how) = chance.enter(genotype, recipe.seed + 1_000 + number)
@@ -184,18 +128,16 @@ def train_random(job: Job, chance: Chance, effort: Effort) -> dict[str, Trained]
     for kind, space in ((RANDOM, chance.space), (RANDOM_PATH, chance.within)):
         if kind not in tuning.rivals or space is None:
             continue
-        drawn = drawn_within(space, costs, job.budget, tuning.random, f"{recipe.seed}/{kind}")
-        for number, genotype in enumerate(drawn, 1):
+        for number, genotype in enumerate(draw(kind, space, tuning.random), 1):
             train(f"{kind}{number}", genotype, number + 100 * (kind == RANDOM_PATH), Effort())
     if HALVING in tuning.rivals:
-        first = drawn_within(chance.space, costs, job.budget, 1, f"{recipe.seed}/{HALVING}")[0]
-        count = affordable(effort, effort.updates, batch, net.cost(first, size, size).exact)
-        drawn = drawn_within(chance.space, costs, job.budget, count, f"{recipe.seed}/{HALVING}")
+        (one,) = draw(HALVING, chance.space, 1)
+        count = affordable(effort, effort.updates, batch, net.cost(one, size, size).exact)
 
         def rung(until: int) -> Tuning:
             return Tuning(job, HALVING, schedule, effort.updates, chance.oppose, until, kept=True)
 
-        halved = halve(job, net, drawn, rung)
+        halved = halve(job, net, clock, draw(HALVING, chance.space, count), rung)
         train(HALVING, halved.winner.genotype, 0, halved.effort)
     return trained
 

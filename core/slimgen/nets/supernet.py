@@ -163,10 +163,10 @@ class Supernet(nn.Module, ABC):
         """What the extracted sub-network costs on one image, in closed form."""
 
     def pieces(self, genotype: Genotype, height: int, width: int) -> list[Piece]:
-        """The sub-network in parts that run one after the other, for a table of latencies.
+        """The sub-network in parts whose latencies add up, for a table of latencies; the first takes the images.
 
         Raises:
-            RecipeError: sub-networks of this family are not chains of parts.
+            RecipeError: sub-networks of this family are not known in parts.
         """
-        rule = "a limit on latency_ms needs a supernet that is a chain of pieces"
+        rule = "a limit on latency_ms needs a supernet that is known in pieces"
         raise RecipeError(rule, type(self).__name__, "limit macs instead")

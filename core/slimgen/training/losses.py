@@ -99,22 +99,26 @@ def shrink(group: Sequence[nn.Parameter], threshold: float) -> None:
 
     Channels that took no part in the last gradient step are left alone: what was not trained is not pruned.
     """
-    parts = [
-        parameter.detach().flatten(1) if parameter.dim() > 1 else parameter.detach()[:, None] for parameter in group
-    ]
-    lengths = torch.stack([rows.norm(dim=1) for rows in parts]).norm(dim=0)
-    moved = torch.stack([_moved(parameter) for parameter in group]).any(dim=0)
-    left = (1 - threshold * len(group) ** 0.5 / lengths).clamp_(min=0).nan_to_num_()
-    left = torch.where(moved, left, torch.ones_like(left))
-    for rows in parts:
-        rows.mul_(left[:, None])
+    vectors, filters = [p for p in group if p.dim() == 1], [p for p in group if p.dim() > 1]
+    squares = [part.square().flatten(1).sum(1) for part in filters]
+    moved = [_moved(part) for part in filters]
+    if vectors:  # gathered, since a supernet has hundreds of them and each call takes its time
+        squares.append(torch.stack([vector.detach() for vector in vectors]).square().sum(0))
+        moved.append(_moved(*vectors))
+    left = (1 - threshold * len(group) ** 0.5 / torch.stack(squares).sum(0).sqrt()).clamp_(min=0).nan_to_num_()
+    left = left.where(torch.stack(moved).any(0), torch.ones_like(left))
+    if vectors:
+        torch._foreach_mul_([vector.detach() for vector in vectors], [left] * len(vectors))
+    for part in filters:
+        part.mul_(left.reshape(-1, *[1] * (part.dim() - 1)))
 
 
-def _moved(parameter: nn.Parameter) -> Tensor:
-    """Which channels have a gradient."""
-    if parameter.grad is None:
-        return torch.zeros(len(parameter), dtype=torch.bool, device=parameter.device)
-    return parameter.grad.flatten(1).ne(0).any(1) if parameter.dim() > 1 else parameter.grad.ne(0)
+def _moved(*parameters: nn.Parameter) -> Tensor:
+    """Which channels have a gradient in any of them."""
+    gradients = [p.grad.flatten(1) if p.dim() > 1 else p.grad[:, None] for p in parameters if p.grad is not None]
+    if not gradients:
+        return torch.zeros(len(parameters[0]), dtype=torch.bool, device=parameters[0].device)
+    return torch.cat(gradients, 1).ne(0).any(1)
 
 
 VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0)

@@ -18,9 +18,10 @@ from slimgen.methods.alphagan.algorithm import Counts, batches, phases, timetabl
 from slimgen.methods.alphagan.choice import likeliest
 from slimgen.methods.alphagan.options import BY_HAND, SearchOptions, SupernetOptions, built, check, preview
 from slimgen.methods.alphagan.players import Player, Playing, players
+from slimgen.methods.drawn import alike
 from slimgen.methods.method import Found, Trained, found_genotype
 from slimgen.methods.relaxation_trace import LIKELIHOOD, likely_trial, read_relaxation, train_traced
-from slimgen.methods.rivals import Plan, alike, train_anew
+from slimgen.methods.rivals import Plan, train_anew
 from slimgen.nets import generator_cost, narrowed
 from slimgen.nets.sngan.discriminator import SPACE as DISCRIMINATOR_SPACE
 from slimgen.recipe import section

@@ -21,16 +21,15 @@ from slimgen.methods.cf_gan.training import (
     of_path,
     oppose,
     plan_of,
-    priced_at,
     sparsity_groups,
     tuning,
     widest,
 )
 from slimgen.methods.effort import Effort
-from slimgen.methods.halving import halve
+from slimgen.methods.halving import search_alone
+from slimgen.methods.latency import timed, timed_again
 from slimgen.methods.method import Found, Trained, found_genotype
-from slimgen.methods.rivals import Chance, drawn_within, finetuned, train_random, train_rivals
-from slimgen.methods.tuning import Tuning
+from slimgen.methods.rivals import Chance, finetuned, train_random, train_rivals
 from slimgen.nets.cf_gan.space import parse_path
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
 from slimgen.nets.cf_gan.trellis import Trellis
@@ -117,18 +116,23 @@ def supernet(job: Job) -> Mapping[str, float]:
 def search(job: Job) -> Found:
     """Algorithm 4, lines 2 to 14: the path with its operators mixed, then the operators, then the channels."""
     options = section(SearchOptions, job.recipe.search, "search")
-    if options.kind == "halving":
-        return search_alone(job, options)
     supernet = section(SupernetOptions, job.recipe.supernet, "supernet")
+    if options.kind == "halving":
+        untrained, _ = networks(job, supernet)
+        clock, against = timed(job, untrained, options.latency_networks), partial(oppose, job, supernet)
+        return search_alone(job, untrained, by_hand(options, untrained.space), clock, options.candidates, against)
     generator, discriminator = networks(job, supernet, job.inputs["supernet"])
     space = by_hand(options, generator.space)
-    candidates = Candidates(job, generator.eval())
+    clock = timed(job, generator, options.latency_networks)
+    limit, facts = job.recipe.budget.latency_ms, dict(clock.facts)
+    candidates = Candidates(job, generator.eval(), clock.predict, clock.margin)
     candidates.require_reachable(space)
     if options.order == "joint":
         allowance = len(options_of(space, "path")) + options.evaluations
         searcher = searching(options, space, candidates, candidates.allows)
         trials = candidates.explore("joint", searcher, allowance, racing=options.racing)
-        return candidates.found(trials, {"space_size": float(space.size)})
+        facts["space_size"] = float(space.size)
+        return candidates.found(trials, facts, accepts=clock.accepts(limit, facts))
 
     def reachable(genotype: Genotype, *free: str) -> bool:
         # Of coarse steps, what counts is whether the finer ones can bring a candidate within the budget.
@@ -150,7 +154,7 @@ def search(job: Job) -> Found:
     if options.training is not None:
         effort = train_path(job, options.training, generator, discriminator, space.pin(at, free=FREE), candidates)
     if options.training is not None or options.tune:
-        candidates = Candidates(job, generator.eval(), tuning=tuning(job, options))
+        candidates = Candidates(job, generator.eval(), clock.predict, clock.margin, tuning(job, options))
     # Lines 8 to 13: the operators of the best path; all of them where the allowance reaches that far.
     operators, allowance = space.pin(at, free="operator."), options.operator_evaluations
     if operators.size <= allowance:
@@ -169,30 +173,13 @@ def search(job: Job) -> Found:
     if options.finalists:
         best = leading(last, candidates.objective, options.finalists)
         earlier += last
-        candidates = Candidates(job, generator, tuning=tuning(job, options, discriminator))
+        candidates = Candidates(job, generator, clock.predict, clock.margin, tuning(job, options, discriminator))
         searcher = Exhaustive(channels, candidates.objective, candidates.allows, len(best), genotypes=best)
         last = candidates.explore("finalists", searcher, len(best))
         effort = effort.plus(looked_at(job, generator, best, options.finalist_updates))
     sizes = {"space_size": space.size, "paths": paths.size, "operators": operators.size, "channels": channels.size}
-    return candidates.found(last, {**effort.facts(), **{name: float(size) for name, size in sizes.items()}}, earlier)
-
-
-def search_alone(job: Job, options: SearchOptions) -> Found:
-    """Random genotypes within the budget, trained alone and successively halved: no supernet's ranking is asked."""
-    supernet = section(SupernetOptions, job.recipe.supernet, "supernet")
-    generator, _ = networks(job, supernet)
-    space, schedule = by_hand(options, generator.space), job.recipe.finetune
-    steps = schedule.steps(len(job.data.split("train")))
-    drawn = drawn_within(
-        space, partial(priced_at, job, generator), job.budget, options.candidates, f"{job.recipe.seed}"
-    )
-
-    def rung(until: int) -> Tuning:
-        return Tuning(job, "halving", schedule, steps, partial(oppose, job, supernet), until, kept=True)
-
-    halved = halve(job, generator, drawn, rung)
-    facts = {"space_size": float(space.size), **halved.effort.facts()}
-    return halved.candidates.found(halved.last, facts, halved.trials[: -len(halved.last)])
+    facts |= {**effort.facts(), **{name: float(size) for name, size in sizes.items()}}
+    return candidates.found(last, facts, earlier, clock.accepts(limit, facts))
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
@@ -223,7 +210,8 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     untrained, _ = networks(job, options)
     space = by_hand(section(SearchOptions, recipe.search, "search"), untrained.space)
     against = partial(oppose, job, options)
-    chance = Chance(untrained, space, space.narrow({"path": [genotype["path"]]}), partial(enter, job, options), against)
+    within, clock = space.narrow({"path": [genotype["path"]]}), timed_again(job, untrained)
+    chance = Chance(untrained, space, within, partial(enter, job, options), against, clock)
     narrow = train_rivals(job, [cost], effort, partial(against, genotype))
     return {"found": trained, **narrow, **train_random(job, chance, effort)}
 

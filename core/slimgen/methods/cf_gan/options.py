@@ -1,19 +1,23 @@
 """CF-GAN's own sections of a recipe, and whether they make sense."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from slimgen.errors import RecipeError, nearest
 from slimgen.methods.checks import (
+    COUNTED,
     HALVING,
     NARROWED,
     RANDOM,
     RANDOM_PATH,
     budget_of,
     check_effects,
+    check_halving,
     check_limits,
     check_metrics,
     check_rivals,
@@ -23,10 +27,11 @@ from slimgen.methods.checks import (
 from slimgen.methods.method import Preview
 from slimgen.nets.cf_gan.space import OPERATORS, Shape, trellis_cost, trellis_space
 from slimgen.recipe import Recipe, Schedule, Section, section
-from slimgen.search import Choice, Genotype, Space, Value, require_reachable
+from slimgen.search import Allows, Choice, Genotype, Space, Value, require_reachable
 from slimgen.tasks import traits_of
 from slimgen.tasks.traits import IMAGES, NOISE
 
+_CONFIGURATIONS = 1_000
 _OF_SUPERNET = [
     f"search.{name}"
     for name in (
@@ -86,6 +91,7 @@ class SearchOptions(Section):
         evaluations: of the operator and the channel step together; the path step measures each path once besides.
         operator_share: the part of them that is the operator step's.
         racing: leave a candidate once it is hopelessly behind the elite's worst.
+        latency_networks: whole networks that a latency table is fitted to; half as many check it.
     """
 
     kind: Literal["supernet", "halving"] = "supernet"
@@ -105,6 +111,7 @@ class SearchOptions(Section):
     evaluations: int = Field(default=384, ge=2)
     operator_share: float = Field(default=1 / 3, gt=0, lt=1)
     racing: bool = False
+    latency_networks: int = Field(default=16, ge=4)
 
     @model_validator(mode="after")
     def both_steps(self) -> Self:
@@ -128,13 +135,16 @@ def check(recipe: Recipe) -> None:
     options = section(SearchOptions, recipe.search, "search")
     if recipe.size % 8:
         raise RecipeError("cf_gan needs a size that is a multiple of 8", recipe.size)
-    check_limits(recipe)
+    check_limits(recipe, (*COUNTED, "latency_ms"))
     training = section(SupernetOptions, recipe.supernet, "supernet")
     _check_halving(recipe, options, training)
     check_metrics(recipe, options.racing)
     planned = preview(recipe)
-    require_reachable(planned.space, planned.costs, budget_of(recipe))
+    # Milliseconds are measured when the search begins, which then says what is reachable.
+    require_reachable(planned.space, planned.costs, replace(budget_of(recipe), latency_ms=None))
     inherited = ("supernet",) if recipe.finetune.inherit else ()
+    if options.kind == "supernet" and options.order == "coarse-to-fine":
+        _check_channels(recipe, options, planned)
     check_rivals(recipe, (NARROWED, RANDOM, RANDOM_PATH, HALVING), (*inherited, "fresh"))
     losses = recipe.losses
     if imported_alone(recipe) and losses.perceptual and losses.perceptual_network == "discriminator":
@@ -142,24 +152,49 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(rule, "none")
 
 
+def _check_channels(recipe: Recipe, options: SearchOptions, planned: Preview) -> None:
+    """Raises RecipeError where a path and an operator would leave the channel step next to nothing to choose from."""
+    space, budget = planned.space, replace(budget_of(recipe), latency_ms=None)
+    wanted = min(_CONFIGURATIONS, options.evaluations - options.operator_evaluations)
+    widest = {name: dimension.largest for name, dimension in space.items()}
+    blocks = [name for name in space if name.startswith("operator.")]
+    for path, operator in product(options_of(space, "path"), options_of(space, blocks[0])):
+        operators = {name: operator for name in blocks if operator in options_of(space, name)}
+        channels = space.pin({**widest, "path": path, **operators}, free="channel.")
+        found = few(channels, lambda genotype: budget.allows(planned.costs(genotype)), wanted)
+        if 0 < found < min(wanted, channels.size):
+            rule = f"every path and operator leaves the channel step {wanted:,} configurations within the budget"
+            hint = "lower supernet.ratios, or raise the budget"
+            raise RecipeError(rule, f"{found:,} of path {path} with {operator}", hint)
+
+
+def few(space: Space, allows: Allows, enough: int) -> int:
+    """How many genotypes are allowed, counted up to a number that is enough.
+
+    With a genotype that is allowed, all smaller ones are: so each is reached from the smallest, step by step.
+    """
+    waiting = [space.smallest()] if allows(space.smallest()) else []
+    seen, found = set(waiting), len(waiting)
+    while waiting and found < enough:
+        for other in space.neighbours(waiting.pop()):
+            if other not in seen and found < enough:
+                seen.add(other)
+                if allows(other):
+                    waiting.append(other)
+                    found += 1
+    return found
+
+
 def _check_halving(recipe: Recipe, options: SearchOptions, training: SupernetOptions) -> None:
     supernet = options.kind == "supernet"
     needs = dict.fromkeys(_OF_SUPERNET, (supernet, "search.kind supernet"))
     for name in ("training", "judge_width", "tune", "finalists") if options.order == "joint" else ():
         needs[f"search.{name}"] = (False, "search.order coarse-to-fine")
+    needs["search.latency_networks"] = (recipe.budget.latency_ms is not None, "a limit on latency_ms")
     needs["search.candidates"] = (not supernet, "search.kind halving")
     needs["search.finalist_updates"] = (options.finalists > 0, "search.finalists")
     check_effects({"search": options}, needs)
-    if supernet:
-        if training.updates == 0:
-            raise RecipeError("a supernet that candidates are measured in is trained", "supernet.updates 0")
-        return
-    if training.updates != 0:
-        rule = "search.kind halving trains every candidate alone, and needs no supernet"
-        raise RecipeError(rule, "a training of one", "set supernet.updates to 0")
-    if recipe.finetune.inherit:
-        rule = "what search.kind halving finds is trained from scratch"
-        raise RecipeError(rule, "finetune.inherit true", "set finetune.inherit to false")
+    check_halving(recipe, not supernet, training)
 
 
 def preview(recipe: Recipe) -> Preview:

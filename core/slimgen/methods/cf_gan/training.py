@@ -1,7 +1,7 @@
 """CF-GAN's networks, the groups that its sparsity regularises, and how single candidates of it are trained."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +11,6 @@ from torch import nn
 
 from slimgen.files import DISCRIMINATOR, GENERATOR
 from slimgen.methods.cf_gan.options import SearchOptions, SupernetOptions, options_of
-from slimgen.methods.checks import priced
 from slimgen.methods.effort import PASSES, Effort
 from slimgen.methods.rivals import Entrant
 from slimgen.methods.tuning import Opponent, Tuning
@@ -89,11 +88,6 @@ def looked_at(job: Job, generator: Trellis, genotypes: Sequence[Genotype], updat
     macs = sum(generator.cost(genotype, size, size).exact for genotype in genotypes)
     shown = updates * job.recipe.finetune.batch
     return Effort(0, shown * len(genotypes), float(PASSES * macs * shown))
-
-
-def priced_at(job: Job, generator: Trellis, genotype: Genotype) -> Mapping[str, float]:
-    """What the budget may limit of a genotype."""
-    return priced(generator.cost(genotype, job.recipe.size, job.recipe.size), job.recipe)
 
 
 def plan_of(options: SupernetOptions, genotype: Genotype) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from slimgen.methods.checks import NARROWED, priced
 from slimgen.methods.cyclegan_nas.options import SearchOptions, SupernetOptions, check, equal_hidden, preview
 from slimgen.methods.cyclegan_nas.phases import DISCRIMINATORS, GENERATORS, batches, joined, networks, phases, pools_of
 from slimgen.methods.cyclegan_nas.repeats import Comparison, train_repeatedly
+from slimgen.methods.drawn import alike
 from slimgen.methods.method import Found, Trained, found_genotype
 from slimgen.methods.relaxation_trace import LIKELIHOOD, likely_trial, read_relaxation, train_traced
-from slimgen.methods.rivals import Plan, alike, narrowed_original
+from slimgen.methods.rivals import Plan, narrowed_original
 from slimgen.nets import generator_cost
 from slimgen.nets.cyclegan_nas.space import cells_cost
 from slimgen.recipe import section

@@ -34,21 +34,22 @@ from slimgen.methods.gan_compression.options import (
     pruning,
     teacher_options,
 )
+from slimgen.methods.halving import search_alone
+from slimgen.methods.latency import timed, timed_again
 from slimgen.methods.method import Found, Trained, found_genotype
 from slimgen.methods.rivals import Chance, Entrant, finetuned, train_random, train_rivals
 from slimgen.methods.tuning import Opponent
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.configurations import write_config
-from slimgen.nets.gan_compression.supernet import ChannelSupernet
 from slimgen.nets.supernet import Arch, pinned
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import section
-from slimgen.search import Evolution, Exhaustive, Genotype, RandomSearch, Searcher, Trial
+from slimgen.search import Evolution, Exhaustive, Genotype, RandomSearch, Searcher
 from slimgen.search.grid import Grid
 from slimgen.tasks.cycle import Gan
 from slimgen.tasks.gan import GanTraining, train_gan
 from slimgen.tasks.task import Job
-from slimgen.training.distributed import first, world
+from slimgen.training.distributed import first
 from slimgen.training.draws import fixed, uniform
 
 __all__ = ["check", "finetune", "preview", "search", "supernet"]
@@ -97,31 +98,19 @@ def search(job: Job) -> Found:
     options = section(SearchOptions, job.recipe.search, "search")
     training = section(SupernetOptions, job.recipe.supernet, "supernet")
     net = once_for_all(job, training)
+    if options.kind == "halving":
+        clock, against = timed(job, net, options.latency_networks), partial(oppose, job, training)
+        return search_alone(job, net, net.space, clock, options.candidates, against)
     net.load_state_dict(load_weights(job.inputs["supernet"] / GENERATOR))
     net.eval()
-    # The first process measures for all: several at once would measure each other.
-    table = latency_table(job, options, net) if world()[0] == 0 else None
+    clock = timed(job, net, options.latency_networks)
     calibrated = recalibrated(job, net, training.calibration, training.batch)
-    # A prediction may be too low by as much as it ever was when the table was checked.
-    margin = first(lambda: 1.0 if table is None else 1 + table.error["max"])
-    candidates = Candidates(job, calibrated, latency=None if table is None else table.predict, margin=margin)
+    candidates = Candidates(job, calibrated, latency=clock.predict, margin=clock.margin)
     candidates.require_reachable(net.space)
-    facts = {"space_size": float(net.space.size)}
-    if table is not None:
-        facts |= {f"latency_error_{name}": value for name, value in table.error.items()}
-    searcher, evaluations = searching(options, candidates, facts, table)
+    facts = {"space_size": float(net.space.size), **clock.facts}
+    searcher, evaluations = searching(options, candidates, facts, clock.table)
     trials = candidates.explore("channel", searcher, evaluations, racing=options.racing)
-    if job.recipe.budget.latency_ms is None:
-        return candidates.found(trials, facts)
-    # A prediction may be wrong by more than the table's check has seen: the winner is measured.
-    limit = job.recipe.budget.latency_ms
-
-    def keeps_limit(trial: Trial) -> bool:
-        # In onnxruntime, by the first process, which has the table.
-        facts["latency_measured_ms"] = first(lambda: 0.0 if table is None else table.measured([trial.genotype])[0])
-        return facts["latency_measured_ms"] <= limit
-
-    return candidates.found(trials, facts, accepts=keeps_limit)
+    return candidates.found(trials, facts, accepts=clock.accepts(job.recipe.budget.latency_ms, facts))
 
 
 def searching(
@@ -169,10 +158,12 @@ def finetune(job: Job) -> Mapping[str, Trained]:
             module.load_state_dict(load_weights(before / weights_file(name)))
         found = finetuned(job, "found", Gan(found, discriminator), steps, generate=showing(found), guidance=guidance)
     cost = net.cost(genotype, recipe.size, recipe.size)
-    effort = Effort.read(before).plus(Effort.of(steps, schedule.batch, cost.exact))
-    chance = Chance(
-        once_for_all(job, options), net.space, None, partial(enter, job, options), partial(oppose, job, options)
+    effort = (
+        Effort.read(before).plus(Effort.read(job.inputs["search"])).plus(Effort.of(steps, schedule.batch, cost.exact))
     )
+    untrained, against = once_for_all(job, options), partial(oppose, job, options)
+    clock = timed_again(job, untrained)
+    chance = Chance(untrained, net.space, None, partial(enter, job, options), against, clock)
     rivals = {**train_rivals(job, [cost], effort), **train_random(job, chance, effort)}
     return {"found": Trained(found, options.family, about, steps, effort), **rivals}
 
@@ -206,23 +197,3 @@ def oppose(job: Job, options: SupernetOptions, genotype: Genotype, net: nn.Modul
         discriminator.load_state_dict(load_weights(teacher_file(job, options, "discriminator")))
     guidance = distilling(job, options, teacher_network(job, options))
     return Opponent(discriminator, {"generate": showing(net), "guidance": guidance})
-
-
-def latency_table(job: Job, options: SearchOptions, net: ChannelSupernet) -> LatencyTable | None:
-    """The table that predicts milliseconds, where the budget limits them."""
-    recipe = job.recipe
-    if recipe.budget.latency_ms is None:
-        return None
-    return LatencyTable.measure(
-        net,
-        net.space.sample,
-        recipe.size,
-        recipe.size,
-        threads=recipe.evaluate.threads,
-        path=job.out / "latency.json",
-        fit=options.latency_networks,
-        check=options.latency_networks // 2,
-        seed=recipe.seed,
-        keep=True,
-        progress=lambda done, total: job.tell("latency", done, total, {}),
-    )

@@ -14,6 +14,7 @@ from slimgen.methods.checks import (
     RANDOM,
     budget_of,
     check_effects,
+    check_halving,
     check_metrics,
     check_rivals,
     imported_alone,
@@ -54,6 +55,7 @@ class SupernetOptions(Schedule):
         calibration: images over which the BatchNorms of a sub-network, if it has any, are measured anew.
     """
 
+    updates: int | None = Field(default=None, ge=0)
     pipeline: Literal["full", "fast"] = "fast"
     family: Name = "mobile_resnet"
     space: str | tuple[tuple[int, ...], ...] = "channels-48"
@@ -75,7 +77,9 @@ class SearchOptions(Section):
     """Section `search`.
 
     Attributes:
-        kind: `exhaustive` measures every configuration of the band; `evolution` and `random` as many as `evaluations`.
+        kind: `exhaustive` measures every configuration of the band; `evolution` and `random` as many as `evaluations`;
+            `halving` trains random ones alone, as many as `candidates`, and lets the better half go on again and again:
+            `supernet.updates` is then 0.
         band: the exhaustive search leaves out what costs less than this part of the budget's MACs.
         evaluations: how many configurations are measured; by an exhaustive search, at most.
         elite: how many of the best are parents.
@@ -85,7 +89,8 @@ class SearchOptions(Section):
         latency_networks: whole networks that a latency table is fitted to; half as many check it.
     """
 
-    kind: Literal["exhaustive", "evolution", "random"] = "evolution"
+    kind: Literal["exhaustive", "evolution", "random", "halving"] = "evolution"
+    candidates: int = Field(default=16, ge=2)
     band: float = Field(default=0.0, ge=0, lt=1)
     evaluations: int = Field(default=50_000, ge=1)
     population: int = Field(default=100, ge=2)
@@ -110,8 +115,12 @@ def check(recipe: Recipe) -> None:
     options = section(SupernetOptions, recipe.supernet, "supernet")
     search = section(SearchOptions, recipe.search, "search")
     check_metrics(recipe, search.racing)
-    evolving = search.kind == "evolution"
+    evolving, halving = search.kind == "evolution", search.kind == "halving"
+    check_halving(recipe, halving, options)
     needs = {
+        "search.candidates": (halving, "kind halving"),
+        "search.evaluations": (not halving, "a search inside the supernet"),
+        "search.population": (not halving, "a search inside the supernet"),
         "supernet.distill": (options.distillation != "none", "a distillation"),
         "search.band": (search.kind == "exhaustive", "kind exhaustive"),
         "search.elite": (evolving, "kind evolution"),
@@ -148,7 +157,8 @@ def preview(recipe: Recipe) -> Preview:
         return sum(training.steps(images) for training in trainings if training is not None)
 
     space = family.channels.space(options.space)
-    return Preview(space, costs, min(search.evaluations, space.size), updates, options.batch)
+    asked = search.candidates if search.kind == "halving" else search.evaluations
+    return Preview(space, costs, min(asked, space.size), updates, options.batch)
 
 
 def pruning(recipe: Recipe, options: SupernetOptions) -> bool:

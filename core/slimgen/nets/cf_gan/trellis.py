@@ -22,10 +22,11 @@ from slimgen.nets.cf_gan.layers import (
     strongest,
     written,
 )
+from slimgen.nets.cf_gan.pieces import pieces_of
 from slimgen.nets.cf_gan.space import Layer, Shape, TrellisOptions, channels_of, layers
 from slimgen.nets.functional import reflect
 from slimgen.nets.layers import Described
-from slimgen.nets.supernet import Arch, Gates, Supernet, branches, pinned
+from slimgen.nets.supernet import Arch, Gates, Piece, Supernet, branches, pinned
 from slimgen.search.genotype import Genotype, Value
 
 
@@ -121,6 +122,10 @@ class Trellis(Supernet):
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
         """As of `Supernet`."""
         return space.trellis_cost(self.shape, genotype, height, width)
+
+    def pieces(self, genotype: Genotype, height: int, width: int) -> list[Piece]:
+        """As of `Supernet`."""
+        return pieces_of(self.shape, genotype, height, width)
 
     def scale_factors(self) -> list[nn.Parameter]:
         """The gammas of all norms."""

@@ -1,0 +1,147 @@
+"""How long a preset of CF-GAN takes on a large GPU, worked out: of its MACs, and of how many operators its steps call.
+
+    python -m benchmarks.hours cf_gan-edges2shoes --images 47777 [--set KEY=VALUE ...]
+
+An H200 multiplies 989 dense bf16 TFLOP a second, of which training of such networks is taken to reach a quarter. A
+small batch is bound by the calls instead: each takes 10 microseconds of the host's. Of each training what takes longer
+of both counts. MACs of a step are 3 x (generator + 3 x discriminator) for every picture and architecture. Calls are
+counted here, over steps at 32 px, since their number does not depend on the size.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmarks.results import save
+from slimgen import recipe, stages
+from slimgen.methods.cf_gan import SupernetOptions
+from slimgen.methods.cf_gan.options import options_of
+from slimgen.nets import discriminator_cost, generator_cost
+from slimgen.nets.cf_gan.space import OPERATORS, trellis_cost, trellis_space
+from slimgen.recipe import Recipe, section
+from townhouses import write
+
+PEAK, SHARE, CALL = 989e12 / 2, 0.25, 10e-6  # MACs a second, the part of them that is reached, seconds of a call
+SMALL = ["size=32", "data.load=null", "data.validation=4", "compute={device: cpu, precision: fp32, threads: 1}"]
+SMALL += ["objective.metric=psnr", "evaluate.metrics=[psnr]", "losses.perceptual_network=discriminator"]
+SMALL += ["search={population: 2, elite: 1, evaluations: 4, operator_share: 0.5}", "finetune.rivals=[]"]
+
+
+class Calls(TorchDispatchMode):
+    """Counts the operators that are called, of the backward passes too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", nargs="?", default="cf_gan-edges2shoes")
+    parser.add_argument("--images", type=int, default=47_777, help="to train on")
+    parser.add_argument("--set", action="append", default=[], dest="settings")
+    parser.add_argument("--time", action="store_true", help="a step of the supernet on this CPU, too: minutes")
+    arguments = parser.parse_args()
+    preset = recipe.load(arguments.recipe).override(arguments.settings)
+    with tempfile.TemporaryDirectory() as folder:
+        calls = counted(preset, Path(folder))
+        seconds = timed(preset, Path(folder)) if arguments.time else None
+    found = {"recipe": preset.name, "images": arguments.images, "settings": arguments.settings}
+    trainings = worked_out(preset, arguments.images, calls)
+    found |= {"trainings": trainings, "hours": sum(row["hours"] for row in trainings.values())}
+    found["seconds of a supernet step on this CPU"] = seconds
+    save(f"hours-{preset.name}", found)
+    for name, row in trainings.items():
+        print(f"{name}: " + ", ".join(f"{key} {value:,.4g}" for key, value in row.items()))
+    print(f"{found['hours']:.1f} hours in all")
+    if seconds is not None:
+        print(f"a supernet step of {preset.size} px takes {seconds:.2f} s on this CPU")
+
+
+def counted(preset: Recipe, folder: Path) -> dict[str, float]:
+    """Operators that an update of each training calls."""
+    small = preset.override(SMALL)
+    write(folder / "images", seed=0, train=40, test=2, size=32)
+    stages.prepare(small, data=folder / "images", out=folder / "prepare")
+    found, before = {}, {"prepare": folder / "prepare"}
+    for stage, run in (("teach", stages.teach), ("supernet", stages.supernet), ("finetune", stages.finetune)):
+        found[stage] = per_update(small, stage, run, before, folder)
+        before[stage] = folder / f"{stage}-8"
+        if stage == "supernet":
+            budget = small.override(["budget={macs: 1/8}"])
+            stages.search(budget, **before, out=folder / "search")
+            before["search"] = folder / "search"
+    return found
+
+
+def per_update(small: Recipe, stage: str, run: Callable[..., Any], before: dict[str, Path], folder: Path) -> float:
+    """The difference that four updates more make."""
+    counts = {}
+    for updates in (4, 8):
+        chosen = small.override([f"{stage}.epochs=null", f"{stage}.updates={updates}", "budget={macs: 1/8}"])
+        with Calls() as calls:
+            run(chosen, **before, out=folder / f"{stage}-{updates}")
+        counts[updates] = calls.count
+    return (counts[8] - counts[4]) / 4
+
+
+def timed(preset: Recipe, folder: Path) -> float:
+    """Seconds of an update of the supernet at the preset's size on this CPU, at a batch of one."""
+    whole = preset.override([*SMALL, f"size={preset.size}", "teach={updates: 1}", "supernet.batch=1"])
+    write(folder / "large", seed=0, train=5, test=1, size=preset.size)
+    stages.prepare(whole, data=folder / "large", out=folder / "large-prepare")
+    before = {"prepare": folder / "large-prepare", "teach": folder / "large-teach"}
+    stages.teach(whole, prepare=before["prepare"], out=before["teach"])
+    took = {}
+    for updates in (4, 8):
+        started = time.perf_counter()
+        chosen = whole.override(["supernet.epochs=null", f"supernet.updates={updates}"])
+        stages.supernet(chosen, **before, out=folder / f"large-{updates}")
+        took[updates] = time.perf_counter() - started
+    return (took[8] - took[4]) / 4
+
+
+def worked_out(preset: Recipe, images: int, calls: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Updates, MACs, calls and hours of each training."""
+    size, options = preset.size, section(SupernetOptions, preset.supernet, "supernet")
+    space = trellis_space(options.shape)
+    paths = [str(path) for path in options_of(space, "path")]
+    full = {name: dimension.largest for name, dimension in space.items()}
+    wide = [
+        trellis_cost(options.shape, {**full, "path": path, **dict.fromkeys(blocks(space), operator)}, size, size).exact
+        for path in paths
+        for operator in OPERATORS
+    ]
+    original = generator_cost(height=size, width=size, **preset.teach.generator).exact
+    judge = discriminator_cost(height=size, width=size, **{"inputs": 6, **preset.teach.discriminator}).exact
+    limit = preset.budget.resolve({"macs": float(original), "params": 0.0, "bytes": 0.0}).get("macs", original)
+    plans = {
+        "teach": (preset.teach.steps(images), preset.teach.batch, original),
+        "supernet": (options.cycles(len(paths), images), options.batch, 3 * sum(wide) / len(wide)),
+        "finetune": (preset.finetune.steps(images), preset.finetune.batch, limit),
+    }
+    found = {}
+    for name, (updates, batch, macs) in plans.items():
+        total = updates * batch * 3 * (macs + 3 * judge * (3 if name == "supernet" else 1))
+        by_macs, by_calls = total / (PEAK * SHARE) / 3600, updates * calls[name] * CALL / 3600
+        found[name] = {"updates": updates, "batch": batch, "MACs": total, "calls a step": calls[name]}
+        found[name] |= {"hours by MACs": by_macs, "hours by calls": by_calls, "hours": max(by_macs, by_calls)}
+    return found
+
+
+def blocks(space: Any) -> list[str]:
+    """The choices of operators."""
+    return [name for name in space if name.startswith("operator.")]
+
+
+if __name__ == "__main__":
+    main()

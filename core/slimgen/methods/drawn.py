@@ -1,0 +1,68 @@
+"""Random genotypes of a given cost."""
+
+import random
+from collections.abc import Callable, Mapping
+
+from slimgen.errors import BudgetError, RunError
+from slimgen.search import Budget, Feasible, Genotype, Space, require_reachable
+
+_TRIES = 100_000
+_DRAWS, _RARE = 20_000, 200
+NEARLY = 0.8  # of what a budget allows, at least
+
+
+def alike(
+    draw: Callable[[random.Random], Genotype],
+    costs: Callable[[Genotype], Mapping[str, float]],
+    params: float,
+    tolerance: float,
+    count: int,
+    seed: str,
+    budget: Budget | None = None,
+) -> list[Genotype]:
+    """Random genotypes of about `params` parameters and within a budget, all different; RunError if too few are."""
+    found: dict[Genotype, None] = {}
+    for number in range(_TRIES):
+        if len(found) == count:
+            break
+        genotype = draw(random.Random(f"{seed}/{number}"))
+        cost = costs(genotype)
+        if abs(cost["params"] / params - 1) <= tolerance and (budget is None or budget.allows(cost)):
+            found[genotype] = None
+    if len(found) < count:
+        rule = f"{count} of {_TRIES:,} random architectures must have about {params:,.0f} parameters"
+        raise RunError(rule, f"{len(found)}", "set search.equal_size larger, or another size")
+    return list(found)
+
+
+def drawn_within(
+    space: Space, costs: Callable[[Genotype], Mapping[str, float]], budget: Budget, count: int, seed: str
+) -> list[Genotype]:
+    """Different random genotypes that cost nearly what a budget allows: uniform draws of the whole space.
+
+    Where hardly any draw is within the budget, they go by random steps towards the smallest genotype until they are.
+
+    Raises:
+        BudgetError: there are not so many.
+    """
+
+    def allows(genotype: Genotype) -> bool:
+        return budget.allows(costs(genotype))
+
+    part = Feasible(space, allows, require_reachable(space, costs, budget))
+    found: dict[Genotype, None] = {}
+    rare = False
+    for number in range(_DRAWS):
+        if len(found) == count:
+            break
+        rng = random.Random(f"{seed}/{number}")
+        drawn = space.sample(rng)
+        rare = rare or (number >= _RARE and not found)
+        genotype = drawn if allows(drawn) else part.repair(drawn, rng) if rare else None
+        # What costs far less than it might is no rival.
+        if genotype is not None and budget.used(costs(genotype)) >= (NEARLY if number < _DRAWS // 2 else 0):
+            found[genotype] = None
+    if len(found) < count:
+        rule = f"{count} random genotypes within the budget"
+        raise BudgetError(rule, f"{len(found)} of {_DRAWS:,} draws", "lower finetune.random, or raise the budget")
+    return list(found)

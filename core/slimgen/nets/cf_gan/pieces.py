@@ -1,0 +1,57 @@
+"""The generators of the trellis in pieces whose latencies add up: branches and sums included."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from torch import Tensor, nn
+
+from slimgen.nets.cf_gan.layers import build
+from slimgen.nets.cf_gan.space import WITH_INNER, Layer, Shape, channels_of, layers
+from slimgen.nets.functional import ReflectionPad2d
+from slimgen.nets.initial import initialise
+from slimgen.nets.supernet import Piece
+from slimgen.search.genotype import Value
+
+
+class Twice(nn.Module):
+    """A feature map added to itself: what a sum of two branches takes, of one input."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) to the same."""
+        return images + images
+
+
+def pieces_of(shape: Shape, genotype: Mapping[str, Value], height: int, width: int) -> list[Piece]:
+    """The generator of a genotype, for images of this size, one piece after the other; equal layers are equal pieces.
+
+    A climb is two pieces, its body with the sum and its skip; so is an end that a trunk joins, with the join.
+    """
+    channels, found = channels_of(shape, genotype), []
+    every = layers(str(genotype["path"]), shape.blocks)
+    joined = {layer.writes for layer in every if layer.kind == "join"}
+    for layer in every:
+        kind, part = layer.kind_in(genotype), layer.part
+        before = {"down": part // 2, "climb": 2 * part, "end": 2 * part}.get(layer.kind, part)
+        names = {"climb": ("grow and add", "1x1"), "join": ("1x1",)}
+        names["end"] = ("grow and add" if layer.writes in joined else "grow",)
+        for name in names.get(layer.kind, (kind,)):
+            skip = layer.kind == "climb" and name == "1x1"
+            entering, at = (layer.beside, part) if skip else (layer.reads, before)
+            size = (1, channels[entering], height // at, width // at)
+            inner = f"{channels[layer.beside]} " if kind in WITH_INNER else ""
+            key = f"trellis {name} {inner}{channels[layer.writes]} of {'x'.join(map(str, size))}"
+            found.append(Piece(key, partial(_built, layer, kind, channels, name), size))
+    return found
+
+
+def _built(layer: Layer, kind: str, channels: Mapping[str, int], name: str) -> nn.Module:
+    """The module of a piece, with some weights, in evaluation mode."""
+    rows = layer.rows(kind, channels)
+    if layer.kind == "climb":
+        rows = rows[1:] if name == "1x1" else rows[:1]
+    parts: list[nn.Module] = [ReflectionPad2d(3)] if "reflect" in rows[0].before else []
+    parts += [nn.Upsample(scale_factor=2.0, mode="nearest")] if name.startswith("grow") else []
+    parts.append(build(rows))
+    parts += [Twice()] if name.endswith("add") else []
+    parts += [nn.Tanh()] if layer.kind == "output" else []
+    return initialise(nn.Sequential(*parts), 0).eval()
