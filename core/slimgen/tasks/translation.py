@@ -108,9 +108,20 @@ class Translation(Original):
         else:
             return Guidance()
 
+        def seen(batch: Pair, image: Tensor) -> Tensor:
+            return image if alone else self.shown(batch.input, image)
+
+        @torch.no_grad()
+        def wanted_of(batch: Pair) -> Any:
+            return features(seen(batch, batch.target))
+
+        held: list[tuple[Tensor, Any]] = []
+
         def term(batch: Pair, fake: Tensor, memo: Memo) -> dict[str, Tensor]:
-            made, real = (image if alone else self.shown(batch.input, image) for image in (fake, batch.target))
-            return {"perceptual": losses.perceptual * perceptual(features, made, real)}
+            # Once for all architectures of a step, and for all steps that hold the batch.
+            if not held or held[0][0] is not batch.target:
+                held[:] = [(batch.target, wanted_of(batch))]
+            return {"perceptual": losses.perceptual * perceptual(features, seen(batch, fake), held[0][1])}
 
         return Guidance((term,))
 

@@ -61,13 +61,11 @@ def reconstruction(fake: Tensor, real: Tensor) -> Tensor:
     return functional.l1_loss(fake, real)
 
 
-def perceptual(features: Callable[[Tensor], Any], fake: Tensor, real: Tensor) -> Tensor:
-    """Distance of images in the feature maps, one or several, of a network that the caller froze.
+def perceptual(features: Callable[[Tensor], Any], fake: Tensor, wanted: Any) -> Tensor:
+    """Distance of images from feature maps that are wanted, one or several, of a network that the caller froze.
 
-    It is the mean over feature maps of their mean absolute difference; gradients reach `fake` alone.
+    It is the mean over feature maps of their mean absolute difference.
     """
-    with torch.no_grad():
-        wanted = features(real)
     found = features(fake)
     pairs = [(found, wanted)] if isinstance(found, Tensor) else zip(found, wanted, strict=True)
     return torch.stack([functional.l1_loss(one.float(), two.float()) for one, two in pairs]).mean()
