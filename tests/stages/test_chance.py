@@ -17,6 +17,8 @@ from slimgen.methods.drawn import NEARLY, drawn_within
 from slimgen.nets import build_generator, generator_cost
 from slimgen.recipe import Recipe
 from slimgen.search import Budget, Choice, Genotype, Space, evenly
+from slimgen.stages.fingerprint import sections
+from slimgen.stages.table import STAGES
 from tests.quiet import quiet
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text()).override(
@@ -219,3 +221,17 @@ def test_milliseconds_limit_what_is_found_and_its_random_rivals(untracked, whole
     trials = [json.loads(line) for line in (run / "search" / "trials.jsonl").read_text().splitlines()]
     assert all(0 < trial["costs"]["latency_ms"] < 1000 for trial in trials)
     assert "random1" in networks(run)
+
+
+def test_what_candidates_are_trained_by_decides_a_search_and_nothing_else_of_fine_tuning_does() -> None:
+    search = STAGES["search"]
+
+    def parts(*settings: str) -> set[str]:
+        return {name for name in sections(search, TINY.override([*settings])) if name.startswith("finetune")}
+
+    short = {"finetune.batch", "finetune.rate", "finetune.discriminator_rate", "finetune.betas"}
+    assert parts() == short
+    assert parts("search.tune=0", "search={evaluations: 12}") == set()
+    assert parts("search={kind: halving}") == {*short, "finetune.decay", "finetune.updates", "finetune.epochs"}
+    assert parts("method=gan_compression", "search={kind: evolution}", "supernet={updates: 1}") == set()
+    assert "finetune.updates" in parts("method=gan_compression", "search={kind: halving}")

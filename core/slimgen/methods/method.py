@@ -79,7 +79,8 @@ class Method(Protocol):
 
     It may offer `picture_genotype(genotype, path, recipe)`, too, which draws what was found; without, that is a table;
     and `preview(recipe)`, the `Preview` of a sound recipe.
-    `FINETUNE_SECTIONS` names what of a recipe `finetune` reads besides what every method's does: see `stages.table`.
+    `FINETUNE_SECTIONS` names what of a recipe `finetune` reads besides what every method's does (see `stages.table`),
+    and `search_reads(recipe)` what `search` does.
     """
 
     def check(self, recipe: Recipe) -> None:

@@ -15,6 +15,10 @@ from slimgen.tasks.task import Job
 from slimgen.training.distributed import alone
 from slimgen.training.fit import Journal
 
+SCHEDULE = tuple(f"finetune.{name}" for name in ("batch", "rate", "discriminator_rate", "betas"))
+WHOLE = (*SCHEDULE, *(f"finetune.{name}" for name in ("decay", "updates", "epochs")))
+"""What candidates are trained by: a little, or as long as the one that is found."""
+
 
 class Opponent(NamedTuple):
     """What a candidate is trained against, and with: a discriminator, and further arguments of a `GanTraining`."""

@@ -1,6 +1,6 @@
 """What decides the result of a stage: sections of the recipe, inputs, files that it names, and code."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,9 +41,12 @@ def sections(stage: Stage, recipe: Recipe) -> dict[str, Any]:
 
 def _of_method(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
     """The parts of a recipe that its method alone reads at a stage."""
-    if stage.name != "finetune":
-        return ()
-    return getattr(open_method(recipe.method), "FINETUNE_SECTIONS", ())
+    if stage.name == "search":
+        reads: Callable[[Recipe], tuple[str, ...]] = getattr(
+            open_method(recipe.method), "search_reads", lambda recipe: ()
+        )
+        return reads(recipe)
+    return getattr(open_method(recipe.method), "FINETUNE_SECTIONS", ()) if stage.name == "finetune" else ()
 
 
 def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:

@@ -22,7 +22,7 @@ class Stage:
         sections: the parts of a recipe that decide its result; a dot leads into a section.
         code: the rooms of the package, or files, whose code decides its result so far as the recipe uses it, besides
             its body's file.
-        trains: whether it trains networks.
+        trains: whether it trains networks, if only to choose among them.
         shared: whether several processes work at it together; else the first works alone.
     """
 
@@ -72,6 +72,7 @@ _STAGES = (
         reads=("prepare", "teach", "supernet"),
         sections=(*SEARCHING, "budget", "objective", "search", "evaluate.features", "evaluate.threads"),
         code=(*LEARNING, "cost", "export/latency", "methods", "metrics", "search"),
+        trains=True,
         shared=True,
     ),
     Stage(

@@ -11,7 +11,15 @@ import torch
 from slimgen.files import DISCRIMINATOR, GENERATOR, UPDATES, write_json
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.cf_gan.drawing import picture_genotype as picture_genotype
-from slimgen.methods.cf_gan.options import SearchOptions, SupernetOptions, by_hand, check, options_of, preview
+from slimgen.methods.cf_gan.options import (
+    SearchOptions,
+    SupernetOptions,
+    by_hand,
+    check,
+    options_of,
+    preview,
+    search_reads,
+)
 from slimgen.methods.cf_gan.training import (
     drawn_effort,
     enter,
@@ -57,7 +65,7 @@ from slimgen.training.losses import shrink
 
 FREE = ("operator.", "channel.")
 
-__all__ = ["check", "finetune", "preview", "search", "supernet"]
+__all__ = ["check", "finetune", "preview", "search", "search_reads", "supernet"]
 
 
 def supernet(job: Job) -> Mapping[str, float]:

@@ -25,6 +25,7 @@ from slimgen.methods.checks import (
     priced,
 )
 from slimgen.methods.method import Preview
+from slimgen.methods.tuning import SCHEDULE, WHOLE
 from slimgen.nets.cf_gan.space import OPERATORS, Shape, trellis_cost, trellis_space
 from slimgen.recipe import Recipe, Schedule, Section, section
 from slimgen.search import Allows, Choice, Genotype, Space, Value, require_reachable
@@ -209,6 +210,14 @@ def preview(recipe: Recipe) -> Preview:
 
     evaluations = paths + options.evaluations if options.kind == "supernet" else options.candidates
     return Preview(space, costs, evaluations, partial(training.cycles, paths), training.batch)
+
+
+def search_reads(recipe: Recipe) -> tuple[str, ...]:
+    """What of a recipe the search reads besides what every method's does: how candidates are trained."""
+    options = section(SearchOptions, recipe.search, "search")
+    if options.kind == "halving":
+        return WHOLE
+    return SCHEDULE if options.tune or options.finalists else ()
 
 
 def by_hand(options: SearchOptions, space: Space) -> Space:

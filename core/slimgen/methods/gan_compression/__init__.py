@@ -32,6 +32,7 @@ from slimgen.methods.gan_compression.options import (
     check,
     preview,
     pruning,
+    search_reads,
     teacher_options,
 )
 from slimgen.methods.halving import search_alone
@@ -52,7 +53,7 @@ from slimgen.tasks.task import Job
 from slimgen.training.distributed import first
 from slimgen.training.draws import fixed, uniform
 
-__all__ = ["check", "finetune", "preview", "search", "supernet"]
+__all__ = ["check", "finetune", "preview", "search", "search_reads", "supernet"]
 
 
 def supernet(job: Job) -> Mapping[str, float]:

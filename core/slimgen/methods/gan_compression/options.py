@@ -20,6 +20,7 @@ from slimgen.methods.checks import (
     imported_alone,
 )
 from slimgen.methods.method import Preview
+from slimgen.methods.tuning import WHOLE
 from slimgen.nets.configurations import write_config
 from slimgen.nets.gan_compression.families import Name, alike, searchable
 from slimgen.recipe import Recipe, Schedule, Section, section
@@ -159,6 +160,11 @@ def preview(recipe: Recipe) -> Preview:
     space = family.channels.space(options.space)
     asked = search.candidates if search.kind == "halving" else search.evaluations
     return Preview(space, costs, min(asked, space.size), updates, options.batch)
+
+
+def search_reads(recipe: Recipe) -> tuple[str, ...]:
+    """What of a recipe the search reads besides what every method's does: how networks are trained that are halved."""
+    return WHOLE if section(SearchOptions, recipe.search, "search").kind == "halving" else ()
 
 
 def pruning(recipe: Recipe, options: SupernetOptions) -> bool:
