@@ -50,15 +50,16 @@ NETWORKS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="none leaves the table of runs as it is")
     runs = parser.parse_args().runs
     for run in runs:
         method = Recipe.parse(read_record(run / "evaluate")["recipe"]).method
         for source, name in PICTURES.items():
             shutil.copyfile(run / source, ROOT / "docs" / f"{method}-{name}")
     rows = [row for run in runs for row in read_table(run / "evaluate" / "table.json", run.name).rows]
-    table = markdown_table(rows)
-    filled = {"run": table, "results": results(), "profile": profile()}
+    filled = {"results": results(), "profile": profile()}
+    if rows:
+        filled["run"] = markdown_table(rows)
     readme = ROOT / "README.md"
     text = readme.read_text()
     for name, content in filled.items():

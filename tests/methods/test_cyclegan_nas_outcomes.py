@@ -88,7 +88,7 @@ def test_a_random_architecture_is_of_about_the_found_ones_size_and_none_is_more_
 
 
 def test_random_architectures_that_are_never_of_that_size_are_an_error(tiny_run, tmp_path, monkeypatch):
-    monkeypatch.setattr("slimgen.methods.rivals._TRIES", 20)
+    monkeypatch.setattr("slimgen.methods.drawn._TRIES", 20)
     relaxation = Relaxation(joined(options_of(TINY)), seed=0, spread=0)
     largest = relaxation.space.largest()
     with torch.no_grad():
