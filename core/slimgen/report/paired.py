@@ -84,10 +84,10 @@ def differences_table(tables: Sequence[Table]) -> "rich.table.Table":
     from rich.box import SIMPLE
     from rich.table import Table as Terminal
 
-    title = f"found, how much better than its rivals, over {len(tables)} seeds"
+    title = f"found, how much better than the others run by run, over {len(tables)} seeds"
     terminal = Terminal(title=title, title_justify="left", title_style="bold", box=SIMPLE, padding=(0, 1, 0, 0))
-    for name in ("rival", "metric", "mean gain", "deviation", "p", "found is"):
-        terminal.add_column(name, justify="left" if name in ("rival", "metric", "found is") else "right")
+    for name in ("than", "metric", "mean gain", "deviation", "p", "found is"):
+        terminal.add_column(name, justify="left" if name in ("than", "metric", "found is") else "right")
     for one in differences(tables):
         metric = heading(tables[0].rows, one.metric)
         figures = (f"{one.mean:+.4g}", f"{one.deviation:.2g}", f"{one.p:.2g}")
