@@ -15,9 +15,8 @@ from slimgen.export.latency.clock import VISIT, Clock, Visits
 from slimgen.export.latency.columns import fit_line
 from slimgen.export.latency.graph import onnx_graph
 from slimgen.export.latency.table import LatencyTable
-from slimgen.nets.cf_gan.space import Shape
-from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
+from slimgen.nets.gan_compression.once_for_all_spade import OnceForAllSpade
 
 SIZE = 32
 
@@ -104,8 +103,8 @@ def test_a_space_of_one_network_has_a_table_too(tmp_path: Path) -> None:
     assert table.predict(only) == pytest.approx(table.checked[only], rel=0.05)
 
 
-def test_a_network_that_is_no_chain_of_pieces_is_refused(tmp_path: Path) -> None:
-    net = Trellis(Shape(ngf=4))
+def test_a_network_that_is_not_known_in_pieces_is_refused(tmp_path: Path) -> None:
+    net = OnceForAllSpade(space="channels-48-spade", inputs=4)
     with pytest.raises(RecipeError, match="latency_ms"):
         LatencyTable.measure(net, net.space.sample, SIZE, SIZE, path=tmp_path / "table.json")
 
