@@ -32,7 +32,7 @@ teach:
   discriminator: {family: patchgan, ndf: 8, layers: 2}
   updates: 6
   batch: 2
-supernet: {ngf: 8, ndf: 8, updates: 6, batch: 2}
+supernet: {ngf: 6, ndf: 8, updates: 6, batch: 2}
 search: {population: 4, elite: 2, evaluations: 14, operator_share: 0.43}
 finetune: {updates: 6, batch: 2}
 evaluate: {metrics: [psnr], latency_runs: 2, pictures: 2}
