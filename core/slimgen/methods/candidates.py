@@ -3,14 +3,12 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 from torch import Tensor, nn
 
 from slimgen.errors import BudgetError
 from slimgen.methods.checks import priced
-from slimgen.methods.method import Found
 from slimgen.methods.trials import PLAIN, Measured, Setup, Trials
 from slimgen.methods.tuning import Tuning
 from slimgen.metrics.evaluator import Evaluator, Network
@@ -88,28 +86,20 @@ class Candidates(Trials):
         raced = self.evaluator.race(net, self._rival_values(setup.rival.genotype, setup), metric=self.objective.metric)
         return Measured(dict(raced.values), raced.complete, time.monotonic() - started)
 
-    def found(
-        self,
-        trials: Sequence[Trial],
-        facts: Mapping[str, float],
-        earlier: Sequence[Trial] = (),
-        accepts: Callable[[Trial], bool] | None = None,
-    ) -> Found:
-        """As of `Trials`; and how many of the best are not told apart from the one that won.
+    def apart(self, winner: Trial, trials: Sequence[Trial]) -> Mapping[str, float]:
+        """How many of the best, `within_standard_error` of the `compared`, are not told apart from the one that won.
 
-        Those are `within_standard_error` of the `compared`: their values differ from the winner's, image by image, by
-        less than the standard error of the mean difference. Only of a metric of single images.
+        Their values differ from the winner's, image by image, by less than the standard error of the mean difference.
+        Only of a metric of single images.
         """
-        outcome = super().found(trials, facts, earlier, accepts)
         if self.tuning is not None or not isinstance(find(self.objective.metric), PerImage):
-            return outcome
-        best = [one for one in leading(trials, self.objective, _COMPARED) if one != outcome.trial.genotype]
-        own, near = self._rival_values(outcome.trial.genotype, PLAIN), 0
+            return {}
+        best = [one for one in leading(trials, self.objective, _COMPARED) if one != winner.genotype]
+        own, near = self._rival_values(winner.genotype, PLAIN), 0
         for genotype in best:
             gains = own - self.evaluator.per_image(self._network(genotype, PLAIN), self.objective.metric)
             near += bool(gains.mean().abs() <= gains.std() / len(gains) ** 0.5)
-        told = {"compared": float(len(best)), "within_standard_error": float(near)}
-        return replace(outcome, facts={**outcome.facts, **told})
+        return {"compared": float(len(best)), "within_standard_error": float(near)}
 
     def _rival_values(self, rival: Genotype, setup: Setup) -> Tensor:
         """The rival's value of every image: (N,). Always computed here, since a resumed search knows only its mean."""

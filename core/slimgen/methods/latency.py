@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 from slimgen.export.latency.table import LatencyTable
@@ -71,8 +70,8 @@ def timed_again(job: Job, net: Supernet) -> Timed:
     return timed(job, net, 4)
 
 
-def timed(job: Job, net: Supernet, networks: int, file: Path | None = None) -> Timed:
-    """The table of a supernet, where the recipe limits milliseconds; measured, or as a file of one has it.
+def timed(job: Job, net: Supernet, networks: int) -> Timed:
+    """The table of a supernet, where the recipe limits milliseconds; measured, or as its folder has it.
 
     Whole networks, so many, are what it is fitted to; half as many check it.
     """
@@ -85,7 +84,7 @@ def timed(job: Job, net: Supernet, networks: int, file: Path | None = None) -> T
         recipe.size,
         recipe.size,
         threads=recipe.evaluate.threads,
-        path=file or job.out / LATENCY,
+        path=job.out / LATENCY,
         fit=networks,
         check=networks // 2,
         seed=recipe.seed,

@@ -197,7 +197,12 @@ class Trials(ABC):
         if left := sum(not trial.complete for trial in every):
             numbers["left_early"] = float(left)
         numbers |= {f"seconds.{step}": seconds for step, seconds in self._seconds.items()}
-        return Found(self.best(rest), every, numbers, self.objective)
+        winner = self.best(rest)
+        return Found(winner, every, {**numbers, **self.apart(winner, trials)}, self.objective)
+
+    def apart(self, winner: Trial, trials: Sequence[Trial]) -> Mapping[str, float]:
+        """How well the winner is told apart from the others of its step; nothing, where that is not known."""
+        return {}
 
 
 def _begin_alike(file: Path) -> None:

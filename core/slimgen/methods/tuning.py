@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -11,7 +12,8 @@ from slimgen.errors import RunError
 from slimgen.recipe import Schedule
 from slimgen.search import Genotype
 from slimgen.tasks.gan import GanTraining, train_gan
-from slimgen.tasks.task import Job
+from slimgen.tasks.guidance import Guidance
+from slimgen.tasks.task import Job, from_images
 from slimgen.training.distributed import alone
 from slimgen.training.fit import Journal
 
@@ -51,19 +53,25 @@ class Tuning:
     def train(self, genotype: Genotype, net: nn.Module) -> nn.Module:
         """Trains a candidate in place; one that diverges is as it was then. Other processes are not waited for."""
         job, name = self.job, f"{self.name}-{genotype.key}"
-        opponent = Opponent(nn.Module())
         if self.opponent is not None:
             opponent = self.opponent(genotype, net)
         else:
-            losses = job.recipe.losses.model_copy(update={"adversarial": 0.0})
-            recipe = job.recipe.model_copy(update={"losses": losses})
-            job = replace(job, recipe=recipe, task=type(job.task)(recipe, job.compute))
+            job, opponent = self._without_adversary
         training = GanTraining(
             name, net, opponent.discriminator, self.schedule, self.steps, until=self.until, **opponent.how
         )
         with alone(), suppress(RunError):
             return train_gan(replace(job, journal=self._journal), training)
         return net.eval()
+
+    @cached_property
+    def _without_adversary(self) -> tuple[Job, Opponent]:
+        """The job without adversarial loss; where there are no pairs, what the original makes is the truth."""
+        recipe = self.job.recipe
+        recipe = recipe.model_copy(update={"losses": recipe.losses.model_copy(update={"adversarial": 0.0})})
+        job = replace(self.job, recipe=recipe, task=type(self.job.task)(recipe, self.job.compute))
+        truth = Guidance(truth=from_images(job.task).truth(job.inputs["teach"]))
+        return job, Opponent(nn.Module(), {"guidance": truth})
 
     def _journal(self, name: str) -> Journal:
         """Checkpoints where a later rung goes on; neither log nor progress, of which there would be hundreds."""

@@ -196,6 +196,8 @@ def _check_halving(recipe: Recipe, options: SearchOptions, training: SupernetOpt
     needs["search.finalist_updates"] = (options.finalists > 0, "search.finalists")
     check_effects({"search": options}, needs)
     check_halving(recipe, not supernet, training)
+    if options.tune and not recipe.losses.recon:
+        raise RecipeError("search.tune trains candidates by losses.recon", "a weight of 0", "leave it out")
 
 
 def preview(recipe: Recipe) -> Preview:
