@@ -1,162 +1,325 @@
-"""Does a weight-sharing network rank its sub-networks as training them alone would? Kendall's tau, by way of training.
+"""Does a search rank as training alone would? Kendall's tau, by way of training.
 
-    python -m benchmarks.ranking --data PATH/facades [--networks 12] [--updates 800] [--out runs/comparison]
+    python -m benchmarks.ranking benchmarks/townhouses-32.yaml [--networks 16] [--others 8] [--updates 1300]
+    python -m benchmarks.ranking benchmarks/townhouses-32-gan_compression.yaml --networks 16
 
-Random sub-networks of a space are scored inside the supernet, and each is then trained alone from scratch with the
-same losses, schedule and data. Three supernets are compared: CF-GAN's, trained fairly and with independently drawn
-operators (the same sub-networks for both), and GAN Compression's once-for-all network. Scores are the objective on the
-validation images. Stages and networks that are there already are not computed again.
+Networks of a method's space that cost nearly what the budget allows, spread out as far as random ones go, are trained
+alone from scratch, with two seeds: their mean is the truth, the tau of one with the other about what can be reached.
+Of CF-GAN most of them lie within the path that its search finds, and some on every other path: a tau within the path
+says what its operator and channel steps see. Every way of scoring ranks the same networks: inside supernets as they
+are and after some tuning, and by what costs nothing. Scores, too, are on the validation images.
+
+What is there already is not computed again. `--only-alone K/N` trains a part of the networks, so that several
+processes can share them.
 """
 
 import argparse
 import json
-import random
-import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from statistics import mean, stdev
+from typing import Any, NamedTuple
 
 from scipy.stats import kendalltau
 
 from benchmarks.results import save
 from slimgen import recipe, stages
-from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
-from slimgen.device import Compute, choose
+from slimgen.device import choose
+from slimgen.files import GENERATOR, GENOTYPE
 from slimgen.methods import cf_gan, gan_compression
-from slimgen.metrics.evaluator import Evaluator
-from slimgen.nets import build_generator
-from slimgen.nets.configurations import write_config
-from slimgen.nets.resnet.description import CHANNELS
+from slimgen.methods.candidates import Candidates
+from slimgen.methods.cf_gan.options import by_hand, options_of
+from slimgen.methods.cf_gan.training import enter
+from slimgen.methods.checks import priced
+from slimgen.methods.drawn import drawn_within
+from slimgen.methods.rivals import Entrant, finetuned
+from slimgen.methods.tuning import Tuning
+from slimgen.nets.cf_gan.space import channels_of, layers
+from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.supernet import Supernet
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe, section
-from slimgen.search import Genotype
+from slimgen.search import Choice, Genotype, Space
 from slimgen.tasks import open_task
-from slimgen.tasks.gan import GanTraining, train_gan
+from slimgen.tasks.cycle import Gan
 from slimgen.tasks.task import Job
 from slimgen.training.fit import Journal
 
-SUPERNETS: dict[str, tuple[str, list[str]]] = {
-    "fair": ("cf_gan", []),
-    "uniform": ("cf_gan", ["supernet.sampling=uniform"]),
-    "once-for-all": ("gan_compression", []),
+TUNED = (0, 20, 50)
+_POOL = 120
+
+
+class Setting(NamedTuple):
+    """A supernet whose scores are looked at: what is changed in the recipe, and which stage left its weights."""
+
+    changes: tuple[str, ...]
+    stage: str
+
+
+SETTINGS: dict[str, dict[str, Setting]] = {
+    "cf_gan": {
+        "fair": Setting((), "supernet"),
+        "fair, path trained": Setting((), "search"),
+        "widths drawn": Setting(("supernet.widths=drawn",), "supernet"),
+        "uniform": Setting(("supernet.sampling=uniform",), "supernet"),
+    },
+    "gan_compression": {"once-for-all": Setting((), "supernet")},
 }
-"""Name to the method of the recipe, and what is changed in it."""
+
+
+class Truth(NamedTuple):
+    """Networks, the one path that a search would look at further (empty where there are none), and their quality."""
+
+    genotypes: list[Genotype]
+    path: str
+    alone: list[list[float]]
+
+    @property
+    def means(self) -> list[float]:
+        """Over the seeds."""
+        return [mean(values) for values in self.alone]
+
+    def within(self, genotype: Genotype) -> bool:
+        """Whether a genotype lies within the path."""
+        return not self.path or genotype["path"] == self.path
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipes", default="facades", help="what their names begin with: facades or townhouses")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("runs/comparison"))
-    parser.add_argument("--networks", type=int, default=12)
-    parser.add_argument("--updates", type=int, default=800)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("recipe", metavar="RECIPE")
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--out", type=Path, default=Path("runs/ranking"))
+    parser.add_argument("--networks", type=int, default=16, help="of the path that is found, or of the whole space")
+    parser.add_argument("--others", type=int, default=9, help="of all other paths together")
+    parser.add_argument("--updates", type=int, default=1300)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="of training alone")
     parser.add_argument("--set", action="append", default=[], dest="settings")
+    parser.add_argument("--only-alone", metavar="K/N", help="train the K-th of N parts of the networks, and stop")
     arguments = parser.parse_args()
-    found: dict[str, Any] = {"networks": arguments.networks, "updates": arguments.updates, "supernets": {}}
-    for name, (method, settings) in SUPERNETS.items():
-        preset = f"{arguments.recipes}-{method}"
-        chosen = recipe.load(preset).override([*settings, *arguments.settings, f"seed={arguments.seed}"])
-        home = arguments.out / f"{preset}-{arguments.seed}{'-uniform' * (name == 'uniform')}"
-        job, net = trained(chosen, arguments.data, home)
-        genotypes = drawn(net, arguments.networks, arguments.seed)
-        alone = scores_alone(chosen, job, net, genotypes, arguments.updates, arguments.out / f"ranking-{preset}.jsonl")
-        inside = [judge(job, chosen).measure(job.compute.place(net.extract(one)).eval()) for one in genotypes]
-        metric = chosen.objective.metric
-        pairs = [[values[metric], alone[one.key]] for values, one in zip(inside, genotypes, strict=True)]
-        tau = kendalltau(*zip(*pairs, strict=True))
-        found["supernets"][name] = {
-            "recipe": preset,
-            "metric": metric,
-            "tau": float(tau.statistic),
-            "p": float(tau.pvalue),
-            "inside and alone": pairs,
-            "macs": [net.cost(one, chosen.size, chosen.size).exact for one in genotypes],
-        }
-        spread = statistics.stdev(score for _, score in pairs)
-        print(
-            f"{name}: tau {tau.statistic:+.2f} (p {tau.pvalue:.3f}), spread of {metric} alone {spread:.2f}", flush=True
-        )
-    save(f"ranking-{arguments.recipes}", found)
+    chosen = recipe.load(arguments.recipe).override(arguments.settings)
+    first, *_ = SETTINGS[chosen.method].values()
+    job, net = trained(chosen, first, arguments)
+    path = str(json.loads((job.inputs["search"] / GENOTYPE).read_text())["genotype"].get("path", ""))
+    genotypes = networks(job, net, path, arguments)
+    part, parts = map(int, (arguments.only_alone or "0/1").split("/"))
+    alone = [
+        [quality_alone(job, genotype, seed, arguments.updates) for seed in arguments.seeds]
+        for genotype in genotypes[part::parts]
+    ]
+    if arguments.only_alone:
+        return
+    truth = Truth(genotypes, path, alone)
+    rows: dict[str, Any] = {}
+    for name, setting in SETTINGS[chosen.method].items():
+        job, net = trained(chosen, setting, arguments)
+        for updates in TUNED:
+            scores, seconds = scored(job, net, truth, setting, updates)
+            label = f"{name}, {updates} updates" if updates else name
+            rows[label] = {**judged(scores, truth), "seconds": seconds}
+            print(line(label, rows[label]), flush=True)
+    for name, free in rivals(job, net, arguments.updates).items():
+        started = time.monotonic()
+        scores = [free(genotype) for genotype in genotypes]
+        rows[name] = {**judged(scores, truth), "seconds": (time.monotonic() - started) / len(scores)}
+        print(line(name, rows[name]), flush=True)
+    seeds = list(zip(*alone, strict=True))
+    if len(seeds) > 1:
+        rows["another seed alone"] = judged(list(seeds[1]), truth._replace(alone=[[one] for one in seeds[0]]))
+        print(line("another seed alone", rows["another seed alone"]))
+    spread = {"all": stdev(truth.means), "within": stdev(inside(truth.means, truth))}
+    spread["of a seed"] = mean(stdev(values) for values in alone) if len(seeds) > 1 else 0.0
+    print({name: round(value, 2) for name, value in spread.items()})
+    about = {"recipe": chosen.name, "updates": arguments.updates, "path": path, "spread": spread, "alone": alone}
+    save(f"ranking-{chosen.name}", {**about, "genotypes": [one.to_json() for one in genotypes], "scores": rows})
 
 
-def trained(chosen: Recipe, data: Path, home: Path) -> tuple[Job, Supernet]:
-    """The supernet of a recipe, trained unless it is there, and what its stage works with."""
-    stages.prepare(chosen, data=data, out=home / "prepare")
-    stages.teach(chosen, prepare=home / "prepare", out=home / "teach")
-    stages.supernet(chosen, prepare=home / "prepare", teach=home / "teach", out=home / "supernet")
+def trained(chosen: Recipe, setting: Setting, arguments: argparse.Namespace) -> tuple[Job, Supernet]:
+    """What a setting's stages left, and its supernet."""
+    chosen = chosen.override(list(setting.changes))
+    home = arguments.out / "-".join([chosen.name, *setting.changes]).replace("=", "-")
+    stages.run(chosen, data=arguments.data, out=home, until="search")
     compute = choose(chosen.compute.precision, chosen.compute.device, chosen.compute.threads)
-    job = job_of(chosen, compute, home)
-    net: Supernet
-    if chosen.method == "cf_gan":
-        net, _ = cf_gan.networks(job, section(cf_gan.SupernetOptions, chosen.supernet, "supernet"))
-    else:
-        options = section(gan_compression.SupernetOptions, chosen.supernet, "supernet")
-        net = gan_compression.once_for_all(job, options)
-    net.load_state_dict(load_weights(home / "supernet" / "generator.safetensors"))
-    return job, net.eval()
-
-
-def job_of(chosen: Recipe, compute: Compute, home: Path) -> Job:
-    """A job without checkpoints: what is trained here takes seconds."""
-    return Job(
+    job = Job(
         recipe=chosen,
         compute=compute,
         task=open_task(chosen, compute),
         data=Prepared.open(home / "prepare"),
-        inputs={"teach": home / "teach", "supernet": home / "supernet"},
-        out=home,
+        inputs={name: home / name for name in ("teach", "supernet", "search")},
+        out=home / "ranking",
         journal=lambda name: Journal(),
         tell=lambda what, done, total, values: None,
     )
-
-
-def drawn(net: Supernet, count: int, seed: int) -> list[Genotype]:
-    """Different random genotypes."""
-    rng = random.Random(f"ranking/{seed}")
-    found: dict[Genotype, None] = {}
-    while len(found) < count:
-        found.setdefault(net.space.sample(rng))
-    return list(found)
-
-
-def judge(job: Job, chosen: Recipe) -> Evaluator:
-    """The evaluator of the search."""
-    images = whole(job.data.split("val"), chosen.objective.images)
-    return Evaluator(images, [chosen.objective.metric], compute=job.compute, features=chosen.evaluate.features)
-
-
-def scores_alone(
-    chosen: Recipe, job: Job, net: Supernet, genotypes: Sequence[Genotype], updates: int, file: Path
-) -> dict[str, float]:
-    """The score of each architecture trained from scratch, by genotype key; kept line by line."""
-    known: dict[str, float] = {}
-    if file.is_file():
-        lines = (json.loads(line) for line in file.read_text().splitlines())
-        known = {line["key"]: line["score"] for line in lines if line["updates"] == updates}
-    schedule = chosen.finetune.model_copy(update={"updates": updates, "epochs": None})
-    for genotype in genotypes:
-        if genotype.key in known:
-            continue
-        generator = job.compute.place(build_generator(seed=chosen.seed, **described(chosen, net, genotype)))
-        result = train_gan(job, GanTraining("alone", generator, job.task.discriminator(), schedule, updates))
-        known[genotype.key] = judge(job, chosen).measure(result)[chosen.objective.metric]
-        with file.open("a") as lines_out:
-            lines_out.write(json.dumps({"key": genotype.key, "updates": updates, "score": known[genotype.key]}) + "\n")
-    return known
-
-
-def described(chosen: Recipe, net: Supernet, genotype: Genotype) -> Mapping[str, Any]:
-    """Family and options of a sub-network, for `build_generator`."""
+    job.out.mkdir(exist_ok=True)
     if chosen.method == "cf_gan":
-        shape = section(cf_gan.SupernetOptions, chosen.supernet, "supernet").shape
-        return {"family": "trellis", "genotype": genotype.to_json(), **asdict(shape)}
-    options = section(gan_compression.SupernetOptions, chosen.supernet, "supernet")
-    shape = {name: value for name, value in chosen.teach.generator.items() if name in ("blocks", "inputs", "outputs")}
-    return {"family": options.family, "config": write_config(CHANNELS.config(genotype)), **shape}
+        options = section(cf_gan.SupernetOptions, chosen.supernet, "supernet")
+        return job, cf_gan.networks(job, options, job.inputs[setting.stage])[0].eval()
+    net = gan_compression.once_for_all(job, section(gan_compression.SupernetOptions, chosen.supernet, "supernet"))
+    net.load_state_dict(load_weights(job.inputs["supernet"] / GENERATOR))
+    return job, net.eval()
+
+
+def networks(job: Job, net: Supernet, path: str, arguments: argparse.Namespace) -> list[Genotype]:
+    """Genotypes that cost nearly what the budget allows: of the found path, then of each other one."""
+
+    def some(space: Space, count: int) -> list[Genotype]:
+        def costs(genotype: Genotype) -> Mapping[str, float]:
+            return priced(net.cost(genotype, job.recipe.size, job.recipe.size), job.recipe)
+
+        return list(islice(spread_out(space, drawn_within(space, costs, job.budget, _POOL, "ranking")), count))
+
+    space = net.space
+    if not path:
+        return some(space, arguments.networks)
+    space = by_hand(section(cf_gan.SearchOptions, job.recipe.search, "search"), space)
+    others = [one for one in options_of(space, "path") if one != path]
+    found = some(space.narrow({"path": [path]}), arguments.networks)
+    return found + [
+        one for other in others for one in some(space.narrow({"path": [other]}), arguments.others // len(others))
+    ]
+
+
+def spread_out(space: Space, drawn: Sequence[Genotype]) -> Iterator[Genotype]:
+    """Genotypes, each the farthest from all before it; the first is the first that was drawn."""
+
+    def place(genotype: Genotype) -> list[float]:
+        found = []
+        for name, dimension in space.items():
+            value = genotype.get(name)
+            options = dimension.options if isinstance(dimension, Choice) else ()
+            if options and isinstance(options[0], str):
+                found += [float(value == option) for option in options]
+            else:
+                found.append(float(value or 0) / float(dimension.largest))
+        return found
+
+    def apart(one: Sequence[float], other: Sequence[float]) -> float:
+        return sum((a - b) ** 2 for a, b in zip(one, other, strict=True))
+
+    places = {genotype: place(genotype) for genotype in drawn}
+    nearest = dict.fromkeys(places, float("inf"))
+    chosen = drawn[0]
+    while nearest:
+        yield chosen
+        own = places[chosen]
+        del nearest[chosen]
+        nearest = {genotype: min(far, apart(places[genotype], own)) for genotype, far in nearest.items()}
+        chosen = max(nearest, key=lambda genotype: nearest[genotype], default=chosen)
+
+
+def enters(job: Job) -> Callable[[Genotype, int], Entrant]:
+    """A genotype and a seed to a network with its opponent, as the method's rivals are."""
+    if job.recipe.method == "cf_gan":
+        return partial(enter, job, section(cf_gan.SupernetOptions, job.recipe.supernet, "supernet"))
+    return partial(
+        gan_compression.enter, job, section(gan_compression.SupernetOptions, job.recipe.supernet, "supernet")
+    )
+
+
+def quality_alone(job: Job, genotype: Genotype, seed: int, updates: int) -> float:
+    """The quality of a network trained alone from scratch; kept line by line."""
+    file, metric = job.out / "alone.jsonl", job.recipe.objective.metric
+    about = {"key": genotype.key, "seed": seed, "updates": updates}
+    known = [json.loads(text) for text in file.read_text().splitlines()] if file.is_file() else []
+    for one in known:
+        if {name: one[name] for name in about} == about:
+            return float(one["quality"])
+    changed = replace(job, recipe=job.recipe.override([f"seed={seed}"]))
+    _, net, (discriminator, how) = enters(changed)(genotype, seed)
+    schedule = job.recipe.finetune.model_copy(update={"updates": updates, "epochs": None})
+    done = finetuned(changed, "alone", Gan(net, discriminator), updates, schedule, **how)
+    quality = Candidates(job, blank(job)).evaluator.measure(partial(run_on, job, done))[metric]
+    with file.open("a") as lines:
+        lines.write(json.dumps({**about, "quality": quality}) + "\n")
+    return quality
+
+
+def run_on(job: Job, net: Any, images: Any) -> Any:
+    """A finished network's images of inputs."""
+    return net(job.task.condition(images))
+
+
+def blank(job: Job) -> Supernet:
+    """An untrained supernet, for what only needs its space."""
+    options = job.recipe.supernet
+    if job.recipe.method == "cf_gan":
+        return Trellis(section(cf_gan.SupernetOptions, options, "supernet").shape)
+    return gan_compression.once_for_all(job, section(gan_compression.SupernetOptions, options, "supernet"))
+
+
+def scored(job: Job, net: Supernet, truth: Truth, setting: Setting, updates: int) -> tuple[list[float], float]:
+    """The score of each network inside a supernet, after some tuning; and the seconds that one takes.
+
+    A supernet of one path has none of others: theirs are what the supernet before it gives them, as in the search.
+    """
+    schedule = job.recipe.finetune.model_copy(update={"updates": updates, "epochs": None, "decay": 1.0})
+    tuning = Tuning(job, "tune", schedule, updates) if updates else None
+    candidates, before = Candidates(job, net, tuning=tuning), None
+    if setting.stage == "search":
+        options = section(cf_gan.SupernetOptions, job.recipe.supernet, "supernet")
+        wide, _ = cf_gan.networks(job, options, job.inputs["supernet"])
+        before = Candidates(job, wide.eval(), tuning=tuning)
+    metric, scores, started = job.recipe.objective.metric, [], time.monotonic()
+    for genotype in truth.genotypes:
+        judge = candidates if before is None or truth.within(genotype) else before
+        (trial,) = judge.trials([genotype])
+        scores.append(trial.quality[metric])
+    return scores, (time.monotonic() - started) / len(scores)
+
+
+def rivals(job: Job, net: Supernet, updates: int) -> dict[str, Callable[[Genotype], float]]:
+    """What ranks without a supernet: costs, and a hundred updates alone."""
+    size = job.recipe.size
+    found: dict[str, Callable[[Genotype], float]] = {
+        "MACs": lambda genotype: net.cost(genotype, size, size).exact,
+        "parameters": lambda genotype: net.cost(genotype, size, size).params,
+    }
+    if isinstance(net, Trellis):
+        shape = net.shape
+
+        def full_resolution(genotype: Genotype) -> float:
+            channels = channels_of(shape, genotype)
+            rows = [
+                row
+                for layer in layers(str(genotype["path"]), shape.blocks)
+                for row in layer.rows(layer.kind_in(genotype), channels)
+                if row.part == 1
+            ]
+            return float(sum(row.inputs * row.outputs * row.kernel**2 for row in rows if row.kind != "depthwise"))
+
+        found["MACs at full resolution"] = full_resolution
+    return {**found, "100 updates alone": lambda genotype: quality_alone(job, genotype, 2, 100)}
+
+
+def inside(values: Sequence[float], truth: Truth) -> list[float]:
+    """The values of the networks within the path."""
+    return [value for value, one in zip(values, truth.genotypes, strict=True) if truth.within(one)]
+
+
+def judged(scores: Sequence[float], truth: Truth) -> dict[str, Any]:
+    """Kendall's tau over all and within the path, and the quality of what would be picked beside the best."""
+    found: dict[str, Any] = {"scores": list(scores)}
+    for name, given, true in (
+        ("all", scores, truth.means),
+        ("within", inside(scores, truth), inside(truth.means, truth)),
+    ):
+        tau = kendalltau(given, true)
+        picked = max(zip(given, true, strict=True))[1]
+        found[name] = {"tau": float(tau.statistic), "p": float(tau.pvalue), "picked": picked, "best": max(true)}
+    return found
+
+
+def line(name: str, row: Mapping[str, Any]) -> str:
+    """A row of the Markdown table."""
+    cells = []
+    for part in ("all", "within"):
+        one = row[part]
+        cells += [f"{one['tau']:+.2f} (p {one['p']:.2g})", f"{one['picked']:.2f} of {one['best']:.2f}"]
+    return f"| {name} | {' | '.join(cells)} | {row.get('seconds', 0):.2f} |"
 
 
 if __name__ == "__main__":

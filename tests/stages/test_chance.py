@@ -26,7 +26,7 @@ TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text()).override(
         "compute.checkpoint_seconds=0.001",
         "supernet.gamma_momentum=0.5",
         "search={population: 4, elite: 2, evaluations: 12, operator_share: 0.5, tune: 2, finalists: 3,"
-        " finalist_updates: 2, training: {updates: 6, batch: 2}}",
+        " training: {updates: 6, batch: 2}}",
         "finetune.rivals=[narrowed, random, random_path, halving]",
         "finetune.random=2",
         "evaluate.metrics=[psnr]",
@@ -60,13 +60,15 @@ def test_rivals_have_the_updates_of_all_that_led_to_the_found_one(whole: Path) -
     assert effort["found"]["updates"] == UPDATES
     # Three sub-generators at each update of supernet and path, of two pictures; and each candidate's own updates.
     trials = [json.loads(line) for line in (whole / "search" / "trials.jsonl").read_text().splitlines()]
-    tuned = 2 * sum(trial["step"] in ("operator", "channel") for trial in trials) + 2 * 3
+    tuned = 2 * sum(trial["step"] in ("operator", "channel") for trial in trials)
+    tuned += 3 + 2  # two rungs: three finalists after an update, two of them after another
     assert effort["found"]["pictures"] == 2 * (3 * 8 + 3 * 6 + 4 + tuned)
     for name in ("narrowed", "random1", "random2", "random_path1", "random_path2"):
         assert effort[name]["updates"] == UPDATES
         cost = generator_cost(networks(whole)[name]["family"], 16, 16, **networks(whole)[name]["options"])
         assert effort[name]["training_macs"] == 3 * cost.exact * 2 * UPDATES
-    assert effort["halving"]["updates"] > UPDATES
+    assert effort["halving"]["updates"] == UPDATES
+    assert effort["halving"]["pictures"] > 2 * UPDATES
     assert effort["halving"]["training_macs"] <= effort["found"]["training_macs"]
 
 
@@ -86,12 +88,12 @@ def test_the_search_leaves_the_path_that_it_trained_on_and_its_finalists(whole: 
     assert (whole / "search" / "generator.safetensors").is_file()
     trials = [json.loads(line) for line in (whole / "search" / "trials.jsonl").read_text().splitlines()]
     steps = [trial["step"] for trial in trials]
-    assert list(dict.fromkeys(steps)) == ["path", "operator", "channel", "finalists"]
-    assert steps.count("finalists") == 3
+    assert list(dict.fromkeys(steps)) == ["path", "operator", "channel", "finalists-1", "finalists-2"]
+    assert (steps.count("finalists-1"), steps.count("finalists-2")) == (3, 2)
     found = json.loads((whole / "search" / "genotype.json").read_text())
-    assert found["key"] in {trial["key"] for trial in trials if trial["step"] == "finalists"}
+    assert found["key"] in {trial["key"] for trial in trials if trial["step"] == "finalists-2"}
     best = sorted((t for t in trials if t["step"] == "channel"), key=lambda trial: -trial["quality"]["psnr"])[:3]
-    assert {trial["key"] for trial in best} == {trial["key"] for trial in trials if trial["step"] == "finalists"}
+    assert {trial["key"] for trial in best} == {trial["key"] for trial in trials if trial["step"] == "finalists-1"}
 
 
 def test_the_table_shows_the_effort(whole: Path) -> None:
@@ -107,13 +109,13 @@ class StoppedError(Exception):
 def test_a_run_that_is_stopped_amid_any_part_ends_with_the_same_bits(untracked, whole, images, tmp_path) -> None:
     run = tmp_path / "run"
     # A training is stopped at its second update; a search after a round of it is logged.
-    parts = {"path": 1, "widths": 2, "channel": 1, "finalists": 1, "random1": 2, "halving-": 1, "halving": 2}
+    parts = {"path": 1, "widths": 2, "channel": 1, "finalists-": 1, "random1": 2, "halving-": 1, "halving": 2}
     for part, when in parts.items():
         times = 0
 
         def stop(what, done, total, values, part=part, when=when):
             nonlocal times
-            times += what == part or (part == "halving-" and what.startswith(part))
+            times += what == part or (part.endswith("-") and what.startswith(part))
             if times == when:
                 raise StoppedError
 
@@ -154,7 +156,8 @@ def test_halving_needs_no_supernet(untracked, images, tmp_path) -> None:
     trials = [json.loads(line) for line in (search / "trials.jsonl").read_text().splitlines()]
     assert [trial["step"] for trial in trials] == ["halving-1"] * 5 + ["halving-2"] * 3 + ["halving-3"] * 2
     about = networks(tmp_path / "run")
-    assert about["found"]["effort"]["updates"] == 5 * 1 + 3 * 1 + 2 * 1 + 4
+    effort = about["found"]["effort"]
+    assert (effort["updates"], effort["pictures"]) == (4, 2 * (5 * 1 + 3 * 1 + 2 * 1 + 4))
     found = json.loads((search / "genotype.json").read_text())
     net = build_generator(about["found"]["family"], **about["found"]["options"])
     assert found["costs"]["macs"] == generator_cost("trellis", 16, 16, **about["found"]["options"]).exact
@@ -169,7 +172,7 @@ def test_halving_needs_no_supernet(untracked, images, tmp_path) -> None:
         (["search.tune=2"], "search.tune needs search.kind supernet"),
         (["search={kind: supernet}", "finetune.inherit=true"], "supernet.updates 0"),
         (["search.kind=supernet", "supernet.updates=8"], "search.candidates needs search.kind halving"),
-        (["search={finalist_updates: 3}", "supernet.updates=8"], "search.finalist_updates needs search.finalists"),
+        (["supernet.widths=wide"], "supernet.widths"),
     ],
 )
 def test_options_without_effect_are_refused(settings, said) -> None:

@@ -1,6 +1,6 @@
 """Effort: what all trainings that led to a generator took together."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,12 @@ class Effort:
     def of(cls, updates: int, batch: int, macs: float) -> "Effort":
         """Of one generator of so many MACs an image."""
         return cls(updates, updates * batch, float(PASSES * macs * updates * batch))
+
+    @classmethod
+    def candidates(cls, macs: Sequence[float], updates: int, batch: int) -> "Effort":
+        """Of candidates of so many MACs an image, each trained by itself to be measured: no updates in line."""
+        shown = updates * batch
+        return cls(0, shown * len(macs), float(PASSES * sum(macs) * shown))
 
     @classmethod
     def drawn(cls, draw: Draw, macs: Callable[[Arch], float], updates: int, batch: int) -> "Effort":

@@ -23,10 +23,10 @@ from slimgen.training.distributed import first
 
 
 class Halved(NamedTuple):
-    """What successive halving came to: its trials, those of the last rung, and the effort of all of them."""
+    """What successive halving came to: the trials of the last rung and those before, and the effort of all of them."""
 
-    trials: list[Trial]
     last: list[Trial]
+    earlier: list[Trial]
     candidates: Candidates
     effort: Effort
 
@@ -68,27 +68,27 @@ def affordable(effort: Effort, steps: int, batch: int, macs: float, most: int = 
 def halve(
     job: Job, supernet: Supernet, clock: Timed, genotypes: Sequence[Genotype], train: Callable[[int], Tuning]
 ) -> Halved:
-    """Trains genotypes out of an untrained supernet, rung by rung.
+    """Trains genotypes rung by rung, on the weights that they inherit from the supernet, trained or not.
 
-    The supernet gives them their space and initial weights; they are distinct, and within the budget. `train` is the
-    training of a rung, given after how many updates it ends.
+    They are distinct, and within the budget. `train` is the training of a rung, given after how many updates it ends.
+    The updates of candidates are none of what is found, which is trained from its beginning afterwards.
     """
     space: Space = supernet.space
-    remaining, trials, last, effort, before = list(genotypes), [], [], Effort(), 0
+    remaining, earlier, last, effort, before = list(genotypes), list[Trial](), list[Trial](), Effort(), 0
     size, steps = job.recipe.size, train(1).steps
     for _, until in rungs(len(remaining), steps):
         tuning = train(until)
         candidates = Candidates(job, supernet, clock.predict, clock.margin, tuning)
-        macs = sum(supernet.cost(genotype, size, size).exact for genotype in remaining)
-        effort = effort.plus(Effort.of((until - before) * len(remaining), tuning.schedule.batch, macs / len(remaining)))
+        macs, shown = [supernet.cost(genotype, size, size).exact for genotype in remaining], until - before
+        effort = effort.plus(Effort.candidates(macs, shown, tuning.schedule.batch))
+        earlier += last
         searcher = Exhaustive(space, candidates.objective, candidates.allows, len(remaining), genotypes=remaining)
         last = candidates.explore(f"{tuning.name}-{until}", searcher, len(remaining))
-        trials += last
         fitness = {trial.genotype: candidates.objective.fitness(trial.quality) for trial in last}
         # Stable: of equals the earlier stays.
         remaining = sorted(remaining, key=lambda genotype: -fitness[genotype])[: math.ceil(len(remaining) / 2)]
         before = until
-    return Halved(trials, last, candidates, effort)
+    return Halved(last, earlier, candidates, effort)
 
 
 def search_alone(
@@ -112,4 +112,4 @@ def search_alone(
     halved = halve(job, supernet, clock, drawn, rung)
     facts = {"space_size": float(space.size), **halved.effort.facts(), **clock.facts}
     accepts = clock.accepts(job.recipe.budget.latency_ms, facts)
-    return halved.candidates.found(halved.last, facts, halved.trials[: -len(halved.last)], accepts)
+    return halved.candidates.found(halved.last, facts, halved.earlier, accepts)

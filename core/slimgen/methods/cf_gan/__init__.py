@@ -21,9 +21,11 @@ from slimgen.methods.cf_gan.options import (
     search_reads,
 )
 from slimgen.methods.cf_gan.training import (
+    beginning,
     drawn_effort,
     enter,
     generator_groups,
+    inheriting,
     looked_at,
     networks,
     of_path,
@@ -34,7 +36,7 @@ from slimgen.methods.cf_gan.training import (
     widest,
 )
 from slimgen.methods.effort import Effort
-from slimgen.methods.halving import search_alone
+from slimgen.methods.halving import halve, search_alone
 from slimgen.methods.latency import timed, timed_again
 from slimgen.methods.method import Found, Trained, found_genotype
 from slimgen.methods.rivals import Chance, finetuned, train_random, train_rivals
@@ -77,6 +79,8 @@ def supernet(job: Job) -> Mapping[str, float]:
     steps = options.cycles(len(paths), len(job.data.split("train")))
     # Lines 5, 7 and 8: a path without replacement, and of it M sub-generators that share no operator.
     draw = (fair if options.sampling == "fair" else unfair)(space, widest(space), job.recipe.seed)
+    if options.widths == "drawn":
+        draw = narrowing(draw, space, lambda genotype: True, job.recipe.seed)
     sparse, gammas = sparsity_groups(generator), {id(scale) for scale in scales}
 
     def after_generator(phase: Phase, archs: Sequence[Arch]) -> None:
@@ -180,11 +184,10 @@ def search(job: Job) -> Found:
     effort = effort.plus(looked_at(job, generator, [*tuned, *(trial.genotype for trial in last)], options.tune))
     if options.finalists:
         best = leading(last, candidates.objective, options.finalists)
-        earlier += last
-        candidates = Candidates(job, generator, clock.predict, clock.margin, tuning(job, options, discriminator))
-        searcher = Exhaustive(channels, candidates.objective, candidates.allows, len(best), genotypes=best)
-        last = candidates.explore("finalists", searcher, len(best))
-        effort = effort.plus(looked_at(job, generator, best, options.finalist_updates))
+        begun = beginning(job, supernet, generator, discriminator)
+        halved = halve(job, begun.generator, clock, best, partial(inheriting, job, begun.discriminator))
+        earlier += [*last, *halved.earlier]
+        candidates, last, effort = halved.candidates, halved.last, effort.plus(halved.effort)
     sizes = {"space_size": space.size, "paths": paths.size, "operators": operators.size, "channels": channels.size}
     facts |= {**effort.facts(), **{name: float(size) for name, size in sizes.items()}}
     return candidates.found(last, facts, earlier, clock.accepts(limit, facts))
@@ -197,9 +200,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     genotype, inherited = found_genotype(job), job.inputs["search"]
     if not (inherited / GENERATOR).is_file():
         inherited = job.inputs["supernet"]
-    generator, discriminator = networks(job, options, inherited if schedule.inherit else None)
-    if schedule.discriminator == "fresh":
-        _, discriminator = networks(job, options)
+    generator, discriminator = beginning(job, options, *networks(job, options, inherited))
     found = job.compute.place(generator.extract(genotype))
     steps = schedule.steps(len(job.data.split("train")))
     path = parse_path(str(genotype["path"]))
@@ -238,7 +239,8 @@ def train_path(
     fine-tuning inherits.
     """
     path = str(options_of(space, "path")[0])
-    generator.sort_channels(path)
+    if not generator.sorted:
+        generator.sort_channels(path)
     steps = schedule.steps(len(job.data.split("train")))
     seed = job.recipe.seed
     draw = narrowing(fair(space, widest(space), seed), space, candidates.allows, seed)

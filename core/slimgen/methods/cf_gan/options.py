@@ -47,6 +47,7 @@ class SupernetOptions(Schedule):
 
     Attributes:
         ratios: of the widths to choose from; `multiple` rounds each width to a multiple of so many channels.
+        widths: `full`, as the paper trains; or `drawn` at random from the start, of an order of channels that stays.
         sparsity: lambda_sp of Eq. 4.
         gamma_rate: eta, the rate of the scale factors gamma (line 13); `rate` if not given.
         gamma_momentum: of plain gradient descent on them; None moves them with Adam as all other weights, against
@@ -61,6 +62,7 @@ class SupernetOptions(Schedule):
     multiple: int = Field(default=1, ge=1)
     ndf: int = Field(default=64, ge=1)
     sampling: Literal["fair", "uniform"] = "fair"
+    widths: Literal["full", "drawn"] = "full"
     sparsity: float = Field(default=1e-3, ge=0)
     gamma_rate: float | None = Field(default=None, gt=0)
     gamma_momentum: float | None = Field(default=None, ge=0, lt=1)
@@ -88,7 +90,8 @@ class SearchOptions(Section):
             even ones within the `budget`.
         tune: updates of every candidate of the operator and the channel step, without adversarial loss, before it is
             measured.
-        finalists: how many of the best are measured again, after `finalist_updates` with all losses.
+        finalists: how many of the best are fine-tuned as the found one will be, by successive halving: all of them a
+            little, the better half of them twice as long, and so on.
         evaluations: of the operator and the channel step together; the path step measures each path once besides.
         operator_share: the part of them that is the operator step's.
         racing: leave a candidate once it is hopelessly behind the elite's worst.
@@ -101,7 +104,6 @@ class SearchOptions(Section):
     judge_width: Literal["full", "budget"] = "budget"
     tune: int = Field(default=0, ge=0)
     finalists: int = Field(default=0, ge=0)
-    finalist_updates: int = Field(default=200, ge=1)
     order: Literal["coarse-to-fine", "joint"] = "coarse-to-fine"
     path: str | None = None
     operators: str | tuple[str, ...] | None = None
@@ -193,7 +195,6 @@ def _check_halving(recipe: Recipe, options: SearchOptions, training: SupernetOpt
         needs[f"search.{name}"] = (False, "search.order coarse-to-fine")
     needs["search.latency_networks"] = (recipe.budget.latency_ms is not None, "a limit on latency_ms")
     needs["search.candidates"] = (not supernet, "search.kind halving")
-    needs["search.finalist_updates"] = (options.finalists > 0, "search.finalists")
     check_effects({"search": options}, needs)
     check_halving(recipe, not supernet, training)
     if options.tune and not recipe.losses.recon:
@@ -219,7 +220,9 @@ def search_reads(recipe: Recipe) -> tuple[str, ...]:
     options = section(SearchOptions, recipe.search, "search")
     if options.kind == "halving":
         return WHOLE
-    return SCHEDULE if options.tune or options.finalists else ()
+    if options.finalists:
+        return (*WHOLE, "finetune.inherit", "finetune.discriminator")
+    return SCHEDULE if options.tune else ()
 
 
 def by_hand(options: SearchOptions, space: Space) -> Space:

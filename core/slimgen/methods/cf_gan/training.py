@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from slimgen.files import DISCRIMINATOR, GENERATOR
 from slimgen.methods.cf_gan.options import SearchOptions, SupernetOptions, options_of
-from slimgen.methods.effort import PASSES, Effort
+from slimgen.methods.effort import Effort
 from slimgen.methods.rivals import Entrant
 from slimgen.methods.tuning import Opponent, Tuning
 from slimgen.nets import build_generator
@@ -29,7 +29,14 @@ from slimgen.tasks.task import Job
 from slimgen.training.draws import Draw
 
 
-def networks(job: Job, options: SupernetOptions, folder: Path | None = None) -> tuple[Trellis, SuperDiscriminator]:
+class Wide(NamedTuple):
+    """Super-generator and super-discriminator."""
+
+    generator: Trellis
+    discriminator: SuperDiscriminator
+
+
+def networks(job: Job, options: SupernetOptions, folder: Path | None = None) -> Wide:
     """Super-generator and super-discriminator, initialised from the recipe's seed; or as a stage left them."""
     generator = initialise(Trellis(options.shape), job.recipe.seed)
     discriminator = initialise(
@@ -38,8 +45,18 @@ def networks(job: Job, options: SupernetOptions, folder: Path | None = None) -> 
     if folder is not None:
         generator.load_state_dict(load_weights(folder / GENERATOR))
         discriminator.load_state_dict(load_weights(folder / DISCRIMINATOR))
-        generator.sorted = folder == job.inputs.get("search")  # where its channels were sorted
-    return job.compute.place(generator), job.compute.place(discriminator)
+    # The search sorts them; where widths are drawn from the start, they keep the order that they have.
+    generator.sorted = options.widths == "drawn" or (folder is not None and folder == job.inputs.get("search"))
+    return Wide(job.compute.place(generator), job.compute.place(discriminator))
+
+
+def beginning(job: Job, options: SupernetOptions, generator: Trellis, discriminator: SuperDiscriminator) -> Wide:
+    """What fine-tuning begins with: trained networks, as far as the recipe lets it inherit them."""
+    schedule, fresh = job.recipe.finetune, networks(job, options)
+    return Wide(
+        generator if schedule.inherit else fresh.generator,
+        discriminator if schedule.inherit and schedule.discriminator != "fresh" else fresh.discriminator,
+    )
 
 
 def generator_groups(generator: Trellis, options: SupernetOptions) -> list[dict[str, Any]]:
@@ -85,9 +102,8 @@ def drawn_effort(job: Job, generator: Trellis, draw: Draw, updates: int, batch: 
 def looked_at(job: Job, generator: Trellis, genotypes: Sequence[Genotype], updates: int) -> Effort:
     """The effort of training every candidate for so many updates before it is measured."""
     size = job.recipe.size
-    macs = sum(generator.cost(genotype, size, size).exact for genotype in genotypes)
-    shown = updates * job.recipe.finetune.batch
-    return Effort(0, shown * len(genotypes), float(PASSES * macs * shown))
+    macs = [generator.cost(genotype, size, size).exact for genotype in genotypes]
+    return Effort.candidates(macs, updates, job.recipe.finetune.batch)
 
 
 def plan_of(options: SupernetOptions, genotype: Genotype) -> dict[str, Any]:
@@ -110,22 +126,24 @@ def oppose(job: Job, options: SupernetOptions, genotype: Genotype, net: nn.Modul
     return Opponent(discriminator, how)
 
 
-def tuning(job: Job, options: SearchOptions, discriminator: SuperDiscriminator | None = None) -> Tuning | None:
-    """How candidates are trained before they are measured: without a discriminator, or, of finalists, against one."""
-    updates = options.tune if discriminator is None else options.finalist_updates
-    if not updates:
+def tuning(job: Job, options: SearchOptions) -> Tuning | None:
+    """How candidates are trained before they are measured: a little, without a discriminator."""
+    if not options.tune:
         return None
-    schedule = job.recipe.finetune.model_copy(update={"updates": updates, "epochs": None, "decay": 1.0})
-    if discriminator is None:
-        return Tuning(job, "tune", schedule, updates)
-    begun = deepcopy(discriminator)
+    schedule = job.recipe.finetune.model_copy(update={"updates": options.tune, "epochs": None, "decay": 1.0})
+    return Tuning(job, "tune", schedule, options.tune)
+
+
+def inheriting(job: Job, discriminator: SuperDiscriminator, until: int) -> Tuning:
+    """The beginning of fine-tuning on inherited weights, each against a copy of the inherited discriminator."""
+    schedule = job.recipe.finetune
 
     def against(genotype: Genotype, net: nn.Module) -> Opponent:
-        own, path = deepcopy(begun), parse_path(str(genotype["path"]))
+        own, path = deepcopy(discriminator), parse_path(str(genotype["path"]))
         how = {"discriminate": lambda images, arch: own(images, path), "guidance": original_guidance(job)}
         return Opponent(own, how)
 
-    return Tuning(job, "finalists", schedule, updates, against)
+    return Tuning(job, "finalists", schedule, schedule.steps(len(job.data.split("train"))), against, until, kept=True)
 
 
 def widest(space: Space) -> Genotype:
