@@ -4,15 +4,16 @@ from slimgen.search import Genotype
 
 
 def test_the_better_half_goes_on_twice_as_long() -> None:
-    assert rungs(16, 800) == [(16, 50), (8, 100), (4, 200), (2, 400)]
-    assert rungs(5, 100) == [(5, 20), (3, 33), (2, 50)]
-    assert rungs(1, 100) == [(1, 50)]
-    assert rungs(5, 4) == [(5, 1), (3, 2), (2, 3)]
+    assert rungs(16, 800) == [(16, 100), (8, 200), (4, 400), (2, 800)]
+    assert rungs(5, 100) == [(5, 40), (3, 66), (2, 100)]
+    assert rungs(1, 100) == [(1, 100)]
+    assert rungs(5, 4) == [(5, 1), (3, 2), (2, 4)]
+    assert rungs(16, 2) == [(16, 1), (8, 2)]
 
 
 def test_updates_are_those_of_every_rung_and_of_the_winner_from_scratch() -> None:
-    assert updates(4, 800) == 4 * 200 + 2 * 200 + 800
-    assert updates(16, 800) == 16 * 50 + 8 * 50 + 4 * 100 + 2 * 200 + 800
+    assert updates(4, 800) == 4 * 400 + 2 * 400 + 800
+    assert updates(16, 800) == 16 * 100 + 8 * 100 + 4 * 200 + 2 * 400 + 800
 
 
 def test_as_many_are_halved_as_the_effort_pays_for() -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text()).override(
 ALONE = TINY.override(
     [
         "supernet.updates=0",
-        "search={kind: halving, candidates: 5}",
+        "search={kind: halving, candidates: 9, proposed: 9}",
         "finetune.inherit=false",
         "finetune.rivals=[random]",
     ]
@@ -61,7 +62,7 @@ def test_rivals_have_the_updates_of_all_that_led_to_the_found_one(whole: Path) -
     # Three sub-generators at each update of supernet and path, of two pictures; and each candidate's own updates.
     trials = [json.loads(line) for line in (whole / "search" / "trials.jsonl").read_text().splitlines()]
     tuned = 2 * sum(trial["step"] in ("operator", "channel") for trial in trials)
-    tuned += 3 + 2  # two rungs: three finalists after an update, two of them after another
+    tuned += 3 * 2 + 2 * 2  # two rungs: three finalists after two updates, two of them after two more
     assert effort["found"]["pictures"] == 2 * (3 * 8 + 3 * 6 + 4 + tuned)
     for name in ("narrowed", "random1", "random2", "random_path1", "random_path2"):
         assert effort[name]["updates"] == UPDATES
@@ -88,12 +89,12 @@ def test_the_search_leaves_the_path_that_it_trained_on_and_its_finalists(whole: 
     assert (whole / "search" / "generator.safetensors").is_file()
     trials = [json.loads(line) for line in (whole / "search" / "trials.jsonl").read_text().splitlines()]
     steps = [trial["step"] for trial in trials]
-    assert list(dict.fromkeys(steps)) == ["path", "operator", "channel", "finalists-1", "finalists-2"]
-    assert (steps.count("finalists-1"), steps.count("finalists-2")) == (3, 2)
+    assert list(dict.fromkeys(steps)) == ["path", "operator", "channel", "finalists-2", "finalists-4"]
+    assert (steps.count("finalists-2"), steps.count("finalists-4")) == (3, 2)
     found = json.loads((whole / "search" / "genotype.json").read_text())
-    assert found["key"] in {trial["key"] for trial in trials if trial["step"] == "finalists-2"}
+    assert found["key"] in {trial["key"] for trial in trials if trial["step"] == "finalists-4"}
     best = sorted((t for t in trials if t["step"] == "channel"), key=lambda trial: -trial["quality"]["psnr"])[:3]
-    assert {trial["key"] for trial in best} == {trial["key"] for trial in trials if trial["step"] == "finalists-1"}
+    assert {trial["key"] for trial in best} == {trial["key"] for trial in trials if trial["step"] == "finalists-2"}
 
 
 def test_the_table_shows_the_effort(whole: Path) -> None:
@@ -154,10 +155,23 @@ def test_halving_needs_no_supernet(untracked, images, tmp_path) -> None:
     stages.run(ALONE, data=images, out=tmp_path / "run", until="finetune", progress=quiet)
     search = tmp_path / "run" / "search"
     trials = [json.loads(line) for line in (search / "trials.jsonl").read_text().splitlines()]
-    assert [trial["step"] for trial in trials] == ["halving-1"] * 5 + ["halving-2"] * 3 + ["halving-3"] * 2
+    steps = [trial["step"] for trial in trials]
+    first = {"parts-1": 8, "halving-1": 7, "proposed0-1": 8, "proposed8-1": 1}  # two of the parts' are of the path
+    assert Counter(steps) == {**first, "halving-2": 5, "halving-3": 3, "halving-4": 2}
+    quality: dict[str, list[float]] = {}
+    for trial in trials:
+        if trial["step"] == "parts-1":
+            quality.setdefault(trial["genotype"]["path"], []).append(trial["quality"]["psnr"])
+    assert {len(values) for values in quality.values()} == {2}
+    best = max(quality, key=lambda path: sum(quality[path]))
+    assert {trial["genotype"]["path"] for trial in trials if trial["step"] != "parts-1"} == {best}
+    of_first = [t for t in trials if t["step"] in first and t["genotype"]["path"] == best]
+    assert len({trial["key"] for trial in of_first}) == 9 + 9
+    leading = sorted(of_first, key=lambda trial: -trial["quality"]["psnr"])[:5]
+    assert {t["key"] for t in leading} == {t["key"] for t in trials if t["step"] == "halving-2"}
     about = networks(tmp_path / "run")
     effort = about["found"]["effort"]
-    assert (effort["updates"], effort["pictures"]) == (4, 2 * (5 * 1 + 3 * 1 + 2 * 1 + 4))
+    assert (effort["updates"], effort["pictures"]) == (4, 2 * (8 + 7 + 9 + 5 + 3 + 2 + 4))
     found = json.loads((search / "genotype.json").read_text())
     net = build_generator(about["found"]["family"], **about["found"]["options"])
     assert found["costs"]["macs"] == generator_cost("trellis", 16, 16, **about["found"]["options"]).exact
@@ -172,6 +186,7 @@ def test_halving_needs_no_supernet(untracked, images, tmp_path) -> None:
         (["search.tune=2"], "search.tune needs search.kind supernet"),
         (["search={kind: supernet}", "finetune.inherit=true"], "supernet.updates 0"),
         (["search.kind=supernet", "supernet.updates=8"], "search.candidates needs search.kind halving"),
+        (["search.order=joint", "search.training={updates: 2}"], "search.training needs search.kind supernet"),
         (["supernet.widths=wide"], "supernet.widths"),
     ],
 )

@@ -4,12 +4,16 @@ Random architectures searched so are what one-shot searches of supernets seldom 
 """
 
 import math
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from statistics import mean
 from typing import NamedTuple
 
 from torch import nn
 
+from slimgen.errors import BudgetError
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.drawn import drawn_within
 from slimgen.methods.effort import PASSES, Effort
@@ -17,9 +21,13 @@ from slimgen.methods.latency import Timed
 from slimgen.methods.method import Found
 from slimgen.methods.tuning import Opponent, Tuning
 from slimgen.nets.supernet import Supernet
-from slimgen.search import Exhaustive, Genotype, Space, Trial
+from slimgen.search import Budget, Exhaustive, Genotype, Space, Trial, leading
+from slimgen.search.predictor import Predictor
 from slimgen.tasks.task import Job
 from slimgen.training.distributed import first
+
+_PROPOSED = 8  # at a time: what they turned out to be is known when the next are proposed
+_MUTATIONS, _RATE = 2_000, 0.15
 
 
 class Halved(NamedTuple):
@@ -39,18 +47,19 @@ class Halved(NamedTuple):
 def rungs(count: int, steps: int) -> list[tuple[int, int]]:
     """How many networks each rung has, and for how many updates each of them is trained by its end.
 
-    The last rung has two, or one where there are no more; the winner's whole training has `steps`.
+    The last rung has two, or one where there are no more, and they are trained whole, which takes `steps`.
     """
     found: list[tuple[int, int]] = []
-    while count > 1 or not found:
-        before = found[-1][1] if found else 0
-        found.append((count, max(before + 1, steps // max(2, count))))
+    before = 0
+    while (count > 1 or not found) and before < steps:
+        before = min(steps, max(before + 1, 2 * steps // max(2, count)))
+        found.append((count, before))
         count = math.ceil(count / 2)
     return found
 
 
 def updates(count: int, steps: int) -> int:
-    """The updates of all rungs together, and of the winner's whole training from scratch."""
+    """The updates of all rungs together, and of the winner, which is trained again from its beginning."""
     done, before = 0, 0
     for networks, until in rungs(count, steps):
         done, before = done + networks * (until - before), until
@@ -65,51 +74,138 @@ def affordable(effort: Effort, steps: int, batch: int, macs: float, most: int = 
     return count
 
 
+@dataclass
+class Halving:
+    """Genotypes trained alone, on the weights that they inherit from a supernet, trained or not.
+
+    The updates of candidates are none of what is found, which is trained from its beginning afterwards.
+
+    Attributes:
+        train: the training of a rung, given after how many updates it ends.
+        earlier: the trials of all rungs that are over.
+    """
+
+    job: Job
+    supernet: Supernet
+    clock: Timed
+    train: Callable[[int], Tuning]
+    earlier: list[Trial] = field(default_factory=list)
+    effort: Effort = field(default_factory=Effort)
+
+    def candidates(self, until: int) -> Candidates:
+        """What measures genotypes after so many updates."""
+        return Candidates(self.job, self.supernet, self.clock.predict, self.clock.margin, self.train(until))
+
+    def measure(self, genotypes: Sequence[Genotype], until: int, before: int = 0, step: str = "") -> list[Trial]:
+        """Trains genotypes until so many updates, of which some were done before."""
+        candidates, size = self.candidates(until), self.job.recipe.size
+        count, tuning = len(genotypes), self.train(until)
+        searcher = Exhaustive(self.supernet.space, candidates.objective, candidates.allows, count, genotypes=genotypes)
+        trials = candidates.explore(f"{step or tuning.name}-{until}", searcher, count)
+        macs = [self.supernet.cost(genotype, size, size).exact for genotype in genotypes]
+        self.effort = self.effort.plus(Effort.candidates(macs, until - before, tuning.schedule.batch))
+        return trials
+
+    def halve(self, count: int, first: Sequence[Trial]) -> Halved:
+        """Lets the better half of `count` go on, rung by rung; they are the best of the first rung's trials."""
+        (_, before), *others = rungs(count, self.train(1).steps)
+        last, candidates = list(first), self.candidates(before)
+        for remaining, until in others:
+            self.earlier += last
+            last = self.measure(leading(last, candidates.objective, remaining), until, before)
+            before, candidates = until, self.candidates(until)
+        return Halved(last, self.earlier, candidates, self.effort)
+
+
 def halve(
     job: Job, supernet: Supernet, clock: Timed, genotypes: Sequence[Genotype], train: Callable[[int], Tuning]
 ) -> Halved:
-    """Trains genotypes rung by rung, on the weights that they inherit from the supernet, trained or not.
-
-    They are distinct, and within the budget. `train` is the training of a rung, given after how many updates it ends.
-    The updates of candidates are none of what is found, which is trained from its beginning afterwards.
-    """
-    space: Space = supernet.space
-    remaining, earlier, last, effort, before = list(genotypes), list[Trial](), list[Trial](), Effort(), 0
-    size, steps = job.recipe.size, train(1).steps
-    for _, until in rungs(len(remaining), steps):
-        tuning = train(until)
-        candidates = Candidates(job, supernet, clock.predict, clock.margin, tuning)
-        macs, shown = [supernet.cost(genotype, size, size).exact for genotype in remaining], until - before
-        effort = effort.plus(Effort.candidates(macs, shown, tuning.schedule.batch))
-        earlier += last
-        searcher = Exhaustive(space, candidates.objective, candidates.allows, len(remaining), genotypes=remaining)
-        last = candidates.explore(f"{tuning.name}-{until}", searcher, len(remaining))
-        fitness = {trial.genotype: candidates.objective.fitness(trial.quality) for trial in last}
-        # Stable: of equals the earlier stays.
-        remaining = sorted(remaining, key=lambda genotype: -fitness[genotype])[: math.ceil(len(remaining) / 2)]
-        before = until
-    return Halved(last, earlier, candidates, effort)
+    """Halves genotypes, which are distinct, and within the budget."""
+    halving = Halving(job, supernet, clock, train)
+    (count, until), *_ = rungs(len(genotypes), train(1).steps)
+    return halving.halve(count, halving.measure(genotypes, until))
 
 
 def search_alone(
     job: Job,
     supernet: Supernet,
-    space: Space,
+    parts: Sequence[Space],
     clock: Timed,
-    count: int,
+    counts: tuple[int, int],
     oppose: Callable[[Genotype, nn.Module], Opponent],
 ) -> Found:
-    """The search `halving`: random genotypes within the budget, trained alone as what it finds will be."""
-    schedule = job.recipe.finetune
-    steps, seed = schedule.steps(len(job.data.split("train"))), f"{job.recipe.seed}"
-    costs = partial(clock.costs, job, supernet)
-    # By the first process, which knows the milliseconds.
-    drawn = first(lambda: drawn_within(space, costs, clock.budget(job), count, seed))
+    """The search `halving`: genotypes within the budget, trained alone as what it finds will be.
+
+    The first rung measures random ones, then some that a predictor proposes, a few at a time. Where the space comes in
+    parts, such as CF-GAN's paths, a few of each part are measured first, and all others are of the one that is best on
+    average. `counts` are of random genotypes, and of proposed ones.
+    """
+    schedule, (count, proposed), seed = job.recipe.finetune, counts, f"{job.recipe.seed}"
+    steps, costs = schedule.steps(len(job.data.split("train"))), partial(clock.costs, job, supernet)
+
+    def draw(space: Space, number: int, of: str) -> list[Genotype]:
+        # By the first process, which knows the milliseconds.
+        return first(lambda: drawn_within(space, costs, clock.budget(job), number, of))
 
     def rung(until: int) -> Tuning:
         return Tuning(job, "halving", schedule, steps, oppose, until, kept=True)
 
-    halved = halve(job, supernet, clock, drawn, rung)
-    facts = {"space_size": float(space.size), **halved.effort.facts(), **clock.facts}
+    halving, until = Halving(job, supernet, clock, rung), rungs(count, steps)[0][1]
+    fitness, space, trials = halving.candidates(until).objective.fitness, parts[0], list[Trial]()
+    if len(parts) > 1:
+        each = max(2, count // len(parts))
+        drawn = first(partial(within_reach, parts, costs, clock.budget(job), each, seed))
+        measured = halving.measure([genotype for some in drawn.values() for genotype in some], until, step="parts")
+        of = {trial.genotype: trial for trial in measured}
+        means = {number: mean(fitness(of[one].quality) for one in some) for number, some in drawn.items()}
+        best = max(means, key=lambda number: means[number])
+        space, trials = parts[best], [of.pop(genotype) for genotype in drawn[best]]
+        halving.earlier = list(of.values())
+    known = {trial.genotype for trial in trials}
+    more = [genotype for genotype in draw(space, count, seed) if genotype not in known][: count - len(trials)]
+    trials = [*trials, *(halving.measure(more, until) if more else [])]
+    for done in range(0, proposed, _PROPOSED):
+        seen = {trial.genotype: fitness(trial.quality) for trial in trials}
+        few = min(_PROPOSED, proposed - done)
+        new = first(partial(proposals, space, costs, clock.budget(job), seen, few, seed))
+        trials = [*trials, *(halving.measure(new, until, step=f"proposed{done}") if new else [])]
+    halved = halving.halve(count, trials)
+    facts = {"space_size": float(sum(part.size for part in parts)), **halved.effort.facts(), **clock.facts}
     accepts = clock.accepts(job.recipe.budget.latency_ms, facts)
     return halved.candidates.found(halved.last, facts, halved.earlier, accepts)
+
+
+def within_reach(
+    parts: Sequence[Space], costs: Callable[[Genotype], Mapping[str, float]], budget: Budget, each: int, seed: str
+) -> dict[int, list[Genotype]]:
+    """A few random genotypes of each part of a space, by its number; of parts that have as many within the budget."""
+    found: dict[int, list[Genotype]] = {}
+    missing: BudgetError | None = None
+    for number, part in enumerate(parts):
+        try:
+            found[number] = drawn_within(part, costs, budget, each, f"{seed}/{number}")
+        except BudgetError as error:
+            missing = error
+    if not found and missing is not None:
+        raise missing
+    return found
+
+
+def proposals(
+    space: Space,
+    costs: Callable[[Genotype], Mapping[str, float]],
+    budget: Budget,
+    seen: Mapping[Genotype, float],
+    count: int,
+    seed: str,
+) -> list[Genotype]:
+    """New genotypes within the budget of which a predictor expects most: mutations of the better half of those seen."""
+    rng, predictor = random.Random(f"{seed}/proposals/{len(seen)}"), Predictor(space, costs, seen)
+    parents = sorted(seen, key=lambda genotype: -seen[genotype])[: math.ceil(len(seen) / 2)]
+    found: dict[Genotype, None] = {}
+    for _ in range(_MUTATIONS):
+        genotype = space.mutate(rng.choice(parents), rng, _RATE)
+        if genotype not in seen and budget.allows(costs(genotype)):
+            found[genotype] = None
+    expected = dict(zip(found, predictor.predict(list(found)), strict=True)) if found else {}
+    return sorted(expected, key=lambda genotype: -expected[genotype])[:count]

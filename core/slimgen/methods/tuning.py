@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from slimgen.errors import RunError
-from slimgen.recipe import Schedule
+from slimgen.recipe.sections import FinetuneSection
 from slimgen.search import Genotype
 from slimgen.tasks.gan import GanTraining, train_gan
 from slimgen.tasks.guidance import Guidance
@@ -18,7 +18,7 @@ from slimgen.training.distributed import alone
 from slimgen.training.fit import Journal
 
 SCHEDULE = tuple(f"finetune.{name}" for name in ("batch", "rate", "discriminator_rate", "betas"))
-WHOLE = (*SCHEDULE, *(f"finetune.{name}" for name in ("decay", "updates", "epochs")))
+WHOLE = (*SCHEDULE, *(f"finetune.{name}" for name in ("decay", "updates", "epochs", "ema", "generator_steps")))
 """What candidates are trained by: a little, or as long as the one that is found."""
 
 
@@ -35,7 +35,7 @@ class Tuning:
 
     Attributes:
         name: of the training, for its checkpoints.
-        schedule: batch, rates and decay.
+        schedule: batch, rates and decay; where a later rung goes on, all that fine-tuning does.
         steps: updates of the whole training, over which the rates fall.
         opponent: what a candidate is trained against; None trains it without adversarial loss.
         until: after how many updates it stops.
@@ -44,7 +44,7 @@ class Tuning:
 
     job: Job
     name: str
-    schedule: Schedule
+    schedule: FinetuneSection
     steps: int
     opponent: Callable[[Genotype, nn.Module], Opponent] | None = None
     until: int | None = None
@@ -60,6 +60,8 @@ class Tuning:
         training = GanTraining(
             name, net, opponent.discriminator, self.schedule, self.steps, until=self.until, **opponent.how
         )
+        if self.kept:  # as the one that is found
+            training = replace(training, generator_steps=self.schedule.generator_steps, ema=self.schedule.ema)
         with alone(), suppress(RunError):
             return train_gan(replace(job, journal=self._journal), training)
         return net.eval()

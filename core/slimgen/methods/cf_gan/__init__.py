@@ -132,7 +132,10 @@ def search(job: Job) -> Found:
     if options.kind == "halving":
         untrained, _ = networks(job, supernet)
         clock, against = timed(job, untrained, options.latency_networks), partial(oppose, job, supernet)
-        return search_alone(job, untrained, by_hand(options, untrained.space), clock, options.candidates, against)
+        space, parts = by_hand(options, untrained.space), []
+        for path in options_of(space, "path") if options.order == "coarse-to-fine" else ():
+            parts.append(space.narrow({"path": [path]}))
+        return search_alone(job, untrained, parts or [space], clock, (options.candidates, options.proposed), against)
     generator, discriminator = networks(job, supernet, job.inputs["supernet"])
     space = by_hand(options, generator.space)
     clock = timed(job, generator, options.latency_networks)

@@ -36,7 +36,7 @@ _CONFIGURATIONS = 1_000
 _OF_SUPERNET = [
     f"search.{name}"
     for name in (
-        *("training", "judge_width", "tune", "finalists", "order", "variation"),
+        *("training", "judge_width", "tune", "finalists", "variation"),
         *("population", "elite", "mutation", "evaluations", "operator_share", "racing"),
     )
 ]
@@ -84,12 +84,14 @@ class SearchOptions(Section):
     Attributes:
         kind: `supernet` measures candidates inside the supernet; `halving` trains random genotypes alone, as many as
             `candidates`, and lets the better half go on again and again: `supernet.updates` is then 0.
+        proposed: so many more, which a predictor proposes after the first have been measured, compete with them.
         training: a second training of the supernet, of the path alone that was found: operators fairly, widths drawn
             within the budget, in an order of channels that no longer changes.
         judge_width: at which widths the operator step measures: at the `full` ones, as the paper does, or at the widest
             even ones within the `budget`.
         tune: updates of every candidate of the operator and the channel step, without adversarial loss, before it is
             measured.
+        order: of the path first, then what is within it; or all at once.
         finalists: how many of the best are fine-tuned as the found one will be, by successive halving: all of them a
             little, the better half of them twice as long, and so on.
         evaluations: of the operator and the channel step together; the path step measures each path once besides.
@@ -100,6 +102,7 @@ class SearchOptions(Section):
 
     kind: Literal["supernet", "halving"] = "supernet"
     candidates: int = Field(default=16, ge=2)
+    proposed: int = Field(default=0, ge=0)
     training: Schedule | None = None
     judge_width: Literal["full", "budget"] = "budget"
     tune: int = Field(default=0, ge=0)
@@ -191,10 +194,10 @@ def few(space: Space, allows: Allows, enough: int) -> int:
 def _check_halving(recipe: Recipe, options: SearchOptions, training: SupernetOptions) -> None:
     supernet = options.kind == "supernet"
     needs = dict.fromkeys(_OF_SUPERNET, (supernet, "search.kind supernet"))
-    for name in ("training", "judge_width", "tune", "finalists") if options.order == "joint" else ():
+    for name in ("training", "judge_width", "tune", "finalists") if supernet and options.order == "joint" else ():
         needs[f"search.{name}"] = (False, "search.order coarse-to-fine")
     needs["search.latency_networks"] = (recipe.budget.latency_ms is not None, "a limit on latency_ms")
-    needs["search.candidates"] = (not supernet, "search.kind halving")
+    needs["search.candidates"] = needs["search.proposed"] = (not supernet, "search.kind halving")
     check_effects({"search": options}, needs)
     check_halving(recipe, not supernet, training)
     if options.tune and not recipe.losses.recon:
@@ -211,7 +214,7 @@ def preview(recipe: Recipe) -> Preview:
     def costs(genotype: Genotype) -> Mapping[str, float]:
         return priced(trellis_cost(training.shape, genotype, size, size), recipe)
 
-    evaluations = paths + options.evaluations if options.kind == "supernet" else options.candidates
+    evaluations = paths + options.evaluations if options.kind == "supernet" else options.candidates + options.proposed
     return Preview(space, costs, evaluations, partial(training.cycles, paths), training.batch)
 
 

@@ -101,7 +101,7 @@ def search(job: Job) -> Found:
     net = once_for_all(job, training)
     if options.kind == "halving":
         clock, against = timed(job, net, options.latency_networks), partial(oppose, job, training)
-        return search_alone(job, net, net.space, clock, options.candidates, against)
+        return search_alone(job, net, [net.space], clock, (options.candidates, options.proposed), against)
     net.load_state_dict(load_weights(job.inputs["supernet"] / GENERATOR))
     net.eval()
     clock = timed(job, net, options.latency_networks)

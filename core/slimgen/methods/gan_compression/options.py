@@ -81,6 +81,7 @@ class SearchOptions(Section):
         kind: `exhaustive` measures every configuration of the band; `evolution` and `random` as many as `evaluations`;
             `halving` trains random ones alone, as many as `candidates`, and lets the better half go on again and again:
             `supernet.updates` is then 0.
+        proposed: so many more, which a predictor proposes after the first have been measured, compete with them.
         band: the exhaustive search leaves out what costs less than this part of the budget's MACs.
         evaluations: how many configurations are measured; by an exhaustive search, at most.
         elite: how many of the best are parents.
@@ -92,6 +93,7 @@ class SearchOptions(Section):
 
     kind: Literal["exhaustive", "evolution", "random", "halving"] = "evolution"
     candidates: int = Field(default=16, ge=2)
+    proposed: int = Field(default=0, ge=0)
     band: float = Field(default=0.0, ge=0, lt=1)
     evaluations: int = Field(default=50_000, ge=1)
     population: int = Field(default=100, ge=2)
@@ -120,6 +122,7 @@ def check(recipe: Recipe) -> None:
     check_halving(recipe, halving, options)
     needs = {
         "search.candidates": (halving, "kind halving"),
+        "search.proposed": (halving, "kind halving"),
         "search.evaluations": (not halving, "a search inside the supernet"),
         "search.population": (not halving, "a search inside the supernet"),
         "supernet.distill": (options.distillation != "none", "a distillation"),
@@ -158,7 +161,7 @@ def preview(recipe: Recipe) -> Preview:
         return sum(training.steps(images) for training in trainings if training is not None)
 
     space = family.channels.space(options.space)
-    asked = search.candidates if search.kind == "halving" else search.evaluations
+    asked = search.candidates + search.proposed if search.kind == "halving" else search.evaluations
     return Preview(space, costs, min(asked, space.size), updates, options.batch)
 
 
