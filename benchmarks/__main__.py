@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+BUDGETS = ("1/8", "1/16", "1/32")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -27,6 +29,9 @@ def main() -> None:
         ["benchmarks.enumeration"],
         ["benchmarks.comparison", "townhouses-cf_gan", "townhouses-gan_compression"],
         ["benchmarks.milliseconds"],
+        ["benchmarks.fair", "benchmarks/townhouses-32.yaml", "--budgets", "1/16", "--seeds", "0", "1", "2"],
+        ["benchmarks.fair", "benchmarks/townhouses-32-halving.yaml", "--budgets", *BUDGETS],
+        ["benchmarks.ranking", "benchmarks/townhouses-32.yaml", "--set", "budget.macs=1/16"],
         ["benchmarks.co_evolution"],
         ["benchmarks.unpaired", "townhouses-co_evolution"],
         ["benchmarks.unpaired", "townhouses-cyclegan_nas", "--night", "100"],
@@ -36,7 +41,7 @@ def main() -> None:
     if arguments.facades is not None:
         where = ["--data", str(arguments.facades)]
         commands.append(["benchmarks.comparison", "facades-cf_gan", "facades-gan_compression", *where])
-        commands.append(["benchmarks.ranking", *where])
+        commands.append(["benchmarks.fair", "benchmarks/facades-32-halving.yaml", "--budgets", *BUDGETS, *where])
     if arguments.flowers is not None:
         commands.append(["benchmarks.unpaired", "flowers-cyclegan_nas", "--data", str(arguments.flowers)])
     if arguments.cifar10 is not None:

@@ -11,7 +11,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from benchmarks import beside_peers, unpaired
@@ -193,15 +193,25 @@ def milliseconds(found: Mapping[str, Any]) -> str:
 
 
 def ranking(found: Mapping[str, Any]) -> str:
-    """Kendall's tau of supernets."""
-    rows = ["| supernet | recipe | Kendall's tau | p | spread alone |", "| --- | --- | --- | --- | --- |"]
-    for name, values in found["supernets"].items():
-        alone = [pair[1] for pair in values["inside and alone"]]
-        cells = [name, values["recipe"], f"{values['tau']:+.2f}", f"{values['p']:.3f}", f"{stdev(alone):.2f}"]
+    """Kendall's tau of supernets, and of what ranks without one."""
+    spread, within = found["spread"], bool(found["path"])
+    heads = ["score", "tau, all (p)", "would pick, of the best"]
+    if within:
+        heads += [f"tau within {found['path']} (p)", "would pick, of the best"]
+    heads.append("s a network")
+    rows = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
+    for name, values in found["scores"].items():
+        cells = [name]
+        for part in ("all", "within") if within else ("all",):
+            one = values[part]
+            cells += [f"{one['tau']:+.2f} ({one['p']:.2g})", f"{one['picked']:.2f} of {one['best']:.2f}"]
+        cells.append(f"{values['seconds']:.2f}" if values.get("seconds") else "")
         rows.append(f"| {' | '.join(cells)} |")
+    deviations = f"all of them {spread['all']:.2f} dB" + (f", within the path {spread['within']:.2f}" if within else "")
     head = (
-        f"**Does the supernet rank as training alone would?** {found['networks']} random sub-networks, scored inside "
-        f"the supernet and trained alone for {found['updates']} updates (PSNR on the validation images). "
+        f"**Does a search rank as training alone would?** {found['recipe']}: {len(found['genotypes'])} networks of "
+        f"equal MACs, spread out, trained alone for {found['updates']} updates with {len(found['alone'][0])} seeds. "
+        f"Standard deviation of {deviations}; of a seed {spread['of a seed']:.2f}. PSNR on the validation images. "
         f"`{found['command']}`"
     )
     return "\n".join([head, "", *rows])
