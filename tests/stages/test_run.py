@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from slimgen.errors import BudgetError, RecipeError, RunError
 from slimgen.nets import build_generator
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
+from slimgen.report.table import read_table
 from slimgen.search import Genotype
 from slimgen.stages.table import STAGES
 from tests.quiet import quiet
@@ -59,6 +61,34 @@ def test_costs_are_told_under_the_convention_of_the_budget(finished: Path, tmp_p
         name: value for name, value in metrics.items() if name.endswith(".macs")
     }
     assert metrics["original.macs"] > rows[0]["macs"]["exact"]
+
+
+def test_every_latency_is_onnxruntimes_of_the_exported_form_with_pytorchs_beside_it(finished: Path) -> None:
+    rows = json.loads((finished / "evaluate" / "table.json").read_text())["rows"]
+    metrics = record(finished, "evaluate")["metrics"]
+    for row in rows:
+        assert row["latency"]["runtime"].startswith("onnxruntime 1.")
+        assert row["torch_latency"]["runtime"].startswith("torch 2.")
+        assert metrics[f"{row['name']}.latency_ms"] == row["latency"]["p50_ms"]
+        assert metrics[f"{row['name']}.torch_latency_ms"] == row["torch_latency"]["p50_ms"]
+    assert "Operations beside latency" in (finished / "evaluate" / "report.html").read_text()
+    card = (finished / "export" / "card.md").read_text()
+    assert all(
+        f"| {name}, in turns | {runtime}" in card for name in ("original", "found") for runtime in ("onnx", "torch")
+    )
+
+
+def test_without_onnxruntime_a_run_is_evaluated_all_the_same_and_says_so(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    folders = {stage: finished / stage for stage in ("prepare", "teach", "search", "finetune")}
+    metrics = stages.evaluate(TINY, **folders, out=tmp_path / "evaluate", progress=quiet)
+    rows = read_table(tmp_path / "evaluate" / "table.json").rows
+    assert [row.runtime.partition(", as ")[2] for row in rows] == ["onnxruntime is not installed"] * len(rows)
+    assert all(row.runtime.startswith("torch 2.") and row.p50_ms == row.torch_p50_ms for row in rows)
+    assert metrics["found.latency_ms"] == metrics["found.torch_latency_ms"]
+    assert "as onnxruntime is not installed" in (tmp_path / "evaluate" / "report.html").read_text()
 
 
 def test_fair_run_has_no_violation_of_definition_3_1(finished: Path) -> None:
