@@ -52,11 +52,20 @@ def test_found_generator_keeps_the_budget_and_is_what_was_trained(finished: Path
     assert sum(parameter.numel() for parameter in net.parameters()) == rows["found"]["params"]
 
 
-def test_costs_are_told_under_the_convention_of_the_budget(finished: Path, tmp_path: Path) -> None:
-    recipe = TINY.override(["budget.convention=torchprofile"])
+@pytest.fixture(scope="module")
+def elsewhere(finished: Path, tmp_path_factory) -> tuple[Path, dict[str, float]]:
+    """The run evaluated where onnxruntime is not installed, with another convention; the folder, and the metrics."""
+    out = tmp_path_factory.mktemp("elsewhere") / "evaluate"
     folders = {stage: finished / stage for stage in ("prepare", "teach", "search", "finetune")}
-    metrics = stages.evaluate(recipe, **folders, out=tmp_path / "evaluate", progress=quiet)
-    rows = json.loads((tmp_path / "evaluate" / "table.json").read_text())["rows"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "onnxruntime", None)
+        recipe = TINY.override(["budget.convention=torchprofile"])
+        return out, stages.evaluate(recipe, **folders, out=out, progress=quiet)
+
+
+def test_costs_are_told_under_the_convention_of_the_budget(elsewhere: tuple[Path, dict[str, float]]) -> None:
+    out, metrics = elsewhere
+    rows = json.loads((out / "table.json").read_text())["rows"]
     assert {f"{row['name']}.macs": row["macs"]["torchprofile"] for row in rows} == {
         name: value for name, value in metrics.items() if name.endswith(".macs")
     }
@@ -79,16 +88,14 @@ def test_every_latency_is_onnxruntimes_of_the_exported_form_with_pytorchs_beside
 
 
 def test_without_onnxruntime_a_run_is_evaluated_all_the_same_and_says_so(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    elsewhere: tuple[Path, dict[str, float]],
 ) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    folders = {stage: finished / stage for stage in ("prepare", "teach", "search", "finetune")}
-    metrics = stages.evaluate(TINY, **folders, out=tmp_path / "evaluate", progress=quiet)
-    rows = read_table(tmp_path / "evaluate" / "table.json").rows
+    out, metrics = elsewhere
+    rows = read_table(out / "table.json").rows
     assert [row.runtime.partition(", as ")[2] for row in rows] == ["onnxruntime is not installed"] * len(rows)
     assert all(row.runtime.startswith("torch 2.") and row.p50_ms == row.torch_p50_ms for row in rows)
     assert metrics["found.latency_ms"] == metrics["found.torch_latency_ms"]
-    assert "as onnxruntime is not installed" in (tmp_path / "evaluate" / "report.html").read_text()
+    assert "as onnxruntime is not installed" in (out / "report.html").read_text()
 
 
 def test_fair_run_has_no_violation_of_definition_3_1(finished: Path) -> None:
