@@ -115,6 +115,7 @@ def test_operations_stand_beside_latency_and_what_is_slower_has_a_colour_of_its_
     assert "<td>fewer: 4.0 times</td><td>faster: 2.0 times</td>" in text
     assert '<div class="worse"><b>1.9 times</b><i>slower than the original</i></div>' in text
     assert text.count('<div class="worse">') == 1
+    assert "<dt>latency in PyTorch</dt><dd>torch 2.13 cpu</dd>" in text
     assert "~ marks a latency that did not hold still" in Page(text).words
 
 

@@ -13,6 +13,7 @@ from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
 from slimgen.report.table import read_table
 from slimgen.search import Genotype
+from slimgen.stages.bodies.export import in_turns
 from slimgen.stages.table import STAGES
 from tests.quiet import quiet
 
@@ -85,6 +86,13 @@ def test_every_latency_is_onnxruntimes_of_the_exported_form_with_pytorchs_beside
     assert all(
         f"| {name}, in turns | {runtime}" in card for name in ("original", "found") for runtime in ("onnx", "torch")
     )
+
+
+def test_the_card_of_an_older_table_tells_the_latencies_that_it_holds() -> None:
+    lines = {name: {"latency": {"runtime": "torch 2.13.0 cpu", "p50_ms": 1.0}} for name in ("original", "found")}
+    told = in_turns(lines)
+    assert [line["measured"] for line in told] == ["original, in turns", "found, in turns"]
+    assert {line["runtime"] for line in told} == {"torch 2.13.0 cpu"}
 
 
 def test_without_onnxruntime_a_run_is_evaluated_all_the_same_and_says_so(

@@ -143,7 +143,10 @@ def _gather(facts: Mapping[str, object], table: Table | None) -> Values:
     last: Values = next((record for record in reversed(records.values()) if record), {})
     chosen, manifest = _values(facts.get("genotype")), _values(facts.get("manifest"))
     splits = {name: _values(split) for name, split in _values(manifest.get("splits")).items()}
-    timed = {f"{row.name} latency": row.runtime for row in table.rows if row.runtime} if table else {}
+    rows = table.rows if table else ()
+    timed = {f"{row.name} latency": row.runtime for row in rows if row.runtime}
+    if torch := ", or ".join(dict.fromkeys(row.torch_runtime for row in rows if row.torch_runtime)):
+        timed["latency in PyTorch"] = torch
     words = {name: getattr(recipe, name) if recipe else "" for name in ("name", "about", "task", "method")}
     return {
         **words,

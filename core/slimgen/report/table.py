@@ -38,6 +38,7 @@ class TableRow:
         first_half_ms: the median of the first half of the rounds in which all rows took turns; None if they did not.
         second_half_ms: likewise of the other half.
         torch_p50_ms: median milliseconds of one image in PyTorch; None if not measured.
+        torch_runtime: in which PyTorch, on what, with how many threads.
         updates: generator updates of all trainings that led to it, but for the original's; None if not known.
         pictures: that were made to learn from in them; None if not known.
         training_macs: of making them, forward and back; None if not known.
@@ -56,6 +57,7 @@ class TableRow:
     first_half_ms: float | None = None
     second_half_ms: float | None = None
     torch_p50_ms: float | None = None
+    torch_runtime: str = ""
     updates: int | None = None
     pictures: int | None = None
     training_macs: float | None = None
@@ -148,6 +150,7 @@ def _row(entry: Mapping[str, Any], run: str, goals: Mapping[str, str]) -> TableR
         runtime=_runtime(latency),
         **times,
         torch_p50_ms=None if torch.get("p50_ms") is None else float(torch["p50_ms"]),
+        torch_runtime=_runtime(torch),
         **{name: None if effort.get(name) is None else int(effort[name]) for name in EFFORT},
         run=run,
         goals=goals,

@@ -82,6 +82,7 @@ def in_turns(lines: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         {"measured": f"{name}, in turns", **lines[name][kind]}
         for kind in ("latency", "torch_latency")
         for name in ("original", "found")
+        if kind in lines[name]  # a table may be older than PyTorch's beside onnxruntime's
     ]
 
 
