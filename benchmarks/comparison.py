@@ -80,6 +80,8 @@ def summary(tables: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
             "params": [row["params"] for row in rows],
             "updates": [row["updates"] for row in rows],
             "latency_ms": [row["latency"]["p50_ms"] for row in rows],
+            "latency_runtimes": [row["latency"]["runtime"] for row in rows],
+            "torch_latency_ms": [row["torch_latency"]["p50_ms"] for row in rows],
         }
     return found
 

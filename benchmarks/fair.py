@@ -20,8 +20,8 @@ from typing import Any
 from benchmarks.results import save
 from slimgen import recipe, stages
 from slimgen.report.paired import differences
-from slimgen.report.table import Table, read_table
-from slimgen.report.words import kind_of
+from slimgen.report.table import ORIGINAL, Table, read_table
+from slimgen.report.words import against, kind_of
 from slimgen.run.record import read_record
 from slimgen.stages.table import STAGES
 
@@ -83,17 +83,21 @@ def kinds(tables: Sequence[Table]) -> dict[str, dict[str, Any]]:
         rows = [[row for row in table.rows if kind_of(row.name) == kind] for table in tables]
         every = [row for run in rows for row in run]
         quality = {m: [mean(row.metrics[m] for row in run) for run in rows] for m in every[0].metrics}
-        latency = mean(row.p50_ms or 0.0 for row in every)
+        latency, torch = (mean(getattr(row, name) or 0.0 for row in every) for name in ("p50_ms", "torch_p50_ms"))
         effort = {name: mean(getattr(row, name) or 0 for row in every) for name in ("updates", "training_macs")}
         macs = mean(row.macs["exact"] for row in every)
-        found[kind] = {"quality": quality, "macs": macs, "latency_ms": latency, **effort}
+        times = {"latency_ms": latency, "torch_latency_ms": torch}
+        found[kind] = {"quality": quality, "macs": macs, **times, **effort}
     return found
 
 
 def lines(title: str, found: Mapping[str, Any]) -> list[str]:
     """A Markdown table of what one budget came to."""
     first = next(iter(found["kinds"].values()))["quality"]
-    heads = ["generator", *first, "found is better by (p)", "MMACs", "ms", "updates", "training TMACs"]
+    # Of before onnxruntime's were the headline, the milliseconds are PyTorch's.
+    runtimes = {row["runtime"].partition(" ")[0] for rows in found["rows"] for row in rows}
+    time = f"ms in {' or '.join(sorted(runtimes))}"
+    heads = ["generator", *first, "found is better by (p)", "MMACs", time, "speed", "updates", "training TMACs"]
     text = [f"\n**{title}**\n", f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     metric = next(iter(first))
     gains = {one["rival"]: one for one in found["differences"] if one["metric"] == metric}
@@ -101,7 +105,9 @@ def lines(title: str, found: Mapping[str, Any]) -> list[str]:
         quality = [f"{mean(v):.3f} ± {stdev(v) if len(v) > 1 else 0.0:.3f}" for v in row["quality"].values()]
         gain = gains.get(kind)
         told = f"{gain['mean']:+.3f} ± {gain['deviation']:.3f} (p {gain['p']:.3g})" if gain else ""
-        figures = [f"{row['macs'] / 1e6:.2f}", f"{row['latency_ms']:.2f}", f"{row['updates']:.0f}"]
+        before = found["kinds"].get(ORIGINAL, row)["latency_ms"]
+        speed = against(before, row["latency_ms"]) if kind != ORIGINAL and len(runtimes) == 1 else ""
+        figures = [f"{row['macs'] / 1e6:.2f}", f"{row['latency_ms']:.2f}", speed, f"{row['updates']:.0f}"]
         figures.append(f"{row['training_macs'] / 1e12:.2f}")
         text.append(f"| {' | '.join([kind, *quality, told, *figures])} |")
     return text

@@ -18,8 +18,10 @@ def runs(tmp_path):
                 "macs": {"exact": macs, "torchprofile": 2 * macs},
                 "params": 10,
                 "bytes": 40,
+                "latency": {"runtime": "onnxruntime 1.31 cpu", "p50_ms": p50, "p95_ms": p50},
+                "torch_latency": {"runtime": "torch 2.13 cpu", "p50_ms": 1.0},
             }
-            for kind, macs in (("original", 8000), ("found", found))
+            for kind, macs, p50 in (("original", 8000, 2.0), ("found", found, 3.8 if name == "b" else 0.5))
         ]
         table = {"convention": "exact", "size": 64, "protocol": f"of {name}", "rows": rows}
         (tmp_path / name / "evaluate").mkdir(parents=True)
@@ -35,6 +37,14 @@ def test_rows_of_all_runs_are_shown_with_their_factors(runs):
     shown = compare(*runs).stdout
     assert "1.00 k (8.00x)" in shown
     assert "500 (16.0x)" in shown
+
+
+def test_what_is_faster_or_slower_than_its_own_original_is_said_in_words(runs):
+    shown = compare(*runs, "--markdown").stdout
+    assert "| faster: 4.0 times |" in shown
+    assert "| slower than the original: 1.9 times |" in shown
+    assert "Latency: one image at a time in onnxruntime 1.31 cpu." in shown
+    assert [row["torch_p50_ms"] for row in json.loads(compare(*runs, "--json").stdout)["rows"]] == [1.0] * 4
 
 
 def test_runs_measured_by_different_protocols_are_marked(runs):

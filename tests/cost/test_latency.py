@@ -5,7 +5,7 @@ import torch
 from onnx import TensorProto, helper, save
 from torch import nn
 
-from slimgen.cost.latency import onnx_latency, torch_latency
+from slimgen.cost.latency import ROUNDS, Timed, latencies_in_turns, onnx_latency, torch_latency
 from slimgen.errors import ExportError, SlimgenError
 
 NAP = 0.002
@@ -64,6 +64,47 @@ def test_measuring_leaves_network_and_threads_as_they_were():
 def test_a_measurement_without_runs_or_threads_is_refused(wrong):
     with pytest.raises(SlimgenError, match="at least one thread and one run"):
         torch_latency(nn.Identity(), (1, 3, 8, 8), **wrong)
+
+
+def subject(name: str, seconds: float, calls: list[str]) -> Timed:
+    """What takes as long as is said, and says when it is called."""
+
+    def call() -> None:
+        calls.append(name)
+        time.sleep(seconds)
+
+    return Timed(call, "clock 1.0", "float32", (1, 3, 8, 16))
+
+
+@pytest.mark.parametrize(
+    ("runs", "rounds", "visit"), [(1, 2, 1), (2, 2, 1), (7, 7, 1), (20, ROUNDS, 2), (21, ROUNDS, 3)]
+)
+def test_every_one_is_visited_once_a_round_and_warmed_up_at_each_visit(runs, rounds, visit):
+    calls: list[str] = []
+    told: list[tuple[int, int]] = []
+    timed = {name: subject(name, 0.0, calls) for name in ("a", "b", "c")}
+    found = latencies_in_turns(timed, threads=1, runs=runs, progress=lambda *done: told.append(done))
+    assert calls == (["a"] * (1 + visit) + ["b"] * (1 + visit) + ["c"] * (1 + visit)) * rounds
+    assert told == [(number, 3 * rounds) for number in range(1, 3 * rounds + 1)]
+    assert {(one.warmup, one.runs, one.height, one.width) for one in found.values()} == {(1, rounds * visit, 8, 16)}
+
+
+def test_in_turns_the_median_of_all_rounds_counts_and_its_halves_are_told():
+    """Slow in the second half: 6 naps of 1 ms, then 6 of 20 ms."""
+    naps = iter([0.001] * 6 + [0.02] * 6)
+    slow = Timed(lambda: time.sleep(next(naps)), "clock 1.0", "float32", (1, 3, 8, 8))
+    found = latencies_in_turns({"it": slow, "steady": subject("s", 0.002, [])}, threads=1, runs=6)
+    assert found["it"].first_half_ms < 10 < 20 <= found["it"].second_half_ms
+    assert found["it"].first_half_ms < found["it"].p50_ms < found["it"].second_half_ms
+    assert found["it"].p95_ms >= 20
+    assert min(found["steady"].first_half_ms, found["steady"].second_half_ms) >= 2
+    assert torch_latency(nn.Conv2d(3, 4, 1), (1, 3, 8, 8), threads=1, runs=2).first_half_ms is None
+
+
+@pytest.mark.parametrize("wrong", [{"threads": 0, "runs": 1}, {"threads": 1, "runs": 0}])
+def test_turns_without_runs_or_threads_are_refused(wrong):
+    with pytest.raises(SlimgenError, match="at least one thread and one run"):
+        latencies_in_turns({}, **wrong)
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import hashlib
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from slimgen.errors import ExportError
-from slimgen.export.onnx import OnnxFile, export_onnx
+from slimgen.export.onnx import OnnxFile, export_fixed, export_onnx
 
 
 def small() -> nn.Sequential:
@@ -51,6 +52,23 @@ def run(file: OnnxFile, images: Tensor) -> Tensor:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, OnnxFile]:
     net = small()
     return net, export_onnx(net, tmp_path_factory.mktemp("onnx") / "generator.onnx", height=24, width=32)
+
+
+def test_a_file_for_one_shape_computes_the_same_and_takes_no_other(exported: tuple[nn.Module, OnnxFile]) -> None:
+    net, file = exported
+    content = export_fixed(net, (1, 3, 24, 32))
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    assert session.get_inputs()[0].shape == [1, 3, 24, 32]
+    images = torch.rand(1, 3, 24, 32) * 2 - 1
+    made = torch.from_numpy(session.run(None, {"input": images.numpy()})[0])
+    torch.testing.assert_close(made, run(file, images), rtol=1e-5, atol=1e-5)
+    nodes = [sorted(node.op_type for node in onnx.load(one).graph.node) for one in (io.BytesIO(content), file.path)]
+    assert nodes[0] == nodes[1]
+
+
+def test_a_network_that_no_graph_can_express_has_no_file_for_one_shape_either() -> None:
+    with pytest.raises(ExportError, match="one ONNX graph"):
+        export_fixed(Branching(), (1, 3, 8, 8))
 
 
 def test_every_layer_of_a_generator_exports_and_batch_height_and_width_vary(

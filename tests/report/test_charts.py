@@ -115,6 +115,18 @@ def test_generators_of_two_runs_differ_in_colour(tmp_path):
     assert len(pixels(tmp_path / "one.png", (230, 159, 0))[0]) == 0
 
 
+def test_what_is_slower_than_the_original_is_written_in_red(tmp_path):
+    def drawn(found):
+        rows = [
+            TableRow(name, {"psnr": 20.0}, {"exact": macs}, 10, 40, p50_ms=p50)
+            for name, macs, p50 in (("original", 8000, 1.0), ("found", 1000, found))
+        ]
+        comparison_chart(rows, tmp_path / f"{found}.png")
+        return len(pixels(tmp_path / f"{found}.png", BUDGET)[0])
+
+    assert drawn(0.5) == drawn(1.0) == 0 < drawn(1.9)
+
+
 def test_drawing_leaves_no_figures_behind(tmp_path):
     import matplotlib.pyplot as plt
 

@@ -95,6 +95,30 @@ def test_the_report_tells_results_search_data_and_surroundings(page):
         assert words in page.words
 
 
+def test_operations_stand_beside_latency_and_what_is_slower_has_a_colour_of_its_own(tmp_path):
+    def row(name, macs, p50, torch):
+        latency = {
+            "runtime": "onnxruntime 1.31 cpu",
+            "p50_ms": p50,
+            "p95_ms": p50,
+            "first_half_ms": 1,
+            "second_half_ms": 2,
+        }
+        times = {"latency": latency, "torch_latency": {"runtime": "torch 2.13 cpu", "p50_ms": torch}}
+        return {**ROW, **times, "name": name, "macs": {"exact": macs}}
+
+    rows = [row("original", 8000, 4.0, 9.0), row("found", 1000, 7.6, 3.0), row("narrowed", 2000, 2.0, 12.0)]
+    write_report(tmp_path / "report.html", {"table": {**TABLE, "rows": rows}}, {})
+    text = (tmp_path / "report.html").read_text()
+    slower = '<td class="words slower">slower than the original: 1.9 times</td>'
+    assert f"<td>fewer: 8.0 times</td>{slower}<td>faster: 3.0 times</td><td>3</td>" in text
+    assert "<td>fewer: 4.0 times</td><td>faster: 2.0 times</td>" in text
+    assert '<div class="worse"><b>1.9 times</b><i>slower than the original</i></div>' in text
+    assert text.count('<div class="worse">') == 1
+    assert "<dt>latency in PyTorch</dt><dd>torch 2.13 cpu</dd>" in text
+    assert "~ marks a latency that did not hold still" in Page(text).words
+
+
 def test_texts_of_the_recipe_are_shown_and_not_obeyed(page):
     assert "<b>bold</b> & co" in page.words
     assert page.tags.count("b") == len([tag for tag in page.tags if tag == "b"]) > 0

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from slimgen.errors import RunError
-from slimgen.report.table import cells, headings, markdown_table, parse_table, read_table, rows_table
+from slimgen.report.table import cells, headings, legend, markdown_table, parse_table, read_table, rows_table
 
 ORIGINAL = {
     "name": "original",
@@ -16,6 +16,7 @@ ORIGINAL = {
     "updates": 1200,
 }
 FOUND = {**ORIGINAL, "name": "found", "macs": {"exact": 1_000_000, "torchprofile": 3_000_000}, "params": 250_000}
+ONNX = {"runtime": "onnxruntime 1.31 cpu", "variant": "float32 nchw", "threads": 2, "p50_ms": 4.0, "p95_ms": 5.0}
 VALUE = {
     "convention": "exact",
     "size": 64,
@@ -30,9 +31,68 @@ def test_costs_bear_their_factor_against_the_original():
     line = dict(zip(headings(table.rows, "exact"), cells(table.rows, "exact")[1], strict=True))
     assert line["MACs (exact)"] == "1.00 M (8.00x)"
     assert line["params"] == "250 k (4.00x)"
-    assert line["p50 / p95 ms"] == "10 / 12 (1.00x)"
+    assert (line["p50 / p95 ms"], line["speed"]) == ("10 / 12", "as the original")
     other = dict(zip(headings(table.rows, "torchprofile"), cells(table.rows, "torchprofile")[1], strict=True))
     assert other["MACs (torchprofile)"] == "3.00 M (3.00x)"
+
+
+def measured(name: str, p50: float, torch: float = 10.0, **more: object) -> dict:
+    """A row with both latencies, as `evaluate` writes them."""
+    latency = {**ONNX, "p50_ms": p50, "first_half_ms": p50, "second_half_ms": p50, **more}
+    return {**ORIGINAL, "name": name, "latency": latency, "torch_latency": {**ORIGINAL["latency"], "p50_ms": torch}}
+
+
+def column(rows: list[dict], name: str) -> list[str]:
+    shown = parse_table({**VALUE, "rows": rows}).rows
+    return [line[headings(shown, "exact").index(name)] for line in cells(shown, "exact")]
+
+
+def test_the_latency_shown_is_onnxruntimes_whatever_pytorch_says():
+    rows = [measured("original", 4.0), measured("found", 1.0, torch=19.0), measured("narrowed", 7.6, torch=5.0)]
+    assert column(rows, "speed") == ["", "faster: 4.0 times", "slower than the original: 1.9 times"]
+    assert column(rows, "p50 / p95 ms") == ["4 / 5", "1 / 5", "7.6 / 5"]
+    shown = parse_table({**VALUE, "rows": rows}).rows
+    assert [row.torch_p50_ms for row in shown] == [10.0, 19.0, 5.0]
+    assert {row.torch_runtime for row in shown} == {"torch 2.13 cpu, float32 nhwc, 1 thread"}
+
+
+@pytest.mark.parametrize(
+    ("halves", "shown"),
+    [((4.0, 4.39), "4 / 5"), ((4.0, 4.41), "~4 / 5"), ((4.41, 4.0), "~4 / 5"), ((None, None), "4 / 5")],
+)
+def test_a_latency_whose_halves_are_apart_is_marked_and_the_legend_says_what_that_means(halves, shown):
+    rows = [measured("original", 4.0), measured("found", 4.0, first_half_ms=halves[0], second_half_ms=halves[1])]
+    assert column(rows, "p50 / p95 ms") == ["4 / 5", shown]
+    words = " ".join(legend(parse_table({**VALUE, "rows": rows}).rows))
+    assert ("the two halves of its rounds are more than 10% apart" in words) == shown.startswith("~")
+
+
+def test_the_legend_says_once_what_latencies_were_measured_in_and_which_ones_otherwise():
+    rows = [measured("original", 4.0), measured("found", 2.0), measured("odd", 9.0)]
+    same = "Latency: one image at a time, in turns, in onnxruntime 1.31 cpu, float32 nchw, 2 threads"
+    assert legend(parse_table({**VALUE, "rows": rows}).rows) == [f"{same}."]
+    rows[2]["latency"] = {**rows[2]["torch_latency"], "first_half_ms": 9.0, "instead": "onnx is not installed"}
+    other = "of odd in torch 2.13 cpu, float32 nhwc, 1 thread, as onnx is not installed"
+    assert legend(parse_table({**VALUE, "rows": rows}).rows) == [f"{same}; {other}."]
+    assert legend(parse_table({**VALUE, "rows": rows}).rows)[0] in markdown_table(
+        parse_table({**VALUE, "rows": rows}).rows
+    )
+
+
+def test_a_row_that_is_timed_in_pytorch_alone_is_compared_in_pytorch():
+    rows = [measured("original", 4.0, torch=10.0), measured("odd", 5.0, torch=5.0)]
+    rows[1]["latency"] = {**rows[1]["torch_latency"], "instead": "it is not exported"}
+    assert column(rows, "speed")[1] == "faster: 2.0 times, both in PyTorch"
+
+
+def test_a_table_of_before_both_were_measured_shows_pytorchs_and_says_so():
+    rows = parse_table(VALUE).rows
+    assert [(row.p50_ms, row.torch_p50_ms, row.first_half_ms) for row in rows] == [(10.0, 10.0, None)] * 2
+    assert legend(rows) == ["Latency: one image at a time in torch 2.13 cpu, float32 nhwc, 1 thread."]
+    new = parse_table({**VALUE, "rows": [measured("original", 4.0), measured("found", 2.0)]}, "new").rows
+    old = parse_table({**VALUE, "rows": [ORIGINAL, {**FOUND, "latency": {**ORIGINAL["latency"], "p50_ms": 20}}]}, "old")
+    words = {line[0]: line[headings(new, "exact").index("speed")] for line in cells([*new, *old.rows], "exact")[1::2]}
+    assert words == {"new": "faster: 2.0 times", "old": "slower than the original: 2.0 times"}
 
 
 def test_each_run_is_compared_with_its_own_original():
@@ -65,7 +125,7 @@ def test_quality_written_as_null_is_shown_as_a_dash():
 
 
 def test_markdown_has_a_line_for_each_row_and_two_for_the_heading():
-    lines = markdown_table(parse_table(VALUE).rows).splitlines()
+    lines = markdown_table(parse_table(VALUE).rows).partition("\n\n")[0].splitlines()
     assert len(lines) == 4
     assert {line.count("|") for line in lines} == {len(headings(parse_table(VALUE).rows, "exact")) + 1}
 
@@ -75,7 +135,16 @@ def test_the_terminal_table_shows_names_and_title():
     with console.capture() as capture:
         console.quiet = False
         console.print(rows_table(parse_table(VALUE).rows, "a title"))
-    assert all(word in capture.get() for word in ("a title", "original", "found", "(8.00x)"))
+    assert all(word in capture.get() for word in ("a title", "original", "found", "(8.00x)", "Latency: one image"))
+
+
+def test_on_a_terminal_what_is_slower_is_red():
+    rows = parse_table({**VALUE, "rows": [measured("original", 4.0), measured("found", 8.0)]}).rows
+    console = Console(width=200, force_terminal=True, color_system="standard", _environ={})
+    with console.capture() as capture:
+        console.print(rows_table(rows, "a title"))
+    assert "\x1b[31mslower than the original: 2.0 times" in capture.get()
+    assert "\x1b[31mfaster" not in capture.get()
 
 
 def test_a_table_is_read_from_a_finished_run(tmp_path):

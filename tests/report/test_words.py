@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from slimgen.report.words import amount, arrow, factor, generator, number, quality, seconds, size
+from slimgen.report.words import against, amount, arrow, factor, generator, number, quality, seconds, size
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,32 @@ def test_a_factor_is_the_original_over_the_found():
     assert factor(56.8, 5.68) == "10.0x"
     assert factor(1.0, 2.0) == "0.50x"
     assert factor(None, 1.0) == factor(1.0, 0) == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (10.0, 19.0, "slower than the original: 1.9 times"),
+        (10.0, 125.0, "slower than the original: 12 times"),
+        (10.0, 10.6, "slower than the original: 1.1 times"),
+        (10.0, 10.4, "as the original"),
+        (10.0, 10.0, "as the original"),
+        (10.4, 10.0, "as the original"),
+        (10.6, 10.0, "faster: 1.1 times"),
+        (10.0, 4.2, "faster: 2.4 times"),
+        (99.5, 10.0, "faster: 10 times"),
+        (None, 1.0, ""),
+        (1.0, None, ""),
+        (1.0, 0.0, ""),
+    ],
+)
+def test_what_is_gained_or_lost_is_said_in_words(before, after, words):
+    assert against(before, after) == words
+
+
+def test_the_words_for_operations_are_fewer_and_more():
+    assert against(8.0, 1.0, "fewer", "more") == "fewer: 8.0 times"
+    assert against(1.0, 1.2, "fewer", "more") == "more than the original: 1.2 times"
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,8 @@ def test_code_of_another_family_task_method_or_metric_leaves_every_stage_finishe
         ("training/losses.py", {"teach", "supernet", "finetune"}),
         ("methods/cf_gan/__init__.py", {"supernet", "search", "finetune"}),
         ("metrics/psnr.py", {"search", "evaluate"}),
-        ("export/onnx.py", {"export"}),
+        ("export/onnx.py", {"evaluate", "export"}),
+        ("export/card.py", {"export"}),
         ("report/pictures.py", {"evaluate"}),
     ],
 )

@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from slimgen.errors import BudgetError, RecipeError, RunError
 from slimgen.nets import build_generator
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
+from slimgen.report.table import read_table
 from slimgen.search import Genotype
+from slimgen.stages.bodies.export import in_turns
 from slimgen.stages.table import STAGES
 from tests.quiet import quiet
 
@@ -50,15 +53,57 @@ def test_found_generator_keeps_the_budget_and_is_what_was_trained(finished: Path
     assert sum(parameter.numel() for parameter in net.parameters()) == rows["found"]["params"]
 
 
-def test_costs_are_told_under_the_convention_of_the_budget(finished: Path, tmp_path: Path) -> None:
-    recipe = TINY.override(["budget.convention=torchprofile"])
+@pytest.fixture(scope="module")
+def elsewhere(finished: Path, tmp_path_factory) -> tuple[Path, dict[str, float]]:
+    """The run evaluated where onnxruntime is not installed, with another convention; the folder, and the metrics."""
+    out = tmp_path_factory.mktemp("elsewhere") / "evaluate"
     folders = {stage: finished / stage for stage in ("prepare", "teach", "search", "finetune")}
-    metrics = stages.evaluate(recipe, **folders, out=tmp_path / "evaluate", progress=quiet)
-    rows = json.loads((tmp_path / "evaluate" / "table.json").read_text())["rows"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "onnxruntime", None)
+        recipe = TINY.override(["budget.convention=torchprofile"])
+        return out, stages.evaluate(recipe, **folders, out=out, progress=quiet)
+
+
+def test_costs_are_told_under_the_convention_of_the_budget(elsewhere: tuple[Path, dict[str, float]]) -> None:
+    out, metrics = elsewhere
+    rows = json.loads((out / "table.json").read_text())["rows"]
     assert {f"{row['name']}.macs": row["macs"]["torchprofile"] for row in rows} == {
         name: value for name, value in metrics.items() if name.endswith(".macs")
     }
     assert metrics["original.macs"] > rows[0]["macs"]["exact"]
+
+
+def test_every_latency_is_onnxruntimes_of_the_exported_form_with_pytorchs_beside_it(finished: Path) -> None:
+    rows = json.loads((finished / "evaluate" / "table.json").read_text())["rows"]
+    metrics = record(finished, "evaluate")["metrics"]
+    for row in rows:
+        assert row["latency"]["runtime"].startswith("onnxruntime 1.")
+        assert row["torch_latency"]["runtime"].startswith("torch 2.")
+        assert metrics[f"{row['name']}.latency_ms"] == row["latency"]["p50_ms"]
+        assert metrics[f"{row['name']}.torch_latency_ms"] == row["torch_latency"]["p50_ms"]
+    assert "Operations beside latency" in (finished / "evaluate" / "report.html").read_text()
+    card = (finished / "export" / "card.md").read_text()
+    assert all(
+        f"| {name}, in turns | {runtime}" in card for name in ("original", "found") for runtime in ("onnx", "torch")
+    )
+
+
+def test_the_card_of_an_older_table_tells_the_latencies_that_it_holds() -> None:
+    lines = {name: {"latency": {"runtime": "torch 2.13.0 cpu", "p50_ms": 1.0}} for name in ("original", "found")}
+    told = in_turns(lines)
+    assert [line["measured"] for line in told] == ["original, in turns", "found, in turns"]
+    assert {line["runtime"] for line in told} == {"torch 2.13.0 cpu"}
+
+
+def test_without_onnxruntime_a_run_is_evaluated_all_the_same_and_says_so(
+    elsewhere: tuple[Path, dict[str, float]],
+) -> None:
+    out, metrics = elsewhere
+    rows = read_table(out / "table.json").rows
+    assert [row.runtime.partition(", as ")[2] for row in rows] == ["onnxruntime is not installed"] * len(rows)
+    assert all(row.runtime.startswith("torch 2.") and row.p50_ms == row.torch_p50_ms for row in rows)
+    assert metrics["found.latency_ms"] == metrics["found.torch_latency_ms"]
+    assert "as onnxruntime is not installed" in (out / "report.html").read_text()
 
 
 def test_fair_run_has_no_violation_of_definition_3_1(finished: Path) -> None:

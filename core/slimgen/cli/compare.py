@@ -19,7 +19,7 @@ def compare(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Print quality, MACs, parameters, bytes and latency of several runs' generators.
+    """Print quality, MACs, parameters, bytes and latency of several runs' generators, and what is slower in words.
 
     Of runs of one recipe with different seeds, found is compared with its rivals, too: run by run, with a t test.
     """

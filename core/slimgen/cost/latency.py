@@ -2,7 +2,8 @@
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +17,8 @@ from slimgen.errors import ExportError, SlimgenError, reason
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
+ROUNDS = 10
+"""Rounds in which networks are timed in turns; fewer where there are fewer calls, but two."""
 _SEED = 0  # inputs are drawn, as zeros may be faster than pictures are
 
 
@@ -29,10 +32,12 @@ class Latency(NamedTuple):
         batch: images per call.
         height: of the picture that comes out, px.
         width: likewise.
-        warmup: calls made before the clock was read.
+        warmup: calls made before the clock was read; of each visit, where networks took turns.
         runs: calls that were timed.
         p50_ms: median time of a call.
         p95_ms: time that 95 % of the calls stay within.
+        first_half_ms: median of the first half of the rounds; None where networks took no turns.
+        second_half_ms: likewise of the others. The further they are apart, the busier was the machine.
     """
 
     runtime: str
@@ -45,6 +50,17 @@ class Latency(NamedTuple):
     runs: int
     p50_ms: float
     p95_ms: float
+    first_half_ms: float | None = None
+    second_half_ms: float | None = None
+
+
+class Timed(NamedTuple):
+    """What is timed: a call that returns pictures of a shape (N, C, H, W), in what, and in which variant."""
+
+    call: Callable[[], object]
+    runtime: str
+    variant: str
+    picture: tuple[int, ...]
 
 
 def torch_latency(
@@ -74,6 +90,16 @@ def torch_latency(
         SlimgenError: there are no runs, or no threads.
     """
     _check(threads, warmup, runs)
+    with torch_threads(threads):
+        timed = torch_timed(net, shape, channels_last=channels_last, dtype=dtype)
+        times = time_calls(timed.call, warmup, runs)
+    return _latency(timed, threads, warmup, [times])
+
+
+def torch_timed(
+    net: nn.Module, shape: Sequence[int], *, channels_last: bool = False, dtype: torch.dtype = torch.float32
+) -> Timed:
+    """A network in PyTorch, called once, as `torch_latency` times it; to be called inside `torch_threads`."""
     device = next((parameter.device for parameter in net.parameters()), torch.device("cpu"))
     layout = torch.channels_last if channels_last else torch.contiguous_format
     twin = copy.deepcopy(net).eval().to(dtype=dtype)
@@ -90,17 +116,21 @@ def torch_latency(
             torch.cuda.synchronize(device)  # a GPU returns before it is done
         return out
 
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    variant = f"{str(dtype).removeprefix('torch.')} {'nhwc' if channels_last else 'nchw'}"
+    return Timed(call, f"torch {torch.__version__.split('+')[0]} {name}", variant, tuple(call().shape))
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """PyTorch without gradients, with so many threads within an operator, which are set back afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         with torch.inference_mode():
-            picture = call()
-            times = time_calls(call, warmup, runs)
+            yield
     finally:
         torch.set_num_threads(before)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    variant = f"{str(dtype).removeprefix('torch.')} {'nhwc' if channels_last else 'nchw'}"
-    return _latency(f"torch {torch.__version__.split('+')[0]} {name}", variant, threads, picture.shape, warmup, times)
 
 
 def onnx_latency(path: Path | str, shape: Sequence[int], *, threads: int, warmup: int = 3, runs: int = 20) -> Latency:
@@ -112,17 +142,49 @@ def onnx_latency(path: Path | str, shape: Sequence[int], *, threads: int, warmup
         ExportError: onnxruntime cannot load the model, or not run it on such an input.
         SlimgenError: there are no runs, or no threads.
     """
+    _check(threads, warmup, runs)
+    timed = onnx_timed(path, shape, threads)
+    return _latency(timed, threads, warmup, [time_calls(timed.call, warmup, runs)])
+
+
+def onnx_timed(model: bytes | Path | str, shape: Sequence[int], threads: int) -> Timed:
+    """A serialised model, or the file of one, in onnxruntime, called once, as `onnx_latency` times it.
+
+    Raises:
+        ExportError: onnxruntime cannot load the model, or not run it on such an input.
+    """
     import onnxruntime
 
-    _check(threads, warmup, runs)
     try:
-        call = onnx_call(onnx_session(path, threads), shape)
+        call = onnx_call(onnx_session(model, threads), shape)
         picture = call()
     except Exception as error:  # its errors have no public base class
         rule, hint = "onnxruntime must run the model", "export it again"
-        raise ExportError(rule, f"{Path(path).name}: {reason(error)}", hint) from error
-    times = time_calls(call, warmup, runs)
-    return _latency(f"onnxruntime {onnxruntime.__version__} cpu", "float32 nchw", threads, picture.shape, warmup, times)
+        name = "" if isinstance(model, bytes) else f"{Path(model).name}: "
+        raise ExportError(rule, f"{name}{reason(error)}", hint) from error
+    return Timed(call, f"onnxruntime {onnxruntime.__version__} cpu", "float32 nchw", picture.shape)
+
+
+def latencies_in_turns(
+    timed: Mapping[str, Timed], *, threads: int, runs: int, progress: Callable[[int, int], None] | None = None
+) -> dict[str, Latency]:
+    """Times several, by name, in turns: what slows the machine for a while then slows all alike.
+
+    In each of `ROUNDS` rounds every one is called once to find its memory again, then timed for its share of the runs,
+    rounded up; the median counts. `progress` is called with the visits done and all visits.
+
+    Raises:
+        SlimgenError: there are no runs, or no threads.
+    """
+    _check(threads, 1, runs)
+    rounds = max(2, min(runs, ROUNDS))
+    times: dict[str, list[list[float]]] = {name: [] for name in timed}
+    for number in range(rounds):
+        for place, (name, one) in enumerate(timed.items(), start=1):
+            times[name].append(time_calls(one.call, 1, -(-runs // rounds)))
+            if progress is not None:
+                progress(number * len(timed) + place, rounds * len(timed))
+    return {name: _latency(one, threads, 1, times[name]) for name, one in timed.items()}
 
 
 def _check(threads: int, warmup: int, runs: int) -> None:
@@ -166,9 +228,11 @@ def time_calls(
     return times
 
 
-def _latency(
-    runtime: str, variant: str, threads: int, picture: Sequence[int], warmup: int, times: list[float]
-) -> Latency:
+def _latency(timed: Timed, threads: int, warmup: int, rounds: Sequence[Sequence[float]]) -> Latency:
+    """What the milliseconds of one or several rounds come to."""
+    picture, times, middle = timed.picture, np.concatenate(rounds), len(rounds) // 2
     height, width = (picture[-2], picture[-1]) if len(picture) == 4 else (0, 0)
     p50, p95 = (round(float(value), 4) for value in np.percentile(times, (50, 95)))
-    return Latency(runtime, variant, threads, picture[0], height, width, warmup, len(times), p50, p95)
+    halves = [round(float(np.median(np.concatenate(half))), 4) for half in (rounds[:middle], rounds[middle:]) if middle]
+    about = (timed.runtime, timed.variant, threads, picture[0], height, width, warmup, len(times))
+    return Latency(*about, p50, p95, *halves)

@@ -212,6 +212,7 @@ class EvaluateSection(Section):
 
     From noise to images, `images` are made, as many as there are real ones if not given, and the real ones are those
     of `against`: all that were to train on, as is the custom on CIFAR-10, or the test images.
+    Latencies are medians of `latency_runs` calls of each generator, two at the least, in onnxruntime and in PyTorch.
     """
 
     metrics: tuple[str, ...] = ("psnr", "ssim")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from slimgen.errors import SlimgenError
-from slimgen.report.figures import COLOURS, GREY, INK, colours_of, panel, panels, save, sheet
-from slimgen.report.table import ORIGINAL, TableRow, heading, metrics_of
+from slimgen.report.figures import COLOURS, GREY, INK, RED, colours_of, panel, panels, save, sheet
+from slimgen.report.table import ORIGINAL, SLOWER, TableRow, heading, metrics_of, originals
 from slimgen.report.words import arrow, title
 from slimgen.search import Objective, Trial, pareto
 
@@ -61,7 +61,7 @@ def pareto_chart(
     front = pareto([trial for trial in shown if trial.step == chosen.step], objective, "macs")
     axes.plot(*points(front), color=INK, linewidth=1.3, drawstyle="steps-post", label="Pareto front", zorder=4)
     if limit is not None:
-        axes.axvline(limit / unit, color="#c92a2a", linewidth=1.2, linestyle=(0, (5, 3)), label="budget", zorder=2)
+        axes.axvline(limit / unit, color=RED, linewidth=1.2, linestyle=(0, (5, 3)), label="budget", zorder=2)
     star: dict[str, Any] = {"s": 260, "marker": "*", "color": "#ffd43b", "edgecolors": INK, "linewidths": 1}
     axes.scatter(*points([chosen]), **star, label="chosen", zorder=6)
     axes.set_xlabel(f"{letter}MACs")
@@ -158,6 +158,7 @@ def comparison_chart(
 ) -> None:
     """Draws quality against MACs of several runs' generators: a colour for each run, a marker for each kind.
 
+    What is slower than the original for all its MACs has that written beside it, in red.
     Quality is by the metric, or by the first that the rows have. The file's ending says the format of the picture.
 
     Raises:
@@ -173,12 +174,15 @@ def comparison_chart(
     figure = sheet(7.4, 4.6)
     axes = panel(figure)
     colours = colours_of(row.run for row in shown)
+    speeds = {id(row): row.speed(old) for row, old in zip(rows, originals(rows), strict=True) if old}
     for row in shown:
         point = row.macs[convention] / unit, row.metrics[metric]
         marker, area = MARKERS.get(row.name, RIVAL)
         style: dict[str, Any] = {"s": area, "marker": marker, "edgecolors": "white", "linewidths": 0.6}
         axes.scatter(*point, color=colours[row.run], **style, zorder=3)
-        axes.annotate(row.name, point, (6, 5), textcoords="offset points", fontsize=8, color=INK)
+        slow = speeds.get(id(row), "").startswith(SLOWER)
+        words = f"{row.name}, {speeds[id(row)]}" if slow else row.name
+        axes.annotate(words, point, (6, 5), textcoords="offset points", fontsize=8, color=RED if slow else INK)
     if len(colours) > 1:
         for run, colour in colours.items():
             axes.scatter([], [], color=colour, label=run)

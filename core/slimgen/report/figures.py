@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Told apart by people who see colours differently (Okabe and Ito).
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A7B00")
-INK, GREY, PALE = "#212529", "#868e96", "#f1f3f5"
+INK, GREY, PALE, RED = "#212529", "#868e96", "#f1f3f5", "#c92a2a"
 
 
 def sheet(width: float, height: float, layout: str | None = "constrained") -> "Figure":

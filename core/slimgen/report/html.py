@@ -11,8 +11,8 @@ from slimgen.errors import RunError, SlimgenError
 from slimgen.files import write_text
 from slimgen.recipe import Recipe
 from slimgen.report.charts import training_chart
-from slimgen.report.table import Table, cells, headings, parse_table
-from slimgen.report.words import factor, generator, number, quality, seconds, title
+from slimgen.report.table import SLOWER, Table, cells, headings, legend, originals, parse_table
+from slimgen.report.words import against, factor, generator, number, quality, seconds, title
 
 TEMPLATE = Path(__file__).with_name("report.html")
 PLACES = ("grid", "pareto", "architecture")
@@ -54,6 +54,8 @@ def write_report(path: Path, facts: Mapping[str, object], pictures: Mapping[str,
         table=table,
         headings=headings(table.rows, table.convention) if table else [],
         cells=cells(table.rows, table.convention) if table else [],
+        legend=legend(table.rows) if table else [],
+        ratios=_ratios(table) if table else [],
         conventions=_conventions(table) if table else [],
         generators={row.name: words for row in table.rows if (words := generator(row.name))} if table else {},
         headline=_headline(table) if table else [],
@@ -94,8 +96,23 @@ def _conventions(table: Table) -> list[list[str]]:
     ]
 
 
-def _headline(table: Table) -> list[tuple[str, str]]:
-    """The result in a few figures: what the found generator saves, and what it costs in quality."""
+def _ratios(table: Table) -> list[list[str]]:
+    """Operations beside latency, both against the original's; none where no latency was measured."""
+    if all(row.p50_ms is None for row in table.rows):
+        return []
+    lines = [["generator", "MACs", "latency", "latency in PyTorch", "p50 ms in PyTorch"]]
+    for row, old in zip(table.rows, originals(table.rows), strict=True):
+        plain = "-" if row.torch_p50_ms is None else f"{row.torch_p50_ms:.4g}"
+        if old is None:
+            lines.append([row.name, "", "", "", plain])
+            continue
+        macs = against(old.macs.get(table.convention), row.macs.get(table.convention), "fewer", "more")
+        lines.append([row.name, macs, row.speed(old), against(old.torch_p50_ms, row.torch_p50_ms), plain])
+    return lines
+
+
+def _headline(table: Table) -> list[tuple[str, str, bool]]:
+    """The result in a few figures: what the found generator saves, and what it costs in quality; and what is worse."""
     by_name = {row.name: row for row in table.rows}
     before, after = by_name.get("original"), by_name.get("found")
     if before is None or after is None:
@@ -103,16 +120,18 @@ def _headline(table: Table) -> list[tuple[str, str]]:
     pairs = (
         (before.macs.get(table.convention), after.macs.get(table.convention), "fewer MACs", "more MACs"),
         (before.params, after.params, "fewer parameters", "more parameters"),
-        (before.p50_ms, after.p50_ms, "faster", "slower"),
     )
     figures = [
-        (factor(max(old, new), min(old, new)), less if new <= old else more)
+        (factor(max(old, new), min(old, new)), less if new <= old else more, new > old)
         for old, new, less, more in pairs
         if old and new
     ]
+    if speed := after.speed(before):
+        words, _, times = speed.partition(": ")
+        figures.append((times or "as fast", words, speed.startswith(SLOWER)))
     for metric in list(after.metrics)[:2]:
         change = f"{quality(before.metrics.get(metric))} → {quality(after.metrics[metric])}"
-        figures.append((change, title(metric)))
+        figures.append((change, title(metric), False))
     return figures
 
 
@@ -124,7 +143,10 @@ def _gather(facts: Mapping[str, object], table: Table | None) -> Values:
     last: Values = next((record for record in reversed(records.values()) if record), {})
     chosen, manifest = _values(facts.get("genotype")), _values(facts.get("manifest"))
     splits = {name: _values(split) for name, split in _values(manifest.get("splits")).items()}
-    timed = {f"{row.name} latency": row.runtime for row in table.rows if row.runtime} if table else {}
+    rows = table.rows if table else ()
+    timed = {f"{row.name} latency": row.runtime for row in rows if row.runtime}
+    if torch := ", or ".join(dict.fromkeys(row.torch_runtime for row in rows if row.torch_runtime)):
+        timed["latency in PyTorch"] = torch
     words = {name: getattr(recipe, name) if recipe else "" for name in ("name", "about", "task", "method")}
     return {
         **words,

@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimgen.errors import RunError
-from slimgen.report.words import amount, arrow, factor, quality, size, title
+from slimgen.report.words import against, amount, arrow, factor, quality, size, title
 
 if TYPE_CHECKING:
     import rich.table
 
 ORIGINAL = "original"
 EFFORT = ("updates", "pictures", "training_macs")
+TIME, SPEED = "p50 / p95 ms", "speed"
+SLOWER = "slower"
+"""How the words for a speed begin where it is a loss."""
+MARK, APART = "~", 0.1
+"""Before a latency: the medians of the two halves of its rounds are apart by more than this share of the smaller."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +30,15 @@ class TableRow:
         metrics: quality on the test images, by metric.
         macs: multiply-accumulates of one image, by convention.
         bytes: of the weights.
-        runtime: what the latency was measured in, and with how many threads; empty if it was not measured.
-        p50_ms: median milliseconds of one image; None if not measured.
+        runtime: what the latency was measured in, with how many threads, and, where that is not onnxruntime as for the
+            others, why; empty if it was not measured.
+        p50_ms: median milliseconds of one image, of the exported form in onnxruntime where that could be measured;
+            None if nothing was.
         p95_ms: milliseconds that 95 % of the images stay within; None if not measured.
+        first_half_ms: the median of the first half of the rounds in which all rows took turns; None if they did not.
+        second_half_ms: likewise of the other half.
+        torch_p50_ms: median milliseconds of one image in PyTorch; None if not measured.
+        torch_runtime: in which PyTorch, on what, with how many threads.
         updates: generator updates of all trainings that led to it, but for the original's; None if not known.
         pictures: that were made to learn from in them; None if not known.
         training_macs: of making them, forward and back; None if not known.
@@ -43,11 +54,31 @@ class TableRow:
     runtime: str = ""
     p50_ms: float | None = None
     p95_ms: float | None = None
+    first_half_ms: float | None = None
+    second_half_ms: float | None = None
+    torch_p50_ms: float | None = None
+    torch_runtime: str = ""
     updates: int | None = None
     pictures: int | None = None
     training_macs: float | None = None
     run: str = ""
     goals: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def time(self) -> str:
+        """The latency as it is shown, marked where the two halves of the rounds are too far apart."""
+        if self.p50_ms is None:
+            return "-"
+        halves = [half for half in (self.first_half_ms, self.second_half_ms) if half]
+        mark = MARK if halves and max(halves) > (1 + APART) * min(halves) else ""
+        return f"{mark}{self.p50_ms:.4g} / {self.p95_ms or 0:.4g}"
+
+    def speed(self, original: "TableRow") -> str:
+        """The latency against the original's in words; in PyTorch where only one of them ran in onnxruntime."""
+        if self.runtime.partition(" ")[0] == original.runtime.partition(" ")[0]:
+            return against(original.p50_ms, self.p50_ms)
+        words = against(original.torch_p50_ms, self.torch_p50_ms)
+        return f"{words}, both in PyTorch" if words else ""
 
 
 @dataclass(frozen=True)
@@ -105,9 +136,10 @@ def parse_table(value: object, run: str = "", where: str = "a table") -> Table:
 
 def _row(entry: Mapping[str, Any], run: str, goals: Mapping[str, str]) -> TableRow:
     latency, effort = entry.get("latency") or {}, {"updates": entry.get("updates"), **(entry.get("effort") or {})}
-    threads = latency.get("threads")
-    count = [] if threads is None else [f"{threads} thread{'s' if threads != 1 else ''}"]
-    p50, p95 = (None if latency.get(key) is None else float(latency[key]) for key in ("p50_ms", "p95_ms"))
+    # Tables of before both were measured hold PyTorch's alone.
+    torch = entry.get("torch_latency") or (latency if str(latency.get("runtime")).startswith("torch") else {})
+    names = ("p50_ms", "p95_ms", "first_half_ms", "second_half_ms")
+    times: dict[str, Any] = {name: None if latency.get(name) is None else float(latency[name]) for name in names}
     return TableRow(
         name=str(entry["name"]),
         # What is not finite was written as null.
@@ -115,13 +147,22 @@ def _row(entry: Mapping[str, Any], run: str, goals: Mapping[str, str]) -> TableR
         macs={name: int(value) for name, value in entry["macs"].items()},
         params=int(entry["params"]),
         bytes=int(entry["bytes"]),
-        runtime=", ".join([*(str(latency[key]) for key in ("runtime", "variant") if latency.get(key)), *count]),
-        p50_ms=p50,
-        p95_ms=p95,
+        runtime=_runtime(latency),
+        **times,
+        torch_p50_ms=None if torch.get("p50_ms") is None else float(torch["p50_ms"]),
+        torch_runtime=_runtime(torch),
         **{name: None if effort.get(name) is None else int(effort[name]) for name in EFFORT},
         run=run,
         goals=goals,
     )
+
+
+def _runtime(latency: Mapping[str, Any]) -> str:
+    """What a latency was measured in, in words; where it is PyTorch's for want of onnxruntime's, with the reason."""
+    threads = latency.get("threads")
+    count = [] if threads is None else [f"{threads} thread{'s' if threads != 1 else ''}"]
+    words = ", ".join([*(str(latency[key]) for key in ("runtime", "variant") if latency.get(key)), *count])
+    return f"{words}, as {latency['instead']}" if latency.get("instead") else words
 
 
 def headings(rows: Sequence[TableRow], convention: str) -> list[str]:
@@ -130,7 +171,7 @@ def headings(rows: Sequence[TableRow], convention: str) -> list[str]:
     quality = [heading(rows, metric) for metric in metrics_of(rows)]
     found = [*start, "generator", *quality, f"MACs ({convention})", "params", "weights"]
     if any(row.p50_ms is not None for row in rows):
-        found.append("p50 / p95 ms")
+        found += [TIME, *([SPEED] if any(_speeds(rows)) else [])]
     if any(row.training_macs for row in rows):
         found.append("training MACs")
     return [*found, "updates"] if any(row.updates is not None for row in rows) else found
@@ -138,21 +179,16 @@ def headings(rows: Sequence[TableRow], convention: str) -> list[str]:
 
 def cells(rows: Sequence[TableRow], convention: str) -> list[list[str]]:
     """The table as text, a line for each row; costs with their factor against the original of the same run."""
-    originals = {row.run: row for row in rows if row.name == ORIGINAL}
     shown = headings(rows, convention)
     lines = []
-    for row in rows:
-        before = originals.get(row.run)
-        old = before if before is not None and before is not row else None
+    for row, old, speed in zip(rows, originals(rows), _speeds(rows), strict=True):
         line = [row.run] if shown[0] == "run" else []
         line += [row.name, *(quality(row.metrics.get(metric)) for metric in metrics_of(rows))]
         macs = row.macs.get(convention)
         line.append(_with_factor(amount(macs), old.macs.get(convention) if old else None, macs))
         line.append(_with_factor(amount(row.params), old.params if old else None, row.params))
         line.append(_with_factor(size(row.bytes), old.bytes if old else None, row.bytes))
-        if any(heading.startswith("p50") for heading in shown):
-            time = "-" if row.p50_ms is None else f"{row.p50_ms:.4g} / {row.p95_ms or 0:.4g}"
-            line.append(_with_factor(time, old.p50_ms if old else None, row.p50_ms))
+        line += [text for text, heading in ((row.time, TIME), (speed, SPEED)) if heading in shown]
         if "training MACs" in shown:
             line.append(amount(row.training_macs or None))
         if shown[-1] == "updates":
@@ -161,25 +197,57 @@ def cells(rows: Sequence[TableRow], convention: str) -> list[list[str]]:
     return lines
 
 
+def originals(rows: Sequence[TableRow]) -> list[TableRow | None]:
+    """Of each row, the original of the same run; None of an original itself, and where there is none."""
+    found = {row.run: row for row in rows if row.name == ORIGINAL}
+    return [None if found.get(row.run) is row else found.get(row.run) for row in rows]
+
+
+def _speeds(rows: Sequence[TableRow]) -> list[str]:
+    return [row.speed(old) if old else "" for row, old in zip(rows, originals(rows), strict=True)]
+
+
+def legend(rows: Sequence[TableRow]) -> list[str]:
+    """What a reader of the latencies must know, in sentences: what they were measured in, and what a mark means."""
+    runtimes: dict[str, list[str]] = {}
+    for row in rows:
+        if row.runtime:
+            runtimes.setdefault(row.runtime, []).append(f"{row.run} {row.name}".strip())
+    lines, turns = [], ", in turns," if all(row.first_half_ms for row in rows) else ""
+    if runtimes:
+        common = max(runtimes, key=lambda words: len(runtimes[words]))
+        others = [f"; of {', '.join(names)} in {words}" for words, names in runtimes.items() if words != common]
+        lines.append(f"Latency: one image at a time{turns} in {common}{''.join(others)}.")
+    if any(row.time.startswith(MARK) for row in rows):
+        what = f"the medians of the two halves of its rounds are more than {APART:.0%} apart"
+        lines.append(f"{MARK} marks a latency that did not hold still: {what}. Measure it again on an idle machine.")
+    return lines
+
+
 def rows_table(rows: Sequence[TableRow], title: str, convention: str = "exact") -> "rich.table.Table":
-    """The table for a terminal: factors against the original beside each cost."""
+    """The table for a terminal: factors against the original beside each cost, what is slower in red."""
     from rich.box import SIMPLE
     from rich.table import Table as Terminal
+    from rich.text import Text
 
     table = Terminal(title=title, title_justify="left", title_style="bold", box=SIMPLE, padding=(0, 1, 0, 0))
-    for heading in headings(rows, convention):
+    table.caption, table.caption_justify = "\n".join(legend(rows)) or None, "left"
+    shown = headings(rows, convention)
+    for heading in shown:
         words = heading in ("run", "generator")
         table.add_column(heading, justify="left" if words else "right", no_wrap=words, style="bold" * words)
     for row, line in zip(rows, cells(rows, convention), strict=True):
-        table.add_row(*line, style="green" if row.name == "found" else None)
+        colours = ["red" if (name, cell[:6]) == (SPEED, SLOWER) else "" for name, cell in zip(shown, line, strict=True)]
+        table.add_row(*map(Text, line, colours), style="green" if row.name == "found" else None)
     return table
 
 
 def markdown_table(rows: Sequence[TableRow], convention: str = "exact") -> str:
-    """The same as a Markdown table."""
+    """The same as a Markdown table, and the legend below it."""
     shown = headings(rows, convention)
     rule = [":--" if heading in ("run", "generator") else "--:" for heading in shown]
-    return "".join(f"| {' | '.join(line)} |\n" for line in (shown, rule, *cells(rows, convention)))
+    table = "".join(f"| {' | '.join(line)} |\n" for line in (shown, rule, *cells(rows, convention)))
+    return "\n".join([table, *(f"{line}\n" for line in legend(rows))])
 
 
 def metrics_of(rows: Sequence[TableRow]) -> list[str]:

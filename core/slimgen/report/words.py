@@ -71,6 +71,20 @@ def factor(before: float | None, after: float | None) -> str:
     return f"{_three(before / after)}x" if before and after else ""
 
 
+def against(before: float | None, after: float | None, less: str = "faster", more: str = "slower") -> str:
+    """What is gained, `faster: 2.4 times`, or lost, `slower than the original: 1.9 times`; empty where one is missing.
+
+    Where the factor rounds to 1.0, neither is claimed.
+    """
+    if not before or not after:
+        return ""
+    times = max(before, after) / min(before, after)
+    shown = f"{times:.0f}" if times >= 9.95 else f"{times:.1f}"
+    if shown == "1.0":
+        return "as the original"
+    return f"{less if after < before else f'{more} than the original'}: {shown} times"
+
+
 def _three(value: float) -> str:
     """Three digits that matter, never in powers of ten."""
     places = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2

@@ -1,5 +1,6 @@
 """The stage that evaluates: original, found generator and rivals on the test images."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,15 +10,14 @@ from torch import Tensor, nn
 
 from slimgen import files
 from slimgen.cost.formula import CONVENTIONS
-from slimgen.cost.latency import torch_latency
 from slimgen.data.batches import Pair
+from slimgen.export.turns import Timing, timings
 from slimgen.methods.method import REVERSE
 from slimgen.metrics.evaluator import Evaluator, Network, fitting_batch
 from slimgen.metrics.kinds import OfSegmentations
 from slimgen.metrics.registry import find
 from slimgen.metrics.scorers import save_arrays
 from slimgen.nets import generator_cost
-from slimgen.recipe import Recipe
 from slimgen.report.html import write_report
 from slimgen.report.pictures import grid, panels
 from slimgen.run.log import Log
@@ -38,7 +38,8 @@ def evaluate(work: Work) -> Mapping[str, float]:
     pictures = recipe.evaluate.pictures
     comparisons = {"": comparison(work)}
     samples = job.task.condition(comparisons[""].images.input[: max(8, pictures)])
-    rows: list[dict[str, Any]] = []
+    measured: dict[str, Mapping[str, float]] = {}
+    networks: dict[str, tuple[str, nn.Module]] = {}
     generators = described(recipe, work.inputs["finetune"], work.inputs["teach"])
     for name, about in generators.items():
         suffix = REVERSE if name.endswith(REVERSE) else ""
@@ -51,8 +52,18 @@ def evaluate(work: Work) -> Mapping[str, float]:
         generate = keeping(job.task, work.compute.place(net), pictures**2 if noise else pictures, kept)
         quality = compared.evaluator.measure(generate)
         compared.columns[name.removesuffix(suffix)] = torch.cat(kept)
-        rows.append({"name": name, **measured(recipe, about, net, shapes, quality)})
-        work.progress("generators", len(rows), len(generators), rows[-1]["metrics"])
+        measured[name] = quality
+        networks[name] = json.dumps(files.plain([about["family"], about["options"]]), sort_keys=True), net
+        work.progress("generators", len(measured), len(generators), quality)
+    timed = timings(
+        networks,
+        (1, *shapes.given),
+        threads=recipe.evaluate.threads,
+        runs=recipe.evaluate.latency_runs,
+        opset=recipe.export.opset,
+        tell=lambda what, done, total: work.progress(what, done, total, {}),
+    )
+    rows = [row(name, about, shapes, measured[name], timed[name]) for name, about in generators.items()]
     table = {
         "recipe": recipe.name,
         "seed": recipe.seed,
@@ -65,10 +76,11 @@ def evaluate(work: Work) -> Mapping[str, float]:
     }
     files.write_json(work.out / files.TABLE, table)
     metrics: dict[str, float] = {}
-    for row in rows:
-        plain = {"macs": row["macs"][recipe.budget.convention], "params": row["params"]}
-        line = {**row["metrics"], **plain, "latency_ms": row["latency"]["p50_ms"], **(row["effort"] or {})}
-        metrics |= {f"{row['name']}.{key}": value for key, value in line.items()}
+    for line in rows:
+        times = {"latency_ms": line["latency"]["p50_ms"], "torch_latency_ms": line["torch_latency"]["p50_ms"]}
+        plain = {"macs": line["macs"][recipe.budget.convention], "params": line["params"], **times}
+        figures = {**line["metrics"], **plain, **(line["effort"] or {})}
+        metrics |= {f"{line['name']}.{key}": value for key, value in figures.items()}
     files.write_json(work.out / files.METRICS, metrics)
     save_arrays(work.out / files.SAMPLES, {"input": samples}, compressed=True)
     for suffix, compared in comparisons.items():
@@ -128,16 +140,15 @@ def keeping(task: Task, net: nn.Module, count: int, kept: list[Tensor]) -> Netwo
     return generate
 
 
-def measured(
-    recipe: Recipe, about: Mapping[str, Any], net: nn.Module, shapes: Shapes, quality: Mapping[str, float]
+def row(
+    name: str, about: Mapping[str, Any], shapes: Shapes, quality: Mapping[str, float], timing: Timing
 ) -> dict[str, Any]:
     """The row of the table of a generator of images of these shapes."""
-    options, shape = recipe.evaluate, (1, *shapes.given)
     height, width = shapes.given[1:] or shapes.wanted[1:]  # of its input; where that is noise, of the image
     cost = generator_cost(about["family"], height, width, **about["options"])
-    with torch.inference_mode():
-        latency = torch_latency(net, shape, threads=options.threads, runs=options.latency_runs, channels_last=True)
+    instead = {"instead": timing.instead} if timing.instead else {}
     return {
+        "name": name,
         "family": about["family"],
         "updates": about.get("updates"),
         "effort": about.get("effort"),
@@ -145,7 +156,8 @@ def measured(
         "macs": {convention: cost.macs(convention) for convention in CONVENTIONS},
         "params": cost.params,
         "bytes": cost.bytes,
-        "latency": latency._asdict(),
+        "latency": {**timing.latency._asdict(), **instead},
+        "torch_latency": timing.torch_latency._asdict(),
     }
 
 

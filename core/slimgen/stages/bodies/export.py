@@ -59,7 +59,7 @@ def export(work: Work) -> Mapping[str, float]:
             original_cost=costs(lines["original"]),
             quality={name: line["metrics"] for name, line in lines.items()},
             protocol=str(table["protocol"]),
-            latency=[latency._asdict(), lines["found"]["latency"]],
+            latency=[{"measured": "this file, alone", **latency._asdict()}, *in_turns(lines)],
             versions=versions(),
             genotype=about["options"].get("genotype", {}),
             **({} if traits.reads is None else {"reads": traits.reads}),
@@ -74,6 +74,16 @@ def export(work: Work) -> Mapping[str, float]:
         "onnxruntime_p50_ms": latency.p50_ms,
         "onnxruntime_p95_ms": latency.p95_ms,
     }
+
+
+def in_turns(lines: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What `evaluate` measured of the original and the found generator in turns: in onnxruntime, then in PyTorch."""
+    return [
+        {"measured": f"{name}, in turns", **lines[name][kind]}
+        for kind in ("latency", "torch_latency")
+        for name in ("original", "found")
+        if kind in lines[name]  # a table may be older than PyTorch's beside onnxruntime's
+    ]
 
 
 def costs(line: Mapping[str, Any]) -> dict[str, int]:

@@ -1,0 +1,81 @@
+"""The latency of several generators beside each other: in onnxruntime as they are exported, and in PyTorch."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib.util import find_spec
+from typing import NamedTuple
+
+from torch import nn
+
+from slimgen.cost.latency import Latency, Timed, latencies_in_turns, onnx_timed, torch_threads, torch_timed
+from slimgen.errors import ExportError
+from slimgen.export.onnx import export_fixed
+
+NEEDED = ("onnxruntime", "onnx", "onnxscript")
+"""Without any of these, nothing is exported and run."""
+Tell = Callable[[str, int, int], None]
+"""Is told what is under way, how much of it is done, and of how much."""
+
+
+class Timing(NamedTuple):
+    """The latency of one generator.
+
+    Attributes:
+        latency: of its exported form in onnxruntime; in PyTorch where it cannot be had.
+        torch_latency: in PyTorch, where its parameters are.
+        instead: why `latency` is PyTorch's; empty where it is onnxruntime's.
+    """
+
+    latency: Latency
+    torch_latency: Latency
+    instead: str
+
+
+def timings(
+    networks: Mapping[str, tuple[str, nn.Module]],
+    shape: Sequence[int],
+    *,
+    threads: int,
+    runs: int,
+    opset: int = 20,
+    tell: Tell = lambda what, done, total: None,
+) -> dict[str, Timing]:
+    """Times generators in turns: all of them in onnxruntime, in float32 on the CPU, then all of them in PyTorch.
+
+    Args:
+        networks: name to what the network is built of, and the network. Networks that are built of the same differ in
+            their weights alone, and are exported once.
+        shape: of the input, the batch first; the only one that they are exported for.
+        threads: within an operator.
+        runs: calls that are timed of each, in each of the two.
+        opset: ONNX operator set to aim at.
+        tell: progress.
+
+    Raises:
+        SlimgenError: there are no runs, or no threads.
+    """
+    made: dict[str, Timed | str] = {}
+    for done, (source, net) in enumerate(networks.values(), start=1):
+        if source not in made:
+            made[source] = _exported(net, shape, threads, opset)
+        tell("exported", done, len(networks))
+    sessions = {name: one for name, (source, _) in networks.items() if isinstance(one := made[source], Timed)}
+    exported = latencies_in_turns(sessions, threads=threads, runs=runs, progress=partial(tell, "latency"))
+    with torch_threads(threads):
+        plain = {name: torch_timed(net, shape, channels_last=True) for name, (_, net) in networks.items()}
+        torch = latencies_in_turns(plain, threads=threads, runs=runs, progress=partial(tell, "latency in PyTorch"))
+    return {
+        name: Timing(exported.get(name, torch[name]), torch[name], one if isinstance(one := made[source], str) else "")
+        for name, (source, _) in networks.items()
+    }
+
+
+def _exported(net: nn.Module, shape: Sequence[int], threads: int, opset: int) -> Timed | str:
+    """A generator in onnxruntime, or why there is none."""
+    absent = next((name for name in NEEDED if find_spec(name) is None), None)
+    if absent is not None:
+        return f"{absent} is not installed"
+    try:
+        return onnx_timed(export_fixed(net, shape, opset), shape, threads)
+    except ExportError as error:
+        return f"it is not exported: {error.got}"
