@@ -4,10 +4,10 @@
 
 The pipeline finds a network. That network is then trained once for every combination of three factors: the
 discriminator that its training begins with (the original's, the supernet's, a fresh one), distillation (throughout,
-supernet included, or not at all) and the supernet's weights (inherited or not). What inherits them is trained as long as
-the recipe's section `finetune` says; what does not has the supernet's updates besides. So all have the same updates in
-line; the pictures are as many, too. The pipeline as the recipe has it is one of the combinations, and so is the network
-from scratch: a fresh discriminator, no distillation, nothing inherited.
+supernet included, or not at all) and the supernet's weights (inherited or not). What inherits them is trained as long
+as the recipe's section `finetune` says; what does not has the supernet's updates besides, so that all have the same
+updates in line, and as many pictures. The pipeline as the recipe has it is one of the combinations, and so is the
+network from scratch: a fresh discriminator, no distillation, nothing inherited.
 
 An effect is the gain of one level of a factor over another, averaged over all combinations of the others, seed by seed.
 A gain is called one only at p < 0.05 of a paired t test over the seeds. Runs resume like any other. Figures go to
@@ -33,7 +33,6 @@ from slimgen.nets import generator_cost
 from slimgen.recipe import Recipe, section
 from slimgen.report.paired import FOUND, Difference, differences
 from slimgen.report.table import ORIGINAL, Table, TableRow
-from slimgen.run.record import read_record
 from slimgen.stages.generators import built, described
 from slimgen.tasks import open_task
 

@@ -16,7 +16,10 @@ GENERATORS = {
     "published": "the architecture that its authors published",
 }
 """The words for rows of a table; rivals of one kind are numbered."""
-NAMES = {"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "fid": "FID", "kid": "KID", "is": "IS", "lpips": "LPIPS"}
+NAMES = {
+    **{"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "patch_swd": "patch SWD"},
+    **{"fid": "FID", "kid": "KID", "is": "IS", "lpips": "LPIPS"},
+}
 
 
 def arrow(goal: object) -> str:
