@@ -26,6 +26,7 @@ def main() -> None:
         ["benchmarks.distillation", "--size", "256", "--batch", "1"],
         ["benchmarks.enumeration"],
         ["benchmarks.comparison", "townhouses-cf_gan", "townhouses-gan_compression"],
+        ["benchmarks.parts"],
         ["benchmarks.milliseconds"],
         ["benchmarks.co_evolution"],
         ["benchmarks.unpaired", "townhouses-co_evolution"],

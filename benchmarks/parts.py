@@ -10,8 +10,9 @@ updates in line, and as many pictures. The pipeline as the recipe has it is one 
 network from scratch: a fresh discriminator, no distillation, nothing inherited.
 
 An effect is the gain of one level of a factor over another, averaged over all combinations of the others, seed by seed.
-A gain is called one only at p < 0.05 of a paired t test over the seeds. Runs resume like any other. Figures go to
-benchmarks/results/.
+A gain is called one only at p < 0.05 of a paired t test over the seeds. With `--in-turn`, only what differs from the
+pipeline in one part is trained, and the network from scratch: half of the combinations, and effects at the pipeline
+alone. Runs resume like any other. Figures go to benchmarks/results/.
 """
 
 import argparse
@@ -55,8 +56,13 @@ class Parts(NamedTuple):
 
 
 FACTORS = {"discriminator": ("teacher", "supernet", "fresh"), "distilled": (True, False), "inherited": (True, False)}
-COMBINATIONS = [Parts(*levels) for levels in product(*FACTORS.values())]
 PIPELINE, ALONE = Parts("supernet", True, True), Parts("fresh", False, False)
+COMBINATIONS = sorted(
+    (Parts(*levels) for levels in product(*FACTORS.values())),
+    key=lambda parts: (parts not in (PIPELINE, ALONE), sum(a != b for a, b in zip(parts, PIPELINE, strict=True))),
+)
+"""What the question is about first: the pipeline, the network from scratch, then what differs in one part."""
+IN_TURN = COMBINATIONS[:6]
 EFFECTS = (
     ("discriminator", "supernet", "fresh"),
     ("discriminator", "teacher", "fresh"),
@@ -73,20 +79,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="the images, where not the recipe's embedded ones")
     parser.add_argument("--out", type=Path, default=Path("runs/parts"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--in-turn", action="store_true", help="only what differs from the pipeline in one part")
     parser.add_argument("--set", action="append", default=[], dest="settings")
     arguments = parser.parse_args()
     base = recipe.load(arguments.recipe).override(arguments.settings)
-    tables = []
-    for seed in arguments.seeds:
-        chosen = base.override([f"seed={seed}"])
-        home = arguments.out / f"{base.name}-{seed}"
+    runs = {seed: (base.override([f"seed={seed}"]), arguments.out / f"{base.name}-{seed}") for seed in arguments.seeds}
+    for chosen, home in runs.values():
         stages.run(chosen, data=arguments.data, out=home, until="search")
-        for parts in COMBINATIONS:
+    combinations = IN_TURN if arguments.in_turn else COMBINATIONS
+    for parts in combinations:
+        for chosen, home in runs.values():
             trained(chosen, home, parts)
-        tables.append(measured(chosen, home))
-        found = {"recipe": base.name, "settings": arguments.settings, "seeds": arguments.seeds, **collected(tables)}
-        save(f"parts-{base.name}", found)
-    print("\n".join(lines(found)))
+    found = collected([measured(chosen, home, combinations) for chosen, home in runs.values()])
+    save(f"parts-{base.name}", {"recipe": base.name, "settings": arguments.settings, **found})
+    print("\n".join(lines(base.name, found)))
 
 
 def changed(base: Recipe, parts: Parts) -> Recipe:
@@ -111,14 +117,14 @@ def trained(base: Recipe, home: Path, parts: Parts) -> Path:
     return out
 
 
-def measured(base: Recipe, home: Path) -> Table:
+def measured(base: Recipe, home: Path, combinations: Sequence[Parts]) -> Table:
     """The original and every combination on the test images of one seed; the pipeline's is called found."""
     compute = choose(base.compute.precision, base.compute.device, base.compute.threads)
     task = open_task(base, compute)
     evaluate, images = base.evaluate, task.test(Prepared.open(home / "prepare"))
     evaluator = Evaluator(images, evaluate.metrics, compute=compute, features=evaluate.features)
     rows = []
-    folders = {FOUND if parts == PIPELINE else parts.name: (home / parts.name, parts) for parts in COMBINATIONS}
+    folders = {FOUND if parts == PIPELINE else parts.name: (home / parts.name, parts) for parts in combinations}
     for name, (folder, parts) in {ORIGINAL: (home / PIPELINE.name, PIPELINE), **folders}.items():
         about = described(base, folder, home / "teach")[ORIGINAL if name == ORIGINAL else FOUND]
         cost = generator_cost(about["family"], base.size, base.size, **about["options"])
@@ -147,16 +153,17 @@ def effects(tables: Sequence[Table]) -> Iterator[Difference]:
     for metric, goal in tables[0].rows[0].goals.items():
         sign = 1 if goal == "max" else -1
         for factor, level, other in EFFECTS:
-            means = [[mean_at(table, metric, factor, one) for table in tables] for one in (level, other)]
-            gains = tuple(sign * (one - two) for one, two in zip(*means, strict=True))
+            gains = [sign * mean_gain(table, metric, factor, level, other) for table in tables]
             yield Difference.of(words(factor, level, other), metric, gains)
 
 
-def mean_at(table: Table, metric: str, factor: str, level: object) -> float:
-    """The mean of a metric over the combinations that have a level of a factor."""
-    quality = {row.name: row.metrics[metric] for row in table.rows}
-    named = {parts: FOUND if parts == PIPELINE else parts.name for parts in COMBINATIONS}
-    return fmean(quality[name] for parts, name in named.items() if getattr(parts, factor) == level)
+def mean_gain(table: Table, metric: str, factor: str, level: object, other: object) -> float:
+    """How much higher a metric is at one level of a factor than another: the mean of all pairs that differ in nothing else."""
+    named = {row.name: row.metrics[metric] for row in table.rows}
+    quality = {parts: named.get(FOUND if parts == PIPELINE else parts.name) for parts in COMBINATIONS}
+    at_level = ((parts, value) for parts, value in quality.items() if getattr(parts, factor) == level)
+    pairs = ((value, quality[parts._replace(**{factor: other})]) for parts, value in at_level)
+    return fmean(one - two for one, two in pairs if one is not None and two is not None)
 
 
 def words(factor: str, level: object, other: object) -> str:
@@ -169,11 +176,11 @@ def told(one: Difference) -> dict[str, Any]:
     return {**asdict(one), "mean": one.mean, "deviation": one.deviation, "verdict": one.verdict}
 
 
-def lines(found: Mapping[str, Any]) -> list[str]:
+def lines(name: str, found: Mapping[str, Any]) -> list[str]:
     """Markdown: every combination with its gain over the network from scratch; then what each part earns."""
     runs = found["rows"]
     metrics = list(runs[0][0]["metrics"])
-    text = [f"\n**{found['recipe']}, {len(runs)} seeds**\n"]
+    text = [f"\n**{name}, {len(runs)} seeds**\n"]
     heads = ["discriminator", "distilled", "inherited", *metrics, f"{metrics[0]}: pipeline is better by (p)"]
     heads += ["updates", "training TMACs"]
     text += [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]

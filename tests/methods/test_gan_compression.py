@@ -230,6 +230,7 @@ def test_pseudo_pairs_compare_with_the_teachers_image(taught, tmp_path):
         (["supernet.distillation=fsp", "teach.generator={family: unet}", "finetune.rivals=[]"], "distilled from a"),
         (["supernet.family=resnet", "teach.generator.ngf=6"], "at least as wide"),
         (["supernet.distillation=none", "supernet.distill=2"], "distill needs a distillation"),
+        (["finetune.rivals=[naive]"], "trained on two sets of images"),
         (["search.band=0.5"], "band needs kind exhaustive"),
         (["supernet.pipline=fast"], "pipeline"),
         (["budget.macs=10"], "smallest network"),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from slimgen.errors import RecipeError
 from slimgen.methods.checks import (
     HALVING,
+    NAIVE,
     NARROWED,
     RANDOM,
     budget_of,
@@ -59,7 +60,7 @@ def check(recipe: Recipe) -> None:
     }
     check_effects({"supernet": options, "search": search}, needs)
     _check_pipeline(recipe, options)
-    check_rivals(recipe, (NARROWED, RANDOM, HALVING), ("teacher", "supernet", "fresh"))
+    check_rivals(recipe, (NARROWED, NAIVE, RANDOM, HALVING), ("teacher", "supernet", "fresh"))
     family = searchable(options.family)
     if recipe.budget.latency_ms is not None and not family.chain:
         hint = "limit macs instead"

@@ -40,7 +40,8 @@ class SupernetOptions(Schedule):
             student are of one ResNet family.
         distillation: of inner features (Eq. 3); of the output (Aguinaldo et al., Figure 8); of `fsp`, how features flow
             from layer to layer (Yim et al., Table 7); or none.
-        distill: its weight, lambda_distill of Eq. 4.
+        distill: its weight, lambda_distill of Eq. 4. Of fsp, which sums over entries where the others average, a small
+            one: 3e-4 where the teacher has 128 channels, less by their square where it has more.
         keep_discriminator: begin with the teacher's discriminator ("Keep D" of Table 3).
         truth: what L1 compares with (Eq. 1): the data's target where there are pairs, else the teacher's image. The
             teacher's image can be asked for where there are pairs, too.
