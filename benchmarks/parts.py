@@ -158,7 +158,7 @@ def effects(tables: Sequence[Table]) -> Iterator[Difference]:
 
 
 def mean_gain(table: Table, metric: str, factor: str, level: object, other: object) -> float:
-    """How much higher a metric is at one level of a factor than another: the mean of all pairs that differ in nothing else."""
+    """How much higher a metric is at one level of a factor: the mean of all pairs that differ in nothing else."""
     named = {row.name: row.metrics[metric] for row in table.rows}
     quality = {parts: named.get(FOUND if parts == PIPELINE else parts.name) for parts in COMBINATIONS}
     at_level = ((parts, value) for parts, value in quality.items() if getattr(parts, factor) == level)

@@ -31,7 +31,7 @@ def row(name: str, psnr: float) -> TableRow:
 
 
 def table(seed: int) -> Table:
-    """A fresh discriminator costs 0.5, the teacher's 0.125; distillation earns 0.25, inheritance 2; all twice of seed 1."""
+    """Fresh costs 0.5, the teacher's 0.125; distillation earns 0.25, inheritance 2; seed 1 has it all twice."""
     rows = [row(ORIGINAL, 30.0)]
     costs = {"teacher": 0.125, "fresh": 0.5, "supernet": 0.0}
     for parts in COMBINATIONS:

@@ -67,7 +67,8 @@ def _sorted(band: Tensor, directions: Tensor) -> Tensor:
 def _directions(channels: int) -> Tensor:
     """Unit vectors, float64 (channels x 7 x 7, 128), of a seed of their own."""
     drawn = torch.randn(channels * SIDE**2, DIRECTIONS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return drawn / drawn.norm(dim=0)
+    directions: Tensor = drawn / drawn.norm(dim=0)
+    return directions
 
 
 PATCH_SWD = PerImage(
