@@ -10,9 +10,9 @@ updates in line, and as many pictures. The pipeline as the recipe has it is one 
 network from scratch: a fresh discriminator, no distillation, nothing inherited.
 
 An effect is the gain of one level of a factor over another, averaged over all combinations of the others, seed by seed.
-A gain is called one only at p < 0.05 of a paired t test over the seeds. With `--in-turn`, only what differs from the
-pipeline in one part is trained, and the network from scratch: half of the combinations, and effects at the pipeline
-alone. Runs resume like any other. Figures go to benchmarks/results/.
+A gain is called one only at p < 0.05 of a paired t test over the seeds. With `--first 6`, what is trained is the
+pipeline, the network from scratch and what differs from the pipeline in one part; effects are then those at the
+pipeline alone. Runs resume like any other. Figures go to benchmarks/results/.
 """
 
 import argparse
@@ -54,15 +54,19 @@ class Parts(NamedTuple):
         words = ("distilled" if self.distilled else "undistilled", "inherited" if self.inherited else "anew")
         return " ".join((self.discriminator, *words))
 
+    @property
+    def apart(self) -> int:
+        """In how many factors it differs from the pipeline."""
+        return sum(one != two for one, two in zip(self, PIPELINE, strict=True))
+
 
 FACTORS = {"discriminator": ("teacher", "supernet", "fresh"), "distilled": (True, False), "inherited": (True, False)}
 PIPELINE, ALONE = Parts("supernet", True, True), Parts("fresh", False, False)
 COMBINATIONS = sorted(
     (Parts(*levels) for levels in product(*FACTORS.values())),
-    key=lambda parts: (parts not in (PIPELINE, ALONE), sum(a != b for a, b in zip(parts, PIPELINE, strict=True))),
+    key=lambda parts: (parts not in (PIPELINE, ALONE), parts.apart, not parts.inherited, not parts.distilled),
 )
 """What the question is about first: the pipeline, the network from scratch, then what differs in one part."""
-IN_TURN = COMBINATIONS[:6]
 EFFECTS = (
     ("discriminator", "supernet", "fresh"),
     ("discriminator", "teacher", "fresh"),
@@ -79,14 +83,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="the images, where not the recipe's embedded ones")
     parser.add_argument("--out", type=Path, default=Path("runs/parts"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--in-turn", action="store_true", help="only what differs from the pipeline in one part")
+    parser.add_argument("--first", type=int, default=len(COMBINATIONS), help="how many combinations; at least two")
     parser.add_argument("--set", action="append", default=[], dest="settings")
     arguments = parser.parse_args()
     base = recipe.load(arguments.recipe).override(arguments.settings)
     runs = {seed: (base.override([f"seed={seed}"]), arguments.out / f"{base.name}-{seed}") for seed in arguments.seeds}
     for chosen, home in runs.values():
         stages.run(chosen, data=arguments.data, out=home, until="search")
-    combinations = IN_TURN if arguments.in_turn else COMBINATIONS
+    combinations = COMBINATIONS[: max(2, arguments.first)]
     for parts in combinations:
         for chosen, home in runs.values():
             trained(chosen, home, parts)
@@ -153,17 +157,19 @@ def effects(tables: Sequence[Table]) -> Iterator[Difference]:
     for metric, goal in tables[0].rows[0].goals.items():
         sign = 1 if goal == "max" else -1
         for factor, level, other in EFFECTS:
-            gains = [sign * mean_gain(table, metric, factor, level, other) for table in tables]
-            yield Difference.of(words(factor, level, other), metric, gains)
+            pairs = [pairs_at(table, metric, factor, level, other) for table in tables]
+            if all(pairs):
+                gains = [fmean(sign * (one - two) for one, two in of_seed) for of_seed in pairs]
+                yield Difference.of(words(factor, level, other), metric, gains)
 
 
-def mean_gain(table: Table, metric: str, factor: str, level: object, other: object) -> float:
-    """How much higher a metric is at one level of a factor: the mean of all pairs that differ in nothing else."""
+def pairs_at(table: Table, metric: str, factor: str, level: object, other: object) -> list[tuple[float, float]]:
+    """A metric at one level of a factor and at another, of all combinations that differ in nothing else."""
     named = {row.name: row.metrics[metric] for row in table.rows}
     quality = {parts: named.get(FOUND if parts == PIPELINE else parts.name) for parts in COMBINATIONS}
     at_level = ((parts, value) for parts, value in quality.items() if getattr(parts, factor) == level)
     pairs = ((value, quality[parts._replace(**{factor: other})]) for parts, value in at_level)
-    return fmean(one - two for one, two in pairs if one is not None and two is not None)
+    return [(one, two) for one, two in pairs if one is not None and two is not None]
 
 
 def words(factor: str, level: object, other: object) -> str:

@@ -8,7 +8,6 @@ from benchmarks.parts import (
     ALONE,
     COMBINATIONS,
     EFFECTS,
-    IN_TURN,
     PIPELINE,
     RECIPE,
     changed,
@@ -61,14 +60,17 @@ def test_an_effect_is_the_mean_gain_over_all_combinations_of_the_other_factors()
         assert found["inherited", metric] == (2, 4)
 
 
-def test_parts_in_turn_are_the_pipeline_its_neighbours_and_the_network_from_scratch():
-    assert set(IN_TURN[:2]) == {PIPELINE, ALONE}
-    assert all(sum(one != two for one, two in zip(parts, PIPELINE, strict=True)) == 1 for parts in IN_TURN[2:])
-    names = {ORIGINAL, "found", *(parts.name for parts in IN_TURN)}
+def test_the_first_six_are_the_pipeline_its_neighbours_and_the_network_from_scratch():
+    first = COMBINATIONS[:6]
+    assert first[:2] == [PIPELINE, ALONE]
+    assert all(parts.apart == 1 for parts in first[2:])
+    names = {ORIGINAL, "found", *(parts.name for parts in first)}
     part = [Table(tuple(one for one in whole.rows if one.name in names)) for whole in (table(0), table(1))]
     # Where parts add up, their effects at the pipeline are those over all combinations.
     assert [one.gains for one in effects(part)] == [one.gains for one in effects([table(0), table(1)])]
     assert len(list(effects(part))) == len(EFFECTS) * len(GOALS)
+    two = [Table(tuple(one for one in whole.rows if one.name in ("found", ALONE.name))) for whole in part]
+    assert not list(effects(two))
 
 
 def test_the_tables_say_every_combination_every_effect_and_what_the_pipeline_gains():
