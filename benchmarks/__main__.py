@@ -28,6 +28,7 @@ def main() -> None:
         ["benchmarks.distillation", "--size", "256", "--batch", "1"],
         ["benchmarks.enumeration"],
         ["benchmarks.comparison", "townhouses-cf_gan", "townhouses-gan_compression"],
+        ["benchmarks.parts"],
         ["benchmarks.milliseconds"],
         ["benchmarks.fair", "benchmarks/townhouses-32.yaml", "--budgets", "1/16", "--seeds", "0", "1", "2"],
         ["benchmarks.fair", "benchmarks/townhouses-32-halving.yaml", "--budgets", *BUDGETS],

@@ -116,6 +116,7 @@ def first_losses(out: Path) -> dict[str, float]:
     [
         ("supernet.distillation=intermediate", {"generator.distill"}, set()),
         ("supernet.distillation=output", {"generator.distill"}, set()),
+        ("supernet.distillation=fsp", {"generator.distill"}, set()),
         ("supernet.distillation=none", set(), {"generator.distill"}),
     ],
 )
@@ -132,6 +133,15 @@ def test_without_separable_convolutions_the_network_is_dense(taught, tmp_path):
     dense, separable = (load_weights(tmp_path / name / "generator.safetensors") for name in ("dense", "separable"))
     assert dense["model.10.conv_block.1.weight"].shape == (24, 32, 3, 3)
     assert separable["model.10.conv_block.1.conv.0.weight"].shape == (32, 1, 3, 3)
+
+
+def test_the_parts_of_table_4_can_be_separable_instead_and_pruned_from_a_teacher_of_the_same(taught, tmp_path):
+    recipe = TINY.override(["supernet.separable=[downsample, upsample]", "budget.macs=1/1", *FULL])
+    supernet(recipe, taught, tmp_path)
+    net = load_weights(tmp_path / "generator.safetensors")
+    assert net["model.4.conv.0.weight"].shape == (6, 1, 3, 3)
+    assert net["model.10.conv_block.1.weight"].shape == (24, 32, 3, 3)
+    assert load_weights(tmp_path / "teacher_generator.safetensors").keys() == net.keys()
 
 
 class KilledError(Exception):
@@ -211,8 +221,16 @@ def test_pseudo_pairs_compare_with_the_teachers_image(taught, tmp_path):
         (["budget={macs: 10, latency_ms: 9}"], "smallest network"),
         (["search={kind: exhaustive, racing: true}"], "racing needs kind evolution"),
         (["supernet.prune=true"], "same ResNet family"),
+        (
+            ["supernet.prune=true", "supernet.separable=[upsample]", "teach.generator.family=mobile_resnet"],
+            "same separable parts",
+        ),
+        (["supernet.separable=[upsample]", "supernet.family=resnet"], "separable needs the family mobile_resnet"),
+        (["supernet.separable=[upsampling]"], "separable"),
+        (["supernet.distillation=fsp", "teach.generator={family: unet}", "finetune.rivals=[]"], "distilled from a"),
         (["supernet.family=resnet", "teach.generator.ngf=6"], "at least as wide"),
         (["supernet.distillation=none", "supernet.distill=2"], "distill needs a distillation"),
+        (["finetune.rivals=[naive]"], "trained on two sets of images"),
         (["search.band=0.5"], "band needs kind exhaustive"),
         (["supernet.pipline=fast"], "pipeline"),
         (["budget.macs=10"], "smallest network"),

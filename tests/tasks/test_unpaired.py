@@ -165,6 +165,9 @@ def test_images_of_another_task_are_refused(taught, tmp_path) -> None:
         stages.teach(TINY.override(["task=paired"]), prepare=taught / "prepare", out=tmp_path, progress=quiet)
 
 
+RIVALS = ("narrowed", "naive")
+
+
 def table(out: Path) -> dict[str, dict]:
     return {row["name"]: row for row in json.loads((out / "evaluate" / "table.json").read_text())["rows"]}
 
@@ -175,11 +178,19 @@ def table(out: Path) -> dict[str, dict]:
     ids=["fast", "full-back", "cf_gan-back"],
 )
 def test_every_method_compresses_either_direction(settings, direction, images, tmp_path) -> None:
-    recipe = TINY.override([*settings, f"data.direction={direction}"])
+    recipe = TINY.override([*settings, f"data.direction={direction}", "finetune.rivals=[narrowed, naive]"])
     done = stages.run(recipe, data=images, out=tmp_path, progress=quiet)
     rows = table(tmp_path)
     assert rows["found"]["macs"]["exact"] <= rows["original"]["macs"]["exact"] / 2
-    assert set(rows) == {"original", "found", "narrowed", "original_reverse"}
+    assert set(rows) == {"original", "found", "narrowed", "naive", "original_reverse"}
+    # One network, with the original's answers and without: of a whole CycleGAN, as long.
+    assert all(rows["naive"][fact] == rows["narrowed"][fact] for fact in ("macs", "params", "updates"))
+    assert rows["naive"]["metrics"] != rows["narrowed"]["metrics"]
+    logged = [json.loads((tmp_path / "finetune" / f"log-{name}.jsonl").read_text().splitlines()[0]) for name in RIVALS]
+    assert [{"generator.recon", "generator.reverse_cycle"} & set(one) for one in logged] == [
+        {"generator.recon"},
+        {"generator.reverse_cycle"},
+    ]
     # Both generators of the original are judged, each on its own direction.
     assert rows["original_reverse"]["metrics"] != rows["original"]["metrics"]
     assert done["export"]["parity_max_abs"] < 1e-3

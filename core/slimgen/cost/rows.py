@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from slimgen.cost.formula import Cost
 from slimgen.errors import BudgetError, SlimgenError
 
-Kind = Literal["convolution", "depthwise", "transposed", "linear", "norm", "product", "block"]
+Kind = Literal["convolution", "depthwise", "transposed", "depthwise transposed", "linear", "norm", "product", "block"]
 Norm = Literal["", "instance", "affine instance", "batch", "plain batch"]
 
 
@@ -19,9 +19,9 @@ class Row(NamedTuple):
 
     Attributes:
         name: a network has each once.
-        kind: `convolution`, `depthwise` (one filter a channel), `transposed`, `linear` (on one vector); `norm` for a
-            norm alone; `product` for the elementwise product of two feature maps; or `block`, whose layers are the
-            rows `within`.
+        kind: `convolution`, `depthwise` (one filter a channel), `transposed`, `depthwise transposed`, `linear` (on one
+            vector); `norm` for a norm alone; `product` for the elementwise product of two feature maps; or `block`,
+            whose layers are the rows `within`.
         inputs: channels that enter.
         outputs: channels that leave.
         kernel: side of the square kernel.
@@ -52,8 +52,9 @@ class Row(NamedTuple):
 
 
 def separable(row: Row) -> Row:
-    """The same convolution taken apart: a depthwise one, InstanceNorm, and a pointwise one."""
-    spatial = Row("spatial", "depthwise", row.inputs, row.inputs, row.kernel, row.part, norm="instance")
+    """The same convolution taken apart: a depthwise one, which keeps its stride, InstanceNorm, and a pointwise one."""
+    kind: Kind = "depthwise transposed" if row.kind == "transposed" else "depthwise"
+    spatial = Row("spatial", kind, row.inputs, row.inputs, row.kernel, row.part, row.stride, norm="instance")
     pointwise = Row("pointwise", "convolution", row.inputs, row.outputs, 1, row.part)
     return row._replace(kind="block", within=(spatial, pointwise))
 
@@ -99,6 +100,10 @@ def cost_of(rows: Iterable[Row], height: int, width: int) -> Cost:
         elif kind == "depthwise":
             weights = outputs * (kernel * kernel)
             macs = spread = weights * pixels
+        elif kind == "depthwise transposed":
+            weights = outputs * (kernel * kernel)
+            macs = weights * pixels
+            spread = weights * ((height // part // stride) * (width // part // stride))
         elif kind == "linear":
             weights = macs = spread = inputs * outputs
         else:  # a norm or a product

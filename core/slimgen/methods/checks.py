@@ -12,6 +12,7 @@ from slimgen.search import Budget
 from slimgen.tasks import traits_of
 
 NARROWED = "narrowed"  # the rival of the original's family with fewer channels
+NAIVE = "naive"  # the same network, trained on two sets as the original was
 RANDOM, RANDOM_PATH, HALVING = "random", "random_path", "halving"  # rivals that chance finds
 COUNTED = ("macs", "params", "bytes")  # and not measured
 
@@ -75,10 +76,20 @@ def check_rivals(recipe: Recipe, possible: Collection[str] = (NARROWED,), discri
         if rival not in possible:
             hint = f"choose of {', '.join(possible)}" if possible else "leave it out"
             raise RecipeError(f"finetune.rivals must suit the method {recipe.method}", repr(rival), hint)
+    if NAIVE in recipe.finetune.rivals:
+        check_naive(recipe)
     family = recipe.teach.generator["family"]
-    if NARROWED in recipe.finetune.rivals and width_option(family) is None:
+    if {NARROWED, NAIVE} & set(recipe.finetune.rivals) and width_option(family) is None:
         rule = f"a narrowed generator needs an original with an option {' or '.join(WIDTHS)}"
         raise RecipeError(rule, repr(family), "leave finetune.rivals out")
+
+
+def check_naive(recipe: Recipe) -> None:
+    """Raises RecipeError unless a naive network would learn otherwise than a narrowed one: of a whole CycleGAN."""
+    if traits_of(recipe).directions != 2:
+        rule = "a naive rival is trained on two sets of images, as one half of a CycleGAN"
+        raise RecipeError(rule, f"the task {recipe.task}", "leave naive out; narrowed learns from the pairs")
+    check_discriminators(recipe)
 
 
 def check_anew(recipe: Recipe) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from slimgen.cost.formula import Cost
-from slimgen.methods.checks import HALVING, NARROWED, RANDOM, RANDOM_PATH
+from slimgen.methods.checks import HALVING, NAIVE, NARROWED, RANDOM, RANDOM_PATH
 from slimgen.methods.drawn import drawn_within
 from slimgen.methods.effort import Effort
 from slimgen.methods.halving import affordable, halve
@@ -147,30 +147,45 @@ def train_rivals(
 ) -> dict[str, Trained]:
     """Trains the original's family, narrowed to equal MACs, with the task's losses, where the recipe asks for it.
 
+    Of two sets, what is found learns from the original's answers, and so does what is narrowed; the `naive` one is the
+    same network trained without them, in both directions (GAN Compression, Li et al. 2020, Figure 7a).
+
     `costs` are of the found generator, of both where they are trained together as a CycleGAN. It takes as many
     updates as all trainings that led to them, against a discriminator as theirs, or as the original's.
 
     Returns:
-        `narrowed`, and `narrowed_reverse` of the other direction; or nothing.
+        `narrowed`, and `narrowed_reverse` of the other direction; `naive`; or nothing.
     """
     recipe, tuning, updates = job.recipe, job.recipe.finetune, effort.updates
-    if NARROWED not in tuning.rivals:
+    found: dict[str, tuple[nn.Module, Mapping[str, Any]]] = {}
+    if not {NARROWED, NAIVE} & set(tuning.rivals):
         return {}
     plans = [narrowed_original(recipe, "macs", cost.macs(recipe.budget.convention)) for cost in costs]
-    gans = _built(job, [Plan(plan) for plan in plans])
+    if NARROWED in tuning.rivals:
+        nets = _narrowed(job, [Plan(plan) for plan in plans], updates, oppose)
+        found |= {f"{NARROWED}{side}": (net, plan) for side, net, plan in zip(("", REVERSE), nets, plans, strict=False)}
+    if NAIVE in tuning.rivals:
+        (net,) = train_anew(job, NAIVE, [Plan(plans[0])], updates)
+        found[NAIVE] = net, plans[0]
+
+    def trained(net: nn.Module, plan: Mapping[str, Any]) -> Trained:
+        macs = generator_cost(height=recipe.size, width=recipe.size, **plan).exact
+        return Trained.of(net, plan, updates, Effort.of(updates, tuning.batch, macs))
+
+    return {name: trained(*each) for name, each in found.items()}
+
+
+def _narrowed(
+    job: Job, plans: Sequence[Plan], updates: int, oppose: Callable[[nn.Module], Opponent] | None
+) -> list[nn.Module]:
+    """Trains generators of these plans with the losses of what was found: one, or both directions of a CycleGAN."""
+    gans, tuning = _built(job, plans), job.recipe.finetune
     # Stretched: the same batch, rates and share of decay.
     schedule = tuning.model_copy(update={"updates": updates, "epochs": None})
-    nets: list[nn.Module] = []
-    if len(gans) == 1:
-        net, discriminator = gans[0]
-        how: Mapping[str, Any] = {"guidance": original_guidance(job)}
-        if oppose is not None:
-            discriminator, how = oppose(net)
-        nets.append(finetuned(job, NARROWED, Gan(net, discriminator), updates, schedule, **how))
-    else:
-        nets.extend(train_cycle(job, CycleTraining(NARROWED, gans[0], gans[1], schedule, updates, ema=tuning.ema)))
-    found = {}
-    for side, net, plan in zip(("", REVERSE), nets, plans, strict=False):
-        own = Effort.of(updates, tuning.batch, generator_cost(height=recipe.size, width=recipe.size, **plan).exact)
-        found[f"{NARROWED}{side}"] = Trained.of(net, plan, updates, own)
-    return found
+    if len(gans) > 1:
+        return list(train_cycle(job, CycleTraining(NARROWED, gans[0], gans[1], schedule, updates, ema=tuning.ema)))
+    net, discriminator = gans[0]
+    how: Mapping[str, Any] = {"guidance": original_guidance(job)}
+    if oppose is not None:
+        discriminator, how = oppose(net)
+    return [finetuned(job, NARROWED, Gan(net, discriminator), updates, schedule, **how)]

@@ -30,10 +30,10 @@ def weights_of(row: Row, padding: int | None = None) -> nn.Module:
     if padding is None:
         padding = 0 if "reflect" in row.before else (row.kernel - 1) // 2
     channels, shape = (row.inputs, row.outputs), (row.kernel, row.stride, padding)
-    if row.kind == "transposed":
+    groups = row.inputs if row.kind.startswith("depthwise") else row.groups
+    if row.kind.endswith("transposed"):
         # So that the sides are `stride` times as long as before.
-        return nn.ConvTranspose2d(*channels, *shape, row.stride - row.kernel + 2 * padding, row.groups, row.bias)
-    groups = row.inputs if row.kind == "depthwise" else row.groups
+        return nn.ConvTranspose2d(*channels, *shape, row.stride - row.kernel + 2 * padding, groups, row.bias)
     return nn.Conv2d(*channels, *shape, groups=groups, bias=row.bias)
 
 

@@ -190,9 +190,10 @@ class TeachSection(Schedule):
 class FinetuneSection(Schedule):
     """Training of the found generator, and of the `rivals` that it is compared with, to equal cost and effort.
 
-    A rival is `narrowed`, of the original's family with fewer channels; `by_hand`, SN-GAN's generator of AlphaGAN; one
-    of `random` genotypes of the searched space within the budget; `random_path`, the same within the path that was
-    found; or `halving`, the best of random genotypes that are trained alone and successively halved.
+    A rival is `narrowed`, of the original's family with fewer channels; of two sets, `naive`, the same network trained
+    without the original's answers, as a half of a whole CycleGAN; `by_hand`, SN-GAN's generator of AlphaGAN; one of
+    `random` genotypes of the searched space within the budget; `random_path`, the same within the path that was found;
+    or `halving`, the best of random genotypes that are trained alone and successively halved.
     Its discriminator is the `supernet`'s, trained on; the `teacher`'s, which is the original's; or a `fresh` one. Not
     given, it is the supernet's where weights are inherited, else what the supernet's training began with.
     With `updates: 0` the found generator stays as the supernet has it, where the method can do without.
@@ -203,7 +204,7 @@ class FinetuneSection(Schedule):
     discriminator: Literal["teacher", "supernet", "fresh"] | None = None
     generator_steps: int = Field(default=1, ge=1)
     ema: float | None = Field(default=None, gt=0, lt=1)
-    rivals: tuple[Literal["narrowed", "by_hand", "random", "random_path", "halving"], ...] = ()
+    rivals: tuple[Literal["narrowed", "naive", "by_hand", "random", "random_path", "halving"], ...] = ()
     random: int = Field(default=3, ge=1)
 
 

@@ -32,6 +32,14 @@ class Difference:
     gains: tuple[float, ...]
     p: float
 
+    @classmethod
+    def of(cls, rival: str, metric: str, gains: Sequence[float]) -> "Difference":
+        """With the t test of the gains."""
+        from scipy.stats import ttest_1samp
+
+        p = float(ttest_1samp(gains, 0.0).pvalue) if len(gains) > 1 else math.nan
+        return cls(rival, metric, tuple(gains), p)
+
     @property
     def mean(self) -> float:
         """The mean gain."""
@@ -57,8 +65,6 @@ def seeds(tables: Sequence[Table]) -> bool:
 
 def differences(tables: Sequence[Table]) -> list[Difference]:
     """Of every kind of rival and every metric whose goal is known, over the runs that have both."""
-    from scipy.stats import ttest_1samp
-
     gains: dict[tuple[str, str], list[float]] = {}
     for table in tables:
         by_kind: dict[str, list[Mapping[str, float]]] = {}
@@ -73,10 +79,7 @@ def differences(tables: Sequence[Table]) -> list[Difference]:
                 if metric in goals and others:
                     gain = value - statistics.fmean(others)
                     gains.setdefault((kind, metric), []).append(gain if goals[metric] == "max" else -gain)
-    return [
-        Difference(kind, metric, tuple(each), float(ttest_1samp(each, 0.0).pvalue) if len(each) > 1 else math.nan)
-        for (kind, metric), each in gains.items()
-    ]
+    return [Difference.of(kind, metric, each) for (kind, metric), each in gains.items()]
 
 
 def differences_table(tables: Sequence[Table]) -> "rich.table.Table":

@@ -8,6 +8,7 @@ GENERATORS = {
     "original": "what was compressed",
     "found": "what the search found, trained",
     "narrowed": "the original's family, narrowed to the found one's size",
+    "naive": "the original's family, narrowed likewise, trained on two sets without the original's answers",
     "by_hand": "a design by hand of the found one's size",
     "random": "drawn by chance from the searched space, within the same limits",
     "random_path": "drawn by chance within the path that was found, within the same limits",
@@ -16,7 +17,10 @@ GENERATORS = {
     "published": "the architecture that its authors published",
 }
 """The words for rows of a table; rivals of one kind are numbered."""
-NAMES = {"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "fid": "FID", "kid": "KID", "is": "IS", "lpips": "LPIPS"}
+NAMES = {
+    **{"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "patch_swd": "patch SWD"},
+    **{"fid": "FID", "kid": "KID", "is": "IS", "lpips": "LPIPS"},
+}
 
 
 def arrow(goal: object) -> str:

@@ -31,7 +31,7 @@ from slimgen.tasks.guidance import Gan, GanTraining, Truth
 from slimgen.tasks.task import Job, setting_of
 from slimgen.tasks.traits import IMAGES, OF_LABEL_MAPS, OF_NOISE, Embedded, Traits
 from slimgen.tasks.translation import CHANNELS, Translation
-from slimgen.training.losses import Teacher
+from slimgen.training.distillation import Teacher
 
 
 class Unpaired(Translation):

@@ -20,6 +20,10 @@ OWN = "own_generator:Squeezer"
 NETS = {
     "resnet": ({"family": "resnet", "ngf": 6, "blocks": 9}, 16),
     "mobile": ({"family": "mobile_resnet", "ngf": 6, "blocks": 2}, 8),
+    "separable": (
+        {"family": "mobile_resnet", "ngf": 6, "blocks": 2, "separable": ["downsample", "resblocks", "upsample"]},
+        8,
+    ),
     "unet": ({"family": "unet", "ngf": 4, "depth": 5}, 32),
     "unet, instance norm": ({"family": "unet", "ngf": 4, "depth": 3, "norm": "instance"}, 16),
     "own": ({"family": OWN, "hidden": 8}, 16),

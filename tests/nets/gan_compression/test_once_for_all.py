@@ -67,10 +67,56 @@ def test_a_malformed_space_is_one_clear_line(space):
         CHANNELS.space(space)
 
 
-@pytest.mark.parametrize("family", ["mobile_resnet", "resnet"])
+TABLE_4 = {  # parameters in millions and MACs in billions, as published, at ngf 64 and 16
+    "resblocks": ((1.98, 18.3), (0.14, 1.4)),
+    "upsample": ((11.05, 48.3), (0.70, None)),
+    # Of the three convolutions that the text names; the table has 11.13 M and 55.5 G, which no choice of them is.
+    "downsample": ((11.04, 54.1), (0.69, None)),
+}
+
+
+@pytest.mark.parametrize("part", TABLE_4)
+def test_separable_parts_cost_what_table_4_says(part):
+    for ngf, (params, macs) in zip((64, 16), TABLE_4[part], strict=True):
+        cost = generator_cost("mobile_resnet", 256, 256, ngf=ngf, separable=[part])
+        assert cost.params == pytest.approx(params * 1e6, abs=0.01e6)
+        assert macs is None or cost.torchprofile == pytest.approx(macs * 1e9, abs=0.05e9)
+
+
+def test_without_separable_parts_a_mobile_resnet_is_a_resnet():
+    mobile = build_generator("mobile_resnet", ngf=4, blocks=2, separable=[])
+    dense = build_generator("resnet", ngf=4, blocks=2)
+    assert mobile.state_dict().keys() == dense.state_dict().keys()
+
+
+@pytest.mark.parametrize("wrong", ["resblocks", ["blocks"]])
+def test_other_parts_than_the_three_are_refused(wrong):
+    with pytest.raises(RecipeError, match="separable lists parts of downsample, resblocks, upsample"):
+        generator_cost("mobile_resnet", 16, 16, separable=wrong)
+
+
+def test_pruning_into_separable_parts_at_full_width_only_reorders_channels():
+    wide = build_generator("mobile_resnet", ngf=4, blocks=2, separable=["downsample", "upsample"], seed=3).eval()
+    net = OnceForAll("mobile_resnet", [[4]] * 8, blocks=2, separable=["downsample", "upsample"]).eval()
+    net.prune_from(wide)
+    images = torch.randn(1, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.allclose(net(images, net.space.largest()), wide(images), atol=1e-5)
+
+
+KINDS = {
+    "mobile": ("mobile_resnet", {}),
+    "dense": ("resnet", {}),
+    "downsample": ("mobile_resnet", {"separable": ["downsample"]}),
+    "all": ("mobile_resnet", {"separable": ["downsample", "resblocks", "upsample"]}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_slice_and_extraction_give_the_same_images_and_cost_what_is_counted(family, layout):
-    net = OnceForAll(family, SMALL, blocks=4).to(memory_format=layout).eval()
+def test_slice_and_extraction_give_the_same_images_and_cost_what_is_counted(kind, layout):
+    family, options = KINDS[kind]
+    net = OnceForAll(family, SMALL, blocks=4, **options).to(memory_format=layout).eval()
     images = torch.randn(2, 3, 16, 24).contiguous(memory_format=layout)
     rng = random.Random(0)
     for genotype in [net.space.largest(), net.space.smallest(), *(net.space.sample(rng) for _ in range(20))]:
@@ -83,7 +129,7 @@ def test_slice_and_extraction_give_the_same_images_and_cost_what_is_counted(fami
         assert (
             net.cost(genotype, 16, 24)
             == count(small, images[:1])
-            == small.cost(16, 24, blocks=4, config=write_config(CHANNELS.config(genotype)))
+            == small.cost(16, 24, blocks=4, config=write_config(CHANNELS.config(genotype)), **options)
         )
 
 
@@ -110,8 +156,9 @@ def test_first_channels_alone_are_trained_and_every_channel_of_the_slice_is():
             assert weight.grad[inside].any()
 
 
-def test_costs_of_many_configurations_at_once_are_those_of_each():
-    net = OnceForAll(space="channels-48")
+@pytest.mark.parametrize("kind", ["mobile", "all"])
+def test_costs_of_many_configurations_at_once_are_those_of_each(kind):
+    net = OnceForAll(KINDS[kind][0], "channels-48", **KINDS[kind][1])
     rng = random.Random(1)
     genotypes = [net.space.sample(rng) for _ in range(50)]
     columns = {name: np.array([genotype[name] for genotype in genotypes], dtype=np.int64) for name in CHANNELS.names}
@@ -120,8 +167,9 @@ def test_costs_of_many_configurations_at_once_are_those_of_each():
         assert tuple(int(values[number]) for values in at_once) == tuple(net.cost(genotype, 256, 256))
 
 
-def test_pieces_in_a_row_are_the_network():
-    net = OnceForAll(space=SMALL, blocks=4)
+@pytest.mark.parametrize("kind", ["mobile", "all"])
+def test_pieces_in_a_row_are_the_network(kind):
+    net = OnceForAll(KINDS[kind][0], SMALL, blocks=4, **KINDS[kind][1])
     genotype = net.space.sample(random.Random(5))
     out = torch.randn(1, 3, 16, 24)
     pieces = net.pieces(genotype, 16, 24)

@@ -15,6 +15,7 @@ from slimgen.export.latency.table import LatencyTable
 from slimgen.files import DISCRIMINATOR, GENERATOR, weights_file
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.effort import Effort
+from slimgen.methods.gan_compression.checking import check, preview
 from slimgen.methods.gan_compression.distilling import (
     distilling,
     once_for_all,
@@ -29,8 +30,6 @@ from slimgen.methods.gan_compression.options import (
     SearchOptions,
     SupernetOptions,
     band,
-    check,
-    preview,
     pruning,
     search_reads,
     teacher_options,

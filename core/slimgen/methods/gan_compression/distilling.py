@@ -22,8 +22,8 @@ from slimgen.search import Genotype
 from slimgen.tasks.gan import GanTraining, original_guidance
 from slimgen.tasks.guidance import Generate, Guidance
 from slimgen.tasks.task import Job
+from slimgen.training.distillation import Adaptors, Teacher, distillation_loss, fsp_loss
 from slimgen.training.fit import Memo
-from slimgen.training.losses import Adaptors, Teacher, distillation_loss
 
 
 def once_for_all(job: Job, options: SupernetOptions) -> ChannelSupernet:
@@ -70,7 +70,10 @@ def showing(net: nn.Module) -> Generate:
 
 
 def distilling(job: Job, options: SupernetOptions, net: nn.Module) -> Guidance:
-    """The terms that a teacher adds (Eqs. 1, 3 and 4), beside the task's own."""
+    """The terms that a teacher adds (Eqs. 1, 3 and 4), beside the task's own.
+
+    FSP matrices of student and teacher must be of one size, so that their features go through Eq. 3's adaptors as well.
+    """
     teacher, weight = Teacher(job.compute.ready(net)), options.distill
     pseudo_pairs = options.pseudo_pairs(job.task.traits.pairs)
     guidance = original_guidance(job, truth=not pseudo_pairs)
@@ -84,10 +87,11 @@ def distilling(job: Job, options: SupernetOptions, net: nn.Module) -> Guidance:
             return {"distill": weight * functional.mse_loss(fake, teacher(batch.input)[0].float())}
 
         return guidance.plus(Guidance((imitate,)))
+    difference = {"intermediate": distillation_loss, "fsp": fsp_loss}[options.distillation]
     adaptors = job.compute.place(initialise(Adaptors(*tap_channels(job.recipe, options)), job.recipe.seed + 4))
 
     def match(batch: Pair, fake: Tensor, memo: Memo) -> dict[str, Tensor]:
-        return {"distill": weight * distillation_loss(adaptors(memo.features), teacher(batch.input)[1])}
+        return {"distill": weight * difference(adaptors(memo.features), teacher(batch.input)[1])}
 
     return guidance.plus(Guidance((match,), modules={"adaptors": adaptors}))
 

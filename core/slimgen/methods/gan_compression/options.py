@@ -1,33 +1,21 @@
 """GAN Compression's own sections of a recipe, and whether they make sense."""
 
 from collections.abc import Callable, Mapping, Sized
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from slimgen.errors import RecipeError
-from slimgen.methods.checks import (
-    HALVING,
-    NARROWED,
-    RANDOM,
-    budget_of,
-    check_effects,
-    check_halving,
-    check_metrics,
-    check_rivals,
-    imported_alone,
-)
-from slimgen.methods.method import Preview
 from slimgen.methods.tuning import WHOLE
-from slimgen.nets.configurations import write_config
-from slimgen.nets.gan_compression.families import Name, alike, searchable
+from slimgen.nets.gan_compression.families import Name, searchable
+from slimgen.nets.resnet.description import Part
 from slimgen.recipe import Recipe, Schedule, Section, section
-from slimgen.search import Budget, Genotype, Space, require_reachable
+from slimgen.search import Budget, Space
 from slimgen.search.grid import Grid
-from slimgen.tasks import traits_of
-from slimgen.tasks.traits import NOISE
+
+SEPARABLE = "mobile_resnet"  # the family whose separable parts are a choice
+OF_FEATURES = ("intermediate", "fsp")  # the distillations that compare inner features
 
 
 class TeacherOptions(Schedule):
@@ -42,14 +30,18 @@ class SupernetOptions(Schedule):
     Attributes:
         pipeline: `full` trains a mobile `teacher`, distils a `student`, and trains the once-for-all network out of it;
             `fast` trains the once-for-all network under the original itself.
-        family: of residual blocks that are separable or dense (Table 4), or of SPADE's blocks, whose modulations are.
+        family: of ResNet generators, some of whose parts are separable, or none (Table 4); or of SPADE's, whose
+            modulations are.
+        separable: those parts of a mobile ResNet, of its teacher too: of `downsample`, `resblocks` and `upsample`.
         space: a name of the family's spaces (see `slimgen spaces`), or the options of c0 .. c7.
         teacher: of the full pipeline.
         student: training of the largest configuration, of the full pipeline.
         prune: begin with the strongest channels of the teacher ("Pr." of Table 3); left out, wherever teacher and
             student are of one ResNet family.
-        distillation: of inner features (Eq. 3), of the output (Aguinaldo et al., Figure 8), or none.
-        distill: its weight, lambda_distill of Eq. 4.
+        distillation: of inner features (Eq. 3); of the output (Aguinaldo et al., Figure 8); of `fsp`, how features flow
+            from layer to layer (Yim et al., Table 7); or none.
+        distill: its weight, lambda_distill of Eq. 4. Of fsp, which sums over entries where the others average, a small
+            one: 3e-4 where the teacher has 128 channels, less by their square where it has more.
         keep_discriminator: begin with the teacher's discriminator ("Keep D" of Table 3).
         truth: what L1 compares with (Eq. 1): the data's target where there are pairs, else the teacher's image. The
             teacher's image can be asked for where there are pairs, too.
@@ -59,11 +51,12 @@ class SupernetOptions(Schedule):
     updates: int | None = Field(default=None, ge=0)
     pipeline: Literal["full", "fast"] = "fast"
     family: Name = "mobile_resnet"
+    separable: tuple[Part, ...] = ("resblocks",)
     space: str | tuple[tuple[int, ...], ...] = "channels-48"
     teacher: TeacherOptions | None = None
     student: Schedule | None = None
     prune: bool | None = None
-    distillation: Literal["intermediate", "output", "none"] = "intermediate"
+    distillation: Literal["intermediate", "output", "fsp", "none"] = "intermediate"
     distill: float = Field(default=1.0, ge=0)
     keep_discriminator: bool = True
     truth: Literal["data", "teacher"] | None = None
@@ -111,60 +104,6 @@ class SearchOptions(Section):
             raise RecipeError(rule, f"{len(places):,} configurations inside the budget and the band", hint)
 
 
-def check(recipe: Recipe) -> None:
-    """Raises RecipeError unless the sections `supernet` and `search` are sound."""
-    if traits_of(recipe).given == NOISE:
-        raise RecipeError("gan_compression makes images of images", f"the task {recipe.task}", "use alphagan")
-    options = section(SupernetOptions, recipe.supernet, "supernet")
-    search = section(SearchOptions, recipe.search, "search")
-    check_metrics(recipe, search.racing)
-    evolving, halving = search.kind == "evolution", search.kind == "halving"
-    check_halving(recipe, halving, options)
-    needs = {
-        "search.candidates": (halving, "kind halving"),
-        "search.proposed": (halving, "kind halving"),
-        "search.evaluations": (not halving, "a search inside the supernet"),
-        "search.population": (not halving, "a search inside the supernet"),
-        "supernet.distill": (options.distillation != "none", "a distillation"),
-        "search.band": (search.kind == "exhaustive", "kind exhaustive"),
-        "search.elite": (evolving, "kind evolution"),
-        "search.mutation": (evolving, "kind evolution"),
-        "search.crossover": (evolving, "kind evolution"),
-        "search.racing": (evolving or not search.racing, "kind evolution, whose elite is the rival"),
-        "search.latency_networks": (recipe.budget.latency_ms is not None, "a limit on latency_ms"),
-    }
-    check_effects({"supernet": options, "search": search}, needs)
-    _check_pipeline(recipe, options)
-    check_rivals(recipe, (NARROWED, RANDOM, HALVING), ("teacher", "supernet", "fresh"))
-    family = searchable(options.family)
-    if recipe.budget.latency_ms is not None and not family.chain:
-        hint = "limit macs instead"
-        raise RecipeError("a limit on latency_ms needs networks that are chains of pieces", options.family, hint)
-    # Milliseconds are measured when the search begins, which then says what is reachable.
-    budget = replace(budget_of(recipe), latency_ms=None)
-    planned = preview(recipe)
-    require_reachable(planned.space, planned.costs, budget)
-    if search.kind == "exhaustive" and budget.limits:
-        search.require_few(band(recipe, options, search, planned.space, budget))
-
-
-def preview(recipe: Recipe) -> Preview:
-    """The space of channels, and how long teacher, student and once-for-all network are trained."""
-    options = section(SupernetOptions, recipe.supernet, "supernet")
-    search = section(SearchOptions, recipe.search, "search")
-    family, trainings = searchable(options.family), [options, options.teacher, options.student]
-
-    def costs(genotype: Genotype) -> Mapping[str, float]:
-        return costs_at(recipe, options, family.channels.config(genotype))
-
-    def updates(images: int) -> int:
-        return sum(training.steps(images) for training in trainings if training is not None)
-
-    space = family.channels.space(options.space)
-    asked = search.candidates + search.proposed if search.kind == "halving" else search.evaluations
-    return Preview(space, costs, min(asked, space.size), updates, options.batch)
-
-
 def search_reads(recipe: Recipe) -> tuple[str, ...]:
     """What of a recipe the search reads besides what every method's does: how networks are trained that are halved."""
     return WHOLE if section(SearchOptions, recipe.search, "search").kind == "halving" else ()
@@ -172,28 +111,23 @@ def search_reads(recipe: Recipe) -> tuple[str, ...]:
 
 def pruning(recipe: Recipe, options: SupernetOptions) -> bool:
     """Whether the once-for-all network begins with channels of its teacher."""
-    alike = teacher_options(recipe, options)["family"] == options.family and searchable(options.family).pruned
-    return alike if options.prune is None else options.prune
+    return prunable(recipe, options) if options.prune is None else options.prune
 
 
-def _check_pruning(recipe: Recipe, options: SupernetOptions, teacher: str) -> None:
-    if not pruning(recipe, options):
-        return
-    kind = searchable(options.family)
-    if not kind.pruned or teacher != options.family:
-        rule = "the strongest channels are those of a teacher of the same ResNet family"
-        raise RecipeError(rule, f"{options.family} under {teacher}", "leave supernet.prune out")
-    have = kind.described(teacher, teacher_options(recipe, options))
-    need = kind.channels.config(kind.channels.space(options.space).largest())
-    if not have.covers(need):
-        rule = "a teacher whose strongest channels are taken must be at least as wide as the space"
-        hint = "set supernet.prune false, or narrow the space"
-        raise RecipeError(rule, f"{write_config(need)} of {have.parts}", hint)
+def prunable(recipe: Recipe, options: SupernetOptions) -> bool:
+    """Whether student and teacher are of one ResNet family, with the same layers."""
+    teacher, kind = teacher_options(recipe, options), searchable(options.family)
+    if teacher["family"] != options.family or not kind.pruned:
+        return False
+    both = (kind.described(options.family, about) for about in (teacher, shape_of(recipe, options)))
+    theirs, ours = (set(getattr(one, "separable", ())) for one in both)
+    return theirs == ours
 
 
 def shape_of(recipe: Recipe, options: SupernetOptions) -> dict[str, Any]:
     """What all sub-networks share, as in the original where that says it."""
-    return searchable(options.family).shape_of(recipe.teach.generator)
+    separable = {"separable": options.separable} if options.family == SEPARABLE else {}
+    return {**searchable(options.family).shape_of(recipe.teach.generator), **separable}
 
 
 def tap_channels(recipe: Recipe, options: SupernetOptions) -> tuple[list[int], list[int]]:
@@ -229,28 +163,6 @@ def band(
         return counted if latency is None else {**counted, "latency_ms": latency(columns)}
 
     return Grid(space).band(costs, budget, search.band)
-
-
-def _check_pipeline(recipe: Recipe, options: SupernetOptions) -> None:
-    if not (pairs := traits_of(recipe).pairs) and not options.pseudo_pairs(pairs):
-        rule = "two sets have no pairs, so that the teacher's images are what L1 compares with"
-        raise RecipeError(rule, f"supernet.truth {options.truth}", "leave it out")
-    family = recipe.teach.generator["family"]
-    if options.pipeline == "full":
-        for name in ("teacher", "student"):
-            if getattr(options, name) is None:
-                raise RecipeError(f"the full pipeline of gan_compression needs the section supernet.{name}")
-        family = searchable(options.family).mobile
-    elif options.teacher or options.student:
-        raise RecipeError("supernet.teacher and supernet.student belong to the full pipeline", "pipeline fast")
-    if options.distillation == "intermediate" and options.distill and not alike(family, options.family):
-        rule = f"features of {options.family} are distilled from a {searchable(options.family).title} generator"
-        raise RecipeError(rule, repr(family), "set supernet.distillation to output or none")
-    _check_pruning(recipe, options, family)
-    keeps = options.pipeline == "fast" and options.keep_discriminator and recipe.losses.adversarial
-    if keeps and imported_alone(recipe):
-        hint = "name teach.discriminator_checkpoint, or set supernet.keep_discriminator false"
-        raise RecipeError("an imported teacher's discriminator is kept only if it is imported too", "none", hint)
 
 
 def teacher_options(recipe: Recipe, options: SupernetOptions) -> dict[str, Any]:

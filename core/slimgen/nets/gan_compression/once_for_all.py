@@ -17,7 +17,7 @@ from slimgen.nets.functional import OutputConvolution, few_channels
 from slimgen.nets.gan_compression.supernet import ChannelSupernet
 from slimgen.nets.initial import initialise
 from slimgen.nets.layers import Separable
-from slimgen.nets.resnet.description import CHANNELS, Widths
+from slimgen.nets.resnet.description import CHANNELS, Widths, residual
 from slimgen.nets.resnet.generator import MobileResnetGenerator, ResidualBlock, ResnetGenerator
 from slimgen.nets.supernet import Arch, Piece, pinned
 from slimgen.search.genotype import Genotype
@@ -26,7 +26,7 @@ _Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
 class OnceForAll(ChannelSupernet):
-    """A ResNet generator, its residual blocks separable or dense (the paper's Table 4); see `ChannelSupernet`."""
+    """A ResNet generator, its parts separable or dense (the paper's Table 4); see `ChannelSupernet`."""
 
     title = "ResNet"
     generators: ClassVar = {"mobile_resnet": MobileResnetGenerator, "resnet": ResnetGenerator}
@@ -50,7 +50,7 @@ class OnceForAll(ChannelSupernet):
         for row, places in self._rows(self.channels.config(pinned(arch))):
             for index in places:
                 layer = self.model[index]
-                out = out + _block(layer, out, row) if row.within else _sliced(layer, out, row.outputs)
+                out = out + _block(layer, out, row) if residual(row) else _sliced(layer, out, row.outputs)
             if row.name in taps:
                 features.append(out)
         return out, features
@@ -65,7 +65,7 @@ class OnceForAll(ChannelSupernet):
         config, part, pieces = self.channels.config(genotype), 1, []
         for row, places in self._rows(config):
             shape = (1, row.inputs, height // part, width // part)
-            wide = row.within[0].outputs if row.within else row.outputs
+            wide = row.within[0].outputs if residual(row) else row.outputs
             key = f"{self.family} {_noun(row)} {wide} of {'x'.join(map(str, shape))}"
             pieces.append(Piece(key, partial(self._piece, config, places), shape))
             part = row.part
@@ -81,24 +81,27 @@ class OnceForAll(ChannelSupernet):
 
 def _noun(row: Row) -> str:
     """What a row is called in the key of its piece."""
-    if row.kind == "transposed":
+    if row.name in ("up1", "up2"):
         return "doubling"
-    return "halving" if row.stride > 1 else "block" if row.within else row.name
+    return "halving" if row.stride > 1 else "block" if residual(row) else row.name
 
 
 def _sliced(layer: nn.Module, images: Tensor, width: int) -> Tensor:
     """A layer on the first channels: as many inputs as there are, and `width` outputs."""
     channels = images.shape[1]
+    if isinstance(layer, Separable):
+        spatial, norm, pointwise = layer.conv
+        return _sliced(pointwise, norm(_sliced(spatial, images, channels)), width)
     if isinstance(layer, nn.ConvTranspose2d):
-        bias = None if layer.bias is None else layer.bias[:width]
+        bias, groups = None if layer.bias is None else layer.bias[:width], 1 if layer.groups == 1 else channels
         weight, steps = layer.weight[:channels, :width], (layer.stride, layer.padding, layer.output_padding)
-        return functional.conv_transpose2d(images, weight, bias, *steps)  # type: ignore[arg-type]
+        return functional.conv_transpose2d(images, weight, bias, *steps, groups)  # type: ignore[arg-type]
     if isinstance(layer, nn.Conv2d):
         bias = None if layer.bias is None else layer.bias[:width]
         if isinstance(layer, OutputConvolution):
             return few_channels(images, layer.weight[:, :channels], bias)
         if layer.groups > 1:
-            return functional.conv2d(images, layer.weight[:width], bias, groups=channels)
+            return functional.conv2d(images, layer.weight[:width], bias, layer.stride, layer.padding, groups=channels)
         return functional.conv2d(images, layer.weight[:width, :channels], bias, layer.stride, layer.padding)
     out: Tensor = layer(images)
     return out
@@ -109,11 +112,7 @@ def _block(block: nn.Module, images: Tensor, row: Row) -> Tensor:
     assert isinstance(block, ResidualBlock)
     widths, out = iter(convolution.outputs for convolution in row.within), images
     for layer in block.conv_block:
-        if isinstance(layer, Separable):
-            spatial, norm, pointwise = layer.conv
-            out = _sliced(pointwise, norm(_sliced(spatial, out, out.shape[1])), next(widths))
-        else:
-            out = _sliced(layer, out, next(widths) if isinstance(layer, nn.Conv2d) else 0)
+        out = _sliced(layer, out, next(widths) if isinstance(layer, nn.Conv2d | Separable) else 0)
     return out
 
 
@@ -178,9 +177,8 @@ def _best(strength: Tensor, width: int) -> Tensor:
 def _copy(target: nn.Module, source: nn.Module, inputs: Tensor | None, outputs: Tensor) -> None:
     """Takes over the filters at `outputs`, as they read `inputs` (None: all)."""
     if isinstance(target, Separable) and isinstance(source, Separable):
-        assert inputs is not None
         for thin_weight, weight in zip(target.conv[0].parameters(), source.conv[0].parameters(), strict=True):
-            thin_weight.copy_(weight[inputs])
+            thin_weight.copy_(weight if inputs is None else weight[inputs])
     thin, thick = _writer(target), _writer(source)
     rows, columns = (1, 0) if isinstance(thick, nn.ConvTranspose2d) else (0, 1)
     chosen = thick.weight.index_select(rows, outputs)

@@ -8,7 +8,7 @@ stay at the trunk's width.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from slimgen.cost.formula import Cost
 from slimgen.cost.rows import Row, cost_of, separable, weights_at
@@ -28,6 +28,8 @@ CHANNELS = Configurations(
     },
     short=True,
 )
+Part = Literal["downsample", "resblocks", "upsample"]
+"""The three parts of the generator, as GAN Compression's Table 4 calls them."""
 _STRIDE = 4  # two halvings on the way down
 _REFLECT = ("reflect",)
 _RELU = ("relu",)
@@ -77,6 +79,11 @@ def _thirds(blocks: int) -> list[int]:
     return [3 * block // blocks for block in range(blocks)]
 
 
+def residual(row: Row) -> bool:
+    """Whether a row is a residual block; others that have rows within are separable convolutions."""
+    return row.name.startswith("block")
+
+
 def check_size(height: int, width: int) -> None:
     """Raises SlimgenError unless a ResNet generator can take images of this size."""
     if height % _STRIDE or width % _STRIDE or min(height, width) < 2 * _STRIDE:
@@ -96,7 +103,6 @@ class ResnetOptions:
         dropout: probability of dropping in the residual blocks, 0 for no dropout layer.
         config: a channel configuration in place of `ngf` everywhere.
         widths: of every part, in place of both, as pruning leaves them: a mapping as `Widths.parse` takes it.
-        mobile: whether the convolutions of the residual blocks are separable.
 
     Raises:
         SlimgenError: an option is out of range.
@@ -110,8 +116,6 @@ class ResnetOptions:
     dropout: float = 0.0
     config: object = None
     widths: object = None
-
-    mobile: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if min(self.inputs, self.outputs, self.ngf) < 1 or self.blocks < 0 or not 0 <= self.dropout < 1:
@@ -136,11 +140,16 @@ class ResnetOptions:
         Widths in place of the options' may be numbers, or arrays of one shape for many generators at once.
         """
         stem, down1, trunk, blocks, up1, up2 = self.parts if widths is None else widths
-        rows = [
+        down = (
             Row("stem", "convolution", self.inputs, stem, 7, norm="instance", before=_REFLECT, after=_RELU),
             Row("down1", "convolution", stem, down1, part=2, stride=2, norm="instance", after=_RELU),
             Row("trunk", "convolution", down1, trunk, part=4, stride=2, norm="instance", after=_RELU),
-        ]
+        )
+        up = (
+            Row("up1", "transposed", trunk, up1, part=2, stride=2, norm="instance", after=_RELU),
+            Row("up2", "transposed", up1, up2, stride=2, norm="instance", after=_RELU),
+        )
+        rows = [self._decomposed(row, "downsample") for row in down]
         within: tuple[Row, ...] = ()
         for number, inner in enumerate(blocks):
             if number == 0 or inner is not blocks[number - 1]:
@@ -148,16 +157,16 @@ class ResnetOptions:
                 into = into._replace(after=("relu", "dropout") if self.dropout else _RELU)
                 within = into, self._convolution("back", inner, trunk)
             rows.append(Row(f"block{number}", "block", trunk, trunk, part=4, within=within))
-        rows += [
-            Row("up1", "transposed", trunk, up1, part=2, stride=2, norm="instance", after=_RELU),
-            Row("up2", "transposed", up1, up2, stride=2, norm="instance", after=_RELU),
-            Row("output", "convolution", up2, self.outputs, 7, before=_REFLECT, after=("tanh",)),
-        ]
-        return rows
+        output = Row("output", "convolution", up2, self.outputs, 7, before=_REFLECT, after=("tanh",))
+        return [*rows, *(self._decomposed(row, "upsample") for row in up), output]
 
     def _convolution(self, name: str, inputs: Any, outputs: Any) -> Row:
         row = Row(name, "convolution", inputs, outputs, part=4, norm="instance", before=_REFLECT)
-        return separable(row) if self.mobile else row
+        return self._decomposed(row, "resblocks")
+
+    def _decomposed(self, row: Row, part: Part) -> Row:
+        """A convolution of a part, separable where the part's are."""
+        return row
 
     def cost(self, height: int, width: int, config: Sequence[Any] | None = None) -> Cost:
         """What the generator costs on one image of so many pixels.
@@ -195,7 +204,9 @@ class ResnetOptions:
         rows = self.rows()
         names = {name: f"model.{index}" for name, index in weights_at(rows).items()}
         for row in rows:
-            if row.within:
+            if row.within and not residual(row):
+                names[row.name] += f".conv.{weights_at(row.within)['pointwise']}"
+            elif row.within:
                 into = row.within[0]
                 names[row.name] += f".conv_block.{weights_at(row.within)[into.name]}"
                 if into.within:
@@ -211,6 +222,23 @@ class ResnetOptions:
 
 @dataclass(frozen=True)
 class MobileResnetOptions(ResnetOptions):
-    """The options of a mobile ResNet generator (GAN Compression, Li et al. 2020, section 3.2): the same."""
+    """The options of a mobile ResNet generator (GAN Compression, Li et al. 2020, section 3.2): the same, and one more.
 
-    mobile: ClassVar[bool] = True
+    Attributes:
+        separable: the parts whose convolutions are taken apart (their Table 4): `downsample`, which is the stem and
+            both halvings, `resblocks` and `upsample`, both doublings. The output convolution never is.
+
+    Raises:
+        RecipeError: other parts.
+    """
+
+    separable: Sequence[str] = ("resblocks",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = get_args(Part)
+        if isinstance(self.separable, str) or not set(self.separable) <= set(known):
+            raise RecipeError(f"separable lists parts of {', '.join(known)}", repr(self.separable))
+
+    def _decomposed(self, row: Row, part: Part) -> Row:
+        return separable(row) if part in self.separable else row

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from slimgen.cost.rows import Row, positions
 from slimgen.nets.functional import OutputConvolution, ReflectionPad2d, ReLU, may_overwrite
 from slimgen.nets.layers import Described, Make, Separable, layers_of, weights_of
-from slimgen.nets.resnet.description import MobileResnetOptions, ResnetOptions, check_size
+from slimgen.nets.resnet.description import MobileResnetOptions, ResnetOptions, check_size, residual
 
 
 class ResidualBlock(nn.Module):
@@ -33,7 +33,10 @@ class ResidualBlock(nn.Module):
 
 
 def _inner(row: Row) -> nn.Module:
-    return Separable(row, partial(weights_of, padding=0)) if row.within else weights_of(row)
+    """A convolution, dense or separable; what is reflected before it is not padded again."""
+    if not row.within:
+        return weights_of(row)
+    return Separable(row, partial(weights_of, padding=0) if "reflect" in row.before else weights_of)
 
 
 _FREE: dict[str, Make] = {
@@ -62,9 +65,9 @@ class ResnetGenerator(Described):
         self._taps = {places[name][-1] for name in self.options.taps}
 
     def _weights(self, row: Row) -> nn.Module:
-        if row.within:
+        if residual(row):
             return ResidualBlock(row, self.options.dropout)
-        return OutputConvolution(row.inputs, row.outputs, row.kernel) if row.name == "output" else weights_of(row)
+        return OutputConvolution(row.inputs, row.outputs, row.kernel) if row.name == "output" else _inner(row)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, inputs, H, W) to images (N, outputs, H, W) in [-1, 1]; H and W multiples of 4."""
@@ -85,6 +88,7 @@ class ResnetGenerator(Described):
 class MobileResnetGenerator(ResnetGenerator):
     """A `ResnetGenerator` with separable residual blocks; stem, halvings, doublings and output stay dense.
 
+    `MobileResnetOptions.separable` says which parts are separable instead (GAN Compression, Table 4).
     With `ngf` 64 and 9 blocks it has 1,987,075 parameters.
     """
 
