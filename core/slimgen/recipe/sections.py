@@ -18,7 +18,9 @@ GanLoss = Literal["hinge", "least-squares", "vanilla"]
 class DataSection(Section):
     """Which images, and how they are cut. `load` and `size` are pixels: resized to the one, cropped to the other.
 
-    Of two sets, test images of the same name are partners that evaluation compares with; not so with `partners: false`.
+    So many images are held out of those to train on: for `validation`, and as a `test` set where a data set has none;
+    of two sets, of each. Of those, test images of the same name are partners that evaluation compares with; not so
+    with `partners: false`.
 
     Label maps hold ids below `classes`, or, in RGB, the colours of a `palette`; with `unknown`, other pixels are of one
     more class. With `instances`, there are maps of them too, whose edges are one more channel.
@@ -30,6 +32,7 @@ class DataSection(Section):
     direction: Literal["AtoB", "BtoA"] = "AtoB"
     load: int | None = Field(default=None, ge=8)
     validation: int = Field(default=32, ge=1)
+    test: int | None = Field(default=None, ge=1)
     flip: bool = True
     partners: bool = True
     classes: int | None = Field(default=None, ge=1, le=255)
