@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from slimgen.errors import RunError
-from slimgen.report.table import cells, headings, markdown_table, parse_table, read_table, rows_table
+from slimgen.report.table import cells, headings, markdown_table, notes_of, parse_table, read_table, rows_table
 
 ORIGINAL = {
     "name": "original",
@@ -76,6 +76,19 @@ def test_the_terminal_table_shows_names_and_title():
         console.quiet = False
         console.print(rows_table(parse_table(VALUE).rows, "a title"))
     assert all(word in capture.get() for word in ("a title", "original", "found", "(8.00x)"))
+
+
+def test_notes_stand_below_the_table_and_say_which_of_several_runs_they_are_of():
+    tables = [parse_table({**VALUE, "notes": notes}, run) for run, notes in (("a", ["one", "two"]), ("b", ["two"]))]
+    rows = [row for table in tables for row in table.rows]
+    assert notes_of(tables) == ["a: one", "two"]
+    assert notes_of([parse_table({**VALUE, "notes": ["one"]})]) == ["one"]
+    assert markdown_table(rows, notes=notes_of(tables)).endswith("|\n\n- a: one\n- two\n")
+    console = Console(width=160, record=True)
+    with console.capture() as capture:
+        console.print(rows_table(rows, "a title", notes=["a sentence"]))
+    assert capture.get().rstrip().endswith("a sentence")
+    assert parse_table(VALUE).notes == ()
 
 
 def test_a_table_is_read_from_a_finished_run(tmp_path):

@@ -171,6 +171,11 @@ class TeachSection(Schedule):
     """The original GAN: trained here, or imported from checkpoints.
 
     The `reverse_` checkpoints are of the reverse direction, which two sets have as well.
+
+    With `patience` it is trained until it stops improving: it is measured by the recipe's objective on the validation
+    images, `check_every` so many updates; where the best value is not improved in `patience` checks, the rate begins to
+    fall, over `decay` of the whole as ever, and where it is not in as many since, the training ends. The best weights
+    are kept, and the length that is given is the most there will be.
     """
 
     generator: dict[str, Any] = Field(default_factory=lambda: {"family": "resnet", "ngf": 64, "blocks": 9})
@@ -180,6 +185,21 @@ class TeachSection(Schedule):
     reverse_generator_checkpoint: str | None = None
     reverse_discriminator_checkpoint: str | None = None
     ema: float | None = Field(default=None, gt=0, lt=1)
+    patience: int | None = Field(default=None, ge=1)
+    check_every: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def stops_early(self) -> Self:
+        """A number of checks, how far they are apart, and a training that they may end."""
+        if (self.patience is None) != (self.check_every is None):
+            raise ValueError("'patience' counts checks, which are 'check_every' updates apart: give both or neither")
+        if self.check_every is not None and self.generator_checkpoint is not None:
+            raise ValueError("'patience' ends a training early, but an imported original is not trained: leave it out")
+        if self.check_every is not None and self.updates is not None and self.check_every >= self.updates:
+            raise ValueError(
+                f"'check_every' is below the {self.updates} updates, or there is nothing to choose between"
+            )
+        return self
 
     @model_validator(mode="after")
     def both_imported(self) -> Self:

@@ -60,6 +60,7 @@ class Table:
         size: pixels of a side of the images.
         protocol: metric to how it was measured.
         recipe: its name; with the seed, what runs are paired by.
+        notes: what must be known to read it, a sentence each.
     """
 
     rows: tuple[TableRow, ...]
@@ -68,6 +69,7 @@ class Table:
     protocol: Mapping[str, object] = field(default_factory=dict)
     recipe: str = ""
     seed: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def read_table(path: Path, run: str = "") -> Table:
@@ -98,7 +100,8 @@ def parse_table(value: object, run: str = "", where: str = "a table") -> Table:
         protocol = value.get("protocol") or {}  # of each metric, or one for all of them
         protocol = protocol if isinstance(protocol, Mapping) else {"quality": str(protocol)}
         convention, size = str(value["convention"]), int(value.get("size", 0))
-        return Table(rows, convention, size, protocol, str(value.get("recipe", "")), int(value.get("seed", 0)))
+        recipe, seed, notes = str(value.get("recipe", "")), int(value.get("seed", 0)), value.get("notes") or ()
+        return Table(rows, convention, size, protocol, recipe, seed, tuple(map(str, notes)))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{where} must hold a convention and rows", repr(error), "run `evaluate` again") from error
 
@@ -161,12 +164,15 @@ def cells(rows: Sequence[TableRow], convention: str) -> list[list[str]]:
     return lines
 
 
-def rows_table(rows: Sequence[TableRow], title: str, convention: str = "exact") -> "rich.table.Table":
-    """The table for a terminal: factors against the original beside each cost."""
+def rows_table(
+    rows: Sequence[TableRow], title: str, convention: str = "exact", notes: Sequence[str] = ()
+) -> "rich.table.Table":
+    """The table for a terminal: factors against the original beside each cost, and notes below."""
     from rich.box import SIMPLE
     from rich.table import Table as Terminal
 
-    table = Terminal(title=title, title_justify="left", title_style="bold", box=SIMPLE, padding=(0, 1, 0, 0))
+    below: dict[str, Any] = {"caption": "\n".join(notes) or None, "caption_justify": "left"}
+    table = Terminal(title=title, title_justify="left", title_style="bold", box=SIMPLE, padding=(0, 1, 0, 0), **below)
     for heading in headings(rows, convention):
         words = heading in ("run", "generator")
         table.add_column(heading, justify="left" if words else "right", no_wrap=words, style="bold" * words)
@@ -175,11 +181,22 @@ def rows_table(rows: Sequence[TableRow], title: str, convention: str = "exact") 
     return table
 
 
-def markdown_table(rows: Sequence[TableRow], convention: str = "exact") -> str:
-    """The same as a Markdown table."""
+def markdown_table(rows: Sequence[TableRow], convention: str = "exact", notes: Sequence[str] = ()) -> str:
+    """The same as a Markdown table, and its notes as a list."""
     shown = headings(rows, convention)
     rule = [":--" if heading in ("run", "generator") else "--:" for heading in shown]
-    return "".join(f"| {' | '.join(line)} |\n" for line in (shown, rule, *cells(rows, convention)))
+    lines = "".join(f"| {' | '.join(line)} |\n" for line in (shown, rule, *cells(rows, convention)))
+    return lines + "".join(f"\n- {note}" for note in notes) + "\n" * bool(notes)
+
+
+def notes_of(tables: Sequence[Table]) -> list[str]:
+    """The notes of several tables, each once; of several runs with the names of those that it is of."""
+    names = {
+        note: [table.rows[0].run for table in tables if note in table.notes] for one in tables for note in one.notes
+    }
+    return [
+        f"{', '.join(runs)}: {note}" if runs[0] and len(runs) < len(tables) else note for note, runs in names.items()
+    ]
 
 
 def metrics_of(rows: Sequence[TableRow]) -> list[str]:

@@ -34,7 +34,8 @@ FEW, SAMPLES = 20_000, 500
 """Genotypes that are counted one by one; of a larger space, genotypes that are drawn to estimate by."""
 NOTES = (
     "MACs of a training: 3 x (generator + 3 x discriminator) for each image of each update; going back costs twice as "
-    "much as going forward. Of supernet and finetune at most: as if the largest architecture were trained throughout.",
+    "much as going forward. Of supernet and finetune at most: as if the largest architecture were trained throughout. "
+    "Of teach with patience, too: as if it never stopped early.",
     "bytes: weights as float32 and images as uint8, without checkpoints, logs and pictures.",
 )
 

@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -19,6 +19,7 @@ from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.log import Log
 from slimgen.training.distributed import average_gradients, require_alike, world
 from slimgen.training.draws import Draw
+from slimgen.training.early_stopping import EarlyStopping
 from slimgen.training.optimizers import Rate
 
 SAVING = 20.0
@@ -183,8 +184,12 @@ def fit(
     state: Mapping[str, Stateful],
     journal: Journal | None = None,
     until: int | None = None,
+    stopping: EarlyStopping | None = None,
 ) -> None:
     """Trains for a number of steps, going on from the newest checkpoint; or `until` one, which is then saved.
+
+    With `stopping` the rates of all phases are its own, the number of steps is what they are at most, and the networks
+    that it watches end with their best weights.
 
     At each, the phases run in order, with the batches of their splits, each a pure function from step to batch. Under
     torchrun every process holds its slice of the batch and the step is taken with the gradients of the whole.
@@ -197,6 +202,8 @@ def fit(
         RunError: a loss that is no longer finite, or processes that cannot train as one.
     """
     journal, meter, (rank, _) = journal or Journal(), Meter(), world()
+    if stopping is not None:
+        phases, state = [replace(phase, rate=stopping.rate) for phase in phases], {**state, "stopping": stopping}
     for phase in phases:
         for group in phase.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
@@ -206,17 +213,25 @@ def fit(
     require_alike(done, state.values())
     try:
         for step in range(done, stop):
+            if stopping is not None and stopping.over:
+                break  # a training that was killed after its end
             torch.manual_seed((seed * 1_000_003 + step) * 1_009 + rank)  # another one for every step and process
             archs, memo = draw(step), Memo(step)
             for phase in phases:
                 if phase.when(step):
                     _step(phase, phases, batches[phase.split](step), archs, memo, compute, meter)
-            if (step + 1) % journal.log_every == 0 or step + 1 == stop:
+            value = None if stopping is None else stopping.look(step + 1)
+            last = step + 1 == stop or (stopping is not None and stopping.over)
+            if (step + 1) % journal.log_every == 0 or last or value is not None:
                 values = {**meter.means(step), **{f"rate.{phase.name}": phase.rate(step) for phase in phases}}
+                values |= {} if value is None else {"validation": value}
                 if rank == 0 and journal.log is not None:
                     journal.log.log(step=step + 1, **values)
             if rank == 0:
-                journal.advance(step + 1, stop, meter.last, everything)
+                end = stop if stopping is None else stopping.end
+                journal.advance(step + 1, step + 1 if last else end, meter.last, everything)
+        if stopping is not None:
+            stopping.restore()
         if rank == 0 and done < stop < steps:
             journal.save(stop, everything)
     finally:
