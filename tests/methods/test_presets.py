@@ -29,6 +29,17 @@ def test_a_preview_knows_the_space_and_what_its_ends_cost(name: str) -> None:
     assert planned.updates(100) <= planned.updates(1000)
 
 
+@pytest.mark.parametrize(("name", "path"), presets().items())
+def test_a_preset_says_what_is_the_papers_and_where_and_what_is_slimgens_own(name: str, path) -> None:
+    said = " ".join(line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("#"))
+    papers, colon, own = said.partition("slimgen's own")
+    assert colon
+    assert len(own) > 30
+    assert re.search(r"The paper's: .*\((its |their )?(section|supplement|Algorithm|Table|Eq\.)s? [\d.]+", papers)
+    if "answers to" in load(name).about:  # a setting of the paper's: every part of it is somebody's
+        assert re.search(r"(code|CycleGAN|GAN Compression)'s", papers)
+
+
 SEGMENTED = [name for name in presets() if "seg_miou" in load(name).objective.metric]
 
 
