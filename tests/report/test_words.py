@@ -67,6 +67,6 @@ def test_rows_are_explained_by_their_kind_and_direction():
     ],
 )
 def test_a_training_that_may_end_early_says_how_it_ended(best, stalled, said):
-    metrics = {"updates": 60_000.0, "best_update": float(best), "stopped_improving": float(stalled), "params": 3.0}
-    assert stopping(metrics).startswith(f"original: {said}")
+    metrics = {"updates": 60_000.0, "best_update": float(best), "stopped_improving": float(stalled)}
+    assert stopping({**metrics, "val_psnr": 21.0}).startswith(f"original: by PSNR of the validation images it {said}")
     assert stopping({"updates": 60_000.0}) == ""

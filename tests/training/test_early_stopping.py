@@ -29,6 +29,7 @@ def rule(values, *, steps: int = 40, decay: float = 0.5, every: int = 2, patienc
         patience=patience,
         measure=lambda nets: given.pop(0) if len(given) > 1 else given[0],
         goal=goal,
+        name="m",
     )
     stopping.watch({"net": nn.Linear(1, 1)})
     return stopping
@@ -51,28 +52,28 @@ def rates(stopping: EarlyStopping, count: int) -> list[float]:
 def test_a_training_that_improves_runs_its_updates_at_the_rates_of_the_schedule(goal: str) -> None:
     sign = 1 if goal == "max" else -1
     stopping = rule([sign * value for value in range(30)], goal=goal)
-    assert ended(stopping) == {"updates": 40, "best_update": 40, "best_value": sign * 19, "stopped_improving": 0}
+    assert ended(stopping) == {"updates": 40, "best_update": 40, "val_m": sign * 19, "stopped_improving": 0}
     assert rates(stopping, 40) == [constant_then_linear(40, 0.5)(step) for step in range(40)]
 
 
 def test_a_plateau_lowers_the_rate_as_a_shorter_training_would() -> None:
     # Better at 2 and 4, not at 6 and 8: from 8 the rate falls for as long again, and every check of that is better.
     stopping = rule([1, 2, 2, 2, 3, 4, 5, 6])
-    assert ended(stopping) == {"updates": 16, "best_update": 16, "best_value": 6, "stopped_improving": 4}
+    assert ended(stopping) == {"updates": 16, "best_update": 16, "val_m": 6, "stopped_improving": 4}
     assert rates(stopping, 16) == [constant_then_linear(16, 0.5)(step) for step in range(16)]
 
 
 def test_a_second_plateau_ends_the_training_and_patience_is_counted_anew_once_the_rate_falls() -> None:
     stopping = rule([1, 2, 2, 2, 2, 2])
-    assert ended(stopping) == {"updates": 12, "best_update": 4, "best_value": 2, "stopped_improving": 4}
+    assert ended(stopping) == {"updates": 12, "best_update": 4, "val_m": 2, "stopped_improving": 4}
     improved = rule([1, 2, 2, 2, 3, 0, 0])
-    assert ended(improved) == {"updates": 14, "best_update": 10, "best_value": 3, "stopped_improving": 10}
+    assert ended(improved) == {"updates": 14, "best_update": 10, "val_m": 3, "stopped_improving": 10}
 
 
 def test_without_a_fall_a_plateau_ends_the_training_and_so_it_does_where_the_rate_falls_from_the_start() -> None:
     for decay in (0.0, 1.0):
         stopping = rule([1, 2, 2, 2], decay=decay)
-        assert ended(stopping) == {"updates": 8, "best_update": 4, "best_value": 2, "stopped_improving": 4}
+        assert ended(stopping) == {"updates": 8, "best_update": 4, "val_m": 2, "stopped_improving": 4}
         assert rates(stopping, 8) == [constant_then_linear(40, decay)(step) for step in range(8)]
 
 
@@ -96,15 +97,15 @@ def test_no_training_takes_more_updates_than_it_is_given_and_its_rates_fall_with
 def test_a_check_without_improvement_late_in_a_schedule_is_not_called_improving() -> None:
     # Best at 10 of 40, whose rate falls from 20 anyway: patience of 12 checks runs out at 34, for the best alone.
     stopping = rule([1, 2, 3, 4, 5, 5], patience=12)
-    assert ended(stopping) == {"updates": 40, "best_update": 10, "best_value": 5, "stopped_improving": 10}
+    assert ended(stopping) == {"updates": 40, "best_update": 10, "val_m": 5, "stopped_improving": 10}
 
 
 def test_values_that_are_infinitely_bad_are_no_improvement_and_still_leave_weights() -> None:
     stopping = rule([-float("inf")])
-    assert ended(stopping) == {"updates": 10, "best_update": 2, "best_value": -float("inf"), "stopped_improving": 2}
+    assert ended(stopping) == {"updates": 10, "best_update": 2, "val_m": -float("inf"), "stopped_improving": 2}
     stopping.restore()
     better = rule([float("inf"), 3.0, 4.0, 4.0], goal="min")
-    assert ended(better)["best_value"] == 3.0
+    assert ended(better)["val_m"] == 3.0
 
 
 Weights = dict[str, torch.Tensor]
@@ -132,7 +133,7 @@ def learner(folder: Path, stop: int | None = None) -> tuple[Weights, dict[str, f
         if done == stop:
             raise InterruptedError
 
-    stopping = EarlyStopping(60, 0.5, every=3, patience=2, measure=measure, goal="min")
+    stopping = EarlyStopping(60, 0.5, every=3, patience=2, measure=measure, goal="min", name="m")
     stopping.watch({"net": net})
     phase = Phase("p", loss, torch.optim.Adam(net.parameters(), 3e-2), constant_then_linear(60, 0.5))
     journal = Journal(Checkpoints(folder / "c", "mark"), Log(folder / "log.jsonl"), progress, log_every=4, seconds=0.0)
@@ -162,6 +163,6 @@ def test_the_best_weights_are_kept_and_every_check_is_in_the_log(tmp_path: Path)
     checks = {line["step"]: line["validation"] for line in Log(tmp_path / "log.jsonl").read() if "validation" in line}
     assert list(checks) == list(range(3, int(facts["updates"]) + 1, 3))
     best = next(step for step, value in checks.items() if value == min(checks.values()))
-    assert (facts["best_update"], facts["best_value"]) == (best, checks[best])
+    assert (facts["best_update"], facts["val_m"]) == (best, checks[best])
     assert all(torch.equal(weights[name], value) for name, value in measured[best // 3 - 1].items())
     assert not all(torch.equal(weights[name], value) for name, value in measured[-1].items())

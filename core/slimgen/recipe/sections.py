@@ -172,10 +172,10 @@ class TeachSection(Schedule):
 
     The `reverse_` checkpoints are of the reverse direction, which two sets have as well.
 
-    With `patience` it is trained until it stops improving: it is measured by the recipe's objective on the validation
-    images, `check_every` so many updates; where the best value is not improved in `patience` checks, the rate begins to
-    fall, over `decay` of the whole as ever, and where it is not in as many since, the training ends. The best weights
-    are kept, and the length that is given is the most there will be.
+    With `patience` it is trained until it stops improving: it is measured on the validation images, by a `metric` or
+    else by the recipe's objective, `check_every` so many updates; where the best value is not improved in `patience`
+    checks, the rate begins to fall, over `decay` of the whole as ever, and where it is not in as many since, the
+    training ends. The best weights are kept, and the length that is given is the most there will be.
     """
 
     generator: dict[str, Any] = Field(default_factory=lambda: {"family": "resnet", "ngf": 64, "blocks": 9})
@@ -187,12 +187,15 @@ class TeachSection(Schedule):
     ema: float | None = Field(default=None, gt=0, lt=1)
     patience: int | None = Field(default=None, ge=1)
     check_every: int | None = Field(default=None, ge=1)
+    metric: str | None = None
 
     @model_validator(mode="after")
     def stops_early(self) -> Self:
         """A number of checks, how far they are apart, and a training that they may end."""
         if (self.patience is None) != (self.check_every is None):
             raise ValueError("'patience' counts checks, which are 'check_every' updates apart: give both or neither")
+        if self.metric is not None and self.patience is None:
+            raise ValueError("'metric' says what 'patience' measures by, which is missing: give both or leave it out")
         if self.check_every is not None and self.generator_checkpoint is not None:
             raise ValueError("'patience' ends a training early, but an imported original is not trained: leave it out")
         if self.check_every is not None and self.updates is not None and self.check_every >= self.updates:

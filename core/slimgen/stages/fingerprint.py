@@ -68,7 +68,7 @@ def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:
         paths += checkpoints(recipe)
     if "metrics" in stage.code or "evaluate.features" in _of_method(stage, recipe):
         paths += [features.get("path") for features in recipe.evaluate.features.values()]
-        imported += [recipe.objective.metric, *recipe.evaluate.metrics]
+        imported += [recipe.objective.metric, *recipe.evaluate.metrics, recipe.teach.metric or ""]
     found = [Path(path) for path in paths if isinstance(path, str)]
     found += [path for name in imported for path in user_code(str(name))]
     return {str(path): sha256_file(path) for path in found if path.is_file()}

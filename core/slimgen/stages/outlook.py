@@ -99,7 +99,8 @@ def wanted(recipe: Recipe) -> dict[str, SlimgenError | None]:
     network = recipe.losses.perceptual_network
     if recipe.losses.perceptual and network != "discriminator":
         looks[network] = partial(find_network, network)
-    for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
+    taught = [] if recipe.teach.metric is None else [recipe.teach.metric]
+    for metric in (*taught, recipe.objective.metric, *recipe.evaluate.metrics):
         if getattr(find(metric), "check", None) is not PerImage._field_defaults["check"]:  # pixels alone need nothing
             looks[metric] = partial(check_metric, metric, recipe.evaluate.features)
     found: dict[str, SlimgenError | None] = {}

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from slimgen.cost.formula import Cost
+from slimgen.data.batches import Pair
 from slimgen.device import Compute
 from slimgen.errors import CheckpointError
 from slimgen.files import DISCRIMINATOR, GENERATOR
@@ -68,10 +70,16 @@ class Original:
         return ""
 
 
-def teach_pair(job: Job, images: int, ready: Callable[[nn.Module], nn.Module] | None = None) -> Mapping[str, float]:
+def teach_pair(
+    job: Job,
+    images: int,
+    validation: Callable[[], Pair] | None = None,
+    ready: Callable[[nn.Module], nn.Module] | None = None,
+) -> Mapping[str, float]:
     """Trains, on so many images, or imports one generator and its discriminator; its updates and parameters.
 
-    Leaves `generator` and `discriminator.safetensors`. For `ready` and what else may be returned see `early_stopping`.
+    Leaves `generator` and `discriminator.safetensors`. What early stopping measures is the task's `validation` if no
+    other is given; for `ready` and what else may be returned see `early_stopping`.
 
     Raises:
         CheckpointError: what is imported is not there or does not fit.
@@ -80,7 +88,8 @@ def teach_pair(job: Job, images: int, ready: Callable[[nn.Module], nn.Module] | 
     generator, discriminator = originals(job.task, options)
     if options.generator_checkpoint is None:
         updates = options.steps(images)
-        stopping = early_stopping(job, updates, lambda: {"generator": job.task.validation(job)}, ready)
+        given = validation or partial(job.task.validation, job)
+        stopping = early_stopping(job, updates, lambda: {"generator": given()}, ready)
         training = GanTraining(
             "teacher", generator, discriminator, options, updates, ema=options.ema, stopping=stopping
         )

@@ -1,4 +1,4 @@
-"""When an original has stopped improving: `teach.patience`, by the objective on the validation images."""
+"""When an original has stopped improving: `teach.patience`, by a metric on the validation images."""
 
 from collections.abc import Callable, Mapping
 
@@ -16,10 +16,17 @@ from slimgen.training.early_stopping import EarlyStopping
 
 def check_stopping(recipe: Recipe) -> None:
     """Raises RecipeError where originals whose images have no truth are to be measured by one."""
-    if recipe.teach.patience is not None and not isinstance(find(recipe.objective.metric), OfFeatures):
+    if recipe.teach.patience is not None and not isinstance(find(metric_of(recipe)), OfFeatures):
         rule = f"teach.patience measures originals of the task {recipe.task} on whole sets, as no image has its truth"
-        hint = "set objective.metric to fid, kid, or fd:NAME with a feature network of your own, or leave patience out"
-        raise RecipeError(rule, f"objective.metric {recipe.objective.metric}", hint)
+        hint = "set teach.metric to fid, kid, or fd:NAME with a feature network of your own, or leave patience out"
+        raise RecipeError(
+            rule, f"{'objective' if recipe.teach.metric is None else 'teach'}.metric {metric_of(recipe)}", hint
+        )
+
+
+def metric_of(recipe: Recipe) -> str:
+    """What originals are measured by while they are trained."""
+    return recipe.teach.metric or recipe.objective.metric
 
 
 def early_stopping(
@@ -39,7 +46,7 @@ def early_stopping(
         images: validation images by the name of the generator that is given them.
         ready: a generator amid its training as it would be used, if not as it is; must not change it.
     """
-    recipe, metric = job.recipe, job.recipe.objective.metric
+    recipe, metric = job.recipe, metric_of(job.recipe)
     if recipe.teach.patience is None or recipe.teach.check_every is None:
         return None
     evaluators = {
@@ -62,6 +69,12 @@ def early_stopping(
     def measure(nets: Mapping[str, nn.Module]) -> float:
         return sum(value(nets[name], evaluator) for name, evaluator in evaluators.items()) / len(evaluators)
 
-    every, patience = recipe.teach.check_every, recipe.teach.patience
-    goal = find(metric).goal
-    return EarlyStopping(updates, recipe.teach.decay, every=every, patience=patience, measure=measure, goal=goal)
+    return EarlyStopping(
+        updates,
+        recipe.teach.decay,
+        every=recipe.teach.check_every,
+        patience=recipe.teach.patience,
+        measure=measure,
+        goal=find(metric).goal,
+        name=metric,
+    )

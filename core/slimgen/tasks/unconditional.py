@@ -114,7 +114,8 @@ class Unconditional(Original):
         def ready(net: nn.Module) -> nn.Module:
             return net if options.ema is None else self.settled(copy.deepcopy(net), options.batch)
 
-        return teach_pair(job, sum(len(job.data.split(split)) for split in splits), ready)
+        images = sum(len(job.data.split(split)) for split in splits)
+        return teach_pair(job, images, partial(self._held_out, job), ready)
 
     def train_original(self, job: Job, training: GanTraining) -> nn.Module:
         """Trains a pair in place, on train and val together (AlphaGAN, supplement 1.1.2), if nothing is chosen by val.
@@ -168,6 +169,9 @@ class Unconditional(Original):
         if isinstance(find(metric), PerImage):
             hint = "choose fid, kid, is, or fd:NAME with a feature network of your own"
             raise RecipeError("candidates that make images of noise are measured on whole sets", repr(metric), hint)
+        return self._held_out(job)
+
+    def _held_out(self, job: Job) -> Pair:
         real = whole(job.data.split("val"), self.recipe.objective.images).target
         return Pair(latents(len(real), self.latent, self.recipe.seed, use=noise.VALIDATION), real)
 

@@ -26,6 +26,7 @@ class EarlyStopping:
         patience: checks without a better value.
         measure: the value of the networks as they are, by the names that `watch` gives them.
         goal: which values are better.
+        name: of what is measured.
     """
 
     def __init__(
@@ -37,9 +38,10 @@ class EarlyStopping:
         patience: int,
         measure: Callable[[Mapping[str, nn.Module]], float],
         goal: Literal["min", "max"],
+        name: str,
     ) -> None:
         self.steps, self.decay, self.every, self.patience = steps, decay, every, patience
-        self.measure, self.goal = measure, goal
+        self.measure, self.goal, self.name = measure, goal, name
         self.nets: Mapping[str, nn.Module] = {}
         self.done, self.over = 0, False
         self.fall, self.end = steps - round(steps * decay), steps  # where the rate begins to fall, and is zero
@@ -87,7 +89,7 @@ class EarlyStopping:
         return {
             "updates": self.done,
             "best_update": self.best_update,
-            "best_value": self.best,
+            f"val_{self.name}": self.best,
             "stopped_improving": self.stalled,
         }
 
