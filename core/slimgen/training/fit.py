@@ -1,8 +1,6 @@
 """The one training loop: phases x batches x drawn architectures."""
 
-import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,13 +11,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from slimgen.device import Compute, Starvation
-from slimgen.errors import RunError
 from slimgen.nets.supernet import Arch
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.log import Log
 from slimgen.training.distributed import average_gradients, require_alike, world
 from slimgen.training.draws import Draw
 from slimgen.training.early_stopping import EarlyStopping
+from slimgen.training.meter import Meter
 from slimgen.training.optimizers import Rate
 
 SAVING = 20.0
@@ -136,43 +134,6 @@ class Journal:
             self.checkpoints.save(done, {name: part.state_dict() for name, part in state.items()})
 
 
-class Meter:
-    """Running means of the losses since the last log line."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = defaultdict(int)
-        self.last: dict[str, float] = {}
-
-    def add(self, terms: Mapping[str, Tensor]) -> None:
-        """Adds one step's losses; they stay on their device until a line is due."""
-        for name, value in terms.items():
-            self.sums[name] = self.sums[name] + value.float() if name in self.sums else value.float()
-            self.counts[name] += 1
-
-    def means(self, step: int) -> dict[str, float]:
-        """The means, which start anew.
-
-        Raises:
-            RunError: one of them is not finite.
-        """
-        self.last = {name: float(value) / self.counts[name] for name, value in self.sums.items()}
-        self.sums, self.counts = {}, defaultdict(int)
-        for name, value in self.last.items():
-            if not math.isfinite(value):
-                came = f"{name} = {value} at step {step + 1}"
-                raise RunError("losses stay finite", came, "lower the rate, or use precision fp32")
-        return self.last
-
-    def state_dict(self) -> dict[str, Any]:
-        """Sums and counts, for checkpoints."""
-        return {"sums": dict(self.sums), "counts": dict(self.counts)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes them back."""
-        self.sums, self.counts = dict(state["sums"]), defaultdict(int, state["counts"])
-
-
 def fit(
     phases: Sequence[Phase],
     draw: Draw,
@@ -188,10 +149,8 @@ def fit(
 ) -> None:
     """Trains for a number of steps, going on from the newest checkpoint; or `until` one, which is then saved.
 
-    With `stopping` the rates of all phases are its own, the number of steps is what they are at most, and the networks
-    that it watches end with their best weights.
-
-    At each, the phases run in order, with the batches of their splits, each a pure function from step to batch. Under
+    With `stopping` these are at most as many, all rates are its own, and what it watches ends with its best weights.
+    At each step, the phases run in order, with the batches of their splits, pure functions from step to batch. Under
     torchrun every process holds its slice of the batch and the step is taken with the gradients of the whole.
 
     Everything random is a function of the seed and the step (here, layers such as dropout), so a training that was
@@ -228,8 +187,8 @@ def fit(
                 if rank == 0 and journal.log is not None:
                     journal.log.log(step=step + 1, **values)
             if rank == 0:
-                end = stop if stopping is None else stopping.end
-                journal.advance(step + 1, step + 1 if last else end, meter.last, everything)
+                total = step + 1 if last else stop if stopping is None else stopping.end
+                journal.advance(step + 1, total, meter.last, everything)
         if stopping is not None:
             stopping.restore()
         if rank == 0 and done < stop < steps:
