@@ -54,7 +54,7 @@ class Colours(Paired):
             DataError: the folder has no images in `train/` and `test/`, or most of them cannot be used.
         """
         found, setting = find_images(folder), setting_of(recipe)
-        if "test" not in found.splits:
+        if "test" not in found.splits and setting.test is None:
             raise DataError(f"{folder} must hold images in train/ and in test/", ", ".join(found.splits))
         splits = divide(found.splits, setting, "images")
         return convert(folder, out, splits, pair, setting, progress, found=found, unit="image")

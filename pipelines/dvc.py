@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from slimgen.stages.table import DATA, STAGES, Stage
+from slimgen.stages.table import DATA, STAGES, Stage, measuring
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = """\
@@ -26,15 +26,17 @@ HEAD = """\
 COMMAND = 'PATH="$PATH:.venv/bin" slimgen'
 
 
-def dvc_yaml(recipes: Mapping[str, object]) -> str:
+def dvc_yaml(recipes: Mapping[str, Mapping[str, object]]) -> str:
     """The text of `dvc.yaml`.
 
     Args:
         recipes: those of params.yaml, by name.
     """
+    early = any("patience" in recipe["teach"] for recipe in recipes.values())
+    stages = {**STAGES, "teach": measuring(STAGES["teach"])} if early else STAGES
     pipeline = {
         "vars": [{"slimgen": COMMAND}],
-        "stages": {stage.name: _stage(stage) for stage in STAGES.values()},
+        "stages": {stage.name: _stage(stage) for stage in stages.values()},
         "metrics": [f"runs/{name}/evaluate/metrics.json" for name in recipes],
         "plots": [
             {

@@ -104,6 +104,15 @@ def test_the_pipeline_is_what_the_table_of_stages_says():
     assert (ROOT / "dvc.yaml").read_text() == dvc_yaml(RECIPES), "python -m pipelines.dvc > dvc.yaml"
 
 
+def test_an_original_that_stops_early_depends_on_what_it_is_measured_by():
+    name, recipe = next(iter(RECIPES.items()))
+    early = {name: {**recipe, "teach": {**recipe["teach"], "patience": 3, "check_every": 50}}}
+    stages = [yaml.safe_load(dvc_yaml(recipes))["stages"] for recipes in ({name: recipe}, early)]
+    assert [one["search"] for one in stages] == [PIPELINE["stages"]["search"]] * 2
+    known = [{*one["teach"]["do"]["deps"], *one["teach"]["do"]["params"]} for one in stages]
+    assert known[1] - known[0] == {"core/slimgen/metrics", "recipes.${key}.objective", "recipes.${key}.evaluate"}
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_of_the_pipeline_is_valid_and_names_every_section(recipe):
     assert load(f"{ROOT / 'params.yaml'}#recipes.{recipe}").name == recipe

@@ -1,7 +1,15 @@
-import pytest
+import re
 
+import pytest
+import torch
+from torch import Tensor, nn
+
+from slimgen.device import Compute
+from slimgen.errors import WeightsError
 from slimgen.methods import open_method
-from slimgen.recipe import load, presets
+from slimgen.metrics.evaluator import Evaluator
+from slimgen.recipe import Recipe, load, presets
+from slimgen.stages.outlook import wanted
 
 
 @pytest.mark.parametrize("name", presets())
@@ -19,3 +27,68 @@ def test_a_preview_knows_the_space_and_what_its_ends_cost(name: str) -> None:
     assert 0 < smallest["macs"] < largest["macs"]
     assert planned.evaluations > 0
     assert planned.updates(100) <= planned.updates(1000)
+
+
+@pytest.mark.parametrize(("name", "path"), presets().items())
+def test_a_preset_says_what_is_the_papers_and_where_and_what_is_slimgens_own(name: str, path) -> None:
+    said = " ".join(line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("#"))
+    papers, colon, own = said.partition("slimgen's own")
+    assert colon
+    assert len(own) > 30
+    assert re.search(r"The paper's: .*\((its |their )?(section|supplement|Algorithm|Table|Eq\.)s? [\d.]+", papers)
+    if "answers to" in load(name).about:  # a setting of the paper's: every part of it is somebody's
+        assert re.search(r"(code|CycleGAN|GAN Compression)'s", papers)
+
+
+SEGMENTED = [name for name in presets() if "seg_miou" in load(name).objective.metric]
+
+
+class Recogniser(nn.Module):
+    """Scores of the classes of a palette: how near a pixel, normalised as the recipe says, is to each colour."""
+
+    def __init__(self, options: dict) -> None:
+        super().__init__()
+        self.register_buffer("colours", torch.tensor(list(options["classes"].values())).float() / 255)
+        self.register_buffer("mean", torch.tensor(options["mean"])[:, None, None])
+        self.register_buffer("std", torch.tensor(options["std"])[:, None, None])
+
+    def forward(self, images: Tensor) -> Tensor:
+        levels = images * self.std + self.mean
+        return -(levels[:, None] - self.colours[None, :, :, None, None]).square().sum(2)
+
+
+def test_presets_of_streets_choose_by_one_segmentation_network() -> None:
+    assert SEGMENTED == ["cf_gan-cityscapes", "gan_compression-cityscapes"]
+    one, two = (load(name).evaluate.features for name in SEGMENTED)
+    assert one == two
+    assert len(one["drn"]["classes"]) == 19
+
+
+@pytest.mark.parametrize("name", SEGMENTED)
+def test_without_its_weights_a_segmentation_network_is_refused_in_one_line_that_says_what_to_do(
+    name: str, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fault = wanted(load(name))["seg_miou:drn"]
+    assert isinstance(fault, WeightsError)
+    assert re.search(
+        r"drn is a TorchScript .* no file weights/drn-d-105\.pt; put it there, or set .*drn\.path", str(fault)
+    )
+    assert "\n" not in str(fault)
+
+
+@pytest.mark.parametrize("name", SEGMENTED)
+def test_with_weights_given_by_path_pictures_in_the_colours_of_their_labels_score_one(name: str, tmp_path) -> None:
+    path, plain = tmp_path / "net.pt", load(name)
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
+        torch.jit.save(torch.jit.script(Recogniser(dict(plain.evaluate.features["drn"]))), path)
+    recipe: Recipe = plain.override([f"evaluate.features.drn.path={path}"])
+    assert wanted(recipe)["seg_miou:drn"] is None
+    colours = torch.tensor(list(recipe.evaluate.features["drn"]["classes"].values())).float()
+    maps = (colours / 127.5 - 1).T[None, :, :, None].expand(2, -1, -1, 4).contiguous()  # a row for each class
+    metric = recipe.objective.metric
+    evaluator = Evaluator(
+        (maps, maps), [metric], compute=Compute(torch.device("cpu")), features=recipe.evaluate.features
+    )
+    assert evaluator.measure(lambda x: x)[metric] == 1.0
+    assert evaluator.measure(lambda x: x.roll(1, 2))[metric] == 0.0

@@ -4,7 +4,16 @@ import pytest
 from rich.console import Console
 
 from slimgen.errors import RunError
-from slimgen.report.table import cells, headings, legend, markdown_table, parse_table, read_table, rows_table
+from slimgen.report.table import (
+    cells,
+    headings,
+    legend,
+    markdown_table,
+    notes_of,
+    parse_table,
+    read_table,
+    rows_table,
+)
 
 ORIGINAL = {
     "name": "original",
@@ -145,6 +154,19 @@ def test_on_a_terminal_what_is_slower_is_red():
         console.print(rows_table(rows, "a title"))
     assert "\x1b[31mslower than the original: 2.0 times" in capture.get()
     assert "\x1b[31mfaster" not in capture.get()
+
+
+def test_notes_stand_below_the_table_and_say_which_of_several_runs_they_are_of():
+    tables = [parse_table({**VALUE, "notes": notes}, run) for run, notes in (("a", ["one", "two"]), ("b", ["two"]))]
+    rows = [row for table in tables for row in table.rows]
+    assert notes_of(tables) == ["a: one", "two"]
+    assert notes_of([parse_table({**VALUE, "notes": ["one"]})]) == ["one"]
+    assert markdown_table(rows, notes=notes_of(tables)).endswith("|\n\n- a: one\n- two\n")
+    console = Console(width=160, record=True)
+    with console.capture() as capture:
+        console.print(rows_table(rows, "a title", notes=["a sentence"]))
+    assert capture.get().rstrip().endswith("a sentence")
+    assert parse_table(VALUE).notes == ()
 
 
 def test_a_table_is_read_from_a_finished_run(tmp_path):

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from slimgen.report.words import against, amount, arrow, factor, generator, number, quality, seconds, size
+from slimgen.report.words import against, amount, arrow, factor, generator, number, quality, seconds, size, stopping
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,21 @@ def test_rows_are_explained_by_their_kind_and_direction():
     assert generator("random1") == generator("random")
     assert generator("found_reverse") == f"{generator('found')}, in the reverse direction"
     assert generator("something") == ""
+
+
+@pytest.mark.parametrize(
+    ("best", "stalled", "said"),
+    [
+        (60_000, 0, "ran its 60,000 updates while still improving; its weights are those of update 60,000"),
+        (
+            9_000,
+            9_000,
+            "stopped improving at 9,000 updates of the 60,000 that it ran; its weights are those of update 9",
+        ),
+        (20_000, 9_000, "stopped improving at 9,000 updates, and improved again as its rate fell, in the 60,000 that"),
+    ],
+)
+def test_a_training_that_may_end_early_says_how_it_ended(best, stalled, said):
+    metrics = {"updates": 60_000.0, "best_update": float(best), "stopped_improving": float(stalled)}
+    assert stopping({**metrics, "val_psnr": 21.0}).startswith(f"original: by PSNR of the validation images it {said}")
+    assert stopping({"updates": 60_000.0}) == ""

@@ -24,7 +24,7 @@ def compare(
     Of runs of one recipe with different seeds, found is compared with its rivals, too: run by run, with a t test.
     """
     from slimgen.report.paired import differences, differences_table, seeds
-    from slimgen.report.table import markdown_table, read_table, rows_table
+    from slimgen.report.table import markdown_table, notes_of, read_table, rows_table
 
     last = [run.resolve().name for run in runs]
     names = [name if last.count(name) == 1 else str(run) for run, name in zip(runs, last, strict=True)]
@@ -32,17 +32,18 @@ def compare(
     paths = [run / TABLE if (run / TABLE).is_file() else run / "evaluate" / TABLE for run in runs]
     tables = [read_table(path, name if len(runs) > 1 else "") for path, name in zip(paths, names, strict=True)]
     rows = [row for table in tables for row in table.rows]
-    known = list(rows[0].macs)
+    known, notes = list(rows[0].macs), notes_of(tables)
     counted = convention or tables[0].convention
     if counted not in known:
         raise RunError(f"--convention is one of {', '.join(known)}", repr(counted))
     if as_json:
         found = [{**asdict(one), "mean": one.mean, "verdict": one.verdict} for one in differences(tables)]
-        print_json({"convention": counted, "rows": [asdict(row) for row in rows], "differences": found})
+        rows_and_notes = {"rows": [asdict(row) for row in rows], "notes": notes}
+        print_json({"convention": counted, **rows_and_notes, "differences": found})
     elif markdown:
-        typer.echo(markdown_table(rows, counted), nl=False)
+        typer.echo(markdown_table(rows, counted, notes), nl=False)
     else:
-        print_table(rows_table(rows, ", ".join(last), counted))
+        print_table(rows_table(rows, ", ".join(last), counted, notes))
         if seeds(tables):
             print_table(differences_table(tables))
         if len({str(dict(table.protocol)) for table in tables}) > 1:

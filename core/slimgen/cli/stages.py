@@ -113,7 +113,8 @@ def _show_outcome(recipe: "Recipe", folder: Path, metrics: Mapping[str, Mapping[
         print_json({"run": str(folder), "stages": metrics, "files": {path.name: str(path) for path in found}})
         return
     if table is not None:
-        print_table(rows_table(table.rows, f"{recipe.name}, {recipe.size} x {recipe.size}", table.convention))
+        title = f"{recipe.name}, {recipe.size} x {recipe.size}"
+        print_table(rows_table(table.rows, title, table.convention, table.notes))
     for path in found:
         typer.echo(f"{path.name:<15} {path}")
     if table is None:

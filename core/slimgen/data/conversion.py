@@ -39,7 +39,8 @@ class Setting:
         load: pixels of a side in train, at least `size`.
         direction: `AtoB` or `BtoA`: which side is the input.
         validation: how much of train to hold out, a number from 1 or a fraction: of pairs, or of each set of images.
-        seed: chooses the validation images.
+        test: likewise, before that, where a data set has nothing to test on; None asks for a test split.
+        seed: chooses the images held out.
 
     Raises:
         DataError: if sizes do not fit.
@@ -50,6 +51,7 @@ class Setting:
     direction: str = "AtoB"
     validation: int | float = 32
     seed: int = 0
+    test: int | float | None = None
 
     def __post_init__(self) -> None:
         if self.size < 1 or self.load < self.size:
@@ -151,6 +153,7 @@ def convert(
         load=setting.load,
         seed=setting.seed,
         validation=setting.validation,
+        test=setting.test,
         splits=describe(written) if describe else {name: split.record() for name, split in written.items()},
         sources=dict(sorted(tally.sources.items())),
         rejected=tally.rejected,

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
+from typing import Literal
 
 from slimgen.data.conversion import Setting
 from slimgen.data.layouts import SPLITS, ItemT
@@ -10,11 +11,16 @@ from slimgen.errors import DataError
 
 
 def hold_out(
-    items: Sequence[ItemT], amount: int | float, seed: int, what: str, key: Callable[[ItemT], str]
+    items: Sequence[ItemT],
+    amount: int | float,
+    seed: int,
+    what: str,
+    key: Callable[[ItemT], str],
+    option: Literal["validation", "test"] = "validation",
 ) -> tuple[tuple[ItemT, ...], tuple[ItemT, ...]]:
     """The others, and those held out, chosen by the hash of (seed, key): adding images hardly changes which.
 
-    How many are held out is a number from 1 or a fraction below 1.
+    How many are held out is a number from 1 or a fraction below 1, by the `option` of a recipe's `data`.
 
     Raises:
         DataError: if nothing or everything would be held out.
@@ -23,7 +29,7 @@ def hold_out(
     sensible = 0 < amount < 1 if fraction else amount >= 1
     asked = 0 if not sensible else max(1, round(amount * count)) if fraction else int(amount)
     if not 1 <= asked < count:
-        rule = f"validation holds out a part of the {count} {what} to train on, a number from 1 or a fraction below 1"
+        rule = f"{option} holds out a part of the {count} {what}, a number from 1 or a fraction below 1"
         raise DataError(rule, amount)
     order = sorted(range(count), key=lambda place: hashlib.sha256(f"{seed}/{key(items[place])}".encode()).digest())
     held = set(order[:asked])
@@ -39,9 +45,24 @@ def divide(
 ) -> dict[str, tuple[ItemT, ...]]:
     """Train, val and test of the splits that were found.
 
-    A data set with both val and test keeps its own val; one with val alone is tested on it.
+    A data set with both val and test keeps its own val; one with val alone is tested on it, unless the setting holds
+    images to test on out of train.
+
+    Raises:
+        DataError: if there are images to test on, and the setting holds some out; or as `hold_out`.
     """
+    found, which = dict(found), f"{what} to train on"
+    if setting.test is not None:
+        if "test" in found:
+            rule = "data.test holds images out of train for a data set that has none to test on"
+            raise DataError(
+                rule, f"test {setting.test}, and {len(found['test'])} {what} in its test split", "leave it out"
+            )
+        # Another key than for the validation images, so that one choice says nothing of the other.
+        parts = hold_out(found["train"], setting.test, setting.seed, which, lambda item: f"test/{key(item)}", "test")
+        found["train"], found["test"] = parts
+        which = f"{what} left to train on, beside {len(parts[1])} to test on"
     if "val" in found and "test" in found:
         return {name: found[name] for name in SPLITS}
-    train, val = hold_out(found["train"], setting.validation, setting.seed, what, key)
+    train, val = hold_out(found["train"], setting.validation, setting.seed, which, key)
     return {"train": train, "val": val, "test": found["test"] if "test" in found else found["val"]}

@@ -81,6 +81,11 @@ PUBLIC: dict[str, PublicSet] = {
     "edges2shoes": PublicSet(
         f"{_PIX2PIX}/edges2shoes.tar.gz", "UT Zappos50K, Yu and Grauman, CVPR 2014; non-commercial research use, cite."
     ),
+    # Divided anew by GAN Compression, section 4.1: 2,048 pairs to test on, where pix2pix has 200.
+    "edges2shoes-r": PublicSet(
+        "https://huggingface.co/mit-han-lab/gan-compression/resolve/main/datasets/edges2shoes-r.tar.gz",
+        "UT Zappos50K, Yu and Grauman, CVPR 2014, divided anew by GAN Compression; non-commercial research use, cite.",
+    ),
     "edges2handbags": PublicSet(
         f"{_PIX2PIX}/edges2handbags.tar.gz", "Collected for iGAN, Zhu et al., ECCV 2016; research use, cite."
     ),

@@ -150,17 +150,18 @@ class LabelFiles:
     instances: Path | None
 
 
-def find_labels(folder: Path, instances: bool) -> Files[LabelFiles]:
+def find_labels(folder: Path, instances: bool, *, tested: bool = True) -> Files[LabelFiles]:
     """Find the label maps of a data set, whichever of the `KNOWN` layouts it has.
 
-    Folders are searched to any depth. Train and one of test and val are required; of Cityscapes' own folders val is
-    the one, as the label maps of its test set are kept secret. With `instances`, each label map needs a map of them.
+    Folders are searched to any depth. Train is required, and, if `tested`, one of test and val; of Cityscapes' own
+    folders val is the one, as the label maps of its test set are kept secret. With `instances`, each label map needs a
+    map of them.
 
     Raises:
         DataError: if the folder is missing or of no known layout, or a split holds no label map with all its partners.
     """
     require_folder(folder)
-    layout, splits = _look(folder)
+    layout, splits = _look(folder, tested)
     kinds = ("label", "img", "inst") if instances else ("label", "img")
     found: dict[str, tuple[LabelFiles, ...]] = {}
     unmatched: list[Path] = []
@@ -181,7 +182,7 @@ def find_labels(folder: Path, instances: bool) -> Files[LabelFiles]:
     return Files(layout, found, tuple(unmatched))
 
 
-def _look(folder: Path) -> tuple[str, dict[str, dict[str, Path]]]:
+def _look(folder: Path, tested: bool) -> tuple[str, dict[str, dict[str, Path]]]:
     """The name of the layout, and by split the folder of each kind."""
     own = {split: {kind: folder / f"{split}_{kind}" for kind in STEMS} for split in SPLITS}
     cityscapes = {
@@ -190,6 +191,6 @@ def _look(folder: Path) -> tuple[str, dict[str, dict[str, Path]]]:
     }
     for layout, splits in (("label maps and images", own), ("Cityscapes", cityscapes)):
         there = {name: where for name, where in splits.items() if where["label"].is_dir() and where["img"].is_dir()}
-        if "train" in there and len(there) > 1:
+        if "train" in there and (len(there) > 1 or not tested):
             return layout, there
     raise DataError(f"{folder} has a known layout of label maps", listing(folder), "; ".join(KNOWN))

@@ -61,18 +61,18 @@ class Member:
         return PurePosixPath(self.name).with_suffix("").as_posix()
 
 
-def find_pairs(folder: Path, direction: str) -> Files[PairFiles]:
+def find_pairs(folder: Path, direction: str, *, tested: bool = True) -> Files[PairFiles]:
     """Find the pairs of a data set, whichever of the `KNOWN` layouts it has.
 
     Folders are searched to any depth; files that do not look like images, and hidden ones, are passed over. A
-    validation split may be there as `val/`, `valA/` or `A/val`. Train and one of test and val are required. Pairs come
-    in the order of their names.
+    validation split may be there as `val/`, `valA/` or `A/val`. Train is required, and, if `tested`, one of test and
+    val. Pairs come in the order of their names.
 
     Raises:
         DataError: if the folder is missing or of no known layout, the direction is unknown, two images of one folder
             share a name, or a split holds no pair.
     """
-    sides, layout = _look(folder, direction, KNOWN)
+    sides, layout = _look(folder, direction, KNOWN, tested)
     splits: dict[str, tuple[PairFiles, ...]] = {}
     unmatched: list[Path] = []
     for split, where in sides.items():
@@ -91,7 +91,7 @@ def find_pairs(folder: Path, direction: str) -> Files[PairFiles]:
     return Files(layout, splits, tuple(unmatched))
 
 
-def find_sets(folder: Path, direction: str) -> Files[Member]:
+def find_sets(folder: Path, direction: str, *, tested: bool = True) -> Files[Member]:
     """Find the two sets of a data set without pairs, whichever of the `KNOWN_SETS` layouts it has.
 
     Folders are searched as for pairs. Side-by-side pairs are two sets as well, of their halves. A split has the members
@@ -101,7 +101,7 @@ def find_sets(folder: Path, direction: str) -> Files[Member]:
         DataError: if the folder is missing or of no known layout, the direction is unknown, or a set has no image in
             a split.
     """
-    found, layout = _look(folder, direction, KNOWN_SETS)
+    found, layout = _look(folder, direction, KNOWN_SETS, tested)
     splits: dict[str, tuple[Member, ...]] = {}
     for split, where in found.items():
         halves: tuple[Half, Half] = ("left", "right") if len(where) == 1 else ("whole", "whole")
@@ -150,7 +150,7 @@ def require_folder(folder: Path) -> None:
         raise DataError(f"the data set {folder} is a folder", "a file" if folder.exists() else "nothing there")
 
 
-def _look(folder: Path, direction: str, known: Iterable[str]) -> tuple[dict[str, tuple[Path, ...]], str]:
+def _look(folder: Path, direction: str, known: Iterable[str], tested: bool) -> tuple[dict[str, tuple[Path, ...]], str]:
     """The folders of each split, one (side by side) or two (A and B), and the name of the layout."""
     if direction not in DIRECTIONS:
         raise DataError("a direction is AtoB or BtoA", repr(direction), nearest(str(direction), DIRECTIONS))
@@ -164,10 +164,10 @@ def _look(folder: Path, direction: str, known: Iterable[str]) -> tuple[dict[str,
         there = {split: where for split, where in sides.items() if all(one.is_dir() for one in where)}
         if "train" not in there:
             continue
-        if len(there) == 1:
+        if len(there) == 1 and tested:
             missing = " or ".join(" + ".join(str(one.relative_to(folder)) for one in sides[s]) for s in ("test", "val"))
             rule = f"{folder} has images to test on beside those to train on"
-            raise DataError(rule, listing(folder), f"add {missing}")
+            raise DataError(rule, listing(folder), f"add {missing}, or hold some out of train with data.test")
         return there, layout
     raise DataError(f"{folder} has a known layout", listing(folder), f"known: {'; '.join(known)}")
 

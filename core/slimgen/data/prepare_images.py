@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from slimgen.data.archives import extract
 from slimgen.data.conversion import Progress, Read, Row, Setting, convert
-from slimgen.data.division import divide, hold_out
+from slimgen.data.division import divide
 from slimgen.data.images import decode
 from slimgen.data.layouts import SPLITS, Files, some_images
 from slimgen.data.prepared import Manifest
@@ -34,7 +35,7 @@ def prepare_images(folder: Path, out: Path, setting: Setting, progress: Progress
 
     Of each image the middle square is taken, so that nothing is distorted, and resized: bicubic, antialiased. Nothing
     is cropped from images later, so `load` is `size`, and images with a smaller side are rejected. Where the data set
-    does not say which images to test on, a tenth of those to train on is, chosen as those to validate on are.
+    does not say which images to test on, nor the setting how many, a tenth of those to train on is held out.
 
     The folder is a data set as `find_images` finds it, or a tar or zip archive of one, which is unpacked into `out` for
     as long as it takes.
@@ -47,12 +48,9 @@ def prepare_images(folder: Path, out: Path, setting: Setting, progress: Progress
         raise DataError("images to be made of noise are not cropped: load is size", came)
     with _folder_of(folder, out) as source:
         found = find_images(source)
-        splits = dict(found.splits)
-        if not splits.keys() & {"test", "val"}:
-            # Another key than for the validation images, so that one choice says nothing of the other.
-            parts = hold_out(splits["train"], TESTED, setting.seed, "images", lambda image: f"test/{image.name}")
-            splits["train"], splits["test"] = parts
-        splits = divide(splits, setting, "images")
+        if setting.test is None and not found.splits.keys() & {"test", "val"}:
+            setting = replace(setting, test=TESTED)
+        splits = divide(found.splits, setting, "images")
         return convert(source, out, splits, _image, setting, progress, found=found, unit="image", channels=0)
 
 

@@ -24,7 +24,7 @@ def prepare_pairs(folder: Path, out: Path, setting: Setting, progress: Progress 
     those smaller than `size` are rejected. Label maps are treated like any image: those of the usual paired sets are
     JPEGs, whose colours are not exact.
     """
-    pairs = find_pairs(folder, setting.direction)
+    pairs = find_pairs(folder, setting.direction, tested=setting.test is None)
     splits = divide(pairs.splits, setting, "pairs")
     return convert(folder, out, splits, _pair, setting, progress, found=pairs, unit="pair")
 
@@ -49,14 +49,14 @@ def prepare_unpaired(
     The sets may differ in number. As in CycleGAN's protocol, and as pairs are, images are resized to a square whatever
     their proportions, train to `load` (to be cropped) and the others to `size` pixels a side. A photograph that is
     wider than high has often fewer rows than the published 256: only images of fewer pixels than size x size, to which
-    resizing would add more than it keeps, are rejected. The validation images are held out of both sets of train.
+    resizing would add more than it keeps, are rejected. The images held out are as many of both sets of train.
 
     Images of the same name in both sets may be partners: then evaluation has a truth, which training and search never
     see. A split is `paired` when its two sides have the same names, and no two images of the whole data set that share
     a name differ in their proportions (those of a set that was merely numbered do).
     Without `partners`, equal names mean nothing, and no split is.
     """
-    sets = find_sets(folder, setting.direction)
+    sets = find_sets(folder, setting.direction, tested=setting.test is None)
     splits = _divide(sets, setting)
 
     def describe(written: Mapping[str, Written]) -> dict[str, SplitRecord]:
@@ -125,7 +125,7 @@ def prepare_labels(
     if setting.direction != "AtoB":
         rule = "label maps become photographs, in the direction AtoB"
         raise DataError(rule, setting.direction, "leave data.direction out")
-    found = find_labels(folder, instances)
+    found = find_labels(folder, instances, tested=setting.test is None)
     splits, decoded = divide(found.splits, setting, "label maps"), partial(_labelled, classes)
     channels = 1 + instances
     return convert(folder, out, splits, decoded, setting, progress, found=found, unit="label map", channels=channels)

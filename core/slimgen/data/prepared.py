@@ -72,6 +72,7 @@ class Manifest(BaseModel):
     load: int
     seed: int
     validation: int | float
+    test: int | float | None = None
     splits: dict[str, SplitRecord]
     sources: dict[str, str]
     rejected: dict[str, str]

@@ -120,6 +120,12 @@ class Evaluator:
                     values |= scorer.values(whole)
         return values
 
+    @property
+    def notes(self) -> list[str]:
+        """What the values that were measured are worth, where that is less than their names promise: sentences."""
+        said = {metric: text for scorer in self._scorers for metric, text in scorer.notes.items()}
+        return [said[metric] for metric in self.metrics if metric in said]
+
     def score(self, fake: Tensor) -> dict[str, float]:
         """Like `measure`, of images (N, C, H, W) in [-1, 1] that are already there."""
         if len(fake) != len(self.inputs):

@@ -150,7 +150,8 @@ def require_file(name: str, options: Mapping[str, object], kind: str) -> Path:
         raise RecipeError(f"feature network {name} needs a path", None, kind)
     path = Path(str(options["path"])).expanduser()
     if not path.is_file():
-        raise WeightsError(f"feature network {name} is {kind}", f"no file {path}")
+        hint = f"put it there, or set evaluate.features.{name}.path to where it is"
+        raise WeightsError(f"feature network {name} is {kind}", f"no file {path}", hint)
     return path
 
 

@@ -80,7 +80,12 @@ def frechet(real: Statistics, features: Tensor) -> float:
     return frechet_distance(real, Statistics.of(features))
 
 
-FRECHET = OfFeatures("min", frechet, Statistics)
+FRECHET = OfFeatures(
+    "min",
+    frechet,
+    Statistics,
+    few="a covariance is singular: the value lies above that of many images, and compares at these numbers alone",
+)
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:

@@ -59,6 +59,7 @@ class OfFeatures(NamedTuple):
         value: (real side, the generated images' features (N, d)) to the value; the real side is None without `real`.
         real: the class of the real side, or None where the real images play no part.
         logits: whether it takes classification scores, which Inception makes of its features.
+        few: what the value is worth where there are no more images than features; ends a sentence.
     """
 
     goal: Goal
@@ -66,6 +67,7 @@ class OfFeatures(NamedTuple):
     real: type[RealSide] | None = None
     logits: bool = False
     says: str = ""
+    few: str = ""
 
 
 class OfSegmentations(NamedTuple):

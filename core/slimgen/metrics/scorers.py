@@ -45,12 +45,13 @@ class ImageScorer:
 
     Every scorer sees each batch once: generated images (n, C, H, W), the `span` of all, for which it returns tensors
     of n rows each. From the rows of all images it makes the values by metric. Its `digest` names the weights that it
-    scores with, and what it `says` of a metric goes into the protocol.
+    scores with, and what it `says` of a metric goes into the protocol. Its `notes` say what values are worth.
     """
 
     def __init__(self, metric: str, opened: Opened, targets: Tensor, says: str) -> None:
         self.metric, self.function, self.digest, self.targets = metric, opened.function, opened.digest, targets
         self.says = {metric: says}
+        self.notes: dict[str, str] = {}
 
     def see(self, fake: Tensor, span: slice) -> dict[str, Tensor]:
         """One value per image."""
@@ -77,6 +78,7 @@ class NetworkScorer:
         self.network, self.metrics, self.images = open_features(first, networks, images.targets.device), metrics, images
         self.digest = self.network.digest
         self.says = {name: metric.says for name, metric in metrics.items()}
+        self.notes: dict[str, str] = {}
         self.truth: tuple[Palette, Tensor] | None = None
         segmenting = [name for name, metric in metrics.items() if isinstance(metric, OfSegmentations)]
         if segmenting:
@@ -103,6 +105,10 @@ class NetworkScorer:
             else:
                 features = self.network.logits(seen[FEATURES]) if metric.logits else seen[FEATURES]
                 values[name] = metric.value(self.real[metric.real] if metric.real else None, features)
+                (made, length), real = features.shape, len(self.images.targets)
+                if metric.few and min(made, real) <= length:
+                    counts = f"{made} generated and {real} real images, but {length} features"
+                    self.notes[name] = f"{name}: of {counts}: {metric.few}"
         return values
 
     @cached_property

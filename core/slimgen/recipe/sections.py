@@ -18,7 +18,9 @@ GanLoss = Literal["hinge", "least-squares", "vanilla"]
 class DataSection(Section):
     """Which images, and how they are cut. `load` and `size` are pixels: resized to the one, cropped to the other.
 
-    Of two sets, test images of the same name are partners that evaluation compares with; not so with `partners: false`.
+    So many images are held out of those to train on: for `validation`, and as a `test` set where a data set has none;
+    of two sets, of each. Of those, test images of the same name are partners that evaluation compares with; not so
+    with `partners: false`.
 
     Label maps hold ids below `classes`, or, in RGB, the colours of a `palette`; with `unknown`, other pixels are of one
     more class. With `instances`, there are maps of them too, whose edges are one more channel.
@@ -30,6 +32,7 @@ class DataSection(Section):
     direction: Literal["AtoB", "BtoA"] = "AtoB"
     load: int | None = Field(default=None, ge=8)
     validation: int = Field(default=32, ge=1)
+    test: int | None = Field(default=None, ge=1)
     flip: bool = True
     partners: bool = True
     classes: int | None = Field(default=None, ge=1, le=255)
@@ -168,6 +171,11 @@ class TeachSection(Schedule):
     """The original GAN: trained here, or imported from checkpoints.
 
     The `reverse_` checkpoints are of the reverse direction, which two sets have as well.
+
+    With `patience` it is trained until it stops improving: it is measured on the validation images, by a `metric` or
+    else by the recipe's objective, `check_every` so many updates; where the best value is not improved in `patience`
+    checks, the rate begins to fall, over `decay` of the whole as ever, and where it is not in as many since, the
+    training ends. The best weights are kept, and the length that is given is the most there will be.
     """
 
     generator: dict[str, Any] = Field(default_factory=lambda: {"family": "resnet", "ngf": 64, "blocks": 9})
@@ -177,6 +185,24 @@ class TeachSection(Schedule):
     reverse_generator_checkpoint: str | None = None
     reverse_discriminator_checkpoint: str | None = None
     ema: float | None = Field(default=None, gt=0, lt=1)
+    patience: int | None = Field(default=None, ge=1)
+    check_every: int | None = Field(default=None, ge=1)
+    metric: str | None = None
+
+    @model_validator(mode="after")
+    def stops_early(self) -> Self:
+        """A number of checks, how far they are apart, and a training that they may end."""
+        if (self.patience is None) != (self.check_every is None):
+            raise ValueError("'patience' counts checks, which are 'check_every' updates apart: give both or neither")
+        if self.metric is not None and self.patience is None:
+            raise ValueError("'metric' says what 'patience' measures by, which is missing: give both or leave it out")
+        if self.check_every is not None and self.generator_checkpoint is not None:
+            raise ValueError("'patience' ends a training early, but an imported original is not trained: leave it out")
+        if self.check_every is not None and self.updates is not None and self.check_every >= self.updates:
+            raise ValueError(
+                f"'check_every' is below the {self.updates} updates, or there is nothing to choose between"
+            )
+        return self
 
     @model_validator(mode="after")
     def both_imported(self) -> Self:

@@ -50,7 +50,8 @@ def section(model: type[SectionT], values: Mapping[str, Any], where: str) -> Sec
         rule = str(first["msg"]).removeprefix("Value error, ")
         if not place:  # of several keys together
             raise RecipeError(f"{where}: {rule}") from None
-        raise RecipeError(f"{where}: {place}: {rule}", repr(first["input"])[:80]) from None
+        came = None if isinstance(first["input"], dict) else repr(first["input"])[:80]  # not a whole section
+        raise RecipeError(f"{where}: {place}: {rule}", came) from None
 
 
 def _fields(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:

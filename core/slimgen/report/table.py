@@ -91,6 +91,7 @@ class Table:
         size: pixels of a side of the images.
         protocol: metric to how it was measured.
         recipe: its name; with the seed, what runs are paired by.
+        notes: what must be known to read it, a sentence each.
     """
 
     rows: tuple[TableRow, ...]
@@ -99,6 +100,7 @@ class Table:
     protocol: Mapping[str, object] = field(default_factory=dict)
     recipe: str = ""
     seed: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def read_table(path: Path, run: str = "") -> Table:
@@ -129,7 +131,8 @@ def parse_table(value: object, run: str = "", where: str = "a table") -> Table:
         protocol = value.get("protocol") or {}  # of each metric, or one for all of them
         protocol = protocol if isinstance(protocol, Mapping) else {"quality": str(protocol)}
         convention, size = str(value["convention"]), int(value.get("size", 0))
-        return Table(rows, convention, size, protocol, str(value.get("recipe", "")), int(value.get("seed", 0)))
+        recipe, seed, notes = str(value.get("recipe", "")), int(value.get("seed", 0)), value.get("notes") or ()
+        return Table(rows, convention, size, protocol, recipe, seed, tuple(map(str, notes)))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{where} must hold a convention and rows", repr(error), "run `evaluate` again") from error
 
@@ -224,14 +227,16 @@ def legend(rows: Sequence[TableRow]) -> list[str]:
     return lines
 
 
-def rows_table(rows: Sequence[TableRow], title: str, convention: str = "exact") -> "rich.table.Table":
-    """The table for a terminal: factors against the original beside each cost, what is slower in red."""
+def rows_table(
+    rows: Sequence[TableRow], title: str, convention: str = "exact", notes: Sequence[str] = ()
+) -> "rich.table.Table":
+    """The table for a terminal: factors against the original beside each cost, what is slower in red, notes below."""
     from rich.box import SIMPLE
     from rich.table import Table as Terminal
     from rich.text import Text
 
     table = Terminal(title=title, title_justify="left", title_style="bold", box=SIMPLE, padding=(0, 1, 0, 0))
-    table.caption, table.caption_justify = "\n".join(legend(rows)) or None, "left"
+    table.caption, table.caption_justify = "\n".join([*legend(rows), *notes]) or None, "left"
     shown = headings(rows, convention)
     for heading in shown:
         words = heading in ("run", "generator")
@@ -242,12 +247,22 @@ def rows_table(rows: Sequence[TableRow], title: str, convention: str = "exact") 
     return table
 
 
-def markdown_table(rows: Sequence[TableRow], convention: str = "exact") -> str:
-    """The same as a Markdown table, and the legend below it."""
+def markdown_table(rows: Sequence[TableRow], convention: str = "exact", notes: Sequence[str] = ()) -> str:
+    """The same as a Markdown table, the legend and the notes below it."""
     shown = headings(rows, convention)
     rule = [":--" if heading in ("run", "generator") else "--:" for heading in shown]
     table = "".join(f"| {' | '.join(line)} |\n" for line in (shown, rule, *cells(rows, convention)))
-    return "\n".join([table, *(f"{line}\n" for line in legend(rows))])
+    return "\n".join([table, *(f"{line}\n" for line in (*legend(rows), *(f"- {note}" for note in notes)))])
+
+
+def notes_of(tables: Sequence[Table]) -> list[str]:
+    """The notes of several tables, each once; of several runs with the names of those that it is of."""
+    names = {
+        note: [table.rows[0].run for table in tables if note in table.notes] for one in tables for note in one.notes
+    }
+    return [
+        f"{', '.join(runs)}: {note}" if runs[0] and len(runs) < len(tables) else note for note, runs in names.items()
+    ]
 
 
 def metrics_of(rows: Sequence[TableRow]) -> list[str]:

@@ -45,6 +45,23 @@ def title(metric: str) -> str:
     return NAMES.get(metric, metric)
 
 
+def stopping(metrics: Mapping[str, object]) -> str:
+    """How the training of an original that was stopped early ended, of what its stage measured; empty of others."""
+    if "stopped_improving" not in metrics:
+        return ""
+    updates, best, stalled = (number(metrics[key]) for key in ("updates", "best_update", "stopped_improving"))
+    by = next((title(key.removeprefix("val_")) for key in metrics if key.startswith("val_")), "its metric")
+    if stalled == "0":
+        said = f"ran its {updates} updates while still improving"
+    elif stalled == best:
+        said = f"stopped improving at {stalled} updates of the {updates} that it ran"
+    else:
+        said = (
+            f"stopped improving at {stalled} updates, and improved again as its rate fell, in the {updates} that it ran"
+        )
+    return f"original: by {by} of the validation images it {said}; its weights are those of update {best}"
+
+
 def quality(value: float | None) -> str:
     """Four digits that matter: 21.34, 0.8123."""
     if value is None or not math.isfinite(value):

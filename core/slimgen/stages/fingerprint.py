@@ -13,11 +13,12 @@ from slimgen.recipe import Recipe
 from slimgen.run.record import digest, digest_folder, read_record, require_layout
 from slimgen.run.record import fingerprint as word_of
 from slimgen.stages.code import code
-from slimgen.stages.table import DATA, Stage
+from slimgen.stages.table import DATA, Stage, measuring
 
 
 def fingerprint(stage: Stage, recipe: Recipe, inputs: Mapping[str, str], folders: Mapping[str, Path]) -> str:
     """One word for all that decides a stage's result, given the digests of its inputs and where they lie."""
+    stage = _of_recipe(stage, recipe)
     used = set(texts(recipe.model_dump(mode="json")))
     used |= {f"{text.partition(':')[0]}:<name>" for text in used if ":" in text}  # metrics of a named network
     if "finetune" in folders:
@@ -29,7 +30,7 @@ def fingerprint(stage: Stage, recipe: Recipe, inputs: Mapping[str, str], folders
 
 def sections(stage: Stage, recipe: Recipe) -> dict[str, Any]:
     """The parts of a recipe that a stage reads, as plain values by dotted name."""
-    values = recipe.model_dump(mode="json")
+    stage, values = _of_recipe(stage, recipe), recipe.model_dump(mode="json")
     found: dict[str, Any] = {}
     for part in (*stage.sections, *_of_method(stage, recipe)):
         section, _, key = part.partition(".")
@@ -37,6 +38,12 @@ def sections(stage: Stage, recipe: Recipe) -> dict[str, Any]:
     if stage.name == "search" and recipe.budget.latency_ms is None:
         del found["evaluate.threads"]  # of candidates, nothing is timed
     return found
+
+
+def _of_recipe(stage: Stage, recipe: Recipe) -> Stage:
+    """The stage with what it reads of this recipe alone, whatever its method."""
+    early = stage.name == "teach" and recipe.teach.patience is not None and "objective" not in stage.sections
+    return measuring(stage) if early else stage
 
 
 def _of_method(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
@@ -51,7 +58,7 @@ def _of_method(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
 
 def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:
     """The digests of files that a recipe names by path: their content is an input like any other."""
-    paths: list[object] = []
+    stage, paths = _of_recipe(stage, recipe), list[object]()
     imported = [recipe.task, *([recipe.teach.generator.get("family", "")] if stage.name != "prepare" else [])]
     if "methods" in stage.code:
         imported.append(recipe.method)
@@ -61,7 +68,7 @@ def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:
         paths += checkpoints(recipe)
     if "metrics" in stage.code or "evaluate.features" in _of_method(stage, recipe):
         paths += [features.get("path") for features in recipe.evaluate.features.values()]
-        imported += [recipe.objective.metric, *recipe.evaluate.metrics]
+        imported += [recipe.objective.metric, *recipe.evaluate.metrics, recipe.teach.metric or ""]
     found = [Path(path) for path in paths if isinstance(path, str)]
     found += [path for name in imported for path in user_code(str(name))]
     return {str(path): sha256_file(path) for path in found if path.is_file()}

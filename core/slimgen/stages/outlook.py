@@ -34,7 +34,8 @@ FEW, SAMPLES = 20_000, 500
 """Genotypes that are counted one by one; of a larger space, genotypes that are drawn to estimate by."""
 NOTES = (
     "MACs of a training: 3 x (generator + 3 x discriminator) for each image of each update; going back costs twice as "
-    "much as going forward. Of supernet and finetune at most: as if the largest architecture were trained throughout.",
+    "much as going forward. Of supernet and finetune at most: as if the largest architecture were trained throughout. "
+    "Of teach with patience, too: as if it never stopped early.",
     "bytes: weights as float32 and images as uint8, without checkpoints, logs and pictures.",
 )
 
@@ -98,7 +99,8 @@ def wanted(recipe: Recipe) -> dict[str, SlimgenError | None]:
     network = recipe.losses.perceptual_network
     if recipe.losses.perceptual and network != "discriminator":
         looks[network] = partial(find_network, network)
-    for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
+    taught = [] if recipe.teach.metric is None else [recipe.teach.metric]
+    for metric in (*taught, recipe.objective.metric, *recipe.evaluate.metrics):
         if getattr(find(metric), "check", None) is not PerImage._field_defaults["check"]:  # pixels alone need nothing
             looks[metric] = partial(check_metric, metric, recipe.evaluate.features)
     found: dict[str, SlimgenError | None] = {}

@@ -3,7 +3,7 @@
 No torch is imported here: the command line, `dvc.yaml` and the components are held to this table.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slimgen.errors import RunError, nearest
 
@@ -113,6 +113,12 @@ _STAGES = (
 
 STAGES = {stage.name: stage for stage in _STAGES}
 """By name, in the order in which they run."""
+
+
+def measuring(teach: Stage) -> Stage:
+    """The stage `teach` of a recipe whose `teach.patience` has the original measured while it is trained."""
+    sections, code = (*teach.sections, "objective", "evaluate.features"), (*teach.code, "metrics")
+    return replace(teach, sections=sections, code=code)
 
 
 def up_to(until: str | None) -> list[Stage]:

@@ -16,6 +16,7 @@ from slimgen.tasks.guidance import After, Gan, Groups
 from slimgen.tasks.task import Job, both_ways
 from slimgen.tasks.translation import adam
 from slimgen.training.draws import fixed
+from slimgen.training.early_stopping import EarlyStopping
 from slimgen.training.fit import Memo, Phase, fit
 from slimgen.training.losses import adversarial, reconstruction
 from slimgen.training.optimizers import Ema, constant_then_linear
@@ -38,6 +39,7 @@ class CycleTraining:
     schedule: Schedule
     steps: int
     ema: float | None = None
+    stopping: EarlyStopping | None = None
 
 
 class Direction(NamedTuple):
@@ -92,10 +94,13 @@ def train_cycle(job: Job, training: CycleTraining) -> tuple[nn.Module, nn.Module
         training.steps,
         after_generators=after,
     )
-    batches, journal = job.task.batches(job.data, schedule), job.journal(training.name)
-    draw = fixed(Genotype({}))
-    fit(phases, draw, batches, training.steps, seed=recipe.seed, compute=job.compute, state=state, journal=journal)
     trained = [average.module for average in averages] or [gan.generator for gan in both]
+    if (stopping := training.stopping) is not None:
+        judges = {f"{name}discriminator": gan.discriminator for name, gan in zip(DIRECTIONS, both, strict=True)}
+        stopping.watch({**judges, **{f"{name}generator": net for name, net in zip(DIRECTIONS, trained, strict=True)}})
+    batches, journal = job.task.batches(job.data, schedule), job.journal(training.name)
+    how: dict[str, Any] = {"seed": recipe.seed, "compute": job.compute, "stopping": stopping}
+    fit(phases, fixed(Genotype({})), batches, training.steps, state=state, journal=journal, **how)
     return trained[0].eval(), trained[1].eval()
 
 

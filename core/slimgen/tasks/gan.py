@@ -1,13 +1,15 @@
 """The original of a recipe, trained or imported; and training one generator, or supernet, against one discriminator."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from slimgen.cost.formula import Cost
+from slimgen.data.batches import Pair
 from slimgen.device import Compute
 from slimgen.errors import CheckpointError
 from slimgen.files import DISCRIMINATOR, GENERATOR
@@ -17,6 +19,7 @@ from slimgen.nets.weights import import_generator, load_weights, save_weights
 from slimgen.recipe import Recipe, TeachSection
 from slimgen.search import Genotype
 from slimgen.tasks.guidance import Gan, GanTraining, Guidance
+from slimgen.tasks.stopping import early_stopping
 from slimgen.tasks.task import Job, Task, from_images
 from slimgen.training.draws import fixed
 from slimgen.training.fit import Phase, Stateful, fit
@@ -67,23 +70,34 @@ class Original:
         return ""
 
 
-def teach_pair(job: Job, images: int) -> Mapping[str, float]:
+def teach_pair(
+    job: Job,
+    images: int,
+    validation: Callable[[], Pair] | None = None,
+    ready: Callable[[nn.Module], nn.Module] | None = None,
+) -> Mapping[str, float]:
     """Trains, on so many images, or imports one generator and its discriminator; its updates and parameters.
 
-    Leaves `generator` and `discriminator.safetensors`.
+    Leaves `generator` and `discriminator.safetensors`. What early stopping measures is the task's `validation` if no
+    other is given; for `ready` and what else may be returned see `early_stopping`.
 
     Raises:
         CheckpointError: what is imported is not there or does not fit.
     """
-    options, updates = job.recipe.teach, 0
+    options, facts = job.recipe.teach, {"updates": 0.0}
     generator, discriminator = originals(job.task, options)
     if options.generator_checkpoint is None:
         updates = options.steps(images)
-        training = GanTraining("teacher", generator, discriminator, options, updates, ema=options.ema)
+        given = validation or partial(job.task.validation, job)
+        stopping = early_stopping(job, updates, lambda: {"generator": given()}, ready)
+        training = GanTraining(
+            "teacher", generator, discriminator, options, updates, ema=options.ema, stopping=stopping
+        )
         generator = job.task.train_original(job, training)
+        facts = {"updates": updates} if stopping is None else stopping.facts()
     save_weights(job.out / GENERATOR, generator.state_dict())
     save_weights(job.out / DISCRIMINATOR, discriminator.state_dict())
-    return {"updates": updates, "params": job.task.original_cost().params}
+    return {**facts, "params": job.task.original_cost().params}
 
 
 def originals(task: Task, options: TeachSection) -> Gan:
@@ -123,6 +137,9 @@ def train_gan(job: Job, training: GanTraining) -> nn.Module:
             average.update()
 
     generator.train()
+    trained = generator if average is None else average.module
+    if training.stopping is not None:
+        training.stopping.watch({"generator": trained, "discriminator": training.discriminator})
     phases, histories = job.task.phases(replace(training, after_generator=after))
     state: dict[str, Stateful] = {"generator": generator, "discriminator": training.discriminator}
     state |= {**histories, **training.guidance.modules, **training.state}
@@ -131,9 +148,9 @@ def train_gan(job: Job, training: GanTraining) -> nn.Module:
     hold = training.generator_steps if training.hold is None else training.hold
     draw, journal = training.draw or fixed(Genotype({})), job.journal(training.name)
     batches, steps = job.task.batches(job.data, training.schedule, hold=hold), training.steps
-    seed, compute, until = job.recipe.seed, job.compute, training.until
-    fit(phases, draw, batches, steps, seed=seed, compute=compute, state=state, journal=journal, until=until)
-    return (generator if average is None else average.module).eval()
+    how: dict[str, Any] = {"until": training.until, "stopping": training.stopping}
+    fit(phases, draw, batches, steps, seed=job.recipe.seed, compute=job.compute, state=state, journal=journal, **how)
+    return trained.eval()
 
 
 def original_guidance(job: Job, *, truth: bool = True) -> Guidance:

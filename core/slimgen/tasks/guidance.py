@@ -10,6 +10,7 @@ from slimgen.data.batches import Pair
 from slimgen.nets.supernet import Arch
 from slimgen.recipe import Schedule
 from slimgen.training.draws import Draw
+from slimgen.training.early_stopping import EarlyStopping
 from slimgen.training.fit import Memo, Phase, Stateful
 
 Generate = Callable[[Tensor, Arch, Memo], Tensor]
@@ -74,6 +75,7 @@ class GanTraining:
         generator_groups: parameter groups of the generator's optimizer; one of all its weights if not given.
         after_generator: follows each of the generator's updates.
         state: what checkpoints hold besides networks and optimizers.
+        stopping: ends the training where it no longer improves, and keeps the best weights of both networks.
     """
 
     name: str
@@ -93,6 +95,7 @@ class GanTraining:
     after_discriminator: After | None = None
     state: Mapping[str, Stateful] = field(default_factory=dict)
     until: int | None = None
+    stopping: EarlyStopping | None = None
 
     @property
     def moved(self) -> Groups:

@@ -174,7 +174,7 @@ def from_noise(task: Task) -> FromNoise:
 def setting_of(recipe: Recipe) -> Setting:
     """How a recipe wants its images prepared."""
     data = recipe.data
-    return Setting(recipe.size, data.load or recipe.size, data.direction, data.validation, recipe.seed)
+    return Setting(recipe.size, data.load or recipe.size, data.direction, data.validation, recipe.seed, data.test)
 
 
 def single_metrics(recipe: Recipe) -> list[str]:

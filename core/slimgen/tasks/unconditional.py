@@ -4,6 +4,7 @@ A generator takes noise (N, latent) and is trained by the hinge loss (or whateve
 discriminator that takes several steps for each of its own, with new images and new noise each time.
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -29,6 +30,7 @@ from slimgen.recipe import Recipe, Schedule
 from slimgen.tasks import noise
 from slimgen.tasks.gan import GanTraining, Original, teach_pair, train_gan
 from slimgen.tasks.noise import SHOWN, latents
+from slimgen.tasks.stopping import check_stopping
 from slimgen.tasks.task import Job, setting_of, single_metrics
 from slimgen.tasks.traits import NOISE, OF_LABEL_MAPS, Embedded, Shapes, Traits
 from slimgen.tasks.translation import CHANNELS, adam
@@ -77,6 +79,7 @@ class Unconditional(Original):
             hint = "set evaluate.metrics to [fid, is], or [fd:NAME] with a user-defined feature network"
             raise RecipeError(rule, f"evaluate.metrics with {', '.join(single)}", hint)
         latent_of(recipe)
+        check_stopping(recipe)
 
     @classmethod
     def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
@@ -105,15 +108,23 @@ class Unconditional(Original):
         if tuple(made) != (1, CHANNELS, size, size):
             rule = f"teach.generator makes RGB images of size {size}"
             raise RecipeError(rule, "x".join(map(str, made[1:])), "set size in both places")
-        return teach_pair(job, sum(len(job.data.split(split)) for split in ("train", "val")))
+        options = self.recipe.teach
+        splits = ("train", "val") if options.patience is None else ("train",)
+
+        def ready(net: nn.Module) -> nn.Module:
+            return net if options.ema is None else self.settled(copy.deepcopy(net), options.batch)
+
+        images = sum(len(job.data.split(split)) for split in splits)
+        return teach_pair(job, images, partial(self._held_out, job), ready)
 
     def train_original(self, job: Job, training: GanTraining) -> nn.Module:
-        """Trains a pair in place, on train and val together (AlphaGAN, supplement 1.1.2), since nothing is chosen.
+        """Trains a pair in place, on train and val together (AlphaGAN, supplement 1.1.2), if nothing is chosen by val.
 
         Returns:
             The generator, or its settled average if there is one, in evaluation mode.
         """
-        trained = train_gan(replace(job, data=job.data.with_validation()), training)
+        data = job.data.with_validation() if training.stopping is None else job.data
+        trained = train_gan(replace(job, data=data), training)
         return trained if training.ema is None else self.settled(trained, training.schedule.batch)
 
     @torch.no_grad()
@@ -158,6 +169,9 @@ class Unconditional(Original):
         if isinstance(find(metric), PerImage):
             hint = "choose fid, kid, is, or fd:NAME with a feature network of your own"
             raise RecipeError("candidates that make images of noise are measured on whole sets", repr(metric), hint)
+        return self._held_out(job)
+
+    def _held_out(self, job: Job) -> Pair:
         real = whole(job.data.split("val"), self.recipe.objective.images).target
         return Pair(latents(len(real), self.latent, self.recipe.seed, use=noise.VALIDATION), real)
 

@@ -28,6 +28,7 @@ from slimgen.recipe import Recipe
 from slimgen.tasks.cycle import REVERSE, CycleTraining, train_cycle
 from slimgen.tasks.gan import imported, originals
 from slimgen.tasks.guidance import Gan, GanTraining, Truth
+from slimgen.tasks.stopping import check_stopping, early_stopping
 from slimgen.tasks.task import Job, setting_of
 from slimgen.tasks.traits import IMAGES, OF_LABEL_MAPS, OF_NOISE, Embedded, Traits
 from slimgen.tasks.translation import CHANNELS, Translation
@@ -45,11 +46,12 @@ class Unpaired(Translation):
 
     @classmethod
     def check(cls, recipe: Recipe) -> None:
-        """Raises RecipeError where the discriminator takes pairs."""
+        """Raises RecipeError where the discriminator takes pairs, or early stopping has nothing to measure by."""
         inputs = recipe.teach.discriminator.get("inputs", CHANNELS)
         if inputs > CHANNELS:
             rule = "an image of two sets is judged alone, since it has no partner"
             raise RecipeError(rule, f"teach.discriminator.inputs {inputs}", "leave it out")
+        check_stopping(recipe)
 
     @classmethod
     def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
@@ -68,13 +70,13 @@ class Unpaired(Translation):
         `reverse_discriminator.safetensors` of the other: always where they are trained, else what is imported.
 
         Returns:
-            Updates, and the parameters of the direction's generator.
+            Updates, and the parameters of the direction's generator; what else, see `early_stopping`.
 
         Raises:
             CheckpointError: what is imported is not there or does not fit.
             RecipeError: nothing is imported, and the adversarial loss is switched off.
         """
-        options, updates = self.recipe.teach, 0
+        options, facts = self.recipe.teach, {"updates": 0.0}
         forward, reverse = originals(self, options), self._new_reverse()
         named = {part: getattr(options, f"{REVERSE}{part}_checkpoint") for part in Gan._fields}
         for part, path in named.items():
@@ -83,15 +85,17 @@ class Unpaired(Translation):
         trained = options.generator_checkpoint is None
         if trained:
             updates = options.steps(len(job.data.split("train")))
-            training = CycleTraining("teacher", forward, reverse, options, updates, ema=options.ema)
+            stopping = early_stopping(job, updates, lambda: self._both_ways(job))
+            training = CycleTraining("teacher", forward, reverse, options, updates, options.ema, stopping)
             nets = train_cycle(job, training)
+            facts = {"updates": updates} if stopping is None else stopping.facts()
             forward, reverse = forward._replace(generator=nets[0]), reverse._replace(generator=nets[1])
         for part, net in forward._asdict().items():
             save_weights(job.out / weights_file(part), net.state_dict())
         for part, net in reverse._asdict().items():
             if trained or named[part] is not None:
                 save_weights(job.out / weights_file(f"{REVERSE}{part}"), net.state_dict())
-        return {"updates": updates, "params": self.original_cost().params}
+        return {**facts, "params": self.original_cost().params}
 
     def train_original(self, job: Job, training: GanTraining) -> nn.Module:
         """Trains a generator in place as one half of a CycleGAN, whose other half is of the same family."""
@@ -124,6 +128,11 @@ class Unpaired(Translation):
     def _new_reverse(self) -> Gan:
         """The reverse direction's originals, initialised from the recipe's seed and numbers that nothing else takes."""
         return Gan(self.generator(2), self.discriminator(3))
+
+    def _both_ways(self, job: Job) -> dict[str, Pair]:
+        """The validation images of either direction, by its generator."""
+        found = super().validation(job)
+        return {"generator": found, f"{REVERSE}generator": Pair(found.target, found.input)}
 
     def truth(self, teach: Path) -> Truth:
         """What the original makes of the inputs: the targets are other images."""

@@ -1,11 +1,9 @@
 """The one training loop: phases x batches x drawn architectures."""
 
-import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -13,12 +11,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from slimgen.device import Compute, Starvation
-from slimgen.errors import RunError
 from slimgen.nets.supernet import Arch
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.log import Log
 from slimgen.training.distributed import average_gradients, require_alike, world
 from slimgen.training.draws import Draw
+from slimgen.training.early_stopping import EarlyStopping
+from slimgen.training.meter import Meter
 from slimgen.training.optimizers import Rate
 
 SAVING = 20.0
@@ -135,43 +134,6 @@ class Journal:
             self.checkpoints.save(done, {name: part.state_dict() for name, part in state.items()})
 
 
-class Meter:
-    """Running means of the losses since the last log line."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = defaultdict(int)
-        self.last: dict[str, float] = {}
-
-    def add(self, terms: Mapping[str, Tensor]) -> None:
-        """Adds one step's losses; they stay on their device until a line is due."""
-        for name, value in terms.items():
-            self.sums[name] = self.sums[name] + value.float() if name in self.sums else value.float()
-            self.counts[name] += 1
-
-    def means(self, step: int) -> dict[str, float]:
-        """The means, which start anew.
-
-        Raises:
-            RunError: one of them is not finite.
-        """
-        self.last = {name: float(value) / self.counts[name] for name, value in self.sums.items()}
-        self.sums, self.counts = {}, defaultdict(int)
-        for name, value in self.last.items():
-            if not math.isfinite(value):
-                came = f"{name} = {value} at step {step + 1}"
-                raise RunError("losses stay finite", came, "lower the rate, or use precision fp32")
-        return self.last
-
-    def state_dict(self) -> dict[str, Any]:
-        """Sums and counts, for checkpoints."""
-        return {"sums": dict(self.sums), "counts": dict(self.counts)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes them back."""
-        self.sums, self.counts = dict(state["sums"]), defaultdict(int, state["counts"])
-
-
 def fit(
     phases: Sequence[Phase],
     draw: Draw,
@@ -183,10 +145,12 @@ def fit(
     state: Mapping[str, Stateful],
     journal: Journal | None = None,
     until: int | None = None,
+    stopping: EarlyStopping | None = None,
 ) -> None:
     """Trains for a number of steps, going on from the newest checkpoint; or `until` one, which is then saved.
 
-    At each, the phases run in order, with the batches of their splits, each a pure function from step to batch. Under
+    With `stopping` these are at most as many, all rates are its own, and what it watches ends with its best weights.
+    At each step, the phases run in order, with the batches of their splits, pure functions from step to batch. Under
     torchrun every process holds its slice of the batch and the step is taken with the gradients of the whole.
 
     Everything random is a function of the seed and the step (here, layers such as dropout), so a training that was
@@ -197,6 +161,8 @@ def fit(
         RunError: a loss that is no longer finite, or processes that cannot train as one.
     """
     journal, meter, (rank, _) = journal or Journal(), Meter(), world()
+    if stopping is not None:
+        phases, state = [replace(phase, rate=stopping.rate) for phase in phases], {**state, "stopping": stopping}
     for phase in phases:
         for group in phase.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
@@ -206,17 +172,25 @@ def fit(
     require_alike(done, state.values())
     try:
         for step in range(done, stop):
+            if stopping is not None and stopping.over:
+                break  # a training that was killed after its end
             torch.manual_seed((seed * 1_000_003 + step) * 1_009 + rank)  # another one for every step and process
             archs, memo = draw(step), Memo(step)
             for phase in phases:
                 if phase.when(step):
                     _step(phase, phases, batches[phase.split](step), archs, memo, compute, meter)
-            if (step + 1) % journal.log_every == 0 or step + 1 == stop:
+            value = None if stopping is None else stopping.look(step + 1)
+            last = step + 1 == stop or (stopping is not None and stopping.over)
+            if (step + 1) % journal.log_every == 0 or last or value is not None:
                 values = {**meter.means(step), **{f"rate.{phase.name}": phase.rate(step) for phase in phases}}
+                values |= {} if value is None else {"validation": value}
                 if rank == 0 and journal.log is not None:
                     journal.log.log(step=step + 1, **values)
             if rank == 0:
-                journal.advance(step + 1, stop, meter.last, everything)
+                total = step + 1 if last else stop if stopping is None else stopping.end
+                journal.advance(step + 1, total, meter.last, everything)
+        if stopping is not None:
+            stopping.restore()
         if rank == 0 and done < stop < steps:
             journal.save(stop, everything)
     finally:

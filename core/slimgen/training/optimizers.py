@@ -61,14 +61,14 @@ def constant_then_linear(steps: int, decay: float) -> Rate:
 
     So do pix2pix, CycleGAN, GAN Compression and CF-GAN.
     """
-    falling = round(steps * decay)
-    start = steps - falling
+    start = steps - round(steps * decay)
+    return lambda step: held_then_linear(step, start, steps)
 
-    def factor(step: int) -> float:
-        # The last step still learns: it is one step's fall above zero.
-        return 1.0 if step < start else 1.0 - (step - start) / (falling + 1)
 
-    return factor
+def held_then_linear(step: int, start: int, end: int) -> float:
+    """1 before the step `start`, then linear to zero at `end`."""
+    # The last step still learns: it is one step's fall above zero.
+    return 1.0 if step < start else 1.0 - (step - start) / (end - start + 1)
 
 
 class Ema:

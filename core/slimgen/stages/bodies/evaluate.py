@@ -20,6 +20,7 @@ from slimgen.metrics.scorers import save_arrays
 from slimgen.nets import generator_cost
 from slimgen.report.html import write_report
 from slimgen.report.pictures import grid, panels
+from slimgen.report.words import stopping
 from slimgen.run.log import Log
 from slimgen.run.record import read_record
 from slimgen.stages.generators import built, described
@@ -72,6 +73,7 @@ def evaluate(work: Work) -> Mapping[str, float]:
         "size": recipe.size,
         "protocol": "; ".join(filter(None, (comparisons[""].evaluator.protocol, job.task.protocol()))),
         "goals": comparisons[""].evaluator.goals,
+        "notes": notes(work, comparisons),
         "rows": rows,
     }
     files.write_json(work.out / files.TABLE, table)
@@ -87,6 +89,16 @@ def evaluate(work: Work) -> Mapping[str, float]:
         (panels if noise else grid)(compared.columns, work.out / f"{GRID}{suffix}.png")
     report(work, table)
     return metrics
+
+
+def notes(work: Work, comparisons: Mapping[str, "Comparison"]) -> list[str]:
+    """What must be known to read the table: how the original's training ended, and what a figure is worth."""
+    worth = [
+        f"{text}, in the reverse direction" if suffix else text
+        for suffix, compared in comparisons.items()
+        for text in compared.evaluator.notes
+    ]
+    return [text for text in (stopping(read_record(work.inputs["teach"])["metrics"]), *worth) if text]
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def export(work: Work) -> Mapping[str, float]:
             cost=costs(lines["found"]),
             original_cost=costs(lines["original"]),
             quality={name: line["metrics"] for name, line in lines.items()},
-            protocol=str(table["protocol"]),
+            protocol="; ".join([str(table["protocol"]), *table.get("notes", ())]),
             latency=[{"measured": "this file, alone", **latency._asdict()}, *in_turns(lines)],
             versions=versions(),
             genotype=about["options"].get("genotype", {}),
