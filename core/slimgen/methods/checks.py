@@ -14,6 +14,7 @@ from slimgen.tasks import traits_of
 NARROWED = "narrowed"  # the rival of the original's family with fewer channels
 RANDOM, RANDOM_PATH, HALVING = "random", "random_path", "halving"  # rivals that chance finds
 COUNTED = ("macs", "params", "bytes")  # and not measured
+LIMITS = (*COUNTED, "latency_ms")
 
 
 def priced(cost: Cost, recipe: Recipe) -> dict[str, float]:
@@ -44,9 +45,9 @@ def check_racing(metric: str) -> None:
 
 def check_limits(recipe: Recipe, possible: Sequence[str] = COUNTED, hint: str = "leave it out") -> None:
     """Raises RecipeError for a limit that the recipe's method cannot keep to."""
-    for kind in (*COUNTED, "latency_ms"):
+    for kind in LIMITS:
         if kind not in possible and getattr(recipe.budget, kind) is not None:
-            kinds = " or ".join([", ".join(possible[:-1]), possible[-1]]) if possible else "nothing"
+            kinds = " or ".join(filter(None, [", ".join(possible[:-1]), *possible[-1:]])) or "nothing"
             raise RecipeError(f"{recipe.method} limits {kinds}", f"budget.{kind}", hint)
 
 

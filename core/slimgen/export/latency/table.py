@@ -18,7 +18,7 @@ from slimgen.errors import SlimgenError
 from slimgen.export.latency.clock import VISIT, Clock, Visits
 from slimgen.export.latency.columns import Columns, Line, Times, fit_line, predictor
 from slimgen.export.latency.graph import onnx_graph
-from slimgen.nets.supernet import Piece, Supernet
+from slimgen.nets.pieces import InPieces, Piece
 from slimgen.run.record import machine
 from slimgen.search.genotype import Genotype
 from slimgen.search.space import Space
@@ -29,6 +29,7 @@ Progress = Callable[[int, int], None]
 
 _FRUITLESS = 500  # samples without a new piece, after which there are taken to be no more
 _PATIENCE = 4  # times the runs asked for, on a machine too busy for them
+_PIECES = 300  # measured beforehand, at the most; where there are more, the others when they are asked for
 _POOL = 200  # different genotypes among which networks to measure are chosen
 
 
@@ -39,7 +40,7 @@ class LatencyTable:
     """
 
     def __init__(
-        self, supernet: Supernet, height: int, width: int, threads: int, runs: int, path: Path, keep: bool = False
+        self, supernet: InPieces, height: int, width: int, threads: int, runs: int, path: Path, keep: bool = False
     ) -> None:
         import onnxruntime
 
@@ -69,7 +70,7 @@ class LatencyTable:
     @classmethod
     def measure(
         cls,
-        supernet: Supernet,
+        supernet: InPieces,
         sample: Sample,
         height: int,
         width: int,
@@ -91,7 +92,7 @@ class LatencyTable:
         those to fit to are spread over the MACs that occur, so that the line need not reach far beyond them.
 
         Args:
-            supernet: whose sub-networks are chains of pieces.
+            supernet: whose sub-networks are known in pieces, or a family's generators likewise.
             sample: of the genotypes.
             height: of the input image, px.
             width: likewise.
@@ -108,7 +109,7 @@ class LatencyTable:
             progress: called with the visits done and all visits.
 
         Raises:
-            RecipeError: sub-networks of this supernet are not chains of pieces.
+            RecipeError: sub-networks of this supernet are not known in pieces.
             ExportError: a piece or network has a layer that is not translated, or that onnxruntime cannot run.
             SlimgenError: no threads, runs or networks.
             RunError: the file cannot be written.
@@ -185,11 +186,11 @@ class LatencyTable:
         ]
 
     def _sampled(self, sample: Sample, rng: random.Random) -> tuple[dict[str, Piece], list[Genotype]]:
-        """Every piece that was sampled, by key, and some different genotypes."""
+        """The pieces that were sampled, by key, and some different genotypes."""
         pieces: dict[str, Piece] = {}
         genotypes: dict[Genotype, None] = {}
         fruitless = 0
-        while fruitless < _FRUITLESS:
+        while fruitless < _FRUITLESS and len(pieces) < _PIECES:
             genotype = sample(rng)
             if len(genotypes) < _POOL:
                 genotypes.setdefault(genotype)

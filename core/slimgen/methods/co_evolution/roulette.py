@@ -157,6 +157,13 @@ class CoEvolution(Searcher):
         first, second = self._state.sides
         return first.champion, second.champion
 
+    def ranked(self, turn: str) -> list[Genotype]:
+        """The champion of a population, then the others of its newest generation, the fittest first."""
+        side = self._state.sides[TURNS.index(turn)]
+        order = sorted(range(len(side.generation)), key=lambda number: -side.fitness[number])
+        found = [side.champion, *(side.generation[number] for number in order)]
+        return list(dict.fromkeys(one for one in found if one is not None))
+
     def pair(self, turn: str, a: Genotype, b: Genotype) -> Genotype:
         """The point of `space` that stands for evaluating one of two individuals beside the other."""
         return Genotype.trusted({TURN: turn}) | a.prefixed(TURNS[0]) | b.prefixed(TURNS[1])
