@@ -28,8 +28,8 @@ class Timed(NamedTuple):
         margin: a prediction may be too low by as much as it ever was when the table was checked.
     """
 
-    table: LatencyTable | None
-    margin: float
+    table: LatencyTable | None = None
+    margin: float = 1.0
 
     @property
     def predict(self) -> Callable[[Genotype], float] | None:
@@ -83,6 +83,10 @@ class Timed(NamedTuple):
             yield replace(budget, **lower)
 
 
+UNTIMED = Timed()
+"""Where no milliseconds are limited."""
+
+
 def keeping(limit: float | None, candidates: Iterable[Candidate], measured: Callable[[Candidate], float]) -> Candidate:
     """The first candidate that keeps the limit when it is measured; BudgetError if none of the first ones does."""
     tried: list[Candidate] = []
@@ -101,10 +105,11 @@ def timed_again(job: Job, net: InPieces) -> Timed:
     return timed(job, net, 4)
 
 
-def timed(job: Job, net: InPieces, networks: int, sample: Sample | None = None) -> Timed:
+def timed(job: Job, net: InPieces, networks: int, sample: Sample | None = None, most: int | None = None) -> Timed:
     """The table of a supernet, where the recipe limits milliseconds; measured, or as its folder has it.
 
-    Whole networks, so many, are what it is fitted to; half as many check it. They are drawn uniformly, or by `sample`.
+    Whole networks, so many, are what it is fitted to; half as many check it. They are drawn uniformly, or by `sample`;
+    `most` as of `LatencyTable.measure`.
     """
     recipe = job.recipe
     if recipe.budget.latency_ms is None or world()[0] != 0:
@@ -118,6 +123,7 @@ def timed(job: Job, net: InPieces, networks: int, sample: Sample | None = None) 
         path=job.out / LATENCY,
         fit=networks,
         check=networks // 2,
+        most=most,
         seed=recipe.seed,
         keep=True,
         progress=lambda done, total: job.tell("latency", done, total, {}),

@@ -9,7 +9,7 @@ from slimgen.errors import BudgetError
 from slimgen.methods.relaxation_trace import Logs
 from slimgen.search import Choice, Costs, Genotype, Space, Value, cheapest, plain
 
-_ROUNDING = 1e-9  # of a limit: sums of milliseconds are rounded
+_ROUNDED = {"latency_ms": 1 - 1e-9}  # of a limit: sums of what is no whole number
 
 
 class _Partial(NamedTuple):
@@ -30,7 +30,7 @@ def likeliest(space: Space, logs: Logs, costs: Costs, limits: Mapping[str, float
     """
     base, kinds = space.smallest(), tuple(limits)
     least = costs(base)
-    rest = [limits[kind] * (1 + _ROUNDING) - least[kind] for kind in kinds]
+    rest = [limits[kind] * _ROUNDED.get(kind, 1) - least[kind] for kind in kinds]
     steps: list[list[_Partial]] = []
     for name, dimension in space.items():
         assert isinstance(dimension, Choice)

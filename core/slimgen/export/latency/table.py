@@ -29,7 +29,6 @@ Progress = Callable[[int, int], None]
 
 _FRUITLESS = 500  # samples without a new piece, after which there are taken to be no more
 _PATIENCE = 4  # times the runs asked for, on a machine too busy for them
-_PIECES = 300  # measured beforehand, at the most; where there are more, the others when they are asked for
 _POOL = 200  # different genotypes among which networks to measure are chosen
 
 
@@ -82,6 +81,7 @@ class LatencyTable:
         fit: int = 12,
         check: int = 8,
         tolerance: float = 0.1,
+        most: int | None = None,
         keep: bool = False,
         progress: Progress | None = None,
     ) -> "LatencyTable":
@@ -104,6 +104,7 @@ class LatencyTable:
             check: whole networks to check with; likewise.
             tolerance: median relative error of the check above which all are visited again, up to four times as often.
                 What remains after that is in `error`, for the caller to weigh.
+            most: pieces that are measured beforehand, where there are very many; the others when they are asked for.
             keep: take a finished table even if another processor or onnxruntime was measured: a search that goes on
                 elsewhere, or on several machines, must go on with the costs that it began with.
             progress: called with the visits done and all visits.
@@ -117,7 +118,7 @@ class LatencyTable:
         if fit < 1 or check < 1:
             raise SlimgenError("a table is fitted to some networks and checked with others", f"{fit=}, {check=}")
         table = cls(supernet, height, width, threads, runs, path, keep)
-        pieces, samples = table._sampled(sample, random.Random(seed))
+        pieces, samples = table._sampled(sample, random.Random(seed), fit + check, most)
         fitted, checked = table._choose(samples, fit, check)
         # All in the same rounds: the machine that ran the pieces is the one that ran the networks.
         networks = {_name(genotype): table._network(genotype) for genotype in (*fitted, *checked)}
@@ -185,12 +186,14 @@ class LatencyTable:
             for genotype, measured in networks.items()
         ]
 
-    def _sampled(self, sample: Sample, rng: random.Random) -> tuple[dict[str, Piece], list[Genotype]]:
-        """The pieces that were sampled, by key, and some different genotypes."""
+    def _sampled(
+        self, sample: Sample, rng: random.Random, networks: int, most: int | None
+    ) -> tuple[dict[str, Piece], list[Genotype]]:
+        """Every piece that was sampled, by key, or at least `most`; and some different genotypes."""
         pieces: dict[str, Piece] = {}
         genotypes: dict[Genotype, None] = {}
         fruitless = 0
-        while fruitless < _FRUITLESS and len(pieces) < _PIECES:
+        while fruitless < _FRUITLESS and (most is None or len(pieces) < most or len(genotypes) < networks):
             genotype = sample(rng)
             if len(genotypes) < _POOL:
                 genotypes.setdefault(genotype)

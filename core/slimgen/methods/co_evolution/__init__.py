@@ -31,6 +31,7 @@ __all__ = ["check", "finetune", "preview", "search", "supernet"]
 
 DIRECTIONS = dict(zip(TURNS, ("forward", "reverse"), strict=True))
 """The steps of the trials of each direction."""
+PIECES = 300  # of networks of whatever widths; a search that goes elsewhere measures what it meets
 
 
 def preview(recipe: Recipe) -> Preview:
@@ -56,7 +57,7 @@ def search(job: Job) -> Found:
     """Algorithm 1; or what its Table 2 and Figure 3 compare with."""
     options = section(SearchOptions, job.recipe.search, "search")
     originals, limit = sides(job), job.recipe.budget.latency_ms
-    clock = _timed(job, originals[TURNS[0]].filters, options)
+    clock = table_of(job, originals[TURNS[0]].filters, options)
     fitness = Fitness(job, originals, options, clock)
     populations = [_population(fitness, name, side, options) for name, side in originals.items()]
     searcher = CoEvolution(populations, fitness.objective, options.iterations, apart=not options.together)
@@ -115,10 +116,10 @@ def _strongest(fitness: Fitness, name: str, side: Side) -> Iterator[Genotype]:
         yield at(largest(fits, most=1000))
 
 
-def _timed(job: Job, filters: FilterSpace, options: SearchOptions) -> Timed:
-    """What a search knows of milliseconds: of either direction, since both originals are of one shape."""
+def table_of(job: Job, filters: FilterSpace, options: SearchOptions) -> Timed:
+    """What a search knows of milliseconds, of either direction: both originals are of one shape."""
     generators = Generators(filters.space, str(filters.family), filters.described, filters.alike)
-    return timed(job, generators, options.latency_networks, filters.sample)
+    return timed(job, generators, options.latency_networks, filters.sample, PIECES)
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:

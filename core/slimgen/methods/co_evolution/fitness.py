@@ -17,7 +17,7 @@ from slimgen.files import DISCRIMINATOR
 from slimgen.methods.checks import priced
 from slimgen.methods.co_evolution.options import SearchOptions, SupernetOptions, Tuning
 from slimgen.methods.co_evolution.roulette import TURN, TURNS
-from slimgen.methods.latency import Timed
+from slimgen.methods.latency import UNTIMED, Timed
 from slimgen.methods.trials import Measured, Setup, Trials
 from slimgen.metrics.evaluator import Evaluator, fitting_batch
 from slimgen.nets.co_evolution.filters import FilterSpace
@@ -89,7 +89,7 @@ def fitness(share: float, distance: float, cycle: float, options: SearchOptions)
 class Fitness(Trials):
     """Evaluates pairs: one of them is cut out, tuned where the recipe says so, and run beside its partner."""
 
-    def __init__(self, job: Job, originals: Mapping[str, Side], options: SearchOptions, clock: Timed) -> None:
+    def __init__(self, job: Job, originals: Mapping[str, Side], options: SearchOptions, clock: Timed = UNTIMED) -> None:
         weights = {
             f"{name}.{part}.{key}": value
             for name, side in originals.items()

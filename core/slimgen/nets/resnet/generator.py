@@ -88,12 +88,13 @@ class ResnetGenerator(Described):
     @classmethod
     def pieces(cls, height: int, width: int, **options: Any) -> list[Piece]:
         """The generator cut between its rows, in order; equal residual blocks are equal pieces."""
-        rows, part, pieces = cls.Options(**options).rows(), 1, []
+        described, part, pieces = cls.Options(**options), 1, []
+        rows, family = described.rows(), "mobile_resnet" if described.mobile else "resnet"
         places = positions(rows)
         for row in rows:
             shape = (1, row.inputs, height // part, width // part)
             wide = row.within[0].outputs if row.within else row.outputs
-            key = f"{cls.__name__} {_noun(row)} {wide} of {'x'.join(map(str, shape))}"
+            key = f"{family} {_noun(row)} {wide} of {'x'.join(map(str, shape))}"
             pieces.append(Piece(key, partial(cls._piece, options, places[row.name]), shape))
             part = row.part
         return pieces
