@@ -103,11 +103,11 @@ def search(job: Job) -> Found:
     found, every = rivals[0] if options.kind == RANDOM else trials[-1], [*trials, *rivals]
     if over := architectures.budget.excess(found.costs):
         raise BudgetError("a published architecture is within the budget", f"{', '.join(over)} above it", "raise it")
+    if options.kind == "published":
+        architectures.keeping([found.genotype])
     if training.discriminator == "searched":
         genotype = read_relaxation(job, DISCRIMINATOR_SPACE, DISCRIMINATOR).argmax().to_json()
         write_json(job.out / f"{DISCRIMINATOR}.json", genotype)
-    if options.kind == "published":
-        architectures.keeping([found.genotype])
     facts = {"evaluations": float(len(every)), "space_size": float(architectures.space.size)}
     facts |= architectures.timed(found.genotype)
     if training.iterations:

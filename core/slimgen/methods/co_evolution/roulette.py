@@ -160,8 +160,8 @@ class CoEvolution(Searcher):
     def ranked(self, turn: str) -> list[Genotype]:
         """The champion of a population, then the others of its newest generation, the fittest first."""
         side = self._state.sides[TURNS.index(turn)]
-        order = sorted(range(len(side.generation)), key=lambda number: -side.fitness[number])
-        found = [side.champion, *(side.generation[number] for number in order)]
+        order = sorted(zip(side.fitness, side.generation, strict=True), key=lambda pair: -pair[0])
+        found = [side.champion, *(one for fitness, one in order if math.isfinite(fitness))]
         return list(dict.fromkeys(one for one in found if one is not None))
 
     def pair(self, turn: str, a: Genotype, b: Genotype) -> Genotype:
