@@ -2,6 +2,12 @@
 
     python -m benchmarks.latency [--family mobile_resnet --space channels-48 --size 64 --threads 1 --networks 30]
     python -m benchmarks.latency --family trellis [--ngf 16 --size 64]
+    python -m benchmarks.latency --family filters [--original resnet --ngf 16]
+    python -m benchmarks.latency --family cells [--hidden 64]
+    python -m benchmarks.latency --family edges [--channels 64]
+
+The families are GAN Compression's channels, CF-GAN's trellis, co-evolution's filters (of an original, each network
+with about one random part of them), CycleGANAS's cells, and the edges of AlphaGAN's cells.
 
 A table is measured as a search with a limit on latency_ms measures it. Then other sub-networks, drawn at random, are
 measured whole, and compared with what the table said: the error in each, and whether both order them alike
@@ -13,6 +19,8 @@ import argparse
 import random
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -23,62 +31,90 @@ from benchmarks.results import save
 from slimgen.cost.latency import onnx_latency
 from slimgen.export.latency.clock import Clock
 from slimgen.export.latency.graph import onnx_graph
-from slimgen.export.latency.table import LatencyTable
+from slimgen.export.latency.table import LatencyTable, Sample
 from slimgen.export.onnx import export_onnx
+from slimgen.methods.co_evolution import PIECES
+from slimgen.nets import build_generator
+from slimgen.nets.alphagan.description import SPACE
 from slimgen.nets.cf_gan.space import Shape
 from slimgen.nets.cf_gan.trellis import Trellis
+from slimgen.nets.co_evolution.filters import FilterSpace
+from slimgen.nets.cyclegan_nas.space import GeneratorShape, space_of
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
 from slimgen.nets.initial import initialise
-from slimgen.nets.supernet import Supernet
+from slimgen.nets.pieces import Generators, InPieces
 from slimgen.search.genotype import Genotype
 
-PREDICTIONS = 2000
-TRELLIS = "trellis"
+PREDICTIONS = 500
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--family", choices=[*sorted(OnceForAll.generators), TRELLIS], default="mobile_resnet")
+    families = [*sorted(OnceForAll.generators), "trellis", "filters", "cells", "edges"]
+    parser.add_argument("--family", choices=families, default="mobile_resnet")
     parser.add_argument("--space", default="channels-48")
-    parser.add_argument("--ngf", type=int, default=16, help="of the trellis")
+    parser.add_argument("--ngf", type=int, default=16, help="of the trellis, and of the original of filters")
+    parser.add_argument("--original", default="resnet", help="whose filters are cut")
+    parser.add_argument("--hidden", type=int, default=64, help="of cells")
+    parser.add_argument("--channels", type=int, default=64, help="of edges")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--networks", type=int, default=30)
     parser.add_argument("--runs", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    trellis = arguments.family == TRELLIS
-    supernet: Supernet
-    if trellis:
-        supernet = initialise(Trellis(Shape(arguments.ngf)), arguments.seed)
-    else:
-        supernet = OnceForAll(arguments.family, arguments.space)
-    supernet.eval()
+    nets, sample, of = known(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(supernet, arguments, Path(folder))
-    space = f"ngf{arguments.ngf}" if trellis else arguments.space
-    save(f"latency-{arguments.family}-{space}-{arguments.size}px-{arguments.threads}t", found)
+        found = measure(nets, sample, arguments, Path(folder))
+    save(f"latency-{arguments.family}-{of}-{arguments.size}px-{arguments.threads}t", found)
     for name, value in found.items():
         if isinstance(value, float | int):
             print(f"{name}: {value:.4g}")
 
 
-def measure(supernet: Supernet, arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
+def known(arguments: argparse.Namespace) -> tuple[InPieces, Sample, str]:
+    """The networks of a family, what draws their genotypes, and what the result is named after."""
+    size, ngf = arguments.size, arguments.ngf
+    if arguments.family == "trellis":
+        trellis = initialise(Trellis(Shape(ngf)), arguments.seed).eval()
+        return trellis, trellis.space.sample, f"ngf{ngf}"
+    if arguments.family == "filters":
+        family, options = arguments.original, {"ngf": ngf}
+        net = build_generator(family, **options).eval()
+        filters = FilterSpace(net, torch.zeros(1, 3, size, size), family=family, options=options)
+        of = Generators(filters.space, family, filters.described, filters.alike)
+        return of, filters.sample, f"{family}-ngf{ngf}"
+    if arguments.family == "cells":
+        space, shape = space_of(GeneratorShape(arguments.hidden)), {"hidden": arguments.hidden, "spectral": False}
+        cells = Generators(space, "cyclegan_nas", lambda genotype: {"genotype": genotype, **shape})
+        return cells, space.sample, f"hidden{arguments.hidden}"
+    if arguments.family == "edges":
+        wide = {"channels": arguments.channels, "size": size}
+        edges = Generators(SPACE, "alphagan", lambda genotype: {"genotype": genotype, **wide})
+        return edges, SPACE.sample, f"channels{arguments.channels}"
+    channels = OnceForAll(arguments.family, arguments.space).eval()
+    return channels, channels.space.sample, arguments.space
+
+
+def measure(supernet: InPieces, sample: Sample, arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
     """The table, and its predictions beside measurements of networks that it has not seen."""
     size, threads = arguments.size, arguments.threads
-    started = time.perf_counter()
-    table = LatencyTable.measure(
+    make: Callable[[], LatencyTable] = partial(
+        LatencyTable.measure,
         supernet,
-        supernet.space.sample,
+        sample,
         size,
         size,
         path=folder / "table.json",
         threads=threads,
         runs=arguments.runs,
         seed=arguments.seed,
+        most=PIECES if arguments.family == "filters" else None,
     )
+    started = time.perf_counter()
+    table = make()
     took = time.perf_counter() - started
-    networks = unseen(supernet, table, arguments.networks, arguments.seed + 1)
+    networks = unseen(sample, table, arguments.networks, arguments.seed + 1)
     started = time.perf_counter()
     measured = table.measured(networks)
     each = (time.perf_counter() - started) / len(networks)
@@ -89,6 +125,7 @@ def measure(supernet: Supernet, arguments: argparse.Namespace, folder: Path) -> 
     macs_errors = [abs(by_macs * count / ms - 1) for count, ms in zip(macs, measured, strict=True)]
     rows = zip(networks, measured, predicted, macs, strict=True)
     return {
+        "family": arguments.family,
         "networks measured": len(networks),
         "fastest, ms": min(measured),
         "slowest, ms": max(measured),
@@ -103,7 +140,7 @@ def measure(supernet: Supernet, arguments: argparse.Namespace, folder: Path) -> 
         "pieces": len(table.as_dict()["pieces"]),  # type: ignore[arg-type]
         "seconds for the table": took,
         "seconds to measure one network": each,
-        "microseconds to predict one": microseconds(supernet, table),
+        "microseconds to predict one": microseconds(sample, table, make),
         **exported(supernet, networks[0], size, threads, arguments.runs, folder),
         "table": {key: value for key, value in table.as_dict().items() if key not in ("pieces", "fitted", "checked")},
         "each": [
@@ -113,37 +150,42 @@ def measure(supernet: Supernet, arguments: argparse.Namespace, folder: Path) -> 
     }
 
 
-def unseen(supernet: Supernet, table: LatencyTable, count: int, seed: int) -> list[Genotype]:
+def unseen(sample: Sample, table: LatencyTable, count: int, seed: int) -> list[Genotype]:
     """Random genotypes that the table was neither fitted to nor checked with."""
     rng, found = random.Random(seed), dict.fromkeys((*table.fitted, *table.checked))
     known = len(found)
     while len(found) < known + count:
-        found.setdefault(supernet.space.sample(rng))
+        found.setdefault(sample(rng))
     return list(found)[known:]
 
 
-def proportional(supernet: Supernet, table: LatencyTable, size: int) -> float:
+def proportional(supernet: InPieces, table: LatencyTable, size: int) -> float:
     """Milliseconds per MAC of the networks that the table was fitted to: what one would guess without a table."""
     return median(ms / supernet.cost(genotype, size, size).exact for genotype, ms in table.fitted.items())
 
 
-def microseconds(supernet: Supernet, table: LatencyTable) -> float:
-    """The time of a prediction, each of another network."""
+def microseconds(sample: Sample, table: LatencyTable, make: Callable[[], LatencyTable]) -> float:
+    """The time of a prediction, each of another network, by a table of known pieces, made again."""
     rng = random.Random(0)
-    genotypes = [supernet.space.sample(rng) for _ in range(PREDICTIONS)]
+    genotypes = [sample(rng) for _ in range(PREDICTIONS)]
+    for genotype in genotypes:
+        table.predict(genotype)  # pieces that the table did not have are measured
+    again = make()
     started = time.perf_counter()
     for genotype in genotypes:
-        table.predict(genotype)
+        again.predict(genotype)
     return 1e6 * (time.perf_counter() - started) / len(genotypes)
 
 
 def exported(
-    supernet: Supernet, genotype: Genotype, size: int, threads: int, runs: int, folder: Path
+    supernet: InPieces, genotype: Genotype, size: int, threads: int, runs: int, folder: Path
 ) -> dict[str, float]:
     """One network as it is timed here and as it is exported, in turns; and the export by the time that passes."""
-    net, shape, clock = supernet.extract(genotype).eval(), (1, 3, size, size), Clock(threads)
+    net, clock = supernet.extract(genotype).eval(), Clock(threads)
+    shape = supernet.pieces(genotype, size, size)[0].shape
+    latent = shape[1] if len(shape) == 2 else None
     with torch.inference_mode():
-        file = export_onnx(net, folder / "generator.onnx", height=size, width=size)
+        file = export_onnx(net, folder / "generator.onnx", height=size, width=size, latent=latent)
     graphs = {"traced": onnx_graph(net, shape), "exported": file.path.read_bytes()}
     visits: dict[str, list[float]] = {name: [] for name in graphs}
     for _ in range(runs):

@@ -168,8 +168,9 @@ def kills(found: Mapping[str, Any]) -> str:
 def latency(found: Mapping[str, Any]) -> str:
     """Milliseconds predicted beside milliseconds measured."""
     about = found["table"]["conditions"]
+    family = found.get("family", about["largest"][0].split()[0])
     return (
-        f"**Latency predicted** for {about['largest'][0].split()[0]} at {about['height']} px, onnxruntime with "
+        f"**Latency predicted** for {family} at {about['height']} px, onnxruntime with "
         f"{about['threads']} thread(s): median error {found['median error']:.1%}, largest "
         f"{found['largest error']:.1%} on {found['networks measured']} networks not seen before (a multiple of MACs: "
         f"{found['median error of a multiple of MACs']:.1%} and {found['largest error of a multiple of MACs']:.1%}); "

@@ -253,3 +253,13 @@ def test_a_search_that_goes_on_elsewhere_keeps_the_table_that_it_began_with(
     assert kept.conditions["cpu"] == "another"
     assert kept.predict(genotype) == table.predict(genotype)
     assert measure(net, tmp_path / "table.json").conditions == table.conditions
+
+
+def test_of_very_many_pieces_the_others_are_measured_when_they_are_asked_for(tmp_path: Path) -> None:
+    net, make = supernet(), {"runs": 4, "fit": 2, "check": 1, "most": 1}
+    few = LatencyTable.measure(net, net.space.sample, SIZE, SIZE, path=tmp_path / "table.json", tolerance=9, **make)
+    sampled = {piece.key for one in (*few.fitted, *few.checked) for piece in net.pieces(one, SIZE, SIZE)}
+    assert set(few.as_dict()["pieces"]) == sampled
+    largest = net.space.largest()
+    assert few.predict(largest) > 0
+    assert set(few.as_dict()["pieces"]) == sampled | {piece.key for piece in net.pieces(largest, SIZE, SIZE)}

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from slimgen.errors import BudgetError, RunError
-from slimgen.methods.alphagan.choice import likeliest
 from slimgen.methods.drawn import alike
+from slimgen.methods.likeliest import likeliest
 from slimgen.nets.alphagan.description import SPACE, AlphaOptions
 from slimgen.search import Budget, Choice, Genotype, Space
 

@@ -194,7 +194,6 @@ def test_without_deconvolutions_none_is_found(whole_run, tmp_path):
         (["search={equal_size: 0.2}"], "search.equal_size needs random architectures"),
         (["search={kind: random}", "supernet.iterations=0"], "random architectures need a size"),
         (["search.discriminator=found"], "needs supernet.discriminator searched"),
-        (["budget.latency_ms=1"], "alphagan limits macs, params or bytes"),
         (["objective.metric=fid"], "leave the objective out"),
         (["finetune.updates=0"], "is trained anew"),
         (["finetune.inherit=true"], "is trained anew"),

@@ -350,7 +350,6 @@ def test_the_example_of_a_network_of_ones_own_makes_sense(monkeypatch):
         (["task=paired"], RecipeError, "both directions of a CycleGAN"),
         (["objective.metric=fid"], RecipeError, "one by one"),
         (["budget={params: 10}"], BudgetError, "smallest network"),
-        (["budget={latency_ms: 3}"], RecipeError, "macs, params or bytes"),
         (["search.selection=0.5"], RecipeError, "sum to 1"),
         (["search.populaton=5"], RecipeError, "did you mean 'population'"),
         (["search.kind=magnitude", "budget={}"], RecipeError, "to a budget"),

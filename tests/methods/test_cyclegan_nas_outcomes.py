@@ -119,7 +119,7 @@ def test_an_operation_that_training_has_excluded_is_infinitely_unlikely_but_has_
     ("setting", "message"),
     [
         ("task=paired", "both directions of a CycleGAN.*got the task paired"),
-        ("budget={macs: 1/2}", r"limits nothing; got budget.macs; search.hidden"),
+        ("budget={macs: 1/2}", r"limits latency_ms; got budget.macs; search.hidden"),
         ("finetune.updates=0", "trained anew; got finetune.updates 0"),
         ("finetune.inherit=true", "finetune.inherit true"),
         ("finetune.generator_steps=2", "finetune.generator_steps 2"),

@@ -105,9 +105,11 @@ def test_fitness_beside_one_partner_never_falls():
         search_best = max(trial.quality["fitness"] for trial in judged(asked))
         best[turn] = max(best.get(turn, 0), search_best)
     for turn, champion in zip("ab", search.champions, strict=True):
-        whole = MASKS.largest()
-        pair = search.pair(turn, champion, whole) if turn == "a" else search.pair(turn, whole, champion)
-        assert judged([pair])[0].quality["fitness"] == best[turn]
+        whole, ranked = MASKS.largest(), search.ranked(turn)
+        pairs = [search.pair(turn, one, whole) if turn == "a" else search.pair(turn, whole, one) for one in ranked]
+        fitness = [trial.quality["fitness"] for trial in judged(pairs)]
+        assert fitness == sorted(fitness, reverse=True)
+        assert (ranked[0], fitness[0], len(set(ranked))) == (champion, best[turn], len(ranked))
 
 
 def test_random_individuals_are_tosses_of_a_coin():

@@ -15,6 +15,7 @@ NARROWED = "narrowed"  # the rival of the original's family with fewer channels
 NAIVE = "naive"  # the same network, trained on two sets as the original was
 RANDOM, RANDOM_PATH, HALVING = "random", "random_path", "halving"  # rivals that chance finds
 COUNTED = ("macs", "params", "bytes")  # and not measured
+LIMITS = (*COUNTED, "latency_ms")
 
 
 def priced(cost: Cost, recipe: Recipe) -> dict[str, float]:
@@ -45,9 +46,9 @@ def check_racing(metric: str) -> None:
 
 def check_limits(recipe: Recipe, possible: Sequence[str] = COUNTED, hint: str = "leave it out") -> None:
     """Raises RecipeError for a limit that the recipe's method cannot keep to."""
-    for kind in (*COUNTED, "latency_ms"):
+    for kind in LIMITS:
         if kind not in possible and getattr(recipe.budget, kind) is not None:
-            kinds = " or ".join([", ".join(possible[:-1]), possible[-1]]) if possible else "nothing"
+            kinds = " or ".join(filter(None, [", ".join(possible[:-1]), *possible[-1:]])) or "nothing"
             raise RecipeError(f"{recipe.method} limits {kinds}", f"budget.{kind}", hint)
 
 

@@ -19,7 +19,8 @@ from slimgen.tasks.task import Job
 from slimgen.training.distributed import first, spread, world
 
 ArchOf = Callable[[Genotype], Arch]
-_TRIED = 25
+TRIED = 25
+"""Candidates that are measured for their milliseconds, from the best on, until one keeps the limit."""
 
 
 class Setup(NamedTuple):
@@ -189,9 +190,8 @@ class Trials(ABC):
         rest = list(trials)
         while accepts is not None and not accepts(self.best(rest)):
             rest.remove(self.best(rest))
-            if not rest or len(trials) - len(rest) >= _TRIED:
-                rule = f"one of the {len(trials) - len(rest)} best candidates must keep the limits when it is measured"
-                raise BudgetError(rule, "none", "raise the limit a little, or let the search ask for more")
+            if not rest or len(trials) - len(rest) >= TRIED:
+                raise unkept(len(trials) - len(rest))
         every = [*earlier, *trials]
         numbers = {"evaluations": float(len(every)), **facts}
         if left := sum(not trial.complete for trial in every):
@@ -203,6 +203,12 @@ class Trials(ABC):
     def apart(self, winner: Trial, trials: Sequence[Trial]) -> Mapping[str, float]:
         """How well the winner is told apart from the others of its step; nothing, where that is not known."""
         return {}
+
+
+def unkept(tried: int) -> BudgetError:
+    """What there is to say where so many candidates were measured and each was above the limit."""
+    rule = f"one of the {tried} best candidates must keep the limits when it is measured"
+    return BudgetError(rule, "none", "raise the limit a little, or let the search ask for more")
 
 
 def _begin_alike(file: Path) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from slimgen.cost.formula import Cost
+    from slimgen.nets.pieces import Piece
 
 GENERATORS = {
     "resnet": "slimgen.nets.resnet.generator:ResnetGenerator",
@@ -78,6 +79,25 @@ def generator_cost(family: str, height: int, width: int, **options: object) -> "
         SlimgenError: the family or an option is not known, or the size does not suit the network.
     """
     return _resolve("generator", family, options).cost(height, width, **options)
+
+
+def generator_pieces(family: str, height: int, width: int, **options: object) -> "list[Piece]":
+    """The generator of a family in parts whose latencies add up, in evaluation; the first takes what it takes.
+
+    Raises:
+        RecipeError: generators of this family are not known in parts.
+        SlimgenError: as `generator_cost`.
+    """
+    check_pieces(family)
+    found: list[Piece] = _resolve("generator", family, options).pieces(height, width, **options)  # type: ignore[attr-defined]
+    return found
+
+
+def check_pieces(family: str) -> None:
+    """Raises RecipeError unless the generators of a family are known in pieces, for a table of latencies."""
+    if not hasattr(_family("generator", family), "pieces"):
+        rule = "a limit on latency_ms needs generators that are known in pieces"
+        raise RecipeError(rule, repr(family), "limit macs instead, or choose a ResNet")
 
 
 def noise_length(family: str, **options: object) -> int | None:

@@ -1,13 +1,15 @@
 """What generators of noise share: their ends, and the normal operations of their cells."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
 from slimgen.cost.rows import Norm, Row
 from slimgen.errors import RecipeError
+from slimgen.nets.initial import initialise
 from slimgen.nets.layers import Make, layers_of, norm_of, weights_of
+from slimgen.nets.pieces import Piece
 
 DOUBLINGS = 3
 _SIDES: int = 2**DOUBLINGS
@@ -61,16 +63,33 @@ class Ends(nn.Module):
     def __init__(self, options: NoiseOptions) -> None:
         super().__init__()
         size = 32 if options.size is None else options.size
-        self.channels, self.side = options.channels, bottom(size)
         linear, norm, image = options.ends(size)
         self.linear = weights_of(linear)
+        self.unflatten = nn.Unflatten(1, (options.channels, bottom(size), bottom(size)))
         self.image = nn.Sequential(norm_of(norm), nn.ReLU(), weights_of(image), nn.Tanh())
 
     def forward(self, noise: Tensor, middle: Callable[[Tensor], Tensor]) -> Tensor:
         """Noise (N, latent) to images (N, 3, size, size) in [-1, 1], by a middle that enlarges features 8 times."""
-        features = self.linear(noise).view(-1, self.channels, self.side, self.side)
-        images: Tensor = self.image(middle(features))
+        images: Tensor = self.image(middle(self.unflatten(self.linear(noise))))
         return images
+
+
+def end_pieces(options: NoiseOptions, side: int) -> tuple[Piece, Piece]:
+    """The layers before the middle of a generator of images of `side` pixels, and those behind it, as pieces."""
+    channels = options.channels
+    size = (1, channels, side, side)
+
+    def ends() -> Ends:
+        return initialise(Ends(replace(options, size=side)), 0).eval()
+
+    return (
+        Piece(f"noise of {options.latent} to {channels} x {bottom(side)}", lambda: _first(ends()), (1, options.latent)),
+        Piece(f"image of {'x'.join(map(str, size))}", lambda: ends().image, size),
+    )
+
+
+def _first(ends: Ends) -> nn.Module:
+    return nn.Sequential(ends.linear, ends.unflatten)
 
 
 NORMAL = ("conv_1x1", "sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "conv_3x3", "conv_5x5")

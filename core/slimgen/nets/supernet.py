@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from slimgen.cost.formula import Cost
 from slimgen.errors import RecipeError
+from slimgen.nets.pieces import Piece
 from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype, Value
 from slimgen.search.space import Space
@@ -121,20 +122,6 @@ def _as_before(before: list[tuple[nn.Module, str, Tensor]]) -> Iterator[None]:
     finally:
         for part, name, buffer in present:
             setattr(part, name, buffer)
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A part of a sub-network whose latency can be measured alone: a module from one tensor to one tensor.
-
-    Attributes:
-        key: equal for equal pieces, of whichever sub-network.
-        shape: of the tensor that it takes, one image.
-    """
-
-    key: str
-    build: Callable[[], nn.Module]
-    shape: tuple[int, int, int, int]
 
 
 class Supernet(nn.Module, ABC):

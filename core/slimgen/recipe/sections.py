@@ -43,7 +43,10 @@ class DataSection(Section):
 
 
 class BudgetSection(Section):
-    """The budget. A number, or a share of the original's as text: `macs: 1/8`. Latency in milliseconds."""
+    """The budget. A number, or a share of the original's as text: `macs: 1/8`. Latency in milliseconds.
+
+    Where two generators are found, one for each direction, the limits are of each of them.
+    """
 
     macs: int | str | None = None
     params: int | str | None = None

@@ -1,6 +1,6 @@
 """Searching: spaces, genotypes, budgets, trials, the searchers, and the loop that explores. No torch in here."""
 
-from slimgen.search.budget import Budget, Costs, Objective, cheapest, evenly, require_reachable
+from slimgen.search.budget import Budget, Costs, Objective, cheapest, evenly, plain, require_reachable
 from slimgen.search.dimension import Choice, Mask
 from slimgen.search.evolution import DirectionalMutation, Evolution
 from slimgen.search.explore import explore
@@ -33,5 +33,6 @@ __all__ = [
     "explore",
     "leading",
     "pareto",
+    "plain",
     "require_reachable",
 ]

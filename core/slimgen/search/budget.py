@@ -117,10 +117,10 @@ def require_reachable(space: Space, costs: Costs, budget: Budget) -> Genotype:
     for kind, limit in budget.limits.items():
         genotype, least = cheapest(space, costs, kind)
         if not least <= limit:
-            rule = f"the budget must be within reach, but the smallest network of this space has {_plain(least)} {kind}"
-            enough = _plain(math.ceil(least * 1000) / 1000)
+            rule = f"the budget must be within reach, but the smallest network of this space has {plain(least)} {kind}"
+            enough = plain(math.ceil(least * 1000) / 1000)
             hint = f"raise budget.{kind} to at least {enough}, or give the space smaller options"
-            raise BudgetError(rule, f"a limit of {_plain(limit)}", hint)
+            raise BudgetError(rule, f"a limit of {plain(limit)}", hint)
         if budget.allows(costs(genotype)):
             return genotype
 
@@ -129,8 +129,8 @@ def require_reachable(space: Space, costs: Costs, budget: Budget) -> Genotype:
 
     genotype, least = _least(space, over)
     if least > 0:
-        nearest_costs = ", ".join(f"{_plain(costs(genotype)[kind])} {kind}" for kind in budget.limits)
-        limits = ", ".join(f"{_plain(limit)} {kind}" for kind, limit in budget.limits.items())
+        nearest_costs = ", ".join(f"{plain(costs(genotype)[kind])} {kind}" for kind in budget.limits)
+        limits = ", ".join(f"{plain(limit)} {kind}" for kind, limit in budget.limits.items())
         rule = "all limits must be met at once; each alone is within reach, but the nearest network has"
         raise BudgetError(f"{rule} {nearest_costs}", f"limits of {limits}", "raise the limit that it exceeds")
     return genotype
@@ -200,5 +200,6 @@ def _starts(space: Space) -> Iterator[Genotype]:
             yield space.settle({**smallest, name: value})
 
 
-def _plain(number: float) -> str:
+def plain(number: float) -> str:
+    """A cost or limit as messages say it: whole, or to a thousandth."""
     return f"{number:,.0f}" if number == int(number) else f"{number:,.3f}"

@@ -184,7 +184,7 @@ def test_normal_operations_begin_with_a_relu_and_separable_ones_are_two_of_each_
 def test_a_cell_adds_what_its_figure_says() -> None:
     net = build_generator("alphagan_s", **SMALL).eval()
     run = {name: net.edges[key_of(name)] for name in SPACE}
-    features, firsts = net.ends.linear(noise()).view(-1, net.ends.channels, net.ends.side, net.ends.side), []
+    features, firsts = net.ends.unflatten(net.ends.linear(noise())), []
     for cell, skips in (("cell1", 0), ("cell2", 1), ("cell3", 2)):
         one, three = run[f"{cell}.up"](features), run[f"{cell}.shortcut"](features)
         features = run[f"{cell}.op2"](run[f"{cell}.op1"](one)) + run[f"{cell}.op3"](three)

@@ -120,6 +120,23 @@ def _enlarge(
     return graph.add("Resize", x, "", graph.constant([1.0, 1.0, *factors]), **kind)
 
 
+def _pool(graph: Graph, layer: nn.MaxPool2d | nn.AvgPool2d, x: str) -> str:
+    if (layer.stride, layer.padding, layer.ceil_mode) != (layer.kernel_size, 0, False):
+        raise ExportError("a pool to be timed is of squares side by side", layer)
+    kind, sides = "MaxPool" if isinstance(layer, nn.MaxPool2d) else "AveragePool", [layer.kernel_size] * 2
+    return graph.add(kind, x, kernel_shape=sides, strides=sides)
+
+
+def _linear(graph: Graph, layer: nn.Linear, x: str) -> str:
+    bias = [] if layer.bias is None else [graph.constant(layer.bias)]
+    return graph.add("Gemm", x, graph.constant(layer.weight), *bias, transB=1)
+
+
+def _unflatten(graph: Graph, layer: nn.Unflatten, x: str) -> str:
+    sides = numpy.array([0] * int(layer.dim) + list(layer.unflattened_size), numpy.int64)  # 0: as it was
+    return graph.add("Reshape", x, graph.constant(sides))
+
+
 def _leaky(graph: Graph, x: str, negative_slope: float = 0.01, inplace: bool = False) -> str:
     return graph.add("LeakyRelu", x, alpha=negative_slope)
 
@@ -129,6 +146,10 @@ MODULES: dict[type[nn.Module], Callable[..., str]] = {
     nn.ConvTranspose2d: _conv,
     nn.InstanceNorm2d: _norm,
     nn.BatchNorm2d: _norm,
+    nn.Linear: _linear,
+    nn.Unflatten: _unflatten,
+    nn.MaxPool2d: _pool,
+    nn.AvgPool2d: _pool,
     nn.ReflectionPad2d: lambda graph, layer, x: _pad(graph, x, layer.padding, "reflect"),
     nn.ZeroPad2d: lambda graph, layer, x: _pad(graph, x, layer.padding),
     nn.LeakyReLU: lambda graph, layer, x: _leaky(graph, x, layer.negative_slope),
@@ -158,12 +179,12 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
 
 
 def onnx_graph(net: nn.Module, shape: Sequence[int]) -> bytes:
-    """A network of one image tensor, as it computes in evaluation mode in float32, as a serialised ONNX model.
+    """A network of one image or noise tensor, as it computes in evaluation mode in float32, as a serialised ONNX model.
 
-    Convolutions (dense, grouped, transposed), reflected and zero padding, InstanceNorm, BatchNorm, the activations of
-    generators, nearest and bilinear enlarging, sums, products and concatenations, as modules or as functions. The
-    input is called `input`, the output `output`; the input's shape is fixed. The network, whose control flow does not
-    depend on values, is not changed.
+    Convolutions (dense, grouped, transposed), linear layers, reflected and zero padding, InstanceNorm, BatchNorm, the
+    activations of generators, pools, nearest and bilinear enlarging, sums, products and concatenations, as modules or
+    as functions. The input is called `input`, the output `output`; the input's shape is fixed. The network, whose
+    control flow does not depend on values, is not changed.
 
     Raises:
         ExportError: it cannot be traced, or has a layer that is not translated here.

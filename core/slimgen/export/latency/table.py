@@ -18,7 +18,7 @@ from slimgen.errors import SlimgenError
 from slimgen.export.latency.clock import VISIT, Clock, Visits
 from slimgen.export.latency.columns import Columns, Line, Times, fit_line, predictor
 from slimgen.export.latency.graph import onnx_graph
-from slimgen.nets.supernet import Piece, Supernet
+from slimgen.nets.pieces import InPieces, Piece
 from slimgen.run.record import machine
 from slimgen.search.genotype import Genotype
 from slimgen.search.space import Space
@@ -39,7 +39,7 @@ class LatencyTable:
     """
 
     def __init__(
-        self, supernet: Supernet, height: int, width: int, threads: int, runs: int, path: Path, keep: bool = False
+        self, supernet: InPieces, height: int, width: int, threads: int, runs: int, path: Path, keep: bool = False
     ) -> None:
         import onnxruntime
 
@@ -69,7 +69,7 @@ class LatencyTable:
     @classmethod
     def measure(
         cls,
-        supernet: Supernet,
+        supernet: InPieces,
         sample: Sample,
         height: int,
         width: int,
@@ -81,6 +81,7 @@ class LatencyTable:
         fit: int = 12,
         check: int = 8,
         tolerance: float = 0.1,
+        most: int | None = None,
         keep: bool = False,
         progress: Progress | None = None,
     ) -> "LatencyTable":
@@ -91,7 +92,7 @@ class LatencyTable:
         those to fit to are spread over the MACs that occur, so that the line need not reach far beyond them.
 
         Args:
-            supernet: whose sub-networks are chains of pieces.
+            supernet: whose sub-networks are known in pieces, or a family's generators likewise.
             sample: of the genotypes.
             height: of the input image, px.
             width: likewise.
@@ -103,12 +104,13 @@ class LatencyTable:
             check: whole networks to check with; likewise.
             tolerance: median relative error of the check above which all are visited again, up to four times as often.
                 What remains after that is in `error`, for the caller to weigh.
+            most: pieces that are measured beforehand, where there are very many; the others when they are asked for.
             keep: take a finished table even if another processor or onnxruntime was measured: a search that goes on
                 elsewhere, or on several machines, must go on with the costs that it began with.
             progress: called with the visits done and all visits.
 
         Raises:
-            RecipeError: sub-networks of this supernet are not chains of pieces.
+            RecipeError: sub-networks of this supernet are not known in pieces.
             ExportError: a piece or network has a layer that is not translated, or that onnxruntime cannot run.
             SlimgenError: no threads, runs or networks.
             RunError: the file cannot be written.
@@ -116,7 +118,7 @@ class LatencyTable:
         if fit < 1 or check < 1:
             raise SlimgenError("a table is fitted to some networks and checked with others", f"{fit=}, {check=}")
         table = cls(supernet, height, width, threads, runs, path, keep)
-        pieces, samples = table._sampled(sample, random.Random(seed))
+        pieces, samples = table._sampled(sample, random.Random(seed), fit + check, most)
         fitted, checked = table._choose(samples, fit, check)
         # All in the same rounds: the machine that ran the pieces is the one that ran the networks.
         networks = {_name(genotype): table._network(genotype) for genotype in (*fitted, *checked)}
@@ -184,12 +186,14 @@ class LatencyTable:
             for genotype, measured in networks.items()
         ]
 
-    def _sampled(self, sample: Sample, rng: random.Random) -> tuple[dict[str, Piece], list[Genotype]]:
-        """Every piece that was sampled, by key, and some different genotypes."""
+    def _sampled(
+        self, sample: Sample, rng: random.Random, networks: int, most: int | None
+    ) -> tuple[dict[str, Piece], list[Genotype]]:
+        """Every piece that was sampled, by key, or at least `most`; and some different genotypes."""
         pieces: dict[str, Piece] = {}
         genotypes: dict[Genotype, None] = {}
         fruitless = 0
-        while fruitless < _FRUITLESS:
+        while fruitless < _FRUITLESS and (most is None or len(pieces) < most or len(genotypes) < networks):
             genotype = sample(rng)
             if len(genotypes) < _POOL:
                 genotypes.setdefault(genotype)

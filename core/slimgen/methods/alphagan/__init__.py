@@ -7,7 +7,8 @@ SN-GAN's generator, drawn by hand.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 import torch
 from torch import nn
@@ -15,14 +16,16 @@ from torch import nn
 from slimgen.errors import BudgetError
 from slimgen.files import TRIALS, UPDATES, write_json
 from slimgen.methods.alphagan.algorithm import Counts, batches, phases, timetable
-from slimgen.methods.alphagan.choice import likeliest
 from slimgen.methods.alphagan.options import BY_HAND, SearchOptions, SupernetOptions, built, check, preview
 from slimgen.methods.alphagan.players import Player, Playing, players
 from slimgen.methods.drawn import alike
+from slimgen.methods.latency import keeping, timed
+from slimgen.methods.likeliest import likeliest
 from slimgen.methods.method import Found, Trained, found_genotype
 from slimgen.methods.relaxation_trace import LIKELIHOOD, likely_trial, read_relaxation, train_traced
 from slimgen.methods.rivals import Plan, train_anew
 from slimgen.nets import generator_cost, narrowed
+from slimgen.nets.pieces import Generators
 from slimgen.nets.sngan.discriminator import SPACE as DISCRIMINATOR_SPACE
 from slimgen.recipe import section
 from slimgen.report.pictures import panels
@@ -93,14 +96,20 @@ def search(job: Job) -> Found:
             f"{job.recipe.seed}/alike",
             architectures.budget,
         )
+    if options.kind == RANDOM:
+        kept = architectures.keeping(drawn)
+        drawn = [kept, *(genotype for genotype in drawn if genotype != kept)]
     rivals = [architectures.trial(genotype, RANDOM, number) for number, genotype in enumerate(drawn)]
     found, every = rivals[0] if options.kind == RANDOM else trials[-1], [*trials, *rivals]
     if over := architectures.budget.excess(found.costs):
         raise BudgetError("a published architecture is within the budget", f"{', '.join(over)} above it", "raise it")
+    if options.kind == "published":
+        architectures.keeping([found.genotype])
     if training.discriminator == "searched":
         genotype = read_relaxation(job, DISCRIMINATOR_SPACE, DISCRIMINATOR).argmax().to_json()
         write_json(job.out / f"{DISCRIMINATOR}.json", genotype)
     facts = {"evaluations": float(len(every)), "space_size": float(architectures.space.size)}
+    facts |= architectures.timed(found.genotype)
     if training.iterations:
         facts["entropy"] = math.fsum(architectures.entropy.values()) / len(architectures.entropy)
     return Found(found, every, facts, Objective(LIKELIHOOD, "max"))
@@ -110,10 +119,32 @@ class Architectures:
     """The space that is searched, its probabilities, what its architectures cost as they are built, and the budget."""
 
     def __init__(self, job: Job) -> None:
-        planned = preview(job.recipe)
-        self.space, self.costs, self.budget = planned.space, planned.costs, job.budget
+        planned, shape = preview(job.recipe), built(job.recipe)
+        self.space, self.job, self._counted = planned.space, job, planned.costs
+        networks = section(SearchOptions, job.recipe.search, "search").latency_networks
+        generators = Generators(self.space, "alphagan", lambda genotype: {"genotype": genotype, **shape})
+        self.clock = timed(job, generators, networks)
+        self.budget = self.clock.budget(job)
         relaxation = read_relaxation(job, self.space)
         self.entropy, self.logs = relaxation.entropy(), relaxation.log_probabilities()
+
+    def costs(self, genotype: Genotype) -> Mapping[str, float]:
+        """All that a budget may limit of an architecture."""
+        return self.clock.priced(self.job, self._counted(genotype), genotype)
+
+    def likeliest(self) -> Iterator[Genotype]:
+        """The most probable architecture within the budget; then those of ever fewer milliseconds."""
+        for budget in self.clock.lowered(self.job):
+            yield likeliest(self.space, self.logs, self.costs, budget.limits)
+
+    def keeping(self, genotypes: Iterable[Genotype]) -> Genotype:
+        """The first that keeps a limit on milliseconds when it is measured."""
+        return keeping(self.job.budget.latency_ms, genotypes, self.clock.measured)
+
+    def timed(self, found: Genotype) -> dict[str, float]:
+        """What is worth telling of milliseconds, where they are limited."""
+        measured = {} if self.budget.latency_ms is None else {"latency_measured_ms": self.clock.measured(found)}
+        return {**self.clock.facts, **measured}
 
     def trial(self, genotype: Genotype, step: str, number: int = 0) -> Trial:
         """An architecture, what it costs, and how probable it is."""
@@ -126,11 +157,11 @@ def _chosen(architectures: Architectures, training: SupernetOptions, options: Se
         return [architectures.trial(options.imported(), "published")]
     if not training.iterations:
         return []
-    space, logs, costs = architectures.space, architectures.logs, architectures.costs
-    trials = [architectures.trial(likeliest(space, logs, costs, {}), "argmax")]
-    if not architectures.budget.allows(trials[0].costs):
-        trials.append(architectures.trial(likeliest(space, logs, costs, architectures.budget.limits), "budget"))
-    return trials
+    argmax = likeliest(architectures.space, architectures.logs, architectures.costs, {})
+    first = [argmax] if architectures.budget.allows(architectures.costs(argmax)) else []
+    kept = architectures.keeping(chain(first, architectures.likeliest()))
+    trials = [architectures.trial(argmax, "argmax")]
+    return trials if kept == argmax else [*trials, architectures.trial(kept, "budget")]
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:

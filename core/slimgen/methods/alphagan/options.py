@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from slimgen.errors import RecipeError, nearest
-from slimgen.methods.checks import check_anew, check_effects, check_limits, check_rivals, priced
+from slimgen.methods.checks import LIMITS, check_anew, check_effects, check_limits, check_rivals, priced
 from slimgen.methods.method import Preview
 from slimgen.nets import noise_length
 from slimgen.nets.alphagan.description import PUBLISHED, AlphaOptions, alphagan_space, checked
@@ -105,6 +105,7 @@ class SearchOptions(Section):
         random: how many random architectures of about the found one's size are trained as long, to compare with.
         channels: of the finished generator (Table 4); the supernet's if not given.
         discriminator: of the finished generator's training: the original's, or the found one where it was searched.
+        latency_networks: whole networks that a latency table is fitted to; half as many check it.
     """
 
     kind: Literal["gradient", "random", "published"] = "gradient"
@@ -114,6 +115,7 @@ class SearchOptions(Section):
     random: int = Field(default=0, ge=0)
     channels: int | None = Field(default=None, ge=1)
     discriminator: Literal["original", "found"] = "original"
+    latency_networks: int = Field(default=16, ge=4)
 
     def imported(self) -> Genotype:
         """The architecture from elsewhere; raises RecipeError of a name, SpaceError of edges and their operations."""
@@ -136,7 +138,7 @@ def check(recipe: Recipe) -> None:
     if recipe.losses.gan == "least-squares" and training.iterations:
         rule = "the gap between G and D needs a loss that falls as scores rise: losses.gan hinge or vanilla"
         raise RecipeError(rule, repr(recipe.losses.gan))
-    check_limits(recipe)
+    check_limits(recipe, LIMITS)
     check_anew(recipe)
     check_rivals(recipe, (BY_HAND,))
     _check_search(recipe, training, options)
@@ -172,6 +174,7 @@ def _check_search(recipe: Recipe, training: SupernetOptions, options: SearchOpti
         "search.genotype": (options.kind == "published", "kind published"),
         "search.params": (drawing, "kind random"),
         "search.equal_size": (drawing or options.random > 0, "random architectures"),
+        "search.latency_networks": (recipe.budget.latency_ms is not None, "a limit on latency_ms"),
     }
     check_effects({"search": options}, needs)
     if options.kind == "published":

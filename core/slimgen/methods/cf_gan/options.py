@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from slimgen.errors import RecipeError, nearest
 from slimgen.methods.checks import (
-    COUNTED,
     HALVING,
+    LIMITS,
     NAIVE,
     NARROWED,
     RANDOM,
@@ -142,7 +142,7 @@ def check(recipe: Recipe) -> None:
     options = section(SearchOptions, recipe.search, "search")
     if recipe.size % 8:
         raise RecipeError("cf_gan needs a size that is a multiple of 8", recipe.size)
-    check_limits(recipe, (*COUNTED, "latency_ms"))
+    check_limits(recipe, LIMITS)
     training = section(SupernetOptions, recipe.supernet, "supernet")
     _check_halving(recipe, options, training)
     check_metrics(recipe, options.racing)

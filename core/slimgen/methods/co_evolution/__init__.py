@@ -4,7 +4,7 @@
 and `finetune` its last line.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -15,12 +15,15 @@ from slimgen.methods.co_evolution.fitness import FITNESS, OUTPUTS, Fitness, Side
 from slimgen.methods.co_evolution.options import SearchOptions, check
 from slimgen.methods.co_evolution.roulette import TURN, TURNS, CoEvolution, Population
 from slimgen.methods.effort import Effort
+from slimgen.methods.latency import Timed, keeping, timed
 from slimgen.methods.method import REVERSE, Found, Preview, Trained, found_genotype, updates_of
 from slimgen.methods.rivals import train_rivals
 from slimgen.nets import build_generator, generator_cost
+from slimgen.nets.co_evolution.filters import FilterSpace
+from slimgen.nets.pieces import Generators
 from slimgen.nets.weights import save_weights
 from slimgen.recipe import Recipe, section
-from slimgen.search import Exhaustive, Genotype, Trial, require_reachable
+from slimgen.search import Budget, Exhaustive, Genotype, Trial, require_reachable
 from slimgen.tasks.cycle import CycleTraining, Gan, train_cycle
 from slimgen.tasks.task import Job
 
@@ -28,6 +31,7 @@ __all__ = ["check", "finetune", "preview", "search", "supernet"]
 
 DIRECTIONS = dict(zip(TURNS, ("forward", "reverse"), strict=True))
 """The steps of the trials of each direction."""
+PIECES = 300  # of networks of whatever widths; a search that goes elsewhere measures what it meets
 
 
 def preview(recipe: Recipe) -> Preview:
@@ -52,18 +56,19 @@ def supernet(job: Job) -> Mapping[str, float]:
 def search(job: Job) -> Found:
     """Algorithm 1; or what its Table 2 and Figure 3 compare with."""
     options = section(SearchOptions, job.recipe.search, "search")
-    originals = sides(job)
-    fitness = Fitness(job, originals, options)
+    originals, limit = sides(job), job.recipe.budget.latency_ms
+    clock = table_of(job, originals[TURNS[0]].filters, options)
+    fitness = Fitness(job, originals, options, clock)
     populations = [_population(fitness, name, side, options) for name, side in originals.items()]
     searcher = CoEvolution(populations, fitness.objective, options.iterations, apart=not options.together)
     trials: list[Trial] = []
     if options.kind == "evolution":
         trials = fitness.explore("pairs", searcher, options.evaluations)
-        a, b = searcher.champions
-        if a is None or b is None:
+        if None in searcher.champions:
             raise RunError("a search needs a candidate of finite fitness in each direction", "none")
+        a, b = (keeping(limit, searcher.ranked(turn), clock.measured) for turn in TURNS)
     else:
-        a, b = (_strongest(fitness, name, side) for name, side in originals.items())
+        a, b = (keeping(limit, _strongest(fitness, name, side), clock.measured) for name, side in originals.items())
     # Both as they will be used: beside each other.
     pairs = [searcher.pair(turn, a, b) for turn in TURNS]
     both = Exhaustive(searcher.space, fitness.objective, lambda pair: True, len(pairs), genotypes=pairs)
@@ -78,7 +83,10 @@ def search(job: Job) -> Found:
         "seconds.pairs": sum(trial.seconds for trial in every),
         **{f"reverse_{name}": value for name, value in reverse.costs.items()},
         f"reverse_{FITNESS}": reverse.quality[FITNESS],
+        **clock.facts,
     }
+    if limit is not None:
+        facts |= {"latency_measured_ms": clock.measured(a), "reverse_latency_measured_ms": clock.measured(b)}
     return Found(found, every, facts, fitness.objective)
 
 
@@ -91,13 +99,27 @@ def _population(fitness: Fitness, name: str, side: Side, options: SearchOptions)
     return Population(space, allows, anchor, options.population, options.odds)
 
 
-def _strongest(fitness: Fitness, name: str, side: Side) -> Genotype:
-    """Pruning by magnitude at the size of the budget: the same part of every layer, as much of it as is allowed."""
+def _strongest(fitness: Fitness, name: str, side: Side) -> Iterator[Genotype]:
+    """Pruning by magnitude at the size of the budget: the same part of every layer, as much of it as is allowed.
+
+    Then, for networks that are slower than predicted, ever less.
+    """
 
     def at(thousandths: int) -> Genotype:
         return side.filters.strongest(thousandths / 1000)
 
-    return at(largest(lambda part: fitness.allows_of(name, at(part)), most=1000))
+    for budget in fitness.clock.lowered(fitness.job):
+
+        def fits(part: int, budget: Budget = budget) -> bool:
+            return budget.allows(fitness.costs_of(name, at(part)))
+
+        yield at(largest(fits, most=1000))
+
+
+def table_of(job: Job, filters: FilterSpace, options: SearchOptions) -> Timed:
+    """What a search knows of milliseconds, of either direction: both originals are of one shape."""
+    generators = Generators(filters.space, str(filters.family), filters.described, filters.alike)
+    return timed(job, generators, options.latency_networks, filters.sample, PIECES)
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:

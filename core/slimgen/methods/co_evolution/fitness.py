@@ -17,6 +17,7 @@ from slimgen.files import DISCRIMINATOR
 from slimgen.methods.checks import priced
 from slimgen.methods.co_evolution.options import SearchOptions, SupernetOptions, Tuning
 from slimgen.methods.co_evolution.roulette import TURN, TURNS
+from slimgen.methods.latency import UNTIMED, Timed
 from slimgen.methods.trials import Measured, Setup, Trials
 from slimgen.metrics.evaluator import Evaluator, fitting_batch
 from slimgen.nets.co_evolution.filters import FilterSpace
@@ -88,15 +89,15 @@ def fitness(share: float, distance: float, cycle: float, options: SearchOptions)
 class Fitness(Trials):
     """Evaluates pairs: one of them is cut out, tuned where the recipe says so, and run beside its partner."""
 
-    def __init__(self, job: Job, originals: Mapping[str, Side], options: SearchOptions) -> None:
+    def __init__(self, job: Job, originals: Mapping[str, Side], options: SearchOptions, clock: Timed = UNTIMED) -> None:
         weights = {
             f"{name}.{part}.{key}": value
             for name, side in originals.items()
             for part, net in side.gan._asdict().items()
             for key, value in net.state_dict().items()
         }
-        super().__init__(job, Objective(FITNESS, "max"), digest(weights))
-        self.sides, self.options = originals, options
+        super().__init__(job, Objective(FITNESS, "max"), digest(weights), clock.margin)
+        self.sides, self.options, self.clock = originals, options, clock
         recipe, compute = job.recipe, job.compute
         kept = load_weights(job.inputs["supernet"] / OUTPUTS)  # what the originals make of the images
         self._images, self._wanted = dict[str, Tensor](), dict[str, Tensor]()
@@ -123,7 +124,8 @@ class Fitness(Trials):
     def costs_of(self, turn: str, genotype: Genotype) -> dict[str, float]:
         """What a generator of one direction costs, under the budget's convention."""
         size = self.job.recipe.size
-        return priced(self.sides[turn].filters.cost(genotype, size, size), self.job.recipe)
+        counted = priced(self.sides[turn].filters.cost(genotype, size, size), self.job.recipe)
+        return self.clock.priced(self.job, counted, genotype)
 
     def allows_of(self, turn: str, genotype: Genotype) -> bool:
         """Whether a generator of one direction is within the budget."""

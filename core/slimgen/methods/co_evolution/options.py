@@ -1,5 +1,6 @@
 """Co-Evolutionary Compression's own sections of a recipe, and whether they make sense."""
 
+from dataclasses import replace
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,7 +10,7 @@ from slimgen.methods import checks
 from slimgen.methods.co_evolution.roulette import Odds
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
-from slimgen.nets import generator_cost
+from slimgen.nets import check_pieces, generator_cost
 from slimgen.nets.co_evolution.groups import check_family, narrowest
 from slimgen.recipe import Recipe, Section, section
 from slimgen.search import Space, require_reachable
@@ -48,6 +49,7 @@ class SearchOptions(Section):
             the paper's generator-aware loss (Eq. 4).
         together: measure each direction beside the best of the other; without, beside the whole original.
         tuning: train each candidate a little before it is measured.
+        latency_networks: whole networks that a latency table is fitted to; half as many check it.
     """
 
     kind: Literal["evolution", "magnitude"] = "evolution"
@@ -61,6 +63,7 @@ class SearchOptions(Section):
     criterion: Literal["discriminator", "generator"] = "discriminator"
     together: bool = True
     tuning: Tuning | None = None
+    latency_networks: int = Field(default=16, ge=4)
 
     @model_validator(mode="after")
     def whole(self) -> Self:
@@ -96,11 +99,15 @@ def check(recipe: Recipe) -> None:
     if recipe.finetune.rivals and recipe.finetune.updates == 0 and recipe.teach.generator_checkpoint is not None:
         rule = "a narrowed generator is trained for as many updates as the original and fine-tuning together"
         raise RecipeError(rule, "an imported original and finetune.updates 0", "leave finetune.rivals out")
-    checks.check_limits(recipe)
-    budget = checks.budget_of(recipe)
+    checks.check_limits(recipe, checks.LIMITS)
+    needs = {"search.latency_networks": (recipe.budget.latency_ms is not None, "a limit on latency_ms")}
+    checks.check_effects({"search": options}, needs)
+    budget, family = checks.budget_of(recipe), recipe.teach.generator["family"]
+    if budget.latency_ms is not None:
+        check_pieces(family)
     if options.kind == "magnitude" and not budget.limits:
         raise RecipeError("pruning by magnitude prunes to a budget", "none", "set budget.params or budget.macs")
-    family = recipe.teach.generator["family"]
+    budget = replace(budget, latency_ms=None)  # which is measured when the search begins
     if budget.limits and ":" not in family:  # of a user-defined network, the search says so
         rest = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
         least = generator_cost(family, recipe.size, recipe.size, **narrowest(family, rest))

@@ -157,6 +157,13 @@ class CoEvolution(Searcher):
         first, second = self._state.sides
         return first.champion, second.champion
 
+    def ranked(self, turn: str) -> list[Genotype]:
+        """The champion of a population, then the others of its newest generation, the fittest first."""
+        side = self._state.sides[TURNS.index(turn)]
+        order = sorted(zip(side.fitness, side.generation, strict=True), key=lambda pair: -pair[0])
+        found = [side.champion, *(one for fitness, one in order if math.isfinite(fitness))]
+        return list(dict.fromkeys(one for one in found if one is not None))
+
     def pair(self, turn: str, a: Genotype, b: Genotype) -> Genotype:
         """The point of `space` that stands for evaluating one of two individuals beside the other."""
         return Genotype.trusted({TURN: turn}) | a.prefixed(TURNS[0]) | b.prefixed(TURNS[1])

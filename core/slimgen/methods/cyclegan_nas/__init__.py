@@ -8,17 +8,16 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from slimgen.cost.formula import Cost, total
-from slimgen.methods.checks import NARROWED, priced
-from slimgen.methods.cyclegan_nas.options import SearchOptions, SupernetOptions, check, equal_hidden, preview
+from slimgen.methods.checks import NARROWED
+from slimgen.methods.cyclegan_nas.options import SearchOptions, SupernetOptions, check, preview
 from slimgen.methods.cyclegan_nas.phases import DISCRIMINATORS, GENERATORS, batches, joined, networks, phases, pools_of
 from slimgen.methods.cyclegan_nas.repeats import Comparison, train_repeatedly
+from slimgen.methods.cyclegan_nas.sized import HIDDEN, Sized
 from slimgen.methods.drawn import alike
 from slimgen.methods.method import Found, Trained, found_genotype
 from slimgen.methods.relaxation_trace import LIKELIHOOD, likely_trial, read_relaxation, train_traced
 from slimgen.methods.rivals import Plan, narrowed_original
 from slimgen.nets import generator_cost
-from slimgen.nets.cyclegan_nas.space import cells_cost
 from slimgen.recipe import section
 from slimgen.search import Genotype, Objective
 from slimgen.tasks.task import Job
@@ -26,7 +25,6 @@ from slimgen.training.fit import Stateful
 
 __all__ = ["check", "finetune", "preview", "search", "supernet"]
 
-HIDDEN = "hidden"
 FINETUNE_SECTIONS = ("search", "objective", "evaluate.features")
 """Fine-tuning builds what the search says, and chooses among repeats by the objective."""
 
@@ -45,25 +43,33 @@ def supernet(job: Job) -> Mapping[str, float]:
 
 
 def search(job: Job) -> Found:
-    """The most probable operation of every slot (section 3.2); or a random architecture of about the same size."""
+    """The most probable operation of every slot (section 3.2); or a random architecture of about the same size.
+
+    Where a limit on milliseconds excludes the most probable one, it is made to keep it: see `SearchOptions.hidden`.
+    """
     recipe = job.recipe
     options = section(SearchOptions, recipe.search, "search")
     training = section(SupernetOptions, recipe.supernet, "supernet")
     relaxation = read_relaxation(job, joined(training))
-    sized, logs = Sized(job, training, options), relaxation.log_probabilities()
-    likeliest = sized.of(relaxation.argmax())
-    trials = [likely_trial(likeliest, sized.costs(likeliest), logs, "argmax")]
+    sized, logs = Sized(job, training, options, relaxation), relaxation.log_probabilities()
+    argmax = sized.of(relaxation.argmax())
+    likeliest = sized.keeping(sized.likeliest())
+    trials = [likely_trial(argmax, sized.costs(argmax), logs, "argmax")]
+    if likeliest != argmax:
+        trials.append(likely_trial(likeliest, sized.costs(likeliest), logs, "budget"))
+    found = trials[-1]
     if options.kind == "random":
         drawn = alike(
-            lambda rng: sized.of(relaxation.space.sample(rng)),
+            lambda rng: sized.beside(likeliest, relaxation.space.sample(rng)),
             sized.pair_costs,
             sized.pair_costs(likeliest)["params"],
             options.equal_size,
             options.evaluations,
             f"{recipe.seed}/networks",
+            sized.budget,
         )
-        trials += [likely_trial(each, sized.costs(each), logs, "random", number) for number, each in enumerate(drawn)]
-    found = trials[0] if options.kind == "gradient" else trials[1]
+        rivals = [likely_trial(each, sized.costs(each), logs, "random", number) for number, each in enumerate(drawn)]
+        found, trials = rivals[drawn.index(sized.keeping(drawn))], [*trials, *rivals]
     train = job.data.split("train")
     entropy = relaxation.entropy()
     forward, reverse = (sized.cost(found.genotype, role) for role in GENERATORS)
@@ -71,41 +77,14 @@ def search(job: Job) -> Found:
         "evaluations": float(len(trials)),
         "space_size": float(relaxation.space.size),
         "entropy": math.fsum(entropy.values()) / len(entropy),
-        **{f"reverse_{name}": value for name, value in priced(reverse, recipe).items()},
+        **{f"reverse_{name}": value for name, value in sized.costs(found.genotype, GENERATORS[1]).items()},
         "total_params": float(forward.params + reverse.params),
         "reverse_share": reverse.params / (forward.params + reverse.params),
         "input_images": float(len(train.input)),
         "target_images": float(len(train.target)),
+        **sized.timed(found.genotype),
     }
     return Found(found, trials, facts, Objective(LIKELIHOOD, "max"))
-
-
-class Sized:
-    """Architectures of all four networks, as wide as they are built."""
-
-    def __init__(self, job: Job, training: SupernetOptions, options: SearchOptions) -> None:
-        self.job, self.training, self.options = job, training, options
-
-    def of(self, genotype: Genotype) -> Genotype:
-        """The genotype with its hidden width."""
-        recipe, hidden = self.job.recipe, self.options.hidden
-        if hidden == "equal":
-            pair = genotype.under(GENERATORS[0]), genotype.under(GENERATORS[1])
-            hidden = equal_hidden(recipe, self.training, pair)
-        return Genotype({HIDDEN: hidden}) | genotype
-
-    def cost(self, genotype: Genotype, role: str) -> Cost:
-        """What a generator costs on one image."""
-        size = self.job.recipe.size
-        return cells_cost(self.training.generator(int(genotype[HIDDEN])), genotype.under(role), size, size)
-
-    def costs(self, genotype: Genotype) -> dict[str, float]:
-        """What the generator of the recipe's direction costs, by kind."""
-        return priced(self.cost(genotype, GENERATORS[0]), self.job.recipe)
-
-    def pair_costs(self, genotype: Genotype) -> dict[str, float]:
-        """What both generators cost together, by kind."""
-        return priced(total(self.cost(genotype, role) for role in GENERATORS), self.job.recipe)
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:

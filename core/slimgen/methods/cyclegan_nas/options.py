@@ -69,11 +69,14 @@ class SearchOptions(Section):
             random architectures of about the same size.
         equal_size: largest relative difference of a random architecture's parameters, both generators together.
         hidden: channels after the encoding cell (H) of both generators; `equal` is the widest whose parameters, both
-            together, are at most those of the plain CycleGAN's two (section 4.2).
+            together, are at most those of the plain CycleGAN's two (section 4.2). A limit on latency_ms, which is of
+            each of both generators, makes `equal` narrower still; of a given width, it is kept by the operations, which
+            are then the most probable ones within.
         discriminators: the searched ones, or the original's.
         discriminator_hidden: channels after a searched discriminator's first operation.
         spectral: spectral normalisation of the generators while they are trained anew; the plain CycleGAN's have none.
         repeats: trainings from different seeds, of which the best on the validation images is kept (section 4).
+        latency_networks: whole networks that a latency table is fitted to; half as many check it.
     """
 
     kind: Literal["gradient", "random"] = "gradient"
@@ -84,6 +87,7 @@ class SearchOptions(Section):
     discriminator_hidden: int = Field(default=64, ge=1)
     spectral: bool = False
     repeats: int = Field(default=1, ge=1)
+    latency_networks: int = Field(default=16, ge=4)
 
 
 def check(recipe: Recipe) -> None:
@@ -92,7 +96,7 @@ def check(recipe: Recipe) -> None:
     training = section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
     checks.check_metrics(recipe)
-    checks.check_limits(recipe, (), "search.hidden says how large its generators are")
+    checks.check_limits(recipe, ("latency_ms",), "search.hidden says how large its generators are")
     checks.check_discriminators(recipe)
     checks.check_anew(recipe)
     checks.check_rivals(recipe)
@@ -105,6 +109,7 @@ def check(recipe: Recipe) -> None:
         "search.evaluations": (drawing, "kind random"),
         "search.equal_size": (drawing, "kind random"),
         "search.discriminator_hidden": (options.discriminators == "found", "searched discriminators"),
+        "search.latency_networks": (recipe.budget.latency_ms is not None, "a limit on latency_ms"),
     }
     checks.check_effects({"supernet": training, "search": options}, needs)
     if not training.temperature[0] >= training.temperature[1] > 0:

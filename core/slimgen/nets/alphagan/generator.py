@@ -10,9 +10,10 @@ from torch.nn import functional
 from slimgen.cost.rows import Norm
 from slimgen.nets.alphagan import description
 from slimgen.nets.alphagan.description import AlphaOptions, AlphaShape, Edge, edges, rows_of
-from slimgen.nets.initial import GLOROT
+from slimgen.nets.initial import GLOROT, initialise
 from slimgen.nets.layers import Described, weights_of
-from slimgen.nets.noise import DOUBLINGS, Ends, Normal, key_of, run_named
+from slimgen.nets.noise import DOUBLINGS, Ends, Normal, end_pieces, key_of, run_named
+from slimgen.nets.pieces import Piece, Twice
 
 
 class Up(nn.Module):
@@ -82,6 +83,28 @@ class AlphaGenerator(Described):
         """Noise (N, latent) of a standard normal distribution to images (N, 3, size, size) in [-1, 1]."""
         images: Tensor = self.ends(noise, partial(through_cells, partial(run_named, self.edges)))
         return images
+
+    @classmethod
+    def pieces(cls, height: int, width: int, **options: Any) -> list[Piece]:
+        """The ends, the operation of each edge, and each sum of two edges; what depends on a choice, on one alone."""
+        shape = cls.Options(**options)
+        side, genotype = shape.side(height, width), description.checked(shape.genotype)
+        first, last = end_pieces(shape, side)
+        found = [first]
+        for edge in edges():
+            operation, made = str(genotype[edge.name]), side // edge.part
+            size = (1, shape.channels, made // edge.factor, made // edge.factor)
+            how = f"{operation} x{edge.factor} {shape.interpolation}" if edge.factor > 1 else operation
+            key = f"alphagan {how} of {'x'.join(map(str, size))}"
+            found.append(Piece(key, partial(_piece, edge, operation, shape), size))
+            if edge.name.partition(".")[2] not in ("up", "op1", "op2", "shortcut"):  # op3 and skips are added
+                size = (1, shape.channels, made, made)
+                found.append(Piece(f"sum of {'x'.join(map(str, size))}", Twice, size))
+        return [*found, last]
+
+
+def _piece(edge: Edge, operation: str, shape: AlphaShape) -> nn.Module:
+    return initialise(build(edge, operation, shape), 0).eval()
 
 
 class AlphaGanSmall(AlphaGenerator):

@@ -3,22 +3,14 @@
 from collections.abc import Mapping
 from functools import partial
 
-from torch import Tensor, nn
+from torch import nn
 
 from slimgen.nets.cf_gan.layers import build
 from slimgen.nets.cf_gan.space import WITH_INNER, Layer, Shape, channels_of, layers
 from slimgen.nets.functional import ReflectionPad2d
 from slimgen.nets.initial import initialise
-from slimgen.nets.supernet import Piece
+from slimgen.nets.pieces import Piece, Twice
 from slimgen.search.genotype import Value
-
-
-class Twice(nn.Module):
-    """A feature map added to itself: what a sum of two branches takes, of one input."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) to the same."""
-        return images + images
 
 
 def pieces_of(shape: Shape, genotype: Mapping[str, Value], height: int, width: int) -> list[Piece]:

@@ -26,7 +26,8 @@ from slimgen.nets.cf_gan.pieces import pieces_of
 from slimgen.nets.cf_gan.space import Layer, Shape, TrellisOptions, channels_of, layers
 from slimgen.nets.functional import reflect
 from slimgen.nets.layers import Described
-from slimgen.nets.supernet import Arch, Gates, Piece, Supernet, branches, pinned
+from slimgen.nets.pieces import Piece
+from slimgen.nets.supernet import Arch, Gates, Supernet, branches, pinned
 from slimgen.search.genotype import Genotype, Value
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -23,6 +24,7 @@ from slimgen.search import Genotype, Mask, Space
 
 Entry = tuple[str, Group, tuple[int, ...]]
 """Which channels of a module a mask decides about: its dimension, one of its groups, and the place of each filter."""
+_BLOCK = 16  # channels that a processor with AVX-512 computes at once
 
 
 class FilterSpace:
@@ -182,6 +184,17 @@ class FilterSpace:
             values[name] = "".join("1" if place in stay else "0" for place in range(len(strength)))
         return Genotype(values)
 
+    def alike(self, genotype: Mapping[str, Any]) -> Genotype:
+        """The first filters of every group, as many as take about as long in onnxruntime; of these there are few."""
+        pairs = zip(self._kept(genotype), self._lengths(), strict=True)
+        return Genotype(self._first([min(_alike(kept), length) for kept, length in pairs]))
+
+    def sample(self, rng: random.Random) -> Genotype:
+        """Each group keeps about the same part of its filters, drawn between none and all, as a budget leaves them."""
+        part = rng.random()
+        kept = [sum(rng.random() < part for _ in range(length)) for length in self._lengths()]
+        return Genotype(self._first([max(1, count) for count in kept]))
+
     def _kept(self, genotype: Mapping[str, Any]) -> tuple[int, ...]:
         return tuple(str(genotype[name]).count("1") for name in self._tied)
 
@@ -213,6 +226,13 @@ class FilterSpace:
                 alone = not isinstance(layer, Convolution) or is_depthwise(layer)
                 found[name] = (written if alone else width(inputs, self._read.get(name, ())), written)
         return found
+
+
+def _alike(kept: int) -> int:
+    """Multiples of 4 channels are computed in blocks of 16, below that as they are; others one by one, and slower."""
+    if kept % 4 == 0:
+        return kept if kept < _BLOCK else -(-kept // _BLOCK) * _BLOCK
+    return kept // 4 * 4 + 2 if kept < _BLOCK else kept // 8 * 8 + 5
 
 
 def _remaining(count: int, entries: Sequence[Entry], keeps: Mapping[str, Any]) -> Tensor | None:

@@ -1,6 +1,7 @@
 """CycleGANAS (An and Joo 2023): generators and discriminators of cells, and the supernets that hold them all."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Self, cast
 
 from torch import Tensor, nn
@@ -8,10 +9,12 @@ from torch import Tensor, nn
 from slimgen.cost.formula import Cost
 from slimgen.nets.cyclegan_nas import space
 from slimgen.nets.cyclegan_nas.operations import Choices, Operation, build, folded
-from slimgen.nets.cyclegan_nas.space import DiscriminatorOptions, GeneratorOptions, GeneratorShape, Shape, chosen
+from slimgen.nets.cyclegan_nas.space import DiscriminatorOptions, GeneratorOptions, GeneratorShape, Shape, Slot, chosen
 from slimgen.nets.functional import ReLU
+from slimgen.nets.initial import initialise
 from slimgen.nets.layers import Described
-from slimgen.nets.norm import instance_norm
+from slimgen.nets.norm import InstanceNorm2d
+from slimgen.nets.pieces import Piece, Twice
 from slimgen.nets.supernet import Arch, Supernet
 from slimgen.search.genotype import Genotype
 
@@ -19,7 +22,7 @@ Run = Callable[[int, Tensor], Tensor]
 """The number of a slot and the features that enter, to the output of its operation."""
 
 
-def through(shape: Shape, images: Tensor, run: Run, activation: nn.Module) -> list[Tensor]:
+def through(shape: Shape, images: Tensor, run: Run, norms: Sequence[nn.Module], activation: nn.Module) -> list[Tensor]:
     """The output of every slot, the network's last: each operation with norm and activation behind it.
 
     A residual cell adds its input behind the second activation, as the paper says (section 3.2: both operations of a
@@ -31,15 +34,18 @@ def through(shape: Shape, images: Tensor, run: Run, activation: nn.Module) -> li
     for number, slot in enumerate(shape.slots):
         if slot.skip == "begin":
             entered = features
-        features = run(number, features)
-        if slot.normed:
-            features = instance_norm(features)
+        features = norms[number](run(number, features))
         if slot.end:
             features = features.tanh() if slot.end == "tanh" else activation(features)
         if slot.skip == "end":
             features = entered + features
         outputs.append(features)
     return outputs
+
+
+def norm_of(slot: Slot) -> nn.Module:
+    """What follows the operation of a slot."""
+    return InstanceNorm2d(slot.outputs) if slot.normed else nn.Identity()
 
 
 def activation_of(shape: Shape) -> nn.Module:
@@ -60,7 +66,7 @@ class _Cells(Described):
 
     def _adopt(self, shape: Shape, names: Sequence[str], operations: Sequence[Operation]) -> None:
         self.shape, self.names, self.operations = shape, tuple(names), nn.ModuleList(operations)
-        self.activation = activation_of(shape)
+        self.norms, self.activation = nn.ModuleList(map(norm_of, shape.slots)), activation_of(shape)
 
     @classmethod
     def of(cls, shape: Shape, names: Sequence[str], operations: Sequence[Operation]) -> Self:
@@ -75,7 +81,8 @@ class _Cells(Described):
         return self.of(self.shape, self.names, cast(Sequence[Operation], self.operations))
 
     def _outputs(self, images: Tensor) -> list[Tensor]:
-        return through(self.shape, images, lambda number, features: self.operations[number](features), self.activation)
+        norms = cast(Sequence[nn.Module], self.norms)
+        return through(self.shape, images, lambda slot, entered: self.operations[slot](entered), norms, self.activation)
 
 
 class CellsGenerator(_Cells):
@@ -86,6 +93,28 @@ class CellsGenerator(_Cells):
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, inputs, H, W), H and W multiples of 4, to images (N, outputs, H, W) in [-1, 1]."""
         return self._outputs(images)[-1]
+
+    @classmethod
+    def pieces(cls, height: int, width: int, **options: Any) -> list[Piece]:
+        """Each operation with its norm and activation, and the sum where a residual cell ends; free of spectral norms.
+
+        Equal residual cells are equal pieces.
+        """
+        shape, part, found = cls.Options(**options), 1, []
+        for slot, option in zip(shape.slots, chosen(shape, shape.genotype), strict=True):
+            size = (1, slot.inputs, height // part, width // part)
+            behind = [slot.end, *(["sum"] if slot.skip == "end" else [])]
+            key = f"cells {slot.kind} {option} {slot.outputs} {' '.join(behind)} of {'x'.join(map(str, size))}"
+            found.append(Piece(key, partial(_piece, slot, option), size))
+            part = slot.part
+        return found
+
+
+def _piece(slot: Slot, option: str) -> nn.Module:
+    """An operation of a generator and what follows, with some weights, in evaluation mode."""
+    end = nn.Tanh() if slot.end == "tanh" else ReLU()
+    layers = [build(slot, option, spectral=False), norm_of(slot), end, *([Twice()] if slot.skip == "end" else [])]
+    return initialise(nn.Sequential(*layers), 0).eval()
 
 
 class CellsDiscriminator(_Cells):
@@ -113,13 +142,13 @@ class Supercells(Supernet):
         super().__init__()
         self.shape, self.space = shape, space.space_of(shape)
         self.choices = nn.ModuleList(Choices(slot, spectral) for slot in shape.slots)
-        self.activation = activation_of(shape)
+        self.norms, self.activation = nn.ModuleList(map(norm_of, shape.slots)), activation_of(shape)
 
     def forward(self, images: Tensor, arch: Arch) -> Tensor:
         """Images (N, inputs, H, W) through one architecture, or the mixture that gates make."""
-        choices = cast(Sequence[Choices], self.choices)
-        outputs = through(self.shape, images, lambda slot, features: choices[slot].run(features, arch), self.activation)
-        return outputs[-1]
+        choices, norms = cast(Sequence[Choices], self.choices), cast(Sequence[nn.Module], self.norms)
+        run: Run = lambda slot, features: choices[slot].run(features, arch)  # noqa: E731
+        return through(self.shape, images, run, norms, self.activation)[-1]
 
     def extract(self, genotype: Genotype) -> _Cells:
         """As of `Supernet`; spectral norms are divided into the weights."""

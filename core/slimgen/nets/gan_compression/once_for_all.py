@@ -3,7 +3,7 @@
 It may begin with the strongest channels of a wider ResNet generator: the pruning of Table 3.
 """
 
-from functools import partial
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -15,11 +15,11 @@ from slimgen.errors import CheckpointError
 from slimgen.nets.configurations import Config
 from slimgen.nets.functional import OutputConvolution, few_channels
 from slimgen.nets.gan_compression.supernet import ChannelSupernet
-from slimgen.nets.initial import initialise
 from slimgen.nets.layers import Separable
+from slimgen.nets.pieces import Piece
 from slimgen.nets.resnet.description import CHANNELS, Widths, residual
 from slimgen.nets.resnet.generator import MobileResnetGenerator, ResidualBlock, ResnetGenerator
-from slimgen.nets.supernet import Arch, Piece, pinned
+from slimgen.nets.supernet import Arch, pinned
 from slimgen.search.genotype import Genotype
 
 _Convolution = nn.Conv2d | nn.ConvTranspose2d
@@ -29,7 +29,10 @@ class OnceForAll(ChannelSupernet):
     """A ResNet generator, its parts separable or dense (the paper's Table 4); see `ChannelSupernet`."""
 
     title = "ResNet"
-    generators: ClassVar = {"mobile_resnet": MobileResnetGenerator, "resnet": ResnetGenerator}
+    generators: ClassVar[Mapping[str, type[ResnetGenerator]]] = {
+        "mobile_resnet": MobileResnetGenerator,
+        "resnet": ResnetGenerator,
+    }
     mobile = "mobile_resnet"
     channels = CHANNELS
     searched = "channels-48"
@@ -61,29 +64,9 @@ class OnceForAll(ChannelSupernet):
         prune_into(self.model, wide)
 
     def pieces(self, genotype: Genotype, height: int, width: int) -> list[Piece]:
-        """The sub-network cut between its rows, in order; equal residual blocks are equal pieces."""
-        config, part, pieces = self.channels.config(genotype), 1, []
-        for row, places in self._rows(config):
-            shape = (1, row.inputs, height // part, width // part)
-            wide = row.within[0].outputs if residual(row) else row.outputs
-            key = f"{self.family} {_noun(row)} {wide} of {'x'.join(map(str, shape))}"
-            pieces.append(Piece(key, partial(self._piece, config, places), shape))
-            part = row.part
-        return pieces
-
-    def _piece(self, config: Config, places: range) -> nn.Sequential:
-        with torch.device("meta"):
-            net = self.generator(config)
-        piece = net.model[places.start : places.stop].to_empty(device="cpu")  # type: ignore[index,union-attr]
-        assert isinstance(piece, nn.Sequential)
-        return initialise(piece, 0).eval()
-
-
-def _noun(row: Row) -> str:
-    """What a row is called in the key of its piece."""
-    if row.name in ("up1", "up2"):
-        return "doubling"
-    return "halving" if row.stride > 1 else "block" if residual(row) else row.name
+        """As of `Supernet`."""
+        config = self.channels.config(genotype)
+        return self.generators[self.family].pieces(height, width, config=config, **self.options)
 
 
 def _sliced(layer: nn.Module, images: Tensor, width: int) -> Tensor:

@@ -3,14 +3,18 @@
 And its mobile form (GAN Compression, Li et al. 2020, section 3.2), whose residual blocks are separable.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from slimgen.cost.rows import Row, positions
 from slimgen.nets.functional import OutputConvolution, ReflectionPad2d, ReLU, may_overwrite
+from slimgen.nets.initial import initialise
 from slimgen.nets.layers import Described, Make, Separable, layers_of, weights_of
+from slimgen.nets.pieces import Piece
 from slimgen.nets.resnet.description import MobileResnetOptions, ResnetOptions, check_size, residual
 
 
@@ -83,6 +87,34 @@ class ResnetGenerator(Described):
             if index in self._taps:
                 features.append(x)
         return x, features
+
+    @classmethod
+    def pieces(cls, height: int, width: int, **options: Any) -> list[Piece]:
+        """The generator cut between its rows, in order; equal residual blocks are equal pieces."""
+        described, part, pieces = cls.Options(**options), 1, []
+        rows = described.rows()
+        family = "mobile_resnet" if isinstance(described, MobileResnetOptions) else "resnet"
+        places = positions(rows)
+        for row in rows:
+            shape = (1, row.inputs, height // part, width // part)
+            wide = row.within[0].outputs if residual(row) else row.outputs
+            key = f"{family} {_noun(row)} {wide} of {'x'.join(map(str, shape))}"
+            pieces.append(Piece(key, partial(cls._piece, options, places[row.name]), shape))
+            part = row.part
+        return pieces
+
+    @classmethod
+    def _piece(cls, options: Mapping[str, Any], places: range) -> nn.Module:
+        with torch.device("meta"):
+            net = cls(**options)
+        return initialise(net.model[places.start : places.stop].to_empty(device="cpu"), 0).eval()
+
+
+def _noun(row: Row) -> str:
+    """What a row is called in the key of its piece."""
+    if row.name in ("up1", "up2"):
+        return "doubling"
+    return "halving" if row.stride > 1 else "block" if residual(row) else row.name
 
 
 class MobileResnetGenerator(ResnetGenerator):
