@@ -31,7 +31,10 @@ class Draft:
         self._constants = {tensor.name: tensor for tensor in graph.initializer}
         self.nodes: list[NodeProto] = list(graph.node)
         self.shapes: dict[str, Shape] = {
-            value.name: tuple(axis.dim_param or int(axis.dim_value) for axis in value.type.tensor_type.shape.dim)
+            value.name: tuple(
+                int(side.dim_value) if side.HasField("dim_value") else side.dim_param or f"axis {axis} of {value.name}"
+                for axis, side in enumerate(value.type.tensor_type.shape.dim)
+            )
             for value in (*graph.input, *graph.value_info, *graph.output)
             if value.type.tensor_type.HasField("shape")
         }

@@ -13,14 +13,15 @@ WIDE = 32  # channels whose multiples, in and out, suit onnxruntime's own layout
 _INSTANCE = "InstanceNormalization"
 
 
-def in_rows(draft: Draft) -> None:
+def in_rows(draft: Draft, everywhere: bool = False) -> None:
     """Makes convolutions of 1 x 1 pixel one-dimensional, on (N, C, H W).
 
     Those onnxruntime computes as products of matrices in the layout that is there: no channel is padded, and nothing is
     sorted. What follows and does not ask where a pixel lies (norm, activation, sum) is computed in rows, too, until
-    something does. Left as they are: convolutions right after others, which hand on a layout of their own.
+    something does. Left as they are: convolutions right after others, which hand on a layout of their own; and those of
+    which both widths are multiples of `WIDE`, if not `everywhere`.
     """
-    rows = _Rows(draft)
+    rows = _Rows(draft, everywhere)
     for one in draft.nodes:
         rows.take(one)
     for name in draft.outputs:
@@ -31,8 +32,9 @@ def in_rows(draft: Draft) -> None:
 class _Rows:
     """The nodes so far, and which values there are in rows, besides as images or instead of them."""
 
-    def __init__(self, draft: Draft) -> None:
+    def __init__(self, draft: Draft, everywhere: bool) -> None:
         self.nodes: list[NodeProto] = []
+        self._everywhere = everywhere
         self._draft, self._makers = draft, draft.makers()
         self._rows: dict[str, str] = {}
         self._alone: dict[str, str] = {}  # values that there are in rows only, and an image of their size
@@ -69,8 +71,9 @@ class _Rows:
         if found is None or found[0].shape[2:] != (1, 1) or any(found[1]):
             return False
         outputs, inputs = found[0].shape[:2]
-        known = len(self._draft.shapes.get(one.input[0], ())) == 4
-        return known and bool(outputs % WIDE or inputs % WIDE) and not self._handed_on(one.input[0])
+        known, first = len(self._draft.shapes.get(one.input[0], ())) == 4, one.input[0]
+        suits = self._everywhere or outputs % WIDE or inputs % WIDE
+        return bool(known and suits) and (first in self._alone or not self._handed_on(first))
 
     def _handed_on(self, name: str) -> bool:
         """Whether a value comes out of a convolution, be it through activations or a norm that becomes part of it."""
@@ -98,7 +101,7 @@ class _Rows:
         del twin.input[:], twin.output[:]
         twin.input.extend(inputs)
         twin.output.append(f"{one.output[0]}.rows")
-        twin.name = f"{one.name}.rows"
+        twin.name = f"node_{twin.output[0]}"
         return twin
 
     def _row(self, name: str) -> str:
