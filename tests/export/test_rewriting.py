@@ -9,6 +9,8 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import ModelProto, numpy_helper, parser, shape_inference
+from onnxruntime.quantization import CalibrationDataReader, quantize_static
+from onnxruntime.transformers.float16 import convert_float_to_float16
 from torch import nn
 
 from slimgen.export.onnx import export_onnx
@@ -168,6 +170,32 @@ def test_sides_are_called_even_or_odd_only_where_they_always_are() -> None:
             sides = run(found, noise(1, 8, height, width)).shape[2:]
             assert all(value in (None, side % 2) for value, side in zip(claimed, sides, strict=True))
     assert claims > 20
+
+
+class Drawn(CalibrationDataReader):
+    """A few drawn images."""
+
+    def __init__(self) -> None:
+        self._left = [{"input": noise(1, 8, 6, 10)} for _ in range(3)]
+
+    def get_next(self) -> dict[str, numpy.ndarray] | None:
+        return self._left.pop() if self._left else None
+
+
+@pytest.mark.parametrize("rule", ["enlarged", "squared", "rows"])
+def test_a_rewritten_graph_can_be_quantized_and_halved_as_well_as_a_plain_one(rule: str, tmp_path: Path) -> None:
+    text, shapes, _ = RULES[rule]
+    plain = model(text, **shapes)
+    expected, errors = run(plain, noise(1, 8, 6, 10)), []
+    for number, found in enumerate((plain, rewritten(plain))):
+        paths = tmp_path / f"{number}.onnx", tmp_path / f"{number}.int8.onnx"
+        onnx.save(found, paths[0])
+        quantize_static(*paths, Drawn(), per_channel=True, op_types_to_quantize=["Conv", "ConvTranspose"])
+        errors.append(numpy.abs(run(onnx.load(paths[1]), noise(1, 8, 6, 10)) - expected).mean())
+    assert errors[1] < 1.5 * errors[0] + 1e-3 * expected.std()
+    assert errors[1] < 0.1 * expected.std()
+    halved = convert_float_to_float16(rewritten(plain), keep_io_types=True)
+    assert numpy.abs(run(halved, noise(1, 8, 6, 10)) - expected).mean() < 0.01 * expected.std()
 
 
 FAMILIES = {
