@@ -1,6 +1,7 @@
 """Rewritten graphs compute the same, for every size and batch, and only what is known to be even is squared."""
 
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -32,8 +33,12 @@ def model(text: str, entering: str = IMAGES, **shapes: tuple[int, ...]) -> Model
     )
     rng = numpy.random.default_rng(0)
     given = {name: rng.standard_normal(shape).astype(numpy.float32) for name, shape in shapes.items()}
-    given |= {"twice": numpy.array([1, 1, 2, 2], numpy.float32), "around": numpy.array([0, 0, 3, 3] * 2)}
-    used = {name for node in found.graph.node for name in node.input}
+    given |= {
+        "yes": numpy.array(True),
+        "twice": numpy.array([1, 1, 2, 2], numpy.float32),
+        "around": numpy.array([0, 0, 3, 3] * 2),
+    }
+    used = set(re.findall(r"\w+", text))
     found.graph.initializer.extend(
         numpy_helper.from_array(value, name) for name, value in given.items() if name in used
     )
@@ -170,6 +175,13 @@ def test_sides_are_called_even_or_odd_only_where_they_always_are() -> None:
             sides = run(found, noise(1, 8, height, width)).shape[2:]
             assert all(value in (None, side % 2) for value, side in zip(claimed, sides, strict=True))
     assert claims > 20
+
+
+def test_a_graph_with_others_inside_is_left_as_it_is() -> None:
+    inside = "() => (float[n, o, a, b] y) { y = Conv <pads=[1, 1, 1, 1]> (input, k) }"
+    branches = f"then_branch = one {inside}, else_branch = other {inside.replace('y', 'z')}"
+    plain = model(f"output = If <{branches}> (yes)", k=(4, 8, 3, 3))
+    assert rewritten(plain) is plain
 
 
 class Drawn(CalibrationDataReader):

@@ -29,8 +29,11 @@ def rewritten(model: "ModelProto") -> "ModelProto":
     """A model that computes the same, to the rounding of float32, for every size that the given one takes.
 
     Args:
-        model: float32, one graph without others inside, with the shapes of its values; it is not changed.
+        model: float32, with the shapes of its values; it is not changed. One of branches or loops, which hold graphs
+            of their own, is returned as it is.
     """
+    if any(attribute.HasField("g") or attribute.graphs for node in model.graph.node for attribute in node.attribute):
+        return model
     draft = Draft(model)
     for rewrite in (enlarged, transposed, squared, in_rows):
         rewrite(draft)

@@ -90,7 +90,7 @@ def node(kind: str, inputs: list[str], output: str, **attributes: object) -> "No
     """A node of one output, called after it."""
     from onnx import helper
 
-    return helper.make_node(kind, inputs, [output], f"node_{output}", **attributes)
+    return helper.make_node(kind, inputs, [output], f"{output} by {kind}", **attributes)
 
 
 def attributes(given: "NodeProto") -> dict[str, Any]:

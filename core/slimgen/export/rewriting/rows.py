@@ -101,7 +101,7 @@ class _Rows:
         del twin.input[:], twin.output[:]
         twin.input.extend(inputs)
         twin.output.append(f"{one.output[0]}.rows")
-        twin.name = f"node_{twin.output[0]}"
+        twin.name = f"{twin.output[0]} by {one.op_type}"
         return twin
 
     def _row(self, name: str) -> str:
