@@ -23,6 +23,7 @@ def main() -> None:
         ["benchmarks.cost"],
         ["benchmarks.rates"],
         ["benchmarks.latency"],
+        ["benchmarks.graph"],
         ["benchmarks.evaluation"],
         ["benchmarks.distillation", "--size", "64", "--batch", "4"],
         ["benchmarks.distillation", "--size", "256", "--batch", "1"],

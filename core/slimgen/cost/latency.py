@@ -193,16 +193,19 @@ def _check(threads: int, warmup: int, runs: int) -> None:
         raise SlimgenError(rule, f"{threads=}, {warmup=}, {runs=}")
 
 
-def onnx_session(model: bytes | Path | str, threads: int = 0) -> "InferenceSession":
+def onnx_session(model: bytes | Path | str, threads: int = 0, profile: Path | None = None) -> "InferenceSession":
     """A serialised model, or the file of one, in onnxruntime on the CPU, without log.
 
-    Operators run one after the other, each in so many threads; 0 stands for as many as there are cores.
+    Operators run one after the other, each in so many threads; 0 stands for as many as there are cores. A profile is
+    written when `end_profiling` is called, to a file whose name begins with this path.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 4
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
     content = model if isinstance(model, bytes) else str(model)
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 

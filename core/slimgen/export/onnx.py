@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from slimgen.cost.latency import onnx_session
 from slimgen.errors import ExportError, reason
+from slimgen.export.rewriting import rewritten
 from slimgen.files import write_bytes
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def export_onnx(
     latent: int | None = None,
     opset: int = 20,
     dynamic: bool = True,
+    rewrite: bool = True,
 ) -> OnnxFile:
     """Writes a generator, as it computes in evaluation mode in float32, to one ONNX file.
 
@@ -83,6 +85,7 @@ def export_onnx(
         latent: length of the noise; None where the network takes images.
         opset: ONNX operator set to aim at.
         dynamic: False fixes height and width without trying.
+        rewrite: False leaves the graph as torch's exporter writes it (`slimgen.export.rewriting`).
 
     Raises:
         ExportError: the network cannot be expressed in ONNX, the graph is not valid, or the file is over ONNX's 2 GB.
@@ -92,7 +95,7 @@ def export_onnx(
     row = (channels, height, width) if latent is None else (latent,)
     for axes in [(0, 2, 3), (0,), ()] if dynamic and latent is None else [(0,), ()]:
         try:
-            model = _checked(net, (2 if axes else 1, *row), axes, opset)
+            model = _checked(net, (2 if axes else 1, *row), axes, opset, rewrite)
         except Exception as error:
             failures.append(reason(error))
             continue
@@ -129,10 +132,13 @@ def _exact(net: nn.Module) -> nn.Module:
     return copy.deepcopy(net).to("cpu", torch.float32).requires_grad_(False).eval()
 
 
-def _checked(net: nn.Module, shape: Sequence[int], axes: Sequence[int], opset: int) -> "ModelProto":
+def _checked(
+    net: nn.Module, shape: Sequence[int], axes: Sequence[int], opset: int, rewrite: bool = True
+) -> "ModelProto":
     """The graph of inputs of this shape, in which these axes vary, compared with the network."""
     images = _noise(*shape)
     model = _translate(net, images, axes, opset)
+    model = rewritten(model) if rewrite else model
     _check(net, model, images, axes)
     return model
 

@@ -71,7 +71,7 @@ _STAGES = (
         "Find the architecture within the budget.",
         reads=("prepare", "teach", "supernet"),
         sections=(*SEARCHING, "budget", "objective", "search", "evaluate.features", "evaluate.threads"),
-        code=(*LEARNING, "cost", "export/latency", "methods", "metrics", "search"),
+        code=(*LEARNING, "cost", "export/latency", "export/rewriting", "methods", "metrics", "search"),
         trains=True,
         shared=True,
     ),

@@ -9,6 +9,7 @@ import numpy
 from torch import Tensor, fx, nn
 
 from slimgen.errors import ExportError
+from slimgen.export.rewriting import rewritten
 
 
 @dataclass
@@ -184,12 +185,13 @@ def onnx_graph(net: nn.Module, shape: Sequence[int]) -> bytes:
     Convolutions (dense, grouped, transposed), linear layers, reflected and zero padding, InstanceNorm, BatchNorm, the
     activations of generators, pools, nearest and bilinear enlarging, sums, products and concatenations, as modules or
     as functions. The input is called `input`, the output `output`; the input's shape is fixed. The network, whose
-    control flow does not depend on values, is not changed.
+    control flow does not depend on values, is not changed. The graph is rewritten as an exported one is
+    (`slimgen.export.rewriting`).
 
     Raises:
         ExportError: it cannot be traced, or has a layer that is not translated here.
     """
-    from onnx import TensorProto, helper
+    from onnx import TensorProto, helper, shape_inference
 
     net = nn.Sequential(net)  # what is traced is looked into, even a layer
     try:
@@ -213,7 +215,7 @@ def onnx_graph(net: nn.Module, shape: Sequence[int]) -> bytes:
     ]
     whole = helper.make_graph(graph.nodes, "piece", ends[:1], ends[1:], graph.constants)
     model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    content: bytes = model.SerializeToString()
+    content: bytes = rewritten(shape_inference.infer_shapes(model)).SerializeToString()
     return content
 
 
