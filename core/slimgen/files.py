@@ -22,6 +22,7 @@ ROUNDS, CACHE = "log-rounds.jsonl", "cache.jsonl"  # of search: what it goes on 
 GENOTYPE, TRIALS, PARETO = "genotype.json", "trials.jsonl", "pareto.csv"  # of search
 LATENCY = "latency.json"  # of search: the pieces of networks, in milliseconds
 FRONT, ARCHITECTURE, RELAXATION = "pareto.png", "architecture.png", "relaxation.png"  # of search, to look at
+NARROWED = "narrowed.json"  # of finetune: what is as fast as the found generator, once it was measured
 NETWORKS = "networks.json"  # of finetune: how to build what the weights beside it are of
 TABLE, METRICS, SAMPLES, GRID, REPORT = "table.json", "metrics.json", "samples.npz", "grid.png", "report.html"
 ONNX, CARD = "generator.onnx", "card.md"  # of export

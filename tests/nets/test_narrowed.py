@@ -20,15 +20,15 @@ SHAPES = {
 @pytest.mark.parametrize("family", SHAPES)
 def test_the_narrowed_generator_is_the_narrowest_that_costs_at_least_as_much(family: str, convention: str) -> None:
     def narrow(macs: int) -> dict[str, object]:
-        return narrowed(family, SHAPES[family], 64, 128 - 64 * (family == "sngan"), amount, macs)
+        return narrowed(family, SHAPES[family], amount, macs)
 
-    def amount(cost):
-        return cost.macs(convention)
+    def amount(options):
+        return generator_cost(family, 64, 128 - 64 * (family == "sngan"), **options).macs(convention)
 
     option = width_option(family)
     for width in (2, 11, 32):
         options = {**SHAPES[family], option: width}
-        macs = amount(generator_cost(family, 64, 128 - 64 * (family == "sngan"), **options))
+        macs = amount(options)
         assert narrow(macs) == options
         assert narrow(macs + 1) == {**options, option: width + 1}
     assert narrow(1) == {**SHAPES[family], option: 1}
@@ -36,20 +36,25 @@ def test_the_narrowed_generator_is_the_narrowest_that_costs_at_least_as_much(fam
 
 @pytest.mark.parametrize(("family", "macs"), [("resnet", 56_799_264_768), ("unet", 18_140_364_800)])
 def test_the_cost_of_the_original_is_met_by_the_original(family: str, macs: int) -> None:
-    assert narrowed(family, {}, 256, 256, lambda cost: cost.torchprofile, macs) == {"ngf": 64}
+    assert narrowed(family, {}, lambda options: generator_cost(family, 256, 256, **options).torchprofile, macs) == {
+        "ngf": 64
+    }
 
 
 def test_widths_of_single_parts_are_left_out_of_the_narrowed_generator() -> None:
     cut = {"blocks": 2, "config": "8_8_8_8_8_8"}
-    params = generator_cost("resnet", 64, 64, **cut).params
-    assert narrowed("resnet", cut, 64, 64, lambda cost: cost.params, params) == {"blocks": 2, "ngf": 8}
+
+    def params(options):
+        return generator_cost("resnet", 64, 64, **options).params
+
+    assert narrowed("resnet", cut, params, params(cut)) == {"blocks": 2, "ngf": 8}
 
 
 def test_what_no_width_reaches_and_what_has_no_width_is_refused() -> None:
     with pytest.raises(BudgetError, match="a width must reach"):
-        narrowed("resnet", {"blocks": 0}, 64, 64, lambda cost: min(cost.params, 10**9), 10**10)
+        narrowed("resnet", {"blocks": 0}, lambda options: min(options["ngf"], 10**9), 10**10)
     assert width_option("cyclegan_nas") is None
     with pytest.raises(RecipeError, match="narrowed by an option ngf or channels; got 'cyclegan_nas' without"):
-        narrowed("cyclegan_nas", {}, 64, 64, lambda cost: cost.params, 1)
+        narrowed("cyclegan_nas", {}, lambda options: 1.0, 1)
     with pytest.raises(SlimgenError, match="did you mean 'resnet'"):
         width_option("resnt")

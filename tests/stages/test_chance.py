@@ -28,7 +28,7 @@ TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text()).override(
         "supernet.gamma_momentum=0.5",
         "search={population: 4, elite: 2, evaluations: 12, operator_share: 0.5, tune: 2, finalists: 3,"
         " training: {updates: 6, batch: 2}}",
-        "finetune.rivals=[narrowed, random, random_path, halving]",
+        "finetune.rivals=[narrowed, narrowed_latency, random, random_path, halving]",
         "finetune.random=2",
         "evaluate.metrics=[psnr]",
     ]
@@ -57,20 +57,37 @@ def networks(run: Path) -> dict:
 
 def test_rivals_have_the_updates_of_all_that_led_to_the_found_one(whole: Path) -> None:
     effort = {name: about["effort"] for name, about in networks(whole).items()}
-    assert list(effort) == ["found", "narrowed", "random1", "random2", "random_path1", "random_path2", "halving"]
+    assert list(effort) == [
+        "found",
+        "narrowed",
+        "narrowed_latency",
+        "random1",
+        "random2",
+        "random_path1",
+        "random_path2",
+        "halving",
+    ]
     assert effort["found"]["updates"] == UPDATES
     # Three sub-generators at each update of supernet and path, of two pictures; and each candidate's own updates.
     trials = [json.loads(line) for line in (whole / "search" / "trials.jsonl").read_text().splitlines()]
     tuned = 2 * sum(trial["step"] in ("operator", "channel") for trial in trials)
     tuned += 3 * 2 + 2 * 2  # two rungs: three finalists after two updates, two of them after two more
     assert effort["found"]["pictures"] == 2 * (3 * 8 + 3 * 6 + 4 + tuned)
-    for name in ("narrowed", "random1", "random2", "random_path1", "random_path2"):
+    for name in ("narrowed", "narrowed_latency", "random1", "random2", "random_path1", "random_path2"):
         assert effort[name]["updates"] == UPDATES
         cost = generator_cost(networks(whole)[name]["family"], 16, 16, **networks(whole)[name]["options"])
         assert effort[name]["training_macs"] == 3 * cost.exact * 2 * UPDATES
     assert effort["halving"]["updates"] == UPDATES
     assert effort["halving"]["pictures"] > 2 * UPDATES
     assert effort["halving"]["training_macs"] <= effort["found"]["training_macs"]
+
+
+def test_what_was_as_fast_as_the_found_one_is_kept(whole: Path) -> None:
+    chosen = json.loads((whole / "finetune" / "narrowed.json").read_text())
+    about = networks(whole)["narrowed_latency"]
+    assert {"family": about["family"], **about["options"]} == chosen
+    original = {name: value for name, value in TINY.teach.generator.items() if name != "ngf"}
+    assert {name: value for name, value in chosen.items() if name != "ngf"} == original
 
 
 def test_rivals_of_chance_nearly_use_the_budget_and_differ(whole: Path) -> None:

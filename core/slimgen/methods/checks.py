@@ -12,6 +12,7 @@ from slimgen.search import Budget
 from slimgen.tasks import traits_of
 
 NARROWED = "narrowed"  # the rival of the original's family with fewer channels
+NARROWED_LATENCY = "narrowed_latency"  # likewise, to equal milliseconds in onnxruntime
 NAIVE = "naive"  # the same network, trained on two sets as the original was
 RANDOM, RANDOM_PATH, HALVING = "random", "random_path", "halving"  # rivals that chance finds
 COUNTED = ("macs", "params", "bytes")  # and not measured
@@ -80,7 +81,7 @@ def check_rivals(recipe: Recipe, possible: Collection[str] = (NARROWED,), discri
     if NAIVE in recipe.finetune.rivals:
         check_naive(recipe)
     family = recipe.teach.generator["family"]
-    if {NARROWED, NAIVE} & set(recipe.finetune.rivals) and width_option(family) is None:
+    if {NARROWED, NARROWED_LATENCY, NAIVE} & set(recipe.finetune.rivals) and width_option(family) is None:
         rule = f"a narrowed generator needs an original with an option {' or '.join(WIDTHS)}"
         raise RecipeError(rule, repr(family), "leave finetune.rivals out")
 

@@ -1,13 +1,18 @@
 """What a found generator is compared with, and training it anew: rivals narrowed or by hand, random architectures."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 from torch import nn
 
+from slimgen import files
 from slimgen.cost.formula import Cost
-from slimgen.methods.checks import HALVING, NAIVE, NARROWED, RANDOM, RANDOM_PATH
+from slimgen.export.latency.clock import Clock
+from slimgen.export.latency.graph import onnx_graph
+from slimgen.files import read_json, write_json
+from slimgen.methods.checks import HALVING, NAIVE, NARROWED, NARROWED_LATENCY, RANDOM, RANDOM_PATH
 from slimgen.methods.drawn import drawn_within
 from slimgen.methods.effort import Effort
 from slimgen.methods.halving import affordable, halve
@@ -23,6 +28,8 @@ from slimgen.tasks.cycle import CycleTraining, Gan, train_cycle
 from slimgen.tasks.gan import GanTraining, original_guidance, train_gan
 from slimgen.tasks.task import Job
 from slimgen.training.distributed import first
+
+_VISITS = 8  # of a network that is timed
 
 
 class Plan(NamedTuple):
@@ -57,8 +64,44 @@ def narrowed_original(recipe: Recipe, kind: str, amount: float) -> dict[str, Any
     """The original's family, and its options at the smallest width of so many `macs` or `params`, or of a few more."""
     options, size = dict(recipe.teach.generator), recipe.size
     family = options.pop("family")
-    options = narrowed(family, options, size, size, lambda cost: cost.as_dict(recipe.budget.convention)[kind], amount)
-    return {"family": family, **options}
+
+    def amount_of(about: Mapping[str, Any]) -> float:
+        return generator_cost(family, size, size, **about).as_dict(recipe.budget.convention)[kind]
+
+    return {"family": family, **narrowed(family, options, amount_of, amount)}
+
+
+def narrowed_in_time(job: Job, plan: Mapping[str, Any]) -> dict[str, Any]:
+    """The original's family, and its options at the smallest width that takes as many milliseconds as a generator.
+
+    Both are timed in onnxruntime, one image at a time. What was chosen is kept: measured again, it might be another.
+    """
+    recipe, file = job.recipe, job.out / files.NARROWED
+    clock, shape = Clock(recipe.evaluate.threads), (1, *job.task.shapes(job.data).given)
+
+    def milliseconds(about: Mapping[str, Any]) -> float:
+        graph = onnx_graph(build_generator(**about), shape)
+        return clock.settle([clock.visit(graph, shape) for _ in range(_VISITS)])
+
+    def measured() -> dict[str, Any]:
+        options = dict(recipe.teach.generator)
+        family = options.pop("family")
+        times: dict[str, float] = {}
+
+        def time_of(about: Mapping[str, Any]) -> float:
+            key = json.dumps(about)
+            times[key] = times.get(key) or milliseconds({"family": family, **about})
+            return times[key]
+
+        return {"family": family, **narrowed(family, options, time_of, milliseconds(plan))}
+
+    def chosen() -> dict[str, Any]:
+        known = read_json(file)
+        if not isinstance(known, dict):
+            write_json(file, known := measured())
+        return known
+
+    return first(chosen)
 
 
 def finetuned(
@@ -142,6 +185,20 @@ def train_random(job: Job, chance: Chance, effort: Effort) -> dict[str, Trained]
     return trained
 
 
+def train_in_time(
+    job: Job, found: Mapping[str, Any], effort: Effort, oppose: Callable[[nn.Module], Opponent] | None = None
+) -> dict[str, Trained]:
+    """Trains the original's family, narrowed to the found one's milliseconds, where the recipe asks for it.
+
+    The found one is given by family and options. Otherwise as `train_rivals`.
+    """
+    if NARROWED_LATENCY not in job.recipe.finetune.rivals:
+        return {}
+    plan, name = narrowed_in_time(job, found), NARROWED_LATENCY
+    (rival,) = _narrowed(job, name, [Plan(plan)], effort.updates, oppose)
+    return {name: _trained(job, rival, plan, effort.updates)}
+
+
 def train_rivals(
     job: Job, costs: Sequence[Cost], effort: Effort, oppose: Callable[[nn.Module], Opponent] | None = None
 ) -> dict[str, Trained]:
@@ -162,30 +219,30 @@ def train_rivals(
         return {}
     plans = [narrowed_original(recipe, "macs", cost.macs(recipe.budget.convention)) for cost in costs]
     if NARROWED in tuning.rivals:
-        nets = _narrowed(job, [Plan(plan) for plan in plans], updates, oppose)
+        nets = _narrowed(job, NARROWED, [Plan(plan) for plan in plans], updates, oppose)
         found |= {f"{NARROWED}{side}": (net, plan) for side, net, plan in zip(("", REVERSE), nets, plans, strict=False)}
     if NAIVE in tuning.rivals:
         (net,) = train_anew(job, NAIVE, [Plan(plans[0])], updates)
         found[NAIVE] = net, plans[0]
+    return {name: _trained(job, *each, updates) for name, each in found.items()}
 
-    def trained(net: nn.Module, plan: Mapping[str, Any]) -> Trained:
-        macs = generator_cost(height=recipe.size, width=recipe.size, **plan).exact
-        return Trained.of(net, plan, updates, Effort.of(updates, tuning.batch, macs))
 
-    return {name: trained(*each) for name, each in found.items()}
+def _trained(job: Job, net: nn.Module, plan: Mapping[str, Any], updates: int) -> Trained:
+    macs = generator_cost(height=job.recipe.size, width=job.recipe.size, **plan).exact
+    return Trained.of(net, plan, updates, Effort.of(updates, job.recipe.finetune.batch, macs))
 
 
 def _narrowed(
-    job: Job, plans: Sequence[Plan], updates: int, oppose: Callable[[nn.Module], Opponent] | None
+    job: Job, name: str, plans: Sequence[Plan], updates: int, oppose: Callable[[nn.Module], Opponent] | None
 ) -> list[nn.Module]:
     """Trains generators of these plans with the losses of what was found: one, or both directions of a CycleGAN."""
     gans, tuning = _built(job, plans), job.recipe.finetune
     # Stretched: the same batch, rates and share of decay.
     schedule = tuning.model_copy(update={"updates": updates, "epochs": None})
     if len(gans) > 1:
-        return list(train_cycle(job, CycleTraining(NARROWED, gans[0], gans[1], schedule, updates, ema=tuning.ema)))
+        return list(train_cycle(job, CycleTraining(name, gans[0], gans[1], schedule, updates, ema=tuning.ema)))
     net, discriminator = gans[0]
     how: Mapping[str, Any] = {"guidance": original_guidance(job)}
     if oppose is not None:
         discriminator, how = oppose(net)
-    return [finetuned(job, NARROWED, Gan(net, discriminator), updates, schedule, **how)]
+    return [finetuned(job, name, Gan(net, discriminator), updates, schedule, **how)]

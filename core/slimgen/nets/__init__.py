@@ -123,9 +123,9 @@ def width_option(family: str) -> str | None:
 
 
 def narrowed(
-    family: str, options: Mapping[str, Any], height: int, width: int, amount: Callable[["Cost"], float], least: float
+    family: str, options: Mapping[str, Any], amount: Callable[[dict[str, Any]], float], least: float
 ) -> dict[str, Any]:
-    """The options of the narrowest generator of a family with at least so much of an amount: MACs, or parameters.
+    """The options of the narrowest generator of a family with at least so much of an amount of theirs, such as MACs.
 
     The width among the options is replaced, and widths of single parts are left out.
 
@@ -139,10 +139,7 @@ def narrowed(
         raise RecipeError(f"a generator is narrowed by an option {' or '.join(WIDTHS)}", f"{family!r} without")
     rest = {name: value for name, value in options.items() if name not in (option, "config", "widths")}
 
-    def amount_at(wide: int) -> float:
-        return amount(generator_cost(family, height, width, **rest, **{option: wide}))
-
-    return {**rest, option: smallest_reaching(amount_at, least)}
+    return {**rest, option: smallest_reaching(lambda wide: amount({**rest, option: wide}), least)}
 
 
 def description_of(family: str) -> Any:

@@ -219,7 +219,8 @@ class TeachSection(Schedule):
 class FinetuneSection(Schedule):
     """Training of the found generator, and of the `rivals` that it is compared with, to equal cost and effort.
 
-    A rival is `narrowed`, of the original's family with fewer channels; of two sets, `naive`, the same network trained
+    A rival is `narrowed`, of the original's family with fewer channels, to equal MACs, or `narrowed_latency`, to equal
+    milliseconds in onnxruntime with `evaluate.threads`; of two sets, `naive`, the same network trained
     without the original's answers, as a half of a whole CycleGAN; `by_hand`, SN-GAN's generator of AlphaGAN; one of
     `random` genotypes of the searched space within the budget; `random_path`, the same within the path that was found;
     or `halving`, the best of random genotypes that are trained alone and successively halved.
@@ -233,7 +234,9 @@ class FinetuneSection(Schedule):
     discriminator: Literal["teacher", "supernet", "fresh"] | None = None
     generator_steps: int = Field(default=1, ge=1)
     ema: float | None = Field(default=None, gt=0, lt=1)
-    rivals: tuple[Literal["narrowed", "naive", "by_hand", "random", "random_path", "halving"], ...] = ()
+    rivals: tuple[
+        Literal["narrowed", "narrowed_latency", "naive", "by_hand", "random", "random_path", "halving"], ...
+    ] = ()
     random: int = Field(default=3, ge=1)
 
 

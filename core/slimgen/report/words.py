@@ -8,6 +8,7 @@ GENERATORS = {
     "original": "what was compressed",
     "found": "what the search found, trained",
     "narrowed": "the original's family, narrowed to the found one's size",
+    "narrowed_latency": "the original's family, narrowed to the found one's milliseconds",
     "naive": "the original's family, narrowed likewise, trained on two sets without the original's answers",
     "by_hand": "a design by hand of the found one's size",
     "random": "drawn by chance from the searched space, within the same limits",

@@ -9,6 +9,7 @@ from typing import Any
 from slimgen.errors import DataError, RunError
 from slimgen.files import NETWORKS, read_json, sha256_file
 from slimgen.methods import open_method
+from slimgen.methods.checks import NARROWED_LATENCY
 from slimgen.recipe import Recipe
 from slimgen.run.record import digest, digest_folder, read_record, require_layout
 from slimgen.run.record import fingerprint as word_of
@@ -53,7 +54,10 @@ def _of_method(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
             open_method(recipe.method), "search_reads", lambda recipe: ()
         )
         return reads(recipe)
-    return getattr(open_method(recipe.method), "FINETUNE_SECTIONS", ()) if stage.name == "finetune" else ()
+    if stage.name != "finetune":
+        return ()
+    timed = ("evaluate.threads",) if NARROWED_LATENCY in recipe.finetune.rivals else ()
+    return (*timed, *getattr(open_method(recipe.method), "FINETUNE_SECTIONS", ()))
 
 
 def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import nn
@@ -188,7 +189,11 @@ def plans(job: Job) -> dict[str, Plan]:
         size, convention = recipe.size, recipe.budget.convention
         macs = generator_cost(height=size, width=size, **found).macs(convention)
         shape = {"latent": found["latent"], "size": size}
-        narrow = narrowed(HAND_DRAWN, shape, size, size, lambda cost: cost.macs(convention), macs)
+
+        def macs_of(about: Mapping[str, Any]) -> float:
+            return generator_cost(HAND_DRAWN, size, size, **about).macs(convention)
+
+        narrow = narrowed(HAND_DRAWN, shape, macs_of, macs)
         generators[BY_HAND] = {"family": HAND_DRAWN, **narrow}
     lines = map(json.loads, (before / TRIALS).read_text().splitlines())
     trials = [Trial.from_json({**line, "seconds": 0.0}) for line in lines]

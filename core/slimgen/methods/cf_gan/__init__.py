@@ -39,7 +39,7 @@ from slimgen.methods.effort import Effort
 from slimgen.methods.halving import halve, search_alone
 from slimgen.methods.latency import timed, timed_again
 from slimgen.methods.method import Found, Trained, found_genotype
-from slimgen.methods.rivals import Chance, finetuned, train_random, train_rivals
+from slimgen.methods.rivals import Chance, finetuned, train_in_time, train_random, train_rivals
 from slimgen.nets.cf_gan.space import parse_path
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
 from slimgen.nets.cf_gan.trellis import Trellis
@@ -224,7 +224,8 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     against = partial(oppose, job, options)
     within, clock = space.narrow({"path": [genotype["path"]]}), timed_again(job, untrained)
     chance = Chance(untrained, space, within, partial(enter, job, options), against, clock)
-    narrow = train_rivals(job, [cost], effort, partial(against, genotype))
+    alike, plan = partial(against, genotype), {"family": "trellis", **plan_of(options, genotype)}
+    narrow = {**train_rivals(job, [cost], effort, alike), **train_in_time(job, plan, effort, alike)}
     return {"found": trained, **narrow, **train_random(job, chance, effort)}
 
 

@@ -14,6 +14,7 @@ from slimgen.methods.checks import (
     LIMITS,
     NAIVE,
     NARROWED,
+    NARROWED_LATENCY,
     RANDOM,
     RANDOM_PATH,
     budget_of,
@@ -152,7 +153,7 @@ def check(recipe: Recipe) -> None:
     inherited = ("supernet",) if recipe.finetune.inherit else ()
     if options.kind == "supernet" and options.order == "coarse-to-fine":
         _check_channels(recipe, options, planned)
-    check_rivals(recipe, (NARROWED, NAIVE, RANDOM, RANDOM_PATH, HALVING), (*inherited, "fresh"))
+    check_rivals(recipe, (NARROWED, NARROWED_LATENCY, NAIVE, RANDOM, RANDOM_PATH, HALVING), (*inherited, "fresh"))
     losses = recipe.losses
     if imported_alone(recipe) and losses.perceptual and losses.perceptual_network == "discriminator":
         rule = "a perceptual loss in the discriminator's features needs teach.discriminator_checkpoint"

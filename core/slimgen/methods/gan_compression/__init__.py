@@ -37,7 +37,7 @@ from slimgen.methods.gan_compression.options import (
 from slimgen.methods.halving import search_alone
 from slimgen.methods.latency import timed, timed_again
 from slimgen.methods.method import Found, Trained, found_genotype
-from slimgen.methods.rivals import Chance, Entrant, finetuned, train_random, train_rivals
+from slimgen.methods.rivals import Chance, Entrant, finetuned, train_in_time, train_random, train_rivals
 from slimgen.methods.tuning import Opponent
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.configurations import write_config
@@ -164,7 +164,8 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     untrained, against = once_for_all(job, options), partial(oppose, job, options)
     clock = timed_again(job, untrained)
     chance = Chance(untrained, net.space, None, partial(enter, job, options), against, clock)
-    rivals = {**train_rivals(job, [cost], effort), **train_random(job, chance, effort)}
+    rivals = {**train_rivals(job, [cost], effort), **train_in_time(job, {"family": options.family, **about}, effort)}
+    rivals |= train_random(job, chance, effort)
     return {"found": Trained(found, options.family, about, steps, effort), **rivals}
 
 

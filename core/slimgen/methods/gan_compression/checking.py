@@ -8,6 +8,7 @@ from slimgen.methods.checks import (
     HALVING,
     NAIVE,
     NARROWED,
+    NARROWED_LATENCY,
     RANDOM,
     budget_of,
     check_effects,
@@ -61,7 +62,7 @@ def check(recipe: Recipe) -> None:
     }
     check_effects({"supernet": options, "search": search}, needs)
     _check_pipeline(recipe, options)
-    check_rivals(recipe, (NARROWED, NAIVE, RANDOM, HALVING), ("teacher", "supernet", "fresh"))
+    check_rivals(recipe, (NARROWED, NARROWED_LATENCY, NAIVE, RANDOM, HALVING), ("teacher", "supernet", "fresh"))
     family = searchable(options.family)
     if recipe.budget.latency_ms is not None and not family.chain:
         hint = "limit macs instead"
