@@ -10,13 +10,17 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 from slimgen import stages
 from slimgen.errors import RecipeError
 from slimgen.methods import cf_gan
+from slimgen.methods.cf_gan.options import SupernetOptions
 from slimgen.methods.drawn import NEARLY, drawn_within
 from slimgen.nets import build_generator, generator_cost
-from slimgen.recipe import Recipe
+from slimgen.nets.cf_gan.trellis import Trellis
+from slimgen.nets.weights import load_weights
+from slimgen.recipe import Recipe, section
 from slimgen.search import Budget, Choice, Genotype, Space, evenly
 from slimgen.stages.fingerprint import sections
 from slimgen.stages.table import STAGES
@@ -120,6 +124,23 @@ def test_the_table_shows_the_effort(whole: Path) -> None:
     assert rows["found"]["effort"] == networks(whole)["found"]["effort"]
 
 
+def test_a_supernet_of_drawn_widths_keeps_its_first_channels_throughout(untracked, images, tmp_path) -> None:
+    recipe = TINY.override(["supernet.widths=drawn", "search.finalists=0", "search.evaluations=2"])
+    out = tmp_path / "run"
+    stages.run(recipe, data=images, out=out, until="search", progress=quiet)
+    assert json.loads((out / "supernet" / "updates.json").read_text())["violations"] == []
+    options = section(SupernetOptions, recipe.supernet, "supernet")
+    nets = {stage: Trellis(options.shape) for stage in ("supernet", "search")}
+    for stage, net in nets.items():
+        net.load_state_dict(load_weights(out / stage / "generator.safetensors"))
+        net.sorted = True
+    path = json.loads((out / "search" / "genotype.json").read_text())["genotype"]["path"]
+    narrow = nets["supernet"].space.smallest().replace({"path": path})
+    # The path's second training goes on with the channels as they lie, so the first of them stay alike.
+    before, after = (next(net.extract(narrow).stem.parameters()).flatten() for net in nets.values())
+    assert torch.nn.functional.cosine_similarity(before, after, dim=0) > 0.9
+
+
 class StoppedError(Exception):
     pass
 
@@ -204,7 +225,7 @@ def test_halving_needs_no_supernet(untracked, images, tmp_path) -> None:
         (["search={kind: supernet}", "finetune.inherit=true"], "supernet.updates 0"),
         (["search.kind=supernet", "supernet.updates=8"], "search.candidates needs search.kind halving"),
         (["search.order=joint", "search.training={updates: 2}"], "search.training needs search.kind supernet"),
-        (["supernet.widths=wide"], "supernet.widths"),
+        (["supernet.widths=drawn"], "supernet.widths needs search.kind supernet"),
     ],
 )
 def test_options_without_effect_are_refused(settings, said) -> None:

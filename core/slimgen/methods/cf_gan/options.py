@@ -200,7 +200,8 @@ def _check_halving(recipe: Recipe, options: SearchOptions, training: SupernetOpt
         needs[f"search.{name}"] = (False, "search.order coarse-to-fine")
     needs["search.latency_networks"] = (recipe.budget.latency_ms is not None, "a limit on latency_ms")
     needs["search.candidates"] = needs["search.proposed"] = (not supernet, "search.kind halving")
-    check_effects({"search": options}, needs)
+    needs["supernet.widths"] = (supernet, "search.kind supernet")
+    check_effects({"supernet": training, "search": options}, needs)
     check_halving(recipe, not supernet, training)
     if options.tune and not recipe.losses.recon:
         raise RecipeError("search.tune trains candidates by losses.recon", "a weight of 0", "leave it out")
