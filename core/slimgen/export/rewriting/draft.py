@@ -1,6 +1,5 @@
 """A graph that is being rewritten: its nodes in order, its constants, and what is known of shapes."""
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -41,10 +40,6 @@ class Draft:
         self.shapes |= {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
         self.outputs = [value.name for value in graph.output]
 
-    def uses(self) -> Counter[str]:
-        """How many times each value is read, by nodes or as an output of the graph."""
-        return Counter([*(name for node in self.nodes for name in node.input), *self.outputs])
-
     def makers(self) -> dict[str, "NodeProto"]:
         """The node that makes each value."""
         return {name: node for node in self.nodes for name in node.output}
@@ -72,7 +67,7 @@ class Draft:
         wanted, kept = set(self.outputs), []
         for node in reversed(self.nodes):
             if wanted.intersection(node.output):
-                wanted.update(node.input)
+                wanted.update(filter(None, node.input))  # an input that is left out has no name
                 kept.append(node)
         known = {name for node in kept for name in node.output}
         values = [value for value in model.graph.value_info if value.name in known]
