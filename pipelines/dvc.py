@@ -3,11 +3,13 @@
 python -m pipelines.dvc > dvc.yaml
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
 
+from slimgen.recipe import Recipe
+from slimgen.stages.fingerprint import sections as sections_of
 from slimgen.stages.table import DATA, STAGES, Stage, measuring
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,11 +34,12 @@ def dvc_yaml(recipes: Mapping[str, Mapping[str, object]]) -> str:
     Args:
         recipes: those of params.yaml, by name.
     """
+    parsed = [Recipe.parse(yaml.safe_dump(dict(recipe)), name) for name, recipe in recipes.items()]
     early = any("patience" in recipe["teach"] for recipe in recipes.values())
     stages = {**STAGES, "teach": measuring(STAGES["teach"])} if early else STAGES
     pipeline = {
         "vars": [{"slimgen": COMMAND}],
-        "stages": {stage.name: _stage(stage) for stage in stages.values()},
+        "stages": {stage.name: _stage(stage, parsed) for stage in stages.values()},
         "metrics": [f"runs/{name}/evaluate/metrics.json" for name in recipes],
         "plots": [
             {
@@ -56,11 +59,13 @@ def dvc_yaml(recipes: Mapping[str, Mapping[str, object]]) -> str:
     return HEAD + yaml.safe_dump(pipeline, sort_keys=False, width=120)
 
 
-def _stage(stage: Stage) -> dict[str, object]:
+def _stage(stage: Stage, recipes: Sequence[Recipe]) -> dict[str, object]:
     """One stage, for each recipe: what it runs, what it depends on, and what it leaves."""
     out, places = _folder(stage.name), {name: _folder(name) for name in stage.reads}
     folders = " ".join(f"--{name} {place}" for name, place in places.items())
-    sections = dict.fromkeys(part.partition(".")[0] for part in stage.sections)
+    # What some recipe's method reads besides, too: where another's does not, the command finds its folder finished.
+    read = [*stage.sections, *(part for recipe in recipes for part in sections_of(stage, recipe))]
+    sections = dict.fromkeys(part.partition(".")[0] for part in read)
     rooms = sorted([*stage.code, f"stages/bodies/{stage.name}.py"])
     return {
         "foreach": "${recipes}",
