@@ -64,7 +64,7 @@ FACTORS = {"discriminator": ("teacher", "supernet", "fresh"), "distilled": (True
 PIPELINE, ALONE = Parts("supernet", True, True), Parts("fresh", False, False)
 COMBINATIONS = sorted(
     (Parts(*levels) for levels in product(*FACTORS.values())),
-    key=lambda parts: (parts not in (PIPELINE, ALONE), parts.apart, not parts.inherited, not parts.distilled),
+    key=lambda one: (one not in (PIPELINE, ALONE), one.apart, one.discriminator == "teacher", not one.inherited),
 )
 """What the question is about first: the pipeline, the network from scratch, then what differs in one part."""
 EFFECTS = (
