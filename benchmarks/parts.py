@@ -38,7 +38,6 @@ from slimgen.stages.generators import built, described
 from slimgen.tasks import open_task
 
 RECIPE = "benchmarks/townhouses-32-gan_compression.yaml"
-SCRATCH = "from scratch"
 
 
 class Parts(NamedTuple):
@@ -64,7 +63,7 @@ FACTORS = {"discriminator": ("teacher", "supernet", "fresh"), "distilled": (True
 PIPELINE, ALONE = Parts("supernet", True, True), Parts("fresh", False, False)
 COMBINATIONS = sorted(
     (Parts(*levels) for levels in product(*FACTORS.values())),
-    key=lambda parts: (parts not in (PIPELINE, ALONE), parts.apart, not parts.inherited, not parts.distilled),
+    key=lambda one: (one not in (PIPELINE, ALONE), one.apart, one.discriminator == "teacher", not one.inherited),
 )
 """What the question is about first: the pipeline, the network from scratch, then what differs in one part."""
 EFFECTS = (
@@ -205,9 +204,9 @@ def lines(name: str, found: Mapping[str, Any]) -> list[str]:
     for one in found["effects"]:
         by_part.setdefault(one["rival"], []).append(figure(one))
     text += [f"| {' | '.join([part, *gains])} |" for part, gains in by_part.items()]
-    alone = than[ALONE.name]
-    text.append(f"\nThe pipeline against the same network {SCRATCH}: {figure(alone)} {metrics[0]}, {alone['verdict']}.")
-    return text
+    alone = [one for one in found["differences"] if one["rival"] == ALONE.name]
+    gains = "; ".join(f"{one['metric']} {figure(one)}, {one['verdict']}" for one in alone)
+    return [*text, f"\nThe pipeline against the same network from scratch: {gains}."]
 
 
 def spread(values: Sequence[float]) -> str:
