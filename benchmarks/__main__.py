@@ -24,6 +24,7 @@ def main() -> None:
         ["benchmarks.rates"],
         ["benchmarks.latency"],
         ["benchmarks.graph"],
+        *(["benchmarks.latency", "--family", family] for family in ("filters", "cells", "edges")),
         ["benchmarks.evaluation"],
         ["benchmarks.distillation", "--size", "64", "--batch", "4"],
         ["benchmarks.distillation", "--size", "256", "--batch", "1"],

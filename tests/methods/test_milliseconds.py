@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -36,6 +37,15 @@ from townhouses import write
 NOISE, CELLS = alphagan_runs.TINY, cyclegan_nas_runs.TINY
 QUICK = ["search.latency_networks=4"]
 EVOLUTION = "search={population: 3, evaluations: 12}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def measured_once() -> Iterator[None]:
+    """How far predictions of such small networks are off is no matter here, so little is measured, and once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("slimgen.export.latency.table._PATIENCE", 1)
+        patch.setattr("slimgen.methods.cyclegan_nas.sized._WIDTHS", 2)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +138,7 @@ def sized(run: Path, recipe: Recipe, out: Path) -> Sized:
 
 
 def test_both_generators_of_cells_become_narrower_until_each_keeps_the_limit(cells_run, tmp_path):
-    recipe = CELLS.override(["teach.generator={family: resnet, ngf: 16, blocks: 1}"])
+    recipe = CELLS.override(["teach.generator={family: resnet, ngf: 10, blocks: 1}"])
     facts, roomy, _ = searched(cells_run, within(recipe, 1000), tmp_path / "roomy")
     assert told(facts, 1000, "", "reverse_")
     known = sized(cells_run, within(recipe, 1000), tmp_path / "roomy")
