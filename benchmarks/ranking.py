@@ -1,6 +1,7 @@
 """Does a search rank as training alone would? Kendall's tau, by way of training.
 
-    python -m benchmarks.ranking benchmarks/townhouses-32.yaml [--networks 16] [--others 8] [--updates 1300]
+    slimgen data townhouses townhouses-32 --size 32 --test 100
+    python -m benchmarks.ranking benchmarks/townhouses-32.yaml --data townhouses-32 --set budget.macs=1/16
     python -m benchmarks.ranking benchmarks/townhouses-32-gan_compression.yaml --networks 16
 
 Networks of a method's space that cost nearly what the budget allows, spread out as far as random ones go, are trained

@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -18,6 +19,7 @@ from benchmarks import beside_peers, unpaired
 from benchmarks.comparison import lines
 from benchmarks.fair import lines as against
 from benchmarks.graph import lines as graph_lines
+from benchmarks.parts import lines as earned
 from benchmarks.results import RESULTS
 from slimgen.cost.formula import CONVENTIONS
 from slimgen.nets import discriminator_cost, generator_cost
@@ -78,11 +80,11 @@ def results() -> str:
     for stem, found in files.items():
         if stem.startswith("comparison-"):
             compared.setdefault(found["recipe"].partition("-")[0], {})[found["recipe"]] = found
-    parts = [comparison(data, found) for data, found in compared.items()]
-    parts += [
+    paragraphs = [comparison(data, found) for data, found in compared.items()]
+    paragraphs += [
         RESULT[stem.partition("-")[0]](found) for stem, found in files.items() if stem.partition("-")[0] in RESULT
     ]
-    return "\n\n".join(parts)
+    return "\n\n".join(paragraphs)
 
 
 def comparison(data: str, found: Mapping[str, Mapping[str, Any]]) -> str:
@@ -160,9 +162,10 @@ def graph(found: Mapping[str, Any]) -> str:
     """Exported networks before and after their graphs are rewritten, beside their MACs."""
     head = (
         f"**Exported graphs, before -> after they are rewritten**, onnxruntime, one thread, in turns, on "
-        f"{machine(found)}; in brackets, the share of the ratio of MACs that arrives as time. `{found['command']}`"
+        f"{machine(found)}; in brackets, the share of the ratio of MACs that arrives as time. Single convolutions are "
+        f"in the file of figures. `{found['command']}`"
     )
-    return "\n".join([head, "", *graph_lines(found)])
+    return "\n".join([head, "", *takewhile(bool, graph_lines(found))])
 
 
 def kills(found: Mapping[str, Any]) -> str:
@@ -201,6 +204,16 @@ def milliseconds(found: Mapping[str, Any]) -> str:
         f"the table's largest error as a margin. `{found['command']}`"
     )
     return "\n".join([head, "", *rows])
+
+
+def parts(found: Mapping[str, Any]) -> str:
+    """What each part of GAN Compression's pipeline earns."""
+    head = (
+        f"**What each part of a pipeline earns**, {found['recipe']}, {len(found['rows'])} seeds, the same updates in "
+        f"line for all; gains with p of paired t tests, not corrected for their number; on {machine(found)}. "
+        f"`{found['command']}`"
+    )
+    return "\n".join([head, *earned(found["recipe"], found)])
 
 
 def ranking(found: Mapping[str, Any]) -> str:
@@ -295,6 +308,7 @@ RESULT = {
     "enumeration": beside_peers.enumeration,
     "latency": latency,
     "milliseconds": milliseconds,
+    "parts": parts,
     "ranking": ranking,
     "relaxation_memory": relaxation_memory,
 }
