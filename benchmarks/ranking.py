@@ -1,7 +1,7 @@
 """Does a search rank as training alone would? Kendall's tau, by way of training.
 
-    slimgen data townhouses townhouses-32 --size 32 --test 100
-    python -m benchmarks.ranking benchmarks/townhouses-32.yaml --data townhouses-32 --set budget.macs=1/16
+    slimgen run benchmarks/townhouses-32.yaml --until prepare --out runs/drawn   # draws runs/townhouses-paired-32
+    python -m benchmarks.ranking benchmarks/townhouses-32.yaml --data runs/townhouses-paired-32 --set budget.macs=1/16
     python -m benchmarks.ranking benchmarks/townhouses-32-gan_compression.yaml --networks 16
 
 Networks of a method's space that cost nearly what the budget allows, spread out as far as random ones go, are trained
