@@ -69,9 +69,7 @@ class Tuning:
     @cached_property
     def _without_adversary(self) -> tuple[Job, Opponent]:
         """The job without adversarial loss; where there are no pairs, what the original makes is the truth."""
-        recipe = self.job.recipe
-        recipe = recipe.model_copy(update={"losses": recipe.losses.model_copy(update={"adversarial": 0.0})})
-        job = replace(self.job, recipe=recipe, task=type(self.job.task)(recipe, self.job.compute))
+        job = self.job.learning(self.job.recipe.losses.model_copy(update={"adversarial": 0.0}))
         truth = Guidance(truth=from_images(job.task).truth(job.inputs["teach"]))
         return job, Opponent(nn.Module(), {"guidance": truth})
 

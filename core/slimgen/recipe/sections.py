@@ -173,7 +173,8 @@ class LossesSection(Section):
 class TeachSection(Schedule):
     """The original GAN: trained here, or imported from checkpoints.
 
-    The `reverse_` checkpoints are of the reverse direction, which two sets have as well.
+    It learns of the recipe's losses, or of `losses` of its own. The `reverse_` checkpoints are of the reverse
+    direction, which two sets have as well.
 
     With `patience` it is trained until it stops improving: it is measured on the validation images, by a `metric` or
     else by the recipe's objective, `check_every` so many updates; where the best value is not improved in `patience`
@@ -188,6 +189,7 @@ class TeachSection(Schedule):
     reverse_generator_checkpoint: str | None = None
     reverse_discriminator_checkpoint: str | None = None
     ema: float | None = Field(default=None, gt=0, lt=1)
+    losses: LossesSection | None = None
     patience: int | None = Field(default=None, ge=1)
     check_every: int | None = Field(default=None, ge=1)
     metric: str | None = None
@@ -205,6 +207,13 @@ class TeachSection(Schedule):
             raise ValueError(
                 f"'check_every' is below the {self.updates} updates, or there is nothing to choose between"
             )
+        return self
+
+    @model_validator(mode="after")
+    def learns_if_trained(self) -> Self:
+        """An imported original learns of no losses."""
+        if self.losses is not None and self.generator_checkpoint is not None:
+            raise ValueError("an original that is imported learns of no 'losses': leave them out")
         return self
 
     @model_validator(mode="after")

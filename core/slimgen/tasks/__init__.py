@@ -51,6 +51,9 @@ def check_recipe(recipe: "Recipe") -> None:
         verb = "has" if len(refused) == 1 else "have"
         raise RecipeError(f"{' and '.join(refused)} of a recipe {verb} no effect in the task {recipe.task}")
     kind.check(recipe)
+    if (own := recipe.teach.losses) is not None:
+        teach = recipe.teach.model_copy(update={"losses": None})
+        check_recipe(recipe.model_copy(update={"losses": own, "teach": teach}))
 
 
 def open_task(recipe: "Recipe", compute: "Compute") -> "Task":

@@ -1,7 +1,7 @@
 """What every task offers to stages and methods, and the work that a stage hands to them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
@@ -18,6 +18,7 @@ from slimgen.errors import DataError, RecipeError
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
 from slimgen.recipe import Recipe, Schedule
+from slimgen.recipe.sections import LossesSection
 from slimgen.search import Budget
 from slimgen.tasks.guidance import Gan, GanTraining, Guidance, Truth
 from slimgen.tasks.traits import NOISE, Shapes, Traits
@@ -51,6 +52,11 @@ class Job:
         budget = self.recipe.budget
         original = self.task.original_cost().as_dict(budget.convention)
         return Budget(**budget.resolve({name: float(value) for name, value in original.items()}))
+
+    def learning(self, losses: LossesSection) -> "Job":
+        """The same work, whose trainings learn of other losses."""
+        recipe = self.recipe.model_copy(update={"losses": losses})
+        return replace(self, recipe=recipe, task=type(self.task)(recipe, self.compute))
 
 
 class Task(Protocol):

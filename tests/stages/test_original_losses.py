@@ -1,0 +1,40 @@
+"""An original may learn of other losses than what is made of it."""
+
+from pathlib import Path
+
+import pytest
+
+from slimgen import stages
+from slimgen.errors import RecipeError
+from slimgen.files import GENERATOR
+from slimgen.recipe import Recipe
+from slimgen.stages.fingerprint import sections
+from slimgen.stages.outlook import check
+from slimgen.stages.table import STAGES
+from tests.quiet import quiet
+
+TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text())
+
+
+def test_an_original_of_own_losses_is_that_of_a_recipe_with_these(untracked, images, tmp_path) -> None:
+    own = "{gan: vanilla, recon: 3}"
+    recipes = {"own": TINY.override([f"teach.losses={own}"]), "all": TINY.override([f"losses={own}"]), "plain": TINY}
+    weights = {}
+    for name, recipe in recipes.items():
+        stages.run(recipe, data=images, out=tmp_path / name / "run", until="teach", progress=quiet)
+        weights[name] = (tmp_path / name / "run" / "teach" / GENERATOR).read_bytes()
+    assert weights["own"] == weights["all"] != weights["plain"]
+    assert sections(STAGES["supernet"], recipes["own"]) == sections(STAGES["supernet"], TINY)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["teach.losses={feature: 1}"], "losses.feature of a recipe has no effect in the task paired"),
+        (["teach.losses={recon: 0, adversarial: 0}"], "learns of at least one loss"),
+        (["teach.losses={recon: 1}", "teach.generator_checkpoint=x.pt"], "learns of no 'losses'"),
+    ],
+)
+def test_losses_that_make_no_sense_of_an_original_are_refused(settings, said) -> None:
+    with pytest.raises(RecipeError, match=said):
+        check(TINY.override(settings))
