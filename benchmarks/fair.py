@@ -1,7 +1,8 @@
 """Found against its rivals, fairly: several seeds, several budgets, one table with effort, and paired t tests.
 
-    python -m benchmarks.fair townhouses-cf_gan --budgets 1/8 1/16 1/32 --seeds 0 1 2 3 4
-    python -m benchmarks.fair facades-cf_gan --data PATH/facades --budgets 1/8 1/16 1/32 --seeds 0 1 2 3 4
+    python -m benchmarks.fair benchmarks/townhouses-32-halving.yaml --budgets 1/8 1/16 1/32 --seeds 0 1 2 3 4
+    python -m benchmarks.fair benchmarks/facades-32-halving.yaml --data PATH/facades --budgets 1/8 1/16 1/32
+    python -m benchmarks.fair townhouses-cf_gan --budgets 1/8 --seeds 0 1 2 3 4
 
 Rivals are trained from scratch with as many updates as all trainings that led to the found generator, with the same
 losses and against the same kind of discriminator; `halving` may take as many MACs as the found one took. A difference
