@@ -256,16 +256,17 @@ def test_rivals_of_chance_are_trained_under_the_teacher_of_the_found_one(taught,
     for name in ("random1", "random2", "halving"):
         assert about[name]["family"] == about["found"]["family"]
         assert 0.8 * limit <= rows[name]["macs"]["exact"] <= limit
-    assert rows["random1"]["effort"]["updates"] == rows["found"]["effort"]["updates"] == 6 + 4
-    assert rows["halving"]["effort"]["updates"] > 6 + 4
+    assert [rows[name]["effort"]["updates"] for name in ("found", "random1", "halving")] == [6 + 4] * 3
+    assert rows["halving"]["effort"]["pictures"] > rows["random1"]["effort"]["pictures"]
 
 
 def test_random_networks_are_halved_in_place_of_a_supernet(taught, tmp_path):
     alone = ["supernet.updates=0", "search={kind: halving, candidates: 4}", "finetune.inherit=false"]
     rows = whole(TINY.override([*alone, "finetune.rivals=[]"]), taught, tmp_path)
     trials = [json.loads(line) for line in (tmp_path / "search" / "trials.jsonl").read_text().splitlines()]
-    assert [trial["step"] for trial in trials] == ["halving-1"] * 4 + ["halving-2"] * 2
-    assert rows["found"]["effort"]["updates"] == 4 * 1 + 2 * 1 + 4
+    assert [trial["step"] for trial in trials] == ["halving-2"] * 4 + ["halving-4"] * 2
+    effort, batch = rows["found"]["effort"], TINY.finetune.batch
+    assert (effort["updates"], effort["pictures"]) == (4, batch * (4 * 2 + 2 * 2 + 4))
     with pytest.raises(RecipeError, match=r"supernet\.updates to 0"):
         check(TINY.override(alone[1:]))
 

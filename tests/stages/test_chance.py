@@ -286,8 +286,10 @@ def test_what_candidates_are_trained_by_decides_a_search_and_nothing_else_of_fin
         return {name for name in sections(search, TINY.override([*settings])) if name.startswith("finetune")}
 
     short = {"finetune.batch", "finetune.rate", "finetune.discriminator_rate", "finetune.betas"}
-    assert parts() == short
+    whole = {*short, *(f"finetune.{name}" for name in ("decay", "updates", "epochs", "ema", "generator_steps"))}
+    assert parts() == {*whole, "finetune.inherit", "finetune.discriminator"}  # of its finalists
+    assert parts("search={tune: 2}") == short
     assert parts("search.tune=0", "search={evaluations: 12}") == set()
-    assert parts("search={kind: halving}") == {*short, "finetune.decay", "finetune.updates", "finetune.epochs"}
+    assert parts("search={kind: halving}") == whole
     assert parts("method=gan_compression", "search={kind: evolution}", "supernet={updates: 1}") == set()
     assert "finetune.updates" in parts("method=gan_compression", "search={kind: halving}")
