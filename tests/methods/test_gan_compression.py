@@ -14,6 +14,7 @@ from slimgen.nets.gan_compression.once_for_all import OnceForAll
 from slimgen.nets.resnet.description import CHANNELS
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
+from slimgen.run.record import read_record
 from slimgen.search import Genotype
 from tests.quiet import quiet
 from townhouses import write
@@ -258,6 +259,25 @@ def test_rivals_of_chance_are_trained_under_the_teacher_of_the_found_one(taught,
         assert 0.8 * limit <= rows[name]["macs"]["exact"] <= limit
     assert [rows[name]["effort"]["updates"] for name in ("found", "random1", "halving")] == [6 + 4] * 3
     assert rows["halving"]["effort"]["pictures"] > rows["random1"]["effort"]["pictures"]
+
+
+def test_candidates_are_tuned_before_they_are_measured(taught, tmp_path):
+    few = TINY.override(["search.evaluations=6"])
+    supernet(few, taught, tmp_path / "supernet")
+    before = {"prepare": taught / "prepare", "teach": taught / "teach", "supernet": tmp_path / "supernet"}
+    found = {}
+    for updates in (0, 3):
+        out, recipe = tmp_path / f"tuned-{updates}", few.override([f"search.tune={updates}"])
+        stages.search(recipe, **before, out=out, progress=quiet)
+        trials = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
+        found[updates] = {trial["key"]: trial["quality"]["psnr"] for trial in trials}
+        effort = read_record(out)["metrics"]
+        assert effort.get("pictures", 0) == len(trials) * updates * TINY.finetune.batch
+    both = found[0].keys() & found[3].keys()
+    assert both
+    assert all(found[0][key] != found[3][key] for key in both)
+    with pytest.raises(RecipeError, match=r"losses\.recon"):
+        check(TINY.override(["search.tune=3", "losses.recon=0"]))
 
 
 def test_random_networks_are_halved_in_place_of_a_supernet(taught, tmp_path):

@@ -117,6 +117,12 @@ def check_halving(recipe: Recipe, halving: bool, supernet: Schedule) -> None:
         raise RecipeError(rule, "finetune.inherit true", "set finetune.inherit to false")
 
 
+def check_tuning(recipe: Recipe, updates: int) -> None:
+    """Raises RecipeError where candidates would be tuned by nothing."""
+    if updates and not recipe.losses.recon:
+        raise RecipeError("search.tune trains candidates by losses.recon", "a weight of 0", "leave it out")
+
+
 def check_cycle(recipe: Recipe) -> None:
     """Raises RecipeError unless the recipe's task has both directions of a CycleGAN, trained by turns."""
     if traits_of(recipe).directions != 2:

@@ -1,6 +1,6 @@
 """Candidates that are trained before they are measured: a little, out of a supernet; or alone, as long as they last."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from slimgen.errors import RunError
+from slimgen.methods.effort import Effort
+from slimgen.nets.supernet import Supernet
 from slimgen.recipe.sections import FinetuneSection
 from slimgen.search import Genotype
 from slimgen.tasks.gan import GanTraining, train_gan
@@ -88,3 +90,18 @@ class Tuning:
             f"{self.until or self.steps} of {self.steps} updates {adversary} on content {content}, seed {recipe.seed}, "
             f"flip {recipe.data.flip}, {recipe.losses.model_dump_json()}, {self.schedule.model_dump_json()}"
         )
+
+
+def tuning(job: Job, updates: int) -> Tuning | None:
+    """How candidates are trained before they are measured: a little, without a discriminator; of none, not at all."""
+    if not updates:
+        return None
+    schedule = job.recipe.finetune.model_copy(update={"updates": updates, "epochs": None, "decay": 1.0})
+    return Tuning(job, "tune", schedule, updates)
+
+
+def tuned_effort(job: Job, supernet: Supernet, genotypes: Sequence[Genotype], updates: int) -> Effort:
+    """The effort of training every candidate for so many updates before it is measured."""
+    size = job.recipe.size
+    macs = [supernet.cost(genotype, size, size).exact for genotype in genotypes]
+    return Effort.candidates(macs, updates, job.recipe.finetune.batch)

@@ -26,13 +26,11 @@ from slimgen.methods.cf_gan.training import (
     enter,
     generator_groups,
     inheriting,
-    looked_at,
     networks,
     of_path,
     oppose,
     plan_of,
     sparsity_groups,
-    tuning,
     widest,
 )
 from slimgen.methods.effort import Effort
@@ -40,6 +38,7 @@ from slimgen.methods.halving import halve, search_alone
 from slimgen.methods.latency import timed, timed_again
 from slimgen.methods.method import Found, Trained, found_genotype
 from slimgen.methods.rivals import Chance, finetuned, train_in_time, train_random, train_rivals
+from slimgen.methods.tuning import tuned_effort, tuning
 from slimgen.nets.cf_gan.space import parse_path
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
 from slimgen.nets.cf_gan.trellis import Trellis
@@ -169,7 +168,7 @@ def search(job: Job) -> Found:
     if options.training is not None:
         effort = train_path(job, options.training, generator, discriminator, space.pin(at, free=FREE), candidates)
     if options.training is not None or options.tune:
-        candidates = Candidates(job, generator.eval(), clock.predict, clock.margin, tuning(job, options))
+        candidates = Candidates(job, generator.eval(), clock.predict, clock.margin, tuning(job, options.tune))
     # Lines 8 to 13: the operators of the best path; all of them where the allowance reaches that far.
     operators, allowance = space.pin(at, free="operator."), options.operator_evaluations
     if operators.size <= allowance:
@@ -184,7 +183,7 @@ def search(job: Job) -> Found:
     last = candidates.explore("channel", searcher, options.evaluations - allowance, racing=options.racing)
     earlier = [*path_trials, *operator_trials]
     tuned = [pinned(judged(trial.genotype)) if judged else trial.genotype for trial in operator_trials]
-    effort = effort.plus(looked_at(job, generator, [*tuned, *(trial.genotype for trial in last)], options.tune))
+    effort = effort.plus(tuned_effort(job, generator, [*tuned, *(trial.genotype for trial in last)], options.tune))
     if options.finalists:
         best = leading(last, candidates.objective, options.finalists)
         begun = beginning(job, supernet, generator, discriminator)

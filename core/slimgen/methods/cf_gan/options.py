@@ -23,6 +23,7 @@ from slimgen.methods.checks import (
     check_limits,
     check_metrics,
     check_rivals,
+    check_tuning,
     imported_alone,
     priced,
 )
@@ -203,8 +204,7 @@ def _check_halving(recipe: Recipe, options: SearchOptions, training: SupernetOpt
     needs["supernet.widths"] = (supernet, "search.kind supernet")
     check_effects({"supernet": training, "search": options}, needs)
     check_halving(recipe, not supernet, training)
-    if options.tune and not recipe.losses.recon:
-        raise RecipeError("search.tune trains candidates by losses.recon", "a weight of 0", "leave it out")
+    check_tuning(recipe, options.tune)
 
 
 def preview(recipe: Recipe) -> Preview:

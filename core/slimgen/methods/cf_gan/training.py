@@ -1,7 +1,6 @@
 """CF-GAN's networks, the groups that its sparsity regularises, and how single candidates of it are trained."""
 
 from collections import Counter
-from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from slimgen.files import DISCRIMINATOR, GENERATOR
-from slimgen.methods.cf_gan.options import SearchOptions, SupernetOptions, options_of
+from slimgen.methods.cf_gan.options import SupernetOptions, options_of
 from slimgen.methods.effort import Effort
 from slimgen.methods.rivals import Entrant
 from slimgen.methods.tuning import Opponent, Tuning
@@ -99,13 +98,6 @@ def drawn_effort(job: Job, generator: Trellis, draw: Draw, updates: int, batch: 
     return Effort.drawn(draw, lambda arch: generator.cost(pinned(arch), size, size).exact, updates, batch)
 
 
-def looked_at(job: Job, generator: Trellis, genotypes: Sequence[Genotype], updates: int) -> Effort:
-    """The effort of training every candidate for so many updates before it is measured."""
-    size = job.recipe.size
-    macs = [generator.cost(genotype, size, size).exact for genotype in genotypes]
-    return Effort.candidates(macs, updates, job.recipe.finetune.batch)
-
-
 def plan_of(options: SupernetOptions, genotype: Genotype) -> dict[str, Any]:
     """The options of the generator of a genotype."""
     return {"genotype": genotype.to_json(), **asdict(options.shape)}
@@ -124,14 +116,6 @@ def oppose(job: Job, options: SupernetOptions, genotype: Genotype, net: nn.Modul
     path = parse_path(str(genotype["path"]))
     how = {"discriminate": lambda images, arch: discriminator(images, path), "guidance": original_guidance(job)}
     return Opponent(discriminator, how)
-
-
-def tuning(job: Job, options: SearchOptions) -> Tuning | None:
-    """How candidates are trained before they are measured: a little, without a discriminator."""
-    if not options.tune:
-        return None
-    schedule = job.recipe.finetune.model_copy(update={"updates": options.tune, "epochs": None, "decay": 1.0})
-    return Tuning(job, "tune", schedule, options.tune)
 
 
 def inheriting(job: Job, discriminator: SuperDiscriminator, until: int) -> Tuning:

@@ -38,7 +38,7 @@ from slimgen.methods.halving import search_alone
 from slimgen.methods.latency import timed, timed_again
 from slimgen.methods.method import Found, Trained, found_genotype
 from slimgen.methods.rivals import Chance, Entrant, finetuned, train_in_time, train_random, train_rivals
-from slimgen.methods.tuning import Opponent
+from slimgen.methods.tuning import Opponent, tuned_effort, tuning
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.configurations import write_config
 from slimgen.nets.supernet import Arch, pinned
@@ -105,11 +105,13 @@ def search(job: Job) -> Found:
     net.eval()
     clock = timed(job, net, options.latency_networks)
     calibrated = recalibrated(job, net, training.calibration, training.batch)
-    candidates = Candidates(job, calibrated, latency=clock.predict, margin=clock.margin)
+    candidates = Candidates(job, calibrated, clock.predict, clock.margin, tuning(job, options.tune))
     candidates.require_reachable(net.space)
     facts = {"space_size": float(net.space.size), **clock.facts}
     searcher, evaluations = searching(options, candidates, facts, clock.table)
     trials = candidates.explore("channel", searcher, evaluations, racing=options.racing)
+    if options.tune:
+        facts |= tuned_effort(job, net, [trial.genotype for trial in trials], options.tune).facts()
     return candidates.found(trials, facts, accepts=clock.accepts(job.recipe.budget.latency_ms, facts))
 
 

@@ -15,6 +15,7 @@ from slimgen.methods.checks import (
     check_halving,
     check_metrics,
     check_rivals,
+    check_tuning,
     imported_alone,
 )
 from slimgen.methods.gan_compression.options import (
@@ -50,6 +51,7 @@ def check(recipe: Recipe) -> None:
         "search.candidates": (halving, "kind halving"),
         "search.proposed": (halving, "kind halving"),
         "search.evaluations": (not halving, "a search inside the supernet"),
+        "search.tune": (not halving, "a search inside the supernet"),
         "search.population": (not halving, "a search inside the supernet"),
         "supernet.distill": (options.distillation != "none", "a distillation"),
         "supernet.separable": (options.family == SEPARABLE, f"the family {SEPARABLE}"),
@@ -61,6 +63,7 @@ def check(recipe: Recipe) -> None:
         "search.latency_networks": (recipe.budget.latency_ms is not None, "a limit on latency_ms"),
     }
     check_effects({"supernet": options, "search": search}, needs)
+    check_tuning(recipe, search.tune)
     _check_pipeline(recipe, options)
     check_rivals(recipe, (NARROWED, NARROWED_LATENCY, NAIVE, RANDOM, HALVING), ("teacher", "supernet", "fresh"))
     family = searchable(options.family)

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from slimgen.errors import RecipeError
-from slimgen.methods.tuning import WHOLE
+from slimgen.methods.tuning import SCHEDULE, WHOLE
 from slimgen.nets.gan_compression.families import Name, searchable
 from slimgen.nets.resnet.description import Part
 from slimgen.recipe import Recipe, Schedule, Section, section
@@ -80,6 +80,7 @@ class SearchOptions(Section):
         elite: how many of the best are parents.
         mutation: probability that a channel number is drawn anew.
         crossover: the part of a round that is crossed.
+        tune: updates of every candidate, without adversarial loss, before it is measured.
         racing: leave a candidate once it is hopelessly behind the elite's worst.
         latency_networks: whole networks that a latency table is fitted to; half as many check it.
     """
@@ -93,6 +94,7 @@ class SearchOptions(Section):
     elite: int = Field(default=25, ge=1)
     mutation: float = Field(default=0.2, gt=0, le=1)
     crossover: float = Field(default=0.5, ge=0, le=1)
+    tune: int = Field(default=0, ge=0)
     racing: bool = False
     latency_networks: int = Field(default=16, ge=4)
 
@@ -105,8 +107,11 @@ class SearchOptions(Section):
 
 
 def search_reads(recipe: Recipe) -> tuple[str, ...]:
-    """What of a recipe the search reads besides what every method's does: how networks are trained that are halved."""
-    return WHOLE if section(SearchOptions, recipe.search, "search").kind == "halving" else ()
+    """What of a recipe the search reads besides what every method's does: how candidates are trained."""
+    options = section(SearchOptions, recipe.search, "search")
+    if options.kind == "halving":
+        return WHOLE
+    return SCHEDULE if options.tune else ()
 
 
 def pruning(recipe: Recipe, options: SupernetOptions) -> bool:
