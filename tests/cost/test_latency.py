@@ -1,3 +1,4 @@
+import os
 import time
 
 import pytest
@@ -99,6 +100,13 @@ def test_in_turns_the_median_of_all_rounds_counts_and_its_halves_are_told():
     assert found["it"].p95_ms >= 20
     assert min(found["steady"].first_half_ms, found["steady"].second_half_ms) >= 2
     assert torch_latency(nn.Conv2d(3, 4, 1), (1, 3, 8, 8), threads=1, runs=2).first_half_ms is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a thread's own time is counted in large steps elsewhere")
+def test_of_one_thread_on_the_cpu_its_own_time_counts_and_not_what_others_take_meanwhile():
+    nap = Timed(lambda: time.sleep(0.01), "clock 1.0 cpu", "float32", (1, 3, 8, 8))
+    assert latencies_in_turns({"it": nap}, threads=1, runs=2)["it"].p50_ms < 5
+    assert latencies_in_turns({"it": nap}, threads=2, runs=2)["it"].p50_ms >= 10
 
 
 @pytest.mark.parametrize("wrong", [{"threads": 0, "runs": 1}, {"threads": 1, "runs": 0}])

@@ -1,6 +1,7 @@
 """How long a network takes on this machine: measured, since fewer operations are not always less time."""
 
 import copy
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -165,13 +166,24 @@ def onnx_timed(model: bytes | Path | str, shape: Sequence[int], threads: int) ->
     return Timed(call, f"onnxruntime {onnxruntime.__version__} cpu", "float32 nchw", picture.shape)
 
 
+def clock_of(threads: int, timed: Timed) -> Callable[[], float]:
+    """What times calls: of one thread on the CPU its own processor time, which stands still while others have the core.
+
+    On an idle machine it is the time that passes. On a busy one, long calls would seem slower than short ones, which
+    fit between two turns of the others.
+    """
+    # Windows counts a thread's time in steps of 16 ms.
+    alone = threads == 1 and timed.runtime.endswith(" cpu") and os.name == "posix"
+    return time.thread_time if alone else time.perf_counter
+
+
 def latencies_in_turns(
     timed: Mapping[str, Timed], *, threads: int, runs: int, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Latency]:
     """Times several, by name, in turns: what slows the machine for a while then slows all alike.
 
     In each of `ROUNDS` rounds every one is called once to find its memory again, then timed for its share of the runs,
-    rounded up; the median counts. `progress` is called with the visits done and all visits.
+    rounded up, by `clock_of`; the median counts. `progress` is called with the visits done and all visits.
 
     Raises:
         SlimgenError: there are no runs, or no threads.
@@ -181,7 +193,7 @@ def latencies_in_turns(
     times: dict[str, list[list[float]]] = {name: [] for name in timed}
     for number in range(rounds):
         for place, (name, one) in enumerate(timed.items(), start=1):
-            times[name].append(time_calls(one.call, 1, -(-runs // rounds)))
+            times[name].append(time_calls(one.call, 1, -(-runs // rounds), clock_of(threads, one)))
             if progress is not None:
                 progress(number * len(timed) + place, rounds * len(timed))
     return {name: _latency(one, threads, 1, times[name]) for name, one in timed.items()}
