@@ -9,6 +9,7 @@ import numpy
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import ModelProto, numpy_helper, parser, shape_inference
 from onnxruntime.quantization import CalibrationDataReader, quantize_static
 from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -258,3 +259,21 @@ def test_the_export_rewrites_unless_it_is_told_not_to(tmp_path: Path) -> None:
         path = tmp_path / f"{rewrite}.onnx"
         export_onnx(nn.Conv2d(3, 3, 5, padding=2), path, height=8, width=8, dynamic=False, rewrite=rewrite)
         assert kinds(onnx.load(path))["DepthToSpace"] == rewrite
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1, 1), (1, 1, 1, 1)])
+def test_a_number_of_any_rank_leaves_the_axes_free(shape: tuple[int, ...], channels: int, tmp_path: Path) -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.norm = nn.Conv2d(3, 8, 3, padding=1), nn.InstanceNorm2d(8)
+            self.rows, self.last = nn.Conv2d(8, channels, 1), nn.Conv2d(channels, 3, 3, padding=1)
+            self.scale = nn.Parameter(torch.full(shape, 0.5))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.last(torch.relu(self.rows(self.norm(self.first(images))) * self.scale))
+            return torch.tanh(out)
+
+    file = export_onnx(Scaled().eval(), tmp_path / "scaled.onnx", height=16, width=16)
+    assert len(file.dynamic) == 3

@@ -73,14 +73,17 @@ def genotypes(name: str, many: int) -> list[Genotype]:
 
 
 def operators(graphs: Sequence[bytes]) -> Counter[tuple[object, ...]]:
-    """The operators of graphs: kind, attributes, and the sizes of their constants."""
+    """The operators of graphs: kind, attributes, and the sizes of their constants.
+
+    Without those that move data only: what is computed in rows enters and leaves them at every joint of pieces.
+    """
     found: Counter[tuple[object, ...]] = Counter()
     for graph in (onnx.load_from_string(content).graph for content in graphs):
         constants = {each.name: numpy_helper.to_array(each).shape for each in graph.initializer}
         for node in graph.node:
             attributes = sorted(str(each) for each in node.attribute)
             sizes = [constants[name] for name in node.input if name in constants]
-            found[node.op_type, tuple(attributes), tuple(sizes)] += node.op_type != "Identity"
+            found[node.op_type, tuple(attributes), tuple(sizes)] += node.op_type not in ("Identity", "Reshape")
     return +found
 
 

@@ -161,7 +161,7 @@ def test_notes_stand_below_the_table_and_say_which_of_several_runs_they_are_of()
     rows = [row for table in tables for row in table.rows]
     assert notes_of(tables) == ["a: one", "two"]
     assert notes_of([parse_table({**VALUE, "notes": ["one"]})]) == ["one"]
-    assert markdown_table(rows, notes=notes_of(tables)).endswith("|\n\n- a: one\n- two\n")
+    assert markdown_table(rows, notes=notes_of(tables)).endswith("thread.\n\n- a: one\n- two\n")
     console = Console(width=160, record=True)
     with console.capture() as capture:
         console.print(rows_table(rows, "a title", notes=["a sentence"]))

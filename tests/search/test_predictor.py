@@ -46,3 +46,13 @@ def test_noise_alone_predicts_little() -> None:
     predicted = Predictor(SPACE, costs, seen).predict(list(seen))
     assert np.mean(predicted) == pytest.approx(np.mean(list(seen.values())))
     assert np.std(predicted) < 0.7 * np.std(list(seen.values()))
+
+
+def test_what_diverged_is_as_bad_as_the_worst_that_did_not() -> None:
+    rng = random.Random(4)
+    seen = {SPACE.sample(rng): float(number) for number in range(12)}
+    first, *rest = seen
+    diverged = Predictor(SPACE, costs, {first: -np.inf, **{one: seen[one] for one in rest}})
+    worst = Predictor(SPACE, costs, {first: min(seen[one] for one in rest), **{one: seen[one] for one in rest}})
+    assert diverged.predict(list(seen)) == worst.predict(list(seen))
+    assert np.isfinite(Predictor(SPACE, costs, dict.fromkeys(seen, -np.inf)).predict(list(seen))).all()

@@ -109,6 +109,9 @@ def check_halving(recipe: Recipe, halving: bool, supernet: Schedule) -> None:
         if supernet.updates == 0:
             raise RecipeError("a supernet that candidates are measured in is trained", "supernet.updates 0")
         return
+    if recipe.finetune.updates == 0:
+        rule = "candidates of search.kind halving are trained as the section finetune says"
+        raise RecipeError(rule, "finetune.updates 0", "give it updates or epochs")
     if supernet.updates != 0:
         rule = "search.kind halving trains every candidate alone, and needs no supernet"
         raise RecipeError(rule, "a training of one", "set supernet.updates to 0")

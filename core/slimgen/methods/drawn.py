@@ -36,14 +36,19 @@ def alike(
 
 
 def drawn_within(
-    space: Space, costs: Callable[[Genotype], Mapping[str, float]], budget: Budget, count: int, seed: str
+    space: Space,
+    costs: Callable[[Genotype], Mapping[str, float]],
+    budget: Budget,
+    count: int,
+    seed: str,
+    least: int | None = None,
 ) -> list[Genotype]:
     """Different random genotypes that cost nearly what a budget allows: uniform draws of the whole space.
 
     Where hardly any draw is within the budget, they go by random steps towards the smallest genotype until they are.
 
     Raises:
-        BudgetError: there are not so many.
+        BudgetError: there are not so many; not `least`, where that is given.
     """
 
     def allows(genotype: Genotype) -> bool:
@@ -62,7 +67,7 @@ def drawn_within(
         # What costs far less than it might is no rival.
         if genotype is not None and budget.used(costs(genotype)) >= (NEARLY if number < _DRAWS // 2 else 0):
             found[genotype] = None
-    if len(found) < count:
+    if len(found) < (count if least is None else least):
         rule = f"{count} random genotypes within the budget"
         raise BudgetError(rule, f"{len(found)} of {_DRAWS:,} draws", "lower finetune.random, or raise the budget")
     return list(found)

@@ -6,6 +6,7 @@ Random architectures searched so are what one-shot searches of supernets seldom 
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import mean
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from slimgen.errors import BudgetError
+from slimgen.errors import BudgetError, RunError
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.drawn import drawn_within
 from slimgen.methods.effort import PASSES, Effort
@@ -112,7 +113,10 @@ class Halving:
         last, candidates = list(first), self.candidates(before)
         for remaining, until in others:
             self.earlier += last
-            last = self.measure(leading(last, candidates.objective, remaining), until, before)
+            best = leading(last, candidates.objective, remaining)
+            if not best:
+                raise RunError("one candidate at least must learn", "all diverged", "lower finetune.rate")
+            last = self.measure(best, until, before)
             before, candidates = until, self.candidates(until)
         return Halved(last, self.earlier, candidates, self.effort)
 
@@ -143,10 +147,6 @@ def search_alone(
     schedule, (count, proposed), seed = job.recipe.finetune, counts, f"{job.recipe.seed}"
     steps, costs = schedule.steps(len(job.data.split("train"))), partial(clock.costs, job, supernet)
 
-    def draw(space: Space, number: int, of: str) -> list[Genotype]:
-        # By the first process, which knows the milliseconds.
-        return first(lambda: drawn_within(space, costs, clock.budget(job), number, of))
-
     def rung(until: int) -> Tuning:
         return Tuning(job, "halving", schedule, steps, oppose, until, kept=True)
 
@@ -154,15 +154,18 @@ def search_alone(
     fitness, space, trials = halving.candidates(until).objective.fitness, parts[0], list[Trial]()
     if len(parts) > 1:
         each = max(2, count // len(parts))
+        # By the first process, which knows the milliseconds.
         drawn = first(partial(within_reach, parts, costs, clock.budget(job), each, seed))
         measured = halving.measure([genotype for some in drawn.values() for genotype in some], until, step="parts")
         of = {trial.genotype: trial for trial in measured}
-        means = {number: mean(fitness(of[one].quality) for one in some) for number, some in drawn.items()}
-        best = max(means, key=lambda number: means[number])
+        # By what did not diverge: one that did says nothing of the others.
+        learned = {n: [v for one in some if math.isfinite(v := fitness(of[one].quality))] for n, some in drawn.items()}
+        best = max(drawn, key=lambda number: mean(learned[number]) if learned[number] else -math.inf)
         space, trials = parts[best], [of.pop(genotype) for genotype in drawn[best]]
         halving.earlier = list(of.values())
     known = {trial.genotype for trial in trials}
-    more = [genotype for genotype in draw(space, count, seed) if genotype not in known][: count - len(trials)]
+    drawn_more = first(lambda: drawn_within(space, costs, clock.budget(job), count, seed, least=1))
+    more = [genotype for genotype in drawn_more if genotype not in known][: count - len(trials)]
     trials = [*trials, *(halving.measure(more, until) if more else [])]
     for done in range(0, proposed, _PROPOSED):
         seen = {trial.genotype: fitness(trial.quality) for trial in trials}
@@ -178,16 +181,14 @@ def search_alone(
 def within_reach(
     parts: Sequence[Space], costs: Callable[[Genotype], Mapping[str, float]], budget: Budget, each: int, seed: str
 ) -> dict[int, list[Genotype]]:
-    """A few random genotypes of each part of a space, by its number; of parts that have as many within the budget."""
+    """A few random genotypes of each part of a space, by its number; of parts that have any within the budget."""
     found: dict[int, list[Genotype]] = {}
-    missing: BudgetError | None = None
     for number, part in enumerate(parts):
-        try:
-            found[number] = drawn_within(part, costs, budget, each, f"{seed}/{number}")
-        except BudgetError as error:
-            missing = error
-    if not found and missing is not None:
-        raise missing
+        with suppress(BudgetError):
+            found[number] = drawn_within(part, costs, budget, each, f"{seed}/{number}", least=1)
+    if not found:
+        rule, hint = "a genotype within the budget", "raise the budget"
+        raise BudgetError(rule, f"none in any of {len(parts)} parts of the space", hint)
     return found
 
 

@@ -100,7 +100,7 @@ def keeping(limit: float | None, candidates: Iterable[Candidate], measured: Call
 def timed_again(job: Job, net: InPieces) -> Timed:
     """The table that the search left, for the stage after it."""
     before = job.inputs["search"] / LATENCY
-    if before.is_file() and world()[0] == 0:
+    if before.is_file() and world()[0] == 0 and not (job.out / LATENCY).is_file():  # one that was killed goes on
         write_bytes(job.out / LATENCY, before.read_bytes())
     return timed(job, net, 4)
 

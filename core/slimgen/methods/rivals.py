@@ -13,7 +13,7 @@ from slimgen.export.latency.clock import Clock
 from slimgen.export.latency.graph import onnx_graph
 from slimgen.files import read_json, write_json
 from slimgen.methods.checks import HALVING, NAIVE, NARROWED, NARROWED_LATENCY, RANDOM, RANDOM_PATH
-from slimgen.methods.drawn import drawn_within
+from slimgen.methods.drawn import NEARLY, drawn_within
 from slimgen.methods.effort import Effort
 from slimgen.methods.halving import affordable, halve
 from slimgen.methods.latency import Timed
@@ -160,7 +160,8 @@ def train_random(job: Job, chance: Chance, effort: Effort) -> dict[str, Trained]
     def draw(kind: str, space: Space, count: int) -> list[Genotype]:
         # By the first process, which knows the milliseconds.
         costs, seed = partial(clock.costs, job, net), f"{recipe.seed}/{kind}"
-        return first(lambda: drawn_within(space, costs, clock.budget(job), count, seed))
+        least = 1 if kind == HALVING else None
+        return first(lambda: drawn_within(space, costs, clock.budget(job), count, seed, least))
 
     def train(name: str, genotype: Genotype, number: int, before: Effort) -> None:
         plan, rival, (discriminator, how) = chance.enter(genotype, recipe.seed + 1_000 + number)
@@ -175,7 +176,8 @@ def train_random(job: Job, chance: Chance, effort: Effort) -> dict[str, Trained]
             train(f"{kind}{number}", genotype, number + 100 * (kind == RANDOM_PATH), Effort())
     if HALVING in tuning.rivals:
         (one,) = draw(HALVING, chance.space, 1)
-        count = affordable(effort, effort.updates, batch, net.cost(one, size, size).exact)
+        # Others may cost as much more as the one that was drawn is below the limit.
+        count = affordable(effort, effort.updates, batch, net.cost(one, size, size).exact / NEARLY)
 
         def rung(until: int) -> Tuning:
             return Tuning(job, HALVING, schedule, effort.updates, chance.oppose, until, kept=True)
@@ -222,7 +224,7 @@ def train_rivals(
         nets = _narrowed(job, NARROWED, [Plan(plan) for plan in plans], updates, oppose)
         found |= {f"{NARROWED}{side}": (net, plan) for side, net, plan in zip(("", REVERSE), nets, plans, strict=False)}
     if NAIVE in tuning.rivals:
-        (net,) = train_anew(job, NAIVE, [Plan(plans[0])], updates)
+        (net,) = train_anew(job.learning(recipe.teach.losses or recipe.losses), NAIVE, [Plan(plans[0])], updates)
         found[NAIVE] = net, plans[0]
     return {name: _trained(job, *each, updates) for name, each in found.items()}
 

@@ -252,7 +252,8 @@ def markdown_table(rows: Sequence[TableRow], convention: str = "exact", notes: S
     shown = headings(rows, convention)
     rule = [":--" if heading in ("run", "generator") else "--:" for heading in shown]
     table = "".join(f"| {' | '.join(line)} |\n" for line in (shown, rule, *cells(rows, convention)))
-    return "\n".join([table, *(f"{line}\n" for line in (*legend(rows), *(f"- {note}" for note in notes)))])
+    below = [*legend(rows), *(["\n".join(f"- {note}" for note in notes)] if notes else [])]
+    return "\n".join([table, *(f"{paragraph}\n" for paragraph in below)])
 
 
 def notes_of(tables: Sequence[Table]) -> list[str]:

@@ -44,7 +44,9 @@ class Predictor:
     ) -> None:
         self.space, self.costs = space, costs
         points = np.array([self._point(genotype) for genotype in fitness])
-        values = np.array(list(fitness.values()))
+        values = np.array(list(fitness.values()), dtype=float)
+        finite = np.isfinite(values)  # what diverged is as bad as the worst that did not
+        values[~finite] = values[finite].min() if finite.any() else 0.0
         self._centre, self._scale = points.mean(0), points.std(0)
         self._scale[self._scale < 1e-9] = np.inf  # what all have in common says nothing
         points = (points - self._centre) / self._scale

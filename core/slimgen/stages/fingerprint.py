@@ -68,6 +68,8 @@ def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:
         imported.append(recipe.method)
     if stage.trains and recipe.losses.perceptual:
         paths.append(recipe.losses.perceptual_network)
+    if stage.name == "teach" and recipe.teach.losses is not None and recipe.teach.losses.perceptual:
+        paths.append(recipe.teach.losses.perceptual_network)
     if stage.name == "teach":
         paths += checkpoints(recipe)
     if "metrics" in stage.code or "evaluate.features" in _of_method(stage, recipe):

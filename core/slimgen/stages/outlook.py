@@ -96,9 +96,10 @@ def wanted(recipe: Recipe) -> dict[str, SlimgenError | None]:
         RecipeError: an unknown metric, or options of its network that make no sense.
     """
     looks: dict[str, Callable[[], object]] = {path: partial(require_weights, path) for path in checkpoints(recipe)}
-    network = recipe.losses.perceptual_network
-    if recipe.losses.perceptual and network != "discriminator":
-        looks[network] = partial(find_network, network)
+    for losses in filter(None, (recipe.losses, recipe.teach.losses)):
+        network = losses.perceptual_network
+        if losses.perceptual and network != "discriminator":
+            looks[network] = partial(find_network, network)
     taught = [] if recipe.teach.metric is None else [recipe.teach.metric]
     for metric in (*taught, recipe.objective.metric, *recipe.evaluate.metrics):
         if getattr(find(metric), "check", None) is not PerImage._field_defaults["check"]:  # pixels alone need nothing

@@ -62,7 +62,8 @@ class EarlyStopping:
         if done % self.every and done != self.end:
             return None
         value = first(lambda: self.measure(self.nets))  # all processes have one opinion
-        if not self.weights or (value > self.best if self.goal == "max" else value < self.best):
+        better = value > self.best if self.goal == "max" else value < self.best
+        if not self.weights or math.isnan(self.best) or better:
             self.best, self.best_update, self.weights = value, done, self._copied()
         patience = self.patience * self.every
         if done - self.best_update >= patience:

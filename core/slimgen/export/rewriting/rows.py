@@ -86,7 +86,9 @@ class _Rows:
         """Whether a sum has a part in rows only, and the others are in rows too, or one number."""
         shape = self._draft.shapes.get(one.output[0])
         alike = [part for part in one.input if self._draft.shapes.get(part, ()) == shape]
-        numbers = [part for part in one.input if (value := self._draft.array(part)) is not None and value.size == 1]
+        # A number of rank 4 would make what is in rows of rank 4 too.
+        values = ((part, self._draft.array(part)) for part in one.input)
+        numbers = [part for part, value in values if value is not None and value.size == 1 and value.ndim < 4]
         in_rows = all(part in self._rows for part in alike)
         return in_rows and any(part in self._alone for part in alike) and len(alike) + len(numbers) == len(one.input)
 

@@ -205,6 +205,11 @@ def _check_halving(recipe: Recipe, options: SearchOptions, training: SupernetOpt
     check_effects({"supernet": training, "search": options}, needs)
     check_halving(recipe, not supernet, training)
     check_tuning(recipe, options.tune)
+    if options.finalists == 1:
+        raise RecipeError("search.finalists are at least 2, to choose among them", 1, "leave it out")
+    if options.finalists and recipe.finetune.updates == 0:
+        rule = "search.finalists are trained as the section finetune says"
+        raise RecipeError(rule, "finetune.updates 0", "give it updates or epochs")
 
 
 def preview(recipe: Recipe) -> Preview:

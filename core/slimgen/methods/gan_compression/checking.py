@@ -64,6 +64,12 @@ def check(recipe: Recipe) -> None:
     }
     check_effects({"supernet": options, "search": search}, needs)
     check_tuning(recipe, search.tune)
+    if halving and options.student is not None:
+        rule = "search.kind halving trains every candidate alone, and needs no student"
+        raise RecipeError(rule, "supernet.student", "leave it out")
+    if halving and recipe.finetune.discriminator is not None:
+        rule = "what search.kind halving finds is trained against what its candidates were"
+        raise RecipeError(rule, "finetune.discriminator", "set supernet.keep_discriminator")
     _check_pipeline(recipe, options)
     check_rivals(recipe, (NARROWED, NARROWED_LATENCY, NAIVE, RANDOM, HALVING), ("teacher", "supernet", "fresh"))
     family = searchable(options.family)
