@@ -1,5 +1,5 @@
 from slimgen.methods.effort import Effort
-from slimgen.methods.halving import affordable, rungs, updates
+from slimgen.methods.halving import affordable, measurements, rungs, updates
 from slimgen.search import Genotype
 
 
@@ -14,6 +14,12 @@ def test_the_better_half_goes_on_twice_as_long() -> None:
 def test_updates_are_those_of_every_rung_and_of_the_winner_from_scratch() -> None:
     assert updates(4, 800) == 4 * 400 + 2 * 400 + 800
     assert updates(16, 800) == 16 * 100 + 8 * 100 + 4 * 200 + 2 * 400 + 800
+
+
+def test_all_that_is_measured_is_counted() -> None:
+    assert measurements(16, 16) == 16 + 16 + 8 + 4 + 2
+    assert measurements(16, 16, parts=4) == 4 * 4 + 12 + 16 + 8 + 4 + 2
+    assert measurements(3, 2, parts=4) == 2 * 4 + 1 + 2 + 2
 
 
 def test_as_many_are_halved_as_the_effort_pays_for() -> None:

@@ -67,6 +67,13 @@ def updates(count: int, steps: int) -> int:
     return done + steps
 
 
+def measurements(count: int, proposed: int, parts: int = 1) -> int:
+    """How many networks all rungs of the search measure together, at most."""
+    each = max(2, count // parts) if parts > 1 else 0
+    later = sum(networks for networks, _ in rungs(count, 2 * count)[1:])
+    return each * parts + max(0, count - each) + proposed + later
+
+
 def affordable(effort: Effort, steps: int, batch: int, macs: float, most: int = 64) -> int:
     """The most networks, of so many MACs an image each, whose halving takes no more MACs than an effort; at least 2."""
     count = 2

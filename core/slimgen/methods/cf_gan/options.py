@@ -27,6 +27,7 @@ from slimgen.methods.checks import (
     imported_alone,
     priced,
 )
+from slimgen.methods.halving import measurements
 from slimgen.methods.method import Preview
 from slimgen.methods.tuning import SCHEDULE, WHOLE
 from slimgen.nets.cf_gan.space import OPERATORS, Shape, trellis_cost, trellis_space
@@ -222,7 +223,10 @@ def preview(recipe: Recipe) -> Preview:
     def costs(genotype: Genotype) -> Mapping[str, float]:
         return priced(trellis_cost(training.shape, genotype, size, size), recipe)
 
-    evaluations = paths + options.evaluations if options.kind == "supernet" else options.candidates + options.proposed
+    parts = paths if options.order == "coarse-to-fine" else 1
+    evaluations = paths + options.evaluations
+    if options.kind == "halving":
+        evaluations = measurements(options.candidates, options.proposed, parts)
     return Preview(space, costs, evaluations, partial(training.cycles, paths), training.batch)
 
 

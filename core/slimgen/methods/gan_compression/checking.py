@@ -29,6 +29,7 @@ from slimgen.methods.gan_compression.options import (
     pruning,
     teacher_options,
 )
+from slimgen.methods.halving import measurements
 from slimgen.methods.method import Preview
 from slimgen.nets.configurations import write_config
 from slimgen.nets.gan_compression.families import alike, searchable
@@ -97,7 +98,7 @@ def preview(recipe: Recipe) -> Preview:
         return sum(training.steps(images) for training in trainings if training is not None)
 
     space = family.channels.space(options.space)
-    asked = search.candidates + search.proposed if search.kind == "halving" else search.evaluations
+    asked = search.evaluations if search.kind != "halving" else measurements(search.candidates, search.proposed)
     return Preview(space, costs, min(asked, space.size), updates, options.batch)
 
 
