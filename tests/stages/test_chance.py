@@ -74,7 +74,7 @@ def test_rivals_have_the_updates_of_all_that_led_to_the_found_one(whole: Path) -
     assert effort["found"]["updates"] == UPDATES
     # Three sub-generators at each update of supernet and path, of two pictures; and each candidate's own updates.
     trials = [json.loads(line) for line in (whole / "search" / "trials.jsonl").read_text().splitlines()]
-    tuned = 2 * sum(trial["step"] in ("operator", "channel") for trial in trials)
+    tuned = 2 * sum(trial["step"] in ("operator", "even", "channel") for trial in trials)
     tuned += 3 * 2 + 2 * 2  # two rungs: three finalists after two updates, two of them after two more
     assert effort["found"]["pictures"] == 2 * (3 * 8 + 3 * 6 + 4 + tuned)
     for name in ("narrowed", "narrowed_latency", "random1", "random2", "random_path1", "random_path2"):
@@ -110,11 +110,13 @@ def test_the_search_leaves_the_path_that_it_trained_on_and_its_finalists(whole: 
     assert (whole / "search" / "generator.safetensors").is_file()
     trials = [json.loads(line) for line in (whole / "search" / "trials.jsonl").read_text().splitlines()]
     steps = [trial["step"] for trial in trials]
-    assert list(dict.fromkeys(steps)) == ["path", "operator", "channel", "finalists-2", "finalists-4"]
+    assert list(dict.fromkeys(steps)) == ["path", "operator", "even", "channel", "finalists-2", "finalists-4"]
     assert (steps.count("finalists-2"), steps.count("finalists-4")) == (3, 2)
     found = json.loads((whole / "search" / "genotype.json").read_text())
     assert found["key"] in {trial["key"] for trial in trials if trial["step"] == "finalists-4"}
-    best = sorted((t for t in trials if t["step"] == "channel"), key=lambda trial: -trial["quality"]["psnr"])[:3]
+    best = sorted((t for t in trials if t["step"] in ("even", "channel")), key=lambda trial: -trial["quality"]["psnr"])[
+        :3
+    ]
     assert {trial["key"] for trial in best} == {trial["key"] for trial in trials if trial["step"] == "finalists-2"}
 
 

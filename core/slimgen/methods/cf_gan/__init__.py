@@ -54,6 +54,7 @@ from slimgen.search import (
     RandomSearch,
     Searcher,
     Space,
+    Trial,
     evenly,
     leading,
 )
@@ -177,10 +178,15 @@ def search(job: Job) -> Found:
         searcher = searching(options, operators, candidates, reachable, "undirected")
     judged = slim if options.judge_width == "budget" else None
     operator_trials = candidates.explore("operator", searcher, allowance, arch_of=judged, racing=options.racing)
-    # Line 14: the channels, by Algorithm 5.
-    channels = space.pin(candidates.best(operator_trials).genotype, free="channel.")
+    # Line 14: the channels, by Algorithm 5; beside the even widths that the best operators were measured at.
+    channels, even = space.pin(candidates.best(operator_trials).genotype, free="channel."), list[Trial]()
+    at = pinned(slim(candidates.best(operator_trials).genotype))
+    if judged is not None and candidates.allows(at):
+        searcher = Exhaustive(channels, candidates.objective, candidates.allows, 1, genotypes=[at])
+        even = candidates.explore("even", searcher, 1)
     searcher = searching(options, channels, candidates, candidates.allows)
     last = candidates.explore("channel", searcher, options.evaluations - allowance, racing=options.racing)
+    last = [*even, *(trial for trial in last if not even or trial.genotype != at)]
     earlier = [*path_trials, *operator_trials]
     tuned = [pinned(judged(trial.genotype)) if judged else trial.genotype for trial in operator_trials]
     effort = effort.plus(tuned_effort(job, generator, [*tuned, *(trial.genotype for trial in last)], options.tune))
