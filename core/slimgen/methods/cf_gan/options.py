@@ -224,7 +224,7 @@ def preview(recipe: Recipe) -> Preview:
         return priced(trellis_cost(training.shape, genotype, size, size), recipe)
 
     parts = paths if options.order == "coarse-to-fine" else 1
-    evaluations = paths + options.evaluations
+    evaluations = paths + options.evaluations + (options.order == "coarse-to-fine" and options.judge_width == "budget")
     if options.kind == "halving":
         evaluations = measurements(options.candidates, options.proposed, parts)
     return Preview(space, costs, evaluations, partial(training.cycles, paths), training.batch)
