@@ -166,14 +166,14 @@ def onnx_timed(model: bytes | Path | str, shape: Sequence[int], threads: int) ->
     return Timed(call, f"onnxruntime {onnxruntime.__version__} cpu", "float32 nchw", picture.shape)
 
 
-def clock_of(threads: int, timed: Timed) -> Callable[[], float]:
+def clock_of(threads: int, *, on_cpu: bool = True) -> Callable[[], float]:
     """What times calls: of one thread on the CPU its own processor time, which stands still while others have the core.
 
     On an idle machine it is the time that passes. On a busy one, long calls would seem slower than short ones, which
     fit between two turns of the others.
     """
     # Windows counts a thread's time in steps of 16 ms.
-    alone = threads == 1 and timed.runtime.endswith(" cpu") and os.name == "posix"
+    alone = threads == 1 and on_cpu and os.name == "posix"
     return time.thread_time if alone else time.perf_counter
 
 
@@ -193,7 +193,8 @@ def latencies_in_turns(
     times: dict[str, list[list[float]]] = {name: [] for name in timed}
     for number in range(rounds):
         for place, (name, one) in enumerate(timed.items(), start=1):
-            times[name].append(time_calls(one.call, 1, -(-runs // rounds), clock_of(threads, one)))
+            clock = clock_of(threads, on_cpu=one.runtime.endswith(" cpu"))
+            times[name].append(time_calls(one.call, 1, -(-runs // rounds), clock))
             if progress is not None:
                 progress(number * len(timed) + place, rounds * len(timed))
     return {name: _latency(one, threads, 1, times[name]) for name, one in timed.items()}

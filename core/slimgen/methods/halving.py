@@ -99,10 +99,14 @@ class Halving:
     train: Callable[[int], Tuning]
     earlier: list[Trial] = field(default_factory=list)
     effort: Effort = field(default_factory=Effort)
+    _made: dict[int, Candidates] = field(default_factory=dict)
 
     def candidates(self, until: int) -> Candidates:
-        """What measures genotypes after so many updates."""
-        return Candidates(self.job, self.supernet, self.clock.predict, self.clock.margin, self.train(until))
+        """What measures genotypes after so many updates; made once, as it hashes all weights."""
+        if until not in self._made:
+            clock, tuning = self.clock, self.train(until)
+            self._made[until] = Candidates(self.job, self.supernet, clock.predict, clock.margin, tuning)
+        return self._made[until]
 
     def measure(self, genotypes: Sequence[Genotype], until: int, before: int = 0, step: str = "") -> list[Trial]:
         """Trains genotypes until so many updates, of which some were done before."""

@@ -229,8 +229,8 @@ class FinetuneSection(Schedule):
     """Training of the found generator, and of the `rivals` that it is compared with, to equal cost and effort.
 
     A rival is `narrowed`, of the original's family with fewer channels, to equal MACs, or `narrowed_latency`, to equal
-    milliseconds in onnxruntime with `evaluate.threads`; of two sets, `naive`, the same network trained
-    without the original's answers, as a half of a whole CycleGAN; `by_hand`, SN-GAN's generator of AlphaGAN; one of
+    milliseconds in onnxruntime with `evaluate.threads`; of two sets, `naive`, the same network trained without the
+    original's answers, as a half of a whole CycleGAN; `by_hand`, SN-GAN's generator of AlphaGAN; one of
     `random` genotypes of the searched space within the budget; `random_path`, the same within the path that was found;
     or `halving`, the best of random genotypes that are trained alone and successively halved.
     Its discriminator is the `supernet`'s, trained on; the `teacher`'s, which is the original's; or a `fresh` one. Not

@@ -1,14 +1,13 @@
 """Reading the time of graphs in onnxruntime on a machine that has other things to do: in rounds, each of them kept."""
 
 import math
-import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy
 
-from slimgen.cost.latency import onnx_call, onnx_session, time_calls
+from slimgen.cost.latency import clock_of, onnx_call, onnx_session, time_calls
 from slimgen.errors import ExportError, SlimgenError, reason
 from slimgen.files import read_json, write_json
 
@@ -37,10 +36,9 @@ class Clock:
         if threads < 1:
             raise SlimgenError("a latency needs at least one thread", f"{threads=}")
         self.threads = threads
-        # Windows counts a thread's time in steps of 16 ms.
-        alone = threads == 1 and os.name == "posix"
+        self._now = clock_of(threads)
+        alone = self._now is time.thread_time
         self.name = "thread" if alone else "wall"
-        self._now: Callable[[], float] = time.thread_time if alone else time.perf_counter
         self._level = 0.25 if alone else 0.0
 
     def visit(self, graph: bytes, shape: Sequence[int]) -> float:
