@@ -27,7 +27,7 @@ def gradient(function, images: Tensor, upstream: Tensor) -> Tensor:
     return images.grad
 
 
-@pytest.mark.parametrize("shape", [(1, 12, 8, 8), (3, 12, 8, 8), (1, 6, 40, 40), (2, 6, 36, 40)])
+@pytest.mark.parametrize("shape", [(1, 12, 8, 8), (3, 20, 8, 8), (1, 6, 40, 40), (2, 6, 36, 40), (1, 18, 40, 40), (2, 18, 36, 40)])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_value_and_gradient_are_the_formulas_in_every_layout(shape, dtype):
     draw = torch.Generator().manual_seed(0)
@@ -43,7 +43,7 @@ def test_value_and_gradient_are_the_formulas_in_every_layout(shape, dtype):
         assert (gradient(instance_norm, given, back).double() - slope).abs().max() < TOLERANCE[dtype]
 
 
-@pytest.mark.parametrize("pixels", [16, 128])
+@pytest.mark.parametrize(("channels", "pixels"), [(4, 16), (4, 128), (20, 128)])
 @pytest.mark.parametrize(
     ("dtype", "mean", "deviation", "tolerance"),
     [
@@ -55,9 +55,9 @@ def test_value_and_gradient_are_the_formulas_in_every_layout(shape, dtype):
         (torch.bfloat16, 1000, 10, 0.1),
     ],
 )
-def test_channels_far_from_zero_keep_their_digits(pixels, dtype, mean, deviation, tolerance):
+def test_channels_far_from_zero_keep_their_digits(channels, pixels, dtype, mean, deviation, tolerance):
     draw = torch.Generator().manual_seed(2)
-    images = (torch.randn(2, 4, pixels, pixels, generator=draw) * deviation + mean).to(dtype)
+    images = (torch.randn(2, channels, pixels, pixels, generator=draw) * deviation + mean).to(dtype)
     given = images.contiguous(memory_format=torch.channels_last)
     assert (instance_norm(given).double() - by_formula(images.double())).abs().max() < tolerance
 
@@ -70,15 +70,15 @@ def test_scales_alone_are_learned_where_the_images_need_no_gradient():
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-@pytest.mark.parametrize("pixels", [8, 36])
-def test_scales_and_shifts_are_learned_as_by_pytorch_on_contiguous_images(layout, pixels):
+@pytest.mark.parametrize(("channels", "pixels"), [(5, 8), (5, 36), (20, 36)])
+def test_scales_and_shifts_are_learned_as_by_pytorch_on_contiguous_images(layout, channels, pixels):
     draw = torch.Generator().manual_seed(1)
-    images = torch.randn(2, 5, pixels, pixels, generator=draw)
+    images = torch.randn(2, channels, pixels, pixels, generator=draw)
     upstream = torch.randn(images.shape, generator=draw)
-    ours, theirs = InstanceNorm2d(5, affine=True), nn.InstanceNorm2d(5, affine=True)
+    ours, theirs = InstanceNorm2d(channels, affine=True), nn.InstanceNorm2d(channels, affine=True)
     with torch.no_grad():
-        ours.weight.copy_(torch.randn(5, generator=draw))
-        ours.bias.copy_(torch.randn(5, generator=draw))
+        ours.weight.copy_(torch.randn(channels, generator=draw))
+        ours.bias.copy_(torch.randn(channels, generator=draw))
     theirs.load_state_dict(ours.state_dict())
     given = images.contiguous(memory_format=layout)
     assert torch.allclose(ours(given), theirs(images), atol=1e-5)

@@ -2,9 +2,10 @@
 
 PyTorch's `instance_norm` leaves channels_last, so that each convolution after it copies its input; and on a CPU its
 gradient is wrong for a batch of one image whenever the gradient that arrives is laid out channels_last (torch 2.13),
-which is what every convolution placed so sends back. Here a batch in channels_last on a CPU is normalised by products
-with ones and by PyTorch's `group_norm` kernel, one group a channel, and differentiated by the closed form; any other
-batch by `instance_norm`, which is handed its gradients contiguous.
+which is what every convolution placed so sends back. Here a batch in channels_last on a CPU goes by PyTorch's
+`group_norm` kernel, one group a channel: small and narrow ones are copied to be contiguous and back, which that kernel
+repays; of others its gradient is the closed form. Any other batch goes by `instance_norm`, which is handed its gradients
+contiguous.
 """
 
 from functools import lru_cache
@@ -16,7 +17,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.overrides import has_torch_function_unary
 
-# Below so many pixels or channels `group_norm` goes channel by channel, in bfloat16 up to a hundred times slower.
+# Up to so many pixels, or below so many channels, `group_norm` is 1.3 to 6 times as fast on a contiguous copy, the copies
+# included; of larger ones it is the copies that take longest.
 _SMALL, _NARROW = 1024, 16
 # So many standard deviations from zero, a channel's variance is known to a thousandth still.
 _FAR = 16.0
@@ -46,6 +48,10 @@ def instance_norm(
         if out.requires_grad:
             out.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]
         return out
+    if images[0, 0].numel() <= _SMALL or images.shape[1] < _NARROW:
+        with torch.autocast("cpu", enabled=False):
+            out = torch.group_norm(images.contiguous(), images.shape[1], weight, bias, eps)
+        return out.contiguous(memory_format=torch.channels_last)
     if torch.is_grad_enabled():
         return cast(Tensor, _Normalise.apply(images, weight, bias, eps))  # type: ignore[no-untyped-call]
     return _normalised(images, eps, weight, bias)[0]
@@ -69,19 +75,10 @@ def _normalised(
     """The normalised images, scaled and shifted if asked to, and 1 / standard deviation as (N, C, 1, 1)."""
     count, channels, height, width = images.shape
     with torch.autocast("cpu", enabled=False):
-        low = images.dtype == torch.bfloat16
-        if height * width < _SMALL or (low and channels < _NARROW):
-            exact = images.float() if low else images
-            centred = exact - _mean(exact)
-            scale = (_mean(centred.square()) + eps).rsqrt_()
-            centred.mul_(scale if weight is None else scale * weight.view(1, -1, 1, 1))
-            if bias is not None:
-                centred.add_(bias.view(1, -1, 1, 1))
-            return centred.to(images.dtype), scale
         # The kernel takes the variance as a difference of means of squares, which loses digits far from zero. A row of
         # pixels tells roughly where the channel lies; bfloat16 has few digits, and needs it only where all may go.
         group = (count, channels, height * width, channels, eps)
-        if low:
+        if images.dtype == torch.bfloat16:
             normed, mean, scale = torch.native_group_norm(images, weight, bias, *group)
             if not bool((mean * scale).abs().max() > _FAR):
                 return normed, scale.view(count, channels, 1, 1)
