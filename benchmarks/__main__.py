@@ -22,6 +22,7 @@ def main() -> None:
     commands = [
         ["benchmarks.cost"],
         ["benchmarks.rates"],
+        ["benchmarks.norms"],
         ["benchmarks.latency"],
         ["benchmarks.graph"],
         *(["benchmarks.latency", "--family", family] for family in ("filters", "cells", "edges")),

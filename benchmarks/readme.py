@@ -19,6 +19,7 @@ from benchmarks import beside_peers, unpaired
 from benchmarks.comparison import lines
 from benchmarks.fair import lines as against
 from benchmarks.graph import lines as graph_lines
+from benchmarks.norms import lines as norm_lines
 from benchmarks.parts import lines as earned
 from benchmarks.results import RESULTS
 from slimgen.cost.formula import CONVENTIONS
@@ -288,6 +289,15 @@ def relaxation_memory(found: Mapping[str, Any]) -> str:
     return "\n".join([head, "", *rows])
 
 
+def norms(found: Mapping[str, Any]) -> str:
+    """A norm's two passes beside PyTorch's kernels."""
+    head = (
+        f"**A norm, forward and backward**, one thread, channels_last, in turns, on {machine(found)}; how many times "
+        f"as long PyTorch's kernels take. `{found['command']}`"
+    )
+    return "\n".join([head, "", *norm_lines(found["rows"])])
+
+
 def machine(found: Mapping[str, Any]) -> str:
     """The machine, in a few words."""
     facts = found["machine"]
@@ -307,6 +317,7 @@ RESULT = {
     "distillation": beside_peers.distillation,
     "enumeration": beside_peers.enumeration,
     "latency": latency,
+    "norms": norms,
     "milliseconds": milliseconds,
     "parts": parts,
     "ranking": ranking,

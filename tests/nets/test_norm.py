@@ -27,7 +27,9 @@ def gradient(function, images: Tensor, upstream: Tensor) -> Tensor:
     return images.grad
 
 
-@pytest.mark.parametrize("shape", [(1, 12, 8, 8), (3, 20, 8, 8), (1, 6, 40, 40), (2, 6, 36, 40), (1, 18, 40, 40), (2, 18, 36, 40)])
+@pytest.mark.parametrize(
+    "shape", [(1, 12, 8, 8), (3, 20, 8, 8), (1, 6, 40, 40), (2, 6, 36, 40), (1, 18, 40, 40), (2, 18, 36, 40)]
+)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_value_and_gradient_are_the_formulas_in_every_layout(shape, dtype):
     draw = torch.Generator().manual_seed(0)

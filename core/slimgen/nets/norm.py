@@ -4,8 +4,8 @@ PyTorch's `instance_norm` leaves channels_last, so that each convolution after i
 gradient is wrong for a batch of one image whenever the gradient that arrives is laid out channels_last (torch 2.13),
 which is what every convolution placed so sends back. Here a batch in channels_last on a CPU goes by PyTorch's
 `group_norm` kernel, one group a channel: small and narrow ones are copied to be contiguous and back, which that kernel
-repays; of others its gradient is the closed form. Any other batch goes by `instance_norm`, which is handed its gradients
-contiguous.
+repays; of others its gradient is the closed form. Any other batch goes by `instance_norm`, which is handed its
+gradients contiguous.
 """
 
 from functools import lru_cache
@@ -17,8 +17,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.overrides import has_torch_function_unary
 
-# Up to so many pixels, or below so many channels, `group_norm` is 1.3 to 6 times as fast on a contiguous copy, the copies
-# included; of larger ones it is the copies that take longest.
+# Up to so many pixels, or below so many channels, `group_norm` is mostly faster on a contiguous copy, copies included,
+# and in bfloat16 five times; of larger ones it is the copies that take longest (benchmarks/norms.py).
 _SMALL, _NARROW = 1024, 16
 # So many standard deviations from zero, a channel's variance is known to a thousandth still.
 _FAR = 16.0
