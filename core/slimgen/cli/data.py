@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slimgen.cli.options import Json, print_json
+from slimgen.cli.options import SIZE, Json, print_json
+from slimgen.size import FITS, Fit
 from slimgen.tasks import TASKS
 from slimgen.tasks.embedded import DEFAULT, LAYOUTS, NAME, by_day_and_night
 
@@ -80,7 +81,12 @@ def draw(
 @app.command("check")
 def check(
     folder: Folder,
-    size: Annotated[int, typer.Option("--size", help="Pixels of a side that every image must have.")] = 1,
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="SIZE", help=f"{SIZE}: of which images are to be made.")
+    ] = None,
+    fit: Annotated[
+        Fit | None, typer.Option("--fit", help=f"{', '.join(FITS)}: what becomes of images of another aspect.")
+    ] = None,
     direction: Annotated[str, typer.Option("--direction", help="AtoB or BtoA.")] = "AtoB",
     task: Annotated[str, typer.Option("--task", help=f"{', '.join(TASKS)}.")] = next(iter(TASKS)),
     instances: Annotated[bool, typer.Option("--instances", help="Label maps: with maps of instances.")] = False,
@@ -88,9 +94,10 @@ def check(
 ) -> None:
     """Say how a folder of images is laid out, how many there are, and what would be rejected. Nothing is written."""
     from slimgen.data.look import Look
+    from slimgen.size import Size
     from slimgen.tasks import task_class
 
-    looked = task_class(task).look(folder, Look(size, direction, instances))
+    looked = task_class(task).look(folder, Look(None if size is None else Size.of(size), direction, instances, fit))
     if as_json:
         print_json({**looked.facts, "rejected": looked.rejected})
         return

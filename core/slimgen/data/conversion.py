@@ -17,17 +17,18 @@ from numpy.typing import NDArray
 from slimgen.data.images import Rejected, contents, quiet
 from slimgen.data.layouts import Files
 from slimgen.data.prepared import RGB, SIDES, VERSION, Manifest, SplitRecord, digest_of
-from slimgen.data.shapes import Moments, image_rows
+from slimgen.data.shapes import Frame, Moments, image_rows
 from slimgen.errors import DataError
 from slimgen.files import MANIFEST, array_file, publish, sha256_file, write_text
+from slimgen.size import Fit, Size, alike
 
 Progress = Callable[[int, int], None]
 """Called with how many pairs or images are done, and how many there are."""
 Read = Callable[[Path], bytes]
 """A file's content, whose digest is taken note of."""
 ItemT = TypeVar("ItemT")
-Decode = Callable[[ItemT, Read, int, int], "Mapping[str, Row]"]
-"""A pair or image, how to read files, pixels of a side of its split and of the crop, to a row for each side it has."""
+Decode = Callable[[ItemT, Read, Frame], "Mapping[str, Row]"]
+"""A pair or image, how to read files, and what is made of its pictures, to a row for each side it has."""
 
 
 @dataclass(frozen=True)
@@ -35,32 +36,43 @@ class Setting:
     """How a data set is prepared.
 
     Attributes:
-        size: pixels of a side in val and test, and of the crop in training.
-        load: pixels of a side in train, at least `size`.
+        size: of the images in val and test, and of the crop in training; a number is a square's side.
+        load: of those in train, at least `size` and of its aspect; likewise.
         direction: `AtoB` or `BtoA`: which side is the input.
         validation: how much of train to hold out, a number from 1 or a fraction: of pairs, or of each set of images.
         test: likewise, before that, where a data set has nothing to test on; None asks for a test split.
         seed: chooses the images held out.
+        fit: what becomes of pictures of another aspect; None rejects them, where it is not the task's custom to crop.
 
     Raises:
         DataError: if sizes do not fit.
     """
 
-    size: int
-    load: int
+    size: Size
+    load: Size
     direction: str = "AtoB"
     validation: int | float = 32
     seed: int = 0
     test: int | float | None = None
+    fit: Fit | None = None
 
     def __post_init__(self) -> None:
-        if self.size < 1 or self.load < self.size:
-            raise DataError("size is positive and load at least size", f"size {self.size}, load {self.load}")
+        for name in ("size", "load"):
+            value: Size | int = getattr(self, name)
+            object.__setattr__(self, name, Size(value, value) if isinstance(value, int) else value)
+        if not (min(self.size) > 0 and self.size.within(self.load) and alike(self.size, self.load)):
+            raise DataError(
+                "size is positive, and load at least size and of its aspect", f"size {self.size}, load {self.load}"
+            )
+
+    def frame(self, split: str) -> Frame:
+        """What the pictures of a split are made to be."""
+        return Frame(self.load if split == "train" else self.size, self.size, self.fit)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One image as it is written, uint8 (side, side, channels); its name, its height and width before resizing."""
+    """One image as it is written, uint8 (height, width, channels); its name, its height and width before resizing."""
 
     name: str
     image: NDArray[np.uint8]
@@ -75,7 +87,7 @@ Decoded = tuple[Mapping[str, Row] | Rejected, Mapping[Path, str]]
 class Written:
     """The arrays of a split, as far as they are written; everything by side."""
 
-    side: int
+    size: Size
     channels: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(SIDES, RGB))
     names: dict[str, list[str]] = field(default_factory=lambda: {which: [] for which in SIDES})
     shapes: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: {which: [] for which in SIDES})
@@ -93,7 +105,7 @@ class Written:
         """The split in the manifest; of two sets, with the names of their targets, and whether they are partners."""
         return SplitRecord(
             count=len(self.names["input"]),
-            side=self.side,
+            side=self.size,
             names=tuple(self.names["input"]),
             sha256=self.sha256,
             channels=None if self.channels["input"] == RGB else self.channels["input"],
@@ -135,9 +147,9 @@ def convert(
     written: dict[str, Written] = {}
     try:
         for name, items in splits.items():
-            side = setting.load if name == "train" else setting.size
-            written[name] = Written(side, {"input": channels, "target": RGB})
-            _write(out, name, _in_order(items, decode, side, setting.size), written[name], tally)
+            frame = setting.frame(name)
+            written[name] = Written(frame.size, {"input": channels, "target": RGB})
+            _write(out, name, _in_order(items, decode, frame), written[name], tally)
         tally.check(written, unit)
         for name, which in product(written, SIDES):
             publish(_partial(out, name, which), out / array_file(name, which))
@@ -154,6 +166,7 @@ def convert(
         seed=setting.seed,
         validation=setting.validation,
         test=setting.test,
+        fit=setting.fit,
         splits=describe(written) if describe else {name: split.record() for name, split in written.items()},
         sources=dict(sorted(tally.sources.items())),
         rejected=tally.rejected,
@@ -205,7 +218,7 @@ class _Tally:
 def _write(out: Path, name: str, decoded: Iterable[Decoded], written: Written, tally: _Tally) -> None:
     with ExitStack() as stack:
         arrays = {
-            which: stack.enter_context(image_rows(_partial(out, name, which), written.side, wide))
+            which: stack.enter_context(image_rows(_partial(out, name, which), written.size, wide))
             for which, wide in written.channels.items()
         }
         for rows, sources in decoded:
@@ -217,14 +230,14 @@ def _write(out: Path, name: str, decoded: Iterable[Decoded], written: Written, t
         written.sha256[which] = sha256_file(_partial(out, name, which))
 
 
-def _in_order(items: Iterable[ItemT], decode: Decode[ItemT], side: int, size: int) -> Iterator[Decoded]:
+def _in_order(items: Iterable[ItemT], decode: Decode[ItemT], frame: Frame) -> Iterator[Decoded]:
     """Decode with all cores, a few images ahead, and hand out in the order asked for."""
     cores = min(os.cpu_count() or 1, 8)
     ahead: deque[Future[Decoded]] = deque()
     with quiet(), ThreadPoolExecutor(cores) as pool:
         try:
             for item in items:
-                ahead.append(pool.submit(_decoded, item, decode, side, size))
+                ahead.append(pool.submit(_decoded, item, decode, frame))
                 if len(ahead) > 2 * cores:
                     yield ahead.popleft().result()
             while ahead:
@@ -233,7 +246,7 @@ def _in_order(items: Iterable[ItemT], decode: Decode[ItemT], side: int, size: in
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _decoded(item: ItemT, decode: Decode[ItemT], side: int, size: int) -> Decoded:
+def _decoded(item: ItemT, decode: Decode[ItemT], frame: Frame) -> Decoded:
     sources: dict[Path, str] = {}
 
     def read(path: Path) -> bytes:
@@ -242,7 +255,7 @@ def _decoded(item: ItemT, decode: Decode[ItemT], side: int, size: int) -> Decode
         return data
 
     try:
-        return decode(item, read, side, size), sources
+        return decode(item, read, frame), sources
     except Rejected as fault:
         return fault, sources
 

@@ -16,8 +16,9 @@ from slimgen.data.division import divide
 from slimgen.data.images import decode
 from slimgen.data.layouts import SPLITS, Files, some_images
 from slimgen.data.prepared import Manifest
-from slimgen.data.shapes import require_pixels, resize
+from slimgen.data.shapes import Frame, resize
 from slimgen.errors import DataError
+from slimgen.size import Size
 
 TESTED = 0.1
 """Share of the images that is tested on, where the data set does not say which."""
@@ -33,8 +34,9 @@ class ImageFile(NamedTuple):
 def prepare_images(folder: Path, out: Path, setting: Setting, progress: Progress | None = None) -> Manifest:
     """Write images as arrays, each as the target of an input without channels; see `convert`, which it is a case of.
 
-    Of each image the middle square is taken, so that nothing is distorted, and resized: bicubic, antialiased. Nothing
-    is cropped from images later, so `load` is `size`, and images with a smaller side are rejected. Where the data set
+    Where the setting does not say otherwise, the middle part of the wanted aspect is taken of each image, so that
+    nothing is distorted, and resized: bicubic, antialiased. Nothing is cropped from images later, so `load` is `size`,
+    and images with a smaller side are rejected. Where the data set
     does not say which images to test on, nor the setting how many, a tenth of those to train on is held out.
 
     The folder is a data set as `find_images` finds it, or a tar or zip archive of one, which is unpacked into `out` for
@@ -92,12 +94,14 @@ def _folder_of(source: Path, out: Path) -> Iterator[Path]:
         shutil.rmtree(unpacked)
 
 
-def _image(file: ImageFile, read: Read, side: int, size: int) -> dict[str, Row]:
+def _image(file: ImageFile, read: Read, frame: Frame) -> dict[str, Row]:
     image = decode(file.path, read(file.path))
-    height, width = shape = image.shape[:2]
-    require_pixels(file.path, shape, size)
-    length = min(height, width)
-    top, left = (height - length) // 2, (width - length) // 2
-    middle = image[top : top + length, left : left + length]
-    nothing: NDArray[np.uint8] = np.empty((side, side, 0), np.uint8)
-    return {"input": Row(file.name, nothing, shape), "target": Row(file.name, resize(middle, side), shape)}
+    fitted = customary(frame).fitted(file.path, image)
+    shape = Size(*image.shape[:2])
+    nothing: NDArray[np.uint8] = np.empty((*frame.size, 0), np.uint8)
+    return {"input": Row(file.name, nothing, shape), "target": Row(file.name, resize(fitted, frame.size), shape)}
+
+
+def customary(frame: Frame) -> Frame:
+    """What single images are made to be: cropped, unless something else is asked for."""
+    return replace(frame, fit=frame.fit or "crop")

@@ -11,6 +11,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from slimgen.errors import DataError
 from slimgen.files import MANIFEST, array_file, sha256_file
+from slimgen.size import Size
 
 SIDES = ("input", "target")
 RGB = 3
@@ -20,13 +21,13 @@ _AGAIN = "prepare the data again"
 
 
 class SplitRecord(BaseModel):
-    """One split of the manifest: `names[i]` is the pair in row i; the arrays are (count, side, side, channels) uint8.
+    """One split of the manifest: `names[i]` is the pair in row i of the arrays, uint8 (count, height, width, channels).
 
     Of two sets of images, `count` and `names` are the inputs', and the targets are a set of their own, with as many
     rows as there are `target_names`. Both are absent of pairs.
 
     Attributes:
-        side: pixels of a side.
+        side: height and width in pixels; one number, of a side, where they are equal.
         sha256: of each array's file, by side.
         paired: row i of input and of target show the same.
         channels: of input, where that is no picture: 1 of a label map, its class ids; 2 with the edges of instances (0
@@ -36,7 +37,7 @@ class SplitRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     count: int
-    side: int
+    side: Size
     names: tuple[str, ...]
     sha256: dict[str, str]
     target_names: tuple[str, ...] | None = None
@@ -68,11 +69,12 @@ class Manifest(BaseModel):
     version: int
     layout: str
     direction: str
-    size: int
-    load: int
+    size: Size
+    load: Size
     seed: int
     validation: int | float
     test: int | float | None = None
+    fit: str | None = None
     splits: dict[str, SplitRecord]
     sources: dict[str, str]
     rejected: dict[str, str]
@@ -84,7 +86,7 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Split:
-    """One split: `input` and `target` are uint8 (N, side, side, 3), of pairs or of two sets.
+    """One split: `input` and `target` are uint8 (N, height, width, 3), of pairs or of two sets.
 
     Inputs that are label maps have 1 or 2 channels instead, and none where there is no input, as `SplitRecord` says.
 
@@ -177,7 +179,7 @@ class Prepared:
         """
         splits = self.manifest.splits
         if self.split("train").target_names is not None or splits["train"].side != splits["val"].side:
-            sides = f"{splits['train'].side} and {splits['val'].side} pixels"
+            sides = f"images of {splits['train'].side} and {splits['val'].side}"
             raise DataError("images to train and to validate on are joined where they are alike", f"sets, or {sides}")
         return replace(self, joined=True)
 
@@ -191,7 +193,7 @@ def digest_of(manifest: Manifest) -> str:
 
 def _mapped(path: Path, record: SplitRecord, which: str) -> NDArray[np.uint8]:
     channels = RGB if which == "target" or record.channels is None else record.channels
-    shape = (len(record.rows(which)), record.side, record.side, channels)
+    shape = (len(record.rows(which)), *record.side, channels)
     try:
         array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -3,20 +3,32 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from slimgen.recipe.validating import Section
+from slimgen.size import Fit, Size
+
+
+def _of_eight(size: Size) -> Size:
+    if min(size) < 8:
+        raise ValueError("a side is at least 8 pixels")
+    return size
+
 
 Convention = Literal["exact", "torchprofile", "gan-compression"]
 Level = Annotated[int, Field(ge=0, le=255)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = tuple[Beta, Beta]
 """How fast Adam's two averages forget."""
+Sides = Annotated[Size, AfterValidator(_of_eight)]
 GanLoss = Literal["hinge", "least-squares", "vanilla"]
 
 
 class DataSection(Section):
     """Which images, and how they are cut. `load` and `size` are pixels: resized to the one, cropped to the other.
+
+    Pictures of another aspect than the size are squashed to it, cropped in their middle, or padded with their edges, as
+    `fit` says. Where it is not given they are rejected; those to be made of noise are cropped.
 
     So many images are held out of those to train on: for `validation`, and as a `test` set where a data set has none;
     of two sets, of each. Of those, test images of the same name are partners that evaluation compares with; not so
@@ -30,7 +42,8 @@ class DataSection(Section):
 
     embedded: Literal["townhouses"] | None = None
     direction: Literal["AtoB", "BtoA"] = "AtoB"
-    load: int | None = Field(default=None, ge=8)
+    load: Sides | None = None
+    fit: Fit | None = None
     validation: int = Field(default=32, ge=1)
     test: int | None = Field(default=None, ge=1)
     flip: bool = True

@@ -59,7 +59,7 @@ class Original:
 
     def original_cost(self) -> Cost:
         """What the original generator costs for one image of the recipe's size, in closed form."""
-        return generator_cost(height=self.recipe.size, width=self.recipe.size, **self.recipe.teach.generator)
+        return generator_cost(**self.recipe.size._asdict(), **self.recipe.teach.generator)
 
     def condition(self, inputs: Tensor) -> Tensor:
         """The input of a generator: the prepared inputs themselves."""

@@ -180,7 +180,9 @@ def from_noise(task: Task) -> FromNoise:
 def setting_of(recipe: Recipe) -> Setting:
     """How a recipe wants its images prepared."""
     data = recipe.data
-    return Setting(recipe.size, data.load or recipe.size, data.direction, data.validation, recipe.seed, data.test)
+    return Setting(
+        recipe.size, data.load or recipe.size, data.direction, data.validation, recipe.seed, data.test, data.fit
+    )
 
 
 def single_metrics(recipe: Recipe) -> list[str]:

@@ -52,7 +52,7 @@ class Translation(Original):
         """Of what a generator is given of these images, and of what it should make of it, both of the recipe's size."""
         split, size = data.split("test"), self.recipe.size
         given = self.condition(torch.full((1, split.input.shape[3], 1, 1), -1.0)).shape[1]
-        return Shapes((given, size, size), (split.target.shape[3], size, size))
+        return Shapes((given, *size), (split.target.shape[3], *size))
 
     def pool(self, seed: int = 0) -> ImagePool:
         """A history of what a discriminator was shown; it passes everything on where there is none."""

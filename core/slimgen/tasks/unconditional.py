@@ -105,8 +105,8 @@ class Unconditional(Original):
         generator, size = self.generator().eval(), self.recipe.size
         with torch.no_grad():
             made = generator(self.compute.place(torch.zeros(1, self.latent))).shape
-        if tuple(made) != (1, CHANNELS, size, size):
-            rule = f"teach.generator makes RGB images of size {size}"
+        if tuple(made) != (1, CHANNELS, *size):
+            rule = f"teach.generator makes RGB images of {size}"
             raise RecipeError(rule, "x".join(map(str, made[1:])), "set size in both places")
         options = self.recipe.teach
         splits = ("train", "val") if options.patience is None else ("train",)

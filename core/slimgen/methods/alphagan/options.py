@@ -134,7 +134,7 @@ def check(recipe: Recipe) -> None:
     if traits_of(recipe).given != NOISE:
         raise RecipeError("alphagan searches generators of noise", f"the task {recipe.task}")
     bottom(recipe.size)
-    check_size(recipe.size, recipe.size)
+    check_size(*recipe.size)
     if recipe.losses.gan == "least-squares" and training.iterations:
         rule = "the gap between G and D needs a loss that falls as scores rise: losses.gan hinge or vanilla"
         raise RecipeError(rule, repr(recipe.losses.gan))
@@ -149,7 +149,7 @@ def built(recipe: Recipe) -> dict[str, Any]:
     training = section(SupernetOptions, recipe.supernet, "supernet")
     channels = section(SearchOptions, recipe.search, "search").channels or training.channels
     latent = noise_length(**recipe.teach.generator)
-    return {"channels": channels, "latent": latent, "size": recipe.size, "interpolation": training.interpolation}
+    return {"channels": channels, "latent": latent, "size": recipe.size.plain, "interpolation": training.interpolation}
 
 
 def preview(recipe: Recipe) -> Preview:
@@ -159,7 +159,7 @@ def preview(recipe: Recipe) -> Preview:
     shape = built(recipe)
 
     def costs(genotype: Genotype) -> dict[str, float]:
-        return priced(AlphaOptions(genotype=genotype, **shape).cost(recipe.size, recipe.size), recipe)
+        return priced(AlphaOptions(genotype=genotype, **shape).cost(*recipe.size), recipe)
 
     def updates(images: int) -> int:
         return training.iterations * training.weight_steps // training.critic_steps

@@ -220,7 +220,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
         discriminate=lambda images, arch: discriminator(images, path),  # lines 22 and 23: D_path
         guidance=original_guidance(job),
     )
-    cost = generator.cost(genotype, recipe.size, recipe.size)
+    cost = generator.cost(genotype, *recipe.size)
     effort = Effort.read(job.inputs["supernet"]).plus(Effort.read(job.inputs["search"]))
     effort = effort.plus(Effort.of(steps, schedule.batch, cost.exact))
     trained = Trained(net, "trellis", plan_of(options, genotype), steps, effort)

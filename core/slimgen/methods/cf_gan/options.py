@@ -143,8 +143,8 @@ def check(recipe: Recipe) -> None:
         raise RecipeError("cf_gan makes images of images", f"the task {recipe.task}", hint)
     section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
-    if recipe.size % 8:
-        raise RecipeError("cf_gan needs a size that is a multiple of 8", recipe.size)
+    if any(side % 8 for side in recipe.size):
+        raise RecipeError("cf_gan needs sides that are multiples of 8", recipe.size)
     check_limits(recipe, LIMITS)
     training = section(SupernetOptions, recipe.supernet, "supernet")
     _check_halving(recipe, options, training)
@@ -221,7 +221,7 @@ def preview(recipe: Recipe) -> Preview:
     paths = len(options_of(space, "path"))
 
     def costs(genotype: Genotype) -> Mapping[str, float]:
-        return priced(trellis_cost(training.shape, genotype, size, size), recipe)
+        return priced(trellis_cost(training.shape, genotype, *size), recipe)
 
     parts = paths if options.order == "coarse-to-fine" else 1
     evaluations = paths + options.evaluations + (options.order == "coarse-to-fine" and options.judge_width == "budget")

@@ -59,7 +59,7 @@ def filters_of(recipe: Recipe, original: nn.Module) -> FilterSpace:
     """The filters of an original generator of a recipe."""
     authors = section(SupernetOptions, recipe.supernet, "supernet").genome == "authors"
     options = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
-    family, example = recipe.teach.generator["family"], torch.zeros(1, 3, recipe.size, recipe.size)
+    family, example = recipe.teach.generator["family"], torch.zeros(1, 3, *recipe.size)
     return FilterSpace(original, example, family=family, options=options, authors=authors)
 
 
@@ -124,7 +124,7 @@ class Fitness(Trials):
     def costs_of(self, turn: str, genotype: Genotype) -> dict[str, float]:
         """What a generator of one direction costs, under the budget's convention."""
         size = self.job.recipe.size
-        counted = priced(self.sides[turn].filters.cost(genotype, size, size), self.job.recipe)
+        counted = priced(self.sides[turn].filters.cost(genotype, *size), self.job.recipe)
         return self.clock.priced(self.job, counted, genotype)
 
     def allows_of(self, turn: str, genotype: Genotype) -> bool:

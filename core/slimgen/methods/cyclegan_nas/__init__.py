@@ -101,7 +101,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     plans = _found_plans(found_genotype(job), training, options)
     trained = train_repeatedly(job, "found", plans, comparison, options.repeats)
     if NARROWED in recipe.finetune.rivals:
-        costs = [generator_cost(each.family, recipe.size, recipe.size, **each.options) for each in trained.values()]
+        costs = [generator_cost(each.family, *recipe.size, **each.options) for each in trained.values()]
         narrow = [narrowed_original(recipe, "params", cost.params) for cost in costs]
         trained |= train_repeatedly(job, NARROWED, [Plan(each) for each in narrow], comparison, options.repeats)
     return trained

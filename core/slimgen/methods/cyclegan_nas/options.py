@@ -114,8 +114,8 @@ def check(recipe: Recipe) -> None:
     checks.check_effects({"supernet": training, "search": options}, needs)
     if not training.temperature[0] >= training.temperature[1] > 0:
         raise RecipeError("a temperature is above 0 and does not rise", training.temperature)
-    check_size(training.generator(), recipe.size, recipe.size)
-    check_size(training.discriminator(), recipe.size, recipe.size)
+    check_size(training.generator(), *recipe.size)
+    check_size(training.discriminator(), *recipe.size)
     if isinstance(options.hidden, int):
         training.generator(options.hidden)
     else:
@@ -130,7 +130,7 @@ def preview(recipe: Recipe) -> Preview:
     shape = training.generator(options.hidden if isinstance(options.hidden, int) else None)
 
     def costs(genotype: Genotype) -> Mapping[str, float]:
-        return checks.priced(cells_cost(shape, genotype, recipe.size, recipe.size), recipe)
+        return checks.priced(cells_cost(shape, genotype, *recipe.size), recipe)
 
     drawn = options.evaluations if options.kind == "random" else 0
     return Preview(space_of(shape), costs, 1 + drawn, training.steps, training.batch)
@@ -141,9 +141,9 @@ def equal_hidden(recipe: Recipe, training: SupernetOptions, pair: tuple[Genotype
 
     def params(hidden: int) -> int:
         shape = training.generator(hidden)
-        return sum(cells_cost(shape, genotype, recipe.size, recipe.size).params for genotype in pair)
+        return sum(cells_cost(shape, genotype, *recipe.size).params for genotype in pair)
 
-    limit = 2 * generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator).params
+    limit = 2 * generator_cost(**recipe.size._asdict(), **recipe.teach.generator).params
     try:
         return largest_within(params, limit, LEAST)
     except BudgetError as error:

@@ -70,7 +70,7 @@ def evaluate(work: Work) -> Mapping[str, float]:
         "seed": recipe.seed,
         "method": recipe.method,
         "convention": recipe.budget.convention,
-        "size": recipe.size,
+        "size": recipe.size.plain,
         "protocol": "; ".join(filter(None, (comparisons[""].evaluator.protocol, job.task.protocol()))),
         "goals": comparisons[""].evaluator.goals,
         "notes": notes(work, comparisons),
