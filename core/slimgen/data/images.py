@@ -13,10 +13,7 @@ from PIL import Image, ImageOps
 from slimgen.errors import DataError
 
 #: What Pillow may open here. A list, because some of its other readers (EPS) run programs on the file.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
-#: How the names of such files end, in lower case. The content decides, not the name; the name only finds the file.
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
-ENDINGS = f"images end with {' '.join(sorted(SUFFIXES))}"
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "PPM")
 #: More are refused before decoding; Pillow's own limit, 178 million, stays in force.
 MOST_PIXELS = 64_000_000
 

@@ -14,6 +14,7 @@ from slimgen.data.label_maps import UNKNOWN, Classes, find_labels, read_instance
 from slimgen.data.layouts import Files, Side, find_pairs, find_sets
 from slimgen.data.prepare_images import customary, find_images
 from slimgen.data.shapes import Frame
+from slimgen.data.walking import counted
 from slimgen.size import Fit, Size, alike
 
 
@@ -71,7 +72,7 @@ def look_at_sets(folder: Path, look: Look) -> Looked:
     }
     numbers = ", ".join(f"{name} {one['input']} + {one['target']}" for name, one in counts.items())
     facts, lines = {"layout": sets.layout, "images": counts}, {"layout": sets.layout, "images": numbers}
-    return Looked({**facts, **shapes.facts}, {**lines, **shapes.lines}, rejected)
+    return _with_passed(sets, Looked({**facts, **shapes.facts}, {**lines, **shapes.lines}, rejected))
 
 
 def look_at_images(folder: Path, look: Look) -> Looked:
@@ -174,13 +175,24 @@ def _looked(files: Files[Any], what: str, rejected: dict[str, str], shapes: _Sha
     counts = {name: len(split) for name, split in files.splits.items()}
     line = ", ".join(f"{name} {count}" for name, count in counts.items())
     facts, lines = {"layout": files.layout, what: counts}, {"layout": files.layout, what: line}
-    return Looked({**facts, **shapes.facts}, {**lines, **shapes.lines}, rejected)
+    return _with_passed(files, Looked({**facts, **shapes.facts}, {**lines, **shapes.lines}, rejected))
+
+
+def _with_passed(files: Files[Any], looked: Looked) -> Looked:
+    """With the files that were passed over, if any were."""
+    if files.passed:
+        looked.facts["passed over"] = dict(files.passed)
+        looked.lines["passed over"] = counted(files.passed)
+    return looked
 
 
 def _with_unmatched(folder: Path, files: Files[Any], looked: Looked) -> Looked:
     names = [path.relative_to(folder).as_posix() for path in files.unmatched]
     looked.facts["unmatched"] = names
     looked.lines["unmatched"] = f"{len(names)}{': ' + ', '.join(names[:5]) if names else ''}"
+    if files.hint:
+        looked.facts["hint"] = files.hint
+        looked.lines["unmatched"] += f" ({files.hint})"
     return looked
 
 

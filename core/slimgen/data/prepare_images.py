@@ -17,6 +17,7 @@ from slimgen.data.images import decode
 from slimgen.data.layouts import SPLITS, Files, some_images
 from slimgen.data.prepared import Manifest
 from slimgen.data.shapes import Frame, resize
+from slimgen.data.walking import passed_over
 from slimgen.errors import DataError
 from slimgen.size import Size
 
@@ -70,9 +71,9 @@ def find_images(folder: Path) -> Files[ImageFile]:
     if there and "train" not in there:
         rule = f"a data set of folders has images to train on, in {folder}/train"
         raise DataError(rule, f"{', '.join(there)} alone", "name the folder train, or give a folder without splits")
-    if not there:
-        return Files("one folder", {"train": _images(folder)})
-    return Files(" and ".join(there), {split: _images(folder / split) for split in there})
+    found = {split: _images(folder / split) for split in there} if there else {"train": _images(folder)}
+    used = [image.path for images in found.values() for image in images]
+    return Files(" and ".join(there) or "one folder", found, passed=passed_over(folder, used))
 
 
 def _images(folder: Path) -> tuple[ImageFile, ...]:

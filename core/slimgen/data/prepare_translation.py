@@ -11,6 +11,7 @@ from slimgen.data.division import divide
 from slimgen.data.images import Rejected, decode
 from slimgen.data.label_maps import Classes, LabelFiles, edges, find_labels, read_instances
 from slimgen.data.layouts import Files, Member, PairFiles, find_pairs, find_sets
+from slimgen.data.names import key_of
 from slimgen.data.prepared import SIDES, Manifest, SplitRecord
 from slimgen.data.shapes import Frame, half, resize, resize_ids
 from slimgen.errors import DataError
@@ -104,7 +105,7 @@ def _names_mean_partners(written: Mapping[str, Written]) -> bool:
 
 
 def _stems(names: list[str]) -> list[str]:
-    return [PurePosixPath(name).with_suffix("").as_posix() for name in names]
+    return [key_of(PurePosixPath(name).with_suffix("").as_posix()) for name in names]
 
 
 def prepare_labels(
