@@ -48,8 +48,8 @@ class Colours(Paired):
     )
 
     @classmethod
-    def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
-        """Writes each image as the target of itself without colours.
+    def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
+        """Writes each image as the target of itself without colours; without `out`, only says what would be rejected.
 
         Raises:
             DataError: the folder has no images in `train/` and `test/`, or most of them cannot be used.

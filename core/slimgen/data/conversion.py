@@ -9,15 +9,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slimgen.data.forms import Forms, Range
 from slimgen.data.images import Rejected, contents, quiet
 from slimgen.data.layouts import Files
 from slimgen.data.prepared import RGB, SIDES, VERSION, Manifest, SplitRecord, digest_of
 from slimgen.data.shapes import Frame, Moments, image_rows
+from slimgen.data.tally import Tally
 from slimgen.errors import DataError
 from slimgen.files import MANIFEST, array_file, publish, sha256_file, write_text
 from slimgen.size import Fit, Size, alike
@@ -43,6 +45,7 @@ class Setting:
         test: likewise, before that, where a data set has nothing to test on; None asks for a test split.
         seed: chooses the images held out.
         fit: what becomes of pictures of another aspect; None rejects them, where it is not the task's custom to crop.
+        range: the values that become black and white, in pictures of more than 8 bits.
 
     Raises:
         DataError: if sizes do not fit.
@@ -55,6 +58,7 @@ class Setting:
     seed: int = 0
     test: int | float | None = None
     fit: Fit | None = None
+    range: Range | None = None
 
     def __post_init__(self) -> None:
         for name in ("size", "load"):
@@ -72,11 +76,17 @@ class Setting:
 
 @dataclass(frozen=True)
 class Row:
-    """One image as it is written, uint8 (height, width, channels); its name, its height and width before resizing."""
+    """One image as it is written, uint8 (height, width, channels).
+
+    Attributes:
+        shape: height and width before resizing.
+        mark: of its pixels before resizing, equal for equal images; empty where nobody asks.
+    """
 
     name: str
     image: NDArray[np.uint8]
     shape: tuple[int, int]
+    mark: bytes = b""
 
 
 Decoded = tuple[Mapping[str, Row] | Rejected, Mapping[Path, str]]
@@ -88,17 +98,21 @@ class Written:
     """The arrays of a split, as far as they are written; everything by side."""
 
     size: Size
-    channels: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(SIDES, RGB))
+    channels: Mapping[str, int]
+    pictures: Sequence[str] = SIDES
     names: dict[str, list[str]] = field(default_factory=lambda: {which: [] for which in SIDES})
     shapes: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: {which: [] for which in SIDES})
-    moments: dict[str, Moments] = field(default_factory=lambda: {which: Moments() for which in SIDES})
+    moments: dict[str, Moments] = field(init=False)
     sha256: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.moments = {which: Moments(self.channels[which]) for which in self.pictures}
 
     def add(self, which: str, row: Row) -> None:
         """Takes note of one more row."""
         self.names[which].append(row.name)
         self.shapes[which].append(row.shape)
-        if self.channels[which] == RGB:
+        if which in self.moments:
             self.moments[which].add(row.image)
 
     def record(self, target_names: tuple[str, ...] | None = None, paired: bool | None = None) -> SplitRecord:
@@ -109,6 +123,7 @@ class Written:
             names=tuple(self.names["input"]),
             sha256=self.sha256,
             channels=None if self.channels["input"] == RGB else self.channels["input"],
+            target_channels=None if self.channels["target"] == RGB else self.channels["target"],
             target_names=target_names,
             paired=paired,
         )
@@ -116,7 +131,7 @@ class Written:
 
 def convert(
     folder: Path,
-    out: Path,
+    out: Path | None,
     splits: Mapping[str, Sequence[ItemT]],
     decode: Decode[ItemT],
     setting: Setting,
@@ -124,38 +139,46 @@ def convert(
     *,
     found: Files[Any],
     unit: str,
-    channels: int = RGB,
+    forms: Forms | None = None,
+    channels: int | None = None,
     describe: Callable[[Mapping[str, Written]], dict[str, SplitRecord]] | None = None,
 ) -> Manifest:
     """Decode, resize and write `train`, `val` and `test`, each `.input.npy` and `.target.npy`; and the manifest.
 
     `manifest.json` is written last, so a folder whose preparation was killed is not taken for a whole one; the
     same call then starts again and ends with the same bytes. Memory stays at a few images, and other files in `out` are
-    left alone.
+    left alone. Where there is no `out`, all is done but the writing.
 
-    The manifest keeps the layout that was `found` and the images without a partner. Only inputs of 3 `channels`,
-    pictures, have a mean and a deviation there. Where rows of both sides are not of one name, `describe` makes the
-    records of the splits, each of which keeps at least one `unit`, as an error calls it.
+    The manifest keeps the layout that was `found` and the images without a partner. Pictures are RGB unless their
+    `forms` say otherwise, and have a mean and a deviation there; inputs whose `channels` are given are no pictures.
+    Where rows of both sides are not of one name, `describe` makes the records of the splits, each of which keeps at
+    least one `unit`, as an error calls it.
 
     Raises:
         DataError: if the layout is not known, a split ends empty or most images are rejected; `out` then holds no
             manifest.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    (out / MANIFEST).unlink(missing_ok=True)
-    tally = _Tally(folder, sum(map(len, splits.values())), progress)
+    forms = forms or Forms()
+    pictures = SIDES if channels is None else ("target",)
+    wide = {which: forms.sides[which].channels if which in pictures else channels or 0 for which in SIDES}
+    places = {} if out is None else {one: out / array_file(*one) for one in product(splits, SIDES)}
+    tally = Tally(folder, sum(map(len, splits.values())), progress)
     written: dict[str, Written] = {}
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / MANIFEST).unlink(missing_ok=True)
     try:
         for name, items in splits.items():
             frame = setting.frame(name)
-            written[name] = Written(frame.size, {"input": channels, "target": RGB})
-            _write(out, name, _in_order(items, decode, frame), written[name], tally)
-        tally.check(written, unit)
-        for name, which in product(written, SIDES):
-            publish(_partial(out, name, which), out / array_file(name, which))
+            written[name] = Written(frame.size, wide, pictures)
+            into = {which: _partial(places[name, which]) for which in SIDES if places}
+            _write(into, name, _in_order(items, decode, frame), written[name], tally)
+        tally.check({name: split.names.values() for name, split in written.items()}, unit)
+        for place in places.values():
+            publish(_partial(place), place)
     finally:
-        for name, which in product(splits, SIDES):
-            _partial(out, name, which).unlink(missing_ok=True)
+        for place in places.values():
+            _partial(place).unlink(missing_ok=True)
     units = {which: seen.tensor_units() for which, seen in written["train"].moments.items() if seen.count}
     manifest = Manifest(
         version=VERSION,
@@ -173,61 +196,68 @@ def convert(
         unmatched=tuple(path.relative_to(folder).as_posix() for path in found.unmatched),
         mean={which: mean for which, (mean, _) in units.items()},
         std={which: std for which, (_, std) in units.items()},
+        ranges=forms.ranges,
+        notes=(*found.notes, *forms.notes, *tally.notes(unit)),
         digest="",
     )
     manifest = manifest.model_copy(update={"digest": digest_of(manifest)})
-    write_text(out / MANIFEST, manifest.model_dump_json(indent=1, exclude_none=True) + "\n")
+    if out is not None:
+        write_text(out / MANIFEST, manifest.model_dump_json(indent=1, exclude_none=True) + "\n")
     return manifest
 
 
-@dataclass
-class _Tally:
-    """What happened to the images so far."""
+@dataclass(frozen=True)
+class Found(Generic[ItemT]):
+    """A data set that was found: its files, what its pictures become, and how a pair or an image is decoded."""
 
-    folder: Path
-    total: int
-    progress: Progress | None
-    done: int = 0
-    refused: int = 0
-    sources: dict[str, str] = field(default_factory=dict)
-    rejected: dict[str, str] = field(default_factory=dict)
-    hints: list[str] = field(default_factory=list)
+    files: Files[ItemT]
+    forms: Forms
+    decode: Decode[ItemT]
 
-    def step(self, result: Mapping[str, Row] | Rejected, sources: Mapping[Path, str]) -> None:
-        for path, digest in sources.items():
-            self.sources[path.relative_to(self.folder).as_posix()] = digest
-        if isinstance(result, Rejected):
-            self.refused += 1
-            self.rejected[result.path.relative_to(self.folder).as_posix()] = result.reason
-            if result.hint and result.hint not in self.hints:
-                self.hints.append(result.hint)
-        self.done += 1
-        if self.progress is not None:
-            self.progress(self.done, self.total)
+    def usable(self, setting: Setting) -> Callable[[Iterable[ItemT]], Iterator[bool]]:
+        """Tells of pairs or images in turn whether they would be kept, to validate or test on."""
 
-    def check(self, written: Mapping[str, Written], unit: str) -> None:
-        first = "; ".join(f"{name} {reason}" for name, reason in list(self.rejected.items())[:3])
-        complaint, hint = f"{self.refused} of {self.total} rejected: {first}", "; ".join(self.hints) or None
-        for name, split in written.items():
-            if not all(split.names.values()):
-                raise DataError(f"the split {name!r} keeps at least one {unit}", complaint, hint)
-        if 2 * self.refused > self.total:
-            raise DataError("at least half of the images can be used", complaint, hint)
+        def judged(items: Iterable[ItemT]) -> Iterator[bool]:
+            for rows, _ in _in_order(items, self.decode, setting.frame("val")):
+                yield not isinstance(rows, Rejected)
+
+        return judged
+
+    def examined(self, folder: Path, setting: Setting, see: Callable[[Size], None]) -> Tally:
+        """What would be kept of all that was found; nothing is written. `see` is told the shapes of pictures."""
+        tally = Tally(folder, sum(map(len, self.files.splits.values())))
+        for name, items in self.files.splits.items():
+            for rows, sources in _in_order(items, self.decode, setting.frame("val")):
+                _count(tally, name, rows, sources)
+                for which, row in rows.items() if not isinstance(rows, Rejected) else ():
+                    if which in self.forms.sides:
+                        see(Size(*row.shape))
+        return tally
 
 
-def _write(out: Path, name: str, decoded: Iterable[Decoded], written: Written, tally: _Tally) -> None:
+def _write(into: Mapping[str, Path], name: str, decoded: Iterable[Decoded], written: Written, tally: Tally) -> None:
+    """A split, into a file for each side, if there are any."""
     with ExitStack() as stack:
         arrays = {
-            which: stack.enter_context(image_rows(_partial(out, name, which), written.size, wide))
-            for which, wide in written.channels.items()
+            which: stack.enter_context(image_rows(path, written.size, written.channels[which]))
+            for which, path in into.items()
         }
         for rows, sources in decoded:
             for which, row in rows.items() if not isinstance(rows, Rejected) else ():
-                arrays[which](row.image)
+                if arrays:
+                    arrays[which](row.image)
                 written.add(which, row)
-            tally.step(rows, sources)
-    for which in SIDES:
-        written.sha256[which] = sha256_file(_partial(out, name, which))
+            _count(tally, name, rows, sources)
+    written.sha256 |= {which: sha256_file(path) for which, path in into.items()}
+
+
+def _count(tally: Tally, split: str, rows: Mapping[str, Row] | Rejected, sources: Mapping[Path, str]) -> None:
+    """Takes note of what became of a pair or an image."""
+    if isinstance(rows, Rejected):
+        tally.refuse(rows)
+    else:
+        tally.keep(split, tuple((which, row.mark) for which, row in rows.items()))
+    tally.read(sources)
 
 
 def _in_order(items: Iterable[ItemT], decode: Decode[ItemT], frame: Frame) -> Iterator[Decoded]:
@@ -260,5 +290,5 @@ def _decoded(item: ItemT, decode: Decode[ItemT], frame: Frame) -> Decoded:
         return fault, sources
 
 
-def _partial(out: Path, split: str, side: str) -> Path:
-    return out / f"{array_file(split, side)}.partial"
+def _partial(place: Path) -> Path:
+    return place.with_name(f"{place.name}.partial")

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Generic, Literal, TypeVar
 
 from slimgen.data.names import by_name, how_names_differ
-from slimgen.data.walking import ENDINGS, image_files, passed_over
+from slimgen.data.walking import ENDINGS, counted, image_files, passed_over
 from slimgen.errors import DataError, nearest
 
 DIRECTIONS = ("AtoB", "BtoA")
@@ -20,6 +20,7 @@ KNOWN = (
     "train/A train/B test/A test/B with partners of the same name",
 )
 NONE = "no image files"
+SIDE_BY_SIDE = "side by side"
 KNOWN_SETS = (
     "trainA/ trainB/ testA/ testB/",
     "A/train B/train A/test B/test",
@@ -55,6 +56,7 @@ class Files(Generic[ItemT]):
         unmatched: the images without a partner.
         passed: how many files were passed over, by the reason.
         hint: how names differ that may be meant to be equal.
+        doubts: what is questionable about the layout.
     """
 
     layout: str
@@ -62,6 +64,14 @@ class Files(Generic[ItemT]):
     unmatched: tuple[Path, ...] = ()
     passed: Mapping[str, int] = field(default_factory=dict)
     hint: str | None = None
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What should be told of it."""
+        passed = [f"passed over: {counted(self.passed)}"] if self.passed else []
+        alone = [f"{len(self.unmatched)} images without a partner: {self.hint}"] if self.unmatched and self.hint else []
+        return [*self.doubts, *alone, *passed]
 
 
 @dataclass(frozen=True)
@@ -153,7 +163,7 @@ def _look(folder: Path, direction: str, known: Iterable[str], tested: bool) -> t
     require_folder(folder)
     candidates: dict[str, dict[str, tuple[Path, ...]]] = {
         "A and B in each split": {split: (folder / split / "A", folder / split / "B") for split in SPLITS},
-        "side by side": {split: (folder / split,) for split in SPLITS},
+        SIDE_BY_SIDE: {split: (folder / split,) for split in SPLITS},
         "two folders": {split: (folder / f"{split}A", folder / f"{split}B") for split in SPLITS},
         "A and B": {split: (folder / "A" / split, folder / "B" / split) for split in SPLITS},
     }

@@ -3,46 +3,65 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
-from slimgen.data.conversion import Progress, Read, Row, Setting, Written, convert
-from slimgen.data.division import divide
-from slimgen.data.images import Rejected, decode
+from slimgen.data.conversion import Found, Progress, Read, Row, Setting, Written, convert
+from slimgen.data.division import Usable, divide
+from slimgen.data.forms import forms_of
+from slimgen.data.halves import questioned
+from slimgen.data.images import Form, Rejected, decode
 from slimgen.data.label_maps import Classes, LabelFiles, edges, find_labels, read_instances
 from slimgen.data.layouts import Files, Member, PairFiles, find_pairs, find_sets
 from slimgen.data.names import key_of
 from slimgen.data.prepared import SIDES, Manifest, SplitRecord
-from slimgen.data.shapes import Frame, half, resize, resize_ids
+from slimgen.data.shapes import Frame, half, mark, resize, resize_ids
 from slimgen.errors import DataError
 from slimgen.size import Size, alike
 
 
-def prepare_pairs(folder: Path, out: Path, setting: Setting, progress: Progress | None = None) -> Manifest:
+def prepare_pairs(folder: Path, out: Path | None, setting: Setting, progress: Progress | None = None) -> Manifest:
     """Write the pairs of a data set as arrays; see `convert`, whose arguments, result and errors are the same.
 
     Images are resized, train to `load` and the others to `size`, bicubic and antialiased; those smaller than `size` are
     rejected, and those of another aspect treated as the setting's `fit` says. Label maps are treated like any image:
     those of the usual paired sets are JPEGs, whose colours are not exact.
     """
-    pairs = find_pairs(folder, setting.direction, tested=setting.test is None)
-    splits = divide(pairs.splits, setting, "pairs")
-    return convert(folder, out, splits, _pair, setting, progress, found=pairs, unit="pair")
+    found = found_pairs(folder, setting, tested=setting.test is None)
+    splits = divide(found.files.splits, setting, "pairs", usable=found.usable(setting))
+    how: dict[str, Any] = {"found": found.files, "unit": "pair", "forms": found.forms}
+    return convert(folder, out, splits, found.decode, setting, progress, **how)
 
 
-def _pair(pair: PairFiles, read: Read, frame: Frame) -> dict[str, Row]:
-    whole = {path: decode(path, read(path)) for path in dict.fromkeys((pair.input.path, pair.target.path))}
-    parts = [half(which, whole[which.path]) for which in (pair.input, pair.target)]
-    one, other = shapes = [Size(*part.shape[:2]) for part in parts]
+def found_pairs(folder: Path, setting: Setting, *, tested: bool = True) -> Found[PairFiles]:
+    """Pairs and how they are decoded; raises DataError as `find_pairs` and `forms_of`."""
+    files = find_pairs(folder, setting.direction, tested=tested)
+    files = questioned(files, [pair.input.path for pair in files.splits["train"]])
+    every = [pair for split in files.splits.values() for pair in split]
+    sides = {"input": [pair.input.path for pair in every], "target": [pair.target.path for pair in every]}
+    forms = forms_of(sides, setting.range)
+    return Found(files, forms, partial(_pair, forms.sides))
+
+
+def _pair(forms: Mapping[str, Form], pair: PairFiles, read: Read, frame: Frame) -> dict[str, Row]:
+    forms_of_files = {pair.target.path: forms["target"], pair.input.path: forms["input"]}  # one file has one form
+    whole = {path: decode(path, read(path), form) for path, form in forms_of_files.items()}
+    sides = pair.input, pair.target
+    parts = [half(which, whole[which.path]) for which in sides]
+    one, other = (Size(*part.shape[:2]) for part in parts)
     if not alike(one, other):
         raise Rejected(pair.target.path, f"is {other.spoken} where its partner is {one.spoken}: another shape")
-    fitted = [frame.fitted(which.path, part) for which, part in zip((pair.input, pair.target), parts, strict=True)]
-    rows = [Row(pair.name, resize(part, frame.size), shape) for part, shape in zip(fitted, shapes, strict=True)]
+    fitted = [frame.fitted(which.path, part) for which, part in zip(sides, parts, strict=True)]
+    rows = [
+        Row(pair.name, resize(image, frame.size), Size(*part.shape[:2]), mark(part))
+        for image, part in zip(fitted, parts, strict=True)
+    ]
     return dict(zip(SIDES, rows, strict=True))
 
 
 def prepare_unpaired(
-    folder: Path, out: Path, setting: Setting, progress: Progress | None = None, *, partners: bool = True
+    folder: Path, out: Path | None, setting: Setting, progress: Progress | None = None, *, partners: bool = True
 ) -> Manifest:
     """Write two sets of images as arrays; see `convert`, whose arguments, result and errors are the same.
 
@@ -56,18 +75,27 @@ def prepare_unpaired(
     a name differ in their proportions (those of a set that was merely numbered do).
     Without `partners`, equal names mean nothing, and no split is.
     """
-    sets = find_sets(folder, setting.direction, tested=setting.test is None)
-    splits = _divide(sets, setting)
+    found = found_sets(folder, setting, tested=setting.test is None)
+    splits = _divide(found.files, setting, found.usable(setting))
 
     def describe(written: Mapping[str, Written]) -> dict[str, SplitRecord]:
         return _records(written, partners and _names_mean_partners(written))
 
-    return convert(
-        folder, out, splits, _member, setting, progress, found=sets, unit="image of each side", describe=describe
-    )
+    how: dict[str, Any] = {"found": found.files, "unit": "image of each side", "forms": found.forms}
+    return convert(folder, out, splits, found.decode, setting, progress, describe=describe, **how)
 
 
-def _divide(sets: Files[Member], setting: Setting) -> dict[str, tuple[Member, ...]]:
+def found_sets(folder: Path, setting: Setting, *, tested: bool = True) -> Found[Member]:
+    """Two sets and how their images are decoded, to the same channels; raises as `find_sets` and `forms_of`."""
+    files = find_sets(folder, setting.direction, tested=tested)
+    files = questioned(files, [member.at.path for member in files.splits["train"]])
+    every = [member for split in files.splits.values() for member in split]
+    sides = {which: [member.at.path for member in every if member.which == which] for which in SIDES}
+    forms = forms_of(sides, setting.range, joint=True)
+    return Found(files, forms, partial(_member, forms.sides))
+
+
+def _divide(sets: Files[Member], setting: Setting, usable: Usable[Member]) -> dict[str, tuple[Member, ...]]:
     """Train, val and test, each with the inputs first; either set is divided alone."""
     inputs, targets = (
         divide(
@@ -75,17 +103,18 @@ def _divide(sets: Files[Member], setting: Setting) -> dict[str, tuple[Member, ..
             setting,
             f"{which} images",
             key=lambda member: member.stem,
+            usable=usable,
         )
         for which in SIDES
     )
     return {name: (*inputs[name], *targets[name]) for name in inputs}
 
 
-def _member(member: Member, read: Read, frame: Frame) -> dict[str, Row]:
+def _member(forms: Mapping[str, Form], member: Member, read: Read, frame: Frame) -> dict[str, Row]:
     path = member.at.path
-    image = half(member.at, decode(path, read(path)))
+    image = half(member.at, decode(path, read(path), forms[member.which]))
     fitted = frame.fitted(path, image, by_area=True)
-    return {member.which: Row(member.name, resize(fitted, frame.size), Size(*image.shape[:2]))}
+    return {member.which: Row(member.name, resize(fitted, frame.size), Size(*image.shape[:2]), mark(image))}
 
 
 def _records(written: Mapping[str, Written], partners: bool) -> dict[str, SplitRecord]:
@@ -109,7 +138,13 @@ def _stems(names: list[str]) -> list[str]:
 
 
 def prepare_labels(
-    folder: Path, out: Path, setting: Setting, progress: Progress | None = None, *, classes: Classes, instances: bool
+    folder: Path,
+    out: Path | None,
+    setting: Setting,
+    progress: Progress | None = None,
+    *,
+    classes: Classes,
+    instances: bool,
 ) -> Manifest:
     """Write label maps and photographs as arrays; see `convert`, whose arguments, result and errors are the same.
 
@@ -122,15 +157,24 @@ def prepare_labels(
     if setting.direction != "AtoB":
         rule = "label maps become photographs, in the direction AtoB"
         raise DataError(rule, setting.direction, "leave data.direction out")
-    found = find_labels(folder, instances, tested=setting.test is None)
-    splits, decoded = divide(found.splits, setting, "label maps"), partial(_labelled, classes)
-    channels = 1 + instances
-    return convert(folder, out, splits, decoded, setting, progress, found=found, unit="label map", channels=channels)
+    found = found_labels(folder, setting, classes=classes, instances=instances, tested=setting.test is None)
+    splits = divide(found.files.splits, setting, "label maps", usable=found.usable(setting))
+    how: dict[str, Any] = {"found": found.files, "unit": "label map", "forms": found.forms, "channels": 1 + instances}
+    return convert(folder, out, splits, found.decode, setting, progress, **how)
 
 
-def _labelled(classes: Classes, files: LabelFiles, read: Read, frame: Frame) -> dict[str, Row]:
+def found_labels(
+    folder: Path, setting: Setting, *, classes: Classes, instances: bool, tested: bool = True
+) -> Found[LabelFiles]:
+    """Label maps, photographs and how they are decoded; raises DataError as `find_labels` and `forms_of`."""
+    files = find_labels(folder, instances, tested=tested)
+    forms = forms_of({"target": [one.image for split in files.splits.values() for one in split]}, setting.range)
+    return Found(files, forms, partial(_labelled, classes, forms.sides["target"]))
+
+
+def _labelled(classes: Classes, form: Form, files: LabelFiles, read: Read, frame: Frame) -> dict[str, Row]:
     ids = classes.read(files.labels, read(files.labels))
-    image = decode(files.image, read(files.image))
+    whole, image = mark(ids[..., None]), decode(files.image, read(files.image), form)
     shape, photograph = Size(*ids.shape), Size(*image.shape[:2])
     if not alike(shape, photograph):
         reason = f"is {photograph.spoken} where its label map is {shape.spoken}: another shape"
@@ -145,6 +189,6 @@ def _labelled(classes: Classes, files: LabelFiles, read: Read, frame: Frame) -> 
         planes.append(edges(resize_ids(frame.fitted(files.instances, numbers), frame.size)))
     colours = resize(frame.fitted(files.image, image), frame.size)
     return {
-        "input": Row(files.name, np.stack(planes, axis=2), shape),
-        "target": Row(files.name, colours, photograph),
+        "input": Row(files.name, np.stack(planes, axis=2), shape, whole),
+        "target": Row(files.name, colours, photograph, mark(image)),
     }

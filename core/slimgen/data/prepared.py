@@ -30,8 +30,9 @@ class SplitRecord(BaseModel):
         side: height and width in pixels; one number, of a side, where they are equal.
         sha256: of each array's file, by side.
         paired: row i of input and of target show the same.
-        channels: of input, where that is no picture: 1 of a label map, its class ids; 2 with the edges of instances (0
-            or 255); 0 where images are to be made of noise, so that there is no input.
+        channels: of input, where they are not 3: those of its pictures; or 1 of a label map, its class ids; 2 with the
+            edges of instances (0 or 255); 0 where images are to be made of noise, so that there is no input.
+        target_channels: of the pictures of target, where they are not 3.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +44,12 @@ class SplitRecord(BaseModel):
     target_names: tuple[str, ...] | None = None
     paired: bool | None = None
     channels: int | None = None
+    target_channels: int | None = None
+
+    def wide(self, which: str) -> int:
+        """The channels of `input` or `target`."""
+        channels = self.channels if which == "input" else self.target_channels
+        return RGB if channels is None else channels
 
     def rows(self, which: str) -> tuple[str, ...]:
         """The names of the rows of `input` or `target`."""
@@ -61,6 +68,8 @@ class Manifest(BaseModel):
         unmatched: images without a partner; `lonely` in older manifests.
         mean: per side that holds pictures, the mean of each channel of train in [-1, 1].
         std: likewise, the standard deviation of each channel of train, same unit.
+        ranges: per side of pictures of more than 8 bits, the values that became 0 and 255.
+        notes: what should be told of the data set, once; not stored.
         digest: SHA-256 over the arrays and what shaped them.
     """
 
@@ -79,14 +88,16 @@ class Manifest(BaseModel):
     sources: dict[str, str]
     rejected: dict[str, str]
     unmatched: tuple[str, ...] = Field(validation_alias=AliasChoices("unmatched", "lonely"))
-    mean: dict[str, tuple[float, float, float]]
-    std: dict[str, tuple[float, float, float]]
+    mean: dict[str, tuple[float, ...]]
+    std: dict[str, tuple[float, ...]]
+    ranges: dict[str, tuple[float, float]] | None = None
+    notes: tuple[str, ...] = Field(default=(), exclude=True)
     digest: str
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split: `input` and `target` are uint8 (N, height, width, 3), of pairs or of two sets.
+    """One split: `input` and `target` are uint8 (N, height, width, channels), of pairs or of two sets.
 
     Inputs that are label maps have 1 or 2 channels instead, and none where there is no input, as `SplitRecord` says.
 
@@ -192,8 +203,7 @@ def digest_of(manifest: Manifest) -> str:
 
 
 def _mapped(path: Path, record: SplitRecord, which: str) -> NDArray[np.uint8]:
-    channels = RGB if which == "target" or record.channels is None else record.channels
-    shape = (len(record.rows(which)), *record.side, channels)
+    shape = (len(record.rows(which)), *record.side, record.wide(which))
     try:
         array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

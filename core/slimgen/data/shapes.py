@@ -1,5 +1,6 @@
 """Pictures cut and resized to the shape of their split, and written as rows of its arrays."""
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ NumberT = TypeVar("NumberT", np.uint8, np.uint32)
 
 
 def half(which: Side, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The part of an image (H, W, 3) that the side is.
+    """The part of an image (H, W, channels) that the side is.
 
     Raises:
         Rejected: if two halves cannot be had.
@@ -68,6 +69,11 @@ class Frame:
             raise Rejected(path, reason, f"set a size of at most {at_most.plain} to use it")
         return fitted
 
+    def shape_of(self, shape: Size) -> Size:
+        """Height and width of what is made of a picture, before it is resized."""
+        of = {"crop": _within, "pad": _around}
+        return Size(*of[self.fit](shape, self.size)) if self.fit in of else shape
+
     def _cut_or_padded(self, path: Path, image: NDArray[NumberT]) -> NDArray[NumberT]:
         shape = Size(*image.shape[:2])
         if self.fit == "crop":
@@ -101,11 +107,19 @@ def _around(shape: Size, aspect: Size) -> tuple[int, int]:
 
 
 def resize(image: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """An image (H, W, 3) of another size: bicubic, antialiased."""
+    """An image (H, W, channels) of another size: bicubic, antialiased."""
     if image.shape[:2] == size:
         return image
-    resized = Image.fromarray(np.ascontiguousarray(image)).resize((size.width, size.height), Image.Resampling.BICUBIC)
-    return np.array(resized, dtype=np.uint8)
+    # Band after band where they are not three: of four, Pillow would take the last for alpha, and weigh by it.
+    bands = [image] if image.shape[2] == 3 else list(np.moveaxis(image, 2, 0))
+    resized = [
+        np.array(
+            Image.fromarray(np.ascontiguousarray(band)).resize((size.width, size.height), Image.Resampling.BICUBIC),
+            np.uint8,
+        )
+        for band in bands
+    ]
+    return resized[0] if image.shape[2] == 3 else np.stack(resized, axis=2)
 
 
 def resize_ids(ids: NDArray[NumberT], size: Size) -> NDArray[NumberT]:
@@ -115,6 +129,13 @@ def resize_ids(ids: NDArray[NumberT], size: Size) -> NDArray[NumberT]:
     )
     resized: NDArray[NumberT] = ids[np.ix_(rows, columns)]
     return resized
+
+
+def mark(image: NDArray[np.uint8]) -> bytes:
+    """What tells an image (H, W, channels) from others: equal for equal pixels."""
+    digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.digest()
 
 
 @contextmanager
@@ -142,21 +163,19 @@ def image_rows(path: Path, size: Size, channels: int) -> Iterator[Callable[[NDAr
 class Moments:
     """Mean and deviation from sums of whole numbers, so that neither order nor machine changes them."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.sums = np.zeros((2, 3), np.int64)
+    def __init__(self, channels: int) -> None:
+        self.count, self.channels = 0, channels
+        self.sums = np.zeros((2, channels), np.int64)
 
     def add(self, image: NDArray[np.uint8]) -> None:
-        """Take in an image, uint8 (H, W, 3)."""
-        values = image.reshape(-1, 3).astype(np.int64)
+        """Take in an image, uint8 (H, W, channels)."""
+        values = image.reshape(-1, self.channels).astype(np.int64)
         self.count += len(values)
         self.sums += np.stack([values.sum(0), (values * values).sum(0)])
 
-    def tensor_units(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    def tensor_units(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation per channel of the values mapped to [-1, 1]."""
         first, second = ([int(value) for value in row] for row in self.sums)
         mean = [a / self.count for a in first]
         std = [math.sqrt(b * self.count - a * a) / self.count for a, b in zip(first, second, strict=True)]
-        r, g, b = (value / 127.5 - 1 for value in mean)
-        dr, dg, db = (value / 127.5 for value in std)
-        return (r, g, b), (dr, dg, db)
+        return tuple(value / 127.5 - 1 for value in mean), tuple(value / 127.5 for value in std)

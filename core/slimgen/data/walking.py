@@ -7,7 +7,7 @@ from pathlib import Path
 
 SUFFIXES = frozenset(
     f".{ending}"
-    for ending in "jpg jpeg jpe jfif png webp avif bmp tif tiff ppm pgm pnm pbm".split()  # noqa: SIM905 - a line
+    for ending in "jpg jpeg jpe jfif png webp avif bmp tif tiff ppm pgm pnm pbm npy".split()  # noqa: SIM905 - a line
 )
 """How the names of pictures end, in lower case. The content decides what they are; the name only finds the file."""
 OUTSIDE = "image outside the folders of the layout"

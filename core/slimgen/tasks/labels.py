@@ -63,7 +63,7 @@ class Labels(Paired):
             raise RecipeError("the perceptual loss of the task labels has a network of its own", "discriminator", hint)
 
     @classmethod
-    def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
+    def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
         """Writes label maps and photographs as arrays."""
         classes, instances = classes_of(recipe), recipe.data.instances
         return prepare_labels(folder, out, setting_of(recipe), progress, classes=classes, instances=instances)

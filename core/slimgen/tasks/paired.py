@@ -27,7 +27,7 @@ class Paired(Translation):
     discriminator_inputs = 2 * CHANNELS
 
     @classmethod
-    def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
+    def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
         """Writes pairs as arrays."""
         return prepare_pairs(folder, out, setting_of(recipe), progress)
 

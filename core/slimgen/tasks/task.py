@@ -73,8 +73,8 @@ class Task(Protocol):
         """Raises RecipeError unless the recipe is one for this task, as far as its traits do not say."""
 
     @classmethod
-    def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
-        """Writes a data set as arrays."""
+    def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
+        """Writes a data set as arrays; without `out` it is only said what would become of it."""
 
     @classmethod
     def look(cls, folder: Path, look: Look) -> Looked:
@@ -180,9 +180,9 @@ def from_noise(task: Task) -> FromNoise:
 def setting_of(recipe: Recipe) -> Setting:
     """How a recipe wants its images prepared."""
     data = recipe.data
-    return Setting(
-        recipe.size, data.load or recipe.size, data.direction, data.validation, recipe.seed, data.test, data.fit
-    )
+    load = data.load or recipe.size
+    held = data.validation, recipe.seed, data.test
+    return Setting(recipe.size, load, data.direction, *held, fit=data.fit, range=data.range)
 
 
 def single_metrics(recipe: Recipe) -> list[str]:

@@ -82,7 +82,7 @@ class Unconditional(Original):
         check_stopping(recipe)
 
     @classmethod
-    def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
+    def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
         """Writes images as arrays."""
         return prepare_images(folder, out, setting_of(recipe), progress)
 

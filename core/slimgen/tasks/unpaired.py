@@ -54,7 +54,7 @@ class Unpaired(Translation):
         check_stopping(recipe)
 
     @classmethod
-    def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
+    def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
         """Writes two sets of images as arrays."""
         return prepare_unpaired(folder, out, setting_of(recipe), progress, partners=recipe.data.partners)
 
