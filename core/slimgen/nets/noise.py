@@ -32,18 +32,20 @@ class NoiseOptions:
         channels: of all features.
         latent: length of the noise.
         size: of the images, as `Size.of` reads it, in multiples of 8; if not given 32, or that of the images costed.
+        outputs: channels of the images.
     """
 
     channels: int = 256
     latent: int = 128
     size: Size | None = None
+    outputs: int = 3
 
     def __post_init__(self) -> None:
         if self.size is not None:
             object.__setattr__(self, "size", Size.of(self.size))
-        if min(self.channels, self.latent) < 1:
-            got = f"channels={self.channels}, latent={self.latent}"
-            raise RecipeError("a generator of noise has channels and latent of at least 1", got)
+        if min(self.channels, self.latent, self.outputs) < 1:
+            got = f"channels={self.channels}, latent={self.latent}, outputs={self.outputs}"
+            raise RecipeError("a generator of noise has channels, latent and outputs of at least 1", got)
 
     def made(self, height: int, width: int) -> Size:
         """The size of images; raises RecipeError where it is another than the network's."""
@@ -57,7 +59,7 @@ class NoiseOptions:
         features = self.channels
         linear = Row("linear", "linear", self.latent, features * math.prod(bottom(size)))
         norm = Row("norm", "norm", features, features, norm="batch", after=("relu",))
-        return linear, norm, Row("image", "convolution", features, 3, after=("tanh",))
+        return linear, norm, Row("image", "convolution", features, self.outputs, after=("tanh",))
 
 
 class Ends(nn.Module):
@@ -72,7 +74,7 @@ class Ends(nn.Module):
         self.image = nn.Sequential(norm_of(norm), nn.ReLU(), weights_of(image), nn.Tanh())
 
     def forward(self, noise: Tensor, middle: Callable[[Tensor], Tensor]) -> Tensor:
-        """Noise (N, latent) to images (N, 3, H, W) in [-1, 1], by a middle that enlarges features 8 times."""
+        """Noise (N, latent) to images (N, outputs, H, W) in [-1, 1], by a middle that enlarges features 8 times."""
         images: Tensor = self.image(middle(self.unflatten(self.linear(noise))))
         return images
 

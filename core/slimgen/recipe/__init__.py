@@ -1,10 +1,10 @@
 """The typed configuration of a run: what to compress, by which method, to which budget."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from slimgen.errors import RecipeError, nearest
 from slimgen.recipe.sections import (
@@ -23,7 +23,14 @@ from slimgen.recipe.sections import (
 from slimgen.recipe.validating import Section, section
 from slimgen.size import Size, alike
 
-__all__ = ["LossesSection", "Recipe", "Schedule", "Section", "TeachSection", "load", "presets", "section"]
+__all__ = ["Channels", "LossesSection", "Recipe", "Schedule", "Section", "TeachSection", "load", "presets", "section"]
+
+
+class Channels(NamedTuple):
+    """Of the pictures that a generator is given, and of those that it makes."""
+
+    given: int = 3
+    wanted: int = 3
 
 
 class Recipe(Section):
@@ -50,6 +57,19 @@ class Recipe(Section):
     finetune: FinetuneSection
     evaluate: EvaluateSection = EvaluateSection()
     export: ExportSection = ExportSection()
+    _seen: Channels | None = PrivateAttr(None)
+
+    @property
+    def channels(self) -> Channels:
+        """Of the pictures that were prepared; before they are, as `teach.generator` says, or of RGB."""
+        says = self.teach.generator
+        return self._seen or Channels(*(int(says.get(option, 3)) for option in ("inputs", "outputs")))
+
+    def seeing(self, channels: Channels) -> Self:
+        """The recipe once the channels of its pictures are known."""
+        recipe = self.model_copy()
+        recipe._seen = channels
+        return recipe
 
     @model_validator(mode="after")
     def load_suits(self) -> Self:

@@ -193,6 +193,10 @@ def _data(manifest: Values, splits: Mapping[str, Values]) -> Values:
     names = ("layout", "size", "fit") if made_of_noise else ("layout", "direction", "size", "load", "fit")
     data: Values = {name: manifest[name] for name in names if name in manifest}
     data |= {name: str(Size.of(data[name])) for name in ("size", "load") if name in data}
+    for which, key in (("input", "channels"), ("target", "target_channels")):
+        wide = _values(splits.get("train")).get(key)
+        if wide and which in _values(manifest.get("mean")):
+            data[f"channels of {which}"] = wide
     for name, split in splits.items():
         data[f"{name} images"] = split.get("count")
         if isinstance(targets := split.get("target_names"), list | tuple):

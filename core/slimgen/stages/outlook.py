@@ -25,7 +25,7 @@ from slimgen.run.record import read_record, require_layout
 from slimgen.search import Budget
 from slimgen.stages.fingerprint import checkpoints, digest_input, fingerprint
 from slimgen.stages.table import DATA, Stage, up_to
-from slimgen.tasks import check_recipe, open_task, traits_of
+from slimgen.tasks import check_recipe, open_task, suited, traits_of
 from slimgen.tasks.embedded import find_images
 from slimgen.tasks.traits import NOISE
 from slimgen.training.losses import find_network
@@ -164,6 +164,7 @@ def _state(
         unless = f", in place of {there} unless that is of the same inputs" if record else ""
         return f"to do after {waits[0]}{unless}"
     known = {name: folder for name, folder in folders.items() if folder is not None}
+    recipe = suited(recipe, known)
     mark = fingerprint(stage, recipe, {name: digest_input(name, folder) for name, folder in known.items()}, known)
     if StageFolder(out, stage.name, mark).finished() is not None:
         return "done"

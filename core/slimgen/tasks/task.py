@@ -17,7 +17,7 @@ from slimgen.device import Compute
 from slimgen.errors import DataError, RecipeError
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
-from slimgen.recipe import Recipe, Schedule
+from slimgen.recipe import Channels, Recipe, Schedule
 from slimgen.recipe.sections import LossesSection
 from slimgen.search import Budget
 from slimgen.tasks.guidance import Gan, GanTraining, Guidance, Truth
@@ -71,6 +71,14 @@ class Task(Protocol):
     @classmethod
     def check(cls, recipe: Recipe) -> None:
         """Raises RecipeError unless the recipe is one for this task, as far as its traits do not say."""
+
+    @classmethod
+    def suited(cls, recipe: Recipe, channels: Channels) -> Recipe:
+        """The recipe once its pictures are prepared, whose networks have their channels.
+
+        Raises:
+            RecipeError: the recipe says otherwise, or its pictures cannot be measured.
+        """
 
     @classmethod
     def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:

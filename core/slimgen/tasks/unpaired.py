@@ -48,7 +48,7 @@ class Unpaired(Translation):
     def check(cls, recipe: Recipe) -> None:
         """Raises RecipeError where the discriminator takes pairs, or early stopping has nothing to measure by."""
         inputs = recipe.teach.discriminator.get("inputs", CHANNELS)
-        if inputs > CHANNELS:
+        if inputs > max(CHANNELS, recipe.channels.wanted):
             rule = "an image of two sets is judged alone, since it has no partner"
             raise RecipeError(rule, f"teach.discriminator.inputs {inputs}", "leave it out")
         check_stopping(recipe)

@@ -188,7 +188,7 @@ def plans(job: Job) -> dict[str, Plan]:
     if BY_HAND in recipe.finetune.rivals:
         size, convention = recipe.size, recipe.budget.convention
         macs = generator_cost(**size._asdict(), **found).macs(convention)
-        shape = {"latent": found["latent"], "size": size.plain}
+        shape: dict[str, Any] = {name: found[name] for name in ("latent", "size", "outputs") if name in found}
 
         def macs_of(about: Mapping[str, Any]) -> float:
             return generator_cost(HAND_DRAWN, *size, **about).macs(convention)

@@ -11,7 +11,7 @@ from slimgen.nets import noise_length
 from slimgen.nets.alphagan.description import PUBLISHED, AlphaOptions, alphagan_space, checked
 from slimgen.nets.noise import bottom
 from slimgen.nets.sngan.discriminator import check_size
-from slimgen.recipe import Recipe, Section, section
+from slimgen.recipe import Channels, Recipe, Section, section
 from slimgen.recipe.sections import Betas
 from slimgen.search import Genotype, Value
 from slimgen.tasks import traits_of
@@ -148,8 +148,9 @@ def built(recipe: Recipe) -> dict[str, Any]:
     """How finished generators are built, besides their genotype."""
     training = section(SupernetOptions, recipe.supernet, "supernet")
     channels = section(SearchOptions, recipe.search, "search").channels or training.channels
-    latent = noise_length(**recipe.teach.generator)
-    return {"channels": channels, "latent": latent, "size": recipe.size.plain, "interpolation": training.interpolation}
+    latent, made = noise_length(**recipe.teach.generator), recipe.channels.wanted
+    shape = {"channels": channels, "latent": latent, "size": recipe.size.plain, "interpolation": training.interpolation}
+    return shape if made == Channels().wanted else {**shape, "outputs": made}
 
 
 def preview(recipe: Recipe) -> Preview:

@@ -80,7 +80,7 @@ class AlphaGenerator(Described):
         self.edges = nn.ModuleDict({key_of(name): operation for name, operation in built.items()})
 
     def forward(self, noise: Tensor) -> Tensor:
-        """Noise (N, latent) of a standard normal distribution to images (N, 3, H, W) in [-1, 1]."""
+        """Noise (N, latent) of a standard normal distribution to images (N, outputs, H, W) in [-1, 1]."""
         images: Tensor = self.ends(noise, partial(through_cells, partial(run_named, self.edges)))
         return images
 

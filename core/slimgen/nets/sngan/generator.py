@@ -63,6 +63,6 @@ class NoiseResnet(Described):
         self.blocks = nn.Sequential(*map(UpBlock, self.options.blocks()))
 
     def forward(self, noise: Tensor) -> Tensor:
-        """Noise (N, latent) of a standard normal distribution to images (N, 3, H, W) in [-1, 1]."""
+        """Noise (N, latent) of a standard normal distribution to images (N, outputs, H, W) in [-1, 1]."""
         images: Tensor = self.ends(noise, self.blocks)
         return images
