@@ -96,7 +96,7 @@ def recipe_of(size: int, batch: int, steps: int) -> Recipe:
 
 def prepared(folder: Path, recipe: Recipe) -> Prepared:
     """Townhouses, decoded."""
-    townhouses.write(folder / "images", seed=0, train=9, test=1, size=recipe.size)
+    townhouses.write(folder / "images", seed=0, train=9, test=1, size=recipe.size.height)
     about = {"direction": recipe.data.direction, "validation": recipe.data.validation, "seed": recipe.seed}
     prepare_pairs(folder / "images", folder / "prepare", Setting(size=recipe.size, load=recipe.size, **about))
     return Prepared.open(folder / "prepare")
@@ -184,7 +184,7 @@ class Training:
 
     def _macs(self, steps: int) -> dict[str, float]:
         """GMACs of a mean step: of what only runs forward, and of what is trained, gradients included."""
-        size, batch = self.recipe.size, self.recipe.teach.batch
+        size, batch = self.recipe.size.height, self.recipe.teach.batch
         teacher = generator_cost(height=size, width=size, **self.recipe.teach.generator).exact
         judged = discriminator_cost("patchgan", size, size, inputs=6, ndf=NDF, layers=3).exact
         first = cost_of([Row("first", "convolution", 6, NDF, 4, part=2)], size, size).exact

@@ -64,7 +64,7 @@ def main() -> None:
         print(f"{name}: " + ", ".join(f"{key} {value:,.4g}" for key, value in row.items()))
     print(f"{found['hours']:.1f} hours in all")
     if seconds is not None:
-        print(f"a supernet step of {preset.size} px takes {seconds:.2f} s on this CPU")
+        print(f"a supernet step of {preset.size} takes {seconds:.2f} s on this CPU")
 
 
 def counted(preset: Recipe, folder: Path) -> dict[str, float]:
@@ -96,8 +96,8 @@ def per_update(small: Recipe, stage: str, run: Callable[..., Any], before: dict[
 
 def timed(preset: Recipe, folder: Path) -> float:
     """Seconds of an update of the supernet at the preset's size on this CPU, at a batch of one."""
-    whole = preset.override([*SMALL, f"size={preset.size}", "teach={updates: 1}", "supernet.batch=1"])
-    write(folder / "large", seed=0, train=5, test=1, size=preset.size)
+    whole = preset.override([*SMALL, f"size={preset.size.plain}", "teach={updates: 1}", "supernet.batch=1"])
+    write(folder / "large", seed=0, train=5, test=1, size=preset.size.height)
     stages.prepare(whole, data=folder / "large", out=folder / "large-prepare")
     before = {"prepare": folder / "large-prepare", "teach": folder / "large-teach"}
     stages.teach(whole, prepare=before["prepare"], out=before["teach"])
@@ -117,12 +117,12 @@ def worked_out(preset: Recipe, images: int, calls: dict[str, float]) -> dict[str
     paths = [str(path) for path in options_of(space, "path")]
     full = {name: dimension.largest for name, dimension in space.items()}
     wide = [
-        trellis_cost(options.shape, {**full, "path": path, **dict.fromkeys(blocks(space), operator)}, size, size).exact
+        trellis_cost(options.shape, {**full, "path": path, **dict.fromkeys(blocks(space), operator)}, *size).exact
         for path in paths
         for operator in OPERATORS
     ]
-    original = generator_cost(height=size, width=size, **preset.teach.generator).exact
-    judge = discriminator_cost(height=size, width=size, **{"inputs": 6, **preset.teach.discriminator}).exact
+    original = generator_cost(**size._asdict(), **preset.teach.generator).exact
+    judge = discriminator_cost(**size._asdict(), **{"inputs": 6, **preset.teach.discriminator}).exact
     limit = preset.budget.resolve({"macs": float(original), "params": 0.0, "bytes": 0.0}).get("macs", original)
     plans = {
         "teach": (preset.teach.steps(images), preset.teach.batch, original),

@@ -130,7 +130,7 @@ def measured(base: Recipe, home: Path, combinations: Sequence[Parts]) -> Table:
     folders = {FOUND if parts == PIPELINE else parts.name: (home / parts.name, parts) for parts in combinations}
     for name, (folder, parts) in {ORIGINAL: (home / PIPELINE.name, PIPELINE), **folders}.items():
         about = described(base, folder, home / "teach")[ORIGINAL if name == ORIGINAL else FOUND]
-        cost = generator_cost(about["family"], base.size, base.size, **about["options"])
+        cost = generator_cost(about["family"], *base.size, **about["options"])
         effort = about["effort"]
         if name != ORIGINAL and not parts.inherited:  # the supernet's training led to nothing of it
             effort = Effort.of(about["updates"], base.finetune.batch, cost.exact).facts()

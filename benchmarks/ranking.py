@@ -168,7 +168,7 @@ def networks(job: Job, net: Supernet, path: str, arguments: argparse.Namespace) 
 
     def some(space: Space, count: int) -> list[Genotype]:
         def costs(genotype: Genotype) -> Mapping[str, float]:
-            return priced(net.cost(genotype, job.recipe.size, job.recipe.size), job.recipe)
+            return priced(net.cost(genotype, *job.recipe.size), job.recipe)
 
         return list(islice(spread_out(space, drawn_within(space, costs, job.budget, _POOL, "ranking")), count))
 
@@ -277,8 +277,8 @@ def rivals(job: Job, net: Supernet, updates: int) -> dict[str, Callable[[Genotyp
     """What ranks without a supernet: costs, and a hundred updates alone."""
     size = job.recipe.size
     found: dict[str, Callable[[Genotype], float]] = {
-        "MACs": lambda genotype: net.cost(genotype, size, size).exact,
-        "parameters": lambda genotype: net.cost(genotype, size, size).params,
+        "MACs": lambda genotype: net.cost(genotype, *size).exact,
+        "parameters": lambda genotype: net.cost(genotype, *size).params,
     }
     if isinstance(net, Trellis):
         shape = net.shape

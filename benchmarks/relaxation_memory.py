@@ -124,7 +124,7 @@ def alphagan(job: Job, kind: str, arguments: argparse.Namespace) -> Step:
     every = alphagan_algorithm.phases(job, options, those, table, counts, lambda: None)
     chosen = [replace(each, when=lambda step: True) for each in every if each.name in ("generator", "architecture")]
     noise = drawn(arguments.batch, 128)
-    real = drawn(arguments.batch, 3, job.recipe.size, job.recipe.size)
+    real = drawn(arguments.batch, 3, *job.recipe.size)
     return chosen, Pair(*map(job.compute.place, (noise, real))), dict(those.parts)
 
 
@@ -139,7 +139,7 @@ def cycles(job: Job, kind: str, arguments: argparse.Namespace) -> Step:
     pools = pools_of(job, options)
     every = phases(job, options, those, pools, STEPS)
     size = job.recipe.size
-    pair = Pair(*(job.compute.place(drawn(1, 3, size, size)) for _ in range(2)))
+    pair = Pair(*(job.compute.place(drawn(1, 3, *size)) for _ in range(2)))
     return [each for each in every if each.name == "generator"], pair, {**those.nets, "relaxation": those.relaxation}
 
 

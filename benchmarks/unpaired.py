@@ -80,10 +80,10 @@ def main() -> None:
 def drawn(base: recipe.Recipe, arguments: argparse.Namespace) -> Path:
     """The townhouses, by day and by night."""
     if arguments.night is None:
-        return embedded(traits_of(base).embedded, base.size, arguments.out, print)
-    folder: Path = arguments.out / f"townhouses-{base.size}-{arguments.night}"
+        return embedded(traits_of(base).embedded, base.size.height, arguments.out, print)
+    folder: Path = arguments.out / f"townhouses-{base.size.height}-{arguments.night}"
     if not folder.is_dir():
-        write(folder, seed=0, train=TRAIN, test=TEST, size=base.size, layout="unpaired", night=arguments.night)
+        write(folder, seed=0, train=TRAIN, test=TEST, size=base.size.height, layout="unpaired", night=arguments.night)
     return folder
 
 

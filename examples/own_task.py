@@ -23,11 +23,12 @@ from slimgen.data.conversion import Progress, Read, Row, convert
 from slimgen.data.division import divide
 from slimgen.data.images import decode
 from slimgen.data.look import Look, Looked, look_at_images
-from slimgen.data.prepare_images import ImageFile, find_images
+from slimgen.data.prepare_images import ImageFile, customary, find_images
 from slimgen.data.prepared import Manifest
-from slimgen.data.shapes import require_pixels, resize
+from slimgen.data.shapes import Frame, resize
 from slimgen.errors import DataError
 from slimgen.recipe import Recipe
+from slimgen.size import Size
 from slimgen.tasks.paired import Paired
 from slimgen.tasks.task import setting_of
 from slimgen.tasks.traits import Embedded
@@ -47,8 +48,8 @@ class Colours(Paired):
     )
 
     @classmethod
-    def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
-        """Writes each image as the target of itself without colours.
+    def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
+        """Writes each image as the target of itself without colours; without `out`, only says what would be rejected.
 
         Raises:
             DataError: the folder has no images in `train/` and `test/`, or most of them cannot be used.
@@ -65,14 +66,10 @@ class Colours(Paired):
         return look_at_images(folder, look)
 
 
-def pair(file: ImageFile, read: Read, side: int, size: int) -> Mapping[str, Row]:
-    """The middle square of an image, `side` pixels a side: grey, and as it is; raises Rejected if it is too small."""
+def pair(file: ImageFile, read: Read, frame: Frame) -> Mapping[str, Row]:
+    """The middle part of an image, resized: grey, and as it is; raises Rejected if it is too small."""
     image = decode(file.path, read(file.path))
-    height, width = shape = image.shape[0], image.shape[1]
-    require_pixels(file.path, shape, size)
-    length = min(shape)
-    top, left = (height - length) // 2, (width - length) // 2
-    colours = resize(image[top : top + length, left : left + length], side)
+    colours = resize(customary(frame).fitted(file.path, image), frame.size)
     grey = (colours @ LUMA).round().astype(np.uint8)
     rows = {"input": np.repeat(grey[..., None], 3, axis=2), "target": colours}
-    return {which: Row(file.name, row, shape) for which, row in rows.items()}
+    return {which: Row(file.name, row, Size(*image.shape[:2])) for which, row in rows.items()}

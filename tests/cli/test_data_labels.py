@@ -25,6 +25,7 @@ def test_label_maps_are_drawn_and_looked_at(slimgen, tmp_path):
     assert found == {
         "layout": "label maps and images",
         "maps": {"train": 3, "test": 1},
+        "shapes": [[32, 32]],
         "unmatched": [],
         "classes": highest + 1,
         "unknown": False,
@@ -45,5 +46,5 @@ def test_a_look_names_what_cannot_be_used_and_whether_classes_are_unknown(slimge
     assert "unmatched 1: train_label/00002.png" in said
     assert "train_label/00001.png is RGB, where label maps hold ids" in said
     small = json.loads(slimgen("data", "check", tmp_path / "a", "--task", "labels", "--size", 33, "--json").stdout)
-    assert "smaller than 33 pixels" in small["rejected"]["train_label/00000.png"]
+    assert "smaller than the crop of 33 x 33" in small["rejected"]["train_label/00000.png"]
     assert slimgen("data", "check", tmp_path / "a", "--task", "labels", "--instances").exit_code == 2

@@ -112,7 +112,7 @@ def test_a_batch_that_ranks_cannot_share_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"crop": 13}, "crop 13 of 12 x 12"),
+        ({"crop": 13}, "crop 13 x 13 of 12 x 12"),
         ({"crop": 0}, "crop 0"),
         ({"batch": 0}, "batch 0"),
         ({"rank": 1}, "rank 1 of 1"),

@@ -30,8 +30,9 @@ def put(folder: Path, kind: str, split: str, count: int, start: int = 0) -> Path
         where = folder / pattern.format(split)
         where.mkdir(parents=True)
         for number in range(start, start + count):
-            array = np.zeros((8, 8), np.uint8) if "label" in pattern else np.full((8, 16, 3), number, np.uint8)
-            Image.fromarray(array if kind != "labels" else array[:, :8]).save(where / f"{number:03d}.png")
+            shape = (8, 16 if kind == "pairs" else 8, 3)
+            array = np.zeros((8, 8), np.uint8) if "label" in pattern else np.full(shape, number, np.uint8)
+            Image.fromarray(array).save(where / f"{number:03d}.png")
     return folder
 
 

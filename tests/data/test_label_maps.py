@@ -9,6 +9,7 @@ from slimgen.data.images import Rejected, quiet
 from slimgen.data.label_maps import Classes, edges, read_instances
 from slimgen.data.shapes import resize_ids
 from slimgen.errors import DataError
+from slimgen.size import Size
 
 IDS = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
 COLOURS = ((10, 20, 30), (200, 0, 0), (0, 200, 0))
@@ -103,5 +104,5 @@ def test_instances_are_told_apart_by_numbers_of_16_bits_or_by_colours() -> None:
 
 def test_resizing_ids_repeats_or_skips_pixels_and_makes_no_new_ids() -> None:
     square = np.arange(9, dtype=np.uint8).reshape(3, 3)
-    assert np.array_equal(resize_ids(square, 6), square.repeat(2, 0).repeat(2, 1))
-    assert np.array_equal(resize_ids(square.repeat(3, 0).repeat(3, 1), 3), square)
+    assert np.array_equal(resize_ids(square, Size(6, 6)), square.repeat(2, 0).repeat(2, 1))
+    assert np.array_equal(resize_ids(square.repeat(3, 0).repeat(3, 1), Size(3, 3)), square)

@@ -145,7 +145,7 @@ def test_damaged_images_are_left_out_with_their_reason(tmp_path: Path) -> None:
 
 def test_images_smaller_than_the_crop_are_rejected_and_the_hint_is_a_smaller_size(tmp_path: Path) -> None:
     folder = side_by_side(tmp_path / "in", side=12)
-    with pytest.raises(DataError, match=r"is 12 x 12, smaller than the crop of 16.*set a size of at most 12"):
+    with pytest.raises(DataError, match=r"is 12 high and 12 wide, smaller than the crop of 16 x 16.*at most 12"):
         prepare_pairs(folder, tmp_path / "out", SETTING)
 
 
@@ -180,7 +180,7 @@ def test_a_split_that_ends_empty_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_load_below_the_size_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="size 16, load 15"):
+    with pytest.raises(DataError, match="size 16 x 16, load 15 x 15"):
         prepare_pairs(side_by_side(tmp_path / "in"), tmp_path / "out", replace(SETTING, load=15))
 
 

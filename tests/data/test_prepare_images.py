@@ -133,7 +133,7 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(tmp_path: Path) -> None
     (folder / "broken.jpg").write_bytes(b"no image")
     manifest = prepare_images(folder, tmp_path / "out", SETTING)
     assert set(manifest.rejected) == {"small.png", "broken.jpg"}
-    assert manifest.rejected["small.png"] == "is 20 x 7, smaller than the crop of 8"
+    assert manifest.rejected["small.png"] == "is 7 high and 20 wide, smaller than the crop of 8 x 8"
     assert sum(split.count for split in manifest.splits.values()) == 40
 
 

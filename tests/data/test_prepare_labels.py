@@ -14,7 +14,7 @@ from slimgen.data.prepared import Prepared
 from slimgen.errors import DataError
 from townhouses import CLASSES, scene, write
 
-SETTING = Setting(size=16, load=16, validation=2)
+SETTING = Setting(size=16, load=16, validation=2, fit="squash")
 LABELS = {"classes": Classes(4), "instances": False}
 
 

@@ -114,7 +114,7 @@ def test_sets_of_the_same_names_are_paired_in_every_split_and_row(tmp_path: Path
 
 def test_names_mean_nothing_where_one_would_be_partner_has_other_proportions(tmp_path: Path) -> None:
     folder = put(same_names(tmp_path / "in"), {"trainB": ["003.bmp"]}, shape=(24, 36))
-    manifest = prepare_unpaired(folder, tmp_path / "out", SETTING)
+    manifest = prepare_unpaired(folder, tmp_path / "out", replace(SETTING, fit="squash"))
     assert {name: record.paired for name, record in manifest.splits.items()} == dict.fromkeys(
         ("train", "val", "test"), False
     )
@@ -142,17 +142,18 @@ def test_a_split_that_lost_a_partner_is_not_paired_and_the_others_are(tmp_path: 
 def test_photographs_with_fewer_rows_than_the_crop_but_enough_pixels_are_kept(tmp_path: Path) -> None:
     folder = put(unequal(tmp_path / "in"), {"trainA": ["wide.png"]}, shape=(12, 22))
     put(folder, {"trainA": ["small.png"]}, shape=(12, 21))
-    manifest = prepare_unpaired(folder, tmp_path / "out", SETTING)
-    assert manifest.rejected == {"trainA/small.png": "is 21 x 12, fewer pixels than the crop of 16"}
+    manifest = prepare_unpaired(folder, tmp_path / "out", replace(SETTING, fit="squash"))
+    reason = "is 12 high and 21 wide, has fewer pixels than the crop of 16 x 16"
+    assert manifest.rejected == {"trainA/small.png": reason}
     assert "wide.png" in {*manifest.splits["train"].names, *manifest.splits["val"].names}
 
 
 def test_sets_that_are_all_too_small_are_an_error_whose_hint_fits(tmp_path: Path) -> None:
     folder = put(tmp_path / "in", {name: numbered(3) for name in ("trainA", "trainB", "testA", "testB")}, (5, 20))
     with pytest.raises(DataError, match=r"12 of 12 rejected.*set a size of at most 10"):
-        prepare_unpaired(folder, tmp_path / "out", replace(SETTING, validation=1))
+        prepare_unpaired(folder, tmp_path / "out", replace(SETTING, validation=1, fit="squash"))
     assert contents(tmp_path / "out") == {}
-    setting = replace(SETTING, validation=1, size=10)
+    setting = replace(SETTING, validation=1, size=10, fit="squash")
     assert prepare_unpaired(folder, tmp_path / "out", setting).rejected == {}
 
 
@@ -214,7 +215,7 @@ def test_a_side_without_a_single_usable_image_is_an_error(tmp_path: Path) -> Non
 
 
 def test_a_load_below_the_size_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="size 16, load 15"):
+    with pytest.raises(DataError, match="size 16 x 16, load 15 x 15"):
         prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", replace(SETTING, load=15))
 
 
@@ -249,7 +250,7 @@ def test_townhouses_train_on_other_streets_by_night_and_know_the_truth_of_the_te
 
 @pytest.mark.skipif(not FLOWERS.is_dir(), reason="the flowers are not beside the repository")
 def test_of_the_flowers_all_with_enough_pixels_are_kept_and_their_numbers_make_no_partners(tmp_path: Path) -> None:
-    manifest = prepare_unpaired(FLOWERS, tmp_path, Setting(size=256, load=256, direction="AtoB", validation=20, seed=0))
+    manifest = prepare_unpaired(FLOWERS, tmp_path, Setting(256, 256, validation=20, fit="squash"))
     few = set()
     for path in FLOWERS.rglob("*.jpg"):
         with Image.open(path) as image:

@@ -27,7 +27,8 @@ from slimgen.nets.gan_compression.once_for_all import OnceForAll
 from slimgen.nets.pieces import Generators, InPieces
 from slimgen.search import Genotype
 
-NOISE = {"channels": 4, "latent": 6, "size": 16}
+SIZE = (16, 24)
+NOISE = {"channels": 4, "latent": 6, "size": SIZE}
 CELLS = {"hidden": 8, "cells": 4, "ends": True}
 
 
@@ -62,11 +63,6 @@ NAMES = [
 ]
 
 
-def size(name: str) -> tuple[int, int]:
-    """Height and width of images; those made of noise are square."""
-    return (16, 16) if name.startswith("alphagan") else (16, 24)
-
-
 def genotypes(name: str, many: int) -> list[Genotype]:
     rng, space = random.Random(0), networks(name).space
     return [space.largest(), space.smallest(), *(space.sample(rng) for _ in range(many))]
@@ -91,11 +87,11 @@ def operators(graphs: Sequence[bytes]) -> Counter[tuple[object, ...]]:
 def test_the_pieces_of_a_network_have_its_operators_and_cost_what_it_costs(name: str) -> None:
     nets = networks(name)
     for genotype in genotypes(name, 2):
-        pieces = nets.pieces(genotype, *size(name))
+        pieces = nets.pieces(genotype, *SIZE)
         whole = onnx_graph(nets.extract(genotype), pieces[0].shape)
         assert operators([onnx_graph(piece.build(), piece.shape) for piece in pieces]) == operators([whole])
         parts = [count(piece.build(), torch.zeros(piece.shape)) for piece in pieces]
-        cost = nets.cost(genotype, *size(name))
+        cost = nets.cost(genotype, *SIZE)
         assert sum(part.exact for part in parts) == cost.exact
         assert sum(part.params for part in parts) == cost.params
 
@@ -104,7 +100,7 @@ def test_the_pieces_of_a_network_have_its_operators_and_cost_what_it_costs(name:
 def test_equal_pieces_have_equal_keys_and_others_have_others(name: str) -> None:
     known: dict[str, object] = {}
     for genotype in genotypes(name, 6):
-        for piece in networks(name).pieces(genotype, *size(name)):
+        for piece in networks(name).pieces(genotype, *SIZE):
             about = piece.shape, sorted(operators([onnx_graph(piece.build(), piece.shape)]).items())
             assert known.setdefault(piece.key, about) == about
     assert len(set(map(str, known.values()))) == len(known)
@@ -114,9 +110,9 @@ def test_equal_pieces_have_equal_keys_and_others_have_others(name: str) -> None:
 def test_each_piece_takes_what_the_network_makes_there(name: str) -> None:
     """At the ends, at least: the first takes what the network takes, and the last makes what it makes."""
     for genotype in genotypes(name, 2):
-        pieces = networks(name).pieces(genotype, *size(name))
-        assert pieces[0].shape == ((1, 6) if name.startswith("alphagan") else (1, 3, *size(name)))
-        assert pieces[-1].build()(torch.zeros(pieces[-1].shape)).shape == (1, 3, *size(name))
+        pieces = networks(name).pieces(genotype, *SIZE)
+        assert pieces[0].shape == ((1, 6) if name.startswith("alphagan") else (1, 3, *SIZE))
+        assert pieces[-1].build()(torch.zeros(pieces[-1].shape)).shape == (1, 3, *SIZE)
 
 
 @pytest.mark.parametrize("name", ["alphagan plain", "cells"])
@@ -124,12 +120,12 @@ def test_what_depends_on_a_choice_depends_on_no_other(name: str) -> None:
     """So milliseconds are a sum over choices, and the most probable genotype within a limit is found exactly."""
     space = networks(name).space
     start = space.sample(random.Random(3))
-    before = [piece.key for piece in networks(name).pieces(start, 16, 16)]
+    before = [piece.key for piece in networks(name).pieces(start, *SIZE)]
     seen: list[int] = []
     for choice in space:
         places = set()
         for other in space.replacements(start, choice):
-            after = [piece.key for piece in networks(name).pieces(other, 16, 16)]
+            after = [piece.key for piece in networks(name).pieces(other, *SIZE)]
             places |= {place for place, (a, b) in enumerate(zip(before, after, strict=True)) if a != b}
         seen += places
         assert len(places) == 1
@@ -140,9 +136,7 @@ def test_what_depends_on_a_choice_depends_on_no_other(name: str) -> None:
 def test_the_graph_that_is_timed_computes_what_the_network_does(name: str) -> None:
     for genotype in genotypes(name, 3):
         net = initialised(networks(name).extract(genotype))
-        given = torch.randn(
-            networks(name).pieces(genotype, *size(name))[0].shape, generator=torch.Generator().manual_seed(0)
-        )
+        given = torch.randn(networks(name).pieces(genotype, *SIZE)[0].shape, generator=torch.Generator().manual_seed(0))
         with torch.inference_mode():
             expected = net(given).numpy()
         session = onnx_session(onnx_graph(net, given.shape), 1)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slimgen.cli.options import Json, print_json
+from slimgen.cli.options import SIZE, Json, print_json
+from slimgen.size import FITS, Fit
 from slimgen.tasks import TASKS
 from slimgen.tasks.embedded import DEFAULT, LAYOUTS, NAME, by_day_and_night
 
@@ -80,24 +81,44 @@ def draw(
 @app.command("check")
 def check(
     folder: Folder,
-    size: Annotated[int, typer.Option("--size", help="Pixels of a side that every image must have.")] = 1,
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="SIZE", help=f"{SIZE}: of which images are to be made.")
+    ] = None,
+    fit: Annotated[
+        Fit | None, typer.Option("--fit", help=f"{', '.join(FITS)}: what becomes of images of another aspect.")
+    ] = None,
     direction: Annotated[str, typer.Option("--direction", help="AtoB or BtoA.")] = "AtoB",
     task: Annotated[str, typer.Option("--task", help=f"{', '.join(TASKS)}.")] = next(iter(TASKS)),
     instances: Annotated[bool, typer.Option("--instances", help="Label maps: with maps of instances.")] = False,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", "-r", help="What it would make of them; in place of the options above.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say how a folder of images is laid out, how many there are, and what would be rejected. Nothing is written."""
-    from slimgen.data.look import Look
-    from slimgen.tasks import task_class
+    from slimgen.data.look import Look, looked_of
+    from slimgen.recipe import load
+    from slimgen.size import Size
+    from slimgen.tasks import check_recipe, task_class
 
-    looked = task_class(task).look(folder, Look(size, direction, instances))
+    if recipe is None:
+        look = Look(None if size is None else Size.of(size), direction, instances, fit)
+        looked = task_class(task).look(folder, look)
+    else:
+        wanted = load(recipe)
+        check_recipe(wanted)
+        with _bar("looking") as update:
+            looked = looked_of(task_class(wanted.task).prepare(wanted, folder, None, update))
     if as_json:
-        print_json({**looked.facts, "rejected": looked.rejected})
+        notes = {"notes": looked.notes} if looked.notes else {}
+        print_json({**looked.facts, "rejected": looked.rejected, **notes})
         return
     for name, line in {**looked.lines, "rejected": str(len(looked.rejected))}.items():
         typer.echo(f"{name:<9} {line}")
     for name, reason in looked.rejected.items():
         typer.echo(f"  {name} {reason}")
+    for note in looked.notes:
+        typer.echo(f"warning: {note}")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from slimgen.cli.options import Json, print_json
+from slimgen.cli.options import SIZE, Json, print_json
 from slimgen.errors import SlimgenError, nearest
 
 
@@ -26,7 +26,7 @@ def recipes(
     found = [load(preset) for preset in presets()]
     if as_json:
         keys = ("name", "task", "method", "size", "about")
-        print_json([{key: getattr(recipe, key) for key in keys} for recipe in found])
+        print_json([{key: values[key] for key in keys} for values in (one.model_dump() for one in found)])
         return
     cells = [("name", "task", "method", "size", "about")]
     cells += [(recipe.name, recipe.task, recipe.method, str(recipe.size), recipe.about) for recipe in found]
@@ -41,7 +41,7 @@ def spaces(
     family: Annotated[
         str | None, typer.Option("--family", help="Whose channels: mobile_resnet, resnet, mobile_spade ...")
     ] = None,
-    size: Annotated[int | None, typer.Option("--size", min=8, help="Pixels of a side; 256 by default.")] = None,
+    size: Annotated[str | None, typer.Option("--size", metavar="SIZE", help=f"{SIZE}; 256 by default.")] = None,
     convention: Annotated[
         str | None, typer.Option("--convention", help="How MACs are counted; gan-compression by default.")
     ] = None,
@@ -50,6 +50,7 @@ def spaces(
 ) -> None:
     """List the named spaces, or show one: every configuration of channels counted, or the operations to choose from."""
     from slimgen.nets.profile import OPERATION_SPACES, SPACES, choices_of, counted, sizes_of
+    from slimgen.size import Size
 
     names = [*SPACES, *OPERATION_SPACES]
     if name is not None and name not in names:
@@ -70,8 +71,9 @@ def spaces(
     if name in OPERATION_SPACES:
         title, told = name, choices_of(name)
     else:
-        title = f"{name} of {family or SPACES[name]} at {size or 256} x {size or 256}"
-        told = counted(name, family or SPACES[name], size or 256, convention or "gan-compression", macs)
+        of = Size.of(size or "256")
+        title = f"{name} of {family or SPACES[name]} at {of}"
+        told = counted(name, family or SPACES[name], of, convention or "gan-compression", macs)
     if as_json:
         print_json(told)
         return

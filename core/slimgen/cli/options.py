@@ -15,6 +15,7 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the recipe: search.evaluations=96."),
 ]
+SIZE = "Pixels of a side, or height x width: 64, 72x96"
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, on stdout.")]
 
 

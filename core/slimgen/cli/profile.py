@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slimgen.cli.options import Json, print_json
+from slimgen.cli.options import SIZE, Json, print_json
 from slimgen.errors import SlimgenError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def profile(
     family: Annotated[
         str, typer.Argument(metavar="FAMILY", help="resnet, mobile_resnet, unet, alphagan_s, patchgan ...")
     ],
-    size: Annotated[int, typer.Option("--size", min=1, help="Pixels of a side.")] = 256,
+    size: Annotated[str, typer.Option("--size", metavar="SIZE", help=f"{SIZE}.")] = "256",
     height: Annotated[int | None, typer.Option("--height", min=1, help="Instead of --size.")] = None,
     width: Annotated[int | None, typer.Option("--width", min=1, help="Instead of --size.")] = None,
     discriminator: Annotated[bool, typer.Option("--discriminator", help="Look among discriminators only.")] = False,
@@ -40,9 +40,11 @@ def profile(
     """
     from slimgen.cost.formula import CONVENTIONS
     from slimgen.nets.profile import Network, is_discriminator
+    from slimgen.size import Size
 
     options = parse_options(context.args)
-    high, wide = height or size, width or size
+    both = Size.of(size)
+    high, wide = height or both.height, width or both.width
     network = Network(family, options, high, wide, is_discriminator(family, discriminator))
     cost = network.cost()
     facts: dict[str, object] = {

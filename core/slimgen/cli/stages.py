@@ -113,7 +113,7 @@ def _show_outcome(recipe: "Recipe", folder: Path, metrics: Mapping[str, Mapping[
         print_json({"run": str(folder), "stages": metrics, "files": {path.name: str(path) for path in found}})
         return
     if table is not None:
-        title = f"{recipe.name}, {recipe.size} x {recipe.size}"
+        title = f"{recipe.name}, {recipe.size}"
         print_table(rows_table(table.rows, title, table.convention, table.notes))
     for path in found:
         typer.echo(f"{path.name:<15} {path}")

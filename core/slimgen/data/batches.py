@@ -9,6 +9,7 @@ from torch import Tensor
 
 from slimgen.data.prepared import Split
 from slimgen.errors import DataError
+from slimgen.size import Size
 
 
 class Pair(NamedTuple):
@@ -36,7 +37,7 @@ class Batches:
 
     Args:
         batch: pairs, or images of each set, in a step, over all ranks together.
-        crop: pixels of a side of the random crop.
+        crop: size of the random crop, or pixels of a side of it.
         flip: mirror half of the pairs.
         rank: which of the `world` slices of each batch is ours.
 
@@ -45,13 +46,14 @@ class Batches:
     """
 
     def __init__(
-        self, split: Split, *, batch: int, seed: int, crop: int, flip: bool = True, rank: int = 0, world: int = 1
+        self, split: Split, *, batch: int, seed: int, crop: Size | int, flip: bool = True, rank: int = 0, world: int = 1
     ) -> None:
-        height, width = split.input.shape[1:3]
+        shape = Size(*split.input.shape[1:3])
+        crop = Size(crop, crop) if isinstance(crop, int) else crop
         if min(len(split.input), len(split.target)) == 0:
             raise DataError(f"the split {split.name!r} holds images", "none")
-        if not 1 <= crop <= min(height, width):
-            raise DataError("a crop fits into its images", f"crop {crop} of {height} x {width}")
+        if min(crop) < 1 or not crop.within(shape):
+            raise DataError("a crop fits into its images", f"crop {crop} of {shape}")
         if batch < 1 or world < 1 or batch % world:
             raise DataError("every rank gets an equal share of a batch", f"batch {batch} for {world} ranks")
         if seed < 0:
@@ -69,7 +71,7 @@ class Batches:
             self._sequences = source, target
 
     def __call__(self, step: int) -> Pair:
-        """The images of a step: input and target, each (batch / world, channels, crop, crop)."""
+        """The images of a step: input and target, each (batch / world, channels, height, width)."""
         if step < 0:
             raise DataError("steps are counted from 0", step)
         share = self.batch // self.world
@@ -92,20 +94,21 @@ class _Sequence:
     draws from a seed with a 0 at its end as from one without); it is None for one that is alone.
     """
 
-    def __init__(self, shape: tuple[int, ...], crop: int, flip: bool, seed: int, number: int | None = None) -> None:
+    def __init__(self, shape: tuple[int, ...], crop: Size, flip: bool, seed: int, number: int | None = None) -> None:
         self.count, self.height, self.width = shape[:3]
         self.crop, self.flip, self.seed = crop, flip, seed
         self._own = () if number is None else (number,)
         self._epochs: dict[int, _Epoch] = {}
 
     def cut(self, images: NDArray[np.uint8], first: int, share: int) -> NDArray[np.uint8]:
-        """So many images from a place of the sequence on, (share, crop, crop, channels)."""
-        pieces = np.empty((share, self.crop, self.crop, images.shape[3]), np.uint8)
+        """So many images from a place of the sequence on, (share, height, width, channels)."""
+        high, wide = self.crop
+        pieces = np.empty((share, high, wide, images.shape[3]), np.uint8)
         for i in range(share):
             number, place = divmod(first + i, self.count)
             epoch = self._epoch(number)
             top, left = int(epoch.top[place]), int(epoch.left[place])
-            window = (int(epoch.order[place]), slice(top, top + self.crop), slice(left, left + self.crop))
+            window = (int(epoch.order[place]), slice(top, top + high), slice(left, left + wide))
             pieces[i] = images[window][:, :: -1 if epoch.mirrored[place] else 1]
         return pieces
 
@@ -114,8 +117,8 @@ class _Sequence:
             rng = np.random.default_rng([self.seed, number, *self._own])
             drawn = _Epoch(
                 rng.permutation(self.count),
-                rng.integers(0, self.height - self.crop + 1, self.count),
-                rng.integers(0, self.width - self.crop + 1, self.count),
+                rng.integers(0, self.height - self.crop.height + 1, self.count),
+                rng.integers(0, self.width - self.crop.width + 1, self.count),
                 np.logical_and(rng.random(self.count) < 0.5, self.flip),
             )
             # Only the newest are kept: a small split in a large batch asks for several epochs, a large one for two.

@@ -5,28 +5,40 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from slimgen.errors import DataError
+from slimgen.data.bands import MOST_PIXELS, Kind, Values, is_npy, is_tiff, npy_kind, read_npy, read_tiff, tiff_kind
+from slimgen.data.rejected import Rejected
+
+__all__ = ["FORMATS", "MOST_PIXELS", "RGB", "Form", "Rejected", "contents", "decode", "kind_of", "opened", "quiet"]
 
 #: What Pillow may open here. A list, because some of its other readers (EPS) run programs on the file.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
-#: How the names of such files end, in lower case. The content decides, not the name; the name only finds the file.
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
-ENDINGS = f"images end with {' '.join(sorted(SUFFIXES))}"
-#: More are refused before decoding; Pillow's own limit, 178 million, stays in force.
-MOST_PIXELS = 64_000_000
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "PPM")
+GREY = frozenset({"1", "L", "LA", "La", "I", "F"})
+"""Pillow's modes of one channel, besides those of 16 bits; alpha is laid on white."""
 
 
-class Rejected(DataError):  # noqa: N818 - read as `except Rejected`: a verdict on the file
-    """One image that cannot be used; the reason fits after the file's name."""
+class Form(NamedTuple):
+    """What the pictures of one side of a data set become: 8 bits of so many channels.
 
-    def __init__(self, path: Path, reason: str, hint: str | None = None) -> None:
-        self.path, self.reason = path, reason
-        super().__init__(f"{path}: {reason}", hint=hint)
+    Attributes:
+        channels: a grey picture becomes one of three equal channels where the others have three.
+        low: the value that becomes 0, in a picture of more than 8 bits.
+        high: the value that becomes 255. None is the largest of 16 bits.
+    """
+
+    channels: int = 3
+    low: float = 0
+    high: float | None = None
+
+
+RGB = Form()
+DEEP = 65535
+"""The largest value of 16 bits."""
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -61,24 +73,92 @@ def contents(path: Path) -> bytes:
         Rejected: if it is missing, not a regular file, empty, unreadable or too large.
     """
     try:
-        if not path.is_file():
-            raise Rejected(path, "is not a regular file" if path.exists() else "does not exist")
-        length = path.stat().st_size
-        if length == 0:
-            raise Rejected(path, "is empty")
-        if length > 8 * MOST_PIXELS:
-            raise Rejected(path, f"has {length:,} bytes, more than {8 * MOST_PIXELS:,}")
+        _require_plain(path)
         return path.read_bytes()
     except OSError as error:
         raise Rejected(path, f"cannot be read ({error.strerror or error})") from error
 
 
-def decode(path: Path, data: bytes) -> NDArray[np.uint8]:
-    """`read_image` of the bytes of a file, whose path is named in errors only. Call it inside `quiet`."""
+def _require_plain(path: Path) -> None:
+    if not path.is_file():
+        raise Rejected(path, "is not a regular file" if path.exists() else "does not exist")
+    length = path.stat().st_size
+    if length == 0:
+        raise Rejected(path, "is empty")
+    if length > 8 * MOST_PIXELS:
+        raise Rejected(path, f"has {length:,} bytes, more than {8 * MOST_PIXELS:,}")
+
+
+def decode(path: Path, data: bytes, form: Form = RGB) -> NDArray[np.uint8]:
+    """The image in the bytes of a file, whose path is named in errors only, as uint8 (height, width, channels).
+
+    As `read_image`, of which it is a case; call it inside `quiet`.
+
+    Raises:
+        Rejected: as `read_image`, or it has other channels.
+    """
+    values = _eight_bits(path, values_of(path, data), form)
+    if values.shape[2] == 1 and form.channels == 3:
+        return np.repeat(values, 3, axis=2)
+    if values.shape[2] != form.channels:
+        came, others = _channels(values.shape[2]), _channels(form.channels)
+        raise Rejected(path, f"has {came} where the others of its side have {others}")
+    return values
+
+
+def values_of(path: Path, data: bytes) -> Values:
+    """The values in the bytes of an image, (height, width, channels), as they are in the file; in `quiet` only.
+
+    Raises:
+        Rejected: as `read_image`, but for the range.
+    """
+    if is_npy(data):
+        return read_npy(path, data)
+    if is_tiff(data) and _beyond_pillow(path, io.BytesIO(data)):
+        return read_tiff(path, data)
     with opened(path, data) as image:
         with suppress(Exception):  # damaged camera data say nothing about the picture itself
             image = ImageOps.exif_transpose(image)
-        return _rgb(path, image)
+        return _values(image)
+
+
+def kind_of(path: Path) -> Kind:
+    """What the header of a file says; no pixel is decoded. Call it inside `quiet`.
+
+    Raises:
+        Rejected: as `read_image`, as far as a header can tell.
+    """
+    try:
+        _require_plain(path)
+        with path.open("rb") as file:
+            start = file.read(4096)
+            if is_npy(start):
+                return npy_kind(path, start)
+            if is_tiff(start) and _beyond_pillow(path, file):
+                return tiff_kind(path, path)
+            file.seek(0)
+            with Image.open(file, formats=FORMATS) as image:
+                grey, deep = _is_grey(image), _is_deep(image)
+                kind = np.float32 if image.mode == "F" else np.int32 if deep else np.uint8
+                cut = image.format == "PNG" and not grey and start[24:25] == b"\x10"  # Pillow keeps 8 bits of a colour
+                return Kind((image.height, image.width), 1 if grey else 3, np.dtype(kind), cut)
+    except Rejected:
+        raise
+    except Exception as error:  # what is wrong with it is said where it is decoded
+        raise Rejected(path, f"is not an image in one of the formats {', '.join(FORMATS)}") from error
+
+
+def _beyond_pillow(path: Path, file: object) -> bool:
+    """Whether a TIFF holds what Pillow does not: more bands than colours, or colours of more than 8 bits."""
+    file.seek(0)  # type: ignore[attr-defined]
+    try:
+        with Image.open(file, formats=("TIFF",)) as image:  # type: ignore[arg-type]
+            bits = image.tag_v2.get(258, (8,))  # type: ignore[attr-defined]
+            return image.mode == "RGBX" or (len(bits) > 1 and max(bits) > 8)
+    except Image.DecompressionBombError:
+        return False
+    except Exception:
+        return True
 
 
 @contextmanager
@@ -107,16 +187,58 @@ def opened(path: Path, data: bytes) -> Iterator[Image.Image]:
             raise Rejected(path, f"is damaged or cut short ({image.format}: {error})") from error
 
 
-def _rgb(path: Path, image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode == "F":
-        raise Rejected(path, "holds floating-point values, which have no fixed range", "save it with 8 bits a channel")
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.int64)
-        if grey.min() < 0 or grey.max() > 65535:
-            raise Rejected(path, "holds whole numbers beyond 16 bits", "save it with 8 bits a channel")
-        return np.repeat(((grey + 128) // 257).astype(np.uint8)[:, :, None], 3, axis=2)
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode == "I" or image.mode.startswith("I;16")
+
+
+def _is_grey(image: Image.Image) -> bool:
+    return image.mode in GREY or image.mode.startswith("I;16")
+
+
+def _values(image: Image.Image) -> Values:
+    if image.mode == "F" or _is_deep(image):
+        return np.asarray(image)[:, :, None]
+    grey = _is_grey(image)
     if "transparency" in image.info or image.mode in ("RGBA", "RGBa", "LA", "La", "PA"):
         above = image.convert("RGBA")
         white = Image.new("RGBA", above.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, above)
-    return np.array(image.convert("RGB"), dtype=np.uint8)
+    colours = np.array(image.convert("RGB"), dtype=np.uint8)
+    return colours[:, :, :1] if grey else colours
+
+
+def _eight_bits(path: Path, values: Values, form: Form) -> NDArray[np.uint8]:
+    """Values of any type as levels; those of 8 bits are levels already, and a picture of yes and no is black and white.
+
+    Raises:
+        Rejected: floats or more than 16 bits, and no range that says what is black and what is white.
+    """
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8) * np.uint8(255)
+    low, high = form.low, form.high
+    whole = values.dtype.kind in "ui"
+    if high is None:
+        hint = "set data.range to the values that become black and white, or save it with 8 bits a channel"
+        if not whole:
+            raise Rejected(path, "holds floating-point values, which have no fixed range", hint)
+        if values.min() < 0 or values.max() > DEEP:
+            raise Rejected(path, "holds whole numbers beyond 16 bits", hint)
+        low, high = 0, DEEP
+    if whole and values.dtype.itemsize <= 2 and values.min() >= 0:
+        return _levels(np.arange(DEEP + 1), low, high)[values]
+    if not np.isfinite(values).all():
+        raise Rejected(path, "holds values that are not finite")
+    return np.stack([_levels(row, low, high) for row in values])  # row by row: as floats all would be large
+
+
+def _levels(values: Values, low: float, high: float) -> NDArray[np.uint8]:
+    """Values from low to high as levels from 0 to 255, rounded half up; those outside are cut off."""
+    scaled = (values.astype(np.float64) - low) * 255 / (high - low)
+    levels: NDArray[np.uint8] = np.floor(scaled.clip(0, 255) + 0.5).astype(np.uint8)
+    return levels
+
+
+def _channels(count: int) -> str:
+    return "one channel" if count == 1 else f"{count} channels"

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from slimgen.data.images import ENDINGS, Rejected, opened
-from slimgen.data.layouts import SPLITS, Files, by_name, listing, require_folder
+from slimgen.data.images import Rejected, opened
+from slimgen.data.layouts import SPLITS, Files, listing, require_folder
+from slimgen.data.names import by_name, how_names_differ
+from slimgen.data.walking import ENDINGS, passed_over
 from slimgen.errors import DataError
 
 UNKNOWN = 255
@@ -165,21 +167,28 @@ def find_labels(folder: Path, instances: bool, *, tested: bool = True) -> Files[
     kinds = ("label", "img", "inst") if instances else ("label", "img")
     found: dict[str, tuple[LabelFiles, ...]] = {}
     unmatched: list[Path] = []
+    hint: str | None = None
     for split, where in splits.items():
         files = {kind: by_name(where[kind], STEMS[kind]) for kind in kinds}
-        shared = set.intersection(*(set(named) for named in files.values()))
-        unmatched += [path for named in files.values() for name, path in named.items() if name not in shared]
+        maps, *others = files.values()
+        shared = maps.keys() & set.intersection(*(set(named) for named in others))
+        unmatched += [one.path for named in files.values() for key, one in named.items() if key not in shared]
+        for named in others:
+            hint = hint or how_names_differ(maps.keys() - named.keys(), named.keys() - maps.keys())
         if not shared:
             raise DataError(
                 f"the split {split!r} of {folder} holds label maps with photographs{' and instances' * instances}",
                 ", ".join(f"{len(named)} of {where[kind].relative_to(folder)}" for kind, named in files.items()),
-                f"partners have the same name, and {ENDINGS}",
+                f"{hint or 'partners have equal names'}; {ENDINGS}",
             )
         found[split] = tuple(
-            LabelFiles(name, files["label"][name], files["img"][name], files["inst"][name] if instances else None)
-            for name in sorted(shared)
+            LabelFiles(
+                maps[key].name, maps[key].path, files["img"][key].path, files["inst"][key].path if instances else None
+            )
+            for key in sorted(shared, key=lambda key: maps[key].name)
         )
-    return Files(layout, found, tuple(unmatched))
+    used = [path for labels in found.values() for one in labels for path in (one.labels, one.image, one.instances)]
+    return Files(layout, found, tuple(unmatched), passed_over(folder, [*filter(None, used), *unmatched]), hint)
 
 
 def _look(folder: Path, tested: bool) -> tuple[str, dict[str, dict[str, Path]]]:

@@ -1,11 +1,12 @@
 """Where the pairs of a data set lie, or its two sets: the conventional layouts, found by looking."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Generic, Literal, TypeVar
 
-from slimgen.data.images import ENDINGS, SUFFIXES
+from slimgen.data.names import by_name, how_names_differ
+from slimgen.data.walking import ENDINGS, counted, image_files, passed_over
 from slimgen.errors import DataError, nearest
 
 DIRECTIONS = ("AtoB", "BtoA")
@@ -16,9 +17,16 @@ KNOWN = (
     "train/ test/ with side-by-side pairs (A left, B right)",
     "trainA/ trainB/ testA/ testB/ with partners of the same name",
     "A/train B/train A/test B/test with partners of the same name",
+    "train/A train/B test/A test/B with partners of the same name",
 )
 NONE = "no image files"
-KNOWN_SETS = ("trainA/ trainB/ testA/ testB/", "A/train B/train A/test B/test", KNOWN[0])
+SIDE_BY_SIDE = "side by side"
+KNOWN_SETS = (
+    "trainA/ trainB/ testA/ testB/",
+    "A/train B/train A/test B/test",
+    "train/A train/B test/A test/B",
+    KNOWN[0],
+)
 
 
 @dataclass(frozen=True)
@@ -40,11 +48,30 @@ class PairFiles:
 
 @dataclass(frozen=True)
 class Files(Generic[ItemT]):
-    """What a folder holds, not yet read: what is in each split that is there, and the images without a partner."""
+    """What a folder holds, not yet read.
+
+    Attributes:
+        layout: the name of its layout.
+        splits: what is in each split that is there.
+        unmatched: the images without a partner.
+        passed: how many files were passed over, by the reason.
+        hint: how names differ that may be meant to be equal.
+        doubts: what is questionable about the layout.
+    """
 
     layout: str
     splits: dict[str, tuple[ItemT, ...]]
     unmatched: tuple[Path, ...] = ()
+    passed: Mapping[str, int] = field(default_factory=dict)
+    hint: str | None = None
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What should be told of it."""
+        passed = [f"passed over: {counted(self.passed)}"] if self.passed else []
+        alone = [f"{len(self.unmatched)} images without a partner: {self.hint}"] if self.unmatched and self.hint else []
+        return [*self.doubts, *alone, *passed]
 
 
 @dataclass(frozen=True)
@@ -57,7 +84,7 @@ class Member:
 
     @property
     def stem(self) -> str:
-        """What it shares with its partner, if it has one: the name without the suffix."""
+        """The name without the suffix."""
         return PurePosixPath(self.name).with_suffix("").as_posix()
 
 
@@ -75,20 +102,25 @@ def find_pairs(folder: Path, direction: str, *, tested: bool = True) -> Files[Pa
     sides, layout = _look(folder, direction, KNOWN, tested)
     splits: dict[str, tuple[PairFiles, ...]] = {}
     unmatched: list[Path] = []
+    hint: str | None = None
     for split, where in sides.items():
         if len(where) == 1:
             files = ((path.relative_to(where[0]).as_posix(), path) for path in image_files(where[0]))
             found = [(name, Side(path, "left"), Side(path, "right")) for name, path in files]
         else:
             left, right = map(by_name, where)
-            found = [(stem, Side(left[stem]), Side(right[stem])) for stem in sorted(left.keys() & right.keys())]
-            unmatched += [left.get(stem) or right[stem] for stem in sorted(left.keys() ^ right.keys())]
+            shared = sorted(left.keys() & right.keys(), key=lambda key: left[key].name)
+            found = [(left[key].name, Side(left[key].path), Side(right[key].path)) for key in shared]
+            alone = [left.get(key) or right[key] for key in left.keys() ^ right.keys()]
+            unmatched += [one.path for one in sorted(alone, key=lambda one: one.name)]
+            hint = hint or how_names_differ(left.keys() - right.keys(), right.keys() - left.keys())
         pairs = tuple(PairFiles(name, *((a, b) if direction == "AtoB" else (b, a))) for name, a, b in found)
         if not pairs:
             came = f"{len(unmatched)} images without a partner, the first {unmatched[0]}" if unmatched else NONE
-            raise DataError(f"the split {split!r} of {folder} holds pairs", came, ENDINGS)
+            raise DataError(f"the split {split!r} of {folder} holds pairs", came, hint if unmatched else ENDINGS)
         splits[split] = pairs
-    return Files(layout, splits, tuple(unmatched))
+    used = [side.path for pairs in splits.values() for pair in pairs for side in (pair.input, pair.target)]
+    return Files(layout, splits, tuple(unmatched), passed_over(folder, [*used, *unmatched]), hint)
 
 
 def find_sets(folder: Path, direction: str, *, tested: bool = True) -> Files[Member]:
@@ -107,15 +139,8 @@ def find_sets(folder: Path, direction: str, *, tested: bool = True) -> Files[Mem
         halves: tuple[Half, Half] = ("left", "right") if len(where) == 1 else ("whole", "whole")
         lies = dict(zip("AB", zip((where[0], where[-1]), halves, strict=True), strict=True))
         splits[split] = (*_members("input", *lies[direction[0]]), *_members("target", *lies[direction[-1]]))
-    return Files(layout, splits)
-
-
-def image_files(folder: Path) -> tuple[Path, ...]:
-    """All image files below a folder, hidden ones left out, in the order of their relative names."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    seen = ((path.relative_to(folder), path) for path in found)
-    shown = [(at.as_posix(), path) for at, path in seen if not any(part.startswith(".") for part in at.parts)]
-    return tuple(path for _, path in sorted(shown))
+    used = [member.at.path for members in splits.values() for member in members]
+    return Files(layout, splits, passed=passed_over(folder, used))
 
 
 def some_images(folder: Path) -> tuple[Path, ...]:
@@ -123,25 +148,6 @@ def some_images(folder: Path) -> tuple[Path, ...]:
     if not (found := image_files(folder)):
         raise DataError(f"{folder} holds images", NONE, ENDINGS)
     return found
-
-
-def by_name(folder: Path, ending: str = "") -> dict[str, Path]:
-    """The image files of a folder, at any depth, by the names that they share with their partners.
-
-    Stems of files of one kind may have an ending of their own: if some have, others are passed over.
-
-    Raises:
-        DataError: two files share a name.
-    """
-    files = image_files(folder)
-    named: dict[str, Path] = {}
-    for path in [path for path in files if path.stem.endswith(ending)] or files:
-        name = path.relative_to(folder).with_suffix("").as_posix().removesuffix(ending)
-        if name in named:
-            rule = "partners are matched by name, so a name is unique in its folder"
-            raise DataError(rule, f"{named[name]} and {path}")
-        named[name] = path
-    return named
 
 
 def require_folder(folder: Path) -> None:
@@ -156,7 +162,8 @@ def _look(folder: Path, direction: str, known: Iterable[str], tested: bool) -> t
         raise DataError("a direction is AtoB or BtoA", repr(direction), nearest(str(direction), DIRECTIONS))
     require_folder(folder)
     candidates: dict[str, dict[str, tuple[Path, ...]]] = {
-        "side by side": {split: (folder / split,) for split in SPLITS},
+        "A and B in each split": {split: (folder / split / "A", folder / split / "B") for split in SPLITS},
+        SIDE_BY_SIDE: {split: (folder / split,) for split in SPLITS},
         "two folders": {split: (folder / f"{split}A", folder / f"{split}B") for split in SPLITS},
         "A and B": {split: (folder / "A" / split, folder / "B" / split) for split in SPLITS},
     }

@@ -1,25 +1,52 @@
 """A look at a data set before it is prepared: how it is laid out, how much there is, what cannot be used."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from slimgen.data.images import Rejected, contents, decode, quiet, read_image
-from slimgen.data.label_maps import UNKNOWN, Classes, find_labels, read_instances
-from slimgen.data.layouts import Files, Side, find_pairs, find_sets
-from slimgen.data.prepare_images import find_images
+from slimgen.data.aspects import Shapes
+from slimgen.data.conversion import Found, Read, Row, Setting
+from slimgen.data.images import contents
+from slimgen.data.label_maps import UNKNOWN, Classes, LabelFiles
+from slimgen.data.layouts import Files
+from slimgen.data.prepare_images import customary, found_images
+from slimgen.data.prepare_translation import found_labels, found_pairs, found_sets
+from slimgen.data.prepared import RGB, SIDES, Manifest
+from slimgen.data.shapes import Frame
+from slimgen.data.walking import counted
+from slimgen.size import Fit, Size
+
+ANY: Size = Size(1, 1)
+"""What every picture can be made of."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What is looked for: images of so many pixels a side, in a direction; label maps with maps of instances."""
+    """What is looked for: images of a size, in a direction; label maps with maps of instances.
 
-    size: int = 1
+    Attributes:
+        size: of which images are made; None asks nothing of them.
+        fit: what becomes of those of another aspect.
+    """
+
+    size: Size | None = None
     direction: str = "AtoB"
     instances: bool = False
+    fit: Fit | None = None
+
+    @property
+    def setting(self) -> Setting:
+        """How the images would be prepared."""
+        size, fit = (ANY, "squash") if self.size is None else (self.size, self.fit)
+        return Setting(size, size, self.direction, fit=fit)
+
+    @property
+    def frame(self) -> Frame | None:
+        """What images are made to be."""
+        return None if self.size is None else self.setting.frame("test")
 
 
 @dataclass(frozen=True)
@@ -30,93 +57,98 @@ class Looked:
         facts: for programs: the layout, counts by split, files without a partner.
         lines: the same for people: name to text.
         rejected: why files cannot be used, by their paths in the folder.
+        notes: what else should be known.
     """
 
     facts: dict[str, object]
     lines: dict[str, str]
     rejected: dict[str, str]
+    notes: list[str] = field(default_factory=list)
 
 
 def look_at_pairs(folder: Path, look: Look) -> Looked:
     """Pairs; raises DataError as `find_pairs` does."""
-    pairs = find_pairs(folder, look.direction)
-    sides = (side for split in pairs.splits.values() for pair in split for side in (pair.input, pair.target))
-    return _with_unmatched(folder, pairs, _looked(pairs, "pairs", _rejected(folder, sides, look.size)))
+    found = found_pairs(folder, look.setting)
+    return _with_unmatched(folder, found.files, _looked(folder, found, look, "pairs", "pair"))
 
 
 def look_at_sets(folder: Path, look: Look) -> Looked:
     """Two sets of images, of which an image needs the pixels of the size, not both sides; raises as `find_sets`."""
-    sets = find_sets(folder, look.direction)
-    members = (member.at for split in sets.splits.values() for member in split)
-    rejected = _rejected(folder, members, look.size, by_area=True)
+    found = found_sets(folder, look.setting)
+    looked = _looked(folder, found, look, "images", "image")
     counts = {
-        name: {which: sum(member.which == which for member in split) for which in ("input", "target")}
-        for name, split in sets.splits.items()
+        name: {which: sum(member.which == which for member in split) for which in SIDES}
+        for name, split in found.files.splits.items()
     }
-    numbers = ", ".join(f"{name} {one['input']} + {one['target']}" for name, one in counts.items())
-    return Looked({"layout": sets.layout, "images": counts}, {"layout": sets.layout, "images": numbers}, rejected)
+    looked.facts["images"] = counts
+    looked.lines["images"] = ", ".join(f"{name} {one['input']} + {one['target']}" for name, one in counts.items())
+    return looked
 
 
 def look_at_images(folder: Path, look: Look) -> Looked:
     """Images that are to be made of noise; raises DataError as `find_images` does."""
-    images = find_images(folder)
-    files = (Side(image.path) for split in images.splits.values() for image in split)
-    return _looked(images, "images", _rejected(folder, files, look.size))
+    usual = None if look.frame is None else customary(look.frame)
+    return _looked(folder, found_images(folder, look.setting), look, "images", "image", usual)
 
 
 def look_at_labels(folder: Path, look: Look) -> Looked:
     """Label maps with their photographs, all of which are read; raises DataError as `find_labels` does."""
-    found = find_labels(folder, look.instances)
-    every = Classes(UNKNOWN, unknown=True)
-    highest, unknown, rejected = -1, False, {}
-    with quiet():
-        for one in (one for split in found.splits.values() for one in split):
-            try:
-                ids = every.read(one.labels, contents(one.labels))
-                _require_size(one.labels, ids.shape, look.size)
-                decode(one.image, contents(one.image))
-                if one.instances is not None:
-                    read_instances(one.instances, contents(one.instances))
-            except Rejected as fault:
-                rejected[fault.path.relative_to(folder).as_posix()] = fault.reason
-                continue
-            seen = {int(number) for number in np.unique(ids)}
-            unknown |= UNKNOWN in seen
-            highest = max(seen - {UNKNOWN} | {highest})
-    looked = _with_unmatched(folder, found, _looked(found, "maps", rejected))
-    looked.facts.update(classes=highest + 1, unknown=unknown)
-    looked.lines["classes"] = f"{highest + 1}{' and unknown' if unknown else ''}"
+    every, seen = Classes(UNKNOWN, unknown=True), set[int]()
+    found = found_labels(folder, look.setting, classes=every, instances=look.instances)
+
+    def decode(files: LabelFiles, read: Read, frame: Frame) -> Mapping[str, Row]:
+        rows = found.decode(files, read, frame)
+        seen.update(map(int, np.unique(every.read(files.labels, contents(files.labels)))))
+        return rows
+
+    looked = _looked(folder, replace(found, decode=decode), look, "maps", "label map")
+    looked = _with_unmatched(folder, found.files, looked)
+    classes, unknown = max(seen - {UNKNOWN}, default=-1) + 1, UNKNOWN in seen
+    looked.facts.update(classes=classes, unknown=unknown)
+    looked.lines["classes"] = f"{classes}{' and unknown' if unknown else ''}"
     return looked
 
 
-def _looked(files: Files[Any], what: str, rejected: dict[str, str]) -> Looked:
-    """The layout, and how many there are in each split."""
-    counts = {name: len(split) for name, split in files.splits.items()}
-    line = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return Looked({"layout": files.layout, what: counts}, {"layout": files.layout, what: line}, rejected)
+def looked_of(manifest: Manifest) -> Looked:
+    """What preparing a data set found."""
+    counts = {name: split.count for name, split in manifest.splits.items()}
+    facts: dict[str, object] = {"layout": manifest.layout, "kept": counts, "unmatched": list(manifest.unmatched)}
+    lines = {"layout": manifest.layout, "kept": _line(counts), "unmatched": str(len(manifest.unmatched))}
+    for name, split in manifest.splits.items():
+        if split.target_names is not None:
+            facts["kept"] = {**counts, f"{name} targets": len(split.target_names)}
+    train = manifest.splits["train"]
+    _add_channels(facts, lines, {which: train.wide(which) for which in SIDES})
+    return Looked(facts, lines, dict(manifest.rejected), list(manifest.notes))
+
+
+def _looked(folder: Path, found: Found[Any], look: Look, what: str, unit: str, frame: Frame | None = None) -> Looked:
+    """The layout, how many there are in each split, their shapes, what cannot be used, and what should be known."""
+    files, counts = found.files, {name: len(split) for name, split in found.files.splits.items()}
+    shapes = Shapes(frame or look.frame)
+    tally = found.examined(folder, look.setting, shapes.see)
+    facts: dict[str, object] = {"layout": files.layout, what: counts, **shapes.facts}
+    lines = {"layout": files.layout, what: _line(counts), **shapes.lines}
+    if files.passed:
+        facts["passed over"], lines["passed over"] = dict(files.passed), counted(files.passed)
+    _add_channels(facts, lines, {which: form.channels for which, form in found.forms.sides.items()})
+    return Looked(facts, lines, tally.rejected, [*files.doubts, *found.forms.notes, *tally.notes(unit)])
+
+
+def _add_channels(facts: dict[str, object], lines: dict[str, str], channels: Mapping[str, int]) -> None:
+    """Adds the channels of each side, where they are not those of RGB."""
+    if set(channels.values()) - {RGB}:
+        facts["channels"], lines["channels"] = dict(channels), _line(channels)
+
+
+def _line(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def _with_unmatched(folder: Path, files: Files[Any], looked: Looked) -> Looked:
     names = [path.relative_to(folder).as_posix() for path in files.unmatched]
     looked.facts["unmatched"] = names
     looked.lines["unmatched"] = f"{len(names)}{': ' + ', '.join(names[:5]) if names else ''}"
+    if names and files.hint:
+        looked.notes.append(files.hint)
     return looked
-
-
-def _rejected(folder: Path, sides: Iterable[Side], size: int, by_area: bool = False) -> dict[str, str]:
-    """The files that cannot be used, and why."""
-    rejected: dict[str, str] = {}
-    for path, halves in {side.path: side.half != "whole" for side in sides}.items():
-        try:
-            height, width = read_image(path).shape[:2]
-            _require_size(path, (height, width // (1 + halves)), size, by_area)
-        except Rejected as fault:
-            rejected[path.relative_to(folder).as_posix()] = fault.reason
-    return rejected
-
-
-def _require_size(path: Path, shape: tuple[int, ...], size: int, by_area: bool = False) -> None:
-    height, width = shape
-    if height * width < size**2 if by_area else min(height, width) < size:
-        less = f"fewer pixels than {size} x {size}" if by_area else f"smaller than {size} pixels"
-        raise Rejected(path, f"is {width} x {height}, {less}")

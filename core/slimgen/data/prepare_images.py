@@ -4,20 +4,25 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slimgen.data.archives import extract
-from slimgen.data.conversion import Progress, Read, Row, Setting, convert
+from slimgen.data.conversion import Found, Progress, Read, Row, Setting, convert
 from slimgen.data.division import divide
-from slimgen.data.images import decode
+from slimgen.data.forms import forms_of
+from slimgen.data.images import Form, decode
 from slimgen.data.layouts import SPLITS, Files, some_images
 from slimgen.data.prepared import Manifest
-from slimgen.data.shapes import require_pixels, resize
+from slimgen.data.shapes import Frame, mark, resize
+from slimgen.data.walking import passed_over
 from slimgen.errors import DataError
+from slimgen.size import Size
 
 TESTED = 0.1
 """Share of the images that is tested on, where the data set does not say which."""
@@ -30,11 +35,12 @@ class ImageFile(NamedTuple):
     path: Path
 
 
-def prepare_images(folder: Path, out: Path, setting: Setting, progress: Progress | None = None) -> Manifest:
+def prepare_images(folder: Path, out: Path | None, setting: Setting, progress: Progress | None = None) -> Manifest:
     """Write images as arrays, each as the target of an input without channels; see `convert`, which it is a case of.
 
-    Of each image the middle square is taken, so that nothing is distorted, and resized: bicubic, antialiased. Nothing
-    is cropped from images later, so `load` is `size`, and images with a smaller side are rejected. Where the data set
+    Where the setting does not say otherwise, the middle part of the wanted aspect is taken of each image, so that
+    nothing is distorted, and resized: bicubic, antialiased. Nothing is cropped from images later, so `load` is `size`,
+    and images with a smaller side are rejected. Where the data set
     does not say which images to test on, nor the setting how many, a tenth of those to train on is held out.
 
     The folder is a data set as `find_images` finds it, or a tar or zip archive of one, which is unpacked into `out` for
@@ -47,11 +53,19 @@ def prepare_images(folder: Path, out: Path, setting: Setting, progress: Progress
         came = f"load {setting.load}, size {setting.size}"
         raise DataError("images to be made of noise are not cropped: load is size", came)
     with _folder_of(folder, out) as source:
-        found = find_images(source)
-        if setting.test is None and not found.splits.keys() & {"test", "val"}:
+        found = found_images(source, setting)
+        if setting.test is None and not found.files.splits.keys() & {"test", "val"}:
             setting = replace(setting, test=TESTED)
-        splits = divide(found.splits, setting, "images")
-        return convert(source, out, splits, _image, setting, progress, found=found, unit="image", channels=0)
+        splits = divide(found.files.splits, setting, "images", usable=found.usable(setting))
+        how: dict[str, Any] = {"found": found.files, "unit": "image", "forms": found.forms, "channels": 0}
+        return convert(source, out, splits, found.decode, setting, progress, **how)
+
+
+def found_images(folder: Path, setting: Setting) -> Found[ImageFile]:
+    """Images and how they are decoded; raises DataError as `find_images` and `forms_of`."""
+    files = find_images(folder)
+    forms = forms_of({"target": [one.path for split in files.splits.values() for one in split]}, setting.range)
+    return Found(files, forms, partial(_image, forms.sides["target"]))
 
 
 def find_images(folder: Path) -> Files[ImageFile]:
@@ -68,9 +82,9 @@ def find_images(folder: Path) -> Files[ImageFile]:
     if there and "train" not in there:
         rule = f"a data set of folders has images to train on, in {folder}/train"
         raise DataError(rule, f"{', '.join(there)} alone", "name the folder train, or give a folder without splits")
-    if not there:
-        return Files("one folder", {"train": _images(folder)})
-    return Files(" and ".join(there), {split: _images(folder / split) for split in there})
+    found = {split: _images(folder / split) for split in there} if there else {"train": _images(folder)}
+    used = [image.path for images in found.values() for image in images]
+    return Files(" and ".join(there) or "one folder", found, passed=passed_over(folder, used))
 
 
 def _images(folder: Path) -> tuple[ImageFile, ...]:
@@ -78,10 +92,14 @@ def _images(folder: Path) -> tuple[ImageFile, ...]:
 
 
 @contextmanager
-def _folder_of(source: Path, out: Path) -> Iterator[Path]:
+def _folder_of(source: Path, out: Path | None) -> Iterator[Path]:
     """The data set as a folder: an archive is unpacked beside what is made of it, and removed again."""
     if not source.is_file():
         yield source
+        return
+    if out is None:
+        with TemporaryDirectory() as place, _folder_of(source, Path(place)) as unpacked:
+            yield unpacked
         return
     unpacked = out / "unpacked"
     shutil.rmtree(unpacked, ignore_errors=True)  # of a preparation that was killed
@@ -92,12 +110,15 @@ def _folder_of(source: Path, out: Path) -> Iterator[Path]:
         shutil.rmtree(unpacked)
 
 
-def _image(file: ImageFile, read: Read, side: int, size: int) -> dict[str, Row]:
-    image = decode(file.path, read(file.path))
-    height, width = shape = image.shape[:2]
-    require_pixels(file.path, shape, size)
-    length = min(height, width)
-    top, left = (height - length) // 2, (width - length) // 2
-    middle = image[top : top + length, left : left + length]
-    nothing: NDArray[np.uint8] = np.empty((side, side, 0), np.uint8)
-    return {"input": Row(file.name, nothing, shape), "target": Row(file.name, resize(middle, side), shape)}
+def _image(form: Form, file: ImageFile, read: Read, frame: Frame) -> dict[str, Row]:
+    image = decode(file.path, read(file.path), form)
+    fitted = customary(frame).fitted(file.path, image)
+    shape = Size(*image.shape[:2])
+    nothing: NDArray[np.uint8] = np.empty((*frame.size, 0), np.uint8)
+    made = Row(file.name, resize(fitted, frame.size), shape, mark(image))
+    return {"input": Row(file.name, nothing, shape), "target": made}
+
+
+def customary(frame: Frame) -> Frame:
+    """What single images are made to be: cropped, unless something else is asked for."""
+    return replace(frame, fit=frame.fit or "crop")

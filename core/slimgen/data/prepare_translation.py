@@ -2,72 +2,100 @@
 
 from collections.abc import Mapping
 from functools import partial
-from math import isqrt
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
-from slimgen.data.conversion import Progress, Read, Row, Setting, Written, convert
-from slimgen.data.division import divide
-from slimgen.data.images import Rejected, decode
+from slimgen.data.conversion import Found, Progress, Read, Row, Setting, Written, convert
+from slimgen.data.division import Usable, divide
+from slimgen.data.forms import forms_of
+from slimgen.data.halves import questioned
+from slimgen.data.images import Form, Rejected, decode
 from slimgen.data.label_maps import Classes, LabelFiles, edges, find_labels, read_instances
 from slimgen.data.layouts import Files, Member, PairFiles, find_pairs, find_sets
+from slimgen.data.names import key_of
 from slimgen.data.prepared import SIDES, Manifest, SplitRecord
-from slimgen.data.shapes import alike, half, require_pixels, resize, resize_ids
+from slimgen.data.shapes import Frame, half, mark, resize, resize_ids
 from slimgen.errors import DataError
+from slimgen.size import Size, alike
 
 
-def prepare_pairs(folder: Path, out: Path, setting: Setting, progress: Progress | None = None) -> Manifest:
+def prepare_pairs(folder: Path, out: Path | None, setting: Setting, progress: Progress | None = None) -> Manifest:
     """Write the pairs of a data set as arrays; see `convert`, whose arguments, result and errors are the same.
 
-    Images are resized to a square, train to `load` and the others to `size` pixels a side, bicubic and antialiased;
-    those smaller than `size` are rejected. Label maps are treated like any image: those of the usual paired sets are
-    JPEGs, whose colours are not exact.
+    Images are resized, train to `load` and the others to `size`, bicubic and antialiased; those smaller than `size` are
+    rejected, and those of another aspect treated as the setting's `fit` says. Label maps are treated like any image:
+    those of the usual paired sets are JPEGs, whose colours are not exact.
     """
-    pairs = find_pairs(folder, setting.direction, tested=setting.test is None)
-    splits = divide(pairs.splits, setting, "pairs")
-    return convert(folder, out, splits, _pair, setting, progress, found=pairs, unit="pair")
+    found = found_pairs(folder, setting, tested=setting.test is None)
+    splits = divide(found.files.splits, setting, "pairs", usable=found.usable(setting))
+    how: dict[str, Any] = {"found": found.files, "unit": "pair", "forms": found.forms}
+    return convert(folder, out, splits, found.decode, setting, progress, **how)
 
 
-def _pair(pair: PairFiles, read: Read, side: int, size: int) -> dict[str, Row]:
-    whole = {path: decode(path, read(path)) for path in dict.fromkeys((pair.input.path, pair.target.path))}
-    parts = [half(which, whole[which.path]) for which in (pair.input, pair.target)]
-    (h0, w0), (h1, w1) = shapes = [(part.shape[0], part.shape[1]) for part in parts]
-    if not alike(*shapes):
-        raise Rejected(pair.target.path, f"is {w1} x {h1} where its partner is {w0} x {h0}: another shape")
-    for which, shape in zip((pair.input, pair.target), shapes, strict=True):
-        require_pixels(which.path, shape, size)
-    rows = [Row(pair.name, resize(part, side), shape) for part, shape in zip(parts, shapes, strict=True)]
+def found_pairs(folder: Path, setting: Setting, *, tested: bool = True) -> Found[PairFiles]:
+    """Pairs and how they are decoded; raises DataError as `find_pairs` and `forms_of`."""
+    files = find_pairs(folder, setting.direction, tested=tested)
+    files = questioned(files, [pair.input.path for pair in files.splits["train"]])
+    every = [pair for split in files.splits.values() for pair in split]
+    sides = {"input": [pair.input.path for pair in every], "target": [pair.target.path for pair in every]}
+    forms = forms_of(sides, setting.range)
+    return Found(files, forms, partial(_pair, forms.sides))
+
+
+def _pair(forms: Mapping[str, Form], pair: PairFiles, read: Read, frame: Frame) -> dict[str, Row]:
+    forms_of_files = {pair.target.path: forms["target"], pair.input.path: forms["input"]}  # one file has one form
+    whole = {path: decode(path, read(path), form) for path, form in forms_of_files.items()}
+    sides = pair.input, pair.target
+    parts = [half(which, whole[which.path]) for which in sides]
+    one, other = (Size(*part.shape[:2]) for part in parts)
+    if not alike(one, other):
+        raise Rejected(pair.target.path, f"is {other.spoken} where its partner is {one.spoken}: another shape")
+    fitted = [frame.fitted(which.path, part) for which, part in zip(sides, parts, strict=True)]
+    rows = [
+        Row(pair.name, resize(image, frame.size), Size(*part.shape[:2]), mark(part))
+        for image, part in zip(fitted, parts, strict=True)
+    ]
     return dict(zip(SIDES, rows, strict=True))
 
 
 def prepare_unpaired(
-    folder: Path, out: Path, setting: Setting, progress: Progress | None = None, *, partners: bool = True
+    folder: Path, out: Path | None, setting: Setting, progress: Progress | None = None, *, partners: bool = True
 ) -> Manifest:
     """Write two sets of images as arrays; see `convert`, whose arguments, result and errors are the same.
 
-    The sets may differ in number. As in CycleGAN's protocol, and as pairs are, images are resized to a square whatever
-    their proportions, train to `load` (to be cropped) and the others to `size` pixels a side. A photograph that is
-    wider than high has often fewer rows than the published 256: only images of fewer pixels than size x size, to which
-    resizing would add more than it keeps, are rejected. The images held out are as many of both sets of train.
+    The sets may differ in number. As pairs are, images are resized, train to `load` (to be cropped) and the others to
+    `size`; `fit: squash` is CycleGAN's protocol. A photograph that is wider than high has often fewer rows than the
+    published 256: only images of fewer pixels than those of the size, to which resizing would add more than it keeps,
+    are rejected. The images held out are as many of both sets of train.
 
     Images of the same name in both sets may be partners: then evaluation has a truth, which training and search never
     see. A split is `paired` when its two sides have the same names, and no two images of the whole data set that share
     a name differ in their proportions (those of a set that was merely numbered do).
     Without `partners`, equal names mean nothing, and no split is.
     """
-    sets = find_sets(folder, setting.direction, tested=setting.test is None)
-    splits = _divide(sets, setting)
+    found = found_sets(folder, setting, tested=setting.test is None)
+    splits = _divide(found.files, setting, found.usable(setting))
 
     def describe(written: Mapping[str, Written]) -> dict[str, SplitRecord]:
         return _records(written, partners and _names_mean_partners(written))
 
-    return convert(
-        folder, out, splits, _member, setting, progress, found=sets, unit="image of each side", describe=describe
-    )
+    how: dict[str, Any] = {"found": found.files, "unit": "image of each side", "forms": found.forms}
+    return convert(folder, out, splits, found.decode, setting, progress, describe=describe, **how)
 
 
-def _divide(sets: Files[Member], setting: Setting) -> dict[str, tuple[Member, ...]]:
+def found_sets(folder: Path, setting: Setting, *, tested: bool = True) -> Found[Member]:
+    """Two sets and how their images are decoded, to the same channels; raises as `find_sets` and `forms_of`."""
+    files = find_sets(folder, setting.direction, tested=tested)
+    files = questioned(files, [member.at.path for member in files.splits["train"]])
+    every = [member for split in files.splits.values() for member in split]
+    sides = {which: [member.at.path for member in every if member.which == which] for which in SIDES}
+    forms = forms_of(sides, setting.range, joint=True)
+    return Found(files, forms, partial(_member, forms.sides))
+
+
+def _divide(sets: Files[Member], setting: Setting, usable: Usable[Member]) -> dict[str, tuple[Member, ...]]:
     """Train, val and test, each with the inputs first; either set is divided alone."""
     inputs, targets = (
         divide(
@@ -75,20 +103,18 @@ def _divide(sets: Files[Member], setting: Setting) -> dict[str, tuple[Member, ..
             setting,
             f"{which} images",
             key=lambda member: member.stem,
+            usable=usable,
         )
         for which in SIDES
     )
     return {name: (*inputs[name], *targets[name]) for name in inputs}
 
 
-def _member(member: Member, read: Read, side: int, size: int) -> dict[str, Row]:
+def _member(forms: Mapping[str, Form], member: Member, read: Read, frame: Frame) -> dict[str, Row]:
     path = member.at.path
-    image = half(member.at, decode(path, read(path)))
-    height, width = image.shape[:2]
-    if height * width < size * size:
-        reason = f"is {width} x {height}, fewer pixels than the crop of {size}"
-        raise Rejected(path, reason, f"set a size of at most {isqrt(height * width)} to use it")
-    return {member.which: Row(member.name, resize(image, side), (height, width))}
+    image = half(member.at, decode(path, read(path), forms[member.which]))
+    fitted = frame.fitted(path, image, by_area=True)
+    return {member.which: Row(member.name, resize(fitted, frame.size), Size(*image.shape[:2]), mark(image))}
 
 
 def _records(written: Mapping[str, Written], partners: bool) -> dict[str, SplitRecord]:
@@ -108,45 +134,61 @@ def _names_mean_partners(written: Mapping[str, Written]) -> bool:
 
 
 def _stems(names: list[str]) -> list[str]:
-    return [PurePosixPath(name).with_suffix("").as_posix() for name in names]
+    return [key_of(PurePosixPath(name).with_suffix("").as_posix()) for name in names]
 
 
 def prepare_labels(
-    folder: Path, out: Path, setting: Setting, progress: Progress | None = None, *, classes: Classes, instances: bool
+    folder: Path,
+    out: Path | None,
+    setting: Setting,
+    progress: Progress | None = None,
+    *,
+    classes: Classes,
+    instances: bool,
 ) -> Manifest:
     """Write label maps and photographs as arrays; see `convert`, whose arguments, result and errors are the same.
 
-    A label map is written as ids, uint8 (side, side, 1), or (side, side, 2) with the edges of instances (0 or 255).
-    All are resized to a square, train to `load` and the others to `size` pixels a side: photographs as in
-    `prepare_pairs`, label maps and instances to the nearest pixel; edges are drawn after that, one pixel a side.
+    A label map is written as ids, uint8 (height, width, 1), or (.., 2) with the edges of instances (0 or 255). All are
+    fitted and resized as in `prepare_pairs`, but label maps and instances to the nearest pixel; edges are drawn after
+    that, one pixel a side.
     `classes` say what the numbers of a label map mean, and `instances` whether there are maps of them, whose edges are
     wanted. From label maps to photographs, `AtoB`, is the only direction.
     """
     if setting.direction != "AtoB":
         rule = "label maps become photographs, in the direction AtoB"
         raise DataError(rule, setting.direction, "leave data.direction out")
-    found = find_labels(folder, instances, tested=setting.test is None)
-    splits, decoded = divide(found.splits, setting, "label maps"), partial(_labelled, classes)
-    channels = 1 + instances
-    return convert(folder, out, splits, decoded, setting, progress, found=found, unit="label map", channels=channels)
+    found = found_labels(folder, setting, classes=classes, instances=instances, tested=setting.test is None)
+    splits = divide(found.files.splits, setting, "label maps", usable=found.usable(setting))
+    how: dict[str, Any] = {"found": found.files, "unit": "label map", "forms": found.forms, "channels": 1 + instances}
+    return convert(folder, out, splits, found.decode, setting, progress, **how)
 
 
-def _labelled(classes: Classes, files: LabelFiles, read: Read, side: int, size: int) -> dict[str, Row]:
+def found_labels(
+    folder: Path, setting: Setting, *, classes: Classes, instances: bool, tested: bool = True
+) -> Found[LabelFiles]:
+    """Label maps, photographs and how they are decoded; raises DataError as `find_labels` and `forms_of`."""
+    files = find_labels(folder, instances, tested=tested)
+    forms = forms_of({"target": [one.image for split in files.splits.values() for one in split]}, setting.range)
+    return Found(files, forms, partial(_labelled, classes, forms.sides["target"]))
+
+
+def _labelled(classes: Classes, form: Form, files: LabelFiles, read: Read, frame: Frame) -> dict[str, Row]:
     ids = classes.read(files.labels, read(files.labels))
-    image = decode(files.image, read(files.image))
-    shape = height, width = ids.shape
-    planes = [resize_ids(ids, side)]
-    if not alike(shape, image.shape[:2]):
-        reason = f"is {image.shape[1]} x {image.shape[0]} where its label map is {width} x {height}: another shape"
+    whole, image = mark(ids[..., None]), decode(files.image, read(files.image), form)
+    shape, photograph = Size(*ids.shape), Size(*image.shape[:2])
+    if not alike(shape, photograph):
+        reason = f"is {photograph.spoken} where its label map is {shape.spoken}: another shape"
         raise Rejected(files.image, reason)
+    ids = frame.fitted(files.labels, ids)
+    planes = [resize_ids(ids, frame.size)]
     if files.instances is not None:
         numbers = read_instances(files.instances, read(files.instances))
         if numbers.shape != shape:
-            reason = f"is {numbers.shape[1]} x {numbers.shape[0]} where its label map is {width} x {height}"
+            reason = f"is {Size(*numbers.shape).spoken} where its label map is {shape.spoken}"
             raise Rejected(files.instances, reason)
-        planes.append(edges(resize_ids(numbers, side)))
-    require_pixels(files.labels, shape, size)
+        planes.append(edges(resize_ids(frame.fitted(files.instances, numbers), frame.size)))
+    colours = resize(frame.fitted(files.image, image), frame.size)
     return {
-        "input": Row(files.name, np.stack(planes, axis=2), shape),
-        "target": Row(files.name, resize(image, side), image.shape[:2]),
+        "input": Row(files.name, np.stack(planes, axis=2), shape, whole),
+        "target": Row(files.name, colours, photograph, mark(image)),
     }

@@ -11,6 +11,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from slimgen.errors import DataError
 from slimgen.files import MANIFEST, array_file, sha256_file
+from slimgen.size import Size
 
 SIDES = ("input", "target")
 RGB = 3
@@ -20,28 +21,35 @@ _AGAIN = "prepare the data again"
 
 
 class SplitRecord(BaseModel):
-    """One split of the manifest: `names[i]` is the pair in row i; the arrays are (count, side, side, channels) uint8.
+    """One split of the manifest: `names[i]` is the pair in row i of the arrays, uint8 (count, height, width, channels).
 
     Of two sets of images, `count` and `names` are the inputs', and the targets are a set of their own, with as many
     rows as there are `target_names`. Both are absent of pairs.
 
     Attributes:
-        side: pixels of a side.
+        side: height and width in pixels; one number, of a side, where they are equal.
         sha256: of each array's file, by side.
         paired: row i of input and of target show the same.
-        channels: of input, where that is no picture: 1 of a label map, its class ids; 2 with the edges of instances (0
-            or 255); 0 where images are to be made of noise, so that there is no input.
+        channels: of input, where they are not 3: those of its pictures; or 1 of a label map, its class ids; 2 with the
+            edges of instances (0 or 255); 0 where images are to be made of noise, so that there is no input.
+        target_channels: of the pictures of target, where they are not 3.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     count: int
-    side: int
+    side: Size
     names: tuple[str, ...]
     sha256: dict[str, str]
     target_names: tuple[str, ...] | None = None
     paired: bool | None = None
     channels: int | None = None
+    target_channels: int | None = None
+
+    def wide(self, which: str) -> int:
+        """The channels of `input` or `target`."""
+        channels = self.channels if which == "input" else self.target_channels
+        return RGB if channels is None else channels
 
     def rows(self, which: str) -> tuple[str, ...]:
         """The names of the rows of `input` or `target`."""
@@ -60,6 +68,8 @@ class Manifest(BaseModel):
         unmatched: images without a partner; `lonely` in older manifests.
         mean: per side that holds pictures, the mean of each channel of train in [-1, 1].
         std: likewise, the standard deviation of each channel of train, same unit.
+        ranges: per side of pictures of more than 8 bits, the values that became 0 and 255.
+        notes: what should be told of the data set, once; not stored.
         digest: SHA-256 over the arrays and what shaped them.
     """
 
@@ -68,23 +78,26 @@ class Manifest(BaseModel):
     version: int
     layout: str
     direction: str
-    size: int
-    load: int
+    size: Size
+    load: Size
     seed: int
     validation: int | float
     test: int | float | None = None
+    fit: str | None = None
     splits: dict[str, SplitRecord]
     sources: dict[str, str]
     rejected: dict[str, str]
     unmatched: tuple[str, ...] = Field(validation_alias=AliasChoices("unmatched", "lonely"))
-    mean: dict[str, tuple[float, float, float]]
-    std: dict[str, tuple[float, float, float]]
+    mean: dict[str, tuple[float, ...]]
+    std: dict[str, tuple[float, ...]]
+    ranges: dict[str, tuple[float, float]] | None = None
+    notes: tuple[str, ...] = Field(default=(), exclude=True)
     digest: str
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split: `input` and `target` are uint8 (N, side, side, 3), of pairs or of two sets.
+    """One split: `input` and `target` are uint8 (N, height, width, channels), of pairs or of two sets.
 
     Inputs that are label maps have 1 or 2 channels instead, and none where there is no input, as `SplitRecord` says.
 
@@ -177,7 +190,7 @@ class Prepared:
         """
         splits = self.manifest.splits
         if self.split("train").target_names is not None or splits["train"].side != splits["val"].side:
-            sides = f"{splits['train'].side} and {splits['val'].side} pixels"
+            sides = f"images of {splits['train'].side} and {splits['val'].side}"
             raise DataError("images to train and to validate on are joined where they are alike", f"sets, or {sides}")
         return replace(self, joined=True)
 
@@ -190,8 +203,7 @@ def digest_of(manifest: Manifest) -> str:
 
 
 def _mapped(path: Path, record: SplitRecord, which: str) -> NDArray[np.uint8]:
-    channels = RGB if which == "target" or record.channels is None else record.channels
-    shape = (len(record.rows(which)), record.side, record.side, channels)
+    shape = (len(record.rows(which)), *record.side, record.wide(which))
     try:
         array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -99,7 +99,7 @@ def card(facts: Facts) -> str:
 
 
 def snippet(onnx: OnnxFile) -> str:
-    """Python that runs the file from its own folder: on `picture.png` where it takes RGB images, else on an array.
+    """Python that runs the file from its own folder: on `picture.png` where images are RGB or grey, else on an array.
 
     What it makes of noise is written to `generated.png`.
     """
@@ -108,10 +108,19 @@ def snippet(onnx: OnnxFile) -> str:
     levels = '((generated + 1) * 127.5).round().clip(0, 255).astype("uint8")'
     write = f'PIL.Image.fromarray({levels}).save("generated.png")\n'
     if not pictured(onnx):
+        flat = "[..., 0]" if onnx.output[1][1] == 1 else ""
         return (
             f"import numpy, onnxruntime, PIL.Image\n\n{start}"
             f"noise = numpy.random.default_rng(0).standard_normal((1, {shape[1]}), numpy.float32)\n"
-            f'generated = session.run(None, {{"{name}": noise}})[0][0].transpose(1, 2, 0)\n'
+            f'generated = session.run(None, {{"{name}": noise}})[0][0].transpose(1, 2, 0){flat}\n'
+            f"{write}"
+        )
+    if shape[1] == onnx.output[1][1] == 1:
+        return (
+            f"import numpy, onnxruntime, PIL.Image\n\n{start}"
+            f'picture = PIL.Image.open("picture.png").convert("L").resize(({onnx.width}, {onnx.height}))\n'
+            "image = numpy.asarray(picture, numpy.float32)[None, None] / 127.5 - 1\n"
+            f'generated = session.run(None, {{"{name}": image}})[0][0, 0]\n'
             f"{write}"
         )
     if shape[1] != RGB or onnx.output[1][1] != RGB:
@@ -135,7 +144,8 @@ def pictured(onnx: OnnxFile) -> bool:
 
 
 def _end(kind: str, name: str, shape: tuple[int | str, ...], values: str = "float32 in [-1, 1]") -> tuple[str, ...]:
-    channels = ", RGB" if len(shape) == 4 and shape[1] == RGB else ""
+    kinds = {RGB: ", RGB", 1: ", grey"}
+    channels = kinds.get(int(shape[1]), f", {shape[1]} channels") if len(shape) == 4 else ""
     return kind, f"`{name}`", "x".join(str(axis).replace(" ", "") for axis in shape), f"{values}{channels}"
 
 

@@ -66,7 +66,7 @@ class Candidates(Trials):
     def count(self, genotype: Genotype) -> Mapping[str, float]:
         """MACs under the budget's convention, parameters and bytes in closed form; latency where it is predicted."""
         recipe = self.job.recipe
-        costs = priced(self.supernet.cost(genotype, recipe.size, recipe.size), recipe)
+        costs = priced(self.supernet.cost(genotype, *recipe.size), recipe)
         if self._predicted:
             # Two processes would measure two latencies, and then search two spaces.
             costs["latency_ms"] = first(lambda: math.nan if self.latency is None else float(self.latency(genotype)))

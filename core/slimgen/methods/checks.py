@@ -26,7 +26,7 @@ def priced(cost: Cost, recipe: Recipe) -> dict[str, float]:
 
 def budget_of(recipe: Recipe) -> Budget:
     """The recipe's limits as numbers, as the job of its search has them, before there is one."""
-    original = generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
+    original = generator_cost(**recipe.size._asdict(), **recipe.teach.generator)
     return Budget(**recipe.budget.resolve(priced(original, recipe)))
 
 

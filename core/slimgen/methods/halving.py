@@ -114,7 +114,7 @@ class Halving:
         count, tuning = len(genotypes), self.train(until)
         searcher = Exhaustive(self.supernet.space, candidates.objective, candidates.allows, count, genotypes=genotypes)
         trials = candidates.explore(f"{step or tuning.name}-{until}", searcher, count)
-        macs = [self.supernet.cost(genotype, size, size).exact for genotype in genotypes]
+        macs = [self.supernet.cost(genotype, *size).exact for genotype in genotypes]
         self.effort = self.effort.plus(Effort.candidates(macs, until - before, tuning.schedule.batch))
         return trials
 

@@ -44,8 +44,7 @@ class Timed(NamedTuple):
 
     def costs(self, job: Job, net: InPieces, genotype: Genotype) -> dict[str, float]:
         """All that a budget may limit of a genotype, in the first process."""
-        size = job.recipe.size
-        counted = priced(net.cost(genotype, size, size), job.recipe)
+        counted = priced(net.cost(genotype, *job.recipe.size), job.recipe)
         return counted if self.table is None else {**counted, "latency_ms": self.table.predict(genotype)}
 
     def priced(self, job: Job, counted: Mapping[str, float], genotype: Genotype) -> dict[str, float]:
@@ -117,8 +116,7 @@ def timed(job: Job, net: InPieces, networks: int, sample: Sample | None = None, 
     table = LatencyTable.measure(
         net,
         sample or net.space.sample,
-        recipe.size,
-        recipe.size,
+        *recipe.size,
         threads=recipe.evaluate.threads,
         path=job.out / LATENCY,
         fit=networks,

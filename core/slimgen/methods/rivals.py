@@ -66,7 +66,7 @@ def narrowed_original(recipe: Recipe, kind: str, amount: float) -> dict[str, Any
     family = options.pop("family")
 
     def amount_of(about: Mapping[str, Any]) -> float:
-        return generator_cost(family, size, size, **about).as_dict(recipe.budget.convention)[kind]
+        return generator_cost(family, *size, **about).as_dict(recipe.budget.convention)[kind]
 
     return {"family": family, **narrowed(family, options, amount_of, amount)}
 
@@ -166,7 +166,7 @@ def train_random(job: Job, chance: Chance, effort: Effort) -> dict[str, Trained]
     def train(name: str, genotype: Genotype, number: int, before: Effort) -> None:
         plan, rival, (discriminator, how) = chance.enter(genotype, recipe.seed + 1_000 + number)
         done = finetuned(job, name, Gan(rival, discriminator), effort.updates, schedule, **how)
-        own = Effort.of(effort.updates, batch, net.cost(genotype, size, size).exact)
+        own = Effort.of(effort.updates, batch, net.cost(genotype, *size).exact)
         trained[name] = Trained.of(done, plan, effort.updates, before.plus(own))
 
     for kind, space in ((RANDOM, chance.space), (RANDOM_PATH, chance.within)):
@@ -177,7 +177,7 @@ def train_random(job: Job, chance: Chance, effort: Effort) -> dict[str, Trained]
     if HALVING in tuning.rivals:
         (one,) = draw(HALVING, chance.space, 1)
         # Others may cost as much more as the one that was drawn is below the limit.
-        count = affordable(effort, effort.updates, batch, net.cost(one, size, size).exact / NEARLY)
+        count = affordable(effort, effort.updates, batch, net.cost(one, *size).exact / NEARLY)
 
         def rung(until: int) -> Tuning:
             return Tuning(job, HALVING, schedule, effort.updates, chance.oppose, until, kept=True)
@@ -230,7 +230,7 @@ def train_rivals(
 
 
 def _trained(job: Job, net: nn.Module, plan: Mapping[str, Any], updates: int) -> Trained:
-    macs = generator_cost(height=job.recipe.size, width=job.recipe.size, **plan).exact
+    macs = generator_cost(**job.recipe.size._asdict(), **plan).exact
     return Trained.of(net, plan, updates, Effort.of(updates, job.recipe.finetune.batch, macs))
 
 

@@ -103,5 +103,5 @@ def tuning(job: Job, updates: int) -> Tuning | None:
 def tuned_effort(job: Job, supernet: Supernet, genotypes: Sequence[Genotype], updates: int) -> Effort:
     """The effort of training every candidate for so many updates before it is measured."""
     size = job.recipe.size
-    macs = [supernet.cost(genotype, size, size).exact for genotype in genotypes]
+    macs = [supernet.cost(genotype, *size).exact for genotype in genotypes]
     return Effort.candidates(macs, updates, job.recipe.finetune.batch)

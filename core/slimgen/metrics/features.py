@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slimgen.errors import RecipeError, WeightsError, nearest, reason
+from slimgen.errors import DataError, RecipeError, WeightsError, nearest, reason
 from slimgen.files import sha256_file
 from slimgen.metrics.inception import find_weights, load_inception
-from slimgen.metrics.kinds import Networks
+from slimgen.metrics.kinds import SEEN, Networks
 from slimgen.metrics.pixels import eight_bit
 
 _HALF = (0.5, 0.5, 0.5)
@@ -50,8 +50,14 @@ class FeatureNetwork:
         """What the network returns for images (N, 3, H, W) in [-1, 1].
 
         Images are rounded to 8 bits, divided by 255, resized bilinearly without smoothing and normalised, as
-        pytorch-fid does. A grey image counts as RGB. WeightsError where that is neither features nor maps of each.
+        pytorch-fid does. A grey image counts as RGB.
+
+        Raises:
+            DataError: images of other channels than 1 and 3.
+            WeightsError: the network returns neither features nor maps of each.
         """
+        if images.shape[1] not in SEEN:
+            raise DataError("a feature network looks at RGB or grey images", f"{images.shape[1]} channels")
         images = eight_bit(images).div_(255)
         if images.shape[1] == 1:
             images = images.expand(-1, 3, -1, -1)

@@ -29,12 +29,18 @@ class PerImage(NamedTuple):
     Attributes:
         open: makes the function, from the recipe's networks and the device; raises RecipeError or WeightsError.
         check: raises what `open` would of the recipe's networks, loading nothing.
+        channels: how many its images may have, grey ones counting as RGB of equal channels; None where any will do.
     """
 
     goal: Goal
     open: Callable[[Networks, torch.device], Opened]
     says: str = ""
     check: Callable[[Networks], object] = lambda networks: None
+    channels: tuple[int, ...] | None = None
+
+
+SEEN = (1, 3)
+"""Channels of the images that networks trained on photographs can look at: RGB, or grey as three equal channels."""
 
 
 class RealSide(Protocol):
@@ -82,6 +88,11 @@ class OfSegmentations(NamedTuple):
 
 
 Metric = PerImage | OfFeatures | OfSegmentations
+
+
+def channels_of(metric: Metric) -> tuple[int, ...] | None:
+    """How many channels its images may have; None where any number will do."""
+    return metric.channels if isinstance(metric, PerImage) else SEEN
 
 
 def plain(function: Pair) -> Callable[[Networks, torch.device], Opened]:

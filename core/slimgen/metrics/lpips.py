@@ -11,7 +11,7 @@ from torch.nn import functional
 from slimgen.errors import DataError, RecipeError, WeightsError, nearest, reason
 from slimgen.metrics.features import digest_of, load_torchscript, require_file, require_known
 from slimgen.metrics.inception import load_state
-from slimgen.metrics.kinds import Networks, Opened, PerImage
+from slimgen.metrics.kinds import SEEN, Networks, Opened, PerImage
 from slimgen.metrics.pixels import eight_bit_pair
 
 NAME = "lpips"
@@ -117,6 +117,8 @@ def open_lpips(networks: Networks, device: torch.device) -> Opened:
     smallest = 1 if net is None else TRUNKS[net].smallest
 
     def distance(fake: Tensor, real: Tensor) -> Tensor:
+        if real.shape[1] not in SEEN:
+            raise DataError("lpips looks at RGB or grey images", f"{real.shape[1]} channels", "leave out lpips")
         if min(real.shape[-2:]) < smallest:
             raise DataError(f"lpips of {net} needs images of at least {smallest} pixels", f"{tuple(real.shape[-2:])}")
         pair = [levels.div(127.5).sub(1).contiguous() for levels in eight_bit_pair(fake, real)]
@@ -130,7 +132,7 @@ def open_lpips(networks: Networks, device: torch.device) -> Opened:
     return Opened(distance, digest_of(path, f"lpips {net}"))
 
 
-LPIPS = PerImage("min", open_lpips, "LPIPS 0.1, mean over the images", check_lpips)
+LPIPS = PerImage("min", open_lpips, "LPIPS 0.1, mean over the images", check_lpips, SEEN)
 
 
 def _load(path: Path, net: str) -> Lpips:

@@ -9,7 +9,7 @@ from slimgen.metrics.pixels import eight_bit_pair
 
 
 def psnr(fake: Tensor, real: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio over the RGB values: 10 log10(255^2 / mean squared error).
+    """Peak signal-to-noise ratio over the values of all channels: 10 log10(255^2 / mean squared error).
 
     Identical images would be infinitely good and would make every mean infinite, so the value ends at 100 dB, which
     images that differ in a single level of a single value reach only beyond 150,000 values.
@@ -48,4 +48,4 @@ def _decibels(fake: Tensor, real: Tensor) -> Tensor:
     return (10 * torch.log10(255.0**2 / error)).clamp_(max=100.0)
 
 
-PSNR, PSNR_Y = PerImage("max", plain(psnr)), PerImage("max", plain(psnr_y))
+PSNR, PSNR_Y = PerImage("max", plain(psnr)), PerImage("max", plain(psnr_y), channels=(3,))

@@ -112,6 +112,16 @@ def noise_length(family: str, **options: object) -> int | None:
     return int(str(options.get("latent", known["latent"].default)))
 
 
+def default_of(family: str, *, option: str, **options: object) -> object:
+    """What an option of a generator is where it is not given: None where the family has no such option, or no default.
+
+    Raises:
+        SlimgenError: the family or one of the options is not known.
+    """
+    found = _options_of(_resolve("generator", family, options)).get(option)
+    return None if found is None or found.default is inspect.Parameter.empty else found.default
+
+
 def width_option(family: str) -> str | None:
     """The option that widens all of a family's generator, one of `WIDTHS`; None where it has none.
 

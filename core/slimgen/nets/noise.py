@@ -1,5 +1,6 @@
 """What generators of noise share: their ends, and the normal operations of their cells."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,16 +11,17 @@ from slimgen.errors import RecipeError
 from slimgen.nets.initial import initialise
 from slimgen.nets.layers import Make, layers_of, norm_of, weights_of
 from slimgen.nets.pieces import Piece
+from slimgen.size import Size
 
 DOUBLINGS = 3
 _SIDES: int = 2**DOUBLINGS
 
 
-def bottom(size: int) -> int:
-    """Pixels of a side that a generator begins with: 4 for images of 32. RecipeError where no doublings reach them."""
-    if size < _SIDES or size % _SIDES:
+def bottom(size: Size) -> Size:
+    """Pixels that a generator begins with: 4 x 4 for images of 32. RecipeError where no doublings reach the size."""
+    if any(side % _SIDES for side in size):
         raise RecipeError(f"the sides of images made of noise are multiples of {_SIDES} pixels", size)
-    return size // _SIDES
+    return Size(*(side // _SIDES for side in size))
 
 
 @dataclass(frozen=True)
@@ -29,32 +31,35 @@ class NoiseOptions:
     Attributes:
         channels: of all features.
         latent: length of the noise.
-        size: side of the images in pixels, a multiple of 8; if not given 32, or that of the images costed.
+        size: of the images, as `Size.of` reads it, in multiples of 8; if not given 32, or that of the images costed.
+        outputs: channels of the images.
     """
 
     channels: int = 256
     latent: int = 128
-    size: int | None = None
+    size: Size | None = None
+    outputs: int = 3
 
     def __post_init__(self) -> None:
-        if min(self.channels, self.latent) < 1:
-            got = f"channels={self.channels}, latent={self.latent}"
-            raise RecipeError("a generator of noise has channels and latent of at least 1", got)
+        if self.size is not None:
+            object.__setattr__(self, "size", Size.of(self.size))
+        if min(self.channels, self.latent, self.outputs) < 1:
+            got = f"channels={self.channels}, latent={self.latent}, outputs={self.outputs}"
+            raise RecipeError("a generator of noise has channels, latent and outputs of at least 1", got)
 
-    def side(self, height: int, width: int) -> int:
-        """The side of images; raises RecipeError where they are not square, or of another size than the network's."""
-        if height != width:
-            raise RecipeError("generators of noise make square images", f"{height} x {width}")
-        if self.size is not None and self.size != height:
-            raise RecipeError(f"this generator makes images of {self.size} x {self.size}", f"{height} x {width}")
-        return height
+    def made(self, height: int, width: int) -> Size:
+        """The size of images; raises RecipeError where it is another than the network's."""
+        size = Size(height, width)
+        if self.size is not None and self.size != size:
+            raise RecipeError(f"this generator makes images of {self.size}", size)
+        return size
 
-    def ends(self, side: int) -> tuple[Row, Row, Row]:
+    def ends(self, size: Size) -> tuple[Row, Row, Row]:
         """The first layer, from noise to features, and the last two, from features to an image."""
         features = self.channels
-        linear = Row("linear", "linear", self.latent, features * bottom(side) ** 2)
+        linear = Row("linear", "linear", self.latent, features * math.prod(bottom(size)))
         norm = Row("norm", "norm", features, features, norm="batch", after=("relu",))
-        return linear, norm, Row("image", "convolution", features, 3, after=("tanh",))
+        return linear, norm, Row("image", "convolution", features, self.outputs, after=("tanh",))
 
 
 class Ends(nn.Module):
@@ -62,29 +67,28 @@ class Ends(nn.Module):
 
     def __init__(self, options: NoiseOptions) -> None:
         super().__init__()
-        size = 32 if options.size is None else options.size
+        size = Size(32, 32) if options.size is None else options.size
         linear, norm, image = options.ends(size)
         self.linear = weights_of(linear)
-        self.unflatten = nn.Unflatten(1, (options.channels, bottom(size), bottom(size)))
+        self.unflatten = nn.Unflatten(1, (options.channels, *bottom(size)))
         self.image = nn.Sequential(norm_of(norm), nn.ReLU(), weights_of(image), nn.Tanh())
 
     def forward(self, noise: Tensor, middle: Callable[[Tensor], Tensor]) -> Tensor:
-        """Noise (N, latent) to images (N, 3, size, size) in [-1, 1], by a middle that enlarges features 8 times."""
+        """Noise (N, latent) to images (N, outputs, H, W) in [-1, 1], by a middle that enlarges features 8 times."""
         images: Tensor = self.image(middle(self.unflatten(self.linear(noise))))
         return images
 
 
-def end_pieces(options: NoiseOptions, side: int) -> tuple[Piece, Piece]:
-    """The layers before the middle of a generator of images of `side` pixels, and those behind it, as pieces."""
-    channels = options.channels
-    size = (1, channels, side, side)
+def end_pieces(options: NoiseOptions, size: Size) -> tuple[Piece, Piece]:
+    """The layers before the middle of a generator of images of that size, and those behind it, as pieces."""
+    channels, shape = options.channels, (1, options.channels, *size)
 
     def ends() -> Ends:
-        return initialise(Ends(replace(options, size=side)), 0).eval()
+        return initialise(Ends(replace(options, size=size)), 0).eval()
 
     return (
-        Piece(f"noise of {options.latent} to {channels} x {bottom(side)}", lambda: _first(ends()), (1, options.latent)),
-        Piece(f"image of {'x'.join(map(str, size))}", lambda: ends().image, size),
+        Piece(f"noise of {options.latent} to {channels} x {bottom(size)}", lambda: _first(ends()), (1, options.latent)),
+        Piece(f"image of {'x'.join(map(str, shape))}", lambda: ends().image, shape),
     )
 
 

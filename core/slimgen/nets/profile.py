@@ -22,6 +22,7 @@ from slimgen.nets.sngan.discriminator import SPACE as DISCRIMINATOR_SPACE
 from slimgen.nets.spade.description import CHANNELS as SPADE
 from slimgen.search import Choice
 from slimgen.search.grid import Grid
+from slimgen.size import Size
 
 _MISSING = re.compile(r"missing \d+ required .*arguments?: (.+)")
 """What Python says of a call that lacks options, which it quotes."""
@@ -57,7 +58,7 @@ class Network:
         length = None if self.discriminator else nets.noise_length(self.family, **self.options)
         channels = int(str(self.options.get("inputs", 6 if self.discriminator else 3)))
         shape: tuple[int, ...] = (1, channels, self.height, self.width) if length is None else (1, length)
-        net = build(self.family, **self.options, **({} if length is None else {"size": self.height}))
+        net = build(self.family, **self.options, **({} if length is None else {"size": (self.height, self.width)}))
         return torch_latency(net, shape, threads=threads, runs=runs, channels_last=True)._asdict()
 
 
@@ -100,13 +101,13 @@ def choices_of(name: str) -> dict[str, object]:
     return {"configurations": space.size, "choices": options}
 
 
-def counted(name: str, family: str, size: int, convention: str, macs: float | None) -> dict[str, object]:
+def counted(name: str, family: str, size: Size, convention: str, macs: float | None) -> dict[str, object]:
     """Every configuration of a space of channels, counted in closed form.
 
     Args:
         name: of `SPACES`.
         family: whose channels they are.
-        size: height and width of images in pixels.
+        size: of images.
         convention: of MACs.
         macs: a limit within which configurations are counted, too.
 
@@ -121,7 +122,7 @@ def counted(name: str, family: str, size: int, convention: str, macs: float | No
     space = channels.space(name)
 
     def costs(columns: Mapping[str, Any]) -> Any:
-        return description.cost(size, size, [columns[part] for part in channels.names]).as_dict(convention)
+        return description.cost(*size, [columns[part] for part in channels.names]).as_dict(convention)
 
     facts: dict[str, object] = {"configurations": space.size, "convention": convention}
     for end, genotype in (("smallest", space.smallest()), ("largest", space.largest())):

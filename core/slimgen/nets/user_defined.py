@@ -2,7 +2,8 @@
 
 The class is imported from wherever Python finds it, so its module must be installed or on PYTHONPATH. It takes its
 options as keywords, none of them named `height`, `width` or `kept_channels`, and maps images (N, 3, H, W) to images of
-the same shape; or, where it has an option `latent`, noise (N, latent) to images. A recipe that names one runs its code.
+the same shape, or of the channels that its options `inputs` and `outputs` say; or, where it has an option `latent`,
+noise (N, latent) to images. A recipe that names one runs its code.
 """
 
 import inspect
@@ -21,6 +22,7 @@ from slimgen.imports import load
 from slimgen.nets import noise_length
 from slimgen.nets.co_evolution.cutting import Channels, shaped
 
+RGB = 3
 CHANNELS = "kept_channels"
 """The option that every user-defined class has besides those it defines: what pruning left of each module."""
 
@@ -73,7 +75,10 @@ class UserDefined:
         return net if channels is None else shaped(net, cast(Channels, channels))
 
     def cost(self, height: int, width: int, **options: object) -> Cost:
-        """What that network costs on one RGB image, or on the noise of one; counted once for each set of options.
+        """What that network costs on one image, or on the noise of one; counted once for each set of options.
+
+        The image has as many channels as the option `inputs` says; without it, the few that the first convolution
+        takes, or 3.
 
         Raises:
             SlimgenError: the network cannot take images of this size.
@@ -85,13 +90,22 @@ class UserDefined:
 def _counted(path: str, height: int, width: int, options: str) -> Cost:
     chosen = json.loads(options)
     with torch.device("meta"):
-        return counted(UserDefined(path)(**chosen), height, width, noise_length(path, **chosen))
+        net = UserDefined(path)(**chosen)
+        return counted(net, height, width, noise_length(path, **chosen), _taken(net, path, chosen))
 
 
-def counted(net: nn.Module, height: int, width: int, latent: int | None = None) -> Cost:
+def _taken(net: nn.Module, path: str, options: Mapping[str, object]) -> int:
+    """The channels of its images: its option `inputs`, or the few that its first convolution takes, or 3."""
+    parameter = inspect.signature(UserDefined(path).kind).parameters.get("inputs")
+    given = options.get("inputs", None if parameter is None else parameter.default)
+    first = next((one.in_channels for one in net.modules() if isinstance(one, nn.Conv2d)), RGB)
+    return given if isinstance(given, int) else first if first <= 4 else RGB
+
+
+def counted(net: nn.Module, height: int, width: int, latent: int | None = None, channels: int = 3) -> Cost:
     """As `UserDefined.cost`, of a network on the meta device; `latent` is the length of the noise that it takes."""
     try:
-        shape = (1, 3, height, width) if latent is None else (1, latent)
+        shape = (1, channels, height, width) if latent is None else (1, latent)
         return count(net, torch.empty(shape, device="meta"))
     except SlimgenError:
         raise

@@ -1,10 +1,10 @@
 """The typed configuration of a run: what to compress, by which method, to which budget."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import yaml
-from pydantic import Field
+from pydantic import Field, PrivateAttr, model_validator
 
 from slimgen.errors import RecipeError, nearest
 from slimgen.recipe.sections import (
@@ -17,24 +17,34 @@ from slimgen.recipe.sections import (
     LossesSection,
     ObjectiveSection,
     Schedule,
+    Sides,
     TeachSection,
 )
 from slimgen.recipe.validating import Section, section
+from slimgen.size import Size, alike
 
-__all__ = ["LossesSection", "Recipe", "Schedule", "Section", "TeachSection", "load", "presets", "section"]
+__all__ = ["Channels", "LossesSection", "Recipe", "Schedule", "Section", "TeachSection", "load", "presets", "section"]
+
+
+class Channels(NamedTuple):
+    """Of the pictures that a generator is given, and of those that it makes."""
+
+    given: int = 3
+    wanted: int = 3
 
 
 class Recipe(Section):
     """One run, whole. `supernet` and `search` are the method's own; it validates them as strictly.
 
-    Which keys have an effect in the task, the task says: see `slimgen.tasks.check_recipe`.
+    `size` is of the pictures: pixels of a square, or [height, width]. Which keys have an effect in the task, the task
+    says: see `slimgen.tasks.check_recipe`.
     """
 
     name: str
     about: str = ""
     task: str
     method: str
-    size: int = Field(default=256, ge=8)
+    size: Sides = Size(256, 256)
     seed: int = Field(default=0, ge=0)
     data: DataSection = DataSection()
     budget: BudgetSection = BudgetSection()
@@ -47,6 +57,27 @@ class Recipe(Section):
     finetune: FinetuneSection
     evaluate: EvaluateSection = EvaluateSection()
     export: ExportSection = ExportSection()
+    _seen: Channels | None = PrivateAttr(None)
+
+    @property
+    def channels(self) -> Channels:
+        """Of the pictures that were prepared; before they are, as `teach.generator` says, or of RGB."""
+        says = self.teach.generator
+        return self._seen or Channels(*(int(says.get(option, 3)) for option in ("inputs", "outputs")))
+
+    def seeing(self, channels: Channels) -> Self:
+        """The recipe once the channels of its pictures are known."""
+        recipe = self.model_copy()
+        recipe._seen = channels
+        return recipe
+
+    @model_validator(mode="after")
+    def load_suits(self) -> Self:
+        """Training images, of which crops are taken, are as large as these and of their aspect."""
+        load = self.data.load
+        if load is not None and not (self.size.within(load) and alike(self.size, load)):
+            raise ValueError(f"'data.load', {load}, must be at least 'size', {self.size}, and of its aspect")
+        return self
 
     @classmethod
     def parse(cls, text: str, name: str | None = None, where: str = "recipe") -> "Recipe":

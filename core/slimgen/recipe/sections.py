@@ -3,20 +3,39 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from slimgen.recipe.validating import Section
+from slimgen.size import Fit, Size
+
+
+def _of_eight(size: Size) -> Size:
+    if min(size) < 8:
+        raise ValueError("a side is at least 8 pixels")
+    return size
+
 
 Convention = Literal["exact", "torchprofile", "gan-compression"]
 Level = Annotated[int, Field(ge=0, le=255)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = tuple[Beta, Beta]
 """How fast Adam's two averages forget."""
+Sides = Annotated[Size, AfterValidator(_of_eight)]
 GanLoss = Literal["hinge", "least-squares", "vanilla"]
 
 
 class DataSection(Section):
     """Which images, and how they are cut. `load` and `size` are pixels: resized to the one, cropped to the other.
+
+    Pictures of another aspect than the size are squashed to it, cropped in their middle, or padded with their edges, as
+    `fit` says. Where it is not given they are rejected; those to be made of noise are cropped.
 
     So many images are held out of those to train on: for `validation`, and as a `test` set where a data set has none;
     of two sets, of each. Of those, test images of the same name are partners that evaluation compares with; not so
@@ -25,12 +44,16 @@ class DataSection(Section):
     Label maps hold ids below `classes`, or, in RGB, the colours of a `palette`; with `unknown`, other pixels are of one
     more class. With `instances`, there are maps of them too, whose edges are one more channel.
 
+    Pictures of more than 8 bits are brought to 8: the two values of `range` become black and white (of one value, 0 and
+    it), or else 0 and the largest value of their side of the set. Values outside are cut off.
+
     Of an `embedded` set, the pictures are drawn where no others are given.
     """
 
     embedded: Literal["townhouses"] | None = None
     direction: Literal["AtoB", "BtoA"] = "AtoB"
-    load: int | None = Field(default=None, ge=8)
+    load: Sides | None = None
+    fit: Fit | None = None
     validation: int = Field(default=32, ge=1)
     test: int | None = Field(default=None, ge=1)
     flip: bool = True
@@ -40,6 +63,27 @@ class DataSection(Section):
     instances: bool = False
     palette: tuple[tuple[Level, Level, Level], ...] | None = None
     licence: str = "unknown; ask whoever made the images"
+    range: tuple[float, float] | None = None
+
+    @field_validator("range", mode="before")
+    @classmethod
+    def from_black_to_white(cls, value: object) -> object:
+        """One value is that of white."""
+        return (0, value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @field_validator("range")
+    @classmethod
+    def rising(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        """White is above black."""
+        if value is not None and not value[0] < value[1]:
+            raise ValueError("the value that becomes black and a larger one that becomes white, such as [0, 4095]")
+        return value
+
+    @model_serializer(mode="wrap")
+    def without_range(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Left out where it is not given, so that what was prepared before there was a range is not prepared anew."""
+        values: dict[str, Any] = handler(self)
+        return {name: value for name, value in values.items() if name != "range" or value is not None}
 
 
 class BudgetSection(Section):

@@ -13,6 +13,7 @@ from slimgen.recipe import Recipe
 from slimgen.report.charts import training_chart
 from slimgen.report.table import SLOWER, Table, cells, headings, legend, originals, parse_table
 from slimgen.report.words import against, factor, generator, number, quality, seconds, title
+from slimgen.size import Size
 
 TEMPLATE = Path(__file__).with_name("report.html")
 PLACES = ("grid", "pareto", "architecture")
@@ -189,8 +190,13 @@ def _objective(recipe: Recipe | None, splits: Mapping[str, Values]) -> Values:
 
 def _data(manifest: Values, splits: Mapping[str, Values]) -> Values:
     made_of_noise = any(split.get("channels") == 0 for split in splits.values())  # in no direction
-    names = ("layout", "size") if made_of_noise else ("layout", "direction", "size", "load")
+    names = ("layout", "size", "fit") if made_of_noise else ("layout", "direction", "size", "load", "fit")
     data: Values = {name: manifest[name] for name in names if name in manifest}
+    data |= {name: str(Size.of(data[name])) for name in ("size", "load") if name in data}
+    for which, key in (("input", "channels"), ("target", "target_channels")):
+        wide = _values(splits.get("train")).get(key)
+        if wide and which in _values(manifest.get("mean")):
+            data[f"channels of {which}"] = wide
     for name, split in splits.items():
         data[f"{name} images"] = split.get("count")
         if isinstance(targets := split.get("target_names"), list | tuple):

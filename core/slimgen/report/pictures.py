@@ -19,8 +19,9 @@ PAPER, INK = (255, 255, 255), (33, 37, 41)
 def grid(columns: Mapping[str, Tensor], path: Path, scale: int = 1) -> NDArray[np.uint8]:
     """Writes a PNG that shows the columns side by side, their names above them.
 
-    Columns are names (input, target, original, found, narrowed ...) to pictures, float32 (N, 1 or 3, H, W) in [-1, 1];
-    the same N in all of them. They are enlarged by whole numbers, at least `scale`, without
+    Columns are names (input, target, original, found, narrowed ...) to pictures, float32 (N, channels, H, W) in
+    [-1, 1]; the same N in all of them. What is neither grey nor RGB is shown as `how_shown` says. They are enlarged by
+    whole numbers, at least `scale`, without
     interpolation, so that what a generator made stays visible. The grid is returned as well, uint8 (height, width, 3).
 
     Raises:
@@ -84,10 +85,19 @@ def _columns(columns: Mapping[str, Tensor]) -> dict[str, NDArray[np.uint8]]:
 
 def _pictures(name: str, images: Tensor) -> NDArray[np.uint8]:
     """(N, C, H, W) in [-1, 1] to uint8 (N, H, W, 3)."""
-    if images.dim() != 4 or images.shape[1] not in (1, 3):
-        raise SlimgenError("a grid shows pictures (N, 1 or 3, H, W)", f"{name}: {tuple(images.shape)}")
+    if images.dim() != 4 or images.shape[1] < 1:
+        raise SlimgenError("a grid shows pictures (N, channels, H, W)", f"{name}: {tuple(images.shape)}")
+    images = images.mean(1, keepdim=True) if images.shape[1] == 2 else images[:, :3]
     values = ((images.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().numpy().astype(np.uint8)
     return np.repeat(values, 3 // values.shape[1], axis=1).transpose(0, 2, 3, 1)
+
+
+def how_shown(channels: int) -> str | None:
+    """How a picture of so many channels is shown, where it is neither grey nor RGB."""
+    if channels in (1, 3):
+        return None
+    how = "their mean, grey" if channels == 2 else "the first three of them, as red, green and blue"
+    return f"pictures of {channels} channels are shown by {how}"
 
 
 def _font(text: str, side: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from slimgen.errors import RunError
 from slimgen.report.words import against, amount, arrow, factor, quality, size, title
+from slimgen.size import Size
 
 if TYPE_CHECKING:
     import rich.table
@@ -88,7 +89,7 @@ class Table:
     Attributes:
         rows: the original first.
         convention: how MACs are counted where one figure is shown.
-        size: pixels of a side of the images.
+        size: of the images; None if not known.
         protocol: metric to how it was measured.
         recipe: its name; with the seed, what runs are paired by.
         notes: what must be known to read it, a sentence each.
@@ -96,7 +97,7 @@ class Table:
 
     rows: tuple[TableRow, ...]
     convention: str = "exact"
-    size: int = 0
+    size: Size | None = None
     protocol: Mapping[str, object] = field(default_factory=dict)
     recipe: str = ""
     seed: int = 0
@@ -130,7 +131,7 @@ def parse_table(value: object, run: str = "", where: str = "a table") -> Table:
             raise ValueError("no rows")
         protocol = value.get("protocol") or {}  # of each metric, or one for all of them
         protocol = protocol if isinstance(protocol, Mapping) else {"quality": str(protocol)}
-        convention, size = str(value["convention"]), int(value.get("size", 0))
+        convention, size = str(value["convention"]), Size.of(value["size"]) if value.get("size") else None
         recipe, seed, notes = str(value.get("recipe", "")), int(value.get("seed", 0)), value.get("notes") or ()
         return Table(rows, convention, size, protocol, recipe, seed, tuple(map(str, notes)))
     except (AttributeError, KeyError, TypeError, ValueError) as error:

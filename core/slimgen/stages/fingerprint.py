@@ -36,6 +36,8 @@ def sections(stage: Stage, recipe: Recipe) -> dict[str, Any]:
     for part in (*stage.sections, *_of_method(stage, recipe)):
         section, _, key = part.partition(".")
         found[part] = values[section][key] if key else values[section]
+    if "data" in found and recipe.data.fit is None:
+        del found["data"]["fit"]  # a key of later: what was computed without it stays finished
     if stage.name == "search" and recipe.budget.latency_ms is None:
         del found["evaluate.threads"]  # of candidates, nothing is timed
     return found

@@ -25,7 +25,7 @@ def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict
     about: dict[str, Any] = {"family": original.pop("family"), "options": original}
     if teach is not None:
         updates = int(float(str(read_record(teach)["metrics"].get("updates", 0))))
-        macs = generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator).exact
+        macs = generator_cost(**recipe.size._asdict(), **recipe.teach.generator).exact
         about |= {"updates": updates, "effort": Effort.of(updates, recipe.teach.batch, macs).facts()}
     generators = {"original": {**about, "file": files.GENERATOR}}
     for name, found in json.loads((finetune / files.NETWORKS).read_text()).items():

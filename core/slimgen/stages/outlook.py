@@ -25,7 +25,7 @@ from slimgen.run.record import read_record, require_layout
 from slimgen.search import Budget
 from slimgen.stages.fingerprint import checkpoints, digest_input, fingerprint
 from slimgen.stages.table import DATA, Stage, up_to
-from slimgen.tasks import check_recipe, open_task, traits_of
+from slimgen.tasks import check_recipe, open_task, suited, traits_of
 from slimgen.tasks.embedded import find_images
 from slimgen.tasks.traits import NOISE
 from slimgen.training.losses import find_network
@@ -82,7 +82,7 @@ def check(recipe: Recipe, *, complete: bool = True) -> None:
         BudgetError: a budget that no network of the method's space can meet.
     """
     check_recipe(recipe)
-    generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator)
+    generator_cost(**recipe.size._asdict(), **recipe.teach.generator)
     for fault in wanted(recipe).values():
         if fault is not None and complete:
             raise fault
@@ -164,6 +164,7 @@ def _state(
         unless = f", in place of {there} unless that is of the same inputs" if record else ""
         return f"to do after {waits[0]}{unless}"
     known = {name: folder for name, folder in folders.items() if folder is not None}
+    recipe = suited(recipe, known)
     mark = fingerprint(stage, recipe, {name: digest_input(name, folder) for name, folder in known.items()}, known)
     if StageFolder(out, stage.name, mark).finished() is not None:
         return "done"
@@ -174,11 +175,11 @@ def _state(
 
 def _expenses(recipe: Recipe, method: Preview | None, counts: Mapping[str, int]) -> dict[str, Expense]:
     """By stage, given how many images each split has, where that is known."""
-    size, convention, traits = recipe.size, recipe.budget.convention, traits_of(recipe)
+    convention, traits = recipe.budget.convention, traits_of(recipe)
     task = open_task(recipe, Compute(torch.device("cpu")))
     original, shape = task.original_cost(), {"inputs": task.discriminator_inputs}
     options = recipe.teach.discriminator if traits.given == NOISE else {**recipe.teach.discriminator, **shape}
-    beside = discriminator_cost(height=size, width=size, **options)
+    beside = discriminator_cost(**recipe.size._asdict(), **options)
     teach, finetune = recipe.teach, recipe.finetune
 
     def training(count: Callable[[int], int], batch: int, generator: Mapping[str, float]) -> Expense:
@@ -192,7 +193,7 @@ def _expenses(recipe: Recipe, method: Preview | None, counts: Mapping[str, int])
     taught = (lambda images: 0) if teach.generator_checkpoint else teach.steps
     images = sum(counts.values()) * (1 if traits.given == NOISE else 2)
     found = {
-        "prepare": Expense(bytes=images * 3 * size**2 or None),
+        "prepare": Expense(bytes=images * 3 * math.prod(recipe.size) or None),
         "teach": training(taught, teach.batch, original.as_dict(convention)),
     }
     if method is None:

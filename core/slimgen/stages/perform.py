@@ -23,7 +23,7 @@ from slimgen.stages.outlook import check
 from slimgen.stages.reuse import take_over
 from slimgen.stages.table import DATA, STAGES, Stage, up_to
 from slimgen.stages.work import Lines, Metrics, Progress, Work, say, warn
-from slimgen.tasks import check_recipe
+from slimgen.tasks import check_recipe, suited
 from slimgen.tasks.embedded import find_images
 from slimgen.training.distributed import first, together, world
 
@@ -95,6 +95,7 @@ def perform(
         raise TypeError(f"{name} reads {', '.join(stage.reads)}, and not {', '.join(inputs)}")
     require_layout(out)
     digests = {other: digest_input(other, folder) for other, folder in folders.items()}
+    recipe = suited(recipe, folders)
     mark = fingerprint(stage, recipe, digests, folders)
     folder = StageFolder(out, name, mark)
     done = first(folder.finished)

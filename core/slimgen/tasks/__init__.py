@@ -6,6 +6,9 @@ from slimgen.errors import RecipeError
 from slimgen.imports import named
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from slimgen.device import Compute
     from slimgen.recipe import Recipe
     from slimgen.tasks.task import Task
@@ -54,6 +57,19 @@ def check_recipe(recipe: "Recipe") -> None:
     if (own := recipe.teach.losses) is not None:
         teach = recipe.teach.model_copy(update={"losses": None})
         check_recipe(recipe.model_copy(update={"losses": own, "teach": teach}))
+
+
+def suited(recipe: "Recipe", folders: "Mapping[str, Path | None]") -> "Recipe":
+    """A recipe once its pictures are prepared, where these are among the folders of stages: with their channels.
+
+    Raises:
+        RecipeError: the recipe says otherwise, or pictures of such channels cannot be measured as it wants.
+    """
+    from slimgen.tasks.channels import prepared_channels
+
+    folder = folders.get("prepare")
+    channels = None if folder is None else prepared_channels(folder)
+    return recipe if channels is None else task_class(recipe.task).suited(recipe, channels)
 
 
 def open_task(recipe: "Recipe", compute: "Compute") -> "Task":

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slimgen.errors import DataError
-from slimgen.tasks.traits import Embedded
+from slimgen.size import alike
+from slimgen.tasks.traits import NOISE, Embedded
 
 if TYPE_CHECKING:
     from slimgen.recipe import Recipe
@@ -32,14 +33,17 @@ def find_images(
     if data is not None:
         return data
     here, asked = Path("data"), recipe.data.embedded is not None
-    embedded = traits_of(recipe).embedded
+    traits = traits_of(recipe)
+    embedded = traits.embedded
     tracked = embedded.tracked or not asked
     if tracked and here.is_dir() and any(one.is_dir() for one in here.iterdir() if not one.name.startswith(".")):
         return here
     if not asked:
         hint = f"try `slimgen data list`, or set data.embedded: {NAME}"
         raise DataError("a run needs images", "no --data, and no folder `data` here", hint)
-    return drawn(embedded, max(recipe.size, recipe.data.load or 0), run_folder, report)
+    if recipe.data.fit is None and traits.given != NOISE and not alike(recipe.size, (1, 1)):
+        raise DataError(f"{NAME} are square, and a size is too", recipe.size, "or set data.fit to squash, crop or pad")
+    return drawn(embedded, max(*recipe.size, *(recipe.data.load or ())), run_folder, report)
 
 
 def draw(

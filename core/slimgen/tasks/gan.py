@@ -16,8 +16,9 @@ from slimgen.files import DISCRIMINATOR, GENERATOR
 from slimgen.nets import build_discriminator, build_generator, generator_cost
 from slimgen.nets.supernet import Arch
 from slimgen.nets.weights import import_generator, load_weights, save_weights
-from slimgen.recipe import Recipe, TeachSection
+from slimgen.recipe import Channels, Recipe, TeachSection
 from slimgen.search import Genotype
+from slimgen.tasks.channels import following
 from slimgen.tasks.guidance import Gan, GanTraining, Guidance
 from slimgen.tasks.stopping import early_stopping
 from slimgen.tasks.task import Job, Task, from_images
@@ -44,6 +45,11 @@ class Original:
     def check(cls, recipe: Recipe) -> None:
         """Says nothing: the task's traits do."""
 
+    @classmethod
+    def suited(cls, recipe: Recipe, channels: Channels) -> Recipe:
+        """The recipe for prepared pictures of these channels; raises RecipeError where it says otherwise."""
+        return following(recipe, channels, given=True, judged=(channels.wanted,))
+
     @property
     def discriminator_options(self) -> Mapping[str, Any]:
         """Family and options of the discriminator."""
@@ -59,7 +65,7 @@ class Original:
 
     def original_cost(self) -> Cost:
         """What the original generator costs for one image of the recipe's size, in closed form."""
-        return generator_cost(height=self.recipe.size, width=self.recipe.size, **self.recipe.teach.generator)
+        return generator_cost(**self.recipe.size._asdict(), **self.recipe.teach.generator)
 
     def condition(self, inputs: Tensor) -> Tensor:
         """The input of a generator: the prepared inputs themselves."""

@@ -20,7 +20,8 @@ from slimgen.device import Compute
 from slimgen.errors import RecipeError
 from slimgen.nets.patchgan.discriminators import MultiScale, PatchGAN
 from slimgen.nets.supernet import Arch
-from slimgen.recipe import Recipe
+from slimgen.recipe import Channels, Recipe
+from slimgen.tasks.channels import following
 from slimgen.tasks.guidance import Discriminate, Guidance
 from slimgen.tasks.paired import Paired
 from slimgen.tasks.task import setting_of
@@ -45,7 +46,7 @@ class Labels(Paired):
     def __init__(self, recipe: Recipe, compute: Compute) -> None:
         self.classes = classes_of(recipe).channels
         self.channels = self.classes + recipe.data.instances
-        self.discriminator_inputs = self.channels + CHANNELS
+        self.discriminator_inputs = self.channels + recipe.channels.wanted
         super().__init__(recipe, compute)
 
     @classmethod
@@ -53,9 +54,11 @@ class Labels(Paired):
         """Raises RecipeError unless the channels of the networks are those of the label maps."""
         wanted = classes_of(recipe).channels + recipe.data.instances
         generator = int(recipe.teach.generator.get("inputs", CHANNELS))
-        discriminator = int(recipe.teach.discriminator.get("inputs", wanted + CHANNELS))
-        if generator != wanted or discriminator != wanted + CHANNELS:
-            rule = f"label maps have {wanted} channels, of classes, unknown and instances; 3 more are judged"
+        judged = wanted + recipe.channels.wanted
+        discriminator = int(recipe.teach.discriminator.get("inputs", judged))
+        if generator != wanted or discriminator != judged:
+            more = recipe.channels.wanted
+            rule = f"label maps have {wanted} channels, of classes, unknown and instances; {more} more are judged"
             came = f"teach.generator.inputs {generator}, teach.discriminator.inputs {discriminator}"
             raise RecipeError(rule, came, f"set teach.generator.inputs to {wanted}, and leave the other out")
         if recipe.losses.perceptual and recipe.losses.perceptual_network == "discriminator":
@@ -63,7 +66,14 @@ class Labels(Paired):
             raise RecipeError("the perceptual loss of the task labels has a network of its own", "discriminator", hint)
 
     @classmethod
-    def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
+    def suited(cls, recipe: Recipe, channels: Channels) -> Recipe:
+        """As every task's; the recipe says how many channels label maps have."""
+        maps = classes_of(recipe).channels + recipe.data.instances
+        channels = Channels(maps, channels.wanted)
+        return following(recipe, channels, given=False, judged=(sum(channels),))
+
+    @classmethod
+    def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
         """Writes label maps and photographs as arrays."""
         classes, instances = classes_of(recipe), recipe.data.instances
         return prepare_labels(folder, out, setting_of(recipe), progress, classes=classes, instances=instances)

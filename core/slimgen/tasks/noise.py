@@ -12,6 +12,7 @@ from slimgen.device import Compute
 from slimgen.errors import DataError
 from slimgen.nets.supernet import Arch
 from slimgen.recipe import Recipe, Schedule
+from slimgen.size import Size
 from slimgen.tasks.guidance import Guidance
 from slimgen.training.distributed import world
 from slimgen.training.fit import Loss, Memo
@@ -51,7 +52,7 @@ class NoiseBatches:
             sizes = f"{self.batch} for the generator and {self.shown} for the discriminator"
             raise DataError("every rank gets an equal share of a batch", f"{sizes}, {self.world} ranks")
         self.length, self.seed, self.number, self.compute = length, recipe.seed, number, compute
-        count, seed, crop, flip = self.turns * self.shown, recipe.seed, split.target.shape[1], recipe.data.flip
+        count, seed, crop, flip = self.turns * self.shown, recipe.seed, Size(*split.target.shape[1:3]), recipe.data.flip
         self.images = Batches(split, batch=count, seed=seed, crop=crop, flip=flip, rank=self.rank, world=self.world)
         # The phases of a step share one batch.
         self.seen = lru_cache(maxsize=1)(self._seen)

@@ -11,7 +11,8 @@ from slimgen.data.conversion import Progress
 from slimgen.data.look import Look, Looked, look_at_pairs
 from slimgen.data.prepare_translation import prepare_pairs
 from slimgen.data.prepared import Manifest
-from slimgen.recipe import Recipe
+from slimgen.recipe import Channels, Recipe
+from slimgen.tasks.channels import following
 from slimgen.tasks.gan import GanTraining, teach_pair, train_gan
 from slimgen.tasks.task import Job, setting_of
 from slimgen.tasks.traits import IMAGES, OF_LABEL_MAPS, OF_NOISE, Embedded, Traits
@@ -27,7 +28,12 @@ class Paired(Translation):
     discriminator_inputs = 2 * CHANNELS
 
     @classmethod
-    def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
+    def suited(cls, recipe: Recipe, channels: Channels) -> Recipe:
+        """As every task's; the discriminator judges input and target together, or the target alone."""
+        return following(recipe, channels, given=True, judged=(sum(channels), channels.wanted))
+
+    @classmethod
+    def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
         """Writes pairs as arrays."""
         return prepare_pairs(folder, out, setting_of(recipe), progress)
 

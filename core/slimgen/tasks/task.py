@@ -17,7 +17,7 @@ from slimgen.device import Compute
 from slimgen.errors import DataError, RecipeError
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
-from slimgen.recipe import Recipe, Schedule
+from slimgen.recipe import Channels, Recipe, Schedule
 from slimgen.recipe.sections import LossesSection
 from slimgen.search import Budget
 from slimgen.tasks.guidance import Gan, GanTraining, Guidance, Truth
@@ -73,8 +73,16 @@ class Task(Protocol):
         """Raises RecipeError unless the recipe is one for this task, as far as its traits do not say."""
 
     @classmethod
-    def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
-        """Writes a data set as arrays."""
+    def suited(cls, recipe: Recipe, channels: Channels) -> Recipe:
+        """The recipe once its pictures are prepared, whose networks have their channels.
+
+        Raises:
+            RecipeError: the recipe says otherwise, or its pictures cannot be measured.
+        """
+
+    @classmethod
+    def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
+        """Writes a data set as arrays; without `out` it is only said what would become of it."""
 
     @classmethod
     def look(cls, folder: Path, look: Look) -> Looked:
@@ -180,7 +188,9 @@ def from_noise(task: Task) -> FromNoise:
 def setting_of(recipe: Recipe) -> Setting:
     """How a recipe wants its images prepared."""
     data = recipe.data
-    return Setting(recipe.size, data.load or recipe.size, data.direction, data.validation, recipe.seed, data.test)
+    load = data.load or recipe.size
+    held = data.validation, recipe.seed, data.test
+    return Setting(recipe.size, load, data.direction, *held, fit=data.fit, range=data.range)
 
 
 def single_metrics(recipe: Recipe) -> list[str]:

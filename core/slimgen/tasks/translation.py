@@ -13,6 +13,7 @@ from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
 from slimgen.nets.supernet import Arch
 from slimgen.recipe import Recipe, Schedule
+from slimgen.tasks.channels import check_perceptual
 from slimgen.tasks.gan import Original
 from slimgen.tasks.guidance import Discriminate, GanTraining, Groups, Guidance, Truth
 from slimgen.tasks.task import Job
@@ -41,7 +42,7 @@ class Translation(Original):
     def __init__(self, recipe: Recipe, compute: Compute) -> None:
         super().__init__(recipe, compute)
         self.discriminator_inputs = self.discriminator_options["inputs"]
-        self.conditional = self.discriminator_inputs > CHANNELS
+        self.conditional = self.discriminator_inputs > recipe.channels.wanted
 
     @property
     def discriminator_options(self) -> Mapping[str, Any]:
@@ -52,7 +53,7 @@ class Translation(Original):
         """Of what a generator is given of these images, and of what it should make of it, both of the recipe's size."""
         split, size = data.split("test"), self.recipe.size
         given = self.condition(torch.full((1, split.input.shape[3], 1, 1), -1.0)).shape[1]
-        return Shapes((given, size, size), (split.target.shape[3], size, size))
+        return Shapes((given, *size), (split.target.shape[3], *size))
 
     def pool(self, seed: int = 0) -> ImagePool:
         """A history of what a discriminator was shown; it passes everything on where there is none."""
@@ -63,7 +64,7 @@ class Translation(Original):
         return torch.cat([condition, image], 1) if self.conditional else image
 
     def picture(self, inputs: Tensor) -> Tensor:
-        """Prepared inputs as pictures (N, 3, H, W) in [-1, 1]: the images themselves."""
+        """Prepared inputs as pictures (N, C, H, W) in [-1, 1]: the images themselves."""
         return inputs
 
     def adversary(self, discriminator: nn.Module) -> tuple[Discriminate, Guidance]:
@@ -100,6 +101,7 @@ class Translation(Original):
         the original itself is trained, which then goes without.
         """
         losses = self.recipe.losses
+        check_perceptual(losses, self.recipe.channels.wanted)
         features: Callable[[Tensor], Any]
         if losses.perceptual and losses.perceptual_network != "discriminator":
             features, alone = self.compute.place(feature_network(losses.perceptual_network)), True
@@ -109,7 +111,9 @@ class Translation(Original):
             return Guidance()
 
         def seen(batch: Pair, image: Tensor) -> Tensor:
-            return image if alone else self.shown(batch.input, image)
+            if not alone:
+                return self.shown(batch.input, image)
+            return image.expand(-1, CHANNELS, -1, -1) if image.shape[1] == 1 else image  # grey: three equal channels
 
         @torch.no_grad()
         def wanted_of(batch: Pair) -> Any:
@@ -138,7 +142,7 @@ class Translation(Original):
         return whole(data.split("test"), self.recipe.evaluate.images)
 
     def columns(self, test: Pair, count: int, paired: bool) -> dict[str, Tensor]:
-        """The first inputs as pictures (count, 3, H, W), and their targets where each has its own."""
+        """The first inputs as pictures (count, C, H, W), and their targets where each has its own."""
         found = {"input": self.picture(test.input[:count])}
         return {**found, "target": test.target[:count]} if paired else found
 

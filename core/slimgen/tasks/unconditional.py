@@ -26,8 +26,9 @@ from slimgen.errors import DataError, RecipeError
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
 from slimgen.nets import noise_length
-from slimgen.recipe import Recipe, Schedule
+from slimgen.recipe import Channels, Recipe, Schedule
 from slimgen.tasks import noise
+from slimgen.tasks.channels import RGB, following
 from slimgen.tasks.gan import GanTraining, Original, teach_pair, train_gan
 from slimgen.tasks.noise import SHOWN, latents
 from slimgen.tasks.stopping import check_stopping
@@ -82,7 +83,12 @@ class Unconditional(Original):
         check_stopping(recipe)
 
     @classmethod
-    def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
+    def suited(cls, recipe: Recipe, channels: Channels) -> Recipe:
+        """As every task's, of images alone."""
+        return following(recipe, Channels(RGB, channels.wanted), given=False, judged=(channels.wanted,))
+
+    @classmethod
+    def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
         """Writes images as arrays."""
         return prepare_images(folder, out, setting_of(recipe), progress)
 
@@ -105,8 +111,9 @@ class Unconditional(Original):
         generator, size = self.generator().eval(), self.recipe.size
         with torch.no_grad():
             made = generator(self.compute.place(torch.zeros(1, self.latent))).shape
-        if tuple(made) != (1, CHANNELS, size, size):
-            rule = f"teach.generator makes RGB images of size {size}"
+        channels = self.recipe.channels.wanted
+        if tuple(made) != (1, channels, *size):
+            rule = f"teach.generator makes images of {size} with {channels} channels"
             raise RecipeError(rule, "x".join(map(str, made[1:])), "set size in both places")
         options = self.recipe.teach
         splits = ("train", "val") if options.patience is None else ("train",)

@@ -48,13 +48,13 @@ class Unpaired(Translation):
     def check(cls, recipe: Recipe) -> None:
         """Raises RecipeError where the discriminator takes pairs, or early stopping has nothing to measure by."""
         inputs = recipe.teach.discriminator.get("inputs", CHANNELS)
-        if inputs > CHANNELS:
+        if inputs > max(CHANNELS, recipe.channels.wanted):
             rule = "an image of two sets is judged alone, since it has no partner"
             raise RecipeError(rule, f"teach.discriminator.inputs {inputs}", "leave it out")
         check_stopping(recipe)
 
     @classmethod
-    def prepare(cls, recipe: Recipe, folder: Path, out: Path, progress: Progress) -> Manifest:
+    def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
         """Writes two sets of images as arrays."""
         return prepare_unpaired(folder, out, setting_of(recipe), progress, partners=recipe.data.partners)
 

@@ -187,11 +187,11 @@ def plans(job: Job) -> dict[str, Plan]:
     generators = {"found": found}
     if BY_HAND in recipe.finetune.rivals:
         size, convention = recipe.size, recipe.budget.convention
-        macs = generator_cost(height=size, width=size, **found).macs(convention)
-        shape = {"latent": found["latent"], "size": size}
+        macs = generator_cost(**size._asdict(), **found).macs(convention)
+        shape: dict[str, Any] = {name: found[name] for name in ("latent", "size", "outputs") if name in found}
 
         def macs_of(about: Mapping[str, Any]) -> float:
-            return generator_cost(HAND_DRAWN, size, size, **about).macs(convention)
+            return generator_cost(HAND_DRAWN, *size, **about).macs(convention)
 
         narrow = narrowed(HAND_DRAWN, shape, macs_of, macs)
         generators[BY_HAND] = {"family": HAND_DRAWN, **narrow}

@@ -11,7 +11,7 @@ from slimgen.nets import noise_length
 from slimgen.nets.alphagan.description import PUBLISHED, AlphaOptions, alphagan_space, checked
 from slimgen.nets.noise import bottom
 from slimgen.nets.sngan.discriminator import check_size
-from slimgen.recipe import Recipe, Section, section
+from slimgen.recipe import Channels, Recipe, Section, section
 from slimgen.recipe.sections import Betas
 from slimgen.search import Genotype, Value
 from slimgen.tasks import traits_of
@@ -134,7 +134,7 @@ def check(recipe: Recipe) -> None:
     if traits_of(recipe).given != NOISE:
         raise RecipeError("alphagan searches generators of noise", f"the task {recipe.task}")
     bottom(recipe.size)
-    check_size(recipe.size, recipe.size)
+    check_size(*recipe.size)
     if recipe.losses.gan == "least-squares" and training.iterations:
         rule = "the gap between G and D needs a loss that falls as scores rise: losses.gan hinge or vanilla"
         raise RecipeError(rule, repr(recipe.losses.gan))
@@ -148,8 +148,9 @@ def built(recipe: Recipe) -> dict[str, Any]:
     """How finished generators are built, besides their genotype."""
     training = section(SupernetOptions, recipe.supernet, "supernet")
     channels = section(SearchOptions, recipe.search, "search").channels or training.channels
-    latent = noise_length(**recipe.teach.generator)
-    return {"channels": channels, "latent": latent, "size": recipe.size, "interpolation": training.interpolation}
+    latent, made = noise_length(**recipe.teach.generator), recipe.channels.wanted
+    shape = {"channels": channels, "latent": latent, "size": recipe.size.plain, "interpolation": training.interpolation}
+    return shape if made == Channels().wanted else {**shape, "outputs": made}
 
 
 def preview(recipe: Recipe) -> Preview:
@@ -159,7 +160,7 @@ def preview(recipe: Recipe) -> Preview:
     shape = built(recipe)
 
     def costs(genotype: Genotype) -> dict[str, float]:
-        return priced(AlphaOptions(genotype=genotype, **shape).cost(recipe.size, recipe.size), recipe)
+        return priced(AlphaOptions(genotype=genotype, **shape).cost(*recipe.size), recipe)
 
     def updates(images: int) -> int:
         return training.iterations * training.weight_steps // training.critic_steps

@@ -87,12 +87,13 @@ class Players(NamedTuple):
 def players(job: Job, options: SupernetOptions, steps: int) -> Players:
     """Both supernets, or a supernet and the fixed discriminator, with their bars; from the recipe's seed."""
     seed, channels = job.recipe.seed, options.discriminator_channels
-    shape = AlphaShape(options.channels, from_noise(job.task).latent, job.recipe.size, options.interpolation)
+    wide = job.recipe.channels.wanted
+    shape = AlphaShape(options.channels, from_noise(job.task).latent, job.recipe.size, wide, options.interpolation)
     generator = AlphaSupernet(shape, options.deconvolution, options.recompute)
     made = [_player(job, initialise(generator, seed), options, seed, steps)]
-    discriminator: nn.Module = NoiseDiscriminator(channels=channels)
+    discriminator: nn.Module = NoiseDiscriminator(inputs=wide, channels=channels)
     if options.discriminator == "searched":
-        discriminator = NoiseSuperDiscriminator(channels=channels, recompute=options.recompute)
+        discriminator = NoiseSuperDiscriminator(wide, channels, options.recompute)
     made.append(_player(job, initialise(discriminator, seed + 1), options, seed + 1, steps))
     return Players(*made, *(player.twin() for player in made))
 

@@ -13,12 +13,12 @@ from slimgen.methods.candidates import Candidates
 from slimgen.methods.cf_gan.drawing import picture_genotype as picture_genotype
 from slimgen.methods.cf_gan.options import (
     SearchOptions,
-    SupernetOptions,
     by_hand,
     check,
     options_of,
     preview,
     search_reads,
+    training_of,
 )
 from slimgen.methods.cf_gan.training import (
     beginning,
@@ -72,7 +72,7 @@ __all__ = ["check", "finetune", "preview", "search", "search_reads", "supernet"]
 
 def supernet(job: Job) -> Mapping[str, float]:
     """Algorithm 3: trains every path in turn, every operator of a path at once, and the discriminator that matches."""
-    options = section(SupernetOptions, job.recipe.supernet, "supernet")
+    options = training_of(job.recipe)
     generator, discriminator = networks(job, options)
     space, scales, counts = generator.space, generator.scale_factors(), UpdateCounts()
     paths = [str(path) for path in options_of(space, "path")]
@@ -128,7 +128,7 @@ def supernet(job: Job) -> Mapping[str, float]:
 def search(job: Job) -> Found:
     """Algorithm 4, lines 2 to 14: the path with its operators mixed, then the operators, then the channels."""
     options = section(SearchOptions, job.recipe.search, "search")
-    supernet = section(SupernetOptions, job.recipe.supernet, "supernet")
+    supernet = training_of(job.recipe)
     if options.kind == "halving":
         untrained, _ = networks(job, supernet)
         clock, against = timed(job, untrained, options.latency_networks), partial(oppose, job, supernet)
@@ -204,7 +204,7 @@ def search(job: Job) -> Found:
 def finetune(job: Job) -> Mapping[str, Trained]:
     """Algorithm 4, lines 15 to 24: the found generator and the discriminator of its path, on inherited weights."""
     recipe, schedule = job.recipe, job.recipe.finetune
-    options = section(SupernetOptions, recipe.supernet, "supernet")
+    options = training_of(recipe)
     genotype, inherited = found_genotype(job), job.inputs["search"]
     if not (inherited / GENERATOR).is_file():
         inherited = job.inputs["supernet"]
@@ -220,7 +220,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
         discriminate=lambda images, arch: discriminator(images, path),  # lines 22 and 23: D_path
         guidance=original_guidance(job),
     )
-    cost = generator.cost(genotype, recipe.size, recipe.size)
+    cost = generator.cost(genotype, *recipe.size)
     effort = Effort.read(job.inputs["supernet"]).plus(Effort.read(job.inputs["search"]))
     effort = effort.plus(Effort.of(steps, schedule.batch, cost.exact))
     trained = Trained(net, "trellis", plan_of(options, genotype), steps, effort)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from slimgen.methods.cf_gan.options import SupernetOptions
+from slimgen.methods.cf_gan.options import training_of
 from slimgen.nets.cf_gan.space import WITH_INNER, parse_path
-from slimgen.recipe import Recipe, section
+from slimgen.recipe import Recipe
 from slimgen.report.figures import GREY, INK, PALE, bare_sheet, save
 from slimgen.search import Value
 
@@ -35,7 +35,7 @@ def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe) 
 
     Rows are scales, blocks go from left to right; climbs are arrows upwards, skips dashed, the end on the right.
     """
-    shape = section(SupernetOptions, recipe.supernet, "supernet").shape
+    shape = training_of(recipe).shape
     scales = parse_path(str(genotype["path"]))
     groups = [_blocks(genotype, group) for group in range(len(scales))]
     columns = sum(len(blocks) for blocks in groups)

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import product
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from slimgen.errors import RecipeError, nearest
 from slimgen.methods.checks import (
@@ -31,7 +31,7 @@ from slimgen.methods.halving import measurements
 from slimgen.methods.method import Preview
 from slimgen.methods.tuning import SCHEDULE, WHOLE
 from slimgen.nets.cf_gan.space import OPERATORS, Shape, trellis_cost, trellis_space
-from slimgen.recipe import Recipe, Schedule, Section, section
+from slimgen.recipe import Channels, Recipe, Schedule, Section, section
 from slimgen.search import Allows, Choice, Genotype, Space, Value, require_reachable
 from slimgen.tasks import traits_of
 from slimgen.tasks.traits import IMAGES, NOISE
@@ -70,11 +70,12 @@ class SupernetOptions(Schedule):
     sparsity: float = Field(default=1e-3, ge=0)
     gamma_rate: float | None = Field(default=None, gt=0)
     gamma_momentum: float | None = Field(default=None, ge=0, lt=1)
+    _channels: Channels = PrivateAttr(Channels())
 
     @property
     def shape(self) -> Shape:
         """The super-generator's size."""
-        return Shape(self.ngf, self.groups, self.blocks, self.ratios, self.multiple)
+        return Shape(self.ngf, self.groups, self.blocks, self.ratios, self.multiple, *self._channels)
 
     def cycles(self, paths: int, images: int) -> int:
         """Updates of whole cycles of all paths, at whose ends Definition 3.1 holds (lines 2 and 4)."""
@@ -136,17 +137,24 @@ class SearchOptions(Section):
         return round(self.evaluations * self.operator_share)
 
 
+def training_of(recipe: Recipe) -> SupernetOptions:
+    """Section `supernet`, for the channels of the recipe's pictures."""
+    options = section(SupernetOptions, recipe.supernet, "supernet")
+    options._channels = recipe.channels
+    return options
+
+
 def check(recipe: Recipe) -> None:
     """Raises RecipeError unless the sections `supernet` and `search` are sound."""
     if (given := traits_of(recipe).given) != IMAGES:
         hint = "use alphagan" if given == NOISE else "use gan_compression, or draw the labels"
         raise RecipeError("cf_gan makes images of images", f"the task {recipe.task}", hint)
-    section(SupernetOptions, recipe.supernet, "supernet")
+    training_of(recipe)
     options = section(SearchOptions, recipe.search, "search")
-    if recipe.size % 8:
-        raise RecipeError("cf_gan needs a size that is a multiple of 8", recipe.size)
+    if any(side % 8 for side in recipe.size):
+        raise RecipeError("cf_gan needs sides that are multiples of 8", recipe.size)
     check_limits(recipe, LIMITS)
-    training = section(SupernetOptions, recipe.supernet, "supernet")
+    training = training_of(recipe)
     _check_halving(recipe, options, training)
     check_metrics(recipe, options.racing)
     planned = preview(recipe)
@@ -215,13 +223,13 @@ def _check_halving(recipe: Recipe, options: SearchOptions, training: SupernetOpt
 
 def preview(recipe: Recipe) -> Preview:
     """The space of trellises, and how long they are trained and looked at."""
-    training = section(SupernetOptions, recipe.supernet, "supernet")
+    training = training_of(recipe)
     options = section(SearchOptions, recipe.search, "search")
     space, size = by_hand(options, trellis_space(training.shape)), recipe.size
     paths = len(options_of(space, "path"))
 
     def costs(genotype: Genotype) -> Mapping[str, float]:
-        return priced(trellis_cost(training.shape, genotype, size, size), recipe)
+        return priced(trellis_cost(training.shape, genotype, *size), recipe)
 
     parts = paths if options.order == "coarse-to-fine" else 1
     evaluations = paths + options.evaluations + (options.order == "coarse-to-fine" and options.judge_width == "budget")

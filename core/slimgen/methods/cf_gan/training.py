@@ -95,7 +95,7 @@ def of_path(discriminator: SuperDiscriminator) -> Discriminate:
 def drawn_effort(job: Job, generator: Trellis, draw: Draw, updates: int, batch: int) -> Effort:
     """The effort of a training of the super-generator."""
     size = job.recipe.size
-    return Effort.drawn(draw, lambda arch: generator.cost(pinned(arch), size, size).exact, updates, batch)
+    return Effort.drawn(draw, lambda arch: generator.cost(pinned(arch), *size).exact, updates, batch)
 
 
 def plan_of(options: SupernetOptions, genotype: Genotype) -> dict[str, Any]:

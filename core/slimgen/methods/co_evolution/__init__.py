@@ -40,7 +40,7 @@ def preview(recipe: Recipe) -> Preview:
     filters = filters_of(recipe, build_generator(**recipe.teach.generator).eval())
 
     def costs(genotype: Genotype) -> Mapping[str, float]:
-        return priced(filters.cost(genotype, recipe.size, recipe.size), recipe)
+        return priced(filters.cost(genotype, *recipe.size), recipe)
 
     return Preview(filters.space, costs, 2 + (options.evaluations if options.kind == "evolution" else 0))
 
@@ -146,7 +146,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
             for part in gan:
                 part.train().requires_grad_(True)
         nets = train_cycle(job, CycleTraining("found", gans[0], gans[1], schedule, steps, ema=schedule.ema))
-    costs = [generator_cost(family, recipe.size, recipe.size, **about) for about in described]
+    costs = [generator_cost(family, *recipe.size, **about) for about in described]
     # The original is the supernet here, so its training counts.
     before = Effort.of(updates_of(job.inputs["teach"]), recipe.teach.batch, job.task.original_cost().exact)
     efforts = [before.plus(Effort.of(steps, schedule.batch, cost.exact)) for cost in costs]

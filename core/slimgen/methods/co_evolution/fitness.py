@@ -59,7 +59,7 @@ def filters_of(recipe: Recipe, original: nn.Module) -> FilterSpace:
     """The filters of an original generator of a recipe."""
     authors = section(SupernetOptions, recipe.supernet, "supernet").genome == "authors"
     options = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
-    family, example = recipe.teach.generator["family"], torch.zeros(1, 3, recipe.size, recipe.size)
+    family, example = recipe.teach.generator["family"], torch.zeros(1, recipe.channels.given, *recipe.size)
     return FilterSpace(original, example, family=family, options=options, authors=authors)
 
 
@@ -68,7 +68,7 @@ def outputs(job: Job, originals: Mapping[str, Side]) -> dict[str, Tensor]:
     """What the originals make of the validation images, and the scores of their discriminators.
 
     Returns:
-        For each direction `a.images` (N, 3, H, W) and `a.scores` (N, 1, h, w), float32 on the CPU.
+        For each direction `a.images` (N, C, H, W) and `a.scores` (N, 1, h, w), float32 on the CPU.
     """
     found = {}
     for (name, side), images in zip(originals.items(), whole(job.data.split("val")), strict=True):
@@ -124,7 +124,7 @@ class Fitness(Trials):
     def costs_of(self, turn: str, genotype: Genotype) -> dict[str, float]:
         """What a generator of one direction costs, under the budget's convention."""
         size = self.job.recipe.size
-        counted = priced(self.sides[turn].filters.cost(genotype, size, size), self.job.recipe)
+        counted = priced(self.sides[turn].filters.cost(genotype, *size), self.job.recipe)
         return self.clock.priced(self.job, counted, genotype)
 
     def allows_of(self, turn: str, genotype: Genotype) -> bool:

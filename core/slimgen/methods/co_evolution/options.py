@@ -110,7 +110,7 @@ def check(recipe: Recipe) -> None:
     budget = replace(budget, latency_ms=None)  # which is measured when the search begins
     if budget.limits and ":" not in family:  # of a user-defined network, the search says so
         rest = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
-        least = generator_cost(family, recipe.size, recipe.size, **narrowest(family, rest))
+        least = generator_cost(family, *recipe.size, **narrowest(family, rest))
         require_reachable(Space({}), lambda genotype: checks.priced(least, recipe), budget)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from slimgen.methods.checks import NARROWED
-from slimgen.methods.cyclegan_nas.options import SearchOptions, SupernetOptions, check, preview
+from slimgen.methods.cyclegan_nas.options import SearchOptions, SupernetOptions, check, preview, training_of
 from slimgen.methods.cyclegan_nas.phases import DISCRIMINATORS, GENERATORS, batches, joined, networks, phases, pools_of
 from slimgen.methods.cyclegan_nas.repeats import Comparison, train_repeatedly
 from slimgen.methods.cyclegan_nas.sized import HIDDEN, Sized
@@ -31,7 +31,7 @@ FINETUNE_SECTIONS = ("search", "objective", "evaluate.features")
 
 def supernet(job: Job) -> Mapping[str, float]:
     """Trains four supernets and the logits of their operations; leaves the logits: the weights are not used again."""
-    options = section(SupernetOptions, job.recipe.supernet, "supernet")
+    options = training_of(job.recipe)
     steps = options.steps(len(job.data.split("train")))
     four, pools = networks(job, options, steps), pools_of(job, options)
     for net in four.nets.values():
@@ -49,7 +49,7 @@ def search(job: Job) -> Found:
     """
     recipe = job.recipe
     options = section(SearchOptions, recipe.search, "search")
-    training = section(SupernetOptions, recipe.supernet, "supernet")
+    training = training_of(recipe)
     relaxation = read_relaxation(job, joined(training))
     sized, logs = Sized(job, training, options, relaxation), relaxation.log_probabilities()
     argmax = sized.of(relaxation.argmax())
@@ -96,12 +96,12 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     """
     recipe = job.recipe
     options = section(SearchOptions, recipe.search, "search")
-    training = section(SupernetOptions, recipe.supernet, "supernet")
+    training = training_of(recipe)
     comparison = Comparison(job) if options.repeats > 1 else None
     plans = _found_plans(found_genotype(job), training, options)
     trained = train_repeatedly(job, "found", plans, comparison, options.repeats)
     if NARROWED in recipe.finetune.rivals:
-        costs = [generator_cost(each.family, recipe.size, recipe.size, **each.options) for each in trained.values()]
+        costs = [generator_cost(each.family, *recipe.size, **each.options) for each in trained.values()]
         narrow = [narrowed_original(recipe, "params", cost.params) for cost in costs]
         trained |= train_repeatedly(job, NARROWED, [Plan(each) for each in narrow], comparison, options.repeats)
     return trained

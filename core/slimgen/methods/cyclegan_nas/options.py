@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from slimgen.cost.rows import largest_within
 from slimgen.errors import BudgetError, RecipeError
@@ -13,9 +13,8 @@ from slimgen.metrics.kinds import OfSegmentations
 from slimgen.metrics.registry import find
 from slimgen.nets import generator_cost
 from slimgen.nets.cyclegan_nas.space import DiscriminatorShape, GeneratorShape, cells_cost, check_size, space_of
-from slimgen.recipe import Recipe, Schedule, Section, section
+from slimgen.recipe import Channels, Recipe, Schedule, Section, section
 from slimgen.search import Genotype
-from slimgen.tasks.translation import CHANNELS
 
 LEAST = 4  # the narrowest generator of cells, after its encoding cell
 
@@ -51,14 +50,16 @@ class SupernetOptions(Schedule):
     cells: int = Field(default=11, ge=2)
     ends: bool = False
     spectral: bool = True
+    _channels: Channels = PrivateAttr(Channels())
 
     def generator(self, hidden: int | None = None) -> GeneratorShape:
         """The generators of the search, or of another hidden width."""
-        return GeneratorShape(self.hidden if hidden is None else hidden, self.cells, CHANNELS, CHANNELS, self.ends)
+        return GeneratorShape(self.hidden if hidden is None else hidden, self.cells, *self._channels, self.ends)
 
     def discriminator(self, hidden: int | None = None) -> DiscriminatorShape:
         """The discriminators, likewise."""
-        return DiscriminatorShape(self.discriminator_hidden if hidden is None else hidden, CHANNELS, self.ends)
+        hidden = self.discriminator_hidden if hidden is None else hidden
+        return DiscriminatorShape(hidden, self._channels.wanted, self.ends)
 
 
 class SearchOptions(Section):
@@ -90,10 +91,17 @@ class SearchOptions(Section):
     latency_networks: int = Field(default=16, ge=4)
 
 
+def training_of(recipe: Recipe) -> SupernetOptions:
+    """Section `supernet`, for the channels of the recipe's pictures."""
+    options = section(SupernetOptions, recipe.supernet, "supernet")
+    options._channels = recipe.channels
+    return options
+
+
 def check(recipe: Recipe) -> None:
     """Raises RecipeError unless the recipe is one for this method; BudgetError as `equal_hidden` does."""
     checks.check_cycle(recipe)
-    training = section(SupernetOptions, recipe.supernet, "supernet")
+    training = training_of(recipe)
     options = section(SearchOptions, recipe.search, "search")
     checks.check_metrics(recipe)
     checks.check_limits(recipe, ("latency_ms",), "search.hidden says how large its generators are")
@@ -114,8 +122,8 @@ def check(recipe: Recipe) -> None:
     checks.check_effects({"supernet": training, "search": options}, needs)
     if not training.temperature[0] >= training.temperature[1] > 0:
         raise RecipeError("a temperature is above 0 and does not rise", training.temperature)
-    check_size(training.generator(), recipe.size, recipe.size)
-    check_size(training.discriminator(), recipe.size, recipe.size)
+    check_size(training.generator(), *recipe.size)
+    check_size(training.discriminator(), *recipe.size)
     if isinstance(options.hidden, int):
         training.generator(options.hidden)
     else:
@@ -125,12 +133,12 @@ def check(recipe: Recipe) -> None:
 
 def preview(recipe: Recipe) -> Preview:
     """The space of one generator, at the width of the supernets or the one that is asked for."""
-    training = section(SupernetOptions, recipe.supernet, "supernet")
+    training = training_of(recipe)
     options = section(SearchOptions, recipe.search, "search")
     shape = training.generator(options.hidden if isinstance(options.hidden, int) else None)
 
     def costs(genotype: Genotype) -> Mapping[str, float]:
-        return checks.priced(cells_cost(shape, genotype, recipe.size, recipe.size), recipe)
+        return checks.priced(cells_cost(shape, genotype, *recipe.size), recipe)
 
     drawn = options.evaluations if options.kind == "random" else 0
     return Preview(space_of(shape), costs, 1 + drawn, training.steps, training.batch)
@@ -141,9 +149,9 @@ def equal_hidden(recipe: Recipe, training: SupernetOptions, pair: tuple[Genotype
 
     def params(hidden: int) -> int:
         shape = training.generator(hidden)
-        return sum(cells_cost(shape, genotype, recipe.size, recipe.size).params for genotype in pair)
+        return sum(cells_cost(shape, genotype, *recipe.size).params for genotype in pair)
 
-    limit = 2 * generator_cost(height=recipe.size, width=recipe.size, **recipe.teach.generator).params
+    limit = 2 * generator_cost(**recipe.size._asdict(), **recipe.teach.generator).params
     try:
         return largest_within(params, limit, LEAST)
     except BudgetError as error:

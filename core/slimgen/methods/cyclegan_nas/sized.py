@@ -103,7 +103,7 @@ class Sized:
     def cost(self, genotype: Genotype, role: str) -> Cost:
         """What a generator costs on one image."""
         size = self.job.recipe.size
-        return cells_cost(self.training.generator(int(genotype[HIDDEN])), genotype.under(role), size, size)
+        return cells_cost(self.training.generator(int(genotype[HIDDEN])), genotype.under(role), *size)
 
     def costs(self, genotype: Genotype, role: str = GENERATORS[0]) -> dict[str, float]:
         """What a generator costs, by kind; that of the recipe's direction if no other is asked for."""

@@ -62,13 +62,13 @@ def supernet(job: Job) -> Mapping[str, float]:
     net, facts, effort, size = once_for_all(job, options), {}, Effort(), job.recipe.size
 
     def macs(arch: Arch) -> float:
-        return float(net.cost(pinned(arch), size, size).exact)
+        return float(net.cost(pinned(arch), *size).exact)
 
     discriminator = job.task.discriminator()
     if options.pipeline == "full":
         assert options.teacher is not None
         taught = train_teacher(job, options, discriminator)
-        mobile = generator_cost(height=size, width=size, **teacher_options(job.recipe, options))
+        mobile = generator_cost(**size._asdict(), **teacher_options(job.recipe, options))
         effort, facts["teacher_updates"] = Effort.of(taught, options.teacher.batch, mobile.exact), float(taught)
     teacher = teacher_network(job, options)
     if pruning(job.recipe, options):
@@ -159,7 +159,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
         for name, module in guidance.modules.items() if schedule.inherit else ():
             module.load_state_dict(load_weights(before / weights_file(name)))
         found = finetuned(job, "found", Gan(found, discriminator), steps, generate=showing(found), guidance=guidance)
-    cost = net.cost(genotype, recipe.size, recipe.size)
+    cost = net.cost(genotype, *recipe.size)
     effort = (
         Effort.read(before).plus(Effort.read(job.inputs["search"])).plus(Effort.of(steps, schedule.batch, cost.exact))
     )

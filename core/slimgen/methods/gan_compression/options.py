@@ -146,7 +146,7 @@ def tap_channels(recipe: Recipe, options: SupernetOptions) -> tuple[list[int], l
 def costs_at(recipe: Recipe, options: SupernetOptions, config: Any) -> Mapping[str, Any]:
     """The cheap costs of one configuration, or of arrays of them."""
     description = searchable(options.family).described(options.family, shape_of(recipe, options))
-    costs: Mapping[str, Any] = description.cost(recipe.size, recipe.size, config).as_dict(recipe.budget.convention)
+    costs: Mapping[str, Any] = description.cost(*recipe.size, config).as_dict(recipe.budget.convention)
     return costs
 
 

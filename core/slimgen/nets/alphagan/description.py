@@ -12,6 +12,7 @@ from slimgen.nets.noise import DOUBLINGS, NORMAL, NoiseOptions, normal_rows
 from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype, Value
 from slimgen.search.space import Space
+from slimgen.size import Size
 
 UP = ("nearest", "bilinear", "deconv")  # in the order of their size
 
@@ -98,11 +99,11 @@ def rows_of(edge: Edge, operation: str, channels: int, interpolation: str, norm:
 
 
 @cache
-def _cost(edge: Edge, operation: str, channels: int, interpolation: str, side: int) -> Cost:
+def _cost(edge: Edge, operation: str, channels: int, interpolation: str, size: Size) -> Cost:
     rows = rows_of(edge, operation, channels, interpolation)
-    cost = cost_of(rows, side, side)
+    cost = cost_of(rows, *size)
     # One transposed convolution, applied again, has its parameters once.
-    return cost if edge.factor == 1 else cost._replace(params=cost_of(rows[:1], side, side).params)
+    return cost if edge.factor == 1 else cost._replace(params=cost_of(rows[:1], *size).params)
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,9 @@ class AlphaShape(NoiseOptions):
 
     def cost_at(self, genotype: Mapping[str, Value], height: int, width: int) -> Cost:
         """What a generator of the space costs for one image; raises RecipeError where the size does not suit it."""
-        side = self.side(height, width)
-        costs = (_cost(edge, str(genotype[edge.name]), self.channels, self.interpolation, side) for edge in edges())
-        return total([cost_of(self.ends(side), side, side), *costs])
+        size = self.made(height, width)
+        costs = (_cost(edge, str(genotype[edge.name]), self.channels, self.interpolation, size) for edge in edges())
+        return total([cost_of(self.ends(size), *size), *costs])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,7 +80,7 @@ class AlphaGenerator(Described):
         self.edges = nn.ModuleDict({key_of(name): operation for name, operation in built.items()})
 
     def forward(self, noise: Tensor) -> Tensor:
-        """Noise (N, latent) of a standard normal distribution to images (N, 3, size, size) in [-1, 1]."""
+        """Noise (N, latent) of a standard normal distribution to images (N, outputs, H, W) in [-1, 1]."""
         images: Tensor = self.ends(noise, partial(through_cells, partial(run_named, self.edges)))
         return images
 
@@ -88,17 +88,17 @@ class AlphaGenerator(Described):
     def pieces(cls, height: int, width: int, **options: Any) -> list[Piece]:
         """The ends, the operation of each edge, and each sum of two edges; what depends on a choice, on one alone."""
         shape = cls.Options(**options)
-        side, genotype = shape.side(height, width), description.checked(shape.genotype)
-        first, last = end_pieces(shape, side)
+        genotype = description.checked(shape.genotype)
+        first, last = end_pieces(shape, shape.made(height, width))
         found = [first]
         for edge in edges():
-            operation, made = str(genotype[edge.name]), side // edge.part
-            size = (1, shape.channels, made // edge.factor, made // edge.factor)
+            operation, made = str(genotype[edge.name]), (height // edge.part, width // edge.part)
+            size = (1, shape.channels, *(side // edge.factor for side in made))
             how = f"{operation} x{edge.factor} {shape.interpolation}" if edge.factor > 1 else operation
             key = f"alphagan {how} of {'x'.join(map(str, size))}"
             found.append(Piece(key, partial(_piece, edge, operation, shape), size))
             if edge.name.partition(".")[2] not in ("up", "op1", "op2", "shortcut"):  # op3 and skips are added
-                size = (1, shape.channels, made, made)
+                size = (1, shape.channels, *made)
                 found.append(Piece(f"sum of {'x'.join(map(str, size))}", Twice, size))
         return [*found, last]
 

@@ -116,7 +116,7 @@ class AlphaSupernet(Supernet):
         )
 
     def forward(self, images: Tensor, arch: Arch) -> Tensor:
-        """Noise (N, latent) through one architecture to images (N, 3, size, size) in [-1, 1]."""
+        """Noise (N, latent) through one architecture to images (N, outputs, H, W) in [-1, 1]."""
         out: Tensor = self.ends(images, partial(through_cells, partial(self.edges.run, arch)))
         return out
 

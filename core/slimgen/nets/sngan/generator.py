@@ -30,7 +30,7 @@ class NoiseResnetOptions(NoiseOptions):
 
     def cost(self, height: int, width: int) -> Cost:
         """As of `Described`."""
-        rows = [*self.ends(self.side(height, width)), *(row for block in self.blocks() for row in block)]
+        rows = [*self.ends(self.made(height, width)), *(row for block in self.blocks() for row in block)]
         return cost_of(rows, height, width)
 
 
@@ -63,6 +63,6 @@ class NoiseResnet(Described):
         self.blocks = nn.Sequential(*map(UpBlock, self.options.blocks()))
 
     def forward(self, noise: Tensor) -> Tensor:
-        """Noise (N, latent) of a standard normal distribution to images (N, 3, size, size) in [-1, 1]."""
+        """Noise (N, latent) of a standard normal distribution to images (N, outputs, H, W) in [-1, 1]."""
         images: Tensor = self.ends(noise, self.blocks)
         return images

@@ -19,7 +19,7 @@ from slimgen.metrics.registry import find
 from slimgen.metrics.scorers import save_arrays
 from slimgen.nets import generator_cost
 from slimgen.report.html import write_report
-from slimgen.report.pictures import grid, panels
+from slimgen.report.pictures import grid, how_shown, panels
 from slimgen.report.words import stopping
 from slimgen.run.log import Log
 from slimgen.run.record import read_record
@@ -70,7 +70,7 @@ def evaluate(work: Work) -> Mapping[str, float]:
         "seed": recipe.seed,
         "method": recipe.method,
         "convention": recipe.budget.convention,
-        "size": recipe.size,
+        "size": recipe.size.plain,
         "protocol": "; ".join(filter(None, (comparisons[""].evaluator.protocol, job.task.protocol()))),
         "goals": comparisons[""].evaluator.goals,
         "notes": notes(work, comparisons),
@@ -98,7 +98,9 @@ def notes(work: Work, comparisons: Mapping[str, "Comparison"]) -> list[str]:
         for suffix, compared in comparisons.items()
         for text in compared.evaluator.notes
     ]
-    return [text for text in (stopping(read_record(work.inputs["teach"])["metrics"]), *worth) if text]
+    shown = {how_shown(images.shape[1]) for one in comparisons.values() for images in one.columns.values()}
+    said = [stopping(read_record(work.inputs["teach"])["metrics"]), *worth, *sorted(filter(None, shown))]
+    return [text for text in said if text]
 
 
 @dataclass(frozen=True)

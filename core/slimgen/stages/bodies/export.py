@@ -20,7 +20,7 @@ from slimgen.tasks.traits import NOISE
 
 def export(work: Work) -> Mapping[str, float]:
     """`generator.onnx` with `card.md`; registered in MLflow as a candidate, and as champion once parity is shown."""
-    recipe, options, size, path = work.recipe, work.recipe.export, work.recipe.size, work.out / files.ONNX
+    recipe, options, path = work.recipe, work.recipe.export, work.out / files.ONNX
     finetune, evaluate = work.inputs["finetune"], work.inputs["evaluate"]
     about, traits = described(recipe, finetune)["found"], traits_of(recipe)
     net = built(about, finetune / about["file"])
@@ -29,8 +29,7 @@ def export(work: Work) -> Mapping[str, float]:
     file = export_onnx(
         net,
         path,
-        height=size,
-        width=size,
+        **recipe.size._asdict(),
         channels=3 if noise else samples.shape[1],
         latent=samples.shape[1] if noise else None,
         opset=options.opset,
@@ -52,7 +51,7 @@ def export(work: Work) -> Mapping[str, float]:
             recipe={"name": recipe.name, "task": recipe.task, "method": recipe.method, "seed": recipe.seed},
             onnx=file,
             parity=difference,
-            data={**directed, "size": size, "digest of the prepared images": digest},
+            data={**directed, "size": str(recipe.size), "digest of the prepared images": digest},
             licence=recipe.data.licence,
             budget=recipe.budget.model_dump(exclude_none=True),
             cost=costs(lines["found"]),

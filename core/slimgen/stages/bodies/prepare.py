@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from slimgen.stages.work import Work
+from slimgen.stages.work import Work, warn
 from slimgen.tasks import task_class
 
 
@@ -21,4 +21,6 @@ def prepare(work: Work) -> Mapping[str, float]:
     for name, split in manifest.splits.items():
         if split.target_names is not None:  # of two sets, whose other one may be of another length
             counts[f"{name}_targets"] = float(len(split.target_names))
+    for note in manifest.notes:
+        warn(note)
     return {**counts, "rejected": float(len(manifest.rejected)), "unmatched": float(len(manifest.unmatched))}

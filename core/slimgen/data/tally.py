@@ -1,0 +1,81 @@
+"""What happened to the images of a data set so far: read, kept or rejected, and seen before."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sized
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from slimgen.data.images import Rejected
+from slimgen.errors import DataError
+
+Marks = tuple[tuple[str, bytes], ...]
+"""Of a pair or an image, by side what tells its pixels from others'."""
+
+
+@dataclass
+class Tally:
+    """Counts `total` pairs or images of a folder, one after the other.
+
+    Attributes:
+        sources: SHA-256 of each file that was read, by its path in the folder.
+        rejected: why files were kept out, likewise.
+        kept: of each split, how often each pair or image is there.
+    """
+
+    folder: Path
+    total: int
+    progress: Callable[[int, int], None] | None = None
+    done: int = 0
+    refused: int = 0
+    sources: dict[str, str] = field(default_factory=dict)
+    rejected: dict[str, str] = field(default_factory=dict)
+    hints: list[str] = field(default_factory=list)
+    kept: dict[str, Counter[Marks]] = field(default_factory=dict)
+
+    def read(self, sources: Mapping[Path, str]) -> None:
+        """Takes note of the files of the next pair or image, and tells the progress."""
+        for path, digest in sources.items():
+            self.sources[path.relative_to(self.folder).as_posix()] = digest
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+
+    def refuse(self, fault: Rejected) -> None:
+        """It is kept out."""
+        self.refused += 1
+        self.rejected[fault.path.relative_to(self.folder).as_posix()] = fault.reason
+        if fault.hint and fault.hint not in self.hints:
+            self.hints.append(fault.hint)
+
+    def keep(self, split: str, marks: Marks) -> None:
+        """It is kept."""
+        self.kept.setdefault(split, Counter())[marks] += any(mark for _, mark in marks)
+
+    def check(self, kept: Mapping[str, Iterable[Sized]], unit: str) -> None:
+        """Raises DataError where nothing is kept of a side of a split, or less than half of all."""
+        first = "; ".join(f"{name} {reason}" for name, reason in list(self.rejected.items())[:3])
+        complaint, hint = f"{self.refused} of {self.total} rejected: {first}", "; ".join(self.hints) or None
+        for name, sides in kept.items():
+            if not all(map(len, sides)):
+                raise DataError(f"the split {name!r} keeps at least one {unit}", complaint, hint)
+        if 2 * self.refused > self.total:
+            raise DataError("at least half of the images can be used", complaint, hint)
+
+    def notes(self, unit: str) -> list[str]:
+        """What is there twice: the same to test on as to train on, and the same again to train on."""
+        unit = unit.partition(" of")[0]
+        learned = self.kept.get("train", Counter()) + self.kept.get("val", Counter())
+        leaked = sum(count for marks, count in self.kept.get("test", Counter()).items() if marks in learned)
+        again = sum(learned.values()) - len(learned)
+        notes = []
+        if leaked:
+            notes.append(
+                f"{_counted(leaked, f'test {unit}')} equal {unit}s to train on: figures will look better than they are"
+            )
+        if again:
+            notes.append(f"{_counted(again, 'duplicate')} among the {unit}s to train on")
+        return notes
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -1,0 +1,89 @@
+"""The channels of a data set's pictures, which networks follow unless a recipe says otherwise, and then must equal."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from slimgen.errors import RecipeError
+from slimgen.files import MANIFEST, read_json
+from slimgen.metrics.kinds import SEEN, channels_of
+from slimgen.metrics.registry import find
+from slimgen.nets import default_of
+from slimgen.recipe import Channels, Recipe
+from slimgen.recipe.sections import LossesSection
+
+RGB = 3
+
+
+def prepared_channels(folder: Path) -> Channels | None:
+    """Of the prepared inputs and targets, as the manifest says; None where there is none that can be read."""
+    manifest = read_json(folder / MANIFEST)
+    splits = manifest.get("splits") if isinstance(manifest, dict) else None
+    train = splits.get("train") if isinstance(splits, dict) else None
+    if not isinstance(train, dict):
+        return None
+    found = [train.get(key, RGB) for key in ("channels", "target_channels")]
+    return Channels(*found) if all(isinstance(one, int) for one in found) else None
+
+
+def following(recipe: Recipe, channels: Channels, *, given: bool, judged: Sequence[int]) -> Recipe:
+    """The recipe for pictures of these channels: the generator's `inputs`, where it is `given` pictures, and `outputs`.
+
+    The discriminator's inputs are one of `judged`, the first where the recipe does not say. A recipe for RGB pictures
+    stays as it is.
+
+    Raises:
+        RecipeError: the recipe says otherwise, or a metric or loss is of RGB pictures alone.
+    """
+    generator = dict(recipe.teach.generator)
+    wanted = {"inputs": channels.given} if given else {}
+    for option, count in {**wanted, "outputs": channels.wanted}.items():
+        generator |= _followed(generator, option, count)
+    discriminator = dict(recipe.teach.discriminator)
+    says = discriminator.get("inputs")
+    if says is not None and says not in judged:
+        rule = f"teach.discriminator.inputs is {' or '.join(map(str, judged))}, as the prepared pictures have it"
+        raise RecipeError(rule, says, "leave it out")
+    if channels != Channels() and says is None:
+        discriminator["inputs"] = judged[0]
+    teach = recipe.teach.model_copy(update={"generator": generator, "discriminator": discriminator})
+    changed = (generator, discriminator) != (recipe.teach.generator, recipe.teach.discriminator)
+    followed = (recipe.model_copy(update={"teach": teach}) if changed else recipe).seeing(channels)
+    _check_networks(followed)
+    return followed
+
+
+def _followed(generator: Mapping[str, Any], option: str, count: int) -> dict[str, int]:
+    """The option as it must be set, if it must; or RecipeError, where it says something else."""
+    what = "given" if option == "inputs" else "to make"
+    if option in generator:
+        if generator[option] != count:
+            rule = f"the prepared pictures that the generator is {what} have {_spoken(count)}"
+            raise RecipeError(rule, f"teach.generator.{option} {generator[option]}", "leave it out")
+        return {}
+    default = default_of(**generator, option=option)
+    return {} if default in (None, count) else {option: count}
+
+
+def _check_networks(recipe: Recipe) -> None:
+    """Raises RecipeError where pictures of these channels cannot be measured, or seen by a loss."""
+    count = recipe.channels.wanted
+    taught = [] if recipe.teach.metric is None else [recipe.teach.metric]
+    for metric in (*taught, recipe.objective.metric, *recipe.evaluate.metrics):
+        allowed = channels_of(find(metric))
+        if allowed is not None and count not in allowed:
+            rule = f"the metric {metric} is of pictures of {' or '.join(map(str, sorted(allowed)))} channels"
+            raise RecipeError(rule, _spoken(count), "choose psnr or ssim, or a metric of your own")
+    for losses in filter(None, (recipe.losses, recipe.teach.losses)):
+        check_perceptual(losses, count)
+
+
+def check_perceptual(losses: LossesSection, count: int) -> None:
+    """Raises RecipeError where the network of a perceptual loss cannot look at pictures of so many channels."""
+    if losses.perceptual and losses.perceptual_network != "discriminator" and count not in SEEN:
+        rule = f"the perceptual network {losses.perceptual_network} looks at RGB or grey pictures"
+        raise RecipeError(rule, _spoken(count), "set losses.perceptual_network to discriminator")
+
+
+def _spoken(count: int) -> str:
+    return "1 channel" if count == 1 else f"{count} channels"
