@@ -70,6 +70,7 @@ class Aside:
                     done += self._file.write(view[done:])
                 self.digest.update(view)
             except OSError as error:
+                error.filename = str(self.destination)  # where the disk is full
                 self.error = error
         return len(view)
 

@@ -1,32 +1,40 @@
 """The command `slimgen`. What a subcommand needs is imported when it runs, so that help comes at once."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from slimgen.cli import compare, data, listings, profile, stages, ui
-from slimgen.errors import SlimgenError
-
-FAULT, INTERRUPTED = 2, 130
+from slimgen.cli.endings import tell
 
 
 class Guarded(TyperGroup):
-    """Turns what users can mend into one line on stderr, and an interrupt into advice."""
+    """Turns whatever ends a command early into one line on stderr and an exit status."""
 
-    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
-        """Runs the subcommand; exits with status 2 after a user's fault, with 130 after Ctrl-C."""
-        try:
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Reads the command line."""
+        with _one_line():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> object:
+        """Runs the subcommand."""
+        with _one_line(ctx.params.get("debug", False)):
             return super().invoke(ctx)
-        except SlimgenError as error:
-            if ctx.params.get("debug"):
-                raise
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(FAULT) from None
-        except KeyboardInterrupt:
-            typer.echo("\ninterrupted; run the same command again to go on", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def _one_line(debug: bool = False) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        own = type(error).__module__.partition(".")[0] in ("typer", "click")  # how these end a command themselves
+        if own or (debug and isinstance(error, Exception)):
+            raise
+        raise typer.Exit(tell(error)) from None
 
 
 # Plain help: coloured boxes would cost more time than the rest of `slimgen --help` together.
@@ -67,8 +75,3 @@ app.command("recipes")(listings.recipes)
 app.command("spaces")(listings.spaces)
 app.add_typer(data.app, name="data")
 app.command("ui")(ui.ui)
-
-
-def main() -> None:
-    """The entry point of the command `slimgen`."""
-    app(prog_name="slimgen")

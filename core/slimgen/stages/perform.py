@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
+from slimgen import stopping
 from slimgen.device import choose
 from slimgen.errors import RunError
 from slimgen.files import CHECKPOINTS
@@ -18,6 +19,7 @@ from slimgen.run.entries import surroundings
 from slimgen.run.folder import StageFolder
 from slimgen.run.record import read_record, require_layout
 from slimgen.run.tracking import tracked
+from slimgen.shortage import shortage
 from slimgen.stages.fingerprint import digest_input, fingerprint, sections
 from slimgen.stages.outlook import check
 from slimgen.stages.reuse import take_over
@@ -29,6 +31,8 @@ from slimgen.training.distributed import first, together, world
 
 Body = Callable[[Work], Mapping[str, float]]
 """A stage's work itself; what was measured."""
+WIDTHS = ("ngf", "width", "channels", "hidden")
+"""How families of generators call the number of channels that all others are multiples of."""
 OnStage = Callable[[str, Metrics, float, bool], None]
 """Is given a stage, what it measured, the seconds that it took now, and whether it had been done before."""
 
@@ -61,6 +65,7 @@ def run(
         SlimgenError: as the stages do; what was done until then stays, and the same call goes on from there.
     """
     planned = up_to(until)
+    stopping.heed()
     check(recipe)  # before any picture is drawn
     images = find_images(recipe, data, out, report=say)
     group = group or str(out.resolve())
@@ -89,7 +94,15 @@ def perform(
         RunError: an input is missing, unfinished or of another stage.
         SlimgenError: as the stage's body does; what was done until then stays, and the same call goes on from there.
     """
-    stage, out = STAGES[name], Path(out)
+    with stopping.listening():
+        stopping.heed()
+        return _perform(STAGES[name], recipe, Path(out), group, progress, inputs)
+
+
+def _perform(
+    stage: Stage, recipe: Recipe, out: Path, group: str | None, progress: Progress | None, inputs: dict[str, Path]
+) -> Metrics:
+    name = stage.name
     folders = {other: Path(inputs.pop(other)) for other in stage.reads}
     if inputs:
         raise TypeError(f"{name} reads {', '.join(stage.reads)}, and not {', '.join(inputs)}")
@@ -132,7 +145,7 @@ def perform(
             how: dict[str, object] = {"seconds": record.get("seconds"), "compute": record.get("compute")}
             how |= {**origin, "tags": {**tags, **origin}}
         else:
-            with _mendable():
+            with _mendable(stage, recipe, out):
                 metrics = dict(body(work))
             how = {"seconds": round(time.monotonic() - started, 3), "compute": str(compute)}
         folder.finish({**how, "metrics": metrics})
@@ -143,20 +156,39 @@ def perform(
 
 
 @contextmanager
-def _mendable() -> Iterator[None]:
-    """Files that cannot be read or written are the user's to mend."""
+def _mendable(stage: Stage, recipe: Recipe, out: Path) -> Iterator[None]:
+    """What ran out, and files that cannot be read or written, are the user's to mend."""
     try:
-        yield
-    except OSError as error:
-        rule = "a stage must be able to read its inputs and write its folder"
-        raise RunError(rule, error, "mend that and run the same command again") from error
+        with stopping.obeying():
+            yield
+    except SystemExit as error:
+        rule, hint = "code that a stage calls must return", "let it raise an error where something is wrong"
+        raise RunError(rule, f"sys.exit({error.code!r})", hint) from error
+    except Exception as error:
+        short = shortage(error, stage.name, out, _smaller(stage, recipe))
+        if short is not None:
+            raise short from error
+        if isinstance(error, OSError):
+            rule = "a stage must be able to read its inputs and write its folder"
+            raise RunError(rule, error, "mend that and run the same command again") from error
+        raise
+
+
+def _smaller(stage: Stage, recipe: Recipe) -> str:
+    """What to lower where memory ran out: the batch of what the stage trains, the width of networks, the size."""
+    section = getattr(recipe, stage.name, None)
+    batch = section.get("batch") if isinstance(section, Mapping) else getattr(section, "batch", None)
+    values = {f"{stage.name}.batch": batch}
+    values |= {f"teach.generator.{name}": recipe.teach.generator.get(name) for name in WIDTHS}
+    named = [f"{key} (now {value})" for key, value in values.items() if isinstance(value, int) and value > 1]
+    return f"lower {' or '.join([*named, f'size (now {recipe.size})'])}"
 
 
 def _follow(stage: Stage, body: Body, work: Work) -> Metrics:
     """The part of a process that is not the first: it trains and searches along, and what it writes is dropped."""
     taken_over = first(lambda: True)  # the first process's answer
     if stage.shared and not taken_over:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, _mendable(stage, work.recipe, Path(folder)):
             body(replace(work, out=Path(folder)))
     together()
     return _numbers(read_record(work.home)["metrics"])

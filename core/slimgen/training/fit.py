@@ -14,6 +14,7 @@ from slimgen.device import Compute, Starvation
 from slimgen.nets.supernet import Arch
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.log import Log
+from slimgen.stopping import asked, held
 from slimgen.training.distributed import average_gradients, require_alike, world
 from slimgen.training.draws import Draw
 from slimgen.training.early_stopping import EarlyStopping
@@ -134,6 +135,7 @@ class Journal:
             self.checkpoints.save(done, {name: part.state_dict() for name, part in state.items()})
 
 
+@held()  # a signal ends a training between two steps
 def fit(
     phases: Sequence[Phase],
     draw: Draw,
@@ -155,7 +157,7 @@ def fit(
 
     Everything random is a function of the seed and the step (here, layers such as dropout), so a training that was
     killed and started again computes the same numbers as one left alone. Checkpoints hold `state`, the optimizers, and
-    the losses of the line under way.
+    the losses of the line under way. Where a signal asks for it, the step under way is saved, and `Stopped` raised.
 
     Raises:
         RunError: a loss that is no longer finite, or processes that cannot train as one.
@@ -189,6 +191,10 @@ def fit(
             if rank == 0:
                 total = step + 1 if last else stop if stopping is None else stopping.end
                 journal.advance(step + 1, total, meter.last, everything)
+            if asked():
+                if rank == 0:
+                    journal.save(step + 1, everything)
+                return  # out of `held`, which raises
         if stopping is not None:
             stopping.restore()
         if rank == 0 and done < stop < steps:

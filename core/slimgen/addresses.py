@@ -1,0 +1,48 @@
+"""Addresses as they may be told: without users, passwords and tokens, however these are written."""
+
+import os
+import re
+from urllib.parse import unquote
+
+_ADDRESS = re.compile(r"[\w+.-]+://\S+")
+_SECRET = re.compile(r"PASSWORD|TOKEN|SECRET|CREDENTIAL|API_KEY|ACCESS_KEY")
+HIDDEN = "***"
+
+
+def shown(address: str) -> str:
+    """An address without whoever it names and without its query; a local file as it is.
+
+    A password may hold any character, so nothing before the last `@` is shown; where one comes after a `?` or `#`, it
+    may be of a password or of a query, and only the scheme is.
+    """
+    scheme, mark, rest = address.partition("://")
+    if not mark or rest.startswith("/"):
+        return address
+    before, query = re.fullmatch(r"([^?#]*)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
+    return f"{scheme}://{HIDDEN}" if "@" in query else f"{scheme}://{before.rpartition('@')[2]}"
+
+
+def secret(address: str) -> bool:
+    """Whether an address holds what is not to be told."""
+    return shown(address) != address
+
+
+def pieces(address: str) -> set[str]:
+    """What is hidden of an address, whole and in the pieces that a parser may make of it."""
+    if not secret(address):
+        return set()
+    _, _, rest = address.partition("://")
+    user, _, _ = rest.rpartition("@")
+    query = "".join(re.split(r"(?=[?#])", rest, maxsplit=1)[1:])
+    found = {part for hidden in (user, query) for part in (hidden, *re.split(r"[:/@?#&=;]", hidden))}
+    return {form for part in found if part for form in (part, unquote(part))}
+
+
+def scrubbed(text: str) -> str:
+    """A text without the secrets of addresses in it, nor what the environment holds of passwords and tokens."""
+    for name, value in os.environ.items():
+        hidden = {value} if _SECRET.search(name.upper()) else pieces(value) if "://" in value else set()
+        for piece in sorted(hidden, key=len, reverse=True):
+            if len(piece) > 3:  # shorter ones are everywhere, and are hidden with the address below
+                text = text.replace(piece, HIDDEN)
+    return _ADDRESS.sub(lambda found: shown(found[0]), text)

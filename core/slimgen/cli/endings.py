@@ -1,0 +1,110 @@
+"""How a command ends: what went wrong as one line on stderr, and an exit status that says whose it is to mend."""
+
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+import slimgen
+from slimgen.addresses import scrubbed
+from slimgen.cli.streams import open_streams, unsaid
+from slimgen.errors import SlimgenError, reason
+from slimgen.shortage import ShortageError, shortage
+from slimgen.stopping import Stopped, leave_at_once, listening, stopped
+
+FAULT, BUG = 2, 1
+"""Exit statuses: of what users can mend, and of what only slimgen can."""
+GO_ON = "run the same command again to go on"
+ANSWERS = ("recipes", "spaces", "profile", "compare", "data list", "data check")
+"""Commands whose result is what they print; all others leave theirs in files."""
+
+
+def run(load: Callable[[], Callable[[], object]], name: str) -> NoReturn:
+    """Runs a command line to its end, whatever comes in between.
+
+    Args:
+        load: imports the command line, which takes a moment in which a signal may come, too.
+        name: of the program, as it is called.
+    """
+    open_streams()
+    status = 0
+    with listening():
+        try:
+            load()()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else FAULT if end.code else 0
+            status = stopped() or status if status else 0
+        except BaseException as error:
+            if debugging() and isinstance(error, Exception):
+                raise
+            status = tell(error, name)
+    leave_at_once()
+    raise SystemExit(status or _unsaid())
+
+
+def debugging() -> bool:
+    """Whether faults are to be shown with their tracebacks."""
+    return bool(os.environ.get("SLIMGEN_DEBUG")) or "--debug" in sys.argv[1:]
+
+
+def tell(error: BaseException, name: str = "error") -> int:
+    """Says in one line what ended a command; the exit status."""
+    if isinstance(error, KeyboardInterrupt):
+        number = error.number if isinstance(error, Stopped) else signal.SIGINT
+        said = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
+        after = "\n" if sys.stderr.isatty() else ""  # the ^C that a terminal shows
+        print(f"{after}{said}; {GO_ON}", file=sys.stderr)
+        return 128 + number
+    mendable = _mendable(error)
+    if mendable is not None:
+        print(f"{name}: {mendable}", file=sys.stderr)
+        return FAULT
+    what = scrubbed(f"{type(error).__name__}: {reason(error)}")
+    print(f"{name}: a fault in slimgen, or in code that it calls: {what}; {_report(error)}", file=sys.stderr)
+    return BUG
+
+
+def _mendable(error: BaseException) -> SlimgenError | None:
+    """What ended a command, where it is the user's to mend."""
+    if isinstance(error, ShortageError):
+        return error
+    if isinstance(error, SystemExit):
+        # Commands return. What ends the program is somebody else's code, and whatever its status says, nothing is done.
+        return SlimgenError("code that slimgen calls must return", f"sys.exit({error.code!r}) in {_place(error)}")
+    short = shortage(error, "this command")
+    if short is not None:
+        return short
+    if isinstance(error, OSError):
+        return SlimgenError("files must be readable and writable", error)
+    return error if isinstance(error, SlimgenError) else None
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else "it"
+
+
+def _report(error: BaseException) -> str:
+    """Writes what a developer needs to know to a file, and says where."""
+    about = f"slimgen {slimgen.__version__}, Python {sys.version}\n{scrubbed(' '.join(sys.argv))}\n\n"
+    try:
+        handle, path = tempfile.mkstemp(prefix="slimgen-", suffix=".txt")
+        with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(about + scrubbed("".join(traceback.format_exception(error))))
+    except OSError:
+        return "please report what `slimgen --debug` shows of it"
+    return f"please report it with {path}"
+
+
+def _unsaid() -> int:
+    """What stdout could not take is told; where it was all there is to a command, that is its fault."""
+    fault = unsaid()
+    if fault is None:
+        return 0
+    answers = " ".join(sys.argv[1:3]).startswith(ANSWERS)
+    kind = "error" if answers else "warning"
+    print(f"{kind}: stdout took only a part of what was printed; {fault}", file=sys.stderr)
+    return FAULT if answers else 0
