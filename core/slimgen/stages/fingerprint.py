@@ -11,7 +11,7 @@ from slimgen.files import NETWORKS, read_json, sha256_file
 from slimgen.methods import open_method
 from slimgen.methods.checks import NARROWED_LATENCY
 from slimgen.recipe import Recipe
-from slimgen.run.record import digest, digest_folder, read_record, require_layout
+from slimgen.run.record import digest, digest_folder, read_record, require_sound, require_whole
 from slimgen.run.record import fingerprint as word_of
 from slimgen.stages.code import code
 from slimgen.stages.table import DATA, Stage, measuring
@@ -106,19 +106,24 @@ def digest_input(name: str, folder: Path) -> str:
 
     Raises:
         DataError: no images.
-        RunError: no finished folder of that stage.
+        RunError: no finished folder of that stage, or its files are not what it wrote.
     """
     if name == DATA:
         if not folder.exists():
             raise DataError("there must be images to prepare", f"no folder or archive {str(folder)!r}")
         return sha256_file(folder) if folder.is_file() else digest_folder(folder)
-    require_layout(folder, f"run slimgen {name} again, into another folder")
+    require_stage(name, folder)
+    return require_whole(folder)["digest"]
+
+
+def require_stage(name: str, folder: Path) -> None:
+    """Raises RunError unless a folder is one that a stage of this name finished."""
+    require_sound(folder, f"run slimgen {name} again, into another folder")
     record = read_record(folder)
     if not record.get("finished"):
         raise RunError(f"--{name} is the folder of a finished {name} stage", folder, f"run slimgen {name} first")
     if record["stage"] != name:
         raise RunError(f"--{name} is the folder of a {name} stage", f"{folder}, of a {record['stage']} stage")
-    return record["digest"]
 
 
 def texts(value: object) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,11 @@ from slimgen.nets import discriminator_cost, generator_cost
 from slimgen.nets.weights import require_weights
 from slimgen.recipe import Recipe
 from slimgen.run.folder import StageFolder
-from slimgen.run.record import read_record, require_layout
+from slimgen.run.place import require_apart, require_place
+from slimgen.run.record import read_record
 from slimgen.search import Budget
 from slimgen.stages.fingerprint import checkpoints, digest_input, fingerprint
-from slimgen.stages.table import DATA, Stage, up_to
+from slimgen.stages.table import DATA, Stage, default_out, up_to
 from slimgen.tasks import check_recipe, open_task, suited, traits_of
 from slimgen.tasks.embedded import find_images
 from slimgen.tasks.traits import NOISE
@@ -87,6 +88,19 @@ def check(recipe: Recipe, *, complete: bool = True) -> None:
         if fault is not None and complete:
             raise fault
     open_method(recipe.method).check(recipe)
+
+
+def require_places(recipe: Recipe, data: Path | None, out: Path, planned: Sequence[Stage]) -> None:
+    """Raises RunError where a run must not write its folder, or one of its stages'; see `require_place`.
+
+    A run's default folder may lie among the images, where nobody mistyped it: what slimgen wrote is not taken for one.
+    """
+    among = data is not None and out == default_out(recipe.name) and out.resolve().is_relative_to(data.resolve())
+    if data is not None and not among and not data.resolve().is_relative_to(out.resolve()):
+        require_apart(out, DATA, data)
+    for stage in planned:
+        inputs = {name: out / name for name in stage.reads if name != DATA}
+        require_place(out / stage.name, stage.name, inputs if data is None or among else {**inputs, DATA: data})
 
 
 def wanted(recipe: Recipe) -> dict[str, SlimgenError | None]:
@@ -156,7 +170,7 @@ def _state(
     record = read_record(out)
     there = f"a {'finished' if record.get('finished') else 'begun'} {record.get('stage')}"
     try:
-        require_layout(out)
+        require_place(out, stage.name, {})
     except RunError as error:
         return f"refused: {error}"
     waits = [name for name, folder in folders.items() if folder is None or before.get(name, "done") != "done"]
@@ -166,11 +180,14 @@ def _state(
     known = {name: folder for name, folder in folders.items() if folder is not None}
     recipe = suited(recipe, known)
     mark = fingerprint(stage, recipe, {name: digest_input(name, folder) for name, folder in known.items()}, known)
-    if StageFolder(out, stage.name, mark).finished() is not None:
+    folder = StageFolder(out, stage.name, mark)
+    if folder.finished() is not None:
         return "done"
+    if folder.finished(parked=True) is not None:
+        return f"done, with settings of before: taken back in place of {there}"
     if (record.get("stage"), record.get("fingerprint")) == (stage.name, mark):
         return "to do again: outputs are missing" if record.get("finished") else "resumed"
-    return f"to do, in place of {there} of other settings" if record else "to do"
+    return f"to do, in place of {there} of other settings, which is kept" if record else "to do"
 
 
 def _expenses(recipe: Recipe, method: Preview | None, counts: Mapping[str, int]) -> dict[str, Expense]:
