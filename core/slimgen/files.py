@@ -15,6 +15,7 @@ from pathlib import Path
 from slimgen.errors import RunError
 
 STAGE, CHECKPOINTS = "stage.json", "checkpoints"  # of every stage
+OWN = ".slimgen"  # of a folder of pictures that were drawn for a run
 MANIFEST = "manifest.json"  # of prepare
 GENERATOR, DISCRIMINATOR = "generator.safetensors", "discriminator.safetensors"  # of teach and supernet
 UPDATES = "updates.json"  # of supernet: how often what was trained
@@ -46,6 +47,18 @@ def array_file(split: str, side: str) -> str:
 def log_file(name: str) -> str:
     """The log of one training or search of a stage."""
     return f"log-{name}.jsonl"
+
+
+def is_own(path: Path) -> bool:
+    """Whether what lies in a folder of images is slimgen's or MLflow's: a stage's folder, drawn pictures, a store."""
+    if path.name == "mlartifacts":
+        return (path.parent / "mlflow.db").is_file()
+    if path.name.startswith("mlflow.db"):
+        return path.is_file()
+    if (path / OWN).is_file():
+        return True
+    record = read_json(path / STAGE) if (path / STAGE).is_file() else None
+    return isinstance(record, dict) and {"stage", "fingerprint"} <= record.keys()
 
 
 class Aside:

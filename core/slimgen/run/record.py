@@ -14,7 +14,7 @@ from typing import TypedDict, cast
 
 import slimgen
 from slimgen.errors import RunError
-from slimgen.files import CHECKPOINTS, STAGE, SUFFIX, log_file, plain, read_json, sha256_file, sha256_once
+from slimgen.files import CHECKPOINTS, OWN, STAGE, SUFFIX, is_own, log_file, plain, read_json, sha256_file, sha256_once
 from slimgen.run.lock import NAME as LOCK
 
 LOGS = ("log.jsonl", log_file("*"))
@@ -176,6 +176,17 @@ def _fault(value: object) -> str | None:
     return None
 
 
+def apart(folders: Mapping[str, Path]) -> list[str]:
+    """Which stages among these do not belong together, a sentence each: computed from something else than is there."""
+    records = {name: record for name, folder in folders.items() if (record := read_record(folder)).get("finished")}
+    found: dict[str, list[str]] = {}
+    for name, record in records.items():
+        for other, digest in record["inputs"].items():
+            if other in records and records[other]["digest"] != digest:
+                found.setdefault(other, []).append(name)
+    return [f"Computed from another {other} than is there now: {', '.join(names)}." for other, names in found.items()]
+
+
 def recorded(folder: Path, section: str, name: str) -> object:
     """One value of a finished stage's record; RunError where it is missing."""
     try:
@@ -214,13 +225,13 @@ def sweep(folder: Path) -> list[Path]:
 def is_beside(name: str) -> bool:
     """Whether a relative name is a run's own: stage.json, lock, logs, checkpoints and files half written."""
     path = PurePosixPath(name)
-    if path.parts[0] == CHECKPOINTS or name in (STAGE, LOCK):
+    if path.parts[0] == CHECKPOINTS or name in (STAGE, LOCK, OWN):
         return True
     return any(fnmatch.fnmatch(path.name, log) for log in LOGS) or bool(HALF_WRITTEN.search(name))
 
 
 def walk(folder: Path) -> Iterator[str]:
-    """Every file below a folder, through links to folders too, but each folder once."""
+    """Every file below a folder, through links to folders too, but each folder once, and no other stage's."""
     seen = set()
     for place, inside, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
@@ -228,10 +239,10 @@ def walk(folder: Path) -> Iterator[str]:
             inside.clear()
             continue
         seen.add(real)
-        inside.sort()
+        inside[:] = sorted(name for name in inside if not is_own(Path(place, name)))
         for name in names:
             path = Path(place, name)
-            if path.is_file():
+            if path.is_file() and not is_own(path):
                 yield path.relative_to(folder).as_posix()
 
 

@@ -91,16 +91,25 @@ def check(recipe: Recipe, *, complete: bool = True) -> None:
 
 
 def require_places(recipe: Recipe, data: Path | None, out: Path, planned: Sequence[Stage]) -> None:
-    """Raises RunError where a run must not write its folder, or one of its stages'; see `require_place`.
+    """Raises RunError where a run must not write its folder, or one of its stages'; see `require_place`."""
+    for stage, inputs in _places(recipe, data, out, planned).items():
+        require_place(out / stage, stage, inputs)
 
-    A run's default folder may lie among the images, where nobody mistyped it: what slimgen wrote is not taken for one.
+
+def _places(recipe: Recipe, data: Path | None, out: Path, planned: Sequence[Stage]) -> dict[str, dict[str, Path]]:
+    """From which folders that of each stage must be apart; raises RunError where the run's own is not, from the images.
+
+    A run's default folder may lie among them, where nobody mistyped it: what slimgen wrote is not taken for one.
     """
     among = data is not None and out == default_out(recipe.name) and out.resolve().is_relative_to(data.resolve())
-    if data is not None and not among and not data.resolve().is_relative_to(out.resolve()):
+    if data is not None and not among and not _around(out, data):
         require_apart(out, DATA, data)
-    for stage in planned:
-        inputs = {name: out / name for name in stage.reads if name != DATA}
-        require_place(out / stage.name, stage.name, inputs if data is None or among else {**inputs, DATA: data})
+    images = {} if data is None or among else {DATA: data}
+    return {stage.name: {**{name: out / name for name in stage.reads if name != DATA}, **images} for stage in planned}
+
+
+def _around(out: Path, data: Path) -> bool:
+    return out.resolve() in data.resolve().parents
 
 
 def wanted(recipe: Recipe) -> dict[str, SlimgenError | None]:
@@ -144,9 +153,15 @@ def preview(recipe: Recipe, *, data: Path | None = None, out: Path, until: str |
         images = None  # drawn first
     method = getattr(open_method(recipe.method), "preview", lambda recipe: None)(recipe)
     states: dict[str, str] = {}
+    places = _places(recipe, data, out, up_to(until))
     for stage in up_to(until):
         folders = {name: images if name == DATA else out / name for name in stage.reads}
-        states[stage.name] = _state(stage, recipe, folders, out / stage.name, states)
+        try:
+            require_place(out / stage.name, stage.name, places[stage.name])
+        except RunError as error:
+            states[stage.name] = f"refused: {error}"
+        else:
+            states[stage.name] = _state(stage, recipe, folders, out / stage.name, states)
     counts: dict[str, int] = {}
     if states["prepare"] == "done":
         metrics = read_record(out / "prepare")["metrics"]
@@ -169,10 +184,6 @@ def _state(
     """Whether a stage is done, goes on or is to do, given what is so of the stages before it."""
     record = read_record(out)
     there = f"a {'finished' if record.get('finished') else 'begun'} {record.get('stage')}"
-    try:
-        require_place(out, stage.name, {})
-    except RunError as error:
-        return f"refused: {error}"
     waits = [name for name, folder in folders.items() if folder is None or before.get(name, "done") != "done"]
     if waits:
         unless = f", in place of {there} unless that is of the same inputs" if record else ""

@@ -142,7 +142,8 @@ def _perform(
 
 def _about(stage: Stage, recipe: Recipe, digests: Mapping[str, str], group: str) -> dict[str, object]:
     """What is known of a stage when it begins."""
-    tags = {"recipe": recipe.name, "method": recipe.method, "task": recipe.task, **surroundings()}
+    tags = {"recipe": recipe.name, "method": recipe.method, "task": recipe.task}
+    tags |= {"seed": str(recipe.seed), "metric": recipe.objective.metric, **surroundings()}
     tags["data"] = digests.get("prepare", digests.get(DATA, ""))
     return {
         "recipe": recipe.to_yaml(),
