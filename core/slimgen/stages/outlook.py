@@ -21,7 +21,7 @@ from slimgen.nets import discriminator_cost, generator_cost
 from slimgen.nets.weights import require_weights
 from slimgen.recipe import Recipe
 from slimgen.run.folder import StageFolder
-from slimgen.run.place import require_apart, require_place
+from slimgen.run.place import parked, require_apart, require_place
 from slimgen.run.record import read_record
 from slimgen.search import Budget
 from slimgen.stages.fingerprint import checkpoints, digest_input, fingerprint
@@ -195,9 +195,11 @@ def _state(
     if folder.finished() is not None:
         return "done"
     if folder.finished(parked=True) is not None:
-        return f"done, with settings of before: taken back in place of {there}"
-    if (record.get("stage"), record.get("fingerprint")) == (stage.name, mark):
+        return "done with these settings before: taken back"
+    if record.get("fingerprint") == mark:
         return "to do again: outputs are missing" if record.get("finished") else "resumed"
+    if read_record(parked(out, mark)):
+        return "resumed, as it was begun with these settings before"
     return f"to do, in place of {there} of other settings, which is kept" if record else "to do"
 
 
