@@ -16,6 +16,7 @@ from slimgen.errors import RunError
 
 STAGE, CHECKPOINTS = "stage.json", "checkpoints"  # of every stage
 OWN = ".slimgen"  # of a folder of pictures that were drawn for a run
+STORE = "mlflow.db"  # how the names of the files of MLflow's store begin
 MANIFEST = "manifest.json"  # of prepare
 GENERATOR, DISCRIMINATOR = "generator.safetensors", "discriminator.safetensors"  # of teach and supernet
 UPDATES = "updates.json"  # of supernet: how often what was trained
@@ -49,15 +50,13 @@ def log_file(name: str) -> str:
     return f"log-{name}.jsonl"
 
 
-def is_own(path: Path) -> bool:
-    """Whether what lies in a folder of images is slimgen's or MLflow's: a stage's folder, drawn pictures, a store."""
-    if path.name == "mlartifacts":
-        return (path.parent / "mlflow.db").is_file()
-    if path.name.startswith("mlflow.db"):
-        return path.is_file()
-    if (path / OWN).is_file():
+def is_own(folder: Path) -> bool:
+    """Whether a folder among images is slimgen's or MLflow's: a stage's, drawn pictures, a store's artifacts."""
+    if folder.name == "mlartifacts":
+        return (folder.parent / STORE).is_file()
+    if (folder / OWN).is_file():
         return True
-    record = read_json(path / STAGE) if (path / STAGE).is_file() else None
+    record = read_json(folder / STAGE) if (folder / STAGE).is_file() else None
     return isinstance(record, dict) and {"stage", "fingerprint"} <= record.keys()
 
 

@@ -84,7 +84,7 @@ def test_a_value_that_is_refused_costs_nothing(images, tmp_path):
         prepared(tmp_path / "run", tmp_path / "run" / "other", "size=32")
     with pytest.raises(DataError, match="nowhere"):
         prepared(tmp_path / "nowhere", out)
-    with pytest.raises(RecipeError, match="multiple of 8"):
+    with pytest.raises(RecipeError, match="multiples of 8"):
         prepared(images, out, "size=20")
     assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 

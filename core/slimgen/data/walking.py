@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from slimgen.files import is_own
+from slimgen.files import STORE, is_own
 
 SUFFIXES = frozenset(
     f".{ending}"
@@ -39,7 +39,7 @@ def walk(folder: Path) -> Iterator[Path]:
                 names += [one for one in inside if one.startswith(".")]
                 inside[:] = sorted(one for one in inside if not (one.startswith(".") or is_own(Path(place, one))))
                 links += [Path(place, one) for one in inside if os.path.islink(os.path.join(place, one))]
-                yield from (path for name in names if not is_own(path := Path(place, name)))
+                yield from (Path(place, name) for name in names if not name.startswith(STORE))
         waiting = links
     yield from (Path(error.filename) for error in closed)
 

@@ -14,7 +14,19 @@ from typing import TypedDict, cast
 
 import slimgen
 from slimgen.errors import RunError
-from slimgen.files import CHECKPOINTS, OWN, STAGE, SUFFIX, is_own, log_file, plain, read_json, sha256_file, sha256_once
+from slimgen.files import (
+    CHECKPOINTS,
+    OWN,
+    STAGE,
+    STORE,
+    SUFFIX,
+    is_own,
+    log_file,
+    plain,
+    read_json,
+    sha256_file,
+    sha256_once,
+)
 from slimgen.run.lock import NAME as LOCK
 
 LOGS = ("log.jsonl", log_file("*"))
@@ -242,7 +254,7 @@ def walk(folder: Path) -> Iterator[str]:
         inside[:] = sorted(name for name in inside if not is_own(Path(place, name)))
         for name in names:
             path = Path(place, name)
-            if path.is_file() and not is_own(path):
+            if path.is_file() and not name.startswith(STORE):
                 yield path.relative_to(folder).as_posix()
 
 
