@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 from slimgen.errors import RunError
 
 STAGE, CHECKPOINTS = "stage.json", "checkpoints"  # of every stage
+OWN = ".slimgen"  # of a folder of pictures that were drawn for a run
+STORE = "mlflow.db"  # how the names of the files of MLflow's store begin
 MANIFEST = "manifest.json"  # of prepare
 GENERATOR, DISCRIMINATOR = "generator.safetensors", "discriminator.safetensors"  # of teach and supernet
 UPDATES = "updates.json"  # of supernet: how often what was trained
@@ -28,6 +31,8 @@ TABLE, METRICS, SAMPLES, GRID, REPORT = "table.json", "metrics.json", "samples.n
 ONNX, CARD = "generator.onnx", "card.md"  # of export
 
 SUFFIX = ".tmp"  # what a process that was killed leaves behind ends in this
+TICK = 20_000_000  # nanoseconds; file systems tell times no finer than a few milliseconds
+_hashed: dict[tuple[int, ...], str] = {}  # of files read in this process: device, inode, size and times, to sha256
 
 
 def weights_file(name: str) -> str:
@@ -43,6 +48,16 @@ def array_file(split: str, side: str) -> str:
 def log_file(name: str) -> str:
     """The log of one training or search of a stage."""
     return f"log-{name}.jsonl"
+
+
+def is_own(folder: Path) -> bool:
+    """Whether a folder among images is slimgen's or MLflow's: a stage's, drawn pictures, a store's artifacts."""
+    if folder.name == "mlartifacts":
+        return (folder.parent / STORE).is_file()
+    if (folder / OWN).is_file():
+        return True
+    record = read_json(folder / STAGE) if (folder / STAGE).is_file() else None
+    return isinstance(record, dict) and {"stage", "fingerprint"} <= record.keys()
 
 
 class Aside:
@@ -131,6 +146,19 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_once(path: Path) -> str:
+    """As `sha256_file`, but a file that has not changed since is not read again in this process."""
+    before = path.stat()
+    mark = before.st_dev, before.st_ino, before.st_size, before.st_mtime_ns, before.st_ctime_ns
+    known = _hashed.get(mark)
+    if known is None:
+        known = sha256_file(path)
+        # What was written within the clock's last tick may be written again without a change of its times.
+        if time.time_ns() - max(mark[3:]) > TICK:
+            _hashed[mark] = known
+    return known
+
+
 def plain(value: object) -> object:
     """The JSON form of a value: mappings, sequences, paths and scalars (also numpy's and torch's).
 
@@ -199,8 +227,8 @@ def append_line(path: Path, line: str) -> None:
 
 
 def read_json(path: str | os.PathLike[str]) -> object | None:
-    """What a JSON file holds, or None if there is none or it is damaged."""
-    with suppress(OSError, ValueError):
+    """What a JSON file holds, or None if there is none or it is damaged, or nested without end."""
+    with suppress(OSError, ValueError, RecursionError):
         value: object = json.loads(Path(path).read_bytes())
         return value
     return None

@@ -10,11 +10,20 @@ import pytest
 import torch
 
 import slimgen
+from slimgen import files
 from slimgen.errors import RunError
-from slimgen.files import read_json, write_json
+from slimgen.files import read_json, sha256_file, write_json
 from slimgen.run.folder import StageFolder
 from slimgen.run.log import Log
-from slimgen.run.record import LAYOUT, Record, digest_folder, fingerprint
+from slimgen.run.record import (
+    LAYOUT,
+    Record,
+    digest_folder,
+    fingerprint,
+    read_record,
+    require_sound,
+    require_whole,
+)
 
 DONE: dict[str, object] = {
     "recipe": "r",
@@ -96,25 +105,6 @@ def test_an_interrupted_stage_keeps_what_it_wrote_and_is_resumed(tmp_path: Path)
     assert set(record["outputs"]) == {"trials.jsonl"}
 
 
-@pytest.mark.parametrize("interrupted", [False, True])
-def test_another_fingerprint_removes_old_outputs_but_no_file_of_the_user(tmp_path: Path, interrupted: bool) -> None:
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images/mine.png").write_text("mine")
-    (tmp_path / "notes.txt").write_text("mine")
-    with StageFolder(tmp_path, "search", "a") as folder:
-        for name in ("genotype.json", "images/0.png", "deep/er/file", "log.jsonl", "checkpoints/step", "x.123.tmp"):
-            (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
-            (tmp_path / name).write_text("old")
-        if not interrupted:
-            record = folder.finish(DONE)
-            assert set(record["outputs"]) == {"genotype.json", "images/0.png", "deep/er/file"}
-    with StageFolder(tmp_path, "search", "b") as folder:
-        left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
-        assert left == [".lock", "images", "images/mine.png", "notes.txt", "stage.json"]
-        (tmp_path / "genotype.json").write_text("new")
-        assert set(folder.finish(DONE)["outputs"]) == {"genotype.json"}
-
-
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_folder_of_an_earlier_slimgen_is_refused_in_one_line_and_kept(tmp_path: Path, whole: bool) -> None:
     run_stage(tmp_path / "teach")
@@ -134,19 +124,95 @@ def test_a_folder_of_an_earlier_slimgen_is_refused_in_one_line_and_kept(tmp_path
         StageFolder(tmp_path / "teach", "search", "b").begin()
 
 
-def test_a_file_added_after_the_stage_finished_is_kept_and_changes_no_digest(tmp_path: Path) -> None:
+NESTED = "[" * 100_000
+DAMAGED = ("", "{", "[]", "null", '"search"', NESTED, '{"stage": "search", "finished": true}', "\0" * 300)
+
+
+@pytest.mark.parametrize("text", DAMAGED, ids=lambda text: text[:20].strip("\0"))
+def test_a_record_that_is_damaged_is_one_line_and_costs_nothing(tmp_path: Path, text: str) -> None:
+    run_stage(tmp_path)
+    (tmp_path / "stage.json").write_text(text)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(
+        RunError, match=r"stage\.json must be a stage's record; got .*; it is kept; name another"
+    ) as fault:
+        StageFolder(tmp_path, "search", "b").begin()
+    assert "\n" not in str(fault.value)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("key", ["fingerprint", "finished", "outputs", "digest", "metrics", "inputs"])
+@pytest.mark.parametrize("value", ["missing", [1], 7])
+def test_a_record_without_a_key_or_with_another_type_in_it_is_one_line(tmp_path: Path, key: str, value: object) -> None:
+    record = dict(run_stage(tmp_path))
+    record = {name: given for name, given in record.items() if name != key or value != "missing"}
+    write_json(tmp_path / "stage.json", record if value == "missing" else {**record, key: value})
+    with pytest.raises(RunError, match=rf"must be a stage's record; got (no )?'{key}'"):
+        require_sound(tmp_path, "it is kept")
+    assert read_record(tmp_path) == {}
+
+
+@pytest.mark.parametrize("name", ["genotype.json", "images/0.png"])
+def test_a_flipped_bit_is_found_where_a_stage_would_compute_from_it(tmp_path: Path, name: str) -> None:
+    run_stage(tmp_path)
+    assert require_whole(tmp_path)["stage"] == "search"
+    content = bytearray((tmp_path / name).read_bytes())
+    content[3] ^= 4
+    (tmp_path / name).write_bytes(content)
+    if name.endswith(".png"):  # to be looked at
+        require_whole(tmp_path)
+        return
+    with pytest.raises(
+        RunError, match=rf"{name} must be what search wrote; .* SHA-256; put it back .* or move {tmp_path}"
+    ):
+        require_whole(tmp_path)
+
+
+def test_a_missing_file_and_a_record_that_was_edited_are_found_too(tmp_path: Path) -> None:
+    record = run_stage(tmp_path)
+    (tmp_path / "genotype.json").rename(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match=r"must be readable, as search wrote it; .*genotype\.json"):
+        require_whole(tmp_path)
+    (tmp_path / "elsewhere").rename(tmp_path / "genotype.json")
+    outputs = {**record["outputs"], "genotype.json": {"sha256": "0" * 64, "bytes": 13}}
+    write_json(tmp_path / "stage.json", {**record, "outputs": outputs})
+    with pytest.raises(RunError, match="must agree with itself"):
+        require_whole(tmp_path)
+
+
+def test_a_file_is_hashed_once_in_a_process_and_again_once_it_changes(tmp_path: Path, monkeypatch) -> None:
+    path, read = tmp_path / "array.npy", []
+    monkeypatch.setattr(files, "sha256_file", lambda path: read.append(path) or sha256_file(path))
+    path.write_bytes(b"one")
+    os.utime(path, (1e9, 1e9))
+    monkeypatch.setattr(files, "TICK", 0)
+    assert files.sha256_once(path) == files.sha256_once(path) == sha256_file(path)
+    assert len(read) == 1
+    path.write_bytes(b"two")
+    os.utime(path, (1e9, 1e9))  # a time that was set back hides nothing
+    assert files.sha256_once(path) == sha256_file(path)
+    assert len(read) == 2
+    monkeypatch.setattr(files, "TICK", 10**18)
+    path.write_bytes(b"new")
+    assert files.sha256_once(path) == files.sha256_once(path) == sha256_file(path)
+    assert len(read) == 4  # just written, it may change within the same tick
+
+
+def test_a_file_added_after_the_stage_finished_changes_no_digest(tmp_path: Path) -> None:
     digest = run_stage(tmp_path)["digest"]
     (tmp_path / "mine.txt").write_text("mine")
     assert digest_folder(tmp_path) == digest
     assert StageFolder(tmp_path, "search", "a").finished() is not None
-    run_stage(tmp_path, "b", ("other.json",))
+    run_stage(tmp_path)
     assert (tmp_path / "mine.txt").read_text() == "mine"
-    assert not (tmp_path / "genotype.json").exists()
 
 
 def test_a_found_file_that_the_stage_overwrote_is_an_output(tmp_path: Path) -> None:
-    (tmp_path / "genotype.json").write_text("mine")
-    assert "genotype.json" in run_stage(tmp_path)["outputs"]
+    for name in (".gitignore", ".hidden"):
+        (tmp_path / name).write_text("mine")
+    with StageFolder(tmp_path, "search", "a") as folder:
+        (tmp_path / ".hidden").write_text("written")
+        assert set(folder.finish(DONE)["outputs"]) == {".hidden"}
 
 
 def test_a_description_from_elsewhere_cannot_remove_files_outside(tmp_path: Path) -> None:
@@ -158,10 +224,12 @@ def test_a_description_from_elsewhere_cannot_remove_files_outside(tmp_path: Path
             "stage": "search",
             "fingerprint": "x",
             "finished": True,
+            **{"digest": "", "metrics": {}, "inputs": {}},
             "outputs": {name: {"sha256": "", "bytes": 0}},
         }
         write_json(tmp_path / "run/stage.json", foreign)
-        StageFolder(tmp_path / "run", "search", "a").begin().release()
+        with pytest.raises(RunError, match=r"stage\.json must be a stage's record; got no .*; it is kept"):
+            StageFolder(tmp_path / "run", "search", "a").begin()
         assert (tmp_path / "precious").exists()
 
 

@@ -458,6 +458,69 @@ def test_a_server_that_stops_answering_is_given_up(begin, lines, monkeypatch, dy
     assert ("no answer in 1 s" if kind == "slow" else "it does not answer") in lines[0]
 
 
+@pytest.mark.parametrize("other", [{"recipe": "facades"}, {"seed": "1"}, {"metric": "fid"}])
+def test_another_recipe_seed_or_metric_in_the_same_folder_is_another_run_and_a_resume_the_same(
+    client, tmp_path, other
+) -> None:
+    tags = {"recipe": "townhouses", "seed": "0", "metric": "psnr"}
+
+    def run(mark: str, **more: str) -> None:
+        about = {"group": "g", "tags": {**tags, **more}, "settings": {}}
+        path = tmp_path / "runs/one/search"
+        finish(StageFolder(path, "search", mark).begin(about))
+        sync(path.parent)
+
+    run("f")
+    run("f")
+    run("g", data="d2")  # a changed value
+    assert len(runs(client, slimgen__kind="recipe")) == 1
+    assert len(runs(client, slimgen__kind="stage")) == 2
+    run("h", **other)
+    parents = {run.info.run_id: run for run in runs(client, slimgen__kind="recipe")}
+    assert len(parents) == 2
+    last = only(client, slimgen__fingerprint="h")
+    parent = parents[last.data.tags["mlflow.parentRunId"]]
+    assert {**tags, **other}.items() <= parent.data.tags.items()
+    # What is parked is not shown as what the folder holds now, and syncing again changes nothing.
+    before = counts(client)
+    sync(tmp_path / "runs/one")
+    assert counts(client) == before
+
+
+def test_a_copied_project_writes_into_its_own_store_and_not_into_the_originals(tmp_path, template, monkeypatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    stage = Path("runs/one/search")
+
+    def use_in(project: Path, text: str) -> object:
+        monkeypatch.chdir(project)
+        with StageFolder(stage, "search", text) as folder:
+            write_json(folder.path / GENOTYPE, {"key": text})
+            folder.finish({"seconds": 1.0, "metrics": {}})
+        sync(stage.parent)
+        sync(stage.parent)
+        return load_mlflow().MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    shutil.copy(template, one / "mlflow.db")
+    use_in(one, "first")
+    shutil.copytree(one, two)
+    before = {path: path.read_bytes() for path in one.rglob("*") if path.is_file()}
+    client = use_in(two, "second")
+    assert {path: path.read_bytes() for path in one.rglob("*") if path.is_file()} == before
+    experiment = client.get_experiment_by_name("slimgen")
+    assert experiment.artifact_location == (two / "mlartifacts").as_uri()
+    assert sorted(run.data.tags["slimgen.fingerprint"] for run in runs(client, slimgen__kind="stage")) == ["second"]
+    names = {one.name for one in client.search_experiments()} - {"Default"}
+    assert names == {"slimgen", f"slimgen of {one}, 1"}
+    assert len(list((two / "mlartifacts").rglob(GENOTYPE))) == 2  # the copied one, and its own
+    # A store that is named by a link is still its own.
+    (tmp_path / "link").symlink_to(two)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'link' / 'mlflow.db'}")
+    sync(two / stage.parent)
+    assert {one.name for one in client.search_experiments()} - {"Default"} == names
+
+
 OPEN = """
 import sys
 from pathlib import Path

@@ -57,6 +57,16 @@ def test_comments_docstrings_types_and_layout_leave_every_stage_finished(package
     assert changed(package) == set()
 
 
+def test_the_words_of_an_error_leave_every_stage_finished_and_where_it_is_raised_does_not(package: Path) -> None:
+    path = package / "nets" / "resnet" / "description.py"
+    text = path.read_text()
+    assert text.count("raise RecipeError(") > 1
+    path.write_text(text.replace("raise RecipeError(", "raise RecipeError('in other words' + "))
+    assert changed(package) == set()
+    path.write_text(text.replace("raise RecipeError(", "raise DataError(", 1))
+    assert "teach" in changed(package)
+
+
 @pytest.mark.parametrize("file", [SPADE, UNET, "methods/alphagan/__init__.py", "metrics/lpips.py", "tasks/unpaired.py"])
 def test_code_of_another_family_task_method_or_metric_leaves_every_stage_finished(package: Path, file: str) -> None:
     path = package / file

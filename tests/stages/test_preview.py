@@ -12,6 +12,7 @@ from slimgen.cli.app import app
 from slimgen.errors import BudgetError
 from slimgen.nets import discriminator_cost, generator_cost
 from slimgen.recipe import Recipe, load, presets
+from slimgen.run.place import parked
 from slimgen.stages import preview
 from slimgen.stages.outlook import Outlook
 from slimgen.stages.table import STAGES
@@ -50,8 +51,12 @@ def test_stages_are_done_go_on_or_replace_others(images: Path, taught: Path, tmp
     }
     other = TINY.override(["teach.updates=7"])
     assert states(preview(other, data=images, out=out, until="teach"))["teach"] == (
-        "to do, in place of a finished teach of other settings"
+        "to do, in place of a finished teach of other settings, which is kept"
     )
+    beside = parked(out / "teach", json.loads((out / "teach" / "stage.json").read_text())["fingerprint"])
+    (out / "teach").rename(beside)
+    assert states(preview(TINY, data=images, out=out))["teach"] == "done with these settings before: taken back"
+    beside.rename(out / "teach")
     record = json.loads((out / "teach" / "stage.json").read_text())
     (out / "teach" / "stage.json").write_text(json.dumps({**record, "finished": False}))
     assert states(preview(TINY, data=images, out=out))["teach"] == "resumed"

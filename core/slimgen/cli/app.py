@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from slimgen.cli import compare, data, listings, profile, stages, ui
+from slimgen.cli import compare, data, listings, profile, stages, tidy, ui
 from slimgen.cli.endings import tell
 
 
@@ -74,4 +74,5 @@ app.command("profile", context_settings={"allow_extra_args": True, "ignore_unkno
 app.command("recipes")(listings.recipes)
 app.command("spaces")(listings.spaces)
 app.add_typer(data.app, name="data")
+app.command("tidy")(tidy.tidy)
 app.command("ui")(ui.ui)

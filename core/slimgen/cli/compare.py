@@ -1,14 +1,28 @@
 """`slimgen compare`: the before/after table over several runs."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slimgen.cli.options import Json, print_json, print_table
 from slimgen.errors import RunError
 from slimgen.files import TABLE
+
+if TYPE_CHECKING:
+    from slimgen.report.table import Table
+
+
+def _current(table: "Table", evaluate: Path) -> "Table":
+    """A table with notes of what it was not computed from, though it lies in its run now."""
+    from slimgen.run.record import apart
+    from slimgen.stages.table import STAGES
+
+    others = {name: evaluate.parent / name for name in STAGES if name != "evaluate"}
+    notes = apart({**others, "evaluate": evaluate})
+    hint = (f"Run the recipe again to bring {evaluate.parent} up to date.",) if notes else ()
+    return replace(table, notes=(*table.notes, *notes, *hint))
 
 
 def compare(
@@ -29,8 +43,9 @@ def compare(
     last = [run.resolve().name for run in runs]
     names = [name if last.count(name) == 1 else str(run) for run, name in zip(runs, last, strict=True)]
     # Of a run, or of the folder of its evaluate stage.
-    paths = [run / TABLE if (run / TABLE).is_file() else run / "evaluate" / TABLE for run in runs]
-    tables = [read_table(path, name if len(runs) > 1 else "") for path, name in zip(paths, names, strict=True)]
+    folders = [run if (run / TABLE).is_file() else run / "evaluate" for run in runs]
+    named = zip(folders, names, strict=True)
+    tables = [_current(read_table(folder / TABLE, name if len(runs) > 1 else ""), folder) for folder, name in named]
     rows = [row for table in tables for row in table.rows]
     known, notes = list(rows[0].macs), notes_of(tables)
     counted = convention or tables[0].convention

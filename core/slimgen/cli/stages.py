@@ -10,7 +10,7 @@ import typer
 
 from slimgen.cli.options import Json, Settings, leading, print_json, print_table, read_recipe
 from slimgen.files import CARD, GRID, ONNX, REPORT, TABLE
-from slimgen.stages.table import DATA, STAGES, up_to
+from slimgen.stages.table import DATA, STAGES, default_out, up_to
 
 if TYPE_CHECKING:
     from slimgen.recipe import Recipe
@@ -88,7 +88,7 @@ def run(
     """Run every stage of a recipe; the same command again goes on where it stopped."""
     parsed = read_recipe(recipe, set_)
     planned = [stage.name for stage in up_to(until)]
-    folder = out or Path("runs") / parsed.name
+    folder = out or default_out(parsed.name)
     from slimgen import stages
     from slimgen.cli.progress import Display
 

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from slimgen.files import STORE, is_own
+
 SUFFIXES = frozenset(
     f".{ending}"
     for ending in "jpg jpeg jpe jfif png webp avif bmp tif tiff ppm pgm pnm pbm npy".split()  # noqa: SIM905 - a line
@@ -18,7 +20,8 @@ def walk(folder: Path) -> Iterator[Path]:
     """Every file below a folder, and what is not entered: hidden folders, closed ones, and links to those seen already.
 
     Links to folders are followed after the folders that really lie there, so that each is entered once and under its
-    own name, and no loop is followed for ever; links to what lies around the folder are none of its own.
+    own name, and no loop is followed for ever; links to what lies around the folder are none of its own. What slimgen
+    wrote into the folder, and MLflow's store, are not there at all.
     """
     seen, waiting, around, closed = set[str](), [folder], os.path.realpath(folder), list[OSError]()
     while waiting:
@@ -34,9 +37,9 @@ def walk(folder: Path) -> Iterator[Path]:
                     continue
                 seen.add(here)
                 names += [one for one in inside if one.startswith(".")]
-                inside[:] = sorted(one for one in inside if not one.startswith("."))
+                inside[:] = sorted(one for one in inside if not (one.startswith(".") or is_own(Path(place, one))))
                 links += [Path(place, one) for one in inside if os.path.islink(os.path.join(place, one))]
-                yield from (Path(place, name) for name in names)
+                yield from (Path(place, name) for name in names if not name.startswith(STORE))
         waiting = links
     yield from (Path(error.filename) for error in closed)
 

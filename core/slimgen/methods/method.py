@@ -11,7 +11,7 @@ from torch import nn
 from slimgen.files import GENOTYPE
 from slimgen.methods.effort import Effort
 from slimgen.recipe import Recipe
-from slimgen.run.record import read_record
+from slimgen.run.record import recorded
 from slimgen.search import Genotype, Objective, Space, Trial
 from slimgen.tasks.task import Job
 
@@ -103,4 +103,4 @@ def found_genotype(job: Job) -> Genotype:
 
 def updates_of(folder: Path) -> int:
     """The generator updates that a finished stage took."""
-    return int(float(str(read_record(folder)["metrics"]["updates"])))
+    return int(float(str(recorded(folder, "metrics", "updates"))))

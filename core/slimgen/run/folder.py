@@ -2,83 +2,100 @@
 
 import os
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self, cast
 
 from slimgen.errors import RunError
-from slimgen.files import STAGE, plain, sha256_file, write_json
+from slimgen.files import STAGE, plain, sha256_once, sync_folder, write_json
 from slimgen.run import record as records
 from slimgen.run.lock import NAME as LOCK
 from slimgen.run.lock import Lock
+from slimgen.run.place import free_name, parked, require_place
 from slimgen.run.record import Record, read_record
+
+
+def _quiet(line: str) -> None:
+    """Says nothing."""
 
 
 class StageFolder:
     """The folder that one stage writes; its fingerprint says what the result depends on.
 
     As a context manager it begins on entering, unless it has begun, and gives the folder free on leaving, with a note
-    of how it ended; only `finish` makes it whole.
+    of how it ended; only `finish` makes it whole. Nothing is ever removed for it: what was computed with other settings
+    is parked, in a folder beside this one, and taken up again by whoever asks for it.
+
+    Attributes:
+        out: where the result is to be.
+        path: where it is written, from `begin` on: `out`, or, while a finished result of other settings is there, a
+            parked folder, which `install` puts in its place.
+        say: is told, in one line, what is parked where.
     """
 
-    def __init__(self, path: str | os.PathLike[str], stage: str, fingerprint: str) -> None:
-        self.path, self.stage, self.fingerprint = Path(path), stage, fingerprint
-        self._lock = Lock(self.path)
+    def __init__(
+        self, path: str | os.PathLike[str], stage: str, fingerprint: str, say: Callable[[str], None] = _quiet
+    ) -> None:
+        self.out = self.path = Path(path)
+        self.stage, self.fingerprint, self.say = stage, fingerprint, say
+        self._parked = parked(self.out, fingerprint)
+        self._lock, self._parked_lock = Lock(self.out), Lock(self._parked)
         self._head: dict[str, object] = {}
 
-    def finished(self) -> Record | None:
-        """The record of this very computation, if its outputs are still there with their sizes; else None."""
-        record = read_record(self.path)
+    def finished(self, *, parked: bool = False) -> Record | None:
+        """The record of this very computation, if its outputs are still there with their sizes; else None.
+
+        Where it is `parked`, that of the folder to be installed.
+        """
+        folder = self._parked if parked else self.out
+        record = read_record(folder)
         if not record.get("finished") or (record["stage"], record["fingerprint"]) != (self.stage, self.fingerprint):
             return None
         for name, output in record["outputs"].items():
             try:
-                if (self.path / name).stat().st_size != output["bytes"]:
+                if (folder / name).stat().st_size != output["bytes"]:
                     return None
             except OSError:
                 return None
         return record
 
     def begin(self, about: Mapping[str, object] | None = None) -> Self:
-        """Takes the folder for this process: what was begun before is kept to be resumed, what is foreign removed.
+        """Takes the folder for this process: what was begun before is kept to be resumed.
 
-        Of another fingerprint, the outputs, the log and the checkpoints are removed. Files that were there before any
-        stage began are never touched. What it is `about` is in the record from the beginning.
+        What is there of another fingerprint is parked if it was only begun; if it is finished, it stays, and the stage
+        works in a parked folder. Files of a user's are never touched. What it is `about` is in the record from the
+        beginning.
 
         Raises:
-            RunError: another process works in the folder, it cannot be written, or an earlier slimgen wrote it.
+            RunError: another process works in the folder, it cannot be written, or is not this stage's.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError("a run folder must be a writable folder", error, "choose another --out") from error
+        require_place(self.out, self.stage, {})
+        _make(self.out)
         self._lock.acquire()
         try:
-            records.require_layout(self.path)
+            self.path = self._choose()
             before = read_record(self.path)
-            ours = (before.get("stage"), before.get("fingerprint")) == (self.stage, self.fingerprint)
-            written = self._written(before)
-            if before and not ours:
-                self._remove(written)
-                written = set()
+            records.sweep(self.path)
+            written = self._written(self.path, before)
             self._head = {
                 "layout": records.LAYOUT,
                 "stage": self.stage,
                 "fingerprint": self.fingerprint,
                 "finished": False,
                 "found": {name: _mark(self.path / name) for name in records.content(self.path) if name not in written},
+                "inputs": {},
                 **cast(Mapping[str, object], plain(about or {})),
-                "started": before.get("started", time.time()) if ours else time.time(),
+                "started": before.get("started", time.time()),
             }
             write_json(self.path / STAGE, self._head)
         except BaseException:
-            self._lock.release()
+            self.release()
             raise
         return self
 
-    def finish(self, record: Mapping[str, object]) -> Record:
-        """Describes what was written, in `stage.json`, and gives the folder free.
+    def finish(self, record: Mapping[str, object], *, install: bool = True) -> Record:
+        """Describes what was written, in `stage.json`, gives the folder free, and, unless told not to, installs it.
 
         To what `begin` was given it adds `seconds`, `metrics` and the like, outputs, digest, versions and machine.
 
@@ -86,17 +103,18 @@ class StageFolder:
             RunError: `begin` was not called, or the disk is full.
         """
         if not self._lock.held:
-            raise RunError("a stage must begin before it can finish", self.path)
-        written = sorted(self._written(cast(Record, self._head)))
+            raise RunError("a stage must begin before it can finish", self.out)
+        written = sorted(self._written(self.path, cast(Record, self._head)))
         try:
             outputs = {
-                name: records.Output(sha256=sha256_file(self.path / name), bytes=(self.path / name).stat().st_size)
+                name: records.Output(sha256=sha256_once(self.path / name), bytes=(self.path / name).stat().st_size)
                 for name in written
             }
         except OSError as error:
             raise RunError("every output of a stage must be readable", error) from error
         whole = {
             **self._head,
+            "metrics": {},
             **cast(Mapping[str, object], plain(record)),
             "finished": True,
             "ended": time.time(),
@@ -107,11 +125,39 @@ class StageFolder:
         }
         write_json(self.path / STAGE, whole)
         self.release()
+        if install:
+            self.install()
         return cast(Record, plain(whole))
+
+    def install(self) -> Record | None:
+        """Puts this computation, finished and parked, into its place, and parks what is there; None if none is parked.
+
+        Two renames: killed between them, both results are parked, and the next to ask for either installs it.
+
+        Raises:
+            RunError: another process works in one of the folders, or they cannot be renamed.
+        """
+        record = self.finished(parked=True)
+        if record is None:
+            return None
+        require_place(self.out, self.stage, {})
+        _make(self.out)
+        try:
+            self._lock.acquire()
+            self._parked_lock.acquire()
+            before = self._park()
+            self._fetch()
+            self._bring_back(before)
+        finally:
+            self.release()
+        if before is not None:
+            self.say(f"{self.stage}: what {self.out} held is kept as {before.name}; slimgen tidy removes it")
+        return record
 
     def release(self) -> None:
         """Gives the folder free; unfinished, it will be resumed by the next to begin."""
         self._lock.release()
+        self._parked_lock.release()
 
     def __enter__(self) -> Self:
         return self if self._lock.held else self.begin()
@@ -123,25 +169,94 @@ class StageFolder:
                 write_json(self.path / STAGE, {**self._head, "ended": time.time(), "status": status})
         self.release()
 
-    def _written(self, record: Record) -> set[str]:
-        """The files in the folder that the stage of a record wrote."""
+    def _choose(self) -> Path:
+        """Where to work, in a folder that is locked."""
+        record = read_record(self.out)
+        if record and record["fingerprint"] == self.fingerprint:
+            return self.out
+        if record.get("finished"):
+            if os.path.ismount(self.out):
+                rule = f"{self.out} holds a finished {self.stage} of other settings, and cannot be renamed"
+                raise RunError(rule, "a mount", "name another --out")
+            _make(self._parked)
+            self._parked_lock.acquire()
+            about = f"a finished one of other settings stays in {self.out} until this one is finished"
+            self.say(f"{self.stage}: {about}; at work in {self._parked.name} beside it")
+            return self._parked
+        before = self._park()
+        if before is not None:
+            _make(self.out)
+            self._lock.release()  # of the parked one
+            self._lock = Lock(self.out)
+            self._lock.acquire()
+            self._bring_back(before)
+            about = f"what was begun with other settings in {self.out} is kept as {before.name}"
+            self.say(f"{self.stage}: {about}; slimgen tidy removes it")
+        if read_record(self._parked):
+            self._parked_lock.acquire()
+            self._fetch()
+        return self.out
+
+    def _park(self) -> Path | None:
+        """Renames what a stage left in the folder, so that it lies beside; None if there is nothing."""
+        record = read_record(self.out)
+        if not record:
+            return None
+        before = free_name(parked(self.out, record["fingerprint"]))
+        with _renaming(self.out):
+            os.rename(self.out.resolve(), before)
+        self._lock.follow(before)
+        return before
+
+    def _fetch(self) -> None:
+        """Renames the parked folder so that it is in its place, where no stage is; what else is there joins it."""
+        out = self.out.resolve()
+        with _renaming(out):
+            for path in out.iterdir() if out.is_dir() else ():
+                if path.name != LOCK:
+                    os.rename(path, free_name(self._parked / path.name))
+            self._lock.release()
+            os.rename(self._parked, out)
+        self._lock, self._parked_lock = self._parked_lock, Lock(self._parked)
+        self._lock.follow(self.out)
+        sync_folder(out.parent)
+
+    def _bring_back(self, before: Path | None) -> None:
+        """Moves the files of a user's that were in a folder before it was parked to where they were."""
+        if before is None:
+            return
+        for name in records.content(before) - self._written(before, read_record(before)):
+            if not (self.out / name).exists():
+                (self.out / name).parent.mkdir(parents=True, exist_ok=True)
+                os.rename(before / name, self.out / name)
+
+    @staticmethod
+    def _written(folder: Path, record: Record) -> set[str]:
+        """The files in a folder that the stage of its record wrote."""
         if not record:
             return set()
-        names = records.content(self.path)
+        names = records.content(folder)
         if record.get("finished"):
             return names & set(record["outputs"])
         found = record.get("found", {})
         # A file that was found and has changed since was overwritten by the stage: its name was an output's.
-        return {name for name in names if found.get(name) != _mark(self.path / name)}
+        return {name for name in names if found.get(name) != _mark(folder / name)}
 
-    def _remove(self, names: set[str]) -> None:
-        own = {name for name in records.walk(self.path) if records.is_beside(name)} - {LOCK, STAGE}
-        for name in names | own:
-            (self.path / name).unlink(missing_ok=True)
-        folders = {parent for name in names | own for parent in Path(name).parents if parent.parts}
-        for folder in sorted(folders, reverse=True):  # the deepest first
-            with suppress(OSError):
-                (self.path / folder).rmdir()
+
+@contextmanager
+def _renaming(out: Path) -> Iterator[None]:
+    """What cannot be renamed is the user's to mend: a mount, a folder that is not theirs."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{out} must be a folder that can be renamed", error, "name another --out") from error
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError("a run folder must be a writable folder", error, "choose another --out") from error
 
 
 def _mark(path: Path) -> list[int]:

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from slimgen.errors import RunError
@@ -35,6 +36,15 @@ def in_use(folder: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def sweep(folder: Path) -> None:
+    """Removes the file of a lock that nobody holds: what a process that was killed left."""
+    if (folder / NAME).exists():
+        with suppress(RunError):
+            lock = Lock(folder)
+            lock.acquire()
+            lock.release()
 
 
 class Lock:
@@ -78,6 +88,10 @@ class Lock:
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         _held.add(handle)
         self._handle = handle
+
+    def follow(self, folder: Path) -> None:
+        """Goes on holding the lock on a folder that was renamed to this one."""
+        self.path = folder / NAME
 
     def release(self) -> None:
         """Gives the lock back and removes its file; does nothing if it is not held."""

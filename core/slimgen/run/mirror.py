@@ -12,6 +12,7 @@ from slimgen import files
 from slimgen.run.entries import CONTINUED, columns, measures, parameters, registered_name
 from slimgen.run.lock import in_use
 from slimgen.run.log import Log
+from slimgen.run.place import is_parked
 from slimgen.run.record import Record, read_record
 from slimgen.run.store import Store, register
 from slimgen.search import Objective, Trial
@@ -49,9 +50,9 @@ class Mirror:
 
     def sync(self, folder: Path) -> None:
         """Syncs a stage's folder, or all stages' in a run's."""
-        found = (
-            [folder] if (folder / files.STAGE).is_file() else [path.parent for path in folder.glob(f"*/{files.STAGE}")]
-        )
+        below = (path.parent for path in folder.glob(f"*/{files.STAGE}"))
+        # What is parked was synced when it was in its place, and is not what the run shows now.
+        found = [folder] if (folder / files.STAGE).is_file() else [path for path in below if not is_parked(path)]
         records = [(path, record) for path in found if (record := read_record(path))]
         for path, record in sorted(records, key=lambda entry: entry[1].get("started", 0.0)):
             self._stage(path.absolute(), record)
@@ -86,13 +87,18 @@ class Mirror:
                 self.client.set_terminated(run, status, ended)
 
     def _begin(self, folder: Path, record: Record) -> _Runs:
-        """Finds a stage's run, or makes it; it is known by group, stage and fingerprint."""
+        """Finds a stage's run, or makes it; it is known by its recipe's run, stage and fingerprint.
+
+        The recipe's is known by group, recipe, seed and metric: a folder's next recipe is another run, and the same one
+        with another value of, say, its export goes on.
+        """
         given = self._given(record.get("tags", {}).get(CONTINUED))
         run, recipe, experiment = given, None, ""
         if run is None:
             tags, experiment = _tags(folder, record), self.store.experiment
             started = int(1000 * record.get("started", time.time()))
-            family = {"slimgen.group": record.get("group", str(folder.parent)), "slimgen.kind": "recipe"}
+            known = {f"slimgen.{name}": tags[name] for name in ("recipe", "seed", "metric") if name in tags}
+            family = {"slimgen.group": record.get("group", str(folder.parent)), "slimgen.kind": "recipe", **known}
             with self.store.alone():
                 parent = self.store.find_or_create(experiment, family, tags["recipe"], tags, started)
                 recipe = str(parent.info.run_id)

@@ -14,12 +14,32 @@ from typing import TypedDict, cast
 
 import slimgen
 from slimgen.errors import RunError
-from slimgen.files import CHECKPOINTS, STAGE, SUFFIX, log_file, plain, read_json, sha256_file
+from slimgen.files import (
+    CHECKPOINTS,
+    OWN,
+    STAGE,
+    STORE,
+    SUFFIX,
+    is_own,
+    log_file,
+    plain,
+    read_json,
+    sha256_file,
+    sha256_once,
+)
 from slimgen.run.lock import NAME as LOCK
 
 LOGS = ("log.jsonl", log_file("*"))
+HALF_WRITTEN = re.compile(rf"\.\d+{re.escape(SUFFIX)}$")
 LAYOUT = 2
 """How a stage's folder is laid out, and its fingerprint made. A record without one is of the first."""
+
+
+LOOKED_AT = (".html", ".md", ".png")
+"""Endings of outputs that no stage computes from."""
+HEAD = {"stage": str, "fingerprint": str, "finished": bool}
+WHOLE = {"outputs": dict, "digest": str, "metrics": dict, "inputs": dict}
+"""What a record must hold, with its type: every one, and those of finished stages."""
 
 
 class Output(TypedDict):
@@ -62,6 +82,32 @@ def fingerprint(stage: str, sections: Mapping[str, object], inputs: Mapping[str,
     parts = {"stage": stage, "sections": plain(sections), "inputs": plain(inputs)}
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def require_whole(folder: Path) -> Record:
+    """The record of a finished stage, whose files are what it says, by their SHA-256; each is read once in a process.
+
+    Files that are only looked at, such as the report, are nobody's input, and may be edited.
+
+    Raises:
+        RunError: a file is missing or another, or the record does not agree with itself.
+    """
+    record = read_record(folder)
+    stage, outputs = record["stage"], record["outputs"]
+    remedy = f"put it back from a copy, or move {folder} away and run slimgen {stage} again"
+    if digest({name: output["sha256"] for name, output in outputs.items()}) != record["digest"]:
+        raise RunError(f"{folder / STAGE} must agree with itself", "a digest that is not that of its outputs", remedy)
+    for name, output in outputs.items():
+        path = folder / name
+        if path.suffix in LOOKED_AT:
+            continue
+        try:
+            same = path.stat().st_size == output["bytes"] and sha256_once(path) == output["sha256"]
+        except OSError as error:
+            raise RunError(f"every file of an input must be readable, as {stage} wrote it", error, remedy) from error
+        if not same:
+            raise RunError(f"{path} must be what {stage} wrote", "other bytes, by their SHA-256", remedy)
+    return record
 
 
 def digest_folder(path: str | os.PathLike[str]) -> str:
@@ -108,18 +154,58 @@ def versions() -> dict[str, str]:
 
 def read_record(folder: Path) -> Record:
     """What `stage.json` of a folder says; empty if there is none, or it is damaged or not to be believed."""
-    record = read_json(folder / STAGE)
-    if not isinstance(record, dict) or not isinstance(record.get("stage"), str):
-        return {}
-    outputs = record.get("outputs", {} if not record.get("finished") else None)
-    if not isinstance(outputs, dict) or not isinstance(record.get("found", {}), dict):
-        return {}
+    value = read_json(folder / STAGE)
+    return {} if _fault(value) else cast(Record, value)
+
+
+def require_sound(folder: Path, hint: str) -> None:
+    """Raises RunError where `stage.json` is there and cannot be believed, or another slimgen laid the folder out."""
+    if not (folder / STAGE).exists():
+        return
+    if fault := _fault(read_json(folder / STAGE)):
+        raise RunError(f"{folder / STAGE} must be a stage's record", fault, hint)
+    require_layout(folder, hint)
+
+
+def _fault(value: object) -> str | None:
+    """Why a value is no record, if it is none; of another layout, only what could do harm is looked at."""
+    if not isinstance(value, dict) or not isinstance(value.get("stage"), str):
+        return "no JSON with the name of a stage, or damaged"
+    finished, layout = value.get("finished"), value.get("layout", 1)
+    if layout == LAYOUT:
+        missing = [key for key in (*HEAD, *(WHOLE if finished else ())) if key not in value]
+        wrong = [key for key, kind in {**HEAD, **WHOLE}.items() if key in value and not isinstance(value[key], kind)]
+        if missing or wrong:
+            return f"no {missing[0]!r}" if missing else f"{wrong[0]!r} of another type"
+    outputs = value.get("outputs", None if finished else {})
+    if not isinstance(layout, int) or not isinstance(outputs, dict) or not isinstance(value.get("found", {}), dict):
+        return "'outputs', 'found' or 'layout' of another type"
     for name, output in outputs.items():
         # The names are joined to the folder, and removed: none may lead out of it.
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or not isinstance(output, dict) or "bytes" not in output:
-            return {}
-    return cast(Record, record)
+        path, whole = PurePosixPath(name), isinstance(output, dict) and isinstance(output.get("bytes"), int)
+        if path.is_absolute() or ".." in path.parts or not whole or not isinstance(output.get("sha256"), str):
+            return f"no size and SHA-256 of the output {name!r}"
+    return None
+
+
+def apart(folders: Mapping[str, Path]) -> list[str]:
+    """Which stages among these do not belong together, a sentence each: computed from something else than is there."""
+    records = {name: record for name, folder in folders.items() if (record := read_record(folder)).get("finished")}
+    found: dict[str, list[str]] = {}
+    for name, record in records.items():
+        for other, digest in record["inputs"].items():
+            if other in records and records[other]["digest"] != digest:
+                found.setdefault(other, []).append(name)
+    return [f"Computed from another {other} than is there now: {', '.join(names)}." for other, names in found.items()]
+
+
+def recorded(folder: Path, section: str, name: str) -> object:
+    """One value of a finished stage's record; RunError where it is missing."""
+    try:
+        return cast(Mapping[str, Mapping[str, object]], read_record(folder))[section][name]
+    except KeyError:
+        hint = f"move {folder} away and run the stage again"
+        raise RunError(f"{folder / STAGE} must be whole", f"no {name!r} among its {section}", hint) from None
 
 
 def require_layout(folder: Path, hint: str = "it is kept; name another --out or move it away") -> None:
@@ -132,19 +218,32 @@ def require_layout(folder: Path, hint: str = "it is kept; name another --out or 
 
 def content(folder: Path) -> set[str]:
     """The files of a folder, as relative names with `/`, without what a run leaves beside its outputs."""
-    return {name for name in walk(folder) if not (is_beside(name) or fnmatch.fnmatch(name, "*.log"))}
+    return {name for name in walk(folder) if not (is_beside(name) or is_log(name))}
+
+
+def is_log(name: str) -> bool:
+    """Whether a relative name is that of a log that a user had written, by a shell or a scheduler."""
+    return fnmatch.fnmatch(name, "*.log")
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Removes files that a killed process was writing; nobody else may be at work in the folder. What was removed."""
+    found = [Path(place, name) for place, _, names in os.walk(folder) for name in names if HALF_WRITTEN.search(name)]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return found
 
 
 def is_beside(name: str) -> bool:
     """Whether a relative name is a run's own: stage.json, lock, logs, checkpoints and files half written."""
     path = PurePosixPath(name)
-    if path.parts[0] == CHECKPOINTS or name in (STAGE, LOCK):
+    if path.parts[0] == CHECKPOINTS or name in (STAGE, LOCK, OWN):
         return True
-    return any(fnmatch.fnmatch(path.name, log) for log in LOGS) or bool(re.search(rf"\.\d+{SUFFIX}$", name))
+    return any(fnmatch.fnmatch(path.name, log) for log in LOGS) or bool(HALF_WRITTEN.search(name))
 
 
 def walk(folder: Path) -> Iterator[str]:
-    """Every file below a folder, through links to folders too, but each folder once."""
+    """Every file below a folder, through links to folders too, but each folder once, and no other stage's."""
     seen = set()
     for place, inside, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
@@ -152,10 +251,10 @@ def walk(folder: Path) -> Iterator[str]:
             inside.clear()
             continue
         seen.add(real)
-        inside.sort()
+        inside[:] = sorted(name for name in inside if not is_own(Path(place, name)))
         for name in names:
             path = Path(place, name)
-            if path.is_file():
+            if path.is_file() and not name.startswith(STORE):
                 yield path.relative_to(folder).as_posix()
 
 

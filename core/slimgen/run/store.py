@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from slimgen.files import sha256_file
 
@@ -69,7 +71,7 @@ class Store:
         if self._database is not None:  # beside the database, wherever the process was started
             place = (self._database.parent / "mlartifacts").as_uri()
         with self.alone():
-            found = self.client.get_experiment_by_name(name)
+            found = self._at_home(self.client.get_experiment_by_name(name), place)
             if found is None:
                 try:
                     return str(self.client.create_experiment(name, artifact_location=place))
@@ -80,6 +82,20 @@ class Store:
             if found.lifecycle_stage == "deleted":
                 self.client.restore_experiment(found.experiment_id)
             return str(found.experiment_id)
+
+    def _at_home(self, found: "Entity | None", place: str | None) -> "Entity | None":
+        """An experiment, unless its artifacts lie beside another store: a copied project's, which is given a new name.
+
+        What is logged to it would be written into the original's folder.
+        """
+        lies = "" if found is None else str(found.artifact_location)
+        if found is None or place is None or not lies.startswith("file:") or not lies.endswith("/mlartifacts"):
+            return found
+        there = Path(url2pathname(urlsplit(lies).path))
+        if there.resolve() == Path(url2pathname(urlsplit(place).path)).resolve():
+            return found
+        self.client.rename_experiment(found.experiment_id, f"{found.name} of {there.parent}, {found.experiment_id}")
+        return None
 
     @contextmanager
     def alone(self) -> Iterator[None]:

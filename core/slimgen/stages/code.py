@@ -49,7 +49,14 @@ class Definition:
         if isinstance(node, ast.ImportFrom):
             self.imports |= _imported(node)
             return
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        if _is_text(node):
+            return
+        if (
+            isinstance(node, ast.Raise)
+            and isinstance(node.exc, ast.Call)
+            and ast.unparse(node.exc.func)[-5:] == "Error"
+        ):
+            self.text.append(f"Raise({ast.unparse(node.exc.func)})")  # what its message says is no result
             return
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             self.names.add((node.value.id, node.attr))
@@ -108,6 +115,23 @@ def code(stage: Stage, used: Iterable[str], package: Path = PACKAGE) -> dict[str
         f"{module}:{name}": hashlib.sha256(" ".join(one.text).encode()).hexdigest()
         for (module, name), one in sorted(reached.items())
     }
+
+
+def digest_code(path: Path) -> str:
+    """The digest of a file of a user's code, without comments, docstrings and layout if it is Python."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return sha256_file(path)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [part for part in node.body if not _is_text(part)]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _is_text(node: ast.AST) -> bool:
+    """Whether a statement is a docstring, or another constant that nothing is done with."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _reached(stage: Stage, used: set[str], package: Path) -> dict[Place, Definition]:

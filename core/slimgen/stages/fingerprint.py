@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from slimgen.errors import DataError, RunError
-from slimgen.files import NETWORKS, read_json, sha256_file
+from slimgen.files import NETWORKS, read_json, sha256_file, sha256_once
 from slimgen.methods import open_method
 from slimgen.methods.checks import NARROWED_LATENCY
 from slimgen.recipe import Recipe
-from slimgen.run.record import digest, digest_folder, read_record, require_layout
+from slimgen.run.record import digest, digest_folder, read_record, require_sound, require_whole
 from slimgen.run.record import fingerprint as word_of
-from slimgen.stages.code import code
+from slimgen.stages.code import code, digest_code
 from slimgen.stages.table import DATA, Stage, measuring
+
+UNDECIDED = (("compute", "checkpoint_seconds"), ("data", "licence"))
+"""Keys of sections that no result depends on."""
 
 
 def fingerprint(stage: Stage, recipe: Recipe, inputs: Mapping[str, str], folders: Mapping[str, Path]) -> str:
@@ -40,6 +43,9 @@ def sections(stage: Stage, recipe: Recipe) -> dict[str, Any]:
         del found["data"]["fit"]  # a key of later: what was computed without it stays finished
     if stage.name == "search" and recipe.budget.latency_ms is None:
         del found["evaluate.threads"]  # of candidates, nothing is timed
+    for section, key in UNDECIDED:
+        if section in found and not (key == "licence" and stage.name == "export"):  # whose card tells it
+            found[section] = {name: value for name, value in found[section].items() if name != key}
     return found
 
 
@@ -77,9 +83,9 @@ def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:
     if "metrics" in stage.code or "evaluate.features" in _of_method(stage, recipe):
         paths += [features.get("path") for features in recipe.evaluate.features.values()]
         imported += [recipe.objective.metric, *recipe.evaluate.metrics, recipe.teach.metric or ""]
-    found = [Path(path) for path in paths if isinstance(path, str)]
-    found += [path for name in imported for path in user_code(str(name))]
-    return {str(path): sha256_file(path) for path in found if path.is_file()}
+    read = {Path(path): sha256_once for path in paths if isinstance(path, str)}
+    ours = {path: digest_code for name in imported for path in user_code(str(name))}
+    return {str(path): digest_of(path) for path, digest_of in {**read, **ours}.items() if path.is_file()}
 
 
 def checkpoints(recipe: Recipe) -> list[str]:
@@ -106,19 +112,24 @@ def digest_input(name: str, folder: Path) -> str:
 
     Raises:
         DataError: no images.
-        RunError: no finished folder of that stage.
+        RunError: no finished folder of that stage, or its files are not what it wrote.
     """
     if name == DATA:
         if not folder.exists():
             raise DataError("there must be images to prepare", f"no folder or archive {str(folder)!r}")
         return sha256_file(folder) if folder.is_file() else digest_folder(folder)
-    require_layout(folder, f"run slimgen {name} again, into another folder")
+    require_stage(name, folder)
+    return require_whole(folder)["digest"]
+
+
+def require_stage(name: str, folder: Path) -> None:
+    """Raises RunError unless a folder is one that a stage of this name finished."""
+    require_sound(folder, f"run slimgen {name} again, into another folder")
     record = read_record(folder)
     if not record.get("finished"):
         raise RunError(f"--{name} is the folder of a finished {name} stage", folder, f"run slimgen {name} first")
     if record["stage"] != name:
         raise RunError(f"--{name} is the folder of a {name} stage", f"{folder}, of a {record['stage']} stage")
-    return record["digest"]
 
 
 def texts(value: object) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,11 @@ from slimgen.nets import discriminator_cost, generator_cost
 from slimgen.nets.weights import require_weights
 from slimgen.recipe import Recipe
 from slimgen.run.folder import StageFolder
-from slimgen.run.record import read_record, require_layout
+from slimgen.run.place import parked, require_apart, require_place
+from slimgen.run.record import read_record
 from slimgen.search import Budget
 from slimgen.stages.fingerprint import checkpoints, digest_input, fingerprint
-from slimgen.stages.table import DATA, Stage, up_to
+from slimgen.stages.table import DATA, Stage, default_out, up_to
 from slimgen.tasks import check_recipe, open_task, suited, traits_of
 from slimgen.tasks.embedded import find_images
 from slimgen.tasks.traits import NOISE
@@ -89,6 +90,28 @@ def check(recipe: Recipe, *, complete: bool = True) -> None:
     open_method(recipe.method).check(recipe)
 
 
+def require_places(recipe: Recipe, data: Path | None, out: Path, planned: Sequence[Stage]) -> None:
+    """Raises RunError where a run must not write its folder, or one of its stages'; see `require_place`."""
+    for stage, inputs in _places(recipe, data, out, planned).items():
+        require_place(out / stage, stage, inputs)
+
+
+def _places(recipe: Recipe, data: Path | None, out: Path, planned: Sequence[Stage]) -> dict[str, dict[str, Path]]:
+    """From which folders that of each stage must be apart; raises RunError where the run's own is not, from the images.
+
+    A run's default folder may lie among them, where nobody mistyped it: what slimgen wrote is not taken for one.
+    """
+    among = data is not None and out == default_out(recipe.name) and out.resolve().is_relative_to(data.resolve())
+    if data is not None and not among and not _around(out, data):
+        require_apart(out, DATA, data)
+    images = {} if data is None or among else {DATA: data}
+    return {stage.name: {**{name: out / name for name in stage.reads if name != DATA}, **images} for stage in planned}
+
+
+def _around(out: Path, data: Path) -> bool:
+    return out.resolve() in data.resolve().parents
+
+
 def wanted(recipe: Recipe) -> dict[str, SlimgenError | None]:
     """What a run needs besides its images, each with its fault or None: metrics, networks of losses, weights to import.
 
@@ -130,9 +153,15 @@ def preview(recipe: Recipe, *, data: Path | None = None, out: Path, until: str |
         images = None  # drawn first
     method = getattr(open_method(recipe.method), "preview", lambda recipe: None)(recipe)
     states: dict[str, str] = {}
+    places = _places(recipe, data, out, up_to(until))
     for stage in up_to(until):
         folders = {name: images if name == DATA else out / name for name in stage.reads}
-        states[stage.name] = _state(stage, recipe, folders, out / stage.name, states)
+        try:
+            require_place(out / stage.name, stage.name, places[stage.name])
+        except RunError as error:
+            states[stage.name] = f"refused: {error}"
+        else:
+            states[stage.name] = _state(stage, recipe, folders, out / stage.name, states)
     counts: dict[str, int] = {}
     if states["prepare"] == "done":
         metrics = read_record(out / "prepare")["metrics"]
@@ -155,10 +184,6 @@ def _state(
     """Whether a stage is done, goes on or is to do, given what is so of the stages before it."""
     record = read_record(out)
     there = f"a {'finished' if record.get('finished') else 'begun'} {record.get('stage')}"
-    try:
-        require_layout(out)
-    except RunError as error:
-        return f"refused: {error}"
     waits = [name for name, folder in folders.items() if folder is None or before.get(name, "done") != "done"]
     if waits:
         unless = f", in place of {there} unless that is of the same inputs" if record else ""
@@ -166,11 +191,16 @@ def _state(
     known = {name: folder for name, folder in folders.items() if folder is not None}
     recipe = suited(recipe, known)
     mark = fingerprint(stage, recipe, {name: digest_input(name, folder) for name, folder in known.items()}, known)
-    if StageFolder(out, stage.name, mark).finished() is not None:
+    folder = StageFolder(out, stage.name, mark)
+    if folder.finished() is not None:
         return "done"
-    if (record.get("stage"), record.get("fingerprint")) == (stage.name, mark):
+    if folder.finished(parked=True) is not None:
+        return "done with these settings before: taken back"
+    if record.get("fingerprint") == mark:
         return "to do again: outputs are missing" if record.get("finished") else "resumed"
-    return f"to do, in place of {there} of other settings" if record else "to do"
+    if read_record(parked(out, mark)):
+        return "resumed, as it was begun with these settings before"
+    return f"to do, in place of {there} of other settings, which is kept" if record else "to do"
 
 
 def _expenses(recipe: Recipe, method: Preview | None, counts: Mapping[str, int]) -> dict[str, Expense]:

@@ -17,11 +17,13 @@ from slimgen.recipe import Recipe
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.entries import surroundings
 from slimgen.run.folder import StageFolder
-from slimgen.run.record import read_record, require_layout
+from slimgen.run.lock import sweep
+from slimgen.run.place import require_place
+from slimgen.run.record import read_record
 from slimgen.run.tracking import tracked
 from slimgen.shortage import shortage
-from slimgen.stages.fingerprint import digest_input, fingerprint, sections
-from slimgen.stages.outlook import check
+from slimgen.stages.fingerprint import digest_input, fingerprint, require_stage, sections
+from slimgen.stages.outlook import check, require_places
 from slimgen.stages.reuse import take_over
 from slimgen.stages.table import DATA, STAGES, Stage, up_to
 from slimgen.stages.work import Lines, Metrics, Progress, Work, say, warn
@@ -67,6 +69,7 @@ def run(
     planned = up_to(until)
     stopping.heed()
     check(recipe)  # before any picture is drawn
+    require_places(recipe, data, out, planned)
     images = find_images(recipe, data, out, report=say)
     group = group or str(out.resolve())
     done: dict[str, Metrics] = {}
@@ -74,7 +77,7 @@ def run(
         name, started = stage.name, time.monotonic()
         before = read_record(out / name).get("seconds")
         folders = {needed: images if needed == DATA else out / needed for needed in stage.reads}
-        done[name] = perform(name, recipe, out=out / name, group=group, progress=progress, **folders)
+        done[name] = _perform(stage, recipe, out / name, folders, group, progress or Lines())
         if on_stage is not None:
             skipped = before is not None and read_record(out / name).get("seconds") == before
             on_stage(name, done[name], time.monotonic() - started, skipped)
@@ -91,67 +94,85 @@ def perform(
     stderr by default.
 
     Raises:
-        RunError: an input is missing, unfinished or of another stage.
+        RunError: an input is missing, unfinished, damaged or of another stage, or `out` is no place for this one.
         SlimgenError: as the stage's body does; what was done until then stays, and the same call goes on from there.
     """
-    with stopping.listening():
-        stopping.heed()
-        return _perform(STAGES[name], recipe, Path(out), group, progress, inputs)
-
-
-def _perform(
-    stage: Stage, recipe: Recipe, out: Path, group: str | None, progress: Progress | None, inputs: dict[str, Path]
-) -> Metrics:
-    name = stage.name
+    stage, out = STAGES[name], Path(out)
     folders = {other: Path(inputs.pop(other)) for other in stage.reads}
     if inputs:
         raise TypeError(f"{name} reads {', '.join(stage.reads)}, and not {', '.join(inputs)}")
-    require_layout(out)
-    digests = {other: digest_input(other, folder) for other, folder in folders.items()}
-    recipe = suited(recipe, folders)
-    mark = fingerprint(stage, recipe, digests, folders)
-    folder = StageFolder(out, name, mark)
-    done = first(folder.finished)
-    if done is not None:
-        if world()[0] == 0:
-            _remove_checkpoints(out)
-        return _numbers(done["metrics"])
-    check_recipe(recipe)
-    open_method(recipe.method).check(recipe)
-    body: Body = getattr(import_module(f"slimgen.stages.bodies.{stage.name}"), name)
-    compute = choose(recipe.compute.precision, recipe.compute.device, recipe.compute.threads)
-    work = Work(recipe, folders, out, compute, progress or Lines(), mark, out)
-    if world()[0] > 0:
-        return _follow(stage, body, work)
-    tags = {"recipe": recipe.name, "method": recipe.method, "task": recipe.task, **surroundings()}
+    for other, folder in folders.items():
+        if other != DATA:
+            require_stage(other, folder)
+    require_place(out, name, folders)
+    return _perform(stage, recipe, out, folders, group, progress or Lines())
+
+
+def _perform(
+    stage: Stage, recipe: Recipe, out: Path, folders: Mapping[str, Path], group: str | None, progress: Progress
+) -> Metrics:
+    """As `perform`, where the place to write was found good."""
+    with stopping.listening():
+        stopping.heed()
+        name = stage.name
+        digests = {other: digest_input(other, folder) for other, folder in folders.items()}
+        recipe = suited(recipe, folders)
+        mark = fingerprint(stage, recipe, digests, folders)
+        folder = StageFolder(out, name, mark, say)
+        done = first(lambda: folder.finished() or folder.install())
+        if done is not None:
+            if world()[0] == 0:  # a process may have been killed after it was finished
+                _remove_checkpoints(out)
+                sweep(out)
+            return _numbers(done["metrics"])
+        check_recipe(recipe)
+        open_method(recipe.method).check(recipe)
+        body: Body = getattr(import_module(f"slimgen.stages.bodies.{name}"), name)
+        compute = choose(recipe.compute.precision, recipe.compute.device, recipe.compute.threads)
+        place = first(lambda: folder.begin(_about(stage, recipe, digests, group or str(out.resolve().parent))).path)
+        work = Work(recipe, folders, place, compute, progress, mark, place)
+        if world()[0] > 0:
+            return _follow(stage, body, work, out)
+        with tracked(place, warn), folder:
+            metrics = _compute(stage, body, work, folder)
+        folder.install()  # not before MLflow was brought in line with the folder under the name that it had
+        together()
+        return metrics
+
+
+def _about(stage: Stage, recipe: Recipe, digests: Mapping[str, str], group: str) -> dict[str, object]:
+    """What is known of a stage when it begins."""
+    tags = {"recipe": recipe.name, "method": recipe.method, "task": recipe.task}
+    tags |= {"seed": str(recipe.seed), "metric": recipe.objective.metric, **surroundings()}
     tags["data"] = digests.get("prepare", digests.get(DATA, ""))
-    about = {
+    return {
         "recipe": recipe.to_yaml(),
         "inputs": digests,
         "seed": recipe.seed,
-        "group": group or str(out.resolve().parent),
+        "group": group,
         "tags": tags,
         "settings": sections(stage, recipe),
     }
+
+
+def _compute(stage: Stage, body: Body, work: Work, folder: StageFolder) -> Metrics:
+    """Takes a stage's result over from a neighbour or computes it, and finishes its folder."""
     started = time.monotonic()
-    folder.begin(about)
-    with tracked(out, warn), folder:
-        taken = take_over(folder)
-        first(lambda: taken is not None)
-        if taken is not None:
-            neighbour, record = taken
-            say(f"{name}: taken from {neighbour}, which holds the same")
-            metrics, origin = _numbers(record["metrics"]), {"copied_from": str(neighbour)}
-            how: dict[str, object] = {"seconds": record.get("seconds"), "compute": record.get("compute")}
-            how |= {**origin, "tags": {**tags, **origin}}
-        else:
-            with _mendable(stage, recipe, out):
-                metrics = dict(body(work))
-            how = {"seconds": round(time.monotonic() - started, 3), "compute": str(compute)}
-        folder.finish({**how, "metrics": metrics})
-        # Only now: until the record is written, the checkpoints are what a killed stage goes on from.
-        _remove_checkpoints(out)
-    together()
+    taken = take_over(folder) if stage.lent else None
+    first(lambda: taken is not None)
+    if taken is not None:
+        neighbour, record = taken
+        say(f"{stage.name}: taken from {neighbour}, which holds the same")
+        metrics, origin = _numbers(record["metrics"]), {"copied_from": str(neighbour)}
+        how: dict[str, object] = {"seconds": record.get("seconds"), "compute": record.get("compute")}
+        how |= {**origin, "tags": {**read_record(work.home)["tags"], **origin}}
+    else:
+        with _mendable(stage, work.recipe, work.out):
+            metrics = dict(body(work))
+        how = {"seconds": round(time.monotonic() - started, 3), "compute": str(work.compute)}
+    folder.finish({**how, "metrics": metrics}, install=False)
+    # Only now: until the record is written, the checkpoints are what a killed stage goes on from.
+    _remove_checkpoints(work.home)
     return metrics
 
 
@@ -184,14 +205,14 @@ def _smaller(stage: Stage, recipe: Recipe) -> str:
     return f"lower {' or '.join([*named, f'size (now {recipe.size})'])}"
 
 
-def _follow(stage: Stage, body: Body, work: Work) -> Metrics:
+def _follow(stage: Stage, body: Body, work: Work, out: Path) -> Metrics:
     """The part of a process that is not the first: it trains and searches along, and what it writes is dropped."""
     taken_over = first(lambda: True)  # the first process's answer
     if stage.shared and not taken_over:
         with tempfile.TemporaryDirectory() as folder, _mendable(stage, work.recipe, Path(folder)):
             body(replace(work, out=Path(folder)))
     together()
-    return _numbers(read_record(work.home)["metrics"])
+    return _numbers(read_record(out)["metrics"])
 
 
 def _remove_checkpoints(out: Path) -> None:

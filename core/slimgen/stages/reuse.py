@@ -3,25 +3,28 @@
 import fnmatch
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from slimgen.files import STAGE, SUFFIX, publish, sha256_file
+from slimgen.files import STAGE, SUFFIX, publish, sha256_once
 from slimgen.run.folder import StageFolder
 from slimgen.run.record import LOGS, Record, content, read_record, walk
 
 # One name for all processes, of which the folder's lock admits one: what a killed one left is found again.
 ASIDE = f".0{SUFFIX}"
+LINKED, WRITABLE = (".npy", ".safetensors"), stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 def take_over(folder: StageFolder) -> tuple[Path, Record] | None:
     """Fills a stage's folder from a neighbour's that holds this very computation, if there is one.
 
     Neighbours are the folders of the same stage in the runs beside this one: two recipes with the same data and the
-    same teacher train it once. Each file is linked, or copied where links are not possible, under a name that no
-    reader takes for an output, compared with the neighbour's record, and renamed when all of them are right. The folder
-    is begun, and finished by the caller, so a process killed here leaves nothing half done.
+    same teacher train it once. Arrays and weights are linked, read-only then for both, or copied where links are not
+    possible, and all else is copied: under a name that no reader takes for an output, compared with the neighbour's
+    record, and renamed when all of them are right. The folder is begun, and finished by the caller, so a process killed
+    here leaves nothing half done.
 
     Returns:
         The neighbour and its record; None if there is none, or its files are not those that it recorded. What is left
@@ -37,7 +40,7 @@ def take_over(folder: StageFolder) -> tuple[Path, Record] | None:
 
 def _neighbours(folder: StageFolder) -> Iterator[Path]:
     """Folders of the same stage in other runs, in the order of their names."""
-    run = folder.path.absolute().parent
+    run = folder.out.absolute().parent
     with suppress(OSError):  # a place that may not be listed has nothing to offer
         for record in sorted(run.parent.glob(f"*/{folder.stage}/{STAGE}")):
             if not record.parent.samefile(folder.path):
@@ -53,8 +56,8 @@ def _placed(source: Path, record: Record, target: Path) -> bool:
             place.parent.mkdir(parents=True, exist_ok=True)
             aside = place.with_name(f"{place.name}{ASIDE}")
             waiting[aside] = place
-            _link(source / name, aside)
-            if sha256_file(aside) != output.get("sha256"):
+            _share(source / name, aside)
+            if sha256_once(aside) != output["sha256"]:
                 return False
         for path in sorted(source.iterdir()):
             if any(fnmatch.fnmatch(path.name, log) for log in LOGS):
@@ -69,12 +72,15 @@ def _placed(source: Path, record: Record, target: Path) -> bool:
     return True
 
 
-def _link(source: Path, target: Path) -> None:
+def _share(source: Path, target: Path) -> None:
+    """Links an array or weights; copies what is small, or is looked at and perhaps edited."""
     target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        shutil.copy2(source, target)
+    if source.suffix in LINKED:
+        with suppress(OSError):  # another file system, one without links, or a file of another user's
+            source.chmod(source.stat().st_mode & ~WRITABLE)  # written in place, it would change in both
+            os.link(source, target)
+            return
+    shutil.copyfile(source, target)
 
 
 def _part(path: Path) -> None:
@@ -82,5 +88,6 @@ def _part(path: Path) -> None:
     for name in [name for name in walk(path) if name.endswith(ASIDE)]:
         (path / name).unlink()
     for name in content(path) - set(read_record(path).get("found", {})):
-        if (path / name).stat().st_nlink > 1:
+        state = (path / name).stat()
+        if state.st_nlink > 1 or not state.st_mode & WRITABLE:
             (path / name).unlink()

@@ -4,6 +4,7 @@ No torch is imported here: the command line, `dvc.yaml` and the components are h
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from slimgen.errors import RunError, nearest
 
@@ -24,6 +25,7 @@ class Stage:
             its body's file.
         trains: whether it trains networks, if only to choose among them.
         shared: whether several processes work at it together; else the first works alone.
+        lent: whether a run beside may take over what it left; what people read is each run's own.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Stage:
     code: tuple[str, ...]
     trains: bool = False
     shared: bool = False
+    lent: bool = True
 
 
 IMAGES = ("task", "size", "seed", "data")
@@ -102,6 +105,7 @@ _STAGES = (
             "stages/generators.py",
             "tasks",
         ),
+        lent=False,
     ),
     Stage(
         "export",
@@ -109,11 +113,17 @@ _STAGES = (
         reads=("finetune", "evaluate"),
         sections=("name", "task", "method", "size", "seed", "data", "budget", "evaluate", "export"),
         code=("cost/latency.py", "export", "nets", "stages/generators.py"),
+        lent=False,
     ),
 )
 
 STAGES = {stage.name: stage for stage in _STAGES}
 """By name, in the order in which they run."""
+
+
+def default_out(name: str) -> Path:
+    """The folder of a run of the recipe of this name, where none is named."""
+    return Path("runs") / name
 
 
 def measuring(teach: Stage) -> Stage:

@@ -1,11 +1,14 @@
 """The embedded data set: townhouses, which are drawn and not downloaded."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slimgen.errors import DataError
+from slimgen.files import OWN
+from slimgen.run.lock import Lock, in_use
 from slimgen.size import alike
 from slimgen.tasks.traits import NOISE, Embedded
 
@@ -85,17 +88,26 @@ def drawn(embedded: Embedded, side: int, run_folder: Path, report: Callable[[str
     if folder.is_dir() or report is None:
         return folder
     report(f"drawing {train + test} {NAME} into {folder}")
+    for left in run_folder.glob(f".{folder.name}.*"):
+        if not in_use(left):  # of a process that was killed
+            shutil.rmtree(left)
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    aside.mkdir(parents=True)
+    lock = Lock(aside)
+    lock.acquire()
     draw(aside / "drawn", embedded.layout, train, test, size=side, seed=0)
     # The names are those of the set in data.dvc, and so are the pairs held out for validation.
     for split in (aside / "drawn").iterdir():
         (aside / split.name).mkdir()
         split.rename(aside / split.name / NAME)
     (aside / "drawn").rmdir()
+    (aside / OWN).touch()  # so that nobody takes them for a user's, who names a folder around them
+    lock.release()
     try:
         aside.rename(folder)
     except OSError:
         # Another process of the same run was faster; its pictures are the same.
         if not folder.is_dir():
             raise
+        shutil.rmtree(aside)
     return folder

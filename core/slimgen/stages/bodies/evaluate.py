@@ -22,7 +22,7 @@ from slimgen.report.html import write_report
 from slimgen.report.pictures import grid, how_shown, panels
 from slimgen.report.words import stopping
 from slimgen.run.log import Log
-from slimgen.run.record import read_record
+from slimgen.run.record import apart, read_record
 from slimgen.stages.generators import built, described
 from slimgen.stages.work import Work
 from slimgen.tasks.task import Task, require_suitable
@@ -99,8 +99,8 @@ def notes(work: Work, comparisons: Mapping[str, "Comparison"]) -> list[str]:
         for text in compared.evaluator.notes
     ]
     shown = {how_shown(images.shape[1]) for one in comparisons.values() for images in one.columns.values()}
-    said = [stopping(read_record(work.inputs["teach"])["metrics"]), *worth, *sorted(filter(None, shown))]
-    return [text for text in said if text]
+    ended = stopping(read_record(work.inputs["teach"])["metrics"])
+    return [text for text in (ended, *worth, *sorted(filter(None, shown)), *apart(work.inputs)) if text]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from slimgen import files
 from slimgen.cost.latency import onnx_latency
 from slimgen.export.card import Facts, write_card
 from slimgen.export.onnx import export_onnx, parity
-from slimgen.run.record import read_record, versions
+from slimgen.run.record import recorded, versions
 from slimgen.stages.generators import built, described
 from slimgen.stages.work import Work
 from slimgen.tasks import traits_of
@@ -43,7 +43,7 @@ def export(work: Work) -> Mapping[str, float]:
     table = json.loads((evaluate / files.TABLE).read_text())
     lines = {line["name"]: line for line in table["rows"]}
     directed = {} if traits.given == NOISE else {"direction": recipe.data.direction}
-    digest = read_record(evaluate)["inputs"]["prepare"]
+    digest = str(recorded(evaluate, "inputs", "prepare"))
     write_card(
         work.out / files.CARD,
         Facts(

@@ -1,0 +1,35 @@
+"""`slimgen tidy`: removes what runs keep of other settings, and what killed processes left."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slimgen.errors import RunError
+from slimgen.files import STAGE
+
+RUNS = Path("runs")
+
+
+def tidy(
+    runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...", help="By default all of `runs`.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed; remove nothing.")] = False,
+) -> None:
+    """Remove results of other settings that runs keep beside their own, and what killed processes left half written.
+
+    What a process is at work in stays, and so does every file that slimgen did not write.
+    """
+    from slimgen.report.words import size
+    from slimgen.run.tidy import leftovers
+
+    for run in runs or ():
+        if not [*run.glob(f"*/{STAGE}")]:
+            raise RunError("a run's folder must hold stages", f"no {STAGE} in a folder of {run}")
+    folders = runs or (sorted(path for path in RUNS.iterdir() if path.is_dir()) if RUNS.is_dir() else [])
+    found = [left for run in folders for left in leftovers(run)]
+    for left in found:
+        typer.echo(f"{'would remove' if dry_run else 'removed'} {left.path}, {size(left.bytes)}: {left.about}")
+        for kept in [] if dry_run else left.remove():
+            typer.echo(f"kept {kept}, which slimgen did not write")
+    if not found:
+        typer.echo("nothing to tidy")

@@ -1,0 +1,88 @@
+"""What runs leave that nobody needs: results of other settings, and what killed processes were writing."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from slimgen.files import CHECKPOINTS, STAGE
+from slimgen.run import record as records
+from slimgen.run.lock import NAME as LOCK
+from slimgen.run.lock import in_use
+from slimgen.run.place import is_parked
+from slimgen.run.record import HALF_WRITTEN, read_record
+
+DRAWING = re.compile(r"\.townhouses-[a-z]+-\d+\.\d+")
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A file or folder that may go.
+
+    Attributes:
+        about: what it is.
+        files: what of it slimgen wrote; all else stays.
+    """
+
+    path: Path
+    about: str
+    files: tuple[Path, ...]
+
+    @property
+    def bytes(self) -> int:
+        """On disk; of a file that other runs share, nothing is freed."""
+        states = [file.stat() for file in self.files if file.exists()]
+        return sum(state.st_size for state in states if state.st_nlink == 1)
+
+    def remove(self) -> list[Path]:
+        """Removes it; the files of a user's that were in it, and are still there."""
+        for file in self.files:
+            file.unlink(missing_ok=True)
+        for place, _, _ in os.walk(self.path, topdown=False):
+            with suppress(OSError):  # something is in it
+                os.rmdir(place)
+        return sorted(path for path in self.path.rglob("*") if path.is_file()) if self.path.is_dir() else []
+
+
+def leftovers(run: Path) -> Iterator[Leftover]:
+    """What may go of a run's folder, in the order of names; never what a process is at work in, or all there is."""
+    for path in sorted(run.iterdir()):
+        if not path.is_dir() or in_use(path):
+            continue
+        if is_parked(path):
+            if read_record(path.with_suffix("")):  # else it was to take that place when its process was killed
+                yield Leftover(path, _about(path), tuple(_written(path)))
+        elif DRAWING.fullmatch(path.name):
+            yield Leftover(path, "pictures half drawn", tuple(file for file in path.rglob("*") if file.is_file()))
+        elif record := read_record(path):
+            yield from _inside(path, whole=bool(record.get("finished")))
+
+
+def _inside(stage: Path, *, whole: bool) -> Iterator[Leftover]:
+    """What may go of a stage's folder: files half written, a dead lock, and, once it is finished, checkpoints."""
+    for path in sorted(stage.rglob("*")):
+        if HALF_WRITTEN.search(path.name) and path.is_file():
+            yield Leftover(path, "a file half written", (path,))
+    if (stage / LOCK).exists():
+        yield Leftover(stage / LOCK, "the lock of a process that was killed", (stage / LOCK,))
+    if whole and (stage / CHECKPOINTS).is_dir():
+        saved = tuple(path for path in (stage / CHECKPOINTS).rglob("*") if path.is_file())
+        yield Leftover(stage / CHECKPOINTS, "checkpoints of a finished stage", saved)
+
+
+def _about(parked: Path) -> str:
+    record = read_record(parked)
+    if not record:
+        return "nothing yet, of other settings"
+    return f"a {'finished' if record.get('finished') else 'begun'} {record['stage']} of other settings"
+
+
+def _written(parked: Path) -> Iterator[Path]:
+    """The files of a parked folder that its stage wrote, the record last: until then it is known for what it is."""
+    record = read_record(parked)
+    names = set(record["outputs"]) if record.get("finished") else records.content(parked) - set(record.get("found", {}))
+    beside = {name for name in records.walk(parked) if records.is_beside(name)} - {STAGE}
+    yield from (parked / name for name in sorted(names | beside))
+    yield parked / STAGE
