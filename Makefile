@@ -13,7 +13,8 @@ run: $(STAMP) data/train/townhouses  ## The main job: search, compress, measure 
 	$(BIN)/slimgen compare $(RECIPES:%=runs/%)
 
 data/train/townhouses: | $(STAMP)
-	$(BIN)/dvc pull --quiet data.dvc
+	@if test -e .git; then $(BIN)/dvc pull --quiet data.dvc; else \
+	echo "This copy has no .git, which DVC needs: slimgen draws the pictures itself. 'git init' makes DVC work."; fi
 
 test: $(STAMP)  ## All tests, a worker for each core
 	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 25

@@ -32,6 +32,16 @@ def revision(folder: Path) -> str:
     return answer.stdout.strip()
 
 
+def unversioned() -> str:
+    """What must be known where there is no git, as in a copy or an installed package; empty where there is."""
+    if os.environ.get("SLIMGEN_IMAGE", "").strip() or revision(Path(__file__).parent):
+        return ""
+    return (
+        f"note: without git, the image is called {image()} whatever its code, and Kubeflow's cache takes changed code "
+        "for the same; set SLIMGEN_IMAGE to a name that changes with it"
+    )
+
+
 IMAGE = image()
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipelines.resources import Cluster
-from slimgen.errors import SlimgenError
+from slimgen.cli.endings import run as ends
 from slimgen.recipe import load
 
 app = typer.Typer(
@@ -33,7 +33,7 @@ def compile_(
     """Write the pipeline as YAML, to be uploaded."""
     from kfp import compiler
 
-    from components.image import IMAGE
+    from components.image import IMAGE, unversioned
     from pipelines.compress import compress
     from pipelines.sweep import sweep
 
@@ -41,6 +41,8 @@ def compile_(
     out.parent.mkdir(parents=True, exist_ok=True)
     compiler.Compiler().compile(pipeline, str(out))
     print(f"{out} (image {IMAGE})")
+    if note := unversioned():
+        print(note, file=sys.stderr)
 
 
 @app.command()
@@ -69,8 +71,11 @@ def submit(
     cache: Annotated[bool, typer.Option(help="Take tasks that ran before from the cache.")] = True,
 ) -> None:
     """Run the pipeline on a cluster."""
+    from components.image import unversioned
     from pipelines.submit import submit as submit_there
 
+    if note := unversioned():
+        print(note, file=sys.stderr)
     recipes = [load(reference) for reference in recipe]
     cluster = Cluster(gpus, claim, at_once)
     print(submit_there(recipes, data, host, cluster, namespace=namespace, experiment=experiment, cache=cache))
@@ -78,11 +83,7 @@ def submit(
 
 def main() -> None:
     """Runs a command; a user's fault is one line and status 2."""
-    try:
-        app()
-    except SlimgenError as error:
-        print(f"pipelines: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    ends(lambda: app, "pipelines")
 
 
 if __name__ == "__main__":

@@ -83,4 +83,4 @@ def _folder(name: str) -> str:
 
 
 if __name__ == "__main__":
-    print(dvc_yaml(yaml.safe_load((ROOT / "params.yaml").read_text())["recipes"]), end="")
+    print(dvc_yaml(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["recipes"]), end="")

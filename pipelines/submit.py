@@ -17,6 +17,7 @@ from pipelines.compress import compress
 from pipelines.local import named
 from pipelines.resources import Cluster
 from pipelines.sweep import sweep
+from slimgen.addresses import secret, shown, told
 from slimgen.errors import DataError, SlimgenError
 from slimgen.recipe import Recipe
 
@@ -54,13 +55,16 @@ def submit(
 
     Raises:
         RecipeError: two recipes have the same name.
-        DataError: data is no URI.
+        DataError: data is no URI, or has a password in it.
         ClusterError: the server cannot be reached, or refuses.
     """
     named(recipes)
     if not urlsplit(data).scheme:
         hint = "upload the folder and give its s3://, gs:// or minio:// address"
         raise DataError("a cluster reads images from a URI", data, hint)
+    if secret(data):
+        hint = "a run shows what it was given to everybody; keep them in a secret of the cluster"
+        raise DataError("the URI of images is without passwords and tokens", shown(data), hint)
     reach(host)
     texts = [recipe.to_yaml() for recipe in recipes]
     arguments = {"recipe": texts[0], "data": data} if len(texts) == 1 else {"recipes": texts, "data": data}
@@ -82,11 +86,11 @@ def submit(
             )
         except ApiException as error:
             raise ClusterError(
-                f"{host} must accept the run", f"{error.status} {error.reason}", "see its log"
+                f"{shown(host)} must accept the run", f"{error.status} {error.reason}", "see its log"
             ) from error
         except (HTTPError, OSError) as error:
-            raise ClusterError(f"{host} must be a Kubeflow Pipelines server", error) from error
-    return f"{host.rstrip('/')}/#/runs/details/{run.run_id}"
+            raise ClusterError(f"{shown(host)} must be a Kubeflow Pipelines server", told(error, host)) from error
+    return f"{shown(host).rstrip('/')}/#/runs/details/{run.run_id}"
 
 
 def reach(host: str) -> None:
@@ -100,14 +104,15 @@ def reach(host: str) -> None:
     """
     hint = "for one inside a cluster, `kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80` first"
     if urlsplit(host).scheme not in ("http", "https") or not urlsplit(host).hostname:
-        raise ClusterError("a host is an http:// or https:// address", repr(host), "such as http://localhost:8080")
+        example = "such as http://localhost:8080"
+        raise ClusterError("a host is an http:// or https:// address", repr(shown(host)), example)
     try:
         urlopen(f"{host.rstrip('/')}/apis/v2beta1/healthz", timeout=PATIENCE).close()
     except HTTPStatus as status:
         status.close()
         if status.code not in (401, 403):
-            raise ClusterError(f"a Kubeflow Pipelines server must answer at {host}", status, hint) from None
+            raise ClusterError(f"a Kubeflow Pipelines server must answer at {shown(host)}", status, hint) from None
     except (OSError, HTTPException) as error:
-        raise ClusterError(
-            f"a Kubeflow Pipelines server must answer at {host}", getattr(error, "reason", error), hint
-        ) from None
+        cause = getattr(error, "reason", error)
+        fault = told(cause, host) if isinstance(cause, BaseException) else type(error).__name__
+        raise ClusterError(f"a Kubeflow Pipelines server must answer at {shown(host)}", fault, hint) from None

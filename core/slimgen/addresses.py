@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 _ADDRESS = re.compile(r"[\w+.-]+://\S+")
 _SECRET = re.compile(r"PASSWORD|TOKEN|SECRET|CREDENTIAL|API_KEY|ACCESS_KEY")
+_SECRET_KEY = re.compile(r"[?&;][\w.-]*(password|token|secret|credential|key|signature|sig)[\w.-]*=", re.IGNORECASE)
 HIDDEN = "***"
 
 
@@ -23,19 +24,30 @@ def shown(address: str) -> str:
 
 
 def secret(address: str) -> bool:
-    """Whether an address holds what is not to be told."""
-    return shown(address) != address
+    """Whether an address names somebody, or has a query with a password or token in it."""
+    rest = address.partition("://")[2]
+    return "@" in rest or bool(_SECRET_KEY.search(rest))
 
 
 def pieces(address: str) -> set[str]:
     """What is hidden of an address, whole and in the pieces that a parser may make of it."""
-    if not secret(address):
+    if shown(address) == address:
         return set()
     _, _, rest = address.partition("://")
     user, _, _ = rest.rpartition("@")
     query = "".join(re.split(r"(?=[?#])", rest, maxsplit=1)[1:])
-    found = {part for hidden in (user, query) for part in (hidden, *re.split(r"[:/@?#&=;]", hidden))}
+    found = {
+        part for hidden in (user, user.partition(":")[2], query) for part in (hidden, *re.split(r"[:/@?#&=;]", hidden))
+    }
     return {form for part in found if part for form in (part, unquote(part))}
+
+
+def told(error: BaseException, address: str) -> str:
+    """What an error says of an address: its kind alone where any piece of what is hidden is in its words."""
+    kind, text = type(error).__name__, " ".join(str(error).split())
+    if not text or any(piece in text for piece in pieces(address)):
+        return kind
+    return f"{kind}: {scrubbed(text)[:200]}"
 
 
 def scrubbed(text: str) -> str:

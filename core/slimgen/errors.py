@@ -13,7 +13,7 @@ class SlimgenError(ValueError):
     def __init__(self, rule: str, got: object = None, hint: str | None = None) -> None:
         self.rule, self.got, self.hint = rule, got, hint
         parts = [rule.rstrip("."), "" if got is None else f"got {got}", (hint or "").rstrip(".")]
-        line = "; ".join(" ".join(part.split()) for part in parts if part)
+        line = "; ".join(printable(" ".join(part.split())) for part in parts if part)
         super().__init__(line if line.endswith("?") else f"{line}.")
 
 
@@ -43,6 +43,16 @@ class ExportError(SlimgenError):
 
 class RunError(SlimgenError):
     """A run folder that is in use, incomplete or of another recipe."""
+
+
+def printable(text: str) -> str:
+    """A text in which whatever is no letter, sign or blank is escaped: codes that move a cursor, halves of characters.
+
+    Names of files and recipes come from outside, and a terminal obeys what it is shown.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -37,9 +37,9 @@ def shortage(
         if isinstance(cause, OSError) and cause.errno in FULL:
             return _disk(cause, where, folder)
         if short_of_memory(cause):
-            which = "the GPU" if "CUDA" in str(cause) or "HIP" in str(cause) else "this machine or its limit"
+            which = "the GPU" if re.search("CUDA|CUDNN|CUBLAS|HIP", str(cause)) else "this machine or its limit"
             asked = _ASKED.search(str(cause))
-            got = f"no room for another {asked[1]}" if asked else type(cause).__name__
+            got = f"no room for another {_amount(asked[1])}" if asked else type(cause).__name__
             hint = hint or "close what else uses memory"
             return ShortageError(f"{where} needs more memory than {which} has", got, hint)
     return None
@@ -55,10 +55,19 @@ def short_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError | ImportError | SystemError) and bool(_MEMORY.search(str(error)))
 
 
-def room(folder: Path) -> str:
-    """How much a folder's disk has left, in words; of the nearest folder above that is there."""
+def free(folder: Path) -> int:
+    """The bytes that are left on a folder's disk; of the nearest folder above that is there."""
     there = next((place for place in (folder, *folder.absolute().parents) if place.is_dir()), Path("/"))
-    free: float = shutil.disk_usage(there).free
+    return shutil.disk_usage(there).free
+
+
+def full(where: str, folder: Path) -> ShortageError:
+    """The one line for a disk with too little room."""
+    hint = "free some space there and run the same command again"
+    return ShortageError(f"{where} needs more room than the disk has", f"{_words(free(folder))} left in {folder}", hint)
+
+
+def _words(free: float) -> str:
     for unit in ("bytes", "kB", "MB"):
         if free < 1000:
             return f"{free:.0f} {unit}"
@@ -66,13 +75,19 @@ def room(folder: Path) -> str:
     return f"{free:.1f} GB"
 
 
+def _amount(text: str) -> str:
+    """An amount as a library has it, in words where that is bytes: `419430400 bytes`."""
+    number, _, unit = text.partition(" ")
+    return _words(int(number)) if unit == "bytes" and number.isdigit() else text
+
+
 def _disk(error: OSError, where: str, folder: Path | None) -> ShortageError:
     place = Path(error.filename).parent if isinstance(error.filename, str) else folder
-    rule = f"{where} needs more room than the disk has"
-    if place is None:
-        return ShortageError(rule, error.strerror, "free some space and run the same command again")
-    got = f"{room(place)} left in {place}" if error.errno == errno.ENOSPC else f"a used up quota in {place}"
-    return ShortageError(rule, got, "free some space there and run the same command again")
+    if place is not None and error.errno == errno.ENOSPC:
+        return full(where, place)
+    which = error.strerror or "a used up quota"
+    got = which if place is None else f"{which} in {place}"
+    return ShortageError(f"{where} needs more room than the disk has", got, "free some and run the same command again")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

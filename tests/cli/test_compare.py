@@ -83,3 +83,13 @@ def test_an_unfinished_run_is_named(runs, tmp_path):
     said = compare(runs[0], tmp_path / "c")
     assert said.exit_code == 2
     assert f"nothing at {tmp_path / 'c' / 'evaluate' / 'table.json'}" in said.stderr
+
+
+def test_marks_and_codes_of_a_folders_name_are_shown_as_they_are(runs, tmp_path):
+    odd = tmp_path / "[red]a$b$\x1b[1m|"
+    runs[0].rename(odd)
+    said = compare(odd, runs[1], "--chart", tmp_path / "chart.png")
+    assert said.exit_code == 0
+    assert "[red]a$b$\\x1b[1m|" in said.stdout
+    assert "\x1b" not in said.stdout + said.stderr
+    assert r"\[red\]a$b$\\x1b\[1m\|" in compare(odd, runs[1], "--markdown").stdout

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import io
 import json
@@ -7,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from slimgen.data.archives import extract
 from slimgen.data.download import download
 from slimgen.data.get import BY_HAND, PUBLIC, PublicSet, get
 from slimgen.errors import DataError
+from slimgen.shortage import ShortageError
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
 
@@ -153,12 +156,15 @@ def test_a_missing_file_is_an_error_at_once(server: Server, tmp_path: Path) -> N
     assert len(server.ranges) == 1
 
 
-def test_a_file_above_the_limit_is_refused_before_it_is_received(
+def test_a_file_that_the_disk_has_no_room_for_is_refused_before_it_is_received(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slimgen.data.download.MOST_BYTES", 999_999)
-    with pytest.raises(DataError, match="at most 999,999 bytes"):
+    monkeypatch.setattr("slimgen.data.download.free", lambda folder: len(CONTENT) - 1)
+    with pytest.raises(
+        ShortageError, match=f"downloading file needs more room than the disk has.* left in {tmp_path};"
+    ):
         download(f"{server.url}/file", tmp_path / "file")
+    assert len(server.ranges) == 1  # it is no fault of the network, and not tried again
     assert not (tmp_path / "file").exists()
 
 
@@ -258,17 +264,54 @@ def test_a_symbolic_link_in_a_zip_archive_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_a_bomb_is_refused_when_it_passes_the_limit(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slimgen.data.archives.MOST_BYTES", 2_000_000)
+    monkeypatch.setattr("slimgen.data.archives.HARMLESS", 2_000_000)
     zeros = bytes(3_000_000)
     archive = tar(tmp_path / "a", member("a", zeros)) if kind == "tar" else zipped(tmp_path / "a", a=zeros)
     assert archive.stat().st_size < 10_000
-    with pytest.raises(DataError, match="at most 2,000,000 bytes"):
+    with pytest.raises(DataError, match=r"unpacks to at most 2,000,000 bytes; got more in .*unpack it yourself"):
         extract(archive, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"a"}
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_what_hardly_compresses_is_unpacked_however_large_it_is(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slimgen.data.archives.HARMLESS", 1000)
+    noise = np.random.default_rng(0).bytes(300_000)
+    archive = tar(tmp_path / "a", member("a", noise)) if kind == "tar" else zipped(tmp_path / "a", a=noise)
+    extract(archive, tmp_path / "out")
+    assert (tmp_path / "out" / "a").read_bytes() == noise
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+@pytest.mark.parametrize("how", ["foreseen", "met"])
+def test_a_full_disk_is_said_with_its_folder_and_leaves_nothing(
+    tmp_path: Path, kind: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(0).bytes(300_000)
+    archive = tar(tmp_path / "a", member("a", noise)) if kind == "tar" else zipped(tmp_path / "a", a=noise)
+    if how == "foreseen":
+        monkeypatch.setattr("slimgen.data.archives.free", lambda folder: 250_000)
+    else:
+        opened = Path.open
+
+        def full(path: Path, mode: str = "r", *rest: object, **more: object) -> IO[bytes]:
+            if mode == "xb":
+                raise OSError(errno.ENOSPC, "No space left on device", str(path))
+            return opened(path, mode, *rest, **more)
+
+        monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(
+        ShortageError, match=rf"unpacking a needs more room than the disk has; got .* left in {tmp_path}"
+    ):
+        extract(archive, tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"a"}
 
 
 def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slimgen.data.archives.MOST_FILES", 4)
+    monkeypatch.setattr("slimgen.data.archives.FEW", 4)
+    monkeypatch.setattr("slimgen.data.archives.MEMBER", 1 << 20)
     archive = tar(tmp_path / "a", *(member(f"{i}") for i in range(5)))
     with pytest.raises(DataError, match="at most 4 members"):
         extract(archive, tmp_path / "out")

@@ -102,3 +102,14 @@ def test_the_card_of_a_network_of_noise_speaks_of_noise(facts: Facts) -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", snippet(file)], cwd=file.path.parent, check=True)
     with Image.open(file.path.parent / "generated.png") as picture:
         assert picture.size == (8, 8)
+
+
+def test_marks_and_codes_of_names_are_shown_as_they_are(facts: Facts) -> None:
+    name = "a|b\n# no heading \x1b[31m<script>x</script> [here](http://x) *b* `c`"
+    text = card(replace(facts, name=name, licence=name, data={name: name}, protocol=name))
+    shown = r"a\|b # no heading \\x1b\[31m\<script\>x\</script\> \[here\](http://x) \*b\* \`c\`"
+    assert f"# {shown}\n" in text
+    assert f"Licence of the data: {shown}\n" in text
+    assert f"| data: {shown} | {shown} |\n" in text
+    assert "\x1b" not in text
+    assert len([line for line in text.splitlines() if line.startswith("# ")]) == 1

@@ -96,3 +96,27 @@ def test_recipes_of_one_name_cannot_share_a_sweep(recipe, closed, tmp_path):
 def test_a_local_run_needs_its_images(recipe, tmp_path):
     with pytest.raises(DataError, match="folder of images"):
         run([recipe], tmp_path / "none", tmp_path / "out")
+
+
+@pytest.mark.parametrize("data", ["s3://key:hunter2@bucket/images", "https://host/images?token=hunter2"])
+def test_a_run_on_a_cluster_is_given_no_password(recipe, closed, data):
+    with pytest.raises(DataError, match="without passwords and tokens") as refused:
+        submit([recipe], data, closed, PLAIN)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_no_line_about_a_server_has_its_password(recipe, closed):
+    with pytest.raises(ClusterError) as refused:
+        submit([recipe], "s3://bucket/images", closed.replace("//", "//me:hun/ter2@"), PLAIN)
+    assert "hun" not in str(refused.value)
+    assert "ter2" not in str(refused.value)
+
+
+def test_a_copy_without_git_is_told_what_its_image_lacks(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("SLIMGEN_IMAGE", raising=False)
+    monkeypatch.setattr("components.image.revision", lambda folder: "")
+    assert command(monkeypatch, "compile", "--out", tmp_path / "a.yaml") == 0
+    assert capsys.readouterr().err.startswith("note: without git, the image is called slimgen:")
+    monkeypatch.setenv("SLIMGEN_IMAGE", "mine:1")
+    assert command(monkeypatch, "compile", "--out", tmp_path / "a.yaml") == 0
+    assert capsys.readouterr().err == ""

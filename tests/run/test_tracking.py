@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from slimgen.addresses import shown
 from slimgen.errors import RunError
 from slimgen.files import GENOTYPE, METRICS, ONNX, PARETO, STAGE, TRACE, TRIALS, log_file, write_json, write_lines
 from slimgen.run import tracking
 from slimgen.run.entries import surroundings
 from slimgen.run.folder import StageFolder
 from slimgen.run.log import Log
-from slimgen.run.store import load_mlflow
+from slimgen.run.store import Store, load_mlflow
 from slimgen.run.tracking import create_store, sync, tracked
 from slimgen.search import Genotype, Trial
 
@@ -383,6 +384,85 @@ def test_a_store_that_cannot_be_made_is_a_warning_and_no_error(begin, lines, tmp
     assert [line.startswith("MLflow at sqlite:///") for line in lines] == [True, True]
     with pytest.raises(RunError, match="MLflow at sqlite:///"):
         sync(folder.path)
+
+
+@pytest.mark.parametrize("content", [b"no database at all, and longer than its header", b""])
+def test_a_store_that_is_damaged_is_named_with_its_remedy(begin, lines, tmp_path, monkeypatch, content) -> None:
+    (tmp_path / "broken.db").write_bytes(content or b"SQLite format 3\0" + bytes(200))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/broken.db")
+    folder = begin()
+    use(folder, lines)
+    assert len(lines) == 1
+    assert f"MLflow at sqlite:///{tmp_path}/broken.db is left out" in lines[0]
+    assert "move it away, and slimgen ui --sync makes it anew from the run folders" in lines[0]
+    with pytest.raises(RunError, match="move it away"):
+        sync(folder.path)
+
+
+def test_a_store_that_is_cut_short_in_the_making_is_made_anew(template, tmp_path, monkeypatch) -> None:
+    cut = [True]
+
+    class Client:
+        """Makes a database, or a half of one where it is stopped."""
+
+        def __init__(self, uri: str) -> None:
+            self.path = Path(uri.removeprefix("sqlite:///"))
+
+        def search_experiments(self) -> None:
+            whole = template.read_bytes()
+            self.path.write_bytes(whole[: len(whole) // 2] if cut[0] else whole)
+            assert not (tmp_path / "mlflow.db").exists()
+            if cut[0]:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(load_mlflow(), "MlflowClient", Client)
+    with pytest.raises(KeyboardInterrupt):
+        Store(f"sqlite:///{tmp_path}/mlflow.db")
+    assert len(list(tmp_path.glob("*"))) == 2  # the lock, and what is half made
+    assert not (tmp_path / "mlflow.db").exists()
+    cut[0] = False
+    for _ in range(2):  # made, and found
+        Store(f"sqlite:///{tmp_path}/mlflow.db")
+        assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
+        assert (tmp_path / "mlflow.db").read_bytes() == template.read_bytes()
+        cut[0] = True
+
+
+@pytest.mark.parametrize("name", ["what?", "a#b", "100%20x", "two\nlines"])
+def test_the_store_of_a_folder_whose_name_means_something_in_an_address_is_relative(
+    name, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    assert tracking.store() == "sqlite:///mlflow.db"
+    monkeypatch.chdir(tmp_path)
+    assert tracking.store() == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+# One of those: MLflow keeps what it opened under an address, and a relative one is the same in every folder.
+@pytest.mark.parametrize("name", ["plain", "what? #1 100%20x", "with blanks", "é"])
+def test_the_store_lies_in_the_working_folder_whatever_that_is_called(name, template, tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    shutil.copy(template, "mlflow.db")  # which is quicker than to make one
+    client = Store(tracking.store()).client
+    run = client.create_run(Store(tracking.store()).experiment)
+    client.log_text(run.info.run_id, "text", "a.txt")
+    assert {path.name for path in Path.cwd().iterdir()} == {"mlflow.db", "mlflow.db.lock", "mlartifacts"}
+    assert [path.name for path in Path("mlartifacts").rglob("*.txt")] == ["a.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("address", ["http://u:p@ss@127.0.0.1:9", "postgresql://u:pa/ss@nohost/db"])
+def test_no_part_of_a_password_is_in_any_line(begin, lines, monkeypatch, address) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    use(begin(), lines)
+    assert len(lines) == 1
+    told = lines[0].removeprefix(f"MLflow at {shown(address)} is left out from here on (").partition(");")[0]
+    assert "@" not in lines[0]
+    assert told in ("it does not answer", "ModuleNotFoundError", "MlflowException", "ValueError")
 
 
 def use(folder: StageFolder, lines: list[str]) -> None:

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from slimgen.errors import RunError
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.log import Log
 from slimgen.search import Genotype
+from slimgen.stopping import Stopped, listening
 from slimgen.training.draws import fixed
 from slimgen.training.fit import Journal, Phase, fit
 
@@ -148,6 +150,7 @@ from slimgen.data.batches import Batches
 from slimgen.data.prepared import Split
 from slimgen.device import Compute
 from slimgen.search import Genotype
+from slimgen.stopping import Stopped, listening
 from slimgen.training.distributed import world
 from slimgen.training.draws import fixed
 from slimgen.training.fit import Phase, fit
@@ -218,3 +221,29 @@ def test_a_memo_passes_from_phase_to_phase_and_not_from_step_to_step():
     ]
     fit(turns, lambda step: archs, {"train": batch}, 2, seed=0, compute=CPU, state={})
     assert seen == [(0, 1.0, [1.0, 2.0]), (1, 1.0, [2.0, 3.0])]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_training_after_the_step_under_way_which_is_saved(tmp_path: Path, number: int) -> None:
+    whole = train(tmp_path / "whole", 9)
+    for at in (1, 4, 8):
+        folder, sent = tmp_path / str(at), []
+
+        def batches(step: int, at: int = at, sent: list[int] = sent) -> torch.Tensor:
+            if step == at:
+                os.kill(os.getpid(), number)
+                sent.append(step)
+            return batch(step)
+
+        one, two = player(0), player(1)
+        checkpoints = Checkpoints(folder / "c", "mark")
+        # No time has passed since the last checkpoint: what is saved, the signal saved.
+        journal = Journal(checkpoints, Log(folder / "log-x.jsonl"), log_every=3, seconds=3600.0)
+        state = {"one": one, "two": two}
+        with pytest.raises(Stopped), listening():
+            fit(phases(one, two), ONE, {"train": batches}, 9, seed=7, compute=CPU, state=state, journal=journal)
+        assert sent == [at, at]  # by both phases
+        assert checkpoints.load()[0] == at + 1
+        again = train(folder, 9)
+        assert all(torch.equal(whole[name], again[name]) for name in whole)
+        assert (folder / "log-x.jsonl").read_text() == (tmp_path / "whole" / "log-x.jsonl").read_text()

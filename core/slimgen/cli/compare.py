@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slimgen.cli.options import Json, print_json, print_table
-from slimgen.errors import RunError
+from slimgen.errors import RunError, printable
 from slimgen.files import TABLE
 
 if TYPE_CHECKING:
@@ -67,4 +67,4 @@ def compare(
         from slimgen.report.charts import comparison_chart
 
         comparison_chart(rows, chart, metric=metric, convention=counted)
-        typer.echo(f"chart: {chart}", err=True)
+        typer.echo(f"chart: {printable(str(chart))}", err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slimgen.cli.options import SIZE, Json, print_json
+from slimgen.errors import printable
 from slimgen.size import FITS, Fit
 from slimgen.tasks import TASKS
 from slimgen.tasks.embedded import DEFAULT, LAYOUTS, NAME, by_day_and_night
@@ -114,11 +115,11 @@ def check(
         print_json({**looked.facts, "rejected": looked.rejected, **notes})
         return
     for name, line in {**looked.lines, "rejected": str(len(looked.rejected))}.items():
-        typer.echo(f"{name:<9} {line}")
+        typer.echo(f"{name:<9} {printable(line)}")
     for name, reason in looked.rejected.items():
-        typer.echo(f"  {name} {reason}")
+        typer.echo(printable(f"  {name} {reason}"))
     for note in looked.notes:
-        typer.echo(f"warning: {note}")
+        typer.echo(printable(f"warning: {note}"))
 
 
 @contextmanager

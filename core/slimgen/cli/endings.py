@@ -1,5 +1,6 @@
 """How a command ends: what went wrong as one line on stderr, and an exit status that says whose it is to mend."""
 
+import atexit
 import os
 import signal
 import sys
@@ -41,7 +42,7 @@ def run(load: Callable[[], Callable[[], object]], name: str) -> NoReturn:
             if debugging() and isinstance(error, Exception):
                 raise
             status = tell(error, name)
-    leave_at_once()
+    atexit.register(leave_at_once)
     raise SystemExit(status or _unsaid())
 
 

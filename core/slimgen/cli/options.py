@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,7 +32,9 @@ def print_json(value: object) -> None:
     """A result as JSON on stdout; what is not finite becomes null."""
     from slimgen.files import plain
 
-    typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    # JSON escapes most codes that a terminal obeys, and the text reads back unchanged without these, too.
+    typer.echo(re.sub(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", lambda c: f"\\u{ord(c[0]):04x}", text))
 
 
 def print_table(table: "RenderableType") -> None:

@@ -24,12 +24,12 @@ class Display:
         self._began: dict[tuple[str, str], tuple[float, int]] = {}
         self._last: dict[tuple[str, str], float] = {}
         self._progress = Progress(
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[seen]}", style="dim"),
+            TextColumn("{task.fields[seen]}", style="dim", markup=False),
             console=self.console,
             transient=True,
             disable=not self.live,

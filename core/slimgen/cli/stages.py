@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slimgen.cli.options import Json, Settings, leading, print_json, print_table, read_recipe
+from slimgen.errors import printable
 from slimgen.files import CARD, GRID, ONNX, REPORT, TABLE
 from slimgen.stages.table import DATA, STAGES, default_out, up_to
 
@@ -47,7 +48,7 @@ def _command(name: str, reads: tuple[str, ...]) -> Callable[..., None]:
         elif leading():
             from slimgen.report.words import number
 
-            typer.echo(f"{name}: {out}")
+            typer.echo(printable(f"{name}: {out}"))
             width = max(map(len, metrics), default=0)
             for metric, value in metrics.items():
                 typer.echo(f"  {metric:<{width}}  {number(value)}")
@@ -116,9 +117,9 @@ def _show_outcome(recipe: "Recipe", folder: Path, metrics: Mapping[str, Mapping[
         title = f"{recipe.name}, {recipe.size}"
         print_table(rows_table(table.rows, title, table.convention, table.notes))
     for path in found:
-        typer.echo(f"{path.name:<15} {path}")
+        typer.echo(printable(f"{path.name:<15} {path}"))
     if table is None:
-        typer.echo(f"{'run':<15} {folder}")
+        typer.echo(printable(f"{'run':<15} {folder}"))
     typer.echo(f"{'MLflow':<15} slimgen ui")
 
 
@@ -131,7 +132,7 @@ def _show_outlook(outlook: "Outlook", as_json: bool) -> None:
 
     typer.echo(yaml.safe_dump(dict(outlook.recipe), sort_keys=False, width=110))
     for line in _lines(outlook):
-        typer.echo(line)
+        typer.echo(printable(line))
 
 
 def _lines(outlook: "Outlook") -> Iterator[str]:

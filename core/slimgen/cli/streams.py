@@ -1,5 +1,6 @@
 """stdout and stderr that never fail a command: what cannot be shown is left out, and computing goes on."""
 
+import codecs
 import errno
 import io
 import os
@@ -7,6 +8,8 @@ import select
 import sys
 
 GONE = (errno.EPIPE, errno.EIO)  # a reader that left, a terminal that was closed: nobody wants the rest
+LIKE = {"↑": "^", "↓": "v", "✓": "+", "×": "x", "…": ".", "−": "-"}
+"""What stands for a sign, as wide as it is, where an encoding lacks it; of others, their escape."""
 
 
 class Told(io.RawIOBase):
@@ -46,15 +49,19 @@ class Told(io.RawIOBase):
 def open_streams() -> None:
     """Puts streams that cannot fail in the place of stdout and stderr, in whatever encoding these had.
 
-    Characters that the encoding lacks are escaped. A stream that is closed is opened on nothing first: otherwise the
-    next file to be opened would get its number, and with it what libraries print.
+    Characters that the encoding lacks are replaced. A stream that is closed is opened on nothing first: otherwise the
+    next file to be opened would get its number, and with it what libraries print. What somebody has put in the place
+    of a stream already stays.
     """
     for handle in range(3):
         try:
             os.fstat(handle)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-    sys.stdout, sys.stderr = _stream(sys.stdout, 1), _stream(sys.stderr, 2)
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = _stream(sys.stdout, 1)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _stream(sys.stderr, 2)
 
 
 def unsaid() -> OSError | None:
@@ -71,4 +78,12 @@ def _stream(stream: io.TextIOBase | object | None, handle: int) -> io.TextIOWrap
     raw = Told(handle)
     encoding = getattr(stream, "encoding", None) or "utf-8"
     lines = handle == 2 or raw.isatty()
-    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=lines)
+    codecs.register_error("slimgen.like", _like)
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "slimgen.like", line_buffering=lines)
+
+
+def _like(error: UnicodeError) -> tuple[str | bytes, int]:
+    """A codec's handler of characters that it cannot encode."""
+    assert isinstance(error, UnicodeEncodeError)
+    characters = error.object[error.start : error.end]
+    return "".join(LIKE.get(c, c.encode("ascii", "backslashreplace").decode()) for c in characters), error.end

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from slimgen.addresses import shown
 from slimgen.errors import RunError
 from slimgen.files import STAGE
 
@@ -30,16 +31,17 @@ def ui(
     if runs:
         raise RunError("folders of runs are for --sync", runs[0], "add --sync")
     if uri.startswith(("http://", "https://")):
-        typer.echo(f"the runs are tracked at {uri}")
+        typer.echo(f"the runs are tracked at {shown(uri)}")
         return None
     # Before the pages' own processes open it at once; on a fresh project there is none yet.
     create_store()
-    typer.echo(f"http://{host}:{port} shows {uri}", err=True)
+    typer.echo(f"http://{host}:{port} shows {shown(uri)}", err=True)
     # MLflow is to report to nobody, here as in the stages.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     sys.stdout.flush()
     sys.stderr.flush()
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", host, "--port", str(port)]
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri  # with its password, which is not for the list of processes
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port)]
     os.execv(sys.executable, command)
 
 

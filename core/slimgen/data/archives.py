@@ -11,11 +11,17 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from slimgen.errors import DataError
+from slimgen.errors import DataError, SlimgenError
+from slimgen.shortage import free, full, shortage
 
 CHUNK = 1 << 20
-#: What an archive may unpack to, whatever it says of itself.
-MOST_BYTES, MOST_FILES = 64 << 30, 2_000_000
+#: How many times its own bytes an archive may unpack to, and how many are harmless in any case: pictures hardly
+#: compress, while a bomb's zeros do a thousandfold.
+GROWTH, HARMLESS = 200, 1 << 30
+#: How many bytes of an archive a member takes at the least, and how many members are harmless in any case.
+MEMBER, FEW = 8, 100_000
+SHARE = 0.99
+"""Of the room on the disk; the rest is left to others."""
 
 #: A member that may be unpacked: its name, and how to read it (nothing to read for a folder).
 Member = tuple[str, Callable[[], IO[bytes]] | None]
@@ -28,8 +34,9 @@ def extract(archive: Path, folder: Path) -> None:
     the archive lies in one folder, as is usual, that folder becomes `folder`. The content decides the kind of archive.
 
     Raises:
-        DataError: if a name is absolute or has `..`, a member is a link or a device, something comes twice, a limit is
-            passed, the archive is damaged or none, or the folder exists.
+        DataError: if a name is absolute or has `..`, a member is a link or a device, something comes twice, there is
+            far more in it than an archive of its length has, it is damaged or none, or the folder exists.
+        ShortageError: if the disk has too little room, which is found out before it is full.
     """
     if folder.exists():
         raise DataError("an archive is unpacked into a folder that is not there yet", folder)
@@ -49,18 +56,21 @@ def _unpack(archive: Path, aside: Path) -> None:
     try:
         with closing(_zipped(archive) if zipfile.is_zipfile(archive) else _tarred(archive)) as members:
             _write(archive, members, aside)
-    except DataError:
+    except SlimgenError:
         raise
     except Exception as error:  # hostile or damaged archives may raise anything
+        if short := shortage(error, f"unpacking {archive.name}", aside):
+            raise short from error
         fault = f"{type(error).__name__}: {error}"
         raise DataError(f"{archive} is a whole tar or zip archive", fault, "get it again") from error
 
 
 def _write(archive: Path, members: Iterable[Member], aside: Path) -> None:
-    written = 0
+    length, room, written = archive.stat().st_size, SHARE * free(aside), 0
+    most_bytes, most_members = max(HARMLESS, GROWTH * length), max(FEW, length // MEMBER)
     for number, (name, opened) in enumerate(members):
-        if number >= MOST_FILES:
-            raise DataError(f"an archive has at most {MOST_FILES:,} members", f"more in {archive}")
+        if number >= most_members:
+            raise _bomb(archive, f"at most {most_members:,} members")
         path = aside / _safe(archive, name)
         if opened is None:
             path.mkdir(parents=True, exist_ok=True)
@@ -71,13 +81,22 @@ def _write(archive: Path, members: Iterable[Member], aside: Path) -> None:
         with opened() as source, path.open("xb") as target:
             while chunk := source.read(CHUNK):
                 written += len(chunk)
-                if written > MOST_BYTES:
-                    raise DataError(f"an archive unpacks to at most {MOST_BYTES:,} bytes", f"more in {archive}")
+                if written > most_bytes:
+                    raise _bomb(archive, f"at most {most_bytes:,} bytes")
+                if written > room:
+                    raise full(f"unpacking {archive.name}", aside.parent)
                 target.write(chunk)
+
+
+def _bomb(archive: Path, most: str) -> DataError:
+    rule = f"an archive of {archive.stat().st_size:,} bytes unpacks to {most}"
+    return DataError(rule, f"more in {archive}", "unpack it yourself if you trust it")
 
 
 def _zipped(archive: Path) -> Generator[Member, None, None]:
     with zipfile.ZipFile(archive) as file:
+        if sum(entry.file_size for entry in file.infolist()) > SHARE * free(archive.parent):
+            raise full(f"unpacking {archive.name}", archive.parent)
         for entry in file.infolist():
             kind = stat.S_IFMT(entry.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):

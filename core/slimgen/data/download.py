@@ -8,13 +8,14 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from slimgen.addresses import shown, told
 from slimgen.errors import DataError
 from slimgen.files import publish, read_json, sha256_file, write_json
+from slimgen.shortage import free, full, shortage
 
 Progress = Callable[[int, int | None], None]
 """Called with (bytes so far, all bytes or None where the server does not say)."""
 CHUNK = 1 << 18
-MOST_BYTES = 64 << 30
 
 
 def download(url: str, path: Path, *, attempts: int = 5, pause: float = 2.0, progress: Progress | None = None) -> str:
@@ -27,11 +28,11 @@ def download(url: str, path: Path, *, attempts: int = 5, pause: float = 2.0, pro
     seconds, is doubled each time. Returns the SHA-256 of the file, in hexadecimal.
 
     Raises:
-        DataError: if the address is no http address, the server refuses, the file is too large, or the connection
-            keeps failing.
+        DataError: if the address is no http address, the server refuses, or the connection keeps failing.
+        ShortageError: if the disk has too little room for it; what was received is kept.
     """
     if urlsplit(url).scheme not in ("http", "https"):
-        raise DataError("an address begins with http:// or https://", repr(url))
+        raise DataError("an address begins with http:// or https://", repr(shown(url)))
     partial, note = path.with_name(path.name + ".partial"), path.with_name(path.name + ".partial.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     failures = 0
@@ -43,14 +44,18 @@ def download(url: str, path: Path, *, attempts: int = 5, pause: float = 2.0, pro
             fault: Exception = ConnectionError("the connection was cut")
         except urllib.error.HTTPError as error:
             if error.code < 500 and error.code != 429:
-                raise DataError(f"{url} can be had", f"HTTP {error.code} {error.reason}") from error
+                raise DataError(f"{shown(url)} can be had", f"HTTP {error.code} {error.reason}") from error
             fault = error
         except (HTTPException, OSError) as error:
+            if short := shortage(error, f"downloading {path.name}", path.parent):
+                raise short from error
             fault = error
         failures = 0 if _length(partial) > before else failures + 1
         if failures >= attempts:
             hint = "the same command goes on where it stopped" if _length(partial) else None
-            raise DataError(f"{url} can be reached", f"{attempts} failures, the last: {fault}", hint) from fault
+            raise DataError(
+                f"{shown(url)} can be reached", f"{attempts} failures, the last: {told(fault, url)}", hint
+            ) from fault
         time.sleep(pause * 2 ** max(0, failures - 1))
     digest = sha256_file(partial)
     publish(partial, path)
@@ -62,7 +67,7 @@ def _receive(url: str, partial: Path, note: Path, progress: Progress | None) -> 
     """One attempt; True if the file is whole."""
     have, kept = _length(partial), read_json(note)
     # What the server called the version of the part we have.
-    validator = str(kept.get("validator", "")) if isinstance(kept, dict) and kept.get("url") == url else ""
+    validator = str(kept.get("validator", "")) if isinstance(kept, dict) and kept.get("url") == shown(url) else ""
     headers = {"User-Agent": "slimgen", "Accept-Encoding": "identity"}
     if have and validator:
         headers |= {"Range": f"bytes={have}-", "If-Range": validator}
@@ -78,16 +83,16 @@ def _receive(url: str, partial: Path, note: Path, progress: Progress | None) -> 
                 tag = response.headers.get("ETag", "")
                 strong = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
                 partial.unlink(missing_ok=True)
-                write_json(note, {"url": url, "validator": strong})
+                write_json(note, {"url": shown(url), "validator": strong})
             else:
                 raise ConnectionError(f"the server answered {response.status} with another range than asked for")
             done, total = start, None if length is None else start + int(length)
-            _refuse_excess(total or start, url)
+            if total is not None and total - start > free(partial.parent):
+                raise full(f"downloading {partial.stem}", partial.parent)
             with partial.open("ab" if start else "wb") as file:
                 while chunk := response.read(CHUNK):
                     file.write(chunk)
                     done += len(chunk)
-                    _refuse_excess(done, url)
                     if progress is not None:
                         progress(done, total)
             return total is None or done == total
@@ -96,11 +101,6 @@ def _receive(url: str, partial: Path, note: Path, progress: Progress | None) -> 
             raise
         partial.unlink(missing_ok=True)  # what we have is longer than the file: begin anew
         return False
-
-
-def _refuse_excess(length: int, url: str) -> None:
-    if length > MOST_BYTES:
-        raise DataError(f"a download has at most {MOST_BYTES:,} bytes", f"{length:,} from {url}")
 
 
 def _length(path: Path) -> int:

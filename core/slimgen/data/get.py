@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
+from slimgen.addresses import shown
 from slimgen.data.archives import extract
 from slimgen.data.download import Progress, download
 from slimgen.errors import DataError, nearest
@@ -150,7 +151,7 @@ def get(
             earlier = Got(**json.loads(note.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
             raise DataError(f"{note} says where the data came from", "a damaged file", f"remove {folder}") from error
-        if earlier.url == chosen.url:
+        if earlier.url == shown(chosen.url):
             return earlier
     if folder.exists():
         raise DataError(f"the folder for {name} is not there yet", folder, "choose another or remove it")
@@ -163,7 +164,7 @@ def get(
     if chosen.sha256 not in (None, sha256):
         archive.unlink()
         raise DataError(f"the archive of {name} has the SHA-256 {chosen.sha256}", sha256, "do not use what came")
-    got = Got(name, chosen.url, sha256, chosen.terms)
+    got = Got(name, shown(chosen.url), sha256, chosen.terms)
     staged = folder.with_name(f".{folder.name}.staged")
     shutil.rmtree(staged, ignore_errors=True)
     try:

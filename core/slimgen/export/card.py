@@ -8,6 +8,7 @@ from pathlib import Path
 
 from slimgen.export.onnx import OnnxFile, Parity
 from slimgen.files import plain, write_json, write_text
+from slimgen.text import markdown
 
 Value = str | int | float | bool | None
 RGB = 3
@@ -69,7 +70,7 @@ def card(facts: Facts) -> str:
     reason = f" ({onnx.fixed_because})" if onnx.fixed_because else ""
     source, given = ("images", "images") if pictured(onnx) else ("noise", "rows of noise")
     parts = [
-        f"# {facts.name}",
+        f"# {markdown(facts.name)}",
         f"A generator of images from {source}, found and exported by slimgen: `{onnx.path.name}`, "
         f"{onnx.bytes:,} bytes, ONNX operator set {onnx.opset}.",
         "## Use",
@@ -78,12 +79,12 @@ def card(facts: Facts) -> str:
         f"```python\n{snippet(onnx)}```",
         "## Training",
         _pairs({**facts.recipe, **{f"data: {key}": value for key, value in facts.data.items()}}),
-        f"Licence of the data: {facts.licence}",
+        f"Licence of the data: {markdown(facts.licence)}",
         "## Cost",
         _cost(facts),
         "## Quality",
         _records([{"network": name, **values} for name, values in facts.quality.items()]),
-        f"Protocol: {facts.protocol}.",
+        f"Protocol: {markdown(facts.protocol)}.",
         "## Agreement with PyTorch",
         f"On {parity.images} {given}, onnxruntime and PyTorch in float32 differ by {parity.max_abs:.3g} at most and "
         f"{parity.mean_abs:.3g} on average, of a range of [-1, 1] ({parity.psnr_db:.1f} dB). "
@@ -163,21 +164,22 @@ def _cost(facts: Facts) -> str:
 def _records(records: Sequence[Mapping[str, Value]]) -> str:
     """A column for each name that a record has."""
     names = list(dict.fromkeys(name for record in records for name in record))
-    return _rows(names, [[_text(record.get(name)) for name in names] for record in records])
+    return _rows(map(markdown, names), [[_text(record.get(name)) for name in names] for record in records])
 
 
 def _pairs(values: Mapping[str, Value]) -> str:
-    return _rows(("", ""), [(name, _text(value)) for name, value in values.items()])
+    return _rows(("", ""), [(markdown(name), _text(value)) for name, value in values.items()])
 
 
-def _rows(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _rows(names: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    heading = list(names)
     lines = [heading, ["---"] * len(heading), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _text(value: Value) -> str:
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
+        return markdown(str(value))
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if abs(value) < 1 else f"{value:,.3f}"

@@ -98,7 +98,7 @@ class Method(Protocol):
 
 def found_genotype(job: Job) -> Genotype:
     """The genotype that the search found."""
-    return Genotype.from_json(json.loads((job.inputs["search"] / GENOTYPE).read_text())["genotype"])
+    return Genotype.from_json(json.loads((job.inputs["search"] / GENOTYPE).read_bytes())["genotype"])
 
 
 def updates_of(folder: Path) -> int:

@@ -136,7 +136,7 @@ def load(reference: str) -> Recipe:
     """
     known = presets()
     if reference in known:
-        return Recipe.parse(known[reference].read_text(), reference, f"recipe {reference}")
+        return Recipe.parse(known[reference].read_text(encoding="utf-8"), reference, f"recipe {reference}")
     file, _, keys = reference.partition("#")
     path = Path(file)
     if not path.is_file():

@@ -185,7 +185,7 @@ def comparison_chart(
         axes.annotate(words, point, (6, 5), textcoords="offset points", fontsize=8, color=RED if slow else INK)
     if len(colours) > 1:
         for run, colour in colours.items():
-            axes.scatter([], [], color=colour, label=run)
+            axes.scatter([], [], color=colour, label=run.replace("$", r"\$"))
         axes.legend(**BESIDE)
     if max(row.macs[convention] for row in shown) > 5 * min(row.macs[convention] for row in shown):
         axes.set_xscale("log")

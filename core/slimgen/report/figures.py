@@ -1,9 +1,11 @@
 """Sheets and panels of figures, and an architecture as a table."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from slimgen.errors import SlimgenError
 from slimgen.recipe import Recipe
 from slimgen.search import Value
 
@@ -66,8 +68,17 @@ def colours_of(names: Iterable[str]) -> dict[str, str]:
 
 
 def save(figure: "Figure", file: Path | IO[bytes]) -> None:
-    """Writes a figure; a path's ending says the format, and into an open file a PNG is written."""
-    figure.savefig(file, dpi=150)
+    """Writes a figure; a path's ending says the format, and into an open file a PNG is written.
+
+    Raises:
+        SlimgenError: no format has this ending.
+    """
+    if isinstance(file, Path) and (ending := file.suffix[1:].lower()) not in figure.canvas.get_supported_filetypes():
+        known = ", ".join(sorted(figure.canvas.get_supported_filetypes()))
+        raise SlimgenError("a picture's name ends in its format", repr(ending), f"known: {known}")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of names in scripts that the font lacks
+        figure.savefig(file, dpi=150)
 
 
 LONG = 24  # a mask of more bits is shown as how many are kept

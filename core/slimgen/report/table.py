@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slimgen.errors import RunError
+from slimgen.errors import RunError, printable
 from slimgen.report.words import against, amount, arrow, factor, quality, size, title
 from slimgen.size import Size
+from slimgen.text import markdown
 
 if TYPE_CHECKING:
     import rich.table
@@ -236,15 +237,18 @@ def rows_table(
     from rich.table import Table as Terminal
     from rich.text import Text
 
-    table = Terminal(title=title, title_justify="left", title_style="bold", box=SIMPLE, padding=(0, 1, 0, 0))
-    table.caption, table.caption_justify = "\n".join([*legend(rows), *notes]) or None, "left"
+    table = Terminal(
+        title=Text(printable(title)), title_justify="left", title_style="bold", box=SIMPLE, padding=(0, 1, 0, 0)
+    )
+    below = [Text(printable(line)) for line in (*legend(rows), *notes)]
+    table.caption, table.caption_justify = Text("\n").join(below) if below else None, "left"
     shown = headings(rows, convention)
     for heading in shown:
         words = heading in ("run", "generator")
-        table.add_column(heading, justify="left" if words else "right", no_wrap=words, style="bold" * words)
+        table.add_column(Text(heading), justify="left" if words else "right", no_wrap=words, style="bold" * words)
     for row, line in zip(rows, cells(rows, convention), strict=True):
         colours = ["red" if (name, cell[:6]) == (SPEED, SLOWER) else "" for name, cell in zip(shown, line, strict=True)]
-        table.add_row(*map(Text, line, colours), style="green" if row.name == "found" else None)
+        table.add_row(*map(Text, map(printable, line), colours), style="green" if row.name == "found" else None)
     return table
 
 
@@ -252,7 +256,8 @@ def markdown_table(rows: Sequence[TableRow], convention: str = "exact", notes: S
     """The same as a Markdown table, the legend and the notes below it."""
     shown = headings(rows, convention)
     rule = [":--" if heading in ("run", "generator") else "--:" for heading in shown]
-    table = "".join(f"| {' | '.join(line)} |\n" for line in (shown, rule, *cells(rows, convention)))
+    lines = [map(markdown, line) for line in (shown, *cells(rows, convention))]
+    table = "".join(f"| {' | '.join(line)} |\n" for line in (lines[0], rule, *lines[1:]))
     below = [*legend(rows), *(["\n".join(f"- {note}" for note in notes)] if notes else [])]
     return "\n".join([table, *(f"{paragraph}\n" for paragraph in below)])
 

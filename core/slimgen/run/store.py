@@ -4,10 +4,12 @@ import fcntl
 import json
 import logging
 import os
+import re
+import sqlite3
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from slimgen.files import sha256_file
+from slimgen.files import SUFFIX, publish, sha256_file
 
 if TYPE_CHECKING:
     from typing import Any as Client  # of MLflow, which has no types
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from typing import Any as Run
 
 CANDIDATE, CHAMPION, CHECKED = "candidate", "champion", "parity"  # aliases of a version, and the tag of a checked one
+BROKEN = re.compile(
+    r"not a database|malformed|table \w+ already exists|no such (table|column)|duplicate column|Can't locate revision|"
+    r"out-of-date database"
+)
 SETTINGS = {
     # The calls are made beside the stage and cost it nothing; still, none should hang for the hours of the defaults.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
@@ -54,6 +60,11 @@ def load_mlflow() -> ModuleType:
     return module
 
 
+def broken(error: BaseException) -> bool:
+    """Whether an error says that a SQLite file is damaged, half made, or of another version of MLflow."""
+    return bool(BROKEN.search(str(error)))
+
+
 class Store:
     """A tracking store, SQLite's or a server's."""
 
@@ -62,7 +73,29 @@ class Store:
         local = uri.startswith("sqlite:///")
         self._database = Path(uri.removeprefix("sqlite:///").partition("?")[0]).absolute() if local else None
         with self.alone():
-            self.client: Client = self.mlflow.MlflowClient(uri)  # creates or migrates a database
+            if self._database is not None:
+                self._make(self._database)
+            self.client: Client = self.mlflow.MlflowClient(uri)
+
+    def _make(self, database: Path) -> None:
+        """Makes a SQLite store that is not there yet, aside: one that is killed meanwhile leaves nothing half made.
+
+        MLflow's dozens of migrations are no transaction, and what they were cut short in can never be opened again.
+        """
+        for left in database.parent.glob(f".{database.name}.*{SUFFIX}*"):  # of processes that were killed
+            left.unlink(missing_ok=True)
+        if database.is_file() and database.stat().st_size:
+            # What is no database is found out here: MLflow would try again and again for two minutes.
+            with closing(sqlite3.connect(database)) as opened:
+                opened.execute("SELECT name FROM sqlite_master").fetchall()
+            return
+        temporary = database.with_name(f".{database.name}.{os.getpid()}{SUFFIX}")
+        # In the words of the address itself, which is relative where an absolute one could not be written.
+        path = self.uri.removeprefix("sqlite:///").partition("?")[0]
+        self.mlflow.MlflowClient(
+            f"sqlite:///{os.path.join(os.path.dirname(path), temporary.name)}"
+        ).search_experiments()
+        publish(temporary, database)
 
     @cached_property
     def experiment(self) -> str:

@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import re
 import threading
 import time
 import urllib.error
@@ -10,20 +9,36 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
+from slimgen.addresses import shown, told
 from slimgen.errors import RunError
 from slimgen.run.mirror import Mirror
-from slimgen.run.store import Store, load_mlflow
+from slimgen.run.store import Store, broken, load_mlflow
+from slimgen.stopping import asked
 
 Warn = Callable[[str], None]
 EVERY = 60.0  # seconds between two syncs of a stage under way
 CLOSING = 60.0  # seconds that a stage waits for its last one
+STOPPED = 15.0  # likewise, where a signal ends it: whoever sent it will not wait for long
+REMEDY = (
+    "the file is damaged, half made, or of another MLflow: move it away, and slimgen ui --sync makes it anew from the "
+    "run folders"
+)
+
+
+class SilentError(Exception):
+    """A tracker that does not answer."""
 
 
 def store() -> str:
-    """The tracking URI: MLFLOW_TRACKING_URI, else SQLite in the working folder, by its absolute path."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    """The tracking URI: MLFLOW_TRACKING_URI, else SQLite in the working folder, by its absolute path.
+
+    Where the path has characters that mean something in an address, the store's is relative: SQLAlchemy takes a `?` for
+    the end of a path, and not every version decodes `%3F`.
+    """
+    path = Path.cwd() / "mlflow.db"
+    plain = str(path).isprintable() and not set("?%#") & set(str(path))
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{path if plain else path.name}"
 
 
 def sync(folder: Path) -> None:
@@ -36,7 +51,8 @@ def sync(folder: Path) -> None:
         _require_answer(store())
         Mirror(store()).sync(folder)
     except Exception as error:  # whatever a server or its client comes up with
-        raise RunError(f"MLflow at {_hidden(store())} must take {folder}", _reason(error)) from error
+        hint = REMEDY if broken(error) else None
+        raise RunError(f"MLflow at {shown(store())} must take {folder}", _reason(error), hint) from error
 
 
 def create_store(warn: Warn = print) -> None:
@@ -94,15 +110,16 @@ class _Copying:
             self._fail(error)
 
     def finish(self) -> None:
-        """Waits for the last sync, for as long as somebody answers, and for `CLOSING` at most."""
+        """Waits for the last sync, for as long as somebody answers, and for `CLOSING` at most, or `STOPPED`."""
         self._over.set()
-        end = time.monotonic() + CLOSING
+        patience = min(CLOSING, STOPPED) if asked() else CLOSING
+        end = time.monotonic() + patience
         while self._thread.is_alive():
             self._thread.join(max(0.0, min(2.0, end - time.monotonic())))
             if self._thread.is_alive() and time.monotonic() >= end:
-                return self._fail(TimeoutError(f"no answer in {CLOSING:.0f} s"))
+                return self._fail(SilentError(f"no answer in {patience:.0f} s"))
             if self._thread.is_alive() and not _answers(self.uri):
-                return self._fail(ConnectionError("it does not answer"))
+                return self._fail(SilentError("it does not answer"))
         return None
 
     def _fail(self, error: Exception) -> None:
@@ -111,25 +128,17 @@ class _Copying:
 
 
 def _leave_out(warn: Warn, error: Exception) -> None:
-    warn(
-        f"MLflow at {_hidden(store())} is left out from here on ({_reason(error)}); everything is in the run folder: "
-        "slimgen ui --sync repeats it."
-    )
+    remedy = REMEDY if broken(error) else "everything is in the run folder: slimgen ui --sync repeats it"
+    warn(f"MLflow at {shown(store())} is left out from here on ({_reason(error)}); {remedy}.")
 
 
 def _reason(error: Exception) -> str:
-    kind = "" if isinstance(error, TimeoutError | ConnectionError) else f"{type(error).__name__}: "
-    return _hidden(" ".join(f"{kind}{error}".split())[:200])
-
-
-def _hidden(text: str) -> str:
-    """A text without the password of an address in it."""
-    return re.sub(r"//[^/@\s]*@", "//", text)
+    return str(error) if isinstance(error, SilentError) else told(error, store())
 
 
 def _require_answer(uri: str) -> None:
     if not _answers(uri):
-        raise ConnectionError("it does not answer")
+        raise SilentError("it does not answer")
 
 
 def _answers(uri: str, seconds: float = 2.0) -> bool:
@@ -140,9 +149,8 @@ def _answers(uri: str, seconds: float = 2.0) -> bool:
     if not uri.startswith(("http://", "https://")):
         return True
     answered = []
-    parts = urlsplit(uri)
     # A user and password in the address are for the client; nobody needs them to knock.
-    url = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/") + "/health", "", ""))
+    url = f"{shown(uri).rstrip('/')}/health"
 
     def knock() -> None:
         try:

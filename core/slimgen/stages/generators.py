@@ -28,7 +28,7 @@ def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict
         macs = generator_cost(**recipe.size._asdict(), **recipe.teach.generator).exact
         about |= {"updates": updates, "effort": Effort.of(updates, recipe.teach.batch, macs).facts()}
     generators = {"original": {**about, "file": files.GENERATOR}}
-    for name, found in json.loads((finetune / files.NETWORKS).read_text()).items():
+    for name, found in json.loads((finetune / files.NETWORKS).read_bytes()).items():
         generators[name] = {**found, "file": files.weights_file(name)}
     file = files.weights_file("reverse_generator")
     if teach is not None and (teach / file).is_file():

@@ -13,6 +13,7 @@ from slimgen.device import choose
 from slimgen.errors import RunError
 from slimgen.files import CHECKPOINTS
 from slimgen.methods import open_method
+from slimgen.nets import WIDTHS
 from slimgen.recipe import Recipe
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.entries import surroundings
@@ -33,8 +34,6 @@ from slimgen.training.distributed import first, together, world
 
 Body = Callable[[Work], Mapping[str, float]]
 """A stage's work itself; what was measured."""
-WIDTHS = ("ngf", "width", "channels", "hidden")
-"""How families of generators call the number of channels that all others are multiples of."""
 OnStage = Callable[[str, Metrics, float, bool], None]
 """Is given a stage, what it measured, the seconds that it took now, and whether it had been done before."""
 
@@ -200,7 +199,7 @@ def _smaller(stage: Stage, recipe: Recipe) -> str:
     section = getattr(recipe, stage.name, None)
     batch = section.get("batch") if isinstance(section, Mapping) else getattr(section, "batch", None)
     values = {f"{stage.name}.batch": batch}
-    values |= {f"teach.generator.{name}": recipe.teach.generator.get(name) for name in WIDTHS}
+    values |= {f"teach.generator.{name}": recipe.teach.generator.get(name) for name in (*WIDTHS, "hidden")}
     named = [f"{key} (now {value})" for key, value in values.items() if isinstance(value, int) and value > 1]
     return f"lower {' or '.join([*named, f'size (now {recipe.size})'])}"
 

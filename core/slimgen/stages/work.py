@@ -9,6 +9,7 @@ from pathlib import Path
 
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
+from slimgen.errors import printable
 from slimgen.files import CHECKPOINTS, log_file
 from slimgen.recipe import Recipe
 from slimgen.run.checkpoint import Checkpoints
@@ -41,7 +42,7 @@ class Lines:
 
 def say(line: str) -> None:
     """One line on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def warn(line: str) -> None:

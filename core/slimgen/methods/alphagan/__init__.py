@@ -195,12 +195,12 @@ def plans(job: Job) -> dict[str, Plan]:
 
         narrow = narrowed(HAND_DRAWN, shape, macs_of, macs)
         generators[BY_HAND] = {"family": HAND_DRAWN, **narrow}
-    lines = map(json.loads, (before / TRIALS).read_text().splitlines())
+    lines = map(json.loads, (before / TRIALS).read_bytes().splitlines())
     trials = [Trial.from_json({**line, "seconds": 0.0}) for line in lines]
     drawn = [trial.genotype for trial in trials if trial.step == RANDOM]
     for number, genotype in enumerate(drawn[options.kind == RANDOM :], 1):
         generators[f"{RANDOM}{number}"] = {**found, "genotype": genotype.to_json()}
     discriminator = dict(recipe.teach.discriminator)
     if options.discriminator == "found":
-        discriminator["genotype"] = json.loads((before / f"{DISCRIMINATOR}.json").read_text())
+        discriminator["genotype"] = json.loads((before / f"{DISCRIMINATOR}.json").read_bytes())
     return {name: Plan(generator, discriminator) for name, generator in generators.items()}

@@ -40,7 +40,7 @@ def export(work: Work) -> Mapping[str, float]:
     work.progress("export", 2, 3, {"parity": difference.max_abs})
     threads, runs = recipe.evaluate.threads, recipe.evaluate.latency_runs
     latency = onnx_latency(path, (1, *samples.shape[1:]), threads=threads, runs=runs)
-    table = json.loads((evaluate / files.TABLE).read_text())
+    table = json.loads((evaluate / files.TABLE).read_bytes())
     lines = {line["name"]: line for line in table["rows"]}
     directed = {} if traits.given == NOISE else {"direction": recipe.data.direction}
     digest = str(recorded(evaluate, "inputs", "prepare"))

@@ -1,0 +1,86 @@
+"""What ends a stage and is the user's to mend: memory and disks that run out, and code that does not return."""
+
+import errno
+import os
+import signal
+import sys
+
+import pytest
+import torch
+
+from slimgen.errors import RunError
+from slimgen.recipe import Recipe
+from slimgen.run.record import read_record
+from slimgen.shortage import ShortageError
+from slimgen.stages import perform
+from slimgen.stages.table import STAGES
+from slimgen.stopping import Stopped, listening
+
+TEXT = """
+task: paired
+method: gan_compression
+size: 32
+budget: {macs: 1/2}
+teach: {generator: {family: resnet, ngf: 8, blocks: 1}, updates: 1, batch: 4}
+supernet: {updates: 1, batch: 2, distill: 1, space: [[4, 8], [4, 8], [4, 8], [4, 8], [4, 8], [4, 8], [4, 8], [4, 8]]}
+finetune: {updates: 1}
+"""
+RECIPE = Recipe.parse(TEXT, "tiny")
+
+
+@pytest.mark.parametrize(
+    ("stage", "lower"),
+    [
+        ("teach", "lower teach.batch (now 4) or teach.generator.ngf (now 8) or size (now 32)"),
+        ("supernet", "lower supernet.batch (now 2) or teach.generator.ngf (now 8) or size (now 32)"),
+        ("finetune", "lower teach.generator.ngf (now 8) or size (now 32)"),  # a batch of 1 cannot be lowered
+        ("prepare", "lower teach.generator.ngf (now 8) or size (now 32)"),
+    ],
+)
+@pytest.mark.parametrize("cause", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory."), "torch"])
+def test_where_memory_runs_out_the_batch_the_width_and_the_size_are_named(tmp_path, stage, lower, cause) -> None:
+    with pytest.raises(ShortageError) as short, perform._mendable(STAGES[stage], RECIPE, tmp_path):
+        fail(cause)
+    assert str(short.value).startswith(f"{stage} needs more memory than ")
+    assert str(short.value).endswith(f"; {lower}.")
+
+
+def fail(cause: BaseException | str) -> None:
+    if cause == "torch":
+        torch.empty(1 << 50)
+    raise cause
+
+
+@pytest.mark.parametrize(
+    ("cause", "said", "status"),
+    [
+        (lambda: sys.exit(0), "code that a stage calls must return; got sys.exit(0)", "FAILED"),
+        (lambda: sys.exit(), "code that a stage calls must return; got sys.exit(None)", "FAILED"),
+        (lambda: fail(OSError(errno.ENOSPC, "full")), "prepare needs more room than the disk has; got ", "FAILED"),
+        (lambda: fail(PermissionError("no")), "a stage must be able to read its inputs", "FAILED"),
+    ],
+)
+def test_how_a_stage_failed_is_one_line_and_in_its_record(
+    tmp_path, monkeypatch, untracked, cause, said, status
+) -> None:
+    monkeypatch.setattr("slimgen.stages.bodies.prepare.prepare", lambda work: cause())
+    (tmp_path / "data").mkdir()
+    with pytest.raises(RunError) as raised:
+        perform.perform("prepare", RECIPE, out=tmp_path / "out", data=tmp_path / "data")
+    assert str(raised.value).startswith(said)
+    assert read_record(tmp_path / "out")["status"] == status
+
+
+def test_a_stage_that_a_signal_ended_was_killed_whatever_failed_because_of_it(tmp_path, monkeypatch, untracked) -> None:
+    def body(work) -> dict[str, float]:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise RuntimeError("Connection closed by peer") from None  # as where another process was faster to end
+        return {}
+
+    monkeypatch.setattr("slimgen.stages.bodies.prepare.prepare", body)
+    (tmp_path / "data").mkdir()
+    with pytest.raises(Stopped), listening():
+        perform.perform("prepare", RECIPE, out=tmp_path / "out", data=tmp_path / "data")
+    assert read_record(tmp_path / "out")["status"] == "KILLED"

@@ -1,0 +1,132 @@
+"""Signals that end a run: obeyed between two steps, whatever a library makes of them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from slimgen import stopping
+from slimgen.stopping import SIGNALS, Stopped, asked, heed, held, listening
+
+
+@pytest.fixture(autouse=True)
+def _plain_signals():
+    """As a process has them that was started in the foreground; and as they were, afterwards."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def send(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+def listened(work: Callable[[], None]) -> Stopped:
+    """The signal that ended a function."""
+    with pytest.raises(Stopped) as stopped, listening(), listening():
+        work()
+    return stopped.value
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_raises_what_names_it_and_later_ones_find_what_was_there_before(number) -> None:
+    before = [signal.getsignal(one) for one in SIGNALS]
+
+    def work() -> None:
+        send(number)
+        time.sleep(5)
+
+    assert listened(work).number == number
+    assert [signal.getsignal(one) for one in SIGNALS] == before
+    assert not asked()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_waits_until_what_holds_it_has_ended(number) -> None:
+    done = []
+
+    def work() -> None:
+        with held():
+            with held():
+                send(number)
+                done.append(asked())
+            done.append("whole")
+        done.append("never")
+
+    assert listened(work).number == number
+    assert done == [True, "whole"]
+
+
+def test_what_a_library_swallows_is_raised_again() -> None:
+    def work() -> None:
+        with suppress(BaseException):  # as finalizers and imports do
+            send(signal.SIGTERM)
+        heed()
+
+    assert listened(work).number == signal.SIGTERM
+
+
+def test_what_fails_because_of_a_signal_is_the_signals_and_what_fails_by_itself_its_own() -> None:
+    def work() -> None:
+        try:
+            send(signal.SIGTERM)
+        except Stopped:
+            raise ImportError("cut short") from None
+
+    assert listened(work).number == signal.SIGTERM
+    with pytest.raises(ImportError), listening():
+        raise ImportError("of its own")
+
+
+def test_what_a_process_was_started_to_ignore_it_goes_on_to_ignore() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+    with listening():
+        send(signal.SIGHUP)
+        assert not asked()
+
+
+BUSY = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started this in the background
+from slimgen.stopping import held, listening
+with listening(), held():
+    print("busy", flush=True)
+    time.sleep(0.6)  # interrupted by a signal, and slept on
+    time.sleep(float(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (("SIGINT", stopping.AGAIN + 0.1, "SIGINT"), 130),  # at once
+        (("SIGTERM", stopping.AGAIN + 0.1, "SIGINT"), 143),
+    ],
+)
+def test_a_second_interrupt_ends_a_process_where_it_stands_without_a_traceback(sent, status) -> None:
+    with subprocess.Popen([sys.executable, "-c", BUSY, "60"], stdout=-1, stderr=-1, text=True) as process:
+        process.stdout.readline()
+        for one in sent:
+            process.send_signal(getattr(signal, one)) if isinstance(one, str) else time.sleep(one)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert said.split("\n")[1:] == ["interrupted twice; run the same command again to go on", ""]
+
+
+def test_a_signal_that_a_parent_sends_on_does_not_count_as_a_second_one() -> None:
+    with subprocess.Popen([sys.executable, "-c", BUSY, "0"], stdout=-1, stderr=-1, text=True) as process:
+        process.stdout.readline()
+        for one in (signal.SIGINT, signal.SIGINT, signal.SIGTERM, signal.SIGTERM, signal.SIGHUP):
+            process.send_signal(one)
+            time.sleep(0.02)
+        _, said = process.communicate(timeout=30)
+    assert "twice" not in said
+    assert "Stopped: SIGINT" in said  # raised where `held` ended, for whoever listens
