@@ -134,7 +134,7 @@ def test_a_look_says_what_becomes_of_another_aspect_and_rejects_what_is_rejected
     if how is None:
         with pytest.raises(DataError, match=r"of another aspect than 16 x 16.*set data\.fit to squash, crop or pad"):
             prepare(kind, folder, tmp_path / "out", size=16, load=16)
-        assert len(looked.rejected) == 10 * (2 if kind in ("pairs", "sets") else 1)
+        assert len(looked.rejected) == 10 * (2 if kind == "sets" else 1)
         return
     assert prepare(kind, folder, tmp_path / "out", size=16, load=16, fit=fit).rejected == looked.rejected == {}
     words = {"squash": "up to 2.00 times as wide or as high", "crop": "leaves out up to 50%", "pad": "make up to 50%"}
