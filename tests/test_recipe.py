@@ -57,6 +57,39 @@ def test_mistakes_are_one_line_that_names_the_place(change: dict, message: str) 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("written", [64, [64, 64], "64x64", 64.0])
+def test_a_square_is_the_same_recipe_however_its_size_is_written(written) -> None:
+    assert Recipe.from_values({**SMALL, "size": written}) == Recipe.from_values({**SMALL, "size": 64})
+    assert Recipe.from_values({**SMALL, "size": written}).model_dump(mode="json")["size"] == 64
+
+
+def test_a_size_is_height_and_width_in_yaml_and_in_settings() -> None:
+    recipe = Recipe.from_values({**SMALL, "size": [72, 96], "data": {"load": [81, 108], "fit": "crop"}})
+    assert (recipe.size.height, recipe.size.width, recipe.data.load) == (72, 96, (81, 108))
+    assert Recipe.parse(recipe.to_yaml()) == recipe
+    assert recipe.override(["size=96x72", "data.load=null"]).size == (96, 72)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": [72, 96, 3]}, r"size: .*height and width: 64, \[72, 96\] or 72x96"),
+        ({"size": [4, 96]}, "size: a side is at least 8 pixels"),
+        ({"size": True}, "height and width"),
+        (
+            {"size": [72, 96], "data": {"load": 96}},
+            "'data.load', 96 x 96, must be at least 'size', 72 x 96, and of its",
+        ),
+        ({"size": 64, "data": {"load": 56}}, "'data.load', 56 x 56, must be at least 'size', 64 x 64"),
+        ({"data": {"fit": "stretch"}}, "'squash', 'crop' or 'pad'"),
+    ],
+)
+def test_sizes_that_make_no_sense_are_one_line(change: dict, message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as caught:
+        Recipe.from_values({**SMALL, **change})
+    assert "\n" not in str(caught.value)
+
+
 def test_missing_section_is_named() -> None:
     with pytest.raises(RecipeError, match="'teach'"):
         Recipe.from_values({name: value for name, value in SMALL.items() if name != "teach"})

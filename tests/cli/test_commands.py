@@ -79,8 +79,11 @@ def test_recipes_are_listed_with_what_they_are_for(slimgen):
     listed = json.loads(slimgen("recipes", "--json").stdout)
     assert [one["name"] for one in listed] == list(presets())
     assert all(set(one) == {"name", "task", "method", "size", "about"} for one in listed)
-    for one in listed:
-        assert one["name"] in slimgen("recipes").stdout
+    shown = slimgen("recipes").stdout
+    assert all(one["name"] in shown for one in listed)
+    [streets] = [one for one in listed if one["name"] == "gan_compression-gaugan-cityscapes"]
+    assert streets["size"] == [256, 512]
+    assert "256 x 512" in shown
 
 
 def test_a_printed_recipe_reads_back_unchanged(slimgen):

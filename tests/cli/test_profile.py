@@ -25,6 +25,26 @@ def test_generators_of_noise_are_counted_at_the_size_of_their_images(words, expe
     assert (facts["params"], facts["macs"]["exact"], facts["macs"]["torchprofile"]) == expected
 
 
+@pytest.mark.parametrize(
+    "words", [["resnet", "--ngf", 8], ["sngan"], ["alphagan_s", "--channels", 8], ["patchgan", "--ndf", 8]]
+)
+def test_a_size_may_be_height_x_width(words):
+    wide, tall = profile(*words, "--size", "64x96"), profile(*words, "--size", "96x64")
+    assert (wide["height"], wide["width"], tall["height"], tall["width"]) == (64, 96, 96, 64)
+    assert wide == profile(*words, "--height", 64, "--width", 96)
+    assert wide["macs"]["exact"] == pytest.approx(1.5 * profile(*words, "--size", 64)["macs"]["exact"], rel=0.1)
+
+
+def test_gaugans_generator_costs_at_256_x_512_what_is_published():
+    assert f"{profile('spade', '--inputs', 36, '--size', '256x512')['macs']['gan-compression'] / 1e9:.0f}" == "281"
+
+
+def test_what_is_no_size_is_refused_in_one_line():
+    refused = CliRunner().invoke(app, ["profile", "resnet", "--size", "64y96"])
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert "64, [72, 96] or 72x96; got '64y96'" in refused.stderr
+
+
 def test_a_name_of_both_kinds_is_the_generator_unless_a_discriminator_is_asked_for():
     generator, discriminator = profile("sngan", "--size", 32), profile("sngan", "--size", 32, "--discriminator")
     assert generator["params"] == 4_276_739

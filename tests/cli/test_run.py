@@ -5,7 +5,8 @@ from typer.testing import CliRunner
 
 from slimgen.cli.app import app
 from slimgen.data import prepare_images
-from slimgen.recipe import Recipe
+from slimgen.errors import DataError
+from slimgen.recipe import Recipe, load
 from slimgen.tasks import embedded
 from townhouses import write
 
@@ -82,6 +83,17 @@ def test_a_recipe_that_does_not_ask_for_the_embedded_set_needs_images(tmp_path):
     assert said.exit_code == 2
     assert said.stderr.startswith("error: a run needs images; got no --data")
     assert not (tmp_path / "runs").exists()
+
+
+def test_townhouses_are_square_and_become_no_rectangles_unasked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(embedded, "TRAIN", 2)
+    monkeypatch.setattr(embedded, "TEST", 1)
+    recipe = load("townhouses-cf_gan").override(["size=32x48"])
+    with pytest.raises(DataError, match=r"townhouses are square.*got 32 x 48; or set data\.fit to squash, crop or pad"):
+        embedded.find_images(recipe, None, tmp_path / "r", report=print)
+    drawn = embedded.find_images(recipe.override(["data.fit=crop"]), None, tmp_path / "r", report=print)
+    assert drawn.name == "townhouses-paired-48"
 
 
 def test_images_to_make_of_noise_are_drawn_alone_whatever_pairs_lie_in_data(tmp_path, monkeypatch):

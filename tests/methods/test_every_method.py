@@ -1,4 +1,7 @@
-"""What holds of every method, whatever it searches: one small run of each, and of a user-defined one."""
+"""What holds of every method, whatever it searches: one small run of each, and of a user-defined one.
+
+Their images are no squares: most other tests are of squares.
+"""
 
 import csv
 import inspect
@@ -29,17 +32,24 @@ SIXTH = "examples.own_method"
 """A method of one file that a recipe names by its import path."""
 
 ALONE = "finetune.rivals=[]"
+WIDE = ["size=[16, 24]", "data.fit=crop"]
 RECIPES = {
     "cf_gan": (
         HERE.parent / "stages" / "tiny.yaml",
-        [ALONE, "search={population: 4, elite: 2, evaluations: 16, operator_share: 0.5}"],
+        [ALONE, *WIDE, "search={population: 4, elite: 2, evaluations: 16, operator_share: 0.5}"],
     ),
-    "gan_compression": (HERE / "tiny_gan_compression.yaml", [ALONE, "size=16", "search.evaluations=12"]),
-    "co_evolution": (HERE / "tiny_co_evolution.yaml", []),
+    "gan_compression": (HERE / "tiny_gan_compression.yaml", [ALONE, *WIDE, "search.evaluations=12"]),
+    "co_evolution": (HERE / "tiny_co_evolution.yaml", WIDE),
     # Its discriminators halve the image so often that a norm has less than two pixels below 32.
-    "cyclegan_nas": (HERE / "tiny_cyclegan_nas.yaml", [ALONE, "search.repeats=1", "supernet.cells=2"]),
-    "alphagan": (HERE / "tiny_alphagan.yaml", [ALONE, "search={}", "budget={params: 4/5}"]),
-    SIXTH: (HERE.parent / "stages" / "tiny.yaml", [ALONE, f"method={SIXTH}", "supernet={}", "search={}"]),
+    "cyclegan_nas": (
+        HERE / "tiny_cyclegan_nas.yaml",
+        [ALONE, "size=32x48", "data.fit=pad", "search.repeats=1", "supernet.cells=2"],
+    ),
+    "alphagan": (
+        HERE / "tiny_alphagan.yaml",
+        [ALONE, "size=16x24", "teach.generator.size=16x24", "search={}", "budget={params: 4/5}"],
+    ),
+    SIXTH: (HERE.parent / "stages" / "tiny.yaml", [ALONE, *WIDE, f"method={SIXTH}", "supernet={}", "search={}"]),
 }
 """The smallest run of each method: a recipe, and what is smaller still."""
 
@@ -85,7 +95,7 @@ def features(tmp_path_factory) -> list[str]:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 3, 5, stride=3), nn.ReLU())
     with pytest.warns(DeprecationWarning, match="torch.jit"):
-        torch.jit.save(torch.jit.trace(net, torch.zeros(1, 3, 16, 16)), path)
+        torch.jit.save(torch.jit.trace(net, torch.zeros(1, 3, 16, 24)), path)
     return [f"evaluate.features={{tiny: {{path: {path}}}}}", "evaluate.metrics=['fd:tiny']"]
 
 
@@ -166,7 +176,7 @@ def test_the_found_genotype_is_among_the_trials_and_keeps_the_budget(finished) -
     assert limits.keys() == budget.keys()
     assert all(outcome["costs"][name] <= limit for name, limit in limits.items())
     if finished.method == "cyclegan_nas":  # whose budget is the plain CycleGAN: its two generators together
-        original = generator_cost(height=32, width=32, **finished.recipe.teach.generator)
+        original = generator_cost(**finished.recipe.size._asdict(), **finished.recipe.teach.generator)
         assert finished.json("search/stage.json")["metrics"]["total_params"] <= 2 * original.params
     else:
         assert limits
@@ -177,11 +187,11 @@ def test_the_found_generator_is_built_again_and_costs_what_the_closed_form_says(
     net = build_generator(about["family"], **about["options"]).eval()
     net.load_state_dict(load_weights(finished.out / "finetune" / "found.safetensors"))
     latent = noise_length(about["family"], **about["options"])
-    shown = torch.zeros(1, 3, size, size) if latent is None else torch.zeros(1, latent)
+    shown = torch.zeros(1, 3, *size) if latent is None else torch.zeros(1, latent)
     with torch.no_grad():
-        assert net(shown).shape == (1, 3, size, size)
+        assert net(shown).shape == (1, 3, *size)
     counted = count(net, shown)
-    assert counted == generator_cost(about["family"], size, size, **about["options"])
+    assert counted == generator_cost(about["family"], *size, **about["options"])
     assert counted.as_dict(finished.recipe.budget.convention) == finished.json("search/genotype.json")["costs"]
 
 
@@ -230,9 +240,9 @@ def test_a_user_defined_method_that_cannot_be_imported_says_where_to_put_it(name
 @pytest.mark.parametrize("method", [SIXTH], indirect=True, scope="module")
 def test_the_sixth_method_tries_every_width_within_the_budget(finished) -> None:
     original, size = finished.recipe.teach.generator, finished.recipe.size
-    limit = generator_cost(height=size, width=size, **original).exact / 4
+    limit = generator_cost(**size._asdict(), **original).exact / 4
     widths = {trial["genotype"]["ngf"] for trial in finished.trials()}
-    costs = {ngf: generator_cost(height=size, width=size, **{**original, "ngf": ngf}).exact for ngf in range(1, 9)}
+    costs = {ngf: generator_cost(**size._asdict(), **{**original, "ngf": ngf}).exact for ngf in range(1, 9)}
     assert widths == {ngf for ngf, cost in costs.items() if cost <= limit}
     assert 1 < len(widths) < len(costs)
 

@@ -22,6 +22,16 @@ def test_each_picture_lies_in_its_place_enlarged_by_whole_numbers(tmp_path):
     assert sheet.shape == (top + 2 * 128 + GAP + MARGIN, 2 * MARGIN + 2 * 128 + GAP, 3)
 
 
+def test_rectangles_lie_without_gaps_beside_each_other(tmp_path):
+    tall = {name: torch.full((2, 3, 64, 40), value) for name, value in (("input", -1.0), ("found", -0.5))}
+    sheet = grid(tall, tmp_path / "grid.png")
+    top = MARGIN + TITLE
+    assert sheet.shape == (top + 2 * 128 + GAP + MARGIN, 2 * MARGIN + 2 * 80 + GAP, 3)
+    assert (sheet[top : top + 128, MARGIN : MARGIN + 80] == 0).all()
+    wide = panels({"found": torch.full((4, 3, 8, 16), -1.0)}, tmp_path / "panels.png")
+    assert wide.shape == (top + 2 * 32 + SEAM + MARGIN, 2 * 64 + SEAM + 2 * MARGIN, 3)
+
+
 def test_the_file_holds_the_array(tmp_path):
     images = torch.rand((1, 3, 16, 16), generator=torch.Generator().manual_seed(0)) * 2 - 1
     sheet = grid({"a": images}, tmp_path / "grid.png")

@@ -52,7 +52,7 @@ def search(job):
     )
     for channels in (2, 3):
         net = job.compute.ready(build_generator(**options(job.recipe, channels)))
-        cost = generator_cost(height=job.recipe.size, width=job.recipe.size, **options(job.recipe, channels))
+        cost = generator_cost(**job.recipe.size._asdict(), **options(job.recipe, channels))
         quality = evaluator.measure(net)
         trials.append(Trial(Genotype({"channels": channels}), cost.as_dict("exact"), quality, step="width"))
     return Found(min(trials, key=lambda trial: trial.quality[objective]), trials)

@@ -138,4 +138,4 @@ def test_the_published_setting_has_the_channels_that_its_data_have():
     recipe = load("gan_compression-gaugan-cityscapes")
     task = open_task(recipe, CPU)
     assert task.channels == 36
-    assert task.original_cost().gan_compression == 281_356_632_064 // 2
+    assert task.original_cost().gan_compression == 281_356_632_064

@@ -64,7 +64,7 @@ def given(request, colours, tmp_path_factory) -> tuple[Recipe, Path]:
     folder, layout = tmp_path_factory.mktemp(request.param), request.param
     recipe = plain(layout, colours).override([*EARLY, *([] if layout in PAIRS else ["teach.metric=fd:colours"])])
     recipe = recipe.override(["teach.ema=0.5"]) if layout == "images" else recipe
-    write(folder / "in", seed=0, train=16, test=3, size=max(32, recipe.size), layout=layout)
+    write(folder / "in", seed=0, train=16, test=3, size=max(32, *recipe.size), layout=layout)
     (folder / "prepare").mkdir()
     task_class(recipe.task).prepare(recipe, folder / "in", folder / "prepare", lambda done, total: None)
     return recipe, folder / "prepare"

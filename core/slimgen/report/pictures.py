@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from slimgen.errors import SlimgenError
+from slimgen.size import Size
 
 SMALLEST = 128  # pixels that a picture has at least in a grid, half of them in a panel; smaller ones are enlarged
 GAP, MARGIN, TITLE, SEAM = 6, 12, 30, 2
@@ -31,7 +32,7 @@ def grid(columns: Mapping[str, Tensor], path: Path, scale: int = 1) -> NDArray[n
 
 
 def panels(columns: Mapping[str, Tensor], path: Path, scale: int = 1) -> NDArray[np.uint8]:
-    """Writes a PNG that shows a square panel of each generator's pictures, side by side, their names above them.
+    """Writes a PNG that shows a panel of each generator's pictures, as many across as down, their names above them.
 
     Pictures of one place in their panels were made of the same. They are enlarged as those of a grid are. As `grid`,
     but that of N pictures the largest square number is shown.
@@ -53,10 +54,11 @@ def _sheet(
     between: int,
 ) -> NDArray[np.uint8]:
     """Each column's pictures, so many `across`, under its name; writes the PNG."""
-    largest = max(int(max(images.shape[1:3])) for images in pictures.values())
-    side = max(scale, -(-smallest // largest)) * largest  # of the square that holds each, a whole number of times it
+    largest = Size(*(max(images.shape[axis] for images in pictures.values()) for axis in (1, 2)))
+    times = max(scale, -(-smallest // max(largest)))
+    cell = Size(*(times * side for side in largest))  # that holds each, a whole number of times it
     down = -(-len(next(iter(pictures.values()))) // across)
-    wide, high = (count * (side + seam) - seam for count in (across, down))
+    wide, high = across * (cell.width + seam) - seam, down * (cell.height + seam) - seam
     width = 2 * MARGIN + len(pictures) * (wide + between) - between
     sheet = Image.new("RGB", (width, MARGIN + TITLE + high + MARGIN), PAPER)
     for column, (name, images) in enumerate(pictures.items()):
@@ -65,8 +67,8 @@ def _sheet(
         ImageDraw.Draw(sheet).text(middle, name, INK, _font(name, wide), anchor="mm")
         for index, picture in enumerate(images):
             row, step = divmod(index, across)
-            corner = left + step * (side + seam), MARGIN + TITLE + row * (side + seam)
-            times = max(1, side // max(picture.shape[:2]))
+            corner = left + step * (cell.width + seam), MARGIN + TITLE + row * (cell.height + seam)
+            times = max(1, min(cell.height // picture.shape[0], cell.width // picture.shape[1]))
             enlarged = np.ascontiguousarray(picture.repeat(times, axis=0).repeat(times, axis=1))
             sheet.paste(Image.fromarray(enlarged), corner)
     sheet.save(path, format="PNG")

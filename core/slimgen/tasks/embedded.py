@@ -45,7 +45,9 @@ def find_images(
         hint = f"try `slimgen data list`, or set data.embedded: {NAME}"
         raise DataError("a run needs images", "no --data, and no folder `data` here", hint)
     if recipe.data.fit is None and traits.given != NOISE and not alike(recipe.size, (1, 1)):
-        raise DataError(f"{NAME} are square, and a size is too", recipe.size, "or set data.fit to squash, crop or pad")
+        raise DataError(
+            f"{NAME} are square, and so must the size be", recipe.size, "or set data.fit to squash, crop or pad"
+        )
     return drawn(embedded, max(*recipe.size, *(recipe.data.load or ())), run_folder, report)
 
 
