@@ -111,9 +111,11 @@ def _found_plans(genotype: Genotype, training: SupernetOptions, options: SearchO
     """Both directions of the found architecture."""
     cells = {"family": "cyclegan_nas", "spectral": training.spectral, "ends": training.ends}
     wide = {**cells, "spectral": options.spectral, "hidden": int(genotype[HIDDEN]), "cells": training.cells}
+    wide |= training.pictures
     discriminators: list[dict[str, Any] | None] = [None, None]
     if options.discriminators == "found":
         narrow = {**cells, "hidden": options.discriminator_hidden}
+        narrow |= {"inputs": training.pictures["outputs"]} if training.pictures else {}
         discriminators = [{**narrow, "genotype": genotype.under(role).to_json()} for role in DISCRIMINATORS]
     return [
         Plan({**wide, "genotype": genotype.under(role).to_json()}, discriminator)

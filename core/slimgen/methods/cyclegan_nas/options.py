@@ -56,6 +56,11 @@ class SupernetOptions(Schedule):
         """The generators of the search, or of another hidden width."""
         return GeneratorShape(self.hidden if hidden is None else hidden, self.cells, *self._channels, self.ends)
 
+    @property
+    def pictures(self) -> dict[str, int]:
+        """The options by which a generator of cells is one for other pictures than RGB."""
+        return {} if self._channels == Channels() else dict(zip(("inputs", "outputs"), self._channels, strict=True))
+
     def discriminator(self, hidden: int | None = None) -> DiscriminatorShape:
         """The discriminators, likewise."""
         hidden = self.discriminator_hidden if hidden is None else hidden
