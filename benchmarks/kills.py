@@ -1,15 +1,19 @@
-"""Kills `slimgen run` with SIGKILL at random moments and compares what it ends with to a run left alone.
+"""Kills `slimgen run` with SIGKILL and compares what it ends with to a run left alone.
 
     python -m benchmarks.kills --data data --kills 12
 
-The recipe is `townhouses-cf_gan` made short. Moments are drawn so that they spread over the run; each line says in
-which stage the process died. The genotype must be the same, and every weight, bit for bit.
+The recipe is `townhouses-cf_gan` made short. Every other death is at a random moment; the others are aimed at the steps
+by which results appear: just before a file or folder is renamed, made or removed. The run's folder holds a finished run
+of another seed from the start, so that every stage is replaced and what was there is parked. Each line says in which
+stage the process died, and how. The genotype must be the same, and every weight, bit for bit; all that was there before
+must still be there, whole; and nothing may be left half written.
 """
 
 import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +26,8 @@ import torch
 
 from benchmarks.results import save
 from slimgen.nets.weights import load_weights
-from slimgen.run.record import read_record
+from slimgen.run.place import is_parked
+from slimgen.run.record import HALF_WRITTEN, read_record, require_whole
 from slimgen.stages.table import STAGES
 
 SHORT = (
@@ -35,10 +40,15 @@ SHORT = (
     ),
     *("search.evaluations=168", "search.operator_share=0.43", "finetune.updates=300"),
 )
+BEFORE = (
+    *("seed=1", "teach.updates=4", "supernet.updates=8", "finetune.updates=4"),
+    *("search.evaluations=60", "search.operator_share=0.6"),
+)
 WEIGHTS = (
     *("teach/generator", "teach/discriminator", "supernet/generator", "supernet/discriminator"),
     *("finetune/found", "finetune/narrowed"),
 )
+STEPS = ("rename", "replace", "unlink", "mkdir", "rmdir", "link")
 
 
 def main() -> None:
@@ -50,59 +60,123 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         # In folders of their own: runs beside each other share what they have in common.
         alone, killed = Path(folder) / "one" / "alone", Path(folder) / "other" / "killed"
+        finish(arguments.data, alone, *BEFORE)
+        shutil.copytree(alone, killed)
         started = time.monotonic()
-        run(arguments.data, alone).wait()
-        whole = time.monotonic() - started
-        rng = random.Random(arguments.seed)
-        deaths: list[str] = []
-        while len(deaths) < arguments.kills:
-            process = run(arguments.data, killed)
-            # Starting takes seconds; a third of the whole run on average, so that late stages are reached too.
-            time.sleep(rng.uniform(3.0, 3.0 + 2 * whole / arguments.kills))
-            if process.poll() is not None:
-                break
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            deaths.append(at_work(killed))
-            print(f"kill {len(deaths)}: in {deaths[-1]}", flush=True)
-        code = run(arguments.data, killed).wait()
+        steps = finish(arguments.data, alone)
+        deaths = die(arguments, killed, time.monotonic() - started, steps)
+        finish(arguments.data, killed)
         differing = [name for name in WEIGHTS if not same(alone, killed, name)]
         keys = [json.loads((out / "search" / "genotype.json").read_text())["key"] for out in (alone, killed)]
-    equal = code == 0 and not differing and keys[0] == keys[1]
+        lost, left = sorted(set(STAGES) - set(parked(killed))), half_written(killed)
+    equal = not differing and keys[0] == keys[1] and not lost and not left
     save(
         "kills",
         {
             "settings": SHORT,
-            "seconds alone": whole,
             "kills": len(deaths),
-            "died in": dict(Counter(deaths)),
+            "died in": dict(Counter(stage for stage, _ in deaths)),
+            "aimed at a step": sum(aimed for _, aimed in deaths),
+            "steps of a run": steps,
             "genotypes": keys,
             "weights compared": WEIGHTS,
             "weights differing": differing,
+            "results of before that are lost": lost,
+            "files half written": left,
             "equal": equal,
         },
     )
     print(f"{len(deaths)} kills; genotypes {' and '.join(keys)}; differing weights: {differing or 'none'}")
+    print(f"lost of before: {lost or 'none'}; half written: {left or 'none'}")
     sys.exit(not equal)
 
 
-def run(data: Path, out: Path) -> "subprocess.Popen[bytes]":
-    """`slimgen run` in a process group of its own."""
-    settings = [part for setting in SHORT for part in ("--set", setting)]
-    command = [sys.executable, "-m", "slimgen", "run", "townhouses-cf_gan", "--data", str(data), "--out", str(out)]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{out.parent}/mlflow.db"}
+def die(arguments: argparse.Namespace, killed: Path, whole: float, steps: int) -> list[tuple[str, bool]]:
+    """Runs and kills, until that has been done often enough or a run came to its end; where each died, and if aimed."""
+    rng, deaths = random.Random(arguments.seed), list[tuple[str, bool]]()
+    while len(deaths) < arguments.kills:
+        aimed = len(deaths) % 2 == 1
+        # A third of the whole run on average, so that late stages are reached too.
+        step = rng.randrange(1, 2 + 4 * steps // arguments.kills) if aimed else 0
+        process = run(arguments.data, killed, step)
+        try:
+            # Starting takes seconds.
+            process.wait(None if aimed else rng.uniform(3.0, 3.0 + 2 * whole / arguments.kills))
+            if process.returncode != -signal.SIGKILL:
+                break
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        deaths.append((at_work(killed), aimed))
+        print(f"kill {len(deaths)}: in {deaths[-1][0]}, {'before a step' if aimed else 'anywhere'}", flush=True)
+    return deaths
+
+
+def finish(data: Path, out: Path, *settings: str) -> int:
+    """Runs to the end, and counts the steps that a death can be aimed at."""
+    counted = out.parent / "steps"
+    code = run(data, out, 0, *settings, counted=counted).wait()
+    if code:
+        sys.exit(f"the run into {out} ended with {code}")
+    return int(counted.read_text())
+
+
+def run(data: Path, out: Path, step: int, *settings: str, counted: Path | None = None) -> "subprocess.Popen[bytes]":
+    """`slimgen run` in a process group of its own; it dies before its so many-th step, if that is not 0."""
+    words = [part for setting in (*SHORT, *settings) for part in ("--set", setting)]
+    command = [sys.executable, "-m", "benchmarks.kills", "run", "townhouses-cf_gan", "--data", str(data)]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{out.parent}/mlflow.db", "DIE_AT": str(step)}
+    out.parent.mkdir(parents=True, exist_ok=True)
     return subprocess.Popen(
-        [*command, *settings],
-        env=environment,
+        [*command, "--out", str(out), *words],
+        env={**environment, "COUNT_IN": str(counted or os.devnull)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
 
 
+def mortal() -> None:
+    """The command `slimgen`, in a process that may be about to die."""
+    last, steps, counted = int(os.environ["DIE_AT"]), 0, os.environ["COUNT_IN"]
+
+    def dying(call):  # type: ignore[no-untyped-def]
+        def step(*arguments, **options):  # type: ignore[no-untyped-def]
+            nonlocal steps
+            steps += 1
+            if steps == last:
+                os.killpg(0, signal.SIGKILL)
+            return call(*arguments, **options)
+
+        return step
+
+    for name in STEPS:
+        setattr(os, name, dying(getattr(os, name)))
+    from slimgen.cli import main as slimgen
+
+    try:
+        slimgen()
+    finally:
+        Path(counted).write_text(str(steps))
+
+
 def at_work(out: Path) -> str:
-    """The stage that was under way: the first that has not finished."""
-    return next((stage for stage in STAGES if not read_record(out / stage).get("finished")), "none")
+    """The stage that was under way: the first that has not finished with the settings of the last."""
+    seeds = {stage: read_record(out / stage) for stage in STAGES}
+    return next((stage for stage, one in seeds.items() if not one.get("finished") or one.get("seed") != 0), "none")
+
+
+def parked(out: Path) -> list[str]:
+    """The stages whose results of before are beside those of now, whole."""
+    found = [path for path in out.iterdir() if is_parked(path) and read_record(path).get("seed") == 1]
+    return [require_whole(path)["stage"] for path in found]
+
+
+def half_written(out: Path) -> list[str]:
+    """What is left in the folders of stages and beside them that no reader knows."""
+    left = [path for path in out.rglob("*") if HALF_WRITTEN.search(path.name) or path.name.endswith(".partial")]
+    begun = [path for path in out.iterdir() if is_parked(path) and not read_record(path).get("finished")]
+    return [str(path.relative_to(out)) for path in (*left, *begun)]
 
 
 def same(one: Path, two: Path, name: str) -> bool:
@@ -112,4 +186,4 @@ def same(one: Path, two: Path, name: str) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    mortal() if "DIE_AT" in os.environ else main()

@@ -16,6 +16,9 @@ from slimgen.run.lock import sweep
 from slimgen.run.place import is_parked, parked, require_place
 from slimgen.run.record import read_record, require_whole
 
+# A child that only writes files may be forked beside the threads of libraries.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
 
 @pytest.fixture(autouse=True)
 def facts(monkeypatch):

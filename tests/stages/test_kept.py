@@ -1,6 +1,7 @@
 """Whole stages keep what was there, find inputs that are damaged, and take no folder for another."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -237,6 +238,7 @@ def test_pictures_half_drawn_by_a_process_that_was_killed_are_swept(tmp_path, mo
     monkeypatch.setattr(embedded, "draw", draw)
     left = tmp_path / "run" / ".townhouses-paired-64.77" / "drawn" / "train"
     left.mkdir(parents=True)
+    os.utime(left.parents[1], (0, 0))
     folder = embedded.drawn(embedded.Embedded("paired"), 64, tmp_path / "run", lambda line: None)
     assert [path.name for path in (tmp_path / "run").iterdir()] == [folder.name]
     assert sorted(path.name for path in folder.iterdir()) == [".slimgen", "test", "train"]

@@ -113,14 +113,14 @@ def _perform(
     """As `perform`, where the place to write was found good."""
     with stopping.listening():
         stopping.heed()
-        name = stage.name
+        name, rank = stage.name, world()[0]
         digests = {other: digest_input(other, folder) for other, folder in folders.items()}
         recipe = suited(recipe, folders)
         mark = fingerprint(stage, recipe, digests, folders)
         folder = StageFolder(out, name, mark, say)
         done = first(lambda: folder.finished() or folder.install())
         if done is not None:
-            if world()[0] == 0:  # a process may have been killed after it was finished
+            if rank == 0:  # a process may have been killed after it was finished
                 _remove_checkpoints(out)
                 sweep(out)
             return _numbers(done["metrics"])
@@ -130,7 +130,7 @@ def _perform(
         compute = choose(recipe.compute.precision, recipe.compute.device, recipe.compute.threads)
         place = first(lambda: folder.begin(_about(stage, recipe, digests, group or str(out.resolve().parent))).path)
         work = Work(recipe, folders, place, compute, progress, mark, place)
-        if world()[0] > 0:
+        if rank > 0:
             return _follow(stage, body, work, out)
         with tracked(place, warn), folder:
             metrics = _compute(stage, body, work, folder)

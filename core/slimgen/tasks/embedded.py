@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,8 +92,9 @@ def drawn(embedded: Embedded, side: int, run_folder: Path, report: Callable[[str
         return folder
     report(f"drawing {train + test} {NAME} into {folder}")
     for left in run_folder.glob(f".{folder.name}.*"):
-        if not in_use(left):  # of a process that was killed
-            shutil.rmtree(left)
+        # Of a process that was killed, and not of one that has just begun.
+        if not in_use(left) and time.time() - left.stat().st_mtime > 2:
+            shutil.rmtree(left, ignore_errors=True)  # another process may be at it
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
     aside.mkdir(parents=True)
     lock = Lock(aside)
