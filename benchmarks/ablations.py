@@ -28,7 +28,7 @@ from benchmarks.fair import kinds
 from benchmarks.fair import lines as against
 from benchmarks.results import save
 from slimgen import recipe, stages
-from slimgen.methods.cf_gan import SearchOptions, SupernetOptions
+from slimgen.methods.cf_gan.options import SearchOptions, training_of
 from slimgen.nets.cf_gan.space import OPERATORS, trellis_space
 from slimgen.recipe import Recipe, section
 from slimgen.report.paired import FOUND, differences
@@ -68,7 +68,7 @@ def main() -> None:
 
 def variants(base: Recipe) -> dict[str, Recipe]:
     """Name to recipe; what all are compared with is called found."""
-    options = section(SupernetOptions, base.supernet, "supernet")
+    options = training_of(base)
     asked = section(SearchOptions, base.search, "search").evaluations
     kept = {key: base.search[key] for key in ("population", "elite", "mutation") if key in base.search}
     plain = {**kept, "evaluations": asked}

@@ -10,7 +10,8 @@ from benchmarks.ablations import searched, told, variants
 from slimgen import recipe, stages
 from slimgen.errors import RecipeError
 from slimgen.methods import cf_gan
-from slimgen.methods.cf_gan import SupernetOptions, judging
+from slimgen.methods.cf_gan import judging
+from slimgen.methods.cf_gan.options import SupernetOptions
 from slimgen.methods.cf_gan.training import sparsity_groups
 from slimgen.nets.cf_gan.space import OPERATORS
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator, walk

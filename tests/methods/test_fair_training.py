@@ -8,8 +8,9 @@ from torch import Tensor
 
 from slimgen.data.batches import Pair
 from slimgen.device import Compute
-from slimgen.methods.cf_gan import SupernetOptions, widest
 from slimgen.methods.cf_gan import judged as along_its_path
+from slimgen.methods.cf_gan import widest
+from slimgen.methods.cf_gan.options import SupernetOptions
 from slimgen.nets.cf_gan.space import OPERATORS, Shape, parse_path, paths
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator, walk
 from slimgen.nets.cf_gan.trellis import Trellis
