@@ -35,6 +35,7 @@ def main() -> None:
         ["benchmarks.milliseconds"],
         ["benchmarks.fair", "benchmarks/townhouses-32.yaml", "--budgets", "1/16", "--seeds", "0", "1", "2"],
         ["benchmarks.fair", "benchmarks/townhouses-32-halving.yaml", "--budgets", *BUDGETS],
+        ["benchmarks.ablations"],
         ["benchmarks.ranking", "benchmarks/townhouses-32.yaml", "--set", "budget.macs=1/16"],
         ["benchmarks.ranking", "benchmarks/townhouses-32-gan_compression.yaml", "--updates", "600"],
         ["benchmarks.co_evolution"],

@@ -5,12 +5,15 @@
 An H200 multiplies 989 dense bf16 TFLOP a second, of which training of such networks is taken to reach a quarter. A
 small batch is bound by the calls instead: each takes 10 microseconds of the host's. Of each training what takes longer
 of both counts. MACs of a step are 3 x (generator + 3 x discriminator) for every picture and architecture. Calls are
-counted here, over steps at 32 px, since their number does not depend on the size.
+counted here, over steps at 32 px, since their number depends neither on the size nor on the batch.
+
+With --time, seconds of a step of the supernet at the preset's size on one core of this CPU, beside what it would take
+if features of real pictures were computed for each architecture and not once for each batch. A network of features
+whose file is not there is replaced by the original's discriminator.
 """
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from typing import Any
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.results import save
+from benchmarks.step import VARIANTS, features, lines, seconds
 from slimgen import recipe, stages
 from slimgen.methods.cf_gan import SupernetOptions
 from slimgen.methods.cf_gan.options import options_of
@@ -50,21 +54,22 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=47_777, help="to train on")
     parser.add_argument("--set", action="append", default=[], dest="settings")
     parser.add_argument("--time", action="store_true", help="a step of the supernet on this CPU, too: minutes")
+    parser.add_argument("--turns", type=int, default=3, help="of --time: cycles of each variant")
     arguments = parser.parse_args()
     preset = recipe.load(arguments.recipe).override(arguments.settings)
     with tempfile.TemporaryDirectory() as folder:
         calls = counted(preset, Path(folder))
-        seconds = timed(preset, Path(folder)) if arguments.time else None
+        step = beside(preset, Path(folder), calls, arguments.turns) if arguments.time else None
     found = {"recipe": preset.name, "images": arguments.images, "settings": arguments.settings}
     trainings = worked_out(preset, arguments.images, calls)
     found |= {"trainings": trainings, "hours": sum(row["hours"] for row in trainings.values())}
-    found["seconds of a supernet step on this CPU"] = seconds
+    found["step"] = step
     save(f"hours-{preset.name}", found)
     for name, row in trainings.items():
         print(f"{name}: " + ", ".join(f"{key} {value:,.4g}" for key, value in row.items()))
     print(f"{found['hours']:.1f} hours in all")
-    if seconds is not None:
-        print(f"a supernet step of {preset.size} takes {seconds:.2f} s on this CPU")
+    if step is not None:
+        print("\n".join(lines(step)))
 
 
 def counted(preset: Recipe, folder: Path) -> dict[str, float]:
@@ -94,20 +99,23 @@ def per_update(small: Recipe, stage: str, run: Callable[..., Any], before: dict[
     return (counts[8] - counts[4]) / 4
 
 
-def timed(preset: Recipe, folder: Path) -> float:
-    """Seconds of an update of the supernet at the preset's size on this CPU, at a batch of one."""
-    whole = preset.override([*SMALL, f"size={preset.size.plain}", "teach={updates: 1}", "supernet.batch=1"])
-    write(folder / "large", seed=0, train=5, test=1, size=preset.size.height)
-    stages.prepare(whole, data=folder / "large", out=folder / "large-prepare")
-    before = {"prepare": folder / "large-prepare", "teach": folder / "large-teach"}
-    stages.teach(whole, prepare=before["prepare"], out=before["teach"])
-    took = {}
-    for updates in (4, 8):
-        started = time.perf_counter()
-        chosen = whole.override(["supernet.epochs=null", f"supernet.updates={updates}"])
-        stages.supernet(chosen, **before, out=folder / f"large-{updates}")
-        took[updates] = time.perf_counter() - started
-    return (took[8] - took[4]) / 4
+def beside(preset: Recipe, folder: Path, calls: dict[str, float], turns: int) -> dict[str, dict[str, float]]:
+    """Calls and seconds of a step of the supernet at the preset's size: each variant's, and the calls of its batch."""
+    with features(held=False):
+        before = per_update(preset.override(SMALL), "supernet", stages.supernet, _taught(folder), folder / "anew")
+    large = preset.override(
+        [*SMALL, f"size={preset.size.plain}", "teach.epochs=null", "teach.updates=1", "teach.batch=1"]
+    )
+    found = seconds(large, folder / "large", turns)
+    for name, (held, _) in VARIANTS.items():
+        found[name]["calls"] = calls["supernet"] if held else before
+    batch = section(SupernetOptions, preset.supernet, "supernet").batch
+    found[f"{batch} pictures, as the preset says, not timed"] = {"pictures": batch, "calls": calls["supernet"]}
+    return found
+
+
+def _taught(folder: Path) -> dict[str, Path]:
+    return {"prepare": folder / "prepare", "teach": folder / "teach-8"}
 
 
 def worked_out(preset: Recipe, images: int, calls: dict[str, float]) -> dict[str, dict[str, float]]:

@@ -33,7 +33,7 @@ from slimgen.device import choose
 from slimgen.files import GENERATOR, GENOTYPE
 from slimgen.methods import cf_gan, gan_compression
 from slimgen.methods.candidates import Candidates
-from slimgen.methods.cf_gan.options import by_hand, options_of
+from slimgen.methods.cf_gan.options import options_of, space_of
 from slimgen.methods.cf_gan.training import enter
 from slimgen.methods.checks import priced
 from slimgen.methods.drawn import drawn_within
@@ -175,7 +175,7 @@ def networks(job: Job, net: Supernet, path: str, arguments: argparse.Namespace) 
     space = net.space
     if not path:
         return some(space, arguments.networks)
-    space = by_hand(section(cf_gan.SearchOptions, job.recipe.search, "search"), space)
+    space = space_of(job.recipe, space)
     others = [one for one in options_of(space, "path") if one != path]
     found = some(space.narrow({"path": [path]}), arguments.networks)
     return found + [

@@ -15,13 +15,14 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks import beside_peers, unpaired
+from benchmarks import ablations, beside_peers, unpaired
 from benchmarks.comparison import lines
 from benchmarks.fair import lines as against
 from benchmarks.graph import lines as graph_lines
 from benchmarks.norms import lines as norm_lines
 from benchmarks.parts import lines as earned
 from benchmarks.results import RESULTS
+from benchmarks.step import lines as step_lines
 from slimgen.cost.formula import CONVENTIONS
 from slimgen.nets import discriminator_cost, generator_cost
 from slimgen.recipe import Recipe
@@ -156,7 +157,8 @@ def hours(found: Mapping[str, Any]) -> str:
         f"**{found['recipe']} on an H200, worked out, not run**: a quarter of its dense bf16 peak, or 10 us for each "
         f"call of an operator, whichever takes longer; {found['hours']:.1f} hours in all. `{found['command']}`"
     )
-    return "\n".join([head, "", *rows])
+    step = step_lines(found["step"]) if found.get("step") else []
+    return "\n".join([head, "", *rows, *(["", *step] if step else [])])
 
 
 def graph(found: Mapping[str, Any]) -> str:
@@ -305,6 +307,7 @@ def machine(found: Mapping[str, Any]) -> str:
 
 
 RESULT = {
+    "ablations": ablations.paragraph,
     "rates": rates,
     "fair": fair,
     "graph": graph,

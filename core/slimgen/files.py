@@ -23,6 +23,7 @@ UPDATES = "updates.json"  # of supernet: how often what was trained
 TRACE, LOGITS = "relaxation.jsonl", "logits.safetensors"  # of supernet, where it is trained with a relaxation
 ROUNDS, CACHE = "log-rounds.jsonl", "cache.jsonl"  # of search: what it goes on from
 GENOTYPE, TRIALS, PARETO = "genotype.json", "trials.jsonl", "pareto.csv"  # of search
+TRAINED = "trained.safetensors"  # of search: the weights of the winner, where it was trained as fine-tuning would
 LATENCY = "latency.json"  # of search: the pieces of networks, in milliseconds
 FRONT, ARCHITECTURE, RELAXATION = "pareto.png", "architecture.png", "relaxation.png"  # of search, to look at
 NARROWED = "narrowed.json"  # of finetune: what is as fast as the found generator, once it was measured

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from slimgen.data.batches import Pair
 from slimgen.device import Compute
-from slimgen.methods.cf_gan import of_path, widest
+from slimgen.methods.cf_gan import judged as along_its_path
+from slimgen.methods.cf_gan import widest
+from slimgen.methods.cf_gan.options import SupernetOptions
 from slimgen.nets.cf_gan.space import OPERATORS, Shape, parse_path, paths
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator, walk
 from slimgen.nets.cf_gan.trellis import Trellis
@@ -81,7 +83,7 @@ def train(draw_of, cycles: int) -> tuple[Gradients, Counter, Counter]:
         Schedule(updates=steps),
         steps,
         generate=generate,
-        discriminate=of_path(discriminator),
+        discriminate=along_its_path(discriminator, SupernetOptions(updates=1)),
         draw=draw,
         after_generator=moved,
         after_discriminator=judged,

@@ -1,5 +1,5 @@
 from slimgen.methods.effort import Effort
-from slimgen.methods.halving import affordable, measurements, rungs, updates
+from slimgen.methods.halving import affordable, measurements, of_each, pictures, rungs, updates
 from slimgen.search import Genotype
 
 
@@ -19,7 +19,16 @@ def test_updates_are_those_of_every_rung_and_of_the_winner_from_scratch() -> Non
 def test_all_that_is_measured_is_counted() -> None:
     assert measurements(16, 16) == 16 + 16 + 8 + 4 + 2
     assert measurements(16, 16, parts=4) == 4 * 4 + 12 + 16 + 8 + 4 + 2
-    assert measurements(3, 2, parts=4) == 2 * 4 + 1 + 2 + 2
+    # Too few to choose a part by: as many as were asked for.
+    assert measurements(7, 2, parts=4) == 7 + 2 + 4 + 2
+    assert measurements(8, 0, parts=4) == 2 * 4 + 6 + 4 + 2
+    assert [of_each(count, 4) for count in (3, 7, 8, 16)] == [0, 0, 2, 4]
+    assert of_each(16, 1) == 0
+
+
+def test_pictures_are_those_of_every_rung() -> None:
+    assert pictures((16, 16), 800, 4, parts=4) == 4 * (44 * 100 + 8 * 100 + 4 * 200 + 2 * 400)
+    assert pictures((4, 0), 800, 2) == 2 * (4 * 400 + 2 * 400)
 
 
 def test_as_many_are_halved_as_the_effort_pays_for() -> None:

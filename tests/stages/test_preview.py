@@ -11,10 +11,11 @@ from slimgen import stages
 from slimgen.cli.app import app
 from slimgen.errors import BudgetError
 from slimgen.nets import discriminator_cost, generator_cost
+from slimgen.nets.cf_gan.space import Shape, trellis_cost, trellis_space
 from slimgen.recipe import Recipe, load, presets
 from slimgen.run.place import parked
 from slimgen.stages import preview
-from slimgen.stages.outlook import Outlook
+from slimgen.stages.outlook import Outlook, without_effect
 from slimgen.stages.table import STAGES
 from tests.quiet import quiet
 
@@ -77,6 +78,62 @@ def test_updates_and_macs_are_those_of_the_closed_form(images: Path, taught: Pat
     assert outlook.expenses["supernet"].updates == 8
     assert outlook.expenses["prepare"].bytes == 15 * 2 * 3 * 16 * 16
     assert outlook.evaluations == 4 + TINY.search["evaluations"] + 1  # and the even widths of the best operators
+
+
+def each(outlook: Outlook, cost: float) -> float:
+    """The MACs of learning of one picture, of a generator that costs so many."""
+    discriminator = discriminator_cost("patchgan", 16, 16, ndf=4, layers=2, inputs=6)
+    return 3 * (cost + 3 * discriminator.exact)
+
+
+def test_macs_hold_all_that_the_search_trains_and_all_rivals(images: Path, taught: Path) -> None:
+    plain = preview(TINY.override(["finetune.rivals=[]"]), data=images, out=taught)
+    within, looked = each(plain, plain.budget["macs"]), plain.expenses["search"].macs
+    assert plain.expenses["finetune"].macs == pytest.approx(2 * 4 * within)
+    space = trellis_space(Shape(4, 3, 1, (0.25, 0.5, 0.75, 1.0)))
+    largest = trellis_cost(Shape(4, 3, 1, (0.25, 0.5, 0.75, 1.0)), space.largest(), 16, 16).exact
+    assert plain.expenses["supernet"].macs == pytest.approx(2 * 8 * 3 * each(plain, largest))  # three operators at once
+
+    def of(*settings: str) -> dict[str, float]:
+        expenses = preview(TINY.override([*settings]), data=images, out=taught).expenses
+        return {name: expenses[name].macs for name in ("supernet", "search", "finetune")}
+
+    more = of("search.tune=2", "search.training={updates: 6, batch: 2}", "search.finalists=3", "finetune.rivals=[]")
+    tuned, path, finalists = 46 * 2 * 2, 6 * 2 * 3, 2 * (3 * 2 + 2 * 2)
+    assert more["search"] == pytest.approx(looked + (tuned + path + finalists) * within)
+    rivals = of("finetune.rivals=[narrowed, random, random_path]", "finetune.random=2")
+    assert rivals["finetune"] == pytest.approx(2 * (4 + 5 * (8 + 4)) * within)
+    halving = of("finetune.rivals=[halving]")
+    took = halving["supernet"] + 2 * 4 * within  # all that led to the found one
+    assert halving["finetune"] == pytest.approx(2 * (4 + 8 + 4) * within + took)
+    alone = ["supernet.updates=0", "finetune.inherit=false", "search={kind: halving, candidates: 8, proposed: 3}"]
+    candidates = of(*alone, "finetune.rivals=[]")["search"]
+    measured = (2 * 4 + 6 + 3) + 4 + 2  # a few of every path, more of one, proposed ones; then their halves
+    learned = 17 * 1 + 4 * 1 + 2 * 2  # until updates 1, 2 and 4
+    assert candidates == pytest.approx(measured * 4 * largest + 2 * learned * within)
+
+
+def test_what_has_no_effect_without_a_supernet_is_said_and_presets_have_none_of_it(
+    images: Path, taught: Path, tmp_path: Path, capsys
+) -> None:
+    alone = ["supernet.updates=0", "finetune.inherit=false", "search={kind: halving, candidates: 2}"]
+    said = "without effect, as no supernet is trained: supernet.batch, supernet.gamma_rate, supernet.sparsity"
+    recipe = TINY.override([*alone, "finetune.rivals=[]"])
+    assert said in preview(recipe, data=images, out=tmp_path).notes
+    out = tmp_path / "run"
+    shutil.copytree(taught, out)
+    stages.run(recipe, data=images, out=out, until="search", progress=quiet)
+    assert capsys.readouterr().err.count(said) == 1
+    assert not [name for name in presets() if without_effect(load(name))]
+    others = {
+        "gan_compression": (["supernet={updates: 0, rate: 0.1, prune: false}"], "supernet.prune, supernet.rate"),
+        "cyclegan_nas": (["supernet={updates: 0, hidden: 8, cells: 2}"], "supernet.hidden"),
+        "alphagan": (["supernet={iterations: 0, channels: 4, batch: 8}"], "supernet.batch"),
+        "co_evolution": (["supernet={genome: authors}"], ""),
+    }
+    for method, (settings, names) in others.items():
+        found = without_effect(TINY.override([f"method={method}", "search={kind: halving}", *settings]))
+        assert found.rpartition(": ")[2] == names
 
 
 def test_a_small_space_is_counted_and_a_large_one_estimated(images: Path, tmp_path: Path) -> None:

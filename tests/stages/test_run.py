@@ -14,6 +14,7 @@ from slimgen.recipe import Recipe
 from slimgen.report.table import read_table
 from slimgen.search import Genotype
 from slimgen.stages.bodies.export import in_turns
+from slimgen.stages.perform import compare_processes
 from slimgen.stages.table import STAGES
 from tests.quiet import quiet
 
@@ -167,6 +168,18 @@ def test_second_run_does_nothing(finished: Path, images: Path) -> None:
     )
     assert seen == [(stage, True) for stage in STAGES]
     assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+
+
+def test_going_on_in_another_number_of_processes_is_said(finished: Path, capsys) -> None:
+    done = record(finished, "teach")
+    assert done["processes"] == 1
+    mark = done["fingerprint"]
+    begun = {"fingerprint": mark, "finished": False, "processes": 2}
+    for before in (done, {**begun, "fingerprint": "another"}, {**begun, "processes": 1}, {}):
+        compare_processes(before, mark)
+    assert capsys.readouterr().err == ""
+    compare_processes(begun, mark)
+    assert "begun by 2 and gone on with by 1 processes" in capsys.readouterr().err
 
 
 def test_editing_the_export_exports_again_and_trains_nothing(finished: Path, images: Path) -> None:

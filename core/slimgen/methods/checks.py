@@ -91,7 +91,9 @@ def check_naive(recipe: Recipe) -> None:
     if traits_of(recipe).directions != 2:
         rule = "a naive rival is trained on two sets of images, as one half of a CycleGAN"
         raise RecipeError(rule, f"the task {recipe.task}", "leave naive out; narrowed learns from the pairs")
-    check_discriminators(recipe)
+    losses, name = (recipe.losses, "losses") if recipe.teach.losses is None else (recipe.teach.losses, "teach.losses")
+    if not losses.adversarial:
+        raise RecipeError("a naive rival is trained by its discriminators", f"{name}.adversarial 0", "give it a weight")
 
 
 def check_anew(recipe: Recipe) -> None:
@@ -118,6 +120,11 @@ def check_halving(recipe: Recipe, halving: bool, supernet: Schedule) -> None:
     if recipe.finetune.inherit:
         rule = "what search.kind halving finds is trained from scratch"
         raise RecipeError(rule, "finetune.inherit true", "set finetune.inherit to false")
+
+
+def idle(supernet: Section, used: Collection[str]) -> tuple[str, ...]:
+    """What is given in the section `supernet` and has no effect where none is trained: all but what is used."""
+    return tuple(f"supernet.{name}" for name in sorted(supernet.model_fields_set - {*used, "updates", "epochs"}))
 
 
 def check_tuning(recipe: Recipe, updates: int) -> None:

@@ -29,9 +29,10 @@ class Effort:
     macs: float = 0.0
 
     @classmethod
-    def of(cls, updates: int, batch: int, macs: float) -> "Effort":
-        """Of one generator of so many MACs an image."""
-        return cls(updates, updates * batch, float(PASSES * macs * updates * batch))
+    def of(cls, updates: int, batch: int, macs: float, counted: bool = False) -> "Effort":
+        """Of one generator of so many MACs an image; its updates alone, where a search has counted the rest."""
+        shown = 0 if counted else updates * batch
+        return cls(updates, shown, float(PASSES * macs * shown))
 
     @classmethod
     def candidates(cls, macs: Sequence[float], updates: int, batch: int) -> "Effort":

@@ -96,12 +96,12 @@ def keeping(limit: float | None, candidates: Iterable[Candidate], measured: Call
     raise unkept(len(tried))
 
 
-def timed_again(job: Job, net: InPieces) -> Timed:
-    """The table that the search left, for the stage after it."""
+def timed_again(job: Job, net: InPieces, networks: int) -> Timed:
+    """The table that the search left, for the stage after it; of as many networks, or it would be measured anew."""
     before = job.inputs["search"] / LATENCY
     if before.is_file() and world()[0] == 0 and not (job.out / LATENCY).is_file():  # one that was killed goes on
         write_bytes(job.out / LATENCY, before.read_bytes())
-    return timed(job, net, 4)
+    return timed(job, net, networks)
 
 
 def timed(job: Job, net: InPieces, networks: int, sample: Sample | None = None, most: int | None = None) -> Timed:

@@ -65,6 +65,11 @@ class Preview:
         space: what it searches in, for one generator.
         evaluations: candidates that are measured, at most.
         updates: of the supernet stage, given the number of training images.
+        learned: pictures that generators learn of in the search, at most, likewise.
+        archs: architectures that learn of a batch in each update of the supernet.
+        before: updates that lead to what is found before its own training, likewise: rivals take as many more.
+        repeats: how often all that is fine-tuned is trained.
+        beside: networks that are trained beside the found one, as long, and are no rivals of the recipe's.
     """
 
     space: Space
@@ -72,6 +77,11 @@ class Preview:
     evaluations: int
     updates: Callable[[int], int] = lambda images: 0
     batch: int = 1
+    learned: Callable[[int], int] = lambda images: 0
+    archs: int = 1
+    before: Callable[[int], int] = lambda images: 0
+    repeats: int = 1
+    beside: int = 0
 
 
 class Method(Protocol):
@@ -79,6 +89,7 @@ class Method(Protocol):
 
     It may offer `picture_genotype(genotype, path, recipe)`, too, which draws what was found; without, that is a table;
     and `preview(recipe)`, the `Preview` of a sound recipe.
+    `without_effect(recipe)` names settings that are given but change nothing, which a run then says in one line.
     `FINETUNE_SECTIONS` names what of a recipe `finetune` reads besides what every method's does (see `stages.table`),
     and `search_reads(recipe)` what `search` does.
     """

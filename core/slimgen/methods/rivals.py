@@ -52,12 +52,16 @@ def _built(job: Job, plans: Sequence[Plan]) -> list[Gan]:
     return gans
 
 
-def train_anew(job: Job, name: str, plans: Sequence[Plan], updates: int) -> list[nn.Module]:
-    """Trains networks as originals are, both directions of a CycleGAN together; the generators, or their averages."""
+def train_anew(job: Job, name: str, plans: Sequence[Plan], updates: int, until: int | None = None) -> list[nn.Module]:
+    """Trains networks as originals are, both directions of a CycleGAN together; the generators, or their averages.
+
+    A training stops after `until` of its updates, where that is given, to go on later.
+    """
     schedule, gans = job.recipe.finetune, _built(job, plans)
+    how: dict[str, Any] = {"ema": schedule.ema, "until": until}
     if len(gans) == 1:
-        return [job.task.train_original(job, GanTraining(name, *gans[0], schedule, updates, ema=schedule.ema))]
-    return list(train_cycle(job, CycleTraining(name, gans[0], gans[1], schedule, updates, ema=schedule.ema)))
+        return [job.task.train_original(job, GanTraining(name, *gans[0], schedule, updates, **how))]
+    return list(train_cycle(job, CycleTraining(name, gans[0], gans[1], schedule, updates, **how)))
 
 
 def narrowed_original(recipe: Recipe, kind: str, amount: float) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from slimgen.errors import RunError
 from slimgen.methods.effort import Effort
+from slimgen.methods.handing import keep
 from slimgen.nets.supernet import Supernet
 from slimgen.recipe.sections import FinetuneSection
 from slimgen.search import Genotype
@@ -21,6 +22,7 @@ from slimgen.training.fit import Journal
 
 SCHEDULE = tuple(f"finetune.{name}" for name in ("batch", "rate", "discriminator_rate", "betas"))
 WHOLE = (*SCHEDULE, *(f"finetune.{name}" for name in ("decay", "updates", "epochs", "ema", "generator_steps")))
+OF_NOISE = (*WHOLE, "finetune.discriminator_batch", "finetune.discriminator_steps")
 """What candidates are trained by: a little, or as long as the one that is found."""
 
 
@@ -42,6 +44,7 @@ class Tuning:
         opponent: what a candidate is trained against; None trains it without adversarial loss.
         until: after how many updates it stops.
         kept: whether a later rung goes on from where this one stopped.
+        whole: whether it is the training of the one that is found, so that the winner's weights are left for that.
     """
 
     job: Job
@@ -51,6 +54,7 @@ class Tuning:
     opponent: Callable[[Genotype, nn.Module], Opponent] | None = None
     until: int | None = None
     kept: bool = False
+    whole: bool = False
 
     def train(self, genotype: Genotype, net: nn.Module) -> nn.Module:
         """Trains a candidate in place; one that diverges is as it was then. Other processes are not waited for."""
@@ -65,7 +69,9 @@ class Tuning:
         if self.kept:  # as the one that is found
             training = replace(training, generator_steps=self.schedule.generator_steps, ema=self.schedule.ema)
         with alone(), suppress(RunError):
-            return train_gan(replace(job, journal=self._journal), training)
+            net = train_gan(unlogged(job, self.kept), training)
+            if self.whole and self.until == self.steps:
+                keep(self.job, genotype, [net])
         return net.eval()
 
     @cached_property
@@ -75,21 +81,33 @@ class Tuning:
         truth = Guidance(truth=from_images(job.task).truth(job.inputs["teach"]))
         return job, Opponent(nn.Module(), {"guidance": truth})
 
-    def _journal(self, name: str) -> Journal:
-        """Checkpoints where a later rung goes on; neither log nor progress, of which there would be hundreds."""
-        return replace(self.job.journal(name), log=None, progress=None) if self.kept else Journal()
-
     @property
     def protocol(self) -> str:
         """All that the training depends on besides the candidate and the weights that it begins with."""
-        job, recipe = self.job, self.job.recipe
-        images = job.data.manifest.splits["train"].sha256
-        content = "-".join(images[side][:12] for side in sorted(images))
         adversary = "without adversarial loss" if self.opponent is None else "with all losses"
-        return (
-            f"{self.until or self.steps} of {self.steps} updates {adversary} on content {content}, seed {recipe.seed}, "
-            f"flip {recipe.data.flip}, {recipe.losses.model_dump_json()}, {self.schedule.model_dump_json()}"
-        )
+        return trained_by(self.job, self.schedule, self.until or self.steps, self.steps, adversary)
+
+
+def unlogged(job: Job, kept: bool = True) -> Job:
+    """The job, of whose trainings checkpoints stay at the most, where others go on from them: no log, no progress.
+
+    Of candidates, there would be hundreds.
+    """
+
+    def journal(name: str) -> Journal:
+        return replace(job.journal(name), log=None, progress=None) if kept else Journal()
+
+    return replace(job, journal=journal)
+
+
+def trained_by(job: Job, schedule: FinetuneSection, until: int, steps: int, adversary: str) -> str:
+    """All that a training depends on besides the network and the weights that it begins with, as a text."""
+    recipe, images = job.recipe, job.data.manifest.splits["train"].sha256
+    content = "-".join(images[side][:12] for side in sorted(images))
+    return (
+        f"{until} of {steps} updates {adversary} on content {content}, seed {recipe.seed}, "
+        f"flip {recipe.data.flip}, {recipe.losses.model_dump_json()}, {schedule.model_dump_json()}"
+    )
 
 
 def tuning(job: Job, updates: int) -> Tuning | None:

@@ -63,6 +63,7 @@ class Record(TypedDict, total=False):
     group: str  # what the stages of one run have in common
     tags: dict[str, str]  # recipe, method, task, revision and the like, by which runs are found again
     settings: dict[str, object]  # the parts of the recipe that the stage reads
+    processes: int  # that worked at it together
     started: float  # seconds since 1970
     ended: float
     status: str  # how a stage ended that did not finish: FAILED or KILLED

@@ -23,7 +23,7 @@ UNDECIDED = (("compute", "checkpoint_seconds"), ("data", "licence"))
 def fingerprint(stage: Stage, recipe: Recipe, inputs: Mapping[str, str], folders: Mapping[str, Path]) -> str:
     """One word for all that decides a stage's result, given the digests of its inputs and where they lie."""
     stage = _of_recipe(stage, recipe)
-    used = set(texts(recipe.model_dump(mode="json")))
+    used = set(texts(_read(stage, recipe)))
     used |= {f"{text.partition(':')[0]}:<name>" for text in used if ":" in text}  # metrics of a named network
     if "finetune" in folders:
         networks = read_json(folders["finetune"] / NETWORKS)
@@ -46,7 +46,17 @@ def sections(stage: Stage, recipe: Recipe) -> dict[str, Any]:
     for section, key in UNDECIDED:
         if section in found and not (key == "licence" and stage.name == "export"):  # whose card tells it
             found[section] = {name: value for name, value in found[section].items() if name != key}
-    return found
+    return {name: value for name, value in found.items() if not _replaced(stage, recipe, name)}
+
+
+def _replaced(stage: Stage, recipe: Recipe, name: str) -> bool:
+    """Whether a section is the recipe's losses, in the place of which an original learns of its own."""
+    return name == "losses" and stage.name == "teach" and recipe.teach.losses is not None
+
+
+def _read(stage: Stage, recipe: Recipe) -> dict[str, Any]:
+    """All of a recipe but what is replaced at a stage, as plain values."""
+    return {name: each for name, each in recipe.model_dump(mode="json").items() if not _replaced(stage, recipe, name)}
 
 
 def _of_recipe(stage: Stage, recipe: Recipe) -> Stage:
@@ -74,7 +84,7 @@ def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:
     imported = [recipe.task, *([recipe.teach.generator.get("family", "")] if stage.name != "prepare" else [])]
     if "methods" in stage.code:
         imported.append(recipe.method)
-    if stage.trains and recipe.losses.perceptual:
+    if stage.trains and recipe.losses.perceptual and not _replaced(stage, recipe, "losses"):
         paths.append(recipe.losses.perceptual_network)
     if stage.name == "teach" and recipe.teach.losses is not None and recipe.teach.losses.perceptual:
         paths.append(recipe.teach.losses.perceptual_network)

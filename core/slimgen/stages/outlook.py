@@ -12,7 +12,8 @@ import torch
 from slimgen.device import Compute
 from slimgen.errors import CheckpointError, DataError, RunError, SlimgenError, WeightsError
 from slimgen.methods import open_method
-from slimgen.methods.checks import budget_of
+from slimgen.methods.checks import HALVING, RANDOM, RANDOM_PATH, budget_of
+from slimgen.methods.effort import PASSES
 from slimgen.methods.method import Preview
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import check as check_metric
@@ -35,7 +36,8 @@ FEW, SAMPLES = 20_000, 500
 """Genotypes that are counted one by one; of a larger space, genotypes that are drawn to estimate by."""
 NOTES = (
     "MACs of a training: 3 x (generator + 3 x discriminator) for each image of each update; going back costs twice as "
-    "much as going forward. Of supernet and finetune at most: as if the largest architecture were trained throughout. "
+    "much as going forward. Of supernet, search and finetune at most: as if the largest architecture, or the largest "
+    "within the budget, were trained throughout; of search with all that it trains, of finetune with all rivals. "
     "Of teach with patience, too: as if it never stopped early.",
     "bytes: weights as float32 and images as uint8, without checkpoints, logs and pictures.",
 )
@@ -137,6 +139,13 @@ def wanted(recipe: Recipe) -> dict[str, SlimgenError | None]:
     return found
 
 
+def without_effect(recipe: Recipe) -> str:
+    """One line of what is given and has no effect; empty where all has."""
+    idle: Callable[[Recipe], tuple[str, ...]] = getattr(open_method(recipe.method), "without_effect", lambda recipe: ())
+    names = idle(recipe)
+    return f"without effect, as no supernet is trained: {', '.join(names)}" if names else ""
+
+
 def preview(recipe: Recipe, *, data: Path | None = None, out: Path, until: str | None = None) -> Outlook:
     """What `run` would do with the same arguments. Nothing is written, and no image is decoded.
 
@@ -175,6 +184,7 @@ def preview(recipe: Recipe, *, data: Path | None = None, out: Path, until: str |
         budget=budget.limits,
         space=_space(method, budget) if method else {},
         evaluations=method.evaluations if method else None,
+        notes=(*filter(None, [without_effect(recipe)]), *NOTES),
     )
 
 
@@ -212,13 +222,18 @@ def _expenses(recipe: Recipe, method: Preview | None, counts: Mapping[str, int])
     beside = discriminator_cost(**recipe.size._asdict(), **options)
     teach, finetune = recipe.teach, recipe.finetune
 
+    def known(count: Callable[[int], int]) -> int | None:
+        number = count(counts.get("train", 1))
+        # Where it depends on how many images there are, it may not be known yet.
+        return number if "train" in counts or number == count(1_000_000) else None
+
+    def learning(pictures: int | None, generator: Mapping[str, float]) -> float | None:
+        each = PASSES * traits.directions * (generator["macs"] + 3 * beside.macs(convention))
+        return None if pictures is None else pictures * each
+
     def training(count: Callable[[int], int], batch: int, generator: Mapping[str, float]) -> Expense:
-        updates: int | None = count(counts.get("train", 1))
-        if "train" not in counts and updates != count(1_000_000):  # they depend on how many images there are
-            updates = None
-        each = 3 * batch * traits.directions * (generator["macs"] + 3 * beside.macs(convention))
-        weights = traits.directions * (generator["bytes"] + beside.bytes)
-        return Expense(updates, None if updates is None else updates * each, weights)
+        updates, weights = known(count), traits.directions * (generator["bytes"] + beside.bytes)
+        return Expense(updates, learning(None if updates is None else updates * batch, generator), weights)
 
     taught = (lambda images: 0) if teach.generator_checkpoint else teach.steps
     images = sum(counts.values()) * (1 if traits.given == NOISE else 2)
@@ -231,14 +246,29 @@ def _expenses(recipe: Recipe, method: Preview | None, counts: Mapping[str, int])
     largest = method.costs(method.space.largest())
     limits = budget_of(recipe).limits
     within = {name: min(float(cost), limits.get(name, math.inf)) for name, cost in largest.items()}
-    looked = method.evaluations * (recipe.objective.images or recipe.data.validation)
+    looked = method.evaluations * (recipe.objective.images or recipe.data.validation) * largest["macs"]
+    searched = learning(known(method.learned), within)
+    supernet = training(method.updates, method.batch * method.archs, largest)
+    tuned = training(finetune.steps, finetune.batch, within)
+    every = learning(known(lambda images: finetune.batch * trained_anew(recipe, method, images)), within)
+    if every is not None and HALVING in finetune.rivals:  # which may take all that the found one took
+        took = [supernet.macs, searched, tuned.macs]
+        every = None if None in took else every + sum(filter(None, took))
     return {
         **found,
-        "supernet": training(method.updates, method.batch, largest),
-        "search": Expense(macs=looked * largest["macs"]),
-        "finetune": training(finetune.steps, finetune.batch, within),
+        "supernet": supernet,
+        "search": Expense(macs=None if searched is None else looked + searched),
+        "finetune": replace(tuned, macs=every),
         "export": Expense(bytes=within["bytes"]),
     }
+
+
+def trained_anew(recipe: Recipe, method: Preview, images: int) -> int:
+    """Updates of all trainings of fine-tuning: the found one's, and its rivals', of as many as led to it."""
+    tuning, own = recipe.finetune, recipe.finetune.steps(images)
+    counts = {name: tuning.random if name in (RANDOM, RANDOM_PATH) else 1 for name in tuning.rivals}
+    rivals = sum(counts.values()) * (method.before(images) + own)
+    return method.repeats * (own * (1 + method.beside) + rivals)
 
 
 def _space(method: Preview, budget: Budget) -> dict[str, object]:

@@ -19,12 +19,12 @@ from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.entries import surroundings
 from slimgen.run.folder import StageFolder
 from slimgen.run.lock import sweep
-from slimgen.run.place import require_place
-from slimgen.run.record import read_record
+from slimgen.run.place import parked, require_place
+from slimgen.run.record import Record, read_record
 from slimgen.run.tracking import tracked
 from slimgen.shortage import shortage
 from slimgen.stages.fingerprint import digest_input, fingerprint, require_stage, sections
-from slimgen.stages.outlook import check, require_places
+from slimgen.stages.outlook import check, require_places, without_effect
 from slimgen.stages.reuse import take_over
 from slimgen.stages.table import DATA, STAGES, Stage, up_to
 from slimgen.stages.work import Lines, Metrics, Progress, Work, say, warn
@@ -126,6 +126,10 @@ def _perform(
             return _numbers(done["metrics"])
         check_recipe(recipe)
         open_method(recipe.method).check(recipe)
+        if name == "search" and world()[0] == 0 and (idle := without_effect(recipe)):
+            say(idle)
+        for place in (out, parked(out, mark)):
+            compare_processes(read_record(place), mark)
         body: Body = getattr(import_module(f"slimgen.stages.bodies.{name}"), name)
         compute = choose(recipe.compute.precision, recipe.compute.device, recipe.compute.threads)
         place = first(lambda: folder.begin(_about(stage, recipe, digests, group or str(out.resolve().parent))).path)
@@ -151,6 +155,7 @@ def _about(stage: Stage, recipe: Recipe, digests: Mapping[str, str], group: str)
         "group": group,
         "tags": tags,
         "settings": sections(stage, recipe),
+        "processes": world()[1],
     }
 
 
@@ -173,6 +178,13 @@ def _compute(stage: Stage, body: Body, work: Work, folder: StageFolder) -> Metri
     # Only now: until the record is written, the checkpoints are what a killed stage goes on from.
     _remove_checkpoints(work.home)
     return metrics
+
+
+def compare_processes(before: Record, mark: str) -> None:
+    """Says where a stage goes on in another number of processes, of which rounding, like a device's, depends."""
+    begun, now = before.get("processes", 1), world()[1]
+    if before.get("fingerprint") == mark and not before.get("finished") and begun != now:
+        warn(f"begun by {begun} and gone on with by {now} processes: the result is not, bit for bit, that of either")
 
 
 @contextmanager

@@ -40,6 +40,7 @@ class CycleTraining:
     steps: int
     ema: float | None = None
     stopping: EarlyStopping | None = None
+    until: int | None = None
 
 
 class Direction(NamedTuple):
@@ -99,7 +100,7 @@ def train_cycle(job: Job, training: CycleTraining) -> tuple[nn.Module, nn.Module
         judges = {f"{name}discriminator": gan.discriminator for name, gan in zip(DIRECTIONS, both, strict=True)}
         stopping.watch({**judges, **{f"{name}generator": net for name, net in zip(DIRECTIONS, trained, strict=True)}})
     batches, journal = job.task.batches(job.data, schedule), job.journal(training.name)
-    how: dict[str, Any] = {"seed": recipe.seed, "compute": job.compute, "stopping": stopping}
+    how: dict[str, Any] = {"seed": recipe.seed, "compute": job.compute, "stopping": stopping, "until": training.until}
     fit(phases, fixed(Genotype({})), batches, training.steps, state=state, journal=journal, **how)
     return trained[0].eval(), trained[1].eval()
 

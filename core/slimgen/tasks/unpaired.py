@@ -101,7 +101,8 @@ class Unpaired(Translation):
         """Trains a generator in place as one half of a CycleGAN, whose other half is of the same family."""
         gan = Gan(training.generator, training.discriminator)
         other = Gan(*(initialise(copy.deepcopy(net), self.recipe.seed + number) for number, net in enumerate(gan, 2)))
-        both = CycleTraining(training.name, gan, other, training.schedule, training.steps, training.ema)
+        schedule, steps = training.schedule, training.steps
+        both = CycleTraining(training.name, gan, other, schedule, steps, training.ema, until=training.until)
         return train_cycle(job, both)[0]
 
     def original(self, teach: Path) -> nn.Module:

@@ -30,6 +30,11 @@ def world() -> tuple[int, int]:
     return distributed.get_rank(), distributed.get_world_size()
 
 
+def several() -> bool:
+    """Whether there are several processes, whatever each of them does by itself at the moment."""
+    return distributed.is_initialized() and distributed.get_world_size() > 1
+
+
 @contextmanager
 def alone() -> Iterator[None]:
     """Within, this process is all there are: for what each of several does by itself, such as training a candidate."""

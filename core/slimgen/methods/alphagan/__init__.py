@@ -7,7 +7,7 @@ SN-GAN's generator, drawn by hand.
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -16,19 +16,34 @@ from torch import nn
 
 from slimgen.errors import BudgetError
 from slimgen.files import TRIALS, UPDATES, write_json
+from slimgen.methods.alone import Course, search_alone
 from slimgen.methods.alphagan.algorithm import Counts, batches, phases, timetable
-from slimgen.methods.alphagan.options import BY_HAND, SearchOptions, SupernetOptions, built, check, preview
+from slimgen.methods.alphagan.options import (
+    BY_HAND,
+    SearchOptions,
+    SupernetOptions,
+    built,
+    check,
+    preview,
+    search_reads,
+    without_effect,
+)
 from slimgen.methods.alphagan.players import Player, Playing, players
+from slimgen.methods.checks import HALVING
 from slimgen.methods.drawn import alike
+from slimgen.methods.effort import Effort
+from slimgen.methods.handing import handed_over, settle
 from slimgen.methods.latency import keeping, timed
 from slimgen.methods.likeliest import likeliest
 from slimgen.methods.method import Found, Trained, found_genotype
 from slimgen.methods.relaxation_trace import LIKELIHOOD, likely_trial, read_relaxation, train_traced
 from slimgen.methods.rivals import Plan, train_anew
-from slimgen.nets import generator_cost, narrowed
+from slimgen.metrics.evaluator import Evaluator
+from slimgen.metrics.registry import find
+from slimgen.nets import build_generator, generator_cost, narrowed
 from slimgen.nets.pieces import Generators
 from slimgen.nets.sngan.discriminator import SPACE as DISCRIMINATOR_SPACE
-from slimgen.recipe import section
+from slimgen.recipe import Recipe, section
 from slimgen.report.pictures import panels
 from slimgen.search import Genotype, Objective, Trial
 from slimgen.tasks.noise import TEST, latents
@@ -37,7 +52,7 @@ from slimgen.training.distributed import world
 from slimgen.training.fit import Stateful
 from slimgen.training.optimizers import Ema
 
-__all__ = ["check", "finetune", "preview", "search", "supernet"]
+__all__ = ["check", "finetune", "preview", "search", "search_reads", "supernet", "without_effect"]
 
 DISCRIMINATOR = "discriminator"
 """The beginning of the names of a searched discriminator's choices, and of the files of what was searched of it."""
@@ -85,6 +100,8 @@ def search(job: Job) -> Found:
     options = section(SearchOptions, job.recipe.search, "search")
     training = section(SupernetOptions, job.recipe.supernet, "supernet")
     architectures = Architectures(job)
+    if options.kind == HALVING:
+        return _halved(architectures, options)
     trials = _chosen(architectures, training, options)
     drawn = []
     if wanted := options.random + (options.kind == RANDOM):
@@ -165,15 +182,62 @@ def _chosen(architectures: Architectures, training: SupernetOptions, options: Se
     return trials if kept == argmax else [*trials, architectures.trial(kept, "budget")]
 
 
+def _halved(architectures: Architectures, options: SearchOptions) -> Found:
+    """The best of random architectures that are trained alone, as `finetune` does, and successively halved."""
+    job, clock = architectures.job, architectures.clock
+    recipe, steps, metric = job.recipe, updates_of_all(job), job.recipe.objective.metric
+    features, reference = recipe.evaluate.features, job.out / "reference"
+    images = job.task.validation(job)
+    evaluator = Evaluator(images, [metric], compute=job.compute, features=features, reference=reference)
+
+    def train(within: Job, name: str, genotype: Genotype, until: int) -> list[nn.Module]:
+        return train_anew(within, name, [plan_of(recipe, genotype)], steps, until)
+
+    def measure(genotype: Genotype, nets: Sequence[nn.Module]) -> dict[str, float]:
+        return evaluator.measure(job.compute.ready(nets[0]))
+
+    def macs(genotype: Genotype) -> float:
+        return generator_cost(**recipe.size._asdict(), **plan_of(recipe, genotype).generator).exact
+
+    objective = Objective(metric, find(metric).goal)
+    space, costs, told = architectures.space, architectures.costs, evaluator.protocol
+    course = Course(space, costs, macs, objective, steps, train, measure, told)
+    counts, halving = (options.candidates, options.proposed), course.halving(job, clock.margin)
+    halved = search_alone(job, halving, [space], costs, architectures.budget, counts)
+    facts = {"space_size": float(space.size), **halved.effort.facts(), **clock.facts}
+    accepts = clock.accepts(job.budget.latency_ms, facts)
+    found = halved.candidates.found(halved.last, facts, halved.earlier, accepts)
+    settle(job, found.trial.genotype)
+    return found
+
+
 def finetune(job: Job) -> Mapping[str, Trained]:
     """Trains all `plans` from scratch, on all images, as long, from one seed, each against its own discriminator."""
-    wanted, trained = plans(job), {}
-    updates = job.recipe.finetune.steps(sum(len(job.data.split(split)) for split in ("train", "val")))
+    wanted, trained, recipe = plans(job), dict[str, Trained](), job.recipe
+    updates, halving = updates_of_all(job), section(SearchOptions, recipe.search, "search").kind == HALVING
     for done, (name, plan) in enumerate(wanted.items(), 1):
-        (net,) = train_anew(job, name, [plan], updates)
-        trained[name] = Trained.of(net, plan.generator, updates)
+        net = job.compute.place(build_generator(**plan.generator))
+        before, effort = name == "found" and handed_over(job, [net]), None
+        if not before:
+            (net,) = train_anew(job, name, [plan], updates)
+        if name == "found" and halving:
+            macs = generator_cost(**recipe.size._asdict(), **plan.generator).exact
+            own = Effort.of(updates, recipe.finetune.batch, macs, counted=before)
+            effort = Effort.read(job.inputs["search"]).plus(own)
+        trained[name] = Trained.of(net, plan.generator, updates, effort)
         job.tell("trainings", done, len(wanted), {})
     return trained
+
+
+def updates_of_all(job: Job) -> int:
+    """Of what is trained anew: on the images of train and val together."""
+    return job.recipe.finetune.steps(sum(len(job.data.split(split)) for split in ("train", "val")))
+
+
+def plan_of(recipe: Recipe, genotype: Genotype) -> Plan:
+    """The networks of an architecture, against a discriminator as the original's."""
+    found = {"family": "alphagan", "genotype": genotype.to_json(), **built(recipe)}
+    return Plan(found, dict(recipe.teach.discriminator))
 
 
 def plans(job: Job) -> dict[str, Plan]:
@@ -183,7 +247,7 @@ def plans(job: Job) -> dict[str, Plan]:
     """
     recipe, before = job.recipe, job.inputs["search"]
     options = section(SearchOptions, recipe.search, "search")
-    found = {"family": "alphagan", "genotype": found_genotype(job).to_json(), **built(recipe)}
+    found = plan_of(recipe, found_genotype(job)).generator
     generators = {"found": found}
     if BY_HAND in recipe.finetune.rivals:
         size, convention = recipe.size, recipe.budget.convention

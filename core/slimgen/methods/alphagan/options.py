@@ -5,8 +5,22 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from slimgen.errors import RecipeError, nearest
-from slimgen.methods.checks import LIMITS, check_anew, check_effects, check_limits, check_rivals, priced
+from slimgen.methods.checks import (
+    HALVING,
+    LIMITS,
+    check_anew,
+    check_effects,
+    check_limits,
+    check_metrics,
+    check_rivals,
+    idle,
+    priced,
+)
+from slimgen.methods.halving import measurements, pictures
 from slimgen.methods.method import Preview
+from slimgen.methods.tuning import OF_NOISE
+from slimgen.metrics.kinds import PerImage
+from slimgen.metrics.registry import find
 from slimgen.nets import noise_length
 from slimgen.nets.alphagan.description import PUBLISHED, AlphaOptions, alphagan_space, checked
 from slimgen.nets.noise import bottom
@@ -98,7 +112,10 @@ class SearchOptions(Section):
 
     Attributes:
         kind: `gradient` takes the most probable operations within the budget; `random` an architecture drawn without
-            looking, of about as many parameters; `published` takes one from elsewhere, such as from a smaller data set.
+            looking, of about as many parameters; `published` takes one from elsewhere, such as from a smaller data set;
+            `halving` trains random ones alone, as many as `candidates`, as fine-tuning does, and lets the better half
+            go on again and again, by the recipe's objective: `supernet.iterations` is then 0.
+        proposed: so many more, which a predictor proposes after the first have been measured, compete with them.
         genotype: of kind published: a name of Tian et al.'s, or an operation for every edge.
         params: how many parameters random architectures have; as the most probable one's if not given.
         equal_size: largest relative difference of a random architecture's parameters.
@@ -108,7 +125,9 @@ class SearchOptions(Section):
         latency_networks: whole networks that a latency table is fitted to; half as many check it.
     """
 
-    kind: Literal["gradient", "random", "published"] = "gradient"
+    kind: Literal["gradient", "random", "published", "halving"] = "gradient"
+    candidates: int = Field(default=16, ge=2)
+    proposed: int = Field(default=0, ge=0)
     genotype: str | dict[str, Value] | None = None
     params: int | None = Field(default=None, ge=1)
     equal_size: float = Field(default=0.1, gt=0, lt=1)
@@ -165,13 +184,36 @@ def preview(recipe: Recipe) -> Preview:
     def updates(images: int) -> int:
         return training.iterations * training.weight_steps // training.critic_steps
 
-    evaluations = 2 + options.random + (options.kind == "random")
-    return Preview(alphagan_space(training.deconvolution), costs, evaluations, updates, training.batch)
+    def learned(images: int) -> int:
+        if options.kind != HALVING:
+            return 0
+        tuning = recipe.finetune
+        return pictures((options.candidates, options.proposed), tuning.steps(images), tuning.batch)
+
+    space, evaluations = alphagan_space(training.deconvolution), 2 + options.random + (options.kind == "random")
+    if options.kind == HALVING:
+        evaluations = min(measurements(options.candidates, options.proposed), 2 * space.size)
+    return Preview(space, costs, evaluations, updates, training.batch, learned, beside=options.random)
+
+
+def without_effect(recipe: Recipe) -> tuple[str, ...]:
+    """What is given of the supernet's training where none is trained."""
+    halving = section(SearchOptions, recipe.search, "search").kind == HALVING
+    supernet, used = section(SupernetOptions, recipe.supernet, "supernet"), ("iterations", "channels", "deconvolution")
+    return idle(supernet, (*used, "interpolation")) if halving else ()
+
+
+def search_reads(recipe: Recipe) -> tuple[str, ...]:
+    """What of a recipe the search reads besides what every method's does: how candidates are trained."""
+    return OF_NOISE if section(SearchOptions, recipe.search, "search").kind == HALVING else ()
 
 
 def _check_search(recipe: Recipe, training: SupernetOptions, options: SearchOptions) -> None:
-    drawing = options.kind == "random"
+    drawing, halving = options.kind == "random", options.kind == HALVING
     needs = {
+        "search.candidates": (halving, "kind halving"),
+        "search.proposed": (halving, "kind halving"),
+        "search.random": (not halving, "another kind than halving, whose candidates are random"),
         "search.genotype": (options.kind == "published", "kind published"),
         "search.params": (drawing, "kind random"),
         "search.equal_size": (drawing or options.random > 0, "random architectures"),
@@ -187,6 +229,8 @@ def _check_search(recipe: Recipe, training: SupernetOptions, options: SearchOpti
             raise RecipeError(rule, f"supernet.iterations {training.iterations}", "set supernet.iterations 0")
         if not training.deconvolution:
             raise RecipeError("supernet.deconvolution is of a search", False, "leave it out")
+    elif halving:
+        _check_halving(recipe, training)
     elif training.iterations == 0 and options.kind == "gradient":
         rule = "without iterations there is nothing to read an architecture from"
         raise RecipeError(rule, "search.kind gradient", "choose random or published")
@@ -198,6 +242,16 @@ def _check_search(recipe: Recipe, training: SupernetOptions, options: SearchOpti
     if options.discriminator == "found" and (family := recipe.teach.discriminator.get("family")) != "sngan":
         rule = "a found discriminator takes the place of teach.discriminator of family sngan"
         raise RecipeError(rule, repr(family), "set search.discriminator original")
-    if recipe.objective.model_fields_set:
+    if recipe.objective.model_fields_set and not halving:
         rule = "alphagan compares architectures by what the gap between G and D makes of them"
         raise RecipeError(rule, f"objective.metric {recipe.objective.metric}", "leave the objective out")
+
+
+def _check_halving(recipe: Recipe, training: SupernetOptions) -> None:
+    if training.iterations:
+        rule = "search.kind halving trains every candidate alone, and needs no supernet"
+        raise RecipeError(rule, f"supernet.iterations {training.iterations}", "set supernet.iterations to 0")
+    check_metrics(recipe)
+    if isinstance(find(recipe.objective.metric), PerImage):
+        rule = "candidates that make images of noise are measured on whole sets"
+        raise RecipeError(rule, repr(recipe.objective.metric), "set objective.metric to fid, kid, is, or fd:NAME")

@@ -7,39 +7,35 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
+from torch import nn
 
 from slimgen.files import DISCRIMINATOR, GENERATOR, UPDATES, write_json
+from slimgen.methods.alone import found_alone
 from slimgen.methods.candidates import Candidates
+from slimgen.methods.cf_gan.checking import check, preview, search_reads, without_effect
 from slimgen.methods.cf_gan.drawing import picture_genotype as picture_genotype
-from slimgen.methods.cf_gan.options import (
-    SearchOptions,
-    by_hand,
-    check,
-    options_of,
-    preview,
-    search_reads,
-    training_of,
-)
+from slimgen.methods.cf_gan.options import SearchOptions, by_hand, options_of, paths_of, space_of, training_of
 from slimgen.methods.cf_gan.training import (
     beginning,
     drawn_effort,
     enter,
     generator_groups,
     inheriting,
+    judged,
+    judging,
     networks,
-    of_path,
     oppose,
     plan_of,
     sparsity_groups,
     widest,
 )
 from slimgen.methods.effort import Effort
-from slimgen.methods.halving import halve, search_alone
+from slimgen.methods.halving import Halved, halve, of_each
+from slimgen.methods.handing import handed_over, settle
 from slimgen.methods.latency import timed, timed_again
 from slimgen.methods.method import Found, Trained, found_genotype
 from slimgen.methods.rivals import Chance, finetuned, train_in_time, train_random, train_rivals
 from slimgen.methods.tuning import tuned_effort, tuning
-from slimgen.nets.cf_gan.space import parse_path
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
 from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.supernet import Arch, Gates, pinned
@@ -67,21 +63,22 @@ from slimgen.training.losses import shrink
 
 FREE = ("operator.", "channel.")
 
-__all__ = ["check", "finetune", "preview", "search", "search_reads", "supernet"]
+__all__ = ["check", "finetune", "preview", "search", "search_reads", "supernet", "without_effect"]
 
 
 def supernet(job: Job) -> Mapping[str, float]:
     """Algorithm 3: trains every path in turn, every operator of a path at once, and the discriminator that matches."""
     options = training_of(job.recipe)
     generator, discriminator = networks(job, options)
-    space, scales, counts = generator.space, generator.scale_factors(), UpdateCounts()
+    space = by_hand("supernet", options, generator.space)
+    scales, counts = generator.scale_factors(), UpdateCounts()
     paths = [str(path) for path in options_of(space, "path")]
     steps = options.cycles(len(paths), len(job.data.split("train")))
     # Lines 5, 7 and 8: a path without replacement, and of it M sub-generators that share no operator.
     draw = (fair if options.sampling == "fair" else unfair)(space, widest(space), job.recipe.seed)
     if options.widths == "drawn":
         draw = narrowing(draw, space, lambda genotype: True, job.recipe.seed)
-    sparse, gammas = sparsity_groups(generator), {id(scale) for scale in scales}
+    sparse, gammas = sparsity_groups(generator, space), {id(scale) for scale in scales}
 
     def after_generator(phase: Phase, archs: Sequence[Arch]) -> None:
         counts.generator_step(archs)
@@ -93,7 +90,7 @@ def supernet(job: Job) -> Mapping[str, float]:
                 shrink(group, options.sparsity * eta / (share * len(paths)))
 
     def after_discriminator(phase: Phase, archs: Sequence[Arch]) -> None:
-        counts.discriminator_step(str(pinned(archs[0])["path"]))
+        counts.discriminator_step(judging(options, pinned(archs[0])["path"]))
 
     training = GanTraining(
         "supernet",
@@ -105,7 +102,7 @@ def supernet(job: Job) -> Mapping[str, float]:
         draw=draw,  # lines 9 and 10: the gradients of a draw are accumulated
         generator_groups=generator_groups(generator, options),  # lines 12 and 13
         after_generator=after_generator,
-        discriminate=of_path(discriminator),  # lines 15 and 16: D_p
+        discriminate=judged(discriminator, options),  # lines 15 and 16: D_p
         after_discriminator=after_discriminator,
         guidance=original_guidance(job),  # G_0
         state={"counts": counts},
@@ -132,12 +129,13 @@ def search(job: Job) -> Found:
     if options.kind == "halving":
         untrained, _ = networks(job, supernet)
         clock, against = timed(job, untrained, options.latency_networks), partial(oppose, job, supernet)
-        space, parts = by_hand(options, untrained.space), []
-        for path in options_of(space, "path") if options.order == "coarse-to-fine" else ():
-            parts.append(space.narrow({"path": [path]}))
-        return search_alone(job, untrained, parts or [space], clock, (options.candidates, options.proposed), against)
+        space, counts = space_of(job.recipe, untrained.space), (options.candidates, options.proposed)
+        parts = [space.narrow({"path": [path]}) for path in paths_of(options, space)]
+        if not of_each(options.candidates, len(parts)):
+            parts = [space]
+        return found_alone(job, untrained, parts, clock, counts, against)
     generator, discriminator = networks(job, supernet, job.inputs["supernet"])
-    space = by_hand(options, generator.space)
+    space = space_of(job.recipe, generator.space)
     clock = timed(job, generator, options.latency_networks)
     limit, facts = job.recipe.budget.latency_ms, dict(clock.facts)
     candidates = Candidates(job, generator.eval(), clock.predict, clock.margin)
@@ -190,15 +188,19 @@ def search(job: Job) -> Found:
     earlier = [*path_trials, *operator_trials]
     tuned = [pinned(judged(trial.genotype)) if judged else trial.genotype for trial in operator_trials]
     effort = effort.plus(tuned_effort(job, generator, [*tuned, *(trial.genotype for trial in last)], options.tune))
+    halved: Halved | None = None
     if options.finalists:
         best = leading(last, candidates.objective, options.finalists)
         begun = beginning(job, supernet, generator, discriminator)
         halved = halve(job, begun.generator, clock, best, partial(inheriting, job, begun.discriminator))
         earlier += [*last, *halved.earlier]
-        candidates, last, effort = halved.candidates, halved.last, effort.plus(halved.effort)
+        last, effort = halved.last, effort.plus(halved.effort)
     sizes = {"space_size": space.size, "paths": paths.size, "operators": operators.size, "channels": channels.size}
     facts |= {**effort.facts(), **{name: float(size) for name, size in sizes.items()}}
-    return candidates.found(last, facts, earlier, clock.accepts(limit, facts))
+    settled = halved.candidates if halved is not None else candidates
+    found = settled.found(last, facts, earlier, clock.accepts(limit, facts))
+    settle(job, found.trial.genotype)
+    return found
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
@@ -209,25 +211,26 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     if not (inherited / GENERATOR).is_file():
         inherited = job.inputs["supernet"]
     generator, discriminator = beginning(job, options, *networks(job, options, inherited))
-    found = job.compute.place(generator.extract(genotype))
+    found: nn.Module = job.compute.place(generator.extract(genotype))
     steps = schedule.steps(len(job.data.split("train")))
-    path = parse_path(str(genotype["path"]))
-    net = finetuned(
-        job,
-        "found",
-        Gan(found, discriminator),
-        steps,
-        discriminate=lambda images, arch: discriminator(images, path),  # lines 22 and 23: D_path
-        guidance=original_guidance(job),
-    )
+    if not (trained_before := handed_over(job, [found])):
+        found = finetuned(
+            job,
+            "found",
+            Gan(found, discriminator),
+            steps,
+            discriminate=judged(discriminator, options, genotype["path"]),  # lines 22 and 23: D_path
+            guidance=original_guidance(job),
+        )
     cost = generator.cost(genotype, *recipe.size)
     effort = Effort.read(job.inputs["supernet"]).plus(Effort.read(job.inputs["search"]))
-    effort = effort.plus(Effort.of(steps, schedule.batch, cost.exact))
-    trained = Trained(net, "trellis", plan_of(options, genotype), steps, effort)
+    effort = effort.plus(Effort.of(steps, schedule.batch, cost.exact, counted=trained_before))
+    trained = Trained(found, "trellis", plan_of(options, genotype), steps, effort)
     untrained, _ = networks(job, options)
-    space = by_hand(section(SearchOptions, recipe.search, "search"), untrained.space)
+    searched = section(SearchOptions, recipe.search, "search")
+    space = space_of(recipe, untrained.space)
     against = partial(oppose, job, options)
-    within, clock = space.narrow({"path": [genotype["path"]]}), timed_again(job, untrained)
+    within, clock = space.narrow({"path": [genotype["path"]]}), timed_again(job, untrained, searched.latency_networks)
     chance = Chance(untrained, space, within, partial(enter, job, options), against, clock)
     alike, plan = partial(against, genotype), {"family": "trellis", **plan_of(options, genotype)}
     narrow = {**train_rivals(job, [cost], effort, alike), **train_in_time(job, plan, effort, alike)}
@@ -260,7 +263,7 @@ def train_path(
         schedule,
         steps,
         draw=draw,
-        discriminate=of_path(discriminator),
+        discriminate=judged(discriminator, training_of(job.recipe)),
         guidance=original_guidance(job),
     )
     train_gan(job, training)

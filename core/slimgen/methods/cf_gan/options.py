@@ -1,49 +1,13 @@
 """CF-GAN's own sections of a recipe, and whether they make sense."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-from functools import partial
-from itertools import product
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from slimgen.errors import RecipeError, nearest
-from slimgen.methods.checks import (
-    HALVING,
-    LIMITS,
-    NAIVE,
-    NARROWED,
-    NARROWED_LATENCY,
-    RANDOM,
-    RANDOM_PATH,
-    budget_of,
-    check_effects,
-    check_halving,
-    check_limits,
-    check_metrics,
-    check_rivals,
-    check_tuning,
-    imported_alone,
-    priced,
-)
-from slimgen.methods.halving import measurements
-from slimgen.methods.method import Preview
-from slimgen.methods.tuning import SCHEDULE, WHOLE
-from slimgen.nets.cf_gan.space import OPERATORS, Shape, trellis_cost, trellis_space
+from slimgen.nets.cf_gan.space import OPERATORS, Shape
 from slimgen.recipe import Channels, Recipe, Schedule, Section, section
-from slimgen.search import Allows, Choice, Genotype, Space, Value, require_reachable
-from slimgen.tasks import traits_of
-from slimgen.tasks.traits import IMAGES, NOISE
-
-_CONFIGURATIONS = 1_000
-_OF_SUPERNET = [
-    f"search.{name}"
-    for name in (
-        *("training", "judge_width", "tune", "finalists", "variation"),
-        *("population", "elite", "mutation", "evaluations", "operator_share", "racing"),
-    )
-]
+from slimgen.search import Choice, Space, Value
 
 
 class SupernetOptions(Schedule):
@@ -52,6 +16,9 @@ class SupernetOptions(Schedule):
     Attributes:
         ratios: of the widths to choose from; `multiple` rounds each width to a multiple of so many channels.
         widths: `full`, as the paper trains; or `drawn` at random from the start, of an order of channels that stays.
+        path: the only one that is trained and searched; `operators` likewise, one or one for each block: the paper's
+            AP and AO (Table 4), designed by hand from the supernet on.
+        matching: the discriminator's `path` is the generator's (section 3.2); or, to compare with, `one` judges all.
         sparsity: lambda_sp of Eq. 4.
         gamma_rate: eta, the rate of the scale factors gamma (line 13); `rate` if not given.
         gamma_momentum: of plain gradient descent on them; None moves them with Adam as all other weights, against
@@ -66,6 +33,9 @@ class SupernetOptions(Schedule):
     multiple: int = Field(default=1, ge=1)
     ndf: int = Field(default=64, ge=1)
     sampling: Literal["fair", "uniform"] = "fair"
+    matching: Literal["path", "one"] = "path"
+    path: str | None = None
+    operators: str | tuple[str, ...] | None = None
     widths: Literal["full", "drawn"] = "full"
     sparsity: float = Field(default=1e-3, ge=0)
     gamma_rate: float | None = Field(default=None, gt=0)
@@ -84,11 +54,12 @@ class SupernetOptions(Schedule):
 
 
 class SearchOptions(Section):
-    """Section `search`. `path` and `operators` fix by hand what is then not searched (AP and AO of Table 4).
+    """Section `search`. `path` and `operators` fix by hand what is then not searched, in a supernet of all.
 
     Attributes:
         kind: `supernet` measures candidates inside the supernet; `halving` trains random genotypes alone, as many as
-            `candidates`, and lets the better half go on again and again: `supernet.updates` is then 0.
+            `candidates`, and lets the better half go on again and again: `supernet.updates` is then 0. Of twice as many
+            as there are paths or more, a few of every path come first, and then so many of the best one in all.
         proposed: so many more, which a predictor proposes after the first have been measured, compete with them.
         training: a second training of the supernet, of the path alone that was found: operators fairly, widths drawn
             within the budget, in an order of channels that no longer changes.
@@ -144,127 +115,34 @@ def training_of(recipe: Recipe) -> SupernetOptions:
     return options
 
 
-def check(recipe: Recipe) -> None:
-    """Raises RecipeError unless the sections `supernet` and `search` are sound."""
-    if (given := traits_of(recipe).given) != IMAGES:
-        hint = "use alphagan" if given == NOISE else "use gan_compression, or draw the labels"
-        raise RecipeError("cf_gan makes images of images", f"the task {recipe.task}", hint)
-    training_of(recipe)
-    options = section(SearchOptions, recipe.search, "search")
-    if any(side % 8 for side in recipe.size):
-        raise RecipeError("cf_gan needs sides that are multiples of 8", recipe.size)
-    check_limits(recipe, LIMITS)
-    training = training_of(recipe)
-    _check_halving(recipe, options, training)
-    check_metrics(recipe, options.racing)
-    planned = preview(recipe)
-    # Milliseconds are measured when the search begins, which then says what is reachable.
-    require_reachable(planned.space, planned.costs, replace(budget_of(recipe), latency_ms=None))
-    inherited = ("supernet",) if recipe.finetune.inherit else ()
-    if options.kind == "supernet" and options.order == "coarse-to-fine":
-        _check_channels(recipe, options, planned)
-    check_rivals(recipe, (NARROWED, NARROWED_LATENCY, NAIVE, RANDOM, RANDOM_PATH, HALVING), (*inherited, "fresh"))
-    losses = recipe.losses
-    if imported_alone(recipe) and losses.perceptual and losses.perceptual_network == "discriminator":
-        rule = "a perceptual loss in the discriminator's features needs teach.discriminator_checkpoint"
-        raise RecipeError(rule, "none")
+def space_of(recipe: Recipe, whole: Space) -> Space:
+    """What is searched of a supernet's space: what the recipe leaves of it."""
+    supernet = by_hand("supernet", training_of(recipe), whole)
+    return by_hand("search", section(SearchOptions, recipe.search, "search"), supernet)
 
 
-def _check_channels(recipe: Recipe, options: SearchOptions, planned: Preview) -> None:
-    """Raises RecipeError where a path and an operator would leave the channel step next to nothing to choose from."""
-    space, budget = planned.space, replace(budget_of(recipe), latency_ms=None)
-    wanted = min(_CONFIGURATIONS, options.evaluations - options.operator_evaluations)
-    widest = {name: dimension.largest for name, dimension in space.items()}
-    blocks = [name for name in space if name.startswith("operator.")]
-    for path, operator in product(options_of(space, "path"), options_of(space, blocks[0])):
-        operators = {name: operator for name in blocks if operator in options_of(space, name)}
-        channels = space.pin({**widest, "path": path, **operators}, free="channel.")
-        found = few(channels, lambda genotype: budget.allows(planned.costs(genotype)), wanted)
-        if 0 < found < min(wanted, channels.size):
-            rule = f"every path and operator leaves the channel step {wanted:,} configurations within the budget"
-            hint = "lower supernet.ratios, or raise the budget"
-            raise RecipeError(rule, f"{found:,} of path {path} with {operator}", hint)
-
-
-def few(space: Space, allows: Allows, enough: int) -> int:
-    """How many genotypes are allowed, counted up to a number that is enough.
-
-    With a genotype that is allowed, all smaller ones are: so each is reached from the smallest, step by step.
-    """
-    waiting = [space.smallest()] if allows(space.smallest()) else []
-    seen, found = set(waiting), len(waiting)
-    while waiting and found < enough:
-        for other in space.neighbours(waiting.pop()):
-            if other not in seen and found < enough:
-                seen.add(other)
-                if allows(other):
-                    waiting.append(other)
-                    found += 1
-    return found
-
-
-def _check_halving(recipe: Recipe, options: SearchOptions, training: SupernetOptions) -> None:
-    supernet = options.kind == "supernet"
-    needs = dict.fromkeys(_OF_SUPERNET, (supernet, "search.kind supernet"))
-    for name in ("training", "judge_width", "tune", "finalists") if supernet and options.order == "joint" else ():
-        needs[f"search.{name}"] = (False, "search.order coarse-to-fine")
-    needs["search.latency_networks"] = (recipe.budget.latency_ms is not None, "a limit on latency_ms")
-    needs["search.candidates"] = needs["search.proposed"] = (not supernet, "search.kind halving")
-    needs["supernet.widths"] = (supernet, "search.kind supernet")
-    check_effects({"supernet": training, "search": options}, needs)
-    check_halving(recipe, not supernet, training)
-    check_tuning(recipe, options.tune)
-    if options.finalists == 1:
-        raise RecipeError("search.finalists are at least 2, to choose among them", 1, "leave it out")
-    if options.finalists and recipe.finetune.updates == 0:
-        rule = "search.finalists are trained as the section finetune says"
-        raise RecipeError(rule, "finetune.updates 0", "give it updates or epochs")
-
-
-def preview(recipe: Recipe) -> Preview:
-    """The space of trellises, and how long they are trained and looked at."""
-    training = training_of(recipe)
-    options = section(SearchOptions, recipe.search, "search")
-    space, size = by_hand(options, trellis_space(training.shape)), recipe.size
-    paths = len(options_of(space, "path"))
-
-    def costs(genotype: Genotype) -> Mapping[str, float]:
-        return priced(trellis_cost(training.shape, genotype, *size), recipe)
-
-    parts = paths if options.order == "coarse-to-fine" else 1
-    evaluations = paths + options.evaluations + (options.order == "coarse-to-fine" and options.judge_width == "budget")
-    if options.kind == "halving":
-        evaluations = measurements(options.candidates, options.proposed, parts)
-    return Preview(space, costs, evaluations, partial(training.cycles, paths), training.batch)
-
-
-def search_reads(recipe: Recipe) -> tuple[str, ...]:
-    """What of a recipe the search reads besides what every method's does: how candidates are trained."""
-    options = section(SearchOptions, recipe.search, "search")
-    if options.kind == "halving":
-        return WHOLE
-    if options.finalists:
-        return (*WHOLE, "finetune.inherit", "finetune.discriminator")
-    return SCHEDULE if options.tune else ()
-
-
-def by_hand(options: SearchOptions, space: Space) -> Space:
-    """The space with path and operators narrowed to what the recipe fixes; RecipeError of one that it does not have."""
+def by_hand(name: str, options: SupernetOptions | SearchOptions, space: Space) -> Space:
+    """The space with path and operators narrowed to what a section fixes; RecipeError of one that it does not have."""
     blocks = [name for name in space if name.startswith("operator.")]
     chosen = options.operators
     if isinstance(chosen, str):
         chosen = (chosen,) * len(blocks)
     if chosen is not None and len(chosen) != len(blocks):
-        raise RecipeError(f"search.operators is one operator, or one for each of {len(blocks)} blocks", len(chosen))
+        raise RecipeError(f"{name}.operators is one operator, or one for each of {len(blocks)} blocks", len(chosen))
     for operator in chosen or ():
         if operator not in OPERATORS:
-            raise RecipeError("search.operators names no operator", repr(operator), nearest(operator, OPERATORS))
+            raise RecipeError(f"{name}.operators names no operator", repr(operator), nearest(operator, OPERATORS))
     if options.path is not None:
         paths = [str(path) for path in options_of(space, "path")]
         if options.path not in paths:
-            raise RecipeError("search.path names no path", repr(options.path), nearest(options.path, paths))
+            raise RecipeError(f"{name}.path names no path", repr(options.path), nearest(options.path, paths))
         space = space.narrow({"path": [options.path]})
     return space.narrow({name: [operator] for name, operator in zip(blocks, chosen or (), strict=False)})
+
+
+def paths_of(options: SearchOptions, space: Space) -> tuple[Value, ...]:
+    """The paths among which one is chosen before anything else; none where all is searched at once."""
+    return options_of(space, "path") if options.order == "coarse-to-fine" else ()
 
 
 def options_of(space: Space, name: str) -> tuple[Value, ...]:

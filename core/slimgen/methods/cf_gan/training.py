@@ -9,19 +9,19 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from slimgen.files import DISCRIMINATOR, GENERATOR
-from slimgen.methods.cf_gan.options import SupernetOptions, options_of
+from slimgen.methods.cf_gan.options import SupernetOptions, options_of, training_of
 from slimgen.methods.effort import Effort
 from slimgen.methods.rivals import Entrant
 from slimgen.methods.tuning import Opponent, Tuning
 from slimgen.nets import build_generator
 from slimgen.nets.cf_gan.layers import written
-from slimgen.nets.cf_gan.space import parse_path
+from slimgen.nets.cf_gan.space import parse_path, trellis_space
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
 from slimgen.nets.cf_gan.trellis import Trellis
 from slimgen.nets.initial import initialise
 from slimgen.nets.supernet import Gates, pinned
 from slimgen.nets.weights import load_weights
-from slimgen.search import Genotype, Space
+from slimgen.search import Genotype, Space, Value
 from slimgen.tasks.gan import original_guidance
 from slimgen.tasks.guidance import Discriminate
 from slimgen.tasks.task import Job
@@ -69,12 +69,12 @@ def generator_groups(generator: Trellis, options: SupernetOptions) -> list[dict[
     return [{"params": weights}, own]
 
 
-def sparsity_groups(generator: Trellis) -> dict[str, list[tuple[list[nn.Parameter], float]]]:
-    """Path to the groups of parameters that write its features, and the share of the paths that the first is on.
+def sparsity_groups(generator: Trellis, space: Space) -> dict[str, list[tuple[list[nn.Parameter], float]]]:
+    """Path of a space to the groups of parameters that write its features, and the share of the paths it has each on.
 
     What writes one channel goes together: the channel can be removed only when none of them writes it.
     """
-    space, on = generator.space, Counter[int]()
+    on = Counter[int]()
     found: dict[str, list[list[nn.Parameter]]] = {}
     for path in options_of(space, "path"):
         every = Gates.uniform(space, widest(space).replace({"path": path}), "operator.")
@@ -87,9 +87,16 @@ def sparsity_groups(generator: Trellis) -> dict[str, list[tuple[list[nn.Paramete
     return {path: [(group, on[id(group[0])] / len(found)) for group in groups] for path, groups in found.items()}
 
 
-def of_path(discriminator: SuperDiscriminator) -> Discriminate:
-    """The discriminator's path is the generator's."""
-    return lambda images, arch: discriminator(images, parse_path(str(pinned(arch)["path"])))
+def judging(options: SupernetOptions, path: Value) -> str:
+    """The path of the discriminator that judges generators of a path: the same, or one for all, the last."""
+    return str(path) if options.matching == "path" else str(options_of(trellis_space(options.shape), "path")[-1])
+
+
+def judged(discriminator: SuperDiscriminator, options: SupernetOptions, path: Value | None = None) -> Discriminate:
+    """The discriminator along the path that judges a generator's, of each architecture if none is given."""
+    return lambda images, arch: discriminator(
+        images, parse_path(judging(options, pinned(arch)["path"] if path is None else path))
+    )
 
 
 def drawn_effort(job: Job, generator: Trellis, draw: Draw, updates: int, batch: int) -> Effort:
@@ -113,21 +120,21 @@ def enter(job: Job, options: SupernetOptions, genotype: Genotype, seed: int) -> 
 def oppose(job: Job, options: SupernetOptions, genotype: Genotype, net: nn.Module) -> Opponent:
     """A new super-discriminator, seen along the path of a genotype: what every generator of it is trained against."""
     _, discriminator = networks(job, options)
-    path = parse_path(str(genotype["path"]))
-    how = {"discriminate": lambda images, arch: discriminator(images, path), "guidance": original_guidance(job)}
+    how = {"discriminate": judged(discriminator, options, genotype["path"]), "guidance": original_guidance(job)}
     return Opponent(discriminator, how)
 
 
 def inheriting(job: Job, discriminator: SuperDiscriminator, until: int) -> Tuning:
     """The beginning of fine-tuning on inherited weights, each against a copy of the inherited discriminator."""
-    schedule = job.recipe.finetune
+    schedule, options = job.recipe.finetune, training_of(job.recipe)
 
     def against(genotype: Genotype, net: nn.Module) -> Opponent:
-        own, path = deepcopy(discriminator), parse_path(str(genotype["path"]))
-        how = {"discriminate": lambda images, arch: own(images, path), "guidance": original_guidance(job)}
+        own = deepcopy(discriminator)
+        how = {"discriminate": judged(own, options, genotype["path"]), "guidance": original_guidance(job)}
         return Opponent(own, how)
 
-    return Tuning(job, "finalists", schedule, schedule.steps(len(job.data.split("train"))), against, until, kept=True)
+    steps = schedule.steps(len(job.data.split("train")))
+    return Tuning(job, "finalists", schedule, steps, against, until, kept=True, whole=True)
 
 
 def widest(space: Space) -> Genotype:

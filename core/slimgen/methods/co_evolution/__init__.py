@@ -4,17 +4,22 @@
 and `finetune` its last line.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from torch import nn
+
 from slimgen.cost.rows import largest
 from slimgen.errors import RunError
-from slimgen.methods.checks import priced
-from slimgen.methods.co_evolution.fitness import FITNESS, OUTPUTS, Fitness, Side, filters_of, outputs, sides
-from slimgen.methods.co_evolution.options import SearchOptions, check
+from slimgen.methods.checks import HALVING, priced
+from slimgen.methods.co_evolution.fitness import OUTPUTS, Fitness, Side, filters_of, outputs, sides
+from slimgen.methods.co_evolution.halved import halved, pruned, train_pair
+from slimgen.methods.co_evolution.options import SearchOptions, check, search_reads
 from slimgen.methods.co_evolution.roulette import TURN, TURNS, CoEvolution, Population
 from slimgen.methods.effort import Effort
+from slimgen.methods.halving import measurements, pictures
+from slimgen.methods.handing import handed_over
 from slimgen.methods.latency import Timed, keeping, timed
 from slimgen.methods.method import REVERSE, Found, Preview, Trained, found_genotype, updates_of
 from slimgen.methods.rivals import train_rivals
@@ -24,10 +29,9 @@ from slimgen.nets.pieces import Generators
 from slimgen.nets.weights import save_weights
 from slimgen.recipe import Recipe, section
 from slimgen.search import Budget, Exhaustive, Genotype, Trial, require_reachable
-from slimgen.tasks.cycle import CycleTraining, Gan, train_cycle
 from slimgen.tasks.task import Job
 
-__all__ = ["check", "finetune", "preview", "search", "supernet"]
+__all__ = ["check", "finetune", "preview", "search", "search_reads", "supernet"]
 
 DIRECTIONS = dict(zip(TURNS, ("forward", "reverse"), strict=True))
 """The steps of the trials of each direction."""
@@ -42,7 +46,14 @@ def preview(recipe: Recipe) -> Preview:
     def costs(genotype: Genotype) -> Mapping[str, float]:
         return priced(filters.cost(genotype, *recipe.size), recipe)
 
-    return Preview(filters.space, costs, 2 + (options.evaluations if options.kind == "evolution" else 0))
+    def learned(images: int) -> int:
+        tuning = recipe.finetune
+        return pictures(counts, tuning.steps(images), tuning.batch) if options.kind == HALVING else 0
+
+    counts = options.candidates, options.proposed
+    looked = {"evolution": options.evaluations, "magnitude": 0, HALVING: 2 * measurements(*counts)}[options.kind]
+    taught = (lambda images: 0) if recipe.teach.generator_checkpoint else recipe.teach.steps
+    return Preview(filters.space, costs, 2 + looked, learned=learned, before=taught)
 
 
 def supernet(job: Job) -> Mapping[str, float]:
@@ -61,6 +72,8 @@ def search(job: Job) -> Found:
     fitness = Fitness(job, originals, options, clock)
     populations = [_population(fitness, name, side, options) for name, side in originals.items()]
     searcher = CoEvolution(populations, fitness.objective, options.iterations, apart=not options.together)
+    if options.kind == HALVING:
+        return halved(fitness, searcher.space.narrow({TURN: [TURNS[0]]}), options)
     trials: list[Trial] = []
     if options.kind == "evolution":
         trials = fitness.explore("pairs", searcher, options.evaluations)
@@ -79,11 +92,8 @@ def search(job: Job) -> Found:
     found, reverse = every[-2:]
     facts = {
         "evaluations": float(len(every)),
-        "bits": float(originals[TURNS[0]].filters.bits),
         "seconds.pairs": sum(trial.seconds for trial in every),
-        **{f"reverse_{name}": value for name, value in reverse.costs.items()},
-        f"reverse_{FITNESS}": reverse.quality[FITNESS],
-        **clock.facts,
+        **fitness.facts(reverse),
     }
     if limit is not None:
         facts |= {"latency_measured_ms": clock.measured(a), "reverse_latency_measured_ms": clock.measured(b)}
@@ -129,27 +139,19 @@ def finetune(job: Job) -> Mapping[str, Trained]:
         `found` of the recipe's direction and `found_reverse` of the other, with `updates: 0` as they were cut; and
         `narrowed` and `narrowed_reverse` where the recipe asks for them.
     """
-    recipe, schedule = job.recipe, job.recipe.finetune
-    pair = found_genotype(job)
-    family, gans, described = recipe.teach.generator["family"], [], []
-    for number, (name, side) in enumerate(sides(job).items()):
-        described.append(side.filters.described(pair.under(name)))
-        if schedule.inherit:
-            net = side.filters.cut(pair.under(name))
-        else:
-            net = build_generator(family, seed=recipe.seed + 2 * number, **described[number])
-        gans.append(Gan(job.compute.place(net), side.gan.discriminator))
-    nets = gans[0].generator.eval(), gans[1].generator.eval()
+    recipe, schedule, originals = job.recipe, job.recipe.finetune, sides(job)
+    family, pair = recipe.teach.generator["family"], found_genotype(job)
+    described = [side.filters.described(pair.under(name)) for name, side in originals.items()]
+    gans = pruned(job, originals, pair)
+    nets: Sequence[nn.Module] = [gan.generator.eval() for gan in gans]
     steps = schedule.steps(len(job.data.split("train")))
-    if steps:
-        for gan in gans:
-            for part in gan:
-                part.train().requires_grad_(True)
-        nets = train_cycle(job, CycleTraining("found", gans[0], gans[1], schedule, steps, ema=schedule.ema))
+    if not (known := handed_over(job, nets)) and steps:
+        nets = train_pair(job, "found", gans, steps)
     costs = [generator_cost(family, *recipe.size, **about) for about in described]
     # The original is the supernet here, so its training counts.
     before = Effort.of(updates_of(job.inputs["teach"]), recipe.teach.batch, job.task.original_cost().exact)
-    efforts = [before.plus(Effort.of(steps, schedule.batch, cost.exact)) for cost in costs]
+    before = before.plus(Effort.read(job.inputs["search"]))
+    efforts = [before.plus(Effort.of(steps, schedule.batch, cost.exact, counted=known)) for cost in costs]
     trained = {
         name: Trained(net, family, about, steps, effort)
         for name, net, about, effort in zip(("found", f"found{REVERSE}"), nets, described, efforts, strict=True)

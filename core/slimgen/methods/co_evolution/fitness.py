@@ -23,7 +23,7 @@ from slimgen.metrics.evaluator import Evaluator, fitting_batch
 from slimgen.nets.co_evolution.filters import FilterSpace
 from slimgen.nets.weights import digest, load_weights
 from slimgen.recipe import Recipe, Schedule, section
-from slimgen.search import Genotype, Objective
+from slimgen.search import Genotype, Objective, Trial
 from slimgen.tasks.cycle import Direction, Gan, cycle_phases
 from slimgen.tasks.task import Job, both_ways
 from slimgen.training.distributed import alone
@@ -96,7 +96,8 @@ class Fitness(Trials):
             for part, net in side.gan._asdict().items()
             for key, value in net.state_dict().items()
         }
-        super().__init__(job, Objective(FITNESS, "max"), digest(weights), clock.margin)
+        self.weights = digest(weights)
+        super().__init__(job, Objective(FITNESS, "max"), self.weights, clock.margin)
         self.sides, self.options, self.clock = originals, options, clock
         recipe, compute = job.recipe, job.compute
         kept = load_weights(job.inputs["supernet"] / OUTPUTS)  # what the originals make of the images
@@ -139,9 +140,12 @@ class Fitness(Trials):
     def quality(self, pair: Genotype) -> dict[str, float]:
         """The fitness and what it is made of: share of weights, both losses; and the recipe's metric."""
         turn, other, own = _whose(pair)
-        side = self.sides[turn]
         net = self._network(turn, own) if self.options.tuning is None else self._tuned(pair, self.options.tuning)
-        partner = self._partner(other, pair.under(other))
+        return self.beside(turn, own, net, self._partner(other, pair.under(other)))
+
+    def beside(self, turn: str, own: Genotype, net: nn.Module, partner: nn.Module) -> dict[str, float]:
+        """What a generator of one direction is like beside one of the other: see `quality`."""
+        side = self.sides[turn]
         images, wanted, made = self._images[turn], self._wanted[turn], []
         distance = cycle = torch.zeros((), dtype=torch.float64, device=images.device)
         batch = fitting_batch(images.shape[-2:], self.job.compute.device)
@@ -186,16 +190,29 @@ class Fitness(Trials):
             fit([phase], draw, {"train": batch}, steps, seed=recipe.seed, compute=compute, state={})
         return compute.ready(net.requires_grad_(False))
 
+    def facts(self, reverse: Trial) -> dict[str, float]:
+        """What is worth telling of a search besides its winner: of the other direction, the genome, and the clock."""
+        return {
+            "bits": float(self.sides[TURNS[0]].filters.bits),
+            **{f"reverse_{name}": value for name, value in reverse.costs.items()},
+            f"reverse_{FITNESS}": reverse.quality[FITNESS],
+            **self.clock.facts,
+        }
+
     def protocol(self, genotype: Genotype) -> str:
         """All that a fitness depends on besides the pair and the originals."""
-        names = {"loss", "cycle", "criterion", "tuning"}
-        protocol = f"{self._evaluators[str(genotype[TURN])].protocol}; {self.options.model_dump_json(include=names)}"
+        protocol = self.protocol_of(str(genotype[TURN]))
         if self.options.tuning is None:
             return protocol
         recipe, images = self.job.recipe, self.job.data.manifest.splits["train"].sha256
         content = "-".join(images[side][:12] for side in sorted(images))
         how = f"seed {recipe.seed}, flip {recipe.data.flip}, {recipe.losses.model_dump_json()}"
         return f"{protocol}; tuned on content {content}, {how}"
+
+    def protocol_of(self, turn: str) -> str:
+        """What the fitness of one direction is computed by."""
+        names = {"loss", "cycle", "criterion", "tuning"}
+        return f"{self._evaluators[turn].protocol}; {self.options.model_dump_json(include=names)}"
 
 
 def _whose(pair: Genotype) -> tuple[str, str, Genotype]:

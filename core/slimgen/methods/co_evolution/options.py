@@ -8,12 +8,15 @@ from pydantic import Field, model_validator
 from slimgen.errors import RecipeError
 from slimgen.methods import checks
 from slimgen.methods.co_evolution.roulette import Odds
+from slimgen.methods.tuning import WHOLE
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
 from slimgen.nets import check_pieces, generator_cost
 from slimgen.nets.co_evolution.groups import check_family, narrowest
 from slimgen.recipe import Recipe, Section, section
 from slimgen.search import Space, require_reachable
+
+_OF_POPULATIONS = ("population", "evaluations", "selection", "crossover", "mutation", "together", "tuning")
 
 
 class SupernetOptions(Section):
@@ -39,7 +42,10 @@ class SearchOptions(Section):
     """Section `search`.
 
     Attributes:
-        kind: `evolution`; or `magnitude`, which keeps the strongest filters of every layer that fit the budget.
+        kind: `evolution`; `magnitude`, which keeps the strongest filters of every layer that fit the budget; or
+            `halving`, which trains random pairs within the budget, as many as `candidates`, as fine-tuning does, and
+            lets the better half go on again and again, by the mean fitness of both directions.
+        proposed: so many more, which a predictor proposes after the first have been measured, compete with them.
         population: individuals of each direction (K).
         evaluations: individuals measured, of both directions, whole generations of both: 2 K (T + 1).
         selection: probability that an offspring comes about in this way, as are `crossover` and `mutation`; see `Odds`.
@@ -52,7 +58,9 @@ class SearchOptions(Section):
         latency_networks: whole networks that a latency table is fitted to; half as many check it.
     """
 
-    kind: Literal["evolution", "magnitude"] = "evolution"
+    kind: Literal["evolution", "magnitude", "halving"] = "evolution"
+    candidates: int = Field(default=16, ge=2)
+    proposed: int = Field(default=0, ge=0)
     population: int = Field(default=32, ge=2)
     evaluations: int = Field(default=6464, ge=4)
     selection: float = Field(default=0.2, ge=0, le=1)
@@ -100,8 +108,7 @@ def check(recipe: Recipe) -> None:
         rule = "a narrowed generator is trained for as many updates as the original and fine-tuning together"
         raise RecipeError(rule, "an imported original and finetune.updates 0", "leave finetune.rivals out")
     checks.check_limits(recipe, checks.LIMITS)
-    needs = {"search.latency_networks": (recipe.budget.latency_ms is not None, "a limit on latency_ms")}
-    checks.check_effects({"search": options}, needs)
+    _check_halving(recipe, options)
     budget, family = checks.budget_of(recipe), recipe.teach.generator["family"]
     if budget.latency_ms is not None:
         check_pieces(family)
@@ -112,6 +119,23 @@ def check(recipe: Recipe) -> None:
         rest = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
         least = generator_cost(family, *recipe.size, **narrowest(family, rest))
         require_reachable(Space({}), lambda genotype: checks.priced(least, recipe), budget)
+
+
+def _check_halving(recipe: Recipe, options: SearchOptions) -> None:
+    halving = options.kind == checks.HALVING
+    needs = {f"search.{name}": (not halving, "another kind than halving") for name in _OF_POPULATIONS}
+    needs["search.latency_networks"] = (recipe.budget.latency_ms is not None, "a limit on latency_ms")
+    needs["search.candidates"] = needs["search.proposed"] = (halving, "kind halving")
+    checks.check_effects({"search": options}, needs)
+    if halving and recipe.finetune.updates == 0:
+        rule = "candidates of search.kind halving are trained as the section finetune says"
+        raise RecipeError(rule, "finetune.updates 0", "give it updates or epochs")
+
+
+def search_reads(recipe: Recipe) -> tuple[str, ...]:
+    """What of a recipe the search reads besides what every method's does: how candidates are trained."""
+    halving = section(SearchOptions, recipe.search, "search").kind == checks.HALVING
+    return (*WHOLE, "finetune.inherit") if halving else ()
 
 
 def _check_originals(recipe: Recipe) -> None:

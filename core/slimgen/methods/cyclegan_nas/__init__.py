@@ -6,24 +6,37 @@ architecture, and `finetune` trains it anew at full width, as in section 4.2. Th
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from slimgen.methods.checks import NARROWED
-from slimgen.methods.cyclegan_nas.options import SearchOptions, SupernetOptions, check, preview, training_of
+from slimgen.methods.checks import HALVING, NARROWED
+from slimgen.methods.cyclegan_nas.halved import halved
+from slimgen.methods.cyclegan_nas.options import (
+    SearchOptions,
+    SupernetOptions,
+    check,
+    preview,
+    search_reads,
+    training_of,
+    without_effect,
+)
 from slimgen.methods.cyclegan_nas.phases import DISCRIMINATORS, GENERATORS, batches, joined, networks, phases, pools_of
 from slimgen.methods.cyclegan_nas.repeats import Comparison, train_repeatedly
 from slimgen.methods.cyclegan_nas.sized import HIDDEN, Sized
 from slimgen.methods.drawn import alike
+from slimgen.methods.effort import Effort
+from slimgen.methods.handing import handed_over
 from slimgen.methods.method import Found, Trained, found_genotype
 from slimgen.methods.relaxation_trace import LIKELIHOOD, likely_trial, read_relaxation, train_traced
 from slimgen.methods.rivals import Plan, narrowed_original
-from slimgen.nets import generator_cost
+from slimgen.nets import build_generator, generator_cost
 from slimgen.recipe import section
 from slimgen.search import Genotype, Objective
 from slimgen.tasks.task import Job
 from slimgen.training.fit import Stateful
 
-__all__ = ["check", "finetune", "preview", "search", "supernet"]
+__all__ = ["check", "finetune", "preview", "search", "search_reads", "supernet", "without_effect"]
 
 FINETUNE_SECTIONS = ("search", "objective", "evaluate.features")
 """Fine-tuning builds what the search says, and chooses among repeats by the objective."""
@@ -38,7 +51,7 @@ def supernet(job: Job) -> Mapping[str, float]:
         net.train()
     state: dict[str, Stateful] = {**four.nets, "relaxation": four.relaxation}
     state |= {f"pool.{name}": pool for name, pool in pools.items()}
-    lines, images = phases(job, options, four, pools, steps), batches(job, options, steps)
+    lines, images = (phases(job, options, four, pools, steps), batches(job, options, steps)) if steps else ([], {})
     return {"updates": steps, "entropy": train_traced(job, {"": four.relaxation}, lines, images, steps, state)}
 
 
@@ -52,6 +65,8 @@ def search(job: Job) -> Found:
     training = training_of(recipe)
     relaxation = read_relaxation(job, joined(training))
     sized, logs = Sized(job, training, options, relaxation), relaxation.log_probabilities()
+    if options.kind == HALVING:
+        return halved(job, sized, relaxation.space, partial(_found_plans, training=training, options=options))
     argmax = sized.of(relaxation.argmax())
     likeliest = sized.keeping(sized.likeliest())
     trials = [likely_trial(argmax, sized.costs(argmax), logs, "argmax")]
@@ -70,19 +85,12 @@ def search(job: Job) -> Found:
         )
         rivals = [likely_trial(each, sized.costs(each), logs, "random", number) for number, each in enumerate(drawn)]
         found, trials = rivals[drawn.index(sized.keeping(drawn))], [*trials, *rivals]
-    train = job.data.split("train")
     entropy = relaxation.entropy()
-    forward, reverse = (sized.cost(found.genotype, role) for role in GENERATORS)
     facts = {
         "evaluations": float(len(trials)),
         "space_size": float(relaxation.space.size),
         "entropy": math.fsum(entropy.values()) / len(entropy),
-        **{f"reverse_{name}": value for name, value in sized.costs(found.genotype, GENERATORS[1]).items()},
-        "total_params": float(forward.params + reverse.params),
-        "reverse_share": reverse.params / (forward.params + reverse.params),
-        "input_images": float(len(train.input)),
-        "target_images": float(len(train.target)),
-        **sized.timed(found.genotype),
+        **sized.facts(found.genotype),
     }
     return Found(found, trials, facts, Objective(LIKELIHOOD, "max"))
 
@@ -99,12 +107,25 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     training = training_of(recipe)
     comparison = Comparison(job) if options.repeats > 1 else None
     plans = _found_plans(found_genotype(job), training, options)
-    trained = train_repeatedly(job, "found", plans, comparison, options.repeats)
+    nets = [job.compute.place(build_generator(**plan.generator)) for plan in plans]
+    known = handed_over(job, nets)
+    trained = train_repeatedly(job, "found", plans, comparison, options.repeats, nets if known else None)
+    if options.kind == HALVING:
+        trained = {name: _counted(job, one, options.repeats, known) for name, one in trained.items()}
     if NARROWED in recipe.finetune.rivals:
         costs = [generator_cost(each.family, *recipe.size, **each.options) for each in trained.values()]
         narrow = [narrowed_original(recipe, "params", cost.params) for cost in costs]
         trained |= train_repeatedly(job, NARROWED, [Plan(each) for each in narrow], comparison, options.repeats)
     return trained
+
+
+def _counted(job: Job, trained: Trained, repeats: int, known: bool) -> Trained:
+    """With the effort of the search that trained candidates, of this training, and of the others it was the best of."""
+    size, batch = job.recipe.size, job.recipe.finetune.batch
+    macs = generator_cost(trained.family, *size, **trained.options).exact
+    others = Effort.candidates([macs] * (repeats - 1), trained.updates, batch)
+    own = Effort.of(trained.updates, batch, macs, counted=known)
+    return replace(trained, effort=Effort.read(job.inputs["search"]).plus(others).plus(own))
 
 
 def _found_plans(genotype: Genotype, training: SupernetOptions, options: SearchOptions) -> list[Plan]:

@@ -8,7 +8,10 @@ from pydantic import Field, PrivateAttr
 from slimgen.cost.rows import largest_within
 from slimgen.errors import BudgetError, RecipeError
 from slimgen.methods import checks
+from slimgen.methods.checks import HALVING
+from slimgen.methods.halving import measurements, pictures
 from slimgen.methods.method import Preview
+from slimgen.methods.tuning import WHOLE
 from slimgen.metrics.kinds import OfSegmentations
 from slimgen.metrics.registry import find
 from slimgen.nets import generator_cost
@@ -39,6 +42,7 @@ class SupernetOptions(Schedule):
             searched discriminators, while they are trained anew, too (the published code has it there).
     """
 
+    updates: int | None = Field(default=None, ge=0)
     decay: float = Field(default=0.0, ge=0, le=1)
     optimisation: Literal["OF", "TF", "TH", "THS"] = "OF"
     relaxation: Literal["softmax", "gumbel"] = "softmax"
@@ -72,7 +76,10 @@ class SearchOptions(Section):
 
     Attributes:
         kind: `gradient` takes the most probable operations; `random` takes, to compare with, the first of `evaluations`
-            random architectures of about the same size.
+            random architectures of about the same size; `halving` trains random pairs of generators alone, as many as
+            `candidates`, as fine-tuning does, and lets the better half go on again and again, by the recipe's
+            objective: `supernet.updates` is then 0.
+        proposed: so many more, which a predictor proposes after the first have been measured, compete with them.
         equal_size: largest relative difference of a random architecture's parameters, both generators together.
         hidden: channels after the encoding cell (H) of both generators; `equal` is the widest whose parameters, both
             together, are at most those of the plain CycleGAN's two (section 4.2). A limit on latency_ms, which is of
@@ -85,7 +92,9 @@ class SearchOptions(Section):
         latency_networks: whole networks that a latency table is fitted to; half as many check it.
     """
 
-    kind: Literal["gradient", "random"] = "gradient"
+    kind: Literal["gradient", "random", "halving"] = "gradient"
+    candidates: int = Field(default=16, ge=2)
+    proposed: int = Field(default=0, ge=0)
     evaluations: int = Field(default=8, ge=1)
     equal_size: float = Field(default=0.05, gt=0, lt=1)
     hidden: int | Literal["equal"] = "equal"
@@ -116,8 +125,15 @@ def check(recipe: Recipe) -> None:
     if isinstance(find(recipe.objective.metric), OfSegmentations):
         rule = "cyclegan_nas compares repeats by both directions' images, of which neither are label maps"
         raise RecipeError(rule, repr(recipe.objective.metric), "choose fid, fd:NAME, kid, or psnr of the cycle")
-    gumbel, drawing = training.relaxation == "gumbel", options.kind == "random"
+    gumbel, drawing, halving = training.relaxation == "gumbel", options.kind == "random", options.kind == HALVING
+    if halving and training.updates != 0:
+        rule = "search.kind halving trains every candidate alone, and needs no supernet"
+        raise RecipeError(rule, "a training of one", "set supernet.updates to 0")
+    if training.updates == 0 and not halving:
+        raise RecipeError("what is read off supernets is trained", "supernet.updates 0", "give it updates or epochs")
     needs = {
+        "search.candidates": (halving, "kind halving"),
+        "search.proposed": (halving, "kind halving"),
         "supernet.temperature": (gumbel, "relaxation gumbel"),
         "search.evaluations": (drawing, "kind random"),
         "search.equal_size": (drawing, "kind random"),
@@ -145,8 +161,27 @@ def preview(recipe: Recipe) -> Preview:
     def costs(genotype: Genotype) -> Mapping[str, float]:
         return checks.priced(cells_cost(shape, genotype, *recipe.size), recipe)
 
-    drawn = options.evaluations if options.kind == "random" else 0
-    return Preview(space_of(shape), costs, 1 + drawn, training.steps, training.batch)
+    def learned(images: int) -> int:
+        tuning = recipe.finetune
+        return pictures(counts, tuning.steps(images), tuning.batch) if options.kind == HALVING else 0
+
+    counts = options.candidates, options.proposed
+    evaluations = {"gradient": 1, "random": 1 + options.evaluations, HALVING: measurements(*counts)}[options.kind]
+    repeats = options.repeats
+    return Preview(space_of(shape), costs, evaluations, training.steps, training.batch, learned, repeats=repeats)
+
+
+def without_effect(recipe: Recipe) -> tuple[str, ...]:
+    """What is given of the supernets' training where they are not trained."""
+    options = section(SearchOptions, recipe.search, "search")
+    used = ("cells", "ends", *(("spectral",) if options.discriminators == "found" else ()))
+    supernet = section(SupernetOptions, recipe.supernet, "supernet")
+    return checks.idle(supernet, used) if options.kind == HALVING else ()
+
+
+def search_reads(recipe: Recipe) -> tuple[str, ...]:
+    """What of a recipe the search reads besides what every method's does: how candidates are trained."""
+    return WHOLE if section(SearchOptions, recipe.search, "search").kind == HALVING else ()
 
 
 def equal_hidden(recipe: Recipe, training: SupernetOptions, pair: tuple[Genotype, Genotype]) -> int:

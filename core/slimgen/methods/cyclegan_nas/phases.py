@@ -64,7 +64,7 @@ def networks(job: Job, options: SupernetOptions, steps: int) -> Networks:
     nets: dict[str, Supernet] = {}
     for role, shape in shapes_of(options).items():
         nets[role] = place(initialise(Supercells(shape, options.spectral), seed + len(nets)))
-    temperature = Temperature(*options.temperature, steps) if options.relaxation == "gumbel" else None
+    temperature = Temperature(*options.temperature, max(1, steps)) if options.relaxation == "gumbel" else None
     kind, spread = options.relaxation, options.spread
     relaxation = Relaxation(joined(options), seed=seed, spread=spread, kind=kind, temperature=temperature)
     return Networks(nets, place(relaxation))

@@ -53,9 +53,16 @@ class Comparison:
 
 
 def train_repeatedly(
-    job: Job, name: str, plans: Sequence[Plan], comparison: Comparison | None, repeats: int
+    job: Job,
+    name: str,
+    plans: Sequence[Plan],
+    comparison: Comparison | None,
+    repeats: int,
+    known: Sequence[nn.Module] | None = None,
 ) -> dict[str, Trained]:
     """Trains both directions from scratch, `repeats` times from different seeds; a comparison chooses among several.
+
+    What the first training would come to may be known.
 
     Returns:
         The best: the recipe's direction under this name, the other under `NAME_reverse`. The facts of the first hold
@@ -69,8 +76,10 @@ def train_repeatedly(
         # From another seed: other weights, another order of images.
         recipe = job.recipe.model_copy(update={"seed": job.recipe.seed + SEEDS * number})
         again = replace(job, recipe=recipe, task=open_task(recipe, job.compute)) if number else job
-        nets = train_anew(again, f"{name}{number}" if repeats > 1 else name, plans, steps)
-        pair = [_finished(net, plan.generator, steps) for net, plan in zip(nets, plans, strict=True)]
+        nets: Sequence[nn.Module] = known or ()
+        if number or known is None:
+            nets = train_anew(again, f"{name}{number}" if repeats > 1 else name, plans, steps)
+        pair = [finished(net, plan.generator, steps) for net, plan in zip(nets, plans, strict=True)]
         if comparison is not None:
             qualities.append(first(partial(comparison.measure, *(job.compute.place(part.net) for part in pair))))
         if not best or (comparison is not None and comparison.objective.better(qualities[-1], top)):
@@ -80,7 +89,7 @@ def train_repeatedly(
     return {name: replace(best[0], facts=facts), f"{name}{REVERSE}": best[1]}
 
 
-def _finished(net: nn.Module, plan: Mapping[str, Any], steps: int) -> Trained:
+def finished(net: nn.Module, plan: Mapping[str, Any], steps: int) -> Trained:
     """A trained generator as it is used: without spectral norms, which training needs."""
     if isinstance(net, CellsGenerator):
         net, plan = net.folded(), {**plan, "spectral": False}

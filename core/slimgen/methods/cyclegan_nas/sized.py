@@ -52,6 +52,19 @@ class Sized:
             return self.of(genotype)
         return Genotype({HIDDEN: other[HIDDEN]}) | genotype
 
+    def within(self, genotype: Genotype) -> Genotype:
+        """The genotype as wide as it is built: by parameters, and narrower where milliseconds demand it.
+
+        Where no width keeps them, the narrowest, which is above the limit.
+        """
+        whole = self.of(genotype)
+        if self.options.hidden != "equal" or self.budget.allows(self.pair_costs(whole)):
+            return whole
+        try:
+            return self._narrower(whole, self.budget)
+        except BudgetError:
+            return whole.replace({HIDDEN: LEAST})
+
     def likeliest(self) -> Iterator[Genotype]:
         """The most probable architecture within the budget; then those of ever fewer milliseconds."""
         argmax = self.of(self.relaxation.argmax())
@@ -89,7 +102,11 @@ class Sized:
     def keeping(self, genotypes: Iterable[Genotype]) -> Genotype:
         """The first whose generators both keep a limit on milliseconds when they are measured."""
         limit = self.job.budget.latency_ms
-        return keeping(limit, genotypes, lambda one: max(self._measured(one, role) for role in GENERATORS))
+        return keeping(limit, genotypes, self.slower)
+
+    def slower(self, genotype: Genotype) -> float:
+        """The milliseconds of the slower generator, measured."""
+        return max(self._measured(genotype, role) for role in GENERATORS)
 
     def _measured(self, genotype: Genotype, role: str) -> float:
         return self.clock.measured(_alone(genotype, role))
@@ -100,6 +117,19 @@ class Sized:
             return {}
         forward, reverse = (self._measured(found, role) for role in GENERATORS)
         return {**self.clock.facts, "latency_measured_ms": forward, "reverse_latency_measured_ms": reverse}
+
+    def facts(self, found: Genotype) -> dict[str, float]:
+        """What is worth telling of what was found: the reverse direction, both together, and their images."""
+        train = self.job.data.split("train")
+        forward, reverse = (self.cost(found, role).params for role in GENERATORS)
+        return {
+            **{f"reverse_{name}": value for name, value in self.costs(found, GENERATORS[1]).items()},
+            "total_params": float(forward + reverse),
+            "reverse_share": reverse / (forward + reverse),
+            "input_images": float(len(train.input)),
+            "target_images": float(len(train.target)),
+            **self.timed(found),
+        }
 
     def cost(self, genotype: Genotype, role: str) -> Cost:
         """What a generator costs on one image."""

@@ -13,9 +13,10 @@ from torch import nn
 
 from slimgen.export.latency.table import LatencyTable
 from slimgen.files import DISCRIMINATOR, GENERATOR, weights_file
+from slimgen.methods.alone import found_alone
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.effort import Effort
-from slimgen.methods.gan_compression.checking import check, preview
+from slimgen.methods.gan_compression.checking import check, preview, without_effect
 from slimgen.methods.gan_compression.distilling import (
     distilling,
     once_for_all,
@@ -34,7 +35,7 @@ from slimgen.methods.gan_compression.options import (
     search_reads,
     teacher_options,
 )
-from slimgen.methods.halving import search_alone
+from slimgen.methods.handing import handed_over
 from slimgen.methods.latency import timed, timed_again
 from slimgen.methods.method import Found, Trained, found_genotype
 from slimgen.methods.rivals import Chance, Entrant, finetuned, train_in_time, train_random, train_rivals
@@ -52,7 +53,7 @@ from slimgen.tasks.task import Job
 from slimgen.training.distributed import first
 from slimgen.training.draws import fixed, uniform
 
-__all__ = ["check", "finetune", "preview", "search", "search_reads", "supernet"]
+__all__ = ["check", "finetune", "preview", "search", "search_reads", "supernet", "without_effect"]
 
 
 def supernet(job: Job) -> Mapping[str, float]:
@@ -100,7 +101,7 @@ def search(job: Job) -> Found:
     net = once_for_all(job, training)
     if options.kind == "halving":
         clock, against = timed(job, net, options.latency_networks), partial(oppose, job, training)
-        return search_alone(job, net, [net.space], clock, (options.candidates, options.proposed), against)
+        return found_alone(job, net, [net.space], clock, (options.candidates, options.proposed), against)
     net.load_state_dict(load_weights(job.inputs["supernet"] / GENERATOR))
     net.eval()
     clock = timed(job, net, options.latency_networks)
@@ -141,7 +142,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     """The found generator on inherited weights, under the same teacher; with `updates: 0`, as it was found."""
     recipe, schedule = job.recipe, job.recipe.finetune
     options = section(SupernetOptions, recipe.supernet, "supernet")
-    genotype = found_genotype(job)
+    searched, genotype = section(SearchOptions, recipe.search, "search"), found_genotype(job)
     net, discriminator = once_for_all(job, options), job.task.discriminator()
     before = job.inputs["supernet"]
     about = {**net.options, "config": write_config(net.channels.config(genotype))}
@@ -149,22 +150,23 @@ def finetune(job: Job) -> Mapping[str, Trained]:
         net.load_state_dict(load_weights(before / GENERATOR))
         calibrated = recalibrated(job, net, options.calibration, options.batch)
         found: nn.Module = job.compute.place(calibrated.extract(genotype)).eval()
+    elif searched.kind == "halving":
+        found = job.compute.place(net.extract(genotype))  # as the candidates begin
     else:
         found = job.compute.place(build_generator(options.family, seed=recipe.seed, **about))
     if (begun := discriminator_file(job, options)) is not None:
         discriminator.load_state_dict(load_weights(begun))
     steps = schedule.steps(len(job.data.split("train")))
-    if steps:
+    if not (trained_before := handed_over(job, [found])) and steps:
         guidance = distilling(job, options, teacher_network(job, options))
         for name, module in guidance.modules.items() if schedule.inherit else ():
             module.load_state_dict(load_weights(before / weights_file(name)))
         found = finetuned(job, "found", Gan(found, discriminator), steps, generate=showing(found), guidance=guidance)
     cost = net.cost(genotype, *recipe.size)
-    effort = (
-        Effort.read(before).plus(Effort.read(job.inputs["search"])).plus(Effort.of(steps, schedule.batch, cost.exact))
-    )
+    effort = Effort.read(before).plus(Effort.read(job.inputs["search"]))
+    effort = effort.plus(Effort.of(steps, schedule.batch, cost.exact, counted=trained_before))
     untrained, against = once_for_all(job, options), partial(oppose, job, options)
-    clock = timed_again(job, untrained)
+    clock = timed_again(job, untrained, searched.latency_networks)
     chance = Chance(untrained, net.space, None, partial(enter, job, options), against, clock)
     rivals = {**train_rivals(job, [cost], effort), **train_in_time(job, {"family": options.family, **about}, effort)}
     rivals |= train_random(job, chance, effort)

@@ -16,6 +16,7 @@ from slimgen.methods.checks import (
     check_metrics,
     check_rivals,
     check_tuning,
+    idle,
     imported_alone,
 )
 from slimgen.methods.gan_compression.options import (
@@ -29,14 +30,16 @@ from slimgen.methods.gan_compression.options import (
     pruning,
     teacher_options,
 )
-from slimgen.methods.halving import measurements
+from slimgen.methods.halving import measurements, pictures
 from slimgen.methods.method import Preview
 from slimgen.nets.configurations import write_config
 from slimgen.nets.gan_compression.families import alike, searchable
-from slimgen.recipe import Recipe, section
+from slimgen.recipe import Recipe, Schedule, section
 from slimgen.search import Genotype, require_reachable
 from slimgen.tasks import traits_of
 from slimgen.tasks.traits import NOISE
+
+_TRAINED = ("calibration", "prune")
 
 
 def check(recipe: Recipe) -> None:
@@ -46,7 +49,7 @@ def check(recipe: Recipe) -> None:
     options = section(SupernetOptions, recipe.supernet, "supernet")
     search = section(SearchOptions, recipe.search, "search")
     check_metrics(recipe, search.racing)
-    evolving, halving = search.kind == "evolution", search.kind == "halving"
+    evolving, halving = search.kind == "evolution", search.kind == HALVING
     check_halving(recipe, halving, options)
     needs = {
         "search.candidates": (halving, "kind halving"),
@@ -97,9 +100,22 @@ def preview(recipe: Recipe) -> Preview:
     def updates(images: int) -> int:
         return sum(training.steps(images) for training in trainings if training is not None)
 
+    def learned(images: int) -> int:
+        tuning, counts = recipe.finetune, (search.candidates, search.proposed)
+        if search.kind == HALVING:
+            return pictures(counts, tuning.steps(images), tuning.batch)
+        return min(search.evaluations, space.size) * search.tune * tuning.batch
+
     space = family.channels.space(options.space)
-    asked = search.evaluations if search.kind != "halving" else measurements(search.candidates, search.proposed)
-    return Preview(space, costs, min(asked, space.size), updates, options.batch)
+    asked = search.evaluations if search.kind != HALVING else measurements(search.candidates, search.proposed)
+    return Preview(space, costs, min(asked, space.size), updates, options.batch, learned, before=updates)
+
+
+def without_effect(recipe: Recipe) -> tuple[str, ...]:
+    """What is given of the once-for-all network's training where it is not trained."""
+    halving = section(SearchOptions, recipe.search, "search").kind == HALVING
+    options = section(SupernetOptions, recipe.supernet, "supernet")
+    return idle(options, set(SupernetOptions.model_fields) - {*Schedule.model_fields, *_TRAINED}) if halving else ()
 
 
 def _check_pruning(recipe: Recipe, options: SupernetOptions, teacher: str) -> None:

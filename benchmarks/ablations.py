@@ -1,0 +1,173 @@
+"""CF-GAN's ablations as fair runs (Wang et al., ICCV 2021, Tables 4 and 5): what each part of it is worth here.
+
+    python -m benchmarks.ablations [benchmarks/townhouses-32.yaml] [--seeds 0 1 2] [--only AP1 joint ...]
+
+Table 4: `AP` trains and searches one path alone, `AO` one operator, from the supernet on, with every path and every
+operator in its turn, whose mean is compared; `uniform` draws operators independently; `unfair` does so without matching
+the discriminator's path to the generator's; `joint` searches all at once. Each has the recipe's data, budget, losses
+and updates; the table says what effort it was.
+
+Table 5: `joint` and `coarse`, coarse-to-fine, search in the very same supernet, without tuning candidates or training
+a path on, so that what they measure of one is the same. Joint search may evaluate ten times as many; counted is how
+many it takes until its best is as good as what coarse-to-fine found.
+
+A gain is called one only at p < 0.05 of a paired t test over the seeds. Runs resume like any other, and share the
+stages that they have in common; several processes may share the work (`--only`, `--only-run`), and the last collects
+it. Figures go to benchmarks/results/.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from benchmarks.fair import kinds
+from benchmarks.fair import lines as against
+from benchmarks.results import save
+from slimgen import recipe, stages
+from slimgen.methods.cf_gan.options import SearchOptions, training_of
+from slimgen.nets.cf_gan.space import OPERATORS, trellis_space
+from slimgen.recipe import Recipe, section
+from slimgen.report.paired import FOUND, differences
+from slimgen.report.table import ORIGINAL, Table, read_table
+from slimgen.run.record import read_record
+
+RECIPE = "benchmarks/townhouses-32.yaml"
+MORE = 10  # evaluations of joint search, as a multiple
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", nargs="?", default=RECIPE, metavar="RECIPE")
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--set", action="append", default=[], dest="settings")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="run these alone, beside found")
+    parser.add_argument("--only-run", action="store_true", help="collect nothing: other processes run the rest")
+    arguments = parser.parse_args()
+    base = recipe.load(arguments.recipe).override(["finetune.rivals=[]", *arguments.settings])
+    named = variants(base)
+    if unknown := sorted(set(arguments.only) - set(named)):
+        parser.error(f"--only names {', '.join(unknown)}; there are {', '.join(named)}")
+    chosen = {name: one for name, one in named.items() if name == FOUND or not arguments.only or name in arguments.only}
+    outs: list[dict[str, Path]] = []
+    for seed in arguments.seeds:
+        outs.append({name: arguments.out / f"{base.name}-{seed}-{name}" for name in chosen})
+        for name, out in outs[-1].items():
+            stages.run(chosen[name].override([f"seed={seed}"]), data=arguments.data, out=out, until="evaluate")
+    if not arguments.only_run:
+        found = collected(base.name, outs)
+        about = {"recipe": base.name, "settings": arguments.settings, "seeds": arguments.seeds}
+        save(f"ablations-{base.name}", {**about, **found})
+        print("\n".join(lines(base.name, found)))
+
+
+def variants(base: Recipe) -> dict[str, Recipe]:
+    """Name to recipe; what all are compared with is called found."""
+    options = training_of(base)
+    asked = section(SearchOptions, base.search, "search").evaluations
+    kept = {key: base.search[key] for key in ("population", "elite", "mutation") if key in base.search}
+    plain = {**kept, "evaluations": asked}
+    joint = {**kept, "order": "joint", "evaluations": MORE * asked}
+    paths = trellis_space(options.shape)["path"].options  # type: ignore[union-attr]
+    settings = {
+        FOUND: [],
+        **{f"AP{number}": [f"supernet.path={path}"] for number, path in enumerate(paths, 1)},
+        **{f"AO{number}": [f"supernet.operators={operator}"] for number, operator in enumerate(OPERATORS, 1)},
+        "uniform": ["supernet.sampling=uniform"],
+        "unfair": ["supernet.sampling=uniform", "supernet.matching=one"],
+        "coarse": [f"search={json.dumps(plain)}"],
+        "joint": [f"search={json.dumps(joint)}"],
+    }
+    return {name: base.override(each) for name, each in settings.items()}
+
+
+def collected(name: str, outs: Sequence[Mapping[str, Path]]) -> dict[str, Any]:
+    """The rows of every seed, the gains of the whole method over each variant, and what both searches cost."""
+    tables = [joined(name, seed, folders) for seed, folders in enumerate(outs)]
+    costs = [searched(folders["coarse"], folders["joint"]) for folders in outs if {"coarse", "joint"} <= set(folders)]
+    return {
+        "rows": [[asdict(row) for row in table.rows] for table in tables],
+        "kinds": kinds(tables),
+        "differences": [
+            {**asdict(one), "mean": one.mean, "deviation": one.deviation, "verdict": one.verdict}
+            for one in differences(tables)
+        ],
+        "searches": costs,
+    }
+
+
+def joined(name: str, seed: int, folders: Mapping[str, Path]) -> Table:
+    """What was found by each variant of one seed, as rows of one table; the original first."""
+    tables = {variant: read_table(out / "evaluate" / "table.json") for variant, out in folders.items()}
+    rows = {variant: {row.name: row for row in table.rows} for variant, table in tables.items()}
+    found = tuple(replace(each[FOUND], name=variant) for variant, each in rows.items())
+    return replace(tables[FOUND], rows=(rows[FOUND][ORIGINAL], *found), recipe=name, seed=seed)
+
+
+def searched(coarse: Path, joint: Path) -> dict[str, float | None]:
+    """Evaluations and seconds of coarse-to-fine search, and of joint search until its best is as good.
+
+    Both measure candidates as they are in one supernet. None where joint search never gets there.
+    """
+    genotype = json.loads((coarse / "search" / "genotype.json").read_text())
+    metric, sign = genotype["objective"]["metric"], 1 if genotype["objective"]["goal"] == "max" else -1
+    wanted = sign * float(genotype["quality"][metric])
+    trials = [json.loads(line) for line in (joint / "search" / "trials.jsonl").read_text().splitlines()]
+    values = [sign * float(trial["quality"][metric]) for trial in trials if trial["complete"]]
+    reached = next((number for number, value in enumerate(values, 1) if value >= wanted), None)
+    first, second = (dict(read_record(out / "search")["metrics"]) for out in (coarse, joint))
+    each = float(str(second["seconds.joint"])) / len(trials)
+    return {
+        "found": sign * wanted,
+        "evaluations": float(str(first["evaluations"])),
+        "seconds": sum(float(str(value)) for key, value in first.items() if key.startswith("seconds.")),
+        "joint evaluations": reached,
+        "joint seconds": None if reached is None else reached * each,
+        "joint asked": len(trials),
+        "joint found": sign * max(values),
+    }
+
+
+def lines(name: str, found: Mapping[str, Any]) -> list[str]:
+    """Markdown: the variants, then what the searches cost."""
+    seeds = len(found["rows"])
+    text = against(f"{name}: CF-GAN without each of its parts, {seeds} seeds", found)
+    if costs := found["searches"]:
+        text += ["", told(costs)]
+    return text
+
+
+def paragraph(found: Mapping[str, Any]) -> str:
+    """What README says of a file of figures."""
+    facts = found["machine"]
+    head = (
+        f"**CF-GAN's parts** (its Tables 4 and 5), {found['recipe']}, {len(found['seeds'])} seeds, paired t tests, on "
+        f"{facts['cores']} cores ({facts['cpu']}): AP and AO, the means over every path and every operator fixed from "
+        "the supernet on; uniform sampling; the same with one discriminator path for all (unfair); coarse-to-fine as "
+        f"in the paper, without what is slimgen's own (coarse); joint search in its supernet. `{found['command']}`"
+    )
+    return "\n".join([head, *lines(found["recipe"], found)])
+
+
+def told(costs: Sequence[Mapping[str, Any]]) -> str:
+    """What both searches cost, in words: means over the seeds."""
+    took = {key: mean(one[key] for one in costs) for key in ("evaluations", "seconds", "found", "joint found")}
+    reached = [one for one in costs if one["joint evaluations"] is not None]
+    words = (
+        f"Coarse-to-fine search takes {took['evaluations']:.0f} evaluations ({took['seconds']:.0f} s) to "
+        f"{took['found']:.2f} inside the supernet; joint search, of at most {costs[0]['joint asked']}, is as good in "
+        f"{len(reached)} of {len(costs)} seeds"
+    )
+    if reached:
+        needed, seconds = (mean(one[key] for one in reached) for key in ("joint evaluations", "joint seconds"))
+        words += f", there after {needed:.0f} evaluations ({seconds:.0f} s)"
+    return f"{words}; its best is {took['joint found']:.2f}."
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""Whether a recipe of CF-GAN makes sense, and what would be done with it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from itertools import product
+
+from slimgen.errors import RecipeError
+from slimgen.methods.cf_gan.options import (
+    SearchOptions,
+    SupernetOptions,
+    by_hand,
+    options_of,
+    paths_of,
+    space_of,
+    training_of,
+)
+from slimgen.methods.checks import (
+    HALVING,
+    LIMITS,
+    NAIVE,
+    NARROWED,
+    NARROWED_LATENCY,
+    RANDOM,
+    RANDOM_PATH,
+    budget_of,
+    check_effects,
+    check_halving,
+    check_limits,
+    check_metrics,
+    check_rivals,
+    check_tuning,
+    idle,
+    imported_alone,
+    priced,
+)
+from slimgen.methods.halving import measurements, pictures
+from slimgen.methods.method import Preview
+from slimgen.methods.tuning import SCHEDULE, WHOLE
+from slimgen.nets.cf_gan.space import trellis_cost, trellis_space
+from slimgen.recipe import Recipe, section
+from slimgen.search import Allows, Genotype, Space, require_reachable
+from slimgen.tasks import traits_of
+from slimgen.tasks.traits import IMAGES, NOISE
+
+_CONFIGURATIONS = 1_000
+_SHAPE = ("ngf", "groups", "blocks", "ratios", "multiple", "ndf", "path", "operators", "matching")
+_OF_SUPERNET = [
+    f"search.{name}"
+    for name in (
+        *("training", "judge_width", "tune", "finalists", "variation"),
+        *("population", "elite", "mutation", "evaluations", "operator_share", "racing"),
+    )
+]
+
+
+def check(recipe: Recipe) -> None:
+    """Raises RecipeError unless the sections `supernet` and `search` are sound."""
+    if (given := traits_of(recipe).given) != IMAGES:
+        hint = "use alphagan" if given == NOISE else "use gan_compression, or draw the labels"
+        raise RecipeError("cf_gan makes images of images", f"the task {recipe.task}", hint)
+    training_of(recipe)
+    options = section(SearchOptions, recipe.search, "search")
+    if any(side % 8 for side in recipe.size):
+        raise RecipeError("cf_gan needs sides that are multiples of 8", recipe.size)
+    check_limits(recipe, LIMITS)
+    training = training_of(recipe)
+    _check_halving(recipe, options, training)
+    check_metrics(recipe, options.racing)
+    planned = preview(recipe)
+    # Milliseconds are measured when the search begins, which then says what is reachable.
+    require_reachable(planned.space, planned.costs, replace(budget_of(recipe), latency_ms=None))
+    inherited = ("supernet",) if recipe.finetune.inherit else ()
+    if options.kind == "supernet" and options.order == "coarse-to-fine":
+        _check_channels(recipe, options, planned)
+    check_rivals(recipe, (NARROWED, NARROWED_LATENCY, NAIVE, RANDOM, RANDOM_PATH, HALVING), (*inherited, "fresh"))
+    losses = recipe.losses
+    if imported_alone(recipe) and losses.perceptual and losses.perceptual_network == "discriminator":
+        rule = "a perceptual loss in the discriminator's features needs teach.discriminator_checkpoint"
+        raise RecipeError(rule, "none")
+
+
+def _check_channels(recipe: Recipe, options: SearchOptions, planned: Preview) -> None:
+    """Raises RecipeError where a path and an operator would leave the channel step next to nothing to choose from."""
+    space, budget = planned.space, replace(budget_of(recipe), latency_ms=None)
+    wanted = min(_CONFIGURATIONS, options.evaluations - options.operator_evaluations)
+    widest = {name: dimension.largest for name, dimension in space.items()}
+    blocks = [name for name in space if name.startswith("operator.")]
+    for path, operator in product(options_of(space, "path"), options_of(space, blocks[0])):
+        operators = {name: operator for name in blocks if operator in options_of(space, name)}
+        channels = space.pin({**widest, "path": path, **operators}, free="channel.")
+        found = few(channels, lambda genotype: budget.allows(planned.costs(genotype)), wanted)
+        if 0 < found < min(wanted, channels.size):
+            rule = f"every path and operator leaves the channel step {wanted:,} configurations within the budget"
+            hint = "lower supernet.ratios, or raise the budget"
+            raise RecipeError(rule, f"{found:,} of path {path} with {operator}", hint)
+
+
+def few(space: Space, allows: Allows, enough: int) -> int:
+    """How many genotypes are allowed, counted up to a number that is enough.
+
+    With a genotype that is allowed, all smaller ones are: so each is reached from the smallest, step by step.
+    """
+    waiting = [space.smallest()] if allows(space.smallest()) else []
+    seen, found = set(waiting), len(waiting)
+    while waiting and found < enough:
+        for other in space.neighbours(waiting.pop()):
+            if other not in seen and found < enough:
+                seen.add(other)
+                if allows(other):
+                    waiting.append(other)
+                    found += 1
+    return found
+
+
+def _check_halving(recipe: Recipe, options: SearchOptions, training: SupernetOptions) -> None:
+    supernet = options.kind == "supernet"
+    needs = dict.fromkeys(_OF_SUPERNET, (supernet, "search.kind supernet"))
+    for name in ("training", "judge_width", "tune", "finalists") if supernet and options.order == "joint" else ():
+        needs[f"search.{name}"] = (False, "search.order coarse-to-fine")
+    needs["search.latency_networks"] = (recipe.budget.latency_ms is not None, "a limit on latency_ms")
+    needs["search.candidates"] = needs["search.proposed"] = (not supernet, "search.kind halving")
+    needs["supernet.widths"] = (supernet, "search.kind supernet")
+    needs["search.path"] = (training.path is None, "a supernet of all paths")
+    needs["search.operators"] = (training.operators is None, "a supernet of all operators")
+    check_effects({"supernet": training, "search": options}, needs)
+    check_halving(recipe, not supernet, training)
+    check_tuning(recipe, options.tune)
+    if options.finalists == 1:
+        raise RecipeError("search.finalists are at least 2, to choose among them", 1, "leave it out")
+    if options.finalists and recipe.finetune.updates == 0:
+        rule = "search.finalists are trained as the section finetune says"
+        raise RecipeError(rule, "finetune.updates 0", "give it updates or epochs")
+
+
+def preview(recipe: Recipe) -> Preview:
+    """The space of trellises, and how long they are trained and looked at."""
+    training = training_of(recipe)
+    options = section(SearchOptions, recipe.search, "search")
+    whole, size = trellis_space(training.shape), recipe.size
+    trained, space = by_hand("supernet", training, whole), space_of(recipe, whole)
+    paths, blocks = len(options_of(space, "path")), [name for name in space if name.startswith("operator.")]
+    archs = max(len(options_of(trained, name)) for name in blocks)
+
+    def costs(genotype: Genotype) -> Mapping[str, float]:
+        return priced(trellis_cost(training.shape, genotype, *size), recipe)
+
+    parts = len(paths_of(options, space))
+    updates = partial(training.cycles, len(options_of(trained, "path")))
+    evaluations = paths + options.evaluations + (options.order == "coarse-to-fine" and options.judge_width == "budget")
+    if options.kind == HALVING:
+        evaluations = measurements(options.candidates, options.proposed, parts)
+
+    def path_updates(images: int) -> int:
+        return 0 if options.training is None else options.training.steps(images)
+
+    def learned(images: int) -> int:
+        tuning, counts = recipe.finetune, (options.candidates, options.proposed)
+        if options.kind == HALVING:
+            return pictures(counts, tuning.steps(images), tuning.batch, parts)
+        path = 0 if options.training is None else path_updates(images) * options.training.batch * archs
+        tuned = (options.evaluations + 1) * options.tune * tuning.batch
+        last = pictures((options.finalists, 0), tuning.steps(images), tuning.batch) if options.finalists else 0
+        return path + tuned + last
+
+    def before(images: int) -> int:
+        return updates(images) + path_updates(images)
+
+    return Preview(space, costs, evaluations, updates, training.batch, learned, archs, before)
+
+
+def search_reads(recipe: Recipe) -> tuple[str, ...]:
+    """What of a recipe the search reads besides what every method's does: how candidates are trained."""
+    options = section(SearchOptions, recipe.search, "search")
+    if options.kind == "halving":
+        return WHOLE
+    if options.finalists:
+        return (*WHOLE, "finetune.inherit", "finetune.discriminator")
+    return SCHEDULE if options.tune else ()
+
+
+def without_effect(recipe: Recipe) -> tuple[str, ...]:
+    """What is given of the supernet's training where it is not trained."""
+    halving = section(SearchOptions, recipe.search, "search").kind == HALVING
+    return idle(training_of(recipe), _SHAPE) if halving else ()
