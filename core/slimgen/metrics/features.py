@@ -131,7 +131,8 @@ def open_features(metric: str, features: Networks, device: torch.device) -> Feat
 
     The recipe gives each network by name a `path` to a TorchScript (.pt, .ts) or ONNX file, `size` to resize to, a
     square's side or [height, width] (left out: not resized), `mean` and `std` of images in [0, 1] (0.5 each); `classes`
-    and `tolerance` where it segments, see `slimgen.metrics.segmentation`. The name `inception` belongs to pytorch-fid's network and has only a `path`.
+    and `tolerance` where it segments, see `slimgen.metrics.segmentation`. The name `inception` belongs to pytorch-fid's
+    network and has only a `path`.
 
     Raises:
         RecipeError: no network of that name, or options that make no sense.
