@@ -59,14 +59,15 @@ def test_real_images_may_be_bytes(files: dict[str, Path]) -> None:
     assert values[0] == values[1]
 
 
-def test_images_are_rounded_resized_and_normalised_as_the_recipe_says(files: dict[str, Path]) -> None:
-    options = {"path": str(files["images.pt"]), "size": 16, "mean": [0.5, 0, 0.25], "std": [1, 2, 0.5]}
+@pytest.mark.parametrize(("size", "shape"), [(16, (16, 16)), ([12, 20], (12, 20))])
+def test_images_are_rounded_resized_and_normalised_as_the_recipe_says(files: dict[str, Path], size, shape) -> None:
+    options = {"path": str(files["images.pt"]), "size": size, "mean": [0.5, 0, 0.25], "std": [1, 2, 0.5]}
     network = open_features("fd:x", {"x": options}, CPU)
     seen = []
     spy = FeatureNetwork("", lambda images: seen.append(images) or images, network.size, network.mean, network.std)
     levels = torch.tensor([[51, 102, 204]])
     features = spy(flat(levels) + 0.4 / 127.5)
-    assert seen[0].shape == (1, 3, 16, 16)
+    assert seen[0].shape == (1, 3, *shape)
     assert features[0].tolist() == pytest.approx([0.2 - 0.5, 0.4 / 2, (0.8 - 0.25) / 0.5], abs=1e-6)
 
 
@@ -140,7 +141,7 @@ def test_a_generator_that_has_diverged_is_infinitely_far_away(files: dict[str, P
     [
         ({}, "needs a path"),
         ({"path": "x.pt", "szie": 3}, "did you mean 'size'"),
-        ({"path": "x.pt", "size": 0}, "whole number of pixels"),
+        ({"path": "x.pt", "size": 0}, "size of feature network .* height and width"),
         ({"path": "x.pt", "mean": [1, 2]}, "one number or three"),
         ({"path": "x.pt", "std": 0}, "not zero"),
     ],

@@ -11,14 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from slimgen.errors import DataError, RecipeError, WeightsError, nearest, reason
+from slimgen.errors import DataError, RecipeError, SlimgenError, WeightsError, nearest, reason
 from slimgen.files import sha256_file
 from slimgen.metrics.inception import find_weights, load_inception
 from slimgen.metrics.kinds import SEEN, Networks
 from slimgen.metrics.pixels import eight_bit
+from slimgen.size import Size
 
 _HALF = (0.5, 0.5, 0.5)
-INCEPTION = "inception"
+INCEPTION, INPUT = "inception", Size(299, 299)
 RESERVED = {INCEPTION: "pytorch-fid's Inception", "lpips": "the metric lpips"}
 
 
@@ -37,7 +38,7 @@ class FeatureNetwork:
 
     digest: str
     run: Callable[[Tensor], Tensor]
-    size: int | None
+    size: Size | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
     head: Tensor | None = None
@@ -62,8 +63,7 @@ class FeatureNetwork:
         if images.shape[1] == 1:
             images = images.expand(-1, 3, -1, -1)
         if self.size is not None:
-            size = (self.size, self.size)
-            images = functional.interpolate(images, size=size, mode="bilinear", align_corners=False)
+            images = functional.interpolate(images, size=self.size, mode="bilinear", align_corners=False)
         # One layout on every path: results do not depend on how the generator laid out its output.
         images = images.contiguous()
         mean, std = (images.new_tensor(numbers)[:, None, None] for numbers in (self.mean, self.std))
@@ -85,7 +85,7 @@ class Settings(NamedTuple):
     """Where a network lies, and what it is fed with, as of `FeatureNetwork`."""
 
     path: Path
-    size: int | None
+    size: Size | None
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -106,7 +106,7 @@ def settings(metric: str, features: Networks) -> Settings:
     if ":" not in metric:
         options = features.get(name, {})
         require_known(name, options, ("path",))
-        return Settings(find_weights(str(options["path"]) if "path" in options else None), 299, _HALF, _HALF)
+        return Settings(find_weights(str(options["path"]) if "path" in options else None), INPUT, _HALF, _HALF)
     if name in RESERVED:
         plain = {"fd": "fid"}.get(family := metric.partition(":")[0], family)
         hint = f"what {family}:<name> would say of it is called {plain}" if name == INCEPTION else "choose another name"
@@ -116,9 +116,10 @@ def settings(metric: str, features: Networks) -> Settings:
         raise RecipeError(f"{metric} needs a feature network called {name}", None, hint)
     options = features[name]
     require_known(name, options, ("path", "size", "mean", "std", "classes", "tolerance"))
-    size = options.get("size")
-    if size is not None and (not isinstance(size, int) or size < 1):
-        raise RecipeError(f"size of feature network {name} is a whole number of pixels", repr(size))
+    try:
+        size = None if options.get("size") is None else Size.of(options["size"])
+    except SlimgenError as error:
+        raise RecipeError(f"size of feature network {name}: {error.rule}", error.got) from None
     mean, std = (_three(name, key, options.get(key, _HALF)) for key in ("mean", "std"))
     if not all(std):
         raise RecipeError(f"std of feature network {name} divides and so is not zero", std)
@@ -128,9 +129,10 @@ def settings(metric: str, features: Networks) -> Settings:
 def open_features(metric: str, features: Networks, device: torch.device) -> FeatureNetwork:
     """Opens the network of a metric of features or of segmentations: such as `fid`, of Inception, or `fd:<name>`.
 
-    The recipe gives each network by name a `path` to a TorchScript (.pt, .ts) or ONNX file, `size` to resize to (left
-    out: not resized), `mean` and `std` of images in [0, 1] (0.5 each); `classes` and `tolerance` where it segments, see
-    `slimgen.metrics.segmentation`. The name `inception` belongs to pytorch-fid's network and has only a `path`.
+    The recipe gives each network by name a `path` to a TorchScript (.pt, .ts) or ONNX file, `size` to resize to, a
+    square's side or [height, width] (left out: not resized), `mean` and `std` of images in [0, 1] (0.5 each); `classes`
+    and `tolerance` where it segments, see `slimgen.metrics.segmentation`. The name `inception` belongs to pytorch-fid's
+    network and has only a `path`.
 
     Raises:
         RecipeError: no network of that name, or options that make no sense.
@@ -141,7 +143,7 @@ def open_features(metric: str, features: Networks, device: torch.device) -> Feat
         net = load_inception(path).to(device)
         return FeatureNetwork(digest_of(path, "inception, norms in convolutions"), net, size, mean, std, net.head)
     run = _onnx(path) if path.suffix == ".onnx" else load_torchscript(path, device)
-    return FeatureNetwork(digest_of(path, f"{size} {mean} {std}"), run, size, mean, std)
+    return FeatureNetwork(digest_of(path, f"{size and size.plain} {mean} {std}"), run, size, mean, std)
 
 
 def require_known(name: str, options: Mapping[str, object], known: tuple[str, ...]) -> None:

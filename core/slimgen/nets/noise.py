@@ -51,7 +51,7 @@ class NoiseOptions:
         """The size of images; raises RecipeError where it is another than the network's."""
         size = Size(height, width)
         if self.size is not None and self.size != size:
-            raise RecipeError(f"this generator makes images of {self.size}", size)
+            raise RecipeError(f"this generator makes images of {self.size}", size, "set its option size, too")
         return size
 
     def ends(self, size: Size) -> tuple[Row, Row, Row]:

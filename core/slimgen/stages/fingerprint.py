@@ -19,6 +19,9 @@ from slimgen.stages.table import DATA, Stage, measuring
 UNDECIDED = (("compute", "checkpoint_seconds"), ("data", "licence"))
 """Keys of sections that no result depends on."""
 
+LATER = ("fit", "range")
+"""Keys of `data` that recipes did not always have: where they are not given, what was computed stays finished."""
+
 
 def fingerprint(stage: Stage, recipe: Recipe, inputs: Mapping[str, str], folders: Mapping[str, Path]) -> str:
     """One word for all that decides a stage's result, given the digests of its inputs and where they lie."""
@@ -39,8 +42,9 @@ def sections(stage: Stage, recipe: Recipe) -> dict[str, Any]:
     for part in (*stage.sections, *_of_method(stage, recipe)):
         section, _, key = part.partition(".")
         found[part] = values[section][key] if key else values[section]
-    if "data" in found and recipe.data.fit is None:
-        del found["data"]["fit"]  # a key of later: what was computed without it stays finished
+    if "data" in found:
+        data = found["data"]
+        found["data"] = {name: value for name, value in data.items() if name not in LATER or value is not None}
     if stage.name == "search" and recipe.budget.latency_ms is None:
         del found["evaluate.threads"]  # of candidates, nothing is timed
     for section, key in UNDECIDED:
