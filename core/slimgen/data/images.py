@@ -1,6 +1,7 @@
 """One image file from outside, to an array: checked before it is decoded, and refused with a reason."""
 
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -56,14 +57,20 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Pillow's warnings in: what matters of them is raised as `Rejected` here.
+    """Keep Pillow's warnings and log in: what matters of them is raised as `Rejected` here.
 
     Warning filters belong to the process, so a pool of threads enters this once around all calls of `decode`.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
+    log = logging.getLogger("PIL")
+    before = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            yield
+    finally:
+        log.setLevel(before)
 
 
 def contents(path: Path) -> bytes:
