@@ -27,12 +27,14 @@ class Kind(NamedTuple):
         channels: alpha is none, since it is laid on white.
         dtype: of its values.
         cut: the file holds more bits than are read.
+        more: it holds more pages or frames than the first, which is read.
     """
 
     shape: tuple[int, int]
     channels: int
     dtype: np.dtype[Any]
     cut: bool = False
+    more: bool = False
 
 
 def is_npy(data: bytes) -> bool:
@@ -84,7 +86,7 @@ def _npy(path: Path, data: bytes) -> tuple[Kind, int, bool]:
 
 def tiff_kind(path: Path, data: bytes | Path) -> Kind:
     """The kind of the first image of a TIFF; raises Rejected if it is none."""
-    kind: Kind = _first_page(path, data, lambda page, kind: kind)
+    kind: Kind = _first_page(path, data, lambda page, kind: kind._replace(more=page.parent.is_multipage))
     return kind
 
 

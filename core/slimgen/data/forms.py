@@ -77,12 +77,14 @@ def _channels(kinds: Sequence[Kind]) -> int:
 
 def _mixed(which: str, channels: int, kinds: Sequence[Kind]) -> Iterator[str]:
     """What becomes of pictures that are not as the others are."""
-    grey, cut = (sum(one) for one in ([kind.channels == 1 for kind in kinds], [kind.cut for kind in kinds]))
+    grey = sum(kind.channels == 1 for kind in kinds)
     if channels == 3 and grey > 0:
         others = "the other side's" if grey == len(kinds) else "others"
         how = f"grey and count as RGB of three equal channels, as {others} are"
         yield f"{which}: {grey} of {len(kinds)} pictures are {how}"
-    if cut:
+    if more := sum(kind.more for kind in kinds):
+        yield f"{which}: {more} of {len(kinds)} files have several pages or frames, of which the first is read"
+    if cut := sum(kind.cut for kind in kinds):
         yield f"{which}: {cut} RGB PNGs of 16 bits are read with 8; as TIFF or .npy they would keep more"
 
 

@@ -1,6 +1,7 @@
 """One image file from outside, to an array: checked before it is decoded, and refused with a reason."""
 
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -56,14 +57,20 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Pillow's warnings in: what matters of them is raised as `Rejected` here.
+    """Keep Pillow's warnings and log in: what matters of them is raised as `Rejected` here.
 
     Warning filters belong to the process, so a pool of threads enters this once around all calls of `decode`.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
+    log = logging.getLogger("PIL")
+    before = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            yield
+    finally:
+        log.setLevel(before)
 
 
 def contents(path: Path) -> bytes:
@@ -141,7 +148,8 @@ def kind_of(path: Path) -> Kind:
                 grey, deep = _is_grey(image), _is_deep(image)
                 kind = np.float32 if image.mode == "F" else np.int32 if deep else np.uint8
                 cut = image.format == "PNG" and not grey and start[24:25] == b"\x10"  # Pillow keeps 8 bits of a colour
-                return Kind((image.height, image.width), 1 if grey else 3, np.dtype(kind), cut)
+                more = getattr(image, "n_frames", 1) > 1
+                return Kind((image.height, image.width), 1 if grey else 3, np.dtype(kind), cut, more)
     except Rejected:
         raise
     except Exception as error:  # what is wrong with it is said where it is decoded
@@ -153,8 +161,9 @@ def _beyond_pillow(path: Path, file: object) -> bool:
     file.seek(0)  # type: ignore[attr-defined]
     try:
         with Image.open(file, formats=("TIFF",)) as image:  # type: ignore[arg-type]
-            bits = image.tag_v2.get(258, (8,))  # type: ignore[attr-defined]
-            return image.mode == "RGBX" or (len(bits) > 1 and max(bits) > 8)
+            tags = image.tag_v2  # type: ignore[attr-defined]
+            bits, samples = tags.get(258, (8,)), tags.get(277, 1)
+            return image.mode == "RGBX" or samples > len(image.getbands()) or (samples > 1 and max(bits) > 8)
     except Image.DecompressionBombError:
         return False
     except Exception:

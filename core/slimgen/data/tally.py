@@ -69,9 +69,8 @@ class Tally:
         again = sum(learned.values()) - len(learned)
         notes = []
         if leaked:
-            notes.append(
-                f"{_counted(leaked, f'test {unit}')} equal {unit}s to train on: figures will look better than they are"
-            )
+            which = f"{_counted(leaked, f'test {unit}')} equal to {unit}s to train on"
+            notes.append(f"{which}: figures will look better than they are")
         if again:
             notes.append(f"{_counted(again, 'duplicate')} among the {unit}s to train on")
         return notes

@@ -44,7 +44,8 @@ def following(recipe: Recipe, channels: Channels, *, given: bool, judged: Sequen
     if says is not None and says not in judged:
         rule = f"teach.discriminator.inputs is {' or '.join(map(str, judged))}, as the prepared pictures have it"
         raise RecipeError(rule, says, "leave it out")
-    if channels != Channels() and says is None:
+    rgb = set(wanted.values()) | {channels.wanted} == {RGB}
+    if says is None and not rgb:
         discriminator["inputs"] = judged[0]
     teach = recipe.teach.model_copy(update={"generator": generator, "discriminator": discriminator})
     changed = (generator, discriminator) != (recipe.teach.generator, recipe.teach.discriminator)
