@@ -80,7 +80,7 @@ def test_a_key_of_the_recipe_says_which_part_is_meant(prepared, tmp_path):
     torch.save({"state_dict": both}, tmp_path / "c.ckpt")
     recipe = TINY.override([f"teach.generator_checkpoint={tmp_path / 'c.ckpt'}"])
     with pytest.raises(
-        CheckpointError, match=r"netG_A and state_dict\.netG_B; set teach\.generator_key to one of them"
+        CheckpointError, match=r"netG_A and state_dict\.netG_B; set teach\.generator_key \(or --key\) to one"
     ):
         check(recipe)
     recipe = recipe.override(["teach.generator_key=netG_B"])

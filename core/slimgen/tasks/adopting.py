@@ -6,6 +6,7 @@ from typing import Any
 from slimgen.nets import noise_length
 from slimgen.recipe import Recipe
 from slimgen.size import Size
+from slimgen.tasks import task_class
 from slimgen.tasks.embedded import NAME
 from slimgen.tasks.single import scale_of
 
@@ -51,6 +52,8 @@ def recipe_of(
             if times > 1:
                 data["scale"], evaluate["metrics"] = times, ENLARGED
                 size = size or Size(*(side // times for side in MADE))
+    if not task_class(task).traits.single:
+        data["validation"] = 1  # nothing is chosen by them
     values: dict[str, Any] = {
         "name": name,
         "task": task,

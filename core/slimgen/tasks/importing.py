@@ -131,7 +131,8 @@ def _partners(data: Prepared) -> Pair | None:
 
 
 def _import(net: nn.Module, options: TeachSection, part: str) -> Found:
-    return imported(net, str(_file(options, part)), getattr(options, f"{part}_key"), f"teach.{part}_key")
+    setting = f"teach.{part}_key" + (" (or --key)" if part == "generator" else "")
+    return imported(net, str(_file(options, part)), getattr(options, f"{part}_key"), setting)
 
 
 def _file(options: TeachSection, part: str) -> Path:

@@ -71,7 +71,9 @@ class Single(Original):
     def suited(cls, recipe: Recipe, channels: Channels) -> Recipe:
         """As every task's, of images from which both ends of the generator are."""
         wanted = channels.wanted
-        return following(recipe, Channels(wanted, wanted), given=True, judged=(wanted,))
+        followed = following(recipe, Channels(wanted, wanted), given=True, judged=(wanted,))
+        scale_of(followed.teach.generator, recipe.size, wanted)
+        return followed
 
     @classmethod
     def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
@@ -138,13 +140,13 @@ class Single(Original):
         raise RecipeError("candidates are measured on images that were held out", "single pictures", _ELSEWHERE)
 
 
-def scale_of(generator: Mapping[str, Any], size: Size) -> int:
-    """How many times a generator of images enlarges pictures of this size.
+def scale_of(generator: Mapping[str, Any], size: Size, channels: int = CHANNELS) -> int:
+    """How many times a generator of images enlarges pictures of this size, and of these channels or those it says.
 
     Raises:
         RecipeError: it does not take such pictures, or its images are of another shape.
     """
-    (height, width), channels = size, int(generator.get("inputs", CHANNELS))
+    (height, width), channels = size, int(generator.get("inputs", channels))
     with torch.device("meta"):
         net, picture = build_generator(**generator).eval(), torch.empty(1, channels, height, width)
     try:
