@@ -1,5 +1,6 @@
 """`slimgen adopt`: a generator that is trained already, measured and exported."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ from slimgen.cli.options import SIZE, Json, Settings, leading
 from slimgen.cli.profile import parse_options
 from slimgen.cli.stages import show_outcome
 from slimgen.errors import SlimgenError
-from slimgen.stages.table import STAGES
+from slimgen.stages.table import STAGES, default_out
 
 
 def adopt(
@@ -48,12 +49,12 @@ def adopt(
     from slimgen.size import Size
     from slimgen.tasks.adopting import recipe_of
 
-    named = name or Path(weights).name.partition(".")[0]
+    named = name or re.sub(r"[^\w-]+", "-", Path(weights).stem).strip("-_") or "adopted"
     given = None if size is None else Size.of(size)
     recipe = recipe_of(
         weights, generator, name=named, task=task, size=given, key=key, settings=set_, embedded=data is None
     )
-    folder = out or Path("runs") / named
+    folder = out or default_out(named)
     with Display(list(STAGES), quiet=not leading()) as display:
         metrics = stages.run(recipe, data=data, out=folder, progress=display.tell, on_stage=display.on_stage)
     if leading():
