@@ -117,17 +117,15 @@ def doubted(job: Job, net: nn.Module, swapped: bool = False) -> str | None:
     other = "BtoA" if job.recipe.data.direction == "AtoB" else "AtoB"
     return (
         f"the imported generator seems to be of the other direction: it makes inputs of targets ({back:.1f} dB PSNR on "
-        f"{len(inputs)} images), and not targets of inputs ({forward:.1f} dB); set data.direction to {other} if so"
+        f"{len(inputs)} image{'s' * (len(inputs) > 1)}), and not targets of inputs ({forward:.1f} dB); set data.direction to {other} if so"
     )
 
 
 def _partners(data: Prepared) -> Pair | None:
-    """A few images with what they should become, held out of training."""
-    for name in ("val", "test"):
-        split = data.split(name) if name in data.manifest.splits else None
-        if split is not None and not split.inputless and (split.coupled or (name == "test" and split.paired)):
-            return whole(split, LOOKED_AT)
-    return None
+    """A few images with what they should become, held out of training; nothing is chosen by them."""
+    held = [data.split(name) for name in ("val", "test") if name in data.manifest.splits]
+    told = [one for one in held if not one.inputless and (one.coupled or (one.name == "test" and one.paired))]
+    return whole(max(told, key=lambda one: min(len(one), LOOKED_AT)), LOOKED_AT) if told else None
 
 
 def _import(net: nn.Module, options: TeachSection, part: str) -> Found:
