@@ -115,9 +115,11 @@ def doubted(job: Job, net: nn.Module, swapped: bool = False) -> str | None:
     if not back > forward + CLEARER:
         return None
     other = "BtoA" if job.recipe.data.direction == "AtoB" else "AtoB"
+    looked = f"{len(inputs)} image{'s' * (len(inputs) > 1)}"
     return (
-        f"the imported generator seems to be of the other direction: it makes inputs of targets ({back:.1f} dB PSNR on "
-        f"{len(inputs)} image{'s' * (len(inputs) > 1)}), and not targets of inputs ({forward:.1f} dB); set data.direction to {other} if so"
+        "the imported generator seems to be of the other direction: it makes inputs of targets "
+        f"({back:.1f} dB PSNR on {looked}), and not targets of inputs ({forward:.1f} dB); "
+        f"set data.direction to {other} if so"
     )
 
 
