@@ -19,6 +19,7 @@ OWN = ".slimgen"  # of a folder of pictures that were drawn for a run
 STORE = "mlflow.db"  # how the names of the files of MLflow's store begin
 MANIFEST = "manifest.json"  # of prepare
 GENERATOR, DISCRIMINATOR = "generator.safetensors", "discriminator.safetensors"  # of teach and supernet
+ORIGIN = "origin.json"  # of teach: what was imported, from where
 UPDATES = "updates.json"  # of supernet: how often what was trained
 TRACE, LOGITS = "relaxation.jsonl", "logits.safetensors"  # of supernet, where it is trained with a relaxation
 ROUNDS, CACHE = "log-rounds.jsonl", "cache.jsonl"  # of search: what it goes on from
@@ -30,6 +31,7 @@ NARROWED = "narrowed.json"  # of finetune: what is as fast as the found generato
 NETWORKS = "networks.json"  # of finetune: how to build what the weights beside it are of
 TABLE, METRICS, SAMPLES, GRID, REPORT = "table.json", "metrics.json", "samples.npz", "grid.png", "report.html"
 ONNX, CARD = "generator.onnx", "card.md"  # of export
+REVERSE = "_reverse"  # ends the names of what is of the reverse direction
 
 SUFFIX = ".tmp"  # what a process that was killed leaves behind ends in this
 TICK = 20_000_000  # nanoseconds; file systems tell times no finer than a few milliseconds
@@ -44,6 +46,12 @@ def weights_file(name: str) -> str:
 def array_file(split: str, side: str) -> str:
     """The prepared images of a split: of its `input` or its `target`."""
     return f"{split}.{side}.npy"
+
+
+def of_direction(file: str, suffix: str) -> str:
+    """The name of a file of a direction, whose suffix comes before its ending: `generator_reverse.onnx`."""
+    stem, dot, ending = file.partition(".")
+    return f"{stem}{suffix}{dot}{ending}"
 
 
 def log_file(name: str) -> str:

@@ -28,6 +28,8 @@ from tests.quiet import quiet
 from townhouses import write
 
 HERE = Path(__file__).parent
+ADOPTED = "adopted"
+"""Which searches nothing: it takes a generator as it is."""
 SIXTH = "examples.own_method"
 """A method of one file that a recipe names by its import path."""
 
@@ -107,7 +109,7 @@ def images(tmp_path_factory) -> dict[str, Path]:
     return folders
 
 
-@pytest.fixture(scope="module", params=[*METHODS, SIXTH])
+@pytest.fixture(scope="module", params=[*(name for name in METHODS if name != ADOPTED), SIXTH])
 def method(request) -> str:
     return request.param
 
@@ -154,6 +156,24 @@ def test_all_stages_run_once_and_leave_a_generator_beside_the_original(finished)
     assert {"original", "found"} <= set(rows)
     assert rows["found"]["metrics"].keys() == set(finished.recipe.evaluate.metrics)
     assert (finished.out / "export" / "generator.onnx").stat().st_size > 0
+
+
+def test_every_direction_that_was_found_is_exported_with_a_card_of_its_own(finished) -> None:
+    networks, export = finished.json("finetune/networks.json"), finished.out / "export"
+    suffixes = ["", "_reverse"] if "found_reverse" in networks else [""]
+    assert (finished.method == "co_evolution") <= (len(suffixes) == 2)
+    found = sorted(path.name for path in export.glob("*.onnx"))
+    assert found == sorted(f"generator{suffix}.onnx" for suffix in suffixes)
+    for suffix in suffixes:
+        card = finished.json(f"export/card{suffix}.json")
+        assert card["onnx"]["path"] == f"generator{suffix}.onnx"
+        assert card["parity"]["max_abs"] <= card["parity"]["tolerance"]
+        assert f"found{suffix}" in card["quality"]
+        assert all(row.endswith("_reverse") == bool(suffix) for row in card["quality"])
+        params = finished.json("evaluate/table.json")["rows"]
+        assert card["cost"]["params"] == next(row["params"] for row in params if row["name"] == f"found{suffix}")
+    directions = {finished.json(f"export/card{suffix}.json")["data"].get("direction") for suffix in suffixes}
+    assert len(directions) == len(suffixes)
 
 
 def test_the_search_leaves_the_winner_all_trials_the_front_and_a_drawing(finished) -> None:

@@ -7,11 +7,10 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from slimgen.errors import CheckpointError
 from slimgen.nets import build_generator
-from slimgen.nets.weights import digest, import_generator, load_weights, save_weights
+from slimgen.nets.weights import digest, load_weights, save_weights
 
 
 def resnet(seed=0, **options):
@@ -122,67 +121,6 @@ def test_anything_but_named_tensors_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "odd.pth")
     with pytest.raises(CheckpointError, match=r"must hold named tensors.*odd\.pth"):
         load_weights(tmp_path / "odd.pth")
-
-
-@pytest.mark.parametrize("saved", [0.0, 0.5])
-@pytest.mark.parametrize("wanted", [0.0, 0.5])
-def test_blocks_saved_with_or_without_dropout_are_both_understood(saved, wanted):
-    source, target = resnet(seed=1, dropout=saved).eval(), resnet(seed=2, dropout=wanted).eval()
-    import_generator(target, source.state_dict())
-    x = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(source(x), target(x))
-
-
-@pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_running_statistics_of_old_instance_norms_are_ignored(dropout):
-    source = resnet(seed=1, dropout=0.5)
-    state = source.state_dict()
-    for name, module in source.named_modules():
-        if isinstance(module, nn.InstanceNorm2d):
-            state |= {f"{name}.running_mean": torch.rand(16), f"{name}.running_var": torch.rand(16)}
-            state[f"{name}.num_batches_tracked"] = torch.tensor(5)
-    target = resnet(seed=2, dropout=dropout)
-    import_generator(target, state)
-    assert torch.equal(target.model[1].weight, source.model[1].weight)
-
-
-def test_the_running_statistics_of_a_batch_norm_are_loaded():
-    source, target = (build_generator("unet", seed=seed, ngf=2, depth=3) for seed in (1, 2))
-    source(torch.rand(2, 3, 16, 16))  # in training: moves the statistics
-    state = {name: tensor for name, tensor in source.state_dict().items() if not name.endswith("num_batches_tracked")}
-    import_generator(target, state)
-    x = torch.rand(1, 3, 16, 16)
-    assert torch.equal(source.eval()(x), target.eval()(x))
-
-
-@pytest.mark.parametrize(
-    ("options", "difference"),
-    [
-        ({"ngf": 3}, r"3 in model\.1\.weight; base width \(ngf or ndf\) 4 expected, 3 found"),
-        ({"inputs": 1}, "input channels 3 expected, 1 found"),
-        ({"blocks": 6}, "blocks 2 expected, 6 found"),
-        ({"outputs": 1}, r"model\.19\.weight; \(3, 4, 7, 7\) expected, \(1, 4, 7, 7\) found"),
-    ],
-)
-def test_a_checkpoint_of_another_network_is_refused_with_the_first_difference(options, difference):
-    target = resnet()
-    before = digest(target.state_dict())
-    with pytest.raises(CheckpointError, match=difference):
-        import_generator(target, resnet(**options).state_dict())
-    assert digest(target.state_dict()) == before
-
-
-def test_a_checkpoint_of_another_norm_is_refused():
-    batch, instance = (build_generator("unet", ngf=2, depth=3, norm=norm) for norm in ("batch", "instance"))
-    with pytest.raises(CheckpointError, match=r"no model\.model\.0\.bias"):
-        import_generator(instance, batch.state_dict())
-    with pytest.raises(CheckpointError, match=r"no model\.model\.1\.model\.2\.weight"):
-        import_generator(batch, instance.state_dict())
-
-
-def test_names_that_the_network_does_not_have_are_refused():
-    with pytest.raises(CheckpointError, match="an unknown extra"):
-        import_generator(resnet(), resnet().state_dict() | {"extra": torch.ones(1)})
 
 
 def test_a_digest_is_of_names_types_shapes_and_bytes():

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from slimgen.cli import compare, data, listings, profile, stages, tidy, ui
+from slimgen.cli import adopt, compare, data, listings, profile, stages, tidy, ui
 from slimgen.cli.endings import tell
 
 
@@ -69,6 +69,7 @@ def slimgen(
 
 app.command("run")(stages.run)
 stages.add_to(app)
+app.command("adopt", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(adopt.adopt)
 app.command("compare")(compare.compare)
 app.command("profile", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(profile.profile)
 app.command("recipes")(listings.recipes)

@@ -10,14 +10,14 @@ import typer
 
 from slimgen.cli.options import Json, Settings, leading, print_json, print_table, read_recipe
 from slimgen.errors import printable
-from slimgen.files import CARD, GRID, ONNX, REPORT, TABLE
+from slimgen.files import CARD, GRID, ONNX, REPORT, REVERSE, TABLE, of_direction
 from slimgen.stages.table import DATA, STAGES, default_out, up_to
 
 if TYPE_CHECKING:
     from slimgen.recipe import Recipe
     from slimgen.stages.outlook import Outlook
 
-OUTCOMES = (REPORT, GRID, ONNX, CARD)
+OUTCOMES = (REPORT, GRID, ONNX, CARD, of_direction(ONNX, REVERSE), of_direction(CARD, REVERSE))
 RecipeOption = Annotated[str, typer.Option("--recipe", "-r", metavar="REF", help="A preset, a YAML file, or FILE#key.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The folder that the stage writes.")]
 Group = Annotated[
@@ -101,10 +101,10 @@ def run(
             parsed, data=data, out=folder, until=until, progress=display.tell, on_stage=display.on_stage
         )
     if leading():
-        _show_outcome(parsed, folder, metrics, as_json)
+        show_outcome(parsed, folder, metrics, as_json)
 
 
-def _show_outcome(recipe: "Recipe", folder: Path, metrics: Mapping[str, Mapping[str, float]], as_json: bool) -> None:
+def show_outcome(recipe: "Recipe", folder: Path, metrics: Mapping[str, Mapping[str, float]], as_json: bool) -> None:
     """The before/after table and where things lie."""
     from slimgen.report.table import read_table, rows_table
 
@@ -116,11 +116,12 @@ def _show_outcome(recipe: "Recipe", folder: Path, metrics: Mapping[str, Mapping[
     if table is not None:
         title = f"{recipe.name}, {recipe.size}"
         print_table(rows_table(table.rows, title, table.convention, table.notes))
+    width = max([15, *(len(path.name) for path in found)])
     for path in found:
-        typer.echo(printable(f"{path.name:<15} {path}"))
+        typer.echo(printable(f"{path.name:<{width}} {path}"))
     if table is None:
-        typer.echo(printable(f"{'run':<15} {folder}"))
-    typer.echo(f"{'MLflow':<15} slimgen ui")
+        typer.echo(printable(f"{'run':<{width}} {folder}"))
+    typer.echo(f"{'MLflow':<{width}} slimgen ui")
 
 
 def _show_outlook(outlook: "Outlook", as_json: bool) -> None:

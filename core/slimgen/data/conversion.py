@@ -179,7 +179,8 @@ def convert(
     finally:
         for place in places.values():
             _partial(place).unlink(missing_ok=True)
-    units = {which: seen.tensor_units() for which, seen in written["train"].moments.items() if seen.count}
+    trained = written["train"].moments if "train" in written else {}
+    units = {which: seen.tensor_units() for which, seen in trained.items() if seen.count}
     manifest = Manifest(
         version=VERSION,
         layout=found.layout,

@@ -68,6 +68,19 @@ def found_images(folder: Path, setting: Setting) -> Found[ImageFile]:
     return Found(files, forms, partial(_image, forms.sides["target"]))
 
 
+def prepare_single(folder: Path, out: Path | None, setting: Setting, progress: Progress | None = None) -> Manifest:
+    """Write images as `prepare_images` does, none of them to train on: those of `test/` where there are any, else all.
+
+    Raises:
+        DataError: as `convert`; or if the archive is refused.
+    """
+    with _folder_of(folder, out) as source:
+        found = found_images(source, setting)
+        images = found.files.splits.get("test", found.files.splits["train"])
+        how: dict[str, Any] = {"found": found.files, "unit": "image", "forms": found.forms, "channels": 0}
+        return convert(source, out, {"test": images}, found.decode, setting, progress, **how)
+
+
 def find_images(folder: Path) -> Files[ImageFile]:
     """Find the images of a data set: those of `train/`, `val/` and `test/`, or those of the folder itself.
 

@@ -24,12 +24,13 @@ class Facts:
         licence: of the data, in its owners' words; the model's use is bound by it.
         budget: limits the search kept, such as `macs`.
         cost: what the exported generator costs, such as `params`, `bytes` and MACs by convention.
-        original_cost: likewise of the generator it replaces.
+        original_cost: likewise of the generator it replaces; empty where it replaces none, but was trained elsewhere.
         quality: metric to value for each network measured (`original`, `found`, `narrowed`).
         protocol: the evaluator's, of these values.
         latency: one mapping for each measurement: runtime, threads, size, milliseconds.
         versions: of slimgen, torch and the like.
         reads: what the values of its input are.
+        origin: where the original came from, if it was imported: file, sha256 and what was noted.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Facts:
     versions: Mapping[str, Value] = field(default_factory=dict)
     genotype: Mapping[str, object] = field(default_factory=dict)
     reads: str = "float32 in [-1, 1]"
+    origin: Mapping[str, Value] = field(default_factory=dict)
 
 
 def write_card(path: Path, facts: Facts) -> None:
@@ -69,21 +71,23 @@ def card(facts: Facts) -> str:
     varies = f"{' and '.join(onnx.dynamic)} may vary" if onnx.dynamic else "fixed in every axis"
     reason = f" ({onnx.fixed_because})" if onnx.fixed_because else ""
     source, given = ("images", "images") if pictured(onnx) else ("noise", "rows of noise")
+    made = "found and exported" if facts.original_cost else "trained elsewhere, adopted and exported"
     parts = [
         f"# {markdown(facts.name)}",
-        f"A generator of images from {source}, found and exported by slimgen: `{onnx.path.name}`, "
+        f"A generator of images from {source}, {made} by slimgen: `{onnx.path.name}`, "
         f"{onnx.bytes:,} bytes, ONNX operator set {onnx.opset}.",
         "## Use",
         _rows(("", "name", "shape", "values"), [_end("input", *onnx.input, facts.reads), _end("output", *onnx.output)]),
         f"Exported at {onnx.height}x{onnx.width} px; {varies}{reason}.",
         f"```python\n{snippet(onnx)}```",
-        "## Training",
+        *_came(facts),
+        "## Training" if facts.original_cost else "## Measuring",
         _pairs({**facts.recipe, **{f"data: {key}": value for key, value in facts.data.items()}}),
         f"Licence of the data: {markdown(facts.licence)}",
         "## Cost",
         _cost(facts),
         "## Quality",
-        _records([{"network": name, **values} for name, values in facts.quality.items()]),
+        _quality(facts),
         f"Protocol: {markdown(facts.protocol)}.",
         "## Agreement with PyTorch",
         f"On {parity.images} {given}, onnxruntime and PyTorch in float32 differ by {parity.max_abs:.3g} at most and "
@@ -150,7 +154,23 @@ def _end(kind: str, name: str, shape: tuple[int | str, ...], values: str = "floa
     return kind, f"`{name}`", "x".join(str(axis).replace(" ", "") for axis in shape), f"{values}{channels}"
 
 
+def _came(facts: Facts) -> list[str]:
+    """The section on where imported weights came from; none where there are none."""
+    if not facts.origin:
+        return []
+    what = "The original that it was compressed from was" if facts.original_cost else "It was"
+    return ["## Origin", f"{what} trained elsewhere, and imported from a file.", _pairs(facts.origin)]
+
+
+def _quality(facts: Facts) -> str:
+    if not any(facts.quality.values()):
+        return "Not measured."
+    return _records([{"network": name, **values} for name, values in facts.quality.items()])
+
+
 def _cost(facts: Facts) -> str:
+    if not facts.original_cost:
+        return _pairs(facts.cost)
     rows = []
     for name in dict.fromkeys((*facts.cost, *facts.original_cost)):
         found, original = facts.cost.get(name), facts.original_cost.get(name)

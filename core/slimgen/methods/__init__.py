@@ -16,6 +16,7 @@ METHODS = {
     "co_evolution": "slimgen.methods.co_evolution",
     "cyclegan_nas": "slimgen.methods.cyclegan_nas",
     "alphagan": "slimgen.methods.alphagan",
+    "adopted": "slimgen.methods.adopted",
 }
 """Name to module, which is imported only when a recipe asks for it."""
 

@@ -31,7 +31,9 @@ def budget_of(recipe: Recipe) -> Budget:
 
 
 def check_metrics(recipe: Recipe, racing: bool = False) -> None:
-    """Raises RecipeError for an unknown metric, or for racing by a metric of sets of images."""
+    """Raises RecipeError for an unknown metric, for none, or for racing by a metric of sets of images."""
+    if not recipe.evaluate.metrics:
+        raise RecipeError("evaluate.metrics names at least one metric", "none", "such as [psnr, ssim]")
     for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
         find(metric)
     if racing:

@@ -8,14 +8,14 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from slimgen.files import GENOTYPE
+from slimgen.files import GENOTYPE, REVERSE
 from slimgen.methods.effort import Effort
 from slimgen.recipe import Recipe
 from slimgen.run.record import recorded
 from slimgen.search import Genotype, Objective, Space, Trial
 from slimgen.tasks.task import Job
 
-REVERSE = "_reverse"  # ends the names of what belongs to the reverse direction, from targets to inputs
+__all__ = ["REVERSE", "Found", "Method", "Preview", "Trained", "found_genotype", "updates_of"]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ class Method(Protocol):
     It may offer `picture_genotype(genotype, path, recipe)`, too, which draws what was found; without, that is a table;
     and `preview(recipe)`, the `Preview` of a sound recipe.
     `without_effect(recipe)` names settings that are given but change nothing, which a run then says in one line.
-    `FINETUNE_SECTIONS` names what of a recipe `finetune` reads besides what every method's does (see `stages.table`),
+    With `ALONE`, its generators are compared with no original. `FINETUNE_SECTIONS` names what of a recipe `finetune`
+    reads besides what every method's does (see `stages.table`),
     and `search_reads(recipe)` what `search` does.
     """
 

@@ -212,7 +212,7 @@ class Evaluator:
         says = {metric: text for scorer in self._scorers for metric, text in scorer.says.items()}
         names = [f"{metric}@{digests[metric][:12]}" if digests[metric] else metric for metric in self.metrics]
         line = (
-            f"{'+'.join(names)} of {len(self.inputs)} images against {len(self.targets)} of "
+            f"{'+'.join(names) or 'nothing measured'} of {len(self.inputs)} images against {len(self.targets)} of "
             f"{self.targets.shape[-2]}x{self.targets.shape[-1]} px, content {contents[0][:12]}-{contents[1][:12]}, "
             f"generator in {str(self.compute.dtype).removeprefix('torch.')}, images rounded to 8 bits"
         )

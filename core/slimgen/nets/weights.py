@@ -1,9 +1,11 @@
-"""Weights in and out of files, and from the naming of published checkpoints into a network's own."""
+"""Weights in and out of files."""
 
 import errno
 import hashlib
+import os
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from slimgen.errors import CheckpointError
 from slimgen.files import aside
 
 Weights = dict[str, Tensor]
+_TORCH = (b"PK", b"\x80")
+"""How the files begin that `torch.save` writes: a zip archive, or, of old, a pickle."""
 
 
 def save_weights(path: Path | str, state: Mapping[str, Tensor]) -> None:
@@ -39,10 +43,11 @@ def save_weights(path: Path | str, state: Mapping[str, Tensor]) -> None:
 
 
 def require_weights(path: Path | str) -> Path:
-    """A file of weights; raises CheckpointError where there is none."""
-    if not Path(path).is_file():
+    """A file of weights, `~` being the home folder; raises CheckpointError where there is none."""
+    found = Path(os.path.expanduser(path))  # unlike pathlib's, this leaves alone a user whom nobody knows
+    if not found.is_file():
         raise CheckpointError("weights must be a file", f"{path}, which is not one", "check the path")
-    return Path(path)
+    return found
 
 
 def load_weights(path: Path | str) -> Weights:
@@ -54,7 +59,7 @@ def load_weights(path: Path | str) -> Weights:
         CheckpointError: the file is missing, damaged, holds code, or holds something other than named tensors.
     """
     path = require_weights(path)
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    content = read_content(path)
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not content:
@@ -73,6 +78,21 @@ def load_weights(path: Path | str) -> Weights:
     return weights
 
 
+def read_content(path: Path) -> object:
+    """What a file of weights holds: of safetensors, by its content and not its name; else of torch, running nothing.
+
+    Raises:
+        CheckpointError: it cannot be read, is damaged, or holds code.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError as error:
+        raise CheckpointError(f"{path} must be readable", error.strerror, "check its permissions") from error
+    named = path.suffix == ".safetensors" and not head.startswith(_TORCH)
+    return _read_safetensors(path) if named or head[8:9] == b"{" else _read_torch(path)
+
+
 def _read_safetensors(path: Path) -> object:
     try:
         return load_file(path)
@@ -82,81 +102,22 @@ def _read_safetensors(path: Path) -> object:
 
 def _read_torch(path: Path) -> object:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        # As an open file, for torch goes by the name of another; its warnings are of kinds that are refused by name.
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails anywhere: in zip, in pickle, in the tensors
         named = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
-        if named is not None:
+        if named is not None or "TorchScript" in str(error):
+            asks = f"asks for {named[1]}" if named else "is a TorchScript archive"
             raise CheckpointError(
                 "weights are loaded from tensors only, and no code of a checkpoint is ever run",
-                f"{path.name}, which asks for {named[1]}",
-                "save the state dict of the network alone, better still as safetensors",
+                f"{path.name}, which {asks}",
+                "where it was made, save the state dict of the network alone: torch.save(net.state_dict(), FILE), "
+                "better still as safetensors",
             ) from error
         got = f"{path.name} of {path.stat().st_size:,} bytes, which cannot be read"
         raise CheckpointError("a torch checkpoint must be whole", got, "copy it again") from error
-
-
-def import_generator(net: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Loads a published checkpoint of pix2pix or CycleGAN into a network, all of it or nothing.
-
-    Understood are residual blocks saved with or without dropout (their second convolution is `conv_block.6` or
-    `conv_block.5`), and running statistics that InstanceNorms of old versions saved and never used.
-
-    Raises:
-        CheckpointError: the checkpoint is of another network; the message names the first difference.
-    """
-    expected = net.state_dict()
-    found = {name: tensor for name, tensor in _renamed(state, expected).items() if not _idle(name, expected)}
-    if got := _difference(expected, found):
-        raise CheckpointError("the checkpoint must be of the same network", *got)
-    net.load_state_dict({**expected, **found})
-
-
-def _renamed(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Weights:
-    """The checkpoint with its residual blocks numbered as the network numbers them."""
-    given, wanted = (
-        any(re.search(r"conv_block\.6\.(conv\.\d\.)?weight$", name) for name in names) for names in (state, expected)
-    )
-    if given == wanted:
-        return dict(state)
-    shift = -1 if given else 1  # of all that comes after the ReLU, where dropout is or is not
-
-    def number(match: re.Match[str]) -> str:
-        at = int(match[1])
-        return f"conv_block.{at + shift if at > 3 else at}."
-
-    return {re.sub(r"conv_block\.(\d+)\.", number, name): tensor for name, tensor in state.items()}
-
-
-def _idle(name: str, expected: Mapping[str, Tensor]) -> bool:
-    """Whether this is a running statistic of a norm that, in the network, keeps none and learns nothing."""
-    owner, _, leaf = name.rpartition(".")
-    statistic = leaf in ("running_mean", "running_var", "num_batches_tracked")
-    return statistic and name not in expected and f"{owner}.weight" not in expected
-
-
-def _difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> tuple[str, str] | None:
-    """The first difference in the network's own order, with what it most likely comes from."""
-    absent = [name for name in expected if name not in found and not name.endswith("num_batches_tracked")]
-    differing = [name for name in expected if name in found and found[name].shape != expected[name].shape]
-    surplus = [name for name in found if name not in expected]
-    if not (absent or differing or surplus):
-        return None
-    stem = next((name for name, tensor in expected.items() if tensor.dim() == 4), None)
-    if stem in differing:
-        for axis, noun in ((0, "base width (ngf or ndf)"), (1, "input channels")):
-            want, have = expected[stem].shape[axis], found[stem].shape[axis]
-            if want != have:
-                return f"{noun} {have} in {stem}", f"{noun} {want} expected, {have} found"
-    blocks, blocks_found = (sum(name.endswith("conv_block.1.weight") for name in names) for names in (expected, found))
-    if blocks != blocks_found:
-        return f"{blocks_found} residual blocks", f"blocks {blocks} expected, {blocks_found} found"
-    if differing:
-        name = differing[0]
-        shapes = f"{tuple(expected[name].shape)} expected, {tuple(found[name].shape)} found"
-        return f"another shape of {name}", shapes
-    if absent:
-        return f"no {absent[0]} ({len(absent)} names missing)", "check the network and its norm"
-    return f"an unknown {surplus[0]} ({len(surplus)} such names)", "check the network and its norm"
 
 
 def digest(state: Mapping[str, Tensor]) -> str:

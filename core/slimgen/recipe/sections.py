@@ -47,6 +47,8 @@ class DataSection(Section):
     Pictures of more than 8 bits are brought to 8: the two values of `range` become black and white (of one value, 0 and
     it), or else 0 and the largest value of their side of the set. Values outside are cut off.
 
+    Pictures that are shown to a generator that enlarges, `scale` times, are made so much smaller first.
+
     Of an `embedded` set, the pictures are drawn where no others are given.
     """
 
@@ -61,6 +63,7 @@ class DataSection(Section):
     classes: int | None = Field(default=None, ge=1, le=255)
     unknown: bool = False
     instances: bool = False
+    scale: int = Field(default=1, ge=1)
     palette: tuple[tuple[Level, Level, Level], ...] | None = None
     licence: str = "unknown; ask whoever made the images"
     range: tuple[float, float] | None = None
@@ -218,7 +221,8 @@ class TeachSection(Schedule):
     """The original GAN: trained here, or imported from checkpoints.
 
     It learns of the recipe's losses, or of `losses` of its own. The `reverse_` checkpoints are of the reverse
-    direction, which two sets have as well.
+    direction, which two sets have as well. Where a file holds several networks that fit, a `_key` says which part of it
+    is meant: `params_ema`, `netG_A`.
 
     With `patience` it is trained until it stops improving: it is measured on the validation images, by a `metric` or
     else by the recipe's objective, `check_every` so many updates; where the best value is not improved in `patience`
@@ -232,6 +236,10 @@ class TeachSection(Schedule):
     discriminator_checkpoint: str | None = None
     reverse_generator_checkpoint: str | None = None
     reverse_discriminator_checkpoint: str | None = None
+    generator_key: str | None = None
+    discriminator_key: str | None = None
+    reverse_generator_key: str | None = None
+    reverse_discriminator_key: str | None = None
     ema: float | None = Field(default=None, gt=0, lt=1)
     losses: LossesSection | None = None
     patience: int | None = Field(default=None, ge=1)
@@ -258,6 +266,14 @@ class TeachSection(Schedule):
         """An imported original learns of no losses."""
         if self.losses is not None and self.generator_checkpoint is not None:
             raise ValueError("an original that is imported learns of no 'losses': leave them out")
+        return self
+
+    @model_validator(mode="after")
+    def keys_of_files(self) -> Self:
+        """A key says what of a file is imported."""
+        for part in ("generator", "discriminator", "reverse_generator", "reverse_discriminator"):
+            if getattr(self, f"{part}_key") is not None and getattr(self, f"{part}_checkpoint") is None:
+                raise ValueError(f"'{part}_key' names a part of '{part}_checkpoint', which is missing")
         return self
 
     @model_validator(mode="after")

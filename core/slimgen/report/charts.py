@@ -14,7 +14,7 @@ from slimgen.search import Objective, Trial, pareto
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MARKERS = {ORIGINAL: ("s", 60), "found": ("*", 200)}
+MARKERS = {ORIGINAL: ("s", 60), "found": ("*", 200), "adopted": ("*", 200)}
 RIVAL = ("^", 60)
 """A marker and its area in square points."""
 BESIDE: dict[str, Any] = {"frameon": False, "fontsize": 8, "loc": "center left", "bbox_to_anchor": (1.0, 0.5)}

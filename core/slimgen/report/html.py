@@ -103,6 +103,8 @@ def _ratios(table: Table) -> list[list[str]]:
         return []
     lines = [["generator", "MACs", "latency", "latency in PyTorch", "p50 ms in PyTorch"]]
     for row, old in zip(table.rows, originals(table.rows), strict=True):
+        if row.params is None:
+            continue
         plain = "-" if row.torch_p50_ms is None else f"{row.torch_p50_ms:.4g}"
         if old is None:
             lines.append([row.name, "", "", "", plain])

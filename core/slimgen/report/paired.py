@@ -68,7 +68,7 @@ def differences(tables: Sequence[Table]) -> list[Difference]:
     gains: dict[tuple[str, str], list[float]] = {}
     for table in tables:
         by_kind: dict[str, list[Mapping[str, float]]] = {}
-        for row in table.rows:
+        for row in (row for row in table.rows if row.params is not None):
             by_kind.setdefault(kind_of(row.name), []).append(row.metrics)
         if FOUND not in by_kind:
             continue

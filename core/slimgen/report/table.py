@@ -31,6 +31,7 @@ class TableRow:
         name: original, found, or a rival's: narrowed, by_hand, random ...; of the reverse direction with `_reverse`.
         metrics: quality on the test images, by metric.
         macs: multiply-accumulates of one image, by convention.
+        params: None of a row that no generator made, which has no costs at all.
         bytes: of the weights.
         runtime: what the latency was measured in, with how many threads, and, where that is not onnxruntime as for the
             others, why; empty if it was not measured.
@@ -51,8 +52,8 @@ class TableRow:
     name: str
     metrics: Mapping[str, float]
     macs: Mapping[str, int]
-    params: int
-    bytes: int
+    params: int | None
+    bytes: int | None
     runtime: str = ""
     p50_ms: float | None = None
     p95_ms: float | None = None
@@ -150,8 +151,8 @@ def _row(entry: Mapping[str, Any], run: str, goals: Mapping[str, str]) -> TableR
         # What is not finite was written as null.
         metrics={name: float("nan") if value is None else float(value) for name, value in entry["metrics"].items()},
         macs={name: int(value) for name, value in entry["macs"].items()},
-        params=int(entry["params"]),
-        bytes=int(entry["bytes"]),
+        params=None if entry["params"] is None else int(entry["params"]),
+        bytes=None if entry["bytes"] is None else int(entry["bytes"]),
         runtime=_runtime(latency),
         **times,
         torch_p50_ms=None if torch.get("p50_ms") is None else float(torch["p50_ms"]),
@@ -192,7 +193,7 @@ def cells(rows: Sequence[TableRow], convention: str) -> list[list[str]]:
         macs = row.macs.get(convention)
         line.append(_with_factor(amount(macs), old.macs.get(convention) if old else None, macs))
         line.append(_with_factor(amount(row.params), old.params if old else None, row.params))
-        line.append(_with_factor(size(row.bytes), old.bytes if old else None, row.bytes))
+        line.append(_with_factor("-" if row.bytes is None else size(row.bytes), old.bytes if old else None, row.bytes))
         line += [text for text, heading in ((row.time, TIME), (speed, SPEED)) if heading in shown]
         if "training MACs" in shown:
             line.append(amount(row.training_macs or None))
@@ -218,7 +219,7 @@ def legend(rows: Sequence[TableRow]) -> list[str]:
     for row in rows:
         if row.runtime:
             runtimes.setdefault(row.runtime, []).append(f"{row.run} {row.name}".strip())
-    lines, turns = [], ", in turns," if all(row.first_half_ms for row in rows) else ""
+    lines, turns = [], ", in turns," if all(row.first_half_ms for row in rows if row.runtime) else ""
     if runtimes:
         common = max(runtimes, key=lambda words: len(runtimes[words]))
         others = [f"; of {', '.join(names)} in {words}" for words, names in runtimes.items() if words != common]

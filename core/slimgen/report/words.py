@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 
 REVERSE = "_reverse"
+REAL = "real pictures"
+"""The row of the real images, where a metric has a value of them that is not known beforehand."""
 GENERATORS = {
     "original": "what was compressed",
     "found": "what the search found, trained",
@@ -16,6 +18,9 @@ GENERATORS = {
     "halving": "the best of random ones, trained alone and successively halved with the found one's MACs",
     "magnitude": "the original without its smallest filters, at the found one's size",
     "published": "the architecture that its authors published",
+    "adopted": "trained elsewhere, and taken as it came",
+    REAL: "the real images themselves, as the network of the metric sees them",
+    "bicubic": "the inputs enlarged without any network",
 }
 """The words for rows of a table; rivals of one kind are numbered."""
 NAMES = {

@@ -1,5 +1,6 @@
 """What decides the result of a stage: sections of the recipe, inputs, files that it names, and code."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
@@ -45,6 +46,10 @@ def sections(stage: Stage, recipe: Recipe) -> dict[str, Any]:
     if "data" in found:
         data = found["data"]
         found["data"] = {name: value for name, value in data.items() if name not in LATER or value is not None}
+        if recipe.data.scale == 1:
+            del found["data"]["scale"]
+    if "teach" in found:  # keys of later: what was computed without them stays finished
+        found["teach"] = {k: value for k, value in found["teach"].items() if value or not k.endswith("_key")}
     if stage.name == "search" and recipe.budget.latency_ms is None:
         del found["evaluate.threads"]  # of candidates, nothing is timed
     for section, key in UNDECIDED:
@@ -97,7 +102,7 @@ def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:
     if "metrics" in stage.code or "evaluate.features" in _of_method(stage, recipe):
         paths += [features.get("path") for features in recipe.evaluate.features.values()]
         imported += [recipe.objective.metric, *recipe.evaluate.metrics, recipe.teach.metric or ""]
-    read = {Path(path): sha256_once for path in paths if isinstance(path, str)}
+    read = {Path(os.path.expanduser(path)): sha256_once for path in paths if isinstance(path, str)}
     ours = {path: digest_code for name in imported for path in user_code(str(name))}
     return {str(path): digest_of(path) for path, digest_of in {**read, **ours}.items() if path.is_file()}
 

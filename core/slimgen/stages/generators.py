@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from slimgen import files
+from slimgen.methods import open_method
 from slimgen.methods.effort import Effort
 from slimgen.methods.method import REVERSE
 from slimgen.nets import build_generator, generator_cost
@@ -19,8 +20,12 @@ from slimgen.run.record import read_record
 def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict[str, dict[str, Any]]:
     """How to build each generator: family, options, file of weights, and, with the folder `teach`, effort.
 
-    With that, too, the original of the other direction is among them if it is there.
+    With that, too, the original of the other direction is among them if it is there. A method may compare with none.
     """
+    networks = json.loads((finetune / files.NETWORKS).read_bytes())
+    found = {name: {**about, "file": files.weights_file(name)} for name, about in networks.items()}
+    if getattr(open_method(recipe.method), "ALONE", False):
+        return found
     original = dict(recipe.teach.generator)
     about: dict[str, Any] = {"family": original.pop("family"), "options": original}
     if teach is not None:
@@ -28,13 +33,17 @@ def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict
         macs = generator_cost(**recipe.size._asdict(), **recipe.teach.generator).exact
         about |= {"updates": updates, "effort": Effort.of(updates, recipe.teach.batch, macs).facts()}
     generators = {"original": {**about, "file": files.GENERATOR}}
-    for name, found in json.loads((finetune / files.NETWORKS).read_bytes()).items():
-        generators[name] = {**found, "file": files.weights_file(name)}
+    generators |= found
     file = files.weights_file("reverse_generator")
     if teach is not None and (teach / file).is_file():
         back = {name: generators.pop(name) for name in list(generators) if name.endswith(REVERSE)}
         generators |= {f"original{REVERSE}": {**about, "file": file}, **back}
     return generators
+
+
+def finished(generators: Mapping[str, object]) -> str:
+    """The name of the one that a run is for, and exports: the first that is no original."""
+    return next(name for name in generators if not name.startswith("original"))
 
 
 def built(about: Mapping[str, Any], weights: Path) -> nn.Module:

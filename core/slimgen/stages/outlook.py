@@ -19,7 +19,6 @@ from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import check as check_metric
 from slimgen.metrics.registry import find
 from slimgen.nets import discriminator_cost, generator_cost
-from slimgen.nets.weights import require_weights
 from slimgen.recipe import Recipe
 from slimgen.run.folder import StageFolder
 from slimgen.run.place import parked, require_apart, require_place
@@ -29,6 +28,7 @@ from slimgen.stages.fingerprint import checkpoints, digest_input, fingerprint
 from slimgen.stages.table import DATA, Stage, default_out, up_to
 from slimgen.tasks import check_recipe, open_task, suited, traits_of
 from slimgen.tasks.embedded import find_images
+from slimgen.tasks.importing import try_imports
 from slimgen.tasks.traits import NOISE
 from slimgen.training.losses import find_network
 
@@ -81,7 +81,7 @@ def check(recipe: Recipe, *, complete: bool = True) -> None:
     Raises:
         RecipeError: an unknown task, method or metric, or options that do not go together.
         WeightsError: the file of a feature network is missing.
-        CheckpointError: a file of weights to import is missing.
+        CheckpointError: a file of weights to import is missing, or holds those of another network.
         BudgetError: a budget that no network of the method's space can meet.
     """
     check_recipe(recipe)
@@ -120,7 +120,7 @@ def wanted(recipe: Recipe) -> dict[str, SlimgenError | None]:
     Raises:
         RecipeError: an unknown metric, or options of its network that make no sense.
     """
-    looks: dict[str, Callable[[], object]] = {path: partial(require_weights, path) for path in checkpoints(recipe)}
+    looks: dict[str, Callable[[], object]] = {path: partial(try_imports, recipe, path) for path in checkpoints(recipe)}
     for losses in filter(None, (recipe.losses, recipe.teach.losses)):
         network = losses.perceptual_network
         if losses.perceptual and network != "discriminator":
@@ -174,7 +174,7 @@ def preview(recipe: Recipe, *, data: Path | None = None, out: Path, until: str |
     counts: dict[str, int] = {}
     if states["prepare"] == "done":
         metrics = read_record(out / "prepare")["metrics"]
-        counts = {name: int(float(str(metrics[f"{name}_images"]))) for name in ("train", "val", "test")}
+        counts = {name: int(float(str(metrics.get(f"{name}_images", 0)))) for name in ("train", "val", "test")}
     expenses, budget = _expenses(recipe, method, counts), budget_of(recipe)
     return Outlook(
         recipe=recipe.model_dump(mode="json"),

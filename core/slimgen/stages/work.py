@@ -81,6 +81,7 @@ class Work:
             out=self.out,
             journal=self.journal,
             tell=self.progress,
+            say=say,
         )
 
     def journal(self, name: str) -> Journal:

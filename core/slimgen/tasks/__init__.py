@@ -19,6 +19,7 @@ TASKS = {
     "unpaired": "slimgen.tasks.unpaired:Unpaired",
     "labels": "slimgen.tasks.labels:Labels",
     "unconditional": "slimgen.tasks.unconditional:Unconditional",
+    "single": "slimgen.tasks.single:Single",
 }
 """Name to class, imported only when a recipe asks for it."""
 
@@ -50,6 +51,8 @@ def check_recipe(recipe: "Recipe") -> None:
         values = getattr(recipe, section)
         given = values if isinstance(values, dict) else values.model_fields_set
         refused += [f"{section}.{key}" for key in keys if key in given]
+    if not kind.traits.single and "scale" in recipe.data.model_fields_set:
+        refused.append("data.scale")
     if refused:
         verb = "has" if len(refused) == 1 else "have"
         raise RecipeError(f"{' and '.join(refused)} of a recipe {verb} no effect in the task {recipe.task}")

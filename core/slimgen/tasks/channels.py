@@ -19,7 +19,7 @@ def prepared_channels(folder: Path) -> Channels | None:
     """Of the prepared inputs and targets, as the manifest says; None where there is none that can be read."""
     manifest = read_json(folder / MANIFEST)
     splits = manifest.get("splits") if isinstance(manifest, dict) else None
-    train = splits.get("train") if isinstance(splits, dict) else None
+    train = splits.get("train", splits.get("test")) if isinstance(splits, dict) else None
     if not isinstance(train, dict):
         return None
     found = [train.get(key, RGB) for key in ("channels", "target_channels")]

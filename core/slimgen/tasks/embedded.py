@@ -45,11 +45,11 @@ def find_images(
     if not asked:
         hint = f"try `slimgen data list`, or set data.embedded: {NAME}"
         raise DataError("a run needs images", "no --data, and no folder `data` here", hint)
-    if recipe.data.fit is None and traits.given != NOISE and not alike(recipe.size, (1, 1)):
+    if recipe.data.fit is None and not (traits.given == NOISE or traits.single) and not alike(recipe.size, (1, 1)):
         raise DataError(
             f"{NAME} are square, and so must the size be", recipe.size, "or set data.fit to squash, crop or pad"
         )
-    return drawn(embedded, max(*recipe.size, *(recipe.data.load or ())), run_folder, report)
+    return drawn(embedded, recipe.data.scale * max(*recipe.size, *(recipe.data.load or ())), run_folder, report)
 
 
 def draw(
@@ -86,7 +86,7 @@ def by_day_and_night(layout: str) -> bool:
 
 def drawn(embedded: Embedded, side: int, run_folder: Path, report: Callable[[str], None] | None) -> Path:
     """The set with images of so many pixels a side, drawn unless it is there."""
-    train, test = (count * embedded.times for count in (TRAIN, TEST))
+    train, test = (round(count * embedded.times) for count in (TRAIN, TEST))
     folder = run_folder / f"{NAME}-{embedded.layout}-{side}"
     if folder.is_dir() or report is None:
         return folder

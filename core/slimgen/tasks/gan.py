@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,22 +10,22 @@ from torch import Tensor, nn
 from slimgen.cost.formula import Cost
 from slimgen.data.batches import Pair
 from slimgen.device import Compute
-from slimgen.errors import CheckpointError
 from slimgen.files import DISCRIMINATOR, GENERATOR
 from slimgen.nets import build_discriminator, build_generator, generator_cost
 from slimgen.nets.supernet import Arch
-from slimgen.nets.weights import import_generator, load_weights, save_weights
-from slimgen.recipe import Channels, Recipe, TeachSection
+from slimgen.nets.weights import load_weights, save_weights
+from slimgen.recipe import Channels, Recipe
 from slimgen.search import Genotype
 from slimgen.tasks.channels import following
 from slimgen.tasks.guidance import Gan, GanTraining, Guidance
+from slimgen.tasks.importing import import_pair, imported
 from slimgen.tasks.stopping import early_stopping
-from slimgen.tasks.task import Job, Task, from_images
+from slimgen.tasks.task import Job, from_images
 from slimgen.training.draws import fixed
 from slimgen.training.fit import Phase, Stateful, fit
 from slimgen.training.optimizers import Ema
 
-__all__ = ["GanTraining", "Original", "imported", "original_guidance", "originals", "teach_pair", "train_gan"]
+__all__ = ["GanTraining", "Original", "imported", "original_guidance", "teach_pair", "train_gan"]
 
 
 class Original:
@@ -71,6 +70,10 @@ class Original:
         """The input of a generator: the prepared inputs themselves."""
         return inputs
 
+    def references(self, test: Pair) -> dict[str, Tensor]:
+        """None but the real images, which every evaluation looks at."""
+        return {}
+
     def protocol(self) -> str:
         """Nothing besides what every evaluation says of itself."""
         return ""
@@ -91,7 +94,7 @@ def teach_pair(
         CheckpointError: what is imported is not there or does not fit.
     """
     options, facts = job.recipe.teach, {"updates": 0.0}
-    generator, discriminator = originals(job.task, options)
+    generator, discriminator = import_pair(job, Gan(job.task.generator(), job.task.discriminator()))
     if options.generator_checkpoint is None:
         updates = options.steps(images)
         given = validation or partial(job.task.validation, job)
@@ -104,27 +107,6 @@ def teach_pair(
     save_weights(job.out / GENERATOR, generator.state_dict())
     save_weights(job.out / DISCRIMINATOR, discriminator.state_dict())
     return {**facts, "params": job.task.original_cost().params}
-
-
-def originals(task: Task, options: TeachSection) -> Gan:
-    """The original generator and discriminator, with the weights of the checkpoints that the recipe names."""
-    generator, discriminator = task.generator(), task.discriminator()
-    if options.discriminator_checkpoint is not None:
-        imported(discriminator, options.discriminator_checkpoint)
-    if options.generator_checkpoint is not None:
-        imported(generator, options.generator_checkpoint)
-    return Gan(generator, discriminator)
-
-
-def imported(net: nn.Module, path: str) -> None:
-    """Loads the weights of a network trained elsewhere, junyanz's naming included.
-
-    Raises:
-        CheckpointError: no such file, or the weights do not fit.
-    """
-    if not Path(path).is_file():
-        raise CheckpointError("teach names a checkpoint that exists", path)
-    import_generator(net, load_weights(path))
 
 
 def train_gan(job: Job, training: GanTraining) -> nn.Module:

@@ -35,6 +35,7 @@ class Job:
         out: the folder of this stage.
         journal: name of a training to its checkpoints, log and progress.
         tell: progress of anything else: what, how many are done, of how many, and what was seen last.
+        say: a line for whoever runs it.
     """
 
     recipe: Recipe
@@ -45,6 +46,7 @@ class Job:
     out: Path
     journal: Callable[[str], Journal]
     tell: Callable[[str, int, int, Mapping[str, float]], None]
+    say: Callable[[str], None] = lambda line: None
 
     @cached_property
     def budget(self) -> Budget:
@@ -123,6 +125,9 @@ class Task(Protocol):
 
     def columns(self, test: Pair, count: int, paired: bool) -> dict[str, Tensor]:
         """Pictures (count, 3, H, W) beside those that generators make: the inputs, and the targets of the same rows."""
+
+    def references(self, test: Pair) -> dict[str, Tensor]:
+        """Images that finished generators are measured beside, by the name of their row: made without any."""
 
     def protocol(self) -> str:
         """What the figures of finished generators depend on besides what every evaluation says of itself."""
@@ -206,9 +211,10 @@ def require_suitable(job: Job) -> None:
             compare with.
     """
     recipe, traits, data = job.recipe, job.task.traits, job.data
-    train = data.split("train")
-    found = "images without inputs" if train.inputless else "pairs" if train.coupled else "two sets"
-    wanted = "images without inputs" if traits.given == NOISE else "pairs" if traits.pairs else "two sets"
+    test = data.split("test")
+    found = "images without inputs" if test.inputless else "pairs" if test.coupled else "two sets"
+    without = traits.given == NOISE or traits.single
+    wanted = "images without inputs" if without else "pairs" if traits.pairs else "two sets"
     if found != wanted:
         raise DataError(f"images are prepared for the task {recipe.task}", found, "prepare them with this recipe")
     single = single_metrics(recipe)

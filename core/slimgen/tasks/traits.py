@@ -34,12 +34,13 @@ class Embedded:
 
     Attributes:
         layout: in which it is drawn.
-        times: as many pictures as the set in data.dvc has, which other layouts than its own do not share.
+        times: as many pictures, or a part of as many, as the set in data.dvc has, which other layouts than its own do
+            not share.
         tracked: whether the pictures of data.dvc, in the folder `data`, do as well.
     """
 
     layout: str
-    times: int = 1
+    times: float = 1
     tracked: bool = True
 
 
@@ -50,6 +51,7 @@ class Traits:
     Attributes:
         pairs: whether every input has a target that is known in training.
         embedded: its part of the embedded set.
+        single: whether images come alone, and what is given and what is wanted are both made of each.
         directions: how many directions are trained together.
         refused: keys of a recipe that have no effect, by section.
         reads: the values of a generator's input, for the card, where they are no pictures.
@@ -58,6 +60,7 @@ class Traits:
     given: Given
     pairs: bool
     embedded: Embedded
+    single: bool = False
     directions: int = 1
     refused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     reads: str | None = None

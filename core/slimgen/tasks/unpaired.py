@@ -26,8 +26,8 @@ from slimgen.nets.initial import initialise
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import Recipe
 from slimgen.tasks.cycle import REVERSE, CycleTraining, train_cycle
-from slimgen.tasks.gan import imported, originals
 from slimgen.tasks.guidance import Gan, GanTraining, Truth
+from slimgen.tasks.importing import import_pair, named
 from slimgen.tasks.stopping import check_stopping, early_stopping
 from slimgen.tasks.task import Job, setting_of
 from slimgen.tasks.traits import IMAGES, OF_LABEL_MAPS, OF_NOISE, Embedded, Traits
@@ -77,11 +77,8 @@ class Unpaired(Translation):
             RecipeError: nothing is imported, and the adversarial loss is switched off.
         """
         options, facts = self.recipe.teach, {"updates": 0.0}
-        forward, reverse = originals(self, options), self._new_reverse()
-        named = {part: getattr(options, f"{REVERSE}{part}_checkpoint") for part in Gan._fields}
-        for part, path in named.items():
-            if path is not None:
-                imported(getattr(reverse, part), path)
+        forward = import_pair(job, Gan(self.generator(), self.discriminator()))
+        reverse = import_pair(job, self._new_reverse(), REVERSE)
         trained = options.generator_checkpoint is None
         if trained:
             updates = options.steps(len(job.data.split("train")))
@@ -93,7 +90,7 @@ class Unpaired(Translation):
         for part, net in forward._asdict().items():
             save_weights(job.out / weights_file(part), net.state_dict())
         for part, net in reverse._asdict().items():
-            if trained or named[part] is not None:
+            if trained or part in named(options, REVERSE):
                 save_weights(job.out / weights_file(f"{REVERSE}{part}"), net.state_dict())
         return {**facts, "params": self.original_cost().params}
 

@@ -10,11 +10,11 @@ from slimgen.cost.count import count
 from slimgen.errors import RecipeError
 from slimgen.export.onnx import export_onnx, parity
 from slimgen.nets import build_generator, generator_cost
+from slimgen.nets.checkpoints.choosing import import_weights
 from slimgen.nets.configurations import write_config
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
 from slimgen.nets.resnet.description import CHANNELS
 from slimgen.nets.resnet.generator import MobileResnetGenerator, ResnetGenerator
-from slimgen.nets.weights import import_generator
 from slimgen.training.losses import reconstruction
 
 SMALL = [[4, 6], [4, 6], [4, 6, 8], [2, 4], [3, 4], [2, 4], [4, 8], [2, 6]]
@@ -188,9 +188,10 @@ def test_pieces_in_a_row_are_the_network(kind):
 
 @pytest.mark.parametrize("family", [ResnetGenerator, MobileResnetGenerator])
 @pytest.mark.parametrize("saved", [0.0, 0.5])
-def test_checkpoints_with_and_without_dropout_layers_are_imported(family, saved):
+def test_checkpoints_with_and_without_dropout_layers_are_imported(family, saved, tmp_path):
     source, target = family(ngf=4, blocks=2, dropout=saved), family(ngf=4, blocks=2, dropout=0.5 - saved)
-    import_generator(target, source.state_dict())
+    torch.save(source.state_dict(), tmp_path / "c.pth")
+    import_weights(target, tmp_path / "c.pth")
     images = torch.randn(1, 3, 16, 16)
     with torch.no_grad():
         assert torch.equal(source.eval()(images), target.eval()(images))

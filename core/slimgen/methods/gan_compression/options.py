@@ -125,7 +125,7 @@ def prunable(recipe: Recipe, options: SupernetOptions) -> bool:
     if teacher["family"] != options.family or not kind.pruned:
         return False
     both = (kind.described(options.family, about) for about in (teacher, shape_of(recipe, options)))
-    theirs, ours = (set(getattr(one, "separable", ())) for one in both)
+    theirs, ours = ((set(getattr(one, "separable", ())), getattr(one, "norm", None)) for one in both)
     return theirs == ours
 
 

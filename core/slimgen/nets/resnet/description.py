@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple, get_args
 
 from slimgen.cost.formula import Cost
-from slimgen.cost.rows import Row, cost_of, separable, weights_at
-from slimgen.errors import RecipeError, SlimgenError
+from slimgen.cost.rows import Norm, Row, cost_of, separable, weights_at
+from slimgen.errors import RecipeError, SlimgenError, nearest
 from slimgen.nets.configurations import Configurations
 
 _PARTS = ("stem", "down1", "trunk", "blocks1", "blocks2", "blocks3", "up1", "up2")
@@ -30,6 +30,7 @@ CHANNELS = Configurations(
 )
 Part = Literal["downsample", "resblocks", "upsample"]
 """The three parts of the generator, as GAN Compression's Table 4 calls them."""
+NORMS: dict[str, Norm] = {"instance": "instance", "batch": "batch"}
 _STRIDE = 4  # two halvings on the way down
 _REFLECT = ("reflect",)
 _RELU = ("relu",)
@@ -101,6 +102,8 @@ class ResnetOptions:
     Attributes:
         ngf: width of the stem; the residual blocks are four times as wide.
         dropout: probability of dropping in the residual blocks, 0 for no dropout layer.
+        norm: `instance` (not affine), as CycleGAN has it, or `batch`, the default of pix2pix, with which convolutions
+            have no bias but for the last.
         config: a channel configuration in place of `ngf` everywhere.
         widths: of every part, in place of both, as pruning leaves them: a mapping as `Widths.parse` takes it.
 
@@ -114,10 +117,13 @@ class ResnetOptions:
     ngf: int = 64
     blocks: int = 9
     dropout: float = 0.0
+    norm: str = "instance"
     config: object = None
     widths: object = None
 
     def __post_init__(self) -> None:
+        if self.norm not in NORMS:
+            raise SlimgenError("a ResNet generator needs a known norm", repr(self.norm), nearest(self.norm, NORMS))
         if min(self.inputs, self.outputs, self.ngf) < 1 or self.blocks < 0 or not 0 <= self.dropout < 1:
             raise SlimgenError(
                 "a ResNet generator needs channels of at least 1, blocks of at least 0 and dropout in [0, 1)",
@@ -140,14 +146,15 @@ class ResnetOptions:
         Widths in place of the options' may be numbers, or arrays of one shape for many generators at once.
         """
         stem, down1, trunk, blocks, up1, up2 = self.parts if widths is None else widths
+        normed: dict[str, Any] = {"norm": NORMS[self.norm], "bias": self.norm == "instance"}
         down = (
-            Row("stem", "convolution", self.inputs, stem, 7, norm="instance", before=_REFLECT, after=_RELU),
-            Row("down1", "convolution", stem, down1, part=2, stride=2, norm="instance", after=_RELU),
-            Row("trunk", "convolution", down1, trunk, part=4, stride=2, norm="instance", after=_RELU),
+            Row("stem", "convolution", self.inputs, stem, 7, before=_REFLECT, after=_RELU, **normed),
+            Row("down1", "convolution", stem, down1, part=2, stride=2, after=_RELU, **normed),
+            Row("trunk", "convolution", down1, trunk, part=4, stride=2, after=_RELU, **normed),
         )
         up = (
-            Row("up1", "transposed", trunk, up1, part=2, stride=2, norm="instance", after=_RELU),
-            Row("up2", "transposed", up1, up2, stride=2, norm="instance", after=_RELU),
+            Row("up1", "transposed", trunk, up1, part=2, stride=2, after=_RELU, **normed),
+            Row("up2", "transposed", up1, up2, stride=2, after=_RELU, **normed),
         )
         rows = [self._decomposed(row, "downsample") for row in down]
         within: tuple[Row, ...] = ()
@@ -161,7 +168,8 @@ class ResnetOptions:
         return [*rows, *(self._decomposed(row, "upsample") for row in up), output]
 
     def _convolution(self, name: str, inputs: Any, outputs: Any) -> Row:
-        row = Row(name, "convolution", inputs, outputs, part=4, norm="instance", before=_REFLECT)
+        norm, bias = NORMS[self.norm], self.norm == "instance"
+        row = Row(name, "convolution", inputs, outputs, part=4, norm=norm, bias=bias, before=_REFLECT)
         return self._decomposed(row, "resblocks")
 
     def _decomposed(self, row: Row, part: Part) -> Row:

@@ -53,7 +53,8 @@ _FREE: dict[str, Make] = {
 class ResnetGenerator(Described):
     """The ResNet generator: conv7, two halvings, residual blocks at 1/4 of the size, two doublings, conv7, tanh.
 
-    InstanceNorm without affine parameters or running statistics; every convolution has a bias. The names in the
+    InstanceNorm without affine parameters or running statistics, and a bias in every convolution, unless the option
+    `norm` says otherwise. The names in the
     state dict are those of the published pix2pix and CycleGAN checkpoints. With `ngf` 64 and 9 blocks it has
     11,378,179 parameters. Options and errors: see `ResnetOptions`.
     """
@@ -94,6 +95,7 @@ class ResnetGenerator(Described):
         described, part, pieces = cls.Options(**options), 1, []
         rows = described.rows()
         family = "mobile_resnet" if isinstance(described, MobileResnetOptions) else "resnet"
+        family += "" if described.norm == "instance" else f" of {described.norm} norm"
         places = positions(rows)
         for row in rows:
             shape = (1, row.inputs, height // part, width // part)

@@ -20,11 +20,12 @@ from slimgen.metrics.scorers import save_arrays
 from slimgen.nets import generator_cost
 from slimgen.report.html import write_report
 from slimgen.report.pictures import grid, how_shown, panels
-from slimgen.report.words import stopping
+from slimgen.report.words import REAL, stopping
 from slimgen.run.log import Log
 from slimgen.run.record import apart, read_record
 from slimgen.stages.generators import built, described
 from slimgen.stages.work import Work
+from slimgen.tasks.importing import origins
 from slimgen.tasks.task import Task, require_suitable
 from slimgen.tasks.traits import NOISE, Shapes
 
@@ -65,7 +66,8 @@ def evaluate(work: Work) -> Mapping[str, float]:
         tell=lambda what, done, total: work.progress(what, done, total, {}),
     )
     rows = [row(name, about, shapes, measured[name], timed[name]) for name, about in generators.items()]
-    table = {
+    beside = [one for suffix, compared in comparisons.items() for one in references(job.task, compared, suffix)]
+    table: dict[str, Any] = {
         "recipe": recipe.name,
         "seed": recipe.seed,
         "method": recipe.method,
@@ -74,8 +76,10 @@ def evaluate(work: Work) -> Mapping[str, float]:
         "protocol": "; ".join(filter(None, (comparisons[""].evaluator.protocol, job.task.protocol()))),
         "goals": comparisons[""].evaluator.goals,
         "notes": notes(work, comparisons),
-        "rows": rows,
+        "rows": [*rows, *beside],
     }
+    if came := origins(work.inputs["teach"]):
+        table["origins"] = {files.REVERSE if part.startswith("reverse") else "": facts for part, facts in came.items()}
     files.write_json(work.out / files.TABLE, table)
     metrics: dict[str, float] = {}
     for line in rows:
@@ -84,7 +88,8 @@ def evaluate(work: Work) -> Mapping[str, float]:
         figures = {**line["metrics"], **plain, **(line["effort"] or {})}
         metrics |= {f"{line['name']}.{key}": value for key, value in figures.items()}
     files.write_json(work.out / files.METRICS, metrics)
-    save_arrays(work.out / files.SAMPLES, {"input": samples}, compressed=True)
+    others = {f"input{suffix}": one.images.input[: len(samples)] for suffix, one in comparisons.items() if suffix}
+    save_arrays(work.out / files.SAMPLES, {"input": samples, **others}, compressed=True)
     for suffix, compared in comparisons.items():
         (panels if noise else grid)(compared.columns, work.out / f"{GRID}{suffix}.png")
     report(work, table)
@@ -175,6 +180,19 @@ def row(
     }
 
 
+def references(task: Task, compared: Comparison, suffix: str) -> list[dict[str, Any]]:
+    """The rows that no generator made: real images, where a network judges what it sees in them, and the task's own."""
+    judged, measured = compared.evaluator, dict[str, Mapping[str, float]]()
+    segmented = [metric for metric in judged.metrics if isinstance(find(metric), OfSegmentations)]
+    if segmented:
+        values = judged.score(compared.images.target)
+        measured[REAL] = {metric: values[metric] for metric in segmented}
+    for name, images in ({} if suffix else task.references(compared.images)).items():
+        measured[name] = judged.score(images)
+    costs: dict[str, Any] = {"macs": {}, "params": None, "bytes": None}
+    return [{"name": name, "metrics": dict(values), **costs} for name, values in measured.items()]
+
+
 def report(work: Work, table: Mapping[str, Any]) -> None:
     """The HTML report, of this stage's table and what the stages before left."""
     folders = work.inputs
@@ -191,12 +209,12 @@ def report(work: Work, table: Mapping[str, Any]) -> None:
         "manifest": files.read_json(folders["prepare"] / files.MANIFEST),
         "compute": str(work.compute),
     }
-    pictures = {
+    places = {
         "grid": work.out / f"{GRID}.png",
         "pareto": folders["search"] / files.FRONT,
         "architecture": folders["search"] / files.ARCHITECTURE,
+        "The other direction": work.out / f"{GRID}{REVERSE}.png",
+        "Relaxation": folders["search"] / files.RELAXATION,
     }
-    relaxation = folders["search"] / files.RELAXATION
-    others = {"The other direction": work.out / f"{GRID}{REVERSE}.png", "Relaxation": relaxation}
-    pictures |= {name: path for name, path in others.items() if path.is_file()}
+    pictures = {name: path for name, path in places.items() if name == "grid" or path.is_file()}
     write_report(work.out / files.REPORT, facts, pictures)

@@ -1,7 +1,8 @@
-"""The stage that exports: one ONNX file that was compared with the network, and its card."""
+"""The stage that exports: an ONNX file that was compared with the network, and its card; of each direction found."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,20 +12,48 @@ from slimgen import files
 from slimgen.cost.latency import onnx_latency
 from slimgen.export.card import Facts, write_card
 from slimgen.export.onnx import export_onnx, parity
+from slimgen.recipe import Recipe
 from slimgen.run.record import recorded, versions
-from slimgen.stages.generators import built, described
+from slimgen.stages.generators import built, described, finished
 from slimgen.stages.work import Work
 from slimgen.tasks import traits_of
 from slimgen.tasks.traits import NOISE
 
 
 def export(work: Work) -> Mapping[str, float]:
-    """`generator.onnx` with `card.md`; registered in MLflow as a candidate, and as champion once parity is shown."""
-    recipe, options, path = work.recipe, work.recipe.export, work.out / files.ONNX
-    finetune, evaluate = work.inputs["finetune"], work.inputs["evaluate"]
-    about, traits = described(recipe, finetune)["found"], traits_of(recipe)
-    net = built(about, finetune / about["file"])
-    samples = torch.from_numpy(np.load(evaluate / files.SAMPLES)["input"])
+    """`generator.onnx` with `card.md`; registered in MLflow as a candidate, and as champion once parity is shown.
+
+    Of both directions where both were found: `generator_reverse.onnx` with `card_reverse.md`, too.
+    """
+    generators = {
+        name: about for name, about in described(work.recipe, work.inputs["finetune"]).items() if "original" not in name
+    }
+    name = finished(generators)
+    suffixes = [suffix for suffix in ("", files.REVERSE) if f"{name}{suffix}" in generators]
+    metrics: dict[str, float] = {}
+    for number, suffix in enumerate(suffixes):
+        tell = partial(_told, work, 3 * number, 3 * len(suffixes))
+        found = _exported(work, f"{name}{suffix}", generators[f"{name}{suffix}"], suffix, tell)
+        metrics |= {f"{suffix[1:]}{'_' * bool(suffix)}{key}": value for key, value in found.items()}
+    return metrics
+
+
+def _told(work: Work, before: int, total: int, done: int, values: Mapping[str, float]) -> None:
+    work.progress("export", before + done, total, values)
+
+
+def _exported(
+    work: Work,
+    name: str,
+    about: Mapping[str, Any],
+    suffix: str,
+    tell: Callable[[int, Mapping[str, float]], None],
+) -> dict[str, float]:
+    """Exports the generator of one direction, and writes its card."""
+    recipe, options = work.recipe, work.recipe.export
+    evaluate, path = work.inputs["evaluate"], work.out / files.of_direction(files.ONNX, suffix)
+    net, traits = built(about, work.inputs["finetune"] / about["file"]), traits_of(recipe)
+    samples = torch.from_numpy(np.load(evaluate / files.SAMPLES)[f"input{suffix}"])
     noise = samples.dim() == 2
     file = export_onnx(
         net,
@@ -35,36 +64,40 @@ def export(work: Work) -> Mapping[str, float]:
         opset=options.opset,
         dynamic=options.dynamic,
     )
-    work.progress("export", 1, 3, {})
+    tell(1, {})
     difference = parity(net, path, samples, tolerance=options.tolerance)
-    work.progress("export", 2, 3, {"parity": difference.max_abs})
+    tell(2, {"parity": difference.max_abs})
     threads, runs = recipe.evaluate.threads, recipe.evaluate.latency_runs
     latency = onnx_latency(path, (1, *samples.shape[1:]), threads=threads, runs=runs)
     table = json.loads((evaluate / files.TABLE).read_bytes())
     lines = {line["name"]: line for line in table["rows"]}
-    directed = {} if traits.given == NOISE else {"direction": recipe.data.direction}
+    original = lines.get(f"original{suffix}")
+    directed = {} if traits.given == NOISE or traits.single else {"direction": _direction(recipe, suffix)}
     digest = str(recorded(evaluate, "inputs", "prepare"))
     write_card(
-        work.out / files.CARD,
+        work.out / files.of_direction(files.CARD, suffix),
         Facts(
-            name=options.model or recipe.name,
+            name=f"{options.model or recipe.name}{suffix}",
             recipe={"name": recipe.name, "task": recipe.task, "method": recipe.method, "seed": recipe.seed},
             onnx=file,
             parity=difference,
             data={**directed, "size": str(recipe.size), "digest of the prepared images": digest},
             licence=recipe.data.licence,
             budget=recipe.budget.model_dump(exclude_none=True),
-            cost=costs(lines["found"]),
-            original_cost=costs(lines["original"]),
-            quality={name: line["metrics"] for name, line in lines.items()},
+            cost=costs(lines[name]),
+            original_cost={} if original is None else costs(original),
+            quality={
+                row: line["metrics"] for row, line in lines.items() if row.endswith(files.REVERSE) == bool(suffix)
+            },
             protocol="; ".join([str(table["protocol"]), *table.get("notes", ())]),
-            latency=[{"measured": "this file, alone", **latency._asdict()}, *in_turns(lines)],
+            latency=[{"measured": "this file, alone", **latency._asdict()}, *in_turns(lines, name)],
             versions=versions(),
             genotype=about["options"].get("genotype", {}),
+            origin=_origin(table.get("origins", {}).get(suffix, {})),
             **({} if traits.reads is None else {"reads": traits.reads}),
         ),
     )
-    work.progress("export", 3, 3, {"parity": difference.max_abs})
+    tell(3, {"parity": difference.max_abs})
     return {
         "bytes": file.bytes,
         "opset": file.opset,
@@ -75,13 +108,25 @@ def export(work: Work) -> Mapping[str, float]:
     }
 
 
-def in_turns(lines: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What `evaluate` measured of the original and the found generator in turns: in onnxruntime, then in PyTorch."""
+def _direction(recipe: Recipe, suffix: str) -> str:
+    """The direction of a generator: the recipe's, or the reverse one."""
+    given = recipe.data.direction
+    return given if not suffix else {"AtoB": "BtoA", "BtoA": "AtoB"}[given]
+
+
+def _origin(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Where the original came from, as a card tells it."""
+    return {name: value if isinstance(value, str) else "; ".join(value) for name, value in facts.items() if value}
+
+
+def in_turns(lines: Mapping[str, Mapping[str, Any]], name: str = "found") -> list[dict[str, Any]]:
+    """What `evaluate` measured of the original and the exported generator in turns: in onnxruntime, then in PyTorch."""
+    original = f"original{files.REVERSE if name.endswith(files.REVERSE) else ''}"
     return [
-        {"measured": f"{name}, in turns", **lines[name][kind]}
+        {"measured": f"{row}, in turns", **lines[row][kind]}
         for kind in ("latency", "torch_latency")
-        for name in ("original", "found")
-        if kind in lines[name]  # a table may be older than PyTorch's beside onnxruntime's
+        for row in (original, name)
+        if row in lines and kind in lines[row]  # a table may be older than PyTorch's beside onnxruntime's
     ]
 
 

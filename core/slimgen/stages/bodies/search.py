@@ -28,13 +28,15 @@ def search(work: Work) -> Mapping[str, float]:
     write_trials(work, found, front, {"limits": dict(limits), "objective": asdict(objective)})
     # An estimate is no point of a chart of what was measured.
     measured = [trial for trial in found.trials if trial.complete]
-    source = "of the relaxation" if objective.metric == LIKELIHOOD else "validation"
-    path = work.out / files.FRONT
-    pareto_chart(measured, objective, path, chosen=found.trial, limit=limits.get("macs"), measured=source)
+    if found.trials:
+        source = "of the relaxation" if objective.metric == LIKELIHOOD else "validation"
+        path = work.out / files.FRONT
+        pareto_chart(measured, objective, path, chosen=found.trial, limit=limits.get("macs"), measured=source)
     if trace.is_file():
         probability_chart(Log(trace).read(), work.out / files.RELAXATION)
-    draw = getattr(method, "picture_genotype", picture_genotype)
-    draw(found.trial.genotype, work.out / files.ARCHITECTURE, recipe)
+    if found.trial.genotype:
+        draw = getattr(method, "picture_genotype", picture_genotype)
+        draw(found.trial.genotype, work.out / files.ARCHITECTURE, recipe)
     quality = {f"val_{name}": value for name, value in found.trial.quality.items()}
     return {**quality, **found.trial.costs, **found.facts, "pareto": len(front)}
 
@@ -50,6 +52,8 @@ def write_trials(work: Work, found: Found, front: Sequence[Trial], goals: Mappin
     )
     files.write_json(work.out / files.GENOTYPE, {**winner, **goals})
     files.write_lines(work.out / files.TRIALS, lines)
+    if not front:
+        return
     rows = [trial.row() for trial in front]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(rows[0]))

@@ -1,0 +1,77 @@
+"""`slimgen adopt`: a generator that is trained already, measured and exported."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slimgen.cli.options import SIZE, Json, Settings, leading
+from slimgen.cli.profile import parse_options
+from slimgen.cli.stages import show_outcome
+from slimgen.errors import SlimgenError
+from slimgen.stages.table import STAGES, default_out
+
+
+def adopt(
+    context: typer.Context,
+    weights: Annotated[str, typer.Argument(metavar="WEIGHTS", help="A checkpoint: safetensors, or a torch file.")],
+    family: Annotated[
+        str,
+        typer.Argument(metavar="FAMILY", help="resnet, unet ..., package.module:Class, FILE.py:Class"),
+    ],
+    data: Annotated[
+        Path | None, typer.Option("--data", "-d", metavar="DIR", help="The images; drawn ones by default.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="paired, unpaired, labels ...; by default it is shown single pictures.")
+    ] = None,
+    size: Annotated[str | None, typer.Option("--size", metavar="SIZE", help=f"Of what it is given. {SIZE}.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="The part of the file: params_ema, netG_A ...")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="RUN", help="By default runs/NAME.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="By default the file's.")] = None,
+    set_: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Take a generator that is trained already through evaluate and export.
+
+    Any option of the family may follow: `slimgen adopt latest_net_G.pth resnet --norm batch --data facades --task
+    paired`, or channels in GAN Compression's notation: `slimgen adopt net.pth mobile_resnet --config
+    32_32_48_32_48_48_16_16`.
+
+    Without a task, a generator is shown single pictures; one that enlarges them is measured. The same command again
+    goes on where it stopped.
+    """
+    generator = {"family": importable(family), **parse_options(context.args)}
+    from slimgen import stages
+    from slimgen.cli.progress import Display
+    from slimgen.size import Size
+    from slimgen.tasks.adopting import recipe_of
+
+    named = name or re.sub(r"[^\w-]+", "-", Path(weights).stem).strip("-_") or "adopted"
+    given = None if size is None else Size.of(size)
+    recipe = recipe_of(
+        weights, generator, name=named, task=task, size=given, key=key, settings=set_, embedded=data is None
+    )
+    folder = out or default_out(named)
+    with Display(list(STAGES), quiet=not leading()) as display:
+        metrics = stages.run(recipe, data=data, out=folder, progress=display.tell, on_stage=display.on_stage)
+    if leading():
+        show_outcome(recipe, folder, metrics, as_json)
+
+
+def importable(family: str) -> str:
+    """A family; of a class in a file, `FILE.py:Class`, its import path, once Python looks in the file's folder.
+
+    Raises:
+        SlimgenError: there is no such file.
+    """
+    file, colon, name = family.rpartition(":")
+    if not (colon and file.endswith(".py")):
+        return family
+    path = Path(file).expanduser().resolve()
+    if not path.is_file():
+        raise SlimgenError("a generator of one's own must be in a file that exists", file, "check the path")
+    sys.path.insert(0, str(path.parent))
+    return f"{path.stem}:{name}"

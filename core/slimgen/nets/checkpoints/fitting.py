@@ -1,0 +1,144 @@
+"""Whether named tensors are the weights of a network, under which names, and what differs first where they are not."""
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from slimgen.nets.checkpoints.parts import Parts, parts_of
+
+_FEW = 3
+_NORM = "running_var"
+_OTHER_NORM = "set norm: {} in teach.generator, or check which network was saved"
+
+
+class Fit(NamedTuple):
+    """What of a state dict belongs where in a network.
+
+    Attributes:
+        names: of the network, to the checkpoint's.
+        parts: of the weights that are to be folded, by their names in the network.
+        passed: names of counters and statistics that the network has no use for.
+        difference: what differs first, and what it most likely comes from; None where the network can be loaded.
+        alike: how many tensors have a name and a shape of the network.
+    """
+
+    names: Mapping[str, str]
+    parts: Mapping[str, Parts]
+    passed: tuple[str, ...]
+    difference: tuple[str, str] | None
+    alike: int
+
+
+def fit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Fit:
+    """Finds the tensors of a network, given its state dict, among those of a checkpoint.
+
+    Understood are residual blocks saved with or without dropout (their second convolution is `conv_block.6` or
+    `conv_block.5`), weights in parts, counters, and running statistics that InstanceNorms of old versions saved and
+    never used.
+    """
+    parts = {} if parts_of(expected) else {one.carrier: one for one in parts_of(tensors)}
+    others = {name for one in parts.values() for name in one.others}
+    shown = {parts[name].plain if name in parts else name: name for name in tensors if name not in others}
+    number = _numbering({plain: tensors[name] for plain, name in shown.items()}, expected)
+    shown = {number(plain): name for plain, name in shown.items()}
+    batch_norm = _has_batch_norm(shown)
+    passed = [name for name in shown if _counts(name, tensors[shown[name]], expected) or _idle(name, expected)]
+    names = {plain: name for plain, name in shown.items() if plain not in passed}
+    found = {plain: tensors[name] for plain, name in names.items()}
+    alike = sum(name in found and found[name].shape == tensor.shape for name, tensor in expected.items())
+    folded = {number(one.plain): one._replace(plain=number(one.plain)) for one in parts.values()}
+    return Fit(names, folded, tuple(passed), _difference(expected, found, batch_norm), alike)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return f"{', '.join(names[:_FEW])}{more}"
+
+
+def _numbering(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Callable[[str], str]:
+    """From names of a checkpoint to those of a network that numbers its residual blocks with, or without, a dropout."""
+    given, wanted = (_drops(tensors) for tensors in (found, expected))
+    if given == wanted:
+        return lambda name: name
+    shift = -1 if given else 1  # of all that comes after the ReLU, where dropout is or is not
+
+    def moved(match: re.Match[str]) -> str:
+        at = int(match[1])
+        return f"conv_block.{at + shift if at > 3 else at}."
+
+    return lambda name: re.sub(r"conv_block\.(\d+)\.", moved, name)
+
+
+def _drops(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether residual blocks have a dropout, so that their second convolution, dense or separable, comes later."""
+    second = (t for name, t in tensors.items() if re.search(r"conv_block\.6\.(conv\.\d\.)?weight$", name))
+    return any(tensor.dim() == 4 for tensor in second)
+
+
+def _counts(name: str, tensor: Tensor, expected: Collection[str]) -> bool:
+    """Whether this is a counter that the network does not have, such as an epoch, or the batches that a norm saw."""
+    return name not in expected and tensor.numel() == 1 and not (tensor.is_floating_point() or tensor.is_complex())
+
+
+def _idle(name: str, expected: Collection[str]) -> bool:
+    """Whether this is a running statistic of a norm that, in the network, keeps none and learns nothing."""
+    owner, _, leaf = name.rpartition(".")
+    statistic = leaf in ("running_mean", _NORM, "num_batches_tracked")
+    return statistic and name not in expected and f"{owner}.weight" not in expected
+
+
+def _has_batch_norm(names: Collection[str]) -> bool:
+    """Whether norms keep statistics and scale what they norm, which no InstanceNorm of these networks does."""
+    return any(name.endswith(_NORM) and f"{name.removesuffix(_NORM)}weight" in names for name in names)
+
+
+def _blocks(names: Collection[str]) -> tuple[int, bool]:
+    """How many residual blocks there are, and whether their convolutions are dense and not separable."""
+    found = [match for name in names if (match := re.match(r"(.*\.)?(\d+)\.conv_block\.\d+\.(conv\.)?", name))]
+    return len({match[2] for match in found}), not any(match[3] for match in found)
+
+
+def _depth(names: Collection[str]) -> int:
+    """Of a U-Net, how deep its scales lie in each other; 0 of any other network."""
+    nested = max((name.split(".").count("model") for name in names), default=0)
+    return nested - 1 if nested > 2 else 0
+
+
+def _difference(
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], batch_norm: bool
+) -> tuple[str, str] | None:
+    """The first difference in the network's own order, with what it most likely comes from."""
+    absent = [name for name in expected if name not in found and not name.endswith("num_batches_tracked")]
+    differing = [name for name in expected if name in found and found[name].shape != expected[name].shape]
+    surplus = [name for name in found if name not in expected]
+    if not (absent or differing or surplus):
+        return None
+    stem = next((name for name, tensor in expected.items() if tensor.dim() == 4), None)
+    if stem in differing:
+        for axis, noun in ((0, "base width (ngf or ndf)"), (1, "input channels")):
+            want, have = expected[stem].shape[axis], found[stem].shape[axis]
+            if want != have:
+                return f"{noun} {have} in {stem}", f"{noun} {want} expected, {have} found"
+    (blocks, dense), (blocks_found, dense_found) = (_blocks(names) for names in (expected, found))
+    if blocks != blocks_found:
+        return f"{blocks_found} residual blocks", f"blocks {blocks} expected, {blocks_found} found"
+    if dense != dense_found:
+        kind, family = ("dense", "resnet") if dense_found else ("separable", "mobile_resnet")
+        return f"the weights of a network with {kind} residual blocks", f"set family: {family} in teach.generator"
+    depth, depth_found = _depth(expected), _depth(found)
+    if depth and depth_found and depth != depth_found:
+        return f"{depth_found} scales", f"depth {depth} expected, {depth_found} found"
+    if batch_norm and not _has_batch_norm(expected):
+        return "the weights of a network with BatchNorm", _OTHER_NORM.format("batch")
+    if _has_batch_norm(expected) and not batch_norm:
+        return f"a network without BatchNorm: no {listed(absent)}", _OTHER_NORM.format("instance")
+    if differing:
+        name, more = differing[0], f" (and {len(differing) - 1} more such)" if len(differing) > 1 else ""
+        shapes = f"{tuple(expected[name].shape)} expected, {tuple(found[name].shape)} found"
+        return f"another shape of {name}{more}", shapes
+    if absent:
+        return f"no {listed(absent)}", "check the network and its norm"
+    return f"an unknown {listed(surplus)}", "check the network and its norm"

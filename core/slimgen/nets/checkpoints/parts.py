@@ -1,0 +1,86 @@
+"""Weights that a checkpoint holds in parts: under a spectral norm, a weight norm or a pruning mask; and folding them.
+
+What is folded is what the network that was saved computes with in evaluation mode, exactly but for rounding.
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from slimgen.errors import CheckpointError
+
+SPECTRAL, WEIGHT, MASK = "spectral norm", "weight norm", "pruning mask"
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+class Parts(NamedTuple):
+    """One weight in parts.
+
+    Attributes:
+        kind: `SPECTRAL`, `WEIGHT` or `MASK`.
+        plain: the weight's name in a network without it.
+        carrier: the name of the part that is of the weight's shape.
+        others: the names of the other parts.
+    """
+
+    kind: str
+    plain: str
+    carrier: str
+    others: tuple[str, ...]
+
+
+def parts_of(names: Collection[str]) -> list[Parts]:
+    """The weights that are in parts, among the names of a state dict: in PyTorch's older and newer naming."""
+    found = []
+    for name in names:
+        if new := re.fullmatch(r"(.*?)parametrizations\.(\w+)\.original(0?)", name):
+            plain, start = f"{new[1]}{new[2]}", name.removesuffix(f"original{new[3]}")
+            if new[3]:
+                found.append(Parts(WEIGHT, plain, f"{start}original1", (name,)))
+            else:
+                found.append(Parts(SPECTRAL, plain, name, (f"{start}0._u", f"{start}0._v")))
+        elif name.endswith("_orig"):
+            plain = name.removesuffix("_orig")
+            masked = f"{plain}_mask" in names
+            others = (f"{plain}_mask",) if masked else (f"{plain}_u", f"{plain}_v")
+            found.append(Parts(MASK if masked else SPECTRAL, plain, name, others))
+        elif name.endswith("_g") and f"{name[:-2]}_v" in names:
+            found.append(Parts(WEIGHT, name[:-2], f"{name[:-2]}_v", (name,)))
+    return found
+
+
+def fold(one: Parts, tensors: Mapping[str, Tensor], net: nn.Module) -> Tensor:
+    """The weight that its parts stand for in a network.
+
+    Raises:
+        CheckpointError: a part is missing.
+    """
+    if missing := [name for name in (one.carrier, *one.others) if name not in tensors]:
+        raise CheckpointError(
+            f"the {one.kind} of {one.plain} must be whole, so that it can be folded",
+            f"no {' and no '.join(missing)}",
+            "save the whole state dict, or remove the norm before saving",
+        )
+    carrier, *others = (tensors[name].float() for name in (one.carrier, *one.others))
+    if one.kind == MASK:
+        return carrier * others[0]
+    if one.kind == WEIGHT:
+        return _weight(carrier, others[0])
+    owner = net.get_submodule(one.plain.rpartition(".")[0])
+    return _spectral(carrier, others, axis=1 if isinstance(owner, _TRANSPOSED) else 0)
+
+
+def _spectral(weight: Tensor, vectors: Sequence[Tensor], axis: int) -> Tensor:
+    """W / (u . W v), W as a matrix with a row for each output (Miyato et al. 2018, section 2.1)."""
+    u, v = vectors
+    return weight / torch.dot(u, weight.movedim(axis, 0).flatten(1) @ v)
+
+
+def _weight(direction: Tensor, length: Tensor) -> Tensor:
+    """G v / |v|, the norm over the axes that lengths do not have (Salimans and Kingma 2016, Eq. 2)."""
+    axes = [axis for axis in range(direction.dim()) if length.dim() == 0 or length.shape[axis] == 1]
+    norm: Tensor = torch.linalg.vector_norm(direction, dim=axes, keepdim=True)
+    return direction * (length / norm)

@@ -1,0 +1,139 @@
+"""Originals that were trained elsewhere: tried before a run, imported, and where they came from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from slimgen.data.batches import Pair, whole
+from slimgen.data.prepared import Prepared
+from slimgen.device import Compute
+from slimgen.errors import CheckpointError
+from slimgen.files import ORIGIN, read_json, sha256_file, write_json
+from slimgen.metrics.psnr import psnr
+from slimgen.nets.checkpoints.choosing import Found, import_weights
+from slimgen.nets.weights import require_weights
+from slimgen.recipe import Recipe, TeachSection
+from slimgen.tasks import open_task
+from slimgen.tasks.guidance import Gan
+from slimgen.tasks.task import Job
+from slimgen.tasks.traits import IMAGES
+
+REVERSE = "reverse_"
+"""Begins the names of what belongs to the reverse direction, from targets to inputs."""
+LOOKED_AT = 8
+CLEARER = 3.0
+"""So many decibels nearer must the inputs be to what is made of targets, before a direction is doubted."""
+
+
+def imported(net: nn.Module, path: str, key: str | None = None, setting: str = "teach.generator_key") -> Found:
+    """Loads the weights of a network trained elsewhere; see `import_weights`.
+
+    Raises:
+        CheckpointError: no such file, or the weights do not fit.
+    """
+    return import_weights(net, path, key, setting)
+
+
+def named(options: TeachSection, prefix: str = "") -> dict[str, str]:
+    """The files of a direction's networks that a recipe imports: `generator`, `discriminator` to the path."""
+    paths = {part: getattr(options, f"{prefix}{part}_checkpoint") for part in Gan._fields}
+    return {part: path for part, path in paths.items() if path is not None}
+
+
+def try_imports(recipe: Recipe, path: str) -> None:
+    """Tries the import of a file that a recipe names, into networks without numbers.
+
+    Raises:
+        CheckpointError: no such file, or its weights do not fit.
+    """
+    for prefix in ("", REVERSE):
+        for part, file in named(recipe.teach, prefix).items():
+            if file == path:
+                require_weights(path)
+                task = open_task(recipe, Compute(torch.device("meta")))
+                with torch.device("meta"):
+                    net = getattr(task, part)()
+                try:
+                    _import(net, recipe.teach, f"{prefix}{part}")
+                except CheckpointError as error:
+                    # Channels that a recipe does not say are told by its pictures, which nobody has looked at yet.
+                    if "input channels" not in str(error.got) or "inputs" in getattr(recipe.teach, part):
+                        raise
+
+
+def import_pair(job: Job, gan: Gan, prefix: str = "") -> Gan:
+    """Loads what a recipe imports into the networks of a direction, says what was chosen, and notes where it came from.
+
+    Raises:
+        CheckpointError: as `imported`.
+    """
+    for part in named(job.recipe.teach, prefix):
+        import_part(job, getattr(gan, part), f"{prefix}{part}")
+    return gan
+
+
+def import_part(job: Job, net: nn.Module, part: str = "generator") -> None:
+    """Likewise of one network, the `generator`, `reverse_discriminator` or the like; see `import_pair`."""
+    found, file = _import(net, job.recipe.teach, part), _file(job.recipe.teach, part)
+    notes = list(found.notes)
+    if notes:
+        job.say(f"{part} of {file.name}: {'; '.join(notes)}")
+    if part.endswith("generator") and (doubt := doubted(job, net, swapped=part.startswith(REVERSE))):
+        job.say(f"warning: {doubt}")
+        notes.append(doubt)
+    facts = {"file": file.name, "sha256": sha256_file(file), "part": found.key, "notes": notes}
+    before = read_json(job.out / ORIGIN)
+    write_json(job.out / ORIGIN, {**(before if isinstance(before, dict) else {}), part: facts})
+
+
+def origins(teach: Path) -> Mapping[str, object]:
+    """Where the generators of the folder that `teach` left came from, by `generator` and `reverse_generator`."""
+    facts = read_json(teach / ORIGIN)
+    return {part: came for part, came in facts.items() if part.endswith("generator")} if isinstance(facts, dict) else {}
+
+
+@torch.no_grad()
+def doubted(job: Job, net: nn.Module, swapped: bool = False) -> str | None:
+    """Why an imported generator seems to be of the other direction, where pictures tell; None where they do not.
+
+    It should make targets of inputs; if what it makes of targets is much nearer to the inputs, it was imported the
+    wrong way round. Looked at are validation images, or, of two sets, test images that are partners. A generator of
+    the reverse direction is looked at with both `swapped`.
+    """
+    pair = _partners(job.data) if job.task.traits.given == IMAGES else None
+    if pair is None or pair.input.shape[1:] != pair.target.shape[1:]:
+        return None
+    inputs, targets = (pair.target, pair.input) if swapped else pair
+    net, training = net.eval(), net.training
+    forward, back = (
+        float(psnr(net(job.compute.place(given)).float().cpu(), wanted).mean())
+        for given, wanted in ((inputs, targets), (targets, inputs))
+    )
+    net.train(training)
+    if not back > forward + CLEARER:
+        return None
+    other = "BtoA" if job.recipe.data.direction == "AtoB" else "AtoB"
+    looked = f"{len(inputs)} image{'s' * (len(inputs) > 1)}"
+    return (
+        "the imported generator seems to be of the other direction: it makes inputs of targets "
+        f"({back:.1f} dB PSNR on {looked}), and not targets of inputs ({forward:.1f} dB); "
+        f"set data.direction to {other} if so"
+    )
+
+
+def _partners(data: Prepared) -> Pair | None:
+    """A few images with what they should become, held out of training; nothing is chosen by them."""
+    held = [data.split(name) for name in ("val", "test") if name in data.manifest.splits]
+    told = [one for one in held if not one.inputless and (one.coupled or (one.name == "test" and one.paired))]
+    return whole(max(told, key=lambda one: min(len(one), LOOKED_AT)), LOOKED_AT) if told else None
+
+
+def _import(net: nn.Module, options: TeachSection, part: str) -> Found:
+    setting = f"teach.{part}_key" + (" (or --key)" if part == "generator" else "")
+    return imported(net, str(_file(options, part)), getattr(options, f"{part}_key"), setting)
+
+
+def _file(options: TeachSection, part: str) -> Path:
+    return require_weights(getattr(options, f"{part}_checkpoint"))

@@ -1,0 +1,71 @@
+"""A published generator, adopted: SRGAN's, which makes pictures four times as large (Ledig et al. 2017, Figure 4).
+
+The class is all that slimgen needs of it, and is named by its file. The weights are those of
+https://github.com/leftthomas/SRGAN (MIT):
+
+    slimgen adopt netG_epoch_4_100.pth examples/srgan.py:Srgan --data Set5/HR --size 56 --out runs/srgan
+
+Pictures are made four times smaller, enlarged by the network, and compared with what they were, beside bicubic
+enlarging; `generator.onnx` takes pictures of every size.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class Residual(nn.Module):
+    """conv3, norm, PReLU, conv3, norm, and the input added."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width)
+        self.prelu = nn.PReLU()
+        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features to features of the same shape."""
+        return x + self.bn2(self.conv2(self.prelu(self.bn1(self.conv1(x)))))
+
+
+class Doubling(nn.Module):
+    """Twice the size: four times the channels, laid out as squares of pixels."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv, self.shuffle = nn.Conv2d(width, 4 * width, 3, padding=1), nn.PixelShuffle(2)
+        self.prelu = nn.PReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, width, H, W) to (N, width, 2 H, 2 W)."""
+        return self.prelu(self.shuffle(self.conv(x)))
+
+
+class Srgan(nn.Module):
+    """SRGAN's generator, for pictures in [-1, 1].
+
+    The published network takes pictures in [0, 1] and makes (tanh + 1) / 2 in [0, 1]: here the input is moved to its
+    range, and tanh is left as it is.
+
+    Args:
+        width: channels of the trunk.
+        blocks: residual blocks.
+        doublings: how often the size is doubled.
+    """
+
+    def __init__(self, width: int = 64, blocks: int = 5, doublings: int = 2) -> None:
+        super().__init__()
+        self.names = [f"block{number}" for number in range(2, blocks + 3)]
+        self.block1 = nn.Sequential(nn.Conv2d(3, width, 9, padding=4), nn.PReLU())
+        for name in self.names[:-1]:
+            self.add_module(name, Residual(width))
+        self.add_module(self.names[-1], nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.PReLU()))
+        last = nn.Conv2d(width, 3, 9, padding=4)
+        self.add_module(f"block{blocks + 3}", nn.Sequential(*(Doubling(width) for _ in range(doublings)), last))
+        self.last = f"block{blocks + 3}"
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Pictures (N, 3, H, W) to pictures (N, 3, 4 H, 4 W), both in [-1, 1]."""
+        first = inside = self.block1((images + 1) / 2)
+        for name in self.names:
+            inside = self.get_submodule(name)(inside)
+        return torch.tanh(self.get_submodule(self.last)(first + inside))

@@ -1,0 +1,191 @@
+"""Generators that are trained already, through evaluate and export in one command."""
+
+import json
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional
+from typer.testing import CliRunner
+
+from slimgen.cli.app import app
+from slimgen.data.batches import Pair
+from slimgen.data.prepared import Prepared
+from slimgen.device import Compute
+from slimgen.errors import RecipeError
+from slimgen.files import sha256_file
+from slimgen.metrics.evaluator import Evaluator
+from slimgen.metrics.psnr import psnr
+from slimgen.nets import build_generator
+from slimgen.report.words import REAL
+from slimgen.size import Size
+from slimgen.stages.bodies.evaluate import Comparison, references
+from slimgen.tasks import check_recipe
+from slimgen.tasks.adopting import recipe_of
+from slimgen.tasks.paired import Paired
+from slimgen.tasks.single import Single, resized
+
+SOURCE = """
+import torch
+from torch import nn
+
+class Doubler(nn.Module):
+    def __init__(self, shift=0.0):
+        super().__init__()
+        self.shift = shift
+        self.mix = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x):
+        return torch.nn.functional.interpolate(self.mix(x) + self.shift, scale_factor=2.0, mode="nearest")
+
+class Tuple(nn.Module):
+    def forward(self, x):
+        return x, x
+"""
+PLAIN = {"mix.weight": torch.eye(3)[:, :, None, None], "mix.bias": torch.zeros(3)}
+
+
+def slimgen(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def adopted(tmp_path_factory, untracked):
+    """A class in a file, which doubles each pixel, adopted from a wrapped checkpoint onto a folder of pictures."""
+    folder = tmp_path_factory.mktemp("adopted")
+    (folder / "doubling_by_hand.py").write_text(SOURCE)
+    torch.save({"params_ema": {f"module.{name}": tensor for name, tensor in PLAIN.items()}}, folder / "net.pth")
+    draw = np.random.default_rng(0)
+    (folder / "pictures").mkdir()
+    for number in range(3):
+        picture = Image.fromarray(draw.integers(0, 256, (5, 5, 3), dtype=np.uint8)).resize((40, 36), Image.BILINEAR)
+        picture.save(folder / "pictures" / f"{number}.png")
+    words = ("adopt", folder / "net.pth", f"{folder / 'doubling_by_hand.py'}:Doubler", "--shift", 0.0, "--size", 16)
+    quick = ("--set", "export.dynamic=false", "--set", "evaluate.latency_runs=2", "--set", "data.licence=mine")
+    said = slimgen(*words, "--data", folder / "pictures", "--out", folder / "run", *quick, "--json")
+    assert said.exit_code == 0, said.stderr
+    return folder, said
+
+
+def rows(folder):
+    return {row["name"]: row for row in json.loads((folder / "run" / "evaluate" / "table.json").read_text())["rows"]}
+
+
+def test_one_command_leaves_a_file_that_computes_what_the_generator_does(adopted):
+    folder, said = adopted
+    told = json.loads(said.stdout)
+    assert told["stages"]["teach"]["updates"] == 0
+    assert told["stages"]["export"]["parity_max_abs"] < 1e-5
+    session = onnxruntime.InferenceSession(folder / "run" / "export" / "generator.onnx")
+    picture = np.random.default_rng(1).random((1, 3, 16, 16), np.float32)
+    made = session.run(None, {"input": picture})[0]
+    assert np.allclose(made, picture.repeat(2, axis=2).repeat(2, axis=3), atol=1e-6)
+
+
+def test_one_that_enlarges_is_measured_on_every_picture_beside_bicubic(adopted):
+    folder, _ = adopted
+    found = rows(folder)
+    assert list(found) == ["adopted", "bicubic"]
+    split = Prepared.open(folder / "run" / "prepare").split("test")
+    assert split.target.shape == (3, 32, 32, 3)
+    real = torch.from_numpy(np.array(split.target)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    given = resized(real, 0.5)
+    expected = {"adopted": functional.interpolate(given, scale_factor=2.0), "bicubic": resized(given, 2)}
+    for name, images in expected.items():
+        assert found[name]["metrics"]["psnr"] == pytest.approx(float(psnr(images, real).mean()), abs=1e-6)
+    assert found["bicubic"]["params"] is None
+    assert found["adopted"]["params"] == 12
+
+
+def test_the_card_says_where_it_came_from(adopted):
+    folder, _ = adopted
+    card = json.loads((folder / "run" / "export" / "card.json").read_text())
+    assert card["origin"]["sha256"] == sha256_file(folder / "net.pth")
+    assert card["origin"]["file"] == "net.pth"
+    assert card["origin"]["part"] == "params_ema.module"
+    text = (folder / "run" / "export" / "card.md").read_text()
+    assert "trained elsewhere, adopted and exported by slimgen" in text
+    assert "| sha256 | " in text
+    assert "Licence of the data: mine" in text
+    assert "original" not in card["quality"]
+    assert card["original_cost"] == {}
+
+
+def test_the_report_shows_the_pictures_and_the_row_without_a_network(adopted):
+    folder, _ = adopted
+    text = (folder / "run" / "evaluate" / "report.html").read_text()
+    assert "bicubic" in text
+    assert "trained elsewhere" in text
+    with Image.open(folder / "run" / "evaluate" / "grid.png") as grid:
+        assert grid.size[0] > 3 * 128
+
+
+def test_weights_and_classes_that_do_not_fit_are_one_line_before_anything_is_written(adopted, tmp_path):
+    folder, _ = adopted
+    source = folder / "doubling_by_hand.py"
+    torch.save({"mix.weight": PLAIN["mix.weight"]}, tmp_path / "short.pth")
+    for words, fault in {
+        (tmp_path / "short.pth", f"{source}:Doubler"): "no mix.bias; check the network and its norm",
+        (tmp_path / "nowhere.pth", f"{source}:Doubler"): "weights must be a file",
+        (folder / "net.pth", f"{tmp_path / 'none.py'}:Doubler"): "must be in a file that exists",
+        (folder / "net.pth", f"{source}:Tuple"): "or so many times larger; got tuple",
+        (folder / "net.pth", "resnett"): "did you mean 'resnet'?",
+    }.items():
+        said = slimgen("adopt", *words, "--data", folder / "pictures", "--size", 16, "--out", tmp_path / "run")
+        assert said.exit_code == 2
+        assert fault in said.stderr
+        assert said.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def recipe(**options):
+    return recipe_of("c.pth", {"family": "resnet", "ngf": 4, "blocks": 1}, name="r", **options)
+
+
+def test_what_nobody_knows_is_not_measured():
+    check_recipe(recipe(size=Size(16, 16)))
+    with pytest.raises(RecipeError, match=r"nobody knows what it should make.*psnr; set evaluate\.metrics to \[\]"):
+        check_recipe(recipe(size=Size(16, 16), settings=["evaluate.metrics=[psnr]"]))
+    with pytest.raises(RecipeError, match=r"data\.scale must be.*2, of one that enlarges 1 times; set it to 1"):
+        check_recipe(recipe(size=Size(16, 16), settings=["data.scale=2"]))
+    with pytest.raises(RecipeError, match=r"data\.scale of a recipe has no effect in the task paired"):
+        check_recipe(recipe(size=Size(16, 16), task="paired", settings=["data.scale=2"]))
+    with pytest.raises(RecipeError, match="only shown pictures in this task"):
+        check_recipe(
+            recipe(size=Size(16, 16), settings=["teach.generator_checkpoint=null", "teach.generator_key=null"])
+        )
+
+
+def test_noise_is_no_picture():
+    found = recipe_of("c.pth", {"family": "sngan", "channels": 4, "size": 32}, name="r", size=Size(32, 32))
+    assert (found.task, found.evaluate.metrics, found.finetune.updates) == ("unconditional", (), 0)
+
+
+def test_real_pictures_have_a_row_where_a_network_judges_what_it_sees(tmp_path):
+    path = tmp_path / "strongest.pt"
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
+        torch.jit.save(torch.jit.script(torch.nn.Identity()), path)
+    classes = {"wall": [255, 0, 0], "door": [0, 255, 0]}
+    network = {"path": str(path), "mean": 0, "std": 1, "classes": {**classes, "sky": [0, 0, 255]}}
+    labels = torch.full((2, 3, 1, 4), -1.0)
+    labels[:, 0] = 1
+    real = labels.clone()
+    real[0, :, 0, 0] = torch.tensor([-1.0, 1.0, -1.0])  # of eight pixels that are wall, one is seen as a door
+    names = ["psnr", "seg_miou:s", "seg_accuracy:s"]
+    judged = Evaluator((labels, real), names, compute=Compute(torch.device("cpu")), features={"s": network})
+    task = Paired.__new__(Paired)
+    (row,) = references(task, Comparison(Pair(labels, real), judged, {}), "")
+    assert row["name"] == REAL
+    assert row["metrics"] == pytest.approx({"seg_accuracy:s": 7 / 8, "seg_miou:s": (7 / 8 + 0) / 2})
+    plain = Evaluator((labels, real), ["psnr"], compute=Compute(torch.device("cpu")))
+    assert references(task, Comparison(Pair(labels, real), plain, {}), "") == []
+
+
+def test_a_generator_is_given_what_bicubic_leaves_of_a_picture():
+    flat = torch.full((1, 3, 8, 8), 0.2)
+    assert resized(flat, 0.5).shape == (1, 3, 4, 4)
+    assert torch.allclose(resized(flat, 0.5), torch.full((1, 3, 4, 4), round(1.2 * 127.5) / 127.5 - 1))
+    assert Single.traits.single
+    assert build_generator("resnet", ngf=4, blocks=1)(flat).shape == flat.shape
