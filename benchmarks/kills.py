@@ -2,11 +2,11 @@
 
     python -m benchmarks.kills --data data --kills 12
 
-The recipe is `townhouses-cf_gan` made short, or the one that is named. Every other death is at a random moment; the others are aimed at the steps
-by which results appear: just before a file or folder is renamed, made or removed. The run's folder holds a finished run
-of another seed from the start, so that every stage is replaced and what was there is parked. Each line says in which
-stage the process died, and how. The genotype must be the same, and every weight, bit for bit; all that was there before
-must still be there, whole; and nothing may be left half written.
+The recipe is `townhouses-cf_gan` made short, or the one that is named. Every other death is at a random moment; the
+others are aimed at the steps by which results appear: just before a file or folder is renamed, made or removed. The
+run's folder holds a finished run of another seed from the start, so that every stage is replaced and what was there is
+parked. Each line says in which stage the process died, and how. The genotype must be the same, and every weight, bit
+for bit; all that was there before must still be there, whole; and nothing may be left half written.
 """
 
 import argparse
