@@ -2,11 +2,11 @@
 
     python -m benchmarks.kills --data data --kills 12
 
-The recipe is `townhouses-cf_gan` made short. Every other death is at a random moment; the others are aimed at the steps
-by which results appear: just before a file or folder is renamed, made or removed. The run's folder holds a finished run
-of another seed from the start, so that every stage is replaced and what was there is parked. Each line says in which
-stage the process died, and how. The genotype must be the same, and every weight, bit for bit; all that was there before
-must still be there, whole; and nothing may be left half written.
+The recipe is `townhouses-cf_gan` made short, or the one that is named. Every other death is at a random moment; the
+others are aimed at the steps by which results appear: just before a file or folder is renamed, made or removed. The
+run's folder holds a finished run of another seed from the start, so that every stage is replaced and what was there is
+parked. Each line says in which stage the process died, and how. The genotype must be the same, and every weight, bit
+for bit; all that was there before must still be there, whole; and nothing may be left half written.
 """
 
 import argparse
@@ -54,18 +54,19 @@ STEPS = ("rename", "replace", "unlink", "mkdir", "rmdir", "link")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--recipe", help="a preset or a file, as it is; by default townhouses-cf_gan made short")
     parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         # In folders of their own: runs beside each other share what they have in common.
         alone, killed = Path(folder) / "one" / "alone", Path(folder) / "other" / "killed"
-        finish(arguments.data, alone, *BEFORE)
+        finish(arguments, alone, *(("seed=1",) if arguments.recipe else BEFORE))
         shutil.copytree(alone, killed)
         started = time.monotonic()
-        steps = finish(arguments.data, alone)
+        steps = finish(arguments, alone)
         deaths = die(arguments, killed, time.monotonic() - started, steps)
-        finish(arguments.data, killed)
+        finish(arguments, killed)
         differing = [name for name in WEIGHTS if not same(alone, killed, name)]
         keys = [json.loads((out / "search" / "genotype.json").read_text())["key"] for out in (alone, killed)]
         lost, left = sorted(set(STAGES) - set(parked(killed))), half_written(killed)
@@ -73,7 +74,7 @@ def main() -> None:
     save(
         "kills",
         {
-            "settings": SHORT,
+            "recipe": arguments.recipe or ["townhouses-cf_gan", *SHORT],
             "kills": len(deaths),
             "died in": dict(Counter(stage for stage, _ in deaths)),
             "aimed at a step": sum(aimed for _, aimed in deaths),
@@ -98,7 +99,7 @@ def die(arguments: argparse.Namespace, killed: Path, whole: float, steps: int) -
         aimed = len(deaths) % 2 == 1
         # A third of the whole run on average, so that late stages are reached too.
         step = rng.randrange(1, 2 + 4 * steps // arguments.kills) if aimed else 0
-        process = run(arguments.data, killed, step)
+        process = run(arguments, killed, step)
         try:
             # Starting takes seconds.
             process.wait(None if aimed else rng.uniform(3.0, 3.0 + 2 * whole / arguments.kills))
@@ -112,19 +113,22 @@ def die(arguments: argparse.Namespace, killed: Path, whole: float, steps: int) -
     return deaths
 
 
-def finish(data: Path, out: Path, *settings: str) -> int:
+def finish(arguments: argparse.Namespace, out: Path, *settings: str) -> int:
     """Runs to the end, and counts the steps that a death can be aimed at."""
     counted = out.parent / "steps"
-    code = run(data, out, 0, *settings, counted=counted).wait()
+    code = run(arguments, out, 0, *settings, counted=counted).wait()
     if code:
         sys.exit(f"the run into {out} ended with {code}")
     return int(counted.read_text())
 
 
-def run(data: Path, out: Path, step: int, *settings: str, counted: Path | None = None) -> "subprocess.Popen[bytes]":
+def run(
+    arguments: argparse.Namespace, out: Path, step: int, *settings: str, counted: Path | None = None
+) -> "subprocess.Popen[bytes]":
     """`slimgen run` in a process group of its own; it dies before its so many-th step, if that is not 0."""
-    words = [part for setting in (*SHORT, *settings) for part in ("--set", setting)]
-    command = [sys.executable, "-m", "benchmarks.kills", "run", "townhouses-cf_gan", "--data", str(data)]
+    recipe, short = (arguments.recipe, ()) if arguments.recipe else ("townhouses-cf_gan", SHORT)
+    words = [part for setting in (*short, *settings) for part in ("--set", setting)]
+    command = [sys.executable, "-m", "benchmarks.kills", "run", recipe, "--data", str(arguments.data)]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{out.parent}/mlflow.db", "DIE_AT": str(step)}
     out.parent.mkdir(parents=True, exist_ok=True)
     return subprocess.Popen(

@@ -242,6 +242,17 @@ def of_a_user(root: Path) -> tuple[Path, str]:
     return root / "documents", r"which holds letters/one\.txt"
 
 
+def of_a_whole_run(root: Path) -> tuple[Path, str]:
+    work(root / "run" / "teach", "a")
+    return root / "run", r"which holds teach/(stage\.json|weights)"
+
+
+def with_a_link_to_a_users(root: Path) -> tuple[Path, str]:
+    (root / "links").mkdir()
+    (root / "links" / "documents").symlink_to(of_a_user(root)[0])
+    return root / "links", "which holds documents"
+
+
 def with_a_record_of_something_else(root: Path) -> tuple[Path, str]:
     (root / "theatre").mkdir()
     (root / "theatre" / "stage.json").write_text('{"stage": 3}')
@@ -252,7 +263,7 @@ def with_a_record_of_something_else(root: Path) -> tuple[Path, str]:
     "wrong",
     [
         *(of_another_stage, begun_by_another_stage, in_another_stage, an_input, in_the_data, around_the_data),
-        *(by_another_name, of_a_user, with_a_record_of_something_else),
+        *(by_another_name, of_a_user, of_a_whole_run, with_a_link_to_a_users, with_a_record_of_something_else),
     ],
 )
 def test_a_typing_error_in_out_is_one_line_and_costs_nothing(wrong, tmp_path: Path) -> None:

@@ -3,12 +3,12 @@
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from slimgen.errors import RunError
-from slimgen.files import STAGE
-from slimgen.run.record import content, is_beside, is_log, read_record, require_sound, walk
+from slimgen.files import CHECKPOINTS, STAGE
+from slimgen.run.record import content, is_beside, is_log, read_record, require_sound
 
 KEPT = "it is kept; name another --out or move it away"
 PARKED = re.compile(r".+\.(?P<of>[0-9a-f]{12})(-\d+)?")
@@ -49,7 +49,7 @@ def require_place(out: Path, stage: str, inputs: Mapping[str, Path]) -> None:
     if record and record["stage"] != stage:
         got = f"{out}, of a {record['stage']} stage"
         raise RunError(f"--out must be the folder of a {stage} stage, or a new one", got, KEPT)
-    if not record and (foreign := next((name for name in walk(out) if not _tolerated(name)), None)):
+    if not record and (foreign := next(_foreign(out), None)):
         got = f"{out}, which holds {foreign}"
         raise RunError("--out must be a new folder, an empty one, or one that slimgen wrote", got, "name another --out")
 
@@ -78,6 +78,12 @@ def _word(fingerprint: str) -> str:
     return hashlib.sha256(fingerprint.encode()).hexdigest()[:12]
 
 
-def _tolerated(name: str) -> bool:
-    """Whether a file may be in a folder before its stage: a hidden one, a log, or what a killed stage was writing."""
-    return any(part.startswith(".") for part in Path(name).parts) or is_beside(name) or is_log(name)
+def _foreign(out: Path) -> Iterator[str]:
+    """Files that no stage left in a folder without a record: neither hidden, nor a log, nor half written."""
+    for place, inside, names in os.walk(out):
+        links = [name for name in inside if os.path.islink(os.path.join(place, name))]
+        inside[:] = sorted(name for name in inside if not name.startswith(".") and name != CHECKPOINTS)
+        for name in sorted(names + links):
+            found = Path(place, name).relative_to(out).as_posix()
+            if not (name.startswith(".") or is_beside(found) or is_log(found)):
+                yield found

@@ -92,7 +92,7 @@ def check(recipe: Recipe, *, complete: bool = True) -> None:
     open_method(recipe.method).check(recipe)
 
 
-def require_places(recipe: Recipe, data: Path | None, out: Path, planned: Sequence[Stage]) -> None:
+def require_places(recipe: Recipe, data: Path, out: Path, planned: Sequence[Stage]) -> None:
     """Raises RunError where a run must not write its folder, or one of its stages'; see `require_place`."""
     for stage, inputs in _places(recipe, data, out, planned).items():
         require_place(out / stage, stage, inputs)
@@ -162,7 +162,7 @@ def preview(recipe: Recipe, *, data: Path | None = None, out: Path, until: str |
         images = None  # drawn first
     method = getattr(open_method(recipe.method), "preview", lambda recipe: None)(recipe)
     states: dict[str, str] = {}
-    places = _places(recipe, data, out, up_to(until))
+    places = _places(recipe, images, out, up_to(until))
     for stage in up_to(until):
         folders = {name: images if name == DATA else out / name for name in stage.reads}
         try:

@@ -68,7 +68,7 @@ def run(
     planned = up_to(until)
     stopping.heed()
     check(recipe)  # before any picture is drawn
-    require_places(recipe, data, out, planned)
+    require_places(recipe, find_images(recipe, data, out), out, planned)
     images = find_images(recipe, data, out, report=say)
     group = group or str(out.resolve())
     done: dict[str, Metrics] = {}
