@@ -151,7 +151,7 @@ def test_a_winner_of_other_settings_is_trained_again(recipe, whole, tmp_path, mo
         raise StoppedError
 
     monkeypatch.setattr(fit, "_step", untrained)
-    for setting in ("finetune.rate=0.001", "finetune.updates=5", "seed=1"):
+    for setting in ("finetune.rate=0.001", "finetune.updates=5", "seed=1", "supernet.distill=2"):
         with pytest.raises(StoppedError):
             stages.finetune(recipe.override([setting]), **folders, out=tmp_path / setting, progress=quiet)
     other = recipe.override(["search.proposed=2"])  # of which no training depends

@@ -268,7 +268,7 @@ def test_budget_below_the_smallest_network_names_its_cost(trained, tmp_path) -> 
         ("search.operators=resblok", "resblock"),
         ("method=cf_gam", "cf_gan"),
         ("task=pair", "paired"),
-        ("size=20", "multiple of 8"),
+        ("size=20", "multiples of 8"),
     ],
 )
 def test_faults_of_a_recipe_are_told_before_anything_is_computed(setting, message, images, tmp_path) -> None:

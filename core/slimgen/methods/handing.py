@@ -60,16 +60,17 @@ def _alike(job: Job) -> bool:
     record, recipe = read_record(job.inputs["search"]), job.recipe.model_dump(mode="json")
     for name, value in record.get("settings", {}).items():
         part, _, key = name.partition(".")
-        if part not in _OF_SEARCH and not _same(value, recipe[part][key] if key else recipe[part]):
+        now = recipe[part][key] if key else recipe[part]
+        if part not in _OF_SEARCH and not (value == now if part == "supernet" else _same(value, now)):
             return False
     inputs = {name: _digest(job.inputs[name]) for name in record.get("inputs", {})}
     return inputs == record.get("inputs") and record.get("versions") == versions()
 
 
 def _same(kept: object, now: object) -> bool:
-    """Whether a setting is as it was kept; of a section, keys that decide nothing were left out."""
-    if isinstance(kept, Mapping) and isinstance(now, Mapping):
-        return all(name in now and value == now[name] for name, value in kept.items())
+    """Whether a setting is as it was kept; of a section that has every key, those that decide nothing were left out."""
+    if isinstance(kept, Mapping) and isinstance(now, Mapping) and set(kept) < set(now):
+        now = {name: now[name] for name in kept}
     return kept == now
 
 
