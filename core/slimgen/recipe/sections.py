@@ -333,15 +333,22 @@ class EvaluateSection(Section):
     images: int | None = Field(default=None, ge=1)
     against: Literal["train", "test"] = "train"
     features: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    latency_runs: int = Field(default=20, ge=1)
+    latency_runs: int = Field(default=20, ge=1, le=100_000)
     threads: int = Field(default=1, ge=1, le=THREADS)
-    pictures: int = Field(default=6, ge=1)
+    pictures: int = Field(default=6, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def shown(self) -> Self:
+        """No more pictures are shown than there are images."""
+        if self.images is not None and "pictures" in self.model_fields_set and self.pictures > self.images:
+            raise ValueError(f"'pictures' are among the {self.images} 'images': ask for no more, or leave them out")
+        return self
 
 
 class ExportSection(Section):
     """The ONNX file."""
 
-    opset: int = Field(default=20, ge=18)
+    opset: int = Field(default=20, ge=18, le=99)
     dynamic: bool = True
     tolerance: float = Field(default=1e-3, gt=0)
     model: str | None = None

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from slimgen.errors import RecipeError, SlimgenError, nearest
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
 RENAMED: dict[str, str] = {
@@ -107,7 +108,7 @@ def _place(model: type[BaseModel], parts: tuple[int | str, ...]) -> list[str]:
     kind: Any = model
     for part in parts:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            field = kind.model_fields.get(str(part))
+            field = _fields_of(kind).get(str(part))
             kind = None if field is None else _bare(field.annotation)
         elif get_origin(kind) is dict:
             kind = get_args(kind)[1]
@@ -126,8 +127,14 @@ def _bare(annotation: Any) -> Any:
 def _fields(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
     """The keys that a model knows at a place inside it."""
     for part in place:
-        inner = _bare(model.model_fields[str(part)].annotation) if str(part) in model.model_fields else None
+        known = _fields_of(model)
+        inner = _bare(known[str(part)].annotation) if str(part) in known else None
         if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
             break
         model = inner
-    return list(model.model_fields)
+    return list(_fields_of(model))
+
+
+def _fields_of(model: type[BaseModel]) -> dict[str, "FieldInfo"]:
+    """The fields of a model, by the keys that they have in a recipe."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, cast
 
 from slimgen.errors import RecipeError
 from slimgen.imports import named
+from slimgen.nets import check_network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,8 +46,8 @@ def check_recipe(recipe: "Recipe") -> None:
         RecipeError: an unknown task, keys that have no effect in it, or values that make no sense.
     """
     kind, refused = task_class(recipe.task), []
-    if "family" not in recipe.teach.generator:
-        raise RecipeError("teach.generator names its family", sorted(recipe.teach.generator), "such as family: resnet")
+    for noun in ("generator", "discriminator"):
+        check_network(noun, getattr(recipe.teach, noun), f"teach.{noun}")
     for section, keys in kind.traits.refused.items():
         values = getattr(recipe, section)
         given = values if isinstance(values, dict) else values.model_fields_set
