@@ -34,7 +34,7 @@ def load(noun: str, path: str) -> object:
         found = _file(module) if module.endswith(".py") else importlib.import_module(module)
         return getattr(found, name) if name else found
     except (ImportError, AttributeError, ValueError) as error:
-        rule = f"a user-defined {noun} must be named package.module:Name"
+        rule = f"a user-defined {noun} must be named package.module:Name, or file.py:Name"
         hint = "install its package, or set PYTHONPATH to the folder that it is in"
         raise RecipeError(rule, f"{path!r} ({reason(error)})", hint) from error
     except SystemExit as error:

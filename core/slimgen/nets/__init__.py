@@ -42,7 +42,8 @@ DISCRIMINATORS = {
     "cyclegan_nas": "slimgen.nets.cyclegan_nas.networks:CellsDiscriminator",
 }
 """Discriminators, by family."""
-GENERATOR = "generator"
+GENERATOR, DISCRIMINATOR = "generator", "discriminator"
+RGB = 3
 MOST = 2 * 10**9
 """Parameters: as many take 8 GB, and in training four times as much."""
 WIDTHS = ("ngf", "channels")

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from slimgen.errors import RecipeError
+from slimgen.recipe.names import require_name
 from slimgen.recipe.validating import Section, shown
 from slimgen.size import Fit, Size
 
@@ -329,7 +330,7 @@ class EvaluateSection(Section):
     Latencies are medians of `latency_runs` calls of each generator, two at the least, in onnxruntime and in PyTorch.
     """
 
-    metrics: tuple[str, ...] = ("psnr", "ssim")
+    metrics: tuple[str, ...] = Field(default=("psnr", "ssim"), min_length=1)
     images: int | None = Field(default=None, ge=1)
     against: Literal["train", "test"] = "train"
     features: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -352,3 +353,9 @@ class ExportSection(Section):
     dynamic: bool = True
     tolerance: float = Field(default=1e-3, gt=0)
     model: str | None = None
+
+    @field_validator("model")
+    @classmethod
+    def plain(cls, value: str | None) -> str | None:
+        """A name that may be that of a registered model."""
+        return None if value is None else require_name(value)

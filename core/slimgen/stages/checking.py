@@ -1,7 +1,7 @@
 """What can be wrong with a recipe, tried before anything is computed: values, files, networks and code of others."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.probe import probe
 from slimgen.metrics.registry import METRICS, find
 from slimgen.metrics.registry import check as check_metric
-from slimgen.nets import GENERATOR, discriminator_cost, require_buildable
+from slimgen.nets import DISCRIMINATOR, GENERATOR, RGB, discriminator_cost, require_buildable
 from slimgen.nets.probe import Probe, probed
 from slimgen.recipe import Recipe
 from slimgen.recipe.sections import LossesSection
@@ -46,8 +46,10 @@ def check(recipe: Recipe, *, complete: bool = True, stage: str | None = None) ->
     check_recipe(recipe)
     task = open_task(recipe, Compute(torch.device("cpu")))
     require_buildable(GENERATOR, task.original_cost())
-    beside = discriminator_cost(height=recipe.size, width=recipe.size, **discriminator_of(recipe, task))
-    require_buildable("discriminator", beside)
+    judge = discriminator_of(recipe, task)
+    if (own := _judge(recipe, judge)) is not None:
+        probed(own)
+    require_buildable(DISCRIMINATOR, discriminator_cost(height=recipe.size, width=recipe.size, **judge))
     require_opset(recipe.export.opset)
     for fault in wanted(recipe, stage).values():
         if fault is not None and complete:
@@ -64,30 +66,40 @@ def discriminator_of(recipe: Recipe, task: Task) -> dict[str, Any]:
 
 
 def foreign(recipe: Recipe) -> Iterator[Probe]:
-    """What of a recipe is code of the user's own: first the modules, then networks as the task runs them."""
+    """What of a recipe is code of the user's own: first the modules, then the generator as the task runs it."""
     metrics = [recipe.objective.metric, *recipe.evaluate.metrics, *filter(None, [recipe.teach.metric])]
     families = {metric.partition(":")[0] for metric in METRICS}
     named = [("task", recipe.task), ("method", recipe.method)]
+    named += [("network", _parted(about)[0]) for about in (recipe.teach.generator, recipe.teach.discriminator)]
     named += [("metric", metric) for metric in metrics if metric.partition(":")[0] not in families]
     if modules := tuple((noun, path) for noun, path in named if ":" in path or "." in path):
         yield Probe(modules)
-    for noun in ("generator", "discriminator"):
-        options = dict(getattr(recipe.teach, noun))
-        family = options.pop("family", None)
-        if isinstance(family, str) and ":" in family:
-            yield _probe_of(recipe, noun, family, options)
+    family, options = _parted(recipe.teach.generator)
+    if ":" in family:
+        size, noise = (recipe.size, recipe.size), traits_of(recipe).given == NOISE
+        given = (_number(options, "latent", 1),) if noise else (_number(options, "inputs", RGB), *size)
+        yield Probe((), GENERATOR, family, json.dumps(options), given, (_number(options, "outputs", RGB), *size))
 
 
-def _probe_of(recipe: Recipe, noun: str, family: str, options: dict[str, object]) -> Probe:
-    def channels(name: str, usual: int) -> int:
-        given = options.get(name)
-        return given if isinstance(given, int) and 0 < given < 1 << 16 else usual
+def _judge(recipe: Recipe, options: Mapping[str, Any]) -> Probe | None:
+    """A discriminator of the user's own, with the options that the task gives it."""
+    family, rest = _parted(options)
+    if ":" not in family:
+        return None
+    given = (_number(rest, "inputs", RGB), recipe.size, recipe.size)
+    return Probe((), DISCRIMINATOR, family, json.dumps(rest), given)
 
-    size, noise = (recipe.size, recipe.size), traits_of(recipe).given == NOISE
-    if noun != GENERATOR:
-        return Probe((), noun, family, json.dumps(options), (channels("inputs", 3), *size))
-    given = (channels("latent", 0),) if noise else (channels("inputs", 3), *size)
-    return Probe((), noun, family, json.dumps(options), given, (channels("outputs", 3), *size))
+
+def _parted(about: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Family and options; no family where there is no text."""
+    family = about.get("family")
+    options = {name: value for name, value in about.items() if name != "family"}
+    return family if isinstance(family, str) else "", options
+
+
+def _number(options: Mapping[str, Any], name: str, usual: int) -> int:
+    given = options.get(name)
+    return given if isinstance(given, int) and 0 < given < 1 << 16 else usual
 
 
 def wanted(recipe: Recipe, stage: str | None = None) -> dict[str, SlimgenError | None]:

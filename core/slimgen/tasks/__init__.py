@@ -29,9 +29,15 @@ def task_class(name: str) -> "type[Task]":
     """A task by name, or a user-defined one by its class, `package.module:Class`; not yet opened.
 
     Raises:
-        RecipeError: an unknown task, or a class that cannot be imported.
+        RecipeError: an unknown task, a class that cannot be imported, or something else.
     """
-    return cast("type[Task]", named("task", name, TASKS))
+    from slimgen.tasks.traits import Traits
+
+    found = named("task", name, TASKS)
+    if not (isinstance(found, type) and isinstance(getattr(found, "traits", None), Traits)):
+        rule = "a task is a class with traits, such as slimgen.tasks.paired:Paired"
+        raise RecipeError(rule, f"{name!r}, which is {found!r}"[:200])
+    return cast("type[Task]", found)
 
 
 def traits_of(recipe: "Recipe") -> "Traits":

@@ -192,4 +192,6 @@ def feature_network(name: str) -> nn.Module:
         )
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"{path} must hold {kind}", str(error).splitlines()[0]) from None
-    return net.eval().requires_grad_(False)
+    for parameter in net.parameters():  # one by one: modules of TorchScript cannot all at once
+        parameter.requires_grad_(False)
+    return net.eval()

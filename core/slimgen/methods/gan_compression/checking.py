@@ -91,7 +91,8 @@ def check(recipe: Recipe) -> None:
         if planned.space.size > COUNTABLE:
             rule = f"an exhaustive search counts at most {COUNTABLE:,} configurations"
             raise RecipeError(rule, f"{planned.space.size:,}", "narrow supernet.space, or search by evolution")
-        search.require_few(band(recipe, options, search, planned.space, budget))
+        every = range(planned.space.size)
+        search.require_few(band(recipe, options, search, planned.space, budget) if budget.limits else every)
 
 
 def preview(recipe: Recipe) -> Preview:
