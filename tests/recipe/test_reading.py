@@ -186,6 +186,7 @@ def test_anchors_are_read_as_what_they_stand_for() -> None:
             "search: population: a whole number is at most 10^15",
         ),
         ("finetune:", "name: ../escaped\nfinetune:", "name: must be a plain name"),
+        ("batch: 2", "generator: [1]", "teach.generator: must be a mapping; got [1]"),
         ("teach: {updates: 1, batch: 2}", "teach: 5", "teach: must be a mapping; got 5"),
     ],
 )

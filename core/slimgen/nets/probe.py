@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,10 @@ from slimgen.errors import RecipeError, SlimgenError, reason
 SECONDS = 120.0
 """That a probe may take: a network that needs more for a few pictures is none that anybody trains."""
 _HINT = "run it in a program of its own to see why"
+
+
+ANY = 0
+"""Channels that are not known yet: given, as many as the network takes; wanted, whatever it makes."""
 
 
 @dataclass(frozen=True)
@@ -127,12 +131,15 @@ def _try_network(probe: Probe, tell: Callable[[str], None]) -> None:
     import torch
 
     from slimgen.nets import build_discriminator, build_generator
+    from slimgen.nets.user_defined import taken
 
     tell(f"importing {probe.family}")
     options = json.loads(probe.options)
     build = build_generator if probe.noun == "generator" else build_discriminator
     tell("building it")
     net = _guarded(probe, "be built", lambda: build(probe.family, **options)).eval()
+    given = (taken(net, probe.family, options), *probe.given[1:]) if probe.given[0] == ANY else probe.given
+    probe = replace(probe, given=given)
     tell(f"running it on {_words(probe.given)}")
     drawn = torch.Generator().manual_seed(0)
     pictures = torch.randn((2, *probe.given), generator=drawn).clamp_(-1, 1)
@@ -165,10 +172,12 @@ def _answer(probe: Probe, net: Any, given: Any) -> Any:
         raise _fault(probe, "return one tensor", kind, "return the pictures alone")
     if not made.dtype.is_floating_point:
         raise _fault(probe, "return numbers with a fraction", str(made.dtype))
-    shape = tuple(made.shape[1:])
-    if len(made) != len(given) or (probe.noun == "generator" and shape != probe.wanted):
+    wanted = probe.wanted
+    if wanted and wanted[0] == ANY and made.dim() == 4:
+        wanted = (made.shape[1], *wanted[1:])
+    if len(made) != len(given) or (wanted and tuple(made.shape[1:]) != wanted):
         hint = "the task wants as many pictures, of that size: choose another size or task, or pad what is made"
-        raise _fault(probe, f"make {_words(probe.wanted)} of {_words(probe.given)}", f"{tuple(made.shape)}", hint)
+        raise _fault(probe, f"make {_words(wanted)} of {_words(probe.given)}", f"{tuple(made.shape)}", hint)
     if not bool(made.isfinite().all()):
         raise _fault(probe, "return finite numbers", "NaN or infinity, with weights just drawn")
     return made
@@ -190,7 +199,9 @@ def _fault(probe: Probe, must: str, got: str, hint: str | None = None) -> Recipe
 
 
 def _words(shape: Sequence[int]) -> str:
-    return f"noise of length {shape[0]}" if len(shape) == 1 else f"pictures of {' x '.join(map(str, shape))}"
+    if len(shape) == 1:
+        return f"noise of length {shape[0]}"
+    return f"pictures of {' x '.join(map(str, shape if shape[0] != ANY else shape[1:]))}"
 
 
 def _probe(values: Mapping[str, Any]) -> Probe:

@@ -57,7 +57,9 @@ class Network:
         own = ":" in self.family
         channels = int(str(self.options.get("inputs", 6 if self.discriminator and not own else 3)))
         shape: tuple[int, ...] = (1, channels, self.height, self.width) if length is None else (1, length)
-        net = build(self.family, **self.options, **({} if length is None or own else {"size": (self.height, self.width)}))
+        net = build(
+            self.family, **self.options, **({} if length is None or own else {"size": (self.height, self.width)})
+        )
         try:
             return torch_latency(net, shape, threads=threads, runs=runs, channels_last=True)._asdict()
         except (Exception, SystemExit) as error:  # a network that is not ours fails in its own way

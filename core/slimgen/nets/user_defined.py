@@ -92,10 +92,10 @@ def _counted(path: str, height: int, width: int, options: str) -> Cost:
     chosen = json.loads(options)
     with torch.device("meta"):
         net = UserDefined(path)(**chosen)
-        return counted(net, height, width, noise_length(path, **chosen), _taken(net, path, chosen))
+        return counted(net, height, width, noise_length(path, **chosen), taken(net, path, chosen))
 
 
-def _taken(net: nn.Module, path: str, options: Mapping[str, object]) -> int:
+def taken(net: nn.Module, path: str, options: Mapping[str, object]) -> int:
     """The channels of its images: its option `inputs`, or the few that its first convolution takes, or 3."""
     parameter = inspect.signature(UserDefined(path).kind).parameters.get("inputs")
     given = options.get("inputs", None if parameter is None else parameter.default)

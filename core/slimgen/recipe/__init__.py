@@ -63,6 +63,11 @@ class Recipe(Section):
     _seen: Channels | None = PrivateAttr(None)
 
     @property
+    def seen(self) -> Channels | None:
+        """The channels of the pictures that were prepared; None before they are."""
+        return self._seen
+
+    @property
     def channels(self) -> Channels:
         """Of the pictures that were prepared; before they are, as `teach.generator` says, or of RGB."""
         says = self.teach.generator

@@ -19,10 +19,12 @@ from slimgen.recipe.names import require_name
 from slimgen.recipe.validating import Section, shown
 from slimgen.size import Fit, Size
 
+LONGEST = 1 << 14
+
 
 def _of_eight(size: Size) -> Size:
-    if min(size) < 8:
-        raise ValueError("a side is at least 8 pixels")
+    if not 8 <= min(size) <= max(size) <= LONGEST:
+        raise ValueError(f"a side has at least 8 pixels, and at most {LONGEST:,}")
     return size
 
 

@@ -63,7 +63,16 @@ def section(model: type[SectionT], values: Mapping[str, Any], where: str) -> Sec
         # Read as JSON, whose lists may be tuples while all else is strict.
         return model.model_validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
-        raise _error(model, error.errors()[0], where) from None
+        raise _error(model, _telling(error.errors()), where) from None
+
+
+def _telling(errors: "list[ErrorDetails]") -> "ErrorDetails":
+    """What was wrong first; of a value that may be of several kinds, what is wrong with the kind that is nearest."""
+    first, *others = errors
+    if first["type"] == "string_type" and isinstance(first["input"], list | dict):
+        place = first["loc"][:-1]
+        return next((other for other in others if place and other["loc"][: len(place)] == place), first)
+    return first
 
 
 def _error(model: type[BaseModel], first: "ErrorDetails", where: str) -> RecipeError:

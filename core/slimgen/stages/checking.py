@@ -15,8 +15,8 @@ from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.probe import probe
 from slimgen.metrics.registry import METRICS, find
 from slimgen.metrics.registry import check as check_metric
-from slimgen.nets import DISCRIMINATOR, GENERATOR, RGB, discriminator_cost, require_buildable
-from slimgen.nets.probe import Probe, probed
+from slimgen.nets import DISCRIMINATOR, GENERATOR, discriminator_cost, require_buildable
+from slimgen.nets.probe import ANY, Probe, probed
 from slimgen.recipe import Recipe
 from slimgen.recipe.sections import LossesSection
 from slimgen.stages.fingerprint import checkpoints
@@ -49,7 +49,7 @@ def check(recipe: Recipe, *, complete: bool = True, stage: str | None = None) ->
     judge = discriminator_of(recipe, task)
     if (own := _judge(recipe, judge)) is not None:
         probed(own)
-    require_buildable(DISCRIMINATOR, discriminator_cost(height=recipe.size, width=recipe.size, **judge))
+    require_buildable(DISCRIMINATOR, discriminator_cost(**recipe.size._asdict(), **judge))
     require_opset(recipe.export.opset)
     for fault in wanted(recipe, stage).values():
         if fault is not None and complete:
@@ -76,9 +76,10 @@ def foreign(recipe: Recipe) -> Iterator[Probe]:
         yield Probe(modules)
     family, options = _parted(recipe.teach.generator)
     if ":" in family:
-        size, noise = (recipe.size, recipe.size), traits_of(recipe).given == NOISE
-        given = (_number(options, "latent", 1),) if noise else (_number(options, "inputs", RGB), *size)
-        yield Probe((), GENERATOR, family, json.dumps(options), given, (_number(options, "outputs", RGB), *size))
+        noise, seen = traits_of(recipe).given == NOISE, recipe.seen
+        inputs, outputs = (_number(options, name, ANY) for name in ("inputs", "outputs")) if seen is None else seen
+        given = (_number(options, "latent", 1),) if noise else (inputs, *recipe.size)
+        yield Probe((), GENERATOR, family, json.dumps(options), given, (outputs, *recipe.size))
 
 
 def _judge(recipe: Recipe, options: Mapping[str, Any]) -> Probe | None:
@@ -86,7 +87,7 @@ def _judge(recipe: Recipe, options: Mapping[str, Any]) -> Probe | None:
     family, rest = _parted(options)
     if ":" not in family:
         return None
-    given = (_number(rest, "inputs", RGB), recipe.size, recipe.size)
+    given = (_number(rest, "inputs", ANY), *recipe.size)
     return Probe((), DISCRIMINATOR, family, json.dumps(rest), given)
 
 
@@ -148,7 +149,7 @@ def _perceptual(recipe: Recipe, stage: str | None) -> list[str]:
 
 def _try_networks(recipe: Recipe, stage: str | None) -> None:
     """Runs the feature networks of metrics and losses on a few pictures."""
-    size = (3, recipe.size, recipe.size)
+    size = (3 if recipe.seen is None else recipe.seen.wanted, *recipe.size)
     for network in _perceptual(recipe, stage):
         _try_perceptual(network, size)
     probe(_metrics(recipe, stage), recipe.evaluate.features, size)

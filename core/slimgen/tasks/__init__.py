@@ -79,7 +79,10 @@ def suited(recipe: "Recipe", folders: "Mapping[str, Path | None]") -> "Recipe":
 
     folder = folders.get("prepare")
     channels = None if folder is None else prepared_channels(folder)
-    return recipe if channels is None else task_class(recipe.task).suited(recipe, channels)
+    if channels is None:
+        return recipe
+    check_recipe(recipe)
+    return task_class(recipe.task).suited(recipe, channels)
 
 
 def open_task(recipe: "Recipe", compute: "Compute") -> "Task":

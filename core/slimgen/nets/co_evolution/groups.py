@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from slimgen.errors import RecipeError, SlimgenError
-from slimgen.nets import GENERATORS, RGB, build_generator, description_of
+from slimgen.nets import GENERATORS, build_generator, description_of
 from slimgen.nets.co_evolution.cutting import Kept, narrowed
 from slimgen.nets.co_evolution.dependencies import Convolution, Group, channels_of, uncut
 from slimgen.nets.co_evolution.dependencies import groups as groups_of
 from slimgen.nets.layers import Described
+from slimgen.nets.user_defined import taken
 
 Cut = Callable[[int, random.Random], int]
 """How many of so many filters are cut to see whether a user-defined network still runs."""
@@ -143,7 +144,7 @@ def check_cuttable(family: str, options: str, height: int, width: int) -> None:
     """Whether anything of a user-defined network with these options, as JSON, can be cut; raises as `groups` does."""
     chosen = json.loads(options)
     net = build_generator(family, **chosen)
-    groups_of(net, torch.zeros(1, chosen.get("inputs", RGB), height, width))
+    groups_of(net, torch.zeros(1, taken(net, family, chosen), height, width))
 
 
 def described(family: str, options: Mapping[str, Any], outputs: Callable[[str], int]) -> dict[str, Any]:
