@@ -67,4 +67,6 @@ def reason(error: BaseException) -> str:
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if lines[0].startswith("The following operation failed"):  # TorchScript's, which tells the cause last
+        lines = lines[-1:]
     return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1])[:300]

@@ -69,6 +69,14 @@ def is_own(folder: Path) -> bool:
     return isinstance(record, dict) and {"stage", "fingerprint"} <= record.keys()
 
 
+def is_file(path: Path | str) -> bool:
+    """Whether there is a file of that name; not so where no file can have it, such as one that is too long."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 class Aside:
     """A binary file being written beside its destination, hashed on the way.
 

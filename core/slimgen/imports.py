@@ -1,9 +1,13 @@
 """What a name in a recipe stands for: registries and users name code by its import path."""
 
 import importlib
+import importlib.util
+import sys
 from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
 
-from slimgen.errors import RecipeError, nearest
+from slimgen.errors import RecipeError, nearest, reason
 
 
 def named(noun: str, name: str, registry: Mapping[str, str]) -> object:
@@ -20,18 +24,40 @@ def named(noun: str, name: str, registry: Mapping[str, str]) -> object:
 def load(noun: str, path: str) -> object:
     """The module at `package.module`, or what it calls `Name` at `package.module:Name`, imported and run.
 
-    A user's module must be where Python finds it: installed, or on PYTHONPATH.
+    A user's module must be where Python finds it: installed, or on PYTHONPATH; or it is a file, `folder/module.py`.
 
     Raises:
         RecipeError: there is no such module or name, or the module fails.
     """
     module, _, name = path.partition(":")
     try:
-        found = importlib.import_module(module)
+        found = _file(module) if module.endswith(".py") else importlib.import_module(module)
         return getattr(found, name) if name else found
     except (ImportError, AttributeError, ValueError) as error:
-        rule = f"a user-defined {noun} must be named package.module:Name"
+        rule = f"a user-defined {noun} must be named package.module:Name, or file.py:Name"
         hint = "install its package, or set PYTHONPATH to the folder that it is in"
-        raise RecipeError(rule, f"{path!r} ({error})", hint) from error
+        raise RecipeError(rule, f"{path!r} ({reason(error)})", hint) from error
+    except SystemExit as error:
+        raise RecipeError(
+            f"{module!r} must be a module that Python can import", f"it calls sys.exit({error})"
+        ) from error
     except Exception as error:  # whatever a user's module raises, beginning with what cannot be parsed
         raise RecipeError(f"{module!r} must be a module that Python can import", repr(error)) from error
+
+
+def _file(path: str) -> ModuleType:
+    """A module by its file, imported once, as any module is."""
+    place = Path(path).resolve()
+    known = f"{place.stem}@{place}"
+    if known in sys.modules:
+        return sys.modules[known]
+    spec = importlib.util.spec_from_file_location(known, place)
+    if spec is None or spec.loader is None or not place.is_file():
+        raise ImportError(f"no file {place}")
+    module = sys.modules[known] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[known]
+        raise
+    return module

@@ -55,3 +55,15 @@ def test_the_time_of_a_generator_of_noise_is_of_images_of_the_size():
     latency = profile("alphagan_s", "--channels", 4, "--size", 16, "--latency", "--runs", 2)["latency"]
     assert latency["height"] == latency["width"] == 16
     assert latency["p50_ms"] > 0
+
+
+def test_a_class_of_ones_own_is_counted_by_its_path_or_file(tmp_path, monkeypatch):
+    code = "from torch import nn\nclass Net(nn.Conv2d):\n    def __init__(self, kernel: int = 3):\n"
+    (tmp_path / "profiled.py").write_text(f"{code}        super().__init__(3, 3, kernel, padding='same')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for family in ("profiled:Net", f"{tmp_path}/profiled.py:Net"):
+        facts = profile(family, "--kernel", 5, "--height", 8, "--width", 16)
+        assert (facts["params"], facts["macs"]["exact"]) == (3 * 3 * 25 + 3, 3 * 3 * 25 * 8 * 16)
+        said = CliRunner().invoke(app, ["profile", family, "--kernel", "wide"])
+        assert said.exit_code == 2
+        assert "kernel: must be a whole number; got 'wide'" in said.stderr

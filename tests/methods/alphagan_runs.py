@@ -1,5 +1,8 @@
 """Runs of AlphaGAN on tiny images, for its tests."""
 
+import atexit
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -21,8 +24,10 @@ from slimgen.training.fit import Journal, fit
 from tests.quiet import quiet
 from townhouses import write
 
-TINY = Recipe.parse((Path(__file__).parent / "tiny_alphagan.yaml").read_text())
 CPU = Compute(torch.device("cpu"))
+FEATURES = Path(tempfile.mkdtemp(prefix="slimgen-tiny-")) / "tiny.pt"
+"""What the recipe measures by: every stage asks whether it is there."""
+atexit.register(shutil.rmtree, FEATURES.parent, ignore_errors=True)
 
 
 def tiny_features(path: Path) -> list[str]:
@@ -34,11 +39,13 @@ def tiny_features(path: Path) -> list[str]:
     return [f"evaluate.features={{tiny: {{path: {path}}}}}", "evaluate.metrics=['fd:tiny']"]
 
 
+TINY = Recipe.parse((Path(__file__).parent / "tiny_alphagan.yaml").read_text()).override(tiny_features(FEATURES))
+
+
 def run_until(stage: str, folder: Path) -> Path:
     """A run of the tiny recipe in a folder, up to a stage: the run's own folder."""
     write(folder / "images", seed=0, train=20, test=4, size=32, layout="images")
-    recipe = TINY.override(tiny_features(folder / "tiny.pt"))
-    stages.run(recipe, data=folder / "images", out=folder / "run", progress=quiet, until=stage)
+    stages.run(TINY, data=folder / "images", out=folder / "run", progress=quiet, until=stage)
     return folder / "run"
 
 

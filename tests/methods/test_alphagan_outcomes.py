@@ -176,7 +176,7 @@ def test_without_deconvolutions_none_is_found(whole_run, tmp_path):
         (["supernet.critic_steps=7"], "critic_steps above iterations x weight_steps"),
         (["losses.gan=least-squares"], "hinge or vanilla; got 'least-squares'"),
         (["supernet={relaxation: gumbel, temperature: [0.1, 5]}"], "does not rise"),
-        (["supernet.betas=[1, 0.9]"], "supernet: betas.0: Input should be less than 1"),
+        (["supernet.betas=[1, 0.9]"], "supernet: betas.0: must be below 1"),
         (
             ["task=paired", "finetune={updates: 1}", "teach={updates: 1}"],
             "searches generators of noise",

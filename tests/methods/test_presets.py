@@ -9,7 +9,7 @@ from slimgen.errors import WeightsError
 from slimgen.methods import open_method
 from slimgen.metrics.evaluator import Evaluator
 from slimgen.recipe import Recipe, load, presets
-from slimgen.stages.outlook import wanted
+from slimgen.stages.checking import wanted
 
 
 @pytest.mark.parametrize("name", presets())

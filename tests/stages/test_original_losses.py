@@ -9,8 +9,8 @@ from slimgen.errors import RecipeError
 from slimgen.files import GENERATOR
 from slimgen.methods.checks import check_naive
 from slimgen.recipe import Recipe, load
+from slimgen.stages.checking import check
 from slimgen.stages.fingerprint import fingerprint, sections
-from slimgen.stages.outlook import check
 from slimgen.stages.table import STAGES
 from tests.quiet import quiet
 

@@ -18,9 +18,9 @@ from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.log import Log
+from slimgen.stages.checking import wanted
 from slimgen.stages.code import code
 from slimgen.stages.fingerprint import fingerprint, sections, texts
-from slimgen.stages.outlook import wanted
 from slimgen.stages.table import STAGES, measuring
 from slimgen.tasks import check_recipe, open_task, task_class
 from slimgen.tasks.stopping import metric_of
@@ -197,7 +197,7 @@ def test_the_metric_of_the_original_is_wanted_like_every_other(colours: Path) ->
         (["teach.patience=2"], "give both or neither"),
         (["teach.check_every=2"], "give both or neither"),
         (["teach.patience=2", "teach.check_every=6"], "below the 6 updates"),
-        (["teach.patience=0", "teach.check_every=2"], "greater than or equal to 1"),
+        (["teach.patience=0", "teach.check_every=2"], "must be at least 1"),
         (["teach.patience=2", "teach.check_every=2", "teach.generator_checkpoint=a.pt"], "is not trained"),
         (["teach.metric=ssim"], "which is missing"),
         (["finetune.patience=2"], "no key 'finetune.patience'"),

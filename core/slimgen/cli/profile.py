@@ -1,7 +1,6 @@
 """`slimgen profile`: what a network costs, without training it."""
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,14 +13,12 @@ from slimgen.errors import SlimgenError
 if TYPE_CHECKING:
     from slimgen.cost.formula import Cost
 
-_CONFIGURATION = re.compile(r"\d+(_\d+)+")
-"""Channels such as 32_32_48, which YAML would read as one large number."""
-
 
 def profile(
     context: typer.Context,
     family: Annotated[
-        str, typer.Argument(metavar="FAMILY", help="resnet, mobile_resnet, unet, alphagan_s, patchgan ...")
+        str,
+        typer.Argument(metavar="FAMILY", help="resnet, unet, patchgan ..., or package.module:Class, file.py:Class."),
     ],
     size: Annotated[str, typer.Option("--size", metavar="SIZE", help=f"{SIZE}.")] = "256",
     height: Annotated[int | None, typer.Option("--height", min=1, help="Instead of --size.")] = None,
@@ -32,7 +29,7 @@ def profile(
     runs: Annotated[int, typer.Option("--runs", min=1, help="For --latency.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Count parameters and MACs of a network, under every convention.
+    """Count parameters and MACs of a network, under every convention; also of a class of your own, by its import path.
 
     Any option of the family may follow: `slimgen profile resnet --ngf 64 --blocks 9 --size 256`, or channels in GAN
     Compression's notation: `slimgen profile mobile_resnet --config 32_32_48_32_48_48_16_16`. An option that is a table,
@@ -86,19 +83,16 @@ def parse_options(words: list[str]) -> dict[str, object]:
 
 
 def _value(text: str) -> object:
-    """An option's value: YAML, channels, or what a JSON file holds; of one that `search` wrote, the genotype."""
-    import yaml
+    """An option's value: YAML, or what a JSON file holds; of one that `search` wrote, the genotype."""
+    from slimgen.recipe.reading import read
 
     if text.endswith(".json"):
         try:
             value = json.loads(Path(text).read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise SlimgenError(f"{text} must be a JSON file", error) from None
         return value["genotype"] if isinstance(value, Mapping) and "genotype" in value else value
-    try:
-        return text if _CONFIGURATION.fullmatch(text) else yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
+    return read(text, f"the option {text[:40]!r}")
 
 
 def _show(facts: Mapping[str, object], cost: "Cost") -> None:

@@ -5,6 +5,7 @@ A method's module offers `supernet(job)`, `search(job)` and `finetune(job)`; see
 
 from typing import TYPE_CHECKING, cast
 
+from slimgen.errors import RecipeError
 from slimgen.imports import named
 
 if TYPE_CHECKING:
@@ -19,8 +20,17 @@ METHODS = {
     "adopted": "slimgen.methods.adopted",
 }
 """Name to module, which is imported only when a recipe asks for it."""
+OFFERED = ("check", "supernet", "search", "finetune")
+"""The functions of every method."""
 
 
 def open_method(name: str) -> "Method":
-    """A method by name, or a user-defined one by `package.module`; raises RecipeError where that cannot be found."""
-    return cast("Method", named("method", name, METHODS))
+    """A method by name, or a user-defined one by `package.module`.
+
+    Raises:
+        RecipeError: there is none, or it lacks what every method offers.
+    """
+    found = named("method", name, METHODS)
+    if missing := [part for part in OFFERED if not callable(getattr(found, part, None))]:
+        raise RecipeError(f"a method is a module with {', '.join(OFFERED)}", f"{name!r} without {', '.join(missing)}")
+    return cast("Method", found)

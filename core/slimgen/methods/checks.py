@@ -129,6 +129,13 @@ def idle(supernet: Section, used: Collection[str]) -> tuple[str, ...]:
     return tuple(f"supernet.{name}" for name in sorted(supernet.model_fields_set - {*used, "updates", "epochs"}))
 
 
+def check_elite(search: Section, elite: int, population: int) -> None:
+    """Raises RecipeError where a section `search` asks for more parents than a generation has members."""
+    if "elite" in search.model_fields_set and elite > population:
+        rule = "search.elite, the parents, are at most search.population"
+        raise RecipeError(rule, f"{elite} of {population}", "lower the one or raise the other")
+
+
 def check_tuning(recipe: Recipe, updates: int) -> None:
     """Raises RecipeError where candidates would be tuned by nothing."""
     if updates and not recipe.losses.recon:

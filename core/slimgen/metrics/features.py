@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slimgen.errors import DataError, RecipeError, SlimgenError, WeightsError, nearest, reason
-from slimgen.files import sha256_file
+from slimgen.files import is_file, sha256_file
 from slimgen.metrics.inception import find_weights, load_inception
 from slimgen.metrics.kinds import SEEN, Networks
 from slimgen.metrics.pixels import eight_bit
@@ -20,6 +20,7 @@ from slimgen.size import Size
 
 _HALF = (0.5, 0.5, 0.5)
 INCEPTION, INPUT = "inception", Size(299, 299)
+_LARGEST = 4096
 RESERVED = {INCEPTION: "pytorch-fid's Inception", "lpips": "the metric lpips"}
 
 
@@ -68,8 +69,11 @@ class FeatureNetwork:
         images = images.contiguous()
         mean, std = (images.new_tensor(numbers)[:, None, None] for numbers in (self.mean, self.std))
         found = self.run((images - mean).div_(std))
-        if found.dim() not in (2, 4) or len(found) != len(images):
-            raise WeightsError("a feature network returns (N, d) or (N, d, H, W)", f"{tuple(found.shape)}")
+        rule = "a feature network returns one tensor of floats, (N, d) or (N, d, H, W)"
+        if not isinstance(found, Tensor):
+            raise WeightsError(rule, f"a {type(found).__name__}", "let it return the features alone")
+        if found.dim() not in (2, 4) or len(found) != len(images) or not found.is_floating_point():
+            raise WeightsError(rule, f"{tuple(found.shape)} of {str(found.dtype).removeprefix('torch.')}")
         return found
 
     def pooled(self, found: Tensor) -> Tensor:
@@ -120,6 +124,8 @@ def settings(metric: str, features: Networks) -> Settings:
         size = None if options.get("size") is None else Size.of(options["size"])
     except SlimgenError as error:
         raise RecipeError(f"size of feature network {name}: {error.rule}", error.got) from None
+    if size is not None and max(size) > _LARGEST:
+        raise RecipeError(f"size of feature network {name} has sides of at most {_LARGEST} pixels", size)
     mean, std = (_three(name, key, options.get(key, _HALF)) for key in ("mean", "std"))
     if not all(std):
         raise RecipeError(f"std of feature network {name} divides and so is not zero", std)
@@ -156,8 +162,10 @@ def require_file(name: str, options: Mapping[str, object], kind: str) -> Path:
     """The file of a network: RecipeError without a path, WeightsError where there is no such file."""
     if "path" not in options:
         raise RecipeError(f"feature network {name} needs a path", None, kind)
-    path = Path(str(options["path"])).expanduser()
-    if not path.is_file():
+    if not isinstance(options["path"], str):
+        raise RecipeError(f"the path of feature network {name} is text", repr(options["path"])[:80], kind)
+    path = Path(options["path"]).expanduser()
+    if not is_file(path):
         hint = f"put it there, or set evaluate.features.{name}.path to where it is"
         raise WeightsError(f"feature network {name} is {kind}", f"no file {path}", hint)
     return path
@@ -165,7 +173,7 @@ def require_file(name: str, options: Mapping[str, object], kind: str) -> Path:
 
 def _three(name: str, key: str, value: object) -> tuple[float, ...]:
     values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * 3
-    if len(values) != 3 or not all(isinstance(number, int | float) for number in values):
+    if len(values) != 3 or not all(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
         raise RecipeError(f"{key} of feature network {name} is one number or three", repr(value))
     return tuple(float(number) for number in values)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from slimgen.errors import WeightsError, reason
+from slimgen.files import is_file
 
 WEIGHTS = "pt_inception-2015-12-05-6726825d.pth"
 _LOCK = threading.Lock()
@@ -29,7 +30,7 @@ def find_weights(path: str | Path | None = None) -> Path:
     if path is None:
         path = os.environ.get("SLIMGEN_INCEPTION") or Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS
     found = Path(path).expanduser()
-    if not found.is_file():
+    if not is_file(found):
         raise WeightsError(
             "fid, kid and is need pytorch-fid's Inception weights",
             f"no file {found}",

@@ -42,6 +42,10 @@ DISCRIMINATORS = {
     "cyclegan_nas": "slimgen.nets.cyclegan_nas.networks:CellsDiscriminator",
 }
 """Discriminators, by family."""
+GENERATOR, DISCRIMINATOR = "generator", "discriminator"
+RGB = 3
+MOST = 2 * 10**9
+"""Parameters: as many take 8 GB, and in training four times as much."""
 WIDTHS = ("ngf", "channels")
 """The names of the option that widens all of a generator; `config` and `widths` say the width of each part instead."""
 
@@ -68,6 +72,32 @@ def build_generator(family: str, *, seed: int = 0, **options: object) -> "nn.Mod
 def build_discriminator(family: str, *, seed: int = 0, **options: object) -> "nn.Module":
     """A discriminator of a family, its weights drawn from the seed; as `build_generator`."""
     return _build("discriminator", family, seed, options)
+
+
+def check_network(noun: str, about: Mapping[str, Any], where: str) -> None:
+    """Whether a recipe's generator or discriminator, its family and options together, can be made, as far as types say.
+
+    Raises:
+        RecipeError: no family, or options that it does not take.
+        SlimgenError: the family is not known.
+    """
+    from slimgen.nets.options import check_options
+
+    family = about.get("family")
+    if not isinstance(family, str):
+        got = "none" if family is None else repr(family)[:80]
+        example = "resnet" if noun == GENERATOR else "patchgan"
+        raise RecipeError(f"{where} names its family", got, f"such as family: {example}")
+    found = _family(noun, family)
+    options = {name: value for name, value in about.items() if name != "family"}
+    check_options(_taken(found), options, where, foreign=":" in family)
+
+
+def require_buildable(noun: str, cost: "Cost") -> None:
+    """Raises RecipeError for a network of more parameters than any machine trains."""
+    if cost.params > MOST:
+        rule = f"a {noun} that can be trained has at most {MOST:,} parameters"
+        raise RecipeError(rule, f"{cost.params:,}, {4 * cost.params / 2**30:,.0f} GiB", "make it narrower")
 
 
 def generator_cost(family: str, height: int, width: int, **options: object) -> "Cost":
@@ -195,7 +225,12 @@ def _family(noun: str, family: str) -> Family:
 
 def _options_of(found: Family) -> Mapping[str, inspect.Parameter]:
     """The options that a family takes, with their defaults; of a user-defined one, those of its class."""
-    return _parameters(getattr(found, "kind", None) or getattr(found, "Options", found))
+    return _parameters(_taken(found))
+
+
+def _taken(found: Family) -> Callable[..., object]:
+    """Whose arguments a family's options are."""
+    return cast(Callable[..., object], getattr(found, "kind", None) or getattr(found, "Options", found))
 
 
 @cache

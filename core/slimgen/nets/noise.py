@@ -10,6 +10,7 @@ from slimgen.cost.rows import Norm, Row
 from slimgen.errors import RecipeError
 from slimgen.nets.initial import initialise
 from slimgen.nets.layers import Make, layers_of, norm_of, weights_of
+from slimgen.nets.options import Width
 from slimgen.nets.pieces import Piece
 from slimgen.size import Size
 
@@ -35,10 +36,10 @@ class NoiseOptions:
         outputs: channels of the images.
     """
 
-    channels: int = 256
-    latent: int = 128
+    channels: Width = 256
+    latent: Width = 128
     size: Size | None = None
-    outputs: int = 3
+    outputs: Width = 3
 
     def __post_init__(self) -> None:
         if self.size is not None:

@@ -1,7 +1,6 @@
 """Networks profiled, and named spaces counted, without training anything."""
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from torch import nn
 from slimgen import nets
 from slimgen.cost.formula import Cost
 from slimgen.cost.latency import torch_latency
-from slimgen.errors import SlimgenError, nearest
+from slimgen.errors import RecipeError, SlimgenError, nearest
 from slimgen.nets.alphagan.description import alphagan_space
 from slimgen.nets.configurations import write_config
 from slimgen.nets.cyclegan_nas.space import DiscriminatorShape, GeneratorShape, space_of
@@ -23,9 +22,6 @@ from slimgen.nets.spade.description import CHANNELS as SPADE
 from slimgen.search import Choice
 from slimgen.search.grid import Grid
 from slimgen.size import Size
-
-_MISSING = re.compile(r"missing \d+ required .*arguments?: (.+)")
-"""What Python says of a call that lacks options, which it quotes."""
 
 
 @dataclass(frozen=True)
@@ -39,27 +35,37 @@ class Network:
     discriminator: bool
 
     def cost(self) -> Cost:
-        """The cost in closed form; raises SlimgenError where options are missing or of the wrong kind."""
-        count = nets.discriminator_cost if self.discriminator else nets.generator_cost
+        """The cost in closed form, or counted; raises SlimgenError where options are missing or of the wrong kind."""
+        noun = nets.DISCRIMINATOR if self.discriminator else nets.GENERATOR
         try:
-            return count(self.family, self.height, self.width, **self.options)
-        except TypeError as error:
-            # A closed form computes with what it is given, so a text in place of a number fails inside.
-            given = ", ".join(f"{name}={value!r}" for name, value in self.options.items()) or "no options"
-            missing = _MISSING.search(str(error))
-            lacking = re.findall(r"'(\w+)'", missing.group(1)) if missing else []
-            hint = f"give {', '.join(f'--{name}' for name in lacking)}; tables as JSON files" if lacking else str(error)
-            rule = f"the options of {self.family} must be complete and of the right kind"
-            raise SlimgenError(rule, given, hint) from None
+            nets.check_network(noun, self.about, self.family)
+        except RecipeError as error:
+            hint = error.hint or "options read --key value, and tables are JSON files"
+            raise SlimgenError(error.rule, error.got, hint) from None
+        count = nets.discriminator_cost if self.discriminator else nets.generator_cost
+        return count(self.family, self.height, self.width, **self.options)
+
+    @property
+    def about(self) -> dict[str, object]:
+        """Family and options together, as a recipe has them."""
+        return {**self.options, "family": self.family}
 
     def latency(self, threads: int, runs: int) -> dict[str, str | int | float]:
         """The time of one image, measured with weights that are drawn."""
         build: Callable[..., nn.Module] = nets.build_discriminator if self.discriminator else nets.build_generator
         length = None if self.discriminator else nets.noise_length(self.family, **self.options)
-        channels = int(str(self.options.get("inputs", 6 if self.discriminator else 3)))
+        own = ":" in self.family
+        channels = int(str(self.options.get("inputs", 6 if self.discriminator and not own else 3)))
         shape: tuple[int, ...] = (1, channels, self.height, self.width) if length is None else (1, length)
-        net = build(self.family, **self.options, **({} if length is None else {"size": (self.height, self.width)}))
-        return torch_latency(net, shape, threads=threads, runs=runs, channels_last=True)._asdict()
+        net = build(
+            self.family, **self.options, **({} if length is None or own else {"size": (self.height, self.width)})
+        )
+        try:
+            return torch_latency(net, shape, threads=threads, runs=runs, channels_last=True)._asdict()
+        except (Exception, SystemExit) as error:  # a network that is not ours fails in its own way
+            if not own:
+                raise
+            raise SlimgenError(f"{self.family!r} must take a tensor of shape {shape}", repr(error)) from error
 
 
 def is_discriminator(family: str, only: bool = False) -> bool:
@@ -68,9 +74,12 @@ def is_discriminator(family: str, only: bool = False) -> bool:
     Raises:
         SlimgenError: no such family, or, where `only` discriminators count, none of them.
     """
+    if ":" in family:
+        return only
     known = [*nets.DISCRIMINATORS, *(() if only else nets.GENERATORS)]
     if family not in known:
-        raise SlimgenError("a network is of a known family", repr(family), nearest(family, known))
+        hint = f"{nearest(family, known)} A class of your own is package.module:Class, or file.py:Class"
+        raise SlimgenError("a network is of a known family", repr(family), hint)
     return only or family not in nets.GENERATORS
 
 

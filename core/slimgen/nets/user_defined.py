@@ -37,7 +37,8 @@ class UserDefined:
     def __init__(self, path: str) -> None:
         found = load("network", path)
         if not (isinstance(found, type) and issubclass(found, nn.Module)):
-            raise SlimgenError("a user-defined network must be a class of torch.nn.Module", repr(path))
+            got = f"{path!r}, which is {found!r}"[:200]
+            raise SlimgenError("a user-defined network must be a class of torch.nn.Module", got)
         self.path, self.kind = path, found
 
     def check(self, options: Mapping[str, object]) -> None:
@@ -70,7 +71,7 @@ class UserDefined:
             net = cast(Callable[..., nn.Module], self.kind)(**options)
         except SlimgenError:
             raise
-        except Exception as error:  # a class that is not ours fails in its own way
+        except (Exception, SystemExit) as error:  # a class that is not ours fails in its own way
             raise SlimgenError(f"{self.path!r} must be made from its options", f"{options} ({error!r})") from error
         return net if channels is None else shaped(net, cast(Channels, channels))
 
@@ -91,10 +92,10 @@ def _counted(path: str, height: int, width: int, options: str) -> Cost:
     chosen = json.loads(options)
     with torch.device("meta"):
         net = UserDefined(path)(**chosen)
-        return counted(net, height, width, noise_length(path, **chosen), _taken(net, path, chosen))
+        return counted(net, height, width, noise_length(path, **chosen), taken(net, path, chosen))
 
 
-def _taken(net: nn.Module, path: str, options: Mapping[str, object]) -> int:
+def taken(net: nn.Module, path: str, options: Mapping[str, object]) -> int:
     """The channels of its images: its option `inputs`, or the few that its first convolution takes, or 3."""
     parameter = inspect.signature(UserDefined(path).kind).parameters.get("inputs")
     given = options.get("inputs", None if parameter is None else parameter.default)
@@ -109,6 +110,6 @@ def counted(net: nn.Module, height: int, width: int, latent: int | None = None, 
         return count(net, torch.empty(shape, device="meta"))
     except SlimgenError:
         raise
-    except Exception as error:  # a network that is not ours fails in its own way
+    except (Exception, SystemExit) as error:  # a network that is not ours fails in its own way
         taken = f"an image of {height} x {width}" if latent is None else f"noise of length {latent}"
         raise SlimgenError(f"{type(net).__name__} must take {taken}", repr(error)) from error

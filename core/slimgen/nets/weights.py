@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from slimgen.errors import CheckpointError
-from slimgen.files import aside
+from slimgen.files import aside, is_file
 
 Weights = dict[str, Tensor]
 _TORCH = (b"PK", b"\x80")
@@ -45,7 +45,7 @@ def save_weights(path: Path | str, state: Mapping[str, Tensor]) -> None:
 def require_weights(path: Path | str) -> Path:
     """A file of weights, `~` being the home folder; raises CheckpointError where there is none."""
     found = Path(os.path.expanduser(path))  # unlike pathlib's, this leaves alone a user whom nobody knows
-    if not found.is_file():
+    if not is_file(found):
         raise CheckpointError("weights must be a file", f"{path}, which is not one", "check the path")
     return found
 

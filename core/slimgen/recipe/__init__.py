@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import yaml
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from slimgen.errors import RecipeError, nearest
+from slimgen.files import is_file
+from slimgen.recipe.names import require_name
+from slimgen.recipe.reading import read, read_file, require_moderate, require_plain
 from slimgen.recipe.sections import (
     BudgetSection,
     ComputeSection,
@@ -45,7 +48,7 @@ class Recipe(Section):
     task: str
     method: str
     size: Sides = Size(256, 256)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     data: DataSection = DataSection()
     budget: BudgetSection = BudgetSection()
     objective: ObjectiveSection = ObjectiveSection()
@@ -58,6 +61,11 @@ class Recipe(Section):
     evaluate: EvaluateSection = EvaluateSection()
     export: ExportSection = ExportSection()
     _seen: Channels | None = PrivateAttr(None)
+
+    @property
+    def seen(self) -> Channels | None:
+        """The channels of the pictures that were prepared; None before they are."""
+        return self._seen
 
     @property
     def channels(self) -> Channels:
@@ -79,6 +87,12 @@ class Recipe(Section):
             raise ValueError(f"'data.load', {load}, must be at least 'size', {self.size}, and of its aspect")
         return self
 
+    @field_validator("name")
+    @classmethod
+    def plain(cls, value: str) -> str:
+        """A name that may be that of a folder."""
+        return require_name(value)
+
     @classmethod
     def parse(cls, text: str, name: str | None = None, where: str = "recipe") -> "Recipe":
         """A recipe from YAML text.
@@ -86,18 +100,18 @@ class Recipe(Section):
         Raises:
             RecipeError: no valid YAML, an unknown key (the nearest known one is suggested) or a bad value.
         """
-        try:
-            values = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"{where} must be YAML", str(error)) from None
-        return cls.from_values(values, name, where)
+        return cls.from_values(read(text, where), name, where)
 
     @classmethod
     def from_values(cls, values: object, name: str | None = None, where: str = "recipe") -> "Recipe":
         """A recipe from plain values, as YAML or JSON give them."""
         if not isinstance(values, dict):
             raise RecipeError(f"{where} must be a mapping of sections", type(values).__name__)
-        return section(cls, {**({"name": name} if name else {}), **values}, where)
+        values = {**({"name": name} if name else {}), **values}
+        require_plain(values, where)
+        recipe = section(cls, values, where)
+        require_moderate(values, where)
+        return recipe
 
     def to_yaml(self) -> str:
         """The recipe as YAML text; `parse` reads it back unchanged."""
@@ -116,10 +130,7 @@ class Recipe(Section):
                 place = place.setdefault(parent, {})
                 if not isinstance(place, dict):
                     raise RecipeError("a setting names a value inside sections", repr(path))
-            try:
-                place[last] = yaml.safe_load(text)
-            except yaml.YAMLError:
-                raise RecipeError("a setting's value is YAML", repr(setting)) from None
+            place[last] = read(text, f"--set {path}")
         return Recipe.from_values(values)
 
 
@@ -137,20 +148,27 @@ def load(reference: str) -> Recipe:
     known = presets()
     if reference in known:
         return Recipe.parse(known[reference].read_text(encoding="utf-8"), reference, f"recipe {reference}")
-    file, _, keys = reference.partition("#")
-    path = Path(file)
-    if not path.is_file():
+    path, keys = _parted(reference)
+    if path is None:
         raise RecipeError("a recipe is a preset's name or a YAML file", repr(reference), nearest(reference, known))
-    try:
-        text = path.read_text(encoding="utf-8")
-        if not keys:
-            return Recipe.parse(text, path.stem, f"recipe {path}")
-        values: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} must be YAML", str(error)) from None
+    text, where = read_file(path, f"recipe {path}"), f"recipe {path}"
+    if not keys:
+        return Recipe.parse(text, path.stem, where)
+    values: Any = read(text, where)
     first, _, rest = keys.partition(".")
     for key in (first, rest) if rest else (first,):
         if not isinstance(values, dict) or key not in values:
-            raise RecipeError(f"{path} has no key {keys!r}", None, nearest(key, values or ()))
+            hint = nearest(key, map(str, values)) if isinstance(values, dict) and values else None
+            raise RecipeError(f"{path} has no key {keys!r}", None, hint)
         values = values[key]
     return Recipe.from_values(values, rest or first, f"recipe {reference}")
+
+
+def _parted(reference: str) -> tuple[Path | None, str]:
+    """The file that is meant, which may have # in its name, and the keys behind it."""
+    at = len(reference)
+    while at > 0:
+        if is_file(reference[:at]):
+            return Path(reference[:at]), reference[at + 1 :]
+        at = reference.rfind("#", 0, at)
+    return None, ""

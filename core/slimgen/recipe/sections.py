@@ -1,6 +1,8 @@
 """The sections of a recipe that every method shares."""
 
+import re
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -12,13 +14,17 @@ from pydantic import (
     model_validator,
 )
 
-from slimgen.recipe.validating import Section
+from slimgen.errors import RecipeError
+from slimgen.recipe.names import require_name
+from slimgen.recipe.validating import Section, shown
 from slimgen.size import Fit, Size
+
+LONGEST = 1 << 14
 
 
 def _of_eight(size: Size) -> Size:
-    if min(size) < 8:
-        raise ValueError("a side is at least 8 pixels")
+    if not 8 <= min(size) <= max(size) <= LONGEST:
+        raise ValueError(f"a side has at least 8 pixels, and at most {LONGEST:,}")
     return size
 
 
@@ -27,6 +33,10 @@ Level = Annotated[int, Field(ge=0, le=255)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = tuple[Beta, Beta]
 """How fast Adam's two averages forget."""
+THREADS, BATCH = 1024, 1 << 16
+"""At the most: what is larger is a mistake, and would be noticed late, by a machine that stands still."""
+_NUMBER = r"[0-9]{1,20}(?:\.[0-9]{1,20})?"
+_SHARE = re.compile(rf"(?P<above>{_NUMBER})(?:(?P<percent>%)|/(?P<below>{_NUMBER}))?")
 Sides = Annotated[Size, AfterValidator(_of_eight)]
 GanLoss = Literal["hinge", "least-squares", "vanilla"]
 
@@ -101,15 +111,23 @@ class BudgetSection(Section):
     latency_ms: float | None = Field(default=None, gt=0)
     convention: Convention = "exact"
 
-    @field_validator("macs", "params", "bytes")
+    @field_validator("macs", "params", "bytes", mode="before")
     @classmethod
-    def positive(cls, value: int | str | None) -> int | str | None:
+    def positive(cls, value: object) -> object:
         """A positive number or a share such as 1/8."""
-        if value is None or (isinstance(value, int) and value > 0):
+        if isinstance(value, float) and value.is_integer():  # as JSON may have it
+            value = int(value)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
             return value
         if isinstance(value, str) and share(value) is not None:
             return value
-        raise ValueError("a positive whole number, or a share of the original such as '1/8'")
+        hint = None
+        if isinstance(value, float) and 0 < value < 1:
+            part = Fraction(value).limit_denominator(64)
+            hint = f"write {100 * value:.6g}%" if abs(part - value) > 1e-9 else f"write {part} or {100 * value:.6g}%"
+        elif isinstance(value, str) and value.replace("_", "").isdecimal():
+            hint = "write the number with digits alone, and without quotes"
+        raise RecipeError("must be a positive whole number, or a share of the original such as 1/8", shown(value), hint)
 
     def resolve(self, original: Mapping[str, float]) -> dict[str, float]:
         """The limits as numbers, shares taken of the original's costs (`macs`, `params`, `bytes`)."""
@@ -126,14 +144,11 @@ class BudgetSection(Section):
 
 def share(text: str) -> float | None:
     """The number that a text such as `1/8` or `12.5%` stands for, or None."""
-    try:
-        if text.endswith("%"):
-            value = float(text[:-1]) / 100
-        else:
-            above, _, below = text.partition("/")
-            value = float(above) / float(below or 1)
-    except (ValueError, ZeroDivisionError):
+    found = _SHARE.fullmatch(text)
+    if found is None:
         return None
+    below = 100.0 if found["percent"] else float(found["below"] or 1)
+    value = float(found["above"]) / below if below else 0.0
     return value if 0 < value <= 1 else None
 
 
@@ -152,7 +167,7 @@ class ComputeSection(Section):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    threads: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1, le=THREADS)
     checkpoint_seconds: float = Field(default=15.0, gt=0)
 
 
@@ -166,8 +181,8 @@ class Schedule(Section):
 
     updates: int | None = Field(default=None, ge=1)
     epochs: float | None = Field(default=None, gt=0)
-    batch: int = Field(default=1, ge=1)
-    discriminator_batch: int | None = Field(default=None, ge=1)
+    batch: int = Field(default=1, ge=1, le=BATCH)
+    discriminator_batch: int | None = Field(default=None, ge=1, le=BATCH)
     discriminator_steps: int = Field(default=1, ge=1)
     rate: float = Field(default=2e-4, gt=0)
     discriminator_rate: float | None = Field(default=None, gt=0)
@@ -317,19 +332,32 @@ class EvaluateSection(Section):
     Latencies are medians of `latency_runs` calls of each generator, two at the least, in onnxruntime and in PyTorch.
     """
 
-    metrics: tuple[str, ...] = ("psnr", "ssim")
+    metrics: tuple[str, ...] = Field(default=("psnr", "ssim"), min_length=1)
     images: int | None = Field(default=None, ge=1)
     against: Literal["train", "test"] = "train"
     features: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    latency_runs: int = Field(default=20, ge=1)
-    threads: int = Field(default=1, ge=1)
-    pictures: int = Field(default=6, ge=1)
+    latency_runs: int = Field(default=20, ge=1, le=100_000)
+    threads: int = Field(default=1, ge=1, le=THREADS)
+    pictures: int = Field(default=6, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def shown(self) -> Self:
+        """No more pictures are shown than there are images."""
+        if self.images is not None and "pictures" in self.model_fields_set and self.pictures > self.images:
+            raise ValueError(f"'pictures' are among the {self.images} 'images': ask for no more, or leave them out")
+        return self
 
 
 class ExportSection(Section):
     """The ONNX file."""
 
-    opset: int = Field(default=20, ge=18)
+    opset: int = Field(default=20, ge=18, le=99)
     dynamic: bool = True
     tolerance: float = Field(default=1e-3, gt=0)
     model: str | None = None
+
+    @field_validator("model")
+    @classmethod
+    def plain(cls, value: str | None) -> str | None:
+        """A name that may be that of a registered model."""
+        return None if value is None else require_name(value)

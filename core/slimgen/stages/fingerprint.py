@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slimgen.errors import DataError, RunError
-from slimgen.files import NETWORKS, read_json, sha256_file, sha256_once
+from slimgen.files import NETWORKS, is_file, read_json, sha256_file, sha256_once
 from slimgen.methods import open_method
 from slimgen.methods.checks import NARROWED_LATENCY
 from slimgen.recipe import Recipe
@@ -90,7 +90,8 @@ def _of_method(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
 def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:
     """The digests of files that a recipe names by path: their content is an input like any other."""
     stage, paths = _of_recipe(stage, recipe), list[object]()
-    imported = [recipe.task, *([recipe.teach.generator.get("family", "")] if stage.name != "prepare" else [])]
+    networks = (recipe.teach.generator, recipe.teach.discriminator) if stage.name != "prepare" else ()
+    imported = [recipe.task, *(about.get("family", "") for about in networks)]
     if "methods" in stage.code:
         imported.append(recipe.method)
     if stage.trains and recipe.losses.perceptual and not _replaced(stage, recipe, "losses"):
@@ -104,7 +105,7 @@ def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:
         imported += [recipe.objective.metric, *recipe.evaluate.metrics, recipe.teach.metric or ""]
     read = {Path(os.path.expanduser(path)): sha256_once for path in paths if isinstance(path, str)}
     ours = {path: digest_code for name in imported for path in user_code(str(name))}
-    return {str(path): digest_of(path) for path, digest_of in {**read, **ours}.items() if path.is_file()}
+    return {str(path): digest_of(path) for path, digest_of in {**read, **ours}.items() if is_file(path)}
 
 
 def checkpoints(recipe: Recipe) -> list[str]:
@@ -115,6 +116,8 @@ def checkpoints(recipe: Recipe) -> list[str]:
 def user_code(name: str) -> list[Path]:
     """The files of what is user-defined, `package.module:Name`: its module, or all of the package that it is in."""
     module, colon, _ = name.partition(":")
+    if module.endswith(".py"):
+        return [Path(module)]
     if not colon and "." not in module:  # a method is a module
         return []
     spec = None

@@ -1,36 +1,31 @@
-"""What can be wrong with a run, and what it would do, before it does anything: stages, expense, needs, space."""
+"""What a run would do, before it does anything: stages, expense, needs, space."""
 
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
 
 from slimgen.device import Compute
-from slimgen.errors import CheckpointError, DataError, RunError, SlimgenError, WeightsError
+from slimgen.errors import DataError, RunError
 from slimgen.methods import open_method
 from slimgen.methods.checks import HALVING, RANDOM, RANDOM_PATH, budget_of
 from slimgen.methods.effort import PASSES
 from slimgen.methods.method import Preview
-from slimgen.metrics.kinds import PerImage
-from slimgen.metrics.registry import check as check_metric
-from slimgen.metrics.registry import find
-from slimgen.nets import discriminator_cost, generator_cost
+from slimgen.nets import discriminator_cost
 from slimgen.recipe import Recipe
 from slimgen.run.folder import StageFolder
 from slimgen.run.place import parked, require_apart, require_place
 from slimgen.run.record import read_record
 from slimgen.search import Budget
-from slimgen.stages.fingerprint import checkpoints, digest_input, fingerprint
+from slimgen.stages.checking import check, discriminator_of, wanted
+from slimgen.stages.fingerprint import digest_input, fingerprint
 from slimgen.stages.table import DATA, Stage, default_out, up_to
-from slimgen.tasks import check_recipe, open_task, suited, traits_of
+from slimgen.tasks import open_task, suited, traits_of
 from slimgen.tasks.embedded import find_images
-from slimgen.tasks.importing import try_imports
 from slimgen.tasks.traits import NOISE
-from slimgen.training.losses import find_network
 
 FEW, SAMPLES = 20_000, 500
 """Genotypes that are counted one by one; of a larger space, genotypes that are drawn to estimate by."""
@@ -75,23 +70,6 @@ class Outlook:
     notes: tuple[str, ...] = NOTES
 
 
-def check(recipe: Recipe, *, complete: bool = True) -> None:
-    """Tries everything of a recipe that can be tried without images; what is `wanted` must be there if `complete`.
-
-    Raises:
-        RecipeError: an unknown task, method or metric, or options that do not go together.
-        WeightsError: the file of a feature network is missing.
-        CheckpointError: a file of weights to import is missing, or holds those of another network.
-        BudgetError: a budget that no network of the method's space can meet.
-    """
-    check_recipe(recipe)
-    generator_cost(**recipe.size._asdict(), **recipe.teach.generator)
-    for fault in wanted(recipe).values():
-        if fault is not None and complete:
-            raise fault
-    open_method(recipe.method).check(recipe)
-
-
 def require_places(recipe: Recipe, data: Path, out: Path, planned: Sequence[Stage]) -> None:
     """Raises RunError where a run must not write its folder, or one of its stages'; see `require_place`."""
     for stage, inputs in _places(recipe, data, out, planned).items():
@@ -112,31 +90,6 @@ def _places(recipe: Recipe, data: Path | None, out: Path, planned: Sequence[Stag
 
 def _around(out: Path, data: Path) -> bool:
     return out.resolve() in data.resolve().parents
-
-
-def wanted(recipe: Recipe) -> dict[str, SlimgenError | None]:
-    """What a run needs besides its images, each with its fault or None: metrics, networks of losses, weights to import.
-
-    Raises:
-        RecipeError: an unknown metric, or options of its network that make no sense.
-    """
-    looks: dict[str, Callable[[], object]] = {path: partial(try_imports, recipe, path) for path in checkpoints(recipe)}
-    for losses in filter(None, (recipe.losses, recipe.teach.losses)):
-        network = losses.perceptual_network
-        if losses.perceptual and network != "discriminator":
-            looks[network] = partial(find_network, network)
-    taught = [] if recipe.teach.metric is None else [recipe.teach.metric]
-    for metric in (*taught, recipe.objective.metric, *recipe.evaluate.metrics):
-        if getattr(find(metric), "check", None) is not PerImage._field_defaults["check"]:  # pixels alone need nothing
-            looks[metric] = partial(check_metric, metric, recipe.evaluate.features)
-    found: dict[str, SlimgenError | None] = {}
-    for name, look in looks.items():
-        try:
-            look()
-            found[name] = None
-        except (WeightsError, CheckpointError) as error:
-            found[name] = error
-    return found
 
 
 def without_effect(recipe: Recipe) -> str:
@@ -217,9 +170,8 @@ def _expenses(recipe: Recipe, method: Preview | None, counts: Mapping[str, int])
     """By stage, given how many images each split has, where that is known."""
     convention, traits = recipe.budget.convention, traits_of(recipe)
     task = open_task(recipe, Compute(torch.device("cpu")))
-    original, shape = task.original_cost(), {"inputs": task.discriminator_inputs}
-    options = recipe.teach.discriminator if traits.given == NOISE else {**recipe.teach.discriminator, **shape}
-    beside = discriminator_cost(**recipe.size._asdict(), **options)
+    original = task.original_cost()
+    beside = discriminator_cost(**recipe.size._asdict(), **discriminator_of(recipe, task))
     teach, finetune = recipe.teach, recipe.finetune
 
     def known(count: Callable[[int], int]) -> int | None:

@@ -12,7 +12,6 @@ from slimgen import stopping
 from slimgen.device import choose
 from slimgen.errors import RunError
 from slimgen.files import CHECKPOINTS
-from slimgen.methods import open_method
 from slimgen.nets import WIDTHS
 from slimgen.recipe import Recipe
 from slimgen.run.checkpoint import Checkpoints
@@ -23,12 +22,13 @@ from slimgen.run.place import parked, require_place
 from slimgen.run.record import Record, read_record
 from slimgen.run.tracking import tracked
 from slimgen.shortage import shortage
+from slimgen.stages.checking import check
 from slimgen.stages.fingerprint import digest_input, fingerprint, require_stage, sections
-from slimgen.stages.outlook import check, require_places, without_effect
+from slimgen.stages.outlook import require_places, without_effect
 from slimgen.stages.reuse import take_over
 from slimgen.stages.table import DATA, STAGES, Stage, up_to
 from slimgen.stages.work import Lines, Metrics, Progress, Work, say, warn
-from slimgen.tasks import check_recipe, suited
+from slimgen.tasks import suited
 from slimgen.tasks.embedded import find_images
 from slimgen.training.distributed import first, together, world
 
@@ -124,8 +124,7 @@ def _perform(
                 _remove_checkpoints(out)
                 sweep(out)
             return _numbers(done["metrics"])
-        check_recipe(recipe)
-        open_method(recipe.method).check(recipe)
+        check(recipe, stage=name)
         if name == "search" and world()[0] == 0 and (idle := without_effect(recipe)):
             say(idle)
         for place in (out, parked(out, mark)):

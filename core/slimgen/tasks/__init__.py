@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, cast
 
 from slimgen.errors import RecipeError
 from slimgen.imports import named
+from slimgen.nets import check_network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,9 +29,15 @@ def task_class(name: str) -> "type[Task]":
     """A task by name, or a user-defined one by its class, `package.module:Class`; not yet opened.
 
     Raises:
-        RecipeError: an unknown task, or a class that cannot be imported.
+        RecipeError: an unknown task, a class that cannot be imported, or something else.
     """
-    return cast("type[Task]", named("task", name, TASKS))
+    from slimgen.tasks.traits import Traits
+
+    found = named("task", name, TASKS)
+    if not (isinstance(found, type) and isinstance(getattr(found, "traits", None), Traits)):
+        rule = "a task is a class with traits, such as slimgen.tasks.paired:Paired"
+        raise RecipeError(rule, f"{name!r}, which is {found!r}"[:200])
+    return cast("type[Task]", found)
 
 
 def traits_of(recipe: "Recipe") -> "Traits":
@@ -45,8 +52,8 @@ def check_recipe(recipe: "Recipe") -> None:
         RecipeError: an unknown task, keys that have no effect in it, or values that make no sense.
     """
     kind, refused = task_class(recipe.task), []
-    if "family" not in recipe.teach.generator:
-        raise RecipeError("teach.generator names its family", sorted(recipe.teach.generator), "such as family: resnet")
+    for noun in ("generator", "discriminator"):
+        check_network(noun, getattr(recipe.teach, noun), f"teach.{noun}")
     for section, keys in kind.traits.refused.items():
         values = getattr(recipe, section)
         given = values if isinstance(values, dict) else values.model_fields_set
@@ -72,7 +79,10 @@ def suited(recipe: "Recipe", folders: "Mapping[str, Path | None]") -> "Recipe":
 
     folder = folders.get("prepare")
     channels = None if folder is None else prepared_channels(folder)
-    return recipe if channels is None else task_class(recipe.task).suited(recipe, channels)
+    if channels is None:
+        return recipe
+    check_recipe(recipe)
+    return task_class(recipe.task).suited(recipe, channels)
 
 
 def open_task(recipe: "Recipe", compute: "Compute") -> "Task":

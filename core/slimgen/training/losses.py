@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slimgen.errors import CheckpointError, RecipeError, WeightsError, nearest
+from slimgen.files import is_file
 from slimgen.nets.weights import load_weights
 
 
@@ -163,7 +164,7 @@ def find_network(name: str) -> Path:
         WeightsError: it is not on this machine.
     """
     if name != "vgg16":
-        if not Path(name).is_file():
+        if not is_file(name):
             rule = "losses.perceptual_network is 'discriminator', 'vgg16' or a TorchScript file"
             raise WeightsError(rule, repr(name))
         return Path(name)
@@ -191,4 +192,6 @@ def feature_network(name: str) -> nn.Module:
         )
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"{path} must hold {kind}", str(error).splitlines()[0]) from None
-    return net.eval().requires_grad_(False)
+    for parameter in net.parameters():  # one by one: modules of TorchScript cannot all at once
+        parameter.requires_grad_(False)
+    return net.eval()

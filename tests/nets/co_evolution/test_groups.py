@@ -175,3 +175,41 @@ def test_weights_made_by_a_hook_are_refused_with_what_to_do(make):
     net = nn.Sequential(nn.Conv2d(3, 4, 1), make(nn.Conv2d(4, 4, 1)), nn.Conv2d(4, 3, 1))
     with pytest.raises(SlimgenError, match=f"weights of 1; remove the hook first .*remove_{make.__name__}"):
         groups(net, torch.zeros(1, 3, SIDE, SIDE))
+
+
+class Whole(nn.Module):
+    """Nothing of it can be cut, for a reason of each layer's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normed, self.norm = nn.Conv2d(3, 4, 3, padding=1), nn.GroupNorm(2, 4)
+        self.grouped = nn.Conv2d(4, 4, 3, padding=1, groups=2)
+        self.paint, self.added, self.unused = nn.Conv2d(4, 3, 1), nn.Conv2d(3, 3, 1), nn.Conv2d(1, 1, 1)
+
+    def forward(self, images):
+        return self.paint(self.grouped(self.norm(self.normed(images + self.added(images)))))
+
+
+class Scaled(nn.Module):
+    """Its features are scaled by a parameter, or read by a linear layer, that are no convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scaled, self.scale = nn.Conv2d(3, 4, 1), nn.Parameter(torch.ones(4, 1, 1))
+        self.mixed, self.linear = nn.Conv2d(4, 4, 1), nn.Linear(4, 3)
+
+    def forward(self, images):
+        features = self.mixed(self.scaled(images) * self.scale)
+        return self.linear(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def test_where_nothing_can_be_cut_each_layer_has_its_reason() -> None:
+    with pytest.raises(SlimgenError) as caught:
+        groups(Whole().eval(), torch.zeros(1, 3, 8, 8))
+    for reason in (
+        *("normed is tied to norm, a GroupNorm", "grouped is grouped", "paint makes the output"),
+        *("added is added to the images", "unused is never run"),
+    ):
+        assert reason in str(caught.value)
+    with pytest.raises(SlimgenError, match="scaled meets a parameter that is no layer's"):
+        groups(Scaled().eval(), torch.zeros(1, 3, 8, 8))

@@ -24,6 +24,7 @@ from slimgen.metrics.registry import find
 from slimgen.nets import noise_length
 from slimgen.nets.alphagan.description import PUBLISHED, AlphaOptions, alphagan_space, checked
 from slimgen.nets.noise import bottom
+from slimgen.nets.options import Width
 from slimgen.nets.sngan.discriminator import check_size
 from slimgen.recipe import Channels, Recipe, Section, section
 from slimgen.recipe.sections import Betas
@@ -87,8 +88,8 @@ class SupernetOptions(Section):
     gap: bool = True
     discriminator: Literal["fixed", "searched"] = "fixed"
     recompute: bool = False
-    channels: int = Field(default=256, ge=1)
-    discriminator_channels: int = Field(default=128, ge=1)
+    channels: Width = 256
+    discriminator_channels: Width = 128
     ema: float | None = Field(default=None, gt=0, lt=1)
 
     @model_validator(mode="after")
@@ -132,7 +133,7 @@ class SearchOptions(Section):
     params: int | None = Field(default=None, ge=1)
     equal_size: float = Field(default=0.1, gt=0, lt=1)
     random: int = Field(default=0, ge=0)
-    channels: int | None = Field(default=None, ge=1)
+    channels: Width | None = None
     discriminator: Literal["original", "found"] = "original"
     latency_networks: int = Field(default=16, ge=4)
 

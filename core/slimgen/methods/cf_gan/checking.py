@@ -25,6 +25,7 @@ from slimgen.methods.checks import (
     RANDOM_PATH,
     budget_of,
     check_effects,
+    check_elite,
     check_halving,
     check_limits,
     check_metrics,
@@ -126,6 +127,7 @@ def _check_halving(recipe: Recipe, options: SearchOptions, training: SupernetOpt
     check_effects({"supernet": training, "search": options}, needs)
     check_halving(recipe, not supernet, training)
     check_tuning(recipe, options.tune)
+    check_elite(options, options.elite, options.population)
     if options.finalists == 1:
         raise RecipeError("search.finalists are at least 2, to choose among them", 1, "leave it out")
     if options.finalists and recipe.finetune.updates == 0:

@@ -1,11 +1,12 @@
 """CF-GAN's own sections of a recipe, and whether they make sense."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from slimgen.errors import RecipeError, nearest
 from slimgen.nets.cf_gan.space import OPERATORS, Shape
+from slimgen.nets.options import Few, Ratio, Width
 from slimgen.recipe import Channels, Recipe, Schedule, Section, section
 from slimgen.search import Choice, Space, Value
 
@@ -26,12 +27,12 @@ class SupernetOptions(Schedule):
     """
 
     updates: int | None = Field(default=None, ge=0)
-    ngf: int = Field(default=64, ge=1)
-    groups: int = Field(default=3, ge=1)
-    blocks: int = Field(default=3, ge=1)
-    ratios: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.25, 0.5, 0.75, 1.0)
-    multiple: int = Field(default=1, ge=1)
-    ndf: int = Field(default=64, ge=1)
+    ngf: Width = 64
+    groups: Few = 3
+    blocks: Few = 3
+    ratios: tuple[Ratio, ...] = (0.25, 0.5, 0.75, 1.0)
+    multiple: Width = 1
+    ndf: Width = 64
     sampling: Literal["fair", "uniform"] = "fair"
     matching: Literal["path", "one"] = "path"
     path: str | None = None

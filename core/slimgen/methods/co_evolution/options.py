@@ -1,5 +1,6 @@
 """Co-Evolutionary Compression's own sections of a recipe, and whether they make sense."""
 
+import json
 from dataclasses import replace
 from typing import Literal, Self
 
@@ -12,7 +13,7 @@ from slimgen.methods.tuning import WHOLE
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
 from slimgen.nets import check_pieces, generator_cost
-from slimgen.nets.co_evolution.groups import check_family, narrowest
+from slimgen.nets.co_evolution.groups import check_cuttable, check_family, narrowest
 from slimgen.recipe import Recipe, Section, section
 from slimgen.search import Space, require_reachable
 
@@ -115,8 +116,10 @@ def check(recipe: Recipe) -> None:
     if options.kind == "magnitude" and not budget.limits:
         raise RecipeError("pruning by magnitude prunes to a budget", "none", "set budget.params or budget.macs")
     budget = replace(budget, latency_ms=None)  # which is measured when the search begins
-    if budget.limits and ":" not in family:  # of a user-defined network, the search says so
-        rest = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
+    rest = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
+    if ":" in family:
+        check_cuttable(family, json.dumps(rest), *recipe.size)
+    elif budget.limits:  # of a user-defined network, the search says so
         least = generator_cost(family, *recipe.size, **narrowest(family, rest))
         require_reachable(Space({}), lambda genotype: checks.priced(least, recipe), budget)
 

@@ -16,6 +16,7 @@ from slimgen.metrics.kinds import OfSegmentations
 from slimgen.metrics.registry import find
 from slimgen.nets import generator_cost
 from slimgen.nets.cyclegan_nas.space import DiscriminatorShape, GeneratorShape, cells_cost, check_size, space_of
+from slimgen.nets.options import Repeats, Width
 from slimgen.recipe import Channels, Recipe, Schedule, Section, section
 from slimgen.search import Genotype
 
@@ -49,9 +50,9 @@ class SupernetOptions(Schedule):
     temperature: tuple[float, float] = (5.0, 0.1)
     spread: float = Field(default=1e-3, ge=0)
     architecture_rate: float | None = Field(default=None, gt=0)
-    hidden: int = Field(default=64, ge=LEAST)
-    discriminator_hidden: int = Field(default=16, ge=1)
-    cells: int = Field(default=11, ge=2)
+    hidden: Width = Field(default=64, ge=LEAST)
+    discriminator_hidden: Width = 16
+    cells: Repeats = Field(default=11, ge=2)
     ends: bool = False
     spectral: bool = True
     _channels: Channels = PrivateAttr(Channels())
@@ -97,9 +98,9 @@ class SearchOptions(Section):
     proposed: int = Field(default=0, ge=0)
     evaluations: int = Field(default=8, ge=1)
     equal_size: float = Field(default=0.05, gt=0, lt=1)
-    hidden: int | Literal["equal"] = "equal"
+    hidden: Width | Literal["equal"] = "equal"
     discriminators: Literal["found", "original"] = "found"
-    discriminator_hidden: int = Field(default=64, ge=1)
+    discriminator_hidden: Width = 64
     spectral: bool = False
     repeats: int = Field(default=1, ge=1)
     latency_networks: int = Field(default=16, ge=4)

@@ -12,6 +12,7 @@ from slimgen.methods.checks import (
     RANDOM,
     budget_of,
     check_effects,
+    check_elite,
     check_halving,
     check_metrics,
     check_rivals,
@@ -20,6 +21,7 @@ from slimgen.methods.checks import (
     imported_alone,
 )
 from slimgen.methods.gan_compression.options import (
+    COUNTABLE,
     OF_FEATURES,
     SEPARABLE,
     SearchOptions,
@@ -49,7 +51,7 @@ def check(recipe: Recipe) -> None:
     options = section(SupernetOptions, recipe.supernet, "supernet")
     search = section(SearchOptions, recipe.search, "search")
     check_metrics(recipe, search.racing)
-    evolving, halving = search.kind == "evolution", search.kind == HALVING
+    evolving, halving, exhaustive = (search.kind == kind for kind in ("evolution", HALVING, "exhaustive"))
     check_halving(recipe, halving, options)
     needs = {
         "search.candidates": (halving, "kind halving"),
@@ -59,7 +61,7 @@ def check(recipe: Recipe) -> None:
         "search.population": (not halving, "a search inside the supernet"),
         "supernet.distill": (options.distillation != "none", "a distillation"),
         "supernet.separable": (options.family == SEPARABLE, f"the family {SEPARABLE}"),
-        "search.band": (search.kind == "exhaustive", "kind exhaustive"),
+        "search.band": (exhaustive and bool(budget_of(recipe).limits), "kind exhaustive, and a limit to lie below"),
         "search.elite": (evolving, "kind evolution"),
         "search.mutation": (evolving, "kind evolution"),
         "search.crossover": (evolving, "kind evolution"),
@@ -68,6 +70,7 @@ def check(recipe: Recipe) -> None:
     }
     check_effects({"supernet": options, "search": search}, needs)
     check_tuning(recipe, search.tune)
+    check_elite(search, search.elite, search.population)
     if halving and options.student is not None:
         rule = "search.kind halving trains every candidate alone, and needs no student"
         raise RecipeError(rule, "supernet.student", "leave it out")
@@ -84,8 +87,12 @@ def check(recipe: Recipe) -> None:
     budget = replace(budget_of(recipe), latency_ms=None)
     planned = preview(recipe)
     require_reachable(planned.space, planned.costs, budget)
-    if search.kind == "exhaustive" and budget.limits:
-        search.require_few(band(recipe, options, search, planned.space, budget))
+    if exhaustive and (budget.limits or recipe.budget.latency_ms is None):
+        if planned.space.size > COUNTABLE:
+            rule = f"an exhaustive search counts at most {COUNTABLE:,} configurations"
+            raise RecipeError(rule, f"{planned.space.size:,}", "narrow supernet.space, or search by evolution")
+        every = range(planned.space.size)
+        search.require_few(band(recipe, options, search, planned.space, budget) if budget.limits else every)
 
 
 def preview(recipe: Recipe) -> Preview:

@@ -1,5 +1,6 @@
 """GAN Compression's own sections of a recipe, and whether they make sense."""
 
+import sys
 from collections.abc import Callable, Mapping, Sized
 from typing import Any, Literal
 
@@ -9,19 +10,22 @@ from pydantic import Field
 from slimgen.errors import RecipeError
 from slimgen.methods.tuning import SCHEDULE, WHOLE
 from slimgen.nets.gan_compression.families import Name, searchable
+from slimgen.nets.options import Width
 from slimgen.nets.resnet.description import Part
 from slimgen.recipe import Recipe, Schedule, Section, section
 from slimgen.search import Budget, Space
 from slimgen.search.grid import Grid
 
 SEPARABLE = "mobile_resnet"  # the family whose separable parts are a choice
+COUNTABLE = 20_000_000
+"""Configurations that are counted in less than a minute; the largest published space has 5,764,801."""
 OF_FEATURES = ("intermediate", "fsp")  # the distillations that compare inner features
 
 
 class TeacherOptions(Schedule):
     """The mobile teacher of the full pipeline, trained from scratch."""
 
-    ngf: int = Field(default=64, ge=1)
+    ngf: Width = 64
 
 
 class SupernetOptions(Schedule):
@@ -52,7 +56,7 @@ class SupernetOptions(Schedule):
     pipeline: Literal["full", "fast"] = "fast"
     family: Name = "mobile_resnet"
     separable: tuple[Part, ...] = ("resblocks",)
-    space: str | tuple[tuple[int, ...], ...] = "channels-48"
+    space: str | tuple[tuple[Width, ...], ...] = "channels-48"
     teacher: TeacherOptions | None = None
     student: Schedule | None = None
     prune: bool | None = None
@@ -160,14 +164,15 @@ def band(
 ) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
     """The places in the space's grid that an exhaustive search measures, the costliest first.
 
-    The budget has at least one limit; `latency` maps columns of widths to milliseconds, where it limits them.
+    Of a budget without limits, that is every one. `latency` maps columns of widths to milliseconds, where it limits
+    them.
     """
 
     def costs(columns: Mapping[str, Any]) -> Mapping[str, Any]:
         counted = costs_at(recipe, options, [columns[name] for name in searchable(options.family).channels.names])
         return counted if latency is None else {**counted, "latency_ms": latency(columns)}
 
-    return Grid(space).band(costs, budget, search.band)
+    return Grid(space).band(costs, budget if budget.limits else Budget(macs=sys.float_info.max), search.band)
 
 
 def teacher_options(recipe: Recipe, options: SupernetOptions) -> dict[str, Any]:

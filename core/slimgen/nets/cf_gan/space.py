@@ -9,8 +9,9 @@ from typing import NamedTuple
 from slimgen.cost.formula import Cost, total
 from slimgen.cost.rows import Row, cost_of
 from slimgen.errors import RecipeError
+from slimgen.nets.options import Few, Ratio, Repeats, Width
 from slimgen.search.dimension import Choice, Dimension
-from slimgen.search.genotype import Value
+from slimgen.search.genotype import Genotype, Value
 from slimgen.search.space import Space
 
 OPERATORS = ("dws", "conv3x3", "resblock")  # in increasing order of cost at equal widths
@@ -31,13 +32,13 @@ class Shape:
         outputs: channels of the images that leave.
     """
 
-    ngf: int = 64
-    groups: int = 3
-    blocks: int = 3
-    ratios: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
-    multiple: int = 1
-    inputs: int = 3
-    outputs: int = 3
+    ngf: Width = 64
+    groups: Few = 3
+    blocks: Repeats = 3
+    ratios: tuple[Ratio, ...] = (0.25, 0.5, 0.75, 1.0)
+    multiple: Width = 1
+    inputs: Width = 3
+    outputs: Width = 3
 
     def __post_init__(self) -> None:
         if self.groups < 1 or self.blocks < 1 or self.ngf < 1:
@@ -169,6 +170,10 @@ class TrellisOptions(Shape):
     """The options of one generator: its choices, by the names of the space, besides its shape."""
 
     genotype: Mapping[str, Value]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        trellis_space(self).check(Genotype(self.genotype))
 
     def cost(self, height: int, width: int) -> Cost:
         """As `trellis_cost`."""

@@ -5,7 +5,7 @@ loses it as well. Channels that reach the output of the network always stay.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -17,6 +17,7 @@ from slimgen.errors import SlimgenError
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 Axis = Literal["out", "in"]
+_SAID = 12  # layers that an error names one by one
 
 
 class Part(NamedTuple):
@@ -72,21 +73,28 @@ def groups(net: nn.Module, example: Tensor) -> list[Group]:
     names = {module: name for name, module in traced.net.named_modules()}
     found: list[Group] = []
     seen: set[str] = set()
-    for name, module in traced.net.named_modules():
-        if name in seen or not isinstance(module, Convolution) or module not in graph.module2node:
+    whole: dict[str, str] = {}
+    for name, module in convolutions(traced.net):
+        if name in seen:
             continue
         try:
             group = _group(graph, module, names)
-        except _EndlessError:
-            group = None
-        seen.add(name)
-        if group is not None:
-            seen.update(part.module for part in group.parts if part.axis == "out")
-            found.append(group)
-    found = [group for group in found if any(part.axis == "in" for part in group.parts)]
+        except _WholeError as error:
+            whole[name] = str(error)
+            continue
+        seen.update(part.module for part in group.parts if part.axis == "out")
+        found.append(group)
     if not found:
-        raise SlimgenError("a network of convolutions has filters that can be cut", type(net).__name__)
+        raise uncut(net, whole)
     return found
+
+
+def uncut(net: nn.Module, whole: Mapping[str, str]) -> SlimgenError:
+    """The error of a network of which nothing can be cut, given why each layer stays whole."""
+    said = [f"{name} {why}" for name, why in list(whole.items())[:_SAID]]
+    more = [f"and {len(whole) - _SAID} more layers"] if len(whole) > _SAID else []
+    got = ", ".join([*said, *more]) or "no convolution"
+    return SlimgenError("a network of convolutions has filters that can be cut", f"{type(net).__name__}: {got}")
 
 
 def _check_plain(net: nn.Module) -> None:
@@ -121,8 +129,11 @@ class _Framed(nn.Module):
         return out
 
 
-class _EndlessError(Exception):
-    """The tracing names more channels than there are."""
+class _WholeError(Exception):
+    """The filters of a convolution stay together; says why, as the end of a sentence about it."""
+
+
+_RESHAPED = "passes a reshape that mixes its channels with others"
 
 
 class _Bounded(list[Any]):
@@ -137,7 +148,7 @@ class _Bounded(list[Any]):
         def bounded(places: list[Any]) -> list[Any]:
             found = mapping(places)
             if len(found) > self.limit or any(place.idx >= self.limit for place in found):
-                raise _EndlessError
+                raise _WholeError(_RESHAPED)
             return found
 
         return bounded
@@ -152,37 +163,45 @@ def _bound(graph: Any, net: nn.Module) -> None:
             dependency.index_mapping.limit = limit
 
 
-def _group(graph: object, module: nn.Module, names: dict[nn.Module, str]) -> Group | None:
-    """All that hangs on the outputs of a convolution; None where some of it cannot be cut."""
-    prune = graph.get_pruner_of_module(module).prune_out_channels  # type: ignore[attr-defined]
-    length = int(module.out_channels)  # type: ignore[arg-type]
+def _group(graph: Any, module: Convolution, names: dict[nn.Module, str]) -> Group:
+    """All that hangs on the outputs of a convolution; raises _WholeError where some of it cannot be cut."""
+    if module not in graph.module2node:
+        raise _WholeError("is never run")
+    prune = graph.get_pruner_of_module(module).prune_out_channels
+    length = module.out_channels
 
     def hanging(filters: list[int]) -> Iterator[tuple[object, Axis, list[int]]]:
-        for dependency, places in graph.get_pruning_group(module, prune, filters):  # type: ignore[attr-defined]
-            outputs = graph.is_out_channel_pruning_fn(dependency.handler)  # type: ignore[attr-defined]
+        for dependency, places in graph.get_pruning_group(module, prune, filters):
+            outputs = graph.is_out_channel_pruning_fn(dependency.handler)
             yield dependency.target.module, "out" if outputs else "in", [int(place) for place in places]
 
     parts: dict[Part, None] = {}
     each: list[dict[tuple[int, Axis], list[int]]] = []
     for target, axis, places in hanging(list(range(length))):
-        if isinstance(target, nn.Parameter) or type(target).__name__ == "_OutputOp":
-            return None
+        if isinstance(target, nn.Parameter):
+            raise _WholeError("meets a parameter that is no layer's")
+        if type(target).__name__ == "_OutputOp":
+            raise _WholeError("makes the output")
         if not isinstance(target, nn.Module) or type(target).__module__ == "torch_pruning.ops":
             continue  # an operation between layers
-        if target not in names or not _simple(target, axis, places):
-            return None  # the images themselves, or what cannot be cut channel by channel
+        if target not in names:
+            raise _WholeError("is added to the images that are given")
+        if not _simple(target, axis, places):
+            raise _WholeError(_why(target, names[target], axis, places, module))
         if len(places) == length:
             parts[Part(names[target], axis, tuple(places))] = None
             continue
         if len(places) % length:
-            return None
+            raise _WholeError(_RESHAPED)
         # A layer that reads each filter more than once, such as two of one trunk side by side.
         each = each or [_apart(hanging([one])) for one in range(length)]
         columns = [found.get((id(target), axis), []) for found in each]
         if len({len(column) for column in columns}) > 1:
-            return None
+            raise _WholeError(_RESHAPED)
         for column in zip(*columns, strict=True):
             parts[Part(names[target], axis, column)] = None
+    if not any(part.axis == "in" for part in parts):
+        raise _WholeError("makes the output")
     order = {name: place for place, name in enumerate(names.values())}
     ordered = sorted(parts, key=lambda part: (order[part.module], part.axis))
     layers = {name: layer for layer, name in names.items()}
@@ -204,6 +223,15 @@ def _simple(module: nn.Module, axis: Axis, places: Sequence[int]) -> bool:
         return False
     # Past a reshape, the tracing may name others; what is no convolution, norm or PReLU has none.
     return max(places) < channels_of(module)[axis == "out"] and len(set(places)) == len(places)
+
+
+def _why(target: nn.Module, name: str, axis: Axis, places: Sequence[int], of: nn.Module) -> str:
+    """Why the channels of a module cannot be cut one by one, of the convolution that they hang on."""
+    if isinstance(target, Convolution) and target.groups > 1:
+        return "is grouped" if target is of else f"is tied to {name}, which is grouped"
+    if channels_of(target) == (0, 0):
+        return f"{'is tied to' if axis == 'out' else 'is read by'} {name}, a {type(target).__name__}"
+    return _RESHAPED
 
 
 def channels_of(module: nn.Module) -> tuple[int, int]:

@@ -1,20 +1,23 @@
 """The groups of filters that a genome has bits for: found, tried, and tied together where one bit stands for many."""
 
 import copy
+import json
 import math
 import random
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from slimgen.errors import RecipeError, SlimgenError
-from slimgen.nets import GENERATORS, description_of
+from slimgen.nets import GENERATORS, build_generator, description_of
 from slimgen.nets.co_evolution.cutting import Kept, narrowed
-from slimgen.nets.co_evolution.dependencies import Convolution, Group, channels_of
+from slimgen.nets.co_evolution.dependencies import Convolution, Group, channels_of, uncut
 from slimgen.nets.co_evolution.dependencies import groups as groups_of
 from slimgen.nets.layers import Described
+from slimgen.nets.user_defined import taken
 
 Cut = Callable[[int, random.Random], int]
 """How many of so many filters are cut to see whether a user-defined network still runs."""
@@ -69,9 +72,10 @@ def _separate(net: nn.Module, found: list[Group], example: Tensor) -> list[Group
     def runs(some: list[Group]) -> bool:
         return all(_runs_without(net, shown, whole, _some(some, cut)) for cut in _CUTS)
 
+    every = found
     found = found if runs(found) else [group for group in found if runs([group])]
     if not found or not runs(found):
-        raise SlimgenError("a network has filters without which it still runs", type(net).__name__)
+        raise uncut(net, {group.name: "is one that its code does not run without" for group in every})
     return found
 
 
@@ -133,6 +137,14 @@ def check_family(family: str) -> None:
     known = [name for name in GENERATORS if hasattr(description_of(name), "cut")]
     rule = "filters must be cut out of generators with widths of their own"
     raise RecipeError(rule, repr(family), f"known: {', '.join(known)}, or package.module:Class of your own")
+
+
+@cache
+def check_cuttable(family: str, options: str, height: int, width: int) -> None:
+    """Whether anything of a user-defined network with these options, as JSON, can be cut; raises as `groups` does."""
+    chosen = json.loads(options)
+    net = build_generator(family, **chosen)
+    groups_of(net, torch.zeros(1, taken(net, family, chosen), height, width))
 
 
 def described(family: str, options: Mapping[str, Any], outputs: Callable[[str], int]) -> dict[str, Any]:

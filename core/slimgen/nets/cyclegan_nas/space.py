@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, NamedTuple, cast
 from slimgen.cost.formula import Cost, total
 from slimgen.cost.rows import Row, cost_of
 from slimgen.errors import SlimgenError
+from slimgen.nets.options import Repeats, Width
 from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype, SpaceError, Value
 from slimgen.search.space import Space
@@ -88,10 +89,10 @@ class GeneratorShape:
         ends: choose the stem and the output from S^r, too, as the published code does.
     """
 
-    hidden: int = 64
-    cells: int = 11
-    inputs: int = 3
-    outputs: int = 3
+    hidden: Width = 64
+    cells: Repeats = 11
+    inputs: Width = 3
+    outputs: Width = 3
     ends: bool = False
 
     noun: ClassVar[str] = "generator"
@@ -131,8 +132,8 @@ class DiscriminatorShape:
         SlimgenError: a number out of range.
     """
 
-    hidden: int = 64
-    inputs: int = 3
+    hidden: Width = 64
+    inputs: Width = 3
     ends: bool = False
 
     noun: ClassVar[str] = "discriminator"

@@ -7,6 +7,7 @@ from itertools import pairwise
 from slimgen.cost.formula import Cost, total
 from slimgen.cost.rows import Norm, Row, cost_of
 from slimgen.errors import SlimgenError, nearest
+from slimgen.nets.options import Few, Width
 
 NORMS: dict[str, Norm] = {"instance": "instance", "batch": "batch", "none": ""}
 _KERNEL = 4
@@ -28,9 +29,9 @@ class PatchGANOptions:
         SlimgenError: an option is out of range.
     """
 
-    inputs: int = 6
-    ndf: int = 64
-    layers: int = 3
+    inputs: Width = 6
+    ndf: Width = 64
+    layers: Few = 3
     norm: str = "instance"
     spectral: bool = False
 
@@ -89,9 +90,9 @@ def _fits(side: int, layers: int) -> bool:
 class MultiScaleOptions(PatchGANOptions):
     """The options of a multi-scale discriminator: of its PatchGANs, whose input is label maps and image, joined."""
 
-    inputs: int = 39
+    inputs: Width = 39
     spectral: bool = True
-    scales: int = 2
+    scales: Few = 2
 
     def __post_init__(self) -> None:
         if min(self.inputs, self.ndf, self.layers, self.scales) < 1:

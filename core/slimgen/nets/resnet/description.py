@@ -14,6 +14,7 @@ from slimgen.cost.formula import Cost
 from slimgen.cost.rows import Norm, Row, cost_of, separable, weights_at
 from slimgen.errors import RecipeError, SlimgenError, nearest
 from slimgen.nets.configurations import Configurations
+from slimgen.nets.options import Probability, Repeats, Width
 
 _PARTS = ("stem", "down1", "trunk", "blocks1", "blocks2", "blocks3", "up1", "up2")
 CHANNELS = Configurations(
@@ -112,11 +113,11 @@ class ResnetOptions:
         RecipeError: the configuration or the widths are malformed, or both are given.
     """
 
-    inputs: int = 3
-    outputs: int = 3
-    ngf: int = 64
-    blocks: int = 9
-    dropout: float = 0.0
+    inputs: Width = 3
+    outputs: Width = 3
+    ngf: Width = 64
+    blocks: Repeats = 9
+    dropout: Probability = 0.0
     norm: str = "instance"
     config: object = None
     widths: object = None

@@ -20,6 +20,7 @@ from slimgen.errors import RecipeError
 from slimgen.nets.initial import GLOROT
 from slimgen.nets.layers import Described, weights_of
 from slimgen.nets.noise import NORMAL, Normal, key_of, normal_rows, run_named
+from slimgen.nets.options import Width
 from slimgen.search.dimension import Choice
 from slimgen.search.genotype import Genotype, Value
 from slimgen.search.space import Space
@@ -80,8 +81,8 @@ class NoiseDiscriminatorOptions:
     """
 
     genotype: Mapping[str, Value] | None = None
-    inputs: int = 3
-    channels: int = 128
+    inputs: Width = 3
+    channels: Width = 128
 
     def __post_init__(self) -> None:
         if min(self.inputs, self.channels) < 1:

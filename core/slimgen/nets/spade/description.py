@@ -14,6 +14,7 @@ from slimgen.cost.formula import Cost, total
 from slimgen.cost.rows import Norm, Row, cost_of, separable
 from slimgen.errors import SlimgenError, nearest
 from slimgen.nets.configurations import Config, Configurations
+from slimgen.nets.options import Width
 
 CHANNELS = Configurations(
     noun="SPADE channels",
@@ -105,9 +106,9 @@ class SpadeOptions:
         RecipeError: the configuration is malformed.
     """
 
-    inputs: int = 36
-    outputs: int = 3
-    ngf: int = 64
+    inputs: Width = 36
+    outputs: Width = 3
+    ngf: Width = 64
     config: object = None
     norm: str = "batch"
     doublings: int = 6

@@ -8,6 +8,7 @@ from typing import Any
 from slimgen.cost.formula import Cost
 from slimgen.cost.rows import Norm, Row, cost_of, weights_at
 from slimgen.errors import RecipeError, SlimgenError, nearest
+from slimgen.nets.options import Few, Probability, Width
 
 NORMS: dict[str, Norm] = {"batch": "batch", "instance": "instance"}
 _KERNEL = 4
@@ -31,12 +32,12 @@ class UnetOptions:
         RecipeError: the widths are malformed.
     """
 
-    inputs: int = 3
-    outputs: int = 3
-    ngf: int = 64
-    depth: int = 8
+    inputs: Width = 3
+    outputs: Width = 3
+    ngf: Width = 64
+    depth: Few = 8
     norm: str = "batch"
-    dropout: float = 0.0
+    dropout: Probability = 0.0
     widths: object = None
 
     def __post_init__(self) -> None:

@@ -1,0 +1,27 @@
+"""Which operator sets of ONNX a graph can be written in and run with, on this machine."""
+
+from functools import cache
+
+from slimgen.errors import RecipeError
+
+
+@cache
+def require_opset(opset: int) -> None:
+    """Raises RecipeError for an operator set that the installed onnx does not know, or onnxruntime does not run."""
+    import onnx
+    from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
+
+    from slimgen.cost.latency import onnx_session
+
+    known = onnx.defs.onnx_opset_version()
+    rule = "export.opset is one that the installed onnx writes and onnxruntime runs"
+    if opset > known:
+        raise RecipeError(rule, opset, f"at most {known}; 20 suits most")
+    image = (make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("x", "y"))
+    given, made = image
+    graph = make_graph([make_node("Identity", ["x"], ["y"])], "one", [given], [made])
+    model = make_model(graph, opset_imports=[make_opsetid("", opset)], ir_version=10)
+    try:
+        onnx_session(model.SerializeToString())
+    except Exception as error:  # onnxruntime has kinds of its own
+        raise RecipeError(rule, opset, "20 suits most") from error

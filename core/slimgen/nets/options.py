@@ -1,0 +1,68 @@
+"""The options of networks as models: what a recipe says of a network is held to what its class declares. No torch."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, Field, create_model
+
+from slimgen.errors import RecipeError
+from slimgen.recipe import Section, section
+
+Width = Annotated[int, Field(ge=1, le=1 << 16)]
+"""Channels, or the length of noise."""
+Repeats = Annotated[int, Field(ge=0, le=256)]
+"""How often a part of a network is repeated; a network of more is none that anybody could wait for."""
+Few = Annotated[int, Field(ge=1, le=16)]
+"""Halvings, and what else grows by powers."""
+Ratio = Annotated[float, Field(gt=0, le=1)]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+
+_PLAIN = (int, float, str, bool)
+
+
+def check_options(takes: Callable[..., object], options: Mapping[str, Any], where: str, *, foreign: bool) -> None:
+    """Whether a class takes these options, by the types that it declares.
+
+    Of a `foreign` class, only types that a recipe can say count: numbers, texts, truths.
+
+    Raises:
+        RecipeError: an option that is not known (the nearest is suggested), missing, or of another kind or range.
+    """
+    if taken := sorted({"height", "width"} & options.keys()):
+        rule = f"{where} has no {' and no '.join(taken)}: a network is as large as its images"
+        raise RecipeError(rule, None, "set the recipe's size")
+    section(_model(takes, foreign), options, where)
+
+
+@cache
+def _model(takes: Callable[..., object], foreign: bool) -> type[Section]:
+    parameters = inspect.signature(takes).parameters
+    try:
+        hints = get_type_hints(takes.__init__ if foreign else takes, include_extras=True)
+    except Exception:  # names that only a type checker can see
+        hints = {}
+    fields: dict[str, Any] = {}
+    for number, (name, parameter) in enumerate(parameters.items()):
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            continue
+        hint, default = hints.get(name, Any), parameter.default
+        if foreign and not _plain(hint):
+            hint = Any
+        if default is parameter.empty:
+            default = ...
+        # Under another name: a class may call its options as pydantic calls its own.
+        fields[f"option_{number}"] = (hint, Field(default, alias=name))
+    more = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    config = ConfigDict(extra="allow") if more else ConfigDict()
+    base = type("Options", (Section,), {"model_config": config, "__module__": __name__})
+    return create_model(getattr(takes, "__name__", "Options"), __base__=base, **fields)
+
+
+def _plain(hint: Any) -> bool:
+    """Whether a type is a number, text or truth, or one of them or None."""
+    if get_origin(hint) in (Union, UnionType):
+        return all(part is NoneType or part in _PLAIN for part in get_args(hint))
+    return hint in _PLAIN
