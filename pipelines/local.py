@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,10 @@ from pipelines.resources import RUN_ID, Cluster
 from pipelines.sweep import sweep
 from slimgen.errors import DataError, RecipeError, RunError
 from slimgen.recipe import Recipe
+from slimgen.stopping import passing_on
+
+COPIES = ".artifacts-"
+"""How folders of what Kubeflow hands from task to task begin; the number of their process follows."""
 
 
 def run(recipes: Sequence[Recipe], data: Path, out: Path) -> list[Path]:
@@ -43,9 +48,15 @@ def run(recipes: Sequence[Recipe], data: Path, out: Path) -> list[Path]:
     home.mkdir(parents=True, exist_ok=True)
     # The same folder is the same run, also in MLflow.
     os.environ.setdefault(RUN_ID, str(uuid5(NAMESPACE_URL, home.as_uri())))
+    os.environ["SLIMGEN_STARTER"] = "pipelines"  # with which the stages end, each in a process of its own
     texts = [recipe.to_yaml() for recipe in recipes]
     where = {"data": str(data.resolve()), "kept": str(home)}
-    with TemporaryDirectory(prefix=".artifacts-", dir=home) as artifacts, warnings.catch_warnings():
+    _sweep(home)
+    with (
+        passing_on(),
+        TemporaryDirectory(prefix=f"{COPIES}{os.getpid()}-", dir=home) as artifacts,
+        warnings.catch_warnings(),
+    ):
         # Kubeflow warns of an image whose name lacks "python" (ours is this very environment, packed) and of limits
         # that mean nothing on one machine.
         warnings.filterwarnings("ignore", "You may be attemping to run a task", RuntimeWarning)
@@ -61,6 +72,14 @@ def run(recipes: Sequence[Recipe], data: Path, out: Path) -> list[Path]:
             plain = re.sub("\x1b\\[[0-9;]*m", "", str(error)).rstrip(".")
             raise RunError("every stage of a pipeline must finish", plain, hint) from None
     return [home / recipe.name for recipe in recipes]
+
+
+def _sweep(home: Path) -> None:
+    """Removes the copies of runs that were killed."""
+    for left in home.glob(f"{COPIES}*"):
+        number = left.name.removeprefix(COPIES).partition("-")[0]
+        if number.isdigit() and not Path("/proc", number).exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def named(recipes: Sequence[Recipe]) -> None:

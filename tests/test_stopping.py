@@ -130,3 +130,35 @@ def test_a_signal_that_a_parent_sends_on_does_not_count_as_a_second_one() -> Non
         _, said = process.communicate(timeout=30)
     assert "twice" not in said
     assert "Stopped: SIGINT" in said  # raised where `held` ended, for whoever listens
+
+
+STARTED = """
+import subprocess, sys
+code = "import time; from slimgen.stopping import listening\\nwith listening():\\n"
+code += " print('on', flush=True); time.sleep(60)"
+subprocess.run(["sh", "-c", '"$0" -c "$1"; echo after a shell', sys.executable, code])
+"""
+
+
+def test_what_a_pipeline_started_ends_with_it_even_behind_a_shell(monkeypatch) -> None:
+    monkeypatch.setenv("SLIMGEN_STARTER", "pipelines")
+    with subprocess.Popen([sys.executable, "-c", STARTED], stdout=-1, stderr=-1, text=True) as process:
+        assert process.stdout.readline() == "on\n"
+        process.kill()
+        # The pipes are closed when the last process that has them is gone.
+        said, failed = process.communicate(timeout=30)
+    assert said == "after a shell\n"
+    assert "Stopped: SIGTERM" in failed
+
+
+def test_a_signal_is_passed_on_to_what_is_waited_for() -> None:
+    def work() -> None:
+        command = [sys.executable, "-c", "import time; print('on', flush=True); time.sleep(60)"]
+        with stopping.passing_on(), subprocess.Popen(command, stdout=-1) as child:
+            child.stdout.readline()
+            started.append(child)
+            send(signal.SIGTERM)
+
+    started = []
+    assert listened(work).number == signal.SIGTERM
+    assert started[0].returncode == -signal.SIGTERM

@@ -82,10 +82,21 @@ def test_debug_shows_a_bug_whole(monkeypatch) -> None:
 
 # Where something else than a SlimgenError is raised: what becomes of it.
 ELSEWHERE = {
-    "a SlimgenError of pydantic's errors": ["recipe/sections.py", "methods/*/options.py"],
+    "a SlimgenError of pydantic's errors": [
+        "recipe/sections.py",
+        "recipe/__init__.py",
+        "size.py",
+        "methods/*/options.py",
+    ],
     "caught beside": [
         *("report/table.py", "search/explore.py", "search/trial.py", "run/checkpoint.py", "run/log.py"),
-        *("data/download.py", "nets/co_evolution/dependencies.py", "run/tracking.py", "data/images.py"),
+        *(
+            "data/download.py",
+            "nets/co_evolution/dependencies.py",
+            "run/tracking.py",
+            "data/images.py",
+            "data/bands.py",
+        ),
     ],
     "a mistake of whoever calls the library, of which no recipe or file can be the cause": [
         *("training/draws.py", "stages/__init__.py", "stages/perform.py", "search/space.py", "search/genotype.py"),

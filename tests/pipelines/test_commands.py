@@ -6,6 +6,7 @@ import threading
 import pytest
 import yaml
 
+from components import image
 from pipelines.__main__ import main
 from pipelines.local import run
 from pipelines.resources import PLAIN
@@ -112,11 +113,12 @@ def test_no_line_about_a_server_has_its_password(recipe, closed):
     assert "ter2" not in str(refused.value)
 
 
-def test_a_copy_without_git_is_told_what_its_image_lacks(tmp_path, monkeypatch, capsys):
+def test_a_copy_without_git_is_told_what_its_image_lacks(monkeypatch):
     monkeypatch.delenv("SLIMGEN_IMAGE", raising=False)
-    monkeypatch.setattr("components.image.revision", lambda folder: "")
-    assert command(monkeypatch, "compile", "--out", tmp_path / "a.yaml") == 0
-    assert capsys.readouterr().err.startswith("note: without git, the image is called slimgen:")
+    monkeypatch.setattr(image, "revision", lambda folder: "")
+    assert image.unversioned().startswith("note: without git, the image is called slimgen:")
+    monkeypatch.setattr(image, "revision", lambda folder: "0123")
+    assert image.unversioned() == ""
+    monkeypatch.setattr(image, "revision", lambda folder: "")
     monkeypatch.setenv("SLIMGEN_IMAGE", "mine:1")
-    assert command(monkeypatch, "compile", "--out", tmp_path / "a.yaml") == 0
-    assert capsys.readouterr().err == ""
+    assert image.unversioned() == ""

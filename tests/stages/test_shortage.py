@@ -31,10 +31,10 @@ RECIPE = Recipe.parse(TEXT, "tiny")
 @pytest.mark.parametrize(
     ("stage", "lower"),
     [
-        ("teach", "lower teach.batch (now 4) or teach.generator.ngf (now 8) or size (now 32)"),
-        ("supernet", "lower supernet.batch (now 2) or teach.generator.ngf (now 8) or size (now 32)"),
-        ("finetune", "lower teach.generator.ngf (now 8) or size (now 32)"),  # a batch of 1 cannot be lowered
-        ("prepare", "lower teach.generator.ngf (now 8) or size (now 32)"),
+        ("teach", "lower teach.batch (now 4) or teach.generator.ngf (now 8) or size (now 32 x 32)"),
+        ("supernet", "lower supernet.batch (now 2) or teach.generator.ngf (now 8) or size (now 32 x 32)"),
+        ("finetune", "lower teach.generator.ngf (now 8) or size (now 32 x 32)"),  # a batch of 1 cannot be lowered
+        ("prepare", "lower size (now 32 x 32)"),  # which has no networks
     ],
 )
 @pytest.mark.parametrize("cause", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory."), "torch"])

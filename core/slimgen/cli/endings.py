@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import slimgen
 from slimgen.addresses import scrubbed
+from slimgen.cli.options import leading
 from slimgen.cli.streams import open_streams, unsaid
 from slimgen.errors import SlimgenError, reason
 from slimgen.shortage import ShortageError, shortage
@@ -37,7 +38,8 @@ def run(load: Callable[[], Callable[[], object]], name: str) -> NoReturn:
             load()()
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else FAULT if end.code else 0
-            status = stopped() or status if status else 0
+            if status and stopped() not in (0, status):  # typer ends a command itself, and says less
+                status = tell(Stopped(stopped() - 128), name)
         except BaseException as error:
             if debugging() and isinstance(error, Exception):
                 raise
@@ -57,7 +59,8 @@ def tell(error: BaseException, name: str = "error") -> int:
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
         said = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
         after = "\n" if sys.stderr.isatty() else ""  # the ^C that a terminal shows
-        print(f"{after}{said}; {GO_ON}", file=sys.stderr)
+        if leading():  # of several processes, all of which were told to end
+            print(f"{after}{said}; {GO_ON}", file=sys.stderr)
         return 128 + number
     mendable = _mendable(error)
     if mendable is not None:

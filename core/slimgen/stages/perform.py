@@ -30,7 +30,7 @@ from slimgen.stages.table import DATA, STAGES, Stage, up_to
 from slimgen.stages.work import Lines, Metrics, Progress, Work, say, warn
 from slimgen.tasks import suited
 from slimgen.tasks.embedded import find_images
-from slimgen.training.distributed import first, together, world
+from slimgen.training.distributed import first, peers, together, world
 
 Body = Callable[[Work], Mapping[str, float]]
 """A stage's work itself; what was measured."""
@@ -111,7 +111,7 @@ def _perform(
     stage: Stage, recipe: Recipe, out: Path, folders: Mapping[str, Path], group: str | None, progress: Progress
 ) -> Metrics:
     """As `perform`, where the place to write was found good."""
-    with stopping.listening():
+    with stopping.listening(), peers():
         stopping.heed()
         name, rank = stage.name, world()[0]
         digests = {other: digest_input(other, folder) for other, folder in folders.items()}
@@ -210,7 +210,8 @@ def _smaller(stage: Stage, recipe: Recipe) -> str:
     section = getattr(recipe, stage.name, None)
     batch = section.get("batch") if isinstance(section, Mapping) else getattr(section, "batch", None)
     values = {f"{stage.name}.batch": batch}
-    values |= {f"teach.generator.{name}": recipe.teach.generator.get(name) for name in (*WIDTHS, "hidden")}
+    widths = () if DATA in stage.reads else (*WIDTHS, "hidden")  # of networks, which the first stage has not
+    values |= {f"teach.generator.{name}": recipe.teach.generator.get(name) for name in widths}
     named = [f"{key} (now {value})" for key, value in values.items() if isinstance(value, int) and value > 1]
     return f"lower {' or '.join([*named, f'size (now {recipe.size})'])}"
 

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -41,8 +42,9 @@ class Lines:
 
 
 def say(line: str) -> None:
-    """One line on stderr."""
-    print(printable(line), file=sys.stderr, flush=True)
+    """One line on stderr; where it cannot be said, because a reader is gone or a disk is full, it is left out."""
+    with suppress(OSError, ValueError):
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def warn(line: str) -> None:

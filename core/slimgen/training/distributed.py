@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,6 +15,7 @@ from slimgen.errors import RunError
 
 T = TypeVar("T")
 Item = TypeVar("Item")
+GONE = re.compile(r"by peer|remote (worker|process)|Broken pipe|Timed out waiting|NCCL")
 _alone = False
 
 
@@ -48,6 +50,18 @@ def alone() -> Iterator[None]:
 
 def _joined() -> bool:
     return distributed.is_initialized() and not _alone
+
+
+@contextmanager
+def peers() -> Iterator[None]:
+    """Within, another process that is gone is a RunError: the libraries would give pages on their sockets."""
+    try:
+        yield
+    except RuntimeError as error:  # gloo's, and NCCL's, which is a kind of it
+        if not (distributed.is_initialized() and GONE.search(str(error))):
+            raise
+        hint = "what it said tells why; the same command goes on"
+        raise RunError("all processes of a run must go on together", "another one that ended", hint) from error
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
