@@ -73,6 +73,7 @@ def _exported(
     lines = {line["name"]: line for line in table["rows"]}
     original = lines.get(f"original{suffix}")
     directed = {} if traits.given == NOISE or traits.single else {"direction": _direction(recipe, suffix)}
+    fitted = {} if recipe.data.fit is None else {"pictures of another aspect": recipe.data.fit}
     digest = str(recorded(evaluate, "inputs", "prepare"))
     write_card(
         work.out / files.of_direction(files.CARD, suffix),
@@ -81,7 +82,7 @@ def _exported(
             recipe={"name": recipe.name, "task": recipe.task, "method": recipe.method, "seed": recipe.seed},
             onnx=file,
             parity=difference,
-            data={**directed, "size": str(recipe.size), "digest of the prepared images": digest},
+            data={**directed, "size": str(recipe.size), **fitted, "digest of the prepared images": digest},
             licence=recipe.data.licence,
             budget=recipe.budget.model_dump(exclude_none=True),
             cost=costs(lines[name]),
