@@ -10,7 +10,7 @@ from slimgen.nets.checkpoints.parts import Parts, parts_of
 
 _FEW = 3
 _NORM = "running_var"
-_OTHER_NORM = "set norm: {} in teach.generator, or check which network was saved"
+_OTHER_NORM = "set norm: {} among its options, or check which network was saved"
 
 
 class Fit(NamedTuple):
@@ -127,7 +127,7 @@ def _difference(
         return f"{blocks_found} residual blocks", f"blocks {blocks} expected, {blocks_found} found"
     if dense != dense_found:
         kind, family = ("dense", "resnet") if dense_found else ("separable", "mobile_resnet")
-        return f"the weights of a network with {kind} residual blocks", f"set family: {family} in teach.generator"
+        return f"the weights of a network with {kind} residual blocks", f"set family: {family}"
     depth, depth_found = _depth(expected), _depth(found)
     if depth and depth_found and depth != depth_found:
         return f"{depth_found} scales", f"depth {depth} expected, {depth_found} found"
