@@ -101,14 +101,14 @@ def _chosen(net: nn.Module, tables: list[Option], where: str, key: str | None, s
     fits = [(option, fit(expected, option.tensors)) for option in options]
     fitting = [one for one in fits if one[1].difference is None]
     if not fitting:
-        option, best = max(fits, key=lambda one: one[1].alike)
+        option, best = max(fits, key=lambda one: (one[1].alike, len(one[0].tensors)))
         assert best.difference is not None
         for name, tensor in option.tensors.items():  # a converted network has other names, too
             _require_plain(name, tensor, where)
         at = f"{where}, at {option.label}," if option.label else where
         raise CheckpointError(f"{at} must hold the weights of the same network", *best.difference)
     averages = [one for one in fitting if _AVERAGED.search(one[0].label)]
-    if len(averages) == 1:
+    if len(averages) == 1 and len(fitting) <= 2:  # beside what it is an average of, and nothing else
         return averages[0]
     if len(fitting) > 1:
         labels = [option.label or "what lies outermost" for option, _ in fitting]
@@ -180,7 +180,7 @@ def _require_plain(name: str, tensor: Tensor, where: str) -> None:
         raise _unfit(where, name, f"quantised ({kind})")
     if tensor.layout != torch.strided:
         raise _unfit(where, name, "sparse")
-    if tensor.is_complex() or (tensor.dtype in (torch.int8, torch.uint8) and tensor.numel() > 1):
+    if tensor.is_complex() or (tensor.dtype in (torch.int8, torch.uint8) and tensor.dim() > 1):
         raise _unfit(where, name, kind)
 
 
