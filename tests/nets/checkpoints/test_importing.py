@@ -248,6 +248,21 @@ def test_a_network_that_has_the_norm_itself_is_loaded_as_it_is(file):
     assert same(target.state_dict(), source.state_dict())
 
 
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(3, 3), nn.Linear(3, 3)
+        self.two.weight = self.one.weight
+
+
+@pytest.mark.parametrize("left", ["one.weight", "two.weight"])
+def test_weights_that_a_network_has_twice_may_be_saved_once(left, file):
+    source, target = Tied(), Tied()
+    state = {name: tensor for name, tensor in source.state_dict().items() if name != left}
+    import_weights(target, file(prefixed("module.", state)))
+    assert same(target.state_dict(), source.state_dict())
+
+
 @pytest.mark.parametrize("content", [{}, [torch.ones(1)], {"epoch": 3}, {1: torch.ones(1)}, torch.ones(2), None])
 def test_a_file_without_named_tensors_is_refused(content, file):
     with pytest.raises(CheckpointError, match=r"must hold named tensors; got c\.pth without any; save the state dict"):
