@@ -3,7 +3,8 @@
 import math
 from collections.abc import Mapping
 
-REVERSE = "_reverse"
+from slimgen.files import REVERSE
+
 REAL = "real pictures"
 """The row of the real images, where a metric has a value of them that is not known beforehand."""
 GENERATORS = {

@@ -12,7 +12,7 @@ from slimgen.errors import RecipeError
 from slimgen.nets.supernet import Arch
 from slimgen.recipe import LossesSection, Schedule
 from slimgen.search import Genotype
-from slimgen.tasks.guidance import After, Gan, Groups
+from slimgen.tasks.guidance import REVERSE, After, Gan, Groups
 from slimgen.tasks.task import Job, both_ways
 from slimgen.tasks.translation import adam
 from slimgen.training.draws import fixed
@@ -22,11 +22,9 @@ from slimgen.training.losses import adversarial, reconstruction
 from slimgen.training.optimizers import Ema, constant_then_linear
 from slimgen.training.pool import ImagePool
 
-REVERSE = "reverse_"
-"""Begins the names of what belongs to the reverse direction, from targets to inputs."""
 DIRECTIONS = ("", REVERSE)
 
-__all__ = ["CycleTraining", "Direction", "Gan", "cycle_phases", "train_cycle"]
+__all__ = ["REVERSE", "CycleTraining", "Direction", "Gan", "cycle_phases", "train_cycle"]
 
 
 @dataclass(frozen=True)

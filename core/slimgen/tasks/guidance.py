@@ -13,6 +13,8 @@ from slimgen.training.draws import Draw
 from slimgen.training.early_stopping import EarlyStopping
 from slimgen.training.fit import Memo, Phase, Stateful
 
+REVERSE = "reverse_"
+"""Begins the names of what belongs to the reverse direction, from targets to inputs."""
 Generate = Callable[[Tensor, Arch, Memo], Tensor]
 """Condition (N, C, H, W), architecture and the memo of its step to images (N, C', H, W) in [-1, 1]."""
 Discriminate = Callable[[Tensor, Arch], Tensor]

@@ -16,12 +16,10 @@ from slimgen.nets.checkpoints.choosing import Found, import_weights
 from slimgen.nets.weights import require_weights
 from slimgen.recipe import Recipe, TeachSection
 from slimgen.tasks import open_task
-from slimgen.tasks.guidance import Gan
+from slimgen.tasks.guidance import REVERSE, Gan
 from slimgen.tasks.task import Job
 from slimgen.tasks.traits import IMAGES
 
-REVERSE = "reverse_"
-"""Begins the names of what belongs to the reverse direction, from targets to inputs."""
 LOOKED_AT = 8
 CLEARER = 3.0
 """So many decibels nearer must the inputs be to what is made of targets, before a direction is doubted."""

@@ -97,6 +97,21 @@ def test_of_two_networks_that_fit_a_key_must_say_which(file):
         import_weights(net, path, "netD_A")
 
 
+def test_an_average_of_one_of_two_directions_is_no_answer(file):
+    both = {**prefixed("netG_A.", REF), **prefixed("netG_B.", OTHER), **prefixed("netG_A_ema.", REF)}
+    with pytest.raises(CheckpointError, match="netG_A and netG_B and netG_A_ema; set the key to one of them"):
+        import_weights(resnet(), file(both))
+
+
+def test_a_state_of_chance_beside_weights_that_do_not_fit_is_not_what_is_wrong(file):
+    state = {
+        "random": torch.zeros(9, dtype=torch.uint8),
+        "net": build_generator("resnet", ngf=4, blocks=3).state_dict(),
+    }
+    with pytest.raises(CheckpointError, match=r"c\.pth, at net, must hold.*blocks 2 expected, 3 found"):
+        import_weights(resnet(), file(state))
+
+
 def test_a_key_chooses_the_weights_that_are_no_average(file):
     net = resnet()
     import_weights(net, file({"params_ema": REF, "params": OTHER}), "params")
@@ -230,6 +245,21 @@ def test_a_spectral_norm_without_its_vectors_is_told_by_name(file):
 def test_a_network_that_has_the_norm_itself_is_loaded_as_it_is(file):
     source, target = (build_discriminator("sngan", seed=seed, channels=4) for seed in (1, 2))
     import_weights(target, file(prefixed("module.", source.state_dict())))
+    assert same(target.state_dict(), source.state_dict())
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(3, 3), nn.Linear(3, 3)
+        self.two.weight = self.one.weight
+
+
+@pytest.mark.parametrize("left", ["one.weight", "two.weight"])
+def test_weights_that_a_network_has_twice_may_be_saved_once(left, file):
+    source, target = Tied(), Tied()
+    state = {name: tensor for name, tensor in source.state_dict().items() if name != left}
+    import_weights(target, file(prefixed("module.", state)))
     assert same(target.state_dict(), source.state_dict())
 
 

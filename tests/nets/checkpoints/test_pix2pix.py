@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from slimgen.errors import CheckpointError
-from slimgen.nets import build_generator
+from slimgen.nets import build_discriminator, build_generator
 from slimgen.nets.checkpoints.choosing import import_weights
 
 NORMS = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d}
@@ -124,5 +124,32 @@ def test_a_unet_of_pix2pix_makes_the_same_pictures(kind, scales, side, tmp_path)
 
 def test_a_resnet_with_batch_norm_is_told_as_such(tmp_path):
     torch.save(Resnet("batch", False).state_dict(), tmp_path / "c.pth")
-    with pytest.raises(CheckpointError, match=r"BatchNorm; set norm: batch in teach\.generator"):
+    with pytest.raises(CheckpointError, match="BatchNorm; set norm: batch among its options"):
         import_weights(build_generator("resnet", ngf=6, blocks=3), tmp_path / "c.pth")
+
+
+class Judge(nn.Module):
+    def __init__(self, kind, layers, wide=4):
+        super().__init__()
+        norm, bias = NORMS[kind], kind == "instance"
+        widths = [wide * min(2**level, 8) for level in range(layers + 1)]
+        found = [nn.Conv2d(6, wide, 4, 2, 1), nn.LeakyReLU(0.2, True)]
+        for level in range(1, layers + 1):
+            stride = 2 if level < layers else 1
+            found += [nn.Conv2d(widths[level - 1], widths[level], 4, stride, 1, bias=bias), norm(widths[level])]
+            found.append(nn.LeakyReLU(0.2, True))
+        self.model = nn.Sequential(*found, nn.Conv2d(widths[-1], 1, 4, 1, 1))
+
+    def forward(self, x):
+        return self.model(x)
+
+
+@pytest.mark.parametrize("kind", NORMS)
+def test_a_discriminator_of_pix2pix_gives_the_same_scores(kind, tmp_path):
+    source = Judge(kind, 3).eval()
+    torch.save({"netD": source.state_dict()}, tmp_path / "c.pth")
+    net = build_discriminator("patchgan", inputs=6, ndf=4, layers=3, norm=kind)
+    import_weights(net, tmp_path / "c.pth")
+    pairs = torch.cat([pictures(32, 1), pictures(32, 2)], 1)
+    with torch.no_grad():
+        assert torch.allclose(net.eval()(pairs), source(pairs), atol=1e-5)

@@ -28,6 +28,7 @@ def test_the_closed_form_is_what_is_counted():
             "inputs": draw.randint(1, 5),
             "outputs": draw.randint(1, 5),
             "dropout": draw.choice((0.0, 0.5)),
+            "norm": draw.choice(("instance", "batch")),
         }
         height, width = (4 * draw.randint(2, 80) for _ in range(2))
         with torch.device("meta"):
@@ -41,6 +42,11 @@ def test_the_names_are_those_of_published_checkpoints(dropout, second):
     expected = [f"model.{at}.{leaf}" for at in convolutions for leaf in ("weight", "bias")]
     with torch.device("meta"):
         assert list(ResnetGenerator(dropout=dropout).state_dict()) == expected
+
+
+def test_a_misspelt_norm_is_told_the_nearest():
+    with pytest.raises(SlimgenError, match="did you mean 'batch'"):
+        ResnetGenerator(norm="bach")
 
 
 def test_pictures_come_out_in_the_size_they_went_in():

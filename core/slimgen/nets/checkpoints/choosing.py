@@ -97,24 +97,37 @@ def _chosen(net: nn.Module, tables: list[Option], where: str, key: str | None, s
             known = dict.fromkeys(label for table in tables for label in _labels(table))
             raise CheckpointError(f"{setting} must name a part of {where}", repr(key), nearest(key, known))
         tables = named
-    options = [option for table in tables for option in _options(table, expected)]
-    fits = [(option, fit(expected, option.tensors)) for option in options]
+    tied = _tied(net)
+    first = next((name for name in expected if name not in tied), next(iter(expected), ""))
+    options = [option for table in tables for option in _options(table, expected, first)]
+    fits = [(option, fit(expected, option.tensors, tied)) for option in options]
     fitting = [one for one in fits if one[1].difference is None]
     if not fitting:
-        option, best = max(fits, key=lambda one: one[1].alike)
+        option, best = max(fits, key=lambda one: (one[1].alike, len(one[0].tensors)))
         assert best.difference is not None
         for name, tensor in option.tensors.items():  # a converted network has other names, too
             _require_plain(name, tensor, where)
         at = f"{where}, at {option.label}," if option.label else where
         raise CheckpointError(f"{at} must hold the weights of the same network", *best.difference)
     averages = [one for one in fitting if _AVERAGED.search(one[0].label)]
-    if len(averages) == 1:
+    if len(averages) == 1 and len(fitting) <= 2:  # beside what it is an average of, and nothing else
         return averages[0]
     if len(fitting) > 1:
         labels = [option.label or "what lies outermost" for option, _ in fitting]
         rule = f"{where} must hold one such network, or a key must say which"
         raise CheckpointError(rule, " and ".join(labels), f"set {setting} to one of them")
     return fitting[0]
+
+
+def _tied(net: nn.Module) -> dict[str, str]:
+    """Names of weights that are others under a second name, each with the first, and the first with the second."""
+    first: dict[int, str] = {}
+    found: dict[str, str] = {}
+    for name, weight in net.named_parameters(remove_duplicate=False):
+        other = first.setdefault(id(weight), name)
+        if other != name:
+            found |= {name: other, other: name}
+    return found
 
 
 def _under(table: Option, key: str) -> Option | None:
@@ -134,9 +147,8 @@ def _labels(table: Option) -> list[str]:
     return [*([table.label] if table.label else []), *(f"{table.label}.{start}".lstrip(".") for start in starts)]
 
 
-def _options(table: Option, expected: Mapping[str, Tensor]) -> list[Option]:
-    """The table, or the parts of it whose names end as the network's do, each without what stands before them."""
-    first = next(iter(expected), "")
+def _options(table: Option, expected: Mapping[str, Tensor], first: str) -> list[Option]:
+    """The table, or the parts of it whose names end as the network's first, each without what stands before them."""
     plain = {one.carrier: one.plain for one in parts_of(table.tensors)} if not parts_of(expected) else {}
     starts = []
     for name in table.tensors:
@@ -180,7 +192,7 @@ def _require_plain(name: str, tensor: Tensor, where: str) -> None:
         raise _unfit(where, name, f"quantised ({kind})")
     if tensor.layout != torch.strided:
         raise _unfit(where, name, "sparse")
-    if tensor.is_complex() or (tensor.dtype in (torch.int8, torch.uint8) and tensor.numel() > 1):
+    if tensor.is_complex() or (tensor.dtype in (torch.int8, torch.uint8) and tensor.dim() > 1):
         raise _unfit(where, name, kind)
 
 

@@ -10,7 +10,7 @@ from slimgen.nets.checkpoints.parts import Parts, parts_of
 
 _FEW = 3
 _NORM = "running_var"
-_OTHER_NORM = "set norm: {} in teach.generator, or check which network was saved"
+_OTHER_NORM = "set norm: {} among its options, or check which network was saved"
 
 
 class Fit(NamedTuple):
@@ -31,8 +31,10 @@ class Fit(NamedTuple):
     alike: int
 
 
-def fit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Fit:
+def fit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], tied: Mapping[str, str] | None = None) -> Fit:
     """Finds the tensors of a network, given its state dict, among those of a checkpoint.
+
+    Of weights that the network has twice, `tied` says the name of the other for each: a file may hold them once.
 
     Understood are residual blocks saved with or without dropout (their second convolution is `conv_block.6` or
     `conv_block.5`), weights in parts, counters, and running statistics that InstanceNorms of old versions saved and
@@ -46,6 +48,7 @@ def fit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Fit:
     batch_norm = _has_batch_norm(shown)
     passed = [name for name in shown if _counts(name, tensors[shown[name]], expected) or _idle(name, expected)]
     names = {plain: name for plain, name in shown.items() if plain not in passed}
+    names |= {name: names[other] for name, other in (tied or {}).items() if name not in names and other in names}
     found = {plain: tensors[name] for plain, name in names.items()}
     alike = sum(name in found and found[name].shape == tensor.shape for name, tensor in expected.items())
     folded = {number(one.plain): one._replace(plain=number(one.plain)) for one in parts.values()}
@@ -127,7 +130,7 @@ def _difference(
         return f"{blocks_found} residual blocks", f"blocks {blocks} expected, {blocks_found} found"
     if dense != dense_found:
         kind, family = ("dense", "resnet") if dense_found else ("separable", "mobile_resnet")
-        return f"the weights of a network with {kind} residual blocks", f"set family: {family} in teach.generator"
+        return f"the weights of a network with {kind} residual blocks", f"set family: {family}"
     depth, depth_found = _depth(expected), _depth(found)
     if depth and depth_found and depth != depth_found:
         return f"{depth_found} scales", f"depth {depth} expected, {depth_found} found"
