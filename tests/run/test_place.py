@@ -113,6 +113,15 @@ def test_what_was_only_begun_is_parked_at_once_and_goes_on_when_it_is_asked_for(
     assert held(out, "a") == out
 
 
+def test_a_result_that_lacks_a_file_is_computed_again_with_a_word(tmp_path: Path) -> None:
+    out, lines = tmp_path / "teach", []
+    work(out, "a")
+    (out / "weights").unlink()
+    work(out, "a", say=lines.append)
+    assert held(out, "a") == out
+    assert lines == [f"teach: computed again, since not all that was written to {out} is there"]
+
+
 def test_a_link_to_a_folder_elsewhere_stays_a_link(tmp_path: Path) -> None:
     real, out = tmp_path / "big" / "teach", tmp_path / "run" / "teach"
     real.mkdir(parents=True)

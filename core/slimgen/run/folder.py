@@ -173,6 +173,8 @@ class StageFolder:
         """Where to work, in a folder that is locked."""
         record = read_record(self.out)
         if record and record["fingerprint"] == self.fingerprint:
+            if record.get("finished"):
+                self.say(f"{self.stage}: computed again, since not all that was written to {self.out} is there")
             return self.out
         if record.get("finished"):
             if os.path.ismount(self.out):

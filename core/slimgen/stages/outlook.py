@@ -76,20 +76,21 @@ def require_places(recipe: Recipe, data: Path, out: Path, planned: Sequence[Stag
         require_place(out / stage, stage, inputs)
 
 
-def _places(recipe: Recipe, data: Path | None, out: Path, planned: Sequence[Stage]) -> dict[str, dict[str, Path]]:
-    """From which folders that of each stage must be apart; raises RunError where the run's own is not, from the images.
+def is_among(recipe: Recipe, data: Path, out: Path) -> bool:
+    """Whether a run's folder may lie among the images: the default one, which nobody mistyped.
 
-    A run's default folder may lie among them, where nobody mistyped it: what slimgen wrote is not taken for one.
+    What slimgen wrote there is not taken for an image.
     """
-    among = data is not None and out == default_out(recipe.name) and out.resolve().is_relative_to(data.resolve())
-    if data is not None and not among and not _around(out, data):
+    return out == default_out(recipe.name) and out.resolve().is_relative_to(data.resolve())
+
+
+def _places(recipe: Recipe, data: Path | None, out: Path, planned: Sequence[Stage]) -> dict[str, dict[str, Path]]:
+    """From which folders that of each stage must be apart; raises RunError where the run's own is not, from images."""
+    among = data is not None and is_among(recipe, data, out)
+    if data is not None and not among and out.resolve() not in data.resolve().parents:
         require_apart(out, DATA, data)
     images = {} if data is None or among else {DATA: data}
     return {stage.name: {**{name: out / name for name in stage.reads if name != DATA}, **images} for stage in planned}
-
-
-def _around(out: Path, data: Path) -> bool:
-    return out.resolve() in data.resolve().parents
 
 
 def without_effect(recipe: Recipe) -> str:

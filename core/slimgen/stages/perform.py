@@ -24,7 +24,7 @@ from slimgen.run.tracking import tracked
 from slimgen.shortage import shortage
 from slimgen.stages.checking import check
 from slimgen.stages.fingerprint import digest_input, fingerprint, require_stage, sections
-from slimgen.stages.outlook import require_places, without_effect
+from slimgen.stages.outlook import is_among, require_places, without_effect
 from slimgen.stages.reuse import take_over
 from slimgen.stages.table import DATA, STAGES, Stage, up_to
 from slimgen.stages.work import Lines, Metrics, Progress, Work, say, warn
@@ -76,7 +76,7 @@ def run(
         name, started = stage.name, time.monotonic()
         before = read_record(out / name).get("seconds")
         folders = {needed: images if needed == DATA else out / needed for needed in stage.reads}
-        done[name] = _perform(stage, recipe, out / name, folders, group, progress or Lines())
+        done[name] = perform(name, recipe, out=out / name, group=group, progress=progress, **folders)
         if on_stage is not None:
             skipped = before is not None and read_record(out / name).get("seconds") == before
             on_stage(name, done[name], time.monotonic() - started, skipped)
@@ -96,24 +96,12 @@ def perform(
         RunError: an input is missing, unfinished, damaged or of another stage, or `out` is no place for this one.
         SlimgenError: as the stage's body does; what was done until then stays, and the same call goes on from there.
     """
-    stage, out = STAGES[name], Path(out)
-    folders = {other: Path(inputs.pop(other)) for other in stage.reads}
-    if inputs:
-        raise TypeError(f"{name} reads {', '.join(stage.reads)}, and not {', '.join(inputs)}")
-    for other, folder in folders.items():
-        if other != DATA:
-            require_stage(other, folder)
-    require_place(out, name, folders)
-    return _perform(stage, recipe, out, folders, group, progress or Lines())
-
-
-def _perform(
-    stage: Stage, recipe: Recipe, out: Path, folders: Mapping[str, Path], group: str | None, progress: Progress
-) -> Metrics:
-    """As `perform`, where the place to write was found good."""
     with stopping.listening(), peers():
         stopping.heed()
-        name, rank = stage.name, world()[0]
+        stage, out, rank = STAGES[name], Path(out), world()[0]
+        folders = _folders(stage, inputs)
+        among = DATA in folders and is_among(recipe, folders[DATA], out.parent)
+        require_place(out, name, {} if among else folders)
         digests = {other: digest_input(other, folder) for other, folder in folders.items()}
         recipe = suited(recipe, folders)
         mark = fingerprint(stage, recipe, digests, folders)
@@ -125,21 +113,43 @@ def _perform(
                 sweep(out)
             return _numbers(done["metrics"])
         check(recipe, stage=name)
-        if name == "search" and world()[0] == 0 and (idle := without_effect(recipe)):
+        if name == "search" and rank == 0 and (idle := without_effect(recipe)):
             say(idle)
         for place in (out, parked(out, mark)):
             compare_processes(read_record(place), mark)
         body: Body = getattr(import_module(f"slimgen.stages.bodies.{name}"), name)
         compute = choose(recipe.compute.precision, recipe.compute.device, recipe.compute.threads)
         place = first(lambda: folder.begin(_about(stage, recipe, digests, group or str(out.resolve().parent))).path)
-        work = Work(recipe, folders, place, compute, progress, mark, place)
+        work = Work(recipe, folders, place, compute, progress or Lines(), mark, place)
         if rank > 0:
             return _follow(stage, body, work, out)
+        started = time.monotonic()
         with tracked(place, warn), folder:
-            metrics = _compute(stage, body, work, folder)
+            taken = take_over(folder) if stage.lent else None
+            first(lambda: taken is not None)
+            if taken is not None:
+                metrics, how = _taken(name, place, *taken)
+            else:
+                with _mendable(stage, recipe, place):
+                    metrics = dict(body(work))
+                how = {"seconds": round(time.monotonic() - started, 3), "compute": str(compute)}
+            folder.finish({**how, "metrics": metrics}, install=False)
+            # Only now: until the record is written, the checkpoints are what a killed stage goes on from.
+            _remove_checkpoints(place)
         folder.install()  # not before MLflow was brought in line with the folder under the name that it had
         together()
         return metrics
+
+
+def _folders(stage: Stage, inputs: Mapping[str, Path]) -> dict[str, Path]:
+    """What a stage reads, by name: the images, or folders that the stages before it finished."""
+    if wrong := inputs.keys() - set(stage.reads):
+        raise TypeError(f"{stage.name} reads {', '.join(stage.reads)}, and not {', '.join(wrong)}")
+    folders = {other: Path(inputs[other]) for other in stage.reads}
+    for other, folder in folders.items():
+        if other != DATA:
+            require_stage(other, folder)
+    return folders
 
 
 def _about(stage: Stage, recipe: Recipe, digests: Mapping[str, str], group: str) -> dict[str, object]:
@@ -158,25 +168,12 @@ def _about(stage: Stage, recipe: Recipe, digests: Mapping[str, str], group: str)
     }
 
 
-def _compute(stage: Stage, body: Body, work: Work, folder: StageFolder) -> Metrics:
-    """Takes a stage's result over from a neighbour or computes it, and finishes its folder."""
-    started = time.monotonic()
-    taken = take_over(folder) if stage.lent else None
-    first(lambda: taken is not None)
-    if taken is not None:
-        neighbour, record = taken
-        say(f"{stage.name}: taken from {neighbour}, which holds the same")
-        metrics, origin = _numbers(record["metrics"]), {"copied_from": str(neighbour)}
-        how: dict[str, object] = {"seconds": record.get("seconds"), "compute": record.get("compute")}
-        how |= {**origin, "tags": {**read_record(work.home)["tags"], **origin}}
-    else:
-        with _mendable(stage, work.recipe, work.out):
-            metrics = dict(body(work))
-        how = {"seconds": round(time.monotonic() - started, 3), "compute": str(work.compute)}
-    folder.finish({**how, "metrics": metrics}, install=False)
-    # Only now: until the record is written, the checkpoints are what a killed stage goes on from.
-    _remove_checkpoints(work.home)
-    return metrics
+def _taken(name: str, place: Path, neighbour: Path, record: Record) -> tuple[Metrics, dict[str, object]]:
+    """Says what was taken over from a neighbour: its metrics, and how its record goes on."""
+    say(f"{name}: taken from {neighbour}, which holds the same")
+    origin = {"copied_from": str(neighbour)}
+    how: dict[str, object] = {"seconds": record.get("seconds"), "compute": record.get("compute")}
+    return _numbers(record["metrics"]), {**how, **origin, "tags": {**read_record(place)["tags"], **origin}}
 
 
 def compare_processes(before: Record, mark: str) -> None:
