@@ -183,3 +183,19 @@ def test_names_of_files_give_a_terminal_no_orders(tmp_path) -> None:
     nowhere = CliRunner().invoke(app, ["data", "check", "\x1b]0;title\x07"])
     assert nowhere.stderr.count("\n") == 1
     assert "\x1b" not in nowhere.stderr
+
+
+def test_the_pages_are_told_of_a_store_where_no_list_of_processes_shows_its_password(monkeypatch) -> None:
+    began = []
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:hunter2@host/db")
+    for name in ("MLFLOW_BACKEND_STORE_URI", "MLFLOW_DISABLE_TELEMETRY", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"):
+        monkeypatch.setenv(name, "")  # to be as it was, afterwards
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("slimgen.run.tracking.create_store", lambda: None)
+    monkeypatch.setattr("slimgen.cli.ui.os.execv", lambda program, words: began.append(words))
+    said = CliRunner().invoke(app, ["ui"])
+    assert said.exit_code == 0
+    assert "shows postgresql://host/db" in said.stderr
+    assert "hunter2" not in said.stderr + " ".join(began[0])
+    assert endings.os.environ["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:hunter2@host/db"
+    assert endings.os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"  # whose workers stay behind

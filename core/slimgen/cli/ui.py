@@ -38,6 +38,8 @@ def ui(
     typer.echo(f"http://{host}:{port} shows {shown(uri)}", err=True)
     # MLflow is to report to nobody, here as in the stages.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # Its workers for jobs that slimgen has none of take a minute to start, and stay behind when the pages are closed.
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     sys.stdout.flush()
     sys.stderr.flush()
     os.environ["MLFLOW_BACKEND_STORE_URI"] = uri  # with its password, which is not for the list of processes
