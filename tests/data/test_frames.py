@@ -12,7 +12,7 @@ from slimgen.data.batches import Batches
 from slimgen.data.conversion import Setting
 from slimgen.data.images import Rejected
 from slimgen.data.label_maps import Classes
-from slimgen.data.look import Look, look_at_images, look_at_labels, look_at_pairs, look_at_sets
+from slimgen.data.look import Look, look_at_images, look_at_labels, look_at_pairs, look_at_sets, looked_of
 from slimgen.data.prepare_images import prepare_images
 from slimgen.data.prepare_translation import prepare_labels, prepare_pairs, prepare_unpaired
 from slimgen.data.prepared import Manifest, Prepared
@@ -136,7 +136,10 @@ def test_a_look_says_what_becomes_of_another_aspect_and_rejects_what_is_rejected
             prepare(kind, folder, tmp_path / "out", size=16, load=16)
         assert len(looked.rejected) == 10 * (2 if kind == "sets" else 1)
         return
-    assert prepare(kind, folder, tmp_path / "out", size=16, load=16, fit=fit).rejected == looked.rejected == {}
+    manifest = prepare(kind, folder, tmp_path / "out", size=16, load=16, fit=fit)
+    assert manifest.rejected == looked.rejected == {}
+    assert looked_of(manifest).lines["fit"].startswith("resized to 16 x 16")
+    assert looked_of(manifest).facts["fit"] == fit
     words = {"squash": "up to 2.00 times as wide or as high", "crop": "leaves out up to 50%", "pad": "make up to 50%"}
     assert words[how] in looked.lines["fit"]
     assert looked.facts["changed"] > 0

@@ -113,7 +113,10 @@ def looked_of(manifest: Manifest) -> Looked:
     """What preparing a data set found."""
     counts = {name: split.count for name, split in manifest.splits.items()}
     facts: dict[str, object] = {"layout": manifest.layout, "kept": counts, "unmatched": list(manifest.unmatched)}
+    facts |= {"size": manifest.size.plain, "fit": manifest.fit}
     lines = {"layout": manifest.layout, "kept": _line(counts), "unmatched": str(len(manifest.unmatched))}
+    what = f"resized to {manifest.size}"
+    lines["fit"] = what if manifest.fit is None else f"{what}; what is of another aspect: {manifest.fit}"
     for name, split in manifest.splits.items():
         if split.target_names is not None:
             facts["kept"] = {**counts, f"{name} targets": len(split.target_names)}

@@ -152,7 +152,7 @@ class Unconditional(Original):
 
         For each split, by its name, noise (batch, latent) for the generator, beside the real images of the
         discriminator's first step; and by its name and `SHOWN` the noise and the real images of all steps of the
-        discriminator, one after the other: (steps x shown, latent) and (steps x shown, 3, size, size). `hold` steps in
+        discriminator, one after the other: (steps x shown, latent) and (steps x shown, 3, H, W). `hold` steps in
         a row see the same.
 
         Raises:
@@ -186,7 +186,7 @@ class Unconditional(Original):
         """Noise (N, latent) for finished generators, always the same, and the real images to compare with.
 
         There are `evaluate.images` rows of noise, as many as real images if the recipe does not say; the real images
-        are all of `evaluate.against`, uint8 (M, 3, size, size) in channels_last. Train is with val.
+        are all of `evaluate.against`, uint8 (M, 3, H, W) in channels_last. Train is with val.
         """
         options = self.recipe.evaluate
         split = data.with_validation().split("train") if options.against == "train" else data.split("test")
