@@ -294,7 +294,7 @@ def test_what_makes_no_sense_is_one_clear_line(settings, rule):
 
 def test_a_generator_of_another_size_is_told_before_it_is_trained(data, tmp_path):
     work = job(data, tmp_path, TINY.override(["teach.generator.size=24"]))
-    with pytest.raises(RecipeError, match="makes RGB images of size 16; got 3x24x24"):
+    with pytest.raises(RecipeError, match="makes images of 16 x 16 with 3 channels; got 3x24x24"):
         work.task.teach(work)
 
 
