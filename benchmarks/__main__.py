@@ -30,6 +30,7 @@ def main() -> None:
         ["benchmarks.distillation", "--size", "64", "--batch", "4"],
         ["benchmarks.distillation", "--size", "256", "--batch", "1"],
         ["benchmarks.enumeration"],
+        ["benchmarks.fuzz_pictures"],
         ["benchmarks.comparison", "townhouses-cf_gan", "townhouses-gan_compression"],
         ["benchmarks.parts"],
         ["benchmarks.milliseconds"],

@@ -68,8 +68,8 @@ def test_columns_of_different_length_or_none_are_refused(tmp_path, columns):
 
 
 def test_what_is_no_picture_is_refused_by_name(tmp_path):
-    with pytest.raises(SlimgenError, match=r"target: \(1, 2, 8, 8\)"):
-        grid({"target": torch.zeros(1, 2, 8, 8)}, tmp_path / "grid.png")
+    with pytest.raises(SlimgenError, match=r"target: \(1, 8, 8\)"):
+        grid({"target": torch.zeros(1, 8, 8)}, tmp_path / "grid.png")
 
 
 def test_panels_are_squares_of_pictures_in_the_order_of_reading(tmp_path):

@@ -6,7 +6,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Literal
 
-from slimgen.data.conversion import Setting
+from slimgen.data.decoding import Setting
 from slimgen.data.layouts import SPLITS, ItemT
 from slimgen.errors import DataError
 

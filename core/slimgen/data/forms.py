@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from slimgen.data.bands import Kind
-from slimgen.data.images import DEEP, RGB, Form, Rejected, contents, kind_of, quiet, values_of
+from slimgen.data.images import DEEP, RGB, Form, Rejected, alone, contents, kind_of, quiet, values_of
 from slimgen.errors import DataError
 
 Range = tuple[float, float]
@@ -96,7 +96,9 @@ def _largest(paths: Sequence[Path]) -> int | None:
     """The largest value of pictures; None where those are no whole numbers from 0 to 65535, or all of them are 0."""
 
     def ends(path: Path) -> tuple[float, float]:
-        values = values_of(path, contents(path))
+        data = contents(path)
+        with alone(data):
+            values = values_of(path, data)
         return (float(values.min()), float(values.max())) if values.dtype.kind in "ui" else (-1.0, -1.0)
 
     found = [pair for pair in _each(paths, ends) if pair is not None]

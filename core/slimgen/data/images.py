@@ -2,9 +2,10 @@
 
 import io
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +16,25 @@ from PIL import Image, ImageOps
 from slimgen.data.bands import MOST_PIXELS, Kind, Values, is_npy, is_tiff, npy_kind, read_npy, read_tiff, tiff_kind
 from slimgen.data.rejected import Rejected
 
-__all__ = ["FORMATS", "MOST_PIXELS", "RGB", "Form", "Rejected", "contents", "decode", "kind_of", "opened", "quiet"]
+__all__ = [
+    "FORMATS",
+    "MOST_PIXELS",
+    "RGB",
+    "Form",
+    "Rejected",
+    "alone",
+    "contents",
+    "decode",
+    "kind_of",
+    "opened",
+    "quiet",
+]
 
 #: What Pillow may open here. A list, because some of its other readers (EPS) run programs on the file.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "PPM")
+LARGE = 8_000_000
+"""Pixels, from which pictures are decoded one after the other."""
+_ONE = threading.RLock()
 GREY = frozenset({"1", "L", "LA", "La", "I", "F"})
 """Pillow's modes of one channel, besides those of 16 bits; alpha is laid on white."""
 
@@ -111,6 +127,16 @@ def decode(path: Path, data: bytes, form: Form = RGB) -> NDArray[np.uint8]:
         came, others = _channels(values.shape[2]), _channels(form.channels)
         raise Rejected(path, f"has {came} where the others of its side have {others}")
     return values
+
+
+def alone(data: bytes) -> AbstractContextManager[object]:
+    """Held while a large picture is decoded and made small: many at once would not fit into memory."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            large = image.width * image.height > LARGE
+    except Exception:  # none of Pillow's, or damaged: what is wrong with it is said where it is decoded
+        large = len(data) > LARGE
+    return _ONE if large else nullcontext()
 
 
 def values_of(path: Path, data: bytes) -> Values:
@@ -212,6 +238,7 @@ def _values(image: Image.Image) -> Values:
         above = image.convert("RGBA")
         white = Image.new("RGBA", above.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, above)
+        del above, white  # of large pictures, a quarter of a gigabyte each
     colours = np.array(image.convert("RGB"), dtype=np.uint8)
     return colours[:, :, :1] if grey else colours
 
@@ -235,11 +262,13 @@ def _eight_bits(path: Path, values: Values, form: Form) -> NDArray[np.uint8]:
         if values.min() < 0 or values.max() > DEEP:
             raise Rejected(path, "holds whole numbers beyond 16 bits", hint)
         low, high = 0, DEEP
-    if whole and values.dtype.itemsize <= 2 and values.min() >= 0:
-        return _levels(np.arange(DEEP + 1), low, high)[values]
-    if not np.isfinite(values).all():
+    if not whole and not np.isfinite(values).all():
         raise Rejected(path, "holds values that are not finite")
-    return np.stack([_levels(row, low, high) for row in values])  # row by row: as floats all would be large
+    # Row by row: of a large picture, as floats all would not fit into memory.
+    if whole and values.dtype.itemsize <= 2 and values.min() >= 0:
+        table = _levels(np.arange(DEEP + 1), low, high)
+        return np.stack([table[row] for row in values])
+    return np.stack([_levels(row, low, high) for row in values])
 
 
 def _levels(values: Values, low: float, high: float) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from slimgen.data.aspects import Shapes
-from slimgen.data.conversion import Found, Read, Row, Setting
+from slimgen.data.decoding import Found, Read, Row, Setting
 from slimgen.data.images import contents
 from slimgen.data.label_maps import UNKNOWN, Classes, LabelFiles
 from slimgen.data.layouts import Files
