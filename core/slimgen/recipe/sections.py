@@ -332,7 +332,7 @@ class EvaluateSection(Section):
     Latencies are medians of `latency_runs` calls of each generator, two at the least, in onnxruntime and in PyTorch.
     """
 
-    metrics: tuple[str, ...] = Field(default=("psnr", "ssim"), min_length=1)
+    metrics: tuple[str, ...] = ("psnr", "ssim")
     images: int | None = Field(default=None, ge=1)
     against: Literal["train", "test"] = "train"
     features: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -79,7 +79,8 @@ def foreign(recipe: Recipe) -> Iterator[Probe]:
         noise, seen = traits_of(recipe).given == NOISE, recipe.seen
         inputs, outputs = (_number(options, name, ANY) for name in ("inputs", "outputs")) if seen is None else seen
         given = (_number(options, "latent", 1),) if noise else (inputs, *recipe.size)
-        yield Probe((), GENERATOR, family, json.dumps(options), given, (outputs, *recipe.size))
+        made = (recipe.data.scale * side for side in recipe.size)
+        yield Probe((), GENERATOR, family, json.dumps(options), given, (outputs, *made))
 
 
 def _judge(recipe: Recipe, options: Mapping[str, Any]) -> Probe | None:

@@ -1,9 +1,11 @@
 """The recipe of an adoption: a generator that is trained already, measured and exported as it is."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from slimgen.nets import noise_length
+from slimgen.nets import GENERATOR, noise_length
+from slimgen.nets.probe import ANY, Probe, probed
 from slimgen.recipe import Recipe
 from slimgen.size import Size
 from slimgen.tasks import task_class
@@ -12,6 +14,8 @@ from slimgen.tasks.single import scale_of
 
 MADE = Size(256, 256)
 """The size of what a generator makes, where nothing else is asked for."""
+JUDGE = {"family": "patchgan", "ndf": 8, "layers": 1}
+"""A discriminator that nothing learns from, of the fewest layers, which suit every size."""
 ENLARGED = ("psnr_y", "psnr", "ssim")
 """What a generator that enlarges is measured by."""
 
@@ -48,6 +52,7 @@ def recipe_of(
     if task is None:
         task, evaluate["metrics"] = "unconditional", ()
         if noise_length(**generator) is None:
+            _try(generator, size or MADE)
             task, times = "single", scale_of(generator, size or MADE)
             if times > 1:
                 data["scale"], evaluate["metrics"] = times, ENLARGED
@@ -61,9 +66,23 @@ def recipe_of(
         "size": (size or MADE).plain,
         "data": data,
         "compute": {"precision": "fp32"},
-        "teach": {"generator": dict(generator), "generator_checkpoint": weights, "generator_key": key, "updates": 1},
+        "teach": {
+            "generator": dict(generator),
+            "discriminator": JUDGE,
+            "generator_checkpoint": weights,
+            "generator_key": key,
+            "updates": 1,
+        },
         "finetune": {"updates": 0},
         "evaluate": evaluate,
     }
     recipe = Recipe.from_values(values)
     return recipe.override(settings) if settings else recipe
+
+
+def _try(generator: Mapping[str, Any], size: Size) -> None:
+    """Runs a network of the user's own in a process of its own, for what it makes is asked in this one next."""
+    options = {name: value for name, value in generator.items() if name != "family"}
+    if ":" in generator["family"]:
+        given = int(options.get("inputs", ANY)), *size
+        probed(Probe((), GENERATOR, generator["family"], json.dumps(options), given))

@@ -152,7 +152,7 @@ def scale_of(generator: Mapping[str, Any], size: Size, channels: int = CHANNELS)
     try:
         with torch.no_grad():
             made = net(picture)
-    except Exception as error:  # a network that is not ours fails in its own way
+    except (Exception, SystemExit) as error:  # a network that is not ours fails in its own way
         raise RecipeError(f"the generator must take images of {size}, of {channels} channels", repr(error)) from error
     shape = tuple(made.shape) if isinstance(made, Tensor) else ()
     times = shape[2] // height if len(shape) == 4 else 0

@@ -242,6 +242,18 @@ def test_a_spectral_norm_without_its_vectors_is_told_by_name(file):
         import_weights(resnet(), file(state))
 
 
+def test_a_network_that_has_the_norm_itself_is_loaded_from_the_older_form_too(file):
+    source, target = (build_discriminator("patchgan", seed=seed, ndf=4, layers=2, spectral=True) for seed in (1, 2))
+    ends = {"original": "_orig", "0._u": "_u", "0._v": "_v"}
+    older = {}
+    for name, tensor in source.state_dict().items():
+        owner, new, end = name.partition(".parametrizations.weight.")
+        older[f"{owner}.weight{ends[end]}" if new else name] = tensor
+    assert any(name.endswith("weight_u") for name in older)
+    import_weights(target, file({"netD": older}))
+    assert same(target.state_dict(), source.state_dict())
+
+
 def test_a_network_that_has_the_norm_itself_is_loaded_as_it_is(file):
     source, target = (build_discriminator("sngan", seed=seed, channels=4) for seed in (1, 2))
     import_weights(target, file(prefixed("module.", source.state_dict())))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from slimgen.nets.checkpoints.parts import Parts, parts_of
+from slimgen.nets.checkpoints.parts import Parts, parts_of, renamed
 
 _FEW = 3
 _NORM = "running_var"
@@ -40,9 +40,13 @@ def fit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], tied: Map
     `conv_block.5`), weights in parts, counters, and running statistics that InstanceNorms of old versions saved and
     never used.
     """
-    parts = {} if parts_of(expected) else {one.carrier: one for one in parts_of(tensors)}
-    others = {name for one in parts.values() for name in one.others}
-    shown = {parts[name].plain if name in parts else name: name for name in tensors if name not in others}
+    parts = {one.carrier: one for one in parts_of(tensors)}
+    if parts_of(expected):  # the network keeps the norms itself
+        new = {old: name for one in parts.values() for old, name in renamed(one).items() if name in expected}
+        parts, shown = {}, {new.get(name, name): name for name in tensors}
+    else:
+        others = {name for one in parts.values() for name in one.others}
+        shown = {parts[name].plain if name in parts else name: name for name in tensors if name not in others}
     number = _numbering({plain: tensors[name] for plain, name in shown.items()}, expected)
     shown = {number(plain): name for plain, name in shown.items()}
     batch_norm = _has_batch_norm(shown)

@@ -52,6 +52,14 @@ def parts_of(names: Collection[str]) -> list[Parts]:
     return found
 
 
+def renamed(one: Parts) -> dict[str, str]:
+    """The names of the parts to those of PyTorch's newer form, which networks have that keep the norm; of no mask."""
+    owner, _, leaf = one.plain.rpartition(".")
+    start = f"{owner}.parametrizations.{leaf}.".lstrip(".")
+    ends = {SPECTRAL: ("original", "0._u", "0._v"), WEIGHT: ("original1", "original0"), MASK: ()}[one.kind]
+    return {name: f"{start}{end}" for name, end in zip((one.carrier, *one.others), ends, strict=False)}
+
+
 def fold(one: Parts, tensors: Mapping[str, Tensor], net: nn.Module) -> Tensor:
     """The weight that its parts stand for in a network.
 
