@@ -137,6 +137,7 @@ def lines(name: str, found: Mapping[str, Any]) -> list[str]:
     """Markdown: the variants, then what the searches cost."""
     seeds = len(found["rows"])
     text = against(f"{name}: CF-GAN without each of its parts, {seeds} seeds", found)
+    text += ["", "Milliseconds are of each run by itself, and not of all in turns."]
     if costs := found["searches"]:
         text += ["", told(costs)]
     return text

@@ -23,8 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks.results import save
 from benchmarks.step import VARIANTS, features, lines, seconds
 from slimgen import recipe, stages
-from slimgen.methods.cf_gan import SupernetOptions
-from slimgen.methods.cf_gan.options import options_of
+from slimgen.methods.cf_gan.options import SupernetOptions, options_of
 from slimgen.nets import discriminator_cost, generator_cost
 from slimgen.nets.cf_gan.space import OPERATORS, trellis_cost, trellis_space
 from slimgen.recipe import Recipe, section

@@ -33,7 +33,7 @@ from slimgen.device import choose
 from slimgen.files import GENERATOR, GENOTYPE
 from slimgen.methods import cf_gan, gan_compression
 from slimgen.methods.candidates import Candidates
-from slimgen.methods.cf_gan.options import options_of, space_of
+from slimgen.methods.cf_gan.options import SupernetOptions, options_of, space_of
 from slimgen.methods.cf_gan.training import enter
 from slimgen.methods.checks import priced
 from slimgen.methods.drawn import drawn_within
@@ -156,7 +156,7 @@ def trained(chosen: Recipe, setting: Setting, arguments: argparse.Namespace) -> 
     )
     job.out.mkdir(exist_ok=True)
     if chosen.method == "cf_gan":
-        options = section(cf_gan.SupernetOptions, chosen.supernet, "supernet")
+        options = section(SupernetOptions, chosen.supernet, "supernet")
         return job, cf_gan.networks(job, options, job.inputs[setting.stage])[0].eval()
     net = gan_compression.once_for_all(job, section(gan_compression.SupernetOptions, chosen.supernet, "supernet"))
     net.load_state_dict(load_weights(job.inputs["supernet"] / GENERATOR))
@@ -214,7 +214,7 @@ def spread_out(space: Space, drawn: Sequence[Genotype]) -> Iterator[Genotype]:
 def enters(job: Job) -> Callable[[Genotype, int], Entrant]:
     """A genotype and a seed to a network with its opponent, as the method's rivals are."""
     if job.recipe.method == "cf_gan":
-        return partial(enter, job, section(cf_gan.SupernetOptions, job.recipe.supernet, "supernet"))
+        return partial(enter, job, section(SupernetOptions, job.recipe.supernet, "supernet"))
     return partial(
         gan_compression.enter, job, section(gan_compression.SupernetOptions, job.recipe.supernet, "supernet")
     )
@@ -247,7 +247,7 @@ def blank(job: Job) -> Supernet:
     """An untrained supernet, for what only needs its space."""
     options = job.recipe.supernet
     if job.recipe.method == "cf_gan":
-        return Trellis(section(cf_gan.SupernetOptions, options, "supernet").shape)
+        return Trellis(section(SupernetOptions, options, "supernet").shape)
     return gan_compression.once_for_all(job, section(gan_compression.SupernetOptions, options, "supernet"))
 
 
@@ -260,7 +260,7 @@ def scored(job: Job, net: Supernet, truth: Truth, setting: Setting, updates: int
     tuning = Tuning(job, "tune", schedule, updates) if updates else None
     candidates, before = Candidates(job, net, tuning=tuning), None
     if setting.stage == "search":
-        options = section(cf_gan.SupernetOptions, job.recipe.supernet, "supernet")
+        options = section(SupernetOptions, job.recipe.supernet, "supernet")
         wide, _ = cf_gan.networks(job, options, job.inputs["supernet"])
         before = Candidates(job, wide.eval(), tuning=tuning)
     metric, scores = job.recipe.objective.metric, []
