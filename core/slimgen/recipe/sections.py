@@ -24,7 +24,7 @@ LONGEST = 1 << 14
 
 def _of_eight(size: Size) -> Size:
     if not 8 <= min(size) <= max(size) <= LONGEST:
-        raise ValueError(f"a side has at least 8 pixels, and at most {LONGEST:,}")
+        raise ValueError(f"a side is at least 8 pixels, and at most {LONGEST:,}")
     return size
 
 
