@@ -73,7 +73,7 @@ class DataSection(Section):
     classes: int | None = Field(default=None, ge=1, le=255)
     unknown: bool = False
     instances: bool = False
-    scale: int = Field(default=1, ge=1)
+    scale: int = Field(default=1, ge=1, le=64)
     palette: tuple[tuple[Level, Level, Level], ...] | None = None
     licence: str = "unknown; ask whoever made the images"
     range: tuple[float, float] | None = None
@@ -332,7 +332,7 @@ class EvaluateSection(Section):
     Latencies are medians of `latency_runs` calls of each generator, two at the least, in onnxruntime and in PyTorch.
     """
 
-    metrics: tuple[str, ...] = Field(default=("psnr", "ssim"), min_length=1)
+    metrics: tuple[str, ...] = ("psnr", "ssim")
     images: int | None = Field(default=None, ge=1)
     against: Literal["train", "test"] = "train"
     features: dict[str, dict[str, Any]] = Field(default_factory=dict)
