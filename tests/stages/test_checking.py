@@ -8,7 +8,7 @@ import pytest
 from slimgen import stages
 from slimgen.errors import RecipeError, SlimgenError
 from slimgen.recipe import Recipe
-from slimgen.stages.checking import check, wanted
+from slimgen.stages.checking import check, foreign, wanted
 from slimgen.stages.table import STAGES
 
 TINY = Recipe.from_values(
@@ -46,7 +46,10 @@ def test_a_sound_recipe_is_sound() -> None:
         (["search.elite=5"], "at most search.population; got 5 of 4"),
         (["method=cf_gan", "supernet={updates: 1}", "search={population: 4, elite: 5}"], "got 5 of 4"),
         (["evaluate.images=4", "evaluate.pictures=5"], "'pictures' are among the 4 'images'"),
+<<<<<<< HEAD
         (["evaluate.metrics=[]"], "evaluate.metrics names at least one metric; got none"),
+=======
+>>>>>>> recipes
         (["search={kind: exhaustive, evaluations: 255}", "budget={}"], "got 256 configurations"),
         (["search={kind: exhaustive, band: 0.5}", "budget={}"], "a limit to lie below"),
         (
@@ -109,3 +112,8 @@ def test_a_generator_of_another_size_is_refused_before_prepare(tmp_path: Path, m
         stages.run(recipe, data=tmp_path, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     assert "twice_as_large" not in sys.modules
+
+
+def test_a_generator_that_enlarges_is_tried_as_one() -> None:
+    recipe = TINY.override(["teach.generator={family: 'nowhere:Up'}", "data.scale=3", "size=[16, 24]"])
+    assert [(probe.given, probe.wanted) for probe in foreign(recipe) if probe.noun] == [((0, 16, 24), (0, 48, 72))]

@@ -155,7 +155,7 @@ def pictures(folder: Path, *names: str) -> None:
 
 
 def test_a_run_among_flat_images_takes_no_picture_of_its_own_for_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(perform, "check", lambda recipe, **about: None)  # of feature networks
+    monkeypatch.setattr(perform, "check", lambda recipe, **how: None)  # of the feature network, which no picture needs
     pictures(tmp_path, *(f"{number}.png" for number in range(20)))
     options = {"data": Path("."), "out": Path("runs") / FLAT.name, "until": "prepare", "progress": quiet}
     first = stages.run(FLAT, **options)

@@ -24,7 +24,7 @@ LONGEST = 1 << 14
 
 def _of_eight(size: Size) -> Size:
     if not 8 <= min(size) <= max(size) <= LONGEST:
-        raise ValueError(f"a side has at least 8 pixels, and at most {LONGEST:,}")
+        raise ValueError(f"a side is at least 8 pixels, and at most {LONGEST:,}")
     return size
 
 
@@ -73,7 +73,7 @@ class DataSection(Section):
     classes: int | None = Field(default=None, ge=1, le=255)
     unknown: bool = False
     instances: bool = False
-    scale: int = Field(default=1, ge=1)
+    scale: int = Field(default=1, ge=1, le=64)
     palette: tuple[tuple[Level, Level, Level], ...] | None = None
     licence: str = "unknown; ask whoever made the images"
     range: tuple[float, float] | None = None

@@ -38,7 +38,6 @@ _RULES = {
     "less_than": "must be below {lt}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
-    "too_short": "must have at least {min_length}",
 }
 """The rule that a value breaks, by pydantic's name of it."""
 

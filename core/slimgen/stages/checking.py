@@ -46,15 +46,17 @@ def check(recipe: Recipe, *, complete: bool = True, stage: str | None = None) ->
     check_recipe(recipe)
     task = open_task(recipe, Compute(torch.device("cpu")))
     require_buildable(GENERATOR, task.original_cost())
-    judge = discriminator_of(recipe, task)
-    if (own := _judge(recipe, judge)) is not None:
-        probed(own)
-    require_buildable(DISCRIMINATOR, discriminator_cost(**recipe.size._asdict(), **judge))
+    method = open_method(recipe.method)
+    if not getattr(method, "ALONE", False):  # what is adopted is trained against nothing
+        judge = discriminator_of(recipe, task)
+        if (own := _judge(recipe, judge)) is not None:
+            probed(own)
+        require_buildable(DISCRIMINATOR, discriminator_cost(**recipe.size._asdict(), **judge))
     require_opset(recipe.export.opset)
     for fault in wanted(recipe, stage).values():
         if fault is not None and complete:
             raise fault
-    open_method(recipe.method).check(recipe)
+    method.check(recipe)
     if complete:
         _try_networks(recipe, stage)
 
@@ -79,7 +81,11 @@ def foreign(recipe: Recipe) -> Iterator[Probe]:
         noise, seen = traits_of(recipe).given == NOISE, recipe.seen
         inputs, outputs = (_number(options, name, ANY) for name in ("inputs", "outputs")) if seen is None else seen
         given = (_number(options, "latent", 1),) if noise else (inputs, *recipe.size)
+<<<<<<< HEAD
         made = (recipe.data.scale * side for side in recipe.size)
+=======
+        made = tuple(recipe.data.scale * side for side in recipe.size)
+>>>>>>> recipes
         yield Probe((), GENERATOR, family, json.dumps(options), given, (outputs, *made))
 
 
