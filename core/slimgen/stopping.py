@@ -12,7 +12,6 @@ from types import FrameType
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 AGAIN = 0.3  # seconds after which a second Ctrl-C is meant; one that is sent on by a parent follows sooner
-
 SHELLS = ("sh", "bash", "dash", "ash", "zsh", "ksh", "fish")
 STARTERS = ("TORCHELASTIC_RUN_ID", "DVC_STAGE", "SLIMGEN_STARTER")
 """Variables of which torchrun, DVC and a pipeline on this machine set one for the processes that they start."""

@@ -13,7 +13,7 @@ import slimgen
 from slimgen.addresses import scrubbed
 from slimgen.cli.options import leading
 from slimgen.cli.streams import open_streams, unsaid
-from slimgen.errors import SlimgenError, reason
+from slimgen.errors import SlimgenError, printable, reason
 from slimgen.shortage import ShortageError, shortage
 from slimgen.stopping import Stopped, leave_at_once, listening, stopped
 
@@ -66,7 +66,7 @@ def tell(error: BaseException, name: str = "error") -> int:
     if mendable is not None:
         print(f"{name}: {mendable}", file=sys.stderr)
         return FAULT
-    what = scrubbed(f"{type(error).__name__}: {reason(error)}")
+    what = printable(scrubbed(f"{type(error).__name__}: {reason(error)}"))
     print(f"{name}: a fault in slimgen, or in code that it calls: {what}; {_report(error)}", file=sys.stderr)
     return BUG
 
