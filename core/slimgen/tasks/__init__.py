@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, cast
 
-from slimgen.errors import RecipeError
+from slimgen.errors import DataError, RecipeError
 from slimgen.imports import named
 from slimgen.nets import check_network
 
@@ -74,14 +74,20 @@ def suited(recipe: "Recipe", folders: "Mapping[str, Path | None]") -> "Recipe":
 
     Raises:
         RecipeError: the recipe says otherwise, or pictures of such channels cannot be measured as it wants.
+        DataError: they were prepared for another kind of task, without inputs.
     """
     from slimgen.tasks.channels import prepared_channels
+    from slimgen.tasks.traits import NOISE
 
     folder = folders.get("prepare")
     channels = None if folder is None else prepared_channels(folder)
     if channels is None:
         return recipe
     check_recipe(recipe)
+    traits = traits_of(recipe)
+    if not (channels.given or traits.given == NOISE or traits.single):
+        rule = f"images are prepared for the task {recipe.task}"
+        raise DataError(rule, "images without inputs", "prepare them with this recipe")
     return task_class(recipe.task).suited(recipe, channels)
 
 
