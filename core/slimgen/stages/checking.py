@@ -81,11 +81,7 @@ def foreign(recipe: Recipe) -> Iterator[Probe]:
         noise, seen = traits_of(recipe).given == NOISE, recipe.seen
         inputs, outputs = (_number(options, name, ANY) for name in ("inputs", "outputs")) if seen is None else seen
         given = (_number(options, "latent", 1),) if noise else (inputs, *recipe.size)
-<<<<<<< HEAD
-        made = (recipe.data.scale * side for side in recipe.size)
-=======
         made = tuple(recipe.data.scale * side for side in recipe.size)
->>>>>>> recipes
         yield Probe((), GENERATOR, family, json.dumps(options), given, (outputs, *made))
 
 
