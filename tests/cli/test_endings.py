@@ -89,13 +89,13 @@ ELSEWHERE = {
         "methods/*/options.py",
     ],
     "caught beside": [
-        *("report/table.py", "search/explore.py", "search/trial.py", "run/checkpoint.py", "run/log.py"),
+        *("report/table.py", "search/explore.py", "search/trial.py", "run/checkpoint.py", "run/log.py", "imports.py"),
         *(
             "data/download.py",
-            "nets/co_evolution/dependencies.py",
-            "run/tracking.py",
             "data/images.py",
             "data/bands.py",
+            "run/tracking.py",
+            "nets/co_evolution/dependencies.py",
         ),
     ],
     "a mistake of whoever calls the library, of which no recipe or file can be the cause": [
