@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipelines.resources import Cluster
-from slimgen.cli.endings import run as ends
+from slimgen.cli.endings import ending
 from slimgen.recipe import load
 
 app = typer.Typer(
@@ -83,7 +83,8 @@ def submit(
 
 def main() -> None:
     """Runs a command; a user's fault is one line and status 2."""
-    ends(lambda: app, "pipelines")
+    with ending("pipelines"):
+        app()
 
 
 if __name__ == "__main__":

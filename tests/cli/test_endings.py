@@ -53,8 +53,8 @@ def test_whatever_ends_a_command_is_one_line_and_a_status(kind, where, tmp_path,
         found, said = ended.exit_code, ended.stderr
     else:
         monkeypatch.setattr(endings.atexit, "register", lambda call: None)
-        with pytest.raises(SystemExit) as raised:
-            endings.run(fail, "error")
+        with pytest.raises(SystemExit) as raised, endings.ending("error"):
+            fail()
         found, said = raised.value.code, capsys.readouterr().err
     assert found == status
     assert said.startswith(line)

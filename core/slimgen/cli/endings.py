@@ -6,8 +6,8 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import slimgen
 from slimgen.addresses import scrubbed
@@ -24,18 +24,21 @@ ANSWERS = ("recipes", "spaces", "profile", "compare", "data list", "data check")
 """Commands whose result is what they print; all others leave theirs in files."""
 
 
-def run(load: Callable[[], Callable[[], object]], name: str) -> NoReturn:
-    """Runs a command line to its end, whatever comes in between.
+@contextmanager
+def ending(name: str) -> Iterator[None]:
+    """Brings a command line, which is loaded and run within, to its end, whatever comes in between.
 
     Args:
-        load: imports the command line, which takes a moment in which a signal may come, too.
-        name: of the program, as it is called.
+        name: what a line about a fault begins with.
+
+    Raises:
+        SystemExit: always, with the exit status.
     """
     open_streams()
     status = 0
     with listening():
         try:
-            load()()
+            yield
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else FAULT if end.code else 0
             if status and stopped() not in (0, status):  # typer ends a command itself, and says less
