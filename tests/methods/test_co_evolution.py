@@ -300,6 +300,8 @@ def test_edited_code_of_a_network_of_ones_own_computes_anew(images, tmp_path, mo
     recipe = TINY.override(["teach.generator={family: 'edited_generator:Squeezer', hidden: 8, blocks: 1}"])
     before = [named_files(TABLE[name], recipe) for name in ("prepare", "teach", "evaluate")]
     (tmp_path / "edited_generator.py").write_text(f"{code}\n# edited\n")
+    assert [named_files(TABLE[name], recipe) for name in ("prepare", "teach", "evaluate")] == before
+    (tmp_path / "edited_generator.py").write_text(f"{code}\nEDITED = True\n")
     after = [named_files(TABLE[name], recipe) for name in ("prepare", "teach", "evaluate")]
     assert before[0] == after[0] == {}
     assert before[1] != after[1]

@@ -124,7 +124,7 @@ def test_pictures_of_label_maps_have_a_colour_for_each_class():
         (["teach.discriminator.inputs=3"], "3 more are judged"),
         (["losses.perceptual=1"], "set losses.perceptual_network to vgg16"),
         (["data={}"], "needs data.classes"),
-        (["data={classes: 2, palette: [[0, 0, 256], [1, 1, 1]]}"], "less than or equal to 255"),
+        (["data={classes: 2, palette: [[0, 0, 256], [1, 1, 1]]}"], "must be at most 255; got 256"),
         (["task=paired"], "data.classes and losses.feature of a recipe have no effect in the task paired"),
         (["losses={recon: 0, adversarial: 0}"], "at least one loss"),
     ],
