@@ -84,6 +84,7 @@ def test_debug_shows_a_bug_whole(monkeypatch) -> None:
 ELSEWHERE = {
     "a SlimgenError of pydantic's errors": [
         "recipe/sections.py",
+        "recipe/trainings.py",
         "recipe/__init__.py",
         "size.py",
         "methods/*/options.py",

@@ -22,7 +22,7 @@ from slimgen.methods.tuning import Opponent, Tuning
 from slimgen.nets import build_discriminator, build_generator, generator_cost, narrowed
 from slimgen.nets.supernet import Supernet
 from slimgen.recipe import Recipe
-from slimgen.recipe.sections import FinetuneSection
+from slimgen.recipe.trainings import FinetuneSection
 from slimgen.search import Genotype, Space
 from slimgen.tasks.cycle import CycleTraining, Gan, train_cycle
 from slimgen.tasks.gan import GanTraining, original_guidance, train_gan

@@ -12,7 +12,7 @@ from slimgen.errors import RunError
 from slimgen.methods.effort import Effort
 from slimgen.methods.handing import keep
 from slimgen.nets.supernet import Supernet
-from slimgen.recipe.sections import FinetuneSection
+from slimgen.recipe.trainings import FinetuneSection
 from slimgen.search import Genotype
 from slimgen.tasks.gan import GanTraining, train_gan
 from slimgen.tasks.guidance import Guidance

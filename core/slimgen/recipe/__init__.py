@@ -16,13 +16,10 @@ from slimgen.recipe.sections import (
     DataSection,
     EvaluateSection,
     ExportSection,
-    FinetuneSection,
-    LossesSection,
     ObjectiveSection,
-    Schedule,
     Sides,
-    TeachSection,
 )
+from slimgen.recipe.trainings import FinetuneSection, LossesSection, Schedule, TeachSection
 from slimgen.recipe.validating import Section, section
 from slimgen.size import Size, alike
 

@@ -18,7 +18,7 @@ from slimgen.metrics.registry import check as check_metric
 from slimgen.nets import DISCRIMINATOR, GENERATOR, discriminator_cost, require_buildable
 from slimgen.nets.probe import ANY, Probe, probed
 from slimgen.recipe import Recipe
-from slimgen.recipe.sections import LossesSection
+from slimgen.recipe.trainings import LossesSection
 from slimgen.stages.fingerprint import checkpoints
 from slimgen.stages.table import STAGES
 from slimgen.tasks import check_recipe, open_task, traits_of

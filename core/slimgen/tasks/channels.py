@@ -10,7 +10,7 @@ from slimgen.metrics.kinds import SEEN, channels_of
 from slimgen.metrics.registry import find
 from slimgen.nets import default_of
 from slimgen.recipe import Channels, Recipe
-from slimgen.recipe.sections import LossesSection
+from slimgen.recipe.trainings import LossesSection
 
 RGB = 3
 

@@ -18,7 +18,7 @@ from slimgen.errors import DataError, RecipeError
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
 from slimgen.recipe import Channels, Recipe, Schedule
-from slimgen.recipe.sections import LossesSection
+from slimgen.recipe.trainings import LossesSection
 from slimgen.search import Budget
 from slimgen.tasks.guidance import Gan, GanTraining, Guidance, Truth
 from slimgen.tasks.traits import NOISE, Shapes, Traits

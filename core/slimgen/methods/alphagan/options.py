@@ -27,7 +27,7 @@ from slimgen.nets.noise import bottom
 from slimgen.nets.options import Width
 from slimgen.nets.sngan.discriminator import check_size
 from slimgen.recipe import Channels, Recipe, Section, section
-from slimgen.recipe.sections import Betas
+from slimgen.recipe.trainings import Betas
 from slimgen.search import Genotype, Value
 from slimgen.tasks import traits_of
 from slimgen.tasks.traits import NOISE
