@@ -9,7 +9,7 @@ import pytest
 
 from slimgen import stages
 from slimgen.errors import RecipeError
-from slimgen.methods import METHODS, open_method
+from slimgen.methods import open_method
 from slimgen.methods.halving import rungs
 from slimgen.methods.handing import handed_over
 from slimgen.nets import generator_cost
@@ -57,7 +57,7 @@ def recipe_of(method: str) -> Recipe:
     return Recipe.parse(file.read_text()).override([*HALVING, *SETTINGS[method], "finetune.batch=2"])
 
 
-@pytest.fixture(scope="module", params=METHODS)
+@pytest.fixture(scope="module", params=SETTINGS)
 def method(request) -> str:
     return request.param
 
@@ -212,7 +212,7 @@ def test_what_does_not_go_with_halving_is_refused(method, settings, said) -> Non
         open_method(method).check(recipe_of(method).override(settings))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SETTINGS)
 def test_how_candidates_are_trained_decides_the_search(method) -> None:
     found = sections(STAGES["search"], recipe_of(method))
     assert {"finetune.updates", "finetune.rate", "finetune.decay", "finetune.ema"} <= set(found)

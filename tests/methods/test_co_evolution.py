@@ -182,6 +182,8 @@ def test_what_was_judged_before_is_not_judged_again(begun, tmp_path, monkeypatch
     kept = tmp_path / "again" / "search"
     kept.mkdir(parents=True)
     shutil.copy(tmp_path / "search" / "cache.jsonl", kept / "cache.jsonl")
+    begun_again = json.loads((tmp_path / "search" / "stage.json").read_text()) | {"finished": False}
+    (kept / "stage.json").write_text(json.dumps(begun_again))
     monkeypatch.setattr(Fitness, "quality", lambda self, pair: pytest.fail("judged twice"))
     monkeypatch.setattr("slimgen.stages.perform.take_over", lambda folder: None)
     assert searched(begun, tmp_path / "again", []) == [
