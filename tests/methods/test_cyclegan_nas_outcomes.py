@@ -24,6 +24,7 @@ from slimgen.recipe import Recipe
 from slimgen.search import Genotype
 from tests.methods.cyclegan_nas_runs import TINY, folders, job_of, options_of, run_until
 from tests.quiet import quiet
+from tests.restamped import restamped
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,7 @@ def test_random_architectures_that_are_never_of_that_size_are_an_error(tiny_run,
     recipe = TINY.override(["search={kind: random, hidden: 8, equal_size: 0.001}", "supernet.spread=0.002"])
     stages.supernet(recipe, **inputs, out=tmp_path / "supernet", progress=quiet)
     save_weights(tmp_path / "supernet" / LOGITS, relaxation.state_dict())
+    restamped(tmp_path / "supernet")
     with pytest.raises(RunError, match=r"of 20 random architectures.*search.equal_size"):
         stages.search(recipe, **inputs, supernet=tmp_path / "supernet", out=tmp_path / "search", progress=quiet)
 
@@ -128,10 +130,10 @@ def test_an_operation_that_training_has_excluded_is_infinitely_unlikely_but_has_
         ("supernet.temperature=[5, 0.1]", "needs relaxation gumbel"),
         ("supernet={relaxation: gumbel, temperature: [0.1, 5], updates: 2}", "does not rise"),
         ("supernet.optimisation=THT", "supernet: optimisation"),
-        ("supernet.hidden=3", "supernet: hidden"),
+        ("supernet.hidden=3", "hidden width of at least 4"),
         ("search.evaluations=3", "needs kind random"),
         ("search={discriminators: original, discriminator_hidden: 4}", "needs searched discriminators"),
-        ("search.hidden=0", "hidden width of at least 4"),
+        ("search.hidden=0", "search: hidden: must be at least 1; got 0"),
         ("search.hiden=8", "did you mean 'hidden'"),
         ("size=40", "multiples of 16"),
         ("teach.generator={family: resnet, ngf: 1, blocks: 0}", "must fit into the .* parameters of the original"),
