@@ -1,9 +1,15 @@
-"""A stage's record made to agree with files that a test has changed."""
+"""Folders of stages that tests put files into: as if the stage itself had written them."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
+from slimgen.recipe import Recipe
+from slimgen.run.folder import StageFolder
 from slimgen.run.record import STAGE, digest, sha256_file
+from slimgen.stages.fingerprint import digest_input, fingerprint
+from slimgen.stages.table import STAGES
+from slimgen.tasks import suited
 
 
 def restamped(folder: Path) -> Path:
@@ -15,3 +21,11 @@ def restamped(folder: Path) -> Path:
     record["digest"] = digest({name: output["sha256"] for name, output in record["outputs"].items()})
     (folder / STAGE).write_text(json.dumps(record))
     return folder
+
+
+def begun_stage(name: str, recipe: Recipe, inputs: Mapping[str, Path], out: Path) -> Path:
+    """The folder of a stage that was begun and stopped, to which a test adds what it had written until then."""
+    digests = {other: digest_input(other, folder) for other, folder in inputs.items()}
+    mark = fingerprint(STAGES[name], suited(recipe, inputs), digests, inputs)
+    StageFolder(out, name, mark).begin().release()
+    return out

@@ -29,6 +29,7 @@ from slimgen.stages.table import STAGES as TABLE
 from slimgen.tasks import open_task
 from slimgen.tasks.task import Job
 from tests.quiet import quiet
+from tests.restamped import begun_stage
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_co_evolution.yaml").read_text())
@@ -179,11 +180,8 @@ def test_a_search_killed_amid_generations_ends_as_one_left_alone(begun, tmp_path
 
 def test_what_was_judged_before_is_not_judged_again(begun, tmp_path, monkeypatch):
     searched(begun, tmp_path, [])
-    kept = tmp_path / "again" / "search"
-    kept.mkdir(parents=True)
+    kept = begun_stage("search", TINY, folders(begun), tmp_path / "again" / "search")
     shutil.copy(tmp_path / "search" / "cache.jsonl", kept / "cache.jsonl")
-    begun_again = json.loads((tmp_path / "search" / "stage.json").read_text()) | {"finished": False}
-    (kept / "stage.json").write_text(json.dumps(begun_again))
     monkeypatch.setattr(Fitness, "quality", lambda self, pair: pytest.fail("judged twice"))
     monkeypatch.setattr("slimgen.stages.perform.take_over", lambda folder: None)
     assert searched(begun, tmp_path / "again", []) == [

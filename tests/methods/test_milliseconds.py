@@ -32,6 +32,7 @@ from tests.methods import alphagan_runs, cyclegan_nas_runs
 from tests.methods.test_co_evolution import TINY as FILTERS
 from tests.methods.test_co_evolution import job as co_evolution_job
 from tests.quiet import quiet
+from tests.restamped import begun_stage, restamped
 from townhouses import write
 
 NOISE, CELLS = alphagan_runs.TINY, cyclegan_nas_runs.TINY
@@ -74,17 +75,16 @@ def tilted(run: Path, space: Space) -> Path:
         for name, options in relaxation.options.items():
             relaxation.logits(name).copy_(torch.linspace(0, 1, len(options)))
     save_weights(run / "supernet" / LOGITS, relaxation.state_dict())
+    restamped(run / "supernet")
     return run
 
 
 def searched(run: Path, recipe: Recipe, out: Path, table: Path | None = None) -> tuple[dict, dict, list[dict]]:
     """The facts of a search, its outcome and its trials; by a table that was measured before, where there is one."""
+    inputs = {name: run / name for name in ("prepare", "teach", "supernet")}
     if table is not None:
-        out.mkdir(parents=True)
-        shutil.copy(table, out / LATENCY)
-    facts = stages.search(
-        recipe, **{name: run / name for name in ("prepare", "teach", "supernet")}, out=out, progress=quiet
-    )
+        shutil.copy(table, begun_stage("search", recipe, inputs, out) / LATENCY)
+    facts = stages.search(recipe, **inputs, out=out, progress=quiet)
     trials = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
     return facts, json.loads((out / "genotype.json").read_text()), trials
 
