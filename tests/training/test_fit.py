@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -223,7 +224,14 @@ def test_a_memo_passes_from_phase_to_phase_and_not_from_step_to_step():
     assert seen == [(0, 1.0, [1.0, 2.0]), (1, 1.0, [2.0, 3.0])]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.fixture(params=[signal.SIGTERM, signal.SIGHUP])
+def number(request: pytest.FixtureRequest) -> Iterator[int]:
+    """A signal that is not ignored, as SIGHUP is where the tests were started by nohup."""
+    before = signal.signal(request.param, signal.SIG_DFL)
+    yield request.param
+    signal.signal(request.param, before)
+
+
 def test_a_signal_ends_a_training_after_the_step_under_way_which_is_saved(tmp_path: Path, number: int) -> None:
     whole = train(tmp_path / "whole", 9)
     for at in (1, 4, 8):
