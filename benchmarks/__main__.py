@@ -10,7 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-BUDGETS = ("1/8", "1/16", "1/32")
+BUDGETS = ("1/8", "1/16")
+NARROWER = ["--budgets", "1/32", "--set", "supernet.ratios=[0.125, 0.25, 0.5, 0.75, 1.0]"]
+"""At so little, a quarter as the narrowest width would leave nothing to choose."""
+
+HALVING = "benchmarks/townhouses-32-halving.yaml"
 
 
 def main() -> None:
@@ -35,7 +39,8 @@ def main() -> None:
         ["benchmarks.parts"],
         ["benchmarks.milliseconds"],
         ["benchmarks.fair", "benchmarks/townhouses-32.yaml", "--budgets", "1/16", "--seeds", "0", "1", "2"],
-        ["benchmarks.fair", "benchmarks/townhouses-32-halving.yaml", "--budgets", *BUDGETS],
+        ["benchmarks.fair", HALVING, "--budgets", *BUDGETS],
+        ["benchmarks.fair", HALVING, *NARROWER, "--name", "townhouses-32-halving-1of32"],
         ["benchmarks.ablations"],
         ["benchmarks.ranking", "benchmarks/townhouses-32.yaml", "--set", "budget.macs=1/16"],
         ["benchmarks.ranking", "benchmarks/townhouses-32-gan_compression.yaml", "--updates", "600"],
@@ -48,7 +53,9 @@ def main() -> None:
     if arguments.facades is not None:
         where = ["--data", str(arguments.facades)]
         commands.append(["benchmarks.comparison", "facades-cf_gan", "facades-gan_compression", *where])
-        commands.append(["benchmarks.fair", "benchmarks/facades-32-halving.yaml", "--budgets", *BUDGETS, *where])
+        halving = ["benchmarks.fair", "benchmarks/facades-32-halving.yaml", *where]
+        commands.append([*halving, "--budgets", *BUDGETS])
+        commands.append([*halving, *NARROWER, "--name", "facades-32-halving-1of32"])
     if arguments.flowers is not None:
         commands.append(["benchmarks.unpaired", "flowers-cyclegan_nas", "--data", str(arguments.flowers)])
     if arguments.cifar10 is not None:

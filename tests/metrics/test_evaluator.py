@@ -120,7 +120,9 @@ def test_a_user_defined_metric_is_named_by_its_import_path(tmp_path: Path, monke
     with pytest.raises(RecipeError, match="is a PerImage"):
         find("package.absolute:OTHER")
     for missing in ("package.absolute:NONE", "package.none:MAE"):
-        with pytest.raises(RecipeError, match=r"must be named package\.module:Name, or file\.py:Name; got .* set PYTHONPATH"):
+        with pytest.raises(
+            RecipeError, match=r"must be named package\.module:Name, or file\.py:Name; got .* set PYTHONPATH"
+        ):
             find(missing)
 
 
