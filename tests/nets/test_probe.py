@@ -67,6 +67,12 @@ class Mixes(Fine):
 class Detached(Fine):
     def forward(self, x): return super().forward(x).detach()
 
+class Shrinks(Fine):
+    def forward(self, x): return super().forward(x)[..., 1:] if self.training else super().forward(x)
+
+class Breaks(Fine):
+    def forward(self, x): return super().forward(x) / (0 if self.training else 1)
+
 class Fails(Fine):
     def forward(self, x): raise KeyError("weight")
 
@@ -132,6 +138,8 @@ def test_a_discriminator_scores_as_it_likes() -> None:
         ("Alone", r"got \(3, 8, 12\)"),
         ("Mixes", "for each picture of a batch as for it alone"),
         ("Detached", "be trainable; got an answer without gradients"),
+        ("Shrinks", "of one size, in training mode too"),
+        ("Breaks", "finite numbers, in training mode too"),
         ("Fails", "take pictures of 3 x 8 x 12; got KeyError: 'weight'"),
         ("Unmade", "no such font"),
     ],

@@ -169,7 +169,7 @@ def test_anchors_are_read_as_what_they_stand_for() -> None:
         ("batch: 2", "batch: 2024-01-01", "must be a whole number"),
         ("batch: 2", "rate: on", "teach.rate: must be a number; got true"),
         ("batch: 2", "betas: [true, 0.9]", "teach.betas.0: must be a number"),
-        ("batch: 2", "betas: [0.9]", "teach.betas"),
+        ("batch: 2", "betas: [0.9]", "teach.betas: must be a longer list; got [0.9]"),
         ("batch: 2", "batch: [2]", "must be a whole number"),
         ("batch: 2", "batch: 1e15", "teach.batch: must be at most"),
         ("direction: AtoB", "flip: 1", "data.flip: must be true or false; got 1"),

@@ -33,7 +33,10 @@ def test_a_recipe_for_rgb_pictures_stays_as_it_is_and_so_do_its_fingerprints(rec
     for stage in STAGES.values():
         assert sections(stage, kept) == sections(stage, recipe)
     assert "range" not in sections(STAGES["prepare"], recipe)["data"]
-    assert sections(STAGES["prepare"], recipe.override(["data.range=4095"]))["data"]["range"] == [0, 4095]
+    for written in ("4095", "[0, 4095]"):
+        ranged = recipe.override([f"data.range={written}"])
+        assert sections(STAGES["prepare"], ranged)["data"]["range"] == [0, 4095]
+        assert type(recipe).parse(ranged.to_yaml()) == ranged.override(["seed=0"])
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,11 @@ def _try_network(probe: Probe, tell: Callable[[str], None]) -> None:
     if not (isinstance(out, torch.Tensor) and out.requires_grad):
         got = "an answer without gradients" if any(True for _ in net.parameters()) else "a network without parameters"
         raise _fault(probe, "be trainable", got, "detach nothing, and register layers as modules")
+    if out.shape != both.shape:
+        got = f"{tuple(out.shape)}, not {tuple(both.shape)}"
+        raise _fault(probe, "make pictures of one size, in training mode too", got)
+    if not bool(out.isfinite().all()):
+        raise _fault(probe, "answer with finite numbers, in training mode too", "nan or inf")
 
 
 def _answer(probe: Probe, net: Any, given: Any) -> Any:

@@ -78,7 +78,9 @@ class DataSection(Section):
     @classmethod
     def from_black_to_white(cls, value: object) -> object:
         """One value is that of white."""
-        return (0, value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return (0, value)
+        return tuple(value) if isinstance(value, list) else value  # what a validator returns is held to the very type
 
     @field_validator("range")
     @classmethod

@@ -83,6 +83,9 @@ def _error(model: type[BaseModel], first: "ErrorDetails", where: str) -> RecipeE
         known = _fields(model, first["loc"][:-1])
         hint = f"{old} is now {RENAMED[old]}" if old else nearest(str(first["loc"][-1]), known)
         return RecipeError(f"{where} has no key {place!r}", shown(came), hint)
+    if kind == "missing" and isinstance(first["loc"][-1], int):  # of a list that is too short
+        place = place.rpartition(".")[0]
+        return RecipeError(f"{where}: {place}: must be a longer list", shown(came), "give one value for each place")
     if kind == "missing":
         return RecipeError(f"{where} needs the key {place!r}")
     context = first.get("ctx", {})

@@ -172,6 +172,8 @@ def holed(value):
     (holed(float("nan")), r"must be finite; got c\.pth with model\.4\.weight, 2 of it not"),
     (holed(float("-inf")), r"must be finite; got c\.pth with model\.4\.weight, 2 of it not"),
     (lambda t: (t * 1e7).half(), r"must be finite; got c\.pth with model\.4\.weight"),
+    (lambda t: holed(1e300)(t.double()), r"must be finite; got c\.pth with model\.4\.weight, 2 of it not"),
+    (lambda t: t.to("meta"), r"model\.4\.weight: without values"),
     (lambda t: (100 * t).to(torch.int8), r"model\.4\.weight: int8"),
     (lambda t: t.to(torch.int64), r"model\.4\.weight: int64"),
     (lambda t: t.to(torch.complex64), r"model\.4\.weight: complex64"),

@@ -108,7 +108,9 @@ class SearchOptions(Section):
 
 def training_of(recipe: Recipe) -> SupernetOptions:
     """Section `supernet`, for the channels of the recipe's pictures."""
-    options = section(SupernetOptions, recipe.supernet, "supernet")
+    trained = {"updates", "epochs"} & recipe.supernet.keys()
+    untrained = {} if trained or recipe.search.get("kind") != HALVING else {"updates": 0}
+    options = section(SupernetOptions, {**recipe.supernet, **untrained}, "supernet")
     options._channels = recipe.channels
     return options
 

@@ -13,7 +13,7 @@ from slimgen.nets.checkpoints.fitting import Fit, fit, listed
 from slimgen.nets.checkpoints.parts import fold, parts_of
 from slimgen.nets.weights import Weights, read_content, require_weights
 
-_DEPTH = 4
+_DEPTH = 8
 """So deep lie the state dicts of a checkpoint that trainers wrote."""
 _AVERAGED = re.compile(r"(^|[._])(ema|averaged?)([._]|$)")
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -180,7 +180,9 @@ def _require_numbers(name: str, tensor: Tensor, expected: Tensor, where: str) ->
     kinds = _FLOATS if expected.is_floating_point() else (expected.dtype,)
     if tensor.dtype not in kinds:
         raise _unfit(where, name, str(tensor.dtype).removeprefix("torch."))
-    if wrong := int((~torch.isfinite(tensor)).sum()):
+    # As they will be: what is finite in double precision may be too large in single.
+    taken = tensor.float() if tensor.is_floating_point() else tensor
+    if wrong := int((~torch.isfinite(taken)).sum()):
         hint = "take a checkpoint from before the training broke, or one in full precision"
         raise CheckpointError("weights to import must be finite", f"{where} with {name}, {wrong:,} of it not", hint)
 
@@ -190,6 +192,8 @@ def _require_plain(name: str, tensor: Tensor, where: str) -> None:
     kind = str(tensor.dtype).removeprefix("torch.")
     if tensor.is_quantized:
         raise _unfit(where, name, f"quantised ({kind})")
+    if tensor.is_meta:
+        raise _unfit(where, name, "without values (on the device meta)")
     if tensor.layout != torch.strided:
         raise _unfit(where, name, "sparse")
     if tensor.is_complex() or (tensor.dtype in (torch.int8, torch.uint8) and tensor.dim() > 1):
