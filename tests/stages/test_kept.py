@@ -120,8 +120,9 @@ def test_a_run_that_is_done_finds_a_flipped_bit_too_and_moving_the_folder_away_m
     stages.run(TINY, out=out, **other)
     digest = read_record(out / "prepare")["digest"]
     flip(out / "prepare" / "train.target.npy")
-    with pytest.raises(RunError, match=r"train\.target\.npy must be what prepare wrote"):
-        stages.run(TINY, out=out, **other | {"until": "teach"})
+    for until in ("prepare", "teach"):  # what no later stage reads is delivered, and is checked likewise
+        with pytest.raises(RunError, match=r"train\.target\.npy must be what prepare wrote"):
+            stages.run(TINY, out=out, **other | {"until": until})
     assert not (out / "teach").exists()
     (out / "prepare").rename(tmp_path / "damaged")
     stages.run(TINY, out=out, **other)

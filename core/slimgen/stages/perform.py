@@ -19,7 +19,7 @@ from slimgen.run.entries import surroundings
 from slimgen.run.folder import StageFolder
 from slimgen.run.lock import sweep
 from slimgen.run.place import parked, require_place
-from slimgen.run.record import Record, read_record
+from slimgen.run.record import Record, read_record, require_whole
 from slimgen.run.tracking import tracked
 from slimgen.shortage import shortage
 from slimgen.stages.checking import check
@@ -108,6 +108,7 @@ def perform(
         folder = StageFolder(out, name, mark, say)
         done = first(lambda: folder.finished() or folder.install())
         if done is not None:
+            require_whole(out)
             if rank == 0:  # a process may have been killed after it was finished
                 _remove_checkpoints(out)
                 sweep(out)
