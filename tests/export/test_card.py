@@ -70,7 +70,7 @@ def test_the_json_beside_it_holds_the_same_facts_exactly(facts: Facts, tmp_path:
 def test_the_card_tells_shapes_cost_quality_protocol_parity_latency_and_licence(facts: Facts) -> None:
     text = card(facts)
     for line in [
-        "| input | `input` | batchx3xheightxwidth | float32 in [-1, 1], RGB |",
+        "| input | `input` | batch, 3, height, width | float32 in [-1, 1], RGB |",
         "| macs | 34,560 | 3,456 | 10.00x | 4,000 |",
         "| latency_ms |  |  |  | 3.000 |",
         "| found | 20.250 | 0.7421 |",
@@ -96,7 +96,7 @@ def test_the_card_of_a_network_of_noise_speaks_of_noise(facts: Facts) -> None:
     file = export_onnx(net, facts.onnx.path.parent / "noise.onnx", height=8, width=8, latent=3)
     text = card(replace(facts, onnx=file, parity=parity(net, file.path, torch.zeros(2, 3)), reads="float32, normal"))
     assert "A generator of images from noise" in text
-    assert "| input | `input` | batchx3 | float32, normal |" in text
+    assert "| input | `input` | batch, 3 | float32, normal |" in text
     assert "Exported at 8x8 px; batch may vary." in text
     assert "On 2 rows of noise, onnxruntime" in text
     subprocess.run([sys.executable, "-W", "error", "-c", snippet(file)], cwd=file.path.parent, check=True)

@@ -165,7 +165,7 @@ def test_the_exported_file_makes_images_of_noise_and_its_card_says_how(finished:
         assert np.abs(found_of(finished)(torch.from_numpy(noise)).numpy() - made).max() < 1e-4
     card = (finished / "export" / "card.md").read_text()
     assert "A generator of images from noise" in card
-    assert "batchx6 | float32, drawn from a standard normal distribution |" in card
+    assert "batch, 6 | float32, drawn from a standard normal distribution |" in card
     assert "On 8 rows of noise" in card
     assert "direction" not in card
 

@@ -151,7 +151,7 @@ def pictured(onnx: OnnxFile) -> bool:
 def _end(kind: str, name: str, shape: tuple[int | str, ...], values: str = "float32 in [-1, 1]") -> tuple[str, ...]:
     kinds = {RGB: ", RGB", 1: ", grey"}
     channels = kinds.get(int(shape[1]), f", {shape[1]} channels") if len(shape) == 4 else ""
-    return kind, f"`{name}`", "x".join(str(axis).replace(" ", "") for axis in shape), f"{values}{channels}"
+    return kind, f"`{name}`", ", ".join(str(axis).replace(" ", "") for axis in shape), f"{values}{channels}"
 
 
 def _came(facts: Facts) -> list[str]:
