@@ -93,10 +93,7 @@ def collected(name: str, outs: Sequence[Mapping[str, Path]]) -> dict[str, Any]:
     return {
         "rows": [[asdict(row) for row in table.rows] for table in tables],
         "kinds": kinds(tables),
-        "differences": [
-            {**asdict(one), "mean": one.mean, "deviation": one.deviation, "verdict": one.verdict}
-            for one in differences(tables)
-        ],
+        "differences": [one.facts for one in differences(tables)],
         "searches": costs,
     }
 

@@ -70,10 +70,7 @@ def collected(outs: Sequence[Path]) -> dict[str, Any]:
         "search": [dict(read_record(out / "search")["metrics"]) for out in outs],
         "seconds": [{stage: read_record(out / stage)["seconds"] for stage in keep} for out in outs],
         "kinds": kinds(tables),
-        "differences": [
-            {**asdict(one), "mean": one.mean, "deviation": one.deviation, "verdict": one.verdict}
-            for one in differences(tables)
-        ],
+        "differences": [one.facts for one in differences(tables)],
     }
 
 

@@ -146,8 +146,8 @@ def collected(tables: Sequence[Table]) -> dict[str, Any]:
     gains = [one for one in differences(tables) if one.rival != ORIGINAL]
     return {
         "rows": [[asdict(row) for row in table.rows] for table in tables],
-        "differences": [told(one) for one in gains],
-        "effects": [told(one) for one in effects(tables)],
+        "differences": [one.facts for one in gains],
+        "effects": [one.facts for one in effects(tables)],
     }
 
 
@@ -174,11 +174,6 @@ def pairs_at(table: Table, metric: str, factor: str, level: object, other: objec
 def words(factor: str, level: object, other: object) -> str:
     """What an effect is called."""
     return factor if isinstance(level, bool) else f"{factor} {level}, not {other}"
-
-
-def told(one: Difference) -> dict[str, Any]:
-    """A difference for the file of figures."""
-    return {**asdict(one), "mean": one.mean, "deviation": one.deviation, "verdict": one.verdict}
 
 
 def lines(name: str, found: Mapping[str, Any]) -> list[str]:

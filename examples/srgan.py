@@ -47,20 +47,20 @@ class Srgan(nn.Module):
     range, and tanh is left as it is.
 
     Args:
-        width: channels of the trunk.
+        channels: of the trunk.
         blocks: residual blocks.
         doublings: how often the size is doubled.
     """
 
-    def __init__(self, width: int = 64, blocks: int = 5, doublings: int = 2) -> None:
+    def __init__(self, channels: int = 64, blocks: int = 5, doublings: int = 2) -> None:
         super().__init__()
         self.names = [f"block{number}" for number in range(2, blocks + 3)]
-        self.block1 = nn.Sequential(nn.Conv2d(3, width, 9, padding=4), nn.PReLU())
+        self.block1 = nn.Sequential(nn.Conv2d(3, channels, 9, padding=4), nn.PReLU())
         for name in self.names[:-1]:
-            self.add_module(name, Residual(width))
-        self.add_module(self.names[-1], nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.PReLU()))
-        last = nn.Conv2d(width, 3, 9, padding=4)
-        self.add_module(f"block{blocks + 3}", nn.Sequential(*(Doubling(width) for _ in range(doublings)), last))
+            self.add_module(name, Residual(channels))
+        self.add_module(self.names[-1], nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.PReLU()))
+        last = nn.Conv2d(channels, 3, 9, padding=4)
+        self.add_module(f"block{blocks + 3}", nn.Sequential(*(Doubling(channels) for _ in range(doublings)), last))
         self.last = f"block{blocks + 3}"
 
     def forward(self, images: Tensor) -> Tensor:

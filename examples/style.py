@@ -71,20 +71,20 @@ class Style(nn.Module):
     it makes may lie a little beyond.
 
     Args:
-        width: channels after the first convolution.
+        channels: after the first convolution.
         blocks: residual blocks.
     """
 
-    def __init__(self, width: int = 32, blocks: int = 5) -> None:
+    def __init__(self, channels: int = 32, blocks: int = 5) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            Normed(3, width, 9),
-            Normed(width, 2 * width, 3, 2),
-            Normed(2 * width, 4 * width, 3, 2),
-            *(Residual(4 * width) for _ in range(blocks)),
-            Normed(4 * width, 2 * width, 3, -2),
-            Normed(2 * width, width, 3, -2),
-            Normed(width, 3, 9, relu=False),
+            Normed(3, channels, 9),
+            Normed(channels, 2 * channels, 3, 2),
+            Normed(2 * channels, 4 * channels, 3, 2),
+            *(Residual(4 * channels) for _ in range(blocks)),
+            Normed(4 * channels, 2 * channels, 3, -2),
+            Normed(2 * channels, channels, 3, -2),
+            Normed(channels, 3, 9, relu=False),
         )
 
     def forward(self, images: Tensor) -> Tensor:

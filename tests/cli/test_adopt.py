@@ -129,7 +129,7 @@ def test_weights_and_classes_that_do_not_fit_are_one_line_before_anything_is_wri
     for words, fault in {
         (tmp_path / "short.pth", f"{source}:Doubler"): "no mix.bias; check the network and its norm",
         (tmp_path / "nowhere.pth", f"{source}:Doubler"): "weights must be a file",
-        (folder / "net.pth", f"{tmp_path / 'none.py'}:Doubler"): "must be in a file that exists",
+        (folder / "net.pth", f"{tmp_path / 'none.py'}:Doubler"): "(no file ",
         (folder / "net.pth", f"{source}:Tuple"): "must return one tensor; got a tuple",
         (folder / "net.pth", "resnett"): "did you mean 'resnet'?",
     }.items():

@@ -48,7 +48,7 @@ def pictures(side, count=1):
 
 
 def test_srgan_makes_pictures_four_times_as_large(srgan):
-    net = srgan.Srgan(width=4, blocks=2).eval()
+    net = srgan.Srgan(channels=4, blocks=2).eval()
     assert net(pictures(8)).shape == (1, 3, 32, 32)
     names = [name.partition(".")[0] for name in net.state_dict()]
     assert list(dict.fromkeys(names)) == [f"block{number}" for number in range(1, 6)]

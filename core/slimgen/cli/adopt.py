@@ -1,7 +1,6 @@
 """`slimgen adopt`: a generator that is trained already, measured and exported."""
 
 import re
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,6 @@ import typer
 from slimgen.cli.options import SIZE, Json, Settings, leading
 from slimgen.cli.profile import parse_options
 from slimgen.cli.stages import show_outcome
-from slimgen.errors import SlimgenError
 from slimgen.stages.table import STAGES, default_out
 
 
@@ -43,7 +41,7 @@ def adopt(
     Without a task, a generator is shown single pictures; one that enlarges them is measured. The same command again
     goes on where it stopped.
     """
-    generator = {"family": importable(family), **parse_options(context.args)}
+    generator = {"family": family, **parse_options(context.args)}
     from slimgen import stages
     from slimgen.cli.progress import Display
     from slimgen.size import Size
@@ -59,19 +57,3 @@ def adopt(
         metrics = stages.run(recipe, data=data, out=folder, progress=display.tell, on_stage=display.on_stage)
     if leading():
         show_outcome(recipe, folder, metrics, as_json)
-
-
-def importable(family: str) -> str:
-    """A family; of a class in a file, `FILE.py:Class`, its import path, once Python looks in the file's folder.
-
-    Raises:
-        SlimgenError: there is no such file.
-    """
-    file, colon, name = family.rpartition(":")
-    if not (colon and file.endswith(".py")):
-        return family
-    path = Path(file).expanduser().resolve()
-    if not path.is_file():
-        raise SlimgenError("a generator of one's own must be in a file that exists", file, "check the path")
-    sys.path.insert(0, str(path.parent))
-    return f"{path.stem}:{name}"

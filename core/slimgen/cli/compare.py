@@ -52,7 +52,7 @@ def compare(
     if counted not in known:
         raise RunError(f"--convention is one of {', '.join(known)}", repr(counted))
     if as_json:
-        found = [{**asdict(one), "mean": one.mean, "verdict": one.verdict} for one in differences(tables)]
+        found = [one.facts for one in differences(tables)]
         rows_and_notes = {"rows": [asdict(row) for row in rows], "notes": notes}
         print_json({"convention": counted, **rows_and_notes, "differences": found})
     elif markdown:

@@ -13,10 +13,11 @@ from slimgen.data.rejected import Rejected
 
 MOST_BANDS = 64
 MOST_PIXELS = 64_000_000
-#: More are refused before decoding; Pillow's own limit, 178 million, stays in force.
+"""More are refused before decoding; Pillow's own limit, 178 million, stays in force."""
 Values = NDArray[Any]
 """What a picture holds: (height, width, channels), of 8-bit, 16-bit or other whole numbers, or of floats."""
 ALPHA = ((1,), (2,))
+"""How a TIFF says that its fourth band is alpha, multiplied already or not."""
 
 
 class Kind(NamedTuple):

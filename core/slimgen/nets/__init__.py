@@ -43,7 +43,6 @@ DISCRIMINATORS = {
 }
 """Discriminators, by family."""
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
-RGB = 3
 MOST = 2 * 10**9
 """Parameters: as many take 8 GB, and in training four times as much."""
 WIDTHS = ("ngf", "channels")

@@ -8,9 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     Field,
-    SerializerFunctionWrapHandler,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
@@ -89,12 +87,6 @@ class DataSection(Section):
         if value is not None and not value[0] < value[1]:
             raise ValueError("the value that becomes black and a larger one that becomes white, such as [0, 4095]")
         return value
-
-    @model_serializer(mode="wrap")
-    def without_range(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Left out where it is not given, so that what was prepared before there was a range is not prepared anew."""
-        values: dict[str, Any] = handler(self)
-        return {name: value for name, value in values.items() if name != "range" or value is not None}
 
 
 class BudgetSection(Section):

@@ -3,8 +3,8 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from slimgen.report.table import Table, heading
 from slimgen.report.words import kind_of
@@ -56,6 +56,11 @@ class Difference:
         if not self.p < LEVEL:
             return "no difference shown"
         return "better" if self.mean > 0 else "worse"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return {**asdict(self), "mean": self.mean, "deviation": self.deviation, "verdict": self.verdict}
 
 
 def seeds(tables: Sequence[Table]) -> bool:

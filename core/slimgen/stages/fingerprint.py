@@ -20,8 +20,14 @@ from slimgen.stages.table import DATA, Stage, measuring
 UNDECIDED = (("compute", "checkpoint_seconds"), ("data", "licence"))
 """Keys of sections that no result depends on."""
 
-LATER = ("fit", "range")
-"""Keys of `data` that recipes did not always have: where they are not given, what was computed stays finished."""
+LATER: dict[str, dict[str, object]] = {
+    "data": {"fit": None, "range": None, "scale": 1},
+    "teach": dict.fromkeys(
+        ("generator_key", "discriminator_key", "reverse_generator_key", "reverse_discriminator_key")
+    ),
+}
+"""Keys that recipes did not always have, with what they are where they are not given: what was computed without them
+stays finished."""
 
 
 def fingerprint(stage: Stage, recipe: Recipe, inputs: Mapping[str, str], folders: Mapping[str, Path]) -> str:
@@ -43,13 +49,9 @@ def sections(stage: Stage, recipe: Recipe) -> dict[str, Any]:
     for part in (*stage.sections, *_of_method(stage, recipe)):
         section, _, key = part.partition(".")
         found[part] = values[section][key] if key else values[section]
-    if "data" in found:
-        data = found["data"]
-        found["data"] = {name: value for name, value in data.items() if name not in LATER or value is not None}
-        if recipe.data.scale == 1:
-            del found["data"]["scale"]
-    if "teach" in found:  # keys of later: what was computed without them stays finished
-        found["teach"] = {k: value for k, value in found["teach"].items() if value or not k.endswith("_key")}
+    for section in LATER.keys() & found.keys():
+        usual = LATER[section]
+        found[section] = {k: value for k, value in found[section].items() if k not in usual or value != usual[k]}
     if stage.name == "search" and recipe.budget.latency_ms is None:
         del found["evaluate.threads"]  # of candidates, nothing is timed
     for section, key in UNDECIDED:
