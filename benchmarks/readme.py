@@ -175,9 +175,11 @@ def kills(found: Mapping[str, Any]) -> str:
     """Kills survived."""
     where = ", ".join(f"{stage} {count}" for stage, count in found["died in"].items())
     outcome = "the same genotype and bit-identical weights" if found["equal"] else "DIFFERENT results"
+    left = [*found["results of before that are lost"], *found["files half written"]]
     return (
-        f"**Killed with SIGKILL** {found['kills']} times in one run ({where}) and started again: {outcome}. "
-        f"`{found['command']}`"
+        f"**Killed with SIGKILL** {found['kills']} times in one run ({where}), {found['aimed at a step']} of them just "
+        f"before a rename or the like, and started again: {outcome}. Replaced results that were lost, and files left "
+        f"half written: {', '.join(left) or 'none'}. `{found['command']}`"
     )
 
 
