@@ -28,7 +28,7 @@ lint: $(STAMP)  ## Style, types, layers
 ui: $(STAMP)  ## The MLflow UI over the runs of this folder
 	$(BIN)/slimgen ui
 
-bench: $(STAMP)  ## What README.md quotes; takes hours. BENCH='--facades DIR ...' for images from elsewhere
+bench: $(STAMP)  ## What docs/results.md quotes; takes hours. BENCH='--facades DIR ...' for images from elsewhere
 	$(BIN)/python -m benchmarks $(BENCH)
 
 install: $(STAMP)

@@ -2,7 +2,7 @@
 
 What needs images from elsewhere is left out where `--facades`, `--flowers` or `--cifar10` does not say where they lie
 (`slimgen data get facades DIR`, `iphone2dslr_flower`, `cifar10`); the last two need the feature network of
-examples/resnet20.py as weights/resnet20.pt, too. README.md says which settings its figures are of.
+examples/resnet20.py as weights/resnet20.pt, too. docs/results.md says which settings its figures are of.
 """
 
 import argparse

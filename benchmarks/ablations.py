@@ -141,7 +141,7 @@ def lines(name: str, found: Mapping[str, Any]) -> list[str]:
 
 
 def paragraph(found: Mapping[str, Any]) -> str:
-    """What README says of a file of figures."""
+    """The paragraph of docs/results.md on a file of figures."""
     facts = found["machine"]
     head = (
         f"**CF-GAN's parts** (its Tables 4 and 5), {found['recipe']}, {len(found['seeds'])} seeds, paired t tests, on "

@@ -1,4 +1,4 @@
-"""What the README says of the benchmarks that time the published way beside slimgen's."""
+"""Paragraphs of docs/results.md on the benchmarks that time the published way beside slimgen's."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Writes the figures and pictures of README.md from what was measured; none is typed in.
+"""Writes the figures and pictures of README.md and docs/results.md from what was measured; none is typed in.
 
     python -m benchmarks.readme runs/townhouses-cf_gan runs/townhouses-gan_compression
 
@@ -62,31 +62,42 @@ def main() -> None:
         for source, name in PICTURES.items():
             shutil.copyfile(run / source, ROOT / "docs" / f"{method}-{name}")
     rows = [row for run in runs for row in read_table(run / "evaluate" / "table.json", run.name).rows]
-    filled = {"results": results(), "profile": profile()}
     if rows:
-        filled["run"] = markdown_table(rows)
-    readme = ROOT / "README.md"
-    text = readme.read_text()
+        fill(ROOT / "README.md", {"run": markdown_table(rows)})
+    fill(ROOT / "docs" / "results.md", {**results(), "profile": profile()})
+
+
+def fill(page: Path, filled: Mapping[str, str]) -> None:
+    """Replaces what stands between `<!-- NAME -->` and `<!-- end -->`; each name must have one place in the page."""
+    text = page.read_text()
     for name, content in filled.items():
         pattern = re.compile(rf"<!-- {name} -->.*?<!-- end -->", re.DOTALL)
         text, found = pattern.subn(lambda match: f"<!-- {name} -->\n{content}\n<!-- end -->", text)  # noqa: B023
         if found != 1:
-            raise SystemExit(f"README.md has {found} places for {name!r}; there must be one")
-    readme.write_text(text)
+            raise SystemExit(f"{page.name} has {found} places for {name!r}; there must be one")
+    page.write_text(text)
 
 
-def results() -> str:
-    """Every measured result as a paragraph: the figure, and the command that gives it."""
+def results() -> dict[str, str]:
+    """The measured results by kind: a paragraph for each file, with its figures and the command that gives them.
+
+    Each stands between marks, so that other pages can show it, too: `--8<-- "docs/results.md:fair-townhouses-32"`.
+    """
     files = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
     compared: dict[str, dict[str, Any]] = {}
     for stem, found in files.items():
         if stem.startswith("comparison-"):
             compared.setdefault(found["recipe"].partition("-")[0], {})[found["recipe"]] = found
-    paragraphs = [comparison(data, found) for data, found in compared.items()]
-    paragraphs += [
-        RESULT[stem.partition("-")[0]](found) for stem, found in files.items() if stem.partition("-")[0] in RESULT
-    ]
-    return "\n\n".join(paragraphs)
+    kinds = {"comparison": [_marked(f"comparison-{data}", comparison(data, one)) for data, one in compared.items()]}
+    for stem, found in files.items():
+        kind = stem.partition("-")[0]
+        if kind in RESULT:
+            kinds.setdefault(kind, []).append(_marked(stem, RESULT[kind](found)))
+    return {kind: "\n\n".join(paragraphs) for kind, paragraphs in kinds.items()}
+
+
+def _marked(name: str, paragraph: str) -> str:
+    return f"<!-- --8<-- [start:{name}] -->\n{paragraph}\n<!-- --8<-- [end:{name}] -->"
 
 
 def comparison(data: str, found: Mapping[str, Mapping[str, Any]]) -> str:
