@@ -83,7 +83,7 @@ def test_plain_text_is_one_value(text: str, value: object) -> None:
     ],
 )
 def test_what_is_a_number_to_some_readers_only_is_refused(text: str) -> None:
-    with pytest.raises(RecipeError, match=r"line 2: a number is decimal"):
+    with pytest.raises(RecipeError, match=r"line 2: a number must be decimal"):
         read(f"a: 1\nb: {text}")
     assert read(f"b: '{text}'") == {"b": text}
 
@@ -97,16 +97,16 @@ def test_what_is_a_number_to_some_readers_only_is_refused(text: str) -> None:
         (TEXT.replace("updates: 1, b", "'updates': 1, updates: 3, b"), "the key 'updates' is given twice"),
         ("a: [{b: 1, b: 2}]", "the key 'b' is given twice"),
         ("a: {0: 1, '0': 2}", "the key '0' is given twice"),
-        ("a: &a {b: 1}\nc: {<<: *a}", "line 2: keys are not merged"),
-        ("a: !!int '0x1F'", "plain YAML has no tags"),
-        ("a: !!set {b}", "plain YAML has no tags"),
-        ("yes: 1", "a key is text"),
-        ("? [a]\n: 1", "a key is text"),
-        ("a: &a [*a]", "outside of itself"),
+        ("a: &a {b: 1}\nc: {<<: *a}", "line 2: the merge key"),
+        ("a: !!int '0x1F'", "YAML tags are not allowed"),
+        ("a: !!set {b}", "YAML tags are not allowed"),
+        ("yes: 1", "a key must be text"),
+        ("? [a]\n: 1", "a key must be text"),
+        ("a: &a [*a]", "inside its own value"),
         ("a: 1\n---\nb: 2", "single document"),
         ("a: *b", "undefined alias"),
         ("a: " + "9" * 5000, "at most 40 digits"),
-        ("a: 1e999", "a number is finite"),
+        ("a: 1e999", "a number must be finite"),
         ('name: "a\\0b"', "no control characters"),
         ('about: "\\e[31m"', "no control characters"),
         ('about: "\\ud800"', "no control characters"),
@@ -159,12 +159,12 @@ def test_anchors_are_read_as_what_they_stand_for() -> None:
         ("macs: 1/2", "macs: 0.5", "write 1/2 or 50%"),
         ("macs: 1/2", "macs: 0.123", "write 12.3%"),
         ("macs: 1/2", "params: 0.25", "write 1/4 or 25%"),
-        ("macs: 1/2", "macs: 1_000", "digits alone"),
+        ("macs: 1/2", "macs: 1_000", "digits only"),
         ("macs: 1/2", "macs: 1/1_0", "share of the original"),
         ("macs: 1/2", "latency_ms: true", "budget.latency_ms: must be a number"),
         ("batch: 2", "batch: yes", "teach.batch: must be a whole number; got true"),
-        ("batch: 2", "batch: '2'", "teach.batch: must be a whole number; got '2'; write the number with digits alone"),
-        ("batch: 2", "batch: 2_0", "digits alone"),
+        ("batch: 2", "batch: '2'", "teach.batch: must be a whole number; got '2'; write it with digits only"),
+        ("batch: 2", "batch: 2_0", "digits only"),
         ("batch: 2", "batch: 2.5", "must be a whole number"),
         ("batch: 2", "batch: 2024-01-01", "must be a whole number"),
         ("batch: 2", "rate: on", "teach.rate: must be a number; got true"),
@@ -183,7 +183,7 @@ def test_anchors_are_read_as_what_they_stand_for() -> None:
         (
             "finetune:",
             "search: {population: 9000000000000000000}\nfinetune:",
-            "search: population: a whole number is at most 10^15",
+            "search: population: a whole number must be at most 10^15",
         ),
         ("finetune:", "name: ../escaped\nfinetune:", "name: must be a plain name"),
         ("batch: 2", "generator: [1]", "teach.generator: must be a mapping; got [1]"),
@@ -271,7 +271,7 @@ def test_a_path_may_have_any_sign(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("reference", ["x" * 5000, "", "#", "##", "no\0thing", "/", "nothing.yaml#a"])
 def test_what_is_no_file_is_no_recipe(reference: str) -> None:
-    with pytest.raises(RecipeError, match="preset's name or a YAML file"):
+    with pytest.raises(RecipeError, match="name of a preset or a YAML file"):
         load(reference)
 
 

@@ -31,8 +31,11 @@ def test_an_original_of_own_losses_is_that_of_a_recipe_with_these(untracked, ima
     ("settings", "said"),
     [
         (["teach.losses={feature: 1}"], "losses.feature of a recipe has no effect in the task paired"),
-        (["teach.losses={recon: 0, adversarial: 0}"], "learns of at least one loss"),
-        (["teach.losses={recon: 1}", "teach.generator_checkpoint=x.pt"], "learns of no 'losses'"),
+        (
+            ["teach.losses={recon: 0, adversarial: 0}"],
+            "at least one of 'adversarial', 'recon', 'feature' and 'perceptual' must be above 0",
+        ),
+        (["teach.losses={recon: 1}", "teach.generator_checkpoint=x.pt"], "'losses' needs a training"),
     ],
 )
 def test_losses_that_make_no_sense_of_an_original_are_refused(settings, said) -> None:

@@ -126,7 +126,7 @@ def test_pictures_of_label_maps_have_a_colour_for_each_class():
         (["data={}"], "needs data.classes"),
         (["data={classes: 2, palette: [[0, 0, 256], [1, 1, 1]]}"], "must be at most 255; got 256"),
         (["task=paired"], "data.classes and losses.feature of a recipe have no effect in the task paired"),
-        (["losses={recon: 0, adversarial: 0}"], "at least one loss"),
+        (["losses={recon: 0, adversarial: 0}"], "at least one of 'adversarial'"),
     ],
 )
 def test_what_makes_no_sense_is_one_clear_line(settings, rule):

@@ -1,4 +1,4 @@
-"""The typed configuration of a run: what to compress, by which method, to which budget."""
+"""Typed configuration of a run: what to compress, by which method, to which budget."""
 
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -27,81 +27,108 @@ __all__ = ["Channels", "LossesSection", "Recipe", "Schedule", "Section", "TeachS
 
 
 class Channels(NamedTuple):
-    """Of the pictures that a generator is given, and of those that it makes."""
+    """Channels of a generator's input pictures and of its output pictures."""
 
     given: int = 3
     wanted: int = 3
 
 
 class Recipe(Section):
-    """One run, whole. `supernet` and `search` are the method's own; it validates them as strictly.
+    """Configuration of one run.
 
-    `size` is of the pictures: pixels of a square, or [height, width]. Which keys have an effect in the task, the task
-    says: see `slimgen.tasks.check_recipe`.
+    The method defines and validates the sections `supernet` and `search`. `slimgen.tasks.check_recipe` refuses keys
+    that have no effect in the recipe's task.
     """
 
-    name: str
-    about: str = ""
-    task: str
-    method: str
-    size: Sides = Size(256, 256)
-    seed: int = Field(default=0, ge=0, lt=2**32)
-    data: DataSection = DataSection()
-    budget: BudgetSection = BudgetSection()
-    objective: ObjectiveSection = ObjectiveSection()
-    compute: ComputeSection = ComputeSection()
-    losses: LossesSection = LossesSection()
-    teach: TeachSection
-    supernet: dict[str, Any] = Field(default_factory=dict)
-    search: dict[str, Any] = Field(default_factory=dict)
-    finetune: FinetuneSection
-    evaluate: EvaluateSection = EvaluateSection()
-    export: ExportSection = ExportSection()
+    name: str = Field(description="Name of the recipe; folders and MLflow runs are named after it.")
+    about: str = Field(default="", description="One line about the recipe, shown in lists and reports.")
+    task: str = Field(
+        description="What the generator is for: `paired`, `unpaired`, `labels`, `unconditional` or `single`, or "
+        "`package.module:Class` of a user-defined task."
+    )
+    method: str = Field(
+        description="Method that searches the small generator, such as `cf_gan` or `gan_compression`, or "
+        "`package.module` of a user-defined one."
+    )
+    size: Sides = Field(
+        default=Size(256, 256), description="Size of the images in pixels: one number for a square, or [height, width]."
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**32,
+        description="Seed of everything random; the same recipe with the same seed gives the same result.",
+    )
+    data: DataSection = Field(
+        default=DataSection(), description="Images of a run, and how they are read, resized and divided."
+    )
+    budget: BudgetSection = Field(default=BudgetSection(), description="Limits on the cost of the found generator.")
+    objective: ObjectiveSection = Field(
+        default=ObjectiveSection(), description="Metric that the search improves on the validation images."
+    )
+    compute: ComputeSection = Field(
+        default=ComputeSection(), description="Device, number type and threads of the computation."
+    )
+    losses: LossesSection = Field(
+        default=LossesSection(), description="Adversarial loss and the weights of all losses."
+    )
+    teach: TeachSection = Field(description="Original GAN: trained here, or imported from checkpoints.")
+    supernet: dict[str, Any] = Field(
+        default_factory=dict, description="Training of the supernet, with the options of the method."
+    )
+    search: dict[str, Any] = Field(
+        default_factory=dict, description="Search in the supernet, with the options of the method."
+    )
+    finetune: FinetuneSection = Field(description="Training of the found generator and of its rivals.")
+    evaluate: EvaluateSection = Field(
+        default=EvaluateSection(), description="Measurements of the finished generators on the test images."
+    )
+    export: ExportSection = Field(default=ExportSection(), description="ONNX file of the found generator.")
     _seen: Channels | None = PrivateAttr(None)
 
     @property
     def seen(self) -> Channels | None:
-        """The channels of the pictures that were prepared; None before they are."""
+        """Channels of the prepared pictures; None before they are prepared."""
         return self._seen
 
     @property
     def channels(self) -> Channels:
-        """Of the pictures that were prepared; before they are, as `teach.generator` says, or of RGB."""
+        """Channels of the prepared pictures; before they are prepared, those of `teach.generator`, or 3."""
         says = self.teach.generator
         return self._seen or Channels(*(int(says.get(option, 3)) for option in ("inputs", "outputs")))
 
     def seeing(self, channels: Channels) -> Self:
-        """The recipe once the channels of its pictures are known."""
+        """Return the recipe for prepared pictures with these channels."""
         recipe = self.model_copy()
         recipe._seen = channels
         return recipe
 
     @model_validator(mode="after")
     def load_suits(self) -> Self:
-        """Training images, of which crops are taken, are as large as these and of their aspect."""
+        """Require `data.load`, from which crops are taken, to be at least `size` and of its aspect ratio."""
         load = self.data.load
         if load is not None and not (self.size.within(load) and alike(self.size, load)):
-            raise ValueError(f"'data.load', {load}, must be at least 'size', {self.size}, and of its aspect")
+            raise ValueError(f"'data.load', {load}, must be at least 'size', {self.size}, with the same aspect ratio")
         return self
 
     @field_validator("name")
     @classmethod
     def plain(cls, value: str) -> str:
-        """A name that may be that of a folder."""
+        """Require a name that a folder may have."""
         return require_name(value)
 
     @classmethod
     def parse(cls, text: str, name: str | None = None, where: str = "recipe") -> "Recipe":
-        """A recipe from YAML text.
+        """Read a recipe from YAML text.
 
         Raises:
-            RecipeError: no valid YAML, an unknown key (the nearest known one is suggested) or a bad value.
+            RecipeError: invalid YAML, an unknown key (the message suggests the nearest known one), or a bad value.
         """
         return cls.from_values(read(text, where), name, where)
 
     @classmethod
     def from_values(cls, values: object, name: str | None = None, where: str = "recipe") -> "Recipe":
-        """A recipe from plain values, as YAML or JSON give them."""
+        """Build a recipe from plain values, as read from YAML or JSON."""
         if not isinstance(values, dict):
             raise RecipeError(f"{where} must be a mapping of sections", type(values).__name__)
         values = {**({"name": name} if name else {}), **values}
@@ -111,43 +138,45 @@ class Recipe(Section):
         return recipe
 
     def to_yaml(self) -> str:
-        """The recipe as YAML text; `parse` reads it back unchanged."""
+        """Return the recipe as YAML text; `parse` reads it back unchanged."""
         return str(yaml.safe_dump(self.model_dump(mode="json", exclude_unset=True), sort_keys=False, width=110))
 
     def override(self, settings: list[str]) -> "Recipe":
-        """The recipe with single values replaced: `["search.evaluations=96", "seed=2"]`."""
+        """Return the recipe with single values replaced: `["search.evaluations=96", "seed=2"]`."""
         values = self.model_dump(mode="json", exclude_unset=True)
         for setting in settings:
             path, equals, text = setting.partition("=")
             if not equals:
-                raise RecipeError("a setting reads key.path=value", repr(setting))
+                raise RecipeError("a setting must have the form key.path=value", repr(setting))
             *parents, last = path.split(".")
             place = values
             for parent in parents:
                 place = place.setdefault(parent, {})
                 if not isinstance(place, dict):
-                    raise RecipeError("a setting names a value inside sections", repr(path))
+                    raise RecipeError(f"a setting must name a value in a section, and {parent!r} is none", repr(path))
             place[last] = read(text, f"--set {path}")
         return Recipe.from_values(values)
 
 
 def presets() -> dict[str, Path]:
-    """The recipes that come with slimgen: name to file."""
+    """Return the files of the recipes that come with slimgen, by name."""
     return {path.stem: path for path in sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))}
 
 
 def load(reference: str) -> Recipe:
-    """A recipe by preset name, by file, or by a key inside a file: `params.yaml#recipes.NAME`.
+    """Load a recipe by preset name, by file, or by a key inside a file: `params.yaml#recipes.NAME`.
 
     Raises:
-        RecipeError: nothing of that name, or what is there is no recipe.
+        RecipeError: no recipe has that name, or the file holds no valid recipe.
     """
     known = presets()
     if reference in known:
         return Recipe.parse(known[reference].read_text(encoding="utf-8"), reference, f"recipe {reference}")
     path, keys = _parted(reference)
     if path is None:
-        raise RecipeError("a recipe is a preset's name or a YAML file", repr(reference), nearest(reference, known))
+        raise RecipeError(
+            "a recipe must be the name of a preset or a YAML file", repr(reference), nearest(reference, known)
+        )
     text, where = read_file(path, f"recipe {path}"), f"recipe {path}"
     if not keys:
         return Recipe.parse(text, path.stem, where)
@@ -162,7 +191,7 @@ def load(reference: str) -> Recipe:
 
 
 def _parted(reference: str) -> tuple[Path | None, str]:
-    """The file that is meant, which may have # in its name, and the keys behind it."""
+    """Return the file of a reference, whose name may contain #, and the keys after it."""
     at = len(reference)
     while at > 0:
         if is_file(reference[:at]):

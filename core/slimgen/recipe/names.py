@@ -1,4 +1,4 @@
-"""Names that become folders, files and keys of a log: the same on every system, and never a path."""
+"""Names of folders, files and log keys, valid on every system and never a path."""
 
 from slimgen.errors import RecipeError
 
@@ -8,20 +8,20 @@ _LONGEST = 120
 
 
 def require_name(name: str) -> str:
-    """A name that can be a folder's anywhere.
+    """Return the name if a folder can have it on every system.
 
     Raises:
-        RecipeError: empty, a path, with signs that some system does not allow, or too long.
+        RecipeError: the name is empty, a path or too long, or has characters that some system does not allow.
     """
-    rule = "must be a plain name, as of a folder"
+    rule = "must be a plain name that a folder can have"
     if not name.strip() or name != name.strip():
-        raise RecipeError(rule, f"{name!r}, with nothing or spaces around", "choose another name")
+        raise RecipeError(rule, f"{name!r}, which is empty or has spaces around it", "choose another name")
     if found := sorted({sign for sign in name if sign in _SIGNS or not sign.isprintable()}):
-        raise RecipeError(rule, f"{name[:80]!r}, with {' '.join(map(repr, found))}", "leave such signs out")
+        raise RecipeError(rule, f"{name[:80]!r}, with {' '.join(map(repr, found))}", "leave these characters out")
     if name[0] in "-.~" or name.endswith("."):
-        raise RecipeError(rule, f"{name[:80]!r}", "begin it with a letter or digit, and end it with no dot")
+        raise RecipeError(rule, f"{name[:80]!r}", "begin it with a letter or digit, and do not end it with a dot")
     if name.partition(".")[0].lower() in _RESERVED:
-        raise RecipeError(rule, f"{name!r}, which Windows has for a device", "choose another name")
+        raise RecipeError(rule, f"{name!r}, which Windows reserves for a device", "choose another name")
     if len(name.encode()) > _LONGEST:
-        raise RecipeError(rule, f"one of {len(name.encode())} bytes", f"choose one of {_LONGEST} at most")
+        raise RecipeError(rule, f"one of {len(name.encode())} bytes", f"choose one of at most {_LONGEST} bytes")
     return name

@@ -1,4 +1,4 @@
-"""The sections of a recipe that every method shares, but those of its trainings."""
+"""Recipe sections that all methods share, without those for trainings."""
 
 import re
 from collections.abc import Mapping
@@ -22,90 +22,147 @@ LONGEST = 1 << 14
 
 def _of_eight(size: Size) -> Size:
     if not 8 <= min(size) <= max(size) <= LONGEST:
-        raise ValueError(f"a side is at least 8 pixels, and at most {LONGEST:,}")
+        raise ValueError(f"each side must have 8 to {LONGEST:,} pixels")
     return size
 
 
 Convention = Literal["exact", "torchprofile", "gan-compression"]
 Level = Annotated[int, Field(ge=0, le=255)]
 THREADS = 1024
-"""At the most: what is larger is a mistake, and would be noticed late, by a machine that stands still."""
+"""Most threads. A larger number is a mistake, which would otherwise show late, as a machine that hangs."""
 _NUMBER = r"[0-9]{1,20}(?:\.[0-9]{1,20})?"
 _SHARE = re.compile(rf"(?P<above>{_NUMBER})(?:(?P<percent>%)|/(?P<below>{_NUMBER}))?")
 Sides = Annotated[Size, AfterValidator(_of_eight)]
 
 
 class DataSection(Section):
-    """Which images, and how they are cut. `load` and `size` are pixels: resized to the one, cropped to the other.
+    """Images of a run, and how they are read, resized and divided."""
 
-    Pictures of another aspect than the size are squashed to it, cropped in their middle, or padded with their edges, as
-    `fit` says. Where it is not given they are rejected; those to be made of noise are cropped.
-
-    So many images are held out of those to train on: for `validation`, and as a `test` set where a data set has none;
-    of two sets, of each. Of those, test images of the same name are partners that evaluation compares with; not so
-    with `partners: false`.
-
-    Label maps hold ids below `classes`, or, in RGB, the colours of a `palette`; with `unknown`, other pixels are of one
-    more class. With `instances`, there are maps of them too, whose edges are one more channel.
-
-    Pictures of more than 8 bits are brought to 8: the two values of `range` become black and white (of one value, 0 and
-    it), or else 0 and the largest value of their side of the set. Values outside are cut off.
-
-    Pictures that are shown to a generator that enlarges, `scale` times, are made so much smaller first.
-
-    Of an `embedded` set, the pictures are drawn where no others are given.
-    """
-
-    embedded: Literal["townhouses"] | None = None
-    direction: Literal["AtoB", "BtoA"] = "AtoB"
-    load: Sides | None = None
-    fit: Fit | None = None
-    validation: int = Field(default=32, ge=1)
-    test: int | None = Field(default=None, ge=1)
-    flip: bool = True
-    partners: bool = True
-    classes: int | None = Field(default=None, ge=1, le=255)
-    unknown: bool = False
-    instances: bool = False
-    scale: int = Field(default=1, ge=1, le=64)
-    palette: tuple[tuple[Level, Level, Level], ...] | None = None
-    licence: str = "unknown; ask whoever made the images"
-    range: tuple[float, float] | None = None
+    embedded: Literal["townhouses"] | None = Field(
+        default=None,
+        description="Data set that slimgen draws itself where no other images are given. None: images must be given.",
+    )
+    direction: Literal["AtoB", "BtoA"] = Field(
+        default="AtoB", description="Side of the data set that is the input: A (`AtoB`) or B (`BtoA`)."
+    )
+    load: Sides | None = Field(
+        default=None,
+        description="Size to which training images are resized, in pixels, before random crops of `size` are taken. "
+        "None: `size`, without crops.",
+    )
+    fit: Fit | None = Field(
+        default=None,
+        description="Treatment of images with another aspect ratio than `size`: `squash` resizes height and width "
+        "apart, `crop` takes the largest part in the middle, `pad` repeats the edges. None rejects them; images for "
+        "generators from noise, and single images, are cropped.",
+    )
+    validation: int = Field(
+        default=32,
+        ge=1,
+        description="Number of training images (pairs, or images of each set) held out to compare candidates, where "
+        "the data set has no validation split.",
+    )
+    test: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of training images (pairs, or images of each set) held out as test images, for a data set "
+        "without a test split. None: the data set must have one, except for images made from noise, where a tenth is "
+        "held out.",
+    )
+    flip: bool = Field(default=True, description="Mirror half of the training images at random.")
+    partners: bool = Field(
+        default=True,
+        description="Treat test images of the same name in two unpaired sets as pairs in the evaluation. Training and "
+        "search never use them.",
+    )
+    classes: int | None = Field(
+        default=None, ge=1, le=255, description="Number of classes in label maps, whose ids are below it."
+    )
+    unknown: bool = Field(
+        default=False,
+        description="Give pixels of no class (id 255, or a colour outside `palette`) a class of their own. False "
+        "rejects such label maps.",
+    )
+    instances: bool = Field(
+        default=False,
+        description="Read instance maps beside the label maps; their edges become one more input channel.",
+    )
+    scale: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Factor by which the generator enlarges images; its inputs are made smaller by it first. Only for "
+        "the task `single`.",
+    )
+    palette: tuple[tuple[Level, Level, Level], ...] | None = Field(
+        default=None,
+        description="Colour [red, green, blue] of each class in RGB label maps, 0 to 255, in the order of the ids. "
+        "None: label maps hold the ids themselves.",
+    )
+    licence: str = Field(
+        default="unknown; ask whoever made the images",
+        description="Licence or terms of use of the images, printed in the report and the model card.",
+    )
+    range: tuple[float, float] | None = Field(
+        default=None,
+        description="Values that become black and white in images of more than 8 bits, such as [0, 4095], or the white "
+        "one alone; values outside are clipped. None: 0 and the largest value of that side of the data set.",
+    )
 
     @field_validator("range", mode="before")
     @classmethod
     def from_black_to_white(cls, value: object) -> object:
-        """One value is that of white."""
+        """Return both ends of a range; a single value is the white end, and black is 0."""
         if isinstance(value, int | float) and not isinstance(value, bool):
             return (0, value)
-        return tuple(value) if isinstance(value, list) else value  # what a validator returns is held to the very type
+        return tuple(value) if isinstance(value, list) else value  # pydantic is strict about a validator's result
 
     @field_validator("range")
     @classmethod
     def rising(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
-        """White is above black."""
+        """Require white above black."""
         if value is not None and not value[0] < value[1]:
-            raise ValueError("the value that becomes black and a larger one that becomes white, such as [0, 4095]")
+            raise ValueError("must be the value of black and a larger one of white, such as [0, 4095]")
         return value
 
 
 class BudgetSection(Section):
-    """The budget. A number, or a share of the original's as text: `macs: 1/8`. Latency in milliseconds.
+    """Limits on the cost of the found generator.
 
-    Where two generators are found, one for each direction, the limits are of each of them.
+    Where two generators are found, one for each direction, the limits apply to each of them.
     """
 
-    macs: int | str | None = None
-    params: int | str | None = None
-    bytes: int | str | None = None
-    latency_ms: float | None = Field(default=None, gt=0)
-    convention: Convention = "exact"
+    macs: int | str | None = Field(
+        default=None,
+        description="Limit on multiply-accumulates for one image: a number, or a share of the original's as `1/8` or "
+        "`12.5%`. None: no limit.",
+    )
+    params: int | str | None = Field(
+        default=None,
+        description="Limit on parameters: a number, or a share of the original's as `1/8` or `12.5%`. None: no limit.",
+    )
+    bytes: int | str | None = Field(
+        default=None,
+        description="Limit on the size of the weights in bytes, as float32: a number, or a share of the original's as "
+        "`1/8` or `12.5%`. None: no limit.",
+    )
+    latency_ms: float | None = Field(
+        default=None,
+        gt=0,
+        description="Limit on the latency of one image in milliseconds, in onnxruntime on this machine with "
+        "`evaluate.threads`. None: no limit.",
+    )
+    convention: Convention = Field(
+        default="exact",
+        description="Way of counting multiply-accumulates: `exact`, or as `torchprofile` or the code of "
+        "`gan-compression` counts them.",
+    )
 
     @field_validator("macs", "params", "bytes", mode="before")
     @classmethod
     def positive(cls, value: object) -> object:
-        """A positive number or a share such as 1/8."""
-        if isinstance(value, float) and value.is_integer():  # as JSON may have it
+        """Return a positive number or a share such as 1/8 unchanged, and refuse anything else."""
+        if isinstance(value, float) and value.is_integer():  # JSON may hold a whole number as a float
             value = int(value)
         if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
             return value
@@ -116,11 +173,11 @@ class BudgetSection(Section):
             part = Fraction(value).limit_denominator(64)
             hint = f"write {100 * value:.6g}%" if abs(part - value) > 1e-9 else f"write {part} or {100 * value:.6g}%"
         elif isinstance(value, str) and value.replace("_", "").isdecimal():
-            hint = "write the number with digits alone, and without quotes"
+            hint = "write it with digits only and without quotes"
         raise RecipeError("must be a positive whole number, or a share of the original such as 1/8", shown(value), hint)
 
     def resolve(self, original: Mapping[str, float]) -> dict[str, float]:
-        """The limits as numbers, shares taken of the original's costs (`macs`, `params`, `bytes`)."""
+        """Return the limits as numbers; shares refer to the original's costs (`macs`, `params`, `bytes`)."""
         limits: dict[str, float] = {}
         for name in ("macs", "params", "bytes"):
             value = getattr(self, name)
@@ -133,7 +190,7 @@ class BudgetSection(Section):
 
 
 def share(text: str) -> float | None:
-    """The number that a text such as `1/8` or `12.5%` stands for, or None."""
+    """Return the number that a text such as `1/8` or `12.5%` stands for, or None."""
     found = _SHARE.fullmatch(text)
     if found is None:
         return None
@@ -143,58 +200,104 @@ def share(text: str) -> float | None:
 
 
 class ObjectiveSection(Section):
-    """What the search improves on the validation images."""
+    """Metric that the search improves on the validation images."""
 
-    metric: str = "psnr"
-    images: int | None = Field(default=None, ge=1)
+    metric: str = Field(
+        default="psnr",
+        description="Metric by which the search ranks candidates on the validation images, such as `psnr` or `fid`, or "
+        "`package.module:NAME` of a user-defined one.",
+    )
+    images: int | None = Field(
+        default=None, ge=1, description="Number of validation images on which a candidate is measured. None: all."
+    )
 
 
 class ComputeSection(Section):
-    """Where to compute; `auto` takes a GPU if there is one, and bf16 where the processor has it.
+    """Device, number type and threads of the computation."""
 
-    A training is saved every `checkpoint_seconds`, less often where saving itself takes long.
-    """
-
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    threads: int | None = Field(default=None, ge=1, le=THREADS)
-    checkpoint_seconds: float = Field(default=15.0, gt=0)
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Device to compute on. `auto`: a GPU where there is one, else the CPU."
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto",
+        description="Number type of the convolutions. `auto`: bf16 where the hardware multiplies it, else fp32.",
+    )
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=THREADS,
+        description="CPU threads. None: the cores that this process may use, or PyTorch's own number if it is lower.",
+    )
+    checkpoint_seconds: float = Field(
+        default=15.0,
+        gt=0,
+        description="Seconds between two checkpoints of a training; more where writing one takes long.",
+    )
 
 
 class EvaluateSection(Section):
-    """What is measured of the finished generators, on the test images.
+    """Measurements of the finished generators on the test images."""
 
-    From noise to images, `images` are made, as many as there are real ones if not given, and the real ones are those
-    of `against`: all that were to train on, as is the custom on CIFAR-10, or the test images.
-    Latencies are medians of `latency_runs` calls of each generator, two at the least, in onnxruntime and in PyTorch.
-    """
-
-    metrics: tuple[str, ...] = ("psnr", "ssim")
-    images: int | None = Field(default=None, ge=1)
-    against: Literal["train", "test"] = "train"
-    features: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    latency_runs: int = Field(default=20, ge=1, le=100_000)
-    threads: int = Field(default=1, ge=1, le=THREADS)
-    pictures: int = Field(default=6, ge=1, le=100)
+    metrics: tuple[str, ...] = Field(
+        default=("psnr", "ssim"),
+        description="Metrics of the evaluation, such as `psnr`, `ssim`, `lpips`, `fid`, or `package.module:NAME` of a "
+        "user-defined one. Empty: none.",
+    )
+    images: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of test images to measure on; for generators from noise, of images to make. None: all test "
+        "images, or as many as there are real ones.",
+    )
+    against: Literal["train", "test"] = Field(
+        default="train",
+        description="Real images that images made from noise are compared with: all training and validation images "
+        "(`train`, the custom on CIFAR-10) or the test images (`test`).",
+    )
+    features: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Feature networks of metrics such as `fd:NAME`, each under its name with its `path` and options.",
+    )
+    latency_runs: int = Field(
+        default=20,
+        ge=1,
+        le=100_000,
+        description="Calls of each generator, at least 2, whose median is its latency in onnxruntime and in PyTorch.",
+    )
+    threads: int = Field(default=1, ge=1, le=THREADS, description="CPU threads while latencies are measured.")
+    pictures: int = Field(
+        default=6, ge=1, le=100, description="Number of test images in the picture grid of the report."
+    )
 
     @model_validator(mode="after")
     def shown(self) -> Self:
-        """No more pictures are shown than there are images."""
+        """Require no more pictures than images."""
         if self.images is not None and "pictures" in self.model_fields_set and self.pictures > self.images:
-            raise ValueError(f"'pictures' are among the {self.images} 'images': ask for no more, or leave them out")
+            raise ValueError(f"'pictures' must be at most 'images', which is {self.images}")
         return self
 
 
 class ExportSection(Section):
-    """The ONNX file."""
+    """ONNX file of the found generator."""
 
-    opset: int = Field(default=20, ge=18, le=99)
-    dynamic: bool = True
-    tolerance: float = Field(default=1e-3, gt=0)
-    model: str | None = None
+    opset: int = Field(default=20, ge=18, le=99, description="Version of the ONNX operator set.")
+    dynamic: bool = Field(
+        default=True,
+        description="Let height and width of the ONNX model's input vary where the network allows it. False fixes both "
+        "to `size`.",
+    )
+    tolerance: float = Field(
+        default=1e-3,
+        gt=0,
+        description="Largest absolute difference allowed between outputs of the ONNX model and of the PyTorch network, "
+        "on images in [-1, 1]; one 8-bit level is 0.0078.",
+    )
+    model: str | None = Field(
+        default=None, description="Name of the exported model, as registered in MLflow. None: the recipe's name."
+    )
 
     @field_validator("model")
     @classmethod
     def plain(cls, value: str | None) -> str | None:
-        """A name that may be that of a registered model."""
+        """Require a name that a registered model may have."""
         return None if value is None else require_name(value)

@@ -1,4 +1,4 @@
-"""Sections of recipes: how values are checked against them, and keys that have another name now."""
+"""Sections of recipes: checks of values against their models, and renamed keys."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ RENAMED: dict[str, str] = {
     "teach.back_generator_checkpoint": "teach.reverse_generator_checkpoint: FILE",
     "teach.back_discriminator_checkpoint": "teach.reverse_discriminator_checkpoint: FILE",
 }
-"""The dotted key that was, to the key that is, with its form: `finetune.uniform` to `finetune.rivals: [narrowed]`."""
+"""Former dotted key to the present one with its form: `finetune.uniform` to `finetune.rivals: [narrowed]`."""
 
 _RULES = {
     **dict.fromkeys(("int_type", "int_from_float", "int_parsing"), "must be a whole number"),
@@ -39,7 +39,7 @@ _RULES = {
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
 }
-"""The rule that a value breaks, by pydantic's name of it."""
+"""Rule that a value breaks, by pydantic's name for it."""
 
 SectionT = TypeVar("SectionT", bound="Section")
 
@@ -51,22 +51,22 @@ class Section(BaseModel):
 
 
 def section(model: type[SectionT], values: Mapping[str, Any], where: str) -> SectionT:
-    """Validates values against a section's model, with errors of one line.
+    """Validate values against a section's model, with one-line errors.
 
-    They are taken as they are: a truth is no number, and a text that looks like a number is text.
+    Nothing is converted: a boolean is no number, and a text that looks like a number stays text.
 
     Raises:
-        RecipeError: naming the place, the rule and what came; for an unknown key, the nearest known one.
+        RecipeError: names the place, the rule and the value; for an unknown key, the nearest known one.
     """
     try:
-        # Read as JSON, whose lists may be tuples while all else is strict.
+        # Read as JSON: strict mode then still accepts a list for a tuple.
         return model.model_validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
         raise _error(model, _telling(error.errors()), where) from None
 
 
 def _telling(errors: "list[ErrorDetails]") -> "ErrorDetails":
-    """What was wrong first; of a value that may be of several kinds, what is wrong with the kind that is nearest."""
+    """Return the first error; for a value with several allowed types, the error of the nearest type."""
     first, *others = errors
     if first["type"] == "string_type" and isinstance(first["input"], list | dict):
         place = first["loc"][:-1]
@@ -75,17 +75,17 @@ def _telling(errors: "list[ErrorDetails]") -> "ErrorDetails":
 
 
 def _error(model: type[BaseModel], first: "ErrorDetails", where: str) -> RecipeError:
-    """What was wrong first, as one line."""
+    """Return the one-line error for pydantic's first one."""
     place, kind, came = ".".join(_place(model, first["loc"])), first["type"], first["input"]
     if kind == "extra_forbidden":
-        # Sections of a method's own are validated by themselves, under their names.
+        # Sections that a method defines are validated alone, under their own names.
         old = next((key for key in (place, f"{where}.{place}") if key in RENAMED), None)
         known = _fields(model, first["loc"][:-1])
         hint = f"{old} is now {RENAMED[old]}" if old else nearest(str(first["loc"][-1]), known)
         return RecipeError(f"{where} has no key {place!r}", shown(came), hint)
-    if kind == "missing" and isinstance(first["loc"][-1], int):  # of a list that is too short
+    if kind == "missing" and isinstance(first["loc"][-1], int):  # an item of a list that is too short
         place = place.rpartition(".")[0]
-        return RecipeError(f"{where}: {place}: must be a longer list", shown(came), "give one value for each place")
+        return RecipeError(f"{where}: {place}: must be a longer list", shown(came), "give a value for each item")
     if kind == "missing":
         return RecipeError(f"{where} needs the key {place!r}")
     context = first.get("ctx", {})
@@ -93,28 +93,28 @@ def _error(model: type[BaseModel], first: "ErrorDetails", where: str) -> RecipeE
     if isinstance(raised, SlimgenError):
         return RecipeError(f"{where}: {place}: {raised.rule}", raised.got, raised.hint)
     rule = _RULES.get(kind, str(first["msg"]).removeprefix("Value error, ")).format(**context)
-    if not place:  # of several keys together
+    if not place:  # a rule about several keys
         return RecipeError(f"{where}: {rule}")
     return RecipeError(f"{where}: {place}: {rule}", None if isinstance(came, dict) else shown(came), _hint(kind, came))
 
 
 def shown(value: object) -> str:
-    """A value as it is written in YAML, and not too much of it."""
+    """Return a value as YAML text, cut to 80 characters."""
     text = {True: "true", False: "false", None: "null"}.get(value) if isinstance(value, bool | None) else repr(value)
     return str(text)[:80]
 
 
 def _hint(kind: str, came: object) -> str | None:
-    """What to do about a value of the wrong kind."""
+    """Return the hint for a value of the wrong type."""
     if kind.startswith(("int", "float")) and isinstance(came, str) and came.strip().lstrip("+-")[:1].isdigit():
-        return "write the number with digits alone, and without quotes"
+        return "write it with digits only and without quotes"
     if kind == "string_type" and not isinstance(came, dict | list | None):
         return "put it in quotes"
     return None
 
 
 def _place(model: type[BaseModel], parts: tuple[int | str, ...]) -> list[str]:
-    """Where a value stands: without what pydantic says besides, which of several types was tried."""
+    """Return the keys that lead to a value, without the names of tried types that pydantic adds."""
     found: list[str] = []
     kind: Any = model
     for part in parts:
@@ -130,13 +130,13 @@ def _place(model: type[BaseModel], parts: tuple[int | str, ...]) -> list[str]:
 
 
 def _bare(annotation: Any) -> Any:
-    """A type without None beside it."""
+    """Return the type without an alternative None."""
     others = [one for one in get_args(annotation) if one is not NoneType]
     return others[0] if NoneType in get_args(annotation) and len(others) == 1 else annotation
 
 
 def _fields(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
-    """The keys that a model knows at a place inside it."""
+    """Return the known keys at a place inside a model."""
     for part in place:
         known = _fields_of(model)
         inner = _bare(known[str(part)].annotation) if str(part) in known else None
@@ -147,5 +147,5 @@ def _fields(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
 
 
 def _fields_of(model: type[BaseModel]) -> dict[str, "FieldInfo"]:
-    """The fields of a model, by the keys that they have in a recipe."""
+    """Return the fields of a model by their keys in a recipe."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
