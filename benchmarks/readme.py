@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks import ablations, beside_peers, unpaired
+from benchmarks import ablations, beside_peers, chance, unpaired
 from benchmarks.comparison import lines
 from benchmarks.fair import lines as against
 from benchmarks.graph import lines as graph_lines
@@ -62,9 +62,16 @@ def main() -> None:
         for source, name in PICTURES.items():
             shutil.copyfile(run / source, ROOT / "docs" / f"{method}-{name}")
     rows = [row for run in runs for row in read_table(run / "evaluate" / "table.json", run.name).rows]
+    shown = {"chance": "\n".join(chance.lines(figures("fair"))), "hours": "\n\n".join(map(job, figures("hours")))}
     if rows:
-        fill(ROOT / "README.md", {"run": markdown_table(rows)})
+        shown["run"] = markdown_table(rows)
+    fill(ROOT / "README.md", shown)
     fill(ROOT / "docs" / "results.md", {**results(), "profile": profile()})
+
+
+def figures(kind: str) -> list[Mapping[str, Any]]:
+    """Return the files of figures of one kind of benchmark, by name."""
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{kind}-*.json"))]
 
 
 def fill(page: Path, filled: Mapping[str, str]) -> None:
@@ -170,6 +177,18 @@ def hours(found: Mapping[str, Any]) -> str:
     )
     step = step_lines(found["step"]) if found.get("step") else []
     return "\n".join([head, "", *rows, *(["", *step] if step else [])])
+
+
+def job(found: Mapping[str, Any]) -> str:
+    """Return in short what a preset takes on a large GPU."""
+    trainings = found["trainings"].items()
+    parts = ", ".join(
+        f"{name} {row['updates']:,} updates of {row['batch']} ({row['hours']:.1f} h)" for name, row in trainings
+    )
+    return (
+        f"`{found['recipe']}`, a paper's whole setting: {found['hours']:.0f} hours on one H200, worked out from its "
+        f"MACs and operator calls, not run: {parts}."
+    )
 
 
 def graph(found: Mapping[str, Any]) -> str:
