@@ -1,1 +1,1 @@
-"""The seven stages as Kubeflow components: lightweight, on our own image, importing nothing heavy before they run."""
+"""Seven stages as Kubeflow components: lightweight, on our own image, importing nothing heavy before they run."""

@@ -1,4 +1,4 @@
-"""The stage `evaluate` as a Kubeflow component."""
+"""Stage `evaluate` as a Kubeflow component."""
 
 from kfp import dsl
 
@@ -17,18 +17,18 @@ def evaluate(
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
 ) -> None:
-    """Measures the original, the found generator and its rivals.
+    """Measure the original, the found generator and its rivals.
 
     Args:
         recipe: the recipe as YAML text.
-        kept: a folder that outlives the pod, so that a stage started again goes on where it was; may be empty.
-        prepared: what `prepare` wrote.
-        taught: what `teach` wrote.
-        searched: what `search` wrote.
-        finetuned: what `finetune` wrote.
+        kept: a folder that outlives the pod, so that a restarted stage resumes; may be empty.
+        prepared: the output folder of `prepare`.
+        taught: the output folder of `teach`.
+        searched: the output folder of `search`.
+        finetuned: the output folder of `finetune`.
         out: the measurements, the picture grid and the report.
-        metrics: the stage's metrics, for the table of runs.
-        report: the report that stands alone.
+        metrics: the stage's metrics, for Kubeflow's table of runs.
+        report: the self-contained HTML report.
     """
     from os import environ
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""The stage `export` as a Kubeflow component."""
+"""Stage `export` as a Kubeflow component."""
 
 from kfp import dsl
 
@@ -15,15 +15,15 @@ def export(
     metrics: dsl.Output[dsl.Metrics],
     card: dsl.Output[dsl.Markdown],
 ) -> None:
-    """Writes the ONNX model and its card, checked against the PyTorch network.
+    """Write the ONNX model and its card, checked against the PyTorch network.
 
     Args:
         recipe: the recipe as YAML text.
-        kept: a folder that outlives the pod, so that a stage started again goes on where it was; may be empty.
-        finetuned: what `finetune` wrote.
-        evaluated: what `evaluate` wrote.
+        kept: a folder that outlives the pod, so that a restarted stage resumes; may be empty.
+        finetuned: the output folder of `finetune`.
+        evaluated: the output folder of `evaluate`.
         out: `generator.onnx` and its card.
-        metrics: the stage's metrics, for the table of runs.
+        metrics: the stage's metrics, for Kubeflow's table of runs.
         card: the model's card.
     """
     from os import environ

@@ -1,4 +1,4 @@
-"""The stage `finetune` as a Kubeflow component."""
+"""Stage `finetune` as a Kubeflow component."""
 
 from kfp import dsl
 
@@ -16,17 +16,17 @@ def finetune(
     out: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> None:
-    """Trains the generator that was found, and its rivals where the recipe names any.
+    """Train the found generator and the rivals that the recipe names.
 
     Args:
         recipe: the recipe as YAML text.
-        kept: a folder that outlives the pod, so that a stage started again goes on where it was; may be empty.
-        prepared: what `prepare` wrote.
-        taught: what `teach` wrote.
-        supernet: what `supernet` wrote.
-        searched: what `search` wrote.
+        kept: a folder that outlives the pod, so that a restarted stage resumes; may be empty.
+        prepared: the output folder of `prepare`.
+        taught: the output folder of `teach`.
+        supernet: the output folder of `supernet`.
+        searched: the output folder of `search`.
         out: the found generator's weights and training log.
-        metrics: the stage's metrics, for the table of runs.
+        metrics: the stage's metrics, for Kubeflow's table of runs.
     """
     from os import environ
     from pathlib import Path

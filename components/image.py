@@ -1,4 +1,4 @@
-"""The container image that every component runs on, named in this one place."""
+"""Name of the container image that every component runs on."""
 
 import os
 import re
@@ -8,22 +8,22 @@ from pathlib import Path
 
 
 def image() -> str:
-    """The image's name: `SLIMGEN_IMAGE` where it is set, else `slimgen:<version>-<git revision>`.
+    """Return the image's name: `SLIMGEN_IMAGE` where it is set, else `slimgen:<version>-<git revision>`.
 
-    Kubeflow's cache key holds the image's name and not its content, so the tag must change whenever the code does:
-    it carries the version, the revision, and `dirty` while there are uncommitted changes.
+    Kubeflow's cache key contains the image's name and not its content, so the tag must change with the code: it
+    consists of the version, the revision, and `dirty` while there are uncommitted changes.
     """
     given = os.environ.get("SLIMGEN_IMAGE", "").strip()
     return given or f"slimgen:{tag(version('slimgen'), revision(Path(__file__).parent))}"
 
 
 def tag(release: str, commit: str) -> str:
-    """A valid image tag of a version and a revision (either may hold characters that a tag may not)."""
+    """Return a valid image tag for a version and a revision; characters that a tag must not have become `_`."""
     return re.sub(r"[^\w.-]", "_", "-".join(part for part in (release, commit) if part))[:128]
 
 
 def revision(folder: Path) -> str:
-    """The git revision that a folder is checked out at, ending in `-dirty` if changed; empty without git."""
+    """Return the git revision of a checkout, with `-dirty` at its end if files are changed; empty without git."""
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
@@ -33,12 +33,12 @@ def revision(folder: Path) -> str:
 
 
 def unversioned() -> str:
-    """What must be known where there is no git, as in a copy or an installed package; empty where there is."""
+    """Return a note for code outside of git, such as a copy or an installed package; empty inside of git."""
     if os.environ.get("SLIMGEN_IMAGE", "").strip() or revision(Path(__file__).parent):
         return ""
     return (
-        f"note: without git, the image is called {image()} whatever its code, and Kubeflow's cache takes changed code "
-        "for the same; set SLIMGEN_IMAGE to a name that changes with it"
+        f"note: without git, the image's name is always {image()}, so Kubeflow's cache does not notice changed code; "
+        "set SLIMGEN_IMAGE to a name that changes with the code"
     )
 
 

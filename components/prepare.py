@@ -1,4 +1,4 @@
-"""The stage `prepare` as a Kubeflow component."""
+"""Stage `prepare` as a Kubeflow component."""
 
 from kfp import dsl
 
@@ -13,14 +13,14 @@ def prepare(
     out: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
 ) -> None:
-    """Decodes the images once and says what was rejected, and why.
+    """Decode the images once, and record which were rejected and why.
 
     Args:
         recipe: the recipe as YAML text.
-        kept: a folder that outlives the pod, so that a stage started again goes on where it was; may be empty.
+        kept: a folder that outlives the pod, so that a restarted stage resumes; may be empty.
         images: the data set, in one of the conventional layouts.
         out: arrays, reference statistics and the manifest.
-        metrics: the stage's metrics, for the table of runs.
+        metrics: the stage's metrics, for Kubeflow's table of runs.
     """
     from os import environ
     from pathlib import Path

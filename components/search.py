@@ -1,4 +1,4 @@
-"""The stage `search` as a Kubeflow component."""
+"""Stage `search` as a Kubeflow component."""
 
 from kfp import dsl
 
@@ -15,16 +15,16 @@ def search(
     out: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
 ) -> None:
-    """Searches the architecture within the budget.
+    """Search an architecture within the budget.
 
     Args:
         recipe: the recipe as YAML text.
-        kept: a folder that outlives the pod, so that a stage started again goes on where it was; may be empty.
-        prepared: what `prepare` wrote.
-        taught: what `teach` wrote.
-        supernet: what `supernet` wrote.
+        kept: a folder that outlives the pod, so that a restarted stage resumes; may be empty.
+        prepared: the output folder of `prepare`.
+        taught: the output folder of `teach`.
+        supernet: the output folder of `supernet`.
         out: the genotype, every trial and the Pareto front.
-        metrics: the stage's metrics, for the table of runs.
+        metrics: the stage's metrics, for Kubeflow's table of runs.
     """
     from os import environ
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""The stage `supernet` as a Kubeflow component."""
+"""Stage `supernet` as a Kubeflow component."""
 
 from kfp import dsl
 
@@ -14,15 +14,15 @@ def supernet(
     out: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> None:
-    """Trains the weight-sharing network.
+    """Train the weight-sharing network.
 
     Args:
         recipe: the recipe as YAML text.
-        kept: a folder that outlives the pod, so that a stage started again goes on where it was; may be empty.
-        prepared: what `prepare` wrote.
-        taught: what `teach` wrote.
+        kept: a folder that outlives the pod, so that a restarted stage resumes; may be empty.
+        prepared: the output folder of `prepare`.
+        taught: the output folder of `teach`.
         out: the supernet's weights and training log.
-        metrics: the stage's metrics, for the table of runs.
+        metrics: the stage's metrics, for Kubeflow's table of runs.
     """
     from os import environ
     from pathlib import Path

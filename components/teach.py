@@ -1,4 +1,4 @@
-"""The stage `teach` as a Kubeflow component."""
+"""Stage `teach` as a Kubeflow component."""
 
 from kfp import dsl
 
@@ -13,14 +13,14 @@ def teach(
     out: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
 ) -> None:
-    """Trains the original GAN, or imports it.
+    """Train or import the original GAN.
 
     Args:
         recipe: the recipe as YAML text.
-        kept: a folder that outlives the pod, so that a stage started again goes on where it was; may be empty.
-        prepared: what `prepare` wrote.
+        kept: a folder that outlives the pod, so that a restarted stage resumes; may be empty.
+        prepared: the output folder of `prepare`.
         out: the original's weights and training log.
-        metrics: the stage's metrics, for the table of runs.
+        metrics: the stage's metrics, for Kubeflow's table of runs.
     """
     from os import environ
     from pathlib import Path

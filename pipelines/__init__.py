@@ -1,1 +1,1 @@
-"""Kubeflow pipelines: `compress` runs the seven stages of one recipe, `sweep` those of many on the same data."""
+"""Kubeflow pipelines: `compress` runs the seven stages of one recipe, `sweep` of many recipes on the same data."""

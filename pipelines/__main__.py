@@ -1,4 +1,4 @@
-"""`python -m pipelines compile | run | submit`."""
+"""Commands of `python -m pipelines`: compile, run and submit."""
 
 import sys
 from pathlib import Path
@@ -18,19 +18,19 @@ app = typer.Typer(
 )
 Recipes = Annotated[list[str], typer.Argument(metavar="RECIPE...", help="Presets, YAML files, or FILE#key.path.")]
 Gpus = Annotated[int, typer.Option(min=0, help="GPUs for each stage that trains.")]
-Claim = Annotated[str, typer.Option(help="Persistent volume claim on which a stage keeps unfinished work.")]
-AtOnce = Annotated[int, typer.Option(min=1, help="Recipes of a sweep that run side by side.")]
+Claim = Annotated[str, typer.Option(help="Persistent volume claim for the stages' unfinished work.")]
+AtOnce = Annotated[int, typer.Option(min=1, help="Recipes of a sweep that run in parallel.")]
 
 
 @app.command("compile")
 def compile_(
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("compress.yaml"),
-    many: Annotated[bool, typer.Option("--sweep", help="The pipeline of many recipes.")] = False,
+    many: Annotated[bool, typer.Option("--sweep", help="Compile the pipeline of many recipes.")] = False,
     gpus: Gpus = 0,
     claim: Claim = "",
     at_once: AtOnce = 4,
 ) -> None:
-    """Write the pipeline as YAML, to be uploaded."""
+    """Write the pipeline as a YAML file for upload."""
     from kfp import compiler
 
     from components.image import IMAGE, unversioned
@@ -51,7 +51,7 @@ def run(
     data: Annotated[Path, typer.Option(help="Folder of images.")],
     out: Annotated[Path, typer.Option(help="Folder for the stages' folders.")] = Path("runs/kubeflow"),
 ) -> None:
-    """Run the pipeline on this machine, each stage in a process of its own."""
+    """Run the pipeline on this machine, each stage in its own process."""
     from pipelines.local import run as run_here
 
     for folder in run_here([load(reference) for reference in recipe], data, out):
@@ -61,14 +61,14 @@ def run(
 @app.command()
 def submit(
     recipe: Recipes,
-    data: Annotated[str, typer.Option(help="URI of the images' folder in the cluster's object store.")],
+    data: Annotated[str, typer.Option(help="URI of the image folder in the cluster's object store.")],
     host: Annotated[str, typer.Option(help="Address of the Kubeflow Pipelines server.")],
     gpus: Gpus = 0,
     claim: Claim = "",
     at_once: AtOnce = 4,
     namespace: Annotated[str, typer.Option(help="Namespace of the run.")] = "kubeflow",
     experiment: Annotated[str, typer.Option(help="Kubeflow's group of runs.")] = "slimgen",
-    cache: Annotated[bool, typer.Option(help="Take tasks that ran before from the cache.")] = True,
+    cache: Annotated[bool, typer.Option(help="Reuse cached results of earlier tasks with the same inputs.")] = True,
 ) -> None:
     """Run the pipeline on a cluster."""
     from components.image import unversioned
@@ -82,7 +82,7 @@ def submit(
 
 
 def main() -> None:
-    """Runs a command; a user's fault is one line and status 2."""
+    """Run a command; a user error is printed as one line, with exit status 2."""
     with ending("pipelines"):
         app()
 

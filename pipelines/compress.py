@@ -1,4 +1,4 @@
-"""The pipeline of one recipe: the seven stages, each fed by the folders of those before it."""
+"""Pipeline of one recipe: the seven stages, each with the folders of earlier stages as inputs."""
 
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
@@ -14,10 +14,10 @@ from pipelines.resources import KEPT, PLAIN, Cluster, place
 
 
 def compress(cluster: Cluster = PLAIN) -> BaseComponent:
-    """The pipeline that compresses one generator.
+    """Return the pipeline that compresses one generator.
 
     Args:
-        cluster: where it will run.
+        cluster: the cluster that it will run on.
 
     Returns:
         A pipeline with the parameters `recipe`, `data` and `kept`.
@@ -25,12 +25,12 @@ def compress(cluster: Cluster = PLAIN) -> BaseComponent:
 
     @dsl.pipeline(name="compress")
     def pipeline(recipe: str, data: str, kept: str = KEPT if cluster.claim else "") -> None:
-        """Searches a small generator under a budget, measures it against the original and exports it to ONNX.
+        """Search a small generator under a budget, measure it against the original and export it to ONNX.
 
         Args:
             recipe: the recipe as YAML text.
-            data: where the images lie: a URI of the object store, or, run locally, a folder.
-            kept: a folder that outlives the pods, for work in progress; may be empty.
+            data: the images: a URI of the object store, or a folder when run locally.
+            kept: a folder that outlives the pods, for unfinished work; may be empty.
         """
         stages(recipe, data, kept, cluster)
 
@@ -38,7 +38,7 @@ def compress(cluster: Cluster = PLAIN) -> BaseComponent:
 
 
 def stages(recipe: str, data: str, kept: str, cluster: Cluster) -> None:
-    """Adds the seven tasks of one recipe to the pipeline or loop that is being built."""
+    """Add the seven tasks of one recipe to the pipeline or loop around the call."""
     common = {"recipe": recipe, "kept": kept}
     images = dsl.importer(artifact_uri=data, artifact_class=dsl.Dataset, reimport=False)
     images.set_display_name("images")

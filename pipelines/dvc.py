@@ -1,4 +1,4 @@
-"""Writes `dvc.yaml`: the seven stages for `dvc repro`, from the table of stages.
+"""Writer of `dvc.yaml`: the seven stages for `dvc repro`, from the table of stages.
 
 python -m pipelines.dvc > dvc.yaml
 """
@@ -16,23 +16,23 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAD = """\
 # The seven stages for `dvc repro`, once for each recipe of params.yaml. Written by `python -m pipelines.dvc`.
 #
-# A stage depends on the rooms whose code decides its result, and on the sections of its recipe that it reads: editing
-# core/slimgen/export trains nothing again. What all stages share (the command line, the recipe's schema, run folders)
-# is left out, since it decides how a result is kept and not what it is. Within a room, the stage itself knows which
-# code its recipe uses: where that is unchanged, the command finds its folder finished.
+# A stage depends on the folders whose code decides its result, and on the recipe sections that it reads: editing
+# core/slimgen/export does not train anything again. Code that all stages share (command line, recipe schema, run
+# folders) is left out, since it decides how a result is stored and not what it is. Within a folder, the stage knows
+# which code its recipe uses; if that code is unchanged, the command finds its folder finished.
 #
-# Outputs persist: DVC then leaves the folder of a stage that was killed as it is, and the stage goes on from there.
+# Outputs persist, so DVC keeps the folder of a killed stage, and the stage resumes from it.
 #
-# An environment without an activated .venv finds the command there all the same.
+# PATH is extended so that the command is found in .venv even if .venv is not activated.
 """
 COMMAND = 'PATH="$PATH:.venv/bin" slimgen'
 
 
 def dvc_yaml(recipes: Mapping[str, Mapping[str, object]]) -> str:
-    """The text of `dvc.yaml`.
+    """Return the text of `dvc.yaml`.
 
     Args:
-        recipes: those of params.yaml, by name.
+        recipes: the recipes of params.yaml, by name.
     """
     parsed = [Recipe.parse(yaml.safe_dump(dict(recipe)), name) for name, recipe in recipes.items()]
     early = any("patience" in recipe["teach"] for recipe in recipes.values())
@@ -60,10 +60,10 @@ def dvc_yaml(recipes: Mapping[str, Mapping[str, object]]) -> str:
 
 
 def _stage(stage: Stage, recipes: Sequence[Recipe]) -> dict[str, object]:
-    """One stage, for each recipe: what it runs, what it depends on, and what it leaves."""
+    """Return the entry of one stage for all recipes: command, dependencies and outputs."""
     out, places = _folder(stage.name), {name: _folder(name) for name in stage.reads}
     folders = " ".join(f"--{name} {place}" for name, place in places.items())
-    # What some recipe's method reads besides, too: where another's does not, the command finds its folder finished.
+    # Includes sections that only some methods read; for other recipes the command finds its folder finished.
     read = [*stage.sections, *(part for recipe in recipes for part in sections_of(stage, recipe))]
     sections = dict.fromkeys(part.partition(".")[0] for part in read)
     rooms = sorted([*stage.code, f"stages/bodies/{stage.name}.py"])

@@ -1,4 +1,4 @@
-"""A pipeline on this machine: every component in a process of its own, by the interpreter that is running."""
+"""Pipeline on this machine: each component in its own process, with the running interpreter."""
 
 import os
 import re
@@ -19,36 +19,36 @@ from slimgen.recipe import Recipe
 from slimgen.stopping import passing_on
 
 COPIES = ".artifacts-"
-"""How folders of what Kubeflow hands from task to task begin; the number of their process follows."""
+"""Prefix of the folders for Kubeflow's artifacts; the id of their process follows."""
 
 
 def run(recipes: Sequence[Recipe], data: Path, out: Path) -> list[Path]:
-    """Runs the compress pipeline of one recipe, or the sweep of several, one after the other.
+    """Run the compress pipeline of one recipe, or the sweep of several recipes one after the other.
 
-    The stages keep their work in `out/<recipe>/<stage>`, so that the same command goes on after an interruption. The
-    copies that Kubeflow hands from task to task are removed in the end.
+    The stages keep their work in `out/<recipe>/<stage>`, so the same command resumes after an interruption. The copies
+    that Kubeflow passes between tasks are removed at the end.
 
     Args:
-        recipes: at least one; no two have the same name.
+        recipes: at least one recipe, with different names.
         data: a folder of images in one of the conventional layouts.
-        out: where the stages' folders go.
+        out: the folder for the stages' folders.
 
     Returns:
         The folder of each recipe.
 
     Raises:
         RecipeError: two recipes have the same name.
-        DataError: there is no such folder.
-        RunError: a stage failed; what it printed says why.
+        DataError: the data folder does not exist.
+        RunError: a stage failed; its output says why.
     """
     named(recipes)
     if not data.is_dir():
-        raise DataError("data is a folder of images", data, "see `slimgen data --help`")
+        raise DataError(f"no data set at {data}: there is no such folder", None, "check --data")
     home = out.resolve()
     home.mkdir(parents=True, exist_ok=True)
     # The same folder is the same run, also in MLflow.
     os.environ.setdefault(RUN_ID, str(uuid5(NAMESPACE_URL, home.as_uri())))
-    os.environ["SLIMGEN_STARTER"] = "pipelines"  # with which the stages end, each in a process of its own
+    os.environ["SLIMGEN_STARTER"] = "pipelines"  # each stage ends together with this process
     texts = [recipe.to_yaml() for recipe in recipes]
     where = {"data": str(data.resolve()), "kept": str(home)}
     _sweep(home)
@@ -57,8 +57,8 @@ def run(recipes: Sequence[Recipe], data: Path, out: Path) -> list[Path]:
         TemporaryDirectory(prefix=f"{COPIES}{os.getpid()}-", dir=home) as artifacts,
         warnings.catch_warnings(),
     ):
-        # Kubeflow warns of an image whose name lacks "python" (ours is this very environment, packed) and of limits
-        # that mean nothing on one machine.
+        # Kubeflow warns about an image without "python" in its name (ours is this environment) and about limits
+        # that have no effect on one machine.
         warnings.filterwarnings("ignore", "You may be attemping to run a task", RuntimeWarning)
         warnings.filterwarnings("ignore", "Task .* have no effect in the current local runner", UserWarning)
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=artifacts, workspace_root=artifacts)
@@ -68,14 +68,14 @@ def run(recipes: Sequence[Recipe], data: Path, out: Path) -> list[Path]:
             else:
                 sweep(Cluster(at_once=1))(recipes=texts, **where)
         except RuntimeError as error:
-            hint = "the lines above say why; the same command goes on from here"
+            hint = "see the lines above for the reason; the same command resumes from here"
             plain = re.sub("\x1b\\[[0-9;]*m", "", str(error)).rstrip(".")
-            raise RunError("every stage of a pipeline must finish", plain, hint) from None
+            raise RunError("a stage of the pipeline failed", plain, hint) from None
     return [home / recipe.name for recipe in recipes]
 
 
 def _sweep(home: Path) -> None:
-    """Removes the copies of runs that were killed."""
+    """Remove the copies that killed runs left behind."""
     for left in home.glob(f"{COPIES}*"):
         number = left.name.removeprefix(COPIES).partition("-")[0]
         if number.isdigit() and not Path("/proc", number).exists():
@@ -83,12 +83,12 @@ def _sweep(home: Path) -> None:
 
 
 def named(recipes: Sequence[Recipe]) -> None:
-    """Checks that no two recipes have the same name, since folders and runs are called by it.
+    """Check that all recipes have different names, since folders and runs are named after them.
 
     Raises:
-        RecipeError: two have.
+        RecipeError: two recipes have the same name.
     """
     names = [recipe.name for recipe in recipes]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise RecipeError("the recipes of a sweep have different names", ", ".join(twice))
+        raise RecipeError("the recipes of a sweep must have different names", f"{', '.join(twice)} more than once")

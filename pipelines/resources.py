@@ -1,4 +1,4 @@
-"""What each stage asks of a cluster: processors, memory, time, retries and a place to keep its work, all set here."""
+"""Cluster resources of each stage: processors, memory, time, retries and the volume for unfinished work."""
 
 from typing import NamedTuple
 
@@ -9,15 +9,15 @@ RUN_ID = "KFP_RUN_ID"
 
 
 class Resources(NamedTuple):
-    """The limits of one stage's pod.
+    """Limits of one stage's pod.
 
     Attributes:
         cpu: cores.
-        memory: of the whole pod, shared memory included.
-        shared_memory: size of /dev/shm; the 64 MiB that a container has by default stop multi-process training.
-        hours: after which the pod is stopped.
-        trains: whether a GPU is worth having.
-        retries: how often a pod that failed is started again.
+        memory: memory of the whole pod, including shared memory.
+        shared_memory: size of /dev/shm; a container's default of 64 MiB is too small for multi-process training.
+        hours: time limit, after which the pod is stopped.
+        trains: whether the stage gains from a GPU.
+        retries: number of restarts after a failure.
     """
 
     cpu: str
@@ -40,14 +40,14 @@ RESOURCES: dict[str, Resources] = {
 
 
 class Cluster(NamedTuple):
-    """What a cluster offers to a run.
+    """Resources that a cluster gives to a run.
 
     Attributes:
-        gpus: how many a stage that trains gets; with 0 it trains on the processor.
-        claim: name of a persistent volume claim to keep unfinished work on. With it, a pod that is started again, and
-            a run that is submitted again, go on from the last checkpoint; without it a stage starts afresh. A claim of
-            one's own serves better than the workspace Kubeflow makes for each run, whose name changes the cache key.
-        at_once: how many recipes of a sweep run side by side.
+        gpus: GPUs for each stage that trains; with 0 it trains on the CPU.
+        claim: name of a persistent volume claim for unfinished work. With it, a restarted pod and a resubmitted run
+            resume from the last checkpoint; without it a stage starts from the beginning. Do not use the workspace
+            that Kubeflow creates for each run: its name changes the cache key.
+        at_once: number of recipes of a sweep that run in parallel.
     """
 
     gpus: int = 0
@@ -59,15 +59,15 @@ PLAIN = Cluster()
 
 
 def place(task: dsl.PipelineTask, stage: str, cluster: Cluster) -> dsl.PipelineTask:
-    """Gives a stage's task its resources.
+    """Set the resources of a stage's task.
 
-    The run's id reaches the pod by Kubernetes' downward API and not as a parameter: a parameter that differs from run
-    to run is part of the cache key, and nothing would ever be taken from the cache.
+    The pod gets the run's id through Kubernetes' downward API and not as a parameter: a parameter that differs between
+    runs is part of the cache key, so the cache would never be used.
 
     Args:
         task: the task of a pipeline.
-        stage: whose resources.
-        cluster: where it runs.
+        stage: the name of its stage.
+        cluster: the cluster that it runs on.
 
     Returns:
         The same task.

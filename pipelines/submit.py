@@ -1,4 +1,4 @@
-"""A pipeline on a cluster: compiled, checked and handed to the Kubeflow Pipelines server."""
+"""Pipeline on a cluster: compiled, checked and submitted to the Kubeflow Pipelines server."""
 
 import warnings
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ PATIENCE = 10.0
 
 
 class ClusterError(SlimgenError):
-    """A Kubeflow Pipelines server that cannot be reached, or that refuses a run."""
+    """Kubeflow Pipelines server that cannot be reached, or that refuses a run."""
 
 
 def submit(
@@ -38,33 +38,33 @@ def submit(
     experiment: str = "slimgen",
     cache: bool = True,
 ) -> str:
-    """Starts a run of the compress pipeline, or of the sweep where there are several recipes.
+    """Start a run of the compress pipeline, or of the sweep for several recipes.
 
     Args:
-        recipes: at least one; no two have the same name.
-        data: the URI of the images' folder in an object store that the cluster reads.
+        recipes: at least one recipe, with different names.
+        data: the URI of the image folder in an object store that the cluster reads.
         host: the server's address, such as `http://localhost:8080`.
-        cluster: GPUs, volume claim and how many recipes at once.
-        namespace: the server's namespace of the run.
+        cluster: GPUs, volume claim and number of recipes in parallel.
+        namespace: the namespace of the run on the server.
         experiment: Kubeflow's group of runs.
-        cache: whether tasks that ran before with the same image and inputs may be taken from the cache. The images are
-            known by their URI alone: new images under an old URI need `False`.
+        cache: whether results of earlier tasks with the same image and inputs may be reused. The cache identifies the
+            images by their URI only: new images under an old URI need `False`.
 
     Returns:
         The address of the run's page.
 
     Raises:
         RecipeError: two recipes have the same name.
-        DataError: data is no URI, or has a password in it.
-        ClusterError: the server cannot be reached, or refuses.
+        DataError: data is no URI, or contains a password.
+        ClusterError: the server cannot be reached, or refuses the run.
     """
     named(recipes)
     if not urlsplit(data).scheme:
         hint = "upload the folder and give its s3://, gs:// or minio:// address"
-        raise DataError("a cluster reads images from a URI", data, hint)
+        raise DataError("--data must be a URI that the cluster can read", data, hint)
     if secret(data):
-        hint = "a run shows what it was given to everybody; keep them in a secret of the cluster"
-        raise DataError("the URI of images is without passwords and tokens", shown(data), hint)
+        hint = "everybody can see the arguments of a run; keep credentials in a secret of the cluster"
+        raise DataError("--data must have no passwords or tokens in it", shown(data), hint)
     reach(host)
     texts = [recipe.to_yaml() for recipe in recipes]
     arguments = {"recipe": texts[0], "data": data} if len(texts) == 1 else {"recipes": texts, "data": data}
@@ -86,7 +86,7 @@ def submit(
             )
         except ApiException as error:
             raise ClusterError(
-                f"{shown(host)} must accept the run", f"{error.status} {error.reason}", "see its log"
+                f"{shown(host)} refused the run", f"{error.status} {error.reason}", "see the server's log"
             ) from error
         except (HTTPError, OSError) as error:
             raise ClusterError(f"{shown(host)} must be a Kubeflow Pipelines server", told(error, host)) from error
@@ -94,18 +94,18 @@ def submit(
 
 
 def reach(host: str) -> None:
-    """Asks a server for its health, once and within `PATIENCE` seconds.
+    """Check that a server answers, with one request and within `PATIENCE` seconds.
 
-    Kubeflow's client asks five times, and prints a page of traceback each time. A server that wants a login first
-    passes: the client knows how to give one.
+    Kubeflow's client tries five times and prints a page of traceback each time. A server that requires a login passes,
+    since the client can log in.
 
     Raises:
-        ClusterError: it is no address, nothing listens there, or something else does.
+        ClusterError: the host is no address, or no Kubeflow Pipelines server answers there.
     """
-    hint = "for one inside a cluster, `kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80` first"
+    hint = "for one inside a cluster, run `kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80` first"
     if urlsplit(host).scheme not in ("http", "https") or not urlsplit(host).hostname:
-        example = "such as http://localhost:8080"
-        raise ClusterError("a host is an http:// or https:// address", repr(shown(host)), example)
+        example = "give one such as http://localhost:8080"
+        raise ClusterError("--host must be an http:// or https:// address", repr(shown(host)), example)
     try:
         urlopen(f"{host.rstrip('/')}/apis/v2beta1/healthz", timeout=PATIENCE).close()
     except HTTPStatus as status:

@@ -1,4 +1,4 @@
-"""The pipeline of many recipes on the same data, to compare methods or budgets."""
+"""Pipeline of many recipes on the same data, to compare methods or budgets."""
 
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
@@ -8,10 +8,10 @@ from pipelines.resources import KEPT, PLAIN, Cluster
 
 
 def sweep(cluster: Cluster = PLAIN) -> BaseComponent:
-    """The pipeline that runs the seven stages for each recipe of a list.
+    """Return the pipeline that runs the seven stages for each recipe of a list.
 
     Args:
-        cluster: where it will run.
+        cluster: the cluster that it will run on.
 
     Returns:
         A pipeline with the parameters `recipes`, `data` and `kept`.
@@ -19,12 +19,12 @@ def sweep(cluster: Cluster = PLAIN) -> BaseComponent:
 
     @dsl.pipeline(name="sweep")
     def pipeline(recipes: list[str], data: str, kept: str = KEPT if cluster.claim else "") -> None:
-        """Compresses by each of several recipes, on the same data.
+        """Run the seven stages for each of several recipes on the same data.
 
         Args:
-            recipes: the recipes as YAML texts; no two have the same name.
-            data: where the images lie: a URI of the object store, or, run locally, a folder.
-            kept: a folder that outlives the pods, for work in progress; may be empty.
+            recipes: the recipes as YAML texts, with different names.
+            data: the images: a URI of the object store, or a folder when run locally.
+            kept: a folder that outlives the pods, for unfinished work; may be empty.
         """
         with dsl.ParallelFor(recipes, parallelism=cluster.at_once) as recipe:
             stages(recipe, data, kept, cluster)

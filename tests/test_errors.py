@@ -4,9 +4,9 @@ from slimgen import errors
 from slimgen.errors import RecipeError, SlimgenError, nearest
 
 
-def test_an_error_is_one_line_of_rule_arrival_and_hint() -> None:
-    error = RecipeError("a size is\npositive.", -3, "raise it")
-    assert str(error) == "a size is positive; got -3; raise it."
+def test_an_error_is_one_line_of_rule_value_and_hint() -> None:
+    error = RecipeError("a size must be\nabove 0.", -3, "raise it")
+    assert str(error) == "a size must be above 0; got -3; raise it."
     assert str(SlimgenError("no key 'x'", None, nearest("sise", ["size"]))) == "no key 'x'; did you mean 'size'?"
 
 

@@ -73,7 +73,7 @@ def test_a_size_is_height_and_width_in_yaml_and_in_settings() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"size": [72, 96, 3]}, r"size: .*height and width: 64, \[72, 96\] or 72x96"),
+        ({"size": [72, 96, 3]}, r"size: .*height and width, such as 64, \[72, 96\] or 72x96"),
         ({"size": [4, 96]}, "size: each side must have 8 to 16,384 pixels"),
         ({"size": True}, "height and width"),
         (

@@ -32,7 +32,7 @@ def test_height_comes_first(written) -> None:
     "written", [0, -8, True, None, "", "x", "64x", "72y96", "7.5", 7.5, math.nan, math.inf, [], [1, 2, 3], [8, "9"], {}]
 )
 def test_what_is_no_size_is_refused_in_one_line(written) -> None:
-    with pytest.raises(SlimgenError, match="height and width: 64, \\[72, 96\\] or 72x96; got"):
+    with pytest.raises(SlimgenError, match="height and width, such as 64, \\[72, 96\\] or 72x96; got"):
         Size.of(written)
     with pytest.raises(ValueError, match="height and width"):
         Model(size=written)

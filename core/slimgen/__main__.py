@@ -1,4 +1,4 @@
-"""`python -m slimgen` is `slimgen`."""
+"""Entry point of `python -m slimgen`, the same as `slimgen`."""
 
 from slimgen.cli import main
 

@@ -1,4 +1,4 @@
-"""Addresses as they may be told: without users, passwords and tokens, however these are written."""
+"""Addresses in a form that may be printed: without users, passwords and tokens, however these are written."""
 
 import os
 import re
@@ -11,10 +11,10 @@ HIDDEN = "***"
 
 
 def shown(address: str) -> str:
-    """An address without whoever it names and without its query; a local file as it is.
+    """Return an address without user, password and query; a local file unchanged.
 
-    A password may hold any character, so nothing before the last `@` is shown; where one comes after a `?` or `#`, it
-    may be of a password or of a query, and only the scheme is.
+    A password may contain any character, so nothing before the last `@` is shown. An `@` after a `?` or `#` may belong
+    to a password or to a query; only the scheme is shown then.
     """
     scheme, mark, rest = address.partition("://")
     if not mark or rest.startswith("/"):
@@ -24,13 +24,13 @@ def shown(address: str) -> str:
 
 
 def secret(address: str) -> bool:
-    """Whether an address names somebody, or has a query with a password or token in it."""
+    """Return whether an address contains a user, or a query with a password or token."""
     rest = address.partition("://")[2]
     return "@" in rest or bool(_SECRET_KEY.search(rest))
 
 
 def pieces(address: str) -> set[str]:
-    """What is hidden of an address, whole and in the pieces that a parser may make of it."""
+    """Return the hidden parts of an address, whole and in the pieces into which a parser may split them."""
     if shown(address) == address:
         return set()
     _, _, rest = address.partition("://")
@@ -43,18 +43,20 @@ def pieces(address: str) -> set[str]:
 
 
 def told(error: BaseException, address: str) -> str:
-    """What an error says of an address: its kind alone where any piece of what is hidden is in its words."""
+    """Return the text of an error about an address: only its class where the message contains a hidden piece."""
     kind, text = type(error).__name__, " ".join(str(error).split())
-    if not text or any(piece in text for piece in pieces(address) if len(piece) > 1):  # a letter is in every text
+    if not text or any(
+        piece in text for piece in pieces(address) if len(piece) > 1
+    ):  # a single letter is in every text
         return kind
     return f"{kind}: {scrubbed(text)[:200]}"
 
 
 def scrubbed(text: str) -> str:
-    """A text without the secrets of addresses in it, nor what the environment holds of passwords and tokens."""
+    """Return a text without secrets in addresses, and without passwords and tokens from the environment."""
     for name, value in os.environ.items():
         hidden = {value} if _SECRET.search(name.upper()) else pieces(value) if "://" in value else set()
         for piece in sorted(hidden, key=len, reverse=True):
-            if len(piece) > 3:  # shorter ones are everywhere, and are hidden with the address below
+            if len(piece) > 3:  # shorter ones occur in any text; within an address they are hidden below
                 text = text.replace(piece, HIDDEN)
     return _ADDRESS.sub(lambda found: shown(found[0]), text)

@@ -1,4 +1,4 @@
-"""Where and how tensors are computed: device, number type and memory layout, chosen once and said aloud."""
+"""Device, number type and memory layout of tensors, chosen once and logged."""
 
 import contextlib
 import ctypes
@@ -22,8 +22,8 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 class Compute:
     """A device with the number type and layout in which its convolutions run fastest.
 
-    Weights, optimizer states and losses stay in float32; `autocast` lowers the convolutions alone, to `dtype`, float32
-    or bfloat16. With `channels_last` modules and images are laid out NHWC in memory.
+    Weights, optimizer states and losses stay in float32; `autocast` lowers only the convolutions to `dtype`, float32 or
+    bfloat16. With `channels_last`, modules and images lie in memory as NHWC.
     """
 
     device: torch.device
@@ -31,7 +31,7 @@ class Compute:
     channels_last: bool = True
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """The context in which forward passes run."""
+        """Return the context for forward passes."""
         if self.dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
@@ -41,16 +41,16 @@ class Compute:
     @overload
     def place(self, value: ModuleT) -> ModuleT: ...
     def place(self, value: Tensor | nn.Module) -> Tensor | nn.Module:
-        """Moves a module, or a tensor of images (N, C, H, W), to this device and layout."""
+        """Move a module, or a tensor of images (N, C, H, W), to this device and layout."""
         wide = isinstance(value, nn.Module) or value.dim() == 4
         if self.channels_last and wide:
             return value.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return value.to(self.device)
 
     def ready(self, net: ModuleT) -> ModuleT:
-        """Places a network that is only run from now on: in evaluation mode, its convolutions converted once.
+        """Place a network for inference: in evaluation mode, with its convolutions converted to `dtype` once.
 
-        Autocast would convert them at every call; what comes out is the same.
+        Autocast would convert them at every call, with the same output.
         """
         net = self.place(net).eval()
         if self.dtype != torch.float32:
@@ -68,21 +68,21 @@ class Compute:
 
 
 def choose(precision: str = "auto", device: str = "auto", threads: int | None = None) -> Compute:
-    """Picks device, type and layout.
+    """Choose device, number type and layout.
 
     Args:
         precision: `fp32`, `bf16`, or `auto`: bf16 where the processor multiplies it in hardware (AMX, AVX-512 BF16,
             or a GPU from Ampere on), else fp32.
         device: `cpu`, `cuda`, or `auto`: a GPU if there is one.
-        threads: CPU threads; None takes as many as this process may use, or torch's own choice where that is fewer.
+        threads: CPU threads. None takes the cores that this process may use, or torch's own number if it is lower.
 
     Raises:
-        RecipeError: an unknown precision, or a GPU asked for where there is none.
+        RecipeError: an unknown precision, or `cuda` on a machine without a GPU.
     """
     if precision not in ("auto", "fp32", "bf16"):
-        raise RecipeError("compute.precision is one of auto, fp32, bf16", repr(precision))
+        raise RecipeError("compute.precision must be auto, fp32 or bf16", repr(precision))
     if device == "cuda" and not torch.cuda.is_available():
-        raise RecipeError("compute.device 'cuda' needs a GPU", "none on this machine", "use 'auto' or 'cpu'")
+        raise RecipeError("compute.device 'cuda' needs a GPU", "none on this machine", "set it to auto or cpu")
     kind = "cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu")
     torch.set_num_threads(min(torch.get_num_threads(), cores()) if threads is None else threads)
     if kind == "cuda":
@@ -99,26 +99,26 @@ def choose(precision: str = "auto", device: str = "auto", threads: int | None = 
 
 
 def cores(root: Path = Path("/sys/fs/cgroup")) -> int:
-    """How many processor cores this process may use: of its affinity, and of its container's quota.
+    """Return the number of processor cores that this process may use, by its affinity and its container's quota.
 
-    PyTorch counts those of the host, and two threads that share one core are many times slower than one.
+    PyTorch counts the cores of the host, and two threads that share one core are many times slower than one.
     """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):
-        quota, period = (root / "cpu.max").read_text().split()  # of version 2: `max`, or microseconds in a period
+        quota, period = (root / "cpu.max").read_text().split()  # cgroup v2: `max`, or microseconds in a period
         usable = min(usable, max(1, int(quota) // int(period)))
     with contextlib.suppress(OSError, ValueError):
-        microseconds = int((root / "cpu" / "cpu.cfs_quota_us").read_text())  # of version 1: -1 is no limit
+        microseconds = int((root / "cpu" / "cpu.cfs_quota_us").read_text())  # cgroup v1: -1 is no limit
         if microseconds > 0:
             usable = min(usable, max(1, microseconds // int((root / "cpu" / "cpu.cfs_period_us").read_text())))
     return usable
 
 
 class Starvation:
-    """Notices that the threads of this process do not get the processor time that they could use.
+    """Detector of threads that get less processor time than they could use.
 
-    Where another process is busy, threads wait for each other at every barrier: two on two cores then fall to a quarter
-    of the rate of one, or less.
+    While another process is busy, threads wait for each other at every barrier: two threads on two cores then run at a
+    quarter of the speed of one, or less.
     """
 
     WINDOW, WINDOWS, SHARE = 10.0, 3, 0.85
@@ -130,7 +130,7 @@ class Starvation:
         self._since, self._before, self._starved = clock(), used(), 0
 
     def hint(self, threads: int) -> str | None:
-        """One line, once, when processor time stayed well below what so many threads could have used for a while."""
+        """Return a line of advice, once, after the processor time stayed well below what the threads could use."""
         now = self._clock()
         if threads < 2 or now - self._since < self.WINDOW or self._starved > self.WINDOWS:
             return None
@@ -142,29 +142,29 @@ class Starvation:
             return None
         self._starved = self.WINDOWS + 1
         return (
-            f"{threads} threads got {share:.0%} of the processor time that they could use, so something else is busy "
-            f"here; --set compute.threads={threads - 1} is likely faster"
+            f"{threads} threads got {share:.0%} of the processor time that they could use: another process is busy on "
+            f"this machine; --set compute.threads={threads - 1} is likely faster"
         )
 
 
 def keep_memory() -> None:
-    """Lets the process keep the memory that it frees, for the next tensor of that size.
+    """Make the process keep freed memory for the next tensor of the same size.
 
-    The C library of Linux gives large blocks back at once, and every activation of the next step is then mapped and
-    zeroed page by page: a seventh of the time of a forward pass at 256 pixels.
+    glibc returns large blocks to the system at once, and the system then maps and zeroes every activation of the next
+    step page by page: a seventh of the time of a forward pass at 256 pixels.
     """
     if platform.libc_ver()[0] != "glibc":
         return
-    trim_threshold, mmap_threshold = -1, -3  # of glibc's malloc.h; blocks above 32 MiB are always mapped
+    trim_threshold, mmap_threshold = -1, -3  # from glibc's malloc.h; blocks above 32 MiB are always mapped
     library = ctypes.CDLL(None)
     library.mallopt(trim_threshold, 2**31 - 1)
     library.mallopt(mmap_threshold, 2**25)
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 in hardware, so that it gains from it."""
+    """Return whether the device multiplies bfloat16 in hardware, so that bf16 is faster there."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
-    # Private, but the only place where torch tells; an older or newer torch without them computes in fp32.
+    # Private, but torch's only functions for it; with a torch that lacks them, fp32 is used.
     asked = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
     return any(supported is not None and supported() for supported in asked)

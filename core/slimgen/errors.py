@@ -1,13 +1,18 @@
-"""What slimgen raises when the fault is not its own: one line that says the rule, what came, and what to do."""
+"""Errors for users: one line each, with the rule, the value that broke it, and what to do."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class SlimgenError(ValueError):
-    """A user-facing error: what must hold, what arrived instead, and what to do about it.
+    """User-facing error, printed as one line: rule, "got" and the value, hint.
 
-    The command line prints it as one line and exits with status 2.
+    The command line prints the line and exits with status 2.
+
+    Args:
+        rule: what is wrong, or what must be.
+        got: the value that came instead, printed after "got"; None leaves it out.
+        hint: what to do.
     """
 
     def __init__(self, rule: str, got: object = None, hint: str | None = None) -> None:
@@ -18,37 +23,37 @@ class SlimgenError(ValueError):
 
 
 class RecipeError(SlimgenError):
-    """A recipe that cannot be read or does not make sense."""
+    """Recipe that cannot be read, or with values that do not fit together."""
 
 
 class DataError(SlimgenError):
-    """Images that are missing, damaged or laid out in no known way."""
+    """Images that are missing, damaged, or in no known layout."""
 
 
 class BudgetError(SlimgenError):
-    """A budget that no network of the space can meet."""
+    """Budget that no network of the space can meet."""
 
 
 class CheckpointError(SlimgenError):
-    """Weights that are damaged, foreign or unsafe to load."""
+    """Weights that are damaged, unsafe to load, or of another network."""
 
 
 class WeightsError(SlimgenError):
-    """A feature network whose weights are not to be found on this machine."""
+    """Feature network whose weights are not on this machine."""
 
 
 class ExportError(SlimgenError):
-    """An exported model that does not compute what the original computes."""
+    """Exported model whose output differs from the PyTorch network's."""
 
 
 class RunError(SlimgenError):
-    """A run folder that is in use, incomplete or of another recipe."""
+    """Run folder that is in use, incomplete or of another recipe."""
 
 
 def printable(text: str) -> str:
-    """A text in which whatever is no letter, sign or blank is escaped: codes that move a cursor, halves of characters.
+    """Return a text with unprintable characters escaped, such as control codes and surrogate halves.
 
-    Names of files and recipes come from outside, and a terminal obeys what it is shown.
+    Names of files and recipes come from outside, and a terminal obeys control codes in its output.
     """
     if text.isprintable():
         return text
@@ -56,17 +61,17 @@ def printable(text: str) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The hint for a misspelt word: the nearest known one, or all of them."""
+    """Return the hint for a misspelt word: the nearest known word, or all known words."""
     known = sorted(known)
     close = get_close_matches(word, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
 
 
 def reason(error: BaseException) -> str:
-    """The first telling line of an error's innermost cause: libraries wrap theirs in pages of advice."""
+    """Return the informative line of an error's innermost cause; libraries wrap it in pages of advice."""
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    if lines[0].startswith("The following operation failed"):  # TorchScript's, which tells the cause last
+    if lines[0].startswith("The following operation failed"):  # TorchScript names the cause in its last line
         lines = lines[-1:]
     return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1])[:300]

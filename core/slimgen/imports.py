@@ -1,4 +1,4 @@
-"""What a name in a recipe stands for: registries and users name code by its import path."""
+"""Code behind the names in a recipe: registries and users name it by its import path."""
 
 import importlib
 import importlib.util
@@ -11,23 +11,23 @@ from slimgen.errors import RecipeError, nearest, reason
 
 
 def named(noun: str, name: str, registry: Mapping[str, str]) -> object:
-    """What a name stands for: a key of a registry of import paths, or an import path of user-defined code.
+    """Load the code with a name: a key of a registry of import paths, or an import path of user-defined code.
 
     Raises:
-        RecipeError: neither a known name nor an import path, or as `load`; the noun says what it should be.
+        RecipeError: neither a known name nor an import path, or as `load`. `noun` is the kind of code in its message.
     """
     if name not in registry and ":" not in name and "." not in name:
-        raise RecipeError(f"a recipe names a {noun} that slimgen knows", repr(name), nearest(name, registry))
+        raise RecipeError(f"unknown {noun}", repr(name), nearest(name, registry))
     return load(noun, registry.get(name, name))
 
 
 def load(noun: str, path: str) -> object:
-    """The module at `package.module`, or what it calls `Name` at `package.module:Name`, imported and run.
+    """Import the module at `package.module`, or the object `Name` of it at `package.module:Name`.
 
-    A user's module must be where Python finds it: installed, or on PYTHONPATH; or it is a file, `folder/module.py`.
+    A user's module must be installed, on PYTHONPATH, or a file: `folder/module.py`.
 
     Raises:
-        RecipeError: there is no such module or name, or the module fails.
+        RecipeError: there is no such module or name, or importing the module fails.
     """
     module, _, name = path.partition(":")
     try:
@@ -35,18 +35,18 @@ def load(noun: str, path: str) -> object:
         return getattr(found, name) if name else found
     except (ImportError, AttributeError, ValueError) as error:
         rule = f"a user-defined {noun} must be named package.module:Name, or file.py:Name"
-        hint = "install its package, or set PYTHONPATH to the folder that it is in"
+        hint = "install its package, or set PYTHONPATH to its folder"
         raise RecipeError(rule, f"{path!r} ({reason(error)})", hint) from error
     except SystemExit as error:
         raise RecipeError(
             f"{module!r} must be a module that Python can import", f"it calls sys.exit({error})"
         ) from error
-    except Exception as error:  # whatever a user's module raises, beginning with what cannot be parsed
+    except Exception as error:  # a user's module may raise anything, even a SyntaxError
         raise RecipeError(f"{module!r} must be a module that Python can import", repr(error)) from error
 
 
 def _file(path: str) -> ModuleType:
-    """A module by its file, imported once, as any module is."""
+    """Import a module by its file, once per process like any other module."""
     place = Path(path).resolve()
     known = f"{place.stem}@{place}"
     if known in sys.modules:

@@ -1,4 +1,4 @@
-"""Height and width in pixels: read in one place, and worded in one."""
+"""Height and width in pixels: the one place that reads and prints them."""
 
 import re
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeGuard, get_args
@@ -9,24 +9,24 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
 Fit = Literal["squash", "crop", "pad"]
-"""What becomes of pictures of another aspect: squashed, their middle cut out, or their edges repeated around them."""
+"""Treatment of pictures with another aspect ratio: resized apart, the middle cut out, or the edges repeated."""
 FITS: tuple[Fit, ...] = get_args(Fit)
-_RULE = "a size is one number of pixels, of a square, or height and width: 64, [72, 96] or 72x96"
+_RULE = "a size must be in pixels, one number for a square or height and width, such as 64, [72, 96] or 72x96"
 _WRITTEN = re.compile(r"(\d+)(?:\s*x\s*(\d+))?")
 
 
 class Size(NamedTuple):
-    """Height and width of pictures, in pixels, in this order everywhere. As text: `72 x 96`."""
+    """Height and width of pictures in pixels, always in this order. Printed as `72 x 96`."""
 
     height: int
     width: int
 
     @classmethod
     def of(cls, value: object) -> "Size":
-        """A size from what people write: `64` for a square, `[72, 96]` in YAML, `72x96` on a command line.
+        """Read a size: `64` for a square, `[72, 96]` in YAML, `72x96` on a command line.
 
         Raises:
-            SlimgenError: something else, or a side of no pixels.
+            SlimgenError: any other value, or a side below 1.
         """
         if isinstance(value, str) and (written := _WRITTEN.fullmatch(value.strip())):
             value = [int(number) for number in written.groups() if number is not None]
@@ -38,16 +38,16 @@ class Size(NamedTuple):
 
     @property
     def plain(self) -> int | list[int]:
-        """As recipes and stored files have it: one number for a square, else a list."""
+        """Size as in recipes and stored files: one number for a square, else a list."""
         return self.height if self.height == self.width else list(self)
 
     @property
     def spoken(self) -> str:
-        """For pictures that came, of which nobody knows in which order their sides are said."""
+        """Text for messages about a user's pictures, which makes the order of the sides explicit."""
         return f"{self.height} high and {self.width} wide"
 
     def within(self, other: "Size") -> bool:
-        """Whether it can be cut out of another."""
+        """Return whether a picture of this size can be cut out of one of the other size."""
         return self.height <= other.height and self.width <= other.width
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class Size(NamedTuple):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> "CoreSchema":
-        """In a model: read by `of`, and written as `plain`, so that squares are written as they always were."""
+        """Return the pydantic schema: values are read by `of` and written as `plain`."""
         from pydantic_core import core_schema
 
         written = core_schema.plain_serializer_function_ser_schema(lambda size: size.plain)
@@ -65,7 +65,7 @@ class Size(NamedTuple):
 def _read(value: object) -> Size:
     try:
         return Size.of(value)
-    except SlimgenError as error:  # what came is said by who reads the whole
+    except SlimgenError as error:  # the section's validator adds the value
         raise ValueError(error.rule) from None
 
 
@@ -74,6 +74,6 @@ def _whole(value: object) -> TypeGuard[int | float]:
 
 
 def alike(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether two shapes (height, width) are of one aspect: their proportions differ by 2 % at most."""
+    """Return whether two shapes (height, width) have the same aspect ratio, up to 2 %."""
     (h0, w0), (h1, w1) = one, other
     return abs(h0 * w1 - h1 * w0) <= 0.02 * h0 * w1

@@ -1,4 +1,4 @@
-"""Signals that end a run (Ctrl-C, SIGTERM, SIGHUP): noticed at once, obeyed where nothing is lost."""
+"""Signals that end a run (Ctrl-C, SIGTERM, SIGHUP): noticed at once, obeyed where no work is lost."""
 
 import os
 import select
@@ -11,10 +11,10 @@ from pathlib import Path
 from types import FrameType
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-AGAIN = 0.3  # seconds after which a second Ctrl-C is meant; one that is sent on by a parent follows sooner
+AGAIN = 0.3  # seconds after which a second Ctrl-C comes from the user; one passed on by a parent follows sooner
 SHELLS = ("sh", "bash", "dash", "ash", "zsh", "ksh", "fish")
 STARTERS = ("TORCHELASTIC_RUN_ID", "DVC_STAGE", "SLIMGEN_STARTER")
-"""Variables of which torchrun, DVC and a pipeline on this machine set one for the processes that they start."""
+"""Environment variables that torchrun, DVC and a local pipeline set for the processes that they start."""
 
 _asked: int | None = None
 _since = 0.0
@@ -23,7 +23,7 @@ _listening = _passing_on = _watching = False
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked this process to end."""
+    """Request by a signal to end this process."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -32,11 +32,11 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def listening() -> Iterator[None]:
-    """Within, a signal that ends a process raises `Stopped` in the main thread, at once or where `held` ends.
+    """Raise `Stopped` in the main thread for signals that arrive inside the block, at once or where `held` ends.
 
-    Whatever fails because of it is `Stopped`, too. A second Ctrl-C ends the process where it stands, which loses
-    nothing that is written. What the process was started to ignore, as under nohup, it goes on to ignore. One that
-    torchrun or a pipeline started ends with whoever started it.
+    A failure that follows from the signal becomes `Stopped` too. A second Ctrl-C ends the process immediately; files
+    that are already written stay intact. Signals that were ignored at the start, as under nohup, stay ignored. A
+    process that torchrun, DVC or a pipeline started ends together with its starter.
     """
     global _asked, _listening
     if _listening or threading.current_thread() is not threading.main_thread():
@@ -61,7 +61,7 @@ def listening() -> Iterator[None]:
 
 @contextmanager
 def obeying() -> Iterator[None]:
-    """What fails within after a signal came, failed because of it: a peer that is gone, an import cut short."""
+    """Turn errors inside the block into `Stopped` after a signal, which caused them: a lost peer, a cut import."""
     try:
         yield
     except Exception as error:
@@ -72,7 +72,7 @@ def obeying() -> Iterator[None]:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Within, a signal is only noted, for a loop that looks at `asked` after each step; leaving it raises `Stopped`."""
+    """Note signals inside the block, for a loop that checks `asked` after each step; raise `Stopped` at its end."""
     global _held
     _held += 1
     try:
@@ -84,7 +84,7 @@ def held() -> Iterator[None]:
 
 @contextmanager
 def passing_on() -> Iterator[None]:
-    """Within, the processes that this one started are told to end, too: waiting for them, it could not end before."""
+    """Pass signals on to child processes inside the block, since this process waits for them before it ends."""
     global _passing_on
     _passing_on = True
     try:
@@ -94,23 +94,23 @@ def passing_on() -> Iterator[None]:
 
 
 def asked() -> bool:
-    """Whether a signal asked this process to end."""
+    """Return whether a signal asked this process to end."""
     return _asked is not None
 
 
 def stopped() -> int:
-    """The exit status that shells know for the signal that came: 130, 143, 129; 0 where none did."""
+    """Return the shell's exit status for the received signal: 130, 143 or 129; 0 without a signal."""
     return 128 + _asked if _asked is not None else 0
 
 
 def heed() -> None:
-    """Raises `Stopped` if a signal asked for it, also where a library swallowed that, unless it is held."""
+    """Raise `Stopped` if a signal arrived and is not held, even where a library swallowed the first one."""
     if _asked is not None and not _held:
         raise Stopped(_asked)
 
 
 def leave_at_once() -> None:
-    """From now on a signal ends the process without a word: its work is done, and the interpreter is closing."""
+    """Let signals end the process silently from now on: its work is done, and the interpreter is closing."""
     with suppress(ValueError):  # not in the main thread
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -118,13 +118,13 @@ def leave_at_once() -> None:
 
 
 def _children() -> list[int]:
-    """The processes that this one started, where Linux lists them."""
+    """Return the ids of this process's children, where Linux lists them."""
     lists = Path("/proc/self/task").glob("*/children")
     return [int(child) for one in lists for child in one.read_text(encoding="ascii").split()]
 
 
 def _end_with_starter() -> None:
-    """Sends this process SIGTERM, from a thread, when the one that started it is gone: nobody waits for it any more."""
+    """Send this process SIGTERM from a thread when its starter is gone, since nothing waits for it any more."""
     global _watching
     starter = _starter(os.getppid())
     if _watching or starter is None or not hasattr(os, "pidfd_open"):
@@ -141,7 +141,10 @@ def _end_with_starter() -> None:
 
 
 def _starter(process: int) -> int | None:
-    """The nearest of a process and what started it that is no shell, where Linux tells; shells outlive who called."""
+    """Return the nearest process that is no shell, from the given one upwards, where Linux lists them.
+
+    A shell may outlive the program that called it.
+    """
     with suppress(OSError, ValueError, IndexError):
         while process > 1:
             name, _, rest = Path(f"/proc/{process}/stat").read_text(errors="replace").partition("(")[2].rpartition(")")
@@ -161,6 +164,6 @@ def _notice(number: int, frame: FrameType | None) -> None:
         heed()
     elif number == signal.SIGINT and time.monotonic() - _since >= AGAIN:
         with suppress(OSError):
-            cursor = "\x1b[?25h" if os.isatty(2) else ""  # which a progress bar hides
+            cursor = "\x1b[?25h" if os.isatty(2) else ""  # a progress bar hides the cursor
             os.write(2, f"{cursor}\ninterrupted twice; run the same command again to go on\n".encode())
         os._exit(128 + _asked)

@@ -1,4 +1,4 @@
-"""Texts from outside, put where marks mean something."""
+"""Escaping of texts from outside for formats in which some characters have a meaning."""
 
 import re
 
@@ -6,5 +6,5 @@ from slimgen.errors import printable
 
 
 def markdown(text: str) -> str:
-    """A text as it is read in Markdown: on one line, with its marks and codes escaped."""
+    """Return a text for Markdown: on one line, with its special characters and control codes escaped."""
     return re.sub(r"[\\`*\[\]<>|]", r"\\\g<0>", printable(" ".join(text.split())))

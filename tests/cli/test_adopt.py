@@ -145,15 +145,15 @@ def recipe(**options):
     return recipe_of("c.pth", {"family": "resnet", "ngf": 4, "blocks": 1}, name="r", **options)
 
 
-def test_what_nobody_knows_is_not_measured():
+def test_outputs_without_targets_are_not_measured():
     check_recipe(recipe(size=Size(16, 16)))
-    with pytest.raises(RecipeError, match=r"nobody knows what it should make.*psnr; set evaluate\.metrics to \[\]"):
+    with pytest.raises(RecipeError, match=r"have no targets to measure.*psnr; set evaluate\.metrics to \[\]"):
         check_recipe(recipe(size=Size(16, 16), settings=["evaluate.metrics=[psnr]"]))
-    with pytest.raises(RecipeError, match=r"data\.scale must be.*2, of one that enlarges 1 times; set it to 1"):
+    with pytest.raises(RecipeError, match=r"data\.scale must be.*2 for a factor of 1; set it to 1"):
         check_recipe(recipe(size=Size(16, 16), settings=["data.scale=2"]))
-    with pytest.raises(RecipeError, match=r"data\.scale of a recipe has no effect in the task paired"):
+    with pytest.raises(RecipeError, match=r"data\.scale has no effect in the task paired"):
         check_recipe(recipe(size=Size(16, 16), task="paired", settings=["data.scale=2"]))
-    with pytest.raises(RecipeError, match="only shown pictures in this task"):
+    with pytest.raises(RecipeError, match="its generator must be imported"):
         check_recipe(
             recipe(size=Size(16, 16), settings=["teach.generator_checkpoint=null", "teach.generator_key=null"])
         )

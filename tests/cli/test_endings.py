@@ -25,7 +25,7 @@ ENDINGS = {
     "a key, heard by nobody": (KeyboardInterrupt(), 130, "interrupted; run the same command again to go on"),
     "SIGTERM": (Stopped(signal.SIGTERM), 143, "ended by SIGTERM; run the same command again to go on"),
     "SIGHUP": (Stopped(signal.SIGHUP), 129, "ended by SIGHUP; run the same command again to go on"),
-    "no memory": (MemoryError(), 2, "error: this command needs more memory than this machine or its limit has"),
+    "no memory": (MemoryError(), 2, "error: this command needs more memory than this process may use"),
     "a full disk": (OSError(errno.ENOSPC, "full"), 2, "error: this command needs more room than the disk has"),
     "no permission": (PermissionError(errno.EACCES, "no", "x"), 2, "error: files must be readable and writable"),
     "a foreign end": (SystemExit(0), 2, "error: code that slimgen calls must return; got sys.exit(0)"),

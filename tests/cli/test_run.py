@@ -90,7 +90,10 @@ def test_townhouses_are_square_and_become_no_rectangles_unasked(tmp_path, monkey
     monkeypatch.setattr(embedded, "TRAIN", 2)
     monkeypatch.setattr(embedded, "TEST", 1)
     recipe = load("townhouses-cf_gan").override(["size=32x48"])
-    with pytest.raises(DataError, match=r"townhouses are square.*got 32 x 48; or set data\.fit to squash, crop or pad"):
+    with pytest.raises(
+        DataError,
+        match=r"size must be square.*townhouses.*got 32 x 48; set a square size, or data\.fit to squash, crop or pad",
+    ):
         embedded.find_images(recipe, None, tmp_path / "r", report=print)
     drawn = embedded.find_images(recipe.override(["data.fit=crop"]), None, tmp_path / "r", report=print)
     assert drawn.name == "townhouses-paired-48"

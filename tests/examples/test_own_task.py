@@ -46,7 +46,7 @@ def test_a_recipe_finds_it_by_its_import_path() -> None:
 
 
 def test_what_has_no_effect_in_it_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"data\.direction of a recipe has no effect in the task examples\.own_task"):
+    with pytest.raises(RecipeError, match=r"data\.direction has no effect in the task examples\.own_task"):
         check_recipe(EXAMPLE.override(["data.direction=AtoB"]))
 
 

@@ -247,7 +247,7 @@ def test_another_seed_gives_another_supernet(finished, tmp_path) -> None:
 
 def test_a_method_without_its_line_is_not_known(monkeypatch) -> None:
     monkeypatch.delitem(METHODS, "cf_gan")
-    with pytest.raises(RecipeError, match="a recipe names a method that slimgen knows; got 'cf_gan'"):
+    with pytest.raises(RecipeError, match="unknown method; got 'cf_gan'"):
         open_method("cf_gan")
 
 

@@ -95,13 +95,13 @@ def test_recipes_of_one_name_cannot_share_a_sweep(recipe, closed, tmp_path):
 
 
 def test_a_local_run_needs_its_images(recipe, tmp_path):
-    with pytest.raises(DataError, match="folder of images"):
+    with pytest.raises(DataError, match="there is no such folder; check --data"):
         run([recipe], tmp_path / "none", tmp_path / "out")
 
 
 @pytest.mark.parametrize("data", ["s3://key:hunter2@bucket/images", "https://host/images?token=hunter2"])
 def test_a_run_on_a_cluster_is_given_no_password(recipe, closed, data):
-    with pytest.raises(DataError, match="without passwords and tokens") as refused:
+    with pytest.raises(DataError, match="no passwords or tokens") as refused:
         submit([recipe], data, closed, PLAIN)
     assert "hunter2" not in str(refused.value)
 
@@ -113,10 +113,10 @@ def test_no_line_about_a_server_has_its_password(recipe, closed):
     assert "ter2" not in str(refused.value)
 
 
-def test_a_copy_without_git_is_told_what_its_image_lacks(monkeypatch):
+def test_a_copy_without_git_gets_a_note_about_its_image(monkeypatch):
     monkeypatch.delenv("SLIMGEN_IMAGE", raising=False)
     monkeypatch.setattr(image, "revision", lambda folder: "")
-    assert image.unversioned().startswith("note: without git, the image is called slimgen:")
+    assert image.unversioned().startswith("note: without git, the image's name is always slimgen:")
     monkeypatch.setattr(image, "revision", lambda folder: "0123")
     assert image.unversioned() == ""
     monkeypatch.setattr(image, "revision", lambda folder: "")

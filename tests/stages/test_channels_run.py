@@ -58,7 +58,9 @@ def test_grey_becomes_four_bands_through_all_seven_stages(pictures: Path, tmp_pa
     assert {(one["options"]["inputs"], one["options"]["outputs"]) for one in networks.values()} == {(1, 4)}
 
 
-def test_what_the_recipe_says_otherwise_ends_before_anything_is_trained(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="the prepared pictures that the generator is to make have 4 channels; got"):
+def test_a_recipe_with_other_channels_ends_before_anything_is_trained(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        RecipeError, match=r"teach\.generator\.outputs must be 4, the channels of the prepared target pictures; got 3"
+    ):
         stages.run(TINY.override(["teach.generator.outputs=3"]), data=pictures, out=tmp_path, progress=quiet)
     assert [path.name for path in tmp_path.iterdir()] == ["prepare"]

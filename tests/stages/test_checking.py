@@ -62,7 +62,7 @@ def test_a_sound_recipe_is_sound() -> None:
         (["objective.metric='fd:x'"], "needs a feature network called x"),
         (["teach.generator_checkpoint=nowhere.pth"], "nowhere.pth"),
         (["method=os.path"], "without check, supernet, search, finetune"),
-        (["task='os:getcwd'"], "a task is a class with traits"),
+        (["task='os:getcwd'"], "a task must be a class with traits"),
         (["export.model=a/b"], "export.model: must be a plain name"),
     ],
 )

@@ -191,7 +191,7 @@ def test_the_same_command_again_does_nothing(finished: Path, recipe: Recipe, ima
 
 
 def test_metrics_of_single_images_are_refused_before_anything_is_computed(recipe, images, tmp_path) -> None:
-    with pytest.raises(RecipeError, match="have no partner"):
+    with pytest.raises(RecipeError, match="need metrics of whole sets"):
         stages.run(recipe.override(["evaluate.metrics=[ssim]"]), data=images, out=tmp_path, progress=quiet)
     assert not any(tmp_path.iterdir())
 

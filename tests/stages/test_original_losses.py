@@ -30,7 +30,7 @@ def test_an_original_of_own_losses_is_that_of_a_recipe_with_these(untracked, ima
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (["teach.losses={feature: 1}"], "losses.feature of a recipe has no effect in the task paired"),
+        (["teach.losses={feature: 1}"], "losses.feature has no effect in the task paired"),
         (
             ["teach.losses={recon: 0, adversarial: 0}"],
             "at least one of 'adversarial', 'recon', 'feature' and 'perceptual' must be above 0",

@@ -56,7 +56,7 @@ def test_networks_follow_the_pictures(
     recipe = recipe.override(["evaluate.metrics=[psnr, ssim]"]) if recipe is not NOISE else recipe
     metric = ["evaluate.metrics=[psnr]"]
     if recipe is NOISE:  # four bands cannot be measured by a network of photographs
-        with pytest.raises(RecipeError, match="the metric kid is of pictures of 1 or 3 channels; got 4 channels"):
+        with pytest.raises(RecipeError, match="the metric kid needs pictures of 1 or 3 channels; got 4 channels"):
             seen(recipe, *channels)
         recipe = recipe.override(metric)
     found = seen(recipe, *channels)
@@ -71,21 +71,31 @@ def test_networks_follow_the_pictures(
 @pytest.mark.parametrize(
     ("settings", "channels", "line"),
     [
-        (["teach.generator.inputs=1"], (3, 3), "is given have 3 channels; got teach.generator.inputs 1; leave it out"),
-        (["teach.generator.outputs=4"], (3, 3), "is to make have 3 channels; got teach.generator.outputs 4"),
-        (["teach.generator.inputs=3"], (1, 1), "is given have 1 channel; got teach.generator.inputs 3"),
-        (["teach.discriminator.inputs=6"], (1, 1), "teach.discriminator.inputs is 2 or 1, .*; got 6"),
-        (["evaluate.metrics=[psnr_y]"], (3, 1), "psnr_y is of pictures of 3 channels; got 1 channel"),
-        (["evaluate.metrics=[lpips]"], (4, 4), "lpips is of pictures of 1 or 3 channels; got 4 channels"),
-        (["objective.metric=fid"], (2, 2), "fid is of pictures of 1 or 3 channels; got 2 channels"),
+        (
+            ["teach.generator.inputs=1"],
+            (3, 3),
+            "inputs must be 3, the channels of the prepared input pictures; got 1; leave it out",
+        ),
+        (
+            ["teach.generator.outputs=4"],
+            (3, 3),
+            "outputs must be 3, the channels of the prepared target pictures; got 4",
+        ),
+        (["teach.generator.inputs=3"], (1, 1), "inputs must be 1, the channels of the prepared input pictures; got 3"),
+        (["teach.discriminator.inputs=6"], (1, 1), "teach.discriminator.inputs must be 2 or 1 .*; got 6"),
+        (["evaluate.metrics=[psnr_y]"], (3, 1), "psnr_y needs pictures of 3 channels; got 1 channel"),
+        (["evaluate.metrics=[lpips]"], (4, 4), "lpips needs pictures of 1 or 3 channels; got 4 channels"),
+        (["objective.metric=fid"], (2, 2), "fid needs pictures of 1 or 3 channels; got 2 channels"),
         (
             ["losses.perceptual=1", "losses.perceptual_network=vgg16"],
             (4, 4),
-            "perceptual network vgg16 looks at RGB or grey pictures; got 4 channels",
+            "perceptual network vgg16 needs RGB or grey pictures; got 4 channels",
         ),
     ],
 )
-def test_what_does_not_go_together_is_one_line(settings: list[str], channels: tuple[int, int], line: str) -> None:
+def test_settings_that_contradict_each_other_are_refused_in_one_line(
+    settings: list[str], channels: tuple[int, int], line: str
+) -> None:
     with pytest.raises(RecipeError, match=line) as caught:
         seen(PAIRED.override(settings), *channels)
     assert "\n" not in str(caught.value)

@@ -127,7 +127,7 @@ def test_a_generator_of_the_other_direction_is_doubted(prepared, tmp_path):
     right = job(TINY, prepared, tmp_path / "out", [])
     assert doubted(right, halving()) is None
     doubt = doubted(right, halving(), swapped=True)
-    assert "makes inputs of targets" in doubt
+    assert "turns targets into inputs" in doubt
     assert "set data.direction to BtoA" in doubt
 
 

@@ -121,11 +121,11 @@ def test_pictures_of_label_maps_have_a_colour_for_each_class():
     ("settings", "rule"),
     [
         (["teach.generator.inputs=36"], "set teach.generator.inputs to 40"),
-        (["teach.discriminator.inputs=3"], "3 more are judged"),
+        (["teach.discriminator.inputs=3"], "teach.discriminator.inputs 43"),
         (["losses.perceptual=1"], "set losses.perceptual_network to vgg16"),
         (["data={}"], "needs data.classes"),
         (["data={classes: 2, palette: [[0, 0, 256], [1, 1, 1]]}"], "must be at most 255; got 256"),
-        (["task=paired"], "data.classes and losses.feature of a recipe have no effect in the task paired"),
+        (["task=paired"], "data.classes and losses.feature have no effect in the task paired"),
         (["losses={recon: 0, adversarial: 0}"], "at least one of 'adversarial'"),
     ],
 )

@@ -34,5 +34,5 @@ def test_its_keys_are_refused_and_its_pictures_drawn_as_it_says(tmp_path: Path, 
     recipe = TINY.override(["task=colours", "data={embedded: townhouses}", "size=32"])
     check_recipe(recipe)
     assert find_images(recipe, None, tmp_path / "run", report=print).name == "townhouses-images-32"
-    with pytest.raises(RecipeError, match=r"data\.classes of a recipe has no effect in the task colours"):
+    with pytest.raises(RecipeError, match=r"data\.classes has no effect in the task colours"):
         check_recipe(recipe.override(["data.classes=3"]))

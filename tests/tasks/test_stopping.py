@@ -177,7 +177,9 @@ def test_the_objective_decides_the_original_where_it_stops_early_and_only_there(
 def test_where_no_image_has_its_truth_a_metric_of_single_images_is_refused(layout: str, colours: Path) -> None:
     recipe = plain(layout, colours)
     for settings, named in (([], "objective"), (["teach.metric=ssim", "objective.metric=fd:colours"], "teach")):
-        rule = rf"teach\.patience measures .* whole sets.*got {named}\.metric (psnr|ssim); set teach\.metric to fid"
+        rule = (
+            rf"teach\.patience needs a metric of whole sets.*got {named}\.metric (psnr|ssim); set teach\.metric to fid"
+        )
         with pytest.raises(RecipeError, match=rule):
             check_recipe(recipe.override([*EARLY, *settings]))
     check_recipe(recipe.override([*EARLY, "objective.metric=fd:colours"]))

@@ -277,16 +277,16 @@ def test_an_epoch_shows_the_discriminator_every_image_once():
 @pytest.mark.parametrize(
     ("settings", "rule"),
     [
-        (["evaluate.metrics=[fid, psnr]"], "have no partner.*evaluate.metrics with psnr"),
+        (["evaluate.metrics=[fid, psnr]"], "need metrics of whole sets.*evaluate.metrics with psnr"),
         (["teach.generator={family: resnet, ngf: 4}"], "'resnet', which takes images"),
-        (["losses.recon=1"], r"losses\.recon of a recipe has no effect in the task unconditional"),
-        (["losses.adversarial=0"], "its weight is 0"),
-        (["data.direction=BtoA", "data.load=32"], r"data\.direction and data\.load of a recipe have no effect"),
+        (["losses.recon=1"], r"losses\.recon has no effect in the task unconditional"),
+        (["losses.adversarial=0"], "losses.adversarial must be above 0"),
+        (["data.direction=BtoA", "data.load=32"], r"data\.direction and data\.load have no effect"),
         (["finetune.generator_steps=2"], "no effect in the task unconditional"),
-        (["task=paired"], r"teach\.discriminator_batch and teach\.discriminator_steps of a recipe have no effect"),
+        (["task=paired"], r"teach\.discriminator_batch and teach\.discriminator_steps have no effect"),
     ],
 )
-def test_what_makes_no_sense_is_one_clear_line(settings, rule):
+def test_settings_without_effect_or_sense_are_refused_in_one_line(settings, rule):
     with pytest.raises(RecipeError, match=rule) as caught:
         open_task(TINY.override(settings), CPU)
     assert "\n" not in str(caught.value)

@@ -153,8 +153,8 @@ def test_the_search_measures_against_the_originals_images(taught, tmp_path) -> N
     assert trial.quality["psnr"] > 45
 
 
-def test_a_judge_of_pairs_and_the_datas_truth_are_refused() -> None:
-    with pytest.raises(RecipeError, match="judged alone"):
+def test_a_discriminator_of_pairs_and_the_datas_targets_are_refused() -> None:
+    with pytest.raises(RecipeError, match="must be the channels of one image"):
         open_task(TINY.override(["teach.discriminator.inputs=6"]), CPU)
     with pytest.raises(RecipeError, match="no pairs"):
         open_method("gan_compression").check(TINY.override(["supernet.truth=data"]))

@@ -1,4 +1,4 @@
-"""Tasks: what a generator is for. Each is a class in a module, named here or in a recipe."""
+"""Tasks, the purposes of generators. Each is a class in its own module, named here or by import path in a recipe."""
 
 from typing import TYPE_CHECKING, cast
 
@@ -26,30 +26,30 @@ TASKS = {
 
 
 def task_class(name: str) -> "type[Task]":
-    """A task by name, or a user-defined one by its class, `package.module:Class`; not yet opened.
+    """Return the class of a task by name, or of a user-defined one by `package.module:Class`.
 
     Raises:
-        RecipeError: an unknown task, a class that cannot be imported, or something else.
+        RecipeError: an unknown task, or an import path that fails or leads to something else.
     """
     from slimgen.tasks.traits import Traits
 
     found = named("task", name, TASKS)
     if not (isinstance(found, type) and isinstance(getattr(found, "traits", None), Traits)):
-        rule = "a task is a class with traits, such as slimgen.tasks.paired:Paired"
+        rule = "a task must be a class with traits, such as slimgen.tasks.paired:Paired"
         raise RecipeError(rule, f"{name!r}, which is {found!r}"[:200])
     return cast("type[Task]", found)
 
 
 def traits_of(recipe: "Recipe") -> "Traits":
-    """What the task of a recipe is like."""
+    """Return the traits of a recipe's task."""
     return task_class(recipe.task).traits
 
 
 def check_recipe(recipe: "Recipe") -> None:
-    """Tries what the task of a recipe can try without images.
+    """Check a recipe as far as its task can without images.
 
     Raises:
-        RecipeError: an unknown task, keys that have no effect in it, or values that make no sense.
+        RecipeError: an unknown task, keys that have no effect in it, or values that do not fit together.
     """
     kind, refused = task_class(recipe.task), []
     for noun in ("generator", "discriminator"):
@@ -61,8 +61,9 @@ def check_recipe(recipe: "Recipe") -> None:
     if not kind.traits.single and "scale" in recipe.data.model_fields_set:
         refused.append("data.scale")
     if refused:
-        verb = "has" if len(refused) == 1 else "have"
-        raise RecipeError(f"{' and '.join(refused)} of a recipe {verb} no effect in the task {recipe.task}")
+        verb, which = ("has", "it") if len(refused) == 1 else ("have", "them")
+        keys_given = " and ".join(refused)
+        raise RecipeError(f"{keys_given} {verb} no effect in the task {recipe.task}", None, f"leave {which} out")
     kind.check(recipe)
     if (own := recipe.teach.losses) is not None:
         teach = recipe.teach.model_copy(update={"losses": None})
@@ -70,11 +71,11 @@ def check_recipe(recipe: "Recipe") -> None:
 
 
 def suited(recipe: "Recipe", folders: "Mapping[str, Path | None]") -> "Recipe":
-    """A recipe once its pictures are prepared, where these are among the folders of stages: with their channels.
+    """Return the recipe with the channels of its prepared pictures, if a folder of `prepare` is given.
 
     Raises:
-        RecipeError: the recipe says otherwise, or pictures of such channels cannot be measured as it wants.
-        DataError: they were prepared for another kind of task, without inputs.
+        RecipeError: the recipe sets other channels, or its metrics or losses do not take these.
+        DataError: the pictures were prepared for another kind of task, without inputs.
     """
     from slimgen.tasks.channels import prepared_channels
     from slimgen.tasks.traits import NOISE
@@ -86,13 +87,13 @@ def suited(recipe: "Recipe", folders: "Mapping[str, Path | None]") -> "Recipe":
     check_recipe(recipe)
     traits = traits_of(recipe)
     if not (channels.given or traits.given == NOISE or traits.single):
-        rule = f"images are prepared for the task {recipe.task}"
+        rule = f"the images must be prepared for the task {recipe.task}"
         raise DataError(rule, "images without inputs", "prepare them with this recipe")
     return task_class(recipe.task).suited(recipe, channels)
 
 
 def open_task(recipe: "Recipe", compute: "Compute") -> "Task":
-    """The task of a recipe.
+    """Check a recipe and create its task.
 
     Raises:
         RecipeError: as `check_recipe`.

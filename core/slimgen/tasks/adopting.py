@@ -1,4 +1,4 @@
-"""The recipe of an adoption: a generator that is trained already, measured and exported as it is."""
+"""Recipe of an adoption: a generator that is already trained, measured and exported as it is."""
 
 import json
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from slimgen.tasks.embedded import NAME
 from slimgen.tasks.single import scale_of
 
 MADE = Size(256, 256)
-"""The size of what a generator makes, where nothing else is asked for."""
+"""Size of a generator's outputs where none is given."""
 JUDGE = {"family": "patchgan", "ndf": 8, "layers": 1}
-"""A discriminator that nothing learns from, of the fewest layers, which suit every size."""
+"""Unused discriminator, with the fewest layers so that it fits every size."""
 ENLARGED = ("psnr_y", "psnr", "ssim")
-"""What a generator that enlarges is measured by."""
+"""Metrics of a generator that enlarges."""
 
 
 def recipe_of(
@@ -31,21 +31,21 @@ def recipe_of(
     settings: list[str] | None = None,
     embedded: bool = False,
 ) -> Recipe:
-    """The recipe by which a generator is adopted.
+    """Return the recipe that adopts a generator.
 
     Args:
-        weights: the file.
+        weights: path of the weights file.
         generator: family and options.
-        name: of the recipe.
-        task: what its pictures are like; single pictures that it is shown, or noise where it takes that, by default.
-        size: of what it is given; by default such that what it makes has 256 pixels a side.
-        key: which part of the file it is.
-        settings: values of the recipe that are replaced, `key.path=value`.
-        embedded: whether pictures are to be drawn, for want of others.
+        name: name of the recipe.
+        task: the generator's task; by default `single`, or `unconditional` for a generator that takes noise.
+        size: size of its inputs; by default the one whose outputs have 256 pixels a side.
+        key: part of the file that holds the generator.
+        settings: recipe values to replace, each `key.path=value`.
+        embedded: whether to draw the embedded pictures, because no others are given.
 
     Raises:
-        RecipeError: a setting that makes no sense, or a generator that does not take pictures of this size.
-        SlimgenError: the family or an option is not known.
+        RecipeError: an invalid setting, or a generator that does not take pictures of this size.
+        SlimgenError: an unknown family or option.
     """
     data: dict[str, Any] = {"embedded": NAME} if embedded else {}
     evaluate: dict[str, Any] = {}
@@ -58,7 +58,7 @@ def recipe_of(
                 data["scale"], evaluate["metrics"] = times, ENLARGED
                 size = size or Size(*(side // times for side in MADE))
     if not task_class(task).traits.single:
-        data["validation"] = 1  # nothing is chosen by them
+        data["validation"] = 1  # the validation images are not used
     values: dict[str, Any] = {
         "name": name,
         "task": task,
@@ -81,7 +81,7 @@ def recipe_of(
 
 
 def _try(generator: Mapping[str, Any], size: Size) -> None:
-    """Runs a network of the user's own in a process of its own, for what it makes is asked in this one next."""
+    """Try a user-defined network in a separate process first, since its output is computed in this one next."""
     options = {name: value for name, value in generator.items() if name != "family"}
     if ":" in generator["family"]:
         given = int(options.get("inputs", ANY)), *size

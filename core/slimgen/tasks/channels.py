@@ -1,4 +1,4 @@
-"""The channels of a data set's pictures, which networks follow unless a recipe says otherwise, and then must equal."""
+"""Channels of a data set's pictures: networks are built for them, and a recipe that sets channels must agree."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ RGB = 3
 
 
 def prepared_channels(folder: Path) -> Channels | None:
-    """Of the prepared inputs and targets, as the manifest says; None where there is none that can be read."""
+    """Return the channels of prepared inputs and targets from the manifest; None without a readable manifest."""
     manifest = read_json(folder / MANIFEST)
     splits = manifest.get("splits") if isinstance(manifest, dict) else None
     train = splits.get("train", splits.get("test")) if isinstance(splits, dict) else None
@@ -27,13 +27,13 @@ def prepared_channels(folder: Path) -> Channels | None:
 
 
 def following(recipe: Recipe, channels: Channels, *, given: bool, judged: Sequence[int]) -> Recipe:
-    """The recipe for pictures of these channels: the generator's `inputs`, where it is `given` pictures, and `outputs`.
+    """Return the recipe with networks for pictures of these channels.
 
-    The discriminator's inputs are one of `judged`, the first where the recipe does not say. A recipe for RGB pictures
-    stays as it is.
+    Sets the generator's `outputs`, and its `inputs` where it is `given` pictures. The discriminator's inputs are one of
+    `judged`, the first unless the recipe sets them. A recipe for RGB pictures stays as it is.
 
     Raises:
-        RecipeError: the recipe says otherwise, or a metric or loss is of RGB pictures alone.
+        RecipeError: the recipe sets other channels, or a metric or loss takes only RGB pictures.
     """
     generator = dict(recipe.teach.generator)
     wanted = {"inputs": channels.given} if given else {}
@@ -42,7 +42,7 @@ def following(recipe: Recipe, channels: Channels, *, given: bool, judged: Sequen
     discriminator = dict(recipe.teach.discriminator)
     says = discriminator.get("inputs")
     if says is not None and says not in judged:
-        rule = f"teach.discriminator.inputs is {' or '.join(map(str, judged))}, as the prepared pictures have it"
+        rule = f"teach.discriminator.inputs must be {' or '.join(map(str, judged))} for the prepared pictures"
         raise RecipeError(rule, says, "leave it out")
     rgb = set(wanted.values()) | {channels.wanted} == {RGB}
     if says is None and not rgb:
@@ -55,34 +55,34 @@ def following(recipe: Recipe, channels: Channels, *, given: bool, judged: Sequen
 
 
 def _followed(generator: Mapping[str, Any], option: str, count: int) -> dict[str, int]:
-    """The option as it must be set, if it must; or RecipeError, where it says something else."""
-    what = "given" if option == "inputs" else "to make"
+    """Return the option with the value that it needs, empty if its default fits; RecipeError if it is set otherwise."""
+    what = "input" if option == "inputs" else "target"
     if option in generator:
         if generator[option] != count:
-            rule = f"the prepared pictures that the generator is {what} have {_spoken(count)}"
-            raise RecipeError(rule, f"teach.generator.{option} {generator[option]}", "leave it out")
+            rule = f"teach.generator.{option} must be {count}, the channels of the prepared {what} pictures"
+            raise RecipeError(rule, generator[option], "leave it out")
         return {}
     default = default_of(**generator, option=option)
     return {} if default in (None, count) else {option: count}
 
 
 def _check_networks(recipe: Recipe) -> None:
-    """Raises RecipeError where pictures of these channels cannot be measured, or seen by a loss."""
+    """Raise RecipeError where a metric or a loss does not take pictures with these channels."""
     count = recipe.channels.wanted
     taught = [] if recipe.teach.metric is None else [recipe.teach.metric]
     for metric in (*taught, recipe.objective.metric, *recipe.evaluate.metrics):
         allowed = channels_of(find(metric))
         if allowed is not None and count not in allowed:
-            rule = f"the metric {metric} is of pictures of {' or '.join(map(str, sorted(allowed)))} channels"
-            raise RecipeError(rule, _spoken(count), "choose psnr or ssim, or a metric of your own")
+            rule = f"the metric {metric} needs pictures of {' or '.join(map(str, sorted(allowed)))} channels"
+            raise RecipeError(rule, _spoken(count), "choose psnr or ssim, or a user-defined metric")
     for losses in filter(None, (recipe.losses, recipe.teach.losses)):
         check_perceptual(losses, count)
 
 
 def check_perceptual(losses: LossesSection, count: int) -> None:
-    """Raises RecipeError where the network of a perceptual loss cannot look at pictures of so many channels."""
+    """Raise RecipeError where the network of a perceptual loss does not take pictures of this number of channels."""
     if losses.perceptual and losses.perceptual_network != "discriminator" and count not in SEEN:
-        rule = f"the perceptual network {losses.perceptual_network} looks at RGB or grey pictures"
+        rule = f"the perceptual network {losses.perceptual_network} needs RGB or grey pictures"
         raise RecipeError(rule, _spoken(count), "set losses.perceptual_network to discriminator")
 
 

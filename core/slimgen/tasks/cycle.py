@@ -1,4 +1,4 @@
-"""Training both directions of two sets of images together: CycleGAN (Zhu et al. 2017)."""
+"""Training of both directions between two sets of images: CycleGAN (Zhu et al. 2017)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ __all__ = ["REVERSE", "CycleTraining", "Direction", "Gan", "cycle_phases", "trai
 
 @dataclass(frozen=True)
 class CycleTraining:
-    """One training of both directions, in place: from inputs to targets, and in reverse; as a `GanTraining`."""
+    """One training of both directions in place, from inputs to targets and in reverse; fields as in `GanTraining`."""
 
     name: str
     forward: Gan
@@ -45,11 +45,11 @@ class Direction(NamedTuple):
     """One direction in training.
 
     Attributes:
-        generator: called with images; in a supernet of both directions with its part of the architecture, too.
-        discriminator: tells that generator's images from real ones; likewise.
-        pool: what the discriminator was shown before.
-        held: its generator does not learn, so it has no losses of its own; cycles go through it all the same.
-        parts: what generator and discriminator take of an architecture.
+        generator: called with images and, in a supernet of both directions, with its part of the architecture.
+        discriminator: tells the generator's images from real ones; called likewise.
+        pool: earlier generated images for the discriminator.
+        held: whether its generator is frozen; it then has no losses of its own, but cycles still pass through it.
+        parts: function from an architecture to the parts for generator and discriminator.
     """
 
     generator: Callable[..., Tensor]
@@ -60,7 +60,7 @@ class Direction(NamedTuple):
 
 
 def train_cycle(job: Job, training: CycleTraining) -> tuple[nn.Module, nn.Module]:
-    """Trains both directions in place.
+    """Train both directions in place.
 
     Returns:
         The generators, or their averages if there are any, in evaluation mode.
@@ -70,9 +70,9 @@ def train_cycle(job: Job, training: CycleTraining) -> tuple[nn.Module, nn.Module
     """
     recipe, both, schedule = job.recipe, (training.forward, training.reverse), training.schedule
     if not recipe.losses.adversarial:
-        rule = "CycleGAN learns from its discriminators alone what a target looks like"
-        raise RecipeError(rule, "losses.adversarial 0", "give it a weight, or import the original")
-    pools = [both_ways(job.task).pool(number) for number in range(2)]  # swapped independently
+        rule = "losses.adversarial must be above 0 for CycleGAN, which learns its targets only from discriminators"
+        raise RecipeError(rule, "0", "give it a weight, or import the original")
+    pools = [both_ways(job.task).pool(number) for number in range(2)]  # independent of each other
     averages = [Ema(gan.generator, training.ema) for gan in both] if training.ema is not None else []
 
     def after(phase: Phase, archs: object) -> None:
@@ -113,10 +113,10 @@ def cycle_phases(
     *,
     after_generators: After | None = None,
 ) -> list[Phase]:
-    """CycleGAN's phases: both generators in one step, then both discriminators in another.
+    """Return CycleGAN's phases: one update of both generators, then one of both discriminators.
 
-    The directions are from inputs to targets, and from targets to inputs; either optimizer has the parameter groups of
-    both networks of its kind, and its rate decays over the steps of the training.
+    The directions are forward (inputs to targets) and reverse. Each optimizer has the parameter groups of both networks
+    of its kind; its learning rate decays over the steps of the training.
     """
     gan, identity = adversarial(losses.gan), losses.identity * losses.cycle
     forward, reverse = directions
@@ -126,7 +126,7 @@ def cycle_phases(
         made = [one.generator(batch[number], *parts[number][0]).float() for number, one in enumerate(directions)]
         memo.fakes = [images.detach() for images in made]
         terms: dict[str, Tensor] = {}
-        # Of each direction: what it translates, what comes of it, and what its outcome should look like.
+        # For each direction: its real inputs, its outputs, and real images of its target set.
         for number, (name, this, other) in enumerate((("", forward, reverse), (REVERSE, reverse, forward))):
             real, like, fake, back = batch[number], batch[1 - number], made[number], parts[1 - number][0]
             own, judging = parts[number]

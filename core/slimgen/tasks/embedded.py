@@ -1,4 +1,4 @@
-"""The embedded data set: townhouses, which are drawn and not downloaded."""
+"""Embedded data set: townhouses, which are drawn and not downloaded."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from slimgen.recipe import Recipe
 
 NAME = "townhouses"
-TRAIN, TEST = 400, 100  # pictures, as data.dvc tracks them
+TRAIN, TEST = 400, 100  # numbers of pictures in the set that data.dvc tracks
 LAYOUTS = "paired (labels and day), unpaired (day and night), labels (ids and day), images (day)"
 DEFAULT = "paired"
 
@@ -25,12 +25,12 @@ DEFAULT = "paired"
 def find_images(
     recipe: "Recipe", data: Path | None, run_folder: Path, report: Callable[[str], None] | None = None
 ) -> Path:
-    """The images of a run: those named by `data`, those in the folder data, or the embedded ones, drawn for the run.
+    """Return the image folder of a run: `data`, the folder `data` here, or the embedded set, drawn for the run.
 
-    `report` is told what is drawn; without it nothing is drawn, and the folder may not be there yet.
+    `report` is called with a line about the drawing. Without it nothing is drawn, and the folder may not exist yet.
 
     Raises:
-        DataError: there are none, and the recipe does not ask for the embedded set.
+        DataError: there are no images, and the recipe does not set `data.embedded`.
     """
     from slimgen.tasks import traits_of
 
@@ -46,9 +46,8 @@ def find_images(
         hint = f"try `slimgen data list`, or set data.embedded: {NAME}"
         raise DataError("a run needs images", "no --data, and no folder `data` here", hint)
     if recipe.data.fit is None and not (traits.given == NOISE or traits.single) and not alike(recipe.size, (1, 1)):
-        raise DataError(
-            f"{NAME} are square, and so must the size be", recipe.size, "or set data.fit to squash, crop or pad"
-        )
+        hint = "set a square size, or data.fit to squash, crop or pad"
+        raise DataError(f"size must be square, as the pictures of {NAME} are", recipe.size, hint)
     return drawn(embedded, recipe.data.scale * max(*recipe.size, *(recipe.data.load or ())), run_folder, report)
 
 
@@ -63,16 +62,16 @@ def draw(
     night: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Draws the set into a folder that is new or empty; for the arguments, see `townhouses.write`.
+    """Draw the set into a new or empty folder; for the arguments, see `townhouses.write`.
 
     Raises:
-        DataError: the folder holds something, or an argument makes no sense.
+        DataError: the folder is not empty, or an argument is out of range.
     """
     from townhouses import write
 
-    # Beside the pictures of another set they would be taken for one set.
+    # Beside pictures of another set, both would be read as one set.
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{NAME} are drawn into a folder that is new or empty", folder, "choose another")
+        raise DataError(f"the folder for {NAME} must be new or empty", folder, "choose another folder")
     try:
         write(folder, seed=seed, train=train, test=test, size=size, layout=layout, night=night, progress=progress)
     except ValueError as error:  # the renderer knows nothing of slimgen's errors
@@ -80,32 +79,32 @@ def draw(
 
 
 def by_day_and_night(layout: str) -> bool:
-    """Whether a layout has pictures of other scenes by night."""
+    """Return whether a layout has further pictures by night, of other scenes."""
     return layout == "unpaired"
 
 
 def drawn(embedded: Embedded, side: int, run_folder: Path, report: Callable[[str], None] | None) -> Path:
-    """The set with images of so many pixels a side, drawn unless it is there."""
+    """Return the folder of the set with images of `side` pixels; draw it if it is missing."""
     train, test = (round(count * embedded.times) for count in (TRAIN, TEST))
     folder = run_folder / f"{NAME}-{embedded.layout}-{side}"
     if folder.is_dir() or report is None:
         return folder
     report(f"drawing {train + test} {NAME} into {folder}")
     for left in run_folder.glob(f".{folder.name}.*"):
-        # Of a process that was killed, and not of one that has just begun.
+        # Left by a killed process, and not of one that has just begun.
         if not in_use(left) and time.time() - left.stat().st_mtime > 2:
-            shutil.rmtree(left, ignore_errors=True)  # another process may be at it
+            shutil.rmtree(left, ignore_errors=True)  # another process may remove it at the same time
     aside = folder.with_name(f".{folder.name}.{os.getpid()}")
     aside.mkdir(parents=True)
     lock = Lock(aside)
     lock.acquire()
     draw(aside / "drawn", embedded.layout, train, test, size=side, seed=0)
-    # The names are those of the set in data.dvc, and so are the pairs held out for validation.
+    # With the names of the set in data.dvc, the same pairs are held out for validation.
     for split in (aside / "drawn").iterdir():
         (aside / split.name).mkdir()
         split.rename(aside / split.name / NAME)
     (aside / "drawn").rmdir()
-    (aside / OWN).touch()  # so that nobody takes them for a user's, who names a folder around them
+    (aside / OWN).touch()  # marks them as slimgen's, in case a user names a folder around them as data
     lock.release()
     try:
         aside.rename(folder)

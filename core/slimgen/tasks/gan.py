@@ -1,4 +1,4 @@
-"""The original of a recipe, trained or imported; and training one generator, or supernet, against one discriminator."""
+"""Original of a recipe, trained or imported, and the training of one generator or supernet against a discriminator."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -29,10 +29,10 @@ __all__ = ["GanTraining", "Original", "imported", "original_guidance", "teach_pa
 
 
 class Original:
-    """The part of a task that says what is compressed.
+    """Part of a task that builds the networks to compress.
 
     Attributes:
-        discriminator_inputs: channels that the discriminator takes; the class says how many where the recipe does not.
+        discriminator_inputs: input channels of the discriminator, unless the recipe sets them.
     """
 
     discriminator_inputs: int
@@ -42,11 +42,11 @@ class Original:
 
     @classmethod
     def check(cls, recipe: Recipe) -> None:
-        """Says nothing: the task's traits do."""
+        """Accept every recipe; the task's traits are checked elsewhere."""
 
     @classmethod
     def suited(cls, recipe: Recipe, channels: Channels) -> Recipe:
-        """The recipe for prepared pictures of these channels; raises RecipeError where it says otherwise."""
+        """Return the recipe for prepared pictures of these channels; raise RecipeError if it sets others."""
         return following(recipe, channels, given=True, judged=(channels.wanted,))
 
     @property
@@ -55,27 +55,27 @@ class Original:
         return self.recipe.teach.discriminator
 
     def generator(self, seed: int = 0) -> nn.Module:
-        """The original generator, initialised from the recipe's seed and this number."""
+        """Return the original generator, initialised from the sum of the recipe's seed and this one."""
         return self.compute.place(build_generator(seed=self.recipe.seed + seed, **self.recipe.teach.generator))
 
     def discriminator(self, seed: int = 1) -> nn.Module:
-        """The original discriminator; likewise."""
+        """Return the original discriminator, initialised likewise."""
         return self.compute.place(build_discriminator(seed=self.recipe.seed + seed, **self.discriminator_options))
 
     def original_cost(self) -> Cost:
-        """What the original generator costs for one image of the recipe's size, in closed form."""
+        """Return the cost of the original generator for one image of the recipe's size, in closed form."""
         return generator_cost(**self.recipe.size._asdict(), **self.recipe.teach.generator)
 
     def condition(self, inputs: Tensor) -> Tensor:
-        """The input of a generator: the prepared inputs themselves."""
+        """Return the prepared inputs, which are the generator's input."""
         return inputs
 
     def references(self, test: Pair) -> dict[str, Tensor]:
-        """None but the real images, which every evaluation looks at."""
+        """Return no references besides the real images of every evaluation."""
         return {}
 
     def protocol(self) -> str:
-        """Nothing besides what every evaluation says of itself."""
+        """Return no facts besides those that every evaluation records."""
         return ""
 
 
@@ -85,13 +85,19 @@ def teach_pair(
     validation: Callable[[], Pair] | None = None,
     ready: Callable[[nn.Module], nn.Module] | None = None,
 ) -> Mapping[str, float]:
-    """Trains, on so many images, or imports one generator and its discriminator; its updates and parameters.
+    """Train or import one generator and its discriminator, and write `generator` and `discriminator.safetensors`.
 
-    Leaves `generator` and `discriminator.safetensors`. What early stopping measures is the task's `validation` if no
-    other is given; for `ready` and what else may be returned see `early_stopping`.
+    Args:
+        job: the job of the stage teach.
+        images: number of training images, for the length of the training.
+        validation: function that returns the images for early stopping; None uses the task's `validation`.
+        ready: see `early_stopping`.
+
+    Returns:
+        Updates and parameters, and the facts of early stopping if there is any.
 
     Raises:
-        CheckpointError: what is imported is not there or does not fit.
+        CheckpointError: an imported file is missing, or its weights do not fit.
     """
     options, facts = job.recipe.teach, {"updates": 0.0}
     generator, discriminator = import_pair(job, Gan(job.task.generator(), job.task.discriminator()))
@@ -110,7 +116,7 @@ def teach_pair(
 
 
 def train_gan(job: Job, training: GanTraining) -> nn.Module:
-    """Trains a generator in place with the losses of the job's task.
+    """Train a generator in place with the losses of the job's task.
 
     Returns:
         The trained generator, or its average if there is one, in evaluation mode.
@@ -142,10 +148,10 @@ def train_gan(job: Job, training: GanTraining) -> nn.Module:
 
 
 def original_guidance(job: Job, *, truth: bool = True) -> Guidance:
-    """What the task makes of the original: the truth where there are no pairs, and its further terms.
+    """Return the original's role in a task: its outputs as targets where there are no pairs, and further loss terms.
 
-    Their features are of the original's discriminator unless the recipe names others. Without `truth` the
-    original is not loaded for one: the caller has its own.
+    The perceptual term compares features of the original's discriminator unless the recipe names another network.
+    `truth=False` leaves the targets to the caller, and the original generator is not loaded.
     """
     losses, teach, task = job.recipe.losses, job.inputs["teach"], from_images(job.task)
     shown = Guidance(truth=task.truth(teach)) if truth else Guidance()

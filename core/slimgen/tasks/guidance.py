@@ -1,4 +1,4 @@
-"""One training of a generator against a discriminator, as a record; and what guides it besides its data."""
+"""Record of one training of a generator against a discriminator, and of its guidance beyond the data."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,26 +14,26 @@ from slimgen.training.early_stopping import EarlyStopping
 from slimgen.training.fit import Memo, Phase, Stateful
 
 REVERSE = "reverse_"
-"""Begins the names of what belongs to the reverse direction, from targets to inputs."""
+"""Prefix of names that belong to the reverse direction, from targets to inputs."""
 Generate = Callable[[Tensor, Arch, Memo], Tensor]
-"""Condition (N, C, H, W), architecture and the memo of its step to images (N, C', H, W) in [-1, 1]."""
+"""Function from condition (N, C, H, W), architecture and the step's memo to images (N, C', H, W) in [-1, 1]."""
 Discriminate = Callable[[Tensor, Arch], Tensor]
-"""The inputs of a discriminator, and the architecture, to patch scores."""
+"""Function from a discriminator's inputs and the architecture to patch scores."""
 Term = Callable[[Pair, Tensor, Memo], Mapping[str, Tensor]]
-"""Batch, generated images and the memo of their step to weighted terms of the generator's loss, by name.
+"""Function from batch, generated images and the step's memo to weighted terms of the generator's loss, by name.
 
-The batch's targets are then what it should become, wherever that comes from.
+The batch's targets are the wanted outputs, from the data or from the original.
 """
 Truth = Callable[[Pair], Tensor]
-"""The images that a batch should become."""
+"""Function from a batch to its wanted outputs."""
 After = Callable[[Phase, Sequence[Arch]], None]
-"""Follows an optimizer's step."""
+"""Function called after an optimizer's step."""
 Groups = Sequence[Mapping[str, Any]]
 """Parameter groups of an optimizer."""
 
 
 class Gan(NamedTuple):
-    """A generator, and the discriminator of its images."""
+    """Generator and the discriminator of its images."""
 
     generator: nn.Module
     discriminator: nn.Module
@@ -41,12 +41,12 @@ class Gan(NamedTuple):
 
 @dataclass(frozen=True)
 class Guidance:
-    """What a task's phases add to their own losses.
+    """Additions to the losses of a task's phases.
 
     Attributes:
-        terms: of the generator's loss.
-        truth: what a batch should become (GAN Compression, Eq. 1), where not its targets.
-        modules: learned with the generator, such as the adaptors of a distillation; by name, for checkpoints.
+        terms: further terms of the generator's loss.
+        truth: function from a batch to its wanted outputs (GAN Compression, Eq. 1); None uses the batch's targets.
+        modules: modules trained with the generator, such as the adaptors of a distillation; by name, for checkpoints.
     """
 
     terms: Sequence[Term] = ()
@@ -54,7 +54,7 @@ class Guidance:
     modules: Mapping[str, nn.Module] = field(default_factory=dict)
 
     def plus(self, other: "Guidance") -> "Guidance":
-        """Both; the truth is the other's where it has one."""
+        """Combine two guidances; the other's truth takes precedence."""
         return Guidance((*self.terms, *other.terms), other.truth or self.truth, {**self.modules, **other.modules})
 
 
@@ -63,21 +63,22 @@ class GanTraining:
     """One training of a generator, or of a supernet, against a discriminator.
 
     Attributes:
-        name: for its checkpoints and log.
+        name: name of its checkpoints and log.
         generator: trained in place; with `draw` it is a supernet, called with images and an architecture.
         steps: updates of the generator.
-        until: after how many of them it stops, to go on later; the rates are those of all `steps`.
-        generate: how the generator is called, where not as it is.
-        discriminate: how the discriminator is called, where not as the task does.
+        until: updates after which it pauses, to be resumed later; learning rates follow all `steps`.
+        generate: function that calls the generator; None calls it directly.
+        discriminate: function that calls the discriminator; None calls it as the task does.
         draw: the architectures of each step, where the generator is a supernet.
-        generator_steps: updates of the generator for each of the discriminator's (CF-GAN, Algorithm 4: k); they see one
-            batch, and so does the discriminator's.
-        hold: steps in a row that see one batch, where it is not `generator_steps`.
-        ema: decay of an average of the generator's weights.
-        generator_groups: parameter groups of the generator's optimizer; one of all its weights if not given.
-        after_generator: follows each of the generator's updates.
-        state: what checkpoints hold besides networks and optimizers.
-        stopping: ends the training where it no longer improves, and keeps the best weights of both networks.
+        generator_steps: generator updates for each discriminator update (k in CF-GAN, Algorithm 4); all of them see the
+            same batch.
+        hold: consecutive steps that see the same batch; None: `generator_steps`.
+        ema: decay of a moving average of the generator's weights; None: no average.
+        generator_groups: parameter groups of the generator's optimizer; None: one group of all its weights.
+        after_generator: function called after each generator update.
+        after_discriminator: function called after each discriminator update.
+        state: state for checkpoints besides networks and optimizers.
+        stopping: early stopping, which ends the training and keeps the best weights of both networks.
     """
 
     name: str
@@ -101,7 +102,7 @@ class GanTraining:
 
     @property
     def moved(self) -> Groups:
-        """Parameter groups of the generator's optimizer, with what is learned beside it."""
+        """Parameter groups of the generator's optimizer, including the modules of the guidance."""
         groups = self.generator_groups or [{"params": list(self.generator.parameters())}]
         beside = [weight for module in self.guidance.modules.values() for weight in module.parameters()]
         return [*groups, {"params": beside}] if beside else groups

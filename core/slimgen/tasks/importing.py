@@ -1,4 +1,4 @@
-"""Originals that were trained elsewhere: tried before a run, imported, and where they came from."""
+"""Import of originals that were trained elsewhere: tried before a run, and recorded with their files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,29 +22,29 @@ from slimgen.tasks.traits import IMAGES
 
 LOOKED_AT = 8
 CLEARER = 3.0
-"""So many decibels nearer must the inputs be to what is made of targets, before a direction is doubted."""
+"""Decibels of PSNR by which the reverse direction must fit better before a warning is given."""
 
 
 def imported(net: nn.Module, path: str, key: str | None = None, setting: str = "teach.generator_key") -> Found:
-    """Loads the weights of a network trained elsewhere; see `import_weights`.
+    """Load weights that were trained elsewhere into a network; see `import_weights`.
 
     Raises:
-        CheckpointError: no such file, or the weights do not fit.
+        CheckpointError: the file is missing, or its weights do not fit.
     """
     return import_weights(net, path, key, setting)
 
 
 def named(options: TeachSection, prefix: str = "") -> dict[str, str]:
-    """The files of a direction's networks that a recipe imports: `generator`, `discriminator` to the path."""
+    """Return the imported files of a direction's networks: `generator`, `discriminator` to the path."""
     paths = {part: getattr(options, f"{prefix}{part}_checkpoint") for part in Gan._fields}
     return {part: path for part, path in paths.items() if path is not None}
 
 
 def try_imports(recipe: Recipe, path: str) -> None:
-    """Tries the import of a file that a recipe names, into networks without numbers.
+    """Try to import a file of the recipe into networks on the meta device.
 
     Raises:
-        CheckpointError: no such file, or its weights do not fit.
+        CheckpointError: the file is missing, or its weights do not fit.
     """
     for prefix in ("", REVERSE):
         for part, file in named(recipe.teach, prefix).items():
@@ -56,13 +56,13 @@ def try_imports(recipe: Recipe, path: str) -> None:
                 try:
                     _import(net, recipe.teach, f"{prefix}{part}")
                 except CheckpointError as error:
-                    # Channels that a recipe does not say are told by its pictures, which nobody has looked at yet.
+                    # Channels that the recipe leaves open come from its pictures, which are not prepared yet.
                     if "input channels" not in str(error.got) or "inputs" in getattr(recipe.teach, part):
                         raise
 
 
 def import_pair(job: Job, gan: Gan, prefix: str = "") -> Gan:
-    """Loads what a recipe imports into the networks of a direction, says what was chosen, and notes where it came from.
+    """Import the networks of a direction that the recipe names, report notes, and record their files.
 
     Raises:
         CheckpointError: as `imported`.
@@ -73,7 +73,7 @@ def import_pair(job: Job, gan: Gan, prefix: str = "") -> Gan:
 
 
 def import_part(job: Job, net: nn.Module, part: str = "generator") -> None:
-    """Likewise of one network, the `generator`, `reverse_discriminator` or the like; see `import_pair`."""
+    """Import one network, such as the `generator` or the `reverse_discriminator`; see `import_pair`."""
     found, file = _import(net, job.recipe.teach, part), _file(job.recipe.teach, part)
     notes = list(found.notes)
     if notes:
@@ -87,18 +87,19 @@ def import_part(job: Job, net: nn.Module, part: str = "generator") -> None:
 
 
 def origins(teach: Path) -> Mapping[str, object]:
-    """Where the generators of the folder that `teach` left came from, by `generator` and `reverse_generator`."""
+    """Return the origins of the generators in `teach`'s folder, by `generator` and `reverse_generator`."""
     facts = read_json(teach / ORIGIN)
     return {part: came for part, came in facts.items() if part.endswith("generator")} if isinstance(facts, dict) else {}
 
 
 @torch.no_grad()
 def doubted(job: Job, net: nn.Module, swapped: bool = False) -> str | None:
-    """Why an imported generator seems to be of the other direction, where pictures tell; None where they do not.
+    """Return a warning if an imported generator seems to be of the other direction, else None.
 
-    It should make targets of inputs; if what it makes of targets is much nearer to the inputs, it was imported the
-    wrong way round. Looked at are validation images, or, of two sets, test images that are partners. A generator of
-    the reverse direction is looked at with both `swapped`.
+    A generator should turn inputs into targets. If it turns targets into inputs much better (by `CLEARER` dB PSNR), it
+    was probably imported for the wrong direction. It is tried on validation images or, for two sets, on test images
+    with partners; without partners, None is returned. For a generator of the reverse direction inputs and targets are
+    `swapped`.
     """
     pair = _partners(job.data) if job.task.traits.given == IMAGES else None
     if pair is None or pair.input.shape[1:] != pair.target.shape[1:]:
@@ -115,14 +116,14 @@ def doubted(job: Job, net: nn.Module, swapped: bool = False) -> str | None:
     other = "BtoA" if job.recipe.data.direction == "AtoB" else "AtoB"
     looked = f"{len(inputs)} image{'s' * (len(inputs) > 1)}"
     return (
-        "the imported generator seems to be of the other direction: it makes inputs of targets "
-        f"({back:.1f} dB PSNR on {looked}), and not targets of inputs ({forward:.1f} dB); "
-        f"set data.direction to {other} if so"
+        "the imported generator seems to be of the other direction: it turns targets into inputs "
+        f"({back:.1f} dB PSNR on {looked}) better than inputs into targets ({forward:.1f} dB); "
+        f"if so, set data.direction to {other}"
     )
 
 
 def _partners(data: Prepared) -> Pair | None:
-    """A few images with what they should become, held out of training; nothing is chosen by them."""
+    """Return a few inputs with their targets, held out of training and not used to choose anything."""
     held = [data.split(name) for name in ("val", "test") if name in data.manifest.splits]
     told = [one for one in held if not one.inputless and (one.coupled or (one.name == "test" and one.paired))]
     return whole(max(told, key=lambda one: min(len(one), LOOKED_AT)), LOOKED_AT) if told else None

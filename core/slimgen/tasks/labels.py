@@ -1,7 +1,7 @@
-"""Label maps to photographs: GauGAN (Park et al. 2019), as GAN Compression takes it.
+"""Task `labels`: label maps to photographs, GauGAN (Park et al. 2019) as in GAN Compression.
 
-Prepared label maps are ids. Networks see a channel for each class, 1 where a pixel is of it and 0 elsewhere, and after
-them the edges of instances; those are made here, on the device, so that they are nowhere stored.
+Prepared label maps are ids. Networks take one channel for each class, 1 where a pixel is of the class and 0 elsewhere,
+then a channel of instance edges. These channels are made here, on the device, and never stored.
 """
 
 import colorsys
@@ -35,10 +35,10 @@ _GOLDEN = 0.6180339887
 
 
 class Labels(Paired):
-    """Label maps with their photographs, judged together; the generator also matches the discriminator's features.
+    """Task of label maps with their photographs, which the discriminator sees together.
 
-    The weights are `losses.feature` for that, `losses.perceptual` in the features of a network of its own (GauGAN's
-    is VGG), and `losses.recon`, which GauGAN leaves at 0.
+    The loss has, with their weights, feature matching in the discriminator (`losses.feature`), a perceptual term in a
+    separate network (`losses.perceptual`; GauGAN uses VGG), and the L1 distance (`losses.recon`, 0 in GauGAN).
     """
 
     traits = Traits(LABEL_MAPS, pairs=True, embedded=Embedded("labels", tracked=False), refused=OF_NOISE, reads=READS)
@@ -51,42 +51,46 @@ class Labels(Paired):
 
     @classmethod
     def check(cls, recipe: Recipe) -> None:
-        """Raises RecipeError unless the channels of the networks are those of the label maps."""
+        """Raise RecipeError unless the input channels of the networks are those of the label maps."""
         wanted = classes_of(recipe).channels + recipe.data.instances
         generator = int(recipe.teach.generator.get("inputs", CHANNELS))
         judged = wanted + recipe.channels.wanted
         discriminator = int(recipe.teach.discriminator.get("inputs", judged))
         if generator != wanted or discriminator != judged:
-            more = recipe.channels.wanted
-            rule = f"label maps have {wanted} channels, of classes, unknown and instances; {more} more are judged"
-            came = f"teach.generator.inputs {generator}, teach.discriminator.inputs {discriminator}"
+            rule = (
+                f"teach.generator.inputs must be {wanted}, the channels of the label maps (classes, unknown, "
+                f"instances), and teach.discriminator.inputs {judged}, with those of the photograph"
+            )
+            came = f"{generator} and {discriminator}"
             raise RecipeError(rule, came, f"set teach.generator.inputs to {wanted}, and leave the other out")
         if recipe.losses.perceptual and recipe.losses.perceptual_network == "discriminator":
             hint = "set losses.perceptual_network to vgg16, and losses.feature for the discriminator's features"
-            raise RecipeError("the perceptual loss of the task labels has a network of its own", "discriminator", hint)
+            rule = "losses.perceptual needs a separate feature network in the task labels"
+            raise RecipeError(rule, "losses.perceptual_network discriminator", hint)
 
     @classmethod
     def suited(cls, recipe: Recipe, channels: Channels) -> Recipe:
-        """As every task's; the recipe says how many channels label maps have."""
+        """Return the recipe as `Task.suited` does; the recipe's classes give the channels of label maps."""
         maps = classes_of(recipe).channels + recipe.data.instances
         channels = Channels(maps, channels.wanted)
         return following(recipe, channels, given=False, judged=(sum(channels),))
 
     @classmethod
     def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
-        """Writes label maps and photographs as arrays."""
+        """Write label maps and photographs as arrays."""
         classes, instances = classes_of(recipe), recipe.data.instances
         return prepare_labels(folder, out, setting_of(recipe), progress, classes=classes, instances=instances)
 
     @classmethod
     def look(cls, folder: Path, look: Look) -> Looked:
-        """How label maps are laid out, of which classes they are, and which cannot be used."""
+        """Report the layout and the classes of label maps, and those that cannot be used."""
         return look_at_labels(folder, look)
 
     def condition(self, inputs: Tensor) -> Tensor:
-        """What networks see of prepared label maps: (N, channels, H, W) of 0 and 1.
+        """Return the networks' input for prepared label maps: (N, channels, H, W) of 0 and 1.
 
-        Those are ids (N, 1, H, W), or (N, 2, H, W) with edges, mapped from 0 .. 255 to [-1, 1] like any image.
+        Prepared label maps are ids (N, 1, H, W), or (N, 2, H, W) with edges, mapped from 0 .. 255 to [-1, 1] like any
+        image.
         """
         ids = ((inputs[:, :1] + 1) * 127.5).round().long()
         count, _, height, width = inputs.shape
@@ -97,7 +101,7 @@ class Labels(Paired):
         return seen
 
     def picture(self, inputs: Tensor) -> Tensor:
-        """Prepared label maps as pictures (N, 3, H, W) in [-1, 1]: a colour for each class, edges in black."""
+        """Return prepared label maps as pictures (N, 3, H, W) in [-1, 1]: a colour for each class, edges in black."""
         given = self.recipe.data.palette or tuple(map(_colour, range(self.classes)))
         colours = [*given, *([(0, 0, 0)] * (self.classes - len(given)))]
         palette = torch.tensor(colours, dtype=torch.float32, device=inputs.device) * (2 / 255) - 1
@@ -106,7 +110,7 @@ class Labels(Paired):
         return picture if inputs.shape[1] == 1 else picture.masked_fill(inputs[:, 1:] > 0, -1.0)
 
     def adversary(self, discriminator: nn.Module) -> tuple[Discriminate, Guidance]:
-        """Its scores, and the matching of its features where the recipe gives that a weight."""
+        """Return the function for the scores, and feature matching if the recipe gives it a weight."""
         weight = self.recipe.losses.feature
         if not weight:
             return super().adversary(discriminator)
@@ -116,21 +120,22 @@ class Labels(Paired):
 
 
 def classes_of(recipe: Recipe) -> Classes:
-    """What the numbers of the recipe's label maps mean.
+    """Return the classes of the recipe's label maps.
 
     Raises:
-        RecipeError: the recipe does not say how many classes there are.
+        RecipeError: the recipe does not set their number.
     """
     data = recipe.data
     if data.classes is None:
-        raise RecipeError("the task labels needs data.classes, the number of classes", "none")
+        raise RecipeError("the task labels needs data.classes, the number of classes", "none", "set it in the recipe")
     return Classes(data.classes, data.unknown, data.palette)
 
 
 class Matching:
-    """A discriminator whose activations at generated images are kept until they are matched with those at real ones.
+    """Feature matching that reuses the discriminator's activations from the adversarial loss.
 
-    So the images pass through it once a step for both of the generator's losses. The weight is the term's.
+    Generated images therefore pass through the discriminator once per step for both losses of the generator. `weight`
+    is the weight of the feature term.
     """
 
     def __init__(self, task: Labels, discriminator: MultiScale | PatchGAN, weight: float) -> None:
@@ -138,29 +143,29 @@ class Matching:
         self._seen: list[list[Tensor]] | None = None
 
     def discriminate(self, shown: Tensor, arch: Arch) -> Tensor:
-        """The discriminator's scores."""
+        """Return the discriminator's scores."""
         found = self._features(shown)
-        if shown.requires_grad:  # in the generator's step alone: in its own, the discriminator sees what is given
+        if shown.requires_grad:  # only in the generator's step: in its own step, the discriminator gets detached images
             self._seen = found
         net = self.discriminator
         return net.scores(found) if isinstance(net, MultiScale) else net.scores(found[0])
 
     def term(self, batch: Pair, fake: Tensor, memo: Memo) -> dict[str, Tensor]:
-        """The weighted distance of generated images from real ones, of the same label maps."""
+        """Return the weighted feature distance between generated and real images of the same label maps."""
         found, self._seen = self._seen, None
-        if found is None:  # without an adversarial loss nobody asked for scores
+        if found is None:  # without an adversarial loss, no scores were computed
             found = self._features(self.task.shown(batch.input, fake))
         with torch.no_grad():
             wanted = self._features(self.task.shown(batch.input, batch.target))
         return {"feature": self.weight * feature_matching(found, wanted)}
 
     def _features(self, shown: Tensor) -> list[list[Tensor]]:
-        """By scale."""
+        """Return the features by scale."""
         net = self.discriminator
         return net.features(shown) if isinstance(net, MultiScale) else [net.features(shown)]
 
 
 def _colour(number: int) -> tuple[int, int, int]:
-    """A colour that is far from those of the numbers before it: hues by the golden ratio, light and dark in turns."""
+    """Return a colour far from those of smaller numbers: hues by the golden ratio, alternately light and dark."""
     red, green, blue = colorsys.hsv_to_rgb(number * _GOLDEN % 1, 0.65, 0.95 if number % 2 else 0.6)
     return round(255 * red), round(255 * green), round(255 * blue)

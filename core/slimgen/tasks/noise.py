@@ -1,4 +1,4 @@
-"""Noise as a pure function of the seed and of what it is for, batches of it beside real images, and their losses."""
+"""Noise as a pure function of seed and use, batches of noise and real images, and the losses on them."""
 
 from functools import lru_cache
 
@@ -19,28 +19,28 @@ from slimgen.training.fit import Loss, Memo
 from slimgen.training.losses import Adversarial
 
 GENERATOR, DISCRIMINATOR, VALIDATION, TEST, SETTLING = range(5)
-"""What noise is for."""
+"""Uses of noise."""
 SHOWN = ".discriminator"
-"""The end of the names of the batches that the discriminator is shown."""
+"""Suffix of the names of the discriminator's batches."""
 
 
 def latents(count: int, length: int, seed: int, *, use: int, split: int = 0, step: int = 0) -> Tensor:
-    """Noise of a standard normal distribution, float32 (count, length): a pure function, the same on every device.
+    """Return standard normal noise, float32 (count, length): a pure function, the same on every device.
 
-    Noise of one seed for another use, split or step is independent of it; the first rows do not depend on the count.
+    Noise for different uses, splits or steps is independent; the first rows do not depend on the count.
     """
-    # Always four numbers: a seed with zeros at its end draws as one without.
+    # Always four numbers: numpy ignores trailing zeros of a seed.
     rng = np.random.default_rng([seed, use, split, step])
     return torch.from_numpy(rng.standard_normal((count, length), dtype=np.float32))
 
 
 class NoiseBatches:
-    """What the two networks of a step are given: noise, and noise beside real images, as many as the schedule says.
+    """Batches of a step: noise for the generator, noise and real images for the discriminator.
 
-    The number tells the noise of splits apart.
+    `number` is the split's, so that splits get different noise.
 
     Raises:
-        DataError: batches that cannot be divided among the processes.
+        DataError: a batch cannot be divided evenly among the processes.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class NoiseBatches:
         self.batch, self.shown, self.turns = schedule.batch, schedule.shown, schedule.discriminator_steps
         if self.batch % self.world or self.shown % self.world:
             sizes = f"{self.batch} for the generator and {self.shown} for the discriminator"
-            raise DataError("every rank gets an equal share of a batch", f"{sizes}, {self.world} ranks")
+            raise DataError("a batch must divide evenly among the ranks", f"{sizes}, {self.world} ranks")
         self.length, self.seed, self.number, self.compute = length, recipe.seed, number, compute
         count, seed, crop, flip = self.turns * self.shown, recipe.seed, Size(*split.target.shape[1:3]), recipe.data.flip
         self.images = Batches(split, batch=count, seed=seed, crop=crop, flip=flip, rank=self.rank, world=self.world)
@@ -59,12 +59,12 @@ class NoiseBatches:
         self.made = lru_cache(maxsize=1)(self._made)
 
     def _made(self, step: int) -> Pair:
-        """Noise for the generator, and the real images of the discriminator's first step."""
+        """Return noise for the generator, and the real images of the discriminator's first step."""
         noise = self._noise(self.batch, GENERATOR, step)
         return Pair(noise, self.seen(step).target[: self.shown // self.world])
 
     def _seen(self, step: int) -> Pair:
-        """Noise and real images for all steps of the discriminator."""
+        """Return noise and real images for all steps of the discriminator."""
         real = self.compute.place(self.images(step).target)
         return Pair(self._noise(self.turns * self.shown, DISCRIMINATOR, step), real)
 
@@ -76,7 +76,7 @@ class NoiseBatches:
 def passing_for_real(
     generator: nn.Module, discriminator: nn.Module, gan: Adversarial, weight: float, guidance: Guidance
 ) -> Loss:
-    """The loss of a generator whose images should pass for real ones."""
+    """Return the generator's loss: adversarial, and the terms of the guidance."""
 
     def loss(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
         fake = generator(batch.input).float()
@@ -89,7 +89,7 @@ def passing_for_real(
 
 
 def telling_apart(generator: nn.Module, discriminator: nn.Module, gan: Adversarial, turn: int, turns: int) -> Loss:
-    """The loss of one of a discriminator's steps: it sees its own part of the batch, and images newly made of noise."""
+    """Return the loss of one discriminator step, on its part of the batch and newly generated images."""
 
     def loss(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
         count = len(batch.target) // turns

@@ -1,4 +1,4 @@
-"""Paired image translation: edges to shoes, labels to photographs, maps to aerial photographs (pix2pix)."""
+"""Task `paired`: translation of images with known targets, such as edges to shoes or maps to photographs (pix2pix)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +20,7 @@ from slimgen.tasks.translation import CHANNELS, Translation
 
 
 class Paired(Translation):
-    """Images with their targets, judged together."""
+    """Task of images with their targets, which the discriminator sees together."""
 
     traits: ClassVar[Traits] = Traits(
         IMAGES, pairs=True, embedded=Embedded("paired"), refused={**OF_LABEL_MAPS, **OF_NOISE}
@@ -29,23 +29,23 @@ class Paired(Translation):
 
     @classmethod
     def suited(cls, recipe: Recipe, channels: Channels) -> Recipe:
-        """As every task's; the discriminator judges input and target together, or the target alone."""
+        """Return the recipe as `Task.suited` does; the discriminator sees input and target, or the target alone."""
         return following(recipe, channels, given=True, judged=(sum(channels), channels.wanted))
 
     @classmethod
     def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
-        """Writes pairs as arrays."""
+        """Write pairs as arrays."""
         return prepare_pairs(folder, out, setting_of(recipe), progress)
 
     @classmethod
     def look(cls, folder: Path, look: Look) -> Looked:
-        """How pairs are laid out, and which cannot be used."""
+        """Report the layout of the pairs, and those that cannot be used."""
         return look_at_pairs(folder, look)
 
     def teach(self, job: Job) -> Mapping[str, float]:
-        """Trains or imports the original pair; see `teach_pair`."""
+        """Train or import the original generator and discriminator; see `teach_pair`."""
         return teach_pair(job, len(job.data.split("train")))
 
     def train_original(self, job: Job, training: GanTraining) -> nn.Module:
-        """Trains a generator in place to make the targets; itself, or its average if there is one."""
+        """Train a generator in place on the data's targets; return it, or its average if there is one."""
         return train_gan(job, replace(training, guidance=self.guidance(None)))

@@ -1,4 +1,4 @@
-"""When an original has stopped improving: `teach.patience`, by a metric on the validation images."""
+"""Early stopping of an original (`teach.patience`), by a metric on the validation images."""
 
 from collections.abc import Callable, Mapping
 
@@ -15,17 +15,17 @@ from slimgen.training.early_stopping import EarlyStopping
 
 
 def check_stopping(recipe: Recipe) -> None:
-    """Raises RecipeError where originals whose images have no truth are to be measured by one."""
+    """Raise RecipeError where early stopping would compare single images in a task without targets."""
     if recipe.teach.patience is not None and not isinstance(find(metric_of(recipe)), OfFeatures):
-        rule = f"teach.patience measures originals of the task {recipe.task} on whole sets, as no image has its truth"
-        hint = "set teach.metric to fid, kid, or fd:NAME with a feature network of your own, or leave patience out"
+        rule = f"teach.patience needs a metric of whole sets in the task {recipe.task}, whose images have no targets"
+        hint = "set teach.metric to fid, kid, or fd:NAME with a user-defined feature network, or leave patience out"
         raise RecipeError(
             rule, f"{'objective' if recipe.teach.metric is None else 'teach'}.metric {metric_of(recipe)}", hint
         )
 
 
 def metric_of(recipe: Recipe) -> str:
-    """What originals are measured by while they are trained."""
+    """Return the metric of early stopping."""
     return recipe.teach.metric or recipe.objective.metric
 
 
@@ -35,16 +35,17 @@ def early_stopping(
     images: Callable[[], Mapping[str, Pair]],
     ready: Callable[[nn.Module], nn.Module] | None = None,
 ) -> EarlyStopping | None:
-    """The rule of the recipe's `teach`, or None where it has none; its facts are worth noting of the training.
+    """Return the early stopping of the recipe's `teach`, or None where it sets no `patience`.
 
-    The two directions of a CycleGAN are one training that ends at one update, so they are measured together: by the
-    mean of their values, which are of one metric.
+    The two directions of a CycleGAN are one training with one end, so they are measured together, by the mean of the
+    metric over both.
 
     Args:
-        job: of the stage teach.
-        updates: at most.
-        images: validation images by the name of the generator that is given them.
-        ready: a generator amid its training as it would be used, if not as it is; must not change it.
+        job: the job of the stage teach.
+        updates: the most updates.
+        images: function that returns the validation images of each generator, by its name.
+        ready: function that returns a generator under training as it would be used; it must not change its argument.
+            None uses it as it is.
     """
     recipe, metric = job.recipe, metric_of(job.recipe)
     if recipe.teach.patience is None or recipe.teach.check_every is None:

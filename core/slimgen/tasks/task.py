@@ -1,4 +1,4 @@
-"""What every task offers to stages and methods, and the work that a stage hands to them."""
+"""Interfaces of tasks for stages and methods, and the job that a stage hands to them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -31,11 +31,11 @@ class Job:
     """One stage's work, as methods and tasks see it.
 
     Attributes:
-        inputs: stage name to the folder that it left.
+        inputs: folders of earlier stages, by stage name.
         out: the folder of this stage.
-        journal: name of a training to its checkpoints, log and progress.
-        tell: progress of anything else: what, how many are done, of how many, and what was seen last.
-        say: a line for whoever runs it.
+        journal: maps the name of a training to its checkpoints, log and progress.
+        tell: reports other progress: name, number done, total, and the latest values.
+        say: prints a line for the user.
     """
 
     recipe: Recipe
@@ -50,148 +50,148 @@ class Job:
 
     @cached_property
     def budget(self) -> Budget:
-        """The recipe's limits as numbers, shares taken of what the original costs."""
+        """The recipe's limits as numbers; shares refer to the original's costs."""
         budget = self.recipe.budget
         original = self.task.original_cost().as_dict(budget.convention)
         return Budget(**budget.resolve({name: float(value) for name, value in original.items()}))
 
     def learning(self, losses: LossesSection) -> "Job":
-        """The same work, whose trainings learn of other losses."""
+        """Return the same job with other losses for its trainings."""
         recipe = self.recipe.model_copy(update={"losses": losses})
         return replace(self, recipe=recipe, task=type(self.task)(recipe, self.compute))
 
 
 class Task(Protocol):
-    """What a generator is for: how its images are prepared, its networks, its data and its losses."""
+    """Purpose of a generator: how its images are prepared, its networks, its data and its losses."""
 
     traits: ClassVar[Traits]
     discriminator_inputs: int
-    """Channels that a discriminator takes."""
+    """Input channels of the discriminator."""
 
     def __init__(self, recipe: Recipe, compute: Compute) -> None: ...
 
     @classmethod
     def check(cls, recipe: Recipe) -> None:
-        """Raises RecipeError unless the recipe is one for this task, as far as its traits do not say."""
+        """Raise RecipeError where the recipe does not fit this task in a way that its traits do not cover."""
 
     @classmethod
     def suited(cls, recipe: Recipe, channels: Channels) -> Recipe:
-        """The recipe once its pictures are prepared, whose networks have their channels.
+        """Return the recipe with networks for the channels of its prepared pictures.
 
         Raises:
-            RecipeError: the recipe says otherwise, or its pictures cannot be measured.
+            RecipeError: the recipe sets other channels, or its metrics or losses do not take these.
         """
 
     @classmethod
     def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
-        """Writes a data set as arrays; without `out` it is only said what would become of it."""
+        """Write a data set as arrays; without `out`, only report what would be written."""
 
     @classmethod
     def look(cls, folder: Path, look: Look) -> Looked:
-        """How a data set is laid out, and what cannot be used."""
+        """Report the layout of a data set and the files that cannot be used."""
 
     def shapes(self, data: Prepared) -> Shapes:
-        """Of what a generator is given of these images, and of what it should make of it."""
+        """Return the shapes of a generator's input and output for these images."""
 
     def generator(self, seed: int = 0) -> nn.Module:
-        """The original generator, initialised from the recipe's seed and this number."""
+        """Return the original generator, initialised from the sum of the recipe's seed and this one."""
 
     def discriminator(self, seed: int = 1) -> nn.Module:
-        """The original discriminator, likewise."""
+        """Return the original discriminator, initialised likewise."""
 
     def original_cost(self) -> Cost:
-        """What the original generator costs on one image, in closed form."""
+        """Return the cost of the original generator for one image, in closed form."""
 
     def teach(self, job: Job) -> Mapping[str, float]:
-        """Trains or imports the original; what is worth noting of it."""
+        """Train or import the original; return the metrics to record."""
 
     def train_original(self, job: Job, training: GanTraining) -> nn.Module:
-        """Trains a pair in place as an original, from the data alone; the generator, or its average."""
+        """Train a generator and discriminator in place, from the data only; return the generator or its average."""
 
     def condition(self, inputs: Tensor) -> Tensor:
-        """The input of a generator, of prepared inputs, on their device."""
+        """Return a generator's input for prepared inputs, on their device."""
 
     def batches(self, data: Prepared, schedule: Schedule, hold: int = 1) -> dict[str, Callable[[int], Pair]]:
-        """Split to a function from step to batch."""
+        """Return, for each split, a function from step to batch."""
 
     def phases(self, training: GanTraining) -> tuple[list[Phase], Mapping[str, Stateful]]:
-        """The phases of a training, and what checkpoints must hold for them besides networks and optimizers."""
+        """Return the phases of a training, and their state for checkpoints besides networks and optimizers."""
 
     def validation(self, job: Job) -> Pair:
-        """The images on which candidates are measured, and what they are compared with."""
+        """Return the inputs on which candidates are measured, and the images that outputs are compared with."""
 
     def test(self, data: Prepared) -> Pair:
-        """What finished generators are given, and the real images that they are compared with."""
+        """Return the inputs of finished generators, and the real images that outputs are compared with."""
 
     def columns(self, test: Pair, count: int, paired: bool) -> dict[str, Tensor]:
-        """Pictures (count, 3, H, W) beside those that generators make: the inputs, and the targets of the same rows."""
+        """Return pictures (count, 3, H, W) to show beside outputs: inputs, and targets of the same rows."""
 
     def references(self, test: Pair) -> dict[str, Tensor]:
-        """Images that finished generators are measured beside, by the name of their row: made without any."""
+        """Return images to measure beside the outputs, made without a generator, by the name of their row."""
 
     def protocol(self) -> str:
-        """What the figures of finished generators depend on besides what every evaluation says of itself."""
+        """Return the facts on which measured values depend, besides those that every evaluation records."""
 
 
 @runtime_checkable
 class FromImages(Task, Protocol):
-    """A task whose generators are given images or label maps, so that an original can show what they become."""
+    """Task whose generators take images or label maps, so that the original's outputs can be targets."""
 
     def truth(self, teach: Path) -> Truth | None:
-        """What a compressed generator should make of a batch, where not its targets, given the original's folder."""
+        """Return a function from a batch to its targets, given the original's folder; None: the batch has them."""
 
     def guidance(self, discriminator: nn.Module | None) -> Guidance:
-        """The task's own further terms, given the original's discriminator."""
+        """Return the task's additional loss terms, given the original's discriminator."""
 
 
 @runtime_checkable
 class BothWays(FromImages, Protocol):
-    """A task that trains two directions together."""
+    """Task that trains two directions together."""
 
     def pool(self, seed: int = 0) -> ImagePool:
-        """A history of what a discriminator was shown, of the recipe's seed and this number."""
+        """Return a history of a discriminator's inputs, seeded with the sum of the recipe's seed and this one."""
 
     def original(self, teach: Path) -> nn.Module:
-        """The original generator of the recipe's direction, from the folder that `teach` left; in evaluation mode."""
+        """Return the original generator of the recipe's direction from `teach`'s folder, in evaluation mode."""
 
     def reverse(self, teach: Path) -> Gan:
-        """The originals of the reverse direction, likewise; as they were trained."""
+        """Return the originals of the reverse direction from `teach`'s folder, in training mode."""
 
 
 @runtime_checkable
 class FromNoise(Task, Protocol):
-    """A task whose generators are given noise."""
+    """Task whose generators take noise."""
 
     latent: int
-    """The length of the noise."""
+    """Length of the noise."""
 
     def settled(self, net: nn.Module, batch: int) -> nn.Module:
-        """A generator whose BatchNorms have the means and variances that its own features have."""
+        """Return a generator with BatchNorm statistics measured on its own features."""
 
 
 def from_images(task: Task) -> FromImages:
-    """The task as one whose generators are given images; raises RecipeError if it is another."""
+    """Return the task as one whose generators take images; raise RecipeError if they do not."""
     if not isinstance(task, FromImages):
-        raise RecipeError("an original shows what images become", f"generators that are given {task.traits.given}")
+        raise RecipeError("the task's generators must take images", f"generators that take {task.traits.given}")
     return task
 
 
 def both_ways(task: Task) -> BothWays:
-    """The task as one of two directions; raises RecipeError if it is another."""
+    """Return the task as one of two directions; raise RecipeError if it has one."""
     if not isinstance(task, BothWays):
-        raise RecipeError("a CycleGAN is trained in both directions", "a task of one")
+        raise RecipeError("a CycleGAN needs a task of two directions", "a task of one direction")
     return task
 
 
 def from_noise(task: Task) -> FromNoise:
-    """The task as one whose generators are given noise; raises RecipeError if it is another."""
+    """Return the task as one whose generators take noise; raise RecipeError if they do not."""
     if not isinstance(task, FromNoise):
-        raise RecipeError("images are to be made of noise", f"generators that are given {task.traits.given}")
+        raise RecipeError("the task's generators must take noise", f"generators that take {task.traits.given}")
     return task
 
 
 def setting_of(recipe: Recipe) -> Setting:
-    """How a recipe wants its images prepared."""
+    """Return the recipe's setting for preparing images."""
     data = recipe.data
     load = data.load or recipe.size
     held = data.validation, recipe.seed, data.test
@@ -199,16 +199,16 @@ def setting_of(recipe: Recipe) -> Setting:
 
 
 def single_metrics(recipe: Recipe) -> list[str]:
-    """The metrics of a recipe's evaluation that compare single images, each with its own truth."""
+    """Return the metrics of a recipe's evaluation that compare each image with its own target."""
     return [metric for metric in recipe.evaluate.metrics if isinstance(find(metric), PerImage)]
 
 
 def require_suitable(job: Job) -> None:
-    """Whether the prepared images are of the recipe's task, and its metrics can be measured on them.
+    """Check that the prepared images fit the recipe's task and its metrics.
 
     Raises:
-        DataError: images for another kind of task; or metrics of single images, and test images without partners to
-            compare with.
+        DataError: the images are for another kind of task, or a metric of single images is asked for where test images
+            have no partners.
     """
     recipe, traits, data = job.recipe, job.task.traits, job.data
     test = data.split("test")
@@ -216,9 +216,10 @@ def require_suitable(job: Job) -> None:
     without = traits.given == NOISE or traits.single
     wanted = "images without inputs" if without else "pairs" if traits.pairs else "two sets"
     if found != wanted:
-        raise DataError(f"images are prepared for the task {recipe.task}", found, "prepare them with this recipe")
+        rule = f"the images must be prepared for the task {recipe.task}"
+        raise DataError(rule, found, "prepare them with this recipe")
     single = single_metrics(recipe)
     if single and traits.given != NOISE and not data.split("test").paired:
         rule = "metrics of single images need a partner for every test image"
         hint = "set evaluate.metrics to metrics of whole sets: [fid], or [fd:NAME] with a user-defined feature network"
-        raise DataError(rule, f"{', '.join(single)} of two sets", hint)
+        raise DataError(rule, f"{', '.join(single)} for two sets", hint)

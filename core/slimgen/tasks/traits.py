@@ -1,4 +1,4 @@
-"""What the rest of slimgen asks of a task, so that nobody asks for its name."""
+"""Traits of a task, which the rest of slimgen uses instead of the task's name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,18 +10,18 @@ LABEL_MAPS: Given = "label maps"
 NOISE: Given = "noise"
 
 OF_LABEL_MAPS = {"data": ("classes", "unknown", "instances", "palette"), "losses": ("feature",)}
-"""Keys of a recipe, by section, that label maps alone have."""
+"""Keys of a recipe, by section, that only label maps use."""
 OF_NOISE = {
     **dict.fromkeys(("teach", "finetune", "supernet"), ("discriminator_batch", "discriminator_steps")),
     "evaluate": ("against",),
 }
-"""Keys that generators of noise alone have."""
+"""Keys that only generators from noise use."""
 
 
 class Shapes(NamedTuple):
-    """Of what a generator is given, (channels, height, width) or the length of noise, and of the image it makes of it.
+    """Shapes of a generator's input, (channels, height, width) or (noise length,), and of its output image.
 
-    Neither need be square or of three channels, and an image may be larger than what it is made of.
+    Neither need be square or have three channels, and the output may be larger than the input.
     """
 
     given: tuple[int, ...]
@@ -30,13 +30,12 @@ class Shapes(NamedTuple):
 
 @dataclass(frozen=True)
 class Embedded:
-    """The part of the embedded set that a task learns from.
+    """Part of the embedded data set that a task learns from.
 
     Attributes:
-        layout: in which it is drawn.
-        times: as many pictures, or a part of as many, as the set in data.dvc has, which other layouts than its own do
-            not share.
-        tracked: whether the pictures of data.dvc, in the folder `data`, do as well.
+        layout: layout in which it is drawn.
+        times: number of pictures, as a multiple of those tracked by data.dvc.
+        tracked: whether the task can use the pictures tracked by data.dvc, in the folder `data`, instead.
     """
 
     layout: str
@@ -46,15 +45,16 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Traits:
-    """What is known of a task before it is opened.
+    """Properties of a task, known before it is created.
 
     Attributes:
+        given: kind of input that a generator takes.
         pairs: whether every input has a target that is known in training.
-        embedded: its part of the embedded set.
-        single: whether images come alone, and what is given and what is wanted are both made of each.
-        directions: how many directions are trained together.
-        refused: keys of a recipe that have no effect, by section.
-        reads: the values of a generator's input, for the card, where they are no pictures.
+        embedded: its part of the embedded data set.
+        single: whether the data set has single images, from each of which both input and target are made.
+        directions: number of directions that are trained together.
+        refused: recipe keys without effect in this task, by section.
+        reads: description of a generator's input values for the card, where the input is no picture.
     """
 
     given: Given

@@ -1,4 +1,4 @@
-"""Image translation: networks and losses of pix2pix and CycleGAN's one direction, as phases of a training."""
+"""Image translation: networks and losses of pix2pix and of one direction of CycleGAN, as phases of a training."""
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -28,12 +28,12 @@ CHANNELS = 3
 
 
 class Translation(Original):
-    """A generator from images to images, a discriminator, and how they are trained.
+    """Common part of tasks from images to images: generator, discriminator and their training.
 
     Attributes:
-        conditional: whether the discriminator judges condition and image together, as pix2pix's does, or the image
-            alone, as CycleGAN's; decided by the channels that it takes.
-        history: how many generated images CycleGAN's discriminator is shown again.
+        conditional: whether the discriminator sees condition and image together, as in pix2pix, or only the image, as
+            in CycleGAN; decided by its input channels.
+        history: size of the image pool from which CycleGAN's discriminator sees earlier generated images.
     """
 
     discriminator_inputs = CHANNELS
@@ -50,31 +50,31 @@ class Translation(Original):
         return {"inputs": self.discriminator_inputs, **self.recipe.teach.discriminator}
 
     def shapes(self, data: Prepared) -> Shapes:
-        """Of what a generator is given of these images, and of what it should make of it, both of the recipe's size."""
+        """Return the shapes of a generator's input and output for these images, both of the recipe's size."""
         split, size = data.split("test"), self.recipe.size
         given = self.condition(torch.full((1, split.input.shape[3], 1, 1), -1.0)).shape[1]
         return Shapes((given, *size), (split.target.shape[3], *size))
 
     def pool(self, seed: int = 0) -> ImagePool:
-        """A history of what a discriminator was shown; it passes everything on where there is none."""
+        """Return an image pool of generated images; with a `history` of 0 it passes images on unchanged."""
         return ImagePool(self.history, self.recipe.seed + seed)
 
     def shown(self, condition: Tensor, image: Tensor) -> Tensor:
-        """What the discriminator sees of an image."""
+        """Return the discriminator's input for an image."""
         return torch.cat([condition, image], 1) if self.conditional else image
 
     def picture(self, inputs: Tensor) -> Tensor:
-        """Prepared inputs as pictures (N, C, H, W) in [-1, 1]: the images themselves."""
+        """Return prepared inputs as pictures (N, C, H, W) in [-1, 1]: the images themselves."""
         return inputs
 
     def adversary(self, discriminator: nn.Module) -> tuple[Discriminate, Guidance]:
-        """How a discriminator is called, and what a generator learns of it besides its scores: nothing."""
+        """Return the function that calls a discriminator, and an empty guidance: a generator uses only its scores."""
         return lambda inputs, arch: discriminator(inputs), Guidance()
 
     def batches(self, data: Prepared, schedule: Schedule, hold: int = 1) -> dict[str, Callable[[int], Pair]]:
-        """The images of train and val as functions from step to batch, this process's share of it.
+        """Return, for train and val, a function from step to this process's share of the batch.
 
-        `hold` steps in a row see the same batch; CF-GAN's cycles show one batch to every path.
+        `hold` consecutive steps get the same batch; CF-GAN's cycles give one batch to every path.
         """
         rank, processes = world()
 
@@ -83,7 +83,7 @@ class Translation(Original):
             count = schedule.batch
             source = Batches(images, batch=count, seed=seed, crop=crop, flip=flip, rank=rank, world=processes)
 
-            # The phases of a step, and the steps that hold it, share one batch.
+            # The phases of a step share one batch, and so do the steps that hold it.
             @lru_cache(maxsize=1)
             def batch(number: int) -> Pair:
                 found = source(number)
@@ -95,10 +95,10 @@ class Translation(Original):
         return {split: of(split) for split in ("train", "val")}
 
     def guidance(self, discriminator: nn.Module | None) -> Guidance:
-        """The perceptual term of CF-GAN, Eq. 4, where the recipe gives it a weight.
+        """Return the perceptual term of CF-GAN, Eq. 4, if the recipe gives it a weight.
 
-        The discriminator is the original's, whose features serve where the recipe names no other network; None while
-        the original itself is trained, which then goes without.
+        It compares features of the original's discriminator unless the recipe names another network. While the
+        original itself is trained, the discriminator is None, and there is no such term.
         """
         losses = self.recipe.losses
         check_perceptual(losses, self.recipe.channels.wanted)
@@ -122,7 +122,7 @@ class Translation(Original):
         held: list[tuple[Tensor, Any]] = []
 
         def term(batch: Pair, fake: Tensor, memo: Memo) -> dict[str, Tensor]:
-            # Once for all architectures of a step, and for all steps that hold the batch.
+            # Computed once for all architectures of a step and all steps that hold the batch.
             if not held or held[0][0] is not batch.target:
                 held[:] = [(batch.target, wanted_of(batch))]
             return {"perceptual": losses.perceptual * perceptual(features, seen(batch, fake), held[0][1])}
@@ -130,27 +130,27 @@ class Translation(Original):
         return Guidance((term,))
 
     def truth(self, teach: Path) -> Truth | None:
-        """What a compressed generator should make of a batch: its targets."""
+        """Return None: a batch's own targets are the wanted outputs."""
         return None
 
     def validation(self, job: Job) -> Pair:
-        """The images on which candidates are measured, and what they are compared with: whole, in order."""
+        """Return the validation images with their targets, whole and in order."""
         return whole(job.data.split("val"), self.recipe.objective.images)
 
     def test(self, data: Prepared) -> Pair:
-        """The test images, whole, in order."""
+        """Return the test images with their targets, whole and in order."""
         return whole(data.split("test"), self.recipe.evaluate.images)
 
     def columns(self, test: Pair, count: int, paired: bool) -> dict[str, Tensor]:
-        """The first inputs as pictures (count, C, H, W), and their targets where each has its own."""
+        """Return the first inputs as pictures (count, C, H, W), and their targets if they are paired."""
         found = {"input": self.picture(test.input[:count])}
         return {**found, "target": test.target[:count]} if paired else found
 
     def phases(self, training: GanTraining) -> tuple[list[Phase], Mapping[str, Stateful]]:
-        """The generator's and the discriminator's phase, and the history of what the discriminator was shown.
+        """Return the phases of generator and discriminator, and the discriminator's image pool.
 
-        The discriminator judges the images that the generator's phase made, all architectures of the step at once, so
-        that none is generated twice and the real ones are judged once.
+        The discriminator sees the images of the generator's phase, those of all architectures of the step at once: no
+        image is generated twice, and real images pass through the discriminator once.
         """
         losses, schedule, pool = self.recipe.losses, training.schedule, self.pool()
         generator, generate, draw = training.generator, training.generate, training.draw
@@ -200,5 +200,5 @@ class Translation(Original):
 
 
 def adam(groups: Groups, rate: float, schedule: Schedule) -> Adam:
-    """Adam with a schedule's betas over copies of these groups."""
+    """Return Adam with a schedule's betas, over copies of these parameter groups."""
     return Adam([dict(group) for group in groups], rate, schedule.betas)

@@ -1,7 +1,7 @@
-"""Images of noise: SN-GAN (Miyato et al. 2018), and what AlphaGAN searches; no pairs, no conditions.
+"""Task `unconditional`: images from noise, as in SN-GAN (Miyato et al. 2018) and AlphaGAN.
 
-A generator takes noise (N, latent) and is trained by the hinge loss (or whatever the recipe says) against a
-discriminator that takes several steps for each of its own, with new images and new noise each time.
+A generator takes noise (N, latent). It is trained with the hinge loss, or another that the recipe sets, against a
+discriminator that takes several steps for each generator update, with new images and new noise each time.
 """
 
 import copy
@@ -41,20 +41,20 @@ from slimgen.training.optimizers import constant_then_linear
 
 NOISY = "choose a family with an option latent, such as alphagan or sngan"
 SETTLED = 50
-"""Batches of noise over which the statistics of an averaged generator are measured."""
+"""Number of noise batches over which an averaged generator's BatchNorm statistics are measured."""
 
 
 class Unconditional(Original):
-    """A generator of images from noise, a discriminator that judges an image alone, and how they are trained.
+    """Task of a generator from noise and a discriminator of single images.
 
     Attributes:
-        latent: the length of the noise.
+        latent: length of the noise.
     """
 
     traits: ClassVar[Traits] = Traits(
         NOISE,
         pairs=False,
-        # Only many pictures describe a set that has no inputs, and pairs that may lie in `data` are none of them.
+        # A set without inputs needs many pictures; the pairs that may lie in `data` are no such set.
         embedded=Embedded("images", times=5, tracked=False),
         refused={
             "data": ("direction", "load", "partners", *OF_LABEL_MAPS["data"]),
@@ -72,11 +72,12 @@ class Unconditional(Original):
 
     @classmethod
     def check(cls, recipe: Recipe) -> None:
-        """Raises RecipeError for metrics of single images, a generator that takes images, or nothing to learn from."""
+        """Raise RecipeError for metrics of single images, a generator that takes images, or no adversarial loss."""
         if not recipe.losses.adversarial:
-            raise RecipeError("images are made of noise by the adversarial loss alone, but its weight is 0")
+            rule = "losses.adversarial must be above 0 for images from noise, which have no other loss"
+            raise RecipeError(rule, "0", "give it a weight")
         if single := single_metrics(recipe):
-            rule = "images made of noise have no partner to compare with, so their metrics are of whole sets"
+            rule = "images from noise need metrics of whole sets, since they have no targets"
             hint = "set evaluate.metrics to [fid, is], or [fd:NAME] with a user-defined feature network"
             raise RecipeError(rule, f"evaluate.metrics with {', '.join(single)}", hint)
         latent_of(recipe)
@@ -84,37 +85,38 @@ class Unconditional(Original):
 
     @classmethod
     def suited(cls, recipe: Recipe, channels: Channels) -> Recipe:
-        """As every task's, of images alone."""
+        """Return the recipe as `Task.suited` does; only the outputs are pictures."""
         return following(recipe, Channels(RGB, channels.wanted), given=False, judged=(channels.wanted,))
 
     @classmethod
     def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
-        """Writes images as arrays."""
+        """Write images as arrays."""
         return prepare_images(folder, out, setting_of(recipe), progress)
 
     @classmethod
     def look(cls, folder: Path, look: Look) -> Looked:
-        """How images are laid out, and which cannot be used."""
+        """Report the layout of the images, and those that cannot be used."""
         return look_at_images(folder, look)
 
     def shapes(self, data: Prepared) -> Shapes:
-        """Of the noise, and of the images that are made of it."""
+        """Return the shapes of the noise and of the output images."""
         height, width, channels = data.split("test").target.shape[1:]
         return Shapes((self.latent,), (channels, height, width))
 
     def teach(self, job: Job) -> Mapping[str, float]:
-        """Trains or imports the original pair; see `teach_pair`.
+        """Train or import the original generator and discriminator; see `teach_pair`.
 
         Raises:
-            RecipeError: the generator makes images of another size.
+            RecipeError: the generator's outputs have another size than the recipe's.
         """
         generator, size = self.generator().eval(), self.recipe.size
         with torch.no_grad():
             made = generator(self.compute.place(torch.zeros(1, self.latent))).shape
         channels = self.recipe.channels.wanted
         if tuple(made) != (1, channels, *size):
-            rule = f"teach.generator makes images of {size} with {channels} channels"
-            raise RecipeError(rule, "x".join(map(str, made[1:])), "set size in both places")
+            rule = f"teach.generator must make images of {size} with {channels} channels, as the recipe's size says"
+            got = f"{made[-2]} x {made[-1]} with {made[1]} channels" if len(made) == 4 else f"a shape of {tuple(made)}"
+            raise RecipeError(rule, got, "set size and the generator's options to fit each other")
         options = self.recipe.teach
         splits = ("train", "val") if options.patience is None else ("train",)
 
@@ -125,10 +127,10 @@ class Unconditional(Original):
         return teach_pair(job, images, partial(self._held_out, job), ready)
 
     def train_original(self, job: Job, training: GanTraining) -> nn.Module:
-        """Trains a pair in place, on train and val together (AlphaGAN, supplement 1.1.2), if nothing is chosen by val.
+        """Train a generator and discriminator in place; return the generator in evaluation mode.
 
-        Returns:
-            The generator, or its settled average if there is one, in evaluation mode.
+        Without early stopping, train and val are used together (AlphaGAN, supplement 1.1.2). If there is a moving
+        average, it is returned, with its BatchNorm statistics measured anew.
         """
         data = job.data.with_validation() if training.stopping is None else job.data
         trained = train_gan(replace(job, data=data), training)
@@ -136,10 +138,10 @@ class Unconditional(Original):
 
     @torch.no_grad()
     def settled(self, net: nn.Module, batch: int) -> nn.Module:
-        """The generator, whose BatchNorms now have the means and variances that its own features have.
+        """Return the generator with BatchNorm statistics measured on its own features.
 
-        An average of weights has the statistics of none of the networks that it averages: they are measured over
-        batches of noise as large as in training, the same each time. Without BatchNorms, nothing is changed.
+        An average of weights fits the statistics of none of the averaged networks. They are measured over `SETTLED`
+        noise batches of the training's batch size, the same each time. A network without BatchNorms stays unchanged.
         """
         seed, use = self.recipe.seed, noise.SETTLING
         draws = (latents(batch, self.latent, seed, use=use, step=step) for step in range(SETTLED))
@@ -148,18 +150,19 @@ class Unconditional(Original):
         return net
 
     def batches(self, data: Prepared, schedule: Schedule, hold: int = 1) -> dict[str, Callable[[int], Pair]]:
-        """Noise and real images as functions from step to batch, this process's share of it.
+        """Return functions from step to this process's share of noise and real images.
 
-        For each split, by its name, noise (batch, latent) for the generator, beside the real images of the
-        discriminator's first step; and by its name and `SHOWN` the noise and the real images of all steps of the
-        discriminator, one after the other: (steps x shown, latent) and (steps x shown, 3, H, W). `hold` steps in
-        a row see the same.
+        Under the name of each split: noise (batch, latent) for the generator, and the real images of the
+        discriminator's first step. Under that name plus `SHOWN`: noise (steps x shown, latent) and real images
+        (steps x shown, 3, H, W) of all discriminator steps, one after the other. `hold` consecutive steps get the same
+        batch.
 
         Raises:
-            DataError: images of another kind, or batches that cannot be divided among the processes.
+            DataError: the images have inputs, or a batch cannot be divided evenly among the processes.
         """
         if not data.split("train").inputless:
-            raise DataError("images are prepared for the task unconditional", "pairs or sets", "prepare them with it")
+            rule = "the images must be prepared for the task unconditional"
+            raise DataError(rule, "pairs or sets", "prepare them with this recipe")
         found: dict[str, Callable[[int], Pair]] = {}
         for number, split in enumerate(("train", "val")):
             source = noise.NoiseBatches(data.split(split), schedule, self.recipe, self.latent, number, self.compute)
@@ -167,15 +170,15 @@ class Unconditional(Original):
         return found
 
     def validation(self, job: Job) -> Pair:
-        """Noise for candidates, always the same, and the real images held out, as many.
+        """Return fixed noise for candidates, and as many real validation images.
 
         Raises:
             RecipeError: the objective is a metric of single images.
         """
         metric = self.recipe.objective.metric
         if isinstance(find(metric), PerImage):
-            hint = "choose fid, kid, is, or fd:NAME with a feature network of your own"
-            raise RecipeError("candidates that make images of noise are measured on whole sets", repr(metric), hint)
+            hint = "choose fid, kid, is, or fd:NAME with a user-defined feature network"
+            raise RecipeError("objective.metric must be a metric of whole sets for images from noise", metric, hint)
         return self._held_out(job)
 
     def _held_out(self, job: Job) -> Pair:
@@ -183,37 +186,38 @@ class Unconditional(Original):
         return Pair(latents(len(real), self.latent, self.recipe.seed, use=noise.VALIDATION), real)
 
     def test(self, data: Prepared) -> Pair:
-        """Noise (N, latent) for finished generators, always the same, and the real images to compare with.
+        """Return fixed noise (N, latent) for finished generators, and the real images to compare with.
 
-        There are `evaluate.images` rows of noise, as many as real images if the recipe does not say; the real images
-        are all of `evaluate.against`, uint8 (M, 3, H, W) in channels_last. Train is with val.
+        N is `evaluate.images`, or the number of real images if the recipe does not set it. The real images are all of
+        `evaluate.against`, where train includes val: uint8 (M, 3, H, W) in channels_last.
         """
         options = self.recipe.evaluate
         split = data.with_validation().split("train") if options.against == "train" else data.split("test")
-        # As the arrays are, in type and layout: fifty thousand and more are looked at, one batch after the other.
+        # In the arrays' own type and layout, to save memory: there may be more than fifty thousand images.
         real = torch.from_numpy(np.array(split.target)).permute(0, 3, 1, 2)
         return Pair(latents(options.images or len(real), self.latent, self.recipe.seed, use=noise.TEST), real)
 
     def columns(self, test: Pair, count: int, paired: bool) -> dict[str, Tensor]:
-        """None: noise is not for looking at."""
+        """Return no pictures: noise is not shown."""
         return {}
 
     def protocol(self) -> str:
-        """What the figures of finished generators depend on besides what every evaluation says of itself."""
+        """Return the facts on which measured values depend, besides those that every evaluation records."""
         real = "all that were to train on" if self.recipe.evaluate.against == "train" else "the test images"
         return f"made of normal noise of seed {self.recipe.seed}; real images: {real}"
 
     def phases(self, training: GanTraining) -> tuple[list[Phase], Mapping[str, Stateful]]:
-        """The steps of the discriminator, then the generator's.
+        """Return the phases of the discriminator steps, then of the generator update; a step is one generator update.
 
-        The discriminator's phases are of one name and share one optimizer: it is one training, a line of its log says
-        the mean of their losses, and a checkpoint holds it once. A step is an update of the generator.
+        The discriminator's phases have one name and share one optimizer, so a log line gives the mean of their losses,
+        and a checkpoint contains the optimizer once.
 
         Raises:
-            RecipeError: several generator steps for each of the discriminator's.
+            RecipeError: `generator_steps` is not 1.
         """
         if (steps := training.generator_steps) != 1:
-            raise RecipeError("from noise to images, the discriminator takes more steps", f"generator_steps={steps}")
+            rule = "generator_steps must be 1 for images from noise"
+            raise RecipeError(rule, steps, "set discriminator_steps for more steps of the discriminator")
         losses, schedule, turns = self.recipe.losses, training.schedule, training.schedule.discriminator_steps
         generator, discriminator = training.generator, training.discriminator
         gan, rate = adversarial(losses.gan), constant_then_linear(training.steps, schedule.decay)
@@ -232,11 +236,12 @@ class Unconditional(Original):
 
 
 def latent_of(recipe: Recipe) -> int:
-    """The length of the noise; raises RecipeError for a generator that takes images."""
+    """Return the length of the noise; raise RecipeError for a generator that takes images."""
     length = noise_length(**recipe.teach.generator)
     if length is None:
         family = recipe.teach.generator["family"]
-        raise RecipeError("the task unconditional makes images of noise", f"{family!r}, which takes images", NOISY)
+        rule = "the task unconditional needs a generator that takes noise"
+        raise RecipeError(rule, f"{family!r}, which takes images", NOISY)
     return length
 
 

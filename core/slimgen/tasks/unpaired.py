@@ -1,7 +1,7 @@
-"""Unpaired image translation: horses to zebras, day to night; two sets of images, no pairs (CycleGAN, Zhu et al. 2017).
+"""Task `unpaired`: translation between two sets of images without pairs (CycleGAN, Zhu et al. 2017).
 
-Both directions are trained together, and either can be compressed: `data.direction` says which. From then on the
-original's images are the truth (GAN Compression, Eq. 1), since an input has no target of its own.
+Both directions of the original are trained together; `data.direction` chooses the one to compress. After that the
+original's outputs are the targets (GAN Compression, Eq. 1), since an input has no target of its own.
 """
 
 import copy
@@ -36,7 +36,7 @@ from slimgen.training.distillation import Teacher
 
 
 class Unpaired(Translation):
-    """Two sets of images; a discriminator judges an image alone, and is shown older ones among the new."""
+    """Task of two sets of images; a discriminator sees single images, new ones and earlier ones from a pool."""
 
     traits: ClassVar[Traits] = Traits(
         IMAGES, pairs=False, directions=2, embedded=Embedded("unpaired"), refused={**OF_LABEL_MAPS, **OF_NOISE}
@@ -46,34 +46,36 @@ class Unpaired(Translation):
 
     @classmethod
     def check(cls, recipe: Recipe) -> None:
-        """Raises RecipeError where the discriminator takes pairs, or early stopping has nothing to measure by."""
+        """Raise RecipeError where the discriminator takes pairs, or early stopping has nothing to measure by."""
         inputs = recipe.teach.discriminator.get("inputs", CHANNELS)
         if inputs > max(CHANNELS, recipe.channels.wanted):
-            rule = "an image of two sets is judged alone, since it has no partner"
-            raise RecipeError(rule, f"teach.discriminator.inputs {inputs}", "leave it out")
+            rule = (
+                "teach.discriminator.inputs must be the channels of one image, since images of two sets have no pairs"
+            )
+            raise RecipeError(rule, inputs, "leave it out")
         check_stopping(recipe)
 
     @classmethod
     def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
-        """Writes two sets of images as arrays."""
+        """Write two sets of images as arrays."""
         return prepare_unpaired(folder, out, setting_of(recipe), progress, partners=recipe.data.partners)
 
     @classmethod
     def look(cls, folder: Path, look: Look) -> Looked:
-        """How two sets are laid out, and which images cannot be used."""
+        """Report the layout of two sets, and the images that cannot be used."""
         return look_at_sets(folder, look)
 
     def teach(self, job: Job) -> Mapping[str, float]:
-        """Trains or imports the originals.
+        """Train or import the originals.
 
-        Leaves `generator` and `discriminator.safetensors` of the recipe's direction, and `reverse_generator` and
-        `reverse_discriminator.safetensors` of the other: always where they are trained, else what is imported.
+        Writes `generator` and `discriminator.safetensors` of the recipe's direction, and `reverse_generator` and
+        `reverse_discriminator.safetensors` of the reverse one: both if they are trained, else the imported ones.
 
         Returns:
-            Updates, and the parameters of the direction's generator; what else, see `early_stopping`.
+            Updates, parameters of the forward generator, and the facts of early stopping if there is any.
 
         Raises:
-            CheckpointError: what is imported is not there or does not fit.
+            CheckpointError: an imported file is missing, or its weights do not fit.
             RecipeError: nothing is imported, and the adversarial loss is switched off.
         """
         options, facts = self.recipe.teach, {"updates": 0.0}
@@ -95,7 +97,7 @@ class Unpaired(Translation):
         return {**facts, "params": self.original_cost().params}
 
     def train_original(self, job: Job, training: GanTraining) -> nn.Module:
-        """Trains a generator in place as one half of a CycleGAN, whose other half is of the same family."""
+        """Train a generator in place as half of a CycleGAN, whose reverse half is of the same family."""
         gan = Gan(training.generator, training.discriminator)
         other = Gan(*(initialise(copy.deepcopy(net), self.recipe.seed + number) for number, net in enumerate(gan, 2)))
         schedule, steps = training.schedule, training.steps
@@ -103,46 +105,46 @@ class Unpaired(Translation):
         return train_cycle(job, both)[0]
 
     def original(self, teach: Path) -> nn.Module:
-        """The original generator of the recipe's direction, from the folder that `teach` left; in evaluation mode."""
+        """Return the original generator of the recipe's direction from `teach`'s folder, in evaluation mode."""
         net = self.generator()
         net.load_state_dict(load_weights(teach / GENERATOR))
         return net.eval()
 
     def reverse(self, teach: Path) -> Gan:
-        """The originals of the reverse direction, likewise; as they were trained.
+        """Return the originals of the reverse direction from `teach`'s folder, in training mode.
 
         Raises:
-            CheckpointError: the originals were imported, and only those of the recipe's direction.
+            CheckpointError: only originals of the recipe's direction were imported.
         """
         found = self._new_reverse()
         for part, net in found._asdict().items():
             file = teach / weights_file(f"{REVERSE}{part}")
             if not file.is_file():
-                hint = f"name teach.{REVERSE}{part}_checkpoint too, or let both directions be trained"
-                raise CheckpointError(f"the {part} of the reverse direction is among the originals", f"no {file}", hint)
+                hint = f"set teach.{REVERSE}{part}_checkpoint too, or train both directions"
+                raise CheckpointError(f"the {part} of the reverse direction is missing", f"no file {file}", hint)
             net.load_state_dict(load_weights(file))
         return found
 
     def _new_reverse(self) -> Gan:
-        """The reverse direction's originals, initialised from the recipe's seed and numbers that nothing else takes."""
+        """Return new networks of the reverse direction, with seeds that nothing else uses."""
         return Gan(self.generator(2), self.discriminator(3))
 
     def _both_ways(self, job: Job) -> dict[str, Pair]:
-        """The validation images of either direction, by its generator."""
+        """Return the validation images of each direction by its generator's name."""
         found = super().validation(job)
         return {"generator": found, f"{REVERSE}generator": Pair(found.target, found.input)}
 
     def truth(self, teach: Path) -> Truth:
-        """What the original makes of the inputs: the targets are other images."""
+        """Return a function from a batch to the original's outputs; the batch's targets show other scenes."""
         teacher = Teacher(self.compute.ready(self.original(teach)))
         return lambda batch: teacher(batch.input)[0].float()
 
     @torch.no_grad()
     def validation(self, job: Job) -> Pair:
-        """The images on which candidates are measured.
+        """Return the validation images with the images to compare with.
 
-        Metrics of single images compare with what the original makes of the same inputs, even where there are true
-        partners: a search on two sets does not know them. All others compare with the set of targets.
+        Metrics of single images compare with the original's outputs for the same inputs, even where true partners
+        exist: a search on two sets must not use them. All other metrics compare with the set of targets.
         """
         found = super().validation(job)
         if not isinstance(find(self.recipe.objective.metric), PerImage):
