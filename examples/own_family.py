@@ -52,7 +52,7 @@ class HourglassOptions:
             raise SlimgenError("every option of an hourglass must be at least 1", self)
 
     def rows(self) -> tuple[Row, ...]:
-        """The network."""
+        """Return the network."""
         widths = [self.ngf << level for level in range(self.halvings + 1)]
         levels = range(self.halvings)
         small = 1 << self.halvings
@@ -93,13 +93,13 @@ class Hourglass(Described):
         self.model = nn.Sequential(*(layer for row in self.options.rows() for layer in layers_of(row, FREE)))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) to images of the same shape in [-1, 1]."""
+        """Map images (N, 3, H, W) to images of the same shape in [-1, 1]."""
         out: Tensor = self.model(images)
         return out
 
 
 def main() -> None:
-    """Prints what hourglasses of several widths cost at 256 px."""
+    """Print what hourglasses of several widths cost at 256 px."""
     for ngf in (8, 16, 32, 64):
         cost = Hourglass.cost(256, 256, ngf=ngf)
         print(f"ngf {ngf:3}: {cost.exact / 1e9:6.2f} GMACs, {cost.params / 1e6:5.2f} M parameters")

@@ -33,7 +33,7 @@ class Squeezer(nn.Module):
         self.paint = nn.Conv2d(hidden // 2 + 3, 3, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) with even sides to images of the same shape in [-1, 1]."""
+        """Map images (N, 3, H, W) with even sides to images of the same shape in [-1, 1]."""
         first = inside = self.shrink(images)
         for block in self.blocks:
             inside = block(inside)
@@ -59,12 +59,12 @@ class Block(nn.Module):
         )
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Features to features of the same shape."""
+        """Map features to features of the same shape."""
         return hidden + self.layers(hidden)
 
 
 def main() -> None:
-    """Cuts a random half of the filters, and prints what that saves."""
+    """Cut a random half of the filters, and prints what that saves."""
     from slimgen.nets.co_evolution.filters import FilterSpace
 
     net = Squeezer().eval()

@@ -65,12 +65,12 @@ class Narrowable(Supernet):
         self.net = build_generator(**options)
 
     def forward(self, images: Tensor, arch: Arch) -> Tensor:
-        """Images (N, C, H, W) through the original at one width."""
+        """Map images (N, C, H, W) through the original at one width."""
         out: Tensor = self.extract(pinned(arch))(images)
         return out
 
     def extract(self, genotype: Genotype) -> nn.Module:
-        """A generator of that width, with the leading corner of every weight."""
+        """Return a generator of that width, with the leading corner of every weight."""
         net, whole = build_generator(**self.described(genotype)), self.net.state_dict()
         net.load_state_dict(
             {name: whole[name][tuple(map(slice, weight.shape))] for name, weight in net.state_dict().items()}
@@ -82,12 +82,12 @@ class Narrowable(Supernet):
         return generator_cost(height=height, width=width, **self.described(genotype))
 
     def described(self, genotype: Genotype) -> dict[str, Any]:
-        """The original's options at that width."""
+        """Return the original's options at that width."""
         return {**self.options, "ngf": int(genotype["ngf"])}
 
 
 def check(recipe: Recipe) -> None:
-    """Raises RecipeError unless the sections `supernet` and `search` are sound and the original has a width."""
+    """Raise RecipeError unless the sections `supernet` and `search` are sound and the original has a width."""
     section(SupernetOptions, recipe.supernet, "supernet")
     section(SearchOptions, recipe.search, "search")
     check_rivals(recipe, ())  # what is found is a narrowed original itself
@@ -96,13 +96,13 @@ def check(recipe: Recipe) -> None:
 
 
 def supernet(job: Job) -> Mapping[str, float]:
-    """Keeps the original's weights; nothing is trained."""
+    """Keep the original's weights; nothing is trained."""
     save_weights(job.out / WEIGHTS, load_weights(job.inputs["teach"] / WEIGHTS))
     return {"updates": 0}
 
 
 def search(job: Job) -> Found:
-    """Measures every width within the budget on the validation images."""
+    """Measure every width within the budget on the validation images."""
     options, net = section(SearchOptions, job.recipe.search, "search"), original(job)
     candidates = Candidates(job, net)
     candidates.require_reachable(net.space)
@@ -112,7 +112,7 @@ def search(job: Job) -> Found:
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
-    """Trains the best width on, from the original's first channels and against a new discriminator."""
+    """Train the best width on, from the original's first channels and against a new discriminator."""
     net, schedule = original(job), job.recipe.finetune
     genotype = found_genotype(job)
     steps = schedule.steps(len(job.data.split("train")))
@@ -126,7 +126,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
 
 
 def original(job: Job) -> Narrowable:
-    """The original with the weights that the supernet's stage kept, in evaluation mode."""
+    """Return the original with the weights that the supernet's stage kept, in evaluation mode."""
     net = Narrowable(job.recipe.teach.generator)
     net.net.load_state_dict(load_weights(job.inputs["supernet"] / WEIGHTS))
     return net.eval()

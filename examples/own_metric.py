@@ -31,7 +31,7 @@ PREWITT = torch.tensor([[1.0, 0.0, -1.0]]).repeat(3, 1) / 3
 
 
 def gmsd(fake: Tensor, real: Tensor) -> Tensor:
-    """The standard deviation over the picture of how alike the two images' gradients are long (their Eq. 6).
+    """Return the standard deviation over the picture of how alike the two images' gradients are long (their Eq. 6).
 
     Args:
         fake: (N, C, H, W) in [-1, 1].
@@ -60,7 +60,7 @@ GMSD = PerImage("min", plain(gmsd), "standard deviation of the gradients' simila
 
 
 def main() -> None:
-    """Prints the distance of pictures that are blurred, noisy and brighter from the same picture."""
+    """Print the distance of pictures that are blurred, noisy and brighter from the same picture."""
     torch.manual_seed(0)
     real = functional.interpolate(torch.rand(1, 3, 16, 16) * 2 - 1, scale_factor=4, mode="bilinear")
     spoilt = {

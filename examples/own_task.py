@@ -49,7 +49,7 @@ class Colours(Paired):
 
     @classmethod
     def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
-        """Writes each image as the target of itself without colours; without `out`, only says what would be rejected.
+        """Write each image as the target of itself without colours; without `out`, only says what would be rejected.
 
         Raises:
             DataError: the folder has no images in `train/` and `test/`, or most of them cannot be used.
@@ -67,7 +67,7 @@ class Colours(Paired):
 
 
 def pair(file: ImageFile, read: Read, frame: Frame) -> Mapping[str, Row]:
-    """The middle part of an image, resized: grey, and as it is; raises Rejected if it is too small."""
+    """Return the middle part of an image, resized: grey, and as it is; raises Rejected if it is too small."""
     image = decode(file.path, read(file.path))
     colours = resize(customary(frame).fitted(file.path, image), frame.size)
     grey = (colours @ LUMA).round().astype(np.uint8)

@@ -44,7 +44,7 @@ class Block(nn.Module):
         self.bn2 = nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
         out = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
         kept = x[:, :, :: self.stride, :: self.stride]
         return functional.relu(out + functional.pad(kept, (0, 0, 0, 0, self.wider, self.wider)))
@@ -67,14 +67,14 @@ class Resnet20(nn.Module):
         self.linear = nn.Linear(64, CLASSES)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (N, 3, H, W) to features (N, 64), or to scores (N, 10)."""
+        """Map normalised images (N, 3, H, W) to features (N, 64), or to scores (N, 10)."""
         x = functional.relu(self.bn1(self.conv1(images)))
         features = self.layer3(self.layer2(self.layer1(x))).mean((2, 3))
         return self.linear(features) if self.scores else features
 
 
 def load(path: Path, scores: bool = False) -> Resnet20:
-    """The network with the weights of a file, in evaluation mode.
+    """Return the network with the weights of a file, in evaluation mode.
 
     Args:
         path: a dictionary with `state_dict`, whose names may begin with `module.`; or these weights themselves.
@@ -94,7 +94,7 @@ def load(path: Path, scores: bool = False) -> Resnet20:
 
 
 def write(net: Resnet20, path: Path) -> None:
-    """Writes a network as TorchScript."""
+    """Write a network as TorchScript."""
     with warnings.catch_warnings():
         # torch announces the end of TorchScript at every use; it stays the form in which weights are shared.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -102,7 +102,7 @@ def write(net: Resnet20, path: Path) -> None:
 
 
 def main() -> None:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description="A ResNet-20 of CIFAR-10 as a feature network of slimgen.")
     parser.add_argument("weights", type=Path, help="resnet20-12fca82f.th")
     parser.add_argument("out", type=Path, help="the TorchScript file to write")

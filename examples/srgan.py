@@ -23,7 +23,7 @@ class Residual(nn.Module):
         self.conv2, self.bn2 = nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features to features of the same shape."""
+        """Map features to features of the same shape."""
         return x + self.bn2(self.conv2(self.prelu(self.bn1(self.conv1(x)))))
 
 
@@ -36,7 +36,7 @@ class Doubling(nn.Module):
         self.prelu = nn.PReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, H, W) to (N, width, 2 H, 2 W)."""
+        """Map (N, width, H, W) to (N, width, 2 H, 2 W)."""
         return self.prelu(self.shuffle(self.conv(x)))
 
 
@@ -64,7 +64,7 @@ class Srgan(nn.Module):
         self.last = f"block{blocks + 3}"
 
     def forward(self, images: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) to pictures (N, 3, 4 H, 4 W), both in [-1, 1]."""
+        """Map pictures (N, 3, H, W) to pictures (N, 3, 4 H, 4 W), both in [-1, 1]."""
         first = inside = self.block1((images + 1) / 2)
         for name in self.names:
             inside = self.get_submodule(name)(inside)

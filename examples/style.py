@@ -42,7 +42,7 @@ class Normed(nn.Module):
         self.norm = nn.InstanceNorm2d(outputs, eps=EPSILON, affine=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, inputs, H, W) to (N, outputs, H', W')."""
+        """Map (N, inputs, H, W) to (N, outputs, H', W')."""
         if self.step == 2:  # of an even size, all that is missing is missing below and at the right
             x = functional.pad(x, (0, self.kernel - 2, 0, self.kernel - 2))
         x = self.conv(x)
@@ -60,7 +60,7 @@ class Residual(nn.Module):
         self.layers = nn.Sequential(Normed(width, width, 3), Normed(width, width, 3, relu=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features to features of the same shape."""
+        """Map features to features of the same shape."""
         return x + self.layers(x)
 
 
@@ -88,13 +88,13 @@ class Style(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Pictures (N, 3, H, W) to pictures of the same shape."""
+        """Map pictures (N, 3, H, W) to pictures of the same shape."""
         made = torch.tanh(self.layers((images + 1) * 127.5))
         return made * (150 / 127.5)
 
 
 def converted(folder: Path) -> dict[str, Tensor]:
-    """The weights of a folder of raw arrays by the names of `Style`.
+    """Return the weights of a folder of raw arrays by the names of `Style`.
 
     Arrays are numbered `Variable`, `Variable_1` and so on in the order of the layers: of each a kernel (height, width,
     inputs, outputs; of a transposed convolution outputs before inputs), its shift and its scale.
@@ -123,7 +123,7 @@ def converted(folder: Path) -> dict[str, Tensor]:
 
 
 def main() -> None:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description="A style-transfer network of raw arrays as safetensors.")
     parser.add_argument("folder", type=Path, help="the arrays and manifest.json")
     parser.add_argument("out", type=Path, help="the safetensors file to write")

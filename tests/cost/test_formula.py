@@ -43,7 +43,7 @@ def test_costs_are_read_under_a_named_convention():
     assert cost.as_dict("gan-compression") == {"macs": 3, "params": 10, "bytes": 40}
 
 
-def test_a_misspelt_convention_is_told_the_nearest():
+def test_a_misspelt_convention_gets_the_nearest_as_a_hint():
     with pytest.raises(SlimgenError, match=r"got 'torchprofil'; did you mean 'torchprofile'\?"):
         Cost().macs("torchprofil")
 

@@ -90,7 +90,7 @@ def test_every_one_is_visited_once_a_round_and_warmed_up_at_each_visit(runs, rou
     assert {(one.warmup, one.runs, one.height, one.width) for one in found.values()} == {(1, rounds * visit, 8, 16)}
 
 
-def test_in_turns_the_median_of_all_rounds_counts_and_its_halves_are_told():
+def test_in_turns_the_median_of_all_rounds_counts_and_both_halves_are_reported():
     """Slow in the second half: 6 naps of 1 ms, then 6 of 20 ms."""
     naps = iter([0.001] * 6 + [0.02] * 6)
     slow = Timed(lambda: time.sleep(next(naps)), "clock 1.0", "float32", (1, 3, 8, 8))
@@ -103,7 +103,7 @@ def test_in_turns_the_median_of_all_rounds_counts_and_its_halves_are_told():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a thread's own time is counted in large steps elsewhere")
-def test_of_one_thread_on_the_cpu_its_own_time_counts_and_not_what_others_take_meanwhile():
+def test_one_cpu_thread_is_timed_by_its_own_processor_time():
     nap = Timed(lambda: time.sleep(0.01), "clock 1.0 cpu", "float32", (1, 3, 8, 8))
     assert latencies_in_turns({"it": nap}, threads=1, runs=2)["it"].p50_ms < 5
     assert latencies_in_turns({"it": nap}, threads=2, runs=2)["it"].p50_ms >= 10

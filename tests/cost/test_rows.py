@@ -92,12 +92,12 @@ def test_the_smallest_width_reaches_an_amount_and_the_one_before_does_not(slope,
 
 
 def test_a_budget_below_the_narrowest_network_names_its_cost():
-    with pytest.raises(BudgetError, match="a network of width 1 must fit into 499; got 500 at the least"):
+    with pytest.raises(BudgetError, match="a network of width 1 must fit into 499; got 500; raise the budget"):
         largest_within(lambda width: 500 * width, 499)
 
 
 def test_an_amount_that_no_width_reaches_is_an_error():
-    with pytest.raises(BudgetError, match="a width must reach 11; got 10 at a width of"):
+    with pytest.raises(BudgetError, match="no width reaches 11; got 10 at a width of"):
         smallest_reaching(lambda width: 10, 11)
 
 

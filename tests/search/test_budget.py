@@ -31,7 +31,7 @@ def test_a_budget_allows_what_is_at_its_limits():
 
 @pytest.mark.parametrize("limit", [0, -1, math.nan, math.inf, True, "1e9"])
 def test_a_limit_that_is_not_a_positive_number_is_refused(limit):
-    with pytest.raises(BudgetError, match="budget of macs is a positive number"):
+    with pytest.raises(BudgetError, match="budget of macs must be a positive number"):
         Budget(macs=limit)
 
 

@@ -56,7 +56,7 @@ def test_a_failed_child_counts_as_the_worst_known_and_a_failed_parent_not_at_all
     assert gains.gain("b", 3) is None
 
 
-def test_what_a_replacement_calls_into_existence_gets_no_credit():
+def test_a_dimension_that_a_replacement_activates_gets_no_credit():
     space = Space({"p": Choice((1, 2)), "q": Choice((1, 2)), "r": Choice((1, 2))}, {"q": ("p", {2})})
     before = space.canonical({"p": 1, "r": 1})
     gains = ReplacementGains(space, before, DirectionalMutation())

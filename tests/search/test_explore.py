@@ -292,7 +292,7 @@ def test_a_disk_that_is_full_stops_the_search_and_loses_only_the_round(tmp_path)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size + 100, limits[1]))
-        with pytest.raises(RunError, match="able to write its log"):
+        with pytest.raises(RunError, match="cannot write the search log"):
             search(log)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -302,7 +302,7 @@ def test_a_disk_that_is_full_stops_the_search_and_loses_only_the_round(tmp_path)
 
 def test_a_log_that_cannot_be_made_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="able to write its log") as error:
+    with pytest.raises(RunError, match="cannot write the search log") as error:
         search(tmp_path / "file" / "log.jsonl")
     assert "\n" not in str(error.value)
 

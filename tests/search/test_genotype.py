@@ -74,7 +74,7 @@ def test_what_is_neither_text_nor_a_finite_number_is_refused(value):
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "3", '{"a": null}'])
-def test_json_that_is_no_genotype_is_refused_in_one_line(text):
+def test_json_that_is_not_a_genotype_is_refused_in_one_line(text):
     with pytest.raises(SpaceError) as error:
         Genotype.from_json(text)
     assert "\n" not in str(error.value)

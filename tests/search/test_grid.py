@@ -86,24 +86,24 @@ def test_a_cost_of_nan_is_outside_of_every_band():
     assert {grid.at(row)["a"] for row in grid.band(broken, Budget(macs=1e9))} == {16, 32}
 
 
-def test_spaces_that_are_no_grid_are_refused_by_name():
+def test_a_space_that_cannot_be_a_grid_is_refused_and_the_dimension_named():
     for space, named in (
-        (Space({"m": Mask(3)}), "m is none"),
-        (Space({"op": Choice(("dws", "res"))}), "op is none"),
+        (Space({"m": Mask(3)}), "a choice of numbers; m is not"),
+        (Space({"op": Choice(("dws", "res"))}), "a choice of numbers; op is not"),
         (Space({"a": Choice((1, 2)), "b": Choice((1, 2))}, {"b": ("a", frozenset({2}))}), "b"),
     ):
         with pytest.raises(SpaceError, match=named):
             Grid(space)
 
 
-def test_rows_and_bands_that_are_not_there_are_refused():
+def test_rows_outside_the_grid_and_bands_without_a_limit_are_refused():
     grid = Grid(WIDTHS)
     for index in (-1, 24):
-        with pytest.raises(SpaceError, match="rows 0 to 23"):
+        with pytest.raises(SpaceError, match="between 0 and 23"):
             grid.at(index)
-    with pytest.raises(SpaceError, match="rows"):
+    with pytest.raises(SpaceError, match="rows must be between 0 and 24"):
         grid.columns(20, 25)
-    with pytest.raises(BudgetError, match="without limits"):
+    with pytest.raises(BudgetError, match="needs a budget with at least one limit"):
         grid.band(products, Budget())
     with pytest.raises(BudgetError, match="bytes is limited"):
         grid.band(products, Budget(bytes=1))

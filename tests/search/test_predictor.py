@@ -48,7 +48,7 @@ def test_noise_alone_predicts_little() -> None:
     assert np.std(predicted) < 0.7 * np.std(list(seen.values()))
 
 
-def test_what_diverged_is_as_bad_as_the_worst_that_did_not() -> None:
+def test_a_diverged_genotype_counts_as_the_worst_finite_one() -> None:
     rng = random.Random(4)
     seen = {SPACE.sample(rng): float(number) for number in range(12)}
     first, *rest = seen

@@ -119,7 +119,7 @@ def test_neighbours_are_all_single_replacements(space, rng):
         assert sum(genotype[name] != neighbour[name] for name in both) == 1
 
 
-def test_what_does_not_exist_rests_and_does_not_tell_genotypes_apart():
+def test_inactive_dimensions_rest_and_do_not_distinguish_genotypes():
     one = {"depth": 1, "op.1": "res", "op.2": "res", "op.3": "res", "width.2": 1, "width.3": 16}
     canonical = TREE.canonical(one)
     assert canonical == TREE.canonical({"depth": 1, "op.1": "res"})
@@ -131,7 +131,7 @@ def test_what_does_not_exist_rests_and_does_not_tell_genotypes_apart():
         TREE.check(one)
 
 
-def test_a_dimension_called_into_existence_by_mutation_is_drawn_and_not_always_the_smallest():
+def test_a_dimension_that_mutation_activates_is_drawn_at_random():
     rng = random.Random(0)
     shallow = TREE.canonical({"depth": 1, "op.1": "dws"})
     seen = Counter(m["op.2"] for m in (TREE.mutate(shallow, rng, 0.5) for _ in range(300)) if m["depth"] > 1)
@@ -191,7 +191,7 @@ def test_pinning_leaves_only_the_free_names():
         TREE.pin(at, free="opp")
 
 
-def test_a_pin_of_raw_values_speaks_for_dimensions_that_are_called_into_existence():
+def test_pinned_raw_values_count_for_dimensions_that_become_active():
     raw = {name: dimension.largest for name, dimension in TREE.items()}
     found = {genotype["depth"]: genotype for genotype in TREE.pin({**raw, "depth": 1}, free="depth").enumerate()}
     assert found[3] == TREE.largest()
@@ -245,9 +245,9 @@ def test_a_space_is_frozen_equal_to_its_copy_and_keeps_its_order():
     ("values", "match"),
     [
         ({"depht": 1}, "'depht'.*did you mean 'depth'"),
-        ({"depth": 4, "op.1": "dws"}, "depth is one of 1, 2, 3; got 4"),
-        ({"depth": True, "op.1": "dws"}, "depth is one of 1, 2, 3; got True"),
-        ({"depth": [1], "op.1": "dws"}, "depth is one of"),
+        ({"depth": 4, "op.1": "dws"}, "depth must be one of 1, 2, 3; got 4"),
+        ({"depth": True, "op.1": "dws"}, "depth must be one of 1, 2, 3; got True"),
+        ({"depth": [1], "op.1": "dws"}, "depth must be one of"),
         ({"depth": 1}, r"'op\.1' is missing"),
     ],
 )
@@ -282,9 +282,9 @@ def test_a_wrong_mask_is_refused(value):
         (lambda: Space({"a.": Choice((1,))}), "dots"),
         (lambda: Space({"a": Choice((1,))}, {"a": ("b", {1})}), "'b'"),
         (lambda: Space({"a": Choice((1,))}, {"b": ("a", {1})}), "'b'"),
-        (lambda: Space({"a": Choice((1,)), "b": Choice((1,))}, {"a": ("b", {2})}), "hangs on b, one of 1"),
+        (lambda: Space({"a": Choice((1,)), "b": Choice((1,))}, {"a": ("b", {2})}), "must name a value of b, one of 1"),
         (lambda: Space({"a": Choice((1,)), "b": Mask(2)}, {"a": ("b", {"11"})}), "mask 'b'"),
-        (lambda: Space({"a": Choice((1,)), "b": Choice((1,))}, {"a": ("b", {1}), "b": ("a", {1})}), "cycle among a, b"),
+        (lambda: Space({"a": Choice((1,)), "b": Choice((1,))}, {"a": ("b", {1}), "b": ("a", {1})}), "a cycle; got one among a, b"),
         (lambda: Space({"a": Choice((1,))}, {"a": ("a", {1})}), "cycle"),
     ],
 )

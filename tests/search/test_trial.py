@@ -27,7 +27,7 @@ def test_a_trial_survives_strict_json_even_where_it_is_not_finite():
     assert math.isnan(Trial.from_json({**whole.to_json(), "quality": {"fid": None}}).quality["fid"])
 
 
-def test_whether_a_trial_is_complete_is_written_and_older_lines_that_do_not_say_it_are():
+def test_completeness_is_stored_and_a_line_without_it_counts_as_complete():
     left = Trial(Genotype({"i": 0}), {}, {"fid": 1.0}, complete=False)
     assert Trial.from_json(json.loads(json.dumps(left.to_json()))) == left
     old = left.to_json()
@@ -50,10 +50,10 @@ def test_an_estimate_is_neither_best_nor_on_the_front():
         {"complete": "no"},
     ],
 )
-def test_what_is_no_trial_is_refused(value):
+def test_json_that_is_not_a_trial_is_refused(value):
     if isinstance(value, dict) and value:
         value = {**trial(0, 1, 1).to_json(), **value} if "genotype" not in value else value
-    with pytest.raises(RunError, match="a trial has"):
+    with pytest.raises(RunError, match="a trial needs"):
         Trial.from_json(value)
 
 

@@ -1,4 +1,4 @@
-"""What a network costs, counted while it runs: the truth that every closed form is tested against."""
+"""Network costs counted during a forward pass: the reference for every closed form in the tests."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,8 +10,8 @@ from torch.overrides import TorchFunctionMode
 
 from slimgen.cost.formula import Cost
 
-# Functions are watched rather than modules, so that a convolution with sliced weights, as supernets have them, and a
-# product written with `*` are seen as well; a module called twice costs twice.
+# Counting functions instead of modules also catches a supernet's convolutions with sliced weights and products
+# written with `*`; a module called twice costs twice.
 _CONVOLUTIONS = {torch.conv1d, torch.conv2d, torch.conv3d}
 _TRANSPOSED = {torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d}
 _METHODS = ("mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__")
@@ -20,7 +20,7 @@ _MATRIX_PRODUCTS = {torch.matmul, torch.bmm, torch.Tensor.matmul, torch.Tensor.b
 
 
 class _Tally(TorchFunctionMode):
-    """Adds up the MACs of every torch function called while it is active."""
+    """A mode that adds up the MACs of every torch function called while it is active."""
 
     def __init__(self, constants: set[int]) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class _Tally(TorchFunctionMode):
         self.gan_compression += macs
 
     def _of_two_maps(self, factors: tuple[Any, ...], out: Tensor) -> bool:
-        """Whether both factors are feature maps: of the product's pixels, and not constants of the network."""
+        """Return whether both factors are feature maps of the product's size, not constants of the network."""
         tensors = [factor for factor in factors if isinstance(factor, Tensor) and id(factor) not in self.constants]
         return sum(factor.dim() >= 3 and factor.shape[2:] == out.shape[2:] for factor in tensors) == 2
 
@@ -73,17 +73,17 @@ def _operand(args: tuple[Any, ...], kwargs: Mapping[str, Any], at: int, name: st
 
 
 def count(net: nn.Module, *inputs: Tensor) -> Cost:
-    """Runs a network once and counts what it computes under every convention.
+    """Run a network once and count its cost under every convention.
 
     Convolutions, transposed convolutions, linear layers, matrix products, InstanceNorms and elementwise products of two
-    feature maps are seen, called as modules or as functions. Each parameter counts once, however often it is used, and
-    each use in the MACs; a batch of N images costs N times as much as one. The network is left as it was: modes,
-    running statistics, hooks and gradients. For a count that costs neither time nor memory, build the network and its
-    inputs under `torch.device("meta")`.
+    feature maps are counted, whether called as modules or as functions. A shared parameter counts once, but each use
+    adds its MACs; a batch of N images costs N times as much as one. The network is left unchanged: modes, running
+    statistics, hooks and gradients. To count without time or memory, build the network and its inputs under
+    `torch.device("meta")`.
     """
     tally = _Tally({id(tensor) for tensor in (*net.parameters(), *net.buffers())})
     modes = {module: module.training for module in net.modules()}
-    net.eval()  # so that no running statistic moves
+    net.eval()  # keeps the running statistics unchanged
     try:
         with torch.no_grad(), tally:
             net(*inputs)

@@ -1,11 +1,11 @@
-"""What a network costs, in closed form: plain integers, layer by layer, under every convention at once.
+"""Network costs in closed form: plain integers, layer by layer, under every convention at once.
 
-The literature counts one network in several ways, and none of them is wrong. They differ in two places only:
+The literature counts MACs in several ways, none of them wrong. They differ in two places only:
 
 ================== =========================================== ==================================
 convention         transposed convolution                      norms and elementwise products
 ================== =========================================== ==================================
-`exact`            at its input size: what it really computes  free
+`exact`            at its input size, as really computed       free
 `torchprofile`     at its output size                          free
 `gan-compression`  at its output size                          one operation per output element of
                                                                InstanceNorm and of a product
@@ -21,11 +21,11 @@ from typing import NamedTuple
 from slimgen.errors import SlimgenError, nearest
 
 CONVENTIONS = {"exact": "exact", "torchprofile": "torchprofile", "gan-compression": "gan_compression"}
-"""The name of each convention, and the field of `Cost` that holds it."""
+"""Each convention's name to the field of `Cost` that holds it."""
 
 
 class Cost(NamedTuple):
-    """Parameters, and multiply-accumulates (MACs) under each convention of this file. Sum with `total`."""
+    """Parameters, and multiply-accumulates (MACs) under each convention of this module; `total` adds them up."""
 
     params: int = 0
     exact: int = 0
@@ -33,25 +33,25 @@ class Cost(NamedTuple):
     gan_compression: int = 0
 
     def macs(self, convention: str) -> int:
-        """Multiply-accumulates under a convention, one of `CONVENTIONS`; SlimgenError for any other."""
+        """Return the multiply-accumulates under a convention of `CONVENTIONS`; raise SlimgenError for any other."""
         if convention not in CONVENTIONS:
-            rule = "a MAC count needs a known convention"
+            rule = "unknown convention for counting MACs"
             raise SlimgenError(rule, repr(convention), nearest(convention, CONVENTIONS))
         number: int = getattr(self, CONVENTIONS[convention])
         return number
 
     @property
     def bytes(self) -> int:
-        """Size of the parameters as 32-bit floats."""
+        """Size of the parameters as 32-bit floats, in bytes."""
         return 4 * self.params
 
     def as_dict(self, convention: str) -> dict[str, int]:
-        """The cheap costs that a budget may limit: `macs`, `params` and `bytes`."""
+        """Return the costs that a budget may limit and that are cheap to count: `macs`, `params` and `bytes`."""
         return {"macs": self.macs(convention), "params": self.params, "bytes": self.bytes}
 
 
 def total(costs: Iterable[Cost]) -> Cost:
-    """The sum of costs; of none, the zero cost."""
+    """Return the sum of costs; zero for none."""
     params = exact = torchprofile = gan_compression = 0
     for p, e, t, g in costs:
         params += p

@@ -1,4 +1,4 @@
-"""How long a network takes on this machine: measured, since fewer operations are not always less time."""
+"""Latency of a network on this machine, measured, since fewer operations are not always faster."""
 
 import copy
 import os
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 ROUNDS = 10
-"""Rounds in which networks are timed in turns; fewer where there are fewer calls, but two."""
-_SEED = 0  # inputs are drawn, as zeros may be faster than pictures are
+"""Rounds in which networks are timed in turns; fewer where there are fewer calls, but at least two."""
+_SEED = 0  # inputs are random, since zeros may be faster than pictures
 
 
 class Latency(NamedTuple):
-    """The time of one call, with all that it depends on.
+    """The time of one call, with the conditions of the measurement.
 
     Attributes:
-        runtime: name, version and device of what ran it, such as `torch 2.13.0 cpu`.
+        runtime: name, version and device of the runtime, such as `torch 2.13.0 cpu`.
         variant: number format and memory layout, such as `float32 nchw`.
-        threads: within an operator.
+        threads: threads within an operator.
         batch: images per call.
-        height: of the picture that comes out, px.
-        width: likewise.
-        warmup: calls made before the clock was read; of each visit, where networks took turns.
-        runs: calls that were timed.
+        height: height of the output picture, px.
+        width: width of the output picture, px.
+        warmup: untimed calls before the timed ones; in each turn, where networks took turns.
+        runs: timed calls.
         p50_ms: median time of a call.
-        p95_ms: time that 95 % of the calls stay within.
-        first_half_ms: median of the first half of the rounds; None where networks took no turns.
-        second_half_ms: likewise of the others. The further they are apart, the busier was the machine.
+        p95_ms: 95th percentile of the time of a call.
+        first_half_ms: median over the first half of the rounds; None where networks took no turns.
+        second_half_ms: the same over the second half. The further the two are apart, the busier the machine was.
     """
 
     runtime: str
@@ -56,7 +56,7 @@ class Latency(NamedTuple):
 
 
 class Timed(NamedTuple):
-    """What is timed: a call that returns pictures of a shape (N, C, H, W), in what, and in which variant."""
+    """A network ready to be timed: the call, its runtime and variant, and the output's shape (N, C, H, W)."""
 
     call: Callable[[], object]
     runtime: str
@@ -74,21 +74,21 @@ def torch_latency(
     channels_last: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> Latency:
-    """Times a network in PyTorch, in evaluation and without gradients, on the device where its parameters are.
+    """Time a network in PyTorch, in evaluation mode and without gradients, on the device of its parameters.
 
-    The network itself is left alone: a copy is converted and run. The number of threads is set back afterwards.
+    The network itself stays unchanged: a copy is converted and run. The number of threads is restored afterwards.
 
     Args:
-        net: takes one tensor and returns pictures (N, C, H, W).
-        shape: of the input, the batch first.
-        threads: within an operator, on a CPU.
-        warmup: calls before the clock is read.
-        runs: calls that are timed.
+        net: a network that takes one tensor and returns pictures (N, C, H, W).
+        shape: the shape of the input, batch first.
+        threads: threads within an operator, on a CPU.
+        warmup: untimed calls before the timed ones.
+        runs: timed calls.
         channels_last: whether images are laid out as NHWC in memory.
-        dtype: of weights and input.
+        dtype: the type of weights and input.
 
     Raises:
-        SlimgenError: there are no runs, or no threads.
+        SlimgenError: fewer than one run or thread.
     """
     _check(threads, warmup, runs)
     with torch_threads(threads):
@@ -100,7 +100,7 @@ def torch_latency(
 def torch_timed(
     net: nn.Module, shape: Sequence[int], *, channels_last: bool = False, dtype: torch.dtype = torch.float32
 ) -> Timed:
-    """A network in PyTorch, called once, as `torch_latency` times it; to be called inside `torch_threads`."""
+    """Prepare a network for timing as `torch_latency` does, and call it once; use it inside `torch_threads`."""
     device = next((parameter.device for parameter in net.parameters()), torch.device("cpu"))
     layout = torch.channels_last if channels_last else torch.contiguous_format
     twin = copy.deepcopy(net).eval().to(dtype=dtype)
@@ -114,7 +114,7 @@ def torch_timed(
     def call() -> Tensor:
         out: Tensor = twin(given)
         if device.type == "cuda":
-            torch.cuda.synchronize(device)  # a GPU returns before it is done
+            torch.cuda.synchronize(device)  # a GPU call returns before the work is done
         return out
 
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
@@ -124,7 +124,7 @@ def torch_timed(
 
 @contextmanager
 def torch_threads(threads: int) -> Iterator[None]:
-    """PyTorch without gradients, with so many threads within an operator, which are set back afterwards."""
+    """Run PyTorch without gradients and with this many threads within an operator; restore the number afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -135,13 +135,14 @@ def torch_threads(threads: int) -> Iterator[None]:
 
 
 def onnx_latency(path: Path | str, shape: Sequence[int], *, threads: int, warmup: int = 3, runs: int = 20) -> Latency:
-    """Times an exported model in onnxruntime on the CPU, as `torch_latency` does a network.
+    """Time an exported model in onnxruntime on the CPU, as `torch_latency` does a network.
 
-    It takes one float32 tensor and returns pictures (N, C, H, W) first. Operators run one after the other.
+    The model takes one float32 tensor, and its first output is pictures (N, C, H, W). Operators run one after the
+    other.
 
     Raises:
-        ExportError: onnxruntime cannot load the model, or not run it on such an input.
-        SlimgenError: there are no runs, or no threads.
+        ExportError: onnxruntime cannot load the model, or cannot run it on this input.
+        SlimgenError: fewer than one run or thread.
     """
     _check(threads, warmup, runs)
     timed = onnx_timed(path, shape, threads)
@@ -149,10 +150,10 @@ def onnx_latency(path: Path | str, shape: Sequence[int], *, threads: int, warmup
 
 
 def onnx_timed(model: bytes | Path | str, shape: Sequence[int], threads: int) -> Timed:
-    """A serialised model, or the file of one, in onnxruntime, called once, as `onnx_latency` times it.
+    """Prepare a serialised model, or a model file, for timing as `onnx_latency` does, and call it once.
 
     Raises:
-        ExportError: onnxruntime cannot load the model, or not run it on such an input.
+        ExportError: onnxruntime cannot load the model, or cannot run it on this input.
     """
     import onnxruntime
 
@@ -160,17 +161,17 @@ def onnx_timed(model: bytes | Path | str, shape: Sequence[int], threads: int) ->
         call = onnx_call(onnx_session(model, threads), shape)
         picture = call()
     except Exception as error:  # its errors have no public base class
-        rule, hint = "onnxruntime must run the model", "export it again"
+        rule, hint = "onnxruntime cannot run the model", "export it again"
         name = "" if isinstance(model, bytes) else f"{Path(model).name}: "
         raise ExportError(rule, f"{name}{reason(error)}", hint) from error
     return Timed(call, f"onnxruntime {onnxruntime.__version__} cpu", "float32 nchw", picture.shape)
 
 
 def clock_of(threads: int, *, on_cpu: bool = True) -> Callable[[], float]:
-    """What times calls: of one thread on the CPU its own processor time, which stands still while others have the core.
+    """Return the clock that times calls: for one thread on the CPU, its own processor time; else wall-clock time.
 
-    On an idle machine it is the time that passes. On a busy one, long calls would seem slower than short ones, which
-    fit between two turns of the others.
+    Processor time stands still while other processes have the core; on an idle machine both are the same. By the wall
+    clock of a busy machine, long calls would seem slower than short ones, which fit between two turns of the others.
     """
     # Windows counts a thread's time in steps of 16 ms.
     alone = threads == 1 and on_cpu and os.name == "posix"
@@ -180,13 +181,13 @@ def clock_of(threads: int, *, on_cpu: bool = True) -> Callable[[], float]:
 def latencies_in_turns(
     timed: Mapping[str, Timed], *, threads: int, runs: int, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Latency]:
-    """Times several, by name, in turns: what slows the machine for a while then slows all alike.
+    """Time several networks, by name, in turns, so that a busy period of the machine slows all of them alike.
 
-    In each of `ROUNDS` rounds every one is called once to find its memory again, then timed for its share of the runs,
-    rounded up, by `clock_of`; the median counts. `progress` is called with the visits done and all visits.
+    In each of `ROUNDS` rounds every network is called once to warm its caches, then timed with `clock_of` for its share
+    of the runs, rounded up; the median counts. `progress` is called with the number of turns done and their total.
 
     Raises:
-        SlimgenError: there are no runs, or no threads.
+        SlimgenError: fewer than one run or thread.
     """
     _check(threads, 1, runs)
     rounds = max(2, min(runs, ROUNDS))
@@ -202,15 +203,15 @@ def latencies_in_turns(
 
 def _check(threads: int, warmup: int, runs: int) -> None:
     if threads < 1 or runs < 1 or warmup < 0:
-        rule = "a latency needs at least one thread and one run, and no negative warm-up"
+        rule = "a latency needs at least one thread and one run, and a warm-up of 0 or more"
         raise SlimgenError(rule, f"{threads=}, {warmup=}, {runs=}")
 
 
 def onnx_session(model: bytes | Path | str, threads: int = 0, profile: Path | None = None) -> "InferenceSession":
-    """A serialised model, or the file of one, in onnxruntime on the CPU, without log.
+    """Load a serialised model, or a model file, in onnxruntime on the CPU, with logging off.
 
-    Operators run one after the other, each in so many threads; 0 stands for as many as there are cores. A profile is
-    written when `end_profiling` is called, to a file whose name begins with this path.
+    Operators run one after the other, each with this many threads; 0 means one per core. `end_profiling` writes a
+    profile to a file whose name begins with the path `profile`, if given.
     """
     import onnxruntime
 
@@ -224,7 +225,7 @@ def onnx_session(model: bytes | Path | str, threads: int = 0, profile: Path | No
 
 
 def onnx_call(session: "InferenceSession", shape: Sequence[int]) -> Callable[[], NDArray[np.float32]]:
-    """What runs a session once, on one drawn input of this shape, and returns its first output."""
+    """Return a function that runs a session on one random input of this shape and returns its first output."""
     given = np.random.default_rng(_SEED).uniform(-1, 1, tuple(shape)).astype(np.float32)
     feed = {session.get_inputs()[0].name: given}
     return lambda: session.run(None, feed)[0]
@@ -233,7 +234,7 @@ def onnx_call(session: "InferenceSession", shape: Sequence[int]) -> Callable[[],
 def time_calls(
     call: Callable[[], object], warmup: int, runs: int, clock: Callable[[], float] = time.perf_counter
 ) -> list[float]:
-    """Milliseconds of each of so many calls, after the first ones were made to warm up; `clock` counts seconds."""
+    """Return the milliseconds of each of `runs` calls after `warmup` untimed ones; `clock` counts seconds."""
     for _ in range(warmup):
         call()
     times = []
@@ -245,7 +246,7 @@ def time_calls(
 
 
 def _latency(timed: Timed, threads: int, warmup: int, rounds: Sequence[Sequence[float]]) -> Latency:
-    """What the milliseconds of one or several rounds come to."""
+    """Return the latency from the milliseconds of one or several rounds."""
     picture, times, middle = timed.picture, np.concatenate(rounds), len(rounds) // 2
     height, width = (picture[-2], picture[-1]) if len(picture) == 4 else (0, 0)
     p50, p95 = (round(float(value), 4) for value in np.percentile(times, (50, 95)))

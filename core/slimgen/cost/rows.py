@@ -1,7 +1,7 @@
-"""One description, two readings: a network as rows, from which its module is built and its cost is summed. No torch.
+"""Rows: one description of a network from which its module is built and its cost is summed. Imports no torch.
 
-A row is a layer with all that belongs to it: what is done before its weights (padding, an activation), the weights,
-a norm, and what is done after. Rows have names, and whatever speaks of a part of a network names its row.
+A row is a layer with its padding and activation, its weights and its norm. Rows have names, and code that refers to a
+part of a network names its row.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,24 +15,24 @@ Norm = Literal["", "instance", "affine instance", "batch", "plain batch"]
 
 
 class Row(NamedTuple):
-    """One layer of a network. Channels are whole numbers; or arrays of one shape, for many networks at once.
+    """One layer of a network. Channels are whole numbers, or arrays of one shape for many networks at once.
 
     Attributes:
-        name: a network has each once.
+        name: unique within the network.
         kind: `convolution`, `depthwise` (one filter a channel), `transposed`, `depthwise transposed`, `linear` (on one
             vector); `norm` for a norm alone; `product` for the elementwise product of two feature maps; or `block`,
             whose layers are the rows `within`.
-        inputs: channels that enter.
-        outputs: channels that leave.
+        inputs: input channels.
+        outputs: output channels.
         kernel: side of the square kernel.
-        part: what leaves lies at 1/part of the image's sides.
-        stride: of a convolution; of a transposed one, how many times larger it makes its input.
-        groups: of a convolution, dividing its channels.
+        part: the output has 1/part of the image's height and width.
+        stride: of a convolution; of a transposed one, its upscaling factor.
+        groups: of a convolution; must divide its channels.
         bias: whether each output channel has a bias.
-        norm: what follows the weights: `instance` (not affine), `affine instance`, `batch` (affine), `plain batch`
-            (not affine), or nothing.
-        before: layers without weights that come before, by name, such as `reflect`; free.
-        after: layers without weights that come last, such as `relu`; free.
+        norm: the norm after the weights: `instance` (not affine), `affine instance`, `batch` (affine), `plain batch`
+            (not affine), or none.
+        before: layers without weights before it, by name, such as `reflect`; they cost nothing.
+        after: layers without weights after it, such as `relu`; they cost nothing.
         within: the layers of a block.
     """
 
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 
 def separable(row: Row) -> Row:
-    """The same convolution taken apart: a depthwise one, which keeps its stride, InstanceNorm, and a pointwise one."""
+    """Return a convolution as a separable one: depthwise with the same stride, InstanceNorm, and pointwise."""
     kind: Kind = "depthwise transposed" if row.kind == "transposed" else "depthwise"
     spatial = Row("spatial", kind, row.inputs, row.inputs, row.kernel, row.part, row.stride, norm="instance")
     pointwise = Row("pointwise", "convolution", row.inputs, row.outputs, 1, row.part)
@@ -60,15 +60,15 @@ def separable(row: Row) -> Row:
 
 
 def cost_of(rows: Iterable[Row], height: int, width: int) -> Cost:
-    """What a network of these rows costs on one image, under every convention of `slimgen.cost.formula`.
+    """Return the cost of a network of these rows on one image, under every convention of `slimgen.cost.formula`.
 
-    A convolution is counted at its output. A transposed one spreads each input pixel over kernel x kernel outputs, so
-    the input size is what it computes (`exact`); the other conventions pretend that it gathers at every output pixel.
-    A BatchNorm folds into the convolution before it; an InstanceNorm and a product of feature maps are operations in
-    the convention of GAN Compression only. Blocks one after the other whose `within` is the very same tuple are
-    summed once, so that arrays of millions are.
+    A convolution is counted at its output size. A transposed one spreads each input pixel over kernel x kernel outputs,
+    so `exact` counts it at its input size; the other conventions count it as if it gathered at every output pixel. A
+    BatchNorm costs nothing, since it folds into the convolution before it; an InstanceNorm and a product of feature
+    maps count only in GAN Compression's convention. Consecutive blocks whose `within` is the same tuple object are
+    summed once, which matters for arrays of millions.
 
-    Height and width are the image's, in pixels. The Cost is of arrays where the rows' channels are arrays.
+    Height and width are the image's, in pixels. If the rows' channels are arrays, so are the fields of the cost.
 
     Raises:
         SlimgenError: groups do not divide channels.
@@ -124,7 +124,7 @@ def cost_of(rows: Iterable[Row], height: int, width: int) -> Cost:
 
 
 def positions(rows: Iterable[Row]) -> dict[str, range]:
-    """Row name to the positions of its layers where the rows are laid out one after the other, as in a Sequential."""
+    """Return row name to the positions of its layers, where the rows follow each other as in a Sequential."""
     found: dict[str, range] = {}
     start = 0
     for row in rows:
@@ -135,51 +135,51 @@ def positions(rows: Iterable[Row]) -> dict[str, range]:
 
 
 def weights_at(rows: Sequence[Row]) -> dict[str, int]:
-    """Row name to the position of the one layer of it that has weights, or is a block."""
+    """Return row name to the position of its one layer that has weights or is a block."""
     places = positions(rows)
     return {row.name: places[row.name].start + len(row.before) for row in rows}
 
 
-_FARTHEST = 1 << 40  # no search for a width goes on beyond
+_FARTHEST = 1 << 40  # the largest width that a search tries
 
 
 def largest(fits: Callable[[int], bool], least: int = 1, most: int = _FARTHEST) -> int:
-    """The largest whole number from `least` to `most` that fits, by bisection; `least - 1` where none does.
+    """Return the largest whole number from `least` to `most` that fits, by bisection; `least - 1` if none does.
 
-    With any number that fits, all smaller ones do.
+    This assumes that with any number that fits, all smaller ones fit too.
     """
     low, step = least - 1, 1
     while low + step <= most and fits(low + step):
         low, step = low + step, 2 * step
     high = min(low + step, most + 1)
-    while high - low > 1:  # low fits and high does not, always
+    while high - low > 1:  # invariant: low fits and high does not
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
 
 
 def largest_within(amount_at: Callable[[int], float], limit: float, least: int = 1) -> int:
-    """The largest width, from the least, whose network stays within a limit, inclusive.
+    """Return the largest width, at least `least`, whose amount is at most the limit.
 
-    The amount, such as MACs or parameters, is a function of the width that grows with it.
+    `amount_at` returns an amount that grows with the width, such as MACs or parameters.
 
     Raises:
-        BudgetError: even the least is above the limit; the message names its amount.
+        BudgetError: even the least width exceeds the limit; the message names its amount.
     """
     width = largest(lambda width: amount_at(width) <= limit, least)
     if width < least:
         rule = f"a network of width {least} must fit into {limit:,}"
-        raise BudgetError(rule, f"{amount_at(least):,} at the least", "raise the budget, or make the images smaller")
+        raise BudgetError(rule, f"{amount_at(least):,}", "raise the budget, or make the images smaller")
     return width
 
 
 def smallest_reaching(amount_at: Callable[[int], float], amount: float, least: int = 1) -> int:
-    """The smallest width whose network has at least so much; arguments as of `largest_within`.
+    """Return the smallest width whose amount reaches at least `amount`; the other arguments as for `largest_within`.
 
     Raises:
-        BudgetError: no width does.
+        BudgetError: no width reaches it.
     """
     width = 1 + largest(lambda width: amount_at(width) < amount, least)
     if width > _FARTHEST:
-        raise BudgetError(f"a width must reach {amount:,}", f"{amount_at(_FARTHEST):,} at a width of {_FARTHEST:,}")
+        raise BudgetError(f"no width reaches {amount:,}", f"{amount_at(_FARTHEST):,} at a width of {_FARTHEST:,}")
     return width

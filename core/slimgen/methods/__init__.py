@@ -25,7 +25,7 @@ OFFERED = ("check", "supernet", "search", "finetune")
 
 
 def open_method(name: str) -> "Method":
-    """A method by name, or a user-defined one by `package.module`.
+    """Return a method by name, or a user-defined one by `package.module`.
 
     Raises:
         RecipeError: there is none, or it lacks what every method offers.

@@ -22,7 +22,7 @@ ALONE = True
 
 
 def check(recipe: Recipe) -> None:
-    """Raises RecipeError unless the generator is imported, and nothing is asked for that only a search could do."""
+    """Raise RecipeError unless the generator is imported, and nothing is asked for that only a search could do."""
     if recipe.teach.generator_checkpoint is None:
         rule, hint = "a generator that is adopted is trained already", "name teach.generator_checkpoint"
         raise RecipeError(rule, "no weights of it", hint)
@@ -50,7 +50,7 @@ def search(job: Job) -> Found:
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
-    """The imported generator as it came, and that of the reverse direction where it was imported too."""
+    """Return the imported generator as it came, and that of the reverse direction where it was imported too."""
     found = {}
     for name, file in {ADOPTED: "generator", f"{ADOPTED}{REVERSE}": "reverse_generator"}.items():
         path = job.inputs["teach"] / weights_file(file)

@@ -71,7 +71,7 @@ class Alone(Trials):
         self.course, self.until = course, until
 
     def count(self, genotype: Genotype) -> Mapping[str, float]:
-        """The course's costs."""
+        """Return the course's costs."""
         return self.course.costs(genotype)
 
     def protocol(self, genotype: Genotype) -> str:
@@ -80,7 +80,7 @@ class Alone(Trials):
         return f"{course.protocol}; after {trained_by(self.job, schedule, self.until, course.steps, 'with all losses')}"
 
     def measure(self, genotype: Genotype, setup: Setup) -> Measured:
-        """Trains and measures a genotype; what diverges is worst. Other processes are not waited for."""
+        """Train and measures a genotype; what diverges is worst. Other processes are not waited for."""
         course, started, name = self.course, time.monotonic(), f"{NAME}-{genotype.key}"
         quality = {self.objective.metric: WORST[self.objective.goal]}
         with alone(), suppress(RunError):
@@ -99,7 +99,7 @@ def search_alone(
     budget: Budget,
     counts: tuple[int, int],
 ) -> Halved:
-    """Halves genotypes within the budget: random ones, and some that a predictor proposes, a few at a time.
+    """Halve genotypes within the budget: random ones, and some that a predictor proposes, a few at a time.
 
     Where the space comes in parts, such as CF-GAN's paths, a few of each part are measured first, and all others are of
     the one that is best on average. `counts` are of random genotypes, and of proposed ones.
@@ -136,7 +136,7 @@ def found_alone(
     counts: tuple[int, int],
     oppose: Callable[[Genotype, nn.Module], Opponent],
 ) -> Found:
-    """The outcome of the search among what can be cut out of an untrained supernet."""
+    """Return the outcome of the search among what can be cut out of an untrained supernet."""
     schedule = job.recipe.finetune
     steps = schedule.steps(len(job.data.split("train")))
 

@@ -73,13 +73,13 @@ class Candidates(Trials):
         return costs
 
     def protocol(self, genotype: Genotype) -> str:
-        """The evaluator's: the metric, the images, the type of number; and that of a training before."""
+        """Return the evaluator's: the metric, the images, the type of number; and that of a training before."""
         if self.tuning is None:
             return self.evaluator.protocol
         return f"{self.evaluator.protocol}; after {self.tuning.protocol}"
 
     def measure(self, genotype: Genotype, setup: Setup) -> Measured:
-        """Runs a sub-network on the validation images, to the end or as long as it keeps up with the rival."""
+        """Run a sub-network on the validation images, to the end or as long as it keeps up with the rival."""
         started, net = time.monotonic(), self._network(genotype, setup)
         if setup.rival is None:
             return Measured(self.evaluator.measure(net), True, time.monotonic() - started)

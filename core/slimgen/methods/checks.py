@@ -25,13 +25,13 @@ def priced(cost: Cost, recipe: Recipe) -> dict[str, float]:
 
 
 def budget_of(recipe: Recipe) -> Budget:
-    """The recipe's limits as numbers, as the job of its search has them, before there is one."""
+    """Return the recipe's limits as numbers, as the job of its search has them, before there is one."""
     original = generator_cost(**recipe.size._asdict(), **recipe.teach.generator)
     return Budget(**recipe.budget.resolve(priced(original, recipe)))
 
 
 def check_metrics(recipe: Recipe, racing: bool = False) -> None:
-    """Raises RecipeError for an unknown metric, for none, or for racing by a metric of sets of images."""
+    """Raise RecipeError for an unknown metric, for none, or for racing by a metric of sets of images."""
     if not recipe.evaluate.metrics:
         raise RecipeError("evaluate.metrics names at least one metric", "none", "such as [psnr, ssim]")
     for metric in (recipe.objective.metric, *recipe.evaluate.metrics):
@@ -41,14 +41,14 @@ def check_metrics(recipe: Recipe, racing: bool = False) -> None:
 
 
 def check_racing(metric: str) -> None:
-    """Raises RecipeError unless a metric's value is a mean over images, so that a race can predict it from some."""
+    """Raise RecipeError unless a metric's value is a mean over images, so that a race can predict it from some."""
     if not isinstance(find(metric), PerImage):
         hint = "switch search.racing off, or choose an objective such as psnr, ssim or lpips"
         raise RecipeError("racing needs a metric of single images", repr(metric), hint)
 
 
 def check_limits(recipe: Recipe, possible: Sequence[str] = COUNTED, hint: str = "leave it out") -> None:
-    """Raises RecipeError for a limit that the recipe's method cannot keep to."""
+    """Raise RecipeError for a limit that the recipe's method cannot keep to."""
     for kind in LIMITS:
         if kind not in possible and getattr(recipe.budget, kind) is not None:
             kinds = " or ".join(filter(None, [", ".join(possible[:-1]), *possible[-1:]])) or "nothing"
@@ -56,7 +56,7 @@ def check_limits(recipe: Recipe, possible: Sequence[str] = COUNTED, hint: str = 
 
 
 def check_effects(sections: Mapping[str, Section], needs: Mapping[str, tuple[bool, str]]) -> None:
-    """Raises RecipeError for a setting that the others leave without effect.
+    """Raise RecipeError for a setting that the others leave without effect.
 
     `needs` maps a dotted key to whether it has an effect, and what it would need for one.
     """
@@ -67,7 +67,7 @@ def check_effects(sections: Mapping[str, Section], needs: Mapping[str, tuple[boo
 
 
 def check_rivals(recipe: Recipe, possible: Collection[str] = (NARROWED,), discriminators: Collection[str] = ()) -> None:
-    """Raises RecipeError unless the recipe's rivals are among those that its method can train.
+    """Raise RecipeError unless the recipe's rivals are among those that its method can train.
 
     Likewise of what the discriminator of fine-tuning may begin with.
     """
@@ -89,7 +89,7 @@ def check_rivals(recipe: Recipe, possible: Collection[str] = (NARROWED,), discri
 
 
 def check_naive(recipe: Recipe) -> None:
-    """Raises RecipeError unless a naive network would learn otherwise than a narrowed one: of a whole CycleGAN."""
+    """Raise RecipeError unless a naive network would learn otherwise than a narrowed one: of a whole CycleGAN."""
     if traits_of(recipe).directions != 2:
         rule = "a naive rival is trained on two sets of images, as one half of a CycleGAN"
         raise RecipeError(rule, f"the task {recipe.task}", "leave naive out; narrowed learns from the pairs")
@@ -99,7 +99,7 @@ def check_naive(recipe: Recipe) -> None:
 
 
 def check_anew(recipe: Recipe) -> None:
-    """Raises RecipeError unless what is found can be trained from scratch, which is all that its method does."""
+    """Raise RecipeError unless what is found can be trained from scratch, which is all that its method does."""
     rule = f"what {recipe.method} finds is trained anew"
     if recipe.finetune.updates == 0:
         raise RecipeError(rule, "finetune.updates 0", "give it updates or epochs")
@@ -108,7 +108,7 @@ def check_anew(recipe: Recipe) -> None:
 
 
 def check_halving(recipe: Recipe, halving: bool, supernet: Schedule) -> None:
-    """Raises RecipeError where a supernet is trained that a search does not ask, or the other way round."""
+    """Raise RecipeError where a supernet is trained that a search does not ask, or the other way round."""
     if not halving:
         if supernet.updates == 0:
             raise RecipeError("a supernet that candidates are measured in is trained", "supernet.updates 0")
@@ -130,20 +130,20 @@ def idle(supernet: Section, used: Collection[str]) -> tuple[str, ...]:
 
 
 def check_elite(search: Section, elite: int, population: int) -> None:
-    """Raises RecipeError where a section `search` asks for more parents than a generation has members."""
+    """Raise RecipeError where a section `search` asks for more parents than a generation has members."""
     if "elite" in search.model_fields_set and elite > population:
         rule = "search.elite, the parents, are at most search.population"
         raise RecipeError(rule, f"{elite} of {population}", "lower the one or raise the other")
 
 
 def check_tuning(recipe: Recipe, updates: int) -> None:
-    """Raises RecipeError where candidates would be tuned by nothing."""
+    """Raise RecipeError where candidates would be tuned by nothing."""
     if updates and not recipe.losses.recon:
         raise RecipeError("search.tune trains candidates by losses.recon", "a weight of 0", "leave it out")
 
 
 def check_cycle(recipe: Recipe) -> None:
-    """Raises RecipeError unless the recipe's task has both directions of a CycleGAN, trained by turns."""
+    """Raise RecipeError unless the recipe's task has both directions of a CycleGAN, trained by turns."""
     if traits_of(recipe).directions != 2:
         rule = f"{recipe.method} needs both directions of a CycleGAN, of two sets of images"
         raise RecipeError(rule, f"the task {recipe.task}")
@@ -153,11 +153,11 @@ def check_cycle(recipe: Recipe) -> None:
 
 
 def check_discriminators(recipe: Recipe) -> None:
-    """Raises RecipeError where a CycleGAN that is trained has no adversarial loss."""
+    """Raise RecipeError where a CycleGAN that is trained has no adversarial loss."""
     if not recipe.losses.adversarial:
         raise RecipeError("CycleGAN is trained by its discriminators", "losses.adversarial 0", "give it a weight")
 
 
 def imported_alone(recipe: Recipe) -> bool:
-    """Whether the original generator is imported, and its discriminator is not."""
+    """Return whether the original generator is imported, and its discriminator is not."""
     return recipe.teach.generator_checkpoint is not None and recipe.teach.discriminator_checkpoint is None

@@ -43,7 +43,7 @@ def drawn_within(
     seed: str,
     least: int | None = None,
 ) -> list[Genotype]:
-    """Different random genotypes that cost nearly what a budget allows: uniform draws of the whole space.
+    """Return different random genotypes that cost nearly what a budget allows: uniform draws of the whole space.
 
     Where hardly any draw is within the budget, they go by random steps towards the smallest genotype until they are.
 

@@ -34,7 +34,7 @@ class Halved(NamedTuple):
 
 
 def rungs(count: int, steps: int) -> list[tuple[int, int]]:
-    """How many networks each rung has, and for how many updates each of them is trained by its end.
+    """Return how many networks each rung has, and for how many updates each of them is trained by its end.
 
     The last rung has two, or one where there are no more, and they are trained whole, which takes `steps`.
     """
@@ -48,7 +48,7 @@ def rungs(count: int, steps: int) -> list[tuple[int, int]]:
 
 
 def updates(count: int, steps: int) -> int:
-    """The updates of all rungs together, and of the winner, which is trained again from its beginning."""
+    """Return the updates of all rungs together, and of the winner, which is trained again from its beginning."""
     done, before = 0, 0
     for networks, until in rungs(count, steps):
         done, before = done + networks * (until - before), until
@@ -56,7 +56,7 @@ def updates(count: int, steps: int) -> int:
 
 
 def of_each(count: int, parts: int) -> int:
-    """How many of so many random networks are measured of each part of a space, before one part is chosen.
+    """Return how many of so many random networks are measured of each part of a space, before one part is chosen.
 
     0 where there are fewer than two for each part: they are drawn over the whole space then, and no part is chosen.
     """
@@ -64,19 +64,19 @@ def of_each(count: int, parts: int) -> int:
 
 
 def first_rung(count: int, proposed: int, parts: int = 1) -> int:
-    """How many networks the first rung of the search measures, at most."""
+    """Return how many networks the first rung of the search measures, at most."""
     each = of_each(count, parts)
     return each * parts + count - each + proposed
 
 
 def measurements(count: int, proposed: int, parts: int = 1) -> int:
-    """How many networks all rungs of the search measure together, at most."""
+    """Return how many networks all rungs of the search measure together, at most."""
     later = sum(networks for networks, _ in rungs(count, 2 * count)[1:])
     return first_rung(count, proposed, parts) + later
 
 
 def pictures(counts: tuple[int, int], steps: int, batch: int, parts: int = 1) -> int:
-    """How many pictures all networks of all rungs learn of, at most."""
+    """Return how many pictures all networks of all rungs learn of, at most."""
     (_, before), *others = rungs(counts[0], steps)
     learned = first_rung(*counts, parts) * before
     for networks, until in others:
@@ -123,7 +123,7 @@ class Halving:
         return self._made[until]
 
     def measure(self, genotypes: Sequence[Genotype], until: int, before: int = 0, step: str = "") -> list[Trial]:
-        """Trains genotypes until so many updates, of which some were done before."""
+        """Train genotypes until so many updates, of which some were done before."""
         candidates, count = self.candidates(until), len(genotypes)
         searcher = Exhaustive(self.space, candidates.objective, candidates.allows, count, genotypes=genotypes)
         trials = candidates.explore(f"{step or self.name}-{until}", searcher, count)
@@ -132,7 +132,7 @@ class Halving:
         return trials
 
     def halve(self, count: int, first: Sequence[Trial]) -> Halved:
-        """Lets the better half of `count` go on, rung by rung; they are the best of the first rung's trials."""
+        """Let the better half of `count` go on, rung by rung; they are the best of the first rung's trials."""
         (_, before), *others = rungs(count, self.steps)
         last, candidates = list(first), self.candidates(before)
         for remaining, until in others:
@@ -161,7 +161,7 @@ def of_supernet(job: Job, supernet: Supernet, clock: Timed, train: Callable[[int
 def halve(
     job: Job, supernet: Supernet, clock: Timed, genotypes: Sequence[Genotype], train: Callable[[int], Tuning]
 ) -> Halved:
-    """Halves genotypes, which are distinct, and within the budget."""
+    """Halve genotypes, which are distinct, and within the budget."""
     halving = of_supernet(job, supernet, clock, train)
     (count, until), *_ = rungs(len(genotypes), halving.steps)
     return halving.halve(count, halving.measure(genotypes, until))

@@ -17,7 +17,7 @@ _KEPT = "trained-"
 
 
 def keep(job: Job, genotype: Genotype, nets: Sequence[nn.Module]) -> None:
-    """Keeps the weights of a candidate that was trained to its end, until it is known which one wins.
+    """Keep the weights of a candidate that was trained to its end, until it is known which one wins.
 
     Not of several processes: they train one candidate each, and fine-tuning together, which rounds otherwise.
     """
@@ -27,7 +27,7 @@ def keep(job: Job, genotype: Genotype, nets: Sequence[nn.Module]) -> None:
 
 
 def settle(job: Job, winner: Genotype) -> None:
-    """Leaves the weights of the winner, if they were kept, and drops all others."""
+    """Leave the weights of the winner, if they were kept, and drops all others."""
     kept = job.out / weights_file(f"{_KEPT}{winner.key}")
     if kept.is_file():
         kept.replace(job.out / TRAINED)
@@ -36,7 +36,7 @@ def settle(job: Job, winner: Genotype) -> None:
 
 
 def handed_over(job: Job, nets: Sequence[nn.Module]) -> bool:
-    """Takes over the weights that the search left, if it trained these networks as this very job would.
+    """Take over the weights that the search left, if it trained these networks as this very job would.
 
     That is by the same settings, on the same inputs, with the same versions and one process; whether it did.
     """
@@ -56,7 +56,7 @@ def _under(state: Mapping[str, object], start: str) -> dict[str, object]:
 
 
 def _alike(job: Job) -> bool:
-    """Whether the search was of the same settings, as far as they decide trainings, and of the same inputs."""
+    """Return whether the search was of the same settings, as far as they decide trainings, and of the same inputs."""
     record, recipe = read_record(job.inputs["search"]), job.recipe.model_dump(mode="json")
     for name, value in record.get("settings", {}).items():
         part, _, key = name.partition(".")

@@ -43,7 +43,7 @@ class Timed(NamedTuple):
         return {f"latency_error_{name}": value for name, value in errors.items()}
 
     def costs(self, job: Job, net: InPieces, genotype: Genotype) -> dict[str, float]:
-        """All that a budget may limit of a genotype, in the first process."""
+        """Return all that a budget may limit of a genotype, in the first process."""
         counted = priced(net.cost(genotype, *job.recipe.size), job.recipe)
         return counted if self.table is None else {**counted, "latency_ms": self.table.predict(genotype)}
 
@@ -54,12 +54,12 @@ class Timed(NamedTuple):
         return {**counted, "latency_ms": first(lambda: self.table.predict(genotype) if self.table else math.nan)}
 
     def budget(self, job: Job) -> Budget:
-        """The job's limits; a predicted latency must stay below its own by the margin."""
+        """Return the job's limits; a predicted latency must stay below its own by the margin."""
         limit = job.budget.latency_ms
         return job.budget if limit is None else replace(job.budget, latency_ms=limit / self.margin)
 
     def accepts(self, limit: float | None, facts: dict[str, float]) -> Callable[[Trial], bool] | None:
-        """Whether a winner keeps the limit when it is measured in onnxruntime, which is then among the facts."""
+        """Return whether a winner keeps the limit when it is measured in onnxruntime, which is then among the facts."""
         if limit is None:
             return None
 
@@ -71,7 +71,7 @@ class Timed(NamedTuple):
         return keeps
 
     def measured(self, genotype: Genotype) -> float:
-        """The milliseconds of a whole network in onnxruntime: in all processes together, measured once."""
+        """Return the milliseconds of a whole network in onnxruntime: in all processes together, measured once."""
         return first(lambda: self.table.measured([genotype])[0] if self.table else 0.0)
 
     def lowered(self, job: Job) -> Iterator[Budget]:
@@ -105,7 +105,7 @@ def timed_again(job: Job, net: InPieces, networks: int) -> Timed:
 
 
 def timed(job: Job, net: InPieces, networks: int, sample: Sample | None = None, most: int | None = None) -> Timed:
-    """The table of a supernet, where the recipe limits milliseconds; measured, or as its folder has it.
+    """Return the table of a supernet, where the recipe limits milliseconds; measured, or as its folder has it.
 
     Whole networks, so many, are what it is fitted to; half as many check it. They are drawn uniformly, or by `sample`;
     `most` as of `LatencyTable.measure`.

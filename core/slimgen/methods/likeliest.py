@@ -21,7 +21,7 @@ class _Partial(NamedTuple):
 
 
 def likeliest(space: Space, logs: Logs, costs: Costs, limits: Mapping[str, float]) -> Genotype:
-    """The most probable genotype within the limits, exactly.
+    """Return the most probable genotype within the limits, exactly.
 
     A probability is a product over choices, and so is its logarithm a sum, as costs are: those that are counted, and
     milliseconds that are predicted piece by piece. So choices are made one after the other, and of all beginnings only

@@ -52,7 +52,7 @@ class Trained:
 
     @classmethod
     def of(cls, net: nn.Module, plan: Mapping[str, Any], updates: int, effort: Effort | None = None) -> "Trained":
-        """A generator in evaluation mode, given its family and options together."""
+        """Return a generator in evaluation mode, given its family and options together."""
         options = {name: value for name, value in plan.items() if name != "family"}
         return cls(net.eval(), plan["family"], options, updates, effort)
 
@@ -96,23 +96,23 @@ class Method(Protocol):
     """
 
     def check(self, recipe: Recipe) -> None:
-        """Raises RecipeError unless the method's own sections are sound; nothing is computed."""
+        """Raise RecipeError unless the method's own sections are sound; nothing is computed."""
 
     def supernet(self, job: Job) -> Mapping[str, float]:
-        """Trains the weight-sharing network into the stage's folder; what is worth noting of it."""
+        """Train the weight-sharing network into the stage's folder; what is worth noting of it."""
 
     def search(self, job: Job) -> Found:
-        """Finds the architecture."""
+        """Find the architecture."""
 
     def finetune(self, job: Job) -> Mapping[str, Trained]:
-        """Trains what was found: `found`, and the recipe's rivals."""
+        """Train what was found: `found`, and the recipe's rivals."""
 
 
 def found_genotype(job: Job) -> Genotype:
-    """The genotype that the search found."""
+    """Return the genotype that the search found."""
     return Genotype.from_json(json.loads((job.inputs["search"] / GENOTYPE).read_bytes())["genotype"])
 
 
 def updates_of(folder: Path) -> int:
-    """The generator updates that a finished stage took."""
+    """Return the generator updates that a finished stage took."""
     return int(float(str(recorded(folder, "metrics", "updates"))))

@@ -40,7 +40,7 @@ class Trace:
         self._begun = False
 
     def watching(self, journal: Journal) -> Journal:
-        """A training's journal, that leaves the trace, too."""
+        """Return a training's journal, that leaves the trace, too."""
 
         def progress(done: int, steps: int, losses: Mapping[str, float]) -> None:
             self.step(done, steps)
@@ -61,7 +61,7 @@ class Trace:
                 self.log.log(step=done, entropy=self.entropy(), genotype=key, probabilities=shown)
 
     def probabilities(self) -> dict[str, dict[str, float]]:
-        """Every choice's options, as text, with their probabilities, rounded to six digits."""
+        """Return every choice's options, as text, with their probabilities, rounded to six digits."""
         found = {}
         for prefix, relaxation in self.relaxations.items():
             for name, numbers in relaxation.probabilities().items():
@@ -70,12 +70,12 @@ class Trace:
         return found
 
     def entropy(self) -> float:
-        """The mean entropy of all choices in nats."""
+        """Return the mean entropy of all choices in nats."""
         each = [entropy for relaxation in self.relaxations.values() for entropy in relaxation.entropy().values()]
         return math.fsum(each) / len(each) if each else 0.0
 
     def genotype(self) -> Genotype:
-        """The likeliest options of all relaxations together."""
+        """Return the likeliest options of all relaxations together."""
         whole = Genotype({})
         for prefix, relaxation in self.relaxations.items():
             likely = relaxation.argmax()
@@ -91,7 +91,7 @@ def train_traced(
     steps: int,
     state: Mapping[str, Stateful],
 ) -> float:
-    """Trains a supernet with its relaxations, and leaves their trace and logits; their mean entropy in nats."""
+    """Train a supernet with its relaxations, and leaves their trace and logits; their mean entropy in nats."""
     trace = Trace(job.out, relaxations, max(50, steps // 500))  # about 500 lines, so that a long one stays readable
     if steps:
         seed, journal, draw = job.recipe.seed, trace.watching(job.journal("supernet")), fixed(Genotype({}))
@@ -102,7 +102,7 @@ def train_traced(
 
 
 def read_relaxation(job: Job, space: Space, name: str = "") -> Relaxation:
-    """The logits of a space that the supernet's stage left, by the name of their relaxation."""
+    """Return the logits of a space that the supernet's stage left, by the name of their relaxation."""
     relaxation = Relaxation(space, seed=0)
     relaxation.load_state_dict(load_weights(job.inputs["supernet"] / _logits_file(name)))
     return relaxation
@@ -113,6 +113,6 @@ def _logits_file(name: str) -> str:
 
 
 def likely_trial(genotype: Genotype, costs: Mapping[str, float], logs: Logs, step: str, number: int = 0) -> Trial:
-    """An architecture, what it costs, and how probable it is: the product over its choices."""
+    """Return an architecture, what it costs, and how probable it is: the product over its choices."""
     nats = math.fsum(options[genotype[name]] for name, options in logs.items())
     return Trial(genotype, dict(costs), {LIKELIHOOD: nats}, number, step)

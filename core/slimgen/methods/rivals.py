@@ -40,7 +40,7 @@ class Plan(NamedTuple):
 
 
 def _built(job: Job, plans: Sequence[Plan]) -> list[Gan]:
-    """The networks of each direction, each initialised from a seed of its own."""
+    """Return the networks of each direction, each initialised from a seed of its own."""
     seed, gans = job.recipe.seed, []
     for number, (generator, discriminator) in enumerate(plans):
         net = job.compute.place(build_generator(seed=seed + 2 * number, **generator))
@@ -53,7 +53,7 @@ def _built(job: Job, plans: Sequence[Plan]) -> list[Gan]:
 
 
 def train_anew(job: Job, name: str, plans: Sequence[Plan], updates: int, until: int | None = None) -> list[nn.Module]:
-    """Trains networks as originals are, both directions of a CycleGAN together; the generators, or their averages.
+    """Train networks as originals are, both directions of a CycleGAN together; the generators, or their averages.
 
     A training stops after `until` of its updates, where that is given, to go on later.
     """
@@ -111,7 +111,7 @@ def narrowed_in_time(job: Job, plan: Mapping[str, Any]) -> dict[str, Any]:
 def finetuned(
     job: Job, name: str, gan: Gan, steps: int, schedule: FinetuneSection | None = None, **how: Any
 ) -> nn.Module:
-    """Trains a generator in place as the section `finetune` says: `found`, or a rival with a schedule of its own."""
+    """Train a generator in place as the section `finetune` says: `found`, or a rival with a schedule of its own."""
     schedule = schedule or job.recipe.finetune
     every, ema = schedule.generator_steps, schedule.ema
     return train_gan(job, GanTraining(name, *gan, schedule, steps, generator_steps=every, ema=ema, **how))
@@ -151,7 +151,7 @@ class Chance(NamedTuple):
 
 
 def train_random(job: Job, chance: Chance, effort: Effort) -> dict[str, Trained]:
-    """Trains the rivals that chance finds, from scratch, each with as many updates as all that led to the found one.
+    """Train the rivals that chance finds, from scratch, each with as many updates as all that led to the found one.
 
     Returns:
         `random1`, `random2` ... over the whole space; `random_path1` ... within the path that was found; `halving`, the
@@ -194,7 +194,7 @@ def train_random(job: Job, chance: Chance, effort: Effort) -> dict[str, Trained]
 def train_in_time(
     job: Job, found: Mapping[str, Any], effort: Effort, oppose: Callable[[nn.Module], Opponent] | None = None
 ) -> dict[str, Trained]:
-    """Trains the original's family, narrowed to the found one's milliseconds, where the recipe asks for it.
+    """Train the original's family, narrowed to the found one's milliseconds, where the recipe asks for it.
 
     The found one is given by family and options. Otherwise as `train_rivals`.
     """
@@ -208,7 +208,7 @@ def train_in_time(
 def train_rivals(
     job: Job, costs: Sequence[Cost], effort: Effort, oppose: Callable[[nn.Module], Opponent] | None = None
 ) -> dict[str, Trained]:
-    """Trains the original's family, narrowed to equal MACs, with the task's losses, where the recipe asks for it.
+    """Train the original's family, narrowed to equal MACs, with the task's losses, where the recipe asks for it.
 
     Of two sets, what is found learns from the original's answers, and so does what is narrowed; the `naive` one is the
     same network trained without them, in both directions (GAN Compression, Li et al. 2020, Figure 7a).
@@ -241,7 +241,7 @@ def _trained(job: Job, net: nn.Module, plan: Mapping[str, Any], updates: int) ->
 def _narrowed(
     job: Job, name: str, plans: Sequence[Plan], updates: int, oppose: Callable[[nn.Module], Opponent] | None
 ) -> list[nn.Module]:
-    """Trains generators of these plans with the losses of what was found: one, or both directions of a CycleGAN."""
+    """Train generators of these plans with the losses of what was found: one, or both directions of a CycleGAN."""
     gans, tuning = _built(job, plans), job.recipe.finetune
     # Stretched: the same batch, rates and share of decay.
     schedule = tuning.model_copy(update={"updates": updates, "epochs": None})

@@ -82,14 +82,14 @@ class Trials(ABC):
 
     @abstractmethod
     def protocol(self, genotype: Genotype) -> str:
-        """All that a complete measurement depends on besides the genotype and the weights."""
+        """Return all that a complete measurement depends on besides the genotype and the weights."""
 
     @abstractmethod
     def measure(self, genotype: Genotype, setup: Setup) -> Measured:
-        """Measures a genotype here and now, by itself: other processes are not waited for."""
+        """Measure a genotype here and now, by itself: other processes are not waited for."""
 
     def allows(self, genotype: Genotype) -> bool:
-        """Whether a genotype is within the budget."""
+        """Return whether a genotype is within the budget."""
         return self.budget.allows(self.costs(genotype))
 
     def require_reachable(self, space: Space) -> Genotype:
@@ -97,14 +97,14 @@ class Trials(ABC):
         return search.require_reachable(space, self.costs, self.budget)
 
     def anchor(self, space: Space, allows: Allows) -> Genotype | None:
-        """A genotype to repair towards: the smallest, or the cheapest within the budget."""
+        """Return a genotype to repair towards: the smallest, or the cheapest within the budget."""
         smallest = space.smallest()
         return smallest if allows(smallest) else self.require_reachable(space)
 
     def explore(
         self, step: str, searcher: Searcher, evaluations: int, arch_of: ArchOf | None = None, *, racing: bool = False
     ) -> list[Trial]:
-        """Runs one search to the end of its allowance: at most so many evaluations.
+        """Run one search to the end of its allowance: at most so many evaluations.
 
         With `racing`, a candidate is left as soon as it is hopelessly behind the searcher's rival, if it has one. The
         rival is the same for a whole round, so the order within the round does not matter.
@@ -138,7 +138,7 @@ class Trials(ABC):
         return trials
 
     def trials(self, genotypes: Sequence[Genotype], setup: Setup = PLAIN) -> list[Trial]:
-        """Genotypes, evaluated by all processes together unless they were before; one trial each, in order."""
+        """Return genotypes, evaluated by all processes together unless they were before; one trial each, in order."""
         known = {genotype: self._known(genotype, setup) for genotype in genotypes}
         missing = [genotype for genotype, measured in known.items() if measured is None]
         # Kept at once, so that a search killed amid a round loses little.
@@ -163,14 +163,14 @@ class Trials(ABC):
         self._cache.put(setup.key(genotype), self._weights, protocol, measured.quality)
 
     def _protocol(self, genotype: Genotype, setup: Setup, complete: bool) -> str:
-        """The protocol of a measurement; an estimate is of one rival."""
+        """Return the protocol of a measurement; an estimate is of one rival."""
         protocol = self.protocol(genotype)
         if complete or setup.rival is None:
             return protocol
         return f"{protocol}, left behind {setup.key(setup.rival.genotype)}"
 
     def best(self, trials: Sequence[Trial]) -> Trial:
-        """The trial of best quality."""
+        """Return the trial of best quality."""
         top = search.best(trials, self.objective)
         if top is None:
             raise RunError("a search needs at least one trial", "none")
@@ -212,7 +212,7 @@ def unkept(tried: int) -> BudgetError:
 
 
 def _begin_alike(file: Path) -> None:
-    """Gives every process the first one's file, so that all replay the same and know the same values."""
+    """Give every process the first one's file, so that all replay the same and know the same values."""
     content = first(lambda: file.read_bytes() if file.exists() else None)
     if world()[0] > 0 and content is not None:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -57,7 +57,7 @@ class Tuning:
     whole: bool = False
 
     def train(self, genotype: Genotype, net: nn.Module) -> nn.Module:
-        """Trains a candidate in place; one that diverges is as it was then. Other processes are not waited for."""
+        """Train a candidate in place; one that diverges is as it was then. Other processes are not waited for."""
         job, name = self.job, f"{self.name}-{genotype.key}"
         if self.opponent is not None:
             opponent = self.opponent(genotype, net)
@@ -101,7 +101,7 @@ def unlogged(job: Job, kept: bool = True) -> Job:
 
 
 def trained_by(job: Job, schedule: FinetuneSection, until: int, steps: int, adversary: str) -> str:
-    """All that a training depends on besides the network and the weights that it begins with, as a text."""
+    """Return all that a training depends on besides the network and the weights that it begins with, as a text."""
     recipe, images = job.recipe, job.data.manifest.splits["train"].sha256
     content = "-".join(images[side][:12] for side in sorted(images))
     return (
@@ -119,7 +119,7 @@ def tuning(job: Job, updates: int) -> Tuning | None:
 
 
 def tuned_effort(job: Job, supernet: Supernet, genotypes: Sequence[Genotype], updates: int) -> Effort:
-    """The effort of training every candidate for so many updates before it is measured."""
+    """Return the effort of training every candidate for so many updates before it is measured."""
     size = job.recipe.size
     macs = [supernet.cost(genotype, *size).exact for genotype in genotypes]
     return Effort.candidates(macs, updates, job.recipe.finetune.batch)

@@ -1,4 +1,4 @@
-"""Searching: spaces, genotypes, budgets, trials, the searchers, and the loop that explores. No torch in here."""
+"""Search: spaces, genotypes, budgets, trials, the searchers, and the loop that runs them. Imports no torch."""
 
 from slimgen.search.budget import Budget, Costs, Objective, cheapest, evenly, plain, require_reachable
 from slimgen.search.dimension import Choice, Mask

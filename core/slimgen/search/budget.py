@@ -1,4 +1,4 @@
-"""What a network may cost, what is wanted of it, and whether a space can do it."""
+"""The budget and the objective of a search, and whether a space can meet the budget."""
 
 import itertools
 import math
@@ -18,10 +18,10 @@ _DESCENTS = 64
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Upper limits on what is cheap to count; None is no limit.
+    """Upper limits on costs that are cheap to count; None means no limit.
 
-    Multiply-accumulates (under the recipe's convention) and milliseconds are those of one forward pass, bytes those of
-    the weights.
+    Multiply-accumulates (under the recipe's convention) and milliseconds are for one forward pass, bytes for the
+    weights.
 
     Raises:
         BudgetError: a limit that is not a positive, finite number.
@@ -36,7 +36,7 @@ class Budget:
         for kind, limit in self.limits.items():
             number = isinstance(limit, int | float) and not isinstance(limit, bool)
             if not number or not math.isfinite(limit) or limit <= 0:
-                raise BudgetError(f"a budget of {kind} is a positive number", repr(limit))
+                raise BudgetError(f"the budget of {kind} must be a positive number", repr(limit))
 
     @property
     def limits(self) -> dict[str, float]:
@@ -45,18 +45,18 @@ class Budget:
         return {kind: limit for kind, limit in named.items() if limit is not None}
 
     def allows(self, costs: Mapping[str, float]) -> bool:
-        """Whether no limit is exceeded; a cost of NaN is not allowed. Raises as `excess` does."""
+        """Return whether the costs are within every limit; NaN is not. Raises as `excess` does."""
         return not self.excess(costs)
 
     def used(self, costs: Mapping[str, float]) -> float:
-        """The part of the tightest limit that the costs take: 1 is all of it; 1 as well where there is no limit."""
+        """Return the share of the tightest limit that the costs use: 1 is all of it, and stands for no limit too."""
         return max((costs[kind] / limit for kind, limit in self.limits.items()), default=1.0)
 
     def excess(self, costs: Mapping[str, float]) -> dict[str, float]:
-        """By how much each exceeded limit is exceeded, in its own unit; empty if the costs are allowed.
+        """Return the excess over each exceeded limit, in its unit; empty if the costs are allowed.
 
         Raises:
-            BudgetError: a limited kind that `costs` does not have.
+            BudgetError: a limited kind is missing from `costs`.
         """
         exceeded = {}
         for kind, limit in self.limits.items():
@@ -69,17 +69,17 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """The metric that a search improves, by its name in a trial's quality."""
+    """The metric that a search improves, named as in a trial's quality."""
 
     metric: str
     goal: Literal["min", "max"] = "min"
 
     def __post_init__(self) -> None:
         if self.goal not in ("min", "max"):
-            raise RecipeError("the goal of an objective is min or max", repr(self.goal))
+            raise RecipeError("the goal of an objective must be min or max", repr(self.goal))
 
     def fitness(self, quality: Mapping[str, float]) -> float:
-        """The metric, its sign turned so that larger is better; NaN and infinities are -inf, worse than all.
+        """Return the metric, negated where smaller is better; -inf, the worst, for NaN and infinities.
 
         Raises:
             RecipeError: `quality` lacks the metric.
@@ -92,24 +92,25 @@ class Objective:
         return float(value) if self.goal == "max" else -float(value)
 
     def better(self, a: Mapping[str, float], b: Mapping[str, float]) -> bool:
-        """Whether quality `a` is strictly better than quality `b`."""
+        """Return whether quality `a` is strictly better than quality `b`."""
         return self.fitness(a) > self.fitness(b)
 
 
 def cheapest(space: Space, costs: Costs, limit: str) -> tuple[Genotype, float]:
-    """The smallest cost of one kind that the space can reach, and a genotype that has it.
+    """Return a genotype with the smallest cost of one kind that the space can reach, and that cost.
 
-    Coordinate descent, of some hundred calls, from the smallest genotype and from the smallest under every setting of
-    the choices that others hang on. Exact where the cost grows with every dimension or is a sum over dimensions.
+    This is coordinate descent, some hundred calls of `costs`, from the smallest genotype and from the smallest under
+    every setting of the choices that conditions depend on. It is exact where the cost grows with every dimension or is
+    a sum over dimensions.
     """
     return _least(space, lambda genotype: costs(genotype)[limit])
 
 
 def require_reachable(space: Space, costs: Costs, budget: Budget) -> Genotype:
-    """A genotype within the budget.
+    """Return a genotype within the budget.
 
     Raises:
-        BudgetError: there is none; names the smallest cost that the space can reach, and the limit.
+        BudgetError: there is none; the message names the smallest reachable cost and the limit.
     """
     smallest = space.smallest()
     if budget.allows(costs(smallest)):
@@ -137,10 +138,10 @@ def require_reachable(space: Space, costs: Costs, budget: Budget) -> Genotype:
 
 
 def evenly(space: Space, allows: Callable[[Genotype], bool]) -> Genotype:
-    """A large genotype that is allowed: from the smallest, every choice goes up by one option in turn while it fits.
+    """Return a large allowed genotype: from the smallest, each choice in turn goes up one option while it still fits.
 
-    Options are in increasing order, and with a genotype that is allowed, all smaller ones are. Where not even the
-    smallest is allowed, that is returned.
+    This assumes that whatever is smaller than an allowed genotype is allowed. If not even the smallest genotype is, it
+    is returned all the same.
     """
     at = space.smallest()
     rising = {name: dimension for name, dimension in space.items() if isinstance(dimension, Choice)}
@@ -165,7 +166,7 @@ def _least(space: Space, cost: Callable[[Genotype], float]) -> tuple[Genotype, f
         return known[genotype]
 
     starts = sorted(dict.fromkeys(_starts(space)), key=counted)
-    # Parents are held at first: leaving a branch because another looks cheaper from here would lose its lowest point.
+    # Parents are fixed at first: leaving a branch because another looks cheaper from here would miss its minimum.
     parents = {parent for parent, _ in space.conditions.values()}
     ends = [_descended(space, start, counted, parents) for start in starts[:_DESCENTS]]
     least = _descended(space, min(ends, key=counted), counted, frozenset())
@@ -173,7 +174,7 @@ def _least(space: Space, cost: Callable[[Genotype], float]) -> tuple[Genotype, f
 
 
 def _descended(space: Space, start: Genotype, cost: Callable[[Genotype], float], held: Container[str]) -> Genotype:
-    """Coordinate descent over the choices that are not held, one after the other until none improves."""
+    """Run coordinate descent over the choices that are not held, one after the other until none improves."""
     current, improved = start, True
     while improved:
         improved = False
@@ -186,7 +187,7 @@ def _descended(space: Space, start: Genotype, cost: Callable[[Genotype], float],
 
 
 def _starts(space: Space) -> Iterator[Genotype]:
-    """The smallest genotype, then the smallest under each setting of the parents (one at a time if they are many)."""
+    """Yield the smallest genotype, then the smallest under each setting of the parents (one by one if many)."""
     smallest: dict[str, Value] = {name: dimension.smallest for name, dimension in space.items()}
     yield space.settle(dict(smallest))
     parents = dict.fromkeys(parent for parent, _ in space.conditions.values())
@@ -201,5 +202,5 @@ def _starts(space: Space) -> Iterator[Genotype]:
 
 
 def plain(number: float) -> str:
-    """A cost or limit as messages say it: whole, or to a thousandth."""
+    """Return a cost or limit as text for messages: a whole number, or three decimals."""
     return f"{number:,.0f}" if number == int(number) else f"{number:,.3f}"

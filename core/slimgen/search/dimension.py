@@ -15,7 +15,7 @@ class Choice:
     Numbers must increase; text (operators, paths) is taken in the order given.
 
     Raises:
-        SpaceError: no option, a doubled one, numbers out of order, or a value that is no text or finite number.
+        SpaceError: no option, a duplicate, numbers out of order, or a value that is neither text nor a finite number.
     """
 
     options: tuple[Value, ...]
@@ -24,46 +24,46 @@ class Choice:
     def __post_init__(self) -> None:
         options = tuple(self.options)
         if not options or not all(is_value(option) for option in options):
-            raise SpaceError("a choice lists at least one option, each text or a finite number", repr(options))
+            raise SpaceError("a choice must list at least one option, each text or a finite number", repr(options))
         index = {option: position for position, option in enumerate(options)}
         if len(index) != len(options):
-            raise SpaceError("the options of a choice are distinct", repr(options))
+            raise SpaceError("the options of a choice must be distinct", repr(options))
         numbers = [option for option in options if not isinstance(option, str)]
         if len(numbers) == len(options) and numbers != sorted(numbers):
-            raise SpaceError("the options of a choice are in increasing order of size", repr(options))
+            raise SpaceError("the options of a choice must be in increasing order", repr(options))
         object.__setattr__(self, "options", options)
         object.__setattr__(self, "_index", index)
 
     @property
     def smallest(self) -> Value:
-        """The option that makes the smallest network."""
+        """The option of the smallest network."""
         return self.options[0]
 
     @property
     def largest(self) -> Value:
-        """The option that makes the largest network."""
+        """The option of the largest network."""
         return self.options[-1]
 
     @property
     def size(self) -> int:
-        """How many values there are."""
+        """The number of options."""
         return len(self.options)
 
     def index(self, value: Value) -> int:
-        """The position of an option, 0 for the smallest."""
+        """Return the position of an option, 0 for the smallest."""
         return self._index[value]
 
     def declared(self, value: object) -> Value | None:
-        """The option that equals `value`, as it was declared; None if there is none."""
+        """Return the option that equals `value`, as it was declared; None if there is none."""
         position = self._index.get(value) if is_value(value) else None
         return None if position is None else self.options[position]
 
     def sample(self, rng: random.Random) -> Value:
-        """An option, uniformly."""
+        """Draw an option uniformly."""
         return self.options[int(rng.random() * len(self.options))]
 
     def change(self, value: Value, rng: random.Random, weights: Sequence[float] | None = None) -> Value:
-        """Another option than `value`, if there is one: uniformly, or in proportion to `weights` that are not all 0."""
+        """Draw an option other than `value`, if any: uniformly, or in proportion to `weights` unless all are 0."""
         current, count = self._index[value], len(self.options)
         if count == 1:
             return value
@@ -75,11 +75,11 @@ class Choice:
         return self.options[position + (position >= current)]
 
     def cross(self, a: Value, b: Value, rng: random.Random) -> Value:
-        """The value of either parent, by the toss of a coin."""
+        """Return the value of one of the parents, chosen at random."""
         return a if rng.random() < 0.5 else b
 
     def successor(self, value: Value) -> Value | None:
-        """The next option in order; None after the last."""
+        """Return the next option in order; None after the last."""
         position = self._index[value] + 1
         return self.options[position] if position < len(self.options) else None
 
@@ -89,12 +89,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """A keep-or-drop bit per filter (Co-Evolutionary Compression, Eq. 9): a text of '0' and '1'.
+    """A keep-or-drop bit per filter (Co-Evolutionary Compression, Eq. 9), as text of '0' and '1'.
 
-    At least `minimum` stay: what has fewer is repaired at random places, so no layer is ever empty.
+    At least `minimum` filters stay: a mask with fewer gets ones at random positions, so no layer is ever empty.
 
     Raises:
-        SpaceError: a length below 1, or a minimum outside of 0 .. length.
+        SpaceError: a length below 1, or a minimum outside 0 .. length.
     """
 
     length: int
@@ -102,7 +102,7 @@ class Mask:
 
     def __post_init__(self) -> None:
         if self.length < 1 or not 0 <= self.minimum <= self.length:
-            raise SpaceError("a mask has a length of at least 1 and a minimum of 0 to length", repr(self))
+            raise SpaceError("a mask needs a length of at least 1 and a minimum between 0 and its length", repr(self))
 
     @property
     def smallest(self) -> Value:
@@ -116,7 +116,7 @@ class Mask:
 
     @property
     def size(self) -> int:
-        """How many masks keep at least `minimum` filters."""
+        """The number of masks that keep at least `minimum` filters."""
         return sum(comb(self.length, ones) for ones in range(self.minimum, self.length + 1))
 
     def declared(self, value: object) -> Value | None:
@@ -127,30 +127,30 @@ class Mask:
         return value if ones >= self.minimum and ones + value.count("0") == self.length else None
 
     def sample(self, rng: random.Random) -> Value:
-        """Every bit by the toss of a coin, then repaired."""
+        """Draw every bit with probability 1/2, then repair the mask."""
         return self._repaired(f"{rng.getrandbits(self.length):0{self.length}b}", rng)
 
     def change(self, value: Value, rng: random.Random, weights: Sequence[float] | None = None) -> Value:
-        """The bits of a random contiguous segment flipped, then repaired; always another mask if there is one."""
+        """Flip the bits of a random contiguous segment, then repair; always another mask if there is one."""
         bits = str(value)
         start, end = self._segment(rng)
         flipped = bits[start:end].translate({48: "1", 49: "0"})
         changed = self._repaired(bits[:start] + flipped + bits[end:], rng)
         if changed != bits or self.minimum == self.length:
             return changed
-        # The repair undid the flip: one bit is moved off its value where that is surely allowed.
+        # The repair undid the flip: flip one bit where that is certainly allowed.
         wanted = "0" if "0" in bits else "1"
         moved = rng.choice([position for position, bit in enumerate(bits) if bit == wanted])
         return bits[:moved] + ("1" if wanted == "0" else "0") + bits[moved + 1 :]
 
     def cross(self, a: Value, b: Value, rng: random.Random) -> Value:
-        """One parent with a random contiguous segment of the other (two-point crossover), then repaired."""
+        """Return one parent with a random contiguous segment of the other (two-point crossover), then repaired."""
         outer, inner = (str(a), str(b)) if rng.random() < 0.5 else (str(b), str(a))
         start, end = self._segment(rng)
         return self._repaired(outer[:start] + inner[start:end] + outer[end:], rng)
 
     def successor(self, value: Value) -> Value | None:
-        """The next mask in the order of binary numbers whose lowest bit comes first; None after the last."""
+        """Return the next mask, counting in binary with the lowest bit first; None after the last."""
         number = int(str(value)[::-1], 2) + 1
         while number.bit_count() < self.minimum:
             number |= number + 1  # sets the lowest zero: the least number not below this one with one more bit

@@ -1,6 +1,6 @@
 """Evolutionary search within a budget (CF-GAN, Algorithm 5; also the evolution of GAN Compression).
 
-Directional mutation (CF-GAN, A.5, Eqs. 14 to 16) tries options that helped before more often.
+Directional mutation (CF-GAN, A.5, Eqs. 14 to 16) prefers options that helped before.
 """
 
 import math
@@ -21,9 +21,9 @@ _PARENTS_TRIED = 4
 
 
 def select_elite(trials: Iterable[Trial], objective: Objective, size: int) -> list[Trial]:
-    """The `size` fittest trials, one per genotype, fittest first; the earlier one among equals.
+    """Return the `size` fittest trials, one per genotype, fittest first; among equals the earlier one.
 
-    What was not measured completely stands behind all that was, whatever its estimate says.
+    Trials that were not measured completely rank behind all others, whatever their estimate.
     """
     distinct: dict[Genotype, Trial] = {}
     for trial in trials:
@@ -34,28 +34,28 @@ def select_elite(trials: Iterable[Trial], objective: Objective, size: int) -> li
 
 @dataclass(frozen=True, slots=True)
 class DirectionalMutation:
-    """How strongly replacement gains direct the mutation.
+    """The strength with which replacement gains direct the mutation.
 
     Attributes:
-        epsilon: the chance, above 0, that the option of smallest gain keeps, as a fraction of the spread of the gains
-            of its dimension. Large values lead back to uniform mutation.
+        epsilon: the weight, above 0, that the option of smallest gain keeps, as a fraction of the spread of its
+            dimension's gains. Large values approach uniform mutation.
     """
 
     epsilon: float = 0.05
 
     def __post_init__(self) -> None:
         if not 0 < self.epsilon < math.inf:
-            raise RecipeError("the epsilon of directional mutation is positive", self.epsilon)
+            raise RecipeError("the epsilon of directional mutation must be a positive number", self.epsilon)
 
 
 class ReplacementGains:
-    """What replacing a dimension's option has gained, and the probabilities of mutation that follow.
+    """The mean gains from replacing options, and the mutation probabilities that follow from them.
 
-    RG(c, l) is the fitness after dimension l is replaced by option c minus the fitness before (Eq. 14), on a scale
-    whose zero is the incumbent's option. It is measured by single replacements of the incumbent. From then on every
-    mutant's gain over its parent is shared equally among the dimensions that were replaced and enters the mean of
-    (its share + the present gain of the option that was replaced): without that second term, a gain over a poor option
-    would outweigh the same option's loss against a good one.
+    RG(c, l) is the fitness after setting dimension l to option c minus the fitness before (Eq. 14); the incumbent's
+    option is the zero of the scale. Gains are first measured by single replacements of the incumbent. After that, each
+    mutant's gain over its parent is shared equally among the replaced dimensions, and (its share + the present gain of
+    the replaced option) enters the mean: without that second term, a gain over a poor option would outweigh the same
+    option's loss against a good one.
     """
 
     def __init__(self, space: Space, incumbent: Genotype, direction: DirectionalMutation) -> None:
@@ -65,15 +65,14 @@ class ReplacementGains:
         }
 
     def gain(self, name: str, option: Value) -> float | None:
-        """The mean replacement gain of an option; None if it was never measured."""
+        """Return an option's mean replacement gain; None if it was never measured."""
         return self._gains.get(name, {}).get(option, (None, 0))[0]
 
     def credit(self, parent: Genotype, child: Genotype, gain: float) -> None:
-        """Enters what a child's fitness is above its parent's.
+        """Record a child's gain in fitness over its parent.
 
         Dimensions that exist in only one of the two changed as a consequence, and get no share. A child without a
-        finite fitness (gain -inf) counts as bad as the worst known option of each dimension; a parent without one
-        teaches nothing.
+        finite fitness (gain -inf) counts as the worst known option of each dimension; a parent without one is ignored.
         """
         if math.isnan(gain) or gain == math.inf:
             return
@@ -90,10 +89,10 @@ class ReplacementGains:
             known[child[name]] = (mean + (seen - mean) / (count + 1), count + 1)
 
     def probabilities(self, name: str, genotype: Genotype) -> list[float]:
-        """The probability of each option of a choice (Eqs. 15 and 16), in the order of its options.
+        """Return the mutation probability of each option of a choice (Eqs. 15 and 16), in the order of its options.
 
-        Eq. 15 as printed subtracts (min + epsilon), which would make the smallest gain negative; read as
-        RG - min + epsilon, every option keeps a chance. Options that were never measured take the mean of the others.
+        Eq. 15 as printed subtracts (min + epsilon), which would make the smallest gain negative. It is read here as
+        RG - min + epsilon, so that every option keeps a chance. Unmeasured options get the mean gain of the others.
         """
         dimension = self.space[name]
         assert isinstance(dimension, Choice)
@@ -110,29 +109,29 @@ class ReplacementGains:
 
 
 class Evolution(Searcher):
-    """Each generation is half crossover among the elite, half mutants of the elite, all within the budget.
+    """Evolutionary search: half of each generation is crossed from the elite, half mutated, all within the budget.
 
-    The first generation is random. Nothing is asked for twice; where variation finds nothing new, random genotypes
-    fill the generation, and where there are none left the search is finished.
+    The first generation is random. No genotype is asked for twice: where variation finds nothing new, random genotypes
+    fill the generation, and the search ends when none are left.
 
     Args:
-        space: where to search.
-        objective: what is fit.
+        space: the space to search.
+        objective: the metric that defines fitness.
         allows: whether a genotype is within the budget.
         population: genotypes per generation (N of Algorithm 5).
-        elite: how many of the fittest are kept as parents (K).
+        elite: number of the fittest that are kept as parents (K).
         rate: probability that mutation changes a dimension (r).
-        crossover: the part of a generation that is crossed and not mutated.
-        direction: mutates in the direction of replacement gains. After the first generation, the allowed single
-            replacements of its best genotype are then asked for as a separate round.
-        anchor: as of `Feasible`.
+        crossover: share of a generation that comes from crossover; the rest is mutated.
+        direction: mutate in the direction of replacement gains. The allowed single replacements of the first
+            generation's best genotype are then a separate round after it.
+        anchor: as for `Feasible`.
 
     Attributes:
-        elite: the fittest trials told so far, fittest first, no genotype twice.
-        gains: the replacement gains known so far; None without a direction or before the first generation is told.
+        elite: the fittest trials so far, fittest first, one per genotype.
+        gains: the replacement gains so far; None without a direction or before the first generation is reported.
 
     Raises:
-        RecipeError: a population or an elite below 1, or a rate or crossover outside of 0 .. 1.
+        RecipeError: a population or an elite below 1, or a rate or crossover outside 0 .. 1.
     """
 
     def __init__(
@@ -149,9 +148,9 @@ class Evolution(Searcher):
     ) -> None:
         super().__init__(objective)
         if population < 1 or elite < 1:
-            raise RecipeError("population and elite are at least 1", f"{population} and {elite}")
+            raise RecipeError("population and elite must be at least 1", f"{population} and {elite}")
         if not (0 <= rate <= 1 and 0 <= crossover <= 1):
-            raise RecipeError("rate and crossover are probabilities", f"{rate} and {crossover}")
+            raise RecipeError("rate and crossover must be between 0 and 1", f"{rate} and {crossover}")
         self._space, self._feasible = space, Feasible(space, allows, anchor)
         self._population, self._size, self._rate, self._crossover = population, elite, rate, crossover
         self._direction, self._rounds = direction, 0
@@ -161,14 +160,14 @@ class Evolution(Searcher):
 
     @property
     def rival(self) -> Trial | None:
-        """Whom a candidate must beat to become a parent: the worst of a full elite; None while there is room.
+        """The trial that a candidate must beat to become a parent: the worst of a full elite; None while there is room.
 
-        Also None where that one was not measured completely, or has no finite quality to compare with.
+        It is also None if that trial was not measured completely or has no finite quality.
         """
         return best(self.elite[-1:], self.objective) if len(self.elite) >= self._size else None
 
     def ask(self, rng: random.Random) -> list[Genotype]:
-        """The next generation; fewer genotypes or none when the space runs out."""
+        """Return the next generation: fewer genotypes, or none, when the space is exhausted."""
         self._parents = {}
         if not self.elite:
             return self._feasible.sample(rng, set(self.trials), self._population)
@@ -177,7 +176,7 @@ class Evolution(Searcher):
         return self._generation(rng)
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Selects the elite anew and credits the gains of mutants."""
+        """Select the new elite and credit the mutants' gains."""
         new = self.add(trials)
         self.elite = select_elite([*self.elite, *new], self.objective, self._size)
         if self.gains is not None:

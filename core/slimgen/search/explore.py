@@ -1,4 +1,4 @@
-"""The one search loop: ask, evaluate, log, tell. Started again, it replays its log and goes on."""
+"""The one search loop: ask, evaluate, tell, log. A restarted search replays its log and continues."""
 
 import json
 import os
@@ -33,25 +33,25 @@ def explore(
     evaluations: int | None = None,
     on_round: Callable[[int, Sequence[Trial]], None] | None = None,
 ) -> list[Trial]:
-    """Searches until the rounds or evaluations are used up or the searcher has no more questions.
+    """Search until the rounds or evaluations are used up or the searcher asks for nothing more.
 
-    Each round is a line of JSON, written and synced before the next round begins. Lines that are there already are
-    told to the searcher and not evaluated, so a search that was killed goes on where it was; a torn last line is
-    dropped. Steps may share a log. A last round that `evaluations` cut short is completed, by a second line of the same
-    round, when the search is started again with a larger allowance: the result is that of a search never cut.
+    Each round is a line of JSON, written and synced before the next round begins. Existing lines are replayed to the
+    searcher instead of evaluated, so a killed search continues where it stopped; a torn last line is dropped. Steps may
+    share a log. If `evaluations` cut the last round short and the search is restarted with a larger number, a second
+    line completes that round: the result equals that of an uninterrupted search.
 
     Args:
-        searcher: asks and is told.
-        evaluate: measures genotypes: one trial for each, in order. Their round and step are filled in here.
+        searcher: asks for genotypes and is told their trials.
+        evaluate: returns one trial for each genotype, in order. Round and step are filled in here.
         log: the file of rounds.
-        seed: with step and round, what the random generator of a round is made of.
-        step: which of several searches in this log this is; all of its trials are returned, in order.
-        rounds: at most so many.
-        evaluations: at most so many genotypes, replayed ones included.
+        seed: seeds each round's random generator, together with step and round.
+        step: the name of this search in a log that several may share; all of its trials are returned, in order.
+        rounds: the largest number of rounds; None for no limit.
+        evaluations: the largest number of genotypes, replayed ones included; None for no limit.
         on_round: called after each round, replayed ones included, with its number and trials.
 
     Raises:
-        RunError: the log is damaged, is of another search, or cannot be written.
+        RunError: the log is damaged, belongs to another search, or cannot be written.
     """
     past = _read(log, step)
     trials: list[Trial] = []
@@ -70,7 +70,7 @@ def explore(
             raise ValueError("evaluate must return one trial for each genotype, in order")
         new = [replace(trial, step=step, round=number) for trial in new]
         answers = [*logged, *new]
-        searcher.tell(answers)  # before they are logged: what the searcher refuses must not be replayed for ever
+        searcher.tell(answers)  # before logging: trials that the searcher rejects must not be replayed for ever
         if new:
             _append(log, {"step": step, "round": number, "asked": len(asked)}, new)
         trials += answers
@@ -84,9 +84,9 @@ def _require_same(past: _Round, asked: Sequence[Genotype], log: Path, step: str,
     logged = [trial.genotype for trial in past.trials]
     if past.asked != len(asked) or logged != list(asked[: len(logged)]):
         raise RunError(
-            "a search goes on only with the settings it began with",
+            "a search can only continue with the settings it began with",
             f"other genotypes in round {number} of step {step!r} of {log}",
-            "remove the log to search anew, or restore the seed, space, budget and searcher it was written with",
+            "remove the log to search anew, or restore the seed, space, budget and searcher that it was written with",
         )
 
 
@@ -95,12 +95,12 @@ def _append(log: Path, head: dict[str, object], trials: Sequence[Trial]) -> None
     try:
         append_line(log, line)
     except OSError as error:
-        hint = "the same command goes on from the round before once this is mended"
-        raise RunError(f"the search must be able to write its log {log}", str(error), hint) from error
+        hint = "correct this and run the same command again: it continues after the last complete round"
+        raise RunError(f"cannot write the search log {log}", str(error), hint) from error
 
 
 def _read(log: Path, step: str) -> list[_Round]:
-    """The rounds of one step. A torn last line, whatever its step, is cut off the file."""
+    """Return the rounds of one step, and cut a torn last line, whatever its step, off the file."""
     if not log.exists():
         return []
     lines = log.read_bytes().splitlines(keepends=True)
@@ -109,7 +109,7 @@ def _read(log: Path, step: str) -> list[_Round]:
         try:
             entry = json.loads(line)
             if not isinstance(entry, dict) or not line.endswith(b"\n"):
-                raise ValueError("the line is no JSON object")
+                raise ValueError("the line is not a JSON object")
         except ValueError as error:
             if position + 1 == len(lines):
                 os.truncate(log, sum(len(whole) for whole in lines[:-1]))
@@ -127,11 +127,11 @@ def _read(log: Path, step: str) -> list[_Round]:
         elif number == len(rounds) and (not rounds or len(rounds[-1].trials) == rounds[-1].asked):
             rounds.append(_Round(asked, trials))
         else:
-            rule = f"the rounds of step {step!r} in {log} follow each other"
+            rule = f"the rounds of step {step!r} in {log} must follow each other"
             raise RunError(rule, f"round {number} after {len(rounds)} rounds", "remove the log to search anew")
     return rounds
 
 
 def _damaged(log: Path, position: int, error: Exception) -> RunError:
-    rule = f"the lines of a search log must be whole, but line {position + 1} of {log} is not"
+    rule = f"line {position + 1} of the search log {log} is damaged"
     return RunError(rule, repr(error), "remove the log to search anew")

@@ -1,4 +1,4 @@
-"""A point of a space: what every method hands on, caches by and writes down."""
+"""Genotypes: the points of a space, which every method passes on, uses as cache keys and stores."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ class SpaceError(SlimgenError):
 
 
 def is_value(value: object) -> TypeGuard[Value]:
-    """Whether this may stand in a genotype: text, or a finite number (a bool is neither)."""
+    """Return whether a genotype may hold this value: text, or a finite number (a bool is neither)."""
     finite = isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
     return finite and not isinstance(value, bool)
 
@@ -25,7 +25,7 @@ class Genotype(Mapping[str, Value]):
     """One point of a space: an immutable, hashable mapping of dimension names to values.
 
     Genotypes are equal when their names and values are, whatever the order. A space makes them in canonical form
-    (see :meth:`slimgen.search.space.Space.canonical`), so equal genotypes and equal networks are the same thing.
+    (see :meth:`slimgen.search.space.Space.canonical`), so genotypes are equal exactly if their networks are.
     """
 
     __slots__ = ("_hash", "_key", "_values")
@@ -34,10 +34,10 @@ class Genotype(Mapping[str, Value]):
     _hash: int | None
 
     def __init__(self, values: Mapping[str, Value]) -> None:
-        """Copies a mapping; raises SpaceError for a name that is no text, or a value neither text nor finite number."""
-        rule = "a genotype maps names to text or finite numbers"
+        """Copy a mapping; raise SpaceError for a name that is not text or a value that is not text or finite."""
+        rule = "a genotype must map names to text or finite numbers"
         if not isinstance(values, Mapping):
-            raise SpaceError(rule, repr(values), "give a table, such as a genotype.json")
+            raise SpaceError(rule, repr(values), "give a JSON object, such as a genotype.json")
         for name, value in values.items():
             if not isinstance(name, str) or not is_value(value):
                 raise SpaceError(rule, f"{name!r}: {value!r}")
@@ -45,7 +45,7 @@ class Genotype(Mapping[str, Value]):
 
     @classmethod
     def trusted(cls, values: dict[str, Value]) -> "Genotype":
-        """A genotype that takes the dict over unchecked and uncopied: for spaces, which made the values themselves."""
+        """Wrap a dict without checking or copying it: only for spaces, which made the values themselves."""
         genotype = cls.__new__(cls)
         genotype._own(values)
         return genotype
@@ -57,7 +57,7 @@ class Genotype(Mapping[str, Value]):
 
     @property
     def key(self) -> str:
-        """16 hexadecimal digits that name this genotype in every process: the start of sha256 of its sorted JSON.
+        """16 hexadecimal digits that identify this genotype in every process: the start of its sorted JSON's sha256.
 
         A whole float is written as an integer, so that equal genotypes (``1 == 1.0``) have equal keys.
         """
@@ -69,27 +69,27 @@ class Genotype(Mapping[str, Value]):
         return self._key
 
     def to_json(self) -> dict[str, Value]:
-        """A plain dict that ``json.dumps`` takes."""
+        """Return a plain dict that ``json.dumps`` takes."""
         return dict(self._values)
 
     @classmethod
     def from_json(cls, value: object) -> "Genotype":
-        """The inverse of :meth:`to_json`; also takes the JSON text itself.
+        """Return the genotype that :meth:`to_json` wrote; the JSON text itself is accepted too.
 
         Raises:
-            SpaceError: what came is not a JSON object of text and finite numbers.
+            SpaceError: `value` is not a JSON object of text and finite numbers.
         """
         if isinstance(value, str):
             try:
                 value = json.loads(value)
             except ValueError as error:
-                raise SpaceError("a genotype is a JSON object", f"text that is no JSON ({error})") from error
+                raise SpaceError("a genotype must be a JSON object", f"text that is not JSON ({error})") from error
         if not isinstance(value, Mapping):
-            raise SpaceError("a genotype is a JSON object", type(value).__name__)
+            raise SpaceError("a genotype must be a JSON object", type(value).__name__)
         return cls(value)
 
     def replace(self, values: Mapping[str, Value] | None = None, /, **named: Value) -> "Genotype":
-        """This genotype with other values for some of its names; `Space.canonical` settles what depends on them.
+        """Return a copy with other values for some names; `Space.canonical` then settles what depends on them.
 
         Raises:
             SpaceError: a name that this genotype does not have.
@@ -100,18 +100,18 @@ class Genotype(Mapping[str, Value]):
         return Genotype({**self._values, **changes})
 
     def under(self, prefix: str) -> "Genotype":
-        """The part whose names start with `prefix` and a dot, without them: the inverse of `Space.prefixed`."""
+        """Return the names that start with `prefix` and a dot, without that prefix: the inverse of `prefixed`."""
         start = prefix.rstrip(".") + "."
         return Genotype.trusted({n[len(start) :]: v for n, v in self._values.items() if n.startswith(start)})
 
     def prefixed(self, prefix: str) -> "Genotype":
-        """The same values under longer names, as `Space.prefixed` makes them."""
+        """Return the same values with `prefix` and a dot before every name, as `Space.prefixed` does."""
         start = prefix.rstrip(".") + "."
         return Genotype.trusted({start + name: value for name, value in self._values.items()})
 
     def __or__(self, other: "Genotype") -> "Genotype":
         if clash := sorted(self._values.keys() & other._values.keys()):
-            raise SpaceError("joined genotypes share no name", ", ".join(clash))
+            raise SpaceError("joined genotypes must not share a name", ", ".join(clash))
         return Genotype.trusted({**self._values, **other._values})
 
     def __getitem__(self, name: str) -> Value:

@@ -1,6 +1,6 @@
-"""Millions of genotypes at once: a space of numbers as columns of arrays, and the part of it that fills a budget.
+"""Grids: spaces of numbers as columns of arrays, for costs of millions of genotypes at once.
 
-Needs numpy, which the rest of the package does without: import it from here.
+It needs numpy, unlike the rest of the package, and so is not imported by `slimgen.search` itself.
 """
 
 import math
@@ -17,11 +17,11 @@ from slimgen.search.space import Space
 
 Numbers = NDArray[np.int64] | NDArray[np.float64]
 ColumnCosts = Callable[[Mapping[str, Numbers]], Mapping[str, Numbers]]
-"""Columns of choices to columns of costs by kind, row by row."""
+"""A function from columns of choices to columns of costs by kind, row by row."""
 
 
 class Grid:
-    """All genotypes of a space of numbers as rows, in the order of `Space.enumerate`, none of which need be built.
+    """All genotypes of a space of numbers as rows, in the order of `Space.enumerate`, without building any.
 
     Raises:
         SpaceError: a mask, an option that is text, or a condition.
@@ -29,11 +29,11 @@ class Grid:
 
     def __init__(self, space: Space) -> None:
         if space.conditions:
-            raise SpaceError("a grid's dimensions hang on nothing", ", ".join(space.conditions), "pin their parents")
+            raise SpaceError("a grid must have no conditions", ", ".join(space.conditions), "pin their parents")
         options: dict[str, tuple[Value, ...]] = {}
         for name, dimension in space.items():
             if not isinstance(dimension, Choice) or any(isinstance(option, str) for option in dimension.options):
-                raise SpaceError(f"a grid is of choices of numbers, and {name} is none", dimension)
+                raise SpaceError(f"every dimension of a grid must be a choice of numbers; {name} is not", dimension)
             options[name] = dimension.options
         self.space = space
         self._tables: dict[str, Numbers] = {name: _table(values) for name, values in options.items()}
@@ -49,47 +49,47 @@ class Grid:
         return self.space.size
 
     def columns(self, start: int, stop: int) -> dict[str, Numbers]:
-        """The genotypes from row `start` up to row `stop`: a column (stop - start,) for each name.
+        """Return the genotypes from row `start` up to row `stop`: a column (stop - start,) for each name.
 
         Columns are int64 where all options are whole numbers, else float64.
 
         Raises:
-            SpaceError: rows that the grid does not have.
+            SpaceError: rows outside the grid.
         """
         if not 0 <= start <= stop <= len(self):
-            raise SpaceError(f"this grid has the rows 0 to {len(self)}", f"{start} to {stop}")
+            raise SpaceError(f"rows must be between 0 and {len(self)}", f"{start} to {stop}")
         rows = np.arange(start, stop, dtype=np.int64)
         return {name: table[rows // self._strides[name] % len(table)] for name, table in self._tables.items()}
 
     def at(self, index: int) -> Genotype:
-        """The genotype of one row, its values in their declared type; raises as `columns`."""
+        """Return the genotype of one row, its values in their declared type; errors as for `columns`."""
         if not 0 <= index < len(self):
-            raise SpaceError(f"this grid has the rows 0 to {len(self) - 1}", index)
+            raise SpaceError(f"a row must be between 0 and {len(self) - 1}", index)
         options = self._options.items()
         return self.space.settle({n: values[int(index) // self._strides[n] % len(values)] for n, values in options})
 
     def band(self, costs: ColumnCosts, budget: Budget, low: float = 0.0, chunk: int = 1 << 15) -> NDArray[np.int64]:
-        """The rows within a budget whose cost of the first limited kind is at least `low` of that limit.
+        """Return the rows within a budget whose cost of the first limited kind is at least `low` of that limit.
 
-        Networks far below the budget are rarely the best within it, so a band near the limit is what is worth
-        evaluating. A cost of NaN is outside.
+        Networks far below the budget are rarely the best within it, so only a band near the limit is worth
+        evaluating. A cost of NaN is outside the band.
 
         Args:
-            costs: of genotypes in columns.
-            budget: the first of macs, params, bytes and latency_ms that is set orders.
-            low: a share of that limit, 0 .. 1.
-            chunk: rows costed at a time; few enough that their columns stay in the cache are fastest.
+            costs: the costs of genotypes in columns.
+            budget: the limits; the first of macs, params, bytes and latency_ms that is set defines the order.
+            low: the lower edge of the band, as a share of that limit, 0 .. 1.
+            chunk: rows per call of `costs`; fastest where their columns fit into the cache.
 
         Returns:
             Row numbers (M,), by decreasing cost of that kind, equal costs by increasing row.
 
         Raises:
-            BudgetError: a budget without limits, a limited kind that was not counted, or a `low` outside of 0 .. 1.
+            BudgetError: a budget without limits, a limited kind that was not counted, or a `low` outside 0 .. 1.
         """
         if not budget.limits:
-            raise BudgetError("a band lies below a limit", "a budget without limits")
+            raise BudgetError("a band needs a budget with at least one limit", "none")
         if not 0 <= low <= 1:
-            raise BudgetError("the low edge of a band is a share of the limit, 0 to 1", low)
+            raise BudgetError("the lower edge of a band must be a share of the limit, 0 to 1", low)
         first, limit = next(iter(budget.limits.items()))
         rows: list[NDArray[np.int64]] = []
         kept: list[Numbers] = []
@@ -104,7 +104,7 @@ class Grid:
             within &= counted[first] >= low * limit
             rows.append(np.flatnonzero(within) + start)
             kept.append(counted[first][within])
-        # Stable, and rows came in their order, so equal costs stay by row.
+        # A stable sort: rows come in order, so equal costs stay in the order of their rows.
         order = np.argsort(-np.concatenate(kept), kind="stable")
         return np.concatenate(rows)[order].astype(np.int64, copy=False)
 

@@ -1,6 +1,6 @@
-"""A linear predictor of quality: what was measured of some genotypes says which others are worth measuring.
+"""A linear predictor of quality, fitted to measured genotypes, to choose which others are worth measuring.
 
-Predictor-based search (Wen et al. 2020) with the simplest predictor that there is, since only tens are measured.
+This is predictor-based search (Wen et al. 2020) with a linear model, since only tens of genotypes are measured.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ _PENALTIES = tuple(10.0**power for power in range(-1, 5))
 
 
 def coordinates(space: Space, genotype: Genotype) -> list[float]:
-    """A genotype as numbers: text one-hot, numbers as parts of the largest; 0 for what does not exist in it."""
+    """Return a genotype as numbers: text one-hot, numbers as shares of the largest, inactive dimensions as 0."""
     found: list[float] = []
     active = space.active(genotype)
     for name, dimension in space.items():
@@ -30,13 +30,13 @@ def coordinates(space: Space, genotype: Genotype) -> list[float]:
 
 
 class Predictor:
-    """Ridge regression of fitness on coordinates and the logarithms of costs, each in units of its deviation.
+    """Ridge regression of fitness on standardised coordinates and logarithms of costs.
 
-    The penalty is the one whose predictions of each point from all others (leave one out, in closed form) are best.
+    The penalty is chosen by leave-one-out error, in closed form.
 
     Args:
-        costs: of a genotype, by kind; positive.
-        fitness: what was measured of genotypes, at least two of them.
+        costs: the costs of a genotype, by kind; all positive.
+        fitness: the measured fitness of at least two genotypes.
     """
 
     def __init__(
@@ -45,10 +45,10 @@ class Predictor:
         self.space, self.costs = space, costs
         points = np.array([self._point(genotype) for genotype in fitness])
         values = np.array(list(fitness.values()), dtype=float)
-        finite = np.isfinite(values)  # what diverged is as bad as the worst that did not
+        finite = np.isfinite(values)  # a diverged genotype counts as the worst finite one
         values[~finite] = values[finite].min() if finite.any() else 0.0
         self._centre, self._scale = points.mean(0), points.std(0)
-        self._scale[self._scale < 1e-9] = np.inf  # what all have in common says nothing
+        self._scale[self._scale < 1e-9] = np.inf  # a coordinate that all share carries no information
         points = (points - self._centre) / self._scale
         self._mean = float(values.mean())
         within = points @ points.T
@@ -66,7 +66,7 @@ class Predictor:
         return [*coordinates(self.space, genotype), *logarithms]
 
     def predict(self, genotypes: Sequence[Genotype]) -> list[float]:
-        """The fitness of each genotype."""
+        """Return the predicted fitness of each genotype."""
         points = (np.array([self._point(genotype) for genotype in genotypes]) - self._centre) / self._scale
         found: list[float] = (points @ self._weights + self._mean).tolist()
         return found

@@ -1,4 +1,4 @@
-"""What every searcher is, the part of a space that a budget allows, and exhaustive and random search."""
+"""The interface of searchers, the part of a space within a budget, and exhaustive and random search."""
 
 import itertools
 import random
@@ -19,13 +19,13 @@ _LISTED = 20_000
 
 
 class Searcher(ABC):
-    """A function of how it was made, the generators it was given and what it was told: nothing else.
+    """A search algorithm as a pure function of its arguments, its random generators and the trials it is told.
 
-    So telling the same trials again, after the same questions, leads to the same questions.
+    Replaying the same calls of `ask` and `tell` therefore gives the same genotypes.
 
     Attributes:
-        trials: those told, once per genotype, in order.
-        best: the best trial told so far; None before there is one of finite quality.
+        trials: the trials so far, one per genotype, in order.
+        best: the best trial so far; None before there is one of finite quality.
     """
 
     def __init__(self, objective: Objective) -> None:
@@ -35,19 +35,19 @@ class Searcher(ABC):
 
     @property
     def rival(self) -> Trial | None:
-        """The trial that decides: whoever surely stays behind it need not be measured to the end. None: measure all."""
+        """The trial to beat: a candidate certain to stay behind it may be stopped early. None: measure all fully."""
         return None
 
     @abstractmethod
     def ask(self, rng: random.Random) -> list[Genotype]:
-        """Distinct genotypes to evaluate next, all within the budget and none told before; empty: finished."""
+        """Return distinct new genotypes within the budget to evaluate next; an empty list ends the search."""
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Takes in what was measured of the genotypes asked for, or of the first of them."""
+        """Take in the trials of the genotypes asked for, or of the first of them."""
         self.add(trials)
 
     def add(self, trials: Sequence[Trial]) -> list[Trial]:
-        """Keeps the trials of new genotypes and returns them."""
+        """Keep the trials of new genotypes and return them."""
         new = []
         for trial in trials:
             if trial.genotype not in self.trials:
@@ -57,15 +57,15 @@ class Searcher(ABC):
         return new
 
     def fitness(self, genotype: Genotype) -> float:
-        """The fitness of a told genotype."""
+        """Return the fitness of a genotype among the trials."""
         return self.objective.fitness(self.trials[genotype].quality)
 
 
 class Feasible:
-    """The part of a space that a budget allows.
+    """The part of a space within a budget.
 
-    Genotypes are repaired towards an anchor that is allowed: what `budget.require_reachable` returns, or the smallest
-    of the space where none is given.
+    Genotypes over the budget are repaired towards an anchor within it: the genotype from `budget.require_reachable`,
+    or the space's smallest where none is given.
     """
 
     def __init__(self, space: Space, allows: Allows, anchor: Genotype | None = None) -> None:
@@ -77,10 +77,10 @@ class Feasible:
     def fresh(
         self, rng: random.Random, taken: Container[Genotype], propose: Callable[[], Genotype] | None = None
     ) -> Genotype | None:
-        """An allowed genotype that is not in `taken`, from `propose` (default: uniform); None if none was found.
+        """Return an allowed genotype that is not in `taken`, from `propose` (default: uniform); None if none was found.
 
-        What is proposed over the budget is rejected; every fifth such proposal is repaired instead, so that a budget
-        of a small part of the space costs some tens of calls of `allows` and not thousands.
+        Proposals over the budget are rejected, but every fifth of them is repaired instead: where the budget allows
+        only a small part of the space, this takes some tens of calls of `allows` instead of thousands.
         """
         refused = 0
         for _ in range(_TRIES):
@@ -96,9 +96,9 @@ class Feasible:
         return None
 
     def sample(self, rng: random.Random, taken: set[Genotype], count: int) -> list[Genotype]:
-        """Up to `count` distinct, allowed genotypes outside of `taken`, which they join. Fewer: no more were found.
+        """Return up to `count` distinct allowed genotypes that are not in `taken`, and add them to it.
 
-        A space of at most 20,000 genotypes is really exhausted by this: where sampling finds nothing, it is listed.
+        A space of at most 20,000 genotypes is really exhausted: where sampling finds nothing new, it is enumerated.
         """
         sampled: list[Genotype] = []
         while len(sampled) < count:
@@ -110,10 +110,10 @@ class Feasible:
         return sampled
 
     def repair(self, genotype: Genotype, rng: random.Random) -> Genotype | None:
-        """The first allowed genotype, found by bisection, on a random path from this one to the anchor.
+        """Return the first allowed genotype, found by bisection, on a random path from this one to the anchor.
 
-        Along it, dimensions in random order go one option at a time towards the anchor's (a mask loses one random
-        filter at a time). None if not even the anchor is allowed.
+        Along the path, dimensions in random order move one option at a time towards the anchor's (a mask loses one
+        random filter at a time). None if not even the anchor is allowed.
         """
         values, moves = self._path(genotype, rng)
         if not self.allows(self.anchor):
@@ -129,7 +129,7 @@ class Feasible:
         return repaired
 
     def _path(self, genotype: Genotype, rng: random.Random) -> tuple[dict[str, Value], list[tuple[str, Value]]]:
-        """The start of a path, and its moves. Parents go over in one move: what hangs on them is then always valid."""
+        """Return the start of a path, and its moves. Parents change in one move, so their children stay valid."""
         here, there = self.space.active(genotype), self.space.active(self.anchor)
         parents = {parent for parent, _ in self.space.conditions.values()}
         values = {name: genotype[name] if name in here else self.anchor[name] for name in self.space}
@@ -152,7 +152,7 @@ class Feasible:
 
 
 def _stations(dimension: Dimension, start: Value, end: Value, rng: random.Random) -> list[Value]:
-    """The values between `start` and `end`, and `end`."""
+    """Return the values between `start` and `end`, and `end`."""
     if isinstance(dimension, Choice):
         first, last = dimension.index(start), dimension.index(end)
         step = 1 if last > first else -1
@@ -166,14 +166,14 @@ def _stations(dimension: Dimension, start: Value, end: Value, rng: random.Random
 
 
 class Exhaustive(Searcher):
-    """Asks for a batch of allowed genotypes at a time, in the order of `Space.enumerate` or in one that is given.
+    """Exhaustive search: all allowed genotypes, a batch at a time, in the order of `Space.enumerate` or a given one.
 
     Args:
-        space: where to search.
-        objective: what is best.
+        space: the space to search.
+        objective: the metric to improve.
         allows: whether a genotype is within the budget.
-        batch: how many genotypes to ask for at a time.
-        genotypes: the distinct ones to ask for instead of all; taken one by one as they are needed.
+        batch: the number of genotypes to ask for at a time.
+        genotypes: distinct genotypes to ask for instead of all; consumed lazily.
 
     Raises:
         RecipeError: a batch below 1.
@@ -189,26 +189,26 @@ class Exhaustive(Searcher):
     ) -> None:
         super().__init__(objective)
         if batch < 1:
-            raise RecipeError("a batch has at least one genotype", batch)
+            raise RecipeError("a batch must have at least one genotype", batch)
         self._allowed = filter(allows, space.enumerate() if genotypes is None else genotypes)
         self._batch = batch
         self._pending: list[Genotype] = []
 
     def ask(self, rng: random.Random) -> list[Genotype]:
-        """The next batch; what was asked for and not told yet comes first."""
+        """Return the next batch; genotypes whose trials are still missing come first."""
         self._pending += itertools.islice(self._allowed, self._batch - len(self._pending))
         return list(self._pending)
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Takes in the trials."""
+        """Take in the trials."""
         self.add(trials)
         self._pending = [genotype for genotype in self._pending if genotype not in self.trials]
 
 
 class RandomSearch(Searcher):
-    """Asks for distinct random genotypes within the budget until none is left.
+    """Random search: distinct random genotypes within the budget until none is left.
 
-    Arguments and errors as of `Exhaustive`; `anchor` as of `Feasible`.
+    Arguments and errors as for `Exhaustive`; `anchor` as for `Feasible`.
     """
 
     def __init__(
@@ -216,9 +216,9 @@ class RandomSearch(Searcher):
     ) -> None:
         super().__init__(objective)
         if batch < 1:
-            raise RecipeError("a batch has at least one genotype", batch)
+            raise RecipeError("a batch must have at least one genotype", batch)
         self._feasible, self._batch = Feasible(space, allows, anchor), batch
 
     def ask(self, rng: random.Random) -> list[Genotype]:
-        """Up to a batch of new genotypes; fewer or none when the space runs out."""
+        """Return up to a batch of new genotypes: fewer, or none, when the space is exhausted."""
         return self._feasible.sample(rng, set(self.trials), self._batch)

@@ -1,4 +1,4 @@
-"""The space of networks that a method searches: named dimensions, some of which exist only under a condition."""
+"""Spaces of networks to search: named dimensions, some of which exist only under a condition."""
 
 import random
 import re
@@ -12,18 +12,18 @@ from slimgen.search.genotype import Genotype, SpaceError, Value
 from slimgen.search.subspace import Conditions, count, narrowed, parents_first, pinned, require_sound
 
 Weights = Callable[[str, Genotype], Sequence[float]]
-"""The name of a choice and a genotype to one number per option: in proportion to it, mutation turns to that option."""
+"""A function from a choice's name and a genotype to one weight per option: mutation draws in proportion to them."""
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 class Space(Mapping[str, Dimension]):
     """An immutable mapping of dotted names to dimensions, in the order given.
 
-    A condition ``child: (parent, values)`` says that the child exists only where the choice `parent` exists and has
-    one of `values`; chains are fine. Elsewhere the child is inactive and carries its resting value, so that two
-    genotypes of the space are equal exactly if their networks are. The resting value is the smallest value of the space
-    as it was declared: it survives narrowing and pinning, even where it is no longer an option, so that a genotype of a
-    part of the space is, key and all, a genotype of the whole.
+    A condition ``child: (parent, values)`` means that the child exists only where the choice `parent` exists and has
+    one of `values`; conditions may be chained. Elsewhere the child is inactive and has its resting value, so two
+    genotypes of the space are equal exactly if their networks are. The resting value is the child's smallest value in
+    the space as first declared. Narrowing and pinning keep it, even where it is no longer an option, so a genotype of
+    a part of the space is also a genotype of the whole, with the same key.
 
     Attributes:
         order: all names, parents before their children.
@@ -48,7 +48,7 @@ class Space(Mapping[str, Dimension]):
     ) -> None:
         for name in dimensions:
             if not _NAME.fullmatch(name):
-                raise SpaceError("a dimension's name is words of letters, digits, - and _, joined by dots", repr(name))
+                raise SpaceError("a dimension's name must be words of letters, digits, -, _ joined by dots", repr(name))
         frozen = {child: (parent, frozenset(values)) for child, (parent, values) in conditions.items()}
         require_sound(dimensions, frozen)
         rests = {child: resting.get(child, dimensions[child].smallest) for child in frozen}
@@ -63,19 +63,22 @@ class Space(Mapping[str, Dimension]):
         )
 
     def sample(self, rng: random.Random) -> Genotype:
-        """A genotype whose every dimension is drawn uniformly (a mask: bit by bit)."""
+        """Draw a genotype, every dimension uniformly (a mask bit by bit)."""
         return self.settle({name: dimension.sample(rng) for name, dimension in self._dimensions.items()})
 
     def largest(self) -> Genotype:
-        """Every dimension at its largest."""
+        """Return the genotype with every dimension at its largest value."""
         return self.settle({name: dimension.largest for name, dimension in self._dimensions.items()})
 
     def smallest(self) -> Genotype:
-        """Every dimension at its smallest. Under conditions it need not be the cheapest: see `budget.cheapest`."""
+        """Return the genotype with every dimension at its smallest value.
+
+        Under conditions it need not be the cheapest: see `budget.cheapest`.
+        """
         return self.settle({name: dimension.smallest for name, dimension in self._dimensions.items()})
 
     def settle(self, values: dict[str, Value]) -> Genotype:
-        """Takes over values that are known to be options, in this order, and puts inactive ones to rest."""
+        """Return the genotype of values that are known to be options, with inactive dimensions at rest."""
         inactive = set()
         for child, parent, under, rest in self._conditional:
             if parent in inactive or values[parent] not in under:
@@ -84,16 +87,16 @@ class Space(Mapping[str, Dimension]):
         return Genotype.trusted(values)
 
     def active(self, values: Mapping[str, Value]) -> frozenset[str]:
-        """The names of the dimensions that exist in this genotype."""
+        """Return the names of the dimensions that exist in this genotype."""
         return frozenset(name for name, exists in self._existing(values) if exists)
 
     def canonical(self, values: Mapping[str, Value]) -> Genotype:
-        """The genotype of these values, checked: options in their declared type, inactive dimensions at rest.
+        """Check values and return their genotype: options in their declared type, inactive dimensions at rest.
 
-        What is given for an inactive dimension does not matter, and it may be left out.
+        The values of inactive dimensions are ignored and may be left out.
 
         Raises:
-            SpaceError: an unknown or missing name, or a value that is no option of its dimension.
+            SpaceError: an unknown or missing name, or a value that is not an option of its dimension.
         """
         for name in values:
             if name not in self._dimensions:
@@ -101,27 +104,27 @@ class Space(Mapping[str, Dimension]):
         settled: dict[str, Value] = {}
         for name, exists in self._existing(settled):
             if exists and name not in values:
-                raise SpaceError(f"a genotype gives every dimension a value, but {name!r} is missing")
+                raise SpaceError(f"a genotype must give every dimension a value, but {name!r} is missing")
             value = self._dimensions[name].declared(values[name]) if exists else self.resting[name]
             if value is None:
-                raise SpaceError(f"{name} is {self._dimensions[name]}", repr(values[name]))
+                raise SpaceError(f"{name} must be {self._dimensions[name]}", repr(values[name]))
             settled[name] = value
         return Genotype.trusted({name: settled[name] for name in self})
 
     def check(self, genotype: Mapping[str, Value]) -> None:
-        """Raises SpaceError unless this is a canonical genotype of the space: inactive dimensions must be at rest."""
+        """Raise SpaceError unless this is a canonical genotype of the space, with inactive dimensions at rest."""
         canonical = self.canonical(genotype)
         for name, value in canonical.items():
             if genotype.get(name) != value:
                 parent = self.conditions[name][0]
-                rule = f"{name} does not exist where {parent} is {canonical[parent]}, and must rest at {value!r}"
-                raise SpaceError(rule, repr(genotype.get(name)), "Space.canonical puts it to rest")
+                rule = f"{name} does not exist where {parent} is {canonical[parent]}, and must then be {value!r}"
+                raise SpaceError(rule, repr(genotype.get(name)), "Space.canonical sets it")
 
     def mutate(self, genotype: Genotype, rng: random.Random, rate: float, weights: Weights | None = None) -> Genotype:
-        """Changes each existing dimension with probability `rate`, and at least one where there is another genotype.
+        """Change each active dimension with probability `rate`, and at least one where there is another genotype.
 
-        A choice becomes another of its options, uniformly or in proportion to `weights`; in a mask a random segment is
-        flipped. A dimension that a change calls into existence is drawn anew.
+        A choice changes to another option, uniformly or in proportion to `weights`; a mask has a random segment
+        flipped. A dimension that becomes active is drawn anew.
         """
         before = self.active(genotype)
         movable = [name for name in self if name in before and self[name].size > 1]
@@ -139,7 +142,10 @@ class Space(Mapping[str, Dimension]):
         return self.settle(values)
 
     def cross(self, a: Genotype, b: Genotype, rng: random.Random) -> Genotype:
-        """A child that has each dimension from a parent in which it exists: see `Choice.cross` and `Mask.cross`."""
+        """Return a child that takes each dimension from a parent in which it is active.
+
+        For a dimension active in both, see `Choice.cross` and `Mask.cross`.
+        """
         in_a, in_b = self.active(a), self.active(b)
         values: dict[str, Value] = {}
         for name, dimension in self._dimensions.items():
@@ -150,9 +156,9 @@ class Space(Mapping[str, Dimension]):
         return self.settle(values)
 
     def replacements(self, genotype: Genotype, name: str) -> list[Genotype]:
-        """The genotype under each option of one choice, its own included; none for a mask or where it is inactive.
+        """Return the genotype with each option of one choice, its present one included.
 
-        A dimension that the replacement calls into existence takes its smallest value.
+        The list is empty for a mask or an inactive choice. A dimension that becomes active takes its smallest value.
         """
         dimension, active = self[name], self.active(genotype)
         if name not in active or not isinstance(dimension, Choice):
@@ -161,33 +167,34 @@ class Space(Mapping[str, Dimension]):
         return [self.settle({**genotype, **idle, name: option}) for option in dimension.options]
 
     def neighbours(self, genotype: Genotype) -> list[Genotype]:
-        """Every genotype that differs in one existing choice, in the order of the space and of its options."""
+        """Return every genotype that differs in one active choice, in the order of the space and of its options."""
         return [other for name in self for other in self.replacements(genotype, name) if other[name] != genotype[name]]
 
     def pin(self, at: Mapping[str, Value], free: str | tuple[str, ...] = ()) -> "Space":
-        """The part of the space where every dimension has the value of `at`, but for names that start with `free`.
+        """Return the part of the space with every dimension fixed to its value in `at`, except names under `free`.
 
-        `at` need not be canonical: what it says of a dimension that does not exist there counts where a free parent
-        calls that dimension into existence. To vary paths with everything else at its largest, pin at
-        ``{name: dimension.largest for name, dimension in space.items()}``.
+        A name is free if it starts with `free` or one of its prefixes. `at` need not be canonical: its value for a
+        dimension that is inactive there counts where a free parent makes that dimension active. To vary paths with
+        everything else at its largest, pin at ``{name: dimension.largest for name, dimension in space.items()}``.
 
         Raises:
-            SpaceError: a prefix that no name starts with, a missing value, or one that is no option.
+            SpaceError: a prefix that no name starts with, or a value that is missing or not an option.
         """
         return self._part(pinned(self, self.resting, at, free))
 
     def narrow(self, allowed: Mapping[str, Sequence[Value]]) -> "Space":
-        """The part of the space in which choices keep only some of their options, in the order they had.
+        """Return the part of the space in which choices keep only the allowed options, in their original order.
 
-        Each key is a name, or a prefix of several; the longest key that fits a name counts.
+        Each key is a name, or a prefix of several; the longest key that matches a name applies.
 
         Raises:
-            SpaceError: a key that fits nothing, an option that no fitting choice has, a choice left with none, a mask.
+            SpaceError: a key that matches nothing or a mask, an option that no matching choice has, or a choice that
+                would keep no option.
         """
         return self._part(narrowed(self, allowed))
 
     def prefixed(self, prefix: str) -> "Space":
-        """The same space with `prefix` and a dot before every name."""
+        """Return the same space with `prefix` and a dot before every name."""
         start = prefix.rstrip(".") + "."
         return Space(
             {start + name: dimension for name, dimension in self.items()},
@@ -196,13 +203,13 @@ class Space(Mapping[str, Dimension]):
         )
 
     def __or__(self, other: "Space") -> "Space":
-        """Both spaces side by side; a name in both is a SpaceError."""
+        """Return both spaces joined; raise SpaceError for a name that is in both."""
         if clash := sorted(self.keys() & other.keys()):
-            raise SpaceError("joined spaces share no name", ", ".join(clash), "give one of them a prefix")
+            raise SpaceError("joined spaces must not share a name", ", ".join(clash), "give one of them a prefix")
         return Space({**self, **other}, {**self.conditions, **other.conditions}, {**self.resting, **other.resting})
 
     def enumerate(self) -> Iterator[Genotype]:
-        """Every canonical genotype once, lazily, in a fixed order: later names vary fastest, parents come first."""
+        """Yield every canonical genotype once, in a fixed order: parents first, later names varying fastest."""
         values: dict[str, Value] = {name: dimension.smallest for name, dimension in self.items()}
         while True:
             genotype = self.settle(dict(values))
@@ -220,7 +227,7 @@ class Space(Mapping[str, Dimension]):
                 return
 
     def _existing(self, values: Mapping[str, Value]) -> Iterator[tuple[str, bool]]:
-        """Every name, parents first, and whether it exists under the values that its parents have by then."""
+        """Yield every name, parents first, and whether it is active under its parents' values at that time."""
         inactive = set()
         for name in self.order:
             if name in self.conditions:
@@ -230,7 +237,7 @@ class Space(Mapping[str, Dimension]):
             yield name, name not in inactive
 
     def _part(self, dimensions: Mapping[str, Dimension]) -> "Space":
-        """The space with fewer options: its conditions lose the values that are gone, its resting values stay."""
+        """Return the space with fewer options: conditions lose removed values, resting values stay."""
         conditions = {
             child: (parent, frozenset(value for value in under if dimensions[parent].declared(value) is not None))
             for child, (parent, under) in self.conditions.items()

@@ -1,4 +1,4 @@
-"""Parts of spaces, and the conditions under which dimensions exist."""
+"""Parts of spaces, and checks of the conditions under which dimensions exist."""
 
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -13,35 +13,35 @@ Conditions = Mapping[str, tuple[str, frozenset[Value]]]
 
 
 def require_sound(dimensions: Dimensions, conditions: Conditions) -> None:
-    """Raises SpaceError for a condition over unknown names or options, or a mask as a parent."""
+    """Raise SpaceError for a condition over unknown names or options, or a mask as a parent."""
     for child, (parent, values) in conditions.items():
         for name in (child, parent):
             if name not in dimensions:
-                rule = f"the condition of {child!r} knows no dimension {name!r}"
+                rule = f"the condition of {child!r} names an unknown dimension {name!r}"
                 raise SpaceError(rule, None, nearest(name, dimensions))
         choice = dimensions[parent]
         if not isinstance(choice, Choice):
-            raise SpaceError(f"the condition of {child!r} hangs on a choice", f"the mask {parent!r}")
+            raise SpaceError(f"the condition of {child!r} must depend on a choice", f"the mask {parent!r}")
         for value in values:
             if choice.declared(value) is None:
-                raise SpaceError(f"the condition of {child!r} hangs on {parent}, {choice}", repr(value))
+                raise SpaceError(f"the condition of {child!r} must name a value of {parent}, {choice}", repr(value))
 
 
 def parents_first(dimensions: Dimensions, conditions: Conditions) -> tuple[str, ...]:
-    """All names, parents before their children; raises SpaceError for a cycle."""
+    """Return all names, parents before their children; raise SpaceError for a cycle."""
     order: dict[str, None] = {}
     waiting = list(dimensions)
     while waiting:
         ready = [name for name in waiting if name not in conditions or conditions[name][0] in order]
         if not ready:
-            raise SpaceError("conditions form a forest", f"a cycle among {', '.join(waiting)}")
+            raise SpaceError("conditions must not form a cycle", f"one among {', '.join(waiting)}")
         order.update(dict.fromkeys(ready))
         waiting = [name for name in waiting if name not in order]
     return tuple(order)
 
 
 def count(dimensions: Dimensions, conditions: Conditions, order: tuple[str, ...]) -> int:
-    """The exact number of canonical genotypes, given all names in an order of parents before their children."""
+    """Return the exact number of canonical genotypes; `order` lists all names, parents before their children."""
     children: dict[str, list[str]] = {}
     for child, (parent, _) in conditions.items():
         children.setdefault(parent, []).append(child)
@@ -60,7 +60,7 @@ def count(dimensions: Dimensions, conditions: Conditions, order: tuple[str, ...]
 def pinned(
     dimensions: Dimensions, resting: Mapping[str, Value], at: Mapping[str, Value], free: str | tuple[str, ...]
 ) -> dict[str, Dimension]:
-    """See `Space.pin`; `resting` holds the values that inactive dimensions carry, and that `at` may give for them."""
+    """Return the dimensions of `Space.pin`; `at` may give inactive dimensions their `resting` values."""
     prefixes = (free,) if isinstance(free, str) else tuple(free)
     for prefix in prefixes:
         _starting(dimensions, prefix)  # raises where none does
@@ -75,13 +75,13 @@ def pinned(
         if value is None and name in resting and at[name] == resting[name]:
             value = dimension.smallest
         if value is None:
-            raise SpaceError(f"{name} is {dimension}", repr(at[name]))
+            raise SpaceError(f"{name} must be {dimension}", repr(at[name]))
         part[name] = Choice((value,))
     return part
 
 
 def narrowed(dimensions: Dimensions, allowed: Mapping[str, Sequence[Value]]) -> dict[str, Dimension]:
-    """See `Space.narrow`."""
+    """Return the dimensions of `Space.narrow`."""
     fitting: dict[str, list[str]] = {}
     for key, options in allowed.items():
         fitting[key] = [key] if key in dimensions else _starting(dimensions, key)

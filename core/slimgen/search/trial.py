@@ -1,4 +1,4 @@
-"""A genotype and what was measured of it."""
+"""Trials: genotypes with their measured costs and quality."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -16,13 +16,13 @@ class Trial:
     """One evaluated genotype.
 
     Attributes:
-        costs: by the kinds of a `Budget`.
-        quality: by metric's name; NaN and infinities are kept, and count as worst.
-        round: of the search, from 0.
-        step: which of several searches (path, operator, channel).
-        seconds: that the evaluation took.
-        complete: whether every image was seen. A candidate that fell hopelessly behind its rival is left early, and
-            its quality is then an estimate: it may teach a searcher, but is never best, nor on a front.
+        costs: the costs, by the kinds of a `Budget`.
+        quality: the metrics, by name; NaN and infinities are kept and count as worst.
+        round: the search's round, from 0.
+        step: the search's step, where there are several (path, operator, channel).
+        seconds: the duration of the evaluation.
+        complete: whether all images were used. A candidate hopelessly behind its rival is stopped early, and its
+            quality is then an estimate: searchers may learn from it, but it is never best, nor on a Pareto front.
     """
 
     genotype: Genotype
@@ -34,7 +34,7 @@ class Trial:
     complete: bool = True
 
     def to_json(self) -> dict[str, object]:
-        """Plain values for strict JSON: what is not finite becomes the text "nan", "inf" or "-inf"."""
+        """Return plain values for strict JSON; NaN and infinities become the text "nan", "inf" or "-inf"."""
         return {
             "key": self.genotype.key,
             "genotype": self.genotype.to_json(),
@@ -47,18 +47,18 @@ class Trial:
         }
 
     def row(self) -> dict[str, object]:
-        """The trial as a row of a table."""
+        """Return the trial as a row of a table."""
         about = {"key": self.genotype.key, "step": self.step, "round": self.round}
         return {**about, **self.quality, **self.costs, "complete": self.complete, **self.genotype.to_json()}
 
     @classmethod
     def from_json(cls, value: object) -> "Trial":
-        """The inverse of `to_json`, RunError for all else; a trial that does not say whether it is complete is."""
+        """Return the trial that `to_json` wrote; raise RunError for anything else. `complete` defaults to true."""
         try:
             if not isinstance(value, Mapping):
                 raise TypeError(type(value).__name__)
             if not isinstance(complete := value.get("complete", True), bool):
-                raise TypeError(f"complete is true or false, not {complete!r}")
+                raise TypeError(f"complete must be true or false, not {complete!r}")
             return cls(
                 Genotype.from_json(value["genotype"]),
                 {name: _read(number) for name, number in value["costs"].items()},
@@ -69,7 +69,7 @@ class Trial:
                 complete,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise RunError("a trial has genotype, costs, quality, round, step and seconds", repr(error)) from error
+            raise RunError("a trial needs genotype, costs, quality, round, step and seconds", repr(error)) from error
 
 
 def _written(value: float) -> float | str:
@@ -83,23 +83,23 @@ def _read(value: object) -> float:
         return math.nan
     if isinstance(value, int | float):
         return value
-    raise TypeError(f"a number was expected, not {value!r}")
+    raise TypeError(f"a number must be given, not {value!r}")
 
 
 def best(trials: Iterable[Trial], objective: Objective) -> Trial | None:
-    """The complete trial of greatest fitness, the earliest among equals; None if none has a finite quality."""
+    """Return the fittest complete trial, the earliest among equals; None if none has a finite quality."""
     finite = [t for t in trials if t.complete and objective.fitness(t.quality) > -math.inf]
     return max(finite, key=lambda trial: objective.fitness(trial.quality), default=None)
 
 
 def leading(trials: Iterable[Trial], objective: Objective, count: int) -> list[Genotype]:
-    """The genotypes of the best complete trials, so many or all; the best first, of equals the earliest."""
+    """Return the genotypes of the best complete trials, at most `count`, best first; among equals the earliest."""
     finite = [t for t in trials if t.complete and objective.fitness(t.quality) > -math.inf]
     return [trial.genotype for trial in sorted(finite, key=lambda t: -objective.fitness(t.quality))[:count]]
 
 
 def leaders(trials: Iterable[Trial], objective: Objective) -> list[tuple[int, Trial]]:
-    """The best complete trial of a step so far, at the end of each round, numbered among the rounds of all steps."""
+    """Return each round's number, counted over all steps, and the best complete trial of its step by then."""
     numbers: dict[tuple[str, int], int] = {}
     fittest: dict[str, Trial] = {}
     course: dict[int, Trial] = {}
@@ -115,9 +115,9 @@ def leaders(trials: Iterable[Trial], objective: Objective) -> list[tuple[int, Tr
 
 
 def pareto(trials: Iterable[Trial], objective: Objective, cost: str = "macs") -> list[Trial]:
-    """The trials that no other beats in both cost and fitness, by increasing cost; of equals the earliest.
+    """Return the trials that no other beats in both cost and fitness, by increasing cost; among equals the earliest.
 
-    A trial that is not complete, without a finite quality or without this cost is never on the front.
+    An incomplete trial, or one without a finite quality or this cost, is never on the front.
     """
 
     def fitness(trial: Trial) -> float:

@@ -93,7 +93,7 @@ def _draw(job: Job, shown: nn.Module) -> None:
 
 
 def search(job: Job) -> Found:
-    """The most probable operation of every edge (DARTS, section 2.4); or random ones, or ones from elsewhere.
+    """Return the most probable operation of every edge (DARTS, section 2.4); or random ones, or ones from elsewhere.
 
     Where a budget excludes the most probable architecture, it is the most probable one within.
     """
@@ -147,16 +147,16 @@ class Architectures:
         self.entropy, self.logs = relaxation.entropy(), relaxation.log_probabilities()
 
     def costs(self, genotype: Genotype) -> Mapping[str, float]:
-        """All that a budget may limit of an architecture."""
+        """Return all that a budget may limit of an architecture."""
         return self.clock.priced(self.job, self._counted(genotype), genotype)
 
     def likeliest(self) -> Iterator[Genotype]:
-        """The most probable architecture within the budget; then those of ever fewer milliseconds."""
+        """Yield the most probable architecture within the budget; then those of ever fewer milliseconds."""
         for budget in self.clock.lowered(self.job):
             yield likeliest(self.space, self.logs, self.costs, budget.limits)
 
     def keeping(self, genotypes: Iterable[Genotype]) -> Genotype:
-        """The first that keeps a limit on milliseconds when it is measured."""
+        """Return the first that keeps a limit on milliseconds when it is measured."""
         return keeping(self.job.budget.latency_ms, genotypes, self.clock.measured)
 
     def timed(self, found: Genotype) -> dict[str, float]:
@@ -165,12 +165,12 @@ class Architectures:
         return {**self.clock.facts, **measured}
 
     def trial(self, genotype: Genotype, step: str, number: int = 0) -> Trial:
-        """An architecture, what it costs, and how probable it is."""
+        """Return an architecture, what it costs, and how probable it is."""
         return likely_trial(genotype, self.costs(genotype), self.logs, step, number)
 
 
 def _chosen(architectures: Architectures, training: SupernetOptions, options: SearchOptions) -> list[Trial]:
-    """The architectures that were not drawn, the one that counts last."""
+    """Return the architectures that were not drawn, the one that counts last."""
     if options.kind == "published":
         return [architectures.trial(options.imported(), "published")]
     if not training.iterations:
@@ -183,7 +183,7 @@ def _chosen(architectures: Architectures, training: SupernetOptions, options: Se
 
 
 def _halved(architectures: Architectures, options: SearchOptions) -> Found:
-    """The best of random architectures that are trained alone, as `finetune` does, and successively halved."""
+    """Return the best of random architectures that are trained alone, as `finetune` does, and successively halved."""
     job, clock = architectures.job, architectures.clock
     recipe, steps, metric = job.recipe, updates_of_all(job), job.recipe.objective.metric
     features, reference = recipe.evaluate.features, job.out / "reference"
@@ -212,7 +212,7 @@ def _halved(architectures: Architectures, options: SearchOptions) -> Found:
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
-    """Trains all `plans` from scratch, on all images, as long, from one seed, each against its own discriminator."""
+    """Train all `plans` from scratch, on all images, as long, from one seed, each against its own discriminator."""
     wanted, trained, recipe = plans(job), dict[str, Trained](), job.recipe
     updates, halving = updates_of_all(job), section(SearchOptions, recipe.search, "search").kind == HALVING
     for done, (name, plan) in enumerate(wanted.items(), 1):
@@ -235,7 +235,7 @@ def updates_of_all(job: Job) -> int:
 
 
 def plan_of(recipe: Recipe, genotype: Genotype) -> Plan:
-    """The networks of an architecture, against a discriminator as the original's."""
+    """Return the networks of an architecture, against a discriminator as the original's."""
     found = {"family": "alphagan", "genotype": genotype.to_json(), **built(recipe)}
     return Plan(found, dict(recipe.teach.discriminator))
 

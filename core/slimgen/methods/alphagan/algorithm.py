@@ -43,7 +43,7 @@ class Step(NamedTuple):
 
 
 def timetable(options: SupernetOptions) -> list[Step]:
-    """The steps of a search, in their order.
+    """Return the steps of a search, in their order.
 
     Every part goes through its images epoch by epoch, as if it ran alone. D-bar and the logits see the validation
     images, one after the other; the noise of G-bar is of later batches, which neither of them reaches.
@@ -83,11 +83,11 @@ class Counts:
         self.counts: Counter[str] = Counter()
 
     def state_dict(self) -> dict[str, Any]:
-        """The counts as plain data."""
+        """Return the counts as plain data."""
         return dict(self.counts)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes counts back."""
+        """Take counts back."""
         self.counts = Counter(state)
 
 
@@ -99,7 +99,7 @@ def phases(
     counts: Counts,
     after_generator: Callable[[], None],
 ) -> list[Phase]:
-    """One phase for each line of the algorithms that updates something; which of them runs is the timetable's.
+    """Return one phase for each line of the algorithms that updates something; which of them runs is the timetable's.
 
     `counts` are kept up to date; `after_generator` is called after each update of G, and of nothing else.
     """

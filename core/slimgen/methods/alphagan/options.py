@@ -148,7 +148,7 @@ class SearchOptions(Section):
 
 
 def check(recipe: Recipe) -> None:
-    """Raises RecipeError unless the recipe is one for this method."""
+    """Raise RecipeError unless the recipe is one for this method."""
     training = section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
     if traits_of(recipe).given != NOISE:

@@ -39,7 +39,7 @@ class Player:
         return None if self.relaxation is None else self.relaxation.gates(step)
 
     def twin(self) -> "Player":
-        """A copy; nothing in it asks for gradients until a phase moves it."""
+        """Return a copy; nothing in it asks for gradients until a phase moves it."""
         made = copy.deepcopy((self.net, self.relaxation))
         for part in made:
             if part is not None:
@@ -47,7 +47,7 @@ class Player:
         return Player(*made)
 
     def follow(self, other: "Player") -> None:
-        """Takes over another one's weights, buffers and logits."""
+        """Take over another one's weights, buffers and logits."""
         self.net.load_state_dict(other.net.state_dict())
         if self.relaxation is not None and other.relaxation is not None:
             self.relaxation.load_state_dict(other.relaxation.state_dict())
@@ -85,7 +85,7 @@ class Players(NamedTuple):
 
 
 def players(job: Job, options: SupernetOptions, steps: int) -> Players:
-    """Both supernets, or a supernet and the fixed discriminator, with their bars; from the recipe's seed."""
+    """Return both supernets, or a supernet and the fixed discriminator, with their bars; from the recipe's seed."""
     seed, channels = job.recipe.seed, options.discriminator_channels
     wide = job.recipe.channels.wanted
     shape = AlphaShape(options.channels, from_noise(job.task).latent, job.recipe.size, wide, options.interpolation)
@@ -99,7 +99,7 @@ def players(job: Job, options: SupernetOptions, steps: int) -> Players:
 
 
 def _player(job: Job, net: nn.Module, options: SupernetOptions, seed: int, steps: int) -> Player:
-    """A network, with the logits of its operations where it is a supernet."""
+    """Return a network, with the logits of its operations where it is a supernet."""
     place = job.compute.place
     if not isinstance(net, Supernet):
         return Player(place(net).train())
@@ -122,7 +122,7 @@ def adv(
 
 
 def gap(players: Players, batch: Pair, step: int, gan: Adversarial, coupled: bool = False) -> dict[str, Tensor]:
-    """The duality gap of Eq. 3, V = Adv(G, D-bar) - Adv(G-bar, D), as its two terms.
+    """Return the duality gap of Eq. 3, V = Adv(G, D-bar) - Adv(G-bar, D), as its two terms.
 
     Each side's logits learn through its own term: the generator's through G against D-bar; a searched discriminator's
     through D against G-bar. The bars' architectures are constants, unless they are coupled: G-bar then has G's, through
@@ -143,7 +143,7 @@ def gap(players: Players, batch: Pair, step: int, gan: Adversarial, coupled: boo
 
 
 def worst(players: Players, batch: Pair, step: int, gan: Adversarial, gates: Gates | None = None) -> Tensor:
-    """The gap's first term, Adv(G, D-bar), of which the generator's logits learn; arguments as of `gap`."""
+    """Return the gap's first term, Adv(G, D-bar), of which the generator's logits learn; arguments as of `gap`."""
     generator = players.generator
     fake = generator(batch.input, step, generator.gates(step) if gates is None else gates).float()
     return adv(players.discriminator_bar, batch.target, fake, step, gan)

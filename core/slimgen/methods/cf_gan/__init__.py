@@ -245,7 +245,7 @@ def train_path(
     space: Space,
     candidates: Candidates,
 ) -> Effort:
-    """Trains the found path on, so that its slices work: operators fairly, widths drawn within the budget.
+    """Train the found path on, so that its slices work: operators fairly, widths drawn within the budget.
 
     The channels are sorted first, so that each width keeps the same ones throughout. Leaves both networks, which
     fine-tuning inherits.

@@ -56,7 +56,7 @@ _OF_SUPERNET = [
 
 
 def check(recipe: Recipe) -> None:
-    """Raises RecipeError unless the sections `supernet` and `search` are sound."""
+    """Raise RecipeError unless the sections `supernet` and `search` are sound."""
     if (given := traits_of(recipe).given) != IMAGES:
         hint = "use alphagan" if given == NOISE else "use gan_compression, or draw the labels"
         raise RecipeError("cf_gan makes images of images", f"the task {recipe.task}", hint)
@@ -82,7 +82,7 @@ def check(recipe: Recipe) -> None:
 
 
 def _check_channels(recipe: Recipe, options: SearchOptions, planned: Preview) -> None:
-    """Raises RecipeError where a path and an operator would leave the channel step next to nothing to choose from."""
+    """Raise RecipeError where a path and an operator would leave the channel step next to nothing to choose from."""
     space, budget = planned.space, replace(budget_of(recipe), latency_ms=None)
     wanted = min(_CONFIGURATIONS, options.evaluations - options.operator_evaluations)
     widest = {name: dimension.largest for name, dimension in space.items()}
@@ -98,7 +98,7 @@ def _check_channels(recipe: Recipe, options: SearchOptions, planned: Preview) ->
 
 
 def few(space: Space, allows: Allows, enough: int) -> int:
-    """How many genotypes are allowed, counted up to a number that is enough.
+    """Return how many genotypes are allowed, counted up to a number that is enough.
 
     With a genotype that is allowed, all smaller ones are: so each is reached from the smallest, step by step.
     """
@@ -136,7 +136,7 @@ def _check_halving(recipe: Recipe, options: SearchOptions, training: SupernetOpt
 
 
 def preview(recipe: Recipe) -> Preview:
-    """The space of trellises, and how long they are trained and looked at."""
+    """Return the space of trellises, and how long they are trained and looked at."""
     training = training_of(recipe)
     options = section(SearchOptions, recipe.search, "search")
     whole, size = trellis_space(training.shape), recipe.size

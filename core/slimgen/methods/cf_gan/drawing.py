@@ -31,7 +31,7 @@ class Box(NamedTuple):
 
 
 def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe) -> None:
-    """Draws a trellis as the network that it stands for (CF-GAN, Figure 3).
+    """Draw a trellis as the network that it stands for (CF-GAN, Figure 3).
 
     Rows are scales, blocks go from left to right; climbs are arrows upwards, skips dashed, the end on the right.
     """
@@ -81,7 +81,7 @@ def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe) 
 
 
 def _blocks(genotype: Mapping[str, Value], group: int) -> list[str]:
-    """The blocks of a group, in order: g0b0, g0b1 ..."""
+    """Return the blocks of a group, in order: g0b0, g0b1 ..."""
     start = f"operator.g{group}b"
     numbers = sorted(int(name[len(start) :]) for name in genotype if name.startswith(start))
     return [f"g{group}b{number}" for number in numbers]

@@ -142,11 +142,11 @@ def by_hand(name: str, options: SupernetOptions | SearchOptions, space: Space) -
 
 
 def paths_of(options: SearchOptions, space: Space) -> tuple[Value, ...]:
-    """The paths among which one is chosen before anything else; none where all is searched at once."""
+    """Return the paths among which one is chosen before anything else; none where all is searched at once."""
     return options_of(space, "path") if options.order == "coarse-to-fine" else ()
 
 
 def options_of(space: Space, name: str) -> tuple[Value, ...]:
-    """The options of a choice."""
+    """Return the options of a choice."""
     dimension = space[name]
     return dimension.options if isinstance(dimension, Choice) else ()

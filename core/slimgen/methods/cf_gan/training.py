@@ -59,7 +59,7 @@ def beginning(job: Job, options: SupernetOptions, generator: Trellis, discrimina
 
 
 def generator_groups(generator: Trellis, options: SupernetOptions) -> list[dict[str, Any]]:
-    """Weights and scale factors, which have a rate of their own (Algorithm 3, lines 12 and 13)."""
+    """Return weights and scale factors, which have a rate of their own (Algorithm 3, lines 12 and 13)."""
     scales = generator.scale_factors()
     gammas = {id(scale) for scale in scales}
     weights = [weight for weight in generator.parameters() if id(weight) not in gammas]
@@ -88,30 +88,30 @@ def sparsity_groups(generator: Trellis, space: Space) -> dict[str, list[tuple[li
 
 
 def judging(options: SupernetOptions, path: Value) -> str:
-    """The path of the discriminator that judges generators of a path: the same, or one for all, the last."""
+    """Return the path of the discriminator that judges generators of a path: the same, or one for all, the last."""
     return str(path) if options.matching == "path" else str(options_of(trellis_space(options.shape), "path")[-1])
 
 
 def judged(discriminator: SuperDiscriminator, options: SupernetOptions, path: Value | None = None) -> Discriminate:
-    """The discriminator along the path that judges a generator's, of each architecture if none is given."""
+    """Return the discriminator along the path that judges a generator's, of each architecture if none is given."""
     return lambda images, arch: discriminator(
         images, parse_path(judging(options, pinned(arch)["path"] if path is None else path))
     )
 
 
 def drawn_effort(job: Job, generator: Trellis, draw: Draw, updates: int, batch: int) -> Effort:
-    """The effort of a training of the super-generator."""
+    """Return the effort of a training of the super-generator."""
     size = job.recipe.size
     return Effort.drawn(draw, lambda arch: generator.cost(pinned(arch), *size).exact, updates, batch)
 
 
 def plan_of(options: SupernetOptions, genotype: Genotype) -> dict[str, Any]:
-    """The options of the generator of a genotype."""
+    """Return the options of the generator of a genotype."""
     return {"genotype": genotype.to_json(), **asdict(options.shape)}
 
 
 def enter(job: Job, options: SupernetOptions, genotype: Genotype, seed: int) -> Entrant:
-    """A genotype as a rival, from scratch."""
+    """Return a genotype as a rival, from scratch."""
     plan = {"family": "trellis", **plan_of(options, genotype)}
     net = job.compute.place(build_generator(seed=seed, **plan))
     return Entrant(plan, net, oppose(job, options, genotype, net))
@@ -125,7 +125,7 @@ def oppose(job: Job, options: SupernetOptions, genotype: Genotype, net: nn.Modul
 
 
 def inheriting(job: Job, discriminator: SuperDiscriminator, until: int) -> Tuning:
-    """The beginning of fine-tuning on inherited weights, each against a copy of the inherited discriminator."""
+    """Return the beginning of fine-tuning on inherited weights, each against a copy of the inherited discriminator."""
     schedule, options = job.recipe.finetune, training_of(job.recipe)
 
     def against(genotype: Genotype, net: nn.Module) -> Opponent:
@@ -138,5 +138,5 @@ def inheriting(job: Job, discriminator: SuperDiscriminator, until: int) -> Tunin
 
 
 def widest(space: Space) -> Genotype:
-    """The largest option of every dimension, of those too that rest on the largest path."""
+    """Return the largest option of every dimension, of those too that rest on the largest path."""
     return Genotype({name: dimension.largest for name, dimension in space.items()})

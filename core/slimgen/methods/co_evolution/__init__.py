@@ -39,7 +39,7 @@ PIECES = 300  # of networks of whatever widths; a search that goes elsewhere mea
 
 
 def preview(recipe: Recipe) -> Preview:
-    """The filters of one original, and how many individuals are looked at; nothing is trained before."""
+    """Return the filters of one original, and how many individuals are looked at; nothing is trained before."""
     options = section(SearchOptions, recipe.search, "search")
     filters = filters_of(recipe, build_generator(**recipe.teach.generator).eval())
 
@@ -57,7 +57,7 @@ def preview(recipe: Recipe) -> Preview:
 
 
 def supernet(job: Job) -> Mapping[str, float]:
-    """Keeps what the originals and their discriminators make of the validation images; nothing is trained."""
+    """Keep what the originals and their discriminators make of the validation images; nothing is trained."""
     originals = sides(job)
     save_weights(job.out / OUTPUTS, outputs(job, originals))
     filters = originals[TURNS[0]].filters
@@ -110,7 +110,7 @@ def _population(fitness: Fitness, name: str, side: Side, options: SearchOptions)
 
 
 def _strongest(fitness: Fitness, name: str, side: Side) -> Iterator[Genotype]:
-    """Pruning by magnitude at the size of the budget: the same part of every layer, as much of it as is allowed.
+    """Yield pruning by magnitude at the size of the budget: the same part of every layer, as much of it as is allowed.
 
     Then, for networks that are slower than predicted, ever less.
     """
@@ -133,7 +133,7 @@ def table_of(job: Job, filters: FilterSpace, options: SearchOptions) -> Timed:
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
-    """Both found generators, trained together on inherited weights and with the originals' discriminators.
+    """Return both found generators, trained together on inherited weights and with the originals' discriminators.
 
     Returns:
         `found` of the recipe's direction and `found_reverse` of the other, with `updates: 0` as they were cut; and

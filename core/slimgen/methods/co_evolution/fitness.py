@@ -56,7 +56,7 @@ def sides(job: Job) -> dict[str, Side]:
 
 
 def filters_of(recipe: Recipe, original: nn.Module) -> FilterSpace:
-    """The filters of an original generator of a recipe."""
+    """Return the filters of an original generator of a recipe."""
     authors = section(SupernetOptions, recipe.supernet, "supernet").genome == "authors"
     options = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
     family, example = recipe.teach.generator["family"], torch.zeros(1, recipe.channels.given, *recipe.size)
@@ -82,7 +82,7 @@ def outputs(job: Job, originals: Mapping[str, Side]) -> dict[str, Tensor]:
 
 
 def fitness(share: float, distance: float, cycle: float, options: SearchOptions) -> float:
-    """The inverse of the share of weights that stays and the weighted losses."""
+    """Return the inverse of the share of weights that stays and the weighted losses."""
     return 1 / (share + options.loss * (distance + options.cycle * cycle))  # Eqs. 11 and 13
 
 
@@ -129,16 +129,16 @@ class Fitness(Trials):
         return self.clock.priced(self.job, counted, genotype)
 
     def allows_of(self, turn: str, genotype: Genotype) -> bool:
-        """Whether a generator of one direction is within the budget."""
+        """Return whether a generator of one direction is within the budget."""
         return self.budget.allows(self.costs_of(turn, genotype))
 
     def measure(self, genotype: Genotype, setup: Setup) -> Measured:
-        """The quality of a pair."""
+        """Return the quality of a pair."""
         started = time.monotonic()
         return Measured(self.quality(genotype), seconds=time.monotonic() - started)
 
     def quality(self, pair: Genotype) -> dict[str, float]:
-        """The fitness and what it is made of: share of weights, both losses; and the recipe's metric."""
+        """Return the fitness and what it is made of: share of weights, both losses; and the recipe's metric."""
         turn, other, own = _whose(pair)
         net = self._network(turn, own) if self.options.tuning is None else self._tuned(pair, self.options.tuning)
         return self.beside(turn, own, net, self._partner(other, pair.under(other)))
@@ -167,7 +167,7 @@ class Fitness(Trials):
         return self.job.compute.ready(self.sides[turn].filters.cut(genotype))
 
     def _tuned(self, pair: Genotype, tuning: Tuning) -> nn.Module:
-        """The individual after a few steps of CycleGAN's training by itself, the same for all: section 3.2."""
+        """Return the individual after a few steps of CycleGAN's training by itself, the same for all: section 3.2."""
         turn, other, own = _whose(pair)
         recipe, compute = self.job.recipe, self.job.compute
         net = compute.place(self.sides[turn].filters.cut(own)).train()
@@ -200,7 +200,7 @@ class Fitness(Trials):
         }
 
     def protocol(self, genotype: Genotype) -> str:
-        """All that a fitness depends on besides the pair and the originals."""
+        """Return all that a fitness depends on besides the pair and the originals."""
         protocol = self.protocol_of(str(genotype[TURN]))
         if self.options.tuning is None:
             return protocol

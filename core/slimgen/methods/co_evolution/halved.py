@@ -37,7 +37,7 @@ def halved(fitness: Fitness, space: Space, options: SearchOptions) -> Found:
         return train_pair(within, name, pruned(job, originals, pair), steps, until)
 
     def measure(pair: Genotype, nets: Sequence[nn.Module]) -> dict[str, float]:
-        """The first direction's figures, and the fitness of both."""
+        """Return the first direction's figures, and the fitness of both."""
         one, other = (job.compute.ready(net) for net in nets)
         beside = zip(TURNS, ((one, other), (other, one)), strict=True)
         both = [fitness.beside(turn, pair.under(turn), *nets) for turn, nets in beside]
@@ -82,7 +82,7 @@ def pruned(job: Job, originals: Mapping[str, Side], pair: Genotype) -> list[Gan]
 
 
 def train_pair(job: Job, name: str, gans: Sequence[Gan], steps: int, until: int | None = None) -> Sequence[nn.Module]:
-    """Trains both generators of a pair together, as the section `finetune` says."""
+    """Train both generators of a pair together, as the section `finetune` says."""
     schedule = job.recipe.finetune
     for gan in gans:
         for part in gan:

@@ -76,7 +76,7 @@ class SearchOptions(Section):
 
     @model_validator(mode="after")
     def whole(self) -> Self:
-        """Offspring come about in these three ways alone, and there is a generation of either direction."""
+        """Return offspring come about in these three ways alone, and there is a generation of either direction."""
         if abs(sum(self.odds) - 1) > 1e-9:
             raise ValueError("selection, crossover and mutation sum to 1")
         if self.iterations < 0:
@@ -95,7 +95,7 @@ class SearchOptions(Section):
 
 
 def check(recipe: Recipe) -> None:
-    """Raises RecipeError unless the recipe is one for this method, BudgetError if one filter a layer is too much."""
+    """Raise RecipeError unless the recipe is one for this method, BudgetError if one filter a layer is too much."""
     section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
     checks.check_metrics(recipe)

@@ -56,7 +56,7 @@ class Population:
         self._feasible = Feasible(space, allows, anchor)
 
     def draw(self, rng: random.Random) -> list[Genotype]:
-        """A first generation, every bit by the toss of a coin; empty if the budget allows nothing."""
+        """Return a first generation, every bit by the toss of a coin; empty if the budget allows nothing."""
         length = len(self._bits(self.space.largest()))
         return self._settled([f"{rng.getrandbits(length):0{length}b}" if length else "" for _ in range(self.size)], rng)
 
@@ -158,18 +158,18 @@ class CoEvolution(Searcher):
         return first.champion, second.champion
 
     def ranked(self, turn: str) -> list[Genotype]:
-        """The champion of a population, then the others of its newest generation, the fittest first."""
+        """Return the champion of a population, then the others of its newest generation, the fittest first."""
         side = self._state.sides[TURNS.index(turn)]
         order = sorted(zip(side.fitness, side.generation, strict=True), key=lambda pair: -pair[0])
         found = [side.champion, *(one for fitness, one in order if math.isfinite(fitness))]
         return list(dict.fromkeys(one for one in found if one is not None))
 
     def pair(self, turn: str, a: Genotype, b: Genotype) -> Genotype:
-        """The point of `space` that stands for evaluating one of two individuals beside the other."""
+        """Return the point of `space` that stands for evaluating one of two individuals beside the other."""
         return Genotype.trusted({TURN: turn}) | a.prefixed(TURNS[0]) | b.prefixed(TURNS[1])
 
     def ask(self, rng: random.Random) -> list[Genotype]:
-        """The pairs of the next generation that were not evaluated yet."""
+        """Return the pairs of the next generation that were not evaluated yet."""
         state = self._state
         while state.turn < 2 * (self._iterations + 1):
             population, side = self._populations[state.turn % 2], state.sides[state.turn % 2]
@@ -184,14 +184,14 @@ class CoEvolution(Searcher):
         return []
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Takes in what was measured, and which individual is the fittest of its generation."""
+        """Take in what was measured, and which individual is the fittest of its generation."""
         self.add(trials)
         if self._asked is not None:
             self._state = self._settled(*self._asked)
             self._asked = None
 
     def _pairs(self, state: _State, generation: Sequence[Genotype]) -> Iterator[Genotype]:
-        """The individuals of a generation beside their partner of the other population."""
+        """Yield the individuals of a generation beside their partner of the other population."""
         side = state.turn % 2
         partner = None if self._apart else state.sides[1 - side].champion
         if partner is None:
@@ -201,7 +201,7 @@ class CoEvolution(Searcher):
             yield self.pair(TURNS[side], a, b)
 
     def _settled(self, state: _State, generation: tuple[Genotype, ...]) -> _State:
-        """The state once the pairs of a generation are evaluated."""
+        """Return the state once the pairs of a generation are evaluated."""
         pairs = self._pairs(state, generation)
         fitness = tuple(self.fitness(pair) if pair in self.trials else -math.inf for pair in pairs)
         top = max(fitness, default=-math.inf)

@@ -43,7 +43,7 @@ FINETUNE_SECTIONS = ("search", "objective", "evaluate.features")
 
 
 def supernet(job: Job) -> Mapping[str, float]:
-    """Trains four supernets and the logits of their operations; leaves the logits: the weights are not used again."""
+    """Train four supernets and the logits of their operations; leaves the logits: the weights are not used again."""
     options = training_of(job.recipe)
     steps = options.steps(len(job.data.split("train")))
     four, pools = networks(job, options, steps), pools_of(job, options)
@@ -56,7 +56,7 @@ def supernet(job: Job) -> Mapping[str, float]:
 
 
 def search(job: Job) -> Found:
-    """The most probable operation of every slot (section 3.2); or a random architecture of about the same size.
+    """Return the most probable operation of every slot (section 3.2); or a random architecture of about the same size.
 
     Where a limit on milliseconds excludes the most probable one, it is made to keep it: see `SearchOptions.hidden`.
     """
@@ -96,7 +96,7 @@ def search(job: Job) -> Found:
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
-    """Both found generators, trained anew at full width; and the plain CycleGAN's, narrowed to their sizes.
+    """Return both found generators, trained anew at full width; and the plain CycleGAN's, narrowed to their sizes.
 
     Returns:
         `found` and `found_reverse`; and `narrowed` and `narrowed_reverse` where the recipe asks for them, each with at
@@ -129,7 +129,7 @@ def _counted(job: Job, trained: Trained, repeats: int, known: bool) -> Trained:
 
 
 def _found_plans(genotype: Genotype, training: SupernetOptions, options: SearchOptions) -> list[Plan]:
-    """Both directions of the found architecture."""
+    """Return both directions of the found architecture."""
     cells = {"family": "cyclegan_nas", "spectral": training.spectral, "ends": training.ends}
     wide = {**cells, "spectral": options.spectral, "hidden": int(genotype[HIDDEN]), "cells": training.cells}
     wide |= training.pictures

@@ -20,7 +20,7 @@ from slimgen.tasks.task import Job
 
 
 def halved(job: Job, sized: Sized, space: Space, plans: Callable[[Genotype], list[Plan]]) -> Found:
-    """The best of random pairs of generators, trained as `finetune` does, by the objective of both directions.
+    """Return the best of random pairs of generators, trained as `finetune` does, by the objective of both directions.
 
     `plans` are of both directions of a genotype with its width, which is none of the space's: it follows of it.
     """

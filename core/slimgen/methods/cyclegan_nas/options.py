@@ -58,7 +58,7 @@ class SupernetOptions(Schedule):
     _channels: Channels = PrivateAttr(Channels())
 
     def generator(self, hidden: int | None = None) -> GeneratorShape:
-        """The generators of the search, or of another hidden width."""
+        """Yield the generators of the search, or of another hidden width."""
         return GeneratorShape(self.hidden if hidden is None else hidden, self.cells, *self._channels, self.ends)
 
     @property
@@ -67,7 +67,7 @@ class SupernetOptions(Schedule):
         return {} if self._channels == Channels() else dict(zip(("inputs", "outputs"), self._channels, strict=True))
 
     def discriminator(self, hidden: int | None = None) -> DiscriminatorShape:
-        """The discriminators, likewise."""
+        """Return the discriminators, likewise."""
         hidden = self.discriminator_hidden if hidden is None else hidden
         return DiscriminatorShape(hidden, self._channels.wanted, self.ends)
 
@@ -116,7 +116,7 @@ def training_of(recipe: Recipe) -> SupernetOptions:
 
 
 def check(recipe: Recipe) -> None:
-    """Raises RecipeError unless the recipe is one for this method; BudgetError as `equal_hidden` does."""
+    """Raise RecipeError unless the recipe is one for this method; BudgetError as `equal_hidden` does."""
     checks.check_cycle(recipe)
     training = training_of(recipe)
     options = section(SearchOptions, recipe.search, "search")
@@ -156,7 +156,7 @@ def check(recipe: Recipe) -> None:
 
 
 def preview(recipe: Recipe) -> Preview:
-    """The space of one generator, at the width of the supernets or the one that is asked for."""
+    """Return the space of one generator, at the width of the supernets or the one that is asked for."""
     training = training_of(recipe)
     options = section(SearchOptions, recipe.search, "search")
     shape = training.generator(options.hidden if isinstance(options.hidden, int) else None)

@@ -35,7 +35,7 @@ class Networks(NamedTuple):
     relaxation: Relaxation
 
     def weights(self, roles: tuple[str, str]) -> list[nn.Parameter]:
-        """The weights of two networks."""
+        """Return the weights of two networks."""
         return [weight for role in roles for weight in self.nets[role].parameters()]
 
     def logits(self, roles: tuple[str, str]) -> list[nn.Parameter]:
@@ -51,7 +51,7 @@ def shapes_of(options: SupernetOptions) -> dict[str, Shape]:
 
 
 def joined(options: SupernetOptions) -> Space:
-    """The space of all four networks."""
+    """Return the space of all four networks."""
     whole = Space({})
     for role, shape in shapes_of(options).items():
         whole = whole | space_of(shape).prefixed(role)
@@ -71,7 +71,7 @@ def networks(job: Job, options: SupernetOptions, steps: int) -> Networks:
 
 
 def part(arch: Arch, role: str) -> Arch:
-    """One network's share of an architecture of all four."""
+    """Return one network's share of an architecture of all four."""
     if isinstance(arch, Genotype):
         return arch.under(role)
     start = f"{role}."
@@ -85,7 +85,7 @@ def part(arch: Arch, role: str) -> Arch:
 def phases(
     job: Job, options: SupernetOptions, networks: Networks, pools: Mapping[str, ImagePool], steps: int
 ) -> list[Phase]:
-    """The phases of one kind of optimisation.
+    """Return the phases of one kind of optimisation.
 
     Every phase draws gates of its own from the relaxation, so that their graph lives for one backward pass; in turns,
     the phases of the weights take the logits as they are, and the other way round.
@@ -118,7 +118,7 @@ def _parting(generator: str, discriminator: str) -> Callable[[Arch], tuple[Seque
 
 
 def pools_of(job: Job, options: SupernetOptions) -> dict[str, ImagePool]:
-    """The histories of the discriminators, apart for the phases of the logits where those take turns."""
+    """Return the histories of the discriminators, apart for the phases of the logits where those take turns."""
     names = list(DISCRIMINATORS)
     if options.optimisation != "OF":
         names += [f"architecture_{role}" for role in DISCRIMINATORS]
@@ -135,12 +135,12 @@ class Half(Prepared):
 
     @classmethod
     def of(cls, data: Prepared, half: int, seed: int) -> Self:
-        """One half of these images."""
+        """Return one half of these images."""
         same = {field.name: getattr(data, field.name) for field in fields(data)}
         return cls(**same, half=half, seed=seed)
 
     def split(self, name: str) -> Split:
-        """The half of `train`, in memory; any other split whole."""
+        """Return the half of `train`, in memory; any other split whole."""
         found = super().split(name)
         if name != "train":
             return found

@@ -44,7 +44,7 @@ class Comparison:
 
     @torch.no_grad()
     def measure(self, forward: nn.Module, reverse: nn.Module) -> dict[str, float]:
-        """The metric of a pair of generators in evaluation mode: its mean, `forward` and `reverse`."""
+        """Return the metric of a pair of generators in evaluation mode: its mean, `forward` and `reverse`."""
         metric, values = self.objective.metric, []
         for evaluator, one, other in zip(self.evaluators, (forward, reverse), (reverse, forward), strict=True):
             net = nn.Sequential(one, other) if self.cyclic else one
@@ -60,7 +60,7 @@ def train_repeatedly(
     repeats: int,
     known: Sequence[nn.Module] | None = None,
 ) -> dict[str, Trained]:
-    """Trains both directions from scratch, `repeats` times from different seeds; a comparison chooses among several.
+    """Train both directions from scratch, `repeats` times from different seeds; a comparison chooses among several.
 
     What the first training would come to may be known.
 
@@ -90,7 +90,7 @@ def train_repeatedly(
 
 
 def finished(net: nn.Module, plan: Mapping[str, Any], steps: int) -> Trained:
-    """A trained generator as it is used: without spectral norms, which training needs."""
+    """Return a trained generator as it is used: without spectral norms, which training needs."""
     if isinstance(net, CellsGenerator):
         net, plan = net.folded(), {**plan, "spectral": False}
     return Trained.of(net, plan, steps)

@@ -39,7 +39,7 @@ class Sized:
         return {**shape, "genotype": operations, "spectral": False}
 
     def of(self, genotype: Genotype) -> Genotype:
-        """The genotype with its hidden width, whatever time it takes."""
+        """Return the genotype with its hidden width, whatever time it takes."""
         hidden = self.options.hidden
         if hidden == "equal":
             pair = genotype.under(GENERATORS[0]), genotype.under(GENERATORS[1])
@@ -47,13 +47,13 @@ class Sized:
         return Genotype({HIDDEN: hidden}) | genotype
 
     def beside(self, other: Genotype, genotype: Genotype) -> Genotype:
-        """The genotype as wide as another where milliseconds are limited, else with its own width."""
+        """Return the genotype as wide as another where milliseconds are limited, else with its own width."""
         if self.budget.latency_ms is None:
             return self.of(genotype)
         return Genotype({HIDDEN: other[HIDDEN]}) | genotype
 
     def within(self, genotype: Genotype) -> Genotype:
-        """The genotype as wide as it is built: by parameters, and narrower where milliseconds demand it.
+        """Return the genotype as wide as it is built: by parameters, and narrower where milliseconds demand it.
 
         Where no width keeps them, the narrowest, which is above the limit.
         """
@@ -66,7 +66,7 @@ class Sized:
             return whole.replace({HIDDEN: LEAST})
 
     def likeliest(self) -> Iterator[Genotype]:
-        """The most probable architecture within the budget; then those of ever fewer milliseconds."""
+        """Yield the most probable architecture within the budget; then those of ever fewer milliseconds."""
         argmax = self.of(self.relaxation.argmax())
         if self.budget.allows(self.pair_costs(argmax)):
             yield argmax
@@ -74,7 +74,7 @@ class Sized:
             yield self._narrower(argmax, budget) if self.options.hidden == "equal" else self._faster(argmax, budget)
 
     def _narrower(self, genotype: Genotype, budget: Budget) -> Genotype:
-        """The same operations, as wide as the budget allows both generators to be."""
+        """Return the same operations, as wide as the budget allows both generators to be."""
 
         def at(hidden: int) -> Genotype:
             return genotype.replace({HIDDEN: hidden})
@@ -100,12 +100,12 @@ class Sized:
         return genotype
 
     def keeping(self, genotypes: Iterable[Genotype]) -> Genotype:
-        """The first whose generators both keep a limit on milliseconds when they are measured."""
+        """Return the first whose generators both keep a limit on milliseconds when they are measured."""
         limit = self.job.budget.latency_ms
         return keeping(limit, genotypes, self.slower)
 
     def slower(self, genotype: Genotype) -> float:
-        """The milliseconds of the slower generator, measured."""
+        """Return the milliseconds of the slower generator, measured."""
         return max(self._measured(genotype, role) for role in GENERATORS)
 
     def _measured(self, genotype: Genotype, role: str) -> float:
@@ -148,5 +148,5 @@ class Sized:
 
 
 def _alone(genotype: Genotype, role: str) -> Genotype:
-    """One generator, with its hidden width."""
+    """Return one generator, with its hidden width."""
     return Genotype({HIDDEN: genotype[HIDDEN]}) | genotype.under(role)

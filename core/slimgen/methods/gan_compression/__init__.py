@@ -57,7 +57,7 @@ __all__ = ["check", "finetune", "preview", "search", "search_reads", "supernet",
 
 
 def supernet(job: Job) -> Mapping[str, float]:
-    """Trains the once-for-all network, in the full pipeline out of a distilled student of a mobile teacher."""
+    """Train the once-for-all network, in the full pipeline out of a distilled student of a mobile teacher."""
     options = section(SupernetOptions, job.recipe.supernet, "supernet")
     images = len(job.data.split("train"))
     net, facts, effort, size = once_for_all(job, options), {}, Effort(), job.recipe.size
@@ -95,7 +95,7 @@ def supernet(job: Job) -> Mapping[str, float]:
 
 
 def search(job: Job) -> Found:
-    """Measures sub-networks as they are inside the once-for-all network: all in the band, or by evolution."""
+    """Measure sub-networks as they are inside the once-for-all network: all in the band, or by evolution."""
     options = section(SearchOptions, job.recipe.search, "search")
     training = section(SupernetOptions, job.recipe.supernet, "supernet")
     net = once_for_all(job, training)
@@ -119,7 +119,7 @@ def search(job: Job) -> Found:
 def searching(
     options: SearchOptions, candidates: Candidates, facts: dict[str, float], table: LatencyTable | None
 ) -> tuple[Searcher, int]:
-    """The recipe's searcher, and how many evaluations it may ask for."""
+    """Return the recipe's searcher, and how many evaluations it may ask for."""
     space, recipe = candidates.supernet.space, candidates.job.recipe
     objective, allows, population = candidates.objective, candidates.allows, options.population
     if options.kind == "exhaustive":
@@ -139,7 +139,7 @@ def searching(
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
-    """The found generator on inherited weights, under the same teacher; with `updates: 0`, as it was found."""
+    """Return the found generator on inherited weights, under the same teacher; with `updates: 0`, as it was found."""
     recipe, schedule = job.recipe, job.recipe.finetune
     options = section(SupernetOptions, recipe.supernet, "supernet")
     searched, genotype = section(SearchOptions, recipe.search, "search"), found_genotype(job)
@@ -174,7 +174,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
 
 
 def discriminator_file(job: Job, options: SupernetOptions) -> Path | None:
-    """The weights that the discriminator of fine-tuning begins with; None where it is a fresh one."""
+    """Return the weights that the discriminator of fine-tuning begins with; None where it is a fresh one."""
     schedule, teacher = job.recipe.finetune, teacher_file(job, options, "discriminator")
     if schedule.discriminator is None:
         begun = teacher if options.keep_discriminator else None
@@ -189,14 +189,14 @@ def plan_of(job: Job, options: SupernetOptions, genotype: Genotype) -> dict[str,
 
 
 def enter(job: Job, options: SupernetOptions, genotype: Genotype, seed: int) -> Entrant:
-    """A genotype as a rival, from scratch, under the teacher of the found one."""
+    """Return a genotype as a rival, from scratch, under the teacher of the found one."""
     plan = plan_of(job, options, genotype)
     net = job.compute.place(build_generator(seed=seed, **plan))
     return Entrant(plan, net, oppose(job, options, genotype, net))
 
 
 def oppose(job: Job, options: SupernetOptions, genotype: Genotype, net: nn.Module) -> Opponent:
-    """The discriminator that the supernet's training began with, and the teacher's distillation."""
+    """Return the discriminator that the supernet's training began with, and the teacher's distillation."""
     discriminator = job.task.discriminator()
     if options.keep_discriminator:
         discriminator.load_state_dict(load_weights(teacher_file(job, options, "discriminator")))

@@ -45,7 +45,7 @@ _TRAINED = ("calibration", "prune")
 
 
 def check(recipe: Recipe) -> None:
-    """Raises RecipeError unless the sections `supernet` and `search` are sound."""
+    """Raise RecipeError unless the sections `supernet` and `search` are sound."""
     if traits_of(recipe).given == NOISE:
         raise RecipeError("gan_compression makes images of images", f"the task {recipe.task}", "use alphagan")
     options = section(SupernetOptions, recipe.supernet, "supernet")
@@ -96,7 +96,7 @@ def check(recipe: Recipe) -> None:
 
 
 def preview(recipe: Recipe) -> Preview:
-    """The space of channels, and how long teacher, student and once-for-all network are trained."""
+    """Return the space of channels, and how long teacher, student and once-for-all network are trained."""
     options = section(SupernetOptions, recipe.supernet, "supernet")
     search = section(SearchOptions, recipe.search, "search")
     family, trainings = searchable(options.family), [options, options.teacher, options.student]

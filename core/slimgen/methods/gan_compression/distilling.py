@@ -27,13 +27,13 @@ from slimgen.training.fit import Memo
 
 
 def once_for_all(job: Job, options: SupernetOptions) -> ChannelSupernet:
-    """The once-for-all network, initialised from the recipe's seed."""
+    """Return the once-for-all network, initialised from the recipe's seed."""
     net = searchable(options.family)(options.family, options.space, **shape_of(job.recipe, options))
     return job.compute.place(initialise(net, job.recipe.seed + 2))
 
 
 def train_teacher(job: Job, options: SupernetOptions, discriminator: nn.Module) -> int:
-    """Trains the mobile teacher from scratch (6.1); the updates that it took."""
+    """Train the mobile teacher from scratch (6.1); the updates that it took."""
     assert options.teacher is not None
     steps = options.teacher.steps(len(job.data.split("train")))
     teacher = job.compute.place(build_generator(seed=job.recipe.seed + 3, **teacher_options(job.recipe, options)))
@@ -44,7 +44,7 @@ def train_teacher(job: Job, options: SupernetOptions, discriminator: nn.Module) 
 
 
 def teacher_file(job: Job, options: SupernetOptions, name: str) -> Path:
-    """The file of the teacher's `generator` or `discriminator`."""
+    """Return the file of the teacher's `generator` or `discriminator`."""
     if options.pipeline == "fast":
         return job.inputs["teach"] / weights_file(name)
     return job.inputs.get("supernet", job.out) / weights_file(f"teacher_{name}")
@@ -58,7 +58,7 @@ def teacher_network(job: Job, options: SupernetOptions) -> nn.Module:
 
 
 def showing(net: nn.Module) -> Generate:
-    """A generator or supernet that leaves the features of its image in the notes of its step."""
+    """Return a generator or supernet that leaves the features of its image in the notes of its step."""
 
     def run(images: Tensor, arch: Arch, memo: Memo) -> Tensor:
         shown = net.features(images, arch) if isinstance(net, ChannelSupernet) else net.features(images)  # type: ignore[operator]
@@ -70,7 +70,7 @@ def showing(net: nn.Module) -> Generate:
 
 
 def distilling(job: Job, options: SupernetOptions, net: nn.Module) -> Guidance:
-    """The terms that a teacher adds (Eqs. 1, 3 and 4), beside the task's own.
+    """Return the terms that a teacher adds (Eqs. 1, 3 and 4), beside the task's own.
 
     FSP matrices of student and teacher must be of one size, so that their features go through Eq. 3's adaptors as well.
     """
@@ -129,7 +129,7 @@ class Recalibrated(Supernet):
         return self.net.cost(genotype, height, width)
 
     def extract(self, genotype: Genotype) -> nn.Module:
-        """The sub-network alone, placed, its statistics the means of those of all batches."""
+        """Return the sub-network alone, placed, its statistics the means of those of all batches."""
         task, compute = self.job.task, self.job.compute
         net = compute.place(self.net.extract(genotype))
         with compute.autocast():

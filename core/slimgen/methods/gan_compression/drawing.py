@@ -24,7 +24,7 @@ COLOURS = {1: "#a5d8ff", 2: "#ffec99", 4: "#b2f2bb"}
 
 
 def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe) -> None:
-    """Draws bars as high as a ResNet's layers are wide, coloured by their features' size; other networks as a table."""
+    """Draw bars as high as a ResNet's layers are wide, coloured by their features' size; other networks as a table."""
     if set(genotype) != set(CHANNELS.names):
         draw_table(genotype, path, recipe)
         return

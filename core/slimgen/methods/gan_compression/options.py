@@ -103,7 +103,7 @@ class SearchOptions(Section):
     latency_networks: int = Field(default=16, ge=4)
 
     def require_few(self, places: Sized) -> None:
-        """Raises RecipeError where an exhaustive search would measure more than it may."""
+        """Raise RecipeError where an exhaustive search would measure more than it may."""
         if len(places) > self.evaluations:
             rule = f"an exhaustive search within {self.evaluations:,} evaluations"
             hint = "raise search.band or search.evaluations, or search by evolution"
@@ -119,12 +119,12 @@ def search_reads(recipe: Recipe) -> tuple[str, ...]:
 
 
 def pruning(recipe: Recipe, options: SupernetOptions) -> bool:
-    """Whether the once-for-all network begins with channels of its teacher."""
+    """Return whether the once-for-all network begins with channels of its teacher."""
     return prunable(recipe, options) if options.prune is None else options.prune
 
 
 def prunable(recipe: Recipe, options: SupernetOptions) -> bool:
-    """Whether student and teacher are of one ResNet family, with the same layers."""
+    """Return whether student and teacher are of one ResNet family, with the same layers."""
     teacher, kind = teacher_options(recipe, options), searchable(options.family)
     if teacher["family"] != options.family or not kind.pruned:
         return False
@@ -148,7 +148,7 @@ def tap_channels(recipe: Recipe, options: SupernetOptions) -> tuple[list[int], l
 
 
 def costs_at(recipe: Recipe, options: SupernetOptions, config: Any) -> Mapping[str, Any]:
-    """The cheap costs of one configuration, or of arrays of them."""
+    """Return the cheap costs of one configuration, or of arrays of them."""
     description = searchable(options.family).described(options.family, shape_of(recipe, options))
     costs: Mapping[str, Any] = description.cost(*recipe.size, config).as_dict(recipe.budget.convention)
     return costs
@@ -162,7 +162,7 @@ def band(
     budget: Budget,
     latency: Callable[[Mapping[str, Any]], Any] | None = None,
 ) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """The places in the space's grid that an exhaustive search measures, the costliest first.
+    """Return the places in the space's grid that an exhaustive search measures, the costliest first.
 
     Of a budget without limits, that is every one. `latency` maps columns of widths to milliseconds, where it limits
     them.
