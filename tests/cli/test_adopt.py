@@ -128,7 +128,7 @@ def test_weights_and_classes_that_do_not_fit_are_one_line_before_anything_is_wri
     torch.save({"mix.weight": PLAIN["mix.weight"]}, tmp_path / "short.pth")
     for words, fault in {
         (tmp_path / "short.pth", f"{source}:Doubler"): "no mix.bias; check the network and its norm",
-        (tmp_path / "nowhere.pth", f"{source}:Doubler"): "weights must be a file",
+        (tmp_path / "nowhere.pth", f"{source}:Doubler"): "no file of weights at",
         (folder / "net.pth", f"{tmp_path / 'none.py'}:Doubler"): "(no file ",
         (folder / "net.pth", f"{source}:Tuple"): "must return one tensor; got a tuple",
         (folder / "net.pth", "resnett"): "did you mean 'resnet'?",

@@ -53,7 +53,7 @@ def test_a_folder_that_is_no_finished_stage_is_one_line_and_status_2(slimgen, tm
         (["spaces", "channel-48", "--macs", "1e9"], "did you mean 'channels-48'?"),
         (["profile", "mobile_resnet", "--config", "1_2"], "eight positive numbers"),
         (["profile", "resnt"], "did you mean 'resnet'?"),
-        (["profile", "alphagan"], "needs the key 'genotype'; options read --key value, and tables are JSON files"),
+        (["profile", "alphagan"], "needs the key 'genotype'; give options as --key value, and tables as JSON files"),
         (["profile", "resnet", "--ngff", "3"], "did you mean 'ngf'?"),
         (["data", "get", "facade", "nowhere"], "did you mean 'facades'?"),
     ],

@@ -119,7 +119,7 @@ def test_images_to_make_of_noise_are_drawn_alone_whatever_pairs_lie_in_data(tmp_
     ("setting", "message"),
     [
         ("evaluate.metrics=[psnrr]", "did you mean 'psnr'"),
-        ("teach.generator_checkpoint=nowhere.pth", "weights must be a file; got nowhere.pth"),
+        ("teach.generator_checkpoint=nowhere.pth", "no file of weights at nowhere.pth"),
         ("evaluate={metrics: ['fd:mine'], features: {mine: {path: nowhere.pt}}}", "nowhere.pt"),
         ("losses={perceptual: 1, perceptual_network: nowhere.pt}", "nowhere.pt"),
         ("budget.macs=100", "smallest network of this space has"),

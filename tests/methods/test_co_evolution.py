@@ -355,7 +355,7 @@ def test_the_example_of_a_network_of_ones_own_makes_sense(monkeypatch):
         (["search.selection=0.5"], RecipeError, "sum to 1"),
         (["search.populaton=5"], RecipeError, "did you mean 'population'"),
         (["search.kind=magnitude", "budget={}"], RecipeError, "to a budget"),
-        (["teach.generator={family: trellis}"], RecipeError, "widths of their own"),
+        (["teach.generator={family: trellis}"], RecipeError, "a generator family with an option widths"),
         (["teach.generator_checkpoint=x.pth"], RecipeError, "teach.reverse_generator_checkpoint"),
         (["finetune.generator_steps=2"], RecipeError, "take turns"),
         (["losses.adversarial=0"], RecipeError, "discriminators"),

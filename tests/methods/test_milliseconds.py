@@ -228,7 +228,7 @@ def test_budgets_are_lowered_where_networks_are_slower_than_predicted(noise_run)
         (
             FILTERS,
             ["budget={latency_ms: 3}", "teach.generator={family: unet, ngf: 4, depth: 3}"],
-            "known in pieces; got 'unet'; limit macs instead",
+            "measured in pieces; got 'unet'; limit macs instead",
         ),
     ],
 )

@@ -55,12 +55,12 @@ def test_a_width_is_a_number_that_can_be_built(noun: str, family: str, value: ob
 
 
 @pytest.mark.parametrize(("noun", "family"), FAMILIES)
-def test_what_no_class_declares_is_refused(noun: str, family: str) -> None:
+def test_an_option_that_the_class_does_not_declare_is_refused(noun: str, family: str) -> None:
     wrong = f"{WIDTH[family]}s"
     with pytest.raises(RecipeError, match=f"no key '{wrong}'; got 3; did you mean '{WIDTH[family]}'"):
         check_network(noun, about(noun, family, **{wrong: 3}), "teach.x")
     for option in ("width", "height"):
-        with pytest.raises(RecipeError, match=f"teach.x has no {option}: a network is as large as its images"):
+        with pytest.raises(RecipeError, match=f"teach.x cannot set {option}: networks take the size of the images"):
             check_network(noun, about(noun, family, **{option: 64}), "teach.x")
 
 
@@ -79,8 +79,8 @@ def test_what_no_class_declares_is_refused(noun: str, family: str) -> None:
         (GENERATOR, {"family": "alphagan", "genotype": {"a": [1]}}, "genotype"),
         (DISCRIMINATOR, {"family": "patchgan", "layers": 17}, "layers: must be at most 16"),
         (DISCRIMINATOR, {"family": "multiscale", "scales": 0}, "scales: must be at least 1"),
-        (GENERATOR, {}, "names its family; got none; such as family: resnet"),
-        (DISCRIMINATOR, {"family": 5}, "names its family; got 5; such as family: patchgan"),
+        (GENERATOR, {}, "must name its family; got none; for example family: resnet"),
+        (DISCRIMINATOR, {"family": 5}, "must name its family; got 5; for example family: patchgan"),
         (GENERATOR, {"family": "resnt"}, "did you mean 'resnet'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Contracts of networks in pieces, over every family that is known in pieces."""
+"""Contracts of networks in pieces, over every family that can be split into pieces."""
 
 import random
 from collections import Counter

@@ -128,18 +128,18 @@ def test_a_discriminator_scores_as_it_likes() -> None:
         ("Tuple", "return one tensor; got a tuple"),
         ("Mapping", "return one tensor; got a dict"),
         ("Nothing", "return one tensor; got None"),
-        ("Leaves", r"not end the process that it is in; got sys.exit\(0\)"),
-        ("Changes", "leave what it is given as it was"),
-        ("Dices", "answer alike when asked again"),
+        ("Leaves", r"must not end its process; got sys.exit\(0\)"),
+        ("Changes", "leave its input unchanged"),
+        ("Dices", "return the same output twice for one input"),
         ("Divides", "finite numbers"),
-        ("Rounds", r"with a fraction; got torch\.uint8"),
-        ("Larger", r"make pictures of 3 x 8 x 12 of pictures of 3 x 8 x 12; got \(1, 3, 32, 48\)"),
+        ("Rounds", r"floating-point numbers; got torch\.uint8"),
+        ("Larger", r"map pictures of 3 x 8 x 12 to pictures of 3 x 8 x 12; got \(1, 3, 32, 48\)"),
         ("Grey", r"got \(1, 1, 8, 12\)"),
         ("Alone", r"got \(3, 8, 12\)"),
-        ("Mixes", "for each picture of a batch as for it alone"),
-        ("Detached", "be trainable; got an answer without gradients"),
-        ("Shrinks", "of one size, in training mode too"),
-        ("Breaks", "finite numbers, in training mode too"),
+        ("Mixes", "the same output for a picture in a batch as for it alone"),
+        ("Detached", "be trainable; got an output without gradients"),
+        ("Shrinks", "the same shape in training mode as in evaluation mode"),
+        ("Breaks", "finite numbers in training mode"),
         ("Fails", "take pictures of 3 x 8 x 12; got KeyError: 'weight'"),
         ("Unmade", "no such font"),
     ],
@@ -152,12 +152,12 @@ def test_a_generator_that_cannot_be_used_is_one_line(name: str, words: str) -> N
 
 
 def test_a_process_that_ends_takes_nothing_with_it() -> None:
-    with pytest.raises(RecipeError, match=r"its end with exit code 0, while running it on pictures of 3 x 8 x 12"):
+    with pytest.raises(RecipeError, match=r"got exit code 0, while running it on pictures of 3 x 8 x 12"):
         probed(probe("Ends"))
 
 
 def test_a_network_that_never_answers_is_left_and_named() -> None:
-    with pytest.raises(RecipeError, match=r"no end within 0\.2 seconds, while starting"):
+    with pytest.raises(RecipeError, match=r"no result within 0\.2 seconds, while starting"):
         probed(probe("Waits"), seconds=0.2)
 
 

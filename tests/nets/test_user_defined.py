@@ -35,7 +35,7 @@ def test_a_generator_of_noise_of_ones_own_is_counted_on_noise(monkeypatch):
 
 
 class Wide(nn.Module):
-    """Images to images, with an option that has the name of what pruning leaves elsewhere."""
+    """Images to images, with an option whose name pruning uses."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -81,9 +81,9 @@ def test_an_option_named_channels_is_the_classs_own_before_and_after_pruning(own
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("Wide", {}, "asks for; got no 'channels'"),
-        ("Wide", {"channels": 100}, "made from its options; got .*no more than 99"),
-        ("Clash", {}, "kept_channels is what pruning left"),
+        ("Wide", {}, "requires the option 'channels'"),
+        ("Wide", {"channels": 100}, "cannot build .*; got .*no more than 99"),
+        ("Clash", {}, "must not have an option kept_channels"),
         ("Misspelt", {"channels": 2}, "Misspelt must take an image of 4 x 4; got AttributeError.*'layer'"),
     ],
 )

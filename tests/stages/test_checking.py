@@ -105,7 +105,7 @@ def test_a_generator_of_another_size_is_refused_before_prepare(tmp_path: Path, m
     (tmp_path / "twice_as_large.py").write_text(f"{code}        super().__init__({layers})\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     recipe = TINY.override(["teach.generator={family: 'twice_as_large:Up'}"])
-    with pytest.raises(RecipeError, match=r"must make pictures of 3 x 32 x 32 .*; got \(1, 3, 64, 64\)"):
+    with pytest.raises(RecipeError, match=r"must map .* to pictures of 3 x 32 x 32; got \(1, 3, 64, 64\)"):
         stages.run(recipe, data=tmp_path, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     assert "twice_as_large" not in sys.modules

@@ -1,8 +1,8 @@
-"""Network families by name. Their modules, and torch with them, are imported only when one is asked for.
+"""Network families by name. A family's module, and torch with it, is imported only when the family is used.
 
-A family is a class with a method `cost(height, width, **options)` that takes the options of its constructor, which one
-described by rows has of `slimgen.nets.layers.Described`; or a user-defined class by its import path,
-`package.module:Class`, whose cost is counted (`slimgen.nets.user_defined`).
+A family is a class with a method `cost(height, width, **options)` that takes the options of its constructor; families
+described by rows inherit it from `slimgen.nets.layers.Described`. A user-defined class is named by its import path,
+`package.module:Class`, and its cost is counted (`slimgen.nets.user_defined`).
 """
 
 import importlib
@@ -33,7 +33,8 @@ GENERATORS = {
     "sngan": "slimgen.nets.sngan.generator:NoiseResnet",
     "cyclegan_nas": "slimgen.nets.cyclegan_nas.networks:CellsGenerator",
 }
-"""Generators by family: of images from images, and from noise those that have an option `latent`, its length."""
+"""Generators by family. A family with an option `latent`, the length of the noise, maps noise to images; all others map
+images to images."""
 
 DISCRIMINATORS = {
     "patchgan": "slimgen.nets.patchgan.discriminators:PatchGAN",
@@ -41,44 +42,44 @@ DISCRIMINATORS = {
     "sngan": "slimgen.nets.sngan.discriminator:NoiseDiscriminator",
     "cyclegan_nas": "slimgen.nets.cyclegan_nas.networks:CellsDiscriminator",
 }
-"""Discriminators, by family."""
+"""Discriminators by family."""
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 MOST = 2 * 10**9
-"""Parameters: as many take 8 GB, and in training four times as much."""
+"""The most parameters a network may have: this many take 8 GB, and four times that in training."""
 WIDTHS = ("ngf", "channels")
-"""The names of the option that widens all of a generator; `config` and `widths` say the width of each part instead."""
+"""The possible names of the option that sets a generator's overall width; `config` and `widths` set it part by part."""
 
 
 class Family(Protocol):
-    """What the class of a network family offers."""
+    """The interface of a network family's class."""
 
     def __call__(self, **options: object) -> "nn.Module":
-        """A network with these options."""
+        """Build a network with these options."""
 
     def cost(self, height: int, width: int, **options: object) -> "Cost":
-        """What that network costs on images of this size, in closed form."""
+        """Return the network's cost on one image of this size, in closed form."""
 
 
 def build_generator(family: str, *, seed: int = 0, **options: object) -> "nn.Module":
-    """A generator of a family (a name of `GENERATORS`, or an import path), its weights drawn from the seed.
+    """Build a generator of a family (a name in `GENERATORS`, or an import path), its weights drawn from the seed.
 
     Raises:
-        SlimgenError: the family or an option is not known, or an option is out of range.
+        SlimgenError: the family or an option is unknown, or an option is out of range.
     """
     return _build("generator", family, seed, options)
 
 
 def build_discriminator(family: str, *, seed: int = 0, **options: object) -> "nn.Module":
-    """A discriminator of a family, its weights drawn from the seed; as `build_generator`."""
+    """Build a discriminator of a family, its weights drawn from the seed; see `build_generator`."""
     return _build("discriminator", family, seed, options)
 
 
 def check_network(noun: str, about: Mapping[str, Any], where: str) -> None:
-    """Whether a recipe's generator or discriminator, its family and options together, can be made, as far as types say.
+    """Check the family and options of a recipe's generator or discriminator against the types its class declares.
 
     Raises:
-        RecipeError: no family, or options that it does not take.
-        SlimgenError: the family is not known.
+        RecipeError: there is no family, or it does not take one of the options.
+        SlimgenError: the family is unknown.
     """
     from slimgen.nets.options import check_options
 
@@ -86,35 +87,35 @@ def check_network(noun: str, about: Mapping[str, Any], where: str) -> None:
     if not isinstance(family, str):
         got = "none" if family is None else repr(family)[:80]
         example = "resnet" if noun == GENERATOR else "patchgan"
-        raise RecipeError(f"{where} names its family", got, f"such as family: {example}")
+        raise RecipeError(f"{where} must name its family", got, f"for example family: {example}")
     found = _family(noun, family)
     options = {name: value for name, value in about.items() if name != "family"}
     check_options(_taken(found), options, where, foreign=":" in family)
 
 
 def require_buildable(noun: str, cost: "Cost") -> None:
-    """Raises RecipeError for a network of more parameters than any machine trains."""
+    """Raise RecipeError for a network with more parameters than `MOST`."""
     if cost.params > MOST:
-        rule = f"a {noun} that can be trained has at most {MOST:,} parameters"
+        rule = f"a {noun} to train must have at most {MOST:,} parameters"
         raise RecipeError(rule, f"{cost.params:,}, {4 * cost.params / 2**30:,.0f} GiB", "make it narrower")
 
 
 def generator_cost(family: str, height: int, width: int, **options: object) -> "Cost":
-    """What the generator of a family costs on one image of so many pixels, in closed form: nothing is built.
+    """Return the cost of a family's generator on one image of this size in pixels, in closed form: nothing is built.
 
-    The cost of a user-defined class is counted.
+    The cost of a user-defined class is counted instead.
 
     Raises:
-        SlimgenError: the family or an option is not known, or the size does not suit the network.
+        SlimgenError: the family or an option is unknown, or the network cannot take images of this size.
     """
     return _resolve("generator", family, options).cost(height, width, **options)
 
 
 def generator_pieces(family: str, height: int, width: int, **options: object) -> "list[Piece]":
-    """The generator of a family in parts whose latencies add up, in evaluation; the first takes what it takes.
+    """Return a family's generator, in evaluation mode, in pieces whose latencies add up; the first takes the input.
 
     Raises:
-        RecipeError: generators of this family are not known in parts.
+        RecipeError: generators of this family cannot be split into pieces.
         SlimgenError: as `generator_cost`.
     """
     check_pieces(family)
@@ -123,17 +124,17 @@ def generator_pieces(family: str, height: int, width: int, **options: object) ->
 
 
 def check_pieces(family: str) -> None:
-    """Raises RecipeError unless the generators of a family are known in pieces, for a table of latencies."""
+    """Raise RecipeError unless the generators of a family can be split into pieces, for a table of latencies."""
     if not hasattr(_family("generator", family), "pieces"):
-        rule = "a limit on latency_ms needs generators that are known in pieces"
+        rule = "a limit on latency_ms needs a generator family that can be measured in pieces"
         raise RecipeError(rule, repr(family), "limit macs instead, or choose a ResNet")
 
 
 def noise_length(family: str, **options: object) -> int | None:
-    """The length of the noise that a generator takes: its option `latent`. None where it takes images.
+    """Return the length of the noise that a generator takes, its option `latent`; None where it takes images.
 
     Raises:
-        SlimgenError: the family or an option is not known.
+        SlimgenError: the family or an option is unknown.
     """
     known = _options_of(_resolve("generator", family, options))
     if "latent" not in known:
@@ -142,20 +143,20 @@ def noise_length(family: str, **options: object) -> int | None:
 
 
 def default_of(family: str, *, option: str, **options: object) -> object:
-    """What an option of a generator is where it is not given: None where the family has no such option, or no default.
+    """Return the default of a generator's option; None where the family has no such option, or it has no default.
 
     Raises:
-        SlimgenError: the family or one of the options is not known.
+        SlimgenError: the family or one of the options is unknown.
     """
     found = _options_of(_resolve("generator", family, options)).get(option)
     return None if found is None or found.default is inspect.Parameter.empty else found.default
 
 
 def width_option(family: str) -> str | None:
-    """The option that widens all of a family's generator, one of `WIDTHS`; None where it has none.
+    """Return the option that sets the overall width of a family's generators, one of `WIDTHS`; None without one.
 
     Raises:
-        SlimgenError: the family is not known.
+        SlimgenError: the family is unknown.
     """
     known = _options_of(_family("generator", family))
     return next((option for option in WIDTHS if option in known), None)
@@ -164,30 +165,36 @@ def width_option(family: str) -> str | None:
 def narrowed(
     family: str, options: Mapping[str, Any], amount: Callable[[dict[str, Any]], float], least: float
 ) -> dict[str, Any]:
-    """The options of the narrowest generator of a family with at least so much of an amount of theirs, such as MACs.
+    """Return the options of a family's narrowest generator whose amount, such as its MACs, is at least `least`.
 
-    The width among the options is replaced, and widths of single parts are left out.
+    The overall width is replaced; options that set the widths of single parts are dropped.
+
+    Args:
+        family: a name in `GENERATORS`, or an import path.
+        options: of the generator to narrow.
+        amount: options to the amount to reach.
+        least: the smallest amount allowed.
 
     Raises:
         RecipeError: the family has no option of `WIDTHS`.
-        BudgetError: no width reaches so much.
-        SlimgenError: an option is not known, or the size does not suit the network.
+        BudgetError: no width reaches the amount.
+        SlimgenError: an option is unknown, or the network cannot take images of this size.
     """
     option = width_option(family)
     if option is None:
-        raise RecipeError(f"a generator is narrowed by an option {' or '.join(WIDTHS)}", f"{family!r} without")
+        raise RecipeError(f"a generator must have an option {' or '.join(WIDTHS)} to be narrowed", repr(family))
     rest = {name: value for name, value in options.items() if name not in (option, "config", "widths")}
 
     return {**rest, option: smallest_reaching(lambda wide: amount({**rest, option: wide}), least)}
 
 
 def description_of(family: str) -> Any:
-    """The dataclass of options that describes a family's generators in rows, or None; raises as `width_option`."""
+    """Return the options dataclass that describes a family's generators in rows, or None; raises as `width_option`."""
     return getattr(_family("generator", family), "Options", None)
 
 
 def discriminator_cost(family: str, height: int, width: int, **options: object) -> "Cost":
-    """What the discriminator of a family costs, in closed form; as `generator_cost`."""
+    """Return the cost of a family's discriminator in closed form; see `generator_cost`."""
     return _resolve("discriminator", family, options).cost(height, width, **options)
 
 
@@ -198,7 +205,7 @@ def _build(noun: str, family: str, seed: int, options: Mapping[str, object]) -> 
 
 
 def _resolve(noun: str, family: str, options: Mapping[str, object]) -> Family:
-    """The class of a family, once it is known to take these options."""
+    """Return the class of a family after checking that it takes these options."""
     found = _family(noun, family)
     if ":" in family:
         found.check(options)  # type: ignore[attr-defined]
@@ -206,7 +213,7 @@ def _resolve(noun: str, family: str, options: Mapping[str, object]) -> Family:
     known = _options_of(found)
     for option in options:
         if option not in known:
-            raise SlimgenError(f"the {noun} {family!r} has no such option", repr(option), nearest(option, known))
+            raise SlimgenError(f"the {noun} {family!r} has no option {option!r}", None, nearest(option, known))
     return found
 
 
@@ -217,18 +224,18 @@ def _family(noun: str, family: str) -> Family:
         return UserDefined(family)
     families = GENERATORS if noun == "generator" else DISCRIMINATORS
     if family not in families:
-        raise SlimgenError(f"a {noun} must be of a known family", repr(family), nearest(family, families))
+        raise SlimgenError(f"no {noun} family is called {family!r}", None, nearest(family, families))
     module, _, name = families[family].partition(":")
     return cast(Family, getattr(importlib.import_module(module), name))
 
 
 def _options_of(found: Family) -> Mapping[str, inspect.Parameter]:
-    """The options that a family takes, with their defaults; of a user-defined one, those of its class."""
+    """Return the options that a family takes, with their defaults; of a user-defined one, its class's."""
     return _parameters(_taken(found))
 
 
 def _taken(found: Family) -> Callable[..., object]:
-    """Whose arguments a family's options are."""
+    """Return the callable whose arguments are the family's options."""
     return cast(Callable[..., object], getattr(found, "kind", None) or getattr(found, "Options", found))
 
 

@@ -1,4 +1,4 @@
-"""Layers in forms that are faster than PyTorch's own and compute the same."""
+"""Layers that compute the same as PyTorch's own, faster."""
 
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -10,54 +10,53 @@ from torch.overrides import has_torch_function_unary
 
 
 class ReLU(nn.ReLU):
-    """PyTorch's ReLU behind a norm, in place where nothing is trained."""
+    """PyTorch's ReLU after a norm, in place during inference."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (named as in the class above)
-        """Features of any shape, not below zero."""
+        """Clamp features of any shape at zero."""
         return torch.relu_(input) if may_overwrite(input) else torch.relu(input)
 
 
 def may_overwrite(made: Tensor) -> bool:
-    """Whether a tensor that was just made can be overwritten: no gradient will ask for it, and nobody watches."""
+    """Return whether a fresh tensor may be overwritten: autograd does not need it, and nothing traces the module."""
     return not (torch.is_grad_enabled() or torch.compiler.is_compiling() or has_torch_function_unary(made))
 
 
 class ReflectionPad2d(nn.ReflectionPad2d):
-    """PyTorch's ReflectionPad2d of one width on every side, by `reflect`."""
+    """PyTorch's ReflectionPad2d with equal padding on every side, computed by `reflect`."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (named as in the class above)
-        """Features (N, C, H, W) to features larger by the padding."""
+        """Pad features (N, C, H, W) to (N, C, H + 2 padding, W + 2 padding)."""
         return reflect(input, self.padding[0])
 
 
 def reflect(images: Tensor, width: int) -> Tensor:
-    """Mirrors `width` pixels of (N, C, H, W) out over every side, kept out of autocast.
+    """Pad images (N, C, H, W) by `width` mirrored pixels on every side, outside of autocast.
 
-    Autocast on a CPU computes paddings in float32, so that every image would be converted twice around an operation
-    that only copies.
+    Autocast on a CPU pads in float32, which would convert every image twice around an operation that only copies.
     """
     casts = not torch.compiler.is_compiling() and torch.is_autocast_enabled("cpu") and images.device.type == "cpu"
     with torch.autocast("cpu", enabled=False) if casts else nullcontext():
         return functional.pad(images, (width,) * 4, mode="reflect")
 
 
-FEW = 4  # channels, at the most, to which `few_channels` is faster
+FEW = 4  # the most output channels for which `few_channels` is faster
 
 
 class OutputConvolution(nn.Conv2d):
-    """PyTorch's Conv2d of stride 1, by `few_channels`."""
+    """PyTorch's Conv2d with stride 1, computed by `few_channels`."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (named as in the class above)
-        """Features (N, C, H, W) to images."""
+        """Map features (N, C, H, W) to images (N, outputs, H', W')."""
         return few_channels(input, self.weight, self.bias, int(self.padding[0]))
 
 
 def few_channels(images: Tensor, weight: Tensor, bias: Tensor | None, padding: int = 0) -> Tensor:
-    """A convolution of stride 1 to a few channels, two to three times as fast on a CPU, with the same sums.
+    """Convolve with stride 1 to a few channels: the same sums as `conv2d`, two to three times as fast on a CPU.
 
-    A processor computes sixteen channels at once, of which three would be used. So the pixels of each square of 2 x 2
-    are made channels: a kernel one pixel larger, which holds the kernel at its four places, moves in steps of two, and
-    its twelve outputs are sorted into their squares.
+    A CPU computes sixteen output channels at once, and an image would use three of them. So the four pixels of each
+    2 x 2 square become channels: a kernel one pixel larger, which holds the original at four offsets, moves in steps
+    of two, and a pixel shuffle puts its twelve outputs in their squares.
 
     Args:
         images: (N, C, H, W).
@@ -71,27 +70,27 @@ def few_channels(images: Tensor, weight: Tensor, bias: Tensor | None, padding: i
     if watched or images.device.type != "cpu" or outputs > FEW or any(side % 2 for side in sides):
         return functional.conv2d(images, weight, bias, padding=padding)
     places = [functional.pad(weight, (right, 1 - right, down, 1 - down)) for down in (0, 1) for right in (0, 1)]
-    wide = torch.stack(places, 1).flatten(0, 1)  # each output's four places next to each other, as they are sorted
+    wide = torch.stack(places, 1).flatten(0, 1)  # an output's four offsets adjoin, as `pixel_shuffle` expects
     many = None if bias is None else bias.repeat_interleave(4)
     return functional.pixel_shuffle(functional.conv2d(images, wide, many, stride=2, padding=padding), 2)
 
 
 def blended(weighted: Iterable[tuple[nn.Module, Tensor]]) -> tuple[Tensor, Tensor | None, int]:
-    """The kernel of a weighted sum of convolutions that read the same features around the same pixels.
+    """Merge a weighted sum of convolutions that read the same features into a single kernel.
 
-    It computes the same sums in another order, with one feature map to keep for the gradients instead of several.
+    It computes the same sums in another order, and autograd keeps one feature map instead of several.
 
     Args:
-        weighted: convolutions, alike in channels, stride and whether they have biases, each with its weight, a scalar.
-            Kernels may differ in size and dilation; one of even size reaches a tap further right and down.
+        weighted: convolutions, each with its weight, a scalar. They have the same channels and stride, and all or none
+            have biases. Kernels may differ in size and dilation; an even one reaches one tap further right and down.
 
     Returns:
-        The kernel (outputs, inputs, side, side), the bias (outputs,), and how many taps lie before the middle one.
+        The kernel (outputs, inputs, side, side), the bias (outputs,), and the number of taps before the middle one.
     """
     scaled = []
     for conv, gate in weighted:
         assert isinstance(conv, nn.Conv2d)
-        # Asked for once: in training every look at a spectral norm is a power iteration.
+        # Read once: in training each access to a weight with spectral norm runs a power iteration.
         scaled.append((conv, gate, gate * conv.weight))
     reach = max(_reach(conv) for conv, _, _ in scaled)
     side = reach + 1 + max(conv.dilation[0] * (conv.kernel_size[0] - 1) - _reach(conv) for conv, _, _ in scaled)
@@ -108,5 +107,5 @@ def blended(weighted: Iterable[tuple[nn.Module, Tensor]]) -> tuple[Tensor, Tenso
 
 
 def _reach(conv: nn.Conv2d) -> int:
-    """Taps before the one that lies at the output's pixel."""
+    """Return the number of taps before the one at the output's pixel."""
     return int(conv.dilation[0] * ((conv.kernel_size[0] - 1) // 2))

@@ -1,4 +1,4 @@
-"""The weights a network starts from, drawn from a seed alone."""
+"""Initial weights, drawn from a seed alone."""
 
 import math
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from torch.nn.utils import parametrize
 
 INITIAL_STD = 0.02
 GLOROT = "glorot"
-"""What a class says in its attribute `initial` to be drawn with Glorot's variances, as SN-GAN and its descendants are.
+"""The value of a class's attribute `initial` that asks for Glorot's variances, as in SN-GAN and its descendants.
 
-Weights of N(0, 0.02) shrink what passes through them, which instance norms undo. The generators of noise have no norm
-behind many of their convolutions.
+Weights from N(0, 0.02) shrink the signal, and instance norms undo that. Generators that take noise have no norm after
+many of their convolutions.
 """
 _POWER_ITERATIONS = 15
 
@@ -25,16 +25,16 @@ Draw = Callable[[torch.Size, float, float], Tensor]
 
 @torch.no_grad()
 def initialise(net: Net, seed: int) -> Net:
-    """Draws the weights of any network of convolutions anew, as pix2pix (Isola et al. 2017) does, or as its class says.
+    """Draw new weights for a convolutional network as pix2pix does (Isola et al. 2017), or as its class asks.
 
-    Convolutions and linear layers: N(0, 0.02); or, of a class whose `initial` is `GLOROT`, a normal distribution of
-    the variance 2 / (inputs + outputs) that a weight meets (Glorot and Bengio 2010, Eq. 12). Biases 0. Affine norms:
-    weight N(1, 0.02), bias 0; running statistics start afresh. Spectral norms: their vectors by power iterations from
-    a drawn start. The numbers are drawn on the CPU in the order of the modules, so they are the same on every device,
-    and the global random state is neither read nor moved.
+    Convolutions and linear layers: N(0, 0.02), or, where the class's `initial` is `GLOROT`, a normal distribution with
+    variance 2 / (inputs + outputs) (Glorot and Bengio 2010, Eq. 12). Biases: 0. Affine norms: weight N(1, 0.02), bias
+    0; running statistics are reset. Spectral norms: vectors from power iterations with a drawn start. The numbers are
+    drawn on the CPU in the order of the modules, so they are the same on every device; the global random state is
+    neither read nor changed.
 
     Returns:
-        The network itself, changed in place; on the meta device, where there are no numbers, left alone.
+        The network itself, changed in place; on the meta device it is left unchanged.
     """
     if any(parameter.is_meta for parameter in net.parameters()):
         return net
@@ -66,9 +66,9 @@ def initialise(net: Net, seed: int) -> Net:
 
 
 def _glorot(module: nn.Module) -> float:
-    """The standard deviation for a layer; in groups, outputs are counted over all of them, as PyTorch counts them.
+    """Return the standard deviation for a layer; outputs are counted over all groups, as PyTorch counts them.
 
-    So depthwise kernels begin small, as in the training of AlphaGAN's authors; Adam's steps turn them the sooner.
+    Depthwise kernels therefore start small, as in the training of AlphaGAN's authors, and Adam turns them sooner.
     """
     if isinstance(module, _ConvNd):
         taps = math.prod(module.kernel_size)
@@ -78,7 +78,7 @@ def _glorot(module: nn.Module) -> float:
 
 
 def _restart_spectral_norm(module: nn.Module, weight: Tensor, draw: Draw) -> None:
-    """Replaces the singular vectors, which PyTorch draws from global state, by ones drawn from the seed."""
+    """Replace the singular vectors, which PyTorch draws from the global state, by vectors drawn from the seed."""
     for step in module.get_submodule("parametrizations.weight").children():
         buffers = dict(step.named_buffers())
         if not {"_u", "_v"} <= buffers.keys():

@@ -1,4 +1,4 @@
-"""What generators of noise share: their ends, and the normal operations of their cells."""
+"""Parts shared by the generators that take noise: first and last layers, and the normal operations of cells."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,20 +19,20 @@ _SIDES: int = 2**DOUBLINGS
 
 
 def bottom(size: Size) -> Size:
-    """Pixels that a generator begins with: 4 x 4 for images of 32. RecipeError where no doublings reach the size."""
+    """Return the size of the first features: 4 x 4 for images of 32; raise RecipeError if doubling misses the size."""
     if any(side % _SIDES for side in size):
-        raise RecipeError(f"the sides of images made of noise are multiples of {_SIDES} pixels", size)
+        raise RecipeError(f"the sides of images made from noise must be multiples of {_SIDES} pixels", size)
     return Size(*(side // _SIDES for side in size))
 
 
 @dataclass(frozen=True)
 class NoiseOptions:
-    """The options of a generator of noise; raises RecipeError where one is out of range.
+    """The options of a generator that takes noise; raises RecipeError where one is out of range.
 
     Attributes:
-        channels: of all features.
+        channels: number of channels of all features.
         latent: length of the noise.
-        size: of the images, as `Size.of` reads it, in multiples of 8; if not given 32, or that of the images costed.
+        size: image size, as `Size.of` reads it, in multiples of 8; None is 32, or the size that a cost is asked for.
         outputs: channels of the images.
     """
 
@@ -46,17 +46,17 @@ class NoiseOptions:
             object.__setattr__(self, "size", Size.of(self.size))
         if min(self.channels, self.latent, self.outputs) < 1:
             got = f"channels={self.channels}, latent={self.latent}, outputs={self.outputs}"
-            raise RecipeError("a generator of noise has channels, latent and outputs of at least 1", got)
+            raise RecipeError("channels, latent and outputs of a generator that takes noise must be at least 1", got)
 
     def made(self, height: int, width: int) -> Size:
-        """The size of images; raises RecipeError where it is another than the network's."""
+        """Return the size of the images; raise RecipeError where it differs from the option `size`."""
         size = Size(height, width)
         if self.size is not None and self.size != size:
-            raise RecipeError(f"this generator makes images of {self.size}", size, "set its option size, too")
+            raise RecipeError(f"this generator makes images of {self.size}", size, "set its option size to the same")
         return size
 
     def ends(self, size: Size) -> tuple[Row, Row, Row]:
-        """The first layer, from noise to features, and the last two, from features to an image."""
+        """Return the first row, from noise to features, and the last two, from features to an image."""
         features = self.channels
         linear = Row("linear", "linear", self.latent, features * math.prod(bottom(size)))
         norm = Row("norm", "norm", features, features, norm="batch", after=("relu",))
@@ -64,7 +64,7 @@ class NoiseOptions:
 
 
 class Ends(nn.Module):
-    """The layers around the middle of a generator: noise to the first features, and the last features to an image."""
+    """The first layer of a generator, from noise to features, and the last ones, from features to an image."""
 
     def __init__(self, options: NoiseOptions) -> None:
         super().__init__()
@@ -75,13 +75,13 @@ class Ends(nn.Module):
         self.image = nn.Sequential(norm_of(norm), nn.ReLU(), weights_of(image), nn.Tanh())
 
     def forward(self, noise: Tensor, middle: Callable[[Tensor], Tensor]) -> Tensor:
-        """Noise (N, latent) to images (N, outputs, H, W) in [-1, 1], by a middle that enlarges features 8 times."""
+        """Map noise (N, latent) to images (N, outputs, H, W) in [-1, 1]; `middle` enlarges features 8 times."""
         images: Tensor = self.image(middle(self.unflatten(self.linear(noise))))
         return images
 
 
 def end_pieces(options: NoiseOptions, size: Size) -> tuple[Piece, Piece]:
-    """The layers before the middle of a generator of images of that size, and those behind it, as pieces."""
+    """Return the layers before and after a generator's middle as pieces, for images of this size."""
     channels, shape = options.channels, (1, options.channels, *size)
 
     def ends() -> Ends:
@@ -98,17 +98,17 @@ def _first(ends: Ends) -> nn.Module:
 
 
 NORMAL = ("conv_1x1", "sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "conv_3x3", "conv_5x5")
-"""In the order of their size."""
+"""The normal operations, smallest first."""
 _FREE: dict[str, Make] = {"relu": lambda row: nn.ReLU(), "identity": lambda row: nn.Identity()}
 
 
 def key_of(name: str) -> str:
-    """The name of a choice's module: PyTorch allows no dots."""
+    """Return the module name of a choice: PyTorch allows no dots."""
     return name.replace(".", "_")
 
 
 def run_named(operations: nn.ModuleDict, name: str, features: Tensor) -> Tensor:
-    """The operation of a choice by its name, applied."""
+    """Apply the operation of a choice."""
     out: Tensor = operations[key_of(name)](features)
     return out
 
@@ -116,15 +116,17 @@ def run_named(operations: nn.ModuleDict, name: str, features: Tensor) -> Tensor:
 def normal_rows(
     operation: str, inputs: int, outputs: int, part: int = 1, norm: Norm = "batch", first: str = "relu"
 ) -> tuple[Row, ...]:
-    """A ReLU and a convolution; or, twice, a ReLU, a depthwise and a 1x1 convolution and a norm.
+    """Return the rows of a normal operation.
+
+    A dense one is a ReLU and a convolution; a separable one is twice a ReLU, a depthwise and a 1x1 convolution, a norm.
 
     Args:
         operation: one of `NORMAL`.
-        inputs: channels before.
-        outputs: channels after.
-        part: as of `Row`.
-        norm: of separable convolutions; they have biases where there is none.
-        first: what a dense convolution begins with, `relu` or `identity`; an image would lose its half by a ReLU.
+        inputs: input channels.
+        outputs: output channels.
+        part: as in `Row`.
+        norm: of separable convolutions; without one they have biases.
+        first: the layer before a dense convolution, `relu` or `identity`: a ReLU would drop half of an image's range.
     """
     kernel = int(operation[-1])
     if operation.startswith("conv"):
@@ -135,7 +137,7 @@ def normal_rows(
 
 
 class Normal(nn.Sequential):
-    """The normal operation of `normal_rows`, with something done to each convolution, such as a spectral norm."""
+    """The normal operation that `normal_rows` describes; `wrap` is applied to each convolution (a spectral norm)."""
 
     def __init__(self, rows: Sequence[Row], wrap: Callable[[nn.Module], nn.Module] = lambda conv: conv) -> None:
         super().__init__(*(layer for row in rows for layer in layers_of(row, _FREE, lambda row: wrap(weights_of(row)))))

@@ -1,11 +1,11 @@
-"""InstanceNorm that stays in the layout of its images, and whose gradient is right in every layout.
+"""InstanceNorm that keeps the memory layout of its input and has a correct gradient in every layout.
 
-PyTorch's `instance_norm` leaves channels_last, so that each convolution after it copies its input; and on a CPU its
-gradient is wrong for a batch of one image whenever the gradient that arrives is laid out channels_last (torch 2.13),
-which is what every convolution placed so sends back. Here a batch in channels_last on a CPU goes by PyTorch's
-`group_norm` kernel, one group a channel: small and narrow ones are copied to be contiguous and back, which that kernel
-repays; of others its gradient is the closed form. Any other batch goes by `instance_norm`, which is handed its
-gradients contiguous.
+PyTorch's `instance_norm` does not keep channels_last, so each convolution after it copies its input. On a CPU its
+gradient is also wrong for a batch of one image when the incoming gradient is channels_last (torch 2.13), which is the
+layout that a channels_last convolution sends back. Here a channels_last batch on a CPU uses PyTorch's `group_norm`
+kernel with one group per channel: small and narrow batches are copied to contiguous memory and back, which is still
+faster; for the others the gradient is computed in closed form. Every other batch uses `instance_norm`, with its
+incoming gradients made contiguous.
 """
 
 from functools import lru_cache
@@ -17,30 +17,30 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.overrides import has_torch_function_unary
 
-# Up to so many pixels, or below so many channels, `group_norm` is mostly faster on a contiguous copy, copies included,
-# and in bfloat16 five times; of larger ones it is the copies that take longest (benchmarks/norms.py).
+# Up to _SMALL pixels, or below _NARROW channels, `group_norm` is mostly faster on a contiguous copy, copying included,
+# and five times as fast in bfloat16; for larger images copying takes longest (benchmarks/norms.py).
 _SMALL, _NARROW = 1024, 16
-# So many standard deviations from zero, a channel's variance is known to a thousandth still.
+# With a mean this many standard deviations from zero, a channel's variance is still accurate to a thousandth.
 _FAR = 16.0
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """PyTorch's InstanceNorm2d without running statistics, by `instance_norm`."""
+    """PyTorch's InstanceNorm2d without running statistics, computed by `instance_norm`."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (named as in the class above)
-        """Features (N, C, H, W) to features of mean 0 and variance 1 per image and channel, scaled if affine."""
+        """Normalise features (N, C, H, W) to mean 0 and variance 1 per image and channel, then scale if affine."""
         return instance_norm(input, self.weight, self.bias, self.eps)
 
 
 def instance_norm(
     images: Tensor, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
-    """Normalises each channel of each image (Ulyanov et al. 2016).
+    """Normalise each channel of each image (Ulyanov et al. 2016).
 
     Args:
-        images: (N, C, H, W); what is returned is alike, on a CPU also in being channels_last.
-        weight: (C,) scales, or None.
-        bias: (C,) shifts, or None; there exactly if `weight` is.
+        images: (N, C, H, W); the result has the same shape, and on a CPU the same layout if that is channels_last.
+        weight: scales (C,), or None.
+        bias: shifts (C,); None exactly where `weight` is.
         eps: added to the variance.
     """
     if not _fast(images):
@@ -58,7 +58,7 @@ def instance_norm(
 
 
 def _fast(images: Tensor) -> bool:
-    """Whether the images lie channels_last on a CPU, and are run and neither traced nor watched."""
+    """Return whether the images are channels_last on a CPU and are computed, not traced or compiled."""
     return (
         images.device.type == "cpu"
         and images.dim() == 4
@@ -72,11 +72,11 @@ def _fast(images: Tensor) -> bool:
 def _normalised(
     images: Tensor, eps: float, weight: Tensor | None = None, bias: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The normalised images, scaled and shifted if asked to, and 1 / standard deviation as (N, C, 1, 1)."""
+    """Return the normalised images, scaled and shifted if asked to, and 1 / standard deviation as (N, C, 1, 1)."""
     count, channels, height, width = images.shape
     with torch.autocast("cpu", enabled=False):
-        # The kernel takes the variance as a difference of means of squares, which loses digits far from zero. A row of
-        # pixels tells roughly where the channel lies; bfloat16 has few digits, and needs it only where all may go.
+        # The kernel computes the variance as mean of squares minus squared mean, which loses digits far from zero. So
+        # the mean of one row of pixels is subtracted first; in bfloat16, which has few digits, only where all are lost.
         group = (count, channels, height * width, channels, eps)
         if images.dtype == torch.bfloat16:
             normed, mean, scale = torch.native_group_norm(images, weight, bias, *group)
@@ -88,10 +88,10 @@ def _normalised(
 
 
 def _shifted(images: Tensor, shift: Tensor) -> Tensor:
-    """Images plus a number for each image and channel, (N, C, 1, 1)."""
+    """Add a number (N, C, 1, 1) to each channel of each image."""
     if images.dtype != torch.bfloat16:
         return images + shift
-    # Adding a row to many is slow in bfloat16 where channels are few; a product of rank one is not.
+    # In bfloat16, adding one row to many is slow for few channels; a rank-one product is not.
     count, channels, height, width = images.shape
     out = torch.empty_like(images, memory_format=torch.channels_last)
     rows, sums = (part.permute(0, 2, 3, 1).reshape(count, height * width, channels) for part in (images, out))
@@ -101,7 +101,7 @@ def _shifted(images: Tensor, shift: Tensor) -> Tensor:
 
 
 def _mean(images: Tensor) -> Tensor:
-    """The mean of each channel as (N, C, 1, 1): a product with ones, as torch's own sum over pixels crawls here."""
+    """Return the mean of each channel as (N, C, 1, 1), by a product with ones: torch's sum over pixels is slow here."""
     count, channels, height, width = images.shape
     rows = images.permute(0, 2, 3, 1).reshape(count, height * width, channels)
     ones = _ones(height * width, images.dtype).expand(count, -1, -1)
@@ -110,7 +110,7 @@ def _mean(images: Tensor) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _ones(length: int, dtype: torch.dtype) -> Tensor:
-    """A row of ones (1, 1, length)."""
+    """Return a row of ones (1, 1, length)."""
     with torch.inference_mode(False):
         return torch.ones(1, 1, length, dtype=dtype)
 
@@ -118,8 +118,8 @@ def _ones(length: int, dtype: torch.dtype) -> Tensor:
 class _Normalise(torch.autograd.Function):
     """y = (x - mean) / deviation, scaled and shifted.
 
-    With g the gradient times the scale, its gradient is (g - mean(g) - y mean(g y)) / deviation; the means over pixels
-    that this takes are those of the gradients of scale and shift.
+    With g the incoming gradient times the scale, the gradient is (g - mean(g) - y mean(g y)) / deviation. The same
+    means over pixels give the gradients of scale and shift.
     """
 
     @staticmethod

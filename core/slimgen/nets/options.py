@@ -1,4 +1,4 @@
-"""The options of networks as models: what a recipe says of a network is held to what its class declares. No torch."""
+"""Network options as pydantic models: a recipe's options are checked against the types a class declares. No torch."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -14,9 +14,9 @@ from slimgen.recipe import Section, section
 Width = Annotated[int, Field(ge=1, le=1 << 16)]
 """Channels, or the length of noise."""
 Repeats = Annotated[int, Field(ge=0, le=256)]
-"""How often a part of a network is repeated; a network of more is none that anybody could wait for."""
+"""How often a part of a network is repeated; more than 256 times would train too slowly to be of use."""
 Few = Annotated[int, Field(ge=1, le=16)]
-"""Halvings, and what else grows by powers."""
+"""Numbers of halvings, and others with an exponential effect."""
 Ratio = Annotated[float, Field(gt=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
@@ -24,15 +24,15 @@ _PLAIN = (int, float, str, bool)
 
 
 def check_options(takes: Callable[..., object], options: Mapping[str, Any], where: str, *, foreign: bool) -> None:
-    """Whether a class takes these options, by the types that it declares.
+    """Check options against the types that a class declares.
 
-    Of a `foreign` class, only types that a recipe can say count: numbers, texts, truths.
+    For a `foreign` class, only types that a recipe can express are checked: numbers, strings, booleans.
 
     Raises:
-        RecipeError: an option that is not known (the nearest is suggested), missing, or of another kind or range.
+        RecipeError: an option is unknown (the nearest is suggested), missing, or of the wrong type or range.
     """
     if taken := sorted({"height", "width"} & options.keys()):
-        rule = f"{where} has no {' and no '.join(taken)}: a network is as large as its images"
+        rule = f"{where} cannot set {' and '.join(taken)}: networks take the size of the images"
         raise RecipeError(rule, None, "set the recipe's size")
     section(_model(takes, foreign), options, where)
 
@@ -42,7 +42,7 @@ def _model(takes: Callable[..., object], foreign: bool) -> type[Section]:
     parameters = inspect.signature(takes).parameters
     try:
         hints = get_type_hints(takes.__init__ if foreign else takes, include_extras=True)
-    except Exception:  # names that only a type checker can see
+    except Exception:  # names imported for type checkers only
         hints = {}
     fields: dict[str, Any] = {}
     for number, (name, parameter) in enumerate(parameters.items()):
@@ -53,7 +53,7 @@ def _model(takes: Callable[..., object], foreign: bool) -> type[Section]:
             hint = Any
         if default is parameter.empty:
             default = ...
-        # Under another name: a class may call its options as pydantic calls its own.
+        # Under another name: an option may be called like one of pydantic's attributes.
         fields[f"option_{number}"] = (hint, Field(default, alias=name))
     more = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     config = ConfigDict(extra="allow") if more else ConfigDict()
@@ -62,7 +62,7 @@ def _model(takes: Callable[..., object], foreign: bool) -> type[Section]:
 
 
 def _plain(hint: Any) -> bool:
-    """Whether a type is a number, text or truth, or one of them or None."""
+    """Return whether a type is a number, string or boolean, or a union of these and None."""
     if get_origin(hint) in (Union, UnionType):
         return all(part is NoneType or part in _PLAIN for part in get_args(hint))
     return hint in _PLAIN

@@ -1,4 +1,4 @@
-"""Networks in pieces whose latencies add up, for a table of latencies."""
+"""Networks split into pieces whose latencies add up, for a table of latencies."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,11 +14,12 @@ from slimgen.search.space import Space
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a network whose latency can be measured alone: a module from one tensor to one tensor.
+    """A part of a network whose latency can be measured alone: a module that maps one tensor to one tensor.
 
     Attributes:
-        key: equal for equal pieces, of whichever network.
-        shape: of the tensor that it takes, of one image.
+        key: equal for equal pieces of any network.
+        build: builds the module.
+        shape: shape of its input for one image.
     """
 
     key: str
@@ -27,31 +28,32 @@ class Piece:
 
 
 class InPieces(Protocol):
-    """Networks by genotype that are known in pieces; a supernet is, and so are `Generators`."""
+    """Networks of a space that can be split into pieces: a supernet, or `Generators`."""
 
     @property
     def space(self) -> Space:
-        """Of the genotypes."""
+        """The space of the genotypes."""
 
     def pieces(self, genotype: Genotype, height: int, width: int) -> list[Piece]:
-        """The network in parts; the first takes what the network takes."""
+        """Return the network in pieces; the first takes the network's input."""
 
     def extract(self, genotype: Genotype) -> nn.Module:
-        """The network itself."""
+        """Return the network itself."""
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
-        """What it costs on one image, in closed form."""
+        """Return its cost on one image, in closed form."""
 
 
 @dataclass(frozen=True)
 class Generators:
-    """The generators of a family, which builds and describes them by options, as `InPieces` of a space.
+    """The generators of a family as `InPieces` of a space, built and described by their options.
 
     Attributes:
-        space: of their genotypes.
-        family: a name of `slimgen.nets.GENERATORS`.
-        options: a genotype to the options of its generator.
-        alike: a genotype to one that takes about as long, of which there are few; the pieces are that one's.
+        space: of the genotypes.
+        family: a name in `slimgen.nets.GENERATORS`.
+        options: genotype to the options of its generator.
+        alike: genotype to a representative that takes about as long; the pieces are the representative's, so that few
+            have to be measured.
     """
 
     space: Space
@@ -60,21 +62,21 @@ class Generators:
     alike: Callable[[Genotype], Genotype] = lambda genotype: genotype
 
     def pieces(self, genotype: Genotype, height: int, width: int) -> list[Piece]:
-        """As of `InPieces`; raises as `generator_pieces`."""
+        """See `InPieces`; raises as `generator_pieces`."""
         return generator_pieces(self.family, height, width, **self.options(self.alike(genotype)))
 
     def extract(self, genotype: Genotype) -> nn.Module:
-        """As of `InPieces`, its weights drawn."""
+        """See `InPieces`; the weights are drawn."""
         return build_generator(self.family, **self.options(genotype)).eval()
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
-        """As of `InPieces`."""
+        """See `InPieces`."""
         return generator_cost(self.family, height, width, **self.options(genotype))
 
 
 class Twice(nn.Module):
-    """A feature map added to itself: what a sum of two branches takes, of one input."""
+    """A feature map added to itself: it takes as long as the sum of two branches, with one input."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) to the same."""
+        """Map (N, C, H, W) to the same shape."""
         return images + images

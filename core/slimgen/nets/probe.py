@@ -1,6 +1,6 @@
-"""A user's code, tried before anything is computed with it: imported, built and run, in a process of its own.
+"""A trial run of a user's code before a run starts: imported, built and run in a separate process.
 
-There it may fail as it likes, or end the process, or never come back; here that is one line.
+There it may fail in any way, end its process or hang; the caller gets an error of one line.
 """
 
 import contextlib
@@ -19,25 +19,25 @@ from typing import Any
 from slimgen.errors import RecipeError, SlimgenError, reason
 
 SECONDS = 120.0
-"""That a probe may take: a network that needs more for a few pictures is none that anybody trains."""
-_HINT = "run it in a program of its own to see why"
+"""The most seconds that a probe may take: a network that needs longer for a few pictures cannot be trained."""
+_HINT = "run it on its own to see why"
 
 
 ANY = 0
-"""Channels that are not known yet: given, as many as the network takes; wanted, whatever it makes."""
+"""A number of channels that is not known yet: in `given` the network's own, in `wanted` any."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What is tried: modules that must be importable, and a network with what it is given.
+    """The code to try: modules that must be importable, and a network with the shapes of its input and output.
 
     Attributes:
-        modules: what is named in the recipe, as (noun, import path).
+        modules: the modules that the recipe names, as (noun, import path).
         noun: `generator` or `discriminator`; empty where no network is tried.
-        family: its import path.
-        options: its options, as JSON.
-        given: of one picture (channels, height, width), or the length of noise.
-        wanted: of the picture that a generator makes.
+        family: the network's import path.
+        options: the network's options, as JSON.
+        given: shape of one input picture (channels, height, width), or the length of the noise.
+        wanted: shape of the picture that a generator must return; empty for any.
     """
 
     modules: tuple[tuple[str, str], ...] = ()
@@ -50,10 +50,10 @@ class Probe:
 
 @cache
 def probed(probe: Probe, seconds: float = SECONDS) -> None:
-    """Tries a user's code once for each process.
+    """Try a user's code, once in each process.
 
     Raises:
-        RecipeError: what is wrong with it.
+        RecipeError: the code cannot be imported, built or run, or breaks one of the rules for networks.
     """
     what = probe.family or " and ".join(path for _, path in probe.modules)
     with tempfile.TemporaryDirectory() as folder:
@@ -61,13 +61,13 @@ def probed(probe: Probe, seconds: float = SECONDS) -> None:
         request = json.dumps({"path": sys.path, "probe": asdict(probe), "answer": str(answer)})
         end = _end(request, said, seconds)
         if end is None:
-            got = f"no end within {seconds:g} seconds, {_under_way(answer)}"
-            raise RecipeError(f"{what!r} must come to an end when it is tried", got, _HINT)
+            got = f"no result within {seconds:g} seconds, {_under_way(answer)}"
+            raise RecipeError(f"{what!r} must finish when it is tried", got, _HINT)
         found = _read(answer)
         if "done" not in found:
             last = (said.read_text(errors="replace").strip().splitlines() or [""])[-1][:200]
-            got = f"its end with exit code {end}, {_under_way(answer)}"
-            rule = f"{what!r} must not end the process that it is in"
+            got = f"exit code {end}, {_under_way(answer)}"
+            rule = f"{what!r} must not end its process"
             raise RecipeError(rule, f"{got}: {last}" if last else got, _HINT)
     if found["done"] == "unknown":
         attempt(probe, lambda doing: None)  # a module that was made in this process
@@ -76,7 +76,7 @@ def probed(probe: Probe, seconds: float = SECONDS) -> None:
 
 
 def _end(request: str, said: Path, seconds: float) -> int | None:
-    """Has another process do it; its exit code, or None where it never came to an end. What it began ends with it."""
+    """Run the probe in another process and its children; return its exit code, or None if it was stopped for time."""
     command = [sys.executable, "-m", "slimgen.nets.probe"]
     with (
         said.open("wb") as errors,
@@ -100,7 +100,7 @@ def _end(request: str, said: Path, seconds: float) -> int | None:
 
 
 def _surroundings() -> dict[str, str]:
-    """One thread suffices, and the interpreter finds this package."""
+    """Return the environment of the other process: one thread, and the import path of this one."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
@@ -117,7 +117,7 @@ def _under_way(answer: Path) -> str:
 
 
 def attempt(probe: Probe, tell: Callable[[str], None]) -> None:
-    """Imports, builds and runs, here and now; raises as `probed`. What is being done is told."""
+    """Import, build and run the code in this process; `tell` is called with each step. Raises as `probed`."""
     from slimgen.imports import load
 
     for noun, path in probe.modules:
@@ -147,28 +147,28 @@ def _try_network(probe: Probe, tell: Callable[[str], None]) -> None:
     with torch.no_grad():
         alone = _answer(probe, net, shown[:1])
         if not torch.equal(shown, pictures):
-            raise _fault(probe, "leave what it is given as it was", "changed inputs", "compute on a copy, not in place")
+            raise _fault(probe, "leave its input unchanged", "a changed input", "compute on a copy, not in place")
         again, both = _answer(probe, net, pictures[:1].clone()), _answer(probe, net, pictures.clone())
     if not torch.allclose(alone, again, rtol=1e-3, atol=1e-4):
         hint = "draw nothing at random in evaluation mode"
-        raise _fault(probe, "answer alike when asked again, in evaluation mode", "another answer", hint)
+        raise _fault(probe, "return the same output twice for one input, in evaluation mode", "another output", hint)
     if not torch.allclose(alone, both[:1], rtol=1e-2, atol=1e-2 * float(alone.abs().max()) + 1e-4):
         hint = "mix nothing across the batch in evaluation mode"
-        raise _fault(probe, "answer for each picture of a batch as for it alone", "another answer", hint)
-    tell("asking it for gradients")
+        raise _fault(probe, "return the same output for a picture in a batch as for it alone", "another output", hint)
+    tell("computing its gradients")
     out = _guarded(probe, "run in training", lambda: net.train()(pictures.clone()))
     if not (isinstance(out, torch.Tensor) and out.requires_grad):
-        got = "an answer without gradients" if any(True for _ in net.parameters()) else "a network without parameters"
+        got = "an output without gradients" if any(True for _ in net.parameters()) else "a network without parameters"
         raise _fault(probe, "be trainable", got, "detach nothing, and register layers as modules")
     if out.shape != both.shape:
         got = f"{tuple(out.shape)}, not {tuple(both.shape)}"
-        raise _fault(probe, "make pictures of one size, in training mode too", got)
+        raise _fault(probe, "return the same shape in training mode as in evaluation mode", got)
     if not bool(out.isfinite().all()):
-        raise _fault(probe, "answer with finite numbers, in training mode too", "nan or inf")
+        raise _fault(probe, "return finite numbers in training mode", "NaN or infinity")
 
 
 def _answer(probe: Probe, net: Any, given: Any) -> Any:
-    """What a network answers, known to be a tensor of the right kind, shape and range."""
+    """Return a network's output after checking that it is a finite tensor of the right type and shape."""
     import torch
 
     made = _guarded(probe, f"take {_words(probe.given)}", lambda: net(given))
@@ -176,15 +176,15 @@ def _answer(probe: Probe, net: Any, given: Any) -> Any:
         kind = f"a {type(made).__name__}" if made is not None else "None"
         raise _fault(probe, "return one tensor", kind, "return the pictures alone")
     if not made.dtype.is_floating_point:
-        raise _fault(probe, "return numbers with a fraction", str(made.dtype))
+        raise _fault(probe, "return floating-point numbers", str(made.dtype))
     wanted = probe.wanted
     if wanted and wanted[0] == ANY and made.dim() == 4:
         wanted = (made.shape[1], *wanted[1:])
     if len(made) != len(given) or (wanted and tuple(made.shape[1:]) != wanted):
-        hint = "the task wants as many pictures, of that size: choose another size or task, or pad what is made"
-        raise _fault(probe, f"make {_words(wanted)} of {_words(probe.given)}", f"{tuple(made.shape)}", hint)
+        hint = "the task needs this many pictures of this size: choose another size or task, or pad the output"
+        raise _fault(probe, f"map {_words(probe.given)} to {_words(wanted)}", f"{tuple(made.shape)}", hint)
     if not bool(made.isfinite().all()):
-        raise _fault(probe, "return finite numbers", "NaN or infinity, with weights just drawn")
+        raise _fault(probe, "return finite numbers", "NaN or infinity with its initial weights")
     return made
 
 
@@ -194,8 +194,8 @@ def _guarded(probe: Probe, must: str, run: Callable[[], Any]) -> Any:
     except SlimgenError:
         raise
     except SystemExit as error:
-        raise _fault(probe, "not end the process that it is in", f"sys.exit({error})") from error
-    except Exception as error:  # a network that is not ours fails in its own way
+        raise _fault(probe, "not end its process", f"sys.exit({error})") from error
+    except Exception as error:  # a user's network may raise anything
         raise _fault(probe, must, f"{type(error).__name__}: {reason(error)}") from error
 
 
@@ -215,7 +215,7 @@ def _probe(values: Mapping[str, Any]) -> Probe:
 
 
 def _main() -> None:
-    """The other process: reads what to try, and writes how it went."""
+    """Run in the other process: read the probe from stdin and write the outcome to a file."""
     request = json.loads(sys.stdin.read())
     sys.path[:] = request["path"]
     answer, probe = Path(request["answer"]), _probe(request["probe"])

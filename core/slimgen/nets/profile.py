@@ -1,4 +1,4 @@
-"""Networks profiled, and named spaces counted, without training anything."""
+"""Costs of networks and sizes of named spaces, without training anything."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ from slimgen.size import Size
 
 @dataclass(frozen=True)
 class Network:
-    """A network of a family of generators or discriminators, on images of one size, in pixels."""
+    """A generator or discriminator of a family, on images of one size in pixels."""
 
     family: str
     options: Mapping[str, object]
@@ -35,23 +35,23 @@ class Network:
     discriminator: bool
 
     def cost(self) -> Cost:
-        """The cost in closed form, or counted; raises SlimgenError where options are missing or of the wrong kind."""
+        """Return the cost, in closed form or counted; raise SlimgenError where options are missing or mistyped."""
         noun = nets.DISCRIMINATOR if self.discriminator else nets.GENERATOR
         try:
             nets.check_network(noun, self.about, self.family)
         except RecipeError as error:
-            hint = error.hint or "options read --key value, and tables are JSON files"
+            hint = error.hint or "give options as --key value, and tables as JSON files"
             raise SlimgenError(error.rule, error.got, hint) from None
         count = nets.discriminator_cost if self.discriminator else nets.generator_cost
         return count(self.family, self.height, self.width, **self.options)
 
     @property
     def about(self) -> dict[str, object]:
-        """Family and options together, as a recipe has them."""
+        """Family and options in one mapping, as in a recipe."""
         return {**self.options, "family": self.family}
 
     def latency(self, threads: int, runs: int) -> dict[str, str | int | float]:
-        """The time of one image, measured with weights that are drawn."""
+        """Measure the latency of one image, with drawn weights."""
         build: Callable[..., nn.Module] = nets.build_discriminator if self.discriminator else nets.build_generator
         length = None if self.discriminator else nets.noise_length(self.family, **self.options)
         own = ":" in self.family
@@ -62,28 +62,28 @@ class Network:
         )
         try:
             return torch_latency(net, shape, threads=threads, runs=runs, channels_last=True)._asdict()
-        except (Exception, SystemExit) as error:  # a network that is not ours fails in its own way
+        except (Exception, SystemExit) as error:  # a user's network may raise anything
             if not own:
                 raise
             raise SlimgenError(f"{self.family!r} must take a tensor of shape {shape}", repr(error)) from error
 
 
 def is_discriminator(family: str, only: bool = False) -> bool:
-    """Whether a family is one of discriminators: if it is both, it is one of generators unless asked otherwise.
+    """Return whether a family is one of discriminators; a name of both kinds is a generator's unless `only` is set.
 
     Raises:
-        SlimgenError: no such family, or, where `only` discriminators count, none of them.
+        SlimgenError: there is no such family, or no such discriminator family where `only` is set.
     """
     if ":" in family:
         return only
     known = [*nets.DISCRIMINATORS, *(() if only else nets.GENERATORS)]
     if family not in known:
-        hint = f"{nearest(family, known)} A class of your own is package.module:Class, or file.py:Class"
-        raise SlimgenError("a network is of a known family", repr(family), hint)
+        hint = f"{nearest(family, known)} Name your own class as package.module:Class or file.py:Class"
+        raise SlimgenError(f"no network family is called {family!r}", None, hint)
     return only or family not in nets.GENERATORS
 
 
-_ROWS = 1 << 15  # counted at a time: few enough that they stay in the processor's cache
+_ROWS = 1 << 15  # configurations counted at a time: few enough to stay in the CPU's cache
 
 SPACES = dict.fromkeys(RESNET.spaces, "mobile_resnet") | dict.fromkeys(SPADE.spaces, "mobile_spade")
 OPERATION_SPACES = {
@@ -93,40 +93,42 @@ OPERATION_SPACES = {
     "cyclegan_nas": space_of(GeneratorShape()),
     "cyclegan_nas-discriminator": space_of(DiscriminatorShape()),
 }
-"""What the differentiable methods choose from: of CycleGANAS, which has two of each, one generator's and one
-discriminator's."""
+"""The spaces of the differentiable methods; CycleGANAS searches two networks of each kind, of which these list one."""
 
 
 def sizes_of() -> dict[str, int]:
-    """How many configurations each space has."""
+    """Return the number of configurations in each space."""
     channels = {name: kind.space(name).size for kind in (RESNET, SPADE) for name in kind.spaces}
     return channels | {name: space.size for name, space in OPERATION_SPACES.items()}
 
 
 def choices_of(name: str) -> dict[str, object]:
-    """The size of a space of operations, and the options of each of its choices."""
+    """Return the size of a space of operations and the options of each of its choices."""
     space = OPERATION_SPACES[name]
     options = {place: choice.options for place, choice in space.items() if isinstance(choice, Choice)}
     return {"configurations": space.size, "choices": options}
 
 
 def counted(name: str, family: str, size: Size, convention: str, macs: float | None) -> dict[str, object]:
-    """Every configuration of a space of channels, counted in closed form.
+    """Compute the cost of every configuration in a space of channels, in closed form.
 
     Args:
-        name: of `SPACES`.
-        family: whose channels they are.
-        size: of images.
-        convention: of MACs.
-        macs: a limit within which configurations are counted, too.
+        name: a key of `SPACES`.
+        family: the generator family with these channels.
+        size: of the images.
+        convention: for counting MACs.
+        macs: a limit; if given, the configurations within it are counted.
+
+    Returns:
+        The number of configurations, the smallest, the largest, and their MACs and parameters; the median MACs.
 
     Raises:
-        SlimgenError: an unknown family, or a limit that is no positive number.
+        SlimgenError: the family is unknown, or the limit is not a positive number.
     """
     if family not in FAMILIES:
-        raise SlimgenError("spaces of channels are of a known family", repr(family), nearest(family, FAMILIES))
+        raise SlimgenError(f"no family with a space of channels is called {family!r}", None, nearest(family, FAMILIES))
     if macs is not None and not (math.isfinite(macs) and macs > 0):
-        raise SlimgenError("--macs is a positive number", macs)
+        raise SlimgenError("--macs must be a positive number", macs)
     channels, description = searchable(family).channels, searchable(family).described(family, {})
     space = channels.space(name)
 

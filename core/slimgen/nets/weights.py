@@ -19,17 +19,17 @@ from slimgen.files import aside, is_file
 
 Weights = dict[str, Tensor]
 _TORCH = (b"PK", b"\x80")
-"""How the files begin that `torch.save` writes: a zip archive, or, of old, a pickle."""
+"""The first bytes of files that `torch.save` writes: a zip archive or, in old versions, a pickle."""
 
 
 def save_weights(path: Path | str, state: Mapping[str, Tensor]) -> None:
-    """Writes weights as safetensors: whatever happens, `path` holds either the old ones or the new ones, whole.
+    """Write weights as safetensors; `path` holds either the old file or the new one, never a torn one.
 
     Raises:
-        CheckpointError: the file cannot be written, for one because the disk is full.
+        CheckpointError: the file cannot be written, for example because the disk is full.
     """
     path = Path(path)
-    # Cloned, for safetensors refuses tensors that share memory, as tied weights do.
+    # Cloned because safetensors refuses tensors that share memory, as tied weights do.
     tensors = {name: tensor.detach().to("cpu").contiguous().clone() for name, tensor in state.items()}
     try:
         with aside(path) as file:
@@ -38,25 +38,25 @@ def save_weights(path: Path | str, state: Mapping[str, Tensor]) -> None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         advice = "free some space" if full else "check the folder and its permissions"
         raise CheckpointError(
-            f"weights must be written to {path}", error.strerror, f"what was there before is untouched; {advice}"
+            f"cannot write weights to {path}", error.strerror, f"the file there is unchanged; {advice}"
         ) from error
 
 
 def require_weights(path: Path | str) -> Path:
-    """A file of weights, `~` being the home folder; raises CheckpointError where there is none."""
-    found = Path(os.path.expanduser(path))  # unlike pathlib's, this leaves alone a user whom nobody knows
+    """Return the path of a file of weights, `~` expanded; raise CheckpointError where there is no such file."""
+    found = Path(os.path.expanduser(path))  # unlike pathlib's, this leaves an unknown user's ~ as it is
     if not is_file(found):
-        raise CheckpointError("weights must be a file", f"{path}, which is not one", "check the path")
+        raise CheckpointError(f"no file of weights at {path}", None, "check the path")
     return found
 
 
 def load_weights(path: Path | str) -> Weights:
-    """Reads weights from a safetensors file, or from a torch file without running anything in it.
+    """Read weights from a safetensors file, or from a torch file without running any code in it.
 
-    A `state_dict` entry is unwrapped and the prefix `module.` of data-parallel training removed.
+    An entry `state_dict` is unwrapped, and the prefix `module.` of data-parallel training is removed.
 
     Raises:
-        CheckpointError: the file is missing, damaged, holds code, or holds something other than named tensors.
+        CheckpointError: the file is missing or damaged, holds code, or holds anything but named tensors.
     """
     path = require_weights(path)
     content = read_content(path)
@@ -79,16 +79,16 @@ def load_weights(path: Path | str) -> Weights:
 
 
 def read_content(path: Path) -> object:
-    """What a file of weights holds: of safetensors, by its content and not its name; else of torch, running nothing.
+    """Read a file of weights: safetensors, recognised by its content, or torch, without running any code in it.
 
     Raises:
-        CheckpointError: it cannot be read, is damaged, or holds code.
+        CheckpointError: the file cannot be read, is damaged, or holds code.
     """
     try:
         with path.open("rb") as file:
             head = file.read(9)
     except OSError as error:
-        raise CheckpointError(f"{path} must be readable", error.strerror, "check its permissions") from error
+        raise CheckpointError(f"cannot read {path}", error.strerror, "check its permissions") from error
     named = path.suffix == ".safetensors" and not head.startswith(_TORCH)
     return _read_safetensors(path) if named or head[8:9] == b"{" else _read_torch(path)
 
@@ -97,31 +97,31 @@ def _read_safetensors(path: Path) -> object:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError("a safetensors file must be whole", f"{path.name}: {error}", "copy it again") from error
+        raise CheckpointError(f"cannot read the safetensors file {path.name}", str(error), "copy it again") from error
 
 
 def _read_torch(path: Path) -> object:
     try:
-        # As an open file, for torch goes by the name of another; its warnings are of kinds that are refused by name.
+        # An open file: given a path, torch judges by its name. Its warnings concern content that is refused below.
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file fails anywhere: in zip, in pickle, in the tensors
+    except Exception as error:  # a damaged file may fail in the zip archive, the pickle or the tensors
         named = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if named is not None or "TorchScript" in str(error):
             asks = f"asks for {named[1]}" if named else "is a TorchScript archive"
             raise CheckpointError(
-                "weights are loaded from tensors only, and no code of a checkpoint is ever run",
+                "a checkpoint must hold tensors only: code in it is never run",
                 f"{path.name}, which {asks}",
-                "where it was made, save the state dict of the network alone: torch.save(net.state_dict(), FILE), "
-                "better still as safetensors",
+                "where it was made, save only the network's state dict: torch.save(net.state_dict(), FILE), "
+                "or better as safetensors",
             ) from error
-        got = f"{path.name} of {path.stat().st_size:,} bytes, which cannot be read"
-        raise CheckpointError("a torch checkpoint must be whole", got, "copy it again") from error
+        got = f"{path.stat().st_size:,} bytes that are damaged or incomplete"
+        raise CheckpointError(f"cannot read the torch checkpoint {path.name}", got, "copy it again") from error
 
 
 def digest(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes: equal for equal weights, in whatever order they are listed."""
+    """Return the SHA-256 of names, types, shapes and bytes: equal for equal weights, in any order."""
     sha = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name].detach().to("cpu").contiguous()
@@ -131,6 +131,6 @@ def digest(state: Mapping[str, Tensor]) -> str:
 
 
 def folded(net: nn.Module) -> nn.Module:
-    """A trained network as it is run: without spectral norms where its class `folds` them; else itself."""
+    """Return a trained network for inference: without spectral norms where its class `folds` them, else unchanged."""
     alone: nn.Module = net.folded() if getattr(net, "folds", False) else net  # type: ignore[operator]
     return alone

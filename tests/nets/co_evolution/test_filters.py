@@ -204,7 +204,7 @@ def test_layers_whose_shape_the_code_relies_on_stay_whole():
 
 
 def test_a_network_without_filters_to_spare_is_refused():
-    with pytest.raises(SlimgenError, match="has filters that can be cut"):
+    with pytest.raises(SlimgenError, match="must have filters that can be cut"):
         FilterSpace(nn.Sequential(nn.Conv2d(3, 3, 1)), torch.zeros(1, 3, 8, 8))
 
 
@@ -218,12 +218,12 @@ def test_a_parametrized_convolution_is_refused_by_name():
     ("family", "options", "words"),
     [
         ("nowhere:Net", {}, "PYTHONPATH"),
-        ("own_generator:torch", {}, "class of torch.nn.Module"),
+        ("own_generator:torch", {}, "subclass of torch.nn.Module"),
         (OWN, {"hiden": 3}, "did you mean 'hidden'"),
         (OWN, {"height": 3}, "height and width"),
         (OWN, {"kept_channels": {"nothing": [1, 1]}}, "name modules"),
         (OWN, {"kept_channels": {"mix.0": [1, 900]}}, "at most"),
-        ("resnet", {"widths": {"stem": 1}}, "widths give"),
+        ("resnet", {"widths": {"stem": 1}}, "widths must have"),
         ("resnet", {"config": "4_4_4_4_4_4_4_4", "widths": {}}, "config or widths"),
         ("unet", {"widths": {"down": [1], "up": []}}, "8 numbers"),
     ],

@@ -211,5 +211,5 @@ def test_where_nothing_can_be_cut_each_layer_has_its_reason() -> None:
         *("added is added to the images", "unused is never run"),
     ):
         assert reason in str(caught.value)
-    with pytest.raises(SlimgenError, match="scaled meets a parameter that is no layer's"):
+    with pytest.raises(SlimgenError, match="scaled is combined with a parameter that belongs to no layer"):
         groups(Scaled().eval(), torch.zeros(1, 3, 8, 8))

@@ -268,15 +268,15 @@ def test_a_discriminator_sees_how_bright_and_how_contrasted_an_image_is(option):
 
 def test_sizes_and_options_out_of_range_are_refused():
     genotype = space_of(SMALL).smallest()
-    with pytest.raises(SlimgenError, match=r"generator of cells needs sides that are multiples of 4.*got 18 x 16"):
+    with pytest.raises(SlimgenError, match=r"generator of cells must be multiples of 4.*got 18 x 16"):
         generator_cost("cyclegan_nas", 18, 16, genotype=genotype, hidden=8, cells=4)
-    with pytest.raises(SlimgenError, match=r"discriminator of cells.*multiples of 16, 32 pixels.*got 16 x 32"):
+    with pytest.raises(SlimgenError, match=r"discriminator of cells.*multiples of 16, at least 32 pixels.*got 16 x 32"):
         supernet_of(JUDGE)(torch.rand(1, 3, 16, 32), space_of(JUDGE).smallest())
     with pytest.raises(SlimgenError, match=r"hidden width of at least 4.*hidden 3"):
         GeneratorShape(hidden=3)
     with pytest.raises(SlimgenError, match=r"at least 1; got hidden 0"):
         DiscriminatorShape(hidden=0)
-    with pytest.raises(SpaceError, match=r"cell0.op0 is one of max_pool, .*got None"):
+    with pytest.raises(SpaceError, match=r"cell0.op0 must be one of max_pool, .*got None"):
         CellsGenerator(genotype={}, hidden=8, cells=4)
 
 

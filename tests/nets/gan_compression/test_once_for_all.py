@@ -91,7 +91,7 @@ def test_without_separable_parts_a_mobile_resnet_is_a_resnet():
 
 @pytest.mark.parametrize("wrong", ["resblocks", ["blocks"]])
 def test_other_parts_than_the_three_are_refused(wrong):
-    with pytest.raises(RecipeError, match="separable lists parts of downsample, resblocks, upsample"):
+    with pytest.raises(RecipeError, match="separable must list parts among downsample, resblocks, upsample"):
         generator_cost("mobile_resnet", 16, 16, separable=wrong)
 
 

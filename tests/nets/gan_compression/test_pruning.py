@@ -40,7 +40,7 @@ def test_cutting_channels_that_are_zero_changes_nothing(family):
 
 
 def test_another_family_or_a_wider_network_is_refused():
-    with pytest.raises(CheckpointError, match="one family"):
+    with pytest.raises(CheckpointError, match="an original of the supernet's family"):
         prune_into(MobileResnetGenerator(ngf=2, blocks=2).model, ResnetGenerator(ngf=4, blocks=2))
     with pytest.raises(CheckpointError, match="narrower"):
         prune_into(ResnetGenerator(ngf=8, blocks=2).model, ResnetGenerator(ngf=4, blocks=2))

@@ -70,7 +70,7 @@ def test_the_smallest_image_named_is_the_smallest_that_fits(layers):
 
 
 def test_small_images_are_refused_with_the_layers_that_would_fit():
-    with pytest.raises(SlimgenError, match=r"of 3 layers needs images of at least 24 pixels.* use layers=2"):
+    with pytest.raises(SlimgenError, match=r"with 3 layers must have at least 24 pixels.* use layers=2"):
         PatchGAN.cost(16, 16)
     assert PatchGAN(ndf=2, layers=2)(torch.rand(1, 6, 16, 16)).shape == (1, 1, 2, 2)
 

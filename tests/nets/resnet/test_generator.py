@@ -103,9 +103,9 @@ def test_a_family_is_built_and_counted_from_the_same_options():
 
 
 def test_a_misspelt_family_or_option_is_told_the_nearest():
-    with pytest.raises(SlimgenError, match=r"got 'resnett'; did you mean 'resnet'\?"):
+    with pytest.raises(SlimgenError, match=r"no generator family is called 'resnett'; did you mean 'resnet'\?"):
         build_generator("resnett")
-    with pytest.raises(SlimgenError, match=r"'resnet' has no such option; got 'nfg'; did you mean 'ngf'\?"):
+    with pytest.raises(SlimgenError, match=r"'resnet' has no option 'nfg'; did you mean 'ngf'\?"):
         generator_cost("resnet", 256, 256, nfg=3)
 
 

@@ -174,7 +174,7 @@ def test_a_single_pixel_cannot_be_normalised_on_its_own():
     [
         ({"norm": "btch"}, r"known norm; got 'btch'; did you mean 'batch'\?"),
         ({"doublings": 7}, "5 or 6 times; got 7"),
-        ({"inputs": 0}, "at least 1 channel; got inputs=0"),
+        ({"inputs": 0}, "inputs and outputs .* must be at least 1; got inputs=0"),
         ({"ngf": 0}, "eight positive numbers"),
         ({"config": "32_32_48_32_48_16"}, "eight positive numbers"),
         ({"config": "a_b_c_d_e_f_g_h"}, "eight positive numbers"),

@@ -1,1 +1,1 @@
-"""AlphaGAN's networks: generators and discriminators of cells, and their supernets."""
+"""AlphaGAN's networks: generators and discriminators made of cells, and their supernets."""

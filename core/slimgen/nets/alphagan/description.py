@@ -1,4 +1,4 @@
-"""AlphaGAN's conventional generator as space, options, rows and cost, and its two published architectures."""
+"""AlphaGAN's conventional generator as a space, options, rows and cost, with its two published architectures."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,15 +14,15 @@ from slimgen.search.genotype import Genotype, Value
 from slimgen.search.space import Space
 from slimgen.size import Size
 
-UP = ("nearest", "bilinear", "deconv")  # in the order of their size
+UP = ("nearest", "bilinear", "deconv")  # by increasing size
 
 
 class Edge(NamedTuple):
-    """An edge of the generator, on which one operation stands, named as its choice.
+    """An edge of the generator, which holds one operation; it has the name of its choice.
 
     Attributes:
-        factor: how many times larger an up operation makes its features; 1 for a normal operation.
-        part: as of `Row`.
+        factor: how many times an up operation enlarges its features; 1 for a normal operation.
+        part: as in `Row`.
     """
 
     name: str
@@ -31,34 +31,34 @@ class Edge(NamedTuple):
 
 
 def edges() -> Iterator[Edge]:
-    """Every edge, cell after cell.
+    """Yield every edge, cell after cell.
 
-    Node 1 of a cell is its enlarged input, node 2 is behind `op1`, node 3 is the input enlarged by the shortcut, and
-    node 4, the output, sums `op2` of node 2, `op3` of node 3, and every earlier cell's node 1, enlarged by a skip.
+    Node 1 of a cell is its enlarged input, node 2 is `op1` of node 1, node 3 is the input enlarged by the shortcut.
+    Node 4, the output, sums `op2` of node 2, `op3` of node 3, and each earlier cell's node 1, enlarged by a skip.
     """
     for cell in range(1, DOUBLINGS + 1):
         part = 2 ** (DOUBLINGS - cell)
         factors = {"op1": 1, "op2": 1, "op3": 1, "up": 2, "shortcut": 2}
-        # Node 1 of a cell is as large as its output already.
+        # Node 1 of a cell already has the size of its output.
         factors |= {f"skip{earlier}": 2 ** (cell - earlier) for earlier in range(1, cell)}
         yield from (Edge(f"cell{cell}.{name}", factor, part) for name, factor in factors.items())
 
 
 def alphagan_space(deconvolution: bool = True) -> Space:
-    """(6^3 x 3^2)^3 x 3^3 generators, about 2 x 10^11; without deconvolution the variant of Table 6."""
+    """Return the space: (6^3 x 3^2)^3 x 3^3 generators, about 2 x 10^11; without deconvolution, Table 6's variant."""
     ups = UP if deconvolution else tuple(option for option in UP if option != "deconv")
     return Space({edge.name: Choice(ups if edge.factor > 1 else NORMAL) for edge in edges()})
 
 
 SPACE = alphagan_space()
-"""The whole of it: whatever the variant, its genotypes are of this space."""
+"""The whole space; genotypes of the variant belong to it, too."""
 
 
 def checked(genotype: Mapping[str, Value]) -> Genotype:
-    """A genotype of the space from whatever mapping a recipe or a file gives.
+    """Return a recipe's or a file's mapping as a genotype of the space.
 
     Raises:
-        SpaceError: an edge is missing or unknown, or has another operation than the space's.
+        SpaceError: an edge is missing or unknown, or its operation is not in the space.
     """
     copy = Genotype(genotype)
     SPACE.check(copy)
@@ -66,7 +66,7 @@ def checked(genotype: Mapping[str, Value]) -> Genotype:
 
 
 def _published(*operations: str) -> Genotype:
-    """A genotype from operations in the order of `edges`."""
+    """Return the genotype of these operations, in the order of `edges`."""
     return checked({edge.name: operation for edge, operation in zip(edges(), operations, strict=True)})
 
 
@@ -87,10 +87,10 @@ INTERPOLATIONS = ("plain", "learned")  # alone, or with a 1x1 convolution (secti
 
 
 def rows_of(edge: Edge, operation: str, channels: int, interpolation: str, norm: Norm = "batch") -> tuple[Row, ...]:
-    """The layers of one operation on an edge; a transposed convolution once for each doubling that it is applied to."""
+    """Return the layers of one operation on an edge; a transposed convolution is listed once for each doubling."""
     if edge.factor == 1:
         return normal_rows(operation, channels, channels, edge.part, norm)
-    # A 1x1 convolution and an interpolation may change places, so it runs where there are fewer pixels.
+    # A 1x1 convolution and an interpolation commute, so the convolution runs at the smaller size.
     before = Row("conv", "convolution", channels, channels, 1, edge.part * edge.factor, bias=False)
     if operation != "deconv":
         return (before,) if interpolation == "learned" else ()
@@ -102,7 +102,7 @@ def rows_of(edge: Edge, operation: str, channels: int, interpolation: str, norm:
 def _cost(edge: Edge, operation: str, channels: int, interpolation: str, size: Size) -> Cost:
     rows = rows_of(edge, operation, channels, interpolation)
     cost = cost_of(rows, *size)
-    # One transposed convolution, applied again, has its parameters once.
+    # A transposed convolution that is applied several times has its parameters once.
     return cost if edge.factor == 1 else cost._replace(params=cost_of(rows[:1], *size).params)
 
 
@@ -116,10 +116,10 @@ class AlphaShape(NoiseOptions):
         super().__post_init__()
         if self.interpolation not in INTERPOLATIONS:
             hint = nearest(self.interpolation, INTERPOLATIONS)
-            raise RecipeError("interpolation is plain or learned", repr(self.interpolation), hint)
+            raise RecipeError("interpolation must be plain or learned", repr(self.interpolation), hint)
 
     def cost_at(self, genotype: Mapping[str, Value], height: int, width: int) -> Cost:
-        """What a generator of the space costs for one image; raises RecipeError where the size does not suit it."""
+        """Return a genotype's cost for one image; raise RecipeError where the size does not suit the generator."""
         size = self.made(height, width)
         costs = (_cost(edge, str(genotype[edge.name]), self.channels, self.interpolation, size) for edge in edges())
         return total([cost_of(self.ends(size), *size), *costs])
@@ -127,12 +127,12 @@ class AlphaShape(NoiseOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class AlphaOptions(AlphaShape):
-    """The options of one generator: a genotype of `SPACE` besides its shape."""
+    """The options of one generator: its shape and a genotype of `SPACE`."""
 
     genotype: Mapping[str, Value]
 
     def cost(self, height: int, width: int) -> Cost:
-        """As of `Described`."""
+        """See `Described`."""
         return self.cost_at(checked(self.genotype), height, width)
 
 

@@ -17,9 +17,9 @@ from slimgen.nets.pieces import Piece, Twice
 
 
 class Up(nn.Module):
-    """An up operation: a transposed convolution 2x2 of stride 2, or an interpolation, applied until it suffices.
+    """An up operation: a 2x2 transposed convolution with stride 2, or an interpolation, applied once per doubling.
 
-    The same weights serve every doubling. An interpolation may have a 1x1 convolution before (see `rows_of`).
+    All doublings share the same weights. A 1x1 convolution may precede an interpolation (see `rows_of`).
     """
 
     def __init__(self, edge: Edge, operation: str, shape: AlphaShape) -> None:
@@ -29,7 +29,7 @@ class Up(nn.Module):
         self.conv = weights_of(rows[0]) if rows else None
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, channels, H, W) to (N, channels, factor H, factor W)."""
+        """Map (N, channels, H, W) to (N, channels, factor H, factor W)."""
         if self.operation != "deconv" and self.conv is not None:
             features = self.conv(features)
         for _ in range(self.factor.bit_length() - 1):
@@ -42,18 +42,18 @@ class Up(nn.Module):
 
 
 def build(edge: Edge, operation: str, shape: AlphaShape, norm: Norm = "batch") -> nn.Module:
-    """The module of one operation on one edge."""
+    """Build one operation on one edge."""
     if edge.factor > 1:
         return Up(edge, operation, shape)
     return Normal(rows_of(edge, operation, shape.channels, shape.interpolation, norm))
 
 
 def through_cells(run: Callable[[str, Tensor], Tensor], features: Tensor) -> Tensor:
-    """The cells (see `edges`): (N, channels, H, W) to (N, channels, 8 H, 8 W).
+    """Run features (N, channels, H, W) through the cells (see `edges`) to (N, channels, 8 H, 8 W).
 
     Args:
         run: an edge's name and its input to its output.
-        features: that enter.
+        features: the input of the first cell.
     """
     nodes: list[Tensor] = []
     for name in (f"cell{cell}" for cell in range(1, DOUBLINGS + 1)):
@@ -67,7 +67,7 @@ def through_cells(run: Callable[[str, Tensor], Tensor], features: Tensor) -> Ten
 
 
 class AlphaGenerator(Described):
-    """One generator of AlphaGAN's space, of plain modules; options and errors as of `AlphaOptions`."""
+    """One generator of AlphaGAN's space, made of plain modules; for options and errors see `AlphaOptions`."""
 
     Options: ClassVar[type[AlphaOptions]] = AlphaOptions
     options: AlphaOptions
@@ -80,13 +80,13 @@ class AlphaGenerator(Described):
         self.edges = nn.ModuleDict({key_of(name): operation for name, operation in built.items()})
 
     def forward(self, noise: Tensor) -> Tensor:
-        """Noise (N, latent) of a standard normal distribution to images (N, outputs, H, W) in [-1, 1]."""
+        """Map noise (N, latent), normally distributed, to images (N, outputs, H, W) in [-1, 1]."""
         images: Tensor = self.ends(noise, partial(through_cells, partial(run_named, self.edges)))
         return images
 
     @classmethod
     def pieces(cls, height: int, width: int, **options: Any) -> list[Piece]:
-        """The ends, the operation of each edge, and each sum of two edges; what depends on a choice, on one alone."""
+        """Return the ends, each edge's operation and each sum of two edges; a piece depends on one choice at most."""
         shape = cls.Options(**options)
         genotype = description.checked(shape.genotype)
         first, last = end_pieces(shape, shape.made(height, width))

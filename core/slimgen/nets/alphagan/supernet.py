@@ -1,4 +1,4 @@
-"""AlphaGAN's supernets: for every choice all operations, sharing weights, mixed by gates (Tian et al., Eq. 8)."""
+"""AlphaGAN's supernets: all operations of every choice, with shared weights, mixed by gates (Tian et al., Eq. 8)."""
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -22,12 +22,12 @@ from slimgen.search.space import Space
 
 
 class Choices(nn.ModuleDict):
-    """Every operation of every choice of a space.
+    """All operations of all choices of a space.
 
     Args:
-        space: of choices.
-        build: the name of a choice and an option to its module.
-        recompute: as of `mixed`.
+        space: must consist of choices only.
+        build: a choice's name and an option to its module.
+        recompute: see `mixed`.
     """
 
     def __init__(self, space: Space, build: Callable[[str, str], nn.Module], recompute: bool) -> None:
@@ -38,7 +38,7 @@ class Choices(nn.ModuleDict):
             self[key_of(name)] = nn.ModuleDict({str(option): build(name, str(option)) for option in choice.options})
 
     def run(self, arch: Arch, name: str, features: Tensor) -> Tensor:
-        """The operation, or the mixture of operations, that an architecture has at a name, applied."""
+        """Apply the operation, or the mixture of operations, that an architecture has for a choice."""
         operations = self.of(name)
         if isinstance(next(iter(operations.values())), Normal):
             return mixed_normal(arch, name, features, operations, self.recompute)
@@ -49,15 +49,15 @@ class Choices(nn.ModuleDict):
         return mixed(arch, name, lambda option: module(option)(features), self.recompute, module)
 
     def of(self, name: str) -> nn.ModuleDict:
-        """The operations of one choice, by option."""
+        """Return the operations of one choice, by option."""
         operations = self[key_of(name)]
         assert isinstance(operations, nn.ModuleDict)
         return operations
 
     def copy_into(self, net: nn.ModuleDict, genotype: Genotype) -> None:
-        """Copies the weights of a genotype's operations into a network of them.
+        """Copy the weights of a genotype's operations into a network that consists of these operations.
 
-        The scales and shifts that its norms have besides stay ones and zeros: it computes what the mixed ones do.
+        The network's norms also have scales and shifts; these stay 1 and 0, so it computes what the supernet does.
         """
         for name, option in genotype.items():
             thin = net[key_of(name)]
@@ -65,13 +65,13 @@ class Choices(nn.ModuleDict):
 
 
 def mixed_normal(arch: Arch, name: str, features: Tensor, operations: nn.ModuleDict, recompute: bool) -> Tensor:
-    """A choice among normal operations applied, as `mixed` does it, in fewer computations.
+    """Apply a choice among normal operations as `mixed` does, with fewer computations.
 
-    All operations begin alike, so that is done once. And convolutions are linear, so the dense ones are mixed as
-    kernels: 25 taps instead of 35, and one feature map to keep for the gradients instead of three.
+    All operations begin with the same layer, which is computed once. Convolutions are linear, so the dense ones are
+    mixed as kernels: 25 taps instead of 35, and autograd keeps one feature map instead of three.
 
     Args:
-        arch: as of `mixed`.
+        arch: see `mixed`.
         name: of the choice.
         features: (N, inputs, H, W).
         operations: option to `Normal`.
@@ -102,7 +102,7 @@ def mixed_normal(arch: Arch, name: str, features: Tensor, operations: nn.ModuleD
 
 
 class AlphaSupernet(Supernet):
-    """The super-generator; arguments as of `alphagan_space` and `mixed`. Norms inside of operations have no scales."""
+    """The super-generator; for the arguments see `alphagan_space` and `mixed`. Norms in operations have no scales."""
 
     initial = GLOROT
 
@@ -116,12 +116,12 @@ class AlphaSupernet(Supernet):
         )
 
     def forward(self, images: Tensor, arch: Arch) -> Tensor:
-        """Noise (N, latent) through one architecture to images (N, outputs, H, W) in [-1, 1]."""
+        """Map noise (N, latent) through one architecture to images (N, outputs, H, W) in [-1, 1]."""
         out: Tensor = self.ends(images, partial(through_cells, partial(self.edges.run, arch)))
         return out
 
     def extract(self, genotype: Genotype) -> AlphaGenerator:
-        """As of `Supernet`, with norms that can be trained, scales at one."""
+        """See `Supernet`; the norms of the result have trainable scales, which start at 1."""
         self.space.check(genotype)
         net = AlphaGenerator(genotype=genotype, **asdict(self.shape)).to(next(self.parameters()).device)
         net.ends.load_state_dict(self.ends.state_dict())
@@ -129,14 +129,14 @@ class AlphaSupernet(Supernet):
         return net.train(self.training)
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
-        """As of `Supernet`."""
+        """See `Supernet`."""
         return self.shape.cost_at(genotype, height, width)
 
 
 class NoiseSuperDiscriminator(Supernet):
-    """The super-discriminator of the ablation (Table 3): in every block all normal operations.
+    """The super-discriminator of the ablation (Table 3): every block has all normal operations.
 
-    Arguments and errors as of `NoiseDiscriminatorOptions` and `mixed`.
+    For arguments and errors see `NoiseDiscriminatorOptions` and `mixed`.
     """
 
     initial = GLOROT
@@ -154,11 +154,11 @@ class NoiseSuperDiscriminator(Supernet):
         self.operations = Choices(self.space, build, recompute)
 
     def forward(self, images: Tensor, arch: Arch) -> Tensor:
-        """Images (N, inputs, H, W), at least 4 pixels a side, through one architecture to scores (N, 1)."""
+        """Map images (N, inputs, H, W), at least 4 pixels a side, through one architecture to scores (N, 1)."""
         return discriminator.score_blocks(images, partial(self.operations.run, arch), self.shortcuts, self.score)
 
     def extract(self, genotype: Genotype) -> discriminator.NoiseDiscriminator:
-        """As of `Supernet`."""
+        """See `Supernet`."""
         self.space.check(genotype)
         options = {**asdict(self.shape), "genotype": genotype}
         net = discriminator.NoiseDiscriminator(**options).to(next(self.parameters()).device)
@@ -168,5 +168,5 @@ class NoiseSuperDiscriminator(Supernet):
         return net.train(self.training)
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
-        """As of `Supernet`."""
+        """See `Supernet`."""
         return replace(self.shape, genotype=genotype).cost(height, width)

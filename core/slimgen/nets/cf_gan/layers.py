@@ -1,4 +1,4 @@
-"""The layers of CF-GAN's image-translation space (section 3.1), and how they are built of rows and sliced."""
+"""The layers of CF-GAN's image-translation space (section 3.1), built from rows and sliced."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -13,13 +13,13 @@ from slimgen.nets.layers import weights_of
 from slimgen.nets.norm import InstanceNorm2d
 
 Index = Tensor | int | None
-"""Channels that stay, in order; or the first so many; None means all of them."""
+"""The channels to keep: their indices in order, the number of first ones, or None for all."""
 
 
 class ConvNorm(nn.Module):
-    """Convolution, affine InstanceNorm, ReLU where the row says so.
+    """A convolution, an affine InstanceNorm, and a ReLU where the row asks for it.
 
-    The norm's weight is the scale factor gamma of CF-GAN, A.6. The convolution has no bias: the norm would remove it.
+    The norm's weight is CF-GAN's scale factor gamma (A.6). The convolution has no bias, which the norm would cancel.
     """
 
     def __init__(self, row: Row) -> None:
@@ -28,7 +28,7 @@ class ConvNorm(nn.Module):
         self.relu = "relu" in row.after
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        """Map images (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
         out = self.norm(self.conv(images))
         return torch.relu_(out) if self.relu else out
 
@@ -41,39 +41,39 @@ class Climb(nn.Module):
         self.body, self.skip = body, skip
 
     def forward(self, images: Tensor, stem: Tensor) -> Tensor:
-        """(N, C, H, W) and the stem's (N, S, 2H, 2W) to (N, C', 2H, 2W)."""
+        """Map (N, C, H, W) and the stem's (N, S, 2H, 2W) to (N, C', 2H, 2W)."""
         out: Tensor = self.body(functional.interpolate(images, scale_factor=2.0, mode="nearest")) + self.skip(stem)
         return out
 
 
 class Residual(nn.Module):
-    """A chain of convolutions, the middle ones at the inner width, added to what enters."""
+    """A residual chain of convolutions, the middle ones at the inner width, added to its input."""
 
     def __init__(self, *chain: nn.Module) -> None:
         super().__init__()
         self.chain = nn.Sequential(*chain)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, trunk, H, W) to the same."""
+        """Map (N, trunk, H, W) to the same shape."""
         out: Tensor = images + self.chain(images)
         return out
 
 
 class Mixed(nn.Module):
-    """Several operators, their outputs summed with weights: an edge of a continuous relaxation."""
+    """A weighted sum of several operators' outputs: an edge of a continuous relaxation."""
 
     def __init__(self, operators: Sequence[nn.Module], weights: Sequence[Tensor]) -> None:
         super().__init__()
         self.operators, self.weights = nn.ModuleList(operators), weights
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, trunk, H, W) to the same."""
+        """Map (N, trunk, H, W) to the same shape."""
         terms = (weight * operator(images) for weight, operator in zip(self.weights, self.operators, strict=True))
         return torch.stack(list(terms)).sum(0)
 
 
 def build(rows: Sequence[Row]) -> nn.Module:
-    """The module of a layer's rows: a convolution, with or without norm; a climb; or a residual operator."""
+    """Build the module of a layer's rows: a convolution with or without norm, a climb, or a residual operator."""
     if rows[0].name == "output":
         return OutputConvolution(rows[0].inputs, rows[0].outputs, rows[0].kernel)
     first, *rest = (ConvNorm(row) if row.norm else weights_of(row) for row in rows)
@@ -83,16 +83,16 @@ def build(rows: Sequence[Row]) -> nn.Module:
 
 
 def convolutions(layer: nn.Module) -> list[nn.Module]:
-    """The convolutions of a layer, with their norms, in the order of its rows."""
+    """Return the convolutions of a layer, with their norms, in the order of its rows."""
     if isinstance(layer, Climb):
         return [layer.body, layer.skip]
     return list(layer.chain) if isinstance(layer, Residual) else [layer]
 
 
 def written(writer: nn.Module) -> list[nn.Parameter]:
-    """The parameters by which a convolution writes its channels: what they hold of one at zero, it writes zeros there.
+    """Return the parameters that decide a convolution's output channels: where they are zero, the channel is zero.
 
-    Those are gamma and beta of its norm, since relu(beta) stays where gamma alone is zero; without a norm, its weights
+    They are gamma and beta of its norm (with gamma alone at zero, relu(beta) would remain); without a norm, its weights
     and biases.
     """
     if isinstance(writer, ConvNorm):
@@ -101,9 +101,9 @@ def written(writer: nn.Module) -> list[nn.Parameter]:
 
 
 def strength(writers: Sequence[nn.Module]) -> Tensor:
-    """How strongly each channel (C,) of a feature is written, by all convolutions that write it together.
+    """Return each channel's strength (C,) in a feature, over all convolutions that write to it.
 
-    A norm counts by its scale factor gamma (CF-GAN, A.6), a convolution without one by the length of its filter.
+    A norm counts with its scale factor gamma (CF-GAN, A.6), a convolution without norm with its filter's L2 norm.
     """
     together: Tensor = torch.linalg.vector_norm(torch.stack([_scale(writer).float() for writer in writers]), dim=0)
     return together
@@ -116,7 +116,7 @@ def _scale(writer: nn.Module) -> Tensor:
 
 
 def strongest(writers: Sequence[nn.Module], width: int) -> Index:
-    """The `width` channels that are written most strongly, ascending; None where that is all."""
+    """Return the indices of the `width` strongest channels, ascending; None where that is all of them."""
     if width >= len(written(writers[0])[0]):
         return None
     # Stable, so that equal factors keep the first channels on every machine.
@@ -125,13 +125,13 @@ def strongest(writers: Sequence[nn.Module], width: int) -> Index:
 
 
 def sliced(wide: nn.Module, rows: Sequence[Row], kept: Sequence[tuple[Index, Index]], live: bool) -> nn.Module:
-    """A layer on some channels of a wide one, the super-generator's; the wide one itself where it is live and whole.
+    """Return a layer with some of the channels of a super-generator's layer; the layer itself if live and whole.
 
     Args:
-        wide: the layer of the super-generator.
-        rows: of the layer that is made of it.
-        kept: of each convolution, the output and the input channels that stay; a depthwise one has no others.
-        live: True gives differentiable views of the wide weights, for training through them; False gives copies.
+        wide: the super-generator's layer.
+        rows: of the layer to return.
+        kept: for each convolution, the output and input channels to keep; a depthwise one ignores the input channels.
+        live: True for differentiable views of the wide weights, to train through them; False for copies.
     """
     if live and all(index is None for pair in kept for index in pair):
         return wide
@@ -147,15 +147,15 @@ def sliced(wide: nn.Module, rows: Sequence[Row], kept: Sequence[tuple[Index, Ind
 
 @lru_cache(maxsize=1 << 12)
 def _skeleton(rows: tuple[Row, ...]) -> nn.Module:
-    """The layer of these rows, without weights."""
+    """Build the layer of these rows, without weights."""
     with torch.device("meta"):
         return build(rows)
 
 
 def _copy(module: nn.Module) -> nn.Module:
-    """A module with places of its own for weights; building one anew takes ten times as long."""
+    """Copy a module's structure, sharing no dictionaries; building it from scratch takes ten times as long."""
     copy = module.__class__.__new__(module.__class__)
-    # Its dictionaries too, of which one is that of its hooks.
+    # All dictionaries are copied, including those of the hooks.
     own = {name: value.copy() if isinstance(value, dict) else value for name, value in module.__dict__.items()}
     copy.__dict__.update(own)
     copy._modules = {name: part if part is None else _copy(part) for name, part in module._modules.items()}
@@ -163,7 +163,7 @@ def _copy(module: nn.Module) -> nn.Module:
 
 
 def _hold(thin: nn.Module, wide: nn.Module, outputs: Index, inputs: Index, live: bool) -> None:
-    """Gives a module the weights of a wide one: views that gradients pass through, or parameters that are copies."""
+    """Give a module the weights of a wide one, as differentiable views or as copied parameters."""
     for name, weight in list(wide.named_parameters(recurse=False)):
         delattr(thin, name)
         value = part(weight, 0, outputs)
@@ -172,12 +172,12 @@ def _hold(thin: nn.Module, wide: nn.Module, outputs: Index, inputs: Index, live:
         if live:
             object.__setattr__(thin, name, value)
         else:
-            # In torch's own layout, so that the small network does not depend on how the supernet lay in memory.
+            # In the default layout, so that the small network does not depend on the supernet's memory layout.
             setattr(thin, name, nn.Parameter(value.detach().clone(memory_format=torch.contiguous_format)))
 
 
 def part(weight: Tensor, dimension: int, index: Index) -> Tensor:
-    """Some channels of a weight along one dimension."""
+    """Select channels of a weight along one dimension."""
     if index is None:
         return weight
     if isinstance(index, int):

@@ -1,4 +1,4 @@
-"""The generators of the trellis in pieces whose latencies add up: branches and sums included."""
+"""The generators of the trellis in pieces whose latencies add up, including branches and sums."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -14,9 +14,9 @@ from slimgen.search.genotype import Value
 
 
 def pieces_of(shape: Shape, genotype: Mapping[str, Value], height: int, width: int) -> list[Piece]:
-    """The generator of a genotype, for images of this size, one piece after the other; equal layers are equal pieces.
+    """Return the pieces of a genotype's generator for images of this size, in order; equal layers give equal pieces.
 
-    A climb is two pieces, its body with the sum and its skip; so is an end that a trunk joins, with the join.
+    A climb gives two pieces: its skip, and its body with the sum. So does an end that a trunk joins.
     """
     channels, found = channels_of(shape, genotype), []
     every = layers(str(genotype["path"]), shape.blocks)
@@ -37,7 +37,7 @@ def pieces_of(shape: Shape, genotype: Mapping[str, Value], height: int, width: i
 
 
 def _built(layer: Layer, kind: str, channels: Mapping[str, int], name: str) -> nn.Module:
-    """The module of a piece, with some weights, in evaluation mode."""
+    """Build the module of a piece with drawn weights, in evaluation mode."""
     rows = layer.rows(kind, channels)
     if layer.kind == "climb":
         rows = rows[1:] if name == "1x1" else rows[:1]

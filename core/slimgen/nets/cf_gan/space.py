@@ -1,4 +1,4 @@
-"""CF-GAN's generators for image translation as space, rows and cost (section 3.1): paths, operators, channels."""
+"""CF-GAN's generators for image translation as a space, rows and cost (section 3.1): paths, operators, channels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from slimgen.search.dimension import Choice, Dimension
 from slimgen.search.genotype import Genotype, Value
 from slimgen.search.space import Space
 
-OPERATORS = ("dws", "conv3x3", "resblock")  # in increasing order of cost at equal widths
+OPERATORS = ("dws", "conv3x3", "resblock")  # by increasing cost at equal widths
 WITH_INNER = frozenset[Value](("dws", "resblock"))  # the operators that have an inner width
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The size of a trellis; raises RecipeError where there are no groups, blocks or channels.
+    """The size of a trellis; raises RecipeError where it has no groups, blocks or channels.
 
     Attributes:
-        ngf: channels at full resolution; twice as many at 1/2, four times at 1/4.
-        groups: searchable groups; each lies at one scale.
-        blocks: of each group.
-        ratios: the widths to choose from, as parts of the nominal one, in increasing order.
-        multiple: each width is the nearest multiple of so many channels, or one of them.
-        inputs: channels of the images that enter.
-        outputs: channels of the images that leave.
+        ngf: channels at full resolution; twice as many at 1/2 of the size, four times as many at 1/4.
+        groups: number of searchable groups; each lies at one scale.
+        blocks: number of blocks in each group.
+        ratios: the widths to choose from, as fractions of the nominal width, in increasing order.
+        multiple: each width is rounded to a multiple of this number of channels, and is at least this number.
+        inputs: channels of the input images.
+        outputs: channels of the output images.
     """
 
     ngf: Width = 64
@@ -42,19 +42,19 @@ class Shape:
 
     def __post_init__(self) -> None:
         if self.groups < 1 or self.blocks < 1 or self.ngf < 1:
-            raise RecipeError("a trellis has at least one group, one block and one channel", self)
+            raise RecipeError("a trellis must have at least one group, one block and one channel", self)
 
     def channels(self, ratio: Value, scale: int) -> int:
-        """How many channels a ratio stands for at 1/scale of the image's size."""
+        """Return the number of channels of a ratio at 1/scale of the image's size."""
         return self.multiple * max(1, round(float(ratio) * self.ngf * scale / self.multiple))
 
 
 Path = tuple[int, ...]
-"""The scale of each group, as the part of the image's side: (4, 2, 1) climbs to the full size."""
+"""The scale of each group: 4 is 1/4 of the image's sides, so (4, 2, 1) climbs to the full size."""
 
 
 def paths(groups: int) -> list[Path]:
-    """Every path: it starts at 1/4, and each group lies at the scale of the one before or at twice that."""
+    """Return every path: it starts at 1/4 of the size, and each group keeps the scale before it or doubles the size."""
     steps: list[Path] = [(4,)]
     for _ in range(groups - 1):
         steps = [(*path, scale) for path in steps for scale in ((path[-1], path[-1] // 2) if path[-1] > 1 else (1,))]
@@ -62,21 +62,21 @@ def paths(groups: int) -> list[Path]:
 
 
 def path_name(path: Path) -> str:
-    """A path as its option in the space: `4-2-1`."""
+    """Return a path's option in the space, such as `4-2-1`."""
     return "-".join(map(str, path))
 
 
 @cache
 def parse_path(name: str) -> Path:
-    """The path that an option stands for."""
+    """Return the path of an option."""
     return tuple(map(int, name.split("-")))
 
 
 def trellis_space(shape: Shape) -> Space:
-    """The three dimensions of CF-GAN: `path`, `operator.*` and `channel.*`.
+    """Return the space with CF-GAN's three dimensions: `path`, `operator.*` and `channel.*`.
 
-    A group's trunk has a width to choose where the path climbs into it; elsewhere the trunk before goes on. A block
-    has an inner width where its operator has one.
+    A group's trunk has a width of its own only where the path climbs into it; otherwise it keeps the width before. A
+    block has an inner width only where its operator has one.
     """
     every, ratios = paths(shape.groups), Choice(shape.ratios)
     blocks = [f"g{group}b{block}" for group, block in product(range(shape.groups), range(shape.blocks))]
@@ -95,17 +95,17 @@ def trellis_space(shape: Shape) -> Space:
 class Layer(NamedTuple):
     """One layer of a generator.
 
-    A feature is named as its width is in the space: `stem`, `down`, a trunk `g0`, the inner one of a block `g0b1`. The
-    layer that writes it first ranks its channels by its scale factors.
+    A feature has the name of its width in the space: `stem`, `down`, a trunk `g0`, a block's inner feature `g0b1`. The
+    scale factors of the layers that write a feature rank its channels.
 
     Attributes:
-        name: where a generator has it.
-        source: where the super-generator has it.
-        kind: as `rows_of` knows it; `block` where the genotype chooses an operator.
-        reads: the feature that enters.
-        writes: the feature that leaves, or that a join is added to.
-        part: as of `Row`.
-        beside: the stem's feature that enters a climb, too; or a block's inner one.
+        name: its module name in a generator.
+        source: its module name in the super-generator.
+        kind: a kind of `rows_of`, or `block` where the genotype chooses an operator.
+        reads: its input feature.
+        writes: its output feature, or the one that a join is added to.
+        part: as in `Row`.
+        beside: a climb's second input, the stem's feature; or a block's inner feature.
     """
 
     name: str
@@ -117,17 +117,17 @@ class Layer(NamedTuple):
     beside: str = ""
 
     def rows(self, kind: str, channels: Mapping[str, int]) -> tuple[Row, ...]:
-        """Its convolutions, with the operator that is chosen as `kind`, and the channels of every feature."""
+        """Return its convolutions, given the kind (the chosen operator of a block) and each feature's channels."""
         return rows_of(kind, channels[self.reads], channels[self.beside], channels[self.writes], self.part)
 
     def kind_in(self, genotype: Mapping[str, Value]) -> str:
-        """The kind of the layer; of a block the operator."""
+        """Return the layer's kind; for a block, the operator that the genotype chooses."""
         return str(genotype[f"operator.{self.beside}"]) if self.kind == "block" else self.kind
 
 
 @cache
 def layers(path: str, blocks: int) -> tuple[Layer, ...]:
-    """The layers of all generators of one path; what one reads was written by one before."""
+    """Return the layers of a path's generators, in an order in which each input is written before it is read."""
     row = [
         Layer("stem", "stem", "stem", "input", "stem", 1),
         Layer("downs.0", "downs.0", "down", "stem", "down", 2),
@@ -152,14 +152,14 @@ def layers(path: str, blocks: int) -> tuple[Layer, ...]:
 
 @cache
 def _parts(path: str, blocks: int) -> dict[str, int]:
-    """The features whose widths are chosen, each with its part of the image's sides."""
+    """Return the features whose widths are chosen, each with its part of the image's sides."""
     row = layers(path, blocks)
     inner = {layer.beside: layer.part for layer in row if layer.kind == "block"}
     return {layer.writes: layer.part for layer in row[:-1]} | inner
 
 
 def channels_of(shape: Shape, genotype: Mapping[str, Value]) -> dict[str, int]:
-    """How many channels each feature of a genotype's generator has."""
+    """Return the number of channels of each feature in a genotype's generator."""
     parts = _parts(str(genotype["path"]), shape.blocks)
     chosen = {name: shape.channels(genotype[f"channel.{name}"], part) for name, part in parts.items()}
     return {"": 0, "input": shape.inputs, **chosen, "output": shape.outputs}
@@ -167,7 +167,7 @@ def channels_of(shape: Shape, genotype: Mapping[str, Value]) -> dict[str, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class TrellisOptions(Shape):
-    """The options of one generator: its choices, by the names of the space, besides its shape."""
+    """The options of one generator: its shape and a genotype of its space."""
 
     genotype: Mapping[str, Value]
 
@@ -176,12 +176,12 @@ class TrellisOptions(Shape):
         trellis_space(self).check(Genotype(self.genotype))
 
     def cost(self, height: int, width: int) -> Cost:
-        """As `trellis_cost`."""
+        """See `trellis_cost`."""
         return trellis_cost(self, self.genotype, height, width)
 
 
 def trellis_cost(shape: Shape, genotype: Mapping[str, Value], height: int, width: int) -> Cost:
-    """What the generator of a genotype costs on one image (inputs, height, width), both multiples of 4."""
+    """Return the cost of a genotype's generator on one image; height and width are multiples of 4."""
     channels, costs = channels_of(shape, genotype), []
     for layer in layers(str(genotype["path"]), shape.blocks):
         widths = channels[layer.reads], channels[layer.beside], channels[layer.writes]
@@ -191,12 +191,12 @@ def trellis_cost(shape: Shape, genotype: Mapping[str, Value], height: int, width
 
 @cache
 def _cost(kind: str, inputs: int, beside: int, outputs: int, part: int, height: int, width: int) -> Cost:
-    # Layers repeat between the candidates of a search, so each is worked out once.
+    # Candidates of a search share layers, so each layer is computed once.
     return cost_of(rows_of(kind, inputs, beside, outputs, part), height, width)
 
 
 def rows_of(kind: str, inputs: int, beside: int, outputs: int, part: int) -> tuple[Row, ...]:
-    """The convolutions of a layer; images are reflected at their borders, features have zeros beyond."""
+    """Return the convolutions of a layer; images are padded by reflection, features by zeros."""
     plain = Row(kind, "convolution", inputs, outputs, 3, part)
     normed = plain._replace(bias=False, norm="affine instance", after=("relu",))
     enter, leave = normed._replace(outputs=beside), normed._replace(inputs=beside, after=())

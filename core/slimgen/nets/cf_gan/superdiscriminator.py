@@ -10,16 +10,16 @@ from slimgen.nets.norm import InstanceNorm2d
 
 
 class SuperDiscriminator(nn.Module):
-    """Patch discriminators that share weights; the path of a generator picks the one that scores its images.
+    """Patch discriminators that share weights; a generator's path picks the one that scores its images.
 
-    A discriminator walks its generator's scales backwards: it enters at the last one, ends at 1/4, and is as wide at
-    each scale as the generator is, up to the ratio of their base widths. So both have like capacity at like
-    resolution. All operators are convolutions of different strides; every path's scores are pooled to 1/8 of the image.
+    A discriminator visits its generator's scales backwards: it starts at the last one and ends at 1/4. At each scale it
+    is as wide as the generator, up to the ratio of their base widths, so both have similar capacity at each resolution.
+    All operators are convolutions, with different strides; every path's scores are pooled to 1/8 of the image's size.
 
     Args:
-        groups: of the generator.
-        ndf: channels at full resolution; twice as many at 1/2, four times at 1/4.
-        inputs: channels of its images; condition and image together for paired tasks.
+        groups: number of the generator's groups.
+        ndf: channels at full resolution; twice as many at 1/2 of the size, four times as many at 1/4.
+        inputs: channels of its images; for paired tasks, of condition and image together.
     """
 
     def __init__(self, groups: int, ndf: int = 32, inputs: int = 6) -> None:
@@ -37,7 +37,7 @@ class SuperDiscriminator(nn.Module):
         self.score = nn.Conv2d(4 * ndf, 1, 3, padding=1)
 
     def forward(self, images: Tensor, path: Path) -> Tensor:
-        """Images (N, inputs, H, W) to scores (N, 1, H / 8, W / 8), H and W multiples of 8."""
+        """Map images (N, inputs, H, W) to scores (N, 1, H / 8, W / 8); H and W are multiples of 8."""
         size = images.shape[2] // 8, images.shape[3] // 8
         for name in walk(path):
             images = self.get_submodule(name)(images)
@@ -45,14 +45,14 @@ class SuperDiscriminator(nn.Module):
 
 
 def walk(path: Path) -> list[str]:
-    """The names of the modules that one path goes through, from its last scale to 1/4 and to the scores."""
+    """Return the module names along one path, from its last scale to 1/4 and on to the scores."""
     steps = enumerate(pairwise(reversed(path)), start=1)
     nodes = [f"nodes.l{layer}s{before}to{scale}" for layer, (before, scale) in steps]
     return [f"entries.{path[-1]}", *nodes, "tail", "score"]
 
 
 def _convolution(inputs: int, outputs: int, stride: int) -> nn.Conv2d:
-    """A convolution that divides the size by its stride exactly, with windows that overlap."""
+    """Build a convolution that divides the size by exactly its stride, with overlapping windows."""
     return nn.Conv2d(inputs, outputs, stride + 2, stride, 1)
 
 

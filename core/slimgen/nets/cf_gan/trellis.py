@@ -32,7 +32,7 @@ from slimgen.search.genotype import Genotype, Value
 
 
 class TrellisGenerator(Described):
-    """One generator of the trellis, of plain modules in a row; options and errors as of `TrellisOptions`."""
+    """One generator of the trellis, made of plain modules; for options and errors see `TrellisOptions`."""
 
     Options = TrellisOptions
     options: TrellisOptions
@@ -46,7 +46,7 @@ class TrellisGenerator(Described):
 
     @classmethod
     def of(cls, path: str, modules: Mapping[str, nn.Module]) -> Self:
-        """A generator of layers that exist already, by their names, whichever supernet they belong to."""
+        """Return a generator made of existing layers, given by name; they may belong to a supernet."""
         net = cls.__new__(cls)
         nn.Module.__init__(net)
         net._adopt(path, modules)
@@ -62,7 +62,7 @@ class TrellisGenerator(Described):
         self.joins = nn.ModuleDict(under(modules, "joins"))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, inputs, H, W), H and W multiples of 4, to images (N, outputs, H, W) in [-1, 1]."""
+        """Map images (N, inputs, H, W), H and W multiples of 4, to images (N, outputs, H, W) in [-1, 1]."""
         stems = {1: self.stem(functional.pad(images, (3, 3, 3, 3), mode="reflect"))}
         stems[2] = self.downs[0](stems[1])
         features = self.downs[1](stems[2])
@@ -83,12 +83,12 @@ class TrellisGenerator(Described):
 class Trellis(Supernet):
     """The super-generator: every path, operator and width, sharing weights.
 
-    A narrower width keeps the channels that are written most strongly (CF-GAN, A.6), by all that write them together:
-    a trunk by what climbs into it and by every block on it. After `sort_channels` it keeps the first ones. Groups keep
-    separate weights for each scale, and each climb for the two groups that it joins.
+    A narrower width keeps the strongest channels (CF-GAN, A.6), judged by all layers that write to them: for a trunk,
+    the climb into it and every block on it. After `sort_channels` it keeps the first channels. Groups have separate
+    weights for each scale, and climbs for each pair of groups that they connect.
 
     Attributes:
-        sorted: whether the first channels are kept.
+        sorted: whether a narrower width keeps the first channels.
     """
 
     sorted = False
@@ -98,7 +98,7 @@ class Trellis(Supernet):
         self.shape, self.space = shape, space.trellis_space(shape)
         wide: dict[str, nn.Module] = {}
         every = [space.path_name(path) for path in space.paths(shape.groups)]
-        for path in (*every, "4-2-1"):  # the last for the joins of scales that no path of few groups reaches
+        for path in (*every, "4-2-1"):  # the last for joins at scales that no path reaches when groups are few
             channels = channels_of(shape, defaultdict(lambda: 1.0, path=path))
             for layer in layers(path, shape.blocks):
                 if layer.source not in wide and (path in every or layer.kind == "join"):
@@ -111,31 +111,31 @@ class Trellis(Supernet):
         self.output = wide["output"]
 
     def forward(self, images: Tensor, arch: Arch) -> Tensor:
-        """Images (N, inputs, H, W), H and W multiples of 4, through one architecture; gradients reach the weights."""
+        """Map images (N, inputs, H, W), H and W multiples of 4, through an architecture; the weights get gradients."""
         out: Tensor = self.generator(arch, live=True)(images)
         return out
 
     def extract(self, genotype: Genotype) -> TrellisGenerator:
-        """As of `Supernet`."""
+        """See `Supernet`."""
         self.space.check(genotype)
         return self.generator(genotype, live=False)
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
-        """As of `Supernet`."""
+        """See `Supernet`."""
         return space.trellis_cost(self.shape, genotype, height, width)
 
     def pieces(self, genotype: Genotype, height: int, width: int) -> list[Piece]:
-        """As of `Supernet`."""
+        """See `Supernet`."""
         return pieces_of(self.shape, genotype, height, width)
 
     def scale_factors(self) -> list[nn.Parameter]:
-        """The gammas of all norms."""
+        """Return the gammas of all norms."""
         return [module.norm.weight for module in self.modules() if isinstance(module, ConvNorm)]
 
     def writers(self, arch: Arch) -> dict[str, list[nn.Module]]:
-        """Each feature of an architecture, and the convolutions that write it, of all operators that it mixes.
+        """Return each feature of an architecture with the convolutions that write it, over all mixed operators.
 
-        An inner feature of a block has the name of its operator, too: `g0b1.dws`.
+        The name of a block's inner feature includes the operator: `g0b1.dws`.
         """
         found: dict[str, list[nn.Module]] = defaultdict(list)
         for layer in layers(str(pinned(arch)["path"]), self.shape.blocks)[:-1]:
@@ -151,10 +151,10 @@ class Trellis(Supernet):
 
     @torch.no_grad()
     def sort_channels(self, path: str) -> None:
-        """Reorders the channels of one path, strongest first over all of its operators; what it computes stays.
+        """Reorder the channels of one path, strongest first over all its operators; the outputs stay the same.
 
-        From then on a narrower width keeps the first channels, whatever becomes of the scale factors; and only
-        architectures of this path have a meaning.
+        From then on a narrower width keeps the first channels, even if the scale factors change, and only architectures
+        of this path are valid.
         """
         every = Gates.uniform(self.space, self.space.canonical({**self.space.largest(), "path": path}), "operator.")
         order: dict[str, Index] = {"input": None, "output": None}
@@ -166,12 +166,12 @@ class Trellis(Supernet):
                 for conv, (outputs, inputs) in zip(convolutions(wide), _pairs(layer, option, order, wide), strict=True):
                     for weight in conv.parameters():
                         rows = part(weight, 0, outputs)
-                        whole = weight.dim() == 1 or rows.shape[1] == 1  # a norm's, or a depthwise convolution's
+                        whole = weight.dim() == 1 or rows.shape[1] == 1  # of a norm or a depthwise convolution
                         weight.copy_(rows if whole else part(rows, 1, inputs))
         self.sorted = True
 
     def generator(self, arch: Arch, live: bool) -> TrellisGenerator:
-        """The generator of one architecture, on views of the weights (live) or on copies of them."""
+        """Return the generator of one architecture, with views of the weights (live) or copies of them."""
         at = pinned(arch)
         path, channels = str(at["path"]), channels_of(self.shape, at)
         kept = self._kept(arch, channels)
@@ -191,7 +191,7 @@ class Trellis(Supernet):
         return TrellisGenerator.of(path, modules)
 
     def _kept(self, arch: Arch, channels: Mapping[str, int]) -> dict[str, Index]:
-        """The channels of every feature that an architecture keeps."""
+        """Return the channels that an architecture keeps of every feature."""
         kept: dict[str, Index] = {"input": None, "output": None}
         for feature, writers in self.writers(arch).items():
             width, full = channels[feature.split(".")[0]], len(written(writers[0])[0])
@@ -199,13 +199,13 @@ class Trellis(Supernet):
         return kept
 
     def _operator(self, layer: Layer, option: Value) -> nn.Module:
-        """One operator of a block."""
+        """Return one operator of a block."""
         operator = self.get_submodule(f"{layer.source}.{option}")
         return operator.get_submodule("body") if option == "conv3x3" else operator
 
 
 def _pairs(layer: Layer, kind: Value, kept: Mapping[str, Index], wide: nn.Module) -> Sequence[tuple[Index, Index]]:
-    """The output and the input channels that stay of each convolution of a layer of this kind."""
+    """Return the output and input channels to keep for each convolution of a layer of this kind."""
     outputs, inputs, count = kept[layer.writes], kept[layer.reads], len(convolutions(wide))
     if layer.kind != "block":
         return [(outputs, inputs), (outputs, kept.get(layer.beside))][:count]
@@ -216,13 +216,13 @@ def _pairs(layer: Layer, kind: Value, kept: Mapping[str, Index], wide: nn.Module
 
 
 def under(modules: Mapping[str, nn.Module], holder: str) -> dict[str, nn.Module]:
-    """The modules whose names start with a holder's, without it."""
+    """Return the modules whose names start with a holder's name, under the rest of their names."""
     start = f"{holder}."
     return {name.removeprefix(start): module for name, module in modules.items() if name.startswith(start)}
 
 
 def _full(layer: Layer, channels: Mapping[str, int]) -> nn.Module:
-    """A layer at its full width; of a block, every operator."""
+    """Build a layer at full width; for a block, all its operators."""
     if layer.kind != "block":
         return build(layer.rows(layer.kind, channels))
     operators = {name: build(layer.rows(name, channels)) for name in space.OPERATORS}

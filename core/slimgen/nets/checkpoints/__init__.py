@@ -1,1 +1,1 @@
-"""Checkpoints as people have them: wrapped, prefixed, with norms in parts; brought into a network's own naming."""
+"""Import of published checkpoints: wrapped, prefixed or with norms in parts; renamed to a network's own names."""

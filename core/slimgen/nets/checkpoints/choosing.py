@@ -1,4 +1,4 @@
-"""Which part of a checkpoint is the network that is asked for, and its weights, sound and whole."""
+"""The choice of the part of a checkpoint that holds a network, and the check of its weights."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,24 +14,25 @@ from slimgen.nets.checkpoints.parts import fold, parts_of
 from slimgen.nets.weights import Weights, read_content, require_weights
 
 _DEPTH = 8
-"""So deep lie the state dicts of a checkpoint that trainers wrote."""
+"""The depth to which a checkpoint is searched for state dicts."""
 _AVERAGED = re.compile(r"(^|[._])(ema|averaged?)([._]|$)")
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 class Option(NamedTuple):
-    """A part of a checkpoint that may be the network: `label` is the key that names it, empty for all there is."""
+    """A part of a checkpoint that may be the network; `label` is its key, empty for the whole checkpoint."""
 
     label: str
     tensors: Weights
 
 
 class Found(NamedTuple):
-    """The weights of a network, by its own names.
+    """The weights found for a network.
 
     Attributes:
-        key: what part of the file they are; empty where they are all of it.
-        notes: what was chosen, folded or passed over, in words.
+        weights: by the network's own names.
+        key: the part of the file that they come from; empty for the whole file.
+        notes: the parts that were chosen, folded or passed over, in words.
     """
 
     weights: Weights
@@ -40,20 +41,20 @@ class Found(NamedTuple):
 
 
 def import_weights(net: nn.Module, path: Path | str, key: str | None = None, setting: str = "the key") -> Found:
-    """Loads a network from a checkpoint as trainers leave them, all of it or nothing.
+    """Load a network from a training checkpoint, completely or not at all.
 
-    The part of the file that is the network is found by its names and shapes, whatever it is wrapped in and whatever
-    stands before its names; an average (`params_ema`, `g_ema`) is preferred to what it is an average of.
+    The part of the file that holds the network is found by names and shapes, in any wrapper and with any prefix. An
+    average of the weights (`params_ema`, `g_ema`) is preferred to the weights themselves.
 
     Args:
-        net: on any device; left alone on the meta device, which has no numbers, for a trial.
-        path: safetensors, or a torch file, in which nothing is run. `~` is the home folder.
-        key: names the part, where several fit: `params`, `netG_A`, `state_dict.generator`.
-        setting: what the user gives the key by, for messages.
+        net: the network, on any device; on the meta device it is only checked and not changed.
+        path: a safetensors or torch file; no code in it is run. `~` is the home folder.
+        key: the part to take where several fit: `params`, `netG_A`, `state_dict.generator`.
+        setting: the name of the option for the key, for messages.
 
     Raises:
-        CheckpointError: no such file or key, or none or several parts that are of this network; or weights that are not
-            finite, not dense or no floating-point numbers.
+        CheckpointError: there is no such file or key; no part fits the network, or several do; or weights are not
+            finite, not dense or not floating-point numbers.
     """
     path = require_weights(path)
     option, found = _chosen(net, list(_tables(read_content(path))), path.name, key, setting)
@@ -67,13 +68,13 @@ def import_weights(net: nn.Module, path: Path | str, key: str | None = None, set
 
 
 def _folded(found: Fit) -> dict[str, str]:
-    """How many weights each kind of parts was folded into."""
+    """Return how many weights of each kind of parts were folded, in words."""
     kinds = [one.kind for one in found.parts.values()]
     return {kind: f"{kinds.count(kind)} weight{'s' * (kinds.count(kind) > 1)}" for kind in dict.fromkeys(kinds)}
 
 
 def _tables(content: object, place: str = "", depth: int = _DEPTH) -> Iterator[Option]:
-    """The named tensors of a checkpoint, each with the place where they lie together."""
+    """Yield every group of named tensors in a checkpoint, with its key."""
     if not isinstance(content, Mapping):
         return
     named = {name: value for name, value in content.items() if isinstance(name, str)}
@@ -86,10 +87,10 @@ def _tables(content: object, place: str = "", depth: int = _DEPTH) -> Iterator[O
 
 
 def _chosen(net: nn.Module, tables: list[Option], where: str, key: str | None, setting: str) -> tuple[Option, Fit]:
-    """The one part of a checkpoint that is the network."""
+    """Return the one part of a checkpoint that holds the network."""
     if not tables:
         hint = "save the state dict of the network: torch.save(net.state_dict(), FILE)"
-        raise CheckpointError("a checkpoint must hold named tensors", f"{where} without any", hint)
+        raise CheckpointError("a checkpoint must hold named tensors", f"none in {where}", hint)
     expected = net.state_dict()
     if key is not None:
         named = [part for table in tables if (part := _under(table, key)) is not None]
@@ -105,22 +106,22 @@ def _chosen(net: nn.Module, tables: list[Option], where: str, key: str | None, s
     if not fitting:
         option, best = max(fits, key=lambda one: (one[1].alike, len(one[0].tensors)))
         assert best.difference is not None
-        for name, tensor in option.tensors.items():  # a converted network has other names, too
+        for name, tensor in option.tensors.items():  # a quantised or converted network also has other names
             _require_plain(name, tensor, where)
         at = f"{where}, at {option.label}," if option.label else where
         raise CheckpointError(f"{at} must hold the weights of the same network", *best.difference)
     averages = [one for one in fitting if _AVERAGED.search(one[0].label)]
-    if len(averages) == 1 and len(fitting) <= 2:  # beside what it is an average of, and nothing else
+    if len(averages) == 1 and len(fitting) <= 2:  # next to the averaged weights and nothing else
         return averages[0]
     if len(fitting) > 1:
-        labels = [option.label or "what lies outermost" for option, _ in fitting]
-        rule = f"{where} must hold one such network, or a key must say which"
+        labels = [option.label or "the top level" for option, _ in fitting]
+        rule = f"{where} holds more than one network that fits"
         raise CheckpointError(rule, " and ".join(labels), f"set {setting} to one of them")
     return fitting[0]
 
 
 def _tied(net: nn.Module) -> dict[str, str]:
-    """Names of weights that are others under a second name, each with the first, and the first with the second."""
+    """Return the names of tied weights, each mapped to the weight's other name."""
     first: dict[int, str] = {}
     found: dict[str, str] = {}
     for name, weight in net.named_parameters(remove_duplicate=False):
@@ -131,7 +132,7 @@ def _tied(net: nn.Module) -> dict[str, str]:
 
 
 def _under(table: Option, key: str) -> Option | None:
-    """What a table holds under a key: all of it, or the names that begin with it; None if nothing."""
+    """Return the tensors under a key: the whole table, or the names that start with the key; None if there are none."""
     if table.label == key or table.label.endswith(f".{key}"):
         return table
     for start in (key, key.removeprefix(f"{table.label}.")):
@@ -142,13 +143,13 @@ def _under(table: Option, key: str) -> Option | None:
 
 
 def _labels(table: Option) -> list[str]:
-    """The keys that name a table or what its names begin with."""
+    """Return the keys by which a table or its parts can be chosen."""
     starts = {name.partition(".")[0] for name in table.tensors if "." in name}
     return [*([table.label] if table.label else []), *(f"{table.label}.{start}".lstrip(".") for start in starts)]
 
 
 def _options(table: Option, expected: Mapping[str, Tensor], first: str) -> list[Option]:
-    """The table, or the parts of it whose names end as the network's first, each without what stands before them."""
+    """Return the table, or its parts that have a name ending like the network's first, each without its prefix."""
     plain = {one.carrier: one.plain for one in parts_of(table.tensors)} if not parts_of(expected) else {}
     starts = []
     for name in table.tensors:
@@ -163,7 +164,7 @@ def _options(table: Option, expected: Mapping[str, Tensor], first: str) -> list[
 
 
 def _sound(net: nn.Module, tensors: Weights, found: Fit, where: str) -> Weights:
-    """The weights by the network's names, folded, each of them checked."""
+    """Return the checked and folded weights, by the network's names."""
     expected, weights = net.state_dict(), {}
     for name, theirs in found.names.items():
         one = found.parts.get(name)
@@ -175,20 +176,21 @@ def _sound(net: nn.Module, tensors: Weights, found: Fit, where: str) -> Weights:
 
 
 def _require_numbers(name: str, tensor: Tensor, expected: Tensor, where: str) -> None:
-    """Raises CheckpointError unless these are numbers that the network's tensor can take as they are."""
+    """Raise CheckpointError unless the network's tensor can take these numbers unchanged."""
     _require_plain(name, tensor, where)
     kinds = _FLOATS if expected.is_floating_point() else (expected.dtype,)
     if tensor.dtype not in kinds:
         raise _unfit(where, name, str(tensor.dtype).removeprefix("torch."))
-    # As they will be: what is finite in double precision may be too large in single.
+    # In single precision, where a finite double may be too large.
     taken = tensor.float() if tensor.is_floating_point() else tensor
     if wrong := int((~torch.isfinite(taken)).sum()):
-        hint = "take a checkpoint from before the training broke, or one in full precision"
-        raise CheckpointError("weights to import must be finite", f"{where} with {name}, {wrong:,} of it not", hint)
+        hint = "take a checkpoint from before the training diverged, or one in full precision"
+        got = f"{where} with {wrong:,} others in {name}"
+        raise CheckpointError("weights to import must be finite", got, hint)
 
 
 def _require_plain(name: str, tensor: Tensor, where: str) -> None:
-    """Raises CheckpointError for a tensor that no network of floating-point numbers was saved with."""
+    """Raise CheckpointError for a tensor that is quantised, sparse, complex, integer or without values."""
     kind = str(tensor.dtype).removeprefix("torch.")
     if tensor.is_quantized:
         raise _unfit(where, name, f"quantised ({kind})")
@@ -202,5 +204,5 @@ def _require_plain(name: str, tensor: Tensor, where: str) -> None:
 
 def _unfit(where: str, name: str, kind: str) -> CheckpointError:
     rule = "weights to import must be dense floating-point numbers"
-    hint = "take the network as it was before it was quantised, made sparse or converted"
+    hint = "take the network from before it was quantised, made sparse or converted"
     return CheckpointError(rule, f"{where} with {name}: {kind}", hint)

@@ -1,4 +1,4 @@
-"""Whether named tensors are the weights of a network, under which names, and what differs first where they are not."""
+"""The match between a checkpoint's tensors and a network's: names, renamed parts, and the first difference."""
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,14 +14,14 @@ _OTHER_NORM = "set norm: {} among its options, or check which network was saved"
 
 
 class Fit(NamedTuple):
-    """What of a state dict belongs where in a network.
+    """The match of a state dict with a network.
 
     Attributes:
-        names: of the network, to the checkpoint's.
-        parts: of the weights that are to be folded, by their names in the network.
-        passed: names of counters and statistics that the network has no use for.
-        difference: what differs first, and what it most likely comes from; None where the network can be loaded.
-        alike: how many tensors have a name and a shape of the network.
+        names: the network's names to the checkpoint's.
+        parts: parts of the weights to fold, by the network's names.
+        passed: names of counters and statistics that the network does not use.
+        difference: the first difference and its most likely cause; None where the network can be loaded.
+        alike: number of tensors whose name and shape fit the network.
     """
 
     names: Mapping[str, str]
@@ -32,13 +32,16 @@ class Fit(NamedTuple):
 
 
 def fit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], tied: Mapping[str, str] | None = None) -> Fit:
-    """Finds the tensors of a network, given its state dict, among those of a checkpoint.
+    """Match a checkpoint's tensors with a network's state dict.
 
-    Of weights that the network has twice, `tied` says the name of the other for each: a file may hold them once.
-
-    Understood are residual blocks saved with or without dropout (their second convolution is `conv_block.6` or
-    `conv_block.5`), weights in parts, counters, and running statistics that InstanceNorms of old versions saved and
+    It handles residual blocks saved with or without dropout (their second convolution is `conv_block.6` or
+    `conv_block.5`), weights in parts, counters, and running statistics that old versions of InstanceNorm saved and
     never used.
+
+    Args:
+        expected: the network's state dict.
+        tensors: the checkpoint's.
+        tied: the other name of each tied weight, which a file may hold only once.
     """
     parts = {one.carrier: one for one in parts_of(tensors)}
     if parts_of(expected):  # the network keeps the norms itself
@@ -60,17 +63,17 @@ def fit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], tied: Map
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
+    """Return the first few names and how many more there are."""
     more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
     return f"{', '.join(names[:_FEW])}{more}"
 
 
 def _numbering(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Callable[[str], str]:
-    """From names of a checkpoint to those of a network that numbers its residual blocks with, or without, a dropout."""
+    """Return the map from a checkpoint's names to a network's, whose residual blocks may differ in having dropout."""
     given, wanted = (_drops(tensors) for tensors in (found, expected))
     if given == wanted:
         return lambda name: name
-    shift = -1 if given else 1  # of all that comes after the ReLU, where dropout is or is not
+    shift = -1 if given else 1  # for all layers after the ReLU, where a dropout layer may be
 
     def moved(match: re.Match[str]) -> str:
         at = int(match[1])
@@ -80,36 +83,36 @@ def _numbering(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> C
 
 
 def _drops(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether residual blocks have a dropout, so that their second convolution, dense or separable, comes later."""
+    """Return whether residual blocks have dropout, by the index of their second convolution, dense or separable."""
     second = (t for name, t in tensors.items() if re.search(r"conv_block\.6\.(conv\.\d\.)?weight$", name))
     return any(tensor.dim() == 4 for tensor in second)
 
 
 def _counts(name: str, tensor: Tensor, expected: Collection[str]) -> bool:
-    """Whether this is a counter that the network does not have, such as an epoch, or the batches that a norm saw."""
+    """Return whether this is a counter that the network does not have, such as an epoch or a norm's batches."""
     return name not in expected and tensor.numel() == 1 and not (tensor.is_floating_point() or tensor.is_complex())
 
 
 def _idle(name: str, expected: Collection[str]) -> bool:
-    """Whether this is a running statistic of a norm that, in the network, keeps none and learns nothing."""
+    """Return whether this is a running statistic of a norm that has neither statistics nor weights in the network."""
     owner, _, leaf = name.rpartition(".")
     statistic = leaf in ("running_mean", _NORM, "num_batches_tracked")
     return statistic and name not in expected and f"{owner}.weight" not in expected
 
 
 def _has_batch_norm(names: Collection[str]) -> bool:
-    """Whether norms keep statistics and scale what they norm, which no InstanceNorm of these networks does."""
+    """Return whether norms have statistics and weights, which no InstanceNorm of these networks has."""
     return any(name.endswith(_NORM) and f"{name.removesuffix(_NORM)}weight" in names for name in names)
 
 
 def _blocks(names: Collection[str]) -> tuple[int, bool]:
-    """How many residual blocks there are, and whether their convolutions are dense and not separable."""
+    """Return the number of residual blocks, and whether their convolutions are dense rather than separable."""
     found = [match for name in names if (match := re.match(r"(.*\.)?(\d+)\.conv_block\.\d+\.(conv\.)?", name))]
     return len({match[2] for match in found}), not any(match[3] for match in found)
 
 
 def _depth(names: Collection[str]) -> int:
-    """Of a U-Net, how deep its scales lie in each other; 0 of any other network."""
+    """Return the number of nested scales of a U-Net; 0 for any other network."""
     nested = max((name.split(".").count("model") for name in names), default=0)
     return nested - 1 if nested > 2 else 0
 
@@ -117,7 +120,7 @@ def _depth(names: Collection[str]) -> int:
 def _difference(
     expected: Mapping[str, Tensor], found: Mapping[str, Tensor], batch_norm: bool
 ) -> tuple[str, str] | None:
-    """The first difference in the network's own order, with what it most likely comes from."""
+    """Return the first difference in the network's order, with its most likely cause."""
     absent = [name for name in expected if name not in found and not name.endswith("num_batches_tracked")]
     differing = [name for name in expected if name in found and found[name].shape != expected[name].shape]
     surplus = [name for name in found if name not in expected]
@@ -148,4 +151,4 @@ def _difference(
         return f"another shape of {name}{more}", shapes
     if absent:
         return f"no {listed(absent)}", "check the network and its norm"
-    return f"an unknown {listed(surplus)}", "check the network and its norm"
+    return f"unknown weights {listed(surplus)}", "check the network and its norm"

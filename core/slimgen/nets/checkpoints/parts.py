@@ -1,6 +1,6 @@
-"""Weights that a checkpoint holds in parts: under a spectral norm, a weight norm or a pruning mask; and folding them.
+"""Weights that a checkpoint holds in parts, for a spectral norm, weight norm or pruning mask, and their folding.
 
-What is folded is what the network that was saved computes with in evaluation mode, exactly but for rounding.
+The folded weight is the one that the saved network uses in evaluation mode, up to rounding.
 """
 
 import re
@@ -21,8 +21,8 @@ class Parts(NamedTuple):
 
     Attributes:
         kind: `SPECTRAL`, `WEIGHT` or `MASK`.
-        plain: the weight's name in a network without it.
-        carrier: the name of the part that is of the weight's shape.
+        plain: the weight's name in a network without the norm or mask.
+        carrier: the name of the part that has the weight's shape.
         others: the names of the other parts.
     """
 
@@ -33,7 +33,7 @@ class Parts(NamedTuple):
 
 
 def parts_of(names: Collection[str]) -> list[Parts]:
-    """The weights that are in parts, among the names of a state dict: in PyTorch's older and newer naming."""
+    """Find the weights in parts among a state dict's names, in PyTorch's old and new naming."""
     found = []
     for name in names:
         if new := re.fullmatch(r"(.*?)parametrizations\.(\w+)\.original(0?)", name):
@@ -53,7 +53,7 @@ def parts_of(names: Collection[str]) -> list[Parts]:
 
 
 def renamed(one: Parts) -> dict[str, str]:
-    """The names of the parts to those of PyTorch's newer form, which networks have that keep the norm; of no mask."""
+    """Map the names of the parts to PyTorch's new naming, for networks that keep the norm; masks have none."""
     owner, _, leaf = one.plain.rpartition(".")
     start = f"{owner}.parametrizations.{leaf}.".lstrip(".")
     ends = {SPECTRAL: ("original", "0._u", "0._v"), WEIGHT: ("original1", "original0"), MASK: ()}[one.kind]
@@ -61,14 +61,14 @@ def renamed(one: Parts) -> dict[str, str]:
 
 
 def fold(one: Parts, tensors: Mapping[str, Tensor], net: nn.Module) -> Tensor:
-    """The weight that its parts stand for in a network.
+    """Compute a weight from its parts.
 
     Raises:
         CheckpointError: a part is missing.
     """
     if missing := [name for name in (one.carrier, *one.others) if name not in tensors]:
         raise CheckpointError(
-            f"the {one.kind} of {one.plain} must be whole, so that it can be folded",
+            f"the {one.kind} of {one.plain} must have all its parts to be folded",
             f"no {' and no '.join(missing)}",
             "save the whole state dict, or remove the norm before saving",
         )
@@ -82,13 +82,13 @@ def fold(one: Parts, tensors: Mapping[str, Tensor], net: nn.Module) -> Tensor:
 
 
 def _spectral(weight: Tensor, vectors: Sequence[Tensor], axis: int) -> Tensor:
-    """W / (u . W v), W as a matrix with a row for each output (Miyato et al. 2018, section 2.1)."""
+    """Return W / (u . W v), where W is a matrix with one row per output (Miyato et al. 2018, section 2.1)."""
     u, v = vectors
     return weight / torch.dot(u, weight.movedim(axis, 0).flatten(1) @ v)
 
 
 def _weight(direction: Tensor, length: Tensor) -> Tensor:
-    """G v / |v|, the norm over the axes that lengths do not have (Salimans and Kingma 2016, Eq. 2)."""
+    """Return g v / |v|; the norm is over the axes that g does not have (Salimans and Kingma 2016, Eq. 2)."""
     axes = [axis for axis in range(direction.dim()) if length.dim() == 0 or length.shape[axis] == 1]
     norm: Tensor = torch.linalg.vector_norm(direction, dim=axes, keepdim=True)
     return direction * (length / norm)

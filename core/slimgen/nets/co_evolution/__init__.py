@@ -1,1 +1,1 @@
-"""Co-Evolutionary Compression's networks: generators as masks over their filters."""
+"""Co-Evolutionary Compression's networks: generators with masks over their filters."""

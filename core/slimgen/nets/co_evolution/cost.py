@@ -1,8 +1,8 @@
-"""What masks leave of a network, in numbers: quadratic forms in how many filters each mask keeps.
+"""Costs of pruned networks as quadratic forms in the number of filters that each mask keeps.
 
-The weights and operations of a convolution go with the product of what it reads and writes, those of a norm with one
-width, and every width is a sum of masks and of what no mask touches. So with h = (1, kept filters of each mask), each
-number of a `Cost` is h^T Q h, and Q is read off the network while it runs once.
+The weights and operations of a convolution are proportional to input channels times output channels, those of a norm
+to its channels. Each number of channels is a sum over masks plus the channels that no mask covers. So with
+h = (1, kept filters of each mask), each number of a `Cost` is h^T Q h; Q is found by running the network once.
 """
 
 import math
@@ -21,19 +21,19 @@ from slimgen.nets.co_evolution.dependencies import Convolution, channels_of, con
 
 Numbers = npt.NDArray[np.int64]
 Widths = Mapping[str, tuple[Numbers, Numbers]]
-"""Module name to its input and output channels, each a vector w of which w . h is their number."""
-_TRIED = 4  # random masks at which the arithmetic must give what is counted
+"""Module name to its input and output channels, each as a vector w such that w . h is their number."""
+_TRIED = 4  # random masks at which the form must agree with counting
 
 
 def at(form: Numbers, kept: Sequence[int]) -> Numbers:
-    """The value of a form (..., 1 + masks, 1 + masks) where so many filters of each mask are kept."""
+    """Evaluate a form (..., 1 + masks, 1 + masks) at the number of filters that each mask keeps."""
     h = np.array((1, *kept), np.int64)
     value: Numbers = form @ h @ h
     return value
 
 
 def weights(net: nn.Module, widths: Widths) -> Numbers:
-    """The form (1 + masks, 1 + masks) of the number of weights that the convolutions have, biases aside."""
+    """Return the form (1 + masks, 1 + masks) of the number of the convolutions' weights, without biases."""
     return np.asarray(sum(_weights(name, layer, widths) for name, layer in convolutions(net)))
 
 
@@ -43,11 +43,16 @@ def cost(
     widths: Widths,
     lengths: Sequence[int],
 ) -> Numbers | None:
-    """The form (numbers of a Cost, 1 + masks, 1 + masks) of what a network costs; None where there is no such form.
+    """Return the form (numbers of a Cost, 1 + masks, 1 + masks) of a network's cost, or None where no form fits.
 
-    None where arithmetic is not what is `counted`: where the network's code does something with the products of widths
-    that no convolution shows, such as the attention of channels to channels. `cut` is the network with so many filters
-    of each mask, `widths` are of its convolutions, norms and PReLUs.
+    No form fits where operations outside of convolutions depend on products of widths, such as attention between
+    channels.
+
+    Args:
+        cut: the numbers of filters that the masks keep, to the network cut to them.
+        counted: a network to its cost by counting, with which the form must agree.
+        widths: of the network's convolutions, norms and PReLUs.
+        lengths: the number of filters under each mask.
     """
     net = cut(lengths)
     with _pixels(net) as pixels:
@@ -62,10 +67,10 @@ def cost(
     def holds() -> bool:
         return all(np.array_equal(at(form, kept), wanted) for kept, wanted in zip(tried, truth, strict=True))
 
-    form[:, 0, 0] += whole - at(form, lengths)  # what no mask changes
+    form[:, 0, 0] += whole - at(form, lengths)  # the part that no mask changes
     if holds():
         return form
-    for mask, length in enumerate(lengths):  # what no module shows, such as elementwise products: one width each
+    for mask, length in enumerate(lengths):  # operations outside of modules, elementwise ones: one width each
         if length == 1:
             continue
         kept = [1 if other == mask else full for other, full in enumerate(lengths)]
@@ -77,7 +82,7 @@ def cost(
 
 @contextmanager
 def _pixels(net: nn.Module) -> Iterator[dict[str, list[tuple[int, int]]]]:
-    """Module name to the pixels that it read and wrote each time it was called, of convolutions and InstanceNorms."""
+    """Record the pixels that each convolution and InstanceNorm, by name, reads and writes at each call."""
     found: dict[str, list[tuple[int, int]]] = {}
 
     def watch(name: str, reads: int, writes: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
@@ -101,12 +106,12 @@ def _pixels(net: nn.Module) -> Iterator[dict[str, list[tuple[int, int]]]]:
 def _weights(name: str, layer: Convolution, widths: Widths) -> Numbers:
     inputs, outputs = widths[name]
     one = np.eye(1, len(inputs), dtype=np.int64)[0]
-    read = one if is_depthwise(layer) else inputs // layer.groups  # convolutions of a few groups are never cut
+    read = one if is_depthwise(layer) else inputs // layer.groups  # grouped convolutions are never cut
     return np.outer(read, outputs) * math.prod(layer.kernel_size)
 
 
 def _add_parameters(form: Numbers, net: nn.Module, widths: Widths) -> None:
-    """Adds the parameters of convolutions, norms and PReLUs, each once however many modules share it."""
+    """Add the parameters of convolutions, norms and PReLUs; shared ones count once."""
     params, seen = form[0], set()
     for name in widths:
         module = net.get_submodule(name)
@@ -121,7 +126,7 @@ def _add_parameters(form: Numbers, net: nn.Module, widths: Widths) -> None:
 
 
 def _add_operations(form: Numbers, net: nn.Module, widths: Widths, pixels: Mapping[str, list[tuple[int, int]]]) -> None:
-    """Adds the operations of convolutions and InstanceNorms, under each convention."""
+    """Add the operations of convolutions and InstanceNorms, under each convention."""
     _, exact, torchprofile, gan_compression = form
     for name, calls in pixels.items():
         module = net.get_submodule(name)

@@ -1,4 +1,4 @@
-"""Networks made narrower: copies of which some modules keep some of their channels."""
+"""Narrowed copies of networks, in which some modules keep only some of their channels."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -13,27 +13,27 @@ from slimgen.nets.co_evolution.dependencies import Convolution, channels_of, is_
 
 
 class Kept(NamedTuple):
-    """The channels that a module keeps, ascending; None is all. Inputs only of convolutions that are not depthwise."""
+    """The channels that a module keeps, ascending; None is all. Only dense convolutions have inputs to cut."""
 
     outputs: Tensor | None = None
     inputs: Tensor | None = None
 
 
 def narrowed(net: nn.Module, kept: Mapping[str, Kept]) -> nn.Module:
-    """A copy of a network, some of its modules (convolutions, norms of single channels, PReLUs) with fewer channels.
+    """Copy a network, with fewer channels in some of its modules (convolutions, per-channel norms, PReLUs).
 
-    The copy is of the same class and shares nothing with the original; what is cut away is never copied.
+    The copy is of the same class and shares nothing with the original; channels that are cut are never copied.
 
     Raises:
-        SlimgenError: a module of another kind, or weights that two modules share and cut differently.
+        SlimgenError: a module is of another kind, or two modules share weights and are cut differently.
     """
     swapped: dict[int, Any] = {}
     for name, channels in kept.items():
         for tensor, small in _pieces(name, net.get_submodule(name), channels):
             if id(tensor) in swapped and swapped[id(tensor)].shape != small.shape:
-                raise SlimgenError("modules that share weights are cut alike", name)
+                raise SlimgenError("modules that share weights must keep the same channels", name)
             swapped[id(tensor)] = small
-    # `deepcopy` takes what its memo already has for a tensor, so only what stays is ever copied.
+    # The memo of `deepcopy` already holds the small tensors, so the whole ones are never copied.
     small_net: nn.Module = copy.deepcopy(net, swapped)
     for name, channels in kept.items():
         _declare(small_net.get_submodule(name), channels)
@@ -41,7 +41,7 @@ def narrowed(net: nn.Module, kept: Mapping[str, Kept]) -> nn.Module:
 
 
 def without_numbers(net: nn.Module) -> nn.Module:
-    """A copy of a network on the meta device; unlike after `.to("meta")`, modules still share what they shared."""
+    """Copy a network to the meta device; unlike with `.to("meta")`, shared weights stay shared."""
     bare: dict[int, Any] = {id(tensor): tensor.to("meta") for tensor in net.buffers()}
     for weights in net.parameters():
         bare[id(weights)] = nn.Parameter(weights.detach().to("meta"), requires_grad=weights.requires_grad)
@@ -50,7 +50,7 @@ def without_numbers(net: nn.Module) -> nn.Module:
 
 
 def _pieces(name: str, module: nn.Module, kept: Kept) -> list[tuple[Tensor, Tensor]]:
-    """The tensors of a module beside what stays of them."""
+    """Return the tensors of a module, each with its kept part."""
     found: list[tuple[Tensor, Tensor]] = []
     if isinstance(module, Convolution):
         axis = output_axis(module)
@@ -64,7 +64,8 @@ def _pieces(name: str, module: nn.Module, kept: Kept) -> list[tuple[Tensor, Tens
     elif isinstance(module, nn.PReLU):
         vectors = [module.weight] if module.num_parameters > 1 else []
     else:
-        raise SlimgenError("convolutions and norms of single channels can be cut", f"{type(module).__name__} {name}")
+        rule = "only convolutions, per-channel norms and PReLUs can be cut"
+        raise SlimgenError(rule, f"{type(module).__name__} {name}")
     for vector in vectors:
         if vector is not None and kept.outputs is not None:
             found.append((vector, vector.index_select(0, kept.outputs)))
@@ -72,7 +73,7 @@ def _pieces(name: str, module: nn.Module, kept: Kept) -> list[tuple[Tensor, Tens
 
 
 def _fresh(part: Tensor, like: Tensor) -> Tensor:
-    """A parameter or buffer of its own, laid out as the original."""
+    """Return a new parameter or buffer in the original's memory layout."""
     layout = torch.preserve_format
     if like.dim() == 4:
         last = like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous()
@@ -82,7 +83,7 @@ def _fresh(part: Tensor, like: Tensor) -> Tensor:
 
 
 def _declare(module: nn.Module, kept: Kept) -> None:
-    """Brings the numbers that a module says of itself in line with its weights."""
+    """Set a module's numbers of channels to those of its weights."""
     outputs = None if kept.outputs is None else len(kept.outputs)
     inputs = None if kept.inputs is None else len(kept.inputs)
     if isinstance(module, Convolution):
@@ -101,19 +102,19 @@ Channels = Mapping[str, Sequence[int]]
 
 
 def shaped(net: nn.Module, channels: Channels) -> nn.Module:
-    """A network with the first so many channels of each module: how one that was cut is built again.
+    """Return a network with the first channels of each module: this rebuilds the layout of a cut network.
 
     Raises:
-        RecipeError: an unknown module, or more channels than there are.
+        RecipeError: a module is unknown, or has fewer channels than asked for.
     """
     kept: dict[str, Kept] = {}
     modules = dict(net.named_modules())
     for name, (inputs, outputs) in channels.items():
         module = modules.get(name)
         if module is None:
-            raise RecipeError("channels name modules of the network", repr(name))
+            raise RecipeError("channels must name modules of the network", repr(name))
         have = channels_of(module)
         if not (1 <= inputs <= have[0] and 1 <= outputs <= have[1]):
-            raise RecipeError(f"channels of {name} are at most {list(have)}", [inputs, outputs])
+            raise RecipeError(f"channels of {name} must be at most {list(have)}, and at least 1", [inputs, outputs])
         kept[name] = Kept(torch.arange(outputs), torch.arange(inputs))
     return narrowed(net, kept)

@@ -1,7 +1,7 @@
-"""Which filters of a network must be cut together, found by tracing it with Torch-Pruning (Fang et al., CVPR 2023).
+"""Groups of filters that must be cut together, found by tracing with Torch-Pruning (Fang et al., CVPR 2023).
 
-A residual addition forces the filters that write it to agree, a concatenation does not; what reads a filter's channel
-loses it as well. Channels that reach the output of the network always stay.
+Layers whose outputs are added must keep the same filters, layers whose outputs are concatenated need not. A layer that
+reads a cut channel loses the input. Channels that reach the network's output always stay.
 """
 
 import copy
@@ -17,13 +17,13 @@ from slimgen.errors import SlimgenError
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d
 Axis = Literal["out", "in"]
-_SAID = 12  # layers that an error names one by one
+_SAID = 12  # the most layers that an error names
 
 
 class Part(NamedTuple):
-    """What one module loses with the filters of a group: for each of these, the place among its channels.
+    """The channels of one module that belong to a group's filters: for each filter, the index of its channel.
 
-    The axis is its output channels (also those of norms and depthwise convolutions), or its input channels.
+    The axis says whether they are output channels (also of norms and depthwise convolutions) or input channels.
     """
 
     module: str
@@ -32,9 +32,9 @@ class Part(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Filters at the same place of several layers, which stay or go together: who makes them, and who reads them.
+    """Filters at the same index of several layers that must be kept or cut together, with all layers that use them.
 
-    It is named after the first convolution that writes the channels, in the network's own order.
+    A group is named after the first convolution that writes its channels, in the network's order.
     """
 
     name: str
@@ -42,23 +42,27 @@ class Group(NamedTuple):
     parts: tuple[Part, ...]
 
     def writers(self, net: nn.Module) -> list[tuple[str, tuple[int, ...]]]:
-        """The convolutions that make the channels, and which of their outputs these are."""
+        """Return the convolutions that write the channels, with the indices of their outputs."""
         parts = [part for part in self.parts if part.axis == "out"]
         return [(part.module, part.places) for part in parts if isinstance(net.get_submodule(part.module), Convolution)]
 
 
 def groups(net: nn.Module, example: Tensor) -> list[Group]:
-    """The groups of filters that can be cut without changing the shape of the output.
+    """Find the groups of filters that can be cut without changing the shape of the output.
 
-    What they hang on must be convolutions (dense or depthwise), transposed ones, and norms of single channels; a group
-    that also passes a fully connected layer, a norm over several channels or a bare parameter stays whole.
+    A group may include convolutions (dense, depthwise or transposed), per-channel norms and PReLUs. A group that also
+    includes a fully connected layer, a norm over several channels or a bare parameter cannot be cut.
+
+    Args:
+        net: any network.
+        example: an input (1, C, H, W) to trace it with.
 
     Raises:
-        SlimgenError: the network cannot be traced, has convolutions whose weights are made of others, or nothing in it
+        SlimgenError: the network cannot be traced, a convolution's weights are computed from other tensors, or nothing
             can be cut.
     """
     _check_plain(net)
-    import torch_pruning  # a dependency of this alone
+    import torch_pruning  # only used here
 
     traced = _Framed(net, example.shape[1])
     example = example.detach().to("cpu", torch.float32, memory_format=torch.contiguous_format)
@@ -66,7 +70,7 @@ def groups(net: nn.Module, example: Tensor) -> list[Group]:
     try:
         with torch.enable_grad():
             graph.build_dependency(traced, example_inputs=example, verbose=False)
-    except Exception as error:  # a network that is not ours fails in its own way
+    except Exception as error:  # a user's network may raise anything
         hint = "check the size of the images"
         raise SlimgenError("a network must be traceable to be cut", repr(error), hint) from error
     _bound(graph, traced)
@@ -90,27 +94,27 @@ def groups(net: nn.Module, example: Tensor) -> list[Group]:
 
 
 def uncut(net: nn.Module, whole: Mapping[str, str]) -> SlimgenError:
-    """The error of a network of which nothing can be cut, given why each layer stays whole."""
+    """Return the error for a network in which nothing can be cut, given the reason for each layer."""
     said = [f"{name} {why}" for name, why in list(whole.items())[:_SAID]]
     more = [f"and {len(whole) - _SAID} more layers"] if len(whole) > _SAID else []
     got = ", ".join([*said, *more]) or "no convolution"
-    return SlimgenError("a network of convolutions has filters that can be cut", f"{type(net).__name__}: {got}")
+    return SlimgenError("a network to prune must have filters that can be cut", f"{type(net).__name__}: {got}")
 
 
 def _check_plain(net: nn.Module) -> None:
-    """Raises SlimgenError where the weights of a convolution are computed from others before it runs."""
-    rule = "filters are cut out of plain convolutions"
+    """Raise SlimgenError where a convolution's weights are computed from other tensors before it runs."""
+    rule = "only plain convolutions can be pruned"
     for name, module in convolutions(net):
         if parametrize.is_parametrized(module):
             hint = "remove the parametrization first (torch.nn.utils.parametrize.remove_parametrizations)"
             raise SlimgenError(rule, f"a parametrization of {name}", hint)
-        if "weight" not in module._parameters:  # weight_norm and spectral_norm of old, which are hooks
+        if "weight" not in module._parameters:  # the old weight_norm and spectral_norm, which are hooks
             hint = "remove the hook first (torch.nn.utils.remove_weight_norm or remove_spectral_norm)"
-            raise SlimgenError(rule, f"a hook that makes the weights of {name}", hint)
+            raise SlimgenError(rule, f"a hook that computes the weights of {name}", hint)
 
 
 class _Framed(nn.Module):
-    """A copy of a network, with a layer before it, so that the tracing knows of the channels of its images."""
+    """A copy of a network with a layer in front of it, so that the tracing sees the channels of the images."""
 
     def __init__(self, net: nn.Module, channels: int) -> None:
         super().__init__()
@@ -119,10 +123,10 @@ class _Framed(nn.Module):
         plain = copy.deepcopy(net).to("cpu", torch.float32, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         for parent in plain.modules():
             for name, child in parent._modules.items():
-                # Without the PReLU of one number, which has no channels where the tracing wants them.
+                # A PReLU with a single parameter is replaced: the tracing expects one per channel.
                 if isinstance(child, nn.PReLU) and child.num_parameters == 1:
                     parent._modules[name] = nn.LeakyReLU()
-        self.net = plain.eval().requires_grad_(True)  # gradients, which the tracing follows, pass through everything
+        self.net = plain.eval().requires_grad_(True)  # the tracing follows gradients, so all parameters need them
 
     def forward(self, images: Tensor) -> Tensor:
         out: Tensor = self.net(self.entry(images))
@@ -130,14 +134,14 @@ class _Framed(nn.Module):
 
 
 class _WholeError(Exception):
-    """The filters of a convolution stay together; says why, as the end of a sentence about it."""
+    """The filters of a convolution cannot be cut; the message is the reason, as the end of a sentence about it."""
 
 
 _RESHAPED = "passes a reshape that mixes its channels with others"
 
 
 class _Bounded(list[Any]):
-    """The maps of channels from one layer to the next: past some reshapes they go round and multiply without end."""
+    """Maps of channels from layer to layer, with a limit: past some reshapes they would grow without end."""
 
     limit: int
 
@@ -155,7 +159,7 @@ class _Bounded(list[Any]):
 
 
 def _bound(graph: Any, net: nn.Module) -> None:
-    """Has every map of a traced network end where there are no more channels than all its layers have together."""
+    """Limit every channel map of a traced network to the number of channels of all its layers together."""
     limit = sum(sum(channels_of(module)) for module in net.modules())
     for node in graph.module2node.values():
         for dependency in node.dependencies:
@@ -164,7 +168,7 @@ def _bound(graph: Any, net: nn.Module) -> None:
 
 
 def _group(graph: Any, module: Convolution, names: dict[nn.Module, str]) -> Group:
-    """All that hangs on the outputs of a convolution; raises _WholeError where some of it cannot be cut."""
+    """Return the group of a convolution's outputs; raise _WholeError where part of the group cannot be cut."""
     if module not in graph.module2node:
         raise _WholeError("is never run")
     prune = graph.get_pruner_of_module(module).prune_out_channels
@@ -179,13 +183,13 @@ def _group(graph: Any, module: Convolution, names: dict[nn.Module, str]) -> Grou
     each: list[dict[tuple[int, Axis], list[int]]] = []
     for target, axis, places in hanging(list(range(length))):
         if isinstance(target, nn.Parameter):
-            raise _WholeError("meets a parameter that is no layer's")
+            raise _WholeError("is combined with a parameter that belongs to no layer")
         if type(target).__name__ == "_OutputOp":
             raise _WholeError("makes the output")
         if not isinstance(target, nn.Module) or type(target).__module__ == "torch_pruning.ops":
             continue  # an operation between layers
         if target not in names:
-            raise _WholeError("is added to the images that are given")
+            raise _WholeError("is added to the input images")
         if not _simple(target, axis, places):
             raise _WholeError(_why(target, names[target], axis, places, module))
         if len(places) == length:
@@ -193,7 +197,7 @@ def _group(graph: Any, module: Convolution, names: dict[nn.Module, str]) -> Grou
             continue
         if len(places) % length:
             raise _WholeError(_RESHAPED)
-        # A layer that reads each filter more than once, such as two of one trunk side by side.
+        # A layer that reads each filter more than once, such as a trunk that is concatenated with itself.
         each = each or [_apart(hanging([one])) for one in range(length)]
         columns = [found.get((id(target), axis), []) for found in each]
         if len({len(column) for column in columns}) > 1:
@@ -210,7 +214,7 @@ def _group(graph: Any, module: Convolution, names: dict[nn.Module, str]) -> Grou
 
 
 def _apart(hanging: Iterable[tuple[object, Axis, list[int]]]) -> dict[tuple[int, Axis], list[int]]:
-    """The id of a module and the axis to the places there, in ascending order for each time that the module is met."""
+    """Return (module id, axis) to the indices there, ascending within each visit of the module."""
     found: dict[tuple[int, Axis], list[int]] = {}
     for target, axis, places in hanging:
         found.setdefault((id(target), axis), []).extend(sorted(places))
@@ -218,15 +222,15 @@ def _apart(hanging: Iterable[tuple[object, Axis, list[int]]]) -> dict[tuple[int,
 
 
 def _simple(module: nn.Module, axis: Axis, places: Sequence[int]) -> bool:
-    """Whether channels of this module can be cut one by one, and these are some, each named once."""
+    """Return whether a module's channels can be cut one by one, and the indices are valid and distinct."""
     if isinstance(module, Convolution) and not (module.groups == 1 or (axis == "out" and is_depthwise(module))):
         return False
-    # Past a reshape, the tracing may name others; what is no convolution, norm or PReLU has none.
+    # Past a reshape the tracing may give invalid indices; modules of other kinds have no channels.
     return max(places) < channels_of(module)[axis == "out"] and len(set(places)) == len(places)
 
 
 def _why(target: nn.Module, name: str, axis: Axis, places: Sequence[int], of: nn.Module) -> str:
-    """Why the channels of a module cannot be cut one by one, of the convolution that they hang on."""
+    """Return why a module's channels cannot be cut one by one, as the end of a sentence about the convolution `of`."""
     if isinstance(target, Convolution) and target.groups > 1:
         return "is grouped" if target is of else f"is tied to {name}, which is grouped"
     if channels_of(target) == (0, 0):
@@ -235,7 +239,7 @@ def _why(target: nn.Module, name: str, axis: Axis, places: Sequence[int], of: nn
 
 
 def channels_of(module: nn.Module) -> tuple[int, int]:
-    """Input and output channels of a convolution, norm or PReLU; 0 and 0 of any other module."""
+    """Return the input and output channels of a convolution, norm or PReLU; (0, 0) for any other module."""
     if isinstance(module, Convolution):
         return module.in_channels, module.out_channels
     width = module.num_features if isinstance(module, _NormBase) else 0
@@ -245,17 +249,17 @@ def channels_of(module: nn.Module) -> tuple[int, int]:
 
 
 def is_depthwise(module: nn.Module) -> bool:
-    """Whether this is a convolution of one filter a channel."""
+    """Return whether this is a convolution with one filter per channel."""
     return isinstance(module, Convolution) and 1 < module.groups == module.in_channels == module.out_channels
 
 
 def output_axis(module: nn.Module) -> int:
-    """The axis of a convolution's weight on which its output channels lie."""
+    """Return the output axis of a convolution's weight."""
     return 1 if isinstance(module, nn.ConvTranspose2d) and not is_depthwise(module) else 0
 
 
 def convolutions(net: nn.Module) -> Iterator[tuple[str, Convolution]]:
-    """All convolutions of a network, by name."""
+    """Yield all convolutions of a network, by name."""
     for name, module in net.named_modules():
         if isinstance(module, Convolution):
             yield name, module

@@ -1,4 +1,4 @@
-"""Generators as masks over their filters (Co-Evolutionary Compression, Shu et al., ICCV 2019, section 3.2, Eq. 9)."""
+"""Generators with masks over their filters (Co-Evolutionary Compression, Shu et al., ICCV 2019, section 3.2, Eq. 9)."""
 
 import copy
 import math
@@ -23,26 +23,27 @@ from slimgen.nets.user_defined import CHANNELS, UserDefined, counted
 from slimgen.search import Genotype, Mask, Space
 
 Entry = tuple[str, Group, tuple[int, ...]]
-"""Which channels of a module a mask decides about: its dimension, one of its groups, and the place of each filter."""
-_BLOCK = 16  # channels that a processor with AVX-512 computes at once
+"""Channels of a module that a mask controls: the mask's dimension, one of its groups, and each filter's index."""
+_BLOCK = 16  # channels that a CPU with AVX-512 computes at once
 
 
 class FilterSpace:
-    """A generator, and the space of its masks: a bit for every filter, one mask for each group of tied layers.
+    """A generator and the space of its masks: one mask per group of tied layers, one bit per filter.
 
     Args:
-        net: the generator: one of slimgen's families, or any network of convolutions. It is left as it was.
-        example: an image that it takes (1, C, H, W); the network is traced with it.
-        family: its family, with its options, by which what is cut out of it can be described; None if it need not be.
-        authors: one mask for the trunk of a ResNet and the inside of all its blocks, as in the published code, where
-            the genome of a ResNet of 64 channels has 640 bits. Without it, each block has filters of its own inside.
+        net: the generator: one of slimgen's families, or any convolutional network. It is not changed.
+        example: an input image (1, C, H, W), with which the network is traced.
+        family: its family; needed to describe the cut generator. None if that is not needed.
+        options: its options.
+        authors: whether the trunk of a ResNet and the inside of all its blocks share one mask, as in the published
+            code, where the genome of a ResNet with 64 channels has 640 bits. Otherwise each block has its own mask.
 
     Attributes:
-        space: dimensions `filter.model-1`, named after the layer that writes the channels, with - for its dots.
+        space: dimensions such as `filter.model-1`, named after the layer that writes the channels, with - for dots.
 
     Raises:
         SlimgenError: nothing can be cut.
-        RecipeError: `authors` for a network that is no ResNet of one width.
+        RecipeError: `authors` is set, and the network is not a ResNet whose blocks are as wide as its trunk.
     """
 
     def __init__(
@@ -78,12 +79,12 @@ class FilterSpace:
 
     @property
     def filters(self) -> int:
-        """How many filters the genome decides about: a bit decides about one in every layer that is tied to it."""
+        """The number of filters that the genome controls: one bit controls a filter in each of its tied layers."""
         named = [name for tied in self._tied.values() for group in tied for name, _ in group.writers(self.net)]
         return sum(channels_of(self.net.get_submodule(name))[1] for name in dict.fromkeys(named))
 
     def cut(self, genotype: Genotype) -> nn.Module:
-        """The generator without the filters whose bits are 0: physically small, and sharing nothing with the whole."""
+        """Return the generator without the filters whose bits are 0: physically small, sharing no weights."""
         keeps = {name: np.frombuffer(str(genotype[name]).encode(), np.uint8) == ord("1") for name in self._tied}
         device = next(self.net.parameters()).device
         kept: dict[str, Kept] = {}
@@ -96,9 +97,9 @@ class FilterSpace:
 
     @torch.no_grad()
     def masked(self, genotype: Genotype) -> nn.Module:
-        """The whole generator with those filters, their biases and the norms after them set to zero, as published.
+        """Return the whole generator with these filters, their biases and the norms after them zeroed, as published.
 
-        It computes what `cut` does wherever what lies between the layers maps zero to zero, but no faster.
+        It computes the same as `cut` if all operations between the layers map zero to zero, but it is no faster.
         """
         net = copy.deepcopy(self.net)
         for module, entries in self._written.items():
@@ -114,30 +115,30 @@ class FilterSpace:
         return net
 
     def share(self, genotype: Mapping[str, Any]) -> float:
-        """N(p) of Eq. 10: the part of the convolutions' weights that stays."""
+        """Return N(p) of Eq. 10: the fraction of the convolutions' weights that is kept."""
         left, whole = (filter_cost.at(self._weights, kept) for kept in (self._kept(genotype), self._lengths()))
         return int(left) / int(whole)
 
     def channels(self, genotype: Mapping[str, Any]) -> dict[str, list[int]]:
-        """Module name to the input and output channels that stay, of every module that is cut."""
+        """Return the number of input and output channels that each cut module keeps, by its name."""
         h = np.array((1, *self._kept(genotype)), np.int64)
         cut = {*self._written, *self._read}
         return {name: [int(side @ h) for side in sides] for name, sides in self._widths.items() if name in cut}
 
     def described(self, genotype: Mapping[str, Any]) -> dict[str, Any]:
-        """Options with which `build_generator(family, **options)` makes a network that takes the weights of `cut`."""
+        """Return the options with which `build_generator` builds a network that can load the weights of `cut`."""
         if self.family is None:
-            raise SlimgenError("only a generator of a family can be described")
+            raise SlimgenError("only a generator with a family can be described")
         channels = self.channels(genotype)
         if ":" in self.family:
             return {**self.options, CHANNELS: channels}
         return described(self.family, self.options, lambda name: channels[name][1])
 
     def cost(self, genotype: Mapping[str, Any], height: int, width: int) -> Cost:
-        """What the generator that is left costs: in closed form, under every convention.
+        """Return the cut generator's cost in closed form, under every convention.
 
-        The form of a network of no family of slimgen's is learned from counting it; where none fits, it is counted.
-        Only how many filters stay matters, so each such set of numbers is asked for once.
+        For a user-defined network the form is derived by counting; where none fits, each cost is counted. The cost
+        depends only on the numbers of kept filters, so results are cached by these.
         """
         return self._cost(self._kept(genotype), height, width)
 
@@ -153,7 +154,7 @@ class FilterSpace:
         return filter_cost.cost(self._cut_bare, lambda net: counted(net, height, width), self._widths, self._lengths())
 
     def _cut_bare(self, kept: Sequence[int]) -> nn.Module:
-        """The generator without numbers, with so many filters of each group."""
+        """Return the generator on the meta device, with this number of filters in each group."""
         with torch.device("meta"):
             if self._skeleton is None and self.family is not None:
                 self._skeleton = UserDefined(self.family)(**self.options)
@@ -162,7 +163,7 @@ class FilterSpace:
             return shaped(self._skeleton, self.channels(self._first(kept)))
 
     def strengths(self) -> dict[str, Tensor]:
-        """The L1 norm of what each bit stands for: all filters at its place, summed."""
+        """Return the L1 norm of each bit's filters, summed over all tied layers."""
         found = {}
         for name, tied in self._tied.items():
             sums = torch.zeros(tied[0].length)
@@ -176,7 +177,7 @@ class FilterSpace:
         return found
 
     def strongest(self, part: float) -> Genotype:
-        """The strongest filters of every group, the same part of each and at least one: pruning by magnitude."""
+        """Prune by magnitude: keep the strongest filters, the same fraction of every group and at least one."""
         values: dict[str, str] = {}
         for name, strength in self.strengths().items():
             count = max(1, math.ceil(part * len(strength)))
@@ -185,12 +186,12 @@ class FilterSpace:
         return Genotype(values)
 
     def alike(self, genotype: Mapping[str, Any]) -> Genotype:
-        """The first filters of every group, as many as take about as long in onnxruntime; of these there are few."""
+        """Return a genotype that takes about as long in onnxruntime, one of a few representatives."""
         pairs = zip(self._kept(genotype), self._lengths(), strict=True)
         return Genotype(self._first([min(_alike(kept), length) for kept, length in pairs]))
 
     def sample(self, rng: random.Random) -> Genotype:
-        """Each group keeps about the same part of its filters, drawn between none and all, as a budget leaves them."""
+        """Draw a genotype whose groups keep about the same fraction of their filters, as they do under a budget."""
         part = rng.random()
         kept = [sum(rng.random() < part for _ in range(length)) for length in self._lengths()]
         return Genotype(self._first([max(1, count) for count in kept]))
@@ -202,12 +203,12 @@ class FilterSpace:
         return tuple(tied[0].length for tied in self._tied.values())
 
     def _first(self, kept: Sequence[int]) -> dict[str, str]:
-        """A genotype that keeps so many filters of each group."""
+        """Return a genotype that keeps this number of filters in each group."""
         each = zip(self._tied, kept, self._lengths(), strict=True)
         return {name: "1" * count + "0" * (length - count) for name, count, length in each}
 
     def _wide(self) -> filter_cost.Widths:
-        """The channels of every convolution, norm and PReLU, as `filter_cost` writes them."""
+        """Return the channels of every convolution, norm and PReLU, in the notation of `filter_cost`."""
         places = {name: place for place, name in enumerate(self._tied, 1)}
 
         def width(whole: int, entries: Iterable[Entry]) -> filter_cost.Numbers:
@@ -229,14 +230,14 @@ class FilterSpace:
 
 
 def _alike(kept: int) -> int:
-    """Multiples of 4 channels are computed in blocks of 16, below that as they are; others one by one, and slower."""
+    """Return a number of channels that takes as long: multiples of 4 run in blocks of 16, other numbers slower."""
     if kept % 4 == 0:
         return kept if kept < _BLOCK else -(-kept // _BLOCK) * _BLOCK
     return kept // 4 * 4 + 2 if kept < _BLOCK else kept // 8 * 8 + 5
 
 
 def _remaining(count: int, entries: Sequence[Entry], keeps: Mapping[str, Any]) -> Tensor | None:
-    """The channels of so many that stay; None where no mask touches them."""
+    """Return the indices of the kept channels, out of `count`; None where no mask covers them."""
     if not entries:
         return None
     stay = np.ones(count, np.bool_)

@@ -1,4 +1,4 @@
-"""The groups of filters that a genome has bits for: found, tried, and tied together where one bit stands for many."""
+"""The groups of filters behind a genome's bits: found by tracing, tried out, and tied where they share a mask."""
 
 import copy
 import json
@@ -20,18 +20,18 @@ from slimgen.nets.layers import Described
 from slimgen.nets.user_defined import taken
 
 Cut = Callable[[int, random.Random], int]
-"""How many of so many filters are cut to see whether a user-defined network still runs."""
+"""The number of filters to cut, given their number, to see whether a user-defined network still runs."""
 _CUTS: tuple[Cut, ...] = (
     lambda length, rng: length // 2,
-    lambda length, rng: min(1, length - 1),  # where channels are reshaped by a divisor, one less does not run
-    lambda length, rng: length - rng.randrange(1, length + 1, 2),  # an odd number stays
+    lambda length, rng: min(1, length - 1),  # one less does not run where channels are reshaped into groups
+    lambda length, rng: length - rng.randrange(1, length + 1, 2),  # an odd number is kept
 )
 
 
 def filter_groups(net: nn.Module, example: Tensor, *, user_defined: bool, authors: bool) -> dict[str, list[Group]]:
-    """Dimension to the groups that share its mask; arguments and errors as of `FilterSpace`.
+    """Return the groups that share each dimension's mask; for arguments and errors see `FilterSpace`.
 
-    Cutting a `user_defined` network is tried before it is relied on.
+    With `user_defined`, the cuts are tried out first: only groups without which the network still runs are returned.
     """
     groups = groups_of(net, example)
     if user_defined:
@@ -42,28 +42,29 @@ def filter_groups(net: nn.Module, example: Tensor, *, user_defined: bool, author
         inside = group.name in blocks
         first = trunk if inside and trunk is not None else group
         if first.length != group.length:
-            rule = "the authors' genome is that of a ResNet whose blocks are as wide inside as its trunk"
+            rule = "the authors' genome needs a ResNet whose blocks are as wide inside as its trunk"
             raise RecipeError(rule, f"{group.length} and {first.length}", "use genome: layers")
         name = f"filter.{first.name.replace('.', '-')}"
         if name in tied and not inside:
-            raise SlimgenError("layers have names that differ, with - for their dots", group.name)
+            raise SlimgenError("names of layers must differ when their dots are written as -", group.name)
         tied.setdefault(name, []).append(group)
     return tied
 
 
 def _trunk_and_blocks(net: nn.Module, groups: list[Group]) -> tuple[Group, set[str]]:
-    """The group of a ResNet's trunk, and the names of those inside of its blocks."""
+    """Return the group of a ResNet's trunk, and the names of the groups inside its blocks."""
     names: dict[str, str] = net.options.writers() if isinstance(net, Described) else {}
     trunk = next((group for group in groups if group.name == names.get("trunk")), None)
     if trunk is None:
-        raise RecipeError("the authors' genome is that of a ResNet generator", type(net).__name__, "use genome: layers")
+        raise RecipeError("the authors' genome needs a ResNet generator", type(net).__name__, "use genome: layers")
     return trunk, {name for row, name in names.items() if row.startswith("block")}
 
 
 def _separate(net: nn.Module, found: list[Group], example: Tensor) -> list[Group]:
-    """The groups without which the network still computes what it does when nothing reads them.
+    """Return the groups whose removal gives the same output as zeroing the weights that read them.
 
-    What its code says of shapes, no tracing knows. All groups are tried at once, and one by one only if that fails.
+    Tracing cannot see the assumptions about shapes in a network's code. All groups are tried at once; if that fails,
+    they are tried one by one.
     """
     net = copy.deepcopy(net).cpu().eval()
     shown = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -75,24 +76,24 @@ def _separate(net: nn.Module, found: list[Group], example: Tensor) -> list[Group
     every = found
     found = found if runs(found) else [group for group in found if runs([group])]
     if not found or not runs(found):
-        raise uncut(net, {group.name: "is one that its code does not run without" for group in every})
+        raise uncut(net, {group.name: "has filters that its code does not run without" for group in every})
     return found
 
 
 @torch.no_grad()
 def _precise(net: nn.Module, shown: Tensor) -> tuple[nn.Module, Tensor, Tensor]:
-    """Network, image and output in float64, so that rounding hides no fault; in float32 if its code allows no other."""
+    """Return network, image and output in float64, so that rounding hides no error; in float32 if float64 fails."""
     try:
         double = copy.deepcopy(net).double()
         return double, shown.double(), double(shown.double())
-    except Exception:  # a network that is not ours fails in its own way
+    except Exception:  # a user's network may raise anything
         single = net.float()
         return single, shown.float(), single(shown.float())
 
 
 @torch.no_grad()
 def _runs_without(net: nn.Module, shown: Tensor, whole: Tensor, gone: dict[str, tuple[set[int], set[int]]]) -> bool:
-    """Whether the network without these channels computes what it does when nothing reads them."""
+    """Return whether cutting these channels gives the same output as zeroing the weights that read them."""
     try:
         blind = copy.deepcopy(net)
         for name, (inputs, _) in gone.items():
@@ -103,14 +104,14 @@ def _runs_without(net: nn.Module, shown: Tensor, whole: Tensor, gone: dict[str, 
         wanted, small = blind(shown), narrowed(net, _rest(net, gone))(shown)
     except Exception:  # as above
         return False
-    # Beside what the cut changes, not beside the picture: a branch may be faint next to what is added to it.
+    # Relative to the change that the cut makes, not to the picture: a branch may be faint beside what it is added to.
     rounding = torch.finfo(wanted.dtype).eps
     near = math.sqrt(rounding) * float((wanted - whole).abs().max()) + 100 * rounding * float(wanted.abs().max())
     return bool(small.shape == wanted.shape and torch.allclose(small, wanted, rtol=0, atol=near))
 
 
 def _some(found: list[Group], cut: Cut) -> dict[str, tuple[set[int], set[int]]]:
-    """Module to the input and output channels of some filters, drawn from a fixed seed."""
+    """Return the input and output channels of some filters by module, drawn from a fixed seed."""
     gone: dict[str, tuple[set[int], set[int]]] = {}
     rng = random.Random(0)
     for group in found:
@@ -131,27 +132,32 @@ def _rest(net: nn.Module, gone: dict[str, tuple[set[int], set[int]]]) -> dict[st
 
 
 def check_family(family: str) -> None:
-    """Raises RecipeError where the filters of a family cannot be cut one by one."""
+    """Raise RecipeError where a family's filters cannot be cut one by one."""
     if ":" in family or hasattr(description_of(family), "cut"):
         return
     known = [name for name in GENERATORS if hasattr(description_of(name), "cut")]
-    rule = "filters must be cut out of generators with widths of their own"
-    raise RecipeError(rule, repr(family), f"known: {', '.join(known)}, or package.module:Class of your own")
+    rule = "pruning filters needs a generator family with an option widths"
+    raise RecipeError(rule, repr(family), f"known: {', '.join(known)}, or your own package.module:Class")
 
 
 @cache
 def check_cuttable(family: str, options: str, height: int, width: int) -> None:
-    """Whether anything of a user-defined network with these options, as JSON, can be cut; raises as `groups` does."""
+    """Check that something in a user-defined network can be cut; raises as `groups`. The options are JSON."""
     chosen = json.loads(options)
     net = build_generator(family, **chosen)
     groups_of(net, torch.zeros(1, taken(net, family, chosen), height, width))
 
 
 def described(family: str, options: Mapping[str, Any], outputs: Callable[[str], int]) -> dict[str, Any]:
-    """The options of a generator of one of slimgen's families, cut: `outputs` says what each convolution has left.
+    """Return the options of a cut generator of one of slimgen's families.
+
+    Args:
+        family: a name in `slimgen.nets.GENERATORS`.
+        options: of the whole generator.
+        outputs: a convolution's name to the number of outputs that it keeps.
 
     Raises:
-        RecipeError: a family that has no widths.
+        RecipeError: the family has no option `widths`.
     """
     check_family(family)
     rest = {name: value for name, value in options.items() if name not in ("ngf", "config", "widths")}
@@ -159,5 +165,5 @@ def described(family: str, options: Mapping[str, Any], outputs: Callable[[str], 
 
 
 def narrowest(family: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of the generator of one filter in every layer."""
+    """Return the options of the generator with one filter in every layer."""
     return described(family, options, lambda name: 1)

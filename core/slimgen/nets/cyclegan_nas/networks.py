@@ -1,4 +1,4 @@
-"""CycleGANAS (An and Joo 2023): generators and discriminators of cells, and the supernets that hold them all."""
+"""CycleGANAS (An and Joo 2023): generators and discriminators made of cells, and their supernets."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,14 +19,14 @@ from slimgen.nets.supernet import Arch, Supernet
 from slimgen.search.genotype import Genotype
 
 Run = Callable[[int, Tensor], Tensor]
-"""The number of a slot and the features that enter, to the output of its operation."""
+"""A slot's number and its input features to its operation's output."""
 
 
 def through(shape: Shape, images: Tensor, run: Run, norms: Sequence[nn.Module], activation: nn.Module) -> list[Tensor]:
-    """The output of every slot, the network's last: each operation with norm and activation behind it.
+    """Return the output of every slot, the network's last: its operation followed by norm and activation.
 
-    A residual cell adds its input behind the second activation, as the paper says (section 3.2: both operations of a
-    cell are followed by a norm and an activation); the published code adds it before, where there is no activation.
+    A residual cell adds its input after the second activation, as in the paper (section 3.2: a norm and an activation
+    follow both operations of a cell); the published code has no activation there.
     """
     if isinstance(images.shape[-1], int):  # while a graph is exported, sizes are symbols
         space.check_size(shape, images.shape[-2], images.shape[-1])
@@ -44,17 +44,17 @@ def through(shape: Shape, images: Tensor, run: Run, norms: Sequence[nn.Module], 
 
 
 def norm_of(slot: Slot) -> nn.Module:
-    """What follows the operation of a slot."""
+    """Build the norm after a slot's operation, or an identity."""
     return InstanceNorm2d(slot.outputs) if slot.normed else nn.Identity()
 
 
 def activation_of(shape: Shape) -> nn.Module:
-    """ReLU in generators, leaky ReLU in discriminators."""
+    """Build the activation: ReLU in generators, leaky ReLU in discriminators."""
     return ReLU() if isinstance(shape, GeneratorShape) else nn.LeakyReLU(0.2)
 
 
 class _Cells(Described):
-    """A network of one genotype: an operation in every slot. Options and errors as of its `Options`."""
+    """A network of one genotype: one operation in every slot. For options and errors see its `Options`."""
 
     options: GeneratorOptions | DiscriminatorOptions
 
@@ -70,14 +70,14 @@ class _Cells(Described):
 
     @classmethod
     def of(cls, shape: Shape, names: Sequence[str], operations: Sequence[Operation]) -> Self:
-        """A network of operations that exist already, whose spectral norms are divided into copies of their weights."""
+        """Return a network of existing operations: weights are copied, and spectral norms are divided into them."""
         net = cls.__new__(cls)
         nn.Module.__init__(net)
         net._adopt(shape, names, [folded(*part) for part in zip(shape.slots, names, operations, strict=True)])
         return net.eval()
 
     def folded(self) -> Self:
-        """A copy in evaluation mode whose spectral norms are divided into the weights: it computes the same."""
+        """Return an equivalent copy in evaluation mode, its spectral norms divided into the weights."""
         return self.of(self.shape, self.names, cast(Sequence[Operation], self.operations))
 
     def _outputs(self, images: Tensor) -> list[Tensor]:
@@ -91,14 +91,14 @@ class CellsGenerator(_Cells):
     Options = GeneratorOptions
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, inputs, H, W), H and W multiples of 4, to images (N, outputs, H, W) in [-1, 1]."""
+        """Map images (N, inputs, H, W), H and W multiples of 4, to images (N, outputs, H, W) in [-1, 1]."""
         return self._outputs(images)[-1]
 
     @classmethod
     def pieces(cls, height: int, width: int, **options: Any) -> list[Piece]:
-        """Each operation with its norm and activation, and the sum where a residual cell ends; free of spectral norms.
+        """Return each operation with its norm and activation, and the sum at the end of a residual cell, as a piece.
 
-        Equal residual cells are equal pieces.
+        Pieces have no spectral norms; equal residual cells give equal pieces.
         """
         shape, part, found = cls.Options(**options), 1, []
         for slot, option in zip(shape.slots, chosen(shape, shape.genotype), strict=True):
@@ -111,7 +111,7 @@ class CellsGenerator(_Cells):
 
 
 def _piece(slot: Slot, option: str) -> nn.Module:
-    """An operation of a generator and what follows, with some weights, in evaluation mode."""
+    """Build a generator's operation with its norm, activation and sum, in evaluation mode, with drawn weights."""
     end = nn.Tanh() if slot.end == "tanh" else ReLU()
     layers = [build(slot, option, spectral=False), norm_of(slot), end, *([Twice()] if slot.skip == "end" else [])]
     return initialise(nn.Sequential(*layers), 0).eval()
@@ -123,20 +123,20 @@ class CellsDiscriminator(_Cells):
     Options = DiscriminatorOptions
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, inputs, H, W), H and W multiples of 16, to scores (N, 1, H / 16, W / 16)."""
+        """Map images (N, inputs, H, W), H and W multiples of 16, to scores (N, 1, H / 16, W / 16)."""
         return self.scores(self.features(images))
 
     def scores(self, features: list[Tensor]) -> Tensor:
-        """The scores that `forward` gives, of the activations that `features` gives."""
+        """Return the scores of `forward`, given the activations of `features`."""
         return features[-1]
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Every activation, from the first operation's to the scores, which come last: for feature matching."""
+        """Return all activations for feature matching: the output of each slot, the scores last."""
         return self._outputs(images)
 
 
 class Supercells(Supernet):
-    """Every generator, or every discriminator, of a space at once; its mixtures are those of section 3.2."""
+    """All generators, or all discriminators, of a space; gates mix operations as in section 3.2."""
 
     def __init__(self, shape: Shape, spectral: bool = True) -> None:
         super().__init__()
@@ -145,13 +145,13 @@ class Supercells(Supernet):
         self.norms, self.activation = nn.ModuleList(map(norm_of, shape.slots)), activation_of(shape)
 
     def forward(self, images: Tensor, arch: Arch) -> Tensor:
-        """Images (N, inputs, H, W) through one architecture, or the mixture that gates make."""
+        """Run images (N, inputs, H, W) through one architecture: a genotype, or a mixture by gates."""
         choices, norms = cast(Sequence[Choices], self.choices), cast(Sequence[nn.Module], self.norms)
         run: Run = lambda slot, features: choices[slot].run(features, arch)  # noqa: E731
         return through(self.shape, images, run, norms, self.activation)[-1]
 
     def extract(self, genotype: Genotype) -> _Cells:
-        """As of `Supernet`; spectral norms are divided into the weights."""
+        """See `Supernet`; spectral norms are divided into the weights."""
         self.space.check(genotype)
         plain = CellsGenerator if isinstance(self.shape, GeneratorShape) else CellsDiscriminator
         names = chosen(self.shape, genotype)
@@ -159,5 +159,5 @@ class Supercells(Supernet):
         return plain.of(self.shape, names, [cast(Operation, choices[name]) for choices, name in pairs])
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
-        """As of `Supernet`."""
+        """See `Supernet`."""
         return space.cells_cost(self.shape, genotype, height, width)

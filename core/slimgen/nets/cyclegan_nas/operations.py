@@ -1,7 +1,7 @@
-"""The operations of CycleGANAS's cells, and how several are mixed (section 3.2, Figure 2).
+"""The operations of CycleGANAS's cells, alone and mixed (section 3.2, Figure 2).
 
-Padding is one reflected pixel, and zeros beyond, as in the published code's generators. So every convolution reads the
-same padded image, and as convolutions are linear, a mixture of convolutions is one convolution with the mixed kernels.
+Padding is one reflected pixel and then zeros, as in the published code's generators. All convolutions therefore read
+the same padded image, and since they are linear, a mixture of them is one convolution with the mixed kernels.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,26 +18,26 @@ from slimgen.nets.supernet import Arch, branches
 
 
 class Convolve(nn.Module):
-    """A convolution of stride 1 or 2 over one reflected pixel, and zeros beyond."""
+    """A convolution with stride 1 or 2, padded by one reflected pixel and then zeros."""
 
     def __init__(self, slot: Slot, option: str) -> None:
         super().__init__()
         row, (kernel, dilation) = slot.row(option), CONVOLUTIONS[option]
         kind = OutputConvolution if slot.name == "output" and dilation == 1 and slot.outputs <= FEW else nn.Conv2d
-        # So many zeros beyond the reflected pixel that the size is kept, or with stride 2 halved exactly.
+        # Zeros beyond the reflected pixel, such that the size is kept or, with stride 2, exactly halved.
         zeros = dilation * ((kernel - 1) // 2) - 1
         self.conv = kind(row.inputs, row.outputs, kernel, row.stride, zeros, dilation=dilation)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        """Map features (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
         out: Tensor = self.conv(reflect(images, 1))
         return out
 
 
 class Resize(nn.Module):
-    """A pool of each square of 2 x 2 pixels, or an interpolation to twice the size, then a pointwise convolution.
+    """2 x 2 pooling, or interpolation to twice the size, followed by a pointwise convolution.
 
-    Or the transposed convolution of CycleGAN alone: 3x3, to exactly twice the size.
+    Or CycleGAN's 3x3 transposed convolution alone, to exactly twice the size.
     """
 
     def __init__(self, slot: Slot, option: str) -> None:
@@ -46,7 +46,7 @@ class Resize(nn.Module):
         self.conv = weights_of(slot.row(option))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features (N, inputs, H, W) to (N, outputs, H / 2, W / 2) or (N, outputs, 2 H, 2 W)."""
+        """Map features (N, inputs, H, W) to (N, outputs, H / 2, W / 2) or (N, outputs, 2 H, 2 W)."""
         out: Tensor = self.conv(self.resize(images))
         return out
 
@@ -61,7 +61,7 @@ Operation = Convolve | Resize
 
 
 def build(slot: Slot, option: str, spectral: bool) -> Operation:
-    """One operation in its slot; with `spectral`, its kernel is divided by its norm (Miyato et al. 2018)."""
+    """Build an operation for a slot; `spectral` adds spectral norm (Miyato et al. 2018)."""
     operation = Convolve(slot, option) if option in CONVOLUTIONS else Resize(slot, option)
     if spectral:
         spectral_norm(operation.conv)
@@ -69,10 +69,10 @@ def build(slot: Slot, option: str, spectral: bool) -> Operation:
 
 
 class Choices(nn.ModuleDict):
-    """All operations of one slot, with spectral norms or without.
+    """All operations of one slot, with or without spectral norms.
 
-    Behind a norm the scale of a single kernel means nothing, but that of a kernel in a mixture does: it is the
-    operation's share besides its gate. Spectral norms keep the operations comparable, so that the gates alone count.
+    Before a norm, the scale of a single kernel has no effect, but in a mixture a kernel's scale adds to its gate's
+    weight. Spectral norms keep the kernels at one scale, so that only the gates count.
     """
 
     def __init__(self, slot: Slot, spectral: bool) -> None:
@@ -80,13 +80,13 @@ class Choices(nn.ModuleDict):
         self.slot = slot
 
     def run(self, images: Tensor, arch: Arch) -> Tensor:
-        """The operation of a genotype, or the mixture of gates (the equation of section 3.2)."""
+        """Run a genotype's operation, or the mixture by gates (the equation of section 3.2)."""
         options = self.slot.options
         chosen = branches(arch, self.slot.name) if len(options) > 1 else [(options[0], None)]
         weighted = [(str(option), weight) for option, weight in chosen if weight is not None]
         if not weighted:
             return self._alone(str(chosen[0][0]), images)
-        if len(weighted) == 1:  # one of many was drawn: there is nothing to merge it with
+        if len(weighted) == 1:  # one operation was drawn: nothing to merge
             return weighted[0][1] * self._alone(weighted[0][0], images)
         kernels = [(part, weight) for name, weight in weighted if isinstance(part := self[name], Convolve)]
         terms = [weight * self._alone(name, images) for name, weight in weighted if name not in CONVOLUTIONS]
@@ -100,9 +100,9 @@ class Choices(nn.ModuleDict):
 
 
 def merged(images: Tensor, weighted: Iterable[tuple[Convolve, Tensor]]) -> Tensor:
-    """The weighted sum of convolutions of one stride, as one with the weighted sum of their kernels.
+    """Apply the weighted sum of convolutions with equal stride as one convolution with the mixed kernel.
 
-    Of S^r 81 taps instead of 117. The images are (N, inputs, H, W), the weights scalars.
+    For all of S^r that is 81 taps instead of 117. Images are (N, inputs, H, W), weights scalars.
     """
     kernels = [(operation.conv, weight) for operation, weight in weighted]
     kernel, bias, reach = blended(kernels)
@@ -110,10 +110,9 @@ def merged(images: Tensor, weighted: Iterable[tuple[Convolve, Tensor]]) -> Tenso
 
 
 def folded(slot: Slot, option: str, operation: Operation) -> Operation:
-    """A copy of an operation whose spectral norm is divided into the weights: it computes the same in evaluation.
+    """Copy an operation with its spectral norm divided into the weights; its outputs in evaluation are the same.
 
-    The original's power iteration is not moved on. The copy lies in torch's own layout, so that it does not depend on
-    how the original lay in memory.
+    The original's power iteration does not advance. The copy has the default layout, whatever the original's.
     """
     with torch.device("meta"):
         copy = build(slot, option, spectral=False)

@@ -1,7 +1,7 @@
-"""The search space of CycleGANAS (An and Joo 2023, section 3.2): cells of two operations each. No torch.
+"""The search space of CycleGANAS (An and Joo 2023, section 3.2): cells with two operations each. No torch.
 
-A network is a row of slots; in each stands one operation, chosen from a set or given. The space, the closed-form cost
-and the networks all follow the same row.
+A network is a sequence of slots; each holds one operation, searched or fixed. The space, the closed-form cost and the
+networks are all built from the same slots.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ CONVOLUTIONS = {
     "dil_conv5x5": (5, 2),
     "conv7x7": (7, 1),
 }
-"""The operations that are one convolution: the side of the kernel, and how many pixels lie from tap to tap."""
+"""The operations that are a single convolution, with kernel size and dilation."""
 TRANSPOSED = "transposed3x3"
 
 OPERATIONS: dict[Kind, tuple[str, ...]] = {
@@ -36,23 +36,23 @@ OPERATIONS: dict[Kind, tuple[str, ...]] = {
     "residual": tuple(name for name in CONVOLUTIONS if name != "conv4x4"),
     "decoding": ("nearest", "bilinear", TRANSPOSED),
 }
-"""The paper's sets S^e, S^r and S^d, in increasing order of cost."""
-ENDS = ("conv7x7",)  # the stem and the output of a generator, as in CycleGAN, where they are not searched
-SCORES = ("conv3x3",)  # the output of a discriminator, likewise
+"""The paper's sets S^e, S^r and S^d, by increasing cost."""
+ENDS = ("conv7x7",)  # stem and output of a generator where they are not searched, as in CycleGAN
+SCORES = ("conv3x3",)  # output of a discriminator where it is not searched
 
 
 class Slot(NamedTuple):
-    """The place of one operation in a network, named as its choice.
+    """The place of one operation in a network; it has the name of its choice.
 
     Attributes:
-        kind: how it changes the size: halved, kept or doubled.
-        options: the operations that can stand here; one where nothing is searched.
-        inputs: channels.
-        outputs: channels.
-        part: as of `Row`.
+        kind: whether it halves (encoding), keeps (residual) or doubles (decoding) the size.
+        options: the operations to choose from; a single one where nothing is searched.
+        inputs: input channels.
+        outputs: output channels.
+        part: as in `Row`.
         skip: `begin` where a residual cell begins, `end` where its input is added.
-        normed: a norm follows.
-        end: what comes last: an activation, `tanh`, or nothing behind scores.
+        normed: whether a norm follows.
+        end: the last step: an activation, `tanh`, or nothing after scores.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Slot(NamedTuple):
     end: Literal["activation", "tanh", ""] = "activation"
 
     def row(self, option: str) -> Row:
-        """One operation in this slot: its convolution; pools and interpolations before a pointwise one are free."""
+        """Return the row of an operation's convolution; pooling and interpolation before it cost nothing."""
         transposed = option == TRANSPOSED
         kernel = 3 if transposed else CONVOLUTIONS.get(option, (1, 1))[0]
         stride = 2 if transposed or (self.kind == "encoding" and option in CONVOLUTIONS) else 1
@@ -78,15 +78,15 @@ class Slot(NamedTuple):
 class GeneratorShape:
     """The size of a generator; raises SlimgenError where a number is out of range.
 
-    The paper says how many channels leave the encoding cell; the stem and the first operation have a quarter and a half
-    of them, and the decoding cell goes back the same way, as in CycleGAN.
+    The paper gives the channels after the encoding cell; the stem and the first operation have a quarter and a half of
+    them, and the decoding cell mirrors this, as in CycleGAN.
 
     Attributes:
-        hidden: channels after the encoding cell (H): 64 while searching.
-        cells: in all (N): one that encodes, N - 2 residual ones, one that decodes.
-        inputs: channels of the images that enter.
-        outputs: channels of the images that leave.
-        ends: choose the stem and the output from S^r, too, as the published code does.
+        hidden: channels after the encoding cell (the paper's H); 64 in the search.
+        cells: number of cells (the paper's N): one encoding, N - 2 residual, one decoding.
+        inputs: channels of the input images.
+        outputs: channels of the output images.
+        ends: whether the stem and the output are also searched, among S^r, as in the published code.
     """
 
     hidden: Width = 64
@@ -97,16 +97,16 @@ class GeneratorShape:
 
     noun: ClassVar[str] = "generator"
     multiple: ClassVar[int] = 4
-    least: ClassVar[int] = 8  # reflection needs more than one pixel at 1/4 of the size
+    least: ClassVar[int] = 8  # reflection padding needs more than one pixel at 1/4 of the size
 
     def __post_init__(self) -> None:
         if self.hidden < 4 or self.cells < 2 or min(self.inputs, self.outputs) < 1:
-            rule = "a generator of cells has a hidden width of at least 4, 2 cells and channels of at least 1"
+            rule = "a generator of cells must have hidden of at least 4, at least 2 cells and at least 1 channel"
             raise SlimgenError(rule, f"hidden {self.hidden}, cells {self.cells}, {self.inputs} to {self.outputs}")
 
     @cached_property
     def slots(self) -> tuple[Slot, ...]:
-        """From the stem to the output."""
+        """The slots from the stem to the output."""
         full, half, hidden = self.hidden // 4, self.hidden // 2, self.hidden
         end = OPERATIONS["residual"] if self.ends else ENDS
         slots = [Slot("stem", "residual", end, self.inputs, full), *_cell(0, "encoding", 1, full, half, hidden)]
@@ -120,16 +120,16 @@ class GeneratorShape:
 class DiscriminatorShape:
     """The size of a discriminator: two encoding cells, each operation twice as wide as the one before, and the scores.
 
-    No norm follows the first operation, as in PatchGAN and in the published code: it would hide how bright and how
-    contrasted an image is, which is most of what tells day from night. (The paper says that one follows every one.)
+    No norm follows the first operation, as in PatchGAN and in the published code (the paper has one after every
+    operation): it would hide an image's brightness and contrast, by which day and night differ most.
 
     Attributes:
         hidden: channels after the first operation.
         inputs: channels of its images.
-        ends: choose the output from S^r, too, as the published code does.
+        ends: whether the output is also searched, among S^r, as in the published code.
 
     Raises:
-        SlimgenError: a number out of range.
+        SlimgenError: a number is out of range.
     """
 
     hidden: Width = 64
@@ -142,12 +142,12 @@ class DiscriminatorShape:
 
     def __post_init__(self) -> None:
         if min(self.hidden, self.inputs) < 1:
-            rule = "a discriminator of cells has a hidden width and inputs of at least 1"
+            rule = "hidden and inputs of a discriminator of cells must be at least 1"
             raise SlimgenError(rule, f"hidden {self.hidden}, inputs {self.inputs}")
 
     @cached_property
     def slots(self) -> tuple[Slot, ...]:
-        """From the image to the scores."""
+        """The slots from the image to the scores."""
         wide = self.hidden
         first, *slots = _cell(0, "encoding", 1, self.inputs, wide, 2 * wide)
         slots += _cell(1, "encoding", 4, 2 * wide, 4 * wide, 8 * wide)
@@ -160,7 +160,7 @@ Shape = GeneratorShape | DiscriminatorShape
 
 
 def _cell(number: int, kind: Kind, part: int, *widths: int) -> list[Slot]:
-    """The two operations of a cell that begins at 1/part of the sides, given the channels before, between and after."""
+    """Return a cell's two slots; it starts at 1/part of the sides; widths are before, between and after them."""
     options = OPERATIONS[kind]
     skips: tuple[Skip, Skip] = ("begin", "end") if kind == "residual" else ("", "")
     parts = {"encoding": (2 * part, 4 * part), "residual": (part, part), "decoding": (part // 2, part // 4)}[kind]
@@ -171,33 +171,33 @@ def _cell(number: int, kind: Kind, part: int, *widths: int) -> list[Slot]:
 
 
 def space_of(shape: Shape) -> Space:
-    """The choices of a network: 8^2 5^(2(N - 2)) 3^2 genotypes of a generator, 8^4 of a discriminator."""
+    """Return the space of a network: 8^2 5^(2(N - 2)) 3^2 genotypes for a generator, 8^4 for a discriminator."""
     return Space({slot.name: Choice(slot.options) for slot in shape.slots if len(slot.options) > 1})
 
 
 def chosen(shape: Shape, genotype: Mapping[str, Value]) -> list[str]:
-    """The operation in every slot; raises SpaceError where it is no genotype, or one is missing or unknown."""
+    """Return the operation of every slot; raise SpaceError where the genotype is invalid or lacks an operation."""
     genotype, names = genotype if isinstance(genotype, Genotype) else Genotype(genotype), []
     for slot in shape.slots:
         option = genotype.get(slot.name) if len(slot.options) > 1 else slot.options[0]
         if option not in slot.options:
-            raise SpaceError(f"{slot.name} is one of {', '.join(slot.options)}", repr(option))
+            raise SpaceError(f"{slot.name} must be one of {', '.join(slot.options)}", repr(option))
         names.append(str(option))
     return names
 
 
 def check_size(shape: Shape, height: int, width: int) -> None:
-    """Raises SlimgenError unless a network of this shape can take images of this size."""
+    """Raise SlimgenError unless a network of this shape can take images of this size."""
     if height % shape.multiple or width % shape.multiple or min(height, width) < shape.least:
-        sides = f"sides that are multiples of {shape.multiple}, {shape.least} pixels at the least"
-        rule = f"a {shape.noun} of cells needs {sides}"
+        sides = f"multiples of {shape.multiple}, at least {shape.least} pixels"
+        rule = f"the sides of images for a {shape.noun} of cells must be {sides}"
         raise SlimgenError(rule, f"{height} x {width}", "choose another size in the recipe")
 
 
 def cells_cost(shape: Shape, genotype: Mapping[str, Value], height: int, width: int) -> Cost:
-    """What the network of a genotype costs on one image; raises as `check_size` and `chosen` do.
+    """Return the cost of a genotype's network on one image; raises as `check_size` and `chosen`.
 
-    Spectral norms are free: they fold into the weights.
+    Spectral norms cost nothing, as they fold into the weights.
     """
     check_size(shape, height, width)
     return total(_cost(*pair, height, width) for pair in zip(shape.slots, chosen(shape, genotype), strict=True))
@@ -210,13 +210,13 @@ def _cost(slot: Slot, option: str, height: int, width: int) -> Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class _Built:
-    """Options beside a network's shape: its genotype (see `space_of`), and whether kernels have spectral norms."""
+    """The options besides a network's shape: its genotype (see `space_of`), and whether kernels have spectral norms."""
 
     genotype: Mapping[str, Value]
     spectral: bool = True
 
     def cost(self, height: int, width: int) -> Cost:
-        """As `cells_cost`."""
+        """See `cells_cost`."""
         return cells_cost(cast(Shape, self), self.genotype, height, width)
 
 

@@ -1,7 +1,7 @@
-"""What GAN Compression can search: families of generators whose widths follow eight numbers c0 .. c7.
+"""The generator families that GAN Compression can search: eight numbers c0 .. c7 set their widths.
 
-Each has a once-for-all network; families that share one have the same layout, and differ in their convolutions. Only
-the network of the family in use is imported.
+Each has a once-for-all network. Families that share one have the same layout and differ only in their convolutions.
+The module of a once-for-all network is imported only when it is used.
 """
 
 import importlib
@@ -18,15 +18,15 @@ FAMILIES = {
     "mobile_spade": "slimgen.nets.gan_compression.once_for_all_spade:OnceForAllSpade",
     "spade": "slimgen.nets.gan_compression.once_for_all_spade:OnceForAllSpade",
 }
-"""By family of generators: its once-for-all network."""
+"""Once-for-all networks by generator family."""
 
 
 def searchable(family: str) -> "type[ChannelSupernet]":
-    """The once-for-all network of a family, a name of `FAMILIES`."""
+    """Return the once-for-all network of a family, a key of `FAMILIES`."""
     module, _, name = FAMILIES[family].partition(":")
     return cast("type[ChannelSupernet]", getattr(importlib.import_module(module), name))
 
 
 def alike(one: str, other: str) -> bool:
-    """Whether generators of two families show the same features, so that one can distil the other."""
+    """Return whether two families have the same features, so that one can be distilled into the other."""
     return one in FAMILIES and FAMILIES[one] == FAMILIES.get(other)

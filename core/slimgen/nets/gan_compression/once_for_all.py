@@ -1,6 +1,6 @@
 """The once-for-all network of GAN Compression (section 3.3): every channel configuration in one set of weights.
 
-It may begin with the strongest channels of a wider ResNet generator: the pruning of Table 3.
+It can start from the strongest channels of a wider ResNet generator: the pruning of Table 3.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 
 class OnceForAll(ChannelSupernet):
-    """A ResNet generator, its parts separable or dense (the paper's Table 4); see `ChannelSupernet`."""
+    """A once-for-all ResNet generator with separable or dense parts (the paper's Table 4); see `ChannelSupernet`."""
 
     title = "ResNet"
     generators: ClassVar[Mapping[str, type[ResnetGenerator]]] = {
@@ -42,13 +42,13 @@ class OnceForAll(ChannelSupernet):
     model: nn.Sequential
 
     def _rows(self, config: Config) -> list[tuple[Row, range]]:
-        """The rows of a sub-network and where their layers lie; that is where those of the whole do."""
+        """Return the rows of a sub-network with the positions of their layers, which are the same in the whole."""
         rows: list[Row] = self.description.rows(Widths.of(config, self.description.blocks))
         places = positions(rows)
         return [(row, places[row.name]) for row in rows]
 
     def features(self, images: Tensor, arch: Arch) -> tuple[Tensor, list[Tensor]]:
-        """The images, and the features that distillation compares; see `ResnetOptions.taps`."""
+        """Return the images and the features for distillation; see `ResnetOptions.taps`."""
         taps, features, out = self.description.taps, [], images
         for row, places in self._rows(self.channels.config(pinned(arch))):
             for index in places:
@@ -59,18 +59,18 @@ class OnceForAll(ChannelSupernet):
         return out, features
 
     def prune_from(self, wide: nn.Module) -> None:
-        """Begins with its strongest channels; see `prune_into`."""
+        """Copy the strongest channels of a wider generator; see `prune_into`."""
         assert isinstance(wide, ResnetGenerator)
         prune_into(self.model, wide)
 
     def pieces(self, genotype: Genotype, height: int, width: int) -> list[Piece]:
-        """As of `Supernet`."""
+        """See `Supernet`."""
         config = self.channels.config(genotype)
         return self.generators[self.family].pieces(height, width, config=config, **self.options)
 
 
 def _sliced(layer: nn.Module, images: Tensor, width: int) -> Tensor:
-    """A layer on the first channels: as many inputs as there are, and `width` outputs."""
+    """Run a layer with its first channels: as many inputs as the images have, and `width` outputs."""
     channels = images.shape[1]
     if isinstance(layer, Separable):
         spatial, norm, pointwise = layer.conv
@@ -91,7 +91,7 @@ def _sliced(layer: nn.Module, images: Tensor, width: int) -> Tensor:
 
 
 def _block(block: nn.Module, images: Tensor, row: Row) -> Tensor:
-    """A residual block without its skip, its convolutions as wide as those within a row."""
+    """Run a residual block without its skip, with the widths of the convolutions within a row."""
     assert isinstance(block, ResidualBlock)
     widths, out = iter(convolution.outputs for convolution in row.within), images
     for layer in block.conv_block:
@@ -101,16 +101,17 @@ def _block(block: nn.Module, images: Tensor, row: Row) -> Tensor:
 
 @torch.no_grad()
 def prune_into(narrow: nn.Sequential, wide: ResnetGenerator) -> None:
-    """Copies the strongest channels of one generator into the layers of another of the family (Table 3's pruning).
+    """Copy the strongest channels of a generator into the layers of a narrower one (the pruning of Table 3).
 
-    A channel is as strong as the L1 norm of the filters that write it; the trunk's are written by the second halving
-    and by every residual block. The strongest comes first, where a once-for-all network is trained the most.
+    A channel's strength is the L1 norm of the filters that write it; the trunk is written by the second halving and by
+    every residual block. The strongest channel comes first, since a once-for-all network trains the first ones most.
 
     Raises:
-        CheckpointError: the layers do not correspond, or are narrower in `wide`.
+        CheckpointError: the layers do not correspond, or a layer of `wide` is narrower.
     """
     if list(narrow.state_dict()) != list(wide.model.state_dict()):
-        raise CheckpointError("pruning needs generators of one family and depth", "others", "set supernet.prune false")
+        rule = "pruning needs an original of the supernet's family and depth"
+        raise CheckpointError(rule, "another one", "set supernet.prune: false")
     pairs = {name: (narrow[at], wide.model[at]) for name, at in weights_at(wide.options.rows()).items()}
     blocks = [layer for _, layer in pairs.values() if isinstance(layer, ResidualBlock)]
     trunk = sum((_strength(_pair(block)[1]) for block in blocks), _strength(pairs["trunk"][1]))
@@ -125,40 +126,40 @@ def prune_into(narrow: nn.Sequential, wide: ResnetGenerator) -> None:
             _copy(thin_back, back, inner, stay)
             continue
         keep = _best(trunk if name == "trunk" else _strength(source), _writer(target).out_channels)
-        if name == "output":  # red stays red
+        if name == "output":  # the order of the image's channels stays
             keep = keep.sort().values
         _copy(target, source, stay, keep)
         stay = keep
 
 
 def _pair(block: ResidualBlock) -> list[nn.Module]:
-    """The two convolutions of a residual block."""
+    """Return the two convolutions of a residual block."""
     return [layer for layer in block.conv_block if isinstance(layer, nn.Conv2d | Separable)]
 
 
 def _writer(layer: nn.Module) -> _Convolution:
-    """The convolution that makes a layer's output channels."""
+    """Return the convolution that writes a layer's output channels."""
     found = layer.conv[2] if isinstance(layer, Separable) else layer
     assert isinstance(found, _Convolution)
     return found
 
 
 def _strength(layer: nn.Module) -> Tensor:
-    """The L1 norm of each output channel's filter."""
+    """Return the L1 norm of each output channel's filter."""
     writer = _writer(layer)
     axis = 1 if isinstance(writer, nn.ConvTranspose2d) else 0
     return writer.weight.abs().sum([side for side in range(4) if side != axis])
 
 
 def _best(strength: Tensor, width: int) -> Tensor:
-    """The `width` strongest channels, strongest first."""
+    """Return the indices of the `width` strongest channels, strongest first."""
     if width > len(strength):
-        raise CheckpointError("pruning makes a generator narrower", f"{width} channels of {len(strength)}")
+        raise CheckpointError("pruning can only make a generator narrower", f"{width} channels of {len(strength)}")
     return torch.argsort(strength, descending=True, stable=True)[:width]
 
 
 def _copy(target: nn.Module, source: nn.Module, inputs: Tensor | None, outputs: Tensor) -> None:
-    """Takes over the filters at `outputs`, as they read `inputs` (None: all)."""
+    """Copy the filters at `outputs`, restricted to the input channels `inputs` (None: all)."""
     if isinstance(target, Separable) and isinstance(source, Separable):
         for thin_weight, weight in zip(target.conv[0].parameters(), source.conv[0].parameters(), strict=True):
             thin_weight.copy_(weight if inputs is None else weight[inputs])

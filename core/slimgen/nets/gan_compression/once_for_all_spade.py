@@ -15,14 +15,14 @@ from slimgen.nets.supernet import Arch, pinned
 
 
 class OnceForAllSpade(ChannelSupernet):
-    """A SPADE generator, its scales and shifts separable, as the authors searched, or dense; see `ChannelSupernet`.
+    """A once-for-all SPADE generator; scales and shifts are separable, as published, or dense. See `ChannelSupernet`.
 
-    Running statistics of BatchNorm are shared like weights, and moved by whatever configuration trains; those of a
-    sub-network on its own are measured anew by `torch.optim.swa_utils.update_bn` over its extraction.
+    Running statistics of BatchNorm are shared like weights, and every training step updates them, whatever its
+    configuration; for an extracted sub-network, measure them again with `torch.optim.swa_utils.update_bn`.
 
-    There is no spectral norm: the largest singular value of a part is not that of the whole, so each configuration
-    would need power iterations of its own at every step. The authors' has none either: they train the original with
-    it, fold it into the weights (`SpadeGenerator.folded`), and distil from that.
+    There is no spectral norm: the largest singular value of a slice is not that of the whole, so each configuration
+    would need its own power iterations at every step. The paper's authors have none either: they train the original
+    with it, fold it into the weights (`SpadeGenerator.folded`), and distil from that.
     """
 
     title = "SPADE"
@@ -34,10 +34,10 @@ class OnceForAllSpade(ChannelSupernet):
     training_options = ("spectral",)
 
     def features(self, images: Tensor, arch: Arch) -> tuple[Tensor, list[Tensor]]:
-        """The images, and the features that distillation compares; see `SpadeGenerator.features`."""
+        """Return the images and the features for distillation; see `SpadeGenerator.features`."""
         whole = {**dict(self.named_parameters()), **dict(self.named_buffers())}
         config = self.channels.config(pinned(arch))
-        # The first channels of every weight and running statistic, as views: what trains them trains the whole.
+        # Views of the first channels of every weight and running statistic, so training them trains the whole.
         views = {
             f"net.{name}": whole[name][tuple(slice(side if by is None else side * config[by]) for side, by in sides)]
             for name, sides in _sides(self.family, tuple(self.options.items())).items()
@@ -47,7 +47,7 @@ class OnceForAllSpade(ChannelSupernet):
 
 
 class _Tapped(nn.Module):
-    """A generator whose `forward` is its `features`, which is all that `functional_call` can call."""
+    """A generator whose `forward` is `features`, because `functional_call` calls only `forward`."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -60,9 +60,9 @@ class _Tapped(nn.Module):
 
 @cache
 def _sides(family: str, options: tuple[tuple[str, Any], ...]) -> dict[str, tuple[tuple[int, int | None], ...]]:
-    """The shapes of weights and buffers: by name, each side's factor and which of c0 .. c7 it multiplies (None: none).
+    """Return the shapes of weights and buffers: each side's factor, and which of c0 .. c7 it multiplies (None: none).
 
-    Found by widening one of c0 .. c7 at a time.
+    They are found by widening one of c0 .. c7 at a time.
     """
 
     def sides(config: Sequence[int]) -> dict[str, torch.Size]:

@@ -1,4 +1,4 @@
-"""What the once-for-all networks of GAN Compression (section 3.3) share, whatever their generators."""
+"""The base class of GAN Compression's once-for-all networks (section 3.3)."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -17,24 +17,26 @@ from slimgen.search.genotype import Genotype
 
 
 class ChannelSupernet(Supernet):
-    """Every channel configuration of a generator in one set of weights: sub-networks take the first channels of each.
+    """All channel configurations of a generator in one set of weights: a sub-network has the first channels of each.
 
-    Its weights are those of the generator at the largest configuration, under the same names. A space is named, or
-    given as the options of c0 .. c7; the other options are the generator's, without its widths.
+    Its weights are those of the generator at the largest configuration, with the same names. The space is a name, or
+    the options of c0 .. c7; the other options are the generator's, without its widths.
 
     Attributes:
-        title: what people call its generators.
-        mobile: the name of the one whose convolutions are separable: the default.
-        channels: their configurations.
+        title: the generators' name in error messages.
+        generators: its generators by family.
+        mobile: the default family, whose convolutions are separable.
+        channels: the configurations.
         searched: the name of the default space.
-        shape: the options that a sub-network has from the recipe's original.
-        training_options: those of an original that matter while it is trained; a teacher in its place takes them.
-        pruned: whether it can begin with the strongest channels of a wider generator.
-        chain: whether sub-networks are chains of pieces, for a table of latencies.
+        shape: the options that a sub-network shares with the recipe's original.
+        training_options: options of an original that only matter while it trains; a teacher trained in its place takes
+            them over.
+        pruned: whether it can start from the strongest channels of a wider generator.
+        chain: whether sub-networks can be split into pieces, for a table of latencies.
 
     Raises:
-        RecipeError: an unknown family, or an unknown or malformed space.
-        SlimgenError: an option is not known or out of range.
+        RecipeError: the family is unknown, or the space is unknown or malformed.
+        SlimgenError: an option is unknown or out of range.
     """
 
     title: ClassVar[str]
@@ -53,8 +55,8 @@ class ChannelSupernet(Supernet):
         super().__init__()
         family, space = family or self.mobile, self.searched if space is None else space
         if family not in self.generators:
-            rule = f"a once-for-all {self.title} must be of a known family"
-            raise RecipeError(rule, repr(family), nearest(family, self.generators))
+            rule = f"no once-for-all {self.title} family is called {family!r}"
+            raise RecipeError(rule, None, nearest(family, self.generators))
         self.family, self.space = family, self.channels.space(space)
         self.description = self.described(family, options)
         left_out = ("ngf", "config", "widths", *self.training_options)
@@ -63,39 +65,39 @@ class ChannelSupernet(Supernet):
         whole = self.generator(self.channels.config(self.space.largest()))
         for name, part in whole.named_children():
             self.add_module(name, part)
-        # In a list, so that its parts are registered once, under the generator's own names.
+        # In a list, so that its parts are registered only once, under the generator's names.
         self._whole = [whole]
 
     @classmethod
     def described(cls, family: str, options: Mapping[str, Any]) -> Any:
-        """The description of a generator, given its options; a key `family` among them is passed over."""
+        """Return a generator's description from its options; a key `family` among them is ignored."""
         return cls.generators[family].Options(**{name: value for name, value in options.items() if name != "family"})
 
     @classmethod
     def shape_of(cls, generator: Mapping[str, Any]) -> dict[str, Any]:
-        """The shape among a generator's options."""
+        """Return a generator's options that define its shape."""
         return {name: generator[name] for name in cls.shape if name in generator}
 
     def forward(self, images: Tensor, arch: Arch) -> Tensor:
-        """Images (N, inputs, H, W) to images (N, outputs, H, W) of one configuration."""
+        """Map images (N, inputs, H, W) through one configuration to images (N, outputs, H, W)."""
         return self.features(images, arch)[0]
 
     @abstractmethod
     def features(self, images: Tensor, arch: Arch) -> tuple[Tensor, list[Tensor]]:
-        """The images, and the features that distillation compares; as those of the generator."""
+        """Return the images and the features for distillation, as the generator's `features` does."""
 
     def generator(self, config: Config) -> Described:
-        """The generator of a configuration."""
+        """Build the generator of a configuration."""
         return self.generators[self.family](config=config, **self.options)
 
     def extract(self, genotype: Genotype) -> Described:
-        """The sub-network alone, with copies of its channels.
+        """Return the sub-network alone, with copies of its channels.
 
         Raises:
-            SpaceError: a genotype of another space.
+            SpaceError: the genotype is of another space.
         """
         self.space.check(genotype)
-        with torch.device("meta"):  # so that no weights are drawn, and the global random state is left alone
+        with torch.device("meta"):  # draws no weights and leaves the global random state unchanged
             net = self.generator(self.channels.config(genotype))
         whole = self.state_dict()
         first = {
@@ -105,14 +107,14 @@ class ChannelSupernet(Supernet):
         return net
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
-        """What the sub-network costs on one image, in closed form."""
+        """Return the sub-network's cost on one image, in closed form."""
         cost: Cost = self.description.cost(height, width, self.channels.config(genotype))
         return cost
 
     def prune_from(self, wide: nn.Module) -> None:
-        """Begins with the strongest channels of a wider generator.
+        """Copy the strongest channels of a wider generator.
 
         Raises:
-            RecipeError: networks of this kind cannot.
+            RecipeError: this kind of network cannot be pruned.
         """
         raise RecipeError(f"a once-for-all {self.title} cannot be pruned", type(wide).__name__, "set prune false")

@@ -1,1 +1,1 @@
-"""Discriminators that score patches."""
+"""PatchGAN discriminators, which score patches."""

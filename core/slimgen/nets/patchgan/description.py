@@ -1,4 +1,4 @@
-"""The PatchGAN discriminator and its multi-scale form as options, rows and cost. No torch."""
+"""PatchGAN and multi-scale discriminators as options, rows and cost. No torch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,11 +19,12 @@ class PatchGANOptions:
     """The options of a PatchGAN.
 
     Attributes:
-        inputs: channels of the input: 6 for a pair of images, 3 for an image.
-        ndf: channels of the first convolution; doubled by each next one up to eight-fold.
-        layers: convolutions of stride 2.
+        inputs: channels of the input: 6 for a pair of images, 3 for one image.
+        ndf: channels of the first convolution; each next one doubles them, up to eight times as many.
+        layers: number of convolutions with stride 2.
         norm: `instance` (not affine), `batch` or `none`.
-        spectral: spectral normalisation of every convolution (Miyato et al. 2018); free, as it folds into the weights.
+        spectral: whether every convolution has spectral norm (Miyato et al. 2018); it costs nothing, as it folds into
+            the weights.
 
     Raises:
         SlimgenError: an option is out of range.
@@ -37,15 +38,15 @@ class PatchGANOptions:
 
     def __post_init__(self) -> None:
         if self.norm not in NORMS:
-            raise SlimgenError("a PatchGAN needs a known norm", repr(self.norm), nearest(self.norm, NORMS))
+            raise SlimgenError("a PatchGAN must have a known norm", repr(self.norm), nearest(self.norm, NORMS))
         if min(self.inputs, self.ndf, self.layers) < 1:
             got = f"inputs={self.inputs}, ndf={self.ndf}, layers={self.layers}"
-            raise SlimgenError("a PatchGAN needs inputs, ndf and layers of at least 1", got)
+            raise SlimgenError("inputs, ndf and layers of a PatchGAN must be at least 1", got)
 
     def rows(self) -> list[Row]:
-        """The convolutions from the image to the logits; a bias is left out where a BatchNorm follows."""
+        """Return the convolutions from the image to the logits; those before a BatchNorm have no bias."""
         widths = [self.ndf * min(2**layer, 8) for layer in range(self.layers + 1)]
-        # Identity keeps its place where there is no norm, so that the names do not depend on it.
+        # Without a norm an identity takes its place, so that the names in the state dict stay the same.
         after = _LEAKY if NORMS[self.norm] else ("identity", *_LEAKY)
         rows = [Row("layer0", "convolution", self.inputs, self.ndf, _KERNEL, stride=2, after=_LEAKY)]
         for layer, (before, outputs) in enumerate(pairwise(widths), start=1):
@@ -54,19 +55,19 @@ class PatchGANOptions:
         return [*rows, Row("logits", "convolution", widths[-1], 1, _KERNEL)]
 
     def check_size(self, height: int, width: int) -> None:
-        """Raises SlimgenError where images of this size are too small."""
+        """Raise SlimgenError where images of this size are too small."""
         side = min(height, width)
         if _fits(side, self.layers):
             return
         fewer = [layers for layers in range(1, self.layers) if _fits(side, layers)]
         raise SlimgenError(
-            f"a PatchGAN of {self.layers} layers needs images of at least {3 * 2**self.layers} pixels a side",
+            f"images for a PatchGAN with {self.layers} layers must have at least {3 * 2**self.layers} pixels a side",
             f"{height} x {width}",
             f"use layers={fewer[-1]}" if fewer else "use larger images",
         )
 
     def cost(self, height: int, width: int) -> Cost:
-        """What the discriminator costs on one image; raises as `check_size`."""
+        """Return the discriminator's cost on one image; raises as `check_size`."""
         self.check_size(height, width)
         return self._single(height, width)
 
@@ -76,7 +77,7 @@ class PatchGANOptions:
 
 
 def _sides(side: int, layers: int) -> Iterator[int]:
-    """Side of the output of every convolution: `layers` of stride 2, then two of stride 1, all padded by 1."""
+    """Yield the side of each convolution's output: `layers` with stride 2, then two with stride 1, all padded by 1."""
     for layer in range(layers + 2):
         side = (side + 2 - _KERNEL) // (2 if layer < layers else 1) + 1
         yield side
@@ -88,7 +89,13 @@ def _fits(side: int, layers: int) -> bool:
 
 @dataclass(frozen=True)
 class MultiScaleOptions(PatchGANOptions):
-    """The options of a multi-scale discriminator: of its PatchGANs, whose input is label maps and image, joined."""
+    """The options of a multi-scale discriminator: those of its PatchGANs, and how many there are.
+
+    Attributes:
+        inputs: channels of the label maps and the image together.
+        spectral: see `PatchGANOptions`.
+        scales: number of PatchGANs, each on images of half the size of the one before.
+    """
 
     inputs: Width = 39
     spectral: bool = True
@@ -97,20 +104,20 @@ class MultiScaleOptions(PatchGANOptions):
     def __post_init__(self) -> None:
         if min(self.inputs, self.ndf, self.layers, self.scales) < 1:
             got = f"inputs={self.inputs}, ndf={self.ndf}, layers={self.layers}, scales={self.scales}"
-            raise SlimgenError("a multi-scale discriminator needs inputs, ndf, layers and scales of at least 1", got)
+            raise SlimgenError("inputs, ndf, layers and scales of a multi-scale discriminator must be at least 1", got)
         super().__post_init__()
 
     def check_size(self, height: int, width: int) -> None:
-        """Raises SlimgenError where images of this size are too small."""
-        # Its halvings, rounded up, end at the least of a PatchGAN.
+        """Raise SlimgenError where images of this size are too small."""
+        # Halved for every further scale, rounding up, the side ends at the minimum of a PatchGAN.
         least = (3 * 2**self.layers - 1) * 2 ** (self.scales - 1) + 1
         if min(height, width) < least:
-            these = f"{self.scales} scales of PatchGANs of {self.layers} layers"
-            rule = f"{these} need images of at least {least} pixels a side"
+            these = f"{self.scales} PatchGANs with {self.layers} layers"
+            rule = f"images for {these} must have at least {least} pixels a side"
             raise SlimgenError(rule, f"{height} x {width}", "use fewer scales or layers, or larger images")
 
     def cost(self, height: int, width: int) -> Cost:
-        """What the discriminator costs on one image; pooling is free."""
+        """Return the discriminator's cost on one image; pooling is free."""
         self.check_size(height, width)
         costs = []
         for _ in range(self.scales):

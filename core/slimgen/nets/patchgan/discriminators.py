@@ -1,6 +1,6 @@
-"""The PatchGAN of pix2pix (Isola et al. 2017): real or fake, patch by patch; and several of them, one a scale.
+"""The PatchGAN of pix2pix (Isola et al. 2017), which judges patch by patch whether an image is real.
 
-The multi-scale discriminator is that of pix2pixHD (Wang et al. 2018) and GauGAN (Park et al. 2019).
+The multi-scale discriminator of pix2pixHD (Wang et al. 2018) and GauGAN (Park et al. 2019) has one PatchGAN per scale.
 """
 
 from dataclasses import asdict
@@ -17,11 +17,11 @@ from slimgen.nets.layers import Described, Make, layers_of, weights_of
 from slimgen.nets.patchgan.description import MultiScaleOptions, PatchGANOptions
 
 _FREE: dict[str, Make] = {"leaky": lambda row: nn.LeakyReLU(0.2), "identity": lambda row: nn.Identity()}
-_REPEATS = 64  # at the least, of scales without a small common multiple: their weights then differ by less than 1 %
+_REPEATS = 64  # at least, for scales without a small common multiple: their weights then differ by less than 1 %
 
 
 class PatchGAN(Described):
-    """Convolutions 4x4, `layers` of stride 2 and two of stride 1, LeakyReLU 0.2 between; no sigmoid.
+    """A PatchGAN: 4x4 convolutions, `layers` with stride 2 and two with stride 1, LeakyReLU 0.2 between; no sigmoid.
 
     The names in the state dict are those of the published pix2pix and CycleGAN checkpoints (without `spectral`). A
     convolution has a bias unless a BatchNorm follows it. With 3 layers each output sees 70 x 70 pixels. Options and
@@ -40,15 +40,15 @@ class PatchGAN(Described):
         return spectral_norm(weights_of(row)) if self.options.spectral else weights_of(row)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, inputs, H, W) to logits (N, 1, h, w), one for each patch; raises as `features`."""
+        """Map images (N, inputs, H, W) to logits (N, 1, h, w), one for each patch; raises as `features`."""
         return self.scores(self.features(x))
 
     def scores(self, features: list[Tensor]) -> Tensor:
-        """The logits that `forward` gives, of the activations that `features` gives."""
+        """Return the logits of `forward`, given the activations of `features`."""
         return features[-1]
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Every activation, from the first LeakyReLU to the logits, which come last: for feature matching.
+        """Return all activations for feature matching: every LeakyReLU's output, then the logits.
 
         Raises:
             SlimgenError: the images are too small.
@@ -64,11 +64,11 @@ class PatchGAN(Described):
 
 
 class MultiScale(Described):
-    """PatchGANs of equal shape on the image, on half of it, and so on: each has weights of its own.
+    """PatchGANs of equal shape on the image, on the image at half size, and so on; each has its own weights.
 
-    The image is halved by average pooling, 3 x 3 at stride 2. GauGAN's has 2 scales, `ndf` 64, spectral norm and
-    InstanceNorm; the PatchGANs here are pix2pix's, so all convolutions are spectrally normalised, the first and the
-    last too, and padded by 1 where GauGAN pads by 2. Options and errors: see `MultiScaleOptions`.
+    The image is halved by 3 x 3 average pooling with stride 2. GauGAN has 2 scales, `ndf` 64, spectral norm and
+    InstanceNorm. The PatchGANs here are pix2pix's: all convolutions, the first and the last too, have spectral norm,
+    and they are padded by 1 where GauGAN pads by 2. Options and errors: see `MultiScaleOptions`.
     """
 
     Options = MultiScaleOptions
@@ -80,24 +80,24 @@ class MultiScale(Described):
         self.scales = nn.ModuleList(PatchGAN(**single) for _ in range(self.options.scales))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, inputs, H, W) to scores (N, M) of all scales.
+        """Map images (N, inputs, H, W) to scores (N, M) of all scales.
 
-        Smaller scales have fewer patches. Each scale's scores are therefore repeated until all scales have equally
-        many, so that the mean over M of any function of the scores, as adversarial losses are, is the mean over
-        scales of each scale's own mean, as GauGAN takes it. That is exact where the numbers of patches have a common
-        multiple below 64 times the largest (900 and 196 of them, from 256 x 256 pixels, do), else to one percent.
+        Smaller scales have fewer patches, so each scale's scores are repeated until all scales have equally many. The
+        mean over M of any function of the scores, such as an adversarial loss, is then the mean of the scales' means,
+        as in GauGAN. This is exact where the numbers of patches have a common multiple below 64 times the largest
+        number (900 and 196, from 256 x 256 pixels, do), otherwise to one percent.
         """
         return self.scores(self.features(x))
 
     def scores(self, features: list[list[Tensor]]) -> Tensor:
-        """The scores (N, M) that `forward` gives, of the activations that `features` gives."""
+        """Return the scores (N, M) of `forward`, given the activations of `features`."""
         scores = [scale[-1].flatten(1) for scale in features]
         counts = [scale.shape[1] for scale in scores]
         wanted = min(lcm(*counts), _REPEATS * max(counts))
         return torch.cat([scale.repeat(1, round(wanted / scale.shape[1])) for scale in scores], 1)
 
     def features(self, x: Tensor) -> list[list[Tensor]]:
-        """For each scale, the largest first, every activation; the logits come last: for feature matching.
+        """Return all activations for feature matching, scale by scale, the largest first; the logits come last.
 
         Raises:
             SlimgenError: the images are too small.

@@ -1,8 +1,8 @@
 """The ResNet generator as channel configurations, options, rows and cost. No torch.
 
-The stem has c0 channels, the first halving 2 c1, the trunk 4 c2; the inner channels of the residual blocks are 4 c3 in
-the first third of them, 4 c4 in the second and 4 c5 in the last; the doublings have 2 c6 and c7. Block input and output
-stay at the trunk's width.
+The stem has c0 channels, the first halving 2 c1, the trunk 4 c2. The residual blocks have 4 c3 inner channels in the
+first third of the blocks, 4 c4 in the second and 4 c5 in the last; their inputs and outputs have the trunk's width. The
+doublings have 2 c6 and c7.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -38,9 +38,9 @@ _RELU = ("relu",)
 
 
 class Widths(NamedTuple):
-    """The channels of the parts: stem, after each halving, inside of each residual block, after each doubling.
+    """The channels of stem, halvings, residual blocks (inside) and doublings.
 
-    The second halving leaves the trunk, which is also what passes between the blocks.
+    The output of the second halving is the trunk, whose width the blocks keep.
     """
 
     stem: Any
@@ -52,19 +52,19 @@ class Widths(NamedTuple):
 
     @classmethod
     def of(cls, config: Sequence[Any], blocks: int) -> "Widths":
-        """The widths of a configuration c0 .. c7, of numbers or of arrays."""
+        """Return the widths of a configuration c0 .. c7, which may consist of numbers or arrays."""
         each = [4 * config[3 + third] for third in range(3)]
         inner = tuple(each[third] for third in _thirds(blocks))
         return cls(config[0], 2 * config[1], 4 * config[2], inner, 2 * config[6], config[7])
 
     @classmethod
     def parse(cls, value: object, blocks: int) -> "Widths":
-        """Widths from a recipe's mapping.
+        """Parse the widths in a recipe's mapping.
 
         Raises:
-            RecipeError: other keys, no whole numbers of at least 1, or not one number for each block.
+            RecipeError: keys are wrong, a width is not a whole number of at least 1, or there is not one per block.
         """
-        rule = f"widths give stem, down1, trunk, blocks ({blocks} numbers), up1 and up2, each at least 1"
+        rule = f"widths must have stem, down1, trunk, blocks ({blocks} numbers), up1 and up2, each at least 1"
         if not isinstance(value, Mapping) or set(value) != set(cls._fields):
             raise RecipeError(rule, repr(value)[:120])
         inner = value["blocks"]
@@ -77,20 +77,20 @@ class Widths(NamedTuple):
 
 
 def _thirds(blocks: int) -> list[int]:
-    """For each residual block, which of c3, c4 and c5 it takes: 0, 1 or 2."""
+    """Return for each residual block which of c3, c4 and c5 it takes: 0, 1 or 2."""
     return [3 * block // blocks for block in range(blocks)]
 
 
 def residual(row: Row) -> bool:
-    """Whether a row is a residual block; others that have rows within are separable convolutions."""
+    """Return whether a row is a residual block; other rows with inner rows are separable convolutions."""
     return row.name.startswith("block")
 
 
 def check_size(height: int, width: int) -> None:
-    """Raises SlimgenError unless a ResNet generator can take images of this size."""
+    """Raise SlimgenError unless a ResNet generator can take images of this size."""
     if height % _STRIDE or width % _STRIDE or min(height, width) < 2 * _STRIDE:
         raise SlimgenError(
-            f"the ResNet generator needs sides that are multiples of {_STRIDE}, {2 * _STRIDE} pixels at the least",
+            f"the sides of images for a ResNet generator must be multiples of {_STRIDE}, at least {2 * _STRIDE} pixels",
             f"{height} x {width}",
             "choose another size in the recipe",
         )
@@ -101,12 +101,16 @@ class ResnetOptions:
     """The options of a ResNet generator.
 
     Attributes:
-        ngf: width of the stem; the residual blocks are four times as wide.
-        dropout: probability of dropping in the residual blocks, 0 for no dropout layer.
-        norm: `instance` (not affine), as CycleGAN has it, or `batch`, the default of pix2pix, with which convolutions
-            have no bias but for the last.
-        config: a channel configuration in place of `ngf` everywhere.
-        widths: of every part, in place of both, as pruning leaves them: a mapping as `Widths.parse` takes it.
+        inputs: channels of the input images.
+        outputs: channels of the output images.
+        ngf: channels of the stem; the residual blocks have four times as many.
+        blocks: number of residual blocks.
+        dropout: dropout probability in the residual blocks; 0 for no dropout layer.
+        norm: `instance` (not affine), as in CycleGAN, or `batch`, pix2pix's default, with which only the last
+            convolution has a bias.
+        config: a channel configuration in place of `ngf`.
+        widths: the channels of every part in place of `ngf` and `config`, as pruning leaves them; for the mapping see
+            `Widths.parse`.
 
     Raises:
         SlimgenError: an option is out of range.
@@ -124,27 +128,27 @@ class ResnetOptions:
 
     def __post_init__(self) -> None:
         if self.norm not in NORMS:
-            raise SlimgenError("a ResNet generator needs a known norm", repr(self.norm), nearest(self.norm, NORMS))
+            raise SlimgenError("a ResNet generator must have a known norm", repr(self.norm), nearest(self.norm, NORMS))
         if min(self.inputs, self.outputs, self.ngf) < 1 or self.blocks < 0 or not 0 <= self.dropout < 1:
             raise SlimgenError(
-                "a ResNet generator needs channels of at least 1, blocks of at least 0 and dropout in [0, 1)",
+                "a ResNet generator must have channels of at least 1, blocks of at least 0 and dropout in [0, 1)",
                 f"inputs={self.inputs}, outputs={self.outputs}, ngf={self.ngf}, blocks={self.blocks}, "
                 f"dropout={self.dropout}",
             )
         if self.config is not None and self.widths is not None:
-            raise RecipeError("a ResNet generator takes config or widths", "both", "leave one of them out")
+            raise RecipeError("a ResNet generator takes either config or widths", "both", "leave one of them out")
 
     @cached_property
     def parts(self) -> Widths:
-        """The widths that the options stand for."""
+        """The channels of every part."""
         if self.widths is not None:
             return Widths.parse(self.widths, self.blocks)
         return Widths.of((self.ngf,) * 8 if self.config is None else CHANNELS.parse(self.config), self.blocks)
 
     def rows(self, widths: Widths | None = None) -> list[Row]:
-        """The generator: rows named as `Widths` names its parts, `block0` and so on for the blocks, and `output`.
+        """Return the rows, named like the parts of `Widths`; the blocks are `block0` ..., the last row is `output`.
 
-        Widths in place of the options' may be numbers, or arrays of one shape for many generators at once.
+        The argument replaces the options' widths: numbers, or arrays of one shape for many generators at once.
         """
         stem, down1, trunk, blocks, up1, up2 = self.parts if widths is None else widths
         normed: dict[str, Any] = {"norm": NORMS[self.norm], "bias": self.norm == "instance"}
@@ -174,14 +178,14 @@ class ResnetOptions:
         return self._decomposed(row, "resblocks")
 
     def _decomposed(self, row: Row, part: Part) -> Row:
-        """A convolution of a part, separable where the part's are."""
+        """Return a convolution of a part, separable where the part is."""
         return row
 
     def cost(self, height: int, width: int, config: Sequence[Any] | None = None) -> Cost:
-        """What the generator costs on one image of so many pixels.
+        """Return the generator's cost on one image of this size in pixels.
 
-        Instead of the options' widths, `config` gives c0 .. c7: numbers; or integer arrays of one shape, for a Cost of
-        arrays, so that millions of configurations are counted at once.
+        `config` replaces the options' widths with c0 .. c7: numbers, or integer arrays of one shape, which give a Cost
+        of arrays, so that millions of configurations are counted at once.
 
         Raises:
             SlimgenError: the network cannot take images of this size.
@@ -190,26 +194,26 @@ class ResnetOptions:
         return cost_of(self.rows(None if config is None else Widths.of(config, self.blocks)), height, width)
 
     def covers(self, config: Sequence[int]) -> bool:
-        """Whether every part is at least as wide as at a configuration."""
+        """Return whether every part is at least as wide as in a configuration."""
         wide, narrow = ((*parts[:3], *parts[3], *parts[4:]) for parts in (self.parts, Widths.of(config, self.blocks)))
         return all(more >= less for more, less in zip(wide, narrow, strict=True))
 
     @property
     def taps(self) -> list[str]:
-        """The rows after which distillation compares: where the trunk begins, and the last block of each third.
+        """The rows whose outputs distillation compares: the trunk's first, and the last block of each third.
 
-        These are the four layers of GAN Compression, 6.1: with 9 blocks, after the halvings and blocks 3, 6 and 9.
+        These are GAN Compression's four layers (section 6.1): with 9 blocks, the trunk and blocks 3, 6 and 9.
         """
         last = {third: f"block{block}" for block, third in enumerate(_thirds(self.blocks))}
         return ["trunk", *last.values()]
 
     @property
     def tap_channels(self) -> list[int]:
-        """How wide the features after these rows are."""
+        """The channels of the outputs of these rows."""
         return [self.parts.trunk] * len(self.taps)
 
     def writers(self) -> dict[str, str]:
-        """Row name to the convolution that makes its channels, by its name in the state dict; of a block, inside."""
+        """Return row name to the state-dict name of the convolution that writes its channels (a block's inner ones)."""
         rows = self.rows()
         names = {name: f"model.{index}" for name, index in weights_at(rows).items()}
         for row in rows:
@@ -223,7 +227,7 @@ class ResnetOptions:
         return names
 
     def cut(self, outputs: Callable[[str], int]) -> dict[str, Any]:
-        """The option `widths` of this generator cut, given how many outputs each convolution keeps, by its name."""
+        """Return the option `widths` of this generator after a cut; `outputs` gives each convolution's kept outputs."""
         kept = {name: outputs(writer) for name, writer in self.writers().items() if name != "output"}
         blocks = [kept.pop(f"block{number}") for number in range(self.blocks)]
         return {**Widths(**kept, blocks=tuple(blocks))._asdict(), "blocks": blocks}
@@ -231,14 +235,14 @@ class ResnetOptions:
 
 @dataclass(frozen=True)
 class MobileResnetOptions(ResnetOptions):
-    """The options of a mobile ResNet generator (GAN Compression, Li et al. 2020, section 3.2): the same, and one more.
+    """The options of a mobile ResNet generator (GAN Compression, Li et al. 2020, section 3.2): one more than before.
 
     Attributes:
-        separable: the parts whose convolutions are taken apart (their Table 4): `downsample`, which is the stem and
-            both halvings, `resblocks` and `upsample`, both doublings. The output convolution never is.
+        separable: the parts with separable convolutions (the paper's Table 4): `downsample` (the stem and both
+            halvings), `resblocks`, `upsample` (both doublings). The output convolution is never separable.
 
     Raises:
-        RecipeError: other parts.
+        RecipeError: a part is unknown.
     """
 
     separable: Sequence[str] = ("resblocks",)
@@ -247,7 +251,7 @@ class MobileResnetOptions(ResnetOptions):
         super().__post_init__()
         known = get_args(Part)
         if isinstance(self.separable, str) or not set(self.separable) <= set(known):
-            raise RecipeError(f"separable lists parts of {', '.join(known)}", repr(self.separable))
+            raise RecipeError(f"separable must list parts among {', '.join(known)}", repr(self.separable))
 
     def _decomposed(self, row: Row, part: Part) -> Row:
         return separable(row) if part in self.separable else row

@@ -1,6 +1,6 @@
-"""The ResNet generator of CycleGAN (Zhu et al. 2017), after Johnson et al. 2016: the original that is compressed.
+"""The ResNet generator of CycleGAN (Zhu et al. 2017), after Johnson et al. 2016, and its mobile form.
 
-And its mobile form (GAN Compression, Li et al. 2020, section 3.2), whose residual blocks are separable.
+The mobile form (GAN Compression, Li et al. 2020, section 3.2) has separable residual blocks.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from slimgen.nets.resnet.description import MobileResnetOptions, ResnetOptions, 
 
 
 class ResidualBlock(nn.Module):
-    """Reflect, conv3, IN, ReLU, (dropout,) reflect, conv3, IN, and the input added.
+    """A residual block: reflect, conv3, IN, ReLU, (dropout,) reflect, conv3, IN, plus the input.
 
     Dropout shifts the index of the second convolution from `conv_block.5` to `conv_block.6`, as in the published
     pix2pix and CycleGAN checkpoints.
@@ -31,13 +31,13 @@ class ResidualBlock(nn.Module):
         self.conv_block = nn.Sequential(*(layer for part in row.within for layer in layers_of(part, free, _inner)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (N, channels, H, W) to features of the same shape."""
+        """Map features (N, channels, H, W) to the same shape."""
         made: Tensor = self.conv_block(x)
         return made.add_(x) if may_overwrite(made) else x + made
 
 
 def _inner(row: Row) -> nn.Module:
-    """A convolution, dense or separable; what is reflected before it is not padded again."""
+    """Build a convolution, dense or separable; it has no padding after a reflection layer."""
     if not row.within:
         return weights_of(row)
     return Separable(row, partial(weights_of, padding=0) if "reflect" in row.before else weights_of)
@@ -53,10 +53,9 @@ _FREE: dict[str, Make] = {
 class ResnetGenerator(Described):
     """The ResNet generator: conv7, two halvings, residual blocks at 1/4 of the size, two doublings, conv7, tanh.
 
-    InstanceNorm without affine parameters or running statistics, and a bias in every convolution, unless the option
-    `norm` says otherwise. The names in the
-    state dict are those of the published pix2pix and CycleGAN checkpoints. With `ngf` 64 and 9 blocks it has
-    11,378,179 parameters. Options and errors: see `ResnetOptions`.
+    By default the norm is InstanceNorm without affine parameters or running statistics, and every convolution has a
+    bias. The names in the state dict are those of the published pix2pix and CycleGAN checkpoints. With `ngf` 64 and 9
+    blocks it has 11,378,179 parameters. Options and errors: see `ResnetOptions`.
     """
 
     Options = ResnetOptions
@@ -75,11 +74,11 @@ class ResnetGenerator(Described):
         return OutputConvolution(row.inputs, row.outputs, row.kernel) if row.name == "output" else _inner(row)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (N, inputs, H, W) to images (N, outputs, H, W) in [-1, 1]; H and W multiples of 4."""
+        """Map images (N, inputs, H, W) to images (N, outputs, H, W) in [-1, 1]; H and W are multiples of 4."""
         return self.features(x)[0]
 
     def features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The images, and the features that distillation compares; see `ResnetOptions.taps`."""
+        """Return the images and the features for distillation; see `ResnetOptions.taps`."""
         if isinstance(x.shape[-1], int):  # while a graph is exported, sizes are symbols
             check_size(x.shape[-2], x.shape[-1])
         features = []
@@ -91,7 +90,7 @@ class ResnetGenerator(Described):
 
     @classmethod
     def pieces(cls, height: int, width: int, **options: Any) -> list[Piece]:
-        """The generator cut between its rows, in order; equal residual blocks are equal pieces."""
+        """Return one piece per row, in order; equal residual blocks give equal pieces."""
         described, part, pieces = cls.Options(**options), 1, []
         rows = described.rows()
         family = "mobile_resnet" if isinstance(described, MobileResnetOptions) else "resnet"
@@ -113,7 +112,7 @@ class ResnetGenerator(Described):
 
 
 def _noun(row: Row) -> str:
-    """What a row is called in the key of its piece."""
+    """Return a row's name in the key of its piece."""
     if row.name in ("up1", "up2"):
         return "doubling"
     return "halving" if row.stride > 1 else "block" if residual(row) else row.name
@@ -122,7 +121,7 @@ def _noun(row: Row) -> str:
 class MobileResnetGenerator(ResnetGenerator):
     """A `ResnetGenerator` with separable residual blocks; stem, halvings, doublings and output stay dense.
 
-    `MobileResnetOptions.separable` says which parts are separable instead (GAN Compression, Table 4).
+    `MobileResnetOptions.separable` can choose other parts (GAN Compression, Table 4).
     With `ngf` 64 and 9 blocks it has 1,987,075 parameters.
     """
 

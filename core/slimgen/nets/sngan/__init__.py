@@ -1,1 +1,1 @@
-"""SN-GAN's generator of noise and its discriminator."""
+"""SN-GAN's generator, which takes noise, and its discriminator."""

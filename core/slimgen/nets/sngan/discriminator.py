@@ -1,7 +1,8 @@
-"""The discriminator of unconditional generators: SN-GAN's for CIFAR-10 (Miyato et al. 2018), as AutoGAN has it.
+"""The discriminator of unconditional generators: SN-GAN's for CIFAR-10 (Miyato et al. 2018), as in AutoGAN.
 
-One *optimised* block, which begins with a convolution and not with a ReLU, and three blocks; the first two halve the
-size. AlphaGAN keeps it fixed; Table 3 searches its convolutions among the generator's normal operations instead.
+It has an *optimised* block, which starts with a convolution instead of a ReLU, and three further blocks; the first two
+of the four halve the size. AlphaGAN keeps it fixed, except in Table 3, which searches its convolutions among the
+generator's normal operations.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,19 +27,19 @@ from slimgen.search.genotype import Genotype, Value
 from slimgen.search.space import Space
 
 _PARTS = (1, 2, 4, 4)
-"""The features that each block begins with lie at 1/part of the image's sides; the first two blocks halve them."""
+"""Each block's input is at 1/part of the image's sides; the first two blocks halve the size."""
 _RAISING = tuple(operation for operation in NORMAL if operation.startswith("conv"))
-"""The operations that can raise three channels to many: a separable convolution could only mix the three."""
+"""The operations for the first slot, which raises three channels to many: a separable one would mix only the three."""
 
 Run = Callable[[str, Tensor], Tensor]
 
 
 class Slot(NamedTuple):
-    """The place of one searchable operation, named as its choice.
+    """The place of one searchable operation; it has the name of its choice.
 
     Attributes:
-        part: as of `Row`.
-        raises: whether it raises the image's channels to the features'.
+        part: as in `Row`.
+        raises: whether it maps the image's channels to the features'.
     """
 
     name: str
@@ -46,13 +47,13 @@ class Slot(NamedTuple):
     raises: bool
 
     def rows(self, operation: str, inputs: int, channels: int) -> tuple[Row, ...]:
-        """One operation in this slot, without norms; the first of all has no ReLU."""
+        """Return the rows of an operation in this slot, without norms; the network's first one has no ReLU."""
         before, first = (inputs, "identity") if self.raises else (channels, "relu")
         return normal_rows(operation, before, channels, self.part, norm="", first=first)
 
 
 def slots() -> Iterator[Slot]:
-    """Both operations of each block."""
+    """Yield both operations of each block."""
     for block, part in enumerate(_PARTS, start=1):
         yield Slot(f"block{block}.op1", part, block == 1)
         yield Slot(f"block{block}.op2", part, False)
@@ -61,23 +62,23 @@ def slots() -> Iterator[Slot]:
 SPACE = Space({slot.name: Choice(_RAISING if slot.raises else NORMAL) for slot in slots()})
 """3 x 6^7 discriminators: two normal operations in each block."""
 SN_GAN = Genotype(dict.fromkeys(SPACE, "conv_3x3"))
-"""The discriminator by hand: every convolution is 3x3."""
+"""The hand-designed discriminator: every convolution is 3x3."""
 
 
 def check_size(height: int, width: int) -> None:
-    """Raises RecipeError where images vanish in being halved twice."""
+    """Raise RecipeError where images are too small to be halved twice."""
     if min(height, width) < 4:
-        raise RecipeError("a discriminator that halves images twice needs at least 4 pixels a side", (height, width))
+        raise RecipeError("images for this discriminator must have at least 4 pixels a side", (height, width))
 
 
 @dataclass(frozen=True)
 class NoiseDiscriminatorOptions:
-    """The options of a discriminator of images made of noise; raises RecipeError where one is out of range.
+    """The options of an unconditional discriminator; raises RecipeError where one is out of range.
 
     Attributes:
-        genotype: of `SPACE`; None is SN-GAN's.
+        genotype: a genotype of `SPACE`; None is SN-GAN's.
         inputs: channels of the images.
-        channels: of all features.
+        channels: number of channels of all features.
     """
 
     genotype: Mapping[str, Value] | None = None
@@ -87,22 +88,22 @@ class NoiseDiscriminatorOptions:
     def __post_init__(self) -> None:
         if min(self.inputs, self.channels) < 1:
             got = f"inputs={self.inputs}, channels={self.channels}"
-            raise RecipeError("a discriminator has inputs and channels of at least 1", got)
+            raise RecipeError("inputs and channels of a discriminator must be at least 1", got)
 
     def chosen(self) -> Genotype:
-        """The genotype; raises SpaceError if it is of another space."""
+        """Return the genotype; raise SpaceError if it is of another space."""
         genotype = Genotype(self.genotype) if self.genotype is not None else SN_GAN
         SPACE.check(genotype)
         return genotype
 
     def fixed(self) -> tuple[Row, Row, Row]:
-        """The layers that are not searched: the shortcuts of the blocks that halve the size, and the score."""
+        """Return the layers that are not searched: the shortcuts of the blocks that halve the size, and the score."""
         shortcut = Row("block2", "convolution", self.channels, self.channels, 1, 2)
         score = Row("score", "linear", self.channels, 1, bias=False)
         return shortcut._replace(name="block1", inputs=self.inputs), shortcut, score
 
     def cost(self, height: int, width: int) -> Cost:
-        """As of `Described`; spectral norms are free, as they fold into the weights."""
+        """See `Described`; spectral norms cost nothing, as they fold into the weights."""
         check_size(height, width)
         genotype = self.chosen()
         searched = [slot.rows(str(genotype[slot.name]), self.inputs, self.channels) for slot in slots()]
@@ -110,26 +111,29 @@ class NoiseDiscriminatorOptions:
 
 
 def build_fixed(options: NoiseDiscriminatorOptions) -> tuple[nn.ModuleDict, nn.Module]:
-    """The shortcuts and the score."""
+    """Build the shortcuts and the score."""
     *shortcuts, score = options.fixed()
     named = {row.name: spectral_norm(weights_of(row)) for row in shortcuts}
     return nn.ModuleDict(named), spectral_norm(weights_of(score))
 
 
 def score_blocks(images: Tensor, run: Run, shortcuts: nn.ModuleDict, score: nn.Module) -> Tensor:
-    """The blocks and the score, whichever operations the blocks run.
+    """Run images through the blocks and the score.
 
     Args:
-        images: (N, inputs, H, W), to scores (N, 1).
+        images: (N, inputs, H, W).
         run: an operation's name and its input to its output.
         shortcuts: 1x1 convolutions of the blocks that halve the size.
         score: a linear layer on the sum over all pixels.
+
+    Returns:
+        Scores (N, 1).
     """
     features = images
     for name in (f"block{block}" for block in range(1, len(_PARTS) + 1)):
         out = run(f"{name}.op2", run(f"{name}.op1", features))
         if name == "block1":
-            # Its 1x1 convolution and the mean may change places: so it costs a quarter.
+            # A 1x1 convolution and a mean commute; after the mean, it costs a quarter.
             features = functional.avg_pool2d(out, 2) + shortcuts[name](functional.avg_pool2d(features, 2))
         elif name in shortcuts:
             features = functional.avg_pool2d(out + shortcuts[name](features), 2)
@@ -140,7 +144,7 @@ def score_blocks(images: Tensor, run: Run, shortcuts: nn.ModuleDict, score: nn.M
 
 
 class NoiseDiscriminator(Described):
-    """Images to scores: higher is more real. Spectral norms throughout."""
+    """An unconditional discriminator: a higher score is more real. All layers have spectral norms."""
 
     Options = NoiseDiscriminatorOptions
     options: NoiseDiscriminatorOptions
@@ -154,5 +158,5 @@ class NoiseDiscriminator(Described):
         self.operations = nn.ModuleDict({key_of(name): Normal(part, spectral_norm) for name, part in rows.items()})
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, inputs, H, W), at least 4 pixels a side, to scores (N, 1)."""
+        """Map images (N, inputs, H, W), at least 4 pixels a side, to scores (N, 1)."""
         return score_blocks(images, partial(run_named, self.operations), self.shortcuts, self.score)

@@ -1,4 +1,4 @@
-"""The residual generator of noise by hand: SN-GAN's for CIFAR-10 (Miyato et al. 2018, Table 4)."""
+"""The hand-designed residual generator that takes noise: SN-GAN's for CIFAR-10 (Miyato et al. 2018, Table 4)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class NoiseResnetOptions(NoiseOptions):
     """The options of `NoiseResnet`."""
 
     def blocks(self) -> list[tuple[Row, ...]]:
-        """The layers of each `UpBlock`: both norms, both convolutions and the shortcut."""
+        """Return the layers of each `UpBlock`: both norms, both convolutions and the shortcut."""
         blocks: list[tuple[Row, ...]] = []
         for part in (2**step for step in reversed(range(DOUBLINGS))):
             conv = Row("conv", "convolution", self.channels, self.channels, part=part)
@@ -29,13 +29,13 @@ class NoiseResnetOptions(NoiseOptions):
         return blocks
 
     def cost(self, height: int, width: int) -> Cost:
-        """As of `Described`."""
+        """See `Described`."""
         rows = [*self.ends(self.made(height, width)), *(row for block in self.blocks() for row in block)]
         return cost_of(rows, height, width)
 
 
 class UpBlock(nn.Module):
-    """Two convolutions after norm and ReLU, the first behind a nearest x2; a 1x1 convolution as the shortcut."""
+    """Two convolutions, each after norm and ReLU, the first also after nearest x2; a 1x1 convolution as shortcut."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class UpBlock(nn.Module):
         self.norm1, self.norm2, self.conv1, self.conv2, self.shortcut = layers
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, channels, H, W) to (N, channels, 2 H, 2 W)."""
+        """Map (N, channels, H, W) to (N, channels, 2 H, 2 W)."""
         twice = partial(functional.interpolate, scale_factor=2.0, mode="nearest")
         out: Tensor = self.conv1(twice(functional.relu(self.norm1(features))))
         out = self.conv2(functional.relu(self.norm2(out))) + self.shortcut(twice(features))
@@ -51,7 +51,7 @@ class UpBlock(nn.Module):
 
 
 class NoiseResnet(Described):
-    """A linear layer, three residual blocks that double the size, norm, ReLU, a convolution and tanh."""
+    """SN-GAN's generator: a linear layer, three residual blocks that double the size, norm, ReLU, convolution, tanh."""
 
     Options = NoiseResnetOptions
     options: NoiseResnetOptions
@@ -63,6 +63,6 @@ class NoiseResnet(Described):
         self.blocks = nn.Sequential(*map(UpBlock, self.options.blocks()))
 
     def forward(self, noise: Tensor) -> Tensor:
-        """Noise (N, latent) of a standard normal distribution to images (N, outputs, H, W) in [-1, 1]."""
+        """Map noise (N, latent), normally distributed, to images (N, outputs, H, W) in [-1, 1]."""
         images: Tensor = self.ends(noise, self.blocks)
         return images

@@ -1,8 +1,9 @@
 """The SPADE generator as channel configurations, options, rows and cost. No torch.
 
-The first convolution has 16 c0 channels, which are the trunk of the three blocks after it; their inner widths are
-16 c1, 16 c2 and 16 c3; the four upper blocks leave 8 c4, 4 c5, 2 c6 and c7. The SPADE layers of a block see the labels
-through twice its c. The named spaces are those searched on Cityscapes, in the authors' two pipelines.
+The first convolution has 16 c0 channels, the trunk's width in the three blocks after it, whose inner widths are 16 c1,
+16 c2 and 16 c3. The outputs of the four upper blocks have 8 c4, 4 c5, 2 c6 and c7 channels. The SPADE layers of a block
+with ci map the labels to 2 ci hidden channels. The named spaces are those that the authors' two pipelines search on
+Cityscapes.
 """
 
 from collections.abc import Sequence
@@ -27,19 +28,19 @@ CHANNELS = Configurations(
 )
 
 NORMS: dict[str, Norm] = {"batch": "plain batch", "instance": "instance"}
-"""The norms that a SPADE layer can modulate: those without parameters."""
+"""The norms that a SPADE layer can modulate; they have no parameters."""
 TAPS = ("head_0", "G_middle_1", "up_1")
 """The blocks after which GAN Compression compares student and teacher."""
 _MULTIPLES = {"head_0": 16, "G_middle_0": 16, "G_middle_1": 16, "up_0": 8, "up_1": 4, "up_2": 2, "up_3": 1}
 _PARTS = {6: (64, 32, 16, 8, 4, 2, 1), 5: (32, 16, 16, 8, 4, 2, 1)}
-"""How often the size doubles, the authors' "more" and "normal", and at which part of it each block works."""
+"""By number of doublings (6 and 5 are the authors' "more" and "normal"): at 1/part of the size, each block's part."""
 
 
 class Block(NamedTuple):
     """One residual block, named as in published checkpoints, at 1/part of the image's sides.
 
-    It has `inner` channels between its two convolutions; if `learned`, its shortcut is a third. Its SPADE layers
-    modulate `norm` by separable convolutions if `mobile`, of their view with `hidden` channels of the label maps.
+    It has `inner` channels between its two convolutions; if `learned`, its shortcut is a third convolution. Its SPADE
+    layers map the label maps to `hidden` channels and modulate `norm` by convolutions, separable ones if `mobile`.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Block(NamedTuple):
     mobile: bool
 
     def row(self) -> Row:
-        """The block as a row; its convolutions and SPADE layers are named as in published checkpoints."""
+        """Return the block as a row; its convolutions and SPADE layers are named as in published checkpoints."""
         part = self.part
         within = [
             Row("conv_0", "convolution", self.inputs, self.inner, part=part),
@@ -93,13 +94,16 @@ class SpadeOptions:
 
     Attributes:
         inputs: channels of the label maps, such as one for each class and one for the edges of instances.
+        outputs: channels of the images.
         ngf: channels of the last block; sixteen times as many at the smallest size.
         config: a channel configuration in place of `ngf`.
-        norm: what SPADE modulates: `batch`, as published, whose statistics want several images (or pixels) a batch;
-            or `instance`, which sees single images.
-        doublings: 6, as published; or 5, which starts from 1/32 of the size, for smaller images.
-        spectral: spectral normalisation of the blocks' convolutions (Miyato et al. 2018), as GauGAN is trained; not
-            of those that read the labels, nor of the first and the last one. Free, as it folds into the weights.
+        norm: the norm that SPADE modulates: `batch`, as published, whose statistics need several images (or pixels) in
+            a batch, or `instance`, which normalises each image alone.
+        doublings: how often the size doubles: 6, as published, or 5, which starts at 1/32 of the size, for smaller
+            images.
+        spectral: whether the blocks' convolutions have spectral norm (Miyato et al. 2018), as in GauGAN's training. The
+            convolutions that read the labels and the first and last one have none. It costs nothing, as it folds into
+            the weights.
 
     Raises:
         SlimgenError: an option is out of range.
@@ -118,11 +122,11 @@ class SpadeOptions:
 
     def __post_init__(self) -> None:
         if self.norm not in NORMS:
-            raise SlimgenError("a SPADE generator needs a known norm", repr(self.norm), nearest(self.norm, NORMS))
+            raise SlimgenError("a SPADE generator must have a known norm", repr(self.norm), nearest(self.norm, NORMS))
         if self.doublings not in _PARTS:
-            raise SlimgenError("a SPADE generator doubles the size 5 or 6 times", repr(self.doublings))
+            raise SlimgenError("doublings of a SPADE generator must be 5 or 6", repr(self.doublings))
         if min(self.inputs, self.outputs) < 1:
-            rule = "a SPADE generator needs at least 1 channel"
+            rule = "inputs and outputs of a SPADE generator must be at least 1"
             raise SlimgenError(rule, f"inputs={self.inputs}, outputs={self.outputs}")
 
     @cached_property
@@ -131,10 +135,10 @@ class SpadeOptions:
         return CHANNELS.parse((self.ngf,) * 8 if self.config is None else self.config)
 
     def blocks(self, config: Sequence[Any] | None = None) -> list[Block]:
-        """The residual blocks from the smallest size to the largest.
+        """Return the residual blocks from the smallest size to the largest.
 
-        The first three have no learned shortcut, so what leaves them is as wide as the first convolution; only between
-        their convolutions are they as wide as their own c says. Which shortcuts are learned does not depend on widths.
+        The first three have no learned shortcut, so their outputs are as wide as the first convolution's; their own c
+        sets only the width between their convolutions. Which shortcuts are learned does not depend on the widths.
         """
         first, *rest = self.widths if config is None else config
         blocks: list[Block] = []
@@ -148,7 +152,7 @@ class SpadeOptions:
         return blocks
 
     def ends(self, blocks: Sequence[Block]) -> tuple[Row, Row]:
-        """The first convolution and the last, around these blocks."""
+        """Return the first and the last convolution around these blocks."""
         first, last = blocks[0], blocks[-1]
         return (
             Row("fc", "convolution", self.inputs, first.inputs, part=first.part),
@@ -156,7 +160,7 @@ class SpadeOptions:
         )
 
     def check_size(self, height: int, width: int) -> None:
-        """Raises SlimgenError unless the generator can draw images of this size."""
+        """Raise SlimgenError unless the generator can make images of this size."""
         single = self.mobile or self.norm == "instance"  # a norm of single images, which a single pixel does not suit
         side = 2**self.doublings
         fits = min(height, width) >= side and not height % side and not width % side
@@ -170,26 +174,25 @@ class SpadeOptions:
         )
 
     def cost(self, height: int, width: int, config: Sequence[Any] | None = None) -> Cost:
-        """What the generator costs on one image of so many pixels; raises as `check_size`.
+        """Return the generator's cost on one image of this size in pixels; raises as `check_size`.
 
-        Instead of the options' c0 .. c7, `config` gives others: numbers, or integer arrays of one shape for a Cost of
-        arrays.
+        `config` replaces the options' c0 .. c7: numbers, or integer arrays of one shape, which give a Cost of arrays.
         """
         self.check_size(height, width)
         blocks = self.blocks(config)
-        # Blocks repeat between the candidates of a search; arrays of them do not, nor can they be kept by value.
+        # Candidates of a search share blocks, so their costs are cached; arrays are not shared, nor hashable.
         block_cost = _block_cost if isinstance(blocks[0].inputs, int) else _block_cost.__wrapped__
         costs = [block_cost(block, height, width) for block in blocks]
         return total((cost_of(self.ends(blocks), height, width), *costs))
 
     @property
     def tap_channels(self) -> list[int]:
-        """How wide the features are that distillation compares."""
+        """The channels of the features that distillation compares."""
         return [block.outputs for block in self.blocks() if block.name in TAPS]
 
 
 @dataclass(frozen=True)
 class MobileSpadeOptions(SpadeOptions):
-    """The options of a mobile SPADE generator: the same."""
+    """The options of a mobile SPADE generator, the same as of a dense one."""
 
     mobile: ClassVar[bool] = True

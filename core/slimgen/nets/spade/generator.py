@@ -1,4 +1,4 @@
-"""GauGAN's generator (Park et al. 2019): label maps to images through spatially-adaptive normalisation (SPADE)."""
+"""GauGAN's generator (Park et al. 2019), from label maps to images, with spatially-adaptive normalisation (SPADE)."""
 
 from dataclasses import asdict
 from typing import Any
@@ -17,13 +17,13 @@ _SLOPE = 0.2
 
 
 class Depthwise(nn.Conv2d):
-    """A depthwise 3x3 convolution of as many channels as its weight has, so that a part of it is one too."""
+    """A depthwise 3x3 convolution that takes its number of channels from its weight, so a slice of the weight works."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels, 3, padding=1, groups=channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (N, channels, H, W) to the same."""
+        """Map features (N, channels, H, W) to the same shape."""
         return functional.conv2d(x, self.weight, self.bias, 1, 1, groups=self.weight.shape[0])
 
 
@@ -36,7 +36,7 @@ def _depthwise(row: Row) -> nn.Module:
 
 
 class Spade(nn.Module):
-    """A norm without parameters, then a scale and a shift for every pixel, read off the labels (Eq. 1)."""
+    """A norm without parameters, then a scale and a shift for every pixel, computed from the labels (Eq. 1)."""
 
     def __init__(self, row: Row) -> None:
         super().__init__()
@@ -46,14 +46,14 @@ class Spade(nn.Module):
         self.mlp_gamma, self.mlp_beta = _modulation(gamma), _modulation(beta)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        """Features (N, channels, H, W) and label maps (N, labels, H, W) to features."""
+        """Map features (N, channels, H, W) and label maps (N, labels, H, W) to features of the same shape."""
         seen = self.mlp_shared(labels)
         out: Tensor = self.param_free_norm(x) * (1 + self.mlp_gamma(seen)) + self.mlp_beta(seen)
         return out
 
 
 class SpadeBlock(nn.Module):
-    """Twice SPADE, LeakyReLU and a 3x3 convolution, and the input added, through SPADE and a 1x1 if it is learned."""
+    """Twice SPADE, LeakyReLU and a 3x3 convolution, plus a shortcut: the input, or SPADE and a learned 1x1 of it."""
 
     conv_0: nn.Module
     conv_1: nn.Module
@@ -73,7 +73,7 @@ class SpadeBlock(nn.Module):
         self.learned = any(part.name == "conv_s" for part in row.within)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        """Features (N, inputs, H, W) and label maps of that size to features (N, outputs, H, W)."""
+        """Map features (N, inputs, H, W) and label maps of that size to features (N, outputs, H, W)."""
         skip = self.conv_s(self.norm_s(x, labels)) if self.learned else x
         inner = self.conv_0(functional.leaky_relu(self.norm_0(x, labels), _SLOPE))
         out: Tensor = skip + self.conv_1(functional.leaky_relu(self.norm_1(inner, labels), _SLOPE))
@@ -81,11 +81,11 @@ class SpadeBlock(nn.Module):
 
 
 class SpadeGenerator(Described):
-    """The generator of GauGAN: the label map at 1/64 of the size, then residual blocks between doublings.
+    """GauGAN's generator: a convolution of the label map at 1/64 of the size, then residual blocks between doublings.
 
-    The labels, resized to each block's size, are all that enters: at the start through a convolution, and in every
-    norm. Names in the state dict are those of published checkpoints without spectral norm. With `ngf` 64 and the 36
-    channels of Cityscapes it has 93,048,003 parameters. Options and errors: see `SpadeOptions`.
+    The label map is the only input: it enters through the first convolution and, resized, through every norm. Names in
+    the state dict are those of published checkpoints without spectral norm. With `ngf` 64 and the 36 channels of
+    Cityscapes it has 93,048,003 parameters. Options and errors: see `SpadeOptions`.
     """
 
     folds = True
@@ -103,11 +103,11 @@ class SpadeGenerator(Described):
         self.conv_img = weights_of(last)
 
     def forward(self, labels: Tensor) -> Tensor:
-        """Label maps (N, inputs, H, W) to images (N, outputs, H, W) in [-1, 1]; sizes as of `check_size`."""
+        """Map label maps (N, inputs, H, W) to images (N, outputs, H, W) in [-1, 1]; for sizes see `check_size`."""
         return self.features(labels)[0]
 
     def features(self, labels: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The images, and the features that distillation compares: after the blocks `TAPS`."""
+        """Return the images and the features for distillation: the outputs of the blocks `TAPS`."""
         height, width = labels.shape[2:]
         if isinstance(width, int):  # while a graph is exported, sizes are symbols
             self.options.check_size(height, width)
@@ -126,7 +126,7 @@ class SpadeGenerator(Described):
 
     @torch.no_grad()
     def folded(self) -> "SpadeGenerator":
-        """A copy with the spectral norms divided into the weights; the original's power iterations stay as they are."""
+        """Copy the generator with spectral norms divided into the weights; its power iterations do not advance."""
         training = self.training
         self.eval()
         weights = {name: tensor for name, tensor in self.state_dict().items() if ".parametrizations." not in name}
@@ -134,16 +134,16 @@ class SpadeGenerator(Described):
             if parametrize.is_parametrized(module, "weight"):
                 weights[f"{name}.weight"] = module.weight.clone()
         self.train(training)
-        with torch.device("meta"):  # so that no weights are drawn, and the global random state is left alone
+        with torch.device("meta"):  # draws no weights and leaves the global random state unchanged
             net = type(self)(**{**asdict(self.options), "spectral": False})
         load_copies(net, weights)
         return net
 
 
 class MobileSpadeGenerator(SpadeGenerator):
-    """A `SpadeGenerator` whose scales and shifts come from separable convolutions, as GAN Compression searches it.
+    """A `SpadeGenerator` with separable convolutions for scales and shifts, as GAN Compression searches it.
 
-    Dense, those convolutions are most of GauGAN's operations; the blocks' own stay dense.
+    As dense convolutions these are most of GauGAN's operations. The blocks' other convolutions stay dense.
     """
 
     Options = MobileSpadeOptions

@@ -1,4 +1,4 @@
-"""The U-Net generator as options, rows and cost, whatever the channels of its scales. No torch."""
+"""The U-Net generator as options, rows and cost. No torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from slimgen.nets.options import Few, Probability, Width
 
 NORMS: dict[str, Norm] = {"batch": "batch", "instance": "instance"}
 _KERNEL = 4
-_EIGHTFOLD = 3  # the scale, from 0, at which channels have doubled for the last time
+_EIGHTFOLD = 3  # the scale, counted from 0, at which channels double for the last time
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,15 @@ class UnetOptions:
     """The options of a U-Net generator.
 
     Attributes:
-        ngf: channels at half of the size; doubled by each next scale up to eight-fold.
-        depth: halvings; images have sides that are multiples of 2**depth.
+        inputs: channels of the input images.
+        outputs: channels of the output images.
+        ngf: channels at half the size; each next scale doubles them, up to eight times as many.
+        depth: number of halvings; the sides of images must be multiples of 2**depth.
         norm: `batch`, or `instance` (not affine).
-        dropout: probability of dropping in the decoder's widest scales but the deepest (0.5 in pix2pix).
-        widths: of every scale, in place of `ngf`, as pruning leaves them: a mapping with those of the encoder, `down`,
-            and of the decoder, `up`, at 1/2, 1/4 ... of the size; the decoder has one less, since it makes images.
+        dropout: dropout probability in the decoder's widest scales except the deepest (0.5 in pix2pix).
+        widths: the channels of every scale in place of `ngf`, as pruning leaves them: a mapping with `down` for the
+            encoder and `up` for the decoder, at 1/2, 1/4 ... of the size. The decoder has one number less, as its last
+            scale makes the image.
 
     Raises:
         SlimgenError: an option is out of range.
@@ -42,26 +45,26 @@ class UnetOptions:
 
     def __post_init__(self) -> None:
         if self.norm not in NORMS:
-            raise SlimgenError("a U-Net needs a known norm", repr(self.norm), nearest(self.norm, NORMS))
+            raise SlimgenError("a U-Net must have a known norm", repr(self.norm), nearest(self.norm, NORMS))
         if min(self.inputs, self.outputs, self.ngf) < 1 or self.depth < 2 or not 0 <= self.dropout < 1:
             raise SlimgenError(
-                "a U-Net needs channels of at least 1, a depth of at least 2 and dropout in [0, 1)",
+                "a U-Net must have channels of at least 1, a depth of at least 2 and dropout in [0, 1)",
                 f"inputs={self.inputs}, outputs={self.outputs}, ngf={self.ngf}, depth={self.depth}, "
                 f"dropout={self.dropout}",
             )
 
     @cached_property
     def parts(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The channels of encoder and decoder: of the option `widths`, or doubling from `ngf` on, at most eight-fold.
+        """The channels of encoder and decoder: the option `widths`, or doubling from `ngf` up to eight times.
 
         Raises:
-            RecipeError: other keys, or not as many whole numbers of at least 1 as there are scales.
+            RecipeError: keys are wrong, or there is not one whole number of at least 1 for each scale.
         """
         if self.widths is None:
             channels = tuple(self.ngf * min(2**level, 2**_EIGHTFOLD) for level in range(self.depth))
             return channels, channels[:-1]
         lengths = {"down": self.depth, "up": self.depth - 1}
-        rule = f"widths of a U-Net give down ({self.depth} numbers) and up ({self.depth - 1}), each at least 1"
+        rule = f"widths of a U-Net must have down ({self.depth} numbers) and up ({self.depth - 1}), each at least 1"
         if not isinstance(self.widths, Mapping) or set(self.widths) != set(lengths):
             raise RecipeError(rule, repr(self.widths)[:120])
         for name, length in lengths.items():
@@ -72,11 +75,11 @@ class UnetOptions:
         return tuple(self.widths["down"]), tuple(self.widths["up"])
 
     def scales(self) -> list[tuple[Row, Row]]:
-        """The rows of each scale, from the images on: what halves the size, and what doubles it again.
+        """Return the rows of each scale, the outermost first: one that halves the size, and one that doubles it again.
 
-        A doubling reads what the next scale made, and beside it what the halving gave that scale. Convolutions have a
-        bias exactly where the norm is InstanceNorm; the scale of the images has no norm around it, and the deepest none
-        between its two convolutions.
+        A doubling reads the next scale's output and, by a skip, the halving's. Convolutions have a bias exactly where
+        the norm is InstanceNorm. The outermost scale has no norm around it, and the deepest none between its two
+        convolutions.
         """
         (down, up), bias = self.parts, self.norm == "instance"
         scales = []
@@ -90,33 +93,33 @@ class UnetOptions:
                 double = double._replace(after=("tanh",))
             else:
                 halve = halve._replace(before=("leaky",), norm="" if deepest else NORMS[self.norm])
-                # The scales of eight times `ngf` are dropped in, but for the deepest.
+                # Dropout is in the scales with eight times `ngf` except the deepest.
                 drops = self.dropout and level > _EIGHTFOLD and not deepest
                 double = double._replace(bias=bias, norm=NORMS[self.norm], after=("dropout",) if drops else ())
             scales.append((halve, double))
         return scales
 
     def check_size(self, height: int, width: int) -> None:
-        """Raises SlimgenError unless the network can take images of this size."""
+        """Raise SlimgenError unless the network can take images of this size."""
         multiple = 2**self.depth
         if height < 1 or width < 1 or height % multiple or width % multiple:
             raise SlimgenError(
-                f"a U-Net of depth {self.depth} needs sides that are multiples of {multiple} pixels",
+                f"the sides of images for a U-Net of depth {self.depth} must be multiples of {multiple} pixels",
                 f"{height} x {width}",
                 "choose another size, or a smaller depth",
             )
 
     def cost(self, height: int, width: int) -> Cost:
-        """What the generator costs on one image; raises as `check_size`."""
+        """Return the generator's cost on one image; raises as `check_size`."""
         self.check_size(height, width)
         return cost_of((row for scale in self.scales() for row in scale), height, width)
 
     def writers(self) -> dict[str, str]:
-        """Row name to its convolution, as the state dict names it."""
+        """Return row name to its convolution, as the state dict names it."""
         names: dict[str, str] = {}
         scale = "model.model"
         for halve, double in self.scales():
-            # Each next scale lies in between; after the deepest, nobody asks where.
+            # The next scale's module comes between the two, except in the deepest.
             deepest = halve.name == f"down{self.depth - 1}"
             rows = [halve, *([] if deepest else [Row("next", "block", halve.outputs, double.inputs)]), double]
             names |= {name: f"{scale}.{index}" for name, index in weights_at(rows).items()}
@@ -124,7 +127,7 @@ class UnetOptions:
         return names
 
     def cut(self, outputs: Callable[[str], int]) -> dict[str, Any]:
-        """The option `widths` of this generator cut, given how many outputs each convolution keeps, by its name."""
+        """Return the option `widths` of this generator after a cut; `outputs` gives each convolution's kept outputs."""
         kept = {name: outputs(writer) for name, writer in self.writers().items()}
         down, up = ([kept[f"{way}{level}"] for level in range(self.depth)] for way in ("down", "up"))
         return {"down": down, "up": up[1:]}
