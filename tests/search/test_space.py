@@ -284,7 +284,10 @@ def test_a_wrong_mask_is_refused(value):
         (lambda: Space({"a": Choice((1,))}, {"b": ("a", {1})}), "'b'"),
         (lambda: Space({"a": Choice((1,)), "b": Choice((1,))}, {"a": ("b", {2})}), "must name a value of b, one of 1"),
         (lambda: Space({"a": Choice((1,)), "b": Mask(2)}, {"a": ("b", {"11"})}), "mask 'b'"),
-        (lambda: Space({"a": Choice((1,)), "b": Choice((1,))}, {"a": ("b", {1}), "b": ("a", {1})}), "a cycle; got one among a, b"),
+        (
+            lambda: Space({"a": Choice((1,)), "b": Choice((1,))}, {"a": ("b", {1}), "b": ("a", {1})}),
+            "a cycle; got one among a, b",
+        ),
         (lambda: Space({"a": Choice((1,))}, {"a": ("a", {1})}), "cycle"),
     ],
 )

@@ -65,7 +65,7 @@ def test_pictures_come_out_in_the_size_they_went_in():
 
 
 def test_a_size_that_cannot_be_halved_so_often_is_refused():
-    with pytest.raises(SlimgenError, match="sides .* of depth 8 must be multiples of 256 pixels; got 256 x 300"):
+    with pytest.raises(SlimgenError, match=r"sides .* of depth 8 must be multiples of 256 pixels; got 256 x 300"):
         UnetGenerator.cost(256, 300)
     with pytest.raises(SlimgenError, match="multiples of 8 pixels; got 20 x 16"):
         UnetGenerator(ngf=2, depth=3)(torch.rand(1, 3, 20, 16))
