@@ -100,11 +100,11 @@ def results() -> dict[str, str]:
         kind = stem.partition("-")[0]
         if kind in RESULT:
             kinds.setdefault(kind, []).append(_marked(stem, RESULT[kind](found)))
-    return {kind: "\n\n".join(paragraphs) for kind, paragraphs in kinds.items()}
+    return {kind: "\n" + "\n\n".join(paragraphs) + "\n" for kind, paragraphs in kinds.items()}
 
 
 def _marked(name: str, paragraph: str) -> str:
-    return f"<!-- --8<-- [start:{name}] -->\n{paragraph}\n<!-- --8<-- [end:{name}] -->"
+    return f"<!-- --8<-- [start:{name}] -->\n\n{paragraph}\n\n<!-- --8<-- [end:{name}] -->"
 
 
 def comparison(data: str, found: Mapping[str, Mapping[str, Any]]) -> str:

@@ -51,6 +51,10 @@ class SearchOptions(Section):
     batch: int = Field(default=4, ge=1)
 
 
+SECTIONS = {"supernet": SupernetOptions, "search": SearchOptions}
+"""Whose keys `slimgen recipes --keys examples.own_method` lists."""
+
+
 class Narrowable(Supernet):
     """An original whose narrower versions are made of its first channels.
 

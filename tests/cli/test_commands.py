@@ -75,6 +75,13 @@ def test_debug_shows_where_a_fault_arose(slimgen):
     assert isinstance(slimgen("--debug", "profile", "resnt").exception, SlimgenError)
 
 
+def test_keys_are_listed_with_defaults_and_meanings(slimgen):
+    listed = json.loads(slimgen("recipes", "--keys", "cf_gan", "--json").stdout)
+    shown = slimgen("recipes", "--keys", "cf_gan").stdout
+    assert [key["name"] for key in listed] == re.findall(r"^(supernet\S+|search\S+) ", shown, re.MULTILINE)
+    assert re.search(r"^search.population +24  \(whole number, at least 2\)$", shown, re.MULTILINE)
+
+
 def test_recipes_are_listed_with_what_they_are_for(slimgen):
     listed = json.loads(slimgen("recipes", "--json").stdout)
     assert [one["name"] for one in listed] == list(presets())

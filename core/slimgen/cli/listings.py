@@ -1,6 +1,8 @@
 """`slimgen recipes` and `slimgen spaces`: what comes with slimgen."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from textwrap import wrap
 from typing import Annotated
 
 import typer
@@ -10,12 +12,21 @@ from slimgen.errors import SlimgenError, nearest
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Print this one, as YAML.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Print this one, as YAML; with --keys, a method or a family.")
+    ] = None,
+    keys: Annotated[
+        bool,
+        typer.Option("--keys", help="List the keys of every recipe instead; of a method's sections; of a network."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """List the recipes, or print one."""
+    """List the recipes, or print one; with --keys, what can be set, with type, default and meaning."""
     from slimgen.recipe import load, presets
 
+    if keys:
+        _print_keys(name, as_json)
+        return
     if name is not None:
         recipe = load(name)
         if as_json:
@@ -25,8 +36,8 @@ def recipes(
         return
     found = [load(preset) for preset in presets()]
     if as_json:
-        keys = ("name", "task", "method", "size", "about")
-        print_json([{key: values[key] for key in keys} for values in (one.model_dump() for one in found)])
+        columns = ("name", "task", "method", "size", "about")
+        print_json([{key: values[key] for key in columns} for values in (one.model_dump() for one in found)])
         return
     cells = [("name", "task", "method", "size", "about")]
     cells += [(recipe.name, recipe.task, recipe.method, str(recipe.size), recipe.about) for recipe in found]
@@ -34,6 +45,21 @@ def recipes(
     for line in cells:
         start = "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=False))
         typer.echo(f"{start}  {line[4]}")
+
+
+def _print_keys(name: str | None, as_json: bool) -> None:
+    """Print the keys of every recipe, or those of one method or one family of networks."""
+    from slimgen.methods import keys_named
+
+    found = keys_named(name)
+    if as_json:
+        print_json([asdict(key) for key in found])
+        return
+    width = max((len(key.name) for key in found), default=0)
+    for key in found:
+        typer.echo(f"{key.name:<{width}}  {key.default}  ({key.kind})")
+        for line in wrap(key.meaning, 110 - 4):
+            typer.echo(f"    {line}")
 
 
 def spaces(

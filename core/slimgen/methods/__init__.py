@@ -5,11 +5,12 @@ A method's module offers `supernet(job)`, `search(job)` and `finetune(job)`; see
 
 from typing import TYPE_CHECKING, cast
 
-from slimgen.errors import RecipeError
+from slimgen.errors import RecipeError, nearest
 from slimgen.imports import named
 
 if TYPE_CHECKING:
     from slimgen.methods.method import Method
+    from slimgen.recipe.keys import Key
 
 METHODS = {
     "cf_gan": "slimgen.methods.cf_gan",
@@ -34,3 +35,33 @@ def open_method(name: str) -> "Method":
     if missing := [part for part in OFFERED if not callable(getattr(found, part, None))]:
         raise RecipeError(f"a method is a module with {', '.join(OFFERED)}", f"{name!r} without {', '.join(missing)}")
     return cast("Method", found)
+
+
+def keys_named(name: str | None = None) -> "list[Key]":
+    """Return the keys of every recipe, or those that a method or a family of networks adds.
+
+    Args:
+        name: of a method, whose sections are `supernet` and `search`; of a family, whose options stand in
+            `teach.generator` or `teach.discriminator`; or both. User-defined ones by their import path.
+
+    Raises:
+        RecipeError: neither a method nor a family has that name.
+    """
+    from slimgen.nets import DISCRIMINATOR, DISCRIMINATORS, GENERATOR, GENERATORS, keys_of_network
+    from slimgen.recipe.keys import keys_of, shared_keys
+
+    if name is None:
+        return shared_keys()
+    found: list[Key] = []
+    imported = "." in name or ":" in name
+    if name in METHODS or (imported and ":" not in name):
+        models = getattr(open_method(name), "SECTIONS", {})
+        found += [key for section, model in models.items() for key in keys_of(model, f"{section}.")]
+    families = {GENERATOR: GENERATORS, DISCRIMINATOR: DISCRIMINATORS}
+    for noun, known in families.items():
+        if name in known or (":" in name and noun == GENERATOR):
+            found += keys_of_network(noun, name, f"teach.{noun}.")
+    if not found and name not in METHODS:
+        every = sorted({*METHODS, *GENERATORS, *DISCRIMINATORS})
+        raise RecipeError("--keys must name a method or a family of networks", repr(name), nearest(name, every))
+    return found

@@ -91,8 +91,8 @@ class Method(Protocol):
     and `preview(recipe)`, the `Preview` of a sound recipe.
     `without_effect(recipe)` names settings that are given but change nothing, which a run then says in one line.
     With `ALONE`, its generators are compared with no original. `FINETUNE_SECTIONS` names what of a recipe `finetune`
-    reads besides what every method's does (see `stages.table`),
-    and `search_reads(recipe)` what `search` does.
+    reads besides what every method's does (see `stages.table`), and `search_reads(recipe)` what `search` does.
+    `SECTIONS` maps `supernet` and `search` to the models of these sections; `slimgen recipes --keys` lists their keys.
     """
 
     def check(self, recipe: Recipe) -> None:

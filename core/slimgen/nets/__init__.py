@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from slimgen.cost.formula import Cost
     from slimgen.nets.pieces import Piece
+    from slimgen.recipe.keys import Key
 
 GENERATORS = {
     "resnet": "slimgen.nets.resnet.generator:ResnetGenerator",
@@ -91,6 +92,19 @@ def check_network(noun: str, about: Mapping[str, Any], where: str) -> None:
     found = _family(noun, family)
     options = {name: value for name, value in about.items() if name != "family"}
     check_options(_taken(found), options, where, foreign=":" in family)
+
+
+def keys_of_network(noun: str, family: str, prefix: str = "") -> "list[Key]":
+    """Return the options of a family as keys: what stands beside `family` in a recipe, behind a prefix.
+
+    Raises:
+        SlimgenError: the family is not known.
+    """
+    from slimgen.nets.options import model_of
+    from slimgen.recipe.keys import keys_of
+
+    taken = _taken(_family(noun, family))
+    return list(keys_of(model_of(taken, ":" in family), prefix, documented=cast(type, taken)))
 
 
 def require_buildable(noun: str, cost: "Cost") -> None:

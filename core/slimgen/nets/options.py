@@ -34,11 +34,12 @@ def check_options(takes: Callable[..., object], options: Mapping[str, Any], wher
     if taken := sorted({"height", "width"} & options.keys()):
         rule = f"{where} cannot set {' and '.join(taken)}: networks take the size of the images"
         raise RecipeError(rule, None, "set the recipe's size")
-    section(_model(takes, foreign), options, where)
+    section(model_of(takes, foreign), options, where)
 
 
 @cache
-def _model(takes: Callable[..., object], foreign: bool) -> type[Section]:
+def model_of(takes: Callable[..., object], foreign: bool) -> type[Section]:
+    """Return a model of what a class takes; of a `foreign` one, as `check_options`."""
     parameters = inspect.signature(takes).parameters
     try:
         hints = get_type_hints(takes.__init__ if foreign else takes, include_extras=True)

@@ -52,7 +52,9 @@ from slimgen.training.distributed import world
 from slimgen.training.fit import Stateful
 from slimgen.training.optimizers import Ema
 
-__all__ = ["check", "finetune", "preview", "search", "search_reads", "supernet", "without_effect"]
+__all__ = ["SECTIONS", "check", "finetune", "preview", "search", "search_reads", "supernet", "without_effect"]
+
+SECTIONS = {"supernet": SupernetOptions, "search": SearchOptions}
 
 DISCRIMINATOR = "discriminator"
 """The beginning of the names of a searched discriminator's choices, and of the files of what was searched of it."""

@@ -14,7 +14,15 @@ from slimgen.methods.alone import found_alone
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.cf_gan.checking import check, preview, search_reads, without_effect
 from slimgen.methods.cf_gan.drawing import picture_genotype as picture_genotype
-from slimgen.methods.cf_gan.options import SearchOptions, by_hand, options_of, paths_of, space_of, training_of
+from slimgen.methods.cf_gan.options import (
+    SearchOptions,
+    SupernetOptions,
+    by_hand,
+    options_of,
+    paths_of,
+    space_of,
+    training_of,
+)
 from slimgen.methods.cf_gan.training import (
     beginning,
     drawn_effort,
@@ -63,7 +71,9 @@ from slimgen.training.losses import shrink
 
 FREE = ("operator.", "channel.")
 
-__all__ = ["check", "finetune", "preview", "search", "search_reads", "supernet", "without_effect"]
+__all__ = ["SECTIONS", "check", "finetune", "preview", "search", "search_reads", "supernet", "without_effect"]
+
+SECTIONS = {"supernet": SupernetOptions, "search": SearchOptions}
 
 
 def supernet(job: Job) -> Mapping[str, float]:

@@ -15,7 +15,7 @@ from slimgen.errors import RunError
 from slimgen.methods.checks import HALVING, priced
 from slimgen.methods.co_evolution.fitness import OUTPUTS, Fitness, Side, filters_of, outputs, sides
 from slimgen.methods.co_evolution.halved import halved, pruned, train_pair
-from slimgen.methods.co_evolution.options import SearchOptions, check, search_reads
+from slimgen.methods.co_evolution.options import SearchOptions, SupernetOptions, check, search_reads
 from slimgen.methods.co_evolution.roulette import TURN, TURNS, CoEvolution, Population
 from slimgen.methods.effort import Effort
 from slimgen.methods.halving import measurements, pictures
@@ -31,7 +31,9 @@ from slimgen.recipe import Recipe, section
 from slimgen.search import Budget, Exhaustive, Genotype, Trial, require_reachable
 from slimgen.tasks.task import Job
 
-__all__ = ["check", "finetune", "preview", "search", "search_reads", "supernet"]
+__all__ = ["SECTIONS", "check", "finetune", "preview", "search", "search_reads", "supernet"]
+
+SECTIONS = {"supernet": SupernetOptions, "search": SearchOptions}
 
 DIRECTIONS = dict(zip(TURNS, ("forward", "reverse"), strict=True))
 """The steps of the trials of each direction."""

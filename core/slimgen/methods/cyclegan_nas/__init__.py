@@ -36,7 +36,9 @@ from slimgen.search import Genotype, Objective
 from slimgen.tasks.task import Job
 from slimgen.training.fit import Stateful
 
-__all__ = ["check", "finetune", "preview", "search", "search_reads", "supernet", "without_effect"]
+__all__ = ["SECTIONS", "check", "finetune", "preview", "search", "search_reads", "supernet", "without_effect"]
+
+SECTIONS = {"supernet": SupernetOptions, "search": SearchOptions}
 
 FINETUNE_SECTIONS = ("search", "objective", "evaluate.features")
 """Fine-tuning builds what the search says, and chooses among repeats by the objective."""

@@ -53,7 +53,9 @@ from slimgen.tasks.task import Job
 from slimgen.training.distributed import first
 from slimgen.training.draws import fixed, uniform
 
-__all__ = ["check", "finetune", "preview", "search", "search_reads", "supernet", "without_effect"]
+__all__ = ["SECTIONS", "check", "finetune", "preview", "search", "search_reads", "supernet", "without_effect"]
+
+SECTIONS = {"supernet": SupernetOptions, "search": SearchOptions}
 
 
 def supernet(job: Job) -> Mapping[str, float]:
