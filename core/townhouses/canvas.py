@@ -43,7 +43,7 @@ class Canvas:
         self._points: Points = np.arange(size, dtype=np.float64) + 0.5
 
     def px(self, units: float) -> int:
-        """A length given in 64ths of the picture, in whole pixels, at least one."""
+        """Return a length given in 64ths of the picture, in whole pixels, at least one."""
         return max(1, round(units * self.unit))
 
     def fill(
@@ -90,7 +90,7 @@ class Canvas:
             layer[rows, columns] *= factor if factor.ndim == 0 else factor[..., None]
 
     def shadow(self, rect: Rect, strength: float) -> None:
-        """A shadow cast downwards: `strength` at the rectangle's top, nothing at its bottom."""
+        """Draw a shadow cast downwards: `strength` at the rectangle's top, nothing at its bottom."""
         _, top, _, bottom = rect
         self.shade(rect, lambda x, y: 1 - strength * (bottom - y) / (bottom - top) + 0 * x)
 
@@ -129,12 +129,12 @@ def _shrink(layer: Array, fine: int) -> Array:
 
 
 def disc(x0: float, y0: float, radius: float) -> Shape:
-    """The points within a radius of (x0, y0)."""
+    """Return the points within a radius of (x0, y0)."""
     return lambda x, y: (x - x0) ** 2 + (y - y0) ** 2 <= radius * radius
 
 
 def tapered(rect: Rect, top_width: float) -> Shape:
-    """A symmetric trapezoid standing in a rectangle; `top_width` 0 is a gable, a fraction a mansard roof."""
+    """Return a symmetric trapezoid standing in a rectangle; `top_width` 0 is a gable, a fraction a mansard roof."""
     left, top, right, bottom = rect
     middle, half = (left + right) / 2, (right - left) / 2
 
@@ -147,7 +147,7 @@ def tapered(rect: Rect, top_width: float) -> Shape:
 
 
 def arched(rect: Rect, rise: float) -> Shape:
-    """A rectangle whose upper edge is an arch that rises so much."""
+    """Return a rectangle whose upper edge is an arch that rises so much."""
     left, top, right, _ = rect
     middle, half = (left + right) / 2, (right - left) / 2
 

@@ -24,11 +24,11 @@ class Chance:
         return float(self._rng.random()) < probability
 
     def between(self, low: float, high: float) -> float:
-        """A number from low to high."""
+        """Return a number from low to high."""
         return low + (high - low) * float(self._rng.random())
 
     def pick(self, options: Sequence[T]) -> T:
-        """One of the options."""
+        """Return one of the options."""
         return options[int(self._rng.random() * len(options))]
 
     def noise(self, shape: tuple[int, ...], reach: int) -> NDArray[np.float32]:

@@ -103,7 +103,7 @@ def house(canvas: Canvas, left: int, right: int, ground: int, chance: Chance, av
 
 
 def wall_paint(canvas: Canvas, wall: str, left: int, top: int, ground: int) -> Paint:
-    """The face of a wall that begins at `left` and stands on `ground`."""
+    """Return the face of a wall that begins at `left` and stands on `ground`."""
     course = course_height(canvas)
     if wall in BRICKS:
         return brick(*BRICKS[wall], left, ground, course, 1)
@@ -118,7 +118,7 @@ def course_height(canvas: Canvas) -> int:
 
 
 def _bay_lefts(canvas: Canvas, left: int, right: int, bays: int, units: float) -> list[int]:
-    """The left edges of one opening in each bay, mirror-symmetric about the house's middle."""
+    """Return the left edges of one opening in each bay, mirror-symmetric about the house's middle."""
     width = opening_width(canvas, left, right, units)
     lefts = [round(left + (right - left) * (i + 0.5) / bays - width / 2) for i in range(bays)]
     for i in range(bays // 2):

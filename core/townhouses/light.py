@@ -11,13 +11,13 @@ NOISE = 2
 
 
 def by_day(canvas: Canvas, albedo: Array, chance: Chance) -> NDArray[np.uint8]:
-    """The sun stands high in front of the street: light falls off a little towards the ground."""
+    """Return the sun stands high in front of the street: light falls off a little towards the ground."""
     height = np.linspace(1.02, 0.95, canvas.size, dtype=np.float32)[:, None, None]
     return _exposed(albedo * height * np.array((1.01, 1.0, 0.98), np.float32), chance)
 
 
 def by_night(canvas: Canvas, albedo: Array, glow: Array, chance: Chance) -> NDArray[np.uint8]:
-    """The same street under a dark blue sky, with light from windows and lamps, and its bloom."""
+    """Return the same street under a dark blue sky, with light from windows and lamps, and its bloom."""
     near, far = blurred(glow, round(canvas.unit)), blurred(glow, round(4 * canvas.unit))
     points = np.arange(canvas.size) + 0.5
     light = np.zeros((canvas.size, canvas.size), np.float64)

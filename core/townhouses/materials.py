@@ -94,7 +94,7 @@ def within(rect: Rect, x: Points, y: Points) -> tuple[Points, Points]:
 
 
 def glass(rect: Rect) -> Paint:
-    """A dark room behind a pane that mirrors the sky: lighter below, with two streaks that meet like a V."""
+    """Return a dark room behind a pane that mirrors the sky: lighter below, with two streaks that meet like a V."""
 
     def paint(x: Points, y: Points) -> Array:
         down, off = within(rect, x, y)

@@ -13,7 +13,7 @@ GROUND = 59.0
 
 
 def sky(canvas: Canvas, chance: Chance) -> None:
-    """A clear sky, stars that are the same every night, and some clouds."""
+    """Draw a clear sky, stars that are the same every night, and some clouds."""
     size, line = canvas.size, canvas.line
 
     def stars(x: Points, y: Points) -> Array:
@@ -63,7 +63,7 @@ def ground(canvas: Canvas) -> None:
 
 
 def lamp(canvas: Canvas, x: int) -> None:
-    """A street lamp on the pavement, lit by night."""
+    """Draw a street lamp on the pavement, lit by night."""
     line, unit = canvas.line, canvas.unit
     foot, top = canvas.px(61), canvas.px(43)
     middle = x + line / 2
@@ -82,7 +82,7 @@ def lamp(canvas: Canvas, x: int) -> None:
 
 
 def tree(canvas: Canvas, x: int, height: float) -> None:
-    """A street tree: a trunk and five balls of leaves, always in the same order."""
+    """Draw a street tree: a trunk and five balls of leaves, always in the same order."""
     unit, line = canvas.unit, canvas.line
     foot, reach = canvas.px(61), 3.4 * unit * height
     crown = foot - 11.5 * unit * height
@@ -103,7 +103,7 @@ def tree(canvas: Canvas, x: int, height: float) -> None:
 
 
 def pot(canvas: Canvas, x: int) -> None:
-    """A clipped bush in a pot."""
+    """Draw a clipped bush in a pot."""
     unit, top = canvas.unit, canvas.px(60)
     radius = 1.8 * unit
     wide = canvas.px(1.5)

@@ -84,7 +84,7 @@ def test_fewer_to_test_on_are_some_of_more(tmp_path: Path) -> None:
 def test_a_set_with_a_test_split_is_refused_in_one_line(tmp_path: Path, kind: str) -> None:
     folder = put(put(tmp_path / "in", kind, "train", 12), kind, "test", 2, start=50)
     with pytest.raises(
-        DataError, match=r"data\.test holds images .* none to test on; got test 4, and 2 .*leave"
+        DataError, match=r"data\.test must be left out for a data set with a test split; got 4 and 2 test .*remove"
     ) as line:
         prepare(kind)(folder, tmp_path / "out", SETTING)
     assert "\n" not in str(line.value)
@@ -94,8 +94,11 @@ def test_a_set_with_a_test_split_is_refused_in_one_line(tmp_path: Path, kind: st
 @pytest.mark.parametrize("kind", KINDS)
 def test_too_few_images_are_refused_in_one_line(tmp_path: Path, kind: str) -> None:
     folder = put(tmp_path / "in", kind, "train", 7)
-    left = r"validation holds out a part of the 3 .* left to train on, beside 4 to test on.*got 3"
-    for setting, line in ((SETTING, left), (replace(SETTING, test=7), r"^test holds out a part of the 7 .*got 7")):
+    left = r"data\.validation must hold out a part of the 3 training .* that remain beside 4 test .*got 3"
+    for setting, line in (
+        (SETTING, left),
+        (replace(SETTING, test=7), r"^data\.test must hold out a part of the 7 training .*got 7"),
+    ):
         with pytest.raises(DataError, match=line):
             prepare(kind)(folder, tmp_path / "out", setting)
 
@@ -126,9 +129,9 @@ def test_images_that_say_nothing_of_testing_keep_their_tenth(tmp_path: Path) -> 
     assert (manifest.splits["test"].count, manifest.test) == (2, 0.1)
 
 
-def test_train_alone_is_refused_unless_asked_for_and_the_way_out_is_named(tmp_path: Path) -> None:
+def test_a_data_set_without_test_images_is_refused_unless_data_test_is_set(tmp_path: Path) -> None:
     folder = put(tmp_path / "in", "pairs", "train", 12)
-    with pytest.raises(DataError, match=r"add test or val, or hold some out of train with data\.test"):
+    with pytest.raises(DataError, match=r"must have test images; got only train/; add test or val, or set data\.test"):
         find_pairs(folder, "AtoB")
     recipe = Recipe.parse(
         "{name: a, task: paired, method: cf_gan, data: {test: 4}, teach: {updates: 1}, finetune: {updates: 1}}"

@@ -58,15 +58,15 @@ def test_unknown_pixels_are_of_the_last_class_where_there_is_one() -> None:
     assert read(Classes(3, unknown=True, palette=COLOURS), Image.fromarray(strange))[0, 0] == 3
     with pytest.raises(Rejected, match=r"16\.7% pixels of the id 255"):
         read(Classes(3), Image.fromarray(unknown))
-    with pytest.raises(Rejected, match=r"16\.7% pixels of no colour of the palette, such as \[77, 77, 77\]"):
+    with pytest.raises(Rejected, match=r"16\.7% pixels of colours outside the palette, such as \[77, 77, 77\]"):
         read(Classes(3, palette=COLOURS), Image.fromarray(strange))
 
 
 @pytest.mark.parametrize(
     ("image", "kind", "fault"),
     [
-        (Image.fromarray(IDS), "JPEG", "need not keep ids"),
-        (Image.fromarray(IDS + 1), "PNG", "holds the id 3, where classes are 0 to 2; set data.classes to 4"),
+        (Image.fromarray(IDS), "JPEG", "a format that may change ids"),
+        (Image.fromarray(IDS + 1), "PNG", "has the id 3, but classes are 0 to 2; set data.classes to 4"),
         (Image.fromarray(IDS.astype(np.uint16) + 300), "PNG", "ids from 300 to 302"),
         (Image.fromarray(np.array(COLOURS, np.uint8)[IDS]), "PNG", "set data.palette"),
         (Image.fromarray(IDS > 0), "PNG", "mode 1"),

@@ -57,7 +57,7 @@ def test_a_name_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nothing there"):
+    with pytest.raises(DataError, match="there is no such folder; check --data"):
         find_pairs(tmp_path / "gone", "AtoB")
 
 
@@ -128,7 +128,7 @@ def test_halves_of_pairs_are_two_sets(tmp_path: Path) -> None:
 
 def test_a_set_without_images_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
     touch(tmp_path, "trainA/1.png", "trainB/readme.md", "testA/4.png", "testB/4.png")
-    with pytest.raises(DataError, match=r"trainB holds images; got no image files"):
+    with pytest.raises(DataError, match=r"trainB must contain images; got no image files"):
         find_sets(tmp_path, "AtoB")
 
 

@@ -140,8 +140,8 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        ({"load": 12}, "load is size"),
-        ({"validation": 40}, "holds out a part"),
+        ({"load": 12}, "load must be size"),
+        ({"validation": 40}, "must hold out a part"),
         ({"size": 16, "load": 16}, "at least one"),
     ],
 )
@@ -153,17 +153,17 @@ def test_what_cannot_be_is_one_line(tmp_path: Path, change: dict, rule: str) -> 
 
 
 @pytest.mark.parametrize("split", ["test", "val"])
-def test_splits_without_one_to_train_on_are_refused(tmp_path: Path, split: str) -> None:
+def test_splits_without_training_images_are_refused(tmp_path: Path, split: str) -> None:
     put(tmp_path / split, ["one.png", "two.png"])
-    with pytest.raises(DataError, match=f"images to train on, in .*train; got {split} alone"):
+    with pytest.raises(DataError, match=f"must have training images in train/; got only {split}/"):
         find_images(tmp_path)
 
 
-def test_a_folder_without_images_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "in" / "train").mkdir(parents=True)
     with pytest.raises(DataError, match="no image files"):
         find_images(tmp_path / "in")
-    with pytest.raises(DataError, match="a folder or an archive"):
+    with pytest.raises(DataError, match="there is no such folder or archive"):
         find_images(tmp_path / "nowhere")
 
 

@@ -102,7 +102,7 @@ def test_an_archive_that_was_had_whole_is_not_asked_for_again(tmp_path, monkeypa
 def test_a_full_disk_is_one_line_and_leaves_no_hidden_folder(tmp_path, monkeypatch, public):
     sets, _ = public
     monkeypatch.setattr("slimgen.data.get.write_images", stopped(OSError(28, "No space left on device")))
-    with pytest.raises(DataError, match=r"unpacked beside .*No space left on device; make room"):
+    with pytest.raises(DataError, match=r"cannot unpack .*No space left on device; free some space"):
         get("set", tmp_path / "got", sets=sets)
     assert not (tmp_path / "got").exists()
     assert not (tmp_path / ".got.staged").exists()

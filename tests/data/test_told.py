@@ -43,9 +43,13 @@ def test_one_photograph_goes_on_across_its_middle_and_two_do_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "doubt"), [((96, 96), "48 x 96, the pictures being square"), ((48, 96), "go on across")]
+    ("shape", "doubt"),
+    [
+        ((96, 96), "the pictures are square, so their halves would be only 48 wide and 96 high"),
+        ((48, 96), "have no seam in the middle"),
+    ],
 )
-def test_halves_that_are_no_pair_are_questioned(tmp_path: Path, shape: tuple[int, int], doubt: str) -> None:
+def test_halves_that_do_not_look_like_pairs_are_questioned(tmp_path: Path, shape: tuple[int, int], doubt: str) -> None:
     for split, count in (("train", 4), ("test", 2)):
         for number in range(count):
             put(tmp_path, f"in/{split}/{number}.png", np.roll(photograph(*shape), 5 * number + len(split), 1))
@@ -70,8 +74,8 @@ def test_the_same_pictures_in_train_and_test_are_told_and_duplicates_counted(tmp
         put(tmp_path, f"test{side}/0.bmp", same)  # the same pixels in another file
         put(tmp_path, f"test{side}/1.png", other)
     leaked, again = look_at_pairs(tmp_path, Look()).notes
-    assert leaked == "1 test pair equal to pairs to train on: figures will look better than they are"
-    assert again == "3 duplicates among the pairs to train on"
+    assert leaked == "1 test pair equal to training pairs: results will look better than they are"
+    assert again == "3 duplicates among the training pairs"
     manifest = prepare_pairs(tmp_path, tmp_path.parent / "out", Setting(8, 12, validation=1))
     assert list(manifest.notes) == [leaked, again]
     assert "duplicates" not in (tmp_path.parent / "out" / "manifest.json").read_text()  # told, and not stored

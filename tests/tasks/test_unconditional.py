@@ -109,7 +109,7 @@ def test_processes_together_see_what_one_would(data, monkeypatch):
         for part in ("input",) if SHOWN not in name else ("input", "target"):
             halves = [getattr(share[name](2), part) for share in shares]
             assert torch.equal(torch.cat(halves), getattr(alone[name](2), part))
-    with pytest.raises(DataError, match="equal share"):
+    with pytest.raises(DataError, match="must divide evenly"):
         open_task(recipe, CPU).batches(data, recipe.teach.model_copy(update={"batch": 5}))
     assert distributed.world() == (0, 1)
 
