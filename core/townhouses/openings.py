@@ -1,4 +1,4 @@
-"""Windows, doors, balconies: what is let into a wall or hung before it. Rectangles are whole pixels."""
+"""Windows, doors and balconies, in a wall or in front of it. Rectangles are in whole pixels."""
 
 import numpy as np
 
@@ -16,9 +16,9 @@ SHUTTERS: dict[str, Colour] = {"shutter_green": (58, 104, 72), "shutter_blue": (
 
 
 def window(canvas: Canvas, rect: Rect, kind: str, curtain: bool, rise: float = 0.0) -> None:
-    """Draw a framed window with its bars: `sash` or `casement`, flat or with an arch that rises so many pixels.
+    """Draw a framed window with its bars: `sash` or `casement`, flat or with an arch of `rise` pixels.
 
-    Behind curtains somebody is at home: those windows are lit by night.
+    A window with a curtain has somebody at home, and is lit by night.
     """
     line = canvas.line
     left, top, right, bottom = rect
@@ -78,7 +78,7 @@ def architrave(canvas: Canvas, rect: Rect, rise: float = 0.0) -> None:
 
 
 def flower_box(canvas: Canvas, left: float, right: float, y: float) -> None:
-    """Geraniums on a sill, blossoms and leaves by turns."""
+    """Draw geraniums on a sill, alternately blossoms and leaves."""
     line = canvas.line
     middle = (left + right) / 2
     top = y - max(line, canvas.px(1.4))
@@ -93,7 +93,7 @@ def flower_box(canvas: Canvas, left: float, right: float, y: float) -> None:
 
 
 def shutters(canvas: Canvas, rect: Rect, label: str, width: float) -> None:
-    """Louvred shutters, open on both sides of a window."""
+    """Draw louvred shutters, open on both sides of a window."""
     left, top, right, bottom = rect
     colour, line = SHUTTERS[label], canvas.line
 
@@ -106,7 +106,7 @@ def shutters(canvas: Canvas, rect: Rect, label: str, width: float) -> None:
 
 
 def balcony(canvas: Canvas, left: float, right: float, y: float, height: int) -> None:
-    """Draw a slab at a floor's height with an iron railing; one sees between the bars."""
+    """Draw a slab at a floor's height with an iron railing; the wall shows between the bars."""
     line = canvas.line
     middle = (left + right) / 2
     rail = (left, y - height, right, y)

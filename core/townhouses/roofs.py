@@ -1,4 +1,4 @@
-"""What ends a house above: mansard, tiled slope, parapet, stepped gable; chimneys and dormers."""
+"""Tops of houses: mansard, tiled slope, parapet, stepped gable; chimneys and dormers."""
 
 from townhouses.canvas import Canvas, Paint, Rect, tapered
 from townhouses.classes import Colour
@@ -53,7 +53,7 @@ def tiled_slope(canvas: Canvas, rect: Rect) -> None:
 
 
 def slate_slope(canvas: Canvas, rect: Rect) -> None:
-    """Draw the same in slate."""
+    """Draw a roof of slates that slopes towards the street, with a gutter."""
     left, _, right, bottom = rect
     course = max(2, round(0.9 * canvas.unit))
     canvas.fill(rect, slates((78, 84, 98), left, bottom, course, 1), "slate", tapered(rect, 0.92))

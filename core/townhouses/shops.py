@@ -35,7 +35,7 @@ def shop(canvas: Canvas, rect: Rect, label: str, awning: str | None) -> None:
 
 
 def _sign(canvas: Canvas, board: Rect) -> None:
-    """Gilt capitals, all alike to the eye: uprights of one pixel by turns long and short."""
+    """Draw gilt capitals as uprights one line wide, alternately long and short."""
     left, top, right, bottom = board
     line = canvas.line
     middle, reach = (left + right) / 2, (right - left) * 0.3
@@ -52,7 +52,7 @@ def _sign(canvas: Canvas, board: Rect) -> None:
 
 
 def _display(canvas: Canvas, pane: Rect) -> None:
-    """Draw a large pane, goods on a shelf behind it, lit all night."""
+    """Draw a large pane with goods on a shelf behind it, lit all night."""
     left, top, right, bottom = pane
     line = canvas.line
     middle, half = (left + right) / 2, max((right - left) / 2, 1)

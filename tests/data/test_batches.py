@@ -127,7 +127,7 @@ def test_what_cannot_be_is_refused(options: dict, message: str) -> None:
 
 
 def test_steps_before_the_first_are_refused() -> None:
-    with pytest.raises(DataError, match="counted from 0"):
+    with pytest.raises(DataError, match="a step must be at least 0"):
         Batches(split(), batch=4, seed=0, crop=8)(-1)
 
 
