@@ -56,7 +56,10 @@ def test_halves_that_do_not_look_like_pairs_are_questioned(tmp_path: Path, shape
     for look in (look_at_pairs, look_at_sets):
         assert any(doubt in note for note in look(tmp_path / "in", Look()).notes)
     said = CliRunner().invoke(app, ["data", "check", str(tmp_path / "in")]).stdout
-    assert f"warning: are these pairs side by side? {'halves' if shape[0] == shape[1] else '4 of 4'}" in said
+    assert (
+        f"warning: are these pairs side by side? {'the pictures are square' if shape[0] == shape[1] else '4 of 4'}"
+        in said
+    )
     manifest = prepare_pairs(tmp_path / "in", tmp_path / "out", Setting(16, 16, validation=1, fit="squash"))
     assert any(doubt in note for note in manifest.notes)
 

@@ -201,7 +201,7 @@ def test_the_metric_of_the_original_is_wanted_like_every_other(colours: Path) ->
         (["teach.patience=2", "teach.check_every=6"], "must be below 'updates', which is 6"),
         (["teach.patience=0", "teach.check_every=2"], "must be at least 1"),
         (["teach.patience=2", "teach.check_every=2", "teach.generator_checkpoint=a.pt"], "the original is imported"),
-        (["teach.metric=ssim"], "which is missing"),
+        (["teach.metric=ssim"], "'metric' needs 'patience'"),
         (["finetune.patience=2"], "no key 'finetune.patience'"),
     ],
 )
