@@ -62,7 +62,7 @@ WHITE = 255
         ("RGBA", 3, lambda grey, rgb: np.full_like(rgb, WHITE)),
     ],
 )
-def test_each_mode_has_its_channels_and_alpha_is_laid_on_white(
+def test_each_mode_has_its_channels_and_alpha_is_composited_on_white(
     tmp_path: Path, mode: str, channels: int, rule: Callable
 ) -> None:
     image = Image.fromarray(COLOURS if mode.startswith("RGB") else COLOURS[..., 0])
@@ -84,7 +84,7 @@ def test_palettes_and_inks_are_colours(tmp_path: Path, mode: str) -> None:
     assert form(path)[0] == Form(3)
 
 
-def test_grey_among_rgb_counts_as_rgb_and_is_told_and_grey_alone_is_grey(tmp_path: Path) -> None:
+def test_grey_among_rgb_becomes_rgb_with_a_note_and_grey_alone_stays_grey(tmp_path: Path) -> None:
     grey = [file(tmp_path, f"{n}.png", COLOURS[..., n]) for n in range(3)]
     colour = file(tmp_path, "z.png", COLOURS)
     found, (note,) = form(*grey, colour)
@@ -155,7 +155,7 @@ def test_arrays_that_are_no_pictures_are_rejected(tmp_path: Path, values: np.nda
         decoded(file(tmp_path, "a.npy", values), Form(1))
 
 
-def test_an_array_cut_short_or_pickled_or_of_infinite_values_is_rejected(tmp_path: Path) -> None:
+def test_a_truncated_pickled_or_infinite_array_is_rejected(tmp_path: Path) -> None:
     path = file(tmp_path, "a.npy", BANDS)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(Rejected, match="fewer values than its header says"):
@@ -168,7 +168,7 @@ def test_an_array_cut_short_or_pickled_or_of_infinite_values_is_rejected(tmp_pat
 
 
 @pytest.mark.parametrize(("top", "bits"), [(255, 8), (1000, 10), (4095, 12), (2100, 12), (40000, 16)])
-def test_sixteen_bits_are_stretched_from_0_to_the_largest_value_of_the_side_and_told(
+def test_sixteen_bits_are_scaled_to_the_largest_value_of_the_side_with_a_note(
     tmp_path: Path, top: int, bits: int
 ) -> None:
     ramp = np.linspace(0, top, 4096).round().astype(np.uint16).reshape(64, 64)
@@ -188,7 +188,7 @@ def test_sixteen_bits_in_use_to_their_end_are_divided_by_257(tmp_path: Path) -> 
     assert decoded(path, found)[0, :, 0].tolist() == [0, 0, 1, 255]
 
 
-def test_a_range_says_what_is_black_and_white_and_the_rest_is_cut_off(tmp_path: Path) -> None:
+def test_a_range_sets_black_and_white_and_the_rest_is_clipped(tmp_path: Path) -> None:
     deep = file(tmp_path, "a.png", np.array([[0, 1000, 1500, 2000, 9000]], np.uint16))
     floats = file(tmp_path, "b.tif", np.array([[-9.0, 1000, 1500, 2000, 1e9]], np.float32))
     for path in (deep, floats):
@@ -199,7 +199,7 @@ def test_a_range_says_what_is_black_and_white_and_the_rest_is_cut_off(tmp_path: 
         form(file(tmp_path, "c.png", COLOURS), given=(0, 100))
 
 
-def test_colours_of_sixteen_bits_that_pillow_cuts_are_told(tmp_path: Path) -> None:
+def test_colours_that_pillow_cuts_to_8_bits_are_noted(tmp_path: Path) -> None:
     import struct
     import zlib
 
@@ -212,7 +212,7 @@ def test_colours_of_sixteen_bits_that_pillow_cuts_are_told(tmp_path: Path) -> No
     assert "1 RGB PNGs of 16 bits are read with 8" in form(tmp_path / "a.png")[1][0]
 
 
-def test_of_several_pages_or_frames_the_first_is_read_and_that_is_told(tmp_path: Path) -> None:
+def test_only_the_first_of_several_pages_or_frames_is_read_with_a_note(tmp_path: Path) -> None:
     pages = file(tmp_path, "a.tif", BANDS.transpose(2, 0, 1).copy(), photometric="minisblack")
     later = [Image.fromarray(255 - COLOURS)]
     frames = file(tmp_path, "b.png", Image.fromarray(COLOURS), save_all=True, append_images=later)

@@ -104,7 +104,7 @@ def test_a_picture_that_padding_would_blow_up_is_rejected() -> None:
         ("squash", (15, 60), "is 15 high and 60 wide, smaller than the crop of 16 x 24$"),
     ],
 )
-def test_why_a_picture_is_rejected(fit, shape, reason) -> None:
+def test_a_rejected_picture_has_a_reason_and_a_hint(fit, shape, reason) -> None:
     with pytest.raises(Rejected) as refused:
         frame(16, 24, fit).fitted(HERE, places(*shape))
     assert refused.match(reason.removesuffix("$"))
@@ -127,7 +127,7 @@ def test_every_kind_of_data_set_becomes_rectangles(tmp_path: Path, kind: str) ->
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fit", [None, "squash", "crop", "pad"])
-def test_a_look_says_what_becomes_of_another_aspect_and_rejects_what_is_rejected(tmp_path, kind, fit) -> None:
+def test_a_look_reports_the_fit_of_other_aspects_and_rejects_like_a_preparation(tmp_path, kind, fit) -> None:
     folder, size = put(tmp_path / "in", kind, (24, 48), count=5), Size(16, 16)
     looked = KINDS[kind][1](folder, Look(size, fit=fit))
     how = fit or ("crop" if kind == "images" else None)

@@ -38,11 +38,11 @@ def with_palette() -> Image.Image:
     [Image.fromarray(IDS), with_palette(), Image.fromarray(IDS.astype(np.uint16))],
     ids=["grey", "palette", "16 bits"],
 )
-def test_ids_are_what_the_file_holds_whatever_its_colours(image: Image.Image) -> None:
+def test_ids_are_the_numbers_in_the_file_whatever_its_colours(image: Image.Image) -> None:
     assert np.array_equal(read(Classes(3), image), IDS)
 
 
-def test_colours_are_the_places_in_the_palette() -> None:
+def test_a_colour_becomes_its_position_in_the_palette() -> None:
     image = Image.fromarray(np.array(COLOURS, np.uint8)[IDS])
     assert np.array_equal(read(Classes(3, palette=COLOURS), image), IDS)
     turned = COLOURS[::-1]
@@ -79,7 +79,7 @@ def test_a_map_that_holds_other_numbers_is_rejected_by_name(image: Image.Image, 
 
 
 @pytest.mark.parametrize("bad", [{"count": 0}, {"count": 256}, {"count": 2, "palette": COLOURS}])
-def test_classes_and_palettes_that_make_no_sense_are_refused(bad: dict) -> None:
+def test_invalid_classes_and_palettes_are_refused(bad: dict) -> None:
     with pytest.raises(DataError):
         Classes(**bad)
 

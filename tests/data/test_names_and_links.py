@@ -58,7 +58,7 @@ def test_a_hint_says_how_names_differ(these: set[str], those: set[str], hint: st
     assert hint in str(how_names_differ(these, those))
 
 
-def test_the_hint_is_said_of_pairs_sets_of_names_and_label_maps(tmp_path: Path) -> None:
+def test_pairs_and_label_maps_get_the_hint_about_names(tmp_path: Path) -> None:
     for split in ("train", "test"):
         touch(tmp_path / "pairs", *(f"{split}{side}/{n}{side}.png" for side in "AB" for n in "12"))
         touch(tmp_path / "maps", *(f"{split}_{kind}/{n}_{kind}.png" for kind in ("label", "img") for n in "12"))

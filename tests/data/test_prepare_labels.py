@@ -94,7 +94,7 @@ def test_an_array_of_other_channels_than_the_manifest_says_is_refused(tmp_path: 
         Prepared.open(tmp_path / "out")
 
 
-def test_a_map_with_an_id_above_the_classes_is_left_out_and_said_so(tmp_path: Path) -> None:
+def test_a_map_with_an_id_above_the_classes_is_rejected_with_a_reason(tmp_path: Path) -> None:
     folder = put(tmp_path / "in", {"train": 6, "test": 2})
     Image.fromarray(np.full((16, 24), 9, np.uint8)).save(folder / "train_label" / "train00.png")
     manifest = prepare_labels(folder, tmp_path / "out", SETTING, **LABELS)
@@ -113,7 +113,7 @@ def test_maps_and_photographs_of_other_shapes_are_left_out(tmp_path: Path) -> No
         prepare_labels(folder, tmp_path / "out", replace(SETTING, size=20, load=20), **LABELS)
 
 
-def test_what_lacks_a_partner_is_named(tmp_path: Path) -> None:
+def test_files_without_a_partner_are_listed(tmp_path: Path) -> None:
     folder = put(tmp_path / "in", {"train": 6, "test": 2})
     (folder / "train_inst" / "train03.png").unlink()
     assert find_labels(folder, instances=False).unmatched == ()

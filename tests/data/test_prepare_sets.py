@@ -112,7 +112,7 @@ def test_sets_of_the_same_names_are_paired_in_every_split_and_row(tmp_path: Path
     assert prepared.manifest.splits["val"].count == 5
 
 
-def test_names_mean_nothing_where_one_would_be_partner_has_other_proportions(tmp_path: Path) -> None:
+def test_equal_names_are_no_partners_where_one_pair_differs_in_proportions(tmp_path: Path) -> None:
     folder = put(same_names(tmp_path / "in"), {"trainB": ["003.bmp"]}, shape=(24, 36))
     manifest = prepare_unpaired(folder, tmp_path / "out", replace(SETTING, fit="squash"))
     assert {name: record.paired for name, record in manifest.splits.items()} == dict.fromkeys(
@@ -120,7 +120,7 @@ def test_names_mean_nothing_where_one_would_be_partner_has_other_proportions(tmp
     )
 
 
-def test_names_mean_nothing_where_the_user_says_so(tmp_path: Path) -> None:
+def test_equal_names_are_no_partners_if_the_recipe_says_so(tmp_path: Path) -> None:
     prepare_unpaired(same_names(tmp_path / "in"), tmp_path / "out", SETTING, partners=False)
     assert not Prepared.open(tmp_path / "out").split("test").paired
 
@@ -234,7 +234,7 @@ def test_a_changed_target_is_found_on_request(tmp_path: Path) -> None:
         Prepared.open(tmp_path / "out", verify=True)
 
 
-def test_townhouses_train_on_other_streets_by_night_and_know_the_truth_of_the_test(tmp_path: Path) -> None:
+def test_townhouses_train_on_other_streets_by_night_and_test_on_true_pairs(tmp_path: Path) -> None:
     write(tmp_path / "in", seed=1, train=4, test=2, size=32, layout="unpaired", night=6)
     setting = Setting(size=32, load=32, validation=1)
     prepare_unpaired(tmp_path / "in", tmp_path / "out", setting)
@@ -249,7 +249,7 @@ def test_townhouses_train_on_other_streets_by_night_and_know_the_truth_of_the_te
 
 
 @pytest.mark.skipif(not FLOWERS.is_dir(), reason="the flowers are not beside the repository")
-def test_of_the_flowers_all_with_enough_pixels_are_kept_and_their_numbers_make_no_partners(tmp_path: Path) -> None:
+def test_all_flowers_with_enough_pixels_are_kept_and_their_numbers_make_no_partners(tmp_path: Path) -> None:
     manifest = prepare_unpaired(FLOWERS, tmp_path, Setting(256, 256, validation=20, fit="squash"))
     few = set()
     for path in FLOWERS.rglob("*.jpg"):

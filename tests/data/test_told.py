@@ -34,7 +34,7 @@ def put(folder: Path, name: str, values: np.ndarray) -> None:
     Image.fromarray(values).save(folder / name)
 
 
-def test_one_photograph_goes_on_across_its_middle_and_two_do_not() -> None:
+def test_one_photograph_has_no_seam_in_its_middle_and_two_have() -> None:
     whole, other = photograph(48, 96), photograph(48, 96)[::-1, ::-1]
     assert goes_on(whole)
     assert not goes_on(np.concatenate([whole, 255 - other], 1))
@@ -69,7 +69,7 @@ def test_pairs_that_lie_side_by_side_are_not_questioned(tmp_path: Path) -> None:
     assert look_at_pairs(tmp_path, Look()).notes == []
 
 
-def test_the_same_pictures_in_train_and_test_are_told_and_duplicates_counted(tmp_path: Path) -> None:
+def test_the_same_pictures_in_train_and_test_are_noted_and_duplicates_counted(tmp_path: Path) -> None:
     same, other = noise(16, 16), noise(16, 16)
     for side in "AB":
         for number in range(4):
@@ -99,7 +99,7 @@ def shapes(folder: Path) -> Path:
     return folder
 
 
-def test_a_look_rejects_what_a_preparation_rejects_with_a_recipe_and_without(tmp_path: Path) -> None:
+def test_a_look_and_a_preparation_reject_the_same_with_and_without_a_recipe(tmp_path: Path) -> None:
     folder = shapes(tmp_path / "in")
     manifest = prepare_pairs(folder, tmp_path / "out", Setting(16, 16, validation=2, fit="squash"))
     assert set(manifest.rejected) == {"trainA/0.png", "trainB/1.png", "trainB/2.png"}
@@ -116,7 +116,7 @@ def test_a_look_rejects_what_a_preparation_rejects_with_a_recipe_and_without(tmp
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_validation_is_drawn_of_what_is_not_rejected(tmp_path: Path, seed: int) -> None:
+def test_validation_images_are_chosen_from_usable_ones(tmp_path: Path, seed: int) -> None:
     folder = shapes(tmp_path / "in")
     manifest = prepare_pairs(folder, tmp_path / "out", Setting(16, 16, validation=4, seed=seed, fit="squash"))
     assert {name: split.count for name, split in manifest.splits.items()} == {"train": 1, "val": 4, "test": 2}

@@ -174,7 +174,7 @@ def test_the_objective_decides_the_original_where_it_stops_early_and_only_there(
 
 
 @pytest.mark.parametrize("layout", ["unpaired", "images"])
-def test_where_no_image_has_its_truth_a_metric_of_single_images_is_refused(layout: str, colours: Path) -> None:
+def test_early_stopping_without_targets_refuses_a_metric_of_single_images(layout: str, colours: Path) -> None:
     recipe = plain(layout, colours)
     for settings, named in (([], "objective"), (["teach.metric=ssim", "objective.metric=fd:colours"], "teach")):
         rule = (
@@ -186,7 +186,7 @@ def test_where_no_image_has_its_truth_a_metric_of_single_images_is_refused(layou
     check_recipe(recipe)
 
 
-def test_the_metric_of_the_original_is_wanted_like_every_other(colours: Path) -> None:
+def test_the_metric_of_early_stopping_is_checked_like_every_other(colours: Path) -> None:
     recipe = plain("paired", colours).override([*EARLY, "teach.metric=fd:mine"])
     with pytest.raises(RecipeError, match="fd:mine needs a feature network"):
         wanted(recipe)
