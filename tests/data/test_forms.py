@@ -103,7 +103,7 @@ def test_the_channels_are_those_of_most_and_others_are_rejected(tmp_path: Path) 
     colour = file(tmp_path, "z.png", COLOURS)
     found, _ = form(colour, *bands)
     assert found == Form(5)
-    with pytest.raises(Rejected, match="has 3 channels where the others of its side have 5"):
+    with pytest.raises(Rejected, match="has 3 channels, but the others of its side have 5"):
         decoded(colour, found)
 
 

@@ -97,7 +97,7 @@ def test_a_picture_that_padding_would_blow_up_is_rejected() -> None:
 @pytest.mark.parametrize(
     ("fit", "shape", "reason"),
     [
-        (None, (40, 40), "is 40 high and 40 wide, which is another aspect ratio than 16 x 24$"),
+        (None, (40, 40), "is 40 high and 40 wide, with another aspect ratio than 16 x 24$"),
         (None, (12, 18), "is 12 high and 18 wide, smaller than the crop of 16 x 24$"),
         ("crop", (40, 20), "is 40 high and 20 wide, smaller than the crop of 16 x 24$"),  # of which 13 rows are left
         ("pad", (15, 10), "is 15 high and 10 wide, smaller than the crop of 16 x 24$"),
@@ -133,7 +133,7 @@ def test_a_look_reports_the_fit_of_other_aspects_and_rejects_like_a_preparation(
     how = fit or ("crop" if kind == "images" else None)
     if how is None:
         with pytest.raises(
-            DataError, match=r"which is another aspect ratio than 16 x 16.*set data\.fit to squash, crop or pad"
+            DataError, match=r"with another aspect ratio than 16 x 16.*set data\.fit to squash, crop or pad"
         ):
             prepare(kind, folder, tmp_path / "out", size=16, load=16)
         assert len(looked.rejected) == 10 * (2 if kind == "sets" else 1)

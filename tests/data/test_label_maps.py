@@ -56,7 +56,7 @@ def test_unknown_pixels_are_of_the_last_class_where_there_is_one() -> None:
     strange = np.array(COLOURS, np.uint8)[IDS]
     strange[0, 0] = 77
     assert read(Classes(3, unknown=True, palette=COLOURS), Image.fromarray(strange))[0, 0] == 3
-    with pytest.raises(Rejected, match=r"16\.7% pixels of the id 255"):
+    with pytest.raises(Rejected, match=r"16\.7% pixels of the unknown id 255"):
         read(Classes(3), Image.fromarray(unknown))
     with pytest.raises(Rejected, match=r"16\.7% pixels of colours outside the palette, such as \[77, 77, 77\]"):
         read(Classes(3, palette=COLOURS), Image.fromarray(strange))

@@ -159,7 +159,7 @@ def test_partners_of_another_shape_are_rejected(tmp_path: Path) -> None:
         (tmp_path / where).mkdir()
         for i in range(2):
             Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / where / f"{i}.png")
-    with pytest.raises(DataError, match="another shape"):
+    with pytest.raises(DataError, match=r"is .*, but its partner is"):
         prepare_pairs(tmp_path, tmp_path / "out", replace(SETTING, validation=1))
 
 
@@ -285,7 +285,7 @@ def test_a_changed_pixel_is_found_on_request(tmp_path: Path) -> None:
     data[-1] ^= 1
     array.write_bytes(data)
     Prepared.open(tmp_path / "out")
-    with pytest.raises(DataError, match=r"val\.target\.npy must have the SHA-256"):
+    with pytest.raises(DataError, match=r"val\.target\.npy does not match the SHA-256"):
         Prepared.open(tmp_path / "out", verify=True)
 
 

@@ -230,7 +230,7 @@ def test_a_changed_target_is_found_on_request(tmp_path: Path) -> None:
     prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", SETTING)
     array = tmp_path / "out" / "train.target.npy"
     array.write_bytes(array.read_bytes()[:-1] + bytes([array.read_bytes()[-1] ^ 1]))
-    with pytest.raises(DataError, match=r"train\.target\.npy must have the SHA-256"):
+    with pytest.raises(DataError, match=r"train\.target\.npy does not match the SHA-256"):
         Prepared.open(tmp_path / "out", verify=True)
 
 

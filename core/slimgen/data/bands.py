@@ -136,7 +136,7 @@ def _kind(path: Path, sides: tuple[int, ...], dtype: np.dtype[Any]) -> Kind:
         size = f"{Size(height, width).spoken} with {channels} channels"
         raise Rejected(path, f"is {size}, more than {MOST_PIXELS:,} pixels of 8 bytes", "reduce its size first")
     if dtype.kind not in "buif" or dtype.itemsize > 8:
-        raise Rejected(path, f"has values of the type {dtype}, not brightness", "save it with 8 or 16 bits")
+        raise Rejected(path, f"has values of the type {dtype}, which cannot be read", "save it with 8 or 16 bits")
     return Kind((height, width), channels, dtype)
 
 

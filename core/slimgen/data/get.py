@@ -175,9 +175,8 @@ def get(
         write_json(staged / note.name, asdict(got))
         staged.rename(folder)
     except OSError as error:
-        raise DataError(
-            f"cannot unpack {name} at {folder}", error, "free some space, or choose another folder"
-        ) from error
+        hint = "free some space, or choose another folder"
+        raise DataError(f"cannot unpack {name} at {folder}: {error}", None, hint) from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     archive.unlink()

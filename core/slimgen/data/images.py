@@ -127,7 +127,7 @@ def decode(path: Path, data: bytes, form: Form = RGB) -> NDArray[np.uint8]:
         return np.repeat(values, 3, axis=2)
     if values.shape[2] != form.channels:
         came, others = _channels(values.shape[2]), _channels(form.channels)
-        raise Rejected(path, f"has {came} where the others of its side have {others}")
+        raise Rejected(path, f"has {came}, but the others of its side have {others}")
     return values
 
 
@@ -261,12 +261,12 @@ def _eight_bits(path: Path, values: Values, form: Form) -> NDArray[np.uint8]:
     if high is None:
         hint = "set data.range to the values that become black and white, or save it with 8 bits a channel"
         if not whole:
-            raise Rejected(path, "holds floating-point values, which have no fixed range", hint)
+            raise Rejected(path, "has floating-point values, which have no fixed range", hint)
         if values.min() < 0 or values.max() > DEEP:
-            raise Rejected(path, "holds whole numbers beyond 16 bits", hint)
+            raise Rejected(path, "has whole numbers beyond 16 bits", hint)
         low, high = 0, DEEP
     if not whole and not np.isfinite(values).all():
-        raise Rejected(path, "holds values that are not finite")
+        raise Rejected(path, "has values that are not finite")
     # Row by row: a large picture as floats would not fit into memory.
     if whole and values.dtype.itemsize <= 2 and values.min() >= 0:
         table = _levels(np.arange(DEEP + 1), low, high)

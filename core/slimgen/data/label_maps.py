@@ -68,7 +68,7 @@ class Classes:
         if unknown.any():
             if not self.unknown:
                 hint = "set data.unknown to make them one more class"
-                raise Rejected(path, f"has {unknown.mean():.1%} pixels of the id {UNKNOWN}, unknown", hint)
+                raise Rejected(path, f"has {unknown.mean():.1%} pixels of the unknown id {UNKNOWN}", hint)
             ids = np.where(unknown, np.uint8(self.count), ids)
         return ids
 
@@ -85,7 +85,8 @@ class Classes:
         if image.mode not in ("RGB", "RGBA"):
             raise Rejected(path, f"is an image of the mode {image.mode}, which has no ids", "save it with 8 bits")
         if self.palette is None:
-            raise Rejected(path, "is RGB, but label maps hold ids", "set data.palette to the colours of the classes")
+            hint = "set data.palette to the colours of the classes"
+            raise Rejected(path, "is RGB, but label maps must hold ids", hint)
         colours = np.asarray(image.convert("RGB"))
         known = _code(np.array(self.palette, np.uint8))
         order = np.argsort(known)

@@ -153,18 +153,18 @@ class Prepared:
         try:
             manifest = Manifest.model_validate_json(path.read_bytes())
         except (ValidationError, OSError) as error:
-            raise DataError(f"{path} must be a manifest of prepared data", "a damaged one", _AGAIN) from error
+            raise DataError(f"cannot read {path}: the manifest is damaged", None, _AGAIN) from error
         if manifest.version != VERSION:
             raise DataError(f"{path} must have version {VERSION}", f"version {manifest.version}", _AGAIN)
         prepared = cls(folder, manifest)
         if digest_of(manifest) != manifest.digest:
-            raise DataError(f"the digest in {path} must match its content", "another", _AGAIN)
+            raise DataError(f"the digest in {path} does not match its content", None, _AGAIN)
         for name, record in manifest.splits.items():
             prepared.split(name)
             for side in SIDES if verify else ():
                 array = folder / array_file(name, side)
                 if sha256_file(array) != record.sha256[side]:
-                    raise DataError(f"{array} must have the SHA-256 in its manifest", "another", _AGAIN)
+                    raise DataError(f"{array} does not match the SHA-256 in its manifest", None, _AGAIN)
         return prepared
 
     def split(self, name: str) -> Split:

@@ -60,7 +60,7 @@ class Frame:
         shape = Size(*image.shape[:2])
         fitted = image if self.fit in (None, "squash") else self._cut_or_padded(path, image)
         if self.fit is None and not alike(shape, self.crop):
-            reason = f"is {shape.spoken}, which is another aspect ratio than {self.crop}"
+            reason = f"is {shape.spoken}, with another aspect ratio than {self.crop}"
             raise Rejected(path, reason, "set data.fit to squash, crop or pad")
         high, wide = (side / wanted for side, wanted in zip(fitted.shape, self.crop, strict=False))
         part = math.sqrt(high * wide) if by_area else min(high, wide)
