@@ -70,7 +70,7 @@ def run(recipes: Sequence[Recipe], data: Path, out: Path) -> list[Path]:
         except RuntimeError as error:
             hint = "see the lines above for the reason; the same command resumes from here"
             plain = re.sub("\x1b\\[[0-9;]*m", "", str(error)).rstrip(".")
-            raise RunError("a stage of the pipeline failed", plain, hint) from None
+            raise RunError(f"a stage of the pipeline failed: {plain}", None, hint) from None
     return [home / recipe.name for recipe in recipes]
 
 

@@ -85,9 +85,8 @@ def submit(
                 enable_caching=cache,
             )
         except ApiException as error:
-            raise ClusterError(
-                f"{shown(host)} refused the run", f"{error.status} {error.reason}", "see the server's log"
-            ) from error
+            refused = f"{shown(host)} refused the run: {error.status} {error.reason}"
+            raise ClusterError(refused, None, "see the server's log") from error
         except (HTTPError, OSError) as error:
             raise ClusterError(f"{shown(host)} must be a Kubeflow Pipelines server", told(error, host)) from error
     return f"{shown(host).rstrip('/')}/#/runs/details/{run.run_id}"

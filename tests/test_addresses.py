@@ -35,7 +35,7 @@ def test_no_user_password_or_token_of_an_address_is_shown(address) -> None:
         "",
     ],
 )
-def test_what_has_no_secrets_is_shown_as_it_is(address) -> None:
+def test_an_address_without_secrets_is_shown_unchanged(address) -> None:
     assert shown(address) == address
     assert not pieces(address)
 
@@ -47,14 +47,14 @@ def test_a_query_with_a_token_is_a_secret_and_one_with_a_region_is_none() -> Non
     assert shown("s3://bucket/images?region=eu") == "s3://bucket/images"
 
 
-def test_an_error_that_has_a_piece_of_a_password_in_its_words_is_told_by_its_kind_alone() -> None:
+def test_an_error_with_a_piece_of_a_password_is_shown_only_by_its_class() -> None:
     address = "postgresql://me:pa/ss@nohost/db"
     assert told(ValueError("could not translate host name 'ss@nohost'"), address) == "ValueError"
     assert told(ValueError("invalid literal for int(): 'pa'"), address) == "ValueError"
     assert told(ValueError("no such table"), "postgresql://9:8@nohost/db") == "ValueError: no such table"
 
 
-def test_texts_are_scrubbed_of_addresses_and_of_what_the_environment_keeps_secret(monkeypatch) -> None:
+def test_texts_are_scrubbed_of_addresses_and_of_secrets_in_the_environment(monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "hunter2hunter2")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:correct/horse@host/")
     text = "at http://other:pass@host/x?y=z: hunter2hunter2, horse, correct/horse"

@@ -14,7 +14,7 @@ def test_automatic_precision_follows_the_processor() -> None:
     assert choose("bf16", "cpu").dtype == torch.bfloat16
 
 
-def test_what_was_chosen_is_said() -> None:
+def test_the_chosen_device_is_printed() -> None:
     text = str(choose("fp32", "cpu"))
     assert text.startswith("cpu fp32 channels_last")
     assert "threads" in text
@@ -37,7 +37,7 @@ def test_only_convolutions_are_lowered() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_one_line() -> None:
+def test_a_missing_gpu_is_one_line() -> None:
     with pytest.raises(RecipeError, match="GPU"):
         choose(device="cuda")
 
@@ -65,7 +65,7 @@ def test_cores_are_those_of_the_affinity_and_of_the_quota(tmp_path, monkeypatch)
     assert cores(tmp_path / "old") == 4
 
 
-def test_starving_threads_are_told_of_once_and_only_after_a_while() -> None:
+def test_starving_threads_give_one_hint_after_a_while() -> None:
     clock, used = [0.0], [0.0]
     starvation = Starvation(lambda: clock[0], lambda: used[0])
 

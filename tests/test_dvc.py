@@ -120,13 +120,13 @@ def test_a_recipe_of_the_pipeline_is_valid_and_names_every_section(recipe):
     assert sections - {"name"} <= set(RECIPES[recipe])
 
 
-def test_editing_the_export_trains_nothing_again():
+def test_editing_the_export_does_not_train_again():
     touched = {stage for recipe, stage in EVERY if "core/slimgen/export" in watched(recipe, stage, "deps")}
     assert touched == {"export"}
 
 
 @pytest.mark.parametrize(("recipe", "stage"), EVERY)
-def test_a_stage_that_was_killed_finds_its_folder_as_it_left_it(recipe, stage):
+def test_a_killed_stage_keeps_its_folder(recipe, stage):
     (out,) = PIPELINE["stages"][stage]["do"]["outs"]
     assert out == {f"runs/${{key}}/{stage}": {"persist": True}}
 

@@ -21,7 +21,7 @@ SMALL = {
 
 
 @pytest.mark.parametrize("name", presets())
-def test_every_preset_is_sound_down_to_the_methods_own_sections(name: str) -> None:
+def test_every_preset_is_valid_including_the_sections_of_its_method(name: str) -> None:
     recipe = load(name)
     assert recipe.name == name
     check_recipe(recipe)
@@ -84,7 +84,7 @@ def test_a_size_is_height_and_width_in_yaml_and_in_settings() -> None:
         ({"data": {"fit": "stretch"}}, "'squash', 'crop' or 'pad'"),
     ],
 )
-def test_sizes_that_make_no_sense_are_one_line(change: dict, message: str) -> None:
+def test_invalid_sizes_are_refused_in_one_line(change: dict, message: str) -> None:
     with pytest.raises(RecipeError, match=message) as caught:
         Recipe.from_values({**SMALL, **change})
     assert "\n" not in str(caught.value)
@@ -131,7 +131,7 @@ def test_epochs_become_updates() -> None:
     assert Schedule(updates=7, batch=4).steps(10) == 7
 
 
-def test_a_key_that_was_renamed_is_answered_with_its_name_of_today(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_renamed_key_is_answered_with_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RENAMED, "teach.epoches", "teach.epochs: 3")
     monkeypatch.setitem(RENAMED, "search.generations", "search.evaluations: 100")
     with pytest.raises(RecipeError, match=r"no key 'teach.epoches'; got 3; teach.epoches is now teach.epochs: 3"):

@@ -32,7 +32,7 @@ def _raise(error: BaseException) -> None:
 
 
 @pytest.mark.parametrize("whose", MEMORY)
-def test_no_memory_is_one_line_that_says_what_to_lower_whoever_says_it(whose) -> None:
+def test_out_of_memory_from_any_library_is_one_line_with_advice(whose) -> None:
     told = shortage(caught(MEMORY[whose]), "teach", hint="lower teach.batch (now 4)")
     assert str(told).startswith("teach needs more memory than ")
     assert str(told).endswith("; lower teach.batch (now 4).")
@@ -45,13 +45,13 @@ def test_no_memory_is_one_line_that_says_what_to_lower_whoever_says_it(whose) ->
 @pytest.mark.parametrize(
     "error", [ValueError("out of memory lane"), RunError("not enough memory"), RuntimeError("shape")]
 )
-def test_what_only_quotes_the_words_is_another_fault(error) -> None:
+def test_an_error_that_only_quotes_the_words_is_no_shortage(error) -> None:
     assert not short_of_memory(error)
     assert shortage(error, "teach") is None
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_is_one_line_with_its_folder_also_below_other_errors(tmp_path, number) -> None:
+def test_a_full_disk_below_other_errors_is_one_line_with_its_folder(tmp_path, number) -> None:
     def write() -> None:
         try:
             raise OSError(number, "No space")

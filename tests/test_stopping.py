@@ -37,7 +37,7 @@ def listened(work: Callable[[], None]) -> Stopped:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_raises_what_names_it_and_later_ones_find_what_was_there_before(number) -> None:
+def test_a_signal_raises_stopped_and_the_old_handlers_come_back(number) -> None:
     before = [signal.getsignal(one) for one in SIGNALS]
 
     def work() -> None:
@@ -50,7 +50,7 @@ def test_a_signal_raises_what_names_it_and_later_ones_find_what_was_there_before
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_waits_until_what_holds_it_has_ended(number) -> None:
+def test_a_held_signal_waits_for_the_end_of_the_block(number) -> None:
     done = []
 
     def work() -> None:
@@ -65,7 +65,7 @@ def test_a_signal_waits_until_what_holds_it_has_ended(number) -> None:
     assert done == [True, "whole"]
 
 
-def test_what_a_library_swallows_is_raised_again() -> None:
+def test_a_signal_that_a_library_swallows_is_raised_again() -> None:
     def work() -> None:
         with suppress(BaseException):  # as finalizers and imports do
             send(signal.SIGTERM)
@@ -74,7 +74,7 @@ def test_what_a_library_swallows_is_raised_again() -> None:
     assert listened(work).number == signal.SIGTERM
 
 
-def test_what_fails_because_of_a_signal_is_the_signals_and_what_fails_by_itself_its_own() -> None:
+def test_a_failure_after_a_signal_becomes_stopped_and_any_other_stays() -> None:
     def work() -> None:
         try:
             send(signal.SIGTERM)
@@ -86,7 +86,7 @@ def test_what_fails_because_of_a_signal_is_the_signals_and_what_fails_by_itself_
         raise ImportError("of its own")
 
 
-def test_what_a_process_was_started_to_ignore_it_goes_on_to_ignore() -> None:
+def test_signals_that_a_process_was_started_to_ignore_stay_ignored() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
     with listening():
         send(signal.SIGHUP)
@@ -111,7 +111,7 @@ with listening(), held():
         (("SIGTERM", stopping.AGAIN + 0.1, "SIGINT"), 143),
     ],
 )
-def test_a_second_interrupt_ends_a_process_where_it_stands_without_a_traceback(sent, status) -> None:
+def test_a_second_interrupt_ends_a_process_at_once_without_a_traceback(sent, status) -> None:
     with subprocess.Popen([sys.executable, "-c", BUSY, "60"], stdout=-1, stderr=-1, text=True) as process:
         process.stdout.readline()
         for one in sent:
@@ -121,7 +121,7 @@ def test_a_second_interrupt_ends_a_process_where_it_stands_without_a_traceback(s
     assert said.split("\n")[1:] == ["interrupted twice; run the same command again to go on", ""]
 
 
-def test_a_signal_that_a_parent_sends_on_does_not_count_as_a_second_one() -> None:
+def test_a_signal_passed_on_by_a_parent_does_not_count_as_a_second_one() -> None:
     with subprocess.Popen([sys.executable, "-c", BUSY, "0"], stdout=-1, stderr=-1, text=True) as process:
         process.stdout.readline()
         for one in (signal.SIGINT, signal.SIGINT, signal.SIGTERM, signal.SIGTERM, signal.SIGHUP):
@@ -140,7 +140,7 @@ subprocess.run(["sh", "-c", '"$0" -c "$1"; echo after a shell', sys.executable, 
 """
 
 
-def test_what_a_pipeline_started_ends_with_it_even_behind_a_shell(monkeypatch) -> None:
+def test_a_process_of_a_pipeline_ends_with_it_even_behind_a_shell(monkeypatch) -> None:
     monkeypatch.setenv("SLIMGEN_STARTER", "pipelines")
     with subprocess.Popen([sys.executable, "-c", STARTED], stdout=-1, stderr=-1, text=True) as process:
         assert process.stdout.readline() == "on\n"
@@ -151,7 +151,7 @@ def test_what_a_pipeline_started_ends_with_it_even_behind_a_shell(monkeypatch) -
     assert "Stopped: SIGTERM" in failed
 
 
-def test_a_signal_is_passed_on_to_what_is_waited_for() -> None:
+def test_a_signal_is_passed_on_to_a_child_that_is_waited_for() -> None:
     def work() -> None:
         command = [sys.executable, "-c", "import time; print('on', flush=True); time.sleep(60)"]
         with stopping.passing_on(), subprocess.Popen(command, stdout=-1) as child:

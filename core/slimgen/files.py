@@ -210,7 +210,9 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
         with aside(path) as file:
             file.write(content)
     except OSError as error:
-        raise RunError(f"cannot write {path.name}", error, "free some space, or choose another --out") from error
+        raise RunError(
+            f"cannot write {path.name}: {error}", None, "free some space, or choose another --out"
+        ) from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -1,4 +1,4 @@
-"""A canvas several times finer than the picture: it holds class ids, colours by day and lights by night."""
+"""Canvas several times finer than the picture, with class ids, colours by day and lights by night."""
 
 from collections.abc import Callable
 
@@ -12,26 +12,26 @@ Points = NDArray[np.float64]
 Rect = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of the picture."""
 Field = Callable[[Points, Points], Points]
-"""From columns x (1, w) and rows y (h, 1), in pixels of the picture, to a value at each point (h, w)."""
+"""Function from columns x (1, w) and rows y (h, 1), in pixels of the picture, to a value at each point (h, w)."""
 Paint = Callable[[Points, Points], Array]
-"""As a field, but to colours (h, w, 3) or anything that broadcasts to it."""
+"""Function like `Field`, to colours (h, w, 3) or anything that broadcasts to them."""
 Shape = Callable[[Points, Points], NDArray[np.bool_]]
-"""As a field, but to inside and outside."""
+"""Function like `Field`, to whether a point is inside."""
 
 
 class Canvas:
     """Layers of a picture of `size` pixels a side.
 
     Attributes:
-        ids: class ids at the size of the picture, uint8 (size, size): crisp.
-        albedo: colours in daylight, 0 to 255, `fine` times finer, float32.
-        glow: light given off by night, same shape and unit.
-        lamps: (x, y, reach) of each light that shines on its surroundings.
+        ids: class ids at the size of the picture, uint8 (size, size), not smoothed.
+        albedo: colours in daylight, 0 to 255, float32, `fine` times finer than the picture.
+        glow: light emitted by night, same shape and unit.
+        lamps: (x, y, reach) of each light that illuminates its surroundings.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        # Lines lie on whole pixels anyway: fineness serves slopes and curves, which need less of it in large pictures.
+        # Lines lie on whole pixels anyway; only slopes and curves need a finer canvas, and less so in large pictures.
         self.fine = 4 if size <= 128 else 2
         self.unit = size / 64
         self.line = max(1, round(size / 128))
@@ -43,7 +43,7 @@ class Canvas:
         self._points: Points = np.arange(size, dtype=np.float64) + 0.5
 
     def px(self, units: float) -> int:
-        """A length given in 64ths of the picture, in whole pixels, at least one."""
+        """Return a length given in 64ths of the picture, in whole pixels, at least one."""
         return max(1, round(units * self.unit))
 
     def fill(
@@ -54,14 +54,14 @@ class Canvas:
         shape: Shape | None = None,
         glow: Colour | Paint | None = None,
     ) -> None:
-        """Paint a rectangle, or the part of it inside a shape; what lay there is gone, by day and by night.
+        """Paint over a rectangle, or the part of it inside a shape, by day and by night.
 
         Args:
-            rect: where.
-            paint: a colour or a function of the place.
-            label: the class; without one the class of what lay there stays.
-            shape: which points of the rectangle.
-            glow: light given off, none by default.
+            rect: the rectangle.
+            paint: a colour, or a function of the position.
+            label: the class; None keeps the previous class.
+            shape: the points of the rectangle to paint; None: all.
+            glow: emitted light, none by default.
         """
         rows, columns = self._window(rect, self.fine)
         x, y = self._fine_points[None, columns], self._fine_points[rows, None]
@@ -74,13 +74,13 @@ class Canvas:
             self.name(rect, label, shape)
 
     def name(self, rect: Rect, label: str, shape: Shape | None = None) -> None:
-        """Set the class of a rectangle, or of the pixels in it whose centre is inside a shape, and paint nothing."""
+        """Set the class of a rectangle, or of its pixels with a centre inside a shape, without painting."""
         rows, columns = self._window(rect, 1)
         inside = ... if shape is None else shape(self._points[None, columns], self._points[rows, None])
         self.ids[rows, columns][inside] = IDS[label]
 
     def shade(self, rect: Rect, field: Field | float, shape: Shape | None = None) -> None:
-        """Multiply colours and lights by a factor, or by one for each point."""
+        """Multiply colours and lights by a factor, or by a field of factors."""
         rows, columns = self._window(rect, self.fine)
         x, y = self._fine_points[None, columns], self._fine_points[rows, None]
         factor = np.asarray(field(x, y) if callable(field) else field, np.float32)
@@ -90,12 +90,12 @@ class Canvas:
             layer[rows, columns] *= factor if factor.ndim == 0 else factor[..., None]
 
     def shadow(self, rect: Rect, strength: float) -> None:
-        """A shadow cast downwards: `strength` at the rectangle's top, nothing at its bottom."""
+        """Draw a shadow cast downwards: `strength` at the rectangle's top, nothing at its bottom."""
         _, top, _, bottom = rect
         self.shade(rect, lambda x, y: 1 - strength * (bottom - y) / (bottom - top) + 0 * x)
 
     def reduced(self) -> tuple[Array, Array]:
-        """Albedo and glow at the size of the picture: each pixel the mean of its points."""
+        """Return albedo and glow at the size of the picture: each pixel is the mean of its points."""
         return _shrink(self.albedo, self.fine), _shrink(self.glow, self.fine)
 
     def _window(self, rect: Rect, scale: int) -> tuple[slice, slice]:
@@ -118,7 +118,7 @@ def _lay(
 
 
 def _shrink(layer: Array, fine: int) -> Array:
-    # Added one by one: a library's sum may change its order, and with it the last bit, from machine to machine.
+    # Added one by one: the order of a library's sum, and with it the last bit, may differ between machines.
     rows = layer[0::fine].copy()
     for i in range(1, fine):
         rows += layer[i::fine]
@@ -129,12 +129,12 @@ def _shrink(layer: Array, fine: int) -> Array:
 
 
 def disc(x0: float, y0: float, radius: float) -> Shape:
-    """The points within a radius of (x0, y0)."""
+    """Return the points within a radius of (x0, y0)."""
     return lambda x, y: (x - x0) ** 2 + (y - y0) ** 2 <= radius * radius
 
 
 def tapered(rect: Rect, top_width: float) -> Shape:
-    """A symmetric trapezoid standing in a rectangle; `top_width` 0 is a gable, a fraction a mansard roof."""
+    """Return a symmetric trapezoid standing in a rectangle; `top_width` 0 is a gable, a fraction a mansard roof."""
     left, top, right, bottom = rect
     middle, half = (left + right) / 2, (right - left) / 2
 
@@ -147,7 +147,7 @@ def tapered(rect: Rect, top_width: float) -> Shape:
 
 
 def arched(rect: Rect, rise: float) -> Shape:
-    """A rectangle whose upper edge is an arch that rises so much."""
+    """Return a rectangle whose upper edge is an arch of height `rise`."""
     left, top, right, _ = rect
     middle, half = (left + right) / 2, (right - left) / 2
 

@@ -1,4 +1,4 @@
-"""Draws that depend on a seed alone."""
+"""Random draws that depend only on a seed."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Chance:
-    """Draws made of uniform numbers only, the one stream numpy keeps the same through its versions.
+    """Random draws from uniform numbers only, the one stream that is the same in all versions of numpy.
 
     Args:
         key: whole numbers from 0; equal keys give equal draws.
@@ -20,17 +20,17 @@ class Chance:
         self._rng = np.random.default_rng(key)
 
     def yes(self, probability: float) -> bool:
-        """True with a probability."""
+        """Return True with a probability."""
         return float(self._rng.random()) < probability
 
     def between(self, low: float, high: float) -> float:
-        """A number from low to high."""
+        """Return a number from low to high."""
         return low + (high - low) * float(self._rng.random())
 
     def pick(self, options: Sequence[T]) -> T:
-        """One of the options."""
+        """Return one of the options."""
         return options[int(self._rng.random() * len(options))]
 
     def noise(self, shape: tuple[int, ...], reach: int) -> NDArray[np.float32]:
-        """Whole numbers from -reach to reach."""
+        """Return random whole numbers from -reach to reach."""
         return np.floor(self._rng.random(shape) * (2 * reach + 1)).astype(np.float32) - np.float32(reach)

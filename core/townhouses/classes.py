@@ -1,12 +1,12 @@
-"""What a townhouse picture is made of: the classes and the colours that stand for them in a label map."""
+"""Classes of a townhouse picture and their colours in a label map."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 Colour = tuple[int, int, int]
 
-#: Name to label colour; a class's id is its place. What cannot be guessed from shapes has classes of its own:
-#: the wall's material, the window's kind, whether somebody lives behind it (a curtain by day, light by night).
+#: Name to label colour; a class's id is its position. Features that shapes do not show have separate classes: the
+#: wall's material, the window's kind, and whether somebody is at home (a curtain by day, light by night).
 CLASSES: dict[str, Colour] = {
     "sky": (128, 192, 255),
     "cloud": (200, 224, 240),
@@ -52,10 +52,10 @@ CLASSES: dict[str, Colour] = {
 
 IDS: dict[str, int] = {name: place for place, name in enumerate(CLASSES)}
 PALETTE: NDArray[np.uint8] = np.array(list(CLASSES.values()), np.uint8)
-"""The colour of each id."""
+"""Colour of each id."""
 
 
 def colour_map(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Class ids (H, W) as a label map (H, W, 3)."""
+    """Return class ids (H, W) as a label map (H, W, 3)."""
     coloured: NDArray[np.uint8] = PALETTE[ids]
     return coloured

@@ -1,4 +1,4 @@
-"""One house: a style, its storeys and bays, and everything on its face."""
+"""House with its style, storeys and bays, and everything on its facade."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,10 @@ PLASTERS: dict[str, Colour] = {
 
 @dataclass(frozen=True)
 class Style:
-    """What goes together. Tuples are alternatives; `heights` of storeys and `roof_height` in 64ths of the picture."""
+    """Features that go together. Tuples are alternatives, `heights` of storeys in 64ths of the picture.
+
+    The numbers are probabilities.
+    """
 
     walls: tuple[str, ...]
     windows: tuple[str, ...]
@@ -64,15 +67,15 @@ def house(canvas: Canvas, left: int, right: int, ground: int, chance: Chance, av
     """Draw a house between two edges, standing on the ground.
 
     Args:
-        canvas: where to.
-        left: its left edge.
-        right: its right edge.
-        ground: the pavement's upper edge.
-        chance: what decides.
-        avoid: the wall of the house before; neighbours differ.
+        canvas: the canvas to draw on.
+        left: left edge of the house.
+        right: right edge of the house.
+        ground: upper edge of the pavement.
+        chance: source of random choices.
+        avoid: wall of the previous house, since neighbours differ.
 
     Returns:
-        The wall it has.
+        The wall of this house.
     """
     style = STYLES[chance.pick(tuple(STYLES))]
     wall = chance.pick([name for name in style.walls if name != avoid] or list(style.walls))
@@ -103,7 +106,7 @@ def house(canvas: Canvas, left: int, right: int, ground: int, chance: Chance, av
 
 
 def wall_paint(canvas: Canvas, wall: str, left: int, top: int, ground: int) -> Paint:
-    """The face of a wall that begins at `left` and stands on `ground`."""
+    """Return the paint of a wall that begins at `left` and stands on `ground`."""
     course = course_height(canvas)
     if wall in BRICKS:
         return brick(*BRICKS[wall], left, ground, course, 1)
@@ -113,12 +116,12 @@ def wall_paint(canvas: Canvas, wall: str, left: int, top: int, ground: int) -> P
 
 
 def course_height(canvas: Canvas) -> int:
-    """Pixels of a course of bricks; houses are whole bricks wide."""
+    """Return the height in pixels of a course of bricks; houses are whole bricks wide."""
     return max(2, round(0.75 * canvas.unit))
 
 
 def _bay_lefts(canvas: Canvas, left: int, right: int, bays: int, units: float) -> list[int]:
-    """The left edges of one opening in each bay, mirror-symmetric about the house's middle."""
+    """Return the left edges of one opening in each bay, mirror-symmetric about the house's middle."""
     width = opening_width(canvas, left, right, units)
     lefts = [round(left + (right - left) * (i + 0.5) / bays - width / 2) for i in range(bays)]
     for i in range(bays // 2):
@@ -127,7 +130,7 @@ def _bay_lefts(canvas: Canvas, left: int, right: int, bays: int, units: float) -
 
 
 def opening_width(canvas: Canvas, left: int, right: int, units: float) -> int:
-    """Whole pixels that leave as many on either side of the house's middle."""
+    """Return a width in whole pixels that can be centred in the house."""
     width = canvas.px(units)
     return width + (right - left - width) % 2
 

@@ -1,4 +1,4 @@
-"""From colours and lights to the picture by day and by night."""
+"""Lighting: the picture by day and by night from colours and lights."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,17 +7,17 @@ from townhouses.canvas import Array, Canvas
 from townhouses.chance import Chance
 
 NOISE = 2
-"""Sensor noise, in 255ths: uniform from -2 to 2, a deviation of 1.41."""
+"""Sensor noise in levels of 0 to 255: uniform from -2 to 2, with a standard deviation of 1.41."""
 
 
 def by_day(canvas: Canvas, albedo: Array, chance: Chance) -> NDArray[np.uint8]:
-    """The sun stands high in front of the street: light falls off a little towards the ground."""
+    """Return the picture by day: the sun is high in front of the street, and light decreases towards the ground."""
     height = np.linspace(1.02, 0.95, canvas.size, dtype=np.float32)[:, None, None]
     return _exposed(albedo * height * np.array((1.01, 1.0, 0.98), np.float32), chance)
 
 
 def by_night(canvas: Canvas, albedo: Array, glow: Array, chance: Chance) -> NDArray[np.uint8]:
-    """The same street under a dark blue sky, with light from windows and lamps, and its bloom."""
+    """Return the picture by night: a dark blue sky, light from windows and lamps, and bloom."""
     near, far = blurred(glow, round(canvas.unit)), blurred(glow, round(4 * canvas.unit))
     points = np.arange(canvas.size) + 0.5
     light = np.zeros((canvas.size, canvas.size), np.float64)
@@ -31,7 +31,7 @@ def by_night(canvas: Canvas, albedo: Array, glow: Array, chance: Chance) -> NDAr
 
 
 def blurred(image: Array, radius: int) -> Array:
-    """Three box blurs, nearly a Gaussian; edges are continued."""
+    """Return the image after three box blurs, nearly a Gaussian, with repeated edges."""
     radius = max(1, radius)
     for axis in (0, 1):
         for _ in range(3):
@@ -45,7 +45,7 @@ def blurred(image: Array, radius: int) -> Array:
 
 
 def _exposed(image: Array, chance: Chance) -> NDArray[np.uint8]:
-    """Highlights roll off instead of clipping; noise; whole numbers."""
+    """Return the image as uint8: highlights compressed instead of clipped, noise added, rounded."""
     bright = np.where(image > 224, 224 + (image - 224) * 31 / (31 + np.maximum(image - 224, 0)), image)
     noisy = np.rint(bright) + chance.noise(bright.shape, NOISE)
     return np.clip(noisy, 0, 255).astype(np.uint8)

@@ -1,7 +1,7 @@
-"""Colours of walls, roofs, glass and leaves as functions of the place.
+"""Colours of walls, roofs, glass and leaves as functions of the position.
 
-All patterns are mirror-symmetric about the middle of what they cover and hang on its edges, so that a network that
-knows the label map can know them, also in a mirrored picture.
+All patterns are mirror-symmetric about the middle of their area and start at its edges, so that a network can derive
+them from the label map, also in a mirrored picture.
 """
 
 import numpy as np
@@ -11,19 +11,19 @@ from townhouses.classes import Colour
 
 
 def mix(first: Colour, second: Colour, share: Points) -> Array:
-    """Colours (h, w, 3) from the first (share 0) to the second (share 1)."""
+    """Return colours (h, w, 3) between the first (share 0) and the second (share 1)."""
     a, b = np.array(first, np.float32), np.array(second, np.float32)
     mixed: Array = a + (b - a) * share[..., None].astype(np.float32)
     return mixed
 
 
 def gradient(top: float, bottom: float, first: Colour, second: Colour) -> Paint:
-    """From one colour above to another below."""
+    """Return a gradient from one colour above to another below."""
     return lambda x, y: mix(first, second, np.clip((y - top) / (bottom - top), 0, 1) + 0 * x)
 
 
 def brick(colour: Colour, mortar: Colour, left: float, ground: float, course: int, joint: int) -> Paint:
-    """Running bond: courses counted from the ground, joints from the wall's left edge."""
+    """Return brickwork in running bond: courses start at the ground, joints at the wall's left edge."""
 
     def paint(x: Points, y: Points) -> Array:
         up = ground - y
@@ -38,7 +38,7 @@ def brick(colour: Colour, mortar: Colour, left: float, ground: float, course: in
 
 
 def ashlar(colour: Colour, left: float, ground: float, height: int, width: int, joint: int) -> Paint:
-    """Dressed stone: large blocks, thin dark joints under a light upper edge."""
+    """Return dressed stone: large blocks with a light upper edge and thin dark joints."""
     dark: Colour = (int(colour[0] * 0.74), int(colour[1] * 0.73), int(colour[2] * 0.72))
     light: Colour = tuple(min(255, c + 16) for c in colour)  # type: ignore[assignment]
 
@@ -55,13 +55,13 @@ def ashlar(colour: Colour, left: float, ground: float, height: int, width: int, 
 
 
 def stucco(colour: Colour, top: float, ground: float) -> Paint:
-    """Smooth plaster, a little darker towards the ground."""
+    """Return smooth plaster, a little darker towards the ground."""
     dark: Colour = (int(colour[0] * 0.9), int(colour[1] * 0.88), int(colour[2] * 0.86))
     return gradient(top, ground, colour, dark)
 
 
 def slates(colour: Colour, left: float, bottom: float, course: int, joint: int) -> Paint:
-    """Rows of slates, each lighter at its lower edge, with staggered joints."""
+    """Return rows of slates, each lighter at its lower edge, with staggered joints."""
     light: Colour = tuple(min(255, c + 34) for c in colour)  # type: ignore[assignment]
 
     def paint(x: Points, y: Points) -> Array:
@@ -75,7 +75,7 @@ def slates(colour: Colour, left: float, bottom: float, course: int, joint: int) 
 
 
 def pantiles(colour: Colour, middle: float, bottom: float, course: int) -> Paint:
-    """Clay tiles: round columns, shadows under each row."""
+    """Return clay tiles: round columns with a shadow under each row."""
     dark: Colour = (int(colour[0] * 0.58), int(colour[1] * 0.52), int(colour[2] * 0.5))
 
     def paint(x: Points, y: Points) -> Array:
@@ -88,13 +88,16 @@ def pantiles(colour: Colour, middle: float, bottom: float, course: int) -> Paint
 
 
 def within(rect: Rect, x: Points, y: Points) -> tuple[Points, Points]:
-    """How far down a rectangle (0 at the top, 1 at the bottom) and off its middle (0, at either side 1) points are."""
+    """Return the positions of points in a rectangle.
+
+    First from top (0) to bottom (1), second from the middle (0) to either side (1).
+    """
     left, top, right, bottom = rect
     return (y - top) / (bottom - top), np.abs(x - (left + right) / 2) / ((right - left) / 2)
 
 
 def glass(rect: Rect) -> Paint:
-    """A dark room behind a pane that mirrors the sky: lighter below, with two streaks that meet like a V."""
+    """Return a pane that mirrors the sky before a dark room: lighter below, with two streaks that form a V."""
 
     def paint(x: Points, y: Points) -> Array:
         down, off = within(rect, x, y)
@@ -105,7 +108,7 @@ def glass(rect: Rect) -> Paint:
 
 
 def curtains(rect: Rect, colour: Colour) -> Paint:
-    """Glass between two curtains drawn back to the sides."""
+    """Return glass between two curtains that are drawn back to the sides."""
     behind = glass(rect)
 
     def paint(x: Points, y: Points) -> Array:
@@ -119,7 +122,7 @@ def curtains(rect: Rect, colour: Colour) -> Paint:
 
 
 def room_light(rect: Rect) -> Paint:
-    """Lamplight in a room: brightest above the middle, warmer through the curtains."""
+    """Return lamplight in a room: brightest above the middle, warmer through the curtains."""
 
     def paint(x: Points, y: Points) -> Array:
         down, off = within(rect, x, y)
@@ -129,7 +132,7 @@ def room_light(rect: Rect) -> Paint:
 
 
 def leaves(x0: float, y0: float, radius: float, grain: float) -> Paint:
-    """Foliage in the round: light above, dark below, with leaves in a lattice that is the same in every tree."""
+    """Return a ball of leaves: light above, dark below, with the same lattice of leaves in every tree."""
 
     def paint(x: Points, y: Points) -> Array:
         down = (y - y0) / radius

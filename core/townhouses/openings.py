@@ -1,4 +1,4 @@
-"""Windows, doors, balconies: what is let into a wall or hung before it. Rectangles are whole pixels."""
+"""Windows, doors and balconies, in a wall or in front of it. Rectangles are in whole pixels."""
 
 import numpy as np
 
@@ -16,9 +16,9 @@ SHUTTERS: dict[str, Colour] = {"shutter_green": (58, 104, 72), "shutter_blue": (
 
 
 def window(canvas: Canvas, rect: Rect, kind: str, curtain: bool, rise: float = 0.0) -> None:
-    """A framed window with its bars: `sash` or `casement`, flat or with an arch that rises so many pixels.
+    """Draw a framed window with its bars: `sash` or `casement`, flat or with an arch of `rise` pixels.
 
-    Behind curtains somebody is at home: those windows are lit by night.
+    A window with a curtain has somebody at home, and is lit by night.
     """
     line = canvas.line
     left, top, right, bottom = rect
@@ -32,7 +32,7 @@ def window(canvas: Canvas, rect: Rect, kind: str, curtain: bool, rise: float = 0
 
 
 def _reveal(canvas: Canvas, pane: Rect, shape: Shape | None) -> None:
-    """The shadow of the wall's thickness on the upper edge of the glass."""
+    """Draw the shadow of the wall's thickness on the upper edge of the glass."""
     left, top, right, bottom = pane
     end = min(bottom, top + 2.2 * canvas.unit)
     canvas.shade((left, top, right, end), lambda x, y: 0.5 + 0.5 * (y - top) / (end - top) + 0 * x, shape)
@@ -56,20 +56,20 @@ def _bars(canvas: Canvas, pane: Rect, kind: str, shape: Shape | None) -> None:
 
 
 def sill(canvas: Canvas, left: float, right: float, y: float) -> None:
-    """A stone ledge below a window, and its shadow."""
+    """Draw a stone ledge below a window, and its shadow."""
     line = canvas.line
     canvas.shadow((left - line, y + line, right + line, y + line + 2 * canvas.unit), 0.42)
     canvas.fill((left - line, y, right + line, y + line), STONE, "sill")
 
 
 def lintel(canvas: Canvas, left: float, right: float, y: float) -> None:
-    """A stone beam above a window."""
+    """Draw a stone beam above a window."""
     line = canvas.line
     canvas.fill((left - line, y - line, right + line, y), (214, 204, 184), "trim")
 
 
 def architrave(canvas: Canvas, rect: Rect, rise: float = 0.0) -> None:
-    """A moulded surround one line wide; paint it before the window."""
+    """Draw a moulded surround one line wide; paint it before the window."""
     line = canvas.line
     left, top, right, bottom = rect
     around = (left - line, top - line, right + line, bottom)
@@ -78,7 +78,7 @@ def architrave(canvas: Canvas, rect: Rect, rise: float = 0.0) -> None:
 
 
 def flower_box(canvas: Canvas, left: float, right: float, y: float) -> None:
-    """Geraniums on a sill, blossoms and leaves by turns."""
+    """Draw geraniums on a sill, alternately blossoms and leaves."""
     line = canvas.line
     middle = (left + right) / 2
     top = y - max(line, canvas.px(1.4))
@@ -93,7 +93,7 @@ def flower_box(canvas: Canvas, left: float, right: float, y: float) -> None:
 
 
 def shutters(canvas: Canvas, rect: Rect, label: str, width: float) -> None:
-    """Louvred shutters, open on both sides of a window."""
+    """Draw louvred shutters, open on both sides of a window."""
     left, top, right, bottom = rect
     colour, line = SHUTTERS[label], canvas.line
 
@@ -106,7 +106,7 @@ def shutters(canvas: Canvas, rect: Rect, label: str, width: float) -> None:
 
 
 def balcony(canvas: Canvas, left: float, right: float, y: float, height: int) -> None:
-    """A slab at a floor's height with an iron railing; one sees between the bars."""
+    """Draw a slab at a floor's height with an iron railing; the wall shows between the bars."""
     line = canvas.line
     middle = (left + right) / 2
     rail = (left, y - height, right, y)
@@ -120,7 +120,7 @@ def balcony(canvas: Canvas, left: float, right: float, y: float, height: int) ->
 
 
 def door(canvas: Canvas, rect: Rect, label: str, arch: bool) -> None:
-    """A panelled door in a stone surround, a fanlight above it and a step below."""
+    """Draw a panelled door in a stone surround, a fanlight above it and a step below."""
     line = canvas.line
     left, top, right, bottom = rect
     rise = (right - left) / 2 if arch else 0.0

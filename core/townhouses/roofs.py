@@ -1,4 +1,4 @@
-"""What ends a house above: mansard, tiled slope, parapet, stepped gable; chimneys and dormers."""
+"""Tops of houses: mansard, tiled slope, parapet, stepped gable; chimneys and dormers."""
 
 from townhouses.canvas import Canvas, Paint, Rect, tapered
 from townhouses.classes import Colour
@@ -9,7 +9,7 @@ LEAD: Colour = (92, 98, 112)
 
 
 def chimney(canvas: Canvas, left: int, right: int, top: int, bottom: int) -> None:
-    """A brick stack with clay pots; paint it before the roof."""
+    """Draw a brick stack with clay pots; paint it before the roof."""
     line = canvas.line
     course = max(2, round(0.75 * canvas.unit))
     canvas.fill((left, top, right, bottom), brick((138, 74, 58), (180, 150, 130), left, bottom, course, 1), "chimney")
@@ -24,7 +24,7 @@ def chimney(canvas: Canvas, left: int, right: int, top: int, bottom: int) -> Non
 
 
 def mansard(canvas: Canvas, rect: Rect, bays: list[int], curtains: list[bool]) -> None:
-    """A steep slate roof with a dormer above each bay; `bays` are the dormers' left edges."""
+    """Draw a steep slate roof with a dormer above each bay; `bays` are the dormers' left edges."""
     left, top, right, bottom = rect
     line = canvas.line
     course = max(2, round(0.9 * canvas.unit))
@@ -42,7 +42,7 @@ def mansard(canvas: Canvas, rect: Rect, bays: list[int], curtains: list[bool]) -
 
 
 def tiled_slope(canvas: Canvas, rect: Rect) -> None:
-    """A roof of clay tiles that slopes towards the street, with a gutter."""
+    """Draw a roof of clay tiles that slopes towards the street, with a gutter."""
     left, top, right, bottom = rect
     line = canvas.line
     course = max(2, round(1.0 * canvas.unit))
@@ -53,7 +53,7 @@ def tiled_slope(canvas: Canvas, rect: Rect) -> None:
 
 
 def slate_slope(canvas: Canvas, rect: Rect) -> None:
-    """The same in slate."""
+    """Draw a roof of slates that slopes towards the street, with a gutter."""
     left, _, right, bottom = rect
     course = max(2, round(0.9 * canvas.unit))
     canvas.fill(rect, slates((78, 84, 98), left, bottom, course, 1), "slate", tapered(rect, 0.92))
@@ -61,7 +61,7 @@ def slate_slope(canvas: Canvas, rect: Rect) -> None:
 
 
 def stepped_gable(canvas: Canvas, rect: Rect, wall: Paint, label: str) -> None:
-    """A gable in steps, each under a coping stone."""
+    """Draw a gable in steps, each under a coping stone."""
     left, top, right, bottom = rect
     line = canvas.line
     steps = 4
@@ -77,7 +77,7 @@ def stepped_gable(canvas: Canvas, rect: Rect, wall: Paint, label: str) -> None:
 
 
 def cornice(canvas: Canvas, left: int, right: int, y: int) -> None:
-    """A projecting cornice on brackets; its lower edge is at y, and its shadow below."""
+    """Draw a projecting cornice on brackets; its lower edge is at y, and its shadow below."""
     line = canvas.line
     middle = (left + right) / 2
     canvas.shadow((left, y, right, y + 4 * canvas.unit), 0.5)
@@ -91,6 +91,6 @@ def cornice(canvas: Canvas, left: int, right: int, y: int) -> None:
 
 
 def string_course(canvas: Canvas, left: int, right: int, y: int) -> None:
-    """A band of stone between two storeys."""
+    """Draw a band of stone between two storeys."""
     canvas.shadow((left, y, right, y + 1.5 * canvas.unit), 0.35)
     canvas.fill((left, y - canvas.line, right, y), STONE, "cornice")

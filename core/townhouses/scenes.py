@@ -1,4 +1,4 @@
-"""Whole scenes, and data sets of them on disk."""
+"""Whole scenes, and data sets of scenes on disk."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ SMALLEST, LARGEST = 32, 1024
 
 @dataclass(frozen=True)
 class Scene:
-    """One street. All are of the same geometry, pixel by pixel.
+    """One street in pictures that correspond pixel by pixel.
 
     Attributes:
         labels: class ids, uint8 (size, size).
         label_map: the same in the classes' colours, uint8 (size, size, 3).
-        day: the photograph, uint8 (size, size, 3).
-        night: by night, same shape.
+        day: the photograph by day, uint8 (size, size, 3).
+        night: the photograph by night, same shape.
     """
 
     labels: NDArray[np.uint8]
@@ -37,20 +37,20 @@ class Scene:
 
 
 def scene(seed: int, index: int, size: int) -> Scene:
-    """Draw a scene; a pure function. Another size shows the same street.
+    """Draw a scene, as a pure function of the arguments. Another size shows the same street.
 
     Args:
-        seed: of the data set, from 0.
-        index: of the scene, from 0.
+        seed: seed of the data set, from 0.
+        index: index of the scene, from 0.
         size: pixels of a side, 32 to 1024.
 
     Raises:
-        ValueError: if one of these is out of range.
+        ValueError: an argument is out of range.
     """
     if seed < 0 or index < 0:
-        raise ValueError(f"the seed and the index of a scene are counted from 0; got seed {seed}, index {index}.")
+        raise ValueError(f"seed and index of a scene must be at least 0; got seed {seed}, index {index}.")
     if not SMALLEST <= size <= LARGEST:
-        raise ValueError(f"a scene has {SMALLEST} to {LARGEST} pixels a side; got {size}.")
+        raise ValueError(f"a scene must have {SMALLEST} to {LARGEST} pixels a side; got {size}.")
     canvas, chance = Canvas(size), Chance(seed, index)
     street.sky(canvas, chance)
     walls = _row(canvas, chance)
@@ -63,12 +63,12 @@ def scene(seed: int, index: int, size: int) -> Scene:
 
 
 def _row(canvas: Canvas, chance: Chance) -> list[int]:
-    """Houses from edge to edge, the outer ones cut off; returns the walls between them."""
+    """Draw houses from edge to edge, the outer ones cut off; return the positions of the walls between them."""
     brick = 2 * course_height(canvas)
     ground = canvas.px(street.GROUND)
     left, wall, walls = -round(chance.between(0, 15) * canvas.unit), "", []
     for number in range(6):
-        # A width of whole bricks and one joint is symmetric: it begins and ends with a joint.
+        # A width of whole bricks plus one joint is symmetric: it begins and ends with a joint.
         right = left + round(chance.pick((17.0, 21.0, 21.0, 25.0)) * canvas.unit / brick) * brick + 1
         wall = house(canvas, left, right, ground, chance, wall)
         if number and 0 < left < canvas.size:
@@ -105,27 +105,30 @@ def write(
     """Write a data set as PNG files, the same bytes each time.
 
     Args:
-        folder: where to; made if it is missing.
-        seed: of all scenes.
-        train: how many scenes to train on. Unpaired: how many by day.
-        test: how many to test on. Unpaired: each by day and by night under the same name, so that there is a truth.
+        folder: the folder to write to, created if it is missing.
+        seed: seed of all scenes.
+        train: number of training scenes; in the layout `unpaired`, of those by day.
+        test: number of test scenes; in the layout `unpaired`, each by day and by night under the same name, so that
+            evaluation has targets.
         size: pixels of a side.
         layout: `paired`: train/ and test/ with the photograph by day (A) left and the label map (B) right; `unpaired`:
             trainA/ and testA/ by day, trainB/ and testB/ by night; `labels`: train_img/ and test_img/ by day,
             train_label/ and test_label/ with the ids of `classes.CLASSES`, which a viewer shows in their colours;
-            `images`: train/ and test/ by day, alone.
-        night: unpaired: how many others to train on by night; as many as by day if none is given.
-        progress: called with (scenes done, all scenes).
+            `images`: train/ and test/ with photographs by day only.
+        night: number of training scenes by night in the layout `unpaired`, other scenes than by day; None: `train`.
+        progress: function called with the number of scenes done and the total.
 
     Raises:
-        ValueError: if the layout is unknown, a count is not positive, or the size out of range.
+        ValueError: an unknown layout, a count below 1, or a size out of range.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"the layout of townhouses must be one of {', '.join(LAYOUTS)}; got {layout!r}.")
     if train < 1 or test < 1:
-        raise ValueError(f"a data set has scenes to train and to test on; got train {train}, test {test}.")
-    if night is not None and (layout != "unpaired" or night < 1):
-        raise ValueError(f"scenes by night are counted from 1, in the layout unpaired; got {night}, {layout}.")
+        raise ValueError(f"a data set needs training and test scenes; got train {train}, test {test}.")
+    if night is not None and layout != "unpaired":
+        raise ValueError(f"only the layout unpaired has scenes by night; got {night} for {layout}.")
+    if night is not None and night < 1:
+        raise ValueError(f"scenes by night must be at least 1; got {night}.")
     drawn = train + (night or train) if layout == "unpaired" else train
     total = drawn + test
     for index in range(total):
@@ -148,7 +151,7 @@ def write(
             (folder / part).mkdir(parents=True, exist_ok=True)
             made = Image.fromarray(image)
             if image.ndim == 2:
-                made.putpalette(PALETTE.tobytes())  # ids stay ids, and show as colours
+                made.putpalette(PALETTE.tobytes())  # the file holds ids, and viewers show colours
             made.save(folder / part / name, format="PNG", optimize=False, compress_level=6)
         if progress is not None:
             progress(index + 1, total)

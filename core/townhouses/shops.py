@@ -13,7 +13,7 @@ GILT: Colour = (232, 194, 104)
 
 
 def shop(canvas: Canvas, rect: Rect, label: str, awning: str | None) -> None:
-    """A shop that fills a ground floor: sign above, glazed door in the middle, a display on each side."""
+    """Draw a shop that fills a ground floor: sign above, glazed door in the middle, a display on each side."""
     left, top, right, bottom = rect
     line, colour = canvas.line, SHOPS[label]
     dark: Colour = (int(colour[0] * 0.66), int(colour[1] * 0.66), int(colour[2] * 0.66))
@@ -35,7 +35,7 @@ def shop(canvas: Canvas, rect: Rect, label: str, awning: str | None) -> None:
 
 
 def _sign(canvas: Canvas, board: Rect) -> None:
-    """Gilt capitals, all alike to the eye: uprights of one pixel by turns long and short."""
+    """Draw gilt capitals as uprights one line wide, alternately long and short."""
     left, top, right, bottom = board
     line = canvas.line
     middle, reach = (left + right) / 2, (right - left) * 0.3
@@ -52,7 +52,7 @@ def _sign(canvas: Canvas, board: Rect) -> None:
 
 
 def _display(canvas: Canvas, pane: Rect) -> None:
-    """A large pane, goods on a shelf behind it, lit all night."""
+    """Draw a large pane with goods on a shelf behind it, lit all night."""
     left, top, right, bottom = pane
     line = canvas.line
     middle, half = (left + right) / 2, max((right - left) / 2, 1)
@@ -72,7 +72,7 @@ def _display(canvas: Canvas, pane: Rect) -> None:
 
 
 def _awning(canvas: Canvas, rect: Rect, label: str) -> None:
-    """A striped awning with a scalloped edge, and its shadow on the shop."""
+    """Draw a striped awning with a scalloped edge, and its shadow on the shop."""
     left, top, right, bottom = rect
     stripe = canvas.px(2)
     middle = (left + right) / 2

@@ -1,4 +1,4 @@
-"""What is around the houses: sky, clouds, pavement, road, lamps and trees."""
+"""Surroundings of the houses: sky, clouds, pavement, road, lamps and trees."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +9,11 @@ from townhouses.materials import gradient, leaves, mix
 from townhouses.openings import IRON
 
 GROUND = 59.0
-"""The pavement's upper edge, in 64ths of the picture."""
+"""Upper edge of the pavement, in 64ths of the picture."""
 
 
 def sky(canvas: Canvas, chance: Chance) -> None:
-    """A clear sky, stars that are the same every night, and some clouds."""
+    """Draw a clear sky, stars that are the same in every picture, and some clouds."""
     size, line = canvas.size, canvas.line
 
     def stars(x: Points, y: Points) -> Array:
@@ -29,7 +29,7 @@ def sky(canvas: Canvas, chance: Chance) -> None:
 
 
 def _cloud(canvas: Canvas, x: float, y: float, reach: float) -> None:
-    """Round above, flat below: three puffs on a base."""
+    """Draw a cloud, round above and flat below: three puffs on a base."""
     left, right, top = x - 2.6 * reach, x + 2.6 * reach, y - 1.3 * reach
     puffs = [
         disc(x, y - 0.2 * reach, reach),
@@ -47,7 +47,7 @@ def _cloud(canvas: Canvas, x: float, y: float, reach: float) -> None:
 
 
 def ground(canvas: Canvas) -> None:
-    """Pavement with joints, a kerb, and the road."""
+    """Draw the pavement with joints, a kerb, and the road."""
     size, line = canvas.size, canvas.line
     top, kerb = canvas.px(GROUND), canvas.px(62)
     slab = 4 * canvas.px(2) + 0.0
@@ -63,7 +63,7 @@ def ground(canvas: Canvas) -> None:
 
 
 def lamp(canvas: Canvas, x: int) -> None:
-    """A street lamp on the pavement, lit by night."""
+    """Draw a street lamp on the pavement, lit by night."""
     line, unit = canvas.line, canvas.unit
     foot, top = canvas.px(61), canvas.px(43)
     middle = x + line / 2
@@ -82,7 +82,7 @@ def lamp(canvas: Canvas, x: int) -> None:
 
 
 def tree(canvas: Canvas, x: int, height: float) -> None:
-    """A street tree: a trunk and five balls of leaves, always in the same order."""
+    """Draw a street tree: a trunk and five balls of leaves, always in the same order."""
     unit, line = canvas.unit, canvas.line
     foot, reach = canvas.px(61), 3.4 * unit * height
     crown = foot - 11.5 * unit * height
@@ -103,7 +103,7 @@ def tree(canvas: Canvas, x: int, height: float) -> None:
 
 
 def pot(canvas: Canvas, x: int) -> None:
-    """A clipped bush in a pot."""
+    """Draw a clipped bush in a pot."""
     unit, top = canvas.unit, canvas.px(60)
     radius = 1.8 * unit
     wide = canvas.px(1.5)

@@ -44,7 +44,7 @@ def test_a_look_names_what_cannot_be_used_and_whether_classes_are_unknown(slimge
     assert "maps      train 2, test 1" in said
     assert "and unknown" in said
     assert "unmatched 1: train_label/00002.png" in said
-    assert "train_label/00001.png is RGB, where label maps hold ids" in said
+    assert "train_label/00001.png is RGB, but label maps must hold ids" in said
     small = json.loads(slimgen("data", "check", tmp_path / "a", "--task", "labels", "--size", 33, "--json").stdout)
     assert "smaller than the crop of 33 x 33" in small["rejected"]["train_label/00000.png"]
     assert slimgen("data", "check", tmp_path / "a", "--task", "labels", "--instances").exit_code == 2

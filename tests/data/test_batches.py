@@ -30,7 +30,7 @@ def which(images: torch.Tensor) -> list[int]:
     return bytes_of(images)[:, 0, 0, 0].tolist()
 
 
-def test_a_batch_depends_on_seed_and_step_alone() -> None:
+def test_a_batch_depends_only_on_seed_and_step() -> None:
     first, second = (Batches(split(), batch=4, seed=3, crop=8) for _ in range(2))
     forwards = [first(step) for step in range(9)]
     backwards = [second(step) for step in reversed(range(9))][::-1]
@@ -120,18 +120,18 @@ def test_a_batch_that_ranks_cannot_share_is_an_error() -> None:
         ({"split": split(0)}, "none"),
     ],
 )
-def test_what_cannot_be_is_refused(options: dict, message: str) -> None:
+def test_impossible_batches_are_refused(options: dict, message: str) -> None:
     given = {"split": split(), "batch": 4, "seed": 0, "crop": 8} | options
     with pytest.raises(DataError, match=message):
         Batches(given.pop("split"), **given)
 
 
 def test_steps_before_the_first_are_refused() -> None:
-    with pytest.raises(DataError, match="counted from 0"):
+    with pytest.raises(DataError, match="a step must be at least 0"):
         Batches(split(), batch=4, seed=0, crop=8)(-1)
 
 
-def test_whole_refuses_what_leaves_nothing() -> None:
+def test_whole_refuses_a_limit_below_one() -> None:
     with pytest.raises(DataError):
         whole(split(), 0)
 
@@ -147,7 +147,7 @@ def marks(batches: Batches, step: int) -> list[tuple[int, ...]]:
     return found
 
 
-def test_a_batch_of_two_sets_depends_on_seed_and_step_alone() -> None:
+def test_a_batch_of_two_sets_depends_only_on_seed_and_step() -> None:
     first, second = (Batches(sets(), batch=4, seed=3, crop=8) for _ in range(2))
     forwards = [marks(first, step) for step in range(9)]
     assert [marks(second, step) for step in reversed(range(9))][::-1] == forwards
@@ -163,7 +163,7 @@ def test_every_epoch_of_a_set_sees_every_image_once_whatever_the_length_of_the_o
     assert all(sorted(targets[at : at + 5]) == list(range(5)) for at in range(0, 35, 5))
 
 
-def test_what_one_set_shows_does_not_depend_on_the_other() -> None:
+def test_the_images_of_one_set_do_not_depend_on_the_other() -> None:
     few, many = (Batches(sets(7, targets), batch=4, seed=0, crop=8) for targets in (1, 30))
     assert all(torch.equal(few(step).input, many(step).input) for step in range(8))
 
@@ -181,7 +181,7 @@ def test_partners_in_two_sets_meet_no_more_often_than_by_chance() -> None:
 
 
 @pytest.mark.parametrize("world", [2, 4])
-def test_the_ranks_together_see_of_two_sets_what_one_process_sees(world: int) -> None:
+def test_the_ranks_together_see_the_same_two_sets_as_one_process(world: int) -> None:
     alone = Batches(sets(), batch=8, seed=5, crop=8)
     ranks = [Batches(sets(), batch=8, seed=5, crop=8, rank=rank, world=world) for rank in range(world)]
     for step in (0, 1, 6):
@@ -200,7 +200,7 @@ def test_an_empty_set_is_refused(counts: tuple[int, int]) -> None:
         Batches(sets(*counts), batch=4, seed=0, crop=8)
 
 
-def test_whole_gives_both_sets_in_full_and_the_limit_is_each_ones() -> None:
+def test_whole_gives_both_sets_in_full_or_each_up_to_the_limit() -> None:
     pair = whole(sets(7, 5))
     assert which(pair.input) == list(range(7))
     assert [255 - i for i in which(pair.target)] == list(range(5))

@@ -62,7 +62,7 @@ WHITE = 255
         ("RGBA", 3, lambda grey, rgb: np.full_like(rgb, WHITE)),
     ],
 )
-def test_each_mode_has_its_channels_and_alpha_is_laid_on_white(
+def test_each_mode_has_its_channels_and_alpha_is_composited_on_white(
     tmp_path: Path, mode: str, channels: int, rule: Callable
 ) -> None:
     image = Image.fromarray(COLOURS if mode.startswith("RGB") else COLOURS[..., 0])
@@ -84,12 +84,12 @@ def test_palettes_and_inks_are_colours(tmp_path: Path, mode: str) -> None:
     assert form(path)[0] == Form(3)
 
 
-def test_grey_among_rgb_counts_as_rgb_and_is_told_and_grey_alone_is_grey(tmp_path: Path) -> None:
+def test_grey_among_rgb_becomes_rgb_with_a_note_and_grey_alone_stays_grey(tmp_path: Path) -> None:
     grey = [file(tmp_path, f"{n}.png", COLOURS[..., n]) for n in range(3)]
     colour = file(tmp_path, "z.png", COLOURS)
     found, (note,) = form(*grey, colour)
     assert found == Form(3)
-    assert note.startswith("input: 3 of 4 pictures are grey and count as RGB of three equal channels")
+    assert note.startswith("input: 3 of 4 pictures are grey; they become RGB with three equal channels")
     assert decoded(grey[0], found)[..., 2].tolist() == COLOURS[..., 0].tolist()
     assert form(*grey)[0] == Form(1)
     both = forms_of({"input": grey, "target": [colour]}, None, joint=True)
@@ -103,7 +103,7 @@ def test_the_channels_are_those_of_most_and_others_are_rejected(tmp_path: Path) 
     colour = file(tmp_path, "z.png", COLOURS)
     found, _ = form(colour, *bands)
     assert found == Form(5)
-    with pytest.raises(Rejected, match="has 3 channels where the others of its side have 5"):
+    with pytest.raises(Rejected, match="has 3 channels, but the others of its side have 5"):
         decoded(colour, found)
 
 
@@ -145,8 +145,8 @@ def test_bands_are_read_as_they_are(tmp_path: Path, name: str, values: np.ndarra
         (np.zeros(7, np.uint8), "is an array of shape"),
         (np.zeros((0, 3), np.uint8), "is an array of shape"),
         (np.zeros((3, 4, 400), np.uint8), "up to 64 channels"),
-        (np.zeros((4, 4), np.complex64), "holds values of the type complex64"),
-        (np.array([["a"]]), "holds values of the type"),
+        (np.zeros((4, 4), np.complex64), "has values of the type complex64"),
+        (np.array([["a"]]), "has values of the type"),
         (np.full((4, 4), np.nan, np.float32), "no fixed range"),
     ],
 )
@@ -155,27 +155,27 @@ def test_arrays_that_are_no_pictures_are_rejected(tmp_path: Path, values: np.nda
         decoded(file(tmp_path, "a.npy", values), Form(1))
 
 
-def test_an_array_cut_short_or_pickled_or_of_infinite_values_is_rejected(tmp_path: Path) -> None:
+def test_a_truncated_pickled_or_infinite_array_is_rejected(tmp_path: Path) -> None:
     path = file(tmp_path, "a.npy", BANDS)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(Rejected, match="fewer values than it says"):
+    with pytest.raises(Rejected, match="fewer values than its header says"):
         decoded(path, Form(5))
     np.save(tmp_path / "b.npy", np.array([[{}]], object), allow_pickle=True)
-    with pytest.raises(Rejected, match="holds values of the type object"):
+    with pytest.raises(Rejected, match="has values of the type object"):
         decoded(tmp_path / "b.npy", Form(1))
     with pytest.raises(Rejected, match="not finite"):
         decoded(file(tmp_path, "c.npy", np.full((2, 2), np.inf)), Form(1, 0, 1))
 
 
 @pytest.mark.parametrize(("top", "bits"), [(255, 8), (1000, 10), (4095, 12), (2100, 12), (40000, 16)])
-def test_sixteen_bits_are_stretched_from_0_to_the_largest_value_of_the_side_and_told(
+def test_sixteen_bits_are_scaled_to_the_largest_value_of_the_side_with_a_note(
     tmp_path: Path, top: int, bits: int
 ) -> None:
     ramp = np.linspace(0, top, 4096).round().astype(np.uint16).reshape(64, 64)
     paths = [file(tmp_path, "a.png", ramp // 2), file(tmp_path, "b.png", ramp)]
     found, (note,) = form(*paths)
     assert found == Form(1, 0, top)
-    assert f"hold values up to {top:,} ({bits} bits)" in note
+    assert f"have values up to {top:,} ({bits} bits)" in note
     levels = decoded(paths[1], found)[..., 0]
     assert np.array_equal(levels, np.floor(ramp.astype(float) * 255 / top + 0.5))
     assert len(np.unique(levels)) == 256
@@ -188,18 +188,18 @@ def test_sixteen_bits_in_use_to_their_end_are_divided_by_257(tmp_path: Path) -> 
     assert decoded(path, found)[0, :, 0].tolist() == [0, 0, 1, 255]
 
 
-def test_a_range_says_what_is_black_and_white_and_the_rest_is_cut_off(tmp_path: Path) -> None:
+def test_a_range_sets_black_and_white_and_the_rest_is_clipped(tmp_path: Path) -> None:
     deep = file(tmp_path, "a.png", np.array([[0, 1000, 1500, 2000, 9000]], np.uint16))
     floats = file(tmp_path, "b.tif", np.array([[-9.0, 1000, 1500, 2000, 1e9]], np.float32))
     for path in (deep, floats):
         found, notes = form(path, given=(1000, 2000))
         assert (found, notes) == (Form(1, 1000, 2000), ())
         assert decoded(path, found)[0, :, 0].tolist() == [0, 0, 128, 255, 255]
-    with pytest.raises(DataError, match=r"data\.range is for pictures of more than 8 bits"):
+    with pytest.raises(DataError, match=r"data\.range needs pictures of more than 8 bits"):
         form(file(tmp_path, "c.png", COLOURS), given=(0, 100))
 
 
-def test_colours_of_sixteen_bits_that_pillow_cuts_are_told(tmp_path: Path) -> None:
+def test_colours_that_pillow_cuts_to_8_bits_are_noted(tmp_path: Path) -> None:
     import struct
     import zlib
 
@@ -212,13 +212,13 @@ def test_colours_of_sixteen_bits_that_pillow_cuts_are_told(tmp_path: Path) -> No
     assert "1 RGB PNGs of 16 bits are read with 8" in form(tmp_path / "a.png")[1][0]
 
 
-def test_of_several_pages_or_frames_the_first_is_read_and_that_is_told(tmp_path: Path) -> None:
+def test_only_the_first_of_several_pages_or_frames_is_read_with_a_note(tmp_path: Path) -> None:
     pages = file(tmp_path, "a.tif", BANDS.transpose(2, 0, 1).copy(), photometric="minisblack")
     later = [Image.fromarray(255 - COLOURS)]
     frames = file(tmp_path, "b.png", Image.fromarray(COLOURS), save_all=True, append_images=later)
     for path, first in ((pages, BANDS[..., :1]), (frames, COLOURS)):
         found, notes = form(path)
-        assert notes == ("input: 1 of 1 files have several pages or frames, of which the first is read",)
+        assert notes == ("input: 1 of 1 files have several pages or frames; only the first is read",)
         assert np.array_equal(decoded(path, found), first)
 
 
@@ -240,7 +240,7 @@ def test_grey_and_many_bands_are_prepared_and_opened_again(tmp_path: Path) -> No
     assert (train.input.shape, train.target.shape) == ((4, 8, 8, 1), (4, 8, 8, 4))
     assert np.allclose(manifest.mean["target"], train.target.mean(axis=(0, 1, 2)) / 127.5 - 1)
     assert np.allclose(manifest.std["input"], train.input.std(axis=(0, 1, 2)) / 127.5)
-    with pytest.raises(DataError, match=r"at least half of the images|keeps at least one"):
+    with pytest.raises(DataError, match=r"at least half of the images|must keep at least one"):
         prepare_unpaired(tmp_path / "in", tmp_path / "sets", Setting(8, 8, validation=1))
 
 

@@ -90,25 +90,25 @@ def test_nothing_else_is_changed_before_resizing() -> None:
 
 
 def test_a_picture_that_padding_would_blow_up_is_rejected() -> None:
-    with pytest.raises(Rejected, match="is 1 high and 60000 wide, too narrow to be padded"):
+    with pytest.raises(Rejected, match="is 1 high and 60000 wide, too narrow to pad"):
         frame(8, 8, "pad").fitted(HERE, np.zeros((1, 60_000, 3), np.uint8))
 
 
 @pytest.mark.parametrize(
     ("fit", "shape", "reason"),
     [
-        (None, (40, 40), "is 40 high and 40 wide, of another aspect than 16 x 24$"),
+        (None, (40, 40), "is 40 high and 40 wide, with another aspect ratio than 16 x 24$"),
         (None, (12, 18), "is 12 high and 18 wide, smaller than the crop of 16 x 24$"),
         ("crop", (40, 20), "is 40 high and 20 wide, smaller than the crop of 16 x 24$"),  # of which 13 rows are left
         ("pad", (15, 10), "is 15 high and 10 wide, smaller than the crop of 16 x 24$"),
         ("squash", (15, 60), "is 15 high and 60 wide, smaller than the crop of 16 x 24$"),
     ],
 )
-def test_why_a_picture_is_rejected(fit, shape, reason) -> None:
+def test_a_rejected_picture_has_a_reason_and_a_hint(fit, shape, reason) -> None:
     with pytest.raises(Rejected) as refused:
         frame(16, 24, fit).fitted(HERE, places(*shape))
     assert refused.match(reason.removesuffix("$"))
-    hint = "data.fit to squash, crop or pad" if "aspect" in reason else "a size of at most [1"
+    hint = "data.fit to squash, crop or pad" if "aspect" in reason else "size to at most [1"
     assert hint in refused.value.hint
 
 
@@ -127,12 +127,14 @@ def test_every_kind_of_data_set_becomes_rectangles(tmp_path: Path, kind: str) ->
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fit", [None, "squash", "crop", "pad"])
-def test_a_look_says_what_becomes_of_another_aspect_and_rejects_what_is_rejected(tmp_path, kind, fit) -> None:
+def test_a_look_reports_the_fit_of_other_aspects_and_rejects_like_a_preparation(tmp_path, kind, fit) -> None:
     folder, size = put(tmp_path / "in", kind, (24, 48), count=5), Size(16, 16)
     looked = KINDS[kind][1](folder, Look(size, fit=fit))
     how = fit or ("crop" if kind == "images" else None)
     if how is None:
-        with pytest.raises(DataError, match=r"of another aspect than 16 x 16.*set data\.fit to squash, crop or pad"):
+        with pytest.raises(
+            DataError, match=r"with another aspect ratio than 16 x 16.*set data\.fit to squash, crop or pad"
+        ):
             prepare(kind, folder, tmp_path / "out", size=16, load=16)
         assert len(looked.rejected) == 10 * (2 if kind == "sets" else 1)
         return
@@ -140,7 +142,7 @@ def test_a_look_says_what_becomes_of_another_aspect_and_rejects_what_is_rejected
     assert manifest.rejected == looked.rejected == {}
     assert looked_of(manifest).lines["fit"].startswith("resized to 16 x 16")
     assert looked_of(manifest).facts["fit"] == fit
-    words = {"squash": "up to 2.00 times as wide or as high", "crop": "leaves out up to 50%", "pad": "make up to 50%"}
+    words = {"squash": "by a factor of up to 2.00", "crop": "removes up to 50%", "pad": "fill up to 50%"}
     assert words[how] in looked.lines["fit"]
     assert looked.facts["changed"] > 0
     assert looked.lines["pixels"] == "24 high, 48 wide"
@@ -201,5 +203,7 @@ def test_crops_are_rectangles_from_everywhere_that_keep_a_pair_together(tmp_path
 
 @pytest.mark.parametrize("load", [Size(16, 23), Size(24, 24), Size(24, 16)])
 def test_a_load_of_another_aspect_is_refused(load: Size) -> None:
-    with pytest.raises(DataError, match=f"load at least size and of its aspect; got size 16 x 24, load {load}"):
+    with pytest.raises(
+        DataError, match=f"load at least size with the same aspect ratio; got size 16 x 24, load {load}"
+    ):
         Setting(Size(16, 24), load)

@@ -8,7 +8,7 @@ from benchmarks.fuzz_pictures import case, look
 
 
 @pytest.mark.parametrize("tens", range(3))
-def test_a_look_at_anything_ends_with_0_or_one_line_and_2(tmp_path: Path, tens: int) -> None:
+def test_a_look_at_any_folder_ends_with_status_0_or_with_one_line_and_status_2(tmp_path: Path, tens: int) -> None:
     ends = {}
     for number in range(10 * tens, 10 * tens + 10):
         (tmp_path / str(number)).mkdir()

@@ -101,7 +101,7 @@ def test_a_file_arrives_whole_with_its_hash(server: Server, tmp_path: Path) -> N
     assert [p.name for p in path.parent.iterdir()] == ["file"]
 
 
-def test_a_cut_connection_goes_on_where_it_stopped(server: Server, tmp_path: Path) -> None:
+def test_a_cut_download_is_resumed(server: Server, tmp_path: Path) -> None:
     server.cut_after = [300_000, 200_000]
     download(f"{server.url}/file", tmp_path / "file", pause=0)
     assert (tmp_path / "file").read_bytes() == CONTENT
@@ -109,16 +109,16 @@ def test_a_cut_connection_goes_on_where_it_stopped(server: Server, tmp_path: Pat
     assert server.sent == 1_000_000
 
 
-def test_where_an_address_sends_on_to_another_a_cut_connection_goes_on_there(server: Server, tmp_path: Path) -> None:
+def test_a_cut_download_is_resumed_behind_a_redirect(server: Server, tmp_path: Path) -> None:
     server.moved["/resolve"], server.cut_after = f"{server.url}/file", [300_000]
     download(f"{server.url}/resolve", tmp_path / "file", pause=0)
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert server.ranges == [None, "bytes=300000-"]
 
 
-def test_another_process_goes_on_where_one_stopped(server: Server, tmp_path: Path) -> None:
+def test_another_process_resumes_a_download(server: Server, tmp_path: Path) -> None:
     server.cut_after = [400_000, 0, 0]
-    with pytest.raises(DataError, match=r"2 failures.*goes on where it stopped"):
+    with pytest.raises(DataError, match=r"2 attempts failed.*resumes the download"):
         download(f"{server.url}/file", tmp_path / "file", pause=0, attempts=2)
     assert not (tmp_path / "file").exists()
     download(f"{server.url}/file", tmp_path / "file", pause=0)
@@ -126,7 +126,7 @@ def test_another_process_goes_on_where_one_stopped(server: Server, tmp_path: Pat
     assert server.ranges[-1] == "bytes=400000-"
 
 
-def test_a_file_that_changed_meanwhile_is_begun_anew(server: Server, tmp_path: Path) -> None:
+def test_a_file_that_has_changed_is_downloaded_from_the_beginning(server: Server, tmp_path: Path) -> None:
     server.cut_after = [400_000, 0, 0]
     with pytest.raises(DataError):
         download(f"{server.url}/file", tmp_path / "file", pause=0, attempts=2)
@@ -136,7 +136,7 @@ def test_a_file_that_changed_meanwhile_is_begun_anew(server: Server, tmp_path: P
 
 
 @pytest.mark.parametrize("etag", ["", 'W/"weak"'])
-def test_without_a_strong_validator_nothing_is_patched_together(server: Server, tmp_path: Path, etag: str) -> None:
+def test_without_a_strong_validator_no_two_parts_are_joined(server: Server, tmp_path: Path, etag: str) -> None:
     server.etag, server.cut_after = etag, [400_000]
     download(f"{server.url}/file", tmp_path / "file", pause=0)
     assert (tmp_path / "file").read_bytes() == CONTENT
@@ -156,7 +156,7 @@ def test_a_missing_file_is_an_error_at_once(server: Server, tmp_path: Path) -> N
     assert len(server.ranges) == 1
 
 
-def test_a_file_that_the_disk_has_no_room_for_is_refused_before_it_is_received(
+def test_a_file_too_large_for_the_disk_is_refused_before_it_is_downloaded(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slimgen.data.download.free", lambda folder: len(CONTENT) - 1)
@@ -168,15 +168,15 @@ def test_a_file_that_the_disk_has_no_room_for_is_refused_before_it_is_received(
     assert not (tmp_path / "file").exists()
 
 
-def test_a_server_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_an_error(tmp_path: Path) -> None:
     closed = Server()
     closed.close()
-    with pytest.raises(DataError, match="can be reached"):
+    with pytest.raises(DataError, match=r"cannot download .*: 2 attempts failed"):
         download(f"{closed.url}/file", tmp_path / "file", attempts=2, pause=0)
 
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/a", "/etc/hostname"])
-def test_only_http_is_spoken(url: str, tmp_path: Path) -> None:
+def test_only_http_addresses_are_allowed(url: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="http"):
         download(url, tmp_path / "file")
 
@@ -240,7 +240,7 @@ HOSTILE = {
 def test_a_hostile_tar_archive_is_refused_and_leaves_nothing(tmp_path: Path, what: str) -> None:
     (tmp_path / "deep").mkdir()
     archive = tar(tmp_path / "a.tar.gz", member("set/1.png", b"one"), HOSTILE[what])
-    with pytest.raises(DataError, match="plain files below its folder"):
+    with pytest.raises(DataError, match="plain files inside its folder"):
         extract(archive, tmp_path / "deep" / "out")
     assert {p.name for p in tmp_path.rglob("*")} == {"a.tar.gz", "deep"}
 
@@ -248,7 +248,7 @@ def test_a_hostile_tar_archive_is_refused_and_leaves_nothing(tmp_path: Path, wha
 @pytest.mark.parametrize("name", ["/tmp/evil", "../evil", "a/../../evil", "..\\evil"])
 def test_a_hostile_zip_archive_is_refused_and_leaves_nothing(tmp_path: Path, name: str) -> None:
     archive = zipped(tmp_path / "a.zip", **{"ok": b"fine", name: b"x"})
-    with pytest.raises(DataError, match="plain files below its folder"):
+    with pytest.raises(DataError, match="plain files inside its folder"):
         extract(archive, tmp_path / "out")
     assert {p.name for p in tmp_path.rglob("*")} == {"a.zip"}
 
@@ -268,13 +268,13 @@ def test_a_bomb_is_refused_when_it_passes_the_limit(tmp_path: Path, kind: str, m
     zeros = bytes(3_000_000)
     archive = tar(tmp_path / "a", member("a", zeros)) if kind == "tar" else zipped(tmp_path / "a", a=zeros)
     assert archive.stat().st_size < 10_000
-    with pytest.raises(DataError, match=r"unpacks to at most 2,000,000 bytes; got more in .*unpack it yourself"):
+    with pytest.raises(DataError, match=r"must unpack to at most 2,000,000 bytes; got more; unpack it yourself"):
         extract(archive, tmp_path / "out")
     assert {path.name for path in tmp_path.iterdir()} == {"a"}
 
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])
-def test_what_hardly_compresses_is_unpacked_however_large_it_is(
+def test_content_that_hardly_compresses_is_unpacked_at_any_size(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("slimgen.data.archives.HARMLESS", 1000)
@@ -286,7 +286,7 @@ def test_what_hardly_compresses_is_unpacked_however_large_it_is(
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 @pytest.mark.parametrize("how", ["foreseen", "met"])
-def test_a_full_disk_is_said_with_its_folder_and_leaves_nothing(
+def test_a_full_disk_is_reported_with_its_folder_and_leaves_nothing(
     tmp_path: Path, kind: str, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noise = np.random.default_rng(0).bytes(300_000)
@@ -317,7 +317,7 @@ def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
         extract(archive, tmp_path / "out")
 
 
-def test_a_name_that_comes_twice_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_occurs_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="twice"):
         extract(tar(tmp_path / "a", member("x", b"1"), member("x", b"2")), tmp_path / "out")
 
@@ -337,7 +337,7 @@ def test_a_damaged_archive_is_an_error(tmp_path: Path, kind: str) -> None:
         archive = tmp_path / "a"
         if kind == "text":
             archive.write_text("no archive")
-    with pytest.raises(DataError, match="is a whole tar or zip archive"):
+    with pytest.raises(DataError, match="must be a complete tar or zip archive"):
         extract(archive, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -350,7 +350,7 @@ def sets(server: Server, tmp_path: Path) -> dict[str, PublicSet]:
     return {"set": PublicSet(f"{server.url}/set.tar.gz", "Free for all.")}
 
 
-def test_a_data_set_is_got_once(server: Server, sets: dict[str, PublicSet], tmp_path: Path) -> None:
+def test_a_data_set_is_downloaded_once(server: Server, sets: dict[str, PublicSet], tmp_path: Path) -> None:
     got = get("set", tmp_path / "out", sets=sets)
     assert (tmp_path / "out" / "train" / "1.png").read_bytes() == b"one"
     assert got.sha256 == hashlib.sha256(server.files["/set.tar.gz"]).hexdigest()
@@ -362,7 +362,7 @@ def test_a_data_set_is_got_once(server: Server, sets: dict[str, PublicSet], tmp_
 
 def test_an_archive_with_another_hash_than_the_known_one_is_refused(sets: dict[str, PublicSet], tmp_path: Path) -> None:
     sets = {"set": PublicSet(sets["set"].url, "Free for all.", sha256="0" * 64)}
-    with pytest.raises(DataError, match="has the SHA-256 0000"):
+    with pytest.raises(DataError, match="must have the SHA-256 0000"):
         get("set", tmp_path / "out", sets=sets)
     assert list(tmp_path.iterdir()) == []
 
@@ -370,7 +370,7 @@ def test_an_archive_with_another_hash_than_the_known_one_is_refused(sets: dict[s
 def test_what_is_in_the_folder_is_never_overwritten(sets: dict[str, PublicSet], tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.png").touch()
-    with pytest.raises(DataError, match="not there yet"):
+    with pytest.raises(DataError, match="must not exist yet"):
         get("set", tmp_path / "out", sets=sets)
     assert (tmp_path / "out" / "mine.png").exists()
 
@@ -380,7 +380,7 @@ def test_a_misspelt_set_is_corrected(tmp_path: Path) -> None:
         get("edge2shoes", tmp_path / "out")
 
 
-def test_a_set_that_nobody_may_hand_on_comes_with_instructions(tmp_path: Path) -> None:
+def test_a_set_that_must_not_be_redistributed_comes_with_instructions(tmp_path: Path) -> None:
     for name in BY_HAND:
         with pytest.raises(DataError, match="register"):
             get(name, tmp_path / "out")

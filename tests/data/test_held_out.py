@@ -50,7 +50,7 @@ def names(manifest: Manifest, which: str = "input") -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_so_many_are_held_out_of_train_apart_from_those_to_validate_on(tmp_path: Path, kind: str) -> None:
+def test_test_images_are_held_out_of_train_apart_from_validation_images(tmp_path: Path, kind: str) -> None:
     folder = put(tmp_path / "in", kind, "train", 12)
     manifest = prepare(kind)(folder, tmp_path / "out", SETTING)
     assert (manifest.test, manifest.validation) == (4, 3)
@@ -62,7 +62,7 @@ def test_so_many_are_held_out_of_train_apart_from_those_to_validate_on(tmp_path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_seed_chooses_them_and_no_other_setting(tmp_path: Path, kind: str) -> None:
+def test_only_the_seed_chooses_the_held_out_images(tmp_path: Path, kind: str) -> None:
     folder = put(tmp_path / "in", kind, "train", 12)
     tests = [
         names(prepare(kind)(folder, tmp_path / f"{number}", replace(SETTING, **change)))["test"]
@@ -72,7 +72,7 @@ def test_the_seed_chooses_them_and_no_other_setting(tmp_path: Path, kind: str) -
     assert prepare(kind)(folder, tmp_path / "again", SETTING) == Prepared.open(tmp_path / "0").manifest
 
 
-def test_fewer_to_test_on_are_some_of_more(tmp_path: Path) -> None:
+def test_a_smaller_test_set_is_a_part_of_a_larger_one(tmp_path: Path) -> None:
     folder = put(tmp_path / "in", "pairs", "train", 12)
     few, more = (
         names(prepare_pairs(folder, tmp_path / f"{test}", replace(SETTING, test=test)))["test"] for test in (2, 4)
@@ -84,7 +84,7 @@ def test_fewer_to_test_on_are_some_of_more(tmp_path: Path) -> None:
 def test_a_set_with_a_test_split_is_refused_in_one_line(tmp_path: Path, kind: str) -> None:
     folder = put(put(tmp_path / "in", kind, "train", 12), kind, "test", 2, start=50)
     with pytest.raises(
-        DataError, match=r"data\.test holds images .* none to test on; got test 4, and 2 .*leave"
+        DataError, match=r"data\.test must be left out for a data set with a test split; got 4 and 2 test .*remove"
     ) as line:
         prepare(kind)(folder, tmp_path / "out", SETTING)
     assert "\n" not in str(line.value)
@@ -94,20 +94,23 @@ def test_a_set_with_a_test_split_is_refused_in_one_line(tmp_path: Path, kind: st
 @pytest.mark.parametrize("kind", KINDS)
 def test_too_few_images_are_refused_in_one_line(tmp_path: Path, kind: str) -> None:
     folder = put(tmp_path / "in", kind, "train", 7)
-    left = r"validation holds out a part of the 3 .* left to train on, beside 4 to test on.*got 3"
-    for setting, line in ((SETTING, left), (replace(SETTING, test=7), r"^test holds out a part of the 7 .*got 7")):
+    left = r"data\.validation must hold out a part of the 3 training .* that remain beside 4 test .*got 3"
+    for setting, line in (
+        (SETTING, left),
+        (replace(SETTING, test=7), r"^data\.test must hold out a part of the 7 training .*got 7"),
+    ):
         with pytest.raises(DataError, match=line):
             prepare(kind)(folder, tmp_path / "out", setting)
 
 
-def test_a_set_of_its_own_to_validate_on_is_kept_and_not_tested_on(tmp_path: Path) -> None:
+def test_a_validation_split_is_kept_and_not_used_as_test_images(tmp_path: Path) -> None:
     folder = put(put(tmp_path / "in", "pairs", "train", 12), "pairs", "val", 2, start=50)
     found = names(prepare_pairs(folder, tmp_path / "out", SETTING))
     assert found["val"] == {"050.png", "051.png"}
     assert {name: len(rows) for name, rows in found.items()} == {"train": 8, "val": 2, "test": 4}
 
 
-def test_of_two_sets_so_many_of_each_and_partners_stay_together(tmp_path: Path) -> None:
+def test_images_are_held_out_of_each_of_two_sets_and_partners_stay_together(tmp_path: Path) -> None:
     folder = put(tmp_path / "in", "sets", "train", 12)
     assert prepare_unpaired(folder, tmp_path / "same", SETTING).splits["test"].paired
     shutil.rmtree(folder / "trainB")
@@ -120,15 +123,15 @@ def test_of_two_sets_so_many_of_each_and_partners_stay_together(tmp_path: Path) 
     assert counts == {"input": {"train": 5, "val": 3, "test": 4}, "target": {"train": 13, "val": 3, "test": 4}}
 
 
-def test_images_that_say_nothing_of_testing_keep_their_tenth(tmp_path: Path) -> None:
+def test_images_without_a_test_split_have_a_tenth_held_out(tmp_path: Path) -> None:
     folder = put(tmp_path / "in", "images", "train", 20)
     manifest = prepare_images(folder, tmp_path / "out", replace(SETTING, test=None))
     assert (manifest.splits["test"].count, manifest.test) == (2, 0.1)
 
 
-def test_train_alone_is_refused_unless_asked_for_and_the_way_out_is_named(tmp_path: Path) -> None:
+def test_a_data_set_without_test_images_is_refused_unless_data_test_is_set(tmp_path: Path) -> None:
     folder = put(tmp_path / "in", "pairs", "train", 12)
-    with pytest.raises(DataError, match=r"add test or val, or hold some out of train with data\.test"):
+    with pytest.raises(DataError, match=r"must have test images; got only train/; add test or val, or set data\.test"):
         find_pairs(folder, "AtoB")
     recipe = Recipe.parse(
         "{name: a, task: paired, method: cf_gan, data: {test: 4}, teach: {updates: 1}, finetune: {updates: 1}}"

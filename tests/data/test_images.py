@@ -48,7 +48,7 @@ def test_a_palette_becomes_its_colours(tmp_path: Path) -> None:
     assert read.tolist() == [[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [0, 255, 0]]]
 
 
-def test_a_palette_with_a_transparent_colour_is_laid_on_white(tmp_path: Path) -> None:
+def test_a_palette_with_a_transparent_colour_is_composited_on_white(tmp_path: Path) -> None:
     image = Image.fromarray(np.array([[0, 1]], np.uint8), mode="L").convert("P")
     image.putpalette([255, 0, 0, 0, 255, 0])
     read = read_image(saved(tmp_path / "a.png", image, transparency=0))
@@ -74,7 +74,7 @@ def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
     assert read[0, 0].tolist() == [255, 0, 0]
 
 
-def test_transparent_pixels_are_laid_on_white(tmp_path: Path) -> None:
+def test_transparent_pixels_are_composited_on_white(tmp_path: Path) -> None:
     pixels = np.array([[[200, 0, 0, 255], [200, 0, 0, 0], [0, 0, 0, 51]]], np.uint8)
     read = read_image(saved(tmp_path / "a.png", Image.fromarray(pixels)))
     assert read.tolist() == [[[200, 0, 0], [255, 255, 255], [204, 204, 204]]]

@@ -38,11 +38,11 @@ def with_palette() -> Image.Image:
     [Image.fromarray(IDS), with_palette(), Image.fromarray(IDS.astype(np.uint16))],
     ids=["grey", "palette", "16 bits"],
 )
-def test_ids_are_what_the_file_holds_whatever_its_colours(image: Image.Image) -> None:
+def test_ids_are_the_numbers_in_the_file_whatever_its_colours(image: Image.Image) -> None:
     assert np.array_equal(read(Classes(3), image), IDS)
 
 
-def test_colours_are_the_places_in_the_palette() -> None:
+def test_a_colour_becomes_its_position_in_the_palette() -> None:
     image = Image.fromarray(np.array(COLOURS, np.uint8)[IDS])
     assert np.array_equal(read(Classes(3, palette=COLOURS), image), IDS)
     turned = COLOURS[::-1]
@@ -56,17 +56,17 @@ def test_unknown_pixels_are_of_the_last_class_where_there_is_one() -> None:
     strange = np.array(COLOURS, np.uint8)[IDS]
     strange[0, 0] = 77
     assert read(Classes(3, unknown=True, palette=COLOURS), Image.fromarray(strange))[0, 0] == 3
-    with pytest.raises(Rejected, match=r"16\.7% pixels of the id 255"):
+    with pytest.raises(Rejected, match=r"16\.7% pixels of the unknown id 255"):
         read(Classes(3), Image.fromarray(unknown))
-    with pytest.raises(Rejected, match=r"16\.7% pixels of no colour of the palette, such as \[77, 77, 77\]"):
+    with pytest.raises(Rejected, match=r"16\.7% pixels of colours outside the palette, such as \[77, 77, 77\]"):
         read(Classes(3, palette=COLOURS), Image.fromarray(strange))
 
 
 @pytest.mark.parametrize(
     ("image", "kind", "fault"),
     [
-        (Image.fromarray(IDS), "JPEG", "need not keep ids"),
-        (Image.fromarray(IDS + 1), "PNG", "holds the id 3, where classes are 0 to 2; set data.classes to 4"),
+        (Image.fromarray(IDS), "JPEG", "a format that may change ids"),
+        (Image.fromarray(IDS + 1), "PNG", "has the id 3, but classes are 0 to 2; set data.classes to 4"),
         (Image.fromarray(IDS.astype(np.uint16) + 300), "PNG", "ids from 300 to 302"),
         (Image.fromarray(np.array(COLOURS, np.uint8)[IDS]), "PNG", "set data.palette"),
         (Image.fromarray(IDS > 0), "PNG", "mode 1"),
@@ -79,7 +79,7 @@ def test_a_map_that_holds_other_numbers_is_rejected_by_name(image: Image.Image, 
 
 
 @pytest.mark.parametrize("bad", [{"count": 0}, {"count": 256}, {"count": 2, "palette": COLOURS}])
-def test_classes_and_palettes_that_make_no_sense_are_refused(bad: dict) -> None:
+def test_invalid_classes_and_palettes_are_refused(bad: dict) -> None:
     with pytest.raises(DataError):
         Classes(**bad)
 

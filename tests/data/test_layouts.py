@@ -44,20 +44,20 @@ def test_images_without_a_partner_are_listed(tmp_path: Path) -> None:
     assert pairs.unmatched == (tmp_path / "trainA/1.png", tmp_path / "trainB/3.png")
 
 
-def test_two_folders_without_a_single_pair_are_an_error_that_says_so(tmp_path: Path) -> None:
+def test_two_folders_without_any_pair_are_an_error(tmp_path: Path) -> None:
     touch(tmp_path, "trainA/1.png", "trainB/2.png", "testA/4.png", "testB/4.png")
     with pytest.raises(DataError, match="2 images without a partner"):
         find_pairs(tmp_path, "AtoB")
 
 
-def test_a_name_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
+def test_a_name_that_occurs_twice_is_an_error(tmp_path: Path) -> None:
     touch(tmp_path, "trainA/1.png", "trainA/1.jpg", "trainB/1.png", "testA/4.png", "testB/4.png")
     with pytest.raises(DataError, match="unique"):
         find_pairs(tmp_path, "AtoB")
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nothing there"):
+    with pytest.raises(DataError, match="there is no such folder; check --data"):
         find_pairs(tmp_path / "gone", "AtoB")
 
 
@@ -78,7 +78,7 @@ def test_a_train_folder_without_images_is_an_error(tmp_path: Path) -> None:
         find_pairs(tmp_path, "AtoB")
 
 
-def test_images_to_test_on_are_required(tmp_path: Path) -> None:
+def test_test_images_are_required(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="add test or val"):
         find_pairs(touch(tmp_path, "train/1.png"), "AtoB")
 
@@ -108,7 +108,7 @@ def test_two_sets_need_no_partners(tmp_path: Path, name: str) -> None:
     ]
 
 
-def test_two_images_of_a_set_may_share_a_name_but_for_the_suffix(tmp_path: Path) -> None:
+def test_two_images_of_a_set_may_differ_only_in_the_suffix(tmp_path: Path) -> None:
     touch(tmp_path, "trainA/1.png", "trainA/1.jpg", "trainB/2.png", "testA/4.png", "testB/4.png")
     assert [one.name for one in find_sets(tmp_path, "AtoB").splits["train"]] == ["1.jpg", "1.png", "2.png"]
 
@@ -128,7 +128,7 @@ def test_halves_of_pairs_are_two_sets(tmp_path: Path) -> None:
 
 def test_a_set_without_images_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
     touch(tmp_path, "trainA/1.png", "trainB/readme.md", "testA/4.png", "testB/4.png")
-    with pytest.raises(DataError, match=r"trainB holds images; got no image files"):
+    with pytest.raises(DataError, match=r"trainB must contain images; got no image files"):
         find_sets(tmp_path, "AtoB")
 
 

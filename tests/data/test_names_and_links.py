@@ -40,25 +40,25 @@ def test_names_match_in_either_form_of_unicode_and_are_kept_as_they_are(tmp_path
     assert ([one.name for one in pairs.splits["train"]], pairs.unmatched) == ([composed], ())
     assert [one.name for one in find_labels(tmp_path / "maps", instances=False).splits["test"]] == [apart]
     touch(tmp_path / "pairs", f"trainA/{apart}.png")
-    with pytest.raises(DataError, match="a name is unique in its folder"):
+    with pytest.raises(DataError, match="names must be unique in a folder"):
         find_pairs(tmp_path / "pairs", "AtoB")
 
 
 @pytest.mark.parametrize(
     ("these", "those", "hint"),
     [
-        ({"IMG_1", "IMG_2"}, {"img_1", "img_2"}, "2 differ in upper and lower case only"),
-        ({"1_A", "2_A"}, {"1_B", "2_B"}, "2 would be equal did they not end with '_A' and '_B'"),
-        ({"in1", "in2"}, {"out1", "out2"}, "2 would be equal did they not begin with 'in' and 'out'"),
-        ({"a/1_x", "a/2_x"}, {"b/1_y", "b/2_y"}, "begin with 'a/' and 'b/' and end with '_x' and '_y'"),
-        ({"1"}, {"2"}, "equal names, but for a suffix such as .png"),
+        ({"IMG_1", "IMG_2"}, {"img_1", "img_2"}, "2 differ only in upper and lower case"),
+        ({"1_A", "2_A"}, {"1_B", "2_B"}, "2 would be equal without the ending ('_A' and '_B')"),
+        ({"in1", "in2"}, {"out1", "out2"}, "2 would be equal without the beginning ('in' and 'out')"),
+        ({"a/1_x", "a/2_x"}, {"b/1_y", "b/2_y"}, "the beginning ('a/' and 'b/') and the ending ('_x' and '_y')"),
+        ({"1"}, {"2"}, "equal names, except for the suffix such as .png"),
     ],
 )
 def test_a_hint_says_how_names_differ(these: set[str], those: set[str], hint: str) -> None:
     assert hint in str(how_names_differ(these, those))
 
 
-def test_the_hint_is_said_of_pairs_sets_of_names_and_label_maps(tmp_path: Path) -> None:
+def test_pairs_and_label_maps_get_the_hint_about_names(tmp_path: Path) -> None:
     for split in ("train", "test"):
         touch(tmp_path / "pairs", *(f"{split}{side}/{n}{side}.png" for side in "AB" for n in "12"))
         touch(tmp_path / "maps", *(f"{split}_{kind}/{n}_{kind}.png" for kind in ("label", "img") for n in "12"))
@@ -82,7 +82,7 @@ def test_links_to_folders_are_followed_once_and_never_in_a_circle(tmp_path: Path
     assert names == ["dog/2.png", "dog/deep/3.png", "zebra/1.png"]
     found = find_images(folder)
     assert len(found.splits["train"]) == 3
-    assert found.passed == {"link to a folder seen already or around the set": 4}
+    assert found.passed == {"link to a folder already seen or above the set": 4}
 
 
 def test_a_folder_of_a_layout_may_itself_be_a_link(tmp_path: Path) -> None:

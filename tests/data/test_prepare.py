@@ -93,7 +93,7 @@ def test_a_fraction_holds_out_its_share(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("validation", [0, 8, -1, 0.0, 1.0, math.nan, math.inf])
 def test_a_validation_split_of_nothing_or_everything_is_refused(tmp_path: Path, validation: float) -> None:
-    with pytest.raises(DataError, match="validation holds out a part of the 8 pairs"):
+    with pytest.raises(DataError, match=r"data\.validation must hold out a part of the 8 training pairs"):
         prepare_pairs(side_by_side(tmp_path / "in"), tmp_path / "out", replace(SETTING, validation=validation))
 
 
@@ -159,7 +159,7 @@ def test_partners_of_another_shape_are_rejected(tmp_path: Path) -> None:
         (tmp_path / where).mkdir()
         for i in range(2):
             Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / where / f"{i}.png")
-    with pytest.raises(DataError, match="another shape"):
+    with pytest.raises(DataError, match=r"is .*, but its partner is"):
         prepare_pairs(tmp_path, tmp_path / "out", replace(SETTING, validation=1))
 
 
@@ -175,7 +175,7 @@ def test_more_than_half_rejected_is_an_error_with_the_first_reasons(tmp_path: Pa
 def test_a_split_that_ends_empty_is_an_error(tmp_path: Path) -> None:
     folder = side_by_side(tmp_path / "in", test=1)
     (folder / "test" / "000.png").write_text("text")
-    with pytest.raises(DataError, match="'test' keeps at least one pair"):
+    with pytest.raises(DataError, match="'test' must keep at least one pair"):
         prepare_pairs(folder, tmp_path / "out", SETTING)
 
 
@@ -285,7 +285,7 @@ def test_a_changed_pixel_is_found_on_request(tmp_path: Path) -> None:
     data[-1] ^= 1
     array.write_bytes(data)
     Prepared.open(tmp_path / "out")
-    with pytest.raises(DataError, match=r"val\.target\.npy has the SHA-256"):
+    with pytest.raises(DataError, match=r"val\.target\.npy does not match the SHA-256"):
         Prepared.open(tmp_path / "out", verify=True)
 
 

@@ -93,7 +93,7 @@ def test_a_set_with_train_alone_is_tested_on_a_part_of_it(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", ["images.zip", "images.tar.xz"])
-def test_an_archive_holds_what_its_folder_holds(tmp_path: Path, kind: str) -> None:
+def test_an_archive_is_prepared_like_its_folder(tmp_path: Path, kind: str) -> None:
     folder, archive = by_class(tmp_path / "in"), tmp_path / kind
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     if kind.endswith("zip"):
@@ -128,7 +128,7 @@ def test_the_middle_square_is_taken_and_nothing_is_distorted(tmp_path: Path) -> 
     assert (Prepared.open(tmp_path / "out").split("test").target == 200).all()
 
 
-def test_what_cannot_be_used_is_left_out_with_its_reason(tmp_path: Path) -> None:
+def test_unusable_images_are_left_out_with_their_reasons(tmp_path: Path) -> None:
     folder = put(put(tmp_path / "in", numbered("", 40)), ["small.png"], (7, 20))
     (folder / "broken.jpg").write_bytes(b"no image")
     manifest = prepare_images(folder, tmp_path / "out", SETTING)
@@ -140,12 +140,12 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        ({"load": 12}, "load is size"),
-        ({"validation": 40}, "holds out a part"),
+        ({"load": 12}, "load must be size"),
+        ({"validation": 40}, "must hold out a part"),
         ({"size": 16, "load": 16}, "at least one"),
     ],
 )
-def test_what_cannot_be_is_one_line(tmp_path: Path, change: dict, rule: str) -> None:
+def test_invalid_settings_are_refused_in_one_line(tmp_path: Path, change: dict, rule: str) -> None:
     put(tmp_path / "in", numbered("", 20))
     with pytest.raises(DataError, match=rule):
         prepare_images(tmp_path / "in", tmp_path / "out", replace(SETTING, **change))
@@ -153,21 +153,21 @@ def test_what_cannot_be_is_one_line(tmp_path: Path, change: dict, rule: str) -> 
 
 
 @pytest.mark.parametrize("split", ["test", "val"])
-def test_splits_without_one_to_train_on_are_refused(tmp_path: Path, split: str) -> None:
+def test_splits_without_training_images_are_refused(tmp_path: Path, split: str) -> None:
     put(tmp_path / split, ["one.png", "two.png"])
-    with pytest.raises(DataError, match=f"images to train on, in .*train; got {split} alone"):
+    with pytest.raises(DataError, match=f"must have training images in train/; got only {split}/"):
         find_images(tmp_path)
 
 
-def test_a_folder_without_images_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "in" / "train").mkdir(parents=True)
     with pytest.raises(DataError, match="no image files"):
         find_images(tmp_path / "in")
-    with pytest.raises(DataError, match="a folder or an archive"):
+    with pytest.raises(DataError, match="there is no such folder or archive"):
         find_images(tmp_path / "nowhere")
 
 
-def test_train_and_val_are_joined_once_nothing_is_chosen(tmp_path: Path) -> None:
+def test_train_and_val_are_joined_for_trainings_that_choose_nothing(tmp_path: Path) -> None:
     prepare_images(by_class(tmp_path / "in"), tmp_path / "out", SETTING)
     prepared = Prepared.open(tmp_path / "out")
     joined = prepared.with_validation()
@@ -179,7 +179,7 @@ def test_train_and_val_are_joined_once_nothing_is_chosen(tmp_path: Path) -> None
     assert np.array_equal(joined.split("test").target, prepared.split("test").target)
 
 
-def test_batches_have_real_images_and_nothing_beside_them(tmp_path: Path) -> None:
+def test_batches_have_real_images_and_no_inputs(tmp_path: Path) -> None:
     prepare_images(by_class(tmp_path / "in"), tmp_path / "out", SETTING)
     train = Prepared.open(tmp_path / "out").split("train")
     batch = Batches(train, batch=10, seed=0, crop=8)(0)

@@ -94,12 +94,12 @@ def test_an_array_of_other_channels_than_the_manifest_says_is_refused(tmp_path: 
         Prepared.open(tmp_path / "out")
 
 
-def test_a_map_with_an_id_above_the_classes_is_left_out_and_said_so(tmp_path: Path) -> None:
+def test_a_map_with_an_id_above_the_classes_is_rejected_with_a_reason(tmp_path: Path) -> None:
     folder = put(tmp_path / "in", {"train": 6, "test": 2})
     Image.fromarray(np.full((16, 24), 9, np.uint8)).save(folder / "train_label" / "train00.png")
     manifest = prepare_labels(folder, tmp_path / "out", SETTING, **LABELS)
-    assert manifest.rejected == {"train_label/train00.png": "holds the id 9, where classes are 0 to 3"}
-    with pytest.raises(DataError, match=r"_label/.*holds the id 3.*data\.classes"):
+    assert manifest.rejected == {"train_label/train00.png": "has the id 9, but classes are 0 to 3"}
+    with pytest.raises(DataError, match=r"_label/.*has the id 3.*data\.classes"):
         prepare_labels(folder, tmp_path / "out", SETTING, classes=Classes(2), instances=False)
 
 
@@ -109,11 +109,11 @@ def test_maps_and_photographs_of_other_shapes_are_left_out(tmp_path: Path) -> No
     Image.fromarray(np.zeros((8, 24), np.uint16)).save(folder / "train_inst" / "train01.png")
     rejected = prepare_labels(folder, tmp_path / "out", SETTING, classes=Classes(4), instances=True).rejected
     assert set(rejected) == {"train_img/train00.png", "train_inst/train01.png"}
-    with pytest.raises(DataError, match="set a size of at most 16"):
+    with pytest.raises(DataError, match="set size to at most 16"):
         prepare_labels(folder, tmp_path / "out", replace(SETTING, size=20, load=20), **LABELS)
 
 
-def test_what_lacks_a_partner_is_named(tmp_path: Path) -> None:
+def test_files_without_a_partner_are_listed(tmp_path: Path) -> None:
     folder = put(tmp_path / "in", {"train": 6, "test": 2})
     (folder / "train_inst" / "train03.png").unlink()
     assert find_labels(folder, instances=False).unmatched == ()
@@ -148,7 +148,7 @@ def test_cityscapes_own_folders_are_matched_by_what_comes_before_the_endings(tmp
 
 @pytest.mark.parametrize(
     ("counts", "rule"),
-    [({}, "an empty folder"), ({"train": 2}, "known layout"), ({"train": 2, "test": 1}, "holds label maps")],
+    [({}, "an empty folder"), ({"train": 2}, "known layout"), ({"train": 2, "test": 1}, "must have label maps")],
 )
 def test_a_folder_without_label_maps_is_refused(tmp_path: Path, counts: dict[str, int], rule: str) -> None:
     put(tmp_path, counts, instances=False)

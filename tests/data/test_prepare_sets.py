@@ -112,7 +112,7 @@ def test_sets_of_the_same_names_are_paired_in_every_split_and_row(tmp_path: Path
     assert prepared.manifest.splits["val"].count == 5
 
 
-def test_names_mean_nothing_where_one_would_be_partner_has_other_proportions(tmp_path: Path) -> None:
+def test_equal_names_are_no_partners_where_one_pair_differs_in_proportions(tmp_path: Path) -> None:
     folder = put(same_names(tmp_path / "in"), {"trainB": ["003.bmp"]}, shape=(24, 36))
     manifest = prepare_unpaired(folder, tmp_path / "out", replace(SETTING, fit="squash"))
     assert {name: record.paired for name, record in manifest.splits.items()} == dict.fromkeys(
@@ -120,7 +120,7 @@ def test_names_mean_nothing_where_one_would_be_partner_has_other_proportions(tmp
     )
 
 
-def test_names_mean_nothing_where_the_user_says_so(tmp_path: Path) -> None:
+def test_equal_names_are_no_partners_if_the_recipe_says_so(tmp_path: Path) -> None:
     prepare_unpaired(same_names(tmp_path / "in"), tmp_path / "out", SETTING, partners=False)
     assert not Prepared.open(tmp_path / "out").split("test").paired
 
@@ -143,14 +143,14 @@ def test_photographs_with_fewer_rows_than_the_crop_but_enough_pixels_are_kept(tm
     folder = put(unequal(tmp_path / "in"), {"trainA": ["wide.png"]}, shape=(12, 22))
     put(folder, {"trainA": ["small.png"]}, shape=(12, 21))
     manifest = prepare_unpaired(folder, tmp_path / "out", replace(SETTING, fit="squash"))
-    reason = "is 12 high and 21 wide, has fewer pixels than the crop of 16 x 16"
+    reason = "is 12 high and 21 wide, which is fewer pixels than the crop of 16 x 16"
     assert manifest.rejected == {"trainA/small.png": reason}
     assert "wide.png" in {*manifest.splits["train"].names, *manifest.splits["val"].names}
 
 
 def test_sets_that_are_all_too_small_are_an_error_whose_hint_fits(tmp_path: Path) -> None:
     folder = put(tmp_path / "in", {name: numbered(3) for name in ("trainA", "trainB", "testA", "testB")}, (5, 20))
-    with pytest.raises(DataError, match=r"12 of 12 rejected.*set a size of at most 10"):
+    with pytest.raises(DataError, match=r"12 of 12 rejected.*set size to at most 10"):
         prepare_unpaired(folder, tmp_path / "out", replace(SETTING, validation=1, fit="squash"))
     assert contents(tmp_path / "out") == {}
     setting = replace(SETTING, validation=1, size=10, fit="squash")
@@ -197,12 +197,12 @@ def test_a_fraction_holds_out_its_share_of_each_set(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("validation", [0, -1, 0.0, 1.0, math.nan])
 def test_a_validation_split_of_nothing_or_everything_is_refused(tmp_path: Path, validation: float) -> None:
-    with pytest.raises(DataError, match="validation holds out a part of the 9 input images"):
+    with pytest.raises(DataError, match="validation must hold out a part of the 9 training input images"):
         prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", replace(SETTING, validation=validation))
 
 
 def test_a_validation_split_that_empties_the_smaller_set_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="validation holds out a part of the 6 target images"):
+    with pytest.raises(DataError, match="validation must hold out a part of the 6 training target images"):
         prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", replace(SETTING, validation=6))
 
 
@@ -210,7 +210,7 @@ def test_a_side_without_a_single_usable_image_is_an_error(tmp_path: Path) -> Non
     folder = unequal(tmp_path / "in")
     for path in (folder / "testA").iterdir():
         path.write_text("text")
-    with pytest.raises(DataError, match="'test' keeps at least one image of each side"):
+    with pytest.raises(DataError, match="'test' must keep at least one image of each side"):
         prepare_unpaired(folder, tmp_path / "out", SETTING)
 
 
@@ -230,11 +230,11 @@ def test_a_changed_target_is_found_on_request(tmp_path: Path) -> None:
     prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", SETTING)
     array = tmp_path / "out" / "train.target.npy"
     array.write_bytes(array.read_bytes()[:-1] + bytes([array.read_bytes()[-1] ^ 1]))
-    with pytest.raises(DataError, match=r"train\.target\.npy has the SHA-256"):
+    with pytest.raises(DataError, match=r"train\.target\.npy does not match the SHA-256"):
         Prepared.open(tmp_path / "out", verify=True)
 
 
-def test_townhouses_train_on_other_streets_by_night_and_know_the_truth_of_the_test(tmp_path: Path) -> None:
+def test_townhouses_train_on_other_streets_by_night_and_test_on_true_pairs(tmp_path: Path) -> None:
     write(tmp_path / "in", seed=1, train=4, test=2, size=32, layout="unpaired", night=6)
     setting = Setting(size=32, load=32, validation=1)
     prepare_unpaired(tmp_path / "in", tmp_path / "out", setting)
@@ -249,7 +249,7 @@ def test_townhouses_train_on_other_streets_by_night_and_know_the_truth_of_the_te
 
 
 @pytest.mark.skipif(not FLOWERS.is_dir(), reason="the flowers are not beside the repository")
-def test_of_the_flowers_all_with_enough_pixels_are_kept_and_their_numbers_make_no_partners(tmp_path: Path) -> None:
+def test_all_flowers_with_enough_pixels_are_kept_and_their_numbers_make_no_partners(tmp_path: Path) -> None:
     manifest = prepare_unpaired(FLOWERS, tmp_path, Setting(256, 256, validation=20, fit="squash"))
     few = set()
     for path in FLOWERS.rglob("*.jpg"):

@@ -56,7 +56,7 @@ def test_every_image_becomes_a_file_with_its_very_pixels(tmp_path, monkeypatch, 
         (lambda path: path.unlink(), "got no such file"),
     ],
 )
-def test_a_file_that_ends_amid_an_image_is_an_error(tmp_path, damage, message):
+def test_a_file_that_ends_inside_an_image_is_an_error(tmp_path, damage, message):
     folder = laid_out(tmp_path / "set", ROWS)
     damage(folder / "b.bin")
     with pytest.raises(DataError, match=message):
@@ -88,7 +88,7 @@ def public(tmp_path, monkeypatch) -> tuple[dict[str, PublicSet], list[str]]:
     return {"set": PublicSet("https://example.org/set.tar.gz", "Free for all.", digest, ROWS)}, asked
 
 
-def test_an_archive_that_was_had_whole_is_not_asked_for_again(tmp_path, monkeypatch, public):
+def test_a_complete_archive_is_not_downloaded_again(tmp_path, monkeypatch, public):
     sets, asked = public
     with monkeypatch.context() as patch:
         patch.setattr("slimgen.data.get.write_images", stopped(KeyboardInterrupt))
@@ -102,7 +102,7 @@ def test_an_archive_that_was_had_whole_is_not_asked_for_again(tmp_path, monkeypa
 def test_a_full_disk_is_one_line_and_leaves_no_hidden_folder(tmp_path, monkeypatch, public):
     sets, _ = public
     monkeypatch.setattr("slimgen.data.get.write_images", stopped(OSError(28, "No space left on device")))
-    with pytest.raises(DataError, match=r"unpacked beside .*No space left on device; make room"):
+    with pytest.raises(DataError, match=r"cannot unpack .*No space left on device; free some space"):
         get("set", tmp_path / "got", sets=sets)
     assert not (tmp_path / "got").exists()
     assert not (tmp_path / ".got.staged").exists()
@@ -115,7 +115,7 @@ def stopped(error):
     return raising
 
 
-def test_a_set_of_records_is_got_as_images_that_can_be_prepared(tmp_path, public):
+def test_a_set_of_records_becomes_images_that_can_be_prepared(tmp_path, public):
     sets, _ = public
     get("set", tmp_path / "got", sets=sets)
     options = {"size": SIDE, "load": SIDE, "direction": "AtoB", "validation": 1, "seed": 0}
@@ -125,7 +125,7 @@ def test_a_set_of_records_is_got_as_images_that_can_be_prepared(tmp_path, public
     assert np.array_equal(data.split("test").target, images("t"))
 
 
-def test_the_public_sets_of_records_are_as_large_as_their_makers_say():
+def test_the_public_sets_of_records_are_as_large_as_their_authors_say():
     cifar, stl = PUBLIC["cifar10"].records, PUBLIC["stl10"].records
     # Of the published sizes of their files: 10,000 images of CIFAR-10, and STL-10's 5,000, 8,000 and 100,000.
     assert 10_000 * cifar.length == 30_730_000

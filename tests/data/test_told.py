@@ -34,7 +34,7 @@ def put(folder: Path, name: str, values: np.ndarray) -> None:
     Image.fromarray(values).save(folder / name)
 
 
-def test_one_photograph_goes_on_across_its_middle_and_two_do_not() -> None:
+def test_one_photograph_has_no_seam_in_its_middle_and_two_have() -> None:
     whole, other = photograph(48, 96), photograph(48, 96)[::-1, ::-1]
     assert goes_on(whole)
     assert not goes_on(np.concatenate([whole, 255 - other], 1))
@@ -43,16 +43,23 @@ def test_one_photograph_goes_on_across_its_middle_and_two_do_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "doubt"), [((96, 96), "48 x 96, the pictures being square"), ((48, 96), "go on across")]
+    ("shape", "doubt"),
+    [
+        ((96, 96), "the pictures are square, so their halves would be only 48 wide and 96 high"),
+        ((48, 96), "have no seam in the middle"),
+    ],
 )
-def test_halves_that_are_no_pair_are_questioned(tmp_path: Path, shape: tuple[int, int], doubt: str) -> None:
+def test_halves_that_do_not_look_like_pairs_are_questioned(tmp_path: Path, shape: tuple[int, int], doubt: str) -> None:
     for split, count in (("train", 4), ("test", 2)):
         for number in range(count):
             put(tmp_path, f"in/{split}/{number}.png", np.roll(photograph(*shape), 5 * number + len(split), 1))
     for look in (look_at_pairs, look_at_sets):
         assert any(doubt in note for note in look(tmp_path / "in", Look()).notes)
     said = CliRunner().invoke(app, ["data", "check", str(tmp_path / "in")]).stdout
-    assert f"warning: are these pairs side by side? {'halves' if shape[0] == shape[1] else '4 of 4'}" in said
+    assert (
+        f"warning: are these pairs side by side? {'the pictures are square' if shape[0] == shape[1] else '4 of 4'}"
+        in said
+    )
     manifest = prepare_pairs(tmp_path / "in", tmp_path / "out", Setting(16, 16, validation=1, fit="squash"))
     assert any(doubt in note for note in manifest.notes)
 
@@ -62,7 +69,7 @@ def test_pairs_that_lie_side_by_side_are_not_questioned(tmp_path: Path) -> None:
     assert look_at_pairs(tmp_path, Look()).notes == []
 
 
-def test_the_same_pictures_in_train_and_test_are_told_and_duplicates_counted(tmp_path: Path) -> None:
+def test_the_same_pictures_in_train_and_test_are_noted_and_duplicates_counted(tmp_path: Path) -> None:
     same, other = noise(16, 16), noise(16, 16)
     for side in "AB":
         for number in range(4):
@@ -70,8 +77,8 @@ def test_the_same_pictures_in_train_and_test_are_told_and_duplicates_counted(tmp
         put(tmp_path, f"test{side}/0.bmp", same)  # the same pixels in another file
         put(tmp_path, f"test{side}/1.png", other)
     leaked, again = look_at_pairs(tmp_path, Look()).notes
-    assert leaked == "1 test pair equal to pairs to train on: figures will look better than they are"
-    assert again == "3 duplicates among the pairs to train on"
+    assert leaked == "1 test pair equal to training pairs: results will look better than they are"
+    assert again == "3 duplicates among the training pairs"
     manifest = prepare_pairs(tmp_path, tmp_path.parent / "out", Setting(8, 12, validation=1))
     assert list(manifest.notes) == [leaked, again]
     assert "duplicates" not in (tmp_path.parent / "out" / "manifest.json").read_text()  # told, and not stored
@@ -92,7 +99,7 @@ def shapes(folder: Path) -> Path:
     return folder
 
 
-def test_a_look_rejects_what_a_preparation_rejects_with_a_recipe_and_without(tmp_path: Path) -> None:
+def test_a_look_and_a_preparation_reject_the_same_with_and_without_a_recipe(tmp_path: Path) -> None:
     folder = shapes(tmp_path / "in")
     manifest = prepare_pairs(folder, tmp_path / "out", Setting(16, 16, validation=2, fit="squash"))
     assert set(manifest.rejected) == {"trainA/0.png", "trainB/1.png", "trainB/2.png"}
@@ -109,7 +116,7 @@ def test_a_look_rejects_what_a_preparation_rejects_with_a_recipe_and_without(tmp
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_validation_is_drawn_of_what_is_not_rejected(tmp_path: Path, seed: int) -> None:
+def test_validation_images_are_chosen_from_usable_ones(tmp_path: Path, seed: int) -> None:
     folder = shapes(tmp_path / "in")
     manifest = prepare_pairs(folder, tmp_path / "out", Setting(16, 16, validation=4, seed=seed, fit="squash"))
     assert {name: split.count for name, split in manifest.splits.items()} == {"train": 1, "val": 4, "test": 2}

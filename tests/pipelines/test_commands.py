@@ -54,7 +54,7 @@ def test_compile_writes_a_pipeline_and_names_its_image(tmp_path, monkeypatch, ca
     assert spec["deploymentSpec"]["executors"]["exec-teach"]["container"]["image"] in capsys.readouterr().out
 
 
-def test_a_server_that_is_not_there_is_one_clear_line(tmp_path, monkeypatch, capsys, closed):
+def test_an_unreachable_server_is_one_clear_line(tmp_path, monkeypatch, capsys, closed):
     file = tmp_path / "tiny.yaml"
     file.write_text(TINY)
     assert command(monkeypatch, "submit", file, "--data", "s3://bucket/images", "--host", closed) == 2
@@ -77,7 +77,7 @@ def test_another_web_server_is_no_kubeflow(recipe):
 
 
 @pytest.mark.parametrize("host", ["nonsense", "ftp://host", "http://"])
-def test_a_host_is_a_web_address(recipe, host):
+def test_a_host_must_be_a_web_address(recipe, host):
     with pytest.raises(ClusterError, match="http"):
         submit([recipe], "s3://bucket/images", host, PLAIN)
 
@@ -100,13 +100,13 @@ def test_a_local_run_needs_its_images(recipe, tmp_path):
 
 
 @pytest.mark.parametrize("data", ["s3://key:hunter2@bucket/images", "https://host/images?token=hunter2"])
-def test_a_run_on_a_cluster_is_given_no_password(recipe, closed, data):
+def test_a_run_on_a_cluster_gets_no_password(recipe, closed, data):
     with pytest.raises(DataError, match="no passwords or tokens") as refused:
         submit([recipe], data, closed, PLAIN)
     assert "hunter2" not in str(refused.value)
 
 
-def test_no_line_about_a_server_has_its_password(recipe, closed):
+def test_no_message_about_a_server_has_its_password(recipe, closed):
     with pytest.raises(ClusterError) as refused:
         submit([recipe], "s3://bucket/images", closed.replace("//", "//me:hun/ter2@"), PLAIN)
     assert "hun" not in str(refused.value)

@@ -90,7 +90,7 @@ def test_gpus_go_to_the_stages_that_train(clustered):
     assert counts == {stage: "2" if RESOURCES[stage].trains else None for stage in STAGES}
 
 
-def test_a_claim_is_mounted_where_every_stage_keeps_its_work(clustered):
+def test_a_claim_is_mounted_for_every_stages_work(clustered):
     _, message, _, kubernetes = clustered
     assert message.root.input_definitions.parameters["kept"].default_value.string_value == KEPT
     for stage in STAGES:

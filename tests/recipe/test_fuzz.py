@@ -205,7 +205,7 @@ def written(recipe: dict[str, Any], as_json: bool) -> str:
 
 
 @pytest.mark.parametrize("recipe", BASES, ids=lambda recipe: recipe["method"])
-def test_what_is_changed_is_sound(tmp_path: Path, recipe: dict[str, Any]) -> None:
+def test_the_recipes_are_valid_before_a_fault_is_put_in(tmp_path: Path, recipe: dict[str, Any]) -> None:
     file = tmp_path / "recipe.yaml"
     file.write_text(written(recipe, False))
     said = CliRunner().invoke(app, ["run", str(file), "--dry-run", "--out", str(tmp_path / "run")])
@@ -232,7 +232,7 @@ def test_a_recipe_runs_or_is_refused_in_one_line(
 
 @settings(max_examples=EXAMPLES or 200, **QUIET)
 @given(text=st.one_of(st.text(max_size=60), st.text(alphabet="a:-[]{}&*!|>'\"%@`#,? \n\t01.e", max_size=40)))
-def test_no_text_is_more_than_refused(text: str) -> None:
+def test_any_text_is_a_recipe_or_refused_in_one_line(text: str) -> None:
     with pytest.raises(SlimgenError) as caught:
         Recipe.parse(text, "x")
     assert "\n" not in str(caught.value)

@@ -82,7 +82,7 @@ def test_plain_text_is_one_value(text: str, value: object) -> None:
         ".nan",
     ],
 )
-def test_what_is_a_number_to_some_readers_only_is_refused(text: str) -> None:
+def test_a_number_for_only_some_readers_is_refused(text: str) -> None:
     with pytest.raises(RecipeError, match=r"line 2: a number must be decimal"):
         read(f"a: 1\nb: {text}")
     assert read(f"b: '{text}'") == {"b": text}
@@ -115,7 +115,7 @@ def test_what_is_a_number_to_some_readers_only_is_refused(text: str) -> None:
         ("", "must be a mapping"),
     ],
 )
-def test_what_no_recipe_has_is_refused_in_one_line(text: str, words: str) -> None:
+def test_yaml_that_recipes_must_not_use_is_refused_in_one_line(text: str, words: str) -> None:
     assert words in refused(text)
 
 
@@ -147,7 +147,7 @@ def test_a_large_file_is_not_even_read(tmp_path: Path) -> None:
         load(str(tmp_path / "big.yaml"))
 
 
-def test_anchors_are_read_as_what_they_stand_for() -> None:
+def test_anchors_are_read_as_their_values() -> None:
     text = TEXT.replace("batch: 2}", "batch: &batch 2}").replace("  updates: 1", "  updates: 1\n  batch: *batch")
     assert Recipe.parse(text, "small").finetune.batch == 2
 
@@ -190,7 +190,7 @@ def test_anchors_are_read_as_what_they_stand_for() -> None:
         ("teach: {updates: 1, batch: 2}", "teach: 5", "teach: must be a mapping; got 5"),
     ],
 )
-def test_values_are_of_the_kind_that_is_meant(old: str, new: str, words: str) -> None:
+def test_values_must_have_the_right_type(old: str, new: str, words: str) -> None:
     assert words in refused(TEXT.replace(old, new))
 
 
@@ -258,7 +258,7 @@ def test_a_key_of_a_file_of_many_is_read_as_strictly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a#b", "what?", "100%", "a b", "#", "é"])
-def test_a_path_may_have_any_sign(tmp_path: Path, name: str) -> None:
+def test_a_path_may_have_any_character(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     (tmp_path / name / "r.yaml").write_text(TEXT)
     assert load(f"{tmp_path / name}/r.yaml").name == "r"
@@ -270,7 +270,7 @@ def test_a_path_may_have_any_sign(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("reference", ["x" * 5000, "", "#", "##", "no\0thing", "/", "nothing.yaml#a"])
-def test_what_is_no_file_is_no_recipe(reference: str) -> None:
+def test_a_path_without_a_file_is_no_recipe(reference: str) -> None:
     with pytest.raises(RecipeError, match="name of a preset or a YAML file"):
         load(reference)
 

@@ -55,7 +55,7 @@ def test_a_sound_recipe_is_sound() -> None:
         ),
         (["teach.generator.ngf=65536"], "parameters; got"),
         (["teach.discriminator.ndf=65536"], "parameters; got"),
-        (["teach.discriminator.layers=9"], "needs images of at least"),
+        (["teach.discriminator.layers=9"], "must have at least 1536 pixels a side"),
         (["losses.perceptual=1", "losses.perceptual_network=nowhere.pt"], "nowhere.pt"),
         (["evaluate.metrics=['fd:x']", "evaluate.features={x: {path: nowhere.pt}}"], "no file nowhere.pt"),
         (["evaluate.metrics=['fd:x']", f"evaluate.features={{x: {{path: {'x' * 5000}}}}}"], "no file xxx"),

@@ -101,7 +101,7 @@ def test_settings_that_contradict_each_other_are_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_discriminator_may_judge_the_target_alone() -> None:
+def test_a_discriminator_may_see_only_the_target() -> None:
     alone = seen(PAIRED.override(["teach.discriminator.inputs=1"]), 1, 1)
     from slimgen.device import Compute
 
@@ -110,7 +110,7 @@ def test_a_discriminator_may_judge_the_target_alone() -> None:
     assert open_task(seen(PAIRED, 1, 1), cpu).conditional  # type: ignore[attr-defined]
 
 
-def test_without_prepared_pictures_nothing_is_known(tmp_path: Path) -> None:
+def test_without_prepared_pictures_no_channels_are_known(tmp_path: Path) -> None:
     assert suited(PAIRED, {"prepare": tmp_path}) is PAIRED
     (tmp_path / MANIFEST).write_text('{"splits": {"train": {"channels": "many"}}}')
     assert suited(PAIRED, {"prepare": tmp_path, "teach": None}) is PAIRED
@@ -118,7 +118,7 @@ def test_without_prepared_pictures_nothing_is_known(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("metric", ["psnr", "ssim", "patch_swd"])
 @pytest.mark.parametrize("channels", [1, 2, 4])
-def test_metrics_of_pixels_are_of_any_channels(metric: str, channels: int) -> None:
+def test_metrics_of_pixels_take_any_channels(metric: str, channels: int) -> None:
     torch.manual_seed(0)
     real = torch.rand(2, channels, 16, 16) * 2 - 1
     function = find(metric).open({}, torch.device("cpu")).function  # type: ignore[union-attr]
@@ -129,7 +129,7 @@ def test_metrics_of_pixels_are_of_any_channels(metric: str, channels: int) -> No
         assert torch.allclose(function(noisy, grey), function(noisy.expand(-1, 3, -1, -1), thrice))
 
 
-def test_pictures_of_any_channels_are_shown_and_it_is_said_how(tmp_path: Path) -> None:
+def test_pictures_of_any_channels_are_shown_with_a_note(tmp_path: Path) -> None:
     values = torch.linspace(-1, 1, 5 * 8 * 8).reshape(1, 5, 8, 8)
     shown = {count: grid({"a": values[:, :count]}, tmp_path / "a.png") for count in (1, 2, 3, 5)}
     assert np.array_equal(shown[3], shown[5])

@@ -57,7 +57,7 @@ def mean(images: torch.Tensor) -> torch.Tensor:
     return images.mean((1, 2, 3))
 
 
-def test_identities_lose_no_cycle_and_no_identity() -> None:
+def test_identity_networks_have_no_cycle_and_no_identity_loss() -> None:
     same = direction(lambda x: x, mean)
     losses, _ = terms(same, same, LossesSection(gan="least-squares"), pair())
     assert {name for name, value in losses.items() if value == 0} == {
@@ -68,7 +68,7 @@ def test_identities_lose_no_cycle_and_no_identity() -> None:
     }
 
 
-def test_a_direction_that_is_held_has_no_losses_but_the_cycles() -> None:
+def test_a_frozen_direction_has_only_cycle_losses() -> None:
     forward, reverse = direction(lambda x: x + 0.25, mean), direction(lambda x: x - 0.5, mean)
     whole, _ = terms(forward, reverse, LossesSection(gan="least-squares"), pair())
     held, _ = terms(forward, reverse._replace(held=True), LossesSection(gan="least-squares"), pair())

@@ -59,7 +59,7 @@ def job(recipe: Recipe, prepared: Path, out: Path, said: list[str]) -> Job:
     return Job(recipe, CPU, task, data, {"prepare": prepared}, out, lambda name: Journal(), quiet, said.append)
 
 
-def test_where_the_original_came_from_and_what_was_chosen_is_said_and_noted(prepared, tmp_path, monkeypatch):
+def test_the_origin_of_an_imported_original_is_printed_and_recorded(prepared, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     torch.save({"params_ema": drawn(3), "params": drawn(4), "epoch": 2}, tmp_path / "c.pth")
     recipe, said = TINY.override(["teach.generator_checkpoint=~/c.pth"]), []
@@ -75,7 +75,7 @@ def test_where_the_original_came_from_and_what_was_chosen_is_said_and_noted(prep
     assert list(named_files(STAGES["teach"], recipe).values()) == [sha256_file(tmp_path / "c.pth")]
 
 
-def test_a_key_of_the_recipe_says_which_part_is_meant(prepared, tmp_path):
+def test_a_key_of_the_recipe_chooses_the_part_of_a_file(prepared, tmp_path):
     both = {f"netG_{name}.{key}": tensor for name, seed in (("A", 3), ("B", 4)) for key, tensor in drawn(seed).items()}
     torch.save({"state_dict": both}, tmp_path / "c.ckpt")
     recipe = TINY.override([f"teach.generator_checkpoint={tmp_path / 'c.ckpt'}"])
@@ -91,7 +91,7 @@ def test_a_key_of_the_recipe_says_which_part_is_meant(prepared, tmp_path):
     assert all(torch.equal(left[name], tensor) for name, tensor in drawn(4).items())
 
 
-def test_weights_that_do_not_fit_are_told_before_anything_is_computed(tmp_path):
+def test_weights_that_do_not_fit_are_refused_before_anything_is_computed(tmp_path):
     torch.save(build_generator("resnet", ngf=8, blocks=2).state_dict(), tmp_path / "c.pth")
     path = tmp_path / "c.pth"
     recipe = TINY.override([f"teach.generator_checkpoint={path}"])
@@ -123,7 +123,7 @@ def halving() -> nn.Module:
     return net
 
 
-def test_a_generator_of_the_other_direction_is_doubted(prepared, tmp_path):
+def test_a_generator_of_the_other_direction_gives_a_warning(prepared, tmp_path):
     right = job(TINY, prepared, tmp_path / "out", [])
     assert doubted(right, halving()) is None
     doubt = doubted(right, halving(), swapped=True)
@@ -131,7 +131,7 @@ def test_a_generator_of_the_other_direction_is_doubted(prepared, tmp_path):
     assert "set data.direction to BtoA" in doubt
 
 
-def test_a_generator_that_makes_neither_is_not_doubted(prepared, tmp_path):
+def test_a_generator_that_fits_neither_direction_gives_no_warning(prepared, tmp_path):
     net = nn.Conv2d(3, 3, 1)
     with torch.no_grad():
         net.weight.zero_()

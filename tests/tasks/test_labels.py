@@ -43,7 +43,7 @@ def test_every_pixel_is_of_one_class_and_the_edges_come_last():
     assert torch.equal(seen[:, 254:], edges.float() / 255)
 
 
-def test_unknown_pixels_have_a_channel_of_their_own():
+def test_unknown_pixels_have_a_separate_channel():
     task = open_task(TINY.override(["data={classes: 3, unknown: true}", "teach.generator.inputs=4"]), CPU)
     assert torch.equal(
         task.condition(as_prepared(torch.full((1, 1, 2, 2), 3)))[0, :, 0, 0], torch.tensor([0, 0, 0, 1.0])

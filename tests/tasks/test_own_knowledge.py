@@ -65,12 +65,12 @@ def test_nothing_outside_tasks_names_a_task(path: Path) -> None:
         "assert isinstance(job.task, Unconditional)",
     ],
 )
-def test_naming_one_is_seen(source: str) -> None:
+def test_code_that_names_a_task_is_found(source: str) -> None:
     assert named(source)
     assert named(f'"""A docstring may say unpaired."""\nembedded: Literal["townhouses"] | None = None\n{source}')
 
 
-def test_docstrings_and_the_field_of_a_recipe_may() -> None:
+def test_docstrings_and_the_recipes_field_may_name_a_task() -> None:
     assert (
         named('"""labels"""\nclass Data:\n    """townhouses"""\n    embedded: Literal["townhouses"] | None = None\n')
         == []

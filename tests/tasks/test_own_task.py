@@ -21,13 +21,13 @@ def a_fifth_task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TASKS, "colours", "examples.own_task:Colours")
 
 
-def test_the_command_line_knows_it(tmp_path: Path) -> None:
+def test_the_command_line_accepts_the_task(tmp_path: Path) -> None:
     write(tmp_path / "images", seed=0, train=4, test=1, size=32, layout="images")
     words = ["data", "check", str(tmp_path / "images"), "--task", "colours", "--json"]
     assert json.loads(CliRunner().invoke(app, words).stdout)["images"] == {"train": 4, "test": 1}
 
 
-def test_its_keys_are_refused_and_its_pictures_drawn_as_it_says(tmp_path: Path, monkeypatch) -> None:
+def test_its_traits_refuse_keys_and_draw_its_pictures(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("slimgen.tasks.embedded.TRAIN", 2)
     monkeypatch.setattr("slimgen.tasks.embedded.TEST", 1)
     monkeypatch.chdir(tmp_path)

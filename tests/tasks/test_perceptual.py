@@ -13,7 +13,7 @@ from slimgen.training.fit import Memo
 TINY = Recipe.parse((Path(__file__).parents[1] / "stages" / "tiny.yaml").read_text()).override(["losses.perceptual=2"])
 
 
-def test_features_of_real_pictures_are_computed_once_a_batch() -> None:
+def test_features_of_real_pictures_are_computed_once_per_batch() -> None:
     task = open_task(TINY, Compute(torch.device("cpu")))
     discriminator, looked = task.discriminator().eval(), []
     plain = discriminator.features

@@ -174,7 +174,7 @@ def test_the_objective_decides_the_original_where_it_stops_early_and_only_there(
 
 
 @pytest.mark.parametrize("layout", ["unpaired", "images"])
-def test_where_no_image_has_its_truth_a_metric_of_single_images_is_refused(layout: str, colours: Path) -> None:
+def test_early_stopping_without_targets_refuses_a_metric_of_single_images(layout: str, colours: Path) -> None:
     recipe = plain(layout, colours)
     for settings, named in (([], "objective"), (["teach.metric=ssim", "objective.metric=fd:colours"], "teach")):
         rule = (
@@ -186,7 +186,7 @@ def test_where_no_image_has_its_truth_a_metric_of_single_images_is_refused(layou
     check_recipe(recipe)
 
 
-def test_the_metric_of_the_original_is_wanted_like_every_other(colours: Path) -> None:
+def test_the_metric_of_early_stopping_is_checked_like_every_other(colours: Path) -> None:
     recipe = plain("paired", colours).override([*EARLY, "teach.metric=fd:mine"])
     with pytest.raises(RecipeError, match="fd:mine needs a feature network"):
         wanted(recipe)
@@ -201,7 +201,7 @@ def test_the_metric_of_the_original_is_wanted_like_every_other(colours: Path) ->
         (["teach.patience=2", "teach.check_every=6"], "must be below 'updates', which is 6"),
         (["teach.patience=0", "teach.check_every=2"], "must be at least 1"),
         (["teach.patience=2", "teach.check_every=2", "teach.generator_checkpoint=a.pt"], "the original is imported"),
-        (["teach.metric=ssim"], "which is missing"),
+        (["teach.metric=ssim"], "'metric' needs 'patience'"),
         (["finetune.patience=2"], "no key 'finetune.patience'"),
     ],
 )

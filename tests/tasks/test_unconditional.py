@@ -55,7 +55,7 @@ def phases(task, net, discriminator, schedule=TINY.teach):
     return task.phases(GanTraining("a", net, discriminator, schedule, 4))[0]
 
 
-def test_noise_is_a_function_of_what_it_is_for():
+def test_noise_is_a_function_of_its_use():
     first = latents(1000, 64, 0, use=GENERATOR)
     assert torch.equal(first, latents(1000, 64, 0, use=GENERATOR))
     assert torch.equal(first[:10], latents(10, 64, 0, use=GENERATOR))
@@ -88,7 +88,7 @@ def test_every_step_of_the_discriminator_sees_new_images_and_new_noise(data):
     assert all(torch.equal(one.target, pair.target[:4]) for one, pair in zip(made, seen, strict=True))
 
 
-def test_batches_are_pure_and_held_as_long_as_asked(data):
+def test_batches_are_pure_and_held_for_the_given_steps(data):
     one, two = (open_task(TINY, CPU).batches(data, TINY.teach) for _ in range(2))
     for name, batch in one.items():
         batch(0)
@@ -98,7 +98,7 @@ def test_batches_are_pure_and_held_as_long_as_asked(data):
     assert all(torch.equal(held["train"](step).input, one["train"](1).input) for step in (3, 4, 5))
 
 
-def test_processes_together_see_what_one_would(data, monkeypatch):
+def test_processes_together_see_the_batch_of_one_process(data, monkeypatch):
     recipe = TINY.override(["teach.discriminator_steps=1"])
     alone = open_task(recipe, CPU).batches(data, recipe.teach)
     shares = []
@@ -109,7 +109,7 @@ def test_processes_together_see_what_one_would(data, monkeypatch):
         for part in ("input",) if SHOWN not in name else ("input", "target"):
             halves = [getattr(share[name](2), part) for share in shares]
             assert torch.equal(torch.cat(halves), getattr(alone[name](2), part))
-    with pytest.raises(DataError, match="equal share"):
+    with pytest.raises(DataError, match="must divide evenly"):
         open_task(recipe, CPU).batches(data, recipe.teach.model_copy(update={"batch": 5}))
     assert distributed.world() == (0, 1)
 
@@ -264,7 +264,7 @@ def test_candidates_are_measured_on_images_held_out_and_noise_of_their_own(data,
     assert len(real) == 4
     assert not torch.equal(noise, work.task.test(data).input[:4])
     by_default = job(data, tmp_path)
-    with pytest.raises(RecipeError, match="measured on whole sets"):
+    with pytest.raises(RecipeError, match="must be a metric of whole sets"):
         by_default.task.validation(by_default)
 
 
@@ -292,7 +292,7 @@ def test_settings_without_effect_or_sense_are_refused_in_one_line(settings, rule
     assert "\n" not in str(caught.value)
 
 
-def test_a_generator_of_another_size_is_told_before_it_is_trained(data, tmp_path):
+def test_a_generator_of_another_size_is_refused_before_it_is_trained(data, tmp_path):
     work = job(data, tmp_path, TINY.override(["teach.generator.size=24"]))
     with pytest.raises(RecipeError, match="makes images of 16 x 16 with 3 channels; got 3x24x24"):
         work.task.teach(work)

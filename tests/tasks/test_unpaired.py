@@ -84,7 +84,7 @@ def test_an_epoch_shows_every_image_of_the_larger_set(taught, tmp_path) -> None:
     assert stages.teach(recipe, prepare=taught / "prepare", out=tmp_path, progress=quiet)["updates"] == 6 / 2
 
 
-def test_what_is_not_imported_is_missed_in_one_line(taught, tmp_path) -> None:
+def test_a_missing_import_is_an_error_in_one_line(taught, tmp_path) -> None:
     left = taught / "teach"
     one = [f"teach.{part}_checkpoint={left / part}.safetensors" for part in ("generator", "discriminator")]
     both = [
@@ -104,7 +104,7 @@ def test_what_is_not_imported_is_missed_in_one_line(taught, tmp_path) -> None:
         job(taught).task.reverse(tmp_path / "one")
 
 
-def test_the_truth_is_what_the_original_makes_and_targets_teach_the_judge_alone(taught) -> None:
+def test_the_originals_outputs_are_the_targets_and_real_targets_train_only_the_discriminator(taught) -> None:
     work = job(taught, TINY.override(["losses.perceptual=1"]))
     task, guidance = work.task, original_guidance(work)
     net = task.original(taught / "teach")

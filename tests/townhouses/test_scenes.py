@@ -138,7 +138,7 @@ def parts() -> dict[str, tuple]:
 
 
 @pytest.mark.parametrize("part", parts())
-def test_what_a_house_is_made_of_is_mirror_symmetric(part: str) -> None:
+def test_the_parts_of_a_house_are_mirror_symmetric(part: str) -> None:
     """Else a flipped pair would show a photograph that no label map can foretell."""
     canvas = Canvas(65)
     draw, *arguments = parts()[part]
@@ -194,7 +194,7 @@ def test_an_unpaired_set_may_have_more_streets_by_night_than_by_day(tmp_path: Pa
     assert np.array_equal(np.asarray(Image.open(tmp_path / "trainB" / "00004.png")), scene(1, 4, 32).night)
 
 
-def test_images_are_the_streets_by_day_alone(tmp_path: Path) -> None:
+def test_images_are_only_streets_by_day(tmp_path: Path) -> None:
     write(tmp_path, seed=1, train=2, test=1, size=32, layout="images")
     files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png"))
     assert files == ["test/00002.png", "train/00000.png", "train/00001.png"]
@@ -211,6 +211,6 @@ def test_a_scene_out_of_range_is_refused(seed: int, index: int, size: int) -> No
     "change",
     [{"layout": "pairs"}, {"train": 0}, {"test": 0}, {"size": 8}, {"night": 3}, {"night": 0, "layout": "unpaired"}],
 )
-def test_a_data_set_that_cannot_be_is_refused(tmp_path: Path, change: dict) -> None:
+def test_an_invalid_data_set_is_refused(tmp_path: Path, change: dict) -> None:
     with pytest.raises(ValueError, match="; got "):
         write(tmp_path, **{"seed": 0, "train": 1, "test": 1, "size": 32} | change)

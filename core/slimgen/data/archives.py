@@ -1,4 +1,4 @@
-"""Unpack archives from outside: nothing leaves the folder, nothing but files and folders is made."""
+"""Unpacking of untrusted archives: nothing is written outside the folder, and only files and folders are created."""
 
 import re
 import shutil
@@ -15,31 +15,31 @@ from slimgen.errors import DataError, SlimgenError
 from slimgen.shortage import free, full, shortage
 
 CHUNK = 1 << 20
-#: How many times its own bytes an archive may unpack to, and how many are harmless in any case: pictures hardly
-#: compress, while a bomb's zeros do a thousandfold.
+#: Largest allowed growth of an archive when unpacked, and a number of bytes that is always allowed: pictures hardly
+#: compress, while a bomb's zeros do so a thousandfold.
 GROWTH, HARMLESS = 200, 1 << 30
-#: How many bytes of an archive a member takes at the least, and how many members are harmless in any case.
+#: Fewest bytes that a member takes in an archive, and a number of members that is always allowed.
 MEMBER, FEW = 8, 100_000
 SHARE = 0.99
-"""Of the room on the disk; the rest is left to others."""
+"""Share of the free space that may be used."""
 
-#: A member that may be unpacked: its name, and how to read it (nothing to read for a folder).
+#: A member that may be unpacked: its name, and a function that opens it (None for a folder).
 Member = tuple[str, Callable[[], IO[bytes]] | None]
 
 
 def extract(archive: Path, folder: Path) -> None:
-    """Unpack a tar (plain, gz, bz2, xz) or zip archive into a folder that is not there yet.
+    """Unpack a tar (plain, gz, bz2, xz) or zip archive into a new folder.
 
-    It is unpacked aside and renamed when all is well, so the folder is there whole or not at all. If everything in
-    the archive lies in one folder, as is usual, that folder becomes `folder`. The content decides the kind of archive.
+    It is unpacked aside and renamed at the end, so the folder is complete or missing. If everything in the archive lies
+    in one folder, as is usual, that folder becomes `folder`. The content decides the kind of archive.
 
     Raises:
-        DataError: if a name is absolute or has `..`, a member is a link or a device, something comes twice, there is
-            far more in it than an archive of its length has, it is damaged or none, or the folder exists.
-        ShortageError: if the disk has too little room, which is found out before it is full.
+        DataError: a name is absolute or has `..`, a member is a link or a device, a name occurs twice, the content is
+            far larger than the archive, the archive is damaged or no archive, or the folder exists.
+        ShortageError: the disk has too little room, which is checked before it is full.
     """
     if folder.exists():
-        raise DataError("an archive is unpacked into a folder that is not there yet", folder)
+        raise DataError("the folder for an archive must not exist yet", folder, "choose another folder or remove it")
     aside = folder.with_name(f".{folder.name}.unpacking")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -62,7 +62,7 @@ def _unpack(archive: Path, aside: Path) -> None:
         if short := shortage(error, f"unpacking {archive.name}", aside):
             raise short from error
         fault = f"{type(error).__name__}: {error}"
-        raise DataError(f"{archive} is a whole tar or zip archive", fault, "get it again") from error
+        raise DataError(f"{archive} must be a complete tar or zip archive", fault, "download it again") from error
 
 
 def _write(archive: Path, members: Iterable[Member], aside: Path) -> None:
@@ -70,27 +70,27 @@ def _write(archive: Path, members: Iterable[Member], aside: Path) -> None:
     most_bytes, most_members = max(HARMLESS, GROWTH * length), max(FEW, length // MEMBER)
     for number, (name, opened) in enumerate(members):
         if number >= most_members:
-            raise _bomb(archive, f"at most {most_members:,} members")
+            raise _bomb(archive, f"{most_members:,} members")
         path = aside / _safe(archive, name)
         if opened is None:
             path.mkdir(parents=True, exist_ok=True)
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            raise DataError("a name comes once in an archive", f"{name!r} twice in {archive}")
+            raise DataError(f"names in {archive} must be unique", f"{name!r} twice")
         with opened() as source, path.open("xb") as target:
             while chunk := source.read(CHUNK):
                 written += len(chunk)
                 if written > most_bytes:
-                    raise _bomb(archive, f"at most {most_bytes:,} bytes")
+                    raise _bomb(archive, f"{most_bytes:,} bytes")
                 if written > room:
                     raise full(f"unpacking {archive.name}", aside.parent)
                 target.write(chunk)
 
 
 def _bomb(archive: Path, most: str) -> DataError:
-    rule = f"an archive of {archive.stat().st_size:,} bytes unpacks to {most}"
-    return DataError(rule, f"more in {archive}", "unpack it yourself if you trust it")
+    rule = f"{archive}, with {archive.stat().st_size:,} bytes, must unpack to at most {most}"
+    return DataError(rule, "more", "unpack it yourself if you trust it")
 
 
 def _zipped(archive: Path) -> Generator[Member, None, None]:
@@ -106,7 +106,7 @@ def _zipped(archive: Path) -> Generator[Member, None, None]:
 
 
 def _tarred(archive: Path) -> Generator[Member, None, None]:
-    # As a stream: one pass, and a bomb is met before it is read to its end.
+    # As a stream: one pass, and a bomb is noticed before it is read to its end.
     with tarfile.open(archive, "r|*") as file:
         for entry in file:
             if not (entry.isreg() or entry.isdir()):
@@ -115,7 +115,7 @@ def _tarred(archive: Path) -> Generator[Member, None, None]:
 
 
 def _safe(archive: Path, name: str) -> PurePosixPath:
-    """The name as a path that stays where it is put; backslashes and drive letters count as attempts to leave."""
+    """Return the name as a relative path inside the folder; refuse backslashes and drive letters too."""
     path = PurePosixPath(name)
     if not name or "\0" in name or "\\" in name or re.match(r"[A-Za-z]:", name):
         raise _refused(archive, name, "a name that is no plain path")
@@ -125,4 +125,4 @@ def _safe(archive: Path, name: str) -> PurePosixPath:
 
 
 def _refused(archive: Path, name: str, what: str) -> DataError:
-    return DataError(f"an archive from outside holds plain files below its folder; {archive} has {what}", repr(name))
+    return DataError(f"{archive} must contain only plain files inside its folder", f"{what}: {name!r}")

@@ -1,4 +1,4 @@
-"""The shapes of the pictures of a data set, and what making them of one size does to them."""
+"""Shapes of a data set's pictures, and the changes that resizing them to one size makes."""
 
 import math
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from slimgen.size import Size, alike
 
 @dataclass
 class Shapes:
-    """The shapes of the images that can be used, and what making them of one size does to them."""
+    """Shapes of the usable images, and the changes that resizing them to one size makes."""
 
     frame: Frame | None
     seen: set[Size] = field(default_factory=set)
@@ -17,7 +17,7 @@ class Shapes:
     changed: list[float] = field(default_factory=list)
 
     def see(self, shape: Size) -> None:
-        """Takes note of a picture's height and width."""
+        """Record a picture's height and width."""
         if self.frame is not None and not alike(shape, self.frame.size):
             self.changed.append(_change(shape, self.frame.shape_of(shape), self.frame))
         self.seen.add(shape)
@@ -25,14 +25,14 @@ class Shapes:
 
     @property
     def facts(self) -> dict[str, object]:
-        """For programs: the shapes, and how many images are changed."""
+        """Shapes and number of changed images, for programs."""
         shapes = [list(shape) for shape in sorted(self.seen)]
         fit = {} if self.frame is None else {"fit": self.frame.fit, "changed": len(self.changed)}
         return {"shapes": shapes, **fit}
 
     @property
     def lines(self) -> dict[str, str]:
-        """For people."""
+        """The same as text, for people."""
         if not self.seen:
             return {}
         (high, wide), (highest, widest) = (Size(*map(end, zip(*self.seen, strict=True))) for end in (min, max))
@@ -42,19 +42,20 @@ class Shapes:
         what = f"all are resized to {self.frame.size}"
         if self.changed and self.frame.fit is not None:
             worst = _WORDS[self.frame.fit].format(max(self.changed))
-            what = f"resized to {self.frame.size}; {len(self.changed)} of {self.count} are of another aspect: {worst}"
+            others = f"{len(self.changed)} of {self.count} have another aspect ratio"
+            what = f"resized to {self.frame.size}; {others} and are {worst}"
         return {"pixels": span, "fit": what}
 
 
 _WORDS = {
-    "squash": "squashed, so that things become up to {:.2f} times as wide or as high as they were",
-    "crop": "cropped, which leaves out up to {:.0%} of a picture",
-    "pad": "padded with their edges, which make up to {:.0%} of a picture",
+    "squash": "squashed, which stretches them by a factor of up to {:.2f}",
+    "crop": "cropped, which removes up to {:.0%} of a picture",
+    "pad": "padded with their edges, which fill up to {:.0%} of a picture",
 }
 
 
 def _change(shape: Size, fitted: Size, frame: Frame) -> float:
-    """How much of an image changes: by which factor its aspect, or which share of it is left out or added."""
+    """Return the change of an image: the factor of its aspect ratio, or the share removed or added."""
     if frame.fit == "squash":
         times = shape.height * frame.size.width / (shape.width * frame.size.height)
         return max(times, 1 / times)

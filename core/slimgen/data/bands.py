@@ -1,4 +1,4 @@
-"""Pictures that Pillow does not hold, as arrays: of any number of bands, in TIFF files; and in .npy files."""
+"""Pictures beyond Pillow as arrays: TIFF files with any number of bands, and .npy files."""
 
 import io
 import math
@@ -10,25 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slimgen.data.rejected import Rejected
+from slimgen.size import Size
 
 MOST_BANDS = 64
 MOST_PIXELS = 64_000_000
-"""More are refused before decoding; Pillow's own limit, 178 million, stays in force."""
+"""Larger pictures are rejected before decoding; Pillow's limit of 178 million applies too."""
 Values = NDArray[Any]
-"""What a picture holds: (height, width, channels), of 8-bit, 16-bit or other whole numbers, or of floats."""
+"""Values of a picture (height, width, channels): 8-bit, 16-bit or other whole numbers, or floats."""
 ALPHA = ((1,), (2,))
-"""How a TIFF says that its fourth band is alpha, multiplied already or not."""
+"""TIFF's codes for a fourth band that is alpha, premultiplied or not."""
 
 
 class Kind(NamedTuple):
-    """What the header of a picture says.
+    """Kind of a picture, from its header.
 
     Attributes:
         shape: height and width.
-        channels: alpha is none, since it is laid on white.
-        dtype: of its values.
-        cut: the file holds more bits than are read.
-        more: it holds more pages or frames than the first, which is read.
+        channels: number of channels without alpha, which is composited on white.
+        dtype: type of its values.
+        cut: whether the file has more bits than are read.
+        more: whether it has more pages or frames than the first, which is read.
     """
 
     shape: tuple[int, int]
@@ -39,30 +40,30 @@ class Kind(NamedTuple):
 
 
 def is_npy(data: bytes) -> bool:
-    """Whether a file begins as an .npy file does."""
+    """Return whether data begin like an .npy file."""
     return data.startswith(b"\x93NUMPY")
 
 
 def is_tiff(data: bytes) -> bool:
-    """Whether a file begins as a TIFF does, of either order of bytes and of either size of offsets."""
+    """Return whether data begin like a TIFF or BigTIFF of either byte order."""
     return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def npy_kind(path: Path, data: bytes) -> Kind:
-    """The kind of an .npy file, of whose bytes the first few hundred will do.
+    """Return the kind of an .npy file, for which its first few hundred bytes are enough.
 
     Raises:
-        Rejected: if it is no picture.
+        Rejected: it is no picture.
     """
     return _npy(path, data)[0]
 
 
 def read_npy(path: Path, data: bytes) -> Values:
-    """The values in the bytes of an .npy file; raises as `npy_kind`, and for a file that is cut short."""
+    """Return the values in the bytes of an .npy file; raise as `npy_kind`, and for a truncated file."""
     kind, start, fortran = _npy(path, data)
     count = math.prod((*kind.shape, kind.channels))
     if len(data) - start < count * kind.dtype.itemsize:
-        raise Rejected(path, "is damaged or cut short (an array of fewer values than it says)")
+        raise Rejected(path, "is damaged or cut short (fewer values than its header says)")
     values = np.frombuffer(data, kind.dtype, count, start)
     if fortran:
         return values.reshape((*kind.shape, kind.channels)[::-1]).transpose(2, 1, 0)
@@ -70,7 +71,7 @@ def read_npy(path: Path, data: bytes) -> Values:
 
 
 def _npy(path: Path, data: bytes) -> tuple[Kind, int, bool]:
-    """The kind, where the values begin, and whether the first index runs fastest."""
+    """Return the kind, the offset of the values, and whether they are in Fortran order."""
     file = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(file)
@@ -80,19 +81,19 @@ def _npy(path: Path, data: bytes) -> tuple[Kind, int, bool]:
         raise Rejected(path, f"is damaged or cut short (npy: {_line(error)})") from error
     sides = (*shape, 1) if len(shape) == 2 else shape
     if len(sides) != 3 or min(sides) < 1 or sides[2] > MOST_BANDS:
-        rule = f"where a picture is (height, width) or (height, width, up to {MOST_BANDS} channels)"
-        raise Rejected(path, f"is an array of shape {shape}, {rule}")
+        rule = f"must be (height, width) or (height, width, up to {MOST_BANDS} channels)"
+        raise Rejected(path, f"is an array of shape {shape}, which {rule}")
     return _kind(path, sides, dtype), file.tell(), fortran
 
 
 def tiff_kind(path: Path, data: bytes | Path) -> Kind:
-    """The kind of the first image of a TIFF; raises Rejected if it is none."""
+    """Return the kind of the first image of a TIFF; raise Rejected if it is no TIFF."""
     kind: Kind = _first_page(path, data, lambda page, kind: kind._replace(more=page.parent.is_multipage))
     return kind
 
 
 def read_tiff(path: Path, data: bytes) -> Values:
-    """The values of the first image of a TIFF; alpha is laid on white. Raises Rejected if it is none, or damaged."""
+    """Return the values of the first image of a TIFF, alpha composited on white; raise Rejected if it is damaged."""
 
     def values_of(page: Any, kind: Kind) -> Values:
         found: Values = page.asarray()
@@ -113,28 +114,29 @@ def _first_page(path: Path, data: bytes | Path, use: Callable[[Any, Kind], Any])
 
     from tifffile import TiffFile
 
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it would print is raised here, or means nothing
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its messages are raised here, or harmless
     try:
         with TiffFile(io.BytesIO(data) if isinstance(data, bytes) else data) as file:
             page: Any = file.pages.first
             bands = page.samplesperpixel
             if not 1 <= bands <= MOST_BANDS or page.imagedepth != 1:
-                raise Rejected(path, f"has {bands} bands and a depth of {page.imagedepth}, more than a picture has")
+                most = f"at most {MOST_BANDS} and 1 are allowed"
+                raise Rejected(path, f"has {bands} bands and a depth of {page.imagedepth}; {most}")
             return use(page, _kind(path, (page.imagelength, page.imagewidth, bands), np.dtype(page.dtype)))
     except Rejected:
         raise
     except Exception as error:  # a decoder fed with hostile bytes may raise anything
         hint = "save it without compression, or with deflate" if "imagecodecs" in str(error) else None
-        raise Rejected(path, f"is damaged, or a TIFF of a kind that is not read ({_line(error)})", hint) from error
+        raise Rejected(path, f"is damaged, or a TIFF of an unsupported kind ({_line(error)})", hint) from error
 
 
 def _kind(path: Path, sides: tuple[int, ...], dtype: np.dtype[Any]) -> Kind:
     height, width, channels = sides
     if height * width > MOST_PIXELS or height * width * channels * dtype.itemsize > 8 * MOST_PIXELS:
-        size = f"{width} x {height} of {channels} channels"
-        raise Rejected(path, f"is {size}, more than {MOST_PIXELS:,} pixels of 8 bytes", "reduce it first")
+        size = f"{Size(height, width).spoken} with {channels} channels"
+        raise Rejected(path, f"is {size}, more than {MOST_PIXELS:,} pixels of 8 bytes", "reduce its size first")
     if dtype.kind not in "buif" or dtype.itemsize > 8:
-        raise Rejected(path, f"holds values of the type {dtype}, which are no levels", "save it with 8 or 16 bits")
+        raise Rejected(path, f"has values of the type {dtype}, which cannot be read", "save it with 8 or 16 bits")
     return Kind((height, width), channels, dtype)
 
 

@@ -1,4 +1,4 @@
-"""Batches of images as a pure function of the step, so that a resumed run sees what it would have seen."""
+"""Batches of images as a pure function of the step, so that a resumed run gets the same batches."""
 
 from typing import NamedTuple
 
@@ -13,12 +13,12 @@ from slimgen.size import Size
 
 
 class Pair(NamedTuple):
-    """Images and what they should become: float32 (N, 3, H, W) in [-1, 1].
+    """Input and target images: float32 (N, 3, H, W) in [-1, 1].
 
-    Label maps come as their ids, mapped from 0 .. 255 to [-1, 1] as any image: (N, 1, H, W), or (N, 2, H, W) with the
-    edges of instances. See `slimgen.tasks.labels`.
+    Label maps are ids mapped from 0 .. 255 to [-1, 1] like any image: (N, 1, H, W), or (N, 2, H, W) with instance
+    edges. See `slimgen.tasks.labels`.
 
-    Of two sets of images they are not each other's partners, and whole sets may differ in N.
+    In two sets of images, inputs and targets are no partners, and whole sets may differ in N.
     """
 
     input: Tensor
@@ -26,23 +26,23 @@ class Pair(NamedTuple):
 
 
 class Batches:
-    """The batch of each step: `batches(step)` depends on (seed, step) and nothing else.
+    """Batch of each step: `batches(step)` depends only on (seed, step).
 
-    Images come in an order drawn anew for each epoch from (seed, epoch). The images of all epochs form one endless
-    sequence that batches cut into pieces, so none is dropped at an epoch's end and a batch may span two. Crop and
-    flip belong to the place in that sequence, not to the process: the ranks together see what one process would.
+    The order of images is drawn for each epoch from (seed, epoch). The images of all epochs form one endless sequence
+    that is cut into batches, so no image is dropped at an epoch's end, and a batch may span two epochs. Crop and flip
+    belong to the position in the sequence and not to the process: all ranks together get the images of one process.
 
-    The two images of a pair share order, crop and flip. Of two sets of images each has a sequence of its own, of its
-    own length: nothing ties an input to a target, even if it has a partner there.
+    The two images of a pair share order, crop and flip. Each of two sets has its own sequence with its own length, so
+    nothing ties an input to a target, even where partners exist.
 
     Args:
-        batch: pairs, or images of each set, in a step, over all ranks together.
-        crop: size of the random crop, or pixels of a side of it.
-        flip: mirror half of the pairs.
-        rank: which of the `world` slices of each batch is ours.
+        batch: pairs, or images of each set, per step over all ranks.
+        crop: size of the random crop; a number is the side of a square.
+        flip: whether to mirror half of the pairs.
+        rank: index of this process's slice of each batch, out of `world`.
 
     Raises:
-        DataError: if the split is empty, the crop does not fit, or the batch cannot be divided.
+        DataError: the split is empty, the crop does not fit, or the batch cannot be divided.
     """
 
     def __init__(
@@ -51,15 +51,15 @@ class Batches:
         shape = Size(*split.input.shape[1:3])
         crop = Size(crop, crop) if isinstance(crop, int) else crop
         if min(len(split.input), len(split.target)) == 0:
-            raise DataError(f"the split {split.name!r} holds images", "none")
+            raise DataError(f"the split {split.name!r} must have images", "none")
         if min(crop) < 1 or not crop.within(shape):
-            raise DataError("a crop fits into its images", f"crop {crop} of {shape}")
+            raise DataError("a crop must fit into its images", f"crop {crop} of {shape}")
         if batch < 1 or world < 1 or batch % world:
-            raise DataError("every rank gets an equal share of a batch", f"batch {batch} for {world} ranks")
+            raise DataError("a batch must divide evenly among the ranks", f"batch {batch} for {world} ranks")
         if seed < 0:
-            raise DataError("a seed is from 0", f"seed {seed}")
+            raise DataError("a seed must be at least 0", f"seed {seed}")
         if not 0 <= rank < world:
-            raise DataError("a rank is from 0 to world - 1", f"rank {rank} of {world}")
+            raise DataError("a rank must be from 0 to world - 1", f"rank {rank} of {world}")
         self.split, self.batch, self.seed, self.crop, self.flip = split, batch, seed, crop, flip
         self.rank, self.world = rank, world
         if split.coupled:
@@ -71,9 +71,9 @@ class Batches:
             self._sequences = source, target
 
     def __call__(self, step: int) -> Pair:
-        """The images of a step: input and target, each (batch / world, channels, height, width)."""
+        """Return the images of a step: input and target, each (batch / world, channels, height, width)."""
         if step < 0:
-            raise DataError("steps are counted from 0", step)
+            raise DataError("a step must be at least 0", step)
         share = self.batch // self.world
         first = step * self.batch + self.rank * share
         sides = zip((self.split.input, self.split.target), self._sequences, strict=True)
@@ -88,10 +88,10 @@ class _Epoch(NamedTuple):
 
 
 class _Sequence:
-    """The endless sequence of images of all epochs: which comes at a place, and its crop and flip.
+    """Endless sequence of the images of all epochs, with crop and flip of each position.
 
-    Its images have the shape (N, height, width, channels). `number` tells sequences of one seed apart, from 1 (numpy
-    draws from a seed with a 0 at its end as from one without); it is None for one that is alone.
+    Its images have the shape (N, height, width, channels). `number` tells sequences of one seed apart. It counts from
+    1, since numpy ignores a 0 at the end of a seed, and is None for a single sequence.
     """
 
     def __init__(self, shape: tuple[int, ...], crop: Size, flip: bool, seed: int, number: int | None = None) -> None:
@@ -101,7 +101,7 @@ class _Sequence:
         self._epochs: dict[int, _Epoch] = {}
 
     def cut(self, images: NDArray[np.uint8], first: int, share: int) -> NDArray[np.uint8]:
-        """So many images from a place of the sequence on, (share, height, width, channels)."""
+        """Return `share` images from position `first` of the sequence, (share, height, width, channels)."""
         high, wide = self.crop
         pieces = np.empty((share, high, wide, images.shape[3]), np.uint8)
         for i in range(share):
@@ -121,31 +121,31 @@ class _Sequence:
                 rng.integers(0, self.width - self.crop.width + 1, self.count),
                 np.logical_and(rng.random(self.count) < 0.5, self.flip),
             )
-            # Only the newest are kept: a small split in a large batch asks for several epochs, a large one for two.
+            # Only the newest are kept: a batch needs several epochs of a small split, and at most two of a large one.
             self._epochs = {k: v for k, v in self._epochs.items() if number - 1 <= k <= number} | {number: drawn}
         return self._epochs[number]
 
 
 def whole(split: Split, limit: int | None = None) -> Pair:
-    """A split as one pair of tensors (N, channels, height, width), in order and unaltered, for evaluation.
+    """Return a split as one pair of tensors (N, channels, height, width), in order and unaltered, for evaluation.
 
-    Two sets come in full, or each up to the limit, and may differ in N; row i of both show the same where
-    `split.paired` says so.
+    At most `limit` images of each side are returned. Two sets may differ in N; row i of both show the same scene if
+    `split.paired`.
 
     Raises:
-        DataError: if the limit leaves nothing.
+        DataError: the limit is below 1.
     """
     if limit is not None and limit < 1:
-        raise DataError("a limit leaves at least one image", limit)
+        raise DataError("the limit of images must be at least 1", limit)
     return Pair(_tensor(split.input[:limit]), _tensor(split.target[:limit]))
 
 
 def _tensor(images: NDArray[np.uint8]) -> Tensor:
-    """Images (N, H, W, C) uint8 as (N, C, H, W) float32 in [-1, 1]."""
+    """Return images (N, H, W, C) uint8 as (N, C, H, W) float32 in [-1, 1]."""
     channels_first = images.transpose(0, 3, 1, 2).copy(order="C")  # a copy, since memory maps are read only
     return scaled(torch.from_numpy(channels_first))
 
 
 def scaled(images: Tensor) -> Tensor:
-    """Images uint8 as float32 in [-1, 1]; images that are floating-point already as they are."""
+    """Return uint8 images as float32 in [-1, 1]; floating-point images unchanged."""
     return images if images.is_floating_point() else images.to(torch.float32).mul_(2 / 255).sub_(1)

@@ -1,4 +1,4 @@
-"""Converting a data set, whatever it holds: decode in order, write beside, publish with the manifest."""
+"""Conversion of any data set: decode in order, write arrays aside, publish them with the manifest."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -20,12 +20,12 @@ from slimgen.size import Size
 __all__ = ["Decode", "Found", "Progress", "Read", "Row", "Setting", "Written", "convert"]
 
 Progress = Callable[[int, int], None]
-"""Called with how many pairs or images are done, and how many there are."""
+"""Function called with the number of pairs or images done and the total."""
 
 
 @dataclass
 class Written:
-    """The arrays of a split, as far as they are written; everything by side."""
+    """Arrays of a split as far as they are written; everything by side."""
 
     size: Size
     channels: Mapping[str, int]
@@ -39,14 +39,14 @@ class Written:
         self.moments = {which: Moments(self.channels[which]) for which in self.pictures}
 
     def add(self, which: str, row: Row) -> None:
-        """Takes note of one more row."""
+        """Record one more row."""
         self.names[which].append(row.name)
         self.shapes[which].append(row.shape)
         if which in self.moments:
             self.moments[which].add(row.image)
 
     def record(self, target_names: tuple[str, ...] | None = None, paired: bool | None = None) -> SplitRecord:
-        """The split in the manifest; of two sets, with the names of their targets, and whether they are partners."""
+        """Return the manifest's record of the split; for two sets with the targets' names and `paired`."""
         return SplitRecord(
             count=len(self.names["input"]),
             side=self.size,
@@ -73,20 +73,27 @@ def convert(
     channels: int | None = None,
     describe: Callable[[Mapping[str, Written]], dict[str, SplitRecord]] | None = None,
 ) -> Manifest:
-    """Decode, resize and write `train`, `val` and `test`, each `.input.npy` and `.target.npy`; and the manifest.
+    """Decode, resize and write `train`, `val` and `test`, each `.input.npy` and `.target.npy`, and the manifest.
 
-    `manifest.json` is written last, so a folder whose preparation was killed is not taken for a whole one; the
-    same call then starts again and ends with the same bytes. Memory stays at a few images, and other files in `out` are
-    left alone. Where there is no `out`, all is done but the writing.
+    `manifest.json` is written last, so the folder of a killed preparation is never taken for a finished one; the same
+    call then starts again and ends with the same bytes. Only a few images are in memory at a time, and other files in
+    `out` are left alone. With `out=None` nothing is written.
 
-    The manifest keeps the layout that was `found` and the images without a partner. Pictures are RGB unless their
-    `forms` say otherwise, and have a mean and a deviation there; inputs whose `channels` are given are no pictures.
-    Where rows of both sides are not of one name, `describe` makes the records of the splits, each of which keeps at
-    least one `unit`, as an error calls it.
+    Args:
+        folder: the data set.
+        out: folder for the arrays.
+        splits: pairs or images of each split.
+        decode: function that reads and resizes one of them.
+        setting: sizes, direction and division, recorded in the manifest.
+        progress: function called after each of them.
+        found: layout and unmatched images, recorded in the manifest.
+        unit: name of one of them for messages, such as `pair`.
+        forms: forms of the pictures, RGB by default.
+        channels: channels of inputs that are no pictures; their mean and deviation are not recorded.
+        describe: function that makes the splits' records, where the rows of both sides have different names.
 
     Raises:
-        DataError: if the layout is not known, a split ends empty or most images are rejected; `out` then holds no
-            manifest.
+        DataError: a split ends empty, or most images are rejected; `out` then has no manifest.
     """
     forms = forms or Forms()
     pictures = SIDES if channels is None else ("target",)

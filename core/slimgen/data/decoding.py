@@ -1,4 +1,4 @@
-"""Decoding a data set in its order: how its pairs or images are read, and what comes of each."""
+"""Decoding of a data set in its order: pairs or images are read, and become rows or are rejected."""
 
 import hashlib
 import os
@@ -22,28 +22,28 @@ from slimgen.errors import DataError
 from slimgen.size import Fit, Size, alike
 
 Read = Callable[[Path], bytes]
-"""A file's content, whose digest is taken note of."""
+"""Function that reads a file and records its digest."""
 ItemT = TypeVar("ItemT")
 Decode = Callable[[ItemT, Read, Frame], "Mapping[str, Row]"]
-"""A pair or image, how to read files, and what is made of its pictures, to a row for each side it has."""
+"""Function from a pair or image, a reader of files and a frame to a row for each side."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How a data set is prepared.
+    """Setting for the preparation of a data set.
 
     Attributes:
-        size: of the images in val and test, and of the crop in training; a number is a square's side.
-        load: of those in train, at least `size` and of its aspect; likewise.
-        direction: `AtoB` or `BtoA`: which side is the input.
-        validation: how much of train to hold out, a number from 1 or a fraction: of pairs, or of each set of images.
-        test: likewise, before that, where a data set has nothing to test on; None asks for a test split.
-        seed: chooses the images held out.
-        fit: what becomes of pictures of another aspect; None rejects them, where it is not the task's custom to crop.
-        range: the values that become black and white, in pictures of more than 8 bits.
+        size: size of images in val and test, and of training crops; a number is the side of a square.
+        load: size of images in train, at least `size` and of its aspect ratio.
+        direction: `AtoB` or `BtoA`: the side that is the input.
+        validation: number (from 1) or fraction of train to hold out, of pairs or of each set of images.
+        test: likewise for test images, held out first, in a data set without a test split; None requires that split.
+        seed: seed of the choice of held-out images.
+        fit: treatment of pictures of another aspect ratio; None rejects them, or crops them in tasks of single images.
+        range: values that become black and white in pictures of more than 8 bits.
 
     Raises:
-        DataError: if sizes do not fit.
+        DataError: the sizes do not fit each other.
     """
 
     size: Size
@@ -60,22 +60,21 @@ class Setting:
             value: Size | int = getattr(self, name)
             object.__setattr__(self, name, Size(value, value) if isinstance(value, int) else value)
         if not (min(self.size) > 0 and self.size.within(self.load) and alike(self.size, self.load)):
-            raise DataError(
-                "size is positive, and load at least size and of its aspect", f"size {self.size}, load {self.load}"
-            )
+            rule = "size must be above 0, and load at least size with the same aspect ratio"
+            raise DataError(rule, f"size {self.size}, load {self.load}")
 
     def frame(self, split: str) -> Frame:
-        """What the pictures of a split are made to be."""
+        """Return the frame of a split's pictures."""
         return Frame(self.load if split == "train" else self.size, self.size, self.fit)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One image as it is written, uint8 (height, width, channels).
+    """Image as it is written, uint8 (height, width, channels).
 
     Attributes:
         shape: height and width before resizing.
-        mark: of its pixels before resizing, equal for equal images; empty where nobody asks.
+        mark: digest of its pixels before resizing, equal for equal images; empty where it is not needed.
     """
 
     name: str
@@ -85,19 +84,19 @@ class Row:
 
 
 Decoded = tuple[Mapping[str, Row] | Rejected, Mapping[Path, str]]
-"""What became of a pair or an image: its rows by side, or why it was kept out; and the SHA-256 of the files read."""
+"""Result for a pair or an image: its rows by side or the rejection, and the SHA-256 of the files read."""
 
 
 @dataclass(frozen=True)
 class Found(Generic[ItemT]):
-    """A data set that was found: its files, what its pictures become, and how a pair or an image is decoded."""
+    """Data set that was found: its files, the forms of its pictures, and the function that decodes a pair or image."""
 
     files: Files[ItemT]
     forms: Forms
     decode: Decode[ItemT]
 
     def usable(self, setting: Setting) -> Callable[[Iterable[ItemT]], Iterator[bool]]:
-        """Tells of pairs or images in turn whether they would be kept, to validate or test on."""
+        """Return a function that yields, for each pair or image, whether it can be used for validation or test."""
 
         def judged(items: Iterable[ItemT]) -> Iterator[bool]:
             for rows, _ in in_order(items, self.decode, setting.frame("val")):
@@ -106,7 +105,7 @@ class Found(Generic[ItemT]):
         return judged
 
     def examined(self, folder: Path, setting: Setting, see: Callable[[Size], None]) -> Tally:
-        """What would be kept of all that was found; nothing is written. `see` is told the shapes of pictures."""
+        """Count what would be kept, without writing anything; `see` is called with the shape of each picture."""
         tally = Tally(folder, sum(map(len, self.files.splits.values())))
         for name, items in self.files.splits.items():
             for rows, sources in in_order(items, self.decode, setting.frame("val")):
@@ -118,7 +117,7 @@ class Found(Generic[ItemT]):
 
 
 def count(tally: Tally, split: str, rows: Mapping[str, Row] | Rejected, sources: Mapping[Path, str]) -> None:
-    """Takes note of what became of a pair or an image."""
+    """Record the result of a pair or an image in the tally."""
     if isinstance(rows, Rejected):
         tally.refuse(rows)
     else:
@@ -127,7 +126,7 @@ def count(tally: Tally, split: str, rows: Mapping[str, Row] | Rejected, sources:
 
 
 def in_order(items: Iterable[ItemT], decode: Decode[ItemT], frame: Frame) -> Iterator[Decoded]:
-    """Decode with all cores, a few images ahead, and hand out in the order asked for."""
+    """Decode with all cores, a few images ahead, and yield the results in the order of the items."""
     cores = min(os.cpu_count() or 1, 8)
     ahead: deque[Future[Decoded]] = deque()
     with quiet(), ThreadPoolExecutor(cores) as pool:

@@ -1,4 +1,4 @@
-"""Dividing a data set: which images are trained on, which choose the architecture, and which are seen at the end."""
+"""Division of a data set into training, validation and test images."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,19 +22,19 @@ def hold_out(
     option: Literal["validation", "test"] = "validation",
     usable: Usable[ItemT] | None = None,
 ) -> tuple[tuple[ItemT, ...], tuple[ItemT, ...]]:
-    """The others, and those held out, chosen by the hash of (seed, key): adding images hardly changes which.
+    """Return the remaining and the held-out items, chosen by the hash of (seed, key).
 
-    How many are held out is a number from 1 or a fraction below 1, by the `option` of a recipe's `data`. Of items in
-    turn, `usable` says which would not be rejected: the others are not held out.
+    Adding images hardly changes the choice. `amount` is a number from 1 or a fraction below 1, the `option` of a
+    recipe's `data`. `usable` yields, for items in turn, whether they can be used; others are not held out.
 
     Raises:
-        DataError: if nothing or everything would be held out.
+        DataError: nothing or everything would be held out.
     """
     count, fraction = len(items), isinstance(amount, float)
     sensible = 0 < amount < 1 if fraction else amount >= 1
     asked = 0 if not sensible else max(1, round(amount * count)) if fraction else int(amount)
     if not 1 <= asked < count:
-        rule = f"{option} holds out a part of the {count} {what}, a number from 1 or a fraction below 1"
+        rule = f"data.{option} must hold out a part of the {count} {what}: a number from 1 or a fraction below 1"
         raise DataError(rule, amount)
     order = sorted(range(count), key=lambda place: hashlib.sha256(f"{seed}/{key(items[place])}".encode()).digest())
     judged = usable(items[place] for place in order) if usable else iter([True] * count)
@@ -50,27 +50,25 @@ def divide(
     key: Callable[[ItemT], str] = attrgetter("name"),
     usable: Usable[ItemT] | None = None,
 ) -> dict[str, tuple[ItemT, ...]]:
-    """Train, val and test of the splits that were found.
+    """Return train, val and test for the splits that were found.
 
-    A data set with both val and test keeps its own val; one with val alone is tested on it, unless the setting holds
-    images to test on out of train.
+    A data set with both val and test keeps its val. One with only val is tested on it, unless the setting holds test
+    images out of train.
 
     Raises:
-        DataError: if there are images to test on, and the setting holds some out; or as `hold_out`.
+        DataError: the data set has a test split and the setting holds test images out; or as `hold_out`.
     """
-    found, which = dict(found), f"{what} to train on"
+    found, which = dict(found), f"training {what}"
     if setting.test is not None:
         if "test" in found:
-            rule = "data.test holds images out of train for a data set that has none to test on"
-            raise DataError(
-                rule, f"test {setting.test}, and {len(found['test'])} {what} in its test split", "leave it out"
-            )
-        # Another key than for the validation images, so that one choice says nothing of the other.
+            rule = "data.test must be left out for a data set with a test split"
+            raise DataError(rule, f"{setting.test} and {len(found['test'])} test {what}", "remove one of them")
+        # Another key than for the validation images, so that the two choices are independent.
         parts = hold_out(
             found["train"], setting.test, setting.seed, which, lambda item: f"test/{key(item)}", "test", usable
         )
         found["train"], found["test"] = parts
-        which = f"{what} left to train on, beside {len(parts[1])} to test on"
+        which = f"training {what} that remain beside {len(parts[1])} test {what}"
     if "val" in found and "test" in found:
         return {name: found[name] for name in SPLITS}
     train, val = hold_out(found["train"], setting.validation, setting.seed, which, key, usable=usable)

@@ -14,25 +14,25 @@ from slimgen.files import publish, read_json, sha256_file, write_json
 from slimgen.shortage import free, full, shortage
 
 Progress = Callable[[int, int | None], None]
-"""Called with (bytes so far, all bytes or None where the server does not say)."""
+"""Function called with the bytes so far and the total, None if the server does not give it."""
 CHUNK = 1 << 18
 
 
 def download(url: str, path: Path, *, attempts: int = 5, pause: float = 2.0, progress: Progress | None = None) -> str:
-    """Get a file over http or https. What is there of it waits in `<path>.partial`, also after this process was killed.
+    """Download a file over http or https; an incomplete one stays in `<path>.partial` and is resumed.
 
-    The rest is asked for with a Range request, bound to the server's validator of the part we have (If-Range), so
-    a file that changed meanwhile is begun anew and never patched together.
+    The rest is requested by Range with the server's validator of the existing part (If-Range), so a file that has
+    changed is downloaded from the beginning and never joined from two versions.
 
-    After so many `attempts` in a row without having received anything it gives up; the `pause` before the next, in
-    seconds, is doubled each time. Returns the SHA-256 of the file, in hexadecimal.
+    The download fails after `attempts` in a row without any bytes; the `pause` between them, in seconds, doubles each
+    time. Returns the SHA-256 of the file in hexadecimal.
 
     Raises:
-        DataError: if the address is no http address, the server refuses, or the connection keeps failing.
-        ShortageError: if the disk has too little room for it; what was received is kept.
+        DataError: the address is no http address, the server refuses, or the connection keeps failing.
+        ShortageError: the disk has too little room; the received part is kept.
     """
     if urlsplit(url).scheme not in ("http", "https"):
-        raise DataError("an address begins with http:// or https://", repr(shown(url)))
+        raise DataError("an address must begin with http:// or https://", repr(shown(url)))
     partial, note = path.with_name(path.name + ".partial"), path.with_name(path.name + ".partial.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     failures = 0
@@ -44,7 +44,7 @@ def download(url: str, path: Path, *, attempts: int = 5, pause: float = 2.0, pro
             fault: Exception = ConnectionError("the connection was cut")
         except urllib.error.HTTPError as error:
             if error.code < 500 and error.code != 429:
-                raise DataError(f"{shown(url)} can be had", f"HTTP {error.code} {error.reason}") from error
+                raise DataError(f"cannot download {shown(url)}: HTTP {error.code} {error.reason}") from error
             fault = error
         except (HTTPException, OSError) as error:
             if short := shortage(error, f"downloading {path.name}", path.parent):
@@ -52,10 +52,9 @@ def download(url: str, path: Path, *, attempts: int = 5, pause: float = 2.0, pro
             fault = error
         failures = 0 if _length(partial) > before else failures + 1
         if failures >= attempts:
-            hint = "the same command goes on where it stopped" if _length(partial) else None
-            raise DataError(
-                f"{shown(url)} can be reached", f"{attempts} failures, the last: {told(fault, url)}", hint
-            ) from fault
+            hint = "the same command resumes the download" if _length(partial) else "check the connection"
+            failed = f"{attempts} attempts failed, the last with {told(fault, url)}"
+            raise DataError(f"cannot download {shown(url)}: {failed}", None, hint) from fault
         time.sleep(pause * 2 ** max(0, failures - 1))
     digest = sha256_file(partial)
     publish(partial, path)
@@ -64,9 +63,9 @@ def download(url: str, path: Path, *, attempts: int = 5, pause: float = 2.0, pro
 
 
 def _receive(url: str, partial: Path, note: Path, progress: Progress | None) -> bool:
-    """One attempt; True if the file is whole."""
+    """Make one attempt; return whether the file is complete."""
     have, kept = _length(partial), read_json(note)
-    # What the server called the version of the part we have.
+    # The server's validator for the version of the existing part.
     validator = str(kept.get("validator", "")) if isinstance(kept, dict) and kept.get("url") == shown(url) else ""
     headers = {"User-Agent": "slimgen", "Accept-Encoding": "identity"}
     if have and validator:
@@ -79,13 +78,13 @@ def _receive(url: str, partial: Path, note: Path, progress: Progress | None) -> 
                 start = have
             elif response.status == 200:
                 start = 0
-                # Weak validators do not promise equal bytes, so they cannot join two parts.
+                # Weak validators do not promise equal bytes, so two parts cannot be joined by them.
                 tag = response.headers.get("ETag", "")
                 strong = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
                 partial.unlink(missing_ok=True)
                 write_json(note, {"url": shown(url), "validator": strong})
             else:
-                raise ConnectionError(f"the server answered {response.status} with another range than asked for")
+                raise ConnectionError(f"the server answered {response.status} with another range than requested")
             done, total = start, None if length is None else start + int(length)
             if total is not None and total - start > free(partial.parent):
                 raise full(f"downloading {partial.stem}", partial.parent)
@@ -99,7 +98,7 @@ def _receive(url: str, partial: Path, note: Path, progress: Progress | None) -> 
     except urllib.error.HTTPError as error:
         if error.code != 416 or not have:
             raise
-        partial.unlink(missing_ok=True)  # what we have is longer than the file: begin anew
+        partial.unlink(missing_ok=True)  # the existing part is longer than the file: begin again
         return False
 
 

@@ -1,4 +1,4 @@
-"""What the pictures of a data set become, told by themselves: of how many channels, and which values are black."""
+"""Forms of a data set's pictures, read from the files: their channels, and the values of black and white."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,34 +14,34 @@ from slimgen.data.images import DEEP, RGB, Form, Rejected, alone, contents, kind
 from slimgen.errors import DataError
 
 Range = tuple[float, float]
-"""The values that become black and white."""
+"""Values that become black and white."""
 FULL = 65280
-"""From this value on, 16 bits are in use to their end: it becomes the highest level."""
+"""Largest value from which a picture is taken to use all 16 bits; it becomes the highest 8-bit level."""
 ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
 class Forms:
-    """The forms of the sides of a data set that are pictures, and what should be told of them."""
+    """Forms of the sides of a data set that are pictures, and notes on them."""
 
     sides: Mapping[str, Form] = field(default_factory=lambda: {"input": RGB, "target": RGB})
     notes: tuple[str, ...] = ()
 
     @property
     def ranges(self) -> dict[str, Range] | None:
-        """By side, the values that became 0 and 255, where those are not the ends of the bits that files have."""
+        """Values that become 0 and 255 by side, where these are not the ends of the files' range; else None."""
         return {which: (form.low, form.high) for which, form in self.sides.items() if form.high is not None} or None
 
 
 def forms_of(sides: Mapping[str, Sequence[Path]], given: Range | None, *, joint: bool = False) -> Forms:
-    """The forms of pictures by side, from the headers of all files; of more than 8 bits, from their values too.
+    """Return the forms of pictures by side, from the headers of all files and, above 8 bits, from their values.
 
-    A side has the channels that most of its pictures have; grey ones among RGB ones count as RGB. Where the forms are
-    `joint`, both sides have the same. Values of more than 8 bits are mapped from the range that is `given`, or from 0
-    to the largest value of the side.
+    A side has the channels of most of its pictures; grey pictures among RGB ones count as RGB. `joint` gives both sides
+    the same channels. Values above 8 bits are mapped from the `given` range, or from 0 to the largest value of the
+    side.
 
     Raises:
-        DataError: a range is given, and no picture has more than 8 bits.
+        DataError: a range is given, but no picture has more than 8 bits.
     """
     files = {which: list(dict.fromkeys(paths)) for which, paths in sides.items()}
     with quiet():
@@ -59,11 +59,11 @@ def forms_of(sides: Mapping[str, Sequence[Path]], given: Range | None, *, joint:
             elif deep and (top := _largest(deep)) is not None and top < FULL:
                 forms[which] = Form(channels, 0, top)
                 notes.append(
-                    f"{which}: pictures of 16 bits hold values up to {top:,} ({top.bit_length()} bits), which becomes "
-                    "white; set data.range to map them otherwise"
+                    f"{which}: pictures of 16 bits have values up to {top:,} ({top.bit_length()} bits), which becomes "
+                    "white; set data.range for another white"
                 )
     if given is not None and together and not any(map(_is_deep, together)):
-        raise DataError("data.range is for pictures of more than 8 bits", "pictures of 8 bits alone", "leave it out")
+        raise DataError("data.range needs pictures of more than 8 bits", "only pictures of 8 bits", "leave it out")
     return Forms(forms, tuple(dict.fromkeys(notes)))
 
 
@@ -76,16 +76,16 @@ def _channels(kinds: Sequence[Kind]) -> int:
 
 
 def _mixed(which: str, channels: int, kinds: Sequence[Kind]) -> Iterator[str]:
-    """What becomes of pictures that are not as the others are."""
+    """Yield notes on pictures that differ from the others."""
     grey = sum(kind.channels == 1 for kind in kinds)
     if channels == 3 and grey > 0:
         others = "the other side's" if grey == len(kinds) else "others"
-        how = f"grey and count as RGB of three equal channels, as {others} are"
+        how = f"grey; they become RGB with three equal channels, as {others} are RGB"
         yield f"{which}: {grey} of {len(kinds)} pictures are {how}"
     if more := sum(kind.more for kind in kinds):
-        yield f"{which}: {more} of {len(kinds)} files have several pages or frames, of which the first is read"
+        yield f"{which}: {more} of {len(kinds)} files have several pages or frames; only the first is read"
     if cut := sum(kind.cut for kind in kinds):
-        yield f"{which}: {cut} RGB PNGs of 16 bits are read with 8; as TIFF or .npy they would keep more"
+        yield f"{which}: {cut} RGB PNGs of 16 bits are read with 8 bits; save them as TIFF or .npy to keep 16"
 
 
 def _is_deep(kind: Kind) -> bool:
@@ -93,7 +93,7 @@ def _is_deep(kind: Kind) -> bool:
 
 
 def _largest(paths: Sequence[Path]) -> int | None:
-    """The largest value of pictures; None where those are no whole numbers from 0 to 65535, or all of them are 0."""
+    """Return the largest value of pictures; None unless all are whole numbers from 0 to 65535 and not all are 0."""
 
     def ends(path: Path) -> tuple[float, float]:
         data = contents(path)
@@ -107,7 +107,7 @@ def _largest(paths: Sequence[Path]) -> int | None:
 
 
 def _each(paths: Sequence[Path], look: Callable[[Path], ResultT]) -> list[ResultT | None]:
-    """What is found in each file; None where it cannot be used, which is said when it is decoded."""
+    """Return the result for each file; None for one that cannot be used, whose reason decoding will give."""
 
     def found(path: Path) -> ResultT | None:
         try:

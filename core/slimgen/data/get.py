@@ -1,4 +1,4 @@
-"""The papers' data sets that have a public address: download, check, unpack."""
+"""Download of the papers' data sets that have a public address: fetch, check, unpack."""
 
 import json
 import shutil
@@ -17,20 +17,20 @@ from slimgen.errors import DataError, nearest
 from slimgen.files import sha256_file, write_json
 
 Written = Callable[[int, int], None]
-"""Told how many images are written, and how many there are."""
+"""Function called with the number of images written and the total."""
 TOGETHER = 1000
-"""Images that are read at a time."""
+"""Number of images read at a time."""
 
 
 @dataclass(frozen=True)
 class Records:
-    """How the images of a data set lie in its files: RGB, a byte for each value, one plane after the other.
+    """Binary format of a data set's images: RGB, one byte per value, one plane after the other.
 
     Attributes:
         side: pixels of a side.
-        files: split to the names of its files.
-        label: bytes before each image, which say what it shows.
-        columns: each plane lies column by column.
+        files: names of the files of each split.
+        label: number of bytes before each image, which hold its class.
+        columns: whether each plane is stored column by column.
     """
 
     side: int
@@ -40,18 +40,18 @@ class Records:
 
     @property
     def length(self) -> int:
-        """Bytes of an image, with its label."""
+        """Bytes of an image with its label."""
         return self.label + 3 * self.side**2
 
 
 @dataclass(frozen=True)
 class PublicSet:
-    """A data set on its makers' server.
+    """Data set on its authors' server.
 
     Attributes:
-        terms: under which it may be used, in a sentence.
-        sha256: of the archive, where it is known.
-        records: how images lie in it that are no files of their own; they become PNGs in `train/` and `test/`.
+        terms: terms of use, in a sentence.
+        sha256: SHA-256 of the archive, if known.
+        records: format of images that are not stored as files; they become PNGs in `train/` and `test/`.
     """
 
     url: str
@@ -62,7 +62,7 @@ class PublicSet:
 
 @dataclass(frozen=True)
 class Got:
-    """A data set on this machine, as `source.json` in its folder says."""
+    """Data set on this machine, as recorded in `source.json` in its folder."""
 
     name: str
     url: str
@@ -110,15 +110,15 @@ PUBLIC: dict[str, PublicSet] = {
         "https://cs.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
         "STL-10, Coates, Lee and Ng, AISTATS 2011, images of ImageNet; research use, cite.",
         "f31fd99273a1acb8609c8db427cebb1de3f71de77758cdc0e22956e1289b9866",
-        # To train without labels is what those without are for.
+        # The unlabelled images belong to train, since training needs no labels.
         Records(96, {"train": ("unlabeled_X.bin", "train_X.bin"), "test": ("test_X.bin",)}, columns=True),
     ),
 }
 
 
-#: Data sets of the papers whose licence forbids others to hand them on.
+#: Data sets of the papers whose licence forbids redistribution.
 BY_HAND: dict[str, str] = {
-    "cityscapes": "register at cityscapes-dataset.com, then lay photographs and coloured label maps out as A/train "
+    "cityscapes": "register at cityscapes-dataset.com, then put photographs and coloured label maps into A/train "
     "B/train A/test B/test",
 }
 
@@ -131,39 +131,40 @@ def get(
     written: Written | None = None,
     sets: dict[str, PublicSet] | None = None,
 ) -> Got:
-    """Download a public data set and unpack it. The same call goes on where an interrupted one stopped.
+    """Download a public data set and unpack it. The same call resumes after an interruption.
 
-    The name is one of `PUBLIC`, or of other sets; the folder must not exist, or be what an earlier call made. `written`
-    is called for images that are written out of records.
+    The name is one of `PUBLIC`, or of `sets`; the folder must not exist, or come from an earlier call. `written` is
+    called while images are converted from records.
 
     Raises:
-        DataError: if the name is unknown, the folder holds something else, the download fails, its SHA-256 is not the
-            known one, the archive is not safe to unpack, its records end amid an image, or there is no room.
+        DataError: the name is unknown, the folder holds something else, the download fails, its SHA-256 differs from
+            the known one, the archive is unsafe to unpack, a record is incomplete, or there is no room.
     """
     known = PUBLIC if sets is None else sets
     if name in BY_HAND and name not in known:
-        raise DataError(f"{name} is had from its makers alone", hint=BY_HAND[name])
+        raise DataError(f"{name} must be downloaded from its authors' site: it needs an account", None, BY_HAND[name])
     if name not in known:
-        raise DataError("a public data set is known by its name", repr(name), nearest(name, known))
+        raise DataError("unknown public data set", repr(name), nearest(name, known))
     chosen, note = known[name], folder / "source.json"
     if note.is_file():
         try:
             earlier = Got(**json.loads(note.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
-            raise DataError(f"{note} says where the data came from", "a damaged file", f"remove {folder}") from error
+            raise DataError(f"cannot read {note}: the file is damaged", None, f"remove {folder}") from error
         if earlier.url == shown(chosen.url):
             return earlier
     if folder.exists():
-        raise DataError(f"the folder for {name} is not there yet", folder, "choose another or remove it")
+        raise DataError(f"the folder for {name} must not exist yet", folder, "choose another folder or remove it")
     suffix = "".join(Path(urlsplit(chosen.url).path).suffixes[-2:])
     archive = folder.with_name(f".{folder.name}{suffix}")
-    # An earlier call may have received the archive whole.
+    # An earlier call may have downloaded the whole archive.
     sha256 = sha256_file(archive) if archive.is_file() else ""
     if sha256 != chosen.sha256:
         sha256 = download(chosen.url, archive, progress=progress)
     if chosen.sha256 not in (None, sha256):
         archive.unlink()
-        raise DataError(f"the archive of {name} has the SHA-256 {chosen.sha256}", sha256, "do not use what came")
+        rule = f"the archive of {name} must have the SHA-256 {chosen.sha256}"
+        raise DataError(rule, sha256, "the download was removed; try again, or report a changed archive")
     got = Got(name, shown(chosen.url), sha256, chosen.terms)
     staged = folder.with_name(f".{folder.name}.staged")
     shutil.rmtree(staged, ignore_errors=True)
@@ -174,7 +175,8 @@ def get(
         write_json(staged / note.name, asdict(got))
         staged.rename(folder)
     except OSError as error:
-        raise DataError(f"{name} is unpacked beside {folder}", error, "make room, or choose another place") from error
+        hint = "free some space, or choose another folder"
+        raise DataError(f"cannot unpack {name} at {folder}: {error}", None, hint) from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     archive.unlink()
@@ -182,23 +184,23 @@ def get(
 
 
 def write_images(folder: Path, records: Records, written: Written | None = None) -> int:
-    """Writes every image as a PNG into the folder of its split, and removes the files of records.
+    """Write every image as a PNG into the folder of its split, and remove the files of records.
 
-    Names are of the file and the image's number in it, from 0: `train/data_batch_1-00000.png`. Returns how many.
+    A name consists of the file's name and the image's number in it, from 0: `train/data_batch_1-00000.png`. Returns the
+    number of images.
 
     Raises:
-        DataError: a file is missing, empty, or ends amid an image, or the folder of a split is there already.
+        DataError: a file is missing, empty, or ends inside an image, or the folder of a split already exists.
     """
     splits = {folder / name: folder / split for split, names in records.files.items() for name in names}
     sizes = {path: path.stat().st_size if path.is_file() else 0 for path in splits}
     for path, size in sizes.items():
         if not size or size % records.length:
-            rule = f"{path.name} holds whole images of {records.length} bytes each"
-            raise DataError(rule, f"{size:,} bytes" if path.is_file() else "no such file")
+            rule = f"{path.name} must contain whole images of {records.length} bytes each"
+            raise DataError(rule, f"{size:,} bytes" if path.is_file() else "no such file", "download it again")
     for split in dict.fromkeys(splits.values()):
         if split.exists():
-            rule = f"images of records are written into a folder {split.name} of their own"
-            raise DataError(rule, "one that is there")
+            raise DataError(f"the archive must not contain a folder {split.name}", "one", "download it again")
         split.mkdir()
     done, every = 0, sum(sizes.values()) // records.length
     for path, split in splits.items():
@@ -211,8 +213,8 @@ def write_images(folder: Path, records: Records, written: Written | None = None)
 
 
 def _write(path: Path, folder: Path, records: Records) -> Iterator[int]:
-    """Writes the images of one file, and says how many after every few."""
-    # Of an array (rows, 3, height, width) or (rows, 3, width, height).
+    """Write the images of one file, and yield the number of each block."""
+    # Axes of an array (rows, 3, height, width) or (rows, 3, width, height).
     axes = (0, 3, 2, 1) if records.columns else (0, 2, 3, 1)
     count = 0
     with path.open("rb") as file:
@@ -220,7 +222,7 @@ def _write(path: Path, folder: Path, records: Records) -> Iterator[int]:
             rows = np.frombuffer(block, np.uint8).reshape(-1, records.length)[:, records.label :]
             images = rows.reshape(-1, 3, records.side, records.side).transpose(axes)
             for number, image in enumerate(images, count):
-                # Lossless at any level; this one is several times as fast as the default.
+                # Lossless at any level; level 1 is several times as fast as the default.
                 target = folder / f"{path.stem}-{number:05d}.png"
                 Image.fromarray(np.ascontiguousarray(image)).save(target, compress_level=1)
             count += len(images)

@@ -1,4 +1,4 @@
-"""Whether pictures that are taken for two images side by side look like it."""
+"""Check whether pictures that are read as two images side by side look like it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,13 +11,13 @@ from slimgen.data.images import Rejected, contents, decode, quiet
 from slimgen.data.layouts import SIDE_BY_SIDE, Files, ItemT
 
 LOOKED = 16
-"""Pictures that are looked at."""
+"""Number of pictures that are checked."""
 NARROW, NEAR, ROWS = 1.4, 8, 64
-"""How many times as high as wide halves seldom are; columns beside the seam to compare it with; rows looked at."""
+"""Unusual ratio of height to width of a half; columns on each side of the seam to compare with; rows checked."""
 
 
 def questioned(found: Files[ItemT], paths: Sequence[Path]) -> Files[ItemT]:
-    """The same, with a doubt where pairs lie side by side and most of the pictures to train on do not look like it."""
+    """Return the files, with a doubt where most training pictures do not look like two images side by side."""
     if found.layout != SIDE_BY_SIDE:
         return found
     files = list(dict.fromkeys(paths))
@@ -29,32 +29,35 @@ def questioned(found: Files[ItemT], paths: Sequence[Path]) -> Files[ItemT]:
     )
     if not doubts:
         return found
-    hint = "if these are no pairs, put the two images of each into folders A and B of the same names, or into one file"
+    hint = (
+        "if they are not, put the two images of each pair side by side in one file, or in folders A and B by one name"
+    )
     return replace(found, doubts=(f"are these pairs side by side? {'; '.join(doubts)}; {hint}",))
 
 
 def _narrow(shapes: Sequence[tuple[int, int]]) -> str | None:
-    """Says that halves would be unusually narrow, as those of square pictures or photographs are."""
+    """Return a doubt if the halves would be unusually narrow, as halves of square pictures are."""
     narrow = [shape for shape in shapes if shape[0] >= NARROW * (shape[1] / 2)]
     if 2 * len(narrow) <= len(shapes):
         return None
     height, width = narrow[0]
     whole = "square" if height == width else f"{width} x {height}"
-    return f"halves would be {width // 2} x {height}, the pictures being {whole}"
+    return f"the pictures are {whole}, so their halves would be only {width // 2} wide and {height} high"
 
 
 def _seamless(on: Sequence[bool]) -> str | None:
-    """Says that pictures go on across their middle, as one image does and two do not."""
+    """Return a doubt if most pictures have no seam in their middle."""
     whole = sum(on)
     if 2 * whole <= len(on):
         return None
-    return f"{whole} of {len(on)} that were looked at go on across the middle as one picture does"
+    return f"{whole} of {len(on)} pictures that were checked have no seam in the middle"
 
 
 def goes_on(image: NDArray[np.uint8]) -> bool:
-    """Whether the two columns in the middle of an image (H, W, channels) differ no more than others beside each other.
+    """Return whether an image (H, W, channels) has no seam in its middle.
 
-    Where there is nothing to see, or nothing but noise, that says nothing.
+    That is so if the two middle columns differ no more than neighbouring columns do. Flat or noisy images, where this
+    says nothing, give False.
     """
     columns = image[:: max(1, len(image) // ROWS)].mean(axis=2).T
     middle, quarter = len(columns) // 2, len(columns) // 4
@@ -68,7 +71,7 @@ def goes_on(image: NDArray[np.uint8]) -> bool:
 
 
 def _seen(path: Path) -> tuple[tuple[int, int], bool] | None:
-    """Height and width of a picture, and whether it goes on; None where it cannot be used."""
+    """Return height and width of a picture and whether it has no seam; None if it cannot be used."""
     try:
         image = decode(path, contents(path))
     except Rejected:

@@ -1,4 +1,4 @@
-"""One image file from outside, to an array: checked before it is decoded, and refused with a reason."""
+"""Decoding of untrusted image files to arrays: checked before they are decoded, and rejected with a reason."""
 
 import io
 import logging
@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 
 from slimgen.data.bands import MOST_PIXELS, Kind, Values, is_npy, is_tiff, npy_kind, read_npy, read_tiff, tiff_kind
 from slimgen.data.rejected import Rejected
+from slimgen.size import Size
 
 __all__ = [
     "FORMATS",
@@ -30,22 +31,22 @@ __all__ = [
     "quiet",
 ]
 
-#: What Pillow may open here. A list, because some of its other readers (EPS) run programs on the file.
+#: Formats that Pillow may open here. Only these, because some of its other readers (EPS) run programs on the file.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "PPM")
 LARGE = 8_000_000
-"""Pixels, from which pictures are decoded one after the other."""
+"""Number of pixels from which pictures are decoded one at a time."""
 _ONE = threading.RLock()
 GREY = frozenset({"1", "L", "LA", "La", "I", "F"})
-"""Pillow's modes of one channel, besides those of 16 bits; alpha is laid on white."""
+"""Pillow's modes of one channel, besides those of 16 bits; alpha is composited on white."""
 
 
 class Form(NamedTuple):
-    """What the pictures of one side of a data set become: 8 bits of so many channels.
+    """Form of the decoded pictures of one side of a data set, with 8 bits per channel.
 
     Attributes:
-        channels: a grey picture becomes one of three equal channels where the others have three.
-        low: the value that becomes 0, in a picture of more than 8 bits.
-        high: the value that becomes 255. None is the largest of 16 bits.
+        channels: number of channels; a grey picture becomes three equal channels where the others have three.
+        low: value that becomes 0, in a picture of more than 8 bits.
+        high: value that becomes 255; None is the largest value of 16 bits.
     """
 
     channels: int = 3
@@ -55,17 +56,18 @@ class Form(NamedTuple):
 
 RGB = Form()
 DEEP = 65535
-"""The largest value of 16 bits."""
+"""Largest value of 16 bits."""
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """An image of any usual kind as upright RGB, uint8 (height, width, 3); content decides the format, not the name.
+    """Read an image of any usual kind as upright RGB, uint8 (height, width, 3).
 
-    Palettes, grey and CMYK become RGB, 16-bit grey is divided by 257, transparent pixels are laid on white, and
-    the camera's orientation is honoured. Of an animation the first frame is taken.
+    The content decides the format, not the name. Palettes, grey and CMYK become RGB, 16-bit grey is divided by 257,
+    transparent pixels are composited on white, and the camera's orientation is applied. Of an animation, the first
+    frame is read.
 
     Raises:
-        Rejected: if it is missing, no image, too large, truncated, or of a kind without a fixed range.
+        Rejected: the file is missing, no image, too large, truncated, or has values without a fixed range.
     """
     with quiet():
         return decode(path, contents(path))
@@ -73,7 +75,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Pillow's warnings and log in: what matters of them is raised as `Rejected` here.
+    """Silence Pillow's warnings and log; their causes are raised as `Rejected` here.
 
     Warning filters belong to the process, so a pool of threads enters this once around all calls of `decode`.
     """
@@ -90,10 +92,10 @@ def quiet() -> Iterator[None]:
 
 
 def contents(path: Path) -> bytes:
-    """Read a file's bytes, at most the 8 a pixel of 16-bit RGBA needs uncompressed.
+    """Read a file of at most 8 bytes per pixel, as uncompressed 16-bit RGBA needs.
 
     Raises:
-        Rejected: if it is missing, not a regular file, empty, unreadable or too large.
+        Rejected: the file is missing, not a regular file, empty, unreadable or too large.
     """
     try:
         _require_plain(path)
@@ -113,53 +115,53 @@ def _require_plain(path: Path) -> None:
 
 
 def decode(path: Path, data: bytes, form: Form = RGB) -> NDArray[np.uint8]:
-    """The image in the bytes of a file, whose path is named in errors only, as uint8 (height, width, channels).
+    """Decode the bytes of an image file as uint8 (height, width, channels); call it inside `quiet`.
 
-    As `read_image`, of which it is a case; call it inside `quiet`.
+    As `read_image`, for any form. The path is only used in errors.
 
     Raises:
-        Rejected: as `read_image`, or it has other channels.
+        Rejected: as `read_image`, or it has other channels than the form.
     """
     values = _eight_bits(path, values_of(path, data), form)
     if values.shape[2] == 1 and form.channels == 3:
         return np.repeat(values, 3, axis=2)
     if values.shape[2] != form.channels:
         came, others = _channels(values.shape[2]), _channels(form.channels)
-        raise Rejected(path, f"has {came} where the others of its side have {others}")
+        raise Rejected(path, f"has {came}, but the others of its side have {others}")
     return values
 
 
 def alone(data: bytes) -> AbstractContextManager[object]:
-    """Held while a large picture is decoded and made small: many at once would not fit into memory."""
+    """Return a lock for decoding and resizing a large picture, since several at once would not fit into memory."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             large = image.width * image.height > LARGE
-    except Exception:  # none of Pillow's, or damaged: what is wrong with it is said where it is decoded
+    except Exception:  # none of Pillow's formats, or damaged: decoding it gives the reason
         large = len(data) > LARGE
     return _ONE if large else nullcontext()
 
 
 def values_of(path: Path, data: bytes) -> Values:
-    """The values in the bytes of an image, (height, width, channels), as they are in the file; in `quiet` only.
+    """Return the unscaled values of an image file's bytes, (height, width, channels); call it inside `quiet`.
 
     Raises:
-        Rejected: as `read_image`, but for the range.
+        Rejected: as `read_image`, except for the range.
     """
     if is_npy(data):
         return read_npy(path, data)
     if is_tiff(data) and _beyond_pillow(path, io.BytesIO(data)):
         return read_tiff(path, data)
     with opened(path, data) as image:
-        with suppress(Exception):  # damaged camera data say nothing about the picture itself
+        with suppress(Exception):  # damaged EXIF data do not mean a damaged picture
             image = ImageOps.exif_transpose(image)
         return _values(image)
 
 
 def kind_of(path: Path) -> Kind:
-    """What the header of a file says; no pixel is decoded. Call it inside `quiet`.
+    """Return the kind of an image file from its header, without decoding pixels; call it inside `quiet`.
 
     Raises:
-        Rejected: as `read_image`, as far as a header can tell.
+        Rejected: as `read_image`, as far as the header shows it.
     """
     try:
         _require_plain(path)
@@ -178,12 +180,12 @@ def kind_of(path: Path) -> Kind:
                 return Kind((image.height, image.width), 1 if grey else 3, np.dtype(kind), cut, more)
     except Rejected:
         raise
-    except Exception as error:  # what is wrong with it is said where it is decoded
+    except Exception as error:  # decoding it gives the full reason
         raise Rejected(path, f"is not an image in one of the formats {', '.join(FORMATS)}") from error
 
 
 def _beyond_pillow(path: Path, file: object) -> bool:
-    """Whether a TIFF holds what Pillow does not: more bands than colours, or colours of more than 8 bits."""
+    """Return whether a TIFF is beyond Pillow: more bands than colours, or colours of more than 8 bits."""
     file.seek(0)  # type: ignore[attr-defined]
     try:
         with Image.open(file, formats=("TIFF",)) as image:  # type: ignore[arg-type]
@@ -198,21 +200,22 @@ def _beyond_pillow(path: Path, file: object) -> bool:
 
 @contextmanager
 def opened(path: Path, data: bytes) -> Iterator[Image.Image]:
-    """The image in the bytes of a file, checked and read, as it is in the file. Use it inside `quiet`.
+    """Open the bytes of an image file with Pillow, checked and loaded; use it inside `quiet`.
 
     Raises:
-        Rejected: as `read_image`; and in place of whatever fails while the image is used.
+        Rejected: as `read_image`; also in place of any error while the image is used.
     """
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise Rejected(path, f"has far more than {MOST_PIXELS:,} pixels", "reduce it first") from error
+        raise Rejected(path, f"has far more than {MOST_PIXELS:,} pixels", "reduce its size first") from error
     except Exception as error:  # a decoder fed with hostile bytes may raise anything
         raise Rejected(path, f"is not an image in one of the formats {', '.join(FORMATS)}") from error
     with image:
         width, height = image.size
         if width * height > MOST_PIXELS:
-            raise Rejected(path, f"is {width} x {height}, more than {MOST_PIXELS:,} pixels", "reduce it first")
+            size = Size(height, width).spoken
+            raise Rejected(path, f"is {size}, more than {MOST_PIXELS:,} pixels", "reduce its size first")
         try:
             image.load()
             yield image
@@ -238,16 +241,16 @@ def _values(image: Image.Image) -> Values:
         above = image.convert("RGBA")
         white = Image.new("RGBA", above.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, above)
-        del above, white  # of large pictures, a quarter of a gigabyte each
+        del above, white  # a quarter of a gigabyte each for large pictures
     colours = np.array(image.convert("RGB"), dtype=np.uint8)
     return colours[:, :, :1] if grey else colours
 
 
 def _eight_bits(path: Path, values: Values, form: Form) -> NDArray[np.uint8]:
-    """Values of any type as levels; those of 8 bits are levels already, and a picture of yes and no is black and white.
+    """Return values of any type as 8-bit levels; 8-bit values stay, and booleans become black and white.
 
     Raises:
-        Rejected: floats or more than 16 bits, and no range that says what is black and what is white.
+        Rejected: floats or more than 16 bits without a range of black and white.
     """
     if values.dtype == np.uint8:
         return values
@@ -258,13 +261,13 @@ def _eight_bits(path: Path, values: Values, form: Form) -> NDArray[np.uint8]:
     if high is None:
         hint = "set data.range to the values that become black and white, or save it with 8 bits a channel"
         if not whole:
-            raise Rejected(path, "holds floating-point values, which have no fixed range", hint)
+            raise Rejected(path, "has floating-point values, which have no fixed range", hint)
         if values.min() < 0 or values.max() > DEEP:
-            raise Rejected(path, "holds whole numbers beyond 16 bits", hint)
+            raise Rejected(path, "has whole numbers beyond 16 bits", hint)
         low, high = 0, DEEP
     if not whole and not np.isfinite(values).all():
-        raise Rejected(path, "holds values that are not finite")
-    # Row by row: of a large picture, as floats all would not fit into memory.
+        raise Rejected(path, "has values that are not finite")
+    # Row by row: a large picture as floats would not fit into memory.
     if whole and values.dtype.itemsize <= 2 and values.min() >= 0:
         table = _levels(np.arange(DEEP + 1), low, high)
         return np.stack([table[row] for row in values])
@@ -272,7 +275,7 @@ def _eight_bits(path: Path, values: Values, form: Form) -> NDArray[np.uint8]:
 
 
 def _levels(values: Values, low: float, high: float) -> NDArray[np.uint8]:
-    """Values from low to high as levels from 0 to 255, rounded half up; those outside are cut off."""
+    """Map values from low to high to levels from 0 to 255, rounded half up; values outside are clipped."""
     scaled = (values.astype(np.float64) - low) * 255 / (high - low)
     levels: NDArray[np.uint8] = np.floor(scaled.clip(0, 255) + 0.5).astype(np.uint8)
     return levels

@@ -1,4 +1,4 @@
-"""Label maps from outside: which class every pixel is of, and where one instance ends and the next begins."""
+"""Reading of untrusted label maps: the class of every pixel, and the edges between instances."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ from slimgen.data.walking import ENDINGS, passed_over
 from slimgen.errors import DataError
 
 UNKNOWN = 255
-"""The id of pixels whose class nobody knows."""
+"""Id of pixels of unknown class."""
 EXACT = ("PNG", "BMP", "TIFF", "PPM")
-"""Formats that keep every number as it is."""
+"""Lossless formats."""
 Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Classes:
-    """What the numbers of a label map mean.
+    """Classes of label maps.
 
     Attributes:
-        count: ids are below it.
-        unknown: whether pixels of the id 255 are of a class of their own, after the others.
-        palette: the colour of each class in RGB label maps; without it, label maps hold the ids themselves.
+        count: number of classes; ids are below it.
+        unknown: whether pixels with id 255 form one more class, after the others.
+        palette: colour of each class in RGB label maps; None: label maps hold the ids themselves.
 
     Raises:
-        DataError: more classes than 8 bits hold, or a palette of another length or with a colour twice.
+        DataError: more classes than 8 bits can hold, or a palette of another length or with a colour twice.
     """
 
     count: int
@@ -40,52 +40,53 @@ class Classes:
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= UNKNOWN:
-            raise DataError(f"label maps have 1 to {UNKNOWN} classes", self.count)
+            raise DataError(f"label maps must have 1 to {UNKNOWN} classes", self.count)
         if self.palette is not None and not self.count == len(self.palette) == len(set(self.palette)):
             colours = f"{len(set(self.palette))} different colours for {self.count} classes"
-            raise DataError("a palette has a colour of its own for each class", colours)
+            raise DataError("data.palette must have a different colour for each class", colours)
 
     @property
     def channels(self) -> int:
-        """How many classes there are, the unknown one included."""
+        """Number of classes, including the unknown one."""
         return self.count + self.unknown
 
     def read(self, path: Path, data: bytes) -> NDArray[np.uint8]:
-        """The class of every pixel, uint8 (height, width), below `channels`. Call it inside `quiet`.
+        """Return the class of every pixel, uint8 (height, width), below `channels`; call it inside `quiet`.
 
-        Palette and grey images hold ids; an RGB image holds colours of the palette. The path is named in errors only.
+        Palette and grey images hold ids; an RGB image holds colours of the palette. The path is only used in errors.
 
         Raises:
-            Rejected: if it is no image, of a format that changes numbers, or has a pixel of no class.
+            Rejected: the file is no image, in a lossy format, or has a pixel of no class.
         """
         with opened(path, data) as image:
             ids = self._ids(path, image)
         unknown = ids == UNKNOWN
         if (ids[~unknown] >= self.count).any():
             worst = int(ids[~unknown].max())
-            hint = f"set data.classes to {worst + 1} or more, if that is right"
-            raise Rejected(path, f"holds the id {worst}, where classes are 0 to {self.count - 1}", hint)
+            hint = f"set data.classes to {worst + 1} or more, if that id is right"
+            raise Rejected(path, f"has the id {worst}, but classes are 0 to {self.count - 1}", hint)
         if unknown.any():
             if not self.unknown:
-                hint = "set data.unknown to give them a class of their own"
-                raise Rejected(path, f"has {unknown.mean():.1%} pixels of the id {UNKNOWN}, unknown", hint)
+                hint = "set data.unknown to make them one more class"
+                raise Rejected(path, f"has {unknown.mean():.1%} pixels of the unknown id {UNKNOWN}", hint)
             ids = np.where(unknown, np.uint8(self.count), ids)
         return ids
 
     def _ids(self, path: Path, image: Image.Image) -> NDArray[np.uint8]:
         if image.format not in EXACT:
-            raise Rejected(path, f"is a {image.format}, which need not keep ids as they are", "save it as PNG")
+            raise Rejected(path, f"is a {image.format}, a format that may change ids", "save it as PNG")
         if image.mode in ("L", "P"):
             return np.array(image, np.uint8)
         if image.mode.startswith("I"):
             numbers = np.asarray(image)
             if numbers.min() < 0 or numbers.max() > UNKNOWN:
-                raise Rejected(path, f"holds ids from {numbers.min()} to {numbers.max()}, more than 8 bits")
+                raise Rejected(path, f"has ids from {numbers.min()} to {numbers.max()}, more than 8 bits can hold")
             return numbers.astype(np.uint8)
         if image.mode not in ("RGB", "RGBA"):
-            raise Rejected(path, f"is an image of the mode {image.mode}, which holds no ids", "save it with 8 bits")
+            raise Rejected(path, f"is an image of the mode {image.mode}, which has no ids", "save it with 8 bits")
         if self.palette is None:
-            raise Rejected(path, "is RGB, where label maps hold ids", "set data.palette to the colours of the classes")
+            hint = "set data.palette to the colours of the classes"
+            raise Rejected(path, "is RGB, but label maps must hold ids", hint)
         colours = np.asarray(image.convert("RGB"))
         known = _code(np.array(self.palette, np.uint8))
         order = np.argsort(known)
@@ -95,28 +96,30 @@ class Classes:
         strange = known[ids] != codes
         if strange.any() and not self.unknown:
             first = colours[strange][0].tolist()
-            raise Rejected(path, f"has {strange.mean():.1%} pixels of no colour of the palette, such as {first}")
+            raise Rejected(path, f"has {strange.mean():.1%} pixels of colours outside the palette, such as {first}")
         return np.where(strange, np.uint8(UNKNOWN), ids)
 
 
 def read_instances(path: Path, data: bytes) -> NDArray[np.uint32]:
-    """Which instance every pixel is of, uint32 (height, width): numbers of up to 16 bits, or colours. In `quiet` only.
+    """Return the instance of every pixel, uint32 (height, width), from numbers of up to 16 bits or colours.
+
+    Call it inside `quiet`.
 
     Raises:
-        Rejected: if it is no image, or of a format that changes numbers.
+        Rejected: the file is no image, or in a lossy format.
     """
     with opened(path, data) as image:
         if image.format not in EXACT:
-            raise Rejected(path, f"is a {image.format}, which need not keep instances apart", "save it as PNG")
+            raise Rejected(path, f"is a {image.format}, a format that may change instances", "save it as PNG")
         if image.mode in ("L", "P") or image.mode.startswith("I"):
             return np.asarray(image).astype(np.uint32)
         return _code(np.asarray(image.convert("RGB")))
 
 
 def edges(instances: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """255 where a neighbour above, below, left or right is of another instance, else 0 (Wang et al. 2018, 3.3).
+    """Return the edges of instances: 255 where a 4-neighbour is of another instance, else 0 (Wang et al. 2018, 3.3).
 
-    Both are (height, width).
+    Input and output are (height, width).
     """
     found = np.zeros(instances.shape, np.uint8)
     across = instances[:, 1:] != instances[:, :-1]
@@ -128,7 +131,7 @@ def edges(instances: NDArray[np.uint32]) -> NDArray[np.uint8]:
 
 
 def _code(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Colours (..., 3) as one number each."""
+    """Return colours (..., 3) as one number each."""
     red, green, blue = np.moveaxis(colours.astype(np.uint32), -1, 0)
     code: NDArray[np.uint32] = red << 16 | green << 8 | blue
     return code
@@ -136,15 +139,15 @@ def _code(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 KNOWN = (
     "train_label/ train_img/ test_label/ test_img/ (and train_inst/ test_inst/) with partners of the same name",
-    "Cityscapes' own: leftImg8bit/train gtFine/train leftImg8bit/val gtFine/val",
+    "Cityscapes: leftImg8bit/train gtFine/train leftImg8bit/val gtFine/val",
 )
 STEMS = {"label": "_gtFine_labelIds", "img": "_leftImg8bit", "inst": "_gtFine_instanceIds"}
-"""How Cityscapes tells apart files that lie together; what comes before is the name that partners share."""
+"""Endings of Cityscapes' file names by kind; the part before is the name that partners share."""
 
 
 @dataclass(frozen=True)
 class LabelFiles:
-    """A label map, its photograph, and its map of instances if wanted, not yet read; `name` is unique in its split."""
+    """Label map, its photograph, and its instance map if wanted, not yet read; `name` is unique in its split."""
 
     name: str
     labels: Path
@@ -153,14 +156,13 @@ class LabelFiles:
 
 
 def find_labels(folder: Path, instances: bool, *, tested: bool = True) -> Files[LabelFiles]:
-    """Find the label maps of a data set, whichever of the `KNOWN` layouts it has.
+    """Find the label maps of a data set in any of the `KNOWN` layouts.
 
-    Folders are searched to any depth. Train is required, and, if `tested`, one of test and val; of Cityscapes' own
-    folders val is the one, as the label maps of its test set are kept secret. With `instances`, each label map needs a
-    map of them.
+    Folders are searched to any depth. Train is required and, if `tested`, test or val. In Cityscapes' layout it is val,
+    since the label maps of its test set are not published. With `instances`, each label map needs an instance map.
 
     Raises:
-        DataError: if the folder is missing or of no known layout, or a split holds no label map with all its partners.
+        DataError: the folder is missing or of no known layout, or a split has no label map with all its partners.
     """
     require_folder(folder)
     layout, splits = _look(folder, tested)
@@ -177,9 +179,9 @@ def find_labels(folder: Path, instances: bool, *, tested: bool = True) -> Files[
             hint = hint or how_names_differ(maps.keys() - named.keys(), named.keys() - maps.keys())
         if not shared:
             raise DataError(
-                f"the split {split!r} of {folder} holds label maps with photographs{' and instances' * instances}",
-                ", ".join(f"{len(named)} of {where[kind].relative_to(folder)}" for kind, named in files.items()),
-                f"{hint or 'partners have equal names'}; {ENDINGS}",
+                f"the split {split!r} of {folder} must have label maps with photographs{' and instances' * instances}",
+                ", ".join(f"{len(named)} in {where[kind].relative_to(folder)}" for kind, named in files.items()),
+                f"{hint or 'partners must have equal names'}; {ENDINGS}",
             )
         found[split] = tuple(
             LabelFiles(
@@ -192,7 +194,7 @@ def find_labels(folder: Path, instances: bool, *, tested: bool = True) -> Files[
 
 
 def _look(folder: Path, tested: bool) -> tuple[str, dict[str, dict[str, Path]]]:
-    """The name of the layout, and by split the folder of each kind."""
+    """Return the name of the layout, and the folder of each kind by split."""
     own = {split: {kind: folder / f"{split}_{kind}" for kind in STEMS} for split in SPLITS}
     cityscapes = {
         split: {kind: folder / ("leftImg8bit" if kind == "img" else "gtFine") / split for kind in STEMS}
@@ -202,4 +204,4 @@ def _look(folder: Path, tested: bool) -> tuple[str, dict[str, dict[str, Path]]]:
         there = {name: where for name, where in splits.items() if where["label"].is_dir() and where["img"].is_dir()}
         if "train" in there and (len(there) > 1 or not tested):
             return layout, there
-    raise DataError(f"{folder} has a known layout of label maps", listing(folder), "; ".join(KNOWN))
+    raise DataError(f"{folder} must have a known layout of label maps", listing(folder), f"known: {'; '.join(KNOWN)}")

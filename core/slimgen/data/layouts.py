@@ -1,4 +1,4 @@
-"""Where the pairs of a data set lie, or its two sets: the conventional layouts, found by looking."""
+"""Layouts of data sets with pairs or two sets, recognised by the names of their folders."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ KNOWN_SETS = (
 
 @dataclass(frozen=True)
 class Side:
-    """One image of a pair: a file, or one half of a file."""
+    """One image of a pair: a file, or half of a file."""
 
     path: Path
     half: Half = "whole"
@@ -39,7 +39,7 @@ class Side:
 
 @dataclass(frozen=True)
 class PairFiles:
-    """The two images of a pair, not yet read. `name` is unique within a split."""
+    """Two images of a pair, not yet read. `name` is unique within a split."""
 
     name: str
     input: Side
@@ -48,15 +48,15 @@ class PairFiles:
 
 @dataclass(frozen=True)
 class Files(Generic[ItemT]):
-    """What a folder holds, not yet read.
+    """Contents of a data folder, not yet read.
 
     Attributes:
-        layout: the name of its layout.
-        splits: what is in each split that is there.
-        unmatched: the images without a partner.
-        passed: how many files were passed over, by the reason.
-        hint: how names differ that may be meant to be equal.
-        doubts: what is questionable about the layout.
+        layout: name of its layout.
+        splits: pairs or images of each split.
+        unmatched: images without a partner.
+        passed: numbers of files passed over, by reason.
+        hint: difference between names that may be meant to be equal.
+        doubts: doubts about the layout.
     """
 
     layout: str
@@ -68,7 +68,7 @@ class Files(Generic[ItemT]):
 
     @property
     def notes(self) -> list[str]:
-        """What should be told of it."""
+        """Notes for the user."""
         passed = [f"passed over: {counted(self.passed)}"] if self.passed else []
         alone = [f"{len(self.unmatched)} images without a partner: {self.hint}"] if self.unmatched and self.hint else []
         return [*self.doubts, *alone, *passed]
@@ -76,7 +76,7 @@ class Files(Generic[ItemT]):
 
 @dataclass(frozen=True)
 class Member:
-    """One image of one of two sets, not yet read; `name`, relative with the suffix, is unique in its set and split."""
+    """Image of one of two sets, not yet read; `name`, relative with suffix, is unique in its set and split."""
 
     which: Literal["input", "target"]
     name: str
@@ -84,20 +84,19 @@ class Member:
 
     @property
     def stem(self) -> str:
-        """The name without the suffix."""
+        """Name without the suffix."""
         return PurePosixPath(self.name).with_suffix("").as_posix()
 
 
 def find_pairs(folder: Path, direction: str, *, tested: bool = True) -> Files[PairFiles]:
-    """Find the pairs of a data set, whichever of the `KNOWN` layouts it has.
+    """Find the pairs of a data set in any of the `KNOWN` layouts.
 
-    Folders are searched to any depth; files that do not look like images, and hidden ones, are passed over. A
-    validation split may be there as `val/`, `valA/` or `A/val`. Train is required, and, if `tested`, one of test and
-    val. Pairs come in the order of their names.
+    Folders are searched to any depth; hidden files and files without an image suffix are passed over. A validation
+    split may be `val/`, `valA/` or `A/val`. Train is required and, if `tested`, test or val. Pairs are sorted by name.
 
     Raises:
-        DataError: if the folder is missing or of no known layout, the direction is unknown, two images of one folder
-            share a name, or a split holds no pair.
+        DataError: the folder is missing or of no known layout, the direction is unknown, two images of one folder share
+            a name, or a split has no pairs.
     """
     sides, layout = _look(folder, direction, KNOWN, tested)
     splits: dict[str, tuple[PairFiles, ...]] = {}
@@ -117,21 +116,21 @@ def find_pairs(folder: Path, direction: str, *, tested: bool = True) -> Files[Pa
         pairs = tuple(PairFiles(name, *((a, b) if direction == "AtoB" else (b, a))) for name, a, b in found)
         if not pairs:
             came = f"{len(unmatched)} images without a partner, the first {unmatched[0]}" if unmatched else NONE
-            raise DataError(f"the split {split!r} of {folder} holds pairs", came, hint if unmatched else ENDINGS)
+            raise DataError(f"the split {split!r} of {folder} must have pairs", came, hint if unmatched else ENDINGS)
         splits[split] = pairs
     used = [side.path for pairs in splits.values() for pair in pairs for side in (pair.input, pair.target)]
     return Files(layout, splits, tuple(unmatched), passed_over(folder, [*used, *unmatched]), hint)
 
 
 def find_sets(folder: Path, direction: str, *, tested: bool = True) -> Files[Member]:
-    """Find the two sets of a data set without pairs, whichever of the `KNOWN_SETS` layouts it has.
+    """Find the two sets of a data set without pairs in any of the `KNOWN_SETS` layouts.
 
-    Folders are searched as for pairs. Side-by-side pairs are two sets as well, of their halves. A split has the members
-    of the input set, then those of the target set, by their stems; the two sets may differ in number.
+    Folders are searched as for pairs. The halves of side-by-side pairs are two sets as well. A split lists the input
+    set, then the target set, each sorted by stem; the two sets may differ in number.
 
     Raises:
-        DataError: if the folder is missing or of no known layout, the direction is unknown, or a set has no image in
-            a split.
+        DataError: the folder is missing or of no known layout, the direction is unknown, or a set has no image in a
+            split.
     """
     found, layout = _look(folder, direction, KNOWN_SETS, tested)
     splits: dict[str, tuple[Member, ...]] = {}
@@ -144,22 +143,25 @@ def find_sets(folder: Path, direction: str, *, tested: bool = True) -> Files[Mem
 
 
 def some_images(folder: Path) -> tuple[Path, ...]:
-    """As `image_files`; raises DataError if there are none."""
+    """Return the image files of a folder; raise DataError if there are none."""
     if not (found := image_files(folder)):
-        raise DataError(f"{folder} holds images", NONE, ENDINGS)
+        raise DataError(f"{folder} must contain images", NONE, ENDINGS)
     return found
 
 
 def require_folder(folder: Path) -> None:
-    """Raises DataError if the data set is no folder."""
-    if not folder.is_dir():
-        raise DataError(f"the data set {folder} is a folder", "a file" if folder.exists() else "nothing there")
+    """Raise DataError if the data set is no folder."""
+    if folder.is_dir():
+        return
+    if folder.exists():
+        raise DataError(f"the data set {folder} must be a folder", "a file", "check --data")
+    raise DataError(f"no data set at {folder}: there is no such folder", None, "check --data")
 
 
 def _look(folder: Path, direction: str, known: Iterable[str], tested: bool) -> tuple[dict[str, tuple[Path, ...]], str]:
-    """The folders of each split, one (side by side) or two (A and B), and the name of the layout."""
+    """Return the folders of each split, one (side by side) or two (A and B), and the name of the layout."""
     if direction not in DIRECTIONS:
-        raise DataError("a direction is AtoB or BtoA", repr(direction), nearest(str(direction), DIRECTIONS))
+        raise DataError("the direction must be AtoB or BtoA", repr(direction), nearest(str(direction), DIRECTIONS))
     require_folder(folder)
     candidates: dict[str, dict[str, tuple[Path, ...]]] = {
         "A and B in each split": {split: (folder / split / "A", folder / split / "B") for split in SPLITS},
@@ -173,14 +175,14 @@ def _look(folder: Path, direction: str, known: Iterable[str], tested: bool) -> t
             continue
         if len(there) == 1 and tested:
             missing = " or ".join(" + ".join(str(one.relative_to(folder)) for one in sides[s]) for s in ("test", "val"))
-            rule = f"{folder} has images to test on beside those to train on"
-            raise DataError(rule, listing(folder), f"add {missing}, or hold some out of train with data.test")
+            hint = f"add {missing}, or set data.test to hold some out of train"
+            raise DataError(f"{folder} must have test images", f"only {listing(folder)}", hint)
         return there, layout
-    raise DataError(f"{folder} has a known layout", listing(folder), f"known: {'; '.join(known)}")
+    raise DataError(f"{folder} must have a known layout", listing(folder), f"known: {'; '.join(known)}")
 
 
 def listing(folder: Path) -> str:
-    """The first names in a folder, hidden ones left out."""
+    """Return the first names in a folder as text, without hidden ones."""
     names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir() if not path.name.startswith("."))
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return " ".join(names[:8]) + more if names else "an empty folder"

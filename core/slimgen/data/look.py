@@ -1,4 +1,4 @@
-"""A look at a data set before it is prepared: how it is laid out, how much there is, what cannot be used."""
+"""Look at a data set before it is prepared: its layout, its numbers of images, and files that cannot be used."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,16 +20,16 @@ from slimgen.data.walking import counted
 from slimgen.size import Fit, Size
 
 ANY: Size = Size(1, 1)
-"""What every picture can be made of."""
+"""Size to which every picture can be resized."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What is looked for: images of a size, in a direction; label maps with maps of instances.
+    """Requirements of a look: size and direction of images, and instance maps beside label maps.
 
     Attributes:
-        size: of which images are made; None asks nothing of them.
-        fit: what becomes of those of another aspect.
+        size: size to which images will be resized; None accepts any.
+        fit: treatment of images of another aspect ratio.
     """
 
     size: Size | None = None
@@ -39,25 +39,25 @@ class Look:
 
     @property
     def setting(self) -> Setting:
-        """How the images would be prepared."""
+        """Setting with which the images would be prepared."""
         size, fit = (ANY, "squash") if self.size is None else (self.size, self.fit)
         return Setting(size, size, self.direction, fit=fit)
 
     @property
     def frame(self) -> Frame | None:
-        """What images are made to be."""
+        """Frame of the images; None without a size."""
         return None if self.size is None else self.setting.frame("test")
 
 
 @dataclass(frozen=True)
 class Looked:
-    """What was found.
+    """Result of a look.
 
     Attributes:
-        facts: for programs: the layout, counts by split, files without a partner.
+        facts: for programs: layout, counts by split, images without a partner.
         lines: the same for people: name to text.
-        rejected: why files cannot be used, by their paths in the folder.
-        notes: what else should be known.
+        rejected: reasons why files cannot be used, by their paths in the folder.
+        notes: further notes for the user.
     """
 
     facts: dict[str, object]
@@ -67,13 +67,16 @@ class Looked:
 
 
 def look_at_pairs(folder: Path, look: Look) -> Looked:
-    """Pairs; raises DataError as `find_pairs` does."""
+    """Look at pairs; raise DataError as `find_pairs` does."""
     found = found_pairs(folder, look.setting)
     return _with_unmatched(folder, found.files, _looked(folder, found, look, "pairs", "pair"))
 
 
 def look_at_sets(folder: Path, look: Look) -> Looked:
-    """Two sets of images, of which an image needs the pixels of the size, not both sides; raises as `find_sets`."""
+    """Look at two sets of images; raise DataError as `find_sets` does.
+
+    An image must have as many pixels as the size, and may be shorter on one side.
+    """
     found = found_sets(folder, look.setting)
     looked = _looked(folder, found, look, "images", "image")
     counts = {
@@ -86,13 +89,13 @@ def look_at_sets(folder: Path, look: Look) -> Looked:
 
 
 def look_at_images(folder: Path, look: Look) -> Looked:
-    """Images that are to be made of noise; raises DataError as `find_images` does."""
+    """Look at images without inputs; raise DataError as `find_images` does."""
     usual = None if look.frame is None else customary(look.frame)
     return _looked(folder, found_images(folder, look.setting), look, "images", "image", usual)
 
 
 def look_at_labels(folder: Path, look: Look) -> Looked:
-    """Label maps with their photographs, all of which are read; raises DataError as `find_labels` does."""
+    """Look at label maps with their photographs, all of which are read; raise DataError as `find_labels` does."""
     every, seen = Classes(UNKNOWN, unknown=True), set[int]()
     found = found_labels(folder, look.setting, classes=every, instances=look.instances)
 
@@ -110,13 +113,13 @@ def look_at_labels(folder: Path, look: Look) -> Looked:
 
 
 def looked_of(manifest: Manifest) -> Looked:
-    """What preparing a data set found."""
+    """Return the findings of a preparation."""
     counts = {name: split.count for name, split in manifest.splits.items()}
     facts: dict[str, object] = {"layout": manifest.layout, "kept": counts, "unmatched": list(manifest.unmatched)}
     facts |= {"size": manifest.size.plain, "fit": manifest.fit}
     lines = {"layout": manifest.layout, "kept": _line(counts), "unmatched": str(len(manifest.unmatched))}
     what = f"resized to {manifest.size}"
-    lines["fit"] = what if manifest.fit is None else f"{what}; what is of another aspect: {manifest.fit}"
+    lines["fit"] = what if manifest.fit is None else f"{what}; pictures of another aspect ratio: {manifest.fit}"
     for name, split in manifest.splits.items():
         if split.target_names is not None:
             facts["kept"] = {**counts, f"{name} targets": len(split.target_names)}
@@ -126,7 +129,7 @@ def looked_of(manifest: Manifest) -> Looked:
 
 
 def _looked(folder: Path, found: Found[Any], look: Look, what: str, unit: str, frame: Frame | None = None) -> Looked:
-    """The layout, how many there are in each split, their shapes, what cannot be used, and what should be known."""
+    """Return layout, counts by split, shapes, files that cannot be used, and notes."""
     files, counts = found.files, {name: len(split) for name, split in found.files.splits.items()}
     shapes = Shapes(frame or look.frame)
     tally = found.examined(folder, look.setting, shapes.see)
@@ -139,7 +142,7 @@ def _looked(folder: Path, found: Found[Any], look: Look, what: str, unit: str, f
 
 
 def _add_channels(facts: dict[str, object], lines: dict[str, str], channels: Mapping[str, int]) -> None:
-    """Adds the channels of each side, where they are not those of RGB."""
+    """Add the channels of each side, unless all are RGB."""
     if set(channels.values()) - {RGB}:
         facts["channels"], lines["channels"] = dict(channels), _line(channels)
 

@@ -1,4 +1,4 @@
-"""Preparing images that are to be made of noise: which files they are, and what becomes of one image."""
+"""Preparation of images without inputs, for generators from noise and for single pictures."""
 
 import shutil
 from collections.abc import Iterator
@@ -25,33 +25,33 @@ from slimgen.errors import DataError
 from slimgen.size import Size
 
 TESTED = 0.1
-"""Share of the images that is tested on, where the data set does not say which."""
+"""Share of the images that become test images, where the data set has no test or validation split."""
 
 
 class ImageFile(NamedTuple):
-    """One image, not yet read; its name, relative and with the suffix, is unique within its split."""
+    """Image, not yet read; its name, relative and with the suffix, is unique within its split."""
 
     name: str
     path: Path
 
 
 def prepare_images(folder: Path, out: Path | None, setting: Setting, progress: Progress | None = None) -> Manifest:
-    """Write images as arrays, each as the target of an input without channels; see `convert`, which it is a case of.
+    """Write images as arrays, each as the target of an input without channels; see `convert`.
 
-    Where the setting does not say otherwise, the middle part of the wanted aspect is taken of each image, so that
-    nothing is distorted, and resized: bicubic, antialiased. Nothing is cropped from images later, so `load` is `size`,
-    and images with a smaller side are rejected. Where the data set
-    does not say which images to test on, nor the setting how many, a tenth of those to train on is held out.
+    Unless the setting sets another `fit`, the largest part of the wanted aspect ratio is cut from the middle of each
+    image, so that nothing is distorted, and resized (bicubic, antialiased). Training takes no crops, so `load` must be
+    `size`, and images with a smaller side are rejected. If neither the data set nor the setting provides test images, a
+    tenth of the training images is held out.
 
-    The folder is a data set as `find_images` finds it, or a tar or zip archive of one, which is unpacked into `out` for
-    as long as it takes.
+    The folder is a data set as for `find_images`, or a tar or zip archive of one, which is unpacked into `out`
+    temporarily.
 
     Raises:
-        DataError: as `convert`; or if `load` is another size, or the archive is refused.
+        DataError: as `convert`; or `load` differs from `size`, or the archive is refused.
     """
     if setting.load != setting.size:
         came = f"load {setting.load}, size {setting.size}"
-        raise DataError("images to be made of noise are not cropped: load is size", came)
+        raise DataError("load must be size for images without inputs, which are not cropped", came, "leave load out")
     with _folder_of(folder, out) as source:
         found = found_images(source, setting)
         if setting.test is None and not found.files.splits.keys() & {"test", "val"}:
@@ -62,17 +62,17 @@ def prepare_images(folder: Path, out: Path | None, setting: Setting, progress: P
 
 
 def found_images(folder: Path, setting: Setting) -> Found[ImageFile]:
-    """Images and how they are decoded; raises DataError as `find_images` and `forms_of`."""
+    """Find images and their decoder; raise DataError as `find_images` and `forms_of`."""
     files = find_images(folder)
     forms = forms_of({"target": [one.path for split in files.splits.values() for one in split]}, setting.range)
     return Found(files, forms, partial(_image, forms.sides["target"]))
 
 
 def prepare_single(folder: Path, out: Path | None, setting: Setting, progress: Progress | None = None) -> Manifest:
-    """Write images as `prepare_images` does, none of them to train on: those of `test/` where there are any, else all.
+    """Write images as `prepare_images` does, as test images only: those in `test/` if there are any, else all.
 
     Raises:
-        DataError: as `convert`; or if the archive is refused.
+        DataError: as `convert`; or the archive is refused.
     """
     with _folder_of(folder, out) as source:
         found = found_images(source, setting)
@@ -82,19 +82,20 @@ def prepare_single(folder: Path, out: Path | None, setting: Setting, progress: P
 
 
 def find_images(folder: Path) -> Files[ImageFile]:
-    """Find the images of a data set: those of `train/`, `val/` and `test/`, or those of the folder itself.
+    """Find the images of a data set: those in `train/`, `val/` and `test/`, or those in the folder itself.
 
-    Folders are searched to any depth, so images may lie in one of each class; hidden files are passed over.
+    Folders are searched to any depth, so there may be one for each class; hidden files are passed over.
 
     Raises:
-        DataError: if the folder is missing, has splits but no `train/`, or it or one of its splits holds no image.
+        DataError: the folder is missing, has splits but no `train/`, or has no images in itself or in a split.
     """
     if not folder.is_dir():
-        raise DataError(f"the data set {folder} is a folder or an archive", "nothing there")
+        raise DataError(f"no data set at {folder}: there is no such folder or archive", None, "check --data")
     there = [split for split in SPLITS if (folder / split).is_dir()]
     if there and "train" not in there:
-        rule = f"a data set of folders has images to train on, in {folder}/train"
-        raise DataError(rule, f"{', '.join(there)} alone", "name the folder train, or give a folder without splits")
+        rule = f"{folder} must have training images in train/"
+        hint = "rename a folder to train, or give a folder without splits"
+        raise DataError(rule, f"only {' '.join(f'{split}/' for split in there)}", hint)
     found = {split: _images(folder / split) for split in there} if there else {"train": _images(folder)}
     used = [image.path for images in found.values() for image in images]
     return Files(" and ".join(there) or "one folder", found, passed=passed_over(folder, used))
@@ -106,7 +107,7 @@ def _images(folder: Path) -> tuple[ImageFile, ...]:
 
 @contextmanager
 def _folder_of(source: Path, out: Path | None) -> Iterator[Path]:
-    """The data set as a folder: an archive is unpacked beside what is made of it, and removed again."""
+    """Provide the data set as a folder; an archive is unpacked into `out` and removed at the end."""
     if not source.is_file():
         yield source
         return
@@ -115,7 +116,7 @@ def _folder_of(source: Path, out: Path | None) -> Iterator[Path]:
             yield unpacked
         return
     unpacked = out / "unpacked"
-    shutil.rmtree(unpacked, ignore_errors=True)  # of a preparation that was killed
+    shutil.rmtree(unpacked, ignore_errors=True)  # left by a killed preparation
     extract(source, unpacked)
     try:
         yield unpacked
@@ -133,5 +134,5 @@ def _image(form: Form, file: ImageFile, read: Read, frame: Frame) -> dict[str, R
 
 
 def customary(frame: Frame) -> Frame:
-    """What single images are made to be: cropped, unless something else is asked for."""
+    """Return the frame of single images: cropped, unless another `fit` is set."""
     return replace(frame, fit=frame.fit or "crop")

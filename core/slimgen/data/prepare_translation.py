@@ -1,4 +1,4 @@
-"""Preparing images to translate between: pairs, two sets without pairs, and label maps with their photographs."""
+"""Preparation of images for translation: pairs, two sets without pairs, and label maps with their photographs."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -22,11 +22,11 @@ from slimgen.size import Size, alike
 
 
 def prepare_pairs(folder: Path, out: Path | None, setting: Setting, progress: Progress | None = None) -> Manifest:
-    """Write the pairs of a data set as arrays; see `convert`, whose arguments, result and errors are the same.
+    """Write the pairs of a data set as arrays; arguments, result and errors are those of `convert`.
 
-    Images are resized, train to `load` and the others to `size`, bicubic and antialiased; those smaller than `size` are
-    rejected, and those of another aspect treated as the setting's `fit` says. Label maps are treated like any image:
-    those of the usual paired sets are JPEGs, whose colours are not exact.
+    Images are resized (bicubic, antialiased), train to `load` and the others to `size`. Images smaller than `size` are
+    rejected; `fit` decides about those of another aspect ratio. Label maps are treated like any image, since the usual
+    paired sets store them as JPEGs, whose colours are not exact.
     """
     found = found_pairs(folder, setting, tested=setting.test is None)
     splits = divide(found.files.splits, setting, "pairs", usable=found.usable(setting))
@@ -35,7 +35,7 @@ def prepare_pairs(folder: Path, out: Path | None, setting: Setting, progress: Pr
 
 
 def found_pairs(folder: Path, setting: Setting, *, tested: bool = True) -> Found[PairFiles]:
-    """Pairs and how they are decoded; raises DataError as `find_pairs` and `forms_of`."""
+    """Find pairs and their decoder; raise DataError as `find_pairs` and `forms_of`."""
     files = find_pairs(folder, setting.direction, tested=tested)
     files = questioned(files, [pair.input.path for pair in files.splits["train"]])
     every = [pair for split in files.splits.values() for pair in split]
@@ -45,13 +45,16 @@ def found_pairs(folder: Path, setting: Setting, *, tested: bool = True) -> Found
 
 
 def _pair(forms: Mapping[str, Form], pair: PairFiles, read: Read, frame: Frame) -> dict[str, Row]:
-    forms_of_files = {pair.target.path: forms["target"], pair.input.path: forms["input"]}  # one file has one form
+    forms_of_files = {
+        pair.target.path: forms["target"],
+        pair.input.path: forms["input"],
+    }  # side-by-side images are one file, which has one form
     whole = {path: decode(path, read(path), form) for path, form in forms_of_files.items()}
     sides = pair.input, pair.target
     parts = [half(which, whole[which.path]) for which in sides]
     one, other = (Size(*part.shape[:2]) for part in parts)
     if not alike(one, other):
-        raise Rejected(pair.target.path, f"is {other.spoken} where its partner is {one.spoken}: another shape")
+        raise Rejected(pair.target.path, f"is {other.spoken}, but its partner is {one.spoken}")
     fitted = [frame.fitted(which.path, part) for which, part in zip(sides, parts, strict=True)]
     rows = [
         Row(pair.name, resize(image, frame.size), Size(*part.shape[:2]), mark(part))
@@ -63,17 +66,15 @@ def _pair(forms: Mapping[str, Form], pair: PairFiles, read: Read, frame: Frame) 
 def prepare_unpaired(
     folder: Path, out: Path | None, setting: Setting, progress: Progress | None = None, *, partners: bool = True
 ) -> Manifest:
-    """Write two sets of images as arrays; see `convert`, whose arguments, result and errors are the same.
+    """Write two sets of images as arrays; arguments, result and errors are those of `convert`.
 
-    The sets may differ in number. As pairs are, images are resized, train to `load` (to be cropped) and the others to
-    `size`; `fit: squash` is CycleGAN's protocol. A photograph that is wider than high has often fewer rows than the
-    published 256: only images of fewer pixels than those of the size, to which resizing would add more than it keeps,
-    are rejected. The images held out are as many of both sets of train.
+    The sets may differ in number. Images are resized like pairs; `fit: squash` is CycleGAN's protocol. A landscape
+    photograph often has fewer rows than the published 256, so only images with fewer pixels than `size` are rejected:
+    resizing would invent most of their pixels. The same number of images is held out of both sets of train.
 
-    Images of the same name in both sets may be partners: then evaluation has a truth, which training and search never
-    see. A split is `paired` when its two sides have the same names, and no two images of the whole data set that share
-    a name differ in their proportions (those of a set that was merely numbered do).
-    Without `partners`, equal names mean nothing, and no split is.
+    Images of the same name in both sets may be partners, which give evaluation its targets; training and search never
+    see them. A split is `paired` if its two sides have the same names and no two images of one name in the whole data
+    set differ in aspect ratio, as they do where files are only numbered. Without `partners`, no split is paired.
     """
     found = found_sets(folder, setting, tested=setting.test is None)
     splits = _divide(found.files, setting, found.usable(setting))
@@ -86,7 +87,7 @@ def prepare_unpaired(
 
 
 def found_sets(folder: Path, setting: Setting, *, tested: bool = True) -> Found[Member]:
-    """Two sets and how their images are decoded, to the same channels; raises as `find_sets` and `forms_of`."""
+    """Find two sets and their decoder, to the same channels; raise as `find_sets` and `forms_of`."""
     files = find_sets(folder, setting.direction, tested=tested)
     files = questioned(files, [member.at.path for member in files.splits["train"]])
     every = [member for split in files.splits.values() for member in split]
@@ -96,7 +97,7 @@ def found_sets(folder: Path, setting: Setting, *, tested: bool = True) -> Found[
 
 
 def _divide(sets: Files[Member], setting: Setting, usable: Usable[Member]) -> dict[str, tuple[Member, ...]]:
-    """Train, val and test, each with the inputs first; either set is divided alone."""
+    """Return train, val and test, each with the inputs first; each set is divided separately."""
     inputs, targets = (
         divide(
             {name: tuple(member for member in split if member.which == which) for name, split in sets.splits.items()},
@@ -146,16 +147,15 @@ def prepare_labels(
     classes: Classes,
     instances: bool,
 ) -> Manifest:
-    """Write label maps and photographs as arrays; see `convert`, whose arguments, result and errors are the same.
+    """Write label maps and photographs as arrays; arguments, result and errors are those of `convert`.
 
-    A label map is written as ids, uint8 (height, width, 1), or (.., 2) with the edges of instances (0 or 255). All are
-    fitted and resized as in `prepare_pairs`, but label maps and instances to the nearest pixel; edges are drawn after
-    that, one pixel a side.
-    `classes` say what the numbers of a label map mean, and `instances` whether there are maps of them, whose edges are
-    wanted. From label maps to photographs, `AtoB`, is the only direction.
+    A label map is written as ids, uint8 (height, width, 1), or (.., 2) with instance edges (0 or 255). Photographs are
+    fitted and resized as in `prepare_pairs`, label maps and instances to the nearest pixel; edges are drawn after that,
+    one pixel wide on each side. `classes` gives the meaning of the ids; `instances` adds the edges of instance maps.
+    Only the direction `AtoB`, from label maps to photographs, is possible.
     """
     if setting.direction != "AtoB":
-        rule = "label maps become photographs, in the direction AtoB"
+        rule = "data.direction must be AtoB, from label maps to photographs"
         raise DataError(rule, setting.direction, "leave data.direction out")
     found = found_labels(folder, setting, classes=classes, instances=instances, tested=setting.test is None)
     splits = divide(found.files.splits, setting, "label maps", usable=found.usable(setting))
@@ -166,7 +166,7 @@ def prepare_labels(
 def found_labels(
     folder: Path, setting: Setting, *, classes: Classes, instances: bool, tested: bool = True
 ) -> Found[LabelFiles]:
-    """Label maps, photographs and how they are decoded; raises DataError as `find_labels` and `forms_of`."""
+    """Find label maps with photographs and their decoder; raise DataError as `find_labels` and `forms_of`."""
     files = find_labels(folder, instances, tested=tested)
     forms = forms_of({"target": [one.image for split in files.splits.values() for one in split]}, setting.range)
     return Found(files, forms, partial(_labelled, classes, forms.sides["target"]))
@@ -177,14 +177,14 @@ def _labelled(classes: Classes, form: Form, files: LabelFiles, read: Read, frame
     whole, image = mark(ids[..., None]), decode(files.image, read(files.image), form)
     shape, photograph = Size(*ids.shape), Size(*image.shape[:2])
     if not alike(shape, photograph):
-        reason = f"is {photograph.spoken} where its label map is {shape.spoken}: another shape"
+        reason = f"is {photograph.spoken}, but its label map is {shape.spoken}"
         raise Rejected(files.image, reason)
     ids = frame.fitted(files.labels, ids)
     planes = [resize_ids(ids, frame.size)]
     if files.instances is not None:
         numbers = read_instances(files.instances, read(files.instances))
         if numbers.shape != shape:
-            reason = f"is {Size(*numbers.shape).spoken} where its label map is {shape.spoken}"
+            reason = f"is {Size(*numbers.shape).spoken}, but its label map is {shape.spoken}"
             raise Rejected(files.instances, reason)
         planes.append(edges(resize_ids(frame.fitted(files.instances, numbers), frame.size)))
     colours = resize(frame.fitted(files.image, image), frame.size)

@@ -1,4 +1,4 @@
-"""Prepared images: what was written once, its manifest, and its splits as memory-mapped arrays."""
+"""Prepared images: their manifest, and their splits as memory-mapped arrays."""
 
 import hashlib
 import json
@@ -15,24 +15,24 @@ from slimgen.size import Size
 
 SIDES = ("input", "target")
 RGB = 3
-#: The format of the folder; raised when its meaning changes, so that no older cache is read as a newer one.
+#: Version of the folder's format; raised when its meaning changes, so that an older cache is not read as a newer one.
 VERSION = 1
 _AGAIN = "prepare the data again"
 
 
 class SplitRecord(BaseModel):
-    """One split of the manifest: `names[i]` is the pair in row i of the arrays, uint8 (count, height, width, channels).
+    """Split in the manifest: `names[i]` is the pair in row i of the arrays, uint8 (count, height, width, channels).
 
-    Of two sets of images, `count` and `names` are the inputs', and the targets are a set of their own, with as many
-    rows as there are `target_names`. Both are absent of pairs.
+    For two sets of images, `count` and `names` describe the inputs, and the targets are a separate set with one row
+    for each of `target_names`. For pairs, `target_names` and `paired` are None.
 
     Attributes:
-        side: height and width in pixels; one number, of a side, where they are equal.
-        sha256: of each array's file, by side.
-        paired: row i of input and of target show the same.
-        channels: of input, where they are not 3: those of its pictures; or 1 of a label map, its class ids; 2 with the
-            edges of instances (0 or 255); 0 where images are to be made of noise, so that there is no input.
-        target_channels: of the pictures of target, where they are not 3.
+        side: height and width in pixels; stored as one number where they are equal.
+        sha256: SHA-256 of each array's file, by side.
+        paired: whether row i of input and of target show the same scene.
+        channels: channels of the inputs, None for 3: those of pictures; 1 for class ids of label maps, 2 with instance
+            edges (0 or 255); 0 where generators take noise and there is no input.
+        target_channels: channels of the target pictures, None for 3.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,30 +47,30 @@ class SplitRecord(BaseModel):
     target_channels: int | None = None
 
     def wide(self, which: str) -> int:
-        """The channels of `input` or `target`."""
+        """Return the number of channels of `input` or `target`."""
         channels = self.channels if which == "input" else self.target_channels
         return RGB if channels is None else channels
 
     def rows(self, which: str) -> tuple[str, ...]:
-        """The names of the rows of `input` or `target`."""
+        """Return the names of the rows of `input` or `target`."""
         return self.names if which == "input" or self.target_names is None else self.target_names
 
 
 class Manifest(BaseModel):
-    """What was prepared, of what, and how: by the `slimgen.data.conversion.Setting` whose fields it repeats.
+    """Record of a preparation: its sources, its results, and its `slimgen.data.conversion.Setting`.
 
     Attributes:
-        version: of this format.
-        layout: the layout that was found.
+        version: version of this format.
+        layout: layout of the data set.
         splits: train, val and test.
         sources: SHA-256 of each source file, by its path in the data set.
-        rejected: the reason for each pair or image left out, by the path of the file at fault.
+        rejected: reason for each rejected pair or image, by the path of the file at fault.
         unmatched: images without a partner; `lonely` in older manifests.
-        mean: per side that holds pictures, the mean of each channel of train in [-1, 1].
-        std: likewise, the standard deviation of each channel of train, same unit.
-        ranges: per side of pictures of more than 8 bits, the values that became 0 and 255.
-        notes: what should be told of the data set, once; not stored.
-        digest: SHA-256 over the arrays and what shaped them.
+        mean: mean of each channel of train in [-1, 1], by side with pictures.
+        std: standard deviation of each channel of train, likewise.
+        ranges: values that became 0 and 255, by side with pictures of more than 8 bits.
+        notes: notes for the user, shown once and not stored.
+        digest: SHA-256 over the arrays and the settings that shaped them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -97,17 +97,17 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Split:
-    """One split: `input` and `target` are uint8 (N, height, width, channels), of pairs or of two sets.
+    """Split of pairs or of two sets: `input` and `target` are uint8 (N, height, width, channels).
 
-    Inputs that are label maps have 1 or 2 channels instead, and none where there is no input, as `SplitRecord` says.
+    The channels of inputs are those of pictures or label maps, or 0 without inputs; see `SplitRecord`.
 
     Attributes:
         name: train, val or test.
-        target: what input is translated to. Of two sets, N may be another.
-        names: of the rows of input, and, of pairs, of target.
-        target_names: of two sets, the names of the rows of target; None of pairs.
-        paired: row i of both show the same. Of two sets that is for evaluation alone: neither training nor search may
-            make use of it.
+        target: wanted outputs. In two sets, N may differ from that of the inputs.
+        names: names of the rows of input and, in pairs, of target.
+        target_names: names of the rows of target in two sets; None for pairs.
+        paired: whether row i of both show the same scene. In two sets only evaluation may use this; training and search
+            must not.
     """
 
     name: str
@@ -118,23 +118,23 @@ class Split:
     paired: bool = True
 
     def __len__(self) -> int:
-        """Images in an epoch: those of the larger side."""
+        """Return the number of images in an epoch, that of the larger side."""
         return max(len(self.input), len(self.target))
 
     @property
     def coupled(self) -> bool:
-        """Whether this is a split of pairs, which are shown together, and not of two sets."""
+        """Whether this is a split of pairs and not of two sets."""
         return self.target_names is None
 
     @property
     def inputless(self) -> bool:
-        """Whether there are only targets, which generators make of noise."""
+        """Whether there are only targets, for generators from noise."""
         return bool(self.input.shape[3] == 0)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prepared data set. Build it with `Prepared.open`. If `joined`, `train` holds the validation images too."""
+    """Prepared data set, created by `Prepared.open`. If `joined`, `train` includes the validation images."""
 
     folder: Path
     manifest: Manifest
@@ -142,40 +142,40 @@ class Prepared:
 
     @classmethod
     def open(cls, folder: Path, *, verify: bool = False) -> "Prepared":
-        """Open what `prepare` wrote; where to `verify`, the SHA-256 of every array is compared, otherwise only sizes.
+        """Open a folder that `prepare` wrote; `verify` compares the SHA-256 of every array, not only its shape.
 
         Raises:
-            DataError: if the folder is incomplete, damaged or of another version.
+            DataError: the folder is incomplete, damaged or of another version.
         """
         path = folder / MANIFEST
         if not path.is_file():
-            raise DataError(f"{folder} holds prepared data", f"no {MANIFEST}", "run `slimgen prepare` first")
+            raise DataError(f"{folder} must contain prepared data", f"no {MANIFEST}", "run `slimgen prepare` first")
         try:
             manifest = Manifest.model_validate_json(path.read_bytes())
         except (ValidationError, OSError) as error:
-            raise DataError(f"{path} is a manifest of prepared data", "a damaged one", _AGAIN) from error
+            raise DataError(f"cannot read {path}: the manifest is damaged", None, _AGAIN) from error
         if manifest.version != VERSION:
-            raise DataError(f"{path} is of version {VERSION}", f"version {manifest.version}", _AGAIN)
+            raise DataError(f"{path} must have version {VERSION}", f"version {manifest.version}", _AGAIN)
         prepared = cls(folder, manifest)
         if digest_of(manifest) != manifest.digest:
-            raise DataError(f"the digest of {path} is that of its content", "another", _AGAIN)
+            raise DataError(f"the digest in {path} does not match its content", None, _AGAIN)
         for name, record in manifest.splits.items():
             prepared.split(name)
             for side in SIDES if verify else ():
                 array = folder / array_file(name, side)
                 if sha256_file(array) != record.sha256[side]:
-                    raise DataError(f"{array} has the SHA-256 of its manifest", "another", _AGAIN)
+                    raise DataError(f"{array} does not match the SHA-256 in its manifest", None, _AGAIN)
         return prepared
 
     def split(self, name: str) -> Split:
-        """One split as memory-mapped arrays, read only.
+        """Return one split as read-only, memory-mapped arrays.
 
         Raises:
-            DataError: if there is no such split, or its arrays are damaged.
+            DataError: there is no such split, or its arrays are damaged.
         """
         record = self.manifest.splits.get(name)
         if record is None:
-            raise DataError(f"a split is one of {', '.join(self.manifest.splits)}", repr(name))
+            raise DataError(f"a split must be one of {', '.join(self.manifest.splits)}", repr(name))
         source, target = (_mapped(self.folder / array_file(name, side), record, side) for side in SIDES)
         if self.joined and name == "train":
             val = self.split("val")
@@ -184,19 +184,20 @@ class Prepared:
         return Split(name, source, target, record.names, record.target_names, record.paired is not False)
 
     def with_validation(self) -> "Prepared":
-        """The same images, those held out for validation among those to train on: for training once nothing is chosen.
+        """Return the data with the validation images in `train`, for trainings that choose nothing by validation.
 
-        Its split `train` is held in memory. Raises DataError where train and val are not of one kind and size.
+        That split is held in memory. Raise DataError if train and val differ in kind or size.
         """
         splits = self.manifest.splits
         if self.split("train").target_names is not None or splits["train"].side != splits["val"].side:
             sides = f"images of {splits['train'].side} and {splits['val'].side}"
-            raise DataError("images to train and to validate on are joined where they are alike", f"sets, or {sides}")
+            rule = "training and validation images must be of one kind and size to be joined"
+            raise DataError(rule, f"two sets, or {sides}")
         return replace(self, joined=True)
 
 
 def digest_of(manifest: Manifest) -> str:
-    """SHA-256 over the hashes of the arrays, the names of their rows and what shaped them."""
+    """Return the SHA-256 over the arrays' hashes, the names of their rows and the settings that shaped them."""
     shaping = {"version", "direction", "size", "load", "splits"}
     content = manifest.model_dump(mode="json", include=shaping, exclude_none=True)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -208,7 +209,7 @@ def _mapped(path: Path, record: SplitRecord, which: str) -> NDArray[np.uint8]:
         array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         came = f"a damaged or missing file ({error})"
-        raise DataError(f"{path} is an array of shape {shape}", came, _AGAIN) from error
+        raise DataError(f"{path} must be an array of shape {shape}", came, _AGAIN) from error
     if array.shape != shape or array.dtype != np.uint8 or record.count != len(record.names):
-        raise DataError(f"{path} is uint8 of shape {shape}", f"{array.dtype} of shape {array.shape}", _AGAIN)
+        raise DataError(f"{path} must be uint8 of shape {shape}", f"{array.dtype} of shape {array.shape}", _AGAIN)
     return array

@@ -1,4 +1,4 @@
-"""The verdict on one file that cannot be used."""
+"""Error for one file that cannot be used."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from slimgen.errors import DataError
 
 
 class Rejected(DataError):  # noqa: N818 - read as `except Rejected`: a verdict on the file
-    """One image that cannot be used; the reason fits after the file's name."""
+    """Image that cannot be used. `reason` continues a sentence that begins with the file's name."""
 
     def __init__(self, path: Path, reason: str, hint: str | None = None) -> None:
         self.path, self.reason = path, reason

@@ -1,4 +1,4 @@
-"""Pictures cut and resized to the shape of their split, and written as rows of its arrays."""
+"""Cutting and resizing of pictures to the shape of their split, and writing them as rows of its arrays."""
 
 import hashlib
 import math
@@ -20,28 +20,28 @@ NumberT = TypeVar("NumberT", np.uint8, np.uint32)
 
 
 def half(which: Side, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The part of an image (H, W, channels) that the side is.
+    """Return a side's part of an image (H, W, channels): all of it, or one half.
 
     Raises:
-        Rejected: if two halves cannot be had.
+        Rejected: the width is odd, so there are no equal halves.
     """
     if which.half == "whole":
         return image
     width = image.shape[1]
     if width % 2:
-        raise Rejected(which.path, f"is {width} pixels wide, which two images side by side cannot be")
+        raise Rejected(which.path, f"is {width} pixels wide, but two images side by side need an even width")
     return image[:, : width // 2] if which.half == "left" else image[:, width // 2 :]
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What the pictures of a split are made to be.
+    """Size and fit of the pictures of a split.
 
     Attributes:
-        size: of the rows.
-        crop: what training takes of them; pictures of fewer pixels are rejected.
-        fit: what becomes of pictures of another aspect than the rows'; None rejects them, as a picture changes its
-            aspect only where somebody asked for it.
+        size: size of the rows.
+        crop: size of training crops; smaller pictures are rejected.
+        fit: treatment of pictures of another aspect ratio; None rejects them, so that no picture is distorted without
+            being asked for.
     """
 
     size: Size
@@ -49,28 +49,30 @@ class Frame:
     fit: Fit | None = None
 
     def fitted(self, path: Path, image: NDArray[NumberT], *, by_area: bool = False) -> NDArray[NumberT]:
-        """A picture (H, W, channels), or a map (H, W), of the aspect of the rows; squashing comes with resizing.
+        """Return a picture (H, W, channels), or a map (H, W), cut or padded to the aspect ratio of the rows.
+
+        For `squash` it is unchanged, since resizing does the rest.
 
         Raises:
-            Rejected: it is of another aspect, and nothing says what to do about that; or what is left of it is smaller
-                than the crop, or, `by_area`, has fewer pixels.
+            Rejected: it has another aspect ratio and there is no `fit`; or the result is smaller than the crop or, with
+                `by_area`, has fewer pixels.
         """
         shape = Size(*image.shape[:2])
         fitted = image if self.fit in (None, "squash") else self._cut_or_padded(path, image)
         if self.fit is None and not alike(shape, self.crop):
-            reason = f"is {shape.spoken}, of another aspect than {self.crop}"
+            reason = f"is {shape.spoken}, with another aspect ratio than {self.crop}"
             raise Rejected(path, reason, "set data.fit to squash, crop or pad")
         high, wide = (side / wanted for side, wanted in zip(fitted.shape, self.crop, strict=False))
         part = math.sqrt(high * wide) if by_area else min(high, wide)
         if part < 1:
-            how = "has fewer pixels than" if by_area else "smaller than"
+            how = "which is fewer pixels than" if by_area else "smaller than"
             at_most = Size(*(max(1, math.floor(part * side + 1e-9)) for side in self.crop))
             reason = f"is {shape.spoken}, {how} the crop of {self.crop}"
-            raise Rejected(path, reason, f"set a size of at most {at_most.plain} to use it")
+            raise Rejected(path, reason, f"set size to at most {at_most.plain} to use it")
         return fitted
 
     def shape_of(self, shape: Size) -> Size:
-        """Height and width of what is made of a picture, before it is resized."""
+        """Return height and width of a picture after cutting or padding, before resizing."""
         of = {"crop": _within, "pad": _around}
         return Size(*of[self.fit](shape, self.size)) if self.fit in of else shape
 
@@ -82,7 +84,7 @@ class Frame:
             return image[top : top + high, left : left + wide]
         around = _around(shape, self.size)
         if math.prod(around) > MOST_PIXELS:
-            raise Rejected(path, f"is {shape.spoken}, too narrow to be padded to the aspect of {self.size}")
+            raise Rejected(path, f"is {shape.spoken}, too narrow to pad to the aspect ratio of {self.size}")
         rows, columns = (
             np.clip(np.arange(most) - (most - side) // 2, 0, side - 1) for most, side in zip(around, shape, strict=True)
         )
@@ -91,7 +93,7 @@ class Frame:
 
 
 def _within(shape: Size, aspect: Size) -> tuple[int, int]:
-    """Height and width of the largest part of a picture that has an aspect."""
+    """Return height and width of the largest part of a picture with an aspect ratio."""
     return (
         min(shape.height, max(1, round(shape.width * aspect.height / aspect.width))),
         min(shape.width, max(1, round(shape.height * aspect.width / aspect.height))),
@@ -99,7 +101,7 @@ def _within(shape: Size, aspect: Size) -> tuple[int, int]:
 
 
 def _around(shape: Size, aspect: Size) -> tuple[int, int]:
-    """Height and width of the smallest area of an aspect that holds a picture."""
+    """Return height and width of the smallest area with an aspect ratio that contains a picture."""
     return (
         max(shape.height, round(shape.width * aspect.height / aspect.width)),
         max(shape.width, round(shape.height * aspect.width / aspect.height)),
@@ -107,10 +109,10 @@ def _around(shape: Size, aspect: Size) -> tuple[int, int]:
 
 
 def resize(image: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
-    """An image (H, W, channels) of another size: bicubic, antialiased."""
+    """Resize an image (H, W, channels): bicubic, antialiased."""
     if image.shape[:2] == size:
         return image
-    # Band after band where they are not three: of four, Pillow would take the last for alpha, and weigh by it.
+    # Band by band unless there are three: Pillow would take the fourth of four for alpha, and weight by it.
     bands = [image] if image.shape[2] == 3 else list(np.moveaxis(image, 2, 0))
     resized = [
         np.array(
@@ -123,7 +125,7 @@ def resize(image: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
 
 
 def resize_ids(ids: NDArray[NumberT], size: Size) -> NDArray[NumberT]:
-    """A map of numbers (H, W) of another size: each is that of the nearest pixel."""
+    """Resize a map of numbers (H, W) to the nearest pixels."""
     rows, columns = (
         (2 * np.arange(side) + 1) * length // (2 * side) for side, length in zip(size, ids.shape, strict=True)
     )
@@ -132,7 +134,7 @@ def resize_ids(ids: NDArray[NumberT], size: Size) -> NDArray[NumberT]:
 
 
 def mark(image: NDArray[np.uint8]) -> bytes:
-    """What tells an image (H, W, channels) from others: equal for equal pixels."""
+    """Return a digest of an image (H, W, channels), equal for equal pixels."""
     digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(image).data)
     return digest.digest()
@@ -140,11 +142,14 @@ def mark(image: NDArray[np.uint8]) -> bytes:
 
 @contextmanager
 def image_rows(path: Path, size: Size, channels: int) -> Iterator[Callable[[NDArray[np.uint8]], None]]:
-    """Writes an .npy file (N, height, width, channels), uint8, by calls with one image each; N is known in the end."""
+    """Open an .npy file (N, height, width, channels), uint8, and provide a function that appends an image.
+
+    N need not be known before the end.
+    """
     count = 0
 
     def header() -> None:
-        # numpy pads headers so that a grown first axis still fits: both have the same length.
+        # numpy pads headers, so the final one, with a larger first axis, has the same length.
         about = {"descr": "|u1", "fortran_order": False, "shape": (count, *size, channels)}
         np.lib.format.write_array_header_1_0(file, about)
 
@@ -161,20 +166,20 @@ def image_rows(path: Path, size: Size, channels: int) -> Iterator[Callable[[NDAr
 
 
 class Moments:
-    """Mean and deviation from sums of whole numbers, so that neither order nor machine changes them."""
+    """Mean and standard deviation from sums of whole numbers, the same in any order and on any machine."""
 
     def __init__(self, channels: int) -> None:
         self.count, self.channels = 0, channels
         self.sums = np.zeros((2, channels), np.int64)
 
     def add(self, image: NDArray[np.uint8]) -> None:
-        """Take in an image, uint8 (H, W, channels)."""
+        """Add an image, uint8 (H, W, channels)."""
         values = image.reshape(-1, self.channels).astype(np.int64)
         self.count += len(values)
         self.sums += np.stack([values.sum(0), (values * values).sum(0)])
 
     def tensor_units(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation per channel of the values mapped to [-1, 1]."""
+        """Return mean and standard deviation of each channel, with values mapped to [-1, 1]."""
         first, second = ([int(value) for value in row] for row in self.sums)
         mean = [a / self.count for a in first]
         std = [math.sqrt(b * self.count - a * a) / self.count for a, b in zip(first, second, strict=True)]

@@ -1,4 +1,4 @@
-"""What happened to the images of a data set so far: read, kept or rejected, and seen before."""
+"""Tally of the images of a data set so far: read, kept, rejected, and duplicates."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sized
@@ -9,17 +9,17 @@ from slimgen.data.images import Rejected
 from slimgen.errors import DataError
 
 Marks = tuple[tuple[str, bytes], ...]
-"""Of a pair or an image, by side what tells its pixels from others'."""
+"""Digests of the pixels of a pair or an image, by side."""
 
 
 @dataclass
 class Tally:
-    """Counts `total` pairs or images of a folder, one after the other.
+    """Counts over `total` pairs or images of a folder, one after the other.
 
     Attributes:
         sources: SHA-256 of each file that was read, by its path in the folder.
-        rejected: why files were kept out, likewise.
-        kept: of each split, how often each pair or image is there.
+        rejected: reasons of rejected files, by path.
+        kept: number of times that each pair or image occurs in a split.
     """
 
     folder: Path
@@ -33,7 +33,7 @@ class Tally:
     kept: dict[str, Counter[Marks]] = field(default_factory=dict)
 
     def read(self, sources: Mapping[Path, str]) -> None:
-        """Takes note of the files of the next pair or image, and tells the progress."""
+        """Record the files of the next pair or image, and report progress."""
         for path, digest in sources.items():
             self.sources[path.relative_to(self.folder).as_posix()] = digest
         self.done += 1
@@ -41,38 +41,38 @@ class Tally:
             self.progress(self.done, self.total)
 
     def refuse(self, fault: Rejected) -> None:
-        """It is kept out."""
+        """Record a rejected pair or image."""
         self.refused += 1
         self.rejected[fault.path.relative_to(self.folder).as_posix()] = fault.reason
         if fault.hint and fault.hint not in self.hints:
             self.hints.append(fault.hint)
 
     def keep(self, split: str, marks: Marks) -> None:
-        """It is kept."""
+        """Record a kept pair or image."""
         self.kept.setdefault(split, Counter())[marks] += any(mark for _, mark in marks)
 
     def check(self, kept: Mapping[str, Iterable[Sized]], unit: str) -> None:
-        """Raises DataError where nothing is kept of a side of a split, or less than half of all."""
+        """Raise DataError if a side of a split is empty, or more than half of all were rejected."""
         first = "; ".join(f"{name} {reason}" for name, reason in list(self.rejected.items())[:3])
         complaint, hint = f"{self.refused} of {self.total} rejected: {first}", "; ".join(self.hints) or None
         for name, sides in kept.items():
             if not all(map(len, sides)):
-                raise DataError(f"the split {name!r} keeps at least one {unit}", complaint, hint)
+                raise DataError(f"the split {name!r} must keep at least one {unit}", complaint, hint)
         if 2 * self.refused > self.total:
-            raise DataError("at least half of the images can be used", complaint, hint)
+            raise DataError("at least half of the images must be usable", complaint, hint)
 
     def notes(self, unit: str) -> list[str]:
-        """What is there twice: the same to test on as to train on, and the same again to train on."""
+        """Return notes on duplicates: test images that are also training images, and repeated training images."""
         unit = unit.partition(" of")[0]
         learned = self.kept.get("train", Counter()) + self.kept.get("val", Counter())
         leaked = sum(count for marks, count in self.kept.get("test", Counter()).items() if marks in learned)
         again = sum(learned.values()) - len(learned)
         notes = []
         if leaked:
-            which = f"{_counted(leaked, f'test {unit}')} equal to {unit}s to train on"
-            notes.append(f"{which}: figures will look better than they are")
+            which = f"{_counted(leaked, f'test {unit}')} equal to training {unit}s"
+            notes.append(f"{which}: results will look better than they are")
         if again:
-            notes.append(f"{_counted(again, 'duplicate')} among the {unit}s to train on")
+            notes.append(f"{_counted(again, 'duplicate')} among the training {unit}s")
         return notes
 
 

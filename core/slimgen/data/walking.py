@@ -1,4 +1,4 @@
-"""Finding the picture files of a folder: through links, but each folder once; and what is passed over, counted."""
+"""Search for the picture files of a folder, through links but each folder once, and counts of files passed over."""
 
 import os
 from collections import Counter
@@ -11,17 +11,17 @@ SUFFIXES = frozenset(
     f".{ending}"
     for ending in "jpg jpeg jpe jfif png webp avif bmp tif tiff ppm pgm pnm pbm npy".split()  # noqa: SIM905 - a line
 )
-"""How the names of pictures end, in lower case. The content decides what they are; the name only finds the file."""
+"""Suffixes of picture files in lower case. They only find the files; the content decides the format."""
 OUTSIDE = "image outside the folders of the layout"
-ENDINGS = f"images end with {' '.join(sorted(SUFFIXES))}"
+ENDINGS = f"names of images must end with {' '.join(sorted(SUFFIXES))}"
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, and what is not entered: hidden folders, closed ones, and links to those seen already.
+    """Yield every file below a folder, and the folders that are not entered.
 
-    Links to folders are followed after the folders that really lie there, so that each is entered once and under its
-    own name, and no loop is followed for ever; links to what lies around the folder are none of its own. What slimgen
-    wrote into the folder, and MLflow's store, are not there at all.
+    Not entered are hidden and unreadable folders, and links to folders already seen or above the folder. Links are
+    followed after real folders, so each folder is entered once, under its own name, and loops end. Folders that
+    slimgen wrote, and MLflow's store, are left out entirely.
     """
     seen, waiting, around, closed = set[str](), [folder], os.path.realpath(folder), list[OSError]()
     while waiting:
@@ -45,29 +45,29 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def image_files(folder: Path) -> tuple[Path, ...]:
-    """All picture files below a folder, hidden ones left out, in the order of their relative names."""
+    """Return all picture files below a folder except hidden ones, sorted by relative name."""
     found = (path for path in walk(folder) if _reason(path) is None)
     return tuple(path for _, path in sorted((path.relative_to(folder).as_posix(), path) for path in found))
 
 
 def passed_over(folder: Path, used: Iterable[Path]) -> dict[str, int]:
-    """How many files of a data set are not among those that are used, by the reason, the most frequent first."""
+    """Count the unused files of a data set by reason, the most frequent first."""
     taken = {place for path in used for place in (path, *path.parents)}
     reasons = Counter(_reason(path) or OUTSIDE for path in walk(folder) if path not in taken)
     return dict(sorted(reasons.items(), key=lambda one: (-one[1], one[0])))
 
 
 def counted(reasons: Mapping[str, int]) -> str:
-    """The same as text: `8 files ending with .gif, 1 hidden file or folder`."""
+    """Return counts as text: `8 files ending with .gif, 1 hidden file or folder`."""
     return ", ".join(f"{number} {reason if number == 1 else _plural(reason)}" for reason, number in reasons.items())
 
 
 def _reason(path: Path) -> str | None:
-    """Why a path is no picture of a data set, in the singular; None where it may be one."""
+    """Return the reason, in the singular, why a path is no picture of the data set; None if it may be one."""
     if path.name.startswith("."):
         return "hidden file or folder"
     if path.is_dir():
-        return "link to a folder seen already or around the set" if path.is_symlink() else "folder that cannot be read"
+        return "link to a folder already seen or above the set" if path.is_symlink() else "folder that cannot be read"
     if path.suffix.lower() not in SUFFIXES:
         return f"file ending with {path.suffix.lower()}" if path.suffix else "file without an ending"
     return None if path.is_file() else "name of a missing file or a device"

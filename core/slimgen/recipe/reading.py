@@ -144,7 +144,7 @@ def read_file(path: Path, where: str) -> str:
     except UnicodeDecodeError as error:
         raise RecipeError(f"{where} must be YAML in UTF-8", error) from None
     except OSError as error:
-        raise RecipeError(f"{where} must be a readable file", error) from None
+        raise RecipeError(f"cannot read {where}: {error}") from None
 
 
 def require_plain(values: object, where: str, *, depth: int = 0) -> None:

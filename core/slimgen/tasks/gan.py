@@ -148,7 +148,7 @@ def train_gan(job: Job, training: GanTraining) -> nn.Module:
 
 
 def original_guidance(job: Job, *, truth: bool = True) -> Guidance:
-    """Return the original's role in a task: its outputs as targets where there are no pairs, and further loss terms.
+    """Return the original's guidance in a task: its outputs as targets where there are no pairs, and further losses.
 
     The perceptual term compares features of the original's discriminator unless the recipe names another network.
     `truth=False` leaves the targets to the caller, and the original generator is not loaded.

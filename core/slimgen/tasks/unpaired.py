@@ -121,7 +121,7 @@ class Unpaired(Translation):
             file = teach / weights_file(f"{REVERSE}{part}")
             if not file.is_file():
                 hint = f"set teach.{REVERSE}{part}_checkpoint too, or train both directions"
-                raise CheckpointError(f"the {part} of the reverse direction is missing", f"no file {file}", hint)
+                raise CheckpointError(f"the {part} of the reverse direction is missing: no file {file}", None, hint)
             net.load_state_dict(load_weights(file))
         return found
 
