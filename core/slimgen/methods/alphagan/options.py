@@ -334,5 +334,5 @@ def _check_halving(recipe: Recipe, training: SupernetOptions) -> None:
         raise RecipeError(rule, f"supernet.iterations {training.iterations}", "set supernet.iterations to 0")
     check_metrics(recipe)
     if isinstance(find(recipe.objective.metric), PerImage):
-        rule = "objective.metric must compare whole sets, since images made from noise have no targets"
+        rule = "objective.metric must be a metric of whole sets for images from noise"
         raise RecipeError(rule, repr(recipe.objective.metric), "set it to fid, kid, is, or fd:NAME")
