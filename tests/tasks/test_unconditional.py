@@ -264,7 +264,7 @@ def test_candidates_are_measured_on_images_held_out_and_noise_of_their_own(data,
     assert len(real) == 4
     assert not torch.equal(noise, work.task.test(data).input[:4])
     by_default = job(data, tmp_path)
-    with pytest.raises(RecipeError, match="must compare whole sets"):
+    with pytest.raises(RecipeError, match="must be a metric of whole sets"):
         by_default.task.validation(by_default)
 
 
