@@ -1,4 +1,4 @@
-"""AlphaGAN from images to exported generators: what is read off, what is trained anew, and what is refused."""
+"""AlphaGAN from images to exported generators: reading off the architecture, training it from scratch, and errors."""
 
 import json
 from dataclasses import replace
@@ -79,7 +79,7 @@ def test_within_a_budget_a_smaller_and_less_probable_architecture_is_chosen(whol
     found = outcome_of(searched(whole_run, tmp_path / "search", f"budget.params={limit}"))
     assert found["costs"]["params"] <= limit
     assert found["quality"]["log_probability"] < free["quality"]["log_probability"]
-    with pytest.raises(BudgetError, match="an architecture must be within the budget"):
+    with pytest.raises(BudgetError, match="no architecture is within the budget"):
         searched(whole_run, tmp_path / "none", "budget.params=10")
 
 
@@ -117,7 +117,7 @@ def test_a_published_architecture_is_trained_without_any_search(whole_run, tmp_p
     about = json.loads((tmp_path / "finetune" / "networks.json").read_text())
     assert list(about) == ["found"]
     assert about["found"]["options"]["genotype"] == PUBLISHED["alphagan_s"].to_json()
-    with pytest.raises(BudgetError, match="a published architecture is within the budget"):
+    with pytest.raises(BudgetError, match="the published architecture must be within the budget"):
         stages.search(recipe.override(["budget.params=10"]), **inputs, out=tmp_path / "over", progress=quiet)
     own = recipe.override([f"search.genotype={json.dumps(PUBLISHED['alphagan_l'].to_json())}"])
     stages.search(own, **inputs, out=tmp_path / "own", progress=quiet)
@@ -170,36 +170,36 @@ def test_without_deconvolutions_none_is_found(whole_run, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "rule"),
     [
-        (["supernet.gap=false", "supernet.coupled=true"], "without the gap's second term"),
-        (["supernet.gap=false", "supernet.bar=logits"], "without the gap's second term"),
-        (["supernet.gap=false", "supernet.discriminator=searched"], "without the gap's second term"),
-        (["supernet.critic_steps=7"], "critic_steps above iterations x weight_steps"),
+        (["supernet.gap=false", "supernet.coupled=true"], "'gap' must be true"),
+        (["supernet.gap=false", "supernet.bar=logits"], "'gap' must be true"),
+        (["supernet.gap=false", "supernet.discriminator=searched"], "'gap' must be true"),
+        (["supernet.critic_steps=7"], "'critic_steps' must be at most iterations x weight_steps"),
         (["losses.gan=least-squares"], "hinge or vanilla; got 'least-squares'"),
-        (["supernet={relaxation: gumbel, temperature: [0.1, 5]}"], "does not rise"),
+        (["supernet={relaxation: gumbel, temperature: [0.1, 5]}"], "must not rise"),
         (["supernet.betas=[1, 0.9]"], "supernet: betas.0: must be below 1"),
         (
             ["task=paired", "finetune={updates: 1}", "teach={updates: 1}"],
-            "searches generators of noise",
+            "needs a task whose generator makes images from noise",
         ),
-        (["supernet.temperature=[1, 1]"], "a temperature needs a relaxation that draws noise"),
-        (["supernet={relaxation: gumbel, temperature: [1, 0]}"], "a temperature is above 0"),
-        (["supernet={coupled: true, bar: both}"], "coupled needs bar weights"),
+        (["supernet.temperature=[1, 1]"], "'temperature' needs a 'relaxation' that draws noise"),
+        (["supernet={relaxation: gumbel, temperature: [1, 0]}"], "'temperature' must be above 0"),
+        (["supernet={coupled: true, bar: both}"], "'coupled' needs 'bar' weights"),
         (["supernet.weigth_steps=3"], "no key 'weigth_steps'"),
-        (["supernet.iterations=0", "search={}"], "nothing to read an architecture from"),
+        (["supernet.iterations=0", "search={}"], "search.kind gradient needs supernet.iterations above 0"),
         (["search={kind: published}"], "needs search.genotype"),
         (["search={kind: published, genotype: alphagan_s}"], "needs no search"),
         (["search={kind: published, genotype: alphagan_m}", "supernet.iterations=0"], "did you mean 'alphagan_"),
-        (["search.genotype=alphagan_s"], "search.genotype needs kind published"),
-        (["search.params=5"], "search.params needs kind random"),
-        (["search={equal_size: 0.2}"], "search.equal_size needs random architectures"),
+        (["search.genotype=alphagan_s"], "search.genotype needs search.kind published"),
+        (["search.params=5"], "search.params needs search.kind random"),
+        (["search={equal_size: 0.2}"], "search.equal_size needs search.kind random or search.random"),
         (["search={kind: random}", "supernet.iterations=0"], "random architectures need a size"),
         (["search.discriminator=found"], "needs supernet.discriminator searched"),
-        (["objective.metric=fid"], "leave the objective out"),
-        (["finetune.updates=0"], "is trained anew"),
-        (["finetune.inherit=true"], "is trained anew"),
+        (["objective.metric=fid"], "leave the section objective out"),
+        (["finetune.updates=0"], "must train the found generator from scratch"),
+        (["finetune.inherit=true"], "must train the found generator from scratch"),
         (["size=20"], "multiples of 8"),
     ],
 )
-def test_a_recipe_that_makes_no_sense_is_told_why(settings, rule):
+def test_a_recipe_that_makes_no_sense_is_refused_with_the_reason(settings, rule):
     with pytest.raises(RecipeError, match=rule):
         check(TINY.override(settings))

@@ -357,7 +357,7 @@ def test_the_example_of_a_network_of_ones_own_makes_sense(monkeypatch):
         (["search.kind=magnitude", "budget={}"], RecipeError, "to a budget"),
         (["teach.generator={family: trellis}"], RecipeError, "a generator family with an option widths"),
         (["teach.generator_checkpoint=x.pth"], RecipeError, "teach.reverse_generator_checkpoint"),
-        (["finetune.generator_steps=2"], RecipeError, "take turns"),
+        (["finetune.generator_steps=2"], RecipeError, "in turns, so finetune.generator_steps must be 1"),
         (["losses.adversarial=0"], RecipeError, "discriminators"),
         (["teach.generator={family: 'nowhere:Net'}"], SlimgenError, "PYTHONPATH"),
     ],

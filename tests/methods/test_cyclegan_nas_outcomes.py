@@ -151,7 +151,7 @@ def test_halving_needs_no_supernet_nor_words_of_one():
 
 
 def test_an_original_that_cannot_be_narrowed_is_refused_where_a_narrowed_one_is_asked_for():
-    with pytest.raises(RecipeError, match="narrowed generator needs"):
+    with pytest.raises(RecipeError, match="narrowed rival needs"):
         check(TINY.override(["teach.generator={family: cyclegan_nas}"]))
     check(TINY.override(["teach.generator={family: mobile_resnet, ngf: 32, blocks: 1}"]))
 

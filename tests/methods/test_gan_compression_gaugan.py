@@ -166,7 +166,7 @@ def test_the_original_is_measured_without_its_spectral_norms(taught):
         (["supernet.space=channels-48"], "known name"),
         (["budget={latency_ms: 5}"], "chains of pieces"),
         (["size=80"], "multiples of 32"),
-        (["finetune.rivals=[by_hand]"], "must suit the method gan_compression; got 'by_hand'; choose of narrowed"),
+        (["finetune.rivals=[by_hand]"], "must suit the method gan_compression; got 'by_hand'; choose from narrowed"),
         (["budget.macs=10"], "smallest network"),
     ],
 )

@@ -230,7 +230,7 @@ def test_halving_needs_no_supernet(untracked, images, tmp_path) -> None:
         (["search.order=joint", "search.training={updates: 2}"], "search.training needs search.kind supernet"),
         (["supernet.widths=drawn"], "supernet.widths needs search.kind supernet"),
         (["finetune.updates=0"], "finetune.updates 0"),
-        (["search={kind: supernet, finalists: 1}", "supernet.updates=8"], "finalists are at least 2"),
+        (["search={kind: supernet, finalists: 1}", "supernet.updates=8"], "finalists must be 0 or at least 2"),
         (["search={kind: supernet, finalists: 2}", "supernet.updates=8", "finetune.updates=0"], "finetune.updates 0"),
     ],
 )

@@ -46,7 +46,7 @@ def test_a_sound_recipe_is_sound() -> None:
         (["search.elite=5"], "at most search.population; got 5 of 4"),
         (["method=cf_gan", "supernet={updates: 1}", "search={population: 4, elite: 5}"], "got 5 of 4"),
         (["evaluate.images=4", "evaluate.pictures=5"], "'pictures' must be at most 'images', which is 4"),
-        (["evaluate.metrics=[]"], "evaluate.metrics names at least one metric; got none"),
+        (["evaluate.metrics=[]"], "evaluate.metrics must name at least one metric; got none"),
         (["search={kind: exhaustive, evaluations: 255}", "budget={}"], "got 256 configurations"),
         (["search={kind: exhaustive, band: 0.5}", "budget={}"], "a limit to lie below"),
         (

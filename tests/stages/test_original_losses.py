@@ -59,7 +59,5 @@ def test_a_naive_rival_learns_of_the_originals_own_losses() -> None:
     recipe = load("townhouses-day2night-gan_compression").override(["finetune.rivals=[naive]"])
     check(recipe)
     check(recipe.override(["losses={adversarial: 0, recon: 1}", "teach.losses={adversarial: 1}"]))
-    with pytest.raises(
-        RecipeError, match=r"naive rival is trained by its discriminators; got teach.losses.adversarial 0"
-    ):
+    with pytest.raises(RecipeError, match=r"the rival naive needs an adversarial loss; got teach.losses.adversarial 0"):
         check_naive(recipe.override(["teach.losses={adversarial: 0, recon: 1}"]))

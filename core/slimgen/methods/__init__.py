@@ -1,6 +1,7 @@
-"""Methods: how a supernet is trained, searched and made into a generator. Each is a module, named here or in a recipe.
+"""Methods: each trains a supernet, searches it and turns the result into a generator.
 
-A method's module offers `supernet(job)`, `search(job)` and `finetune(job)`; see `slimgen.methods.method`.
+A method is a module, listed here or named by a recipe, with `check(recipe)`, `supernet(job)`, `search(job)` and
+`finetune(job)`; see `slimgen.methods.method`.
 """
 
 from typing import TYPE_CHECKING, cast
@@ -20,7 +21,7 @@ METHODS = {
     "alphagan": "slimgen.methods.alphagan",
     "adopted": "slimgen.methods.adopted",
 }
-"""Name to module, which is imported only when a recipe asks for it."""
+"""Name to module; a module is imported only when a recipe asks for it."""
 OFFERED = ("check", "supernet", "search", "finetune")
 """The functions of every method."""
 
@@ -29,11 +30,12 @@ def open_method(name: str) -> "Method":
     """Return a method by name, or a user-defined one by `package.module`.
 
     Raises:
-        RecipeError: there is none, or it lacks what every method offers.
+        RecipeError: no such method, or one of the functions `OFFERED` is missing.
     """
     found = named("method", name, METHODS)
     if missing := [part for part in OFFERED if not callable(getattr(found, part, None))]:
-        raise RecipeError(f"a method is a module with {', '.join(OFFERED)}", f"{name!r} without {', '.join(missing)}")
+        rule = f"a method must be a module with the functions {', '.join(OFFERED)}"
+        raise RecipeError(rule, f"{name!r} without {', '.join(missing)}")
     return cast("Method", found)
 
 

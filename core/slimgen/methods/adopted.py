@@ -1,6 +1,7 @@
-"""No method: a generator that is trained already goes through evaluate and export as it is.
+"""The method `adopted`: an already trained generator is measured and exported as it is.
 
-Nothing is trained or searched. What `teach` imports is what is measured and exported, alone, under the name `adopted`.
+Nothing is trained or searched. The generator that `teach` imports is evaluated and exported under the name `adopted`,
+without an original to compare with.
 """
 
 from collections.abc import Mapping
@@ -18,39 +19,40 @@ from slimgen.tasks.task import Job
 
 ADOPTED = "adopted"
 ALONE = True
-"""There is no original to compare with: it is what was adopted."""
+"""There is no original to compare with: the adopted generator is the original."""
 
 
 def check(recipe: Recipe) -> None:
-    """Raise RecipeError unless the generator is imported, and nothing is asked for that only a search could do."""
+    """Raise RecipeError unless the generator is imported and the recipe asks for no search and no training."""
     if recipe.teach.generator_checkpoint is None:
-        rule, hint = "a generator that is adopted is trained already", "name teach.generator_checkpoint"
-        raise RecipeError(rule, "no weights of it", hint)
+        rule, hint = "an adopted generator must come with trained weights", "set teach.generator_checkpoint"
+        raise RecipeError(rule, "none", hint)
     for name, given in {"supernet": recipe.supernet, "search": recipe.search}.items():
         if given:
-            raise RecipeError(f"nothing is searched for in the method {ADOPTED}", f"the section {name}", "leave it out")
+            raise RecipeError(f"the method {ADOPTED} searches nothing", f"the section {name}", "leave it out")
     if recipe.finetune.updates != 0:
-        rule = "a generator that is adopted stays as it is"
-        raise RecipeError(rule, "a training of it", "set finetune.updates to 0")
+        rule = "an adopted generator must not be trained"
+        got = "finetune.epochs" if recipe.finetune.updates is None else f"finetune.updates {recipe.finetune.updates}"
+        raise RecipeError(rule, got, "set finetune.updates to 0")
     check_limits(recipe, ())
     check_rivals(recipe, ())
-    for metric in recipe.evaluate.metrics:  # or none, where nobody knows what should be made
+    for metric in recipe.evaluate.metrics:  # none are needed where there are no targets to compare with
         find(metric)
 
 
 def supernet(job: Job) -> Mapping[str, float]:
-    """Nothing: there is no weight-sharing network."""
+    """Train nothing: there is no supernet."""
     return {"updates": 0.0}
 
 
 def search(job: Job) -> Found:
-    """Nothing is chosen: the empty genotype, with what the generator costs, and no trials."""
+    """Return the empty genotype with the generator's costs, and no trials: nothing is searched."""
     costs = job.task.original_cost().as_dict(job.recipe.budget.convention)
     return Found(Trial(Genotype({}), {name: float(cost) for name, cost in costs.items()}), [])
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
-    """Return the imported generator as it came, and that of the reverse direction where it was imported too."""
+    """Return the imported generator unchanged, and the reverse direction's where that was imported too."""
     found = {}
     for name, file in {ADOPTED: "generator", f"{ADOPTED}{REVERSE}": "reverse_generator"}.items():
         path = job.inputs["teach"] / weights_file(file)

@@ -1,4 +1,4 @@
-"""The search `halving`: random genotypes trained alone, as a method trains what it finds, and successively halved."""
+"""The search `halving`: random genotypes, each trained by itself as `finetune` would, and successively halved."""
 
 import math
 import random
@@ -29,22 +29,22 @@ from slimgen.training.distributed import alone, first
 
 T = TypeVar("T")
 NAME = "halving"
-_PROPOSED = 8  # at a time: what they turned out to be is known when the next are proposed
+_PROPOSED = 8  # at a time, so that the next proposals learn from the results of the last
 _MUTATIONS, _RATE = 2_000, 0.15
 
 
 @dataclass(frozen=True)
 class Course:
-    """How a method trains what it finds, and what it measures of it: networks that come out of no supernet.
+    """A method's training and measurement of genotypes without a supernet.
 
     Attributes:
-        costs: of a genotype, all that the budget may limit.
-        macs: of all generators of a genotype together, on an image each.
+        costs: a genotype to its costs, all kinds that the budget may limit.
+        macs: a genotype to the MACs of all its generators together, on one image each.
         steps: updates of a whole training.
-        train: a genotype's generators, trained in a job under a name until so many updates; going on from there later.
-        measure: what they are like.
-        protocol: all that this depends on besides the generators.
-        weights: the digest of what they begin with, where that is not drawn from the seed.
+        train: trains a genotype's generators in a job, under a name, up to a number of updates; a later call continues.
+        measure: a genotype and its generators to their quality.
+        protocol: everything that the measurement depends on besides the generators, as text.
+        weights: the digest of the initial weights, where they are not drawn from the seed.
     """
 
     space: Space
@@ -58,13 +58,13 @@ class Course:
     weights: str = "drawn"
 
     def halving(self, job: Job, margin: float) -> Halving:
-        """Halving of such networks; a predicted latency must stay below its limit by the margin."""
+        """Return the halving of these networks; a predicted latency must stay below its limit by the margin."""
         batch = job.recipe.finetune.batch
         return Halving(NAME, self.space, partial(Alone, job, self, margin), self.macs, self.steps, batch)
 
 
 class Alone(Trials):
-    """Networks that are trained by themselves until so many updates, and measured."""
+    """Trials of networks that are each trained by themselves, up to a number of updates, and then measured."""
 
     def __init__(self, job: Job, course: Course, margin: float, until: int) -> None:
         super().__init__(job, course.objective, course.weights, margin)
@@ -75,12 +75,12 @@ class Alone(Trials):
         return self.course.costs(genotype)
 
     def protocol(self, genotype: Genotype) -> str:
-        """That of the measurement, and of the training before it."""
+        """Return the protocol of the measurement and of the training before it."""
         course, schedule = self.course, self.job.recipe.finetune
         return f"{course.protocol}; after {trained_by(self.job, schedule, self.until, course.steps, 'with all losses')}"
 
     def measure(self, genotype: Genotype, setup: Setup) -> Measured:
-        """Train and measures a genotype; what diverges is worst. Other processes are not waited for."""
+        """Train and measure a genotype, without waiting for other processes; one that diverges gets the worst value."""
         course, started, name = self.course, time.monotonic(), f"{NAME}-{genotype.key}"
         quality = {self.objective.metric: WORST[self.objective.goal]}
         with alone(), suppress(RunError):
@@ -101,8 +101,8 @@ def search_alone(
 ) -> Halved:
     """Halve genotypes within the budget: random ones, and some that a predictor proposes, a few at a time.
 
-    Where the space comes in parts, such as CF-GAN's paths, a few of each part are measured first, and all others are of
-    the one that is best on average. `counts` are of random genotypes, and of proposed ones.
+    If the space comes in parts, such as CF-GAN's paths, a few genotypes of each part are measured first, and all others
+    are drawn from the part that is best on average. `counts` gives the numbers of random and of proposed genotypes.
     """
     (count, proposed), seed = counts, f"{job.recipe.seed}"
     until = rungs(count, halving.steps)[0][1]
@@ -111,7 +111,7 @@ def search_alone(
         drawn = _first(partial(within_reach, parts, costs, budget, each, seed))
         measured = halving.measure([genotype for some in drawn.values() for genotype in some], until, step="parts")
         of = {trial.genotype: trial for trial in measured}
-        # By what did not diverge: one that did says nothing of the others.
+        # Diverged genotypes are left out: they say nothing about the others of their part.
         learned = {n: [v for one in some if math.isfinite(v := fitness(of[one].quality))] for n, some in drawn.items()}
         best = max(drawn, key=lambda number: mean(learned[number]) if learned[number] else -math.inf)
         space, trials = parts[best], [of.pop(genotype) for genotype in drawn[best]]
@@ -136,7 +136,7 @@ def found_alone(
     counts: tuple[int, int],
     oppose: Callable[[Genotype, nn.Module], Opponent],
 ) -> Found:
-    """Return the outcome of the search among what can be cut out of an untrained supernet."""
+    """Return the outcome of halving the sub-networks of an untrained supernet."""
     schedule = job.recipe.finetune
     steps = schedule.steps(len(job.data.split("train")))
 
@@ -153,7 +153,7 @@ def found_alone(
 
 
 def _first(draw: Callable[[], T]) -> T:
-    """What the first process draws, which knows the milliseconds and waits for no other."""
+    """Return a draw of the first process, which knows the milliseconds, without waiting for the others."""
 
     def by_itself() -> T:
         with alone():
@@ -165,14 +165,14 @@ def _first(draw: Callable[[], T]) -> T:
 def within_reach(
     parts: Sequence[Space], costs: Callable[[Genotype], Mapping[str, float]], budget: Budget, each: int, seed: str
 ) -> dict[int, list[Genotype]]:
-    """A few random genotypes of each part of a space, by its number; of parts that have any within the budget."""
+    """Return a few random genotypes of each part of a space, by its number; only parts with any within the budget."""
     found: dict[int, list[Genotype]] = {}
     for number, part in enumerate(parts):
         with suppress(BudgetError):
             found[number] = drawn_within(part, costs, budget, each, f"{seed}/{number}", least=1)
     if not found:
-        rule, hint = "a genotype within the budget", "raise the budget"
-        raise BudgetError(rule, f"none in any of {len(parts)} parts of the space", hint)
+        rule = f"no genotype within the budget in any of {len(parts)} parts of the space"
+        raise BudgetError(rule, None, "raise the budget")
     return found
 
 
@@ -184,7 +184,7 @@ def proposals(
     count: int,
     seed: str,
 ) -> list[Genotype]:
-    """New genotypes within the budget of which a predictor expects most: mutations of the better half of those seen."""
+    """Return the `count` best predicted of new genotypes within the budget, mutated from the better half of `seen`."""
     rng, predictor = random.Random(f"{seed}/proposals/{len(seen)}"), Predictor(space, costs, seen)
     parents = sorted(seen, key=lambda genotype: -seen[genotype])[: math.ceil(len(seen) / 2)]
     found: dict[Genotype, None] = {}

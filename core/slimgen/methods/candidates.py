@@ -1,4 +1,4 @@
-"""The sub-networks of a trained supernet, measured: each once, to the end or as long as it keeps up with a rival."""
+"""Candidates: the sub-networks of a supernet, each measured once, fully or as long as it keeps up with a rival."""
 
 import math
 import time
@@ -20,7 +20,7 @@ from slimgen.search import Genotype, Objective, Trial, leading
 from slimgen.tasks.task import Job
 from slimgen.training.distributed import first
 
-_COMPARED = 24  # of the best
+_COMPARED = 24  # of the best candidates
 
 
 class Candidates(Trials):
@@ -29,11 +29,11 @@ class Candidates(Trials):
     A candidate is extracted, so that a small one is really cheap to run.
 
     Args:
-        supernet: with its trained weights, in evaluation mode.
-        latency: genotype to milliseconds, where the budget limits them. Only the first process measures, so that what
-            is measured is measured undisturbed; the others may leave it out.
-        margin: as of `Trials`.
-        tuning: how a candidate is trained before it is measured, where it is.
+        supernet: the supernet with its trained weights, in evaluation mode.
+        latency: a function from genotype to milliseconds, where the budget limits them. Only the first process needs
+            it: it measures alone, so that processes do not disturb each other's measurements.
+        margin: as for `Trials`.
+        tuning: the training of each candidate before it is measured; None for no training.
 
     Raises:
         BudgetError: the budget limits `latency_ms` and there is no `latency`.
@@ -53,7 +53,7 @@ class Candidates(Trials):
         self._predicted = first(lambda: latency is not None)
         if self.budget.latency_ms is not None and not self._predicted:
             hint = "limit macs, params or bytes"
-            raise BudgetError(f"{recipe.method} cannot predict the latency that is limited", "latency_ms", hint)
+            raise BudgetError(f"{recipe.method} cannot predict latency here", "a limit budget.latency_ms", hint)
         self.evaluator = Evaluator(
             job.task.validation(job),
             [metric],
@@ -64,22 +64,22 @@ class Candidates(Trials):
         self._rival: tuple[str, Tensor] | None = None
 
     def count(self, genotype: Genotype) -> Mapping[str, float]:
-        """MACs under the budget's convention, parameters and bytes in closed form; latency where it is predicted."""
+        """Return MACs under the budget's convention, parameters, bytes and, where it is limited, predicted latency."""
         recipe = self.job.recipe
         costs = priced(self.supernet.cost(genotype, *recipe.size), recipe)
         if self._predicted:
-            # Two processes would measure two latencies, and then search two spaces.
+            # With a latency of its own, each process would search a different space.
             costs["latency_ms"] = first(lambda: math.nan if self.latency is None else float(self.latency(genotype)))
         return costs
 
     def protocol(self, genotype: Genotype) -> str:
-        """Return the evaluator's: the metric, the images, the type of number; and that of a training before."""
+        """Return the evaluator's protocol (metric, images, number type) and that of any training before."""
         if self.tuning is None:
             return self.evaluator.protocol
         return f"{self.evaluator.protocol}; after {self.tuning.protocol}"
 
     def measure(self, genotype: Genotype, setup: Setup) -> Measured:
-        """Run a sub-network on the validation images, to the end or as long as it keeps up with the rival."""
+        """Measure a sub-network on the validation images, on all of them or as long as it keeps up with the rival."""
         started, net = time.monotonic(), self._network(genotype, setup)
         if setup.rival is None:
             return Measured(self.evaluator.measure(net), True, time.monotonic() - started)
@@ -87,10 +87,10 @@ class Candidates(Trials):
         return Measured(dict(raced.values), raced.complete, time.monotonic() - started)
 
     def apart(self, winner: Trial, trials: Sequence[Trial]) -> Mapping[str, float]:
-        """How many of the best, `within_standard_error` of the `compared`, are not told apart from the one that won.
+        """Return how many of the best candidates, the `compared`, are `within_standard_error` of the winner.
 
-        Their values differ from the winner's, image by image, by less than the standard error of the mean difference.
-        Only of a metric of single images.
+        The mean of their differences from the winner, image by image, is at most its standard error. Empty for a metric
+        of sets of images, and for candidates that are tuned.
         """
         if self.tuning is not None or not isinstance(find(self.objective.metric), PerImage):
             return {}
@@ -102,7 +102,7 @@ class Candidates(Trials):
         return {"compared": float(len(best)), "within_standard_error": float(near)}
 
     def _rival_values(self, rival: Genotype, setup: Setup) -> Tensor:
-        """The rival's value of every image: (N,). Always computed here, since a resumed search knows only its mean."""
+        """Return the rival's value for every image, (N,); computed here, since a resumed search knows only its mean."""
         key = setup.key(rival)
         if self._rival is None or self._rival[0] != key:
             self._rival = key, self.evaluator.per_image(self._network(rival, setup), self.objective.metric)
@@ -110,7 +110,7 @@ class Candidates(Trials):
 
     def _network(self, genotype: Genotype, setup: Setup) -> Network:
         arch = genotype if setup.arch_of is None else setup.arch_of(genotype)
-        if not isinstance(arch, Genotype):  # a mixture, which is no network of its own
+        if not isinstance(arch, Genotype):  # a mixture, which cannot be extracted
             return partial(self._run, self.supernet, arch=arch)
         net = self.supernet.extract(arch)
         if self.tuning is not None:

@@ -1,4 +1,4 @@
-"""Random genotypes of a given cost."""
+"""Random genotypes of a given size or cost."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from slimgen.search import Budget, Feasible, Genotype, Space, require_reachable
 
 _TRIES = 100_000
 _DRAWS, _RARE = 20_000, 200
-NEARLY = 0.8  # of what a budget allows, at least
+NEARLY = 0.8  # the least share of the budget that counts as nearly all of it
 
 
 def alike(
@@ -20,7 +20,7 @@ def alike(
     seed: str,
     budget: Budget | None = None,
 ) -> list[Genotype]:
-    """Random genotypes of about `params` parameters and within a budget, all different; RunError if too few are."""
+    """Return distinct random genotypes with about `params` parameters, within any budget; RunError if too few."""
     found: dict[Genotype, None] = {}
     for number in range(_TRIES):
         if len(found) == count:
@@ -31,7 +31,7 @@ def alike(
             found[genotype] = None
     if len(found) < count:
         rule = f"{count} of {_TRIES:,} random architectures must have about {params:,.0f} parameters"
-        raise RunError(rule, f"{len(found)}", "set search.equal_size larger, or another size")
+        raise RunError(rule, f"{len(found)}", "raise search.equal_size, or choose another size")
     return list(found)
 
 
@@ -43,12 +43,12 @@ def drawn_within(
     seed: str,
     least: int | None = None,
 ) -> list[Genotype]:
-    """Return different random genotypes that cost nearly what a budget allows: uniform draws of the whole space.
+    """Return distinct random genotypes that use nearly the whole budget, drawn uniformly from the space.
 
-    Where hardly any draw is within the budget, they go by random steps towards the smallest genotype until they are.
+    If hardly any draw is within the budget, draws are moved by random steps towards an affordable genotype.
 
     Raises:
-        BudgetError: there are not so many; not `least`, where that is given.
+        BudgetError: fewer than `count` were found, or fewer than `least` where that is given.
     """
 
     def allows(genotype: Genotype) -> bool:
@@ -64,10 +64,10 @@ def drawn_within(
         drawn = space.sample(rng)
         rare = rare or (number >= _RARE and not found)
         genotype = drawn if allows(drawn) else part.repair(drawn, rng) if rare else None
-        # What costs far less than it might is no rival.
+        # A genotype far below the budget would be too weak a rival.
         if genotype is not None and budget.used(costs(genotype)) >= (NEARLY if number < _DRAWS // 2 else 0):
             found[genotype] = None
     if len(found) < (count if least is None else least):
-        rule = f"{count} random genotypes within the budget"
+        rule = f"too few random genotypes within the budget: {count} are needed"
         raise BudgetError(rule, f"{len(found)} of {_DRAWS:,} draws", "lower finetune.random, or raise the budget")
     return list(found)

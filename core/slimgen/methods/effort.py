@@ -1,4 +1,4 @@
-"""Effort: what all trainings that led to a generator took together."""
+"""Effort: updates, pictures and MACs of all trainings that led to a generator."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from slimgen.nets.supernet import Arch
 from slimgen.run.record import read_record
 from slimgen.training.draws import Draw
 
-FACTS = ("updates", "pictures", "training_macs")  # as a stage's metrics
+FACTS = ("updates", "pictures", "training_macs")  # their names among a stage's metrics
 _LOOKED_AT = 1_000
-PASSES = 3  # forward, and back for features and weights
+PASSES = 3  # forward, and backward for features and for weights
 
 
 @dataclass(frozen=True)
 class Effort:
-    """What trainings took.
+    """The effort of trainings.
 
     Attributes:
-        updates: of what became the generator: of its supernet, then of itself.
-        pictures: that generators made to learn from: batch times architectures of every update; candidates that a
-            search trained, to choose among them, are counted too.
-        macs: of these generators, forward and back; their discriminators and teachers are not counted.
+        updates: updates of the generator and of the supernet that it came from.
+        pictures: pictures that generators made in training: batch size times architectures, summed over the updates;
+            candidates that a search trained are counted too.
+        macs: MACs of these generators, forward and backward; discriminators and teachers are not counted.
     """
 
     updates: int = 0
@@ -30,19 +30,19 @@ class Effort:
 
     @classmethod
     def of(cls, updates: int, batch: int, macs: float, counted: bool = False) -> "Effort":
-        """Of one generator of so many MACs an image; its updates alone, where a search has counted the rest."""
+        """Return the effort of one generator with `macs` per image; its updates alone where the rest is `counted`."""
         shown = 0 if counted else updates * batch
         return cls(updates, shown, float(PASSES * macs * shown))
 
     @classmethod
     def candidates(cls, macs: Sequence[float], updates: int, batch: int) -> "Effort":
-        """Of candidates of so many MACs an image, each trained by itself to be measured: no updates in line."""
+        """Return the effort of candidates with these MACs per image, each trained by itself; it has no updates."""
         shown = updates * batch
         return cls(0, shown * len(macs), float(PASSES * sum(macs) * shown))
 
     @classmethod
     def drawn(cls, draw: Draw, macs: Callable[[Arch], float], updates: int, batch: int) -> "Effort":
-        """Of architectures that are drawn. Of more than a thousand updates, as many are looked at, evenly apart."""
+        """Return the effort of a supernet's drawn architectures, their MACs averaged over about 1,000 updates."""
         looked = range(0, updates, max(1, updates // _LOOKED_AT))
         drawn = [draw(step) for step in looked]
         per_update = sum(macs(arch) for archs in drawn for arch in archs) / max(1, len(looked))
@@ -51,15 +51,15 @@ class Effort:
 
     @classmethod
     def read(cls, folder: Path) -> "Effort":
-        """Of a finished stage, which leaves it among its metrics."""
+        """Read the effort of a finished stage from its metrics."""
         metrics = read_record(folder)["metrics"]
         updates, pictures, macs = (float(str(metrics.get(name, 0))) for name in FACTS)
         return cls(int(updates), int(pictures), macs)
 
     def plus(self, other: "Effort") -> "Effort":
-        """Both."""
+        """Return the sum of both efforts."""
         return Effort(self.updates + other.updates, self.pictures + other.pictures, self.macs + other.macs)
 
     def facts(self) -> Mapping[str, float]:
-        """As a stage's metrics."""
+        """Return the effort as a stage's metrics."""
         return dict(zip(FACTS, (self.updates, self.pictures, self.macs), strict=True))

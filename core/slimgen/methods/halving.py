@@ -1,6 +1,6 @@
-"""Successive halving (Jamieson and Talwalkar 2016): networks trained alone, of which the better half goes on.
+"""Successive halving (Jamieson and Talwalkar 2016): networks are trained by themselves, and the better half continues.
 
-Random architectures searched so are what one-shot searches of supernets seldom beat (Li and Talwalkar 2019).
+One-shot searches of supernets seldom beat such a random search (Li and Talwalkar 2019).
 """
 
 import math
@@ -20,7 +20,7 @@ from slimgen.tasks.task import Job
 
 
 class Halved(NamedTuple):
-    """What successive halving came to: the trials of the last rung and those before, and the effort of all of them."""
+    """The result of successive halving: the trials of the last rung, the earlier ones, and the effort of all."""
 
     last: list[Trial]
     earlier: list[Trial]
@@ -34,9 +34,9 @@ class Halved(NamedTuple):
 
 
 def rungs(count: int, steps: int) -> list[tuple[int, int]]:
-    """Return how many networks each rung has, and for how many updates each of them is trained by its end.
+    """Return each rung's number of networks, and the number of updates that each has had by the rung's end.
 
-    The last rung has two, or one where there are no more, and they are trained whole, which takes `steps`.
+    The last rung has two networks (one if `count` is 1), trained to the end, which takes `steps` updates.
     """
     found: list[tuple[int, int]] = []
     before = 0
@@ -48,7 +48,7 @@ def rungs(count: int, steps: int) -> list[tuple[int, int]]:
 
 
 def updates(count: int, steps: int) -> int:
-    """Return the updates of all rungs together, and of the winner, which is trained again from its beginning."""
+    """Return the updates of all rungs together and of the winner, which is then trained again from scratch."""
     done, before = 0, 0
     for networks, until in rungs(count, steps):
         done, before = done + networks * (until - before), until
@@ -56,27 +56,27 @@ def updates(count: int, steps: int) -> int:
 
 
 def of_each(count: int, parts: int) -> int:
-    """Return how many of so many random networks are measured of each part of a space, before one part is chosen.
+    """Return how many of `count` random networks are measured in each part of a space before one part is chosen.
 
-    0 where there are fewer than two for each part: they are drawn over the whole space then, and no part is chosen.
+    0 if there are fewer than two for each part: then all are drawn from the first part, which is the whole space.
     """
     return count // parts if parts > 1 and count >= 2 * parts else 0
 
 
 def first_rung(count: int, proposed: int, parts: int = 1) -> int:
-    """Return how many networks the first rung of the search measures, at most."""
+    """Return the largest number of networks that the first rung of the search measures."""
     each = of_each(count, parts)
     return each * parts + count - each + proposed
 
 
 def measurements(count: int, proposed: int, parts: int = 1) -> int:
-    """Return how many networks all rungs of the search measure together, at most."""
+    """Return the largest number of networks that all rungs of the search measure together."""
     later = sum(networks for networks, _ in rungs(count, 2 * count)[1:])
     return first_rung(count, proposed, parts) + later
 
 
 def pictures(counts: tuple[int, int], steps: int, batch: int, parts: int = 1) -> int:
-    """Return how many pictures all networks of all rungs learn of, at most."""
+    """Return the largest number of pictures that all networks of all rungs are trained on."""
     (_, before), *others = rungs(counts[0], steps)
     learned = first_rung(*counts, parts) * before
     for networks, until in others:
@@ -85,7 +85,7 @@ def pictures(counts: tuple[int, int], steps: int, batch: int, parts: int = 1) ->
 
 
 def affordable(effort: Effort, steps: int, batch: int, macs: float, most: int = 64) -> int:
-    """The most networks, of so many MACs an image each, whose halving takes no more MACs than an effort; at least 2."""
+    """Return how many networks of `macs` per image can be halved with the MACs of an effort: at least 2."""
     count = 2
     while count < most and PASSES * macs * batch * updates(2 * count, steps) <= effort.macs:
         count *= 2
@@ -94,16 +94,17 @@ def affordable(effort: Effort, steps: int, batch: int, macs: float, most: int = 
 
 @dataclass
 class Halving:
-    """Genotypes trained alone, rung by rung.
+    """Successive halving of genotypes, each trained by itself, rung by rung.
 
-    The updates of candidates are none of what is found: it is trained from its beginning, if only by the last rung.
+    The updates of candidates do not count as the found generator's, which is trained from scratch.
 
     Attributes:
-        name: of the step, and of the trainings.
-        trials: what measures genotypes that are trained alone, given after how many updates.
-        macs: of all generators of a genotype, on an image each.
-        steps: updates of a whole training; `batch` images each.
-        earlier: the trials of all rungs that are over.
+        name: the name of the search's step and of the trainings.
+        trials: a function from a number of updates to the trials of genotypes trained for that many.
+        macs: a genotype to the MACs of all its generators, on one image each.
+        steps: updates of a whole training.
+        batch: images per update.
+        earlier: the trials of all finished rungs.
     """
 
     name: str
@@ -117,13 +118,13 @@ class Halving:
     _made: dict[int, Trials] = field(default_factory=dict)
 
     def candidates(self, until: int) -> Trials:
-        """What measures genotypes after so many updates; made once, as it hashes all weights."""
+        """Return the trials of genotypes after so many updates; created once, since that hashes all weights."""
         if until not in self._made:
             self._made[until] = self.trials(until)
         return self._made[until]
 
     def measure(self, genotypes: Sequence[Genotype], until: int, before: int = 0, step: str = "") -> list[Trial]:
-        """Train genotypes until so many updates, of which some were done before."""
+        """Train genotypes up to `until` updates, `before` of which are done already, and measure them."""
         candidates, count = self.candidates(until), len(genotypes)
         searcher = Exhaustive(self.space, candidates.objective, candidates.allows, count, genotypes=genotypes)
         trials = candidates.explore(f"{step or self.name}-{until}", searcher, count)
@@ -132,21 +133,21 @@ class Halving:
         return trials
 
     def halve(self, count: int, first: Sequence[Trial]) -> Halved:
-        """Let the better half of `count` go on, rung by rung; they are the best of the first rung's trials."""
+        """Continue with the better half, rung by rung, starting from the `count` networks of the first rung."""
         (_, before), *others = rungs(count, self.steps)
         last, candidates = list(first), self.candidates(before)
         for remaining, until in others:
             self.earlier += last
             best = leading(last, candidates.objective, remaining)
             if not best:
-                raise RunError("one candidate at least must learn", "all diverged", "lower finetune.rate")
+                raise RunError("all candidates diverged in training", None, "lower finetune.rate")
             last = self.measure(best, until, before)
             before, candidates = until, self.candidates(until)
         return Halved(last, self.earlier, candidates, self.effort)
 
 
 def of_supernet(job: Job, supernet: Supernet, clock: Timed, train: Callable[[int], Tuning]) -> Halving:
-    """Halving of what is cut out of a supernet, trained or not; `train` is given after how many updates a rung ends."""
+    """Return the halving of a supernet's sub-networks; `train` maps a rung's last update to its training."""
     tuning, size = train(1), job.recipe.size
 
     def trials(until: int) -> Trials:
@@ -161,7 +162,7 @@ def of_supernet(job: Job, supernet: Supernet, clock: Timed, train: Callable[[int
 def halve(
     job: Job, supernet: Supernet, clock: Timed, genotypes: Sequence[Genotype], train: Callable[[int], Tuning]
 ) -> Halved:
-    """Halve genotypes, which are distinct, and within the budget."""
+    """Halve genotypes, which must be distinct and within the budget."""
     halving = of_supernet(job, supernet, clock, train)
     (count, until), *_ = rungs(len(genotypes), halving.steps)
     return halving.halve(count, halving.measure(genotypes, until))

@@ -1,4 +1,4 @@
-"""The weights of a winner that the search trained to its end, handed to the fine-tuning that would train them again."""
+"""Weights of a winner that the search trained to the end, handed over so that `finetune` need not train it again."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,9 +17,9 @@ _KEPT = "trained-"
 
 
 def keep(job: Job, genotype: Genotype, nets: Sequence[nn.Module]) -> None:
-    """Keep the weights of a candidate that was trained to its end, until it is known which one wins.
+    """Keep the weights of a candidate that was trained to the end, until the winner is known.
 
-    Not of several processes: they train one candidate each, and fine-tuning together, which rounds otherwise.
+    Several processes keep none: they train a candidate each, but fine-tune together, with different rounding.
     """
     if not several():
         state = {f"{number}.{name}": each for number, net in enumerate(nets) for name, each in net.state_dict().items()}
@@ -27,7 +27,7 @@ def keep(job: Job, genotype: Genotype, nets: Sequence[nn.Module]) -> None:
 
 
 def settle(job: Job, winner: Genotype) -> None:
-    """Leave the weights of the winner, if they were kept, and drops all others."""
+    """Leave the winner's weights, if they were kept, for `finetune`, and delete all others."""
     kept = job.out / weights_file(f"{_KEPT}{winner.key}")
     if kept.is_file():
         kept.replace(job.out / TRAINED)
@@ -36,9 +36,9 @@ def settle(job: Job, winner: Genotype) -> None:
 
 
 def handed_over(job: Job, nets: Sequence[nn.Module]) -> bool:
-    """Take over the weights that the search left, if it trained these networks as this very job would.
+    """Load the weights that the search left, if it trained these networks exactly as this job would.
 
-    That is by the same settings, on the same inputs, with the same versions and one process; whether it did.
+    That is with the same settings, inputs and versions, and in one process. Returns whether the weights were loaded.
     """
     file = job.inputs["search"] / TRAINED
     if not file.is_file() or several() or not _alike(job):
@@ -56,7 +56,7 @@ def _under(state: Mapping[str, object], start: str) -> dict[str, object]:
 
 
 def _alike(job: Job) -> bool:
-    """Return whether the search was of the same settings, as far as they decide trainings, and of the same inputs."""
+    """Return whether the search had the same inputs, versions and settings, as far as these decide a training."""
     record, recipe = read_record(job.inputs["search"]), job.recipe.model_dump(mode="json")
     for name, value in record.get("settings", {}).items():
         part, _, key = name.partition(".")
@@ -68,7 +68,7 @@ def _alike(job: Job) -> bool:
 
 
 def _same(kept: object, now: object) -> bool:
-    """Whether a setting is as it was kept; of a section that has every key, those that decide nothing were left out."""
+    """Return whether a setting is the recorded one; a recorded section may lack keys that decide no result."""
     if isinstance(kept, Mapping) and isinstance(now, Mapping) and set(kept) < set(now):
         now = {name: now[name] for name in kept}
     return kept == now

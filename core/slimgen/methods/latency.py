@@ -1,4 +1,4 @@
-"""Milliseconds as a limit of a search: foretold of every candidate by a table of pieces, and measured of the winner."""
+"""Latency as a limit of a search: predicted for every candidate from a table of pieces, measured for the winner."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,12 +20,12 @@ _LOWER = 0.97
 
 
 class Timed(NamedTuple):
-    """What a search knows of milliseconds.
+    """The latency table of a search, and its margin of error.
 
     Attributes:
-        table: of the first process, which measures for all: several at once would measure each other. None where no
-            milliseconds are limited.
-        margin: a prediction may be too low by as much as it ever was when the table was checked.
+        table: the table, in the first process only, which measures for all: several processes measuring at once would
+            disturb each other. None where the budget does not limit latency.
+        margin: the factor by which a prediction may be too low: 1 + the largest error when the table was checked.
     """
 
     table: LatencyTable | None = None
@@ -33,49 +33,49 @@ class Timed(NamedTuple):
 
     @property
     def predict(self) -> Callable[[Genotype], float] | None:
-        """A genotype to its milliseconds."""
+        """A function from a genotype to its predicted milliseconds; None without a table."""
         return None if self.table is None else self.table.predict
 
     @property
     def facts(self) -> dict[str, float]:
-        """How far predictions are off."""
+        """The errors of the predictions, as facts of the search."""
         errors = {} if self.table is None else self.table.error
         return {f"latency_error_{name}": value for name, value in errors.items()}
 
     def costs(self, job: Job, net: InPieces, genotype: Genotype) -> dict[str, float]:
-        """Return all that a budget may limit of a genotype, in the first process."""
+        """Return a genotype's costs, with its predicted latency where that is limited; in the first process only."""
         counted = priced(net.cost(genotype, *job.recipe.size), job.recipe)
         return counted if self.table is None else {**counted, "latency_ms": self.table.predict(genotype)}
 
     def priced(self, job: Job, counted: Mapping[str, float], genotype: Genotype) -> dict[str, float]:
-        """What was counted of a genotype and, where they are limited, its milliseconds: in all processes together."""
+        """Add a genotype's milliseconds to its counted costs, where they are limited; in all processes together."""
         if job.budget.latency_ms is None:
             return dict(counted)
         return {**counted, "latency_ms": first(lambda: self.table.predict(genotype) if self.table else math.nan)}
 
     def budget(self, job: Job) -> Budget:
-        """Return the job's limits; a predicted latency must stay below its own by the margin."""
+        """Return the job's limits, the one on latency divided by the margin."""
         limit = job.budget.latency_ms
         return job.budget if limit is None else replace(job.budget, latency_ms=limit / self.margin)
 
     def accepts(self, limit: float | None, facts: dict[str, float]) -> Callable[[Trial], bool] | None:
-        """Return whether a winner keeps the limit when it is measured in onnxruntime, which is then among the facts."""
+        """Return a function that measures a winner's latency in onnxruntime, adds it to `facts` and tests the limit."""
         if limit is None:
             return None
 
         def keeps(trial: Trial) -> bool:
-            # A prediction may be wrong by more than the table's check has seen.
+            # A prediction may be off by more than the check of the table found.
             facts["latency_measured_ms"] = self.measured(trial.genotype)
             return facts["latency_measured_ms"] <= limit
 
         return keeps
 
     def measured(self, genotype: Genotype) -> float:
-        """Return the milliseconds of a whole network in onnxruntime: in all processes together, measured once."""
+        """Return the measured milliseconds of a whole network in onnxruntime; all processes share one measurement."""
         return first(lambda: self.table.measured([genotype])[0] if self.table else 0.0)
 
     def lowered(self, job: Job) -> Iterator[Budget]:
-        """The budget, and then, for architectures that are slower than predicted, ever lower ones of milliseconds."""
+        """Yield the budget, then ever lower limits of milliseconds, for when a network is slower than predicted."""
         budget = self.budget(job)
         for step in range(1 if budget.latency_ms is None else TRIED):
             lower = {} if budget.latency_ms is None else {"latency_ms": budget.latency_ms * _LOWER**step}
@@ -83,11 +83,11 @@ class Timed(NamedTuple):
 
 
 UNTIMED = Timed()
-"""Where no milliseconds are limited."""
+"""No latency table: the budget does not limit milliseconds."""
 
 
 def keeping(limit: float | None, candidates: Iterable[Candidate], measured: Callable[[Candidate], float]) -> Candidate:
-    """The first candidate that keeps the limit when it is measured; BudgetError if none of the first ones does."""
+    """Return the first candidate whose measured latency is within the limit; BudgetError if the first `TRIED` fail."""
     tried: list[Candidate] = []
     for candidate in islice(candidates, TRIED):
         if limit is None or measured(candidate) <= limit:
@@ -97,18 +97,18 @@ def keeping(limit: float | None, candidates: Iterable[Candidate], measured: Call
 
 
 def timed_again(job: Job, net: InPieces, networks: int) -> Timed:
-    """The table that the search left, for the stage after it; of as many networks, or it would be measured anew."""
+    """Return the search's latency table for a later stage; with another number of `networks` it is measured again."""
     before = job.inputs["search"] / LATENCY
-    if before.is_file() and world()[0] == 0 and not (job.out / LATENCY).is_file():  # one that was killed goes on
+    if before.is_file() and world()[0] == 0 and not (job.out / LATENCY).is_file():  # a resumed stage has it
         write_bytes(job.out / LATENCY, before.read_bytes())
     return timed(job, net, networks)
 
 
 def timed(job: Job, net: InPieces, networks: int, sample: Sample | None = None, most: int | None = None) -> Timed:
-    """Return the table of a supernet, where the recipe limits milliseconds; measured, or as its folder has it.
+    """Return the latency table of a supernet, where the recipe limits milliseconds: measured, or read from its folder.
 
-    Whole networks, so many, are what it is fitted to; half as many check it. They are drawn uniformly, or by `sample`;
-    `most` as of `LatencyTable.measure`.
+    The table is fitted to this many whole `networks`, and checked with half as many. They are drawn uniformly, or by
+    `sample`; `most` as for `LatencyTable.measure`.
     """
     recipe = job.recipe
     if recipe.budget.latency_ms is None or world()[0] != 0:

@@ -1,4 +1,4 @@
-"""Reading an architecture off its probabilities: the most probable one, or the most probable within a budget."""
+"""The most probable architecture of a relaxation, alone or within a budget."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -9,11 +9,11 @@ from slimgen.errors import BudgetError
 from slimgen.methods.relaxation_trace import Logs
 from slimgen.search import Choice, Costs, Genotype, Space, Value, cheapest, plain
 
-_ROUNDED = {"latency_ms": 1 - 1e-9}  # of a limit: sums of what is no whole number
+_ROUNDED = {"latency_ms": 1 - 1e-9}  # share of a limit that absorbs rounding in sums of fractions
 
 
 class _Partial(NamedTuple):
-    """The first choices made: what they cost, beyond the smallest options, and how improbable they are, in nats."""
+    """The first choices made: their costs beyond the smallest options', and their negative log probability in nats."""
 
     costs: tuple[float, ...]
     improbability: float
@@ -23,10 +23,18 @@ class _Partial(NamedTuple):
 def likeliest(space: Space, logs: Logs, costs: Costs, limits: Mapping[str, float]) -> Genotype:
     """Return the most probable genotype within the limits, exactly.
 
-    A probability is a product over choices, and so is its logarithm a sum, as costs are: those that are counted, and
-    milliseconds that are predicted piece by piece. So choices are made one after the other, and of all beginnings only
-    those are kept that no other undercuts in every respect (Nemhauser and Ullmann 1969). `logs` are of each choice with
-    at least two options; limits there may be none. Raises BudgetError where no genotype is within them.
+    The logarithm of a probability is a sum over choices, and so are the costs, counted or predicted piece by piece.
+    Choices are therefore made one after the other, keeping only the partial genotypes that no other undercuts in every
+    cost and in probability (Nemhauser and Ullmann 1969).
+
+    Args:
+        space: a space of choices.
+        logs: log probabilities of the options, for each choice with at least two.
+        costs: the costs of a genotype, by kind; sums over the choices.
+        limits: the limits by kind; may be empty.
+
+    Raises:
+        BudgetError: no genotype is within the limits.
     """
     base, kinds = space.smallest(), tuple(limits)
     least = costs(base)
@@ -61,17 +69,17 @@ def likeliest(space: Space, logs: Logs, costs: Costs, limits: Mapping[str, float
         smallest = {kind: cheapest(space, costs, kind)[1] for kind in limits}
         least_costs = ", ".join(f"{kind} {plain(number)}" for kind, number in smallest.items())
         limited = ", ".join(f"{kind} {plain(number)}" for kind, number in limits.items())
-        hint = f"the least are {least_costs}, each by itself"
-        raise BudgetError("an architecture must be within the budget", limited, hint)
+        hint = f"the smallest are {least_costs}, each by itself"
+        raise BudgetError("no architecture is within the budget", limited, hint)
     best = min(found, key=lambda one: one.improbability)
     return Genotype(dict(zip(space, best.options, strict=True)))
 
 
 def _undominated(partials: list[_Partial]) -> list[_Partial]:
-    """What no other undercuts or equals in every cost and improbability; of equal ones the first."""
+    """Return the partials that no other undercuts or equals in every cost and in improbability; of equals the first."""
     partials.sort(key=lambda each: each[:2])
     rows = np.array([(*one.costs[1:], one.improbability) for one in partials])
-    # What of the ones with less of the first cost is in the way.
+    # Holds the kept partials; sorting ensures that they have no more of the first cost.
     front, kept = np.empty_like(rows), list[_Partial]()
     for one, row in zip(partials, rows, strict=True):
         if not (front[: len(kept)] <= row).all(axis=1).any():

@@ -1,4 +1,4 @@
-"""What every method offers, and what it gives back."""
+"""The interface of methods, and their results."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -20,11 +20,13 @@ __all__ = ["REVERSE", "Found", "Method", "Preview", "Trained", "found_genotype",
 
 @dataclass(frozen=True)
 class Found:
-    """The outcome of a search: what won, and everything that was evaluated on the validation images, in order.
+    """The outcome of a search.
 
     Attributes:
-        facts: what else is worth keeping: sizes of spaces, seconds a step.
-        objective: what the search improved, where that is not the recipe's objective.
+        trial: the winner.
+        trials: all trials on the validation images, in order.
+        facts: further numbers worth keeping, such as sizes of spaces and seconds per step.
+        objective: the objective of the search, where it is not the recipe's.
     """
 
     trial: Trial
@@ -35,12 +37,12 @@ class Found:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished generator in evaluation mode, and how `slimgen.nets.build_generator` builds it again.
+    """A finished generator in evaluation mode, with the arguments of `slimgen.nets.build_generator` that rebuild it.
 
     Attributes:
-        updates: of its own training.
-        effort: of all trainings that led to it; None where that is not known.
-        facts: what else is worth keeping of its training: the quality of every repeat.
+        updates: updates of its own training.
+        effort: the effort of all trainings that led to it; None where unknown.
+        facts: further numbers of its training worth keeping, such as the quality of every repeat.
     """
 
     net: nn.Module
@@ -59,17 +61,20 @@ class Trained:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a method would do with a recipe, as far as that is known before there are images or networks.
+    """The work of a method for a recipe, as far as it is known before there are images or networks.
 
     Attributes:
-        space: what it searches in, for one generator.
-        evaluations: candidates that are measured, at most.
-        updates: of the supernet stage, given the number of training images.
-        learned: pictures that generators learn of in the search, at most, likewise.
-        archs: architectures that learn of a batch in each update of the supernet.
-        before: updates that lead to what is found before its own training, likewise: rivals take as many more.
-        repeats: how often all that is fine-tuned is trained.
-        beside: networks that are trained beside the found one, as long, and are no rivals of the recipe's.
+        space: the space that is searched, for one generator.
+        costs: a genotype to its costs.
+        evaluations: the largest number of candidates that are measured.
+        updates: the number of training images to the updates of the supernet stage.
+        batch: images per update of the supernet.
+        learned: the number of training images to the largest number of pictures that a search trains generators on.
+        archs: architectures trained on each batch of the supernet.
+        before: the number of training images to the updates behind the found generator before its own training; rivals
+            get as many on top.
+        repeats: how many times the found generators are trained.
+        beside: further networks that are trained as long as the found one and are not among the recipe's rivals.
     """
 
     space: Space
@@ -87,25 +92,28 @@ class Preview:
 class Method(Protocol):
     """A method, as a module.
 
-    It may offer `picture_genotype(genotype, path, recipe)`, too, which draws what was found; without, that is a table;
-    and `preview(recipe)`, the `Preview` of a sound recipe.
-    `without_effect(recipe)` names settings that are given but change nothing, which a run then says in one line.
-    With `ALONE`, its generators are compared with no original. `FINETUNE_SECTIONS` names what of a recipe `finetune`
-    reads besides what every method's does (see `stages.table`), and `search_reads(recipe)` what `search` does.
-    `SECTIONS` maps `supernet` and `search` to the models of these sections; `slimgen recipes --keys` lists their keys.
+    Optional functions and constants of the module:
+
+    - `picture_genotype(genotype, path, recipe)` draws the found architecture; without it, a table is drawn.
+    - `preview(recipe)` returns the `Preview` of a sound recipe.
+    - `without_effect(recipe)` returns settings that were given but change nothing; a run reports them in one line.
+    - `ALONE`: if true, its generators are not compared with an original.
+    - `FINETUNE_SECTIONS` names the parts of a recipe that `finetune` reads, besides those that every method's reads
+      (see `stages.table`); `search_reads(recipe)` does the same for `search`.
+    - `SECTIONS` maps `supernet` and `search` to the models of these sections; `slimgen recipes --keys` lists their keys.
     """
 
     def check(self, recipe: Recipe) -> None:
-        """Raise RecipeError unless the method's own sections are sound; nothing is computed."""
+        """Raise RecipeError unless the method's own sections are sound; compute nothing."""
 
     def supernet(self, job: Job) -> Mapping[str, float]:
-        """Train the weight-sharing network into the stage's folder; what is worth noting of it."""
+        """Train the supernet into the stage's folder and return metrics of the training."""
 
     def search(self, job: Job) -> Found:
-        """Find the architecture."""
+        """Search the supernet and return the outcome."""
 
     def finetune(self, job: Job) -> Mapping[str, Trained]:
-        """Train what was found: `found`, and the recipe's rivals."""
+        """Train the found generator, `found`, and the recipe's rivals, and return them by name."""
 
 
 def found_genotype(job: Job) -> Genotype:

@@ -1,4 +1,4 @@
-"""What a relaxation believes while gradients search it: kept step by step, for the search to draw."""
+"""The probabilities of a relaxation during its training, stored every few steps for the search to draw."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,20 +16,21 @@ from slimgen.training.draws import fixed
 from slimgen.training.fit import Journal, Phase, Stateful, fit
 
 LIKELIHOOD = "log_probability"
-"""What a search by gradients improves: the logarithm of an architecture's probability under its relaxation, in nats."""
+"""The quality in gradient searches: the logarithm of an architecture's probability under its relaxation, in nats."""
 Logs = Mapping[str, Mapping[Value, float]]
-"""Choice to option to the logarithm of its probability."""
+"""Choice to option to its log probability in nats."""
 
 
 class Trace:
-    """Writes the probabilities of every choice into a stage's folder, one line of JSON every few steps.
+    """A log of the probabilities of every choice, in a stage's folder: one line of JSON every few steps.
 
-    A line holds `step`, the mean `entropy` in nats, the `genotype` (its key) of the likeliest options, and
-    `probabilities`: choice to option to number. It depends on the logits alone, so a training that was resumed leaves
-    the same file as one left alone: lines of steps that are taken again are dropped before.
+    A line holds `step`, the mean `entropy` in nats, the key of the most probable `genotype`, and `probabilities`:
+    choice to option to number. Lines depend on the logits alone, and those of repeated steps are dropped first, so a
+    resumed training leaves the same file as an uninterrupted one.
 
     Args:
-        relaxations: by name, the first word of their choices' names; an empty one for a relaxation alone.
+        out: the stage's folder.
+        relaxations: the relaxations by name, the first word of their choices' names; "" for a single relaxation.
         every: steps between lines, besides the first and the last.
     """
 
@@ -40,7 +41,7 @@ class Trace:
         self._begun = False
 
     def watching(self, journal: Journal) -> Journal:
-        """Return a training's journal, that leaves the trace, too."""
+        """Return a training's journal that also writes the trace."""
 
         def progress(done: int, steps: int, losses: Mapping[str, float]) -> None:
             self.step(done, steps)
@@ -50,18 +51,18 @@ class Trace:
         return replace(journal, progress=progress)
 
     def step(self, done: int, steps: int) -> None:
-        """To be called after every step, in order: `done` counts from 1; a line where one is due."""
+        """Log a step where a line is due; call it after every step, in order, with `done` counting from 1."""
         if not self._begun:
             self.log.truncate_after(done - 1)
             self._begun = True
         if done in (1, steps) or done % self.every == 0:
             key, shown = self.genotype().key, self.probabilities()
-            # Lines are rare: the file is closed after each, so that a training may end anywhere.
+            # Lines are rare, so the file is closed after each, and the training may be stopped at any time.
             with self.log:
                 self.log.log(step=done, entropy=self.entropy(), genotype=key, probabilities=shown)
 
     def probabilities(self) -> dict[str, dict[str, float]]:
-        """Return every choice's options, as text, with their probabilities, rounded to six digits."""
+        """Return each choice's options, as text, with their probabilities rounded to six digits."""
         found = {}
         for prefix, relaxation in self.relaxations.items():
             for name, numbers in relaxation.probabilities().items():
@@ -75,7 +76,7 @@ class Trace:
         return math.fsum(each) / len(each) if each else 0.0
 
     def genotype(self) -> Genotype:
-        """Return the likeliest options of all relaxations together."""
+        """Return the most probable options of all relaxations together."""
         whole = Genotype({})
         for prefix, relaxation in self.relaxations.items():
             likely = relaxation.argmax()
@@ -91,8 +92,8 @@ def train_traced(
     steps: int,
     state: Mapping[str, Stateful],
 ) -> float:
-    """Train a supernet with its relaxations, and leaves their trace and logits; their mean entropy in nats."""
-    trace = Trace(job.out, relaxations, max(50, steps // 500))  # about 500 lines, so that a long one stays readable
+    """Train a supernet with its relaxations, write their trace and logits, and return their mean entropy in nats."""
+    trace = Trace(job.out, relaxations, max(50, steps // 500))  # at most about 500 lines, to stay readable
     if steps:
         seed, journal, draw = job.recipe.seed, trace.watching(job.journal("supernet")), fixed(Genotype({}))
         fit(phases, draw, batches, steps, seed=seed, compute=job.compute, state=state, journal=journal)
@@ -102,7 +103,7 @@ def train_traced(
 
 
 def read_relaxation(job: Job, space: Space, name: str = "") -> Relaxation:
-    """Return the logits of a space that the supernet's stage left, by the name of their relaxation."""
+    """Read the relaxation of a space, by its name, from the logits that the supernet stage wrote."""
     relaxation = Relaxation(space, seed=0)
     relaxation.load_state_dict(load_weights(job.inputs["supernet"] / _logits_file(name)))
     return relaxation
@@ -113,6 +114,6 @@ def _logits_file(name: str) -> str:
 
 
 def likely_trial(genotype: Genotype, costs: Mapping[str, float], logs: Logs, step: str, number: int = 0) -> Trial:
-    """Return an architecture, what it costs, and how probable it is: the product over its choices."""
+    """Return the trial of an architecture: its costs and its log probability, the sum over its choices."""
     nats = math.fsum(options[genotype[name]] for name, options in logs.items())
     return Trial(genotype, dict(costs), {LIKELIHOOD: nats}, number, step)

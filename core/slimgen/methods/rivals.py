@@ -1,4 +1,4 @@
-"""What a found generator is compared with, and training it anew: rivals narrowed or by hand, random architectures."""
+"""Rivals of the found generator (narrowed originals, random architectures) and their training from scratch."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -29,18 +29,18 @@ from slimgen.tasks.gan import GanTraining, original_guidance, train_gan
 from slimgen.tasks.task import Job
 from slimgen.training.distributed import first
 
-_VISITS = 8  # of a network that is timed
+_VISITS = 8  # timings of each network
 
 
 class Plan(NamedTuple):
-    """Family and options of the networks of one direction; without a discriminator's, it is built as the original's."""
+    """Family and options of one direction's networks; a discriminator left out is built as the original's."""
 
     generator: Mapping[str, Any]
     discriminator: Mapping[str, Any] | None = None
 
 
 def _built(job: Job, plans: Sequence[Plan]) -> list[Gan]:
-    """Return the networks of each direction, each initialised from a seed of its own."""
+    """Return the networks of each direction, each initialised from a different seed."""
     seed, gans = job.recipe.seed, []
     for number, (generator, discriminator) in enumerate(plans):
         net = job.compute.place(build_generator(seed=seed + 2 * number, **generator))
@@ -53,9 +53,10 @@ def _built(job: Job, plans: Sequence[Plan]) -> list[Gan]:
 
 
 def train_anew(job: Job, name: str, plans: Sequence[Plan], updates: int, until: int | None = None) -> list[nn.Module]:
-    """Train networks as originals are, both directions of a CycleGAN together; the generators, or their averages.
+    """Train networks as originals are trained, both directions of a CycleGAN together, and return the generators.
 
-    A training stops after `until` of its updates, where that is given, to go on later.
+    Their averages are returned where `finetune.ema` asks for them. With `until`, the training stops after that many
+    of its updates, and a later call continues it.
     """
     schedule, gans = job.recipe.finetune, _built(job, plans)
     how: dict[str, Any] = {"ema": schedule.ema, "until": until}
@@ -65,7 +66,7 @@ def train_anew(job: Job, name: str, plans: Sequence[Plan], updates: int, until: 
 
 
 def narrowed_original(recipe: Recipe, kind: str, amount: float) -> dict[str, Any]:
-    """The original's family, and its options at the smallest width of so many `macs` or `params`, or of a few more."""
+    """Return the original's family and options at the smallest width that reaches an amount of `macs` or `params`."""
     options, size = dict(recipe.teach.generator), recipe.size
     family = options.pop("family")
 
@@ -76,9 +77,9 @@ def narrowed_original(recipe: Recipe, kind: str, amount: float) -> dict[str, Any
 
 
 def narrowed_in_time(job: Job, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """The original's family, and its options at the smallest width that takes as many milliseconds as a generator.
+    """Return the original's family and options, at the smallest width that takes as many milliseconds as `plan`.
 
-    Both are timed in onnxruntime, one image at a time. What was chosen is kept: measured again, it might be another.
+    Both are timed in onnxruntime, one image at a time. The choice is stored, since another measurement might differ.
     """
     recipe, file = job.recipe, job.out / files.NARROWED
     clock, shape = Clock(recipe.evaluate.threads), (1, *job.task.shapes(job.data).given)
@@ -111,18 +112,19 @@ def narrowed_in_time(job: Job, plan: Mapping[str, Any]) -> dict[str, Any]:
 def finetuned(
     job: Job, name: str, gan: Gan, steps: int, schedule: FinetuneSection | None = None, **how: Any
 ) -> nn.Module:
-    """Train a generator in place as the section `finetune` says: `found`, or a rival with a schedule of its own."""
+    """Train a generator in place as the section `finetune` says, or a rival by another schedule, and return it."""
     schedule = schedule or job.recipe.finetune
     every, ema = schedule.generator_steps, schedule.ema
     return train_gan(job, GanTraining(name, *gan, schedule, steps, generator_steps=every, ema=ema, **how))
 
 
 class Entrant(NamedTuple):
-    """A genotype of a method's space, to be trained from scratch as the method trains what it found.
+    """A genotype of a method's space, ready to be trained from scratch as the found one is.
 
     Attributes:
-        plan: family and options.
+        plan: family and options of the generator.
         net: the generator, with initial weights.
+        opponent: the discriminator and further arguments of its training.
     """
 
     plan: Mapping[str, Any]
@@ -131,15 +133,15 @@ class Entrant(NamedTuple):
 
 
 class Chance(NamedTuple):
-    """What random rivals are drawn from, and how they are trained.
+    """The source of random rivals, and their training.
 
     Attributes:
-        supernet: untrained; its space is what was searched.
-        space: the part of it that a recipe leaves.
-        within: the same, narrowed to the path that was found; None where there are no paths.
-        enter: a genotype, and the seed of its weights, as an entrant.
-        oppose: a network of a genotype, to what it is trained against.
-        clock: of milliseconds, where they are limited.
+        supernet: an untrained supernet of the searched space.
+        space: the part of its space that the recipe leaves.
+        within: the same, narrowed to the found path; None where there are no paths.
+        enter: a genotype, and the seed of its weights, to an entrant.
+        oppose: a genotype and its network to its opponent in training.
+        clock: the latency table, where the budget limits milliseconds.
     """
 
     supernet: Supernet
@@ -151,18 +153,18 @@ class Chance(NamedTuple):
 
 
 def train_random(job: Job, chance: Chance, effort: Effort) -> dict[str, Trained]:
-    """Train the rivals that chance finds, from scratch, each with as many updates as all that led to the found one.
+    """Train the random rivals from scratch, each with as many updates as all trainings behind the found generator.
 
     Returns:
-        `random1`, `random2` ... over the whole space; `random_path1` ... within the path that was found; `halving`, the
-        best of random genotypes trained alone and successively halved, which may take the found one's MACs together.
+        `random1`, `random2` ... from the whole space; `random_path1` ... from the found path; and `halving`, the best
+        of random genotypes trained by themselves and successively halved with the found generator's MACs in total.
     """
     recipe, tuning, trained = job.recipe, job.recipe.finetune, dict[str, Trained]()
     batch, size, net, clock = tuning.batch, recipe.size, chance.supernet, chance.clock
     schedule = tuning.model_copy(update={"updates": effort.updates, "epochs": None})
 
     def draw(kind: str, space: Space, count: int) -> list[Genotype]:
-        # By the first process, which knows the milliseconds.
+        # The first process draws, since only it knows the milliseconds.
         costs, seed = partial(clock.costs, job, net), f"{recipe.seed}/{kind}"
         least = 1 if kind == HALVING else None
         return first(lambda: drawn_within(space, costs, clock.budget(job), count, seed, least))
@@ -180,7 +182,7 @@ def train_random(job: Job, chance: Chance, effort: Effort) -> dict[str, Trained]
             train(f"{kind}{number}", genotype, number + 100 * (kind == RANDOM_PATH), Effort())
     if HALVING in tuning.rivals:
         (one,) = draw(HALVING, chance.space, 1)
-        # Others may cost as much more as the one that was drawn is below the limit.
+        # Other draws may cost more than this one, up to the limit.
         count = affordable(effort, effort.updates, batch, net.cost(one, *size).exact / NEARLY)
 
         def rung(until: int) -> Tuning:
@@ -194,9 +196,9 @@ def train_random(job: Job, chance: Chance, effort: Effort) -> dict[str, Trained]
 def train_in_time(
     job: Job, found: Mapping[str, Any], effort: Effort, oppose: Callable[[nn.Module], Opponent] | None = None
 ) -> dict[str, Trained]:
-    """Train the original's family, narrowed to the found one's milliseconds, where the recipe asks for it.
+    """Train the original's family, narrowed to the found generator's milliseconds, where the recipe asks for it.
 
-    The found one is given by family and options. Otherwise as `train_rivals`.
+    `found` is the found generator's family and options; the rest is as for `train_rivals`.
     """
     if NARROWED_LATENCY not in job.recipe.finetune.rivals:
         return {}
@@ -210,14 +212,20 @@ def train_rivals(
 ) -> dict[str, Trained]:
     """Train the original's family, narrowed to equal MACs, with the task's losses, where the recipe asks for it.
 
-    Of two sets, what is found learns from the original's answers, and so does what is narrowed; the `naive` one is the
-    same network trained without them, in both directions (GAN Compression, Li et al. 2020, Figure 7a).
+    Without pairs, the found generator learns from the original's outputs, and so does the narrowed one. The `naive`
+    rival is the same network trained without them, in both directions (GAN Compression, Li et al. 2020, Figure 7a).
 
-    `costs` are of the found generator, of both where they are trained together as a CycleGAN. It takes as many
-    updates as all trainings that led to them, against a discriminator as theirs, or as the original's.
+    A rival gets as many updates as all trainings behind the found generator, against a discriminator like the found
+    one's (`oppose`) or the original's.
+
+    Args:
+        job: the stage's job.
+        costs: costs of the found generator; of both, where they are trained together as a CycleGAN.
+        effort: the effort behind the found generator.
+        oppose: a network to its opponent; None for a discriminator like the original's.
 
     Returns:
-        `narrowed`, and `narrowed_reverse` of the other direction; `naive`; or nothing.
+        `narrowed`, `narrowed_reverse` for the reverse direction, and `naive`, as far as the recipe asks for them.
     """
     recipe, tuning, updates = job.recipe, job.recipe.finetune, effort.updates
     found: dict[str, tuple[nn.Module, Mapping[str, Any]]] = {}
@@ -241,9 +249,9 @@ def _trained(job: Job, net: nn.Module, plan: Mapping[str, Any], updates: int) ->
 def _narrowed(
     job: Job, name: str, plans: Sequence[Plan], updates: int, oppose: Callable[[nn.Module], Opponent] | None
 ) -> list[nn.Module]:
-    """Train generators of these plans with the losses of what was found: one, or both directions of a CycleGAN."""
+    """Train generators of these plans with the found one's losses: one, or both directions of a CycleGAN."""
     gans, tuning = _built(job, plans), job.recipe.finetune
-    # Stretched: the same batch, rates and share of decay.
+    # A longer schedule with the same batch size, rates and share of decay.
     schedule = tuning.model_copy(update={"updates": updates, "epochs": None})
     if len(gans) > 1:
         return list(train_cycle(job, CycleTraining(name, gans[0], gans[1], schedule, updates, ema=tuning.ema)))

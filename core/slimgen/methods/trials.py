@@ -1,4 +1,4 @@
-"""Trials: what a genotype costs, how good it is, what was seen before; measured alone or among processes."""
+"""Trials: costs and quality of genotypes, cached, and measured by one process or shared among several."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -20,15 +20,16 @@ from slimgen.training.distributed import first, spread, world
 
 ArchOf = Callable[[Genotype], Arch]
 TRIED = 25
-"""Candidates that are measured for their milliseconds, from the best on, until one keeps the limit."""
+"""The most candidates whose latency is measured, from the best on, until one is within the limit."""
 
 
 class Setup(NamedTuple):
-    """How the candidates of a round are run.
+    """The settings under which the candidates of a round are measured.
 
     Attributes:
-        arch_of: the architecture that stands for a genotype inside the supernet; None extracts the genotype itself.
-        rival: a complete trial of the same step; a candidate hopelessly behind it is left early.
+        step: the name of the search's step.
+        arch_of: a genotype to the architecture that represents it in the supernet; None extracts the genotype itself.
+        rival: a complete trial of the same step; a candidate hopelessly behind it is stopped early.
     """
 
     step: str = ""
@@ -36,7 +37,7 @@ class Setup(NamedTuple):
     rival: Trial | None = None
 
     def key(self, genotype: Genotype) -> str:
-        """The genotype's name in the cache; a mixture is another network than its genotype, so it has its own."""
+        """Return the genotype's key in the cache; a mixture differs from its genotype, so it has a key of its own."""
         return genotype.key if self.arch_of is None else f"{self.step}:{genotype.key}"
 
 
@@ -44,7 +45,7 @@ PLAIN = Setup()
 
 
 class Measured(NamedTuple):
-    """What an evaluation gave: values by metric, whether of all images, and the seconds it took."""
+    """The result of an evaluation: values by metric, whether all images were used, and its duration in seconds."""
 
     quality: dict[str, float]
     complete: bool = True
@@ -52,17 +53,19 @@ class Measured(NamedTuple):
 
 
 class Trials(ABC):
-    """Evaluates genotypes, each once, and searches among them; a subclass says what one costs and how good it is.
+    """Evaluation of genotypes, each once, and searches among them; subclasses count costs and measure quality.
 
-    What was measured is kept in `cache.jsonl`, keyed by genotype, weights and protocol; rounds in `log-rounds.jsonl`.
+    Results are kept in `cache.jsonl`, keyed by genotype, weights and protocol, and rounds in `log-rounds.jsonl`.
 
-    Several processes search as one: each runs the same searcher, measures its share of a round and is given the trials
-    of all. The first one's log and cache are what counts, and what the others begin with; so every process must make
-    its trials, and call them, in the same order.
+    Several processes search as one: each runs the same searcher, measures its share of a round and receives the trials
+    of all. All begin with the first process's log and cache, so every process must create its trials, and call their
+    methods, in the same order.
 
     Args:
-        weights: digest of the weights that candidates are cut out of.
-        margin: a predicted latency must stay below its limit by this factor.
+        job: the job of the stage.
+        objective: the metric to improve.
+        weights: the digest of the weights that candidates inherit.
+        margin: the factor by which a predicted latency must stay below its limit.
     """
 
     def __init__(self, job: Job, objective: Objective, weights: str, margin: float = 1.0) -> None:
@@ -78,40 +81,40 @@ class Trials(ABC):
 
     @abstractmethod
     def count(self, genotype: Genotype) -> Mapping[str, float]:
-        """What a genotype costs, by kind; `costs` is the same, counted once."""
+        """Return a genotype's costs by kind; `costs` is the same, cached."""
 
     @abstractmethod
     def protocol(self, genotype: Genotype) -> str:
-        """Return all that a complete measurement depends on besides the genotype and the weights."""
+        """Return everything that a complete measurement depends on besides genotype and weights, as text."""
 
     @abstractmethod
     def measure(self, genotype: Genotype, setup: Setup) -> Measured:
-        """Measure a genotype here and now, by itself: other processes are not waited for."""
+        """Measure one genotype in this process, without waiting for others."""
 
     def allows(self, genotype: Genotype) -> bool:
         """Return whether a genotype is within the budget."""
         return self.budget.allows(self.costs(genotype))
 
     def require_reachable(self, space: Space) -> Genotype:
-        """A genotype within the budget; raises BudgetError with the smallest reachable cost where there is none."""
+        """Return a genotype within the budget; raise BudgetError with the smallest reachable cost if there is none."""
         return search.require_reachable(space, self.costs, self.budget)
 
     def anchor(self, space: Space, allows: Allows) -> Genotype | None:
-        """Return a genotype to repair towards: the smallest, or the cheapest within the budget."""
+        """Return an allowed genotype to repair towards: the smallest, or else one that `require_reachable` finds."""
         smallest = space.smallest()
         return smallest if allows(smallest) else self.require_reachable(space)
 
     def explore(
         self, step: str, searcher: Searcher, evaluations: int, arch_of: ArchOf | None = None, *, racing: bool = False
     ) -> list[Trial]:
-        """Run one search to the end of its allowance: at most so many evaluations.
+        """Run one search, with at most this many evaluations.
 
-        With `racing`, a candidate is left as soon as it is hopelessly behind the searcher's rival, if it has one. The
-        rival is the same for a whole round, so the order within the round does not matter.
+        With `racing`, a candidate is stopped as soon as it is hopelessly behind the searcher's rival, if it has one.
+        The rival is the same for a whole round, so the order within the round does not matter.
 
         Raises:
-            RunError: nothing could be asked within the budget.
-            RecipeError: racing for a metric that is not of single images.
+            RunError: the searcher found no candidate within the budget.
+            RecipeError: racing with a metric of sets of images.
         """
         if racing:
             check_racing(self.objective.metric)
@@ -133,25 +136,25 @@ class Trials(ABC):
             searcher, evaluate, log=log, seed=seed, step=step, evaluations=evaluations, on_round=on_round
         )
         if not trials:
-            raise RunError(f"the {step} step needs at least one candidate within the budget", "none")
+            raise RunError(f"the {step} step found no candidate within the budget", None, "raise the budget")
         self._seconds[step] = sum(trial.seconds for trial in trials)
         return trials
 
     def trials(self, genotypes: Sequence[Genotype], setup: Setup = PLAIN) -> list[Trial]:
-        """Return genotypes, evaluated by all processes together unless they were before; one trial each, in order."""
+        """Evaluate genotypes, all processes together, unless they are cached; return one trial each, in order."""
         known = {genotype: self._known(genotype, setup) for genotype in genotypes}
         missing = [genotype for genotype, measured in known.items() if measured is None]
-        # Kept at once, so that a search killed amid a round loses little.
+        # Each result is stored at once, so that a search killed within a round loses little.
         measured = spread(missing, partial(self.measure, setup=setup), each=partial(self._keep, setup))
         known.update(zip(missing, measured, strict=True))
         trials = []
-        for genotype in genotypes:  # costs may take all processes together, so that all ask for those of all
+        for genotype in genotypes:  # costs may need all processes together, so each asks for those of all genotypes
             quality, complete, seconds = known[genotype] or Measured({})
             trials.append(Trial(genotype, dict(self.costs(genotype)), quality, seconds=seconds, complete=complete))
         return trials
 
     def _known(self, genotype: Genotype, setup: Setup) -> Measured | None:
-        """What the cache has: of all images, or of as many as it took to fall behind this very rival."""
+        """Return a cached result: over all images, or an estimate from falling behind this same rival."""
         for complete in (True, False) if setup.rival is not None else (True,):
             protocol = self._protocol(genotype, setup, complete)
             if (quality := self._cache.get(setup.key(genotype), self._weights, protocol)) is not None:
@@ -163,17 +166,17 @@ class Trials(ABC):
         self._cache.put(setup.key(genotype), self._weights, protocol, measured.quality)
 
     def _protocol(self, genotype: Genotype, setup: Setup, complete: bool) -> str:
-        """Return the protocol of a measurement; an estimate is of one rival."""
+        """Return the protocol of a measurement; that of an estimate names the rival."""
         protocol = self.protocol(genotype)
         if complete or setup.rival is None:
             return protocol
         return f"{protocol}, left behind {setup.key(setup.rival.genotype)}"
 
     def best(self, trials: Sequence[Trial]) -> Trial:
-        """Return the trial of best quality."""
+        """Return the trial of best quality; raise RunError if there is none of finite quality."""
         top = search.best(trials, self.objective)
         if top is None:
-            raise RunError("a search needs at least one trial", "none")
+            raise RunError("no trial of the search has a finite quality")
         return top
 
     def found(
@@ -183,9 +186,13 @@ class Trials(ABC):
         earlier: Sequence[Trial] = (),
         accepts: Callable[[Trial], bool] | None = None,
     ) -> Found:
-        """The outcome of a search: the best trial of its last step has won, if it is accepted; BudgetError if none is.
+        """Return the outcome of a search: the winner is the best accepted trial of its last step.
 
-        `accepts` is called from the best on, until it agrees: what is too dear to measure of every candidate.
+        `accepts` is called on one trial after another, best first, until it returns True. It is for tests that would be
+        too expensive for every candidate.
+
+        Raises:
+            BudgetError: none of the best `TRIED` trials is accepted.
         """
         rest = list(trials)
         while accepts is not None and not accepts(self.best(rest)):
@@ -201,18 +208,18 @@ class Trials(ABC):
         return Found(winner, every, {**numbers, **self.apart(winner, trials)}, self.objective)
 
     def apart(self, winner: Trial, trials: Sequence[Trial]) -> Mapping[str, float]:
-        """How well the winner is told apart from the others of its step; nothing, where that is not known."""
+        """Return facts about how clearly the winner beats the others of its step; empty where unknown."""
         return {}
 
 
 def unkept(tried: int) -> BudgetError:
-    """What there is to say where so many candidates were measured and each was above the limit."""
-    rule = f"one of the {tried} best candidates must keep the limits when it is measured"
-    return BudgetError(rule, "none", "raise the limit a little, or let the search ask for more")
+    """Return the error for when this many candidates were measured and all exceeded the limit."""
+    rule = f"none of the {tried} best candidates is within budget.latency_ms when measured"
+    return BudgetError(rule, None, "raise the limit a little, or let the search measure more candidates")
 
 
 def _begin_alike(file: Path) -> None:
-    """Give every process the first one's file, so that all replay the same and know the same values."""
+    """Give every process the first one's file, so that all replay the same rounds and have the same values."""
     content = first(lambda: file.read_bytes() if file.exists() else None)
     if world()[0] > 0 and content is not None:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Candidates that are trained before they are measured: a little, out of a supernet; or alone, as long as they last."""
+"""Training of candidates before they are measured: briefly, from a supernet's weights, or at length by themselves."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,11 +23,11 @@ from slimgen.training.fit import Journal
 SCHEDULE = tuple(f"finetune.{name}" for name in ("batch", "rate", "discriminator_rate", "betas"))
 WHOLE = (*SCHEDULE, *(f"finetune.{name}" for name in ("decay", "updates", "epochs", "ema", "generator_steps")))
 OF_NOISE = (*WHOLE, "finetune.discriminator_batch", "finetune.discriminator_steps")
-"""What candidates are trained by: a little, or as long as the one that is found."""
+"""The recipe keys that a candidate's training depends on: a short one (`SCHEDULE`), or a whole one (the others)."""
 
 
 class Opponent(NamedTuple):
-    """What a candidate is trained against, and with: a discriminator, and further arguments of a `GanTraining`."""
+    """The discriminator that a candidate is trained against, and further arguments of its `GanTraining`."""
 
     discriminator: nn.Module
     how: Mapping[str, Any] = {}
@@ -35,16 +35,17 @@ class Opponent(NamedTuple):
 
 @dataclass(frozen=True)
 class Tuning:
-    """One training of every candidate by itself, the same for all.
+    """A training of each candidate by itself, the same for all.
 
     Attributes:
-        name: of the training, for its checkpoints.
-        schedule: batch, rates and decay; where a later rung goes on, all that fine-tuning does.
+        job: the job of the search.
+        name: the name of the training, for its checkpoints.
+        schedule: batch size, rates and decay; for a rung of halving, also the other settings of fine-tuning.
         steps: updates of the whole training, over which the rates fall.
-        opponent: what a candidate is trained against; None trains it without adversarial loss.
-        until: after how many updates it stops.
-        kept: whether a later rung goes on from where this one stopped.
-        whole: whether it is the training of the one that is found, so that the winner's weights are left for that.
+        opponent: a genotype and its network to its opponent; None trains without adversarial loss.
+        until: the number of updates after which it stops; None for `steps`.
+        kept: whether a later rung continues this training.
+        whole: whether `finetune` would train the winner in the same way, so that its weights are kept for that.
     """
 
     job: Job
@@ -57,7 +58,7 @@ class Tuning:
     whole: bool = False
 
     def train(self, genotype: Genotype, net: nn.Module) -> nn.Module:
-        """Train a candidate in place; one that diverges is as it was then. Other processes are not waited for."""
+        """Train a candidate in place, without waiting for other processes; one that diverges stays as it is then."""
         job, name = self.job, f"{self.name}-{genotype.key}"
         if self.opponent is not None:
             opponent = self.opponent(genotype, net)
@@ -66,7 +67,7 @@ class Tuning:
         training = GanTraining(
             name, net, opponent.discriminator, self.schedule, self.steps, until=self.until, **opponent.how
         )
-        if self.kept:  # as the one that is found
+        if self.kept:  # as the found generator is trained
             training = replace(training, generator_steps=self.schedule.generator_steps, ema=self.schedule.ema)
         with alone(), suppress(RunError):
             net = train_gan(unlogged(job, self.kept), training)
@@ -76,22 +77,22 @@ class Tuning:
 
     @cached_property
     def _without_adversary(self) -> tuple[Job, Opponent]:
-        """The job without adversarial loss; where there are no pairs, what the original makes is the truth."""
+        """The job without adversarial loss; where there are no pairs, the original's outputs are the targets."""
         job = self.job.learning(self.job.recipe.losses.model_copy(update={"adversarial": 0.0}))
         truth = Guidance(truth=from_images(job.task).truth(job.inputs["teach"]))
         return job, Opponent(nn.Module(), {"guidance": truth})
 
     @property
     def protocol(self) -> str:
-        """All that the training depends on besides the candidate and the weights that it begins with."""
+        """Everything that the training depends on besides the candidate and its initial weights, as text."""
         adversary = "without adversarial loss" if self.opponent is None else "with all losses"
         return trained_by(self.job, self.schedule, self.until or self.steps, self.steps, adversary)
 
 
 def unlogged(job: Job, kept: bool = True) -> Job:
-    """The job, of whose trainings checkpoints stay at the most, where others go on from them: no log, no progress.
+    """Return the job without logs and progress of its trainings, and without checkpoints unless they are `kept`.
 
-    Of candidates, there would be hundreds.
+    There would be hundreds of them, one for each candidate.
     """
 
     def journal(name: str) -> Journal:
@@ -101,7 +102,7 @@ def unlogged(job: Job, kept: bool = True) -> Job:
 
 
 def trained_by(job: Job, schedule: FinetuneSection, until: int, steps: int, adversary: str) -> str:
-    """Return all that a training depends on besides the network and the weights that it begins with, as a text."""
+    """Return everything that a training depends on besides the network and its initial weights, as text."""
     recipe, images = job.recipe, job.data.manifest.splits["train"].sha256
     content = "-".join(images[side][:12] for side in sorted(images))
     return (
@@ -111,7 +112,7 @@ def trained_by(job: Job, schedule: FinetuneSection, until: int, steps: int, adve
 
 
 def tuning(job: Job, updates: int) -> Tuning | None:
-    """How candidates are trained before they are measured: a little, without a discriminator; of none, not at all."""
+    """Return the short training of candidates before they are measured, without discriminator; None for 0 updates."""
     if not updates:
         return None
     schedule = job.recipe.finetune.model_copy(update={"updates": updates, "epochs": None, "decay": 1.0})
@@ -119,7 +120,7 @@ def tuning(job: Job, updates: int) -> Tuning | None:
 
 
 def tuned_effort(job: Job, supernet: Supernet, genotypes: Sequence[Genotype], updates: int) -> Effort:
-    """Return the effort of training every candidate for so many updates before it is measured."""
+    """Return the effort of training each candidate for `updates` updates before it is measured."""
     size = job.recipe.size
     macs = [supernet.cost(genotype, *size).exact for genotype in genotypes]
     return Effort.candidates(macs, updates, job.recipe.finetune.batch)

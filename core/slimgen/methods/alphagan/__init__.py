@@ -1,8 +1,8 @@
-"""AlphaGAN: the operations of a generator of noise, searched towards a Nash equilibrium (Tian et al. 2021).
+"""AlphaGAN: search of a noise-to-image generator's operations towards a Nash equilibrium (Tian et al. 2021).
 
-`supernet` is Algorithm 1 with Algorithm 2 inside (see `algorithm`); `search` reads off its architecture, within a
-budget if there is one; `finetune` trains it anew (section 5), beside random architectures and the original's kind:
-SN-GAN's generator, drawn by hand.
+`supernet` is Algorithm 1 with Algorithm 2 inside (see `algorithm`); `search` reads off the architecture, within a
+budget if there is one; `finetune` trains it from scratch (section 5), together with random architectures and SN-GAN's
+hand-designed generator, the family of the original.
 """
 
 import json
@@ -57,16 +57,16 @@ __all__ = ["SECTIONS", "check", "finetune", "preview", "search", "search_reads",
 SECTIONS = {"supernet": SupernetOptions, "search": SearchOptions}
 
 DISCRIMINATOR = "discriminator"
-"""The beginning of the names of a searched discriminator's choices, and of the files of what was searched of it."""
+"""The prefix of the choices of a searched discriminator, and of the files that describe it."""
 FINETUNE_SECTIONS = ("search",)
-"""Fine-tuning builds what the search says."""
+"""Fine-tuning reads from `search` how large the generators are built."""
 RANDOM, HAND_DRAWN = "random", "sngan"
 
 
 def supernet(job: Job) -> Mapping[str, float]:
-    """Algorithm 1; leaves the logits, for the weights are not used again.
+    """Run Algorithm 1 and save the logits; the weights are not used again.
 
-    `updates.json` counts the updates of every player. Pictures of the super-generator are in `samples.png`.
+    `updates.json` counts the updates of every player; `samples.png` shows pictures of the super-generator.
     """
     options = section(SupernetOptions, job.recipe.supernet, "supernet")
     table = timetable(options)
@@ -95,9 +95,9 @@ def _draw(job: Job, shown: nn.Module) -> None:
 
 
 def search(job: Job) -> Found:
-    """Return the most probable operation of every edge (DARTS, section 2.4); or random ones, or ones from elsewhere.
+    """Return the most probable operation of every edge (DARTS, section 2.4), or random or published operations.
 
-    Where a budget excludes the most probable architecture, it is the most probable one within.
+    If a budget excludes the most probable architecture, the most probable one within the budget wins.
     """
     options = section(SearchOptions, job.recipe.search, "search")
     training = section(SupernetOptions, job.recipe.supernet, "supernet")
@@ -122,7 +122,8 @@ def search(job: Job) -> Found:
     rivals = [architectures.trial(genotype, RANDOM, number) for number, genotype in enumerate(drawn)]
     found, every = rivals[0] if options.kind == RANDOM else trials[-1], [*trials, *rivals]
     if over := architectures.budget.excess(found.costs):
-        raise BudgetError("a published architecture is within the budget", f"{', '.join(over)} above it", "raise it")
+        rule = "the published architecture must be within the budget"
+        raise BudgetError(rule, f"{', '.join(over)} above it", "raise the budget")
     if options.kind == "published":
         architectures.keeping([found.genotype])
     if training.discriminator == "searched":
@@ -136,7 +137,7 @@ def search(job: Job) -> Found:
 
 
 class Architectures:
-    """The space that is searched, its probabilities, what its architectures cost as they are built, and the budget."""
+    """The searched space with its probabilities, the costs of its architectures as they are built, and the budget."""
 
     def __init__(self, job: Job) -> None:
         planned, shape = preview(job.recipe), built(job.recipe)
@@ -149,30 +150,30 @@ class Architectures:
         self.entropy, self.logs = relaxation.entropy(), relaxation.log_probabilities()
 
     def costs(self, genotype: Genotype) -> Mapping[str, float]:
-        """Return all that a budget may limit of an architecture."""
+        """Return an architecture's costs, all kinds that the budget may limit."""
         return self.clock.priced(self.job, self._counted(genotype), genotype)
 
     def likeliest(self) -> Iterator[Genotype]:
-        """Yield the most probable architecture within the budget; then those of ever fewer milliseconds."""
+        """Yield the most probable architecture within the budget, then within ever lower limits of milliseconds."""
         for budget in self.clock.lowered(self.job):
             yield likeliest(self.space, self.logs, self.costs, budget.limits)
 
     def keeping(self, genotypes: Iterable[Genotype]) -> Genotype:
-        """Return the first that keeps a limit on milliseconds when it is measured."""
+        """Return the first genotype whose measured latency is within the limit, if there is one."""
         return keeping(self.job.budget.latency_ms, genotypes, self.clock.measured)
 
     def timed(self, found: Genotype) -> dict[str, float]:
-        """What is worth telling of milliseconds, where they are limited."""
+        """Return facts about latency, where it is limited."""
         measured = {} if self.budget.latency_ms is None else {"latency_measured_ms": self.clock.measured(found)}
         return {**self.clock.facts, **measured}
 
     def trial(self, genotype: Genotype, step: str, number: int = 0) -> Trial:
-        """Return an architecture, what it costs, and how probable it is."""
+        """Return the trial of an architecture: its costs and its log probability."""
         return likely_trial(genotype, self.costs(genotype), self.logs, step, number)
 
 
 def _chosen(architectures: Architectures, training: SupernetOptions, options: SearchOptions) -> list[Trial]:
-    """Return the architectures that were not drawn, the one that counts last."""
+    """Return the trials that were not drawn at random, the winner last."""
     if options.kind == "published":
         return [architectures.trial(options.imported(), "published")]
     if not training.iterations:
@@ -185,7 +186,7 @@ def _chosen(architectures: Architectures, training: SupernetOptions, options: Se
 
 
 def _halved(architectures: Architectures, options: SearchOptions) -> Found:
-    """Return the best of random architectures that are trained alone, as `finetune` does, and successively halved."""
+    """Return the best of random architectures, each trained by itself as in `finetune`, successively halved."""
     job, clock = architectures.job, architectures.clock
     recipe, steps, metric = job.recipe, updates_of_all(job), job.recipe.objective.metric
     features, reference = recipe.evaluate.features, job.out / "reference"
@@ -202,8 +203,8 @@ def _halved(architectures: Architectures, options: SearchOptions) -> Found:
         return generator_cost(**recipe.size._asdict(), **plan_of(recipe, genotype).generator).exact
 
     objective = Objective(metric, find(metric).goal)
-    space, costs, told = architectures.space, architectures.costs, evaluator.protocol
-    course = Course(space, costs, macs, objective, steps, train, measure, told)
+    space, costs, protocol = architectures.space, architectures.costs, evaluator.protocol
+    course = Course(space, costs, macs, objective, steps, train, measure, protocol)
     counts, halving = (options.candidates, options.proposed), course.halving(job, clock.margin)
     halved = search_alone(job, halving, [space], costs, architectures.budget, counts)
     facts = {"space_size": float(space.size), **halved.effort.facts(), **clock.facts}
@@ -214,7 +215,7 @@ def _halved(architectures: Architectures, options: SearchOptions) -> Found:
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
-    """Train all `plans` from scratch, on all images, as long, from one seed, each against its own discriminator."""
+    """Train all `plans` from scratch on all images, equally long, from one seed, each with its own discriminator."""
     wanted, trained, recipe = plans(job), dict[str, Trained](), job.recipe
     updates, halving = updates_of_all(job), section(SearchOptions, recipe.search, "search").kind == HALVING
     for done, (name, plan) in enumerate(wanted.items(), 1):
@@ -232,20 +233,20 @@ def finetune(job: Job) -> Mapping[str, Trained]:
 
 
 def updates_of_all(job: Job) -> int:
-    """Of what is trained anew: on the images of train and val together."""
+    """Return the updates of every training from scratch: on the images of train and val together."""
     return job.recipe.finetune.steps(sum(len(job.data.split(split)) for split in ("train", "val")))
 
 
 def plan_of(recipe: Recipe, genotype: Genotype) -> Plan:
-    """Return the networks of an architecture, against a discriminator as the original's."""
+    """Return the plan of an architecture, with a discriminator like the original's."""
     found = {"family": "alphagan", "genotype": genotype.to_json(), **built(recipe)}
     return Plan(found, dict(recipe.teach.discriminator))
 
 
 def plans(job: Job) -> dict[str, Plan]:
-    """What is trained anew: `found`; `by_hand`, where the recipe asks for it; `random1` and so on, if any were drawn.
+    """Return what is trained from scratch: `found`, `by_hand` if the recipe asks for it, and any `random1` and so on.
 
-    SN-GAN's generator, drawn by hand, is the narrowest that computes at least as much.
+    `by_hand` is SN-GAN's generator, the narrowest with at least the found one's MACs.
     """
     recipe, before = job.recipe, job.inputs["search"]
     options = section(SearchOptions, recipe.search, "search")

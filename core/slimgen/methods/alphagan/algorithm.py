@@ -1,4 +1,4 @@
-"""Algorithm 1 with Algorithm 2 inside: which step is whose, its loss, and what it is given (Tian et al.)."""
+"""Algorithm 1 with Algorithm 2 inside: its steps, their losses and their batches (Tian et al.)."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -27,13 +27,13 @@ GENERATOR_BAR, DISCRIMINATOR_BAR = "generator_bar", "discriminator_bar"
 
 
 class Step(NamedTuple):
-    """One update of D, D-bar, G-bar or the logits; G is updated in the steps of the weights that are due.
+    """One update of D, D-bar, G-bar or the logits; G is updated in every `critic_steps`-th step of the weights.
 
     Attributes:
-        part: of the algorithm: WEIGHTS, DISCRIMINATOR_BAR, GENERATOR_BAR or ARCHITECTURE.
-        position: in its part of its iteration, counted from 0.
-        number: among all steps of its part, likewise.
-        batch: which of its part's batches it takes.
+        part: the part of the algorithm: WEIGHTS, DISCRIMINATOR_BAR, GENERATOR_BAR or ARCHITECTURE.
+        position: the position within its part of the iteration, from 0.
+        number: the number among all steps of its part, from 0.
+        batch: the number of the batch that it takes from its part's images.
     """
 
     part: str
@@ -43,15 +43,15 @@ class Step(NamedTuple):
 
 
 def timetable(options: SupernetOptions) -> list[Step]:
-    """Return the steps of a search, in their order.
+    """Return the steps of a search, in order.
 
-    Every part goes through its images epoch by epoch, as if it ran alone. D-bar and the logits see the validation
-    images, one after the other; the noise of G-bar is of later batches, which neither of them reaches.
+    Each part goes through its images epoch by epoch, as if it ran alone. D-bar and the logits share the validation
+    images, taking batches in turn; the noise of G-bar comes from later batches, which neither of them reaches.
 
-    While the logits are held, nobody would look at the bars, so an iteration of the warm-up has steps of the weights
-    alone (which is what makes it cheap: supplement, .2.3).
+    While the logits are held, the bars are not needed, so an iteration of the warm-up has steps of the weights only,
+    which makes it cheap (supplement, .2.3).
     """
-    # As the decimal that was written: 0.29 of 100 are 29, which floats just miss.
+    # An exact fraction of the written decimal: 0.29 of 100 is 29, which floats just miss.
     warm = int(Fraction(str(options.warm_up)) * options.iterations)
     later = (options.iterations - warm) * (options.bar_steps + options.architecture_steps)
     steps: list[Step] = []
@@ -77,7 +77,7 @@ def timetable(options: SupernetOptions) -> list[Step]:
 
 
 class Counts:
-    """How often each of the players was updated, the bars were begun anew, and the logits were moved."""
+    """Counts of each player's updates, of the logits' updates, and of restarts of the bars."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -87,7 +87,7 @@ class Counts:
         return dict(self.counts)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take counts back."""
+        """Restore the counts."""
         self.counts = Counter(state)
 
 
@@ -99,9 +99,9 @@ def phases(
     counts: Counts,
     after_generator: Callable[[], None],
 ) -> list[Phase]:
-    """Return one phase for each line of the algorithms that updates something; which of them runs is the timetable's.
+    """Return one phase for each line of the algorithms that updates something; the timetable decides when each runs.
 
-    `counts` are kept up to date; `after_generator` is called after each update of G, and of nothing else.
+    The phases keep `counts` up to date and call `after_generator` after each update of G only.
     """
     gan, rate = adversarial(job.recipe.losses.gan), constant_then_linear(len(table), 0)
     generator, discriminator, generator_bar, discriminator_bar = players
@@ -111,7 +111,7 @@ def phases(
     telling_bar = telling(generator, discriminator_bar, gan)
 
     def begun(batch: Pair, arch: Arch, memo: Memo) -> Mapping[str, Tensor]:
-        """D-bar's loss; before its first step of an iteration, both bars begin anew: Algorithm 2's first line."""
+        """Return D-bar's loss; before its first step of an iteration, restart both bars (Algorithm 2, line 1)."""
         if table[memo.step].position == 0:
             generator_bar.follow(generator)
             discriminator_bar.follow(discriminator)
@@ -135,10 +135,10 @@ def phases(
 
     searching = options.bar != "weights"
     lines: list[tuple[str, Loss, str, Callable[[int], bool]]] = [
-        # Algorithm 1, lines 5 and 6: D at every step of the weights, G at those that are due (Eq. 7).
+        # Algorithm 1, lines 5 and 6: D at every step of the weights, G at every `critic_steps`-th (Eq. 7).
         (DISCRIMINATOR, telling(generator, discriminator, gan), f"{WEIGHTS}{SHOWN}", during(WEIGHTS)),
         (GENERATOR, passing(generator, discriminator, gan), WEIGHTS, during(WEIGHTS, options.critic_steps)),
-        # Algorithm 2, lines 3 and 7: D-bar against G as it is, G-bar against D as it is (Eq. 6).
+        # Algorithm 2, lines 3 and 7: D-bar against the present G, G-bar against the present D (Eq. 6).
         (DISCRIMINATOR_BAR, begun, DISCRIMINATOR_BAR, during(DISCRIMINATOR_BAR)),
         (GENERATOR_BAR, passing(generator_bar, discriminator, gan, searching), GENERATOR_BAR, during(GENERATOR_BAR)),
         # Algorithm 1, line 12: the logits (Eq. 3).
@@ -152,7 +152,7 @@ def phases(
 
 
 def telling(maker: Player, discriminator: Player, gan: Adversarial) -> Loss:
-    """D's loss, or D-bar's: new images of noise beside real ones."""
+    """Return the loss of D or D-bar, on newly generated images and real ones."""
 
     def loss(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
         with torch.no_grad():
@@ -164,7 +164,7 @@ def telling(maker: Player, discriminator: Player, gan: Adversarial) -> Loss:
 
 
 def passing(maker: Player, discriminator: Player, gan: Adversarial, searching: bool = False) -> Loss:
-    """G's loss, or G-bar's, whose logits may learn of it as well."""
+    """Return the loss of G or G-bar; with `searching`, it also reaches G-bar's logits."""
 
     def loss(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
         fake = maker(batch.input, memo.step, maker.gates(memo.step) if searching else None).float()
@@ -174,7 +174,7 @@ def passing(maker: Player, discriminator: Player, gan: Adversarial, searching: b
 
 
 def _groups(options: SupernetOptions, name: str, players: Players) -> list[dict[str, Any]]:
-    """What the optimizer of a player moves; of G-bar, see Table 3."""
+    """Return the parameter groups of a player's optimizer; for G-bar, see Table 3."""
     player: Player = getattr(players, name)
     groups: list[dict[str, Any]] = []
     if name != GENERATOR_BAR or options.bar in ("weights", "both"):
@@ -195,7 +195,7 @@ def _logits(options: SupernetOptions, relaxations: Sequence[Relaxation]) -> dict
 
 
 def batches(job: Job, options: SupernetOptions, table: Sequence[Step]) -> dict[str, Callable[[int], Pair]]:
-    """What each phase is given at a step, as the timetable numbers it."""
+    """Return each phase's batches, as a function of the timetable's step."""
     images = job.task.batches(job.data, Schedule(updates=1, batch=options.batch))
     splits = {
         WEIGHTS: "train",

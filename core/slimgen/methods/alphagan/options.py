@@ -1,4 +1,4 @@
-"""AlphaGAN's own sections of a recipe, and whether they make sense."""
+"""AlphaGAN's sections of a recipe, and their checks."""
 
 from typing import Any, Literal, Self
 
@@ -33,130 +33,208 @@ from slimgen.tasks import traits_of
 from slimgen.tasks.traits import NOISE
 
 BY_HAND = "by_hand"  # the rival: SN-GAN's generator
-GUMBEL = ("gumbel", "straight-through", "sampled")  # they draw noise, and have a temperature
+GUMBEL = ("gumbel", "straight-through", "sampled")  # relaxations that draw noise and have a temperature
 
 
 class SupernetOptions(Section):
-    """Section `supernet`: Algorithm 1, with Algorithm 2 inside. The defaults are alphaGAN_(s)'s.
+    """Section `supernet` of AlphaGAN: Algorithm 1, with Algorithm 2 inside. The defaults are those of alphaGAN_(s).
 
-    Attributes:
-        iterations: of the search (K); none where an architecture is imported.
-        weight_steps: of an iteration, on the training images (T): the discriminator's.
-        critic_steps: of them for each of the generator's.
-        bar_steps: of D-bar, and then of G-bar, on the validation images (R).
-        architecture_steps: of the logits, on the validation images (S).
-        batch: images, and noise, of every step.
-        rate: of the weights' Adam, and `architecture_rate` of the logits', likewise `betas`.
-        architecture_decay: weight decay of the logits.
-        relaxation: the paper's softmax, or a Gumbel kind (supplement, .2.2); see `slimgen.nets.relaxation.Relaxation`.
-        temperature: of a Gumbel kind: at the first and the last step, falling exponentially.
-        spread: standard deviation of the first logits.
-        warm_up: share of the iterations, the first ones, that train the weights alone (supplement, .2.3: half).
-        deconvolution: whether it may be chosen (without it: Table 6).
-        interpolation: `plain`, or `learned` (Table 7).
-        bar: what of G-bar is trained (Table 3). Where the discriminator is fixed, only the gap that is logged depends
-            on it, and no logit does.
-        coupled: G-bar has the generator's architecture at every moment, so that the logits learn of it, too. Without,
-            it has a copy as of its beginning, as in the published code, and moves nothing but the gap that is logged.
-        gap: look at the whole gap. Without, G-bar is left out, and the gap's second term with it, of which no logit
-            learns. (Only the spectral norms of D, estimated anew whenever it is asked, are then estimated less often.)
-        discriminator: `fixed`, or `searched` as well (Table 3).
-        recompute: mixed operations are computed a second time instead of being kept: less memory, more time.
-        channels: of the generator while searching (Table 4).
-        ema: decay of an average of the generator's weights, which `samples.png` shows; nothing is trained by it.
+    G and D are generator and discriminator. G-bar and D-bar are copies of them, each trained against the other's
+    original; the duality gap that the search minimises is measured with these copies.
     """
 
-    iterations: int = Field(default=100, ge=0)
-    weight_steps: int = Field(default=20, ge=1)
-    critic_steps: int = Field(default=5, ge=1)
-    bar_steps: int = Field(default=20, ge=1)
-    architecture_steps: int = Field(default=20, ge=1)
-    batch: int = Field(default=64, ge=1)
-    rate: float = Field(default=2e-4, gt=0)
-    betas: Betas = (0.0, 0.9)
-    architecture_rate: float = Field(default=3e-4, gt=0)
-    architecture_betas: Betas = (0.5, 0.999)
-    architecture_decay: float = Field(default=1e-3, ge=0)
-    relaxation: Literal["softmax", "gumbel", "straight-through", "sampled"] = "softmax"
-    temperature: tuple[float, float] = (1.0, 1.0)
-    spread: float = Field(default=1e-3, ge=0)
-    warm_up: float = Field(default=0.0, ge=0, lt=1)
-    deconvolution: bool = True
-    interpolation: Literal["plain", "learned"] = "plain"
-    bar: Literal["weights", "logits", "both"] = "weights"
-    coupled: bool = False
-    gap: bool = True
-    discriminator: Literal["fixed", "searched"] = "fixed"
-    recompute: bool = False
-    channels: Width = 256
-    discriminator_channels: Width = 128
-    ema: float | None = Field(default=None, gt=0, lt=1)
+    iterations: int = Field(
+        default=100,
+        ge=0,
+        description="Iterations of the search (K). 0 skips it, for a published, random or halving architecture.",
+    )
+    weight_steps: int = Field(
+        default=20,
+        ge=1,
+        description="Discriminator steps per iteration, on the training images (T); see `critic_steps` for the "
+        "generator.",
+    )
+    critic_steps: int = Field(default=5, ge=1, description="Discriminator steps for each generator step.")
+    bar_steps: int = Field(
+        default=20,
+        ge=1,
+        description="Steps per iteration of D-bar, and then of G-bar, on the validation images (R).",
+    )
+    architecture_steps: int = Field(
+        default=20, ge=1, description="Steps per iteration of the architecture's logits, on the validation images (S)."
+    )
+    batch: int = Field(
+        default=64, ge=1, description="Batch size of every step: real images, and as many noise vectors."
+    )
+    rate: float = Field(default=2e-4, gt=0, description="Learning rate of Adam for the weights; it stays constant.")
+    betas: Betas = Field(
+        default=(0.0, 0.9),
+        description="Adam's beta_1 and beta_2 for the weights: decay rates of its two moving averages.",
+    )
+    architecture_rate: float = Field(
+        default=3e-4, gt=0, description="Learning rate of Adam for the logits; it stays constant."
+    )
+    architecture_betas: Betas = Field(default=(0.5, 0.999), description="Adam's beta_1 and beta_2 for the logits.")
+    architecture_decay: float = Field(default=1e-3, ge=0, description="Weight decay of the logits. 0: none.")
+    relaxation: Literal["softmax", "gumbel", "straight-through", "sampled"] = Field(
+        default="softmax",
+        description="How the supernet mixes operations by their logits: by `softmax`, as the paper does, or with "
+        "Gumbel noise: `gumbel`, `straight-through` or `sampled` (supplement, .2.2; see "
+        "`slimgen.nets.relaxation.Relaxation`).",
+    )
+    temperature: tuple[float, float] = Field(
+        default=(1.0, 1.0),
+        description="Temperature of a Gumbel relaxation at the first and the last step; it falls exponentially. The "
+        "lower it is, the closer a mixture is to a single operation.",
+    )
+    spread: float = Field(default=1e-3, ge=0, description="Standard deviation of the initial logits.")
+    warm_up: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of the iterations, the first ones, that train only the weights (supplement, .2.3: 0.5).",
+    )
+    deconvolution: bool = Field(
+        default=True, description="Offer transposed convolutions for upsampling (false as in Table 6)."
+    )
+    interpolation: Literal["plain", "learned"] = Field(
+        default="plain",
+        description="Upsampling by interpolation alone (`plain`), or with a 1x1 convolution before it (`learned`, "
+        "Table 7).",
+    )
+    bar: Literal["weights", "logits", "both"] = Field(
+        default="weights",
+        description="Part of G-bar that is trained: `weights`, `logits` or `both` (Table 3). With a fixed "
+        "discriminator, this changes only the logged gap and not the search.",
+    )
+    coupled: bool = Field(
+        default=False,
+        description="Give G-bar the generator's present architecture, so that the logits also learn through G-bar. "
+        "false: G-bar keeps a copy from the start of the iteration, as in the published code.",
+    )
+    gap: bool = Field(
+        default=True,
+        description="Compute the whole duality gap. false: leave out G-bar and with it the gap's second term, from "
+        "which no logit learns by default. That saves time; D's spectral norms are then estimated less often.",
+    )
+    discriminator: Literal["fixed", "searched"] = Field(
+        default="fixed",
+        description="Discriminator during the search: SN-GAN's (`fixed`), or one whose operations are `searched` too "
+        "(Table 3).",
+    )
+    recompute: bool = Field(
+        default=False,
+        description="Compute mixed operations again in the backward pass instead of storing them: less memory, more "
+        "time.",
+    )
+    channels: Width = Field(default=256, description="Channels of the generator during the search (Table 4).")
+    discriminator_channels: Width = Field(default=128, description="Channels of the discriminator during the search.")
+    ema: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Decay of a moving average of the generator's weights, used for the pictures in `samples.png` "
+        "alone. None: no average.",
+    )
 
     @model_validator(mode="after")
     def sound(self) -> Self:
-        """Settings that others leave without effect, and temperatures that are none."""
+        """Refuse rising temperatures, and settings that have no effect because of others."""
         if "temperature" in self.model_fields_set and self.relaxation not in GUMBEL:
-            raise ValueError("a temperature needs a relaxation that draws noise: gumbel, straight-through or sampled")
+            raise ValueError("'temperature' needs a 'relaxation' that draws noise: gumbel, straight-through or sampled")
         if not self.temperature[0] >= self.temperature[1] > 0:
-            raise ValueError("a temperature is above 0 and does not rise")
+            raise ValueError("'temperature' must be above 0 and must not rise")
         if not self.gap and (self.coupled or self.bar != "weights" or self.discriminator == "searched"):
-            raise ValueError("without the gap's second term, which is gap false, nothing can learn of it")
+            raise ValueError("'gap' must be true if 'coupled', 'bar' or 'discriminator' makes something learn from it")
         if self.iterations and self.critic_steps > self.iterations * self.weight_steps:
-            raise ValueError("critic_steps above iterations x weight_steps never train the generator")
+            raise ValueError("'critic_steps' must be at most iterations x weight_steps, or G is never trained")
         if self.coupled and self.bar != "weights":
-            raise ValueError("coupled needs bar weights: G-bar cannot both train logits and follow the generator's")
+            raise ValueError("'coupled' needs 'bar' weights: G-bar cannot both train logits and follow the generator's")
         return self
 
 
 class SearchOptions(Section):
-    """Section `search`: which architecture is kept, and how large it is built.
+    """Section `search` of AlphaGAN: the choice of the architecture, and the size at which it is built."""
 
-    Attributes:
-        kind: `gradient` takes the most probable operations within the budget; `random` an architecture drawn without
-            looking, of about as many parameters; `published` takes one from elsewhere, such as from a smaller data set;
-            `halving` trains random ones alone, as many as `candidates`, as fine-tuning does, and lets the better half
-            go on again and again, by the recipe's objective: `supernet.iterations` is then 0.
-        proposed: so many more, which a predictor proposes after the first have been measured, compete with them.
-        genotype: of kind published: a name of Tian et al.'s, or an operation for every edge.
-        params: how many parameters random architectures have; as the most probable one's if not given.
-        equal_size: largest relative difference of a random architecture's parameters.
-        random: how many random architectures of about the found one's size are trained as long, to compare with.
-        channels: of the finished generator (Table 4); the supernet's if not given.
-        discriminator: of the finished generator's training: the original's, or the found one where it was searched.
-        latency_networks: whole networks that a latency table is fitted to; half as many check it.
-    """
-
-    kind: Literal["gradient", "random", "published", "halving"] = "gradient"
-    candidates: int = Field(default=16, ge=2)
-    proposed: int = Field(default=0, ge=0)
-    genotype: str | dict[str, Value] | None = None
-    params: int | None = Field(default=None, ge=1)
-    equal_size: float = Field(default=0.1, gt=0, lt=1)
-    random: int = Field(default=0, ge=0)
-    channels: Width | None = None
-    discriminator: Literal["original", "found"] = "original"
-    latency_networks: int = Field(default=16, ge=4)
+    kind: Literal["gradient", "random", "published", "halving"] = Field(
+        default="gradient",
+        description="`gradient` takes the most probable operations within the budget, `random` a random architecture "
+        "of a given size, `published` a known one. `halving` trains random architectures by themselves and keeps the "
+        "better half again and again, by the recipe's objective; it needs `supernet.iterations` 0.",
+    )
+    candidates: int = Field(
+        default=16, ge=2, description="Number of random architectures at the start, for kind `halving`."
+    )
+    proposed: int = Field(
+        default=0,
+        ge=0,
+        description="Number of further candidates, for kind `halving`, that a predictor proposes after the first "
+        "results. 0: none.",
+    )
+    genotype: str | dict[str, Value] | None = Field(
+        default=None,
+        description="Architecture for kind `published`: a name of Tian et al.'s, such as `alphagan_s`, or an "
+        "operation for every edge.",
+    )
+    params: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of parameters of random architectures. None: as many as the winner of the gradient search.",
+    )
+    equal_size: float = Field(
+        default=0.1,
+        gt=0,
+        lt=1,
+        description="Largest relative difference between a random architecture's parameters and the wanted number; "
+        "0.1 is 10 %.",
+    )
+    random: int = Field(
+        default=0,
+        ge=0,
+        description="Number of random architectures of about the found one's size that are trained as long, to "
+        "compare with it. 0: none.",
+    )
+    channels: Width | None = Field(
+        default=None, description="Channels of the finished generator (Table 4). None: `supernet.channels`."
+    )
+    discriminator: Literal["original", "found"] = Field(
+        default="original",
+        description="Discriminator for training the finished generator: one like the `original`'s, or the `found` one "
+        "where it was searched too.",
+    )
+    latency_networks: int = Field(
+        default=16,
+        ge=4,
+        description="Number of whole networks timed to fit the table that predicts latency; half as many more check "
+        "it.",
+    )
 
     def imported(self) -> Genotype:
-        """The architecture from elsewhere; raises RecipeError of a name, SpaceError of edges and their operations."""
+        """Return the published architecture.
+
+        Raises:
+            RecipeError: an unknown name.
+            SpaceError: edges or operations that the space does not have.
+        """
         if not isinstance(self.genotype, str):
             return checked(self.genotype or {})
         if self.genotype not in PUBLISHED:
             hint = nearest(self.genotype, PUBLISHED)
-            raise RecipeError("search.genotype names a published architecture", repr(self.genotype), hint)
+            raise RecipeError("search.genotype must name a published architecture", repr(self.genotype), hint)
         return PUBLISHED[self.genotype]
 
 
 def check(recipe: Recipe) -> None:
-    """Raise RecipeError unless the recipe is one for this method."""
+    """Raise RecipeError unless the recipe suits this method."""
     training = section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
     if traits_of(recipe).given != NOISE:
-        raise RecipeError("alphagan searches generators of noise", f"the task {recipe.task}")
+        rule = "alphagan needs a task whose generator makes images from noise"
+        raise RecipeError(rule, f"the task {recipe.task}", "set task to unconditional")
     bottom(recipe.size)
     check_size(*recipe.size)
     if recipe.losses.gan == "least-squares" and training.iterations:
-        rule = "the gap between G and D needs a loss that falls as scores rise: losses.gan hinge or vanilla"
+        rule = "the gap between G and D needs a loss that falls as scores rise, so losses.gan must be hinge or vanilla"
         raise RecipeError(rule, repr(recipe.losses.gan))
     check_limits(recipe, LIMITS)
     check_anew(recipe)
@@ -165,7 +243,7 @@ def check(recipe: Recipe) -> None:
 
 
 def built(recipe: Recipe) -> dict[str, Any]:
-    """How finished generators are built, besides their genotype."""
+    """Return the options of finished generators besides their genotype."""
     training = section(SupernetOptions, recipe.supernet, "supernet")
     channels = section(SearchOptions, recipe.search, "search").channels or training.channels
     latent, made = noise_length(**recipe.teach.generator), recipe.channels.wanted
@@ -174,7 +252,7 @@ def built(recipe: Recipe) -> dict[str, Any]:
 
 
 def preview(recipe: Recipe) -> Preview:
-    """The space of cells, at the width that is built; an update of the generator is one of every `critic_steps`."""
+    """Return the preview of a recipe: the space of cells at their final width, with generator updates counted."""
     training = section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
     shape = built(recipe)
@@ -198,27 +276,27 @@ def preview(recipe: Recipe) -> Preview:
 
 
 def without_effect(recipe: Recipe) -> tuple[str, ...]:
-    """What is given of the supernet's training where none is trained."""
+    """Return the given keys of the supernet's training where none is trained."""
     halving = section(SearchOptions, recipe.search, "search").kind == HALVING
     supernet, used = section(SupernetOptions, recipe.supernet, "supernet"), ("iterations", "channels", "deconvolution")
     return idle(supernet, (*used, "interpolation")) if halving else ()
 
 
 def search_reads(recipe: Recipe) -> tuple[str, ...]:
-    """What of a recipe the search reads besides what every method's does: how candidates are trained."""
+    """Return the further keys that the search reads: those of the candidates' training."""
     return OF_NOISE if section(SearchOptions, recipe.search, "search").kind == HALVING else ()
 
 
 def _check_search(recipe: Recipe, training: SupernetOptions, options: SearchOptions) -> None:
     drawing, halving = options.kind == "random", options.kind == HALVING
     needs = {
-        "search.candidates": (halving, "kind halving"),
-        "search.proposed": (halving, "kind halving"),
-        "search.random": (not halving, "another kind than halving, whose candidates are random"),
-        "search.genotype": (options.kind == "published", "kind published"),
-        "search.params": (drawing, "kind random"),
-        "search.equal_size": (drawing or options.random > 0, "random architectures"),
-        "search.latency_networks": (recipe.budget.latency_ms is not None, "a limit on latency_ms"),
+        "search.candidates": (halving, "search.kind halving"),
+        "search.proposed": (halving, "search.kind halving"),
+        "search.random": (not halving, "another search.kind than halving, whose candidates are random"),
+        "search.genotype": (options.kind == "published", "search.kind published"),
+        "search.params": (drawing, "search.kind random"),
+        "search.equal_size": (drawing or options.random > 0, "search.kind random or search.random"),
+        "search.latency_networks": (recipe.budget.latency_ms is not None, "a limit budget.latency_ms"),
     }
     check_effects({"search": options}, needs)
     if options.kind == "published":
@@ -226,33 +304,35 @@ def _check_search(recipe: Recipe, training: SupernetOptions, options: SearchOpti
             raise RecipeError("search.kind published needs search.genotype", None, f"known: {', '.join(PUBLISHED)}")
         options.imported()
         if training.iterations:
-            rule = "an architecture from elsewhere needs no search"
-            raise RecipeError(rule, f"supernet.iterations {training.iterations}", "set supernet.iterations 0")
+            rule = "a published architecture needs no search"
+            raise RecipeError(rule, f"supernet.iterations {training.iterations}", "set supernet.iterations to 0")
         if not training.deconvolution:
-            raise RecipeError("supernet.deconvolution is of a search", False, "leave it out")
+            rule = "supernet.deconvolution has no effect on a published architecture"
+            raise RecipeError(rule, "false", "leave it out")
     elif halving:
         _check_halving(recipe, training)
     elif training.iterations == 0 and options.kind == "gradient":
-        rule = "without iterations there is nothing to read an architecture from"
-        raise RecipeError(rule, "search.kind gradient", "choose random or published")
+        rule = "search.kind gradient needs supernet.iterations above 0"
+        raise RecipeError(rule, 0, "set supernet.iterations, or choose search.kind random or published")
     if drawing and training.iterations == 0 and options.params is None:
-        raise RecipeError("random architectures need a size", "neither iterations nor search.params", "give one")
+        rule = "random architectures need a size: search.params, or the winner of a gradient search"
+        raise RecipeError(rule, "neither", "set search.params or supernet.iterations")
     if options.discriminator == "found" and (training.discriminator == "fixed" or options.kind != "gradient"):
-        rule = "search.discriminator found needs supernet.discriminator searched, and kind gradient"
+        rule = "search.discriminator found needs supernet.discriminator searched and search.kind gradient"
         raise RecipeError(rule, f"{training.discriminator} and {options.kind}", "leave it out")
     if options.discriminator == "found" and (family := recipe.teach.discriminator.get("family")) != "sngan":
-        rule = "a found discriminator takes the place of teach.discriminator of family sngan"
-        raise RecipeError(rule, repr(family), "set search.discriminator original")
+        rule = "search.discriminator found needs teach.discriminator of family sngan, which it replaces"
+        raise RecipeError(rule, repr(family), "set search.discriminator to original")
     if recipe.objective.model_fields_set and not halving:
-        rule = "alphagan compares architectures by what the gap between G and D makes of them"
-        raise RecipeError(rule, f"objective.metric {recipe.objective.metric}", "leave the objective out")
+        rule = f"search.kind {options.kind} ranks architectures by their logits and not by a metric"
+        raise RecipeError(rule, f"objective.metric {recipe.objective.metric}", "leave the section objective out")
 
 
 def _check_halving(recipe: Recipe, training: SupernetOptions) -> None:
     if training.iterations:
-        rule = "search.kind halving trains every candidate alone, and needs no supernet"
+        rule = "search.kind halving trains every candidate by itself and needs no supernet"
         raise RecipeError(rule, f"supernet.iterations {training.iterations}", "set supernet.iterations to 0")
     check_metrics(recipe)
     if isinstance(find(recipe.objective.metric), PerImage):
-        rule = "candidates that make images of noise are measured on whole sets"
-        raise RecipeError(rule, repr(recipe.objective.metric), "set objective.metric to fid, kid, is, or fd:NAME")
+        rule = "objective.metric must be a metric of whole sets for images from noise"
+        raise RecipeError(rule, repr(recipe.objective.metric), "set it to fid, kid, is, or fd:NAME")

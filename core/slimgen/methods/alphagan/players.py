@@ -21,13 +21,13 @@ from slimgen.training.losses import Adversarial
 
 @dataclass(frozen=True)
 class Player:
-    """A supernet and the logits of its operations; or, without a relaxation, a network of one architecture."""
+    """A supernet with the logits of its operations, or, without a relaxation, a network of fixed architecture."""
 
     net: nn.Module
     relaxation: Relaxation | None = None
 
     def __call__(self, inputs: Tensor, step: int, gates: Gates | None = None) -> Tensor:
-        """What the network makes of noise or images (N, ...) at a step; its own gates are constants if not given."""
+        """Return the output for noise or images (N, ...) at a step; without `gates`, its own, as constants."""
         if self.relaxation is None:
             out: Tensor = self.net(inputs)
             return out
@@ -35,11 +35,11 @@ class Player:
         return out
 
     def gates(self, step: int) -> Gates | None:
-        """Its own gates, through which gradients reach its logits; None where it has one architecture."""
+        """Return its gates, through which gradients reach its logits; None for a fixed architecture."""
         return None if self.relaxation is None else self.relaxation.gates(step)
 
     def twin(self) -> "Player":
-        """Return a copy; nothing in it asks for gradients until a phase moves it."""
+        """Return a copy whose parameters require no gradients; a phase that trains it switches them on."""
         made = copy.deepcopy((self.net, self.relaxation))
         for part in made:
             if part is not None:
@@ -47,31 +47,31 @@ class Player:
         return Player(*made)
 
     def follow(self, other: "Player") -> None:
-        """Take over another one's weights, buffers and logits."""
+        """Copy another player's weights, buffers and logits."""
         self.net.load_state_dict(other.net.state_dict())
         if self.relaxation is not None and other.relaxation is not None:
             self.relaxation.load_state_dict(other.relaxation.state_dict())
 
     def parts(self, name: str) -> dict[str, nn.Module]:
-        """What a checkpoint holds of it."""
+        """Return the modules that a checkpoint holds of it, by name."""
         logits = {} if self.relaxation is None else {f"{name}.relaxation": self.relaxation}
         return {name: self.net, **logits}
 
 
 class Playing(nn.Module):
-    """A player at one step, as a module of its own, of which its net becomes a part."""
+    """A player at one step, as a module that contains its network."""
 
     def __init__(self, player: Player, step: int) -> None:
         super().__init__()
         self.net, self.player, self.step = player.net, player, step
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """What the player makes of its inputs."""
+        """Return the player's output for its inputs."""
         return self.player(inputs, self.step)
 
 
 class Players(NamedTuple):
-    """G and D, and the bars: what either could become against the other as it is."""
+    """G and D, and the bars: the best response of each to the other as it is."""
 
     generator: Player
     discriminator: Player
@@ -80,12 +80,12 @@ class Players(NamedTuple):
 
     @property
     def parts(self) -> dict[str, nn.Module]:
-        """All modules, by name."""
+        """All modules of the players, by name."""
         return {name: part for player, own in self._asdict().items() for name, part in own.parts(player).items()}
 
 
 def players(job: Job, options: SupernetOptions, steps: int) -> Players:
-    """Return both supernets, or a supernet and the fixed discriminator, with their bars; from the recipe's seed."""
+    """Build both supernets, or a supernet and the fixed discriminator, and their bars, from the recipe's seed."""
     seed, channels = job.recipe.seed, options.discriminator_channels
     wide = job.recipe.channels.wanted
     shape = AlphaShape(options.channels, from_noise(job.task).latent, job.recipe.size, wide, options.interpolation)
@@ -99,7 +99,7 @@ def players(job: Job, options: SupernetOptions, steps: int) -> Players:
 
 
 def _player(job: Job, net: nn.Module, options: SupernetOptions, seed: int, steps: int) -> Player:
-    """Return a network, with the logits of its operations where it is a supernet."""
+    """Return a network as a player, with logits of its operations if it is a supernet."""
     place = job.compute.place
     if not isinstance(net, Supernet):
         return Player(place(net).train())
@@ -112,10 +112,10 @@ def _player(job: Job, net: nn.Module, options: SupernetOptions, seed: int, steps
 def adv(
     discriminator: Player, real: Tensor, fake: Tensor, step: int, gan: Adversarial, gates: Gates | None = None
 ) -> Tensor:
-    """What D maximises and G minimises, of one batch: a scalar.
+    """Return the scalar that D maximises and G minimises, for one batch.
 
-    Eq. 5 prints the hinge loss as it is minimised by D; only minus that makes Eq. 3 a gap, which nothing undercuts.
-    Our discriminators' losses are means over real and generated, Eq. 5 is a sum.
+    Eq. 5 prints the hinge loss that D minimises; only its negative makes Eq. 3 a gap, which is never below 0. The
+    discriminator losses here are means over real and generated images, while Eq. 5 is a sum, hence the factor 2.
     """
     scores = discriminator(torch.cat([real, fake]), step, gates).float()
     return -2 * gan.discriminator(scores[: len(real)], scores[len(real) :])  # Eq. 5
@@ -124,18 +124,18 @@ def adv(
 def gap(players: Players, batch: Pair, step: int, gan: Adversarial, coupled: bool = False) -> dict[str, Tensor]:
     """Return the duality gap of Eq. 3, V = Adv(G, D-bar) - Adv(G-bar, D), as its two terms.
 
-    Each side's logits learn through its own term: the generator's through G against D-bar; a searched discriminator's
-    through D against G-bar. The bars' architectures are constants, unless they are coupled: G-bar then has G's, through
-    which gradients pass, too. G and G-bar share the noise of the batch.
+    Each side's logits learn through its own term: the generator's through G against D-bar, a searched discriminator's
+    through D against G-bar. The bars' architectures are constants unless `coupled`: then G-bar has G's gates, and
+    gradients pass through them as well. G and G-bar get the same noise.
 
     Returns:
-        Their sum is V: `worst`, how G does against the discriminator that knows it best; and `best`, minus how D's best
-        opponent does.
+        The terms of the sum V: `worst` = Adv(G, D-bar), G against its strongest discriminator, and
+        `best` = -Adv(G-bar, D), minus D against its strongest generator.
     """
     generator, discriminator, generator_bar, _ = players
     gates, own = generator.gates(step), discriminator.gates(step)
     first = worst(players, batch, step, gan, gates)
-    # Where no gradient passes, the term is there to be looked at.
+    # Without gradients, the term is only logged.
     with torch.set_grad_enabled(coupled or own is not None):
         best = generator_bar(batch.input, step, gates if coupled else None).float()
         other = adv(discriminator, batch.target, best, step, gan, own)
@@ -143,7 +143,7 @@ def gap(players: Players, batch: Pair, step: int, gan: Adversarial, coupled: boo
 
 
 def worst(players: Players, batch: Pair, step: int, gan: Adversarial, gates: Gates | None = None) -> Tensor:
-    """Return the gap's first term, Adv(G, D-bar), of which the generator's logits learn; arguments as of `gap`."""
+    """Return the gap's first term, Adv(G, D-bar), from which the generator's logits learn; arguments as for `gap`."""
     generator = players.generator
     fake = generator(batch.input, step, generator.gates(step) if gates is None else gates).float()
     return adv(players.discriminator_bar, batch.target, fake, step, gan)

@@ -1,6 +1,6 @@
 """CF-GAN: coarse-to-fine search of path, operators and channels in a fairly trained supernet (Wang et al., ICCV 2021).
 
-`supernet` is Algorithm 3, `search` lines 2 to 14 of Algorithm 4 with Algorithm 5, `finetune` its lines 15 to 24.
+`supernet` is Algorithm 3, `search` is lines 2 to 14 of Algorithm 4 with Algorithm 5, `finetune` is its lines 15 to 24.
 """
 
 from collections.abc import Mapping, Sequence
@@ -77,14 +77,14 @@ SECTIONS = {"supernet": SupernetOptions, "search": SearchOptions}
 
 
 def supernet(job: Job) -> Mapping[str, float]:
-    """Algorithm 3: trains every path in turn, every operator of a path at once, and the discriminator that matches."""
+    """Run Algorithm 3: train each path in turn, all operators of a path at once, and the matching discriminator."""
     options = training_of(job.recipe)
     generator, discriminator = networks(job, options)
     space = by_hand("supernet", options, generator.space)
     scales, counts = generator.scale_factors(), UpdateCounts()
     paths = [str(path) for path in options_of(space, "path")]
     steps = options.cycles(len(paths), len(job.data.split("train")))
-    # Lines 5, 7 and 8: a path without replacement, and of it M sub-generators that share no operator.
+    # Lines 5, 7 and 8: draw a path without replacement, and M of its sub-generators that share no operator.
     draw = (fair if options.sampling == "fair" else unfair)(space, widest(space), job.recipe.seed)
     if options.widths == "drawn":
         draw = narrowing(draw, space, lambda genotype: True, job.recipe.seed)
@@ -95,8 +95,8 @@ def supernet(job: Job) -> Mapping[str, float]:
         (eta,) = (group["lr"] for group in phase.optimizer.param_groups if id(group["params"][0]) in gammas)
         if options.sparsity:
             for group, share in sparse[str(pinned(archs[0])["path"])]:
-                # Line 14: the proximal step; the gradient step was the optimizer's. What takes part in every step is
-                # shrunk less in each, so that one lambda_sp is as much to all.
+                # Line 14: the proximal step; the optimizer made the gradient step. Groups that are on more paths
+                # shrink less in each step, so that lambda_sp has the same effect on all.
                 shrink(group, options.sparsity * eta / (share * len(paths)))
 
     def after_discriminator(phase: Phase, archs: Sequence[Arch]) -> None:
@@ -133,7 +133,7 @@ def supernet(job: Job) -> Mapping[str, float]:
 
 
 def search(job: Job) -> Found:
-    """Algorithm 4, lines 2 to 14: the path with its operators mixed, then the operators, then the channels."""
+    """Run Algorithm 4, lines 2 to 14: search the path with mixed operators, then the operators, then the channels."""
     options = section(SearchOptions, job.recipe.search, "search")
     supernet = training_of(job.recipe)
     if options.kind == "halving":
@@ -158,7 +158,7 @@ def search(job: Job) -> Found:
         return candidates.found(trials, facts, accepts=clock.accepts(limit, facts))
 
     def reachable(genotype: Genotype, *free: str) -> bool:
-        # Of coarse steps, what counts is whether the finer ones can bring a candidate within the budget.
+        # In a coarse step, a candidate counts if the finer steps can still bring it within the budget.
         return candidates.allows(space.pin(genotype, free=(*free, "channel.")).smallest())
 
     def mixed(genotype: Genotype) -> Arch:
@@ -178,7 +178,7 @@ def search(job: Job) -> Found:
         effort = train_path(job, options.training, generator, discriminator, space.pin(at, free=FREE), candidates)
     if options.training is not None or options.tune:
         candidates = Candidates(job, generator.eval(), clock.predict, clock.margin, tuning(job, options.tune))
-    # Lines 8 to 13: the operators of the best path; all of them where the allowance reaches that far.
+    # Lines 8 to 13: the operators of the best path; all combinations where the evaluations suffice.
     operators, allowance = space.pin(at, free="operator."), options.operator_evaluations
     if operators.size <= allowance:
         searcher = Exhaustive(operators, candidates.objective, reachable, batch=options.population)
@@ -186,7 +186,7 @@ def search(job: Job) -> Found:
         searcher = searching(options, operators, candidates, reachable, "undirected")
     judged = slim if options.judge_width == "budget" else None
     operator_trials = candidates.explore("operator", searcher, allowance, arch_of=judged, racing=options.racing)
-    # Line 14: the channels, by Algorithm 5; beside the even widths that the best operators were measured at.
+    # Line 14: the channels, by Algorithm 5, together with the even widths at which the best operators were measured.
     channels, even = space.pin(candidates.best(operator_trials).genotype, free="channel."), list[Trial]()
     at = pinned(slim(candidates.best(operator_trials).genotype))
     if judged is not None and candidates.allows(at):
@@ -214,7 +214,7 @@ def search(job: Job) -> Found:
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
-    """Algorithm 4, lines 15 to 24: the found generator and the discriminator of its path, on inherited weights."""
+    """Run Algorithm 4, lines 15 to 24: train the found generator and its path's discriminator, on inherited weights."""
     recipe, schedule = job.recipe, job.recipe.finetune
     options = training_of(recipe)
     genotype, inherited = found_genotype(job), job.inputs["search"]
@@ -255,10 +255,10 @@ def train_path(
     space: Space,
     candidates: Candidates,
 ) -> Effort:
-    """Train the found path on, so that its slices work: operators fairly, widths drawn within the budget.
+    """Train the found path further at narrower widths: operators fairly, widths drawn within the budget.
 
-    The channels are sorted first, so that each width keeps the same ones throughout. Leaves both networks, which
-    fine-tuning inherits.
+    The channels are sorted first, so that each width keeps the same ones throughout. Both networks are saved, for
+    fine-tuning to inherit.
     """
     path = str(options_of(space, "path")[0])
     if not generator.sorted:
@@ -285,7 +285,7 @@ def train_path(
 def searching(
     options: SearchOptions, space: Space, candidates: Candidates, allows: Allows, variation: str | None = None
 ) -> Searcher:
-    """Algorithm 5, with directional mutation, or one of the searches that the paper compares it with (Figure 6)."""
+    """Return the searcher: Algorithm 5 with directional mutation, or one that the paper compares it with (Figure 6)."""
     variation, population = variation or options.variation, options.population
     objective, anchor = candidates.objective, candidates.anchor(space, allows)
     if variation == "random":

@@ -1,4 +1,4 @@
-"""Whether a recipe of CF-GAN makes sense, and what would be done with it."""
+"""Checks and preview of a CF-GAN recipe."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -58,18 +58,18 @@ _OF_SUPERNET = [
 def check(recipe: Recipe) -> None:
     """Raise RecipeError unless the sections `supernet` and `search` are sound."""
     if (given := traits_of(recipe).given) != IMAGES:
-        hint = "use alphagan" if given == NOISE else "use gan_compression, or draw the labels"
-        raise RecipeError("cf_gan makes images of images", f"the task {recipe.task}", hint)
+        hint = "use alphagan" if given == NOISE else "use gan_compression, or give the labels as colour images"
+        raise RecipeError("cf_gan needs a task that turns images into images", f"the task {recipe.task}", hint)
     training_of(recipe)
     options = section(SearchOptions, recipe.search, "search")
     if any(side % 8 for side in recipe.size):
-        raise RecipeError("cf_gan needs sides that are multiples of 8", recipe.size)
+        raise RecipeError("cf_gan needs a size whose sides are multiples of 8", recipe.size)
     check_limits(recipe, LIMITS)
     training = training_of(recipe)
     _check_halving(recipe, options, training)
     check_metrics(recipe, options.racing)
     planned = preview(recipe)
-    # Milliseconds are measured when the search begins, which then says what is reachable.
+    # Latency is measured when the search begins; only then is it known which limits are reachable.
     require_reachable(planned.space, planned.costs, replace(budget_of(recipe), latency_ms=None))
     inherited = ("supernet",) if recipe.finetune.inherit else ()
     if options.kind == "supernet" and options.order == "coarse-to-fine":
@@ -78,11 +78,11 @@ def check(recipe: Recipe) -> None:
     losses = recipe.losses
     if imported_alone(recipe) and losses.perceptual and losses.perceptual_network == "discriminator":
         rule = "a perceptual loss in the discriminator's features needs teach.discriminator_checkpoint"
-        raise RecipeError(rule, "none")
+        raise RecipeError(rule, "none", "set it, or name another losses.perceptual_network")
 
 
 def _check_channels(recipe: Recipe, options: SearchOptions, planned: Preview) -> None:
-    """Raise RecipeError where a path and an operator would leave the channel step next to nothing to choose from."""
+    """Raise RecipeError where some path and operator would leave the channel step too few configurations."""
     space, budget = planned.space, replace(budget_of(recipe), latency_ms=None)
     wanted = min(_CONFIGURATIONS, options.evaluations - options.operator_evaluations)
     widest = {name: dimension.largest for name, dimension in space.items()}
@@ -92,15 +92,15 @@ def _check_channels(recipe: Recipe, options: SearchOptions, planned: Preview) ->
         channels = space.pin({**widest, "path": path, **operators}, free="channel.")
         found = few(channels, lambda genotype: budget.allows(planned.costs(genotype)), wanted)
         if 0 < found < min(wanted, channels.size):
-            rule = f"every path and operator leaves the channel step {wanted:,} configurations within the budget"
+            rule = f"every path and operator must leave the channel step {wanted:,} configurations within the budget"
             hint = "lower supernet.ratios, or raise the budget"
-            raise RecipeError(rule, f"{found:,} of path {path} with {operator}", hint)
+            raise RecipeError(rule, f"{found:,} for path {path} with {operator}", hint)
 
 
 def few(space: Space, allows: Allows, enough: int) -> int:
-    """Return how many genotypes are allowed, counted up to a number that is enough.
+    """Return the number of allowed genotypes, counted up to `enough`.
 
-    With a genotype that is allowed, all smaller ones are: so each is reached from the smallest, step by step.
+    With an allowed genotype, all smaller ones are allowed too, so each is reached from the smallest, step by step.
     """
     waiting = [space.smallest()] if allows(space.smallest()) else []
     seen, found = set(waiting), len(waiting)
@@ -119,7 +119,7 @@ def _check_halving(recipe: Recipe, options: SearchOptions, training: SupernetOpt
     needs = dict.fromkeys(_OF_SUPERNET, (supernet, "search.kind supernet"))
     for name in ("training", "judge_width", "tune", "finalists") if supernet and options.order == "joint" else ():
         needs[f"search.{name}"] = (False, "search.order coarse-to-fine")
-    needs["search.latency_networks"] = (recipe.budget.latency_ms is not None, "a limit on latency_ms")
+    needs["search.latency_networks"] = (recipe.budget.latency_ms is not None, "a limit budget.latency_ms")
     needs["search.candidates"] = needs["search.proposed"] = (not supernet, "search.kind halving")
     needs["supernet.widths"] = (supernet, "search.kind supernet")
     needs["search.path"] = (training.path is None, "a supernet of all paths")
@@ -129,14 +129,14 @@ def _check_halving(recipe: Recipe, options: SearchOptions, training: SupernetOpt
     check_tuning(recipe, options.tune)
     check_elite(options, options.elite, options.population)
     if options.finalists == 1:
-        raise RecipeError("search.finalists are at least 2, to choose among them", 1, "leave it out")
+        raise RecipeError("search.finalists must be 0 or at least 2", 1, "raise it or leave it out")
     if options.finalists and recipe.finetune.updates == 0:
-        rule = "search.finalists are trained as the section finetune says"
+        rule = "search.finalists trains candidates as the section finetune says, so that must train"
         raise RecipeError(rule, "finetune.updates 0", "give it updates or epochs")
 
 
 def preview(recipe: Recipe) -> Preview:
-    """Return the space of trellises, and how long they are trained and looked at."""
+    """Return the preview of a recipe: the space of trellises, and the numbers of updates and evaluations."""
     training = training_of(recipe)
     options = section(SearchOptions, recipe.search, "search")
     whole, size = trellis_space(training.shape), recipe.size
@@ -172,7 +172,7 @@ def preview(recipe: Recipe) -> Preview:
 
 
 def search_reads(recipe: Recipe) -> tuple[str, ...]:
-    """What of a recipe the search reads besides what every method's does: how candidates are trained."""
+    """Return the further keys that the search reads: those of the candidates' training."""
     options = section(SearchOptions, recipe.search, "search")
     if options.kind == "halving":
         return WHOLE
@@ -182,6 +182,6 @@ def search_reads(recipe: Recipe) -> tuple[str, ...]:
 
 
 def without_effect(recipe: Recipe) -> tuple[str, ...]:
-    """What is given of the supernet's training where it is not trained."""
+    """Return the given keys of the supernet's training where it is not trained."""
     halving = section(SearchOptions, recipe.search, "search").kind == HALVING
     return idle(training_of(recipe), _SHAPE) if halving else ()

@@ -1,4 +1,4 @@
-"""A trellis as a drawing: its path through the scales, its operators by colour, its widths in channels."""
+"""Drawing of a trellis: its path through the scales, its operators by colour, its widths in channels."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,11 +18,11 @@ OPERATORS = {
     "conv3x3": ("#ffec99", "conv 3x3"),
     "resblock": ("#a5d8ff", "residual"),
 }
-ROWS = {1: 3.0, 2: 1.7, 4: 0.4}  # the height of a scale's row: full size above, a quarter below
+ROWS = {1: 3.0, 2: 1.7, 4: 0.4}  # vertical position of each scale's row: full size on top, 1/4 at the bottom
 
 
 class Box(NamedTuple):
-    """A box on the sheet: where its centre is, and how large it is."""
+    """A box on the sheet: its centre and its size."""
 
     x: float
     y: float
@@ -31,9 +31,10 @@ class Box(NamedTuple):
 
 
 def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe) -> None:
-    """Draw a trellis as the network that it stands for (CF-GAN, Figure 3).
+    """Draw a trellis as the network that it describes (CF-GAN, Figure 3).
 
-    Rows are scales, blocks go from left to right; climbs are arrows upwards, skips dashed, the end on the right.
+    Rows are scales, and blocks go from left to right. Arrows upwards are climbs to a larger scale, dashed lines are
+    skips, and the end is on the right.
     """
     shape = training_of(recipe).shape
     scales = parse_path(str(genotype["path"]))
@@ -114,7 +115,7 @@ def _box(axes: "Axes", box: Box, text: str, colour: str) -> None:
 
 
 def _arrow(axes: "Axes", start: Box, end: Box, dashed: bool = False, below: bool = False) -> None:
-    """From the right of one box to the left of the next, or to its foot; a skip passes above the boxes between."""
+    """Draw an arrow from one box to the left of the next, or to its foot; skips pass above the boxes in between."""
     from matplotlib.patches import FancyArrowPatch
 
     level = abs(start.y - end.y) < 0.01
@@ -123,7 +124,7 @@ def _arrow(axes: "Axes", start: Box, end: Box, dashed: bool = False, below: bool
     curve = "arc3,rad=0"
     if dashed and level:
         leave, arrive = (start.x, start.y + start.height / 2), (end.x, end.y + end.height / 2)
-        # However far it reaches, a skip rises little enough to stay within its row.
+        # The curvature falls with the distance, so that a long skip stays within its row.
         curve = f"arc3,rad={-0.4 / (end.x - start.x)}"
     elif not level and start.y > end.y:
         leave = (start.x, start.y - start.height / 2)

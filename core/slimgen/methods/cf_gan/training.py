@@ -1,4 +1,4 @@
-"""CF-GAN's networks, the groups that its sparsity regularises, and how single candidates of it are trained."""
+"""CF-GAN's networks, the parameter groups of its sparsity penalty, and the training of single candidates."""
 
 from collections import Counter
 from copy import deepcopy
@@ -29,14 +29,14 @@ from slimgen.training.draws import Draw
 
 
 class Wide(NamedTuple):
-    """Super-generator and super-discriminator."""
+    """The super-generator and the super-discriminator."""
 
     generator: Trellis
     discriminator: SuperDiscriminator
 
 
 def networks(job: Job, options: SupernetOptions, folder: Path | None = None) -> Wide:
-    """Super-generator and super-discriminator, initialised from the recipe's seed; or as a stage left them."""
+    """Return super-generator and super-discriminator, initialised from the recipe's seed or with a stage's weights."""
     generator = initialise(Trellis(options.shape), job.recipe.seed)
     discriminator = initialise(
         SuperDiscriminator(options.groups, options.ndf, job.task.discriminator_inputs), job.recipe.seed + 1
@@ -44,13 +44,13 @@ def networks(job: Job, options: SupernetOptions, folder: Path | None = None) -> 
     if folder is not None:
         generator.load_state_dict(load_weights(folder / GENERATOR))
         discriminator.load_state_dict(load_weights(folder / DISCRIMINATOR))
-    # The search sorts them; where widths are drawn from the start, they keep the order that they have.
+    # The search sorts the channels; where widths are drawn from the start, their order is fixed.
     generator.sorted = options.widths == "drawn" or (folder is not None and folder == job.inputs.get("search"))
     return Wide(job.compute.place(generator), job.compute.place(discriminator))
 
 
 def beginning(job: Job, options: SupernetOptions, generator: Trellis, discriminator: SuperDiscriminator) -> Wide:
-    """What fine-tuning begins with: trained networks, as far as the recipe lets it inherit them."""
+    """Return the networks that fine-tuning begins with: trained ones, as far as the recipe lets it inherit them."""
     schedule, fresh = job.recipe.finetune, networks(job, options)
     return Wide(
         generator if schedule.inherit else fresh.generator,
@@ -59,7 +59,7 @@ def beginning(job: Job, options: SupernetOptions, generator: Trellis, discrimina
 
 
 def generator_groups(generator: Trellis, options: SupernetOptions) -> list[dict[str, Any]]:
-    """Return weights and scale factors, which have a rate of their own (Algorithm 3, lines 12 and 13)."""
+    """Return the groups of weights and of scale factors, which have different rates (Algorithm 3, lines 12 and 13)."""
     scales = generator.scale_factors()
     gammas = {id(scale) for scale in scales}
     weights = [weight for weight in generator.parameters() if id(weight) not in gammas]
@@ -70,9 +70,9 @@ def generator_groups(generator: Trellis, options: SupernetOptions) -> list[dict[
 
 
 def sparsity_groups(generator: Trellis, space: Space) -> dict[str, list[tuple[list[nn.Parameter], float]]]:
-    """Path of a space to the groups of parameters that write its features, and the share of the paths it has each on.
+    """Return each path's groups of parameters that write its channels, each with the share of paths that use it.
 
-    What writes one channel goes together: the channel can be removed only when none of them writes it.
+    All parameters that write one channel form a group: the channel can be removed only when none of them writes it.
     """
     on = Counter[int]()
     found: dict[str, list[list[nn.Parameter]]] = {}
@@ -88,12 +88,12 @@ def sparsity_groups(generator: Trellis, space: Space) -> dict[str, list[tuple[li
 
 
 def judging(options: SupernetOptions, path: Value) -> str:
-    """Return the path of the discriminator that judges generators of a path: the same, or one for all, the last."""
+    """Return the discriminator's path for generators of a path: the same, or the last one for all."""
     return str(path) if options.matching == "path" else str(options_of(trellis_space(options.shape), "path")[-1])
 
 
 def judged(discriminator: SuperDiscriminator, options: SupernetOptions, path: Value | None = None) -> Discriminate:
-    """Return the discriminator along the path that judges a generator's, of each architecture if none is given."""
+    """Return the discriminator along the path that matches a generator's `path`, or each architecture's if None."""
     return lambda images, arch: discriminator(
         images, parse_path(judging(options, pinned(arch)["path"] if path is None else path))
     )
@@ -106,26 +106,26 @@ def drawn_effort(job: Job, generator: Trellis, draw: Draw, updates: int, batch: 
 
 
 def plan_of(options: SupernetOptions, genotype: Genotype) -> dict[str, Any]:
-    """Return the options of the generator of a genotype."""
+    """Return the options of a genotype's generator."""
     return {"genotype": genotype.to_json(), **asdict(options.shape)}
 
 
 def enter(job: Job, options: SupernetOptions, genotype: Genotype, seed: int) -> Entrant:
-    """Return a genotype as a rival, from scratch."""
+    """Return a genotype as a rival to be trained from scratch."""
     plan = {"family": "trellis", **plan_of(options, genotype)}
     net = job.compute.place(build_generator(seed=seed, **plan))
     return Entrant(plan, net, oppose(job, options, genotype, net))
 
 
 def oppose(job: Job, options: SupernetOptions, genotype: Genotype, net: nn.Module) -> Opponent:
-    """A new super-discriminator, seen along the path of a genotype: what every generator of it is trained against."""
+    """Return the opponent of a genotype's generators: a new super-discriminator along the genotype's path."""
     _, discriminator = networks(job, options)
     how = {"discriminate": judged(discriminator, options, genotype["path"]), "guidance": original_guidance(job)}
     return Opponent(discriminator, how)
 
 
 def inheriting(job: Job, discriminator: SuperDiscriminator, until: int) -> Tuning:
-    """Return the beginning of fine-tuning on inherited weights, each against a copy of the inherited discriminator."""
+    """Return the first `until` updates of fine-tuning, each candidate against a copy of the inherited discriminator."""
     schedule, options = job.recipe.finetune, training_of(job.recipe)
 
     def against(genotype: Genotype, net: nn.Module) -> Opponent:
@@ -138,5 +138,5 @@ def inheriting(job: Job, discriminator: SuperDiscriminator, until: int) -> Tunin
 
 
 def widest(space: Space) -> Genotype:
-    """Return the largest option of every dimension, of those too that rest on the largest path."""
+    """Return the largest option of every dimension, including those that are inactive on the largest path."""
     return Genotype({name: dimension.largest for name, dimension in space.items()})
