@@ -141,7 +141,7 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(tmp_path: Path) -> None
     ("change", "rule"),
     [
         ({"load": 12}, "load is size"),
-        ({"validation": 40}, "holds out a part"),
+        ({"validation": 40}, "data.validation must be fewer"),
         ({"size": 16, "load": 16}, "at least one"),
     ],
 )
