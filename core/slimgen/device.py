@@ -81,8 +81,7 @@ def choose(precision: str = "auto", device: str = "auto", threads: int | None = 
     """
     if precision not in ("auto", "fp32", "bf16"):
         raise RecipeError("compute.precision must be auto, fp32 or bf16", repr(precision))
-    if device == "cuda" and not torch.cuda.is_available():
-        raise RecipeError("compute.device 'cuda' needs a GPU", "none on this machine", "set it to auto or cpu")
+    require_device(device)
     kind = "cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu")
     torch.set_num_threads(min(torch.get_num_threads(), cores()) if threads is None else threads)
     if kind == "cuda":
@@ -96,6 +95,12 @@ def choose(precision: str = "auto", device: str = "auto", threads: int | None = 
         keep_memory()
     low = precision == "bf16" or (precision == "auto" and multiplies_bfloat16(where))
     return Compute(where, torch.bfloat16 if low else torch.float32)
+
+
+def require_device(device: str) -> None:
+    """Raise RecipeError if a recipe asks for a GPU where there is none."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RecipeError("compute.device 'cuda' needs a GPU", "none on this machine", "set it to auto or cpu")
 
 
 def cores(root: Path = Path("/sys/fs/cgroup")) -> int:

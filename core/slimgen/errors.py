@@ -63,8 +63,9 @@ def printable(text: str) -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return the hint for a misspelt word: the nearest known word, or all known words."""
     known = sorted(known)
-    close = get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    lower = {name.lower(): name for name in known}
+    close = get_close_matches(word, known, n=1, cutoff=0.5) or get_close_matches(word.lower(), lower, n=1, cutoff=0.5)
+    return f"did you mean {lower.get(close[0], close[0])!r}?" if close else f"known: {', '.join(known)}"
 
 
 def reason(error: BaseException) -> str:

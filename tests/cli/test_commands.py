@@ -27,14 +27,14 @@ def test_every_stage_is_a_command_that_asks_for_its_folders(slimgen):
         shown = slimgen(name, "--help")
         assert shown.exit_code == 0
         named = set(re.findall(r"--([a-z]+)", shown.stdout)) - {"help"}
-        assert named == {"recipe", "out", "set", "group", "json", *stage.reads}
+        assert named == {"recipe", "run", "out", "set", "group", "json", *stage.reads}
         assert stage.about in shown.stdout
 
 
 def test_a_folder_that_is_no_finished_stage_is_one_line_and_status_2(slimgen, tmp_path):
     said = slimgen("teach", "--recipe", "townhouses-cf_gan", "--prepare", tmp_path, "--out", tmp_path / "teach")
     assert said.exit_code == 2
-    assert said.stderr.startswith("error: --prepare is the folder of a finished prepare stage; got ")
+    assert said.stderr.startswith("error: --prepare must be the folder of a finished prepare stage; got ")
     assert said.stderr.count("\n") == 1
     assert not (tmp_path / "teach").exists()
 
@@ -154,7 +154,7 @@ def test_spaces_of_operations_have_the_papers_sizes_and_list_their_choices(slimg
     for words, told in ((["alphagan"], "--size, --macs for alphagan"), ([], "--size, --macs without a name")):
         refused = slimgen("spaces", *words, "--macs", 1e9, "--size", 32)
         assert refused.exit_code == 2
-        assert f"are of a named space of channels; got {told}" in refused.stderr
+        assert f"need a named space of channels; got {told}" in refused.stderr
 
 
 def test_profile_takes_a_genotype_from_the_file_that_search_wrote(slimgen, tmp_path):

@@ -79,7 +79,13 @@ def test_the_chart_is_a_picture(runs, tmp_path):
         assert image.format == "PNG"
 
 
+def test_a_folder_of_runs_stands_for_the_finished_ones(runs, tmp_path):
+    (tmp_path / "c" / "teach").mkdir(parents=True)
+    assert compare(tmp_path, "--json").stdout == compare(*runs, "--json").stdout
+
+
 def test_an_unfinished_run_is_named(runs, tmp_path):
+    (tmp_path / "c").mkdir()
     said = compare(runs[0], tmp_path / "c")
     assert said.exit_code == 2
     assert f"nothing at {tmp_path / 'c' / 'evaluate' / 'table.json'}" in said.stderr

@@ -46,6 +46,12 @@ def test_one_stage_alone_prints_what_it_measured(tmp_path):
     assert said.exit_code == 0, said.stderr
     assert said.stdout.splitlines()[:2] == ["prepare: p", "  train_images  4"]
     assert json.loads(slimgen(*words, "--json").stdout)["val_images"] == 2
+    first = slimgen("prepare", "--run", "r", "--recipe", "townhouses-cf_gan", "--data", "images", *SMALL)
+    assert first.stdout.splitlines()[0] == "prepare: r/prepare"
+    again = slimgen("prepare", "--run", "r", "--data", "images")  # the run's own recipe, with what was set
+    assert again.stdout == first.stdout
+    teach = slimgen("teach", "--run", "elsewhere", "--recipe", "townhouses-cf_gan")
+    assert "must be the folder of a finished prepare stage; got elsewhere/prepare" in teach.stderr
 
 
 def test_images_in_the_folder_data_are_taken_first(tmp_path):

@@ -94,10 +94,10 @@ def test_a_set_with_a_test_split_is_refused_in_one_line(tmp_path: Path, kind: st
 @pytest.mark.parametrize("kind", KINDS)
 def test_too_few_images_are_refused_in_one_line(tmp_path: Path, kind: str) -> None:
     folder = put(tmp_path / "in", kind, "train", 7)
-    left = r"data\.validation must hold out a part of the 3 training .* that remain beside 4 test .*got 3"
+    left = r"data\.validation must be fewer than the 3 training .* that remain beside 4 test .*got 3"
     for setting, line in (
         (SETTING, left),
-        (replace(SETTING, test=7), r"^data\.test must hold out a part of the 7 training .*got 7"),
+        (replace(SETTING, test=7), r"^data\.test must be fewer than the 7 training .*got 7"),
     ):
         with pytest.raises(DataError, match=line):
             prepare(kind)(folder, tmp_path / "out", setting)

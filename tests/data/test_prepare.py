@@ -93,7 +93,7 @@ def test_a_fraction_holds_out_its_share(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("validation", [0, 8, -1, 0.0, 1.0, math.nan, math.inf])
 def test_a_validation_split_of_nothing_or_everything_is_refused(tmp_path: Path, validation: float) -> None:
-    with pytest.raises(DataError, match=r"data\.validation must hold out a part of the 8 training pairs"):
+    with pytest.raises(DataError, match=r"data\.validation must be fewer than the 8 training pairs"):
         prepare_pairs(side_by_side(tmp_path / "in"), tmp_path / "out", replace(SETTING, validation=validation))
 
 

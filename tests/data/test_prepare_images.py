@@ -141,7 +141,7 @@ def test_unusable_images_are_left_out_with_their_reasons(tmp_path: Path) -> None
     ("change", "rule"),
     [
         ({"load": 12}, "load must be size"),
-        ({"validation": 40}, "must hold out a part"),
+        ({"validation": 40}, "must be fewer"),
         ({"size": 16, "load": 16}, "at least one"),
     ],
 )

@@ -197,12 +197,12 @@ def test_a_fraction_holds_out_its_share_of_each_set(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("validation", [0, -1, 0.0, 1.0, math.nan])
 def test_a_validation_split_of_nothing_or_everything_is_refused(tmp_path: Path, validation: float) -> None:
-    with pytest.raises(DataError, match="validation must hold out a part of the 9 training input images"):
+    with pytest.raises(DataError, match="validation must be fewer than the 9 training input images"):
         prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", replace(SETTING, validation=validation))
 
 
 def test_a_validation_split_that_empties_the_smaller_set_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="validation must hold out a part of the 6 training target images"):
+    with pytest.raises(DataError, match="validation must be fewer than the 6 training target images"):
         prepare_unpaired(unequal(tmp_path / "in"), tmp_path / "out", replace(SETTING, validation=6))
 
 

@@ -187,7 +187,7 @@ def test_anchors_are_read_as_their_values() -> None:
         ),
         ("finetune:", "name: ../escaped\nfinetune:", "name: must be a plain name"),
         ("batch: 2", "generator: [1]", "teach.generator: must be a mapping; got [1]"),
-        ("teach: {updates: 1, batch: 2}", "teach: 5", "teach: must be a mapping; got 5"),
+        ("teach: {updates: 1, batch: 2}", "teach: 5", "teach: must be a section of keys; got 5"),
     ],
 )
 def test_values_must_have_the_right_type(old: str, new: str, words: str) -> None:
@@ -271,7 +271,7 @@ def test_a_path_may_have_any_character(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("reference", ["x" * 5000, "", "#", "##", "no\0thing", "/", "nothing.yaml#a"])
 def test_a_path_without_a_file_is_no_recipe(reference: str) -> None:
-    with pytest.raises(RecipeError, match="name of a preset or a YAML file"):
+    with pytest.raises(RecipeError, match=r"neither a preset nor a YAML file|no such file"):
         load(reference)
 
 

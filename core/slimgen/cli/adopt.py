@@ -1,4 +1,4 @@
-"""`slimgen adopt`: a generator that is trained already, measured and exported."""
+"""`slimgen adopt`: a generator that is already trained, measured and exported."""
 
 import re
 from pathlib import Path
@@ -14,32 +14,32 @@ from slimgen.stages.table import STAGES, default_out
 
 def adopt(
     context: typer.Context,
-    weights: Annotated[str, typer.Argument(metavar="WEIGHTS", help="A checkpoint: safetensors, or a torch file.")],
+    weights: Annotated[str, typer.Argument(metavar="WEIGHTS", help="A checkpoint: a safetensors or PyTorch file.")],
     family: Annotated[
         str,
-        typer.Argument(metavar="FAMILY", help="resnet, unet ..., package.module:Class, FILE.py:Class"),
+        typer.Argument(metavar="FAMILY", help="resnet, unet ..., or a class: package.module:Class, FILE.py:Class."),
     ],
     data: Annotated[
-        Path | None, typer.Option("--data", "-d", metavar="DIR", help="The images; drawn ones by default.")
+        Path | None, typer.Option("--data", "-d", metavar="DIR", help="The images; by default slimgen draws some.")
     ] = None,
     task: Annotated[
-        str | None, typer.Option("--task", help="paired, unpaired, labels ...; by default it is shown single pictures.")
+        str | None, typer.Option("--task", help="paired, unpaired, labels ...; by default single pictures.")
     ] = None,
-    size: Annotated[str | None, typer.Option("--size", metavar="SIZE", help=f"Of what it is given. {SIZE}.")] = None,
-    key: Annotated[str | None, typer.Option("--key", help="The part of the file: params_ema, netG_A ...")] = None,
+    size: Annotated[str | None, typer.Option("--size", metavar="SIZE", help=f"Size of the input. {SIZE}.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Which network of the file: params_ema, netG_A ...")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="RUN", help="By default runs/NAME.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="By default the file's.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the run; by default the file's.")] = None,
     set_: Settings = None,
     as_json: Json = False,
 ) -> None:
-    """Take a generator that is trained already through evaluate and export.
+    """Measure and export a generator that is already trained.
 
     Any option of the family may follow: `slimgen adopt latest_net_G.pth resnet --norm batch --data facades --task
     paired`, or channels in GAN Compression's notation: `slimgen adopt net.pth mobile_resnet --config
     32_32_48_32_48_48_16_16`.
 
-    Without a task, a generator is shown single pictures; one that enlarges them is measured. The same command again
-    goes on where it stopped.
+    Without a task, the generator is given single pictures, and its scale is measured if it enlarges them. The same
+    command again goes on where it stopped.
     """
     generator = {"family": family, **parse_options(context.args)}
     from slimgen import stages

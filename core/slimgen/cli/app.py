@@ -1,45 +1,16 @@
 """The command `slimgen`. What a subcommand needs is imported when it runs, so that help comes at once."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from slimgen.cli import adopt, compare, data, listings, profile, stages, tidy, ui
-from slimgen.cli.endings import tell
-
-
-class Guarded(TyperGroup):
-    """Turns whatever ends a command early into one line on stderr and an exit status."""
-
-    def make_context(self, *args: Any, **extra: Any) -> Any:
-        """Reads the command line."""
-        with _one_line():
-            return super().make_context(*args, **extra)
-
-    def invoke(self, ctx: Any) -> object:
-        """Runs the subcommand."""
-        with _one_line(ctx.params.get("debug", False)):
-            return super().invoke(ctx)
-
-
-@contextmanager
-def _one_line(debug: bool = False) -> Iterator[None]:
-    try:
-        yield
-    except BaseException as error:
-        own = type(error).__module__.partition(".")[0] in ("typer", "click")  # how these end a command themselves
-        if own or (debug and isinstance(error, Exception)):
-            raise
-        raise typer.Exit(tell(error)) from None
-
+from slimgen.cli.group import INSPECT, START, Group
 
 # Plain help: coloured boxes would cost more time than the rest of `slimgen --help` together.
 app = typer.Typer(
-    cls=Guarded,
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -56,24 +27,29 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def slimgen(
-    debug: Annotated[bool, typer.Option("--debug", envvar="SLIMGEN_DEBUG", help="Show tracebacks of faults.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="SLIMGEN_DEBUG", help="Show the traceback of an error.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Search and compress the generators of GANs, and export them to ONNX.
 
-    `slimgen run townhouses-cf_gan` does everything once, on pictures that slimgen draws itself.
+    `slimgen run townhouses-cf_gan` does everything once, on pictures that slimgen draws itself. A GPU is used where
+    there is one.
     """
 
 
-app.command("run")(stages.run)
+_OPEN = {"allow_extra_args": True, "ignore_unknown_options": True}  # a network's own options follow
+
+app.command("run", rich_help_panel=START)(stages.run)
+app.command("adopt", rich_help_panel=START, context_settings=_OPEN)(adopt.adopt)
+app.command("compare", rich_help_panel=START)(compare.compare)
+app.command("recipes", rich_help_panel=START)(listings.recipes)
+app.add_typer(data.app, name="data", rich_help_panel=START)
+app.command("ui", rich_help_panel=START)(ui.ui)
 stages.add_to(app)
-app.command("adopt", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(adopt.adopt)
-app.command("compare")(compare.compare)
-app.command("profile", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(profile.profile)
-app.command("recipes")(listings.recipes)
-app.command("spaces")(listings.spaces)
-app.add_typer(data.app, name="data")
-app.command("tidy")(tidy.tidy)
-app.command("ui")(ui.ui)
+app.command("profile", rich_help_panel=INSPECT, context_settings=_OPEN)(profile.profile)
+app.command("spaces", rich_help_panel=INSPECT)(listings.spaces)
+app.command("tidy", rich_help_panel=INSPECT)(tidy.tidy)

@@ -25,21 +25,38 @@ def _current(table: "Table", evaluate: Path) -> "Table":
     return replace(table, notes=(*table.notes, *notes, *hint))
 
 
+def _finished(run: Path) -> list[Path]:
+    """Return a run's folder, or that of its evaluate stage, as it is; of a folder of runs, the finished ones."""
+    if (run / TABLE).is_file() or (run / "evaluate" / TABLE).is_file():
+        return [run]
+    found = sorted(path.parents[1] for path in run.glob(f"*/evaluate/{TABLE}"))
+    if not found:
+        came = f"nothing at {run / 'evaluate' / TABLE}" if run.is_dir() else f"{run}, which is no folder"
+        hint = "run `slimgen run RECIPE` to the end first" if run.is_dir() else "check the path"
+        raise RunError("there must be a finished run to compare", came, hint)
+    return found
+
+
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs, or of their evaluate stage.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders, or a folder of runs."),
+    ],
     chart: Annotated[Path | None, typer.Option("--chart", metavar="PNG", help="Draw quality against cost.")] = None,
-    metric: Annotated[str | None, typer.Option("--metric", help="Of the chart; the first one by default.")] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="The chart's metric; by default the first.")] = None,
     convention: Annotated[str | None, typer.Option("--convention", help="How MACs are counted.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Print quality, MACs, parameters, bytes and latency of several runs' generators, and what is slower in words.
+    """Compare finished runs: quality, MACs, parameters, latency.
 
-    Of runs of one recipe with different seeds, found is compared with its rivals, too: run by run, with a t test.
+    `slimgen compare runs` takes every finished run in the folder runs. Runs of one recipe with different seeds are
+    compared run by run, too: the found generator with each of its rivals, with a t test.
     """
     from slimgen.report.paired import differences, differences_table, seeds
     from slimgen.report.table import markdown_table, notes_of, read_table, rows_table
 
+    runs = [one for run in runs for one in _finished(run)]
     last = [run.resolve().name for run in runs]
     names = [name if last.count(name) == 1 else str(run) for run, name in zip(runs, last, strict=True)]
     # Of a run, or of the folder of its evaluate stage.
@@ -50,7 +67,7 @@ def compare(
     known, notes = list(rows[0].macs), notes_of(tables)
     counted = convention or tables[0].convention
     if counted not in known:
-        raise RunError(f"--convention is one of {', '.join(known)}", repr(counted))
+        raise RunError(f"--convention must be one of {', '.join(known)}", repr(counted))
     if as_json:
         found = [one.facts for one in differences(tables)]
         rows_and_notes = {"rows": [asdict(row) for row in rows], "notes": notes}

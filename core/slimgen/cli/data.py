@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slimgen.cli.group import Group
 from slimgen.cli.options import SIZE, Json, print_json
 from slimgen.errors import printable
 from slimgen.size import FITS, Fit
@@ -16,7 +17,7 @@ from slimgen.tasks.embedded import DEFAULT, LAYOUTS, NAME, by_day_and_night
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Get, draw and check images.")
+app = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None, help="Download, draw and check images.")
 Folder = Annotated[Path, typer.Argument(metavar="DIR")]
 
 
@@ -37,7 +38,7 @@ def list_(as_json: Json = False) -> None:
 
 @app.command("get")
 def get_(name: Annotated[str, typer.Argument(metavar="NAME")], folder: Folder, as_json: Json = False) -> None:
-    """Download and unpack a public data set; the same command again goes on where it stopped."""
+    """Download and unpack a public data set. The same command again goes on where it stopped."""
     from dataclasses import asdict
 
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
@@ -96,7 +97,10 @@ def check(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say how a folder of images is laid out, how many there are, and what would be rejected. Nothing is written."""
+    """Check a folder of images: layout, counts, what would be rejected.
+
+    Nothing is written.
+    """
     from slimgen.data.look import Look, looked_of
     from slimgen.recipe import load
     from slimgen.size import Size

@@ -65,27 +65,30 @@ def _print_keys(name: str | None, as_json: bool) -> None:
 def spaces(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this one.")] = None,
     family: Annotated[
-        str | None, typer.Option("--family", help="Whose channels: mobile_resnet, resnet, mobile_spade ...")
+        str | None, typer.Option("--family", help="The network: mobile_resnet, resnet, mobile_spade ...")
     ] = None,
     size: Annotated[str | None, typer.Option("--size", metavar="SIZE", help=f"{SIZE}; 256 by default.")] = None,
     convention: Annotated[
         str | None, typer.Option("--convention", help="How MACs are counted; gan-compression by default.")
     ] = None,
-    macs: Annotated[float | None, typer.Option("--macs", help="Count the configurations within this limit.")] = None,
+    macs: Annotated[float | None, typer.Option("--macs", help="Count configurations within these MACs.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List the named spaces, or show one: every configuration of channels counted, or the operations to choose from."""
+    """List the named search spaces, or show one.
+
+    A space of channels is shown with its configurations counted, one of operations with all that it chooses from.
+    """
     from slimgen.nets.profile import OPERATION_SPACES, SPACES, choices_of, counted, sizes_of
     from slimgen.size import Size
 
     names = [*SPACES, *OPERATION_SPACES]
     if name is not None and name not in names:
-        raise SlimgenError("a space has a known name", repr(name), nearest(name, names))
+        raise SlimgenError(f"there is no space {name!r}", None, nearest(name, names))
     counting = {"--family": family, "--size": size, "--convention": convention, "--macs": macs}
     given = ", ".join(option for option, value in counting.items() if value is not None)
     if given and name not in SPACES:
         came = f"{given} for {name}" if name else f"{given} without a name"
-        rule = "--family, --size, --convention and --macs are of a named space of channels"
+        rule = "--family, --size, --convention and --macs need a named space of channels"
         raise SlimgenError(rule, came, f"known: {', '.join(SPACES)}")
     if name is None:
         sizes = sizes_of()

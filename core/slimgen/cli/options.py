@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
     from slimgen.recipe import Recipe
 
+EXAMPLE = "teach.batch=2"
+"""A setting that every recipe takes."""
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Replace a value of the recipe: search.evaluations=96."),
+    typer.Option("--set", metavar="KEY=VALUE", help=f"Replace a value of the recipe, e.g. {EXAMPLE}; repeatable."),
 ]
 SIZE = "Pixels of a side, or height x width: 64, 72x96"
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, on stdout.")]
@@ -25,7 +27,22 @@ def read_recipe(reference: str, settings: list[str] | None) -> "Recipe":
     from slimgen.recipe import load
 
     recipe = load(reference)
-    return recipe.override(settings) if settings else recipe
+    changed = recipe.override(settings) if settings else recipe
+    if changed.method != recipe.method and (recipe.supernet, recipe.search) == (changed.supernet, changed.search):
+        _refuse_method(recipe, changed.method)
+    return changed
+
+
+def _refuse_method(recipe: "Recipe", method: str) -> None:
+    """Raise RecipeError if another method would be given sections that are this one's."""
+    from slimgen.errors import RecipeError
+    from slimgen.recipe import load, presets
+
+    known = [one for one in map(load, presets()) if one.method == method]
+    others = [one.name for one in known if one.task == recipe.task] or [one.name for one in known]
+    if others and (recipe.supernet or recipe.search):
+        rule = f"the sections supernet and search of {recipe.name} must be those of its method, {recipe.method}"
+        raise RecipeError(rule, f"method={method}", f"take a recipe of {method}: {', '.join(others)}")
 
 
 def print_json(value: object) -> None:

@@ -18,18 +18,20 @@ def profile(
     context: typer.Context,
     family: Annotated[
         str,
-        typer.Argument(metavar="FAMILY", help="resnet, unet, patchgan ..., or package.module:Class, file.py:Class."),
+        typer.Argument(metavar="FAMILY", help="resnet, unet ..., or a class: package.module:Class, FILE.py:Class."),
     ],
     size: Annotated[str, typer.Option("--size", metavar="SIZE", help=f"{SIZE}.")] = "256",
     height: Annotated[int | None, typer.Option("--height", min=1, help="Instead of --size.")] = None,
     width: Annotated[int | None, typer.Option("--width", min=1, help="Instead of --size.")] = None,
-    discriminator: Annotated[bool, typer.Option("--discriminator", help="Look among discriminators only.")] = False,
-    latency: Annotated[bool, typer.Option("--latency", help="Measure the time of one image, too.")] = False,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="For --latency.")] = 1,
-    runs: Annotated[int, typer.Option("--runs", min=1, help="For --latency.")] = 20,
+    discriminator: Annotated[bool, typer.Option("--discriminator", help="Take FAMILY for a discriminator.")] = False,
+    latency: Annotated[bool, typer.Option("--latency", help="Measure the milliseconds of one image, too.")] = False,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="With --latency.")] = 1,
+    runs: Annotated[int, typer.Option("--runs", min=1, help="With --latency.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Count parameters and MACs of a network, under every convention; also of a class of your own, by its import path.
+    """Count a network's parameters and MACs; nothing is trained.
+
+    MACs are counted under each convention. A class of your own is named by its import path.
 
     Any option of the family may follow: `slimgen profile resnet --ngf 64 --blocks 9 --size 256`, or channels in GAN
     Compression's notation: `slimgen profile mobile_resnet --config 32_32_48_32_48_48_16_16`. An option that is a table,
@@ -73,10 +75,10 @@ def parse_options(words: list[str]) -> dict[str, object]:
         word = waiting.pop(0)
         name, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or not name:
-            raise SlimgenError("an option of a network reads --key value", repr(word))
+            raise SlimgenError("options of a network must be --key value", repr(word))
         if not equals:
             if not waiting:
-                raise SlimgenError("an option of a network reads --key value", f"{word} without a value")
+                raise SlimgenError("options of a network must be --key value", f"{word} without a value")
             value = waiting.pop(0)
         options[name.replace("-", "_")] = _value(value)
     return options

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slimgen.cli.group import SINGLE
 from slimgen.cli.options import Json, Settings, leading, print_json, print_table, read_recipe
-from slimgen.errors import printable
+from slimgen.errors import SlimgenError, printable
 from slimgen.files import CARD, GRID, ONNX, REPORT, REVERSE, TABLE, of_direction
 from slimgen.stages.table import DATA, STAGES, default_out, up_to
 
@@ -18,46 +19,72 @@ if TYPE_CHECKING:
     from slimgen.stages.outlook import Outlook
 
 OUTCOMES = (REPORT, GRID, ONNX, CARD, of_direction(ONNX, REVERSE), of_direction(CARD, REVERSE))
-RecipeOption = Annotated[str, typer.Option("--recipe", "-r", metavar="REF", help="A preset, a YAML file, or FILE#key.")]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The folder that the stage writes.")]
+RecipeOption = Annotated[
+    str | None,
+    typer.Option("--recipe", "-r", metavar="RECIPE", help="A preset, a YAML file, or FILE#key; by default the run's."),
+]
+RunOption = Annotated[
+    Path | None, typer.Option("--run", metavar="RUN", help="The run's folder: all other folders follow from it.")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="DIR", help="The folder to write, where it is not RUN's.")
+]
 Group = Annotated[
     str | None, typer.Option("--group", help="The run's name in MLflow; by default the folder around --out.")
 ]
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the commands of all stages."""
+    """Add the commands of all stages."""
     for name, stage in STAGES.items():
-        app.command(name, help=stage.about)(_command(name, stage.reads))
+        app.command(name, help=stage.about, rich_help_panel=SINGLE)(_command(name, stage.reads))
 
 
 def _command(name: str, reads: tuple[str, ...]) -> Callable[..., None]:
-    """The function of one stage's command, with an option for each folder that the stage reads."""
+    """Make the function of one stage's command, with an option for each folder that the stage reads."""
 
     def command(
-        recipe: str, out: Path, set_: list[str] | None, group: str | None, as_json: bool, **folders: Path
+        recipe: str | None,
+        run: Path | None,
+        out: Path | None,
+        set_: list[str] | None,
+        group: str | None,
+        as_json: bool,
+        **folders: Path | None,
     ) -> None:
-        parsed = read_recipe(recipe, set_)
+        missing = [f"--{option}" for option, folder in {**folders, "out": out}.items() if folder is None]
+        if run is None and missing:
+            raise SlimgenError(
+                f"slimgen {name} needs the run's folder", None, f"add --run RUN, or {', '.join(missing)}"
+            )
+        parsed = _recipe_of(name, recipe, run, set_)
         from slimgen.cli.progress import Display
         from slimgen.stages.perform import perform
+        from slimgen.stages.work import say
+        from slimgen.tasks.embedded import find_images
 
+        place = out or (run or Path()) / name
+        if DATA in folders:
+            folders[DATA] = find_images(parsed, folders[DATA], run or place.parent, report=say)
+        inputs = {other: folder or (run or Path()) / other for other, folder in folders.items()}
         with Display([name], quiet=not leading()) as display:
-            metrics = perform(name, parsed, out=out, group=group, progress=display.tell, **folders)
+            metrics = perform(name, parsed, out=place, group=group, progress=display.tell, **inputs)
         if as_json and leading():
             print_json(metrics)
         elif leading():
             from slimgen.report.words import number
 
-            typer.echo(printable(f"{name}: {out}"))
+            typer.echo(printable(f"{name}: {place}"))
             width = max(map(len, metrics), default=0)
             for metric, value in metrics.items():
                 typer.echo(f"  {metric:<{width}}  {number(value)}")
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [
-        inspect.Parameter("recipe", keyword, annotation=RecipeOption),
-        *(inspect.Parameter(folder, keyword, annotation=_folder(folder)) for folder in reads),
-        inspect.Parameter("out", keyword, annotation=Out),
+        inspect.Parameter("recipe", keyword, annotation=RecipeOption, default=None),
+        inspect.Parameter("run", keyword, annotation=RunOption, default=None),
+        *(inspect.Parameter(folder, keyword, annotation=_folder(folder), default=None) for folder in reads),
+        inspect.Parameter("out", keyword, annotation=Out, default=None),
         inspect.Parameter("set_", keyword, annotation=Settings, default=None),
         inspect.Parameter("group", keyword, annotation=Group, default=None),
         inspect.Parameter("as_json", keyword, annotation=Json, default=False),
@@ -69,24 +96,61 @@ def _command(name: str, reads: tuple[str, ...]) -> Callable[..., None]:
 
 
 def _folder(name: str) -> object:
-    about = "The images." if name == DATA else f"The folder that {name} wrote."
-    return Annotated[Path, typer.Option(f"--{name}", metavar="DIR", help=about)]
+    about = "The images." if name == DATA else f"The folder that {name} wrote, where it is not RUN's."
+    return Annotated[Path | None, typer.Option(f"--{name}", metavar="DIR", help=about)]
+
+
+def _recipe_of(name: str, recipe: str | None, run: Path | None, settings: list[str] | None) -> "Recipe":
+    """The recipe that is named, or that of a run: of this stage, or else of the last one before it.
+
+    Raises:
+        SlimgenError: neither is given, or the run has no stage with a recipe.
+    """
+    if recipe is not None:
+        return read_recipe(recipe, settings)
+    hint = "add --recipe RECIPE; slimgen recipes lists them"
+    if run is None:
+        raise SlimgenError(f"slimgen {name} needs a recipe", None, hint)
+    from slimgen.recipe import Recipe
+    from slimgen.run.record import read_record
+
+    for stage in reversed(up_to(name)):
+        if text := read_record(run / stage.name).get("recipe"):
+            found = Recipe.parse(str(text), where=f"the recipe of {run / stage.name}")
+            return found.override(settings) if settings else found
+    raise SlimgenError(f"no stage of {run} has a recipe yet", None, hint)
 
 
 def run(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A preset, a YAML file, or FILE#key.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A preset (see `slimgen recipes`), a YAML file, or FILE#key.")
+    ],
     data: Annotated[
-        Path | None, typer.Option("--data", "-d", metavar="DIR", help="The images; `data` if it is there.")
+        Path | None,
+        typer.Option(
+            "--data", "-d", metavar="DIR", help="The images; by default the folder data, or else the recipe's own."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="RUN", help="By default runs/RECIPE.")] = None,
     set_: Settings = None,
     until: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="The last stage to run.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, at what expense; do nothing.")
+        bool, typer.Option("--dry-run", help="Print the recipe, and what each stage would cost; do nothing.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run every stage of a recipe; the same command again goes on where it stopped."""
+    """Run all stages of a recipe. The same command again goes on where it stopped.
+
+    \b
+    Examples:
+      slimgen run townhouses-cf_gan               pictures that slimgen draws
+      slimgen run facades-cf_gan --data DIR       your own pictures
+      slimgen run mine.yaml --set teach.batch=2   a recipe of your own, one value replaced
+      slimgen run facades-256-cf_gan --data DIR --set compute.device=cuda
+                                                  on a GPU or not at all; by default
+                                                  a GPU is used where there is one
+      slimgen run townhouses-cf_gan --dry-run     what it would cost
+    """  # noqa: D301 - \b keeps the lines below as they are
     parsed = read_recipe(recipe, set_)
     planned = [stage.name for stage in up_to(until)]
     folder = out or default_out(parsed.name)

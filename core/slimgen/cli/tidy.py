@@ -12,12 +12,15 @@ RUNS = Path("runs")
 
 
 def tidy(
-    runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...", help="By default all of `runs`.")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RUN]...", help="By default all in the folder runs.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed; remove nothing.")] = False,
 ) -> None:
-    """Remove results of other settings that runs keep beside their own, and what killed processes left half written.
+    """Remove leftovers: results of other settings, half-written files.
 
-    What a process is at work in stays, and so does every file that slimgen did not write.
+    Runs keep results of other settings beside their own, and killed processes leave files half written. Folders that a
+    process is working in stay, and so does every file that slimgen did not write.
     """
     from slimgen.report.words import size
     from slimgen.run.tidy import leftovers

@@ -16,20 +16,21 @@ RUNS = Path("runs")
 
 def ui(
     runs: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RUN]...", help="What --sync reads; all of `runs` by default.")
+        list[Path] | None,
+        typer.Argument(metavar="[RUN]...", help="Runs for --sync; by default all in runs."),
     ] = None,
-    sync: Annotated[bool, typer.Option("--sync", help="Bring MLflow in line with run folders, and show none.")] = False,
-    port: Annotated[int, typer.Option("--port", "-p", min=1, max=65535, help="Of the pages, on this machine.")] = 5000,
-    host: Annotated[str, typer.Option("--host", help="Where to listen.")] = "127.0.0.1",
+    sync: Annotated[bool, typer.Option("--sync", help="Copy run folders into MLflow, and open nothing.")] = False,
+    port: Annotated[int, typer.Option("--port", "-p", min=1, max=65535, help="Port to listen on.")] = 5000,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Open the project's MLflow store: all runs, with their metrics, pictures and models."""
+    """Open MLflow on all runs, with metrics, pictures and models."""
     from slimgen.run.tracking import create_store, store
 
     uri = store()
     if sync:
         return copy(runs or sorted(path for path in RUNS.glob("*") if path.is_dir()))
     if runs:
-        raise RunError("folders of runs are for --sync", runs[0], "add --sync")
+        raise RunError("only --sync takes run folders", runs[0], "add --sync, or leave them out")
     if uri.startswith(("http://", "https://")):
         typer.echo(f"the runs are tracked at {shown(uri)}")
         return None
@@ -48,7 +49,7 @@ def ui(
 
 
 def copy(runs: list[Path]) -> None:
-    """Syncs folders of runs, or of stages, one after the other."""
+    """Copy folders of runs, or of stages, into MLflow, one after the other."""
     from slimgen.run.tracking import sync
 
     if not runs:

@@ -34,8 +34,8 @@ def hold_out(
     sensible = 0 < amount < 1 if fraction else amount >= 1
     asked = 0 if not sensible else max(1, round(amount * count)) if fraction else int(amount)
     if not 1 <= asked < count:
-        rule = f"data.{option} must hold out a part of the {count} {what}: a number from 1 or a fraction below 1"
-        raise DataError(rule, amount)
+        rule = f"data.{option} must be fewer than the {count} {what}, and at least 1"
+        raise DataError(rule, amount, f"set data.{option} to {max(1, count // 10)}" if count > 1 else "add images")
     order = sorted(range(count), key=lambda place: hashlib.sha256(f"{seed}/{key(items[place])}".encode()).digest())
     judged = usable(items[place] for place in order) if usable else iter([True] * count)
     held = set(islice((place for place, good in zip(order, judged, strict=True) if good), asked))

@@ -166,8 +166,8 @@ def require_file(name: str, options: Mapping[str, object], kind: str) -> Path:
         raise RecipeError(f"the path of feature network {name} is text", repr(options["path"])[:80], kind)
     path = Path(options["path"]).expanduser()
     if not is_file(path):
-        hint = f"put it there, or set evaluate.features.{name}.path to where it is"
-        raise WeightsError(f"feature network {name} is {kind}", f"no file {path}", hint)
+        hint = f"make one as examples/resnet20.py does, or set evaluate.features.{name}.path to where it is"
+        raise WeightsError(f"feature network {name} needs its weights, {kind}", f"no file {path}", hint)
     return path
 
 

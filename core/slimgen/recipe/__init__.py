@@ -1,5 +1,6 @@
 """Typed configuration of a run: what to compress, by which method, to which budget."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -24,6 +25,10 @@ from slimgen.recipe.validating import Section, section
 from slimgen.size import Size, alike
 
 __all__ = ["Channels", "LossesSection", "Recipe", "Schedule", "Section", "TeachSection", "load", "presets", "section"]
+
+
+LENGTHS = ("updates", "epochs")
+"""Keys of a training of which exactly one says how long it is."""
 
 
 class Channels(NamedTuple):
@@ -146,8 +151,9 @@ class Recipe(Section):
         values = self.model_dump(mode="json", exclude_unset=True)
         for setting in settings:
             path, equals, text = setting.partition("=")
-            if not equals:
-                raise RecipeError("a setting must have the form key.path=value", repr(setting))
+            path = path.strip()
+            if not equals or not path:
+                raise RecipeError("--set must be KEY=VALUE", repr(setting), "such as seed=1 or teach.updates=400")
             *parents, last = path.split(".")
             place = values
             for parent in parents:
@@ -155,6 +161,11 @@ class Recipe(Section):
                 if not isinstance(place, dict):
                     raise RecipeError(f"a setting must name a value in a section, and {parent!r} is none", repr(path))
             place[last] = read(text, f"--set {path}")
+            if last in LENGTHS and place[last] is not None:  # one length takes the place of the other
+                given = {other.partition("=")[0].strip() for other in settings}
+                for other in LENGTHS:
+                    if other != last and ".".join([*parents, other]) not in given:
+                        place.pop(other, None)
         return Recipe.from_values(values)
 
 
@@ -174,9 +185,7 @@ def load(reference: str) -> Recipe:
         return Recipe.parse(known[reference].read_text(encoding="utf-8"), reference, f"recipe {reference}")
     path, keys = _parted(reference)
     if path is None:
-        raise RecipeError(
-            "a recipe must be the name of a preset or a YAML file", repr(reference), nearest(reference, known)
-        )
+        raise _missing(reference, known)
     text, where = read_file(path, f"recipe {path}"), f"recipe {path}"
     if not keys:
         return Recipe.parse(text, path.stem, where)
@@ -188,6 +197,18 @@ def load(reference: str) -> Recipe:
             raise RecipeError(f"{path} has no key {keys!r}", None, hint)
         values = values[key]
     return Recipe.from_values(values, rest or first, f"recipe {reference}")
+
+
+def _missing(reference: str, known: Mapping[str, Path]) -> RecipeError:
+    """Say that there is neither a preset nor a file of this name."""
+    file = reference.partition("#")[0]
+    if Path(file).suffix.lower() in (".yaml", ".yml") or "/" in file:
+        close = nearest(Path(file).stem, known)
+        hint = f"check the path{f'; {close[:-1]}, a preset?' if close.startswith('did') else ''}"
+        return RecipeError(f"cannot read the recipe {file}: no such file", None, hint)
+    close = nearest(reference, known)
+    hint = close if close.startswith("did") else "slimgen recipes lists the presets"
+    return RecipeError(f"there is no recipe {reference!r}, neither a preset nor a YAML file", None, hint)
 
 
 def _parted(reference: str) -> tuple[Path | None, str]:

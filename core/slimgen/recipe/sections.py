@@ -14,7 +14,7 @@ from pydantic import (
 
 from slimgen.errors import RecipeError
 from slimgen.recipe.names import require_name
-from slimgen.recipe.validating import Section, shown
+from slimgen.recipe.validating import Section, Words, shown
 from slimgen.size import Fit, Size
 
 LONGEST = 1 << 14
@@ -174,7 +174,8 @@ class BudgetSection(Section):
             hint = f"write {100 * value:.6g}%" if abs(part - value) > 1e-9 else f"write {part} or {100 * value:.6g}%"
         elif isinstance(value, str) and value.replace("_", "").isdecimal():
             hint = "write it with digits only and without quotes"
-        raise RecipeError("must be a positive whole number, or a share of the original such as 1/8", shown(value), hint)
+        rule = "must be a positive whole number, or a share of the original such as 1/8 or 12%"
+        raise RecipeError(rule, shown(value), hint)
 
     def resolve(self, original: Mapping[str, float]) -> dict[str, float]:
         """Return the limits as numbers; shares refer to the original's costs (`macs`, `params`, `bytes`)."""
@@ -234,11 +235,20 @@ class ComputeSection(Section):
         description="Seconds between two checkpoints of a training; more where writing one takes long.",
     )
 
+    @field_validator("device", mode="before")
+    @classmethod
+    def known(cls, value: object) -> object:
+        """Refuse other words for a GPU, and say which one is known."""
+        if isinstance(value, str) and re.fullmatch(r"gpu|(cuda|gpu):?\d+", value):
+            hint = "write cuda; CUDA_VISIBLE_DEVICES chooses among several"
+            raise RecipeError("must be auto, cpu or cuda", shown(value), hint)
+        return value
+
 
 class EvaluateSection(Section):
     """Measurements of the finished generators on the test images."""
 
-    metrics: tuple[str, ...] = Field(
+    metrics: Annotated[tuple[str, ...], Words] = Field(
         default=("psnr", "ssim"),
         description="Metrics of the evaluation, such as `psnr`, `ssim`, `lpips`, `fid`, or `package.module:NAME` of a "
         "user-defined one. Empty: none.",

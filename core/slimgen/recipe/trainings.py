@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from slimgen.recipe.validating import Section
+from slimgen.recipe.validating import Section, Words
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = tuple[Beta, Beta]
@@ -280,8 +280,9 @@ class FinetuneSection(Schedule):
         description="Decay of a moving average of the generator's weights, such as 0.999; the result is then the "
         "average. None: no average.",
     )
-    rivals: tuple[
-        Literal["narrowed", "narrowed_latency", "naive", "by_hand", "random", "random_path", "halving"], ...
+    rivals: Annotated[
+        tuple[Literal["narrowed", "narrowed_latency", "naive", "by_hand", "random", "random_path", "halving"], ...],
+        Words,
     ] = Field(
         default=(),
         description="Generators of equal cost and training effort to compare with: `narrowed`, `narrowed_latency`, "

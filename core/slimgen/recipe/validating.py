@@ -1,11 +1,12 @@
 """Sections of recipes: checks of values against their models, and renamed keys."""
 
 import json
+import re
 from collections.abc import Mapping
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from slimgen.errors import RecipeError, SlimgenError, nearest
 
@@ -40,6 +41,16 @@ _RULES = {
     "literal_error": "must be {expected}",
 }
 """Rule that a value breaks, by pydantic's name for it."""
+
+
+def _words(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(re.split(r"\s*,\s*", value.strip()))
+    return tuple(value) if isinstance(value, list) else value  # what a validator returns is held to the very type
+
+
+Words = BeforeValidator(_words)
+"""Lets a list of words be written as one word, or as several with commas between them."""
 
 SectionT = TypeVar("SectionT", bound="Section")
 
@@ -81,7 +92,9 @@ def _error(model: type[BaseModel], first: "ErrorDetails", where: str) -> RecipeE
         # Sections that a method defines are validated alone, under their own names.
         old = next((key for key in (place, f"{where}.{place}") if key in RENAMED), None)
         known = _fields(model, first["loc"][:-1])
-        hint = f"{old} is now {RENAMED[old]}" if old else nearest(str(first["loc"][-1]), known)
+        inside = _inside(model, place)
+        hint = f"did you mean {' or '.join(inside)}?" if inside else nearest(str(first["loc"][-1]), known)
+        hint = f"{old} is now {RENAMED[old]}" if old else hint
         return RecipeError(f"{where} has no key {place!r}", shown(came), hint)
     if kind == "missing" and isinstance(first["loc"][-1], int):  # an item of a list that is too short
         place = place.rpartition(".")[0]
@@ -95,7 +108,18 @@ def _error(model: type[BaseModel], first: "ErrorDetails", where: str) -> RecipeE
     rule = _RULES.get(kind, str(first["msg"]).removeprefix("Value error, ")).format(**context)
     if not place:  # a rule about several keys
         return RecipeError(f"{where}: {rule}")
+    if kind == "model_type" and not isinstance(came, dict):
+        keys = _fields(model, (*first["loc"], ""))
+        hint = f"set {', '.join(f'{place}.{key}' for key in keys[:3])}{' ...' if len(keys) > 3 else ''}"
+        return RecipeError(f"{where}: {place}: must be a section of keys", shown(came), hint)
     return RecipeError(f"{where}: {place}: {rule}", None if isinstance(came, dict) else shown(came), _hint(kind, came))
+
+
+def _inside(model: type[BaseModel], key: str) -> list[str]:
+    """Return the dotted keys of a model's sections that have this name, of one that the model itself lacks."""
+    kinds = {name: _bare(field.annotation) for name, field in _fields_of(model).items()}
+    sections = {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
+    return [f"{name}.{key}" for name, kind in sections.items() if key in _fields_of(kind)]
 
 
 def shown(value: object) -> str:

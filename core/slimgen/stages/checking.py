@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from slimgen.device import Compute
+from slimgen.device import Compute, require_device
 from slimgen.errors import CheckpointError, RecipeError, SlimgenError, WeightsError, reason
 from slimgen.export.opset import require_opset
 from slimgen.methods import open_method
@@ -41,6 +41,8 @@ def check(recipe: Recipe, *, complete: bool = True, stage: str | None = None) ->
         CheckpointError: a file of weights to import is missing, or holds those of another network.
         BudgetError: a budget that no network of the method's space can meet.
     """
+    if complete:
+        require_device(recipe.compute.device)
     for one in foreign(recipe):
         probed(one)
     check_recipe(recipe)

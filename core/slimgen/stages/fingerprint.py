@@ -140,7 +140,7 @@ def digest_input(name: str, folder: Path) -> str:
     """
     if name == DATA:
         if not folder.exists():
-            raise DataError("there must be images to prepare", f"no folder or archive {str(folder)!r}")
+            raise DataError(f"no images at {folder}: there is no such folder or archive", None, "check --data")
         return sha256_file(folder) if folder.is_file() else digest_folder(folder)
     require_stage(name, folder)
     return require_whole(folder)["digest"]
@@ -151,9 +151,9 @@ def require_stage(name: str, folder: Path) -> None:
     require_sound(folder, f"run slimgen {name} again, into another folder")
     record = read_record(folder)
     if not record.get("finished"):
-        raise RunError(f"--{name} is the folder of a finished {name} stage", folder, f"run slimgen {name} first")
+        raise RunError(f"--{name} must be the folder of a finished {name} stage", folder, f"run slimgen {name} first")
     if record["stage"] != name:
-        raise RunError(f"--{name} is the folder of a {name} stage", f"{folder}, of a {record['stage']} stage")
+        raise RunError(f"--{name} must be the folder of a {name} stage", f"{folder}, of a {record['stage']} stage")
 
 
 def texts(value: object) -> Iterator[str]:

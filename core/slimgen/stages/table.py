@@ -46,7 +46,7 @@ LEARNING = ("data/batches.py", "device.py", "nets", "tasks", "training")
 _STAGES = (
     Stage(
         "prepare",
-        "Decode the images once, into arrays, and say what was rejected.",
+        "Decode the images once, into arrays, and list what was rejected.",
         reads=(DATA,),
         sections=IMAGES,
         code=("data", "tasks"),
@@ -62,7 +62,7 @@ _STAGES = (
     ),
     Stage(
         "supernet",
-        "Train the weight-sharing network, the method's way.",
+        "Train the weight-sharing network, as the method does it.",
         reads=("prepare", "teach"),
         sections=SEARCHING,
         code=(*LEARNING, "methods", "search"),
@@ -71,7 +71,7 @@ _STAGES = (
     ),
     Stage(
         "search",
-        "Find the architecture within the budget.",
+        "Search for the best architecture within the budget.",
         reads=("prepare", "teach", "supernet"),
         sections=(*SEARCHING, "budget", "objective", "search", "evaluate.features", "evaluate.threads"),
         code=(*LEARNING, "cost", "export/latency", "export/rewriting", "methods", "metrics", "search"),
@@ -80,7 +80,7 @@ _STAGES = (
     ),
     Stage(
         "finetune",
-        "Train the found generator to its end, and what it is compared with.",
+        "Train the found generator, and the rivals it is compared with.",
         reads=("prepare", "teach", "supernet", "search"),
         sections=(*SEARCHING, "budget", "finetune"),
         code=(*LEARNING, "cost", "export/latency", "export/rewriting", "methods", "metrics", "search"),
@@ -89,7 +89,7 @@ _STAGES = (
     ),
     Stage(
         "evaluate",
-        "Measure the original, the found generator and its rivals; write the report.",
+        "Measure original, found generator and rivals; write the report.",
         reads=("prepare", "teach", "search", "finetune"),
         sections=("name", "task", "method", "size", "seed", "compute", "budget", "evaluate", "export.opset"),
         code=(
@@ -109,7 +109,7 @@ _STAGES = (
     ),
     Stage(
         "export",
-        "Write the found generator as ONNX, and check that it computes the same.",
+        "Write the found generator as ONNX, and check what it computes.",
         reads=("finetune", "evaluate"),
         sections=("name", "task", "method", "size", "seed", "data", "budget", "evaluate", "export"),
         code=("cost/latency.py", "export", "nets", "stages/generators.py"),
@@ -139,6 +139,6 @@ def up_to(until: str | None) -> list[Stage]:
         RunError: no stage of that name.
     """
     if until is not None and until not in STAGES:
-        raise RunError("--until names a stage", repr(until), nearest(until, STAGES))
+        raise RunError("--until must name a stage", repr(until), nearest(until, STAGES))
     stages = list(STAGES.values())
     return stages if until is None else stages[: stages.index(STAGES[until]) + 1]
