@@ -8,7 +8,7 @@ import pytest
 
 from slimgen.recipe import Recipe, load, presets
 from slimgen.stages.code import PACKAGE, code
-from slimgen.stages.fingerprint import named_files, texts
+from slimgen.stages.fingerprint import fingerprint, named_files, texts
 from slimgen.stages.table import STAGES
 
 RECIPE = load("townhouses-cf_gan")
@@ -152,3 +152,10 @@ def test_a_users_code_counts_for_the_stages_that_run_it(tmp_path, monkeypatch) -
     assert stages_of(objective={"metric": "users.metric:MINE"}) >= {"search", "evaluate"}
     network = {"updates": 1, "generator": {"family": "users.net:Mine"}}
     assert stages_of(teach=network) == set(STAGES) - {"prepare"}
+
+
+def test_another_metric_of_the_table_leaves_what_was_searched_and_trained_finished() -> None:
+    more = RECIPE.override(["evaluate.metrics=[psnr, lpips, 'examples.own_metric:GMSD']"])
+    for name in ("search", "finetune", "evaluate"):
+        anew = fingerprint(STAGES[name], more, {}, {}) != fingerprint(STAGES[name], RECIPE, {}, {})
+        assert anew == (name == "evaluate")

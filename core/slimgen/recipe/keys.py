@@ -54,7 +54,7 @@ def keys_of(model: type[BaseModel], prefix: str = "", documented: type | None = 
     Args:
         model: a section of a recipe, or a recipe.
         prefix: of the names, such as `search.`.
-        documented: the class whose docstring says what the keys mean; the model itself by default.
+        documented: the class whose docstring says what keys without a description mean; the model by default.
     """
     said = meanings(documented or model)
     for field_name, field in model.model_fields.items():
@@ -62,7 +62,7 @@ def keys_of(model: type[BaseModel], prefix: str = "", documented: type | None = 
         inner = _section(field.annotation)
         if inner is None or field.default is None:  # a section that may be left out has a meaning of its own
             kind = kind_of(field) if inner is None else "section"
-            yield Key(f"{prefix}{name}", kind, default_of(field), said.get(name, ""))
+            yield Key(f"{prefix}{name}", kind, default_of(field), field.description or said.get(name, ""))
         if inner is not None:
             yield from keys_of(inner, f"{prefix}{name}.")
 

@@ -66,8 +66,11 @@ def _replaced(stage: Stage, recipe: Recipe, name: str) -> bool:
 
 
 def _read(stage: Stage, recipe: Recipe) -> dict[str, Any]:
-    """All of a recipe but what is replaced at a stage, as plain values."""
-    return {name: each for name, each in recipe.model_dump(mode="json").items() if not _replaced(stage, recipe, name)}
+    """Return all of a recipe except what a stage does not read: replaced losses, and the metrics of the last table."""
+    values = recipe.model_dump(mode="json")
+    if "evaluate" not in stage.sections:
+        del values["evaluate"]["metrics"]
+    return {name: each for name, each in values.items() if not _replaced(stage, recipe, name)}
 
 
 def _of_recipe(stage: Stage, recipe: Recipe) -> Stage:
@@ -104,7 +107,8 @@ def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:
         paths += checkpoints(recipe)
     if "metrics" in stage.code or "evaluate.features" in _of_method(stage, recipe):
         paths += [features.get("path") for features in recipe.evaluate.features.values()]
-        imported += [recipe.objective.metric, *recipe.evaluate.metrics, recipe.teach.metric or ""]
+        imported += [recipe.objective.metric, recipe.teach.metric or ""]
+        imported += recipe.evaluate.metrics if "evaluate" in stage.sections else ()
     read = {Path(os.path.expanduser(path)): sha256_once for path in paths if isinstance(path, str)}
     ours = {path: digest_code for name in imported for path in user_code(str(name))}
     return {str(path): digest_of(path) for path, digest_of in {**read, **ours}.items() if is_file(path)}
