@@ -152,7 +152,7 @@ def test_as_many_pixels_as_the_limit_are_read(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(images, "MOST_PIXELS", 240)
     assert read_image(path).shape == (12, 20, 3)
     monkeypatch.setattr(images, "MOST_PIXELS", 239)
-    with pytest.raises(Rejected, match="is 20 x 12, more than 239 pixels"):
+    with pytest.raises(Rejected, match="is 12 high and 20 wide, more than 239 pixels"):
         read_image(path)
 
 

@@ -62,12 +62,12 @@ def test_pairs_and_label_maps_get_the_hint_about_names(tmp_path: Path) -> None:
     for split in ("train", "test"):
         touch(tmp_path / "pairs", *(f"{split}{side}/{n}{side}.png" for side in "AB" for n in "12"))
         touch(tmp_path / "maps", *(f"{split}_{kind}/{n}_{kind}.png" for kind in ("label", "img") for n in "12"))
-    with pytest.raises(DataError, match="end with 'A' and 'B'"):
+    with pytest.raises(DataError, match=r"without the ending \('A' and 'B'\)"):
         find_pairs(tmp_path / "pairs", "AtoB")
-    with pytest.raises(DataError, match="end with '_label' and '_img'"):
+    with pytest.raises(DataError, match=r"without the ending \('_label' and '_img'\)"):
         find_labels(tmp_path / "maps", instances=False)
     touch(tmp_path / "pairs", *(f"{split}{side}/same.png" for side in "AB" for split in ("train", "test")))
-    assert "end with 'A' and 'B'" in str(find_pairs(tmp_path / "pairs", "AtoB").hint)
+    assert "without the ending ('A' and 'B')" in str(find_pairs(tmp_path / "pairs", "AtoB").hint)
 
 
 def test_links_to_folders_are_followed_once_and_never_in_a_circle(tmp_path: Path) -> None:

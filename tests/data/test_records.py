@@ -66,7 +66,7 @@ def test_a_file_that_ends_inside_an_image_is_an_error(tmp_path, damage, message)
 def test_images_are_never_written_among_others(tmp_path):
     folder = laid_out(tmp_path / "set", ROWS)
     (folder / "test").mkdir()
-    with pytest.raises(DataError, match="a folder test of their own"):
+    with pytest.raises(DataError, match="must not contain a folder test"):
         write_images(folder, ROWS)
 
 

@@ -45,7 +45,7 @@ def test_one_photograph_has_no_seam_in_its_middle_and_two_have() -> None:
 @pytest.mark.parametrize(
     ("shape", "doubt"),
     [
-        ((96, 96), "the pictures are square, so their halves would be only 48 wide and 96 high"),
+        ((96, 96), "the pictures are square, so their halves would be only 96 high and 48 wide"),
         ((48, 96), "have no seam in the middle"),
     ],
 )

@@ -82,7 +82,7 @@ PUBLIC: dict[str, PublicSet] = {
     "edges2shoes": PublicSet(
         f"{_PIX2PIX}/edges2shoes.tar.gz", "UT Zappos50K, Yu and Grauman, CVPR 2014; non-commercial research use, cite."
     ),
-    # Divided anew by GAN Compression, section 4.1: 2,048 pairs to test on, where pix2pix has 200.
+    # Divided again by GAN Compression, section 4.1: 2,048 test pairs, where pix2pix has 200.
     "edges2shoes-r": PublicSet(
         "https://huggingface.co/mit-han-lab/gan-compression/resolve/main/datasets/edges2shoes-r.tar.gz",
         "UT Zappos50K, Yu and Grauman, CVPR 2014, divided anew by GAN Compression; non-commercial research use, cite.",

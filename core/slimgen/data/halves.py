@@ -41,8 +41,8 @@ def _narrow(shapes: Sequence[tuple[int, int]]) -> str | None:
     if 2 * len(narrow) <= len(shapes):
         return None
     height, width = narrow[0]
-    whole = "square" if height == width else f"{width} x {height}"
-    return f"the pictures are {whole}, so their halves would be only {width // 2} wide and {height} high"
+    whole = "square" if height == width else f"{height} high and {width} wide"
+    return f"the pictures are {whole}, so their halves would be only {height} high and {width // 2} wide"
 
 
 def _seamless(on: Sequence[bool]) -> str | None:

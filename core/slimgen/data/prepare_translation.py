@@ -45,10 +45,8 @@ def found_pairs(folder: Path, setting: Setting, *, tested: bool = True) -> Found
 
 
 def _pair(forms: Mapping[str, Form], pair: PairFiles, read: Read, frame: Frame) -> dict[str, Row]:
-    forms_of_files = {
-        pair.target.path: forms["target"],
-        pair.input.path: forms["input"],
-    }  # side-by-side images are one file, which has one form
+    # Side-by-side images are one file, which has one form.
+    forms_of_files = {pair.target.path: forms["target"], pair.input.path: forms["input"]}
     whole = {path: decode(path, read(path), form) for path, form in forms_of_files.items()}
     sides = pair.input, pair.target
     parts = [half(which, whole[which.path]) for which in sides]
