@@ -193,8 +193,8 @@ def test_a_search_stopped_amid_its_trainings_ends_with_the_same_bits(
     ("method", "settings", "said"),
     [
         ("co_evolution", ["finetune.updates=0"], "finetune.updates 0"),
-        ("co_evolution", ["search.population=4"], "search.population needs another kind"),
-        ("co_evolution", ["search={kind: magnitude, candidates: 4}"], "search.candidates needs kind halving"),
+        ("co_evolution", ["search.population=4"], "search.population needs another search.kind"),
+        ("co_evolution", ["search={kind: magnitude, candidates: 4}"], "search.candidates needs search.kind halving"),
         ("cyclegan_nas", ["supernet.updates=4"], "supernet.updates to 0"),
         ("cyclegan_nas", ["search={kind: gradient}"], "supernet.updates 0"),
         (
@@ -204,7 +204,7 @@ def test_a_search_stopped_amid_its_trainings_ends_with_the_same_bits(
         ),
         ("alphagan", ["supernet.iterations=2"], "supernet.iterations to 0"),
         ("alphagan", ["objective.metric=psnr"], "whole sets"),
-        ("alphagan", ["search.random=2"], "search.random needs another kind"),
+        ("alphagan", ["search.random=2"], "search.random needs another search.kind"),
     ],
 )
 def test_what_does_not_go_with_halving_is_refused(method, settings, said) -> None:

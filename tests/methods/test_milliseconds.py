@@ -222,9 +222,9 @@ def test_budgets_are_lowered_where_networks_are_slower_than_predicted(noise_run)
 @pytest.mark.parametrize(
     ("recipe", "settings", "words"),
     [
-        (NOISE, ["search={latency_networks: 8}"], "needs a limit on latency_ms"),
-        (CELLS, ["search.latency_networks=8"], "needs a limit on latency_ms"),
-        (FILTERS, ["search.latency_networks=8"], "needs a limit on latency_ms"),
+        (NOISE, ["search={latency_networks: 8}"], "needs a limit budget.latency_ms"),
+        (CELLS, ["search.latency_networks=8"], "needs a limit budget.latency_ms"),
+        (FILTERS, ["search.latency_networks=8"], "needs a limit budget.latency_ms"),
         (
             FILTERS,
             ["budget={latency_ms: 3}", "teach.generator={family: unet, ngf: 4, depth: 3}"],
