@@ -350,15 +350,15 @@ def test_the_example_of_a_network_of_ones_own_makes_sense(monkeypatch):
     ("settings", "error", "words"),
     [
         (["task=paired"], RecipeError, "both directions of a CycleGAN"),
-        (["objective.metric=fid"], RecipeError, "one by one"),
+        (["objective.metric=fid"], RecipeError, "must be a metric of single images"),
         (["budget={params: 10}"], BudgetError, "smallest network"),
         (["search.selection=0.5"], RecipeError, "sum to 1"),
         (["search.populaton=5"], RecipeError, "did you mean 'population'"),
-        (["search.kind=magnitude", "budget={}"], RecipeError, "to a budget"),
+        (["search.kind=magnitude", "budget={}"], RecipeError, "magnitude needs a budget"),
         (["teach.generator={family: trellis}"], RecipeError, "a generator family with an option widths"),
         (["teach.generator_checkpoint=x.pth"], RecipeError, "teach.reverse_generator_checkpoint"),
         (["finetune.generator_steps=2"], RecipeError, "in turns, so finetune.generator_steps must be 1"),
-        (["losses.adversarial=0"], RecipeError, "discriminators"),
+        (["losses.adversarial=0"], RecipeError, "needs an adversarial loss"),
         (["teach.generator={family: 'nowhere:Net'}"], SlimgenError, "PYTHONPATH"),
     ],
 )

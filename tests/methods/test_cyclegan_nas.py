@@ -228,7 +228,7 @@ def test_a_set_of_one_image_has_no_halves(tiny_run, optimisation):
             return alone
 
     same = {field.name: getattr(work.data, field.name) for field in fields(work.data)}
-    with pytest.raises(DataError, match=f"{optimisation} needs two training images of either set"):
+    with pytest.raises(DataError, match=f"{optimisation} needs at least two training images in each set"):
         batches(replace(work, data=Alone(**same)), options_of(recipe), 4)
 
 

@@ -100,8 +100,7 @@ class Method(Protocol):
     - `ALONE`: if true, its generators are not compared with an original.
     - `FINETUNE_SECTIONS` names the parts of a recipe that `finetune` reads, besides those that every method's reads
       (see `stages.table`); `search_reads(recipe)` does the same for `search`.
-    - `SECTIONS` maps `supernet` and `search` to the models of these sections, whose keys `slimgen recipes --keys`
-      lists.
+    - `SECTIONS` maps `supernet` and `search` to their models, whose keys `slimgen recipes --keys` lists.
     """
 
     def check(self, recipe: Recipe) -> None:
