@@ -63,11 +63,11 @@ class SupernetOptions(Schedule):
         "options for each of c0 to c7.",
     )
     teacher: TeacherOptions | None = Field(
-        default=None, description="Training of the mobile teacher. The pipeline `full` needs it, and only that."
+        default=None, description="Training of the mobile teacher, needed by the pipeline `full` alone."
     )
     student: Schedule | None = Field(
         default=None,
-        description="Training of the student, the largest sub-network. The pipeline `full` needs it, and only that.",
+        description="Training of the student, the largest sub-network, needed by the pipeline `full` alone.",
     )
     prune: bool | None = Field(
         default=None,
@@ -83,7 +83,7 @@ class SupernetOptions(Schedule):
         default=1.0,
         ge=0,
         description="Weight of the distillation loss (lambda_distill of Eq. 4). `fsp` sums where the others average "
-        "and needs a small one: 3e-4 for a teacher of 128 channels, and less with the square of more.",
+        "and needs a small one: 3e-4 for a teacher of 128 channels, less by the square of their number for more.",
     )
     keep_discriminator: bool = Field(
         default=True,
@@ -163,7 +163,7 @@ class SearchOptions(Section):
     def require_few(self, places: Sized) -> None:
         """Raise RecipeError where an exhaustive search would measure more than `evaluations`."""
         if len(places) > self.evaluations:
-            rule = f"search.kind exhaustive must need at most {self.evaluations:,} evaluations"
+            rule = f"search.kind exhaustive must stay within {self.evaluations:,} evaluations"
             hint = "raise search.band or search.evaluations, or set search.kind to evolution"
             raise RecipeError(rule, f"{len(places):,} configurations inside the budget and the band", hint)
 
