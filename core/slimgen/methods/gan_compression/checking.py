@@ -155,9 +155,7 @@ def _check_pipeline(recipe: Recipe, options: SupernetOptions) -> None:
         rule = "supernet.teacher and supernet.student need supernet.pipeline full"
         raise RecipeError(rule, "pipeline fast", "leave them out")
     if options.distillation in OF_FEATURES and options.distill and not alike(family, options.family):
-        rule = (
-            f"distilling features of {options.family} needs a {searchable(options.family).title} teacher"
-        )
+        rule = f"distilling features of {options.family} needs a {searchable(options.family).title} teacher"
         raise RecipeError(rule, repr(family), "set supernet.distillation to output or none")
     _check_pruning(recipe, options, family)
     keeps = options.pipeline == "fast" and options.keep_discriminator and recipe.losses.adversarial
