@@ -144,13 +144,13 @@ def test_recipes_that_make_no_sense_are_refused(setting, message):
         check(TINY.override([setting]))
 
 
-def test_halving_needs_no_supernet_nor_words_of_one():
+def test_halving_needs_no_supernet_and_no_settings_of_one():
     check(TINY.override(["supernet={}", "search={kind: halving, candidates: 3}"]))
     with pytest.raises(RecipeError, match=r"set supernet\.updates to 0"):
         check(TINY.override(["supernet={updates: 2}", "search={kind: halving, candidates: 3}"]))
 
 
-def test_an_original_that_cannot_be_narrowed_is_refused_where_a_narrowed_one_is_asked_for():
+def test_an_original_that_cannot_be_narrowed_is_refused_where_a_narrowed_rival_is_asked_for():
     with pytest.raises(RecipeError, match="narrowed rival needs"):
         check(TINY.override(["teach.generator={family: cyclegan_nas}"]))
     check(TINY.override(["teach.generator={family: mobile_resnet, ngf: 32, blocks: 1}"]))

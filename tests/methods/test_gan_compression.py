@@ -94,7 +94,7 @@ def test_an_exhaustive_search_measures_the_band_and_nothing_else(taught, tmp_pat
     assert facts["band"] == len(trials) == len(wanted)
 
 
-def test_a_latency_budget_is_searched_by_the_table_and_its_error_is_told(taught, tmp_path):
+def test_a_latency_budget_is_searched_by_the_table_and_its_error_is_reported(taught, tmp_path):
     roomy = TINY.override(["budget={latency_ms: 1000}", "search.evaluations=6", "search.latency_networks=4"])
     supernet(roomy, taught, tmp_path / "supernet")
     before = {"prepare": taught / "prepare", "teach": taught / "teach", "supernet": tmp_path / "supernet"}
@@ -173,7 +173,7 @@ def test_the_full_pipeline_killed_anywhere_ends_with_the_same_weights(deaths, ta
         assert all(torch.equal(one[key], two[key]) for key in one), name
 
 
-def test_an_exhaustive_search_under_a_time_limit_measures_what_is_foretold_to_keep_it(taught, tmp_path):
+def test_an_exhaustive_search_under_a_latency_limit_measures_what_is_predicted_to_be_within_it(taught, tmp_path):
     recipe = TINY.override(
         ["search={kind: exhaustive, population: 64, latency_networks: 4}", "budget={latency_ms: 1000}"]
     )
@@ -201,7 +201,7 @@ def test_the_kept_discriminator_and_the_pruned_student_begin_as_the_teachers(tau
     assert not all(torch.allclose(ours[name], theirs[name], atol=1e-3) for name in theirs)
 
 
-def test_pseudo_pairs_compare_with_the_teachers_image(taught, tmp_path):
+def test_pseudo_pairs_have_the_teachers_image_as_target(taught, tmp_path):
     """With the teacher's weights in a network of its own shape, the first reconstruction loss is zero."""
     same = ["supernet.family=resnet", f"supernet.space={[[8]] * 8}", "supernet.updates=1", "supernet.prune=true"]
     supernet(TINY.override([*same, "supernet.truth=teacher", "budget={macs: 1/1}"]), taught, tmp_path / "teacher")
@@ -242,7 +242,7 @@ def test_pseudo_pairs_compare_with_the_teachers_image(taught, tmp_path):
         (["size=30"], "multiples of 4"),
     ],
 )
-def test_what_makes_no_sense_is_refused_at_once(settings, rule):
+def test_unsound_recipes_are_refused_at_once(settings, rule):
     with pytest.raises((RecipeError, BudgetError, ValueError), match=rule):
         check(TINY.override(settings))
 
@@ -252,7 +252,7 @@ def test_names_of_dimensions_are_stable():
     assert len(CHANNELS.names) == 8
 
 
-def test_rivals_of_chance_are_trained_under_the_teacher_of_the_found_one(taught, tmp_path):
+def test_random_rivals_are_trained_under_the_found_generators_teacher(taught, tmp_path):
     rows = whole(TINY.override(["finetune.rivals=[random, halving]", "finetune.random=2"]), taught, tmp_path)
     assert list(rows) == ["original", "found", "random1", "random2", "halving"]
     about = json.loads((tmp_path / "finetune" / "networks.json").read_text())
