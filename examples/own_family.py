@@ -1,17 +1,17 @@
-"""A user-defined family of networks: one file, and one line. Nothing of slimgen is edited.
+"""A user-defined family of networks: one file and one line, without editing slimgen.
 
-A network is described once, as rows: a row is a layer with all that belongs to it. From the rows its module is built,
-and over the same rows its cost is summed, in microseconds and for any width, so that budgets, searches and the rival of
-equal cost (`finetune.rivals: [narrowed]`, for a family with an option `ngf`) ask for it without building anything.
-A family that comes with slimgen is the same: a folder in `slimgen/nets/`, and a line of `GENERATORS` in its
-`__init__.py`. The line may as well be written elsewhere, before a recipe with `family: hourglass` is run:
+A network is described once, as rows: a row is a layer with its padding, activation and norm. The module is built from
+the rows, and the cost is summed over the same rows, in microseconds and for any width. Budgets, searches and the rival
+of equal cost (`finetune.rivals: [narrowed]`, for a family with an option `ngf`) therefore need no built network.
+Slimgen's own families work in the same way: a folder in `slimgen/nets/` and a line of `GENERATORS` in its
+`__init__.py`. The line can also be run elsewhere, before a recipe with `family: hourglass`:
 
     from slimgen.nets import GENERATORS
     GENERATORS["hourglass"] = "examples.own_family:Hourglass"
 
-or left out, where a recipe names the class by its import path, `family: "examples.own_family:Hourglass"`; any class of
-`torch.nn.Module` can be named so, and what it costs is then counted (see `own_generator.py`). Run as a program, this
-file compares widths:
+It is not needed if a recipe names the class by its import path, `family: "examples.own_family:Hourglass"`. Any subclass
+of `torch.nn.Module` can be named in this way; its cost is then counted in a forward pass (see `own_generator.py`). Run
+as a program, this file compares widths:
 
     PYTHONPATH=core:. python examples/own_family.py
 """
@@ -27,17 +27,17 @@ from slimgen.errors import SlimgenError
 from slimgen.nets.layers import Described, Make, layers_of
 
 FREE: dict[str, Make] = {"relu": lambda row: nn.ReLU(), "tanh": lambda row: nn.Tanh()}
-"""The layers without weights, by the names that the rows give them."""
+"""The layers without weights, by their names in the rows."""
 
 
 @dataclass(frozen=True)
 class HourglassOptions:
-    """Options of an hourglass: as it grows narrower in space it grows wider in channels, and back.
+    """Options of an hourglass, a network that halves the size while it doubles the channels, and back.
 
     Attributes:
-        ngf: channels at the full size; doubled with each halving.
-        halvings: how often the size is halved.
-        blocks: convolutions at the smallest size.
+        ngf: channels at the full size; they double with each halving of the size.
+        halvings: number of times that the size is halved.
+        blocks: number of convolutions at the smallest size.
 
     Raises:
         SlimgenError: an option is out of range.
@@ -52,7 +52,7 @@ class HourglassOptions:
             raise SlimgenError("every option of an hourglass must be at least 1", self)
 
     def rows(self) -> tuple[Row, ...]:
-        """Return the network."""
+        """Return the rows of the network."""
         widths = [self.ngf << level for level in range(self.halvings + 1)]
         levels = range(self.halvings)
         small = 1 << self.halvings
@@ -72,10 +72,10 @@ class HourglassOptions:
         )
 
     def cost(self, height: int, width: int) -> Cost:
-        """What it costs on one image.
+        """Return the cost on one image.
 
         Raises:
-            SlimgenError: the sides of the image are not multiples of what it is reduced by.
+            SlimgenError: the sides of the image are not multiples of the factor by which the size is reduced.
         """
         if height % (1 << self.halvings) or width % (1 << self.halvings):
             rule = f"an hourglass needs sides that are multiples of {1 << self.halvings}"
@@ -84,7 +84,7 @@ class HourglassOptions:
 
 
 class Hourglass(Described):
-    """Images to images of the same size; for its options, see `HourglassOptions`."""
+    """An hourglass, from images to images of the same size; for its options, see `HourglassOptions`."""
 
     Options = HourglassOptions
 
@@ -99,7 +99,7 @@ class Hourglass(Described):
 
 
 def main() -> None:
-    """Print what hourglasses of several widths cost at 256 px."""
+    """Print the costs of hourglasses of several widths at 256 px."""
     for ngf in (8, 16, 32, 64):
         cost = Hourglass.cost(256, 256, ngf=ngf)
         print(f"ngf {ngf:3}: {cost.exact / 1e9:6.2f} GMACs, {cost.params / 1e6:5.2f} M parameters")

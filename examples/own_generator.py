@@ -1,11 +1,11 @@
-"""A user-defined generator, compressed: nothing of it needs to be registered, nor written for slimgen.
+"""A user-defined generator, compressed: it need not be registered, nor written for slimgen.
 
 Name it by its import path in a recipe, with Python's path set to this folder:
 
     slimgen data townhouses days --layout unpaired
     PYTHONPATH=examples slimgen run examples/own_generator.yaml --data days --out runs/own
 
-or find its filters and cut them from Python:
+or prune its filters from Python:
 
     python examples/own_generator.py
 """
@@ -17,11 +17,13 @@ from torch import Tensor, nn
 
 
 class Squeezer(nn.Module):
-    """Half the size, some dense blocks, and back: with a concatenation, a residual sum and a depthwise convolution.
+    """A generator that halves the size, runs some blocks and doubles the size again.
+
+    It has a concatenation, residual sums and depthwise convolutions, all of which pruning must handle.
 
     Args:
-        hidden: channels at half of the size.
-        blocks: how many blocks.
+        hidden: channels at half the size.
+        blocks: number of blocks.
     """
 
     def __init__(self, hidden: int = 24, blocks: int = 2) -> None:
@@ -42,7 +44,7 @@ class Squeezer(nn.Module):
 
 
 class Block(nn.Module):
-    """Widen, look around, narrow, and add: an inverted residual block."""
+    """An inverted residual block: widen, depthwise convolution, narrow, and add the input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -64,7 +66,7 @@ class Block(nn.Module):
 
 
 def main() -> None:
-    """Cut a random half of the filters, and prints what that saves."""
+    """Prune a random half of the filters, and print the savings."""
     from slimgen.nets.co_evolution.filters import FilterSpace
 
     net = Squeezer().eval()

@@ -1,18 +1,18 @@
-"""A user-defined method: one file, and one word in a recipe. Nothing of slimgen is edited.
+"""A user-defined method: one file and one word in a recipe, without editing slimgen.
 
-The method is simple: the original is narrowed. Its weights are shared by all narrower versions, which take
-the first channels of each layer; every width within the budget is measured so, and the best is fine-tuned. A recipe
-names the module in the place of a method that comes with slimgen, with Python's path set to the folder that holds
+The method is simple: it narrows the original. All narrower versions share the original's weights, of which they take
+the first channels of each layer. Every width within the budget is measured in this way, and the best is fine-tuned. A
+recipe names the module in place of one of slimgen's methods, with Python's path set to the folder that holds
 `examples/`:
 
     PYTHONPATH=. slimgen run examples/own_method.yaml
 
 A method is a module with four functions (see `slimgen.methods.method`): `check` refuses a recipe before anything is
-computed; `supernet`, `search` and `finetune` are the bodies of the three stages of those names. What they have in
-common with other methods they take from the library: a network that shares weights is a `Supernet`, `Candidates`
-measures its sub-networks, caches what it measured and stays within the budget, a searcher asks for the next genotypes,
-and `train_gan` is the task's training, which goes on where it was killed. A method that comes with slimgen is the same:
-a folder in `slimgen/methods/`, and a line of `METHODS` in its `__init__.py`.
+computed; `supernet`, `search` and `finetune` are the bodies of the stages with those names. They use the same library
+as slimgen's methods: a network that shares weights is a `Supernet`, `Candidates` measures its sub-networks within the
+budget and caches the results, a searcher asks for the next genotypes, and `train_gan` is the task's training, which
+continues where it was killed. Slimgen's own methods work in the same way: a folder in `slimgen/methods/` and a line of
+`METHODS` in its `__init__.py`.
 """
 
 from collections.abc import Mapping
@@ -38,28 +38,24 @@ WEIGHTS = "generator.safetensors"
 
 
 class SupernetOptions(Section):
-    """Section `supernet`: the original is what shares its weights, so there is nothing to set."""
+    """Section `supernet`: the original itself shares its weights, so there is nothing to set."""
 
 
 class SearchOptions(Section):
-    """Section `search`.
+    """Section `search`: all widths are measured."""
 
-    Attributes:
-        batch: widths a round.
-    """
-
-    batch: int = Field(default=4, ge=1)
+    batch: int = Field(default=4, ge=1, description="Number of widths measured in a round of the search.")
 
 
 SECTIONS = {"supernet": SupernetOptions, "search": SearchOptions}
-"""Whose keys `slimgen recipes --keys examples.own_method` lists."""
+"""The models of both sections; `slimgen recipes --keys examples.own_method` lists their keys."""
 
 
 class Narrowable(Supernet):
-    """An original whose narrower versions are made of its first channels.
+    """An original whose narrower versions consist of its first channels.
 
     Args:
-        options: of the original, its family and `ngf` among them.
+        options: the original's options, with its family and `ngf`.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -82,7 +78,7 @@ class Narrowable(Supernet):
         return net.train(self.training)
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
-        """What a generator of that width costs on one image."""
+        """Return the cost of a generator of that width on one image."""
         return generator_cost(height=height, width=width, **self.described(genotype))
 
     def described(self, genotype: Genotype) -> dict[str, Any]:
@@ -94,13 +90,13 @@ def check(recipe: Recipe) -> None:
     """Raise RecipeError unless the sections `supernet` and `search` are sound and the original has a width."""
     section(SupernetOptions, recipe.supernet, "supernet")
     section(SearchOptions, recipe.search, "search")
-    check_rivals(recipe, ())  # what is found is a narrowed original itself
+    check_rivals(recipe, ())  # the found generator is a narrowed original itself
     if "ngf" not in recipe.teach.generator:
         raise RecipeError("the original must have a width, ngf, to be narrowed", sorted(recipe.teach.generator))
 
 
 def supernet(job: Job) -> Mapping[str, float]:
-    """Keep the original's weights; nothing is trained."""
+    """Copy the original's weights; train nothing."""
     save_weights(job.out / WEIGHTS, load_weights(job.inputs["teach"] / WEIGHTS))
     return {"updates": 0}
 
@@ -116,7 +112,7 @@ def search(job: Job) -> Found:
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
-    """Train the best width on, from the original's first channels and against a new discriminator."""
+    """Fine-tune the best width, from the original's first channels and against a new discriminator."""
     net, schedule = original(job), job.recipe.finetune
     genotype = found_genotype(job)
     steps = schedule.steps(len(job.data.split("train")))
@@ -130,7 +126,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
 
 
 def original(job: Job) -> Narrowable:
-    """Return the original with the weights that the supernet's stage kept, in evaluation mode."""
+    """Return the original with the weights that the supernet stage copied, in evaluation mode."""
     net = Narrowable(job.recipe.teach.generator)
     net.net.load_state_dict(load_weights(job.inputs["supernet"] / WEIGHTS))
     return net.eval()

@@ -1,16 +1,16 @@
-"""A user-defined task: one file, and one word in a recipe. Nothing of slimgen is edited.
+"""A user-defined task: one file and one word in a recipe, without editing slimgen.
 
-Grey photographs are to become colourful. Pairs are made of single images: the input is an image without its colours,
-the target the image itself. So a folder of any images will do, and the embedded townhouses as well. A recipe names the
-class in the place of a task that comes with slimgen, with Python's path set to the folder that holds `examples/`:
+The task is to colour grey photographs. Pairs are made from single images: the input is an image without its colours,
+the target is the image itself. Any folder of images will do, and so will the embedded townhouses. A recipe names the
+class in place of one of slimgen's tasks, with Python's path set to the folder that holds `examples/`:
 
     PYTHONPATH=. slimgen run examples/own_task.yaml
 
-A task says what its images look like (`traits`), how they are prepared and looked at, what a generator and a
-discriminator are given, and how both are trained (see `Task` in `slimgen/tasks/task.py`). What pairs of images have in
-common is in `Paired`, from which this one inherits: the networks, pix2pix's losses, how the original is trained, what
-is measured, and so every method that compresses generators of pairs. A task that comes with slimgen is the same: a file
-in `slimgen/tasks/`, and a line of `TASKS` in its `__init__.py`.
+A task defines the layout of its images (`traits`), how they are prepared and checked, the inputs of generator and
+discriminator, and how both are trained (see `Task` in `slimgen/tasks/task.py`). This one inherits from `Paired`
+everything that pairs of images have in common: networks, pix2pix's losses, the training of the original, the metrics,
+and with them every method that compresses generators of pairs. Slimgen's own tasks work in the same way: a file in
+`slimgen/tasks/` and a line of `TASKS` in its `__init__.py`.
 """
 
 from collections.abc import Mapping
@@ -34,11 +34,11 @@ from slimgen.tasks.task import setting_of
 from slimgen.tasks.traits import Embedded
 
 LUMA = np.array([0.299, 0.587, 0.114])
-"""How bright red, green and blue are (ITU-R BT.601)."""
+"""The weights of red, green and blue in the brightness (ITU-R BT.601)."""
 
 
 class Colours(Paired):
-    """Grey images with the same images in colour."""
+    """The colouring of grey images: pairs of a grey image and the same image in colour."""
 
     traits = replace(
         Paired.traits,
@@ -49,25 +49,26 @@ class Colours(Paired):
 
     @classmethod
     def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
-        """Write each image as the target of itself without colours; without `out`, only says what would be rejected.
+        """Write pairs of each image without its colours and the image; without `out`, only report rejections.
 
         Raises:
             DataError: the folder has no images in `train/` and `test/`, or most of them cannot be used.
         """
         found, setting = find_images(folder), setting_of(recipe)
         if "test" not in found.splits and setting.test is None:
-            raise DataError(f"{folder} must hold images in train/ and in test/", ", ".join(found.splits))
+            hint = "add the missing folder, or set data.test to hold some images out of train"
+            raise DataError(f"{folder} must hold images in train/ and in test/", ", ".join(found.splits), hint)
         splits = divide(found.splits, setting, "images")
         return convert(folder, out, splits, pair, setting, progress, found=found, unit="image")
 
     @classmethod
     def look(cls, folder: Path, look: Look) -> Looked:
-        """How the images are laid out, and which cannot be used: what `slimgen data check` prints."""
+        """Return the images' layout and the unusable ones, for `slimgen data check` to print."""
         return look_at_images(folder, look)
 
 
 def pair(file: ImageFile, read: Read, frame: Frame) -> Mapping[str, Row]:
-    """Return the middle part of an image, resized: grey, and as it is; raises Rejected if it is too small."""
+    """Return the middle part of an image, resized, in grey and in colour; raise Rejected if it is too small."""
     image = decode(file.path, read(file.path))
     colours = resize(customary(frame).fitted(file.path, image), frame.size)
     grey = (colours @ LUMA).round().astype(np.uint8)

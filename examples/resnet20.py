@@ -1,18 +1,18 @@
 """A feature network for 32-pixel images: a ResNet-20 that classifies CIFAR-10, as a TorchScript file for slimgen.
 
-The weights are those of https://github.com/akamaster/pytorch_resnet_cifar10 (91.7 % of the test images, BSD 2-clause):
+The weights are from https://github.com/akamaster/pytorch_resnet_cifar10 (91.7 % test accuracy, BSD 2-clause):
 
     python examples/resnet20.py pretrained_models/resnet20-12fca82f.th resnet20.pt
 
-What it writes maps images to 64 features, and a recipe measures distances by them, as `fd:resnet20` or `kid:resnet20`:
+The written network maps images to 64 features, by which a recipe measures distances as `fd:resnet20` or `kid:resnet20`:
 
     evaluate:
       metrics: ["fd:resnet20"]
       features:
         resnet20: {path: resnet20.pt, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}
 
-With `--scores` it writes the scores of the ten classes instead, for `is:resnet20`. A distance in these features is no
-FID, and is not to be called one.
+With `--scores`, it maps images to the scores of the ten classes instead, for `is:resnet20`. A distance in these
+features is not an FID and must not be called one.
 """
 
 import argparse
@@ -26,13 +26,14 @@ from torch.nn import functional
 
 SIDE, CLASSES = 32, 10
 PREFIX = "module."
-"""What training on several GPUs puts before each name."""
+"""The prefix of each name that training on several GPUs adds."""
 
 
 class Block(nn.Module):
-    """Two convolutions around which the input is added; where the shape changes, by leaving out and filling up.
+    """A residual block of two convolutions, with a shortcut without weights.
 
-    Without weights in the shortcut (He et al. 2016, option A): every other pixel, and zeros for the new channels.
+    Where the shape changes, the shortcut takes every other pixel, and zeros for the new channels (He et al. 2016,
+    option A).
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -51,10 +52,10 @@ class Block(nn.Module):
 
 
 class Resnet20(nn.Module):
-    """ResNet-20 of CIFAR-10 (He et al. 2016, section 4.2): three times three blocks of 16, 32 and 64 channels.
+    """ResNet-20 for CIFAR-10 (He et al. 2016, section 4.2): three blocks each with 16, 32 and 64 channels.
 
     Args:
-        scores: return the scores of the classes, and not the features that they are made of.
+        scores: return the scores of the classes instead of the features before them.
     """
 
     def __init__(self, scores: bool = False) -> None:
@@ -77,11 +78,12 @@ def load(path: Path, scores: bool = False) -> Resnet20:
     """Return the network with the weights of a file, in evaluation mode.
 
     Args:
-        path: a dictionary with `state_dict`, whose names may begin with `module.`; or these weights themselves.
-        scores: as of `Resnet20`.
+        path: a file with a dictionary that has a `state_dict`, whose names may begin with `module.`, or with the
+            `state_dict` itself.
+        scores: as for `Resnet20`.
 
     Raises:
-        ValueError: the weights are of another network.
+        ValueError: the weights belong to another network.
     """
     found = torch.load(path, map_location="cpu", weights_only=True)
     weights: Mapping[str, Tensor] = found.get("state_dict", found)
@@ -96,17 +98,17 @@ def load(path: Path, scores: bool = False) -> Resnet20:
 def write(net: Resnet20, path: Path) -> None:
     """Write a network as TorchScript."""
     with warnings.catch_warnings():
-        # torch announces the end of TorchScript at every use; it stays the form in which weights are shared.
+        # torch warns at each use that TorchScript is deprecated; slimgen still reads feature networks in this form.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.jit.save(torch.jit.trace(net, torch.zeros(2, 3, SIDE, SIDE)), path)
 
 
 def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description="A ResNet-20 of CIFAR-10 as a feature network of slimgen.")
-    parser.add_argument("weights", type=Path, help="resnet20-12fca82f.th")
-    parser.add_argument("out", type=Path, help="the TorchScript file to write")
-    parser.add_argument("--scores", action="store_true", help="the scores of the classes instead of the features")
+    """Convert the weights named on the command line."""
+    parser = argparse.ArgumentParser(description="Convert a ResNet-20 for CIFAR-10 to a feature network for slimgen.")
+    parser.add_argument("weights", type=Path, help="weights file, such as resnet20-12fca82f.th")
+    parser.add_argument("out", type=Path, help="TorchScript file to write")
+    parser.add_argument("--scores", action="store_true", help="return the class scores instead of the features")
     given = parser.parse_args()
     write(load(given.weights, given.scores), given.out)
     print(f"{given.out}: {CLASSES} scores" if given.scores else f"{given.out}: 64 features")

@@ -1,12 +1,12 @@
-"""A published generator, adopted: SRGAN's, which makes pictures four times as large (Ledig et al. 2017, Figure 4).
+"""A published generator, adopted: SRGAN's, which enlarges pictures four times (Ledig et al. 2017, Figure 4).
 
-The class is all that slimgen needs of it, and is named by its file. The weights are those of
-https://github.com/leftthomas/SRGAN (MIT):
+Slimgen needs only the class, which is named by its file. The weights are from https://github.com/leftthomas/SRGAN
+(MIT):
 
     slimgen adopt netG_epoch_4_100.pth examples/srgan.py:Srgan --data Set5/HR --size 56 --out runs/srgan
 
-Pictures are made four times smaller, enlarged by the network, and compared with what they were, beside bicubic
-enlarging; `generator.onnx` takes pictures of every size.
+Pictures are reduced four times, enlarged by the network and compared with the originals, with bicubic enlargement as a
+baseline. `generator.onnx` takes pictures of any size.
 """
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 class Residual(nn.Module):
-    """conv3, norm, PReLU, conv3, norm, and the input added."""
+    """A residual block: conv3, norm, PReLU, conv3, norm, and the input added."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Residual(nn.Module):
 
 
 class Doubling(nn.Module):
-    """Twice the size: four times the channels, laid out as squares of pixels."""
+    """A block that doubles the size: four times the channels, rearranged as squares of pixels."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -43,13 +43,13 @@ class Doubling(nn.Module):
 class Srgan(nn.Module):
     """SRGAN's generator, for pictures in [-1, 1].
 
-    The published network takes pictures in [0, 1] and makes (tanh + 1) / 2 in [0, 1]: here the input is moved to its
-    range, and tanh is left as it is.
+    The published network takes pictures in [0, 1] and returns (tanh + 1) / 2 in [0, 1]. Here the input is rescaled to
+    that range, and the output is the tanh itself.
 
     Args:
-        channels: of the trunk.
-        blocks: residual blocks.
-        doublings: how often the size is doubled.
+        channels: channels of the trunk.
+        blocks: number of residual blocks.
+        doublings: number of times that the size is doubled.
     """
 
     def __init__(self, channels: int = 64, blocks: int = 5, doublings: int = 2) -> None:

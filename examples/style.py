@@ -1,12 +1,12 @@
 """A generator trained in another framework, adopted: fast style transfer (Johnson et al. 2016).
 
-Its weights are raw arrays in TensorFlow's order, a file each, with a `manifest.json` that says their shapes; those of
-https://github.com/ml5js/ml5-data-and-models (MIT) are. Made into safetensors once, they are adopted as any others:
+The weights at https://github.com/ml5js/ml5-data-and-models (MIT) are raw arrays in TensorFlow's order, one file each,
+with their shapes in `manifest.json`. Once converted to safetensors, they are adopted like any others:
 
     python examples/style.py models/style-transfer/la_muse la_muse.safetensors
     slimgen adopt la_muse.safetensors examples/style.py:Style --data photographs --out runs/la_muse
 
-Nobody knows what a photograph should look like, so nothing is scored; the pictures are in the report.
+There are no target images, so nothing is scored; the pictures are in the report.
 """
 
 import argparse
@@ -20,15 +20,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 EPSILON = 1e-3
-"""Added to a variance, as in the training of these networks."""
+"""The constant added to a variance, as in the training of these networks."""
 
 
 class Normed(nn.Module):
-    """A convolution that TensorFlow pads (`SAME`), an InstanceNorm with scale and shift, and a ReLU unless it is last.
+    """A convolution with TensorFlow's `SAME` padding, an affine InstanceNorm, and a ReLU if asked for.
 
     Args:
-        inputs: channels.
-        outputs: likewise.
+        inputs: input channels.
+        outputs: output channels.
         kernel: side of the kernel, odd.
         step: 2 halves the size, -2 doubles it.
         relu: whether a ReLU follows.
@@ -43,7 +43,7 @@ class Normed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, inputs, H, W) to (N, outputs, H', W')."""
-        if self.step == 2:  # of an even size, all that is missing is missing below and at the right
+        if self.step == 2:  # for an even size, `SAME` pads at the bottom and on the right only
             x = functional.pad(x, (0, self.kernel - 2, 0, self.kernel - 2))
         x = self.conv(x)
         if self.step == -2:
@@ -53,7 +53,7 @@ class Normed(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions around which the input is added."""
+    """A residual block of two convolutions."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -67,12 +67,12 @@ class Residual(nn.Module):
 class Style(nn.Module):
     """The network of fast style transfer, for pictures in [-1, 1] whose sides are multiples of 4.
 
-    The published network takes levels 0..255 and makes 150 tanh + 127.5; here both ends are moved to [-1, 1], so what
-    it makes may lie a little beyond.
+    The published network takes levels 0..255 and returns 150 tanh + 127.5. Here input and output are rescaled to
+    [-1, 1], so outputs may lie slightly outside.
 
     Args:
-        channels: after the first convolution.
-        blocks: residual blocks.
+        channels: channels after the first convolution.
+        blocks: number of residual blocks.
     """
 
     def __init__(self, channels: int = 32, blocks: int = 5) -> None:
@@ -94,13 +94,13 @@ class Style(nn.Module):
 
 
 def converted(folder: Path) -> dict[str, Tensor]:
-    """Return the weights of a folder of raw arrays by the names of `Style`.
+    """Return the weights of a folder of raw arrays under the names of `Style`.
 
-    Arrays are numbered `Variable`, `Variable_1` and so on in the order of the layers: of each a kernel (height, width,
-    inputs, outputs; of a transposed convolution outputs before inputs), its shift and its scale.
+    Arrays are numbered `Variable`, `Variable_1` and so on, three for each layer in order: the kernel (height, width,
+    inputs, outputs; for a transposed convolution outputs before inputs), the shift and the scale.
 
     Raises:
-        ValueError: an array is of another size than the manifest says, or they are not those of such a network.
+        ValueError: an array does not have the manifest's size, or the number of arrays does not fit the network.
     """
     manifest = json.loads((folder / "manifest.json").read_text())
     arrays = []
@@ -123,10 +123,10 @@ def converted(folder: Path) -> dict[str, Tensor]:
 
 
 def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description="A style-transfer network of raw arrays as safetensors.")
-    parser.add_argument("folder", type=Path, help="the arrays and manifest.json")
-    parser.add_argument("out", type=Path, help="the safetensors file to write")
+    """Convert the arrays named on the command line."""
+    parser = argparse.ArgumentParser(description="Convert a style-transfer network from raw arrays to safetensors.")
+    parser.add_argument("folder", type=Path, help="folder with the arrays and manifest.json")
+    parser.add_argument("out", type=Path, help="safetensors file to write")
     given = parser.parse_args()
     weights = converted(given.folder)
     save_file(weights, given.out)

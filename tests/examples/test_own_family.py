@@ -18,7 +18,7 @@ def registered(monkeypatch) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"ngf": 5, "halvings": 1}, {"ngf": 8, "halvings": 3, "blocks": 1}])
 @pytest.mark.usefixtures("registered")
-def test_what_it_costs_in_closed_form_is_what_is_counted(options) -> None:
+def test_its_closed_form_cost_equals_the_counted_one(options) -> None:
     net = build_generator("hourglass", **options)
     images = torch.zeros(1, 3, 32, 40)
     assert net(images).shape == images.shape

@@ -89,7 +89,7 @@ def by_hand(weights: dict[str, Tensor], images: Tensor) -> Tensor:
     return x.mean((2, 3))
 
 
-def test_every_weight_comes_to_its_place_and_features_are_those_written_out(resnet20, drawn, tmp_path):
+def test_every_weight_has_its_place_and_the_written_network_gives_the_same_features(resnet20, drawn, tmp_path):
     torch.save({"best_prec1": 91.0, "state_dict": drawn}, tmp_path / "drawn.th")
     resnet20.write(resnet20.load(tmp_path / "drawn.th"), tmp_path / "net.pt")
     images = torch.randint(0, 256, (5, 3, 32, 32), generator=torch.Generator().manual_seed(1))

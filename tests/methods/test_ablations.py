@@ -35,7 +35,7 @@ def images(tmp_path_factory) -> Path:
     return folder
 
 
-def test_what_is_fixed_from_the_supernet_on_is_all_that_is_trained_and_searched(untracked, images, tmp_path) -> None:
+def test_only_a_path_and_operators_fixed_in_the_supernet_are_trained_and_searched(untracked, images, tmp_path) -> None:
     fixed = ["supernet.path=4-2-1", "supernet.operators=[dws, resblock, dws]", "supernet.updates=3"]
     stages.run(TINY.override(fixed), data=images, out=tmp_path / "run", until="search", progress=quiet)
     counts = json.loads((tmp_path / "run" / "supernet" / "updates.json").read_text())
@@ -80,7 +80,7 @@ def test_sparsity_is_shared_among_the_paths_that_are_trained() -> None:
         (["supernet.path=4-2-1", "search.path=4-4-4"], "search.path needs a supernet of all paths"),
     ],
 )
-def test_what_cannot_be_fixed_is_refused(settings, said) -> None:
+def test_unknown_paths_and_operators_are_refused(settings, said) -> None:
     with pytest.raises(RecipeError, match=said):
         cf_gan.check(TINY.override(settings))
 

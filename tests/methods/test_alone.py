@@ -91,7 +91,7 @@ def trials(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "search" / "trials.jsonl").read_text().splitlines()]
 
 
-def test_the_better_half_of_random_and_of_proposed_genotypes_goes_on(method, whole) -> None:
+def test_the_better_half_of_random_and_proposed_genotypes_continues(method, whole) -> None:
     found, every = read(whole, "search/genotype.json"), trials(whole)
     steps = [trial["step"] for trial in every]
     assert rungs(3, 4) == [(3, 2), (2, 4)]
@@ -124,7 +124,7 @@ def test_effort_counts_every_candidate_once(method, whole) -> None:
             assert costs.params == read(whole, "search/stage.json")["metrics"][f"{reverse}params"]
 
 
-def test_the_winner_is_what_fine_tuning_would_make_of_it(method, recipe, whole, tmp_path, monkeypatch) -> None:
+def test_the_winner_equals_the_result_of_fine_tuning_it(method, recipe, whole, tmp_path, monkeypatch) -> None:
     folders = {name: whole / name for name in STAGES["finetune"].reads}
     asked = []
 
@@ -162,7 +162,7 @@ class StoppedError(Exception):
     pass
 
 
-def test_a_search_stopped_amid_its_trainings_ends_with_the_same_bits(
+def test_a_search_stopped_during_its_trainings_ends_with_the_same_bits(
     method, recipe, images, whole, tmp_path, monkeypatch
 ) -> None:
     run = tmp_path / "run"
@@ -193,8 +193,8 @@ def test_a_search_stopped_amid_its_trainings_ends_with_the_same_bits(
     ("method", "settings", "said"),
     [
         ("co_evolution", ["finetune.updates=0"], "finetune.updates 0"),
-        ("co_evolution", ["search.population=4"], "search.population needs another kind"),
-        ("co_evolution", ["search={kind: magnitude, candidates: 4}"], "search.candidates needs kind halving"),
+        ("co_evolution", ["search.population=4"], "search.population needs another search.kind"),
+        ("co_evolution", ["search={kind: magnitude, candidates: 4}"], "search.candidates needs search.kind halving"),
         ("cyclegan_nas", ["supernet.updates=4"], "supernet.updates to 0"),
         ("cyclegan_nas", ["search={kind: gradient}"], "supernet.updates 0"),
         (
@@ -204,16 +204,16 @@ def test_a_search_stopped_amid_its_trainings_ends_with_the_same_bits(
         ),
         ("alphagan", ["supernet.iterations=2"], "supernet.iterations to 0"),
         ("alphagan", ["objective.metric=psnr"], "whole sets"),
-        ("alphagan", ["search.random=2"], "search.random needs another kind"),
+        ("alphagan", ["search.random=2"], "search.random needs another search.kind"),
     ],
 )
-def test_what_does_not_go_with_halving_is_refused(method, settings, said) -> None:
+def test_settings_that_contradict_halving_are_refused(method, settings, said) -> None:
     with pytest.raises(RecipeError, match=said):
         open_method(method).check(recipe_of(method).override(settings))
 
 
 @pytest.mark.parametrize("method", SETTINGS)
-def test_how_candidates_are_trained_decides_the_search(method) -> None:
+def test_the_search_depends_on_the_settings_of_its_candidates_training(method) -> None:
     found = sections(STAGES["search"], recipe_of(method))
     assert {"finetune.updates", "finetune.rate", "finetune.decay", "finetune.ema"} <= set(found)
     assert ("finetune.inherit" in found) == (method == "co_evolution")

@@ -143,13 +143,13 @@ def test_each_player_is_trained_against_the_one_that_its_line_names(tiny_run, na
         ("both", {"generator_bar", "generator_bar.relaxation"}),
     ],
 )
-def test_of_g_bar_what_the_ablation_says_is_trained(tiny_run, bar, moved):
+def test_the_ablation_decides_which_part_of_g_bar_is_trained(tiny_run, bar, moved):
     steps = Searching(tiny_run, f"bar={bar}").watched(9)
     assert steps[5] == steps[6] == moved
     assert steps[7] == {"generator.relaxation"}
 
 
-def test_the_warm_up_holds_the_logits_and_spares_the_bars(tiny_run):
+def test_the_warm_up_holds_the_logits_and_skips_the_bars(tiny_run):
     search = Searching(tiny_run, "warm_up=0.5")
     steps = search.watched(len(search.table))
     assert all(step <= {"generator", "discriminator"} for step in steps[:6])
@@ -159,7 +159,7 @@ def test_the_warm_up_holds_the_logits_and_spares_the_bars(tiny_run):
 
 
 @pytest.mark.parametrize("relaxation", ["softmax", "sampled"])
-def test_without_the_gap_g_bar_is_spared_and_the_logits_learn_the_same(tiny_run, tmp_path, relaxation):
+def test_without_the_gap_g_bar_is_skipped_and_the_logits_learn_the_same(tiny_run, tmp_path, relaxation):
     for name, looked in (("whole", "true"), ("spared", "false")):
         recipe = TINY.override([f"supernet.relaxation={relaxation}", f"supernet.gap={looked}"])
         stages.supernet(recipe, **folders(tiny_run), out=tmp_path / name, progress=quiet)

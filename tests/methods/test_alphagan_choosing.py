@@ -35,7 +35,7 @@ def nats(logs, genotype) -> float:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_it_is_what_trying_all_of_them_finds(seed):
+def test_the_most_probable_architecture_equals_that_of_an_exhaustive_search(seed):
     space = Space({f"c{number}": Choice(tuple("abcd"[: 2 + number % 3])) for number in range(5)})
     costs, logs = additive(space, seed)
     every = [
@@ -55,7 +55,7 @@ def alphagan_costs(genotype):
     return {name: float(value) for name, value in cost.as_dict("exact").items()}
 
 
-def test_of_the_whole_space_it_is_found_in_seconds_and_never_more_probable_than_without_a_budget():
+def test_in_the_whole_space_the_search_takes_seconds_and_a_budget_never_raises_the_probability():
     rng = random.Random(1)
     logs = {name: {o: math.log(rng.random()) for o in choice.options} for name, choice in SPACE.items()}
     free = likeliest(SPACE, logs, alphagan_costs, {})
@@ -78,7 +78,7 @@ def test_a_budget_below_the_smallest_architecture_names_it():
     assert alphagan_costs(likeliest(SPACE, logs, alphagan_costs, {"params": least}))["params"] == least
 
 
-def test_random_architectures_are_of_the_size_and_the_same_again():
+def test_random_architectures_have_the_given_size_and_are_reproducible():
     budget = Budget(params=310_000)
     found = alike(SPACE.sample, alphagan_costs, 300_000, 0.1, 5, "3", budget)
     assert len(set(found)) == 5

@@ -72,7 +72,7 @@ def gradients(search: Searching, **options) -> dict[str, float]:
     return sizes
 
 
-def test_the_logits_learn_of_g_against_d_bar_alone(tiny_run):
+def test_the_logits_learn_from_g_against_d_bar_alone(tiny_run):
     search = Searching(tiny_run)
     search.train(4)
     # In training, every look at a spectral norm is a power iteration.
@@ -103,7 +103,7 @@ def test_coupled_bars_teach_the_logits_of_both_terms(tiny_run):
     assert all(not torch.equal(one, two) for one, two in zip(*found, strict=True))
 
 
-def test_a_searched_discriminator_learns_of_d_against_g_bar(tiny_run):
+def test_a_searched_discriminator_learns_from_d_against_g_bar(tiny_run):
     search = Searching(tiny_run, "discriminator=searched")
     steps = search.watched(9)
     logits = {"generator.relaxation", "discriminator.relaxation"}
@@ -113,7 +113,7 @@ def test_a_searched_discriminator_learns_of_d_against_g_bar(tiny_run):
     assert sizes["discriminator_bar.relaxation"] == sizes["generator_bar.relaxation"] == 0
 
 
-def test_gates_at_a_corner_make_what_the_extracted_generator_makes(tiny_run):
+def test_one_hot_gates_give_the_extracted_generators_output(tiny_run):
     net = Searching(tiny_run, "interpolation=learned").those.generator.net
     genotype, noise = PUBLISHED["alphagan_s"], torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
     made = net(noise, Gates.corner(SPACE, genotype))

@@ -124,7 +124,7 @@ def test_a_published_architecture_is_trained_without_any_search(whole_run, tmp_p
     assert outcome_of(tmp_path / "own")["genotype"] == PUBLISHED["alphagan_l"].to_json()
 
 
-def test_an_epoch_is_of_all_images_but_the_test_images(whole_run, tmp_path):
+def test_an_epoch_covers_all_images_but_the_test_images(whole_run, tmp_path):
     # 12 and 8 images in batches of 4: five updates.
     recipe = TINY.override(["finetune.updates=null", "finetune.epochs=1", "finetune.rivals=[]", "search={}"])
     inputs = folders(whole_run, "supernet")
@@ -134,7 +134,7 @@ def test_an_epoch_is_of_all_images_but_the_test_images(whole_run, tmp_path):
     assert about["found"]["updates"] == 5
 
 
-def test_a_searched_discriminator_is_read_off_and_trains_what_is_found(whole_run, tmp_path, monkeypatch):
+def test_a_searched_discriminator_is_read_off_and_used_in_fine_tuning(whole_run, tmp_path, monkeypatch):
     recipe = TINY.override(["supernet.discriminator=searched", "search={discriminator: found}"])
     inputs = folders(whole_run)
     stages.supernet(recipe, **inputs, out=tmp_path / "supernet", progress=quiet)

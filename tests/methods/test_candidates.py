@@ -173,7 +173,7 @@ def milliseconds(genotype: Genotype) -> float:
     return sum(value for value in genotype.values() if isinstance(value, float | int))
 
 
-def test_a_limit_of_milliseconds_needs_something_to_predict_them(prepared: Path, tmp_path: Path) -> None:
+def test_a_limit_of_milliseconds_needs_a_prediction(prepared: Path, tmp_path: Path) -> None:
     limit = "budget.latency_ms=3.5"
     with pytest.raises(BudgetError, match="cannot predict latency here; got a limit budget"):
         candidates(prepared, tmp_path, limit)
@@ -184,7 +184,7 @@ def test_a_limit_of_milliseconds_needs_something_to_predict_them(prepared: Path,
     assert "latency_ms" not in candidates(prepared, tmp_path).costs(trials[0].genotype)
 
 
-def test_alone_a_process_is_the_first_and_does_all_the_work() -> None:
+def test_a_single_process_is_the_first_and_does_all_the_work() -> None:
     assert world() == (0, 1)
     assert first(lambda: 7) == 7
     assert spread("abc", str.upper) == ["A", "B", "C"]
@@ -224,7 +224,7 @@ def run_processes(count: int, prepared: Path, out: Path) -> list[str]:
     return [(out / f"told-{rank}").read_text() for rank in range(count)]
 
 
-def test_two_processes_that_race_tell_the_trials_of_one(prepared: Path, tmp_path: Path) -> None:
+def test_two_racing_processes_report_the_trials_of_one(prepared: Path, tmp_path: Path) -> None:
     expected = "\n".join(told(raced(prepared, tmp_path / "alone", latency=milliseconds)))
     # What only the first one has of an earlier start is replayed by both.
     log = (tmp_path / "alone" / "log-rounds.jsonl").read_bytes().splitlines(keepends=True)

@@ -31,7 +31,7 @@ def genotype(shape, operators, path="4-2-1"):
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
-def test_blocks_bear_the_colour_of_their_operator(tmp_path, operator):
+def test_blocks_have_the_colour_of_their_operator(tmp_path, operator):
     other = next(name for name in OPERATORS if name != operator)
     shape = Shape(ngf=8)
     for count in (0, 3, 9):

@@ -80,7 +80,7 @@ def test_the_fitness_is_the_inverse_of_share_and_weighted_losses():
 
 @pytest.mark.parametrize("turn", ["a", "b"])
 @pytest.mark.parametrize("criterion", ["discriminator", "generator"])
-def test_a_pair_is_as_fit_as_zeroed_filters_and_the_originals_run_again_say(begun, tmp_path, turn, criterion):
+def test_the_fitness_of_a_pair_equals_that_of_zeroed_filters(begun, tmp_path, turn, criterion):
     found = judge(begun, tmp_path, [f"search.criterion={criterion}"])
     pair = pair_of(found, turn)
     mine, other = found.sides[turn], found.sides["b" if turn == "a" else "a"]
@@ -102,7 +102,7 @@ def test_a_pair_is_as_fit_as_zeroed_filters_and_the_originals_run_again_say(begu
     assert quality["fitness"] == pytest.approx(1 / (share + 10 * (distance + 10 * cycle)), rel=1e-4)
 
 
-def test_the_whole_original_differs_from_itself_in_nothing_and_its_share_is_one(begun, tmp_path):
+def test_the_whole_original_has_distance_zero_and_share_one(begun, tmp_path):
     found = judge(begun, tmp_path)
     whole_pair = Genotype({"turn": "a"})
     for name, side in found.sides.items():
@@ -113,7 +113,7 @@ def test_the_whole_original_differs_from_itself_in_nothing_and_its_share_is_one(
     assert quality["fitness"] == pytest.approx(1 / (1 + 100 * quality["cycle"]))
 
 
-def test_the_supernet_keeps_what_the_originals_make_and_what_is_said_of_it(begun, tmp_path):
+def test_the_supernet_stage_stores_the_originals_outputs_and_scores(begun, tmp_path):
     work = job(begun, TINY, tmp_path)
     kept = load_weights(begun / "supernet" / "outputs.safetensors")
     again = outputs(work, sides(work))
@@ -156,7 +156,7 @@ class KilledError(Exception):
     """Stands for the signal."""
 
 
-def test_a_search_killed_amid_generations_ends_as_one_left_alone(begun, tmp_path, monkeypatch):
+def test_a_search_killed_between_generations_ends_like_an_uninterrupted_one(begun, tmp_path, monkeypatch):
     alone = searched(begun, tmp_path / "one" / "alone", [])
     quality = Fitness.quality
     for allowed in (2, 3, 5):
@@ -178,7 +178,7 @@ def test_a_search_killed_amid_generations_ends_as_one_left_alone(begun, tmp_path
         assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_what_was_judged_before_is_not_judged_again(begun, tmp_path, monkeypatch):
+def test_a_measured_pair_is_not_measured_again(begun, tmp_path, monkeypatch):
     searched(begun, tmp_path, [])
     kept = begun_stage("search", TINY, folders(begun), tmp_path / "again" / "search")
     shutil.copy(tmp_path / "search" / "cache.jsonl", kept / "cache.jsonl")
@@ -189,7 +189,7 @@ def test_what_was_judged_before_is_not_judged_again(begun, tmp_path, monkeypatch
     ]
 
 
-def test_evolved_apart_every_candidate_is_judged_beside_the_whole_original(begun, tmp_path):
+def test_evolved_apart_every_candidate_has_the_whole_original_as_partner(begun, tmp_path):
     trials = searched(begun, tmp_path, ["search.together=false"])
     for trial in trials[:-2]:
         other = "b." if trial["genotype"]["turn"] == "a" else "a."
@@ -207,7 +207,7 @@ def test_magnitude_keeps_as_much_of_every_layer_as_the_budget_allows(begun, tmp_
     assert max(shares) - min(shares) <= 0.25  # one filter of the four at the ends
 
 
-def test_tuned_candidates_come_back_closer_and_the_originals_stay_as_they_are(begun, tmp_path):
+def test_tuned_candidates_have_a_smaller_cycle_loss_and_the_originals_stay_unchanged(begun, tmp_path):
     plain = judge(begun, tmp_path / "plain")
     tuned = judge(begun, tmp_path / "tuned", [TUNING, "losses.adversarial=1e-6", "losses.identity=0"])
     before = {name: load_weights(begun / "teach" / f"{name}.safetensors") for name in ("generator", "discriminator")}
@@ -239,7 +239,7 @@ def finetuned(begun: Path, out: Path, settings: list[str], search: Path | None =
     return json.loads((out / "finetune" / "networks.json").read_text())
 
 
-def test_without_fine_tuning_both_generators_are_cut_out_of_the_originals(begun, tmp_path):
+def test_without_fine_tuning_both_generators_are_pruned_originals(begun, tmp_path):
     about = finetuned(begun, tmp_path, ["finetune.updates=0"])
     genotype = Genotype.from_json(json.loads((tmp_path / "search" / "genotype.json").read_text())["genotype"])
     for (name, turn), side in zip(
@@ -252,7 +252,7 @@ def test_without_fine_tuning_both_generators_are_cut_out_of_the_originals(begun,
         net.load_state_dict(left)
 
 
-def test_both_generators_are_trained_on_together_from_what_was_cut(begun, tmp_path):
+def test_both_pruned_generators_are_fine_tuned_together(begun, tmp_path):
     finetuned(begun, tmp_path / "cut", ["finetune.updates=0"])
     search = tmp_path / "cut" / "search"
     finetuned(begun, tmp_path / "long", ["finetune.updates=2"], search)
@@ -293,7 +293,7 @@ def test_a_candidate_that_diverged_is_never_found(begun, tmp_path):
     assert math.isnan(broken.quality(pair)["fitness"])
 
 
-def test_edited_code_of_a_network_of_ones_own_computes_anew(images, tmp_path, monkeypatch):
+def test_edited_code_of_a_user_defined_network_is_computed_again(images, tmp_path, monkeypatch):
     code = (EXAMPLES / "own_generator.py").read_text()
     (tmp_path / "edited_generator.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -318,7 +318,7 @@ def test_the_authors_genome_runs_too(begun, tmp_path):
     assert len(found) == 1 + 2 * 5
 
 
-def test_a_network_of_ones_own_is_compressed_from_images_to_onnx(images, tmp_path, monkeypatch):
+def test_a_user_defined_network_is_compressed_from_images_to_onnx(images, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLES))
     own = "teach.generator={family: 'own_generator:Squeezer', hidden: 8, blocks: 1}"
     recipe = TINY.override([own, "search.evaluations=16", "data.direction=BtoA"])
@@ -341,7 +341,7 @@ def test_a_network_of_ones_own_is_compressed_from_images_to_onnx(images, tmp_pat
     assert "The other direction" in (tmp_path / "evaluate" / "report.html").read_text()
 
 
-def test_the_example_of_a_network_of_ones_own_makes_sense(monkeypatch):
+def test_the_example_recipe_of_a_user_defined_network_is_sound(monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLES))
     check(load(str(EXAMPLES / "own_generator.yaml")))
 
@@ -350,19 +350,19 @@ def test_the_example_of_a_network_of_ones_own_makes_sense(monkeypatch):
     ("settings", "error", "words"),
     [
         (["task=paired"], RecipeError, "both directions of a CycleGAN"),
-        (["objective.metric=fid"], RecipeError, "one by one"),
+        (["objective.metric=fid"], RecipeError, "must be a metric of single images"),
         (["budget={params: 10}"], BudgetError, "smallest network"),
         (["search.selection=0.5"], RecipeError, "sum to 1"),
         (["search.populaton=5"], RecipeError, "did you mean 'population'"),
-        (["search.kind=magnitude", "budget={}"], RecipeError, "to a budget"),
+        (["search.kind=magnitude", "budget={}"], RecipeError, "magnitude needs a budget"),
         (["teach.generator={family: trellis}"], RecipeError, "a generator family with an option widths"),
         (["teach.generator_checkpoint=x.pth"], RecipeError, "teach.reverse_generator_checkpoint"),
         (["finetune.generator_steps=2"], RecipeError, "in turns, so finetune.generator_steps must be 1"),
-        (["losses.adversarial=0"], RecipeError, "discriminators"),
+        (["losses.adversarial=0"], RecipeError, "needs an adversarial loss"),
         (["teach.generator={family: 'nowhere:Net'}"], SlimgenError, "PYTHONPATH"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_anything_is_computed(settings, error, words):
+def test_unsound_recipes_are_refused_before_anything_is_computed(settings, error, words):
     with pytest.raises(error, match=words):
         check(TINY.override(settings))
 
@@ -382,7 +382,7 @@ def test_the_presets_are_the_papers_setting(name):
 
 
 @pytest.mark.parametrize("other", ["losses.cycle=3", "data.flip=false"])
-def test_candidates_tuned_with_other_losses_or_flips_are_judged_anew(begun, images, tmp_path, other):
+def test_candidates_tuned_with_other_losses_or_flips_are_measured_again(begun, images, tmp_path, other):
     teach = folders(begun)["teach"]
     names = ("generator", "discriminator", "reverse_generator", "reverse_discriminator")
     imported = TINY.override([TUNING, *(f"teach.{name}_checkpoint={teach / name}.safetensors" for name in names)])
@@ -393,7 +393,7 @@ def test_candidates_tuned_with_other_losses_or_flips_are_judged_anew(begun, imag
     assert found[0] != found[1]
 
 
-def test_a_fitness_is_kept_for_its_own_losses_alone(begun, tmp_path):
+def test_a_cached_fitness_is_used_for_the_same_losses_only(begun, tmp_path):
     first, same = judge(begun, tmp_path), judge(begun, tmp_path)
     other = judge(begun, tmp_path, ["search.loss=5"])
     pair = pair_of(first, "a")
@@ -405,7 +405,7 @@ def test_a_fitness_is_kept_for_its_own_losses_alone(begun, tmp_path):
     assert changed.quality["fitness"] != trial.quality["fitness"]
 
 
-def test_a_budget_that_no_network_of_ones_own_meets_names_the_smallest_cost(begun, tmp_path):
+def test_a_budget_that_no_pruned_user_defined_network_meets_names_the_smallest_cost(begun, tmp_path):
     recipe = TINY.override(["budget={params: 30}"])
     work = job(begun, recipe, tmp_path)
     smallest = min(side.filters.cost(side.filters.space.smallest(), 16, 16).params for side in sides(work).values())

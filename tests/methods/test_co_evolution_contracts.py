@@ -216,9 +216,7 @@ def judged_anew(judge: Fitness, asked: Genotype) -> bool:
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
-def test_the_costs_of_a_pair_are_counted_on_what_is_cut_under_the_convention_of_the_budget(
-    begun, tmp_path, convention
-) -> None:
+def test_the_costs_of_a_pair_equal_those_counted_on_the_pruned_networks(begun, tmp_path, convention) -> None:
     judge = fitness(begun, tmp_path, f"budget.convention={convention}")
     for turn, side in judge.sides.items():
         asked = pair(judge, turn)

@@ -146,7 +146,7 @@ def assert_same_search(one: Path, two: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_killed_amid_teaching_searching_and_fine_tuning_ends_with_the_same_bits(recipe, alone, tmp_path):
+def test_a_run_killed_in_teach_search_and_finetune_ends_with_the_same_bits(recipe, alone, tmp_path):
     run = tmp_path / "run"
     command = run_command(recipe, run)
     teach, search, finetune = (run / name for name in ("teach", "search", "finetune"))
@@ -192,7 +192,7 @@ def test_a_run_killed_amid_teaching_searching_and_fine_tuning_ends_with_the_same
     assert len(lines(search / "cache.jsonl")) == len(lines(alone / "search" / "cache.jsonl"))
 
 
-def test_two_processes_killed_amid_a_generation_find_what_one_finds_alone(recipe, alone, tmp_path):
+def test_two_processes_killed_within_a_generation_find_the_result_of_one(recipe, alone, tmp_path):
     search = tmp_path / "run" / "search"
     command = search_command(recipe, alone, search)
     with socket.socket() as free:

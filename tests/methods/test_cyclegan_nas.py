@@ -84,7 +84,7 @@ def test_in_one_step_one_optimizer_of_each_player_moves_weights_and_logits(tiny_
     assert all(changed[id(logit)] for logit in logits)
 
 
-def test_logits_without_a_rate_of_their_own_have_that_of_their_networks_weights(tiny_run):
+def test_logits_without_a_rate_have_that_of_the_weights(tiny_run):
     _, found, _ = searching(tiny_run, "OF", "supernet.discriminator_rate=5e-4")
     rates = [{group["lr"] for group in phase.optimizer.param_groups} for phase in found]
     assert rates == [{2e-4}, {5e-4}]
@@ -136,7 +136,7 @@ def test_the_discriminators_judge_what_the_generators_made_in_the_same_step(tiny
         torch.testing.assert_close(terms[name], wanted / 2, atol=2e-3, rtol=1e-2)
 
 
-def test_the_halves_of_either_set_are_disjoint_equal_and_all_there_is(tiny_run):
+def test_the_halves_of_each_set_are_disjoint_equal_and_complete(tiny_run):
     data = Prepared.open(tiny_run / "prepare")
     train = data.split("train")
     halves = [Half.of(data, half, seed=4).split("train") for half in (0, 1)]
@@ -196,7 +196,7 @@ class KilledError(Exception):
 
 
 @pytest.mark.parametrize("settings", [["supernet.relaxation=gumbel"], ["supernet.optimisation=THS"]])
-def test_a_search_killed_amid_training_leaves_the_same_logits_and_trace(tiny_run, tmp_path, monkeypatch, settings):
+def test_a_search_killed_in_training_leaves_the_same_logits_and_trace(tiny_run, tmp_path, monkeypatch, settings):
     recipe = TINY.override([*settings, "supernet.updates=6", "compute.checkpoint_seconds=0.0001"])
     inputs = folders(tiny_run)
     stages.supernet(recipe, **inputs, out=tmp_path / "alone" / "supernet", progress=quiet)
@@ -228,7 +228,7 @@ def test_a_set_of_one_image_has_no_halves(tiny_run, optimisation):
             return alone
 
     same = {field.name: getattr(work.data, field.name) for field in fields(work.data)}
-    with pytest.raises(DataError, match=f"{optimisation} needs two training images of either set"):
+    with pytest.raises(DataError, match=f"{optimisation} needs at least two training images in each set"):
         batches(replace(work, data=Alone(**same)), options_of(recipe), 4)
 
 

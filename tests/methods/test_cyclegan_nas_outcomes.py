@@ -121,18 +121,18 @@ def test_an_operation_that_training_has_excluded_is_infinitely_unlikely_but_has_
     ("setting", "message"),
     [
         ("task=paired", "both directions of a CycleGAN.*got the task paired"),
-        ("budget={macs: 1/2}", r"limits latency_ms; got budget.macs; search.hidden"),
-        ("finetune.updates=0", "trained anew; got finetune.updates 0"),
+        ("budget={macs: 1/2}", r"can limit latency_ms; got budget.macs; set search.hidden"),
+        ("finetune.updates=0", "from scratch; got finetune.updates 0"),
         ("finetune.inherit=true", "finetune.inherit true"),
-        ("finetune.generator_steps=2", "finetune.generator_steps 2"),
+        ("finetune.generator_steps=2", "finetune.generator_steps must be 1; got 2"),
         ("losses.adversarial=0", "losses.adversarial 0"),
-        ("objective.metric=seg_miou:x", "neither are label maps"),
-        ("supernet.temperature=[5, 0.1]", "needs relaxation gumbel"),
-        ("supernet={relaxation: gumbel, temperature: [0.1, 5], updates: 2}", "does not rise"),
+        ("objective.metric=seg_miou:x", "which are not label maps"),
+        ("supernet.temperature=[5, 0.1]", "needs supernet.relaxation gumbel"),
+        ("supernet={relaxation: gumbel, temperature: [0.1, 5], updates: 2}", "must not rise"),
         ("supernet.optimisation=THT", "supernet: optimisation"),
         ("supernet.hidden=3", "hidden width of at least 4"),
-        ("search.evaluations=3", "needs kind random"),
-        ("search={discriminators: original, discriminator_hidden: 4}", "needs searched discriminators"),
+        ("search.evaluations=3", "needs search.kind random"),
+        ("search={discriminators: original, discriminator_hidden: 4}", "needs search.discriminators found"),
         ("search.hidden=0", "search: hidden: must be at least 1; got 0"),
         ("search.hiden=8", "did you mean 'hidden'"),
         ("size=40", "multiples of 16"),
@@ -144,13 +144,13 @@ def test_recipes_that_make_no_sense_are_refused(setting, message):
         check(TINY.override([setting]))
 
 
-def test_halving_needs_no_supernet_nor_words_of_one():
+def test_halving_needs_no_supernet_and_no_settings_of_one():
     check(TINY.override(["supernet={}", "search={kind: halving, candidates: 3}"]))
     with pytest.raises(RecipeError, match=r"set supernet\.updates to 0"):
         check(TINY.override(["supernet={updates: 2}", "search={kind: halving, candidates: 3}"]))
 
 
-def test_an_original_that_cannot_be_narrowed_is_refused_where_a_narrowed_one_is_asked_for():
+def test_an_original_that_cannot_be_narrowed_is_refused_where_a_narrowed_rival_is_asked_for():
     with pytest.raises(RecipeError, match="narrowed rival needs"):
         check(TINY.override(["teach.generator={family: cyclegan_nas}"]))
     check(TINY.override(["teach.generator={family: mobile_resnet, ngf: 32, blocks: 1}"]))

@@ -50,7 +50,7 @@ def test_the_run_ends_with_both_directions_found_and_uniform_as_they_were_kept(w
     assert "Relaxation" in (whole_run / "evaluate" / "report.html").read_text()
 
 
-def test_of_the_repeats_the_best_is_kept_and_all_are_told(whole_run):
+def test_the_best_repeat_is_kept_and_all_are_reported(whole_run):
     work = job_of(whole_run, TINY)
     comparison = Comparison(work)
     told = read_record(whole_run / "finetune")["metrics"]
@@ -72,7 +72,7 @@ def test_of_the_repeats_the_best_is_kept_and_all_are_told(whole_run):
         assert values[0] == sum(both) / 2
 
 
-def test_repeats_killed_amid_the_second_end_as_left_alone(whole_run, tmp_path):
+def test_repeats_killed_in_the_second_end_like_uninterrupted_ones(whole_run, tmp_path):
     recipe = TINY.override(["finetune={updates: 4, batch: 2, ema: 0.5}", "compute.checkpoint_seconds=0.0001"])
     inputs = folders(whole_run, "supernet", "search")
     stages.finetune(recipe, **inputs, out=tmp_path / "alone" / "finetune", progress=quiet)
@@ -90,7 +90,7 @@ def test_repeats_killed_amid_the_second_end_as_left_alone(whole_run, tmp_path):
         assert (killed / name).read_bytes() == (tmp_path / "alone" / "finetune" / name).read_bytes()
 
 
-def test_another_feature_network_of_the_objective_trains_anew(whole_run, tmp_path):
+def test_another_feature_network_of_the_objective_trains_again(whole_run, tmp_path):
     network = tmp_path / "network.pt"
     recipe = TINY.override(["objective.metric=fd:n", f"evaluate.features={{n: {{path: {network}}}}}"])
     marks = []
@@ -102,7 +102,7 @@ def test_another_feature_network_of_the_objective_trains_anew(whole_run, tmp_pat
     assert len(set(marks)) == 4
 
 
-def test_found_discriminators_or_the_originals_judge_what_is_trained_anew(whole_run, tmp_path, monkeypatch):
+def test_found_or_original_discriminators_train_the_found_generators(whole_run, tmp_path, monkeypatch):
     judged = []
     genotype = Genotype.from_json(json.loads((whole_run / "search" / "genotype.json").read_text())["genotype"])
     assert len({genotype.under(role) for role in (*GENERATORS, *DISCRIMINATORS)}) == 4
@@ -128,7 +128,7 @@ def test_found_discriminators_or_the_originals_judge_what_is_trained_anew(whole_
     assert judged == ["CellsDiscriminator", "PatchGAN", "PatchGAN", "PatchGAN"]
 
 
-def test_spectral_norms_of_a_training_are_divided_into_what_is_kept(whole_run, tmp_path, monkeypatch):
+def test_spectral_norms_are_folded_into_the_stored_weights(whole_run, tmp_path, monkeypatch):
     trained = []
 
     def watched(*rest, **more):
@@ -164,7 +164,7 @@ class Times(nn.Module):
         return images * self.factor
 
 
-def test_pairs_are_compared_by_what_comes_back_of_an_image(whole_run):
+def test_pairs_are_compared_by_the_reconstruction_of_an_image(whole_run):
     comparison = Comparison(job_of(whole_run, TINY))
     assert comparison.measure(Times(-1), Times(-1)) == {"psnr": 100, "forward": 100, "reverse": 100}
     grey = comparison.measure(Times(0), Times(1))
@@ -176,7 +176,7 @@ def test_pairs_are_compared_by_what_comes_back_of_an_image(whole_run):
     assert comparison.objective.better(comparison.measure(Times(1), Times(1)), grey)
 
 
-def test_a_metric_of_sets_compares_what_is_made_with_the_other_set(whole_run, tmp_path):
+def test_a_metric_of_sets_compares_the_outputs_with_the_other_set(whole_run, tmp_path):
     with pytest.warns(DeprecationWarning, match="torch.jit"):
         torch.jit.save(torch.jit.trace(nn.AdaptiveAvgPool2d(1), torch.zeros(1, 3, 32, 32)), tmp_path / "colours.pt")
     features = {"colours": {"path": str(tmp_path / "colours.pt")}}

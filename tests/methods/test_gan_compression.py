@@ -94,7 +94,7 @@ def test_an_exhaustive_search_measures_the_band_and_nothing_else(taught, tmp_pat
     assert facts["band"] == len(trials) == len(wanted)
 
 
-def test_a_latency_budget_is_searched_by_the_table_and_its_error_is_told(taught, tmp_path):
+def test_a_latency_budget_is_searched_by_the_table_and_its_error_is_reported(taught, tmp_path):
     roomy = TINY.override(["budget={latency_ms: 1000}", "search.evaluations=6", "search.latency_networks=4"])
     supernet(roomy, taught, tmp_path / "supernet")
     before = {"prepare": taught / "prepare", "teach": taught / "teach", "supernet": tmp_path / "supernet"}
@@ -173,7 +173,7 @@ def test_the_full_pipeline_killed_anywhere_ends_with_the_same_weights(deaths, ta
         assert all(torch.equal(one[key], two[key]) for key in one), name
 
 
-def test_an_exhaustive_search_under_a_time_limit_measures_what_is_foretold_to_keep_it(taught, tmp_path):
+def test_an_exhaustive_search_under_a_latency_limit_measures_what_is_predicted_to_be_within_it(taught, tmp_path):
     recipe = TINY.override(
         ["search={kind: exhaustive, population: 64, latency_networks: 4}", "budget={latency_ms: 1000}"]
     )
@@ -201,7 +201,7 @@ def test_the_kept_discriminator_and_the_pruned_student_begin_as_the_teachers(tau
     assert not all(torch.allclose(ours[name], theirs[name], atol=1e-3) for name in theirs)
 
 
-def test_pseudo_pairs_compare_with_the_teachers_image(taught, tmp_path):
+def test_pseudo_pairs_have_the_teachers_image_as_target(taught, tmp_path):
     """With the teacher's weights in a network of its own shape, the first reconstruction loss is zero."""
     same = ["supernet.family=resnet", f"supernet.space={[[8]] * 8}", "supernet.updates=1", "supernet.prune=true"]
     supernet(TINY.override([*same, "supernet.truth=teacher", "budget={macs: 1/1}"]), taught, tmp_path / "teacher")
@@ -214,32 +214,35 @@ def test_pseudo_pairs_compare_with_the_teachers_image(taught, tmp_path):
     ("settings", "rule"),
     [
         (["supernet.pipeline=full"], "supernet.teacher"),
-        (["supernet.teacher={updates: 4}"], "full pipeline"),
-        (["teach.generator={family: unet}", "finetune.rivals=[]"], "distilled from a ResNet"),
+        (["supernet.teacher={updates: 4}"], "need supernet.pipeline full"),
+        (["teach.generator={family: unet}", "finetune.rivals=[]"], "needs a ResNet teacher"),
         (["supernet.space=channels-49"], "known name"),
         (["search={kind: exhaustive, evaluations: 2}"], "2 evaluations"),
         (["search={kind: exhaustive, evaluations: 2}", "budget={macs: 1/3, latency_ms: 9}"], "2 evaluations"),
         (["budget={macs: 10, latency_ms: 9}"], "smallest network"),
-        (["search={kind: exhaustive, racing: true}"], "racing needs kind evolution"),
+        (["search={kind: exhaustive, racing: true}"], "racing needs search.kind evolution"),
         (["supernet.prune=true"], "same ResNet family"),
         (
             ["supernet.prune=true", "supernet.separable=[upsample]", "teach.generator.family=mobile_resnet"],
             "same separable parts",
         ),
-        (["supernet.separable=[upsample]", "supernet.family=resnet"], "separable needs the family mobile_resnet"),
+        (["supernet.separable=[upsample]", "supernet.family=resnet"], "separable needs supernet.family mobile_resnet"),
         (["supernet.separable=[upsampling]"], "separable"),
-        (["supernet.distillation=fsp", "teach.generator={family: unet}", "finetune.rivals=[]"], "distilled from a"),
+        (
+            ["supernet.distillation=fsp", "teach.generator={family: unet}", "finetune.rivals=[]"],
+            "needs a ResNet teacher",
+        ),
         (["supernet.family=resnet", "teach.generator.ngf=6"], "at least as wide"),
-        (["supernet.distillation=none", "supernet.distill=2"], "distill needs a distillation"),
-        (["finetune.rivals=[naive]"], "trained on two sets of images"),
-        (["search.band=0.5"], "band needs kind exhaustive"),
+        (["supernet.distillation=none", "supernet.distill=2"], "distill needs another supernet.distillation than none"),
+        (["finetune.rivals=[naive]"], "naive needs two sets of images"),
+        (["search.band=0.5"], "band needs search.kind exhaustive"),
         (["supernet.pipline=fast"], "pipeline"),
         (["budget.macs=10"], "smallest network"),
         (["teach.generator_checkpoint=x.pth"], "discriminator"),
         (["size=30"], "multiples of 4"),
     ],
 )
-def test_what_makes_no_sense_is_refused_at_once(settings, rule):
+def test_unsound_recipes_are_refused_at_once(settings, rule):
     with pytest.raises((RecipeError, BudgetError, ValueError), match=rule):
         check(TINY.override(settings))
 
@@ -249,7 +252,7 @@ def test_names_of_dimensions_are_stable():
     assert len(CHANNELS.names) == 8
 
 
-def test_rivals_of_chance_are_trained_under_the_teacher_of_the_found_one(taught, tmp_path):
+def test_random_rivals_are_trained_under_the_found_generators_teacher(taught, tmp_path):
     rows = whole(TINY.override(["finetune.rivals=[random, halving]", "finetune.random=2"]), taught, tmp_path)
     assert list(rows) == ["original", "found", "random1", "random2", "halving"]
     about = json.loads((tmp_path / "finetune" / "networks.json").read_text())

@@ -92,7 +92,7 @@ def test_the_full_pipeline_distils_a_mobile_teacher_that_was_trained_with_spectr
     assert [tuple(adaptors[f"{i}.weight"].shape[:2]) for i in range(3)] == [(64, 48), (64, 48), (16, 12)]
 
 
-def test_without_fine_tuning_the_found_generator_is_worth_what_the_search_measured(taught, tmp_path):
+def test_without_fine_tuning_the_found_generator_has_the_quality_that_the_search_measured(taught, tmp_path):
     """So its statistics are its own: with those that all widths share, it would be another network."""
     recipe = TINY.override(["finetune.updates=0", "finetune.rivals=[]", "search.evaluations=3"])
     through(recipe, taught, tmp_path, "finetune")
@@ -164,13 +164,13 @@ def test_the_original_is_measured_without_its_spectral_norms(taught):
         (["supernet.prune=true"], "leave supernet.prune out"),
         (["supernet.family=mobile_resnet"], "space of channels|distilled from a ResNet"),
         (["supernet.space=channels-48"], "known name"),
-        (["budget={latency_ms: 5}"], "chains of pieces"),
+        (["budget={latency_ms: 5}"], "whose latency is the sum of its pieces' latencies"),
         (["size=80"], "multiples of 32"),
         (["finetune.rivals=[by_hand]"], "must suit the method gan_compression; got 'by_hand'; choose from narrowed"),
         (["budget.macs=10"], "smallest network"),
     ],
 )
-def test_what_makes_no_sense_is_refused_at_once(settings, rule):
+def test_unsound_recipes_are_refused_at_once(settings, rule):
     with pytest.raises(ValueError, match=rule):
         check(TINY.override(settings))
 

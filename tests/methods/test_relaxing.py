@@ -54,7 +54,7 @@ def train(folder: Path, steps: int = 12, stop: int | None = None) -> Relaxation:
     return relaxation
 
 
-def test_a_search_stopped_at_any_step_leaves_the_trace_of_one_left_alone(tmp_path: Path) -> None:
+def test_a_search_stopped_at_any_step_leaves_the_trace_of_an_uninterrupted_one(tmp_path: Path) -> None:
     train(tmp_path / "whole")
     whole = (tmp_path / "whole" / TRACE).read_text()
     for stop in (1, 4, 5, 12):

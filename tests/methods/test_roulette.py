@@ -112,7 +112,7 @@ def test_fitness_beside_one_partner_never_falls():
         assert (ranked[0], fitness[0], len(set(ranked))) == (champion, best[turn], len(ranked))
 
 
-def test_random_individuals_are_tosses_of_a_coin():
+def test_random_individuals_have_random_bits():
     counted = [ones(genotype) for genotype in population(size=400).draw(random.Random(0))]
     assert 18 < sum(counted) / len(counted) < 19.2
 
@@ -177,7 +177,7 @@ def test_the_champions_are_of_the_last_generation_though_it_holds_nothing_new():
         assert search._state.turn == 2 * (12 + 1)
 
 
-def test_qualities_that_are_not_finite_are_survived():
+def test_qualities_that_are_not_finite_do_no_harm():
     search = searcher()
     for number in range(4):
         asked = search.ask(random.Random(number))

@@ -73,7 +73,7 @@ def search(name: str, log: Path, evaluations: int, killed_after: int | None = No
 
 
 @pytest.mark.parametrize("name", ["random", "evolution", "directional"])
-def test_a_killed_search_ends_with_the_trials_of_one_left_alone(name: str, tmp_path: Path) -> None:
+def test_a_killed_search_ends_with_the_trials_of_an_uninterrupted_one(name: str, tmp_path: Path) -> None:
     alone = search(name, tmp_path / "alone", 60)
     assert len(alone) == 60
     for kill in range(0, 60, 7):

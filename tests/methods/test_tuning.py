@@ -20,7 +20,7 @@ from slimgen.tasks.unpaired import Unpaired
 TESTS = Path(__file__).parents[1]
 
 
-def test_without_pairs_the_truth_is_what_the_original_makes(monkeypatch, tmp_path) -> None:
+def test_without_pairs_the_originals_output_is_the_target(monkeypatch, tmp_path) -> None:
     recipe, trained = Recipe.parse((TESTS / "tasks" / "tiny_unpaired.yaml").read_text()), []
     monkeypatch.setattr(Unpaired, "truth", lambda task, teach: lambda batch: (teach, batch))
     monkeypatch.setattr(tuning, "train_gan", lambda job, training: trained.append((job, training)) or nn.Identity())

@@ -84,7 +84,7 @@ def plain(trials):
 
 
 @every_search
-def test_a_search_killed_in_any_round_or_amid_a_line_ends_as_if_never_killed(tmp_path, kind, space):
+def test_a_search_killed_in_any_round_or_within_a_line_ends_as_if_never_killed(tmp_path, kind, space):
     whole = tmp_path / "whole.jsonl"
     expected = plain(search(whole, kind, space))
     lines = whole.read_bytes().splitlines(keepends=True)

@@ -16,7 +16,7 @@ def costs(genotype: Genotype) -> dict[str, float]:
     return {"macs": float(genotype["width"]) ** 2 + 1}
 
 
-def test_coordinates_are_one_hot_and_parts_of_the_largest_and_zero_for_what_does_not_exist() -> None:
+def test_coordinates_are_one_hot_shares_of_the_largest_or_zero_for_inactive_dimensions() -> None:
     genotype = SPACE.canonical({"path": "b", "width": 2, "inner": 2, "filters": "1101"})
     assert coordinates(SPACE, genotype) == [0, 1, 0, 0.5, 0.5, 0.75]
     without = SPACE.canonical({"path": "a", "width": 4, "filters": "1111"})

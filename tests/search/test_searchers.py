@@ -149,7 +149,7 @@ def test_a_search_survives_qualities_that_are_not_finite(make):
 
 
 @pytest.mark.parametrize("direction", [None, DirectionalMutation()])
-def test_the_elite_is_the_best_of_all_that_was_told_without_duplicates(direction):
+def test_the_elite_is_the_best_of_all_trials_without_duplicates(direction):
     allows, anchor = limited(WIDTHS, 0.3)
     searcher = Evolution(WIDTHS, FID, allows, 20, 6, 0.2, direction=direction, anchor=anchor)
     told = []

@@ -48,7 +48,7 @@ def test_a_sound_recipe_is_sound() -> None:
         (["evaluate.images=4", "evaluate.pictures=5"], "'pictures' must be at most 'images', which is 4"),
         (["evaluate.metrics=[]"], "evaluate.metrics must name at least one metric; got none"),
         (["search={kind: exhaustive, evaluations: 255}", "budget={}"], "got 256 configurations"),
-        (["search={kind: exhaustive, band: 0.5}", "budget={}"], "a limit to lie below"),
+        (["search={kind: exhaustive, band: 0.5}", "budget={}"], "search.kind exhaustive and a limit in budget"),
         (
             ["search={kind: exhaustive}", "budget={}", f"supernet.space={[list(range(1, 10))] * 8}"],
             "at most 20,000,000",

@@ -43,8 +43,8 @@ def keys_named(name: str | None = None) -> "list[Key]":
     """Return the keys of every recipe, or those that a method or a family of networks adds.
 
     Args:
-        name: of a method, whose sections are `supernet` and `search`; of a family, whose options stand in
-            `teach.generator` or `teach.discriminator`; or both. User-defined ones by their import path.
+        name: the name of a method, with the sections `supernet` and `search`, of a family, with its options in
+            `teach.generator` or `teach.discriminator`, or of both; an import path for a user-defined one.
 
     Raises:
         RecipeError: neither a method nor a family has that name.

@@ -38,11 +38,11 @@ class Course:
     """A method's training and measurement of genotypes without a supernet.
 
     Attributes:
-        costs: a genotype to its costs, all kinds that the budget may limit.
-        macs: a genotype to the MACs of all its generators together, on one image each.
+        costs: maps a genotype to its costs, all kinds that the budget may limit.
+        macs: maps a genotype to the MACs of all its generators together, on one image each.
         steps: updates of a whole training.
         train: trains a genotype's generators in a job, under a name, up to a number of updates; a later call continues.
-        measure: a genotype and its generators to their quality.
+        measure: maps a genotype and its generators to their quality.
         protocol: everything that the measurement depends on besides the generators, as text.
         weights: the digest of the initial weights, where they are not drawn from the seed.
     """

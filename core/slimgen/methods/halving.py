@@ -101,7 +101,7 @@ class Halving:
     Attributes:
         name: the name of the search's step and of the trainings.
         trials: a function from a number of updates to the trials of genotypes trained for that many.
-        macs: a genotype to the MACs of all its generators, on one image each.
+        macs: maps a genotype to the MACs of all its generators, on one image each.
         steps: updates of a whole training.
         batch: images per update.
         earlier: the trials of all finished rungs.

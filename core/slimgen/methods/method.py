@@ -65,14 +65,14 @@ class Preview:
 
     Attributes:
         space: the space that is searched, for one generator.
-        costs: a genotype to its costs.
+        costs: maps a genotype to its costs.
         evaluations: the largest number of candidates that are measured.
-        updates: the number of training images to the updates of the supernet stage.
+        updates: maps the number of training images to the updates of the supernet stage.
         batch: images per update of the supernet.
-        learned: the number of training images to the largest number of pictures that a search trains generators on.
+        learned: maps the number of training images to the most pictures that a search trains generators on.
         archs: architectures trained on each batch of the supernet.
-        before: the number of training images to the updates behind the found generator before its own training; rivals
-            get as many on top.
+        before: maps the number of training images to the updates behind the found generator before its own training;
+            rivals get as many on top.
         repeats: how many times the found generators are trained.
         beside: further networks that are trained as long as the found one and are not among the recipe's rivals.
     """
@@ -100,8 +100,7 @@ class Method(Protocol):
     - `ALONE`: if true, its generators are not compared with an original.
     - `FINETUNE_SECTIONS` names the parts of a recipe that `finetune` reads, besides those that every method's reads
       (see `stages.table`); `search_reads(recipe)` does the same for `search`.
-    - `SECTIONS` maps `supernet` and `search` to the models of these sections, whose keys `slimgen recipes --keys`
-      lists.
+    - `SECTIONS` maps `supernet` and `search` to their models, whose keys `slimgen recipes --keys` lists.
     """
 
     def check(self, recipe: Recipe) -> None:

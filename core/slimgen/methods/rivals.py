@@ -139,8 +139,8 @@ class Chance(NamedTuple):
         supernet: an untrained supernet of the searched space.
         space: the part of its space that the recipe leaves.
         within: the same, narrowed to the found path; None where there are no paths.
-        enter: a genotype, and the seed of its weights, to an entrant.
-        oppose: a genotype and its network to its opponent in training.
+        enter: maps a genotype, and the seed of its weights, to an entrant.
+        oppose: maps a genotype and its network to its opponent in training.
         clock: the latency table, where the budget limits milliseconds.
     """
 
@@ -222,7 +222,7 @@ def train_rivals(
         job: the stage's job.
         costs: costs of the found generator; of both, where they are trained together as a CycleGAN.
         effort: the effort behind the found generator.
-        oppose: a network to its opponent; None for a discriminator like the original's.
+        oppose: maps a network to its opponent; None for a discriminator like the original's.
 
     Returns:
         `narrowed`, `narrowed_reverse` for the reverse direction, and `naive`, as far as the recipe asks for them.

@@ -28,7 +28,7 @@ class Setup(NamedTuple):
 
     Attributes:
         step: the name of the search's step.
-        arch_of: a genotype to the architecture that represents it in the supernet; None extracts the genotype itself.
+        arch_of: maps a genotype to the architecture that represents it in the supernet; None extracts the genotype.
         rival: a complete trial of the same step; a candidate hopelessly behind it is stopped early.
     """
 

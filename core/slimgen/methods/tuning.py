@@ -42,7 +42,7 @@ class Tuning:
         name: the name of the training, for its checkpoints.
         schedule: batch size, rates and decay; for a rung of halving, also the other settings of fine-tuning.
         steps: updates of the whole training, over which the rates fall.
-        opponent: a genotype and its network to its opponent; None trains without adversarial loss.
+        opponent: maps a genotype and its network to its opponent; None trains without adversarial loss.
         until: the number of updates after which it stops; None for `steps`.
         kept: whether a later rung continues this training.
         whole: whether `finetune` would train the winner in the same way, so that its weights are kept for that.

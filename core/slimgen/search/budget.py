@@ -49,7 +49,7 @@ class Budget:
         return not self.excess(costs)
 
     def used(self, costs: Mapping[str, float]) -> float:
-        """Return the share of the tightest limit that the costs use: 1 is all of it, and stands for no limit too."""
+        """Return the share of the tightest limit that the costs use: 1 is all of it; 1 too without limits."""
         return max((costs[kind] / limit for kind, limit in self.limits.items()), default=1.0)
 
     def excess(self, costs: Mapping[str, float]) -> dict[str, float]:

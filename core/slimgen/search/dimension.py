@@ -120,7 +120,7 @@ class Mask:
         return sum(comb(self.length, ones) for ones in range(self.minimum, self.length + 1))
 
     def declared(self, value: object) -> Value | None:
-        """`value` if it is a mask of this length with enough ones, else None."""
+        """Return `value` if it is a mask of this length with enough ones, else None."""
         if not isinstance(value, str) or len(value) != self.length or value.strip("01"):
             return None
         ones = value.count("1")

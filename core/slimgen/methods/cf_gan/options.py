@@ -159,8 +159,8 @@ class SearchOptions(Section):
     )
     variation: Literal["directional", "undirected", "random"] = Field(
         default="directional",
-        description="Search of the channels: evolution with `directional` mutation (Algorithm 5), with `undirected` "
-        "mutation, or `random` search (Figure 6).",
+        description="Search of the channels, and of everything for order `joint`: evolution with `directional` "
+        "mutation (Algorithm 5), with `undirected` mutation, or `random` search (Figure 6).",
     )
     population: int = Field(default=24, ge=2, description="Number of candidates in a generation (N of Algorithm 5).")
     elite: int = Field(

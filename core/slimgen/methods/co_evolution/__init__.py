@@ -37,11 +37,11 @@ SECTIONS = {"supernet": SupernetOptions, "search": SearchOptions}
 
 DIRECTIONS = dict(zip(TURNS, ("forward", "reverse"), strict=True))
 """The steps of the trials of each direction."""
-PIECES = 300  # of networks of whatever widths; a search that goes elsewhere measures what it meets
+PIECES = 300  # the most pieces measured in advance; a search that needs others measures them when they occur
 
 
 def preview(recipe: Recipe) -> Preview:
-    """Return the filters of one original, and how many individuals are looked at; nothing is trained before."""
+    """Return the preview of a recipe: the filters of one original, and the number of individuals."""
     options = section(SearchOptions, recipe.search, "search")
     filters = filters_of(recipe, build_generator(**recipe.teach.generator).eval())
 
@@ -59,7 +59,7 @@ def preview(recipe: Recipe) -> Preview:
 
 
 def supernet(job: Job) -> Mapping[str, float]:
-    """Keep what the originals and their discriminators make of the validation images; nothing is trained."""
+    """Store the originals' and their discriminators' outputs for the validation images; train nothing."""
     originals = sides(job)
     save_weights(job.out / OUTPUTS, outputs(job, originals))
     filters = originals[TURNS[0]].filters
@@ -67,7 +67,7 @@ def supernet(job: Job) -> Mapping[str, float]:
 
 
 def search(job: Job) -> Found:
-    """Algorithm 1; or what its Table 2 and Figure 3 compare with."""
+    """Run Algorithm 1, or a search that Table 2 and Figure 3 compare it with."""
     options = section(SearchOptions, job.recipe.search, "search")
     originals, limit = sides(job), job.recipe.budget.latency_ms
     clock = table_of(job, originals[TURNS[0]].filters, options)
@@ -80,11 +80,11 @@ def search(job: Job) -> Found:
     if options.kind == "evolution":
         trials = fitness.explore("pairs", searcher, options.evaluations)
         if None in searcher.champions:
-            raise RunError("a search needs a candidate of finite fitness in each direction", "none")
+            raise RunError("the search found no candidate of finite fitness in one of the directions")
         a, b = (keeping(limit, searcher.ranked(turn), clock.measured) for turn in TURNS)
     else:
         a, b = (keeping(limit, _strongest(fitness, name, side), clock.measured) for name, side in originals.items())
-    # Both as they will be used: beside each other.
+    # Measure both as they will be used: each with the other as its partner.
     pairs = [searcher.pair(turn, a, b) for turn in TURNS]
     both = Exhaustive(searcher.space, fitness.objective, lambda pair: True, len(pairs), genotypes=pairs)
     last = fitness.explore("found", both, len(pairs))
@@ -103,18 +103,18 @@ def search(job: Job) -> Found:
 
 
 def _population(fitness: Fitness, name: str, side: Side, options: SearchOptions) -> Population:
-    """Individuals of one direction within the budget; raises BudgetError if not even one filter in every layer is."""
+    """Return the population of one direction; BudgetError if even one filter per layer exceeds the budget."""
     space = side.filters.space
     require_reachable(space, partial(fitness.costs_of, name), fitness.budget)
-    # The strongest filter of every layer costs what any single one does.
+    # With one filter per layer, the strongest cost the same as any others.
     anchor, allows = side.filters.strongest(0.0), partial(fitness.allows_of, name)
     return Population(space, allows, anchor, options.population, options.odds)
 
 
 def _strongest(fitness: Fitness, name: str, side: Side) -> Iterator[Genotype]:
-    """Yield pruning by magnitude at the size of the budget: the same part of every layer, as much of it as is allowed.
+    """Yield the result of pruning by magnitude: the same share of every layer, as large as the budget allows.
 
-    Then, for networks that are slower than predicted, ever less.
+    Smaller shares follow, for when the network is slower than predicted.
     """
 
     def at(thousandths: int) -> Genotype:
@@ -129,16 +129,16 @@ def _strongest(fitness: Fitness, name: str, side: Side) -> Iterator[Genotype]:
 
 
 def table_of(job: Job, filters: FilterSpace, options: SearchOptions) -> Timed:
-    """What a search knows of milliseconds, of either direction: both originals are of one shape."""
+    """Return the latency table, which serves both directions, since both originals have the same layers."""
     generators = Generators(filters.space, str(filters.family), filters.described, filters.alike)
     return timed(job, generators, options.latency_networks, filters.sample, PIECES)
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
-    """Return both found generators, trained together on inherited weights and with the originals' discriminators.
+    """Train both found generators together, with the originals' discriminators, and the recipe's rivals.
 
     Returns:
-        `found` of the recipe's direction and `found_reverse` of the other, with `updates: 0` as they were cut; and
+        `found` of the forward and `found_reverse` of the reverse direction, with `updates: 0` as they were pruned; and
         `narrowed` and `narrowed_reverse` where the recipe asks for them.
     """
     recipe, schedule, originals = job.recipe, job.recipe.finetune, sides(job)
@@ -150,7 +150,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     if not (known := handed_over(job, nets)) and steps:
         nets = train_pair(job, "found", gans, steps)
     costs = [generator_cost(family, *recipe.size, **about) for about in described]
-    # The original is the supernet here, so its training counts.
+    # The original takes the place of the supernet here, so its training counts.
     before = Effort.of(updates_of(job.inputs["teach"]), recipe.teach.batch, job.task.original_cost().exact)
     before = before.plus(Effort.read(job.inputs["search"]))
     efforts = [before.plus(Effort.of(steps, schedule.batch, cost.exact, counted=known)) for cost in costs]

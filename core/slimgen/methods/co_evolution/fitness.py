@@ -1,4 +1,4 @@
-"""How fit a pair of masks is (Co-Evolutionary Compression, Eqs. 4 to 6, 10, 11 and 13)."""
+"""Fitness of a pair of masks (Co-Evolutionary Compression, Eqs. 4 to 6, 10, 11 and 13)."""
 
 import copy
 import math
@@ -36,14 +36,14 @@ OUTPUTS = "outputs.safetensors"
 
 
 class Side(NamedTuple):
-    """One direction of the originals: generator and discriminator of its images, and the generator's filters."""
+    """One direction of the originals: its generator and discriminator, and the generator's filters."""
 
     gan: Gan
     filters: FilterSpace
 
 
 def sides(job: Job) -> dict[str, Side]:
-    """The recipe's direction and the reverse one, from what `teach` left; CheckpointError where that has just one."""
+    """Read the forward and the reverse originals from `teach`; raise CheckpointError where one is missing."""
     task, teach, recipe = both_ways(job.task), job.inputs["teach"], job.recipe
     discriminator = task.discriminator()
     discriminator.load_state_dict(load_weights(teach / DISCRIMINATOR))
@@ -56,7 +56,7 @@ def sides(job: Job) -> dict[str, Side]:
 
 
 def filters_of(recipe: Recipe, original: nn.Module) -> FilterSpace:
-    """Return the filters of an original generator of a recipe."""
+    """Return the filter space of an original generator of a recipe."""
     authors = section(SupernetOptions, recipe.supernet, "supernet").genome == "authors"
     options = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
     family, example = recipe.teach.generator["family"], torch.zeros(1, recipe.channels.given, *recipe.size)
@@ -65,10 +65,10 @@ def filters_of(recipe: Recipe, original: nn.Module) -> FilterSpace:
 
 @torch.no_grad()
 def outputs(job: Job, originals: Mapping[str, Side]) -> dict[str, Tensor]:
-    """What the originals make of the validation images, and the scores of their discriminators.
+    """Return the originals' outputs for the validation images, and their discriminators' scores of these.
 
     Returns:
-        For each direction `a.images` (N, C, H, W) and `a.scores` (N, 1, h, w), float32 on the CPU.
+        For each direction, such as `a`: `a.images` (N, C, H, W) and `a.scores` (N, 1, h, w), float32 on the CPU.
     """
     found = {}
     for (name, side), images in zip(originals.items(), whole(job.data.split("val")), strict=True):
@@ -82,12 +82,12 @@ def outputs(job: Job, originals: Mapping[str, Side]) -> dict[str, Tensor]:
 
 
 def fitness(share: float, distance: float, cycle: float, options: SearchOptions) -> float:
-    """Return the inverse of the share of weights that stays and the weighted losses."""
+    """Return the fitness: the inverse of the sum of the share of weights that stays and the weighted losses."""
     return 1 / (share + options.loss * (distance + options.cycle * cycle))  # Eqs. 11 and 13
 
 
 class Fitness(Trials):
-    """Evaluates pairs: one of them is cut out, tuned where the recipe says so, and run beside its partner."""
+    """Trials of pairs: one generator is pruned, tuned where the recipe says so, and measured with its partner."""
 
     def __init__(self, job: Job, originals: Mapping[str, Side], options: SearchOptions, clock: Timed = UNTIMED) -> None:
         weights = {
@@ -100,7 +100,7 @@ class Fitness(Trials):
         super().__init__(job, Objective(FITNESS, "max"), self.weights, clock.margin)
         self.sides, self.options, self.clock = originals, options, clock
         recipe, compute = job.recipe, job.compute
-        kept = load_weights(job.inputs["supernet"] / OUTPUTS)  # what the originals make of the images
+        kept = load_weights(job.inputs["supernet"] / OUTPUTS)  # the originals' outputs
         self._images, self._wanted = dict[str, Tensor](), dict[str, Tensor]()
         self._evaluators: dict[str, Evaluator] = {}
         # Copies, since tuning calls the discriminators in full precision.
@@ -118,18 +118,18 @@ class Fitness(Trials):
         self._partner = lru_cache(maxsize=2)(self._network)
 
     def count(self, genotype: Genotype) -> dict[str, float]:
-        """What the generator costs whose turn it is."""
+        """Return the costs of the generator that is measured."""
         turn = str(genotype[TURN])
         return self.costs_of(turn, genotype.under(turn))
 
     def costs_of(self, turn: str, genotype: Genotype) -> dict[str, float]:
-        """What a generator of one direction costs, under the budget's convention."""
+        """Return the costs of one direction's generator, under the budget's convention."""
         size = self.job.recipe.size
         counted = priced(self.sides[turn].filters.cost(genotype, *size), self.job.recipe)
         return self.clock.priced(self.job, counted, genotype)
 
     def allows_of(self, turn: str, genotype: Genotype) -> bool:
-        """Return whether a generator of one direction is within the budget."""
+        """Return whether one direction's generator is within the budget."""
         return self.budget.allows(self.costs_of(turn, genotype))
 
     def measure(self, genotype: Genotype, setup: Setup) -> Measured:
@@ -138,13 +138,13 @@ class Fitness(Trials):
         return Measured(self.quality(genotype), seconds=time.monotonic() - started)
 
     def quality(self, pair: Genotype) -> dict[str, float]:
-        """Return the fitness and what it is made of: share of weights, both losses; and the recipe's metric."""
+        """Return the fitness, its terms (share of weights, both losses), and the recipe's metric."""
         turn, other, own = _whose(pair)
         net = self._network(turn, own) if self.options.tuning is None else self._tuned(pair, self.options.tuning)
         return self.beside(turn, own, net, self._partner(other, pair.under(other)))
 
     def beside(self, turn: str, own: Genotype, net: nn.Module, partner: nn.Module) -> dict[str, float]:
-        """What a generator of one direction is like beside one of the other: see `quality`."""
+        """Return the quality of one direction's generator with a partner of the other direction; see `quality`."""
         side = self.sides[turn]
         images, wanted, made = self._images[turn], self._wanted[turn], []
         distance = cycle = torch.zeros((), dtype=torch.float64, device=images.device)
@@ -159,7 +159,7 @@ class Fitness(Trials):
         share = side.filters.share(own)
         losses = float(distance) / wanted.numel(), float(cycle) / images.numel()
         value = fitness(share, *losses, self.options) if all(map(math.isfinite, losses)) else math.nan
-        # The mean square stands for the squared norm, which would grow with the size of the images.
+        # Mean squares in place of the squared norms, which would grow with the size of the images.
         found = {FITNESS: value, SHARE: share, "distance": losses[0], "cycle": losses[1]}
         return found | self._evaluators[turn].score(torch.cat(made))
 
@@ -167,7 +167,7 @@ class Fitness(Trials):
         return self.job.compute.ready(self.sides[turn].filters.cut(genotype))
 
     def _tuned(self, pair: Genotype, tuning: Tuning) -> nn.Module:
-        """Return the individual after a few steps of CycleGAN's training by itself, the same for all: section 3.2."""
+        """Return the pruned generator after a short CycleGAN training by itself, the same for all (section 3.2)."""
         turn, other, own = _whose(pair)
         recipe, compute = self.job.recipe, self.job.compute
         net = compute.place(self.sides[turn].filters.cut(own)).train()
@@ -179,8 +179,8 @@ class Fitness(Trials):
         )
         moved, held = [{"params": list(net.parameters())}], [{"params": [nn.Parameter(torch.zeros(1))]}]
         phase = cycle_phases((one, two), moved, held, recipe.losses, schedule, steps)[0]
-        # Processes share the candidates here, and not the batches.
-        with alone(), suppress(RunError):  # one that diverged is not fit
+        # Processes share the candidates here, not the batches.
+        with alone(), suppress(RunError):  # a diverged generator gets no finite fitness
             batches = self.job.task.batches(self.job.data, schedule)["train"]
 
             def batch(step: int) -> Pair:
@@ -191,7 +191,7 @@ class Fitness(Trials):
         return compute.ready(net.requires_grad_(False))
 
     def facts(self, reverse: Trial) -> dict[str, float]:
-        """What is worth telling of a search besides its winner: of the other direction, the genome, and the clock."""
+        """Return facts besides the winner: about the reverse direction, the genome and the latency table."""
         return {
             "bits": float(self.sides[TURNS[0]].filters.bits),
             **{f"reverse_{name}": value for name, value in reverse.costs.items()},
@@ -200,7 +200,7 @@ class Fitness(Trials):
         }
 
     def protocol(self, genotype: Genotype) -> str:
-        """Return all that a fitness depends on besides the pair and the originals."""
+        """Return everything that a fitness depends on besides the pair and the originals, as text."""
         protocol = self.protocol_of(str(genotype[TURN]))
         if self.options.tuning is None:
             return protocol
@@ -210,12 +210,12 @@ class Fitness(Trials):
         return f"{protocol}; tuned on content {content}, {how}"
 
     def protocol_of(self, turn: str) -> str:
-        """What the fitness of one direction is computed by."""
+        """Return the settings that the fitness of one direction depends on, as text."""
         names = {"loss", "cycle", "criterion", "tuning"}
         return f"{self._evaluators[turn].protocol}; {self.options.model_dump_json(include=names)}"
 
 
 def _whose(pair: Genotype) -> tuple[str, str, Genotype]:
-    """Whose turn it is, the other one's name, and the individual that is measured."""
+    """Return the direction whose turn it is, the other direction, and the individual that is measured."""
     turn = str(pair[TURN])
     return turn, TURNS[1 - TURNS.index(turn)], pair.under(turn)

@@ -1,4 +1,4 @@
-"""Pairs of masks whose generators are trained alone and successively halved, in place of an evolution."""
+"""Successive halving of pairs of masks, each pair's generators trained by themselves, in place of an evolution."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,10 @@ from slimgen.tasks.task import Job
 
 
 def halved(fitness: Fitness, space: Space, options: SearchOptions) -> Found:
-    """The best of random pairs within the budget, trained as `finetune` does, by the mean fitness of both directions.
+    """Return the best of random pairs within the budget, trained as in `finetune`, by both directions' mean fitness.
 
-    A budget is of each of both generators. `space` is of pairs, whose turn is the first direction's.
+    Each of the two generators must be within the budget. `space` is the space of pairs, with the turn fixed to the
+    first direction.
     """
     job, clock, originals = fitness.job, fitness.clock, fitness.sides
     size, steps = job.recipe.size, job.recipe.finetune.steps(len(job.data.split("train")))
@@ -37,15 +38,15 @@ def halved(fitness: Fitness, space: Space, options: SearchOptions) -> Found:
         return train_pair(within, name, pruned(job, originals, pair), steps, until)
 
     def measure(pair: Genotype, nets: Sequence[nn.Module]) -> dict[str, float]:
-        """Return the first direction's figures, and the fitness of both."""
+        """Return the first direction's quality, and the fitness of both directions and their mean."""
         one, other = (job.compute.ready(net) for net in nets)
         beside = zip(TURNS, ((one, other), (other, one)), strict=True)
         both = [fitness.beside(turn, pair.under(turn), *nets) for turn, nets in beside]
         values = [each[FITNESS] for each in both]
         return {**both[0], FITNESS: sum(values) / 2, "forward": values[0], "reverse": values[1]}
 
-    told = "; ".join(fitness.protocol_of(turn) for turn in TURNS)
-    course = Course(space, costs, macs, fitness.objective, steps, train, measure, told, fitness.weights)
+    protocol = "; ".join(fitness.protocol_of(turn) for turn in TURNS)
+    course = Course(space, costs, macs, fitness.objective, steps, train, measure, protocol, fitness.weights)
     counts, halving = (options.candidates, options.proposed), course.halving(job, clock.margin)
     outcome, limit = search_alone(job, halving, [space], costs, clock.budget(job), counts), job.budget.latency_ms
 
@@ -68,7 +69,7 @@ def halved(fitness: Fitness, space: Space, options: SearchOptions) -> Found:
 
 
 def pruned(job: Job, originals: Mapping[str, Side], pair: Genotype) -> list[Gan]:
-    """Both generators of a pair, with inherited weights or new ones, and copies of the originals' discriminators."""
+    """Return both generators of a pair, with inherited or new weights, and copies of the originals' discriminators."""
     recipe, gans = job.recipe, list[Gan]()
     family = recipe.teach.generator["family"]
     for number, (name, side) in enumerate(originals.items()):

@@ -1,4 +1,4 @@
-"""Co-Evolutionary Compression's own sections of a recipe, and whether they make sense."""
+"""Co-Evolutionary Compression's sections of a recipe, and their checks."""
 
 import json
 from dataclasses import replace
@@ -21,71 +21,110 @@ _OF_POPULATIONS = ("population", "evaluations", "selection", "crossover", "mutat
 
 
 class SupernetOptions(Section):
-    """Section `supernet`: the original itself, and the bits that stand for its filters.
+    """Section `supernet` of co-evolution: the bits that represent the filters of the original. Nothing is trained."""
 
-    Attributes:
-        genome: `layers` gives the inside of each residual block bits of its own; `authors` shares one mask among the
-            trunk of a ResNet and the inside of all its blocks, as the published code does.
-    """
-
-    genome: Literal["layers", "authors"] = "layers"
+    genome: Literal["layers", "authors"] = Field(
+        default="layers",
+        description="Masks over a ResNet's filters: `layers` gives the inner layer of each residual block a mask of "
+        "its own, `authors` shares one mask between the trunk and the inner layers of all blocks, as the published "
+        "code does.",
+    )
 
 
 class Tuning(Section):
-    """Training of each candidate on a share of the images, once; the originals' discriminators and its partner held."""
+    """Training of each candidate on a share of the images, with its partner and the discriminators held fixed."""
 
-    share: float = Field(default=0.1, gt=0, le=1)
-    batch: int = Field(default=1, ge=1)
-    rate: float = Field(default=2e-4, gt=0)
+    share: float = Field(
+        default=0.1, gt=0, le=1, description="Share of the training images that a candidate is trained on, once."
+    )
+    batch: int = Field(default=1, ge=1, description="Batch size.")
+    rate: float = Field(default=2e-4, gt=0, description="Learning rate of Adam; it stays constant.")
 
 
 class SearchOptions(Section):
-    """Section `search`.
+    """Section `search` of co-evolution: which filters of both generators are kept."""
 
-    Attributes:
-        kind: `evolution`; `magnitude`, which keeps the strongest filters of every layer that fit the budget; or
-            `halving`, which trains random pairs within the budget, as many as `candidates`, as fine-tuning does, and
-            lets the better half go on again and again, by the mean fitness of both directions.
-        proposed: so many more, which a predictor proposes after the first have been measured, compete with them.
-        population: individuals of each direction (K).
-        evaluations: individuals measured, of both directions, whole generations of both: 2 K (T + 1).
-        selection: probability that an offspring comes about in this way, as are `crossover` and `mutation`; see `Odds`.
-        loss: weight of the losses beside the share of weights that stays (Eq. 11: gamma).
-        cycle: weight of the cycle's loss beside the other one (lambda).
-        criterion: compare with the original in the eyes of its `discriminator` (Eq. 5), or pixel by pixel, which is
-            the paper's generator-aware loss (Eq. 4).
-        together: measure each direction beside the best of the other; without, beside the whole original.
-        tuning: train each candidate a little before it is measured.
-        latency_networks: whole networks that a latency table is fitted to; half as many check it.
-    """
-
-    kind: Literal["evolution", "magnitude", "halving"] = "evolution"
-    candidates: int = Field(default=16, ge=2)
-    proposed: int = Field(default=0, ge=0)
-    population: int = Field(default=32, ge=2)
-    evaluations: int = Field(default=6464, ge=4)
-    selection: float = Field(default=0.2, ge=0, le=1)
-    crossover: float = Field(default=0.7, ge=0, le=1)
-    mutation: float = Field(default=0.1, ge=0, le=1)
-    loss: float = Field(default=10.0, ge=0)
-    cycle: float = Field(default=10.0, ge=0)
-    criterion: Literal["discriminator", "generator"] = "discriminator"
-    together: bool = True
-    tuning: Tuning | None = None
-    latency_networks: int = Field(default=16, ge=4)
+    kind: Literal["evolution", "magnitude", "halving"] = Field(
+        default="evolution",
+        description="`evolution` is Algorithm 1. `magnitude` keeps the strongest filters of every layer, as many as "
+        "the budget allows. `halving` trains random pairs by themselves and keeps the better half again and again, by "
+        "the mean fitness of both directions.",
+    )
+    candidates: int = Field(default=16, ge=2, description="Number of random pairs at the start, for kind `halving`.")
+    proposed: int = Field(
+        default=0,
+        ge=0,
+        description="Number of further pairs, for kind `halving`, that a predictor proposes after the first results. "
+        "0: none.",
+    )
+    population: int = Field(
+        default=32, ge=2, description="Number of individuals in a generation of each direction (K)."
+    )
+    evaluations: int = Field(
+        default=6464,
+        ge=4,
+        description="Number of individuals measured in both directions, in whole generations of both: 2 K (T + 1) for "
+        "T further generations.",
+    )
+    selection: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Probability that an offspring is a copy of its parent. `selection`, `crossover` and `mutation` "
+        "must sum to 1.",
+    )
+    crossover: float = Field(
+        default=0.7,
+        ge=0,
+        le=1,
+        description="Probability that an offspring takes a segment of bits from a second parent.",
+    )
+    mutation: float = Field(
+        default=0.1, ge=0, le=1, description="Probability that an offspring has a segment of its parent's bits flipped."
+    )
+    loss: float = Field(
+        default=10.0,
+        ge=0,
+        description="Weight of the losses in the fitness, relative to the share of weights that is kept (gamma of Eq. "
+        "11).",
+    )
+    cycle: float = Field(
+        default=10.0, ge=0, description="Weight of the cycle loss relative to the distance from the original (lambda)."
+    )
+    criterion: Literal["discriminator", "generator"] = Field(
+        default="discriminator",
+        description="Distance from the original's outputs: between their `discriminator` scores (Eq. 5), or between "
+        "the pixels, the paper's `generator`-aware loss (Eq. 4).",
+    )
+    together: bool = Field(
+        default=True,
+        description="Measure each direction with the best individual of the other as its partner. false: with the "
+        "whole original.",
+    )
+    tuning: Tuning | None = Field(
+        default=None, description="Short training of each candidate before it is measured. None: no training."
+    )
+    latency_networks: int = Field(
+        default=16,
+        ge=4,
+        description="Number of whole networks timed to fit the table that predicts latency; half as many more check "
+        "it.",
+    )
 
     @model_validator(mode="after")
     def whole(self) -> Self:
-        """Return offspring come about in these three ways alone, and there is a generation of either direction."""
+        """Require probabilities that sum to 1, and evaluations for one generation of each direction."""
         if abs(sum(self.odds) - 1) > 1e-9:
-            raise ValueError("selection, crossover and mutation sum to 1")
+            raise ValueError("'selection', 'crossover' and 'mutation' must sum to 1")
         if self.iterations < 0:
-            raise ValueError(f"evaluations are at least {2 * self.population}: one generation of either direction")
+            raise ValueError(
+                f"'evaluations' must be at least {2 * self.population}, for one generation of each direction"
+            )
         return self
 
     @property
     def iterations(self) -> int:
-        """Generations bred of each direction after the first ones (T)."""
+        """Generations of each direction after the first one (T)."""
         return self.evaluations // (2 * self.population) - 1
 
     @property
@@ -95,18 +134,18 @@ class SearchOptions(Section):
 
 
 def check(recipe: Recipe) -> None:
-    """Raise RecipeError unless the recipe is one for this method, BudgetError if one filter a layer is too much."""
+    """Raise RecipeError unless the recipe suits this method, BudgetError if one filter per layer costs too much."""
     section(SupernetOptions, recipe.supernet, "supernet")
     options = section(SearchOptions, recipe.search, "search")
     checks.check_metrics(recipe)
     checks.check_cycle(recipe)
     if not isinstance(find(recipe.objective.metric), PerImage):
-        rule = "co_evolution compares a candidate's images with the original's one by one"
-        raise RecipeError(rule, repr(recipe.objective.metric), "choose an objective such as psnr, ssim or lpips")
+        rule = "objective.metric must be a metric of single images, since co_evolution compares with the original's"
+        raise RecipeError(rule, repr(recipe.objective.metric), "choose one such as psnr, ssim or lpips")
     _check_originals(recipe)
     checks.check_rivals(recipe)
     if recipe.finetune.rivals and recipe.finetune.updates == 0 and recipe.teach.generator_checkpoint is not None:
-        rule = "a narrowed generator is trained for as many updates as the original and fine-tuning together"
+        rule = "a narrowed rival gets the updates of the original and of fine-tuning together, which must be above 0"
         raise RecipeError(rule, "an imported original and finetune.updates 0", "leave finetune.rivals out")
     checks.check_limits(recipe, checks.LIMITS)
     _check_halving(recipe, options)
@@ -114,29 +153,29 @@ def check(recipe: Recipe) -> None:
     if budget.latency_ms is not None:
         check_pieces(family)
     if options.kind == "magnitude" and not budget.limits:
-        raise RecipeError("pruning by magnitude prunes to a budget", "none", "set budget.params or budget.macs")
-    budget = replace(budget, latency_ms=None)  # which is measured when the search begins
+        raise RecipeError("search.kind magnitude needs a budget", "none", "set budget.params or budget.macs")
+    budget = replace(budget, latency_ms=None)  # latency is measured when the search begins
     rest = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
     if ":" in family:
         check_cuttable(family, json.dumps(rest), *recipe.size)
-    elif budget.limits:  # of a user-defined network, the search says so
+    elif budget.limits:  # for a user-defined network, the search checks this
         least = generator_cost(family, *recipe.size, **narrowest(family, rest))
         require_reachable(Space({}), lambda genotype: checks.priced(least, recipe), budget)
 
 
 def _check_halving(recipe: Recipe, options: SearchOptions) -> None:
     halving = options.kind == checks.HALVING
-    needs = {f"search.{name}": (not halving, "another kind than halving") for name in _OF_POPULATIONS}
-    needs["search.latency_networks"] = (recipe.budget.latency_ms is not None, "a limit on latency_ms")
-    needs["search.candidates"] = needs["search.proposed"] = (halving, "kind halving")
+    needs = {f"search.{name}": (not halving, "another search.kind than halving") for name in _OF_POPULATIONS}
+    needs["search.latency_networks"] = (recipe.budget.latency_ms is not None, "a limit budget.latency_ms")
+    needs["search.candidates"] = needs["search.proposed"] = (halving, "search.kind halving")
     checks.check_effects({"search": options}, needs)
     if halving and recipe.finetune.updates == 0:
-        rule = "candidates of search.kind halving are trained as the section finetune says"
+        rule = "search.kind halving trains its candidates as the section finetune says, so that must train"
         raise RecipeError(rule, "finetune.updates 0", "give it updates or epochs")
 
 
 def search_reads(recipe: Recipe) -> tuple[str, ...]:
-    """What of a recipe the search reads besides what every method's does: how candidates are trained."""
+    """Return the further keys that the search reads: those of the candidates' training."""
     halving = section(SearchOptions, recipe.search, "search").kind == checks.HALVING
     return (*WHOLE, "finetune.inherit") if halving else ()
 
@@ -148,6 +187,7 @@ def _check_originals(recipe: Recipe) -> None:
     missing = [name for name in networks if getattr(teach, f"{name}_checkpoint") is None]
     if missing and len(missing) < len(networks):
         names = ", ".join(f"teach.{name}_checkpoint" for name in missing)
-        raise RecipeError("originals of co_evolution are imported all four, or none", f"no {names}")
+        rule = "co_evolution needs all four networks imported, or none"
+        raise RecipeError(rule, f"no {names}", "set the missing checkpoints")
     if recipe.finetune.updates != 0 or missing:
         checks.check_discriminators(recipe)

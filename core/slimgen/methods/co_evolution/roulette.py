@@ -1,4 +1,4 @@
-"""Genetic search over masks: two populations, each evaluated beside the other's best (Shu et al. 2019, Algorithm 1)."""
+"""Genetic search over masks: two populations, each evaluated with the other's best (Shu et al. 2019, Algorithm 1)."""
 
 import math
 import random
@@ -9,18 +9,18 @@ from slimgen.errors import RecipeError
 from slimgen.search import Allows, Choice, Feasible, Genotype, Mask, Objective, Searcher, Space, Trial, Value
 
 TURNS = ("a", "b")
-"""The two populations: of the direction that is compressed, and of the reverse one."""
+"""The two populations: the forward direction's and the reverse direction's."""
 TURN = "turn"
-"""The dimension of the joined space that says which of a pair is evaluated; the other one is its partner."""
+"""The dimension of the joined space that names the individual of a pair that is evaluated; the other is its partner."""
 
 
 class Odds(NamedTuple):
-    """The probabilities of the operations that make an offspring; they sum to 1.
+    """The probabilities of the operations that produce an offspring; they sum to 1.
 
     Attributes:
-        selection: a parent as it is.
-        crossover: a parent with a segment of another.
-        mutation: a parent with the bits of a segment flipped.
+        selection: of a copy of a parent.
+        crossover: of a parent with a segment of another parent.
+        mutation: of a parent with the bits of a segment flipped.
     """
 
     selection: float = 0.2
@@ -28,42 +28,45 @@ class Odds(NamedTuple):
     mutation: float = 0.1
 
 
-PUBLISHED = Odds()  # the published code's; the paper gives none
+PUBLISHED = Odds()  # from the published code; the paper gives none
 
 
 class Population:
-    """Draws and breeds the individuals of one space, whose dimensions are masks.
+    """A population of individuals of one space of masks, which it draws and breeds.
 
-    A genome is all masks one after the other, so that a segment may reach over several layers. A layer left empty gets
-    back its filters of `anchor`; what is over the budget loses filters at random until it is within.
+    A genome is the sequence of all masks, so that a segment may span several layers. An empty layer gets the filters of
+    `anchor`; an individual over the budget loses random filters until it is within.
 
     Args:
-        anchor: an allowed genotype of as few filters as may be: the strongest of every layer.
-        size: individuals of a generation (K).
+        space: a space whose dimensions are all masks.
+        allows: whether a genotype is within the budget.
+        anchor: an allowed genotype with as few filters as possible: the strongest of every layer.
+        size: number of individuals in a generation (K).
+        odds: the probabilities of the operations that produce an offspring.
 
     Raises:
-        RecipeError: a dimension that is no mask, fewer than two individuals, or odds that are no probabilities.
+        RecipeError: a dimension that is not a mask, fewer than two individuals, or odds that are not probabilities.
     """
 
     def __init__(self, space: Space, allows: Allows, anchor: Genotype, size: int, odds: Odds = PUBLISHED) -> None:
         if any(not isinstance(dimension, Mask) for dimension in space.values()):
             raise RecipeError("a genetic search over bits needs a space of masks", repr(space))
         if size < 2:
-            raise RecipeError("a population has at least two individuals", size)
+            raise RecipeError("a population must have at least two individuals", size)
         if min(odds) < 0 or not math.isclose(sum(odds), 1):
-            raise RecipeError("selection, crossover and mutation are probabilities that sum to 1", tuple(odds))
+            raise RecipeError("selection, crossover and mutation must be probabilities that sum to 1", tuple(odds))
         self.space, self.size, self.odds = space, size, odds
         self._feasible = Feasible(space, allows, anchor)
 
     def draw(self, rng: random.Random) -> list[Genotype]:
-        """Return a first generation, every bit by the toss of a coin; empty if the budget allows nothing."""
+        """Draw a first generation, every bit with probability 1/2; empty if the budget allows nothing."""
         length = len(self._bits(self.space.largest()))
         return self._settled([f"{rng.getrandbits(length):0{length}b}" if length else "" for _ in range(self.size)], rng)
 
     def breed(self, parents: Sequence[Genotype], fitness: Sequence[float], rng: random.Random) -> list[Genotype]:
-        """The next generation: the fittest as it is, then offspring of parents drawn by the roulette wheel (Eq. 12).
+        """Return the next generation: the fittest unchanged, then offspring of parents drawn by roulette (Eq. 12).
 
-        A parent whose fitness is not finite, or not above 0, is never drawn while others can be.
+        A parent whose fitness is not finite or not above 0 is drawn only if there are no others.
         """
         if not parents:
             return []
@@ -89,7 +92,7 @@ class Population:
         return "".join(str(genotype[name]) for name in self.space)
 
     def _settled(self, genomes: Sequence[str], rng: random.Random) -> list[Genotype]:
-        """Genomes as genotypes, none with an empty layer, all within the budget."""
+        """Return genomes as genotypes within the budget, none with an empty layer."""
         generation = []
         for genome in genomes:
             values: dict[str, Value] = {}
@@ -110,7 +113,7 @@ class Population:
 
 
 class _Side(NamedTuple):
-    """One population: its newest evaluated generation, the fitness of each, and the fittest, if there is one yet."""
+    """One population: its last evaluated generation, their fitness, and the fittest, once there is one."""
 
     generation: tuple[Genotype, ...] = ()
     fitness: tuple[float, ...] = ()
@@ -118,25 +121,25 @@ class _Side(NamedTuple):
 
 
 class _State(NamedTuple):
-    """How many generations were evaluated, the first population's being the even ones, and both populations."""
+    """The number of evaluated generations (even ones belong to the first population), and both populations."""
 
     turn: int = 0
     sides: tuple[_Side, _Side] = (_Side(), _Side())
 
 
 class CoEvolution(Searcher):
-    """Algorithm 1: a generation of one population after a generation of the other, for some iterations.
+    """Algorithm 1: generations of the two populations in turns, for a number of iterations.
 
-    Iteration 0 evaluates random individuals, the first direction's beside the whole generator of the other. From then
-    on individuals of the first are evaluated beside the best of the second so far, and those of the second beside the
-    best that the first just found. What is asked for are pairs: genotypes of `space`, which say whose turn it is, so
-    that a fitness is a function of its genotype. A pair that was evaluated before is not asked for again.
+    Iteration 0 evaluates random individuals, the first direction's with the other's original as their partner. From
+    then on, individuals of the first direction have the best of the second so far as their partner, and those of the
+    second the best that the first has just found. The searcher asks for pairs: genotypes of `space`, which name the
+    direction whose turn it is, so that fitness is a function of the genotype. No pair is asked for twice.
 
     Args:
-        populations: of `TURNS`, in that order.
-        objective: to be maximized; the roulette wheel needs values above 0.
-        iterations: T; each breeds and evaluates both populations once.
-        apart: evaluates both beside the whole generator of the other always: the paper's ablation, two evolutions.
+        populations: the populations of `TURNS`, in that order.
+        objective: the fitness, to be maximised; the roulette wheel needs values above 0.
+        iterations: number of iterations after the first (T); each breeds and evaluates both populations once.
+        apart: always use the other direction's original as the partner: the paper's ablation, two evolutions.
     """
 
     def __init__(
@@ -153,23 +156,23 @@ class CoEvolution(Searcher):
 
     @property
     def champions(self) -> tuple[Genotype | None, Genotype | None]:
-        """The fittest individual of each population's newest generation; None before there is one."""
+        """The fittest individual of each population's last generation; None before there is one."""
         first, second = self._state.sides
         return first.champion, second.champion
 
     def ranked(self, turn: str) -> list[Genotype]:
-        """Return the champion of a population, then the others of its newest generation, the fittest first."""
+        """Return the champion of a population, then the others of its last generation, fittest first."""
         side = self._state.sides[TURNS.index(turn)]
         order = sorted(zip(side.fitness, side.generation, strict=True), key=lambda pair: -pair[0])
         found = [side.champion, *(one for fitness, one in order if math.isfinite(fitness))]
         return list(dict.fromkeys(one for one in found if one is not None))
 
     def pair(self, turn: str, a: Genotype, b: Genotype) -> Genotype:
-        """Return the point of `space` that stands for evaluating one of two individuals beside the other."""
+        """Return the point of `space` for evaluating one of two individuals with the other as its partner."""
         return Genotype.trusted({TURN: turn}) | a.prefixed(TURNS[0]) | b.prefixed(TURNS[1])
 
     def ask(self, rng: random.Random) -> list[Genotype]:
-        """Return the pairs of the next generation that were not evaluated yet."""
+        """Return the pairs of the next generation that have not been evaluated yet."""
         state = self._state
         while state.turn < 2 * (self._iterations + 1):
             population, side = self._populations[state.turn % 2], state.sides[state.turn % 2]
@@ -184,14 +187,14 @@ class CoEvolution(Searcher):
         return []
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Take in what was measured, and which individual is the fittest of its generation."""
+        """Take in the trials of a generation, and with them its fittest individual."""
         self.add(trials)
         if self._asked is not None:
             self._state = self._settled(*self._asked)
             self._asked = None
 
     def _pairs(self, state: _State, generation: Sequence[Genotype]) -> Iterator[Genotype]:
-        """Yield the individuals of a generation beside their partner of the other population."""
+        """Yield the individuals of a generation paired with their partner of the other population."""
         side = state.turn % 2
         partner = None if self._apart else state.sides[1 - side].champion
         if partner is None:
@@ -201,7 +204,7 @@ class CoEvolution(Searcher):
             yield self.pair(TURNS[side], a, b)
 
     def _settled(self, state: _State, generation: tuple[Genotype, ...]) -> _State:
-        """Return the state once the pairs of a generation are evaluated."""
+        """Return the state after the pairs of a generation are evaluated."""
         pairs = self._pairs(state, generation)
         fitness = tuple(self.fitness(pair) if pair in self.trials else -math.inf for pair in pairs)
         top = max(fitness, default=-math.inf)

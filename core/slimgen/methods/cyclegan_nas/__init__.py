@@ -1,7 +1,7 @@
-"""CycleGANAS: the operations of both generators and both discriminators of a CycleGAN (An and Joo 2023).
+"""CycleGANAS: search of the operations of a CycleGAN's generators and discriminators (An and Joo 2023).
 
-`supernet` is Algorithm 1, or the two-level searches it is compared with in section 4.1; `search` reads off its
-architecture, and `finetune` trains it anew at full width, as in section 4.2. The original is the plain CycleGAN.
+`supernet` is Algorithm 1, or a two-level search that section 4.1 compares it with; `search` reads off the
+architecture, and `finetune` trains it from scratch at full width (section 4.2). The original is the plain CycleGAN.
 """
 
 import math
@@ -41,11 +41,11 @@ __all__ = ["SECTIONS", "check", "finetune", "preview", "search", "search_reads",
 SECTIONS = {"supernet": SupernetOptions, "search": SearchOptions}
 
 FINETUNE_SECTIONS = ("search", "objective", "evaluate.features")
-"""Fine-tuning builds what the search says, and chooses among repeats by the objective."""
+"""Fine-tuning reads the size of the generators from `search`, and chooses among repeats by the objective."""
 
 
 def supernet(job: Job) -> Mapping[str, float]:
-    """Train four supernets and the logits of their operations; leaves the logits: the weights are not used again."""
+    """Train four supernets and the logits of their operations, and save the logits; the weights are not used again."""
     options = training_of(job.recipe)
     steps = options.steps(len(job.data.split("train")))
     four, pools = networks(job, options, steps), pools_of(job, options)
@@ -58,9 +58,10 @@ def supernet(job: Job) -> Mapping[str, float]:
 
 
 def search(job: Job) -> Found:
-    """Return the most probable operation of every slot (section 3.2); or a random architecture of about the same size.
+    """Return the most probable operation of every slot (section 3.2), or a random architecture of about the same size.
 
-    Where a limit on milliseconds excludes the most probable one, it is made to keep it: see `SearchOptions.hidden`.
+    If the most probable architecture exceeds a limit on milliseconds, it is made narrower or its operations change; see
+    `SearchOptions.hidden`.
     """
     recipe = job.recipe
     options = section(SearchOptions, recipe.search, "search")
@@ -98,11 +99,11 @@ def search(job: Job) -> Found:
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
-    """Return both found generators, trained anew at full width; and the plain CycleGAN's, narrowed to their sizes.
+    """Train both found generators from scratch at full width, and the plain CycleGAN's, narrowed to their sizes.
 
     Returns:
         `found` and `found_reverse`; and `narrowed` and `narrowed_reverse` where the recipe asks for them, each with at
-        least as many parameters as what it is compared with (section 4.3: C'), trained as long and as often.
+        least as many parameters as its found counterpart (C' in section 4.3), trained as long and as often.
     """
     recipe = job.recipe
     options = section(SearchOptions, recipe.search, "search")
@@ -122,7 +123,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
 
 
 def _counted(job: Job, trained: Trained, repeats: int, known: bool) -> Trained:
-    """With the effort of the search that trained candidates, of this training, and of the others it was the best of."""
+    """Add the effort of the search, of this training, and of the repeats among which it was the best."""
     size, batch = job.recipe.size, job.recipe.finetune.batch
     macs = generator_cost(trained.family, *size, **trained.options).exact
     others = Effort.candidates([macs] * (repeats - 1), trained.updates, batch)
@@ -131,7 +132,7 @@ def _counted(job: Job, trained: Trained, repeats: int, known: bool) -> Trained:
 
 
 def _found_plans(genotype: Genotype, training: SupernetOptions, options: SearchOptions) -> list[Plan]:
-    """Return both directions of the found architecture."""
+    """Return the plans of both directions of the found architecture."""
     cells = {"family": "cyclegan_nas", "spectral": training.spectral, "ends": training.ends}
     wide = {**cells, "spectral": options.spectral, "hidden": int(genotype[HIDDEN]), "cells": training.cells}
     wide |= training.pictures

@@ -1,4 +1,4 @@
-"""Pairs of generators of cells that are trained alone and successively halved, in place of a search by gradients."""
+"""Successive halving of pairs of generators, each pair trained by itself, in place of a search by gradients."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,9 +20,10 @@ from slimgen.tasks.task import Job
 
 
 def halved(job: Job, sized: Sized, space: Space, plans: Callable[[Genotype], list[Plan]]) -> Found:
-    """Return the best of random pairs of generators, trained as `finetune` does, by the objective of both directions.
+    """Return the best of random pairs of generators, trained as in `finetune`, by the objective in both directions.
 
-    `plans` are of both directions of a genotype with its width, which is none of the space's: it follows of it.
+    `plans` returns both directions' plans for a genotype with its width. The width is not a dimension of the space: it
+    follows from the operations.
     """
     options, comparison = section(SearchOptions, job.recipe.search, "search"), Comparison(job)
     steps, built = job.recipe.finetune.steps(len(job.data.split("train"))), lru_cache(maxsize=None)(sized.within)
@@ -40,8 +41,8 @@ def halved(job: Job, sized: Sized, space: Space, plans: Callable[[Genotype], lis
         pair = zip(nets, plans(built(genotype)), strict=True)
         return comparison.measure(*(job.compute.place(finished(net, plan.generator, steps).net) for net, plan in pair))
 
-    told = "; ".join(evaluator.protocol for evaluator in comparison.evaluators)
-    course = Course(space, costs, macs, comparison.objective, steps, train, measure, told)
+    protocol = "; ".join(evaluator.protocol for evaluator in comparison.evaluators)
+    course = Course(space, costs, macs, comparison.objective, steps, train, measure, protocol)
     counts, halving = (options.candidates, options.proposed), course.halving(job, sized.clock.margin)
     outcome, limit = search_alone(job, halving, [space], costs, sized.budget, counts), job.budget.latency_ms
 

@@ -1,4 +1,4 @@
-"""CycleGANAS's own sections of a recipe, and whether they make sense."""
+"""CycleGANAS's sections of a recipe, and their checks."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -20,94 +20,150 @@ from slimgen.nets.options import Repeats, Width
 from slimgen.recipe import Channels, Recipe, Schedule, Section, section
 from slimgen.search import Genotype
 
-LEAST = 4  # the narrowest generator of cells, after its encoding cell
+LEAST = 4  # the smallest hidden width of a generator of cells
 
 
 class SupernetOptions(Schedule):
-    """Section `supernet`: the four supernets, trained with their relaxations at a rate that stays constant.
+    """Section `supernet` of CycleGANAS: four supernets (two generators, two discriminators) trained with their logits.
 
-    Attributes:
-        optimisation: of section 4.1. `OF` is Algorithm 1: weights and logits in one step, on all images. The others
-            take a step of the weights and then one of the logits, each on images of its own: `TF` on all images, in
-            two orders; `TH` on the two halves of either set; `THS` likewise, and the halves change roles midway.
-        relaxation: the paper's softmax, or gumbel. (The published code adds Gumbel's noise to probabilities, where it
-            outweighs them; here it is added to the logits, Jang et al. 2017.)
-        temperature: of gumbel: at the first and the last step, falling exponentially.
-        spread: standard deviation of the first logits.
-        architecture_rate: of the logits; left out, as the weights' (the paper has one Adam for both).
-        hidden: channels after the encoding cell while searching (section 3.2, hidden dimension reduction).
-        discriminator_hidden: channels after a discriminator's first operation, likewise.
-        cells: of a generator (N).
-        ends: search stems and outputs too, as the published code does.
-        spectral: spectral normalisation of every kernel, so that the gates alone say which operation counts; of the
-            searched discriminators, while they are trained anew, too (the published code has it there).
+    The published code adds Gumbel noise to probabilities, where it outweighs them; here it is added to the logits (Jang
+    et al. 2017).
     """
 
-    updates: int | None = Field(default=None, ge=0)
-    decay: float = Field(default=0.0, ge=0, le=1)
-    optimisation: Literal["OF", "TF", "TH", "THS"] = "OF"
-    relaxation: Literal["softmax", "gumbel"] = "softmax"
-    temperature: tuple[float, float] = (5.0, 0.1)
-    spread: float = Field(default=1e-3, ge=0)
-    architecture_rate: float | None = Field(default=None, gt=0)
-    hidden: Width = Field(default=64, ge=LEAST)
-    discriminator_hidden: Width = 16
-    cells: Repeats = Field(default=11, ge=2)
-    ends: bool = False
-    spectral: bool = True
+    updates: int | None = Field(
+        default=None,
+        ge=0,
+        description="Length of the training in updates of the generators. Give this or `epochs`. 0: no training, for "
+        "`search.kind` halving.",
+    )
+    decay: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Last share of the training, from 0 to 1, over which the learning rates fall linearly to 0. 0 "
+        "keeps them constant.",
+    )
+    optimisation: Literal["OF", "TF", "TH", "THS"] = Field(
+        default="OF",
+        description="Order of the steps (section 4.1): `OF` moves weights and logits in one step (Algorithm 1). The "
+        "others alternate between them: `TF` on all images, `TH` on a half of the images each, `THS` the same with "
+        "the halves swapped midway.",
+    )
+    relaxation: Literal["softmax", "gumbel"] = Field(
+        default="softmax",
+        description="How a supernet mixes operations by their logits: by `softmax`, as the paper does, or with "
+        "`gumbel` noise.",
+    )
+    temperature: tuple[float, float] = Field(
+        default=(5.0, 0.1),
+        description="Temperature of the `gumbel` relaxation at the first and the last step; it falls exponentially. "
+        "The lower it is, the closer a mixture is to a single operation.",
+    )
+    spread: float = Field(default=1e-3, ge=0, description="Standard deviation of the initial logits.")
+    architecture_rate: float | None = Field(
+        default=None, gt=0, description="Learning rate of the logits. None: `rate`, as in the paper."
+    )
+    hidden: Width = Field(
+        default=64,
+        ge=LEAST,
+        description="Channels after a generator's encoding cell during the search (section 3.2, hidden dimension "
+        "reduction).",
+    )
+    discriminator_hidden: Width = Field(
+        default=16, description="Channels after a discriminator's first operation during the search."
+    )
+    cells: Repeats = Field(default=11, ge=2, description="Number of cells in a generator (N).")
+    ends: bool = Field(
+        default=False, description="Search the first and the last layers too, as the published code does."
+    )
+    spectral: bool = Field(
+        default=True,
+        description="Normalise every kernel of the supernets by its spectral norm, so that only the logits decide "
+        "which operation counts. Searched discriminators keep it when they are trained from scratch.",
+    )
     _channels: Channels = PrivateAttr(Channels())
 
     def generator(self, hidden: int | None = None) -> GeneratorShape:
-        """Yield the generators of the search, or of another hidden width."""
+        """Return the shape of the generators during the search, or at another hidden width."""
         return GeneratorShape(self.hidden if hidden is None else hidden, self.cells, *self._channels, self.ends)
 
     @property
     def pictures(self) -> dict[str, int]:
-        """The options by which a generator of cells is one for other pictures than RGB."""
+        """The options `inputs` and `outputs` of a generator for pictures other than RGB; empty for RGB."""
         return {} if self._channels == Channels() else dict(zip(("inputs", "outputs"), self._channels, strict=True))
 
     def discriminator(self, hidden: int | None = None) -> DiscriminatorShape:
-        """Return the discriminators, likewise."""
+        """Return the shape of the discriminators during the search, or at another hidden width."""
         hidden = self.discriminator_hidden if hidden is None else hidden
         return DiscriminatorShape(hidden, self._channels.wanted, self.ends)
 
 
 class SearchOptions(Section):
-    """Section `search`: which architecture, how wide it is built, and how its training is repeated.
+    """Section `search` of CycleGANAS: the choice of the architecture, its width, and the repeats of its training."""
 
-    Attributes:
-        kind: `gradient` takes the most probable operations; `random` takes, to compare with, the first of `evaluations`
-            random architectures of about the same size; `halving` trains random pairs of generators alone, as many as
-            `candidates`, as fine-tuning does, and lets the better half go on again and again, by the recipe's
-            objective: `supernet.updates` is then 0.
-        proposed: so many more, which a predictor proposes after the first have been measured, compete with them.
-        equal_size: largest relative difference of a random architecture's parameters, both generators together.
-        hidden: channels after the encoding cell (H) of both generators; `equal` is the widest whose parameters, both
-            together, are at most those of the plain CycleGAN's two (section 4.2). A limit on latency_ms, which is of
-            each of both generators, makes `equal` narrower still; of a given width, it is kept by the operations, which
-            are then the most probable ones within.
-        discriminators: the searched ones, or the original's.
-        discriminator_hidden: channels after a searched discriminator's first operation.
-        spectral: spectral normalisation of the generators while they are trained anew; the plain CycleGAN's have none.
-        repeats: trainings from different seeds, of which the best on the validation images is kept (section 4).
-        latency_networks: whole networks that a latency table is fitted to; half as many check it.
-    """
-
-    kind: Literal["gradient", "random", "halving"] = "gradient"
-    candidates: int = Field(default=16, ge=2)
-    proposed: int = Field(default=0, ge=0)
-    evaluations: int = Field(default=8, ge=1)
-    equal_size: float = Field(default=0.05, gt=0, lt=1)
-    hidden: Width | Literal["equal"] = "equal"
-    discriminators: Literal["found", "original"] = "found"
-    discriminator_hidden: Width = 64
-    spectral: bool = False
-    repeats: int = Field(default=1, ge=1)
-    latency_networks: int = Field(default=16, ge=4)
+    kind: Literal["gradient", "random", "halving"] = Field(
+        default="gradient",
+        description="`gradient` takes the most probable operations, `random` a random architecture of about the same "
+        "size, to compare with. `halving` trains random pairs of generators by themselves and keeps the better half "
+        "again and again, by the recipe's objective; it needs `supernet.updates` 0.",
+    )
+    candidates: int = Field(
+        default=16, ge=2, description="Number of random pairs of generators at the start, for kind `halving`."
+    )
+    proposed: int = Field(
+        default=0,
+        ge=0,
+        description="Number of further candidates, for kind `halving`, that a predictor proposes after the first "
+        "results. 0: none.",
+    )
+    evaluations: int = Field(
+        default=8,
+        ge=1,
+        description="Number of random architectures drawn for kind `random`; the first that is within the limits is "
+        "taken.",
+    )
+    equal_size: float = Field(
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="Largest relative difference between the parameters of a random pair of generators and of the "
+        "most probable pair; 0.05 is 5 %.",
+    )
+    hidden: Width | Literal["equal"] = Field(
+        default="equal",
+        description="Channels after the encoding cell of both found generators (H). `equal`: the most with which both "
+        "together have no more parameters than the plain CycleGAN's two (section 4.2). To meet `budget.latency_ms`, "
+        "`equal` becomes narrower; with a given width, the operations change instead.",
+    )
+    discriminators: Literal["found", "original"] = Field(
+        default="found",
+        description="Discriminators for training the found generators: the `found` ones, or ones like the "
+        "`original`'s.",
+    )
+    discriminator_hidden: Width = Field(
+        default=64, description="Channels after a found discriminator's first operation, when trained from scratch."
+    )
+    spectral: bool = Field(
+        default=False,
+        description="Normalise the found generators' kernels by their spectral norm while they are trained from "
+        "scratch; the plain CycleGAN's have none.",
+    )
+    repeats: int = Field(
+        default=1,
+        ge=1,
+        description="Number of trainings of the found generators from different seeds; the best on the validation "
+        "images is kept (section 4).",
+    )
+    latency_networks: int = Field(
+        default=16,
+        ge=4,
+        description="Number of whole networks timed to fit the table that predicts latency; half as many more check "
+        "it.",
+    )
 
 
 def training_of(recipe: Recipe) -> SupernetOptions:
-    """Section `supernet`, for the channels of the recipe's pictures."""
+    """Return the section `supernet`, with the channels of the recipe's pictures."""
     trained = {"updates", "epochs"} & recipe.supernet.keys()
     untrained = {} if trained or recipe.search.get("kind") != HALVING else {"updates": 0}
     options = section(SupernetOptions, {**recipe.supernet, **untrained}, "supernet")
@@ -116,36 +172,38 @@ def training_of(recipe: Recipe) -> SupernetOptions:
 
 
 def check(recipe: Recipe) -> None:
-    """Raise RecipeError unless the recipe is one for this method; BudgetError as `equal_hidden` does."""
+    """Raise RecipeError unless the recipe suits this method; raise BudgetError as `equal_hidden` does."""
     checks.check_cycle(recipe)
     training = training_of(recipe)
     options = section(SearchOptions, recipe.search, "search")
     checks.check_metrics(recipe)
-    checks.check_limits(recipe, ("latency_ms",), "search.hidden says how large its generators are")
+    checks.check_limits(recipe, ("latency_ms",), "set search.hidden, the width of its generators")
     checks.check_discriminators(recipe)
     checks.check_anew(recipe)
     checks.check_rivals(recipe)
     if isinstance(find(recipe.objective.metric), OfSegmentations):
-        rule = "cyclegan_nas compares repeats by both directions' images, of which neither are label maps"
+        rule = "objective.metric must suit both directions' images, which are not label maps"
         raise RecipeError(rule, repr(recipe.objective.metric), "choose fid, fd:NAME, kid, or psnr of the cycle")
     gumbel, drawing, halving = training.relaxation == "gumbel", options.kind == "random", options.kind == HALVING
     if halving and training.updates != 0:
-        rule = "search.kind halving trains every candidate alone, and needs no supernet"
-        raise RecipeError(rule, "a training of one", "set supernet.updates to 0")
+        rule = "search.kind halving trains every candidate by itself and needs no supernet"
+        got = "supernet.epochs" if training.updates is None else f"supernet.updates {training.updates}"
+        raise RecipeError(rule, got, "set supernet.updates to 0")
     if training.updates == 0 and not halving:
-        raise RecipeError("what is read off supernets is trained", "supernet.updates 0", "give it updates or epochs")
+        rule = f"search.kind {options.kind} needs trained supernets"
+        raise RecipeError(rule, "supernet.updates 0", "give it updates or epochs")
     needs = {
-        "search.candidates": (halving, "kind halving"),
-        "search.proposed": (halving, "kind halving"),
-        "supernet.temperature": (gumbel, "relaxation gumbel"),
-        "search.evaluations": (drawing, "kind random"),
-        "search.equal_size": (drawing, "kind random"),
-        "search.discriminator_hidden": (options.discriminators == "found", "searched discriminators"),
-        "search.latency_networks": (recipe.budget.latency_ms is not None, "a limit on latency_ms"),
+        "search.candidates": (halving, "search.kind halving"),
+        "search.proposed": (halving, "search.kind halving"),
+        "supernet.temperature": (gumbel, "supernet.relaxation gumbel"),
+        "search.evaluations": (drawing, "search.kind random"),
+        "search.equal_size": (drawing, "search.kind random"),
+        "search.discriminator_hidden": (options.discriminators == "found", "search.discriminators found"),
+        "search.latency_networks": (recipe.budget.latency_ms is not None, "a limit budget.latency_ms"),
     }
     checks.check_effects({"supernet": training, "search": options}, needs)
     if not training.temperature[0] >= training.temperature[1] > 0:
-        raise RecipeError("a temperature is above 0 and does not rise", training.temperature)
+        raise RecipeError("supernet.temperature must be above 0 and must not rise", list(training.temperature))
     check_size(training.generator(), *recipe.size)
     check_size(training.discriminator(), *recipe.size)
     if isinstance(options.hidden, int):
@@ -156,7 +214,7 @@ def check(recipe: Recipe) -> None:
 
 
 def preview(recipe: Recipe) -> Preview:
-    """Return the space of one generator, at the width of the supernets or the one that is asked for."""
+    """Return the preview of a recipe: the space of one generator, at the supernets' width or the given one."""
     training = training_of(recipe)
     options = section(SearchOptions, recipe.search, "search")
     shape = training.generator(options.hidden if isinstance(options.hidden, int) else None)
@@ -175,7 +233,7 @@ def preview(recipe: Recipe) -> Preview:
 
 
 def without_effect(recipe: Recipe) -> tuple[str, ...]:
-    """What is given of the supernets' training where they are not trained."""
+    """Return the given keys of the supernets' training where they are not trained."""
     options = section(SearchOptions, recipe.search, "search")
     used = ("cells", "ends", *(("spectral",) if options.discriminators == "found" else ()))
     supernet = section(SupernetOptions, recipe.supernet, "supernet")
@@ -183,12 +241,16 @@ def without_effect(recipe: Recipe) -> tuple[str, ...]:
 
 
 def search_reads(recipe: Recipe) -> tuple[str, ...]:
-    """What of a recipe the search reads besides what every method's does: how candidates are trained."""
+    """Return the further keys that the search reads: those of the candidates' training."""
     return WHOLE if section(SearchOptions, recipe.search, "search").kind == HALVING else ()
 
 
 def equal_hidden(recipe: Recipe, training: SupernetOptions, pair: tuple[Genotype, Genotype]) -> int:
-    """The largest hidden width of two generators within the parameters of the plain CycleGAN's; or BudgetError."""
+    """Return the largest hidden width at which a pair has at most the parameters of the plain CycleGAN's two.
+
+    Raises:
+        BudgetError: even the smallest width has more.
+    """
 
     def params(hidden: int) -> int:
         shape = training.generator(hidden)
@@ -198,6 +260,6 @@ def equal_hidden(recipe: Recipe, training: SupernetOptions, pair: tuple[Genotype
     try:
         return largest_within(params, limit, LEAST)
     except BudgetError as error:
-        rule = f"two generators of cells must fit into the {limit:,} parameters of the original's"
-        got = f"{params(LEAST):,} at the least"
-        raise BudgetError(rule, got, "set search.hidden, or teach a wider original") from error
+        rule = f"the two generators must fit into the {limit:,} parameters of the original's two"
+        got = f"{params(LEAST):,} at the smallest width"
+        raise BudgetError(rule, got, "set search.hidden, or choose a wider teach.generator") from error

@@ -1,4 +1,4 @@
-"""How CycleGANAS moves weights and logits: in one step (Algorithm 1), or in turns on their own data (section 4.1)."""
+"""Phases of CycleGANAS: weights and logits in one step (Algorithm 1), or in turns on separate data (section 4.1)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -25,7 +25,7 @@ from slimgen.training.pool import ImagePool
 
 GENERATORS = ("generator", "back_generator")
 DISCRIMINATORS = ("discriminator", "back_discriminator")
-FIRST, SECOND = "first", "second"  # data of the weights, and of the logits, where they take turns
+FIRST, SECOND = "first", "second"  # splits for the weights and for the logits, where they are updated in turns
 
 
 class Networks(NamedTuple):
@@ -39,13 +39,13 @@ class Networks(NamedTuple):
         return [weight for role in roles for weight in self.nets[role].parameters()]
 
     def logits(self, roles: tuple[str, str]) -> list[nn.Parameter]:
-        """Their logits."""
+        """Return the logits of two networks."""
         names = self.relaxation.options
         return [self.relaxation.logits(name) for name in names if name.partition(".")[0] in roles]
 
 
 def shapes_of(options: SupernetOptions) -> dict[str, Shape]:
-    """How the networks are built, by role."""
+    """Return the shapes of the networks, by role."""
     generators: dict[str, Shape] = dict.fromkeys(GENERATORS, options.generator())
     return generators | dict.fromkeys(DISCRIMINATORS, options.discriminator())
 
@@ -59,7 +59,7 @@ def joined(options: SupernetOptions) -> Space:
 
 
 def networks(job: Job, options: SupernetOptions, steps: int) -> Networks:
-    """Four supernets and their relaxation, initialised from the recipe's seed."""
+    """Build four supernets and their relaxation, initialised from the recipe's seed."""
     seed, place = job.recipe.seed, job.compute.place
     nets: dict[str, Supernet] = {}
     for role, shape in shapes_of(options).items():
@@ -85,15 +85,15 @@ def part(arch: Arch, role: str) -> Arch:
 def phases(
     job: Job, options: SupernetOptions, networks: Networks, pools: Mapping[str, ImagePool], steps: int
 ) -> list[Phase]:
-    """Return the phases of one kind of optimisation.
+    """Return the phases of the recipe's optimisation.
 
-    Every phase draws gates of its own from the relaxation, so that their graph lives for one backward pass; in turns,
-    the phases of the weights take the logits as they are, and the other way round.
+    Every phase draws new gates from the relaxation, so that their graph lasts for one backward pass. Where weights and
+    logits are updated in turns, the phases of the one hold the other fixed.
     """
     rate = {} if options.architecture_rate is None else {"lr": options.architecture_rate}
 
     def cycle(name: str, split: str, weights: bool, logits: bool) -> list[Phase]:
-        """CycleGAN's two phases, on these images: Algorithm 1, lines 10 and 11."""
+        """Return CycleGAN's two phases on a split (Algorithm 1, lines 10 and 11)."""
         groups: list[list[dict[str, Any]]] = [[], []]
         for group, roles in zip(groups, (GENERATORS, DISCRIMINATORS), strict=True):
             group += [{"params": networks.weights(roles)}] if weights else []
@@ -113,12 +113,12 @@ def phases(
 
 
 def _parting(generator: str, discriminator: str) -> Callable[[Arch], tuple[Sequence[Arch], Sequence[Arch]]]:
-    """What a direction's two networks take of an architecture of all four."""
+    """Return a function from an architecture of all four networks to the parts of a direction's two."""
     return lambda arch: ([part(arch, generator)], [part(arch, discriminator)])
 
 
 def pools_of(job: Job, options: SupernetOptions) -> dict[str, ImagePool]:
-    """Return the histories of the discriminators, apart for the phases of the logits where those take turns."""
+    """Return the discriminators' image pools; phases of the logits have their own where there are any."""
     names = list(DISCRIMINATORS)
     if options.optimisation != "OF":
         names += [f"architecture_{role}" for role in DISCRIMINATORS]
@@ -128,7 +128,7 @@ def pools_of(job: Job, options: SupernetOptions) -> dict[str, ImagePool]:
 
 @dataclass(frozen=True)
 class Half(Prepared):
-    """Prepared images of which `train` is one of two random halves of either set (section 4.1, TH), 0 or 1."""
+    """Prepared images whose split `train` is one of two random halves, 0 or 1, of each set (section 4.1, TH)."""
 
     half: int = 0
     seed: int = 0
@@ -140,7 +140,7 @@ class Half(Prepared):
         return cls(**same, half=half, seed=seed)
 
     def split(self, name: str) -> Split:
-        """Return the half of `train`, in memory; any other split whole."""
+        """Return the half of `train`, in memory, or any other split as a whole."""
         found = super().split(name)
         if name != "train":
             return found
@@ -151,14 +151,14 @@ class Half(Prepared):
 
     def _rows(self, count: int, side: int) -> NDArray[np.int64]:
         order = np.random.default_rng([self.seed, side]).permutation(count)
-        return np.sort(order[self.half :: 2])  # the first half is larger by one where a set is odd
+        return np.sort(order[self.half :: 2])  # of an odd number, the first half has one more
 
 
 def batches(job: Job, options: SupernetOptions, steps: int) -> dict[str, Callable[[int], Pair]]:
-    """Split to a function from step to batch: `train` for one step, `first` and `second` for two.
+    """Return each split's batches as a function of the step: `train` for joint steps, `first` and `second` for turns.
 
-    The paper says of TF "w using A and alpha using B", without dividing the sets: here both see all images of both
-    sets, the logits in the order of later epochs, since a loss of CycleGAN needs both sets.
+    The paper describes TF as "w using A and alpha using B", without dividing the sets. A CycleGAN loss needs both sets,
+    so here weights and logits both get all images of both sets, the logits in the order of later epochs.
     """
 
     def of(data: Prepared) -> Callable[[int], Pair]:
@@ -171,7 +171,7 @@ def batches(job: Job, options: SupernetOptions, steps: int) -> dict[str, Callabl
         return {FIRST: of(job.data), SECOND: lambda step: later(step + steps)}
     train = job.data.split("train")
     if min(len(train.input), len(train.target)) < 2:
-        rule = f"optimisation {options.optimisation} needs two training images of either set, one for each half"
+        rule = f"supernet.optimisation {options.optimisation} needs at least two training images in each set"
         raise DataError(rule, f"{len(train.input)} and {len(train.target)}", "choose OF or TF")
     halves = [of(Half.of(job.data, half, job.recipe.seed)) for half in (0, 1)]
     swap = steps // 2 if options.optimisation == "THS" else steps

@@ -1,4 +1,4 @@
-"""A pair of generators trained anew, as often as the recipe says; the best pair is kept (CycleGANAS, section 4)."""
+"""Repeated training of a pair of generators from scratch; the best pair is kept (CycleGANAS, section 4)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,16 +20,16 @@ from slimgen.tasks import open_task
 from slimgen.tasks.task import Job
 from slimgen.training.distributed import first
 
-SEEDS = 10  # between two repeats: more than the networks of one training take
+SEEDS = 10  # difference between the seeds of two repeats: more than one training uses
 
 
 class Comparison:
-    """What repeats are compared by: the recipe's objective, on the validation images of both directions.
+    """A comparison of repeats by the recipe's objective, on the validation images of both directions.
 
-    A metric of sets (fid, kid, fd:NAME) compares what a generator makes with the other set. A metric of single images
-    has nothing to compare with, as there are no pairs, and the original is no truth for a network of another kind: it
-    compares every image with its reconstruction after both generators. That says nothing of the image in between, so
-    a metric of sets is the better choice wherever there is a feature network.
+    A metric of sets (fid, kid, fd:NAME) compares a generator's outputs with the other set. A metric of single images
+    has no target, since there are no pairs, and the original's outputs are no target for a network of another kind. It
+    therefore compares each image with its reconstruction by both generators, which says nothing about the image in
+    between, so a metric of sets is the better choice wherever there is a feature network.
     """
 
     def __init__(self, job: Job) -> None:
@@ -44,7 +44,7 @@ class Comparison:
 
     @torch.no_grad()
     def measure(self, forward: nn.Module, reverse: nn.Module) -> dict[str, float]:
-        """Return the metric of a pair of generators in evaluation mode: its mean, `forward` and `reverse`."""
+        """Return the metric of a pair of generators in evaluation mode: the mean, `forward` and `reverse`."""
         metric, values = self.objective.metric, []
         for evaluator, one, other in zip(self.evaluators, (forward, reverse), (reverse, forward), strict=True):
             net = nn.Sequential(one, other) if self.cyclic else one
@@ -60,12 +60,12 @@ def train_repeatedly(
     repeats: int,
     known: Sequence[nn.Module] | None = None,
 ) -> dict[str, Trained]:
-    """Train both directions from scratch, `repeats` times from different seeds; a comparison chooses among several.
+    """Train both directions from scratch, `repeats` times from different seeds; the comparison chooses the best.
 
-    What the first training would come to may be known.
+    `known` are the generators of the first training, if they are trained already.
 
     Returns:
-        The best: the recipe's direction under this name, the other under `NAME_reverse`. The facts of the first hold
+        The best pair: the forward direction as `NAME`, the reverse one as `NAME_reverse`. The facts of the first hold
         the quality of every training: `repeat0_psnr` of both directions together, `repeat0_forward`, `repeat0_reverse`.
     """
     steps = job.recipe.finetune.steps(len(job.data.split("train")))
@@ -73,7 +73,7 @@ def train_repeatedly(
     qualities: list[dict[str, float]] = []
     top: dict[str, float] = {}
     for number in range(repeats):
-        # From another seed: other weights, another order of images.
+        # Another seed gives other weights and another order of images.
         recipe = job.recipe.model_copy(update={"seed": job.recipe.seed + SEEDS * number})
         again = replace(job, recipe=recipe, task=open_task(recipe, job.compute)) if number else job
         nets: Sequence[nn.Module] = known or ()
@@ -90,7 +90,7 @@ def train_repeatedly(
 
 
 def finished(net: nn.Module, plan: Mapping[str, Any], steps: int) -> Trained:
-    """Return a trained generator as it is used: without spectral norms, which training needs."""
+    """Return a trained generator ready for use: without spectral norms, which only training needs."""
     if isinstance(net, CellsGenerator):
         net, plan = net.folded(), {**plan, "spectral": False}
     return Trained.of(net, plan, steps)

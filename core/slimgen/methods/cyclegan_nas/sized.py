@@ -1,4 +1,4 @@
-"""How large the generators that CycleGANAS found are built, and how long they take."""
+"""Widths of the generators that CycleGANAS finds, and their latencies."""
 
 from collections.abc import Iterable, Iterator
 
@@ -17,11 +17,11 @@ from slimgen.search import Budget, Choice, Genotype, Space, plain
 from slimgen.tasks.task import Job
 
 HIDDEN = "hidden"
-_WIDTHS = 4  # whose networks a latency table is fitted to, each half as wide as the one before
+_WIDTHS = 4  # widths of the networks that a latency table is fitted to, each half of the one before
 
 
 class Sized:
-    """Architectures of all four networks, as wide as they are built; a limit on milliseconds is of each generator."""
+    """Architectures of all four networks at their final width; a limit on milliseconds holds for each generator."""
 
     def __init__(self, job: Job, training: SupernetOptions, options: SearchOptions, relaxation: Relaxation) -> None:
         self.job, self.training, self.options, self.relaxation = job, training, options, relaxation
@@ -39,7 +39,7 @@ class Sized:
         return {**shape, "genotype": operations, "spectral": False}
 
     def of(self, genotype: Genotype) -> Genotype:
-        """Return the genotype with its hidden width, whatever time it takes."""
+        """Return the genotype with its hidden width, regardless of latency."""
         hidden = self.options.hidden
         if hidden == "equal":
             pair = genotype.under(GENERATORS[0]), genotype.under(GENERATORS[1])
@@ -47,15 +47,15 @@ class Sized:
         return Genotype({HIDDEN: hidden}) | genotype
 
     def beside(self, other: Genotype, genotype: Genotype) -> Genotype:
-        """Return the genotype as wide as another where milliseconds are limited, else with its own width."""
+        """Return the genotype with another one's width where milliseconds are limited, else with its own width."""
         if self.budget.latency_ms is None:
             return self.of(genotype)
         return Genotype({HIDDEN: other[HIDDEN]}) | genotype
 
     def within(self, genotype: Genotype) -> Genotype:
-        """Return the genotype as wide as it is built: by parameters, and narrower where milliseconds demand it.
+        """Return the genotype at its final width: by parameters, and narrower where a limit on milliseconds needs it.
 
-        Where no width keeps them, the narrowest, which is above the limit.
+        If no width is within the limit, the smallest is returned.
         """
         whole = self.of(genotype)
         if self.options.hidden != "equal" or self.budget.allows(self.pair_costs(whole)):
@@ -66,7 +66,7 @@ class Sized:
             return whole.replace({HIDDEN: LEAST})
 
     def likeliest(self) -> Iterator[Genotype]:
-        """Yield the most probable architecture within the budget; then those of ever fewer milliseconds."""
+        """Yield the most probable architecture within the budget, then within ever lower limits of milliseconds."""
         argmax = self.of(self.relaxation.argmax())
         if self.budget.allows(self.pair_costs(argmax)):
             yield argmax
@@ -74,20 +74,20 @@ class Sized:
             yield self._narrower(argmax, budget) if self.options.hidden == "equal" else self._faster(argmax, budget)
 
     def _narrower(self, genotype: Genotype, budget: Budget) -> Genotype:
-        """Return the same operations, as wide as the budget allows both generators to be."""
+        """Return the same operations at the largest width at which both generators are within the budget."""
 
         def at(hidden: int) -> Genotype:
             return genotype.replace({HIDDEN: hidden})
 
         hidden = largest(lambda hidden: budget.allows(self.pair_costs(at(hidden))), LEAST, int(genotype[HIDDEN]))
         if hidden < LEAST:
-            rule = f"generators of cells must keep a limit of {plain(budget.latency_ms or 0)} latency_ms"
-            least = f"{plain(self.pair_costs(at(LEAST))['latency_ms'])} at the least, with a hidden width of {LEAST}"
+            rule = f"both generators must be within a limit of {plain(budget.latency_ms or 0)} latency_ms"
+            least = f"{plain(self.pair_costs(at(LEAST))['latency_ms'])} at the smallest hidden width, {LEAST}"
             raise BudgetError(rule, least, "raise budget.latency_ms")
         return at(hidden)
 
     def _faster(self, genotype: Genotype, budget: Budget) -> Genotype:
-        """The most probable operations of generators of the same width that the budget allows, each by itself."""
+        """Return the most probable operations within the budget at the same width, for each generator by itself."""
         logs, hidden = self.relaxation.log_probabilities(), Genotype({HIDDEN: genotype[HIDDEN]})
         for role in GENERATORS:
             own = {name.removeprefix(f"{role}."): each for name, each in logs.items() if name.startswith(f"{role}.")}
@@ -100,26 +100,26 @@ class Sized:
         return genotype
 
     def keeping(self, genotypes: Iterable[Genotype]) -> Genotype:
-        """Return the first whose generators both keep a limit on milliseconds when they are measured."""
+        """Return the first genotype whose generators are both within any limit on milliseconds when measured."""
         limit = self.job.budget.latency_ms
         return keeping(limit, genotypes, self.slower)
 
     def slower(self, genotype: Genotype) -> float:
-        """Return the milliseconds of the slower generator, measured."""
+        """Return the measured milliseconds of the slower generator."""
         return max(self._measured(genotype, role) for role in GENERATORS)
 
     def _measured(self, genotype: Genotype, role: str) -> float:
         return self.clock.measured(_alone(genotype, role))
 
     def timed(self, found: Genotype) -> dict[str, float]:
-        """What is worth telling of milliseconds, where they are limited."""
+        """Return facts about latency, where it is limited."""
         if self.budget.latency_ms is None:
             return {}
         forward, reverse = (self._measured(found, role) for role in GENERATORS)
         return {**self.clock.facts, "latency_measured_ms": forward, "reverse_latency_measured_ms": reverse}
 
     def facts(self, found: Genotype) -> dict[str, float]:
-        """What is worth telling of what was found: the reverse direction, both together, and their images."""
+        """Return facts of the search: costs of the reverse direction and of both together, and numbers of images."""
         train = self.job.data.split("train")
         forward, reverse = (self.cost(found, role).params for role in GENERATORS)
         return {
@@ -132,21 +132,21 @@ class Sized:
         }
 
     def cost(self, genotype: Genotype, role: str) -> Cost:
-        """What a generator costs on one image."""
+        """Return the cost of one generator on one image."""
         size = self.job.recipe.size
         return cells_cost(self.training.generator(int(genotype[HIDDEN])), genotype.under(role), *size)
 
     def costs(self, genotype: Genotype, role: str = GENERATORS[0]) -> dict[str, float]:
-        """What a generator costs, by kind; that of the recipe's direction if no other is asked for."""
+        """Return the costs of one generator by kind; by default, the forward direction's."""
         return self.clock.priced(self.job, priced(self.cost(genotype, role), self.job.recipe), _alone(genotype, role))
 
     def pair_costs(self, genotype: Genotype) -> dict[str, float]:
-        """What both generators cost together, by kind; of milliseconds, those of the slower one."""
+        """Return the costs of both generators together by kind; the latency is the slower one's."""
         both = [self.costs(genotype, role) for role in GENERATORS]
         counted = priced(total(self.cost(genotype, role) for role in GENERATORS), self.job.recipe)
         return counted | {name: max(each[name] for each in both) for name in both[0] if name not in counted}
 
 
 def _alone(genotype: Genotype, role: str) -> Genotype:
-    """Return one generator, with its hidden width."""
+    """Return one generator's genotype, with its hidden width."""
     return Genotype({HIDDEN: genotype[HIDDEN]}) | genotype.under(role)

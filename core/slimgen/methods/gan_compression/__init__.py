@@ -1,6 +1,6 @@
 """GAN Compression: distil a once-for-all network, search its channel numbers, fine-tune (Li et al., CVPR 2020).
 
-`supernet` is steps 1 of Figure 3 (both pipelines of 6.1), `search` its step 2 and 3, `finetune` what follows.
+`supernet` is step 1 of Figure 3 (both pipelines of 6.1), `search` is steps 2 and 3, `finetune` is the rest.
 """
 
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ SECTIONS = {"supernet": SupernetOptions, "search": SearchOptions}
 
 
 def supernet(job: Job) -> Mapping[str, float]:
-    """Train the once-for-all network, in the full pipeline out of a distilled student of a mobile teacher."""
+    """Train the once-for-all network; in the full pipeline, first a mobile teacher and a student distilled from it."""
     options = section(SupernetOptions, job.recipe.supernet, "supernet")
     images = len(job.data.split("train"))
     net, facts, effort, size = once_for_all(job, options), {}, Effort(), job.recipe.size
@@ -97,7 +97,7 @@ def supernet(job: Job) -> Mapping[str, float]:
 
 
 def search(job: Job) -> Found:
-    """Measure sub-networks as they are inside the once-for-all network: all in the band, or by evolution."""
+    """Search the once-for-all network, measuring sub-networks with its weights; or train random ones by halving."""
     options = section(SearchOptions, job.recipe.search, "search")
     training = section(SupernetOptions, job.recipe.supernet, "supernet")
     net = once_for_all(job, training)
@@ -121,7 +121,7 @@ def search(job: Job) -> Found:
 def searching(
     options: SearchOptions, candidates: Candidates, facts: dict[str, float], table: LatencyTable | None
 ) -> tuple[Searcher, int]:
-    """Return the recipe's searcher, and how many evaluations it may ask for."""
+    """Return the recipe's searcher and its largest number of evaluations."""
     space, recipe = candidates.supernet.space, candidates.job.recipe
     objective, allows, population = candidates.objective, candidates.allows, options.population
     if options.kind == "exhaustive":
@@ -141,7 +141,7 @@ def searching(
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:
-    """Return the found generator on inherited weights, under the same teacher; with `updates: 0`, as it was found."""
+    """Fine-tune the found generator under the same teacher (`updates: 0` keeps it as it is), and train its rivals."""
     recipe, schedule = job.recipe, job.recipe.finetune
     options = section(SupernetOptions, recipe.supernet, "supernet")
     searched, genotype = section(SearchOptions, recipe.search, "search"), found_genotype(job)
@@ -153,7 +153,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
         calibrated = recalibrated(job, net, options.calibration, options.batch)
         found: nn.Module = job.compute.place(calibrated.extract(genotype)).eval()
     elif searched.kind == "halving":
-        found = job.compute.place(net.extract(genotype))  # as the candidates begin
+        found = job.compute.place(net.extract(genotype))  # the candidates' initial weights
     else:
         found = job.compute.place(build_generator(options.family, seed=recipe.seed, **about))
     if (begun := discriminator_file(job, options)) is not None:
@@ -176,7 +176,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
 
 
 def discriminator_file(job: Job, options: SupernetOptions) -> Path | None:
-    """Return the weights that the discriminator of fine-tuning begins with; None where it is a fresh one."""
+    """Return the file of the discriminator that fine-tuning starts from; None for a fresh one."""
     schedule, teacher = job.recipe.finetune, teacher_file(job, options, "discriminator")
     if schedule.discriminator is None:
         begun = teacher if options.keep_discriminator else None
@@ -185,20 +185,20 @@ def discriminator_file(job: Job, options: SupernetOptions) -> Path | None:
 
 
 def plan_of(job: Job, options: SupernetOptions, genotype: Genotype) -> dict[str, Any]:
-    """Family and options of the generator of a genotype."""
+    """Return the family and options of a genotype's generator."""
     net = once_for_all(job, options)
     return {"family": options.family, **net.options, "config": write_config(net.channels.config(genotype))}
 
 
 def enter(job: Job, options: SupernetOptions, genotype: Genotype, seed: int) -> Entrant:
-    """Return a genotype as a rival, from scratch, under the teacher of the found one."""
+    """Return a genotype as a rival, to be trained from scratch under the found generator's teacher."""
     plan = plan_of(job, options, genotype)
     net = job.compute.place(build_generator(seed=seed, **plan))
     return Entrant(plan, net, oppose(job, options, genotype, net))
 
 
 def oppose(job: Job, options: SupernetOptions, genotype: Genotype, net: nn.Module) -> Opponent:
-    """Return the discriminator that the supernet's training began with, and the teacher's distillation."""
+    """Return the discriminator that the supernet's training started from, and the teacher's distillation."""
     discriminator = job.task.discriminator()
     if options.keep_discriminator:
         discriminator.load_state_dict(load_weights(teacher_file(job, options, "discriminator")))

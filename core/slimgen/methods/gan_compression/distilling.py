@@ -1,4 +1,4 @@
-"""Who teaches whom in GAN Compression: the original or its mobile likeness the once-for-all network, and how."""
+"""Distillation in GAN Compression: the once-for-all network learns from the original, or from a mobile teacher."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def once_for_all(job: Job, options: SupernetOptions) -> ChannelSupernet:
 
 
 def train_teacher(job: Job, options: SupernetOptions, discriminator: nn.Module) -> int:
-    """Train the mobile teacher from scratch (6.1); the updates that it took."""
+    """Train the mobile teacher from scratch (6.1) and return the number of updates."""
     assert options.teacher is not None
     steps = options.teacher.steps(len(job.data.split("train")))
     teacher = job.compute.place(build_generator(seed=job.recipe.seed + 3, **teacher_options(job.recipe, options)))
@@ -51,14 +51,14 @@ def teacher_file(job: Job, options: SupernetOptions, name: str) -> Path:
 
 
 def teacher_network(job: Job, options: SupernetOptions) -> nn.Module:
-    """The generator that teaches, with its weights; spectral norms, which training needs, are divided into them."""
+    """Return the teacher with its weights; spectral norms, which only training needs, are folded into them."""
     teacher = build_generator(seed=0, **teacher_options(job.recipe, options))
     teacher.load_state_dict(load_weights(teacher_file(job, options, "generator")))
     return folded(teacher)
 
 
 def showing(net: nn.Module) -> Generate:
-    """Return a generator or supernet that leaves the features of its image in the notes of its step."""
+    """Return a function that runs a generator or supernet and stores its inner features in the step's memo."""
 
     def run(images: Tensor, arch: Arch, memo: Memo) -> Tensor:
         shown = net.features(images, arch) if isinstance(net, ChannelSupernet) else net.features(images)  # type: ignore[operator]
@@ -70,9 +70,9 @@ def showing(net: nn.Module) -> Generate:
 
 
 def distilling(job: Job, options: SupernetOptions, net: nn.Module) -> Guidance:
-    """Return the terms that a teacher adds (Eqs. 1, 3 and 4), beside the task's own.
+    """Return the task's guidance together with the teacher's terms (Eqs. 1, 3 and 4).
 
-    FSP matrices of student and teacher must be of one size, so that their features go through Eq. 3's adaptors as well.
+    FSP matrices of student and teacher must have the same size, so those features go through Eq. 3's adaptors too.
     """
     teacher, weight = Teacher(job.compute.ready(net)), options.distill
     pseudo_pairs = options.pseudo_pairs(job.task.traits.pairs)
@@ -97,10 +97,10 @@ def distilling(job: Job, options: SupernetOptions, net: nn.Module) -> Guidance:
 
 
 def recalibrated(job: Job, net: Supernet, images: int, batch: int) -> Supernet:
-    """The supernet; where it has BatchNorms, recalibrated over so many images, rounded up to whole training batches."""
+    """Return the supernet, its BatchNorms, if any, recalibrated on `images` images, rounded up to whole batches."""
     if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in net.modules()):
         return net
-    # Every process measures over the same images, so that a search does not depend on how many there are.
+    # Every process uses the same images, so that a search does not depend on the number of processes.
     source = Batches(
         job.data.split("train"), batch=batch, seed=job.recipe.seed, crop=job.recipe.size, flip=job.recipe.data.flip
     )
@@ -109,27 +109,27 @@ def recalibrated(job: Job, net: Supernet, images: int, batch: int) -> Supernet:
 
 
 class Recalibrated(Supernet):
-    """A supernet whose extractions have the means and variances of their own features; it is itself left alone."""
+    """A supernet whose extracted sub-networks get BatchNorm statistics of their own; the supernet is unchanged."""
 
     def __init__(self, job: Job, net: Supernet, inputs: Tensor, batch: int) -> None:
         super().__init__()
         self.job, self.net, self.inputs, self.batch = job, net, inputs, batch
         self.space = net.space
-        # In the state, so that what was measured over other images is not taken for the same network.
+        # A part of the state, so that the digest differs where other images were used.
         self.over: Tensor
         self.register_buffer("over", torch.frombuffer(bytearray.fromhex(digest(inputs)), dtype=torch.uint8))
 
     def forward(self, images: Tensor, arch: Arch) -> Tensor:
-        """As the supernet itself: with the statistics of all widths."""
+        """Run the supernet itself, with the statistics of all widths."""
         out: Tensor = self.net(images, arch)
         return out
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
-        """As the supernet itself."""
+        """Return the cost in the supernet itself."""
         return self.net.cost(genotype, height, width)
 
     def extract(self, genotype: Genotype) -> nn.Module:
-        """Return the sub-network alone, placed, its statistics the means of those of all batches."""
+        """Return the sub-network on the device, its statistics averaged over all batches."""
         task, compute = self.job.task, self.job.compute
         net = compute.place(self.net.extract(genotype))
         with compute.autocast():

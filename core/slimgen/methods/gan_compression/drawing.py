@@ -1,4 +1,4 @@
-"""A channel configuration as a drawing: how wide each layer is, from the stem to the last doubling."""
+"""Drawing of a channel configuration: the width of each layer, from the stem to the last upsampling."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,12 +19,12 @@ LAYERS = (
     ("doubled", 2, 2),
     ("doubled", 1, 1),
 )
-"""For c0 .. c7: what the layer is, its channels for each unit of c, and at which part of the image's size it lies."""
+"""For each of c0 .. c7: its label, its channels per unit of c, and the denominator of its share of the image's size."""
 COLOURS = {1: "#a5d8ff", 2: "#ffec99", 4: "#b2f2bb"}
 
 
 def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe) -> None:
-    """Draw bars as high as a ResNet's layers are wide, coloured by their features' size; other networks as a table."""
+    """Draw a ResNet's layer widths as bars, coloured by the size of their features; other networks as a table."""
     if set(genotype) != set(CHANNELS.names):
         draw_table(genotype, path, recipe)
         return

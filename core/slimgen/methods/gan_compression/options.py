@@ -1,4 +1,4 @@
-"""GAN Compression's own sections of a recipe, and whether they make sense."""
+"""GAN Compression's sections of a recipe, and quantities that follow from them."""
 
 import sys
 from collections.abc import Callable, Mapping, Sized
@@ -16,102 +16,160 @@ from slimgen.recipe import Recipe, Schedule, Section, section
 from slimgen.search import Budget, Space
 from slimgen.search.grid import Grid
 
-SEPARABLE = "mobile_resnet"  # the family whose separable parts are a choice
+SEPARABLE = "mobile_resnet"  # the family with the option `separable`
 COUNTABLE = 20_000_000
-"""Configurations that are counted in less than a minute; the largest published space has 5,764,801."""
-OF_FEATURES = ("intermediate", "fsp")  # the distillations that compare inner features
+"""Configurations that can be counted in less than a minute; the largest published space has 5,764,801."""
+OF_FEATURES = ("intermediate", "fsp")  # the kinds of distillation that compare inner features
 
 
 class TeacherOptions(Schedule):
     """The mobile teacher of the full pipeline, trained from scratch."""
 
-    ngf: Width = 64
+    ngf: Width = Field(
+        default=64, description="Channels of the teacher's first layer; deeper layers have up to four times as many."
+    )
 
 
 class SupernetOptions(Schedule):
-    """Section `supernet`: the once-for-all training, and what comes before it in the full pipeline.
+    """Section `supernet` of GAN Compression: the once-for-all network, and teacher and student of the full pipeline.
 
-    Attributes:
-        pipeline: `full` trains a mobile `teacher`, distils a `student`, and trains the once-for-all network out of it;
-            `fast` trains the once-for-all network under the original itself.
-        family: of ResNet generators, some of whose parts are separable, or none (Table 4); or of SPADE's, whose
-            modulations are.
-        separable: those parts of a mobile ResNet, of its teacher too: of `downsample`, `resblocks` and `upsample`.
-        space: a name of the family's spaces (see `slimgen spaces`), or the options of c0 .. c7.
-        teacher: of the full pipeline.
-        student: training of the largest configuration, of the full pipeline.
-        prune: begin with the strongest channels of the teacher ("Pr." of Table 3); left out, wherever teacher and
-            student are of one ResNet family.
-        distillation: of inner features (Eq. 3); of the output (Aguinaldo et al., Figure 8); of `fsp`, how features flow
-            from layer to layer (Yim et al., Table 7); or none.
-        distill: its weight, lambda_distill of Eq. 4. Of fsp, which sums over entries where the others average, a small
-            one: 3e-4 where the teacher has 128 channels, less by their square where it has more.
-        keep_discriminator: begin with the teacher's discriminator ("Keep D" of Table 3).
-        truth: what L1 compares with (Eq. 1): the data's target where there are pairs, else the teacher's image. The
-            teacher's image can be asked for where there are pairs, too.
-        calibration: images over which the BatchNorms of a sub-network, if it has any, are measured anew.
+    The once-for-all network contains a sub-network for each choice of channel numbers.
     """
 
-    updates: int | None = Field(default=None, ge=0)
-    pipeline: Literal["full", "fast"] = "fast"
-    family: Name = "mobile_resnet"
-    separable: tuple[Part, ...] = ("resblocks",)
-    space: str | tuple[tuple[Width, ...], ...] = "channels-48"
-    teacher: TeacherOptions | None = None
-    student: Schedule | None = None
-    prune: bool | None = None
-    distillation: Literal["intermediate", "output", "fsp", "none"] = "intermediate"
-    distill: float = Field(default=1.0, ge=0)
-    keep_discriminator: bool = True
-    truth: Literal["data", "teacher"] | None = None
-    calibration: int = Field(default=128, ge=1)
+    updates: int | None = Field(
+        default=None,
+        ge=0,
+        description="Length of the once-for-all training in updates of the generator. Give this or `epochs`. 0: no "
+        "training, for `search.kind` halving.",
+    )
+    pipeline: Literal["full", "fast"] = Field(
+        default="fast",
+        description="`full` trains a mobile `teacher`, distils a `student` from it and trains the once-for-all "
+        "network from the student. `fast` trains it directly, with the original as teacher.",
+    )
+    family: Name = Field(
+        default="mobile_resnet",
+        description="Family of the found generator: a ResNet with or without separable convolutions (Table 4), or "
+        "SPADE's generator with separable modulations.",
+    )
+    separable: tuple[Part, ...] = Field(
+        default=("resblocks",),
+        description="Parts of `mobile_resnet`, and of its teacher, whose convolutions are depthwise and pointwise: of "
+        "`downsample`, `resblocks` and `upsample`.",
+    )
+    space: str | tuple[tuple[Width, ...], ...] = Field(
+        default="channels-48",
+        description="Channel numbers to choose from: a space by name (`slimgen spaces` lists them), or a list of "
+        "options for each of c0 to c7.",
+    )
+    teacher: TeacherOptions | None = Field(
+        default=None, description="Training of the mobile teacher, needed by the pipeline `full` alone."
+    )
+    student: Schedule | None = Field(
+        default=None,
+        description="Training of the student, the largest sub-network, needed by the pipeline `full` alone.",
+    )
+    prune: bool | None = Field(
+        default=None,
+        description="Start with the teacher's strongest channels (`Pr.` in Table 3). None: if teacher and student "
+        "belong to one ResNet family.",
+    )
+    distillation: Literal["intermediate", "output", "fsp", "none"] = Field(
+        default="intermediate",
+        description="What the student imitates of its teacher: `intermediate` features (Eq. 3), the `output` (Figure "
+        "8), `fsp`, the flow between layers (Yim et al. 2017; Table 7), or `none`.",
+    )
+    distill: float = Field(
+        default=1.0,
+        ge=0,
+        description="Weight of the distillation loss (lambda_distill of Eq. 4). `fsp` sums where the others average "
+        "and needs a small one: 3e-4 for a teacher of 128 channels, less by the square of their number for more.",
+    )
+    keep_discriminator: bool = Field(
+        default=True,
+        description="Start with the teacher's discriminator (`Keep D` in Table 3); false: with a new one.",
+    )
+    truth: Literal["data", "teacher"] | None = Field(
+        default=None,
+        description="Target of the reconstruction loss (Eq. 1): the `data`'s target image, or the `teacher`'s output. "
+        "None: the data's where there are pairs, else the teacher's.",
+    )
+    calibration: int = Field(
+        default=128,
+        ge=1,
+        description="Number of images for measuring the BatchNorm statistics of each sub-network again, if it has any.",
+    )
 
     def pseudo_pairs(self, pairs: bool) -> bool:
-        """Whether inputs and the teacher's images are the pairs to learn from, given whether others are known."""
+        """Return whether the teacher's outputs are the targets, given whether the data have `pairs`."""
         return self.truth == "teacher" or (self.truth is None and not pairs)
 
 
 class SearchOptions(Section):
-    """Section `search`.
+    """Section `search` of GAN Compression: the search for channel numbers."""
 
-    Attributes:
-        kind: `exhaustive` measures every configuration of the band; `evolution` and `random` as many as `evaluations`;
-            `halving` trains random ones alone, as many as `candidates`, and lets the better half go on again and again:
-            `supernet.updates` is then 0.
-        proposed: so many more, which a predictor proposes after the first have been measured, compete with them.
-        band: the exhaustive search leaves out what costs less than this part of the budget's MACs.
-        evaluations: how many configurations are measured; by an exhaustive search, at most.
-        elite: how many of the best are parents.
-        mutation: probability that a channel number is drawn anew.
-        crossover: the part of a round that is crossed.
-        tune: updates of every candidate, without adversarial loss, before it is measured.
-        racing: leave a candidate once it is hopelessly behind the elite's worst.
-        latency_networks: whole networks that a latency table is fitted to; half as many check it.
-    """
-
-    kind: Literal["exhaustive", "evolution", "random", "halving"] = "evolution"
-    candidates: int = Field(default=16, ge=2)
-    proposed: int = Field(default=0, ge=0)
-    band: float = Field(default=0.0, ge=0, lt=1)
-    evaluations: int = Field(default=50_000, ge=1)
-    population: int = Field(default=100, ge=2)
-    elite: int = Field(default=25, ge=1)
-    mutation: float = Field(default=0.2, gt=0, le=1)
-    crossover: float = Field(default=0.5, ge=0, le=1)
-    tune: int = Field(default=0, ge=0)
-    racing: bool = False
-    latency_networks: int = Field(default=16, ge=4)
+    kind: Literal["exhaustive", "evolution", "random", "halving"] = Field(
+        default="evolution",
+        description="`exhaustive` measures every configuration of the `band`, `evolution` and `random` as many as "
+        "`evaluations`. `halving` trains random ones by themselves and keeps the better half again and again; it "
+        "needs `supernet.updates` 0.",
+    )
+    candidates: int = Field(
+        default=16, ge=2, description="Number of random configurations at the start, for kind `halving`."
+    )
+    proposed: int = Field(
+        default=0,
+        ge=0,
+        description="Number of further candidates, for kind `halving`, that a predictor proposes after the first "
+        "results. 0: none.",
+    )
+    band: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="For kind `exhaustive`: leave out configurations that cost less than this share of the budget's "
+        "first limit. 0 leaves out none.",
+    )
+    evaluations: int = Field(
+        default=50_000,
+        ge=1,
+        description="Number of configurations to measure; an exhaustive search of more is refused.",
+    )
+    population: int = Field(default=100, ge=2, description="Number of configurations in a generation.")
+    elite: int = Field(default=25, ge=1, description="Number of best configurations that are kept as parents.")
+    mutation: float = Field(
+        default=0.2, gt=0, le=1, description="Probability that a mutation changes a channel number."
+    )
+    crossover: float = Field(
+        default=0.5, ge=0, le=1, description="Share of a generation that comes from crossover; the rest is mutated."
+    )
+    tune: int = Field(
+        default=0,
+        ge=0,
+        description="Number of updates for each candidate, without adversarial loss, before it is measured. 0: none.",
+    )
+    racing: bool = Field(
+        default=False,
+        description="Stop measuring a candidate once it is hopelessly behind the worst of the elite. It needs a "
+        "metric of single images, such as psnr.",
+    )
+    latency_networks: int = Field(
+        default=16,
+        ge=4,
+        description="Number of whole networks timed to fit the table that predicts latency; half as many more check "
+        "it.",
+    )
 
     def require_few(self, places: Sized) -> None:
-        """Raise RecipeError where an exhaustive search would measure more than it may."""
+        """Raise RecipeError where an exhaustive search would measure more than `evaluations`."""
         if len(places) > self.evaluations:
-            rule = f"an exhaustive search within {self.evaluations:,} evaluations"
-            hint = "raise search.band or search.evaluations, or search by evolution"
+            rule = f"search.kind exhaustive must stay within {self.evaluations:,} evaluations"
+            hint = "raise search.band or search.evaluations, or set search.kind to evolution"
             raise RecipeError(rule, f"{len(places):,} configurations inside the budget and the band", hint)
 
 
 def search_reads(recipe: Recipe) -> tuple[str, ...]:
-    """What of a recipe the search reads besides what every method's does: how candidates are trained."""
+    """Return the further keys that the search reads: those of the candidates' training."""
     options = section(SearchOptions, recipe.search, "search")
     if options.kind == "halving":
         return WHOLE
@@ -119,12 +177,12 @@ def search_reads(recipe: Recipe) -> tuple[str, ...]:
 
 
 def pruning(recipe: Recipe, options: SupernetOptions) -> bool:
-    """Return whether the once-for-all network begins with channels of its teacher."""
+    """Return whether the once-for-all network starts with its teacher's strongest channels."""
     return prunable(recipe, options) if options.prune is None else options.prune
 
 
 def prunable(recipe: Recipe, options: SupernetOptions) -> bool:
-    """Return whether student and teacher are of one ResNet family, with the same layers."""
+    """Return whether student and teacher belong to one ResNet family and have the same kinds of layers."""
     teacher, kind = teacher_options(recipe, options), searchable(options.family)
     if teacher["family"] != options.family or not kind.pruned:
         return False
@@ -134,13 +192,13 @@ def prunable(recipe: Recipe, options: SupernetOptions) -> bool:
 
 
 def shape_of(recipe: Recipe, options: SupernetOptions) -> dict[str, Any]:
-    """What all sub-networks share, as in the original where that says it."""
+    """Return the options that all sub-networks share, taken from the original where it has them."""
     separable = {"separable": options.separable} if options.family == SEPARABLE else {}
     return {**searchable(options.family).shape_of(recipe.teach.generator), **separable}
 
 
 def tap_channels(recipe: Recipe, options: SupernetOptions) -> tuple[list[int], list[int]]:
-    """How wide the features are that distillation compares: of the widest student, and of its teacher."""
+    """Return the channels of the features that distillation compares: the widest student's, and its teacher's."""
     kind, teacher = searchable(options.family), teacher_options(recipe, options)
     config = kind.channels.config(kind.channels.space(options.space).largest())
     student = kind.described(options.family, {**shape_of(recipe, options), "config": config})
@@ -148,7 +206,7 @@ def tap_channels(recipe: Recipe, options: SupernetOptions) -> tuple[list[int], l
 
 
 def costs_at(recipe: Recipe, options: SupernetOptions, config: Any) -> Mapping[str, Any]:
-    """Return the cheap costs of one configuration, or of arrays of them."""
+    """Return the counted costs of one configuration, or of arrays of them."""
     description = searchable(options.family).described(options.family, shape_of(recipe, options))
     costs: Mapping[str, Any] = description.cost(*recipe.size, config).as_dict(recipe.budget.convention)
     return costs
@@ -162,10 +220,10 @@ def band(
     budget: Budget,
     latency: Callable[[Mapping[str, Any]], Any] | None = None,
 ) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """Return the places in the space's grid that an exhaustive search measures, the costliest first.
+    """Return the rows of the space's grid that an exhaustive search measures, the costliest first.
 
-    Of a budget without limits, that is every one. `latency` maps columns of widths to milliseconds, where it limits
-    them.
+    Without limits in the budget, these are all rows. `latency` maps columns of widths to milliseconds, where the budget
+    limits them.
     """
 
     def costs(columns: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -176,7 +234,7 @@ def band(
 
 
 def teacher_options(recipe: Recipe, options: SupernetOptions) -> dict[str, Any]:
-    """Family and options of the generator that teaches."""
+    """Return the teacher's family and options."""
     original = recipe.teach.generator
     if options.pipeline == "fast":
         return dict(original)
