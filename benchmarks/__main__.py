@@ -1,8 +1,8 @@
-"""Every benchmark, one after the other: `make bench`. Hours on two cores.
+"""All benchmarks, one after the other: `make bench`. They take hours on two cores.
 
-What needs images from elsewhere is left out where `--facades`, `--flowers` or `--cifar10` does not say where they lie
-(`slimgen data get facades DIR`, `iphone2dslr_flower`, `cifar10`); the last two need the feature network of
-examples/resnet20.py as weights/resnet20.pt, too. docs/results.md says which settings its figures are of.
+Benchmarks on downloaded images only run if `--facades`, `--flowers` or `--cifar10` gives the folder of the images
+(`slimgen data get facades DIR`, `iphone2dslr_flower`, `cifar10`). The last two also need the feature network of
+examples/resnet20.py as weights/resnet20.pt. docs/results.md gives the settings of its figures.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 
 BUDGETS = ("1/8", "1/16")
 NARROWER = ["--budgets", "1/32", "--set", "supernet.ratios=[0.125, 0.25, 0.5, 0.75, 1.0]"]
-"""At so little, a quarter as the narrowest width would leave nothing to choose."""
+"""With so small a budget, a quarter as the smallest ratio would leave nothing to choose."""
 
 HALVING = "benchmarks/townhouses-32-halving.yaml"
 

@@ -1,19 +1,19 @@
-"""CF-GAN's ablations as fair runs (Wang et al., ICCV 2021, Tables 4 and 5): what each part of it is worth here.
+"""CF-GAN's ablations (Wang et al., ICCV 2021, Tables 4 and 5) as fair runs, which measure the gain of each part.
 
     python -m benchmarks.ablations [benchmarks/townhouses-32.yaml] [--seeds 0 1 2] [--only AP1 joint ...]
 
-Table 4: `AP` trains and searches one path alone, `AO` one operator, from the supernet on, with every path and every
-operator in its turn, whose mean is compared; `uniform` draws operators independently; `unfair` does so without matching
-the discriminator's path to the generator's; `joint` searches all at once. Each has the recipe's data, budget, losses
-and updates; the table says what effort it was.
+Table 4: `AP` trains and searches a single path, `AO` a single operator, from the supernet on; there is a run for each
+path and each operator, and their means are compared. `uniform` draws operators independently; `unfair` also uses one
+discriminator path for all; `joint` searches all dimensions at once. All have the recipe's data, budget, losses and
+updates; the table shows their effort.
 
-Table 5: `joint` and `coarse`, coarse-to-fine, search in the very same supernet, without tuning candidates or training
-a path on, so that what they measure of one is the same. Joint search may evaluate ten times as many; counted is how
-many it takes until its best is as good as what coarse-to-fine found.
+Table 5: `joint` and `coarse` (coarse-to-fine) search the same supernet, without tuning candidates or training the
+chosen path further, so both measure a candidate equally. Joint search may evaluate ten times as many candidates; the
+figure is how many it needs until its best is as good as the result of coarse-to-fine search.
 
-A gain is called one only at p < 0.05 of a paired t test over the seeds. Runs resume like any other, and share the
-stages that they have in common; several processes may share the work (`--only`, `--only-run`), and the last collects
-it. Figures go to benchmarks/results/.
+A gain counts only at p < 0.05 in a paired t test over the seeds. Runs can be resumed, and share the stages that they
+have in common. Several processes may divide the work (`--only`, `--only-run`); the last one collects the figures, which
+go to benchmarks/results/.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from slimgen.report.table import ORIGINAL, Table, read_table
 from slimgen.run.record import read_record
 
 RECIPE = "benchmarks/townhouses-32.yaml"
-MORE = 10  # evaluations of joint search, as a multiple
+MORE = 10  # evaluations of joint search, as a multiple of the coarse-to-fine search's
 
 
 def main() -> None:
@@ -46,13 +46,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--set", action="append", default=[], dest="settings")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="run these alone, beside found")
-    parser.add_argument("--only-run", action="store_true", help="collect nothing: other processes run the rest")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="run only these and found")
+    parser.add_argument("--only-run", action="store_true", help="collect no figures: other processes run the rest")
     arguments = parser.parse_args()
     base = recipe.load(arguments.recipe).override(["finetune.rivals=[]", *arguments.settings])
     named = variants(base)
     if unknown := sorted(set(arguments.only) - set(named)):
-        parser.error(f"--only names {', '.join(unknown)}; there are {', '.join(named)}")
+        parser.error(f"--only must name variants; got {', '.join(unknown)}; known: {', '.join(named)}")
     chosen = {name: one for name, one in named.items() if name == FOUND or not arguments.only or name in arguments.only}
     outs: list[dict[str, Path]] = []
     for seed in arguments.seeds:
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def variants(base: Recipe) -> dict[str, Recipe]:
-    """Name to recipe; what all are compared with is called found."""
+    """Return the recipes by name; `found` is the one that the others are compared with."""
     options = training_of(base)
     asked = section(SearchOptions, base.search, "search").evaluations
     kept = {key: base.search[key] for key in ("population", "elite", "mutation") if key in base.search}
@@ -87,7 +87,7 @@ def variants(base: Recipe) -> dict[str, Recipe]:
 
 
 def collected(name: str, outs: Sequence[Mapping[str, Path]]) -> dict[str, Any]:
-    """The rows of every seed, the gains of the whole method over each variant, and what both searches cost."""
+    """Return the rows of every seed, the whole method's gains over each variant, and the costs of both searches."""
     tables = [joined(name, seed, folders) for seed, folders in enumerate(outs)]
     costs = [searched(folders["coarse"], folders["joint"]) for folders in outs if {"coarse", "joint"} <= set(folders)]
     return {
@@ -99,7 +99,7 @@ def collected(name: str, outs: Sequence[Mapping[str, Path]]) -> dict[str, Any]:
 
 
 def joined(name: str, seed: int, folders: Mapping[str, Path]) -> Table:
-    """What was found by each variant of one seed, as rows of one table; the original first."""
+    """Return the found generators of all variants with one seed as rows of one table, after the original."""
     tables = {variant: read_table(out / "evaluate" / "table.json") for variant, out in folders.items()}
     rows = {variant: {row.name: row for row in table.rows} for variant, table in tables.items()}
     found = tuple(replace(each[FOUND], name=variant) for variant, each in rows.items())
@@ -107,9 +107,9 @@ def joined(name: str, seed: int, folders: Mapping[str, Path]) -> Table:
 
 
 def searched(coarse: Path, joint: Path) -> dict[str, float | None]:
-    """Evaluations and seconds of coarse-to-fine search, and of joint search until its best is as good.
+    """Return evaluations and seconds of coarse-to-fine search, and of joint search until its best is as good.
 
-    Both measure candidates as they are in one supernet. None where joint search never gets there.
+    Both measure candidates in the same supernet, without tuning. None where joint search never becomes as good.
     """
     genotype = json.loads((coarse / "search" / "genotype.json").read_text())
     metric, sign = genotype["objective"]["metric"], 1 if genotype["objective"]["goal"] == "max" else -1
@@ -131,7 +131,7 @@ def searched(coarse: Path, joint: Path) -> dict[str, float | None]:
 
 
 def lines(name: str, found: Mapping[str, Any]) -> list[str]:
-    """Markdown: the variants, then what the searches cost."""
+    """Return Markdown lines: the variants, then the costs of the searches."""
     seeds = len(found["rows"])
     text = against(f"{name}: CF-GAN without each of its parts, {seeds} seeds", found)
     text += ["", "Milliseconds are of each run by itself, and not of all in turns."]
@@ -141,7 +141,7 @@ def lines(name: str, found: Mapping[str, Any]) -> list[str]:
 
 
 def paragraph(found: Mapping[str, Any]) -> str:
-    """The paragraph of docs/results.md on a file of figures."""
+    """Return the paragraph of docs/results.md for a file of figures."""
     facts = found["machine"]
     head = (
         f"**CF-GAN's parts** (its Tables 4 and 5), {found['recipe']}, {len(found['seeds'])} seeds, paired t tests, on "
@@ -153,7 +153,7 @@ def paragraph(found: Mapping[str, Any]) -> str:
 
 
 def told(costs: Sequence[Mapping[str, Any]]) -> str:
-    """What both searches cost, in words: means over the seeds."""
+    """Return a sentence on the costs of both searches, as means over the seeds."""
     took = {key: mean(one[key] for one in costs) for key in ("evaluations", "seconds", "found", "joint found")}
     reached = [one for one in costs if one["joint evaluations"] is not None]
     words = (

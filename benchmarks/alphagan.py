@@ -1,12 +1,12 @@
-"""What AlphaGAN finds beside random architectures of equal size, all trained as long, over several seeds.
+"""AlphaGAN's found generators against random architectures of equal size, trained equally long, over several seeds.
 
     slimgen data get cifar10 runs/cifar10
     python -m benchmarks.alphagan --data runs/cifar10 --network weights/resnet20.pt
     python -m benchmarks.alphagan --data runs/cifar10 --network weights/resnet20.pt --paper alphagan_s
 
-The first is a small setting for two CPU cores: narrow networks, short searches. With `--paper` the recipe is the
-paper's, for a GPU, and what each stage takes is the figure to look at: a search of alphaGAN_(s) took its authors 3 GPU
-hours. The network is examples/resnet20.py's, whose distance is no FID. Runs resume like any other.
+The first command is a small setting for two CPU cores: narrow networks, short searches. With `--paper` the recipe is
+the paper's, for a GPU, and the figure of interest is each stage's time: the authors' search of alphaGAN_(s) took 3 GPU
+hours. The feature network is examples/resnet20.py's, so the distance is not FID. Runs can be resumed.
 """
 
 import argparse
@@ -37,9 +37,9 @@ SMALL = [
     ),
     "evaluate.images=10000",
 ]
-"""Of the paper's recipe: generators of an eighth of the width, discriminators of a quarter, a critic that takes one
-step for each of the generator's, rates of 1e-3, at which a thousand updates suffice to make varied pictures, and no
-G-bar, of which no logit learns. The original is the generator by hand, trained as long."""
+"""Changes to the paper's recipe: generators with an eighth of the width, discriminators with a quarter, one step of the
+critic for each step of the generator, rates of 1e-3, with which a thousand updates give varied pictures, and no G-bar,
+which gives the logits no gradient. The original is the hand-designed generator, trained equally long."""
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--paper", choices=("alphagan_s", "alphagan_l"))
     parser.add_argument("--out", type=Path, default=Path("runs/alphagan"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--random", type=int, default=3, help="architectures of each seed")
+    parser.add_argument("--random", type=int, default=3, help="number of random architectures for each seed")
     parser.add_argument("--set", action="append", default=[], dest="settings")
     arguments = parser.parse_args()
     runs = [measured(arguments, seed) for seed in range(arguments.seeds)]
@@ -58,14 +58,14 @@ def main() -> None:
     save(f"alphagan-{arguments.paper or 'small'}", found)
     for run in runs:
         print(f"seed {run['seed']}: " + "  ".join(f"{name} {row[METRIC]:.3f}" for name, row in run["rows"].items()))
-    print(f"found better than {found['wins']} of {found['rivals']} random architectures of its seed and size")
+    print(f"found is better than {found['wins']} of {found['rivals']} random architectures of its seed and size")
     for name in ("found", "random"):
         print(f"{name:8} {found[name]['mean']:.3f} ± {found[name]['deviation']:.3f}")
     print(f"seconds of search: {mean(run['seconds']['supernet'] for run in runs):.0f}")
 
 
 def recipe_of(arguments: argparse.Namespace, seed: int) -> recipe.Recipe:
-    """The paper's, or the small one, with its random architectures and the network that looks at images."""
+    """Return the paper's recipe or the small one, with random architectures and the feature network."""
     base = recipe.load(f"cifar10-{arguments.paper or 'alphagan_s'}")
     network = {"path": str(arguments.network), "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
     own = [
@@ -77,7 +77,7 @@ def recipe_of(arguments: argparse.Namespace, seed: int) -> recipe.Recipe:
 
 
 def measured(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """One run: what each generator costs and how good it is, and the seconds of each stage."""
+    """Run one seed: return cost and quality of each generator, and the seconds of each stage."""
     out = arguments.out / f"{arguments.paper or 'small'}-{seed}"
     stages.run(recipe_of(arguments, seed), data=arguments.data, out=out, until="evaluate")
     table = json.loads((out / "evaluate" / "table.json").read_text())
@@ -99,7 +99,7 @@ def measured(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
 
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Found and random architectures over all seeds; a random one is compared with what its own seed found."""
+    """Summarise found and random architectures over all seeds; each random one is compared with its own seed's find."""
     found = [run["rows"]["found"][METRIC] for run in runs]
     rivals = [[row[METRIC] for name, row in run["rows"].items() if name.startswith("random")] for run in runs]
     every = [value for values in rivals for value in values]

@@ -1,11 +1,11 @@
-"""Paragraphs of docs/results.md on the benchmarks that time the published way beside slimgen's."""
+"""Paragraphs of docs/results.md on the benchmarks that time the published way against slimgen's."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def evaluation(found: Mapping[str, Any]) -> str:
-    """Candidates judged."""
+    """Return the paragraph on the evaluation of candidates."""
     rows = ["| objective | published | here | | ratio | off by | share of the limit |", "| --- " * 7 + "|"]
     for metric, result in found["metrics"].items():
         unit = "dB" if metric == "psnr" else "relative"
@@ -26,7 +26,7 @@ def evaluation(found: Mapping[str, Any]) -> str:
 
 
 def distillation(found: Mapping[str, Any]) -> str:
-    """Once-for-all training steps."""
+    """Return the paragraph on steps of once-for-all training."""
     rows = [
         "| | s a step | ratio | share of the limit |",
         "| --- " * 4 + "|",
@@ -44,7 +44,7 @@ def distillation(found: Mapping[str, Any]) -> str:
 
 
 def enumeration(found: Mapping[str, Any]) -> str:
-    """Configurations counted."""
+    """Return the paragraph on counting configurations."""
     return (
         f"**{found['configurations']:,} configurations** of {found['space']} counted, and the {found['inside']:,} that "
         f"fill at least {found['low']:.0%} of a budget listed, in {found['seconds']:.2f} s and {found['MiB']:.0f} MiB; "
@@ -53,7 +53,7 @@ def enumeration(found: Mapping[str, Any]) -> str:
 
 
 def co_evolution(found: Mapping[str, Any]) -> str:
-    """Pairs of masks judged."""
+    """Return the paragraph on the evaluation of pairs of masks."""
     named = {"published": "published", "zeroed": "filters zeroed, all else as here"}
     rows = ["| | s a candidate | ratio |", "| --- " * 3 + "|"]
     for way, seconds in found["seconds"].items():
@@ -68,5 +68,5 @@ def co_evolution(found: Mapping[str, Any]) -> str:
 
 
 def _kind(compute: str) -> str:
-    """The number type in the name of a device and type, such as `cpu bf16 channels_last 2 threads`."""
+    """Return the number type in a compute's name, such as `cpu bf16 channels_last 2 threads`."""
     return compute.split()[1]

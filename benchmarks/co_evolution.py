@@ -1,14 +1,14 @@
-"""Candidates of Co-Evolutionary Compression judged: the published way beside slimgen's, in turns in one run.
+"""Evaluation of Co-Evolutionary Compression's candidates: the published way against slimgen's, in turns in one run.
 
     python -m benchmarks.co_evolution --size 64 --images 32
     python -m benchmarks.co_evolution --size 256 --images 8
 
-Both generators of a CycleGAN are ResNets of 64 channels and 9 blocks, their discriminators PatchGANs of 64; the bits of
-a candidate and of its partner are tosses of a coin, as in a first generation. Written from its description, not from
-its text, the published way loads its networks for every candidate, zeroes filters in whole generators, runs the whole
-original again beside them, and sees one image at a time in float32. `zeroed` does the same in memory with our batches,
-so that what cutting alone gains can be told from the rest. Candidates take turns, so that what disturbs the machine
-disturbs all ways. Fitnesses in float32 must agree, or the program stops.
+Both generators of a CycleGAN are ResNets with 64 channels and 9 blocks, their discriminators PatchGANs with 64; the
+bits of a candidate and its partner are random, as in a first generation. The published way is written from the paper's
+description, not from its code: it loads its networks for every candidate, zeroes filters in whole generators, runs the
+whole original again for each candidate, and takes one image at a time in float32. `zeroed` does the same in memory with
+slimgen's batches, to separate the gain of cutting from the rest. The ways take turns on each candidate, so that other
+load on the machine affects all of them. Fitnesses in float32 must agree, or the program stops.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from slimgen.tasks.task import Job
 from slimgen.training.fit import Journal
 
 EQUAL = 1e-3
-"""The relative difference of float32 fitnesses below which the ways compute the same."""
+"""The relative difference of float32 fitnesses up to which the ways count as equal."""
 GENERATOR = {"family": "resnet", "ngf": 64, "blocks": 9}
 DISCRIMINATOR = {"family": "patchgan", "inputs": 3, "ndf": 64, "layers": 3}
 Nets = Mapping[str, nn.Module]
@@ -72,7 +72,7 @@ def quiet(what: str, done: int, total: int, values: Mapping[str, float]) -> None
 
 
 def recipe_of(folder: Path, size: int, images: int) -> Recipe:
-    """Townhouses by day and by night, and originals with drawn weights, as files to import."""
+    """Write townhouses by day and by night, and originals with drawn weights; return the recipe that imports them."""
     townhouses.write(folder / "images", seed=0, train=images + 2, test=2, size=size, layout="unpaired")
     files = {}
     for seed, way in enumerate(("", "reverse_")):
@@ -92,7 +92,7 @@ def recipe_of(folder: Path, size: int, images: int) -> Recipe:
 
 
 def lively(net: nn.Module) -> nn.Module:
-    """Weights of a size at which images differ, as those of a trained network do."""
+    """Draw weights large enough that outputs differ between images, as a trained network's do."""
     torch.manual_seed(0)
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -101,7 +101,7 @@ def lively(net: nn.Module) -> nn.Module:
 
 
 def judge_of(recipe: Recipe, folder: Path, kind: str, compute: Compute) -> Fitness:
-    """Our way in one number type, with an empty cache; what the originals make is computed in that type, too."""
+    """Return slimgen's way in one number type, with an empty cache; the originals run in the same type."""
     precision = "fp32" if compute.dtype == torch.float32 else "bf16"
     recipe, run = recipe.override([f"compute.precision={precision}", "compute.device=cpu"]), folder / kind / "run"
     stages.run(recipe, data=folder / "images", out=run, until="supernet", progress=quiet)
@@ -112,7 +112,7 @@ def judge_of(recipe: Recipe, folder: Path, kind: str, compute: Compute) -> Fitne
 
 
 def measured(folder: Path, judges: Mapping[str, Fitness], pairs: int) -> dict[str, Any]:
-    """Seconds a candidate by way, and how far float32 fitnesses are apart."""
+    """Measure the seconds per candidate of each way, and the largest difference of float32 fitnesses."""
     ways: dict[str, Callable[[Genotype], float]] = {"published": Published(folder, judges), "zeroed": Zeroed(judges)}
     for kind, judge in judges.items():
         ways[f"cut, {kind}"] = lambda pair, judge=judge: judge.quality(pair)[FITNESS]
@@ -126,12 +126,12 @@ def measured(folder: Path, judges: Mapping[str, Fitness], pairs: int) -> dict[st
         for way, judged in ways.items():
             started = time.perf_counter()
             values[way] = judged(pair)
-            if number:  # the first warms up
+            if number:  # the first pair warms up
                 seconds[way].append(time.perf_counter() - started)
         exact = [value for way, value in values.items() if "bf16" not in way]
         apart = max(apart, (max(exact) - min(exact)) / min(exact))
     if apart > EQUAL:
-        raise SystemExit(f"the ways do not compute the same: fitnesses differ by {apart:.1e}")
+        raise SystemExit(f"all ways must compute the same fitness; got relative differences up to {apart:.1e}")
     medians = {way: median(times) for way, times in seconds.items()}
     return {
         "seconds": medians,
@@ -141,10 +141,10 @@ def measured(folder: Path, judges: Mapping[str, Fitness], pairs: int) -> dict[st
 
 
 class Zeroed:
-    """Whole generators with zeroed filters, and the original again, in float32.
+    """The published computation in memory: whole generators with zeroed filters, and the original again, in float32.
 
     Args:
-        judges: ours, for its images and masks.
+        judges: slimgen's, for images and masks.
     """
 
     def __init__(self, judges: Mapping[str, Fitness]) -> None:
@@ -153,11 +153,11 @@ class Zeroed:
         self.batch = fitting_batch(self.images.shape[-2:], torch.device("cpu"))
 
     def __call__(self, pair: Genotype) -> float:
-        """The fitness of a pair's first."""
+        """Return the fitness of a pair's first."""
         return self.fitness(pair, self.networks())
 
     def networks(self) -> Nets:
-        """Original, discriminator, and the generators whose filters are zeroed."""
+        """Return original, discriminator, and the generators whose filters are zeroed."""
         a, b = self.judge.sides["a"], self.judge.sides["b"]
         return {
             "original": a.gan.generator,
@@ -168,7 +168,7 @@ class Zeroed:
 
     @torch.inference_mode()
     def fitness(self, pair: Genotype, nets: Nets) -> float:
-        """Eq. 11."""
+        """Return the fitness of Eq. 11."""
         candidate, share = zeroed(nets["candidate"], pair.under("a"))
         partner, _ = zeroed(nets["partner"], pair.under("b"))
         distance = cycle = scores = 0.0
@@ -182,11 +182,11 @@ class Zeroed:
 
 
 class Published(Zeroed):
-    """The same, one image at a time, with networks that are built and loaded for every candidate.
+    """The published way: like `Zeroed`, but with one image at a time and networks loaded for every candidate.
 
     Args:
         folder: of the checkpoints.
-        judges: as above.
+        judges: see `Zeroed`.
     """
 
     def __init__(self, folder: Path, judges: Mapping[str, Fitness]) -> None:
@@ -194,7 +194,7 @@ class Published(Zeroed):
         self.folder, self.batch = folder, 1
 
     def networks(self) -> Nets:
-        """Read from their files."""
+        """Load the networks from their files."""
         named = {
             "original": ("generator", build_generator(**GENERATOR)),
             "discriminator": ("discriminator", build_discriminator(**DISCRIMINATOR)),
@@ -207,7 +207,7 @@ class Published(Zeroed):
 
 
 def zeroed(net: nn.Module, genotype: Mapping[str, Any]) -> tuple[nn.Module, float]:
-    """A ResNet with filters and biases set to zero, and the share of its weights that count (Eq. 10)."""
+    """Return a ResNet with masked filters and biases set to zero, and the share of its weights that count (Eq. 10)."""
     copied = build_generator(**GENERATOR)
     copied.load_state_dict(net.state_dict())
     masks = {name: torch.tensor([bit == "1" for bit in str(bits)]) for name, bits in genotype.items()}

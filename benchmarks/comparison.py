@@ -1,10 +1,10 @@
-"""Original, found generator and rivals of one or several recipes over several seeds: means and spreads.
+"""Original, found generator and rivals of one or several recipes over several seeds: means and standard deviations.
 
     python -m benchmarks.comparison townhouses-cf_gan townhouses-gan_compression
     python -m benchmarks.comparison facades-cf_gan facades-gan_compression --data PATH/facades
 
-Runs resume like any other, so a benchmark that was stopped goes on. The results are written to benchmarks/results/, a
-file for each recipe.
+Runs can be resumed, so a stopped benchmark continues. The results are written to benchmarks/results/, a file for each
+recipe.
 """
 
 import argparse
@@ -36,11 +36,11 @@ def main() -> None:
     print("\n".join(lines(found)))
     for name, values in found.items():
         whole = [sum(run.values()) for run in values["seconds"]]
-        print(f"\n{name}, seconds a run: {mean(whole):.0f} ({min(whole):.0f} to {max(whole):.0f})")
+        print(f"\n{name}, seconds per run: {mean(whole):.0f} ({min(whole):.0f} to {max(whole):.0f})")
 
 
 def measured(base: recipe.Recipe, arguments: argparse.Namespace) -> dict[str, Any]:
-    """One recipe over the seeds; runs of one folder share what they have in common, such as the original."""
+    """Run one recipe with all seeds; runs in one folder share equal stages, such as the original's training."""
     tables, seconds, searches = [], [], []
     for seed in range(arguments.seeds):
         out = arguments.out / f"{base.name}-{seed}"
@@ -63,7 +63,7 @@ def measured(base: recipe.Recipe, arguments: argparse.Namespace) -> dict[str, An
 
 
 def summary(tables: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """For each generator: mean and standard deviation of quality, and of its gap to the original of the same seed."""
+    """Return each generator's mean quality, its standard deviation, and its gap to the original of the same seed."""
     found: dict[str, dict[str, Any]] = {}
     for name in (row["name"] for row in tables[0]["rows"]):
         rows = [next(row for row in table["rows"] if row["name"] == name) for table in tables]
@@ -87,7 +87,7 @@ def summary(tables: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def lines(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The summaries as one Markdown table, with what each search took."""
+    """Return the summaries as one Markdown table, with each search's evaluations and seconds."""
     first = next(iter(found.values()))["generators"]
     metrics = list(next(iter(first.values()))["quality"])
     heads = ["method", "generator", *metrics, "MMACs (exact)", "k params", "updates", "evaluations", "search, s"]

@@ -1,6 +1,6 @@
-"""Microseconds per count: the closed form of each family against counting a network that is built and run.
+"""Microseconds per cost: each family's closed form against building a network and counting it as it runs.
 
-Run with `python -m benchmarks.cost`. The counts themselves must agree, or the program stops.
+Run it with `python -m benchmarks.cost`. The costs must agree, or the program stops.
 """
 
 import timeit
@@ -14,7 +14,7 @@ from slimgen.nets.cf_gan.space import Shape, trellis_space
 SIZE = 256
 GENERATORS = {"resnet": 3, "mobile_resnet": 3, "unet": 3, "trellis": 3, "spade": 36, "mobile_spade": 36}
 DISCRIMINATORS = {"patchgan": 6, "multiscale": 39}
-"""Families of images to the channels that they are given."""
+"""Family to the channels of its input."""
 
 
 def microseconds(call, number):
@@ -36,11 +36,11 @@ def main():
 
         def counted(family=family, build=build, inputs=inputs, options=options):
             net = build(family, **options)
-            with torch.device("meta"):  # shapes without numbers: the fastest that counting can be
+            with torch.device("meta"):  # shapes without values: the fastest way to count
                 return count(net.to("meta"), torch.empty(1, inputs, SIZE, SIZE))
 
         if closed() != counted():
-            raise SystemExit(f"{family}: the closed form says {closed()}, counted are {counted()}")
+            raise SystemExit(f"{family}: the closed form must agree with counting; got {closed()} and {counted()}")
         fast, slow = microseconds(closed, 200), microseconds(counted, 2)
         print(f"{family:<12}{fast:>11.1f} us{slow:>15.1f} us   {closed().torchprofile:,}")
 

@@ -1,16 +1,16 @@
-"""One step of once-for-all training under a teacher: the published way beside slimgen's, step by step in one run.
+"""One step of once-for-all training with a teacher: the published way against slimgen's, step by step in one run.
 
     python -m benchmarks.distillation --size 64 --batch 4
     python -m benchmarks.distillation --size 256 --batch 1
 
-A frozen mobile teacher of 64 channels, the supernet of channels-48, a PatchGAN of 128 channels that judges pairs; the
-hinge, 100 L1, and the distillation of four features through 1x1 convolutions. Both ways begin with the same weights and
-see the same batches and configurations; after each step of slimgen's own training loop the published way takes the same
-step, so that what disturbs the machine disturbs both. The first losses in float32 must agree, or the program stops.
-Later ones drift apart, since Adam's first steps have a rounding error's sign wherever a gradient is one.
+The setting: a frozen mobile teacher with 64 channels, the supernet of channels-48, a PatchGAN with 128 channels on
+pairs; the hinge loss, 100 L1, and the distillation of four features through 1x1 convolutions. Both ways start with the
+same weights and get the same batches and configurations. After each step of slimgen's training loop the published way
+takes the same step, so that other load on the machine affects both. The first losses in float32 must agree, or the
+program stops. Later losses drift apart: where a gradient is only rounding error, Adam's first steps follow its sign.
 
-The limit is what all convolutions, forward and backward, would take at the rate of a large convolution of the same
-type, measured in the same run.
+The limit is the time of all convolutions, forward and backward, at the rate of a large convolution of the same type,
+measured in the same run.
 """
 
 import argparse
@@ -50,7 +50,7 @@ WARMUP = 3
 TERMS = ("generator.recon", "generator.adversarial", "generator.distill", "discriminator.loss")
 NDF = 128
 EQUAL = 1e-4
-"""The relative difference of float32 losses below which the ways compute the same."""
+"""The relative difference of float32 losses up to which the ways count as equal."""
 
 
 def main() -> None:
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def recipe_of(size: int, batch: int, steps: int) -> Recipe:
-    """The training as a recipe: the teacher takes the original's place."""
+    """Return the training as a recipe; the teacher takes the original's place."""
     schedule = {"updates": steps, "batch": batch, "decay": 0.0}
     return Recipe.from_values(
         {
@@ -95,7 +95,7 @@ def recipe_of(size: int, batch: int, steps: int) -> Recipe:
 
 
 def prepared(folder: Path, recipe: Recipe) -> Prepared:
-    """Townhouses, decoded."""
+    """Write and prepare townhouses."""
     townhouses.write(folder / "images", seed=0, train=9, test=1, size=recipe.size.height)
     about = {"direction": recipe.data.direction, "validation": recipe.data.validation, "seed": recipe.seed}
     prepare_pairs(folder / "images", folder / "prepare", Setting(size=recipe.size, load=recipe.size, **about))
@@ -103,13 +103,13 @@ def prepared(folder: Path, recipe: Recipe) -> Prepared:
 
 
 class Training:
-    """Our training in one number type, and the published one that follows it.
+    """Slimgen's training in one number type, and the published one, which follows it step by step.
 
     Args:
         recipe: of both.
-        compute: of ours.
+        compute: of slimgen's.
         data: of both.
-        folder: for what ours would write.
+        folder: for files that slimgen's training may write.
     """
 
     def __init__(self, recipe: Recipe, compute: Compute, data: Prepared, folder: Path) -> None:
@@ -122,7 +122,7 @@ class Training:
         self.batches = task.batches(data, self.options)["train"]
         self.net, self.discriminator = once_for_all(self.job, self.options), task.discriminator()
         teacher = compute.place(build_generator(seed=2, **teacher_options(recipe, self.options)))
-        # Before ours is made ready, which converts its numbers.
+        # Copied before `distilling` converts the teacher's number type.
         self.teacher = peers.MobileResnet((recipe.teach.generator["ngf"],) * 8)
         self.teacher.load_state_dict(teacher.state_dict())
         self.guidance = distilling(self.job, self.options, teacher)
@@ -133,7 +133,7 @@ class Training:
         self.following = self._peers(self.guidance)
 
     def _peers(self, guidance: Guidance) -> peers.Distiller:
-        """The published training, with copies of our weights."""
+        """Return the published training, with copies of slimgen's weights."""
         student = peers.MobileResnet(CHANNELS.config(self.net.space.largest()))
         student.load_state_dict(self.net.state_dict())
         judge = peers.PatchGAN(6, NDF)
@@ -144,7 +144,7 @@ class Training:
         return peers.Distiller(self.teacher, student, judge, adaptors, **weights)
 
     def _after(self, done: int, total: int, values: Mapping[str, float]) -> None:
-        """Stops our clock, takes the same step the published way, and starts our clock again."""
+        """Stop slimgen's clock, take the same step the published way, and start slimgen's clock again."""
         self.ours.append(time.perf_counter() - self.started)
         started = time.perf_counter()
         pair = self.batches(done - 1)
@@ -161,12 +161,12 @@ class Training:
         train_gan(self.job, GanTraining("supernet", self.net, self.discriminator, self.options, steps, **about))
 
     def measure(self) -> dict[str, Any]:
-        """Seconds a step of both, the losses' differences, the limit, and where our time goes."""
+        """Measure seconds per step of both, the differences of losses, the limit, and slimgen's time by operator."""
         steps = self.options.steps(len(self.job.data.split("train")))
         self._train(steps)
         apart = {name: abs(self.losses[0][0][name] / self.losses[0][1][name] - 1) for name in TERMS}
         if self.compute.dtype == torch.float32 and max(apart.values()) > EQUAL:
-            raise SystemExit(f"the first losses differ: {self.losses[0]}")
+            raise SystemExit(f"the first losses must agree; got {self.losses[0]}")
         seconds, macs = median(self.ours[WARMUP:]), self._macs(steps)
         least = macs["forward"] / limit(self.compute) + macs["training"] / limit(self.compute, training=True)
         found = {
@@ -183,7 +183,7 @@ class Training:
         return {**found, "operations": profiling.operations(lambda: self._train(3))}
 
     def _macs(self, steps: int) -> dict[str, float]:
-        """GMACs of a mean step: of what only runs forward, and of what is trained, gradients included."""
+        """Return the GMACs of an average step: of forward passes alone, and of training, gradients included."""
         size, batch = self.recipe.size.height, self.recipe.teach.batch
         teacher = generator_cost(height=size, width=size, **self.recipe.teach.generator).exact
         judged = discriminator_cost("patchgan", size, size, inputs=6, ndf=NDF, layers=3).exact
@@ -192,14 +192,14 @@ class Training:
         for step in range(WARMUP, steps):
             genotype = Genotype(self.draw(step)[0])
             trained += student(self.net, genotype, size) / (steps - WARMUP)
-        # The generator's phase passes gradients through the discriminator to the image, not to its weights. In the
-        # discriminator's own, on real and generated images, the first layer passes none to its input.
+        # In the generator's phase, gradients pass through the discriminator to the image, not to its weights. In the
+        # discriminator's phase, on real and generated images, the first layer passes none to its input.
         trained += 2 * judged + 2 * (3 * judged - first)
         return {"forward": batch * teacher / 1e9, "training": batch * trained / 1e9}
 
 
 def student(net: OnceForAll, genotype: Genotype, size: int) -> int:
-    """The MACs of a configuration and its adaptors, forward and backward, on one image; none go to the input."""
+    """Return the MACs of a configuration and its adaptors, forward and backward, on one image; the input needs none."""
     config = CHANNELS.config(genotype)
     adaptor = Row("adaptor", "convolution", 4 * config[2], 4 * 64, 1, part=4)
     adaptors = len(peers.TAPS) * cost_of([adaptor], size, size).exact
@@ -208,15 +208,15 @@ def student(net: OnceForAll, genotype: Genotype, size: int) -> int:
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
-    """The figures as text."""
-    text = [f"{found['size']} px, batch {found['batch']}: the published way takes {found['peers']:.3f} s a step"]
+    """Return the figures as lines of text."""
+    text = [f"{found['size']} px, batch {found['batch']}: the published way takes {found['peers']:.3f} s per step"]
     for name, way in found["ours"].items():
-        text.append(f"{name}: {way['seconds']:.3f} s a step, {way['ratio']:.2f} times as fast")
-        text.append(f"  {way['limit']:.3f} s at the limit: {way['share']:.2f} of it is reached")
+        text.append(f"{name}: {way['seconds']:.3f} s per step, {way['ratio']:.2f} times as fast")
+        text.append(f"  {way['limit']:.3f} s at the limit, of which {way['share']:.2f} is reached")
         apart = ", ".join(f"{term} {value:.1e}" for term, value in way["first step apart"].items())
-        text.append(f"  losses of the first step apart: {apart}")
+        text.append(f"  relative differences of the first step's losses: {apart}")
         for term, values in way["steps apart"].items():
-            text.append(f"  {term} of all steps apart: {', '.join(f'{value:.0e}' for value in values)}")
+            text.append(f"  relative differences of {term}, all steps: {', '.join(f'{value:.0e}' for value in values)}")
         text += [f"    {line}" for line in profiling.lines(way["operations"])]
     return text
 

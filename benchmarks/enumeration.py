@@ -1,11 +1,11 @@
-"""Counting every configuration of channels-64-pix2pix: as columns of arrays, and one by one.
+"""The cost of every configuration of channels-64-pix2pix, computed in columns of arrays and one by one.
 
     python -m benchmarks.enumeration
 
-The 5,764,801 configurations of a mobile ResNet are costed in closed form, and those that fill at least 90 % of a budget
-of a quarter of the largest one's operations are listed, as an exhaustive search does before it measures any. The loop
-costs a sample of them one by one and is extrapolated. Both must count the same. What the published search takes to
-count one, by a forward pass of the supernet, is in `benchmarks.evaluation`.
+The costs of the 5,764,801 configurations of a mobile ResNet are computed in closed form. Those that use at least 90 %
+of a budget, a quarter of the largest one's operations, are listed, as an exhaustive search does before it measures any.
+The loop over single configurations runs on a sample and is extrapolated. Both must give the same costs. The time of the
+published search per configuration, with a forward pass of the supernet, is in `benchmarks.evaluation`.
 """
 
 import argparse
@@ -33,9 +33,9 @@ CONVENTION = "gan-compression"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--sample", type=int, default=20_000, help="configurations of the loop")
+    parser.add_argument("--sample", type=int, default=20_000, help="configurations in the loop")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--low", type=float, default=0.9, help="the part of the budget that is filled at least")
+    parser.add_argument("--low", type=float, default=0.9, help="the least share of the budget to use")
     arguments = parser.parse_args()
     with torch.device("meta"):  # costs alone: no weights are needed
         net = OnceForAll(space=SPACE)
@@ -82,15 +82,15 @@ def main() -> None:
 
 
 def check(grid: Grid, net: OnceForAll, size: int, one_by_one: list[int]) -> None:
-    """Raises SystemExit unless both ways count the same: the sample in its order, and rows drawn from all over."""
+    """Raise SystemExit unless both ways agree, on the sample in order and on random rows."""
     counted = net.costs(grid.columns(0, len(one_by_one)), size, size).macs(CONVENTION)
     rng = random.Random(0)
     for place in (rng.randrange(len(grid)) for _ in range(1000)):
         alone = net.cost(grid.at(place), size, size).macs(CONVENTION)
         if alone != net.costs(grid.columns(place, place + 1), size, size).macs(CONVENTION)[0]:
-            raise SystemExit(f"row {place} is counted otherwise alone")
+            raise SystemExit(f"row {place} must have the same cost alone as in a column")
     if not np.array_equal(counted, one_by_one):
-        raise SystemExit("columns and the loop count otherwise")
+        raise SystemExit("columns and the loop must give the same costs")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Judging one candidate of a search: the published way beside slimgen's, in turns, in one run.
+"""The evaluation of a search's candidate: the published way against slimgen's, in turns, in one run.
 
     python -m benchmarks.evaluation [--images 120 --size 256 --candidates 3 --repeats 3]
 
-Candidates are sub-networks of channels-48, judged on townhouses by the Frechet distance in Inception's features, and by
-PSNR. Both ways have the same weights. Inception's are drawn, so that none need be downloaded, in pytorch-fid's format;
-its norms do nothing, since random layers between norms that centre would magnify rounding as no trained network does.
+Candidates are sub-networks of channels-48, measured on townhouses by the Frechet distance of Inception's features and
+by PSNR. Both ways have the same weights. Inception's weights are drawn, in pytorch-fid's format, so that none must be
+downloaded; its norms are identities, since random layers between centring norms would amplify rounding errors.
 
-The limit is what the convolutions of generator and Inception would take at the rate of a large convolution of the same
+The limit is the time of the convolutions of generator and Inception at the rate of a large convolution of the same
 type, measured in the same run.
 """
 
@@ -42,11 +42,11 @@ from slimgen.search.genotype import Genotype
 
 SPACE = "channels-48"
 SIDE = 299
-"""Pixels that Inception sees."""
+"""Side of Inception's input in pixels."""
 
 
 class Setting(NamedTuple):
-    """What both ways judge with."""
+    """The networks, images and limits that both ways use."""
 
     supernet: OnceForAll
     reference: MobileResnet
@@ -62,8 +62,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--candidates", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--peer-batch", type=int, default=1, help="images of a forward pass, the published way")
-    parser.add_argument("--peer-workers", type=int, default=0, help="processes that decode, the published way")
+    parser.add_argument("--peer-batch", type=int, default=1, help="images per forward pass in the published way")
+    parser.add_argument("--peer-workers", type=int, default=0, help="decoding processes in the published way")
     parser.add_argument("--metrics", nargs="+", choices=("fid", "psnr"), default=("fid", "psnr"))
     arguments = parser.parse_args()
     chosen = choose(device="cpu")
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def prepare(folder: Path, arguments: argparse.Namespace, computes: Mapping[str, Compute]) -> Setting:
-    """Draws images and weights, and measures the limits."""
+    """Draw images and weights, and measure the limits."""
     townhouses.write(folder / "data", seed=0, train=1, test=arguments.images, size=arguments.size)
     pictures = Pictures(sorted((folder / "data" / "test").iterdir()), arguments.size)
     inputs, targets = (torch.stack(side) for side in zip(*(pictures[at] for at in range(len(pictures))), strict=True))
@@ -98,7 +98,7 @@ def prepare(folder: Path, arguments: argparse.Namespace, computes: Mapping[str, 
 def measured(
     metric: str, setting: Setting, computes: Mapping[str, Compute], arguments: argparse.Namespace, macs: int
 ) -> dict[str, Any]:
-    """All candidates by one metric, both ways in turns."""
+    """Measure all candidates by one metric, both ways in turns."""
     space, rng = setting.supernet.space, random.Random(0)
     genotypes = [space.sample(rng) for _ in range(arguments.candidates)]
     search = published(metric, setting, arguments)
@@ -108,7 +108,7 @@ def measured(
         )
         for name, compute in computes.items()
     }
-    for evaluator in evaluators.values():  # once to warm up; this also finds the real side, as the published way did
+    for evaluator in evaluators.values():  # once to warm up; this also computes the real side, as the published way did
         evaluator.measure(evaluator.compute.ready(setting.supernet.extract(space.smallest())))
     rows: list[dict[str, Any]] = [{"peers": [], **{name: [] for name in computes}} for _ in genotypes]
     for _ in range(arguments.repeats):
@@ -135,7 +135,7 @@ def measured(
 
 
 def alike(search: Search, evaluator: Evaluator, setting: Setting, genotype: Genotype) -> float:
-    """The relative difference of both ways' distances of the same generated images: of all but the generator."""
+    """Return the relative difference of both ways' distances on the same generated images, without the generator."""
     fake = evaluator.outputs(evaluator.compute.ready(setting.supernet.extract(genotype)))
     assert search.fid is not None
     inception, real = search.fid
@@ -144,7 +144,7 @@ def alike(search: Search, evaluator: Evaluator, setting: Setting, genotype: Geno
 
 
 def published(metric: str, setting: Setting, arguments: argparse.Namespace) -> Search:
-    """The published way, with the moments of the photographs, which it keeps in a file."""
+    """Return the published way with the moments of the photographs, which it reads from a file."""
     about = {"batch": arguments.peer_batch, "workers": arguments.peer_workers}
     if metric == "psnr":
         search = Search(setting.reference, setting.pictures, **about)
@@ -158,14 +158,14 @@ def published(metric: str, setting: Setting, arguments: argparse.Namespace) -> S
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds, and what came."""
+    """Return the seconds of a call, and its result."""
     started = time.perf_counter()
     found = call()
     return time.perf_counter() - started, found
 
 
 def judge(supernet: OnceForAll, genotype: Genotype, evaluator: Evaluator) -> tuple[float, int]:
-    """One candidate our way: its value and its MACs."""
+    """Measure one candidate slimgen's way: return its value and its MACs."""
     side = evaluator.inputs.shape[-1]
     macs = supernet.cost(genotype, side, side).gan_compression
     values = evaluator.measure(evaluator.compute.ready(supernet.extract(genotype)))
@@ -173,10 +173,10 @@ def judge(supernet: OnceForAll, genotype: Genotype, evaluator: Evaluator) -> tup
 
 
 def summary(row: Mapping[str, Any], genotype: Genotype, computes: Mapping[str, Compute]) -> dict[str, Any]:
-    """Medians of one candidate, and whether both ways agree.
+    """Return the medians of one candidate, and the difference between both ways.
 
     Raises:
-        SystemExit: the counts of operations differ.
+        SystemExit: the MACs differ.
     """
     judged = [found for _, found in row["peers"]]
     value = judged[0].value
@@ -187,26 +187,26 @@ def summary(row: Mapping[str, Any], genotype: Genotype, computes: Mapping[str, C
     for name in computes:
         ours, macs = row[name][0][1]
         if macs != judged[0].macs:
-            raise SystemExit(f"{config}: the closed form says {macs}, the hooks counted {judged[0].macs}")
-        # Of a distance relative, of decibels as it is.
+            raise SystemExit(f"{config}: both ways must count the same MACs; got {macs} and {judged[0].macs}")
+        # Relative for a distance, absolute for decibels.
         difference = abs(ours - value) / (1.0 if "PSNR" in spent else value)
         about[name] = {"seconds": median(seconds for seconds, _ in row[name]), "value": ours, "difference": difference}
     return about
 
 
 def total(candidates: Sequence[Mapping[str, Any]], way: str) -> float:
-    """Seconds of one way."""
+    """Return the total seconds of one way."""
     return sum(candidate[way]["seconds"] for candidate in candidates)
 
 
 def limits(genotypes: Sequence[Genotype], setting: Setting, evaluator: Evaluator, inception: int) -> dict[str, Any]:
-    """What the convolutions alone would take, and where our time goes, of the first candidate.
+    """Return the time of the convolutions alone, and slimgen's time by part, for the first candidate.
 
     Args:
         genotypes: all candidates.
         setting: with the limits.
-        evaluator: warm.
-        inception: MACs of Inception on one image; 0 where it is not asked.
+        evaluator: warmed up.
+        inception: MACs of Inception on one image; 0 where it is not used.
     """
     compute, images, side = evaluator.compute, len(evaluator.inputs), evaluator.inputs.shape[-1]
     extracting, net = timed(lambda: compute.ready(setting.supernet.extract(genotypes[0])))
@@ -233,10 +233,10 @@ def limits(genotypes: Sequence[Genotype], setting: Setting, evaluator: Evaluator
 
 
 def lines(metric: str, result: Mapping[str, Any]) -> list[str]:
-    """One metric's figures as text."""
-    text = [f"{metric}: the published way takes {result['peers']:.2f} s a candidate"]
+    """Return one metric's figures as lines of text."""
+    text = [f"{metric}: the published way takes {result['peers']:.2f} s per candidate"]
     if "of the same images" in result:
-        text.append(f"of the same images, both ways differ by {result['of the same images']:.1e} of the distance")
+        text.append(f"on the same images, both ways differ by {result['of the same images']:.1e} of the distance")
     spent = result["candidates"][0]["peers"]["spent"]
     text += [f"  {seconds:8.3f} s {name}" for name, seconds in spent.items()]
     for name, ours in result["ours"].items():
@@ -246,7 +246,8 @@ def lines(metric: str, result: Mapping[str, Any]) -> list[str]:
         )
         text += [f"  {seconds:8.3f} s {part}" for part, seconds in ours["spent"].items()]
         least = sum(ours["limit"].values())
-        text.append(f"  {least:8.3f} s at the limit: {least / ours['seconds']:.2f} of it is reached {ours['limit']}")
+        share = least / ours["seconds"]
+        text.append(f"  {least:8.3f} s at the limit, of which {share:.2f} is reached {ours['limit']}")
         text += [f"    {line}" for line in profiling.lines(ours["operations"])]
     return text
 

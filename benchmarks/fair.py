@@ -1,13 +1,13 @@
-"""Found against its rivals, fairly: several seeds, several budgets, one table with effort, and paired t tests.
+"""A fair comparison of the found generator with its rivals: several seeds and budgets, effort, paired t tests.
 
     python -m benchmarks.fair benchmarks/townhouses-32-halving.yaml --budgets 1/8 1/16 1/32 --seeds 0 1 2 3 4
     python -m benchmarks.fair benchmarks/facades-32-halving.yaml --data PATH/facades --budgets 1/8 1/16 1/32
     python -m benchmarks.fair townhouses-cf_gan --budgets 1/8 --seeds 0 1 2 3 4
 
 Rivals are trained from scratch with as many updates as all trainings that led to the found generator, with the same
-losses and against the same kind of discriminator; `halving` may take as many MACs as the found one took. A difference
-is called one only at p < 0.05 of a paired t test over the seeds. Runs resume like any other; several processes may
-share the seeds among them (`--only-run`), and the last collects them. Figures go to benchmarks/results/.
+losses and the same kind of discriminator; `halving` may use as many MACs as the found one. A difference counts only at
+p < 0.05 in a paired t test over the seeds. Runs can be resumed; several processes may divide the seeds (`--only-run`),
+and the last one collects the figures, which go to benchmarks/results/.
 """
 
 import argparse
@@ -34,11 +34,11 @@ def main() -> None:
     parser.add_argument("recipe", metavar="RECIPE")
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, default=Path("runs/fair"))
-    parser.add_argument("--budgets", nargs="+", default=["1/8"], help="shares of the original's MACs")
+    parser.add_argument("--budgets", nargs="+", default=["1/8"], help="fractions of the original's MACs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--set", action="append", default=[], dest="settings")
-    parser.add_argument("--name", help="of the file of figures, where not the recipe's")
-    parser.add_argument("--only-run", action="store_true", help="collect nothing: other processes run other seeds")
+    parser.add_argument("--name", help="name of the file of figures; the recipe's by default")
+    parser.add_argument("--only-run", action="store_true", help="collect no figures: other processes run other seeds")
     arguments = parser.parse_args()
     base = recipe.load(arguments.recipe).override([RIVALS, *arguments.settings])
     found: dict[str, Any] = {}
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def run(base: recipe.Recipe, budget: str, seed: int, arguments: argparse.Namespace) -> Path:
-    """One run, to its evaluation; those of one folder share what they have in common, such as the original."""
+    """Run one seed up to its evaluation; runs in one folder share equal stages, such as the original's training."""
     name = f"{base.name}-{budget.replace('/', 'of')}-{seed}"
     chosen = base.override([f"budget.macs={budget}", f"seed={seed}"])
     stages.run(chosen, data=arguments.data, out=arguments.out / name, until="evaluate")
@@ -61,7 +61,7 @@ def run(base: recipe.Recipe, budget: str, seed: int, arguments: argparse.Namespa
 
 
 def collected(outs: Sequence[Path]) -> dict[str, Any]:
-    """The rows of every run, what each kind of generator came to, and the paired differences."""
+    """Return the rows of every run, a summary of each kind of generator, and the paired differences."""
     tables = [read_table(out / "evaluate" / "table.json") for out in outs]
     keep = [stage for stage in STAGES if (outs[0] / stage / "stage.json").is_file()]
     return {
@@ -75,7 +75,7 @@ def collected(outs: Sequence[Path]) -> dict[str, Any]:
 
 
 def kinds(tables: Sequence[Table]) -> dict[str, dict[str, Any]]:
-    """Of each kind of generator: quality of every run (of several rivals in it their mean), cost and effort."""
+    """Return for each kind of generator: quality in every run (the mean of several rivals), cost and effort."""
     found: dict[str, dict[str, Any]] = {}
     for kind in dict.fromkeys(kind_of(row.name) for table in tables for row in table.rows):
         rows = [[row for row in table.rows if kind_of(row.name) == kind] for table in tables]
@@ -90,9 +90,9 @@ def kinds(tables: Sequence[Table]) -> dict[str, dict[str, Any]]:
 
 
 def lines(title: str, found: Mapping[str, Any]) -> list[str]:
-    """A Markdown table of what one budget came to."""
+    """Return a Markdown table of one budget's results."""
     first = next(iter(found["kinds"].values()))["quality"]
-    # Of before onnxruntime's were the headline, the milliseconds are PyTorch's.
+    # In figures from before onnxruntime's latency came first, the milliseconds are PyTorch's.
     runtimes = {row["runtime"].partition(" ")[0] for rows in found["rows"] for row in rows}
     time = f"ms in {' or '.join(sorted(runtimes))}"
     heads = ["generator", *first, "found is better by (p)", "MMACs", time, "speed", "updates", "training TMACs"]

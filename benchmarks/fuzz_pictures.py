@@ -1,11 +1,11 @@
-"""Data sets and archives as nobody wants them: whatever lies in them, a look ends with 0, or with one line and 2.
+"""Fuzzing with damaged data sets and archives: `slimgen data check` must exit with 0, or with one line and 2.
 
     python -m benchmarks.fuzz_pictures --cases 1000
 
-Each case draws a folder in a layout of a task, or an archive: whole pictures among such as are cut short, of no size,
-of a huge one, of odd modes, turned, animated, or none at all; names with escape codes, links that lead nowhere, around
-or in circles; members that leave an archive. `slimgen data check` looks at it, with a recipe or without, in this
-process, whose memory is watched. Cases are a function of their number alone.
+Each case draws a folder in a task's layout, or an archive. It holds whole pictures and damaged ones: truncated, of size
+zero or huge, in odd modes, rotated, animated, or not pictures at all; names with escape codes; links that lead nowhere,
+elsewhere or in circles; archive members with paths outside the archive. `slimgen data check` reads it, with or without
+a recipe, in this process, whose memory is watched. A case is a function of its number alone.
 """
 
 import argparse
@@ -61,7 +61,7 @@ evaluate: {{metrics: {metrics}}}
 
 
 def recipe_of(task: str) -> str:
-    """A recipe of a task, as text."""
+    """Return a task's recipe as text."""
     noise, labels = task == "unconditional", task == "labels"
     generator = "{family: sngan, channels: 4, size: 16}" if noise else f"{{family: resnet{', inputs: 3' * labels}}}"
     data = ", classes: 3" if labels else ", test: 1" if noise else ""
@@ -70,7 +70,7 @@ def recipe_of(task: str) -> str:
 
 
 def picture(rng: np.random.Generator, side: int = 24) -> tuple[bytes, str]:
-    """A whole picture of some mode, format and size, and how its name ends."""
+    """Draw a whole picture of some mode, format and size; return it with its file extension."""
     width = int(rng.choice([side, side, side, 2 * side, 17, 1]))
     values = rng.integers(0, 256, (side, width, 3), dtype=np.uint8)
     if rng.random() < 0.15:
@@ -105,7 +105,7 @@ def _as(image: Image.Image, mode: str) -> Image.Image:
 
 
 def claims(rng: np.random.Generator) -> tuple[bytes, str]:
-    """A header that claims a huge picture, and carries almost nothing."""
+    """Draw a file whose header claims a huge picture, with almost no data; return it with its file extension."""
     width, height = (int(rng.choice([1, 9_000, 70_000, 2**31 - 1])) for _ in range(2))
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -138,7 +138,7 @@ def claims(rng: np.random.Generator) -> tuple[bytes, str]:
 
 
 def damaged(rng: np.random.Generator) -> tuple[bytes, str]:
-    """A picture that is cut short, changed in places, empty, of another magic, or none."""
+    """Draw a file that is truncated, changed in places, empty, with another magic number, or not a picture."""
     data, ending = claims(rng) if rng.random() < 0.3 else picture(rng)
     how = int(rng.integers(6))
     if how == 0:
@@ -158,12 +158,12 @@ def damaged(rng: np.random.Generator) -> tuple[bytes, str]:
 
 
 def fill(rng: np.random.Generator, folder: Path, layout: tuple[str, ...]) -> None:
-    """Whole pictures and others, under names of all kinds, and links."""
+    """Fill a folder with whole and damaged pictures, under names of all kinds, and with links."""
     whole = picture(rng)
     bad = rng.random() * rng.choice([0, 0.2, 0.9])
     for pattern in layout:
         if "A/{}" in pattern and pattern.count("/") == 2 and rng.random() < 0.7:
-            continue  # a layout that another would hide
+            continue  # a folder that would make the layout another one
         for number in range(int(rng.integers(rng.integers(0, 3), 6))):
             data, ending = damaged(rng) if rng.random() < bad else whole if rng.random() < 0.8 else picture(rng)
             name = str(rng.choice(NAMES)).format(number) if rng.random() < 0.2 else str(number)
@@ -181,7 +181,7 @@ def fill(rng: np.random.Generator, folder: Path, layout: tuple[str, ...]) -> Non
 
 
 def pack(rng: np.random.Generator, folder: Path, path: Path) -> Path:
-    """An archive of a folder, with members that have no place there, and damaged now and then."""
+    """Pack a folder into an archive with some invalid members; the archive is sometimes damaged."""
     strange = [
         "../out.png",
         "/abs.png",
@@ -220,7 +220,7 @@ def pack(rng: np.random.Generator, folder: Path, path: Path) -> Path:
 
 
 def case(number: int, place: Path) -> list[str]:
-    """The words of a command that looks at what case `number` writes into a folder."""
+    """Write case `number` into a folder and return the words of the command that checks it."""
     rng = np.random.default_rng([14, number])
     task = str(rng.choice(list(LAYOUTS)))
     folder = place / "set"
@@ -238,7 +238,7 @@ def case(number: int, place: Path) -> list[str]:
 
 
 def look(words: list[str]) -> str:
-    """How a command ends: `0` or `2`, or what is wrong with its end."""
+    """Run a command; return `0` or `2`, or a description of any other outcome."""
     from slimgen.cli.app import app
 
     result = CliRunner().invoke(app, words)
@@ -251,7 +251,7 @@ def look(words: list[str]) -> str:
 
 
 def main() -> None:
-    """Runs the cases, and says how they end; status 1 where one ends otherwise."""
+    """Run the cases and print a summary; exit with status 1 if one does not exit with 0 or 2."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0)
@@ -267,7 +267,7 @@ def main() -> None:
         if end not in ("0", "2"):
             print(f"case {number}: {end}", flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    print(f"{dict(ends)}, the slowest in {slowest:.1f} s, at most {peak:,} MiB of memory")
+    print(f"{dict(ends)}; slowest case {slowest:.1f} s, peak memory {peak:,} MiB")
     sys.exit(bool(ends["wrong"]))
 
 

@@ -1,13 +1,13 @@
-"""How fast exported networks are in onnxruntime, before and after their graphs are rewritten, beside their MACs.
+"""Speed of exported networks in onnxruntime, before and after their graphs are rewritten, against their MACs.
 
     taskset -c 1 python -m benchmarks.graph [--sizes 64 128 256 --rounds 6]
 
-The original of the small presets, the generators found in benchmarks/results/fair-townhouses-32.json, and one random
-generator of each path of townhouses-cf_gan's space, of 1/10 to 1/8 of the original's MACs. Each is exported, its batch,
-height and width free, and its graph rewritten; all graphs take turns on one thread. Of each, the speed-up over the
-original is set beside the ratio of their MACs, and onnxruntime's own profile says where the time goes. Then each rule
-of the rewriting: single convolutions, inside and outside of where it is applied. Last, trellises of one width
-throughout: what a MAC costs where more channels are computed than there are. Minutes on an idle core.
+The networks are the original of the small presets, the generators found in benchmarks/results/fair-townhouses-32.json,
+and one random generator for each path of townhouses-cf_gan's space, with 1/10 to 1/8 of the original's MACs. Each is
+exported with dynamic batch, height and width, and its graph is rewritten; all graphs take turns on one thread. The
+speed-up over the original is compared with the ratio of MACs, and onnxruntime's profile shows where the time goes. Then
+each rewriting rule is tested on single convolutions, within and outside its range. Last, trellises with one width
+throughout show the cost of a MAC when kernels compute more channels than there are. It takes minutes on an idle core.
 """
 
 import argparse
@@ -42,7 +42,7 @@ from slimgen.recipe import section
 FOUND, PRESET, BUDGET = "benchmarks/townhouses-32.yaml", "townhouses-cf_gan", (1 / 10, 1 / 8)
 ORIGINAL = "original"
 FORMS = ("before", "after")
-PROFILED = 20  # calls of a profile
+PROFILED = 20  # calls in a profile
 WIDTHS = (4, 6, 8, 12, 16, 20, 24, 32)
 RULES: Mapping[str, tuple[str, Callable[..., None]]] = {
     "transposed": ("y = Conv <pads={pads}> (input, k)", transposed),
@@ -61,7 +61,7 @@ CASES = {
     **{("enlarged", 3): [(8, 4), (8, 8), (16, 8), (24, 12), (16, 16), (32, 16), (8, 12)]},
     **{("in rows", 1): [(4, 8), (8, 8), (8, 12), (16, 16), (16, 48), (48, 16), (32, 32), (64, 64)]},
 }
-"""Rule and kernel to pairs of inputs and outputs."""
+"""Rule and kernel to pairs of input and output channels."""
 
 
 def main() -> None:
@@ -77,12 +77,12 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256])
-    parser.add_argument("--rounds", type=int, default=6, help="visits of each graph, of four timed calls")
+    parser.add_argument("--rounds", type=int, default=6, help="visits to each graph, with four timed calls each")
     return parser.parse_args()
 
 
 def networks() -> dict[str, tuple[str, dict[str, Any]]]:
-    """By name: a family and its options."""
+    """Return name to family and options."""
     preset = recipe.load(PRESET)
     original = dict(preset.teach.generator)
     found: dict[str, tuple[str, dict[str, Any]]] = {ORIGINAL: (str(original.pop("family")), original)}
@@ -97,17 +97,17 @@ def networks() -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def shape_of(name: str) -> Shape:
-    """The trellis of a recipe."""
+    """Return the trellis of a recipe."""
     return section(SupernetOptions, recipe.load(name).supernet, "supernet").shape
 
 
 def options(shape: Shape) -> dict[str, Any]:
-    """The options by which a generator of this shape is built."""
+    """Return the options to build a generator of this shape."""
     return {name: getattr(shape, name) for name in ("ngf", "groups", "blocks", "ratios", "multiple")}
 
 
 def within(shape: Shape, path: str, original: int, rng: random.Random) -> dict[str, Any]:
-    """The options of a random generator of a path whose MACs are within the budget."""
+    """Return the options of a random generator of a path, with MACs within the budget."""
     space = trellis_space(shape)
     while True:
         chosen = {**options(shape), "genotype": space.canonical({**space.sample(rng), "path": path})}
@@ -116,14 +116,14 @@ def within(shape: Shape, path: str, original: int, rng: random.Random) -> dict[s
 
 
 def macs(family: str, chosen: Mapping[str, Any], size: int = 64) -> int:
-    """Exact MACs on one image."""
+    """Return the exact MACs on one image."""
     return generator_cost(family, size, size, **chosen).exact
 
 
 def whole(
     chosen: Mapping[str, tuple[str, dict[str, Any]]], sizes: Sequence[int], rounds: int, folder: Path
 ) -> dict[str, Any]:
-    """Milliseconds of every network before and after, its MACs, and a profile of it after."""
+    """Measure every network: milliseconds before and after rewriting, MACs, and a profile after rewriting."""
     graphs: dict[tuple[str, str], bytes] = {}
     for name, (family, values) in chosen.items():
         path = folder / "generator.onnx"
@@ -143,7 +143,7 @@ def whole(
 
 
 def in_turns(graphs: Mapping[Any, bytes], shape: Sequence[int], rounds: int) -> dict[Any, float]:
-    """The median of the visits to each graph, in milliseconds of one thread."""
+    """Return the median over the visits to each graph, in milliseconds on one thread."""
     clock, visits = Clock(1), defaultdict[Any, list[float]](list)
     for _ in range(rounds):
         for name, graph in graphs.items():
@@ -152,7 +152,7 @@ def in_turns(graphs: Mapping[Any, bytes], shape: Sequence[int], rounds: int) -> 
 
 
 def profile(graph: bytes, shape: Sequence[int], folder: Path) -> dict[str, float]:
-    """Each kind of kernel's share of the time of all kernels, by onnxruntime's profile."""
+    """Return each kernel type's share of the time of all kernels, from onnxruntime's profile."""
     session = onnx_session(graph, 1, profile=folder / "profile")
     call = onnx_call(session, shape)
     for _ in range(PROFILED):
@@ -165,13 +165,13 @@ def profile(graph: bytes, shape: Sequence[int], folder: Path) -> dict[str, float
     path.unlink()
     kinds = defaultdict[str, float](float)
     for (kind, _), times in kernels.items():
-        kinds[kind] += min(times)  # by the clock on the wall, which also runs while others have the core
+        kinds[kind] += min(times)  # wall-clock time, which includes other processes' use of the core
     spent = sum(kinds.values())
     return {kind: value / spent for kind, value in sorted(kinds.items(), key=lambda item: -item[1])}
 
 
 def rules(sizes: Sequence[int], rounds: int) -> list[dict[str, Any]]:
-    """Microseconds of single convolutions, plain and in another form, and whether the rule applies it."""
+    """Measure single convolutions in microseconds, plain and rewritten, and whether the rule applies."""
     rows = []
     for rule, kernel, inputs, outputs, size in cases(sizes):
         text, rewrite = RULES[rule]
@@ -188,7 +188,7 @@ def rules(sizes: Sequence[int], rounds: int) -> list[dict[str, Any]]:
 
 
 def widths(size: int, rounds: int) -> dict[str, dict[int, dict[str, float]]]:
-    """By operator of all blocks and width at full resolution: MACs, and milliseconds after rewriting."""
+    """Return MACs and milliseconds after rewriting, by the operator of all blocks and the width at full resolution."""
     found: dict[str, dict[int, dict[str, float]]] = {}
     for operator in OPERATORS:
         every, graphs = {}, {}
@@ -204,19 +204,19 @@ def widths(size: int, rounds: int) -> dict[str, dict[int, dict[str, float]]]:
 
 
 def kinds(model: onnx.ModelProto) -> list[str]:
-    """The operators of a model, in order."""
+    """Return the operators of a model, in order."""
     return [node.op_type for node in model.graph.node]
 
 
 def cases(sizes: Sequence[int]) -> Iterator[tuple[str, int, int, int, int]]:
-    """Rule, kernel, inputs, outputs and size of every case."""
+    """Yield rule, kernel, inputs, outputs and size of every case."""
     for (rule, kernel), pairs in CASES.items():
         for inputs, outputs in pairs:
             yield from ((rule, kernel, inputs, outputs, size) for size in sizes)
 
 
 def single(text: str, shape: tuple[int, ...], side: int) -> onnx.ModelProto:
-    """A convolution by drawn weights of this shape, and a ReLU."""
+    """Return a model with one convolution with drawn weights of this shape, and a ReLU."""
     head = f'<ir_version: 10, opset_import: ["": 20]> g (float[1, {shape[1]}, {side}, {side}] input)'
     model = parser.parse_model(f"{head} => (float[n, o, h, w] output) {{ {text} output = Relu (y) }}")
     weights = numpy.random.default_rng(0).standard_normal(shape).astype(numpy.float32)
@@ -227,7 +227,7 @@ def single(text: str, shape: tuple[int, ...], side: int) -> onnx.ModelProto:
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
-    """Three Markdown tables: networks, rules and widths."""
+    """Return three Markdown tables: networks, rules and widths."""
     sizes, original = [str(size) for size in found["sizes"]], found["networks"][ORIGINAL]
     heads = ["network", "fewer MACs", "nodes", *(f"{size} px, ms" for size in sizes)]
     heads += [f"faster, {size} px" for size in sizes]

@@ -1,9 +1,9 @@
-"""How many of slimgen's own frames lie between a command and what it is for.
+"""The number of slimgen's stack frames between a command and its purpose.
 
-`python -m benchmarks.hops` runs the tiny recipe of the tests in this process and prints, by name, the frames from
+`python -m benchmarks.hops` runs the tests' tiny recipe in this process and prints, by name, the frames from
 `slimgen supernet ...` to the first forward pass of a generator of CF-GAN's supernet, and from `slimgen search ...` to
-the scorer that the first candidate's images come to. It exits with status 1 where they are more than a reader should
-follow: 12 and 15, both ends counted. Comprehensions are no calls, and are not counted.
+the scorer of the first candidate's images. It exits with status 1 where there are more than a reader should have to
+follow: 12 and 15, both ends included. Comprehensions are not counted, as they are not calls.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ ENDS = {
     "supernet": (TrellisGenerator.forward.__code__, 12),
     "search": (ImageScorer.see.__code__, 15),
 }
-"""Stage to where its frames end, and how many there may be."""
+"""Stage to the code where its frames end, and the most frames allowed."""
 
 
 def main() -> None:
@@ -48,10 +48,10 @@ def main() -> None:
 
 
 def slimgen(*words: str) -> None:
-    """Runs a command of slimgen in this process, quietly.
+    """Run a slimgen command in this process, without output.
 
     Raises:
-        SystemExit: it failed.
+        SystemExit: the command failed.
     """
     said, before = io.StringIO(), sys.argv
     sys.argv = ["slimgen", *words]
@@ -66,7 +66,7 @@ def slimgen(*words: str) -> None:
 
 
 def frames_to(end: CodeType, words: list[str]) -> list[str]:
-    """The library's frames, outermost first, when a command enters this code for the first time."""
+    """Return the library's frames, outermost first, when a command first enters this code."""
     found: list[str] = []
 
     def note(frame: FrameType, event: str, argument: object) -> None:

@@ -1,15 +1,15 @@
-"""How long a preset of CF-GAN takes on a large GPU, worked out: of its MACs, and of how many operators its steps call.
+"""An estimate of how long a CF-GAN preset takes on a large GPU, from its MACs and its steps' operator calls.
 
     python -m benchmarks.hours cf_gan-edges2shoes --images 47777 [--set KEY=VALUE ...]
 
-An H200 multiplies 989 dense bf16 TFLOP a second, of which training of such networks is taken to reach a quarter. A
-small batch is bound by the calls instead: each takes 10 microseconds of the host's. Of each training what takes longer
-of both counts. MACs of a step are 3 x (generator + 3 x discriminator) for every picture and architecture. Calls are
-counted here, over steps at 32 px, since their number depends neither on the size nor on the batch.
+An H200 reaches 989 dense bf16 TFLOP/s; training of such networks is assumed to reach a quarter of that. A small batch
+is limited by the calls instead, which take 10 microseconds each on the host. For each training the longer of both times
+counts. The MACs of a step are 3 x (generator + 3 x discriminator) for every picture and architecture. Calls are counted
+here, in steps at 32 px, since their number depends neither on the size nor on the batch.
 
-With --time, seconds of a step of the supernet at the preset's size on one core of this CPU, beside what it would take
-if features of real pictures were computed for each architecture and not once for each batch. A network of features
-whose file is not there is replaced by the original's discriminator.
+--time also measures the seconds of a supernet's step at the preset's size on one core of this CPU, and of the same step
+with real pictures' features computed for each architecture instead of once per batch. A feature network whose file is
+missing is replaced by the original's discriminator.
 """
 
 import argparse
@@ -29,14 +29,14 @@ from slimgen.nets.cf_gan.space import OPERATORS, trellis_cost, trellis_space
 from slimgen.recipe import Recipe, section
 from townhouses import write
 
-PEAK, SHARE, CALL = 989e12 / 2, 0.25, 10e-6  # MACs a second, the part of them that is reached, seconds of a call
+PEAK, SHARE, CALL = 989e12 / 2, 0.25, 10e-6  # MACs per second, the share of them that is reached, seconds per call
 SMALL = ["size=32", "data.load=null", "data.validation=4", "compute={device: cpu, precision: fp32, threads: 1}"]
 SMALL += ["objective.metric=psnr", "evaluate.metrics=[psnr]", "losses.perceptual_network=discriminator"]
 SMALL += ["search={population: 2, elite: 1, evaluations: 4, operator_share: 0.5}", "finetune.rivals=[]"]
 
 
 class Calls(TorchDispatchMode):
-    """Counts the operators that are called, of the backward passes too."""
+    """A counter of operator calls, including those of backward passes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,10 +50,10 @@ class Calls(TorchDispatchMode):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", nargs="?", default="cf_gan-edges2shoes")
-    parser.add_argument("--images", type=int, default=47_777, help="to train on")
+    parser.add_argument("--images", type=int, default=47_777, help="training images")
     parser.add_argument("--set", action="append", default=[], dest="settings")
-    parser.add_argument("--time", action="store_true", help="a step of the supernet on this CPU, too: minutes")
-    parser.add_argument("--turns", type=int, default=3, help="of --time: cycles of each variant")
+    parser.add_argument("--time", action="store_true", help="also time a supernet step on this CPU; takes minutes")
+    parser.add_argument("--turns", type=int, default=3, help="cycles of each variant for --time")
     arguments = parser.parse_args()
     preset = recipe.load(arguments.recipe).override(arguments.settings)
     with tempfile.TemporaryDirectory() as folder:
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def counted(preset: Recipe, folder: Path) -> dict[str, float]:
-    """Operators that an update of each training calls."""
+    """Return the operator calls per update of each training."""
     small = preset.override(SMALL)
     write(folder / "images", seed=0, train=40, test=2, size=32)
     stages.prepare(small, data=folder / "images", out=folder / "prepare")
@@ -88,7 +88,7 @@ def counted(preset: Recipe, folder: Path) -> dict[str, float]:
 
 
 def per_update(small: Recipe, stage: str, run: Callable[..., Any], before: dict[str, Path], folder: Path) -> float:
-    """The difference that four updates more make."""
+    """Return the calls per update, from the difference that four more updates make."""
     counts = {}
     for updates in (4, 8):
         chosen = small.override([f"{stage}.epochs=null", f"{stage}.updates={updates}", "budget={macs: 1/8}"])
@@ -99,7 +99,7 @@ def per_update(small: Recipe, stage: str, run: Callable[..., Any], before: dict[
 
 
 def beside(preset: Recipe, folder: Path, calls: dict[str, float], turns: int) -> dict[str, dict[str, float]]:
-    """Calls and seconds of a step of the supernet at the preset's size: each variant's, and the calls of its batch."""
+    """Return calls and seconds of each variant of the supernet's step at the preset's size, and its batch's calls."""
     with features(held=False):
         before = per_update(preset.override(SMALL), "supernet", stages.supernet, _taught(folder), folder / "anew")
     large = preset.override(
@@ -118,7 +118,7 @@ def _taught(folder: Path) -> dict[str, Path]:
 
 
 def worked_out(preset: Recipe, images: int, calls: dict[str, float]) -> dict[str, dict[str, float]]:
-    """Updates, MACs, calls and hours of each training."""
+    """Return updates, MACs, calls and hours of each training."""
     size, options = preset.size, section(SupernetOptions, preset.supernet, "supernet")
     space = trellis_space(options.shape)
     paths = [str(path) for path in options_of(space, "path")]
@@ -146,7 +146,7 @@ def worked_out(preset: Recipe, images: int, calls: dict[str, float]) -> dict[str
 
 
 def blocks(space: Any) -> list[str]:
-    """The choices of operators."""
+    """Return the names of the operator choices."""
     return [name for name in space if name.startswith("operator.")]
 
 

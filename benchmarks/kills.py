@@ -1,12 +1,12 @@
-"""Kills `slimgen run` with SIGKILL and compares what it ends with to a run left alone.
+"""Kill `slimgen run` with SIGKILL again and again, and compare its final results with an undisturbed run's.
 
     python -m benchmarks.kills --data data --kills 12
 
-The recipe is `townhouses-cf_gan` made short, or the one that is named. Every other death is at a random moment; the
-others are aimed at the steps by which results appear: just before a file or folder is renamed, made or removed. The
-run's folder holds a finished run of another seed from the start, so that every stage is replaced and what was there is
-parked. Each line says in which stage the process died, and how. The genotype must be the same, and every weight, bit
-for bit; all that was there before must still be there, whole; and nothing may be left half written.
+The recipe is a short `townhouses-cf_gan`, or a given one. Every other kill is at a random moment; the others are aimed
+at the steps that publish results: just before a file or folder is renamed, created or removed. At the start the run's
+folder holds a finished run with another seed, so every stage is replaced and its old results are parked. Each line of
+output names the stage in which the process was killed, and how. The genotype must be the same and every weight equal
+bit for bit; all old results must still be there, complete; and no file may be left half written.
 """
 
 import argparse
@@ -54,12 +54,12 @@ STEPS = ("rename", "replace", "unlink", "mkdir", "rmdir", "link")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--recipe", help="a preset or a file, as it is; by default townhouses-cf_gan made short")
+    parser.add_argument("--recipe", help="a preset or a file; by default a short townhouses-cf_gan")
     parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        # In folders of their own: runs beside each other share what they have in common.
+        # In separate parent folders: runs in one folder share equal stages.
         alone, killed = Path(folder) / "one" / "alone", Path(folder) / "other" / "killed"
         finish(arguments, alone, *(("seed=1",) if arguments.recipe else BEFORE))
         shutil.copytree(alone, killed)
@@ -88,20 +88,20 @@ def main() -> None:
         },
     )
     print(f"{len(deaths)} kills; genotypes {' and '.join(keys)}; differing weights: {differing or 'none'}")
-    print(f"lost of before: {lost or 'none'}; half written: {left or 'none'}")
+    print(f"old results lost: {lost or 'none'}; half written: {left or 'none'}")
     sys.exit(not equal)
 
 
 def die(arguments: argparse.Namespace, killed: Path, whole: float, steps: int) -> list[tuple[str, bool]]:
-    """Runs and kills, until that has been done often enough or a run came to its end; where each died, and if aimed."""
+    """Run and kill until enough kills or a finished run; return each kill's stage and whether it was aimed."""
     rng, deaths = random.Random(arguments.seed), list[tuple[str, bool]]()
     while len(deaths) < arguments.kills:
         aimed = len(deaths) % 2 == 1
-        # A third of the whole run on average, so that late stages are reached too.
+        # A third of the whole run on average, so that late stages are also reached.
         step = rng.randrange(1, 2 + 4 * steps // arguments.kills) if aimed else 0
         process = run(arguments, killed, step)
         try:
-            # Starting takes seconds.
+            # The start-up takes seconds.
             process.wait(None if aimed else rng.uniform(3.0, 3.0 + 2 * whole / arguments.kills))
             if process.returncode != -signal.SIGKILL:
                 break
@@ -114,18 +114,18 @@ def die(arguments: argparse.Namespace, killed: Path, whole: float, steps: int) -
 
 
 def finish(arguments: argparse.Namespace, out: Path, *settings: str) -> int:
-    """Runs to the end, and counts the steps that a death can be aimed at."""
+    """Run to the end and count the steps that a kill can be aimed at."""
     counted = out.parent / "steps"
     code = run(arguments, out, 0, *settings, counted=counted).wait()
     if code:
-        sys.exit(f"the run into {out} ended with {code}")
+        sys.exit(f"the run into {out} failed with exit code {code}")
     return int(counted.read_text())
 
 
 def run(
     arguments: argparse.Namespace, out: Path, step: int, *settings: str, counted: Path | None = None
 ) -> "subprocess.Popen[bytes]":
-    """`slimgen run` in a process group of its own; it dies before its so many-th step, if that is not 0."""
+    """Start `slimgen run` in its own process group; it kills itself before the given step, if that is not 0."""
     recipe, short = (arguments.recipe, ()) if arguments.recipe else ("townhouses-cf_gan", SHORT)
     words = [part for setting in (*short, *settings) for part in ("--set", setting)]
     command = [sys.executable, "-m", "benchmarks.kills", "run", recipe, "--data", str(arguments.data)]
@@ -141,7 +141,7 @@ def run(
 
 
 def mortal() -> None:
-    """The command `slimgen`, in a process that may be about to die."""
+    """Run the command `slimgen` in a process that kills itself at a given step."""
     last, steps, counted = int(os.environ["DIE_AT"]), 0, os.environ["COUNT_IN"]
 
     def dying(call):  # type: ignore[no-untyped-def]
@@ -165,26 +165,26 @@ def mortal() -> None:
 
 
 def at_work(out: Path) -> str:
-    """The stage that was under way: the first that has not finished with the settings of the last."""
+    """Return the stage that was running: the first one without finished results of the current settings."""
     seeds = {stage: read_record(out / stage) for stage in STAGES}
     return next((stage for stage, one in seeds.items() if not one.get("finished") or one.get("seed") != 0), "none")
 
 
 def parked(out: Path) -> list[str]:
-    """The stages whose results of before are beside those of now, whole."""
+    """Return the stages whose old results are parked beside the new ones, complete."""
     found = [path for path in out.iterdir() if is_parked(path) and read_record(path).get("seed") == 1]
     return [require_whole(path)["stage"] for path in found]
 
 
 def half_written(out: Path) -> list[str]:
-    """What is left in the folders of stages and beside them that no reader knows."""
+    """Return the unexpected files in the stages' folders and beside them."""
     left = [path for path in out.rglob("*") if HALF_WRITTEN.search(path.name) or path.name.endswith(".partial")]
     begun = [path for path in out.iterdir() if is_parked(path) and not read_record(path).get("finished")]
     return [str(path.relative_to(out)) for path in (*left, *begun)]
 
 
 def same(one: Path, two: Path, name: str) -> bool:
-    """Whether two runs left the same weights, bit for bit."""
+    """Return whether two runs have the same weights, bit for bit."""
     first, second = (load_weights(out / f"{name}.safetensors") for out in (one, two))
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 

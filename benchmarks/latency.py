@@ -1,4 +1,4 @@
-"""How well a table of pieces predicts the latency of whole sub-networks, and how well their MACs do.
+"""The accuracy of latencies predicted by a table of pieces for whole sub-networks, compared with their MACs.
 
     python -m benchmarks.latency [--family mobile_resnet --space channels-48 --size 64 --threads 1 --networks 30]
     python -m benchmarks.latency --family trellis [--ngf 16 --size 64]
@@ -6,13 +6,12 @@
     python -m benchmarks.latency --family cells [--hidden 64]
     python -m benchmarks.latency --family edges [--channels 64]
 
-The families are GAN Compression's channels, CF-GAN's trellis, co-evolution's filters (of an original, each network
-with about one random part of them), CycleGANAS's cells, and the edges of AlphaGAN's cells.
+The families are GAN Compression's channels, CF-GAN's trellis, co-evolution's filters (each network keeps a random
+fraction of an original's), CycleGANAS's cells, and the edges of AlphaGAN's cells.
 
-A table is measured as a search with a limit on latency_ms measures it. Then other sub-networks, drawn at random, are
-measured whole, and compared with what the table said: the error in each, and whether both order them alike
-(Spearman's and Kendall's rank correlation), beside the order by MACs. Last, one network is exported as a user's would
-be, and timed in turns with the graph that the table measures.
+The table is measured as in a search with a limit on latency_ms. Then other random sub-networks are measured whole and
+compared with the table's predictions: the error of each, and the rank correlation (Spearman's and Kendall's), next to
+that of MACs. Last, one network is exported like a user's and timed in turns with the graph that the table measures.
 """
 
 import argparse
@@ -53,8 +52,8 @@ def main() -> None:
     families = [*sorted(OnceForAll.generators), "trellis", "filters", "cells", "edges"]
     parser.add_argument("--family", choices=families, default="mobile_resnet")
     parser.add_argument("--space", default="channels-48")
-    parser.add_argument("--ngf", type=int, default=16, help="of the trellis, and of the original of filters")
-    parser.add_argument("--original", default="resnet", help="whose filters are cut")
+    parser.add_argument("--ngf", type=int, default=16, help="width of the trellis, or of the original for filters")
+    parser.add_argument("--original", default="resnet", help="family of the original whose filters are cut")
     parser.add_argument("--hidden", type=int, default=64, help="of cells")
     parser.add_argument("--channels", type=int, default=64, help="of edges")
     parser.add_argument("--size", type=int, default=64)
@@ -73,7 +72,7 @@ def main() -> None:
 
 
 def known(arguments: argparse.Namespace) -> tuple[InPieces, Sample, str]:
-    """The networks of a family, what draws their genotypes, and what the result is named after."""
+    """Return a family's networks, the function that draws their genotypes, and the name for the result."""
     size, ngf = arguments.size, arguments.ngf
     if arguments.family == "trellis":
         trellis = initialise(Trellis(Shape(ngf)), arguments.seed).eval()
@@ -97,7 +96,7 @@ def known(arguments: argparse.Namespace) -> tuple[InPieces, Sample, str]:
 
 
 def measure(supernet: InPieces, sample: Sample, arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
-    """The table, and its predictions beside measurements of networks that it has not seen."""
+    """Measure the table, and compare its predictions with measurements of networks that it has not seen."""
     size, threads = arguments.size, arguments.threads
     make: Callable[[], LatencyTable] = partial(
         LatencyTable.measure,
@@ -151,7 +150,7 @@ def measure(supernet: InPieces, sample: Sample, arguments: argparse.Namespace, f
 
 
 def unseen(sample: Sample, table: LatencyTable, count: int, seed: int) -> list[Genotype]:
-    """Random genotypes that the table was neither fitted to nor checked with."""
+    """Return random genotypes with which the table was neither fitted nor checked."""
     rng, found = random.Random(seed), dict.fromkeys((*table.fitted, *table.checked))
     known = len(found)
     while len(found) < known + count:
@@ -160,16 +159,16 @@ def unseen(sample: Sample, table: LatencyTable, count: int, seed: int) -> list[G
 
 
 def proportional(supernet: InPieces, table: LatencyTable, size: int) -> float:
-    """Milliseconds per MAC of the networks that the table was fitted to: what one would guess without a table."""
+    """Return the milliseconds per MAC of the networks that the table was fitted to: the guess without a table."""
     return median(ms / supernet.cost(genotype, size, size).exact for genotype, ms in table.fitted.items())
 
 
 def microseconds(sample: Sample, table: LatencyTable, make: Callable[[], LatencyTable]) -> float:
-    """The time of a prediction, each of another network, by a table of known pieces, made again."""
+    """Return the time of a prediction, each for another network, with a new table whose pieces are known."""
     rng = random.Random(0)
     genotypes = [sample(rng) for _ in range(PREDICTIONS)]
     for genotype in genotypes:
-        table.predict(genotype)  # pieces that the table did not have are measured
+        table.predict(genotype)  # missing pieces are measured here
     again = make()
     started = time.perf_counter()
     for genotype in genotypes:
@@ -180,7 +179,7 @@ def microseconds(sample: Sample, table: LatencyTable, make: Callable[[], Latency
 def exported(
     supernet: InPieces, genotype: Genotype, size: int, threads: int, runs: int, folder: Path
 ) -> dict[str, float]:
-    """One network as it is timed here and as it is exported, in turns; and the export by the time that passes."""
+    """Time one network as in the table and as exported, in turns; and the export by wall-clock time."""
     net, clock = supernet.extract(genotype).eval(), Clock(threads)
     shape = supernet.pieces(genotype, size, size)[0].shape
     latent = shape[1] if len(shape) == 2 else None

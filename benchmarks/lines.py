@@ -1,6 +1,6 @@
-"""How many lines the library has, by kind: code, imports, docstrings, comments, blank lines.
+"""The number of lines in the library by kind: code, imports, docstrings, comments, blank lines.
 
-`python -m benchmarks.lines` counts core/slimgen; a folder or several may be named instead.
+`python -m benchmarks.lines` counts core/slimgen, or the folders that are named.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def count(path: Path) -> Counter[str]:
-    """The lines of one file by kind; a line of code with a comment behind it is code."""
+    """Count the lines of one file by kind; a line of code with a comment is code."""
     text = path.read_text(encoding="utf-8")
     kinds = ["blank" if not line.strip() else "code" for line in text.splitlines()]
     for node in ast.walk(ast.parse(text)):
@@ -47,13 +47,13 @@ def count(path: Path) -> Counter[str]:
 
 
 def mark(kinds: list[str], node: ast.stmt, kind: str) -> None:
-    """Gives the lines of a statement their kind."""
+    """Set the kind of a statement's lines."""
     for line in range(node.lineno, (node.end_lineno or node.lineno) + 1):
         kinds[line - 1] = kind
 
 
 def row(name: str, files: int, counted: Counter[str]) -> None:
-    """One line of the table."""
+    """Print one row of the table."""
     print(f"| {name} | {files} | {counted.total():,} | " + " | ".join(f"{counted[kind]:,}" for kind in KINDS) + " |")
 
 

@@ -1,9 +1,9 @@
-"""A search under a limit on milliseconds: does what it finds keep the limit, exported and timed?
+"""Searches with a limit on milliseconds, and whether their exported results keep the limit.
 
     python -m benchmarks.milliseconds [townhouses-gan_compression] [--out runs/comparison] [--limits 2.5 3.5]
 
-The recipe is run with `budget: {latency_ms: LIMIT}` in place of its own, and without fine-tuning; the original and the
-supernet are taken over from a run beside it where there is one.
+The recipe runs with `budget: {latency_ms: LIMIT}` in place of its own budget, and without fine-tuning. The original and
+the supernet are taken from another run in the same folder where there is one.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""A norm's forward and backward pass on a CPU in channels_last: here, and by PyTorch's own kernels, in turns.
+"""A norm's forward and backward pass on a CPU in channels_last: slimgen's against PyTorch's kernels, in turns.
 
     python -m benchmarks.norms [--runs 60]
 
-Shapes are those of small generators, where norms once took half of a training step, and of large ones. Microseconds are
-medians of one thread's own processor time; PyTorch's are handed a contiguous gradient where theirs would be wrong
-otherwise, and their result is put back into channels_last, which the next convolution would do.
+The shapes are those of small generators, in which norms once took half of a training step, and of large ones. Figures
+are medians of one thread's CPU time in microseconds. PyTorch's kernels get a contiguous gradient where their own would
+be wrong otherwise, and their results are converted to channels_last, as the next convolution would do.
 """
 
 import argparse
@@ -34,7 +34,7 @@ LAST = torch.channels_last
 
 
 def by_instance_norm(images: Tensor) -> Tensor:
-    """PyTorch's instance_norm, which takes channels_last and leaves it."""
+    """Apply PyTorch's instance_norm, which takes channels_last but does not return it."""
     out = functional.instance_norm(images)
     if out.requires_grad:
         out.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
@@ -42,7 +42,7 @@ def by_instance_norm(images: Tensor) -> Tensor:
 
 
 def by_group_norm(images: Tensor) -> Tensor:
-    """PyTorch's group_norm of a group a channel, in channels_last throughout."""
+    """Apply PyTorch's group_norm with one group per channel, in channels_last throughout."""
     return functional.group_norm(images, images.shape[1])
 
 
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def timed(shape: tuple[int, ...], dtype: torch.dtype, runs: int) -> dict[str, float]:
-    """Median microseconds of each way."""
+    """Return the median microseconds of each way."""
     draw = torch.Generator().manual_seed(0)
     images, upstream = (torch.randn(shape, generator=draw).to(dtype).contiguous(memory_format=LAST) for _ in range(2))
     images.requires_grad_()
@@ -78,13 +78,13 @@ def timed(shape: tuple[int, ...], dtype: torch.dtype, runs: int) -> dict[str, fl
             images.grad = None
             started = clock()
             way(images).backward(upstream)
-            if run >= runs // 4:  # those before warm up
+            if run >= runs // 4:  # the first quarter warms up
                 took[name].append((clock() - started) * 1e6)
     return {name: median(values) for name, values in took.items()}
 
 
 def lines(rows: list[dict[str, Any]]) -> list[str]:
-    """A Markdown table, with how many times as long PyTorch's own kernels take."""
+    """Return a Markdown table with the ratios of PyTorch's times to slimgen's."""
     text = [f"| type | batch, channels, px | {', us | '.join(WAYS)}, us |", "| --- " * (2 + len(WAYS)) + "|"]
     for row in rows:
         here = row["microseconds"]["here"]

@@ -1,18 +1,18 @@
-"""What each part of GAN Compression's pipeline earns: one network, trained with and without each, with equal effort.
+"""The gain of each part of GAN Compression's pipeline: one network, trained with and without it, with equal effort.
 
     python -m benchmarks.parts [--recipe benchmarks/townhouses-32-gan_compression.yaml] [--seeds 0 1 2]
 
 The pipeline finds a network. That network is then trained once for every combination of three factors: the
-discriminator that its training begins with (the original's, the supernet's, a fresh one), distillation (throughout,
-supernet included, or not at all) and the supernet's weights (inherited or not). What inherits them is trained as long
-as the recipe's section `finetune` says; what does not has the supernet's updates besides, so that all have the same
-updates in line, and as many pictures. The pipeline as the recipe has it is one of the combinations, and so is the
-network from scratch: a fresh discriminator, no distillation, nothing inherited.
+discriminator that its training starts with (the original's, the supernet's, a fresh one), distillation (throughout,
+including the supernet, or not at all) and the supernet's weights (inherited or not). With inherited weights it is
+trained for the updates in the recipe's section `finetune`; without, for the supernet's updates in addition, so that all
+combinations have the same updates and pictures in total. The recipe's pipeline is one of the combinations, and so is
+the network from scratch: a fresh discriminator, no distillation, nothing inherited.
 
-An effect is the gain of one level of a factor over another, averaged over all combinations of the others, seed by seed.
-A gain is called one only at p < 0.05 of a paired t test over the seeds. With `--first 6`, what is trained is the
-pipeline, the network from scratch and what differs from the pipeline in one part; effects are then those at the
-pipeline alone. Runs resume like any other. Figures go to benchmarks/results/.
+An effect is the gain of one level of a factor over another, averaged over all combinations of the other factors, seed
+by seed. A gain counts only at p < 0.05 in a paired t test over the seeds. `--first 6` trains only the pipeline, the
+network from scratch, and the combinations that differ from the pipeline in one part; effects are then relative to the
+pipeline alone. Runs can be resumed. Figures go to benchmarks/results/.
 """
 
 import argparse
@@ -41,7 +41,7 @@ RECIPE = "benchmarks/townhouses-32-gan_compression.yaml"
 
 
 class Parts(NamedTuple):
-    """One combination of the factors' levels."""
+    """A combination of the factors' levels."""
 
     discriminator: str
     distilled: bool
@@ -49,13 +49,13 @@ class Parts(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As a row of the table, and as a folder."""
+        """The name of its row and folder."""
         words = ("distilled" if self.distilled else "undistilled", "inherited" if self.inherited else "anew")
         return " ".join((self.discriminator, *words))
 
     @property
     def apart(self) -> int:
-        """In how many factors it differs from the pipeline."""
+        """The number of factors in which it differs from the pipeline."""
         return sum(one != two for one, two in zip(self, PIPELINE, strict=True))
 
 
@@ -65,7 +65,7 @@ COMBINATIONS = sorted(
     (Parts(*levels) for levels in product(*FACTORS.values())),
     key=lambda one: (one not in (PIPELINE, ALONE), one.apart, one.discriminator == "teacher", not one.inherited),
 )
-"""What the question is about first: the pipeline, the network from scratch, then what differs in one part."""
+"""The most relevant first: the pipeline, the network from scratch, then those that differ in one part."""
 EFFECTS = (
     ("discriminator", "supernet", "fresh"),
     ("discriminator", "teacher", "fresh"),
@@ -73,13 +73,13 @@ EFFECTS = (
     ("distilled", True, False),
     ("inherited", True, False),
 )
-"""Of each: the factor, and the level whose gain over the other is told."""
+"""The effects: a factor, and the level whose gain over the other level is reported."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default=RECIPE)
-    parser.add_argument("--data", type=Path, help="the images, where not the recipe's embedded ones")
+    parser.add_argument("--data", type=Path, help="the images; the recipe's embedded ones by default")
     parser.add_argument("--out", type=Path, default=Path("runs/parts"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--first", type=int, default=len(COMBINATIONS), help="how many combinations; at least two")
@@ -99,7 +99,7 @@ def main() -> None:
 
 
 def changed(base: Recipe, parts: Parts) -> Recipe:
-    """The recipe with these parts: what inherits nothing has the supernet's updates too."""
+    """Return the recipe with these parts; without inherited weights, the supernet's updates are added."""
     settings = [f"finetune.discriminator={parts.discriminator}", f"finetune.inherit={str(parts.inherited).lower()}"]
     if not parts.distilled:
         settings.append("supernet.distillation=none")
@@ -111,7 +111,7 @@ def changed(base: Recipe, parts: Parts) -> Recipe:
 
 
 def trained(base: Recipe, home: Path, parts: Parts) -> Path:
-    """The folder of the found network's training with these parts, which is trained unless it is there."""
+    """Train the found network with these parts, unless that is done, and return the training's folder."""
     chosen = changed(base, parts)
     folders = {"prepare": home / "prepare", "teach": home / "teach"}
     supernet, out = home / ("supernet" if parts.distilled else "supernet undistilled"), home / parts.name
@@ -121,7 +121,7 @@ def trained(base: Recipe, home: Path, parts: Parts) -> Path:
 
 
 def measured(base: Recipe, home: Path, combinations: Sequence[Parts]) -> Table:
-    """The original and every combination on the test images of one seed; the pipeline's is called found."""
+    """Measure the original and all combinations on one seed's test images; the pipeline's row is called found."""
     compute = choose(base.compute.precision, base.compute.device, base.compute.threads)
     task = open_task(base, compute)
     evaluate, images = base.evaluate, task.test(Prepared.open(home / "prepare"))
@@ -132,7 +132,7 @@ def measured(base: Recipe, home: Path, combinations: Sequence[Parts]) -> Table:
         about = described(base, folder, home / "teach")[ORIGINAL if name == ORIGINAL else FOUND]
         cost = generator_cost(about["family"], *base.size, **about["options"])
         effort = about["effort"]
-        if name != ORIGINAL and not parts.inherited:  # the supernet's training led to nothing of it
+        if name != ORIGINAL and not parts.inherited:  # the supernet's training is not part of its effort
             effort = Effort.of(about["updates"], base.finetune.batch, cost.exact).facts()
         net = compute.place(built(about, (home / "teach" if name == ORIGINAL else folder) / about["file"]))
         quality, macs = evaluator.measure(net), {base.budget.convention: int(cost.macs(base.budget.convention))}
@@ -142,7 +142,7 @@ def measured(base: Recipe, home: Path, combinations: Sequence[Parts]) -> Table:
 
 
 def collected(tables: Sequence[Table]) -> dict[str, Any]:
-    """The rows of every seed, the pipeline's gains over the other combinations, and what each part earns."""
+    """Return the rows of every seed, the pipeline's gains over the other combinations, and each part's gain."""
     gains = [one for one in differences(tables) if one.rival != ORIGINAL]
     return {
         "rows": [[asdict(row) for row in table.rows] for table in tables],
@@ -152,7 +152,7 @@ def collected(tables: Sequence[Table]) -> dict[str, Any]:
 
 
 def effects(tables: Sequence[Table]) -> Iterator[Difference]:
-    """Of each factor: how much better one level is than another, seed by seed, averaged over the other factors."""
+    """Yield each factor's gain of one level over another, seed by seed, averaged over the other factors."""
     for metric, goal in tables[0].rows[0].goals.items():
         sign = 1 if goal == "max" else -1
         for factor, level, other in EFFECTS:
@@ -163,7 +163,7 @@ def effects(tables: Sequence[Table]) -> Iterator[Difference]:
 
 
 def pairs_at(table: Table, metric: str, factor: str, level: object, other: object) -> list[tuple[float, float]]:
-    """A metric at one level of a factor and at another, of all combinations that differ in nothing else."""
+    """Return a metric at two levels of a factor, for all combinations that differ in nothing else."""
     named = {row.name: row.metrics[metric] for row in table.rows}
     quality = {parts: named.get(FOUND if parts == PIPELINE else parts.name) for parts in COMBINATIONS}
     at_level = ((parts, value) for parts, value in quality.items() if getattr(parts, factor) == level)
@@ -172,12 +172,12 @@ def pairs_at(table: Table, metric: str, factor: str, level: object, other: objec
 
 
 def words(factor: str, level: object, other: object) -> str:
-    """What an effect is called."""
+    """Return the name of an effect."""
     return factor if isinstance(level, bool) else f"{factor} {level}, not {other}"
 
 
 def lines(name: str, found: Mapping[str, Any]) -> list[str]:
-    """Markdown: every combination with its gain over the network from scratch; then what each part earns."""
+    """Return Markdown lines: every combination with its gain over the network from scratch, then each part's gain."""
     runs = found["rows"]
     metrics = list(runs[0][0]["metrics"])
     text = [f"\n**{name}, {len(runs)} seeds**\n"]
@@ -205,12 +205,12 @@ def lines(name: str, found: Mapping[str, Any]) -> list[str]:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean and standard deviation over the seeds."""
+    """Return mean and standard deviation over the seeds, as text."""
     return f"{fmean(values):.3f} ± {stdev(values) if len(values) > 1 else 0.0:.3f}"
 
 
 def figure(one: Mapping[str, Any]) -> str:
-    """A gain, its spread over the seeds, and its p."""
+    """Return a gain, its standard deviation over the seeds, and its p, as text."""
     return f"{one['mean']:+.3f} ± {one['deviation']:.3f} (p {one['p']:.2g})"
 
 

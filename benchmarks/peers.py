@@ -1,8 +1,8 @@
-"""How GAN Compression's published implementation trains, in plain PyTorch: what slimgen is timed against.
+"""The training of GAN Compression's published implementation, in plain PyTorch, against which slimgen is timed.
 
-Written from its description, not from its text, and kept as good as that design allows. What belongs to the design:
-networks lie contiguous in float32, the configuration is state hidden in the layers, the discriminator is run apart on
-generated and on real images, and the features that are distilled are caught by hooks.
+It is written from the paper's description, not from its code, and is as fast as its design allows. The design:
+networks are contiguous float32, the configuration is hidden state in the layers, the discriminator runs separately on
+generated and on real images, and hooks catch the features for distillation.
 
 The names in the state dicts are slimgen's, which are those of the published checkpoints.
 """
@@ -14,19 +14,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# A norm without parameters does not mind that fewer channels come than it was made for.
+# A norm without parameters works with fewer channels than it was built for.
 warnings.filterwarnings("ignore", "input's size at dim=1 does not match num_features")
 TAPS = ("model.9", "model.12", "model.15", "model.18")
-"""What is distilled: the output of the halvings, and of blocks 3, 6 and 9."""
+"""The distilled features: the outputs of the halvings and of blocks 3, 6 and 9."""
 
 
 class NarrowConv2d(nn.Conv2d):
-    """A convolution of the first channels: of as many inputs as come, and `width` outputs."""
+    """A convolution with its first channels: as many inputs as it gets, and `width` outputs."""
 
     width: int | None = None
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (named as in the class above)
-        """Features (N, c, H, W) to features of the layer's width."""
+        """Map features (N, c, H, W) to the layer's width."""
         channels = input.shape[1]
         if self.groups > 1:
             bias = None if self.bias is None else self.bias[:channels]
@@ -36,19 +36,19 @@ class NarrowConv2d(nn.Conv2d):
 
 
 class NarrowConvTranspose2d(nn.ConvTranspose2d):
-    """A transposed convolution of the first channels."""
+    """A transposed convolution with its first channels."""
 
     width: int | None = None
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        """Features (N, c, H, W) to features of the layer's width, twice as large."""
+        """Map features (N, c, H, W) to the layer's width at twice the size."""
         weight, bias = self.weight[: input.shape[1], : self.width], self.bias[: self.width]
         steps = self.stride, self.padding, self.output_padding
         return functional.conv_transpose2d(input, weight, bias, *steps)
 
 
 class Separable(nn.Module):
-    """Depthwise 3x3, InstanceNorm, pointwise."""
+    """A separable convolution: depthwise 3x3, InstanceNorm, pointwise."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -56,12 +56,12 @@ class Separable(nn.Module):
         self.conv = nn.Sequential(depthwise, nn.InstanceNorm2d(inputs), pointwise)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features (N, c, H, W) to features (N, width, H - 2, W - 2)."""
+        """Map features (N, c, H, W) to (N, width, H - 2, W - 2)."""
         return self.conv(images)
 
 
 class Block(nn.Module):
-    """A residual block of two separable convolutions."""
+    """A residual block with two separable convolutions."""
 
     def __init__(self, channels: int, inner: int) -> None:
         super().__init__()
@@ -70,12 +70,12 @@ class Block(nn.Module):
         self.conv_block = nn.Sequential(*first, *second)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features to features of the same shape."""
+        """Map features to the same shape."""
         return images + self.conv_block(images)
 
 
 class MobileResnet(nn.Module):
-    """The mobile ResNet generator of 9 blocks: the teacher as it is, and the supernet by setting `config`."""
+    """The mobile ResNet generator with 9 blocks: as it is, the teacher; with `set_config`, the supernet."""
 
     def __init__(self, config: Sequence[int]) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class MobileResnet(nn.Module):
         self.model = nn.Sequential(*layers, nn.ReflectionPad2d(3), NarrowConv2d(up2, 3, 7), nn.Tanh())
 
     def set_config(self, config: Sequence[int]) -> None:
-        """Leaves a configuration in the layers, where it stays until the next."""
+        """Set the configuration of all layers, until the next call."""
         outer = [config[0], 2 * config[1], 4 * config[2], 2 * config[6], config[7], 3]
         kinds = (NarrowConv2d, NarrowConvTranspose2d)
         for layer, width in zip([layer for layer in self.model if isinstance(layer, kinds)], outer, strict=True):
@@ -99,12 +99,12 @@ class MobileResnet(nn.Module):
                 block.conv_block[separable].conv[2].width = width
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) to images, at the configuration that was set last."""
+        """Map images (N, 3, H, W) to images with the current configuration."""
         return self.model(images)
 
 
 class PatchGAN(nn.Module):
-    """pix2pix's discriminator of 3 layers."""
+    """pix2pix's discriminator with 3 layers."""
 
     def __init__(self, inputs: int, ndf: int) -> None:
         super().__init__()
@@ -115,21 +115,21 @@ class PatchGAN(nn.Module):
         self.model = nn.Sequential(*layers, nn.Conv2d(8 * ndf, 1, 4, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, inputs, H, W) to logits (N, 1, h, w)."""
+        """Map images (N, inputs, H, W) to logits (N, 1, h, w)."""
         return self.model(images)
 
 
 class Distiller:
-    """One once-for-all training step after the other, for pairs of images.
+    """Once-for-all training on pairs of images, one step at a time.
 
     Args:
         teacher: frozen.
         student: the supernet.
-        discriminator: of pairs.
+        discriminator: for pairs.
         adaptors: 1x1 convolutions from the student's trunk to the teacher's, one for each of `TAPS`.
         recon: weight of L1.
         distill: weight of the distillation.
-        rate: of both Adams.
+        rate: of both Adam optimizers.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Distiller:
         return hook
 
     def step(self, condition: Tensor, target: Tensor, config: Sequence[int]) -> dict[str, float]:
-        """Generates once; gradients of the discriminator, then of the generator; then both optimizers step."""
+        """Generate once, compute the discriminator's and then the generator's gradients, and step both optimizers."""
         self.of_discriminator.zero_grad()
         self.of_generator.zero_grad()
         with torch.no_grad():
@@ -190,7 +190,7 @@ class Distiller:
 
 
 def adaptors(student: int, teacher: int, state: Mapping[str, Tensor]) -> nn.ModuleList:
-    """The 1x1 convolutions from the channels of the student's trunk to the teacher's, with these weights."""
+    """Return the 1x1 convolutions from the student's trunk to the teacher's, with these weights."""
     made = nn.ModuleList(NarrowConv2d(student, teacher, 1) for _ in TAPS)
     made.load_state_dict(state)
     return made

@@ -1,8 +1,8 @@
-"""How GAN Compression's published implementation judges the candidates of its search: what slimgen is timed against.
+"""The evaluation of candidates in GAN Compression's published search, against which slimgen is timed.
 
-Written from its description, not from its text. What belongs to the design: every candidate decodes the images again,
-runs them one by one inside the whole supernet in float32, has its MACs counted by one more forward pass, and is judged
-by pytorch-fid's own network, `numpy.cov` and `scipy.linalg.sqrtm`.
+It is written from the paper's description, not from its code. The design: for every candidate the images are decoded
+again, run one by one through the whole supernet in float32, the MACs are counted by an additional forward pass, and the
+distance is computed with pytorch-fid's network, `numpy.cov` and `scipy.linalg.sqrtm`.
 """
 
 import time
@@ -28,7 +28,7 @@ Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class Pictures(Dataset[tuple[Tensor, Tensor]]):
-    """Pairs side by side in files, decoded and resized whenever they are asked for: label map, photograph."""
+    """Side-by-side pairs in files, decoded and resized at every access: label map, photograph."""
 
     def __init__(self, files: Sequence[Path], size: int) -> None:
         self.files, self.size = files, size
@@ -48,7 +48,7 @@ class Pictures(Dataset[tuple[Tensor, Tensor]]):
 
 
 class Judged(NamedTuple):
-    """A candidate's value and MACs, and where the seconds went."""
+    """A candidate's value and MACs, and the seconds by part."""
 
     value: float
     macs: int
@@ -56,15 +56,15 @@ class Judged(NamedTuple):
 
 
 class Search:
-    """Judges candidates of a supernet, as the published search does.
+    """The published evaluation of a supernet's candidates.
 
     Args:
         supernet: with its weights.
         pictures: of the comparison.
-        batch: images of a forward pass.
-        workers: processes that decode.
-        fid: pytorch-fid's network, and the moments of the photographs' features, found once, before the search; None
-            judges by PSNR.
+        batch: images per forward pass.
+        workers: decoding processes.
+        fid: pytorch-fid's network, and the moments of the photographs' features, computed once before the search; None
+            evaluates by PSNR.
     """
 
     def __init__(
@@ -107,17 +107,17 @@ class Search:
 
 
 def eight_bit(images: Tensor) -> Tensor:
-    """Whole numbers 0..255: rounded, where the published code cuts off, so that both ways judge by one protocol."""
+    """Round to whole numbers 0..255; the published code truncates, but both ways must use one protocol."""
     return images.add(1).mul(127.5).round().clamp(0, 255)
 
 
 def decibels(fake: Tensor, real: Tensor) -> Tensor:
-    """PSNR of each image."""
+    """Return the PSNR of each image."""
     return 10 * torch.log10(255.0**2 / (fake - real).square().mean(dim=(1, 2, 3), dtype=torch.float64))
 
 
 def counted(net: nn.Module, image: Tensor) -> int:
-    """The MACs of one forward pass, by hooks, under GAN Compression's convention."""
+    """Count the MACs of one forward pass by hooks, under GAN Compression's convention."""
     found: list[int] = []
 
     def hook(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
@@ -135,7 +135,7 @@ def counted(net: nn.Module, image: Tensor) -> int:
 
 
 def inception_weights() -> dict[str, Tensor]:
-    """A state dict in pytorch-fid's format, drawn: features neither grow nor vanish from layer to layer."""
+    """Draw a state dict in pytorch-fid's format, whose features neither grow nor vanish from layer to layer."""
     import_torchvision()
     import torchvision
     from pytorch_fid import inception
@@ -153,7 +153,7 @@ def inception_weights() -> dict[str, Tensor]:
 
 
 def pytorch_fid(state: Mapping[str, Tensor]) -> nn.Module:
-    """pytorch-fid's network in its own form, with these weights in place of the download's."""
+    """Build pytorch-fid's network unchanged, with these weights in place of the download."""
     import_torchvision()
     from pytorch_fid import inception
 
@@ -163,23 +163,23 @@ def pytorch_fid(state: Mapping[str, Tensor]) -> nn.Module:
 
 @torch.no_grad()
 def features(inception: nn.Module, images: Tensor, batch: int) -> NDArray[np.float64]:
-    """Features (N, 2048) of 8-bit images."""
+    """Return features (N, 2048) of 8-bit images."""
     found = [inception(part / 255)[0].flatten(1) for part in images.split(batch)]
     return torch.cat(found).double().numpy()
 
 
 def moments(found: NDArray[np.float64]) -> Moments:
-    """Mean and covariance of features."""
+    """Return mean and covariance of features."""
     return found.mean(0), np.cov(found, rowvar=False)
 
 
 def frechet(one: Moments, two: Moments) -> float:
-    """The Frechet distance straight from its formula."""
+    """Return the Frechet distance directly from its formula."""
     from scipy.linalg import LinAlgWarning, sqrtm
 
     (mean_a, cov_a), (mean_b, cov_b) = one, two
     with warnings.catch_warnings():
-        # Fewer images than features make every product singular, which the trace does not mind.
+        # With fewer images than features every product is singular, which does not affect the trace.
         warnings.simplefilter("ignore", LinAlgWarning)
         root = sqrtm(cov_a @ cov_b)
     return float(((mean_a - mean_b) ** 2).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * np.trace(root).real)

@@ -1,4 +1,4 @@
-"""Where the time of a call goes, operator by operator."""
+"""A profile of a call, operator by operator."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,14 +7,14 @@ from torch.profiler import ProfilerActivity, profile
 
 
 def operations(call: Callable[[], object], most: int = 12) -> list[dict[str, Any]]:
-    """The operators that take most of a call's CPU time themselves, the costliest first.
+    """Return the operators with the most CPU time of their own in a call, the most expensive first.
 
     Args:
-        call: run once, under torch's profiler, which slows short operators down.
-        most: how many.
+        call: run once under torch's profiler, which slows short operators down.
+        most: the number of operators to return.
 
     Returns:
-        For each its name, calls, milliseconds, and share of the time of all operators.
+        Each operator's name, calls, milliseconds, and share of the time of all operators.
     """
     with profile(activities=[ProfilerActivity.CPU]) as recorded:
         call()
@@ -33,5 +33,5 @@ def operations(call: Callable[[], object], most: int = 12) -> list[dict[str, Any
 
 
 def lines(rows: list[dict[str, Any]]) -> list[str]:
-    """Operators as lines of text."""
+    """Return operators as lines of text."""
     return [f"{row['share']:6.1%} {row['ms']:9.1f} ms {row['calls']:6d} x {row['name']}" for row in rows]

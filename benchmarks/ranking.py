@@ -1,17 +1,17 @@
-"""Does a search rank as training alone would? Kendall's tau, by way of training.
+"""How well a search ranks networks compared with training each alone: Kendall's tau of each way of scoring.
 
     slimgen run benchmarks/townhouses-32.yaml --until prepare --out runs/drawn   # draws runs/townhouses-paired-32
     python -m benchmarks.ranking benchmarks/townhouses-32.yaml --data runs/townhouses-paired-32 --set budget.macs=1/16
     python -m benchmarks.ranking benchmarks/townhouses-32-gan_compression.yaml --networks 16
 
-Networks of a method's space that cost nearly what the budget allows, spread out as far as random ones go, are trained
-alone from scratch, with two seeds: their mean is the truth, the tau of one with the other about what can be reached.
-Of CF-GAN most of them lie within the path that its search finds, and some on every other path: a tau within the path
-says what its operator and channel steps see. Every way of scoring ranks the same networks: inside supernets as they
-are and after some tuning, and by what costs nothing. Scores, too, are on the validation images.
+Networks of a method's space that cost nearly what the budget allows, chosen among random ones to be far apart, are
+trained alone from scratch with two seeds. The mean of both is the truth; the tau of one seed with the other is about
+the highest that can be reached. For CF-GAN most networks are on the path that its search finds, and some on every other
+path; the tau within the path shows how good its operator and channel steps are. Every way of scoring ranks the same
+networks: in supernets, without and with tuning, and by costs, which need no training. Scores use the validation images.
 
-What is there already is not computed again. `--only-alone K/N` trains a part of the networks, so that several
-processes can share them.
+Existing results are not computed again. `--only-alone K/N` trains a part of the networks, so that several processes can
+divide them.
 """
 
 import argparse
@@ -57,7 +57,7 @@ _TIMED = 5
 
 
 class Setting(NamedTuple):
-    """A supernet whose scores are looked at: what is changed in the recipe, and which stage left its weights."""
+    """A supernet to score with: its changes to the recipe, and the stage that holds its weights."""
 
     changes: tuple[str, ...]
     stage: str
@@ -75,7 +75,7 @@ SETTINGS: dict[str, dict[str, Setting]] = {
 
 
 class Truth(NamedTuple):
-    """Networks, the one path that a search would look at further (empty where there are none), and their quality."""
+    """The networks, the path that the search would choose (empty without paths), and their qualities alone."""
 
     genotypes: list[Genotype]
     path: str
@@ -83,11 +83,11 @@ class Truth(NamedTuple):
 
     @property
     def means(self) -> list[float]:
-        """Over the seeds."""
+        """The mean quality over the seeds."""
         return [mean(values) for values in self.alone]
 
     def within(self, genotype: Genotype) -> bool:
-        """Whether a genotype lies within the path."""
+        """Return whether a genotype is on the path."""
         return not self.path or genotype["path"] == self.path
 
 
@@ -96,10 +96,10 @@ def main() -> None:
     parser.add_argument("recipe", metavar="RECIPE")
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, default=Path("runs/ranking"))
-    parser.add_argument("--networks", type=int, default=16, help="of the path that is found, or of the whole space")
-    parser.add_argument("--others", type=int, default=9, help="of all other paths together")
+    parser.add_argument("--networks", type=int, default=16, help="networks of the found path, or of the whole space")
+    parser.add_argument("--others", type=int, default=9, help="networks of all other paths together")
     parser.add_argument("--updates", type=int, default=1300)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="of training alone")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="seeds of training alone")
     parser.add_argument("--set", action="append", default=[], dest="settings")
     parser.add_argument("--only-alone", metavar="K/N", help="train the K-th of N parts of the networks, and stop")
     arguments = parser.parse_args()
@@ -139,7 +139,7 @@ def main() -> None:
 
 
 def trained(chosen: Recipe, setting: Setting, arguments: argparse.Namespace) -> tuple[Job, Supernet]:
-    """What a setting's stages left, and its supernet."""
+    """Run a setting's stages; return their job and supernet."""
     chosen = chosen.override(list(setting.changes))
     home = arguments.out / "-".join([chosen.name, *setting.changes]).replace("=", "-")
     stages.run(chosen, data=arguments.data, out=home, until="search")
@@ -164,7 +164,7 @@ def trained(chosen: Recipe, setting: Setting, arguments: argparse.Namespace) -> 
 
 
 def networks(job: Job, net: Supernet, path: str, arguments: argparse.Namespace) -> list[Genotype]:
-    """Genotypes that cost nearly what the budget allows: of the found path, then of each other one."""
+    """Return genotypes that cost nearly what the budget allows: of the found path, then of each other path."""
 
     def some(space: Space, count: int) -> list[Genotype]:
         def costs(genotype: Genotype) -> Mapping[str, float]:
@@ -184,7 +184,7 @@ def networks(job: Job, net: Supernet, path: str, arguments: argparse.Namespace) 
 
 
 def spread_out(space: Space, drawn: Sequence[Genotype]) -> Iterator[Genotype]:
-    """Genotypes, each the farthest from all before it; the first is the first that was drawn."""
+    """Yield the drawn genotypes, starting with the first; each next one is the farthest from all before it."""
 
     def place(genotype: Genotype) -> list[float]:
         found = []
@@ -212,7 +212,7 @@ def spread_out(space: Space, drawn: Sequence[Genotype]) -> Iterator[Genotype]:
 
 
 def enters(job: Job) -> Callable[[Genotype, int], Entrant]:
-    """A genotype and a seed to a network with its opponent, as the method's rivals are."""
+    """Return a function of genotype and seed that builds a network with its discriminator, like the method's rivals."""
     if job.recipe.method == "cf_gan":
         return partial(enter, job, section(SupernetOptions, job.recipe.supernet, "supernet"))
     return partial(
@@ -221,7 +221,7 @@ def enters(job: Job) -> Callable[[Genotype, int], Entrant]:
 
 
 def quality_alone(job: Job, genotype: Genotype, seed: int, updates: int) -> float:
-    """The quality of a network trained alone from scratch; kept line by line."""
+    """Return the quality of a network trained alone from scratch; results are cached line by line."""
     file, metric = job.out / "alone.jsonl", job.recipe.objective.metric
     about = {"key": genotype.key, "seed": seed, "updates": updates}
     known = [json.loads(text) for text in file.read_text().splitlines()] if file.is_file() else []
@@ -239,12 +239,12 @@ def quality_alone(job: Job, genotype: Genotype, seed: int, updates: int) -> floa
 
 
 def run_on(job: Job, net: Any, images: Any) -> Any:
-    """A finished network's images of inputs."""
+    """Run a finished network on inputs."""
     return net(job.task.condition(images))
 
 
 def blank(job: Job) -> Supernet:
-    """An untrained supernet, for what only needs its space."""
+    """Return an untrained supernet, where only its space is needed."""
     options = job.recipe.supernet
     if job.recipe.method == "cf_gan":
         return Trellis(section(SupernetOptions, options, "supernet").shape)
@@ -252,9 +252,10 @@ def blank(job: Job) -> Supernet:
 
 
 def scored(job: Job, net: Supernet, truth: Truth, setting: Setting, updates: int) -> tuple[list[float], float]:
-    """The score of each network inside a supernet, after some tuning; and the seconds that one takes.
+    """Return each network's score in a supernet, after tuning for `updates`, and the seconds per network.
 
-    A supernet of one path has none of others: theirs are what the supernet before it gives them, as in the search.
+    A supernet with one path cannot score networks of other paths; they get the previous supernet's scores, as in the
+    search.
     """
     schedule = job.recipe.finetune.model_copy(update={"updates": updates, "epochs": None, "decay": 1.0})
     tuning = Tuning(job, "tune", schedule, updates) if updates else None
@@ -268,13 +269,13 @@ def scored(job: Job, net: Supernet, truth: Truth, setting: Setting, updates: int
         judge = candidates if before is None or truth.within(genotype) else before
         (trial,) = judge.trials([genotype])
         scores.append(trial.quality[metric])
-    # Timed anew, since what was measured before comes from the cache.
+    # Timed separately, since earlier measurements come from the cache.
     seconds = [candidates.measure(genotype, PLAIN).seconds for genotype in truth.genotypes[:_TIMED]]
     return scores, median(seconds)
 
 
 def rivals(job: Job, net: Supernet, updates: int) -> dict[str, Callable[[Genotype], float]]:
-    """What ranks without a supernet: costs, and a hundred updates alone."""
+    """Return scores that need no supernet: costs, and the quality after a hundred updates alone."""
     size = job.recipe.size
     found: dict[str, Callable[[Genotype], float]] = {
         "MACs": lambda genotype: net.cost(genotype, *size).exact,
@@ -298,12 +299,12 @@ def rivals(job: Job, net: Supernet, updates: int) -> dict[str, Callable[[Genotyp
 
 
 def inside(values: Sequence[float], truth: Truth) -> list[float]:
-    """The values of the networks within the path."""
+    """Return the values of the networks on the path."""
     return [value for value, one in zip(values, truth.genotypes, strict=True) if truth.within(one)]
 
 
 def judged(scores: Sequence[float], truth: Truth) -> dict[str, Any]:
-    """Kendall's tau over all and within the path, and the quality of what would be picked beside the best."""
+    """Return Kendall's tau over all networks and within the path, and the qualities of the picked and the best one."""
     found: dict[str, Any] = {"scores": list(scores)}
     for name, given, true in (
         ("all", scores, truth.means),
@@ -316,7 +317,7 @@ def judged(scores: Sequence[float], truth: Truth) -> dict[str, Any]:
 
 
 def line(name: str, row: Mapping[str, Any]) -> str:
-    """A row of the Markdown table."""
+    """Return a row of the Markdown table."""
     cells = []
     for part in ("all", "within"):
         one = row[part]

@@ -1,10 +1,10 @@
-"""How fast supernet training and candidate evaluation are, beside what this machine's convolutions could do.
+"""The speed of supernet training and candidate evaluation, compared with this machine's convolutions.
 
     python -m benchmarks.rates [--size 64] [--ngf 16] [--batch 4]
 
-The limit is measured in the same run: a large convolution in each layout and type. A rate is the MACs of the networks'
-convolutions (three times the forward pass for training: forward, gradient of the input, gradient of the weight) per
-second, and its share of the limit of the same type.
+The limit is the rate of a large convolution in each layout and type, measured in the same run. A rate is the MACs of
+the networks' convolutions per second (three times the forward pass in training: forward, gradient of the input,
+gradient of the weight), and its share of the limit of the same type.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def seconds(call: Callable[[], object], repeats: int = 7) -> float:
-    """The median time of a call, after two to warm up."""
+    """Return the median time of a call, after two warm-up calls."""
     times = []
     for turn in range(repeats + 2):
         started = time.perf_counter()
@@ -82,7 +82,7 @@ def seconds(call: Callable[[], object], repeats: int = 7) -> float:
 
 
 def limit(compute: Compute, training: bool = False) -> float:
-    """GMAC/s of a large convolution, forward alone or with both gradients."""
+    """Return the GMAC/s of a large convolution, forward alone or with both gradients."""
     conv = compute.place(nn.Conv2d(CHANNELS, CHANNELS, KERNEL, padding=1, bias=False))
     images = compute.place(torch.randn(4, CHANNELS, SIDE, SIDE)).requires_grad_(training)
     macs = 4 * CHANNELS * CHANNELS * KERNEL**2 * SIDE**2
@@ -100,14 +100,14 @@ def limit(compute: Compute, training: bool = False) -> float:
 
 
 def recipe(size: int, batch: int) -> Recipe:
-    """A recipe of the benchmark's size."""
+    """Return a recipe of the benchmark's size."""
     lengths = {"updates": 1, "batch": batch}
     values = {"name": "rates", "task": "paired", "method": "cf_gan", "size": size}
     return Recipe.from_values({**values, "losses": {"recon": 100}, "teach": lengths, "finetune": lengths})
 
 
 def supernet_rate(compute: Compute, size: int, ngf: int, batch: int, steps: int) -> dict[str, float]:
-    """Fair training steps a second, and the MACs of generator and discriminator that they took."""
+    """Return fair training steps per second, and the MACs of generator and discriminator in them."""
     task = Paired(recipe(size, batch), compute)
     generator = compute.place(initialise(Trellis(Shape(ngf=ngf)), 0))
     judge = compute.place(initialise(SuperDiscriminator(3, ngf), 1))
@@ -139,13 +139,13 @@ def supernet_rate(compute: Compute, size: int, ngf: int, batch: int, steps: int)
         path = parse_path(str(archs[0]["path"]))
         sub = sum(generator.cost(arch, size, size).exact for arch in archs)
         score = count(_OnPath(judge, path), compute.place(torch.zeros(1, 6, size, size))).exact
-        # Generators forward and backward; their scores forward and back to the image; then fakes and reals once more.
+        # Generators forward and backward; scores forward and back to the image; then fakes and reals once more.
         macs += batch * (3 * sub + 2 * score * len(archs) + 3 * score * (len(archs) + 1))
     return {"rate": steps / took, "gmacs": macs / took / 1e9}
 
 
 def evaluation_rate(compute: Compute, size: int, ngf: int, candidates: int) -> dict[str, float]:
-    """Candidates a second, extracted and measured by PSNR on 32 images, and the MACs of their forward passes."""
+    """Return candidates per second, extracted and measured by PSNR on 32 images, and their forward passes' MACs."""
     generator = compute.place(initialise(Trellis(Shape(ngf=ngf)), 0)).eval()
     images = torch.rand(32, 3, size, size) * 2 - 1
     evaluator = Evaluator((images, images.flip(0)), ["psnr"], compute=compute)
@@ -162,7 +162,7 @@ def evaluation_rate(compute: Compute, size: int, ngf: int, candidates: int) -> d
 
 
 class _OnPath(nn.Module):
-    """A discriminator on one path, as a module of one argument."""
+    """A discriminator on one path, as a module with one argument."""
 
     def __init__(self, judge: SuperDiscriminator, path: tuple[int, ...]) -> None:
         super().__init__()

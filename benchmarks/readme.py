@@ -1,4 +1,4 @@
-"""Writes the figures and pictures of README.md and docs/results.md from what was measured; none is typed in.
+"""Write the figures and pictures of README.md and docs/results.md from measured results; none is typed by hand.
 
     python -m benchmarks.readme runs/townhouses-cf_gan runs/townhouses-gan_compression
 
@@ -50,7 +50,7 @@ NETWORKS = {
     "alphaGAN_(l)": (generator_cost, "alphagan_l", 32, {}),
     "PatchGAN, 6 channels, ndf 128": (discriminator_cost, "patchgan", 256, {"ndf": 128}),
 }
-"""Name to what counts it, its family, the side of its images in pixels, and its options."""
+"""Name to cost function, family, side of the images in pixels, and options."""
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def figures(kind: str) -> list[Mapping[str, Any]]:
 
 
 def fill(page: Path, filled: Mapping[str, str]) -> None:
-    """Replaces what stands between `<!-- NAME -->` and `<!-- end -->`; each name must have one place in the page."""
+    """Replace the text between `<!-- NAME -->` and `<!-- end -->`; each name must occur once in the page."""
     text = page.read_text()
     for name, content in filled.items():
         pattern = re.compile(rf"<!-- {name} -->.*?<!-- end -->", re.DOTALL)
@@ -86,9 +86,9 @@ def fill(page: Path, filled: Mapping[str, str]) -> None:
 
 
 def results() -> dict[str, str]:
-    """The measured results by kind: a paragraph for each file, with its figures and the command that gives them.
+    """Return the measured results by kind: a paragraph for each file, with its figures and the command for them.
 
-    Each stands between marks, so that other pages can show it, too: `--8<-- "docs/results.md:fair-townhouses-32"`.
+    Each is between marks, so that other pages can include it: `--8<-- "docs/results.md:fair-townhouses-32"`.
     """
     files = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
     compared: dict[str, dict[str, Any]] = {}
@@ -108,7 +108,7 @@ def _marked(name: str, paragraph: str) -> str:
 
 
 def comparison(data: str, found: Mapping[str, Mapping[str, Any]]) -> str:
-    """The recipes of one data set over several seeds, in one table."""
+    """Return one table of the recipes of a data set, over several seeds."""
     first = next(iter(found.values()))
     gaps = []
     for values in found.values():
@@ -128,7 +128,7 @@ def comparison(data: str, found: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def rates(found: Mapping[str, Any]) -> str:
-    """Rates beside their limits."""
+    """Return the paragraph on rates and their limits."""
     rows = ["| | rate | GMAC/s | share of a large convolution's |", "| --- | --- | --- | --- |"]
     for compute, kinds in found["rates"].items():
         kind = compute.split()[1]
@@ -145,7 +145,7 @@ def rates(found: Mapping[str, Any]) -> str:
 
 
 def fair(found: Mapping[str, Any]) -> str:
-    """Found against its rivals, over seeds and budgets."""
+    """Return the paragraph on found generators and their rivals, over seeds and budgets."""
     settings = "".join(f" --set {setting}" for setting in found["settings"])
     tables = []
     for budget, values in found["budgets"].items():
@@ -161,7 +161,7 @@ def fair(found: Mapping[str, Any]) -> str:
 
 
 def hours(found: Mapping[str, Any]) -> str:
-    """What a preset takes on a large GPU, worked out."""
+    """Return the paragraph on a preset's estimated hours on a large GPU."""
     rows = ["| training | updates | batch | PMACs | calls a step | hours |", "| --- | --- | --- | --- | --- | --- |"]
     for name, row in found["trainings"].items():
         figures = (
@@ -180,7 +180,7 @@ def hours(found: Mapping[str, Any]) -> str:
 
 
 def job(found: Mapping[str, Any]) -> str:
-    """Return in short what a preset takes on a large GPU."""
+    """Return a sentence on a preset's estimated hours on a large GPU."""
     trainings = found["trainings"].items()
     parts = ", ".join(
         f"{name} {row['updates']:,} updates of {row['batch']} ({row['hours']:.1f} h)" for name, row in trainings
@@ -192,7 +192,7 @@ def job(found: Mapping[str, Any]) -> str:
 
 
 def graph(found: Mapping[str, Any]) -> str:
-    """Exported networks before and after their graphs are rewritten, beside their MACs."""
+    """Return the paragraph on exported networks before and after their graphs are rewritten."""
     head = (
         f"**Exported graphs, before -> after they are rewritten**, onnxruntime, one thread, in turns, on "
         f"{machine(found)}; in brackets, the share of the ratio of MACs that arrives as time. Single convolutions are "
@@ -202,7 +202,7 @@ def graph(found: Mapping[str, Any]) -> str:
 
 
 def kills(found: Mapping[str, Any]) -> str:
-    """Kills survived."""
+    """Return the paragraph on runs that were killed and resumed."""
     where = ", ".join(f"{stage} {count}" for stage, count in found["died in"].items())
     outcome = "the same genotype and bit-identical weights" if found["equal"] else "DIFFERENT results"
     left = [*found["results of before that are lost"], *found["files half written"]]
@@ -214,7 +214,7 @@ def kills(found: Mapping[str, Any]) -> str:
 
 
 def latency(found: Mapping[str, Any]) -> str:
-    """Milliseconds predicted beside milliseconds measured."""
+    """Return the paragraph on predicted and measured latencies."""
     about = found["table"]["conditions"]
     family = found.get("family", about["largest"][0].split()[0])
     return (
@@ -229,7 +229,7 @@ def latency(found: Mapping[str, Any]) -> str:
 
 
 def milliseconds(found: Mapping[str, Any]) -> str:
-    """Searches under limits on time."""
+    """Return the paragraph on searches with limits on latency."""
     rows = ["| limit, ms | predicted | measured | exported, p50 | evaluations |", "| --- | --- | --- | --- | --- |"]
     for row in found["searches"]:
         times = (row[name] for name in ("limit_ms", "predicted_ms", "measured_ms", "exported_p50_ms"))
@@ -242,7 +242,7 @@ def milliseconds(found: Mapping[str, Any]) -> str:
 
 
 def parts(found: Mapping[str, Any]) -> str:
-    """What each part of GAN Compression's pipeline earns."""
+    """Return the paragraph on the gain of each part of GAN Compression's pipeline."""
     head = (
         f"**What each part of a pipeline earns**, {found['recipe']}, {len(found['rows'])} seeds, the same updates in "
         f"line for all; gains with p of paired t tests, not corrected for their number; on {machine(found)}. "
@@ -252,7 +252,7 @@ def parts(found: Mapping[str, Any]) -> str:
 
 
 def ranking(found: Mapping[str, Any]) -> str:
-    """Kendall's tau of supernets, and of what ranks without one."""
+    """Return the paragraph on Kendall's tau of supernets and of other scores."""
     spread, within = found["spread"], bool(found["path"])
     heads = ["score", "tau, all (p)", "would pick, of the best"]
     if within:
@@ -277,7 +277,7 @@ def ranking(found: Mapping[str, Any]) -> str:
 
 
 def both_ways(found: Mapping[str, Any]) -> str:
-    """Both generators of two sets, in several ways."""
+    """Return the paragraph on both generators of a CycleGAN, in several ways."""
     seeds, paired = len(found["seeds"]), "psnr" in next(iter(found["generators"].values()))["quality"]
     spread = f"{seeds} seeds (mean ± standard deviation)" if seeds > 1 else "1 seed"
     partners = " against their true partners, which neither training nor search had seen" if paired else ""
@@ -291,7 +291,7 @@ def both_ways(found: Mapping[str, Any]) -> str:
 
 
 def from_noise(found: Mapping[str, Any]) -> str:
-    """AlphaGAN's find of each seed beside the generator by hand and random architectures of its size."""
+    """Return the paragraph on AlphaGAN's found, hand-designed and random generators."""
     names = list(found["runs"][0]["rows"])
     rows = ["| seed | " + " | ".join(names) + " | k params of the found |", "| --- " * (len(names) + 2) + "|"]
     for run in found["runs"]:
@@ -310,7 +310,7 @@ def from_noise(found: Mapping[str, Any]) -> str:
 
 
 def relaxation_memory(found: Mapping[str, Any]) -> str:
-    """What a mixed step takes, by the way it is mixed."""
+    """Return the paragraph on memory and seconds of mixed steps."""
     rows = ["| method | mixed by | MiB of a step | s a step |", "| --- | --- | --- | --- |"]
     for method, ways in found["methods"].items():
         for way, taken in ways.items():
@@ -324,7 +324,7 @@ def relaxation_memory(found: Mapping[str, Any]) -> str:
 
 
 def norms(found: Mapping[str, Any]) -> str:
-    """A norm's two passes beside PyTorch's kernels."""
+    """Return the paragraph on a norm's two passes and PyTorch's kernels."""
     head = (
         f"**A norm, forward and backward**, one thread, channels_last, in turns, on {machine(found)}; how many times "
         f"as long PyTorch's kernels take. `{found['command']}`"
@@ -333,7 +333,7 @@ def norms(found: Mapping[str, Any]) -> str:
 
 
 def machine(found: Mapping[str, Any]) -> str:
-    """The machine, in a few words."""
+    """Return a short description of the machine."""
     facts = found["machine"]
     return f"{facts['cores']} cores ({facts['cpu']})"
 
@@ -361,7 +361,7 @@ RESULT = {
 
 
 def profile() -> str:
-    """Published networks under the three conventions."""
+    """Return a table of published networks' costs under the three conventions."""
     rows = ["| network | px | parameters | " + " | ".join(CONVENTIONS) + " |"]
     rows.append("| --- " * (3 + len(CONVENTIONS)) + "|")
     for name, (cost_of, family, size, options) in NETWORKS.items():

@@ -1,12 +1,12 @@
-"""What a step of a supernet takes, in memory and seconds, by the way its operations are mixed.
+"""Memory and seconds of a supernet's step, by the way its operations are mixed.
 
     python -m benchmarks.relaxation_memory
     python -m benchmarks.relaxation_memory --device cuda --batch 64 --channels 256 --hidden 64
 
-A step of AlphaGAN is the generator's, and one of the logits; a step of CycleGANAS is that of both generators. The same
-mixture is computed with softmax, with softmax whose operations are computed a second time instead of being kept, and
-with one operation drawn for each choice. Each is measured in a process of its own: on the CPU its peak of resident
-memory less what it held before the first step, on a GPU what PyTorch allocated at most.
+A step of AlphaGAN is one of the generator and one of the logits; a step of CycleGANAS is one of both generators. The
+mixtures are softmax, softmax that recomputes operations instead of keeping their activations, and one drawn operation
+for each choice. Each is measured in its own process: on a CPU the peak of resident memory minus the memory before the
+first step, on a GPU the most memory that PyTorch allocated.
 """
 
 import argparse
@@ -42,14 +42,14 @@ from slimgen.training.draws import fixed
 from slimgen.training.fit import Journal, Phase, fit
 
 KINDS = {"alphagan": ("softmax", "recompute", "sampled"), "cyclegan_nas": ("softmax", "sampled")}
-"""CycleGANAS mixes kernels, of which there is little to compute again."""
+"""CycleGANAS mixes kernels, so there is little to recompute."""
 STEPS = 4
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--batch", type=int, default=16, help="of AlphaGAN; CycleGANAS takes one image")
+    parser.add_argument("--batch", type=int, default=16, help="batch of AlphaGAN; CycleGANAS takes one image")
     parser.add_argument("--channels", type=int, default=64, help="of AlphaGAN")
     parser.add_argument("--hidden", type=int, default=16, help="of CycleGANAS")
     parser.add_argument("--child", nargs=2, metavar=("METHOD", "KIND"), help=argparse.SUPPRESS)
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def taken(method: str, kind: str, arguments: argparse.Namespace) -> dict[str, float]:
-    """Bytes at the peak, and seconds of a step, the first not counted."""
+    """Return the peak in bytes, and the seconds of a step without the first."""
     job = job_of("cifar10-alphagan_s" if method == "alphagan" else "townhouses-cyclegan_nas", arguments.device)
     phases, batch, state = (alphagan if method == "alphagan" else cycles)(job, kind, arguments)
     cuda = arguments.device == "cuda"
@@ -92,13 +92,13 @@ def taken(method: str, kind: str, arguments: argparse.Namespace) -> dict[str, fl
 
 
 def resident() -> int:
-    """Bytes that the process holds now."""
+    """Return the resident memory of the process in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
 
 
 def job_of(name: str, device: str) -> Job:
-    """A job without data: its steps see numbers drawn here."""
+    """Return a job without data: its steps get random numbers drawn here."""
     base = recipe.load(name)
     compute = choose("fp32", device)
     folder = Path()
@@ -109,7 +109,7 @@ Step = tuple[list[Phase], Pair, dict[str, Any]]
 
 
 def alphagan(job: Job, kind: str, arguments: argparse.Namespace) -> Step:
-    """The generator's step and one of the logits, at full images of CIFAR-10's size."""
+    """Return the generator's step and the logits' step, on images of CIFAR-10's size."""
     options = SupernetOptions(
         batch=arguments.batch,
         channels=arguments.channels,
@@ -129,7 +129,7 @@ def alphagan(job: Job, kind: str, arguments: argparse.Namespace) -> Step:
 
 
 def cycles(job: Job, kind: str, arguments: argparse.Namespace) -> Step:
-    """The generators' step of Algorithm 1, whose logits and weights move together."""
+    """Return the generators' step of Algorithm 1, which updates logits and weights together."""
     settings = {**job.recipe.supernet, "hidden": arguments.hidden}
     options = section(CyclesOptions, settings, "supernet")
     those = networks(job, options, STEPS)
@@ -144,7 +144,7 @@ def cycles(job: Job, kind: str, arguments: argparse.Namespace) -> Step:
 
 
 def drawn(*shape: int) -> Tensor:
-    """Numbers of a standard normal distribution, the same each time."""
+    """Draw standard normal numbers, the same at each call."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 

@@ -1,4 +1,4 @@
-"""Where figures are kept: one JSON file a benchmark, with the machine that they were measured on."""
+"""The files of measured figures: one JSON file per benchmark, with the machine they were measured on."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def save(name: str, values: Mapping[str, Any]) -> Path:
-    """Writes a benchmark's figures, its command line, the machine and the versions; returns the file."""
+    """Write a benchmark's figures, its command line, the machine and the versions; return the file."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     module = Path(sys.argv[0])

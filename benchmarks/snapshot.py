@@ -1,8 +1,8 @@
-"""Whether an edit changed any result: genotypes, trials, every weights array and the ONNX outputs of small runs.
+"""A check that an edit changed no result: genotypes, trials, every array of weights and ONNX outputs of small runs.
 
-`python -m benchmarks.snapshot --out RUNS` runs the tiny recipe of every method, and with `--townhouses` the two of
-`make run`, then writes RUNS/snapshot.json; `--against FILE` compares with a snapshot taken before the edit, and exits
-with status 1 where something differs. Bits are equal on one machine only, with equal versions and threads.
+`python -m benchmarks.snapshot --out RUNS` runs every method's tiny recipe, and with `--townhouses` the two recipes of
+`make run`, then writes RUNS/snapshot.json. `--against FILE` compares it with a snapshot from before the edit, and exits
+with status 1 where something differs. Bits are only equal on the same machine, with the same versions and threads.
 """
 
 import argparse
@@ -39,7 +39,7 @@ TINY = {
         ["--train", "20", "--test", "4", "--size", "32", "--layout", "images"],
     ),
 }
-"""Recipe below tests/, and the townhouses it is run on."""
+"""Recipe below tests/ to the townhouses that it runs on."""
 TOWNHOUSES = ("townhouses-cf_gan", "townhouses-gan_compression")
 RENAMED = (
     (r"by_hand", "narrowed"),
@@ -48,13 +48,13 @@ RENAMED = (
     (r"\bback_|_back\b|\bback\b", "reverse"),
     (r"reverse_|_reverse", "reverse"),
 )
-"""Names that changed while what they name did not."""
+"""Names that changed while the results did not."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--data", type=Path, default=ROOT / "data", help="of the townhouses recipes")
+    parser.add_argument("--data", type=Path, default=ROOT / "data", help="data of the townhouses recipes")
     parser.add_argument("--townhouses", nargs="*", choices=TOWNHOUSES, default=[])
     parser.add_argument("--tiny", nargs="*", choices=TINY, default=list(TINY))
     parser.add_argument("--against", type=Path)
@@ -77,17 +77,17 @@ def main() -> None:
     if arguments.against is not None:
         before = json.loads(arguments.against.read_text())
         told = [line for name in taken if name in before for line in differences(name, before[name], taken[name])]
-        print("\n".join(told) or f"{len(taken)} runs: every genotype, trial, array and output as before")
+        print("\n".join(told) or f"{len(taken)} runs: every genotype, trial, array and output is unchanged")
         sys.exit(bool(told))
 
 
 def slimgen(*words: str) -> None:
-    """The command, in a process of its own."""
+    """Run the command in its own process."""
     subprocess.run([sys.executable, "-m", "slimgen", *words], check=True)
 
 
 def feature_network(out: Path) -> list[str]:
-    """Settings that measure by a feature network of one layer, which is written."""
+    """Write a feature network with one layer, and return the settings that use it."""
     path = out / "tiny.pt"
     if not path.exists():
         torch.manual_seed(0)
@@ -98,7 +98,7 @@ def feature_network(out: Path) -> list[str]:
 
 
 def snapshot(run: Path) -> dict[str, Any]:
-    """What a run found, as names and digests.
+    """Return a run's results as names and digests.
 
     Args:
         run: the folder of a finished run.
@@ -127,12 +127,12 @@ def snapshot(run: Path) -> dict[str, Any]:
 
 
 def sha256(values: np.ndarray) -> str:
-    """The digest of an array's bytes."""
+    """Return the digest of an array's bytes."""
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
 def differences(name: str, before: Any, after: Any) -> list[str]:
-    """What differs, a line each."""
+    """Return the differences, one line each."""
     told = []
     for part in before:
         old, new = (json.loads(renamed(json.dumps(value[part], sort_keys=True))) for value in (before, after))
@@ -152,7 +152,7 @@ def differences(name: str, before: Any, after: Any) -> list[str]:
 
 
 def renamed(text: str) -> str:
-    """The text with the names of today."""
+    """Return the text with the current names."""
     for old, new in RENAMED:
         text = re.sub(old, new, text)
     return text

@@ -1,4 +1,4 @@
-"""Seconds of a step of CF-GAN's supernet on this CPU: as it is, and without what saves time. See `benchmarks.hours`."""
+"""Seconds of a step of CF-GAN's supernet on this CPU, with and without shared features; see `benchmarks.hours`."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -26,11 +26,11 @@ VARIANTS = {
     "one picture": (True, 1),
     "two pictures": (True, 2),
 }
-"""Name to whether features of real pictures are held for all that share a batch, and to the pictures of a step."""
+"""Name to whether a batch's architectures share the real pictures' features, and to the pictures per step."""
 
 
 def seconds(preset: Recipe, folder: Path, turns: int) -> dict[str, dict[str, float]]:
-    """The median seconds of a step of each variant, each timed over a whole cycle of paths, in turns."""
+    """Measure the median seconds of each variant's step, over whole cycles of paths, in turns."""
     write(folder / "images", seed=0, train=preset.data.validation + 2, test=1, size=preset.size.height)
     before = {"prepare": folder / "prepare", "teach": folder / "teach"}
     stages.prepare(preset, data=folder / "images", out=before["prepare"])
@@ -52,7 +52,7 @@ def seconds(preset: Recipe, folder: Path, turns: int) -> dict[str, dict[str, flo
 
 @contextmanager
 def stopwatch() -> Iterator[list[float]]:
-    """The seconds of every phase of every step."""
+    """Record the seconds of every phase of every step."""
     took, step = list[float](), fit._step
 
     def timed(*given: Any) -> None:
@@ -69,7 +69,7 @@ def stopwatch() -> Iterator[list[float]]:
 
 @contextmanager
 def features(held: bool) -> Iterator[None]:
-    """With features of real pictures held for a batch, as they are; or computed whenever they are compared with."""
+    """Keep the real pictures' features for a batch, as slimgen does, or compute them for every comparison."""
     guidance = Translation.guidance
 
     def anew(task: Translation, discriminator: nn.Module | None) -> Guidance:

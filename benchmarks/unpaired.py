@@ -1,13 +1,12 @@
 """Both generators of a CycleGAN, compressed or searched in several ways, over several seeds: quality, cycle, size.
 
     python -m benchmarks.unpaired townhouses-co_evolution
-    python -m benchmarks.unpaired townhouses-co_evolution --seeds 1   (in another process, beside the first)
+    python -m benchmarks.unpaired townhouses-co_evolution --seeds 1   (in another process, at the same time)
     python -m benchmarks.unpaired townhouses-cyclegan_nas --night 100   (a quarter as many pictures by night as by day)
 
-Each way is a run of the recipe with settings of its own; runs of one seed share the original. Of the townhouses, each
-test picture's true partner is known, and is used here and nowhere else. Runs resume, so a benchmark that was stopped
-goes on, and seeds may be run by several processes before one call collects them. The results are written to
-benchmarks/results/.
+Each way is a run of the recipe with its own settings; runs with one seed share the original. For townhouses the true
+partner of each test picture is known; it is only used here. Runs can be resumed, so a stopped benchmark continues, and
+several processes may run seeds before one call collects them. The results are written to benchmarks/results/.
 """
 
 import argparse
@@ -45,16 +44,16 @@ WAYS: dict[str, dict[str, list[str]]] = {
         "random": ["search.kind=random"],
     },
 }
-"""By method: what is compared, and what it sets in the recipe. Those after the first are held to the first's size."""
+"""Each method's ways with their settings in the recipe. The size of the first way's result limits the others'."""
 SIZED = ("co_evolution",)
-"""Methods of which every way is given the size that the first one reached, as its limit."""
+"""Methods whose ways all get the size of the first way's result as their limit."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", metavar="RECIPE")
     parser.add_argument("--data", type=Path, help="the images; the townhouses by default")
-    parser.add_argument("--night", type=int, help="so many townhouses by night, in place of as many as by day")
+    parser.add_argument("--night", type=int, help="number of townhouses by night; as many as by day by default")
     parser.add_argument("--out", type=Path, default=Path("runs/unpaired"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--ways", nargs="+", help="only these")
@@ -63,7 +62,7 @@ def main() -> None:
     base = recipe.load(arguments.recipe).override(arguments.settings)
     ways = WAYS[base.method]
     if arguments.ways and base.method in SIZED and next(iter(ways)) not in arguments.ways:
-        parser.error(f"--ways needs {next(iter(ways))!r}, whose size is the limit of all others")
+        parser.error(f"--ways must include {next(iter(ways))!r}, whose size is the limit of the others")
     data = arguments.data or drawn(base, arguments)
     runs = [line for seed in arguments.seeds for line in of_seed(base.override([f"seed={seed}"]), data, arguments)]
     values = {
@@ -78,7 +77,7 @@ def main() -> None:
 
 
 def drawn(base: recipe.Recipe, arguments: argparse.Namespace) -> Path:
-    """The townhouses, by day and by night."""
+    """Write the townhouses by day and by night."""
     if arguments.night is None:
         return embedded(traits_of(base).embedded, base.size.height, arguments.out, print)
     folder: Path = arguments.out / f"townhouses-{base.size.height}-{arguments.night}"
@@ -88,7 +87,7 @@ def drawn(base: recipe.Recipe, arguments: argparse.Namespace) -> Path:
 
 
 def of_seed(base: recipe.Recipe, data: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Every way with one seed, a line for each generator; the original's once."""
+    """Run every way with one seed; return a line for each generator, with the original only once."""
     found: list[dict[str, Any]] = []
     limit: list[str] = []
     for way, settings in WAYS[base.method].items():
@@ -99,13 +98,13 @@ def of_seed(base: recipe.Recipe, data: Path, arguments: argparse.Namespace) -> l
         of_way = measured(base, way, out)
         found += of_way if not found else [line for line in of_way if not line["way"].startswith("original")]
         if base.method in SIZED and not limit:
-            # Rounding favours the rivals: both of their generators may be as large as the larger of the first two.
+            # Rounding favours the rivals: both of their generators may be as large as the larger one of the first way.
             limit = [f"budget.params={max(line['params'] for line in of_way if line['way'] == way)}"]
     return found
 
 
 def measured(base: recipe.Recipe, way: str, out: Path) -> list[dict[str, Any]]:
-    """The generators of one run: quality and cost from its table, the error of the cycle measured here."""
+    """Return the generators of one run: quality and cost from its table, and the cycle error, measured here."""
     table = {row["name"]: row for row in json.loads((out / "evaluate" / "table.json").read_text())["rows"]}
     generators = described(base, out / "finetune", out / "teach")
     sides = whole(Prepared.open(out / "prepare").split("test"))
@@ -138,13 +137,13 @@ def measured(base: recipe.Recipe, way: str, out: Path) -> list[dict[str, Any]]:
 
 @torch.inference_mode()
 def cycle_error(first: nn.Module, second: nn.Module, images: Tensor) -> float:
-    """Mean absolute difference between images in [-1, 1] and what comes back of them (CycleGAN's cycle loss)."""
+    """Return the mean absolute difference of images in [-1, 1] and their reconstructions (CycleGAN's cycle loss)."""
     losses = [(second(first(part)) - part).abs().double().sum() for part in torch.split(images, 10)]
     return float(torch.stack(losses).sum()) / images.numel()
 
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """For each way and direction: mean and standard deviation over the seeds."""
+    """Return mean and standard deviation over the seeds, for each way and direction."""
     found: dict[str, dict[str, Any]] = {}
     for way, direction in dict.fromkeys((run["way"], run["direction"]) for run in runs):
         these = [run for run in runs if (run["way"], run["direction"]) == (way, direction)]
@@ -162,7 +161,7 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def lines(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The summary as a Markdown table."""
+    """Return the summary as a Markdown table."""
     names = list(next(iter(found.values()))["quality"])
     text = [f"| generator | {' | '.join(names)} | k params | MMACs (exact) |", "| --- " * (len(names) + 3) + "|"]
     for name, row in found.items():

@@ -31,7 +31,7 @@ atexit.register(shutil.rmtree, FEATURES.parent, ignore_errors=True)
 
 
 def tiny_features(path: Path) -> list[str]:
-    """Settings that measure by a feature network of one layer, which is written."""
+    """Write a feature network with one layer, and return the settings that use it."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 3, 5, stride=3), nn.ReLU())
     with pytest.warns(DeprecationWarning, match="torch.jit"):

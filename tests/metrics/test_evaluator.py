@@ -117,7 +117,7 @@ def test_a_user_defined_metric_is_named_by_its_import_path(tmp_path: Path, monke
     evaluator = Evaluator(pair, [name, "psnr"], compute=CPU, batch=3)
     assert evaluator.goals == {name: "min", "psnr": "max"}
     assert evaluator.measure(halve)[name] == pytest.approx(float((pair[0] / 2 - pair[1]).abs().mean()))
-    with pytest.raises(RecipeError, match="is a PerImage"):
+    with pytest.raises(RecipeError, match=r"must be a slimgen\.metrics\.kinds\.PerImage"):
         find("package.absolute:OTHER")
     for missing in ("package.absolute:NONE", "package.none:MAE"):
         with pytest.raises(
@@ -128,7 +128,7 @@ def test_a_user_defined_metric_is_named_by_its_import_path(tmp_path: Path, monke
 
 @pytest.mark.parametrize("name", ["pnsr", "fd:", "fid:mine", "", "fd:<name>", "psnr:x", "seg_miou", "lpips:vgg"])
 def test_an_unknown_metric_is_refused_by_name(name: str) -> None:
-    with pytest.raises(RecipeError, match="metrics are known by name"):
+    with pytest.raises(RecipeError, match="no metric is called"):
         find(name)
 
 
@@ -154,9 +154,9 @@ def test_a_batch_holds_the_fewer_images_the_larger_they_are() -> None:
 def test_images_without_partners_and_wrong_outputs_are_refused() -> None:
     with pytest.raises(DataError, match="target for every input"):
         Evaluator((images(0), images(1, count=6)), ["psnr"], compute=CPU)
-    with pytest.raises(DataError, match="needs images"):
+    with pytest.raises(DataError, match="needs at least one input"):
         Evaluator((images(0, count=0), images(1, count=0)), ["psnr"], compute=CPU)
-    with pytest.raises(DataError, match="one shape"):
+    with pytest.raises(DataError, match="the same shape"):
         Evaluator((images(0), images(1)), ["psnr"], compute=CPU).measure(lambda x: x[..., :8])
     with pytest.raises(DataError, match="one image per input"):
         Evaluator((images(0), images(1)), ["psnr"], compute=CPU).score(images(2, count=3))

@@ -143,10 +143,10 @@ def test_a_generator_that_has_diverged_is_infinitely_far_away(files: dict[str, P
         ({"path": "x.pt", "szie": 3}, "did you mean 'size'"),
         ({"path": "x.pt", "size": 0}, "size of feature network .* height and width"),
         ({"path": "x.pt", "mean": [1, 2]}, "one number or three"),
-        ({"path": "x.pt", "std": 0}, "not zero"),
+        ({"path": "x.pt", "std": 0}, "must not be zero"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(options: dict[str, object], message: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         open_features("fd:x", {"x": options}, CPU)
 

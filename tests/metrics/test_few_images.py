@@ -26,20 +26,20 @@ def colours(tmp_path_factory) -> dict[str, dict[str, object]]:
 def notes(colours, made: int, real: int, metrics: list[str]) -> list[str]:
     pair = tuple(torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(count)) for count in (made, real))
     evaluator = Evaluator(pair, metrics, compute=CPU, features=colours)
-    assert evaluator.notes == []  # of what was not yet measured there is nothing to say
+    assert evaluator.notes == []  # no notes before a measurement
     evaluator.measure(lambda x: x)
     return evaluator.notes
 
 
 @pytest.mark.parametrize(("made", "real"), [(LENGTH, 20), (20, LENGTH), (2, 2)])
-def test_a_sentence_for_each_distance_says_the_numbers_and_what_it_is_worth(colours, made: int, real: int) -> None:
+def test_each_distance_has_a_note_with_the_numbers_of_images_and_features(colours, made: int, real: int) -> None:
     found = notes(colours, made, real, ["fd:colours", "kid:colours"])
-    counts = f"of {made} generated and {real} real images, but {LENGTH} features"
-    assert found == [f"fd:colours: {counts}: {FRECHET.few}", f"kid:colours: {counts}: {KERNEL.few}"]
+    counts = f"of {made} generated and {real} real images, for {LENGTH} features"
+    assert found == [f"fd:colours {counts}: {FRECHET.few}", f"kid:colours {counts}: {KERNEL.few}"]
     assert "covariance is singular" in found[0]
 
 
-def test_of_more_images_than_features_nothing_is_said_and_nothing_of_other_metrics(colours) -> None:
+def test_there_is_no_note_with_more_images_than_features_or_for_other_metrics(colours) -> None:
     assert notes(colours, LENGTH + 1, LENGTH + 1, ["fd:colours", "kid:colours", "psnr"]) == []
     assert notes(colours, 2, 2, ["is:colours", "psnr"]) == []
 
@@ -53,7 +53,7 @@ def test_the_note_does_not_change_the_protocol_by_which_values_are_kept(colours)
 
 
 @pytest.mark.parametrize("metric", [name for name in METRICS if name.partition(":")[0] in ("fid", "fd", "kid")])
-def test_every_distance_between_sets_says_something(metric: str) -> None:
+def test_every_distance_between_sets_has_a_note_for_few_images(metric: str) -> None:
     assert find(metric.replace("<name>", "a")).few
 
 

@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache of torch's hub that holds a state dict of pytorch-fid's network, 1008 classes, random values."""
+    """A torch hub cache with a state dict of pytorch-fid's network: 1008 classes, random values."""
     import_torchvision()
     import torchvision
     from pytorch_fid import inception
@@ -175,13 +175,13 @@ def test_one_pass_of_inception_serves_the_distance_the_kernel_and_the_score(
 
 
 def test_inception_given_by_the_user_is_still_called_fid() -> None:
-    with pytest.raises(RecipeError, match="is called fid"):
+    with pytest.raises(RecipeError, match="use the metric fid"):
         open_features("fd:inception", {"inception": {"path": "x.pth"}}, CPU)
     for name in ("kid", "is"):
-        with pytest.raises(RecipeError, match=f"is called {name}"):
+        with pytest.raises(RecipeError, match=f"use the metric {name}"):
             open_features(f"{name}:inception", {"inception": {"path": "x.pth"}}, CPU)
     pair = real(), fake()
-    with pytest.raises(RecipeError, match="is called fid"):
+    with pytest.raises(RecipeError, match="use the metric fid"):
         Evaluator(pair, ["fd:inception"], compute=Compute(CPU), features={"inception": {"path": "x.pth"}})
     with pytest.raises(RecipeError, match="no option 'size'"):
         open_features("fid", {"inception": {"path": "x.pth", "size": 299}}, CPU)

@@ -73,7 +73,7 @@ def test_features_in_float32_are_summed_in_float64() -> None:
 def test_one_image_has_no_covariance_and_lengths_must_agree() -> None:
     with pytest.raises(DataError, match="at least two images"):
         Statistics.of(torch.zeros(1, 8))
-    with pytest.raises(DataError, match="one length"):
+    with pytest.raises(DataError, match="the same length"):
         frechet_distance(Statistics.of(torch.zeros(3, 8)), Statistics.of(torch.zeros(3, 9)))
 
 

@@ -64,7 +64,7 @@ def test_it_equals_a_loop_over_all_pairs_whatever_the_block(rows: int, monkeypat
 def test_one_image_has_no_pairs_and_lengths_must_agree() -> None:
     with pytest.raises(DataError, match="at least two images"):
         KernelSide.of(torch.zeros(1, 8))
-    with pytest.raises(DataError, match="one length"):
+    with pytest.raises(DataError, match="the same length"):
         kernel_distance(KernelSide.of(torch.zeros(3, 8)), KernelSide.of(torch.zeros(3, 9)))
 
 

@@ -43,7 +43,7 @@ def state_of(net: str, features: nn.Sequential, weights: list[Tensor]) -> dict[s
 
 
 def slices(net: str, features: nn.Sequential, images: Tensor) -> list[Tensor]:
-    """Each slice's output, of torchvision's network in float64."""
+    """Each slice's output, computed by torchvision's network in float64."""
     out = (images.double() - SHIFT.double()[:, None, None]) / SCALE.double()[:, None, None]
     found, start = [], 0
     for end in ENDS[net]:
@@ -140,7 +140,7 @@ def test_a_torchscript_file_of_two_images_takes_its_place(tmp_path: Path) -> Non
     )
     with pytest.warns(DeprecationWarning, match="torch.jit"):
         torch.jit.save(torch.jit.trace(nn.PairwiseDistance(), (a, a)), path)
-    with pytest.raises(WeightsError, match="one value for each pair"):
+    with pytest.raises(WeightsError, match="one value per pair"):
         open_lpips({"lpips": {"path": str(path)}}, CPU).function(a, a)
 
 
@@ -153,7 +153,7 @@ def test_without_weights_or_with_others_it_says_so_in_one_line(tmp_path: Path) -
         check("lpips", {"lpips": {"path": "x.pth", "net": "squeeze"}})
     with pytest.raises(RecipeError, match="did you mean 'net'"):
         check("lpips", {"lpips": {"path": "x.pth", "nett": "vgg"}})
-    with pytest.raises(RecipeError, match="belongs to the metric lpips"):
+    with pytest.raises(RecipeError, match="reserved for the metric lpips"):
         check("fd:lpips", {"lpips": {"path": "x.pth"}})
     path = tmp_path / "other.pth"
     for other in ({"conv.weight": torch.zeros(3)}, [torch.zeros(3)]):

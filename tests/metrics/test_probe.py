@@ -90,7 +90,7 @@ def test_features_and_maps_are_what_a_network_returns(tmp_path: Path, kind: type
 def test_a_network_of_one_size_is_told_to_say_it(tmp_path: Path) -> None:
     named = saved(tmp_path, OneSize)
     probe(["fd:n"], {"n": {**named, "size": 16}}, SIZE)
-    with pytest.raises(SlimgenError, match=r"takes pictures of 3 x 16 x 24; got RuntimeError.*features\.n\.size"):
+    with pytest.raises(SlimgenError, match=r"must take pictures of 3 x 16 x 24; got RuntimeError.*features\.n\.size"):
         probe(["fd:n"], {"n": named}, SIZE)
 
 
@@ -99,9 +99,9 @@ def test_a_network_of_one_size_is_told_to_say_it(tmp_path: Path) -> None:
     [
         (Two, "one tensor of floats.*got a tuple"),
         (Listed, "one tensor of floats.*got a list"),
-        (NoColumns, "returns 1 to .* features; got 0"),
-        (Wide, f"returns 1 to {WIDEST:,} features; got 60,000"),
-        (Constant, "tells pictures apart"),
+        (NoColumns, "must return 1 to .* features; got 0"),
+        (Wide, f"must return 1 to {WIDEST:,} features; got 60,000"),
+        (Constant, "must distinguish pictures"),
         (Undefined, "finite numbers"),
         (Whole, r"\(3, 3\) of int64"),
         (Rows, r"\(3, 3, 384\)"),
@@ -117,12 +117,12 @@ def test_a_segmentation_has_a_map_for_each_class(tmp_path: Path) -> None:
     named = saved(tmp_path, Maps)
     two = {"sky": [0, 0, 0], "wall": [1, 1, 1]}
     probe(["seg_miou:n"], {"n": {**named, "classes": two}}, SIZE)
-    with pytest.raises(SlimgenError, match=r"of 3 classes returns \(N, 3, h, w\); got \(3, 2, 16, 24\)"):
+    with pytest.raises(SlimgenError, match=r"with 3 classes must return \(N, 3, h, w\); got \(3, 2, 16, 24\)"):
         probe(["seg_miou:n"], {"n": {**named, "classes": {**two, "roof": [2, 2, 2]}}}, SIZE)
 
 
 def test_an_lpips_takes_pairs(tmp_path: Path) -> None:
-    with pytest.raises(SlimgenError, match="the metric lpips compares pictures of 3 x 16 x 24"):
+    with pytest.raises(SlimgenError, match="the metric lpips must compare pictures of 3 x 16 x 24"):
         probe(["lpips"], {"lpips": saved(tmp_path, Means)}, SIZE)
 
 

@@ -60,7 +60,7 @@ def test_a_border_is_left_out_of_the_luma() -> None:
 
 
 def test_images_of_different_shape_are_refused() -> None:
-    with pytest.raises(DataError, match="one shape"):
+    with pytest.raises(DataError, match="the same shape"):
         psnr(image(0, 0, 0), image(0, 0, 0, size=9))
     with pytest.raises(DataError, match="RGB"):
         psnr_y(image(0), image(0))

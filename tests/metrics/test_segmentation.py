@@ -132,7 +132,7 @@ def test_a_generator_that_has_diverged_gets_the_worst_value(network: dict[str, o
         ({"classes": {"wall": [1, 2, 3], "door": [1, 2, 256]}}, "three levels"),
         ({"classes": {"wall": [1, 2, 3], "door": "red"}}, "three levels"),
         ({"classes": {"wall": [1, 2, 3], "door": []}}, "three levels"),
-        ({"classes": {"wall": [1, 2, 3], "door": [[4, 5, 6], [1, 2, 3]]}}, "all different"),
+        ({"classes": {"wall": [1, 2, 3], "door": [[4, 5, 6], [1, 2, 3]]}}, "must all differ"),
         ({"tolerance": -1}, "distance in 8-bit levels"),
         ({"tolerance": float("nan")}, "distance in 8-bit levels"),
     ],
@@ -152,9 +152,9 @@ def test_inputs_in_other_colours_and_networks_of_other_classes_are_refused(netwo
         Palette.read("s", network).label(torch.zeros(1, 4, 4, 4))
     labels = picture(WALL, DOOR)
     more = {"s": {**network, "classes": {**CLASSES, "ground": [1, 1, 1]}}}
-    with pytest.raises(WeightsError, match="of 4 classes"):
+    with pytest.raises(WeightsError, match="with 4 classes must return"):
         Evaluator((labels, labels), NAMES, compute=Compute(CPU), features=more).measure(lambda images: images)
-    with pytest.raises(RecipeError, match="belongs to pytorch-fid's Inception"):
+    with pytest.raises(RecipeError, match="reserved for pytorch-fid's Inception"):
         check("seg_miou:inception", {"inception": {"path": "x.pth"}})
 
 

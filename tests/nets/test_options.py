@@ -1,4 +1,4 @@
-"""What a recipe says of a network is held to what its class declares, in every family."""
+"""A recipe's options of networks are checked against the types that classes declare, in every family."""
 
 import sys
 from types import SimpleNamespace

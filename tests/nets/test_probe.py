@@ -1,4 +1,4 @@
-"""Networks of a user's own, tried before anything is computed with them."""
+"""User-defined networks, tried before anything is computed with them."""
 
 import json
 import sys

@@ -306,7 +306,7 @@ def test_pairs_and_diverged_losses_are_refused(data, tmp_path):
     with pytest.raises(DataError, match="prepared for the task unconditional"):
         open_task(TINY, CPU).batches(Prepared.open(tmp_path / "pairs"), TINY.teach)
     work = job(data, tmp_path, TINY.override(["losses.adversarial=1.0e+39"]))
-    with pytest.raises(RunError, match="losses stay finite"):
+    with pytest.raises(RunError, match="losses must stay finite"):
         work.task.teach(work)
 
 

@@ -1,4 +1,4 @@
 """Image quality and distances between sets of images, measured by fixed protocols.
 
-Not imported here, so that `import slimgen.metrics` stays free of torch: see `evaluator`, `registry` and `cache`.
+No module is imported here, so that `import slimgen.metrics` needs no torch: see `evaluator`, `registry` and `cache`.
 """

@@ -1,4 +1,4 @@
-"""Values that were measured once are not measured again: one line of JSON each, keyed by all they depend on."""
+"""A cache of measured values: one line of JSON each, with a key of everything that the values depend on."""
 
 import json
 import os
@@ -8,11 +8,11 @@ Key = tuple[str, str, str]
 
 
 class Cache:
-    """Measured values in a file of JSON lines that only ever grows.
+    """Measured values in an append-only file of JSON lines.
 
-    Several processes may write to it: each line is appended in one piece, and what others wrote is seen at the next
-    question. A line torn by a killed process is skipped. Floats come back bit for bit, infinities included.
-    The file and its folder are made with the first value.
+    Several processes may write to it: each line is appended in one piece, and the next `get` reads the others' lines. A
+    line torn by a killed process is skipped. Floats are restored bit for bit, including infinities. The file and its
+    folder are created with the first value.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,14 +25,14 @@ class Cache:
         return len(self._values)
 
     def get(self, genotype: str, supernet: str, protocol: str) -> dict[str, float] | None:
-        """What was measured by a protocol of a genotype, by its key, with the weights of a digest; None if nothing."""
+        """Return the values of a genotype (key) with a supernet (digest) by a protocol; None if there are none."""
         key = (genotype, supernet, protocol)
         if key not in self._values:
             self._refresh()
         return dict(self._values[key]) if key in self._values else None
 
     def put(self, genotype: str, supernet: str, protocol: str, values: dict[str, float]) -> None:
-        """Keeps what was measured, under the key that `get` asks with."""
+        """Store measured values; for the key see `get`."""
         self._values[genotype, supernet, protocol] = dict(values)
         record = {"genotype": genotype, "supernet": supernet, "protocol": protocol, "values": values}
         line = json.dumps(record) + "\n"
@@ -47,7 +47,7 @@ class Cache:
             os.close(file)
 
     def _refresh(self) -> None:
-        """Reads the whole lines that were added since the last look."""
+        """Read the complete lines that were added since the last call."""
         if not self.path.exists() or self.path.stat().st_size <= self._read:
             return
         with self.path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Measures a generator: images in, one number per metric out, always by the same written protocol."""
+"""The evaluator, which measures generators by a fixed, written protocol: one number per metric."""
 
 import hashlib
 import math
@@ -20,14 +20,14 @@ WORST = {"min": math.inf, "max": -math.inf}
 
 
 class Raced(NamedTuple):
-    """What a race measured.
+    """The result of a race.
 
     Attributes:
-        values: the metric's value. Of a candidate that was dropped, the rival's mean and the mean difference over the
-            images that both have: an estimate whose noise from image to image is shared, and so cancels, and which
-            stays behind the rival.
-        per_image: float64 (n,) of the images that were looked at, the first n.
-        complete: whether these are all, so that the value is that of `Evaluator.measure`.
+        values: the metric's value. For a candidate that was dropped it is an estimate: the rival's mean plus the mean
+            difference over the images that both have seen. The variation between images cancels in the difference,
+            and the estimate stays worse than the rival's value.
+        per_image: float64 (n,), the values of the first n images, which were evaluated.
+        complete: whether all images were evaluated, so that the value equals that of `Evaluator.measure`.
     """
 
     values: dict[str, float]
@@ -36,11 +36,11 @@ class Raced(NamedTuple):
 
 
 def hopeless(values: Tensor, rival: Tensor, goal: Goal, z: float) -> bool:
-    """Whether a candidate lies behind its rival by more than chance: mean(d) + z std(d) / sqrt(n) < 0.
+    """Return whether a candidate is worse than its rival by more than chance: mean(d) + z std(d) / sqrt(n) < 0.
 
-    Differences d of the values, float64 (n,) with n >= 2, are paired, image by image, which is far sharper than
-    comparing means: most of the spread is that of the images. The test is repeated as images come in, so z, the
-    standard errors that the candidate is given, is to be chosen larger than for a single one.
+    d are the paired differences image by image, float64 (n,) with n >= 2. Pairing is much sharper than comparing means,
+    as most of the spread is between images. The test is repeated as images come in, so z, the number of standard
+    errors, must be larger than for a single test.
     """
     gains = values - rival if goal == "max" else rival - values
     error = gains.std() / len(gains) ** 0.5
@@ -48,26 +48,26 @@ def hopeless(values: Tensor, rival: Tensor, goal: Goal, z: float) -> bool:
 
 
 class Evaluator:
-    """Holds the images of a comparison once and measures generator after generator on them.
+    """An evaluation on fixed images, which measures one generator after the other.
 
-    Per-image metrics are averaged over the images. A generator whose output is not finite gets the worst value there
-    is (infinity in the wrong direction), so that a search goes on without it. The network is called as it is: put it
-    in evaluation mode first.
+    Per-image metrics are averaged over the images. A generator whose output is not finite gets the worst possible value
+    (infinity in the wrong direction), so that a search can go on. The network's mode is not changed: put it in
+    evaluation mode first.
 
     Args:
-        images: input and target, float32 (N, C, H, W) in [-1, 1]; the target is the real side of every metric, but
-            for segmentations, whose truth is the input, a label map. Where only metrics of sets are asked for, the
-            target may be uint8, which takes a quarter of the memory.
+        images: inputs and targets, float32 (N, C, H, W) in [-1, 1]. The targets are the real side of every metric, but
+            the truth of segmentation scores is the inputs, which are label maps. If all metrics are of sets of images,
+            targets may be uint8, which takes a quarter of the memory.
         metrics: names; see `slimgen.metrics.registry`.
-        compute: of the generator's forward passes. Feature networks run in float32.
+        compute: device and type of the generator's forward passes. Feature networks run in float32.
         batch: images per forward pass; None chooses by `fitting_batch`.
         features: feature networks by name, as in the recipe; see `slimgen.metrics.features.open_features`.
-        reference: a folder that keeps the real side's statistics between processes; None keeps them in memory alone.
+        reference: a folder in which to cache the real side's statistics; None keeps them in memory only.
 
     Raises:
-        RecipeError: an unknown metric, or one without a feature network of the name it asks for.
-        DataError: no images, or per-image metrics over inputs and targets that do not match.
-        WeightsError: a feature network whose file is missing or damaged.
+        RecipeError: a metric is unknown, or its feature network is not named.
+        DataError: there are no images, or per-image metrics have different numbers of inputs and targets.
+        WeightsError: the file of a feature network is missing or damaged.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class Evaluator:
         self.goals: dict[str, Goal] = {metric: kind.goal for metric, kind in kinds.items()}
         counts = f"{len(inputs)} inputs and {len(targets)} targets"
         if not len(inputs) or not len(targets):
-            raise DataError("an evaluation needs images", counts)
+            raise DataError("an evaluation needs at least one input and one target", counts)
         if len(inputs) != len(targets) and any(isinstance(kind, PerImage) for kind in kinds.values()):
-            hint = "use fid, kid, is, or one of them with a user-defined network"
-            raise DataError("metrics of single images need a target for every input", counts, hint)
+            hint = "use fid, kid or is, or one of them with a user-defined network"
+            raise DataError("per-image metrics need one target for every input", counts, hint)
         self.compute = compute
         self.batch = fitting_batch(inputs.shape[-2:], compute.device) if batch is None else batch
         self.inputs, self.targets = compute.place(inputs), compute.place(targets)
@@ -99,10 +99,10 @@ class Evaluator:
         self.protocol = self._protocol(contents)
 
     def measure(self, net: Network) -> dict[str, float]:
-        """Runs the generator over all inputs and returns one value per metric, in the order asked for.
+        """Run the generator on all inputs and return one value per metric, in the order of `metrics`.
 
         Raises:
-            DataError: the generator's images do not have the targets' shape, or are not one for each input.
+            DataError: the generator's images do not have the targets' shape, or there is not one for each input.
         """
         seen: list[dict[str, list[Tensor]]] = [{} for _ in self._scorers]
         finite = []
@@ -122,49 +122,49 @@ class Evaluator:
 
     @property
     def notes(self) -> list[str]:
-        """What the values that were measured are worth, where that is less than their names promise: sentences."""
+        """Warnings about values that are less reliable than their names suggest, one sentence each."""
         said = {metric: text for scorer in self._scorers for metric, text in scorer.notes.items()}
         return [said[metric] for metric in self.metrics if metric in said]
 
     def score(self, fake: Tensor) -> dict[str, float]:
-        """Like `measure`, of images (N, C, H, W) in [-1, 1] that are already there."""
+        """Measure given images (N, C, H, W) in [-1, 1]; see `measure`."""
         if len(fake) != len(self.inputs):
             raise DataError("an evaluation scores one image per input", f"{len(fake)} for {len(self.inputs)} inputs")
         parts = iter(torch.split(fake, self.batch))
         return self.measure(lambda inputs: self.compute.place(next(parts)))
 
     def outputs(self, net: Network) -> Tensor:
-        """The images that the generator makes of all inputs: float32 (N, C, H, W) on the CPU, contiguous."""
+        """Return the generator's images for all inputs: float32 (N, C, H, W) on the CPU, contiguous."""
         return torch.cat([fake.cpu() for fake, _ in self._forward(net)]).contiguous()
 
     def per_image(self, net: Network, metric: str) -> Tensor:
-        """The values of a metric of single images, float64 (N,) on the CPU: what `race` takes for a rival.
+        """Return the values of a per-image metric, float64 (N,) on the CPU; `race` takes them as the rival's.
 
         Raises:
-            RecipeError: a metric of sets of images, or one that was not asked for.
+            RecipeError: the metric is of sets of images, or not one of `metrics`.
         """
         return torch.cat([values for values, _ in self._each(net, self._scorer_of(metric))])
 
     def race(self, net: Network, rival: Tensor | None, *, metric: str, first: int = 8, z: float = 3.0) -> Raced:
-        """Measures a generator on batch after batch, until it is hopeless against a rival or all images are seen.
+        """Measure a generator batch by batch until it is hopeless against a rival or all images are evaluated.
 
-        Images are taken in the order given, and what was seen so far is compared after each batch; a generator that is
-        not dropped gets the value of `measure`, bit for bit. One whose output is not finite is dropped at once.
+        Images are taken in order, with a comparison after each batch. A generator that is not dropped gets exactly the
+        value of `measure`. One whose output is not finite is dropped at once.
 
         Args:
             net: the generator.
-            rival: values (N,) of `per_image`; None drops nobody but a generator that has diverged.
-            metric: of single images.
-            first: images that are seen at least; two are needed for a spread.
-            z: as of `hopeless`.
+            rival: the rival's values (N,) from `per_image`; None drops only generators that have diverged.
+            metric: a per-image metric.
+            first: the least number of images to evaluate; a spread needs at least two.
+            z: see `hopeless`.
 
         Raises:
             RecipeError: as `per_image`.
-            DataError: a rival with another number of images.
+            DataError: the rival has another number of images.
         """
         scorer, count = self._scorer_of(metric), len(self.inputs)
         if rival is not None and rival.shape != (count,):
-            raise DataError("a rival has one value for every image", f"{tuple(rival.shape)} for {count} images")
+            raise DataError("a rival must have one value for every image", f"{tuple(rival.shape)} for {count} images")
         rival = None if rival is None else rival.detach().double().cpu()
         direction = self.goals[metric]
         seen = torch.empty(0, dtype=torch.float64)
@@ -181,7 +181,7 @@ class Evaluator:
         return Raced(scorer.values({metric: seen}), seen, complete=True)
 
     def _each(self, net: Network, scorer: ImageScorer) -> Iterator[tuple[Tensor, bool]]:
-        """The values of each batch, on the CPU, and whether they and the images are finite."""
+        """Yield the values of each batch, on the CPU, and whether values and images are finite."""
         for fake, span in self._forward(net):
             with torch.inference_mode():
                 rows = scorer.see(fake, span)[scorer.metric].cpu()
@@ -190,15 +190,15 @@ class Evaluator:
     def _scorer_of(self, metric: str) -> ImageScorer:
         known = {scorer.metric: scorer for scorer in self._scorers if isinstance(scorer, ImageScorer)}
         if metric not in known:
-            rule = "values of single images are there for metrics of single images"
-            raise RecipeError(rule, repr(metric), f"here {list(known) or 'none'}")
+            rule = "values per image need a per-image metric of this evaluation"
+            raise RecipeError(rule, repr(metric), f"known: {', '.join(known) or 'none'}")
         return known[metric]
 
     def _forward(self, net: Network) -> Iterator[tuple[Tensor, slice]]:
-        """The generator's images of each batch, float32, and which of all images they are."""
+        """Yield the generator's images for each batch, float32, and their span among all images."""
         start = 0
         for part in torch.split(self.inputs, self.batch):
-            # Entered for each batch: a generator function would leave the mode switched on for its consumer.
+            # Entered for each batch: a generator function would otherwise leave the mode on for its consumer.
             with torch.inference_mode(), self.compute.autocast():
                 fake = net(part)
             if len(fake) != len(part):
@@ -207,7 +207,7 @@ class Evaluator:
             start += len(fake)
 
     def _protocol(self, contents: tuple[str, str]) -> str:
-        """Everything a value depends on besides the generator, in one line."""
+        """Return everything that a value depends on besides the generator, in one line."""
         digests = {metric: scorer.digest for scorer in self._scorers for metric in scorer.says}
         says = {metric: text for scorer in self._scorers for metric, text in scorer.says.items()}
         names = [f"{metric}@{digests[metric][:12]}" if digests[metric] else metric for metric in self.metrics]
@@ -220,17 +220,17 @@ class Evaluator:
 
 
 def fitting_batch(size: Sequence[int], device: torch.device) -> int:
-    """Images per forward pass: on a CPU as many as leave a layer's features in cache, on a GPU enough to fill it.
+    """Return the images per forward pass: on a CPU few enough to keep features in cache, on a GPU enough to fill it.
 
-    Measured with a mobile ResNet of 16 and 32 channels on two cores: 16 images of 64 px, 4 of 128 px and 2 of 256 px
-    are within 5 % of the best batch in float32 and bfloat16; 8 of 256 px take twice as long as 2.
+    Measured with mobile ResNets of 16 and 32 channels on two cores, in float32 and bfloat16: 16 images of 64 px, 4 of
+    128 px and 2 of 256 px are within 5 % of the best batch; an image of 256 px takes twice as long in a batch of 8.
     """
     pixels = max(1, math.prod(size))
     return min(256, max(1, 2**20 // pixels)) if device.type == "cuda" else min(64, max(2, 2**16 // pixels))
 
 
 def digest(images: Tensor) -> str:
-    """Sha256 of a tensor's shape, type and values, in hexadecimal."""
+    """Return the SHA-256 of a tensor's shape, type and values, in hexadecimal."""
     flat = images.detach().cpu().contiguous()
     heading = hashlib.sha256(f"{tuple(flat.shape)} {flat.dtype} ".encode())
     heading.update(flat.view(torch.uint8).numpy().data)

@@ -1,4 +1,4 @@
-"""Networks that look at images for a metric: pytorch-fid's Inception, or a user-defined one."""
+"""Feature networks of the metrics: pytorch-fid's Inception, or a user-defined one."""
 
 import hashlib
 import warnings
@@ -26,15 +26,15 @@ RESERVED = {INCEPTION: "pytorch-fid's Inception", "lpips": "the metric lpips"}
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """Images to features, by one fixed preprocessing; two of one digest give the same features.
+    """A network with fixed preprocessing, from images to features; equal digests give equal features.
 
     Attributes:
-        digest: of the weights' file and the preprocessing.
+        digest: of the file of weights and the preprocessing.
         run: preprocessed images (N, 3, H, W) to features (N, d) or maps (N, d, H, W).
-        size: height and width the images are resized to, or None.
+        size: height and width to resize images to; None for no resizing.
         mean: subtracted from each channel of images in [0, 1].
-        std: then divides each channel.
-        head: (K, d) weights that make the scores of K classes of the features; None where features are the scores.
+        std: the divisor of each channel after that.
+        head: weights (K, d) that map features to the scores of K classes; None where the features are the scores.
     """
 
     digest: str
@@ -45,48 +45,48 @@ class FeatureNetwork:
     head: Tensor | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Features (N, d) of images (N, 3, H, W) in [-1, 1]; maps are averaged over their positions."""
+        """Map images (N, 3, H, W) in [-1, 1] to features (N, d); feature maps are averaged over their positions."""
         return self.pooled(self.raw(images))
 
     def raw(self, images: Tensor) -> Tensor:
-        """What the network returns for images (N, 3, H, W) in [-1, 1].
+        """Return the network's output for images (N, 3, H, W) in [-1, 1].
 
-        Images are rounded to 8 bits, divided by 255, resized bilinearly without smoothing and normalised, as
-        pytorch-fid does. A grey image counts as RGB.
+        Images are rounded to 8 bits, divided by 255, resized bilinearly without antialiasing and normalised, as in
+        pytorch-fid. Grey images become RGB.
 
         Raises:
-            DataError: images of other channels than 1 and 3.
-            WeightsError: the network returns neither features nor maps of each.
+            DataError: the images have neither 1 nor 3 channels.
+            WeightsError: the network returns neither features nor feature maps, one for each image.
         """
         if images.shape[1] not in SEEN:
-            raise DataError("a feature network looks at RGB or grey images", f"{images.shape[1]} channels")
+            raise DataError("images for a feature network must be RGB or grey", f"{images.shape[1]} channels")
         images = eight_bit(images).div_(255)
         if images.shape[1] == 1:
             images = images.expand(-1, 3, -1, -1)
         if self.size is not None:
             images = functional.interpolate(images, size=self.size, mode="bilinear", align_corners=False)
-        # One layout on every path: results do not depend on how the generator laid out its output.
+        # One memory layout on every path, so that results do not depend on the layout of the generator's output.
         images = images.contiguous()
         mean, std = (images.new_tensor(numbers)[:, None, None] for numbers in (self.mean, self.std))
         found = self.run((images - mean).div_(std))
-        rule = "a feature network returns one tensor of floats, (N, d) or (N, d, H, W)"
+        rule = "a feature network must return one tensor of floats, (N, d) or (N, d, H, W)"
         if not isinstance(found, Tensor):
-            raise WeightsError(rule, f"a {type(found).__name__}", "let it return the features alone")
+            raise WeightsError(rule, f"a {type(found).__name__}", "return the features only")
         if found.dim() not in (2, 4) or len(found) != len(images) or not found.is_floating_point():
             raise WeightsError(rule, f"{tuple(found.shape)} of {str(found.dtype).removeprefix('torch.')}")
         return found
 
     def pooled(self, found: Tensor) -> Tensor:
-        """Features (N, d) of what the network returned."""
+        """Return features (N, d) from the network's output."""
         return found.mean(dim=(2, 3)) if found.dim() == 4 else found
 
     def logits(self, features: Tensor) -> Tensor:
-        """Scores of classes (N, K) of features (N, d)."""
+        """Return the class scores (N, K) of features (N, d)."""
         return features if self.head is None else features @ self.head.T
 
 
 class Settings(NamedTuple):
-    """Where a network lies, and what it is fed with, as of `FeatureNetwork`."""
+    """The file of a network and its preprocessing; see `FeatureNetwork`."""
 
     path: Path
     size: Size | None
@@ -95,16 +95,16 @@ class Settings(NamedTuple):
 
 
 def network_of(metric: str) -> str:
-    """The name of the network that a metric of features or segmentations uses: what follows the colon, or Inception."""
+    """Return the name of the network that a metric uses: the part after the colon, or `inception`."""
     return metric.partition(":")[2] or INCEPTION
 
 
 def settings(metric: str, features: Networks) -> Settings:
-    """Reads and checks what the recipe says of a metric's network, whose file must be there. Loads nothing.
+    """Read and check the recipe's options for a metric's network, including that its file exists. Loads nothing.
 
     Raises:
-        RecipeError: no network of that name, or options that make no sense.
-        WeightsError: its file is missing.
+        RecipeError: no network has this name, or its options are invalid.
+        WeightsError: the network's file is missing.
     """
     name = network_of(metric)
     if ":" not in metric:
@@ -113,8 +113,8 @@ def settings(metric: str, features: Networks) -> Settings:
         return Settings(find_weights(str(options["path"]) if "path" in options else None), INPUT, _HALF, _HALF)
     if name in RESERVED:
         plain = {"fd": "fid"}.get(family := metric.partition(":")[0], family)
-        hint = f"what {family}:<name> would say of it is called {plain}" if name == INCEPTION else "choose another name"
-        raise RecipeError(f"the name {name} belongs to {RESERVED[name]}", repr(metric), hint)
+        hint = f"use the metric {plain}" if name == INCEPTION else "choose another name"
+        raise RecipeError(f"the name {name} is reserved for {RESERVED[name]}", repr(metric), hint)
     if name not in features:
         hint = nearest(name, features) if features else "name it under evaluate.features"
         raise RecipeError(f"{metric} needs a feature network called {name}", None, hint)
@@ -125,24 +125,24 @@ def settings(metric: str, features: Networks) -> Settings:
     except SlimgenError as error:
         raise RecipeError(f"size of feature network {name}: {error.rule}", error.got) from None
     if size is not None and max(size) > _LARGEST:
-        raise RecipeError(f"size of feature network {name} has sides of at most {_LARGEST} pixels", size)
+        raise RecipeError(f"size of feature network {name} must have sides of at most {_LARGEST} pixels", size)
     mean, std = (_three(name, key, options.get(key, _HALF)) for key in ("mean", "std"))
     if not all(std):
-        raise RecipeError(f"std of feature network {name} divides and so is not zero", std)
+        raise RecipeError(f"std of feature network {name} must not be zero: it is a divisor", std)
     return Settings(require_file(name, options, "a TorchScript (.pt) or ONNX file"), size, mean, std)
 
 
 def open_features(metric: str, features: Networks, device: torch.device) -> FeatureNetwork:
-    """Opens the network of a metric of features or of segmentations: such as `fid`, of Inception, or `fd:<name>`.
+    """Open the network of a metric of features or segmentations, such as `fid` (Inception's) or `fd:<name>`.
 
-    The recipe gives each network by name a `path` to a TorchScript (.pt, .ts) or ONNX file, `size` to resize to, a
-    square's side or [height, width] (left out: not resized), `mean` and `std` of images in [0, 1] (0.5 each); `classes`
-    and `tolerance` where it segments, see `slimgen.metrics.segmentation`. The name `inception` belongs to pytorch-fid's
-    network and has only a `path`.
+    In the recipe each network has a name and these options: `path` to a TorchScript (.pt, .ts) or ONNX file; `size` to
+    resize images to, a square's side or [height, width] (no resizing without it); `mean` and `std` of images in [0, 1]
+    (0.5 each by default); and, for segmentation, `classes` and `tolerance`, see `slimgen.metrics.segmentation`. The
+    name `inception` is pytorch-fid's network, whose only option is `path`.
 
     Raises:
-        RecipeError: no network of that name, or options that make no sense.
-        WeightsError: its file is missing or cannot be loaded.
+        RecipeError: no network has this name, or its options are invalid.
+        WeightsError: the network's file is missing or cannot be loaded.
     """
     path, size, mean, std = settings(metric, features)
     if ":" not in metric:
@@ -153,17 +153,17 @@ def open_features(metric: str, features: Networks, device: torch.device) -> Feat
 
 
 def require_known(name: str, options: Mapping[str, object], known: tuple[str, ...]) -> None:
-    """Raises RecipeError for an option that a network does not have."""
+    """Raise RecipeError for an option that a network does not have."""
     if unknown := [option for option in options if option not in known]:
         raise RecipeError(f"feature network {name} has no option {unknown[0]!r}", None, nearest(unknown[0], known))
 
 
 def require_file(name: str, options: Mapping[str, object], kind: str) -> Path:
-    """The file of a network: RecipeError without a path, WeightsError where there is no such file."""
+    """Return the file of a network; raise RecipeError without a path, WeightsError where there is no such file."""
     if "path" not in options:
         raise RecipeError(f"feature network {name} needs a path", None, kind)
     if not isinstance(options["path"], str):
-        raise RecipeError(f"the path of feature network {name} is text", repr(options["path"])[:80], kind)
+        raise RecipeError(f"path of feature network {name} must be text", repr(options["path"])[:80], kind)
     path = Path(options["path"]).expanduser()
     if not is_file(path):
         hint = f"make one as examples/resnet20.py does, or set evaluate.features.{name}.path to where it is"
@@ -174,19 +174,19 @@ def require_file(name: str, options: Mapping[str, object], kind: str) -> Path:
 def _three(name: str, key: str, value: object) -> tuple[float, ...]:
     values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * 3
     if len(values) != 3 or not all(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
-        raise RecipeError(f"{key} of feature network {name} is one number or three", repr(value))
+        raise RecipeError(f"{key} of feature network {name} must be one number or three", repr(value))
     return tuple(float(number) for number in values)
 
 
 def load_torchscript(path: Path, device: torch.device) -> nn.Module:
-    """A network from a TorchScript file, in evaluation mode; WeightsError for anything else."""
+    """Load a network from a TorchScript file, in evaluation mode; raise WeightsError for any other file."""
     try:
         with warnings.catch_warnings():
-            # torch announces the end of TorchScript at every load; files of it stay the most common ones.
+            # torch warns at every load that TorchScript is deprecated; its files are still the most common ones.
             warnings.simplefilter("ignore", DeprecationWarning)
             net: nn.Module = torch.jit.load(path, map_location=device)  # type: ignore[no-untyped-call]
     except Exception as error:
-        raise WeightsError("a feature network in a .pt file is TorchScript", f"{path}: {reason(error)}") from error
+        raise WeightsError(f"cannot load {path} as TorchScript", reason(error), "save it by torch.jit.save") from error
     return net.eval()
 
 
@@ -196,8 +196,7 @@ def _onnx(path: Path) -> Callable[[Tensor], Tensor]:
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     except Exception as error:
-        rule = "a feature network in an .onnx file runs in onnxruntime"
-        raise WeightsError(rule, f"{path}: {reason(error)}") from error
+        raise WeightsError(f"cannot run {path} in onnxruntime", reason(error)) from error
     name = session.get_inputs()[0].name
 
     def run(images: Tensor) -> Tensor:
@@ -207,5 +206,5 @@ def _onnx(path: Path) -> Callable[[Tensor], Tensor]:
 
 
 def digest_of(path: Path, preprocessing: str) -> str:
-    """Sha256 of a file's content and of what is done to its input, in hexadecimal."""
+    """Return the SHA-256 of a file's content and its preprocessing, in hexadecimal."""
     return hashlib.sha256(f"{sha256_file(path)} {preprocessing}".encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The Frechet distance between two sets of features, exactly, in milliseconds where few images are compared."""
+"""The exact Frechet distance between two sets of features; with few images it takes milliseconds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from slimgen.metrics.kinds import OfFeatures
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean and covariance of N features of d numbers, float64, covariances divided by N - 1 as `numpy.cov` does.
+    """Mean and covariance of N features of length d, in float64; the covariance has divisor N - 1, as in `numpy.cov`.
 
-    Exactly one of `centred` (for N < d) and `spread` (for N >= d) is kept: the smaller.
+    Only the smaller of `centred` (for N < d) and `spread` (for N >= d) is kept; the other is None.
 
     Attributes:
         count: N.
         mean: (d,).
-        centred: (N, d) features minus mean, divided by sqrt(N - 1), so that the covariance is centred^T centred.
-        spread: (d, d) the covariance.
+        centred: (N, d), the features minus the mean, divided by sqrt(N - 1); the covariance is centred^T centred.
+        spread: (d, d), the covariance.
     """
 
     count: int
@@ -31,7 +31,7 @@ class Statistics:
 
     @staticmethod
     def of(features: Tensor) -> "Statistics":
-        """Takes the statistics of features (N, d); DataError where fewer than two have no covariance."""
+        """Compute the statistics of features (N, d); raise DataError for fewer than two, which have no covariance."""
         if features.dim() != 2 or len(features) < 2:
             raise DataError("a Frechet distance needs at least two images on each side", f"{tuple(features.shape)}")
         features = features.double()
@@ -42,11 +42,11 @@ class Statistics:
 
     @cached_property
     def factor(self) -> Tensor:
-        """A matrix F of d columns with F^T F = covariance. Found once: this is the slow part of the fixed real side."""
+        """A matrix F with d columns and F^T F = covariance, cached: it is the slow part of the real side."""
         if self.centred is not None:
             return self.centred
         values, vectors = torch.linalg.eigh(self.covariance)
-        # Rounding makes the zero eigenvalues of a degenerate covariance slightly negative.
+        # Rounding can make the zero eigenvalues of a degenerate covariance slightly negative.
         factor: Tensor = vectors.mul(values.clamp(min=0).sqrt()).T
         return factor.contiguous()
 
@@ -61,13 +61,13 @@ class Statistics:
         return float(self.factor.square().sum() if self.spread is None else self.spread.trace())
 
     def arrays(self) -> dict[str, Tensor]:
-        """The statistics with their factor, by name."""
+        """Return the statistics with their factor, by name."""
         parts = {"count": torch.tensor(self.count), "mean": self.mean, "factor": self.factor}
         return parts if self.spread is None else {**parts, "spread": self.spread}
 
     @staticmethod
     def restored(arrays: Mapping[str, Tensor]) -> "Statistics":
-        """What `arrays` gave."""
+        """Restore the statistics from `arrays`."""
         factor, spread = arrays["factor"], arrays.get("spread")
         centred = factor if spread is None else None
         statistics = Statistics(int(arrays["count"]), arrays["mean"], centred, spread)
@@ -76,7 +76,7 @@ class Statistics:
 
 
 def frechet(real: Statistics, features: Tensor) -> float:
-    """The Frechet distance of features (N, d) from the real side: the metrics `fid` and `fd:<name>`."""
+    """Return the Frechet distance of features (N, d) from the real side: the metrics `fid` and `fd:<name>`."""
     return frechet_distance(real, Statistics.of(features))
 
 
@@ -84,23 +84,23 @@ FRECHET = OfFeatures(
     "min",
     frechet,
     Statistics,
-    few="a covariance is singular: the value lies above that of many images, and compares at these numbers alone",
+    few="a covariance is singular, so the value is higher than with many images; compare only equal numbers of images",
 )
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:
-    """The Frechet distance between two Gaussians, |m_a - m_b|^2 + tr(C_a + C_b - 2 sqrt(C_a C_b)) (Heusel et al. 2017).
+    """Return the Frechet distance between Gaussians: |m_a - m_b|^2 + tr(C_a + C_b - 2 sqrt(C_a C_b)).
 
-    With C = F^T F on either side, tr sqrt(C_a C_b) is the sum of the singular values of F_a F_b^T. A side of fewer
-    images than features has its centred features for F, so that matrix is as small as the smaller set of images. Where
-    both sides have more images than features, the singular values are square roots of the eigenvalues of
-    F_a C_b F_a^T, which spares the factor of the changing side `b`. The distance is not negative.
+    See Heusel et al. 2017. With C = F^T F on both sides, tr sqrt(C_a C_b) is the sum of the singular values of
+    F_a F_b^T. On a side with fewer images than features F is the centred features, so this matrix is as small as the
+    smaller set of images. Where both sides have more images than features, the singular values are the square roots of
+    the eigenvalues of F_a C_b F_a^T, which avoids factoring the changing side `b`. The distance is at least 0.
 
     Raises:
-        DataError: features of different lengths.
+        DataError: the features have different lengths.
     """
     if a.mean.shape != b.mean.shape:
-        raise DataError("features compared have one length", f"{len(a.mean)} and {len(b.mean)}")
+        raise DataError("features to compare must have the same length", f"{len(a.mean)} and {len(b.mean)}")
     if b.centred is None and a.centred is None:
         product = a.factor @ b.covariance @ a.factor.T
         overlap = torch.linalg.eigvalsh(product).clamp_(min=0).sqrt_().sum()
@@ -111,7 +111,7 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
 
 
 def _nuclear_norm(matrix: Tensor) -> Tensor:
-    """The sum of singular values, through the triangle of a QR where the matrix is oblong."""
+    """Return the sum of the singular values; an oblong matrix is first reduced by a QR decomposition."""
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
     if tall.shape[0] > 2 * tall.shape[1]:
         tall = torch.linalg.qr(tall, mode="r").R

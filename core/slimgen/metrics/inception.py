@@ -1,4 +1,4 @@
-"""pytorch-fid's Inception-v3, loaded from this machine alone."""
+"""pytorch-fid's Inception-v3, loaded from a local file."""
 
 import contextlib
 import importlib.util
@@ -20,12 +20,12 @@ _DECLARED: list[torch.library.Library] = []
 
 
 def find_weights(path: str | Path | None = None) -> Path:
-    """The file of Inception weights: the path given, else `SLIMGEN_INCEPTION`, else where pytorch-fid caches it.
+    """Return the file of Inception weights: the given path, `SLIMGEN_INCEPTION`, or pytorch-fid's cache, in this order.
 
     Nothing is ever downloaded.
 
     Raises:
-        WeightsError: no file there; says where it looked and what to do.
+        WeightsError: there is no such file; the message says where it looked and what to do.
     """
     if path is None:
         path = os.environ.get("SLIMGEN_INCEPTION") or Path(torch.hub.get_dir()) / "checkpoints" / WEIGHTS
@@ -34,7 +34,7 @@ def find_weights(path: str | Path | None = None) -> Path:
         raise WeightsError(
             "fid, kid and is need pytorch-fid's Inception weights",
             f"no file {found}",
-            f"put {WEIGHTS} of pytorch-fid's releases there, or name another place in SLIMGEN_INCEPTION "
+            f"put {WEIGHTS} from pytorch-fid's releases there, or set another path in SLIMGEN_INCEPTION "
             "or in the recipe: evaluate.features: {inception: {path: ...}}; fd:<name>, kid:<name> and is:<name> work "
             "with a user-defined network",
         )
@@ -42,10 +42,10 @@ def find_weights(path: str | Path | None = None) -> Path:
 
 
 class Inception(nn.Module):
-    """Images (N, 3, 299, 299) in [-1, 1] to Inception's pooled features (N, 2048), by pytorch-fid's network.
+    """pytorch-fid's network, from images (N, 3, 299, 299) in [-1, 1] to Inception's pooled features (N, 2048).
 
-    Its convolutions hold their BatchNorms' factors and run channels_last: 1.5 to 2 times as fast, features equal to
-    pytorch-fid's to about 3e-7. The head, (1008, 2048), makes the classes' scores of the features.
+    BatchNorms are folded into the convolutions, which run in channels_last: 1.5 to 2 times as fast, with features equal
+    to pytorch-fid's to about 3e-7. The head (1008, 2048) maps the features to class scores.
     """
 
     def __init__(self, net: nn.Module, head: Tensor) -> None:
@@ -59,50 +59,51 @@ class Inception(nn.Module):
         self.register_buffer("head", head)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images to features."""
+        """Map images to features."""
         features: Tensor = self.net(images.contiguous(memory_format=torch.channels_last))[0]
         return features.flatten(1)
 
 
 def load_inception(path: Path) -> Inception:
-    """pytorch-fid's network up to the final pooling, in evaluation mode, without its own resizing and scaling.
+    """Load pytorch-fid's network up to the final pooling, in evaluation mode, without its resizing and scaling.
 
     Raises:
-        WeightsError: a file that is damaged, unsafe or of another network.
+        WeightsError: the file is damaged, unsafe or of another network.
     """
     state = load_state("Inception", path)
     import_torchvision()
     from pytorch_fid import inception
 
-    # pytorch-fid knows no way to build its network but from a download: hand it the local file in the download's place.
+    # pytorch-fid can only build its network from a download: give it the local file instead.
     with _LOCK:
         download = inception.load_state_dict_from_url
         inception.load_state_dict_from_url = lambda url, progress=True: state
         try:
             net: nn.Module = inception.InceptionV3(resize_input=False, normalize_input=False)
         except (RuntimeError, AttributeError, TypeError) as error:
-            raise WeightsError("Inception weights fit pytorch-fid's network", f"{path}: {reason(error)}") from error
+            rule = "Inception weights must fit pytorch-fid's network"
+            raise WeightsError(rule, f"{path}: {reason(error)}") from error
         finally:
             inception.load_state_dict_from_url = download
-    # The original's scores for the Inception score leave the bias out. The state dict fitted, so the name is there.
+    # The original Inception score uses scores without the bias. The state dict has fitted, so it holds this name.
     return Inception(net.eval(), state["fc.weight"].clone()).eval().requires_grad_(False)
 
 
 def load_state(noun: str, path: Path) -> Mapping[str, Tensor]:
-    """A state dict from a file, on the CPU; WeightsError for anything that torch cannot load safely."""
+    """Load a state dict from a file to the CPU; raise WeightsError for files that torch cannot load safely."""
     try:
         state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        rule = f"{noun} weights are a state dict that torch can load safely"
+        rule = f"{noun} weights must be a state dict that torch can load safely"
         raise WeightsError(rule, f"{path}: {reason(error)}") from error
     return state
 
 
 def import_torchvision() -> None:
-    """Imports torchvision, also where its compiled operators cannot be loaded beside this build of torch.
+    """Import torchvision, even if its compiled operators cannot be loaded with this build of torch.
 
-    There (its wheel of one index beside a torch of another) the import fails while two operators that Inception does
-    not use are given stand-ins for tracing. Declaring their signatures first lets it pass.
+    In that case (torch and torchvision wheels from different indexes), the import fails while it registers tracing
+    versions of two operators that Inception does not use. Declaring the operators' signatures first avoids this.
     """
     with _LOCK:
         if not _compiled_operators() and not _DECLARED:
@@ -116,7 +117,7 @@ def import_torchvision() -> None:
 
 
 def _compiled_operators() -> bool:
-    """Whether torchvision's operators can be loaded: asked of the file, since the package may not be importable."""
+    """Return whether torchvision's operators can be loaded, from their file: the package may not be importable."""
     if hasattr(torch.ops.torchvision, "nms"):
         return True
     found = importlib.util.find_spec("torchvision")

@@ -1,4 +1,4 @@
-"""The Inception score: how sure a classifier is of each image, and how many classes it sees in all of them."""
+"""The Inception score: high where a classifier is sure of each image and finds many classes over all images."""
 
 import math
 
@@ -8,13 +8,13 @@ from slimgen.metrics.kinds import OfFeatures
 
 
 def inception_score(real: None, logits: Tensor) -> float:
-    """exp(mean of KL(p(y|x) || p(y))), in one split (Salimans et al. 2016, section 4): the metrics `is`, `is:<name>`.
+    """Return exp(mean KL(p(y|x) || p(y))) in one split (Salimans et al. 2016, section 4): `is` and `is:<name>`.
 
-    Between 1 (all images alike to the classifier) and the number of classes. The mean over ten splits that is commonly
-    printed is smaller with few images, because each split sees fewer classes.
+    It is between 1 (the classifier sees no difference between images) and the number of classes. The usual mean over
+    ten splits is smaller with few images, because each split has fewer classes.
 
     Args:
-        real: the real images play no part.
+        real: unused; the score does not depend on real images.
         logits: (N, K) scores of the classes, before the softmax.
     """
     conditional = logits.double().log_softmax(1)

@@ -1,4 +1,4 @@
-"""The kernel distance between two sets of features: Inception's is the kernel Inception distance."""
+"""The kernel distance between two sets of features; with Inception's it is the kernel Inception distance."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ ROWS = 1024
 
 @dataclass(frozen=True)
 class KernelSide:
-    """Features, float64 (N, d), and the mean of k(x, y) `within` the N (N - 1) ordered pairs of different images."""
+    """One side: features, float64 (N, d), and `within`, the mean of k(x, y) over the N (N - 1) pairs of two images."""
 
     features: Tensor
     within: float
 
     @staticmethod
     def of(features: Tensor) -> "KernelSide":
-        """Takes it of features (N, d); DataError where fewer than two have no pairs."""
+        """Compute it from features (N, d); raise DataError for fewer than two, which have no pairs."""
         if features.dim() != 2 or len(features) < 2:
             raise DataError("a kernel distance needs at least two images on each side", f"{tuple(features.shape)}")
         features = features.double()
@@ -30,33 +30,34 @@ class KernelSide:
         return KernelSide(features, float(_kernel_sum(features, features) - itself) / pairs)
 
     def arrays(self) -> dict[str, Tensor]:
-        """The features, and the mean kernel in float64."""
+        """Return the features and the mean kernel, in float64."""
         return {"features": self.features, "within": torch.tensor(self.within, dtype=torch.float64)}
 
     @staticmethod
     def restored(arrays: Mapping[str, Tensor]) -> "KernelSide":
-        """What `arrays` gave."""
+        """Restore it from `arrays`."""
         return KernelSide(arrays["features"], float(arrays["within"]))
 
 
 def kernel_distance(a: KernelSide, b: KernelSide) -> float:
-    """The unbiased squared maximum mean discrepancy, k(x, y) = (x . y / d + 1)^3 (Binkowski et al. 2018, section 4).
+    """Return the unbiased squared MMD with k(x, y) = (x . y / d + 1)^3 (Binkowski et al. 2018, section 4).
 
-    Over all images at once: the mean over random subsets that is commonly printed estimates the same quantity, with
-    more variance and a seed. Being unbiased, it is negative about as often as not where the two sets agree. The counts
-    of the two sides may differ.
+    It uses all images at once: the usual mean over random subsets estimates the same quantity with more variance and a
+    seed. As an unbiased estimate it is often negative where the two sets agree. The two sides may have different
+    numbers of images.
 
     Raises:
-        DataError: features of different lengths.
+        DataError: the features have different lengths.
     """
     if a.features.shape[1] != b.features.shape[1]:
-        raise DataError("features compared have one length", f"{a.features.shape[1]} and {b.features.shape[1]}")
+        lengths = f"{a.features.shape[1]} and {b.features.shape[1]}"
+        raise DataError("features to compare must have the same length", lengths)
     between = float(_kernel_sum(a.features, b.features)) / (len(a.features) * len(b.features))
     return a.within + b.within - 2 * between
 
 
 def kernel(real: KernelSide, features: Tensor) -> float:
-    """The kernel distance of features (N, d) from the real side: the metrics `kid` and `kid:<name>`."""
+    """Return the kernel distance of features (N, d) from the real side: the metrics `kid` and `kid:<name>`."""
     return kernel_distance(real, KernelSide.of(features))
 
 
@@ -65,12 +66,12 @@ KERNEL = OfFeatures(
     kernel,
     KernelSide,
     says="unbiased squared MMD with kernel (x.y/d + 1)^3 over all images at once",
-    few="unbiased all the same, as it needs no covariance, but of so few images small differences say nothing",
+    few="unbiased, as it needs no covariance, but with so few images small differences mean nothing",
 )
 
 
 def _kernel_sum(a: Tensor, b: Tensor) -> Tensor:
-    """The sum of k(x, y) over all pairs, in blocks of rows so that no N x N matrix is held."""
+    """Return the sum of k(x, y) over all pairs, in blocks of rows, to avoid an N x N matrix in memory."""
     total = a.new_zeros(())
     for rows in torch.split(a, ROWS):
         total += (rows @ b.T).div_(a.shape[1]).add_(1).pow_(3).sum()

@@ -1,6 +1,6 @@
-"""The three kinds of metrics. A metric is a record of one kind in a file of its own, and a line of `METRICS`.
+"""The three kinds of metrics. A metric is a record of one kind in its own file, and a line in `METRICS`.
 
-Each has a `goal`, which says whether smaller or larger values are better, and what the protocol `says` of it.
+Each has a `goal`, `min` or `max`, which says which values are better, and `says`, its description in the protocol.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,19 +17,19 @@ Pair = Callable[[Tensor, Tensor], Tensor]
 
 
 class Opened(NamedTuple):
-    """A function of image pairs, and the digest of the files it was read from; empty where there are none."""
+    """A function of image pairs, and the digest of the files it was read from (empty if none)."""
 
     function: Pair
     digest: str = ""
 
 
 class PerImage(NamedTuple):
-    """A figure of single images and their targets, averaged over the images.
+    """A per-image metric: it compares each image with its target, and values are averaged over the images.
 
     Attributes:
-        open: makes the function, from the recipe's networks and the device; raises RecipeError or WeightsError.
-        check: raises what `open` would of the recipe's networks, loading nothing.
-        channels: how many its images may have, grey ones counting as RGB of equal channels; None where any will do.
+        open: the recipe's networks and the device to the function; raises RecipeError or WeightsError.
+        check: the same checks of the recipe's networks as `open`, without loading anything.
+        channels: the numbers of channels that it can measure, 1 being grey, 3 RGB; None for any number.
     """
 
     goal: Goal
@@ -40,32 +40,32 @@ class PerImage(NamedTuple):
 
 
 SEEN = (1, 3)
-"""Channels of the images that networks trained on photographs can look at: RGB, or grey as three equal channels."""
+"""The numbers of channels that networks trained on photographs can take: RGB, or grey as three equal channels."""
 
 
 class RealSide(Protocol):
-    """What a metric of features needs of the real images: computed once, and kept as arrays between processes."""
+    """The real images' side of a metric of features: computed once and cached as arrays."""
 
     @staticmethod
     def of(features: Tensor) -> "RealSide":
-        """Takes it of features (N, d); raises DataError where they are too few."""
+        """Compute it from features (N, d); raise DataError where they are too few."""
 
     def arrays(self) -> Mapping[str, Tensor]:
-        """All of it, by name."""
+        """Return all of it as arrays, by name."""
 
     @staticmethod
     def restored(arrays: Mapping[str, Tensor]) -> "RealSide":
-        """What `arrays` gave; raises KeyError where one is missing."""
+        """Restore it from `arrays`; raise KeyError where one is missing."""
 
 
 class OfFeatures(NamedTuple):
-    """A figure of a set of features. All metrics of one network share its pass over the images.
+    """A metric of a set of features. All metrics of one network share its pass over the images.
 
     Attributes:
         value: (real side, the generated images' features (N, d)) to the value; the real side is None without `real`.
-        real: the class of the real side, or None where the real images play no part.
-        logits: whether it takes classification scores, which Inception makes of its features.
-        few: what the value is worth where there are no more images than features; ends a sentence.
+        real: the class of the real side; None where the metric needs no real images.
+        logits: whether it takes class scores, which Inception computes from its features.
+        few: a warning for when there are no more images than features, as the end of a sentence.
     """
 
     goal: Goal
@@ -77,9 +77,9 @@ class OfFeatures(NamedTuple):
 
 
 class OfSegmentations(NamedTuple):
-    """A figure of how a segmentation network recognises, in generated images, what their label maps asked for.
+    """A segmentation score: how well a network finds, in generated images, the classes of their label maps.
 
-    `value` is a function of the confusion matrix of all images, float64 (K, K), rows the truth.
+    `value` maps the confusion matrix of all images, float64 (K, K), rows the truth, to the score.
     """
 
     goal: Goal
@@ -91,10 +91,10 @@ Metric = PerImage | OfFeatures | OfSegmentations
 
 
 def channels_of(metric: Metric) -> tuple[int, ...] | None:
-    """How many channels its images may have; None where any number will do."""
+    """Return the numbers of channels that a metric can measure; None for any number."""
     return metric.channels if isinstance(metric, PerImage) else SEEN
 
 
 def plain(function: Pair) -> Callable[[Networks, torch.device], Opened]:
-    """The `open` of a metric that needs no network."""
+    """Return the `open` of a metric that needs no network."""
     return lambda networks, device: Opened(function)

@@ -1,4 +1,4 @@
-"""LPIPS: how far apart two images look, by the features of a classifier weighed to agree with people."""
+"""LPIPS, a perceptual distance: a classifier's features, weighted to agree with human judgement."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,12 +19,13 @@ KIND = "the state dict of PyPI's lpips.LPIPS with net: alex or vgg, or a TorchSc
 
 
 class Trunk(NamedTuple):
-    """A classifier in five slices of convolutions, each with a ReLU; each slice's output is compared.
+    """A classifier in five slices of convolutions with ReLUs; the output of each slice is compared.
 
     Attributes:
-        slices: the convolutions' numbers among torchvision's features.
-        pooled: the slices that begin with a max pooling of stride 2 and size `pool`.
-        smallest: pixels that images need.
+        slices: the convolutions' indices among torchvision's features.
+        pooled: the slices that start with a max pooling of stride 2.
+        pool: kernel size of the max pooling.
+        smallest: the smallest side of an image, in pixels.
     """
 
     slices: tuple[tuple[int, ...], ...]
@@ -38,14 +39,14 @@ TRUNKS = {
     "vgg": Trunk(((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28)), pooled=(1, 2, 3, 4), pool=2, smallest=16),
 }
 STRIDE_PADDING = {11: (4, 2), 5: (1, 2), 3: (1, 1)}
-"""By kernel size: AlexNet begins with a convolution of 11 pixels that skips; all others keep the size."""
+"""Stride and padding by kernel size: AlexNet's first convolution, 11x11, has stride 4; all others keep the size."""
 
 
 class Lpips(nn.Module):
-    """The learned distance of Zhang et al. 2018, version 0.1 (their Eq. 1).
+    """The learned distance of Zhang et al. 2018 (Eq. 1), version 0.1.
 
-    The trunk and its five weights are taken of a state dict named as that of `lpips.LPIPS(net=...)`; KeyError or
-    RuntimeError where it is of something else.
+    The trunk and its five weights come from a state dict named like that of `lpips.LPIPS(net=...)`; raises KeyError or
+    RuntimeError for another state dict.
     """
 
     def __init__(self, trunk: Trunk, state: Mapping[str, Tensor]) -> None:
@@ -68,14 +69,14 @@ class Lpips(nn.Module):
             self.weights.append(nn.Parameter(state[f"lin{number}.model.1.weight"].view(1, inputs, 1, 1).clone()))
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
-        """Two batches (N, 3, H, W) in [-1, 1] to their distances (N,)."""
-        # One after the other: together their features would not stay in cache.
+        """Return the distances (N,) between two batches (N, 3, H, W) in [-1, 1]."""
+        # One after the other: both batches' features together would not fit in cache.
         sides = zip(self.weights, self._features(fake), self._features(real), strict=True)
         parts = [(weight * (a - b).square()).sum(1).mean(dim=(1, 2)) for weight, a, b in sides]
         return torch.stack(parts).sum(0)
 
     def _features(self, images: Tensor) -> list[Tensor]:
-        """Each slice's output, of length 1 at every position."""
+        """Return each slice's output, normalised to length 1 at every position."""
         out = (images - self.shift) / self.scale
         features = []
         for number, convolutions in enumerate(self.slices):
@@ -83,34 +84,34 @@ class Lpips(nn.Module):
                 out = functional.max_pool2d(out, self.trunk.pool, 2)
             for convolution in convolutions:  # type: ignore[attr-defined]
                 out = convolution(out).relu()
-            # Added outside the root, as the authors do: of length 0 where nothing is seen.
+            # The constant is outside the root, as in the authors' code: zero features stay zero.
             features.append(out / (out.square().sum(1, keepdim=True).sqrt() + 1e-10))
         return features
 
 
 def check_lpips(networks: Networks) -> tuple[Path, str | None]:
-    """The file and the trunk that the recipe names for LPIPS; loads nothing. Raises as `open_lpips`."""
+    """Return the file and the trunk that the recipe names for LPIPS; loads nothing. Raises as `open_lpips`."""
     options = networks.get(NAME, {})
     require_known(NAME, options, ("path", "net"))
     net = options.get("net")
     if net is not None and net not in TRUNKS:
-        raise RecipeError("net of feature network lpips is alex or vgg", repr(net), nearest(str(net), TRUNKS))
+        raise RecipeError("net of feature network lpips must be alex or vgg", repr(net), nearest(str(net), TRUNKS))
     if "path" not in options:
         raise WeightsError(
-            "lpips needs its weights", "none named", f"name under evaluate.features: {{lpips: {{path: ...}}}} {KIND}"
+            "lpips needs its weights", "none", f"set evaluate.features: {{lpips: {{path: ...}}}} to {KIND}"
         )
     return require_file(NAME, options, KIND), None if net is None else str(net)
 
 
 def open_lpips(networks: Networks, device: torch.device) -> Opened:
-    """The metric `lpips`: of images rounded to 8 bits; a grey image counts as RGB of three equal channels.
+    """Open the metric `lpips`; it rounds images to 8 bits, and grey images become RGB.
 
-    Its network `lpips` has a `path`, and `net: alex` or `net: vgg` for a state dict saved from
-    `lpips.LPIPS(net=...).state_dict()`. Without `net` the file is TorchScript and takes two batches in [-1, 1].
+    The recipe's network `lpips` has a `path`, and `net: alex` or `net: vgg` for a state dict saved from
+    `lpips.LPIPS(net=...).state_dict()`. Without `net` the file must be TorchScript that takes two batches in [-1, 1].
 
     Raises:
-        RecipeError: options that make no sense.
-        WeightsError: a file that is missing or holds something else.
+        RecipeError: the options are invalid.
+        WeightsError: the file is missing or holds something else.
     """
     path, net = check_lpips(networks)
     network = load_torchscript(path, device) if net is None else _load(path, net).to(device)
@@ -118,15 +119,16 @@ def open_lpips(networks: Networks, device: torch.device) -> Opened:
 
     def distance(fake: Tensor, real: Tensor) -> Tensor:
         if real.shape[1] not in SEEN:
-            raise DataError("lpips looks at RGB or grey images", f"{real.shape[1]} channels", "leave out lpips")
+            raise DataError("images for lpips must be RGB or grey", f"{real.shape[1]} channels", "leave out lpips")
         if min(real.shape[-2:]) < smallest:
-            raise DataError(f"lpips of {net} needs images of at least {smallest} pixels", f"{tuple(real.shape[-2:])}")
+            rule = f"images for lpips with {net} must have at least {smallest} pixels a side"
+            raise DataError(rule, f"{tuple(real.shape[-2:])}")
         pair = [levels.div(127.5).sub(1).contiguous() for levels in eight_bit_pair(fake, real)]
         if real.shape[1] == 1:
             pair = [images.expand(-1, 3, -1, -1) for images in pair]
         values: Tensor = network(*pair)
         if values.numel() != len(fake):
-            raise WeightsError("lpips returns one value for each pair of images", f"{tuple(values.shape)}")
+            raise WeightsError("lpips's network must return one value per pair of images", f"{tuple(values.shape)}")
         return values.double().flatten()
 
     return Opened(distance, digest_of(path, f"lpips {net}"))
@@ -136,10 +138,10 @@ LPIPS = PerImage("min", open_lpips, "LPIPS 0.1, mean over the images", check_lpi
 
 
 def _load(path: Path, net: str) -> Lpips:
-    """Reads a state dict of PyPI's lpips; WeightsError for a file that is damaged, unsafe or of something else."""
+    """Read a state dict of PyPI's lpips; raise WeightsError for a damaged or unsafe file, or another network's."""
     state = load_state(NAME, path)
     try:
         return Lpips(TRUNKS[net], state).eval().requires_grad_(False)
     except (KeyError, RuntimeError, TypeError, AttributeError, IndexError) as error:
-        rule = f"lpips weights are those of lpips.LPIPS(net={net!r})"
+        rule = f"lpips weights must be those of lpips.LPIPS(net={net!r})"
         raise WeightsError(rule, f"{path}: {reason(error)}") from error

@@ -1,4 +1,4 @@
-"""Generated tensors as the 8-bit pictures a user would save: every quality figure is taken on these."""
+"""Rounding of generated tensors to 8-bit pictures, as saved; every metric is measured on these."""
 
 from torch import Tensor
 
@@ -6,17 +6,17 @@ from slimgen.errors import DataError
 
 
 def eight_bit(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) in [-1, 1] to the levels of a saved picture: whole numbers 0..255 in float32.
+    """Round images (N, C, H, W) in [-1, 1] to the levels of a saved picture: whole numbers 0..255, in float32.
 
-    What lies outside is cut off, as saving would. NaN stays NaN.
+    Values outside the range are clipped, as in saving. NaN stays NaN.
     """
     return images.float().add(1).mul_(127.5).round_().clamp_(0, 255)
 
 
 def eight_bit_pair(fake: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-    """Rounds two batches that are compared image by image; DataError where their shapes differ."""
+    """Round two batches for a comparison image by image; raise DataError where their shapes differ."""
     if fake.shape != real.shape or fake.dim() != 4:
         raise DataError(
-            "images compared pixel by pixel have one shape (N, C, H, W)", f"{tuple(fake.shape)} and {tuple(real.shape)}"
+            "images to compare must have the same shape (N, C, H, W)", f"{tuple(fake.shape)} and {tuple(real.shape)}"
         )
     return eight_bit(fake), eight_bit(real)

@@ -1,4 +1,4 @@
-"""Metrics tried on a few pictures before anything is trained: above all the networks that others made."""
+"""A trial of the metrics, and above all of user-defined networks, on a few pictures before training starts."""
 
 import json
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ from slimgen.metrics.registry import check, find
 from slimgen.metrics.segmentation import Palette, confusion
 
 WIDEST = 1 << 14
-"""Features: the statistics of so many take 2 GiB, and the square root of their product hours."""
+"""The most features: their statistics take 2 GiB, and the square root of a product of covariances takes hours."""
 _CPU = torch.device("cpu")
 
 
 def probe(metrics: Sequence[str], networks: Networks, size: tuple[int, int, int]) -> None:
-    """Measures pictures (channels, height, width) that are drawn at random, once in each process.
+    """Measure random pictures of this size (channels, height, width), once in each process.
 
     Raises:
-        RecipeError, WeightsError: a metric that cannot be measured, or whose network returns what it cannot use.
-        DataError: pictures that are too small for a metric.
+        RecipeError, WeightsError: a metric cannot be measured, or cannot use its network's output.
+        DataError: the pictures are too small for a metric.
     """
     known = json.dumps(networks, sort_keys=True, default=str)
     for metric in dict.fromkeys(metrics):
@@ -49,12 +49,12 @@ def _probed(metric: str, known: str, size: tuple[int, int, int]) -> None:
         features = network.pooled(made)
     name = f"the feature network of {metric}"
     if not 1 <= features.shape[1] <= WIDEST:
-        raise WeightsError(f"{name} returns 1 to {WIDEST:,} features", f"{features.shape[1]:,}", "pool them first")
+        raise WeightsError(f"{name} must return 1 to {WIDEST:,} features", f"{features.shape[1]:,}", "pool them first")
     if not bool(features.isfinite().all()):
-        raise WeightsError(f"{name} returns finite numbers", "NaN or infinity", "check its size, mean and std")
+        raise WeightsError(f"{name} must return finite numbers", "NaN or infinity", "check its size, mean and std")
     if bool((features == features[:1]).all()):
         raise WeightsError(
-            f"{name} tells pictures apart", "the same features of all", "check its weights, mean and std"
+            f"{name} must distinguish pictures", "the same features for all", "check its weights, mean and std"
         )
 
 
@@ -63,10 +63,10 @@ def _made(metric: str, network: FeatureNetwork, pictures: Tensor) -> Tensor:
         return network.raw(pictures)
     except SlimgenError:
         raise
-    except Exception as error:  # a network that is not ours fails in its own way
+    except Exception as error:  # a user's network may raise anything
         name = network_of(metric)
-        hint = f"set evaluate.features.{name}.size to the pixels that it takes"
-        rule = f"the feature network {name} takes pictures of {_words(pictures)}"
+        hint = f"set evaluate.features.{name}.size to the size that it takes"
+        rule = f"the feature network {name} must take pictures of {_words(pictures)}"
         raise WeightsError(rule, reason(error), hint) from error
 
 
@@ -76,14 +76,14 @@ def _try_pairs(metric: str, kind: PerImage, networks: Networks, pictures: Tensor
         values = opened.function(pictures[1:].clone(), pictures[:2].clone())
     except SlimgenError:
         raise
-    except (Exception, SystemExit) as error:  # a metric that is not ours fails in its own way
+    except (Exception, SystemExit) as error:  # a user's metric may raise anything
         got = f"{type(error).__name__}: {reason(error)}"
-        raise RecipeError(f"the metric {metric} compares pictures of {_words(pictures)}", got) from error
+        raise RecipeError(f"the metric {metric} must compare pictures of {_words(pictures)}", got) from error
     if not (isinstance(values, Tensor) and values.shape == (2,)):
         got = f"{tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
-        raise RecipeError(f"the metric {metric} returns one value for each pair of pictures, (N,)", got)
+        raise RecipeError(f"the metric {metric} must return one value for each pair of pictures, (N,)", got)
     if not bool(values.isfinite().all()):
-        raise RecipeError(f"the metric {metric} returns finite numbers", str(values.tolist()))
+        raise RecipeError(f"the metric {metric} must return finite numbers", str(values.tolist()))
 
 
 def _words(pictures: Tensor) -> str:

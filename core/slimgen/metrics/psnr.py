@@ -9,10 +9,10 @@ from slimgen.metrics.pixels import eight_bit_pair
 
 
 def psnr(fake: Tensor, real: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio over the values of all channels: 10 log10(255^2 / mean squared error).
+    """Return the peak signal-to-noise ratio over all channels: 10 log10(255^2 / mean squared error).
 
-    Identical images would be infinitely good and would make every mean infinite, so the value ends at 100 dB, which
-    images that differ in a single level of a single value reach only beyond 150,000 values.
+    The value is capped at 100 dB, as identical images would make every mean infinite. Images that differ by one level
+    in a single value reach the cap only if they have more than 150,000 values.
 
     Both are (N, C, H, W) in [-1, 1]. The values are float64 (N,), NaN where the fake image has NaN.
 
@@ -23,9 +23,10 @@ def psnr(fake: Tensor, real: Tensor) -> Tensor:
 
 
 def psnr_y(fake: Tensor, real: Tensor, *, border: int = 0) -> Tensor:
-    """PSNR of the luma of RGB images, as super-resolution papers give it (BT.601, MATLAB's convention, 8 bits).
+    """Return the PSNR of the luma of RGB images, as in super-resolution papers (BT.601, MATLAB's convention, 8 bits).
 
-    They leave out a `border` of as many pixels as the scale on every side. DataError where the images are not RGB.
+    The papers leave out a `border` on every side, with as many pixels as the scale. Raises DataError unless the images
+    are RGB.
     """
     inner = slice(border, -border or None)
     a, b = (_luma(images)[..., inner, inner] for images in eight_bit_pair(fake, real))
@@ -33,17 +34,17 @@ def psnr_y(fake: Tensor, real: Tensor, *, border: int = 0) -> Tensor:
 
 
 def _luma(images: Tensor) -> Tensor:
-    """ITU-R BT.601's in studio range, as `rgb2ycbcr` gives it: of 0..255 (N, 3, H, W) whole 16..235 (N, 1, H, W)."""
+    """Return ITU-R BT.601 luma like MATLAB's `rgb2ycbcr`: 0..255 (N, 3, H, W) to whole numbers 16..235 (N, 1, H, W)."""
     if images.shape[1] != 3:
-        raise DataError("luma is computed from RGB images", f"{images.shape[1]} channels")
+        raise DataError("images for psnr_y must be RGB", f"{images.shape[1]} channels")
     red, green, blue = images.double().unbind(1)
     y = 16 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255
-    # Half up, not half to even: MATLAB's rounding.
+    # MATLAB rounds half up, not half to even.
     return y.add_(0.5).floor_().to(images.dtype).unsqueeze(1)
 
 
 def _decibels(fake: Tensor, real: Tensor) -> Tensor:
-    # Squares of 8-bit differences are exact in float32; their sum is only in float64.
+    # Squares of 8-bit differences are exact in float32, their sum only in float64.
     error = (fake - real).square_().mean(dim=(1, 2, 3), dtype=torch.float64)
     return (10 * torch.log10(255.0**2 / error)).clamp_(max=100.0)
 

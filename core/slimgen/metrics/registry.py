@@ -1,4 +1,4 @@
-"""All metrics by name. A name fixes the protocol: what differs in any way has another name."""
+"""All metrics by name. A name fixes the protocol: any difference in the protocol means another name."""
 
 from typing import cast
 
@@ -25,34 +25,34 @@ METRICS = {
     "seg_miou:<name>": "slimgen.metrics.segmentation:MEAN_IOU",
     "seg_map:<name>": "slimgen.metrics.segmentation:MEAN_AVERAGE_PRECISION",
 }
-"""Name to the import path of its record; imported only when it is asked for."""
+"""Name to the import path of its record, which is imported only when it is used."""
 
 
 def find(metric: str) -> Metric:
-    """The metric of a name of `METRICS`, with a feature network's name in the place of `<name>`.
+    """Return a metric by its name in `METRICS`, with a feature network's name in place of `<name>`.
 
-    Or one at the import path of a user-defined metric of single images, `package.module:NAME`.
+    Or return a user-defined per-image metric by its import path, `package.module:NAME`.
 
     Raises:
-        RecipeError: no metric has that name, or nothing can be imported from that path.
+        RecipeError: no metric has this name, or it cannot be imported from this path.
     """
     family, colon, name = metric.partition(":")
     known = f"{family}:<name>" if colon and name and name != "<name>" else metric
     if known in METRICS and not metric.endswith(":<name>"):
         return cast(Metric, load("metric", METRICS[known]))
     if not (family and name) or family in {one.partition(":")[0] for one in METRICS}:
-        raise RecipeError("metrics are known by name", repr(metric), nearest(metric, METRICS))
+        raise RecipeError(f"no metric is called {metric!r}", None, nearest(metric, METRICS))
     found = load("metric", metric)
     if not isinstance(found, PerImage):
-        raise RecipeError("a user-defined metric is a PerImage of slimgen.metrics.kinds", f"{metric} = {found!r}")
+        raise RecipeError("a user-defined metric must be a slimgen.metrics.kinds.PerImage", f"{metric} = {found!r}")
     return found
 
 
 def check(metric: str, networks: Networks) -> None:
-    """Whether a metric can be opened with the recipe's networks, without loading any: to be asked before a run begins.
+    """Check that a metric can be opened with the recipe's networks, without loading any: for use before a run.
 
     Raises:
-        RecipeError: no metric has that name, or its network's options make no sense.
+        RecipeError: no metric has this name, or its network's options are invalid.
         WeightsError: its network's file is missing.
     """
     kind = find(metric)

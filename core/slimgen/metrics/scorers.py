@@ -1,4 +1,4 @@
-"""What scores generated images: one scorer for each metric of single images, and one for each network."""
+"""Scorers of generated images: one for each per-image metric, and one for each feature network."""
 
 import hashlib
 import io
@@ -23,13 +23,13 @@ FEATURES, COUNTS = "features", "counts"
 
 
 class Compared(NamedTuple):
-    """The images of an evaluation, placed.
+    """The images of an evaluation, on its device.
 
     Attributes:
         inputs: (N, C, H, W).
         targets: real images (M, C, H, W): floats in [-1, 1], or uint8.
         batch: images per pass.
-        folder: keeps what is computed of the targets between processes; None keeps it in memory alone.
+        folder: a folder in which to cache the targets' statistics; None keeps them in memory only.
         content: digest of the targets.
     """
 
@@ -41,11 +41,11 @@ class Compared(NamedTuple):
 
 
 class ImageScorer:
-    """Of one metric of single images, whose targets are (N, C, H, W) in [-1, 1], placed.
+    """The scorer of one per-image metric; targets are (N, C, H, W) in [-1, 1], on the evaluation's device.
 
-    Every scorer sees each batch once: generated images (n, C, H, W), the `span` of all, for which it returns tensors
-    of n rows each. From the rows of all images it makes the values by metric. Its `digest` names the weights that it
-    scores with, and what it `says` of a metric goes into the protocol. Its `notes` say what values are worth.
+    Every scorer gets each batch once: generated images (n, C, H, W) and their `span` among all images. It returns
+    tensors with n rows, and computes the values by metric from the rows of all images. Its `digest` identifies the
+    weights that it uses, `says` has the text for the protocol by metric, and `notes` has warnings about values.
     """
 
     def __init__(self, metric: str, opened: Opened, targets: Tensor, says: str) -> None:
@@ -54,21 +54,21 @@ class ImageScorer:
         self.notes: dict[str, str] = {}
 
     def see(self, fake: Tensor, span: slice) -> dict[str, Tensor]:
-        """One value per image."""
+        """Return one value per image."""
         return {self.metric: self.function(fake, self.targets[span]).double()}
 
     def values(self, seen: Mapping[str, Tensor]) -> dict[str, float]:
-        """The mean over the images."""
-        # On the CPU, whose sum is in one order, so that a race to the end equals a measurement on every device.
+        """Return the mean over the images."""
+        # On the CPU, which sums in a fixed order, so that a complete race equals a measurement on every device.
         return {self.metric: float(seen[self.metric].cpu().mean())}
 
 
 class NetworkScorer:
-    """Of all metrics of one network, which runs once over each batch; of uint8 targets a batch at a time is scaled.
+    """The scorer of all metrics of one network, which runs once on each batch; uint8 targets are scaled by batch.
 
     Raises:
         RecipeError, WeightsError: as `open_features`.
-        DataError: label maps without the classes' colours.
+        DataError: the label maps have none of the classes' colours.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class NetworkScorer:
             self.says |= {name: f"{self.says[name]}, {palette.says(self.truth[1])}" for name in segmenting}
 
     def see(self, fake: Tensor, span: slice) -> dict[str, Tensor]:
-        """Features (n, d), or the confusion matrix of each image (n, K, K), or both."""
+        """Return features (n, d), or the confusion matrix of each image (n, K, K), or both."""
         out, rows = self.network.raw(fake), {}
         if any(isinstance(metric, OfFeatures) for metric in self.metrics.values()):
             rows[FEATURES] = self.network.pooled(out)
@@ -97,7 +97,7 @@ class NetworkScorer:
         return rows
 
     def values(self, seen: Mapping[str, Tensor]) -> dict[str, float]:
-        """Each metric's value."""
+        """Return each metric's value."""
         values = {}
         for name, metric in self.metrics.items():
             if isinstance(metric, OfSegmentations):
@@ -107,13 +107,13 @@ class NetworkScorer:
                 values[name] = metric.value(self.real[metric.real] if metric.real else None, features)
                 (made, length), real = features.shape, len(self.images.targets)
                 if metric.few and min(made, real) <= length:
-                    counts = f"{made} generated and {real} real images, but {length} features"
-                    self.notes[name] = f"{name}: of {counts}: {metric.few}"
+                    counts = f"{made} generated and {real} real images, for {length} features"
+                    self.notes[name] = f"{name} of {counts}: {metric.few}"
         return values
 
     @cached_property
     def real(self) -> dict[type[RealSide], RealSide]:
-        """The real sides, by their kind; the images are looked at once for those that are not kept."""
+        """The real sides, by their kind; one pass over the images computes those that are not cached."""
         kinds = {metric.real for metric in self.metrics.values() if isinstance(metric, OfFeatures) and metric.real}
         sides = {kind: side for kind in kinds if (side := self._restored(kind)) is not None}
         if missing := kinds - set(sides):
@@ -145,7 +145,7 @@ Scorer = ImageScorer | NetworkScorer
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Tensor], *, compressed: bool = False) -> None:
-    """Writes tensors by name into a file that is complete or absent; makes the folder."""
+    """Write tensors by name to a file, which is complete or absent; create its folder."""
     buffer = io.BytesIO()
     save = numpy.savez_compressed if compressed else numpy.savez
     save(buffer, allow_pickle=False, **{name: array.cpu().contiguous().numpy() for name, array in arrays.items()})
@@ -154,18 +154,18 @@ def save_arrays(path: Path, arrays: Mapping[str, Tensor], *, compressed: bool = 
 
 
 def load_arrays(path: Path, device: torch.device) -> dict[str, Tensor] | None:
-    """Reads what `save_arrays` wrote; None where there is no such file or a damaged one."""
+    """Read a file of `save_arrays`; return None where it is missing or damaged."""
     try:
-        # Opened here: numpy leaves a damaged file open.
+        # Opened here because numpy leaves a damaged file open.
         with path.open("rb") as file, numpy.load(file, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(arrays[name]).to(device) for name in arrays.files}
-    # No file; or a damaged archive, which may fail in any layer: zip, its checksum, the array's header, the keys.
+    # The file is missing, or damaged in any layer: the zip archive, its checksum, an array's header, the keys.
     except Exception:
         return None
 
 
 def open_scorers(metrics: Mapping[str, Metric], networks: Networks, images: Compared) -> list[Scorer]:
-    """The scorers of metrics by name; raises as they do."""
+    """Open the scorers of these metrics; raises as they do."""
     scorers: list[Scorer] = []
     by_network: dict[str, dict[str, OfFeatures | OfSegmentations]] = {}
     for metric, kind in metrics.items():

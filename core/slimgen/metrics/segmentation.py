@@ -1,8 +1,8 @@
-"""Segmentation scores: does a network recognise, in generated images, the classes that their label maps asked for?
+"""Segmentation scores: how well a network finds, in generated images, the classes of their label maps.
 
 The truth is the generator's input. The network is one of the recipe's `evaluate.features`, with two more options:
-`classes`, a mapping of class names to a colour [red, green, blue] of the label maps or a list of such colours, in the
-order of the network's outputs; and `tolerance`, how far a label map's pixel may lie from its colour (0: nowhere).
+`classes` maps class names, in the order of the network's outputs, to a colour [red, green, blue] of the label maps or a
+list of colours; `tolerance` is the distance that a label map's pixel may have from its colour (0: none).
 """
 
 import math
@@ -22,10 +22,12 @@ NONE = -1
 
 @dataclass(frozen=True)
 class Palette:
-    """Which colours of a label map stand for which of the K classes, in the order of the network's outputs.
+    """The colours of K classes in label maps; classes are in the order of the network's outputs.
 
-    Each colour has the number of its class. The tolerance is the Euclidean distance in 8-bit levels up to which a pixel
-    belongs to its nearest colour.
+    Attributes:
+        names: of the classes.
+        colours: each colour with the number of its class.
+        tolerance: the Euclidean distance in 8-bit levels up to which a pixel belongs to its nearest colour.
     """
 
     names: tuple[str, ...]
@@ -34,33 +36,34 @@ class Palette:
 
     @staticmethod
     def read(name: str, options: Mapping[str, object]) -> "Palette":
-        """The palette of a network, from its options in the recipe; RecipeError where they make no sense."""
+        """Read a network's palette from its options in the recipe; raise RecipeError where they are invalid."""
         classes, tolerance = options.get("classes"), options.get("tolerance", 0)
         if not isinstance(classes, Mapping) or len(classes) < 2:
             raise RecipeError(
                 f"feature network {name} needs classes to score segmentations",
                 repr(classes),
-                "a colour [red, green, blue] of the label maps for each class, in the order of the network's outputs",
+                "give each class a colour [red, green, blue] of the label maps, in the order of the network's outputs",
             )
         if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not tolerance >= 0:
-            raise RecipeError(f"tolerance of feature network {name} is a distance in 8-bit levels", repr(tolerance))
+            rule = f"tolerance of feature network {name} must be a distance in 8-bit levels, at least 0"
+            raise RecipeError(rule, repr(tolerance))
         colours = [(colour, k) for k, value in enumerate(classes.values()) for colour in _colours(name, value)]
         if len({colour for colour, _ in colours}) < len(colours):
-            raise RecipeError(f"the colours of feature network {name} are all different", repr(dict(classes)))
+            raise RecipeError(f"the colours of feature network {name} must all differ", repr(dict(classes)))
         return Palette(tuple(map(str, classes)), tuple(colours), float(tolerance))
 
     def label(self, maps: Tensor) -> Tensor:
-        """The class of each pixel of label maps: int16 (N, H, W); `NONE` where no colour is near enough.
+        """Return the class of each pixel of label maps: int16 (N, H, W); `NONE` where no colour is near enough.
 
         Args:
-            maps: (N, 3, H, W) in [-1, 1], or (N, 1, H, W) whose grey levels are colours of three equal values, or
-                (N, 2, H, W) whose first channel is that and whose second, the edges of instances, does not count.
+            maps: in [-1, 1]: RGB (N, 3, H, W); or grey levels (N, 1, H, W), which count as colours of three equal
+                values; or (N, 2, H, W), grey levels and the edges of instances, which are ignored.
 
         Raises:
-            DataError: maps of other channels, or in which no pixel has a colour of the palette.
+            DataError: the maps have other channels, or no pixel has a colour of the palette.
         """
         if maps.shape[1] not in (1, 2, 3):
-            raise DataError("label maps have one channel, one with edges, or three", f"{maps.shape[1]}")
+            raise DataError("label maps must have one channel, one and edges, or three", f"{maps.shape[1]}")
         maps = maps if maps.shape[1] == 3 else maps[:, :1]
         nearest = torch.full((len(maps), *maps.shape[-2:]), math.inf, device=maps.device)
         found = torch.full(nearest.shape, NONE, dtype=torch.int16, device=maps.device)
@@ -72,32 +75,35 @@ class Palette:
         found[nearest > self.tolerance**2] = NONE
         if not bool((found != NONE).any()):
             raise DataError(
-                "label maps, the generator's inputs, are drawn in the colours of evaluate.features' classes",
+                "label maps, the generator's inputs, must have the colours of classes in evaluate.features",
                 "no such pixel",
                 "check the colours and data.direction, or allow a tolerance",
             )
         return found
 
     def says(self, labels: Tensor) -> str:
-        """How the truth was taken, for the protocol."""
+        """Return the protocol's text about the truth."""
         share = float((labels != NONE).double().mean())
         colours = ", ".join(f"{self.names[index]} {'-'.join(map(str, colour))}" for colour, index in self.colours)
         return f"truth within {self.tolerance:g} levels of {colours} in the input, {share:.4%} of its pixels"
 
 
 def confusion(logits: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """How often each class was taken for each: float64 (N, K, K), rows the truth, columns the prediction.
+    """Return the confusion matrix of each image: float64 (N, K, K), rows the truth, columns the prediction.
 
     Scores are enlarged bilinearly to the label maps' size; the largest is the prediction.
 
     Args:
-        logits: (N, K, h, w); WeightsError where the network returned something else.
-        labels: (N, H, W) whole numbers below K, or `NONE` where a pixel does not count.
+        logits: (N, K, h, w).
+        labels: (N, H, W), whole numbers below K, or `NONE` where a pixel does not count.
         classes: K.
+
+    Raises:
+        WeightsError: the network returned another shape.
     """
     if logits.dim() != 4 or logits.shape[1] != classes:
         raise WeightsError(
-            f"a segmentation network of {classes} classes returns (N, {classes}, h, w)", f"{tuple(logits.shape)}"
+            f"a segmentation network with {classes} classes must return (N, {classes}, h, w)", f"{tuple(logits.shape)}"
         )
     if logits.shape[-2:] != labels.shape[-2:]:
         logits = functional.interpolate(logits, size=labels.shape[-2:], mode="bilinear", align_corners=False)
@@ -111,26 +117,26 @@ def confusion(logits: Tensor, labels: Tensor, classes: int) -> Tensor:
 
 
 def accuracy(counts: Tensor) -> float:
-    """The share of pixels recognised: `seg_accuracy:<name>` (Long et al. 2015, section 5). Counts as of `confusion`."""
+    """Return the share of pixels recognised (Long et al. 2015, section 5): `seg_accuracy:<name>`; see `confusion`."""
     return float(counts.diagonal().sum() / counts.sum())
 
 
 def class_accuracy(counts: Tensor) -> float:
-    """The mean over the classes that occur of the share of their pixels recognised: `seg_class_accuracy:<name>`."""
+    """Return the share of pixels recognised, averaged over the classes that occur: `seg_class_accuracy:<name>`."""
     truth = counts.sum(1)
     return float((counts.diagonal() / truth)[truth > 0].mean())
 
 
 def mean_iou(counts: Tensor) -> float:
-    """The mean intersection over union: `seg_miou:<name>`. A class neither asked for nor predicted does not count."""
+    """Return the mean IoU, `seg_miou:<name>`; a class that is neither in the truth nor predicted does not count."""
     union = counts.sum(0) + counts.sum(1) - counts.diagonal()
     return float((counts.diagonal() / union)[union > 0].mean())
 
 
 def mean_average_precision(counts: Tensor) -> float:
-    """What GAN Compression (Li et al. 2020, section 4.2) prints as mAP: `seg_map:<name>`, in per cent.
+    """Return the mAP of GAN Compression (Li et al. 2020, section 4.2), in per cent: `seg_map:<name>`.
 
-    It is no average precision: the evaluator of its segmentation network DRN (Yu et al. 2017) prints under that name
+    It is not an average precision: the evaluator of its segmentation network DRN (Yu et al. 2017) uses that name for
     100 times the mean intersection over union.
     """
     return 100 * mean_iou(counts)
@@ -143,13 +149,13 @@ MEAN_AVERAGE_PRECISION = OfSegmentations("max", mean_average_precision, "100 x m
 
 
 def _colours(name: str, value: object) -> list[tuple[int, int, int]]:
-    """One colour, or several."""
+    """Parse one colour or several."""
     if isinstance(value, Sequence) and not isinstance(value, str) and value:
         found = [value] if isinstance(value[0], int) else list(value)
         if all(_is_colour(colour) for colour in found):
             return [(int(red), int(green), int(blue)) for red, green, blue in found]
     raise RecipeError(
-        f"a class of feature network {name} is a colour of three levels 0..255 or a list of such", repr(value)
+        f"a class of feature network {name} must be a colour, three levels 0..255, or a list of colours", repr(value)
     )
 
 

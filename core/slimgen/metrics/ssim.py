@@ -1,4 +1,4 @@
-"""Structural similarity of 8-bit images."""
+"""Structural similarity (SSIM) of 8-bit images."""
 
 import torch
 from torch import Tensor
@@ -12,22 +12,22 @@ C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def ssim(fake: Tensor, real: Tensor) -> Tensor:
-    """Structural similarity with the constants of its authors (Wang et al. 2004, Eq. 13).
+    """Return the structural similarity with its authors' constants (Wang et al. 2004, Eq. 13).
 
-    An 11x11 Gaussian window of standard deviation 1.5 that stays inside the image, K1 = 0.01, K2 = 0.03, range 255,
-    population variances; the mean over positions and channels. Images are (N, C, H, W) in [-1, 1], values float64 (N,),
-    NaN where the fake image has NaN.
+    The window is an 11x11 Gaussian with standard deviation 1.5 that stays inside the image; K1 = 0.01, K2 = 0.03, range
+    255, population variances; the value is the mean over positions and channels. Images are (N, C, H, W) in [-1, 1],
+    values float64 (N,), NaN where the fake image has NaN.
 
     Raises:
         DataError: the shapes differ, or an image is smaller than the window.
     """
     if min(real.shape[-2:]) < WINDOW:
         raise DataError(
-            f"SSIM needs images of at least {WINDOW}x{WINDOW} pixels",
+            f"images for ssim must have at least {WINDOW}x{WINDOW} pixels",
             f"{real.shape[-2]}x{real.shape[-1]}",
             "leave out ssim or use larger images",
         )
-    # Variances are differences of large squares: in float32 flat areas would lose digits.
+    # Variances are differences of large squares; in float32 they would lose digits in flat areas.
     x, y = (images.double() for images in eight_bit_pair(fake, real))
     mean_x, mean_y, power, product = _blur(torch.stack((x, y, x * x + y * y, x * y))).unbind(0)
     means, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
@@ -40,8 +40,8 @@ SSIM = PerImage("max", plain(ssim))
 
 
 def _blur(maps: Tensor) -> Tensor:
-    """Weighs with the window wherever it fits: (..., H, W) to (..., H - 10, W - 10)."""
-    # Sums of shifted maps: exact on every device, where a convolution may run in TF32.
+    """Average with the window wherever it fits: (..., H, W) to (..., H - 10, W - 10)."""
+    # Sums of shifted maps are exact on every device; a convolution may run in TF32.
     offsets = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
     bell = torch.exp(-(offsets**2) / (2 * SIGMA**2))
     weights: list[float] = (bell / bell.sum()).tolist()

@@ -45,7 +45,7 @@ class UserDefined:
         """Raise SlimgenError where the class does not take one of these options, or requires others."""
         known = dict(inspect.signature(self.kind).parameters)
         if taken := sorted({"height", "width"} & options.keys()):
-            rule = "options of a user-defined network must not be called height or width, which are the image's"
+            rule = "options of a user-defined network must not be called height or width: these are the image's"
             raise SlimgenError(rule, ", ".join(taken))
         if CHANNELS in known:
             rule = f"a user-defined network must not have an option {CHANNELS}: pruning uses that name"

@@ -1,4 +1,4 @@
-"""What a generator learns of another: its inner features, or how they flow from layer to layer; and who asks it."""
+"""Distillation losses, on inner features or on FSP matrices, and the frozen teacher that they compare with."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -12,14 +12,14 @@ from torch.nn import functional
 class Adaptors(nn.ModuleList):
     """A learned 1x1 convolution for each layer, from the widest student's channels to the teacher's.
 
-    A once-for-all student has fewer channels at each configuration; it then takes the first of an adaptor's inputs.
+    A once-for-all student may have fewer channels; it then uses the first inputs of each adaptor.
     """
 
     def __init__(self, students: Sequence[int], teachers: Sequence[int]) -> None:
         super().__init__(nn.Conv2d(one, two, 1) for one, two in zip(students, teachers, strict=True))
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Features of the student (N, c, h, w), as wide as the teacher's."""
+        """Map the student's features (N, c, h, w) to the teacher's numbers of channels."""
         found = []
         for adaptor, feature in zip(self, features, strict=True):
             assert isinstance(adaptor, nn.Conv2d)
@@ -28,7 +28,7 @@ class Adaptors(nn.ModuleList):
 
 
 class Teacher:
-    """A generator, frozen here, that is asked about the same images again and again, and runs once."""
+    """A frozen generator that runs only once when it is called repeatedly with the same images."""
 
     def __init__(self, net: nn.Module) -> None:
         self.net = net.eval().requires_grad_(False)
@@ -36,7 +36,7 @@ class Teacher:
         self._told: tuple[Tensor, list[Tensor]] = (torch.empty(0), [])
 
     def __call__(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Its images, and its features where the network shows any."""
+        """Return its images, and its features if the network has a method `features`."""
         if images is not self._asked:
             show: Callable[[Tensor], Any] | None = getattr(self.net, "features", None)
             with torch.no_grad():
@@ -46,20 +46,20 @@ class Teacher:
 
 
 def distillation_loss(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
-    """The difference of the adapted student's features from the teacher's (GAN Compression, Li et al. 2020, Eq. 3).
+    """Compare the student's adapted features with the teacher's (GAN Compression, Li et al. 2020, Eq. 3).
 
-    As its authors compute it: the mean squared difference, summed over the layers.
+    As in the authors' code, it is the mean squared difference, summed over the layers.
     """
     terms = [functional.mse_loss(one.float(), two.float()) for one, two in zip(found, wanted, strict=True)]
     return torch.stack(terms).sum()
 
 
 def fsp_loss(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
-    """How differently the features of two networks flow from layer to layer (Yim et al. 2017, Eq. 2).
+    """Compare the flow of features from layer to layer in two networks (Yim et al. 2017, Eq. 2).
 
-    Both give as many feature maps, of the same channels layer by layer, all for the same N images. The squared
-    differences of the FSP matrices of each layer and the next are summed over their entries and over the pairs of
-    layers, whose weights are 1, and averaged over the images.
+    Both sides are equally many feature maps, with the same channels layer by layer, for the same N images. The squared
+    differences of the FSP matrices of consecutive layers are summed over their entries and over the pairs of layers,
+    all with weight 1, and averaged over the images.
     """
     ours, theirs = ([fsp_matrix(*pair) for pair in itertools.pairwise(maps)] for maps in (found, wanted))
     terms = [(one - two).square().sum((1, 2)).mean() for one, two in zip(ours, theirs, strict=True)]
@@ -67,9 +67,9 @@ def fsp_loss(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
 
 
 def fsp_matrix(first: Tensor, last: Tensor) -> Tensor:
-    """Features (N, m, H, W) and (N, n, H', W') to the flow between them (N, m, n) (Yim et al. 2017, Eq. 1).
+    """Return the FSP matrices (N, m, n) of features (N, m, H, W) and (N, n, H', W') (Yim et al. 2017, Eq. 1).
 
-    It is the mean over positions of the products of their channels; the larger maps are max-pooled to the smaller.
+    An entry is the mean over positions of the product of two channels; larger maps are max-pooled to the smaller size.
     """
     size = [min(sides) for sides in zip(first.shape[2:], last.shape[2:], strict=True)]
     one, two = (functional.adaptive_max_pool2d(maps.float(), size).flatten(2) for maps in (first, last))

@@ -1,4 +1,4 @@
-"""Several processes as one: torchrun's ranks share a batch, and step with the gradients of the whole."""
+"""Training in several processes: torchrun's ranks split each batch and step with the averaged gradients."""
 
 import atexit
 import os
@@ -20,11 +20,11 @@ _alone = False
 
 
 def world() -> tuple[int, int]:
-    """This process's rank and the number of processes; joins the group that torchrun announces, once."""
+    """Return this process's rank and the number of processes; the first call joins torchrun's process group."""
     if _alone or int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return 0, 1
     if not distributed.is_initialized():
-        # Waiting for the first process to search or prepare alone may take long.
+        # Processes may wait long while the first one searches or prepares alone.
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         distributed.init_process_group(backend, timeout=timedelta(days=7))
         # Its threads must end before the interpreter does, or the process aborts after its work is done.
@@ -33,13 +33,13 @@ def world() -> tuple[int, int]:
 
 
 def several() -> bool:
-    """Whether there are several processes, whatever each of them does by itself at the moment."""
+    """Return whether the run has several processes, also within `alone`."""
     return distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Within, this process is all there are: for what each of several does by itself, such as training a candidate."""
+    """Make this process act as the only one, for work that each process does alone, such as training a candidate."""
     global _alone
     before, _alone = _alone, True
     try:
@@ -54,21 +54,21 @@ def _joined() -> bool:
 
 @contextmanager
 def peers() -> Iterator[None]:
-    """Within, another process that is gone is a RunError: the libraries would give pages on their sockets."""
+    """Raise RunError where another process has ended; the libraries would print pages about their sockets."""
     try:
         yield
     except RuntimeError as error:  # gloo's, and NCCL's, which is a kind of it
         if not (distributed.is_initialized() and GONE.search(str(error))):
             raise
-        hint = "what it said tells why; the same command goes on"
-        raise RunError("all processes of a run must go on together", "another one that ended", hint) from error
+        hint = "see its own message for the reason; the same command resumes the run"
+        raise RunError("all processes of a run must keep running", "one that has ended", hint) from error
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replaces each gradient by its mean over the processes.
+    """Replace each gradient by its mean over the processes.
 
-    Every process draws the same architectures, so the same parameters have gradients everywhere. They travel in one
-    flat tensor, since a supernet has hundreds of small ones.
+    Every process draws the same architectures, so the same parameters have gradients everywhere. The gradients are sent
+    as one flat tensor, since a supernet has hundreds of small ones.
     """
     if not _joined():
         return
@@ -83,15 +83,15 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def together() -> None:
-    """Waits until every process is here."""
+    """Wait until every process has reached this point."""
     if _joined():
         distributed.barrier()
 
 
 def first(compute: Callable[[], T]) -> T:
-    """What the first process computes, for every process; the others compute nothing.
+    """Compute a value in the first process and return it in every process.
 
-    All processes must come here, in the same order as to everything else that they do together.
+    All processes must call this, in the same order relative to other collective calls.
     """
     if not _joined():
         return compute()
@@ -103,10 +103,10 @@ def first(compute: Callable[[], T]) -> T:
 def spread(
     items: Sequence[Item], work: Callable[[Item], T], each: Callable[[Item, T], object] | None = None
 ) -> list[T]:
-    """The results of `work` for all items, in their order and in every process, each item worked on by one of them.
+    """Divide the work on items between the processes; return all results, in the items' order, in every process.
 
-    Item i is the process's whose rank is i modulo the number of processes; `work` must not wait for other processes.
-    In every process, `each` is called with every item and its result: with those of its own as soon as they are there.
+    Item i goes to the process whose rank is i modulo the number of processes; `work` must not wait for other processes.
+    Every process calls `each` with every item and its result; for its own items it does so as soon as each is done.
     """
     rank, size = world()
     results: list[T] = []
@@ -126,18 +126,19 @@ def spread(
 
 
 def require_alike(done: int, modules: Iterable[object]) -> None:
-    """What several processes need to be one: checkpoints of as many steps done, and norms that see single images.
+    """Check that several processes can train together: equally old checkpoints, and no BatchNorm.
 
     Raises:
-        RunError: checkpoints differ, or a BatchNorm would see this process's share of the batch alone.
+        RunError: the checkpoints' steps differ, or a BatchNorm would use only this process's part of the batch.
     """
     if not _joined():
         return
     steps: list[int] = [0] * distributed.get_world_size()
     distributed.all_gather_object(steps, done)
     if len(set(steps)) > 1:
-        raise RunError("all processes resume from one checkpoint", f"steps {steps}", "let them share the run folder")
+        rule = "all processes must resume from the same step"
+        raise RunError(rule, f"steps {steps}", "let them share the run folder")
     inside = [part for module in modules if isinstance(module, nn.Module) for part in module.modules()]
     if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in inside):
         hint = "use norm: instance, or one process"
-        raise RunError("with several processes, norms see single images", "a BatchNorm", hint)
+        raise RunError("with several processes, norms must work on single images", "a BatchNorm", hint)

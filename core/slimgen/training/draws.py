@@ -1,4 +1,4 @@
-"""Draws, pure functions of a step that say which architectures are trained at it; and counters that prove them fair."""
+"""Draws, pure functions from a step to the architectures trained at it, and counters that check their fairness."""
 
 import random
 from collections import Counter
@@ -12,16 +12,16 @@ from slimgen.search.searcher import Feasible
 from slimgen.search.space import Space
 
 Draw = Callable[[int], Sequence[Arch]]
-"""The gradients of the architectures of one step are accumulated, then the optimizer steps once."""
+"""A step to its architectures; their gradients are accumulated, then the optimizer steps once."""
 
 
 def fixed(arch: Arch) -> Draw:
-    """The same architecture at every step."""
+    """Draw the same architecture at every step."""
     return lambda step: (arch,)
 
 
 def uniform(space: Space, seed: int, count: int = 1) -> Draw:
-    """`count` independent uniform samples a step: once-for-all training with count 1."""
+    """Draw `count` independent uniform samples at each step; `count` 1 is once-for-all training."""
 
     def draw(step: int) -> list[Arch]:
         rng = random.Random(f"{seed}/uniform/{step}")
@@ -31,19 +31,19 @@ def uniform(space: Space, seed: int, count: int = 1) -> Draw:
 
 
 def sandwich(space: Space, seed: int, count: int = 2) -> Draw:
-    """The largest, the smallest, and `count` uniform samples a step (universally slimmable networks)."""
+    """Draw the largest, the smallest and `count` uniform samples at each step (universally slimmable networks)."""
     inner = uniform(space, seed, count)
     return lambda step: [space.largest(), space.smallest(), *inner(step)]
 
 
 def fair(space: Space, at: Genotype, seed: int, *, apart: bool = False) -> Draw:
-    """CF-GAN's fair sampling (Algorithm 3, lines 4 to 8; Definition 3.1).
+    """Draw by CF-GAN's fair sampling (Algorithm 3, lines 4 to 8; Definition 3.1).
 
-    Each cycle of N_p steps visits every path once, in random order without replacement. A step's M architectures
-    between them use each of a layer's M operators exactly once, or, if `apart`, operators drawn independently.
+    Each cycle of N_p steps visits every path once, in random order without replacement. The M architectures of a step
+    together use each of a layer's M operators exactly once; with `apart`, operators are drawn independently.
 
-    The space holds the choice `path` and, for each layer, a choice `operator.` of as many options. Everything else,
-    such as the full widths, is as in `at`.
+    The space must have the choice `path` and, for each layer, a choice `operator.*`, all with M options. Everything
+    else, such as the full widths, is as in `at`.
     """
     paths = _choice(space, "path").options
     layers = {name: _choice(space, name).options for name in space if name.startswith("operator.")}
@@ -64,15 +64,15 @@ def fair(space: Space, at: Genotype, seed: int, *, apart: bool = False) -> Draw:
 
 
 def unfair(space: Space, at: Genotype, seed: int) -> Draw:
-    """What fair sampling is compared with (CF-GAN, A.1): the same paths, but operators drawn independently."""
+    """Draw the baseline of fair sampling (CF-GAN, A.1): the same paths, but operators drawn independently."""
     return fair(space, at, seed, apart=True)
 
 
 def narrowing(draw: Draw, space: Space, allows: Callable[[Genotype], bool], seed: int) -> Draw:
-    """Another draw's architectures at random widths within a budget, or the smallest where none is.
+    """Draw another draw's architectures at random widths within a budget, or at the smallest widths if none fits.
 
-    Widths are the choices `channel.` of the space. What is drawn above the budget goes by random steps towards the
-    smallest until it is within, so that most lie just below it.
+    Widths are the choices `channel.*` of the space. Architectures above the budget take random steps towards the
+    smallest widths until they fit, so most are just below the budget.
     """
 
     def slim(arch: Arch, rng: random.Random) -> Genotype:
@@ -91,15 +91,15 @@ def narrowing(draw: Draw, space: Space, allows: Callable[[Genotype], bool], seed
 
 
 def _choice(space: Space, name: str) -> Choice:
-    """A dimension that must be a choice."""
+    """Return a dimension after checking that it is a choice."""
     dimension = space[name]
     if not isinstance(dimension, Choice):
-        raise TypeError(f"{name} is no choice")
+        raise TypeError(f"{name} must be a choice")
     return dimension
 
 
 class UpdateCounts:
-    """How often each path and operator of the super-generator, and each path of the discriminator, was updated.
+    """Counts of updates of each path and operator of the super-generator, and of each path of the discriminator.
 
     Attributes:
         generator: U_p, by path.
@@ -113,7 +113,7 @@ class UpdateCounts:
         self.operators: Counter[tuple[str, str, str]] = Counter()
 
     def generator_step(self, archs: Iterable[Arch]) -> None:
-        """Counts one generator step with the accumulated gradients of these architectures."""
+        """Count one generator step with the accumulated gradients of these architectures."""
         genotypes = [pinned(arch) for arch in archs]
         self.generator.update({str(genotype["path"]) for genotype in genotypes})
         for genotype in genotypes:
@@ -122,13 +122,13 @@ class UpdateCounts:
                     self.operators[str(genotype["path"]), name, str(value)] += 1
 
     def discriminator_step(self, path: str) -> None:
-        """Counts one step of a discriminator's path."""
+        """Count one step of a discriminator's path."""
         self.discriminator[path] += 1
 
     def violations(self, space: Mapping[str, Any], discriminator: bool = True) -> list[str]:
-        """What breaks Definition 3.1, one line each; none if the training was fair.
+        """Return the violations of Definition 3.1, one line each; none if the training was fair.
 
-        The supernet's space says which operators a layer could have had; without a discriminator there is no path view.
+        The supernet's space lists the operators of each layer; without a discriminator, path counts are not compared.
         """
         found = []
         for path in space["path"].options:
@@ -141,7 +141,7 @@ class UpdateCounts:
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        """The counts as plain data, for checkpoints."""
+        """Return the counts as plain data, for checkpoints."""
         return {
             "generator": dict(self.generator),
             "discriminator": dict(self.discriminator),
@@ -149,7 +149,7 @@ class UpdateCounts:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes counts back."""
+        """Restore the counts."""
         self.generator, self.discriminator = Counter(state["generator"]), Counter(state["discriminator"])
         self.operators = Counter()
         for key, count in state["operators"].items():

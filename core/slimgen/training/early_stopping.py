@@ -1,4 +1,4 @@
-"""Early stopping: a training that is measured as it goes on lowers its rate and ends when it improves no more."""
+"""Early stopping: a training is measured as it runs, and lowers its rate and ends when it no longer improves."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -11,22 +11,22 @@ from slimgen.training.optimizers import held_then_linear
 
 
 class EarlyStopping:
-    """Says when a training that no longer improves lowers its rate, when it ends, and keeps its best weights.
+    """The rule that lowers a training's rate and ends it when it no longer improves; it keeps the best weights.
 
-    Early stopping with patience (Prechelt 1998), for a rate that is constant and then falls. The networks are measured
-    every so many updates, and at the end. Where the best value has not improved in `patience` checks, the rate begins
-    to fall, linearly to zero, over as many updates as make up the share `decay` of the whole: the rates are then those
-    of a shorter training. Where it has not improved in as many checks since the rate began to fall, the training ends.
-    So it does with the rate at zero; and without any plateau, the rates and the end are those of the whole schedule.
+    This is early stopping with patience (Prechelt 1998), for a rate that is constant and then falls. The networks are
+    measured every `every` updates and at the end. After `patience` checks without a better value, the rate starts to
+    fall linearly to zero; the fall takes the share `decay` of the shortened training, whose rates are therefore those
+    of a shorter schedule. After `patience` further checks without a better value, or with the rate at zero, the
+    training ends. Without a plateau, the rates and the end are those of the full schedule.
 
     Args:
-        steps: updates at most.
-        decay: the last share of a training, 0 to 1, over which its rate falls.
-        every: updates from one check to the next.
-        patience: checks without a better value.
-        measure: the value of the networks as they are, by the names that `watch` gives them.
+        steps: the most updates.
+        decay: the share of a training, 0 to 1, over which its rate falls at the end.
+        every: updates between checks.
+        patience: checks without a better value before the rate falls, and again before the training ends.
+        measure: the networks, by the names given to `watch`, to their value.
         goal: which values are better.
-        name: of what is measured.
+        name: of the measured value.
     """
 
     def __init__(
@@ -44,24 +44,24 @@ class EarlyStopping:
         self.measure, self.goal, self.name = measure, goal, name
         self.nets: Mapping[str, nn.Module] = {}
         self.done, self.over = 0, False
-        self.fall, self.end = steps - round(steps * decay), steps  # where the rate begins to fall, and is zero
+        self.fall, self.end = steps - round(steps * decay), steps  # where the rate starts to fall, and reaches zero
         self.best, self.best_update, self.stalled = -math.inf if goal == "max" else math.inf, 0, 0
         self.weights: dict[str, dict[str, Tensor]] = {}
 
     def watch(self, nets: Mapping[str, nn.Module]) -> None:
-        """Names the networks that are measured, and whose best weights are kept."""
+        """Set the networks to measure and whose best weights are kept, by name."""
         self.nets = nets
 
     def rate(self, step: int) -> float:
-        """The factor of the base rates at a step."""
+        """Return the factor of the base rates at a step."""
         return held_then_linear(step, self.fall, self.end)
 
     def look(self, done: int) -> float | None:
-        """Takes note of so many updates done; the value if they were to be checked."""
+        """Record the number of updates done; return the measured value if a check was due, else None."""
         self.done = done
         if done % self.every and done != self.end:
             return None
-        value = first(lambda: self.measure(self.nets))  # all processes have one opinion
+        value = first(lambda: self.measure(self.nets))  # all processes use the same value
         better = value > self.best if self.goal == "max" else value < self.best
         if not self.weights or math.isnan(self.best) or better:
             self.best, self.best_update, self.weights = value, done, self._copied()
@@ -77,15 +77,15 @@ class EarlyStopping:
         return value
 
     def restore(self) -> None:
-        """Gives the networks their best weights."""
+        """Load the best weights into the networks."""
         for name, weights in self.weights.items():
             self.nets[name].load_state_dict(weights)
 
     def facts(self) -> dict[str, float]:
-        """How the training went: updates done, the update of the weights that were kept, their value.
+        """Return a summary: updates done, the update of the kept weights, and their value.
 
-        And `stopped_improving`, the update of the value that was not improved in as many checks as the patience; 0
-        where there was none.
+        `stopped_improving` is the update whose value was the last improvement before the patience ran out; 0 if it did
+        not run out.
         """
         return {
             "updates": self.done,
@@ -95,12 +95,12 @@ class EarlyStopping:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, for checkpoints."""
+        """Return the whole state, for checkpoints."""
         names = ("done", "over", "fall", "end", "best", "best_update", "stalled", "weights")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes it back."""
+        """Restore the state."""
         for name, value in state.items():
             setattr(self, name, value)
 

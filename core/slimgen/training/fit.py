@@ -22,16 +22,17 @@ from slimgen.training.meter import Meter
 from slimgen.training.optimizers import Rate
 
 SAVING = 20.0
-"""Times the duration of a checkpoint that pass before the next, at least."""
+"""The least time between checkpoints, as a multiple of the time that saving one takes."""
 
 
 @dataclass
 class Memo:
-    """What the phases of one step tell each other.
+    """The data that the phases of one step pass to each other.
 
     Attributes:
-        fakes: generated images without their graph, for the discriminators: of each architecture, or each direction.
-        features: of the images generated last, where their generator shows any.
+        step: number of the step.
+        fakes: generated images without their graph, for the discriminators, one tensor per architecture or direction.
+        features: of the last generated images, if their generator returns any.
     """
 
     step: int
@@ -40,23 +41,23 @@ class Memo:
 
 
 Loss = Callable[[Any, Arch, Memo], Mapping[str, Tensor]]
-"""Batch, architecture and the step's memo to weighted terms; their sum is differentiated."""
+"""Batch, architecture and the step's memo to weighted terms, whose sum is differentiated."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A loss, the parameters that it moves, and when.
+    """A loss, the parameters that it updates, and the steps at which it runs.
 
     Attributes:
         name: for logs and checkpoints.
         loss: called once for each architecture.
-        optimizer: holds the parameters; every other phase's are frozen meanwhile.
+        optimizer: holds the parameters; those of all other phases are frozen during the phase.
         rate: step to a factor of the optimizer's base rates.
-        split: whose batches it takes.
-        when: whether it runs at a step.
+        split: the data split that its batches come from.
+        when: step to whether the phase runs.
         after: called with the phase and its architectures after the optimizer's step.
-        draw: architectures of its own, such as a relaxation's, whose graph lives for one backward pass; None takes
-            the step's.
+        draw: the phase's own architectures, such as a relaxation's gates, whose graph lasts for one backward pass; None
+            takes the step's architectures.
     """
 
     name: str
@@ -70,29 +71,32 @@ class Phase:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """All parameters that the phase moves."""
+        """All parameters that the phase updates."""
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
 
 class Stateful(Protocol):
-    """Whatever a checkpoint must hold: modules, averages, counters."""
+    """An object with state for checkpoints: a module, an average, a counter."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What there is to remember: tensors and plain data."""
+        """Return the state: tensors and plain data."""
 
     def load_state_dict(self, state: dict[str, Any], /) -> object:
-        """Takes it back."""
+        """Restore the state."""
 
 
 @dataclass
 class Journal:
-    """Where a training leaves its traces.
+    """The checkpoints, log and progress of a training.
 
     Attributes:
-        log: a line every `log_every` steps.
-        progress: called with steps done, steps in all, and the last losses.
-        seconds: between checkpoints, at least.
-        warn: told, once, that threads starve.
+        checkpoints: where to save; None saves nothing.
+        log: gets a line every `log_every` steps.
+        progress: called with steps done, total steps, and the last losses.
+        log_every: steps between lines of the log.
+        seconds: the least time between checkpoints.
+        warn: called once with a warning if the threads get too little CPU time.
+        starvation: measures the CPU time of the threads.
     """
 
     checkpoints: Checkpoints | None = None
@@ -104,7 +108,7 @@ class Journal:
     starvation: Starvation = field(default_factory=Starvation)
 
     def resume(self, state: Mapping[str, Stateful]) -> int:
-        """Restores the newest checkpoint; the number of steps it had done."""
+        """Restore the newest checkpoint and return the number of steps that it has done."""
         found = self.checkpoints.load() if self.checkpoints is not None else None
         done, kept = found if found is not None else (0, {})
         if self.log is not None:
@@ -117,7 +121,7 @@ class Journal:
         return done
 
     def advance(self, done: int, steps: int, losses: Mapping[str, float], state: Mapping[str, Stateful]) -> None:
-        """Tells of a step that was taken, and saves all when enough time has passed since the last checkpoint."""
+        """Report a finished step, and save a checkpoint when enough time has passed since the last one."""
         if self.progress is not None:
             self.progress(done, steps, losses)
         if self.warn is not None and (hint := self.starvation.hint(torch.get_num_threads())):
@@ -126,16 +130,16 @@ class Journal:
             started = time.monotonic()
             self.save(done, state)
             self._saved = time.monotonic()
-            # Large states are saved less often, so that saving stays below a twentieth of the time.
+            # Large states are saved less often, so that saving takes less than a twentieth of the time.
             self._pause = max(self.seconds, SAVING * (self._saved - started))
 
     def save(self, done: int, state: Mapping[str, Stateful]) -> None:
-        """Saves all after so many steps, where there are checkpoints."""
+        """Save a checkpoint of everything after this number of steps, unless `checkpoints` is None."""
         if self.checkpoints is not None:
             self.checkpoints.save(done, {name: part.state_dict() for name, part in state.items()})
 
 
-@held()  # a signal ends a training between two steps
+@held()  # a signal ends the training between two steps
 def fit(
     phases: Sequence[Phase],
     draw: Draw,
@@ -149,18 +153,19 @@ def fit(
     until: int | None = None,
     stopping: EarlyStopping | None = None,
 ) -> None:
-    """Trains for a number of steps, going on from the newest checkpoint; or `until` one, which is then saved.
+    """Train for `steps` steps, resuming from the newest checkpoint; or up to step `until`, which is then saved.
 
-    With `stopping` these are at most as many, all rates are its own, and what it watches ends with its best weights.
-    At each step, the phases run in order, with the batches of their splits, pure functions from step to batch. Under
-    torchrun every process holds its slice of the batch and the step is taken with the gradients of the whole.
+    With `stopping`, the training may end earlier, all rates come from it, and the networks that it watches end with
+    their best weights. At each step the phases run in order, with batches from their splits; batches are pure functions
+    of the step. Under torchrun every process has its part of the batch, and steps use the averaged gradients.
 
-    Everything random is a function of the seed and the step (here, layers such as dropout), so a training that was
-    killed and started again computes the same numbers as one left alone. Checkpoints hold `state`, the optimizers, and
-    the losses of the line under way. Where a signal asks for it, the step under way is saved, and `Stopped` raised.
+    All randomness is a function of the seed and the step (here, in layers such as dropout), so a training that was
+    killed and resumed computes the same numbers as one that was not. Checkpoints hold `state`, the optimizers, and the
+    losses since the last line of the log. When a signal asks to stop, the current step is finished and saved, and
+    `Stopped` is raised.
 
     Raises:
-        RunError: a loss that is no longer finite, or processes that cannot train as one.
+        RunError: a loss is no longer finite, or the processes cannot train together.
     """
     journal, meter, (rank, _) = journal or Journal(), Meter(), world()
     if stopping is not None:
@@ -175,8 +180,8 @@ def fit(
     try:
         for step in range(done, stop):
             if stopping is not None and stopping.over:
-                break  # a training that was killed after its end
-            torch.manual_seed((seed * 1_000_003 + step) * 1_009 + rank)  # another one for every step and process
+                break  # killed after the training had ended
+            torch.manual_seed((seed * 1_000_003 + step) * 1_009 + rank)  # a different seed for every step and process
             archs, memo = draw(step), Memo(step)
             for phase in phases:
                 if phase.when(step):
@@ -194,7 +199,7 @@ def fit(
             if asked():
                 if rank == 0:
                     journal.save(step + 1, everything)
-                return  # out of `held`, which raises
+                return  # to `held`, which raises
         if stopping is not None:
             stopping.restore()
         if rank == 0 and done < stop < steps:
@@ -207,7 +212,7 @@ def fit(
 def _step(
     phase: Phase, phases: Sequence[Phase], batch: Any, archs: Sequence[Arch], memo: Memo, compute: Compute, meter: Meter
 ) -> None:
-    """One step of one phase."""
+    """Run one step of one phase."""
     for group in phase.optimizer.param_groups:
         group["lr"] = group["initial_lr"] * phase.rate(memo.step)
     phase.optimizer.zero_grad(set_to_none=True)
@@ -228,7 +233,7 @@ def _step(
 
 @contextmanager
 def moving(phase: Phase, phases: Sequence[Phase]) -> Iterator[None]:
-    """Only this phase's parameters ask for gradients, so that none are computed in vain."""
+    """Require gradients for this phase's parameters only, so that no others are computed."""
     others = {id(parameter): parameter for other in phases for parameter in other.parameters}
     for parameter in phase.parameters:
         others.pop(id(parameter), None)

@@ -1,4 +1,4 @@
-"""Losses of the papers: adversarial, reconstruction, perceptual; and a sparsity term's proximal step."""
+"""The papers' losses (adversarial, reconstruction, perceptual, feature matching) and the proximal step of sparsity."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -15,11 +15,11 @@ from slimgen.nets.weights import load_weights
 
 
 class Adversarial(NamedTuple):
-    """An adversarial loss, of patch scores of any shape.
+    """An adversarial loss on scores of any shape.
 
     Attributes:
-        generator: what the generator minimizes, given the scores of its images.
-        discriminator: what the discriminator minimizes, given the scores of real images and of generated ones.
+        generator: the scores of generated images to the generator's loss.
+        discriminator: the scores of real and of generated images to the discriminator's loss.
     """
 
     generator: Callable[[Tensor], Tensor]
@@ -43,29 +43,30 @@ ADVERSARIAL = {
     "least-squares": Adversarial(lambda fake: (fake - 1).square().mean(), _least_squares),
     "vanilla": Adversarial(lambda fake: functional.softplus(-fake).mean(), _vanilla),
 }
-"""By name; `vanilla` is the non-saturating cross-entropy. The discriminator's halves are averaged, as in pix2pix."""
+"""Adversarial losses by name; `vanilla` is the non-saturating cross-entropy. As in pix2pix, the discriminator's loss is
+the mean of its terms for real and generated images."""
 
 
 def adversarial(name: str) -> Adversarial:
-    """An adversarial loss by name.
+    """Return an adversarial loss by name.
 
     Raises:
-        RecipeError: an unknown name.
+        RecipeError: the name is unknown.
     """
     if name not in ADVERSARIAL:
-        raise RecipeError("losses.gan names no loss", repr(name), nearest(name, ADVERSARIAL))
+        raise RecipeError("losses.gan must be a known loss", repr(name), nearest(name, ADVERSARIAL))
     return ADVERSARIAL[name]
 
 
 def reconstruction(fake: Tensor, real: Tensor) -> Tensor:
-    """Mean absolute difference of two batches of images (N, C, H, W)."""
+    """Return the mean absolute difference of two batches of images (N, C, H, W)."""
     return functional.l1_loss(fake, real)
 
 
 def perceptual(features: Callable[[Tensor], Any], fake: Tensor, wanted: Any) -> Tensor:
-    """Distance of images from feature maps that are wanted, one or several, of a network that the caller froze.
+    """Return the distance between the features of images and given feature maps, one or several.
 
-    It is the mean over feature maps of their mean absolute difference.
+    It is the mean over feature maps of their mean absolute differences. The caller must have frozen the network.
     """
     found = features(fake)
     pairs = [(found, wanted)] if isinstance(found, Tensor) else zip(found, wanted, strict=True)
@@ -73,11 +74,11 @@ def perceptual(features: Callable[[Tensor], Any], fake: Tensor, wanted: Any) -> 
 
 
 def feature_matching(found: Sequence[Sequence[Tensor]], wanted: Sequence[Sequence[Tensor]]) -> Tensor:
-    """Difference of generated and real images in what a discriminator sees (Wang et al. 2018, Eq. 3).
+    """Compare a discriminator's activations for generated and for real images (Wang et al. 2018, Eq. 3).
 
-    Of the activations of both, for each scale of the discriminator, the logits, which come last, are left out, and the
-    real images' gradients are cut. The mean absolute differences are summed over the layers and averaged over the
-    scales, as GauGAN weighs them.
+    Each side lists, for each scale of the discriminator, its activations; the last, the logits, are left out, and the
+    real ones are detached. The mean absolute differences are summed over the layers and averaged over the scales, as in
+    GauGAN.
     """
     terms = [
         functional.l1_loss(one.float(), two.detach().float())
@@ -89,19 +90,19 @@ def feature_matching(found: Sequence[Sequence[Tensor]], wanted: Sequence[Sequenc
 
 @torch.no_grad()
 def shrink(group: Sequence[nn.Parameter], threshold: float) -> None:
-    """The proximal step of a sparsity term, in place: what a channel holds goes towards zero together.
+    """Take the proximal step of a sparsity term in place: all values of a channel shrink towards zero together.
 
-    Of one vector of scale factors, this is the soft threshold of the L1 norm (CF-GAN, Eqs. 19 and 20). Of several
-    parameters, each with a row for every channel, it is that of the group lasso (Yuan and Lin 2006): a channel that
-    several layers write is gone only when none of them writes it. The threshold is lambda_sp times the step's learning
-    rate, and as many times more as the group's norm is larger: by the root of the number of parameters.
+    For one vector of scale factors this is the soft threshold of the L1 norm (CF-GAN, Eqs. 19 and 20). For several
+    parameters, each with one row per channel, it is that of the group lasso (Yuan and Lin 2006): a channel that several
+    layers write disappears only when none of them writes it. The threshold is lambda_sp times the step's learning rate;
+    it is scaled by the square root of the number of parameters, as the group's norm is larger by that factor.
 
-    Channels that took no part in the last gradient step are left alone: what was not trained is not pruned.
+    Channels without a gradient in the last step do not change, so that only trained channels are pruned.
     """
     vectors, filters = [p for p in group if p.dim() == 1], [p for p in group if p.dim() > 1]
     squares = [part.square().flatten(1).sum(1) for part in filters]
     moved = [_moved(part) for part in filters]
-    if vectors:  # gathered, since a supernet has hundreds of them and each call takes its time
+    if vectors:  # together, since a supernet has hundreds of them and each call costs time
         squares.append(torch.stack([vector.detach() for vector in vectors]).square().sum(0))
         moved.append(_moved(*vectors))
     left = (1 - threshold * len(group) ** 0.5 / torch.stack(squares).sum(0).sqrt()).clamp_(min=0).nan_to_num_()
@@ -113,7 +114,7 @@ def shrink(group: Sequence[nn.Parameter], threshold: float) -> None:
 
 
 def _moved(*parameters: nn.Parameter) -> Tensor:
-    """Which channels have a gradient in any of them."""
+    """Return which channels have a nonzero gradient in any of these parameters."""
     gradients = [p.grad.flatten(1) if p.dim() > 1 else p.grad[:, None] for p in parameters if p.grad is not None]
     if not gradients:
         return torch.zeros(len(parameters[0]), dtype=torch.bool, device=parameters[0].device)
@@ -126,9 +127,9 @@ VGG16_FILE = "vgg16-397923af.pth"
 
 
 class Vgg16(nn.Module):
-    """VGG-16 up to relu4_3, whose features are taken before each pooling (Johnson et al., 2016).
+    """VGG-16 up to relu4_3, which returns the features before each pooling (Johnson et al. 2016).
 
-    Its weights are torchvision's state dict, whose classifier is not needed.
+    The weights are torchvision's state dict; its classifier is not needed.
     """
 
     def __init__(self, weights: dict[str, Tensor]) -> None:
@@ -147,7 +148,7 @@ class Vgg16(nn.Module):
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Images (N, 3, H, W) in [-1, 1] to four feature maps, fine to coarse."""
+        """Map images (N, 3, H, W) in [-1, 1] to four feature maps, fine to coarse."""
         out = ((images + 1) / 2 - self.mean) / self.std
         found = []
         for layer in self.features:
@@ -158,31 +159,31 @@ class Vgg16(nn.Module):
 
 
 def find_network(name: str) -> Path:
-    """The file of a feature network: of `vgg16`, or the one that is named.
+    """Return the file of a feature network: VGG-16's weights for `vgg16`, or the named file.
 
     Raises:
-        WeightsError: it is not on this machine.
+        WeightsError: the file is not on this machine.
     """
     if name != "vgg16":
         if not is_file(name):
-            rule = "losses.perceptual_network is 'discriminator', 'vgg16' or a TorchScript file"
+            rule = "losses.perceptual_network must be 'discriminator', 'vgg16' or a TorchScript file"
             raise WeightsError(rule, repr(name))
         return Path(name)
     named = [Path(os.environ["SLIMGEN_VGG16"])] if "SLIMGEN_VGG16" in os.environ else []
     places = [*named, Path(torch.hub.get_dir()) / "checkpoints" / VGG16_FILE]
     found = next((path for path in places if path.is_file()), None)
     if found is None:
-        hint = f"put torchvision's {VGG16_FILE} there or name it in SLIMGEN_VGG16"
+        hint = f"put torchvision's {VGG16_FILE} there, or set SLIMGEN_VGG16 to its path"
         rule = "the perceptual loss needs VGG-16's ImageNet weights"
         raise WeightsError(rule, f"none at {', '.join(map(str, places))}", hint)
     return found
 
 
 def feature_network(name: str) -> nn.Module:
-    """A frozen feature network: `vgg16`, or a TorchScript file whose forward gives a tensor or several.
+    """Load a frozen feature network: `vgg16`, or a TorchScript file whose forward returns one or several tensors.
 
     Raises:
-        WeightsError: its file is not on this machine.
+        WeightsError: the file is not on this machine.
         CheckpointError: the file holds something else.
     """
     path, kind = find_network(name), "VGG-16's weights" if name == "vgg16" else "a TorchScript file"
@@ -192,6 +193,6 @@ def feature_network(name: str) -> nn.Module:
         )
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"{path} must hold {kind}", str(error).splitlines()[0]) from None
-    for parameter in net.parameters():  # one by one: modules of TorchScript cannot all at once
+    for parameter in net.parameters():  # one by one: TorchScript modules have no requires_grad_
         parameter.requires_grad_(False)
     return net.eval()

@@ -1,4 +1,4 @@
-"""The losses of a training between two lines of its log."""
+"""The mean losses of a training since the last line of its log."""
 
 import math
 from collections import defaultdict
@@ -19,29 +19,29 @@ class Meter:
         self.last: dict[str, float] = {}
 
     def add(self, terms: Mapping[str, Tensor]) -> None:
-        """Adds one step's losses; they stay on their device until a line is due."""
+        """Add one step's losses; they stay on their device until `means` is called."""
         for name, value in terms.items():
             self.sums[name] = self.sums[name] + value.float() if name in self.sums else value.float()
             self.counts[name] += 1
 
     def means(self, step: int) -> dict[str, float]:
-        """The means, which start anew.
+        """Return the means and reset them.
 
         Raises:
-            RunError: one of them is not finite.
+            RunError: a mean is not finite.
         """
         self.last = {name: float(value) / self.counts[name] for name, value in self.sums.items()}
         self.sums, self.counts = {}, defaultdict(int)
         for name, value in self.last.items():
             if not math.isfinite(value):
                 came = f"{name} = {value} at step {step + 1}"
-                raise RunError("losses stay finite", came, "lower the rate, or use precision fp32")
+                raise RunError("losses must stay finite", came, "lower the rate, or use precision fp32")
         return self.last
 
     def state_dict(self) -> dict[str, Any]:
-        """Sums and counts, for checkpoints."""
+        """Return sums and counts, for checkpoints."""
         return {"sums": dict(self.sums), "counts": dict(self.counts)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes them back."""
+        """Restore sums and counts."""
         self.sums, self.counts = dict(state["sums"]), defaultdict(int, state["counts"])

@@ -1,4 +1,4 @@
-"""Adam as fast in channels_last as elsewhere, learning-rate schedules of the papers, and averages of weights."""
+"""Adam that is also fast in channels_last, the papers' learning-rate schedules, and averages of weights."""
 
 import copy
 from collections.abc import Callable
@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 
 class Adam(torch.optim.Adam):
-    """Adam (Kingma and Ba 2015), fused.
+    """Fused Adam (Kingma and Ba 2015).
 
-    The kernel walks weights of four dimensions in the order of their dimensions; in channels_last that jumps through
-    memory, four times as slow. Each update is elementwise, so a view in the order of memory gets the same numbers.
-    The rate is that of parameter groups that have none. A group with a `momentum` is moved by gradient descent with
-    that momentum instead: so are scale factors that a proximal step makes sparse, since Adam moves each by its rate
-    however small its gradient is, which undoes the step.
+    The fused kernel visits 4-d weights in the order of their dimensions; in channels_last that jumps through memory and
+    is four times as slow. Updates are elementwise, so a view in memory order gives the same numbers.
+
+    `rate` applies to parameter groups without a rate of their own. A group with a `momentum` uses gradient descent with
+    that momentum instead. Scale factors that a proximal step makes sparse need this, because Adam moves each factor by
+    about its rate even where the gradient is small, which undoes the proximal step.
     """
 
     def __init__(self, groups: Any, rate: float, betas: tuple[float, float]) -> None:
@@ -23,7 +24,7 @@ class Adam(torch.optim.Adam):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Moves every parameter that has a gradient."""
+        """Update every parameter that has a gradient."""
         plain = [(group, weight) for group in self.param_groups if "momentum" in group for weight in group["params"]]
         gradients = [weight.grad for _, weight in plain]
         for (group, weight), gradient in zip(plain, gradients, strict=True):
@@ -36,7 +37,7 @@ class Adam(torch.optim.Adam):
             weight.grad = None
         super().step()
         for (_, weight), gradient in zip(plain, gradients, strict=True):
-            weight.grad = gradient  # which says who took part
+            weight.grad = gradient  # `shrink` reads it
 
     def _init_group(self, group: dict[str, Any], *lists: Any) -> bool:
         complex_numbers: bool = super()._init_group(group, *lists)  # type: ignore[no-untyped-call]
@@ -49,7 +50,7 @@ class Adam(torch.optim.Adam):
 
 
 def _channels_last(tensor: Tensor) -> bool:
-    """Whether a tensor lies channels_last and not contiguous as well."""
+    """Return whether a tensor is channels_last and not also contiguous."""
     return tensor.dim() == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -57,22 +58,22 @@ Rate = Callable[[int], float]
 
 
 def constant_then_linear(steps: int, decay: float) -> Rate:
-    """Constant, then linear to zero over the last part of the steps, a share of 0 to 1.
+    """Return a rate that is constant, then falls linearly to zero over the last share `decay` (0 to 1) of the steps.
 
-    So do pix2pix, CycleGAN, GAN Compression and CF-GAN.
+    It is the schedule of pix2pix, CycleGAN, GAN Compression and CF-GAN.
     """
     start = steps - round(steps * decay)
     return lambda step: held_then_linear(step, start, steps)
 
 
 def held_then_linear(step: int, start: int, end: int) -> float:
-    """1 before the step `start`, then linear to zero at `end`."""
-    # The last step still learns: it is one step's fall above zero.
+    """Return 1 before the step `start`, then a value that falls linearly to zero at `end`."""
+    # The last step still has a rate: one step's decrease above zero.
     return 1.0 if step < start else 1.0 - (step - start) / (end - start + 1)
 
 
 class Ema:
-    """Keeps a copy of a module whose weights trail the module's; `decay` of the old average stays at each update."""
+    """An exponential moving average of a module's weights; each update keeps the share `decay` of the old average."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.source, self.decay = module, decay
@@ -80,16 +81,16 @@ class Ema:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Moves the average towards the module; buffers are copied."""
+        """Move the average towards the module's weights; copy the buffers."""
         for average, weight in zip(self.module.parameters(), self.source.parameters(), strict=True):
             average.lerp_(weight, 1 - self.decay)
         for kept, new in zip(self.module.buffers(), self.source.buffers(), strict=True):
             kept.copy_(new)
 
     def state_dict(self) -> dict[str, Any]:
-        """The averaged weights."""
+        """Return the averaged weights."""
         return self.module.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes averaged weights back."""
+        """Restore the averaged weights."""
         self.module.load_state_dict(state)

@@ -220,7 +220,7 @@ def test_a_parametrized_convolution_is_refused_by_name():
         ("nowhere:Net", {}, "PYTHONPATH"),
         ("own_generator:torch", {}, "subclass of torch.nn.Module"),
         (OWN, {"hiden": 3}, "did you mean 'hidden'"),
-        (OWN, {"height": 3}, "height and width"),
+        (OWN, {"height": 3}, "must not be called height or width"),
         (OWN, {"kept_channels": {"nothing": [1, 1]}}, "name modules"),
         (OWN, {"kept_channels": {"mix.0": [1, 900]}}, "at most"),
         ("resnet", {"widths": {"stem": 1}}, "widths must have"),
@@ -228,7 +228,7 @@ def test_a_parametrized_convolution_is_refused_by_name():
         ("unet", {"widths": {"down": [1], "up": []}}, "8 numbers"),
     ],
 )
-def test_what_cannot_be_built_says_why(family, options, words):
+def test_a_network_that_cannot_be_built_is_refused_with_the_reason(family, options, words):
     with pytest.raises(SlimgenError, match=words):
         build_generator(family, **options)
 

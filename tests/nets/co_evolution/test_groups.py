@@ -208,7 +208,7 @@ def test_where_nothing_can_be_cut_each_layer_has_its_reason() -> None:
         groups(Whole().eval(), torch.zeros(1, 3, 8, 8))
     for reason in (
         *("normed is tied to norm, a GroupNorm", "grouped is grouped", "paint makes the output"),
-        *("added is added to the images", "unused is never run"),
+        *("added is added to the input images", "unused is never run"),
     ):
         assert reason in str(caught.value)
     with pytest.raises(SlimgenError, match="scaled is combined with a parameter that belongs to no layer"):

@@ -111,5 +111,5 @@ def test_a_misspelt_family_or_option_is_told_the_nearest():
 
 @pytest.mark.parametrize("wrong", [{"ngf": 0}, {"blocks": -1}, {"dropout": 1.0}])
 def test_an_option_out_of_range_is_refused(wrong):
-    with pytest.raises(SlimgenError, match="a ResNet generator needs"):
+    with pytest.raises(SlimgenError, match="a ResNet generator must have"):
         ResnetGenerator(**wrong)

@@ -173,7 +173,7 @@ def test_a_single_pixel_cannot_be_normalised_on_its_own():
     ("wrong", "message"),
     [
         ({"norm": "btch"}, r"known norm; got 'btch'; did you mean 'batch'\?"),
-        ({"doublings": 7}, "5 or 6 times; got 7"),
+        ({"doublings": 7}, "must be 5 or 6; got 7"),
         ({"inputs": 0}, "inputs and outputs .* must be at least 1; got inputs=0"),
         ({"ngf": 0}, "eight positive numbers"),
         ({"config": "32_32_48_32_48_16"}, "eight positive numbers"),

@@ -75,7 +75,7 @@ def mixed_normal(arch: Arch, name: str, features: Tensor, operations: nn.ModuleD
         name: of the choice.
         features: (N, inputs, H, W).
         operations: option to `Normal`.
-        recompute: as of `mixed`; the mixed kernel keeps little anyway.
+        recompute: see `mixed`; the mixed kernel keeps little anyway.
     """
 
     def operation(option: Value) -> Normal:

@@ -185,7 +185,7 @@ def _require_numbers(name: str, tensor: Tensor, expected: Tensor, where: str) ->
     taken = tensor.float() if tensor.is_floating_point() else tensor
     if wrong := int((~torch.isfinite(taken)).sum()):
         hint = "take a checkpoint from before the training diverged, or one in full precision"
-        got = f"{where} with {wrong:,} others in {name}"
+        got = f"{wrong:,} NaN or infinite values in {name} of {where}"
         raise CheckpointError("weights to import must be finite", got, hint)
 
 

@@ -101,7 +101,7 @@ class GeneratorShape:
 
     def __post_init__(self) -> None:
         if self.hidden < 4 or self.cells < 2 or min(self.inputs, self.outputs) < 1:
-            rule = "a generator of cells must have hidden of at least 4, at least 2 cells and at least 1 channel"
+            rule = "a generator of cells needs a hidden width of at least 4, at least 2 cells and 1 channel"
             raise SlimgenError(rule, f"hidden {self.hidden}, cells {self.cells}, {self.inputs} to {self.outputs}")
 
     @cached_property
