@@ -75,8 +75,8 @@ def test_sparsity_is_shared_among_the_paths_that_are_trained() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (["supernet.path=4-2-3"], "supernet.path names no path"),
-        (["supernet.operators=conv5x5"], "supernet.operators names no operator"),
+        (["supernet.path=4-2-3"], "unknown path in supernet.path"),
+        (["supernet.operators=conv5x5"], "unknown operator in supernet.operators"),
         (["supernet.path=4-2-1", "search.path=4-4-4"], "search.path needs a supernet of all paths"),
     ],
 )

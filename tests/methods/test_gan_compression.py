@@ -216,7 +216,7 @@ def test_pseudo_pairs_have_the_teachers_image_as_target(taught, tmp_path):
         (["supernet.pipeline=full"], "supernet.teacher"),
         (["supernet.teacher={updates: 4}"], "need supernet.pipeline full"),
         (["teach.generator={family: unet}", "finetune.rivals=[]"], "needs a ResNet teacher"),
-        (["supernet.space=channels-49"], "known name"),
+        (["supernet.space=channels-49"], "no space of channels is called 'channels-49'"),
         (["search={kind: exhaustive, evaluations: 2}"], "2 evaluations"),
         (["search={kind: exhaustive, evaluations: 2}", "budget={macs: 1/3, latency_ms: 9}"], "2 evaluations"),
         (["budget={macs: 10, latency_ms: 9}"], "smallest network"),

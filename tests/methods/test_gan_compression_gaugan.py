@@ -162,8 +162,8 @@ def test_the_original_is_measured_without_its_spectral_norms(taught):
     ("settings", "rule"),
     [
         (["supernet.prune=true"], "leave supernet.prune out"),
-        (["supernet.family=mobile_resnet"], "space of channels|distilled from a ResNet"),
-        (["supernet.space=channels-48"], "known name"),
+        (["supernet.family=mobile_resnet"], "space of channels|needs a ResNet teacher"),
+        (["supernet.space=channels-48"], "no space of SPADE channels is called"),
         (["budget={latency_ms: 5}"], "whose latency is the sum of its pieces' latencies"),
         (["size=80"], "multiples of 32"),
         (["finetune.rivals=[by_hand]"], "must suit the method gan_compression; got 'by_hand'; choose from narrowed"),
