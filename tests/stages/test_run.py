@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import slimgen
 from slimgen import stages
 from slimgen.errors import BudgetError, RecipeError, RunError
 from slimgen.files import write_json
@@ -112,6 +113,23 @@ def test_without_onnxruntime_a_run_is_evaluated_all_the_same_and_says_so(
     assert "as onnxruntime is not installed" in (out / "report.html").read_text()
 
 
+def test_a_finished_run_is_opened_as_an_object(finished: Path) -> None:
+    run = slimgen.open_run(finished)
+    assert (run.name, run.recipe) == (finished.name, TINY)
+    assert list(run.stages) == list(STAGES)
+    assert run.metrics["found.macs"] == run.table.rows[1].macs["exact"]
+    assert run.genotype in {trial.genotype for trial in run.trials}
+    assert run.generators == ["original", "found", "narrowed"]
+    images = torch.from_numpy(np.load(finished / "evaluate" / "samples.npz")["input"])
+    with torch.no_grad():
+        assert run.generator()(images).shape == images.shape
+        assert not torch.equal(run.generator("original")(images), run.generator("found")(images))
+    assert all(path.is_file() for path in (run.onnx, run.card, run.report))
+    assert "| found |" in run._repr_markdown_()
+    with pytest.raises(RunError, match="did you mean 'found'"):
+        run.generator("fuond")
+
+
 def test_fair_run_has_no_violation_of_definition_3_1(finished: Path) -> None:
     updates = json.loads((finished / "supernet" / "updates.json").read_text())
     assert updates["violations"] == []
@@ -201,7 +219,7 @@ def test_another_name_and_licence_are_shown_everywhere_and_nothing_is_computed(f
     [parent] = client.search_runs(["1"], f"tags.`slimgen.kind` = 'recipe' and tags.`slimgen.group` = '{finished}'")
     assert (parent.info.run_name, parent.data.tags["recipe"]) == ("mine", "tiny")
     assert {model.name for model in client.search_registered_models()} == {finished.name, "mine"}
-    stages.run(TINY, data=images, out=finished, progress=quiet)
+    slimgen.run(TINY, data=images, out=finished, progress=quiet)
     assert f"<h1>{finished.name}</h1>" in (finished / "evaluate" / "report.html").read_text()
     assert computed() == before
     assert [record(finished, stage)["fingerprint"] for stage in STAGES] == prints
