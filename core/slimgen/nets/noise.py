@@ -32,7 +32,7 @@ class NoiseOptions:
     Attributes:
         channels: number of channels of all features.
         latent: length of the noise.
-        size: image size, as `Size.of` reads it, in multiples of 8; None is 32, or the size that a cost is asked for.
+        size: height and width of the images in pixels, multiples of 8; null is 32. It must equal the recipe's size.
         outputs: channels of the images.
     """
 

@@ -32,17 +32,17 @@ class Teacher:
 
     def __init__(self, net: nn.Module) -> None:
         self.net = net.eval().requires_grad_(False)
-        self._asked: Tensor | None = None
-        self._told: tuple[Tensor, list[Tensor]] = (torch.empty(0), [])
+        self._images: Tensor | None = None
+        self._outputs: tuple[Tensor, list[Tensor]] = (torch.empty(0), [])
 
     def __call__(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return its images, and its features if the network has a method `features`."""
-        if images is not self._asked:
+        if images is not self._images:
             show: Callable[[Tensor], Any] | None = getattr(self.net, "features", None)
             with torch.no_grad():
-                self._told = show(images) if show is not None else (self.net(images), [])
-            self._asked = images
-        return self._told
+                self._outputs = show(images) if show is not None else (self.net(images), [])
+            self._images = images
+        return self._outputs
 
 
 def distillation_loss(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:

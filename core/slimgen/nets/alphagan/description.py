@@ -108,7 +108,11 @@ def _cost(edge: Edge, operation: str, channels: int, interpolation: str, size: S
 
 @dataclass(frozen=True)
 class AlphaShape(NoiseOptions):
-    """The options of every generator of the space; `interpolation` is one of `INTERPOLATIONS`."""
+    """The options of every generator of the space.
+
+    Attributes:
+        interpolation: `plain` for interpolations alone, `learned` for a 1x1 convolution with each (section 5.4.2).
+    """
 
     interpolation: str = "plain"
 
@@ -127,7 +131,11 @@ class AlphaShape(NoiseOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class AlphaOptions(AlphaShape):
-    """The options of one generator: its shape and a genotype of `SPACE`."""
+    """The options of one generator: its shape and its genotype.
+
+    Attributes:
+        genotype: the operation of every edge, such as `cell1.op1: conv_3x3`, as a search writes it.
+    """
 
     genotype: Mapping[str, Value]
 

@@ -167,7 +167,11 @@ def channels_of(shape: Shape, genotype: Mapping[str, Value]) -> dict[str, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class TrellisOptions(Shape):
-    """The options of one generator: its shape and a genotype of its space."""
+    """The options of one generator: its shape and its genotype.
+
+    Attributes:
+        genotype: the path, operators and channel ratios, such as `path: 4-2-1`, as a search writes them.
+    """
 
     genotype: Mapping[str, Value]
 

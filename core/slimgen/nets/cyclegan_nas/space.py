@@ -86,7 +86,8 @@ class GeneratorShape:
         cells: number of cells (the paper's N): one encoding, N - 2 residual, one decoding.
         inputs: channels of the input images.
         outputs: channels of the output images.
-        ends: whether the stem and the output are also searched, among S^r, as in the published code.
+        ends: whether the stem and the output are also searched, among the operations of residual cells (the paper's
+            S^r), as in the published code; otherwise they are 7x7 convolutions.
     """
 
     hidden: Width = 64
@@ -126,7 +127,8 @@ class DiscriminatorShape:
     Attributes:
         hidden: channels after the first operation.
         inputs: channels of its images.
-        ends: whether the output is also searched, among S^r, as in the published code.
+        ends: whether the output is also searched, among the operations of residual cells (the paper's S^r), as in the
+            published code; otherwise it is a 3x3 convolution.
 
     Raises:
         SlimgenError: a number is out of range.
@@ -210,7 +212,12 @@ def _cost(slot: Slot, option: str, height: int, width: int) -> Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class _Built:
-    """The options besides a network's shape: its genotype (see `space_of`), and whether kernels have spectral norms."""
+    """The options besides a network's shape.
+
+    Attributes:
+        genotype: the operation of every searched slot, such as `cell0.op0: conv5x5`, as a search writes it.
+        spectral: whether all kernels have spectral norms; they cost nothing, as they fold into the weights.
+    """
 
     genotype: Mapping[str, Value]
     spectral: bool = True

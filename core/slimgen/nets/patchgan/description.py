@@ -22,7 +22,7 @@ class PatchGANOptions:
         inputs: channels of the input: 6 for a pair of images, 3 for one image.
         ndf: channels of the first convolution; each next one doubles them, up to eight times as many.
         layers: number of convolutions with stride 2.
-        norm: `instance` (not affine), `batch` or `none`.
+        norm: `instance` (without scale and shift), `batch` or `none`.
         spectral: whether every convolution has spectral norm (Miyato et al. 2018); it costs nothing, as it folds into
             the weights.
 
@@ -93,7 +93,8 @@ class MultiScaleOptions(PatchGANOptions):
 
     Attributes:
         inputs: channels of the label maps and the image together.
-        spectral: see `PatchGANOptions`.
+        spectral: whether every convolution has spectral norm (Miyato et al. 2018); it costs nothing, as it folds into
+            the weights.
         scales: number of PatchGANs, each on images of half the size of the one before.
     """
 

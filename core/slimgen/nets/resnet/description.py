@@ -106,11 +106,12 @@ class ResnetOptions:
         ngf: channels of the stem; the residual blocks have four times as many.
         blocks: number of residual blocks.
         dropout: dropout probability in the residual blocks; 0 for no dropout layer.
-        norm: `instance` (not affine), as in CycleGAN, or `batch`, pix2pix's default, with which only the last
-            convolution has a bias.
-        config: a channel configuration in place of `ngf`.
-        widths: the channels of every part in place of `ngf` and `config`, as pruning leaves them; for the mapping see
-            `Widths.parse`.
+        norm: `instance` (without scale and shift), as in CycleGAN, or `batch`, pix2pix's default, with which only the
+            last convolution has a bias.
+        config: the widths of all parts in place of `ngf`: eight numbers c0 .. c7 as in GAN Compression, such as
+            `32_32_48_32_48_48_16_16`; null uses `ngf` everywhere.
+        widths: the channels of every part in place of `ngf` and `config`, as pruning leaves them: a mapping of stem,
+            down1, trunk, blocks (a list), up1 and up2.
 
     Raises:
         SlimgenError: an option is out of range.
@@ -200,7 +201,7 @@ class ResnetOptions:
 
     @property
     def taps(self) -> list[str]:
-        """The rows whose outputs distillation compares: the trunk's first, and the last block of each third.
+        """The rows whose outputs distillation compares: the trunk, and the last block of each third.
 
         These are GAN Compression's four layers (section 6.1): with 9 blocks, the trunk and blocks 3, 6 and 9.
         """
@@ -235,10 +236,10 @@ class ResnetOptions:
 
 @dataclass(frozen=True)
 class MobileResnetOptions(ResnetOptions):
-    """The options of a mobile ResNet generator (GAN Compression, Li et al. 2020, section 3.2): one more than before.
+    """The options of a mobile ResNet generator (GAN Compression, Li et al. 2020, section 3.2): a ResNet's and one more.
 
     Attributes:
-        separable: the parts with separable convolutions (the paper's Table 4): `downsample` (the stem and both
+        separable: the parts with separable convolutions (GAN Compression, Table 4): `downsample` (the stem and both
             halvings), `resblocks`, `upsample` (both doublings). The output convolution is never separable.
 
     Raises:

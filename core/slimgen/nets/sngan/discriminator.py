@@ -76,7 +76,7 @@ class NoiseDiscriminatorOptions:
     """The options of an unconditional discriminator; raises RecipeError where one is out of range.
 
     Attributes:
-        genotype: a genotype of `SPACE`; None is SN-GAN's.
+        genotype: the operations of all blocks, such as `block1.op1: conv_3x3`; null is SN-GAN's, all `conv_3x3`.
         inputs: channels of the images.
         channels: number of channels of all features.
     """

@@ -96,7 +96,8 @@ class SpadeOptions:
         inputs: channels of the label maps, such as one for each class and one for the edges of instances.
         outputs: channels of the images.
         ngf: channels of the last block; sixteen times as many at the smallest size.
-        config: a channel configuration in place of `ngf`.
+        config: the widths of all parts in place of `ngf`: eight numbers c0 .. c7 as in GAN Compression, such as
+            `32_40_40_32_40_24_32_24`; null uses `ngf` everywhere.
         norm: the norm that SPADE modulates: `batch`, as published, whose statistics need several images (or pixels) in
             a batch, or `instance`, which normalises each image alone.
         doublings: how often the size doubles: 6, as published, or 5, which starts at 1/32 of the size, for smaller

@@ -24,7 +24,7 @@ class UnetOptions:
         outputs: channels of the output images.
         ngf: channels at half the size; each next scale doubles them, up to eight times as many.
         depth: number of halvings; the sides of images must be multiples of 2**depth.
-        norm: `batch`, or `instance` (not affine).
+        norm: `batch`, or `instance` (without scale and shift).
         dropout: dropout probability in the decoder's widest scales except the deepest (0.5 in pix2pix).
         widths: the channels of every scale in place of `ngf`, as pruning leaves them: a mapping with `down` for the
             encoder and `up` for the decoder, at 1/2, 1/4 ... of the size. The decoder has one number less, as its last
