@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .PHONY: run test lint ui bench wheel install clean
 
 run: $(STAMP) data/train/townhouses  ## The main job: search, compress, measure and export a generator, by two methods
-	@for recipe in $(RECIPES); do echo "$(BIN)/slimgen run $$recipe"; $(BIN)/slimgen run $$recipe || exit; done
+	@for recipe in $(RECIPES); do echo "$(BIN)/slimgen run $$recipe"; $(BIN)/slimgen run $$recipe --brief || exit; done
 	$(BIN)/slimgen compare $(RECIPES:%=runs/%)
 
 data/train/townhouses: | $(STAMP)

@@ -33,7 +33,7 @@ ANSWERS = {
     "teach --run runs/a": "no stage of runs/a has a recipe yet; add --recipe RECIPE",
     "profile": "slimgen profile needs FAMILY; try slimgen profile resnet",
     "profile unet --ngf abc": "unet: ngf: must be a whole number; got 'abc'",
-    "run townhouses-cf_gan --set compute.device=cuda": "compute.device cuda needs a GPU; got none on this machine",
+    "run townhouses-cf_gan --set compute.device=cuda": "compute.device 'cuda' needs a GPU; got none on this machine",
     "run townhouses-cf_gan --set compute.device=cuda:1": "write cuda; CUDA_VISIBLE_DEVICES chooses among several",
     "run townhouses-cf_gan --set method=alphagan": "take a recipe of alphagan: ",
     "run townhouses-cf_gan --set objective=psnr": "objective: must be a section of keys; got 'psnr'; set objective",

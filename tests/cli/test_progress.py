@@ -7,7 +7,7 @@ from slimgen.cli.progress import Display
 
 
 def console(terminal):
-    return Console(file=io.StringIO(), force_terminal=terminal, width=120, highlight=False)
+    return Console(file=io.StringIO(), force_terminal=terminal, width=140, highlight=False)
 
 
 def said(display):
@@ -22,16 +22,28 @@ def test_plain_lines_come_every_few_seconds_and_at_the_end(monkeypatch):
             display.tell("teacher", done, 6, {"generator.recon": 0.5})
     # The clock moves 4 s a step, so the 4th is the first that is 10 s after the 1st.
     assert said(display).splitlines() == [
-        "teach teacher 4/6  8.0 s left  recon 0.5",
-        "teach teacher 6/6  recon 0.5",
+        "stage 2/7 teach teacher 4/6  12 s elapsed, 8.0 s left  generator recon 0.5",
+        "stage 2/7 teach teacher 6/6  generator recon 0.5",
     ]
 
 
 def test_finished_stages_leave_a_line_each():
     with Display(["prepare", "teach"], console=console(False)) as display:
-        display.on_stage("prepare", {}, 200.0, False)
+        display.on_stage("prepare", {"train_images": 8, "val_images": 2, "rejected": 1}, 200.0, False)
         display.on_stage("teach", {}, 0.1, True)
-    assert said(display) == "✓ prepare   3 min 20 s\n✓ teach     already done\n"
+    assert said(display).splitlines() == [
+        "✓ prepare   3 min 20 s, 8 training, 2 validation images",
+        "✓ teach     already done",
+        "elapsed in total: 0.0 s",
+    ]
+
+
+def test_losses_are_named_by_whose_they_are_and_scores_by_what_they_lack():
+    losses = {"generator.recon": 3.677, "generator.adversarial": 0.029, "discriminator.loss": 0.985}
+    assert progress.measured(losses) == "generator recon 3.677, adversarial 0.029; discriminator 0.985"
+    with Display(["search"], console=console(False)) as display:
+        display.tell("path", 4, 4, {"psnr": 17.56})
+    assert said(display) == "stage 4/7 search path 4/4  psnr 17.56, best so far, without fine-tuning\n"
 
 
 def test_progress_belongs_to_the_stage_after_the_last_finished_one():
@@ -39,7 +51,7 @@ def test_progress_belongs_to_the_stage_after_the_last_finished_one():
         display.on_stage("prepare", {}, 1.0, False)
         display.on_stage("teach", {}, 1.0, False)
         display.tell("supernet", 3, 3, {})
-    assert said(display).splitlines()[-1] == "supernet 3/3"
+    assert said(display).splitlines()[2] == "stage 3/3 supernet 3/3"
 
 
 def test_a_terminal_shows_one_bar_with_what_was_seen_last():
@@ -48,8 +60,14 @@ def test_a_terminal_shows_one_bar_with_what_was_seen_last():
         display.tell("channel", 3, 8, {"psnr": 21.5})
         display._progress.refresh()
         assert len(display._progress.tasks) == 1
-    for words in ("search channel", "3/8", "psnr 21.5"):
+    for words in ("stage 4/7 search channel", "3/8", "elapsed", "left", "psnr 21.5"):
         assert words in said(display)
+
+
+def test_a_bar_counts_nothing_before_there_is_something_to_count():
+    with Display(["search"], console=console(True)) as display:
+        display._progress.refresh()
+    assert "0/?" not in said(display)
 
 
 def test_a_following_process_is_silent():

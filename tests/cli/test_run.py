@@ -6,7 +6,9 @@ from typer.testing import CliRunner
 from slimgen.cli.app import app
 from slimgen.data import prepare_images
 from slimgen.errors import DataError
+from slimgen.nets import generator_cost
 from slimgen.recipe import Recipe, load
+from slimgen.report.words import amount
 from slimgen.tasks import embedded
 from townhouses import write
 
@@ -29,9 +31,16 @@ def test_a_run_says_what_each_stage_took_and_skips_what_is_done(tmp_path):
     words = "run", "townhouses-cf_gan", "--data", "images", "--until", "prepare", *SMALL
     first = slimgen(*words, "--out", "r")
     assert first.exit_code == 0, first.stderr
+    limit = f"{amount(generator_cost('resnet', 32, 32, ngf=32, blocks=6).exact / 8)} MACs (exact)"
+    head, device = first.stderr.splitlines()[:2]
+    assert head == "townhouses-cf_gan: cf_gan, paired, 32 x 32 px, seed 0; budget " + limit
+    assert device.startswith("cpu ")
+    assert device.endswith("folder r")
     assert "prepare images 8/8" in first.stderr
+    assert ", 4 training, 2 validation, 2 test images" in first.stderr
     assert "already done" not in first.stderr
     second = slimgen(*words, "--out", "r", "--json")
+    assert "4 / 2 / 2 images to train / validate / test on; folder r" in second.stderr
     assert "✓ prepare   already done" in second.stderr
     told = json.loads(second.stdout)
     assert told["run"] == "r"

@@ -59,7 +59,7 @@ def column(rows: list[dict], name: str) -> list[str]:
 def test_the_latency_shown_is_onnxruntimes_whatever_pytorch_says():
     rows = [measured("original", 4.0), measured("found", 1.0, torch=19.0), measured("narrowed", 7.6, torch=5.0)]
     assert column(rows, "speed") == ["", "faster: 4.0 times", "slower than the original: 1.9 times"]
-    assert column(rows, "p50 / p95 ms") == ["4 / 5", "1 / 5", "7.6 / 5"]
+    assert column(rows, "p50 / p95 ms") == ["4 / 5", "1 / 5", "7.6 / 5.0"]
     shown = parse_table({**VALUE, "rows": rows}).rows
     assert [row.torch_p50_ms for row in shown] == [10.0, 19.0, 5.0]
     assert {row.torch_runtime for row in shown} == {"torch 2.13 cpu, float32 nhwc, 1 thread"}

@@ -5,15 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import slimgen
 from slimgen import stages
+from slimgen.cli.app import app
 from slimgen.errors import BudgetError, RecipeError, RunError
 from slimgen.files import write_json
 from slimgen.nets import build_generator
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
 from slimgen.report.table import read_table
+from slimgen.report.words import amount
 from slimgen.run import tracking
 from slimgen.run.record import LOOKED_AT, name_of
 from slimgen.run.store import load_mlflow
@@ -21,10 +24,12 @@ from slimgen.search import Genotype
 from slimgen.stages.bodies.export import in_turns
 from slimgen.stages.label import label_of
 from slimgen.stages.perform import compare_processes
+from slimgen.stages.summary import found
 from slimgen.stages.table import STAGES
 from tests.quiet import quiet
 
-TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text())
+TINY_FILE = Path(__file__).parent / "tiny.yaml"
+TINY = Recipe.parse(TINY_FILE.read_text())
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +63,19 @@ def test_found_generator_keeps_the_budget_and_is_what_was_trained(finished: Path
     net = build_generator(about["family"], **about["options"])
     net.load_state_dict(load_weights(finished / "finetune" / "found.safetensors"))
     assert sum(parameter.numel() for parameter in net.parameters()) == rows["found"]["params"]
+
+
+def test_what_was_found_is_told_against_the_budget_and_then_what_to_do(finished: Path, images: Path) -> None:
+    winner = json.loads((finished / "search" / "genotype.json").read_text())
+    line = found(TINY, finished / "search")
+    assert line.startswith(f"found {winner['genotype']['path']}: {amount(winner['costs']['macs'])} of 298 k MACs, ")
+    assert line.endswith(f"parameters; budget kept; PSNR {winner['quality']['psnr']:.4g} without fine-tuning")
+    words = ["run", str(TINY_FILE), "--data", str(images), "--out", str(finished)]
+    shown = CliRunner().invoke(app, words).stdout
+    assert f"found: {amount(winner['costs']['macs'])} of 298 k MACs" in shown
+    assert "budget kept." in shown
+    assert f"slimgen compare {finished.parent}" in shown
+    assert "original" not in CliRunner().invoke(app, [*words, "--brief"]).stdout
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import typer
 
 from slimgen.cli.options import SIZE, Json, Settings, leading
 from slimgen.cli.profile import parse_options
-from slimgen.cli.stages import show_outcome
-from slimgen.stages.table import STAGES, default_out
+from slimgen.cli.stages import perform_all, show_outcome
+from slimgen.stages.table import default_out
 
 
 def adopt(
@@ -44,8 +44,6 @@ def adopt(
     command again goes on where it stopped.
     """
     generator = {"family": family, **parse_options(context.args)}
-    from slimgen import stages
-    from slimgen.cli.progress import Display
     from slimgen.size import Size
     from slimgen.stages.label import checked
     from slimgen.tasks.adopting import recipe_of
@@ -56,7 +54,6 @@ def adopt(
         weights, generator, name=named, task=task, size=given, key=key, settings=set_, embedded=data is None
     )
     folder = out or default_out(named)
-    with Display(list(STAGES), quiet=not leading()) as display:
-        metrics = stages.run(recipe, data=data, out=folder, name=name, progress=display.tell, on_stage=display.on_stage)
+    metrics = perform_all(recipe, data, folder, name=name)
     if leading():
         show_outcome(recipe, folder, metrics, as_json)

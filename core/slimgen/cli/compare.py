@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 def _current(table: "Table", evaluate: Path) -> "Table":
     """A table with notes of what it was not computed from, though it lies in its run now."""
+    from slimgen.report.budget import budget_notes
     from slimgen.run.record import apart
     from slimgen.stages.table import STAGES
 
     others = {name: evaluate.parent / name for name in STAGES if name != "evaluate"}
     notes = apart({**others, "evaluate": evaluate})
     hint = (f"Run the recipe again to bring {evaluate.parent} up to date.",) if notes else ()
-    return replace(table, notes=(*table.notes, *notes, *hint))
+    return replace(table, notes=(*budget_notes(table, evaluate.parent), *table.notes, *notes, *hint))
 
 
 def _finished(run: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from slimgen.stages.outlook import Outlook
 
 OUTCOMES = (REPORT, GRID, ONNX, CARD, of_direction(ONNX, REVERSE), of_direction(CARD, REVERSE))
+Metrics = Mapping[str, Mapping[str, float]]
+"""What each stage measured."""
 RecipeOption = Annotated[
     str | None,
     typer.Option("--recipe", "-r", metavar="RECIPE", help="A preset, a YAML file, or FILE#key; by default the run's."),
@@ -62,6 +65,7 @@ def _command(stage: str, reads: tuple[str, ...]) -> Callable[..., None]:
         parsed = _recipe_of(stage, recipe, run, set_)
         from slimgen.cli.progress import Display
         from slimgen.stages.perform import perform
+        from slimgen.stages.summary import found
         from slimgen.stages.work import say
         from slimgen.tasks.embedded import find_images
 
@@ -70,7 +74,10 @@ def _command(stage: str, reads: tuple[str, ...]) -> Callable[..., None]:
             folders[DATA] = find_images(parsed, folders[DATA], run or place.parent, report=say)
         inputs = {other: folder or (run or Path()) / other for other, folder in folders.items()}
         with Display([stage], quiet=not leading()) as display:
-            metrics = perform(stage, parsed, out=place, name=name, group=group, progress=display.tell, **inputs)
+            told = partial(perform, stage, parsed, progress=display.tell, on_begin=display.line)
+            metrics = told(out=place, name=name, group=group, **inputs)
+            if stage == "search":
+                display.line(found(parsed, place))
         if as_json and leading():
             print_json(metrics)
         elif leading():
@@ -141,6 +148,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the recipe, and what each stage would cost; do nothing.")
     ] = False,
+    brief: Annotated[
+        bool, typer.Option("--brief", help="Print no table at the end, as where slimgen compare follows.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run all stages of a recipe. The same command again goes on where it stopped.
@@ -156,24 +166,47 @@ def run(
       slimgen run townhouses-cf_gan --dry-run     what it would cost
     """  # noqa: D301 - \b keeps the lines below as they are
     parsed = read_recipe(recipe, set_)
-    planned = [stage.name for stage in up_to(until)]
+    up_to(until)
     folder = out or default_out(parsed.name)
-    from slimgen import stages
-    from slimgen.cli.progress import Display
-
     if dry_run:
+        from slimgen import stages
+
         _show_outlook(stages.preview(parsed, data=data, out=folder, until=until), as_json)
         return
-    with Display(planned, quiet=not leading()) as display:
-        metrics = stages.run(
-            parsed, data=data, out=folder, until=until, name=name, progress=display.tell, on_stage=display.on_stage
-        )
+    metrics = perform_all(parsed, data, folder, until, name)
     if leading():
-        show_outcome(parsed, folder, metrics, as_json)
+        show_outcome(parsed, folder, metrics, as_json, brief)
 
 
-def show_outcome(recipe: "Recipe", folder: Path, metrics: Mapping[str, Mapping[str, float]], as_json: bool) -> None:
-    """The before/after table and where things lie."""
+def perform_all(
+    recipe: "Recipe", data: Path | None, out: Path, until: str | None = None, name: str | None = None
+) -> Metrics:
+    """Run a recipe's stages, and show on stderr what they do and find."""
+    from slimgen import stages
+    from slimgen.cli.progress import Display
+    from slimgen.stages.summary import found
+
+    def on_stage(stage: str, metrics: Mapping[str, float], seconds: float, skipped: bool) -> None:
+        display.on_stage(stage, metrics, seconds, skipped)
+        if stage == "search":
+            display.line(found(recipe, out / stage))
+
+    with Display([stage.name for stage in up_to(until)], quiet=not leading()) as display:
+        return stages.run(
+            recipe,
+            data=data,
+            out=out,
+            until=until,
+            name=name,
+            progress=display.tell,
+            on_stage=on_stage,
+            on_begin=display.line,
+        )
+
+
+def show_outcome(recipe: "Recipe", folder: Path, metrics: Metrics, as_json: bool, brief: bool = False) -> None:
+    """Print the table of before and after, unless brief, where the results lie, and what to do next."""
+    from slimgen.report.budget import budget_notes
     from slimgen.report.table import read_table, rows_table
     from slimgen.run.record import name_of
 
@@ -182,15 +215,27 @@ def show_outcome(recipe: "Recipe", folder: Path, metrics: Mapping[str, Mapping[s
     if as_json:
         print_json({"run": str(folder), "stages": metrics, "files": {path.name: str(path) for path in found}})
         return
-    if table is not None:
+    if table is not None and not brief:
         title = f"{name_of(folder / 'evaluate')}, {recipe.size}"
-        print_table(rows_table(table.rows, title, table.convention, table.notes))
+        notes = (*budget_notes(table, folder), *table.notes)
+        print_table(rows_table(table.rows, title, table.convention, notes))
     width = max([15, *(len(path.name) for path in found)])
     for path in found:
         typer.echo(printable(f"{path.name:<{width}} {path}"))
     if table is None:
         typer.echo(printable(f"{'run':<{width}} {folder}"))
-    typer.echo(f"{'MLflow':<{width}} slimgen ui")
+        return
+    typer.echo("next:")
+    for what, how in _next(folder).items():
+        typer.echo(printable(f"  {what:<{width - 2}} {how}"))
+
+
+def _next(folder: Path) -> Mapping[str, str]:
+    """Return what to do after a run, and how."""
+    steps = {"look": f"open {folder / 'evaluate' / REPORT} in a browser"}
+    if (folder / "export" / CARD).is_file():
+        steps["use"] = f"{folder / 'export' / CARD} shows how to run {ONNX}"
+    return {**steps, "compare": f"slimgen compare {folder.parent}", "MLflow": "slimgen ui"}
 
 
 def _show_outlook(outlook: "Outlook", as_json: bool) -> None:

@@ -95,6 +95,7 @@ class Method(Protocol):
     Optional functions and constants of the module:
 
     - `picture_genotype(genotype, path, recipe)` draws the found architecture; without it, a table is drawn.
+    - `name_genotype(genotype)` names the found architecture in a word or two.
     - `preview(recipe)` returns the `Preview` of a sound recipe.
     - `without_effect(recipe)` returns settings that were given but change nothing; a run reports them in one line.
     - `ALONE`: if true, its generators are not compared with an original.

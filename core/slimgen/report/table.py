@@ -74,7 +74,9 @@ class TableRow:
             return "-"
         halves = [half for half in (self.first_half_ms, self.second_half_ms) if half]
         mark = MARK if halves and max(halves) > (1 + APART) * min(halves) else ""
-        return f"{mark}{self.p50_ms:.4g} / {self.p95_ms or 0:.4g}"
+        whole = f"{self.p50_ms:.4g}"
+        places = len(whole.partition(".")[2]) if "e" not in whole else 0
+        return f"{mark}{whole} / {self.p95_ms or 0:.{places}f}"
 
     def speed(self, original: "TableRow") -> str:
         """The latency against the original's in words; in PyTorch where only one of them ran in onnxruntime."""

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from slimgen import stopping
-from slimgen.device import choose
+from slimgen.device import Compute, choose
 from slimgen.errors import RunError
 from slimgen.files import CHECKPOINTS
 from slimgen.nets import WIDTHS
@@ -27,6 +27,7 @@ from slimgen.stages.fingerprint import digest_input, fingerprint, require_stage,
 from slimgen.stages.label import Label, checked, label_of, relabel
 from slimgen.stages.outlook import is_among, require_places, without_effect
 from slimgen.stages.reuse import take_over
+from slimgen.stages.summary import heading
 from slimgen.stages.table import DATA, STAGES, Stage, up_to
 from slimgen.stages.work import Lines, Metrics, Progress, Work, say, warn
 from slimgen.tasks import suited
@@ -35,6 +36,8 @@ from slimgen.training.distributed import first, peers, together, world
 
 Body = Callable[[Work], Mapping[str, float]]
 """A stage's work itself; what was measured."""
+OnBegin = Callable[[str], None]
+"""Is given lines about what begins."""
 OnStage = Callable[[str, Metrics, float, bool], None]
 """Is given a stage, what it measured, the seconds that it took now, and whether it had been done before."""
 
@@ -49,6 +52,7 @@ def run(
     group: str | None = None,
     progress: Progress | None = None,
     on_stage: OnStage | None = None,
+    on_begin: OnBegin | None = None,
 ) -> dict[str, Metrics]:
     """Runs every stage of a recipe into `out/<stage>`; what is done already is not done again.
 
@@ -62,6 +66,7 @@ def run(
         group: what the stages have in common in MLflow; the run's folder by default.
         progress: is called as the work goes on.
         on_stage: is called after each stage.
+        on_begin: is called once the recipe is checked, with two lines about the run.
 
     Returns:
         What each stage measured.
@@ -73,6 +78,8 @@ def run(
     stopping.heed()
     check(recipe)  # before any picture is drawn
     require_places(recipe, find_images(recipe, data, out), out, planned)
+    if on_begin is not None:
+        on_begin(heading(recipe, _compute(recipe), out, out / "prepare"))
     images = find_images(recipe, data, out, report=say)
     group = group or str(out.resolve())
     done: dict[str, Metrics] = {}
@@ -80,7 +87,9 @@ def run(
         place, started = out / stage.name, time.monotonic()
         before = read_record(place).get("seconds")
         folders = {needed: images if needed == DATA else out / needed for needed in stage.reads}
-        done[stage.name] = perform(stage.name, recipe, out=place, name=name, group=group, progress=progress, **folders)
+        done[stage.name] = perform(
+            stage.name, recipe, out=place, name=name, group=group, progress=progress, on_begin=None, **folders
+        )
         if on_stage is not None:
             skipped = before is not None and read_record(place).get("seconds") == before
             on_stage(stage.name, done[stage.name], time.monotonic() - started, skipped)
@@ -96,6 +105,7 @@ def perform(
     name: str | None = None,
     group: str | None = None,
     progress: Progress | None = None,
+    on_begin: OnBegin | None = None,
     **inputs: Path,
 ) -> Metrics:
     """Runs a stage into `out`, unless it holds this very computation already; what was measured.
@@ -134,7 +144,9 @@ def perform(
         for place in (out, parked(out, mark)):
             compare_processes(read_record(place), mark)
         body: Body = getattr(import_module(f"slimgen.stages.bodies.{which}"), which)
-        compute = choose(recipe.compute.precision, recipe.compute.device, recipe.compute.threads)
+        compute = _compute(recipe)
+        if on_begin is not None:
+            on_begin(heading(recipe, compute, out, folders.get("prepare", out)))
         about = _about(stage, recipe, digests, group or str(out.resolve().parent), label)
         place = first(lambda: folder.begin(about).path)
         work = Work(recipe, folders, place, compute, progress or Lines(), mark, place, label)
@@ -156,6 +168,10 @@ def perform(
         folder.install()  # not before MLflow was brought in line with the folder under the name that it had
         together()
         return metrics
+
+
+def _compute(recipe: Recipe) -> Compute:
+    return choose(recipe.compute.precision, recipe.compute.device, recipe.compute.threads)
 
 
 def _folders(stage: Stage, inputs: Mapping[str, Path]) -> dict[str, Path]:

@@ -13,6 +13,7 @@ from slimgen.files import DISCRIMINATOR, GENERATOR, UPDATES, write_json
 from slimgen.methods.alone import found_alone
 from slimgen.methods.candidates import Candidates
 from slimgen.methods.cf_gan.checking import check, preview, search_reads, without_effect
+from slimgen.methods.cf_gan.drawing import name_genotype as name_genotype
 from slimgen.methods.cf_gan.drawing import picture_genotype as picture_genotype
 from slimgen.methods.cf_gan.options import (
     SearchOptions,

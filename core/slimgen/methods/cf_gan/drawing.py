@@ -30,6 +30,11 @@ class Box(NamedTuple):
     height: float = 0.62
 
 
+def name_genotype(genotype: Mapping[str, Value]) -> str:
+    """Return the path, which says most of an architecture."""
+    return str(genotype["path"])
+
+
 def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe) -> None:
     """Draw a trellis as the network that it describes (CF-GAN, Figure 3).
 

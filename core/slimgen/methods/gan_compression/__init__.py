@@ -26,6 +26,7 @@ from slimgen.methods.gan_compression.distilling import (
     teacher_network,
     train_teacher,
 )
+from slimgen.methods.gan_compression.drawing import name_genotype as name_genotype
 from slimgen.methods.gan_compression.drawing import picture_genotype as picture_genotype
 from slimgen.methods.gan_compression.options import (
     SearchOptions,

@@ -23,6 +23,11 @@ LAYERS = (
 COLOURS = {1: "#a5d8ff", 2: "#ffec99", 4: "#b2f2bb"}
 
 
+def name_genotype(genotype: Mapping[str, Value]) -> str:
+    """Return the widths in the authors' notation, `32_32_48 ...`."""
+    return "_".join(map(str, genotype.values()))
+
+
 def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe) -> None:
     """Draw a ResNet's layer widths as bars, coloured by the size of their features; other networks as a table."""
     if set(genotype) != set(CHANNELS.names):
