@@ -3,9 +3,8 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -72,10 +71,11 @@ def _command(stage: str, reads: tuple[str, ...]) -> Callable[..., None]:
         place = out or (run or Path()) / stage
         if DATA in folders:
             folders[DATA] = find_images(parsed, folders[DATA], run or place.parent, report=say)
-        inputs = {other: folder or (run or Path()) / other for other, folder in folders.items()}
+        inputs: dict[str, Any] = {other: folder or (run or Path()) / other for other, folder in folders.items()}
         with Display([stage], quiet=not leading()) as display:
-            told = partial(perform, stage, parsed, progress=display.tell, on_begin=display.line)
-            metrics = told(out=place, name=name, group=group, **inputs)
+            metrics = perform(
+                stage, parsed, out=place, name=name, group=group, progress=display.tell, on_begin=display.line, **inputs
+            )
             if stage == "search":
                 display.line(found(parsed, place))
         if as_json and leading():
