@@ -76,8 +76,8 @@ class SupernetOptions(Schedule):
     )
     distillation: Literal["intermediate", "output", "fsp", "none"] = Field(
         default="intermediate",
-        description="What the student imitates of its teacher: `intermediate` features (Eq. 3), the `output` (Figure "
-        "8), `fsp`, the flow between layers (Yim et al. 2017; Table 7), or `none`.",
+        description="Part of the teacher that the student imitates: `intermediate` features (Eq. 3), the `output` "
+        "(Figure 8), `fsp`, the flow between layers (Yim et al. 2017; Table 7), or `none`.",
     )
     distill: float = Field(
         default=1.0,
