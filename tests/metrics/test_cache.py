@@ -24,7 +24,7 @@ def test_genotype_supernet_and_protocol_are_all_part_of_the_key(tmp_path: Path) 
     assert [cache.get("h", "s", "p"), cache.get("g", "t", "p"), cache.get("g", "s", "q")] == [None] * 3
 
 
-def test_a_torn_last_line_is_skipped_and_does_not_spoil_the_next(tmp_path: Path) -> None:
+def test_a_torn_last_line_is_skipped_and_does_not_damage_the_next(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
     cache = Cache(path)
     cache.put("a", "s", "p", {"psnr": 1.0})
@@ -39,13 +39,13 @@ def test_a_torn_last_line_is_skipped_and_does_not_spoil_the_next(tmp_path: Path)
     assert again.get("c", "s", "p") == {"psnr": 3.0}
 
 
-def test_lines_that_are_json_but_no_record_are_skipped(tmp_path: Path) -> None:
+def test_lines_of_json_that_are_not_records_are_skipped(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
     path.write_text('3\n{"genotype": "g"}\n{"genotype":"g","supernet":"s","protocol":"p","values":[1]}\n')
     assert len(Cache(path)) == 0
 
 
-def test_what_another_process_measured_is_seen_without_opening_anew(tmp_path: Path) -> None:
+def test_values_of_another_process_are_read_without_reopening(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
     mine, other = Cache(path), Cache(path)
     assert mine.get("g", "s", "p") is None

@@ -132,12 +132,12 @@ def test_an_unknown_metric_is_refused_by_name(name: str) -> None:
         find(name)
 
 
-def test_a_misspelt_metric_names_the_nearest() -> None:
+def test_the_error_for_a_misspelt_metric_suggests_the_nearest() -> None:
     with pytest.raises(RecipeError, match="did you mean 'psnr'"):
         Evaluator((images(0), images(1)), ["psrn"], compute=CPU)
 
 
-def test_an_output_beyond_all_bounds_is_no_picture_although_saving_would_cut_it_off() -> None:
+def test_an_infinite_output_is_refused_although_saving_would_clip_it() -> None:
     evaluator = Evaluator((images(0), images(1)), PLAIN, compute=CPU)
     assert set(evaluator.measure(lambda x: x / 0).values()) == {-math.inf}
 

@@ -48,7 +48,7 @@ def test_the_distance_of_mean_colours_has_its_closed_form(files: dict[str, Path]
     assert evaluator.measure(nn.Identity())["fd:colour"] == pytest.approx(3 * 0.2**2, rel=1e-6)
 
 
-def test_real_images_may_be_bytes(files: dict[str, Path]) -> None:
+def test_real_images_may_be_uint8(files: dict[str, Path]) -> None:
     features = {"x": {"path": str(files["net.pt"])}}
     real = torch.randint(0, 256, (7, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     fake = flat(colours(0))

@@ -121,7 +121,7 @@ def test_fid_is_the_number_that_pytorch_fid_prints_for_the_saved_pictures(tmp_pa
     assert frechet_distance_plain(a.mean, a.covariance, b.mean, b.covariance) == pytest.approx(expected, rel=1e-6)
 
 
-def test_without_weights_it_says_where_it_looked_and_downloads_nothing(
+def test_the_error_for_missing_weights_names_the_places_and_nothing_is_downloaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -136,7 +136,7 @@ def test_without_weights_it_says_where_it_looked_and_downloads_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_weights_of_another_network_are_refused_in_one_line(tmp_path: Path) -> None:
+def test_weights_of_another_network_are_an_error_of_one_line(tmp_path: Path) -> None:
     path = tmp_path / "other.pth"
     for other in ({"conv.weight": torch.zeros(3)}, [torch.zeros(3)]):
         torch.save(other, path)

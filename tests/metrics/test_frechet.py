@@ -32,7 +32,7 @@ def plain(a: Tensor, b: Tensor) -> float:
     return frechet_distance_plain(*moments[0], *moments[1])
 
 
-def test_moving_all_features_costs_the_square_of_the_way() -> None:
+def test_moving_all_features_costs_the_squared_distance() -> None:
     for count in (4, 40):
         a = features(1, count, 10)
         moved = a + torch.arange(10, dtype=torch.float64)
@@ -78,7 +78,7 @@ def test_one_image_has_no_covariance_and_lengths_must_agree() -> None:
 
 
 @pytest.mark.parametrize("count", [6, 40])
-def test_kept_statistics_give_the_same_distance_bit_for_bit(count: int, tmp_path: Path) -> None:
+def test_cached_statistics_give_the_same_distance_bit_for_bit(count: int, tmp_path: Path) -> None:
     a, b = Statistics.of(features(1, count, 16)), Statistics.of(features(2, 9, 16))
     save_arrays(tmp_path / "folder" / "real.npz", a.arrays())
     arrays = load_arrays(tmp_path / "folder" / "real.npz", CPU)
@@ -89,7 +89,7 @@ def test_kept_statistics_give_the_same_distance_bit_for_bit(count: int, tmp_path
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["real.npz"]
 
 
-def test_damaged_or_missing_statistics_are_taken_for_none(tmp_path: Path) -> None:
+def test_damaged_or_missing_statistics_are_computed_again(tmp_path: Path) -> None:
     path = tmp_path / "real.npz"
     assert load_arrays(path, CPU) is None
     save_arrays(path, Statistics.of(features(1, 40, 16)).arrays())

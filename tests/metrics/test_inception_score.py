@@ -7,11 +7,11 @@ from slimgen.metrics.inception_score import inception_score
 
 
 @pytest.mark.parametrize("classes", [2, 10, 1008])
-def test_sure_of_a_different_class_each_time_is_worth_the_number_of_classes(classes: int) -> None:
+def test_sure_scores_for_different_classes_give_the_number_of_classes(classes: int) -> None:
     assert inception_score(None, 1000 * torch.eye(classes)) == pytest.approx(classes, rel=1e-12)
 
 
-def test_images_that_are_all_alike_or_tell_nothing_are_worth_one() -> None:
+def test_equal_images_or_undecided_scores_have_a_score_of_one() -> None:
     assert inception_score(None, torch.zeros(5, 10)) == pytest.approx(1, abs=1e-12)
     assert inception_score(None, torch.arange(10.0).expand(5, -1)) == pytest.approx(1, abs=1e-12)
     assert inception_score(None, torch.randn(1, 10)) == pytest.approx(1, abs=1e-12)

@@ -38,11 +38,11 @@ def test_small_sets_have_the_value_worked_out_on_paper() -> None:
     assert kernel_distance(column(0, 1), column(1, 2)) == pytest.approx(1 + 27 - 2 * 37 / 4)
 
 
-def test_a_set_lies_below_zero_from_itself_by_what_its_pairs_lack_of_the_diagonal() -> None:
+def test_the_distance_of_a_set_from_itself_is_negative_by_the_diagonal_that_pairs_leave_out() -> None:
     assert kernel_distance(column(0, 1), column(0, 1)) == pytest.approx(2 * 1 - 2 * (1 + 1 + 1 + 8) / 4)
 
 
-def test_over_all_ways_to_part_a_set_in_two_it_is_zero_on_average_because_it_is_unbiased() -> None:
+def test_its_average_over_all_splits_of_a_set_into_two_is_zero_as_it_is_unbiased() -> None:
     points = features(0, 7)
     values = []
     for chosen in combinations(range(7), 3):
@@ -68,7 +68,7 @@ def test_one_image_has_no_pairs_and_lengths_must_agree() -> None:
         kernel_distance(KernelSide.of(torch.zeros(3, 8)), KernelSide.of(torch.zeros(3, 9)))
 
 
-def test_a_kept_side_gives_the_same_distance_bit_for_bit_and_a_damaged_one_counts_as_none(tmp_path: Path) -> None:
+def test_a_cached_side_gives_the_same_distance_bit_for_bit_and_a_damaged_one_is_ignored(tmp_path: Path) -> None:
     a, b, path = KernelSide.of(features(1, 7)), KernelSide.of(features(2, 5)), tmp_path / "folder" / "real.npz"
     assert load_arrays(path, CPU) is None
     save_arrays(path, a.arrays())

@@ -129,7 +129,7 @@ class Apart(nn.Module):
         return (a - b).abs().mean(dim=(1, 2, 3), keepdim=True)
 
 
-def test_a_torchscript_file_of_two_images_takes_its_place(tmp_path: Path) -> None:
+def test_a_torchscript_file_that_takes_two_images_can_replace_the_network(tmp_path: Path) -> None:
     path = tmp_path / "apart.pt"
     with pytest.warns(DeprecationWarning, match="torch.jit"):
         torch.jit.save(torch.jit.script(Apart()), path)
@@ -144,7 +144,7 @@ def test_a_torchscript_file_of_two_images_takes_its_place(tmp_path: Path) -> Non
         open_lpips({"lpips": {"path": str(path)}}, CPU).function(a, a)
 
 
-def test_without_weights_or_with_others_it_says_so_in_one_line(tmp_path: Path) -> None:
+def test_missing_or_wrong_weights_are_an_error_of_one_line(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="lpips needs its weights"):
         check("lpips", {})
     with pytest.raises(WeightsError, match="no file"):

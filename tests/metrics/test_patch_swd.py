@@ -48,7 +48,7 @@ def test_the_distance_grows_in_proportion_to_the_contrast_that_is_lost() -> None
     assert torch.allclose(lost, spread * math.sqrt(2 / math.pi), rtol=0.05)
 
 
-def test_what_is_sharp_elsewhere_is_near_where_psnr_finds_the_blurred_one_better() -> None:
+def test_an_image_sharp_elsewhere_is_near_where_psnr_prefers_a_blurred_one() -> None:
     real = texture(48)
     elsewhere, blurred = real.roll((5, 9), (2, 3)), functional.avg_pool2d(real, 3, 1, 1)
     assert (psnr(elsewhere, real) < psnr(blurred, real)).all()

@@ -83,11 +83,11 @@ def saved(folder: Path, kind: type[nn.Module]) -> dict[str, object]:
 
 @pytest.mark.parametrize("kind", [Means, Maps])
 @pytest.mark.parametrize("family", ["fd", "kid", "is"])
-def test_features_and_maps_are_what_a_network_returns(tmp_path: Path, kind: type[nn.Module], family: str) -> None:
+def test_a_network_may_return_features_or_feature_maps(tmp_path: Path, kind: type[nn.Module], family: str) -> None:
     probe([f"{family}:n"], {"n": saved(tmp_path, kind)}, SIZE)
 
 
-def test_a_network_of_one_size_is_told_to_say_it(tmp_path: Path) -> None:
+def test_the_error_for_a_network_with_a_fixed_size_asks_for_that_size(tmp_path: Path) -> None:
     named = saved(tmp_path, OneSize)
     probe(["fd:n"], {"n": {**named, "size": 16}}, SIZE)
     with pytest.raises(SlimgenError, match=r"must take pictures of 3 x 16 x 24; got RuntimeError.*features\.n\.size"):
@@ -107,7 +107,7 @@ def test_a_network_of_one_size_is_told_to_say_it(tmp_path: Path) -> None:
         (Rows, r"\(3, 3, 384\)"),
     ],
 )
-def test_a_network_that_cannot_be_used_is_one_line(tmp_path: Path, kind: type[nn.Module], words: str) -> None:
+def test_an_unusable_network_is_an_error_of_one_line(tmp_path: Path, kind: type[nn.Module], words: str) -> None:
     with pytest.raises(SlimgenError, match=words) as caught:
         probe(["fd:n"], {"n": saved(tmp_path, kind)}, SIZE)
     assert "\n" not in str(caught.value)
@@ -121,7 +121,7 @@ def test_a_segmentation_has_a_map_for_each_class(tmp_path: Path) -> None:
         probe(["seg_miou:n"], {"n": {**named, "classes": {**two, "roof": [2, 2, 2]}}}, SIZE)
 
 
-def test_an_lpips_takes_pairs(tmp_path: Path) -> None:
+def test_an_lpips_network_takes_pairs(tmp_path: Path) -> None:
     with pytest.raises(SlimgenError, match="the metric lpips must compare pictures of 3 x 16 x 24"):
         probe(["lpips"], {"lpips": saved(tmp_path, Means)}, SIZE)
 
@@ -136,7 +136,7 @@ def test_an_lpips_takes_pairs(tmp_path: Path) -> None:
         ("__import__('sys').exit(0)", "SystemExit"),
     ],
 )
-def test_a_metric_of_ones_own_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, words: str) -> None:
+def test_a_user_defined_metric_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, words: str) -> None:
     module = f"tried_metric_{abs(hash(body))}"
     code = "from slimgen.metrics.kinds import PerImage, plain\n"
     (tmp_path / f"{module}.py").write_text(f"{code}OWN = PerImage('min', plain(lambda fake, real: {body}))\n")

@@ -52,7 +52,7 @@ def dropped_after(gains: numpy.ndarray, first: int, z: float) -> int | None:
 
 @pytest.mark.parametrize("metric", ["psnr", "lpips"])
 @pytest.mark.parametrize(("first", "z"), [(8, 3.0), (2, 1.0), (13, 2.0)])
-def test_exactly_the_hopeless_are_dropped_and_as_soon_as_they_are(
+def test_exactly_the_hopeless_candidates_are_dropped_as_soon_as_possible(
     metric: str, first: int, z: float, evaluator: Evaluator
 ) -> None:
     mine = evaluator.per_image(halve, metric)
@@ -77,7 +77,7 @@ def test_exactly_the_hopeless_are_dropped_and_as_soon_as_they_are(
     assert len(ends) >= 3
 
 
-def test_without_a_rival_or_against_itself_all_images_are_seen(evaluator: Evaluator) -> None:
+def test_all_images_are_evaluated_without_a_rival_or_against_itself(evaluator: Evaluator) -> None:
     mine = evaluator.per_image(halve, "psnr")
     assert mine.shape == (COUNT,)
     assert mine.dtype == torch.float64
@@ -89,7 +89,7 @@ def test_without_a_rival_or_against_itself_all_images_are_seen(evaluator: Evalua
         assert torch.equal(raced.per_image, mine)
 
 
-def test_a_rival_that_is_better_everywhere_by_the_same_ends_the_race_at_the_first_chance(evaluator: Evaluator) -> None:
+def test_a_rival_that_is_better_by_a_constant_ends_the_race_at_the_first_check(evaluator: Evaluator) -> None:
     mine = evaluator.per_image(halve, "psnr")
     calls: list[int] = []
     raced = evaluator.race(lambda x: calls.append(len(x)) or x / 2, mine + 1, metric="psnr", first=8)
@@ -98,7 +98,7 @@ def test_a_rival_that_is_better_everywhere_by_the_same_ends_the_race_at_the_firs
     assert raced.values["psnr"] == pytest.approx(float(mine.mean()), rel=1e-12)
 
 
-def test_one_that_has_diverged_is_dropped_at_once_with_the_worst_value(evaluator: Evaluator) -> None:
+def test_a_candidate_that_has_diverged_is_dropped_at_once_with_the_worst_value(evaluator: Evaluator) -> None:
     for rival in (None, torch.zeros(COUNT)):
         for metric, worst in (("psnr", -math.inf), ("lpips", math.inf)):
             raced = evaluator.race(lambda x: x * math.nan, rival, metric=metric)
@@ -106,12 +106,12 @@ def test_one_that_has_diverged_is_dropped_at_once_with_the_worst_value(evaluator
             assert (len(raced.per_image), raced.complete) == (BATCH, False)
 
 
-def test_a_rival_that_has_diverged_drops_nobody(evaluator: Evaluator) -> None:
+def test_a_rival_that_has_diverged_drops_no_candidate(evaluator: Evaluator) -> None:
     assert evaluator.race(halve, torch.full((COUNT,), math.nan), metric="psnr").complete
     assert evaluator.race(halve, torch.full((COUNT,), -math.inf), metric="psnr").complete
 
 
-def test_sets_have_no_values_of_single_images_to_race_by(tmp_path: Path, evaluator: Evaluator) -> None:
+def test_metrics_of_sets_cannot_be_raced(tmp_path: Path, evaluator: Evaluator) -> None:
     path = tmp_path / "images.pt"
     with pytest.warns(DeprecationWarning, match="torch.jit"):
         torch.jit.save(torch.jit.trace(nn.Identity(), noise(0, 1)), path)

@@ -137,7 +137,7 @@ def test_a_generator_that_has_diverged_gets_the_worst_value(network: dict[str, o
         ({"tolerance": float("nan")}, "distance in 8-bit levels"),
     ],
 )
-def test_options_that_make_no_sense_are_refused_before_a_run(
+def test_invalid_options_are_refused_before_a_run(
     options: dict[str, object], message: str, network: dict[str, object]
 ) -> None:
     with pytest.raises(RecipeError, match=message):
@@ -158,7 +158,7 @@ def test_inputs_in_other_colours_and_networks_of_other_classes_are_refused(netwo
         check("seg_miou:inception", {"inception": {"path": "x.pth"}})
 
 
-def test_a_network_that_is_missing_is_told_without_opening_any(tmp_path: Path) -> None:
+def test_a_missing_network_is_reported_without_opening_any(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="needs a feature network called s"):
         check("seg_map:s", {})
     with pytest.raises(WeightsError, match="no file"):

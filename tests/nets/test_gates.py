@@ -83,7 +83,7 @@ def test_a_mixture_is_the_weighted_sum_of_its_options() -> None:
     assert mixed(gates.at, "edge", lambda option: values[str(option)]) == 4.0
 
 
-def test_where_only_one_option_is_run_the_others_are_not_computed() -> None:
+def test_options_that_are_not_drawn_are_not_computed() -> None:
     probabilities = {"edge": torch.tensor([0.0, 1.0])}
     gates = Gates(Genotype({"edge": "two"}), {"edge": ("one", "two")}, probabilities, {"edge": 1})
     assert [option for option, _ in branches(gates, "edge")] == ["two"]

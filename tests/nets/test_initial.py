@@ -45,7 +45,7 @@ def test_other_networks_are_drawn_as_pix2pix_draws_them():
         assert float(weight.std()) == pytest.approx(INITIAL_STD, rel=5 / math.sqrt(2 * weight.numel()))
 
 
-def test_what_passes_through_a_generator_of_noise_keeps_its_size():
+def test_the_signal_keeps_its_scale_through_a_generator_of_noise():
     torch.manual_seed(0)
     images = build_generator("sngan", channels=32)(torch.randn(16, 128))
     assert 0.1 < float(images.detach().std()) < 1

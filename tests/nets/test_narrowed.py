@@ -50,7 +50,7 @@ def test_widths_of_single_parts_are_left_out_of_the_narrowed_generator() -> None
     assert narrowed("resnet", cut, params, params(cut)) == {"blocks": 2, "ngf": 8}
 
 
-def test_what_no_width_reaches_and_what_has_no_width_is_refused() -> None:
+def test_an_amount_out_of_reach_and_a_family_without_width_are_refused() -> None:
     with pytest.raises(BudgetError, match="no width reaches"):
         narrowed("resnet", {"blocks": 0}, lambda options: min(options["ngf"], 10**9), 10**10)
     assert width_option("cyclegan_nas") is None

@@ -102,6 +102,6 @@ def test_channels_last_images_stay_channels_last():
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-def test_it_counts_as_an_instance_norm_in_every_layout(layout):
+def test_it_is_counted_as_an_instance_norm_in_every_layout(layout):
     images = torch.randn(1, 8, 16, 16).contiguous(memory_format=layout)
     assert count(InstanceNorm2d(8), images).gan_compression == 8 * 16 * 16

@@ -106,7 +106,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> str:
     return "own_options"
 
 
-def test_a_class_of_ones_own_is_held_to_its_own_signature(own: str) -> None:
+def test_options_of_a_user_defined_class_are_checked_against_its_signature(own: str) -> None:
     check_network(GENERATOR, {"family": f"{own}:Own", "schema": {"a": [1]}}, "g")
     check_network(GENERATOR, {"family": f"{own}:Open", "hidden": 3, "scale": [1], "further": "x"}, "g")
     with pytest.raises(RecipeError, match="no key 'hiden'; got 3; did you mean 'hidden'"):
@@ -119,7 +119,7 @@ def test_a_class_of_ones_own_is_held_to_its_own_signature(own: str) -> None:
         check_network(GENERATOR, {"family": f"{own}:Own", "kept_channels": {}}, "g")
 
 
-def test_a_network_that_no_machine_holds_is_told_in_parameters() -> None:
+def test_the_error_for_a_network_too_large_to_train_gives_its_parameters() -> None:
     require_buildable("generator", Cost(2 * 10**9, 1, 1, 1))
     with pytest.raises(RecipeError, match=r"at most 2,000,000,000 parameters; got 30,000,000,000, 112 GiB"):
         require_buildable("generator", Cost(3 * 10**10, 1, 1, 1))

@@ -29,7 +29,7 @@ def test_value_and_gradients_are_those_of_a_convolution(layout, sides, kernel, p
         assert torch.allclose(mine, theirs, rtol=1e-10)
 
 
-def test_it_counts_as_the_convolution_that_it_is():
+def test_it_is_counted_like_pytorchs_convolution():
     net = OutputConvolution(8, 3, 7)
     assert count(net, torch.zeros(1, 8, 14, 14)).exact == 8 * 3 * 49 * 64
 

@@ -84,7 +84,7 @@ def operators(graphs: Sequence[bytes]) -> Counter[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_pieces_of_a_network_have_its_operators_and_cost_what_it_costs(name: str) -> None:
+def test_the_pieces_of_a_network_have_its_operators_and_its_cost(name: str) -> None:
     nets = networks(name)
     for genotype in genotypes(name, 2):
         pieces = nets.pieces(genotype, *SIZE)
@@ -97,7 +97,7 @@ def test_the_pieces_of_a_network_have_its_operators_and_cost_what_it_costs(name:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_equal_pieces_have_equal_keys_and_others_have_others(name: str) -> None:
+def test_equal_pieces_have_equal_keys_and_different_ones_different_keys(name: str) -> None:
     known: dict[str, object] = {}
     for genotype in genotypes(name, 6):
         for piece in networks(name).pieces(genotype, *SIZE):
@@ -107,7 +107,7 @@ def test_equal_pieces_have_equal_keys_and_others_have_others(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_piece_takes_what_the_network_makes_there(name: str) -> None:
+def test_each_piece_takes_the_networks_features_at_its_place(name: str) -> None:
     """At the ends, at least: the first takes what the network takes, and the last makes what it makes."""
     for genotype in genotypes(name, 2):
         pieces = networks(name).pieces(genotype, *SIZE)
@@ -116,7 +116,7 @@ def test_each_piece_takes_what_the_network_makes_there(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["alphagan plain", "cells"])
-def test_what_depends_on_a_choice_depends_on_no_other(name: str) -> None:
+def test_a_piece_depends_on_one_choice_at_most(name: str) -> None:
     """So milliseconds are a sum over choices, and the most probable genotype within a limit is found exactly."""
     space = networks(name).space
     start = space.sample(random.Random(3))
@@ -133,7 +133,7 @@ def test_what_depends_on_a_choice_depends_on_no_other(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["alphagan learned", "alphagan plain", "cells"])
-def test_the_graph_that_is_timed_computes_what_the_network_does(name: str) -> None:
+def test_the_timed_graph_computes_what_the_network_computes(name: str) -> None:
     for genotype in genotypes(name, 3):
         net = initialised(networks(name).extract(genotype))
         given = torch.randn(networks(name).pieces(genotype, *SIZE)[0].shape, generator=torch.Generator().manual_seed(0))
@@ -164,7 +164,7 @@ def test_the_graph_of_cells_is_the_one_that_users_get(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("family", ["resnet", "mobile_resnet"])
-def test_filters_are_timed_as_many_as_there_are_few_of(family: str) -> None:
+def test_filters_are_timed_at_a_few_representative_numbers(family: str) -> None:
     space, rng = filters(family), random.Random(4)
     nets = Generators(space.space, family, space.described, space.alike)
     every: set[tuple[int, ...]] = set()
@@ -187,7 +187,7 @@ def test_samples_of_filters_reach_from_nearly_none_to_nearly_all() -> None:
     assert shares[-1] > 0.9
 
 
-def test_generators_that_are_not_known_in_pieces_are_refused() -> None:
+def test_generators_that_cannot_be_split_into_pieces_are_refused() -> None:
     for family in ("unet", "spade"):
         with pytest.raises(RecipeError, match=f"in pieces; got '{family}'; limit macs instead"):
             check_pieces(family)

@@ -112,11 +112,11 @@ def try_here(one: Probe) -> None:
 
 
 @pytest.mark.parametrize("name", ["Fine", "Normed"])
-def test_what_a_generator_must_do_suffices(name: str) -> None:
+def test_a_generator_that_meets_the_rules_is_accepted(name: str) -> None:
     try_here(probe(name))
 
 
-def test_a_discriminator_scores_as_it_likes() -> None:
+def test_a_discriminator_may_return_scores_of_any_shape() -> None:
     try_here(probe("Judge", "discriminator"))
     with pytest.raises(RecipeError, match=r"the discriminator .* must return finite numbers"):
         try_here(probe("Divides", "discriminator"))
@@ -144,30 +144,30 @@ def test_a_discriminator_scores_as_it_likes() -> None:
         ("Unmade", "no such font"),
     ],
 )
-def test_a_generator_that_cannot_be_used_is_one_line(name: str, words: str) -> None:
+def test_a_generator_that_cannot_be_used_is_an_error_of_one_line(name: str, words: str) -> None:
     with pytest.raises(SlimgenError, match=words) as caught:
         try_here(probe(name))
     assert "\n" not in str(caught.value)
     assert name in str(caught.value)
 
 
-def test_a_process_that_ends_takes_nothing_with_it() -> None:
+def test_a_probe_that_ends_its_process_does_not_end_ours() -> None:
     with pytest.raises(RecipeError, match=r"got exit code 0, while running it on pictures of 3 x 8 x 12"):
         probed(probe("Ends"))
 
 
-def test_a_network_that_never_answers_is_left_and_named() -> None:
+def test_a_network_that_never_returns_is_stopped_and_named() -> None:
     with pytest.raises(RecipeError, match=r"no result within 0\.2 seconds, while starting"):
         probed(probe("Waits"), seconds=0.2)
 
 
-def test_a_module_that_leaves_python_is_one_line(tried_networks: Path) -> None:
+def test_a_module_that_exits_python_is_an_error_of_one_line(tried_networks: Path) -> None:
     for path in ("tried_leaving:Net", f"{tried_networks}/tried_leaving.py:Net"):
         with pytest.raises(RecipeError, match=r"it calls sys\.exit\(0\)"):
             try_here(Probe((("network", path),)))
 
 
-def test_a_file_is_a_module_too(tried_networks: Path) -> None:
+def test_a_file_can_be_used_as_a_module(tried_networks: Path) -> None:
     try_here(Probe((), "generator", f"{tried_networks}/tried_networks.py:Fine", '{"hidden": 3}', (3, 8, 8), (3, 8, 8)))
     with pytest.raises(RecipeError, match="no file"):
         try_here(Probe((("network", f"{tried_networks}/nothing.py:Fine"),)))

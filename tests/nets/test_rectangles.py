@@ -47,7 +47,7 @@ def options_of(family: str, size: tuple[int, int]) -> dict[str, object]:
 
 @pytest.mark.parametrize("size", [TALL, WIDE])
 @pytest.mark.parametrize("family", GENERATORS)
-def test_a_generator_costs_what_is_counted_and_keeps_height_and_width(family: str, size: tuple[int, int]) -> None:
+def test_a_generators_cost_equals_the_count_and_it_keeps_height_and_width(family: str, size: tuple[int, int]) -> None:
     options = options_of(family, size)
     net, latent = build_generator(family, **options).eval(), noise_length(family, **options)
     given = torch.zeros(1, 3, *size) if latent is None else torch.zeros(1, latent)
@@ -57,7 +57,7 @@ def test_a_generator_costs_what_is_counted_and_keeps_height_and_width(family: st
 
 @pytest.mark.parametrize("size", [TALL, WIDE])
 @pytest.mark.parametrize("family", DISCRIMINATORS)
-def test_a_discriminator_costs_what_is_counted(family: str, size: tuple[int, int]) -> None:
+def test_the_closed_form_of_a_discriminators_cost_equals_the_count(family: str, size: tuple[int, int]) -> None:
     options = {
         "patchgan": {"inputs": 6, "ndf": 4, "layers": 2},
         "multiscale": {"inputs": 6, "ndf": 4, "layers": 2},
@@ -69,7 +69,7 @@ def test_a_discriminator_costs_what_is_counted(family: str, size: tuple[int, int
     assert discriminator_cost(family, *size, **options) == count(net, given)
 
 
-def test_what_masks_leave_of_a_network_of_ones_own_costs_what_is_counted_at_any_size() -> None:
+def test_the_cost_of_a_cut_user_defined_network_equals_the_count_at_any_size() -> None:
     family, options = "examples.own_generator:Squeezer", {"hidden": 8, "blocks": 1}
     net = build_generator(family, **options).eval()
     assert generator_cost(family, *TALL, **options) == count(net, torch.zeros(1, 3, *TALL))

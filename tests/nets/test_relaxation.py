@@ -55,7 +55,7 @@ def test_the_first_logits_are_of_the_seed_alone() -> None:
     assert all(not value.any() for value in Relaxation(SPACE, seed=3, spread=0.0).state_dict().values())
 
 
-def test_logits_travel_in_the_state_of_the_module() -> None:
+def test_logits_are_in_the_state_dict() -> None:
     trained = with_logits("softmax", [1.0, 2.0, 3.0], [4.0, 5.0])
     fresh = Relaxation(SPACE, seed=9)
     assert fresh.load_state_dict(trained.state_dict()).missing_keys == []
@@ -160,7 +160,7 @@ def test_constant_gates_have_no_graph() -> None:
     assert drawn.probabilities["cell.first"].requires_grad
 
 
-def test_what_cannot_be_relaxed_is_refused() -> None:
+def test_invalid_relaxations_are_refused() -> None:
     with pytest.raises(RecipeError, match="only choices can be relaxed"):
         Relaxation(Space({"mask": Mask(4)}), seed=0)
     with pytest.raises(RecipeError, match="no temperature"):

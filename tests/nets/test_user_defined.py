@@ -26,7 +26,7 @@ class FromNoise(nn.Module):
         return self.conv(self.linear(noise).view(-1, 4, 4, 4))
 
 
-def test_a_generator_of_noise_of_ones_own_is_counted_on_noise(monkeypatch):
+def test_a_user_defined_generator_with_noise_input_is_counted_on_noise(monkeypatch):
     monkeypatch.setitem(sys.modules, HERE, SimpleNamespace(FromNoise=FromNoise))
     family = f"{HERE}:FromNoise"
     assert noise_length(family, latent=7) == 7
@@ -87,12 +87,12 @@ def test_an_option_named_channels_is_the_classs_own_before_and_after_pruning(own
         ("Misspelt", {"channels": 2}, "Misspelt must take an image of 4 x 4; got AttributeError.*'layer'"),
     ],
 )
-def test_a_class_that_fails_is_one_line(own, name, options, words):
+def test_a_class_that_fails_is_an_error_of_one_line(own, name, options, words):
     with pytest.raises(SlimgenError, match=words):
         generator_cost(f"{HERE}:{name}", 4, 4, **options)
 
 
-def test_a_module_that_does_not_parse_is_one_line(tmp_path, monkeypatch):
+def test_a_module_that_does_not_parse_is_an_error_of_one_line(tmp_path, monkeypatch):
     (tmp_path / "halfway_written.py").write_text("class Net(\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(SlimgenError, match=r"'halfway_written' must be a module .*; got SyntaxError"):

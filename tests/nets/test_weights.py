@@ -57,7 +57,7 @@ except CheckpointError as error:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
 
-def test_a_folder_that_is_not_there_is_an_error_in_one_line(tmp_path):
+def test_a_missing_folder_is_an_error_of_one_line(tmp_path):
     with pytest.raises(CheckpointError, match=r"No such file or directory.*check the folder"):
         save_weights(tmp_path / "absent" / "g.safetensors", {"w": torch.ones(1)})
 

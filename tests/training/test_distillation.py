@@ -42,7 +42,7 @@ def test_the_loss_is_the_sum_over_layers_of_the_mean_squared_difference():
     assert float(distillation_loss(found, wanted)) == 1.0 + 4.0
 
 
-def test_adaptors_take_the_first_channels_of_a_narrow_student():
+def test_adaptors_use_their_first_inputs_for_a_narrow_student():
     adaptors = Adaptors([4, 4], [6, 5])
     features = [torch.randn(1, 4, 3, 3), torch.randn(1, 2, 3, 3)]
     whole, part = adaptors(features)

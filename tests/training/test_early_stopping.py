@@ -63,14 +63,14 @@ def test_a_plateau_lowers_the_rate_as_a_shorter_training_would() -> None:
     assert rates(stopping, 16) == [constant_then_linear(16, 0.5)(step) for step in range(16)]
 
 
-def test_a_second_plateau_ends_the_training_and_patience_is_counted_anew_once_the_rate_falls() -> None:
+def test_a_second_plateau_ends_the_training_and_patience_restarts_when_the_rate_falls() -> None:
     stopping = rule([1, 2, 2, 2, 2, 2])
     assert ended(stopping) == {"updates": 12, "best_update": 4, "val_m": 2, "stopped_improving": 4}
     improved = rule([1, 2, 2, 2, 3, 0, 0])
     assert ended(improved) == {"updates": 14, "best_update": 10, "val_m": 3, "stopped_improving": 10}
 
 
-def test_without_a_fall_a_plateau_ends_the_training_and_so_it_does_where_the_rate_falls_from_the_start() -> None:
+def test_a_plateau_ends_a_training_whose_rate_never_falls_or_falls_from_the_start() -> None:
     for decay in (0.0, 1.0):
         stopping = rule([1, 2, 2, 2], decay=decay)
         assert ended(stopping) == {"updates": 8, "best_update": 4, "val_m": 2, "stopped_improving": 4}
@@ -147,7 +147,7 @@ def learner(folder: Path, stop: int | None = None) -> tuple[Weights, dict[str, f
     return net.state_dict(), stopping.facts(), Log(folder / "log.jsonl").read(), measured
 
 
-def test_a_training_that_was_killed_ends_with_the_same_bits_at_the_same_update(tmp_path: Path) -> None:
+def test_a_killed_training_ends_with_the_same_bits_at_the_same_update(tmp_path: Path) -> None:
     weights, facts, log, _ = learner(tmp_path / "whole")
     assert 0 < facts["stopped_improving"] <= facts["best_update"] < facts["updates"] < 60
     for stop in [*range(1, int(facts["updates"]), 5), int(facts["updates"])]:  # before, at and after checks

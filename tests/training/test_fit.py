@@ -232,7 +232,7 @@ def number(request: pytest.FixtureRequest) -> Iterator[int]:
     signal.signal(request.param, before)
 
 
-def test_a_signal_ends_a_training_after_the_step_under_way_which_is_saved(tmp_path: Path, number: int) -> None:
+def test_a_signal_ends_a_training_after_the_current_step_which_is_saved(tmp_path: Path, number: int) -> None:
     whole = train(tmp_path / "whole", 9)
     for at in (1, 4, 8):
         folder, sent = tmp_path / str(at), []

@@ -82,7 +82,7 @@ def test_proximal_step_is_the_soft_threshold_of_equation_20() -> None:
     assert torch.allclose(scale, torch.tensor([0.4, 0.0, 0.0, -0.6]))
 
 
-def test_what_writes_one_channel_shrinks_together_by_the_group_lasso() -> None:
+def test_all_weights_of_a_channel_shrink_together_by_the_group_lasso() -> None:
     gamma, filters = nn.Parameter(torch.tensor([3.0, 0.05])), nn.Parameter(torch.tensor([[0.0, 4.0], [0.0, 0.05]]))
     gamma.grad, filters.grad = torch.ones(2), torch.ones(2, 2)
     shrink([gamma, filters], 0.1)
@@ -92,7 +92,7 @@ def test_what_writes_one_channel_shrinks_together_by_the_group_lasso() -> None:
     assert torch.allclose(filters, torch.tensor([[0.0, 4 * left], [0.0, 0.0]]))
 
 
-def test_channels_that_took_no_part_do_not_shrink() -> None:
+def test_channels_without_gradients_do_not_shrink() -> None:
     scale = nn.Parameter(torch.ones(3))
     scale.grad = torch.tensor([0.0, 0.5, 0.0])  # as of widths that were drawn
     shrink([scale], 0.1)

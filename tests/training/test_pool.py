@@ -56,7 +56,7 @@ def test_half_of_the_images_are_swapped_with_any_of_the_stored_ones() -> None:
     assert all(abs(count - swaps / 5) < 5 * (swaps * 0.16) ** 0.5 for count in places)
 
 
-def test_what_is_shown_is_a_function_of_seed_and_step() -> None:
+def test_the_returned_images_are_a_function_of_seed_and_step() -> None:
     def all_shown(seed: int) -> list[list[int]]:
         pool = ImagePool(6, seed)
         torch.manual_seed(torch.seed())
@@ -67,7 +67,7 @@ def test_what_is_shown_is_a_function_of_seed_and_step() -> None:
 
 
 @pytest.mark.parametrize("stop", [1, 2, 7])
-def test_a_pool_from_a_checkpoint_goes_on_bit_for_bit(tmp_path: Path, stop: int) -> None:
+def test_a_pool_from_a_checkpoint_continues_bit_for_bit(tmp_path: Path, stop: int) -> None:
     def noise(step: int) -> torch.Tensor:
         made = torch.randn(3, 3, 4, 4, generator=torch.Generator().manual_seed(step))
         return made.contiguous(memory_format=torch.channels_last)
@@ -86,7 +86,7 @@ def test_a_pool_from_a_checkpoint_goes_on_bit_for_bit(tmp_path: Path, stop: int)
         assert one.stride() == other.stride() == noise(step).stride()
 
 
-def test_a_state_is_not_changed_by_what_follows_and_holds_no_more_than_its_images() -> None:
+def test_a_state_is_not_changed_by_later_images_and_holds_only_its_own() -> None:
     pool = ImagePool(3, seed=0)
     pool.query(torch.rand(64, 3, 8, 8), 0)
     state = pool.state_dict()
@@ -99,7 +99,7 @@ def test_a_state_is_not_changed_by_what_follows_and_holds_no_more_than_its_image
     assert file.tell() < 3 * 3 * 8 * 8 * 4 + 4096
 
 
-def test_what_was_given_and_shown_may_be_overwritten() -> None:
+def test_images_that_went_in_or_came_out_may_be_overwritten() -> None:
     pool, given = ImagePool(4, seed=0), images(0)
     pool.query(given, 0).zero_()
     given.zero_()

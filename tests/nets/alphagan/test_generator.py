@@ -46,7 +46,7 @@ def test_the_space_has_the_size_that_the_paper_counts() -> None:
     assert alphagan_space(deconvolution=False).size == (6**3 * 2**2) ** 3 * 2**3
 
 
-def test_the_published_small_generator_costs_what_is_published() -> None:
+def test_the_published_small_generator_has_the_published_cost() -> None:
     cost = generator_cost("alphagan_s", 32, 32)
     assert (cost.params, cost.torchprofile, cost.exact) == ALPHAGAN_S
     assert generator_cost("alphagan", 32, 32, genotype=PUBLISHED["alphagan_s"]) == cost
@@ -94,7 +94,7 @@ def test_the_supernet_at_a_genotype_and_at_its_corner_is_the_extracted_generator
         assert not set(map(id, alone.parameters())) & set(map(id, net.parameters()))
 
 
-def test_without_deconvolutions_there_are_none() -> None:
+def test_the_variant_without_deconvolutions_has_none() -> None:
     net = supernet(deconvolution=False)
     assert not any(isinstance(module, nn.ConvTranspose2d) for module in net.modules())
     genotype = net.space.largest()
@@ -210,7 +210,7 @@ def test_a_learned_interpolation_is_the_interpolation_of_a_1x1_convolution_in_ei
     assert torch.allclose(up(features), after, atol=1e-6)
 
 
-def test_generators_of_noise_say_how_much_they_take() -> None:
+def test_the_length_of_a_generators_noise_is_known() -> None:
     assert noise_length("alphagan_s") == 128
     assert noise_length("sngan", latent=7) == 7
     assert noise_length("resnet") is None

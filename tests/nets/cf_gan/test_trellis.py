@@ -145,7 +145,7 @@ def test_a_discriminator_path_uses_exactly_the_modules_of_its_walk() -> None:
         assert used == {id(weight) for name in walk(path) for weight in net.get_submodule(name).parameters()}
 
 
-def test_paths_survive_their_name() -> None:
+def test_a_path_can_be_parsed_from_its_name() -> None:
     assert parse_path("4-2-1") == (4, 2, 1)
 
 

@@ -57,7 +57,7 @@ KEYS = ("params", "state_dict", "model", "generator", "netG", "g", "weights of m
     {"state_dict": prefixed("_orig_mod.module.", REF)},
     nn.DataParallel(resnet(seed=1)).state_dict(),
 ])  # fmt: skip
-def test_the_network_is_found_in_whatever_it_is_wrapped(wrapped, file):
+def test_the_network_is_found_in_every_kind_of_wrapper(wrapped, file):
     net = resnet()
     import_weights(net, file(wrapped))
     assert same(net.state_dict(), REF)
@@ -69,7 +69,7 @@ def test_the_network_is_found_in_whatever_it_is_wrapped(wrapped, file):
     {"state_dict": {**prefixed("generator.", OTHER), **prefixed("generator_ema.", REF)}},
     {"model": OTHER, "ema": {"module": REF}},
 ])  # fmt: skip
-def test_an_average_is_preferred_and_that_is_said(wrapped, file):
+def test_an_average_is_preferred_and_noted(wrapped, file):
     net = resnet()
     found = import_weights(net, file(wrapped))
     assert same(net.state_dict(), REF)
@@ -80,7 +80,7 @@ def test_an_average_is_preferred_and_that_is_said(wrapped, file):
 BOTH = {"state_dict": {**prefixed("netG_A.", REF), **prefixed("netG_B.", OTHER), **prefixed("netD_A.", JUDGE)}}
 
 
-def test_of_two_networks_that_fit_a_key_must_say_which(file):
+def test_a_key_must_choose_between_two_networks_that_fit(file):
     net, path = resnet(), file(BOTH)
     before = digest(net.state_dict())
     with pytest.raises(CheckpointError, match=r"state_dict\.netG_A and state_dict\.netG_B; set teach\.generator_key"):
@@ -97,13 +97,13 @@ def test_of_two_networks_that_fit_a_key_must_say_which(file):
         import_weights(net, path, "netD_A")
 
 
-def test_an_average_of_one_of_two_directions_is_no_answer(file):
+def test_an_average_of_one_of_two_directions_is_not_chosen(file):
     both = {**prefixed("netG_A.", REF), **prefixed("netG_B.", OTHER), **prefixed("netG_A_ema.", REF)}
     with pytest.raises(CheckpointError, match="netG_A and netG_B and netG_A_ema; set the key to one of them"):
         import_weights(resnet(), file(both))
 
 
-def test_a_state_of_chance_beside_weights_that_do_not_fit_is_not_what_is_wrong(file):
+def test_a_random_state_next_to_weights_that_do_not_fit_is_not_blamed(file):
     state = {
         "random": torch.zeros(9, dtype=torch.uint8),
         "net": build_generator("resnet", ngf=4, blocks=3).state_dict(),
@@ -112,13 +112,13 @@ def test_a_state_of_chance_beside_weights_that_do_not_fit_is_not_what_is_wrong(f
         import_weights(resnet(), file(state))
 
 
-def test_a_key_chooses_the_weights_that_are_no_average(file):
+def test_a_key_can_choose_the_weights_instead_of_their_average(file):
     net = resnet()
     import_weights(net, file({"params_ema": REF, "params": OTHER}), "params")
     assert same(net.state_dict(), OTHER)
 
 
-def test_counters_are_passed_over_and_said(file):
+def test_counters_are_passed_over_and_noted(file):
     counters = {"epoch": torch.tensor(3), "model.2.num_batches_tracked": torch.tensor(9), "step": torch.tensor([7])}
     net = resnet()
     found = import_weights(net, file({**REF, **counters, "note": "mine", "loss": 0.5}))
@@ -126,7 +126,7 @@ def test_counters_are_passed_over_and_said(file):
     assert found.notes == ("passed over epoch, model.2.num_batches_tracked, step",)
 
 
-def test_a_learned_number_is_no_counter(file):
+def test_a_learned_number_is_not_taken_for_a_counter(file):
     with pytest.raises(CheckpointError, match="unknown weights gamma"):
         import_weights(resnet(), file({**REF, "gamma": torch.tensor(0.5)}))
 
@@ -182,7 +182,7 @@ def holed(value):
     (lambda t: torch.quantize_per_tensor(t, 0.01, 0, torch.qint8), r"model\.4\.weight: quantised \(qint8\)"),
 ])  # fmt: skip
 @pytest.mark.filterwarnings("ignore")  # torch's, of quantised tensors, while the test makes them
-def test_weights_that_are_no_finite_dense_numbers_are_refused_by_name(change, reason, file):
+def test_weights_that_are_not_finite_and_dense_are_refused_by_name(change, reason, file):
     net, path = resnet(), file(with_one(change))
     before = digest(net.state_dict())
     with pytest.raises(CheckpointError, match=reason) as refused:
@@ -191,7 +191,7 @@ def test_weights_that_are_no_finite_dense_numbers_are_refused_by_name(change, re
     assert digest(net.state_dict()) == before
 
 
-def test_a_converted_network_is_told_as_such_though_it_has_other_names(file):
+def test_a_quantised_network_is_reported_as_such_even_with_other_names(file):
     converted = with_one(lambda tensor: (9 * tensor).to(torch.int8)) | {"model.4.scale": torch.ones(1)}
     with pytest.raises(CheckpointError, match=r"model\.4\.weight: int8"):
         import_weights(resnet(), file(converted))
@@ -225,7 +225,7 @@ def old_weight_norm_of_all(layer):
     parametrizations.weight_norm,
     lambda layer: prune.random_unstructured(layer, "weight", amount=0.5),
 ])  # fmt: skip
-def test_norms_in_parts_are_folded_to_what_the_saved_network_computes(norm, file):
+def test_norms_in_parts_are_folded_into_an_equivalent_network(norm, file):
     torch.manual_seed(0)
     saved = Layers()
     for layer in list(saved.children()):
@@ -238,13 +238,13 @@ def test_norms_in_parts_are_folded_to_what_the_saved_network_computes(norm, file
     assert any("of 4 weights" in note for note in found.notes)
 
 
-def test_a_spectral_norm_without_its_vectors_is_told_by_name(file):
+def test_a_spectral_norm_without_its_vectors_is_named(file):
     state = {name.replace("weight", "weight_orig"): tensor for name, tensor in REF.items()}
     with pytest.raises(CheckpointError, match=r"norm of model\.1\.weight must have all.*no model\.1\.weight_u"):
         import_weights(resnet(), file(state))
 
 
-def test_a_network_that_has_the_norm_itself_is_loaded_from_the_older_form_too(file):
+def test_a_network_with_the_same_norm_is_also_loaded_from_the_older_form(file):
     source, target = (build_discriminator("patchgan", seed=seed, ndf=4, layers=2, spectral=True) for seed in (1, 2))
     ends = {"original": "_orig", "0._u": "_u", "0._v": "_v"}
     older = {}
@@ -256,7 +256,7 @@ def test_a_network_that_has_the_norm_itself_is_loaded_from_the_older_form_too(fi
     assert same(target.state_dict(), source.state_dict())
 
 
-def test_a_network_that_has_the_norm_itself_is_loaded_as_it_is(file):
+def test_a_network_with_the_same_norm_is_loaded_without_folding(file):
     source, target = (build_discriminator("sngan", seed=seed, channels=4) for seed in (1, 2))
     import_weights(target, file(prefixed("module.", source.state_dict())))
     assert same(target.state_dict(), source.state_dict())
@@ -284,19 +284,19 @@ def test_a_file_without_named_tensors_is_refused(content, file):
 
 
 @pytest.mark.parametrize("content", [resnet(), {"model": resnet()}])
-def test_whole_modules_are_refused_with_what_to_do(content, file):
+def test_pickled_modules_are_refused_with_advice(content, file):
     with pytest.raises(CheckpointError, match=r"slimgen\.nets\.resnet.*torch\.save\(net\.state_dict\(\), FILE\)"):
         import_weights(resnet(), file(content))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_torchscript_is_refused_as_what_it_is(tmp_path):
+def test_a_torchscript_archive_is_refused_as_such(tmp_path):
     torch.jit.save(torch.jit.script(nn.Identity()), tmp_path / "net.pt")
     with pytest.raises(CheckpointError, match=r"net\.pt, which is a TorchScript archive"):
         import_weights(resnet(), tmp_path / "net.pt")
 
 
-def test_a_file_that_may_not_be_read_is_one_line(tmp_path):
+def test_an_unreadable_file_is_an_error_of_one_line(tmp_path):
     (tmp_path / "c.pth").write_bytes(b"x")
     (tmp_path / "c.pth").chmod(0)
     if os.access(tmp_path / "c.pth", os.R_OK):
@@ -307,7 +307,7 @@ def test_a_file_that_may_not_be_read_is_one_line(tmp_path):
 
 @pytest.mark.parametrize(("saved", "wanted"), [*itertools.product((0.0, 0.5), repeat=2)])
 @pytest.mark.parametrize("norm", ["instance", "batch"])
-def test_blocks_saved_with_or_without_dropout_are_both_understood(saved, wanted, norm, file):
+def test_blocks_saved_with_or_without_dropout_are_both_loaded(saved, wanted, norm, file):
     source, target = resnet(seed=1, dropout=saved, norm=norm).eval(), resnet(seed=2, dropout=wanted, norm=norm).eval()
     import_weights(target, file(source.state_dict()))
     assert torch.equal(source(IMAGES), target(IMAGES))
@@ -327,7 +327,7 @@ def test_running_statistics_of_old_instance_norms_are_passed_over(dropout, file)
     assert "passed over model.2.running_mean" in found.notes[0]
 
 
-def test_a_norm_may_come_without_the_number_of_batches_that_it_saw(file):
+def test_a_norm_may_lack_its_counter_of_batches(file):
     source, target = (build_generator("unet", seed=seed, ngf=2, depth=3) for seed in (1, 2))
     source(IMAGES)  # in training: moves the statistics
     state = {name: tensor for name, tensor in source.state_dict().items() if not name.endswith("num_batches_tracked")}
@@ -375,7 +375,7 @@ def test_names_that_are_missing_or_unknown_are_the_first_few_of_them(file):
         import_weights(resnet(), file(few))
 
 
-def test_on_the_meta_device_an_import_is_only_tried(file):
+def test_an_import_into_the_meta_device_only_checks(file):
     with torch.device("meta"):
         net = resnet()
     import_weights(net, file(REF))
@@ -384,7 +384,7 @@ def test_on_the_meta_device_an_import_is_only_tried(file):
         import_weights(net, file(with_one(holed(float("nan")))))
 
 
-def test_what_was_imported_shares_nothing_with_what_was_read(file):
+def test_imported_weights_share_nothing_with_the_checkpoint(file):
     net = resnet()
     found = import_weights(net, file(REF))
     copied = copy.deepcopy(found.weights)

@@ -122,7 +122,7 @@ def test_a_unet_of_pix2pix_makes_the_same_pictures(kind, scales, side, tmp_path)
         assert torch.allclose(net.eval()(given), source(given), atol=1e-5)
 
 
-def test_a_resnet_with_batch_norm_is_told_as_such(tmp_path):
+def test_a_resnet_with_batch_norm_is_reported_as_such(tmp_path):
     torch.save(Resnet("batch", False).state_dict(), tmp_path / "c.pth")
     with pytest.raises(CheckpointError, match="BatchNorm; set norm: batch among its options"):
         import_weights(build_generator("resnet", ngf=6, blocks=3), tmp_path / "c.pth")

@@ -95,7 +95,7 @@ def space(kind: Callable[[], nn.Module]) -> FilterSpace:
 
 
 @pytest.mark.parametrize("kind", [Plain, Again, Gated, Dense, resnet, unet])
-def test_the_cost_of_what_is_left_is_what_is_counted_at_any_masks_and_size(kind):
+def test_the_cost_of_a_cut_network_equals_the_count_for_any_masks_and_size(kind):
     filters, rng = space(kind), random.Random(3)
     drawn = [filters.space.largest(), filters.space.smallest(), *(filters.space.sample(rng) for _ in range(12))]
     for genotype in drawn:
@@ -108,7 +108,7 @@ def test_the_cost_of_what_is_left_is_what_is_counted_at_any_masks_and_size(kind)
 @pytest.mark.parametrize(
     ("kind", "again"), [(Plain, False), (Again, False), (Gated, False), (resnet, False), (Dense, True)]
 )
-def test_a_network_is_counted_for_each_mask_only_where_arithmetic_does_not_tell_its_cost(kind, again, monkeypatch):
+def test_a_network_is_counted_for_each_mask_only_where_no_form_fits_its_cost(kind, again, monkeypatch):
     filters, rng = space(kind), random.Random(4)
     filters.cost(filters.space.largest(), SIZE, SIZE)
     runs = []

@@ -77,7 +77,7 @@ def test_a_cut_network_equals_the_one_with_zeroed_filters_at_a_hundred_masks(nam
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_what_is_left_is_built_again_and_its_cost_and_share_are_what_is_counted(name):
+def test_a_cut_network_can_be_rebuilt_and_its_cost_and_share_equal_the_count(name):
     net, filters, size = made(name)
     rng, weights = random.Random(1), conv_weights(net)
     for genotype in [filters.space.largest(), filters.space.smallest(), *(filters.space.sample(rng) for _ in range(5))]:
@@ -203,7 +203,7 @@ def test_layers_whose_shape_the_code_relies_on_stay_whole():
     assert filters.cost(genotype, 8, 8) == count(filters.cut(genotype), torch.zeros(1, 3, 8, 8))
 
 
-def test_a_network_without_filters_to_spare_is_refused():
+def test_a_network_without_filters_to_cut_is_refused():
     with pytest.raises(SlimgenError, match="must have filters that can be cut"):
         FilterSpace(nn.Sequential(nn.Conv2d(3, 3, 1)), torch.zeros(1, 3, 8, 8))
 

@@ -120,7 +120,7 @@ NETS = {
 
 
 @pytest.mark.parametrize("kind", NETS)
-def test_what_can_be_cut_is_found_and_what_is_cut_equals_what_is_zeroed(kind):
+def test_filters_that_can_be_cut_are_found_and_cutting_equals_zeroing(kind):
     torch.manual_seed(0)
     net = kind().eval()
     filters = FilterSpace(net, torch.zeros(1, 3, SIDE, SIDE))
@@ -171,7 +171,7 @@ def test_each_filter_is_followed_once_however_many_layers_read_it_twice(monkeypa
 
 @pytest.mark.parametrize("make", [nn.utils.spectral_norm, nn.utils.weight_norm])
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # torch says that they are old; they are what is tried
-def test_weights_made_by_a_hook_are_refused_with_what_to_do(make):
+def test_weights_computed_by_a_hook_are_refused_with_advice(make):
     net = nn.Sequential(nn.Conv2d(3, 4, 1), make(nn.Conv2d(4, 4, 1)), nn.Conv2d(4, 3, 1))
     with pytest.raises(SlimgenError, match=f"weights of 1; remove the hook first .*remove_{make.__name__}"):
         groups(net, torch.zeros(1, 3, SIDE, SIDE))

@@ -83,7 +83,7 @@ def test_a_discriminator_is_four_operations_without_a_norm_behind_the_first_and_
     torch.testing.assert_close(net(images), output(found), rtol=1e-4, atol=1e-5)
 
 
-def test_operations_that_are_no_convolutions_are_a_pool_or_an_enlargement_and_a_pointwise_one():
+def test_other_operations_are_pooling_or_enlargement_and_a_pointwise_convolution():
     images = torch.randn(1, 2, 6, 6, generator=torch.Generator().manual_seed(0))
     wanted = {
         "max_pool": functional.max_pool2d(images, 2),
@@ -99,7 +99,7 @@ def test_operations_that_are_no_convolutions_are_a_pool_or_an_enlargement_and_a_
     assert not wanted
 
 
-def test_closed_forms_are_what_is_counted():
+def test_closed_form_costs_equal_the_counts():
     rng = random.Random(0)
     for _ in range(12):
         shape = {"cells": rng.randint(2, 4), "hidden": rng.randint(4, 40), "ends": rng.random() < 0.5}
@@ -122,7 +122,7 @@ def test_closed_forms_are_what_is_counted():
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("spectral", [True, False])
-def test_what_is_extracted_is_what_ran_inside_and_costs_what_is_said(shape, spectral):
+def test_an_extracted_network_equals_the_supernets_and_has_the_given_cost(shape, spectral):
     net, rng = supernet_of(shape, spectral), random.Random(1)
     x = torch.rand(2, 3, 32, 48) * 2 - 1
     for _ in range(6):
@@ -143,7 +143,7 @@ def test_the_first_and_the_last_option_everywhere_are_corners_too():
 
 
 @pytest.mark.parametrize("spectral", [True, False])
-def test_what_is_extracted_is_what_its_family_builds(spectral):
+def test_an_extracted_network_is_one_that_its_family_builds(spectral):
     net = supernet_of(SMALL, spectral)
     genotype = net.space.sample(random.Random(2))
     small = net.extract(genotype)
@@ -155,7 +155,7 @@ def test_what_is_extracted_is_what_its_family_builds(spectral):
         assert torch.equal(again(x), small(x))
 
 
-def test_folding_spectral_norms_changes_nothing_but_their_being_there():
+def test_folding_spectral_norms_does_not_change_the_outputs():
     genotype = space_of(SMALL).sample(random.Random(4))
     net = build_generator("cyclegan_nas", genotype=genotype, hidden=8, cells=4)
     x = torch.rand(1, 3, 16, 16)
@@ -231,7 +231,7 @@ def test_gradients_reach_the_gates_and_the_weights_of_every_operation():
     assert all(weight.grad is not None and weight.grad.abs().max() > 0 for weight in weights.values())
 
 
-def test_training_in_bfloat16_learns_of_mixtures():
+def test_mixtures_get_gradients_in_bfloat16():
     net = supernet_of(SMALL).train()
     gates = {name: torch.full((choice.size,), 1 / choice.size).requires_grad_() for name, choice in net.space.items()}
     options = {name: choice.options for name, choice in net.space.items()}

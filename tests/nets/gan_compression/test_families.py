@@ -42,7 +42,7 @@ def test_a_width_alone_is_eight_times_that_width(name):
     assert configured.tap_channels == alone.tap_channels
 
 
-def test_families_of_one_layout_are_alike_and_others_are_not():
+def test_families_are_alike_exactly_where_they_share_a_layout():
     assert alike("spade", "mobile_spade")
     assert alike("mobile_resnet", "resnet")
     assert not alike("spade", "resnet")

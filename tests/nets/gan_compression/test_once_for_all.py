@@ -56,13 +56,13 @@ def test_both_notations_are_read_and_the_long_one_is_written():
 
 
 @pytest.mark.parametrize("value", ["32_32", "a_b_c_d_e_f_g_h", "32_32_0_32_48_48_16_16", 7, None])
-def test_a_malformed_configuration_is_one_clear_line(value):
+def test_a_malformed_configuration_is_an_error_of_one_line(value):
     with pytest.raises(RecipeError, match="eight positive numbers"):
         CHANNELS.parse(value)
 
 
 @pytest.mark.parametrize("space", ["channels-49", [[1, 2]] * 7, [[]] * 8, [[0]] * 8])
-def test_a_malformed_space_is_one_clear_line(space):
+def test_a_malformed_space_is_an_error_of_one_line(space):
     with pytest.raises(RecipeError, match="space of channels"):
         CHANNELS.space(space)
 
@@ -76,7 +76,7 @@ TABLE_4 = {  # parameters in millions and MACs in billions, as published, at ngf
 
 
 @pytest.mark.parametrize("part", TABLE_4)
-def test_separable_parts_cost_what_table_4_says(part):
+def test_separable_parts_have_the_costs_of_table_4(part):
     for ngf, (params, macs) in zip((64, 16), TABLE_4[part], strict=True):
         cost = generator_cost("mobile_resnet", 256, 256, ngf=ngf, separable=[part])
         assert cost.params == pytest.approx(params * 1e6, abs=0.01e6)
@@ -114,7 +114,7 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_slice_and_extraction_give_the_same_images_and_cost_what_is_counted(kind, layout):
+def test_slice_and_extraction_give_the_same_images_and_the_counted_cost(kind, layout):
     family, options = KINDS[kind]
     net = OnceForAll(family, SMALL, blocks=4, **options).to(memory_format=layout).eval()
     images = torch.randn(2, 3, 16, 24).contiguous(memory_format=layout)
@@ -140,7 +140,7 @@ def test_an_extracted_network_exports_to_the_same_picture(tmp_path):
     assert parity(small, tmp_path / "small.onnx", torch.randn(2, 3, 16, 16), tolerance=1e-3).max_abs < 1e-3
 
 
-def test_first_channels_alone_are_trained_and_every_channel_of_the_slice_is():
+def test_exactly_the_first_channels_are_trained():
     net = OnceForAll(space=SMALL, blocks=3)
     genotype = net.space.smallest()
     images = torch.randn(1, 3, 16, 16)
@@ -157,7 +157,7 @@ def test_first_channels_alone_are_trained_and_every_channel_of_the_slice_is():
 
 
 @pytest.mark.parametrize("kind", ["mobile", "all"])
-def test_costs_of_many_configurations_at_once_are_those_of_each(kind):
+def test_costs_of_many_configurations_at_once_equal_the_single_ones(kind):
     net = OnceForAll(KINDS[kind][0], "channels-48", **KINDS[kind][1])
     rng = random.Random(1)
     genotypes = [net.space.sample(rng) for _ in range(50)]
@@ -168,7 +168,7 @@ def test_costs_of_many_configurations_at_once_are_those_of_each(kind):
 
 
 @pytest.mark.parametrize("kind", ["mobile", "all"])
-def test_pieces_in_a_row_are_the_network(kind):
+def test_pieces_in_a_chain_compute_what_the_network_computes(kind):
     net = OnceForAll(KINDS[kind][0], SMALL, blocks=4, **KINDS[kind][1])
     genotype = net.space.sample(random.Random(5))
     out = torch.randn(1, 3, 16, 24)

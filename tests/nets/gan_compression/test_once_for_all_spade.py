@@ -64,7 +64,7 @@ def test_closed_form_cost_equals_the_count(family, norm):
         assert net.cost(genotype, 32, 64).params == sum(parameter.numel() for parameter in small.parameters())
 
 
-def test_columns_of_configurations_cost_what_each_of_them_costs():
+def test_columns_of_configurations_have_the_costs_of_single_ones():
     net = OnceForAllSpade(space="channels-48-spade")
     rng = random.Random(0)
     drawn = [net.space.sample(rng) for _ in range(40)]
@@ -122,7 +122,7 @@ def test_training_a_configuration_moves_its_channels_alone():
     assert all(parameter.grad is not None for parameter in net.parameters())
 
 
-def test_gradient_is_that_of_the_extracted_network():
+def test_the_gradient_equals_the_extracted_networks():
     net = supernet(norm="instance")
     genotype = samples(net, 1)[-1]
     small = net.extract(genotype)
@@ -134,7 +134,7 @@ def test_gradient_is_that_of_the_extracted_network():
         assert torch.allclose(part, parameter.grad, atol=1e-6), name
 
 
-def test_running_statistics_of_an_extraction_can_be_measured_anew():
+def test_running_statistics_of_an_extracted_network_can_be_measured_again():
     net = supernet()
     small = net.extract(net.space.smallest())
     update_bn([maps(seed) for seed in range(4)], small)
@@ -142,7 +142,7 @@ def test_running_statistics_of_an_extraction_can_be_measured_anew():
     assert torch.allclose(small.head_0.norm_0.param_free_norm.running_mean, fed.mean((0, 2, 3)), atol=1e-6)
 
 
-def test_a_copy_of_the_supernet_lives_on_its_own():
+def test_a_copy_of_the_supernet_shares_nothing_with_it():
     net = supernet().eval()
     twin = copy.deepcopy(net)
     before = net(maps(), net.space.smallest())
@@ -160,11 +160,11 @@ def test_genotype_of_another_space_is_refused_by_name():
 
 
 @pytest.mark.parametrize("space", ["channels-48", [[1, 2]] * 7, [[]] * 8, [[0]] * 8])
-def test_a_malformed_space_is_one_clear_line(space):
+def test_a_malformed_space_is_an_error_of_one_line(space):
     with pytest.raises(RecipeError, match="space of SPADE channels"):
         CHANNELS.space(space)
 
 
-def test_a_misspelt_family_is_told_the_nearest():
+def test_the_error_for_a_misspelt_family_suggests_the_nearest():
     with pytest.raises(RecipeError, match=r"'mobile_spad'; did you mean 'mobile_spade'\?"):
         OnceForAllSpade("mobile_spad")

@@ -21,7 +21,7 @@ def test_the_discriminator_of_gaugan_is_two_patchgans_one_at_half_the_size():
     assert discriminator_cost("multiscale", 256, 512) == total([one, half])
 
 
-def test_the_closed_form_is_what_is_counted():
+def test_the_closed_form_equals_the_count():
     draw = random.Random(0)
     for _ in range(20):
         options = {

@@ -12,14 +12,14 @@ from slimgen.nets.patchgan.discriminators import PatchGAN
 @pytest.mark.parametrize(
     ("inputs", "ndf", "params", "macs"), [(6, 128, 11_040_641, 12_572_491_776), (3, 64, 2_764_737, 3_146_809_344)]
 )
-def test_the_discriminators_of_pix2pix_and_cyclegan_cost_what_is_known(inputs, ndf, params, macs):
+def test_the_discriminators_of_pix2pix_and_cyclegan_have_their_known_costs(inputs, ndf, params, macs):
     cost = discriminator_cost("patchgan", 256, 256, inputs=inputs, ndf=ndf)
     assert (cost.params, cost.torchprofile) == (params, macs)
     with torch.device("meta"):
         assert count(PatchGAN(inputs=inputs, ndf=ndf), torch.empty(1, inputs, 256, 256)) == cost
 
 
-def test_the_closed_form_is_what_is_counted():
+def test_the_closed_form_equals_the_count():
     draw = random.Random(0)
     for _ in range(30):
         options = {

@@ -12,14 +12,14 @@ from slimgen.nets.initial import initialise
 from slimgen.nets.resnet.generator import ResnetGenerator
 
 
-def test_the_original_costs_what_the_papers_say_under_each_convention():
+def test_the_original_has_the_papers_cost_under_each_convention():
     expected = Cost(11_378_179, 49_551_507_456, 56_799_264_768, 56_831_770_624)
     assert ResnetGenerator.cost(256, 256) == expected
     with torch.device("meta"):
         assert count(ResnetGenerator(), torch.empty(1, 3, 256, 256)) == expected
 
 
-def test_the_closed_form_is_what_is_counted():
+def test_the_closed_form_equals_the_count():
     draw = random.Random(0)
     for _ in range(30):
         options = {
@@ -44,12 +44,12 @@ def test_the_names_are_those_of_published_checkpoints(dropout, second):
         assert list(ResnetGenerator(dropout=dropout).state_dict()) == expected
 
 
-def test_a_misspelt_norm_is_told_the_nearest():
+def test_the_error_for_a_misspelt_norm_suggests_the_nearest():
     with pytest.raises(SlimgenError, match="did you mean 'batch'"):
         ResnetGenerator(norm="bach")
 
 
-def test_pictures_come_out_in_the_size_they_went_in():
+def test_pictures_keep_their_size():
     net = initialise(ResnetGenerator(outputs=1, ngf=4, blocks=1), 0)
     out = net(torch.rand(2, 3, 24, 40))
     assert out.shape == (2, 1, 24, 40)
@@ -65,7 +65,7 @@ def test_a_size_the_network_would_change_is_refused(size):
         ResnetGenerator.cost(*size)
 
 
-def test_the_network_exports_with_sizes_yet_unknown():
+def test_the_network_exports_with_dynamic_sizes():
     side = torch.export.Dim("side", min=8, max=640)
     net = initialise(ResnetGenerator(ngf=2, blocks=1), 0).eval()
     exported = torch.export.export(net, (torch.rand(1, 3, 16, 16),), dynamic_shapes=({2: side, 3: side},))
@@ -102,7 +102,7 @@ def test_a_family_is_built_and_counted_from_the_same_options():
     assert generator_cost("resnet", 32, 64, **options) == count(net, torch.rand(1, 3, 32, 64))
 
 
-def test_a_misspelt_family_or_option_is_told_the_nearest():
+def test_the_error_for_a_misspelt_family_or_option_suggests_the_nearest():
     with pytest.raises(SlimgenError, match=r"no generator family is called 'resnett'; did you mean 'resnet'\?"):
         build_generator("resnett")
     with pytest.raises(SlimgenError, match=r"'resnet' has no option 'nfg'; did you mean 'ngf'\?"):

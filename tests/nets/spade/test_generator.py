@@ -28,7 +28,7 @@ def labels(height: int, width: int, classes: int = 5, batch: int = 2) -> torch.T
     return nn.functional.one_hot(classes_of, classes).movedim(3, 1).float()
 
 
-def test_the_original_costs_what_is_published_under_each_convention():
+def test_the_original_has_the_published_cost_under_each_convention():
     expected = Cost(93_048_003, 281_276_612_608, 281_276_612_608, 281_356_632_064)
     assert generator_cost("spade", *CITYSCAPES) == expected
     with torch.device("meta"):
@@ -36,14 +36,14 @@ def test_the_original_costs_what_is_published_under_each_convention():
 
 
 @pytest.mark.parametrize("config", PUBLISHED)
-def test_the_compressed_generators_cost_what_is_published(config):
+def test_the_compressed_generators_have_the_published_costs(config):
     cost = generator_cost("mobile_spade", *CITYSCAPES, config=config)
     assert (cost.params, cost.torchprofile, cost.gan_compression) == PUBLISHED[config]
     with torch.device("meta"):
         assert count(MobileSpadeGenerator(config=config), torch.empty(1, 36, *CITYSCAPES)) == cost
 
 
-def test_the_closed_form_is_what_is_counted():
+def test_the_closed_form_equals_the_count():
     draw = random.Random(0)
     for _ in range(10):
         doublings = draw.choice((5, 6))
@@ -92,7 +92,7 @@ def test_features_grow_from_a_part_of_the_size_to_the_image(doublings):
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
-def test_spade_scales_and_shifts_what_was_normalised(norm):
+def test_spade_scales_and_shifts_normalised_features(norm):
     block = SpadeOptions(inputs=5, ngf=2, norm=norm).blocks()[
         -1
     ]  # up_3: its SPADE layers see labels through 4 channels
@@ -123,7 +123,7 @@ def test_a_pixel_that_the_full_size_alone_samples_changes_its_surroundings_alone
     assert (changed - centre).abs().max() == 5
 
 
-def test_the_network_exports_with_sizes_yet_unknown():
+def test_the_network_exports_with_dynamic_sizes():
     net = build_generator("spade", inputs=5, ngf=1, doublings=5).eval()
     sides = {2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
     exported = torch.export.export(net, (labels(64, 64),), dynamic_shapes=(sides,)).module()

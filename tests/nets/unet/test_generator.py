@@ -9,14 +9,14 @@ from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.unet.generator import UnetGenerator
 
 
-def test_the_unet_of_pix2pix_costs_what_is_known_of_it():
+def test_the_unet_of_pix2pix_has_its_known_cost():
     cost = UnetGenerator.cost(256, 256)
     assert (cost.params, cost.torchprofile) == (54_413_955, 18_140_364_800)
     with torch.device("meta"):
         assert count(UnetGenerator(), torch.empty(1, 3, 256, 256)) == cost
 
 
-def test_the_closed_form_is_what_is_counted():
+def test_the_closed_form_equals_the_count():
     draw = random.Random(0)
     for _ in range(30):
         depth = draw.randint(2, 8)
@@ -45,26 +45,26 @@ def test_the_names_are_those_of_published_checkpoints():
     assert sum(not name.endswith(("mean", "var", "tracked")) for name in names) == 16 + 1 + 2 * 13
 
 
-def test_only_the_widest_scales_of_the_decoder_drop():
+def test_only_the_widest_scales_of_the_decoder_have_dropout():
     with torch.device("meta"):
         modules = [type(module).__name__ for module in UnetGenerator(depth=8, dropout=0.5).modules()]
     assert modules.count("Dropout") == 3
 
 
-def test_the_skip_carries_what_came_in():
+def test_the_skip_returns_the_input():
     net = build_generator("unet", ngf=2, depth=2, norm="instance")
     x = torch.rand(1, 2, 8, 8)
     assert torch.equal(net.model.model[1](x)[:, :2], x)
 
 
-def test_pictures_come_out_in_the_size_they_went_in():
+def test_pictures_keep_their_size():
     net = build_generator("unet", ngf=2, depth=4, outputs=1).eval()
     out = net(torch.rand(2, 3, 16, 48))
     assert out.shape == (2, 1, 16, 48)
     assert out.abs().max() <= 1
 
 
-def test_a_size_that_cannot_be_halved_so_often_is_refused():
+def test_a_size_that_cannot_be_halved_often_enough_is_refused():
     with pytest.raises(SlimgenError, match=r"sides .* of depth 8 must be multiples of 256 pixels; got 256 x 300"):
         UnetGenerator.cost(256, 300)
     with pytest.raises(SlimgenError, match="multiples of 8 pixels; got 20 x 16"):
@@ -78,6 +78,6 @@ def test_an_option_out_of_range_is_refused_by_the_network_and_by_its_cost(wrong)
             made()
 
 
-def test_a_misspelt_norm_is_told_the_nearest():
+def test_the_error_for_a_misspelt_norm_suggests_the_nearest():
     with pytest.raises(SlimgenError, match="did you mean 'batch'"):
         UnetGenerator(norm="bach")
