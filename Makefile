@@ -6,7 +6,7 @@ RECIPES ?= townhouses-cf_gan townhouses-gan_compression
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run test lint ui bench wheel install clean
+.PHONY: run test lint docs ui bench wheel install clean
 
 run: $(STAMP) data/train/townhouses  ## The main job: search, compress, measure and export a generator, by two methods
 	@for recipe in $(RECIPES); do echo "$(BIN)/slimgen run $$recipe"; $(BIN)/slimgen run $$recipe --brief || exit; done
@@ -19,11 +19,14 @@ data/train/townhouses: | $(STAMP)
 test: $(STAMP)  ## All tests, a worker for each core
 	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 25
 
-lint: $(STAMP)  ## Style, types, layers
+lint: $(STAMP) docs  ## Style, types, layers, and the documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(STAMP)  ## The documentation as a site, in site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 ui: $(STAMP)  ## The MLflow UI over the runs of this folder
 	$(BIN)/slimgen ui
