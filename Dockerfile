@@ -9,9 +9,9 @@ RUN python -m venv /opt/slimgen
 ENV PATH=/opt/slimgen/bin:$PATH
 WORKDIR /build
 COPY pyproject.toml constraints.txt README.md LICENSE ./
-# First what slimgen needs, around an empty package: a layer that a change of the code leaves as it is.
-RUN mkdir -p core/slimgen && touch core/slimgen/__init__.py \
-    && pip install --constraint constraints.txt ".[kubeflow]"
+# First what slimgen needs, around the file that says its version: a layer that most changes of the code leave as it is.
+COPY core/slimgen/__init__.py core/slimgen/
+RUN pip install --constraint constraints.txt ".[kubeflow]"
 COPY core core
 RUN pip install --no-deps --force-reinstall .
 

@@ -6,7 +6,7 @@ RECIPES ?= townhouses-cf_gan townhouses-gan_compression
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run test lint ui bench install clean
+.PHONY: run test lint ui bench wheel install clean
 
 run: $(STAMP) data/train/townhouses  ## The main job: search, compress, measure and export a generator, by two methods
 	@for recipe in $(RECIPES); do echo "$(BIN)/slimgen run $$recipe"; $(BIN)/slimgen run $$recipe || exit; done
@@ -31,13 +31,17 @@ ui: $(STAMP)  ## The MLflow UI over the runs of this folder
 bench: $(STAMP)  ## What docs/results.md quotes; takes hours. BENCH='--facades DIR ...' for images from elsewhere
 	$(BIN)/python -m benchmarks $(BENCH)
 
+wheel: $(STAMP)  ## dist/: wheel and sdist, and whether a clean environment can install and use them
+	$(BIN)/python -m build --quiet --outdir dist .
+	$(BIN)/python -m benchmarks.install dist
+
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dvc,kubeflow,test,lint]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
 
 clean:  ## Removes what was installed and computed; never data
 	@for run in runs/*; do test -e "$$run/source.json" || rm -rf "$$run"; done
-	rm -rf .venv mlruns
+	rm -rf .venv mlruns build dist

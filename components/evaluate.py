@@ -47,6 +47,7 @@ def evaluate(
         search=Path(searched.path),
         finetune=Path(finetuned.path),
         out=work,
+        name=parsed.name,
         group=group,
     )
     if kept:

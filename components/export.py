@@ -36,7 +36,9 @@ def export(
     parsed = Recipe.parse(recipe)
     work = Path(kept, parsed.name, "export") if kept else Path(out.path)
     group = f"{environ.get('KFP_RUN_ID', 'kfp')}/{parsed.name}"
-    found = stages.export(parsed, finetune=Path(finetuned.path), evaluate=Path(evaluated.path), out=work, group=group)
+    found = stages.export(
+        parsed, finetune=Path(finetuned.path), evaluate=Path(evaluated.path), out=work, name=parsed.name, group=group
+    )
     if kept:
         copytree(work, out.path, dirs_exist_ok=True)
     copyfile(work / "card.md", card.path)

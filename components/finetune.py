@@ -45,6 +45,7 @@ def finetune(
         supernet=Path(supernet.path),
         search=Path(searched.path),
         out=work,
+        name=parsed.name,
         group=group,
     )
     if kept:

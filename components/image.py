@@ -3,8 +3,9 @@
 import os
 import re
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
+
+from slimgen import __version__
 
 
 def image() -> str:
@@ -14,7 +15,7 @@ def image() -> str:
     consists of the version, the revision, and `dirty` while there are uncommitted changes.
     """
     given = os.environ.get("SLIMGEN_IMAGE", "").strip()
-    return given or f"slimgen:{tag(version('slimgen'), revision(Path(__file__).parent))}"
+    return given or f"slimgen:{tag(__version__, revision(Path(__file__).parent))}"
 
 
 def tag(release: str, commit: str) -> str:

@@ -32,7 +32,7 @@ def prepare(
     parsed = Recipe.parse(recipe)
     work = Path(kept, parsed.name, "prepare") if kept else Path(out.path)
     group = f"{environ.get('KFP_RUN_ID', 'kfp')}/{parsed.name}"
-    found = stages.prepare(parsed, data=Path(images.path), out=work, group=group)
+    found = stages.prepare(parsed, data=Path(images.path), out=work, name=parsed.name, group=group)
     if kept:
         copytree(work, out.path, dirs_exist_ok=True)
     for name, value in found.items():

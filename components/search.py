@@ -42,6 +42,7 @@ def search(
         teach=Path(taught.path),
         supernet=Path(supernet.path),
         out=work,
+        name=parsed.name,
         group=group,
     )
     if kept:

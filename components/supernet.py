@@ -34,7 +34,9 @@ def supernet(
     parsed = Recipe.parse(recipe)
     work = Path(kept, parsed.name, "supernet") if kept else Path(out.path)
     group = f"{environ.get('KFP_RUN_ID', 'kfp')}/{parsed.name}"
-    found = stages.supernet(parsed, prepare=Path(prepared.path), teach=Path(taught.path), out=work, group=group)
+    found = stages.supernet(
+        parsed, prepare=Path(prepared.path), teach=Path(taught.path), out=work, name=parsed.name, group=group
+    )
     if kept:
         copytree(work, out.path, dirs_exist_ok=True)
     for name, value in found.items():

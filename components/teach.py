@@ -32,7 +32,7 @@ def teach(
     parsed = Recipe.parse(recipe)
     work = Path(kept, parsed.name, "teach") if kept else Path(out.path)
     group = f"{environ.get('KFP_RUN_ID', 'kfp')}/{parsed.name}"
-    found = stages.teach(parsed, prepare=Path(prepared.path), out=work, group=group)
+    found = stages.teach(parsed, prepare=Path(prepared.path), out=work, name=parsed.name, group=group)
     if kept:
         copytree(work, out.path, dirs_exist_ok=True)
     for name, value in found.items():

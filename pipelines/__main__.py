@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from pipelines.resources import Cluster
 from slimgen.cli.endings import ending
 from slimgen.recipe import load
 
@@ -35,6 +34,7 @@ def compile_(
 
     from components.image import IMAGE, unversioned
     from pipelines.compress import compress
+    from pipelines.resources import Cluster
     from pipelines.sweep import sweep
 
     pipeline = (sweep if many else compress)(Cluster(gpus, claim, at_once))
@@ -72,6 +72,7 @@ def submit(
 ) -> None:
     """Run the pipeline on a cluster."""
     from components.image import unversioned
+    from pipelines.resources import Cluster
     from pipelines.submit import submit as submit_there
 
     if note := unversioned():

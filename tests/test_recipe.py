@@ -6,7 +6,7 @@ import yaml
 from slimgen.errors import RecipeError
 from slimgen.methods import open_method
 from slimgen.recipe import Recipe, Schedule, load, presets
-from slimgen.recipe.sections import BudgetSection, share
+from slimgen.recipe.sections import BudgetSection, DataSection, share
 from slimgen.recipe.validating import RENAMED
 from slimgen.tasks import check_recipe
 
@@ -31,6 +31,32 @@ def test_every_preset_is_valid_including_the_sections_of_its_method(name: str) -
 def test_the_pipeline_of_this_repository_runs_the_preset() -> None:
     here = load(f"{ROOT / 'params.yaml'}#recipes.townhouses-cf_gan")
     assert here == load("townhouses-cf_gan")
+
+
+def test_a_recipe_may_extend_a_preset_and_gives_only_what_differs(tmp_path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "extends: facades-cf_gan\ndata: {load: null}\nteach: {generator: {family: unet}}\nsearch: {tune: 0}\n"
+    )
+    mine, base = load(str(tmp_path / "mine.yaml")), load("pairs-cf_gan")
+    assert mine.name == "mine"
+    assert (mine.data.direction, mine.data.load, mine.data.validation) == ("BtoA", None, 40)  # of the one between
+    assert mine.teach.generator == {"family": "unet"}  # whole: the options of another family have no place here
+    assert mine.teach.updates == base.teach.updates
+    assert mine.search == {**base.search, "tune": 0}
+    assert Recipe.parse(mine.to_yaml()) == mine
+
+
+def test_a_recipe_extends_a_preset_and_nothing_else() -> None:
+    with pytest.raises(RecipeError, match=r"extends must be the name .* did you mean 'pairs-cf_gan'\?"):
+        Recipe.parse("extends: pair-cf_gan")
+
+
+def test_recipes_for_a_users_own_images_say_nothing_of_anybody_elses() -> None:
+    neutral = [name for name in presets() if name.startswith(("pairs-", "unpaired-", "images-"))]
+    assert len(neutral) == 6
+    for recipe in map(load, neutral):
+        assert recipe.data == DataSection(validation=recipe.data.validation)
+    assert not [name for name in presets() if load(name).data.licence]
 
 
 @pytest.mark.parametrize("name", presets())

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from slimgen.export.card import Facts, card, snippet, write_card
+from slimgen.errors import RunError
+from slimgen.export.card import Facts, card, read_facts, snippet, write_card
 from slimgen.export.onnx import export_onnx, parity
 
 
@@ -65,6 +66,20 @@ def test_the_json_beside_it_holds_the_same_facts_exactly(facts: Facts, tmp_path:
     assert record["onnx"]["path"] == "generator.onnx"
     assert record["onnx"]["input"] == ["input", ["batch", 3, "height", "width"]]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["card.json", "card.md"]
+
+
+def test_a_card_is_read_back_and_written_the_same_but_for_what_was_changed(facts: Facts, tmp_path: Path) -> None:
+    write_card(tmp_path / "card.md", facts)
+    before = (tmp_path / "card.md").read_text(), (tmp_path / "card.json").read_text()
+    write_card(tmp_path / "card.md", read_facts(tmp_path / "card.md"))
+    assert ((tmp_path / "card.md").read_text(), (tmp_path / "card.json").read_text()) == before
+    nameless = card(replace(facts, name="mine", licence=None))
+    assert "licence" not in nameless.lower()
+    lines = zip(before[0].splitlines(), card(replace(facts, name="mine")).splitlines(), strict=True)
+    assert [pair for pair in lines if pair[0] != pair[1]] == [("# negative", "# mine")]
+    (tmp_path / "card.json").write_text("{}")
+    with pytest.raises(RunError, match="run slimgen export again"):
+        read_facts(tmp_path / "card.md")
 
 
 def test_the_card_tells_shapes_cost_quality_protocol_parity_latency_and_licence(facts: Facts) -> None:

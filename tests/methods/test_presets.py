@@ -29,9 +29,15 @@ def test_a_preview_knows_the_space_and_what_its_ends_cost(name: str) -> None:
     assert planned.updates(100) <= planned.updates(1000)
 
 
-@pytest.mark.parametrize(("name", "path"), presets().items())
-def test_a_preset_says_what_is_the_papers_and_where_and_what_is_slimgens_own(name: str, path) -> None:
-    said = " ".join(line.removeprefix("# ") for line in path.read_text().splitlines() if line.startswith("#"))
+def lines(name: str) -> list[str]:
+    """The lines of a preset, after those of the one that it extends."""
+    own = presets()[name].read_text().splitlines()
+    return [*lines(own[0].removeprefix("extends: ")), *own] if own[0].startswith("extends: ") else own
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_preset_says_what_is_the_papers_and_where_and_what_is_slimgens_own(name: str) -> None:
+    said = " ".join(line.removeprefix("# ") for line in lines(name) if line.startswith("#"))
     papers, colon, own = said.partition("slimgen's own")
     assert colon
     assert len(own) > 30

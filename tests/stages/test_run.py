@@ -6,14 +6,20 @@ import numpy as np
 import pytest
 import torch
 
+import slimgen
 from slimgen import stages
 from slimgen.errors import BudgetError, RecipeError, RunError
+from slimgen.files import write_json
 from slimgen.nets import build_generator
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
 from slimgen.report.table import read_table
+from slimgen.run import tracking
+from slimgen.run.record import LOOKED_AT, name_of
+from slimgen.run.store import load_mlflow
 from slimgen.search import Genotype
 from slimgen.stages.bodies.export import in_turns
+from slimgen.stages.label import label_of
 from slimgen.stages.perform import compare_processes
 from slimgen.stages.table import STAGES
 from tests.quiet import quiet
@@ -107,6 +113,23 @@ def test_without_onnxruntime_a_run_is_evaluated_all_the_same_and_says_so(
     assert "as onnxruntime is not installed" in (out / "report.html").read_text()
 
 
+def test_a_finished_run_is_opened_as_an_object(finished: Path) -> None:
+    run = slimgen.open_run(finished)
+    assert (run.name, run.recipe) == (finished.name, TINY)
+    assert list(run.stages) == list(STAGES)
+    assert run.metrics["found.macs"] == run.table.rows[1].macs["exact"]
+    assert run.genotype in {trial.genotype for trial in run.trials}
+    assert run.generators == ["original", "found", "narrowed"]
+    images = torch.from_numpy(np.load(finished / "evaluate" / "samples.npz")["input"])
+    with torch.no_grad():
+        assert run.generator()(images).shape == images.shape
+        assert not torch.equal(run.generator("original")(images), run.generator("found")(images))
+    assert all(path.is_file() for path in (run.onnx, run.card, run.report))
+    assert "| found |" in run._repr_markdown_()
+    with pytest.raises(RunError, match="did you mean 'found'"):
+        run.generator("fuond")
+
+
 def test_fair_run_has_no_violation_of_definition_3_1(finished: Path) -> None:
     updates = json.loads((finished / "supernet" / "updates.json").read_text())
     assert updates["violations"] == []
@@ -168,6 +191,67 @@ def test_second_run_does_nothing(finished: Path, images: Path) -> None:
     )
     assert seen == [(stage, True) for stage in STAGES]
     assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+
+
+def test_a_run_bears_the_name_of_its_folder_and_no_licence_that_nobody_gave(finished: Path) -> None:
+    page, card = (finished / "evaluate" / "report.html").read_text(), (finished / "export" / "card.md").read_text()
+    assert f"<h1>{finished.name}</h1>" in page
+    assert "Recipe tiny: the whole path" in page
+    assert card.startswith(f"# {finished.name}\n")
+    assert "licence" not in (page + card).lower()
+    assert name_of(finished / "teach") == finished.name
+
+
+def test_another_name_and_licence_are_shown_everywhere_and_nothing_is_computed(finished: Path, images: Path) -> None:
+    def computed() -> dict[Path, int]:
+        files = [path for path in finished.rglob("*") if path.is_file() and path.name != "stage.json"]
+        return {path: path.stat().st_mtime_ns for path in files if not path.name.endswith(LOOKED_AT)}
+
+    before, prints = computed(), [record(finished, stage)["fingerprint"] for stage in STAGES]
+    stages.run(TINY.override(["data.licence=CC0"]), data=images, out=finished, name="mine", progress=quiet)
+    page, card = (finished / "evaluate" / "report.html").read_text(), (finished / "export" / "card.md").read_text()
+    assert "<title>slimgen: mine</title>" in page
+    assert "CC0" in page
+    assert card.startswith("# mine\n")
+    assert "Licence of the data: CC0" in card
+    assert all(record(finished, stage)["label"] == {"name": "mine", "licence": "CC0"} for stage in STAGES)
+    client = load_mlflow().MlflowClient(tracking.store())
+    [parent] = client.search_runs(["1"], f"tags.`slimgen.kind` = 'recipe' and tags.`slimgen.group` = '{finished}'")
+    assert (parent.info.run_name, parent.data.tags["recipe"]) == ("mine", "tiny")
+    assert {model.name for model in client.search_registered_models()} == {finished.name, "mine"}
+    slimgen.run(TINY, data=images, out=finished, progress=quiet)
+    assert f"<h1>{finished.name}</h1>" in (finished / "evaluate" / "report.html").read_text()
+    assert computed() == before
+    assert [record(finished, stage)["fingerprint"] for stage in STAGES] == prints
+
+
+@pytest.mark.parametrize("name", ["a/b", "", "..", "con", "x" * 200])
+def test_a_name_is_a_plain_name(name: str, images: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="--name must be a plain name"):
+        stages.run(TINY, data=images, out=tmp_path / "run", name=name)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_licence_is_known_of_images_that_slimgen_drew_or_downloaded_and_of_no_others(tmp_path: Path) -> None:
+    own, drawn = tmp_path / "own", tmp_path / "drawn"
+    (own / "train").mkdir(parents=True)
+    for split in ("train", "test"):
+        (drawn / split / "townhouses").mkdir(parents=True)
+    embedded = TINY.override(["data.embedded=townhouses"])
+
+    def licence(recipe: Recipe, images: Path) -> str | None:
+        return label_of(None, recipe, tmp_path / "run" / "prepare", {"data": images}).licence
+
+    assert licence(embedded, drawn) == "MIT, like slimgen, which draws the images itself"
+    assert licence(TINY, drawn) is None
+    assert licence(embedded, own) is None
+    (drawn / "train" / "mine").mkdir()  # other pictures among them
+    assert licence(embedded, drawn) is None
+    write_json(own / "source.json", {"name": "facades", "url": "u", "sha256": "0", "terms": "research use, cite."})
+    assert licence(TINY, own) == "research use, cite."
+    assert licence(TINY.override(["data.licence=mine"]), own) == "mine"
+    (own / "source.json").write_text("damaged")
+    assert licence(TINY, own) is None
 
 
 def test_going_on_in_another_number_of_processes_is_said(finished: Path, capsys) -> None:

@@ -28,7 +28,9 @@ def adopt(
     size: Annotated[str | None, typer.Option("--size", metavar="SIZE", help=f"Size of the input. {SIZE}.")] = None,
     key: Annotated[str | None, typer.Option("--key", help="Which network of the file: params_ema, netG_A ...")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="RUN", help="By default runs/NAME.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the run; by default the file's.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the run; by default that of --out, or the file's.")
+    ] = None,
     set_: Settings = None,
     as_json: Json = False,
 ) -> None:
@@ -45,15 +47,16 @@ def adopt(
     from slimgen import stages
     from slimgen.cli.progress import Display
     from slimgen.size import Size
+    from slimgen.stages.label import checked
     from slimgen.tasks.adopting import recipe_of
 
-    named = name or re.sub(r"[^\w-]+", "-", Path(weights).stem).strip("-_") or "adopted"
+    named = checked(name) or re.sub(r"[^\w-]+", "-", Path(weights).stem).strip("-_") or "adopted"
     given = None if size is None else Size.of(size)
     recipe = recipe_of(
         weights, generator, name=named, task=task, size=given, key=key, settings=set_, embedded=data is None
     )
     folder = out or default_out(named)
     with Display(list(STAGES), quiet=not leading()) as display:
-        metrics = stages.run(recipe, data=data, out=folder, progress=display.tell, on_stage=display.on_stage)
+        metrics = stages.run(recipe, data=data, out=folder, name=name, progress=display.tell, on_stage=display.on_stage)
     if leading():
         show_outcome(recipe, folder, metrics, as_json)

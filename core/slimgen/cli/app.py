@@ -1,10 +1,10 @@
 """The command `slimgen`. What a subcommand needs is imported when it runs, so that help comes at once."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from slimgen import __version__
 from slimgen.cli import adopt, compare, data, listings, profile, stages, tidy, ui
 from slimgen.cli.group import INSPECT, START, Group
 
@@ -21,7 +21,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"slimgen {version('slimgen')}")
+        typer.echo(f"slimgen {__version__}")
         raise typer.Exit
 
 

@@ -55,12 +55,13 @@ def compare(
     """
     from slimgen.report.paired import differences, differences_table, seeds
     from slimgen.report.table import markdown_table, notes_of, read_table, rows_table
+    from slimgen.run.record import name_of
 
     runs = [one for run in runs for one in _finished(run)]
-    last = [run.resolve().name for run in runs]
-    names = [name if last.count(name) == 1 else str(run) for run, name in zip(runs, last, strict=True)]
     # Of a run, or of the folder of its evaluate stage.
     folders = [run if (run / TABLE).is_file() else run / "evaluate" for run in runs]
+    last = [name_of(folder) for folder in folders]
+    names = [name if last.count(name) == 1 else str(run) for run, name in zip(runs, last, strict=True)]
     named = zip(folders, names, strict=True)
     tables = [_current(read_table(folder / TABLE, name if len(runs) > 1 else ""), folder) for folder, name in named]
     rows = [row for table in tables for row in table.rows]

@@ -20,6 +20,8 @@ from slimgen.stopping import Stopped, leave_at_once, listening, stopped
 FAULT, BUG = 2, 1
 """Exit statuses: of what users can mend, and of what only slimgen can."""
 GO_ON = "run the same command again to go on"
+EXTRAS = {"dvc": "dvc", "kfp": "kubeflow", "kubernetes": "kubeflow"}
+"""Packages that only some commands need, and the extra of slimgen that installs each."""
 ANSWERS = ("recipes", "spaces", "profile", "compare", "data list", "data check")
 """Commands whose result is what they print; all others leave theirs in files."""
 
@@ -86,6 +88,9 @@ def _mendable(error: BaseException) -> SlimgenError | None:
         return short
     if isinstance(error, OSError):
         return SlimgenError("files must be readable and writable", error)
+    if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get(str(error.name).partition(".")[0])):
+        hint = f"pip install 'slimgen[{extra}]' installs it"
+        return SlimgenError(f"{error.name} must be installed for this command", "no such package", hint)
     return error if isinstance(error, SlimgenError) else None
 
 

@@ -18,6 +18,10 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help=f"Replace a value of the recipe, e.g. {EXAMPLE}; repeatable."),
 ]
+Name = Annotated[
+    str | None,
+    typer.Option("--name", help="What the run is shown as, its model too; by default the name of its folder."),
+]
 SIZE = "Pixels of a side, or height x width: 64, 72x96"
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, on stdout.")]
 

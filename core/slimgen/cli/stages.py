@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slimgen.cli.group import SINGLE
-from slimgen.cli.options import Json, Settings, leading, print_json, print_table, read_recipe
+from slimgen.cli.options import Json, Name, Settings, leading, print_json, print_table, read_recipe
 from slimgen.errors import SlimgenError, printable
 from slimgen.files import CARD, GRID, ONNX, REPORT, REVERSE, TABLE, of_direction
 from slimgen.stages.table import DATA, STAGES, default_out, up_to
@@ -30,7 +30,8 @@ Out = Annotated[
     Path | None, typer.Option("--out", "-o", metavar="DIR", help="The folder to write, where it is not RUN's.")
 ]
 Group = Annotated[
-    str | None, typer.Option("--group", help="The run's name in MLflow; by default the folder around --out.")
+    str | None,
+    typer.Option("--group", help="What the stages of a run share in MLflow; by default the folder around --out."),
 ]
 
 
@@ -40,7 +41,7 @@ def add_to(app: typer.Typer) -> None:
         app.command(name, help=stage.about, rich_help_panel=SINGLE)(_command(name, stage.reads))
 
 
-def _command(name: str, reads: tuple[str, ...]) -> Callable[..., None]:
+def _command(stage: str, reads: tuple[str, ...]) -> Callable[..., None]:
     """Make the function of one stage's command, with an option for each folder that the stage reads."""
 
     def command(
@@ -48,6 +49,7 @@ def _command(name: str, reads: tuple[str, ...]) -> Callable[..., None]:
         run: Path | None,
         out: Path | None,
         set_: list[str] | None,
+        name: str | None,
         group: str | None,
         as_json: bool,
         **folders: Path | None,
@@ -55,26 +57,26 @@ def _command(name: str, reads: tuple[str, ...]) -> Callable[..., None]:
         missing = [f"--{option}" for option, folder in {**folders, "out": out}.items() if folder is None]
         if run is None and missing:
             raise SlimgenError(
-                f"slimgen {name} needs the run's folder", None, f"add --run RUN, or {', '.join(missing)}"
+                f"slimgen {stage} needs the run's folder", None, f"add --run RUN, or {', '.join(missing)}"
             )
-        parsed = _recipe_of(name, recipe, run, set_)
+        parsed = _recipe_of(stage, recipe, run, set_)
         from slimgen.cli.progress import Display
         from slimgen.stages.perform import perform
         from slimgen.stages.work import say
         from slimgen.tasks.embedded import find_images
 
-        place = out or (run or Path()) / name
+        place = out or (run or Path()) / stage
         if DATA in folders:
             folders[DATA] = find_images(parsed, folders[DATA], run or place.parent, report=say)
         inputs = {other: folder or (run or Path()) / other for other, folder in folders.items()}
-        with Display([name], quiet=not leading()) as display:
-            metrics = perform(name, parsed, out=place, group=group, progress=display.tell, **inputs)
+        with Display([stage], quiet=not leading()) as display:
+            metrics = perform(stage, parsed, out=place, name=name, group=group, progress=display.tell, **inputs)
         if as_json and leading():
             print_json(metrics)
         elif leading():
             from slimgen.report.words import number
 
-            typer.echo(printable(f"{name}: {place}"))
+            typer.echo(printable(f"{stage}: {place}"))
             width = max(map(len, metrics), default=0)
             for metric, value in metrics.items():
                 typer.echo(f"  {metric:<{width}}  {number(value)}")
@@ -86,12 +88,13 @@ def _command(name: str, reads: tuple[str, ...]) -> Callable[..., None]:
         *(inspect.Parameter(folder, keyword, annotation=_folder(folder), default=None) for folder in reads),
         inspect.Parameter("out", keyword, annotation=Out, default=None),
         inspect.Parameter("set_", keyword, annotation=Settings, default=None),
+        inspect.Parameter("name", keyword, annotation=Name, default=None),
         inspect.Parameter("group", keyword, annotation=Group, default=None),
         inspect.Parameter("as_json", keyword, annotation=Json, default=False),
     ]
     # The options of a command are read off its signature.
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__name__ = name
+    command.__name__ = stage
     return command
 
 
@@ -133,6 +136,7 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="RUN", help="By default runs/RECIPE.")] = None,
     set_: Settings = None,
+    name: Name = None,
     until: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="The last stage to run.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the recipe, and what each stage would cost; do nothing.")
@@ -144,7 +148,7 @@ def run(
     \b
     Examples:
       slimgen run townhouses-cf_gan               pictures that slimgen draws
-      slimgen run facades-cf_gan --data DIR       your own pictures
+      slimgen run pairs-cf_gan --data DIR         your own pictures
       slimgen run mine.yaml --set teach.batch=2   a recipe of your own, one value replaced
       slimgen run facades-256-cf_gan --data DIR --set compute.device=cuda
                                                   on a GPU or not at all; by default
@@ -162,7 +166,7 @@ def run(
         return
     with Display(planned, quiet=not leading()) as display:
         metrics = stages.run(
-            parsed, data=data, out=folder, until=until, progress=display.tell, on_stage=display.on_stage
+            parsed, data=data, out=folder, until=until, name=name, progress=display.tell, on_stage=display.on_stage
         )
     if leading():
         show_outcome(parsed, folder, metrics, as_json)
@@ -171,6 +175,7 @@ def run(
 def show_outcome(recipe: "Recipe", folder: Path, metrics: Mapping[str, Mapping[str, float]], as_json: bool) -> None:
     """The before/after table and where things lie."""
     from slimgen.report.table import read_table, rows_table
+    from slimgen.run.record import name_of
 
     found = [path for stage in ("evaluate", "export") for name in OUTCOMES if (path := folder / stage / name).is_file()]
     table = read_table(folder / "evaluate" / TABLE) if "evaluate" in metrics else None
@@ -178,7 +183,7 @@ def show_outcome(recipe: "Recipe", folder: Path, metrics: Mapping[str, Mapping[s
         print_json({"run": str(folder), "stages": metrics, "files": {path.name: str(path) for path in found}})
         return
     if table is not None:
-        title = f"{recipe.name}, {recipe.size}"
+        title = f"{name_of(folder / 'evaluate')}, {recipe.size}"
         print_table(rows_table(table.rows, title, table.convention, table.notes))
     width = max([15, *(len(path.name) for path in found)])
     for path in found:

@@ -16,6 +16,8 @@ from slimgen.data.download import Progress, download
 from slimgen.errors import DataError, nearest
 from slimgen.files import sha256_file, write_json
 
+SOURCE = "source.json"
+"""The note in a downloaded data set that says where it came from, and under which terms."""
 Written = Callable[[int, int], None]
 """Function called with the number of images written and the total."""
 TOGETHER = 1000
@@ -145,14 +147,9 @@ def get(
         raise DataError(f"{name} must be downloaded from its authors' site: it needs an account", None, BY_HAND[name])
     if name not in known:
         raise DataError("unknown public data set", repr(name), nearest(name, known))
-    chosen, note = known[name], folder / "source.json"
-    if note.is_file():
-        try:
-            earlier = Got(**json.loads(note.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise DataError(f"cannot read {note}: the file is damaged", None, f"remove {folder}") from error
-        if earlier.url == shown(chosen.url):
-            return earlier
+    chosen, earlier = known[name], source_of(folder)
+    if earlier is not None and earlier.url == shown(chosen.url):
+        return earlier
     if folder.exists():
         raise DataError(f"the folder for {name} must not exist yet", folder, "choose another folder or remove it")
     suffix = "".join(Path(urlsplit(chosen.url).path).suffixes[-2:])
@@ -172,7 +169,7 @@ def get(
         extract(archive, staged)
         if chosen.records is not None:
             write_images(staged, chosen.records, written)
-        write_json(staged / note.name, asdict(got))
+        write_json(staged / SOURCE, asdict(got))
         staged.rename(folder)
     except OSError as error:
         hint = "free some space, or choose another folder"
@@ -181,6 +178,17 @@ def get(
         shutil.rmtree(staged, ignore_errors=True)
     archive.unlink()
     return got
+
+
+def source_of(folder: Path) -> Got | None:
+    """Return where the images of a folder were downloaded from, if `get` did it; DataError for a damaged note."""
+    note = folder / SOURCE
+    if not note.is_file():
+        return None
+    try:
+        return Got(**json.loads(note.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"cannot read {note}: the file is damaged", None, f"remove {folder}") from error
 
 
 def write_images(folder: Path, records: Records, written: Written | None = None) -> int:

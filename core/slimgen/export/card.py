@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from slimgen.errors import RunError
 from slimgen.export.onnx import OnnxFile, Parity
 from slimgen.files import plain, write_json, write_text
 from slimgen.text import markdown
@@ -21,7 +22,7 @@ class Facts:
     Attributes:
         recipe: its name, task, method and whatever else identifies it.
         data: what the model was trained on: name, images, size, digest.
-        licence: of the data, in its owners' words; the model's use is bound by it.
+        licence: of the data, in its owners' words, by which the model's use is bound; None where nobody gave one.
         budget: limits the search kept, such as `macs`.
         cost: what the exported generator costs, such as `params`, `bytes` and MACs by convention.
         original_cost: likewise of the generator it replaces; empty where it replaces none, but was trained elsewhere.
@@ -38,7 +39,7 @@ class Facts:
     onnx: OnnxFile
     parity: Parity
     data: Mapping[str, Value]
-    licence: str
+    licence: str | None
     budget: Mapping[str, Value]
     cost: Mapping[str, Value]
     original_cost: Mapping[str, Value]
@@ -65,6 +66,22 @@ def write_card(path: Path, facts: Facts) -> None:
     write_text(path, card(facts))
 
 
+def read_facts(path: Path) -> Facts:
+    """The facts of the card at `path`, from the JSON beside it.
+
+    Raises:
+        RunError: it is missing, damaged, or of another slimgen.
+    """
+    beside = path.with_suffix(".json")
+    try:
+        record = json.loads(beside.read_text(encoding="utf-8"))
+        onnx = {**record["onnx"], "path": path.with_name(record["onnx"]["path"])}
+        rest = {name: value for name, value in record.items() if name not in ("call", "onnx", "parity")}
+        return Facts(**rest, onnx=OnnxFile(**onnx), parity=Parity(**record["parity"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{beside} must hold the facts of the card", error, "run slimgen export again") from error
+
+
 def card(facts: Facts) -> str:
     """The card as Markdown."""
     onnx, parity = facts.onnx, facts.parity
@@ -83,7 +100,7 @@ def card(facts: Facts) -> str:
         *_came(facts),
         "## Training" if facts.original_cost else "## Measuring",
         _pairs({**facts.recipe, **{f"data: {key}": value for key, value in facts.data.items()}}),
-        f"Licence of the data: {markdown(facts.licence)}",
+        *([f"Licence of the data: {markdown(facts.licence)}"] if facts.licence else []),
         "## Cost",
         _cost(facts),
         "## Quality",

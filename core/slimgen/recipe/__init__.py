@@ -21,7 +21,7 @@ from slimgen.recipe.sections import (
     Sides,
 )
 from slimgen.recipe.trainings import FinetuneSection, LossesSection, Schedule, TeachSection
-from slimgen.recipe.validating import Section, section
+from slimgen.recipe.validating import Section, section, shown
 from slimgen.size import Size, alike
 
 __all__ = ["Channels", "LossesSection", "Recipe", "Schedule", "Section", "TeachSection", "load", "presets", "section"]
@@ -29,6 +29,8 @@ __all__ = ["Channels", "LossesSection", "Recipe", "Schedule", "Section", "TeachS
 
 LENGTHS = ("updates", "epochs")
 """Keys of a training of which exactly one says how long it is."""
+BASE = "extends"
+"""The key of a recipe that names the preset whose values it takes where it gives none."""
 
 
 class Channels(NamedTuple):
@@ -42,7 +44,7 @@ class Recipe(Section):
     """Configuration of one run.
 
     The method defines and validates the sections `supernet` and `search`. `slimgen.tasks.check_recipe` refuses keys
-    that have no effect in the recipe's task.
+    that have no effect in the recipe's task. A file may begin with `extends: PRESET` and give only what differs.
     """
 
     name: str = Field(description="Name of the recipe; folders and MLflow runs are named after it.")
@@ -136,7 +138,7 @@ class Recipe(Section):
         """Build a recipe from plain values, as read from YAML or JSON."""
         if not isinstance(values, dict):
             raise RecipeError(f"{where} must be a mapping of sections", type(values).__name__)
-        values = {**({"name": name} if name else {}), **values}
+        values = {**({"name": name} if name else {}), **extended(values, where)}
         require_plain(values, where)
         recipe = section(cls, values, where)
         require_moderate(values, where)
@@ -148,21 +150,28 @@ class Recipe(Section):
 
     def override(self, settings: list[str]) -> "Recipe":
         """Return the recipe with single values replaced: `["search.evaluations=96", "seed=2"]`."""
-        values = self.model_dump(mode="json", exclude_unset=True)
+        given: dict[str, object] = {}
         for setting in settings:
             path, equals, text = setting.partition("=")
             path = path.strip()
             if not equals or not path:
                 raise RecipeError("--set must be KEY=VALUE", repr(setting), "such as seed=1 or teach.updates=400")
+            given.pop(path, None)  # of a key given twice, the last value counts, and in that order
+            given[path] = read(text, f"--set {path}")
+        return self.replaced(given)
+
+    def replaced(self, given: Mapping[str, object]) -> "Recipe":
+        """Return the recipe with single values replaced, by dotted key: `{"search.evaluations": 96, "seed": 2}`."""
+        values = self.model_dump(mode="json", exclude_unset=True)
+        for path, value in given.items():
             *parents, last = path.split(".")
             place = values
             for parent in parents:
                 place = place.setdefault(parent, {})
                 if not isinstance(place, dict):
                     raise RecipeError(f"a setting must name a value in a section, and {parent!r} is none", repr(path))
-            place[last] = read(text, f"--set {path}")
-            if last in LENGTHS and place[last] is not None:  # one length takes the place of the other
-                given = {other.partition("=")[0].strip() for other in settings}
+            place[last] = value
+            if last in LENGTHS and value is not None:  # one length takes the place of the other
                 for other in LENGTHS:
                     if other != last and ".".join([*parents, other]) not in given:
                         place.pop(other, None)
@@ -172,6 +181,33 @@ class Recipe(Section):
 def presets() -> dict[str, Path]:
     """Return the files of the recipes that come with slimgen, by name."""
     return {path.stem: path for path in sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))}
+
+
+def extended(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the plain values of a recipe, with those of the preset that it `extends` where it gives none.
+
+    A section is merged value by value; a value replaces the preset's as a whole, and one length of a
+    training the other.
+
+    Raises:
+        RecipeError: no preset has that name.
+    """
+    if BASE not in values:
+        return dict(values)
+    known, base, own = presets(), values[BASE], {key: value for key, value in values.items() if key != BASE}
+    if base not in known:
+        rule = f"{where}: {BASE} must be the name of a recipe that comes with slimgen"
+        raise RecipeError(rule, shown(base), nearest(str(base), known))
+    inherited = read(known[base].read_text(encoding="utf-8"), f"recipe {base}")
+    assert isinstance(inherited, dict)
+    found = extended(inherited, f"recipe {base}")
+    for key, value in own.items():
+        before = found.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            kept = {k: v for k, v in before.items() if not (k in LENGTHS and set(LENGTHS) & value.keys())}
+            value = {**kept, **value}
+        found[key] = value
+    return found
 
 
 def load(reference: str) -> Recipe:

@@ -99,9 +99,10 @@ class DataSection(Section):
         description="Colour [red, green, blue] of each class in RGB label maps, 0 to 255, in the order of the ids. "
         "None: label maps hold the ids themselves.",
     )
-    licence: str = Field(
-        default="unknown; ask whoever made the images",
-        description="Licence or terms of use of the images, printed in the report and the model card.",
+    licence: str | None = Field(
+        default=None,
+        description="Licence or terms of use of the images, printed in the report and the model card. None: that of "
+        "images that slimgen drew or downloaded; of others, none is printed.",
     )
     range: tuple[float, float] | None = Field(
         default=None,

@@ -33,9 +33,9 @@ def write_report(path: Path, facts: Mapping[str, object], pictures: Mapping[str,
 
     Args:
         path: the HTML file.
-        facts: any of `recipe` (a Recipe), `stages` (stage to what its stage.json holds), `logs` (training to the lines
-            of its log), `table`, `genotype` and `manifest` (what their JSON files hold), `compute` (device and number
-            type, as text); what is missing is left out of the report.
+        facts: any of `label` (name and licence of the run), `recipe` (a Recipe), `stages` (stage to what its stage.json
+            holds), `logs` (training to the lines of its log), `table`, `genotype` and `manifest` (what their JSON files
+            hold), `compute` (device and number type, as text); what is missing is left out of the report.
         pictures: `grid`, `pareto`, `architecture`, and any others, which come last. Losses are drawn from the logs.
 
     Raises:
@@ -151,8 +151,12 @@ def _gather(facts: Mapping[str, object], table: Table | None) -> Values:
     if torch := ", or ".join(dict.fromkeys(row.torch_runtime for row in rows if row.torch_runtime)):
         timed["latency in PyTorch"] = torch
     words = {name: getattr(recipe, name) if recipe else "" for name in ("name", "about", "task", "method")}
+    label = _values(facts.get("label"))
+    licence = {"licence": label["licence"]} if label.get("licence") else {}
     return {
         **words,
+        "name": label.get("name") or words["name"],
+        "made_by": words["name"],
         "recipe": recipe.to_yaml() if recipe else "",
         "protocol": {**table.protocol, **timed, "MAC convention": table.convention} if table else {},
         "budget": _budget(recipe, _values(chosen.get("limits"))),
@@ -160,7 +164,7 @@ def _gather(facts: Mapping[str, object], table: Table | None) -> Values:
         "search": _values(records.get("search", {}).get("metrics")),
         "genotype": _values(chosen.get("genotype")),
         "stages": {name: record["seconds"] for name, record in records.items() if "seconds" in record},
-        "data": {**_data(manifest, splits), **({"licence": recipe.data.licence} if recipe else {})},
+        "data": {**_data(manifest, splits), **licence},
         "versions": _values(last.get("versions")),
         "machine": ({"computed on": facts["compute"]} if facts.get("compute") else {}) | _values(last.get("machine")),
         "logs": {name: lines for name, lines in _values(facts.get("logs")).items() if isinstance(lines, list)},

@@ -54,7 +54,8 @@ class StageFolder:
             return None
         for name, output in record["outputs"].items():
             try:
-                if (folder / name).stat().st_size != output["bytes"]:
+                state = (folder / name).stat()
+                if state.st_size != output["bytes"] and not name.endswith(records.LOOKED_AT):
                     return None
             except OSError:
                 return None
@@ -128,6 +129,18 @@ class StageFolder:
         if install:
             self.install()
         return cast(Record, plain(whole))
+
+    def amend(self, facts: Mapping[str, object]) -> None:
+        """Replaces facts in the record of the finished stage that nothing was computed from, such as its label.
+
+        Raises:
+            RunError: another process works in the folder, or it cannot be written.
+        """
+        self._lock.acquire()
+        try:
+            write_json(self.out / STAGE, {**read_record(self.out), **facts})
+        finally:
+            self.release()
 
     def install(self) -> Record | None:
         """Puts this computation, finished and parked, into its place, and parks what is there; None if none is parked.

@@ -100,8 +100,10 @@ class Mirror:
             known = {f"slimgen.{name}": tags[name] for name in ("recipe", "seed", "metric") if name in tags}
             family = {"slimgen.group": record.get("group", str(folder.parent)), "slimgen.kind": "recipe", **known}
             with self.store.alone():
-                parent = self.store.find_or_create(experiment, family, tags["recipe"], tags, started)
+                parent = self.store.find_or_create(experiment, family, _name(folder, record), tags, started)
                 recipe = str(parent.info.run_id)
+                if parent.info.run_name != _name(folder, record):
+                    self.client.update_run(recipe, name=_name(folder, record))
                 key = {"slimgen.stage": record["stage"], "slimgen.fingerprint": record["fingerprint"]}
                 key = {**family, "slimgen.kind": "stage", **key}
                 run = self.store.find_or_create(experiment, key, record["stage"], {PARENT: recipe}, started)
@@ -238,7 +240,8 @@ class Mirror:
         """Registers an exported generator; a stage that exports finishes only after parity was shown."""
         if path.is_file():
             export, recipe = record.get("settings", {}).get("export"), _tags(path.parent, record)["recipe"]
-            name = registered_name(str((isinstance(export, dict) and export.get("model")) or recipe))
+            given = export.get("model") if isinstance(export, dict) else None
+            name = registered_name(str(given or _name(path.parent, record)))
             checked = bool(record.get("finished"))
             register(self.store, path, name, runs.stage, runs.experiment, {"recipe": recipe}, checked=checked)
 
@@ -246,3 +249,8 @@ class Mirror:
 def _tags(folder: Path, record: Record) -> dict[str, str]:
     """What a stage's run is found by, besides what makes it unique."""
     return {"recipe": folder.parent.name, **{k: v for k, v in record.get("tags", {}).items() if k != CONTINUED}}
+
+
+def _name(folder: Path, record: Record) -> str:
+    """What a stage's run is shown as; in records without a label, its recipe's name."""
+    return str(record.get("label", {}).get("name") or _tags(folder, record)["recipe"])

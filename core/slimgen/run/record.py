@@ -35,8 +35,8 @@ LAYOUT = 2
 """How a stage's folder is laid out, and its fingerprint made. A record without one is of the first."""
 
 
-LOOKED_AT = (".html", ".md", ".png")
-"""Endings of outputs that no stage computes from."""
+LOOKED_AT = (".html", ".md", ".png", "card.json", "card_reverse.json")
+"""Endings of outputs that no stage computes from; the names and words in them may change."""
 HEAD = {"stage": str, "fingerprint": str, "finished": bool}
 WHOLE = {"outputs": dict, "digest": str, "metrics": dict, "inputs": dict}
 """What a record must hold, with its type: every one, and those of finished stages."""
@@ -61,6 +61,7 @@ class Record(TypedDict, total=False):
     inputs: dict[str, str]  # digests of what was read
     seed: int
     group: str  # what the stages of one run have in common
+    label: dict[str, str | None]  # what the run is shown as: name, licence of the images
     tags: dict[str, str]  # recipe, method, task, revision and the like, by which runs are found again
     settings: dict[str, object]  # the parts of the recipe that the stage reads
     processes: int  # that worked at it together
@@ -100,7 +101,7 @@ def require_whole(folder: Path) -> Record:
         raise RunError(f"{folder / STAGE} must agree with itself", "a digest that is not that of its outputs", remedy)
     for name, output in outputs.items():
         path = folder / name
-        if path.suffix in LOOKED_AT:
+        if name.endswith(LOOKED_AT):
             continue
         try:
             same = path.stat().st_size == output["bytes"] and sha256_once(path) == output["sha256"]
@@ -157,6 +158,11 @@ def read_record(folder: Path) -> Record:
     """What `stage.json` of a folder says; empty if there is none, or it is damaged or not to be believed."""
     value = read_json(folder / STAGE)
     return {} if _fault(value) else cast(Record, value)
+
+
+def name_of(folder: Path) -> str:
+    """What the run of a stage's folder is shown as; where no record says it, the name of the run's folder."""
+    return str(read_record(folder).get("label", {}).get("name") or folder.resolve().parent.name)
 
 
 def require_sound(folder: Path, hint: str) -> None:

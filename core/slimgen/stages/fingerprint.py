@@ -55,7 +55,7 @@ def sections(stage: Stage, recipe: Recipe) -> dict[str, Any]:
     if stage.name == "search" and recipe.budget.latency_ms is None:
         del found["evaluate.threads"]  # of candidates, nothing is timed
     for section, key in UNDECIDED:
-        if section in found and not (key == "licence" and stage.name == "export"):  # whose card tells it
+        if section in found:
             found[section] = {name: value for name, value in found[section].items() if name != key}
     return {name: value for name, value in found.items() if not _replaced(stage, recipe, name)}
 

@@ -24,6 +24,7 @@ from slimgen.run.tracking import tracked
 from slimgen.shortage import shortage
 from slimgen.stages.checking import check
 from slimgen.stages.fingerprint import digest_input, fingerprint, require_stage, sections
+from slimgen.stages.label import Label, checked, label_of, relabel
 from slimgen.stages.outlook import is_among, require_places, without_effect
 from slimgen.stages.reuse import take_over
 from slimgen.stages.table import DATA, STAGES, Stage, up_to
@@ -44,6 +45,7 @@ def run(
     data: Path | None = None,
     out: Path,
     until: str | None = None,
+    name: str | None = None,
     group: str | None = None,
     progress: Progress | None = None,
     on_stage: OnStage | None = None,
@@ -55,7 +57,9 @@ def run(
         data: the images; the folder `data`, or the embedded ones, where none are named.
         out: the run's folder.
         until: the last stage to run; all of them by default.
-        group: the run's name in MLflow; its folder by default.
+        name: what the run is shown as, in report, card and MLflow, and what its model is registered as; the name of its
+            folder by default. No result depends on it.
+        group: what the stages have in common in MLflow; the run's folder by default.
         progress: is called as the work goes on.
         on_stage: is called after each stage.
 
@@ -65,7 +69,7 @@ def run(
     Raises:
         SlimgenError: as the stages do; what was done until then stays, and the same call goes on from there.
     """
-    planned = up_to(until)
+    planned, name = up_to(until), checked(name)
     stopping.heed()
     check(recipe)  # before any picture is drawn
     require_places(recipe, find_images(recipe, data, out), out, planned)
@@ -73,55 +77,67 @@ def run(
     group = group or str(out.resolve())
     done: dict[str, Metrics] = {}
     for stage in planned:
-        name, started = stage.name, time.monotonic()
-        before = read_record(out / name).get("seconds")
+        place, started = out / stage.name, time.monotonic()
+        before = read_record(place).get("seconds")
         folders = {needed: images if needed == DATA else out / needed for needed in stage.reads}
-        done[name] = perform(name, recipe, out=out / name, group=group, progress=progress, **folders)
+        done[stage.name] = perform(stage.name, recipe, out=place, name=name, group=group, progress=progress, **folders)
         if on_stage is not None:
-            skipped = before is not None and read_record(out / name).get("seconds") == before
-            on_stage(name, done[name], time.monotonic() - started, skipped)
+            skipped = before is not None and read_record(place).get("seconds") == before
+            on_stage(stage.name, done[stage.name], time.monotonic() - started, skipped)
     return done
 
 
 def perform(
-    name: str, recipe: Recipe, *, out: Path, group: str | None = None, progress: Progress | None = None, **inputs: Path
+    which: str,
+    /,
+    recipe: Recipe,
+    *,
+    out: Path,
+    name: str | None = None,
+    group: str | None = None,
+    progress: Progress | None = None,
+    **inputs: Path,
 ) -> Metrics:
-    """Runs a stage of this name into `out`, unless it holds this very computation already; what was measured.
+    """Runs a stage into `out`, unless it holds this very computation already; what was measured.
 
-    `inputs` are, for each stage that this one reads, the folder that it left; to `prepare`, `data`, the images. `group`
-    is what the stages of one run have in common in MLflow, by default the folder around `out`; progress is lines on
-    stderr by default.
+    `inputs` are, for each stage that this one reads, the folder that it left; to `prepare`, `data`, the images. `name`
+    is what the run is shown as, and `group` what its stages have in common in MLflow, by default name and path of the
+    folder around `out`; progress is lines on stderr by default.
 
     Raises:
-        RunError: an input is missing, unfinished, damaged or of another stage, or `out` is no place for this one.
+        RunError: an input is missing, unfinished, damaged or of another stage, `out` is no place for this one, or the
+            name is no plain one.
         SlimgenError: as the stage's body does; what was done until then stays, and the same call goes on from there.
     """
     with stopping.listening(), peers():
         stopping.heed()
-        stage, out, rank = STAGES[name], Path(out), world()[0]
+        stage, out, rank = STAGES[which], Path(out), world()[0]
         folders = _folders(stage, inputs)
         among = DATA in folders and is_among(recipe, folders[DATA], out.parent)
-        require_place(out, name, {} if among else folders)
+        require_place(out, which, {} if among else folders)
+        label = label_of(name, recipe, out, folders)
         digests = {other: digest_input(other, folder) for other, folder in folders.items()}
         recipe = suited(recipe, folders)
         mark = fingerprint(stage, recipe, digests, folders)
-        folder = StageFolder(out, name, mark, say)
+        folder = StageFolder(out, which, mark, say)
         done = first(lambda: folder.finished() or folder.install())
         if done is not None:
             require_whole(out)
             if rank == 0:  # a process may have been killed after it was finished
                 _remove_checkpoints(out)
                 sweep(out)
+                _show(stage, recipe, folders, folder, done, label)
             return _numbers(done["metrics"])
-        check(recipe, stage=name)
-        if name == "search" and rank == 0 and (idle := without_effect(recipe)):
+        check(recipe, stage=which)
+        if which == "search" and rank == 0 and (idle := without_effect(recipe)):
             say(idle)
         for place in (out, parked(out, mark)):
             compare_processes(read_record(place), mark)
-        body: Body = getattr(import_module(f"slimgen.stages.bodies.{name}"), name)
+        body: Body = getattr(import_module(f"slimgen.stages.bodies.{which}"), which)
         compute = choose(recipe.compute.precision, recipe.compute.device, recipe.compute.threads)
-        place = first(lambda: folder.begin(_about(stage, recipe, digests, group or str(out.resolve().parent))).path)
-        work = Work(recipe, folders, place, compute, progress or Lines(), mark, place)
+        about = _about(stage, recipe, digests, group or str(out.resolve().parent), label)
+        place = first(lambda: folder.begin(about).path)
+        work = Work(recipe, folders, place, compute, progress or Lines(), mark, place, label)
         if rank > 0:
             return _follow(stage, body, work, out)
         started = time.monotonic()
@@ -129,7 +145,7 @@ def perform(
             taken = take_over(folder) if stage.lent else None
             first(lambda: taken is not None)
             if taken is not None:
-                metrics, how = _taken(name, place, *taken)
+                metrics, how = _taken(which, place, *taken)
             else:
                 with _mendable(stage, recipe, place):
                     metrics = dict(body(work))
@@ -153,7 +169,17 @@ def _folders(stage: Stage, inputs: Mapping[str, Path]) -> dict[str, Path]:
     return folders
 
 
-def _about(stage: Stage, recipe: Recipe, digests: Mapping[str, str], group: str) -> dict[str, object]:
+def _show(
+    stage: Stage, recipe: Recipe, folders: Mapping[str, Path], folder: StageFolder, done: Record, label: Label
+) -> None:
+    """Shows a finished stage under its label; where that was another one, MLflow is told, too."""
+    if relabel(stage, recipe, folders, folder, done, label):
+        say(f"{stage.name}: shown as {label.name} now; nothing was computed")
+        with tracked(folder.out, warn):
+            pass
+
+
+def _about(stage: Stage, recipe: Recipe, digests: Mapping[str, str], group: str, label: Label) -> dict[str, object]:
     """What is known of a stage when it begins."""
     tags = {"recipe": recipe.name, "method": recipe.method, "task": recipe.task}
     tags |= {"seed": str(recipe.seed), "metric": recipe.objective.metric, **surroundings()}
@@ -163,6 +189,7 @@ def _about(stage: Stage, recipe: Recipe, digests: Mapping[str, str], group: str)
         "inputs": digests,
         "seed": recipe.seed,
         "group": group,
+        "label": label._asdict(),
         "tags": tags,
         "settings": sections(stage, recipe),
         "processes": world()[1],

@@ -15,6 +15,7 @@ from slimgen.files import CHECKPOINTS, log_file
 from slimgen.recipe import Recipe
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.log import Log
+from slimgen.stages.label import Label
 from slimgen.tasks import open_task
 from slimgen.tasks.task import Job
 from slimgen.training.fit import Journal
@@ -59,6 +60,7 @@ class Work:
     Attributes:
         inputs: stage name to the folder it left; `data` to the images.
         out: where this one writes.
+        label: what the run is shown as.
         mark: the stage's fingerprint.
         home: the folder that holds checkpoints and logs, shared by all processes of a run.
     """
@@ -70,6 +72,7 @@ class Work:
     progress: Progress
     mark: str
     home: Path
+    label: Label
 
     @cached_property
     def job(self) -> Job:

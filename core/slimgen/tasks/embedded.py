@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from slimgen.recipe import Recipe
 
 NAME = "townhouses"
+LICENCE = "MIT, like slimgen, which draws the images itself"
 TRAIN, TEST = 400, 100  # numbers of pictures in the set that data.dvc tracks
 LAYOUTS = "paired (labels and day), unpaired (day and night), labels (ids and day), images (day)"
 DEFAULT = "paired"
@@ -49,6 +50,18 @@ def find_images(
         hint = "set a square size, or data.fit to squash, crop or pad"
         raise DataError(f"size must be square, as the pictures of {NAME} are", recipe.size, hint)
     return drawn(embedded, recipe.data.scale * max(*recipe.size, *(recipe.data.load or ())), run_folder, report)
+
+
+def is_embedded(recipe: "Recipe", images: Path) -> bool:
+    """Whether images are the embedded set and nothing else, of a recipe that asks for it.
+
+    It was drawn for a run, or lies in the folders of that name, without other pictures beside it.
+    """
+    if recipe.data.embedded is None or not images.is_dir():
+        return False
+    splits = [path for path in images.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    within = {path.name for split in splits for path in split.iterdir() if not path.name.startswith(".")}
+    return (images / OWN).is_file() or within == {NAME}
 
 
 def draw(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,12 +19,14 @@ from slimgen.metrics.kinds import OfSegmentations
 from slimgen.metrics.registry import find
 from slimgen.metrics.scorers import save_arrays
 from slimgen.nets import generator_cost
+from slimgen.recipe import Recipe
 from slimgen.report.html import write_report
 from slimgen.report.pictures import grid, how_shown, panels
 from slimgen.report.words import REAL, stopping
 from slimgen.run.log import Log
 from slimgen.run.record import apart, read_record
 from slimgen.stages.generators import built, described
+from slimgen.stages.label import Label
 from slimgen.stages.work import Work
 from slimgen.tasks.importing import origins
 from slimgen.tasks.task import Task, require_suitable
@@ -92,7 +95,7 @@ def evaluate(work: Work) -> Mapping[str, float]:
     save_arrays(work.out / files.SAMPLES, {"input": samples, **others}, compressed=True)
     for suffix, compared in comparisons.items():
         (panels if noise else grid)(compared.columns, work.out / f"{GRID}{suffix}.png")
-    report(work, table)
+    show(recipe, work.inputs, work.out, work.label, str(work.compute))
     return metrics
 
 
@@ -193,12 +196,12 @@ def references(task: Task, compared: Comparison, suffix: str) -> list[dict[str, 
     return [{"name": name, "metrics": dict(values), **costs} for name, values in measured.items()]
 
 
-def report(work: Work, table: Mapping[str, Any]) -> None:
-    """The HTML report, of this stage's table and what the stages before left."""
-    folders = work.inputs
+def show(recipe: Recipe, folders: Mapping[str, Path], out: Path, label: Label, compute: str) -> None:
+    """Writes the HTML report, of this stage's table and what the stages before left, under a run's label."""
     facts = {
-        "recipe": work.recipe,
-        "table": table,
+        "label": label._asdict(),
+        "recipe": recipe,
+        "table": files.read_json(out / files.TABLE),
         "stages": {name: dict(read_record(folder)) for name, folder in folders.items()},
         "logs": {
             path.stem.removeprefix("log-"): Log(path).read()
@@ -207,14 +210,14 @@ def report(work: Work, table: Mapping[str, Any]) -> None:
         },
         "genotype": files.read_json(folders["search"] / files.GENOTYPE),
         "manifest": files.read_json(folders["prepare"] / files.MANIFEST),
-        "compute": str(work.compute),
+        "compute": compute,
     }
     places = {
-        "grid": work.out / f"{GRID}.png",
+        "grid": out / f"{GRID}.png",
         "pareto": folders["search"] / files.FRONT,
         "architecture": folders["search"] / files.ARCHITECTURE,
-        "The other direction": work.out / f"{GRID}{REVERSE}.png",
+        "The other direction": out / f"{GRID}{REVERSE}.png",
         "Relaxation": folders["search"] / files.RELAXATION,
     }
     pictures = {name: path for name, path in places.items() if name == "grid" or path.is_file()}
-    write_report(work.out / files.REPORT, facts, pictures)
+    write_report(out / files.REPORT, facts, pictures)

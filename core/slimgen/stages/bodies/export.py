@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,12 @@ import torch
 
 from slimgen import files
 from slimgen.cost.latency import onnx_latency
-from slimgen.export.card import Facts, write_card
+from slimgen.export.card import Facts, read_facts, write_card
 from slimgen.export.onnx import export_onnx, parity
 from slimgen.recipe import Recipe
 from slimgen.run.record import recorded, versions
 from slimgen.stages.generators import built, described, finished
+from slimgen.stages.label import Label
 from slimgen.stages.work import Work
 from slimgen.tasks import traits_of
 from slimgen.tasks.traits import NOISE
@@ -78,12 +81,12 @@ def _exported(
     write_card(
         work.out / files.of_direction(files.CARD, suffix),
         Facts(
-            name=f"{options.model or recipe.name}{suffix}",
+            name=_named(recipe, work.label, suffix),
             recipe={"name": recipe.name, "task": recipe.task, "method": recipe.method, "seed": recipe.seed},
             onnx=file,
             parity=difference,
             data={**directed, "size": str(recipe.size), **fitted, "digest of the prepared images": digest},
-            licence=recipe.data.licence,
+            licence=work.label.licence,
             budget=recipe.budget.model_dump(exclude_none=True),
             cost=costs(lines[name]),
             original_cost={} if original is None else costs(original),
@@ -107,6 +110,20 @@ def _exported(
         "onnxruntime_p50_ms": latency.p50_ms,
         "onnxruntime_p95_ms": latency.p95_ms,
     }
+
+
+def show(recipe: Recipe, folders: Mapping[str, Path], out: Path, label: Label, compute: str) -> None:
+    """Writes the cards again, under another label of their run."""
+    for suffix in ("", files.REVERSE):
+        path = out / files.of_direction(files.CARD, suffix)
+        if path.is_file():
+            facts = read_facts(path)
+            write_card(path, replace(facts, name=_named(recipe, label, suffix), licence=label.licence))
+
+
+def _named(recipe: Recipe, label: Label, suffix: str) -> str:
+    """The name of the exported model of one direction."""
+    return f"{recipe.export.model or label.name}{suffix}"
 
 
 def _direction(recipe: Recipe, suffix: str) -> str:

@@ -1,0 +1,91 @@
+"""What a run is shown as: its name, and the licence of its images. No result depends on either.
+
+Both are in the record of every stage, and each stage takes the licence of the stages it reads. Where a finished stage
+has another label than is asked for, its report or card is written again, and nothing is computed.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+from slimgen.data.get import source_of
+from slimgen.errors import DataError, RecipeError, RunError
+from slimgen.recipe import Recipe
+from slimgen.recipe.names import require_name
+from slimgen.run.folder import StageFolder
+from slimgen.run.record import Record, read_record
+from slimgen.stages.table import DATA, Stage
+from slimgen.tasks.embedded import LICENCE, is_embedded
+
+
+class Label(NamedTuple):
+    """The name of a run, and the licence of its images; None where nobody gave one."""
+
+    name: str
+    licence: str | None = None
+
+
+def label_of(name: str | None, recipe: Recipe, out: Path, folders: Mapping[str, Path]) -> Label:
+    """The label of a stage in the folder `out`.
+
+    Args:
+        name: the run's; that of the folder around the stage's by default.
+        recipe: whose `data.licence` counts first.
+        out: the stage's folder.
+        folders: what the stage reads. Of images, the licence is known where slimgen drew or downloaded them.
+
+    Raises:
+        RunError: the name is no plain name.
+    """
+    licence = recipe.data.licence
+    if licence is None:
+        known = (_licence(recipe, kind, folder) for kind, folder in folders.items())
+        licence = next(filter(None, known), None)
+    return Label(checked(name) or out.resolve().parent.name or recipe.name, licence)
+
+
+def checked(name: str | None) -> str | None:
+    """The name that a user gives to a run; raises RunError where no folder could have it."""
+    if name is None:
+        return None
+    try:
+        return require_name(name)
+    except RecipeError as error:
+        raise RunError(f"--name {error.rule}", error.got, error.hint) from None
+
+
+def recorded_label(record: Record) -> Label | None:
+    """The label in a stage's record; None where there is none."""
+    label = record.get("label")
+    return Label(str(label["name"]), label.get("licence")) if label and label.get("name") else None
+
+
+def relabel(
+    stage: Stage, recipe: Recipe, folders: Mapping[str, Path], folder: StageFolder, record: Record, label: Label
+) -> bool:
+    """Gives a finished stage a label, if it has another one: in its record, and in its report or card.
+
+    Returns whether something that people read was written again.
+    """
+    if recorded_label(record) == label:
+        return False
+    show = getattr(import_module(f"slimgen.stages.bodies.{stage.name}"), "show", None)
+    if show is not None:
+        show(recipe, folders, folder.out, label, str(record.get("compute", "")))
+    folder.amend({"label": label._asdict()})
+    return show is not None
+
+
+def _licence(recipe: Recipe, kind: str, folder: Path) -> str | None:
+    """The licence of the images that lie in a folder, or that a stage's folder was computed from."""
+    if kind != DATA:
+        label = recorded_label(read_record(folder))
+        return None if label is None else label.licence
+    if is_embedded(recipe, folder):
+        return LICENCE
+    try:
+        source = source_of(folder)
+    except DataError:  # a damaged note, which says nothing
+        return None
+    return None if source is None else source.terms
