@@ -158,7 +158,7 @@ def run(
     \b
     Examples:
       slimgen run townhouses-cf_gan               pictures that slimgen draws
-      slimgen run facades-cf_gan --data DIR       your own pictures
+      slimgen run pairs-cf_gan --data DIR         your own pictures
       slimgen run mine.yaml --set teach.batch=2   a recipe of your own, one value replaced
       slimgen run facades-256-cf_gan --data DIR --set compute.device=cuda
                                                   on a GPU or not at all; by default
