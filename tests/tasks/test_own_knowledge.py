@@ -13,12 +13,12 @@ PACKAGE = Path(slimgen.__file__).parent
 CLASSES = {place.partition(":")[2] for place in TASKS.values()}
 MODULES = {place.partition(":")[0] for place in TASKS.values()}
 OUTSIDE = sorted(path for path in PACKAGE.rglob("*.py") if PACKAGE / "tasks" not in path.parents)
-FIELD = ast.parse("embedded: Literal['townhouses'] | None = None").body[0]
-"""The field of a recipe that asks for the embedded set."""
+FIELD = "embedded: Literal['townhouses'] | None"
+"""The field of a recipe that asks for the embedded set, whatever its default and description."""
 
 
 def named(source: str) -> list[str]:
-    """What of a module names a task or the embedded set, besides docstrings and keys of records that are looked up."""
+    """Return the places where a module names a task or the embedded set, except docstrings and keys of records."""
     found: list[str] = []
     tree = ast.parse(source)
     prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
@@ -30,8 +30,8 @@ def named(source: str) -> list[str]:
     allowed = {
         id(part)
         for node in ast.walk(tree)
-        if isinstance(node, ast.AnnAssign) and ast.dump(node) == ast.dump(FIELD)
-        for part in ast.walk(node)
+        if isinstance(node, ast.AnnAssign) and f"{ast.unparse(node.target)}: {ast.unparse(node.annotation)}" == FIELD
+        for part in ast.walk(node.annotation)
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and id(node) not in prose | allowed and node.value in {*TASKS, NAME}:
