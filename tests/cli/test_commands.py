@@ -27,7 +27,7 @@ def test_every_stage_is_a_command_that_asks_for_its_folders(slimgen):
         shown = slimgen(name, "--help")
         assert shown.exit_code == 0
         named = set(re.findall(r"--([a-z]+)", shown.stdout)) - {"help"}
-        assert named == {"recipe", "run", "out", "set", "name", "group", "json", *stage.reads}
+        assert named == {"recipe", "run", "out", "set", "name", "group", "quick", "json", *stage.reads}
         assert stage.about in shown.stdout
 
 

@@ -10,12 +10,14 @@ from typer.testing import CliRunner
 from slimgen import stages
 from slimgen.cli.app import app
 from slimgen.errors import BudgetError
+from slimgen.methods import open_method
 from slimgen.nets import discriminator_cost, generator_cost
 from slimgen.nets.cf_gan.space import Shape, trellis_cost, trellis_space
 from slimgen.recipe import Recipe, load, presets
 from slimgen.run.place import parked
 from slimgen.stages import preview
 from slimgen.stages.outlook import Outlook, without_effect
+from slimgen.stages.quick import quick
 from slimgen.stages.table import STAGES
 from tests.quiet import quiet
 
@@ -162,6 +164,20 @@ def test_every_preset_has_a_preview(name: str, tmp_path: Path, monkeypatch) -> N
     outlook = preview(load(name), data=None, out=tmp_path)
     assert list(outlook.stages) == list(STAGES)
     assert outlook.space["genotypes"]
+
+
+@pytest.mark.parametrize("name", presets())
+def test_every_preset_has_a_trial_run_that_takes_little(name: str, tmp_path: Path) -> None:
+    recipe = quick(load(name))
+    assert recipe == quick(recipe)
+    assert recipe.name == f"{name}-quick"
+    assert (recipe.method, recipe.teach.generator) == (load(name).method, load(name).teach.generator)
+    method = open_method(recipe.method).preview(recipe)
+    assert method.evaluations <= 16
+    assert method.updates(100) <= 3 * 4  # of the full pipeline: teacher, student and once-for-all network
+    assert method.learned(100) <= 200
+    assert all(section.steps(100) <= 4 for section in (recipe.teach, recipe.finetune))
+    assert max(recipe.size) <= 128
 
 
 def test_the_command_prints_it_and_runs_nothing(images: Path, tmp_path: Path, monkeypatch) -> None:

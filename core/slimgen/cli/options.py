@@ -18,6 +18,10 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help=f"Replace a value of the recipe, e.g. {EXAMPLE}; repeatable."),
 ]
+Quick = Annotated[
+    bool,
+    typer.Option("--quick", help="A trial of about a minute: few updates, evaluations and images. No result."),
+]
 Name = Annotated[
     str | None,
     typer.Option("--name", help="What the run is shown as, its model too; by default the name of its folder."),

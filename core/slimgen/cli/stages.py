@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slimgen.cli.group import SINGLE
-from slimgen.cli.options import Json, Name, Settings, leading, print_json, print_table, read_recipe
+from slimgen.cli.options import Json, Name, Quick, Settings, leading, print_json, print_table, read_recipe
 from slimgen.errors import SlimgenError, printable
 from slimgen.files import CARD, GRID, ONNX, REPORT, REVERSE, TABLE, of_direction
 from slimgen.stages.table import DATA, STAGES, default_out, up_to
@@ -53,6 +53,7 @@ def _command(stage: str, reads: tuple[str, ...]) -> Callable[..., None]:
         set_: list[str] | None,
         name: str | None,
         group: str | None,
+        quick: bool,
         as_json: bool,
         **folders: Path | None,
     ) -> None:
@@ -61,7 +62,7 @@ def _command(stage: str, reads: tuple[str, ...]) -> Callable[..., None]:
             raise SlimgenError(
                 f"slimgen {stage} needs the run's folder", None, f"add --run RUN, or {', '.join(missing)}"
             )
-        parsed = _recipe_of(stage, recipe, run, set_)
+        parsed = _trial(_recipe_of(stage, recipe, run, set_), quick)
         from slimgen.cli.progress import Display
         from slimgen.stages.perform import perform
         from slimgen.stages.summary import found
@@ -74,7 +75,14 @@ def _command(stage: str, reads: tuple[str, ...]) -> Callable[..., None]:
         inputs: dict[str, Any] = {other: folder or (run or Path()) / other for other, folder in folders.items()}
         with Display([stage], quiet=not leading()) as display:
             metrics = perform(
-                stage, parsed, out=place, name=name, group=group, progress=display.tell, on_begin=display.line, **inputs
+                stage,
+                parsed,
+                out=place,
+                name=name,
+                group=group,
+                progress=display.tell,
+                on_begin=display.line,
+                **inputs,
             )
             if stage == "search":
                 display.line(found(parsed, place))
@@ -97,12 +105,22 @@ def _command(stage: str, reads: tuple[str, ...]) -> Callable[..., None]:
         inspect.Parameter("set_", keyword, annotation=Settings, default=None),
         inspect.Parameter("name", keyword, annotation=Name, default=None),
         inspect.Parameter("group", keyword, annotation=Group, default=None),
+        inspect.Parameter("quick", keyword, annotation=Quick, default=False),
         inspect.Parameter("as_json", keyword, annotation=Json, default=False),
     ]
     # The options of a command are read off its signature.
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__name__ = stage
     return command
+
+
+def _trial(recipe: "Recipe", wanted: bool) -> "Recipe":
+    """Return the recipe, or where that is wanted, the one of a trial run."""
+    if not wanted:
+        return recipe
+    from slimgen.stages.quick import quick
+
+    return quick(recipe)
 
 
 def _folder(name: str) -> object:
@@ -144,6 +162,7 @@ def run(
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="RUN", help="By default runs/RECIPE.")] = None,
     set_: Settings = None,
     name: Name = None,
+    quick: Quick = False,
     until: Annotated[str | None, typer.Option("--until", metavar="STAGE", help="The last stage to run.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the recipe, and what each stage would cost; do nothing.")
@@ -158,6 +177,8 @@ def run(
     \b
     Examples:
       slimgen run townhouses-cf_gan               pictures that slimgen draws
+      slimgen run townhouses-cf_gan --quick       a trial of about a minute, into a folder
+                                                  of its own, runs/townhouses-cf_gan-quick
       slimgen run pairs-cf_gan --data DIR         your own pictures
       slimgen run mine.yaml --set teach.batch=2   a recipe of your own, one value replaced
       slimgen run facades-256-cf_gan --data DIR --set compute.device=cuda
@@ -165,8 +186,8 @@ def run(
                                                   a GPU is used where there is one
       slimgen run townhouses-cf_gan --dry-run     what it would cost
     """  # noqa: D301 - \b keeps the lines below as they are
-    parsed = read_recipe(recipe, set_)
     up_to(until)
+    parsed = _trial(read_recipe(recipe, set_), quick)
     folder = out or default_out(parsed.name)
     if dry_run:
         from slimgen import stages

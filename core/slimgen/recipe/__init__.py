@@ -57,6 +57,10 @@ class Recipe(Section):
         description="Method that searches the small generator, such as `cf_gan` or `gan_compression`, or "
         "`package.module` of a user-defined one."
     )
+    quick: bool = Field(
+        default=False,
+        description="Marks a trial run, as `--quick` does: its card says so, and it never becomes champion.",
+    )
     size: Sides = Field(
         default=Size(256, 256), description="Size of the images in pixels: one number for a square, or [height, width]."
     )

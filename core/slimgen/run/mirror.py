@@ -242,7 +242,7 @@ class Mirror:
             export, recipe = record.get("settings", {}).get("export"), _tags(path.parent, record)["recipe"]
             given = export.get("model") if isinstance(export, dict) else None
             name = registered_name(str(given or _name(path.parent, record)))
-            checked = bool(record.get("finished"))
+            checked = bool(record.get("finished")) and "quick" not in _tags(path.parent, record)  # no trial is champion
             register(self.store, path, name, runs.stage, runs.experiment, {"recipe": recipe}, checked=checked)
 
 

@@ -18,6 +18,9 @@ from slimgen.run.record import Record, read_record
 from slimgen.stages.table import DATA, Stage
 from slimgen.tasks.embedded import LICENCE, is_embedded
 
+QUICK = "-quick"
+"""The end of a trial run's name, and of its recipe's."""
+
 
 class Label(NamedTuple):
     """The name of a run, and the licence of its images; None where nobody gave one."""
@@ -42,7 +45,8 @@ def label_of(name: str | None, recipe: Recipe, out: Path, folders: Mapping[str, 
     if licence is None:
         known = (_licence(recipe, kind, folder) for kind, folder in folders.items())
         licence = next(filter(None, known), None)
-    return Label(checked(name) or out.resolve().parent.name or recipe.name, licence)
+    shown = checked(name) or out.resolve().parent.name or recipe.name
+    return Label(shown + QUICK * (recipe.quick and not shown.endswith(QUICK)), licence)
 
 
 def checked(name: str | None) -> str | None:

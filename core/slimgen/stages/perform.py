@@ -199,6 +199,7 @@ def _about(stage: Stage, recipe: Recipe, digests: Mapping[str, str], group: str,
     """What is known of a stage when it begins."""
     tags = {"recipe": recipe.name, "method": recipe.method, "task": recipe.task}
     tags |= {"seed": str(recipe.seed), "metric": recipe.objective.metric, **surroundings()}
+    tags |= {"quick": "true"} if recipe.quick else {}
     tags["data"] = digests.get("prepare", digests.get(DATA, ""))
     return {
         "recipe": recipe.to_yaml(),

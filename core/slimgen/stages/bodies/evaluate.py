@@ -108,7 +108,8 @@ def notes(work: Work, comparisons: Mapping[str, "Comparison"]) -> list[str]:
     ]
     shown = {how_shown(images.shape[1]) for one in comparisons.values() for images in one.columns.values()}
     ended = stopping(read_record(work.inputs["teach"])["metrics"])
-    return [text for text in (ended, *worth, *sorted(filter(None, shown)), *apart(work.inputs)) if text]
+    trial = "a quick run, cut short by --quick: none of its figures is a result" if work.recipe.quick else ""
+    return [text for text in (trial, ended, *worth, *sorted(filter(None, shown)), *apart(work.inputs)) if text]
 
 
 @dataclass(frozen=True)
