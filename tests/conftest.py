@@ -1,8 +1,10 @@
 """Workers of one test run share the machine: each, and every process that its tests start, computes with its part."""
 
 import os
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if workers > 1:  # before PyTorch is imported, which reads it once
@@ -29,3 +31,22 @@ def untracked():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         yield
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory) -> Path:
+    """A finished run of `stages/tiny.yaml`, computed once for all workers; nobody may change it."""
+    from slimgen import stages
+    from slimgen.recipe import load
+    from tests.quiet import quiet
+    from townhouses import write
+
+    home = tmp_path_factory.getbasetemp()
+    shared = (home.parent if "PYTEST_XDIST_WORKER" in os.environ else home) / "tiny"
+    with FileLock(f"{shared}.lock"), pytest.MonkeyPatch.context() as patch:
+        if not (shared / "run" / "export" / "stage.json").is_file():
+            patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+            write(shared / "images", seed=0, train=12, test=3, size=32)
+            recipe = load(str(Path(__file__).parent / "stages" / "tiny.yaml"))
+            stages.run(recipe, data=shared / "images", out=shared / "run", progress=quiet)
+    return shared / "run"
