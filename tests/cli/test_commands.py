@@ -88,6 +88,11 @@ def test_recipes_are_listed_with_what_they_are_for(slimgen):
     assert all(set(one) == {"name", "task", "method", "size", "about"} for one in listed)
     shown = slimgen("recipes").stdout
     assert all(one["name"] in shown for one in listed)
+    assert max(map(len, shown.splitlines())) <= 100
+    rows = {line.split()[0]: line for line in shown.splitlines() if line.startswith("  ")}
+    assert set(rows) == {one["name"] for one in listed}
+    assert re.search(r" \d+ min  drawn labels", rows["townhouses-cf_gan"])
+    assert " GPU  the paper's: maps" in rows["cf_gan-maps"]
     [streets] = [one for one in listed if one["name"] == "gan_compression-gaugan-cityscapes"]
     assert streets["size"] == [256, 512]
     assert "256 x 512" in shown

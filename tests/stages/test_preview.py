@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.expenses import PLACE, macs_of, rate
 from slimgen import stages
 from slimgen.cli.app import app
 from slimgen.errors import BudgetError
@@ -164,6 +165,7 @@ def test_every_preset_has_a_preview(name: str, tmp_path: Path, monkeypatch) -> N
     outlook = preview(load(name), data=None, out=tmp_path)
     assert list(outlook.stages) == list(STAGES)
     assert outlook.space["genotypes"]
+    assert json.loads(PLACE.read_text())["seconds"][name] == round(macs_of(name) / rate())  # what is listed
 
 
 @pytest.mark.parametrize("name", presets())

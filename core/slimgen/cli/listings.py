@@ -1,7 +1,9 @@
 """`slimgen recipes` and `slimgen spaces`: what comes with slimgen."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib import resources
 from textwrap import wrap
 from typing import Annotated
 
@@ -9,6 +11,8 @@ import typer
 
 from slimgen.cli.options import SIZE, Json, print_json
 from slimgen.errors import SlimgenError, nearest
+
+EXPENSES, DAY = "expenses.json", 24 * 60 * 60
 
 
 def recipes(
@@ -39,12 +43,28 @@ def recipes(
         columns = ("name", "task", "method", "size", "about")
         print_json([{key: values[key] for key in columns} for values in (one.model_dump() for one in found)])
         return
-    cells = [("name", "task", "method", "size", "about")]
-    cells += [(recipe.name, recipe.task, recipe.method, str(recipe.size), recipe.about) for recipe in found]
-    widths = [max(len(line[column]) for line in cells) for column in range(4)]
-    for line in cells:
-        start = "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=False))
-        typer.echo(f"{start}  {line[4]}")
+    times, width = _times(), max(len(recipe.name) for recipe in found)
+    for task in dict.fromkeys(recipe.task for recipe in found):
+        typer.echo(f"{task}:")
+        for recipe in (one for one in found if one.task == task):
+            about = recipe.about.partition(";")[0]
+            typer.echo(f"  {recipe.name:<{width}} {recipe.size!s:<9} {times.get(recipe.name, ''):>6}  {about}")
+    typer.echo(
+        "\nTimes are for two CPU cores, estimated from the MACs of all trainings; GPU: more than a day there.\n"
+        "Any recipe with --quick takes about a minute. slimgen recipes NAME prints one."
+    )
+
+
+def _times() -> dict[str, str]:
+    """Return how long each recipe takes on two cores, or that it wants a GPU; see `benchmarks/expenses.py`."""
+    with resources.files("slimgen").joinpath("recipes", EXPENSES).open(encoding="utf-8") as file:
+        seconds: dict[str, float] = json.load(file)["seconds"]
+    return {name: "GPU" if took > DAY else _rounded(took) for name, took in seconds.items()}
+
+
+def _rounded(seconds: float) -> str:
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes} min" if minutes < 100 else f"{round(minutes / 60)} h"
 
 
 def _print_keys(name: str | None, as_json: bool) -> None:

@@ -86,7 +86,7 @@ class Display:
         stage = self._numbered(self._stage)
         name = stage if what == self._stage else f"{stage} {what}".strip()
         seen = measured(values)
-        if seen and self._stage == "search":
+        if seen and self._stage == "search" and not any("." in key for key in values):  # scores, and no losses
             seen += ", best so far, without fine-tuning"
         if self.live:
             if self._progress.tasks[0].description != name:

@@ -129,7 +129,7 @@ def preview(recipe: Recipe, *, data: Path | None = None, out: Path, until: str |
     if states["prepare"] == "done":
         metrics = read_record(out / "prepare")["metrics"]
         counts = {name: int(float(str(metrics.get(f"{name}_images", 0)))) for name in ("train", "val", "test")}
-    expenses, budget = _expenses(recipe, method, counts), budget_of(recipe)
+    expenses, budget = expenses_of(recipe, method, counts), budget_of(recipe)
     return Outlook(
         recipe=recipe.model_dump(mode="json"),
         stages=states,
@@ -167,7 +167,7 @@ def _state(
     return f"to do, in place of {there} of other settings, which is kept" if record else "to do"
 
 
-def _expenses(recipe: Recipe, method: Preview | None, counts: Mapping[str, int]) -> dict[str, Expense]:
+def expenses_of(recipe: Recipe, method: Preview | None, counts: Mapping[str, int]) -> dict[str, Expense]:
     """By stage, given how many images each split has, where that is known."""
     convention, traits = recipe.budget.convention, traits_of(recipe)
     task = open_task(recipe, Compute(torch.device("cpu")))

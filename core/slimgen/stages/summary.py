@@ -28,7 +28,7 @@ def heading(recipe: Recipe, compute: Compute, out: Path, prepare: Path) -> str:
 
 def _device(compute: Compute) -> str:
     kind, precision, _, where = str(compute).split(maxsplit=3)
-    return f"{kind} {precision}, {where}"
+    return f"{kind} {precision}, {'1 thread' if where == '1 threads' else where}"
 
 
 def found(recipe: Recipe, search: Path) -> str:
