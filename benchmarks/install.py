@@ -18,13 +18,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 RUN = "townhouses-cf_gan"
-QUICK = (
-    "teach.updates=100",
-    "supernet.updates=48",
-    "search.tune=4",
-    "search.training.updates=40",
-    "finetune.updates=60",
-)
 EXAMPLE = """
 import re, slimgen
 block = re.search(r"\\n\\n((?: {4,}.*\\n|\\n)+)", slimgen.__doc__)[1]
@@ -33,8 +26,8 @@ assert len(trials) == 200
 """
 READ = f"""
 import slimgen, torch
-run = slimgen.open_run("runs/{RUN}")
-made = run.generator()(torch.zeros(1, 3, 64, 64))
+run = slimgen.open_run("runs/{RUN}-quick")
+made = run.generator()(torch.zeros(1, 3, *run.recipe.size))
 found, original = (run.metrics[f"{{name}}.psnr"] for name in ("found", "original"))
 print(f"{{run.name}}: PSNR {{found:.2f}} of {{original:.2f}} dB, {{tuple(made.shape)}}, {{run.onnx.name}}")
 """
@@ -78,8 +71,7 @@ def steps(place: Path, wheel: Path, sdist: Path, options: argparse.Namespace) ->
     for words in (("--version",), ("recipes",), ("data", "list"), ("profile", "resnet")):
         yield f"slimgen {' '.join(words)}", *call([slimgen, *words], empty, alone)
     yield "the search of `help(slimgen)`", *call([python, "-c", EXAMPLE], empty, alone)
-    short = [word for setting in QUICK for word in ("--set", setting)]
-    yield f"slimgen run {RUN}, made short", *call([slimgen, "run", RUN, *short], empty, alone)
+    yield f"slimgen run {RUN} --quick", *call([slimgen, "run", RUN, "--quick"], empty, alone)
     yield "the run in Python", *call([python, "-c", READ], empty, alone)
     missing = subprocess.run(
         [python, "-m", "pipelines", "compile"], cwd=empty, env=alone, capture_output=True, text=True, check=False

@@ -84,6 +84,8 @@ def test_recipes_are_taken_by_name_file_and_as_they_are(tmp_path, monkeypatch) -
     slimgen.run("pairs-cf_gan", data="images")
     slimgen.run(tmp_path / "mine.yaml", set={"budget.macs": "1/16"}, name="n")
     done = slimgen.run(recipe, out=tmp_path / "out", set=["seed=5"])
+    assert slimgen.run(recipe, quick=True).folder == Path("runs/pairs-cf_gan-quick")
+    assert given.pop()[0].quick
     assert [(one.name, one.seed, one.budget.macs) for one, _ in given] == [
         ("pairs-cf_gan", 0, "1/8"),
         ("mine", 3, "1/16"),

@@ -31,6 +31,7 @@ def run(
     data: Path_ | None = None,
     out: Path_ | None = None,
     set: Settings = (),  # noqa: A002 - as the command line's --set
+    quick: bool = False,
     name: str | None = None,
     until: str | None = None,
     progress: "Progress | None" = None,
@@ -47,6 +48,7 @@ def run(
         data: the folder or archive of images; by default the folder `data`, or the set that the recipe draws itself.
         out: the run's folder; `runs/RECIPE` by default.
         set: values of the recipe to replace, by dotted key.
+        quick: run a trial of about a minute instead, into `runs/RECIPE-quick` by default; its figures say nothing.
         name: what the run is shown as in report, card and MLflow, and what its model is registered as; the name of its
             folder by default. No result depends on it.
         until: the last stage to run; all of them by default.
@@ -60,6 +62,10 @@ def run(
 
     chosen = recipe if isinstance(recipe, Recipe) else load(str(recipe))
     chosen = chosen.replaced(set) if isinstance(set, Mapping) else chosen.override(list(set)) if set else chosen
+    if quick:
+        from slimgen.stages.quick import quick as trial
+
+        chosen = trial(chosen)
     folder = default_out(chosen.name) if out is None else Path(out)
     images = None if data is None else Path(data)
     stages.run(chosen, data=images, out=folder, until=until, name=name, progress=progress)
