@@ -191,7 +191,7 @@ def test_single_pictures_have_their_own_resolution_and_their_scores(tmp_path):
     assert [picture.size for picture in pictures] == [(48, 40)] * 4
     assert pictures[0].tobytes() == pictures[3].tobytes() != pictures[1].tobytes()
     assert all(words in page.words for words in ("The first <two>", "<b>.png", "PSNR ↑", "21.23", "7.5000"))
-    assert page.text.count('width="144"') == 4  # three times as wide
+    assert page.text.count('width="192"') == 4  # four times as wide
 
 
 def test_the_report_is_completed_by_what_was_exported(page, tmp_path):

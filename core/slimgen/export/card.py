@@ -205,9 +205,7 @@ def _limits(facts: Facts) -> str:
     if facts.licence:
         lines.append(f"Use of the model is bound by the licence of the data: {markdown(facts.licence)}.")
     else:
-        lines.append(
-            "Nobody said under which terms the training images may be used: ask their owners before you publish the model."
-        )
+        lines.append("The terms of the training images are not known: ask their owners before you publish the model.")
     return "\n".join(f"- {line}" for line in lines)
 
 

@@ -9,8 +9,11 @@ from typing import NamedTuple
 from PIL import Image
 from torch import Tensor
 
-from slimgen.report.pictures import SMALLEST, eight_bits
+from slimgen.report.pictures import eight_bits
 from slimgen.report.words import quality
+
+LEAST = 160
+"""CSS pixels that the longer side of a picture has at least on the page."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def cells_of(gallery: Gallery) -> list[tuple[str, list[Cell]]]:
     """
     pictures = {name: eight_bits(name, images) for name, images in gallery.columns.items()}
     side = max(max(images.shape[1:3]) for images in pictures.values())
-    width = max(images.shape[2] for images in pictures.values()) * -(-SMALLEST // side)
+    width = max(images.shape[2] for images in pictures.values()) * -(-LEAST // side)
     return [
         (
             name,

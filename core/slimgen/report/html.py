@@ -112,9 +112,11 @@ def write_report(
             spots=spots,
             trainings=[picture for name, lines in logs.items() for picture in _losses(name, lines)],
             others=[picture for name, picture in inline.items() if name not in PLACES],
-            marks=(BEGIN, END),
+            marks={"exported": EXPORTED, "pictures": PICTURES},
         )
     )
+    if galleries is None:
+        text = _replaced(text, PICTURES, _between(_read(path), PICTURES))
     write_text(path, text)
 
 

@@ -142,6 +142,7 @@ def _objective(recipe: Recipe | None, splits: Mapping[str, Values]) -> Values:
     if recipe is None:
         return {}
     objective: Values = recipe.objective.model_dump(exclude_none=True)
+    objective["metric"] = title(str(objective["metric"]))
     two_sets = any(split.get("target_names") is not None for split in splits.values())
     return {**objective, "compared with": UNKNOWN_TRUTH} if two_sets else objective
 
