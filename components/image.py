@@ -7,6 +7,11 @@ from pathlib import Path
 
 from slimgen import __version__
 
+DIRTY = (
+    "note: there are uncommitted changes, and every such state has the same image name, {name}: Kubeflow's cache does "
+    "not notice further changes; commit them, or set SLIMGEN_IMAGE"
+)
+
 
 def image() -> str:
     """Return the image's name: `SLIMGEN_IMAGE` where it is set, else `slimgen:<version>-<git revision>`.
@@ -34,9 +39,11 @@ def revision(folder: Path) -> str:
 
 
 def unversioned() -> str:
-    """Return a note for code outside of git, such as a copy or an installed package; empty inside of git."""
-    if os.environ.get("SLIMGEN_IMAGE", "").strip() or revision(Path(__file__).parent):
+    """Return a note for code that its image's name does not identify: outside of git, or changed since its revision."""
+    if os.environ.get("SLIMGEN_IMAGE", "").strip():
         return ""
+    if commit := revision(Path(__file__).parent):
+        return DIRTY.format(name=image()) if commit.endswith("-dirty") else ""
     return (
         f"note: without git, the image's name is always {image()}, so Kubeflow's cache does not notice changed code; "
         "set SLIMGEN_IMAGE to a name that changes with the code"

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from slimgen.cli.endings import ending
-from slimgen.recipe import load
+from slimgen.cli.options import Settings, print_table, read_recipe
+from slimgen.files import TABLE
 
 app = typer.Typer(
     help="slimgen's stages as a Kubeflow pipeline.",
@@ -50,11 +51,16 @@ def run(
     recipe: Recipes,
     data: Annotated[Path, typer.Option(help="Folder of images.")],
     out: Annotated[Path, typer.Option(help="Folder for the stages' folders.")] = Path("runs/kubeflow"),
+    set_: Settings = None,
 ) -> None:
     """Run the pipeline on this machine, each stage in its own process."""
     from pipelines.local import run as run_here
+    from slimgen.report.table import read_table, rows_table
 
-    for folder in run_here([load(reference) for reference in recipe], data, out):
+    recipes = [read_recipe(reference, set_) for reference in recipe]
+    for one, folder in zip(recipes, run_here(recipes, data, out), strict=True):
+        table = read_table(folder / "evaluate" / TABLE)
+        print_table(rows_table(table.rows, f"{one.name}, {one.size}", table.convention, table.notes))
         print(folder)
 
 
@@ -68,6 +74,7 @@ def submit(
     at_once: AtOnce = 4,
     namespace: Annotated[str, typer.Option(help="Namespace of the run.")] = "kubeflow",
     experiment: Annotated[str, typer.Option(help="Kubeflow's group of runs.")] = "slimgen",
+    set_: Settings = None,
     cache: Annotated[bool, typer.Option(help="Reuse cached results of earlier tasks with the same inputs.")] = True,
 ) -> None:
     """Run the pipeline on a cluster."""
@@ -77,7 +84,7 @@ def submit(
 
     if note := unversioned():
         print(note, file=sys.stderr)
-    recipes = [load(reference) for reference in recipe]
+    recipes = [read_recipe(reference, set_) for reference in recipe]
     cluster = Cluster(gpus, claim, at_once)
     print(submit_there(recipes, data, host, cluster, namespace=namespace, experiment=experiment, cache=cache))
 

@@ -3,8 +3,10 @@
 import os
 import re
 import shutil
+import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import NAMESPACE_URL, uuid5
@@ -12,12 +14,15 @@ from uuid import NAMESPACE_URL, uuid5
 from kfp import local
 
 from pipelines.compress import compress
+from pipelines.condensed import Condensed
 from pipelines.resources import RUN_ID, Cluster
 from pipelines.sweep import sweep
 from slimgen.errors import DataError, RecipeError, RunError
 from slimgen.recipe import Recipe
 from slimgen.stopping import passing_on
 
+LOG = "pipeline.log"
+"""File of everything that Kubeflow and the stages print, in the folder of the run."""
 COPIES = ".artifacts-"
 """Prefix of the folders for Kubeflow's artifacts; the id of their process follows."""
 
@@ -63,12 +68,13 @@ def run(recipes: Sequence[Recipe], data: Path, out: Path) -> list[Path]:
         warnings.filterwarnings("ignore", "Task .* have no effect in the current local runner", UserWarning)
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=artifacts, workspace_root=artifacts)
         try:
-            if len(texts) == 1:
-                compress()(recipe=texts[0], **where)
-            else:
-                sweep(Cluster(at_once=1))(recipes=texts, **where)
+            with (home / LOG).open("w", encoding="utf-8") as log, redirect_stdout(Condensed(sys.stdout, log)):
+                if len(texts) == 1:
+                    compress()(recipe=texts[0], **where)
+                else:
+                    sweep(Cluster(at_once=1))(recipes=texts, **where)
         except RuntimeError as error:
-            hint = "see the lines above for the reason; the same command resumes from here"
+            hint = f"see the lines above, or {home / LOG}, for the reason; the same command resumes from here"
             plain = re.sub("\x1b\\[[0-9;]*m", "", str(error)).rstrip(".")
             raise RunError(f"a stage of the pipeline failed: {plain}", None, hint) from None
     return [home / recipe.name for recipe in recipes]

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy
 import pytest
 import torch
+import yaml
 from PIL import Image
 from torch import nn
 
 from slimgen.errors import RunError
+from slimgen.export.axes import in_words
 from slimgen.export.card import Facts, card, read_facts, snippet, write_card
 from slimgen.export.onnx import export_onnx, parity
 
@@ -75,8 +77,11 @@ def test_a_card_is_read_back_and_written_the_same_but_for_what_was_changed(facts
     assert ((tmp_path / "card.md").read_text(), (tmp_path / "card.json").read_text()) == before
     nameless = card(replace(facts, name="mine", licence=None))
     assert "licence" not in nameless.lower()
+    assert "license" not in nameless.lower()
     lines = zip(before[0].splitlines(), card(replace(facts, name="mine")).splitlines(), strict=True)
-    assert [pair for pair in lines if pair[0] != pair[1]] == [("# negative", "# mine")]
+    changed = [pair for pair in lines if pair[0] != pair[1]]
+    assert all(before.replace("negative", "mine") == after for before, after in changed)
+    assert ("# negative", "# mine") in changed
     (tmp_path / "card.json").write_text("{}")
     with pytest.raises(RunError, match="run slimgen export again"):
         read_facts(tmp_path / "card.md")
@@ -91,13 +96,65 @@ def test_the_card_tells_shapes_cost_quality_protocol_parity_latency_and_licence(
         "| found | 20.250 | 0.7421 |",
         "Protocol: psnr+ssim of 2 images.",
         "Licence of the data: made by this project, MIT",
-        "| onnxruntime | 1 | 0.12 |",
+        "|  | onnxruntime |  | 1 |  | 0.12 |  |",
         "| data: digest | abc\\|def |",
         '"c0": 8',
     ]:
         assert line in text
     assert "differ by 0 at most" in text
     assert "batch and height and width may vary" in text
+    assert "pip install onnxruntime pillow numpy" in text
+
+
+def test_model_hubs_read_the_head_of_the_card(facts: Facts) -> None:
+    def head(**changes) -> dict:
+        _, text, body = card(replace(facts, **changes)).split("---\n", 2)
+        assert body.startswith("\n# negative\n")
+        return yaml.safe_load(text)
+
+    found = head(licence="MIT, like slimgen")
+    assert found["license"] == "mit"
+    assert found["pipeline_tag"] == "image-to-image"
+    assert {"onnx", "gan", "cf-gan", "paired"} <= set(found["tags"])
+    assert found["metrics"] == ["psnr", "ssim"]
+    (model,) = found["model-index"]
+    (result,) = model["results"]
+    assert model["name"] == "negative"
+    assert {one["type"]: one["value"] for one in result["metrics"]} == {"psnr": 20.25, "ssim": 0.7421}
+    other = head(licence="Zappos: research")
+    assert (other["license"], other["license_name"]) == ("other", "Zappos: research")
+    unknown = head(licence=None, quality={})
+    assert not {"license", "license_name", "metrics", "model-index"} & unknown.keys()
+
+
+def test_the_card_shows_pictures_and_says_what_the_file_is_for_and_not_for(facts: Facts) -> None:
+    text = card(replace(facts, pictures="grid.png", speed="faster: 3.5 times"))
+    assert "![Test inputs, and what each generator makes of them](grid.png)" in text
+    assert "on the machine that measured both: faster: 3.5 times." in text
+    limits = text[text.index("## Intended use and limits") : text.index("## Training")]
+    for words in ("Other sizes run", "not measured", "no evidence", "bound by the licence of the data: made by this"):
+        assert words in limits
+    unknown = card(replace(facts, licence=None))
+    assert "ask their owners before you publish" in unknown
+    assert "![" not in unknown
+
+
+@pytest.mark.parametrize(
+    ("axis", "words"),
+    [
+        ("batch", "batch"),
+        (3, "3"),
+        ("height", "height"),
+        ("4*(((height - 1)//4)) + 4", "height rounded up to a multiple of 4"),
+        ("4*width", "4 times width"),
+        ("2*((width + 7)//8)*8", "2 times width rounded up to a multiple of 8"),
+        ("height - 2", "height-2"),
+        ("Max(1, height)", "Max(1,height)"),
+        ("height +", "height+"),
+    ],
+)
+def test_an_axis_is_said_in_words(axis: int | str, words: str) -> None:
+    assert in_words(axis) == words
 
 
 def test_a_fixed_size_is_told_with_its_reason(facts: Facts) -> None:

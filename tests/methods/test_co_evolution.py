@@ -338,7 +338,7 @@ def test_a_user_defined_network_is_compressed_from_images_to_onnx(images, tmp_pa
     assert np.array_equal(forth[42:-12, columns[0]], back[42:-12, columns[1]])
     assert np.array_equal(forth[42:-12, columns[1]], back[42:-12, columns[0]])
     assert not np.array_equal(forth[42:-12, columns[3]], back[42:-12, columns[3]])
-    assert "The other direction" in (tmp_path / "evaluate" / "report.html").read_text()
+    assert "in the reverse direction" in (tmp_path / "evaluate" / "report.html").read_text()
 
 
 def test_the_example_recipe_of_a_user_defined_network_is_sound(monkeypatch):

@@ -1,4 +1,5 @@
 import http.server
+import io
 import socket
 import sys
 import threading
@@ -8,6 +9,7 @@ import yaml
 
 from components import image
 from pipelines.__main__ import main
+from pipelines.condensed import Condensed
 from pipelines.local import run
 from pipelines.resources import PLAIN
 from pipelines.submit import ClusterError, submit
@@ -119,6 +121,36 @@ def test_a_copy_without_git_gets_a_note_about_its_image(monkeypatch):
     assert image.unversioned().startswith("note: without git, the image's name is always slimgen:")
     monkeypatch.setattr(image, "revision", lambda folder: "0123")
     assert image.unversioned() == ""
+    monkeypatch.setattr(image, "revision", lambda folder: "0123-dirty")
+    assert image.unversioned().startswith("note: there are uncommitted changes")
+    assert "0123-dirty" in image.unversioned()
     monkeypatch.setattr(image, "revision", lambda folder: "")
     monkeypatch.setenv("SLIMGEN_IMAGE", "mine:1")
     assert image.unversioned() == ""
+
+
+def test_the_executors_own_lines_go_into_the_log_alone():
+    text = (
+        "12:00:01.123 - INFO - Executing task 'teach'\n"
+        "    [KFP Executor 2026-01-01 12:00:01,200 INFO]: Got executor_input:\n"
+        "    {\n"
+        '        "inputs": {"parameterValues": {"recipe": "name: tiny"}},\n'
+        "    }\n"
+        "    teach teacher 6/6  recon 20.5\n"
+        "12:00:02.000 - INFO - Task 'teach' outputs:\n"
+        "    out: Model( name='out',\n"
+        "                uri='/tmp/x',\n"
+        "                metadata={} )\n"
+        "\n"
+        "12:00:02.001 - INFO - Task 'teach' finished with status SUCCESS\n"
+    )
+    shown, log = io.StringIO(), io.StringIO()
+    stream = Condensed(shown, log)
+    for start in range(0, len(text), 7):  # in pieces that end anywhere
+        stream.write(text[start : start + 7])
+    assert log.getvalue() == text
+    assert [line.strip() for line in shown.getvalue().splitlines()] == [
+        "12:00:01.123 - INFO - Executing task 'teach'",
+        "teach teacher 6/6  recon 20.5",
+        "12:00:02.001 - INFO - Task 'teach' finished with status SUCCESS",
+    ]

@@ -1,23 +1,12 @@
-import math
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from slimgen.errors import SlimgenError
-from slimgen.report.charts import comparison_chart, pareto_chart, probability_chart, training_chart
+from slimgen.report.charts import comparison_chart, probability_chart, training_chart
 from slimgen.report.table import TableRow
-from slimgen.search import Genotype, Objective, Trial
 
-BUDGET, CHOSEN = (201, 42, 42), (255, 212, 59)
-BEST = Objective("psnr", "max")
-
-
-def trial(name, macs, psnr, step="channel"):
-    return Trial(Genotype({"name": name}), {"macs": macs}, {"psnr": psnr}, step=step)
-
-
-TRIALS = [trial("a", 1e6, 10.0), trial("b", 2e6, 12.0), trial("c", 3e6, 11.0), trial("p", 4e6, 20.0, "path")]
+RED = (201, 42, 42)
 
 
 def picture(path):
@@ -31,34 +20,7 @@ def pixels(path, colour):
     return np.nonzero((picture(path) == colour).all(axis=2))
 
 
-def test_the_budget_is_a_vertical_line_and_only_there_with_a_budget(tmp_path):
-    pareto_chart(TRIALS, BEST, tmp_path / "with.png", chosen=TRIALS[1], limit=2.5e6)
-    pareto_chart(TRIALS, BEST, tmp_path / "without.png", chosen=TRIALS[1], limit=None)
-    rows, columns = pixels(tmp_path / "with.png", BUDGET)
-    in_panel = columns < picture(tmp_path / "with.png").shape[1] * 0.8
-    assert np.ptp(columns[in_panel]) <= 3
-    assert np.ptp(rows[in_panel]) > 300
-    assert len(pixels(tmp_path / "without.png", BUDGET)[0]) == 0
-
-
-def test_the_winner_is_marked_where_it_lies(tmp_path):
-    pareto_chart(TRIALS, BEST, tmp_path / "left.png", chosen=TRIALS[0])
-    pareto_chart(TRIALS, BEST, tmp_path / "right.png", chosen=TRIALS[2])
-    left, right = (pixels(tmp_path / name, CHOSEN)[1] for name in ("left.png", "right.png"))
-    # The legend shows the same star at the same place, so the leftmost pixels are those of the panel.
-    assert left.min() < right.min()
-
-
-def test_trials_that_are_not_finite_are_left_out(tmp_path):
-    pareto_chart(TRIALS, BEST, tmp_path / "a.png", chosen=TRIALS[1])
-    broken = [trial("n", 2e6, math.nan), trial("i", 2e6, -math.inf)]
-    pareto_chart([*TRIALS, *broken], BEST, tmp_path / "b.png", chosen=TRIALS[1])
-    assert np.array_equal(picture(tmp_path / "a.png"), picture(tmp_path / "b.png"))
-
-
 def test_a_chart_of_nothing_is_refused(tmp_path):
-    with pytest.raises(SlimgenError, match="ssim and macs"):
-        pareto_chart(TRIALS, Objective("ssim", "max"), tmp_path / "a.png", chosen=TRIALS[1])
     with pytest.raises(SlimgenError, match="needs losses"):
         training_chart([{"step": 1, "rate.generator": 1.0, "note": "x"}, {"step": 2, "loss": None}], tmp_path / "a.png")
     with pytest.raises(SlimgenError, match="needs rows"):
@@ -115,6 +77,15 @@ def test_generators_of_two_runs_differ_in_colour(tmp_path):
     assert len(pixels(tmp_path / "one.png", (230, 159, 0))[0]) == 0
 
 
+def test_originals_that_two_runs_share_are_both_seen(tmp_path):
+    rows = [TableRow("original", {"psnr": 20.0}, {"exact": 10**6}, 1, 4, run=run) for run in "abc"]
+    comparison_chart(rows, tmp_path / "same.png")
+    width = picture(tmp_path / "same.png").shape[1] * 0.8
+    for colour in ((0, 114, 178), (230, 159, 0), (0, 158, 115)):
+        columns = pixels(tmp_path / "same.png", colour)[1]
+        assert (columns < width).sum() > 20  # in the panel, and not in the legend alone
+
+
 def test_what_is_slower_than_the_original_is_written_in_red(tmp_path):
     def drawn(found):
         rows = [
@@ -122,7 +93,7 @@ def test_what_is_slower_than_the_original_is_written_in_red(tmp_path):
             for name, macs, p50 in (("original", 8000, 1.0), ("found", 1000, found))
         ]
         comparison_chart(rows, tmp_path / f"{found}.png")
-        return len(pixels(tmp_path / f"{found}.png", BUDGET)[0])
+        return len(pixels(tmp_path / f"{found}.png", RED)[0])
 
     assert drawn(0.5) == drawn(1.0) == 0 < drawn(1.9)
 
@@ -131,5 +102,5 @@ def test_drawing_leaves_no_figures_behind(tmp_path):
     import matplotlib.pyplot as plt
 
     before = plt.get_fignums()
-    pareto_chart(TRIALS, BEST, tmp_path / "a.png", chosen=TRIALS[1])
+    training_chart([{"step": 1, "loss": 1.0}], tmp_path / "a.png")
     assert plt.get_fignums() == before

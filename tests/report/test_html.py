@@ -1,13 +1,17 @@
 import base64
+import io
 from html.parser import HTMLParser
 
 import pytest
 import torch
+from PIL import Image
 
 from slimgen.errors import RunError
 from slimgen.recipe import Recipe
-from slimgen.report.html import write_report
+from slimgen.report.gallery import Gallery
+from slimgen.report.html import Exported, complete_report, write_report
 from slimgen.report.pictures import grid
+from slimgen.search import Genotype, Trial
 
 RECIPE = Recipe.parse(
     "{name: small, about: <b>bold</b> & co, task: paired, method: cf_gan, size: 64, budget: {macs: 1/8},"
@@ -26,16 +30,21 @@ TABLE = {
 }
 RECORD = {
     "seconds": 200.0,
-    "metrics": {"space_size": 5184, "seconds.path": 90.0},
+    "metrics": {"space_size": 5184, "seconds.path": 90.0, "val_psnr": 17.5, "latency_error_max": 0.031, "pareto": 4},
     "versions": {"slimgen": "0.1.0"},
     "machine": {"cores": 2},
 }
+TRIALS = [
+    Trial(Genotype({"path": path, "channel.<stem>": 8}), {"macs": macs, "params": 5e4}, {"psnr": psnr}, step="channel")
+    for path, macs, psnr in (("4-4-4", 2000.0, 18.0), ("4-2-1", 900.0, 17.5))
+]
 FACTS = {
     "recipe": RECIPE,
     "table": TABLE,
-    "stages": {"prepare": RECORD, "search": RECORD},
+    "stages": {"prepare": RECORD, "search": RECORD, "evaluate": {"seconds": 20.0}},
     "logs": {"teacher": [{"step": 1, "generator.recon": 2.0}, {"step": 2, "generator.recon": 1.0}], "silent": []},
-    "genotype": {"genotype": {"path": "4-2-1"}, "limits": {"macs": 1000.0}},
+    "genotype": {**TRIALS[1].to_json(), "limits": {"macs": 1000.0}, "objective": {"metric": "psnr", "goal": "max"}},
+    "trials": [trial.to_json() for trial in TRIALS],
     "manifest": {"layout": "side by side", "splits": {"train": {"count": 368}}, "rejected": {"a.png": "is empty"}},
     "compute": "cpu fp32",
 }
@@ -48,13 +57,15 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.sources, self.words, self.tags, self._open = [], "", [], []
+        self.text = text
+        self.sources, self.words, self.tags, self.said, self._open = [], "", [], [], []
         self.feed(text)
         assert self._open == []
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.sources += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
+        self.said += [value for name, value in attrs if name == "data-words"]
         if tag not in self.VOID:
             self._open.append(tag)
 
@@ -75,7 +86,8 @@ def page(tmp_path):
 def test_the_report_loads_nothing_from_elsewhere(page):
     assert page.sources
     assert all(source.startswith("data:image/png;base64,") for source in page.sources)
-    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert not {"link", "iframe", "object"} & set(page.tags)
+    assert page.tags.count("script") == 1  # inside the page, of no file
 
 
 def test_pictures_are_inside_byte_for_byte(page, tmp_path):
@@ -84,7 +96,7 @@ def test_pictures_are_inside_byte_for_byte(page, tmp_path):
 
 
 def test_losses_are_drawn_from_the_logs_that_have_some(page):
-    assert len(page.sources) == 2  # the grid and one training
+    assert len(page.sources) == 3  # the grid, the chart of the search, and one training
     assert "teacher" in page.words
     assert "silent" not in page.words
 
@@ -120,7 +132,7 @@ def test_operations_stand_beside_latency_and_what_is_slower_has_a_colour_of_its_
     rows = [row("original", 8000, 4.0, 9.0), row("found", 1000, 7.6, 3.0), row("narrowed", 2000, 2.0, 12.0)]
     write_report(tmp_path / "report.html", {"table": {**TABLE, "rows": rows}}, {})
     text = (tmp_path / "report.html").read_text()
-    slower = '<td class="words slower">slower than the original: 1.9 times</td>'
+    slower = '<td class="words worse">slower than the original: 1.9 times</td>'
     assert f"<td>fewer: 8.0 times</td>{slower}<td>faster: 3.0 times</td><td>3</td>" in text
     assert "<td>fewer: 4.0 times</td><td>faster: 2.0 times</td>" in text
     assert '<div class="worse"><b>1.9 times</b><i>slower than the original</i></div>' in text
@@ -129,10 +141,77 @@ def test_operations_stand_beside_latency_and_what_is_slower_has_a_colour_of_its_
     assert "~ marks a latency that did not hold still" in Page(text).words
 
 
+def test_what_was_searched_has_words_and_no_keys(page):
+    for words in (
+        "architectures in the space",
+        "time of the step path",
+        "PSNR of the winner, on validation images, before fine-tuning",
+        "largest error of predicted milliseconds3.1%",
+        "at most, MACs1,000 (1/8 of the original)",
+    ):
+        assert words in page.words.replace("\n", "")
+    for key in ("val_psnr", "val psnr", "space_size", "space size", "pareto 4", "latency error"):
+        assert key not in page.words
+
+
+def test_the_time_of_every_stage_is_added_up(page):
+    told = page.words[page.words.index("Time of each stage") :].replace("\n", "").replace(" ", "")
+    assert told.startswith("Timeofeachstageprepare3min20ssearch3min20sevaluate20stotal,beforeexport7min0s")
+
+
+def test_a_point_of_the_search_says_what_it_is(page):
+    first, second, chosen = page.said
+    assert first == "channel: PSNR 18.00, 2.00 k MACs, 50.0 k parameters\npath 4-4-4, channel.<stem> 8"
+    assert chosen == f"chosen: {second}"
+    assert 'data-words="channel: PSNR 18.00' in page.text
+    assert "channel.&lt;stem&gt; 8" in page.text
+
+
+def test_a_loss_has_another_colour_than_a_win(tmp_path):
+    rows = [
+        {**TABLE["rows"][0], "metrics": {"psnr": 24.1, "lpips": 0.3}},
+        {**TABLE["rows"][1], "metrics": {"psnr": 21.2, "lpips": 0.2}},
+    ]
+    table = {**TABLE, "rows": rows, "goals": {"psnr": "max", "lpips": "min"}}
+    write_report(tmp_path / "report.html", {"table": table}, {})
+    text = (tmp_path / "report.html").read_text()
+    assert '<div class="worse"><b>24.10 → 21.20</b><i>PSNR</i></div>' in text
+    assert '<div class="better"><b>0.3000 → 0.2000</b><i>LPIPS</i></div>' in text
+    assert '<div class="worse"><b>2.00x</b><i>more parameters</i></div>' in text
+    assert '<div class="better"><b>8.00x</b><i>fewer MACs</i></div>' in text
+
+
+def test_single_pictures_have_their_own_resolution_and_their_scores(tmp_path):
+    images = torch.rand(2, 3, 40, 48, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    columns = {"input": images, "found": images.flip(0)}
+    gallery = Gallery("The first <two>", columns, ["a.png", "<b>.png"], "PSNR ↑", {"found": [21.234, 7.5]})
+    write_report(tmp_path / "r.html", {}, {}, [gallery])
+    page = Page((tmp_path / "r.html").read_text())
+    pictures = [Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) for source in page.sources]
+    assert [picture.size for picture in pictures] == [(48, 40)] * 4
+    assert pictures[0].tobytes() == pictures[3].tobytes() != pictures[1].tobytes()
+    assert all(words in page.words for words in ("The first <two>", "<b>.png", "PSNR ↑", "21.23", "7.5000"))
+    assert page.text.count('width="192"') == 4  # four times as wide
+
+
+def test_the_report_is_completed_by_what_was_exported(page, tmp_path):
+    assert "Written by the next stage" in page.words
+    (tmp_path / "export").mkdir()
+    exported = Exported("generator.onnx", "card.md", {"size": "12 KiB", "latency of found": "<1 ms"})
+    complete_report(tmp_path / "report.html", tmp_path / "export" / "report.html", [exported])
+    whole = Page((tmp_path / "export" / "report.html").read_text())
+    assert "Written by the next stage" not in whole.words
+    assert "12 KiB" in whole.words
+    assert "<1 ms" in whole.words
+    assert whole.sources[:2] == ["generator.onnx", "card.md"]
+    assert whole.sources[2:] == page.sources  # all else is as it was
+    with pytest.raises(RunError, match="must be a report"):
+        complete_report(tmp_path / "none.html", tmp_path / "r.html", [exported])
+
+
 def test_texts_of_the_recipe_are_shown_and_not_obeyed(page):
     assert "<b>bold</b> & co" in page.words
-    assert page.tags.count("b") == len([tag for tag in page.tags if tag == "b"]) > 0
-    assert "<b>bold" not in page.rawdata
+    assert "<b>bold" not in page.text
 
 
 def test_whatever_is_missing_is_left_out(tmp_path):

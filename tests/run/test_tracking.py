@@ -19,6 +19,7 @@ from slimgen.files import GENOTYPE, METRICS, ONNX, PARETO, STAGE, TRACE, TRIALS,
 from slimgen.run import tracking
 from slimgen.run.folder import StageFolder
 from slimgen.run.log import Log
+from slimgen.run.record import read_record
 from slimgen.run.store import load_mlflow
 from slimgen.run.tracking import sync, tracked
 from slimgen.search import Genotype, Trial
@@ -63,7 +64,7 @@ def test_a_stage_is_a_run_below_the_run_of_its_recipe(client, begin, tmp_path, m
         finish(folder, {"updates": 3.0})
     sync(tmp_path / "runs/one")
     parent = only(client, slimgen__kind="recipe")
-    assert (parent.info.run_name, parent.info.status) == ("townhouses", "FINISHED")
+    assert (parent.info.run_name, parent.info.status) == ("one", "FINISHED")  # as its folder is called
     stages = runs(client, slimgen__kind="stage")
     assert sorted(run.info.run_name for run in stages) == ["search", "teach"]
     for run in stages:
@@ -146,12 +147,44 @@ def test_the_members_of_the_front_are_runs_with_their_choices_and_what_was_measu
         children = {run.data.params["stem.width"]: run for run in runs(client, mlflow__parentRunId=run)}
         assert set(children) == {"16", "32"}
         assert children["32"].data.metrics == {"fid": 50.0, "macs": 320.0}
-        assert children["32"].info.run_name == f"{Genotype({'stem.width': 32}).key} (found)"
-        assert children["16"].info.run_name == children["16"].data.tags["key"] == Genotype({"stem.width": 16}).key
+        assert {width: run.info.run_name for width, run in children.items()} == {
+            "16": "fid 100, 160 macs",
+            "32": "fid 50, 320 macs (found)",
+        }
+        assert children["16"].data.tags["key"] == Genotype({"stem.width": 16}).key
         assert children["32"].info.status == "FINISHED"
         assert len(client.get_metric_history(children["32"].info.run_id, "fid")) == 1
         best = client.get_metric_history(run, "channel.best_fid")
         assert [(metric.step, metric.value) for metric in best] == [(0, 100.0), (1, 50.0)]
+
+
+RECIPE = "{name: mine, about: small, method: cf_gan, size: 64, budget: {macs: 1/8}, teach: {updates: 9}}"
+
+
+def test_a_recipes_own_run_shows_its_parameters_images_report_and_card(client, begin, tmp_path) -> None:
+    first = begin("evaluate", recipe=RECIPE, settings={"size": 64, "data": {"embedded": "townhouses"}})
+    for name in ("report.html", "grid.png"):
+        (first.path / name).write_text("measured")
+    sync(finish(first))
+    parent = only(client, slimgen__kind="recipe")
+    wanted = {"name": "mine", "method": "cf_gan", "size": "64", "budget.macs": "1/8", "teach.updates": "9"}
+    assert parent.data.params == wanted
+    assert parent.data.tags["mlflow.note.content"] == "small"
+    (images,) = parent.inputs.dataset_inputs
+    assert (images.dataset.name, images.dataset.digest) == ("townhouses-64px", "d1")
+    assert files(client, parent.info.run_id) == ["grid.png", "report.html"]
+    second = begin("export", recipe=RECIPE)
+    (second.path / "report.html").write_text("complete")
+    (second.path / "card.md").write_text(
+        "---\nlicense: mit\n---\n\n# mine\n\n![pictures](grid.png)\n\nsmall and fast\n"
+    )
+    sync(finish(second))
+    sync(second.path)
+    again = only(client, slimgen__kind="recipe")
+    assert again.data.tags["mlflow.note.content"] == "# mine\n\n\nsmall and fast"
+    assert len(again.inputs.dataset_inputs) == 1
+    report = Path(client.download_artifacts(again.info.run_id, "report.html", tmp_path))
+    assert report.read_text() == "complete"
 
 
 def test_a_recipes_own_run_bears_the_figures_that_it_is_compared_by(client, begin, tmp_path) -> None:
@@ -215,15 +248,26 @@ def test_a_registered_generator_has_its_signature_and_its_aliases(client, begin)
     import yaml
 
     x = np.linspace(-1, 1, 48, dtype=np.float32).reshape(1, 3, 4, 4)
-    folder = begin("export", settings={"name": "n", "export": {"model": "e2s/cf_gan"}})
+    settings = {"name": "n", "export": {"model": "e2s/cf_gan"}}
+    folder = begin("export", settings=settings)
     write_onnx(folder.path / ONNX, 2.0)
     sync(folder.path)
     assert client.get_model_version_by_alias("e2s-cf_gan", "candidate").version == 1
     assert client.get_registered_model("e2s-cf_gan").aliases == {"candidate": 1}  # until parity was shown
-    first = finish(folder)
+    measured = begin("evaluate")
+    write_json(measured.path / METRICS, {"found.psnr": 20.5, "original.psnr": 25})
+    finish(measured)
+    folder = begin("export", settings=settings, inputs={"evaluate": read_record(measured.path)["digest"]})
+    (folder.path / "card.md").write_text("# a card\n")
+    first = finish(folder, {"parity_max_abs": 1e-6})
     for _ in range(2):
         sync(first)
-    assert client.get_registered_model("e2s-cf_gan").aliases == {"candidate": 1, "champion": 1}
+    registered = client.get_registered_model("e2s-cf_gan")
+    assert registered.aliases == {"candidate": 1, "champion": 1}
+    assert registered.description.startswith("Generators that slimgen found by the recipe townhouses.")
+    (model,) = client.search_logged_models([client.get_experiment_by_name("slimgen").experiment_id])
+    assert {metric.key: metric.value for metric in model.metrics} == {"psnr": 20.5, "parity_max_abs": 1e-6}
+    assert client.get_model_version("e2s-cf_gan", "1").description == "# a card"
     newer = begin("export", mark="g", settings={"name": "n", "export": {"model": "e2s/cf_gan"}})
     write_onnx(newer.path / ONNX, 3.0)
     sync(newer.path)

@@ -35,8 +35,8 @@ def ui(
         typer.echo(f"the runs are tracked at {shown(uri)}")
         return None
     # Before the pages' own processes open it at once; on a fresh project there is none yet.
-    create_store()
-    typer.echo(f"http://{host}:{port} shows {shown(uri)}", err=True)
+    experiment = create_store()
+    typer.echo(f"{address(host, port, experiment)} shows {shown(uri)}", err=True)
     # MLflow is to report to nobody, here as in the stages.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # Its workers for jobs that slimgen has none of take a minute to start, and stay behind when the pages are closed.
@@ -46,6 +46,12 @@ def ui(
     os.environ["MLFLOW_BACKEND_STORE_URI"] = uri  # with its password, which is not for the list of processes
     command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port)]
     os.execv(sys.executable, command)
+
+
+def address(host: str, port: int, experiment: str | None) -> str:
+    """Return the address of the list of runs; without its last part, MLflow opens its pages for language models."""
+    pages = f"http://{host}:{port}"
+    return pages if experiment is None else f"{pages}/#/experiments/{experiment}/runs?workflowType=machine_learning"
 
 
 def copy(runs: list[Path]) -> None:

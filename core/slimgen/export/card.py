@@ -1,4 +1,4 @@
-"""The model card: everything a user of the exported file must know, for people (Markdown) and programs (JSON)."""
+"""The model card: everything that a user of the exported file must know, as Markdown and as JSON."""
 
 import dataclasses
 import json
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from slimgen.errors import RunError
+from slimgen.export.axes import in_words
+from slimgen.export.front_matter import front_matter
 from slimgen.export.onnx import OnnxFile, Parity
 from slimgen.files import plain, write_json, write_text
 from slimgen.text import markdown
@@ -17,21 +19,24 @@ RGB = 3
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card tells. All of it was measured or configured; nothing is typed in.
+    """The contents of a card. All of it was measured or configured; nothing is typed in.
 
     Attributes:
         recipe: its name, task, method and whatever else identifies it.
         data: what the model was trained on: name, images, size, digest.
-        licence: of the data, in its owners' words, by which the model's use is bound; None where nobody gave one.
-        budget: limits the search kept, such as `macs`.
-        cost: what the exported generator costs, such as `params`, `bytes` and MACs by convention.
-        original_cost: likewise of the generator it replaces; empty where it replaces none, but was trained elsewhere.
-        quality: metric to value for each network measured (`original`, `found`, `narrowed`).
+        licence: of the data, in its owners' words; the model's use is bound by it. None where nobody gave one.
+        budget: limits that the search kept, such as `macs`.
+        cost: of the exported generator: `params`, `bytes` and MACs by convention.
+        original_cost: of the generator that it replaces; empty where it replaces none, but was trained elsewhere.
+        quality: metric to value for each network that was measured (`original`, `found`, `narrowed`).
         protocol: the evaluator's, of these values.
         latency: one mapping for each measurement: runtime, threads, size, milliseconds.
         versions: of slimgen, torch and the like.
-        reads: what the values of its input are.
-        origin: where the original came from, if it was imported: file, sha256 and what was noted.
+        reads: the values of its input.
+        origin: of an imported original: file, sha256 and notes.
+        row: the name of the exported generator among the networks of `quality`.
+        speed: its latency against the original's, in words; empty where one of them was not measured.
+        pictures: a file beside the card that shows inputs and outputs; empty for none.
     """
 
     name: str
@@ -50,10 +55,13 @@ class Facts:
     genotype: Mapping[str, object] = field(default_factory=dict)
     reads: str = "float32 in [-1, 1]"
     origin: Mapping[str, Value] = field(default_factory=dict)
+    row: str = "found"
+    speed: str = ""
+    pictures: str = ""
 
 
 def write_card(path: Path, facts: Facts) -> None:
-    """Writes the card beside the exported file, as Markdown to `path` (`card.md`) and as JSON (`card.json`).
+    """Write the card beside the exported file, as Markdown to `path` (`card.md`) and as JSON (`card.json`).
 
     Raises:
         RunError: a file cannot be written.
@@ -83,20 +91,27 @@ def read_facts(path: Path) -> Facts:
 
 
 def card(facts: Facts) -> str:
-    """The card as Markdown."""
+    """Return the card as Markdown, with the YAML that model hubs read at its head."""
     onnx, parity = facts.onnx, facts.parity
     varies = f"{' and '.join(onnx.dynamic)} may vary" if onnx.dynamic else "fixed in every axis"
     reason = f" ({onnx.fixed_because})" if onnx.fixed_because else ""
     source, given = ("images", "images") if pictured(onnx) else ("noise", "rows of noise")
     made = "found and exported" if facts.original_cost else "trained elsewhere, adopted and exported"
+    about = {**facts.recipe, "size": facts.data.get("size")}
+    quality = facts.quality.get(facts.row, {})
     parts = [
+        front_matter(facts.name, about, facts.licence, quality, from_images=pictured(onnx)),
         f"# {markdown(facts.name)}",
         f"A generator of images from {source}, {made} by slimgen: `{onnx.path.name}`, "
         f"{onnx.bytes:,} bytes, ONNX operator set {onnx.opset}.",
+        *([f"![Test inputs, and what each generator makes of them]({facts.pictures})"] if facts.pictures else []),
         "## Use",
+        "```sh\npip install onnxruntime pillow numpy\n```",
         _rows(("", "name", "shape", "values"), [_end("input", *onnx.input, facts.reads), _end("output", *onnx.output)]),
         f"Exported at {onnx.height}x{onnx.width} px; {varies}{reason}.",
         f"```python\n{snippet(onnx)}```",
+        "## Intended use and limits",
+        _limits(facts),
         *_came(facts),
         "## Training" if facts.original_cost else "## Measuring",
         _pairs({**facts.recipe, **{f"data: {key}": value for key, value in facts.data.items()}}),
@@ -112,7 +127,8 @@ def card(facts: Facts) -> str:
         f"Allowed: {parity.tolerance:g}.",
     ]
     if facts.latency:
-        parts += ["## Latency", _records(facts.latency)]
+        speed = [f"Against the original, on the machine that measured both: {facts.speed}."] if facts.speed else []
+        parts += ["## Latency", *speed, _latency(facts.latency)]
     if facts.genotype:
         parts += ["## Architecture", f"```json\n{json.dumps(plain(facts.genotype), indent=2)}\n```"]
     if facts.versions:
@@ -121,9 +137,9 @@ def card(facts: Facts) -> str:
 
 
 def snippet(onnx: OnnxFile) -> str:
-    """Python that runs the file from its own folder: on `picture.png` where images are RGB or grey, else on an array.
+    """Return Python that runs the file from its own folder.
 
-    What it makes of noise is written to `generated.png`.
+    The input is `picture.png` where images are RGB or grey, else an array; images of noise go to `generated.png`.
     """
     name, shape = onnx.input
     start = f'session = onnxruntime.InferenceSession("{onnx.path.name}")\n'
@@ -161,14 +177,49 @@ def snippet(onnx: OnnxFile) -> str:
 
 
 def pictured(onnx: OnnxFile) -> bool:
-    """Whether the file takes images or label maps, and not noise."""
+    """Return whether the file takes images or label maps, and not noise."""
     return len(onnx.input[1]) == 4
 
 
 def _end(kind: str, name: str, shape: tuple[int | str, ...], values: str = "float32 in [-1, 1]") -> tuple[str, ...]:
     kinds = {RGB: ", RGB", 1: ", grey"}
     channels = kinds.get(int(shape[1]), f", {shape[1]} channels") if len(shape) == 4 else ""
-    return kind, f"`{name}`", ", ".join(str(axis).replace(" ", "") for axis in shape), f"{values}{channels}"
+    return kind, f"`{name}`", ", ".join(map(in_words, shape)), f"{values}{channels}"
+
+
+def _limits(facts: Facts) -> str:
+    """The section on what the model is for, and on what it was not tried for."""
+    onnx, recipe = facts.onnx, facts.recipe
+    given = "images like those that it was trained on" if pictured(onnx) else "random noise"
+    task = f" (task `{recipe['task']}`)" if recipe.get("task") else ""
+    trained = f"{facts.data.get('size') or f'{onnx.height}x{onnx.width}'} px"
+    lines = [
+        f"For making images from {given}{task}, on devices where the original is too large or too slow.",
+        f"Trained and measured at {trained}."
+        + (" Other sizes run; their quality was not measured." if {"height", "width"} & set(onnx.dynamic) else ""),
+        "Its quality is that of the test images of one data set. Inputs of another kind may give poor images.",
+        "It invents details that look plausible: its images are no evidence of anything, and it repeats the biases of "
+        "its training images.",
+        "Latency depends on the device, the runtime and the number of threads: measure it again where it will run.",
+    ]
+    if facts.licence:
+        lines.append(f"Use of the model is bound by the licence of the data: {markdown(facts.licence)}.")
+    else:
+        lines.append("The terms of the training images are not known: ask their owners before you publish the model.")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _latency(latency: Sequence[Mapping[str, Value]]) -> str:
+    """The measurements as a table of what differs; the JSON beside the card has the rest."""
+    lines = []
+    for one in latency:
+        size = f"{one['height']}x{one['width']}" if "height" in one and "width" in one else ""
+        times = [
+            f"{value:.4g}" if isinstance(value := one.get(name), int | float) else "" for name in ("p50_ms", "p95_ms")
+        ]
+        about = [_text(one.get(name)) for name in ("measured", "runtime", "variant", "threads")]
+        lines.append([*about, size, *times])
+    return _rows(("", "runtime", "variant", "threads", "px", "median ms", "95th percentile ms"), lines)
 
 
 def _came(facts: Facts) -> list[str]:

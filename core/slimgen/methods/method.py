@@ -27,12 +27,14 @@ class Found:
         trials: all trials on the validation images, in order.
         facts: further numbers worth keeping, such as sizes of spaces and seconds per step.
         objective: the objective of the search, where it is not the recipe's.
+        steps: the steps of the trials that the winner was chosen among; its own step where none are named.
     """
 
     trial: Trial
     trials: list[Trial]
     facts: Mapping[str, float] = field(default_factory=dict)
     objective: Objective | None = None
+    steps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

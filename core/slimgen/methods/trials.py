@@ -205,7 +205,8 @@ class Trials(ABC):
             numbers["left_early"] = float(left)
         numbers |= {f"seconds.{step}": seconds for step, seconds in self._seconds.items()}
         winner = self.best(rest)
-        return Found(winner, every, {**numbers, **self.apart(winner, trials)}, self.objective)
+        steps = tuple(dict.fromkeys(trial.step for trial in trials))
+        return Found(winner, every, {**numbers, **self.apart(winner, trials)}, self.objective, steps)
 
     def apart(self, winner: Trial, trials: Sequence[Trial]) -> Mapping[str, float]:
         """Return facts about how clearly the winner beats the others of its step; empty where unknown."""

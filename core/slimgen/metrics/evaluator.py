@@ -19,6 +19,18 @@ Network = Callable[[Tensor], Tensor]
 WORST = {"min": math.inf, "max": -math.inf}
 
 
+class Measured(NamedTuple):
+    """What was measured of a generator.
+
+    Attributes:
+        values: one for each metric, in the order asked for.
+        per_image: float64 (N,) on the CPU, for each metric of single images.
+    """
+
+    values: dict[str, float]
+    per_image: dict[str, Tensor]
+
+
 class Raced(NamedTuple):
     """The result of a race.
 
@@ -104,6 +116,10 @@ class Evaluator:
         Raises:
             DataError: the generator's images do not have the targets' shape, or there is not one for each input.
         """
+        return self.measured(net).values
+
+    def measured(self, net: Network) -> Measured:
+        """Measure as `measure` does, and keep the values of every image."""
         seen: list[dict[str, list[Tensor]]] = [{} for _ in self._scorers]
         finite = []
         for fake, span in self._forward(net):
@@ -113,12 +129,13 @@ class Evaluator:
                         parts.setdefault(name, []).append(rows)
                 finite.append(fake.isfinite().all())
         values = {metric: WORST[goal] for metric, goal in self.goals.items()}
+        whole = [{name: torch.cat(rows) for name, rows in parts.items()} for parts in seen]
         if bool(torch.stack(finite).all()):
-            for scorer, parts in zip(self._scorers, seen, strict=True):
-                whole = {name: torch.cat(rows) for name, rows in parts.items()}
-                if all(bool(rows.isfinite().all()) for rows in whole.values()):
-                    values |= scorer.values(whole)
-        return values
+            for scorer, tensors in zip(self._scorers, whole, strict=True):
+                if all(bool(rows.isfinite().all()) for rows in tensors.values()):
+                    values |= scorer.values(tensors)
+        single = [each for scorer, each in zip(self._scorers, whole, strict=True) if isinstance(scorer, ImageScorer)]
+        return Measured(values, {name: rows.cpu() for each in single for name, rows in each.items()})
 
     @property
     def notes(self) -> list[str]:

@@ -1,15 +1,14 @@
-"""Charts: quality against cost, losses and probabilities against steps."""
+"""Charts: generators of several runs by quality and cost, losses and probabilities against updates."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from slimgen.errors import SlimgenError
-from slimgen.report.figures import COLOURS, GREY, INK, RED, colours_of, panel, panels, save, sheet
+from slimgen.report.figures import COLOURS, GREY, INK, RED, colours_of, panel, panels, save, sheet, unit_of
 from slimgen.report.table import ORIGINAL, SLOWER, TableRow, heading, metrics_of, originals
-from slimgen.report.words import arrow, title
-from slimgen.search import Objective, Trial, pareto
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,55 +18,8 @@ RIVAL = ("^", 60)
 """A marker and its area in square points."""
 BESIDE: dict[str, Any] = {"frameon": False, "fontsize": 8, "loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
 """A legend at the right of the panel."""
+EDGE: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.6}
 Curve = tuple[list[float], list[float]]
-
-
-def pareto_chart(
-    trials: Sequence[Trial],
-    objective: Objective,
-    path: Path,
-    *,
-    chosen: Trial,
-    limit: float | None = None,
-    measured: str = "validation",
-) -> None:
-    """Draws quality against MACs of a search's trials, the Pareto front of its last step, the budget and the winner.
-
-    Trials without a finite quality are left out. The budget is a `limit` of MACs, a vertical line; the `chosen` trial's
-    step is the last; `measured` says on the vertical axis where the qualities come from. For the file, see `save`.
-
-    Raises:
-        SlimgenError: no trial has a finite quality and MACs.
-    """
-
-    def point(trial: Trial) -> tuple[float, float]:
-        return trial.costs.get("macs", math.nan), trial.quality.get(objective.metric, math.nan)
-
-    shown = [trial for trial in trials if all(map(math.isfinite, point(trial)))]
-    if not shown:
-        raise SlimgenError(f"a chart needs trials with {objective.metric} and macs", "none")
-    unit, letter = _unit(max(trial.costs["macs"] for trial in shown))
-    figure = sheet(7.4, 4.6)
-    axes = panel(figure)
-
-    def points(of: Sequence[Trial]) -> tuple[list[float], list[float]]:
-        return [point(trial)[0] / unit for trial in of], [point(trial)[1] for trial in of]
-
-    for step, colour in colours_of(trial.step for trial in shown).items():
-        of_step = [trial for trial in shown if trial.step == step]
-        label = f"{step or 'search'} ({len(of_step)})"
-        axes.scatter(*points(of_step), s=22, color=colour, alpha=0.65, linewidths=0, label=label, zorder=3)
-    # Earlier steps may have measured mixtures, or networks that are still to be narrowed: no rivals of the chosen one.
-    front = pareto([trial for trial in shown if trial.step == chosen.step], objective, "macs")
-    axes.plot(*points(front), color=INK, linewidth=1.3, drawstyle="steps-post", label="Pareto front", zorder=4)
-    if limit is not None:
-        axes.axvline(limit / unit, color=RED, linewidth=1.2, linestyle=(0, (5, 3)), label="budget", zorder=2)
-    star: dict[str, Any] = {"s": 260, "marker": "*", "color": "#ffd43b", "edgecolors": INK, "linewidths": 1}
-    axes.scatter(*points([chosen]), **star, label="chosen", zorder=6)
-    axes.set_xlabel(f"{letter}MACs")
-    axes.set_ylabel(f"{title(objective.metric)} {arrow(objective.goal)} ({measured})")
-    axes.legend(**BESIDE)
-    save(figure, path)
 
 
 def training_chart(lines: Sequence[Mapping[str, object]], path: Path | IO[bytes]) -> None:
@@ -170,16 +122,21 @@ def comparison_chart(
     shown = [row for row in rows if convention in row.macs and math.isfinite(row.metrics.get(metric, math.nan))]
     if not shown:
         raise SlimgenError(f"a chart needs rows with {metric or 'a metric'} and MACs ({convention})", "none")
-    unit, letter = _unit(max(row.macs[convention] for row in shown))
+    unit, letter = unit_of("macs", max(row.macs[convention] for row in shown))
     figure = sheet(7.4, 4.6)
     axes = panel(figure)
     colours = colours_of(row.run for row in shown)
     speeds = {id(row): row.speed(old) for row, old in zip(rows, originals(rows), strict=True) if old}
+    covered: Counter[tuple[str, str]] = Counter()
     for row in shown:
         point = row.macs[convention] / unit, row.metrics[metric]
         marker, area = MARKERS.get(row.name, RIVAL)
-        style: dict[str, Any] = {"s": area, "marker": marker, "edgecolors": "white", "linewidths": 0.6}
-        axes.scatter(*point, color=colours[row.run], **style, zorder=3)
+        place = f"{point[0]:.3g}", f"{point[1]:.3g}"
+        # A point on another, such as an original that two runs share, is a ring around it.
+        around, colour = covered[place], colours[row.run]
+        look = {"facecolors": "none", "edgecolors": colour, "linewidths": 1.6} if around else {"color": colour}
+        axes.scatter(*point, s=area * (1 + 0.7 * around) ** 2, marker=marker, **{**EDGE, **look}, zorder=3)
+        covered[place] += 1
         slow = speeds.get(id(row), "").startswith(SLOWER)
         words = f"{row.name}, {speeds[id(row)]}" if slow else row.name
         axes.annotate(words, point, (6, 5), textcoords="offset points", fontsize=8, color=RED if slow else INK)
@@ -196,11 +153,3 @@ def comparison_chart(
     axes.set_xlabel(f"{letter}MACs ({convention})")
     axes.set_ylabel(f"{heading(shown, metric)} (test)")
     save(figure, path)
-
-
-def _unit(largest: float) -> tuple[float, str]:
-    """What to divide by, and the letter that says so."""
-    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if largest >= unit:
-            return unit, letter
-    return 1.0, ""

@@ -81,6 +81,15 @@ def save(figure: "Figure", file: Path | IO[bytes]) -> None:
         figure.savefig(file, dpi=150)
 
 
+def unit_of(kind: str, largest: float) -> tuple[float, str]:
+    """Return what to divide a kind of cost by, and the letters of that unit, given the largest value of a chart."""
+    if kind == "latency_ms":
+        return 1.0, ""
+    of_bytes = ((2.0**30, "GiB "), (2.0**20, "MiB "), (2.0**10, "KiB "))
+    powers = of_bytes if kind == "bytes" else ((1e9, "G "), (1e6, "M "), (1e3, "k "))
+    return next((power for power in powers if largest >= power[0]), (1.0, ""))
+
+
 LONG = 24  # a mask of more bits is shown as how many are kept
 TALL = 36  # lines of a table before it goes on in the next column
 

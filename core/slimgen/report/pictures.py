@@ -77,7 +77,7 @@ def _sheet(
 
 def _columns(columns: Mapping[str, Tensor]) -> dict[str, NDArray[np.uint8]]:
     """The pictures of each column as uint8 (N, H, W, 3), as many in all."""
-    pictures = {name: _pictures(name, images) for name, images in columns.items()}
+    pictures = {name: eight_bits(name, images) for name, images in columns.items()}
     counts = {name: len(images) for name, images in pictures.items()}
     if len(set(counts.values())) != 1 or 0 in counts.values():
         said = ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
@@ -85,8 +85,8 @@ def _columns(columns: Mapping[str, Tensor]) -> dict[str, NDArray[np.uint8]]:
     return pictures
 
 
-def _pictures(name: str, images: Tensor) -> NDArray[np.uint8]:
-    """(N, C, H, W) in [-1, 1] to uint8 (N, H, W, 3)."""
+def eight_bits(name: str, images: Tensor) -> NDArray[np.uint8]:
+    """Return the pictures of a column, (N, C, H, W) in [-1, 1], as uint8 (N, H, W, 3)."""
     if images.dim() != 4 or images.shape[1] < 1:
         raise SlimgenError("a grid shows pictures (N, channels, H, W)", f"{name}: {tuple(images.shape)}")
     images = images.mean(1, keepdim=True) if images.shape[1] == 2 else images[:, :3]

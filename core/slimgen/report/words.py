@@ -24,6 +24,8 @@ GENERATORS = {
     "bicubic": "the inputs enlarged without any network",
 }
 """The words for rows of a table; rivals of one kind are numbered."""
+COSTS = {"macs": "MACs", "params": "parameters", "bytes": "of weights", "latency_ms": "ms (predicted)"}
+"""The kinds of cost that a budget may limit, as they follow a number and its unit."""
 NAMES = {
     **{"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "patch_swd": "patch SWD"},
     **{"fid": "FID", "kid": "KID", "is": "IS", "lpips": "LPIPS"},

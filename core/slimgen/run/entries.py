@@ -9,11 +9,15 @@ import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from slimgen.files import plain
 
 KEY_LENGTH, VALUE_LENGTH = 250, 6000
+UNITS = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
 CONTINUED = "mlflow.run"  # the tag with the id of the run that a pipeline began, and a stage is to go on with
+NOTE = "mlflow.note.content"  # the tag that MLflow shows as a run's description, in Markdown
+NOTE_LENGTH = 4900
 # Who else counts this run, as tags: the variables that DVC, Kubeflow and Argo set or that a pipeline passes on.
 SURROUNDINGS = {
     "MLFLOW_RUN_ID": CONTINUED,
@@ -60,6 +64,29 @@ def measures(values: Mapping[str, object]) -> dict[str, float]:
         for name, number in _flat(values)
         if isinstance(number, int | float) and math.isfinite(number)
     }
+
+
+def summary(quality: Mapping[str, float], costs: Mapping[str, float]) -> str:
+    """Return a trial's first figures as a short name: `psnr 17.56, 70.9 M macs`."""
+    figures = [f"{name} {value:.4g}" for name, value in quality.items()][:1]
+    for name in ("latency_ms", "macs", "params"):
+        if name in costs:
+            value = costs[name]
+            unit, letter = next(((unit, letter) for unit, letter in UNITS if value >= unit), (1.0, ""))
+            figures.append(f"{value / unit:.3g}{letter} {name}")
+            break
+    return ", ".join(figures) or "trial"
+
+
+def abridged(card: Path) -> str:
+    """Return a model card as a description: without the YAML at its head and its picture, and not too long.
+
+    The picture lies beside the card, where a description cannot show it.
+    """
+    text = card.read_text(encoding="utf-8")
+    body = text.partition("\n---\n")[2] if text.startswith("---\n") else text
+    lines = [line for line in body.strip().splitlines() if not line.startswith("![")]
+    return "\n".join(lines)[:NOTE_LENGTH]
 
 
 def columns(rows: Iterable[Mapping[str, object]]) -> dict[str, list[object]]:

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import yaml
+
 from slimgen import files
-from slimgen.run.entries import CONTINUED, columns, measures, parameters, registered_name
+from slimgen.run.entries import CONTINUED, NOTE, abridged, columns, measures, parameters, registered_name, summary
 from slimgen.run.lock import in_use
 from slimgen.run.log import Log
 from slimgen.run.place import is_parked
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from typing import Any as Run  # of MLflow, which has no types
 
 PARENT = "mlflow.parentRunId"
+SHOWN = (files.REPORT, files.CARD, files.of_direction(files.CARD, files.REVERSE), files.GRID)
+"""Artifacts of a recipe's own run, too: `export` writes the report again, complete."""
 FILES = (files.MANIFEST, files.GENOTYPE, files.PARETO, files.TRIALS, files.REPORT, files.CARD)
 
 
@@ -73,6 +77,9 @@ class Mirror:
         for path in (*(folder / name for name in FILES), *folder.glob("*.png")):
             if self._changed(runs.stage, path):
                 self.client.log_artifact(runs.stage, str(path))
+                if runs.recipe is not None and path.name in SHOWN:
+                    self.client.log_artifact(runs.recipe, str(path))
+                    self._describe(runs.recipe, path)
                 if path.name == files.PARETO:  # the last that a search writes of its trials
                     self._trials(runs, folder)
         if record.get("finished") and self._changed(runs.stage, folder / files.METRICS):
@@ -108,9 +115,40 @@ class Mirror:
                 key = {**family, "slimgen.kind": "stage", **key}
                 run = self.store.find_or_create(experiment, key, record["stage"], {PARENT: recipe}, started)
             self._remember(parent)
+            self._recipe(parent, record)
         self._remember(run)
         self._params(run, parameters(record.get("settings", {})))
+        self._data(run, record)
         return _Runs(str(run.info.run_id), recipe, str(run.info.experiment_id))
+
+    def _recipe(self, parent: "Run", record: Record) -> None:
+        """Log the whole recipe as parameters of its own run, its text as the description, and its images as input."""
+        recipe = yaml.safe_load(record.get("recipe", "")) or {}
+        about = {name: value for name, value in recipe.items() if name != "about"}
+        self._params(parent, parameters(about))
+        if recipe.get("about") and NOTE not in parent.data.tags:
+            self.client.set_tag(parent.info.run_id, NOTE, str(recipe["about"]))
+        self._data(parent, record)
+
+    def _data(self, run: "Run", record: Record) -> None:
+        """Log the images that a run learns from, or measures on, as an input with their digest."""
+        digest, stage = record.get("tags", {}).get("data"), record["stage"]
+        if not digest or (run.inputs is not None and run.inputs.dataset_inputs):
+            return
+        settings = record.get("settings", {})
+        options = settings.get("data")
+        name = (isinstance(options, dict) and options.get("embedded")) or "images"
+        size = f"-{settings['size']}px" if isinstance(settings.get("size"), int) else ""
+        source = json.dumps({"sha256": digest})
+        data = self.entities.Dataset(f"{name}{size}", digest[:36], "code", source)
+        context = "eval" if stage in ("evaluate", "export") else "training"
+        tag = self.entities.InputTag("mlflow.data.context", context)
+        self.client.log_inputs(run.info.run_id, [self.entities.DatasetInput(data, [tag])])
+
+    def _describe(self, run: str, card: Path) -> None:
+        """Make the card of the recipe's direction the description of a run."""
+        if card.name == files.CARD:
+            self.client.set_tag(run, NOTE, abridged(card))
 
     def _given(self, run_id: str | None) -> "Run | None":
         """The run that a pipeline named, if this store has it."""
@@ -204,11 +242,12 @@ class Mirror:
             if place in front:
                 front.remove(place)
                 found = place == tuple(winner.get(name) for name in ("key", "step", "round"))
-                self._member(runs, trial, f"{trial.genotype.key}{' (found)' if found else ''}")
+                self._member(runs, trial, " (found)" if found else "")
 
-    def _member(self, runs: _Runs, trial: Trial, name: str) -> None:
-        """A member of the front, whose name says which genotype it is."""
-        key = {PARENT: runs.stage, "slimgen.child": name}
+    def _member(self, runs: _Runs, trial: Trial, mark: str) -> None:
+        """Log a member of the front as a run, whose name says what was measured of it."""
+        key = {PARENT: runs.stage, "slimgen.child": f"{trial.genotype.key}{mark}"}
+        name = f"{summary(trial.quality, trial.costs)}{mark}"
         run = self.store.find_or_create(runs.experiment, key, name, {"key": trial.genotype.key})
         self._remember(run)
         self._params(run, parameters(trial.genotype.to_json()))
@@ -243,7 +282,24 @@ class Mirror:
             given = export.get("model") if isinstance(export, dict) else None
             name = registered_name(str(given or _name(path.parent, record)))
             checked = bool(record.get("finished")) and "quick" not in _tags(path.parent, record)  # no trial is champion
-            register(self.store, path, name, runs.stage, runs.experiment, {"recipe": recipe}, checked=checked)
+            model = register(self.store, path, name, runs.stage, runs.experiment, {"recipe": recipe}, checked=checked)
+            if record.get("finished"):
+                self._measure_model(runs.stage, model, path.parent, record)
+
+    def _measure_model(self, run: str, model: str, folder: Path, record: Record) -> None:
+        """Log what was measured of an exported generator as metrics of its model, by which models are compared."""
+        evaluate, flat = folder.parent / "evaluate", {}
+        if read_record(evaluate).get("digest") == record.get("inputs", {}).get("evaluate"):
+            flat = files.read_json(evaluate / files.METRICS)
+        found = {
+            name.partition(".")[2]: value
+            for name, value in (flat.items() if isinstance(flat, dict) else ())
+            if name.partition(".")[0] in ("found", "adopted")
+        }
+        known = {metric.key for metric in self.client.get_logged_model(model).metrics or ()}
+        for name, value in measures({**found, **record["metrics"]}).items():
+            if name not in known:
+                self.client.log_metric(run, name, value, model_id=model)
 
 
 def _tags(folder: Path, record: Record) -> dict[str, str]:

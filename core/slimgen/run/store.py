@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from slimgen.files import SUFFIX, publish, sha256_file
+from slimgen.files import CARD, SUFFIX, publish, sha256_file
+from slimgen.run.entries import abridged
 
 if TYPE_CHECKING:
     from typing import Any as Client  # of MLflow, which has no types
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from typing import Any as Run
 
 CANDIDATE, CHAMPION, CHECKED = "candidate", "champion", "parity"  # aliases of a version, and the tag of a checked one
+ABOUT = (
+    "Generators that slimgen found by the recipe {recipe}. `candidate` is the newest version; `champion` the newest "
+    "whose ONNX file was shown to compute what the PyTorch network computes. A version's description is its card."
+)
 BROKEN = re.compile(
     r"not a database|malformed|table \w+ already exists|no such (table|column)|duplicate column|Can't locate revision|"
     r"out-of-date database"
@@ -164,11 +169,12 @@ class Store:
 
 def register(
     store: Store, path: Path, name: str, run: str, experiment: str, tags: Mapping[str, str], *, checked: bool
-) -> None:
-    """Registers an ONNX file as a version of a model, or finds the version that it is.
+) -> str:
+    """Register an ONNX file as a version of a model, or find its version; return the id of its logged model.
 
-    A version gets its alias when it is made, and the champion's once it is checked; never again, so that syncing an
-    old run takes no alias from a newer one. It is checked once it was shown to compute what the network computes.
+    A version gets the alias `candidate` when it is created and `champion` once it is checked, and neither again, so
+    that syncing an old run takes no alias from a newer one. It is checked when it was shown to compute what the network
+    computes. Its description is then the card beside it.
     """
     client, digest = store.client, sha256_file(path)
     for version in client.search_model_versions(f"name = '{name}'"):
@@ -180,6 +186,10 @@ def register(
     if checked and CHECKED not in version.tags:
         client.set_registered_model_alias(name, CHAMPION, str(version.version))
         client.set_model_version_tag(name, str(version.version), CHECKED, "shown")
+        card = path.with_name(CARD)
+        if card.is_file():
+            client.update_model_version(name, str(version.version), abridged(card))
+    return str(version.model_id)
 
 
 def _version(store: Store, path: Path, name: str, run: str, experiment: str, tags: Mapping[str, str]) -> "Entity":
@@ -203,7 +213,7 @@ def _version(store: Store, path: Path, name: str, run: str, experiment: str, tag
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(run, [mlflow.entities.LoggedModelOutput(logged.model_id, step=0)])
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=ABOUT.format(**{"recipe": "?", **tags}))
     except Exception:
         client.get_registered_model(name)  # raises if the reason was not that it already exists
     # A database store would look `models:/` up in the process's global tracking URI, a server in its own.

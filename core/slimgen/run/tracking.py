@@ -55,13 +55,17 @@ def sync(folder: Path) -> None:
         raise RunError(f"MLflow at {shown(store())} must take {folder}", _reason(error), hint) from error
 
 
-def create_store(warn: Warn = print) -> None:
-    """Creates or migrates the tracking store, once, before several processes use it; warns if it cannot be used."""
+def create_store(warn: Warn = print) -> str | None:
+    """Create or migrate the tracking store, once, before several processes use it; return the id of the experiment.
+
+    Warns and returns None if the store cannot be used.
+    """
     try:
         _require_answer(store())
-        assert Store(store()).experiment
+        return Store(store()).experiment
     except Exception as error:
         _leave_out(warn, error)
+        return None
 
 
 @contextmanager

@@ -102,7 +102,9 @@ _STAGES = (
             "metrics",
             "nets",
             "report",
+            "stages/comparison.py",
             "stages/generators.py",
+            "stages/report.py",
             "tasks",
         ),
         lent=False,
@@ -112,7 +114,7 @@ _STAGES = (
         "Write the found generator as ONNX, and check what it computes.",
         reads=("finetune", "evaluate"),
         sections=("name", "task", "method", "size", "seed", "data", "budget", "evaluate", "export"),
-        code=("cost/latency.py", "export", "nets", "stages/generators.py"),
+        code=("cost/latency.py", "export", "nets", "report", "stages/generators.py"),
         lent=False,
     ),
 )

@@ -15,6 +15,9 @@ from slimgen.cost.latency import onnx_latency
 from slimgen.export.card import Facts, read_facts, write_card
 from slimgen.export.onnx import export_onnx, parity
 from slimgen.recipe import Recipe
+from slimgen.report.html import Exported, complete_report
+from slimgen.report.table import parse_table
+from slimgen.report.words import size as filesize
 from slimgen.run.record import recorded, versions
 from slimgen.stages.generators import built, described, finished
 from slimgen.stages.label import Label
@@ -34,10 +37,13 @@ def export(work: Work) -> Mapping[str, float]:
     name = finished(generators)
     suffixes = [suffix for suffix in ("", files.REVERSE) if f"{name}{suffix}" in generators]
     metrics: dict[str, float] = {}
+    shown = []
     for number, suffix in enumerate(suffixes):
         tell = partial(_told, work, 3 * number, 3 * len(suffixes))
-        found = _exported(work, f"{name}{suffix}", generators[f"{name}{suffix}"], suffix, tell)
+        found, facts = _exported(work, f"{name}{suffix}", generators[f"{name}{suffix}"], suffix, tell)
         metrics |= {f"{suffix[1:]}{'_' * bool(suffix)}{key}": value for key, value in found.items()}
+        shown.append(_shown(facts, suffix))
+    complete_report(work.inputs["evaluate"] / files.REPORT, work.out / files.REPORT, shown)
     return metrics
 
 
@@ -51,8 +57,8 @@ def _exported(
     about: Mapping[str, Any],
     suffix: str,
     tell: Callable[[int, Mapping[str, float]], None],
-) -> dict[str, float]:
-    """Exports the generator of one direction, and writes its card."""
+) -> tuple[dict[str, float], Facts]:
+    """Export the generator of one direction, and write its card; return what was measured, and what the card tells."""
     recipe, options = work.recipe, work.recipe.export
     evaluate, path = work.inputs["evaluate"], work.out / files.of_direction(files.ONNX, suffix)
     net, traits = built(about, work.inputs["finetune"] / about["file"]), traits_of(recipe)
@@ -78,31 +84,30 @@ def _exported(
     directed = {} if traits.given == NOISE or traits.single else {"direction": _direction(recipe, suffix)}
     fitted = {} if recipe.data.fit is None else {"pictures of another aspect": recipe.data.fit}
     digest = str(recorded(evaluate, "inputs", "prepare"))
-    write_card(
-        work.out / files.of_direction(files.CARD, suffix),
-        Facts(
-            name=_named(recipe, work.label, suffix),
-            recipe={"name": recipe.name, "task": recipe.task, "method": recipe.method, "seed": recipe.seed},
-            onnx=file,
-            parity=difference,
-            data={**directed, "size": str(recipe.size), **fitted, "digest of the prepared images": digest},
-            licence=work.label.licence,
-            budget=recipe.budget.model_dump(exclude_none=True),
-            cost=costs(lines[name]),
-            original_cost={} if original is None else costs(original),
-            quality={
-                row: line["metrics"] for row, line in lines.items() if row.endswith(files.REVERSE) == bool(suffix)
-            },
-            protocol="; ".join([str(table["protocol"]), *table.get("notes", ())]),
-            latency=[{"measured": "this file, alone", **latency._asdict()}, *in_turns(lines, name)],
-            versions=versions(),
-            genotype=about["options"].get("genotype", {}),
-            origin=_origin(table.get("origins", {}).get(suffix, {})),
-            **({} if traits.reads is None else {"reads": traits.reads}),
-        ),
+    facts = Facts(
+        name=_named(recipe, work.label, suffix),
+        recipe={"name": recipe.name, "task": recipe.task, "method": recipe.method, "seed": recipe.seed},
+        onnx=file,
+        parity=difference,
+        data={**directed, "size": str(recipe.size), **fitted, "digest of the prepared images": digest},
+        licence=work.label.licence,
+        budget=recipe.budget.model_dump(exclude_none=True),
+        cost=costs(lines[name]),
+        original_cost={} if original is None else costs(original),
+        quality={row: line["metrics"] for row, line in lines.items() if row.endswith(files.REVERSE) == bool(suffix)},
+        protocol="; ".join([str(table["protocol"]), *table.get("notes", ())]),
+        latency=[{"measured": "this file, alone", **latency._asdict()}, *in_turns(lines, name)],
+        versions=versions(),
+        genotype=about["options"].get("genotype", {}),
+        origin=_origin(table.get("origins", {}).get(suffix, {})),
+        row=name,
+        speed=_speed(table, name, f"original{suffix}"),
+        pictures=_pictures(work, suffix),
+        **({} if traits.reads is None else {"reads": traits.reads}),
     )
+    write_card(work.out / files.of_direction(files.CARD, suffix), facts)
     tell(3, {"parity": difference.max_abs})
-    return {
+    numbers = {
         "bytes": file.bytes,
         "opset": file.opset,
         "parity_max_abs": difference.max_abs,
@@ -110,15 +115,61 @@ def _exported(
         "onnxruntime_p50_ms": latency.p50_ms,
         "onnxruntime_p95_ms": latency.p95_ms,
     }
+    return numbers, facts
+
+
+def measured(facts: Facts) -> dict[str, str]:
+    """Return what the report says of an exported file: its size, its latency beside the original's, its agreement."""
+    times = {
+        str(
+            one["measured"]
+        ): f"{one['p50_ms']:.4g} ms (median), {one['p95_ms']:.4g} ms (95th percentile), {_where(one)}"
+        for one in facts.latency
+    }
+    parity = facts.parity
+    agreement = f"at most {parity.max_abs:.3g} apart on {parity.images} inputs, in a range of [-1, 1]"
+    return {
+        "size": f"{filesize(facts.onnx.bytes)} ({facts.onnx.bytes:,} bytes), ONNX operator set {facts.onnx.opset}",
+        **{f"latency of {name}": text for name, text in times.items()},
+        "agreement with PyTorch": f"{agreement}; allowed {facts.parity.tolerance:g}",
+    }
+
+
+def _speed(table: Mapping[str, Any], name: str, original: str) -> str:
+    """The latency of a row against the original's, in words; empty where one of them was not measured."""
+    rows = {row.name: row for row in parse_table(table).rows}
+    return rows[name].speed(rows[original]) if {name, original} <= rows.keys() else ""
+
+
+def _pictures(work: Work, suffix: str) -> str:
+    """Copy the picture grid of a direction beside its card, and return the copy's name; empty where there is none."""
+    name = files.of_direction(files.GRID, suffix)
+    if not (source := work.inputs["evaluate"] / name).is_file():
+        return ""
+    files.write_bytes(work.out / name, source.read_bytes())
+    return name
+
+
+def _where(latency: Mapping[str, Any]) -> str:
+    threads = latency.get("threads")
+    return f"{latency.get('runtime', '')}, {threads} thread{'' if threads == 1 else 's'}" if threads else ""
 
 
 def show(recipe: Recipe, folders: Mapping[str, Path], out: Path, label: Label, compute: str) -> None:
-    """Writes the cards again, under another label of their run."""
+    """Write the cards and the complete report again, under another label of their run."""
+    shown = []
     for suffix in ("", files.REVERSE):
         path = out / files.of_direction(files.CARD, suffix)
         if path.is_file():
-            facts = read_facts(path)
-            write_card(path, replace(facts, name=_named(recipe, label, suffix), licence=label.licence))
+            facts = replace(read_facts(path), name=_named(recipe, label, suffix), licence=label.licence)
+            write_card(path, facts)
+            shown.append(_shown(facts, suffix))
+    if (out / files.REPORT).is_file():
+        complete_report(folders["evaluate"] / files.REPORT, out / files.REPORT, shown)
+
+
+def _shown(facts: Facts, suffix: str) -> Exported:
+    return Exported(facts.onnx.path.name, files.of_direction(files.CARD, suffix), measured(facts))
 
 
 def _named(recipe: Recipe, label: Label, suffix: str) -> str:

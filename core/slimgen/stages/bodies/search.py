@@ -10,8 +10,9 @@ from slimgen.methods import open_method
 from slimgen.methods.method import Found
 from slimgen.methods.relaxation_trace import LIKELIHOOD
 from slimgen.metrics.registry import find
-from slimgen.report.charts import pareto_chart, probability_chart
+from slimgen.report.charts import probability_chart
 from slimgen.report.figures import picture_genotype
+from slimgen.report.front import front_chart, limited_cost
 from slimgen.run.log import Log
 from slimgen.search import Objective, Trial, pareto
 from slimgen.stages.work import Work
@@ -23,15 +24,16 @@ def search(work: Work) -> Mapping[str, float]:
     method = open_method(recipe.method)
     found = method.search(work.job)
     objective = found.objective or Objective(recipe.objective.metric, find(recipe.objective.metric).goal)
-    front = pareto([trial for trial in found.trials if trial.step == found.trial.step], objective)
-    limits = work.job.budget.limits
-    write_trials(work, found, front, {"limits": dict(limits), "objective": asdict(objective)})
+    limits, steps = work.job.budget.limits, found.steps or (found.trial.step,)
+    front = pareto([trial for trial in found.trials if trial.step in steps], objective, limited_cost(limits))
+    source = "of the relaxation" if objective.metric == LIKELIHOOD else "validation"
+    goals = {"limits": dict(limits), "objective": asdict(objective), "measured": source, "steps": steps}
+    write_trials(work, found, front, goals)
     # An estimate is no point of a chart of what was measured.
     measured = [trial for trial in found.trials if trial.complete]
     if found.trials:
-        source = "of the relaxation" if objective.metric == LIKELIHOOD else "validation"
         path = work.out / files.FRONT
-        pareto_chart(measured, objective, path, chosen=found.trial, limit=limits.get("macs"), measured=source)
+        front_chart(measured, objective, path, chosen=found.trial, limits=limits, steps=steps, measured=source)
     if trace.is_file():
         probability_chart(Log(trace).read(), work.out / files.RELAXATION)
     if found.trial.genotype:

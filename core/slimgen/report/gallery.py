@@ -1,0 +1,78 @@
+"""Pictures that generators made of the same inputs, for the report: each at its own resolution, with its score."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from PIL import Image
+from torch import Tensor
+
+from slimgen.report.pictures import eight_bits
+from slimgen.report.words import quality
+
+LEAST = 160
+"""CSS pixels that the longer side of a picture has at least on the page."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures of the same inputs, a row for each input.
+
+    Attributes:
+        title: which inputs they are.
+        columns: name (input, target, original, found ...) to pictures, float32 (N, channels, H, W) in [-1, 1].
+        rows: the names of the N inputs.
+        metric: the metric of single images that the scores are of, as it is printed; empty without scores.
+        scores: column to the N values of the metric.
+    """
+
+    title: str
+    columns: Mapping[str, Tensor]
+    rows: Sequence[str]
+    metric: str = ""
+    scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+class Cell(NamedTuple):
+    """A picture of the report: its column, its PNG as a data URI, its width on the page in CSS pixels, its score."""
+
+    column: str
+    source: str
+    width: int
+    score: str
+
+
+def cells_of(gallery: Gallery) -> list[tuple[str, list[Cell]]]:
+    """Return the rows of a gallery: the name of each, and its cells.
+
+    Small pictures are shown larger, by whole numbers; the PNG keeps their resolution.
+
+    Raises:
+        SlimgenError: a column that holds no pictures.
+    """
+    pictures = {name: eight_bits(name, images) for name, images in gallery.columns.items()}
+    side = max(max(images.shape[1:3]) for images in pictures.values())
+    width = max(images.shape[2] for images in pictures.values()) * -(-LEAST // side)
+    return [
+        (
+            name,
+            [
+                Cell(column, png_uri(images[row]), width, _score(gallery, column, row))
+                for column, images in pictures.items()
+            ],
+        )
+        for row, name in enumerate(gallery.rows)
+    ]
+
+
+def png_uri(picture: object) -> str:
+    """Return a picture, uint8 (height, width, 3), as the data URI of a PNG."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, format="PNG")  # type: ignore[arg-type]
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+
+
+def _score(gallery: Gallery, column: str, row: int) -> str:
+    return quality(gallery.scores[column][row]) if column in gallery.scores else ""

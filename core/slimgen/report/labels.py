@@ -1,0 +1,72 @@
+"""Labels of what a search measured, and of a budget's limits, as the report prints them."""
+
+from collections.abc import Mapping
+
+from slimgen.report.words import COSTS, number, seconds, size, title
+
+WORDS = {
+    "band": "architectures whose cost is near the limit",
+    "bits": "filters that may be cut",
+    "bytes": "weights of the winner",
+    "channels": "architectures of the channel step",
+    "entropy": "mean entropy of the choices, in nats",
+    "evaluations": "architectures evaluated",
+    "input_images": "training images of the input",
+    "latency_error_max": "largest error of predicted milliseconds",
+    "latency_error_median": "median error of predicted milliseconds",
+    "latency_measured_ms": "milliseconds of the winner, measured in onnxruntime",
+    "latency_ms": "milliseconds of the winner, predicted",
+    "left_early": "of these, left early because a rival was far better",
+    "macs": "MACs of the winner",
+    "operators": "architectures of the operator step",
+    "params": "parameters of the winner",
+    "pareto": "of these, on the Pareto front",
+    "paths": "architectures of the path step",
+    "pictures": "training images shown to candidates",
+    "reverse_share": "share of the reverse direction in the parameters",
+    "space_size": "architectures in the space",
+    "target_images": "training images of the target",
+    "total_params": "parameters of both directions",
+    "training_macs": "MACs of training candidates",
+    "updates": "updates of candidates",
+}
+"""Metrics of the stage `search`, by key; `val_...`, `seconds....` and `reverse_...` are composed."""
+FIRST = ("space_size", "paths", "operators", "channels", "bits", "evaluations", "left_early", "pareto", "band")
+"""What the search looked at comes before what it found."""
+
+
+def searched(metrics: Mapping[str, object]) -> dict[str, str]:
+    """Return what a search measured, as labels and values for people, in the order in which they are read."""
+    keys = sorted(metrics, key=lambda key: FIRST.index(key) if key in FIRST else len(FIRST))
+    return {label(key): value_of(key, metrics[key]) for key in keys}
+
+
+def limited(limits: Mapping[str, object], shares: Mapping[str, object]) -> dict[str, str]:
+    """Return the limits of a budget, as labels and values; with the share of the original that the recipe asked for."""
+    found = {}
+    for kind, limit in limits.items():
+        share = f" ({shares[kind]} of the original)" if kind in shares else ""
+        found[f"at most, {COSTS.get(kind, kind)}".replace(" (predicted)", "")] = f"{value_of(kind, limit)}{share}"
+    return found
+
+
+def label(key: str) -> str:
+    """Return the label of a metric of a search."""
+    if key.startswith("seconds."):
+        return f"time of the step {key.removeprefix('seconds.')}"
+    if key.startswith("val_"):
+        return f"{title(key.removeprefix('val_'))} of the winner, on validation images, before fine-tuning"
+    if key.startswith("reverse_") and key not in WORDS:
+        return f"{label(key.removeprefix('reverse_'))}, reverse direction"
+    return WORDS.get(key, key.replace("_", " "))
+
+
+def value_of(key: str, value: object) -> str:
+    """Return the value of a metric of a search as text, in its unit."""
+    if key.startswith("seconds."):
+        return seconds(value)
+    if key.startswith("latency_error") and isinstance(value, int | float):
+        return f"{value:.1%}"
+    if key == "bytes" and isinstance(value, int | float):
+        return size(value)
+    return number(value)

@@ -1,0 +1,119 @@
+"""What an evaluation compares in one direction: images, generators, and the pictures that the report shows of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from slimgen.data.batches import Pair
+from slimgen.device import Compute
+from slimgen.methods.method import REVERSE
+from slimgen.metrics.evaluator import WORST, Evaluator, Network, fitting_batch
+from slimgen.metrics.kinds import OfSegmentations
+from slimgen.metrics.registry import find
+from slimgen.report.gallery import Gallery
+from slimgen.report.words import arrow, title
+from slimgen.stages.generators import finished
+from slimgen.stages.work import Work
+from slimgen.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The generators of one direction, the inputs they are given, and the real images that they are compared with.
+
+    Attributes:
+        names: of the inputs.
+        paired: whether each input has a target of its own.
+        columns: pictures of the first inputs by name: the inputs, their targets, and what generators make.
+        networks: the generators that were measured, by name without the direction's suffix.
+        scores: generator to metric of single images to its values, float64 (N,).
+    """
+
+    images: Pair
+    names: tuple[str, ...]
+    paired: bool
+    evaluator: Evaluator
+    columns: dict[str, Tensor]
+    networks: dict[str, Network] = field(default_factory=dict)
+    scores: dict[str, Mapping[str, Tensor]] = field(default_factory=dict)
+
+    def measure(self, name: str, task: Task, net: nn.Module, count: int) -> dict[str, float]:
+        """Measure a generator, and keep its first `count` pictures and the scores of each."""
+        kept: list[Tensor] = []
+        measured = self.evaluator.measured(keeping(task, net, count, kept))
+        self.columns[name] = torch.cat(kept)
+        self.networks[name] = keeping(task, net, 0, [])
+        self.scores[name] = measured.per_image
+        return measured.values
+
+
+def comparison(work: Work, suffix: str = "") -> Comparison:
+    """Return the comparison of the recipe's direction, or, with `REVERSE`, of the other one.
+
+    The other one's inputs are no label maps, so there are no segmentations of it.
+    """
+    task, data, options = work.job.task, work.job.data, work.recipe.evaluate
+    split, images = data.split("test"), task.test(data)
+    names = split.names
+    if suffix:
+        images, names = Pair(images.target, images.input), split.target_names or split.names
+    columns = task.columns(images, options.pictures, split.paired)
+    metrics = [metric for metric in options.metrics if not suffix or not isinstance(find(metric), OfSegmentations)]
+    evaluator = Evaluator(
+        images,
+        metrics,
+        compute=work.compute,
+        batch=fitting_batch(images.target.shape[-2:], work.compute.device),
+        features=options.features,
+        reference=work.out / f"reference{suffix}",
+    )
+    return Comparison(images, names, split.paired, evaluator, columns)
+
+
+def keeping(task: Task, net: nn.Module, count: int, kept: list[Tensor]) -> Network:
+    """Return a generator as a function of prepared inputs, which adds its first images to a list.
+
+    They are float32 (n, C, H, W) on the CPU, of n at most `count` in all.
+    """
+
+    def generate(inputs: Tensor) -> Tensor:
+        images: Tensor = net(task.condition(inputs))
+        missing = count - sum(map(len, kept))
+        if missing > 0:
+            kept.append(images[:missing].float().cpu())
+        return images
+
+    return generate
+
+
+def galleries(task: Task, compared: Comparison, compute: Compute, metric: str, suffix: str = "") -> list[Gallery]:
+    """Return the pictures that the report shows: the first test images, and those that the found generator does worst.
+
+    The worst are chosen by `metric`, or by the first metric of single images where that one was not measured; without
+    any, or where the first are all, only the first are shown.
+    """
+    direction = ", in the reverse direction" if suffix == REVERSE else ""
+    count = len(next(iter(compared.columns.values())))
+    measured = next(iter(compared.scores.values()))
+    metric = metric if metric in measured else next(iter(measured), "")
+    goal = compared.evaluator.goals.get(metric)
+    words = f"{title(metric)} {arrow(goal)}" if metric else ""
+
+    def gallery(about: str, columns: Mapping[str, Tensor], chosen: list[int]) -> Gallery:
+        scores = {name: each[metric][chosen].tolist() for name, each in compared.scores.items()} if metric else {}
+        return Gallery(f"{about}{direction}", columns, [compared.names[index] for index in chosen], words, scores)
+
+    shown = [gallery("The first test images", compared.columns, list(range(count)))]
+    found = finished(compared.scores)
+    if goal is None or len(compared.images.input) <= count:
+        return shown
+    values = compared.scores[found][metric].nan_to_num(nan=WORST[goal])
+    worst = values.argsort(descending=goal == "min", stable=True)[: max(1, count // 2)]
+    images = Pair(compared.images.input[worst], compared.images.target[worst])
+    columns = task.columns(images, len(worst), compared.paired)
+    with torch.inference_mode(), compute.autocast():
+        inputs = compute.place(images.input)
+        columns |= {name: net(inputs).float().cpu() for name, net in compared.networks.items()}
+    return [*shown, gallery(f"The test images that {found} does worst, by {title(metric)}", columns, worst.tolist())]

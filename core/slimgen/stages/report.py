@@ -1,0 +1,86 @@
+"""The report of a run: what its stages left behind, gathered for the page."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from slimgen import files
+from slimgen.recipe import Recipe
+from slimgen.report.gallery import Gallery
+from slimgen.report.html import write_report
+from slimgen.run.log import Log
+from slimgen.run.record import Record, read_record
+from slimgen.stages.label import Label
+
+
+class Shown(NamedTuple):
+    """A run as its report shows it.
+
+    Attributes:
+        folders: those that `evaluate` read, by stage.
+        out: the folder of `evaluate`.
+        compute: device and number type.
+        seconds: that `evaluate` took, as far as is known.
+    """
+
+    recipe: Recipe
+    folders: Mapping[str, Path]
+    out: Path
+    label: Label
+    compute: str
+    seconds: float
+
+
+def write_page(shown: Shown, galleries: Sequence[Gallery] | None) -> None:
+    """Write the HTML report of `evaluate`.
+
+    Args:
+        shown: the run, whose table lies in its folder.
+        galleries: pictures of single images; the picture grid is shown where there are none. None keeps the pictures
+            of the report that is there.
+    """
+    folders, out = _folders(shown), shown.out
+    trials = Log(folders["search"] / files.TRIALS).read()
+    facts = {
+        "label": shown.label._asdict(),
+        "recipe": shown.recipe,
+        "table": files.read_json(out / files.TABLE),
+        "stages": {
+            **{name: dict(read_record(folder)) for name, folder in folders.items()},
+            "evaluate": {"seconds": shown.seconds},
+        },
+        "logs": {
+            path.stem.removeprefix("log-"): Log(path).read()
+            for folder in folders.values()
+            for path in sorted(folder.glob(files.log_file("*")))
+        },
+        "genotype": files.read_json(folders["search"] / files.GENOTYPE),
+        "trials": trials,
+        "manifest": files.read_json(folders["prepare"] / files.MANIFEST),
+        "compute": shown.compute,
+    }
+    places = {
+        "pareto": folders["search"] / files.FRONT,
+        "architecture": folders["search"] / files.ARCHITECTURE,
+        "Relaxation": folders["search"] / files.RELAXATION,
+    }
+    pictures = {name: path for name, path in places.items() if path.is_file()}
+    write_report(
+        out / files.REPORT, facts, pictures if galleries else {"grid": out / files.GRID, **pictures}, galleries
+    )
+
+
+def _folders(shown: Shown) -> dict[str, Path]:
+    """Return the folders of the stages before, in their order; with the supernet's, where it lies beside them.
+
+    `evaluate` does not read the supernet. Its time and its losses belong into the report all the same, if the folder
+    beside is the one that the search used.
+    """
+    folders = dict(shown.folders)
+    searched: Record = read_record(folders["search"])
+    for home in (shown.out.parent, folders["search"].parent):
+        record = read_record(home / "supernet")
+        if record.get("finished") and record["digest"] == searched.get("inputs", {}).get("supernet"):
+            folders["supernet"] = home / "supernet"
+    order = ("prepare", "teach", "supernet", "search", "finetune")
+    return {name: folders[name] for name in order if name in folders}
