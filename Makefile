@@ -17,6 +17,7 @@ data/train/townhouses: | $(STAMP)
 	echo "This copy has no .git, which DVC needs: slimgen draws the pictures itself. 'git init' makes DVC work."; fi
 
 test: $(STAMP)  ## All tests, a worker for each core
+	@$(BIN)/python -m compileall -q core components pipelines  # for the hundred processes that tests start
 	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 25
 
 lint: $(STAMP) docs  ## Style, types, layers, and the documents

@@ -1,193 +1,249 @@
-"""Kill `slimgen run` with SIGKILL again and again, and compare its final results with an undisturbed run's.
+"""Kills runs, and compares what they end with to runs that were left alone.
 
-    python -m benchmarks.kills --data data --kills 12
+    python -m benchmarks.kills --kills 40 --pipelines 12 --torchrun 6
 
-The recipe is a short `townhouses-cf_gan`, or a given one. Every other kill is at a random moment; the others are aimed
-at the steps that publish results: just before a file or folder is renamed, created or removed. At the start the run's
-folder holds a finished run with another seed, so every stage is replaced and its old results are parked. Each line of
-output names the stage in which the process was killed, and how. The genotype must be the same and every weight equal
-bit for bit; all old results must still be there, complete; and no file may be left half written.
+Five parts are runs of a method each, of its smallest recipe with rivals. Its folder holds finished results of another
+seed, which are replaced and kept. Every other death is at a random moment; the others are aimed: just before a rename
+or the like, before a result is moved aside, during the training of a rival, in the first seconds of MLflow, which makes
+its store then, and before what is written to that. In each stage SIGTERM is sent once. So that a death costs a second
+and not five, processes are forked from one that has imported everything.
+
+`dvc` and `kubeflow` are a `dvc repro` and a `python -m pipelines run` that are killed at random moments: together with
+the stage at work, or alone, where the stage must end by itself. `torchrun` is a run by two ranks, one of which is
+killed.
+
+Whenever a run comes to its end, its outputs must be those of a run that was left alone, byte for byte, but for files
+that hold milliseconds, of which every other figure must be the same; all that was there before must still be there,
+whole; and nothing may be left: no process, half-written file, checkpoint or stage that MLflow shows as unfinished.
 """
 
 import argparse
+import ast
 import json
 import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from benchmarks.results import save
-from slimgen.nets.weights import load_weights
-from slimgen.run.place import is_parked
-from slimgen.run.record import HALF_WRITTEN, read_record, require_whole
+from benchmarks import dying
+from benchmarks.dying import AIMED, ANYWHERE, ASIDE, MAKING, RIVAL, STEP, STORE, Aim
+from benchmarks.killed_pipelines import COMMANDS, Repository, attack
+from benchmarks.outcomes import at_work, left_behind, outcome, parked
+from benchmarks.results import RESULTS, save
+from slimgen.recipe import Recipe
+from slimgen.run.record import require_whole
 from slimgen.stages.table import STAGES
+from townhouses import write
 
-SHORT = (
-    *(
-        "compute.checkpoint_seconds=0.5",
-        "size=32",
-        "teach.updates=400",
-        "teach.discriminator.layers=2",
-        "supernet.updates=160",
-    ),
-    *("search.evaluations=168", "search.operator_share=0.43", "finetune.updates=300"),
-)
-BEFORE = (
-    *("seed=1", "teach.updates=4", "supernet.updates=8", "finetune.updates=4"),
-    *("search.evaluations=60", "search.operator_share=0.6"),
-)
-WEIGHTS = (
-    *("teach/generator", "teach/discriminator", "supernet/generator", "supernet/discriminator"),
-    *("finetune/found", "finetune/narrowed"),
-)
-STEPS = ("rename", "replace", "unlink", "mkdir", "rmdir", "link")
+TESTS = Path(__file__).parents[1] / "tests"
+RECIPES = {
+    "cf_gan": (TESTS / "stages" / "tiny.yaml", ["finetune.rivals=[narrowed, random]", "finetune.random=1"]),
+    "gan_compression": (TESTS / "methods" / "tiny_gan_compression.yaml", []),
+    "co_evolution": (TESTS / "methods" / "tiny_co_evolution.yaml", ["finetune.rivals=[narrowed]"]),
+    "alphagan": (TESTS / "methods" / "tiny_alphagan.yaml", []),
+    "cyclegan_nas": (TESTS / "methods" / "tiny_cyclegan_nas.yaml", []),
+}
+"""Each method's smallest recipe, and what is set besides."""
+SAVED = "compute.checkpoint_seconds=0.01"
+PARTS = (*RECIPES, *COMMANDS)
+
+
+@dataclass
+class Part:
+    """What was done to the runs of one part, and what was found when they had come to their end."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    died_in: Counter[str] = field(default_factory=Counter)
+    sigterms: Counter[str] = field(default_factory=Counter)
+    runs: int = 0
+    compared: int = 0
+    differing: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+    def figures(self) -> dict[str, Any]:
+        """The part as it stands in the file of figures."""
+        return {
+            "kills": self.kills.total(),
+            "how": dict(self.kills),
+            "died in": dict(self.died_in),
+            "SIGTERM in": dict(self.sigterms),
+            "runs that came to their end": self.runs,
+            "outputs compared": self.compared,
+            "outputs differing": self.differing,
+            "results of before that are lost": self.lost,
+            "left behind": self.left,
+        }
+
+    def judge(self, run: Path, alone: Path) -> None:
+        """Compare a run that came to its end, and replaced another's results, with one that was left alone."""
+        one, two = outcome(run), outcome(alone)
+        self.runs += 1
+        self.compared += len(two)
+        self.differing += sorted(name for name in one.keys() | two.keys() if one.get(name) != two.get(name))
+        self.left += left_behind(run)
+        self.lost += sorted(set(STAGES) - {require_whole(path)["stage"] for path in parked(run)})
+
+    def killed(self, how: str, stage: str) -> None:
+        """Count a kill."""
+        self.kills[how] += 1
+        self.died_in[stage] += 1
+
+    def tell(self, name: str) -> None:
+        """Say how far it is."""
+        found = self.differing + self.lost + self.left
+        print(f"{name}: {self.kills.total()} kills, {self.runs} runs; {found or 'no difference'}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("data"))
-    parser.add_argument("--recipe", help="a preset or a file; by default a short townhouses-cf_gan")
-    parser.add_argument("--kills", type=int, default=12)
+    parser.add_argument("--kills", type=int, default=40, help="of each method's runs")
+    parser.add_argument("--pipelines", type=int, default=12, help="of dvc repro, and of the local Kubeflow run")
+    parser.add_argument("--torchrun", type=int, default=6, help="of one of two ranks")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="the others stay as they were")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        # In separate parent folders: runs in one folder share equal stages.
-        alone, killed = Path(folder) / "one" / "alone", Path(folder) / "other" / "killed"
-        finish(arguments, alone, *(("seed=1",) if arguments.recipe else BEFORE))
-        shutil.copytree(alone, killed)
-        started = time.monotonic()
-        steps = finish(arguments, alone)
-        deaths = die(arguments, killed, time.monotonic() - started, steps)
-        finish(arguments, killed)
-        differing = [name for name in WEIGHTS if not same(alone, killed, name)]
-        keys = [json.loads((out / "search" / "genotype.json").read_text())["key"] for out in (alone, killed)]
-        lost, left = sorted(set(STAGES) - set(parked(killed))), half_written(killed)
-    equal = not differing and keys[0] == keys[1] and not lost and not left
-    save(
-        "kills",
-        {
-            "recipe": arguments.recipe or ["townhouses-cf_gan", *SHORT],
-            "kills": len(deaths),
-            "died in": dict(Counter(stage for stage, _ in deaths)),
-            "aimed at a step": sum(aimed for _, aimed in deaths),
-            "steps of a run": steps,
-            "genotypes": keys,
-            "weights compared": WEIGHTS,
-            "weights differing": differing,
-            "results of before that are lost": lost,
-            "files half written": left,
-            "equal": equal,
-        },
-    )
-    print(f"{len(deaths)} kills; genotypes {' and '.join(keys)}; differing weights: {differing or 'none'}")
-    print(f"old results lost: {lost or 'none'}; half written: {left or 'none'}")
-    sys.exit(not equal)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    dying.warm_up()
+    path = RESULTS / "kills.json"
+    parts: dict[str, Any] = json.loads(path.read_text()).get("parts", {}) if path.exists() else {}
+    for name in arguments.parts:
+        rng, part = random.Random(f"{name} {arguments.seed}"), Part()
+        with tempfile.TemporaryDirectory(prefix="kills-") as folder:
+            if name in RECIPES:
+                methods_runs(name, Path(folder), part, arguments.kills, rng)
+            else:
+                kills = arguments.torchrun if name == "torchrun" else arguments.pipelines
+                pipelines_runs(name, Path(folder), part, kills, rng)
+        parts[name] = part.figures()
+        save("kills", {"parts": {name: parts[name] for name in PARTS if name in parts}})
+    outcomes = ("outputs differing", "results of before that are lost", "left behind")
+    sys.exit(any(part[found] for part in parts.values() for found in outcomes))
 
 
-def die(arguments: argparse.Namespace, killed: Path, whole: float, steps: int) -> list[tuple[str, bool]]:
-    """Run and kill until enough kills or a finished run; return each kill's stage and whether it was aimed."""
-    rng, deaths = random.Random(arguments.seed), list[tuple[str, bool]]()
-    while len(deaths) < arguments.kills:
-        aimed = len(deaths) % 2 == 1
-        # A third of the whole run on average, so that late stages are also reached.
-        step = rng.randrange(1, 2 + 4 * steps // arguments.kills) if aimed else 0
-        process = run(arguments, killed, step)
-        try:
-            # The start-up takes seconds.
-            process.wait(None if aimed else rng.uniform(3.0, 3.0 + 2 * whole / arguments.kills))
-            if process.returncode != -signal.SIGKILL:
-                break
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        deaths.append((at_work(killed), aimed))
-        print(f"kill {len(deaths)}: in {deaths[-1][0]}, {'before a step' if aimed else 'anywhere'}", flush=True)
-    return deaths
+def methods_runs(name: str, folder: Path, part: Part, kills: int, rng: random.Random) -> None:
+    """Kill the runs of one method, one after the other, until that has been done often enough."""
+    recipe, images = prepared(name, folder)
+    alone, before = folder / "one" / "run", folder / "before" / "run"
+    finish(recipe, images, before, "seed=1")
+    shutil.copytree(before, alone)
+    started = time.monotonic()
+    counts = finish(recipe, images, alone)
+    whole = time.monotonic() - started
+    for number in count():
+        killed = folder / f"other{number}" / "run"  # without a store, so that MLflow makes one
+        shutil.copytree(before, killed)
+        while part.kills.total() < kills and not die_once(recipe, images, killed, part, counts, whole, rng):
+            pass
+        finish(recipe, images, killed)
+        part.judge(killed, alone)
+        part.tell(name)
+        shutil.rmtree(killed.parent)
+        if part.kills.total() >= kills:
+            return
 
 
-def finish(arguments: argparse.Namespace, out: Path, *settings: str) -> int:
-    """Run to the end and count the steps that a kill can be aimed at."""
-    counted = out.parent / "steps"
-    code = run(arguments, out, 0, *settings, counted=counted).wait()
-    if code:
-        sys.exit(f"the run into {out} failed with exit code {code}")
-    return int(counted.read_text())
+def die_once(
+    recipe: Path, images: Path, run: Path, part: Part, counts: Mapping[str, int], whole: float, rng: random.Random
+) -> bool:
+    """Start a run and have it die; return whether it came to its end instead."""
+    store, said = run.parent / "mlflow.db", run.parent / "said"
+    aim = chosen(at_work(run), part, store.exists(), counts, whole, rng)
+    process = start(recipe, images, run, aim)
+    status = dying.die(process, aim, store, rng)
+    if not dying.gone(process):
+        part.left.append(f"a process after {aim}")
+    if status == 0:
+        return True
+    if status != (128 + aim.by if aim.by == signal.SIGTERM else -aim.by):
+        sys.exit(f"{run} ended with {status} after {aim}: {said.read_text()[-3000:]}")
+    if aim.by == signal.SIGTERM:
+        part.sigterms[aim.kind] += 1
+    else:
+        part.killed(aim.kind, at_work(run))
+    return False
 
 
-def run(
-    arguments: argparse.Namespace, out: Path, step: int, *settings: str, counted: Path | None = None
-) -> "subprocess.Popen[bytes]":
-    """Start `slimgen run` in its own process group; it kills itself before the given step, if that is not 0."""
-    recipe, short = (arguments.recipe, ()) if arguments.recipe else ("townhouses-cf_gan", SHORT)
-    words = [part for setting in (*short, *settings) for part in ("--set", setting)]
-    command = [sys.executable, "-m", "benchmarks.kills", "run", recipe, "--data", str(arguments.data)]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{out.parent}/mlflow.db", "DIE_AT": str(step)}
+def chosen(stage: str, part: Part, made: bool, counts: Mapping[str, int], whole: float, rng: random.Random) -> Aim:
+    """How the next process of a run dies: every other one as aimed, of the kinds that were least often aimed at."""
+    if stage in STAGES and stage not in part.sigterms:
+        return Aim(stage, rng.randint(1, max(1, counts[stage] // 2)), by=signal.SIGTERM)
+    if sum(part.kills[kind] for kind in AIMED) > part.kills[ANYWHERE]:
+        return Aim(seconds=rng.uniform(0.0, whole / 6))
+    possible = [STEP, ASIDE, STORE] if made else [MAKING]
+    possible += [RIVAL] if stage == "finetune" else []
+    kind = min(possible, key=lambda kind: (part.kills[kind], rng.random()))
+    most = {MAKING: 1, ASIDE: 2, RIVAL: counts[RIVAL] // 2}.get(kind, counts[kind] // 12)
+    return Aim(kind, rng.randint(1, max(1, most)))
+
+
+def start(recipe: Path, images: Path, out: Path, aim: Aim, *settings: str) -> int:
+    """Start `slimgen run` in a process that dies as aimed."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    return subprocess.Popen(
-        [*command, "--out", str(out), *words],
-        env={**environment, "COUNT_IN": str(counted or os.devnull)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    words = ["run", str(recipe), "--data", str(images), "--out", str(out)]
+    words += [part for setting in settings for part in ("--set", setting)]
+    environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{out.parent}/mlflow.db"}
+    return dying.fork(words, environment, out.parent / "said", aim, out.parent / "steps")
 
 
-def mortal() -> None:
-    """Run the command `slimgen` in a process that kills itself at a given step."""
-    last, steps, counted = int(os.environ["DIE_AT"]), 0, os.environ["COUNT_IN"]
-
-    def dying(call):  # type: ignore[no-untyped-def]
-        def step(*arguments, **options):  # type: ignore[no-untyped-def]
-            nonlocal steps
-            steps += 1
-            if steps == last:
-                os.killpg(0, signal.SIGKILL)
-            return call(*arguments, **options)
-
-        return step
-
-    for name in STEPS:
-        setattr(os, name, dying(getattr(os, name)))
-    from slimgen.cli import main as slimgen
-
-    try:
-        slimgen()
-    finally:
-        Path(counted).write_text(str(steps))
+def finish(recipe: Path, images: Path, out: Path, *settings: str) -> dict[str, int]:
+    """Run to the end, and count the steps of each kind that a death can be aimed at."""
+    status = dying.wait(start(recipe, images, out, Aim(), *settings))
+    if status:
+        sys.exit(f"the run into {out} ended with {status}: {(out.parent / 'said').read_text()[-2000:]}")
+    counts: dict[str, int] = ast.literal_eval((out.parent / "steps").read_text())
+    return {**dict.fromkeys((*AIMED, *STAGES), 0), **counts}
 
 
-def at_work(out: Path) -> str:
-    """Return the stage that was running: the first one without finished results of the current settings."""
-    seeds = {stage: read_record(out / stage) for stage in STAGES}
-    return next((stage for stage, one in seeds.items() if not one.get("finished") or one.get("seed") != 0), "none")
+def prepared(name: str, folder: Path) -> tuple[Path, Path]:
+    """A method's recipe as a file, and the images that it is of."""
+    path, own = RECIPES[name]
+    recipe, images = Recipe.parse(path.read_text()).override([*own, SAVED]), folder / "images"
+    if recipe.task == "unpaired":
+        write(images, seed=0, train=9, night=7, test=3, size=32, layout="unpaired")
+    else:
+        write(images, seed=0, train=16, test=8, size=32)
+    (folder / "recipe.yaml").write_text(recipe.to_yaml())
+    return folder / "recipe.yaml", images
 
 
-def parked(out: Path) -> list[str]:
-    """Return the stages whose old results are parked beside the new ones, complete."""
-    found = [path for path in out.iterdir() if is_parked(path) and read_record(path).get("seed") == 1]
-    return [require_whole(path)["stage"] for path in found]
+def pipelines_runs(how: str, folder: Path, part: Part, kills: int, rng: random.Random) -> None:
+    """Kill DVC, Kubeflow or torchrun amid the smallest recipe, until that has been done often enough."""
+    path, images = prepared("cf_gan", folder)
+    before = Repository(folder / "before", Recipe.parse(path.read_text()), images)
+    before.ask_for(seed=1)
+    before.finish(how)
+    before.ask_for(seed=0)
+    alone = folder / "one" / "run"
+    left_alone = before.copy(folder / "alone")
+    seconds = left_alone.finish(how)
+    if how == "torchrun":  # which rounds otherwise than one process does
+        alone = left_alone.run
+    else:
+        finish(path, images, alone)
 
+    def more(kind: str, stage: str) -> bool:
+        part.killed(kind, stage)
+        return part.kills.total() < kills
 
-def half_written(out: Path) -> list[str]:
-    """Return the unexpected files in the stages' folders and beside them."""
-    left = [path for path in out.rglob("*") if HALF_WRITTEN.search(path.name) or path.name.endswith(".partial")]
-    begun = [path for path in out.iterdir() if is_parked(path) and not read_record(path).get("finished")]
-    return [str(path.relative_to(out)) for path in (*left, *begun)]
-
-
-def same(one: Path, two: Path, name: str) -> bool:
-    """Return whether two runs have the same weights, bit for bit."""
-    first, second = (load_weights(out / f"{name}.safetensors") for out in (one, two))
-    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    for number in count():
+        killed = before.copy(folder / f"other{number}")
+        part.left += [*attack(how, killed, seconds / 3, rng, more), *killed.left_behind()]
+        part.judge(killed.run, alone)
+        part.tell(how)
+        shutil.rmtree(killed.home)
+        if part.kills.total() >= kills:
+            return
 
 
 if __name__ == "__main__":
-    mortal() if "DIE_AT" in os.environ else main()
+    main()

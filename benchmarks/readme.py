@@ -202,15 +202,29 @@ def graph(found: Mapping[str, Any]) -> str:
 
 
 def kills(found: Mapping[str, Any]) -> str:
-    """Return the paragraph on runs that were killed and resumed."""
-    where = ", ".join(f"{stage} {count}" for stage, count in found["died in"].items())
-    outcome = "the same genotype and bit-identical weights" if found["equal"] else "DIFFERENT results"
-    left = [*found["results of before that are lost"], *found["files half written"]]
-    return (
-        f"**Killed with SIGKILL** {found['kills']} times in one run ({where}), {found['aimed at a step']} of them just "
-        f"before a rename or the like, and started again: {outcome}. Replaced results that were lost, and files left "
-        f"half written: {', '.join(left) or 'none'}. `{found['command']}`"
+    """Return the paragraph and table on runs that were killed and resumed."""
+    parts, aimed = found["parts"], ("a rename or the like", "a result moved aside", "a rival's training")
+    rows = [
+        "| | kills | at random | before a rename | a result moved aside | a rival's training | MLflow "
+        "| SIGTERM, stages | runs finished | outputs compared | differing |",
+        "| --- " * 11 + "|",
+    ]
+    for name, part in parts.items():
+        how, left = part["how"], len(part["outputs differing"])
+        mlflow = sum(count for kind, count in how.items() if "MLflow" in kind)
+        others = part["kills"] - mlflow - sum(how.get(kind, 0) for kind in aimed)
+        numbers = [part["kills"], others, *(how.get(kind, 0) for kind in aimed), mlflow, len(part["SIGTERM in"])]
+        numbers += [part["runs that came to their end"], part["outputs compared"], left]
+        rows.append(f"| {name} | {' | '.join(map(str, numbers))} |")
+    lost = [name for part in parts.values() for name in part["results of before that are lost"]]
+    left = [name for part in parts.values() for name in part["left behind"]]
+    head = (
+        f"**Killed with SIGKILL** {sum(part['kills'] for part in parts.values())} times and resumed: the smallest "
+        "recipe of each method with rivals and a finished result of another seed to replace, DVC and Kubeflow on this "
+        f"machine, and one of two torchrun ranks. Replaced results lost: {', '.join(lost) or 'none'}; left behind: "
+        f"{', '.join(left) or 'none'}. `{found['command']}`"
     )
+    return "\n".join([head, "", *rows])
 
 
 def latency(found: Mapping[str, Any]) -> str:

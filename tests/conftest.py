@@ -18,16 +18,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def own_tracking(tmp_path_factory):
-    """The runs of one file are logged in a store of their own, not in the working folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
-        yield
-
-
-@pytest.fixture(scope="module")
 def untracked():
-    """A tracking server that refuses at once, which is quicker than any store."""
+    """A tracking server that refuses at once, which is quicker than any store. Tests of MLflow name their own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         yield
@@ -50,3 +42,13 @@ def tiny_run(tmp_path_factory) -> Path:
             recipe = load(str(Path(__file__).parent / "stages" / "tiny.yaml"))
             stages.run(recipe, data=shared / "images", out=shared / "run", progress=quiet)
     return shared / "run"
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store; making one takes MLflow seconds, copying it nothing."""
+    from slimgen.run.store import load_mlflow
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    load_mlflow().MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path

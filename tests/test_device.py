@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from slimgen.device import Compute, Starvation, choose, cores, multiplies_bfloat16
+from slimgen.device import Compute, Starvation, available_memory, choose, cores, multiplies_bfloat16
 from slimgen.errors import RecipeError
 
 CPU = torch.device("cpu")
@@ -34,6 +34,22 @@ def test_only_convolutions_are_lowered() -> None:
     assert net.weight.dtype == torch.float32
     with Compute(CPU).autocast():
         assert net(torch.zeros(1, 3, 4, 4)).dtype == torch.float32
+
+
+def test_memory_is_what_host_and_container_have_left(tmp_path) -> None:
+    assert available_memory(root=tmp_path) is None
+    assert available_memory() > 0
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 3000 kB\nSwapFree: 1000 kB\n")
+    assert available_memory(root=tmp_path) == 4000 * 1024
+    group = tmp_path / "sys" / "fs" / "cgroup"
+    group.mkdir(parents=True)
+    (group / "memory.stat").write_text("anon 600\ninactive_file 300\n")
+    (group / "memory.current").write_text("1000\n")
+    (group / "memory.max").write_text("max\n")
+    assert available_memory(root=tmp_path) == 4000 * 1024
+    (group / "memory.max").write_text("1500\n")
+    assert available_memory(root=tmp_path) == 800  # what files keep can be given up
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

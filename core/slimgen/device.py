@@ -119,6 +119,26 @@ def cores(root: Path = Path("/sys/fs/cgroup")) -> int:
     return usable
 
 
+def available_memory(gpu: bool = False, root: Path = Path("/")) -> int | None:
+    """Return the bytes that this process can still get: of the GPU, or of the host and its container, with swap.
+
+    None where the system does not tell.
+    """
+    if gpu:
+        return int(torch.cuda.mem_get_info()[0])
+    found: list[int] = []
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        lines = (line.split() for line in (root / "proc" / "meminfo").read_text().splitlines())
+        kilobytes = {line[0]: int(line[1]) for line in lines if len(line) > 1}
+        found.append(1024 * (kilobytes["MemAvailable:"] + kilobytes.get("SwapFree:", 0)))
+    group = root / "sys" / "fs" / "cgroup"
+    with contextlib.suppress(OSError, ValueError, KeyError):  # cgroup v2: `max`, or bytes
+        held = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        used = int((group / "memory.current").read_text()) - int(held["inactive_file"])
+        found.append(int((group / "memory.max").read_text()) - used)
+    return max(0, min(found)) if found else None
+
+
 class Starvation:
     """Detector of threads that get less processor time than they could use.
 

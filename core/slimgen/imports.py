@@ -2,12 +2,14 @@
 
 import importlib
 import importlib.util
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from slimgen.errors import RecipeError, nearest, reason
+from slimgen.errors import RecipeError, SlimgenError, nearest, reason
 
 
 def named(noun: str, name: str, registry: Mapping[str, str]) -> object:
@@ -31,8 +33,11 @@ def load(noun: str, path: str) -> object:
     """
     module, _, name = path.partition(":")
     try:
-        found = _file(module) if module.endswith(".py") else importlib.import_module(module)
+        with staying(module):
+            found = _file(module) if module.endswith(".py") else importlib.import_module(module)
         return getattr(found, name) if name else found
+    except SlimgenError:
+        raise
     except (ImportError, AttributeError, ValueError) as error:
         rule = f"a user-defined {noun} must be named package.module:Name, or file.py:Name"
         hint = "install its package, or set PYTHONPATH to its folder"
@@ -43,6 +48,32 @@ def load(noun: str, path: str) -> object:
         ) from error
     except Exception as error:  # a user's module may raise anything, even a SyntaxError
         raise RecipeError(f"{module!r} must be a module that Python can import", repr(error)) from error
+
+
+@contextmanager
+def staying(what: str) -> Iterator[None]:
+    """Run a user's code, and raise RecipeError where it left the working folder, which relative paths start from.
+
+    What is relative to that, such as the data, would be missing later, and seem to be at fault.
+    """
+    before = _here()
+    try:
+        yield
+    finally:
+        after = _here()
+        if after != before and before is not None:
+            os.chdir(before)
+    if after != before and before is not None:
+        hint = "let it open its files by absolute paths, such as Path(__file__).parent / name"
+        raise RecipeError(f"{what!r} must not change the working folder", f"os.chdir to {after}", hint)
+
+
+def _here() -> str | None:
+    """Return the working folder; None where it has been removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
 
 
 def _file(path: str) -> ModuleType:

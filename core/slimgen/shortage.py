@@ -64,10 +64,13 @@ def free(folder: Path) -> int:
 def full(where: str, folder: Path) -> ShortageError:
     """Return the one-line error for a disk with too little room."""
     hint = "free some space there and run the same command again"
-    return ShortageError(f"{where} needs more room than the disk has", f"{_words(free(folder))} left in {folder}", hint)
+    return ShortageError(
+        f"{where} needs more room than the disk has", f"{in_words(free(folder))} left in {folder}", hint
+    )
 
 
-def _words(free: float) -> str:
+def in_words(free: float) -> str:
+    """Return a number of bytes in a unit that suits it."""
     for unit in ("bytes", "kB", "MB"):
         if free < 1000:
             return f"{free:.0f} {unit}"
@@ -78,7 +81,7 @@ def _words(free: float) -> str:
 def _amount(text: str) -> str:
     """Return an amount from a library's message, with bytes such as `419430400 bytes` in a larger unit."""
     number, _, unit = text.partition(" ")
-    return _words(int(number)) if unit == "bytes" and number.isdigit() else text
+    return in_words(int(number)) if unit == "bytes" and number.isdigit() else text
 
 
 def _disk(error: OSError, where: str, folder: Path | None) -> ShortageError:

@@ -60,9 +60,10 @@ def adopted(tmp_path_factory, untracked):
     draw = np.random.default_rng(0)
     (folder / "pictures").mkdir()
     for number in range(3):
-        picture = Image.fromarray(draw.integers(0, 256, (5, 5, 3), dtype=np.uint8)).resize((40, 36), Image.BILINEAR)
+        picture = Image.fromarray(draw.integers(0, 256, (5, 5, 3), dtype=np.uint8)).resize((60, 42), Image.BILINEAR)
         picture.save(folder / "pictures" / f"{number}.png")
-    words = ("adopt", folder / "net.pth", f"{folder / 'doubling_by_hand.py'}:Doubler", "--shift", 0.0, "--size", 16)
+    source = f"{folder / 'doubling_by_hand.py'}:Doubler"
+    words = ("adopt", folder / "net.pth", source, "--shift", 0.0, "--size", "16x24")
     quick = ("--set", "export.dynamic=false", "--set", "evaluate.latency_runs=2", "--set", "data.licence=mine")
     said = slimgen(*words, "--data", folder / "pictures", "--out", folder / "run", *quick, "--json")
     assert said.exit_code == 0, said.stderr
@@ -79,7 +80,7 @@ def test_one_command_leaves_a_file_that_computes_what_the_generator_does(adopted
     assert told["stages"]["teach"]["updates"] == 0
     assert told["stages"]["export"]["parity_max_abs"] < 1e-5
     session = onnxruntime.InferenceSession(folder / "run" / "export" / "generator.onnx")
-    picture = np.random.default_rng(1).random((1, 3, 16, 16), np.float32)
+    picture = np.random.default_rng(1).random((1, 3, 16, 24), np.float32)
     made = session.run(None, {"input": picture})[0]
     assert np.allclose(made, picture.repeat(2, axis=2).repeat(2, axis=3), atol=1e-6)
 
@@ -89,7 +90,7 @@ def test_one_that_enlarges_is_measured_on_every_picture_beside_bicubic(adopted):
     found = rows(folder)
     assert list(found) == ["adopted", "bicubic"]
     split = Prepared.open(folder / "run" / "prepare").split("test")
-    assert split.target.shape == (3, 32, 32, 3)
+    assert split.target.shape == (3, 32, 48, 3)
     real = torch.from_numpy(np.array(split.target)).permute(0, 3, 1, 2).float() / 127.5 - 1
     given = resized(real, 0.5)
     expected = {"adopted": functional.interpolate(given, scale_factor=2.0), "bicubic": resized(given, 2)}

@@ -1,6 +1,7 @@
 import json
 import math
 import re
+import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -259,11 +260,11 @@ def test_the_ui_of_a_tracking_server_is_that_server(slimgen, monkeypatch):
     assert said.stdout == "the runs are tracked at http://tracker.invalid:5000\n"
 
 
-def test_runs_are_synced_by_hand_into_any_store(slimgen, tmp_path, monkeypatch):
+def test_runs_are_synced_by_hand_into_any_store(slimgen, template, tmp_path, monkeypatch):
     import mlflow
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(template, tmp_path)}")
     said = slimgen("ui", "--sync")
     assert (said.exit_code, "no folder in runs/" in said.stderr) == (2, True)
     (tmp_path / "empty").mkdir()

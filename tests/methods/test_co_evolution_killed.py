@@ -2,28 +2,23 @@
 
 import json
 import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from slimgen.recipe import Recipe
 from slimgen.run.checkpoint import NAME
+from tests.processes import Command, finished, free_port, killed_when, ranks
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_co_evolution.yaml").read_text()).override(
     [
         "data.load=18",
         "compute.checkpoint_seconds=0.001",
-        "teach.updates=80",
+        "teach.updates=52",
         "teach.ema=0.9",
         "search.tuning={share: 1.0, batch: 1}",
-        "finetune.updates=40",
+        "finetune.updates=16",
         "finetune.ema=0.9",
     ]
 )
@@ -33,13 +28,6 @@ WEIGHTS = {
     "supernet": ("outputs",),
     "finetune": ("found", "found_reverse"),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread_each(untracked):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -58,50 +46,6 @@ def run_command(recipe: Path, run: Path) -> list[str]:
 def search_command(recipe: Path, run: Path, out: Path) -> list[str]:
     folders = [part for name in ("prepare", "teach", "supernet") for part in (f"--{name}", str(run / name))]
     return ["search", "--recipe", str(recipe), *folders, "--out", str(out)]
-
-
-def start(command: list[str], **environment: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "slimgen", *command],
-        env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def killed_when(processes: list[subprocess.Popen], there: Callable[[], bool]) -> None:
-    """Sends SIGKILL to all as soon as something is so, and makes sure that it still is when the signal arrives."""
-    deadline = time.monotonic() + 120
-    try:
-        while True:
-            for process in processes:
-                assert process.poll() is None, process.communicate()[1]
-            assert time.monotonic() < deadline
-            if there():
-                for process in processes:
-                    process.send_signal(signal.SIGSTOP)
-                if there():
-                    break
-                for process in processes:
-                    process.send_signal(signal.SIGCONT)
-            time.sleep(0.005)
-    finally:
-        for process in processes:
-            process.kill()
-        for process in processes:
-            process.wait()
-            process.stderr.close()
-    assert {process.returncode for process in processes} == {-signal.SIGKILL}
-
-
-def finished(command: list[str], watch: Callable[[], object] = lambda: None) -> None:
-    process = start(command)
-    while process.poll() is None:
-        watch()
-        time.sleep(0.005)
-    errors = process.communicate()[1]
-    assert process.returncode == 0, errors
 
 
 def unfinished(stage: Path) -> bool:
@@ -153,9 +97,9 @@ def test_a_run_killed_in_teach_search_and_finetune_ends_with_the_same_bits(recip
 
     # Later than the first line of the log, so the history of images is full and exchanges old for new.
     taught = Saved(teach, "teacher")
-    killed_when([start(command)], lambda: bool(taught.now()) and bool(lines(teach / "log-teacher.jsonl")))
+    killed_when([Command(command)], lambda: bool(taught.now()) and bool(lines(teach / "log-teacher.jsonl")))
     kept = max(taught.now())
-    assert 0 < kept < 80
+    assert 0 < kept < 52
     assert unfinished(teach)
     assert not search.exists()
 
@@ -165,16 +109,16 @@ def test_a_run_killed_in_teach_search_and_finetune_ends_with_the_same_bits(recip
         again.now()
         return amid_a_generation(search, 2)
 
-    killed_when([start(command)], searching)
+    killed_when([Command(command)], searching)
     assert kept in again.ever
     assert all(step > kept for step in again.ever - taught.ever)  # it went on, and did not begin anew
     assert unfinished(search)
     rounds, judged = ((search / name).read_bytes() for name in ("log-rounds.jsonl", "cache.jsonl"))
 
     found = Saved(finetune, "found")
-    killed_when([start(command)], lambda: bool(found.now()))
+    killed_when([Command(command)], lambda: bool(found.now()))
     kept = max(found.now())
-    assert 0 < kept < 40
+    assert 0 < kept < 16
     assert unfinished(finetune)
     assert (search / "log-rounds.jsonl").read_bytes().startswith(rounds)
     assert (search / "cache.jsonl").read_bytes().startswith(judged)
@@ -195,20 +139,11 @@ def test_a_run_killed_in_teach_search_and_finetune_ends_with_the_same_bits(recip
 def test_two_processes_killed_within_a_generation_find_the_result_of_one(recipe, alone, tmp_path):
     search = tmp_path / "run" / "search"
     command = search_command(recipe, alone, search)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    # As torchrun starts them, but ours to kill.
-    about = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    both = [start(command, **about, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(2)]
-    killed_when(both, lambda: amid_a_generation(search, 2))
+    killed_when(ranks(command, free_port()), lambda: amid_a_generation(search, 2))
     assert unfinished(search)
     rounds = (search / "log-rounds.jsonl").read_bytes()
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-    done = subprocess.run(
-        [*torchrun, "-m", "slimgen", *command], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    again = ranks(command, free_port())
+    assert [process.wait(120) for process in again] == [0, 0], [process.said() for process in again]
     assert_same_search(search, alone / "search")
     assert (search / "log-rounds.jsonl").read_bytes().startswith(rounds)
     judged, expected = (

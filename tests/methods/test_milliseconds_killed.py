@@ -9,7 +9,8 @@ import pytest
 from slimgen import stages
 from slimgen.files import GENOTYPE, LATENCY, TRIALS
 from slimgen.recipe import Recipe
-from tests.methods.test_co_evolution_killed import killed_when, lines, search_command, start
+from tests.methods.test_co_evolution_killed import lines, search_command
+from tests.processes import Command, killed_when
 from tests.quiet import quiet
 from townhouses import write
 
@@ -39,7 +40,7 @@ def test_a_killed_search_under_a_limit_goes_on_with_its_table(untracked, method,
     run = tmp_path / "run"
     stages.run(recipe, data=images, out=run, until="supernet", progress=quiet)
     search = run / "search"
-    process = start(search_command(tmp_path / "recipe.yaml", run, search), OMP_NUM_THREADS="1")
+    process = Command(search_command(tmp_path / "recipe.yaml", run, search))
     killed_when([process], lambda: len(lines(search / "cache.jsonl")) > 9 and not (search / GENOTYPE).exists())
     table, measured = (search / LATENCY).read_bytes(), (search / "cache.jsonl").read_bytes()
     # Twice from the same moment: another table would be another search.

@@ -82,6 +82,11 @@ class Unmade(Fine):
 class Ends(Fine):
     def forward(self, x): os._exit(0)
 
+class Moves(Fine):
+    def forward(self, x):
+        os.chdir("/")
+        return super().forward(x)
+
 class Waits(Fine):
     def forward(self, x): time.sleep(600)
 
@@ -96,6 +101,7 @@ def tried_networks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
     (folder / "tried_networks.py").write_text(NETWORKS)
     (folder / "tried_leaving.py").write_text("import sys\nsys.exit(0)\n")
+    (folder / "tried_moving.py").write_text("import os\nos.chdir('/')\nclass Net: ...\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         yield folder
@@ -142,6 +148,7 @@ def test_a_discriminator_may_return_scores_of_any_shape() -> None:
         ("Breaks", "finite numbers in training mode"),
         ("Fails", "take pictures of 3 x 8 x 12; got KeyError: 'weight'"),
         ("Unmade", "no such font"),
+        ("Moves", "must not change the working folder; got os.chdir to /; let it open its files by absolute paths"),
     ],
 )
 def test_a_generator_that_cannot_be_used_is_an_error_of_one_line(name: str, words: str) -> None:
@@ -165,6 +172,13 @@ def test_a_module_that_exits_python_is_an_error_of_one_line(tried_networks: Path
     for path in ("tried_leaving:Net", f"{tried_networks}/tried_leaving.py:Net"):
         with pytest.raises(RecipeError, match=r"it calls sys\.exit\(0\)"):
             try_here(Probe((("network", path),)))
+
+
+def test_a_module_that_changes_the_working_folder_is_named_and_changes_nothing(tried_networks: Path) -> None:
+    before = Path.cwd()
+    with pytest.raises(RecipeError, match=r"'tried_moving' must not change the working folder; got os\.chdir to /"):
+        try_here(Probe((("network", "tried_moving:Net"),)))
+    assert Path.cwd() == before
 
 
 def test_a_file_can_be_used_as_a_module(tried_networks: Path) -> None:

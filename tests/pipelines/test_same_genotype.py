@@ -16,6 +16,8 @@ pytest.importorskip("dvc", reason="DVC is an extra: pip install 'slimgen[dvc]'")
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = (".dvcignore", ".gitignore", "data.dvc", "dvc.yaml")
+UNTRACKED = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+"""What is compared is none of the tracker's business, which takes half the time of stages as short as these."""
 COMMAND = "from slimgen.cli import main; main()"
 RECIPE = """
 task: paired
@@ -65,7 +67,7 @@ export: {opset: 20}
 def clone(tmp_path):
     """A fresh clone with one small recipe, and an image of the user's own in it before anything was pulled."""
     folder = tmp_path / "clone"
-    ignore = shutil.ignore_patterns("cache", "tmp", "config.local", "__pycache__")
+    ignore = shutil.ignore_patterns("cache", "tmp", "config.local")
     for name in (".dvc", "core", "components", "pipelines"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignore)
     for name in COPIED:
@@ -136,8 +138,8 @@ def test_dvc_kubeflow_and_the_command_find_the_same_genotype(clone):
     assert "Data and pipelines are up to date" in finish(clone, "-m", "dvc", "repro", "--pull")
 
     where = ("params.yaml#recipes.tiny", "--data", "data", "--out")
-    finish(clone, "-m", "pipelines", "run", *where, "runs/kubeflow")
-    finish(clone, "-c", COMMAND, "run", *where, "runs/apart/command")
+    finish(clone, "-m", "pipelines", "run", *where, "runs/kubeflow", **UNTRACKED)
+    finish(clone, "-c", COMMAND, "run", *where, "runs/apart/command", "--until", "search", **UNTRACKED)
     runs = ("tiny", "kubeflow/tiny", "apart/command")
     by_dvc, by_kubeflow, by_command = (found(clone / "runs" / run) for run in runs)
     assert by_dvc == by_kubeflow == by_command
@@ -149,12 +151,10 @@ def test_dvc_kubeflow_and_the_command_find_the_same_two_generators_of_two_sets_o
     (clone / "data.dvc").unlink()  # images of the user's own, by day and by night, in place of the embedded ones
     shutil.rmtree(clone / "data")
     write(clone / "data", seed=0, train=9, night=7, test=3, size=32, layout="unpaired")
-    # What is compared here is none of the tracker's business, which takes half the time of stages as short as these.
-    untracked = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     where = ("params.yaml#recipes.tiny", "--data", "data", "--out")
-    finish(clone, "-m", "dvc", "repro", **untracked)
-    finish(clone, "-m", "pipelines", "run", *where, "runs/kubeflow", **untracked)
-    finish(clone, "-c", COMMAND, "run", *where, "runs/apart/command", "--until", "finetune", **untracked)
+    finish(clone, "-m", "dvc", "repro", "finetune@tiny", **UNTRACKED)
+    finish(clone, "-m", "pipelines", "run", *where, "runs/kubeflow", **UNTRACKED)
+    finish(clone, "-c", COMMAND, "run", *where, "runs/apart/command", "--until", "finetune", **UNTRACKED)
     by_dvc, *others = (clone / "runs" / run for run in ("tiny", "kubeflow/tiny", "apart/command"))
     assert any("0" in mask for mask in found(by_dvc)["genotype"].values())
     for run in others:

@@ -12,14 +12,6 @@ from slimgen.run.folder import StageFolder
 from slimgen.run.store import load_mlflow
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store; making one takes MLflow a second, copying it nothing."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    load_mlflow().MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
 def client(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     """A client of the store in the working folder, which is the test's own."""

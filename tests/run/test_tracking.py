@@ -21,7 +21,7 @@ from slimgen.run.folder import StageFolder
 from slimgen.run.log import Log
 from slimgen.run.record import read_record
 from slimgen.run.store import load_mlflow
-from slimgen.run.tracking import sync, tracked
+from slimgen.run.tracking import catch_up, sync, tracked, warning_once
 from slimgen.search import Genotype, Trial
 
 
@@ -350,6 +350,21 @@ def test_a_stage_whose_process_is_gone_was_killed(client, begin) -> None:
     assert {run.info.status for run in runs(client)} == {"KILLED"}
 
 
+def test_a_stage_that_was_killed_before_its_last_sync_is_synced_when_it_is_found_finished(client, begin, lines) -> None:
+    folder = begin()
+    sync(folder.path)
+    tracking._owed(folder.path).touch()  # as `tracked` does, and the kill comes
+    finish(folder)
+    assert only(client, slimgen__kind="stage").info.status == "RUNNING"
+    catch_up(folder.path, warn=lines.append)
+    assert {run.info.status for run in runs(client)} == {"FINISHED"}
+    assert (list(folder.path.parent.glob(".*")), lines) == ([], [])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        catch_up(folder.path, warn=lines.append)  # nothing is owed, and nobody is asked
+    assert lines == []
+
+
 def test_a_stage_under_way_is_shown_as_it_goes(client, begin, lines, monkeypatch) -> None:
     monkeypatch.setattr(tracking, "EVERY", 0.05)
     folder = begin()
@@ -365,6 +380,8 @@ def test_a_stage_under_way_is_shown_as_it_goes(client, begin, lines, monkeypatch
         assert found[0].data.metrics == {"x.loss": 1.0}
         log.log(step=2, loss=2.0)
         finish(folder)
+        assert tracking._owed(folder.path).exists()  # until the last sync, for whoever finds it killed
+    assert not tracking._owed(folder.path).exists()
     history = client.get_metric_history(found[0].info.run_id, "x.loss")
     assert [(metric.step, metric.value) for metric in history] == [(1, 1.0), (2, 2.0)]
     assert lines == []
@@ -414,6 +431,18 @@ def test_an_unreachable_server_costs_a_warning_and_a_moment(begin, lines, monkey
         with pytest.raises(RunError, match="does not answer") as refused:
             sync(folder.path)
         assert "secret" not in str(refused.value)
+
+
+def test_the_stages_of_one_run_warn_once_of_the_same_store(begin, lines, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with warning_once():
+        for stage in ("prepare", "teach"):
+            use(begin(stage), lines)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:10")
+        use(begin("supernet"), lines)
+    assert [line.split()[2] for line in lines] == ["http://127.0.0.1:9", "http://127.0.0.1:10"]
+    use(begin("search"), lines)
+    assert len(lines) == 3
 
 
 @pytest.fixture

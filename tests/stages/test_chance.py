@@ -1,11 +1,6 @@
 """What CF-GAN's options and the rivals of chance leave, and that a run killed amid any of them ends the same."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -24,6 +19,7 @@ from slimgen.recipe import Recipe, section
 from slimgen.search import Budget, Choice, Genotype, Space, evenly
 from slimgen.stages.fingerprint import sections
 from slimgen.stages.table import STAGES
+from tests.processes import Command, killed_when
 from tests.quiet import quiet
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text()).override(
@@ -175,15 +171,9 @@ def test_a_run_that_is_stopped_amid_any_part_ends_with_the_same_bits(untracked, 
 def test_a_run_that_is_killed_amid_its_rivals_ends_with_the_same_bits(untracked, whole, images, tmp_path) -> None:
     run, recipe = tmp_path / "run", tmp_path / "recipe.yaml"
     recipe.write_text(TINY.to_yaml())
-    command = [sys.executable, "-m", "slimgen", "run", str(recipe), "--data", str(images), "--out", str(run)]
-    process = subprocess.Popen([*command, "--until", "finetune"], env={**os.environ, "OMP_NUM_THREADS": "1"})
-    cache, deadline = run / "finetune" / "cache.jsonl", time.monotonic() + 300
-    while not cache.is_file() or cache.read_bytes().count(b"\n") < 3:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    cache = run / "finetune" / "cache.jsonl"
+    command = ["run", str(recipe), "--data", str(images), "--out", str(run), "--until", "finetune"]
+    killed_when([Command(command)], lambda: cache.is_file() and cache.read_bytes().count(b"\n") >= 3)
     measured = cache.read_bytes()
     assert not (run / "finetune" / "networks.json").exists()
     stages.run(TINY, data=images, out=run, until="finetune", progress=quiet)

@@ -145,8 +145,8 @@ def test_killed_while_taking_over_nothing_half_done_passes_for_whole(call, done,
     assert files(path) == FILES
 
 
-def test_a_second_recipe_with_the_same_teacher_does_not_train_it(tmp_path: Path, monkeypatch, capsys) -> None:
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+def test_a_second_recipe_with_the_same_teacher_does_not_train_it(template, tmp_path: Path, monkeypatch, capsys) -> None:
+    uri = f"sqlite:///{shutil.copy(template, tmp_path)}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     write(tmp_path / "images", seed=0, train=12, test=3, size=32)
     one, two = tmp_path / "runs" / "one", tmp_path / "runs" / "two"

@@ -1,17 +1,13 @@
 """Several processes search as one, and end where one process alone ends."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from slimgen import stages
 from slimgen.recipe import Recipe
+from tests.processes import free_port, killed_when, ranks
 from tests.quiet import quiet
 from townhouses import write
 
@@ -31,31 +27,7 @@ def search_command(run: Path, out: Path) -> list[str]:
     recipe.parent.mkdir(parents=True, exist_ok=True)
     recipe.write_text(TINY.to_yaml())
     folders = [part for name in ("prepare", "teach", "supernet") for part in (f"--{name}", str(run / name))]
-    return ["-m", "slimgen", "search", "--recipe", str(recipe), *folders, "--out", str(out)]
-
-
-def killed_in_the_midst(command: list[str], log: Path) -> None:
-    """Two processes as torchrun starts them, but ours to kill: at once, when two rounds are logged."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    about = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, *command],
-            env={**os.environ, **about, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for rank in range(2)
-    ]
-    while all(process.poll() is None for process in processes):
-        if log.exists() and log.read_bytes().count(b"\n") >= 2:
-            break
-        time.sleep(0.002)
-    for process in processes:
-        process.kill()
-        process.wait()
+    return ["search", "--recipe", str(recipe), *folders, "--out", str(out)]
 
 
 def test_two_processes_killed_and_started_again_find_what_one_finds_alone(trained: Path, tmp_path: Path) -> None:
@@ -64,12 +36,11 @@ def test_two_processes_killed_and_started_again_find_what_one_finds_alone(traine
     stages.search(TINY, **inputs, out=alone, progress=quiet)
     log = together / "log-rounds.jsonl"
     command = search_command(trained, together)
-    killed_in_the_midst(command, log)
+    killed_when(ranks(command, free_port()), lambda: log.exists() and log.read_bytes().count(b"\n") >= 2)
     before = log.read_bytes()
     assert not json.loads((together / "stage.json").read_text())["finished"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-    again = subprocess.run([*torchrun, *command], capture_output=True, text=True, timeout=120, check=False)
-    assert again.returncode == 0, again.stderr[-2000:]
+    again = ranks(command, free_port())
+    assert [process.wait(120) for process in again] == [0, 0], [process.said() for process in again]
     for name in ("trials.jsonl", "genotype.json", "pareto.csv"):
         assert (together / name).read_bytes() == (alone / name).read_bytes()
     # The log went on where it was, so the second start replayed the rounds of the first.

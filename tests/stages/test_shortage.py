@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from slimgen.errors import RunError
+from slimgen.nets import build_generator, generator_cost
 from slimgen.recipe import Recipe
 from slimgen.run.record import read_record
 from slimgen.shortage import ShortageError
-from slimgen.stages import perform
+from slimgen.stages import memory, perform
 from slimgen.stages.table import STAGES
 from slimgen.stopping import Stopped, listening
 
@@ -43,6 +44,51 @@ def test_where_memory_runs_out_the_batch_the_width_and_the_size_are_named(tmp_pa
         fail(cause)
     assert str(short.value).startswith(f"{stage} needs more memory than ")
     assert str(short.value).endswith(f"; {lower}.")
+
+
+def kept(recipe: Recipe, batch: int) -> int:
+    """Bytes that a forward pass of real pictures keeps for the backward pass, each storage once."""
+    net, found = build_generator(**recipe.teach.generator), dict[int, int]()
+
+    def pack(value: torch.Tensor) -> torch.Tensor:
+        if not isinstance(value, torch.nn.Parameter):
+            found[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+        return value
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
+        held = net(torch.zeros(batch, 3, *recipe.size))
+    assert held.requires_grad
+    return sum(found.values())
+
+
+@pytest.mark.parametrize("width", [8, 24])
+def test_memory_foreseen_is_no_more_than_weights_optimizer_and_a_forward_pass_keep(width) -> None:
+    recipe = RECIPE.override([f"teach.generator.ngf={width}", "compute.precision=fp32"])
+    params = generator_cost("resnet", 32, 32, ngf=width, blocks=1).params
+    needed = 16 * params + kept(recipe, batch=4)
+    assert 0.95 * needed < memory.at_least(recipe) <= needed
+    assert memory.at_least(recipe) < memory.at_least(recipe, rough=True)
+    assert memory.at_least(recipe.override(["compute.precision=auto"])) < memory.at_least(recipe)
+
+
+def test_a_training_that_cannot_fit_is_refused_and_one_that_can_is_not(monkeypatch) -> None:
+    least = int(memory.at_least(RECIPE))
+    assert memory.foresee(RECIPE, "lower it", available=1) == ""  # so little is not worth an estimate
+    monkeypatch.setattr(memory, "WORTH_A_LINE", 0)
+    with pytest.raises(ShortageError, match=r"teach needs more memory than there is; got at least .* free; lower it"):
+        memory.foresee(RECIPE, "lower it", available=least - 1)
+    told = memory.foresee(RECIPE, "lower it", available=least)
+    assert told.startswith("teach takes at least ")
+    imported = RECIPE.override(["teach.generator_checkpoint=some.pth"])
+    assert memory.foresee(imported, "lower it", available=1) == ""
+
+
+@pytest.mark.parametrize(("setting", "gigabytes"), [("teach.batch=65536", 11), ("teach.generator.ngf=1024", 4)])
+def test_a_batch_or_a_width_out_of_proportion_is_told_at_once(setting, gigabytes) -> None:
+    recipe = RECIPE.override([setting])
+    assert memory.foresee(recipe, "lower it", available=10**12).startswith("teach takes at least ")
+    with pytest.raises(ShortageError):
+        memory.foresee(recipe, "lower it", available=gigabytes * 10**9)
 
 
 def fail(cause: BaseException | str) -> None:

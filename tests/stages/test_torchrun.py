@@ -13,11 +13,7 @@ TINY = Path(__file__).parent / "tiny.yaml"
 
 def test_two_processes_run_all_stages_into_one_folder(tmp_path: Path) -> None:
     write(tmp_path / "images", seed=0, train=12, test=3, size=32)
-    environment = {
-        **os.environ,
-        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
-        "OMP_NUM_THREADS": "1",
-    }
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"),
         *("-m", "slimgen", "run", str(TINY), "--data", str(tmp_path / "images"), "--out", str(tmp_path / "run")),

@@ -118,13 +118,14 @@ def _under_way(answer: Path) -> str:
 
 def attempt(probe: Probe, tell: Callable[[str], None]) -> None:
     """Import, build and run the code in this process; `tell` is called with each step. Raises as `probed`."""
-    from slimgen.imports import load
+    from slimgen.imports import load, staying
 
     for noun, path in probe.modules:
         tell(f"importing {path}")
         load(noun, path)
     if probe.noun:
-        _try_network(probe, tell)
+        with staying(probe.family):
+            _try_network(probe, tell)
 
 
 def _try_network(probe: Probe, tell: Callable[[str], None]) -> None:

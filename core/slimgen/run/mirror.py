@@ -288,7 +288,8 @@ class Mirror:
 
     def _measure_model(self, run: str, model: str, folder: Path, record: Record) -> None:
         """Log what was measured of an exported generator as metrics of its model, by which models are compared."""
-        evaluate, flat = folder.parent / "evaluate", {}
+        evaluate = folder.parent / "evaluate"
+        flat: object = None
         if read_record(evaluate).get("digest") == record.get("inputs", {}).get("evaluate"):
             flat = files.read_json(evaluate / files.METRICS)
         found = {

@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from slimgen.addresses import shown, told
@@ -17,6 +17,7 @@ from slimgen.run.store import Store, broken, load_mlflow
 from slimgen.stopping import asked
 
 Warn = Callable[[str], None]
+OWED = ".unsynced"
 EVERY = 60.0  # seconds between two syncs of a stage under way
 CLOSING = 60.0  # seconds that a stage waits for its last one
 STOPPED = 15.0  # likewise, where a signal ends it: whoever sent it will not wait for long
@@ -24,6 +25,9 @@ REMEDY = (
     "the file is damaged, half made, or of another MLflow: move it away, and slimgen ui --sync makes it anew from the "
     "run folders"
 )
+
+
+_said: set[str] | None = None
 
 
 class SilentError(Exception):
@@ -69,6 +73,32 @@ def create_store(warn: Warn = print) -> str | None:
 
 
 @contextmanager
+def warning_once() -> Iterator[None]:
+    """Give each warning once within: the stages of a run meet the same store, one after the other."""
+    global _said
+    before, _said = _said, set() if _said is None else _said
+    try:
+        yield
+    finally:
+        _said = before
+
+
+def catch_up(out: Path, *others: Path, warn: Warn = print) -> None:
+    """Sync a finished stage whose process was killed before it had synced that, under this name or another."""
+    owed = [path for path in map(_owed, (out, *others)) if path.exists()]
+    if owed:
+        with tracked(out, warn):
+            pass
+    for path in owed:
+        path.unlink(missing_ok=True)
+
+
+def _owed(folder: Path) -> Path:
+    """The file that is beside a stage's folder while its last sync is still to come."""
+    return folder.resolve().with_name(f".{folder.name}{OWED}")
+
+
+@contextmanager
 def tracked(folder: Path, warn: Warn = print) -> Iterator[None]:
     """Syncs a stage's folder from a thread beside the block: at once, about once a minute, and after the block.
 
@@ -99,6 +129,8 @@ class _Copying:
         except Exception as error:
             self._fail(error)
         else:
+            with suppress(OSError):
+                _owed(self.folder).touch()
             self._thread.start()
 
     def _run(self) -> None:
@@ -115,6 +147,13 @@ class _Copying:
 
     def finish(self) -> None:
         """Waits for the last sync, for as long as somebody answers, and for `CLOSING` at most, or `STOPPED`."""
+        try:
+            self._wait()
+        finally:  # what failed was warned of
+            with suppress(OSError):
+                _owed(self.folder).unlink(missing_ok=True)
+
+    def _wait(self) -> None:
         self._over.set()
         patience = min(CLOSING, STOPPED) if asked() else CLOSING
         end = time.monotonic() + patience
@@ -133,7 +172,12 @@ class _Copying:
 
 def _leave_out(warn: Warn, error: Exception) -> None:
     remedy = REMEDY if broken(error) else "everything is in the run folder: slimgen ui --sync repeats it"
-    warn(f"MLflow at {shown(store())} is left out from here on ({_reason(error)}); {remedy}.")
+    line = f"MLflow at {shown(store())} is left out from here on ({_reason(error)}); {remedy}."
+    if _said is not None and line in _said:
+        return
+    if _said is not None:
+        _said.add(line)
+    warn(line)
 
 
 def _reason(error: Exception) -> str:

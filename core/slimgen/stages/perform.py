@@ -20,11 +20,12 @@ from slimgen.run.folder import StageFolder
 from slimgen.run.lock import sweep
 from slimgen.run.place import parked, require_place
 from slimgen.run.record import Record, read_record, require_whole
-from slimgen.run.tracking import tracked
+from slimgen.run.tracking import catch_up, tracked, warning_once
 from slimgen.shortage import shortage
 from slimgen.stages.checking import check
 from slimgen.stages.fingerprint import digest_input, fingerprint, require_stage, sections
 from slimgen.stages.label import Label, checked, label_of, relabel
+from slimgen.stages.memory import foresee
 from slimgen.stages.outlook import is_among, require_places, without_effect
 from slimgen.stages.reuse import take_over
 from slimgen.stages.summary import heading
@@ -83,16 +84,17 @@ def run(
     images = find_images(recipe, data, out, report=say)
     group = group or str(out.resolve())
     done: dict[str, Metrics] = {}
-    for stage in planned:
-        place, started = out / stage.name, time.monotonic()
-        before = read_record(place).get("seconds")
-        folders = {needed: images if needed == DATA else out / needed for needed in stage.reads}
-        done[stage.name] = perform(
-            stage.name, recipe, out=place, name=name, group=group, progress=progress, on_begin=None, **folders
-        )
-        if on_stage is not None:
-            skipped = before is not None and read_record(place).get("seconds") == before
-            on_stage(stage.name, done[stage.name], time.monotonic() - started, skipped)
+    with warning_once():
+        for stage in planned:
+            place, started = out / stage.name, time.monotonic()
+            before = read_record(place).get("seconds")
+            folders = {needed: images if needed == DATA else out / needed for needed in stage.reads}
+            done[stage.name] = perform(
+                stage.name, recipe, out=place, name=name, group=group, progress=progress, on_begin=None, **folders
+            )
+            if on_stage is not None:
+                skipped = before is not None and read_record(place).get("seconds") == before
+                on_stage(stage.name, done[stage.name], time.monotonic() - started, skipped)
     return done
 
 
@@ -137,10 +139,13 @@ def perform(
                 _remove_checkpoints(out)
                 sweep(out)
                 _show(stage, recipe, folders, folder, done, label)
+                catch_up(out, parked(out, mark), warn=warn)
             return _numbers(done["metrics"])
         check(recipe, stage=which)
         if which == "search" and rank == 0 and (idle := without_effect(recipe)):
             say(idle)
+        if which == "teach" and rank == 0 and (needed := foresee(recipe, _smaller(stage, recipe))):
+            say(needed)
         for place in (out, parked(out, mark)):
             compare_processes(read_record(place), mark)
         body: Body = getattr(import_module(f"slimgen.stages.bodies.{which}"), which)

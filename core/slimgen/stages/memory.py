@@ -1,0 +1,85 @@
+"""Memory that training the original takes at least, estimated before it begins."""
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from slimgen.device import available_memory
+from slimgen.nets import build_generator, generator_cost, noise_length
+from slimgen.recipe import Recipe
+from slimgen.shortage import ShortageError, in_words
+from slimgen.tasks import traits_of
+from slimgen.training.distributed import world
+
+WORTH_A_LINE = 4 * 10**9
+"""Bytes from which on the estimate is worth a line."""
+_A_PARAMETER = 16
+"""Bytes in training: the weight, its gradient, and Adam's two averages, as float32."""
+_A_MAC = 0.2
+"""Bytes kept for each MAC of a forward pass, several times what networks of convolutions keep."""
+
+
+def foresee(recipe: Recipe, smaller: str, available: int | None = None) -> str:
+    """Return a line about the memory that teaching takes, where that is much; empty where it is not.
+
+    Args:
+        recipe: its `teach` section is looked at.
+        smaller: what to lower, for the message.
+        available: bytes; by default those of the device that would be used.
+
+    Raises:
+        ShortageError: even the least that it can take is more than is available.
+    """
+    if recipe.teach.generator_checkpoint is not None or at_least(recipe, rough=True) < WORTH_A_LINE:
+        return ""
+    least, which = at_least(recipe), "GPU" if _on_gpu(recipe) else "host"
+    available = available_memory(which == "GPU") if available is None else available
+    if available is None or least < WORTH_A_LINE:
+        return ""
+    told = f"at least {in_words(least)} for weights, optimizer and a batch of {recipe.teach.batch}"
+    if least > available:
+        raise ShortageError("teach needs more memory than there is", f"{told}, and {in_words(available)} free", smaller)
+    return f"teach takes {told}; the {which} has {in_words(available)} free"
+
+
+def at_least(recipe: Recipe, rough: bool = False) -> float:
+    """Return a lower bound, in bytes, of what training the original takes in one process.
+
+    That are the weights of its generators with what Adam keeps of each, and what one forward pass of a batch keeps for
+    the backward pass; not the discriminators, the images and the convolutions' workspace. A `rough` one is no bound,
+    but a guess that is several times too large, and takes no time.
+    """
+    about, teach = recipe.teach.generator, recipe.teach
+    cost, batch = generator_cost(**recipe.size._asdict(), **about), -(-teach.batch // world()[1])
+    kept = _A_MAC * cost.exact if rough else _kept(recipe)
+    low = 1 if rough or recipe.compute.precision == "fp32" else 0.5  # half of it may be bfloat16
+    return float(traits_of(recipe).directions * (_A_PARAMETER * cost.params + batch * low * kept))
+
+
+def _kept(recipe: Recipe) -> float:
+    """Return the bytes that the generator's forward pass keeps of one image; 0 for a network that cannot tell.
+
+    The network and the images are on torch's meta device: they have shapes and types, and take no memory.
+    """
+    about, found = recipe.teach.generator, dict[int, int]()
+    length = noise_length(**about)
+    given = (length,) if length is not None else (recipe.channels.given, *recipe.size)
+
+    def pack(value: Tensor) -> Tensor:
+        if not isinstance(value, nn.Parameter):
+            storage = value.untyped_storage()
+            found[storage._cdata] = storage.nbytes()
+            held.append(value)  # or another might get its address
+        return value
+
+    held: list[Tensor] = []
+    try:
+        with torch.device("meta"), saved_tensors_hooks(pack, lambda value: value):
+            build_generator(**about).train()(torch.empty(2, *given))  # two, for the sake of BatchNorm
+    except Exception:  # a user's network may do what has no meaning without values
+        return 0.0
+    return sum(found.values()) / 2
+
+
+def _on_gpu(recipe: Recipe) -> bool:
+    return recipe.compute.device != "cpu" and torch.cuda.is_available()
