@@ -61,8 +61,10 @@ def test_the_keys_of_a_method_and_a_family_of_one_name_are_listed_together():
 
 
 @pytest.mark.parametrize("name", [*METHODS, *GENERATORS, *DISCRIMINATORS])
-def test_whatever_comes_with_slimgen_has_keys_or_none(name):
-    assert bool(keys_named(name)) == (name != "adopted")
+def test_every_key_of_what_comes_with_slimgen_has_a_meaning(name):
+    found = keys_named(name)
+    assert bool(found) == (name != "adopted")
+    assert [key.name for key in [*found, *shared_keys()] if not key.meaning] == []
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest():
