@@ -301,6 +301,10 @@ def test_syncing_an_older_run_again_takes_no_alias_from_a_newer_one(client, begi
     sync(tmp_path / "one")
     assert client.get_registered_model("townhouses").aliases == {"candidate": 2, "champion": 2}
     assert counts(client) == before
+    trial = begin("export", mark="three", tags={"recipe": "townhouses", "quick": "true"}, settings={"name": "net"})
+    write_onnx(trial.path / ONNX, 4.0)
+    sync(finish(trial))
+    assert client.get_registered_model("townhouses").aliases == {"candidate": 3, "champion": 2}  # no trial is champion
 
 
 def test_syncing_twice_adds_nothing(client, begin, tmp_path) -> None:
