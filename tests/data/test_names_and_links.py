@@ -12,6 +12,7 @@ from slimgen.data.names import how_names_differ
 from slimgen.data.prepare_images import find_images
 from slimgen.data.walking import counted, image_files
 from slimgen.errors import DataError
+from slimgen.files import OWN
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -113,4 +114,4 @@ def test_every_file_that_is_passed_over_is_counted_by_the_reason(tmp_path: Path)
         "name of a missing file or a device": 1,
     }
     assert counted(passed).startswith("2 files ending with .gif, 2 files ending with .txt, 2 hidden files or folders, ")
-    assert find_pairs(touch(tmp_path / "clean", "train/1.png", "test/1.png"), "AtoB").passed == {}
+    assert find_pairs(touch(tmp_path / "clean", "train/1.png", "test/1.png", OWN), "AtoB").passed == {}

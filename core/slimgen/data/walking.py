@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from slimgen.files import STORE, is_own
+from slimgen.files import OWN, STORE, is_own
 
 SUFFIXES = frozenset(
     f".{ending}"
@@ -21,7 +21,7 @@ def walk(folder: Path) -> Iterator[Path]:
 
     Not entered are hidden and unreadable folders, and links to folders already seen or above the folder. Links are
     followed after real folders, so each folder is entered once, under its own name, and loops end. Folders that
-    slimgen wrote, and MLflow's store, are left out entirely.
+    slimgen wrote, its mark in a folder that it drew, and MLflow's store are left out entirely.
     """
     seen, waiting, around, closed = set[str](), [folder], os.path.realpath(folder), list[OSError]()
     while waiting:
@@ -39,7 +39,7 @@ def walk(folder: Path) -> Iterator[Path]:
                 names += [one for one in inside if one.startswith(".")]
                 inside[:] = sorted(one for one in inside if not (one.startswith(".") or is_own(Path(place, one))))
                 links += [Path(place, one) for one in inside if os.path.islink(os.path.join(place, one))]
-                yield from (Path(place, name) for name in names if not name.startswith(STORE))
+                yield from (Path(place, name) for name in names if name != OWN and not name.startswith(STORE))
         waiting = links
     yield from (Path(error.filename) for error in closed)
 
