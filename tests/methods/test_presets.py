@@ -30,20 +30,20 @@ def test_a_preview_knows_the_space_and_what_its_ends_cost(name: str) -> None:
 
 
 def lines(name: str) -> list[str]:
-    """The lines of a preset, after those of the one that it extends."""
+    """Return the lines of a preset, after those of the preset that it extends."""
     own = presets()[name].read_text().splitlines()
     return [*lines(own[0].removeprefix("extends: ")), *own] if own[0].startswith("extends: ") else own
 
 
 @pytest.mark.parametrize("name", presets())
-def test_a_preset_says_what_is_the_papers_and_where_and_what_is_slimgens_own(name: str) -> None:
+def test_a_preset_names_the_source_of_each_setting_and_those_chosen_for_slimgen(name: str) -> None:
     said = " ".join(line.removeprefix("# ") for line in lines(name) if line.startswith("#"))
-    papers, colon, own = said.partition("slimgen's own")
+    papers, colon, own = said.partition("Chosen for slimgen")
     assert colon
     assert len(own) > 30
-    assert re.search(r"The paper's: .*\((its |their )?(section|supplement|Algorithm|Table|Eq\.)s? [\d.]+", papers)
-    if "answers to" in load(name).about:  # a setting of the paper's: every part of it is somebody's
-        assert re.search(r"(code|CycleGAN|GAN Compression)'s", papers)
+    assert re.search(r"From the paper: .*\((its |their )?(section|supplement|Algorithm|Table|Eq\.)s? [\d.]+", papers)
+    if "answers to" in load(name).about:  # a paper's setting: what the paper leaves open has another source
+        assert re.search(r"From (its code|CycleGAN|GAN Compression)", papers)
 
 
 SEGMENTED = [name for name in presets() if "seg_miou" in load(name).objective.metric]
