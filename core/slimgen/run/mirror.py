@@ -288,9 +288,9 @@ class Mirror:
 
     def _measure_model(self, run: str, model: str, folder: Path, record: Record) -> None:
         """Log what was measured of an exported generator as metrics of its model, by which models are compared."""
-        evaluate, flat = folder.parent / "evaluate", {}
-        if read_record(evaluate).get("digest") == record.get("inputs", {}).get("evaluate"):
-            flat = files.read_json(evaluate / files.METRICS)
+        evaluate = folder.parent / "evaluate"
+        same = read_record(evaluate).get("digest") == record.get("inputs", {}).get("evaluate")
+        flat = files.read_json(evaluate / files.METRICS) if same else None
         found = {
             name.partition(".")[2]: value
             for name, value in (flat.items() if isinstance(flat, dict) else ())
