@@ -283,7 +283,7 @@ class Mirror:
             name = registered_name(str(given or _name(path.parent, record)))
             checked = bool(record.get("finished")) and "quick" not in _tags(path.parent, record)  # no trial is champion
             model = register(self.store, path, name, runs.stage, runs.experiment, {"recipe": recipe}, checked=checked)
-            if record.get("finished"):
+            if model and record.get("finished"):
                 self._measure_model(runs.stage, model, path.parent, record)
 
     def _measure_model(self, run: str, model: str, folder: Path, record: Record) -> None:
