@@ -64,7 +64,7 @@ def test_a_stage_is_a_run_below_the_run_of_its_recipe(client, begin, tmp_path, m
         finish(folder, {"updates": 3.0})
     sync(tmp_path / "runs/one")
     parent = only(client, slimgen__kind="recipe")
-    assert (parent.info.run_name, parent.info.status) == ("one", "FINISHED")  # as its folder is called
+    assert (parent.info.run_name, parent.info.status) == ("townhouses", "FINISHED")
     stages = runs(client, slimgen__kind="stage")
     assert sorted(run.info.run_name for run in stages) == ["search", "teach"]
     for run in stages:
@@ -249,15 +249,14 @@ def test_a_registered_generator_has_its_signature_and_its_aliases(client, begin)
 
     x = np.linspace(-1, 1, 48, dtype=np.float32).reshape(1, 3, 4, 4)
     settings = {"name": "n", "export": {"model": "e2s/cf_gan"}}
-    folder = begin("export", settings=settings)
-    write_onnx(folder.path / ONNX, 2.0)
-    sync(folder.path)
-    assert client.get_model_version_by_alias("e2s-cf_gan", "candidate").version == 1
-    assert client.get_registered_model("e2s-cf_gan").aliases == {"candidate": 1}  # until parity was shown
     measured = begin("evaluate")
     write_json(measured.path / METRICS, {"found.psnr": 20.5, "original.psnr": 25})
     finish(measured)
     folder = begin("export", settings=settings, inputs={"evaluate": read_record(measured.path)["digest"]})
+    write_onnx(folder.path / ONNX, 2.0)
+    sync(folder.path)
+    assert client.get_model_version_by_alias("e2s-cf_gan", "candidate").version == 1
+    assert client.get_registered_model("e2s-cf_gan").aliases == {"candidate": 1}  # until parity was shown
     (folder.path / "card.md").write_text("# a card\n")
     first = finish(folder, {"parity_max_abs": 1e-6})
     for _ in range(2):

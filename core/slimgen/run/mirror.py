@@ -283,15 +283,14 @@ class Mirror:
             name = registered_name(str(given or _name(path.parent, record)))
             checked = bool(record.get("finished")) and "quick" not in _tags(path.parent, record)  # no trial is champion
             model = register(self.store, path, name, runs.stage, runs.experiment, {"recipe": recipe}, checked=checked)
-            if record.get("finished"):
+            if model and record.get("finished"):
                 self._measure_model(runs.stage, model, path.parent, record)
 
     def _measure_model(self, run: str, model: str, folder: Path, record: Record) -> None:
         """Log what was measured of an exported generator as metrics of its model, by which models are compared."""
         evaluate = folder.parent / "evaluate"
-        flat: object = None
-        if read_record(evaluate).get("digest") == record.get("inputs", {}).get("evaluate"):
-            flat = files.read_json(evaluate / files.METRICS)
+        same = read_record(evaluate).get("digest") == record.get("inputs", {}).get("evaluate")
+        flat = files.read_json(evaluate / files.METRICS) if same else None
         found = {
             name.partition(".")[2]: value
             for name, value in (flat.items() if isinstance(flat, dict) else ())

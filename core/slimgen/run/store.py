@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any as Run
 
 CANDIDATE, CHAMPION, CHECKED = "candidate", "champion", "parity"  # aliases of a version, and the tag of a checked one
+MODEL = "slimgen.model"  # the tag of a version with the id of its logged model
 ABOUT = (
     "Generators that slimgen found by the recipe {recipe}. `candidate` is the newest version; `champion` the newest "
     "whose ONNX file was shown to compute what the PyTorch network computes. A version's description is its card."
@@ -170,7 +171,7 @@ class Store:
 def register(
     store: Store, path: Path, name: str, run: str, experiment: str, tags: Mapping[str, str], *, checked: bool
 ) -> str:
-    """Register an ONNX file as a version of a model, or find its version; return the id of its logged model.
+    """Register an ONNX file as a version of a model, or find its version; return the id of its model.
 
     A version gets the alias `candidate` when it is created and `champion` once it is checked, and neither again, so
     that syncing an old run takes no alias from a newer one. It is checked when it was shown to compute what the network
@@ -189,7 +190,7 @@ def register(
         card = path.with_name(CARD)
         if card.is_file():
             client.update_model_version(name, str(version.version), abridged(card))
-    return str(version.model_id)
+    return str(version.tags.get(MODEL, ""))
 
 
 def _version(store: Store, path: Path, name: str, run: str, experiment: str, tags: Mapping[str, str]) -> "Entity":
@@ -218,7 +219,9 @@ def _version(store: Store, path: Path, name: str, run: str, experiment: str, tag
         client.get_registered_model(name)  # raises if the reason was not that it already exists
     # A database store would look `models:/` up in the process's global tracking URI, a server in its own.
     source = f"models:/{logged.model_id}" if store.uri.startswith("http") else logged.artifact_location
-    version = client.create_model_version(name, source, run, dict(tags), model_id=logged.model_id)
+    # A database store does not keep the model's id by itself.
+    told = {**tags, MODEL: logged.model_id}
+    version = client.create_model_version(name, source, run, told, model_id=logged.model_id)
     link = json.dumps([{"name": name, "version": version.version}])  # by which the UI leads from one to the other
     client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
     return version
