@@ -134,9 +134,9 @@ def lines(name: str, found: Mapping[str, Any]) -> list[str]:
     """Return Markdown lines: the variants, then the costs of the searches."""
     seeds = len(found["rows"])
     text = against(f"{name}: CF-GAN without each of its parts, {seeds} seeds", found)
-    text += ["", "Milliseconds are of each run by itself, and not of all in turns."]
+    text += ["", "The latency of each run was measured by itself, not in turns with the others."]
     if costs := found["searches"]:
-        text += ["", told(costs)]
+        text += ["", in_words(costs)]
     return text
 
 
@@ -144,26 +144,27 @@ def paragraph(found: Mapping[str, Any]) -> str:
     """Return the paragraph of docs/results.md for a file of figures."""
     facts = found["machine"]
     head = (
-        f"**CF-GAN's parts** (its Tables 4 and 5), {found['recipe']}, {len(found['seeds'])} seeds, paired t tests, on "
-        f"{facts['cores']} cores ({facts['cpu']}): AP and AO, the means over every path and every operator fixed from "
-        "the supernet on; uniform sampling; the same with one discriminator path for all (unfair); coarse-to-fine as "
-        f"in the paper, without what is slimgen's own (coarse); joint search in its supernet. `{found['command']}`"
+        f"**CF-GAN without each of its parts** (its Tables 4 and 5), {found['recipe']}, {len(found['seeds'])} seeds, "
+        "paired t tests. AP and AO: means over all fixed paths and all fixed operators; uniform: uniform sampling; "
+        "unfair: the same with one discriminator path for all; coarse: coarse-to-fine search as in the paper, without "
+        "slimgen's additions; joint: joint search in its supernet. Measured on "
+        f"{facts['cores']} cores ({facts['cpu']}). `{found['command']}`"
     )
     return "\n".join([head, *lines(found["recipe"], found)])
 
 
-def told(costs: Sequence[Mapping[str, Any]]) -> str:
+def in_words(costs: Sequence[Mapping[str, Any]]) -> str:
     """Return a sentence on the costs of both searches, as means over the seeds."""
     took = {key: mean(one[key] for one in costs) for key in ("evaluations", "seconds", "found", "joint found")}
     reached = [one for one in costs if one["joint evaluations"] is not None]
     words = (
-        f"Coarse-to-fine search takes {took['evaluations']:.0f} evaluations ({took['seconds']:.0f} s) to "
-        f"{took['found']:.2f} inside the supernet; joint search, of at most {costs[0]['joint asked']}, is as good in "
-        f"{len(reached)} of {len(costs)} seeds"
+        f"Coarse-to-fine search needs {took['evaluations']:.0f} evaluations ({took['seconds']:.0f} s) to reach "
+        f"{took['found']:.2f} in the supernet; joint search, of at most {costs[0]['joint asked']} evaluations, is "
+        f"as good in {len(reached)} of {len(costs)} seeds"
     )
     if reached:
         needed, seconds = (mean(one[key] for one in reached) for key in ("joint evaluations", "joint seconds"))
-        words += f", there after {needed:.0f} evaluations ({seconds:.0f} s)"
+        words += f", after {needed:.0f} evaluations ({seconds:.0f} s)"
     return f"{words}; its best is {took['joint found']:.2f}."
 
 

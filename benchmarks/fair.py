@@ -102,12 +102,12 @@ def lines(title: str, found: Mapping[str, Any]) -> list[str]:
     for kind, row in found["kinds"].items():
         quality = [f"{mean(v):.3f} ± {stdev(v) if len(v) > 1 else 0.0:.3f}" for v in row["quality"].values()]
         gain = gains.get(kind)
-        told = f"{gain['mean']:+.3f} ± {gain['deviation']:.3f} (p {gain['p']:.3g})" if gain else ""
+        shown = f"{gain['mean']:+.3f} ± {gain['deviation']:.3f} (p {gain['p']:.3g})" if gain else ""
         before = found["kinds"].get(ORIGINAL, row)["latency_ms"]
         speed = against(before, row["latency_ms"]) if kind != ORIGINAL and len(runtimes) == 1 else ""
         figures = [f"{row['macs'] / 1e6:.2f}", f"{row['latency_ms']:.2f}", speed, f"{row['updates']:.0f}"]
         figures.append(f"{row['training_macs'] / 1e12:.2f}")
-        text.append(f"| {' | '.join([kind, *quality, told, *figures])} |")
+        text.append(f"| {' | '.join([kind, *quality, shown, *figures])} |")
     return text
 
 

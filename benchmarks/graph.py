@@ -229,8 +229,8 @@ def single(text: str, shape: tuple[int, ...], side: int) -> onnx.ModelProto:
 def lines(found: Mapping[str, Any]) -> list[str]:
     """Return three Markdown tables: networks, rules and widths."""
     sizes, original = [str(size) for size in found["sizes"]], found["networks"][ORIGINAL]
-    heads = ["network", "fewer MACs", "nodes", *(f"{size} px, ms" for size in sizes)]
-    heads += [f"faster, {size} px" for size in sizes]
+    heads = ["network", "MACs reduced, times", "nodes", *(f"{size} px, ms" for size in sizes)]
+    heads += [f"times as fast, {size} px" for size in sizes]
     text = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     for name, row in found["networks"].items():
         ratio, ms = original["macs"] / row["macs"], {int(size): values for size, values in row["ms"].items()}
@@ -247,7 +247,7 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         cells += [f"{row['plain, us']:.0f}", f"{row['rewritten, us']:.0f}", "yes" if row["applied"] else "no"]
         text.append(f"| {' | '.join(cells)} |")
     known = [str(ngf) for ngf in next(iter(found["widths"].values()))]
-    text += ["", f"| us a MMAC at {sizes[0]} px | {' | '.join(f'{ngf} channels' for ngf in known)} |"]
+    text += ["", f"| us per MMAC at {sizes[0]} px | {' | '.join(f'{ngf} channels' for ngf in known)} |"]
     text.append("| --- " * (1 + len(known)) + "|")
     for operator, row in found["widths"].items():
         each = [1e9 * values["ms"] / values["macs"] for values in row.values()]

@@ -1,4 +1,4 @@
-"""Write the figures and pictures of README.md and docs/results.md from measured results; none is typed by hand.
+"""Writer of the figures and pictures in README.md and docs/results.md, from measured results; none is typed by hand.
 
     python -m benchmarks.readme runs/townhouses-cf_gan runs/townhouses-gan_compression
 
@@ -108,19 +108,19 @@ def _marked(name: str, paragraph: str) -> str:
 
 
 def comparison(data: str, found: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return one table of the recipes of a data set, over several seeds."""
+    """Return one table for all recipes of a data set, over several seeds."""
     first = next(iter(found.values()))
     gaps = []
     for values in found.values():
         rows = values["generators"]
         quality = [f"{name} {mean(rows[name]['quality']['psnr']['gaps']):+.2f}" for name in rows if name != "original"]
         took = mean(sum(run.values()) for run in values["seconds"])
-        gaps.append(f"{values['method']}: {', '.join(quality)} dB from the original, {took:.0f} s a run")
-    settings = "".join(f" --set {setting}" for setting in first["settings"])
+        gaps.append(f"{values['method']} {', '.join(quality)} dB, {took:.0f} s")
     return "\n".join(
         [
-            f"**{data}**{settings}, test images, {first['seeds']} seeds (mean ± standard deviation); "
-            f"{'; '.join(gaps)}; on {machine(first)}. `{first['command']}`",
+            f"**Original, found and narrowed generators on {data}**{settings(first)}: quality on test images, mean ± "
+            f"standard deviation over {first['seeds']} seeds. Mean difference in PSNR from the original, and time of a "
+            f"run: {'; '.join(gaps)}. Measured on {machine(first)}. `{first['command']}`",
             "",
             *lines(found),
         ]
@@ -128,33 +128,34 @@ def comparison(data: str, found: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def rates(found: Mapping[str, Any]) -> str:
-    """Return the paragraph on rates and their limits."""
-    rows = ["| | rate | GMAC/s | share of a large convolution's |", "| --- | --- | --- | --- |"]
+    """Return the paragraph on rates and the machine's limits."""
+    rows = ["| | per second | GMAC/s | share of a large convolution's |", "| --- | --- | --- | --- |"]
     for compute, kinds in found["rates"].items():
         kind = compute.split()[1]
         for name, rate in kinds.items():
-            rows.append(f"| {name}, {kind} | {rate['rate']:.1f}/s | {rate['gmacs']:.0f} | {rate['share']:.2f} |")
+            rows.append(f"| {name}, {kind} | {rate['rate']:.1f} | {rate['gmacs']:.0f} | {rate['share']:.2f} |")
     limits = ", ".join(
         f"{' '.join(name.split()[1:3])} {values['forward']:.0f}" for name, values in found["limits"].items()
     )
     head = (
-        f"**Rates beside the machine's limit** (a large convolution in the same run, GMAC/s forward: {limits}; "
-        f"chosen here: {found['chosen']}). `{found['command']}`"
+        f"**Rate of supernet training (steps) and evaluation (candidates)**, and its share of the machine's limit, the "
+        f"rate of a large convolution in the same run. That reaches, forward, in GMAC/s: {limits}. slimgen chooses "
+        f"{found['chosen']}. `{found['command']}`"
     )
     return "\n".join([head, "", *rows])
 
 
 def fair(found: Mapping[str, Any]) -> str:
     """Return the paragraph on found generators and their rivals, over seeds and budgets."""
-    settings = "".join(f" --set {setting}" for setting in found["settings"])
     tables = []
     for budget, values in found["budgets"].items():
         tables += against(f"{budget} of the MACs", values)
     return "\n".join(
         [
-            f"**Against chance**, {found['recipe']}{settings}, {len(found['seeds'])} seeds, rivals trained from "
-            "scratch with as many updates as all trainings that led to the found one, halving with at most its MACs; "
-            f"paired t tests; on {machine(found)}. `{found['command']}`",
+            f"**Found generators against rivals**, {found['recipe']}{settings(found)}: quality, mean ± standard "
+            f"deviation over {len(found['seeds'])} seeds, and how much better the found generator is (p of a paired t "
+            "test). Rivals are trained from scratch for as many updates as all trainings that led to the found one; "
+            f"halving uses at most its MACs. Measured on {machine(found)}. `{found['command']}`",
             *tables,
         ]
     )
@@ -162,7 +163,10 @@ def fair(found: Mapping[str, Any]) -> str:
 
 def hours(found: Mapping[str, Any]) -> str:
     """Return the paragraph on a preset's estimated hours on a large GPU."""
-    rows = ["| training | updates | batch | PMACs | calls a step | hours |", "| --- | --- | --- | --- | --- | --- |"]
+    rows = [
+        "| training | updates | batch size | PMACs | operator calls per step | hours |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     for name, row in found["trainings"].items():
         figures = (
             f"{row['updates']:,}",
@@ -172,8 +176,9 @@ def hours(found: Mapping[str, Any]) -> str:
         )
         rows.append(f"| {' | '.join([name, *figures])} | {row['hours']:.1f} |")
     head = (
-        f"**{found['recipe']} on an H200, worked out, not run**: a quarter of its dense bf16 peak, or 10 us for each "
-        f"call of an operator, whichever takes longer; {found['hours']:.1f} hours in all. `{found['command']}`"
+        f"**Training time of {found['recipe']} on one H200, estimated, not run: {found['hours']:.1f} hours.** A step "
+        "takes its MACs at a quarter of the dense bf16 peak, or 10 us per operator call, whichever is longer. "
+        f"`{found['command']}`"
     )
     step = step_lines(found["step"]) if found.get("step") else []
     return "\n".join([head, "", *rows, *(["", *step] if step else [])])
@@ -183,20 +188,21 @@ def job(found: Mapping[str, Any]) -> str:
     """Return a sentence on a preset's estimated hours on a large GPU."""
     trainings = found["trainings"].items()
     parts = ", ".join(
-        f"{name} {row['updates']:,} updates of {row['batch']} ({row['hours']:.1f} h)" for name, row in trainings
+        f"{name} {row['updates']:,} updates with batch size {row['batch']} ({row['hours']:.1f} h)"
+        for name, row in trainings
     )
     return (
-        f"`{found['recipe']}`, a paper's whole setting: {found['hours']:.0f} hours on one H200, worked out from its "
-        f"MACs and operator calls, not run: {parts}."
+        f"`{found['recipe']}`, a paper's full setting, would take {found['hours']:.0f} hours on one H200, an estimate "
+        f"from its MACs and operator calls: {parts}."
     )
 
 
 def graph(found: Mapping[str, Any]) -> str:
     """Return the paragraph on exported networks before and after their graphs are rewritten."""
     head = (
-        f"**Exported graphs, before -> after they are rewritten**, onnxruntime, one thread, in turns, on "
-        f"{machine(found)}; in brackets, the share of the ratio of MACs that arrives as time. Single convolutions are "
-        f"in the file of figures. `{found['command']}`"
+        "**Exported graphs before -> after rewriting**: number of nodes, latency, and how many times as fast as the "
+        "original; in brackets, the speed-up as a share of the reduction in MACs. In onnxruntime with one thread, in "
+        f"turns, on {machine(found)}. Single convolutions: `benchmarks/results/graph.json`. `{found['command']}`"
     )
     return "\n".join([head, "", *takewhile(bool, graph_lines(found))])
 
@@ -219,9 +225,9 @@ def kills(found: Mapping[str, Any]) -> str:
     lost = [name for part in parts.values() for name in part["results of before that are lost"]]
     left = [name for part in parts.values() for name in part["left behind"]]
     head = (
-        f"**Killed with SIGKILL** {sum(part['kills'] for part in parts.values())} times and resumed: the smallest "
-        "recipe of each method with rivals and a finished result of another seed to replace, DVC and Kubeflow on this "
-        f"machine, and one of two torchrun ranks. Replaced results lost: {', '.join(lost) or 'none'}; left behind: "
+        f"**Runs killed with SIGKILL {sum(part['kills'] for part in parts.values())} times and resumed**: the smallest "
+        "recipe of each method, with rivals and a finished result of another seed to replace; DVC and Kubeflow on this "
+        f"machine; one of two torchrun ranks. Finished results lost: {', '.join(lost) or 'none'}; files left behind: "
         f"{', '.join(left) or 'none'}. `{found['command']}`"
     )
     return "\n".join([head, "", *rows])
@@ -232,25 +238,28 @@ def latency(found: Mapping[str, Any]) -> str:
     about = found["table"]["conditions"]
     family = found.get("family", about["largest"][0].split()[0])
     return (
-        f"**Latency predicted** for {family} at {about['height']} px, onnxruntime with "
-        f"{about['threads']} thread(s): median error {found['median error']:.1%}, largest "
-        f"{found['largest error']:.1%} on {found['networks measured']} networks not seen before (a multiple of MACs: "
-        f"{found['median error of a multiple of MACs']:.1%} and {found['largest error of a multiple of MACs']:.1%}); "
-        f"rank correlation {found['Spearman, predicted']:.3f} (MACs {found['Spearman, MACs']:.3f}); "
-        f"{found['seconds for the table']:.0f} s for the table, "
-        f"{found['microseconds to predict one']:.0f} us a prediction. `{found['command']}`"
+        f"**Error of predicted latency, {family}** at {about['height']} px in onnxruntime with "
+        f"{threads(about['threads'])}: median {found['median error']:.1%}, largest {found['largest error']:.1%}, over "
+        f"{found['networks measured']} networks that are not in the table (predicted as a multiple of MACs: "
+        f"{found['median error of a multiple of MACs']:.1%} and {found['largest error of a multiple of MACs']:.1%}). "
+        f"Rank correlation with the measured latency: {found['Spearman, predicted']:.3f} (of MACs: "
+        f"{found['Spearman, MACs']:.3f}). The table takes {found['seconds for the table']:.0f} s, a prediction "
+        f"{found['microseconds to predict one']:.0f} us. `{found['command']}`"
     )
 
 
 def milliseconds(found: Mapping[str, Any]) -> str:
     """Return the paragraph on searches with limits on latency."""
-    rows = ["| limit, ms | predicted | measured | exported, p50 | evaluations |", "| --- | --- | --- | --- | --- |"]
+    rows = [
+        "| limit, ms | predicted, ms | measured, ms | exported, p50 ms | evaluations |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for row in found["searches"]:
         times = (row[name] for name in ("limit_ms", "predicted_ms", "measured_ms", "exported_p50_ms"))
         rows.append(f"| {' | '.join(f'{time:.2f}' for time in times)} | {row['evaluations']:.0f} |")
     head = (
-        f"**A search under a limit on time** ({found['recipe']}, {found['threads']} thread): what is predicted holds "
-        f"the table's largest error as a margin. `{found['command']}`"
+        f"**Latency of generators found under a limit on it**, {found['recipe']} with {threads(found['threads'])}. "
+        f"The prediction includes the largest error of the latency table as a margin. `{found['command']}`"
     )
     return "\n".join([head, "", *rows])
 
@@ -258,9 +267,9 @@ def milliseconds(found: Mapping[str, Any]) -> str:
 def parts(found: Mapping[str, Any]) -> str:
     """Return the paragraph on the gain of each part of GAN Compression's pipeline."""
     head = (
-        f"**What each part of a pipeline earns**, {found['recipe']}, {len(found['rows'])} seeds, the same updates in "
-        f"line for all; gains with p of paired t tests, not corrected for their number; on {machine(found)}. "
-        f"`{found['command']}`"
+        f"**Gain of each part of GAN Compression's pipeline**, {found['recipe']}, {len(found['rows'])} seeds. The "
+        "trainings that lead to each generator have the same number of updates in total; p values are of paired t "
+        f"tests and not corrected for the number of tests. Measured on {machine(found)}. `{found['command']}`"
     )
     return "\n".join([head, *earned(found["recipe"], found)])
 
@@ -268,10 +277,10 @@ def parts(found: Mapping[str, Any]) -> str:
 def ranking(found: Mapping[str, Any]) -> str:
     """Return the paragraph on Kendall's tau of supernets and of other scores."""
     spread, within = found["spread"], bool(found["path"])
-    heads = ["score", "tau, all (p)", "would pick, of the best"]
+    heads = ["score", "tau, all (p)", "PSNR of its pick, of the best"]
     if within:
-        heads += [f"tau within {found['path']} (p)", "would pick, of the best"]
-    heads.append("s a network")
+        heads += [f"tau within {found['path']} (p)", "PSNR of its pick, of the best"]
+    heads.append("s per network")
     rows = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     for name, values in found["scores"].items():
         cells = [name]
@@ -280,26 +289,26 @@ def ranking(found: Mapping[str, Any]) -> str:
             cells += [f"{one['tau']:+.2f} ({one['p']:.2g})", f"{one['picked']:.2f} of {one['best']:.2f}"]
         cells.append(f"{values['seconds']:.2f}" if values.get("seconds") else "")
         rows.append(f"| {' | '.join(cells)} |")
-    deviations = f"all of them {spread['all']:.2f} dB" + (f", within the path {spread['within']:.2f}" if within else "")
+    path = f", within the path {spread['within']:.2f} dB" if within else ""
     head = (
-        f"**Does a search rank as training alone would?** {found['recipe']}: {len(found['genotypes'])} networks of "
-        f"equal MACs, spread out, trained alone for {found['updates']} updates with {len(found['alone'][0])} seeds. "
-        f"Standard deviation of {deviations}; of a seed {spread['of a seed']:.2f}. PSNR on the validation images. "
-        f"`{found['command']}`"
+        f"**How well scores rank networks**, {found['recipe']}: Kendall's tau with the PSNR (dB, validation images) of "
+        f"{len(found['genotypes'])} networks of equal MACs, spread over the space, each trained by itself for "
+        f"{found['updates']} updates with {len(found['alone'][0])} seeds. Standard deviation over all networks "
+        f"{spread['all']:.2f} dB{path}, over seeds {spread['of a seed']:.2f} dB. `{found['command']}`"
     )
     return "\n".join([head, "", *rows])
 
 
 def both_ways(found: Mapping[str, Any]) -> str:
-    """Return the paragraph on both generators of a CycleGAN, in several ways."""
+    """Return the paragraph on both generators of a CycleGAN, found in several ways."""
     seeds, paired = len(found["seeds"]), "psnr" in next(iter(found["generators"].values()))["quality"]
-    spread = f"{seeds} seeds (mean ± standard deviation)" if seeds > 1 else "1 seed"
-    partners = " against their true partners, which neither training nor search had seen" if paired else ""
-    settings = "".join(f" --set {setting}" for setting in found["settings"])
-    night = f" ({found['night']} pictures by night)" if found.get("night") else ""
+    spread = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "1 seed"
+    partners = " against their partners, which neither training nor search used" if paired else ""
+    night = f" ({found['night']} night images)" if found.get("night") else ""
     head = (
-        f"**{found['recipe']}**{settings}{night}, both directions, test images{partners}; cycle: mean absolute error "
-        f"of the way there and back; {spread}; on {machine(found)}. `{found['command']}`"
+        f"**Generators of both directions, {found['recipe']}**{settings(found)}{night}: quality on test images"
+        f"{partners}; cycle: mean absolute error after both translations (lower is better); {spread}. Measured on "
+        f"{machine(found)}. `{found['command']}`"
     )
     return "\n".join([head, "", *unpaired.lines(found["generators"])])
 
@@ -307,32 +316,34 @@ def both_ways(found: Mapping[str, Any]) -> str:
 def from_noise(found: Mapping[str, Any]) -> str:
     """Return the paragraph on AlphaGAN's found, hand-designed and random generators."""
     names = list(found["runs"][0]["rows"])
-    rows = ["| seed | " + " | ".join(names) + " | k params of the found |", "| --- " * (len(names) + 2) + "|"]
+    rows = ["| seed | " + " | ".join(names) + " | k params, found |", "| --- " * (len(names) + 2) + "|"]
     for run in found["runs"]:
         values = " | ".join(f"{run['rows'][name][found['metric']]:.2f}" for name in names)
         rows.append(f"| {run['seed']} | {values} | {run['rows']['found']['params'] / 1e3:.0f} |")
     spreads = (found["found"], found["random"])
-    means = " and ".join(f"{spread['mean']:.2f} ± {spread['deviation']:.2f}" for spread in spreads)
+    own, random = (f"{spread['mean']:.2f} ± {spread['deviation']:.2f}" for spread in spreads)
     head = (
-        f"**CIFAR-10 of noise**, {found['metric']} (lower is better) of what AlphaGAN found, of the generator by hand "
-        f"(original), and of random architectures of the found one's size, all trained for "
-        f"{found['runs'][0]['rows']['found']['updates']:,} updates: found and random {means} (mean ± standard "
-        f"deviation); found is better than {found['wins']} of {found['rivals']}; on "
+        f"**CIFAR-10 from noise**, {found['metric']} (lower is better): AlphaGAN's found generator, the hand-designed "
+        "one (original), and random architectures of the found one's size, all trained for "
+        f"{found['runs'][0]['rows']['found']['updates']:,} updates. Mean ± standard deviation: found {own}, random "
+        f"{random}; found is better than {found['wins']} of {found['rivals']} random ones. Measured on "
         f"{machine(found)}. `{found['command']}`"
     )
     return "\n".join([head, "", *rows])
 
 
 def relaxation_memory(found: Mapping[str, Any]) -> str:
-    """Return the paragraph on memory and seconds of mixed steps."""
-    rows = ["| method | mixed by | MiB of a step | s a step |", "| --- | --- | --- | --- |"]
+    """Return the paragraph on memory and time of steps with mixed operations."""
+    rows = ["| method | relaxation | MiB per step | s per step |", "| --- | --- | --- | --- |"]
     for method, ways in found["methods"].items():
         for way, taken in ways.items():
             rows.append(f"| {method} | {way} | {taken['bytes'] / 2**20:.0f} | {taken['seconds']:.3f} |")
     head = (
-        f"**What a mixed step takes** of AlphaGAN's supernet (batch {found['batch']}, {found['channels']} channels) "
-        f"and of CycleGANAS's four (hidden width {found['hidden']}), on {found['compute']}: all branches kept, "
-        f"computed twice, or one drawn; peak memory above what the process held before. `{found['command']}`"
+        "**Peak memory and time of a step with mixed operations**: AlphaGAN's supernet (batch size "
+        f"{found['batch']}, {found['channels']} channels) and CycleGANAS's four networks (hidden width "
+        f"{found['hidden']}), on {found['compute']}. `softmax` keeps the activations of all branches, `recompute` "
+        "computes them twice, `sampled` draws one branch. Memory is counted above that of the process before the step. "
+        f"`{found['command']}`"
     )
     return "\n".join([head, "", *rows])
 
@@ -340,10 +351,21 @@ def relaxation_memory(found: Mapping[str, Any]) -> str:
 def norms(found: Mapping[str, Any]) -> str:
     """Return the paragraph on a norm's two passes and PyTorch's kernels."""
     head = (
-        f"**A norm, forward and backward**, one thread, channels_last, in turns, on {machine(found)}; how many times "
-        f"as long PyTorch's kernels take. `{found['command']}`"
+        "**Time of a norm, forward and backward**, in slimgen (here) and in PyTorch's kernels; in brackets, how many "
+        f"times slimgen's time. One thread, channels_last, in turns, on {machine(found)}. `{found['command']}`"
     )
     return "\n".join([head, "", *norm_lines(found["rows"])])
+
+
+def settings(found: Mapping[str, Any]) -> str:
+    """Return the changed settings of a recipe as options of the command line, or nothing."""
+    options = " ".join(f"--set {setting}" for setting in found["settings"])
+    return f" with `{options}`" if options else ""
+
+
+def threads(count: int) -> str:
+    """Return a number of threads with its noun."""
+    return f"{count} thread" if count == 1 else f"{count} threads"
 
 
 def machine(found: Mapping[str, Any]) -> str:

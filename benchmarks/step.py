@@ -94,8 +94,8 @@ def features(held: bool) -> Iterator[None]:
 
 
 def lines(found: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """A Markdown table."""
-    heads = ["a step of the supernet learns of", "calls", "calls a picture", "seconds", "seconds a picture"]
+    """Return a Markdown table."""
+    heads = ["supernet step on", "operator calls", "calls per image", "s per step", "s per image"]
     text = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     for name, row in found.items():
         figures = [f"{row['calls']:,.0f}", f"{row['calls'] / row['pictures']:,.0f}"]

@@ -1,4 +1,4 @@
-"""The glossary says one meaning of each word, and where it is: every name in it must exist."""
+"""Glossary: one row for each word, and every name in it exists."""
 
 import importlib
 import re
@@ -12,7 +12,7 @@ WORDS = re.findall(r"^\| ([^|`]+?) \| .+ \| .* \|$", TEXT, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_the_glossary_names_is_there(name: str) -> None:
+def test_every_name_in_the_glossary_exists(name: str) -> None:
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         try:
@@ -25,7 +25,7 @@ def test_what_the_glossary_names_is_there(name: str) -> None:
     pytest.fail(f"nothing is called {name}")
 
 
-def test_each_word_stands_once() -> None:
+def test_each_word_has_one_row() -> None:
     words = [word for word in WORDS if word not in ("word", "---")]
     assert len(words) > 40
     assert len(words) == len(set(words))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.ablations import searched, told, variants
+from benchmarks.ablations import in_words, searched, variants
 from slimgen import recipe, stages
 from slimgen.errors import RecipeError
 from slimgen.methods import cf_gan
@@ -111,7 +111,7 @@ def test_joint_search_is_counted_until_it_is_as_good(tmp_path) -> None:
     (tmp_path / "joint" / "search" / "trials.jsonl").write_text("\n".join(map(json.dumps, trials)))
     counted = searched(tmp_path / "coarse", tmp_path / "joint")
     assert (counted["joint evaluations"], counted["joint seconds"]) == (3, 3 * 8.0 / 4)
-    assert "as good in 1 of 1 seeds, there after 3 evaluations (6 s)" in told([counted])
+    assert "as good in 1 of 1 seeds, after 3 evaluations (6 s)" in in_words([counted])
     (tmp_path / "coarse" / "search" / "genotype.json").write_text(
         json.dumps({"objective": goal, "quality": {"psnr": 22.0}})
     )

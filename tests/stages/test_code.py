@@ -1,5 +1,6 @@
-"""What of the code decides a stage's result: formulas in use, and neither words nor what is not in use."""
+"""Code that decides a stage's result: formulas in use, without messages, comments and unused code."""
 
+import ast
 import re
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from slimgen.recipe import Recipe, load, presets
 from slimgen.stages.code import PACKAGE, code
 from slimgen.stages.fingerprint import fingerprint, named_files, texts
+from slimgen.stages.messages import without_messages
 from slimgen.stages.table import STAGES
 
 RECIPE = load("townhouses-cf_gan")
@@ -25,7 +27,7 @@ def copied(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def package(copied):
-    """A copy of the package, whose edited files are put back."""
+    """Yield a copy of the package, and restore its edited files."""
     yield copied
     for path in copied.rglob("*.py"):
         whole = (PACKAGE / path.relative_to(copied)).read_bytes()
@@ -44,7 +46,7 @@ def every(package: Path, used: set[str] = USED) -> dict[str, dict[str, str]]:
 
 
 def changed(package: Path, used: set[str] = USED) -> set[str]:
-    """The stages that an edit of the copy would compute anew."""
+    """Return the stages that run again after an edit of the copy."""
     before, now = every(PACKAGE, used), every(package, used)
     return {name for name in STAGES if now[name] != before[name]}
 
@@ -57,14 +59,52 @@ def test_comments_docstrings_types_and_layout_leave_every_stage_finished(package
     assert changed(package) == set()
 
 
-def test_the_words_of_an_error_leave_every_stage_finished_and_where_it_is_raised_does_not(package: Path) -> None:
+def test_an_edited_message_leaves_every_stage_finished_and_another_class_of_error_does_not(package: Path) -> None:
     path = package / "nets" / "resnet" / "description.py"
     text = path.read_text()
     assert text.count("raise RecipeError(") > 1
     path.write_text(text.replace("raise RecipeError(", "raise RecipeError('in other words' + "))
+    edit(package / "data" / "shapes.py", r"raise Rejected\(path, reason, \"", r"\g<0>in other words")
+    edit(package / "data" / "label_maps.py", r"hint = f?\"", r"\g<0>in other words")
+    edit(package / "tasks" / "channels.py", r"rule = f?\"", r"\g<0>in other words")
     assert changed(package) == set()
     path.write_text(text.replace("raise RecipeError(", "raise DataError(", 1))
     assert "teach" in changed(package)
+
+
+MESSAGE = """
+def checked(value):
+    rule = f"must be {least} at least"
+    if value < 1:
+        raise ValueError(rule)
+    return value
+
+
+class Options:
+    count: int = Field(description="how many", ge=1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("at least", "or more", True),
+        ("how many", "the number", True),
+        ("ge=1", "ge=2", False),
+        ("< 1", "< 2", False),
+        ("raise ValueError(rule)", "return rule", False),
+    ],
+)
+def test_a_string_read_only_by_a_message_is_no_code(old: str, new: str, same: bool) -> None:
+    kept, edited = (ast.unparse(without_messages(ast.parse(text))) for text in (MESSAGE, MESSAGE.replace(old, new)))
+    assert (kept == edited) == same
+
+
+def test_a_string_that_is_returned_too_is_code() -> None:
+    returned = MESSAGE.replace("return value", "return rule, value")
+    assert "at least" in ast.unparse(without_messages(ast.parse(returned)))
+    inner = MESSAGE.replace("    return", "    class Inner:\n        rule = rule\n    return")
+    assert "at least" in ast.unparse(without_messages(ast.parse(inner)))
 
 
 @pytest.mark.parametrize("file", [SPADE, UNET, "methods/alphagan/__init__.py", "metrics/lpips.py", "tasks/unpaired.py"])
@@ -88,7 +128,7 @@ def test_code_of_another_family_task_method_or_metric_leaves_every_stage_finishe
         ("report/pictures.py", {"evaluate"}),
     ],
 )
-def test_a_formula_in_use_computes_anew_the_stages_that_it_decides(package: Path, file: str, anew: set[str]) -> None:
+def test_an_edited_formula_runs_the_stages_that_use_it_again(package: Path, file: str, anew: set[str]) -> None:
     path = package / file
     path.write_text(re.sub(r"\breturn\b (?!lambda)", "return None or ", path.read_text()))
     now = changed(package)
@@ -96,29 +136,29 @@ def test_a_formula_in_use_computes_anew_the_stages_that_it_decides(package: Path
     assert "prepare" not in now - anew
 
 
-def test_a_formula_of_the_family_in_use_trains_anew(package: Path) -> None:
+def test_an_edited_formula_of_the_family_in_use_runs_training_again(package: Path) -> None:
     edit(package / RESNET, r"(class ResnetGenerator.*?def forward.*?return )", r"\1not ")
     now = changed(package)
     assert {"teach", "evaluate"} <= now
     assert "prepare" not in now
 
 
-def test_a_family_named_by_a_method_alone_is_in_use(package: Path) -> None:
+def test_a_family_that_only_the_method_names_is_in_use(package: Path) -> None:
     used = set(texts(load("townhouses-alphagan").model_dump(mode="json")))
     edit(package / "nets" / "alphagan" / "generator.py", r"(def forward.*?return )", r"\1not ")
     assert "finetune" in changed(package, used)
     assert changed(package) == set()
 
 
-def test_a_template_of_the_report_is_looked_at(package: Path) -> None:
-    (template,) = (package / "report").glob("*.html")
+def test_an_edited_report_template_runs_the_stages_that_fill_it_again(package: Path) -> None:
+    template = package / "report" / "report.html"
     template.write_text(f"{template.read_text()}<p>more</p>")
-    assert changed(package) == {"evaluate"}
+    assert changed(package) == {"evaluate", "export"}
     shutil.copy(PACKAGE / "report" / template.name, template)
 
 
 @pytest.mark.parametrize("name", presets())
-def test_every_recipe_comes_to_its_task_its_method_and_its_families(name: str) -> None:
+def test_the_code_of_every_recipe_includes_its_task_method_and_families(name: str) -> None:
     recipe = load(name)
     used = set(texts(recipe.model_dump(mode="json")))
     assert f"slimgen.tasks:TASKS[{recipe.task}]" in code(STAGES["teach"], used)
@@ -129,7 +169,7 @@ def test_every_recipe_comes_to_its_task_its_method_and_its_families(name: str) -
         assert any(module.startswith(method) and name == stage for module, _, name in places)
 
 
-def test_a_users_code_counts_for_the_stages_that_run_it(tmp_path, monkeypatch) -> None:
+def test_user_code_counts_for_the_stages_that_run_it(tmp_path, monkeypatch) -> None:
     (tmp_path / "users").mkdir()
     for name in ("task", "method", "metric", "net"):
         (tmp_path / "users" / f"{name}.py").touch()
@@ -154,7 +194,7 @@ def test_a_users_code_counts_for_the_stages_that_run_it(tmp_path, monkeypatch) -
     assert stages_of(teach=network) == set(STAGES) - {"prepare"}
 
 
-def test_another_metric_of_the_table_leaves_what_was_searched_and_trained_finished() -> None:
+def test_another_metric_in_the_table_leaves_search_and_training_finished() -> None:
     more = RECIPE.override(["evaluate.metrics=[psnr, lpips, 'examples.own_metric:GMSD']"])
     for name in ("search", "finetune", "evaluate"):
         anew = fingerprint(STAGES[name], more, {}, {}) != fingerprint(STAGES[name], RECIPE, {}, {})

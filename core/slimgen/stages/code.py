@@ -1,7 +1,7 @@
-"""The code that decides a stage's result: what its body reaches, without comments, docstrings and positions.
+"""Code that decides a stage's result: all that its body reaches, without comments, docstrings, messages and positions.
 
-Names are followed from definition to definition, through imports; of a registry, the entries in use alone. So an edit
-elsewhere in a file, or in the file of another family, task, method or metric, leaves a finished stage finished.
+Names are followed from definition to definition, through imports; of a registry, only the entries in use count. So an
+edit elsewhere in a file, or in the file of another family, task, method or metric, leaves a finished stage finished.
 """
 
 import ast
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import slimgen
 from slimgen.files import sha256_file
+from slimgen.stages.messages import message_of, without_messages
 from slimgen.stages.table import Stage
 
 PACKAGE = Path(slimgen.__file__).parent
@@ -51,12 +52,8 @@ class Definition:
             return
         if _is_text(node):
             return
-        if (
-            isinstance(node, ast.Raise)
-            and isinstance(node.exc, ast.Call)
-            and ast.unparse(node.exc.func)[-5:] == "Error"
-        ):
-            self.text.append(f"Raise({ast.unparse(node.exc.func)})")  # what its message says is no result
+        if raised := message_of(node):
+            self.text.append(f"Raise({raised})")
             return
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             self.names.add((node.value.id, node.attr))
@@ -197,7 +194,7 @@ def _file(module: str, stage: Stage, package: Path) -> Path | None:
 def _parsed(text: str) -> Module:
     """A file's definitions; parsed once in a process."""
     module = Module()
-    for node in ast.parse(text).body:
+    for node in without_messages(ast.parse(text)).body:
         if isinstance(node, ast.ImportFrom):
             module.imports |= _imported(node)
         elif not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
