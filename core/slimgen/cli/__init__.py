@@ -1,10 +1,10 @@
-"""The command line: it reads arguments, calls the library, and says what came of it."""
+"""Command line: reads arguments, calls the library, prints the outcome."""
 
 import sys
 
 
 def main() -> None:
-    """The entry point of the command `slimgen`; it ends the program."""
+    """Run the command `slimgen` and exit with its status."""
     try:
         from slimgen.cli.endings import ending
     except KeyboardInterrupt:  # from there on, signals are listened to

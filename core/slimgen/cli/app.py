@@ -1,4 +1,4 @@
-"""The command `slimgen`. What a subcommand needs is imported when it runs, so that help comes at once."""
+"""The command `slimgen`. A subcommand's imports run only when it does, so that help appears at once."""
 
 from typing import Annotated
 

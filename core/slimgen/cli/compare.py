@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _current(table: "Table", evaluate: Path) -> "Table":
-    """A table with notes of what it was not computed from, though it lies in its run now."""
+    """Return a table with notes on the results in its run that are newer than it."""
     from slimgen.report.budget import budget_notes
     from slimgen.run.record import apart
     from slimgen.stages.table import STAGES

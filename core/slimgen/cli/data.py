@@ -1,4 +1,4 @@
-"""`slimgen data`: public sets, the embedded set, and a look at any."""
+"""`slimgen data`: public sets, the embedded set, and a check of any."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -128,7 +128,7 @@ def check(
 
 @contextmanager
 def _bar(title: str, *columns: "ProgressColumn") -> Iterator[Callable[..., None]]:
-    """A progress bar on stderr, where that is a terminal, and what updates it."""
+    """Return a progress bar on stderr, if that is a terminal, and the function that updates it."""
     from rich.console import Console
     from rich.progress import Progress
 

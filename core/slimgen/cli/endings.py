@@ -1,4 +1,4 @@
-"""How a command ends: what went wrong as one line on stderr, and an exit status that says whose it is to mend."""
+"""End of a command: one line on stderr for an error, and an exit status that says who can fix it."""
 
 import atexit
 import os
@@ -28,7 +28,7 @@ ANSWERS = ("recipes", "spaces", "profile", "compare", "data list", "data check")
 
 @contextmanager
 def ending(name: str) -> Iterator[None]:
-    """Brings a command line, which is loaded and run within, to its end, whatever comes in between.
+    """Yield to the loading and running of a command line, and end the process whatever happens there.
 
     Args:
         name: what a line about a fault begins with.
@@ -54,12 +54,12 @@ def ending(name: str) -> Iterator[None]:
 
 
 def debugging() -> bool:
-    """Whether faults are to be shown with their tracebacks."""
+    """Return whether errors are shown with their tracebacks."""
     return bool(os.environ.get("SLIMGEN_DEBUG")) or "--debug" in sys.argv[1:]
 
 
 def tell(error: BaseException, name: str = "error") -> int:
-    """Says in one line what ended a command; the exit status."""
+    """Print the reason why a command ended as one line, and return the exit status."""
     if isinstance(error, KeyboardInterrupt):
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
         said = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
@@ -77,7 +77,7 @@ def tell(error: BaseException, name: str = "error") -> int:
 
 
 def _mendable(error: BaseException) -> SlimgenError | None:
-    """What ended a command, where it is the user's to mend."""
+    """Return the error that ended a command if the user can fix it, else None."""
     if isinstance(error, ShortageError):
         return error
     if isinstance(error, SystemExit):
@@ -100,7 +100,7 @@ def _place(error: BaseException) -> str:
 
 
 def _report(error: BaseException) -> str:
-    """Writes what a developer needs to know to a file, and says where."""
+    """Write the facts that a developer needs to a file, and print its path."""
     about = f"slimgen {slimgen.__version__}, Python {sys.version}\n{scrubbed(' '.join(sys.argv))}\n\n"
     try:
         handle, path = tempfile.mkstemp(prefix="slimgen-", suffix=".txt")
@@ -112,7 +112,7 @@ def _report(error: BaseException) -> str:
 
 
 def _unsaid() -> int:
-    """What stdout could not take is told; where it was all there is to a command, that is its fault."""
+    """Print what stdout could not take; if the command has no other result, that is an error."""
     fault = unsaid()
     if fault is None:
         return 0

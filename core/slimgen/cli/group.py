@@ -1,4 +1,4 @@
-"""The group of all commands: its help by purpose, and what is typed wrongly answered in one line."""
+"""Group of all commands: help by purpose, and one line for each mistake on the command line."""
 
 import re
 from collections.abc import Iterator
@@ -62,20 +62,20 @@ USAGE = cast(type[Exception], typer.BadParameter.__base__)
 
 
 class Group(TyperGroup):
-    """Turns whatever ends a command early into one line on stderr and an exit status."""
+    """Command group that turns any early end of a command into one line on stderr and an exit status."""
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
-        """Reads the command line."""
+        """Read the command line."""
         with _one_line():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: Any) -> object:
-        """Runs the subcommand."""
+        """Run the subcommand."""
         with _one_line(ctx.params.get("debug", False)):
             return super().invoke(ctx)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Finds the subcommand; raises SlimgenError, with the nearest ones, of an unknown one."""
+        """Find the subcommand; raise SlimgenError with the nearest ones for an unknown one."""
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             raise SlimgenError(f"there is no command {ctx.command_path} {args[0]}", None, self._nearest(args[0]))
         return super().resolve_command(ctx, args)
@@ -87,7 +87,7 @@ class Group(TyperGroup):
         return f"did you mean {' or '.join(meant)}?" if meant else f"known: {', '.join(self.commands)}"
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Writes the commands by what they are for, none of them cut."""
+        """Write the commands grouped by purpose, none of them cut."""
         panels: dict[str, list[tuple[str, str]]] = {}
         for name, command in self.commands.items():
             if not command.hidden:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how a recipe is read from them."""
+"""Options shared by several commands, and the recipe that they describe."""
 
 import json
 import os
@@ -31,7 +31,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, on
 
 
 def read_recipe(reference: str, settings: list[str] | None) -> "Recipe":
-    """The recipe by preset name, file, or `FILE#key`, with single values replaced."""
+    """Read the recipe by preset name, file, or `FILE#key`, and replace single values."""
     from slimgen.recipe import load
 
     recipe = load(reference)
@@ -54,7 +54,7 @@ def _refuse_method(recipe: "Recipe", method: str) -> None:
 
 
 def print_json(value: object) -> None:
-    """A result as JSON on stdout; what is not finite becomes null."""
+    """Print a result as JSON on stdout; NaN and infinity become null."""
     from slimgen.files import plain
 
     text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
@@ -63,7 +63,7 @@ def print_json(value: object) -> None:
 
 
 def print_table(table: "RenderableType") -> None:
-    """A table on stdout: as wide as the terminal, and wide enough for whole lines in a file."""
+    """Print a table on stdout: as wide as the terminal, or in a file wide enough for whole lines."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -73,5 +73,5 @@ def print_table(table: "RenderableType") -> None:
 
 
 def leading() -> bool:
-    """Whether this process is the one that speaks: the first of those that torchrun started."""
+    """Return whether this process prints: the first of the processes that torchrun started."""
     return os.environ.get("RANK", "0") == "0"

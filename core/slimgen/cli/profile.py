@@ -1,4 +1,4 @@
-"""`slimgen profile`: what a network costs, without training it."""
+"""`slimgen profile`: costs of a network, without training it."""
 
 import json
 from collections.abc import Mapping
@@ -64,7 +64,7 @@ def profile(
 
 
 def parse_options(words: list[str]) -> dict[str, object]:
-    """`--key value` and `--key=value` as options; a value that names a JSON file stands for its content.
+    """Parse `--key value` and `--key=value`; a value that names a JSON file stands for its content.
 
     Raises:
         SlimgenError: something else than options, or one without a value.
@@ -85,7 +85,7 @@ def parse_options(words: list[str]) -> dict[str, object]:
 
 
 def _value(text: str) -> object:
-    """An option's value: YAML, or what a JSON file holds; of one that `search` wrote, the genotype."""
+    """Return an option's value: YAML, or the content of a JSON file; the genotype of a file that `search` wrote."""
     from slimgen.recipe.reading import read
 
     if text.endswith(".json"):
@@ -98,7 +98,7 @@ def _value(text: str) -> object:
 
 
 def _show(facts: Mapping[str, object], cost: "Cost") -> None:
-    """The counts as lines, with the conventions by name."""
+    """Print the counts as lines, by convention."""
     from slimgen.cost.formula import CONVENTIONS
     from slimgen.report.words import amount, size
 

@@ -1,4 +1,4 @@
-"""What is shown while stages work: one live line on a terminal, plain lines elsewhere."""
+"""Progress of stages: one live line on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -27,7 +27,7 @@ SPLITS = {"train_images": "training", "val_images": "validation", "test_images":
 
 
 class Count(MofNCompleteColumn):
-    """How much is done of how much; nothing before that is known."""
+    """Amount done and total; both unknown at first."""
 
     def render(self, task: Task) -> Text:
         """Return the column's text."""
@@ -35,7 +35,7 @@ class Count(MofNCompleteColumn):
 
 
 class Display:
-    """The progress of stages, in order, on stderr; if quiet, as are the processes that follow the first, none."""
+    """Progress of stages, in order, on stderr; nothing if quiet, or in processes after the first."""
 
     def __init__(self, stages: Sequence[str], quiet: bool = False, console: Console | None = None) -> None:
         self.waiting, self.quiet = list(stages), quiet

@@ -1,4 +1,4 @@
-"""The command that runs every stage of a recipe, and one for each of the seven, made of their table."""
+"""Commands of a recipe's stages: one for all of them, and one for each, made from the table of stages."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -129,7 +129,7 @@ def _folder(name: str) -> object:
 
 
 def _recipe_of(name: str, recipe: str | None, run: Path | None, settings: list[str] | None) -> "Recipe":
-    """The recipe that is named, or that of a run: of this stage, or else of the last one before it.
+    """Return the named recipe, or that of a run: of this stage, or else of the last one before it.
 
     Raises:
         SlimgenError: neither is given, or the run has no stage with a recipe.
@@ -260,7 +260,7 @@ def _next(folder: Path) -> Mapping[str, str]:
 
 
 def _show_outlook(outlook: "Outlook", as_json: bool) -> None:
-    """The recipe, the stages, what they need, and the space; as lines, or as JSON."""
+    """Print the recipe, the stages, their needs and the space, as lines or as JSON."""
     if as_json:
         print_json(asdict(outlook))
         return

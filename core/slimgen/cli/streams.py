@@ -1,4 +1,4 @@
-"""stdout and stderr that never fail a command: what cannot be shown is left out, and computing goes on."""
+"""Streams for stdout and stderr that never fail a command: they drop output that cannot be written."""
 
 import codecs
 import errno
@@ -13,26 +13,26 @@ LIKE = {"↑": "^", "↓": "v", "✓": "+", "×": "x", "…": ".", "−": "-"}
 
 
 class Told(io.RawIOBase):
-    """A file descriptor that is written as far as that is possible; `fault` is the first error."""
+    """A file descriptor that is written as far as possible; `fault` is the first error."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
         self.fault: OSError | None = None
 
     def writable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def fileno(self) -> int:
-        """The descriptor."""
+        """Return the descriptor."""
         return self._handle
 
     def isatty(self) -> bool:
-        """Whether a person may be looking."""
+        """Return whether the stream is a terminal."""
         return os.isatty(self._handle)
 
     def write(self, data: object) -> int:
-        """Writes what can be written, and takes the rest for written."""
+        """Write as much as possible, and report the rest as written."""
         view = memoryview(data).cast("B")  # type: ignore[arg-type]
         done = 0
         while done < len(view):
@@ -47,7 +47,7 @@ class Told(io.RawIOBase):
 
 
 def open_streams() -> None:
-    """Puts streams that cannot fail in the place of stdout and stderr, in whatever encoding these had.
+    """Replace stdout and stderr by streams that cannot fail, in the same encodings.
 
     Characters that the encoding lacks are replaced. A stream that is closed is opened on nothing first: otherwise the
     next file to be opened would get its number, and with it what libraries print. What somebody has put in the place
@@ -65,7 +65,7 @@ def open_streams() -> None:
 
 
 def unsaid() -> OSError | None:
-    """Why stdout does not hold all that was printed, although somebody wanted it: a full disk, for instance."""
+    """Return why stdout lacks part of the output although somebody reads it, such as a full disk."""
     buffer = getattr(sys.stdout, "buffer", None)
     if not isinstance(getattr(buffer, "raw", None), Told):
         return None
@@ -83,7 +83,7 @@ def _stream(stream: io.TextIOBase | object | None, handle: int) -> io.TextIOWrap
 
 
 def _like(error: UnicodeError) -> tuple[str | bytes, int]:
-    """A codec's handler of characters that it cannot encode."""
+    """Return a codec's error handler for characters that it cannot encode."""
     assert isinstance(error, UnicodeEncodeError)
     characters = error.object[error.start : error.end]
     return "".join(LIKE.get(c, c.encode("ascii", "backslashreplace").decode()) for c in characters), error.end

@@ -1,4 +1,4 @@
-"""`slimgen tidy`: removes what runs keep of other settings, and what killed processes left."""
+"""`slimgen tidy`: removes results of other settings, and files that killed processes left."""
 
 from pathlib import Path
 from typing import Annotated

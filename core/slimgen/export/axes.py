@@ -1,4 +1,4 @@
-"""The axes of an exported file in words: the expression of an axis of any length, as a person would say it."""
+"""Axes of an exported file in words: a variable axis's expression as text."""
 
 import ast
 import operator

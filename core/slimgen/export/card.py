@@ -1,4 +1,4 @@
-"""The model card: everything that a user of the exported file must know, as Markdown and as JSON."""
+"""Model card: all facts for a user of the exported file, as Markdown and as JSON."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ RGB = 3
 
 @dataclass(frozen=True)
 class Facts:
-    """The contents of a card. All of it was measured or configured; nothing is typed in.
+    """Contents of a card, all of them measured or configured.
 
     Attributes:
         recipe: its name, task, method and whatever else identifies it.
@@ -75,7 +75,7 @@ def write_card(path: Path, facts: Facts) -> None:
 
 
 def read_facts(path: Path) -> Facts:
-    """The facts of the card at `path`, from the JSON beside it.
+    """Return the facts of the card at `path`, from the JSON beside it.
 
     Raises:
         RunError: it is missing, damaged, or of another slimgen.
@@ -188,7 +188,7 @@ def _end(kind: str, name: str, shape: tuple[int | str, ...], values: str = "floa
 
 
 def _limits(facts: Facts) -> str:
-    """The section on what the model is for, and on what it was not tried for."""
+    """Return the section on the purpose of the model and on uses that were not tested."""
     onnx, recipe = facts.onnx, facts.recipe
     given = "images like those that it was trained on" if pictured(onnx) else "random noise"
     task = f" (task `{recipe['task']}`)" if recipe.get("task") else ""
@@ -210,7 +210,7 @@ def _limits(facts: Facts) -> str:
 
 
 def _latency(latency: Sequence[Mapping[str, Value]]) -> str:
-    """The measurements as a table of what differs; the JSON beside the card has the rest."""
+    """Return the measurements that differ as a table; the JSON beside the card has the rest."""
     lines = []
     for one in latency:
         size = f"{one['height']}x{one['width']}" if "height" in one and "width" in one else ""
@@ -223,7 +223,7 @@ def _latency(latency: Sequence[Mapping[str, Value]]) -> str:
 
 
 def _came(facts: Facts) -> list[str]:
-    """The section on where imported weights came from; none where there are none."""
+    """Return the section on the source of imported weights; empty if there are none."""
     if not facts.origin:
         return []
     what = "The original that it was compressed from was" if facts.original_cost else "It was"
@@ -250,7 +250,7 @@ def _cost(facts: Facts) -> str:
 
 
 def _records(records: Sequence[Mapping[str, Value]]) -> str:
-    """A column for each name that a record has."""
+    """Return a table with a column for each name in the records."""
     names = list(dict.fromkeys(name for record in records for name in record))
     return _rows(map(markdown, names), [[_text(record.get(name)) for name in names] for record in records])
 

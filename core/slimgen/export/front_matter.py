@@ -1,4 +1,4 @@
-"""The YAML at the head of a model card, as model hubs read it: what the model is for, its licence, its figures."""
+"""YAML at the head of a model card, for model hubs: purpose, licence and figures of the model."""
 
 import math
 from collections.abc import Mapping

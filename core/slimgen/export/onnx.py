@@ -1,4 +1,4 @@
-"""A generator as one ONNX file that any runtime can load, and how closely that computes what the network computes."""
+"""Export of a generator to one ONNX file, and comparison of its outputs with the network's."""
 
 import contextlib
 import copy
@@ -32,7 +32,7 @@ _TALKATIVE = ("torch", "torch.onnx", "torch.export", "torch.fx.experimental.symb
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """What was exported.
+    """An exported file.
 
     Attributes:
         path: the file, weights included.
@@ -69,7 +69,7 @@ def export_onnx(
     dynamic: bool = True,
     rewrite: bool = True,
 ) -> OnnxFile:
-    """Writes a generator, as it computes in evaluation mode in float32, to one ONNX file.
+    """Write a generator, in evaluation mode and float32, to one ONNX file.
 
     The batch varies and, of images and where the network allows it, height and width do. That is tried out in
     onnxruntime at other sizes, against the network itself; axes that turn out fixed are declared fixed. The bytes
@@ -110,7 +110,7 @@ def export_onnx(
 
 
 def export_fixed(net: nn.Module, shape: Sequence[int], opset: int = 20) -> bytes:
-    """A generator as `export_onnx` writes it, serialised, for inputs of one shape alone: a fraction of the time.
+    """Return a generator as `export_onnx` writes it, serialised, for one input shape; takes a fraction of the time.
 
     Args:
         net: as of `export_onnx`.
@@ -128,14 +128,14 @@ def export_fixed(net: nn.Module, shape: Sequence[int], opset: int = 20) -> bytes
 
 
 def _exact(net: nn.Module) -> nn.Module:
-    """A copy that computes in evaluation mode in float32 on the CPU."""
+    """Return a copy that computes in evaluation mode in float32 on the CPU."""
     return copy.deepcopy(net).to("cpu", torch.float32).requires_grad_(False).eval()
 
 
 def _checked(
     net: nn.Module, shape: Sequence[int], axes: Sequence[int], opset: int, rewrite: bool = True
 ) -> "ModelProto":
-    """The graph of inputs of this shape, in which these axes vary, compared with the network."""
+    """Return the graph for inputs of this shape with these variable axes, after comparing it with the network."""
     images = _noise(*shape)
     model = _translate(net, images, axes, opset)
     if rewrite:
@@ -152,7 +152,7 @@ def _noise(*shape: int) -> Tensor:
 
 
 def _translate(net: nn.Module, images: Tensor, axes: Sequence[int], opset: int) -> "ModelProto":
-    """The graph, in which torch left these axes variable."""
+    """Return the graph with the axes that torch left variable."""
     with _quiet():
         program = torch.onnx.export(
             net,
@@ -180,7 +180,7 @@ def _translate(net: nn.Module, images: Tensor, axes: Sequence[int], opset: int) 
 
 
 def _check(net: nn.Module, model: "ModelProto", images: Tensor, axes: Sequence[int]) -> None:
-    """Validates the graph, then compares it with the network at the exported size and at others."""
+    """Validate the graph, then compare it with the network at the exported size and at others."""
     import onnx
 
     onnx.checker.check_model(model, full_check=True)
@@ -206,7 +206,7 @@ def _shape(value: object) -> tuple[int | str, ...]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the exporter's progress, warnings and log off the terminal: its result is checked."""
+    """Keep the exporter's progress, warnings and log off the terminal: its result is checked."""
     loggers = [logging.getLogger(name) for name in _TALKATIVE]
     levels = [logger.level for logger in loggers]
     hidden = io.StringIO()
@@ -223,7 +223,7 @@ def _quiet() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Parity:
-    """The difference of two runtimes on so many images, in the network's own range of [-1, 1].
+    """Difference between two runtimes over several images, in the network's range of [-1, 1].
 
     `psnr_db` is 10 log10(2^2 / mean squared difference), at most 200; `tolerance` what `max_abs` was allowed to be.
     """
@@ -236,7 +236,7 @@ class Parity:
 
 
 def parity(net: nn.Module, path: Path, images: Tensor, *, tolerance: float = 1e-3, batch: int = 8) -> Parity:
-    """Runs real images through the network in float32 and through the ONNX file in onnxruntime, both on the CPU.
+    """Run real images through the network in float32 and through the ONNX file in onnxruntime, both on the CPU.
 
     Args:
         net: the network that was exported; it is not changed.

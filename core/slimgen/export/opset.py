@@ -1,4 +1,4 @@
-"""Which operator sets of ONNX a graph can be written in and run with, on this machine."""
+"""ONNX operator sets that the installed onnx and onnxruntime support."""
 
 from functools import cache
 
@@ -7,7 +7,7 @@ from slimgen.errors import RecipeError
 
 @cache
 def require_opset(opset: int) -> None:
-    """Raises RecipeError for an operator set that the installed onnx does not know, or onnxruntime does not run."""
+    """Raise RecipeError for an operator set that the installed onnx or onnxruntime does not support."""
     import onnx
     from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 

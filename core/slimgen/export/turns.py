@@ -1,4 +1,4 @@
-"""The latency of several generators beside each other: in onnxruntime as they are exported, and in PyTorch."""
+"""Latency of several generators side by side: exported in onnxruntime, and in PyTorch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -40,7 +40,7 @@ def timings(
     opset: int = 20,
     tell: Tell = lambda what, done, total: None,
 ) -> dict[str, Timing]:
-    """Times generators in turns: all of them in onnxruntime, in float32 on the CPU, then all of them in PyTorch.
+    """Time generators in turns: first all in onnxruntime, in float32 on the CPU, then all in PyTorch.
 
     Args:
         networks: name to what the network is built of, and the network. Networks that are built of the same differ in
@@ -71,7 +71,7 @@ def timings(
 
 
 def _exported(net: nn.Module, shape: Sequence[int], threads: int, opset: int) -> Timed | str:
-    """A generator in onnxruntime, or why there is none."""
+    """Return a generator in onnxruntime, or the reason why there is none."""
     absent = next((name for name in NEEDED if find_spec(name) is None), None)
     if absent is not None:
         return f"{absent} is not installed"

@@ -1,1 +1,1 @@
-"""What people look at: grids of pictures, charts, drawings of architectures, tables and a report that stands alone."""
+"""Report of a run: picture grids, charts, drawings of architectures, tables and a self-contained page."""

@@ -1,4 +1,4 @@
-"""What was found against the limits of its budget."""
+"""The found generator's costs beside the limits of its budget."""
 
 from collections.abc import Mapping
 from pathlib import Path

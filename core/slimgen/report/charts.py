@@ -23,7 +23,7 @@ Curve = tuple[list[float], list[float]]
 
 
 def training_chart(lines: Sequence[Mapping[str, object]], path: Path | IO[bytes]) -> None:
-    """Draws each loss of a training log against the steps, a panel for each.
+    """Draw each loss of a training log against the steps, one panel per loss.
 
     Lines of the log hold `step`, and losses by name (`generator.recon`); learning rates (`rate.*`) are left out.
     For the file, see `save`.
@@ -46,7 +46,7 @@ def training_chart(lines: Sequence[Mapping[str, object]], path: Path | IO[bytes]
 
 
 def probability_chart(lines: Sequence[Mapping[str, object]], path: Path | IO[bytes]) -> None:
-    """Draws the probability of every option against the steps, a panel for each choice, the likeliest option strong.
+    """Draw the probability of every option against the steps, one panel per choice; the likeliest option is strong.
 
     Lines of the trace hold `step`, and `probabilities`, which is choice to option to number. For the file, see `save`.
 
@@ -71,7 +71,7 @@ def probability_chart(lines: Sequence[Mapping[str, object]], path: Path | IO[byt
 
 
 def _append(curves: dict[str, Curve], name: str, step: object, value: object) -> None:
-    """Adds a point to a curve, unless it is no finite number at a step."""
+    """Add a point to a curve, unless it is not finite."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(step, int) and number and math.isfinite(value):  # type: ignore[arg-type]
         xs, ys = curves.setdefault(name, ([], []))
@@ -80,12 +80,12 @@ def _append(curves: dict[str, Curve], name: str, step: object, value: object) ->
 
 
 def _marker(xs: Sequence[float]) -> str | None:
-    """A curve of one point is a point, not a line."""
+    """Return a marker for a curve of one point, else none."""
     return "o" if len(xs) == 1 else None
 
 
 def _options(axes: "Axes", options: Mapping[str, Curve], top: float) -> None:
-    """One panel's curves, each named at its end; names that would touch are moved apart."""
+    """Draw one panel's curves, each named at its end; move names apart that would touch."""
     likeliest = max(options, key=lambda option: options[option][1][-1])
     colours = colours_of(options)
     gap, height = 0.085, -math.inf
@@ -108,7 +108,7 @@ def _options(axes: "Axes", options: Mapping[str, Curve], top: float) -> None:
 def comparison_chart(
     rows: Sequence[TableRow], path: Path, *, metric: str | None = None, convention: str = "exact"
 ) -> None:
-    """Draws quality against MACs of several runs' generators: a colour for each run, a marker for each kind.
+    """Draw quality against MACs of several runs' generators: one colour per run, one marker per kind.
 
     What is slower than the original for all its MACs has that written beside it, in red.
     Quality is by the metric, or by the first that the rows have. The file's ending says the format of the picture.

@@ -20,7 +20,7 @@ INK, GREY, PALE, RED = "#212529", "#868e96", "#f1f3f5", "#c92a2a"
 
 
 def sheet(width: float, height: float, layout: str | None = "constrained") -> "Figure":
-    """An empty figure of so many inches."""
+    """Return an empty figure of this size in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -30,7 +30,7 @@ def sheet(width: float, height: float, layout: str | None = "constrained") -> "F
 
 
 def bare_sheet(width: float, height: float) -> "tuple[Figure, Axes]":
-    """A figure of so many inches, filled by one panel without a frame."""
+    """Return a figure of this size in inches, filled by one panel without a frame."""
     figure = sheet(width, height, layout=None)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
@@ -38,7 +38,7 @@ def bare_sheet(width: float, height: float) -> "tuple[Figure, Axes]":
 
 
 def panels(titles: Sequence[str], across: int, width: float, height: float) -> "tuple[Figure, list[Axes]]":
-    """A panel for each title, at most so many `across`, each of so many inches; steps run along the lowest ones."""
+    """Return a panel for each title, `across` in a row, each of this size in inches, with steps along the bottom."""
     across = min(across, len(titles))
     down = -(-len(titles) // across)
     figure = sheet(0.6 + width * across, 0.2 + height * down)
@@ -52,7 +52,7 @@ def panels(titles: Sequence[str], across: int, width: float, height: float) -> "
 
 
 def panel(figure: "Figure", down: int = 1, across: int = 1, place: int = 1) -> "Axes":
-    """One of so many panels, with a grid and without a frame above and at the right."""
+    """Return one panel of a figure, with a grid and without a frame at the top and the right."""
     axes = figure.add_subplot(down, across, place)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
@@ -63,12 +63,12 @@ def panel(figure: "Figure", down: int = 1, across: int = 1, place: int = 1) -> "
 
 
 def colours_of(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each name, in the order of first mention."""
+    """Return a colour for each name, in the order of first mention."""
     return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(dict.fromkeys(names))}
 
 
 def save(figure: "Figure", file: Path | IO[bytes]) -> None:
-    """Writes a figure; a path's ending says the format, and into an open file a PNG is written.
+    """Write a figure in the format of the path's suffix; into an open file, as PNG.
 
     Raises:
         SlimgenError: no format has this ending.
@@ -95,7 +95,7 @@ TALL = 36  # lines of a table before it goes on in the next column
 
 
 def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe | None = None) -> None:
-    """Draws names of choices and their values in columns, a shade for each group of names; it needs no recipe."""
+    """Draw names of choices and their values in columns, one shade per group of names; needs no recipe."""
     from matplotlib.patches import Rectangle
 
     lines = [(name, _shown(value)) for name, value in genotype.items()] or [("(no choices)", "")]

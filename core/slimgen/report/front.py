@@ -1,4 +1,4 @@
-"""The chart of a search: quality against the cost that the budget limits, and the words of every point of it."""
+"""Chart of a search: quality against the cost that the budget limits, and a text for every point."""
 
 import math
 from collections.abc import Container, Mapping, Sequence
@@ -18,7 +18,7 @@ CHOICES = 16
 
 
 class Spot(NamedTuple):
-    """A point of a chart: how far from the left and the top of the picture, in percent, and what to say of it."""
+    """A point of a chart: its distance from the left and the top of the picture, in percent, and its text."""
 
     left: float
     top: float
@@ -104,7 +104,7 @@ def _within(trial: Trial, limits: Mapping[str, float]) -> bool:
 
 
 def _words(trial: Trial, objective: Objective) -> str:
-    """What a trial measured, what it costs, and which choices it stands for."""
+    """Return the measured quality, the costs and the choices of a trial as text."""
     costs = [_cost(kind, value) for kind, value in trial.costs.items() if kind in COSTS]
     measured = f"{title(objective.metric)} {quality(trial.quality[objective.metric])}"
     head = f"{trial.step + ': ' if trial.step else ''}{', '.join([measured, *costs])}"
@@ -118,7 +118,7 @@ def _cost(kind: str, value: float) -> str:
 
 
 def _choices(genotype: Mapping[str, Value]) -> list[str]:
-    """The first choices of a genotype, four on a line."""
+    """Return the first choices of a genotype, four per line."""
     texts = [f"{name} {_short(value)}" for name, value in genotype.items()][:CHOICES]
     lines = [", ".join(texts[start : start + 4]) for start in range(0, len(texts), 4)]
     return [*lines, f"and {len(genotype) - CHOICES} more choices"] if len(genotype) > CHOICES else lines

@@ -1,4 +1,4 @@
-"""Pictures that generators made of the same inputs, for the report: each at its own resolution, with its score."""
+"""Generated pictures of the same inputs, for the report: each at its own resolution, with its score."""
 
 import base64
 import io

@@ -26,7 +26,7 @@ PLACES = ("grid", "pareto", "architecture")
 
 
 class Marks(NamedTuple):
-    """The comments around a section that may be written again without the rest."""
+    """Comments around a section that can be rewritten by itself."""
 
     begin: str
     end: str
@@ -44,7 +44,7 @@ class Picture(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """An exported generator: its file and its card beside the report, and what was measured of it, by label."""
+    """An exported generator: its file and its card beside the report, and its measured values by label."""
 
     name: str
     card: str
@@ -190,7 +190,7 @@ def _uri(content: bytes, kind: str) -> str:
 
 
 def _losses(name: str, lines: list[Mapping[str, object]]) -> list[Picture]:
-    """The chart of one training; none where it logged no losses."""
+    """Return the chart of one training; none if it logged no losses."""
     drawn = io.BytesIO()
     try:
         training_chart(lines, drawn)

@@ -1,4 +1,4 @@
-"""Labels of what a search measured, and of a budget's limits, as the report prints them."""
+"""Labels of measured values and of a budget's limits, as the report prints them."""
 
 from collections.abc import Mapping
 

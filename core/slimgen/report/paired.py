@@ -1,4 +1,4 @@
-"""Found against its rivals over several seeds: paired differences, and whether they are more than chance."""
+"""Found generator against its rivals over several seeds: paired differences and their significance."""
 
 import math
 import statistics
@@ -19,7 +19,7 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better what was found is than one kind of rival, paired run by run.
+    """How much better the found generator is than one kind of rival, paired run by run.
 
     Attributes:
         rival: its kind; of several in one run, their mean is what is compared with.
@@ -34,7 +34,7 @@ class Difference:
 
     @classmethod
     def of(cls, rival: str, metric: str, gains: Sequence[float]) -> "Difference":
-        """With the t test of the gains."""
+        """Return the difference with the t test of the gains."""
         from scipy.stats import ttest_1samp
 
         p = float(ttest_1samp(gains, 0.0).pvalue) if len(gains) > 1 else math.nan
@@ -42,34 +42,34 @@ class Difference:
 
     @property
     def mean(self) -> float:
-        """The mean gain."""
+        """Return the mean gain."""
         return statistics.fmean(self.gains)
 
     @property
     def deviation(self) -> float:
-        """The standard deviation of the gains; NaN of a single run."""
+        """Return the standard deviation of the gains; NaN for a single run."""
         return statistics.stdev(self.gains) if len(self.gains) > 1 else math.nan
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse`, or that neither is shown."""
+        """Return `better`, `worse`, or that no difference is shown."""
         if not self.p < LEVEL:
             return "no difference shown"
         return "better" if self.mean > 0 else "worse"
 
     @property
     def facts(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """Return all fields for JSON."""
         return {**asdict(self), "mean": self.mean, "deviation": self.deviation, "verdict": self.verdict}
 
 
 def seeds(tables: Sequence[Table]) -> bool:
-    """Whether the runs are of one recipe with different seeds, so that they can be paired."""
+    """Return whether the runs are of one recipe with different seeds, so that they can be paired."""
     return len(tables) > 1 and len({table.recipe for table in tables}) == 1 < len({table.seed for table in tables})
 
 
 def differences(tables: Sequence[Table]) -> list[Difference]:
-    """Of every kind of rival and every metric whose goal is known, over the runs that have both."""
+    """Return the difference per kind of rival and metric with a known goal, over the runs that have both."""
     gains: dict[tuple[str, str], list[float]] = {}
     for table in tables:
         by_kind: dict[str, list[Mapping[str, float]]] = {}
@@ -88,7 +88,7 @@ def differences(tables: Sequence[Table]) -> list[Difference]:
 
 
 def differences_table(tables: Sequence[Table]) -> "rich.table.Table":
-    """The differences for a terminal."""
+    """Return the differences as a table for a terminal."""
     from rich.box import SIMPLE
     from rich.table import Table as Terminal
 

@@ -1,4 +1,4 @@
-"""Grids of pictures: a labelled column for each generator and a row for each image, or a panel for each generator."""
+"""Grids of pictures: a labelled column per generator and a row per image, or one panel per generator."""
 
 from collections.abc import Mapping
 from math import isqrt
@@ -18,7 +18,7 @@ PAPER, INK = (255, 255, 255), (33, 37, 41)
 
 
 def grid(columns: Mapping[str, Tensor], path: Path, scale: int = 1) -> NDArray[np.uint8]:
-    """Writes a PNG that shows the columns side by side, their names above them.
+    """Write a PNG that shows the columns side by side under their names.
 
     Columns are names (input, target, original, found, narrowed ...) to pictures, float32 (N, channels, H, W) in
     [-1, 1]; the same N in all of them. What is neither grey nor RGB is shown as `how_shown` says. They are enlarged by
@@ -32,7 +32,7 @@ def grid(columns: Mapping[str, Tensor], path: Path, scale: int = 1) -> NDArray[n
 
 
 def panels(columns: Mapping[str, Tensor], path: Path, scale: int = 1) -> NDArray[np.uint8]:
-    """Writes a PNG that shows a panel of each generator's pictures, as many across as down, their names above them.
+    """Write a PNG with one square panel of pictures per generator, under its name.
 
     Pictures of one place in their panels were made of the same. They are enlarged as those of a grid are. As `grid`,
     but that of N pictures the largest square number is shown.
@@ -53,7 +53,7 @@ def _sheet(
     seam: int,
     between: int,
 ) -> NDArray[np.uint8]:
-    """Each column's pictures, so many `across`, under its name; writes the PNG."""
+    """Write a PNG with each column's pictures, `across` in a row, under its name."""
     largest = Size(*(max(images.shape[axis] for images in pictures.values()) for axis in (1, 2)))
     times = max(scale, -(-smallest // max(largest)))
     cell = Size(*(times * side for side in largest))  # that holds each, a whole number of times it
@@ -76,7 +76,7 @@ def _sheet(
 
 
 def _columns(columns: Mapping[str, Tensor]) -> dict[str, NDArray[np.uint8]]:
-    """The pictures of each column as uint8 (N, H, W, 3), as many in all."""
+    """Return the pictures of each column as uint8 (N, H, W, 3), equally many in all columns."""
     pictures = {name: eight_bits(name, images) for name, images in columns.items()}
     counts = {name: len(images) for name, images in pictures.items()}
     if len(set(counts.values())) != 1 or 0 in counts.values():
@@ -95,7 +95,7 @@ def eight_bits(name: str, images: Tensor) -> NDArray[np.uint8]:
 
 
 def how_shown(channels: int) -> str | None:
-    """How a picture of so many channels is shown, where it is neither grey nor RGB."""
+    """Return how pictures with this number of channels are shown, if they are neither grey nor RGB."""
     if channels in (1, 3):
         return None
     how = "their mean, grey" if channels == 2 else "the first three of them, as red, green and blue"
@@ -103,7 +103,7 @@ def how_shown(channels: int) -> str | None:
 
 
 def _font(text: str, side: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The largest letters, of at most 16 pixels, in which the text fits over its column."""
+    """Return the largest font, of at most 16 pixels, in which the text fits over its column."""
     for size in range(16, 8, -1):
         font = ImageFont.load_default(size)
         if font.getbbox(text)[2] <= side:

@@ -1,4 +1,4 @@
-"""What a report tells besides its pictures: the sections, as names and values for people."""
+"""Text of a report: its sections, as names and values for people."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -16,7 +16,7 @@ Values = dict[str, object]
 
 
 class Figure(NamedTuple):
-    """A figure of the headline: its value, what it is of, and whether it is better or worse; empty where neither."""
+    """A figure of the headline: its value, its label, and whether it is better or worse; empty if neither."""
 
     value: str
     label: str
@@ -24,7 +24,7 @@ class Figure(NamedTuple):
 
 
 def conventions(table: Table) -> list[list[str]]:
-    """MACs of every generator under every convention."""
+    """Return the MACs of every generator under every convention."""
     names = list(table.rows[0].macs)
     return [["convention", *(row.name for row in table.rows)]] + [
         [name, *(f"{row.macs[name]:,}" if name in row.macs else "-" for row in table.rows)] for name in names
@@ -32,7 +32,7 @@ def conventions(table: Table) -> list[list[str]]:
 
 
 def ratios(table: Table) -> list[list[str]]:
-    """Operations beside latency, both against the original's; none where no latency was measured."""
+    """Return MACs beside latency, both relative to the original's; none if no latency was measured."""
     if all(row.p50_ms is None for row in table.rows):
         return []
     lines = [["generator", "MACs", "latency", "latency in PyTorch", "p50 ms in PyTorch"]]
@@ -83,7 +83,7 @@ def _tone(before: float, after: float, goal: str) -> str:
 
 
 def gather(facts: Mapping[str, object], table: Table | None) -> Values:
-    """The sections of a report, as names and values in the order in which they are shown. An empty one is left out."""
+    """Return the sections of a report as names and values, in display order; leave empty ones out."""
     recipe = facts.get("recipe")
     recipe = recipe if isinstance(recipe, Recipe) else None
     records = {name: values_of(record) for name, record in values_of(facts.get("stages")).items()}
@@ -138,7 +138,7 @@ def _budget(recipe: Recipe | None, limits: Values) -> Values:
 
 
 def _objective(recipe: Recipe | None, splits: Mapping[str, Values]) -> Values:
-    """The recipe's, and the truth of images that have no partners."""
+    """Return the recipe's objective, and the source of the targets for images without partners."""
     if recipe is None:
         return {}
     objective: Values = recipe.objective.model_dump(exclude_none=True)

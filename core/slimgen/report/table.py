@@ -1,4 +1,4 @@
-"""The table of before and after: quality, operations, parameters, bytes and time of each generator."""
+"""Table of all generators: quality, operations, parameters, bytes and time of each."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -69,7 +69,7 @@ class TableRow:
 
     @property
     def time(self) -> str:
-        """The latency as it is shown, marked where the two halves of the rounds are too far apart."""
+        """Return the displayed latency, with a mark if the two halves of the rounds differ too much."""
         if self.p50_ms is None:
             return "-"
         halves = [half for half in (self.first_half_ms, self.second_half_ms) if half]
@@ -79,7 +79,7 @@ class TableRow:
         return f"{mark}{whole} / {self.p95_ms or 0:.{places}f}"
 
     def speed(self, original: "TableRow") -> str:
-        """The latency against the original's in words; in PyTorch where only one of them ran in onnxruntime."""
+        """Return the latency relative to the original's in words; PyTorch's if only one of them ran in onnxruntime."""
         if self.runtime.partition(" ")[0] == original.runtime.partition(" ")[0]:
             return against(original.p50_ms, self.p50_ms)
         words = against(original.torch_p50_ms, self.torch_p50_ms)
@@ -88,7 +88,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """What `evaluate` measured of one run: its rows, and how they were measured.
+    """Measurements of `evaluate` for one run: rows, and the conditions of measurement.
 
     Attributes:
         rows: the original first.
@@ -109,7 +109,7 @@ class Table:
 
 
 def read_table(path: Path, run: str = "") -> Table:
-    """The table that `evaluate` wrote as table.json; its rows bear the name of the run.
+    """Read the table that `evaluate` wrote as table.json; its rows get the name of the run.
 
     Raises:
         RunError: there is no such file, or it is no such table.
@@ -125,7 +125,7 @@ def read_table(path: Path, run: str = "") -> Table:
 
 
 def parse_table(value: object, run: str = "", where: str = "a table") -> Table:
-    """The table that plain values stand for; as `read_table`."""
+    """Parse a table from plain values, as `read_table` does from a file."""
     try:
         if not isinstance(value, Mapping):
             raise TypeError(f"{type(value).__name__} instead of an object")
@@ -166,7 +166,7 @@ def _row(entry: Mapping[str, Any], run: str, goals: Mapping[str, str]) -> TableR
 
 
 def _runtime(latency: Mapping[str, Any]) -> str:
-    """What a latency was measured in, in words; where it is PyTorch's for want of onnxruntime's, with the reason."""
+    """Return the runtime of a latency in words; for PyTorch's, with the reason why onnxruntime's is missing."""
     threads = latency.get("threads")
     count = [] if threads is None else [f"{threads} thread{'s' if threads != 1 else ''}"]
     words = ", ".join([*(str(latency[key]) for key in ("runtime", "variant") if latency.get(key)), *count])
@@ -174,7 +174,7 @@ def _runtime(latency: Mapping[str, Any]) -> str:
 
 
 def headings(rows: Sequence[TableRow], convention: str) -> list[str]:
-    """The columns: run (if there are several), generator, metrics, costs, and latency where it was measured."""
+    """Return the columns: run (if there are several), generator, metrics, costs, and latency if it was measured."""
     start = ["run"] if any(row.run for row in rows) else []
     quality = [heading(rows, metric) for metric in metrics_of(rows)]
     found = [*start, "generator", *quality, f"MACs ({convention})", "params", "weights"]
@@ -186,7 +186,7 @@ def headings(rows: Sequence[TableRow], convention: str) -> list[str]:
 
 
 def cells(rows: Sequence[TableRow], convention: str) -> list[list[str]]:
-    """The table as text, a line for each row; costs with their factor against the original of the same run."""
+    """Return the table as text, one line per row; costs have their factor relative to the original of the run."""
     shown = headings(rows, convention)
     lines = []
     for row, old, speed in zip(rows, originals(rows), _speeds(rows), strict=True):
@@ -206,7 +206,7 @@ def cells(rows: Sequence[TableRow], convention: str) -> list[list[str]]:
 
 
 def originals(rows: Sequence[TableRow]) -> list[TableRow | None]:
-    """Of each row, the original of the same run; None of an original itself, and where there is none."""
+    """Return, for each row, the original of the same run; None for an original, and if there is none."""
     found = {row.run: row for row in rows if row.name == ORIGINAL}
     return [None if found.get(row.run) is row else found.get(row.run) for row in rows]
 
@@ -216,7 +216,7 @@ def _speeds(rows: Sequence[TableRow]) -> list[str]:
 
 
 def legend(rows: Sequence[TableRow]) -> list[str]:
-    """What a reader of the latencies must know, in sentences: what they were measured in, and what a mark means."""
+    """Return notes on the latencies in sentences: the runtime, and the meaning of a mark."""
     runtimes: dict[str, list[str]] = {}
     for row in rows:
         if row.runtime:
@@ -235,7 +235,7 @@ def legend(rows: Sequence[TableRow]) -> list[str]:
 def rows_table(
     rows: Sequence[TableRow], title: str, convention: str = "exact", notes: Sequence[str] = ()
 ) -> "rich.table.Table":
-    """The table for a terminal: factors against the original beside each cost, what is slower in red, notes below."""
+    """Return the table for a terminal: factors beside each cost, slower generators in red, notes below."""
     from rich.box import SIMPLE
     from rich.table import Table as Terminal
     from rich.text import Text
@@ -256,7 +256,7 @@ def rows_table(
 
 
 def markdown_table(rows: Sequence[TableRow], convention: str = "exact", notes: Sequence[str] = ()) -> str:
-    """The same as a Markdown table, the legend and the notes below it."""
+    """Return the same as a Markdown table, with the legend and the notes below it."""
     shown = headings(rows, convention)
     rule = [":--" if heading in ("run", "generator") else "--:" for heading in shown]
     lines = [map(markdown, line) for line in (shown, *cells(rows, convention))]
@@ -266,7 +266,7 @@ def markdown_table(rows: Sequence[TableRow], convention: str = "exact", notes: S
 
 
 def notes_of(tables: Sequence[Table]) -> list[str]:
-    """The notes of several tables, each once; of several runs with the names of those that it is of."""
+    """Return the notes of several tables, each once; for several runs, with the names of the runs."""
     names = {
         note: [table.rows[0].run for table in tables if note in table.notes] for one in tables for note in one.notes
     }
@@ -276,12 +276,12 @@ def notes_of(tables: Sequence[Table]) -> list[str]:
 
 
 def metrics_of(rows: Sequence[TableRow]) -> list[str]:
-    """Every metric that some row has, in the order of first mention."""
+    """Return every metric in the rows, in the order of first mention."""
     return list(dict.fromkeys(metric for row in rows for metric in row.metrics))
 
 
 def heading(rows: Sequence[TableRow], metric: str) -> str:
-    """A metric as it is written in print, with an arrow that says which way is better."""
+    """Return a metric's printed name with an arrow for its better direction."""
     goal = next((row.goals[metric] for row in rows if metric in row.goals), "")
     return f"{title(metric)} {arrow(goal)}".rstrip()
 

@@ -1,4 +1,4 @@
-"""Numbers and names as people read them."""
+"""Numbers and names in the form that people read."""
 
 import math
 from collections.abc import Mapping
@@ -33,29 +33,29 @@ NAMES = {
 
 
 def arrow(goal: object) -> str:
-    """Which way is better, of a goal `min` or `max`; empty where it is not known."""
+    """Return an arrow for the better direction of a goal `min` or `max`; empty if it is unknown."""
     return {"min": "↓", "max": "↑"}.get(str(goal), "")
 
 
 def generator(name: str) -> str:
-    """What a row's name says of its generator: of rivals, what the found one is compared with; empty if unknown."""
+    """Return the meaning of a row's name, for rivals their origin; empty if unknown."""
     forward = name.removesuffix(REVERSE)
     words = GENERATORS.get(kind_of(forward), "")
     return f"{words}, in the reverse direction" if words and forward != name else words
 
 
 def kind_of(name: str) -> str:
-    """What kind of generator a row's name says: rivals of one kind are numbered."""
+    """Return the kind of generator that a row's name means: rivals of one kind are numbered."""
     return name.rstrip("0123456789")
 
 
 def title(metric: str) -> str:
-    """A metric as it is written in print."""
+    """Return a metric's printed name."""
     return NAMES.get(metric, metric)
 
 
 def stopping(metrics: Mapping[str, object]) -> str:
-    """How the training of an original that was stopped early ended, of what its stage measured; empty of others."""
+    """Return how the training of an original ended if it was stopped early, from its stage's metrics; else empty."""
     if "stopped_improving" not in metrics:
         return ""
     updates, best, stalled = (number(metrics[key]) for key in ("updates", "best_update", "stopped_improving"))
@@ -72,14 +72,14 @@ def stopping(metrics: Mapping[str, object]) -> str:
 
 
 def quality(value: float | None) -> str:
-    """Four digits that matter: 21.34, 0.8123."""
+    """Return four significant digits: 21.34, 0.8123."""
     if value is None or not math.isfinite(value):
         return "-"
     return f"{value:.2f}" if abs(value) >= 10 else f"{value:.4f}"
 
 
 def amount(value: float | None) -> str:
-    """A count in its largest unit: 56.8 G, 11.4 M, 310 k."""
+    """Return a count in its largest unit: 56.8 G, 11.4 M, 310 k."""
     if value is None:
         return "-"
     for unit, letter in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
@@ -89,7 +89,7 @@ def amount(value: float | None) -> str:
 
 
 def size(value: float) -> str:
-    """Bytes in their largest unit: 43.4 MiB."""
+    """Return bytes in their largest unit: 43.4 MiB."""
     for unit, letters in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if value >= 0.9995 * unit:
             return f"{_three(value / unit)} {letters}"
@@ -97,12 +97,12 @@ def size(value: float) -> str:
 
 
 def factor(before: float | None, after: float | None) -> str:
-    """How many times less: 8.4x; empty where there is nothing to compare with."""
+    """Return how many times smaller a value is: 8.4x; empty if there is nothing to compare with."""
     return f"{_three(before / after)}x" if before and after else ""
 
 
 def against(before: float | None, after: float | None, less: str = "faster", more: str = "slower") -> str:
-    """What is gained, `faster: 2.4 times`, or lost, `slower than the original: 1.9 times`; empty where one is missing.
+    """Return `faster: 2.4 times` or `slower than the original: 1.9 times`; empty if a value is missing.
 
     Where the factor rounds to 1.0, neither is claimed.
     """
@@ -116,13 +116,13 @@ def against(before: float | None, after: float | None, less: str = "faster", mor
 
 
 def _three(value: float) -> str:
-    """Three digits that matter, never in powers of ten."""
+    """Return three significant digits, never in powers of ten."""
     places = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
     return f"{value:.{places}f}"
 
 
 def number(value: object) -> str:
-    """A value for people: whole numbers in groups of three, others to four digits, nested ones on one line."""
+    """Return a value for people: whole numbers in groups of three, others with four digits, nested ones on one line."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name}: {number(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
@@ -137,7 +137,7 @@ def number(value: object) -> str:
 
 
 def seconds(value: object) -> str:
-    """A duration for people: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    """Return a duration for people: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return number(value)
     if value < 9.95:

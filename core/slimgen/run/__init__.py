@@ -1,1 +1,1 @@
-"""The run folder of a stage: what it wrote, its log and checkpoints, and what it tells MLflow."""
+"""Run folder of a stage: outputs, log, checkpoints, and its copy in MLflow."""

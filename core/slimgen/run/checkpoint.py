@@ -38,7 +38,7 @@ class Checkpoints:
         self._of = hashlib.sha256(fingerprint.encode()).hexdigest()[:12]
 
     def save(self, step: int, state: Mapping[str, object]) -> Path:
-        """Saves a state (tensors and plain data, nested at will) in a file, then removes all but the newest two.
+        """Save a state (tensors and plain data, nested at will) in a file, then remove all but the newest two.
 
         Checkpoints of a later step are removed too: they belong to a future that was abandoned, by falling back from
         a damaged one. A step is an update, a round or whatever the computation counts.
@@ -69,7 +69,7 @@ class Checkpoints:
         return path
 
     def load(self) -> tuple[int, dict[str, object]] | None:
-        """Step and state of the newest checkpoint that is whole and of this fingerprint, on the CPU; None without."""
+        """Return step and state of the newest intact checkpoint with this fingerprint, on the CPU; None without one."""
         for saved in self._saved():
             try:
                 if sha256_file(saved.path) != saved.digest:
@@ -85,7 +85,7 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Removes every checkpoint, of any fingerprint, and the folder if nothing else is in it."""
+        """Remove every checkpoint, of any fingerprint, and the folder if nothing else is in it."""
         self._sweep()
         for path in _files(self.folder):
             if NAME.fullmatch(path.name):
@@ -94,13 +94,13 @@ class Checkpoints:
             self.folder.rmdir()
 
     def _saved(self) -> list[_Saved]:
-        """The checkpoints of this fingerprint, newest first."""
+        """Return the checkpoints of this fingerprint, newest first."""
         matches = [(path, NAME.fullmatch(path.name)) for path in _files(self.folder)]
         saved = [_Saved(int(m["step"]), m["digest"], path) for path, m in matches if m and m["of"] == self._of]
         return sorted(saved, reverse=True)
 
     def _sweep(self) -> None:
-        """Removes what a killed process was writing; it may be what fills the disk."""
+        """Remove files that a killed process was writing; they may be what fills the disk."""
         for path in _files(self.folder):
             if path.name.startswith("step-") and path.name.endswith(SUFFIX):
                 path.unlink(missing_ok=True)
@@ -111,7 +111,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _check_plain(value: object, where: str) -> None:
-    """Refuses at saving what `torch.load(weights_only=True)` would refuse at loading, when it is too late."""
+    """Refuse to save what `torch.load(weights_only=True)` would refuse to load."""
     if isinstance(value, torch.Tensor) or type(value) in PLAIN:
         return
     if type(value) in (dict, OrderedDict):

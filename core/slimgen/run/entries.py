@@ -1,4 +1,4 @@
-"""Names and values in the form in which a tracking server takes them, and what surrounds a run."""
+"""Names and values in the form that a tracking server takes, and the environment of a run."""
 
 import getpass
 import hashlib
@@ -32,19 +32,19 @@ SURROUNDINGS = {
 
 
 def entry_name(text: str) -> str:
-    """A name of letters, digits and `_-. :/`, such as `fd:lenet`, that is no odd path."""
+    """Return a name of letters, digits and `_-. :/`, such as `fd:lenet`, that is safe as a path."""
     clean = re.sub(r"[^\w\-. :/]", "_", text, flags=re.ASCII)
     parts = [part for part in clean.split("/") if part not in ("", ".", "..")]
     return "/".join(parts)[:KEY_LENGTH] or "_"
 
 
 def registered_name(text: str) -> str:
-    """The name of a registered model: neither a path nor an address."""
+    """Return the name of a registered model, which is neither a path nor an address."""
     return re.sub(r"[^\w\- ]", "-", text)
 
 
 def parameters(values: Mapping[str, object]) -> dict[str, str]:
-    """Nested parameters with dotted names; sequences as JSON.
+    """Return nested parameters with dotted names; sequences as JSON.
 
     A value that is too long is cut, and ends in a digest of the whole, so that two that differ stay different.
     """
@@ -58,7 +58,7 @@ def parameters(values: Mapping[str, object]) -> dict[str, str]:
 
 
 def measures(values: Mapping[str, object]) -> dict[str, float]:
-    """The finite numbers among the values, nested ones with dotted names."""
+    """Return the finite numbers among the values, nested ones with dotted names."""
     return {
         name: float(number)
         for name, number in _flat(values)
@@ -90,14 +90,14 @@ def abridged(card: Path) -> str:
 
 
 def columns(rows: Iterable[Mapping[str, object]]) -> dict[str, list[object]]:
-    """A table by columns, as they first appear, with None where a row has no value; what is nested as JSON."""
+    """Return a table by columns, in the order of appearance, with None for missing values; nested values as JSON."""
     rows = list(rows)
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [_cell(plain(row.get(name))) for row in rows] for name in names}
 
 
 def _flat(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """Names and plain values, nested ones with dotted names."""
+    """Yield names and plain values, nested ones with dotted names."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
             yield from ((f"{entry_name(key)}.{name}", item) for name, item in _flat(value))
@@ -110,7 +110,7 @@ def _cell(value: object) -> object:
 
 
 def surroundings() -> dict[str, str]:
-    """Tags: the git revision of the working folder, the user, and the ids of DVC and Kubeflow, where there are any."""
+    """Return tags: the working folder's git revision, the user, and the ids of DVC and Kubeflow, if any."""
     tags = {tag: os.environ[name] for name, tag in SURROUNDINGS.items() if os.environ.get(name)}
     with suppress(OSError, subprocess.SubprocessError):  # no git here, or no repository
         command = ["git", "rev-parse", "HEAD"]

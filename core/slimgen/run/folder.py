@@ -1,4 +1,4 @@
-"""The folder of a stage: computed once, described by its `stage.json`, never half done and taken for whole."""
+"""Folder of a stage: computed once, described by its `stage.json`, never partly written."""
 
 import os
 import time
@@ -17,7 +17,7 @@ from slimgen.run.record import Record, read_record
 
 
 def _quiet(line: str) -> None:
-    """Says nothing."""
+    """Print nothing."""
 
 
 class StageFolder:
@@ -44,7 +44,7 @@ class StageFolder:
         self._head: dict[str, object] = {}
 
     def finished(self, *, parked: bool = False) -> Record | None:
-        """The record of this very computation, if its outputs are still there with their sizes; else None.
+        """Return the record of this computation if its outputs are there with their sizes, else None.
 
         Where it is `parked`, that of the folder to be installed.
         """
@@ -62,7 +62,7 @@ class StageFolder:
         return record
 
     def begin(self, about: Mapping[str, object] | None = None) -> Self:
-        """Takes the folder for this process: what was begun before is kept to be resumed.
+        """Take the folder for this process; unfinished work is kept and resumed.
 
         What is there of another fingerprint is parked if it was only begun; if it is finished, it stays, and the stage
         works in a parked folder. Files of a user's are never touched. What it is `about` is in the record from the
@@ -96,7 +96,7 @@ class StageFolder:
         return self
 
     def finish(self, record: Mapping[str, object], *, install: bool = True) -> Record:
-        """Describes what was written, in `stage.json`, gives the folder free, and, unless told not to, installs it.
+        """Write the outputs to `stage.json`, release the folder and, by default, install it.
 
         To what `begin` was given it adds `seconds`, `metrics` and the like, outputs, digest, versions and machine.
 
@@ -131,7 +131,7 @@ class StageFolder:
         return cast(Record, plain(whole))
 
     def amend(self, facts: Mapping[str, object]) -> None:
-        """Replaces facts in the record of the finished stage that nothing was computed from, such as its label.
+        """Replace facts in the record of the finished stage that no result depends on, such as its label.
 
         Raises:
             RunError: another process works in the folder, or it cannot be written.
@@ -143,7 +143,7 @@ class StageFolder:
             self.release()
 
     def install(self) -> Record | None:
-        """Puts this computation, finished and parked, into its place, and parks what is there; None if none is parked.
+        """Move this computation, finished and parked, into place and park the one there; None if none is parked.
 
         Two renames: killed between them, both results are parked, and the next to ask for either installs it.
 
@@ -168,7 +168,7 @@ class StageFolder:
         return record
 
     def release(self) -> None:
-        """Gives the folder free; unfinished, it will be resumed by the next to begin."""
+        """Release the folder; if unfinished, it is resumed by the next `begin`."""
         self._lock.release()
         self._parked_lock.release()
 
@@ -183,7 +183,7 @@ class StageFolder:
         self.release()
 
     def _choose(self) -> Path:
-        """Where to work, in a folder that is locked."""
+        """Choose the folder to work in, while it is locked."""
         record = read_record(self.out)
         if record and record["fingerprint"] == self.fingerprint:
             if record.get("finished"):
@@ -213,7 +213,7 @@ class StageFolder:
         return self.out
 
     def _park(self) -> Path | None:
-        """Renames what a stage left in the folder, so that it lies beside; None if there is nothing."""
+        """Move the stage's files in the folder to a parked folder beside it; None if there are none."""
         record = read_record(self.out)
         if not record:
             return None
@@ -224,7 +224,7 @@ class StageFolder:
         return before
 
     def _fetch(self) -> None:
-        """Renames the parked folder so that it is in its place, where no stage is; what else is there joins it."""
+        """Move the parked folder into place, where no stage is; other files there are kept in it."""
         out = self.out.resolve()
         with _renaming(out):
             for path in out.iterdir() if out.is_dir() else ():
@@ -237,7 +237,7 @@ class StageFolder:
         sync_folder(out.parent)
 
     def _bring_back(self, before: Path | None) -> None:
-        """Moves the files of a user's that were in a folder before it was parked to where they were."""
+        """Move a user's files that were in a folder before it was parked back to their place."""
         if before is None:
             return
         for name in records.content(before) - self._written(before, read_record(before)):
@@ -247,7 +247,7 @@ class StageFolder:
 
     @staticmethod
     def _written(folder: Path, record: Record) -> set[str]:
-        """The files in a folder that the stage of its record wrote."""
+        """Return the files in a folder that the stage of its record wrote."""
         if not record:
             return set()
         names = records.content(folder)
@@ -260,7 +260,7 @@ class StageFolder:
 
 @contextmanager
 def _renaming(out: Path) -> Iterator[None]:
-    """What cannot be renamed is the user's to mend: a mount, a folder that is not theirs."""
+    """Raise RunError for a folder that cannot be renamed, such as a mount or another user's, for the user to fix."""
     try:
         yield
     except OSError as error:
@@ -275,6 +275,6 @@ def _make(folder: Path) -> None:
 
 
 def _mark(path: Path) -> list[int]:
-    """What changes when a file is written: its size and its time of change."""
+    """Return size and change time of a file, which change when it is written."""
     state = path.stat()
     return [state.st_size, state.st_mtime_ns]

@@ -24,7 +24,7 @@ os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def in_use(folder: Path) -> bool:
-    """Whether a process, this one included, holds the lock on a folder."""
+    """Return whether a process, this one included, holds the lock on a folder."""
     try:
         handle = os.open(folder / NAME, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -39,7 +39,7 @@ def in_use(folder: Path) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Removes the file of a lock that nobody holds: what a process that was killed left."""
+    """Remove a lock file that nobody holds, left by a killed process."""
     if (folder / NAME).exists():
         with suppress(RunError):
             lock = Lock(folder)
@@ -56,11 +56,11 @@ class Lock:
 
     @property
     def held(self) -> bool:
-        """Whether the lock is this object's, in this process."""
+        """Return whether this object, in this process, holds the lock."""
         return self._handle is not None and self._handle in _held
 
     def acquire(self) -> None:
-        """Takes the lock without waiting; does nothing if it is already this object's.
+        """Take the lock without waiting; do nothing if this object holds it already.
 
         Raises:
             RunError: another process holds it, or the folder cannot be written.
@@ -90,11 +90,11 @@ class Lock:
         self._handle = handle
 
     def follow(self, folder: Path) -> None:
-        """Goes on holding the lock on a folder that was renamed to this one."""
+        """Keep the lock on a folder that was renamed to this one."""
         self.path = folder / NAME
 
     def release(self) -> None:
-        """Gives the lock back and removes its file; does nothing if it is not held."""
+        """Release the lock and remove its file; do nothing if it is not held."""
         if self._handle is not None and self._handle in _held:
             self.path.unlink(missing_ok=True)
             _held.discard(self._handle)

@@ -1,4 +1,4 @@
-"""A log of one JSON object per line: what a stage measured, step by step."""
+"""Log with one JSON object per line: measured values, step by step."""
 
 import json
 import os
@@ -10,14 +10,14 @@ from slimgen.files import plain, write_lines
 
 
 class Log:
-    """Appends lines of JSON to a file, made with its folder at the first; what was logged survives the process."""
+    """Lines of JSON in a file, which is created with its folder at the first line and survives the process."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._file: IO[bytes] | None = None
 
     def log(self, *, step: int, **values: object) -> None:
-        """Appends one line: the step and its values, NaN and infinity as null.
+        """Append one line: the step and its values, with NaN and infinity as null.
 
         Raises:
             RunError: the disk is full; the lines before are whole.
@@ -36,7 +36,7 @@ class Log:
             raise RunError(f"{self.path.name} must be written", error, hint) from error
 
     def read(self) -> list[dict[str, object]]:
-        """Every whole line, oldest first; lines that are damaged are passed over."""
+        """Return every whole line, oldest first; skip damaged lines."""
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
@@ -52,7 +52,7 @@ class Log:
         return found
 
     def truncate_after(self, step: int) -> None:
-        """Drops the lines of later steps, which a computation resumed at `step` will write again, and a torn one."""
+        """Drop a torn last line and the lines of later steps, which a computation resumed at `step` writes again."""
         self.close()
         if not self.path.exists():
             return
@@ -60,7 +60,7 @@ class Log:
         write_lines(self.path, lines)
 
     def close(self) -> None:
-        """Closes the file; a later line opens it again."""
+        """Close the file; a later line opens it again."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -72,7 +72,7 @@ class Log:
         self.close()
 
     def _open(self) -> IO[bytes]:
-        """Opens for appending, after what a killed process left of its last line is cut off."""
+        """Open the file for appending, after cutting off a torn last line of a killed process."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Unbuffered: each line is one write, so it is with the operating system when log() returns.
         file = open(self.path, "a+b", buffering=0)  # noqa: SIM115 - kept open between lines

@@ -1,4 +1,4 @@
-"""What MLflow shows of a run, read from its folders. Every method may raise; `tracking` sees to that."""
+"""MLflow's view of a run, read from its folders. Every method may raise; `tracking` handles that."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ FILES = (files.MANIFEST, files.GENOTYPE, files.PARETO, files.TRIALS, files.REPOR
 
 
 class _Runs(NamedTuple):
-    """The runs of a stage in MLflow, by id: its own, and its recipe's, which a run that a pipeline named has not."""
+    """Runs of a stage in MLflow, by id: its own, and its recipe's, which is missing if a pipeline named the run."""
 
     stage: str
     recipe: str | None
@@ -38,7 +38,7 @@ class _Runs(NamedTuple):
 
 
 class Mirror:
-    """Brings a tracking store in line with the folders of runs and stages.
+    """Updates of a tracking store from the folders of runs and stages.
 
     Nothing is logged twice: what a store holds already is looked up once, and remembered.
     """
@@ -53,7 +53,7 @@ class Mirror:
         self._marks: dict[tuple[str, Path], tuple[int, int]] = {}
 
     def sync(self, folder: Path) -> None:
-        """Syncs a stage's folder, or all stages' in a run's."""
+        """Sync a stage's folder, or all stages' in a run's."""
         below = (path.parent for path in folder.glob(f"*/{files.STAGE}"))
         # What is parked was synced when it was in its place, and is not what the run shows now.
         found = [folder] if (folder / files.STAGE).is_file() else [path for path in below if not is_parked(path)]
@@ -94,7 +94,7 @@ class Mirror:
                 self.client.set_terminated(run, status, ended)
 
     def _begin(self, folder: Path, record: Record) -> _Runs:
-        """Finds a stage's run, or makes it; it is known by its recipe's run, stage and fingerprint.
+        """Find or create a stage's run, which is identified by its recipe's run, stage and fingerprint.
 
         The recipe's is known by group, recipe, seed and metric: a folder's next recipe is another run, and the same one
         with another value of, say, its export goes on.
@@ -151,7 +151,7 @@ class Mirror:
             self.client.set_tag(run, NOTE, abridged(card))
 
     def _given(self, run_id: str | None) -> "Run | None":
-        """The run that a pipeline named, if this store has it."""
+        """Return the run that a pipeline named, if this store has it."""
         if run_id is None:
             return None
         try:
@@ -162,7 +162,7 @@ class Mirror:
             return None
 
     def _remember(self, run: "Run") -> None:
-        """Takes note of what a run holds already."""
+        """Record the present content of a run."""
         self._latest.setdefault(str(run.info.run_id), dict(run.data.metrics))
 
     def _tag(self, run: str, tags: Mapping[str, str]) -> None:
@@ -172,13 +172,13 @@ class Mirror:
             self._tags[run] = tags
 
     def _params(self, run: "Run", params: Mapping[str, str]) -> None:
-        """Sets the parameters that a run does not have yet."""
+        """Set the parameters that a run does not have yet."""
         new = [self.entities.Param(name, value) for name, value in params.items() if name not in run.data.params]
         for start in range(0, len(new), 100):
             self.client.log_batch(run.info.run_id, params=new[start : start + 100])
 
     def _changed(self, run: str, path: Path) -> bool:
-        """Whether a file is there and is another one than when this was asked last."""
+        """Return whether a file exists and differs from the one at the last call."""
         try:
             state = path.stat()
         except FileNotFoundError:
@@ -194,13 +194,13 @@ class Mirror:
             self.client.log_batch(run, metrics=new[start : start + 1000])
 
     def _measure(self, run: str, numbers: Mapping[str, float]) -> None:
-        """Logs numbers that have one value, and not a course."""
+        """Log numbers with a single value."""
         latest = self._latest[run]
         self._send(run, [(name, value, 0) for name, value in numbers.items() if latest.get(name) != value])
         latest |= numbers
 
     def _course(self, run: str, lines: Iterable[tuple[int, Mapping[str, float]]]) -> None:
-        """Logs numbers by step: each step of each once, also where a resumed stage came to it again."""
+        """Log numbers by step, each step once, even if a resumed stage repeats it."""
         new = []
         for step, numbers in lines:
             for name, value in numbers.items():
@@ -214,7 +214,7 @@ class Mirror:
         self._send(run, new)
 
     def _series(self, run: str, path: Path) -> None:
-        """The numbers of a training's log, each under the training's name."""
+        """Return the numbers of a training's log, each under the training's name."""
         prefix, course = path.stem.removeprefix("log-"), []
         for line in Log(path).read():
             step = line.pop("step", None)
@@ -224,7 +224,7 @@ class Mirror:
         self._course(run, course)
 
     def _trials(self, runs: _Runs, folder: Path) -> None:
-        """What a search found: the best of each round, a table of all trials, and a run for each of the front."""
+        """Log the result of a search: the best of each round, all trials as a table, a run per front member."""
         lines = [json.loads(line) for line in (folder / files.TRIALS).read_text(encoding="utf-8").splitlines()]
         trials = [Trial.from_json({"seconds": 0.0, **line}) for line in lines]
         self._table(runs.stage, "trials.json", [trial.row() for trial in trials])
@@ -245,7 +245,7 @@ class Mirror:
                 self._member(runs, trial, " (found)" if found else "")
 
     def _member(self, runs: _Runs, trial: Trial, mark: str) -> None:
-        """Log a member of the front as a run, whose name says what was measured of it."""
+        """Log a member of the front as a run, with its quality in the name."""
         key = {PARENT: runs.stage, "slimgen.child": f"{trial.genotype.key}{mark}"}
         name = f"{summary(trial.quality, trial.costs)}{mark}"
         run = self.store.find_or_create(runs.experiment, key, name, {"key": trial.genotype.key})
@@ -255,7 +255,7 @@ class Mirror:
         self.client.set_terminated(run.info.run_id)
 
     def _comparison(self, runs: _Runs, path: Path) -> None:
-        """The figures of every generator: a table, and metrics of the recipe's run, by which runs are compared."""
+        """Log the figures of every generator: a table, and metrics of the recipe's run, by which runs are compared."""
         flat = files.read_json(path)
         rows: dict[str, dict[str, object]] = {}
         for name, value in flat.items() if isinstance(flat, dict) else ():
@@ -266,7 +266,7 @@ class Mirror:
             self._measure(runs.recipe, measures(flat))
 
     def _table(self, run: str, name: str, rows: Iterable[Mapping[str, object]]) -> None:
-        """Logs a table, the only one of its run, in the form in which MLflow's pages show it."""
+        """Log a table, the only one of its run, in the form that MLflow's pages show."""
         cells = columns(rows)
         with tempfile.TemporaryDirectory() as folder:
             files.write_json(
@@ -276,7 +276,7 @@ class Mirror:
         self.client.set_tag(run, "mlflow.loggedArtifacts", json.dumps([{"path": name, "type": "table"}]))
 
     def _model(self, runs: _Runs, path: Path, record: Record) -> None:
-        """Registers an exported generator; a stage that exports finishes only after parity was shown."""
+        """Register an exported generator; a stage that exports finishes only after its parity check."""
         if path.is_file():
             export, recipe = record.get("settings", {}).get("export"), _tags(path.parent, record)["recipe"]
             given = export.get("model") if isinstance(export, dict) else None
@@ -287,7 +287,7 @@ class Mirror:
                 self._measure_model(runs.stage, model, path.parent, record)
 
     def _measure_model(self, run: str, model: str, folder: Path, record: Record) -> None:
-        """Log what was measured of an exported generator as metrics of its model, by which models are compared."""
+        """Log the quality and costs of an exported generator as metrics of its model, by which models are compared."""
         evaluate = folder.parent / "evaluate"
         same = read_record(evaluate).get("digest") == record.get("inputs", {}).get("evaluate")
         flat = files.read_json(evaluate / files.METRICS) if same else None
@@ -303,10 +303,10 @@ class Mirror:
 
 
 def _tags(folder: Path, record: Record) -> dict[str, str]:
-    """What a stage's run is found by, besides what makes it unique."""
+    """Return the tags for finding a stage's run, besides those that identify it."""
     return {"recipe": folder.parent.name, **{k: v for k, v in record.get("tags", {}).items() if k != CONTINUED}}
 
 
 def _name(folder: Path, record: Record) -> str:
-    """What a stage's run is shown as; in records without a label, its recipe's name."""
+    """Return the displayed name of a stage's run; in records without a label, its recipe's name."""
     return str(record.get("label", {}).get("name") or _tags(folder, record)["recipe"])

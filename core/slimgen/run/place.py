@@ -1,4 +1,4 @@
-"""Where a stage may write; and the folders beside it, parked, that hold what was computed with other settings."""
+"""Places where a stage may write, and parked folders beside them with results of other settings."""
 
 import hashlib
 import os
@@ -15,13 +15,13 @@ PARKED = re.compile(r".+\.(?P<of>[0-9a-f]{12})(-\d+)?")
 
 
 def parked(out: Path, fingerprint: str) -> Path:
-    """The folder beside a stage's folder for the computation of a fingerprint, while another is in that."""
+    """Return the parked folder of a fingerprint, beside the stage's folder."""
     out = out.resolve()
     return out.with_name(f"{out.name}.{_word(fingerprint)}")
 
 
 def is_parked(folder: Path) -> bool:
-    """Whether a folder is a parked one by its name and its record, or by its name and because it holds nothing yet."""
+    """Return whether a folder is a parked one by its name and record, or by its name if it is empty."""
     named, record = PARKED.fullmatch(folder.name), read_record(folder)
     if named is None or not folder.is_dir():
         return False
@@ -31,7 +31,7 @@ def is_parked(folder: Path) -> bool:
 
 
 def require_place(out: Path, stage: str, inputs: Mapping[str, Path]) -> None:
-    """Raises RunError where a stage's folder would be an input, in one or around one, another stage's, or a user's.
+    """Raise RunError if a stage's folder is, contains or lies in an input, or is another stage's or a user's.
 
     Args:
         out: where the stage is to write.
@@ -55,7 +55,7 @@ def require_place(out: Path, stage: str, inputs: Mapping[str, Path]) -> None:
 
 
 def require_apart(out: Path, name: str, folder: Path) -> None:
-    """Raises RunError where a folder to write into is an input, in it or around it."""
+    """Raise RunError if a folder to write into is, contains or lies in an input."""
     here, there, hint = out.resolve(), folder.resolve(), "name another --out"
     if here == there:
         raise RunError(f"--out must be another folder than --{name}", out, hint)
@@ -66,7 +66,7 @@ def require_apart(out: Path, name: str, folder: Path) -> None:
 
 
 def free_name(folder: Path) -> Path:
-    """A folder's name, with a number where there is such a folder already."""
+    """Return a folder's name, with a number if that folder exists."""
     found, number = folder, 1
     while os.path.lexists(found):
         number += 1
@@ -79,7 +79,7 @@ def _word(fingerprint: str) -> str:
 
 
 def _foreign(out: Path) -> Iterator[str]:
-    """Files that no stage left in a folder without a record: neither hidden, nor a log, nor half written."""
+    """Return files that no stage wrote in a folder without a record, except hidden, temporary and log files."""
     for place, inside, names in os.walk(out):
         links = [name for name in inside if os.path.islink(os.path.join(place, name))]
         inside[:] = sorted(name for name in inside if not name.startswith(".") and name != CHECKPOINTS)

@@ -1,4 +1,4 @@
-"""What a stage wrote and from what: names, digests, versions, and the fingerprint that says whether to run again."""
+"""Record of a stage: its outputs and inputs with digests, versions, and the fingerprint that decides a rerun."""
 
 import fnmatch
 import hashlib
@@ -50,7 +50,7 @@ class Output(TypedDict):
 
 
 class Record(TypedDict, total=False):
-    """What `stage.json` holds. Until the stage has finished: everything up to `status`."""
+    """Content of `stage.json`. Until the stage has finished: everything up to `status`."""
 
     layout: int
     stage: str
@@ -77,7 +77,7 @@ class Record(TypedDict, total=False):
 
 
 def fingerprint(stage: str, sections: Mapping[str, object], inputs: Mapping[str, str]) -> str:
-    """What a stage's result depends on, as 64 hexadecimal digits: equal if and only if it need not run again.
+    """Return all that a stage's result depends on as 64 hexadecimal digits; equal if it need not run again.
 
     That is its name, the sections of the recipe that it reads, in whatever order, and the digest of each input folder.
     """
@@ -87,7 +87,7 @@ def fingerprint(stage: str, sections: Mapping[str, object], inputs: Mapping[str,
 
 
 def require_whole(folder: Path) -> Record:
-    """The record of a finished stage, whose files are what it says, by their SHA-256; each is read once in a process.
+    """Return the record of a finished stage after checking its files' SHA-256; each file is read once per process.
 
     Files that are only looked at, such as the report, are nobody's input, and may be edited.
 
@@ -113,7 +113,7 @@ def require_whole(folder: Path) -> Record:
 
 
 def digest_folder(path: str | os.PathLike[str]) -> str:
-    """The digest of a folder's content: names and bytes, not times, owners or what a run leaves beside its outputs.
+    """Return the digest of a folder's names and bytes, without times, owners and a run's own files.
 
     Of a finished stage these are the outputs it recorded, so a file that somebody adds later changes nothing.
 
@@ -132,7 +132,7 @@ def digest_folder(path: str | os.PathLike[str]) -> str:
 
 
 def machine() -> dict[str, object]:
-    """The facts about this machine that a duration depends on: processor, threads, accelerator, precision."""
+    """Return the facts about this machine that a duration depends on: processor, threads, accelerator, precision."""
     import torch
 
     facts: dict[str, object] = {
@@ -149,24 +149,24 @@ def machine() -> dict[str, object]:
 
 
 def versions() -> dict[str, str]:
-    """The versions that a result depends on: slimgen, Python, torch and numpy."""
+    """Return the versions that a result depends on: slimgen, Python, torch and numpy."""
     libraries = {name: metadata.version(name) for name in ("torch", "numpy")}
     return {"slimgen": slimgen.__version__, "python": platform.python_version(), **libraries}
 
 
 def read_record(folder: Path) -> Record:
-    """What `stage.json` of a folder says; empty if there is none, or it is damaged or not to be believed."""
+    """Return the content of a folder's `stage.json`; empty if it is missing, damaged or implausible."""
     value = read_json(folder / STAGE)
     return {} if _fault(value) else cast(Record, value)
 
 
 def name_of(folder: Path) -> str:
-    """What the run of a stage's folder is shown as; where no record says it, the name of the run's folder."""
+    """Return the displayed name of a stage's run; without a record, the name of the run's folder."""
     return str(read_record(folder).get("label", {}).get("name") or folder.resolve().parent.name)
 
 
 def require_sound(folder: Path, hint: str) -> None:
-    """Raises RunError where `stage.json` is there and cannot be believed, or another slimgen laid the folder out."""
+    """Raise RunError if `stage.json` is implausible, or if the folder has another layout."""
     if not (folder / STAGE).exists():
         return
     if fault := _fault(read_json(folder / STAGE)):
@@ -175,7 +175,7 @@ def require_sound(folder: Path, hint: str) -> None:
 
 
 def _fault(value: object) -> str | None:
-    """Why a value is no record, if it is none; of another layout, only what could do harm is looked at."""
+    """Return why a value is no record, or None; for another layout, only harmful parts are checked."""
     if not isinstance(value, dict) or not isinstance(value.get("stage"), str):
         return "no JSON with the name of a stage, or damaged"
     finished, layout = value.get("finished"), value.get("layout", 1)
@@ -196,7 +196,7 @@ def _fault(value: object) -> str | None:
 
 
 def apart(folders: Mapping[str, Path]) -> list[str]:
-    """Which stages among these do not belong together, a sentence each: computed from something else than is there."""
+    """Return a sentence for each stage that was computed from other inputs than the ones here."""
     records = {name: record for name, folder in folders.items() if (record := read_record(folder)).get("finished")}
     found: dict[str, list[str]] = {}
     for name, record in records.items():
@@ -207,7 +207,7 @@ def apart(folders: Mapping[str, Path]) -> list[str]:
 
 
 def recorded(folder: Path, section: str, name: str) -> object:
-    """One value of a finished stage's record; RunError where it is missing."""
+    """Return one value of a finished stage's record; raise RunError if it is missing."""
     try:
         return cast(Mapping[str, Mapping[str, object]], read_record(folder))[section][name]
     except KeyError:
@@ -216,7 +216,7 @@ def recorded(folder: Path, section: str, name: str) -> object:
 
 
 def require_layout(folder: Path, hint: str = "it is kept; name another --out or move it away") -> None:
-    """Raises RunError where a slimgen of another layout wrote a stage's folder: its results are not comparable."""
+    """Raise RunError if a stage's folder has another layout: its results are not comparable."""
     record = read_record(folder)
     if record and record.get("layout") != LAYOUT:
         which = "an earlier" if record.get("layout", 1) < LAYOUT else "a later"
@@ -224,17 +224,17 @@ def require_layout(folder: Path, hint: str = "it is kept; name another --out or 
 
 
 def content(folder: Path) -> set[str]:
-    """The files of a folder, as relative names with `/`, without what a run leaves beside its outputs."""
+    """Return the files of a folder as relative names with `/`, without a run's own files."""
     return {name for name in walk(folder) if not (is_beside(name) or is_log(name))}
 
 
 def is_log(name: str) -> bool:
-    """Whether a relative name is that of a log that a user had written, by a shell or a scheduler."""
+    """Return whether a relative name is that of a log written by a shell or a scheduler."""
     return fnmatch.fnmatch(name, "*.log")
 
 
 def sweep(folder: Path) -> list[Path]:
-    """Removes files that a killed process was writing; nobody else may be at work in the folder. What was removed."""
+    """Remove temporary files of a killed process, and return them; no other process may work in the folder."""
     found = [Path(place, name) for place, _, names in os.walk(folder) for name in names if HALF_WRITTEN.search(name)]
     for path in found:
         path.unlink(missing_ok=True)
@@ -242,7 +242,7 @@ def sweep(folder: Path) -> list[Path]:
 
 
 def is_beside(name: str) -> bool:
-    """Whether a relative name is a run's own: stage.json, lock, logs, checkpoints and files half written."""
+    """Return whether a relative name is a run's own: stage.json, lock, logs, checkpoints and temporary files."""
     path = PurePosixPath(name)
     if path.parts[0] == CHECKPOINTS or name in (STAGE, LOCK, OWN):
         return True
@@ -250,7 +250,7 @@ def is_beside(name: str) -> bool:
 
 
 def walk(folder: Path) -> Iterator[str]:
-    """Every file below a folder, through links to folders too, but each folder once, and no other stage's."""
+    """Yield every file below a folder, through links to folders too, each folder once, without other stages'."""
     seen = set()
     for place, inside, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
@@ -266,7 +266,7 @@ def walk(folder: Path) -> Iterator[str]:
 
 
 def digest(files: Mapping[str, str]) -> str:
-    """One digest of many files, given the sha256 of each by name."""
+    """Return one digest of many files, given the SHA-256 of each by name."""
     lines = "".join(f"{files[name]}  {name}\n" for name in sorted(files))
     return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()
 

@@ -1,4 +1,4 @@
-"""MLflow's client and the experiment, opened so that many processes may begin at once; and its registry of models."""
+"""MLflow's client and experiment, opened so that many processes may start at once; and its model registry."""
 
 import fcntl
 import json
@@ -49,7 +49,7 @@ SETTINGS = {
 
 
 def load_mlflow() -> ModuleType:
-    """Imports MLflow, which takes a second or more, so that it is quiet, patient and reports to nobody."""
+    """Import MLflow, which takes a second or more, with its output, impatience and telemetry turned off."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     # What these libraries warn of among themselves is for their authors, and must not stop a stage as an error.
@@ -67,7 +67,7 @@ def load_mlflow() -> ModuleType:
 
 
 def broken(error: BaseException) -> bool:
-    """Whether an error says that a SQLite file is damaged, half made, or of another version of MLflow."""
+    """Return whether an error means that a SQLite file is damaged, incomplete, or of another version of MLflow."""
     return bool(BROKEN.search(str(error)))
 
 
@@ -84,7 +84,7 @@ class Store:
             self.client: Client = self.mlflow.MlflowClient(uri)
 
     def _make(self, database: Path) -> None:
-        """Makes a SQLite store that is not there yet, aside: one that is killed meanwhile leaves nothing half made.
+        """Create a missing SQLite store under a temporary name, so that a kill leaves nothing incomplete.
 
         MLflow's dozens of migrations are no transaction, and what they were cut short in can never be opened again.
         """
@@ -105,7 +105,7 @@ class Store:
 
     @cached_property
     def experiment(self) -> str:
-        """The id of the experiment (MLFLOW_EXPERIMENT_NAME, else `slimgen`), made or brought back if need be."""
+        """Return the id of the experiment (MLFLOW_EXPERIMENT_NAME, else `slimgen`), created or restored if need be."""
         name, place = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "slimgen", None
         if self._database is not None:  # beside the database, wherever the process was started
             place = (self._database.parent / "mlartifacts").as_uri()
@@ -123,7 +123,7 @@ class Store:
             return str(found.experiment_id)
 
     def _at_home(self, found: "Entity | None", place: str | None) -> "Entity | None":
-        """An experiment, unless its artifacts lie beside another store: a copied project's, which is given a new name.
+        """Return an experiment; rename one whose artifacts lie beside another store, as in a copied project.
 
         What is logged to it would be written into the original's folder.
         """
@@ -138,7 +138,7 @@ class Store:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Waits until no other process opens the same SQLite store: MLflow's migrations do not bear one another."""
+        """Wait until no other process opens the same SQLite store: MLflow's migrations cannot run in parallel."""
         if self._database is None:
             yield
             return
@@ -149,7 +149,7 @@ class Store:
     def find_or_create(
         self, experiment: str, key: Mapping[str, str], name: str, tags: Mapping[str, str], started: int | None = None
     ) -> "Run":
-        """The oldest run with the tags `key` in an experiment, made if there is none; `started` is in milliseconds."""
+        """Return the oldest run with the tags `key` in an experiment, or a new one; `started` is in milliseconds."""
         key = {tag: value.replace("'", "_").replace("\\", "/") for tag, value in key.items()}  # to stand in quotes
         words = " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in key.items())
 
@@ -228,7 +228,7 @@ def _version(store: Store, path: Path, name: str, run: str, experiment: str, tag
 
 
 def _schema(store: Store, values: "Iterable[Entity]") -> "Entity":
-    """The signature of a graph's inputs or outputs; an axis of any length is -1."""
+    """Return the signature of a graph's inputs or outputs; a variable axis is -1."""
     import onnx
 
     types, specs = store.mlflow.types, []

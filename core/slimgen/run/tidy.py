@@ -1,4 +1,4 @@
-"""What runs leave that nobody needs: results of other settings, and what killed processes were writing."""
+"""Leftovers of runs: results of other settings, and temporary files of killed processes."""
 
 import os
 import re
@@ -19,7 +19,7 @@ DRAWING = re.compile(r"\.townhouses-[a-z]+-\d+\.\d+")
 
 @dataclass(frozen=True)
 class Leftover:
-    """A file or folder that may go.
+    """A file or folder that can be removed.
 
     Attributes:
         about: what it is.
@@ -32,12 +32,12 @@ class Leftover:
 
     @property
     def bytes(self) -> int:
-        """On disk; of a file that other runs share, nothing is freed."""
+        """Return the bytes on disk that removal frees; a file that other runs share frees none."""
         states = [file.stat() for file in self.files if file.exists()]
         return sum(state.st_size for state in states if state.st_nlink == 1)
 
     def remove(self) -> list[Path]:
-        """Removes it; the files of a user's that were in it, and are still there."""
+        """Remove the folder or file, and return the user's files in it, which stay."""
         for file in self.files:
             file.unlink(missing_ok=True)
         for place, _, _ in os.walk(self.path, topdown=False):
@@ -47,7 +47,7 @@ class Leftover:
 
 
 def leftovers(run: Path) -> Iterator[Leftover]:
-    """What may go of a run's folder, in the order of names; never what a process is at work in, or all there is."""
+    """Return the removable parts of a run's folder by name; never those in use, or the only result."""
     for path in sorted(run.iterdir()):
         if not path.is_dir() or in_use(path):
             continue
@@ -61,7 +61,7 @@ def leftovers(run: Path) -> Iterator[Leftover]:
 
 
 def _inside(stage: Path, *, whole: bool) -> Iterator[Leftover]:
-    """What may go of a stage's folder: files half written, a dead lock, and, once it is finished, checkpoints."""
+    """Return the removable files of a stage's folder: temporary files, a dead lock and, once finished, checkpoints."""
     for path in sorted(stage.rglob("*")):
         if HALF_WRITTEN.search(path.name) and path.is_file():
             yield Leftover(path, "a file half written", (path,))
@@ -80,7 +80,7 @@ def _about(parked: Path) -> str:
 
 
 def _written(parked: Path) -> Iterator[Path]:
-    """The files of a parked folder that its stage wrote, the record last: until then it is known for what it is."""
+    """Yield the files of a parked folder that its stage wrote, last the record, which identifies the folder."""
     record = read_record(parked)
     names = set(record["outputs"]) if record.get("finished") else records.content(parked) - set(record.get("found", {}))
     beside = {name for name in records.walk(parked) if records.is_beside(name)} - {STAGE}

@@ -1,4 +1,4 @@
-"""MLflow as a copy of run folders, which are the truth. A sync never fails a stage, nor holds one up for long."""
+"""MLflow as a copy of run folders, which are authoritative. A sync never fails a stage or delays it for long."""
 
 import http.client
 import os
@@ -35,7 +35,7 @@ class SilentError(Exception):
 
 
 def store() -> str:
-    """The tracking URI: MLFLOW_TRACKING_URI, else SQLite in the working folder, by its absolute path.
+    """Return the tracking URI: MLFLOW_TRACKING_URI, else SQLite in the working folder, by its absolute path.
 
     Where the path has characters that mean something in an address, the store's is relative: SQLAlchemy takes a `?` for
     the end of a path, and not every version decodes `%3F`.
@@ -46,7 +46,7 @@ def store() -> str:
 
 
 def sync(folder: Path) -> None:
-    """Brings MLflow in line with a folder, of a run or of one stage. Again, it changes only what has changed since.
+    """Update MLflow from the folder of a run or of one stage; a repeated call changes only what has changed since.
 
     Raises:
         RunError: the tracker does not answer, or refuses.
@@ -94,13 +94,13 @@ def catch_up(out: Path, *others: Path, warn: Warn = print) -> None:
 
 
 def _owed(folder: Path) -> Path:
-    """The file that is beside a stage's folder while its last sync is still to come."""
+    """Return the file beside a stage's folder that exists while its last sync is pending."""
     return folder.resolve().with_name(f".{folder.name}{OWED}")
 
 
 @contextmanager
 def tracked(folder: Path, warn: Warn = print) -> Iterator[None]:
-    """Syncs a stage's folder from a thread beside the block: at once, about once a minute, and after the block.
+    """Sync a stage's folder from a thread beside the block: at once, about once a minute, and after the block.
 
     The first thing that goes wrong is one warning line, and the end of syncing for this stage. Only the last sync is
     waited for, and not for long. The stage has begun.
@@ -146,7 +146,7 @@ class _Copying:
             self._fail(error)
 
     def finish(self) -> None:
-        """Waits for the last sync, for as long as somebody answers, and for `CLOSING` at most, or `STOPPED`."""
+        """Wait for the last sync while the server answers, for at most `CLOSING` seconds, or `STOPPED`."""
         try:
             self._wait()
         finally:  # what failed was warned of
@@ -190,7 +190,7 @@ def _require_answer(uri: str) -> None:
 
 
 def _answers(uri: str, seconds: float = 2.0) -> bool:
-    """Whether an HTTP server answers at all, be it with an error; in bounded time, also where names are not found.
+    """Return whether an HTTP server answers, even with an error, in bounded time, even if its name is unknown.
 
     What is no server's answers at once.
     """

@@ -1,4 +1,4 @@
-"""The seven stages: recipe and folders in, a folder out. `run` does them all, and `preview` says what it would do.
+"""The seven stages: recipe and folders in, a folder out. `run` runs them all, and `preview` shows the plan.
 
 `stages.teach(recipe, prepare=..., out=...)` and its like are `perform` of a stage of that name; which folders each
 reads is in `slimgen.stages.table`, for which torch need not be imported.
@@ -18,7 +18,7 @@ __all__ = ["evaluate", "export", "finetune", "prepare", "preview", "run", "searc
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
-    """The functions, whose modules, and torch with them, are imported when one is asked for."""
+    """Return a function of this package; import its module, and torch with it, only now."""
     if name == "preview":
         from slimgen.stages import outlook
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a recipe, tried before anything is computed: values, files, networks and code of others."""
+"""Checks of a recipe before anything is computed: values, files, networks and user-defined code."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +31,7 @@ _ORDER = list(STAGES)
 
 
 def check(recipe: Recipe, *, complete: bool = True, stage: str | None = None) -> None:
-    """Tries everything of a recipe that can be tried without images; what is `wanted` must be there if `complete`.
+    """Try everything in a recipe that needs no images; everything `wanted` must exist if `complete`.
 
     With a `stage`, that is what this one and those behind it want.
 
@@ -64,13 +64,13 @@ def check(recipe: Recipe, *, complete: bool = True, stage: str | None = None) ->
 
 
 def discriminator_of(recipe: Recipe, task: Task) -> dict[str, Any]:
-    """Family and options of the recipe's discriminator, with the channels that it takes."""
+    """Return family and options of the recipe's discriminator, with its input channels."""
     shape = {} if traits_of(recipe).given == NOISE else {"inputs": task.discriminator_inputs}
     return {**recipe.teach.discriminator, **shape}
 
 
 def foreign(recipe: Recipe) -> Iterator[Probe]:
-    """What of a recipe is code of the user's own: first the modules, then the generator as the task runs it."""
+    """Return the user's code in a recipe: first the modules, then the generator as the task runs it."""
     metrics = [recipe.objective.metric, *recipe.evaluate.metrics, *filter(None, [recipe.teach.metric])]
     families = {metric.partition(":")[0] for metric in METRICS}
     named = [("task", recipe.task), ("method", recipe.method)]
@@ -88,7 +88,7 @@ def foreign(recipe: Recipe) -> Iterator[Probe]:
 
 
 def _judge(recipe: Recipe, options: Mapping[str, Any]) -> Probe | None:
-    """A discriminator of the user's own, with the options that the task gives it."""
+    """Return a user-defined discriminator, with the options that the task gives it."""
     family, rest = _parted(options)
     if ":" not in family:
         return None
@@ -97,7 +97,7 @@ def _judge(recipe: Recipe, options: Mapping[str, Any]) -> Probe | None:
 
 
 def _parted(about: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Family and options; no family where there is no text."""
+    """Return family and options; no family if there is no text."""
     family = about.get("family")
     options = {name: value for name, value in about.items() if name != "family"}
     return family if isinstance(family, str) else "", options
@@ -109,7 +109,7 @@ def _number(options: Mapping[str, Any], name: str, usual: int) -> int:
 
 
 def wanted(recipe: Recipe, stage: str | None = None) -> dict[str, SlimgenError | None]:
-    """What a run needs besides its images, each with its fault or None: metrics, networks of losses, weights to import.
+    """Return a run's needs besides its images, each with its fault or None: metrics, loss networks, weights to import.
 
     With a `stage`, what this one and those behind it need.
 
@@ -134,7 +134,7 @@ def wanted(recipe: Recipe, stage: str | None = None) -> dict[str, SlimgenError |
 
 
 def _needed(by: str, stage: str | None) -> bool:
-    """Whether what a stage needs is still needed from another one on."""
+    """Return whether a need of one stage remains when a run begins at another."""
     return stage is None or _ORDER.index(stage) <= _ORDER.index(by)
 
 
@@ -145,7 +145,7 @@ def _metrics(recipe: Recipe, stage: str | None) -> list[str]:
 
 
 def _perceptual(recipe: Recipe, stage: str | None) -> list[str]:
-    """The feature networks of losses, but for the discriminator."""
+    """Return the feature networks of losses, without the discriminator."""
     sections: list[LossesSection | None] = [recipe.losses] if _needed("finetune", stage) else []
     sections += [recipe.teach.losses] if _needed("teach", stage) else []
     used = [losses.perceptual_network for losses in sections if losses is not None and losses.perceptual]
@@ -153,7 +153,7 @@ def _perceptual(recipe: Recipe, stage: str | None) -> list[str]:
 
 
 def _try_networks(recipe: Recipe, stage: str | None) -> None:
-    """Runs the feature networks of metrics and losses on a few pictures."""
+    """Run the feature networks of metrics and losses on a few images."""
     size = (3 if recipe.seen is None else recipe.seen.wanted, *recipe.size)
     for network in _perceptual(recipe, stage):
         _try_perceptual(network, size)

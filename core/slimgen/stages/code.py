@@ -1,4 +1,4 @@
-"""Code that decides a stage's result: all that its body reaches, without comments, docstrings, messages and positions.
+"""Code that decides a stage's result: all that its body reaches, except comments, docstrings, messages, positions.
 
 Names are followed from definition to definition, through imports; of a registry, only the entries in use count. So an
 edit elsewhere in a file, or in the file of another family, task, method or metric, leaves a finished stage finished.
@@ -46,7 +46,7 @@ class Definition:
     entries: dict[str, "Definition"] = field(default_factory=dict)
 
     def read(self, node: ast.AST) -> None:
-        """Adds a piece of syntax, without what changes nothing that is computed: docstrings and types of arguments."""
+        """Add a piece of syntax, without parts that change no result: docstrings and types of arguments."""
         if isinstance(node, ast.ImportFrom):
             self.imports |= _imported(node)
             return
@@ -77,7 +77,7 @@ class Definition:
         self.text.append(")")
 
     def enter(self, node: ast.AST | None) -> None:
-        """Adds the entries of a registry."""
+        """Add the entries of a registry."""
         for key, value in zip(node.keys, node.values, strict=True) if isinstance(node, ast.Dict) else ():
             if isinstance(key, ast.Constant):
                 self.entries[str(key.value)] = entry = Definition()
@@ -93,7 +93,7 @@ class Module:
 
 
 def code(stage: Stage, used: Iterable[str], package: Path = PACKAGE) -> dict[str, str]:
-    """Every definition that decides a stage's result: module and name, to a digest.
+    """Return the digest of every definition that decides a stage's result, by module and name.
 
     Args:
         stage: where to begin, and which rooms to look into.
@@ -115,7 +115,7 @@ def code(stage: Stage, used: Iterable[str], package: Path = PACKAGE) -> dict[str
 
 
 def digest_code(path: Path) -> str:
-    """The digest of a file of a user's code, without comments, docstrings and layout if it is Python."""
+    """Return the digest of a file of a user's code, without comments, docstrings and layout if it is Python."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):
@@ -127,12 +127,12 @@ def digest_code(path: Path) -> str:
 
 
 def _is_text(node: ast.AST) -> bool:
-    """Whether a statement is a docstring, or another constant that nothing is done with."""
+    """Return whether a statement is a docstring, or another constant without effect."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _reached(stage: Stage, used: set[str], package: Path) -> dict[Place, Definition]:
-    """The definitions that a stage's body comes to, where these names are in use."""
+    """Return the definitions that a stage's body reaches, given the names in use."""
     reached: dict[Place, Definition] = {}
     # The body takes its task and method out of what it is handed.
     roots = f"slimgen.stages.bodies.{stage.name}:{stage.name}", "slimgen.tasks:TASKS", "slimgen.methods:METHODS"
@@ -157,7 +157,7 @@ def _reached(stage: Stage, used: set[str], package: Path) -> dict[Place, Definit
 
 
 def _uses(module: str, one: Definition, parsed: Module, stage: Stage, package: Path) -> Iterator[Place]:
-    """The places that a definition names."""
+    """Yield the places that a definition names."""
     imports = {**parsed.imports, **one.imports}
     for name, attribute in one.names:
         if name in imports:
@@ -173,7 +173,7 @@ def _uses(module: str, one: Definition, parsed: Module, stage: Stage, package: P
 
 
 def _target(module: str, name: str, attribute: str, package: Path) -> Place:
-    """What an import stands for: a name of a module, or a module of which an attribute is taken, or all of it."""
+    """Return the place of an import: a name of a module, or an attribute of a module, or all of it."""
     inner = package.joinpath(*module.split(".")[1:], name)
     if inner.is_dir() or inner.with_suffix(".py").is_file():
         return f"{module}.{name}", attribute or "*"
@@ -181,7 +181,7 @@ def _target(module: str, name: str, attribute: str, package: Path) -> Place:
 
 
 def _file(module: str, stage: Stage, package: Path) -> Path | None:
-    """The file of a module, if it is one of those that decide the stage's result."""
+    """Return the file of a module, if its code decides the stage's result."""
     path = package.joinpath(*module.split(".")[1:])
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     place = path.relative_to(package).as_posix()
@@ -192,7 +192,7 @@ def _file(module: str, stage: Stage, package: Path) -> Path | None:
 
 @cache
 def _parsed(text: str) -> Module:
-    """A file's definitions; parsed once in a process."""
+    """Return a file's definitions; each text is parsed once per process."""
     module = Module()
     for node in without_messages(ast.parse(text)).body:
         if isinstance(node, ast.ImportFrom):
@@ -215,7 +215,7 @@ def _parsed(text: str) -> Module:
 
 
 def _named(node: ast.stmt) -> Iterator[str]:
-    """The names that a statement defines."""
+    """Yield the names that a statement defines."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         yield node.name
     elif isinstance(node, ast.Assign | ast.AnnAssign):
@@ -224,7 +224,7 @@ def _named(node: ast.stmt) -> Iterator[str]:
 
 
 def _imported(node: ast.ImportFrom) -> dict[str, Place]:
-    """Names to the places in slimgen where they come from."""
+    """Return names and the places in slimgen that they come from."""
     if not (node.module or "").startswith("slimgen"):
         return {}
     return {alias.asname or alias.name: (str(node.module), alias.name) for alias in node.names}

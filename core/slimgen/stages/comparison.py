@@ -1,4 +1,4 @@
-"""What an evaluation compares in one direction: images, generators, and the pictures that the report shows of them."""
+"""Comparison in one direction: images, generators, and the pictures that the report shows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from slimgen.tasks.task import Task
 
 @dataclass(frozen=True)
 class Comparison:
-    """The generators of one direction, the inputs they are given, and the real images that they are compared with.
+    """Generators of one direction, their inputs, and the real images that they are compared with.
 
     Attributes:
         names: of the inputs.

@@ -1,4 +1,4 @@
-"""What decides the result of a stage: sections of the recipe, inputs, files that it names, and code."""
+"""Fingerprint of a stage: recipe sections, inputs, the recipe's files, and code."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +31,7 @@ stays finished."""
 
 
 def fingerprint(stage: Stage, recipe: Recipe, inputs: Mapping[str, str], folders: Mapping[str, Path]) -> str:
-    """One word for all that decides a stage's result, given the digests of its inputs and where they lie."""
+    """Return one digest of all that decides a stage's result, given the digests and places of its inputs."""
     stage = _of_recipe(stage, recipe)
     used = set(texts(_read(stage, recipe)))
     used |= {f"{text.partition(':')[0]}:<name>" for text in used if ":" in text}  # metrics of a named network
@@ -43,7 +43,7 @@ def fingerprint(stage: Stage, recipe: Recipe, inputs: Mapping[str, str], folders
 
 
 def sections(stage: Stage, recipe: Recipe) -> dict[str, Any]:
-    """The parts of a recipe that a stage reads, as plain values by dotted name."""
+    """Return the parts of a recipe that a stage reads, as plain values by dotted name."""
     stage, values = _of_recipe(stage, recipe), recipe.model_dump(mode="json")
     found: dict[str, Any] = {}
     for part in (*stage.sections, *_of_method(stage, recipe)):
@@ -61,7 +61,7 @@ def sections(stage: Stage, recipe: Recipe) -> dict[str, Any]:
 
 
 def _replaced(stage: Stage, recipe: Recipe, name: str) -> bool:
-    """Whether a section is the recipe's losses, in the place of which an original learns of its own."""
+    """Return whether a section is the recipe's losses while the original has losses of its own."""
     return name == "losses" and stage.name == "teach" and recipe.teach.losses is not None
 
 
@@ -74,13 +74,13 @@ def _read(stage: Stage, recipe: Recipe) -> dict[str, Any]:
 
 
 def _of_recipe(stage: Stage, recipe: Recipe) -> Stage:
-    """The stage with what it reads of this recipe alone, whatever its method."""
+    """Return the stage with the sections that it reads of this recipe, for any method."""
     early = stage.name == "teach" and recipe.teach.patience is not None and "objective" not in stage.sections
     return measuring(stage) if early else stage
 
 
 def _of_method(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
-    """The parts of a recipe that its method alone reads at a stage."""
+    """Return the parts of a recipe that only its method reads at a stage."""
     if stage.name == "search":
         reads: Callable[[Recipe], tuple[str, ...]] = getattr(
             open_method(recipe.method), "search_reads", lambda recipe: ()
@@ -93,7 +93,7 @@ def _of_method(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
 
 
 def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:
-    """The digests of files that a recipe names by path: their content is an input like any other."""
+    """Return the digests of files that a recipe names by path; their content is an input like any other."""
     stage, paths = _of_recipe(stage, recipe), list[object]()
     networks = (recipe.teach.generator, recipe.teach.discriminator) if stage.name != "prepare" else ()
     imported = [recipe.task, *(about.get("family", "") for about in networks)]
@@ -115,12 +115,12 @@ def named_files(stage: Stage, recipe: Recipe) -> dict[str, str]:
 
 
 def checkpoints(recipe: Recipe) -> list[str]:
-    """The files of weights that a recipe imports."""
+    """Return the weight files that a recipe imports."""
     return [value for key, value in recipe.teach if key.endswith("_checkpoint") and value is not None]
 
 
 def user_code(name: str) -> list[Path]:
-    """The files of what is user-defined, `package.module:Name`: its module, or all of the package that it is in."""
+    """Return the files of user-defined code, `package.module:Name`: its module, or its whole package."""
     module, colon, _ = name.partition(":")
     if module.endswith(".py"):
         return [Path(module)]
@@ -136,7 +136,7 @@ def user_code(name: str) -> list[Path]:
 
 
 def digest_input(name: str, folder: Path) -> str:
-    """The digest of an input: of images, or of what a stage left.
+    """Return the digest of an input: of images, or of a stage's folder.
 
     Raises:
         DataError: no images.
@@ -151,7 +151,7 @@ def digest_input(name: str, folder: Path) -> str:
 
 
 def require_stage(name: str, folder: Path) -> None:
-    """Raises RunError unless a folder is one that a stage of this name finished."""
+    """Raise RunError unless a folder holds a finished stage of this name."""
     require_sound(folder, f"run slimgen {name} again, into another folder")
     record = read_record(folder)
     if not record.get("finished"):
@@ -161,7 +161,7 @@ def require_stage(name: str, folder: Path) -> None:
 
 
 def texts(value: object) -> Iterator[str]:
-    """The texts in plain values, at any depth."""
+    """Yield the texts in plain values, at any depth."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping | list | tuple):

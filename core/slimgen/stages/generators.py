@@ -1,4 +1,4 @@
-"""How the finished generators of a run are built again, with their weights."""
+"""Finished generators of a run, built again with their weights."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from slimgen.run.record import read_record
 
 
 def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict[str, dict[str, Any]]:
-    """How to build each generator: family, options, file of weights, and, with the folder `teach`, effort.
+    """Return how to build each generator: family, options, weights file and, with the folder `teach`, effort.
 
     With that, too, the original of the other direction is among them if it is there. A method may compare with none.
     """
@@ -42,12 +42,12 @@ def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict
 
 
 def finished(generators: Mapping[str, object]) -> str:
-    """The name of the one that a run is for, and exports: the first that is no original."""
+    """Return the name of the generator to export: the first that is no original."""
     return next(name for name in generators if not name.startswith("original"))
 
 
 def built(about: Mapping[str, Any], weights: Path) -> nn.Module:
-    """A generator with its weights, in evaluation mode."""
+    """Return a generator with its weights, in evaluation mode."""
     net = build_generator(about["family"], **about["options"])
     net.load_state_dict(load_weights(weights))
     return folded(net).eval()

@@ -1,4 +1,4 @@
-"""What a run is shown as: its name, and the licence of its images. No result depends on either.
+"""Label of a run: its name, and the licence of its images. No result depends on either.
 
 Both are in the record of every stage, and each stage takes the licence of the stages it reads. Where a finished stage
 has another label than is asked for, its report or card is written again, and nothing is computed.
@@ -23,14 +23,14 @@ QUICK = "-quick"
 
 
 class Label(NamedTuple):
-    """The name of a run, and the licence of its images; None where nobody gave one."""
+    """Name of a run, and the licence of its images; None if none was given."""
 
     name: str
     licence: str | None = None
 
 
 def label_of(name: str | None, recipe: Recipe, out: Path, folders: Mapping[str, Path]) -> Label:
-    """The label of a stage in the folder `out`.
+    """Return the label of a stage in the folder `out`.
 
     Args:
         name: the run's; that of the folder around the stage's by default.
@@ -50,7 +50,7 @@ def label_of(name: str | None, recipe: Recipe, out: Path, folders: Mapping[str, 
 
 
 def checked(name: str | None) -> str | None:
-    """The name that a user gives to a run; raises RunError where no folder could have it."""
+    """Return the name that a user gives to a run; raise RunError if no folder can have it."""
     if name is None:
         return None
     try:
@@ -60,7 +60,7 @@ def checked(name: str | None) -> str | None:
 
 
 def recorded_label(record: Record) -> Label | None:
-    """The label in a stage's record; None where there is none."""
+    """Return the label in a stage's record; None without one."""
     label = record.get("label")
     return Label(str(label["name"]), label.get("licence")) if label and label.get("name") else None
 
@@ -68,7 +68,7 @@ def recorded_label(record: Record) -> Label | None:
 def relabel(
     stage: Stage, recipe: Recipe, folders: Mapping[str, Path], folder: StageFolder, record: Record, label: Label
 ) -> bool:
-    """Gives a finished stage a label, if it has another one: in its record, and in its report or card.
+    """Give a finished stage another label, in its record and in its report or card.
 
     Returns whether something that people read was written again.
     """
@@ -82,7 +82,7 @@ def relabel(
 
 
 def _licence(recipe: Recipe, kind: str, folder: Path) -> str | None:
-    """The licence of the images that lie in a folder, or that a stage's folder was computed from."""
+    """Return the licence of the images in a folder, or of those that a stage's folder was computed from."""
     if kind != DATA:
         label = recorded_label(read_record(folder))
         return None if label is None else label.licence

@@ -1,4 +1,4 @@
-"""Memory that training the original takes at least, estimated before it begins."""
+"""Lower bound of the memory that training the original takes, estimated before it begins."""
 
 import torch
 from torch import Tensor, nn

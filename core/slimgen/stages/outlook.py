@@ -1,4 +1,4 @@
-"""What a run would do, before it does anything: stages, expense, needs, space."""
+"""Plan of a run: stages, expense, needs, space."""
 
 import math
 import random
@@ -40,7 +40,7 @@ NOTES = (
 
 @dataclass(frozen=True)
 class Expense:
-    """Estimates of what a stage would take: None is not known yet, or nothing to speak of."""
+    """Estimates for a stage; None means not yet known, or negligible."""
 
     updates: int | None = None  # of its generators
     macs: float | None = None
@@ -49,7 +49,7 @@ class Expense:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a run would do.
+    """Plan of a run.
 
     Attributes:
         recipe: resolved, as plain values.
@@ -71,13 +71,13 @@ class Outlook:
 
 
 def require_places(recipe: Recipe, data: Path, out: Path, planned: Sequence[Stage]) -> None:
-    """Raises RunError where a run must not write its folder, or one of its stages'; see `require_place`."""
+    """Raise RunError if a run must not write its folder, or one of its stages'; see `require_place`."""
     for stage, inputs in _places(recipe, data, out, planned).items():
         require_place(out / stage, stage, inputs)
 
 
 def is_among(recipe: Recipe, data: Path, out: Path) -> bool:
-    """Whether a run's folder may lie among the images: the default one, which nobody mistyped.
+    """Return whether a run's folder may lie among the images; only the default one may.
 
     What slimgen wrote there is not taken for an image.
     """
@@ -85,7 +85,7 @@ def is_among(recipe: Recipe, data: Path, out: Path) -> bool:
 
 
 def _places(recipe: Recipe, data: Path | None, out: Path, planned: Sequence[Stage]) -> dict[str, dict[str, Path]]:
-    """From which folders that of each stage must be apart; raises RunError where the run's own is not, from images."""
+    """Return the folders that each stage's must be apart from; raise RunError if the run's lies among images."""
     among = data is not None and is_among(recipe, data, out)
     if data is not None and not among and out.resolve() not in data.resolve().parents:
         require_apart(out, DATA, data)
@@ -94,14 +94,14 @@ def _places(recipe: Recipe, data: Path | None, out: Path, planned: Sequence[Stag
 
 
 def without_effect(recipe: Recipe) -> str:
-    """One line of what is given and has no effect; empty where all has."""
+    """Return one line on options without effect; empty if all have one."""
     idle: Callable[[Recipe], tuple[str, ...]] = getattr(open_method(recipe.method), "without_effect", lambda recipe: ())
     names = idle(recipe)
     return f"without effect, as no supernet is trained: {', '.join(names)}" if names else ""
 
 
 def preview(recipe: Recipe, *, data: Path | None = None, out: Path, until: str | None = None) -> Outlook:
-    """What `run` would do with the same arguments. Nothing is written, and no image is decoded.
+    """Return the plan of `run` with the same arguments. Nothing is written, and no image is decoded.
 
     Raises:
         SlimgenError: as `check` of the recipe; what it needs and is not there is said in what is returned.
@@ -145,7 +145,7 @@ def preview(recipe: Recipe, *, data: Path | None = None, out: Path, until: str |
 def _state(
     stage: Stage, recipe: Recipe, folders: Mapping[str, Path | None], out: Path, before: Mapping[str, str]
 ) -> str:
-    """Whether a stage is done, goes on or is to do, given what is so of the stages before it."""
+    """Return whether a stage is finished, resumes or is to run, given the states of the stages before it."""
     record = read_record(out)
     there = f"a {'finished' if record.get('finished') else 'begun'} {record.get('stage')}"
     waits = [name for name, folder in folders.items() if folder is None or before.get(name, "done") != "done"]
@@ -168,7 +168,7 @@ def _state(
 
 
 def expenses_of(recipe: Recipe, method: Preview | None, counts: Mapping[str, int]) -> dict[str, Expense]:
-    """By stage, given how many images each split has, where that is known."""
+    """Return the expense of each stage, given the number of images in each split, if known."""
     convention, traits = recipe.budget.convention, traits_of(recipe)
     task = open_task(recipe, Compute(torch.device("cpu")))
     original = task.original_cost()
@@ -217,7 +217,7 @@ def expenses_of(recipe: Recipe, method: Preview | None, counts: Mapping[str, int
 
 
 def trained_anew(recipe: Recipe, method: Preview, images: int) -> int:
-    """Updates of all trainings of fine-tuning: the found one's, and its rivals', of as many as led to it."""
+    """Return the updates of all fine-tuning; each rival gets as many as led to the found generator."""
     tuning, own = recipe.finetune, recipe.finetune.steps(images)
     counts = {name: tuning.random if name in (RANDOM, RANDOM_PATH) else 1 for name in tuning.rivals}
     rivals = sum(counts.values()) * (method.before(images) + own)
@@ -225,7 +225,7 @@ def trained_anew(recipe: Recipe, method: Preview, images: int) -> int:
 
 
 def _space(method: Preview, budget: Budget) -> dict[str, object]:
-    """How large a space is, and how much of it the budget leaves; numbers of very many digits as texts."""
+    """Return the size of a space and of its part within the budget; very long numbers as texts."""
     space, size = method.space, method.space.size
     budget = replace(budget, latency_ms=None)  # which is measured when the search begins
     if not budget.limits:

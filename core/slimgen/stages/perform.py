@@ -1,4 +1,4 @@
-"""One stage or all: skip what is done, resume what is not, leave a record, tell MLflow."""
+"""One stage or all: skip finished ones, resume unfinished ones, write a record, update MLflow."""
 
 import tempfile
 import time
@@ -55,7 +55,7 @@ def run(
     on_stage: OnStage | None = None,
     on_begin: OnBegin | None = None,
 ) -> dict[str, Metrics]:
-    """Runs every stage of a recipe into `out/<stage>`; what is done already is not done again.
+    """Run every stage of a recipe into `out/<stage>`; skip finished ones.
 
     Args:
         recipe: what to do.
@@ -110,7 +110,7 @@ def perform(
     on_begin: OnBegin | None = None,
     **inputs: Path,
 ) -> Metrics:
-    """Runs a stage into `out`, unless it holds this very computation already; what was measured.
+    """Run a stage into `out`, unless it holds this computation already, and return its metrics.
 
     `inputs` are, for each stage that this one reads, the folder that it left; to `prepare`, `data`, the images. `name`
     is what the run is shown as, and `group` what its stages have in common in MLflow, by default name and path of the
@@ -180,7 +180,7 @@ def _compute(recipe: Recipe) -> Compute:
 
 
 def _folders(stage: Stage, inputs: Mapping[str, Path]) -> dict[str, Path]:
-    """What a stage reads, by name: the images, or folders that the stages before it finished."""
+    """Return a stage's inputs by name: the images, or folders that earlier stages finished."""
     if wrong := inputs.keys() - set(stage.reads):
         raise TypeError(f"{stage.name} reads {', '.join(stage.reads)}, and not {', '.join(wrong)}")
     folders = {other: Path(inputs[other]) for other in stage.reads}
@@ -193,7 +193,7 @@ def _folders(stage: Stage, inputs: Mapping[str, Path]) -> dict[str, Path]:
 def _show(
     stage: Stage, recipe: Recipe, folders: Mapping[str, Path], folder: StageFolder, done: Record, label: Label
 ) -> None:
-    """Shows a finished stage under its label; where that was another one, MLflow is told, too."""
+    """Show a finished stage under its label, and update MLflow if it had another."""
     if relabel(stage, recipe, folders, folder, done, label):
         say(f"{stage.name}: shown as {label.name} now; nothing was computed")
         with tracked(folder.out, warn):
@@ -201,7 +201,7 @@ def _show(
 
 
 def _about(stage: Stage, recipe: Recipe, digests: Mapping[str, str], group: str, label: Label) -> dict[str, object]:
-    """What is known of a stage when it begins."""
+    """Return the facts known when a stage begins."""
     tags = {"recipe": recipe.name, "method": recipe.method, "task": recipe.task}
     tags |= {"seed": str(recipe.seed), "metric": recipe.objective.metric, **surroundings()}
     tags |= {"quick": "true"} if recipe.quick else {}
@@ -219,7 +219,7 @@ def _about(stage: Stage, recipe: Recipe, digests: Mapping[str, str], group: str,
 
 
 def _taken(name: str, place: Path, neighbour: Path, record: Record) -> tuple[Metrics, dict[str, object]]:
-    """Says what was taken over from a neighbour: its metrics, and how its record goes on."""
+    """Log the metrics taken over from a neighbour, and return how the record continues."""
     say(f"{name}: taken from {neighbour}, which holds the same")
     origin = {"copied_from": str(neighbour)}
     how: dict[str, object] = {"seconds": record.get("seconds"), "compute": record.get("compute")}
@@ -227,7 +227,7 @@ def _taken(name: str, place: Path, neighbour: Path, record: Record) -> tuple[Met
 
 
 def compare_processes(before: Record, mark: str) -> None:
-    """Says where a stage goes on in another number of processes, of which rounding, like a device's, depends."""
+    """Warn if a stage resumes with another number of processes, which changes rounding as a device does."""
     begun, now = before.get("processes", 1), world()[1]
     if before.get("fingerprint") == mark and not before.get("finished") and begun != now:
         warn(f"begun by {begun} and gone on with by {now} processes: the result is not, bit for bit, that of either")
@@ -235,7 +235,7 @@ def compare_processes(before: Record, mark: str) -> None:
 
 @contextmanager
 def _mendable(stage: Stage, recipe: Recipe, out: Path) -> Iterator[None]:
-    """What ran out, and files that cannot be read or written, are the user's to mend."""
+    """Turn exhausted memory or disk, and unreadable or unwritable files, into errors that the user can fix."""
     try:
         with stopping.obeying():
             yield
@@ -253,7 +253,7 @@ def _mendable(stage: Stage, recipe: Recipe, out: Path) -> Iterator[None]:
 
 
 def _smaller(stage: Stage, recipe: Recipe) -> str:
-    """What to lower where memory ran out: the batch of what the stage trains, the width of networks, the size."""
+    """Return what to lower after memory ran out: the trained stage's batch size, the width of networks, the size."""
     section = getattr(recipe, stage.name, None)
     batch = section.get("batch") if isinstance(section, Mapping) else getattr(section, "batch", None)
     values = {f"{stage.name}.batch": batch}
@@ -264,7 +264,7 @@ def _smaller(stage: Stage, recipe: Recipe) -> str:
 
 
 def _follow(stage: Stage, body: Body, work: Work, out: Path) -> Metrics:
-    """The part of a process that is not the first: it trains and searches along, and what it writes is dropped."""
+    """Run the part of a process after the first: it trains and searches too, but its files are dropped."""
     taken_over = first(lambda: True)  # the first process's answer
     if stage.shared and not taken_over:
         with tempfile.TemporaryDirectory() as folder, _mendable(stage, work.recipe, Path(folder)):
@@ -274,7 +274,7 @@ def _follow(stage: Stage, body: Body, work: Work, out: Path) -> Metrics:
 
 
 def _remove_checkpoints(out: Path) -> None:
-    """Checkpoints have served when the stage is done; weights stay in files of their own."""
+    """Remove the checkpoints of a finished stage; weights stay in files of their own."""
     home = out / CHECKPOINTS
     if home.is_dir():
         for folder in home.iterdir():

@@ -49,7 +49,7 @@ def quick(recipe: Recipe) -> Recipe:
 
 
 def _halvings(recipe: Recipe) -> Iterator[int]:
-    """How often the size may be halved, most first: some networks do with less of it than others."""
+    """Return how often the size may be halved, largest number first: some networks allow fewer."""
     most = 0
     while max(recipe.size) >> most > SIDE and not any((side >> most) % 2 for side in recipe.size):
         most += 1

@@ -1,4 +1,4 @@
-"""The report of a run: what its stages left behind, gathered for the page."""
+"""Report of a run, gathered from the folders of its stages."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from slimgen.stages.label import Label
 
 
 class Shown(NamedTuple):
-    """A run as its report shows it.
+    """A run in the form that its report shows.
 
     Attributes:
         folders: those that `evaluate` read, by stage.

@@ -1,4 +1,4 @@
-"""Taking over from the run beside this one what it computed from the very same things."""
+"""Reuse of a result from a neighbouring run with the same recipe sections, inputs and code."""
 
 import fnmatch
 import os
@@ -18,7 +18,7 @@ LINKED, WRITABLE = (".npy", ".safetensors"), stat.S_IWUSR | stat.S_IWGRP | stat.
 
 
 def take_over(folder: StageFolder) -> tuple[Path, Record] | None:
-    """Fills a stage's folder from a neighbour's that holds this very computation, if there is one.
+    """Fill a stage's folder from a neighbour's with the same computation, if there is one.
 
     Neighbours are the folders of the same stage in the runs beside this one: two recipes with the same data and the
     same teacher train it once. Arrays and weights are linked, read-only then for both, or copied where links are not
@@ -39,7 +39,7 @@ def take_over(folder: StageFolder) -> tuple[Path, Record] | None:
 
 
 def _neighbours(folder: StageFolder) -> Iterator[Path]:
-    """Folders of the same stage in other runs, in the order of their names."""
+    """Return the folders of the same stage in other runs, by name."""
     run = folder.out.absolute().parent
     with suppress(OSError):  # a place that may not be listed has nothing to offer
         for record in sorted(run.parent.glob(f"*/{folder.stage}/{STAGE}")):
@@ -48,7 +48,7 @@ def _neighbours(folder: StageFolder) -> Iterator[Path]:
 
 
 def _placed(source: Path, record: Record, target: Path) -> bool:
-    """Puts a finished stage's outputs and logs into a folder; False if they are not those that were recorded."""
+    """Copy a finished stage's outputs and logs into a folder; return False if they differ from the record."""
     waiting: dict[Path, Path] = {}
     try:
         for name, output in record["outputs"].items():
@@ -73,7 +73,7 @@ def _placed(source: Path, record: Record, target: Path) -> bool:
 
 
 def _share(source: Path, target: Path) -> None:
-    """Links an array or weights; copies what is small, or is looked at and perhaps edited."""
+    """Link arrays and weights; copy small files, and those that people read and perhaps edit."""
     target.unlink(missing_ok=True)
     if source.suffix in LINKED:
         with suppress(OSError):  # another file system, one without links, or a file of another user's
@@ -84,7 +84,7 @@ def _share(source: Path, target: Path) -> None:
 
 
 def _part(path: Path) -> None:
-    """Removes what an earlier attempt linked: a stage that writes into its folder must not write into its neighbour."""
+    """Remove links from an earlier attempt: a stage that writes into its folder must not write into its neighbour."""
     for name in [name for name in walk(path) if name.endswith(ASIDE)]:
         (path / name).unlink()
     for name in content(path) - set(read_record(path).get("found", {})):

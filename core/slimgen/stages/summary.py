@@ -1,4 +1,4 @@
-"""Lines that say what a run is about to do, and what its search found."""
+"""Lines on the plan of a run and the result of its search."""
 
 import json
 from collections.abc import Mapping

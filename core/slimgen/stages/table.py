@@ -1,4 +1,4 @@
-"""The seven stages in one table: what each reads, what decides its result, and which of them train.
+"""The seven stages in one table: inputs of each, what decides its result, and which of them train.
 
 No torch is imported here: the command line, `dvc.yaml` and the components are held to this table.
 """
@@ -14,7 +14,7 @@ DATA = "data"
 
 @dataclass(frozen=True)
 class Stage:
-    """What is known of a stage before it runs.
+    """Facts about a stage before it runs.
 
     Attributes:
         name: of the stage, its command, its DVC stage, its component, and its body's function and file in `bodies`.
@@ -124,18 +124,18 @@ STAGES = {stage.name: stage for stage in _STAGES}
 
 
 def default_out(name: str) -> Path:
-    """The folder of a run of the recipe of this name, where none is named."""
+    """Return the default folder for a run of the recipe with this name."""
     return Path("runs") / name
 
 
 def measuring(teach: Stage) -> Stage:
-    """The stage `teach` of a recipe whose `teach.patience` has the original measured while it is trained."""
+    """Return the stage `teach` for a recipe whose `teach.patience` measures the original during training."""
     sections, code = (*teach.sections, "objective", "evaluate.features"), (*teach.code, "metrics")
     return replace(teach, sections=sections, code=code)
 
 
 def up_to(until: str | None) -> list[Stage]:
-    """The stages of a run, to its end or to the one that is named.
+    """Return the stages of a run, to its end or to the named one.
 
     Raises:
         RunError: no stage of that name.

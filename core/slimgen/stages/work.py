@@ -1,4 +1,4 @@
-"""One stage at work: what its body is handed, and how its progress is shown."""
+"""One stage at work: the inputs of its body, and the display of its progress."""
 
 import sys
 import time
@@ -34,7 +34,7 @@ class Lines:
     _last: dict[str, float] = field(default_factory=dict)
 
     def __call__(self, what: str, done: int, total: int, values: Mapping[str, float]) -> None:
-        """Prints a line if the last one is old, or this is the end."""
+        """Print a line if the last one is old, or this is the end."""
         now = time.monotonic()
         if now - self._last.setdefault(what, now) >= self.seconds or done == total:
             self._last[what] = now
@@ -43,13 +43,13 @@ class Lines:
 
 
 def say(line: str) -> None:
-    """One line on stderr; where it cannot be said, because a reader is gone or a disk is full, it is left out."""
+    """Print one line on stderr; drop it if a reader is gone or a disk is full."""
     with suppress(OSError, ValueError):
         print(printable(line), file=sys.stderr, flush=True)
 
 
 def warn(line: str) -> None:
-    """One warning line on stderr."""
+    """Print one warning line on stderr."""
     say(f"warning: {line}")
 
 
@@ -76,7 +76,7 @@ class Work:
 
     @cached_property
     def job(self) -> Job:
-        """The work as methods and tasks see it."""
+        """Return the work in the form that methods and tasks take."""
         return Job(
             recipe=self.recipe,
             compute=self.compute,
@@ -90,7 +90,7 @@ class Work:
         )
 
     def journal(self, name: str) -> Journal:
-        """Checkpoints, log and progress of one training of this stage."""
+        """Return checkpoints, log and progress of one training of this stage."""
         return Journal(
             checkpoints=Checkpoints(self.home / CHECKPOINTS / name, self.mark, warn=warn),
             log=Log(self.out / log_file(name)),

@@ -1,4 +1,4 @@
-"""Reading the time of graphs in onnxruntime on a machine that has other things to do: in rounds, each of them kept."""
+"""Timing of graphs in onnxruntime on a busy machine: in rounds, each of which is kept."""
 
 import math
 import time
@@ -16,7 +16,7 @@ VISIT = 4  # timed calls of a session, before it is the next graph's turn
 
 
 class Clock:
-    """Times graphs in onnxruntime on the CPU, one operator after the other.
+    """Timer of graphs in onnxruntime on the CPU, with operators run one after the other.
 
     What disturbs a measurement on a shared machine only ever adds time, and comes and goes over seconds. So graphs
     take turns (many short visits in rounds, which is the caller's part: a slow spell then hits all alike), and of the
@@ -42,7 +42,7 @@ class Clock:
         self._level = 0.25 if alone else 0.0
 
     def visit(self, graph: bytes, shape: Sequence[int]) -> float:
-        """Milliseconds of a call of a serialised ONNX model on one float32 input of this shape.
+        """Measure a call of a serialised ONNX model on one float32 input of this shape, in milliseconds.
 
         The session is made anew, so that no placement in memory counts twice, and warmed up.
 
@@ -57,7 +57,7 @@ class Clock:
         return self.settle(times)
 
     def settle(self, times: Sequence[float]) -> float:
-        """One number for several measurements of the same."""
+        """Return one number for several measurements of the same quantity."""
         return float(numpy.quantile(times, self._level))
 
 
@@ -96,13 +96,13 @@ class Visits:
         return not different or (different <= set(free) and held.keys() > {"conditions", "visits"})
 
     def __getitem__(self, name: str) -> list[float]:
-        """The visits to a graph so far."""
+        """Return the visits to a graph so far."""
         return list(self._visits.get(name, ()))
 
     def take(
         self, visits: Mapping[str, Callable[[], float]], rounds: int, progress: Callable[[int, int], None] | None = None
     ) -> None:
-        """Visits every graph, by name, once a round, so that what slows the machine for a while slows all alike.
+        """Visit every graph, by name, once per round, so that a slow spell of the machine affects all of them.
 
         Those visited in a round before are passed over. `progress` is called with the visits done and all visits.
 
@@ -126,7 +126,7 @@ class Visits:
                 self.save()
 
     def save(self, summary: Mapping[str, object] | None = None) -> None:
-        """Writes the file, with what was made of all the measurements; None keeps the summary that was given last."""
+        """Write the file with a summary of all measurements; None keeps the last summary."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._summary = self._summary if summary is None else summary
         write_json(self.path, {**self._summary, "conditions": self.conditions, "visits": self._visits})

@@ -1,4 +1,4 @@
-"""From measured pieces to predictions: the line over their sum, and tables for millions of genotypes at once."""
+"""Predictions from measured pieces: a line over their sum, and tables for millions of genotypes at once."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -28,12 +28,12 @@ class Line:
     slope: float
 
     def at(self, total: float) -> float:
-        """The latency at a sum of pieces, never negative."""
+        """Return the latency at a sum of pieces, never negative."""
         return max(0.0, self.intercept + self.slope * total)
 
 
 def fit_line(totals: Sequence[float], latencies: Sequence[float]) -> Line:
-    """Fits the line to networks' sums of pieces and latencies, both in ms.
+    """Fit the line to sums of pieces and latencies of networks, both in ms.
 
     By least squares of relative errors, as a budget is a limit on the smaller networks too, whose absolute errors are
     small, with Huber's weights against disturbed measurements.
@@ -64,7 +64,7 @@ def predictor(
     times: Callable[[Genotype], Sequence[float]],
     line: Line,
 ) -> Callable[[Columns], Times]:
-    """What predicts the latencies of many genotypes of a space.
+    """Return a function that predicts the latencies of many genotypes of a space.
 
     A piece depends on a few dimensions only (its own width and the one before). Which they are is found by changing
     one dimension at a time, from both ends of the space; the milliseconds of all their settings make a table.
@@ -93,7 +93,7 @@ def predictor(
         tables[names] = table
 
     def predict(columns: Columns) -> Times:
-        """Milliseconds, in the shape of the columns."""
+        """Return milliseconds in the shape of the columns."""
         indices = {name: _indices(name, options[name], columns[name]) for name in space}
         parts = (table[tuple(indices[name] for name in names)] for names, table in tables.items())
         return np.asarray(np.maximum(0.0, line.intercept + line.slope * sum(parts, np.float64(0))))
@@ -110,7 +110,7 @@ def predictor(
 def _depends(
     space: Space, choices: Mapping[str, Choice], keys: Callable[[Genotype], Sequence[str]]
 ) -> dict[tuple[str, ...], list[int]]:
-    """For each set of dimensions the numbers, in the chain, of the pieces that depend on exactly these."""
+    """Return, for each set of dimensions, the positions of the pieces that depend on exactly these."""
     depends: list[set[str]] = [set() for _ in keys(space.largest())]
     for start in (space.largest(), space.smallest()):
         before = keys(start)
@@ -130,7 +130,7 @@ def _depends(
 
 
 def _indices(name: str, options: NDArray[np.generic], values: Numbers) -> NDArray[np.intp]:
-    """The position of each value among the options."""
+    """Return the position of each value among the options."""
     indices = np.minimum(np.searchsorted(options, values), len(options) - 1)
     strange = options[indices] != values
     if np.any(strange):

@@ -1,4 +1,4 @@
-"""The ONNX graph of a piece of a network in milliseconds, layer by layer, so that hundreds can be timed."""
+"""ONNX graph of a piece of a network, written layer by layer in milliseconds, so that hundreds can be timed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class Graph:
     constants: list[Any] = field(default_factory=list)
 
     def add(self, kind: str, *inputs: str, **attributes: object) -> str:
-        """Appends a node; returns the name of its output."""
+        """Append a node and return the name of its output."""
         from onnx import helper
 
         name = f"n{len(self.nodes)}"
@@ -28,7 +28,7 @@ class Graph:
         return name
 
     def constant(self, value: object) -> str:
-        """Adds a tensor, array or number (float32 unless it is an array of integers); returns its name."""
+        """Add a tensor, array or number (float32 unless it is an array of integers) and return its name."""
         from onnx import numpy_helper
 
         plain = value.detach().cpu().float().numpy() if isinstance(value, Tensor) else numpy.asarray(value)
@@ -47,7 +47,7 @@ def _binary(kind: str) -> Callable[..., str]:
 
 
 def _unary(kind: str) -> Callable[..., str]:
-    """An activation, called as a function or as a module without options."""
+    """Add an activation, called as a function or as a module without options."""
 
     def write(graph: Graph, *given: object, inplace: bool = False) -> str:
         return graph.add(kind, next(str(value) for value in given if isinstance(value, str)))
@@ -56,7 +56,7 @@ def _unary(kind: str) -> Callable[..., str]:
 
 
 def _pad(graph: Graph, x: str, sides: Sequence[int], mode: str = "constant", value: float | None = None) -> str:
-    """Pads by (left, right, top, bottom), as `functional.pad` does."""
+    """Add padding by (left, right, top, bottom), as in `functional.pad`."""
     left, right, top, bottom = sides
     pads = graph.constant(numpy.array([0, 0, top, left, 0, 0, bottom, right], numpy.int64))
     kinds = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
@@ -108,7 +108,7 @@ def _enlarge(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> str:
-    """Nearest or bilinear enlarging, as `functional.interpolate` does it."""
+    """Add nearest or bilinear upsampling, as in `functional.interpolate`."""
     if mode not in ("nearest", "bilinear") or align_corners or antialias:
         raise ExportError("an enlarging to be timed is nearest, or bilinear without aligned corners", mode)
     kind: dict[str, Any] = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
@@ -180,7 +180,7 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
 
 
 def onnx_graph(net: nn.Module, shape: Sequence[int]) -> bytes:
-    """A network of one image or noise tensor, as it computes in evaluation mode in float32, as a serialised ONNX model.
+    """Return a network of one image or noise tensor, in evaluation mode and float32, as a serialised ONNX model.
 
     Convolutions (dense, grouped, transposed), linear layers, reflected and zero padding, InstanceNorm, BatchNorm, the
     activations of generators, pools, nearest and bilinear enlarging, sums, products and concatenations, as modules or
@@ -220,10 +220,10 @@ def onnx_graph(net: nn.Module, shape: Sequence[int]) -> bytes:
 
 
 class _Tracer(fx.Tracer):
-    """Looks neither into layers, as always, nor into classes derived from those that are translated."""
+    """Tracer that enters neither layers nor classes derived from the translated ones."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Whether a module is one node of the trace."""
+        """Return whether a module is one node of the trace."""
         return _rule(m) is not None or super().is_leaf_module(m, module_qualified_name)
 
 
@@ -232,7 +232,7 @@ def _rule(module: nn.Module) -> Callable[..., str] | None:
 
 
 def _translated(graph: Graph, traced: fx.GraphModule, node: fx.Node, names: Mapping[fx.Node, str]) -> str:
-    """Writes one traced call; returns the name of its result."""
+    """Write one traced call and return the name of its result."""
 
     def named(value: object) -> object:
         return names[value] if isinstance(value, fx.Node) else value

@@ -1,4 +1,4 @@
-"""What sub-networks take in onnxruntime on this machine, predicted from a table of their measured pieces.
+"""Latency of sub-networks in onnxruntime on this machine, predicted from a table of measured pieces.
 
 A search asks for the latency of thousands of sub-networks; measuring each would take longer than scoring its images.
 But the sub-networks of a supernet are made of few different pieces. Each is measured once, and a whole network is
@@ -33,7 +33,7 @@ _POOL = 200  # different genotypes among which networks to measure are chosen
 
 
 class LatencyTable:
-    """Predicts the milliseconds of a call at batch 1, by a line over the sum of a network's pieces. Made by `measure`.
+    """Latency of a call at batch size 1 as a line over the sum of a network's pieces. Made by `measure`.
 
     `fitted` are the whole networks, with their milliseconds, that the line was fitted to; `checked` those of the check.
     """
@@ -85,7 +85,7 @@ class LatencyTable:
         keep: bool = False,
         progress: Progress | None = None,
     ) -> "LatencyTable":
-        """Measures the pieces of what is sampled, and some whole networks, in turns; fits and checks the line.
+        """Measure the sampled pieces and some whole networks in turns, then fit and check the line.
 
         What was measured is kept in the file every few seconds: after a kill the same call goes on, and after the
         end it returns the same table and measures nothing. The networks to check with are taken as they are sampled;
@@ -133,7 +133,7 @@ class LatencyTable:
         return table
 
     def _settle(self, pieces: Iterable[str], fitted: Iterable[Genotype], checked: Iterable[Genotype]) -> None:
-        """Pieces, networks and line, as far as they are measured."""
+        """Return pieces, networks and line, as far as they are measured."""
         self._pieces = {key: self._settled(key) for key in pieces}
         self.fitted = {genotype: self._settled(_name(genotype)) for genotype in fitted}
         self.checked = {genotype: self._settled(_name(genotype)) for genotype in checked}
@@ -141,11 +141,11 @@ class LatencyTable:
         self._remembered.cache_clear()
 
     def predict(self, genotype: Genotype) -> float:
-        """Milliseconds of a call of a sub-network at batch 1; a piece that is not known is measured first."""
+        """Return the milliseconds of a call of a sub-network at batch size 1; measure an unknown piece first."""
         return self._remembered(genotype)
 
     def columns(self, space: Space) -> Callable[[Columns], Times]:
-        """What predicts many genotypes of a space at once, from an array of values for each of its dimensions.
+        """Return a function that predicts many genotypes of a space at once, from one array of values per dimension.
 
         Raises:
             SlimgenError: the space has masks or conditions, or its sub-networks differ in the number of pieces.
@@ -158,18 +158,18 @@ class LatencyTable:
 
     @property
     def error(self) -> dict[str, float]:
-        """`median` and `max` relative error on the networks that the line was not fitted to."""
+        """Return the `median` and `max` relative error on the networks that the line was not fitted to."""
         errors = [abs(self.predict(genotype) / measured - 1) for genotype, measured in self.checked.items()]
         return {"median": median(errors), "max": max(errors)} if errors else {}
 
     def measured(self, genotypes: Sequence[Genotype], progress: Progress | None = None) -> list[float]:
-        """Milliseconds of a call of whole sub-networks, measured in turns and kept: to compare predictions with."""
+        """Measure whole sub-networks in turns, in milliseconds per call, and keep the result to check predictions."""
         self._visits.take({_name(one): self._network(one) for one in genotypes}, self._rounds, progress)
         self._visits.save(self.as_dict())
         return [self._settled(_name(genotype)) for genotype in genotypes]
 
     def as_dict(self) -> dict[str, object]:
-        """Conditions, line, error, and the milliseconds of networks and pieces, as plain values."""
+        """Return conditions, line, error, and milliseconds of networks and pieces, as plain values."""
         return {
             "conditions": self.conditions,
             "intercept_ms": self.line.intercept,
@@ -189,7 +189,7 @@ class LatencyTable:
     def _sampled(
         self, sample: Sample, rng: random.Random, networks: int, most: int | None
     ) -> tuple[dict[str, Piece], list[Genotype]]:
-        """Every piece that was sampled, by key, or at least `most`; and some different genotypes."""
+        """Return every sampled piece by key, at least `most`, and some different genotypes."""
         pieces: dict[str, Piece] = {}
         genotypes: dict[Genotype, None] = {}
         fruitless = 0
@@ -204,7 +204,7 @@ class LatencyTable:
         return pieces, list(genotypes)
 
     def _choose(self, samples: Sequence[Genotype], fit: int, check: int) -> tuple[list[Genotype], list[Genotype]]:
-        """Networks to fit to, and others to check with; the only one for both where there is but one."""
+        """Return networks to fit the line to, and others to check it with; a single one serves for both."""
         if len(samples) == 1:
             return list(samples), list(samples)
         check = min(check, len(samples) // 2)
@@ -221,7 +221,7 @@ class LatencyTable:
         return lambda: self._clock.visit(onnx_graph(self._supernet.extract(genotype), shape), shape)
 
     def _each(self, genotype: Genotype) -> list[float]:
-        """Milliseconds of each piece, in order."""
+        """Return the milliseconds of each piece, in order."""
         pieces = self._supernet.pieces(genotype, *self._size)
         missing = {piece.key: self._piece(piece) for piece in pieces if piece.key not in self._pieces}
         if missing:

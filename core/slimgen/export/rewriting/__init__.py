@@ -1,4 +1,4 @@
-"""The same graph in forms that onnxruntime computes faster on a CPU, with the same sums.
+"""Graphs in forms that onnxruntime computes faster on a CPU, with the same results.
 
 The exporter of torch, by the optimizer of onnxscript, has folded constants, merged what is computed twice, put zero
 paddings into convolutions and dropped what does nothing. What is left is slow where channels are few: onnxruntime's
@@ -26,7 +26,7 @@ __all__ = ["rewritten"]
 
 
 def rewritten(model: "ModelProto") -> "ModelProto":
-    """A model that computes the same, to the rounding of float32, for every size that the given one takes.
+    """Return a model with the same results, up to float32 rounding, for every size that the given one takes.
 
     Args:
         model: float32, with the shapes of its values; it is not changed. One of branches or loops, which hold graphs

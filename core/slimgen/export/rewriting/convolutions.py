@@ -1,4 +1,4 @@
-"""Convolutions with few outputs, and those of enlarged features, in faster forms.
+"""Faster forms of convolutions with few outputs and of convolutions after upsampling.
 
 Each is applied where it was measured to be faster at 64 to 256 px (`benchmarks/graph.py`); or `everywhere` it can be.
 """
@@ -19,7 +19,7 @@ DEEP = 32  # inputs from which kernels larger than 3 x 3 are faster transposed t
 
 
 def enlarged(draft: Draft, everywhere: bool = False) -> None:
-    """Makes an enlarging to twice the size by nearest neighbours and the convolution after it one that is transposed.
+    """Replace nearest-neighbour upsampling by 2 and the convolution after it by one transposed convolution.
 
     The four pixels that are copies of one enter every sum together, so that their taps can be added up beforehand:
     (k + 1)^2 / 4 taps a pixel take the place of k^2. The kernel is the mirrored one, added up over its four places.
@@ -38,7 +38,7 @@ def enlarged(draft: Draft, everywhere: bool = False) -> None:
 
 
 def transposed(draft: Draft, everywhere: bool = False) -> None:
-    """Makes convolutions to fewer channels ones that are transposed, of the mirrored kernel.
+    """Replace convolutions to fewer channels by transposed ones with the mirrored kernel.
 
     What is multiplied is then every pixel with every tap, a product of matrices without padded channels; what is laid
     out between is k^2 values an output, and was k^2 an input.
@@ -58,7 +58,7 @@ def transposed(draft: Draft, everywhere: bool = False) -> None:
 
 
 def squared(draft: Draft, everywhere: bool = False) -> None:
-    """Makes convolutions by large kernels to at most `FEW` channels compute squares of 2 x 2 pixels.
+    """Replace convolutions with large kernels to at most `FEW` channels by ones that compute squares of 2 x 2 pixels.
 
     A kernel one pixel larger, which holds the kernel at its four places, moves in steps of two; its outputs, four times
     as many, are sorted into their squares. Where sixteen outputs cost what one does, (k + 1)^2 / 4 taps a pixel take
@@ -87,13 +87,13 @@ def squared(draft: Draft, everywhere: bool = False) -> None:
 def _transposed(
     draft: Draft, conv: "NodeProto", entering: str, kernel: NDArray[Any], what: str, steps: list[int], pads: list[int]
 ) -> "NodeProto":
-    """A transposed convolution in the place of another; the kernel is (outputs, inputs, height, width)."""
+    """Replace a convolution by a transposed one; the kernel is (outputs, inputs, height, width)."""
     inputs = [entering, draft.constant(f"{conv.input[1]}.{what}", kernel.swapaxes(0, 1)), *conv.input[2:]]
     window = {"kernel_shape": kernel.shape[2:], "strides": steps, "pads": pads}
     return node("ConvTranspose", inputs, conv.output[0], **window)
 
 
 def places(weights: NDArray[Any]) -> NDArray[Any]:
-    """A kernel (outputs, inputs, k, k) at the four places (4, outputs, inputs, k + 1, k + 1) of one a pixel larger."""
+    """Return a kernel (outputs, inputs, k, k) at the four places (4, outputs, inputs, k + 1, k + 1) of a larger one."""
     sides = [((0, 0), (0, 0), (down, 1 - down), (right, 1 - right)) for down in (0, 1) for right in (0, 1)]
     return numpy.stack([numpy.pad(weights, side) for side in sides])

@@ -1,4 +1,4 @@
-"""A graph that is being rewritten: its nodes in order, its constants, and what is known of shapes."""
+"""A graph being rewritten: its nodes in order, its constants, and known shapes."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -41,17 +41,17 @@ class Draft:
         self.outputs = [value.name for value in graph.output]
 
     def makers(self) -> dict[str, "NodeProto"]:
-        """The node that makes each value."""
+        """Return the node that computes each value."""
         return {name: node for node in self.nodes for name in node.output}
 
     def array(self, name: str) -> NDArray[Any] | None:
-        """A constant; None of any other value."""
+        """Return a constant; None for any other value."""
         from onnx import numpy_helper
 
         return numpy_helper.to_array(self._constants[name]) if name in self._constants else None
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
-        """Adds a constant under a name, or finds it there; returns the name."""
+        """Add a constant under a name, or find it there, and return the name."""
         from onnx import numpy_helper
 
         self._constants.setdefault(name, numpy_helper.from_array(numpy.ascontiguousarray(value), name))
@@ -59,7 +59,7 @@ class Draft:
         return name
 
     def model(self) -> "ModelProto":
-        """The model of what is left: without nodes and constants that nothing reads."""
+        """Return the model without nodes and constants that nothing reads."""
         from onnx import ModelProto
 
         model = ModelProto()
@@ -82,21 +82,21 @@ class Draft:
 
 
 def node(kind: str, inputs: list[str], output: str, **attributes: object) -> "NodeProto":
-    """A node of one output, called after it."""
+    """Return a node with one output that has its name."""
     from onnx import helper
 
     return helper.make_node(kind, inputs, [output], f"{output} by {kind}", **attributes)
 
 
 def attributes(given: "NodeProto") -> dict[str, Any]:
-    """The attributes of a node by their names."""
+    """Return the attributes of a node by name."""
     from onnx import helper
 
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in given.attribute}
 
 
 def window(draft: Draft, conv: "NodeProto") -> tuple[NDArray[Any], list[int]] | None:
-    """The weights of a convolution over images, of stride 1 and one group, and its pads; None of any other node."""
+    """Return weights and pads of an image convolution with stride 1 and one group; None for any other node."""
     weights = draft.array(conv.input[1]) if conv.op_type == "Conv" else None
     if weights is None or weights.ndim != 4:
         return None

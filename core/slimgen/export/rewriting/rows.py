@@ -1,4 +1,4 @@
-"""Convolutions of 1 x 1 as products of matrices, with the pixels of an image in one row."""
+"""Convolutions of 1 x 1 as matrix products, with the pixels of an image in one row."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ _INSTANCE = "InstanceNormalization"
 
 
 def in_rows(draft: Draft, everywhere: bool = False) -> None:
-    """Makes convolutions of 1 x 1 pixel one-dimensional, on (N, C, H W).
+    """Replace 1 x 1 convolutions by one-dimensional ones on (N, C, H W).
 
     Those onnxruntime computes as products of matrices in the layout that is there: no channel is padded, and nothing is
     sorted. What follows and does not ask where a pixel lies (norm, activation, sum) is computed in rows, too, until
@@ -30,7 +30,7 @@ def in_rows(draft: Draft, everywhere: bool = False) -> None:
 
 
 class _Rows:
-    """The nodes so far, and which values there are in rows, besides as images or instead of them."""
+    """Nodes so far, and the values that exist in rows, as well as or instead of images."""
 
     def __init__(self, draft: Draft, everywhere: bool) -> None:
         self.nodes: list[NodeProto] = []
@@ -41,7 +41,7 @@ class _Rows:
         self._targets: dict[tuple[int | str, ...], str] = {}
 
     def take(self, one: "NodeProto") -> None:
-        """Adds a node, in rows if it can be."""
+        """Add a node, in rows if possible."""
         name, first = one.output[0], next(iter(one.input), "")
         if self._narrow(one):
             source = self._alone.get(first, first)
@@ -61,7 +61,7 @@ class _Rows:
             self.nodes.append(one)
 
     def image(self, name: str) -> None:
-        """Makes a value that there is in rows only an image."""
+        """Turn a value that exists only in rows into an image."""
         if name in self._alone:
             target = self._target(self._alone.pop(name))
             self.nodes.append(node("Reshape", [self._rows[name], target], name))
@@ -76,14 +76,14 @@ class _Rows:
         return bool(known and suits) and (first in self._alone or not self._handed_on(first))
 
     def _handed_on(self, name: str) -> bool:
-        """Whether a value comes out of a convolution, be it through activations or a norm that becomes part of it."""
+        """Return whether a value comes from a convolution, or from activations or a folded norm after one."""
         maker = self._makers.get(name)
         if maker is None or maker.op_type not in ELEMENTWISE | {"Conv", "BatchNormalization"}:
             return False
         return maker.op_type == "Conv" or self._handed_on(maker.input[0])
 
     def _summed(self, one: "NodeProto") -> bool:
-        """Whether a sum has a part in rows only, and the others are in rows too, or one number."""
+        """Return whether a sum has a part only in rows, and the others are in rows too, or single numbers."""
         shape = self._draft.shapes.get(one.output[0])
         alike = [part for part in one.input if self._draft.shapes.get(part, ()) == shape]
         # A number of rank 4 would make what is in rows of rank 4 too.
@@ -107,7 +107,7 @@ class _Rows:
         return twin
 
     def _row(self, name: str) -> str:
-        """The name of a value in rows, which is made so where it is not yet."""
+        """Return the name of a value in rows, and convert it if necessary."""
         if name not in self._rows:
             self._rows[name] = f"{name}.rows"
             shape = self._draft.constant("in rows", numpy.array([0, 0, -1], numpy.int64))
@@ -115,7 +115,7 @@ class _Rows:
         return self._rows[name]
 
     def _target(self, source: str) -> str:
-        """The shape [N, C, H, W] of an image of the size of `source`, as Reshape takes it, computed once a size."""
+        """Return the shape [N, C, H, W] of an image of `source`'s size for Reshape, computed once per size."""
         size = self._draft.shapes[source][2:]
         name = f"as {' x '.join(map(str, size))}"
         if all(isinstance(side, int) for side in size):

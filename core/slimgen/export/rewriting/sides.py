@@ -1,4 +1,4 @@
-"""Which sides of features are even or odd whatever the size of the images is, as far as the graph itself tells."""
+"""Parity of the sides of features for every image size, as far as the graph determines it."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ _DOUBLED: Mapping[str, object] = {
 
 
 def doubles(draft: Draft, resize: "NodeProto") -> bool:
-    """Whether a node enlarges images to twice their size by nearest neighbours: each pixel to a square of 2 x 2."""
+    """Return whether a node upsamples images by 2 with nearest neighbours: each pixel becomes a square of 2 x 2."""
     if resize.op_type != "Resize" or len(resize.input) != 3:
         return False
     found, scales = attributes(resize), draft.array(resize.input[2])
@@ -28,7 +28,7 @@ def doubles(draft: Draft, resize: "NodeProto") -> bool:
 
 
 def parities(draft: Draft) -> dict[str, Parities]:
-    """What is known of each value that is made."""
+    """Return the known parity of the sides of each value."""
     known = {name: _fixed(draft, name) for name in draft.shapes}
     for one in draft.nodes:
         made = _made(draft, one, known)
@@ -47,7 +47,7 @@ def _fixed(draft: Draft, name: str) -> Parities:
 
 
 def _made(draft: Draft, one: "NodeProto", known: Mapping[str, Parities]) -> Parities:
-    """Of what a node makes, from what enters."""
+    """Return the parities of a node's output, given those of its inputs."""
     kind, found = one.op_type, attributes(one)
     first = known.get(next(iter(one.input), ""), _UNKNOWN)
     if doubles(draft, one) or (kind == "DepthToSpace" and found["blocksize"] % 2 == 0):

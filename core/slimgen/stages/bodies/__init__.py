@@ -1,1 +1,1 @@
-"""What each stage does, given its work: a file each, named as the stage."""
+"""Bodies of the stages: one file each, named after the stage."""

@@ -1,4 +1,4 @@
-"""The stage that evaluates: original, found generator and rivals on the test images."""
+"""Evaluation of original, found generator and rivals on the test images."""
 
 import json
 import time
@@ -31,7 +31,7 @@ from slimgen.tasks.traits import NOISE, Shapes
 
 
 def evaluate(work: Work) -> Mapping[str, float]:
-    """Quality, cost and latency of each generator; image grids; a report that stands alone."""
+    """Measure quality, cost and latency of each generator; write picture grids and a self-contained report."""
     recipe, job = work.recipe, work.job
     require_suitable(job)
     started = time.monotonic()
@@ -100,7 +100,7 @@ def evaluate(work: Work) -> Mapping[str, float]:
 
 
 def notes(work: Work, comparisons: Mapping[str, Comparison]) -> list[str]:
-    """What must be known to read the table: how the original's training ended, and what a figure is worth."""
+    """Return notes on the table: how the original's training ended, and the reliability of its figures."""
     worth = [
         f"{text}, in the reverse direction" if suffix else text
         for suffix, compared in comparisons.items()
@@ -115,7 +115,7 @@ def notes(work: Work, comparisons: Mapping[str, Comparison]) -> list[str]:
 def row(
     name: str, about: Mapping[str, Any], shapes: Shapes, quality: Mapping[str, float], timing: Timing
 ) -> dict[str, Any]:
-    """The row of the table of a generator of images of these shapes."""
+    """Return the table's row for a generator of images of these shapes."""
     height, width = shapes.given[1:] or shapes.wanted[1:]  # of its input; where that is noise, of the image
     cost = generator_cost(about["family"], height, width, **about["options"])
     instead = {"instead": timing.instead} if timing.instead else {}
@@ -134,7 +134,7 @@ def row(
 
 
 def references(task: Task, compared: Comparison, suffix: str) -> list[dict[str, Any]]:
-    """The rows that no generator made: real images, where a network judges what it sees in them, and the task's own."""
+    """Return the rows without a generator: real images scored by a metric's network, and the task's own."""
     judged, measured = compared.evaluator, dict[str, Mapping[str, float]]()
     segmented = [metric for metric in judged.metrics if isinstance(find(metric), OfSegmentations)]
     if segmented:

@@ -1,4 +1,4 @@
-"""The stage that exports: an ONNX file that was compared with the network, and its card; of each direction found."""
+"""Export of each found direction: a checked ONNX file and its card."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ from slimgen.tasks.traits import NOISE
 
 
 def export(work: Work) -> Mapping[str, float]:
-    """`generator.onnx` with `card.md`; registered in MLflow as a candidate, and as champion once parity is shown.
+    """Write `generator.onnx` and `card.md`; register it in MLflow as candidate, and as champion after the parity check.
 
     Of both directions where both were found: `generator_reverse.onnx` with `card_reverse.md`, too.
     """
@@ -136,7 +136,7 @@ def measured(facts: Facts) -> dict[str, str]:
 
 
 def _speed(table: Mapping[str, Any], name: str, original: str) -> str:
-    """The latency of a row against the original's, in words; empty where one of them was not measured."""
+    """Return the latency of a row relative to the original's, in words; empty if one was not measured."""
     rows = {row.name: row for row in parse_table(table).rows}
     return rows[name].speed(rows[original]) if {name, original} <= rows.keys() else ""
 
@@ -173,23 +173,23 @@ def _shown(facts: Facts, suffix: str) -> Exported:
 
 
 def _named(recipe: Recipe, label: Label, suffix: str) -> str:
-    """The name of the exported model of one direction."""
+    """Return the name of the exported model of one direction."""
     return f"{recipe.export.model or label.name}{suffix}"
 
 
 def _direction(recipe: Recipe, suffix: str) -> str:
-    """The direction of a generator: the recipe's, or the reverse one."""
+    """Return the direction of a generator: the recipe's, or the reverse one."""
     given = recipe.data.direction
     return given if not suffix else {"AtoB": "BtoA", "BtoA": "AtoB"}[given]
 
 
 def _origin(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Where the original came from, as a card tells it."""
+    """Return the source of the original, in the form of a card."""
     return {name: value if isinstance(value, str) else "; ".join(value) for name, value in facts.items() if value}
 
 
 def in_turns(lines: Mapping[str, Mapping[str, Any]], name: str = "found") -> list[dict[str, Any]]:
-    """What `evaluate` measured of the original and the exported generator in turns: in onnxruntime, then in PyTorch."""
+    """Return `evaluate`'s timings of original and exported generator in turns: in onnxruntime, then in PyTorch."""
     original = f"original{files.REVERSE if name.endswith(files.REVERSE) else ''}"
     return [
         {"measured": f"{row}, in turns", **lines[row][kind]}
@@ -200,6 +200,6 @@ def in_turns(lines: Mapping[str, Mapping[str, Any]], name: str = "found") -> lis
 
 
 def costs(line: Mapping[str, Any]) -> dict[str, int]:
-    """The costs of a table's row under every convention."""
+    """Return the costs of a table's row under every convention."""
     macs = {f"macs ({name})": int(value) for name, value in line["macs"].items()}
     return {"params": int(line["params"]), "bytes": int(line["bytes"]), **macs}

@@ -1,4 +1,4 @@
-"""The stage that trains what was found, and its rivals."""
+"""Training of the found generator and its rivals."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from slimgen.tasks.task import require_suitable
 
 
 def finetune(work: Work) -> Mapping[str, float]:
-    """The found generator, and its rivals where the recipe asks: weights, and `networks.json` to build them."""
+    """Train the found generator and the recipe's rivals; write weights, and `networks.json` to build them."""
     require_suitable(work.job)
     networks: dict[str, object] = {}
     facts: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""The stage that decodes images, once."""
+"""Decoding of the images, once."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from slimgen.tasks import task_class
 
 
 def prepare(work: Work) -> Mapping[str, float]:
-    """Decodes the images into arrays; writes what was rejected, and why, into `manifest.json`.
+    """Decode the images into arrays; write the rejected ones, with reasons, to `manifest.json`.
 
     Raises:
         DataError: no images, or no known layout.

@@ -1,4 +1,4 @@
-"""The stage that searches, and what it leaves: every trial, the Pareto front, the winner."""
+"""The search and its files: every trial, the Pareto front, the winner."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ from slimgen.stages.work import Work
 
 
 def search(work: Work) -> Mapping[str, float]:
-    """Finds the architecture: `genotype.json`, `trials.jsonl`, the Pareto front as a table and a picture."""
+    """Find the architecture; write `genotype.json`, `trials.jsonl`, and the Pareto front as a table and a picture."""
     recipe, trace = work.recipe, work.inputs["supernet"] / files.TRACE
     method = open_method(recipe.method)
     found = method.search(work.job)
@@ -44,7 +44,7 @@ def search(work: Work) -> Mapping[str, float]:
 
 
 def write_trials(work: Work, found: Found, front: Sequence[Trial], goals: Mapping[str, object]) -> None:
-    """The winner and what it was to reach, all trials, and the front, as files.
+    """Write the winner with its objective, all trials, and the front.
 
     Seconds are left out: equal searches leave equal files.
     """

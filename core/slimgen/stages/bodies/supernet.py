@@ -1,4 +1,4 @@
-"""The stage that trains the weight-sharing network."""
+"""Training of the weight-sharing network."""
 
 from collections.abc import Mapping
 
@@ -8,6 +8,6 @@ from slimgen.tasks.task import require_suitable
 
 
 def supernet(work: Work) -> Mapping[str, float]:
-    """The weight-sharing network, trained the method's way."""
+    """Train the weight-sharing network as the method does."""
     require_suitable(work.job)
     return open_method(work.recipe.method).supernet(work.job)

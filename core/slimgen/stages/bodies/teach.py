@@ -1,4 +1,4 @@
-"""The stage that trains or imports the original."""
+"""Training or import of the original."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from slimgen.tasks.task import require_suitable
 
 
 def teach(work: Work) -> Mapping[str, float]:
-    """The original GAN: trained, or imported from the checkpoints that the recipe names."""
+    """Train the original GAN, or import it from the recipe's checkpoints."""
     require_suitable(work.job)
     own = work.recipe.teach.losses
     job = work.job if own is None else work.job.learning(own)
