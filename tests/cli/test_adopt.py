@@ -74,7 +74,7 @@ def rows(folder):
     return {row["name"]: row for row in json.loads((folder / "run" / "evaluate" / "table.json").read_text())["rows"]}
 
 
-def test_one_command_leaves_a_file_that_computes_what_the_generator_does(adopted):
+def test_one_command_exports_a_file_with_the_generators_outputs(adopted):
     folder, said = adopted
     told = json.loads(said.stdout)
     assert told["stages"]["teach"]["updates"] == 0
@@ -100,7 +100,7 @@ def test_one_that_enlarges_is_measured_on_every_picture_beside_bicubic(adopted):
     assert found["adopted"]["params"] == 12
 
 
-def test_the_card_says_where_it_came_from(adopted):
+def test_the_card_names_the_source_of_the_weights(adopted):
     folder, _ = adopted
     card = json.loads((folder / "run" / "export" / "card.json").read_text())
     assert card["origin"]["sha256"] == sha256_file(folder / "net.pth")
@@ -185,7 +185,7 @@ def test_real_pictures_have_a_row_where_a_network_judges_what_it_sees(tmp_path):
     assert references(task, Comparison(Pair(labels, real), plain, {}), "") == []
 
 
-def test_a_generator_is_given_what_bicubic_leaves_of_a_picture():
+def test_a_generator_gets_images_downsampled_by_bicubic():
     flat = torch.full((1, 3, 8, 8), 0.2)
     assert resized(flat, 0.5).shape == (1, 3, 4, 4)
     assert torch.allclose(resized(flat, 0.5), torch.full((1, 3, 4, 4), round(1.2 * 127.5) / 127.5 - 1))

@@ -83,7 +83,7 @@ def test_keys_are_listed_with_defaults_and_meanings(slimgen):
     assert re.search(r"^search.population +24  \(whole number, at least 2\)$", shown, re.MULTILINE)
 
 
-def test_recipes_are_listed_with_what_they_are_for(slimgen):
+def test_recipes_are_listed_with_their_purpose(slimgen):
     listed = json.loads(slimgen("recipes", "--json").stdout)
     assert [one["name"] for one in listed] == list(presets())
     assert all(set(one) == {"name", "task", "method", "size", "about"} for one in listed)
@@ -133,7 +133,7 @@ def test_profile_counts_under_every_convention(slimgen, words, expected):
     assert all(f"{number:,}" in shown for number in expected)
 
 
-def test_spaces_have_their_published_sizes_and_count_what_is_within_a_limit(slimgen):
+def test_spaces_have_their_published_sizes_and_count_configurations_within_a_limit(slimgen):
     listed = json.loads(slimgen("spaces", "--json").stdout)
     sizes = {name: facts["configurations"] for name, facts in listed.items()}
     assert sizes["channels-48"] == 5184

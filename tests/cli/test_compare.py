@@ -39,7 +39,7 @@ def test_rows_of_all_runs_are_shown_with_their_factors(runs):
     assert "500 (16.0x)" in shown
 
 
-def test_what_is_faster_or_slower_than_its_own_original_is_said_in_words(runs):
+def test_speed_relative_to_the_runs_original_is_in_words(runs):
     shown = compare(*runs, "--markdown").stdout
     assert "| faster: 4.0 times |" in shown
     assert "| slower than the original: 1.9 times |" in shown

@@ -17,7 +17,7 @@ def slimgen():
     return call
 
 
-def test_label_maps_are_drawn_and_looked_at(slimgen, tmp_path):
+def test_label_maps_are_drawn_and_checked(slimgen, tmp_path):
     made = slimgen("data", "townhouses", tmp_path / "a", "--train", 3, "--test", 1, "--size", 32, "--layout", "labels")
     assert "labels" in made.stdout
     found = json.loads(slimgen("data", "check", tmp_path / "a", "--task", "labels", "--json").stdout)
@@ -34,7 +34,7 @@ def test_label_maps_are_drawn_and_looked_at(slimgen, tmp_path):
     assert found["classes"] <= len(CLASSES)
 
 
-def test_a_look_names_what_cannot_be_used_and_whether_classes_are_unknown(slimgen, tmp_path):
+def test_a_check_names_unusable_files_and_unknown_classes(slimgen, tmp_path):
     slimgen("data", "townhouses", tmp_path / "a", "--train", 3, "--test", 1, "--size", 32, "--layout", "labels")
     maps, images = tmp_path / "a" / "train_label", tmp_path / "a" / "train_img"
     Image.fromarray(np.full((32, 32), 255, np.uint8)).save(maps / "00000.png")

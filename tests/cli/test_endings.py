@@ -138,7 +138,7 @@ CALL = [sys.executable, "-m", "slimgen"]
 
 
 @pytest.mark.parametrize(("words", "status"), [(("recipes",), 2), (("data", "list"), 2), (("--version",), 0)])
-def test_an_answer_that_found_no_room_is_a_fault_and_one_that_nobody_read_is_none(words, status) -> None:
+def test_output_cut_by_a_full_disk_is_an_error_and_output_that_nobody_read_is_none(words, status) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run([*CALL, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == status

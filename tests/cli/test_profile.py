@@ -39,7 +39,7 @@ def test_gaugans_generator_costs_at_256_x_512_what_is_published():
     assert f"{profile('spade', '--inputs', 36, '--size', '256x512')['macs']['gan-compression'] / 1e9:.0f}" == "281"
 
 
-def test_what_is_no_size_is_refused_in_one_line():
+def test_an_invalid_size_is_refused_in_one_line():
     refused = CliRunner().invoke(app, ["profile", "resnet", "--size", "64y96"])
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
     assert "64, [72, 96] or 72x96; got '64y96'" in refused.stderr

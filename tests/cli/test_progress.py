@@ -14,7 +14,7 @@ def said(display):
     return display.console.file.getvalue()
 
 
-def test_plain_lines_come_every_few_seconds_and_at_the_end(monkeypatch):
+def test_plain_lines_are_printed_every_few_seconds_and_at_the_end(monkeypatch):
     clock = iter(range(0, 1000, 4))
     monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
     with Display(["teach"], console=console(False)) as display:
@@ -36,7 +36,7 @@ def test_finished_stages_leave_a_line_each():
     assert total.startswith("elapsed in total: ")
 
 
-def test_losses_are_named_by_whose_they_are_and_scores_by_what_they_lack():
+def test_losses_are_named_by_network_and_scores_are_marked_as_before_fine_tuning():
     losses = {"generator.recon": 3.677, "generator.adversarial": 0.029, "discriminator.loss": 0.985}
     assert progress.measured(losses) == "generator recon 3.677, adversarial 0.029; discriminator 0.985"
     with Display(["search"], console=console(False)) as display:
@@ -56,7 +56,7 @@ def test_progress_belongs_to_the_stage_after_the_last_finished_one():
     assert said(display).splitlines()[2] == "stage 3/3 supernet 3/3"
 
 
-def test_a_terminal_shows_one_bar_with_what_was_seen_last():
+def test_a_terminal_shows_one_bar_with_the_latest_values():
     with Display(["search"], console=console(True)) as display:
         display.tell("path", 4, 4, {"psnr": 20.0})
         display.tell("channel", 3, 8, {"psnr": 21.5})

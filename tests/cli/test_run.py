@@ -26,7 +26,7 @@ def slimgen(*words):
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
-def test_a_run_says_what_each_stage_took_and_skips_what_is_done(tmp_path):
+def test_a_run_prints_the_time_of_each_stage_and_skips_finished_ones(tmp_path):
     write(tmp_path / "images", seed=0, train=6, test=2, size=32)
     words = "run", "townhouses-cf_gan", "--data", "images", "--until", "prepare", *SMALL
     first = slimgen(*words, "--out", "r")
@@ -48,7 +48,7 @@ def test_a_run_says_what_each_stage_took_and_skips_what_is_done(tmp_path):
     assert told["stages"]["prepare"]["test_images"] == 2
 
 
-def test_one_stage_alone_prints_what_it_measured(tmp_path):
+def test_a_single_stage_prints_its_metrics(tmp_path):
     write(tmp_path / "images", seed=0, train=6, test=2, size=32)
     words = "prepare", "--recipe", "townhouses-cf_gan", "--data", "images", "--out", "p", *SMALL
     said = slimgen(*words)
@@ -114,7 +114,7 @@ def test_townhouses_are_square_and_become_no_rectangles_unasked(tmp_path, monkey
     assert drawn.name == "townhouses-paired-48"
 
 
-def test_images_to_make_of_noise_are_drawn_alone_whatever_pairs_lie_in_data(tmp_path, monkeypatch):
+def test_images_for_generation_from_noise_are_drawn_alone_even_beside_pairs(tmp_path, monkeypatch):
     monkeypatch.setattr(embedded, "TRAIN", 2)
     monkeypatch.setattr(embedded, "TEST", 1)
     write(tmp_path / "data", seed=0, train=2, test=1, size=32)
@@ -140,7 +140,7 @@ def test_images_to_make_of_noise_are_drawn_alone_whatever_pairs_lie_in_data(tmp_
         ("budget.macs=100", "smallest network of this space has"),
     ],
 )
-def test_what_is_wrong_with_a_recipe_is_found_before_any_picture_is_drawn(tmp_path, setting, message):
+def test_mistakes_in_a_recipe_are_found_before_any_image_is_drawn(tmp_path, setting, message):
     said = slimgen("run", "townhouses-cf_gan", "--set", setting)
     assert said.exit_code == 2
     assert message in said.stderr

@@ -25,7 +25,7 @@ def loaded(*words):
 
 
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["teach", "--help"], ["--version"]])
-def test_help_comes_without_anything_that_takes_time_to_load(words):
+def test_help_imports_nothing_slow(words):
     assert not loaded(*words) & (HEAVY | {"yaml", "rich", "jinja2"})
 
 
@@ -34,7 +34,7 @@ def test_recipes_are_read_without_torch(words):
     assert not loaded(*words) & HEAVY
 
 
-def test_an_interrupted_command_says_how_to_go_on(tmp_path):
+def test_an_interrupted_command_says_how_to_resume(tmp_path):
     words = "data", "townhouses", str(tmp_path / "a"), "--train", "100000", "--test", "1", "--size", "32"
     # Where the tests run in the background of a shell, they, and what they start, are told to ignore the key.
     call = [sys.executable, "-c", f"import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n{CALL}"]

@@ -58,7 +58,7 @@ def test_a_batch_larger_than_the_split_spans_epochs() -> None:
 
 
 @pytest.mark.parametrize("world", [2, 4])
-def test_the_ranks_together_see_what_one_process_sees(world: int) -> None:
+def test_all_ranks_together_see_the_batches_of_one_process(world: int) -> None:
     alone = Batches(split(), batch=8, seed=5, crop=8)
     ranks = [Batches(split(), batch=8, seed=5, crop=8, rank=rank, world=world) for rank in range(world)]
     for step in (0, 1, 6):

@@ -367,7 +367,7 @@ def test_an_archive_with_another_hash_than_the_known_one_is_refused(sets: dict[s
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_in_the_folder_is_never_overwritten(sets: dict[str, PublicSet], tmp_path: Path) -> None:
+def test_files_in_the_folder_are_never_overwritten(sets: dict[str, PublicSet], tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.png").touch()
     with pytest.raises(DataError, match="must not exist yet"):

@@ -94,7 +94,7 @@ def test_edges_are_on_both_sides_of_a_border_and_nowhere_else() -> None:
     assert not edges(np.full((4, 4), 9, np.uint32)).any()
 
 
-def test_instances_are_told_apart_by_numbers_of_16_bits_or_by_colours() -> None:
+def test_instances_are_identified_by_16_bit_numbers_or_by_colours() -> None:
     numbers = np.array([[26_001, 26_002], [26_001, 7]], np.uint16)
     colours = np.array([[[1, 0, 0], [0, 1, 0]], [[1, 0, 0], [0, 0, 1]]], np.uint8)
     with quiet():

@@ -66,7 +66,7 @@ def test_an_empty_folder_is_an_error_that_lists_the_known_layouts(tmp_path: Path
         find_pairs(tmp_path, "AtoB")
 
 
-def test_an_unknown_layout_is_an_error_that_lists_what_is_there(tmp_path: Path) -> None:
+def test_an_unknown_layout_is_an_error_that_lists_the_folders(tmp_path: Path) -> None:
     touch(tmp_path, "images/1.png", "labels/1.png", "readme.md")
     with pytest.raises(DataError, match=r"got images/ labels/ readme\.md"):
         find_pairs(tmp_path, "AtoB")

@@ -215,7 +215,7 @@ def test_a_killed_preparation_starts_again_and_ends_with_the_same_bytes(tmp_path
     assert contents(out) == contents(tmp_path / "whole")
 
 
-def test_a_preparation_begun_anew_invalidates_the_earlier_one(tmp_path: Path) -> None:
+def test_restarting_a_preparation_invalidates_the_earlier_one(tmp_path: Path) -> None:
     folder, out = side_by_side(tmp_path / "in"), tmp_path / "out"
     prepare_pairs(folder, out, SETTING)
 

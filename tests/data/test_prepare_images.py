@@ -78,7 +78,7 @@ def test_one_folder_is_divided_and_a_tenth_is_tested_on(tmp_path: Path) -> None:
     assert contents(tmp_path / "a") != contents(tmp_path / "b")
 
 
-def test_more_images_leave_most_of_the_test_images_what_they_were(tmp_path: Path) -> None:
+def test_more_images_leave_most_test_images_in_the_test_set(tmp_path: Path) -> None:
     put(tmp_path / "in", numbered("", 40))
     before = set(prepare_images(tmp_path / "in", tmp_path / "a", SETTING).splits["test"].names)
     put(tmp_path / "in", ["more.png"])
@@ -192,7 +192,7 @@ def test_batches_have_real_images_and_no_inputs(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not CIFAR.is_file(), reason="the archive of CIFAR-10 is not here")
-def test_images_of_cifar10_keep_their_pixels_whatever_class_they_lie_in(tmp_path: Path) -> None:
+def test_images_of_cifar10_keep_their_pixels_in_every_class(tmp_path: Path) -> None:
     with tarfile.open(CIFAR, "r|*") as archive:
         for entry in archive:
             if entry.isreg() and int(Path(entry.name).stem) < 3:

@@ -125,7 +125,7 @@ def test_files_without_a_partner_are_listed(tmp_path: Path) -> None:
     assert len(with_instances.splits["train"]) == 5
 
 
-def test_cityscapes_own_folders_are_matched_by_what_comes_before_the_endings(tmp_path: Path) -> None:
+def test_folders_of_cityscapes_are_matched_by_the_names_before_the_suffixes(tmp_path: Path) -> None:
     for split, city, count in (("train", "aachen", 3), ("val", "lindau", 1), ("test", "berlin", 1)):
         photographs, maps = (tmp_path / kind / split / city for kind in ("leftImg8bit", "gtFine"))
         photographs.mkdir(parents=True)

@@ -70,7 +70,7 @@ def test_the_json_beside_it_holds_the_same_facts_exactly(facts: Facts, tmp_path:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["card.json", "card.md"]
 
 
-def test_a_card_is_read_back_and_written_the_same_but_for_what_was_changed(facts: Facts, tmp_path: Path) -> None:
+def test_a_card_read_back_and_written_again_differs_only_in_changed_facts(facts: Facts, tmp_path: Path) -> None:
     write_card(tmp_path / "card.md", facts)
     before = (tmp_path / "card.md").read_text(), (tmp_path / "card.json").read_text()
     write_card(tmp_path / "card.md", read_facts(tmp_path / "card.md"))
@@ -127,7 +127,7 @@ def test_model_hubs_read_the_head_of_the_card(facts: Facts) -> None:
     assert not {"license", "license_name", "metrics", "model-index"} & unknown.keys()
 
 
-def test_the_card_shows_pictures_and_says_what_the_file_is_for_and_not_for(facts: Facts) -> None:
+def test_the_card_shows_pictures_and_the_files_purpose_and_limits(facts: Facts) -> None:
     text = card(replace(facts, pictures="grid.png", speed="faster: 3.5 times"))
     assert "![Test inputs, and what each generator makes of them](grid.png)" in text
     assert "on the machine that measured both: faster: 3.5 times." in text
@@ -153,11 +153,11 @@ def test_the_card_shows_pictures_and_says_what_the_file_is_for_and_not_for(facts
         ("height +", "height+"),
     ],
 )
-def test_an_axis_is_said_in_words(axis: int | str, words: str) -> None:
+def test_an_axis_is_described_in_words(axis: int | str, words: str) -> None:
     assert in_words(axis) == words
 
 
-def test_a_fixed_size_is_told_with_its_reason(facts: Facts) -> None:
+def test_a_fixed_size_is_printed_with_its_reason(facts: Facts) -> None:
     fixed = replace(facts.onnx, dynamic=("batch",), fixed_because="the network knows one size")
     assert "batch may vary (the network knows one size)." in card(replace(facts, onnx=fixed))
 

@@ -87,7 +87,7 @@ def noise(*shape: int) -> Tensor:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_layer_computes_in_onnx_what_it_computes_in_torch(name: str) -> None:
+def test_a_layer_gives_the_same_in_onnx_as_in_torch(name: str) -> None:
     net, images = LAYERS[name].eval(), noise(*SHAPE)
     with torch.inference_mode():
         expected = net(images.clone()).numpy()
@@ -130,6 +130,6 @@ def test_a_whole_network_with_branches_and_skips_is_translated_too() -> None:
         (Deciding(), "control flow"),
     ],
 )
-def test_what_cannot_be_translated_is_named(net: nn.Module, named: str) -> None:
+def test_untranslatable_layers_are_named(net: nn.Module, named: str) -> None:
     with pytest.raises(ExportError, match=named):
         onnx_graph(net, SHAPE)

@@ -187,7 +187,7 @@ def test_graphs_take_turns(tmp_path: Path) -> None:
     assert order == ["a", "b"] * 3
 
 
-def test_an_interrupted_measurement_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_an_interrupted_measurement_is_resumed(tmp_path: Path) -> None:
     path, told = tmp_path / "visits.json", []
 
     def stop() -> float:
@@ -206,7 +206,7 @@ def test_an_interrupted_measurement_goes_on_where_it_was(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"conditions": {"threads": 1}, "visits": 3}', "[1]"])
-def test_a_damaged_file_begins_anew(damage: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_measured_again(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "visits.json"
     path.write_text(damage)
     assert Visits(path, {"threads": 1})["a"] == []
@@ -241,7 +241,7 @@ def test_only_a_finished_file_may_be_of_another_machine_and_says_of_which(tmp_pa
     assert path.read_bytes() == before
 
 
-def test_a_search_that_goes_on_elsewhere_keeps_the_table_that_it_began_with(
+def test_a_search_resumed_elsewhere_keeps_its_first_table(
     made: tuple[OnceForAll, LatencyTable, Path], tmp_path: Path
 ) -> None:
     net, table, path = made

@@ -94,7 +94,7 @@ def test_the_network_is_left_as_it_was(tmp_path: Path) -> None:
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
-def test_the_weights_lie_inside_the_one_file(exported: tuple[nn.Module, OnnxFile]) -> None:
+def test_the_weights_are_inside_the_one_file(exported: tuple[nn.Module, OnnxFile]) -> None:
     _, file = exported
     assert [path.name for path in file.path.parent.iterdir()] == ["generator.onnx"]
     assert file.bytes == file.path.stat().st_size

@@ -128,7 +128,7 @@ LEFT = {
 
 
 @pytest.mark.parametrize("reason", LEFT)
-def test_what_does_not_suit_is_left_as_it_is(reason: str) -> None:
+def test_unsuitable_nodes_are_left_unchanged(reason: str) -> None:
     text, shape = LEFT[reason]
     plain = model(text, f"float[n, {shape[1]}, h, w]" if "groups" not in reason else IMAGES, k=shape)
     assert rewritten(plain).graph.node == plain.graph.node
@@ -142,7 +142,7 @@ def test_a_fixed_size_is_squared_where_it_is_even(side: int, squares: int) -> No
     agree(plain, found, (1, 8, side, 10))
 
 
-def test_a_convolution_is_put_in_rows_where_what_enters_is_in_that_layout() -> None:
+def test_a_convolution_is_put_in_rows_if_its_input_is_in_that_layout() -> None:
     pointwise = {"k": (8, 8, 1, 1), "c": (8, 8, 3, 3)}
     after = model("a = Conv (input, c) r = Relu (a) output = Conv (r, k)", **pointwise)
     assert rewritten(after).graph.node == after.graph.node
@@ -254,7 +254,7 @@ def test_every_family_computes_the_same_in_graphs_without_idle_or_repeated_nodes
     assert len(once) == len(found.graph.node)
 
 
-def test_the_export_rewrites_unless_it_is_told_not_to(tmp_path: Path) -> None:
+def test_the_export_rewrites_by_default(tmp_path: Path) -> None:
     for rewrite in (True, False):
         path = tmp_path / f"{rewrite}.onnx"
         export_onnx(nn.Conv2d(3, 3, 5, padding=2), path, height=8, width=8, dynamic=False, rewrite=rewrite)

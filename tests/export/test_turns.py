@@ -41,7 +41,7 @@ def test_generators_are_timed_in_onnxruntime_and_in_pytorch_and_exported_once_fo
     assert all(news[1] <= news[2] for news in told)
 
 
-def test_where_one_network_cannot_be_exported_pytorchs_figure_stands_and_says_why():
+def test_a_network_that_cannot_be_exported_has_pytorchs_latency_and_the_reason():
     found = timings({"original": ("a", generator()), "odd": ("b", Bessel())}, SHAPE, threads=1, runs=2)
     assert found["original"].latency.runtime.startswith("onnxruntime")
     assert found["odd"].latency == found["odd"].torch_latency
@@ -50,7 +50,7 @@ def test_where_one_network_cannot_be_exported_pytorchs_figure_stands_and_says_wh
 
 
 @pytest.mark.parametrize("absent", NEEDED)
-def test_where_the_runtime_or_the_exporter_is_not_installed_pytorchs_figures_stand(absent, monkeypatch):
+def test_without_the_runtime_or_the_exporter_latencies_are_pytorchs(absent, monkeypatch):
     monkeypatch.setitem(sys.modules, absent, None)
     found = timings({"original": ("a", generator())}, SHAPE, threads=1, runs=2)["original"]
     assert found.instead == f"{absent} is not installed"

@@ -28,7 +28,7 @@ def tiny_run(untracked, tmp_path_factory) -> Path:
     return run_until("supernet", tmp_path_factory.mktemp("tiny"))
 
 
-def test_each_step_moves_what_its_line_of_the_algorithm_says(tiny_run):
+def test_each_step_updates_the_parameters_in_its_line_of_the_algorithm(tiny_run):
     search = Searching(tiny_run)
     steps = search.watched(len(search.table))
     logits = {"generator.relaxation"}

@@ -82,7 +82,7 @@ def told(trials: list[Trial]) -> list[str]:
     return [json.dumps({**trial.to_json(), "seconds": 0}) for trial in trials]
 
 
-def test_a_race_leaves_the_hopeless_early_and_finds_what_measuring_all_finds(prepared: Path, tmp_path: Path) -> None:
+def test_a_race_stops_hopeless_candidates_early_and_finds_the_same_winner(prepared: Path, tmp_path: Path) -> None:
     made = candidates(prepared, tmp_path / "raced")
     trials = made.explore("all", evolution(made), 80, racing=True)
     left = [trial for trial in trials if not trial.complete]

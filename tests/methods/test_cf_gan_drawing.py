@@ -42,7 +42,7 @@ def test_blocks_have_the_colour_of_their_operator(tmp_path, operator):
 
 
 @pytest.mark.parametrize("path", [path_name(path) for path in paths(3)])
-def test_blocks_lie_in_the_rows_of_their_path(tmp_path, path):
+def test_blocks_are_in_the_rows_of_their_path(tmp_path, path):
     picture_genotype(genotype(Shape(), ["conv3x3"] * 9, path), tmp_path / "a.png", RECIPE)
     yellow = (picture(tmp_path / "a.png") == COLOURS["conv3x3"]).all(axis=2)
     rows = np.nonzero(yellow.sum(axis=1) > 30)[0]

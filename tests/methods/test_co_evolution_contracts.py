@@ -124,7 +124,7 @@ def search(searcher: Searcher, log: Path, evaluations: int, dies_after: int | No
 
 @every_space
 @pytest.mark.parametrize("kind", ["random", "evolution", "directional"])
-def test_every_searcher_keeps_the_budget_asks_nothing_twice_and_goes_on_after_a_kill(space, kind, tmp_path) -> None:
+def test_every_searcher_keeps_the_budget_asks_nothing_twice_and_resumes_after_a_kill(space, kind, tmp_path) -> None:
     budget = third(space)
     whole = searchers(space, budget)[kind]
     trials = search(whole, tmp_path / "whole", 40)

@@ -115,7 +115,7 @@ def test_in_two_steps_weights_and_logits_move_in_turns_on_data_of_their_own(tiny
         assert any(moved(old, parameters))
 
 
-def test_the_discriminators_judge_what_the_generators_made_in_the_same_step(tiny_run):
+def test_the_discriminators_see_images_generated_in_the_same_step(tiny_run):
     those, found, data = searching(tiny_run, "OF", "supernet.relaxation=gumbel")
     batch, memo = data["train"](0), Memo(0)
     torch.manual_seed(0)

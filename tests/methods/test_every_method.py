@@ -129,7 +129,7 @@ def finished(method, recipe, images, tmp_path_factory) -> Run:
     return Run(method, recipe, data, out, go(recipe, data, out))
 
 
-def test_its_module_offers_what_a_method_offers(method) -> None:
+def test_its_module_has_all_functions_of_a_method(method) -> None:
     wanted = {name: value for name, value in vars(Method).items() if inspect.isfunction(value) and name[0] != "_"}
     assert set(wanted) == {"check", "supernet", "search", "finetune"}
     for name, value in wanted.items():
@@ -202,7 +202,7 @@ def test_the_found_genotype_is_among_the_trials_and_keeps_the_budget(finished) -
         assert limits
 
 
-def test_the_found_generator_is_built_again_and_costs_what_the_closed_form_says(finished) -> None:
+def test_the_found_generator_is_rebuilt_and_its_costs_equal_the_closed_form(finished) -> None:
     size, about = finished.recipe.size, finished.json("finetune/networks.json")["found"]
     net = build_generator(about["family"], **about["options"]).eval()
     net.load_state_dict(load_weights(finished.out / "finetune" / "found.safetensors"))

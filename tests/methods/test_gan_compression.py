@@ -173,7 +173,7 @@ def test_the_full_pipeline_killed_anywhere_ends_with_the_same_weights(deaths, ta
         assert all(torch.equal(one[key], two[key]) for key in one), name
 
 
-def test_an_exhaustive_search_under_a_latency_limit_measures_what_is_predicted_to_be_within_it(taught, tmp_path):
+def test_an_exhaustive_search_under_a_latency_limit_measures_genotypes_predicted_to_meet_it(taught, tmp_path):
     recipe = TINY.override(
         ["search={kind: exhaustive, population: 64, latency_networks: 4}", "budget={latency_ms: 1000}"]
     )

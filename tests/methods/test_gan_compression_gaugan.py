@@ -61,7 +61,7 @@ def through(recipe: Recipe, taught: Path, out: Path, last: str) -> None:
         getattr(stages, name)(recipe, **inputs, out=out / name, progress=quiet)
 
 
-def test_all_stages_end_with_a_file_that_computes_what_the_found_generator_does(taught, tmp_path):
+def test_all_stages_end_with_a_file_that_gives_the_found_generators_outputs(taught, tmp_path):
     through(TINY, taught, tmp_path, "export")
     rows = {row["name"]: row for row in json.loads((tmp_path / "evaluate" / "table.json").read_text())["rows"]}
     assert rows["found"]["macs"]["exact"] <= rows["original"]["macs"]["exact"] * 2 / 5

@@ -3,7 +3,7 @@ from slimgen.methods.halving import affordable, measurements, of_each, pictures,
 from slimgen.search import Genotype
 
 
-def test_the_better_half_goes_on_twice_as_long() -> None:
+def test_the_better_half_continues_twice_as_long() -> None:
     assert rungs(16, 800) == [(16, 100), (8, 200), (4, 400), (2, 800)]
     assert rungs(5, 100) == [(5, 40), (3, 66), (2, 100)]
     assert rungs(1, 100) == [(1, 100)]

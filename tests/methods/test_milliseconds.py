@@ -197,7 +197,7 @@ def test_filters_are_cut_in_both_directions_until_each_keeps_the_limit(filters_r
         searched(filters_run, within(recipe, 0.0001), tmp_path / "nothing", table)
 
 
-def test_the_first_within_the_limit_is_taken_and_otherwise_one_line_says_so():
+def test_the_first_within_the_limit_is_taken_and_otherwise_one_line_reports_it():
     assert keeping(None, iter([3.0, 1.0]), lambda one: one) == 3
     assert keeping(2, iter([3.0, 2.0, 1.0]), lambda one: one) == 2
     with pytest.raises(BudgetError, match=r"none of the 3 best candidates is within budget\.latency_ms when measured"):

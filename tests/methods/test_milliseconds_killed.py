@@ -32,7 +32,7 @@ PICTURES = {"cf_gan": {"train": 8}, "co_evolution": {"train": 6, "night": 6, "la
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", SEARCHES)
-def test_a_killed_search_under_a_limit_goes_on_with_its_table(untracked, method, tmp_path) -> None:
+def test_a_killed_search_under_a_limit_resumes_with_its_table(untracked, method, tmp_path) -> None:
     file, settings = SEARCHES[method]
     recipe, images = Recipe.parse(file.read_text()).override([*settings, *LIMIT]), tmp_path / "images"
     write(images, seed=0, test=2, size=32, **PICTURES[method])

@@ -19,7 +19,7 @@ def test_every_preset_makes_sense_to_its_method(name):
 
 
 @pytest.mark.parametrize("name", presets())
-def test_a_preview_knows_the_space_and_what_its_ends_cost(name: str) -> None:
+def test_a_preview_has_the_space_and_the_costs_of_its_ends(name: str) -> None:
     recipe = load(name)
     planned = open_method(recipe.method).preview(recipe)
     smallest, largest = (planned.costs(end) for end in (planned.space.smallest(), planned.space.largest()))
@@ -71,7 +71,7 @@ def test_presets_of_streets_choose_by_one_segmentation_network() -> None:
 
 
 @pytest.mark.parametrize("name", SEGMENTED)
-def test_without_its_weights_a_segmentation_network_is_refused_in_one_line_that_says_what_to_do(
+def test_a_segmentation_network_without_weights_is_refused_in_one_line_with_a_remedy(
     name: str, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

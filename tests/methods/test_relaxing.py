@@ -89,7 +89,7 @@ def test_the_mean_entropy_is_that_of_all_choices_of_all_relaxations(tmp_path: Pa
     assert sorted(trace.probabilities()) == ["forward.edge", "forward.width", "reverse.edge", "reverse.width"]
 
 
-def test_the_trace_is_what_the_chart_of_probabilities_draws(tmp_path: Path) -> None:
+def test_the_chart_of_probabilities_draws_the_trace(tmp_path: Path) -> None:
     train(tmp_path, steps=3)
     probability_chart(Log(tmp_path / TRACE).read(), tmp_path / "relaxation.png")
     with Image.open(tmp_path / "relaxation.png") as image:

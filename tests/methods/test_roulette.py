@@ -209,6 +209,6 @@ def test_a_search_killed_at_any_round_ends_with_the_same_trials(tmp_path):
         (lambda: population(odds=Odds(0.5, 0.5, 0.5)), "sum to 1"),
     ],
 )
-def test_what_makes_no_sense_is_refused(make, words):
+def test_nonsensical_settings_are_refused(make, words):
     with pytest.raises(RecipeError, match=words):
         make()

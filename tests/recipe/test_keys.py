@@ -61,7 +61,7 @@ def test_the_keys_of_a_method_and_a_family_of_one_name_are_listed_together():
 
 
 @pytest.mark.parametrize("name", [*METHODS, *GENERATORS, *DISCRIMINATORS])
-def test_every_key_of_what_comes_with_slimgen_has_a_meaning(name):
+def test_every_key_that_comes_with_slimgen_has_a_meaning(name):
     found = keys_named(name)
     assert bool(found) == (name != "adopted")
     assert [key.name for key in [*found, *shared_keys()] if not key.meaning] == []

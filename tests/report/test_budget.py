@@ -1,7 +1,7 @@
 from slimgen.report.budget import limits_words, spent
 
 
-def test_what_is_spent_is_told_against_every_limit() -> None:
+def test_costs_are_shown_against_every_limit() -> None:
     costs = {"macs": 70.1e6, "params": 89_000, "bytes": 356_000}
     assert spent(costs, {"macs": 70.9e6}) == "70.1 M of 70.9 M MACs, 89.0 k parameters; budget kept"
     over = spent(costs, {"macs": 50e6, "bytes": 400_000})

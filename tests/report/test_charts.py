@@ -86,7 +86,7 @@ def test_originals_that_two_runs_share_are_both_seen(tmp_path):
         assert (columns < width).sum() > 20  # in the panel, and not in the legend alone
 
 
-def test_what_is_slower_than_the_original_is_written_in_red(tmp_path):
+def test_generators_slower_than_the_original_are_red(tmp_path):
     def drawn(found):
         rows = [
             TableRow(name, {"psnr": 20.0}, {"exact": macs}, 10, 40, p50_ms=p50)

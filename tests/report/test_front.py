@@ -53,7 +53,7 @@ def test_the_axis_is_the_one_that_the_budget_limits(tmp_path):
     assert both == spots["macs"]
 
 
-def test_a_spot_lies_on_its_point_and_says_what_it_is(tmp_path):
+def test_a_spot_lies_on_its_point_and_describes_it(tmp_path):
     *_, chosen = front_chart(TRIALS, BEST, tmp_path / "a.png", chosen=TRIALS[1])
     height, width, _ = picture(tmp_path / "a.png").shape
     rows, columns = pixels(tmp_path / "a.png", CHOSEN)
@@ -63,7 +63,7 @@ def test_a_spot_lies_on_its_point_and_says_what_it_is(tmp_path):
     assert chosen.text == "chosen: channel: PSNR 12.00, 2.00 M MACs\nname b"
 
 
-def test_what_is_beyond_the_budget_is_no_part_of_the_front(tmp_path):
+def test_trials_beyond_the_budget_are_not_in_the_front(tmp_path):
     # One point within: the front is that point, and no line of the front's colour leads to the better one beyond.
     pair = [trial("a", 1e6, 10.0), trial("b", 9e6, 30.0)]
     front_chart(pair, BEST, tmp_path / "within.png", chosen=pair[0], limits={"macs": 2e6})

@@ -117,7 +117,7 @@ def test_the_report_tells_results_search_data_and_surroundings(page):
         assert words in page.words
 
 
-def test_operations_stand_beside_latency_and_what_is_slower_has_a_colour_of_its_own(tmp_path):
+def test_operations_are_beside_latency_and_slower_generators_have_a_separate_colour(tmp_path):
     def row(name, macs, p50, torch):
         latency = {
             "runtime": "onnxruntime 1.31 cpu",
@@ -141,7 +141,7 @@ def test_operations_stand_beside_latency_and_what_is_slower_has_a_colour_of_its_
     assert "~ marks a latency that did not hold still" in Page(text).words
 
 
-def test_what_was_searched_has_words_and_no_keys(page):
+def test_the_search_is_described_in_words_without_keys(page):
     for words in (
         "architectures in the space",
         "time of the step path",
@@ -159,7 +159,7 @@ def test_the_time_of_every_stage_is_added_up(page):
     assert told.startswith("Timeofeachstageprepare3min20ssearch3min20sevaluate20stotal,beforeexport7min0s")
 
 
-def test_a_point_of_the_search_says_what_it_is(page):
+def test_a_point_of_the_search_describes_itself(page):
     first, second, chosen = page.said
     assert first == "channel: PSNR 18.00, 2.00 k MACs, 50.0 k parameters\npath 4-4-4, channel.<stem> 8"
     assert chosen == f"chosen: {second}"
@@ -194,7 +194,7 @@ def test_single_pictures_have_their_own_resolution_and_their_scores(tmp_path):
     assert page.text.count('width="192"') == 4  # four times as wide
 
 
-def test_the_report_is_completed_by_what_was_exported(page, tmp_path):
+def test_export_completes_the_report(page, tmp_path):
     assert "Written by the next stage" in page.words
     (tmp_path / "export").mkdir()
     exported = Exported("generator.onnx", "card.md", {"size": "12 KiB", "latency of found": "<1 ms"})
@@ -221,7 +221,7 @@ def test_whatever_is_missing_is_left_out(tmp_path):
     assert "section" not in page.tags
 
 
-def test_other_pictures_come_last_under_their_names(tmp_path):
+def test_other_pictures_are_last_under_their_names(tmp_path):
     for name in ("grid", "night"):
         grid({name: torch.zeros(1, 3, 64, 64)}, tmp_path / f"{name}.png")
     write_report(tmp_path / "r.html", {}, {name: tmp_path / f"{name}.png" for name in ("night", "grid")})

@@ -48,7 +48,7 @@ def test_runs_are_paired_that_are_of_one_recipe_and_different_seeds() -> None:
     assert not seeds([run(0, found=1.0), run(1, "two", found=1.0)])
 
 
-def test_the_table_says_what_found_is() -> None:
+def test_the_table_says_worse_where_the_found_generator_is_worse() -> None:
     tables = [run(seed, found=value, random1=20.0) for seed, value in enumerate((19.0, 19.1, 18.9))]
     table = differences_table(tables)
     assert next(iter(table.columns[-1].cells)) == "worse"

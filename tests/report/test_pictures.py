@@ -7,7 +7,7 @@ from slimgen.errors import SlimgenError
 from slimgen.report.pictures import GAP, MARGIN, SEAM, TITLE, grid, panels
 
 
-def test_each_picture_lies_in_its_place_enlarged_by_whole_numbers(tmp_path):
+def test_each_picture_is_in_its_place_enlarged_by_whole_numbers(tmp_path):
     first, second = torch.full((2, 3, 64, 64), -1.0), torch.full((2, 3, 64, 64), 1.0)
     first[1, 0] = 1.0  # the second picture is red
     second[0, :, 0, 0] = 0.0
@@ -22,7 +22,7 @@ def test_each_picture_lies_in_its_place_enlarged_by_whole_numbers(tmp_path):
     assert sheet.shape == (top + 2 * 128 + GAP + MARGIN, 2 * MARGIN + 2 * 128 + GAP, 3)
 
 
-def test_rectangles_lie_without_gaps_beside_each_other(tmp_path):
+def test_rectangles_are_side_by_side_without_gaps(tmp_path):
     tall = {name: torch.full((2, 3, 64, 40), value) for name, value in (("input", -1.0), ("found", -0.5))}
     sheet = grid(tall, tmp_path / "grid.png")
     top = MARGIN + TITLE
@@ -67,7 +67,7 @@ def test_columns_of_different_length_or_none_are_refused(tmp_path, columns):
         grid(columns, tmp_path / "grid.png")
 
 
-def test_what_is_no_picture_is_refused_by_name(tmp_path):
+def test_an_array_that_is_no_picture_is_refused_by_name(tmp_path):
     with pytest.raises(SlimgenError, match=r"target: \(1, 8, 8\)"):
         grid({"target": torch.zeros(1, 8, 8)}, tmp_path / "grid.png")
 

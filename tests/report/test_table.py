@@ -35,7 +35,7 @@ VALUE = {
 }
 
 
-def test_costs_bear_their_factor_against_the_original():
+def test_costs_have_their_factor_relative_to_the_original():
     table = parse_table(VALUE)
     line = dict(zip(headings(table.rows, "exact"), cells(table.rows, "exact")[1], strict=True))
     assert line["MACs (exact)"] == "1.00 M (8.00x)"
@@ -56,7 +56,7 @@ def column(rows: list[dict], name: str) -> list[str]:
     return [line[headings(shown, "exact").index(name)] for line in cells(shown, "exact")]
 
 
-def test_the_latency_shown_is_onnxruntimes_whatever_pytorch_says():
+def test_the_latency_shown_is_onnxruntimes_whatever_pytorchs_is():
     rows = [measured("original", 4.0), measured("found", 1.0, torch=19.0), measured("narrowed", 7.6, torch=5.0)]
     assert column(rows, "speed") == ["", "faster: 4.0 times", "slower than the original: 1.9 times"]
     assert column(rows, "p50 / p95 ms") == ["4 / 5", "1 / 5", "7.6 / 5.0"]
@@ -69,14 +69,14 @@ def test_the_latency_shown_is_onnxruntimes_whatever_pytorch_says():
     ("halves", "shown"),
     [((4.0, 4.39), "4 / 5"), ((4.0, 4.41), "~4 / 5"), ((4.41, 4.0), "~4 / 5"), ((None, None), "4 / 5")],
 )
-def test_a_latency_whose_halves_are_apart_is_marked_and_the_legend_says_what_that_means(halves, shown):
+def test_a_latency_with_differing_halves_is_marked_and_the_legend_explains_the_mark(halves, shown):
     rows = [measured("original", 4.0), measured("found", 4.0, first_half_ms=halves[0], second_half_ms=halves[1])]
     assert column(rows, "p50 / p95 ms") == ["4 / 5", shown]
     words = " ".join(legend(parse_table({**VALUE, "rows": rows}).rows))
     assert ("the two halves of its rounds are more than 10% apart" in words) == shown.startswith("~")
 
 
-def test_the_legend_says_once_what_latencies_were_measured_in_and_which_ones_otherwise():
+def test_the_legend_names_the_runtime_of_latencies_once_and_the_exceptions():
     rows = [measured("original", 4.0), measured("found", 2.0), measured("odd", 9.0)]
     same = "Latency: one image at a time, in turns, in onnxruntime 1.31 cpu, float32 nchw, 2 threads"
     assert legend(parse_table({**VALUE, "rows": rows}).rows) == [f"{same}."]
@@ -94,7 +94,7 @@ def test_a_row_that_is_timed_in_pytorch_alone_is_compared_in_pytorch():
     assert column(rows, "speed")[1] == "faster: 2.0 times, both in PyTorch"
 
 
-def test_a_table_of_before_both_were_measured_shows_pytorchs_and_says_so():
+def test_an_older_table_shows_pytorchs_latency_with_a_note():
     rows = parse_table(VALUE).rows
     assert [(row.p50_ms, row.torch_p50_ms, row.first_half_ms) for row in rows] == [(10.0, 10.0, None)] * 2
     assert legend(rows) == ["Latency: one image at a time in torch 2.13 cpu, float32 nhwc, 1 thread."]
@@ -113,16 +113,16 @@ def test_each_run_is_compared_with_its_own_original():
     assert params == ["1.00 M", "250 k (4.00x)", "2.00 M", "250 k (8.00x)"]
 
 
-def test_arrows_say_which_way_is_better():
+def test_arrows_point_in_the_better_direction():
     assert headings(parse_table(VALUE).rows, "exact")[1:3] == ["PSNR ↑", "FID ↓"]
 
 
-def test_a_metric_that_the_report_never_heard_of_is_better_where_the_table_says_so():
+def test_the_better_direction_of_an_unknown_metric_is_read_from_the_table():
     table = {**VALUE, "goals": {"dists": "min"}, "rows": [{**ORIGINAL, "metrics": {"dists": 0.2, "psnr": 21.0}}]}
     assert headings(parse_table(table).rows, "exact")[1:3] == ["dists ↓", "PSNR"]
 
 
-def test_what_was_not_measured_leaves_no_column():
+def test_unmeasured_values_have_no_column():
     plain = {key: value for key, value in ORIGINAL.items() if key not in ("latency", "updates")}
     rows = parse_table({**VALUE, "rows": [plain]}).rows
     assert headings(rows, "exact") == ["generator", "PSNR ↑", "FID ↓", "MACs (exact)", "params", "weights"]
@@ -147,7 +147,7 @@ def test_the_terminal_table_shows_names_and_title():
     assert all(word in capture.get() for word in ("a title", "original", "found", "(8.00x)", "Latency: one image"))
 
 
-def test_on_a_terminal_what_is_slower_is_red():
+def test_slower_generators_are_red_on_a_terminal():
     rows = parse_table({**VALUE, "rows": [measured("original", 4.0), measured("found", 8.0)]}).rows
     console = Console(width=200, force_terminal=True, color_system="standard", _environ={})
     with console.capture() as capture:
@@ -156,7 +156,7 @@ def test_on_a_terminal_what_is_slower_is_red():
     assert "\x1b[31mfaster" not in capture.get()
 
 
-def test_notes_stand_below_the_table_and_say_which_of_several_runs_they_are_of():
+def test_notes_are_below_the_table_with_the_names_of_their_runs():
     tables = [parse_table({**VALUE, "notes": notes}, run) for run, notes in (("a", ["one", "two"]), ("b", ["two"]))]
     rows = [row for table in tables for row in table.rows]
     assert notes_of(tables) == ["a: one", "two"]

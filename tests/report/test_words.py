@@ -41,7 +41,7 @@ def test_a_factor_is_the_original_over_the_found():
         (1.0, 0.0, ""),
     ],
 )
-def test_what_is_gained_or_lost_is_said_in_words(before, after, words):
+def test_gains_and_losses_are_in_words(before, after, words):
     assert against(before, after) == words
 
 
@@ -53,7 +53,7 @@ def test_the_words_for_operations_are_fewer_and_more():
 @pytest.mark.parametrize(
     ("value", "text"), [(0.44, "0.4 s"), (12.4, "12 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
 )
-def test_durations_are_written_as_people_say_them(value, text):
+def test_durations_are_in_the_units_that_people_use(value, text):
     assert seconds(value) == text
 
 
@@ -92,7 +92,7 @@ def test_rows_are_explained_by_their_kind_and_direction():
         (20_000, 9_000, "stopped improving at 9,000 updates, and improved again as its rate fell, in the 60,000 that"),
     ],
 )
-def test_a_training_that_may_end_early_says_how_it_ended(best, stalled, said):
+def test_the_end_of_an_early_stopped_training_is_described(best, stalled, said):
     metrics = {"updates": 60_000.0, "best_update": float(best), "stopped_improving": float(stalled)}
     assert stopping({**metrics, "val_psnr": 21.0}).startswith(f"original: by PSNR of the validation images it {said}")
     assert stopping({"updates": 60_000.0}) == ""

@@ -27,7 +27,7 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(content)
 
 
-def test_a_saved_state_comes_back_bit_for_bit(tmp_path: Path) -> None:
+def test_a_saved_state_is_restored_bit_for_bit(tmp_path: Path) -> None:
     parameter = torch.nn.Parameter(torch.randn(3, 5))
     adam = torch.optim.Adam([parameter], lr=2e-4, betas=(0.5, 0.999))
     parameter.grad = torch.ones_like(parameter)

@@ -11,7 +11,7 @@ from slimgen.run.entries import columns, entry_name, measures, parameters, regis
     ("text", "name"),
     [("fd:lenet", "fd:lenet"), ("a b-c_d.e", "a b-c_d.e"), ("loss (G)", "loss _G_"), ("/a//../b/", "a/b"), ("", "_")],
 )
-def test_names_keep_what_is_allowed_and_lose_what_is_not(text: str, name: str) -> None:
+def test_names_keep_only_allowed_characters(text: str, name: str) -> None:
     assert entry_name(text) == name
 
 

@@ -95,7 +95,7 @@ def test_a_damaged_description_means_not_finished(tmp_path: Path) -> None:
         assert StageFolder(tmp_path, "search", "a").finished() is None
 
 
-def test_an_interrupted_stage_keeps_what_it_wrote_and_is_resumed(tmp_path: Path) -> None:
+def test_an_interrupted_stage_keeps_its_files_and_is_resumed(tmp_path: Path) -> None:
     with StageFolder(tmp_path, "search", "a"):
         (tmp_path / "trials.jsonl").write_text("1\n")
     assert StageFolder(tmp_path, "search", "a").finished() is None
@@ -266,7 +266,7 @@ def test_a_folder_that_is_not_there_has_no_digest(tmp_path: Path) -> None:
         digest_folder(tmp_path / "none")
 
 
-def test_finishing_what_was_not_begun_is_an_error(tmp_path: Path) -> None:
+def test_finishing_a_stage_that_was_not_begun_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="must begin before it can finish"):
         StageFolder(tmp_path, "search", "a").finish(DONE)
 

@@ -97,7 +97,7 @@ def test_a_result_of_before_is_taken_back_and_not_computed_again(tmp_path: Path)
     assert len(lines) == 1
 
 
-def test_what_was_only_begun_is_parked_at_once_and_goes_on_when_it_is_asked_for(tmp_path: Path) -> None:
+def test_unfinished_work_is_parked_at_once_and_resumed_on_request(tmp_path: Path) -> None:
     out, lines = tmp_path / "teach", []
     work(out, "a", finish=False)
     (out / "notes.txt").write_text("mine")  # found by nobody, it may be the stage's: it stays with that
@@ -183,7 +183,7 @@ def test_killed_between_any_two_steps_nothing_is_lost_and_either_command_ends_as
     assert count > 12
 
 
-def test_killed_while_what_was_begun_is_parked_it_is_there_to_go_on_from(tmp_path: Path) -> None:
+def test_unfinished_work_can_be_resumed_after_a_kill_during_parking(tmp_path: Path) -> None:
     count, died = 0, True
     while died:
         out = tmp_path / str(count) / "teach"
@@ -288,7 +288,7 @@ def test_a_typing_error_in_out_is_one_line_and_costs_nothing(wrong, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", [".gitignore", "slurm-7.log", "stage.json.123.tmp", ".lock"])
-def test_what_tools_leave_in_a_new_folder_does_not_matter(name: str, tmp_path: Path) -> None:
+def test_files_of_tools_in_a_new_folder_do_not_matter(name: str, tmp_path: Path) -> None:
     out = tmp_path / "teach"
     out.mkdir()
     (out / name).write_text("")

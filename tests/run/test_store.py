@@ -39,7 +39,7 @@ def test_a_store_that_is_damaged_is_named_with_its_remedy(begin, lines, tmp_path
         sync(folder.path)
 
 
-def test_a_store_that_is_cut_short_in_the_making_is_made_anew(template, tmp_path, monkeypatch) -> None:
+def test_a_store_whose_creation_was_interrupted_is_created_again(template, tmp_path, monkeypatch) -> None:
     cut = [True]
 
     class Client:
@@ -82,7 +82,7 @@ def test_the_store_of_a_folder_whose_name_means_something_in_an_address_is_relat
 
 # One of those: MLflow keeps what it opened under an address, and a relative one is the same in every folder.
 @pytest.mark.parametrize("name", ["plain", "what? #1 100%20x", "with blanks", "é"])
-def test_the_store_lies_in_the_working_folder_whatever_that_is_called(name, template, tmp_path, monkeypatch) -> None:
+def test_the_store_is_in_the_working_folder_whatever_its_name(name, template, tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / name)

@@ -39,7 +39,7 @@ def tidy(*words: object) -> list[str]:
 WHOLE = {"teach/weights", "teach/deep/weights", "teach/log-x.jsonl", "teach/stage.json"}
 
 
-def test_results_of_other_settings_go_and_the_one_in_use_and_what_a_user_wrote_stay(tmp_path: Path) -> None:
+def test_results_of_other_settings_are_removed_and_the_current_one_and_a_users_files_stay(tmp_path: Path) -> None:
     run = tmp_path / "run"
     for word in "abc":
         stage(run / "teach", word)
@@ -61,7 +61,7 @@ def test_results_of_other_settings_go_and_the_one_in_use_and_what_a_user_wrote_s
     assert tidy(run) == ["nothing to tidy"]
 
 
-def test_what_a_process_is_at_work_in_and_what_is_still_to_be_installed_stay(tmp_path: Path) -> None:
+def test_folders_in_use_and_results_to_be_installed_stay(tmp_path: Path) -> None:
     run = tmp_path / "run"
     stage(run / "teach", "a")
     with StageFolder(run / "teach", "teach", "b"):
@@ -75,7 +75,7 @@ def test_what_a_process_is_at_work_in_and_what_is_still_to_be_installed_stay(tmp
     assert len(tidy(run)) == 1
 
 
-def test_what_killed_processes_left_goes(tmp_path: Path) -> None:
+def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
     run = tmp_path / "run"
     stage(run / "teach", "a")
     for name in ("weights.77.tmp", "deep/stage.json.0.tmp", ".lock", "checkpoints/teacher/step-1.5.tmp"):
@@ -91,7 +91,7 @@ def test_what_killed_processes_left_goes(tmp_path: Path) -> None:
     assert not half.parents[1].exists()
 
 
-def test_files_that_other_runs_share_are_told_to_free_nothing(tmp_path: Path) -> None:
+def test_files_that_other_runs_share_free_nothing(tmp_path: Path) -> None:
     run = tmp_path / "run"
     for word in "ab":
         stage(run / "teach", word)

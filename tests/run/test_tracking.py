@@ -137,7 +137,7 @@ def write_search(folder: Path) -> None:
     (folder / PARETO).write_text(f"key,step,round\n{keys}")
 
 
-def test_the_members_of_the_front_are_runs_with_their_choices_and_what_was_measured(client, begin) -> None:
+def test_the_members_of_the_front_are_runs_with_their_choices_and_measured_values(client, begin) -> None:
     folder = begin()
     write_search(folder.path)
     finish(folder)
@@ -187,7 +187,7 @@ def test_a_recipes_own_run_shows_its_parameters_images_report_and_card(client, b
     assert report.read_text() == "complete"
 
 
-def test_a_recipes_own_run_bears_the_figures_that_it_is_compared_by(client, begin, tmp_path) -> None:
+def test_a_recipes_run_has_the_figures_that_it_is_compared_by(client, begin, tmp_path) -> None:
     folder = begin("evaluate")
     write_json(folder.path / METRICS, {"found.psnr": 24.5, "found.macs": 7, "original.psnr": 25})
     sync(finish(folder))

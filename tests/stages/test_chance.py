@@ -83,7 +83,7 @@ def test_rivals_have_the_updates_of_all_that_led_to_the_found_one(whole: Path) -
     assert effort["halving"]["training_macs"] <= effort["found"]["training_macs"]
 
 
-def test_what_was_as_fast_as_the_found_one_is_kept(whole: Path) -> None:
+def test_rivals_as_fast_as_the_found_generator_are_kept(whole: Path) -> None:
     chosen = json.loads((whole / "finetune" / "narrowed.json").read_text())
     about = networks(whole)["narrowed_latency"]
     assert {"family": about["family"], **about["options"]} == chosen
@@ -255,7 +255,9 @@ def test_random_genotypes_of_a_rare_budget_nearly_use_it() -> None:
     assert all(NEARLY * 60 <= costs(genotype)["macs"] <= 60 for genotype in common)
 
 
-def test_milliseconds_limit_what_is_found_and_its_random_rivals(untracked, whole, images, tmp_path) -> None:
+def test_a_latency_limit_holds_for_the_found_generator_and_its_random_rivals(
+    untracked, whole, images, tmp_path
+) -> None:
     timed = TINY.override(
         [
             "budget={latency_ms: 1000}",
@@ -275,7 +277,7 @@ def test_milliseconds_limit_what_is_found_and_its_random_rivals(untracked, whole
     assert "random1" in networks(run)
 
 
-def test_what_candidates_are_trained_by_decides_a_search_and_nothing_else_of_fine_tuning_does() -> None:
+def test_a_search_depends_only_on_the_fine_tuning_settings_that_train_candidates() -> None:
     search = STAGES["search"]
 
     def parts(*settings: str) -> set[str]:

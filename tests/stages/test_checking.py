@@ -66,7 +66,7 @@ def test_a_sound_recipe_is_sound() -> None:
         (["export.model=a/b"], "export.model: must be a plain name"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(settings: list[str], words: str) -> None:
+def test_each_mistake_is_reported_in_one_line(settings: list[str], words: str) -> None:
     with pytest.raises(SlimgenError) as caught:
         check(TINY.override(settings))
     assert words in str(caught.value)

@@ -145,7 +145,7 @@ def test_a_neighbours_arrays_are_linked_read_only_and_its_records_are_its_own(im
     assert "copied_from" not in read_record(tmp_path / "runs" / "three" / "prepare")
 
 
-def test_reports_cards_and_onnx_are_taken_from_nobody():
+def test_reports_cards_and_onnx_files_are_not_copied_from_other_runs():
     assert {name for name, stage in STAGES.items() if not stage.lent} == {"evaluate", "export"}
 
 
@@ -188,7 +188,7 @@ def test_a_run_among_flat_images_takes_no_picture_of_its_own_for_one(tmp_path, m
         ("images", "swapped", "swapped/export, of a prepare stage"),
     ],
 )
-def test_a_typing_error_of_a_runs_folder_is_told_before_anything_is_computed(data, out, words, images, tmp_path):
+def test_a_mistyped_run_folder_is_reported_before_anything_is_computed(data, out, words, images, tmp_path):
     (tmp_path / "images").symlink_to(images)
     prepared(images, tmp_path / "run" / "prepare")
     (tmp_path / "documents/teach").mkdir(parents=True)
@@ -217,7 +217,7 @@ def test_an_input_for_an_output_is_refused_and_kept(images, tmp_path):
     assert not (folders["teach"] / "deeper").exists()
 
 
-def test_stages_that_no_longer_belong_together_are_told_by_name(images, tmp_path):
+def test_stages_that_no_longer_belong_together_are_named(images, tmp_path):
     folders = chain(tmp_path / "run", images)
     assert apart(folders) == []
     with StageFolder(folders["finetune"], "finetune", "another") as folder:
@@ -245,14 +245,14 @@ def test_pictures_half_drawn_by_a_process_that_was_killed_are_swept(tmp_path, mo
     assert sorted(path.name for path in folder.iterdir()) == [".slimgen", "test", "train"]
 
 
-def test_what_decides_no_result_is_in_no_fingerprint():
+def test_settings_without_influence_on_results_are_in_no_fingerprint():
     for stage in STAGES.values():
         first = sections(stage, TINY)
         second = sections(stage, TINY.override(["compute.checkpoint_seconds=3", "data.licence=CC0", "about=words"]))
         assert first == second
 
 
-def test_comments_in_a_users_code_leave_what_it_computed(tmp_path, monkeypatch):
+def test_comments_in_user_code_leave_finished_stages_finished(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "__init__.py").touch()
     path = tmp_path / "mine" / "net.py"

@@ -113,7 +113,7 @@ def found_of(finished: Path) -> nn.Module:
     return net
 
 
-def test_every_stage_is_finished_and_the_table_says_how_it_was_measured(finished: Path) -> None:
+def test_every_stage_finishes_and_the_table_has_the_conditions_of_measurement(finished: Path) -> None:
     assert all(json.loads((finished / stage / "stage.json").read_text())["finished"] for stage in STAGES)
     table = json.loads((finished / "evaluate" / "table.json").read_text())
     rows = {row["name"]: row for row in table["rows"]}
@@ -138,7 +138,7 @@ def test_quality_is_that_of_the_found_generators_images_of_the_noise_of_the_seed
     assert table["rows"][1]["metrics"]["fd:tiny"] == pytest.approx(wanted, rel=1e-3)
 
 
-def test_each_generator_has_a_panel_of_what_it_makes_of_the_same_noise(finished: Path) -> None:
+def test_each_generator_has_a_panel_of_images_from_the_same_noise(finished: Path) -> None:
     sheet = np.array(Image.open(finished / "evaluate" / "grid.png"))
     side = 64  # pictures of 16 pixels, four times as large; two rows of two, of two generators
     panel = 2 * side + SEAM
@@ -154,7 +154,7 @@ def test_each_generator_has_a_panel_of_what_it_makes_of_the_same_noise(finished:
     assert "data:image/png;base64" in (finished / "evaluate" / "report.html").read_text()
 
 
-def test_the_exported_file_makes_images_of_noise_and_its_card_says_how(finished: Path) -> None:
+def test_the_exported_file_makes_images_from_noise_and_its_card_shows_how(finished: Path) -> None:
     session = onnxruntime.InferenceSession(finished / "export" / "generator.onnx")
     entry = session.get_inputs()[0]
     assert entry.shape == ["batch", 6]

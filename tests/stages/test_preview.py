@@ -45,7 +45,7 @@ def test_a_new_run_does_every_stage_and_writes_nothing_yet(images: Path, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
-def test_stages_are_done_go_on_or_replace_others(images: Path, taught: Path, tmp_path: Path) -> None:
+def test_stages_are_finished_resumed_or_replace_others(images: Path, taught: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     shutil.copytree(taught, out)
     assert states(preview(TINY, data=images, out=out, until="supernet")) == {
@@ -116,7 +116,7 @@ def test_macs_hold_all_that_the_search_trains_and_all_rivals(images: Path, taugh
     assert candidates == pytest.approx(measured * 4 * largest + 2 * learned * within)
 
 
-def test_what_has_no_effect_without_a_supernet_is_said_and_presets_have_none_of_it(
+def test_settings_without_effect_without_a_supernet_are_named_and_presets_have_none(
     images: Path, taught: Path, tmp_path: Path, capsys
 ) -> None:
     alone = ["supernet.updates=0", "finetune.inherit=false", "search={kind: halving, candidates: 2}"]
@@ -150,7 +150,7 @@ def test_a_small_space_is_counted_and_a_large_one_estimated(images: Path, tmp_pa
         preview(TINY.override(["budget.macs=100"]), data=images, out=tmp_path)
 
 
-def test_what_is_needed_and_not_there_is_said(images: Path, tmp_path: Path) -> None:
+def test_missing_needs_are_named(images: Path, tmp_path: Path) -> None:
     settings = ["teach.generator_checkpoint=nowhere.pth", "evaluate.metrics=[psnr, 'fd:mine']"]
     recipe = TINY.override([*settings, "evaluate.features={mine: {path: nowhere.pt}}"])
     wanted = preview(recipe, data=images, out=tmp_path).wanted

@@ -47,7 +47,7 @@ def neighbour(tmp_path: Path) -> Path:
     return tmp_path / "one" / "teach"
 
 
-def test_what_a_neighbour_computed_is_linked_and_its_logs_are_copied(neighbour: Path, tmp_path: Path) -> None:
+def test_a_neighbours_results_are_linked_and_its_logs_copied(neighbour: Path, tmp_path: Path) -> None:
     folder = begun(tmp_path / "two" / "teach")
     taken = take_over(folder)
     assert taken is not None

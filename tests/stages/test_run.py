@@ -53,7 +53,7 @@ def test_every_stage_leaves_its_record(finished: Path) -> None:
         assert not (finished / stage / "checkpoints").exists()
 
 
-def test_found_generator_keeps_the_budget_and_is_what_was_trained(finished: Path) -> None:
+def test_the_found_generator_meets_the_budget_and_is_the_trained_one(finished: Path) -> None:
     table = json.loads((finished / "evaluate" / "table.json").read_text())
     rows = {row["name"]: row for row in table["rows"]}
     assert rows["found"]["macs"]["exact"] <= rows["original"]["macs"]["exact"] / 4
@@ -65,7 +65,7 @@ def test_found_generator_keeps_the_budget_and_is_what_was_trained(finished: Path
     assert sum(parameter.numel() for parameter in net.parameters()) == rows["found"]["params"]
 
 
-def test_what_was_found_is_told_against_the_budget_and_then_what_to_do(finished: Path, images: Path) -> None:
+def test_the_result_is_printed_against_the_budget_before_the_next_steps(finished: Path, images: Path) -> None:
     winner = json.loads((finished / "search" / "genotype.json").read_text())
     line = found(TINY, finished / "search")
     assert line.startswith(f"found {winner['genotype']['path']}: {amount(winner['costs']['macs'])} of 298 k MACs, ")
@@ -89,7 +89,7 @@ def elsewhere(finished: Path, tmp_path_factory) -> tuple[Path, dict[str, float]]
         return out, stages.evaluate(recipe, **folders, out=out, progress=quiet)
 
 
-def test_costs_are_told_under_the_convention_of_the_budget(elsewhere: tuple[Path, dict[str, float]]) -> None:
+def test_costs_are_printed_under_the_budgets_convention(elsewhere: tuple[Path, dict[str, float]]) -> None:
     out, metrics = elsewhere
     rows = json.loads((out / "table.json").read_text())["rows"]
     assert {f"{row['name']}.macs": row["macs"]["torchprofile"] for row in rows} == {
@@ -120,7 +120,7 @@ def test_the_card_of_an_older_table_tells_the_latencies_that_it_holds() -> None:
     assert {line["runtime"] for line in told} == {"torch 2.13.0 cpu"}
 
 
-def test_without_onnxruntime_a_run_is_evaluated_all_the_same_and_says_so(
+def test_without_onnxruntime_a_run_is_evaluated_with_a_note(
     elsewhere: tuple[Path, dict[str, float]],
 ) -> None:
     out, metrics = elsewhere
@@ -156,7 +156,7 @@ def test_fair_run_has_no_violation_of_definition_3_1(finished: Path) -> None:
     assert set(updates["operators"].values()) == {2}
 
 
-def test_exported_file_computes_what_the_network_computes(finished: Path) -> None:
+def test_the_exported_file_gives_the_networks_outputs(finished: Path) -> None:
     import onnxruntime
 
     about = json.loads((finished / "finetune" / "networks.json").read_text())["found"]
@@ -170,7 +170,7 @@ def test_exported_file_computes_what_the_network_computes(finished: Path) -> Non
     assert record(finished, "export")["metrics"]["parity_max_abs"] < 1e-3
 
 
-def test_report_stands_alone_and_trials_are_all_there(finished: Path) -> None:
+def test_the_report_is_self_contained_and_all_trials_are_logged(finished: Path) -> None:
     page = (finished / "evaluate" / "report.html").read_text()
     assert "data:image/png;base64" in page
     assert 'src="http' not in page
@@ -211,7 +211,7 @@ def test_second_run_does_nothing(finished: Path, images: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
 
 
-def test_a_run_bears_the_name_of_its_folder_and_no_licence_that_nobody_gave(finished: Path) -> None:
+def test_a_run_has_the_name_of_its_folder_and_only_a_given_licence(finished: Path) -> None:
     page, card = (finished / "evaluate" / "report.html").read_text(), (finished / "export" / "card.md").read_text()
     assert f"<h1>{finished.name}</h1>" in page
     assert "Recipe tiny: the whole path" in page
@@ -272,7 +272,7 @@ def test_a_licence_is_known_of_images_that_slimgen_drew_or_downloaded_and_of_no_
     assert licence(TINY, own) is None
 
 
-def test_going_on_in_another_number_of_processes_is_said(finished: Path, capsys) -> None:
+def test_resuming_with_another_number_of_processes_warns(finished: Path, capsys) -> None:
     done = record(finished, "teach")
     assert done["processes"] == 1
     mark = done["fingerprint"]
@@ -373,7 +373,7 @@ def test_budget_below_the_smallest_network_names_its_cost(trained, tmp_path) -> 
         ("size=20", "multiples of 8"),
     ],
 )
-def test_faults_of_a_recipe_are_told_before_anything_is_computed(setting, message, images, tmp_path) -> None:
+def test_faults_of_a_recipe_are_reported_before_anything_is_computed(setting, message, images, tmp_path) -> None:
     with pytest.raises(RecipeError, match=message):
         stages.run(TINY.override([setting]), data=images, out=tmp_path, progress=quiet)
     assert not (tmp_path / "prepare").exists()
@@ -386,7 +386,7 @@ def test_unfinished_input_is_refused_by_name(trained, tmp_path) -> None:
         stages.supernet(TINY, prepare=trained["prepare"], teach=trained["prepare"], out=tmp_path / "o", progress=quiet)
 
 
-def test_a_run_of_an_earlier_slimgen_is_told_in_one_line_and_kept(trained, images, tmp_path) -> None:
+def test_a_run_of_an_earlier_version_is_reported_in_one_line_and_kept(trained, images, tmp_path) -> None:
     """A record as slimgen 0.1.0 wrote it, before layouts were counted."""
     outputs = {"generator.safetensors": {"sha256": "0" * 64, "bytes": 3}}
     earlier = {"recipe": "name: tiny\n", "inputs": {"prepare": "0" * 64}, "seed": 0, "seconds": 7.5, "metrics": {}}

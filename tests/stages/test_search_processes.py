@@ -30,7 +30,7 @@ def search_command(run: Path, out: Path) -> list[str]:
     return ["search", "--recipe", str(recipe), *folders, "--out", str(out)]
 
 
-def test_two_processes_killed_and_started_again_find_what_one_finds_alone(trained: Path, tmp_path: Path) -> None:
+def test_two_processes_killed_and_resumed_find_the_same_as_one_process(trained: Path, tmp_path: Path) -> None:
     inputs = {name: trained / name for name in ("prepare", "teach", "supernet")}
     alone, together = tmp_path / "alone" / "run" / "search", tmp_path / "together" / "run" / "search"
     stages.search(TINY, **inputs, out=alone, progress=quiet)

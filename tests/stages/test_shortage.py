@@ -84,7 +84,7 @@ def test_a_training_that_cannot_fit_is_refused_and_one_that_can_is_not(monkeypat
 
 
 @pytest.mark.parametrize(("setting", "gigabytes"), [("teach.batch=65536", 11), ("teach.generator.ngf=1024", 4)])
-def test_a_batch_or_a_width_out_of_proportion_is_told_at_once(setting, gigabytes) -> None:
+def test_an_excessive_batch_size_or_width_is_reported_at_once(setting, gigabytes) -> None:
     recipe = RECIPE.override([setting])
     assert memory.foresee(recipe, "lower it", available=10**12).startswith("teach takes at least ")
     with pytest.raises(ShortageError):

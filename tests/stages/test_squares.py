@@ -12,7 +12,7 @@ TINY = Recipe.parse((Path(__file__).parent / "tiny.yaml").read_text())
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
-def test_what_decides_a_stage_is_written_as_it_was(stage) -> None:
+def test_fingerprints_of_square_sizes_are_unchanged(stage) -> None:
     decides = sections(stage, TINY)
     assert decides.get("size", 16) == 16
     assert isinstance(decides.get("size", 16), int)
@@ -21,5 +21,5 @@ def test_what_decides_a_stage_is_written_as_it_was(stage) -> None:
 
 
 @pytest.mark.parametrize("setting", ["size=[16, 24]", "data.fit=squash", "data.fit=crop"])
-def test_other_pictures_are_prepared_anew(setting: str) -> None:
+def test_other_images_are_prepared_again(setting: str) -> None:
     assert sections(STAGES["prepare"], TINY.override([setting])) != sections(STAGES["prepare"], TINY)

@@ -31,7 +31,7 @@ def ids(classes: int, size: int = 8) -> torch.Tensor:
     return torch.randint(0, classes, (2, 1, size, size), generator=torch.Generator().manual_seed(0))
 
 
-def test_every_pixel_is_of_one_class_and_the_edges_come_last():
+def test_every_pixel_has_one_class_and_the_edges_are_last():
     task = open_task(TINY.override(["data={classes: 254, instances: true}", "teach.generator.inputs=255"]), CPU)
     numbers = torch.arange(254).repeat(3)[:576].view(1, 1, 24, 24)
     edges = torch.zeros(1, 1, 24, 24, dtype=torch.long)
@@ -129,7 +129,7 @@ def test_pictures_of_label_maps_have_a_colour_for_each_class():
         (["losses={recon: 0, adversarial: 0}"], "at least one of 'adversarial'"),
     ],
 )
-def test_what_makes_no_sense_is_one_clear_line(settings, rule):
+def test_nonsensical_options_are_refused_in_one_line(settings, rule):
     with pytest.raises(RecipeError, match=rule):
         open_task(TINY.override(settings), CPU)
 

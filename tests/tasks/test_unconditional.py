@@ -311,7 +311,7 @@ def test_pairs_and_diverged_losses_are_refused(data, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["cf_gan", "gan_compression", "co_evolution"])
-def test_methods_of_images_from_images_say_that_they_cannot(method):
+def test_methods_for_image_translation_refuse_the_task(method):
     with pytest.raises(RecipeError, match="unconditional") as caught:
         open_method(method).check(TINY.override([f"method={method}"]))
     assert method in str(caught.value)

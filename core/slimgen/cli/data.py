@@ -38,7 +38,7 @@ def list_(as_json: Json = False) -> None:
 
 @app.command("get")
 def get_(name: Annotated[str, typer.Argument(metavar="NAME")], folder: Folder, as_json: Json = False) -> None:
-    """Download and unpack a public data set. The same command again goes on where it stopped."""
+    """Download and unpack a public data set. Repeat the command to resume it."""
     from dataclasses import asdict
 
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
@@ -97,7 +97,7 @@ def check(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check a folder of images: layout, counts, what would be rejected.
+    """Check a folder of images: layout, counts, rejected images.
 
     Nothing is written.
     """

@@ -18,12 +18,12 @@ from slimgen.shortage import ShortageError, shortage
 from slimgen.stopping import Stopped, leave_at_once, listening, stopped
 
 FAULT, BUG = 2, 1
-"""Exit statuses: of what users can mend, and of what only slimgen can."""
+"""Exit statuses: of errors that users can fix, and of bugs in slimgen."""
 GO_ON = "run the same command again to go on"
 EXTRAS = {"dvc": "dvc", "kfp": "kubeflow", "kubernetes": "kubeflow"}
 """Packages that only some commands need, and the extra of slimgen that installs each."""
 ANSWERS = ("recipes", "spaces", "profile", "compare", "data list", "data check")
-"""Commands whose result is what they print; all others leave theirs in files."""
+"""Commands whose output is their result; all others write theirs to files."""
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def ending(name: str) -> Iterator[None]:
     """Yield to the loading and running of a command line, and end the process whatever happens there.
 
     Args:
-        name: what a line about a fault begins with.
+        name: first word of the line about an error.
 
     Raises:
         SystemExit: always, with the exit status.

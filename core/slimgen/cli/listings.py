@@ -1,4 +1,4 @@
-"""`slimgen recipes` and `slimgen spaces`: what comes with slimgen."""
+"""`slimgen recipes` and `slimgen spaces`: the recipes and spaces that come with slimgen."""
 
 import json
 from collections.abc import Mapping

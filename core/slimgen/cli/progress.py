@@ -80,7 +80,7 @@ class Display:
             self.console.print(text, markup=False, soft_wrap=True)
 
     def tell(self, what: str, done: int, total: int, values: Mapping[str, float]) -> None:
-        """Show what the stage is doing, how much of it is done, and what was measured last."""
+        """Show the stage's activity, the amount done, and the latest values."""
         if self.quiet:
             return
         stage = self._numbered(self._stage)

@@ -172,7 +172,7 @@ def run(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run all stages of a recipe. The same command again goes on where it stopped.
+    """Run all stages of a recipe. Repeat the command to resume it.
 
     \b
     Examples:

@@ -15,7 +15,7 @@ def tidy(
     runs: Annotated[
         list[Path] | None, typer.Argument(metavar="[RUN]...", help="By default all in the folder runs.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed; remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List leftovers without removing them.")] = False,
 ) -> None:
     """Remove leftovers: results of other settings, half-written files.
 

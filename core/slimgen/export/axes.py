@@ -11,7 +11,7 @@ OPERATORS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
     ast.FloorDiv: operator.floordiv,
 }
 LENGTHS = range(1, 258)
-"""The lengths of an input at which an expression is compared with what its words would mean."""
+"""The lengths of an input at which an expression is compared with the meaning of its words."""
 STEPS = (2, 4, 8, 16, 32, 64, 128, 256)
 
 

@@ -23,7 +23,7 @@ class Facts:
 
     Attributes:
         recipe: its name, task, method and whatever else identifies it.
-        data: what the model was trained on: name, images, size, digest.
+        data: the training data: name, images, size, digest.
         licence: of the data, in its owners' words; the model's use is bound by it. None where nobody gave one.
         budget: limits that the search kept, such as `macs`.
         cost: of the exported generator: `params`, `bytes` and MACs by convention.

@@ -14,14 +14,14 @@ from slimgen.export.onnx import export_fixed
 NEEDED = ("onnxruntime", "onnx", "onnxscript")
 """Without any of these, nothing is exported and run."""
 Tell = Callable[[str, int, int], None]
-"""Is told what is under way, how much of it is done, and of how much."""
+"""Function of the current activity, the amount done, and the total."""
 
 
 class Timing(NamedTuple):
     """The latency of one generator.
 
     Attributes:
-        latency: of its exported form in onnxruntime; in PyTorch where it cannot be had.
+        latency: of its exported form in onnxruntime, or in PyTorch if that is impossible.
         torch_latency: in PyTorch, where its parameters are.
         instead: why `latency` is PyTorch's; empty where it is onnxruntime's.
     """

@@ -121,7 +121,7 @@ def write_report(
 
 
 def complete_report(source: Path, path: Path, exported: Sequence[Exported]) -> None:
-    """Write the report once more, with what was exported.
+    """Write the report again, with the exported generators.
 
     Args:
         source: the report that `write_report` wrote.
@@ -156,7 +156,7 @@ def _replaced(text: str, marks: Marks, section: str) -> str:
 
 
 def _front(facts: Mapping[str, object]) -> tuple[Picture | None, list[Spot]]:
-    """Draw the chart of the search, and what to say of its points; nothing without trials that can be drawn."""
+    """Draw the chart of the search, with texts for its points; nothing without trials that can be drawn."""
     winner, lines = values_of(facts.get("genotype")), facts.get("trials")
     if not isinstance(lines, Sequence) or not lines or "objective" not in winner:
         return None, []

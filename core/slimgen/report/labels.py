@@ -32,7 +32,7 @@ WORDS = {
 }
 """Metrics of the stage `search`, by key; `val_...`, `seconds....` and `reverse_...` are composed."""
 FIRST = ("space_size", "paths", "operators", "channels", "bits", "evaluations", "left_early", "pareto", "band")
-"""What the search looked at comes before what it found."""
+"""Candidates come before the found generator."""
 
 
 def searched(metrics: Mapping[str, object]) -> dict[str, str]:

@@ -22,7 +22,7 @@ class Difference:
     """How much better the found generator is than one kind of rival, paired run by run.
 
     Attributes:
-        rival: its kind; of several in one run, their mean is what is compared with.
+        rival: its kind; several of one kind in a run are compared by their mean.
         gains: of each run, positive where found is better, in the metric's unit.
         p: of a two-sided t test of the gains' mean against 0; NaN of a single run.
     """

@@ -95,8 +95,8 @@ class Table:
         convention: how MACs are counted where one figure is shown.
         size: of the images; None if not known.
         protocol: metric to how it was measured.
-        recipe: its name; with the seed, what runs are paired by.
-        notes: what must be known to read it, a sentence each.
+        recipe: its name; runs are paired by recipe and seed.
+        notes: facts that readers must know, a sentence each.
     """
 
     rows: tuple[TableRow, ...]

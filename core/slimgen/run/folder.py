@@ -21,7 +21,7 @@ def _quiet(line: str) -> None:
 
 
 class StageFolder:
-    """The folder that one stage writes; its fingerprint says what the result depends on.
+    """The folder that one stage writes; its fingerprint stands for all that the result depends on.
 
     As a context manager it begins on entering, unless it has begun, and gives the folder free on leaving, with a note
     of how it ended; only `finish` makes it whole. Nothing is ever removed for it: what was computed with other settings
@@ -31,7 +31,7 @@ class StageFolder:
         out: where the result is to be.
         path: where it is written, from `begin` on: `out`, or, while a finished result of other settings is there, a
             parked folder, which `install` puts in its place.
-        say: is told, in one line, what is parked where.
+        say: called with one line about each parked folder.
     """
 
     def __init__(

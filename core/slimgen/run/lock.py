@@ -14,7 +14,7 @@ _held: set[int] = set()
 
 
 def _leave_to_parent() -> None:
-    # A forked worker that outlives its killed parent would go on holding the parent's lock.
+    # A forked worker that outlives its killed parent would keep the parent's lock.
     for handle in _held:
         os.close(handle)
     _held.clear()

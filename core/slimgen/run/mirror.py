@@ -55,7 +55,7 @@ class Mirror:
     def sync(self, folder: Path) -> None:
         """Sync a stage's folder, or all stages' in a run's."""
         below = (path.parent for path in folder.glob(f"*/{files.STAGE}"))
-        # What is parked was synced when it was in its place, and is not what the run shows now.
+        # A parked result was synced while it was in place, and is not the run's current one.
         found = [folder] if (folder / files.STAGE).is_file() else [path for path in below if not is_parked(path)]
         records = [(path, record) for path in found if (record := read_record(path))]
         for path, record in sorted(records, key=lambda entry: entry[1].get("started", 0.0)):

@@ -58,10 +58,10 @@ class Record(TypedDict, total=False):
     finished: bool
     found: dict[str, list[int]]  # files that were there before the stage: [bytes, time of change in ns]
     recipe: str
-    inputs: dict[str, str]  # digests of what was read
+    inputs: dict[str, str]  # digests of the inputs
     seed: int
-    group: str  # what the stages of one run have in common
-    label: dict[str, str | None]  # what the run is shown as: name, licence of the images
+    group: str  # common to the stages of one run
+    label: dict[str, str | None]  # displayed name of the run, licence of the images
     tags: dict[str, str]  # recipe, method, task, revision and the like, by which runs are found again
     settings: dict[str, object]  # the parts of the recipe that the stage reads
     processes: int  # that worked at it together

@@ -22,8 +22,8 @@ class Leftover:
     """A file or folder that can be removed.
 
     Attributes:
-        about: what it is.
-        files: what of it slimgen wrote; all else stays.
+        about: its description.
+        files: the files in it that slimgen wrote; all others stay.
     """
 
     path: Path

@@ -84,7 +84,7 @@ def warning_once() -> Iterator[None]:
 
 
 def catch_up(out: Path, *others: Path, warn: Warn = print) -> None:
-    """Sync a finished stage whose process was killed before it had synced that, under this name or another."""
+    """Sync a finished stage whose process was killed before its last sync, under this name or another."""
     owed = [path for path in map(_owed, (out, *others)) if path.exists()]
     if owed:
         with tracked(out, warn):
@@ -149,7 +149,7 @@ class _Copying:
         """Wait for the last sync while the server answers, for at most `CLOSING` seconds, or `STOPPED`."""
         try:
             self._wait()
-        finally:  # what failed was warned of
+        finally:  # failures were warned about
             with suppress(OSError):
                 _owed(self.folder).unlink(missing_ok=True)
 

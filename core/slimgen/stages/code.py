@@ -24,7 +24,7 @@ REGISTRIES = ("DISCRIMINATORS", "FAMILIES", "GENERATORS", "METHODS", "METRICS", 
 _PATH = re.compile(r"(slimgen(?:\.\w+)+):?(\w*)")
 _SILENT = ("ctx", "kind", "returns", "type_comment")
 Place = tuple[str, str]
-"""A module, and a name in it: of a function, class or value; empty for what is done whenever it is imported."""
+"""A module, and a name in it: of a function, class or value; empty for statements that run at every import."""
 
 
 @dataclass
@@ -33,9 +33,9 @@ class Definition:
 
     Attributes:
         text: the syntax, as words.
-        names: what it uses, with the attribute that is taken of it or nothing.
+        names: names in it, each with the attribute that is read from it, or nothing.
         strings: the texts in it.
-        imports: what it imports itself: names to places.
+        imports: its own imports: names to places.
         entries: of a registry, each entry by its key.
     """
 
@@ -86,7 +86,7 @@ class Definition:
 
 @dataclass
 class Module:
-    """The definitions of a file by name, and the places of what it imports."""
+    """The definitions of a file by name, and the places of its imports."""
 
     definitions: dict[str, Definition] = field(default_factory=lambda: {"": Definition()})
     imports: dict[str, Place] = field(default_factory=dict)
@@ -97,7 +97,7 @@ def code(stage: Stage, used: Iterable[str], package: Path = PACKAGE) -> dict[str
 
     Args:
         stage: where to begin, and which rooms to look into.
-        used: texts of a recipe, among them the names of what it uses: families, tasks, methods, metrics.
+        used: texts of a recipe, among them the names of families, tasks, methods, metrics.
         package: the folder of slimgen.
     """
     before, now = set[str](), set(used)
@@ -134,7 +134,7 @@ def _is_text(node: ast.AST) -> bool:
 def _reached(stage: Stage, used: set[str], package: Path) -> dict[Place, Definition]:
     """Return the definitions that a stage's body reaches, given the names in use."""
     reached: dict[Place, Definition] = {}
-    # The body takes its task and method out of what it is handed.
+    # The body gets its task and method from its arguments.
     roots = f"slimgen.stages.bodies.{stage.name}:{stage.name}", "slimgen.tasks:TASKS", "slimgen.methods:METHODS"
     waiting: list[Place] = [(module, name) for module, _, name in (root.partition(":") for root in roots)]
     while waiting:

@@ -25,8 +25,8 @@ class Comparison:
 
     Attributes:
         names: of the inputs.
-        paired: whether each input has a target of its own.
-        columns: pictures of the first inputs by name: the inputs, their targets, and what generators make.
+        paired: whether each input has its own target.
+        columns: pictures of the first inputs by name: the inputs, their targets, and the generated ones.
         networks: the generators that were measured, by name without the direction's suffix.
         scores: generator to metric of single images to its values, float64 (N,).
     """

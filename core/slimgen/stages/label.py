@@ -36,7 +36,7 @@ def label_of(name: str | None, recipe: Recipe, out: Path, folders: Mapping[str, 
         name: the run's; that of the folder around the stage's by default.
         recipe: whose `data.licence` counts first.
         out: the stage's folder.
-        folders: what the stage reads. Of images, the licence is known where slimgen drew or downloaded them.
+        folders: the stage's inputs. The licence of images is known if slimgen drew or downloaded them.
 
     Raises:
         RunError: the name is no plain name.

@@ -16,7 +16,7 @@ WORTH_A_LINE = 4 * 10**9
 _A_PARAMETER = 16
 """Bytes in training: the weight, its gradient, and Adam's two averages, as float32."""
 _A_MAC = 0.2
-"""Bytes kept for each MAC of a forward pass, several times what networks of convolutions keep."""
+"""Bytes kept for each MAC of a forward pass, several times as many as convolutional networks keep."""
 
 
 def foresee(recipe: Recipe, smaller: str, available: int | None = None) -> str:
@@ -24,7 +24,7 @@ def foresee(recipe: Recipe, smaller: str, available: int | None = None) -> str:
 
     Args:
         recipe: its `teach` section is looked at.
-        smaller: what to lower, for the message.
+        smaller: the settings to lower, for the message.
         available: bytes; by default those of the device that would be used.
 
     Raises:

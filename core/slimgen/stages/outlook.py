@@ -53,8 +53,8 @@ class Outlook:
 
     Attributes:
         recipe: resolved, as plain values.
-        stages: by name, whether it is done, goes on or is to do, and what that would replace.
-        wanted: metrics, networks and files that are needed, each with what is wrong with it or None.
+        stages: by name, whether it is finished, resumes or is to run, and the results that it would replace.
+        wanted: metrics, networks and files that are needed, each with its fault or None.
         budget: the limits as numbers.
         space: how many genotypes there are, how many are within the budget, and how these were counted.
         evaluations: candidates that the search measures at most.

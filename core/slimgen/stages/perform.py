@@ -36,11 +36,11 @@ from slimgen.tasks.embedded import find_images
 from slimgen.training.distributed import first, peers, together, world
 
 Body = Callable[[Work], Mapping[str, float]]
-"""A stage's work itself; what was measured."""
+"""Function that does a stage's work and returns its metrics."""
 OnBegin = Callable[[str], None]
-"""Is given lines about what begins."""
+"""Function of lines about the stage that begins."""
 OnStage = Callable[[str, Metrics, float, bool], None]
-"""Is given a stage, what it measured, the seconds that it took now, and whether it had been done before."""
+"""Function of a stage, its metrics, its seconds in this process, and whether it was finished before."""
 
 
 def run(
@@ -58,14 +58,14 @@ def run(
     """Run every stage of a recipe into `out/<stage>`; skip finished ones.
 
     Args:
-        recipe: what to do.
+        recipe: the recipe to run.
         data: the images; the folder `data`, or the embedded ones, where none are named.
         out: the run's folder.
         until: the last stage to run; all of them by default.
         name: what the run is shown as, in report, card and MLflow, and what its model is registered as; the name of its
             folder by default. No result depends on it.
-        group: what the stages have in common in MLflow; the run's folder by default.
-        progress: is called as the work goes on.
+        group: the common group of the stages in MLflow; the run's folder by default.
+        progress: called as the work proceeds.
         on_stage: is called after each stage.
         on_begin: is called once the recipe is checked, with two lines about the run.
 
@@ -168,7 +168,7 @@ def perform(
                     metrics = dict(body(work))
                 how = {"seconds": round(time.monotonic() - started, 3), "compute": str(compute)}
             folder.finish({**how, "metrics": metrics}, install=False)
-            # Only now: until the record is written, the checkpoints are what a killed stage goes on from.
+            # Only now: until the record is written, a killed stage resumes from its checkpoints.
             _remove_checkpoints(place)
         folder.install()  # not before MLflow was brought in line with the folder under the name that it had
         together()

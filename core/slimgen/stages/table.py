@@ -18,14 +18,14 @@ class Stage:
 
     Attributes:
         name: of the stage, its command, its DVC stage, its component, and its body's function and file in `bodies`.
-        about: what it does, in one line.
+        about: its purpose, in one line.
         reads: the stages whose folders it reads, or `DATA`.
         sections: the parts of a recipe that decide its result; a dot leads into a section.
         code: the rooms of the package, or files, whose code decides its result so far as the recipe uses it, besides
             its body's file.
         trains: whether it trains networks, if only to choose among them.
         shared: whether several processes work at it together; else the first works alone.
-        lent: whether a run beside may take over what it left; what people read is each run's own.
+        lent: whether a neighbouring run may reuse its results; reports and cards belong to each run.
     """
 
     name: str

@@ -21,7 +21,7 @@ from slimgen.tasks.task import Job
 from slimgen.training.fit import Journal
 
 Progress = Callable[[str, int, int, Mapping[str, float]], None]
-"""Is told what is under way, how much of it is done, of how much, and what was measured last."""
+"""Function of the current activity, the amount done, the total, and the latest values."""
 Metrics = dict[str, float]
 """What a stage measured, by name."""
 
@@ -60,7 +60,7 @@ class Work:
     Attributes:
         inputs: stage name to the folder it left; `data` to the images.
         out: where this one writes.
-        label: what the run is shown as.
+        label: the displayed name and licence of the run.
         mark: the stage's fingerprint.
         home: the folder that holds checkpoints and logs, shared by all processes of a run.
     """

@@ -160,7 +160,7 @@ MODULES: dict[type[nn.Module], Callable[..., str]] = {
     nn.Sigmoid: _unary("Sigmoid"),
     **dict.fromkeys((nn.Identity, nn.Dropout, nn.Dropout2d), lambda graph, layer, x: x),
 }
-"""A layer to what writes it: the graph, the layer and the name of its input in, the name of its output out."""
+"""Layer class to its writer: a function of graph, layer and input name that returns the output name."""
 
 FUNCTIONS: dict[str, Callable[..., str]] = {
     "add": _binary("Add"),
@@ -176,7 +176,7 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
     "interpolate": _enlarge,
     "cat": lambda graph, parts, dim=0: graph.add("Concat", *parts, axis=dim),
 }
-"""A function or method, by its name without underscores (those say in place), to what writes it."""
+"""Name of a function or method, without the underscores of in-place forms, to its writer."""
 
 
 def onnx_graph(net: nn.Module, shape: Sequence[int]) -> bytes:

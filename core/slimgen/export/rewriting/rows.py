@@ -86,7 +86,7 @@ class _Rows:
         """Return whether a sum has a part only in rows, and the others are in rows too, or single numbers."""
         shape = self._draft.shapes.get(one.output[0])
         alike = [part for part in one.input if self._draft.shapes.get(part, ()) == shape]
-        # A number of rank 4 would make what is in rows of rank 4 too.
+        # A number of rank 4 would turn values in rows to rank 4 too.
         values = ((part, self._draft.array(part)) for part in one.input)
         numbers = [part for part, value in values if value is not None and value.size == 1 and value.ndim < 4]
         in_rows = all(part in self._rows for part in alike)

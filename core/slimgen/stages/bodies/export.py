@@ -58,7 +58,7 @@ def _exported(
     suffix: str,
     tell: Callable[[int, Mapping[str, float]], None],
 ) -> tuple[dict[str, float], Facts]:
-    """Export the generator of one direction, and write its card; return what was measured, and what the card tells."""
+    """Export the generator of one direction, and write its card; return the metrics, and the card's facts."""
     recipe, options = work.recipe, work.recipe.export
     evaluate, path = work.inputs["evaluate"], work.out / files.of_direction(files.ONNX, suffix)
     net, traits = built(about, work.inputs["finetune"] / about["file"]), traits_of(recipe)

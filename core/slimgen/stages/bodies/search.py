@@ -29,7 +29,7 @@ def search(work: Work) -> Mapping[str, float]:
     source = "of the relaxation" if objective.metric == LIKELIHOOD else "validation"
     goals = {"limits": dict(limits), "objective": asdict(objective), "measured": source, "steps": steps}
     write_trials(work, found, front, goals)
-    # An estimate is no point of a chart of what was measured.
+    # The chart shows measured values, not estimates.
     measured = [trial for trial in found.trials if trial.complete]
     if found.trials:
         path = work.out / files.FRONT
