@@ -32,7 +32,7 @@ WORDS = {
 }
 """Metrics of the stage `search`, by key; `val_...`, `seconds....` and `reverse_...` are composed."""
 FIRST = ("space_size", "paths", "operators", "channels", "bits", "evaluations", "left_early", "pareto", "band")
-"""Candidates come before the found generator."""
+"""Keys shown first: the size and course of a search, before its result."""
 
 
 def searched(metrics: Mapping[str, object]) -> dict[str, str]:
