@@ -178,11 +178,11 @@ def test_real_pictures_have_a_row_where_a_network_judges_what_it_sees(tmp_path):
     names = ["psnr", "seg_miou:s", "seg_accuracy:s"]
     judged = Evaluator((labels, real), names, compute=Compute(torch.device("cpu")), features={"s": network})
     task = Paired.__new__(Paired)
-    (row,) = references(task, Comparison(Pair(labels, real), judged, {}), "")
+    (row,) = references(task, Comparison(Pair(labels, real), ("1", "2"), True, judged, {}), "")
     assert row["name"] == REAL
     assert row["metrics"] == pytest.approx({"seg_accuracy:s": 7 / 8, "seg_miou:s": (7 / 8 + 0) / 2})
     plain = Evaluator((labels, real), ["psnr"], compute=Compute(torch.device("cpu")))
-    assert references(task, Comparison(Pair(labels, real), plain, {}), "") == []
+    assert references(task, Comparison(Pair(labels, real), ("1", "2"), True, plain, {}), "") == []
 
 
 def test_a_generator_gets_images_downsampled_by_bicubic():

@@ -50,7 +50,7 @@ def test_a_component_hands_its_stage_every_folder_the_stage_asks_for(stage):
     tree = ast.parse(inspect.getsource(component(stage).python_func))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     (call,) = (node for node in calls if isinstance(node.func, ast.Attribute) and node.func.attr == stage)
-    assert {keyword.arg for keyword in call.keywords} == {*STAGES[stage].reads, "out", "group"}
+    assert {keyword.arg for keyword in call.keywords} == {*STAGES[stage].reads, "out", "group", "name"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
