@@ -66,18 +66,25 @@ def recorded_label(record: Record) -> Label | None:
 
 
 def relabel(
-    stage: Stage, recipe: Recipe, folders: Mapping[str, Path], folder: StageFolder, record: Record, label: Label
+    stage: Stage,
+    recipe: Recipe,
+    folders: Mapping[str, Path],
+    folder: StageFolder,
+    record: Record,
+    label: Label,
+    group: str,
 ) -> bool:
     """Give a finished stage another label, in its record and in its report or card.
 
-    Returns whether something that people read was written again.
+    It gets the group, too: the copy of a run's folder is a run of its own. Returns whether something that people read
+    was written again.
     """
     if recorded_label(record) == label:
         return False
     show = getattr(import_module(f"slimgen.stages.bodies.{stage.name}"), "show", None)
     if show is not None:
         show(recipe, folders, folder.out, label, str(record.get("compute", "")))
-    folder.amend({"label": label._asdict()})
+    folder.amend({"label": label._asdict(), "group": group})
     return show is not None
 
 

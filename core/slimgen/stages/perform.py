@@ -127,7 +127,7 @@ def perform(
         folders = _folders(stage, inputs)
         among = DATA in folders and is_among(recipe, folders[DATA], out.parent)
         require_place(out, which, {} if among else folders)
-        label = label_of(name, recipe, out, folders)
+        label, group = label_of(name, recipe, out, folders), group or str(out.resolve().parent)
         digests = {other: digest_input(other, folder) for other, folder in folders.items()}
         recipe = suited(recipe, folders)
         mark = fingerprint(stage, recipe, digests, folders)
@@ -138,7 +138,7 @@ def perform(
             if rank == 0:  # a process may have been killed after it was finished
                 _remove_checkpoints(out)
                 sweep(out)
-                _show(stage, recipe, folders, folder, done, label)
+                _show(stage, recipe, folders, folder, done, label, group)
                 catch_up(out, parked(out, mark), warn=warn)
             return _numbers(done["metrics"])
         check(recipe, stage=which)
@@ -152,7 +152,7 @@ def perform(
         compute = _compute(recipe)
         if on_begin is not None:
             on_begin(heading(recipe, compute, out, folders.get("prepare", out)))
-        about = _about(stage, recipe, digests, group or str(out.resolve().parent), label)
+        about = _about(stage, recipe, digests, group, label)
         place = first(lambda: folder.begin(about).path)
         work = Work(recipe, folders, place, compute, progress or Lines(), mark, place, label)
         if rank > 0:
@@ -191,10 +191,16 @@ def _folders(stage: Stage, inputs: Mapping[str, Path]) -> dict[str, Path]:
 
 
 def _show(
-    stage: Stage, recipe: Recipe, folders: Mapping[str, Path], folder: StageFolder, done: Record, label: Label
+    stage: Stage,
+    recipe: Recipe,
+    folders: Mapping[str, Path],
+    folder: StageFolder,
+    done: Record,
+    label: Label,
+    group: str,
 ) -> None:
     """Show a finished stage under its label, and update MLflow if it had another."""
-    if relabel(stage, recipe, folders, folder, done, label):
+    if relabel(stage, recipe, folders, folder, done, label, group):
         say(f"{stage.name}: shown as {label.name} now; nothing was computed")
         with tracked(folder.out, warn):
             pass
