@@ -15,6 +15,7 @@ from slimgen import errors
 from slimgen.cli import endings, streams
 from slimgen.cli.app import app
 from slimgen.errors import RecipeError
+from slimgen.run import tracking
 from slimgen.run.record import read_record
 from slimgen.stopping import Stopped
 from townhouses import write
@@ -91,6 +92,7 @@ ELSEWHERE = {
     ],
     "caught beside": [
         *("report/table.py", "search/explore.py", "search/trial.py", "run/checkpoint.py", "run/log.py", "imports.py"),
+        *("export/axes.py", "__init__.py"),
         *(
             "data/download.py",
             "data/images.py",
@@ -192,7 +194,7 @@ def test_the_pages_are_told_of_a_store_where_no_list_of_processes_shows_its_pass
     for name in ("MLFLOW_BACKEND_STORE_URI", "MLFLOW_DISABLE_TELEMETRY", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"):
         monkeypatch.setenv(name, "")  # to be as it was, afterwards
         monkeypatch.delenv(name)
-    monkeypatch.setattr("slimgen.run.tracking.create_store", lambda: None)
+    monkeypatch.setattr(tracking, "create_store", lambda: None)
     monkeypatch.setattr("slimgen.cli.ui.os.execv", lambda program, words: began.append(words))
     said = CliRunner().invoke(app, ["ui"])
     assert said.exit_code == 0

@@ -25,7 +25,7 @@ def recipes(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """List the recipes, or print one; with --keys, what can be set, with type, default and meaning."""
+    """List the recipes, print one, or list its keys (--keys)."""
     from slimgen.recipe import load, presets
 
     if keys:
