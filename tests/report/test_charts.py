@@ -62,7 +62,7 @@ def test_the_likeliest_option_is_drawn_strongest(tmp_path):
 
 
 def test_a_trace_without_probabilities_cannot_be_drawn(tmp_path):
-    with pytest.raises(SlimgenError, match="needs some"):
+    with pytest.raises(SlimgenError, match="needs probabilities"):
         probability_chart([{"step": 1, "entropy": 0.5}], tmp_path / "none.png")
 
 

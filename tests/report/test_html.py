@@ -231,5 +231,5 @@ def test_other_pictures_are_last_under_their_names(tmp_path):
 
 
 def test_a_missing_picture_is_an_error_with_its_name(tmp_path):
-    with pytest.raises(RunError, match=r"the report shows .*pareto\.png"):
+    with pytest.raises(RunError, match=r"pareto\.png, which the report shows, must be readable"):
         write_report(tmp_path / "report.html", {}, {"pareto": tmp_path / "pareto.png"})

@@ -132,7 +132,7 @@ def test_a_foreign_fingerprint_is_neither_loaded_nor_counted(tmp_path: Path) -> 
 
 def test_a_pickled_object_is_refused_before_it_is_saved(tmp_path: Path) -> None:
     store = Checkpoints(tmp_path, "a")
-    with pytest.raises(TypeError, match=r"state\['adam'\]\[1\] is a Path|state\['adam'\]\[1\] is a PosixPath"):
+    with pytest.raises(TypeError, match=r"got a (Posix)?Path as state\['adam'\]\[1\]"):
         store.save(1, {"adam": [torch.zeros(1), tmp_path]})
     assert files(tmp_path) == []
 
@@ -183,7 +183,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint_and_nothing_else(tmp_path: P
 
 def test_a_folder_that_cannot_be_made_is_an_error_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="a checkpoint must be written to"):
+    with pytest.raises(CheckpointError, match="cannot write a checkpoint to"):
         Checkpoints(tmp_path / "file" / "checkpoints", "a").save(1, state(1))
 
 

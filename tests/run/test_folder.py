@@ -163,7 +163,7 @@ def test_a_flipped_bit_is_found_where_a_stage_would_compute_from_it(tmp_path: Pa
         require_whole(tmp_path)
         return
     with pytest.raises(
-        RunError, match=rf"{name} must be what search wrote; .* SHA-256; put it back .* or move {tmp_path}"
+        RunError, match=rf"{name} must be unchanged since search wrote it; .* SHA-256; put it back.* or move {tmp_path}"
     ):
         require_whole(tmp_path)
 
@@ -171,12 +171,12 @@ def test_a_flipped_bit_is_found_where_a_stage_would_compute_from_it(tmp_path: Pa
 def test_a_missing_file_and_a_record_that_was_edited_are_found_too(tmp_path: Path) -> None:
     record = run_stage(tmp_path)
     (tmp_path / "genotype.json").rename(tmp_path / "elsewhere")
-    with pytest.raises(RunError, match=r"must be readable, as search wrote it; .*genotype\.json"):
+    with pytest.raises(RunError, match=r"every file that search wrote must be readable; .*genotype\.json"):
         require_whole(tmp_path)
     (tmp_path / "elsewhere").rename(tmp_path / "genotype.json")
     outputs = {**record["outputs"], "genotype.json": {"sha256": "0" * 64, "bytes": 13}}
     write_json(tmp_path / "stage.json", {**record, "outputs": outputs})
-    with pytest.raises(RunError, match="must agree with itself"):
+    with pytest.raises(RunError, match="must be that of its outputs"):
         require_whole(tmp_path)
 
 
@@ -382,5 +382,5 @@ def test_a_full_disk_ends_a_log_with_a_whole_line(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     result = subprocess.run([sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
-    assert "log.jsonl must be written" in result.stdout
+    assert "cannot write log.jsonl" in result.stdout
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [0, 1]

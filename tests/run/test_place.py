@@ -69,10 +69,10 @@ def test_a_finished_result_stays_until_another_is_finished_and_is_then_parked(tm
     assert work(out, "a", say=lines.append).finished() is not None  # a typing error costs nothing
     beside = parked(out, "b")
     assert len(lines) == 1
-    assert lines[0].startswith(f"teach: a finished one of other settings stays in {out} until this one is finished")
-    assert lines[0].endswith(f"at work in {beside.name} beside it")
+    assert f"teach: the finished result of other settings stays in {out} until this one is finished" in lines[0]
+    assert lines[0].endswith(f"working in {beside.name} beside it")
     work(out, "b", say=lines.append)
-    assert lines[2:] == [f"teach: what {out} held is kept as {parked(out, 'a').name}; slimgen tidy removes it"]
+    assert lines[2:] == [f"teach: the old result in {out} is kept as {parked(out, 'a').name}; slimgen tidy removes it"]
     assert held(out, "b") == out
     assert held(out, "a") == parked(out, "a")
     assert is_parked(parked(out, "a"))
@@ -103,7 +103,9 @@ def test_unfinished_work_is_parked_at_once_and_resumed_on_request(tmp_path: Path
     (out / "notes.txt").write_text("mine")  # found by nobody, it may be the stage's: it stays with that
     work(out, "b", finish=False, say=lines.append)
     assert len(lines) == 1
-    assert lines[0].startswith(f"teach: what was begun with other settings in {out} is kept as {parked(out, 'a').name}")
+    assert lines[0].startswith(
+        f"teach: the unfinished one of other settings in {out} is kept as {parked(out, 'a').name}"
+    )
     assert files(parked(out, "a"))["checkpoints/step"] == "a"
     with StageFolder(out, "teach", "a") as again:
         assert again.path == out
@@ -119,7 +121,7 @@ def test_a_result_that_lacks_a_file_is_computed_again_with_a_word(tmp_path: Path
     (out / "weights").unlink()
     work(out, "a", say=lines.append)
     assert held(out, "a") == out
-    assert lines == [f"teach: computed again, since not all that was written to {out} is there"]
+    assert lines == [f"teach: runs again, as files that it wrote to {out} are missing"]
 
 
 def test_a_link_to_a_folder_elsewhere_stays_a_link(tmp_path: Path) -> None:
@@ -206,7 +208,7 @@ def test_a_folder_that_cannot_be_renamed_is_refused_before_anything_is_computed(
     out = tmp_path / "teach"
     work(out, "a")
     monkeypatch.setattr(folders.os.path, "ismount", lambda path: Path(path) == out)
-    with pytest.raises(RunError, match="a finished teach of other settings, and cannot be renamed; got a mount"):
+    with pytest.raises(RunError, match="renamed to keep its finished teach of other settings; got a mount point"):
         StageFolder(out, "teach", "b").begin()
     assert held(out, "a") == out
 
@@ -237,7 +239,7 @@ def in_the_data(root: Path) -> tuple[Path, str]:
 
 
 def around_the_data(root: Path) -> tuple[Path, str]:
-    return root, "must not lie around --data"
+    return root, "must not contain --data"
 
 
 def by_another_name(root: Path) -> tuple[Path, str]:

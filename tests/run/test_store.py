@@ -33,8 +33,8 @@ def test_a_store_that_is_damaged_is_named_with_its_remedy(begin, lines, tmp_path
     folder = begin()
     use(folder, lines)
     assert len(lines) == 1
-    assert f"MLflow at sqlite:///{tmp_path}/broken.db is left out" in lines[0]
-    assert "move it away, and slimgen ui --sync makes it anew from the run folders" in lines[0]
+    assert f"MLflow at sqlite:///{tmp_path}/broken.db is not synced from here on" in lines[0]
+    assert "move it away, and slimgen ui --sync writes a new one from the run folders" in lines[0]
     with pytest.raises(RunError, match="move it away"):
         sync(folder.path)
 

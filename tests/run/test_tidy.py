@@ -53,7 +53,7 @@ def test_results_of_other_settings_are_removed_and_the_current_one_and_a_users_f
     assert all(line.startswith("would remove ") for line in said)
     assert {line.partition(": ")[2] for line in said} == {
         "a finished teach of other settings",
-        "a begun teach of other settings",
+        "an unfinished teach of other settings",
     }
     said = tidy(run)
     assert files(run) == {*WHOLE, f"{beside['b'].name}/notes.txt"}
@@ -104,4 +104,4 @@ def test_files_that_other_runs_share_free_nothing(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     said = CliRunner().invoke(app, ["tidy", str(tmp_path)])
     assert said.exit_code == 2
-    assert said.stderr.startswith("error: a run's folder must hold stages; got no stage.json")
+    assert said.stderr.startswith("error: a run folder must hold stages; got no stage.json")

@@ -396,7 +396,7 @@ def test_a_damaged_file_is_a_warning_and_no_error(client, begin, lines) -> None:
         (folder.path / ONNX).write_bytes(b"none")
     assert len(lines) == 1
     assert "MLflow at sqlite:///" in lines[0]
-    assert "is left out from here on" in lines[0]
+    assert "is not synced from here on" in lines[0]
     assert "slimgen ui --sync" in lines[0]
 
 
@@ -405,7 +405,7 @@ def test_no_part_of_a_password_is_in_any_line(begin, lines, monkeypatch, address
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     use(begin(), lines)
     assert len(lines) == 1
-    told = lines[0].removeprefix(f"MLflow at {shown(address)} is left out from here on (").partition(");")[0]
+    told = lines[0].removeprefix(f"MLflow at {shown(address)} is not synced from here on (").partition(");")[0]
     assert "@" not in lines[0]
     assert told.partition(":")[0] in ("it does not answer", "ModuleNotFoundError", "MlflowException", "ValueError")
     assert "ss" not in told

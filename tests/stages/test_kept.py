@@ -69,7 +69,7 @@ def test_another_value_keeps_the_result_until_it_is_replaced_and_going_back_comp
     assert arrays(parked(out, mark)) == before != arrays(out)
     said = capsys.readouterr().err.splitlines()
     assert len([line for line in said if line.startswith("prepare: ")]) == 2
-    assert said[-1] == f"prepare: what {out} held is kept as {parked(out, mark).name}; slimgen tidy removes it"
+    assert said[-1] == f"prepare: the old result in {out} is kept as {parked(out, mark).name}; slimgen tidy removes it"
     written = {path: path.stat().st_mtime_ns for path in parked(out, mark).glob("*.npy")}
     prepared(images, out)
     assert {path.name: path.stat().st_mtime_ns for path in out.glob("*.npy")} == {
@@ -105,9 +105,7 @@ def test_a_flipped_bit_of_any_input_is_one_line_before_anything_is_computed(stag
         (path,) = [*folders[name].glob("found.safetensors"), *folders[name].glob("train.target.npy")]
         whole = path.read_bytes()
         flip(path)
-        words = (
-            rf"{path.name} must be what {name} wrote; .*put it back from a copy, or move .*{name} away and run slimgen"
-        )
+        words = rf"{path.name} must be unchanged since {name} wrote it; .*from a copy, or move .*{name} away and"
         with pytest.raises(RunError, match=words) as fault:
             stages.__getattr__(stage)(TINY, **inputs, out=tmp_path / "new" / stage, progress=quiet)
         assert "\n" not in str(fault.value)
@@ -121,7 +119,7 @@ def test_a_run_that_is_done_finds_a_flipped_bit_too_and_moving_the_folder_away_m
     digest = read_record(out / "prepare")["digest"]
     flip(out / "prepare" / "train.target.npy")
     for until in ("prepare", "teach"):  # what no later stage reads is delivered, and is checked likewise
-        with pytest.raises(RunError, match=r"train\.target\.npy must be what prepare wrote"):
+        with pytest.raises(RunError, match=r"train\.target\.npy must be unchanged since prepare wrote it"):
             stages.run(TINY, out=out, **other | {"until": until})
     assert not (out / "teach").exists()
     (out / "prepare").rename(tmp_path / "damaged")
@@ -138,7 +136,7 @@ def test_a_neighbours_arrays_are_linked_read_only_and_its_records_are_its_own(im
         assert not path.stat().st_mode & 0o222
     assert not (one / "manifest.json").samefile(two / "manifest.json")
     flip(one / "train.input.npy")
-    with pytest.raises(RunError, match=r"train\.input\.npy must be what prepare wrote"):
+    with pytest.raises(RunError, match=r"train\.input\.npy must be unchanged since prepare wrote it"):
         stages.teach(TINY, prepare=two, out=tmp_path / "runs" / "two" / "teach", progress=quiet)
     # Neither is a neighbour that is damaged taken over.
     prepared(images, tmp_path / "runs" / "three" / "prepare")

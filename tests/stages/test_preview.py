@@ -59,7 +59,7 @@ def test_stages_are_finished_resumed_or_replace_others(images: Path, taught: Pat
     )
     beside = parked(out / "teach", json.loads((out / "teach" / "stage.json").read_text())["fingerprint"])
     (out / "teach").rename(beside)
-    assert states(preview(TINY, data=images, out=out))["teach"] == "done with these settings before: taken back"
+    assert states(preview(TINY, data=images, out=out))["teach"] == "done earlier with these settings, and restored"
     beside.rename(out / "teach")
     record = json.loads((out / "teach" / "stage.json").read_text())
     (out / "teach" / "stage.json").write_text(json.dumps({**record, "finished": False}))
@@ -120,7 +120,7 @@ def test_settings_without_effect_without_a_supernet_are_named_and_presets_have_n
     images: Path, taught: Path, tmp_path: Path, capsys
 ) -> None:
     alone = ["supernet.updates=0", "finetune.inherit=false", "search={kind: halving, candidates: 2}"]
-    said = "without effect, as no supernet is trained: supernet.batch, supernet.gamma_rate, supernet.sparsity"
+    said = "without effect, because no supernet is trained: supernet.batch, supernet.gamma_rate, supernet.sparsity"
     recipe = TINY.override([*alone, "finetune.rivals=[]"])
     assert said in preview(recipe, data=images, out=tmp_path).notes
     out = tmp_path / "run"

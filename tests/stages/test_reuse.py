@@ -152,13 +152,13 @@ def test_a_second_recipe_with_the_same_teacher_does_not_train_it(template, tmp_p
     one, two = tmp_path / "runs" / "one", tmp_path / "runs" / "two"
     arguments = {"data": tmp_path / "images", "until": "teach", "progress": lambda *progress: None}
     first = stages.run(TINY, out=one, **arguments)
-    assert "taken from" not in capsys.readouterr().err
+    assert "taken over from" not in capsys.readouterr().err
     before = {path: path.read_bytes() for path in one.rglob("*") if path.is_file()}
     other = TINY.override(["name=other", "search.population=8", "supernet.updates=12"])
     second = stages.run(other, out=two, **arguments)
     assert second == first
     said = capsys.readouterr().err.splitlines()
-    assert said == [f"{name}: taken from {one / name}, which holds the same" for name in ("prepare", "teach")]
+    assert said == [f"{name}: taken over from {one / name}, which has the same result" for name in ("prepare", "teach")]
     assert before == {path: path.read_bytes() for path in one.rglob("*") if path.is_file()}
     for name in ("prepare", "teach"):
         assert files(two / name) == files(one / name)

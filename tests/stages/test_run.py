@@ -286,7 +286,7 @@ def test_resuming_with_another_number_of_processes_warns(finished: Path, capsys)
         compare_processes(before, mark)
     assert capsys.readouterr().err == ""
     compare_processes(begun, mark)
-    assert "begun by 2 and gone on with by 1 processes" in capsys.readouterr().err
+    assert "started with 2 and resumed with 1 processes" in capsys.readouterr().err
 
 
 def test_editing_the_export_exports_again_and_trains_nothing(finished: Path, images: Path) -> None:

@@ -118,5 +118,5 @@ def _unsaid() -> int:
         return 0
     answers = " ".join(sys.argv[1:3]).startswith(ANSWERS)
     kind = "error" if answers else "warning"
-    print(f"{kind}: stdout took only a part of what was printed; {fault}", file=sys.stderr)
+    print(f"{kind}: only a part of the output reached stdout; {fault}", file=sys.stderr)
     return FAULT if answers else 0

@@ -27,7 +27,7 @@ def tidy(
 
     for run in runs or ():
         if not [*run.glob(f"*/{STAGE}")]:
-            raise RunError("a run's folder must hold stages", f"no {STAGE} in a folder of {run}")
+            raise RunError("a run folder must hold stages", f"no {STAGE} in the folders of {run}")
     folders = runs or (sorted(path for path in RUNS.iterdir() if path.is_dir()) if RUNS.is_dir() else [])
     found = [left for run in folders for left in leftovers(run)]
     for left in found:

@@ -106,7 +106,7 @@ def export_onnx(
         given, made = ((value.name, _shape(value)) for value in (model.graph.input[0], model.graph.output[0]))
         varying, fixed = tuple(AXES[axis] for axis in axes), failures[-1] if failures else ""
         return OnnxFile(path, version, given, made, varying, height, width, len(content), fixed)
-    raise ExportError("a generator is exported as one ONNX graph", failures[-1])
+    raise ExportError("the generator must be exportable as one ONNX graph", failures[-1])
 
 
 def export_fixed(net: nn.Module, shape: Sequence[int], opset: int = 20) -> bytes:
@@ -123,7 +123,7 @@ def export_fixed(net: nn.Module, shape: Sequence[int], opset: int = 20) -> bytes
     try:
         content: bytes = _checked(_exact(net), shape, (), opset).SerializeToString(deterministic=True)
     except Exception as error:
-        raise ExportError("a generator is exported as one ONNX graph", reason(error)) from error
+        raise ExportError("the generator must be exportable as one ONNX graph", reason(error)) from error
     return content
 
 
@@ -175,7 +175,7 @@ def _translate(net: nn.Module, images: Tensor, axes: Sequence[int], opset: int) 
     shape = _shape(graph.input[0])
     for axis in axes:
         if isinstance(shape[axis], int):
-            raise ExportError(f"the network leaves its {AXES[axis]} free", f"{AXES[axis]} fixed at {shape[axis]}")
+            raise ExportError(f"the network must accept any {AXES[axis]}", f"one fixed at {shape[axis]}")
     return model
 
 
@@ -196,7 +196,7 @@ def _check(net: nn.Module, model: "ModelProto", images: Tensor, axes: Sequence[i
             expected = net(part).numpy()
         got = session.run(None, {INPUT: part.numpy()})[0]
         if got.shape != expected.shape or not numpy.abs(got - expected).max() <= ALIKE * numpy.abs(expected).max():
-            raise ExportError("the graph computes what the network computes", f"another result at {shape}")
+            raise ExportError("the ONNX graph must return the network's output", f"another one for an input of {shape}")
 
 
 def _shape(value: object) -> tuple[int | str, ...]:
@@ -250,7 +250,7 @@ def parity(net: nn.Module, path: Path, images: Tensor, *, tolerance: float = 1e-
             tolerance (or NaN).
     """
     if not len(images):
-        raise ExportError("parity is measured on images", "none")
+        raise ExportError("parity needs at least one image", "none")
     net = _exact(net)
     try:
         session = onnx_session(path)
@@ -262,7 +262,7 @@ def parity(net: nn.Module, path: Path, images: Tensor, *, tolerance: float = 1e-
                 expected = net(part).numpy()
             got = session.run(None, {entry.name: part.numpy()})[0]
             if got.shape != expected.shape:
-                rule = "the exported model returns the network's shape"
+                rule = "the exported model must return the shape that the network returns"
                 raise ExportError(rule, f"{got.shape}, not {expected.shape}")
             difference = numpy.abs(got.astype(numpy.float64) - expected)
             # Python's max would drop a NaN.
@@ -272,11 +272,11 @@ def parity(net: nn.Module, path: Path, images: Tensor, *, tolerance: float = 1e-
     except ExportError:
         raise
     except Exception as error:
-        rule = f"onnxruntime runs {path.name} on images {tuple(images.shape[1:])}"
+        rule = f"onnxruntime must run {path.name} on images of shape {tuple(images.shape[1:])}"
         raise ExportError(rule, reason(error)) from error
     if not worst <= tolerance:
         raise ExportError(
-            f"the exported model differs from the network by at most {tolerance:g}",
+            f"the exported model must differ from the network by at most {tolerance:g}",
             f"{worst:g} on {len(images)} images",
             "raise export.tolerance if that is good enough",
         )

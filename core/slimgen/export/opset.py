@@ -14,9 +14,9 @@ def require_opset(opset: int) -> None:
     from slimgen.cost.latency import onnx_session
 
     known = onnx.defs.onnx_opset_version()
-    rule = "export.opset is one that the installed onnx writes and onnxruntime runs"
+    rule = "export.opset must be one that the installed onnx writes and onnxruntime runs"
     if opset > known:
-        raise RecipeError(rule, opset, f"at most {known}; 20 suits most")
+        raise RecipeError(rule, opset, f"set it to {known} at most; 20 suits most runtimes")
     image = (make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("x", "y"))
     given, made = image
     graph = make_graph([make_node("Identity", ["x"], ["y"])], "one", [given], [made])
@@ -24,4 +24,4 @@ def require_opset(opset: int) -> None:
     try:
         onnx_session(model.SerializeToString())
     except Exception as error:  # onnxruntime has kinds of its own
-        raise RecipeError(rule, opset, "20 suits most") from error
+        raise RecipeError(rule, opset, "20 suits most runtimes") from error

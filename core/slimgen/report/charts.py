@@ -37,7 +37,7 @@ def training_chart(lines: Sequence[Mapping[str, object]], path: Path | IO[bytes]
             if name != "step" and not name.startswith("rate"):
                 _append(curves, name, line.get("step"), value)
     if not curves:
-        raise SlimgenError("a chart of a training needs losses", "a log without any")
+        raise SlimgenError("a training chart needs losses", "a log without any")
     figure, all_axes = panels(list(curves), 3, 3.1, 2.3)
     colours = colours_of(name.partition(".")[0] for name in curves)
     for axes, (name, (xs, ys)) in zip(all_axes, curves.items(), strict=True):
@@ -60,7 +60,7 @@ def probability_chart(lines: Sequence[Mapping[str, object]], path: Path | IO[byt
             for option, number in options.items():
                 _append(curves.setdefault(name, {}), option, line.get("step"), number)
     if not curves:
-        raise SlimgenError("a chart of probabilities needs some", "a trace without any")
+        raise SlimgenError("a probability chart needs probabilities", "a trace without any")
     figure, all_axes = panels(list(curves), 4, 2.9, 1.75)
     top = 1.08 * max(max(ys) for options in curves.values() for _, ys in options.values())
     for axes, options in zip(all_axes, curves.values(), strict=True):

@@ -75,7 +75,7 @@ def save(figure: "Figure", file: Path | IO[bytes]) -> None:
     """
     if isinstance(file, Path) and (ending := file.suffix[1:].lower()) not in figure.canvas.get_supported_filetypes():
         known = ", ".join(sorted(figure.canvas.get_supported_filetypes()))
-        raise SlimgenError("a picture's name ends in its format", repr(ending), f"known: {known}")
+        raise SlimgenError("a picture's name must end in its format", repr(ending), f"known: {known}")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of names in scripts that the font lacks
         figure.savefig(file, dpi=150)

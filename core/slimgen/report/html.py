@@ -181,7 +181,7 @@ def _inline(file: Path) -> str:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise RunError(f"the report shows {file}", error.strerror or error) from error
+        raise RunError(f"{file}, which the report shows, must be readable", error.strerror or error) from error
     return _uri(content, mimetypes.guess_type(file.name)[0] or "image/png")
 
 

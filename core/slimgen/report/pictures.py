@@ -81,14 +81,14 @@ def _columns(columns: Mapping[str, Tensor]) -> dict[str, NDArray[np.uint8]]:
     counts = {name: len(images) for name, images in pictures.items()}
     if len(set(counts.values())) != 1 or 0 in counts.values():
         said = ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
-        raise SlimgenError("the columns of a grid hold the same number of pictures, at least one", said)
+        raise SlimgenError("the columns of a grid must hold the same number of pictures, at least one", said)
     return pictures
 
 
 def eight_bits(name: str, images: Tensor) -> NDArray[np.uint8]:
     """Return the pictures of a column, (N, C, H, W) in [-1, 1], as uint8 (N, H, W, 3)."""
     if images.dim() != 4 or images.shape[1] < 1:
-        raise SlimgenError("a grid shows pictures (N, channels, H, W)", f"{name}: {tuple(images.shape)}")
+        raise SlimgenError("a grid needs pictures of shape (N, channels, H, W)", f"{name}: {tuple(images.shape)}")
     images = images.mean(1, keepdim=True) if images.shape[1] == 2 else images[:, :3]
     values = ((images.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().numpy().astype(np.uint8)
     return np.repeat(values, 3 // values.shape[1], axis=1).transpose(0, 2, 3, 1)

@@ -118,7 +118,7 @@ def read_table(path: Path, run: str = "") -> Table:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         hint = "run `slimgen evaluate`, or `slimgen run`, to the end first"
-        raise RunError("a finished run holds evaluate/table.json", f"nothing at {path}", hint) from None
+        raise RunError("a finished run must hold evaluate/table.json", f"nothing at {path}", hint) from None
     except (OSError, ValueError) as error:
         raise RunError(f"{path} must be JSON", error) from error
     return parse_table(value, run, str(path))

@@ -48,7 +48,7 @@ class Checkpoints:
             TypeError: the state holds something that loading would refuse.
         """
         if step < 0:
-            raise ValueError(f"a step cannot be negative; got {step}.")
+            raise ValueError(f"step must be at least 0; got {step}.")
         _check_plain(dict(state), "state")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ class Checkpoints:
             before = [saved.step for saved in self._saved()]
             rest = f"; the checkpoint of step {before[0]} is intact" if before else ""
             hint = f"free some space and run the same command again{rest}"
-            raise CheckpointError(f"a checkpoint must be written to {self.folder}", error, hint) from error
+            raise CheckpointError(f"cannot write a checkpoint to {self.folder}", error, hint) from error
         return path
 
     def load(self) -> tuple[int, dict[str, object]] | None:
@@ -78,7 +78,7 @@ class Checkpoints:
                 step, owner, state = content["step"], content["fingerprint"], content["state"]
             except UNREADABLE as error:
                 reason = " ".join(str(error).split())[:120] or type(error).__name__
-                self.warn(f"checkpoint {saved.path.name[:14]} is damaged ({reason}); the one before it is used.")
+                self.warn(f"checkpoint {saved.path.name[:14]} is damaged ({reason}); trying the one before it.")
                 continue
             if owner == self.fingerprint:
                 return int(step), state
@@ -122,4 +122,4 @@ def _check_plain(value: object, where: str) -> None:
         for index, item in enumerate(value):  # type: ignore[arg-type]
             _check_plain(item, f"{where}[{index}]")
     else:
-        raise TypeError(f"a checkpoint holds tensors and plain data; {where} is a {type(value).__name__}.")
+        raise TypeError(f"a checkpoint must hold tensors and plain data; got a {type(value).__name__} as {where}.")

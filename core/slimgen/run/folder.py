@@ -164,7 +164,7 @@ class StageFolder:
         finally:
             self.release()
         if before is not None:
-            self.say(f"{self.stage}: what {self.out} held is kept as {before.name}; slimgen tidy removes it")
+            self.say(f"{self.stage}: the old result in {self.out} is kept as {before.name}; slimgen tidy removes it")
         return record
 
     def release(self) -> None:
@@ -187,16 +187,16 @@ class StageFolder:
         record = read_record(self.out)
         if record and record["fingerprint"] == self.fingerprint:
             if record.get("finished"):
-                self.say(f"{self.stage}: computed again, since not all that was written to {self.out} is there")
+                self.say(f"{self.stage}: runs again, as files that it wrote to {self.out} are missing")
             return self.out
         if record.get("finished"):
             if os.path.ismount(self.out):
-                rule = f"{self.out} holds a finished {self.stage} of other settings, and cannot be renamed"
-                raise RunError(rule, "a mount", "name another --out")
+                rule = f"{self.out} must be renamed to keep its finished {self.stage} of other settings"
+                raise RunError(rule, "a mount point", "name another --out")
             _make(self._parked)
             self._parked_lock.acquire()
-            about = f"a finished one of other settings stays in {self.out} until this one is finished"
-            self.say(f"{self.stage}: {about}; at work in {self._parked.name} beside it")
+            about = f"the finished result of other settings stays in {self.out} until this one is finished"
+            self.say(f"{self.stage}: {about}; working in {self._parked.name} beside it")
             return self._parked
         before = self._park()
         if before is not None:
@@ -205,7 +205,7 @@ class StageFolder:
             self._lock = Lock(self.out)
             self._lock.acquire()
             self._bring_back(before)
-            about = f"what was begun with other settings in {self.out} is kept as {before.name}"
+            about = f"the unfinished one of other settings in {self.out} is kept as {before.name}"
             self.say(f"{self.stage}: {about}; slimgen tidy removes it")
         if read_record(self._parked):
             self._parked_lock.acquire()

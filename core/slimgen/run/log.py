@@ -33,7 +33,7 @@ class Log:
                 raise OSError("the line does not fit on the disk")
         except OSError as error:
             hint = "free some space and run the same command again"
-            raise RunError(f"{self.path.name} must be written", error, hint) from error
+            raise RunError(f"cannot write {self.path.name}", error, hint) from error
 
     def read(self) -> list[dict[str, object]]:
         """Return every whole line, oldest first; skip damaged lines."""

@@ -62,7 +62,7 @@ def require_apart(out: Path, name: str, folder: Path) -> None:
     if here.is_relative_to(there):
         raise RunError(f"--out must lie outside --{name}", f"{out}, inside {folder}", hint)
     if there.is_relative_to(here):
-        raise RunError(f"--out must not lie around --{name}", f"{out}, around {folder}", hint)
+        raise RunError(f"--out must not contain --{name}", f"{out}, which contains {folder}", hint)
 
 
 def free_name(folder: Path) -> Path:

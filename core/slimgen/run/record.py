@@ -98,7 +98,7 @@ def require_whole(folder: Path) -> Record:
     stage, outputs = record["stage"], record["outputs"]
     remedy = f"put it back from a copy, or move {folder} away and run slimgen {stage} again"
     if digest({name: output["sha256"] for name, output in outputs.items()}) != record["digest"]:
-        raise RunError(f"{folder / STAGE} must agree with itself", "a digest that is not that of its outputs", remedy)
+        raise RunError(f"the digest in {folder / STAGE} must be that of its outputs", "another one", remedy)
     for name, output in outputs.items():
         path = folder / name
         if name.endswith(LOOKED_AT):
@@ -106,9 +106,9 @@ def require_whole(folder: Path) -> Record:
         try:
             same = path.stat().st_size == output["bytes"] and sha256_once(path) == output["sha256"]
         except OSError as error:
-            raise RunError(f"every file of an input must be readable, as {stage} wrote it", error, remedy) from error
+            raise RunError(f"every file that {stage} wrote must be readable", error, remedy) from error
         if not same:
-            raise RunError(f"{path} must be what {stage} wrote", "other bytes, by their SHA-256", remedy)
+            raise RunError(f"{path} must be unchanged since {stage} wrote it", "another SHA-256", remedy)
     return record
 
 
@@ -177,7 +177,7 @@ def require_sound(folder: Path, hint: str) -> None:
 def _fault(value: object) -> str | None:
     """Return why a value is no record, or None; for another layout, only harmful parts are checked."""
     if not isinstance(value, dict) or not isinstance(value.get("stage"), str):
-        return "no JSON with the name of a stage, or damaged"
+        return "no JSON with the name of a stage"
     finished, layout = value.get("finished"), value.get("layout", 1)
     if layout == LAYOUT:
         missing = [key for key in (*HEAD, *(WHOLE if finished else ())) if key not in value]
@@ -212,7 +212,7 @@ def recorded(folder: Path, section: str, name: str) -> object:
         return cast(Mapping[str, Mapping[str, object]], read_record(folder))[section][name]
     except KeyError:
         hint = f"move {folder} away and run the stage again"
-        raise RunError(f"{folder / STAGE} must be whole", f"no {name!r} among its {section}", hint) from None
+        raise RunError(f"{folder / STAGE} must be complete", f"no {name!r} among its {section}", hint) from None
 
 
 def require_layout(folder: Path, hint: str = "it is kept; name another --out or move it away") -> None:

@@ -55,7 +55,7 @@ def leftovers(run: Path) -> Iterator[Leftover]:
             if read_record(path.with_suffix("")):  # else it was to take that place when its process was killed
                 yield Leftover(path, _about(path), tuple(_written(path)))
         elif DRAWING.fullmatch(path.name):
-            yield Leftover(path, "pictures half drawn", tuple(file for file in path.rglob("*") if file.is_file()))
+            yield Leftover(path, "unfinished drawings", tuple(file for file in path.rglob("*") if file.is_file()))
         elif record := read_record(path):
             yield from _inside(path, whole=bool(record.get("finished")))
 
@@ -64,9 +64,9 @@ def _inside(stage: Path, *, whole: bool) -> Iterator[Leftover]:
     """Return the removable files of a stage's folder: temporary files, a dead lock and, once finished, checkpoints."""
     for path in sorted(stage.rglob("*")):
         if HALF_WRITTEN.search(path.name) and path.is_file():
-            yield Leftover(path, "a file half written", (path,))
+            yield Leftover(path, "a half-written file", (path,))
     if (stage / LOCK).exists():
-        yield Leftover(stage / LOCK, "the lock of a process that was killed", (stage / LOCK,))
+        yield Leftover(stage / LOCK, "the lock of a killed process", (stage / LOCK,))
     if whole and (stage / CHECKPOINTS).is_dir():
         saved = tuple(path for path in (stage / CHECKPOINTS).rglob("*") if path.is_file())
         yield Leftover(stage / CHECKPOINTS, "checkpoints of a finished stage", saved)
@@ -75,8 +75,8 @@ def _inside(stage: Path, *, whole: bool) -> Iterator[Leftover]:
 def _about(parked: Path) -> str:
     record = read_record(parked)
     if not record:
-        return "nothing yet, of other settings"
-    return f"a {'finished' if record.get('finished') else 'begun'} {record['stage']} of other settings"
+        return "an empty folder for other settings"
+    return f"{'a finished' if record.get('finished') else 'an unfinished'} {record['stage']} of other settings"
 
 
 def _written(parked: Path) -> Iterator[Path]:

@@ -22,8 +22,8 @@ EVERY = 60.0  # seconds between two syncs of a stage under way
 CLOSING = 60.0  # seconds that a stage waits for its last one
 STOPPED = 15.0  # likewise, where a signal ends it: whoever sent it will not wait for long
 REMEDY = (
-    "the file is damaged, half made, or of another MLflow: move it away, and slimgen ui --sync makes it anew from the "
-    "run folders"
+    "the file is damaged, incomplete, or of another MLflow version: move it away, and slimgen ui --sync writes a new "
+    "one from the run folders"
 )
 
 
@@ -56,7 +56,7 @@ def sync(folder: Path) -> None:
         Mirror(store()).sync(folder)
     except Exception as error:  # whatever a server or its client comes up with
         hint = REMEDY if broken(error) else None
-        raise RunError(f"MLflow at {shown(store())} must take {folder}", _reason(error), hint) from error
+        raise RunError(f"cannot sync {folder} to MLflow at {shown(store())}", _reason(error), hint) from error
 
 
 def create_store(warn: Warn = print) -> str | None:
@@ -171,8 +171,8 @@ class _Copying:
 
 
 def _leave_out(warn: Warn, error: Exception) -> None:
-    remedy = REMEDY if broken(error) else "everything is in the run folder: slimgen ui --sync repeats it"
-    line = f"MLflow at {shown(store())} is left out from here on ({_reason(error)}); {remedy}."
+    remedy = REMEDY if broken(error) else "everything is in the run folder, and slimgen ui --sync syncs it later"
+    line = f"MLflow at {shown(store())} is not synced from here on ({_reason(error)}); {remedy}."
     if _said is not None and line in _said:
         return
     if _said is not None:

@@ -162,14 +162,14 @@ def _try_networks(recipe: Recipe, stage: str | None) -> None:
 
 @cache
 def _try_perceptual(network: str, size: tuple[int, int, int]) -> None:
-    net, rule = feature_network(network), f"losses.perceptual_network {network} turns pictures into features"
+    net, rule = feature_network(network), f"losses.perceptual_network {network} must turn pictures into features"
     try:
         with torch.inference_mode():
             found = net(torch.rand((1, *size), generator=torch.Generator().manual_seed(0)) * 2 - 1)
     except Exception as error:  # a network that is not ours fails in its own way
-        raise WeightsError(rule, f"{' x '.join(map(str, size))}: {reason(error)}") from error
+        raise WeightsError(rule, f"{reason(error)}, from a picture of {' x '.join(map(str, size))}") from error
     maps = [found] if isinstance(found, torch.Tensor) else list(found) if isinstance(found, tuple | list) else []
     if not maps or not all(isinstance(one, torch.Tensor) and one.is_floating_point() for one in maps):
-        raise WeightsError(rule, f"a {type(found).__name__}", "let it return a tensor, or several")
+        raise WeightsError(rule, f"a {type(found).__name__}", "let it return one tensor or several, of floats")
     if not all(bool(one.isfinite().all()) for one in maps):
         raise RecipeError(rule, "NaN or infinity")

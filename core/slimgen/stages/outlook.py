@@ -30,10 +30,10 @@ from slimgen.tasks.traits import NOISE
 FEW, SAMPLES = 20_000, 500
 """Genotypes that are counted one by one; of a larger space, genotypes that are drawn to estimate by."""
 NOTES = (
-    "MACs of a training: 3 x (generator + 3 x discriminator) for each image of each update; going back costs twice as "
-    "much as going forward. Of supernet, search and finetune at most: as if the largest architecture, or the largest "
-    "within the budget, were trained throughout; of search with all that it trains, of finetune with all rivals. "
-    "Of teach with patience, too: as if it never stopped early.",
+    "MACs of a training: 3 x (generator + 3 x discriminator) for each image of each update, because a backward pass "
+    "costs twice a forward pass. Those of supernet, search and finetune are upper limits: as if the largest "
+    "architecture, or the largest within the budget, were trained throughout; search includes all that it trains, and "
+    "finetune all rivals. Those of teach with patience are too: as if it never stopped early.",
     "bytes: weights as float32 and images as uint8, without checkpoints, logs and pictures.",
 )
 
@@ -97,7 +97,7 @@ def without_effect(recipe: Recipe) -> str:
     """Return one line on options without effect; empty if all have one."""
     idle: Callable[[Recipe], tuple[str, ...]] = getattr(open_method(recipe.method), "without_effect", lambda recipe: ())
     names = idle(recipe)
-    return f"without effect, as no supernet is trained: {', '.join(names)}" if names else ""
+    return f"without effect, because no supernet is trained: {', '.join(names)}" if names else ""
 
 
 def preview(recipe: Recipe, *, data: Path | None = None, out: Path, until: str | None = None) -> Outlook:
@@ -147,10 +147,10 @@ def _state(
 ) -> str:
     """Return whether a stage is finished, resumes or is to run, given the states of the stages before it."""
     record = read_record(out)
-    there = f"a {'finished' if record.get('finished') else 'begun'} {record.get('stage')}"
+    there = f"{'a finished' if record.get('finished') else 'an unfinished'} {record.get('stage')}"
     waits = [name for name, folder in folders.items() if folder is None or before.get(name, "done") != "done"]
     if waits:
-        unless = f", in place of {there} unless that is of the same inputs" if record else ""
+        unless = f", in place of {there} unless that has the same inputs" if record else ""
         return f"to do after {waits[0]}{unless}"
     known = {name: folder for name, folder in folders.items() if folder is not None}
     recipe = suited(recipe, known)
@@ -159,11 +159,11 @@ def _state(
     if folder.finished() is not None:
         return "done"
     if folder.finished(parked=True) is not None:
-        return "done with these settings before: taken back"
+        return "done earlier with these settings, and restored"
     if record.get("fingerprint") == mark:
         return "to do again: outputs are missing" if record.get("finished") else "resumed"
     if read_record(parked(out, mark)):
-        return "resumed, as it was begun with these settings before"
+        return "resumed from an earlier start with these settings"
     return f"to do, in place of {there} of other settings, which is kept" if record else "to do"
 
 
@@ -229,7 +229,7 @@ def _space(method: Preview, budget: Budget) -> dict[str, object]:
     space, size = method.space, method.space.size
     budget = replace(budget, latency_ms=None)  # which is measured when the search begins
     if not budget.limits:
-        within, how = size, "no limit on what is counted"
+        within, how = size, "no limit on a counted cost"
     elif size <= FEW:
         within, how = sum(budget.allows(method.costs(one)) for one in space.enumerate()), "counted"
     else:

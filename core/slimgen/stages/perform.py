@@ -182,7 +182,7 @@ def _compute(recipe: Recipe) -> Compute:
 def _folders(stage: Stage, inputs: Mapping[str, Path]) -> dict[str, Path]:
     """Return a stage's inputs by name: the images, or folders that earlier stages finished."""
     if wrong := inputs.keys() - set(stage.reads):
-        raise TypeError(f"{stage.name} reads {', '.join(stage.reads)}, and not {', '.join(wrong)}")
+        raise TypeError(f"{stage.name} reads {', '.join(stage.reads)}; got {', '.join(wrong)}")
     folders = {other: Path(inputs[other]) for other in stage.reads}
     for other, folder in folders.items():
         if other != DATA:
@@ -201,7 +201,7 @@ def _show(
 ) -> None:
     """Show a finished stage under its label, and update MLflow if it had another."""
     if relabel(stage, recipe, folders, folder, done, label, group):
-        say(f"{stage.name}: shown as {label.name} now; nothing was computed")
+        say(f"{stage.name}: now shown as {label.name}; nothing was computed")
         with tracked(folder.out, warn):
             pass
 
@@ -226,7 +226,7 @@ def _about(stage: Stage, recipe: Recipe, digests: Mapping[str, str], group: str,
 
 def _taken(name: str, place: Path, neighbour: Path, record: Record) -> tuple[Metrics, dict[str, object]]:
     """Log the metrics taken over from a neighbour, and return how the record continues."""
-    say(f"{name}: taken from {neighbour}, which holds the same")
+    say(f"{name}: taken over from {neighbour}, which has the same result")
     origin = {"copied_from": str(neighbour)}
     how: dict[str, object] = {"seconds": record.get("seconds"), "compute": record.get("compute")}
     return _numbers(record["metrics"]), {**how, **origin, "tags": {**read_record(place)["tags"], **origin}}
@@ -236,7 +236,7 @@ def compare_processes(before: Record, mark: str) -> None:
     """Warn if a stage resumes with another number of processes, which changes rounding as a device does."""
     begun, now = before.get("processes", 1), world()[1]
     if before.get("fingerprint") == mark and not before.get("finished") and begun != now:
-        warn(f"begun by {begun} and gone on with by {now} processes: the result is not, bit for bit, that of either")
+        warn(f"started with {begun} and resumed with {now} processes: the result is not, bit for bit, that of either")
 
 
 @contextmanager
@@ -246,7 +246,7 @@ def _mendable(stage: Stage, recipe: Recipe, out: Path) -> Iterator[None]:
         with stopping.obeying():
             yield
     except SystemExit as error:
-        rule, hint = "code that a stage calls must return", "let it raise an error where something is wrong"
+        rule, hint = "code that a stage calls must return", "let it raise an error instead"
         raise RunError(rule, f"sys.exit({error.code!r})", hint) from error
     except Exception as error:
         short = shortage(error, stage.name, out, _smaller(stage, recipe))
@@ -254,7 +254,7 @@ def _mendable(stage: Stage, recipe: Recipe, out: Path) -> Iterator[None]:
             raise short from error
         if isinstance(error, OSError):
             rule = "a stage must be able to read its inputs and write its folder"
-            raise RunError(rule, error, "mend that and run the same command again") from error
+            raise RunError(rule, error, "fix that and run the same command again") from error
         raise
 
 

@@ -34,7 +34,7 @@ class Clock:
 
     def __init__(self, threads: int) -> None:
         if threads < 1:
-            raise SlimgenError("a latency needs at least one thread", f"{threads=}")
+            raise SlimgenError("threads must be at least 1", threads)
         self.threads = threads
         self._now = clock_of(threads)
         alone = self._now is time.thread_time
@@ -53,7 +53,7 @@ class Clock:
             call = onnx_call(onnx_session(graph, self.threads), shape)
             times = time_calls(call, WARMUP, VISIT, self._now)
         except Exception as error:  # its errors have no public base class
-            raise ExportError(f"onnxruntime runs the graph on {tuple(shape)}", reason(error)) from error
+            raise ExportError(f"onnxruntime must run the graph on an input of {tuple(shape)}", reason(error)) from error
         return self.settle(times)
 
     def settle(self, times: Sequence[float]) -> float:

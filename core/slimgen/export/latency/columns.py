@@ -82,7 +82,7 @@ def predictor(
     options = {name: np.array(choice.options) for name, choice in choices.items()}
     numbers = all(values.dtype.kind in "iuf" for values in options.values())
     if space.conditions or len(options) < len(space) or not numbers:
-        raise SlimgenError("latencies by columns need a space of choices of numbers, without conditions", space)
+        raise SlimgenError("many latencies at once need a space of numeric choices without conditions", space)
     tables = {}
     for names, pieces in _depends(space, choices, keys).items():
         table = np.empty([choices[name].size for name in names])
@@ -102,8 +102,8 @@ def predictor(
     for genotype in (space.sample(rng) for _ in range(32)):
         predicted = float(predict({name: np.array(value) for name, value in genotype.items()}))
         if not np.isclose(predicted, line.at(sum(times(genotype))), rtol=1e-9):
-            rule = "each piece of a sub-network depends on few dimensions"
-            raise SlimgenError(rule, f"another at {genotype.to_json()}")
+            rule = "each piece of a sub-network must depend on the same dimensions throughout the space"
+            raise SlimgenError(rule, f"others at {genotype.to_json()}")
     return predict
 
 
@@ -118,7 +118,7 @@ def _depends(
             for option in choice.options:
                 after = keys(space.settle({**start, name: option}))
                 if len(after) != len(depends):
-                    rule = "all sub-networks have equally many pieces"
+                    rule = "all sub-networks must have the same number of pieces"
                     raise SlimgenError(rule, f"{len(depends)} and {len(after)}")
                 for names, one, other in zip(depends, before, after, strict=True):
                     if one != other:
@@ -134,5 +134,5 @@ def _indices(name: str, options: NDArray[np.generic], values: Numbers) -> NDArra
     indices = np.minimum(np.searchsorted(options, values), len(options) - 1)
     strange = options[indices] != values
     if np.any(strange):
-        raise SlimgenError(f"{name} is one of {options.tolist()}", np.asarray(values)[strange].flat[0])
+        raise SlimgenError(f"{name} must be one of {options.tolist()}", np.asarray(values)[strange].flat[0])
     return indices

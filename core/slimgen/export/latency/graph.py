@@ -61,13 +61,13 @@ def _pad(graph: Graph, x: str, sides: Sequence[int], mode: str = "constant", val
     pads = graph.constant(numpy.array([0, 0, top, left, 0, 0, bottom, right], numpy.int64))
     kinds = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
     if mode not in kinds or value:
-        raise ExportError(f"a padding to be timed is one of {', '.join(kinds)}, with zeros", f"{mode} of {value}")
+        raise ExportError(f"to be timed, a padding must be one of {', '.join(kinds)}, with zeros", f"{mode} of {value}")
     return graph.add("Pad", x, pads, mode=kinds[mode])
 
 
 def _conv(graph: Graph, layer: nn.Conv2d | nn.ConvTranspose2d, x: str) -> str:
     if isinstance(layer.padding, str):
-        raise ExportError("a convolution to be timed has its padding in pixels", layer.padding)
+        raise ExportError("to be timed, a convolution must have its padding in pixels", layer.padding)
     top, left = layer.padding
     if layer.padding_mode != "zeros":
         x, top, left = _pad(graph, x, (left, left, top, top), layer.padding_mode), 0, 0
@@ -87,7 +87,7 @@ def _conv(graph: Graph, layer: nn.Conv2d | nn.ConvTranspose2d, x: str) -> str:
 def _norm(graph: Graph, layer: nn.InstanceNorm2d | nn.BatchNorm2d, x: str) -> str:
     running, batch = (layer.running_mean, layer.running_var), isinstance(layer, nn.BatchNorm2d)
     if batch == any(value is None for value in running):
-        raise ExportError("a BatchNorm to be timed has running statistics, and an InstanceNorm has none", layer)
+        raise ExportError("to be timed, a BatchNorm must have running statistics, and an InstanceNorm none", layer)
     blanks = numpy.ones(layer.num_features), numpy.zeros(layer.num_features)
     affine = [
         graph.constant(blank if value is None else value)
@@ -110,7 +110,7 @@ def _enlarge(
 ) -> str:
     """Add nearest or bilinear upsampling, as in `functional.interpolate`."""
     if mode not in ("nearest", "bilinear") or align_corners or antialias:
-        raise ExportError("an enlarging to be timed is nearest, or bilinear without aligned corners", mode)
+        raise ExportError("to be timed, an interpolation must be nearest, or bilinear without aligned corners", mode)
     kind: dict[str, Any] = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
     if mode == "bilinear":
         kind = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
@@ -123,7 +123,7 @@ def _enlarge(
 
 def _pool(graph: Graph, layer: nn.MaxPool2d | nn.AvgPool2d, x: str) -> str:
     if (layer.stride, layer.padding, layer.ceil_mode) != (layer.kernel_size, 0, False):
-        raise ExportError("a pool to be timed is of squares side by side", layer)
+        raise ExportError("to be timed, a pool must have strides of its window's size, and no padding", layer)
     kind, sides = "MaxPool" if isinstance(layer, nn.MaxPool2d) else "AveragePool", [layer.kernel_size] * 2
     return graph.add(kind, x, kernel_shape=sides, strides=sides)
 
@@ -196,8 +196,8 @@ def onnx_graph(net: nn.Module, shape: Sequence[int]) -> bytes:
     net = nn.Sequential(net)  # what is traced is looked into, even a layer
     try:
         traced = fx.GraphModule(net, _Tracer().trace(net))
-    except Exception as error:  # whatever the network's own code raises at a symbol
-        raise ExportError("a network to be timed has no control flow that depends on values", error) from error
+    except Exception as error:  # the network's own code may raise anything for a symbol
+        raise ExportError("to be timed, a network must have no control flow that depends on values", error) from error
     traced.graph.eliminate_dead_code()
     graph, names = Graph(), {}
     for node in traced.graph.nodes:
@@ -249,8 +249,8 @@ def _translated(graph: Graph, traced: fx.GraphModule, node: fx.Node, names: Mapp
         what = str(getattr(node.target, "__name__", node.target))
         rule = FUNCTIONS.get(what.strip("_"))
     if rule is None:
-        raise ExportError("a network to be timed is made of layers that are translated to ONNX here", what)
+        raise ExportError("to be timed, a network must consist of layers that slimgen can translate to ONNX", what)
     try:
         return rule(graph, *arguments, **options)
     except TypeError as error:
-        raise ExportError(f"{what} is called in a way that is translated to ONNX here", error) from error
+        raise ExportError(f"to be timed, {what} must have arguments that translate to ONNX", error) from error

@@ -44,7 +44,7 @@ class LatencyTable:
         import onnxruntime
 
         if runs < 1:
-            raise SlimgenError("a latency needs at least one run", f"{runs=}")
+            raise SlimgenError("runs must be at least 1", runs)
         self._supernet, self._size, self._clock = supernet, (height, width), Clock(threads)
         self._rounds = -(-runs // VISIT)
         # What the times depend on; the pieces of the largest network tell one supernet from another.
@@ -116,7 +116,7 @@ class LatencyTable:
             RunError: the file cannot be written.
         """
         if fit < 1 or check < 1:
-            raise SlimgenError("a table is fitted to some networks and checked with others", f"{fit=}, {check=}")
+            raise SlimgenError("fit and check must each be at least 1", f"{fit=}, {check=}")
         table = cls(supernet, height, width, threads, runs, path, keep)
         pieces, samples = table._sampled(sample, random.Random(seed), fit + check, most)
         fitted, checked = table._choose(samples, fit, check)
