@@ -43,7 +43,7 @@ def ending(name: str) -> Iterator[None]:
             yield
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else FAULT if end.code else 0
-            if status and stopped() not in (0, status):  # typer ends a command itself, and says less
+            if status and stopped() not in (0, status):  # typer ended the command itself, with less information
                 status = tell(Stopped(stopped() - 128), name)
         except BaseException as error:
             if debugging() and isinstance(error, Exception):
@@ -64,7 +64,7 @@ def tell(error: BaseException, name: str = "error") -> int:
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
         said = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
         after = "\n" if sys.stderr.isatty() else ""  # the ^C that a terminal shows
-        if leading():  # of several processes, all of which were told to end
+        if leading():  # one of several processes prints it
             print(f"{after}{said}; {GO_ON}", file=sys.stderr)
         return 128 + number
     mendable = _mendable(error)
@@ -81,7 +81,7 @@ def _mendable(error: BaseException) -> SlimgenError | None:
     if isinstance(error, ShortageError):
         return error
     if isinstance(error, SystemExit):
-        # Commands return. What ends the program is somebody else's code, and whatever its status says, nothing is done.
+        # Commands return. Only foreign code exits here, and whatever its status, the work is not done.
         return SlimgenError("code that slimgen calls must return", f"sys.exit({error.code!r}) in {_place(error)}")
     short = shortage(error, "this command")
     if short is not None:

@@ -7,9 +7,9 @@ import os
 import select
 import sys
 
-GONE = (errno.EPIPE, errno.EIO)  # a reader that left, a terminal that was closed: nobody wants the rest
+GONE = (errno.EPIPE, errno.EIO)  # the reader left or the terminal was closed: nobody reads the rest
 LIKE = {"↑": "^", "↓": "v", "✓": "+", "×": "x", "…": ".", "−": "-"}
-"""What stands for a sign, as wide as it is, where an encoding lacks it; of others, their escape."""
+"""Replacements of the same width for characters that an encoding lacks; others become escapes."""
 
 
 class Told(io.RawIOBase):
@@ -38,7 +38,7 @@ class Told(io.RawIOBase):
         while done < len(view):
             try:
                 done += os.write(self._handle, view[done:])
-            except BlockingIOError:  # a pipe that is full, and shared with a process that does not wait
+            except BlockingIOError:  # a full pipe, shared with a process that made it non-blocking
                 select.select([], [self._handle], [])
             except OSError as error:
                 self.fault = self.fault or error
@@ -49,9 +49,9 @@ class Told(io.RawIOBase):
 def open_streams() -> None:
     """Replace stdout and stderr by streams that cannot fail, in the same encodings.
 
-    Characters that the encoding lacks are replaced. A stream that is closed is opened on nothing first: otherwise the
-    next file to be opened would get its number, and with it what libraries print. What somebody has put in the place
-    of a stream already stays.
+    Characters that the encoding lacks are replaced. A closed stream is first opened on the null device: otherwise the
+    next opened file would get its number, and with it the output of libraries. A stream that was already replaced
+    stays.
     """
     for handle in range(3):
         try:

@@ -11,12 +11,12 @@ OPERATORS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
     ast.FloorDiv: operator.floordiv,
 }
 LENGTHS = range(1, 258)
-"""The lengths of an input at which an expression is compared with the meaning of its words."""
+"""Input lengths at which an expression is compared with its wording."""
 STEPS = (2, 4, 8, 16, 32, 64, 128, 256)
 
 
 def in_words(axis: int | str) -> str:
-    """Return an axis in words, such as `height rounded up to a multiple of 4`; its expression where none fit."""
+    """Return an axis in words, such as `height rounded up to a multiple of 4`, or its expression if no words fit."""
     expression = str(axis).replace(" ", "")
     name = next((name for name in ("height", "width") if name in expression), None)
     if name is None or expression == name:

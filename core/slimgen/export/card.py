@@ -22,21 +22,21 @@ class Facts:
     """Contents of a card, all of them measured or configured.
 
     Attributes:
-        recipe: its name, task, method and whatever else identifies it.
+        recipe: name, task, method and other facts that identify it.
         data: the training data: name, images, size, digest.
-        licence: of the data, in its owners' words; the model's use is bound by it. None where nobody gave one.
-        budget: limits that the search kept, such as `macs`.
-        cost: of the exported generator: `params`, `bytes` and MACs by convention.
-        original_cost: of the generator that it replaces; empty where it replaces none, but was trained elsewhere.
-        quality: metric to value for each network that was measured (`original`, `found`, `narrowed`).
-        protocol: the evaluator's, of these values.
-        latency: one mapping for each measurement: runtime, threads, size, milliseconds.
+        licence: the data's, in its owners' words; it also binds the model's use. None if none was given.
+        budget: limits of the search, such as `macs`.
+        cost: `params`, `bytes` and MACs by convention of the exported generator.
+        original_cost: the same of the original; empty for a generator that was trained elsewhere and adopted.
+        quality: values by metric, for each measured network (`original`, `found`, `narrowed`).
+        protocol: how these values were measured.
+        latency: one mapping per measurement: runtime, threads, size, milliseconds.
         versions: of slimgen, torch and the like.
-        reads: the values of its input.
-        origin: of an imported original: file, sha256 and notes.
-        row: the name of the exported generator among the networks of `quality`.
-        speed: its latency against the original's, in words; empty where one of them was not measured.
-        pictures: a file beside the card that shows inputs and outputs; empty for none.
+        reads: type and range of the input values.
+        origin: file, sha256 and notes of an imported original.
+        row: name of the exported generator in `quality`.
+        speed: its latency relative to the original's, in words; empty if one of them was not measured.
+        pictures: name of a file beside the card that shows inputs and outputs; empty for none.
     """
 
     name: str

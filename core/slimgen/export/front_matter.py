@@ -18,7 +18,7 @@ LICENCES = {
     "CC BY-NC 4.0": "cc-by-nc-4.0",
     "CC BY-NC-SA 4.0": "cc-by-nc-sa-4.0",
 }
-"""Licences by the word that a recipe's `data.licence` begins with, and the identifier that hubs know them by."""
+"""First words of a recipe's `data.licence` to the licence identifiers of model hubs."""
 
 
 def front_matter(
@@ -27,11 +27,11 @@ def front_matter(
     """Return the YAML between its two lines of dashes.
 
     Args:
-        name: of the model.
-        about: `task`, `method` and `size`, where they are known.
-        licence: of the data, in its owners' words; None where nobody gave one. One that no hub knows is `other`.
-        quality: metric to the value of the exported generator.
-        from_images: whether it makes images from images, and not from noise.
+        name: the model's name.
+        about: `task`, `method` and `size`, if known.
+        licence: the data's, in its owners' words; None if none was given. One that hubs do not know becomes `other`.
+        quality: the exported generator's values by metric.
+        from_images: True for a generator of images from images, False for one from noise.
     """
     kind = "image-to-image" if from_images else "unconditional-image-generation"
     tags = ["slimgen", "onnx", "gan", "model-compression", "neural-architecture-search"]

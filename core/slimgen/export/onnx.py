@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 INPUT, OUTPUT = "input", "output"
 AXES = {0: "batch", 2: "height", 3: "width"}
-# A wrong graph is wrong by far more; how exactly a right one computes is for `parity` to say.
+# Largest relative difference of a correct graph; a wrong one differs far more, and `parity` measures the rest.
 ALIKE = 0.02
 _TALKATIVE = ("torch", "torch.onnx", "torch.export", "torch.fx.experimental.symbolic_shapes", "onnxscript", "onnx_ir")
 
@@ -36,14 +36,14 @@ class OnnxFile:
 
     Attributes:
         path: the file, weights included.
-        opset: version of the operator set the graph is written in.
-        input: name, then shape of the input: a number, or the name of an axis that may vary.
+        opset: version of its ONNX operator set.
+        input: name and shape of the input; an axis is a number, or a name if it may vary.
         output: likewise of the output.
-        dynamic: axes that were seen to vary: of `batch`, `height`, `width`.
-        height: px it was exported at, of its images in and out, or of what it makes of noise.
+        dynamic: the axes among `batch`, `height` and `width` that vary, as tried out.
+        height: height at export in px, of input and output images, or of the images from noise.
         width: likewise.
         bytes: size of the file.
-        fixed_because: why an axis that should vary does not; empty if all do.
+        fixed_because: the reason why an axis that should vary is fixed; empty if all vary.
     """
 
     path: Path
@@ -71,19 +71,18 @@ def export_onnx(
 ) -> OnnxFile:
     """Write a generator, in evaluation mode and float32, to one ONNX file.
 
-    The batch varies and, of images and where the network allows it, height and width do. That is tried out in
-    onnxruntime at other sizes, against the network itself; axes that turn out fixed are declared fixed. The bytes
-    depend only on the network, the sizes and torch's version: no paths, times or traces are left in them. The network
-    is not changed.
+    The batch axis varies; for images, height and width do too if the network allows it. onnxruntime is compared with
+    the network at other sizes to find out; axes that do not work are declared fixed. The bytes depend only on the
+    network, the sizes and torch's version, and contain no paths, times or traces. The network is not changed.
 
     Args:
         net: image to image, one tensor (N, channels, H, W) in and one out; or noise to image, (N, latent) in.
-        path: the file to write; complete or not there.
-        height: px to export at; the only one where the network fixes it.
+        path: the file, written whole or not at all.
+        height: px to export at; the only height of the file if the network fixes it.
         width: likewise.
-        channels: of the input.
-        latent: length of the noise; None where the network takes images.
-        opset: ONNX operator set to aim at.
+        channels: input channels.
+        latent: length of the noise; None for a network that takes images.
+        opset: ONNX operator set to write.
         dynamic: False fixes height and width without trying.
         rewrite: False leaves the graph as torch's exporter writes it (`slimgen.export.rewriting`).
 
@@ -113,9 +112,9 @@ def export_fixed(net: nn.Module, shape: Sequence[int], opset: int = 20) -> bytes
     """Return a generator as `export_onnx` writes it, serialised, for one input shape; takes a fraction of the time.
 
     Args:
-        net: as of `export_onnx`.
+        net: as in `export_onnx`.
         shape: (N, C, H, W), or (N, latent).
-        opset: ONNX operator set to aim at.
+        opset: ONNX operator set to write.
 
     Raises:
         ExportError: the network cannot be expressed in ONNX, or the graph is not valid.
@@ -139,7 +138,7 @@ def _checked(
     images = _noise(*shape)
     model = _translate(net, images, axes, opset)
     if rewrite:
-        with contextlib.suppress(Exception):  # a faster form is worth no failure: the plain one is checked next
+        with contextlib.suppress(Exception):  # if the faster form fails, the plain one is used, and checked next
             faster = rewritten(model)
             _check(net, faster, images, axes)
             return faster
@@ -167,7 +166,7 @@ def _translate(net: nn.Module, images: Tensor, axes: Sequence[int], opset: int) 
     assert program is not None
     model = program.model_proto
     graph = model.graph
-    # Stack traces and other notes of the exporter tell paths of this machine and change the bytes.
+    # Stack traces and other notes of the exporter contain paths of this machine and change the bytes.
     graph.name = "generator"
     for part in [model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]:
         part.ClearField("doc_string")
@@ -188,7 +187,7 @@ def _check(net: nn.Module, model: "ModelProto", images: Tensor, axes: Sequence[i
     shapes = [tuple(images.shape), *([(1, *images.shape[1:])] if axes else [])]
     if 2 in axes:
         channels, height, width = images.shape[1:]
-        # Twice the size suits every network that the size itself suits.
+        # A network that takes a size takes twice that size.
         shapes += [(1, channels, height, 2 * width), (1, channels, 2 * height, width)]
     for shape in shapes:
         part = _noise(*shape)
@@ -225,7 +224,7 @@ def _quiet() -> Iterator[None]:
 class Parity:
     """Difference between two runtimes over several images, in the network's range of [-1, 1].
 
-    `psnr_db` is 10 log10(2^2 / mean squared difference), at most 200; `tolerance` what `max_abs` was allowed to be.
+    `psnr_db` is 10 log10(2^2 / mean squared difference), at most 200; `tolerance` is the limit of `max_abs`.
     """
 
     max_abs: float
@@ -243,7 +242,7 @@ def parity(net: nn.Module, path: Path, images: Tensor, *, tolerance: float = 1e-
         path: the file.
         images: (N, C, H, W) in [-1, 1], of a size the file accepts.
         tolerance: largest difference allowed. One 8-bit level is 0.0078.
-        batch: images per run, where the file leaves that free.
+        batch: images per run, if the file's batch axis varies.
 
     Raises:
         ExportError: no images, a file that onnxruntime cannot run on them, other shapes, or a difference above the

@@ -23,5 +23,5 @@ def require_opset(opset: int) -> None:
     model = make_model(graph, opset_imports=[make_opsetid("", opset)], ir_version=10)
     try:
         onnx_session(model.SerializeToString())
-    except Exception as error:  # onnxruntime has kinds of its own
+    except Exception as error:  # onnxruntime's errors have no public base class
         raise RecipeError(rule, opset, "20 suits most runtimes") from error

@@ -12,7 +12,7 @@ from slimgen.errors import ExportError
 from slimgen.export.onnx import export_fixed
 
 NEEDED = ("onnxruntime", "onnx", "onnxscript")
-"""Without any of these, nothing is exported and run."""
+"""Packages that must all be installed to export a generator and run it."""
 Tell = Callable[[str, int, int], None]
 """Function of the current activity, the amount done, and the total."""
 
@@ -22,8 +22,8 @@ class Timing(NamedTuple):
 
     Attributes:
         latency: of its exported form in onnxruntime, or in PyTorch if that is impossible.
-        torch_latency: in PyTorch, where its parameters are.
-        instead: why `latency` is PyTorch's; empty where it is onnxruntime's.
+        torch_latency: in PyTorch, on the device of its parameters.
+        instead: the reason why `latency` is PyTorch's; empty if it is onnxruntime's.
     """
 
     latency: Latency
@@ -43,13 +43,13 @@ def timings(
     """Time generators in turns: first all in onnxruntime, in float32 on the CPU, then all in PyTorch.
 
     Args:
-        networks: name to what the network is built of, and the network. Networks that are built of the same differ in
-            their weights alone, and are exported once.
-        shape: of the input, the batch first; the only one that they are exported for.
-        threads: within an operator.
-        runs: calls that are timed of each, in each of the two.
-        opset: ONNX operator set to aim at.
-        tell: progress.
+        networks: name to a description of the architecture, and the network. Networks with equal descriptions differ
+            only in their weights, and are exported once.
+        shape: input shape, the batch first; the only one that they are exported for.
+        threads: threads within an operator.
+        runs: timed calls of each network in each runtime.
+        opset: ONNX operator set to write.
+        tell: called with the progress.
 
     Raises:
         SlimgenError: there are no runs, or no threads.

@@ -23,7 +23,7 @@ def limits_words(limits: Mapping[str, float]) -> str:
 
 
 def spent(costs: Mapping[str, float], limits: Mapping[str, float]) -> str:
-    """Return what is spent of which limit, and whether all are kept: `70.1 M of 70.9 M MACs, 89 k parameters; ...`."""
+    """Return the costs beside their limits, and whether all are kept: `70.1 M of 70.9 M MACs, 89 k parameters; ...`."""
     words = []
     for kind, unit in KINDS.items():
         if kind in costs and kind in limits:

@@ -17,7 +17,7 @@ MARKERS = {ORIGINAL: ("s", 60), "found": ("*", 200), "adopted": ("*", 200)}
 RIVAL = ("^", 60)
 """A marker and its area in square points."""
 BESIDE: dict[str, Any] = {"frameon": False, "fontsize": 8, "loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
-"""A legend at the right of the panel."""
+"""Options of a legend at the right of the panel."""
 EDGE: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.6}
 Curve = tuple[list[float], list[float]]
 
@@ -25,8 +25,8 @@ Curve = tuple[list[float], list[float]]
 def training_chart(lines: Sequence[Mapping[str, object]], path: Path | IO[bytes]) -> None:
     """Draw each loss of a training log against the steps, one panel per loss.
 
-    Lines of the log hold `step`, and losses by name (`generator.recon`); learning rates (`rate.*`) are left out.
-    For the file, see `save`.
+    Lines of the log hold `step` and losses by name (`generator.recon`); learning rates (`rate.*`) are left out. For the
+    file, see `save`.
 
     Raises:
         SlimgenError: the log holds no losses.
@@ -48,7 +48,7 @@ def training_chart(lines: Sequence[Mapping[str, object]], path: Path | IO[bytes]
 def probability_chart(lines: Sequence[Mapping[str, object]], path: Path | IO[bytes]) -> None:
     """Draw the probability of every option against the steps, one panel per choice; the likeliest option is strong.
 
-    Lines of the trace hold `step`, and `probabilities`, which is choice to option to number. For the file, see `save`.
+    Lines of the trace hold `step` and `probabilities`: by choice, then by option. For the file, see `save`.
 
     Raises:
         SlimgenError: the trace holds no probabilities.
@@ -80,7 +80,7 @@ def _append(curves: dict[str, Curve], name: str, step: object, value: object) ->
 
 
 def _marker(xs: Sequence[float]) -> str | None:
-    """Return a marker for a curve of one point, else none."""
+    """Return a marker for a curve of one point, else None."""
     return "o" if len(xs) == 1 else None
 
 
@@ -110,8 +110,8 @@ def comparison_chart(
 ) -> None:
     """Draw quality against MACs of several runs' generators: one colour per run, one marker per kind.
 
-    What is slower than the original for all its MACs has that written beside it, in red.
-    Quality is by the metric, or by the first that the rows have. The file's ending says the format of the picture.
+    A generator that is slower than the original has its factor beside it, in red. The quality is `metric`, or the first
+    metric of the rows. The path's suffix is the format of the picture.
 
     Raises:
         SlimgenError: no row has a finite value of this metric.
@@ -132,7 +132,7 @@ def comparison_chart(
         point = row.macs[convention] / unit, row.metrics[metric]
         marker, area = MARKERS.get(row.name, RIVAL)
         place = f"{point[0]:.3g}", f"{point[1]:.3g}"
-        # A point on another, such as an original that two runs share, is a ring around it.
+        # A point on top of another, such as an original that two runs share, becomes a ring around it.
         around, colour = covered[place], colours[row.run]
         look = {"facecolors": "none", "edgecolors": colour, "linewidths": 1.6} if around else {"color": colour}
         axes.scatter(*point, s=area * (1 + 0.7 * around) ** 2, marker=marker, **{**EDGE, **look}, zorder=3)

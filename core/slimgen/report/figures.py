@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# Told apart by people who see colours differently (Okabe and Ito).
+# Colours that colour-blind people can tell apart (Okabe and Ito).
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A7B00")
 INK, GREY, PALE, RED = "#212529", "#868e96", "#f1f3f5", "#c92a2a"
 
@@ -71,18 +71,18 @@ def save(figure: "Figure", file: Path | IO[bytes]) -> None:
     """Write a figure in the format of the path's suffix; into an open file, as PNG.
 
     Raises:
-        SlimgenError: no format has this ending.
+        SlimgenError: no format has this suffix.
     """
     if isinstance(file, Path) and (ending := file.suffix[1:].lower()) not in figure.canvas.get_supported_filetypes():
         known = ", ".join(sorted(figure.canvas.get_supported_filetypes()))
         raise SlimgenError("a picture's name must end in its format", repr(ending), f"known: {known}")
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of names in scripts that the font lacks
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # names may be in scripts that the font lacks
         figure.savefig(file, dpi=150)
 
 
 def unit_of(kind: str, largest: float) -> tuple[float, str]:
-    """Return what to divide a kind of cost by, and the letters of that unit, given the largest value of a chart."""
+    """Return the divisor of a kind of cost, and the letters of that unit, for the largest value of a chart."""
     if kind == "latency_ms":
         return 1.0, ""
     of_bytes = ((2.0**30, "GiB "), (2.0**20, "MiB "), (2.0**10, "KiB "))
@@ -90,8 +90,8 @@ def unit_of(kind: str, largest: float) -> tuple[float, str]:
     return next((power for power in powers if largest >= power[0]), (1.0, ""))
 
 
-LONG = 24  # a mask of more bits is shown as how many are kept
-TALL = 36  # lines of a table before it goes on in the next column
+LONG = 24  # a mask of more bits is shown as the number of kept ones
+TALL = 36  # lines of a column before the table continues in the next
 
 
 def picture_genotype(genotype: Mapping[str, Value], path: Path, recipe: Recipe | None = None) -> None:

@@ -12,9 +12,9 @@ from slimgen.report.words import COSTS, amount, arrow, quality, size, title
 from slimgen.search import Budget, Objective, Trial, Value, pareto
 
 PREFERRED = ("latency_ms", "macs", "params", "bytes")
-"""Which of several limits is the horizontal axis: the first of these that the budget has."""
+"""Kinds of cost in the order of preference for the horizontal axis, among those that the budget limits."""
 CHOICES = 16
-"""How many choices of a genotype are written out beside a point."""
+"""Number of choices of a genotype that are written beside a point."""
 
 
 class Spot(NamedTuple):
@@ -38,14 +38,14 @@ def front_chart(
     """Draw a search's trials, the Pareto front within the budget, the limit, and the winner.
 
     Args:
-        trials: those without a finite quality or cost are left out.
+        trials: the trials of a search; those without a finite quality or cost are left out.
         objective: the metric on the vertical axis.
         file: a path, whose suffix is the format, or an open file, which gets a PNG.
         chosen: the winner.
-        limits: of the budget, by kind of cost. One of them is the horizontal axis; without any, MACs are.
-        steps: of the trials that the winner was chosen among, and the front is drawn of; its own step where none are
-            named. Earlier steps may have measured mixtures, or networks that are still to be narrowed.
-        measured: on which images the quality was measured.
+        limits: limits of the budget by kind of cost. One of them is the horizontal axis; without any, MACs are.
+        steps: steps whose trials the winner was chosen from, and the front is drawn of; by default the winner's own.
+            Earlier steps may have measured mixtures, or networks that were narrowed later.
+        measured: the images on which the quality was measured.
 
     Returns:
         A spot for every trial in the chart, the winner's last.
@@ -95,7 +95,7 @@ def front_chart(
 
 
 def limited_cost(limits: Mapping[str, float]) -> str:
-    """Return the kind of cost that a budget limits, the first of `PREFERRED` where there are several; else `macs`."""
+    """Return the kind of cost that a budget limits, the first in `PREFERRED` of several; `macs` without limits."""
     return next((kind for kind in PREFERRED if kind in limits), "macs")
 
 

@@ -13,7 +13,7 @@ from slimgen.report.pictures import eight_bits
 from slimgen.report.words import quality
 
 LEAST = 160
-"""CSS pixels that the longer side of a picture has at least on the page."""
+"""Smallest length of a picture's longer side on the page, in CSS pixels."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Gallery:
     """Pictures of the same inputs, a row for each input.
 
     Attributes:
-        title: which inputs they are.
+        title: a heading that says which inputs they are.
         columns: name (input, target, original, found ...) to pictures, float32 (N, channels, H, W) in [-1, 1].
         rows: the names of the N inputs.
-        metric: the metric of single images that the scores are of, as it is printed; empty without scores.
-        scores: column to the N values of the metric.
+        metric: printed name of the scores' metric, which is one of single images; empty without scores.
+        scores: the N values of the metric, by column.
     """
 
     title: str
@@ -47,10 +47,10 @@ class Cell(NamedTuple):
 def cells_of(gallery: Gallery) -> list[tuple[str, list[Cell]]]:
     """Return the rows of a gallery: the name of each, and its cells.
 
-    Small pictures are shown larger, by whole numbers; the PNG keeps their resolution.
+    Small pictures are enlarged on the page by a whole number; the PNG keeps their resolution.
 
     Raises:
-        SlimgenError: a column that holds no pictures.
+        SlimgenError: a column holds no pictures.
     """
     pictures = {name: eight_bits(name, images) for name, images in gallery.columns.items()}
     side = max(max(images.shape[1:3]) for images in pictures.values())

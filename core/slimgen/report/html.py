@@ -76,17 +76,17 @@ def write_report(
 
     Args:
         path: the HTML file.
-        facts: any of `label` (name and licence of the run), `recipe` (a Recipe), `stages` (stage to what its stage.json
-            holds), `logs` (training to the lines of its log), `table`, `genotype` and `manifest` (what their JSON files
-            hold), `trials` (the lines of trials.jsonl), `compute` (device and number type, as text); what is missing is
-            left out of the report.
-        pictures: `grid`, `pareto`, `architecture`, and any others, which come last. Losses are drawn from the logs; the
-            chart of the search is drawn from the trials, and `pareto` is shown only where there are none.
-        galleries: pictures of single images; those of the grid are shown where there are none. None keeps the pictures
-            of the report that is there.
+        facts: any of `label` (name and licence of the run), `recipe` (a Recipe), `stages` (content of stage.json, by
+            stage), `logs` (lines of each log, by training), `table`, `genotype` and `manifest` (content of their JSON
+            files), `trials` (lines of trials.jsonl), `compute` (device and number type, as text); missing ones are left
+            out of the report.
+        pictures: `grid`, `pareto`, `architecture`, and any others, which come last. Losses are drawn from the logs, and
+            the chart of the search from the trials; `pareto` is shown only if there are no trials.
+        galleries: pictures of single images; without any, the grid is shown. None keeps the pictures of the present
+            report.
 
     Raises:
-        RunError: a picture that is not there, a damaged table, or the report cannot be written.
+        RunError: a picture is missing, the table is damaged, or the report cannot be written.
     """
     table = parse_table(facts["table"]) if facts.get("table") else None
     story = gather(facts, table)
@@ -125,8 +125,8 @@ def complete_report(source: Path, path: Path, exported: Sequence[Exported]) -> N
 
     Args:
         source: the report that `write_report` wrote.
-        path: the HTML file, in the folder of the exported files, to which it links.
-        exported: the files.
+        path: the HTML file, in the folder of the exported files that it links to.
+        exported: the exported generators.
 
     Raises:
         RunError: the report cannot be read or written.
@@ -143,20 +143,20 @@ def _read(report: Path) -> str:
 
 
 def _between(text: str, marks: Marks) -> str:
-    """Return what stands between two marks; nothing where one of them is missing."""
+    """Return the text between two marks; empty if one of them is missing."""
     inside, found, _ = text.partition(marks.begin)[2].partition(marks.end)
     return inside if found else ""
 
 
 def _replaced(text: str, marks: Marks, section: str) -> str:
-    """Return a text with another section between two marks; as it was where one of them is missing."""
+    """Return a text with another section between two marks; unchanged if one of them is missing."""
     before, begun, rest = text.partition(marks.begin)
     _, ended, after = rest.partition(marks.end)
     return f"{before}{marks.begin}{section}{marks.end}{after}" if begun and ended else text
 
 
 def _front(facts: Mapping[str, object]) -> tuple[Picture | None, list[Spot]]:
-    """Draw the chart of the search, with texts for its points; nothing without trials that can be drawn."""
+    """Draw the chart of the search, with texts for its points; return None and no texts if no trial can be drawn."""
     winner, lines = values_of(facts.get("genotype")), facts.get("trials")
     if not isinstance(lines, Sequence) or not lines or "objective" not in winner:
         return None, []

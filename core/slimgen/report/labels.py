@@ -30,19 +30,19 @@ WORDS = {
     "training_macs": "MACs of training candidates",
     "updates": "updates of candidates",
 }
-"""Metrics of the stage `search`, by key; `val_...`, `seconds....` and `reverse_...` are composed."""
+"""Labels of the metrics of the stage `search`; those of `val_...`, `seconds....` and `reverse_...` are composed."""
 FIRST = ("space_size", "paths", "operators", "channels", "bits", "evaluations", "left_early", "pareto", "band")
 """Keys shown first: the size and course of a search, before its result."""
 
 
 def searched(metrics: Mapping[str, object]) -> dict[str, str]:
-    """Return what a search measured, as labels and values for people, in the order in which they are read."""
+    """Return the metrics of a search as labels and values for people, in display order."""
     keys = sorted(metrics, key=lambda key: FIRST.index(key) if key in FIRST else len(FIRST))
     return {label(key): value_of(key, metrics[key]) for key in keys}
 
 
 def limited(limits: Mapping[str, object], shares: Mapping[str, object]) -> dict[str, str]:
-    """Return the limits of a budget, as labels and values; with the share of the original that the recipe asked for."""
+    """Return the limits of a budget as labels and values, with the recipe's share of the original if it named one."""
     found = {}
     for kind, limit in limits.items():
         share = f" ({shares[kind]} of the original)" if kind in shares else ""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 FOUND = "found"
 LEVEL = 0.05
-"""A difference is called one only where chance alone would make it this seldom."""
+"""Significance level: the largest p at which a difference is reported."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Difference:
     """How much better the found generator is than one kind of rival, paired run by run.
 
     Attributes:
-        rival: its kind; several of one kind in a run are compared by their mean.
-        gains: of each run, positive where found is better, in the metric's unit.
-        p: of a two-sided t test of the gains' mean against 0; NaN of a single run.
+        rival: kind of rival; several of one kind in a run are compared by their mean.
+        gains: the gain in each run, in the metric's unit; positive if the found generator is better.
+        p: p value of a two-sided t test of the gains' mean against 0; NaN for a single run.
     """
 
     rival: str

@@ -12,7 +12,7 @@ from torch import Tensor
 from slimgen.errors import SlimgenError
 from slimgen.size import Size
 
-SMALLEST = 128  # pixels that a picture has at least in a grid, half of them in a panel; smaller ones are enlarged
+SMALLEST = 128  # fewest pixels of a picture's longer side in a grid, half as many in a panel; smaller ones are enlarged
 GAP, MARGIN, TITLE, SEAM = 6, 12, 30, 2
 PAPER, INK = (255, 255, 255), (33, 37, 41)
 
@@ -21,9 +21,9 @@ def grid(columns: Mapping[str, Tensor], path: Path, scale: int = 1) -> NDArray[n
     """Write a PNG that shows the columns side by side under their names.
 
     Columns are names (input, target, original, found, narrowed ...) to pictures, float32 (N, channels, H, W) in
-    [-1, 1]; the same N in all of them. What is neither grey nor RGB is shown as `how_shown` says. They are enlarged by
-    whole numbers, at least `scale`, without
-    interpolation, so that what a generator made stays visible. The grid is returned as well, uint8 (height, width, 3).
+    [-1, 1], with the same N in all columns. Pictures that are neither grey nor RGB are shown as in `how_shown`. All are
+    enlarged by a whole number, at least `scale`, without interpolation, so that generated details stay visible. The
+    grid is also returned, uint8 (height, width, 3).
 
     Raises:
         SlimgenError: no pictures, or columns of different lengths.
@@ -34,8 +34,8 @@ def grid(columns: Mapping[str, Tensor], path: Path, scale: int = 1) -> NDArray[n
 def panels(columns: Mapping[str, Tensor], path: Path, scale: int = 1) -> NDArray[np.uint8]:
     """Write a PNG with one square panel of pictures per generator, under its name.
 
-    Pictures of one place in their panels were made of the same. They are enlarged as those of a grid are. As `grid`,
-    but that of N pictures the largest square number is shown.
+    Pictures at the same place in their panels are from the same input. Arguments, enlargement, result and errors are
+    those of `grid`, but only the largest square number of the N pictures is shown.
     """
     pictures = _columns(columns)
     across = isqrt(len(next(iter(pictures.values()))))
@@ -56,7 +56,7 @@ def _sheet(
     """Write a PNG with each column's pictures, `across` in a row, under its name."""
     largest = Size(*(max(images.shape[axis] for images in pictures.values()) for axis in (1, 2)))
     times = max(scale, -(-smallest // max(largest)))
-    cell = Size(*(times * side for side in largest))  # that holds each, a whole number of times it
+    cell = Size(*(times * side for side in largest))  # room for each picture, a whole number of times the largest
     down = -(-len(next(iter(pictures.values()))) // across)
     wide, high = across * (cell.width + seam) - seam, down * (cell.height + seam) - seam
     width = 2 * MARGIN + len(pictures) * (wide + between) - between

@@ -76,7 +76,7 @@ def headline(table: Table) -> list[Figure]:
 
 
 def _tone(before: float, after: float, goal: str) -> str:
-    """Return whether a change is for the better or the worse; empty where it is none, or the goal is not known."""
+    """Return whether a change is for the better or the worse; empty if there is none, or the goal is unknown."""
     if before == after or goal not in ("min", "max"):
         return ""
     return BETTER if (after < before) == (goal == "min") else WORSE
@@ -116,19 +116,19 @@ def gather(facts: Mapping[str, object], table: Table | None) -> Values:
 
 
 def values_of(value: object) -> Values:
-    """Return a mapping with names as text; an empty one of all else."""
+    """Return a mapping with its names as text; an empty one for any other value."""
     return {str(key): item for key, item in value.items()} if isinstance(value, Mapping) else {}
 
 
 def _times(records: Mapping[str, Values]) -> dict[str, str]:
-    """Return the time of each stage, and of all that are known."""
+    """Return the time of each stage, and the total of the known ones."""
     times = {name: record["seconds"] for name, record in records.items() if "seconds" in record}
     whole = sum(value for value in times.values() if isinstance(value, int | float))
     return {name: seconds(value) for name, value in {**times, TOTAL: whole}.items()} if times else {}
 
 
 def _budget(recipe: Recipe | None, limits: Values) -> Values:
-    """Return each limit as a number, and as the recipe puts it where that is a share of the original."""
+    """Return each limit as a number, with the recipe's share of the original if it named one."""
     if recipe is None:
         return dict(limited(limits, {}))
     asked = recipe.budget.model_dump(exclude_none=True)
@@ -148,7 +148,7 @@ def _objective(recipe: Recipe | None, splits: Mapping[str, Values]) -> Values:
 
 
 def _data(manifest: Values, splits: Mapping[str, Values]) -> Values:
-    made_of_noise = any(split.get("channels") == 0 for split in splits.values())  # in no direction
+    made_of_noise = any(split.get("channels") == 0 for split in splits.values())  # a direction would mean nothing
     names = ("layout", "size", "fit") if made_of_noise else ("layout", "direction", "size", "load", "fit")
     data: Values = {name: manifest[name] for name in names if name in manifest}
     data |= {name: str(Size.of(data[name])) for name in ("size", "load") if name in data}

@@ -18,35 +18,35 @@ ORIGINAL = "original"
 EFFORT = ("updates", "pictures", "training_macs")
 TIME, SPEED = "p50 / p95 ms", "speed"
 SLOWER = "slower"
-"""How the words for a speed begin where it is a loss."""
+"""First word of the text for a lower speed."""
 MARK, APART = "~", 0.1
-"""Before a latency: the medians of the two halves of its rounds are apart by more than this share of the smaller."""
+"""Mark before a latency, if the medians of the two halves of its rounds differ by more than this share."""
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """One generator, measured.
+    """Measurements of one generator.
 
     Attributes:
-        name: original, found, or a rival's: narrowed, by_hand, random ...; of the reverse direction with `_reverse`.
+        name: original, found, or a rival (narrowed, by_hand, random ...); with `_reverse` for the reverse direction.
         metrics: quality on the test images, by metric.
         macs: multiply-accumulates of one image, by convention.
-        params: None of a row that no generator made, which has no costs at all.
-        bytes: of the weights.
-        runtime: what the latency was measured in, with how many threads, and, where that is not onnxruntime as for the
-            others, why; empty if it was not measured.
-        p50_ms: median milliseconds of one image, of the exported form in onnxruntime where that could be measured;
-            None if nothing was.
-        p95_ms: milliseconds that 95 % of the images stay within; None if not measured.
-        first_half_ms: the median of the first half of the rounds in which all rows took turns; None if they did not.
-        second_half_ms: likewise of the other half.
-        torch_p50_ms: median milliseconds of one image in PyTorch; None if not measured.
-        torch_runtime: in which PyTorch, on what, with how many threads.
-        updates: generator updates of all trainings that led to it, but for the original's; None if not known.
-        pictures: that were made to learn from in them; None if not known.
-        training_macs: of making them, forward and back; None if not known.
-        run: which run it comes from; empty where there is only one.
-        goals: metric to `min` or `max`, whichever is better.
+        params: number of parameters; None for a row without a generator, which has no costs.
+        bytes: size of the weights.
+        runtime: runtime and threads of the latency, with the reason if it is PyTorch's for want of onnxruntime's; empty
+            if not measured.
+        p50_ms: median milliseconds per image, of the exported form in onnxruntime if that could be measured; None if
+            nothing was measured.
+        p95_ms: 95th percentile of the milliseconds per image; None if not measured.
+        first_half_ms: median of the first half of the rounds in which all rows took turns; None if they did not.
+        second_half_ms: likewise of the second half.
+        torch_p50_ms: median milliseconds per image in PyTorch; None if not measured.
+        torch_runtime: version, device and threads of PyTorch.
+        updates: generator updates of all trainings that led to it, without the original's; None if unknown.
+        pictures: images generated in these trainings; None if unknown.
+        training_macs: MACs of generating them, forward and backward passes; None if unknown.
+        run: name of its run; empty if there is only one run.
+        goals: `min` or `max` by metric, whichever is better.
     """
 
     name: str
@@ -92,9 +92,9 @@ class Table:
 
     Attributes:
         rows: the original first.
-        convention: how MACs are counted where one figure is shown.
-        size: of the images; None if not known.
-        protocol: metric to how it was measured.
+        convention: MAC convention, where only one figure is shown.
+        size: size of the images; None if unknown.
+        protocol: how each metric was measured.
         recipe: its name; runs are paired by recipe and seed.
         notes: facts that readers must know, a sentence each.
     """
@@ -112,7 +112,7 @@ def read_table(path: Path, run: str = "") -> Table:
     """Read the table that `evaluate` wrote as table.json; its rows get the name of the run.
 
     Raises:
-        RunError: there is no such file, or it is no such table.
+        RunError: the file is missing, or holds no table.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -133,7 +133,7 @@ def parse_table(value: object, run: str = "", where: str = "a table") -> Table:
         rows = tuple(_row(entry, run, goals) for entry in value["rows"])
         if not rows:
             raise ValueError("no rows")
-        protocol = value.get("protocol") or {}  # of each metric, or one for all of them
+        protocol = value.get("protocol") or {}  # one per metric, or one for all of them
         protocol = protocol if isinstance(protocol, Mapping) else {"quality": str(protocol)}
         convention, size = str(value["convention"]), Size.of(value["size"]) if value.get("size") else None
         recipe, seed, notes = str(value.get("recipe", "")), int(value.get("seed", 0)), value.get("notes") or ()
@@ -144,13 +144,13 @@ def parse_table(value: object, run: str = "", where: str = "a table") -> Table:
 
 def _row(entry: Mapping[str, Any], run: str, goals: Mapping[str, str]) -> TableRow:
     latency, effort = entry.get("latency") or {}, {"updates": entry.get("updates"), **(entry.get("effort") or {})}
-    # Tables of before both were measured hold PyTorch's alone.
+    # Older tables hold only PyTorch's latency.
     torch = entry.get("torch_latency") or (latency if str(latency.get("runtime")).startswith("torch") else {})
     names = ("p50_ms", "p95_ms", "first_half_ms", "second_half_ms")
     times: dict[str, Any] = {name: None if latency.get(name) is None else float(latency[name]) for name in names}
     return TableRow(
         name=str(entry["name"]),
-        # What is not finite was written as null.
+        # Infinity and NaN were written as null.
         metrics={name: float("nan") if value is None else float(value) for name, value in entry["metrics"].items()},
         macs={name: int(value) for name, value in entry["macs"].items()},
         params=None if entry["params"] is None else int(entry["params"]),

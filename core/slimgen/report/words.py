@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from slimgen.files import REVERSE
 
 REAL = "real pictures"
-"""The row of the real images, where a metric has a value of them that is not known beforehand."""
+"""Row of the real images, for metrics whose value on them is not known in advance."""
 GENERATORS = {
     "original": "what was compressed",
     "found": "what the search found, trained",
@@ -23,9 +23,9 @@ GENERATORS = {
     REAL: "the real images themselves, as the network of the metric sees them",
     "bicubic": "the inputs enlarged without any network",
 }
-"""The words for rows of a table; rivals of one kind are numbered."""
+"""Explanations of a table's rows; rivals of one kind are numbered."""
 COSTS = {"macs": "MACs", "params": "parameters", "bytes": "of weights", "latency_ms": "ms (predicted)"}
-"""The kinds of cost that a budget may limit, as they follow a number and its unit."""
+"""Printed names of the costs that a budget may limit, to follow a number and its unit."""
 NAMES = {
     **{"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "patch_swd": "patch SWD"},
     **{"fid": "FID", "kid": "KID", "is": "IS", "lpips": "LPIPS"},
@@ -104,7 +104,7 @@ def factor(before: float | None, after: float | None) -> str:
 def against(before: float | None, after: float | None, less: str = "faster", more: str = "slower") -> str:
     """Return `faster: 2.4 times` or `slower than the original: 1.9 times`; empty if a value is missing.
 
-    Where the factor rounds to 1.0, neither is claimed.
+    If the factor rounds to 1.0, it returns `as the original`.
     """
     if not before or not after:
         return ""

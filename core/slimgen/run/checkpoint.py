@@ -27,10 +27,10 @@ class _Saved(NamedTuple):
 
 
 class Checkpoints:
-    """The two newest checkpoints of one computation, in a folder of their own, made when the first is saved.
+    """The two newest checkpoints of one computation, in a separate folder that the first save creates.
 
-    The fingerprint says what the computation depends on; checkpoints of another one are ignored. `warn` is called with
-    one line for each damaged checkpoint that is passed over.
+    The fingerprint stands for everything that the computation depends on; checkpoints of another one are ignored.
+    `warn` is called with one line for each damaged checkpoint that is skipped.
     """
 
     def __init__(self, folder: Path | str, fingerprint: str, warn: Callable[[str], None] = print) -> None:
@@ -38,13 +38,13 @@ class Checkpoints:
         self._of = hashlib.sha256(fingerprint.encode()).hexdigest()[:12]
 
     def save(self, step: int, state: Mapping[str, object]) -> Path:
-        """Save a state (tensors and plain data, nested at will) in a file, then remove all but the newest two.
+        """Save a state (tensors and plain data, nested to any depth) in a file, then remove all but the newest two.
 
-        Checkpoints of a later step are removed too: they belong to a future that was abandoned, by falling back from
-        a damaged one. A step is an update, a round or whatever the computation counts.
+        Checkpoints of later steps are removed too: they are left from before a damaged checkpoint was skipped. A step
+        is an update, a round or any other count of the computation.
 
         Raises:
-            CheckpointError: the file cannot be written (a full disk); the ones before are as they were.
+            CheckpointError: the file cannot be written (full disk); earlier checkpoints are unchanged.
             TypeError: the state holds something that loading would refuse.
         """
         if step < 0:
@@ -85,7 +85,7 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Remove every checkpoint, of any fingerprint, and the folder if nothing else is in it."""
+        """Remove every checkpoint, of any fingerprint, and the folder if it is then empty."""
         self._sweep()
         for path in _files(self.folder):
             if NAME.fullmatch(path.name):
@@ -100,7 +100,7 @@ class Checkpoints:
         return sorted(saved, reverse=True)
 
     def _sweep(self) -> None:
-        """Remove files that a killed process was writing; they may be what fills the disk."""
+        """Remove temporary files of a killed process, which may fill the disk."""
         for path in _files(self.folder):
             if path.name.startswith("step-") and path.name.endswith(SUFFIX):
                 path.unlink(missing_ok=True)

@@ -15,10 +15,10 @@ from slimgen.files import plain
 
 KEY_LENGTH, VALUE_LENGTH = 250, 6000
 UNITS = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
-CONTINUED = "mlflow.run"  # the tag with the id of the run that a pipeline began, and a stage is to go on with
-NOTE = "mlflow.note.content"  # the tag that MLflow shows as a run's description, in Markdown
+CONTINUED = "mlflow.run"  # tag: id of the run that a pipeline began and a stage continues
+NOTE = "mlflow.note.content"  # tag that MLflow shows as a run's description, in Markdown
 NOTE_LENGTH = 4900
-# Who else counts this run, as tags: the variables that DVC, Kubeflow and Argo set or that a pipeline passes on.
+# Ids of this run elsewhere, as tags: environment variables that DVC, Kubeflow and Argo set or a pipeline passes on.
 SURROUNDINGS = {
     "MLFLOW_RUN_ID": CONTINUED,
     "DVC_EXP_NAME": "dvc.experiment",
@@ -46,7 +46,7 @@ def registered_name(text: str) -> str:
 def parameters(values: Mapping[str, object]) -> dict[str, str]:
     """Return nested parameters with dotted names; sequences as JSON.
 
-    A value that is too long is cut, and ends in a digest of the whole, so that two that differ stay different.
+    A value that is too long is cut, and ends in a digest of the whole, so that different values stay different.
     """
     found = {}
     for name, value in _flat(values):
@@ -79,9 +79,9 @@ def summary(quality: Mapping[str, float], costs: Mapping[str, float]) -> str:
 
 
 def abridged(card: Path) -> str:
-    """Return a model card as a description: without the YAML at its head and its picture, and not too long.
+    """Return a model card as a description of limited length, without its YAML and its picture.
 
-    The picture lies beside the card, where a description cannot show it.
+    A description cannot show the picture, which is a file beside the card.
     """
     text = card.read_text(encoding="utf-8")
     body = text.partition("\n---\n")[2] if text.startswith("---\n") else text
@@ -116,6 +116,6 @@ def surroundings() -> dict[str, str]:
         command = ["git", "rev-parse", "HEAD"]
         revision = subprocess.run(command, capture_output=True, text=True, timeout=3, check=True).stdout.strip()
         tags["mlflow.source.git.commit"] = revision
-    with suppress(OSError, KeyError):  # a container's user has no name
+    with suppress(OSError, KeyError):  # a container's user may have no name
         tags["mlflow.user"] = getpass.getuser()
     return tags

@@ -23,14 +23,14 @@ def _quiet(line: str) -> None:
 class StageFolder:
     """The folder that one stage writes; its fingerprint stands for all that the result depends on.
 
-    As a context manager it begins on entering, unless it has begun, and gives the folder free on leaving, with a note
-    of how it ended; only `finish` makes it whole. Nothing is ever removed for it: what was computed with other settings
-    is parked, in a folder beside this one, and taken up again by whoever asks for it.
+    As a context manager, it begins on entry unless it has begun already, and on exit releases the folder and records
+    how the stage ended; only `finish` completes it. Results of other settings are never removed: they are parked in a
+    folder beside this one, and used again by a run with those settings.
 
     Attributes:
-        out: where the result is to be.
-        path: where it is written, from `begin` on: `out`, or, while a finished result of other settings is there, a
-            parked folder, which `install` puts in its place.
+        out: the final place of the result.
+        path: the folder to write to, from `begin` on: `out`, or, while that holds a finished result of other settings,
+            a parked folder, which `install` moves to `out`.
         say: called with one line about each parked folder.
     """
 
@@ -46,7 +46,7 @@ class StageFolder:
     def finished(self, *, parked: bool = False) -> Record | None:
         """Return the record of this computation if its outputs are there with their sizes, else None.
 
-        Where it is `parked`, that of the folder to be installed.
+        With `parked`, it is the record of the parked folder that `install` moves into place.
         """
         folder = self._parked if parked else self.out
         record = read_record(folder)
@@ -64,12 +64,11 @@ class StageFolder:
     def begin(self, about: Mapping[str, object] | None = None) -> Self:
         """Take the folder for this process; unfinished work is kept and resumed.
 
-        What is there of another fingerprint is parked if it was only begun; if it is finished, it stays, and the stage
-        works in a parked folder. Files of a user's are never touched. What it is `about` is in the record from the
-        beginning.
+        An unfinished result of another fingerprint is parked; a finished one stays, and the stage works in a parked
+        folder. A user's files are never changed. The facts in `about` are in the record from the beginning.
 
         Raises:
-            RunError: another process works in the folder, it cannot be written, or is not this stage's.
+            RunError: another process works in the folder, it cannot be written, or it belongs to another stage.
         """
         require_place(self.out, self.stage, {})
         _make(self.out)
@@ -98,7 +97,7 @@ class StageFolder:
     def finish(self, record: Mapping[str, object], *, install: bool = True) -> Record:
         """Write the outputs to `stage.json`, release the folder and, by default, install it.
 
-        To what `begin` was given it adds `seconds`, `metrics` and the like, outputs, digest, versions and machine.
+        It adds `record` (`seconds`, `metrics` etc.), outputs, digest, versions and machine to the facts of `begin`.
 
         Raises:
             RunError: `begin` was not called, or the disk is full.
@@ -145,7 +144,7 @@ class StageFolder:
     def install(self) -> Record | None:
         """Move this computation, finished and parked, into place and park the one there; None if none is parked.
 
-        Two renames: killed between them, both results are parked, and the next to ask for either installs it.
+        It takes two renames: after a kill between them both results are parked, and the next run installs its own.
 
         Raises:
             RunError: another process works in one of the folders, or they cannot be renamed.
@@ -178,7 +177,7 @@ class StageFolder:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._lock.held and kind is not None:
             status = "FAILED" if issubclass(kind, Exception) else "KILLED"
-            with suppress(RunError):  # the disk may be what ended it
+            with suppress(RunError):  # a full disk may be the reason
                 write_json(self.path / STAGE, {**self._head, "ended": time.time(), "status": status})
         self.release()
 
@@ -201,7 +200,7 @@ class StageFolder:
         before = self._park()
         if before is not None:
             _make(self.out)
-            self._lock.release()  # of the parked one
+            self._lock.release()  # the lock of the folder that is parked now
             self._lock = Lock(self.out)
             self._lock.acquire()
             self._bring_back(before)
@@ -254,7 +253,7 @@ class StageFolder:
         if record.get("finished"):
             return names & set(record["outputs"])
         found = record.get("found", {})
-        # A file that was found and has changed since was overwritten by the stage: its name was an output's.
+        # A file that was there before and has changed was overwritten by the stage, as an output of the same name.
         return {name for name in names if found.get(name) != _mark(folder / name)}
 
 

@@ -31,7 +31,7 @@ def in_use(folder: Path) -> bool:
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:  # held, or on a file system without locks, where the file alone says so
+    except OSError:  # held, or a file system without locks, where the file's presence decides
         return True
     finally:
         os.close(handle)

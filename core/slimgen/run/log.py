@@ -20,7 +20,7 @@ class Log:
         """Append one line: the step and its values, with NaN and infinity as null.
 
         Raises:
-            RunError: the disk is full; the lines before are whole.
+            RunError: the disk is full; earlier lines are intact.
         """
         text = json.dumps(plain({"step": step, **values}), ensure_ascii=False, allow_nan=False) + "\n"
         line = text.encode(errors="surrogatepass")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PARENT = "mlflow.parentRunId"
 SHOWN = (files.REPORT, files.CARD, files.of_direction(files.CARD, files.REVERSE), files.GRID)
-"""Artifacts of a recipe's own run, too: `export` writes the report again, complete."""
+"""Artifacts that are also logged to the recipe's run; `export` completes the report."""
 FILES = (files.MANIFEST, files.GENOTYPE, files.PARETO, files.TRIALS, files.REPORT, files.CARD)
 
 
@@ -40,7 +40,7 @@ class _Runs(NamedTuple):
 class Mirror:
     """Updates of a tracking store from the folders of runs and stages.
 
-    Nothing is logged twice: what a store holds already is looked up once, and remembered.
+    Nothing is logged twice: the store's present content is read once and remembered.
     """
 
     def __init__(self, uri: str) -> None:
@@ -64,7 +64,7 @@ class Mirror:
     def _stage(self, folder: Path, record: Record) -> None:
         status = "FINISHED" if record.get("finished") else "RUNNING"
         if status == "RUNNING" and not in_use(folder):
-            status = record.get("status", "KILLED")  # unless it says how it ended, it could not
+            status = record.get("status", "KILLED")  # without a status, it was killed
         runs = self._runs.get((folder, record["fingerprint"]))
         if runs is None:
             runs = self._runs[folder, record["fingerprint"]] = self._begin(folder, record)
@@ -80,7 +80,7 @@ class Mirror:
                 if runs.recipe is not None and path.name in SHOWN:
                     self.client.log_artifact(runs.recipe, str(path))
                     self._describe(runs.recipe, path)
-                if path.name == files.PARETO:  # the last that a search writes of its trials
+                if path.name == files.PARETO:  # the last file that a search writes about its trials
                     self._trials(runs, folder)
         if record.get("finished") and self._changed(runs.stage, folder / files.METRICS):
             self._comparison(runs, folder / files.METRICS)
@@ -96,8 +96,8 @@ class Mirror:
     def _begin(self, folder: Path, record: Record) -> _Runs:
         """Find or create a stage's run, which is identified by its recipe's run, stage and fingerprint.
 
-        The recipe's is known by group, recipe, seed and metric: a folder's next recipe is another run, and the same one
-        with another value of, say, its export goes on.
+        The recipe's run is identified by group, recipe, seed and metric: another recipe in the folder gets a new run,
+        and the same recipe with another value of, say, its export continues its run.
         """
         given = self._given(record.get("tags", {}).get(CONTINUED))
         run, recipe, experiment = given, None, ""
@@ -214,11 +214,11 @@ class Mirror:
         self._send(run, new)
 
     def _series(self, run: str, path: Path) -> None:
-        """Return the numbers of a training's log, each under the training's name."""
+        """Log the numbers of a training's log, each under the training's name."""
         prefix, course = path.stem.removeprefix("log-"), []
         for line in Log(path).read():
             step = line.pop("step", None)
-            if isinstance(step, int):  # rounds of a search are told by the name of its step
+            if isinstance(step, int):  # in a search's log, a step is a name
                 numbers = {f"{prefix}.{name}": value for name, value in line.items() if isinstance(value, int | float)}
                 course.append((step, measures(numbers)))
         self._course(run, course)

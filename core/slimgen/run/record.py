@@ -32,14 +32,14 @@ from slimgen.run.lock import NAME as LOCK
 LOGS = ("log.jsonl", log_file("*"))
 HALF_WRITTEN = re.compile(rf"\.\d+{re.escape(SUFFIX)}$")
 LAYOUT = 2
-"""How a stage's folder is laid out, and its fingerprint made. A record without one is of the first."""
+"""Version of the files in a stage's folder and of its fingerprint. A record without one has version 1."""
 
 
 LOOKED_AT = (".html", ".md", ".png", "card.json", "card_reverse.json")
-"""Endings of outputs that no stage computes from; the names and words in them may change."""
+"""Suffixes of outputs that no stage computes from; the names and words in them may change."""
 HEAD = {"stage": str, "fingerprint": str, "finished": bool}
 WHOLE = {"outputs": dict, "digest": str, "metrics": dict, "inputs": dict}
-"""What a record must hold, with its type: every one, and those of finished stages."""
+"""Required entries of a record and their types: in every record, and in those of finished stages."""
 
 
 class Output(TypedDict):
@@ -50,7 +50,7 @@ class Output(TypedDict):
 
 
 class Record(TypedDict, total=False):
-    """Content of `stage.json`. Until the stage has finished: everything up to `status`."""
+    """Content of `stage.json`; until the stage has finished, only the entries up to `status`."""
 
     layout: int
     stage: str
@@ -64,22 +64,22 @@ class Record(TypedDict, total=False):
     label: dict[str, str | None]  # displayed name of the run, licence of the images
     tags: dict[str, str]  # recipe, method, task, revision and the like, by which runs are found again
     settings: dict[str, object]  # the parts of the recipe that the stage reads
-    processes: int  # that worked at it together
+    processes: int  # number that ran the stage together
     started: float  # seconds since 1970
     ended: float
-    status: str  # how a stage ended that did not finish: FAILED or KILLED
+    status: str  # FAILED or KILLED, if the stage did not finish
     seconds: float
     metrics: dict[str, object]
     outputs: dict[str, Output]
-    digest: str  # of all outputs
+    digest: str  # one digest of all outputs
     versions: dict[str, str]
     machine: dict[str, object]
 
 
 def fingerprint(stage: str, sections: Mapping[str, object], inputs: Mapping[str, str]) -> str:
-    """Return all that a stage's result depends on as 64 hexadecimal digits; equal if it need not run again.
+    """Return a digest, 64 hexadecimal digits, of all that a stage's result depends on; if equal, it need not rerun.
 
-    That is its name, the sections of the recipe that it reads, in whatever order, and the digest of each input folder.
+    These are its name, the sections of the recipe that it reads, in any order, and the digest of each input folder.
     """
     parts = {"stage": stage, "sections": plain(sections), "inputs": plain(inputs)}
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
@@ -89,10 +89,10 @@ def fingerprint(stage: str, sections: Mapping[str, object], inputs: Mapping[str,
 def require_whole(folder: Path) -> Record:
     """Return the record of a finished stage after checking its files' SHA-256; each file is read once per process.
 
-    Files that are only looked at, such as the report, are nobody's input, and may be edited.
+    Files for people, such as the report, are not checked: no stage reads them, and they may be edited.
 
     Raises:
-        RunError: a file is missing or another, or the record does not agree with itself.
+        RunError: a file is missing or has changed, or the record's digest is wrong.
     """
     record = read_record(folder)
     stage, outputs = record["stage"], record["outputs"]
@@ -115,7 +115,7 @@ def require_whole(folder: Path) -> Record:
 def digest_folder(path: str | os.PathLike[str]) -> str:
     """Return the digest of a folder's names and bytes, without times, owners and a run's own files.
 
-    Of a finished stage these are the outputs it recorded, so a file that somebody adds later changes nothing.
+    In the folder of a finished stage only the recorded outputs count, so a file that is added later changes nothing.
 
     Raises:
         RunError: no such folder, or a recorded output is missing.
@@ -188,7 +188,7 @@ def _fault(value: object) -> str | None:
     if not isinstance(layout, int) or not isinstance(outputs, dict) or not isinstance(value.get("found", {}), dict):
         return "'outputs', 'found' or 'layout' of another type"
     for name, output in outputs.items():
-        # The names are joined to the folder, and removed: none may lead out of it.
+        # Files of these names in the folder may be removed: no name may lead out of it.
         path, whole = PurePosixPath(name), isinstance(output, dict) and isinstance(output.get("bytes"), int)
         if path.is_absolute() or ".." in path.parts or not whole or not isinstance(output.get("sha256"), str):
             return f"no size and SHA-256 of the output {name!r}"

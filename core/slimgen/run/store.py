@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any as Run
 
 CANDIDATE, CHAMPION, CHECKED = "candidate", "champion", "parity"  # aliases of a version, and the tag of a checked one
-MODEL = "slimgen.model"  # the tag of a version with the id of its logged model
+MODEL = "slimgen.model"  # tag of a version: the id of its logged model
 ABOUT = (
     "Generators that slimgen found by the recipe {recipe}. `candidate` is the newest version; `champion` the newest "
     "whose ONNX file was shown to compute what the PyTorch network computes. A version's description is its card."
@@ -36,7 +36,7 @@ BROKEN = re.compile(
     r"out-of-date database"
 )
 SETTINGS = {
-    # The calls are made beside the stage and cost it nothing; still, none should hang for the hours of the defaults.
+    # The calls run in a thread beside the stage; even so, none should hang for hours, as with the defaults.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -49,10 +49,10 @@ SETTINGS = {
 
 
 def load_mlflow() -> ModuleType:
-    """Import MLflow, which takes a second or more, with its output, impatience and telemetry turned off."""
+    """Import MLflow, which takes a second or more, with few retries, and without its output and telemetry."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    # What these libraries warn of among themselves is for their authors, and must not stop a stage as an error.
+    # These libraries' warnings about each other are for their authors, and must not stop a stage as errors.
     warnings.filterwarnings("ignore", module=r"(mlflow|sqlalchemy|alembic|pydantic)(\.|$)")
     import mlflow
     import mlflow.entities
@@ -86,17 +86,17 @@ class Store:
     def _make(self, database: Path) -> None:
         """Create a missing SQLite store under a temporary name, so that a kill leaves nothing incomplete.
 
-        MLflow's dozens of migrations are no transaction, and what they were cut short in can never be opened again.
+        MLflow's dozens of migrations are not a transaction: a store killed amid them can never be opened again.
         """
         for left in database.parent.glob(f".{database.name}.*{SUFFIX}*"):  # of processes that were killed
             left.unlink(missing_ok=True)
         if database.is_file() and database.stat().st_size:
-            # What is no database is found out here: MLflow would try again and again for two minutes.
+            # Check here that it is a database: MLflow would retry for two minutes.
             with closing(sqlite3.connect(database)) as opened:
                 opened.execute("SELECT name FROM sqlite_master").fetchall()
             return
         temporary = database.with_name(f".{database.name}.{os.getpid()}{SUFFIX}")
-        # In the words of the address itself, which is relative where an absolute one could not be written.
+        # The address as it is given, which is relative if an absolute one cannot be written.
         path = self.uri.removeprefix("sqlite:///").partition("?")[0]
         self.mlflow.MlflowClient(
             f"sqlite:///{os.path.join(os.path.dirname(path), temporary.name)}"
@@ -125,7 +125,7 @@ class Store:
     def _at_home(self, found: "Entity | None", place: str | None) -> "Entity | None":
         """Return an experiment; rename one whose artifacts lie beside another store, as in a copied project.
 
-        What is logged to it would be written into the original's folder.
+        Artifacts logged to it would be written to the folder of the original project.
         """
         lies = "" if found is None else str(found.artifact_location)
         if found is None or place is None or not lies.startswith("file:") or not lies.endswith("/mlartifacts"):
@@ -173,9 +173,9 @@ def register(
 ) -> str:
     """Register an ONNX file as a version of a model, or find its version; return the id of its model.
 
-    A version gets the alias `candidate` when it is created and `champion` once it is checked, and neither again, so
-    that syncing an old run takes no alias from a newer one. It is checked when it was shown to compute what the network
-    computes. Its description is then the card beside it.
+    A version gets the alias `candidate` when it is created and `champion` once it is checked, each only once, so that
+    syncing an old run takes no alias from a newer one. It is checked once its parity check has passed; its description
+    is then the card beside it.
     """
     client, digest = store.client, sha256_file(path)
     for version in client.search_model_versions(f"name = '{name}'"):
@@ -194,7 +194,7 @@ def register(
 
 
 def _version(store: Store, path: Path, name: str, run: str, experiment: str, tags: Mapping[str, str]) -> "Entity":
-    # mlflow.onnx.log_model does the same by way of a tracking URI and a run that are global to the process.
+    # mlflow.onnx.log_model does the same, but with a tracking URI and a run that are global to the process.
     import onnx
     import onnxruntime
 
@@ -216,13 +216,13 @@ def _version(store: Store, path: Path, name: str, run: str, experiment: str, tag
     try:
         client.create_registered_model(name, description=ABOUT.format(**{"recipe": "?", **tags}))
     except Exception:
-        client.get_registered_model(name)  # raises if the reason was not that it already exists
-    # A database store would look `models:/` up in the process's global tracking URI, a server in its own.
+        client.get_registered_model(name)  # raises if the model does not exist, so that something else went wrong
+    # A database store would look up `models:/` in the process's global tracking URI, a server in its own store.
     source = f"models:/{logged.model_id}" if store.uri.startswith("http") else logged.artifact_location
     # A database store does not keep the model's id by itself.
     told = {**tags, MODEL: logged.model_id}
     version = client.create_model_version(name, source, run, told, model_id=logged.model_id)
-    link = json.dumps([{"name": name, "version": version.version}])  # by which the UI leads from one to the other
+    link = json.dumps([{"name": name, "version": version.version}])  # the UI's link from the model to its version
     client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
     return version
 

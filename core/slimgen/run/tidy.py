@@ -41,7 +41,7 @@ class Leftover:
         for file in self.files:
             file.unlink(missing_ok=True)
         for place, _, _ in os.walk(self.path, topdown=False):
-            with suppress(OSError):  # something is in it
+            with suppress(OSError):  # it is not empty
                 os.rmdir(place)
         return sorted(path for path in self.path.rglob("*") if path.is_file()) if self.path.is_dir() else []
 
@@ -52,7 +52,7 @@ def leftovers(run: Path) -> Iterator[Leftover]:
         if not path.is_dir() or in_use(path):
             continue
         if is_parked(path):
-            if read_record(path.with_suffix("")):  # else it was to take that place when its process was killed
+            if read_record(path.with_suffix("")):  # else it was about to take that place when its process was killed
                 yield Leftover(path, _about(path), tuple(_written(path)))
         elif DRAWING.fullmatch(path.name):
             yield Leftover(path, "unfinished drawings", tuple(file for file in path.rglob("*") if file.is_file()))

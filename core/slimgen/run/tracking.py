@@ -19,8 +19,8 @@ from slimgen.stopping import asked
 Warn = Callable[[str], None]
 OWED = ".unsynced"
 EVERY = 60.0  # seconds between two syncs of a stage under way
-CLOSING = 60.0  # seconds that a stage waits for its last one
-STOPPED = 15.0  # likewise, where a signal ends it: whoever sent it will not wait for long
+CLOSING = 60.0  # seconds that a stage waits for its last sync
+STOPPED = 15.0  # likewise after a signal, whose sender will not wait for long
 REMEDY = (
     "the file is damaged, incomplete, or of another MLflow version: move it away, and slimgen ui --sync writes a new "
     "one from the run folders"
@@ -37,8 +37,8 @@ class SilentError(Exception):
 def store() -> str:
     """Return the tracking URI: MLFLOW_TRACKING_URI, else SQLite in the working folder, by its absolute path.
 
-    Where the path has characters that mean something in an address, the store's is relative: SQLAlchemy takes a `?` for
-    the end of a path, and not every version decodes `%3F`.
+    The address is relative if the path has characters with a meaning in addresses: SQLAlchemy takes a `?` for the end
+    of the path, and not every version decodes `%3F`.
     """
     path = Path.cwd() / "mlflow.db"
     plain = str(path).isprintable() and not set("?%#") & set(str(path))
@@ -49,12 +49,12 @@ def sync(folder: Path) -> None:
     """Update MLflow from the folder of a run or of one stage; a repeated call changes only what has changed since.
 
     Raises:
-        RunError: the tracker does not answer, or refuses.
+        RunError: the tracker does not answer, or rejects the data.
     """
     try:
         _require_answer(store())
         Mirror(store()).sync(folder)
-    except Exception as error:  # whatever a server or its client comes up with
+    except Exception as error:  # a server or its client may raise anything
         hint = REMEDY if broken(error) else None
         raise RunError(f"cannot sync {folder} to MLflow at {shown(store())}", _reason(error), hint) from error
 
@@ -74,7 +74,7 @@ def create_store(warn: Warn = print) -> str | None:
 
 @contextmanager
 def warning_once() -> Iterator[None]:
-    """Give each warning once within: the stages of a run meet the same store, one after the other."""
+    """Print each warning only once in this context: the stages of a run use the same store, one after the other."""
     global _said
     before, _said = _said, set() if _said is None else _said
     try:
@@ -102,8 +102,8 @@ def _owed(folder: Path) -> Path:
 def tracked(folder: Path, warn: Warn = print) -> Iterator[None]:
     """Sync a stage's folder from a thread beside the block: at once, about once a minute, and after the block.
 
-    The first thing that goes wrong is one warning line, and the end of syncing for this stage. Only the last sync is
-    waited for, and not for long. The stage has begun.
+    The first error prints one warning line and ends syncing for this stage. Only the last sync is waited for, and not
+    for long. The stage must have begun.
     """
     copying = _Copying(folder, warn)
     copying.start()
@@ -125,7 +125,7 @@ class _Copying:
     def start(self) -> None:
         try:
             _require_answer(self.uri)
-            load_mlflow()  # here, since two threads that import the same libraries at once get in each other's way
+            load_mlflow()  # here, because two threads that import the same libraries at once disturb each other
         except Exception as error:
             self._fail(error)
         else:
@@ -166,7 +166,7 @@ class _Copying:
         return None
 
     def _fail(self, error: Exception) -> None:
-        if self._failed.acquire(blocking=False):  # never given back: one line is enough
+        if self._failed.acquire(blocking=False):  # never released: one line is enough
             _leave_out(self.warn, error)
 
 
@@ -192,12 +192,12 @@ def _require_answer(uri: str) -> None:
 def _answers(uri: str, seconds: float = 2.0) -> bool:
     """Return whether an HTTP server answers, even with an error, in bounded time, even if its name is unknown.
 
-    What is no server's answers at once.
+    Addresses that are not HTTP return True at once.
     """
     if not uri.startswith(("http://", "https://")):
         return True
     answered = []
-    # A user and password in the address are for the client; nobody needs them to knock.
+    # The client needs the user and password in the address; this request does not.
     url = f"{shown(uri).rstrip('/')}/health"
 
     def knock() -> None:
@@ -205,9 +205,9 @@ def _answers(uri: str, seconds: float = 2.0) -> bool:
             with urllib.request.urlopen(url, timeout=seconds):
                 answered.append(True)
         except urllib.error.HTTPError:
-            answered.append(True)  # it is there, and speaks
+            answered.append(True)  # an error is an answer, too
         except (OSError, ValueError, http.client.HTTPException) as error:
-            # A certificate that Python does not know may still be good for the client, which has its own settings.
+            # The client, which has its own settings, may accept a certificate that Python does not know.
             if "CERTIFICATE" in str(error).upper():
                 answered.append(True)
 

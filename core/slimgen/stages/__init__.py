@@ -1,7 +1,7 @@
 """The seven stages: recipe and folders in, a folder out. `run` runs them all, and `preview` shows the plan.
 
-`stages.teach(recipe, prepare=..., out=...)` and its like are `perform` of a stage of that name; which folders each
-reads is in `slimgen.stages.table`, for which torch need not be imported.
+`stages.teach(recipe, prepare=..., out=...)` and the other stages' functions are `perform` with the stage's name. The
+folders that each stage reads are in `slimgen.stages.table`, which does not import torch.
 """
 
 from collections.abc import Callable

@@ -33,11 +33,11 @@ _ORDER = list(STAGES)
 def check(recipe: Recipe, *, complete: bool = True, stage: str | None = None) -> None:
     """Try everything in a recipe that needs no images; everything `wanted` must exist if `complete`.
 
-    With a `stage`, that is what this one and those behind it want.
+    With a `stage`, only the needs of this stage and later ones count.
 
     Raises:
-        RecipeError: an unknown task, method or metric, options that do not go together, or code that fails.
-        WeightsError: the file of a feature network is missing, or returns what cannot be used.
+        RecipeError: an unknown task, method or metric, options that do not fit together, or code that fails.
+        WeightsError: the file of a feature network is missing, or the network returns unusable features.
         CheckpointError: a file of weights to import is missing, or holds those of another network.
         BudgetError: a budget that no network of the method's space can meet.
     """
@@ -49,7 +49,7 @@ def check(recipe: Recipe, *, complete: bool = True, stage: str | None = None) ->
     task = open_task(recipe, Compute(torch.device("cpu")))
     require_buildable(GENERATOR, task.original_cost())
     method = open_method(recipe.method)
-    if not getattr(method, "ALONE", False):  # what is adopted is trained against nothing
+    if not getattr(method, "ALONE", False):  # adopted generators are not trained
         judge = discriminator_of(recipe, task)
         if (own := _judge(recipe, judge)) is not None:
             probed(own)
@@ -111,7 +111,7 @@ def _number(options: Mapping[str, Any], name: str, usual: int) -> int:
 def wanted(recipe: Recipe, stage: str | None = None) -> dict[str, SlimgenError | None]:
     """Return a run's needs besides its images, each with its fault or None: metrics, loss networks, weights to import.
 
-    With a `stage`, what this one and those behind it need.
+    With a `stage`, only the needs of this stage and later ones count.
 
     Raises:
         RecipeError: an unknown metric, or options of its network that make no sense.
@@ -121,7 +121,7 @@ def wanted(recipe: Recipe, stage: str | None = None) -> dict[str, SlimgenError |
         looks |= {path: partial(try_imports, recipe, path) for path in checkpoints(recipe)}
     looks |= {network: partial(find_network, network) for network in _perceptual(recipe, stage)}
     for metric in _metrics(recipe, stage):
-        if getattr(find(metric), "check", None) is not PerImage._field_defaults["check"]:  # pixels alone need nothing
+        if getattr(find(metric), "check", None) is not PerImage._field_defaults["check"]:  # pixels need no network
             looks[metric] = partial(check_metric, metric, recipe.evaluate.features)
     found: dict[str, SlimgenError | None] = {}
     for name, look in looks.items():
@@ -166,7 +166,7 @@ def _try_perceptual(network: str, size: tuple[int, int, int]) -> None:
     try:
         with torch.inference_mode():
             found = net(torch.rand((1, *size), generator=torch.Generator().manual_seed(0)) * 2 - 1)
-    except Exception as error:  # a network that is not ours fails in its own way
+    except Exception as error:  # a user's network may raise anything
         raise WeightsError(rule, f"{reason(error)}, from a picture of {' x '.join(map(str, size))}") from error
     maps = [found] if isinstance(found, torch.Tensor) else list(found) if isinstance(found, tuple | list) else []
     if not maps or not all(isinstance(one, torch.Tensor) and one.is_floating_point() for one in maps):

@@ -19,7 +19,7 @@ from slimgen.stages.table import Stage
 
 PACKAGE = Path(slimgen.__file__).parent
 REGISTRIES = ("DISCRIMINATORS", "FAMILIES", "GENERATORS", "METHODS", "METRICS", "TASKS")
-"""Dict literals whose entries count one by one, where their names are in use."""
+"""Dict literals of which only the entries in use count, each by its name."""
 
 _PATH = re.compile(r"(slimgen(?:\.\w+)+):?(\w*)")
 _SILENT = ("ctx", "kind", "returns", "type_comment")
@@ -66,7 +66,7 @@ class Definition:
             if value is None or value == [] or name in _SILENT or (name == "annotation" and isinstance(node, ast.arg)):
                 continue
             self.text.append(f"{name}=")
-            if name == "annotation":  # a field of a record: what it says counts, not what its type is made of
+            if name == "annotation":  # a field of a record: the annotation counts, not the definitions behind it
                 self.text.append(ast.dump(value))
                 continue
             for part in value if isinstance(value, list) else [value]:
@@ -96,8 +96,8 @@ def code(stage: Stage, used: Iterable[str], package: Path = PACKAGE) -> dict[str
     """Return the digest of every definition that decides a stage's result, by module and name.
 
     Args:
-        stage: where to begin, and which rooms to look into.
-        used: texts of a recipe, among them the names of families, tasks, methods, metrics.
+        stage: the stage to begin at, with the rooms to search.
+        used: texts of a recipe, which include the names of families, tasks, methods and metrics.
         package: the folder of slimgen.
     """
     before, now = set[str](), set(used)
@@ -166,7 +166,7 @@ def _uses(module: str, one: Definition, parsed: Module, stage: Stage, package: P
             yield module, name
     for text in one.strings:
         if path := _PATH.fullmatch(text):
-            # A class method, such as a task's `prepare`, does without the rest of its class.
+            # A class method, such as a task's `prepare`, does not need the rest of its class.
             alone, file = f"{path[2]}.{stage.name}", _file(path[1], stage, package)
             known = file is not None and alone in _parsed(file.read_text(encoding="utf-8")).definitions
             yield path[1], alone if known else path[2] or stage.name

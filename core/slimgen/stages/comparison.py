@@ -24,11 +24,11 @@ class Comparison:
     """Generators of one direction, their inputs, and the real images that they are compared with.
 
     Attributes:
-        names: of the inputs.
+        names: names of the inputs.
         paired: whether each input has its own target.
         columns: pictures of the first inputs by name: the inputs, their targets, and the generated ones.
-        networks: the generators that were measured, by name without the direction's suffix.
-        scores: generator to metric of single images to its values, float64 (N,).
+        networks: the measured generators, by name without the direction's suffix.
+        scores: values, float64 (N,), by generator and metric of single images.
     """
 
     images: Pair
@@ -52,7 +52,7 @@ class Comparison:
 def comparison(work: Work, suffix: str = "") -> Comparison:
     """Return the comparison of the recipe's direction, or, with `REVERSE`, of the other one.
 
-    The other one's inputs are no label maps, so there are no segmentations of it.
+    The inputs of the other direction are not label maps, so it has no segmentation metrics.
     """
     task, data, options = work.job.task, work.job.data, work.recipe.evaluate
     split, images = data.split("test"), task.test(data)
@@ -75,7 +75,7 @@ def comparison(work: Work, suffix: str = "") -> Comparison:
 def keeping(task: Task, net: nn.Module, count: int, kept: list[Tensor]) -> Network:
     """Return a generator as a function of prepared inputs, which adds its first images to a list.
 
-    They are float32 (n, C, H, W) on the CPU, of n at most `count` in all.
+    They are float32 (n, C, H, W) on the CPU, at most `count` images in total.
     """
 
     def generate(inputs: Tensor) -> Tensor:
@@ -89,10 +89,10 @@ def keeping(task: Task, net: nn.Module, count: int, kept: list[Tensor]) -> Netwo
 
 
 def galleries(task: Task, compared: Comparison, compute: Compute, metric: str, suffix: str = "") -> list[Gallery]:
-    """Return the pictures that the report shows: the first test images, and those that the found generator does worst.
+    """Return the pictures of the report: the first test images, and the ones with the found generator's worst values.
 
-    The worst are chosen by `metric`, or by the first metric of single images where that one was not measured; without
-    any, or where the first are all, only the first are shown.
+    The worst are chosen by `metric`, or, if that was not measured, by the first metric of single images. Without one,
+    or if there are no further images, only the first are shown.
     """
     direction = ", in the reverse direction" if suffix == REVERSE else ""
     count = len(next(iter(compared.columns.values())))

@@ -26,8 +26,7 @@ LATER: dict[str, dict[str, object]] = {
         ("generator_key", "discriminator_key", "reverse_generator_key", "reverse_discriminator_key")
     ),
 }
-"""Keys that recipes did not always have, with what they are where they are not given: what was computed without them
-stays finished."""
+"""Keys that were added to recipes, with their defaults, which are left out so that older results stay finished."""
 
 
 def fingerprint(stage: Stage, recipe: Recipe, inputs: Mapping[str, str], folders: Mapping[str, Path]) -> str:
@@ -53,7 +52,7 @@ def sections(stage: Stage, recipe: Recipe) -> dict[str, Any]:
         usual = LATER[section]
         found[section] = {k: value for k, value in found[section].items() if k not in usual or value != usual[k]}
     if stage.name == "search" and recipe.budget.latency_ms is None:
-        del found["evaluate.threads"]  # of candidates, nothing is timed
+        del found["evaluate.threads"]  # candidates are not timed
     for section, key in UNDECIDED:
         if section in found:
             found[section] = {name: value for name, value in found[section].items() if name != key}
@@ -139,8 +138,8 @@ def digest_input(name: str, folder: Path) -> str:
     """Return the digest of an input: of images, or of a stage's folder.
 
     Raises:
-        DataError: no images.
-        RunError: no finished folder of that stage, or its files are not what it wrote.
+        DataError: there are no images.
+        RunError: the folder holds no finished stage of that name, or its files have changed.
     """
     if name == DATA:
         if not folder.exists():

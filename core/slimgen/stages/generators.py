@@ -20,7 +20,7 @@ from slimgen.run.record import read_record
 def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict[str, dict[str, Any]]:
     """Return how to build each generator: family, options, weights file and, with the folder `teach`, effort.
 
-    With that, too, the original of the other direction is among them if it is there. A method may compare with none.
+    With `teach`, the original of the reverse direction is included if it exists. A method may have no original.
     """
     networks = json.loads((finetune / files.NETWORKS).read_bytes())
     found = {name: {**about, "file": files.weights_file(name)} for name, about in networks.items()}
@@ -42,7 +42,7 @@ def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict
 
 
 def finished(generators: Mapping[str, object]) -> str:
-    """Return the name of the generator to export: the first that is no original."""
+    """Return the name of the generator to export: the first that is not an original."""
     return next(name for name in generators if not name.startswith("original"))
 
 

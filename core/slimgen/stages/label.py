@@ -1,7 +1,7 @@
 """Label of a run: its name, and the licence of its images. No result depends on either.
 
-Both are in the record of every stage, and each stage takes the licence of the stages it reads. Where a finished stage
-has another label than is asked for, its report or card is written again, and nothing is computed.
+Both are in the record of every stage, and each stage takes the licence of the stages it reads. If a finished stage has
+another label than the requested one, its report or card is written again, and nothing is computed.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from slimgen.stages.table import DATA, Stage
 from slimgen.tasks.embedded import LICENCE, is_embedded
 
 QUICK = "-quick"
-"""The end of a trial run's name, and of its recipe's."""
+"""Suffix of the names of a trial run and its recipe."""
 
 
 class Label(NamedTuple):
@@ -33,13 +33,13 @@ def label_of(name: str | None, recipe: Recipe, out: Path, folders: Mapping[str, 
     """Return the label of a stage in the folder `out`.
 
     Args:
-        name: the run's; that of the folder around the stage's by default.
-        recipe: whose `data.licence` counts first.
+        name: the run's name; by default that of the folder around the stage's.
+        recipe: its `data.licence` takes precedence.
         out: the stage's folder.
         folders: the stage's inputs. The licence of images is known if slimgen drew or downloaded them.
 
     Raises:
-        RunError: the name is no plain name.
+        RunError: the name cannot be a folder's.
     """
     licence = recipe.data.licence
     if licence is None:
@@ -76,8 +76,7 @@ def relabel(
 ) -> bool:
     """Give a finished stage another label, in its record and in its report or card.
 
-    It gets the group, too: the copy of a run's folder is a run of its own. Returns whether something that people read
-    was written again.
+    Return whether a report or card was written again.
     """
     if recorded_label(record) == label:
         return False
@@ -97,6 +96,6 @@ def _licence(recipe: Recipe, kind: str, folder: Path) -> str | None:
         return LICENCE
     try:
         source = source_of(folder)
-    except DataError:  # a damaged note, which says nothing
+    except DataError:  # a damaged note counts as none
         return None
     return None if source is None else source.terms

@@ -12,23 +12,23 @@ from slimgen.tasks import traits_of
 from slimgen.training.distributed import world
 
 WORTH_A_LINE = 4 * 10**9
-"""Bytes from which on the estimate is worth a line."""
+"""Estimate, in bytes, from which a line is printed."""
 _A_PARAMETER = 16
-"""Bytes in training: the weight, its gradient, and Adam's two averages, as float32."""
+"""Bytes per parameter in training: the weight, its gradient, and Adam's two averages, as float32."""
 _A_MAC = 0.2
 """Bytes kept for each MAC of a forward pass, several times as many as convolutional networks keep."""
 
 
 def foresee(recipe: Recipe, smaller: str, available: int | None = None) -> str:
-    """Return a line about the memory that teaching takes, where that is much; empty where it is not.
+    """Return a line about the memory that teaching takes, if that is much; else an empty one.
 
     Args:
-        recipe: its `teach` section is looked at.
+        recipe: the recipe with the `teach` section.
         smaller: the settings to lower, for the message.
-        available: bytes; by default those of the device that would be used.
+        available: bytes; by default those of the device that training uses.
 
     Raises:
-        ShortageError: even the least that it can take is more than is available.
+        ShortageError: the lower bound is more than is available.
     """
     if recipe.teach.generator_checkpoint is not None or at_least(recipe, rough=True) < WORTH_A_LINE:
         return ""
@@ -45,19 +45,19 @@ def foresee(recipe: Recipe, smaller: str, available: int | None = None) -> str:
 def at_least(recipe: Recipe, rough: bool = False) -> float:
     """Return a lower bound, in bytes, of what training the original takes in one process.
 
-    That are the weights of its generators with what Adam keeps of each, and what one forward pass of a batch keeps for
-    the backward pass; not the discriminators, the images and the convolutions' workspace. A `rough` one is no bound,
-    but a guess that is several times too large, and takes no time.
+    It counts the weights of the generators with their gradients and Adam's averages, and the activations that a forward
+    pass of one batch keeps; not the discriminators, the images and the convolutions' workspace. A `rough` one is not a
+    bound, but a guess that is several times too large and takes no time.
     """
     about, teach = recipe.teach.generator, recipe.teach
     cost, batch = generator_cost(**recipe.size._asdict(), **about), -(-teach.batch // world()[1])
     kept = _A_MAC * cost.exact if rough else _kept(recipe)
-    low = 1 if rough or recipe.compute.precision == "fp32" else 0.5  # half of it may be bfloat16
+    low = 1 if rough or recipe.compute.precision == "fp32" else 0.5  # under autocast, activations may be bfloat16
     return float(traits_of(recipe).directions * (_A_PARAMETER * cost.params + batch * low * kept))
 
 
 def _kept(recipe: Recipe) -> float:
-    """Return the bytes that the generator's forward pass keeps of one image; 0 for a network that cannot tell.
+    """Return the bytes that the generator's forward pass keeps per image; 0 if they cannot be counted.
 
     The network and the images are on torch's meta device: they have shapes and types, and take no memory.
     """
@@ -69,14 +69,14 @@ def _kept(recipe: Recipe) -> float:
         if not isinstance(value, nn.Parameter):
             storage = value.untyped_storage()
             found[storage._cdata] = storage.nbytes()
-            held.append(value)  # or another might get its address
+            held.append(value)  # else another tensor might get its address
         return value
 
     held: list[Tensor] = []
     try:
         with torch.device("meta"), saved_tensors_hooks(pack, lambda value: value):
-            build_generator(**about).train()(torch.empty(2, *given))  # two, for the sake of BatchNorm
-    except Exception:  # a user's network may do what has no meaning without values
+            build_generator(**about).train()(torch.empty(2, *given))  # two images, because BatchNorm needs them
+    except Exception:  # a user's network may need values
         return 0.0
     return sum(found.values()) / 2
 

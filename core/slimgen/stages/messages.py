@@ -14,9 +14,9 @@ def message_of(node: ast.AST) -> str:
 
 
 def without_messages(tree: ast.Module) -> ast.Module:
-    """Remove the texts that only end in a message, in place, and return the tree.
+    """Remove, in place, the texts that are only used in messages, and return the tree.
 
-    These are descriptions of pydantic fields, and strings of local names that are read only where an error is raised.
+    These are descriptions of pydantic fields, and strings of local names that are read only in raise statements.
     """
     for statement in _statements(tree):
         if isinstance(statement, ast.FunctionDef):

@@ -28,7 +28,7 @@ from slimgen.tasks.embedded import find_images
 from slimgen.tasks.traits import NOISE
 
 FEW, SAMPLES = 20_000, 500
-"""Genotypes that are counted one by one; of a larger space, genotypes that are drawn to estimate by."""
+"""Size of the largest space that is counted one by one; number of genotypes drawn from a larger one to estimate it."""
 NOTES = (
     "MACs of a training: 3 x (generator + 3 x discriminator) for each image of each update, because a backward pass "
     "costs twice a forward pass. Those of supernet, search and finetune are upper limits: as if the largest "
@@ -42,7 +42,7 @@ NOTES = (
 class Expense:
     """Estimates for a stage; None means not yet known, or negligible."""
 
-    updates: int | None = None  # of its generators
+    updates: int | None = None  # updates of its generators
     macs: float | None = None
     bytes: float | None = None  # on disk
 
@@ -52,12 +52,12 @@ class Outlook:
     """Plan of a run.
 
     Attributes:
-        recipe: resolved, as plain values.
-        stages: by name, whether it is finished, resumes or is to run, and the results that it would replace.
-        wanted: metrics, networks and files that are needed, each with its fault or None.
+        recipe: the resolved recipe, as plain values.
+        stages: state of each stage by name: finished, resumes or to run, and the results that it would replace.
+        wanted: required metrics, networks and files, each with its fault or None.
         budget: the limits as numbers.
-        space: how many genotypes there are, how many are within the budget, and how these were counted.
-        evaluations: candidates that the search measures at most.
+        space: number of genotypes, number within the budget, and how these were counted.
+        evaluations: largest number of candidates that the search measures.
     """
 
     recipe: Mapping[str, object]
@@ -79,7 +79,7 @@ def require_places(recipe: Recipe, data: Path, out: Path, planned: Sequence[Stag
 def is_among(recipe: Recipe, data: Path, out: Path) -> bool:
     """Return whether a run's folder may lie among the images; only the default one may.
 
-    What slimgen wrote there is not taken for an image.
+    Files that slimgen wrote there are not taken for images.
     """
     return out == default_out(recipe.name) and out.resolve().is_relative_to(data.resolve())
 
@@ -104,7 +104,7 @@ def preview(recipe: Recipe, *, data: Path | None = None, out: Path, until: str |
     """Return the plan of `run` with the same arguments. Nothing is written, and no image is decoded.
 
     Raises:
-        SlimgenError: as `check` of the recipe; what it needs and is not there is said in what is returned.
+        SlimgenError: as `check` of the recipe; missing files do not raise, they are in the result's `wanted`.
     """
     check(recipe, complete=False)
     needs = {name: None if fault is None else str(fault) for name, fault in wanted(recipe).items()}
@@ -113,7 +113,7 @@ def preview(recipe: Recipe, *, data: Path | None = None, out: Path, until: str |
     except DataError as fault:
         images, needs["images"] = None, str(fault)
     if data is None and images is not None and not images.exists():
-        images = None  # drawn first
+        images = None  # the run draws them first
     method = getattr(open_method(recipe.method), "preview", lambda recipe: None)(recipe)
     states: dict[str, str] = {}
     places = _places(recipe, images, out, up_to(until))
@@ -177,7 +177,7 @@ def expenses_of(recipe: Recipe, method: Preview | None, counts: Mapping[str, int
 
     def known(count: Callable[[int], int]) -> int | None:
         number = count(counts.get("train", 1))
-        # Where it depends on how many images there are, it may not be known yet.
+        # A number that depends on the number of images may not be known yet.
         return number if "train" in counts or number == count(1_000_000) else None
 
     def learning(pictures: int | None, generator: Mapping[str, float]) -> float | None:
@@ -204,7 +204,7 @@ def expenses_of(recipe: Recipe, method: Preview | None, counts: Mapping[str, int
     supernet = training(method.updates, method.batch * method.archs, largest)
     tuned = training(finetune.steps, finetune.batch, within)
     every = learning(known(lambda images: finetune.batch * trained_anew(recipe, method, images)), within)
-    if every is not None and HALVING in finetune.rivals:  # which may take all that the found one took
+    if every is not None and HALVING in finetune.rivals:  # it may spend as many MACs as the found one
         took = [supernet.macs, searched, tuned.macs]
         every = None if None in took else every + sum(filter(None, took))
     return {
@@ -227,7 +227,7 @@ def trained_anew(recipe: Recipe, method: Preview, images: int) -> int:
 def _space(method: Preview, budget: Budget) -> dict[str, object]:
     """Return the size of a space and of its part within the budget; very long numbers as texts."""
     space, size = method.space, method.space.size
-    budget = replace(budget, latency_ms=None)  # which is measured when the search begins
+    budget = replace(budget, latency_ms=None)  # latency is measured when the search begins
     if not budget.limits:
         within, how = size, "no limit on a counted cost"
     elif size <= FEW:
@@ -235,7 +235,7 @@ def _space(method: Preview, budget: Budget) -> dict[str, object]:
     else:
         rng = random.Random("preview")
         allowed = sum(budget.allows(method.costs(space.sample(rng))) for _ in range(SAMPLES))
-        # Where none was drawn, at most three in as many are within, with 95 % confidence.
+        # If none of the drawn ones is within, at most three in as many are, with 95 % confidence.
         within = size * max(allowed, 3) // SAMPLES
         how = f"{'about' if allowed else 'at most about that'}: {allowed} of {SAMPLES} drawn at random are"
     numbers = {"genotypes": size, "within": within}

@@ -59,11 +59,11 @@ def run(
 
     Args:
         recipe: the recipe to run.
-        data: the images; the folder `data`, or the embedded ones, where none are named.
+        data: the images; by default the folder `data`, or the recipe's embedded images.
         out: the run's folder.
         until: the last stage to run; all of them by default.
-        name: what the run is shown as, in report, card and MLflow, and what its model is registered as; the name of its
-            folder by default. No result depends on it.
+        name: displayed name of the run, in report, card and MLflow, and name of its registered model; by default the
+            name of its folder. No result depends on it.
         group: the common group of the stages in MLflow; the run's folder by default.
         progress: called as the work proceeds.
         on_stage: is called after each stage.
@@ -73,11 +73,11 @@ def run(
         What each stage measured.
 
     Raises:
-        SlimgenError: as the stages do; what was done until then stays, and the same call goes on from there.
+        SlimgenError: as the stages do; finished work stays, and the same call resumes from there.
     """
     planned, name = up_to(until), checked(name)
     stopping.heed()
-    check(recipe)  # before any picture is drawn
+    check(recipe)  # before any image is drawn
     require_places(recipe, find_images(recipe, data, out), out, planned)
     if on_begin is not None:
         on_begin(heading(recipe, _compute(recipe), out, out / "prepare"))
@@ -112,14 +112,14 @@ def perform(
 ) -> Metrics:
     """Run a stage into `out`, unless it holds this computation already, and return its metrics.
 
-    `inputs` are, for each stage that this one reads, the folder that it left; to `prepare`, `data`, the images. `name`
-    is what the run is shown as, and `group` what its stages have in common in MLflow, by default name and path of the
-    folder around `out`; progress is lines on stderr by default.
+    `inputs` are the folders of the stages that this one reads; for `prepare`, `data` is the folder of images. `name` is
+    the displayed name of the run, and `group` the common group of its stages in MLflow; by default name and path of the
+    folder around `out`. By default progress is printed as lines on stderr.
 
     Raises:
-        RunError: an input is missing, unfinished, damaged or of another stage, `out` is no place for this one, or the
-            name is no plain one.
-        SlimgenError: as the stage's body does; what was done until then stays, and the same call goes on from there.
+        RunError: an input is missing, unfinished, damaged or of another stage, `out` is not a place for this stage, or
+            the name cannot be a folder's.
+        SlimgenError: as the stage's body does; finished work stays, and the same call resumes from there.
     """
     with stopping.listening(), peers():
         stopping.heed()
@@ -135,7 +135,7 @@ def perform(
         done = first(lambda: folder.finished() or folder.install())
         if done is not None:
             require_whole(out)
-            if rank == 0:  # a process may have been killed after it was finished
+            if rank == 0:  # a process may have been killed after it finished
                 _remove_checkpoints(out)
                 sweep(out)
                 _show(stage, recipe, folders, folder, done, label, group)
@@ -170,7 +170,7 @@ def perform(
             folder.finish({**how, "metrics": metrics}, install=False)
             # Only now: until the record is written, a killed stage resumes from its checkpoints.
             _remove_checkpoints(place)
-        folder.install()  # not before MLflow was brought in line with the folder under the name that it had
+        folder.install()  # only after MLflow was synced with the folder under its parked name
         together()
         return metrics
 
@@ -263,7 +263,7 @@ def _smaller(stage: Stage, recipe: Recipe) -> str:
     section = getattr(recipe, stage.name, None)
     batch = section.get("batch") if isinstance(section, Mapping) else getattr(section, "batch", None)
     values = {f"{stage.name}.batch": batch}
-    widths = () if DATA in stage.reads else (*WIDTHS, "hidden")  # of networks, which the first stage has not
+    widths = () if DATA in stage.reads else (*WIDTHS, "hidden")  # the first stage has no networks
     values |= {f"teach.generator.{name}": recipe.teach.generator.get(name) for name in widths}
     named = [f"{key} (now {value})" for key, value in values.items() if isinstance(value, int) and value > 1]
     return f"lower {' or '.join([*named, f'size (now {recipe.size})'])}"

@@ -1,9 +1,9 @@
 """Trial runs: a recipe cut down until all of it runs in about a minute.
 
-One rule for every recipe: no value is larger than that of its key in `MOST`; epochs become updates; the size is halved
-until no side is above `SIDE`, as far as the networks allow, and a limit on MACs falls with it; an exhaustive search
-becomes a random one; of the embedded pictures, a tenth is drawn. Networks, spaces, losses and metrics stay: a trial
-run needs the same weights and images as the whole one, and shows that they are in order. Its figures say nothing.
+The same rules hold for every recipe: no value is larger than that of its key in `MOST`; epochs become updates; the size
+is halved until no side is above `SIDE`, as far as the networks allow, and a limit on MACs falls with it; an exhaustive
+search becomes a random one; a tenth of the embedded images is drawn. Networks, spaces, losses and metrics stay: a trial
+run needs the same weights and images as the full run, and shows that they work. Its figures are not results.
 """
 
 from collections.abc import Iterator
@@ -23,16 +23,16 @@ MOST: dict[str, float] = {
     **{"repeats": 1, "random": 1, "share": 0.01, "calibration": 2, "latency_networks": 4, "latency_runs": 2},
     **{"images": 8, "validation": 8, "test": 8, "pictures": 2, "check_every": 2, "patience": 1},
 }
-"""The most of each key, wherever in a recipe it stands."""
+"""Largest value of each key, in any section of a recipe."""
 SEARCHED = ("evaluations", "population")
 """Keys of a search whose defaults are large."""
 
 
 def quick(recipe: Recipe) -> Recipe:
-    """Return the recipe of a trial run, which is marked as one; a recipe that is marked already as it is.
+    """Return the recipe of a trial run, marked as one; a recipe with that mark is returned unchanged.
 
     Raises:
-        SlimgenError: as `check`, where the recipe itself is not sound.
+        SlimgenError: as `check`, if the recipe itself is invalid.
     """
     if recipe.quick:
         return recipe
@@ -44,7 +44,7 @@ def quick(recipe: Recipe) -> Recipe:
             fault = error
         else:
             return candidate
-    check(recipe, complete=False)  # which says what is wrong with the recipe as it was written
+    check(recipe, complete=False)  # raises if the recipe itself is invalid
     raise fault
 
 
@@ -81,7 +81,7 @@ def _cut(recipe: Recipe, halvings: int, searched: tuple[str, ...]) -> Recipe:
 
 
 def _limit(section: dict[str, Any]) -> None:
-    """Cut the values of a section, and of those inside it, to the most that each may be."""
+    """Cut the values of a section, and of those inside it, to the largest ones in `MOST`."""
     if section.pop("epochs", None) is not None:
         section["updates"] = UPDATES
     for key, value in section.items():

@@ -17,10 +17,10 @@ class Shown(NamedTuple):
     """A run in the form that its report shows.
 
     Attributes:
-        folders: those that `evaluate` read, by stage.
+        folders: folders of the stages that `evaluate` read, by stage.
         out: the folder of `evaluate`.
         compute: device and number type.
-        seconds: that `evaluate` took, as far as is known.
+        seconds: duration of `evaluate`, as far as it is known.
     """
 
     recipe: Recipe
@@ -35,9 +35,9 @@ def write_page(shown: Shown, galleries: Sequence[Gallery] | None) -> None:
     """Write the HTML report of `evaluate`.
 
     Args:
-        shown: the run, whose table lies in its folder.
-        galleries: pictures of single images; the picture grid is shown where there are none. None keeps the pictures
-            of the report that is there.
+        shown: the run, with its table in its folder.
+        galleries: pictures of single images; without any, the picture grid is shown. None keeps the pictures of the
+            present report.
     """
     folders, out = _folders(shown), shown.out
     trials = Log(folders["search"] / files.TRIALS).read()
@@ -71,10 +71,10 @@ def write_page(shown: Shown, galleries: Sequence[Gallery] | None) -> None:
 
 
 def _folders(shown: Shown) -> dict[str, Path]:
-    """Return the folders of the stages before, in their order; with the supernet's, where it lies beside them.
+    """Return the folders of the earlier stages in order, with the supernet's if it is beside them.
 
-    `evaluate` does not read the supernet. Its time and its losses belong into the report all the same, if the folder
-    beside is the one that the search used.
+    `evaluate` does not read the supernet, but the report shows its time and losses if the folder beside the others is
+    the one that the search used.
     """
     folders = dict(shown.folders)
     searched: Record = read_record(folders["search"])

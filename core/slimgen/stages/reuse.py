@@ -12,7 +12,7 @@ from slimgen.files import STAGE, SUFFIX, publish, sha256_once
 from slimgen.run.folder import StageFolder
 from slimgen.run.record import LOGS, Record, content, read_record, walk
 
-# One name for all processes, of which the folder's lock admits one: what a killed one left is found again.
+# The same for all processes, of which the folder's lock admits one: files of a killed one are found again.
 ASIDE = f".0{SUFFIX}"
 LINKED, WRITABLE = (".npy", ".safetensors"), stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
@@ -21,14 +21,14 @@ def take_over(folder: StageFolder) -> tuple[Path, Record] | None:
     """Fill a stage's folder from a neighbour's with the same computation, if there is one.
 
     Neighbours are the folders of the same stage in the runs beside this one: two recipes with the same data and the
-    same teacher train it once. Arrays and weights are linked, read-only then for both, or copied where links are not
-    possible, and all else is copied: under a name that no reader takes for an output, compared with the neighbour's
-    record, and renamed when all of them are right. The folder is begun, and finished by the caller, so a process killed
-    here leaves nothing half done.
+    same teacher train it once. Arrays and weights are linked, and become read-only for both runs, or copied where links
+    are impossible; other files are copied. They get temporary names, are compared with the neighbour's record, and are
+    renamed when all of them match. The caller begins and finishes the folder, so a process killed here leaves nothing
+    incomplete.
 
     Returns:
-        The neighbour and its record; None if there is none, or its files are not those that it recorded. What is left
-        in the folder then is this run's own, and shared with nobody.
+        The neighbour and its record; None if there is none, or its files differ from its record. The folder then holds
+        only this run's own files, shared with no other.
     """
     for neighbour in _neighbours(folder):
         record = StageFolder(neighbour, folder.stage, folder.fingerprint).finished()
@@ -41,7 +41,7 @@ def take_over(folder: StageFolder) -> tuple[Path, Record] | None:
 def _neighbours(folder: StageFolder) -> Iterator[Path]:
     """Return the folders of the same stage in other runs, by name."""
     run = folder.out.absolute().parent
-    with suppress(OSError):  # a place that may not be listed has nothing to offer
+    with suppress(OSError):  # a folder that may not be listed is skipped
         for record in sorted(run.parent.glob(f"*/{folder.stage}/{STAGE}")):
             if not record.parent.samefile(folder.path):
                 yield record.parent
@@ -76,8 +76,8 @@ def _share(source: Path, target: Path) -> None:
     """Link arrays and weights; copy small files, and those that people read and perhaps edit."""
     target.unlink(missing_ok=True)
     if source.suffix in LINKED:
-        with suppress(OSError):  # another file system, one without links, or a file of another user's
-            source.chmod(source.stat().st_mode & ~WRITABLE)  # written in place, it would change in both
+        with suppress(OSError):  # another file system, one without links, or another user's file
+            source.chmod(source.stat().st_mode & ~WRITABLE)  # a change in place would affect both
             os.link(source, target)
             return
     shutil.copyfile(source, target)

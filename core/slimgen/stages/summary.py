@@ -15,7 +15,7 @@ from slimgen.run.record import read_record
 
 
 def heading(recipe: Recipe, compute: Compute, out: Path, prepare: Path) -> str:
-    """Return two lines: recipe, method and budget; device, pictures as far as they are prepared, and the folder."""
+    """Return two lines: recipe, method and budget; device, number of images if they are prepared, and the folder."""
     limited = any(getattr(recipe.budget, kind) is not None for kind in ("macs", "params", "bytes", "latency_ms"))
     budget = limits_words(budget_of(recipe).limits) if limited else "none"
     counted = f" ({recipe.budget.convention})" if recipe.budget.macs is not None else ""
@@ -32,7 +32,7 @@ def _device(compute: Compute) -> str:
 
 
 def found(recipe: Recipe, search: Path) -> str:
-    """Return one line about what a search found: the architecture in short, its costs, its score; empty if nothing."""
+    """Return one line about the result of a search: architecture in short, costs and score; empty without one."""
     winner = json.loads((search / GENOTYPE).read_bytes())
     if not winner["genotype"]:  # nothing was searched
         return ""

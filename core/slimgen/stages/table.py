@@ -1,6 +1,6 @@
 """The seven stages in one table: inputs of each, what decides its result, and which of them train.
 
-No torch is imported here: the command line, `dvc.yaml` and the components are held to this table.
+It does not import torch. The command line, `dvc.yaml` and the components must agree with it.
 """
 
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from pathlib import Path
 from slimgen.errors import RunError, nearest
 
 DATA = "data"
-"""The folder, or archive, of images that `prepare` reads: the one input that no stage wrote."""
+"""Name of the folder or archive of images that `prepare` reads, the only input that no stage writes."""
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,14 @@ class Stage:
     """Facts about a stage before it runs.
 
     Attributes:
-        name: of the stage, its command, its DVC stage, its component, and its body's function and file in `bodies`.
+        name: name of the stage, its command, its DVC stage, its component, and its body's function and file.
         about: its purpose, in one line.
         reads: the stages whose folders it reads, or `DATA`.
-        sections: the parts of a recipe that decide its result; a dot leads into a section.
-        code: the rooms of the package, or files, whose code decides its result so far as the recipe uses it, besides
-            its body's file.
-        trains: whether it trains networks, if only to choose among them.
-        shared: whether several processes work at it together; else the first works alone.
+        sections: the parts of a recipe that decide its result; `section.key` is one key of a section.
+        code: the folders and files of the package whose code decides its result if the recipe uses it, besides its
+            body's file.
+        trains: whether it trains networks, even if only to choose among them.
+        shared: whether several processes run it together; else the first process works alone.
         lent: whether a neighbouring run may reuse its results; reports and cards belong to each run.
     """
 
@@ -120,7 +120,7 @@ _STAGES = (
 )
 
 STAGES = {stage.name: stage for stage in _STAGES}
-"""By name, in the order in which they run."""
+"""The stages by name, in the order in which they run."""
 
 
 def default_out(name: str) -> Path:
@@ -138,7 +138,7 @@ def up_to(until: str | None) -> list[Stage]:
     """Return the stages of a run, to its end or to the named one.
 
     Raises:
-        RunError: no stage of that name.
+        RunError: there is no stage of that name.
     """
     if until is not None and until not in STAGES:
         raise RunError("--until must name a stage", repr(until), nearest(until, STAGES))

@@ -23,7 +23,7 @@ from slimgen.training.fit import Journal
 Progress = Callable[[str, int, int, Mapping[str, float]], None]
 """Function of the current activity, the amount done, the total, and the latest values."""
 Metrics = dict[str, float]
-"""What a stage measured, by name."""
+"""Metrics of a stage by name."""
 
 
 @dataclass
@@ -58,8 +58,8 @@ class Work:
     """One stage at work.
 
     Attributes:
-        inputs: stage name to the folder it left; `data` to the images.
-        out: where this one writes.
+        inputs: folders of the earlier stages by name; `data` for the images.
+        out: the folder to write to.
         label: the displayed name and licence of the run.
         mark: the stage's fingerprint.
         home: the folder that holds checkpoints and logs, shared by all processes of a run.

@@ -12,24 +12,24 @@ from slimgen.errors import ExportError, SlimgenError, reason
 from slimgen.files import read_json, write_json
 
 WARMUP = 2  # the first call allocates, the second finds its memory
-VISIT = 4  # timed calls of a session, before it is the next graph's turn
+VISIT = 4  # timed calls of a session before the next graph's turn
 
 
 class Clock:
     """Timer of graphs in onnxruntime on the CPU, with operators run one after the other.
 
-    What disturbs a measurement on a shared machine only ever adds time, and comes and goes over seconds. So graphs
-    take turns (many short visits in rounds, which is the caller's part: a slow spell then hits all alike), and of the
-    calls of a visit, and of the visits of a graph, the lower quartile counts: below the disturbed ones, and yet no
-    minimum, which is lower the more often one looks.
+    Disturbances on a shared machine only add time, and come and go over seconds. So graphs take turns, in many short
+    visits (the caller orders them in rounds, so that a slow spell affects all graphs). The lower quartile counts, over
+    the calls of a visit and over the visits of a graph: it lies below the disturbed values, and unlike a minimum it
+    does not fall with the number of measurements.
 
-    With one thread within an operator the clock is the processor time of the thread itself, which stands still while
-    others have the core: on an idle machine it is the time that passes, on a busy one what would have passed. With
-    several, whose processor time includes their waiting for each other, it is the time that passes, and the minimum
-    counts: of many calls, at least one found all cores free.
+    With one thread within an operator, the clock is that thread's processor time, which stops while other processes
+    have the core: on a busy machine it reads as on an idle one. With several threads, whose processor time includes
+    their waiting for each other, the clock is wall time, and the minimum counts: among many calls, at least one found
+    all cores free.
 
     Raises:
-        SlimgenError: fewer than one thread.
+        SlimgenError: `threads` is below 1.
     """
 
     def __init__(self, threads: int) -> None:
@@ -44,15 +44,15 @@ class Clock:
     def visit(self, graph: bytes, shape: Sequence[int]) -> float:
         """Measure a call of a serialised ONNX model on one float32 input of this shape, in milliseconds.
 
-        The session is made anew, so that no placement in memory counts twice, and warmed up.
+        Each visit creates and warms up a new session, so that no placement in memory counts twice.
 
         Raises:
-            ExportError: onnxruntime cannot load the graph, or not run it on such an input.
+            ExportError: onnxruntime cannot load the graph, or cannot run it on this input.
         """
         try:
             call = onnx_call(onnx_session(graph, self.threads), shape)
             times = time_calls(call, WARMUP, VISIT, self._now)
-        except Exception as error:  # its errors have no public base class
+        except Exception as error:  # onnxruntime's errors have no public base class
             raise ExportError(f"onnxruntime must run the graph on an input of {tuple(shape)}", reason(error)) from error
         return self.settle(times)
 
@@ -64,12 +64,12 @@ class Clock:
 class Visits:
     """Milliseconds of each visit to each of many graphs, in a JSON file written aside and renamed.
 
-    What the file holds under the same conditions is kept; under others, or damaged, it begins anew. It and its folder
-    are made with the first measurement.
+    Visits in the file under the same conditions are kept; a damaged file, or one of other conditions, is replaced. File
+    and folder are created with the first measurement.
 
     Args:
         path: the file.
-        conditions: all that the times depend on, as plain values.
+        conditions: everything that the times depend on, as plain values.
         free: conditions that may differ in a file that was finished (saved with a summary); it keeps its own.
     """
 
@@ -104,7 +104,7 @@ class Visits:
     ) -> None:
         """Visit every graph, by name, once per round, so that a slow spell of the machine affects all of them.
 
-        Those visited in a round before are passed over. `progress` is called with the visits done and all visits.
+        Visits of an earlier call are not repeated. `progress` is called with the visits done and the total.
 
         Raises:
             RunError: the file cannot be written.

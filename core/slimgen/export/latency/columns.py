@@ -11,12 +11,12 @@ from slimgen.errors import SlimgenError
 from slimgen.search import Choice, Space
 from slimgen.search.genotype import Genotype
 
-# How strongly the intercept is drawn to zero: as if one network without pieces had been seen, at the noise expected of
-# measurements (1 %) against the share that an intercept usually has (5 %). It settles what networks of almost equal
-# sums leave open, so that predictions of smaller ones stay proportional instead of wild.
+# Weight of a prior that draws the intercept to zero, like one more measurement of a network without pieces: the
+# expected noise of measurements (1 %) over the usual share of an intercept (5 %). If all networks have almost equal
+# sums, it keeps the predictions of smaller ones proportional to their sums.
 _DRAWN = 0.2
 _ROUNDS = 20
-_TUNING = 1.345  # of Huber's weights: 95 % of the efficiency of least squares where errors are normal
+_TUNING = 1.345  # of Huber's weights: 95 % of the efficiency of least squares for normal errors
 _MAD = 1.4826  # from the median absolute deviation to the standard deviation of normal errors
 
 
@@ -35,8 +35,8 @@ class Line:
 def fit_line(totals: Sequence[float], latencies: Sequence[float]) -> Line:
     """Fit the line to sums of pieces and latencies of networks, both in ms.
 
-    By least squares of relative errors, as a budget is a limit on the smaller networks too, whose absolute errors are
-    small, with Huber's weights against disturbed measurements.
+    The fit is a least-squares fit of relative errors, because a budget also limits the smaller networks, whose absolute
+    errors are small. Huber's weights reduce the effect of disturbed measurements.
     """
     total, latency = np.asarray(totals, float), np.asarray(latencies, float)
     rows = np.stack([np.ones_like(total), total], axis=1) / latency[:, None]
@@ -54,7 +54,7 @@ def fit_line(totals: Sequence[float], latencies: Sequence[float]) -> Line:
 
 Numbers = NDArray[np.integer] | NDArray[np.floating]
 Columns = Mapping[str, Numbers]
-"""For each dimension of a space an array of its values, all of one shape."""
+"""An array of values for each dimension of a space, all of one shape."""
 Times = NDArray[np.float64]
 
 
@@ -66,17 +66,17 @@ def predictor(
 ) -> Callable[[Columns], Times]:
     """Return a function that predicts the latencies of many genotypes of a space.
 
-    A piece depends on a few dimensions only (its own width and the one before). Which they are is found by changing
-    one dimension at a time, from both ends of the space; the milliseconds of all their settings make a table.
+    A piece depends on few dimensions (its own width and the one before). They are found by changing one dimension at a
+    time, from both ends of the space; the milliseconds of all their settings form a table.
 
     Args:
         space: choices of numbers, without conditions.
         keys: the pieces of a genotype, in order.
-        times: the milliseconds of each.
-        line: from their sum to the latency.
+        times: milliseconds of each piece.
+        line: latency as a function of their sum.
 
     Raises:
-        SlimgenError: the space is of another kind, or its sub-networks are no such chains.
+        SlimgenError: the space has other dimensions, or its sub-networks are not chains of pieces like these.
     """
     choices = {name: choice for name, choice in space.items() if isinstance(choice, Choice)}
     options = {name: np.array(choice.options) for name, choice in choices.items()}

@@ -134,7 +134,7 @@ def _linear(graph: Graph, layer: nn.Linear, x: str) -> str:
 
 
 def _unflatten(graph: Graph, layer: nn.Unflatten, x: str) -> str:
-    sides = numpy.array([0] * int(layer.dim) + list(layer.unflattened_size), numpy.int64)  # 0: as it was
+    sides = numpy.array([0] * int(layer.dim) + list(layer.unflattened_size), numpy.int64)  # 0 keeps a dimension
     return graph.add("Reshape", x, graph.constant(sides))
 
 
@@ -182,22 +182,22 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
 def onnx_graph(net: nn.Module, shape: Sequence[int]) -> bytes:
     """Return a network of one image or noise tensor, in evaluation mode and float32, as a serialised ONNX model.
 
-    Convolutions (dense, grouped, transposed), linear layers, reflected and zero padding, InstanceNorm, BatchNorm, the
-    activations of generators, pools, nearest and bilinear enlarging, sums, products and concatenations, as modules or
-    as functions. The input is called `input`, the output `output`; the input's shape is fixed. The network, whose
-    control flow does not depend on values, is not changed. The graph is rewritten as an exported one is
-    (`slimgen.export.rewriting`).
+    It supports convolutions (dense, grouped, transposed), linear layers, reflection and zero padding, InstanceNorm,
+    BatchNorm, the activations of generators, pooling, nearest and bilinear upsampling, sums, products and
+    concatenations, as modules or as functions. Input and output are called `input` and `output`; the input's shape is
+    fixed. The network, whose control flow must not depend on values, is not changed. The graph is rewritten like an
+    exported one (`slimgen.export.rewriting`).
 
     Raises:
-        ExportError: it cannot be traced, or has a layer that is not translated here.
+        ExportError: it cannot be traced, or has a layer that this module does not translate.
     """
     from onnx import TensorProto, helper, shape_inference
 
-    net = nn.Sequential(net)  # what is traced is looked into, even a layer
+    net = nn.Sequential(net)  # the tracer enters the outermost module, even if it is a layer
     try:
         traced = fx.GraphModule(net, _Tracer().trace(net))
     except Exception as error:  # the network's own code may raise anything for a symbol
-        raise ExportError("to be timed, a network must have no control flow that depends on values", error) from error
+        raise ExportError("a network must have no control flow that depends on values to be timed", error) from error
     traced.graph.eliminate_dead_code()
     graph, names = Graph(), {}
     for node in traced.graph.nodes:

@@ -24,18 +24,18 @@ from slimgen.search.genotype import Genotype
 from slimgen.search.space import Space
 
 Sample = Callable[[random.Random], Genotype]
-"""Draws a random genotype that the table is for, as `Space.sample` does."""
+"""Function that draws a random genotype for the table, as `Space.sample` does."""
 Progress = Callable[[int, int], None]
 
-_FRUITLESS = 500  # samples without a new piece, after which there are taken to be no more
-_PATIENCE = 4  # times the runs asked for, on a machine too busy for them
-_POOL = 200  # different genotypes among which networks to measure are chosen
+_FRUITLESS = 500  # samples without a new piece before sampling stops
+_PATIENCE = 4  # times the requested runs, at most, on a busy machine
+_POOL = 200  # different genotypes to choose the measured networks from
 
 
 class LatencyTable:
     """Latency of a call at batch size 1 as a line over the sum of a network's pieces. Made by `measure`.
 
-    `fitted` are the whole networks, with their milliseconds, that the line was fitted to; `checked` those of the check.
+    `fitted` holds the milliseconds of the whole networks that the line was fitted to, `checked` those of the check.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class LatencyTable:
             raise SlimgenError("runs must be at least 1", runs)
         self._supernet, self._size, self._clock = supernet, (height, width), Clock(threads)
         self._rounds = -(-runs // VISIT)
-        # What the times depend on; the pieces of the largest network tell one supernet from another.
+        # Everything that the times depend on; the pieces of the largest network identify the supernet.
         conditions: dict[str, object] = {
             "cpu": str(machine()["cpu"]),
             "onnxruntime": str(onnxruntime.__version__),
@@ -87,32 +87,32 @@ class LatencyTable:
     ) -> "LatencyTable":
         """Measure the sampled pieces and some whole networks in turns, then fit and check the line.
 
-        What was measured is kept in the file every few seconds: after a kill the same call goes on, and after the
-        end it returns the same table and measures nothing. The networks to check with are taken as they are sampled;
-        those to fit to are spread over the MACs that occur, so that the line need not reach far beyond them.
+        The file is saved every few seconds: after a kill the same call resumes, and after the end it returns the same
+        table without measuring. The networks of the check are the first samples; those of the fit are spread over the
+        range of MACs, so that the line does not extrapolate far.
 
         Args:
-            supernet: whose sub-networks are known in pieces, or a family's generators likewise.
-            sample: of the genotypes.
-            height: of the input image, px.
+            supernet: a supernet, or a family, whose networks consist of known pieces.
+            sample: draws the genotypes.
+            height: height of the input image in px.
             width: likewise.
-            path: JSON file of the table; it and its folder are made.
-            threads: within an operator.
+            path: JSON file of the table; it and its folder are created.
+            threads: threads within an operator.
             runs: timed calls of each piece and each network, rounded up to whole visits.
-            seed: of the samples.
-            fit: whole networks to fit to; fewer where there are not so many.
-            check: whole networks to check with; likewise.
-            tolerance: median relative error of the check above which all are visited again, up to four times as often.
-                What remains after that is in `error`, for the caller to weigh.
-            most: pieces that are measured beforehand, where there are very many; the others when they are asked for.
-            keep: take a finished table even if another processor or onnxruntime was measured: a search that goes on
-                elsewhere, or on several machines, must go on with the costs that it began with.
-            progress: called with the visits done and all visits.
+            seed: seed of the samples.
+            fit: whole networks to fit the line to; fewer if the space has fewer.
+            check: whole networks to check it with; likewise.
+            tolerance: median relative error of the check above which everything is visited again, up to four times as
+                often. The remaining error is in `error`, for the caller to judge.
+            most: number of pieces to measure in advance if there are very many; others are measured when first needed.
+            keep: accept a finished table of another processor or onnxruntime: a search that resumes elsewhere, or
+                runs on several machines, must keep the costs that it began with.
+            progress: called with the visits done and the total.
 
         Raises:
-            RecipeError: sub-networks of this supernet are not known in pieces.
+            RecipeError: the pieces of this supernet's sub-networks are not known.
             ExportError: a piece or network has a layer that is not translated, or that onnxruntime cannot run.
-            SlimgenError: no threads, runs or networks.
+            SlimgenError: `threads`, `runs`, `fit` or `check` is below 1.
             RunError: the file cannot be written.
         """
         if fit < 1 or check < 1:
@@ -120,7 +120,7 @@ class LatencyTable:
         table = cls(supernet, height, width, threads, runs, path, keep)
         pieces, samples = table._sampled(sample, random.Random(seed), fit + check, most)
         fitted, checked = table._choose(samples, fit, check)
-        # All in the same rounds: the machine that ran the pieces is the one that ran the networks.
+        # All in the same rounds, so that pieces and networks meet the same state of the machine.
         networks = {_name(genotype): table._network(genotype) for genotype in (*fitted, *checked)}
         visits = {key: table._piece(piece) for key, piece in pieces.items()}
         for turn in range(1, _PATIENCE + 1):
@@ -133,7 +133,7 @@ class LatencyTable:
         return table
 
     def _settle(self, pieces: Iterable[str], fitted: Iterable[Genotype], checked: Iterable[Genotype]) -> None:
-        """Return pieces, networks and line, as far as they are measured."""
+        """Update pieces, networks and line from the visits so far."""
         self._pieces = {key: self._settled(key) for key in pieces}
         self.fitted = {genotype: self._settled(_name(genotype)) for genotype in fitted}
         self.checked = {genotype: self._settled(_name(genotype)) for genotype in checked}
@@ -217,7 +217,7 @@ class LatencyTable:
 
     def _network(self, genotype: Genotype) -> Callable[[], float]:
         shape = self._supernet.pieces(genotype, *self._size)[0].shape
-        # The extracted network, not the chain of its pieces: whatever the pieces leave out would show as an error.
+        # The extracted network, not the chain of its pieces: anything that the pieces omit shows up as an error.
         return lambda: self._clock.visit(onnx_graph(self._supernet.extract(genotype), shape), shape)
 
     def _each(self, genotype: Genotype) -> list[float]:

@@ -1,16 +1,16 @@
 """Graphs in forms that onnxruntime computes faster on a CPU, with the same results.
 
-The exporter of torch, by the optimizer of onnxscript, has folded constants, merged what is computed twice, put zero
-paddings into convolutions and dropped what does nothing. What is left is slow where channels are few: onnxruntime's
-convolution computes sixteen outputs at once on a processor with AVX-512, eight with AVX2, however few there are, and
-sorts them back into a layout that the norm after it can read. Here
+torch's exporter, with onnxscript's optimizer, has already folded constants, merged repeated computations, put zero
+paddings into convolutions and dropped nodes without effect. Layers with few channels remain slow: onnxruntime's
+convolution always computes sixteen outputs at once on a processor with AVX-512 (eight with AVX2), and sorts them back
+into a layout that the norm after it can read. Here
 
-- an enlarging by nearest neighbours and the convolution after it become one transposed convolution (`enlarged`);
-- a convolution to few channels becomes a transposed one, too, which is a product of matrices (`transposed`),
-- or, by a large kernel of few inputs, computes the pixels of each square of 2 x 2 as channels (`squared`);
-- a convolution of 1 x 1, which is a product of matrices, is given its pixels in one row (`in_rows`).
+- nearest-neighbour upsampling and the convolution after it become one transposed convolution (`enlarged`);
+- a convolution to few channels also becomes a transposed one, which is a matrix product (`transposed`),
+- or, with a large kernel and few inputs, computes the pixels of each 2 x 2 square as channels (`squared`);
+- a 1 x 1 convolution, which is a matrix product, gets its pixels in one row (`in_rows`).
 
-Where each of these pays was measured, by `benchmarks/graph.py`.
+`benchmarks/graph.py` measured where each of these is faster.
 """
 
 from typing import TYPE_CHECKING
@@ -29,8 +29,8 @@ def rewritten(model: "ModelProto") -> "ModelProto":
     """Return a model with the same results, up to float32 rounding, for every size that the given one takes.
 
     Args:
-        model: float32, with the shapes of its values; it is not changed. One of branches or loops, which hold graphs
-            of their own, is returned as it is.
+        model: float32, with the shapes of its values; it is not changed. A model with branches or loops, which contain
+            graphs, is returned as it is.
     """
     if any(attribute.HasField("g") or attribute.graphs for node in model.graph.node for attribute in node.attribute):
         return model

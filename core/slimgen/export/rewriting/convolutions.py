@@ -1,6 +1,6 @@
 """Faster forms of convolutions with few outputs and of convolutions after upsampling.
 
-Each is applied where it was measured to be faster at 64 to 256 px (`benchmarks/graph.py`); or `everywhere` it can be.
+Each is applied where it measured faster at 64 to 256 px (`benchmarks/graph.py`), or `everywhere` it can be.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,15 @@ from slimgen.export.rewriting.sides import doubles, parities
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-FEW, NARROW = 4, 12  # outputs that a convolution has at most where it is faster in another form
-DEEP = 32  # inputs from which kernels larger than 3 x 3 are faster transposed than as squares
+FEW, NARROW = 4, 12  # most outputs of a convolution that is faster in another form
+DEEP = 32  # fewest inputs at which kernels larger than 3 x 3 are faster transposed than as squares
 
 
 def enlarged(draft: Draft, everywhere: bool = False) -> None:
     """Replace nearest-neighbour upsampling by 2 and the convolution after it by one transposed convolution.
 
-    The four pixels that are copies of one enter every sum together, so that their taps can be added up beforehand:
-    (k + 1)^2 / 4 taps a pixel take the place of k^2. The kernel is the mirrored one, added up over its four places.
+    Four copies of one pixel enter every sum together, so their taps can be summed in advance: (k + 1)^2 / 4 taps per
+    pixel replace k^2. The new kernel is the mirrored one, summed over its four places.
     """
     makers = draft.makers()
     for place, conv in enumerate(draft.nodes):
@@ -40,8 +40,8 @@ def enlarged(draft: Draft, everywhere: bool = False) -> None:
 def transposed(draft: Draft, everywhere: bool = False) -> None:
     """Replace convolutions to fewer channels by transposed ones with the mirrored kernel.
 
-    What is multiplied is then every pixel with every tap, a product of matrices without padded channels; what is laid
-    out between is k^2 values an output, and was k^2 an input.
+    Every pixel is then multiplied with every tap, in a matrix product without padded channels; the buffer in between
+    holds k^2 values per output channel instead of k^2 per input channel.
     """
     for place, conv in enumerate(draft.nodes):
         found = window(draft, conv)
@@ -60,10 +60,10 @@ def transposed(draft: Draft, everywhere: bool = False) -> None:
 def squared(draft: Draft, everywhere: bool = False) -> None:
     """Replace convolutions with large kernels to at most `FEW` channels by ones that compute squares of 2 x 2 pixels.
 
-    A kernel one pixel larger, which holds the kernel at its four places, moves in steps of two; its outputs, four times
-    as many, are sorted into their squares. Where sixteen outputs cost what one does, (k + 1)^2 / 4 taps a pixel take
-    the place of k^2. (The same as `slimgen.nets.functional.few_channels`.) Left as they are: sides that are odd, or
-    may be.
+    A kernel one pixel larger, which contains the kernel at four places, moves in steps of two; its four times as many
+    outputs are sorted into their squares. Where sixteen outputs cost as much as one, (k + 1)^2 / 4 taps per pixel
+    replace k^2 (as in `slimgen.nets.functional.few_channels`). Convolutions whose sides are or may be odd are not
+    changed.
     """
     known = parities(draft)
     for place, conv in reversed(list(enumerate(draft.nodes))):
@@ -74,7 +74,7 @@ def squared(draft: Draft, everywhere: bool = False) -> None:
         biases = {bias: value for bias in conv.input[2:] if (value := draft.array(bias)) is not None}
         if len(biases) < len(conv.input) - 2 or known.get(name) != (0, 0):
             continue
-        # Of both orders of channels, the one that more runtimes know: place by place.
+        # Of both orders of channels, the one that more runtimes support: place by place.
         kernel = places(weights).reshape(-1, weights.shape[1], *(side + 1 for side in weights.shape[2:]))
         inputs = [conv.input[0], draft.constant(f"{conv.input[1]}.squared", kernel)]
         inputs += [draft.constant(f"{bias}.squared", numpy.tile(value, 4)) for bias, value in biases.items()]

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
 Shape = tuple[int | str, ...]
-"""Of a value: numbers, and names or formulas of sizes that may vary."""
+"""Shape of a value: numbers, and names or formulas of variable sizes."""
 ELEMENTWISE = frozenset(("Relu", "LeakyRelu", "Tanh", "Sigmoid"))
-"""Operators of one input that know nothing of places."""
+"""Operators of one input that treat every pixel alike."""
 NORMS = frozenset(("InstanceNormalization", "BatchNormalization"))
 SUMS = frozenset(("Add", "Sub", "Mul", "Div"))
 
@@ -20,8 +20,8 @@ class Draft:
     """A copy of a model's graph, to be changed.
 
     Attributes:
-        nodes: in an order in which they can be computed.
-        shapes: of the values whose shape is known.
+        nodes: the nodes, in an order in which they can be computed.
+        shapes: the known shapes, by name of the value.
     """
 
     def __init__(self, model: "ModelProto") -> None:
@@ -67,7 +67,7 @@ class Draft:
         wanted, kept = set(self.outputs), []
         for node in reversed(self.nodes):
             if wanted.intersection(node.output):
-                wanted.update(filter(None, node.input))  # an input that is left out has no name
+                wanted.update(filter(None, node.input))  # an omitted input has no name
                 kept.append(node)
         known = {name for node in kept for name in node.output}
         values = [value for value in model.graph.value_info if value.name in known]

@@ -9,17 +9,17 @@ from slimgen.export.rewriting.draft import ELEMENTWISE, SUMS, Draft, node, windo
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-WIDE = 32  # channels whose multiples, in and out, suit onnxruntime's own layout for convolutions as well
+WIDE = 32  # multiples of this, in and out, are as fast in onnxruntime's own layout for convolutions
 _INSTANCE = "InstanceNormalization"
 
 
 def in_rows(draft: Draft, everywhere: bool = False) -> None:
     """Replace 1 x 1 convolutions by one-dimensional ones on (N, C, H W).
 
-    Those onnxruntime computes as products of matrices in the layout that is there: no channel is padded, and nothing is
-    sorted. What follows and does not ask where a pixel lies (norm, activation, sum) is computed in rows, too, until
-    something does. Left as they are: convolutions right after others, which hand on a layout of their own; and those of
-    which both widths are multiples of `WIDE`, if not `everywhere`.
+    onnxruntime computes these as matrix products in the present layout, without padding channels or sorting them. The
+    nodes after one stay in rows, too, while they treat every pixel alike (norm, activation, sum). Two kinds are not
+    changed: convolutions right after others, which pass on onnxruntime's own layout; and, unless `everywhere`, those
+    whose input and output widths are both multiples of `WIDE`.
     """
     rows = _Rows(draft, everywhere)
     for one in draft.nodes:
@@ -37,7 +37,7 @@ class _Rows:
         self._everywhere = everywhere
         self._draft, self._makers = draft, draft.makers()
         self._rows: dict[str, str] = {}
-        self._alone: dict[str, str] = {}  # values that there are in rows only, and an image of their size
+        self._alone: dict[str, str] = {}  # values that exist only in rows, to an image of their size
         self._targets: dict[tuple[int | str, ...], str] = {}
 
     def take(self, one: "NodeProto") -> None:

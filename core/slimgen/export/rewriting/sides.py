@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 Parities = tuple[int | None, int | None]
-"""Of height and width: 0 for even, 1 for odd, None for unknown."""
+"""Parity of height and width: 0 for even, 1 for odd, None for unknown."""
 _UNKNOWN: Parities = (None, None)
 _DOUBLED: Mapping[str, object] = {
     "mode": b"nearest",

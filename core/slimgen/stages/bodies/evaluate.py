@@ -116,7 +116,7 @@ def row(
     name: str, about: Mapping[str, Any], shapes: Shapes, quality: Mapping[str, float], timing: Timing
 ) -> dict[str, Any]:
     """Return the table's row for a generator of images of these shapes."""
-    height, width = shapes.given[1:] or shapes.wanted[1:]  # of its input; where that is noise, of the image
+    height, width = shapes.given[1:] or shapes.wanted[1:]  # of the input, or, if that is noise, of the image
     cost = generator_cost(about["family"], height, width, **about["options"])
     instead = {"instead": timing.instead} if timing.instead else {}
     return {

@@ -29,7 +29,7 @@ from slimgen.tasks.traits import NOISE
 def export(work: Work) -> Mapping[str, float]:
     """Write `generator.onnx` and `card.md`; register it in MLflow as candidate, and as champion after the parity check.
 
-    Of both directions where both were found: `generator_reverse.onnx` with `card_reverse.md`, too.
+    If both directions were found, write `generator_reverse.onnx` and `card_reverse.md`, too.
     """
     generators = {
         name: about for name, about in described(work.recipe, work.inputs["finetune"]).items() if "original" not in name
@@ -119,7 +119,7 @@ def _exported(
 
 
 def measured(facts: Facts) -> dict[str, str]:
-    """Return what the report says of an exported file: its size, its latency beside the original's, its agreement."""
+    """Return the report's facts on an exported file: size, latency beside the original's, agreement with PyTorch."""
     times = {
         str(
             one["measured"]
@@ -142,7 +142,7 @@ def _speed(table: Mapping[str, Any], name: str, original: str) -> str:
 
 
 def _pictures(work: Work, suffix: str) -> str:
-    """Copy the picture grid of a direction beside its card, and return the copy's name; empty where there is none."""
+    """Copy the picture grid of a direction beside its card, and return the copy's name; empty without a grid."""
     name = files.of_direction(files.GRID, suffix)
     if not (source := work.inputs["evaluate"] / name).is_file():
         return ""
@@ -195,7 +195,7 @@ def in_turns(lines: Mapping[str, Mapping[str, Any]], name: str = "found") -> lis
         {"measured": f"{row}, in turns", **lines[row][kind]}
         for kind in ("latency", "torch_latency")
         for row in (original, name)
-        if row in lines and kind in lines[row]  # a table may be older than PyTorch's beside onnxruntime's
+        if row in lines and kind in lines[row]  # older tables may lack one of the two
     ]
 
 

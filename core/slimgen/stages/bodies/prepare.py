@@ -10,7 +10,7 @@ def prepare(work: Work) -> Mapping[str, float]:
     """Decode the images into arrays; write the rejected ones, with reasons, to `manifest.json`.
 
     Raises:
-        DataError: no images, or no known layout.
+        DataError: there are no images, or their layout is unknown.
     """
 
     def progress(done: int, total: int) -> None:
@@ -19,7 +19,7 @@ def prepare(work: Work) -> Mapping[str, float]:
     manifest = task_class(work.recipe.task).prepare(work.recipe, work.inputs["data"], work.out, progress)
     counts = {f"{name}_images": float(split.count) for name, split in manifest.splits.items()}
     for name, split in manifest.splits.items():
-        if split.target_names is not None:  # of two sets, whose other one may be of another length
+        if split.target_names is not None:  # two sets of images may have different lengths
             counts[f"{name}_targets"] = float(len(split.target_names))
     for note in manifest.notes:
         warn(note)

@@ -46,7 +46,7 @@ def search(work: Work) -> Mapping[str, float]:
 def write_trials(work: Work, found: Found, front: Sequence[Trial], goals: Mapping[str, object]) -> None:
     """Write the winner with its objective, all trials, and the front.
 
-    Seconds are left out: equal searches leave equal files.
+    Seconds are left out, so that equal searches write equal files.
     """
     winner, *lines = (
         {name: value for name, value in trial.to_json().items() if name != "seconds"}
