@@ -129,7 +129,7 @@ def test_model_hubs_read_the_head_of_the_card(facts: Facts) -> None:
 
 def test_the_card_shows_pictures_and_the_files_purpose_and_limits(facts: Facts) -> None:
     text = card(replace(facts, pictures="grid.png", speed="faster: 3.5 times"))
-    assert "![Test inputs, and what each generator makes of them](grid.png)" in text
+    assert "![Test inputs, and the output of each generator for them](grid.png)" in text
     assert "on the machine that measured both: faster: 3.5 times." in text
     limits = text[text.index("## Intended use and limits") : text.index("## Training")]
     for words in ("Other sizes run", "not measured", "no evidence", "bound by the licence of the data: made by this"):

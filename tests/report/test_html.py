@@ -138,7 +138,7 @@ def test_operations_are_beside_latency_and_slower_generators_have_a_separate_col
     assert '<div class="worse"><b>1.9 times</b><i>slower than the original</i></div>' in text
     assert text.count('<div class="worse">') == 1
     assert "<dt>latency in PyTorch</dt><dd>torch 2.13 cpu</dd>" in text
-    assert "~ marks a latency that did not hold still" in Page(text).words
+    assert "~ marks an unstable latency" in Page(text).words
 
 
 def test_the_search_is_described_in_words_without_keys(page):
@@ -195,12 +195,12 @@ def test_single_pictures_have_their_own_resolution_and_their_scores(tmp_path):
 
 
 def test_export_completes_the_report(page, tmp_path):
-    assert "Written by the next stage" in page.words
+    assert "Not exported yet: the next stage" in page.words
     (tmp_path / "export").mkdir()
     exported = Exported("generator.onnx", "card.md", {"size": "12 KiB", "latency of found": "<1 ms"})
     complete_report(tmp_path / "report.html", tmp_path / "export" / "report.html", [exported])
     whole = Page((tmp_path / "export" / "report.html").read_text())
-    assert "Written by the next stage" not in whole.words
+    assert "Not exported yet: the next stage" not in whole.words
     assert "12 KiB" in whole.words
     assert "<1 ms" in whole.words
     assert whole.sources[:2] == ["generator.onnx", "card.md"]

@@ -263,7 +263,7 @@ def test_a_registered_generator_has_its_signature_and_its_aliases(client, begin)
         sync(first)
     registered = client.get_registered_model("e2s-cf_gan")
     assert registered.aliases == {"candidate": 1, "champion": 1}
-    assert registered.description.startswith("Generators that slimgen found by the recipe townhouses.")
+    assert registered.description.startswith("Generators that slimgen found with the recipe townhouses.")
     (model,) = client.search_logged_models([client.get_experiment_by_name("slimgen").experiment_id])
     assert {metric.key: metric.value for metric in model.metrics} == {"psnr": 20.5, "parity_max_abs": 1e-6}
     assert client.get_model_version("e2s-cf_gan", "1").description == "# a card"

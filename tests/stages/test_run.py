@@ -106,7 +106,7 @@ def test_every_latency_is_onnxruntimes_of_the_exported_form_with_pytorchs_beside
         assert row["torch_latency"]["runtime"].startswith("torch 2.")
         assert metrics[f"{row['name']}.latency_ms"] == row["latency"]["p50_ms"]
         assert metrics[f"{row['name']}.torch_latency_ms"] == row["torch_latency"]["p50_ms"]
-    assert "Operations beside latency" in (finished / "evaluate" / "report.html").read_text()
+    assert "MACs and latency relative to the original" in (finished / "evaluate" / "report.html").read_text()
     card = (finished / "export" / "card.md").read_text()
     assert all(
         f"| {name}, in turns | {runtime}" in card for name in ("original", "found") for runtime in ("onnx", "torch")

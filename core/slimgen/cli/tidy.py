@@ -13,7 +13,7 @@ RUNS = Path("runs")
 
 def tidy(
     runs: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RUN]...", help="By default all in the folder runs.")
+        list[Path] | None, typer.Argument(metavar="[RUN]...", help="Run folders; by default all in the folder runs.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List leftovers without removing them.")] = False,
 ) -> None:

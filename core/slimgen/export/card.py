@@ -93,7 +93,7 @@ def read_facts(path: Path) -> Facts:
 def card(facts: Facts) -> str:
     """Return the card as Markdown, with the YAML that model hubs read at its head."""
     onnx, parity = facts.onnx, facts.parity
-    varies = f"{' and '.join(onnx.dynamic)} may vary" if onnx.dynamic else "fixed in every axis"
+    varies = f"{' and '.join(onnx.dynamic)} may vary" if onnx.dynamic else "every axis is fixed"
     reason = f" ({onnx.fixed_because})" if onnx.fixed_because else ""
     source, given = ("images", "images") if pictured(onnx) else ("noise", "rows of noise")
     made = "found and exported" if facts.original_cost else "trained elsewhere, adopted and exported"
@@ -104,7 +104,7 @@ def card(facts: Facts) -> str:
         f"# {markdown(facts.name)}",
         f"A generator of images from {source}, {made} by slimgen: `{onnx.path.name}`, "
         f"{onnx.bytes:,} bytes, ONNX operator set {onnx.opset}.",
-        *([f"![Test inputs, and what each generator makes of them]({facts.pictures})"] if facts.pictures else []),
+        *([f"![Test inputs, and the output of each generator for them]({facts.pictures})"] if facts.pictures else []),
         "## Use",
         "```sh\npip install onnxruntime pillow numpy\n```",
         _rows(("", "name", "shape", "values"), [_end("input", *onnx.input, facts.reads), _end("output", *onnx.output)]),
@@ -127,7 +127,7 @@ def card(facts: Facts) -> str:
         f"Allowed: {parity.tolerance:g}.",
     ]
     if facts.latency:
-        speed = [f"Against the original, on the machine that measured both: {facts.speed}."] if facts.speed else []
+        speed = [f"Relative to the original, on the machine that measured both: {facts.speed}."] if facts.speed else []
         parts += ["## Latency", *speed, _latency(facts.latency)]
     if facts.genotype:
         parts += ["## Architecture", f"```json\n{json.dumps(plain(facts.genotype), indent=2)}\n```"]
@@ -190,22 +190,22 @@ def _end(kind: str, name: str, shape: tuple[int | str, ...], values: str = "floa
 def _limits(facts: Facts) -> str:
     """Return the section on the purpose of the model and on uses that were not tested."""
     onnx, recipe = facts.onnx, facts.recipe
-    given = "images like those that it was trained on" if pictured(onnx) else "random noise"
+    given = "images like its training images" if pictured(onnx) else "random noise"
     task = f" (task `{recipe['task']}`)" if recipe.get("task") else ""
     trained = f"{facts.data.get('size') or f'{onnx.height}x{onnx.width}'} px"
     lines = [
-        f"For making images from {given}{task}, on devices where the original is too large or too slow.",
+        f"For generating images from {given}{task}, on devices where the original is too large or too slow.",
         f"Trained and measured at {trained}."
         + (" Other sizes run; their quality was not measured." if {"height", "width"} & set(onnx.dynamic) else ""),
-        "Its quality is that of the test images of one data set. Inputs of another kind may give poor images.",
+        "Its quality was measured on the test images of one data set. Inputs of another kind may give poor images.",
         "It invents details that look plausible: its images are no evidence of anything, and it repeats the biases of "
         "its training images.",
-        "Latency depends on the device, the runtime and the number of threads: measure it again where it will run.",
+        "Latency depends on the device, the runtime and the number of threads: measure it again on the target device.",
     ]
     if facts.licence:
         lines.append(f"Use of the model is bound by the licence of the data: {markdown(facts.licence)}.")
     else:
-        lines.append("The terms of the training images are not known: ask their owners before you publish the model.")
+        lines.append("The terms of the training images are unknown: ask their owners before you publish the model.")
     return "\n".join(f"- {line}" for line in lines)
 
 

@@ -92,7 +92,7 @@ def differences_table(tables: Sequence[Table]) -> "rich.table.Table":
     from rich.box import SIMPLE
     from rich.table import Table as Terminal
 
-    title = f"found, how much better than the others run by run, over {len(tables)} seeds"
+    title = f"gain of found over each rival, paired run by run, over {len(tables)} seeds"
     terminal = Terminal(title=title, title_justify="left", title_style="bold", box=SIMPLE, padding=(0, 1, 0, 0))
     for name in ("than", "metric", "mean gain", "deviation", "p", "found is"):
         terminal.add_column(name, justify="left" if name in ("than", "metric", "found is") else "right")

@@ -9,7 +9,7 @@ from slimgen.report.table import SLOWER, Table, originals
 from slimgen.report.words import against, factor, quality, seconds, title
 from slimgen.size import Size
 
-UNKNOWN_TRUTH = "by metrics of single images, the original's outputs; by others, the targets"
+UNKNOWN_TRUTH = "in metrics of single images, the original's outputs; in others, the targets"
 BETTER, WORSE = "better", "worse"
 TOTAL = "total, before export"
 Values = dict[str, object]

@@ -228,7 +228,7 @@ def legend(rows: Sequence[TableRow]) -> list[str]:
         lines.append(f"Latency: one image at a time{turns} in {common}{''.join(others)}.")
     if any(row.time.startswith(MARK) for row in rows):
         what = f"the medians of the two halves of its rounds are more than {APART:.0%} apart"
-        lines.append(f"{MARK} marks a latency that did not hold still: {what}. Measure it again on an idle machine.")
+        lines.append(f"{MARK} marks an unstable latency: {what}. Measure it again on an idle machine.")
     return lines
 
 

@@ -8,20 +8,20 @@ from slimgen.files import REVERSE
 REAL = "real pictures"
 """Row of the real images, for metrics whose value on them is not known in advance."""
 GENERATORS = {
-    "original": "what was compressed",
-    "found": "what the search found, trained",
-    "narrowed": "the original's family, narrowed to the found one's size",
-    "narrowed_latency": "the original's family, narrowed to the found one's milliseconds",
-    "naive": "the original's family, narrowed likewise, trained on two sets without the original's answers",
-    "by_hand": "a design by hand of the found one's size",
-    "random": "drawn by chance from the searched space, within the same limits",
-    "random_path": "drawn by chance within the path that was found, within the same limits",
-    "halving": "the best of random ones, trained alone and successively halved with the found one's MACs",
-    "magnitude": "the original without its smallest filters, at the found one's size",
+    "original": "the generator that was compressed",
+    "found": "the generator that the search found, after training",
+    "narrowed": "the original's family, narrowed to the found generator's size",
+    "narrowed_latency": "the original's family, narrowed to the found generator's latency",
+    "naive": "the original's family, narrowed likewise, trained on two sets without the original's outputs",
+    "by_hand": "a hand-made design of the found generator's size",
+    "random": "drawn at random from the searched space, within the same limits",
+    "random_path": "drawn at random from the found path, within the same limits",
+    "halving": "the best random architecture by successive halving, with the found generator's training MACs",
+    "magnitude": "the original without its smallest filters, at the found generator's size",
     "published": "the architecture that its authors published",
-    "adopted": "trained elsewhere, and taken as it came",
-    REAL: "the real images themselves, as the network of the metric sees them",
-    "bicubic": "the inputs enlarged without any network",
+    "adopted": "trained elsewhere, and used unchanged",
+    REAL: "the real images, scored by the metric's network",
+    "bicubic": "the inputs enlarged by interpolation, without a network",
 }
 """Explanations of a table's rows; rivals of one kind are numbered."""
 COSTS = {"macs": "MACs", "params": "parameters", "bytes": "of weights", "latency_ms": "ms (predicted)"}

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 CANDIDATE, CHAMPION, CHECKED = "candidate", "champion", "parity"  # aliases of a version, and the tag of a checked one
 MODEL = "slimgen.model"  # tag of a version: the id of its logged model
 ABOUT = (
-    "Generators that slimgen found by the recipe {recipe}. `candidate` is the newest version; `champion` the newest "
-    "whose ONNX file was shown to compute what the PyTorch network computes. A version's description is its card."
+    "Generators that slimgen found with the recipe {recipe}. `candidate` is the newest version, `champion` the newest "
+    "one whose ONNX file passed the parity check against the PyTorch network. A version's description is its card."
 )
 BROKEN = re.compile(
     r"not a database|malformed|table \w+ already exists|no such (table|column)|duplicate column|Can't locate revision|"

@@ -116,4 +116,4 @@ def galleries(task: Task, compared: Comparison, compute: Compute, metric: str, s
     with torch.inference_mode(), compute.autocast():
         inputs = compute.place(images.input)
         columns |= {name: net(inputs).float().cpu() for name, net in compared.networks.items()}
-    return [*shown, gallery(f"The test images that {found} does worst, by {title(metric)}", columns, worst.tolist())]
+    return [*shown, gallery(f"The test images with the worst {title(metric)} of {found}", columns, worst.tolist())]

@@ -76,7 +76,8 @@ def relabel(
 ) -> bool:
     """Give a finished stage another label, in its record and in its report or card.
 
-    Return whether a report or card was written again.
+    It gets the group, too: the copy of a run's folder is a separate run. Return whether a report or card was written
+    again.
     """
     if recorded_label(record) == label:
         return False

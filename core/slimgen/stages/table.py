@@ -46,7 +46,7 @@ LEARNING = ("data/batches.py", "device.py", "nets", "tasks", "training")
 _STAGES = (
     Stage(
         "prepare",
-        "Decode the images once, into arrays, and list what was rejected.",
+        "Decode the images once, into arrays, and list the rejected ones.",
         reads=(DATA,),
         sections=IMAGES,
         code=("data", "tasks"),
@@ -62,7 +62,7 @@ _STAGES = (
     ),
     Stage(
         "supernet",
-        "Train the weight-sharing network, as the method does it.",
+        "Train the weight-sharing network of the method.",
         reads=("prepare", "teach"),
         sections=SEARCHING,
         code=(*LEARNING, "methods", "search"),
@@ -111,7 +111,7 @@ _STAGES = (
     ),
     Stage(
         "export",
-        "Write the found generator as ONNX, and check what it computes.",
+        "Write the found generator as ONNX, and check its outputs.",
         reads=("finetune", "evaluate"),
         sections=("name", "task", "method", "size", "seed", "data", "budget", "evaluate", "export"),
         code=("cost/latency.py", "export", "nets", "report", "stages/generators.py"),

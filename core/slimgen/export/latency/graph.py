@@ -197,7 +197,7 @@ def onnx_graph(net: nn.Module, shape: Sequence[int]) -> bytes:
     try:
         traced = fx.GraphModule(net, _Tracer().trace(net))
     except Exception as error:  # the network's own code may raise anything for a symbol
-        raise ExportError("a network must have no control flow that depends on values to be timed", error) from error
+        raise ExportError("to be timed, a network must have no control flow that depends on values", error) from error
     traced.graph.eliminate_dead_code()
     graph, names = Graph(), {}
     for node in traced.graph.nodes:
