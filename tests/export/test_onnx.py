@@ -36,6 +36,17 @@ class FixedSize(nn.Module):
         return torch.tanh(x * self.position)
 
 
+class Halving(nn.Module):
+    """A network with a branch at a quarter of the size, which is added to one at full size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(3, 3, 3, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(x + nn.functional.interpolate(self.down(x), scale_factor=4.0))
+
+
 class Branching(nn.Module):
     """A network that decides by what it sees: no graph can express it."""
 
@@ -130,6 +141,15 @@ def test_a_network_of_one_size_is_exported_with_that_size_and_says_why(tmp_path:
     assert file.input[1] == ("batch", 3, 12, 20)
     assert file.fixed_because
     assert run(file, torch.zeros(5, 3, 12, 20)).shape == (5, 3, 12, 20)
+
+
+def test_a_file_says_of_what_its_sides_must_be_multiples(exported, tmp_path: Path) -> None:
+    assert exported[1].multiple == 1
+    file = export_onnx(Halving(), tmp_path / "generator.onnx", height=16, width=24)
+    assert (file.dynamic, file.multiple) == (("batch", "height", "width"), 4)
+    assert run(file, torch.zeros(1, 3, 20, 28)).shape == (1, 3, 20, 28)
+    with pytest.raises(RuntimeError):
+        Halving()(torch.zeros(1, 3, 18, 24))
 
 
 def test_height_and_width_are_fixed_where_that_is_asked_for(tmp_path: Path) -> None:

@@ -15,20 +15,21 @@ LENGTHS = range(1, 258)
 STEPS = (2, 4, 8, 16, 32, 64, 128, 256)
 
 
-def in_words(axis: int | str) -> str:
+def in_words(axis: int | str, multiple: int = 1) -> str:
     """Return an axis in words, such as `height rounded up to a multiple of 4`, or its expression if no words fit."""
     expression = str(axis).replace(" ", "")
     name = next((name for name in ("height", "width") if name in expression), None)
     if name is None or expression == name:
         return expression
     try:
-        lengths = [_value(ast.parse(expression, mode="eval").body, {name: length}) for length in LENGTHS]
+        possible = [multiple * length for length in LENGTHS]
+        lengths = [_value(ast.parse(expression, mode="eval").body, {name: length}) for length in possible]
     except (SyntaxError, KeyError, TypeError, ZeroDivisionError):
         return expression
     for times in (1, *STEPS):
         words = name if times == 1 else f"{times} times {name}"
         for step in (1, *STEPS):
-            if lengths == [times * step * -(-length // step) for length in LENGTHS]:
+            if lengths == [times * step * -(-length // step) for length in possible]:
                 return words if step == 1 else f"{words} rounded up to a multiple of {step}"
     return expression
 

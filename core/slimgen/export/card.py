@@ -107,8 +107,8 @@ def card(facts: Facts) -> str:
         *([f"![Test inputs, and the output of each generator for them]({facts.pictures})"] if facts.pictures else []),
         "## Use",
         "```sh\npip install onnxruntime pillow numpy\n```",
-        _rows(("", "name", "shape", "values"), [_end("input", *onnx.input, facts.reads), _end("output", *onnx.output)]),
-        f"Exported at {onnx.height}x{onnx.width} px; {varies}{reason}.",
+        _rows(("", "name", "shape", "values"), [_end(onnx, "input", facts.reads), _end(onnx, "output")]),
+        f"Exported at {onnx.height}x{onnx.width} px; {varies}{reason}{_multiples(onnx)}.",
         f"```python\n{snippet(onnx)}```",
         "## Intended use and limits",
         _limits(facts),
@@ -181,10 +181,16 @@ def pictured(onnx: OnnxFile) -> bool:
     return len(onnx.input[1]) == 4
 
 
-def _end(kind: str, name: str, shape: tuple[int | str, ...], values: str = "float32 in [-1, 1]") -> tuple[str, ...]:
+def _multiples(onnx: OnnxFile) -> str:
+    """Return the rule for other heights and widths, where not every size runs."""
+    return f"; height and width must be multiples of {onnx.multiple}" if onnx.multiple > 1 else ""
+
+
+def _end(onnx: OnnxFile, kind: str, values: str = "float32 in [-1, 1]") -> tuple[str, ...]:
+    name, shape = onnx.input if kind == "input" else onnx.output
     kinds = {RGB: ", RGB", 1: ", grey"}
     channels = kinds.get(int(shape[1]), f", {shape[1]} channels") if len(shape) == 4 else ""
-    return kind, f"`{name}`", ", ".join(map(in_words, shape)), f"{values}{channels}"
+    return kind, f"`{name}`", ", ".join(in_words(axis, onnx.multiple) for axis in shape), f"{values}{channels}"
 
 
 def _limits(facts: Facts) -> str:
@@ -192,11 +198,12 @@ def _limits(facts: Facts) -> str:
     onnx, recipe = facts.onnx, facts.recipe
     given = "images like its training images" if pictured(onnx) else "random noise"
     task = f" (task `{recipe['task']}`)" if recipe.get("task") else ""
+    other = "Other sizes" if onnx.multiple == 1 else f"Other multiples of {onnx.multiple} px"
     trained = f"{facts.data.get('size') or f'{onnx.height}x{onnx.width}'} px"
     lines = [
         f"For generating images from {given}{task}, on devices where the original is too large or too slow.",
         f"Trained and measured at {trained}."
-        + (" Other sizes run; their quality was not measured." if {"height", "width"} & set(onnx.dynamic) else ""),
+        + (f" {other} run; their quality was not measured." if {"height", "width"} & set(onnx.dynamic) else ""),
         "Its quality was measured on the test images of one data set. Inputs of another kind may give poor images.",
         "It invents details that look plausible: its images are no evidence of anything, and it repeats the biases of "
         "its training images.",

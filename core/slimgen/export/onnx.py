@@ -22,11 +22,13 @@ from slimgen.files import write_bytes
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+    from onnxruntime import InferenceSession
 
 INPUT, OUTPUT = "input", "output"
 AXES = {0: "batch", 2: "height", 3: "width"}
 # Largest relative difference of a correct graph; a wrong one differs far more, and `parity` measures the rest.
 ALIKE = 0.02
+MULTIPLES = (2, 4, 8, 16, 32, 64, 128, 256)
 _TALKATIVE = ("torch", "torch.onnx", "torch.export", "torch.fx.experimental.symbolic_shapes", "onnxscript", "onnx_ir")
 
 
@@ -44,6 +46,7 @@ class OnnxFile:
         width: likewise.
         bytes: size of the file.
         fixed_because: the reason why an axis that should vary is fixed; empty if all vary.
+        multiple: height and width must be multiples of this many px, as tried out; 1 where any size runs.
     """
 
     path: Path
@@ -55,6 +58,7 @@ class OnnxFile:
     width: int
     bytes: int
     fixed_because: str = ""
+    multiple: int = 1
 
 
 def export_onnx(
@@ -104,7 +108,8 @@ def export_onnx(
         version = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
         given, made = ((value.name, _shape(value)) for value in (model.graph.input[0], model.graph.output[0]))
         varying, fixed = tuple(AXES[axis] for axis in axes), failures[-1] if failures else ""
-        return OnnxFile(path, version, given, made, varying, height, width, len(content), fixed)
+        multiple = _multiple(net, content, row) if 2 in axes else 1
+        return OnnxFile(path, version, given, made, varying, height, width, len(content), fixed, multiple)
     raise ExportError("the generator must be exportable as one ONNX graph", failures[-1])
 
 
@@ -196,6 +201,36 @@ def _check(net: nn.Module, model: "ModelProto", images: Tensor, axes: Sequence[i
         got = session.run(None, {INPUT: part.numpy()})[0]
         if got.shape != expected.shape or not numpy.abs(got - expected).max() <= ALIKE * numpy.abs(expected).max():
             raise ExportError("the ONNX graph must return the network's output", f"another one for an input of {shape}")
+
+
+def _multiple(net: nn.Module, content: bytes, row: Sequence[int]) -> int:
+    """Return the smallest power of two whose multiples the file takes as height and width, in px.
+
+    Branches that halve an odd side and double it again no longer fit the others; each candidate is tried at the next
+    three sizes above the exported one.
+    """
+    session, (channels, height, width) = onnx_session(content), row
+    for multiple in (1, *MULTIPLES):
+        sizes = [(_next(height, multiple, more), _next(width, multiple, more)) for more in (1, 2, 3)]
+        if all(_runs(net, session, (1, channels, *size)) for size in sizes):
+            return multiple
+    return math.gcd(height, width)
+
+
+def _next(side: int, multiple: int, more: int) -> int:
+    return (side // multiple + more) * multiple
+
+
+def _runs(net: nn.Module, session: "InferenceSession", shape: Sequence[int]) -> bool:
+    """Return whether network and file return the same at a size; the network is asked first, as it fails in silence."""
+    part = _noise(*shape)
+    try:
+        with torch.inference_mode():
+            expected = net(part).numpy()
+        got = session.run(None, {INPUT: part.numpy()})[0]
+    except Exception:
+        return False
+    return got.shape == expected.shape and bool(numpy.abs(got - expected).max() <= ALIKE * numpy.abs(expected).max())
 
 
 def _shape(value: object) -> tuple[int | str, ...]:
