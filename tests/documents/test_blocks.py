@@ -167,3 +167,10 @@ def test_each_file_of_figures_has_its_paragraph_among_the_results() -> None:
     text = (ROOT / "docs" / "results.md").read_text()
     for path in (ROOT / "benchmarks" / "results").glob("*.json"):
         assert json.loads(path.read_text())["command"] in text, path.name
+
+
+def test_files_are_included_by_lines_that_the_site_understands() -> None:
+    lines = [line.strip() for page in sorted((ROOT / "docs").rglob("*.md")) for line in page.read_text().splitlines()]
+    included = [line for line in lines if line.startswith("--8")]
+    assert len(included) > 10
+    assert [line for line in included if not re.fullmatch(r'--8<-- "[^"]+"', line)] == []
