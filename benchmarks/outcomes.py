@@ -6,15 +6,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from slimgen.files import CARD, CHECKPOINTS, METRICS, REPORT, TABLE, read_json, sha256_file
+from slimgen.files import CARD, CHECKPOINTS, METRICS, REPORT, REVERSE, TABLE, of_direction, read_json, sha256_file
 from slimgen.run.place import is_parked
 from slimgen.run.record import HALF_WRITTEN, content, read_record
 from slimgen.run.tracking import OWED
 from slimgen.stages.table import STAGES
 
-TIMED = (TABLE, METRICS, "card.json")
+TIMED = (TABLE, METRICS, "card.json", of_direction("card.json", REVERSE))
 """Outputs that hold milliseconds beside other figures, which are compared one by one."""
-SHOWN = (REPORT, CARD)
+SHOWN = (REPORT, CARD, of_direction(CARD, REVERSE))
 """Outputs that show those figures, with dates."""
 MEASURED = ("latency", "seconds", "_ms", "speed")
 
