@@ -537,7 +537,8 @@ with tracked(folder.path), folder:
 """
 
 
-def test_without_mlflow_a_stage_runs_with_one_warning(tmp_path) -> None:
+def test_without_mlflow_a_stage_runs_with_one_warning(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
     command = [sys.executable, "-c", f"import sys\nsys.modules['mlflow'] = None\n{OPEN}", "teach"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert result.returncode == 0, result.stderr
