@@ -225,10 +225,11 @@ def kills(found: Mapping[str, Any]) -> str:
     lost = [name for part in parts.values() for name in part["results of before that are lost"]]
     left = [name for part in parts.values() for name in part["left behind"]]
     head = (
-        f"**Runs killed with SIGKILL {sum(part['kills'] for part in parts.values())} times and resumed**: the smallest "
-        "recipe of each method, with rivals and a finished result of another seed to replace; DVC and Kubeflow on this "
-        f"machine; one of two torchrun ranks. Finished results lost: {', '.join(lost) or 'none'}; files left behind: "
-        f"{', '.join(left) or 'none'}. `{found['command']}`"
+        f"**Runs killed with SIGKILL {sum(part['kills'] for part in parts.values())} times and resumed**, in {len(parts)} "
+        "kinds of runs, a row each: of a method its smallest recipe, with rivals and a finished result of another seed to "
+        "replace; of torchrun one of two ranks; of `dvc repro` and Kubeflow the whole pipeline or its stage. Finished "
+        f"results lost: {', '.join(lost) or 'none'}; files left behind: {', '.join(left) or 'none'}. "
+        f"`{found['command']}`"
     )
     return "\n".join([head, "", *rows])
 
