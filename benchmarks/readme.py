@@ -224,10 +224,11 @@ def kills(found: Mapping[str, Any]) -> str:
         rows.append(f"| {name} | {' | '.join(map(str, numbers))} |")
     lost = [name for part in parts.values() for name in part["results of before that are lost"]]
     left = [name for part in parts.values() for name in part["left behind"]]
+    count = sum(part["kills"] for part in parts.values())
     head = (
-        f"**Runs killed with SIGKILL {sum(part['kills'] for part in parts.values())} times and resumed**, in {len(parts)} "
-        "kinds of runs, a row each: of a method its smallest recipe, with rivals and a finished result of another seed to "
-        "replace; of torchrun one of two ranks; of `dvc repro` and Kubeflow the whole pipeline or its stage. Finished "
+        f"**Runs killed with SIGKILL {count} times and resumed**, a row for each "
+        "kind: of a method its smallest recipe, with rivals and a finished result of another seed to replace; "
+        "of torchrun one of two ranks; of `dvc repro` and Kubeflow the whole pipeline or its stage. Finished "
         f"results lost: {', '.join(lost) or 'none'}; files left behind: {', '.join(left) or 'none'}. "
         f"`{found['command']}`"
     )
