@@ -46,8 +46,8 @@ def _refuse_method(recipe: "Recipe", method: str) -> None:
     from slimgen.errors import RecipeError
     from slimgen.recipe import load, presets
 
-    known = [one for one in map(load, presets()) if one.method == method]
-    others = [one.name for one in known if one.task == recipe.task] or [one.name for one in known]
+    known, task = [one for one in map(load, presets()) if one.method == method], recipe.task
+    others = [one.name for one in known if one.task == task] or [one.name for one in known]
     if others and (recipe.supernet or recipe.search):
         rule = f"the sections supernet and search of {recipe.name} must be those of its method, {recipe.method}"
         raise RecipeError(rule, f"method={method}", f"take a recipe of {method}: {', '.join(others)}")

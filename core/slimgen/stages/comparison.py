@@ -92,7 +92,7 @@ def galleries(task: Task, compared: Comparison, compute: Compute, metric: str, s
     """Return the pictures of the report: the first test images, and the ones with the found generator's worst values.
 
     The worst are chosen by `metric`, or, if that was not measured, by the first metric of single images. Without one,
-    or if there are no further images, only the first are shown.
+    or if there are no further images, or no found generator in this direction, only the first are shown.
     """
     direction = ", in the reverse direction" if suffix == REVERSE else ""
     count = len(next(iter(compared.columns.values())))
@@ -106,9 +106,10 @@ def galleries(task: Task, compared: Comparison, compute: Compute, metric: str, s
         return Gallery(f"{about}{direction}", columns, [compared.names[index] for index in chosen], words, scores)
 
     shown = [gallery("The first test images", compared.columns, list(range(count)))]
-    found = finished(compared.scores)
-    if goal is None or len(compared.images.input) <= count:
+    compressed = any(not name.startswith("original") for name in compared.scores)
+    if goal is None or not compressed or len(compared.images.input) <= count:
         return shown
+    found = finished(compared.scores)
     values = compared.scores[found][metric].nan_to_num(nan=WORST[goal])
     worst = values.argsort(descending=goal == "min", stable=True)[: max(1, count // 2)]
     images = Pair(compared.images.input[worst], compared.images.target[worst])
