@@ -57,7 +57,7 @@ def test_images_the_file_does_not_take_and_damaged_files_are_named(
     exported: tuple[nn.Module, Path], tmp_path: Path
 ) -> None:
     net, path = exported
-    with pytest.raises(ExportError, match=r"runs generator\.onnx on images \(3, 10, 12\)"):
+    with pytest.raises(ExportError, match=r"must run generator\.onnx on images of shape \(3, 10, 12\)"):
         parity(net, path, images()[:, :, :10])
     damaged = tmp_path / "damaged.onnx"
     damaged.write_bytes(path.read_bytes()[:200])

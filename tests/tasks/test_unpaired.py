@@ -195,7 +195,7 @@ def test_every_method_compresses_either_direction(settings, direction, images, t
     assert rows["original_reverse"]["metrics"] != rows["original"]["metrics"]
     assert done["export"]["parity_max_abs"] < 1e-3
     page = (tmp_path / "evaluate" / "report.html").read_text()
-    assert "what the original makes of them" in page
+    assert "in metrics of single images, the original" in page
     assert "known to the evaluation alone" in page
     split = Prepared.open(tmp_path / "prepare").split("train")
     assert (len(split.input), len(split.target)) == ((6, 4) if direction == "AtoB" else (4, 6))
