@@ -253,7 +253,8 @@ def show_outcome(recipe: "Recipe", folder: Path, metrics: Metrics, as_json: bool
 
 def _next(folder: Path) -> Mapping[str, str]:
     """Return what to do after a run, and how."""
-    steps = {"look": f"open {folder / 'evaluate' / REPORT} in a browser"}
+    complete = next((one for one in ("export", "evaluate") if (folder / one / REPORT).is_file()), "evaluate")
+    steps = {"look": f"open {folder / complete / REPORT} in a browser"}
     if (folder / "export" / CARD).is_file():
         steps["use"] = f"{folder / 'export' / CARD} shows how to run {ONNX}"
     return {**steps, "compare": f"slimgen compare {folder.parent}", "MLflow": "slimgen ui"}
