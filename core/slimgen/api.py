@@ -11,7 +11,7 @@ from slimgen import files
 from slimgen.errors import RunError
 from slimgen.recipe import Recipe, load
 from slimgen.search import Genotype, Trial
-from slimgen.stages.table import default_out
+from slimgen.stages.table import complete_report, default_out
 
 if TYPE_CHECKING:
     from torch import nn
@@ -164,14 +164,14 @@ class Run:
             RunError: no generator of that name, or it is not trained yet.
         """
         from slimgen.errors import nearest
-        from slimgen.stages.generators import built, finished
+        from slimgen.stages.generators import built, finished, is_original
 
         known = self._described()
-        chosen = finished(known) if name is None else name
+        chosen = name or finished(known) or "found"
         if chosen not in known:
             raise RunError(f"the generator must be one of {self.folder}", repr(name), nearest(chosen, known))
         about = known[chosen]
-        stage = "teach" if chosen.startswith("original") else "finetune"
+        stage = "teach" if is_original(chosen) else "finetune"
         return built(about, self._file(stage, str(about["file"])))
 
     @property
@@ -186,8 +186,8 @@ class Run:
 
     @property
     def report(self) -> Path:
-        """The HTML report, which stands alone."""
-        return self._file("evaluate", files.REPORT)
+        """The HTML report, which stands alone; with what was exported, once that is done."""
+        return self._file(complete_report(self.folder).parent.name, files.REPORT)
 
     def _repr_markdown_(self) -> str:
         """The table, as notebooks show it."""

@@ -12,7 +12,7 @@ from slimgen.cli.group import SINGLE
 from slimgen.cli.options import Json, Name, Quick, Settings, leading, print_json, print_table, read_recipe
 from slimgen.errors import SlimgenError, printable
 from slimgen.files import CARD, GRID, ONNX, REPORT, REVERSE, TABLE, of_direction
-from slimgen.stages.table import DATA, STAGES, default_out, up_to
+from slimgen.stages.table import DATA, STAGES, complete_report, default_out, up_to
 
 if TYPE_CHECKING:
     from slimgen.recipe import Recipe
@@ -253,8 +253,7 @@ def show_outcome(recipe: "Recipe", folder: Path, metrics: Metrics, as_json: bool
 
 def _next(folder: Path) -> Mapping[str, str]:
     """Return what to do after a run, and how."""
-    complete = next((one for one in ("export", "evaluate") if (folder / one / REPORT).is_file()), "evaluate")
-    steps = {"look": f"open {folder / complete / REPORT} in a browser"}
+    steps = {"look": f"open {complete_report(folder)} in a browser"}
     if (folder / "export" / CARD).is_file():
         steps["use"] = f"{folder / 'export' / CARD} shows how to run {ONNX}"
     return {**steps, "compare": f"slimgen compare {folder.parent}", "MLflow": "slimgen ui"}

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from slimgen.cost.latency import onnx_session
 from slimgen.errors import ExportError, reason
+from slimgen.export.axes import STEPS
 from slimgen.export.rewriting import rewritten
 from slimgen.files import write_bytes
 
@@ -28,7 +29,6 @@ INPUT, OUTPUT = "input", "output"
 AXES = {0: "batch", 2: "height", 3: "width"}
 # Largest relative difference of a correct graph; a wrong one differs far more, and `parity` measures the rest.
 ALIKE = 0.02
-MULTIPLES = (2, 4, 8, 16, 32, 64, 128, 256)
 _TALKATIVE = ("torch", "torch.onnx", "torch.export", "torch.fx.experimental.symbolic_shapes", "onnxscript", "onnx_ir")
 
 
@@ -99,16 +99,16 @@ def export_onnx(
     for axes in [(0, 2, 3), (0,), ()] if dynamic and latent is None else [(0,), ()]:
         try:
             model = _checked(net, (2 if axes else 1, *row), axes, opset, rewrite)
+            content = model.SerializeToString(deterministic=True)
+            multiple = _multiple(net, content, row) if 2 in axes else 1
         except Exception as error:
             failures.append(reason(error))
             continue
-        content = model.SerializeToString(deterministic=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, content)
         version = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
         given, made = ((value.name, _shape(value)) for value in (model.graph.input[0], model.graph.output[0]))
         varying, fixed = tuple(AXES[axis] for axis in axes), failures[-1] if failures else ""
-        multiple = _multiple(net, content, row) if 2 in axes else 1
         return OnnxFile(path, version, given, made, varying, height, width, len(content), fixed, multiple)
     raise ExportError("the generator must be exportable as one ONNX graph", failures[-1])
 
@@ -195,26 +195,34 @@ def _check(net: nn.Module, model: "ModelProto", images: Tensor, axes: Sequence[i
         # A network that takes a size takes twice that size.
         shapes += [(1, channels, height, 2 * width), (1, channels, 2 * height, width)]
     for shape in shapes:
-        part = _noise(*shape)
-        with torch.inference_mode():
-            expected = net(part).numpy()
-        got = session.run(None, {INPUT: part.numpy()})[0]
-        if got.shape != expected.shape or not numpy.abs(got - expected).max() <= ALIKE * numpy.abs(expected).max():
+        if not _agree(net, session, shape):
             raise ExportError("the ONNX graph must return the network's output", f"another one for an input of {shape}")
 
 
+def _agree(net: nn.Module, session: "InferenceSession", shape: Sequence[int]) -> bool:
+    """Return whether network and graph return the same for an input of a shape; the network is asked first."""
+    part = _noise(*shape)
+    with torch.inference_mode():
+        expected = net(part).numpy()
+    got = session.run(None, {INPUT: part.numpy()})[0]
+    return got.shape == expected.shape and bool(numpy.abs(got - expected).max() <= ALIKE * numpy.abs(expected).max())
+
+
 def _multiple(net: nn.Module, content: bytes, row: Sequence[int]) -> int:
-    """Return the smallest power of two whose multiples the file takes as height and width, in px.
+    """Return the number of px, a power of two or else what both sides share, whose multiples the file takes.
 
     Branches that halve an odd side and double it again no longer fit the others; each candidate is tried at the next
     three sizes above the exported one.
+
+    Raises:
+        ExportError: no such number, so height and width must be fixed.
     """
     session, (channels, height, width) = onnx_session(content), row
-    for multiple in (1, *MULTIPLES):
+    for multiple in (1, *STEPS, math.gcd(height, width)):
         sizes = [(_next(height, multiple, more), _next(width, multiple, more)) for more in (1, 2, 3)]
         if all(_runs(net, session, (1, channels, *size)) for size in sizes):
             return multiple
-    return math.gcd(height, width)
+    raise ExportError("the network must accept multiples of some size", f"none that runs above {height} x {width}")
 
 
 def _next(side: int, multiple: int, more: int) -> int:
@@ -222,15 +230,11 @@ def _next(side: int, multiple: int, more: int) -> int:
 
 
 def _runs(net: nn.Module, session: "InferenceSession", shape: Sequence[int]) -> bool:
-    """Return whether network and file return the same at a size; the network is asked first, as it fails in silence."""
-    part = _noise(*shape)
+    """Return whether both take inputs of a shape, and agree."""
     try:
-        with torch.inference_mode():
-            expected = net(part).numpy()
-        got = session.run(None, {INPUT: part.numpy()})[0]
+        return _agree(net, session, shape)
     except Exception:
         return False
-    return got.shape == expected.shape and bool(numpy.abs(got - expected).max() <= ALIKE * numpy.abs(expected).max())
 
 
 def _shape(value: object) -> tuple[int | str, ...]:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from slimgen.errors import SlimgenError
+from slimgen.report.budget import shown as cost_words
 from slimgen.report.charts import BESIDE
 from slimgen.report.figures import INK, RED, colours_of, panel, save, sheet, unit_of
-from slimgen.report.words import COSTS, amount, arrow, quality, size, title
+from slimgen.report.words import COSTS, arrow, quality, title
 from slimgen.search import Budget, Objective, Trial, Value, pareto
 
 PREFERRED = ("latency_ms", "macs", "params", "bytes")
@@ -105,16 +106,10 @@ def _within(trial: Trial, limits: Mapping[str, float]) -> bool:
 
 def _words(trial: Trial, objective: Objective) -> str:
     """Return the measured quality, the costs and the choices of a trial as text."""
-    costs = [_cost(kind, value) for kind, value in trial.costs.items() if kind in COSTS]
+    costs = [f"{cost_words(kind, value)} {COSTS[kind]}" for kind, value in trial.costs.items() if kind in COSTS]
     measured = f"{title(objective.metric)} {quality(trial.quality[objective.metric])}"
     head = f"{trial.step + ': ' if trial.step else ''}{', '.join([measured, *costs])}"
     return "\n".join([head, *_choices(trial.genotype)])
-
-
-def _cost(kind: str, value: float) -> str:
-    if kind == "latency_ms":
-        return f"{value:.3g} {COSTS[kind]}"
-    return f"{size(value) if kind == 'bytes' else amount(value)} {COSTS[kind]}"
 
 
 def _choices(genotype: Mapping[str, Value]) -> list[str]:

@@ -106,10 +106,9 @@ def galleries(task: Task, compared: Comparison, compute: Compute, metric: str, s
         return Gallery(f"{about}{direction}", columns, [compared.names[index] for index in chosen], words, scores)
 
     shown = [gallery("The first test images", compared.columns, list(range(count)))]
-    compressed = any(not name.startswith("original") for name in compared.scores)
-    if goal is None or not compressed or len(compared.images.input) <= count:
-        return shown
     found = finished(compared.scores)
+    if goal is None or found is None or len(compared.images.input) <= count:
+        return shown
     values = compared.scores[found][metric].nan_to_num(nan=WORST[goal])
     worst = values.argsort(descending=goal == "min", stable=True)[: max(1, count // 2)]
     images = Pair(compared.images.input[worst], compared.images.target[worst])

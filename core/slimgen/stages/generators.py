@@ -41,9 +41,14 @@ def described(recipe: Recipe, finetune: Path, teach: Path | None = None) -> dict
     return generators
 
 
-def finished(generators: Mapping[str, object]) -> str:
-    """Return the name of the generator to export: the first that is not an original."""
-    return next(name for name in generators if not name.startswith("original"))
+def is_original(name: str) -> bool:
+    """Return whether a generator is an original, of either direction; its weights are those of `teach`."""
+    return name.startswith("original")
+
+
+def finished(generators: Mapping[str, object]) -> str | None:
+    """Return the name of the generator to export: the first that is not an original; None without one."""
+    return next((name for name in generators if not is_original(name)), None)
 
 
 def built(about: Mapping[str, Any], weights: Path) -> nn.Module:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slimgen.errors import RunError, nearest
+from slimgen.files import REPORT
 
 DATA = "data"
 """Name of the folder or archive of images that `prepare` reads, the only input that no stage writes."""
@@ -126,6 +127,12 @@ STAGES = {stage.name: stage for stage in _STAGES}
 def default_out(name: str) -> Path:
     """Return the default folder for a run of the recipe with this name."""
     return Path("runs") / name
+
+
+def complete_report(run: Path) -> Path:
+    """Return the HTML report of a run's folder: that of `export`, which shows the exported file, or `evaluate`'s."""
+    exported = run / "export" / REPORT
+    return exported if exported.is_file() else run / "evaluate" / REPORT
 
 
 def measuring(teach: Stage) -> Stage:

@@ -17,6 +17,7 @@ from slimgen.methods.checks import (
     priced,
 )
 from slimgen.methods.halving import measurements, pictures
+from slimgen.methods.keys import LatencyNetworks, Proposed
 from slimgen.methods.method import Preview
 from slimgen.methods.tuning import OF_NOISE
 from slimgen.metrics.kinds import PerImage
@@ -165,12 +166,7 @@ class SearchOptions(Section):
     candidates: int = Field(
         default=16, ge=2, description="Number of random architectures at the start, for kind `halving`."
     )
-    proposed: int = Field(
-        default=0,
-        ge=0,
-        description="Number of further candidates, for kind `halving`, that a predictor proposes after the first "
-        "results. 0: none.",
-    )
+    proposed: Proposed = 0
     genotype: str | dict[str, Value] | None = Field(
         default=None,
         description="Architecture for kind `published`: a name of Tian et al.'s, such as `alphagan_s`, or an "
@@ -202,12 +198,7 @@ class SearchOptions(Section):
         description="Discriminator for training the finished generator: one like the `original`'s, or the `found` one "
         "where it was searched too.",
     )
-    latency_networks: int = Field(
-        default=16,
-        ge=4,
-        description="Number of whole networks timed to fit the table that predicts latency; half as many more check "
-        "it.",
-    )
+    latency_networks: LatencyNetworks = 16
 
     def imported(self) -> Genotype:
         """Return the published architecture.

@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from slimgen.errors import RecipeError, nearest
+from slimgen.methods.keys import LatencyNetworks, Proposed, Racing
 from slimgen.nets.cf_gan.space import OPERATORS, Shape
 from slimgen.nets.options import Few, Ratio, Width
 from slimgen.recipe import Channels, Recipe, Schedule, Section, section
@@ -114,12 +115,7 @@ class SearchOptions(Section):
         description="Number of random architectures at the start, for kind `halving`. With at least two per path, a "
         "few of every path are measured first, and the others belong to the best path.",
     )
-    proposed: int = Field(
-        default=0,
-        ge=0,
-        description="Number of further candidates, for kind `halving`, that a predictor proposes after the first "
-        "results. 0: none.",
-    )
+    proposed: Proposed = 0
     training: Schedule | None = Field(
         default=None,
         description="Second training of the supernet, along the found path alone: operators fairly, widths drawn "
@@ -181,17 +177,8 @@ class SearchOptions(Section):
         lt=1,
         description="Share of `evaluations` for the operator step; the channel step gets the rest.",
     )
-    racing: bool = Field(
-        default=False,
-        description="Stop measuring a candidate once it is hopelessly behind the worst of the elite. It needs a "
-        "metric of single images, such as psnr.",
-    )
-    latency_networks: int = Field(
-        default=16,
-        ge=4,
-        description="Number of whole networks timed to fit the table that predicts latency; half as many more check "
-        "it.",
-    )
+    racing: Racing = False
+    latency_networks: LatencyNetworks = 16
 
     @model_validator(mode="after")
     def both_steps(self) -> Self:

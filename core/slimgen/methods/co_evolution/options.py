@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from slimgen.errors import RecipeError
 from slimgen.methods import checks
 from slimgen.methods.co_evolution.roulette import Odds
+from slimgen.methods.keys import LatencyNetworks, Proposed
 from slimgen.methods.tuning import WHOLE
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
@@ -51,12 +52,7 @@ class SearchOptions(Section):
         "the mean fitness of both directions.",
     )
     candidates: int = Field(default=16, ge=2, description="Number of random pairs at the start, for kind `halving`.")
-    proposed: int = Field(
-        default=0,
-        ge=0,
-        description="Number of further pairs, for kind `halving`, that a predictor proposes after the first results. "
-        "0: none.",
-    )
+    proposed: Proposed = 0
     population: int = Field(
         default=32, ge=2, description="Number of individuals in a generation of each direction (K)."
     )
@@ -104,12 +100,7 @@ class SearchOptions(Section):
     tuning: Tuning | None = Field(
         default=None, description="Short training of each candidate before it is measured. None: no training."
     )
-    latency_networks: int = Field(
-        default=16,
-        ge=4,
-        description="Number of whole networks timed to fit the table that predicts latency; half as many more check "
-        "it.",
-    )
+    latency_networks: LatencyNetworks = 16
 
     @model_validator(mode="after")
     def whole(self) -> Self:

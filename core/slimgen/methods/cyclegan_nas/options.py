@@ -10,6 +10,7 @@ from slimgen.errors import BudgetError, RecipeError
 from slimgen.methods import checks
 from slimgen.methods.checks import HALVING
 from slimgen.methods.halving import measurements, pictures
+from slimgen.methods.keys import LatencyNetworks, Proposed
 from slimgen.methods.method import Preview
 from slimgen.methods.tuning import WHOLE
 from slimgen.metrics.kinds import OfSegmentations
@@ -110,12 +111,7 @@ class SearchOptions(Section):
     candidates: int = Field(
         default=16, ge=2, description="Number of random pairs of generators at the start, for kind `halving`."
     )
-    proposed: int = Field(
-        default=0,
-        ge=0,
-        description="Number of further candidates, for kind `halving`, that a predictor proposes after the first "
-        "results. 0: none.",
-    )
+    proposed: Proposed = 0
     evaluations: int = Field(
         default=8,
         ge=1,
@@ -154,12 +150,7 @@ class SearchOptions(Section):
         description="Number of trainings of the found generators from different seeds; the best on the validation "
         "images is kept (section 4).",
     )
-    latency_networks: int = Field(
-        default=16,
-        ge=4,
-        description="Number of whole networks timed to fit the table that predicts latency; half as many more check "
-        "it.",
-    )
+    latency_networks: LatencyNetworks = 16
 
 
 def training_of(recipe: Recipe) -> SupernetOptions:

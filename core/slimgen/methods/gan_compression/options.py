@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from slimgen.errors import RecipeError
+from slimgen.methods.keys import LatencyNetworks, Proposed, Racing
 from slimgen.methods.tuning import SCHEDULE, WHOLE
 from slimgen.nets.gan_compression.families import Name, searchable
 from slimgen.nets.options import Width
@@ -117,12 +118,7 @@ class SearchOptions(Section):
     candidates: int = Field(
         default=16, ge=2, description="Number of random configurations at the start, for kind `halving`."
     )
-    proposed: int = Field(
-        default=0,
-        ge=0,
-        description="Number of further candidates, for kind `halving`, that a predictor proposes after the first "
-        "results. 0: none.",
-    )
+    proposed: Proposed = 0
     band: float = Field(
         default=0.0,
         ge=0,
@@ -148,17 +144,8 @@ class SearchOptions(Section):
         ge=0,
         description="Number of updates for each candidate, without adversarial loss, before it is measured. 0: none.",
     )
-    racing: bool = Field(
-        default=False,
-        description="Stop measuring a candidate once it is hopelessly behind the worst of the elite. It needs a "
-        "metric of single images, such as psnr.",
-    )
-    latency_networks: int = Field(
-        default=16,
-        ge=4,
-        description="Number of whole networks timed to fit the table that predicts latency; half as many more check "
-        "it.",
-    )
+    racing: Racing = False
+    latency_networks: LatencyNetworks = 16
 
     def require_few(self, places: Sized) -> None:
         """Raise RecipeError where an exhaustive search would measure more than `evaluations`."""

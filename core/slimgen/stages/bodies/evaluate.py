@@ -21,7 +21,7 @@ from slimgen.report.pictures import grid, how_shown, panels
 from slimgen.report.words import REAL, stopping
 from slimgen.run.record import apart, read_record
 from slimgen.stages.comparison import Comparison, comparison, galleries
-from slimgen.stages.generators import built, described
+from slimgen.stages.generators import built, described, is_original
 from slimgen.stages.label import Label
 from slimgen.stages.report import Shown, write_page
 from slimgen.stages.work import Work
@@ -47,7 +47,7 @@ def evaluate(work: Work) -> Mapping[str, float]:
         if suffix not in comparisons:
             comparisons[suffix] = comparison(work, suffix)
         compared = comparisons[suffix]
-        folder = work.inputs["teach" if name.startswith("original") else "finetune"]
+        folder = work.inputs["teach" if is_original(name) else "finetune"]
         net = built(about, folder / about["file"])
         count = pictures**2 if noise else pictures
         quality = compared.measure(name.removesuffix(suffix), job.task, work.compute.place(net), count)
