@@ -8,8 +8,8 @@ from slimgen.data import prepare_images
 from slimgen.errors import DataError
 from slimgen.nets import generator_cost
 from slimgen.recipe import Recipe, load
-from slimgen.report.words import amount
 from slimgen.tasks import embedded
+from slimgen.text import amount
 from townhouses import write
 
 SMALL = "--set", "size=32", "--set", "data.validation=2"

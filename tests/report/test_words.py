@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from slimgen.report.words import against, amount, arrow, factor, generator, number, quality, seconds, size, stopping
+from slimgen.report.words import against, arrow, factor, generator, number, quality, seconds, size, stopping
+from slimgen.text import amount
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from slimgen.nets import build_generator
 from slimgen.nets.weights import load_weights
 from slimgen.recipe import Recipe
 from slimgen.report.table import read_table
-from slimgen.report.words import amount
 from slimgen.run import tracking
 from slimgen.run.record import LOOKED_AT, name_of
 from slimgen.run.store import load_mlflow
@@ -27,6 +26,7 @@ from slimgen.stages.label import label_of
 from slimgen.stages.perform import compare_processes
 from slimgen.stages.summary import found
 from slimgen.stages.table import STAGES
+from slimgen.text import amount
 from tests.quiet import quiet
 
 TINY_FILE = Path(__file__).parent / "tiny.yaml"

@@ -100,7 +100,8 @@ def _value(text: str) -> object:
 def _show(facts: Mapping[str, object], cost: "Cost") -> None:
     """Print the counts as lines, by convention."""
     from slimgen.cost.formula import CONVENTIONS
-    from slimgen.report.words import amount, size
+    from slimgen.report.words import size
+    from slimgen.text import amount
 
     typer.echo(f"{facts['family']} at {facts['height']} x {facts['width']}")
     typer.echo(f"  {'parameters':<22} {cost.params:>18,}  {amount(cost.params)}")

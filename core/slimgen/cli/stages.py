@@ -272,8 +272,8 @@ def _show_outlook(outlook: "Outlook", as_json: bool) -> None:
 
 
 def _lines(outlook: "Outlook") -> Iterator[str]:
-    from slimgen.report.words import amount
     from slimgen.report.words import size as filesize
+    from slimgen.text import amount
 
     yield f"{'stage':<10}{'updates':>12}{'MACs':>10}{'disk':>10}   state"
     for name, state in outlook.stages.items():

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from slimgen.files import GENOTYPE, REVERSE, read_json
 from slimgen.report.table import Table, TableRow
-from slimgen.report.words import amount, size
+from slimgen.report.words import size
+from slimgen.text import amount
 
 KINDS = {"macs": "MACs", "params": "parameters", "bytes": "of weights", "latency_ms": "ms"}
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimgen.errors import RunError, printable
-from slimgen.report.words import against, amount, arrow, factor, quality, size, title
+from slimgen.report.words import against, arrow, factor, quality, size, title
 from slimgen.size import Size
-from slimgen.text import markdown
+from slimgen.text import amount, markdown
 
 if TYPE_CHECKING:
     import rich.table

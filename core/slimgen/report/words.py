@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 
 from slimgen.files import REVERSE
+from slimgen.text import three
 
 REAL = "real pictures"
 """Row of the real images, for metrics whose value on them is not known in advance."""
@@ -78,27 +79,17 @@ def quality(value: float | None) -> str:
     return f"{value:.2f}" if abs(value) >= 10 else f"{value:.4f}"
 
 
-def amount(value: float | None) -> str:
-    """Return a count in its largest unit: 56.8 G, 11.4 M, 310 k."""
-    if value is None:
-        return "-"
-    for unit, letter in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if abs(value) >= 0.9995 * unit:
-            return f"{_three(value / unit)}{letter}"
-    return f"{value:.0f}"
-
-
 def size(value: float) -> str:
     """Return bytes in their largest unit: 43.4 MiB."""
     for unit, letters in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if value >= 0.9995 * unit:
-            return f"{_three(value / unit)} {letters}"
+            return f"{three(value / unit)} {letters}"
     return f"{value:.0f} B"
 
 
 def factor(before: float | None, after: float | None) -> str:
     """Return how many times smaller a value is: 8.4x; empty if there is nothing to compare with."""
-    return f"{_three(before / after)}x" if before and after else ""
+    return f"{three(before / after)}x" if before and after else ""
 
 
 def against(before: float | None, after: float | None, less: str = "faster", more: str = "slower") -> str:
@@ -113,12 +104,6 @@ def against(before: float | None, after: float | None, less: str = "faster", mor
     if shown == "1.0":
         return "as the original"
     return f"{less if after < before else f'{more} than the original'}: {shown} times"
-
-
-def _three(value: float) -> str:
-    """Return three significant digits, never in powers of ten."""
-    places = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
-    return f"{value:.{places}f}"
 
 
 def number(value: object) -> str:

@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from slimgen.files import plain
+from slimgen.text import amount
 
 KEY_LENGTH, VALUE_LENGTH = 250, 6000
-UNITS = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
 CONTINUED = "mlflow.run"  # tag: id of the run that a pipeline began and a stage continues
 NOTE = "mlflow.note.content"  # tag that MLflow shows as a run's description, in Markdown
 NOTE_LENGTH = 4900
@@ -72,8 +72,7 @@ def summary(quality: Mapping[str, float], costs: Mapping[str, float]) -> str:
     for name in ("latency_ms", "macs", "params"):
         if name in costs:
             value = costs[name]
-            unit, letter = next(((unit, letter) for unit, letter in UNITS if value >= unit), (1.0, ""))
-            figures.append(f"{value / unit:.3g}{letter} {name}")
+            figures.append(f"{f'{value:.3g}' if name == 'latency_ms' else amount(value)} {name}")
             break
     return ", ".join(figures) or "trial"
 
