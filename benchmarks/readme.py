@@ -88,7 +88,7 @@ def fill(page: Path, filled: Mapping[str, str]) -> None:
 def results() -> dict[str, str]:
     """Return the measured results by kind: a paragraph for each file, with its figures and the command for them.
 
-    Each is between marks, so that other pages can include it: `--8<-- "docs/results.md:fair-townhouses-32"`.
+    Each is between marks, so that other pages can include it by `<!-- shown: docs/results.md:fair-townhouses-32 -->`.
     """
     files = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
     compared: dict[str, dict[str, Any]] = {}

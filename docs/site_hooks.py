@@ -1,7 +1,8 @@
 """The parts of the site that are made from the code while it is built, so that they cannot go stale.
 
 A page asks for a part by a comment of its own line, `<!-- make: NAME ARGUMENT ... -->`; the parts are the functions of
-`PARTS` below. Read as plain Markdown, a page shows nothing in its place.
+`PARTS` below. Read as plain Markdown, a page shows nothing in its place. A link to a file with `<!-- shown: FILE -->`
+after it is a link there, and a box on the site that opens to the file, or to the section of it after a colon.
 """
 
 import inspect
@@ -28,11 +29,13 @@ FOREIGN = re.compile(
     r"<(?:script|img|iframe|link rel=.stylesheet.)[^>]* (?:src|href)=.?(?P<address>(?:https?:)?//[^\"'> ]+)"
 )
 MARK = re.compile(r"^<!-- make: (?P<words>[^>]+?) -->$", re.MULTILINE)
+SHOWN = re.compile(r"^\[`?(?P<title>[^]`]+)`?\]\([^)]+\) <!-- shown: (?P<file>\S+) -->$", re.MULTILINE)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Puts the parts that a page asks for into it; MkDocs calls this for each page."""
-    return MARK.sub(lambda mark: made(*mark["words"].split()), markdown)
+    boxed = SHOWN.sub(lambda mark: box(mark["title"], mark["file"]), markdown)
+    return MARK.sub(lambda mark: made(*mark["words"].split()), boxed)
 
 
 def on_post_page(output: str, **_: Any) -> str:
@@ -40,6 +43,13 @@ def on_post_page(output: str, **_: Any) -> str:
     if foreign := FOREIGN.search(output):
         raise ValueError(f"the site must work offline, but a page loads {foreign['address']}")
     return output
+
+
+def box(title: str, file: str) -> str:
+    """A box with this title that opens to a file, as code unless it is a section of Markdown."""
+    included, suffix = f'--8<-- "{file}"', Path(file.partition(":")[0]).suffix[1:]
+    lines = [included] if suffix == "md" else [f"```{suffix}", included, "```"]
+    return "\n".join([f'??? {"info" if suffix == "md" else "example"} "{title}"', "", *(f"    {one}" for one in lines)])
 
 
 def made(name: str, *arguments: str) -> str:

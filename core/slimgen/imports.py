@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 from slimgen.errors import RecipeError, SlimgenError, nearest, reason
 
@@ -35,6 +35,9 @@ def load(noun: str, path: str) -> object:
     try:
         with staying(module):
             found = _file(module) if module.endswith(".py") else importlib.import_module(module)
+        if name and not hasattr(found, name):
+            own = _own(found)
+            raise RecipeError(f"{module!r} has no {name!r}", None, nearest(name, own) if own else None)
         return getattr(found, name) if name else found
     except SlimgenError:
         raise
@@ -74,6 +77,18 @@ def _here() -> str | None:
         return os.getcwd()
     except OSError:
         return None
+
+
+def _own(module: ModuleType) -> list[str]:
+    """Return the public names that a module defines, without what it imports."""
+    public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    elsewhere = {
+        name
+        for name, value in public.items()
+        if isinstance(value, ModuleType)
+        or (isinstance(value, type | FunctionType) and value.__module__ != module.__name__)
+    }
+    return [name for name in public if name not in elsewhere]
 
 
 def _file(path: str) -> ModuleType:

@@ -169,8 +169,14 @@ def test_each_file_of_figures_has_its_paragraph_among_the_results() -> None:
         assert json.loads(path.read_text())["command"] in text, path.name
 
 
-def test_files_are_included_by_lines_that_the_site_understands() -> None:
-    lines = [line.strip() for page in sorted((ROOT / "docs").rglob("*.md")) for line in page.read_text().splitlines()]
-    included = [line for line in lines if line.startswith("--8")]
+def test_files_are_included_by_lines_that_the_site_understands_and_readers_of_the_file_can_follow() -> None:
+    pages = sorted((ROOT / "docs").rglob("*.md"))
+    included = [(page, line) for page in pages for line in page.read_text().splitlines() if "<!-- shown:" in line]
     assert len(included) > 10
-    assert [line for line in included if not re.fullmatch(r'--8<-- "[^"]+"', line)] == []
+    for page, line in included:
+        found = re.fullmatch(r"\[[^]]+\]\((\S+)\) <!-- shown: ([^\s:]+)(?::(\S+))? -->", line)
+        assert found, line
+        link, file, section = found.groups()
+        assert (page.parent / link).resolve() == ROOT / file
+        assert section is None or f"[start:{section}]" in (ROOT / file).read_text(), line
+    assert not any(line.startswith(("--8", "??? ")) for page in pages for line in page.read_text().splitlines())

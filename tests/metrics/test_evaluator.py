@@ -119,11 +119,10 @@ def test_a_user_defined_metric_is_named_by_its_import_path(tmp_path: Path, monke
     assert evaluator.measure(halve)[name] == pytest.approx(float((pair[0] / 2 - pair[1]).abs().mean()))
     with pytest.raises(RecipeError, match=r"must be a slimgen\.metrics\.kinds\.PerImage"):
         find("package.absolute:OTHER")
-    for missing in ("package.absolute:NONE", "package.none:MAE"):
-        with pytest.raises(
-            RecipeError, match=r"must be named package\.module:Name, or file\.py:Name; got .* set PYTHONPATH"
-        ):
-            find(missing)
+    with pytest.raises(RecipeError, match=r"must be named package\.module:Name, or file\.py:Name; got .* set PYTHONPATH"):
+        find("package.none:MAE")
+    with pytest.raises(RecipeError, match=r"^'package\.absolute' has no 'MEA'; did you mean 'MAE'\?$"):
+        find("package.absolute:MEA")
 
 
 @pytest.mark.parametrize("name", ["pnsr", "fd:", "fid:mine", "", "fd:<name>", "psnr:x", "seg_miou", "lpips:vgg"])

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slimgen.cli.group import Group
-from slimgen.cli.options import SIZE, Json, print_json
-from slimgen.errors import printable
+from slimgen.cli.options import SIZE, Json, Settings, print_json, read_recipe
+from slimgen.errors import SlimgenError, printable
 from slimgen.size import FITS, Fit
 from slimgen.tasks import TASKS
 from slimgen.tasks.embedded import DEFAULT, LAYOUTS, NAME, by_day_and_night
@@ -95,6 +95,7 @@ def check(
     recipe: Annotated[
         str | None, typer.Option("--recipe", "-r", help="What it would make of them; in place of the options above.")
     ] = None,
+    set_: Settings = None,
     as_json: Json = False,
 ) -> None:
     """Check a folder of images: layout, counts, rejected images.
@@ -102,15 +103,16 @@ def check(
     Nothing is written.
     """
     from slimgen.data.look import Look, looked_of
-    from slimgen.recipe import load
     from slimgen.size import Size
     from slimgen.tasks import check_recipe, task_class
 
     if recipe is None:
+        if set_:
+            raise SlimgenError("--set changes a value of a recipe", None, "add --recipe RECIPE")
         look = Look(None if size is None else Size.of(size), direction, instances, fit)
         looked = task_class(task).look(folder, look)
     else:
-        wanted = load(recipe)
+        wanted = read_recipe(recipe, set_)
         check_recipe(wanted)
         with _bar("looking") as update:
             looked = looked_of(task_class(wanted.task).prepare(wanted, folder, None, update))

@@ -54,7 +54,7 @@ class Tally:
     def check(self, kept: Mapping[str, Iterable[Sized]], unit: str) -> None:
         """Raise DataError if a side of a split is empty, or more than half of all were rejected."""
         first = "; ".join(f"{name} {reason}" for name, reason in list(self.rejected.items())[:3])
-        complaint, hint = f"{self.refused} of {self.total} rejected: {first}", "; ".join(self.hints) or None
+        complaint, hint = f"{self.refused} of {self.total} rejected: {first}", "; ".join(self.hints[:3]) or None
         for name, sides in kept.items():
             if not all(map(len, sides)):
                 raise DataError(f"the split {name!r} must keep at least one {unit}", complaint, hint)

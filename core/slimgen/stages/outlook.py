@@ -35,6 +35,7 @@ NOTES = (
     "architecture, or the largest within the budget, were trained throughout; search includes all that it trains, and "
     "finetune all rivals. Those of teach with patience are too: as if it never stopped early.",
     "bytes: weights as float32 and images as uint8, without checkpoints, logs and pictures.",
+    "Images are not looked at here; `slimgen data check DIR --recipe RECIPE` looks at each.",
 )
 
 
@@ -112,8 +113,10 @@ def preview(recipe: Recipe, *, data: Path | None = None, out: Path, until: str |
         images: Path | None = find_images(recipe, data, out)
     except DataError as fault:
         images, needs["images"] = None, str(fault)
-    if data is None and images is not None and not images.exists():
-        images = None  # the run draws them first
+    if images is not None and not images.is_dir():
+        if data is not None:
+            needs["images"] = f"no folder {data}"
+        images = None  # otherwise the run draws them first
     method = getattr(open_method(recipe.method), "preview", lambda recipe: None)(recipe)
     states: dict[str, str] = {}
     places = _places(recipe, images, out, up_to(until))

@@ -7,7 +7,7 @@ from pathlib import Path
 from slimgen.device import Compute
 from slimgen.files import GENOTYPE
 from slimgen.methods import open_method
-from slimgen.methods.checks import budget_of
+from slimgen.methods.checks import HALVING, budget_of
 from slimgen.recipe import Recipe
 from slimgen.report.budget import limits_words, spent
 from slimgen.report.words import number, title
@@ -22,7 +22,9 @@ def heading(recipe: Recipe, compute: Compute, out: Path, prepare: Path) -> str:
     metrics = read_record(prepare).get("metrics", {})
     counts = [str(number(metrics[key])) for split in ("train", "val", "test") if (key := f"{split}_images") in metrics]
     images = f"{' / '.join(counts)} images to train / validate / test on; " if counts else ""
-    run = f"{recipe.name}: {recipe.method}, {recipe.task}, {recipe.size} px, seed {recipe.seed}"
+    halving = recipe.search.get("kind") == HALVING
+    how = f"successive halving in the space of {recipe.method}" if halving else recipe.method
+    run = f"{recipe.name}: {how}, {recipe.task}, {recipe.size} px, seed {recipe.seed}"
     return f"{run}; budget {budget}{counted}\n{_device(compute)}; {images}folder {out}"
 
 
