@@ -119,7 +119,8 @@ def test_a_user_defined_metric_is_named_by_its_import_path(tmp_path: Path, monke
     assert evaluator.measure(halve)[name] == pytest.approx(float((pair[0] / 2 - pair[1]).abs().mean()))
     with pytest.raises(RecipeError, match=r"must be a slimgen\.metrics\.kinds\.PerImage"):
         find("package.absolute:OTHER")
-    with pytest.raises(RecipeError, match=r"must be named package\.module:Name, or file\.py:Name; got .* set PYTHONPATH"):
+    named = r"must be named package\.module:Name, or file\.py:Name; got .* set PYTHONPATH"
+    with pytest.raises(RecipeError, match=named):
         find("package.none:MAE")
     with pytest.raises(RecipeError, match=r"^'package\.absolute' has no 'MEA'; did you mean 'MAE'\?$"):
         find("package.absolute:MEA")

@@ -130,12 +130,13 @@ def found(run):
 
 @pytest.mark.slow
 def test_dvc_kubeflow_and_the_command_find_the_same_genotype(clone):
-    kill_when(start(clone, "-m", "dvc", "repro", "--pull", **UNTRACKED), clone / "runs" / "tiny" / "supernet" / "stage.json")
-    resumed = finish(clone, "-m", "dvc", "repro", "--pull", **UNTRACKED)
+    repro = ("-m", "dvc", "repro", "--pull")
+    kill_when(start(clone, *repro, **UNTRACKED), clone / "runs" / "tiny" / "supernet" / "stage.json")
+    resumed = finish(clone, *repro, **UNTRACKED)
     assert "Stage 'teach@tiny' didn't change, skipping" in resumed
     assert (clone / "runs" / "tiny" / "export" / "generator.onnx").is_file()
     assert "own.png" in json.loads((clone / "runs/tiny/prepare/manifest.json").read_text())["splits"]["train"]["names"]
-    assert "Data and pipelines are up to date" in finish(clone, "-m", "dvc", "repro", "--pull")
+    assert "Data and pipelines are up to date" in finish(clone, *repro)
 
     where = ("params.yaml#recipes.tiny", "--data", "data", "--out")
     finish(clone, "-m", "pipelines", "run", *where, "runs/kubeflow", **UNTRACKED)

@@ -248,10 +248,10 @@ class FinetuneSection(Schedule):
     """Training of the found generator, and of the `rivals` that it is compared with at equal cost and effort.
 
     Rivals: `narrowed` is the original's family with fewer channels, at the found generator's MACs; `narrowed_latency`
-    likewise, at its milliseconds in onnxruntime with `evaluate.threads`. `naive`, for two sets, is `narrowed` trained as
-    half of a CycleGAN, without the original's outputs as targets. `by_hand`, for AlphaGAN, is SN-GAN's
-    generator. `random` stands for random genotypes of the searched space within the budget, `random_path` for random
-    genotypes within the found path, and `halving` for the best of random genotypes trained alone by successive halving.
+    likewise, at its milliseconds in onnxruntime with `evaluate.threads`. `naive`, for two sets, is `narrowed` trained
+    as half of a CycleGAN, without the original's outputs as targets. `by_hand`, for AlphaGAN, is SN-GAN's generator.
+    `random` stands for random genotypes of the searched space within the budget, `random_path` for random genotypes
+    within the found path, and `halving` for the best of random genotypes trained alone by successive halving.
     """
 
     updates: int | None = Field(
