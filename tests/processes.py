@@ -18,6 +18,8 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
     [
         "__main__",
+        "torch._dynamo",
+        "matplotlib.backends.backend_agg",
         "slimgen.cli.app",
         "slimgen.stages.perform",
         *(f"slimgen.stages.bodies.{stage}" for stage in STAGES),

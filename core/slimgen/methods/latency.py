@@ -17,6 +17,7 @@ from slimgen.training.distributed import first, world
 
 Candidate = TypeVar("Candidate")
 _LOWER = 0.97
+_ASKED = 3  # times, before a network counts as too slow: other work on the machine only ever adds to what is measured
 
 
 class Timed(NamedTuple):
@@ -65,7 +66,7 @@ class Timed(NamedTuple):
 
         def keeps(trial: Trial) -> bool:
             # A prediction may be off by more than the check of the table found.
-            facts["latency_measured_ms"] = self.measured(trial.genotype)
+            facts["latency_measured_ms"] = _least(self.measured, trial.genotype, limit)
             return facts["latency_measured_ms"] <= limit
 
         return keeps
@@ -90,10 +91,20 @@ def keeping(limit: float | None, candidates: Iterable[Candidate], measured: Call
     """Return the first candidate whose measured latency is within the limit; BudgetError if the first `TRIED` fail."""
     tried: list[Candidate] = []
     for candidate in islice(candidates, TRIED):
-        if limit is None or measured(candidate) <= limit:
+        if limit is None or _least(measured, candidate, limit) <= limit:
             return candidate
         tried.append(candidate)
     raise unkept(len(tried))
+
+
+def _least(measured: Callable[[Candidate], float], candidate: Candidate, limit: float) -> float:
+    """Return a candidate's latency; of several measurements the smallest, where the first exceeds the limit."""
+    least = math.inf
+    for _ in range(_ASKED):
+        least = min(least, measured(candidate))
+        if least <= limit:
+            break
+    return least
 
 
 def timed_again(job: Job, net: InPieces, networks: int) -> Timed:

@@ -7,7 +7,7 @@ edit elsewhere in a file, or in the file of another family, task, method or metr
 import ast
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -92,6 +92,45 @@ class Module:
     imports: dict[str, Place] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Sources:
+    """The files of slimgen, looked for once: looking anew for each name would take most of the time.
+
+    Attributes:
+        package: the folder of slimgen.
+        names: every module and package.
+        files: the modules whose code decides the stage's result.
+        read: the parsed ones among these.
+    """
+
+    package: Path
+    names: frozenset[str]
+    files: Mapping[str, Path]
+    read: dict[str, Module] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, package: Path, stage: Stage) -> "Sources":
+        """List the files of a stage's rooms, and the names of all modules."""
+        rooms = (*stage.code, f"stages/bodies/{stage.name}.py")
+        names, files = {"slimgen"}, {}
+        for path in package.rglob("*.py"):
+            place = path.relative_to(package)
+            parts = place.parent.parts if path.name == "__init__.py" else place.with_suffix("").parts
+            name = ".".join(("slimgen", *parts))
+            names |= {name, name.rpartition(".")[0]}
+            if any(place.as_posix() == room or place.as_posix().startswith(f"{room}/") for room in rooms):
+                files[name] = path
+        return cls(package, frozenset(names), files)
+
+    def parsed(self, module: str) -> Module | None:
+        """Return the definitions of a module, if its code decides the stage's result."""
+        if module not in self.files:
+            return None
+        if module not in self.read:
+            self.read[module] = _parsed(self.files[module].read_text(encoding="utf-8"))
+        return self.read[module]
+
+
 def code(stage: Stage, used: Iterable[str], package: Path = PACKAGE) -> dict[str, str]:
     """Return the digest of every definition that decides a stage's result, by module and name.
 
@@ -100,10 +139,10 @@ def code(stage: Stage, used: Iterable[str], package: Path = PACKAGE) -> dict[str
         used: texts of a recipe, which include the names of families, tasks, methods and metrics.
         package: the folder of slimgen.
     """
-    before, now = set[str](), set(used)
+    before, now, sources = set[str](), set(used), Sources.of(package, stage)
     while before != now:
         before = now
-        reached = _reached(stage, before, package)
+        reached = _reached(stage, before, sources)
         # A method names the families that it builds.
         methods = [one for (module, _), one in reached.items() if module.startswith("slimgen.methods")]
         now = before.union(*(one.strings for one in methods))
@@ -131,7 +170,7 @@ def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _reached(stage: Stage, used: set[str], package: Path) -> dict[Place, Definition]:
+def _reached(stage: Stage, used: set[str], sources: Sources) -> dict[Place, Definition]:
     """Return the definitions that a stage's body reaches, given the names in use."""
     reached: dict[Place, Definition] = {}
     # The body gets its task and method from its arguments.
@@ -139,55 +178,42 @@ def _reached(stage: Stage, used: set[str], package: Path) -> dict[Place, Definit
     waiting: list[Place] = [(module, name) for module, _, name in (root.partition(":") for root in roots)]
     while waiting:
         module, name = place = waiting.pop()
-        path = _file(module, stage, package)
-        if path is None or place in reached:
+        parsed = sources.parsed(module)
+        if parsed is None or place in reached:
             continue
-        parsed = _parsed(path.read_text(encoding="utf-8"))
         if name == "*":
             waiting += [(module, each) for each in parsed.definitions]
         elif name in parsed.imports:
-            waiting.append(_target(*parsed.imports[name], "", package))
+            waiting.append(_target(*parsed.imports[name], "", sources))
         elif name in parsed.definitions:
             one = reached[place] = parsed.definitions[name]
-            waiting += [(module, ""), *_uses(module, one, parsed, stage, package)]
+            waiting += [(module, ""), *_uses(module, one, parsed, stage, sources)]
             for key in used & set(one.entries):
                 entry = reached[module, f"{name}[{key}]"] = one.entries[key]
-                waiting += _uses(module, entry, parsed, stage, package)
+                waiting += _uses(module, entry, parsed, stage, sources)
     return reached
 
 
-def _uses(module: str, one: Definition, parsed: Module, stage: Stage, package: Path) -> Iterator[Place]:
+def _uses(module: str, one: Definition, parsed: Module, stage: Stage, sources: Sources) -> Iterator[Place]:
     """Yield the places that a definition names."""
     imports = {**parsed.imports, **one.imports}
     for name, attribute in one.names:
         if name in imports:
-            yield _target(*imports[name], attribute, package)
+            yield _target(*imports[name], attribute, sources)
         elif name in parsed.definitions:
             yield module, name
     for text in one.strings:
         if path := _PATH.fullmatch(text):
             # A class method, such as a task's `prepare`, does not need the rest of its class.
-            alone, file = f"{path[2]}.{stage.name}", _file(path[1], stage, package)
-            known = file is not None and alone in _parsed(file.read_text(encoding="utf-8")).definitions
+            alone, file = f"{path[2]}.{stage.name}", sources.parsed(path[1])
+            known = file is not None and alone in file.definitions
             yield path[1], alone if known else path[2] or stage.name
 
 
-def _target(module: str, name: str, attribute: str, package: Path) -> Place:
+def _target(module: str, name: str, attribute: str, sources: Sources) -> Place:
     """Return the place of an import: a name of a module, or an attribute of a module, or all of it."""
-    inner = package.joinpath(*module.split(".")[1:], name)
-    if inner.is_dir() or inner.with_suffix(".py").is_file():
-        return f"{module}.{name}", attribute or "*"
-    return module, name
-
-
-def _file(module: str, stage: Stage, package: Path) -> Path | None:
-    """Return the file of a module, if its code decides the stage's result."""
-    path = package.joinpath(*module.split(".")[1:])
-    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    place = path.relative_to(package).as_posix()
-    rooms = (*stage.code, f"stages/bodies/{stage.name}.py")
-    inside = any(place == room or place.startswith(f"{room}/") for room in rooms)
-    return path if inside and path.is_file() else None
+    inner = f"{module}.{name}"
+    return (inner, attribute or "*") if inner in sources.names else (module, name)
 
 
 @cache
