@@ -210,6 +210,12 @@ def test_townhouses_are_drawn_and_checked(slimgen, tmp_path):
     assert list(found["rejected"]) == ["train/broken.png"]
     too_small = json.loads(slimgen("data", "check", tmp_path / "a", "--size", 33, "--json").stdout)
     assert len(too_small["rejected"]) == 6
+    recipe, larger = ("--recipe", "townhouses-cf_gan"), ("--set", "size=33", "--set", "data.validation=1")
+    assert "got 32; set data.validation to 1" in slimgen("data", "check", tmp_path / "a", *recipe).stderr
+    assert "the crop of 33 x 33" in slimgen("data", "check", tmp_path / "a", *recipe, *larger).stderr
+    alone = slimgen("data", "check", tmp_path / "a", *larger)
+    assert alone.exit_code == 2
+    assert "--set changes a value of a recipe; add --recipe" in alone.stderr
 
 
 def test_two_sets_are_drawn_and_checked(slimgen, tmp_path):

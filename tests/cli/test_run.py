@@ -48,6 +48,12 @@ def test_a_run_prints_the_time_of_each_stage_and_skips_finished_ones(tmp_path):
     assert told["stages"]["prepare"]["test_images"] == 2
 
 
+def test_the_head_line_names_the_search_of_a_recipe_without_a_supernet(tmp_path):
+    write(tmp_path / "images", seed=0, train=6, test=2, size=32)
+    said = slimgen("run", "townhouses-halving", "--data", "images", "--until", "prepare", *SMALL, "--out", "r")
+    assert said.stderr.startswith("townhouses-halving: successive halving in the space of cf_gan, paired, 32 x 32 px")
+
+
 def test_a_single_stage_prints_its_metrics(tmp_path):
     write(tmp_path / "images", seed=0, train=6, test=2, size=32)
     words = "prepare", "--recipe", "townhouses-cf_gan", "--data", "images", "--out", "p", *SMALL

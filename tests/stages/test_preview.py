@@ -43,6 +43,9 @@ def test_a_new_run_does_every_stage_and_writes_nothing_yet(images: Path, tmp_pat
     }
     assert outlook.recipe == TINY.model_dump(mode="json")
     assert not (tmp_path / "run").exists()
+    nowhere = preview(TINY, data=tmp_path / "nowhere", out=tmp_path / "run")
+    assert nowhere.wanted["images"] == f"no folder {tmp_path / 'nowhere'}"
+    assert states(nowhere)["prepare"] == "to do after data"
 
 
 def test_stages_are_finished_resumed_or_replace_others(images: Path, taught: Path, tmp_path: Path) -> None:

@@ -128,12 +128,20 @@ def card(facts: Facts) -> str:
     ]
     if facts.latency:
         speed = [f"Relative to the original, on the machine that measured both: {facts.speed}."] if facts.speed else []
-        parts += ["## Latency", *speed, _latency(facts.latency)]
+        turns = [TURNS] if any("in turns" in str(one.get("measured")) for one in facts.latency) else []
+        parts += ["## Latency", *speed, _latency(facts.latency), *turns]
     if facts.genotype:
         parts += ["## Architecture", f"```json\n{json.dumps(plain(facts.genotype), indent=2)}\n```"]
     if facts.versions:
         parts += ["## Made with", _pairs(facts.versions)]
     return "\n\n".join(parts) + "\n"
+
+
+TURNS = (
+    "Compare what was measured in turns, original and file one after the other, again and again: a machine is not "
+    "equally fast all the time. The file alone was measured later, when it was exported."
+)
+"""Why a file has two latencies."""
 
 
 def snippet(onnx: OnnxFile) -> str:

@@ -12,7 +12,7 @@ import torch
 
 from slimgen import files
 from slimgen.cost.latency import onnx_latency
-from slimgen.export.card import Facts, read_facts, write_card
+from slimgen.export.card import TURNS, Facts, read_facts, write_card
 from slimgen.export.onnx import export_onnx, parity
 from slimgen.recipe import Recipe
 from slimgen.report.html import Exported, complete_report
@@ -131,6 +131,7 @@ def measured(facts: Facts) -> dict[str, str]:
     return {
         "size": f"{filesize(facts.onnx.bytes)} ({facts.onnx.bytes:,} bytes), ONNX operator set {facts.onnx.opset}",
         **{f"latency of {name}": text for name, text in times.items()},
+        **({"two latencies": TURNS} if len(times) > 1 else {}),
         "agreement with PyTorch": f"{agreement}; allowed {facts.parity.tolerance:g}",
     }
 
