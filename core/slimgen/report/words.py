@@ -28,7 +28,7 @@ GENERATORS = {
 COSTS = {"macs": "MACs", "params": "parameters", "bytes": "of weights", "latency_ms": "ms (predicted)"}
 """Printed names of the costs that a budget may limit, to follow a number and its unit."""
 NAMES = {
-    **{"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "patch_swd": "patch SWD"},
+    **{"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "ssim_y": "SSIM-Y", "patch_swd": "patch SWD"},
     **{"fid": "FID", "kid": "KID", "is": "IS", "lpips": "LPIPS"},
 }
 
