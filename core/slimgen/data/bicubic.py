@@ -1,9 +1,9 @@
 """Bicubic resizing as in MATLAB's `imresize`, by which the published sets of super-resolution were made.
 
 The kernel is Keys' cubic with a = -0.5 (Keys 1981, Eq. 15). Where pictures become smaller it is stretched by the scale,
-which suppresses aliasing. Edges are mirrored, with the outermost pixel repeated, and the result has
-ceil(scale x length) pixels. Most other libraries differ in one of these points, which makes a generator that was trained
-on one kind of small pictures look worse on another.
+which suppresses aliasing. Edges are mirrored, with the outermost pixel repeated, and a side of n pixels becomes one of
+ceil(scale x n). Most other libraries differ in one of these points, so a generator that was trained on one kind of
+small pictures looks worse on another.
 """
 
 import math

@@ -51,8 +51,9 @@ def kind_of(name: str) -> str:
 
 
 def title(metric: str) -> str:
-    """Return a metric's printed name."""
-    return NAMES.get(metric, metric)
+    """Return a metric's printed name; that of its mean over a named set of test images has the set's name after it."""
+    name, slash, group = metric.partition("/")
+    return f"{title(name)} {group}" if slash and name in NAMES else NAMES.get(metric, metric)
 
 
 def stopping(metrics: Mapping[str, object]) -> str:

@@ -81,7 +81,9 @@ def _exported(
     table = json.loads((evaluate / files.TABLE).read_bytes())
     lines = {line["name"]: line for line in table["rows"]}
     original = lines.get(f"original{suffix}")
-    directed = {} if traits.given == NOISE or traits.single else {"direction": _direction(recipe, suffix)}
+    directed: dict[str, int | str] = {"scale": recipe.data.scale} if recipe.data.scale > 1 else {}
+    if not (traits.given == NOISE or traits.single or traits.enlarges):
+        directed["direction"] = _direction(recipe, suffix)
     fitted = {} if recipe.data.fit is None else {"pictures of another aspect": recipe.data.fit}
     digest = str(recorded(evaluate, "inputs", "prepare"))
     facts = Facts(
