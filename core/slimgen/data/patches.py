@@ -66,7 +66,7 @@ class Patches:
         self.flip, self.turn, self.rank, self.world = flip, turn, rank, world
         self._sizes = np.array(shapes, np.int64)
         # A turned patch needs its width as height; pictures too narrow for that are turned by half only.
-        self._turnable = (self._sizes >= np.array(size[::-1])).all(axis=1)
+        self._turnable: NDArray[np.bool_] = np.all(self._sizes >= np.array(size[::-1]), axis=1)
         self._epochs: dict[int, _Epoch] = {}
 
     def __call__(self, step: int) -> Pair:
@@ -95,7 +95,7 @@ class Patches:
             odd = (quarters % 2).astype(bool)
             sizes = np.where(odd[:, None], np.array(self.size[::-1]), np.array(self.size))
             top, left = (rng.random((2, count)) * (self._sizes[order] - sizes + 1).T).astype(np.int64)
-            mirrored: NDArray[np.bool_] = np.less(rng.random(count), 0.5 if self.flip else 0, dtype=np.bool_)
+            mirrored = rng.random((count,)) < (0.5 if self.flip else 0)
             # Only the newest are kept: a batch needs several epochs of a small split, and at most two of a large one.
             kept = {k: v for k, v in self._epochs.items() if number - 1 <= k <= number}
             self._epochs = kept | {number: _Epoch(order, top, left, mirrored, quarters)}

@@ -283,8 +283,8 @@ class EvaluateSection(Section):
         default=512,
         ge=16,
         le=LONGEST,
-        description="Side in pixels of the square tiles in which a test image passes through a generator that enlarges, "
-        "if it has more pixels than a tile. Only for the task `upscale`.",
+        description="Side in pixels of the square tiles in which a test image passes through a generator that "
+        "enlarges, if it has more pixels than a tile. Only for the task `upscale`.",
     )
     overlap: int = Field(
         default=32,

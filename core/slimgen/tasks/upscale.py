@@ -4,7 +4,7 @@ Pairs are a picture and the same picture made smaller, by MATLAB's bicubic inter
 Training takes patches from whole pictures of any sizes; test images are enlarged whole.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,9 +24,10 @@ from slimgen.errors import DataError, RecipeError
 from slimgen.recipe import Channels, Recipe, Schedule
 from slimgen.size import Size
 from slimgen.tasks.channels import following
+from slimgen.tasks.gan import teach_pair
 from slimgen.tasks.paired import Paired
 from slimgen.tasks.single import scale_of
-from slimgen.tasks.task import setting_of
+from slimgen.tasks.task import Job, setting_of
 from slimgen.tasks.tiles import in_tiles
 from slimgen.tasks.traits import IMAGES, OF_LABEL_MAPS, OF_NOISE, Embedded, Shapes, Traits
 from slimgen.tasks.translation import CHANNELS
@@ -93,6 +94,11 @@ class Upscale(Paired):
         """Return the shapes of an input patch and of the enlarged one."""
         channels = self._split(data, "test").target.shape[-1]
         return Shapes((channels, *self.recipe.size), (channels, *self.recipe.made))
+
+    def teach(self, job: Job) -> Mapping[str, float]:
+        """Train or import the original generator and discriminator; see `teach_pair`."""
+        images = len(job.data.split("train")) if "train" in job.data.manifest.splits else 0
+        return teach_pair(job, images)
 
     def batches(self, data: Prepared, schedule: Schedule, hold: int = 1) -> dict[str, Callable[[int], Pair]]:
         """Return, for train and val, a function from step to this process's share of the patches.
