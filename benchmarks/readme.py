@@ -399,7 +399,7 @@ RESULT = {
 
 
 def profile() -> str:
-    """Return a table of published networks' costs under the three conventions."""
+    """Return a table of published networks' costs under every convention."""
     rows = ["| network | px | parameters | " + " | ".join(CONVENTIONS) + " |"]
     rows.append("| --- " * (3 + len(CONVENTIONS)) + "|")
     for name, (cost_of, family, size, options) in NETWORKS.items():

@@ -20,7 +20,7 @@ GENOTYPED = {
 WIDTH = {"trellis": "ngf", "alphagan": "channels", "alphagan_s": "channels", "alphagan_l": "channels"} | {
     **dict.fromkeys(("resnet", "mobile_resnet", "unet", "spade", "mobile_spade"), "ngf"),
     **dict.fromkeys(("patchgan", "multiscale"), "ndf"),
-    "sngan": "channels",
+    **dict.fromkeys(("sngan", "srresnet", "rrdbnet", "srvgg"), "channels"),
     "cyclegan_nas": "hidden",
 }
 
