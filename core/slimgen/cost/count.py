@@ -88,11 +88,10 @@ def count(net: nn.Module, *inputs: Tensor) -> Cost:
     """Run a network once and count its cost under every convention.
 
     Convolutions, transposed convolutions, linear layers, matrix products, InstanceNorms and elementwise products of two
-    feature maps are counted, and for `thop` biases, BatchNorms and LeakyReLUs, whether called as modules or as functions. A
-    shared parameter counts once, but each use
-    adds its MACs; a batch of N images costs N times as much as one. The network is left unchanged: modes, running
-    statistics, hooks and gradients. To count without time or memory, build the network and its inputs under
-    `torch.device("meta")`.
+    feature maps are counted, and for `thop` biases, BatchNorms and LeakyReLUs, whether called as modules or as
+    functions. A shared parameter counts once, but each use adds its MACs; a batch of N images costs N times as much as
+    one. The network is left unchanged: modes, running statistics, hooks and gradients. To count without time or memory,
+    build the network and its inputs under `torch.device("meta")`.
     """
     tally = _Tally({id(tensor) for tensor in (*net.parameters(), *net.buffers())})
     modes = {module: module.training for module in net.modules()}

@@ -16,8 +16,8 @@ convention         transposed convolution                      besides weights
 The `torchprofile` count is the one behind the "56.8G" of the ResNet generator with 9 blocks at 256 x 256 in GAN
 Compression (Li et al. 2020) and its followers. `thop` is the count of the package of that name, version 0.0.31, behind
 the "1176.67G" of ESRGAN and the "166.66G" of SRResNet in CF-GAN's Table 3; its later versions ignore biases. It also
-counts average pooling and bilinear enlargement, which are left out here. A bias costs nothing elsewhere, and neither does
-that of a linear layer under `thop`.
+counts average pooling and bilinear enlargement, which are left out here. A bias costs nothing under the other three,
+and neither does that of a linear layer under `thop`.
 """
 
 from collections.abc import Iterable

@@ -68,8 +68,8 @@ def cost_of(rows: Iterable[Row], height: int, width: int) -> Cost:
     A convolution is counted at its output size. A transposed one spreads each input pixel over kernel x kernel outputs,
     so `exact` counts it at its input size; the other conventions count it as if it gathered at every output pixel. A
     BatchNorm costs nothing, since it folds into the convolution before it; an InstanceNorm and a product of feature
-    maps count only in GAN Compression's convention, a BatchNorm, a bias and a LeakyReLU only in `thop`'s. Consecutive blocks whose `within` is the same tuple object are
-    summed once, which matters for arrays of millions.
+    maps count only in GAN Compression's convention, a BatchNorm, a bias and a LeakyReLU only in `thop`'s. Consecutive
+    blocks whose `within` is the same tuple object are summed once, which matters for arrays of millions.
 
     Height and width are the image's, in pixels. If the rows' channels are arrays, so are the fields of the cost.
 

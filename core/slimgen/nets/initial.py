@@ -29,10 +29,10 @@ def initialise(net: Net, seed: int) -> Net:
 
     Convolutions and linear layers: N(0, 0.02), or, where the class's `initial` is `GLOROT`, a normal distribution with
     variance 2 / (inputs + outputs) (Glorot and Bengio 2010, Eq. 12). In a module with an attribute `initial_scale`, the
-    standard deviation is multiplied by it. Biases: 0. PReLUs: the slope that they were made with. Affine norms: weight N(1, 0.02), bias
-    0; running statistics are reset. Spectral norms: vectors from power iterations with a drawn start. The numbers are
-    drawn on the CPU in the order of the modules, so they are the same on every device; the global random state is
-    neither read nor changed.
+    standard deviation is multiplied by it. Biases: 0. PReLUs: the slope that they were made with. Affine norms: weight
+    N(1, 0.02), bias 0; running statistics are reset. Spectral norms: vectors from power iterations with a drawn start.
+    The numbers are drawn on the CPU in the order of the modules, so they are the same on every device; the global
+    random state is neither read nor changed.
 
     Returns:
         The network itself, changed in place; on the meta device it is left unchanged.
@@ -41,8 +41,8 @@ def initialise(net: Net, seed: int) -> Net:
         return net
     generator = torch.Generator().manual_seed(seed)
     glorot = getattr(net, "initial", None) == GLOROT
-    scaled = [(part, float(part.initial_scale)) for part in net.modules() if hasattr(part, "initial_scale")]
-    scales = {id(layer): scale for part, scale in scaled for layer in part.modules()}
+    scaled = [(part, getattr(part, "initial_scale", None)) for part in net.modules()]
+    scales = {id(layer): float(scale) for part, scale in scaled if scale is not None for layer in part.modules()}
 
     def draw(shape: torch.Size, mean: float, std: float) -> Tensor:
         return torch.empty(shape, device="cpu").normal_(mean, std, generator=generator)

@@ -101,7 +101,7 @@ def _pixels(net: nn.Module) -> Iterator[dict[str, list[tuple[int, int]]]]:
 
     def watch_leaky(_: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
         if given and id(given[0]) in written:
-            name, _ = written[id(given[0])]
+            name = written[id(given[0])][0]
             found.setdefault(f"{name}{_LEAKY}", []).append((0, found[name][-1][1]))
 
     hooks = []

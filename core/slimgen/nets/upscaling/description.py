@@ -21,9 +21,8 @@ CHAIN = 4
 
 def _numbers(name: str, value: object, count: int) -> tuple[int, ...]:
     """Return a list of widths; raise RecipeError unless it has `count` whole numbers of at least 1."""
-    listed = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == count
-    numbers = tuple(value) if listed else ()  # type: ignore[arg-type]
-    if not listed or not all(type(number) is int and number >= 1 for number in numbers):
+    numbers = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else None
+    if numbers is None or len(numbers) != count or not all(type(one) is int and one >= 1 for one in numbers):
         rule = f"widths.{name} must be {count} whole number{'s' * (count != 1)} of at least 1"
         raise RecipeError(rule, repr(value)[:120])
     return numbers

@@ -4,7 +4,7 @@ Published weights take and make pictures in [0, 1]; here pictures are in [-1, 1]
 rescaled on the way in and out.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -23,6 +23,12 @@ QUIET = 0.1
 _BRANCH = 0.2  # the share of a dense block's output that is added to its input (ESRGAN, Figure 4)
 
 
+class QuietConvolution(nn.Conv2d):
+    """A convolution with small initial weights."""
+
+    initial_scale = QUIET
+
+
 class Brightness(nn.Module):
     """A change of the range of values: from [-1, 1] to [0, 1], or back."""
 
@@ -35,13 +41,12 @@ class Brightness(nn.Module):
         return 2 * images - 1 if self.back else (images + 1) / 2
 
 
-class Doubled(nn.Sequential):
-    """Layers on features enlarged twice, each pixel repeated."""
+class Doubling(nn.Module):
+    """The enlargement of features to twice their size, each pixel repeated."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (named as in the class above)
-        """Map features (N, C, H, W) to features (N, C', 2 H, 2 W)."""
-        out: Tensor = super().forward(functional.interpolate(input, scale_factor=2.0, mode="nearest"))
-        return out
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features (N, C, H, W) to features (N, C, 2 H, 2 W)."""
+        return functional.interpolate(features, scale_factor=2.0, mode="nearest")
 
 
 class Base(nn.Module):
@@ -84,18 +89,16 @@ class Enlarging(Described):
         return out
 
     @classmethod
-    def piece(cls, options: Mapping[str, Any], key: str, shape: Sequence[int], take: "Take") -> Piece:
-        """Return a piece of the generator: the modules that `take` chooses, with an input of this shape."""
+    def piece(cls, options: Mapping[str, Any], key: str, shape: Sequence[int], *layers: str | nn.Module) -> Piece:
+        """Return a piece of the generator: layers, its own by name, whose input has this shape."""
 
         def build() -> nn.Module:
             with torch.device("meta"):
                 net = cls(**options)
-            return initialise(nn.Sequential(*take(net)).to_empty(device="cpu"), 0).eval()
+            found = [net.get_submodule(layer) if isinstance(layer, str) else layer for layer in layers]
+            return initialise(nn.Sequential(*found).to_empty(device="cpu"), 0).eval()
 
         return Piece(f"{cls.family} {key} of {'x'.join(map(str, shape))}", build, tuple(shape))
-
-
-Take = Callable[[Any], Sequence[nn.Module]]
 
 
 class ResidualBlock(nn.Module):
@@ -140,32 +143,34 @@ class Srresnet(Enlarging):
         x = self.entered(images)
         features = self.body(self.lrelu(self.conv_first(x)))
         for number in range(1, 1 + len(self.options.factors)):
-            features = nn.Sequential(*self.up(number))(features)
+            for layer in _up(number):
+                features = self.get_submodule(layer)(features)
         out: Tensor = self.leave(self.conv_last(self.lrelu(self.conv_hr(features))) + self.base(x))
         return out
 
-    def up(self, number: int) -> tuple[nn.Module, ...]:
-        """Return the layers of an enlargement, counted from 1."""
-        return self.get_submodule(f"upconv{number}"), self.get_submodule(f"shuffle{number}"), self.lrelu
-
     @classmethod
     def pieces(cls, height: int, width: int, **options: Any) -> list[Piece]:
-        """Return first layer, blocks, enlargements, last layers and the sum with the enlarged input; equal blocks alike."""
+        """Return first layer, blocks, enlargements, last layers and the sum with the enlarged input as pieces."""
         about = SrresnetOptions(**options)
         about.check_size(height, width)
         trunk, blocks, ups, high = about.parts
         image, piece = (1, about.inputs, height, width), partial(cls.piece, options)
-        found = [piece(f"first {trunk}", image, lambda net: (net.enter, net.conv_first, net.lrelu))]
+        found = [piece(f"first {trunk}", image, "enter", "conv_first", "lrelu")]
         for number, inner in enumerate(blocks):
             shape = (1, trunk, height, width)
-            found.append(piece(f"block {inner}", shape, lambda net, number=number: (net.body[number],)))
+            found.append(piece(f"block {inner}", shape, f"body.{number}"))
         shape = (1, trunk, height, width)
         for number, (factor, after) in enumerate(zip(about.factors, ups, strict=True), start=1):
-            found.append(piece(f"x{factor} {after}", shape, lambda net, number=number: net.up(number)))
+            found.append(piece(f"x{factor} {after}", shape, *_up(number)))
             shape = (1, after, factor * shape[2], factor * shape[3])
-        found.append(piece(f"high {high}", shape, lambda net: (net.conv_hr, net.lrelu)))
-        found.append(piece(f"last {about.outputs}", (1, high, *shape[2:]), lambda net: (net.conv_last,)))
-        return [*found, piece(f"base x{about.scale}", image, lambda net: (net.base, Twice(), net.leave))]
+        found.append(piece(f"high {high}", shape, "conv_hr", "lrelu"))
+        found.append(piece(f"last {about.outputs}", (1, high, *shape[2:]), "conv_last"))
+        return [*found, piece(f"base x{about.scale}", image, "base", Twice(), "leave")]
+
+
+def _up(number: int) -> tuple[str, ...]:
+    """Return the names of the layers of an SRResNet's enlargement, counted from 1."""
+    return f"upconv{number}", f"shuffle{number}", "lrelu"
 
 
 class DenseBlock(nn.Module):
@@ -190,7 +195,7 @@ class DenseBlock(nn.Module):
 
 
 class Rrdb(nn.Module):
-    """A residual-in-residual dense block (Wang et al. 2018, Figure 4): three dense blocks, a fifth of which is added."""
+    """A residual-in-residual dense block (Wang et al. 2018, Figure 4): a fifth of three dense blocks is added."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         super().__init__()
@@ -220,9 +225,11 @@ class Rrdbnet(Enlarging):
         self.conv_first = self.layer("conv_first")
         dense = [[self.rows[f"body.{at}.rdb{step}"] for step in (1, 2, 3)] for at in range(self.options.blocks)]
         self.body = nn.Sequential(*map(Rrdb, dense))
-        self.conv_body, self.conv_up1, self.conv_up2 = map(self.layer, ("conv_body", "conv_up1", "conv_up2"))
+        # Each block makes its input a fifth larger, so the last of many hands on features that are far too large.
+        self.conv_body = QuietConvolution(*[self.rows["conv_body"].outputs] * 2, 3, padding=1)
+        self.conv_up1, self.conv_up2 = self.layer("conv_up1"), self.layer("conv_up2")
         self.conv_hr, self.conv_last = self.layer("conv_hr"), self.layer("conv_last")
-        self.lrelu = nn.LeakyReLU(0.2)
+        self.enlarge, self.lrelu = Doubling(), nn.LeakyReLU(0.2)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, inputs, H, W) to images (N, outputs, scale H, scale W), both in [-1, 1].
@@ -232,7 +239,7 @@ class Rrdbnet(Enlarging):
         features = self.conv_first(self.unshuffle(self.entered(images)))
         features = features + self.conv_body(self.body(features))
         for convolution in (self.conv_up1, self.conv_up2):
-            features = Doubled(convolution, self.lrelu)(features)
+            features = self.lrelu(convolution(self.enlarge(features)))
         out: Tensor = self.leave(self.conv_last(self.lrelu(self.conv_hr(features))))
         return out
 
@@ -244,18 +251,16 @@ class Rrdbnet(Enlarging):
         trunk, chains, ups, high = about.parts
         sides, piece = (height // about.shrinks, width // about.shrinks), partial(cls.piece, options)
         image, inside = (1, about.inputs, height, width), (1, trunk, *sides)
-        found = [
-            piece(f"first {trunk} /{about.shrinks}", image, lambda net: (net.enter, net.unshuffle, net.conv_first))
-        ]
+        found = [piece(f"first {trunk} of 1/{about.shrinks}", image, "enter", "unshuffle", "conv_first")]
         for number in range(about.blocks):
             widths = "_".join(str(one) for chain in chains[3 * number : 3 * number + 3] for one in chain)
-            found.append(piece(f"block {widths}", inside, lambda net, number=number: (net.body[number],)))
-        found.append(piece("trunk", inside, lambda net: (net.conv_body, Twice())))
+            found.append(piece(f"block {widths}", inside, f"body.{number}"))
+        found.append(piece("trunk", inside, "conv_body", Twice()))
         shapes = inside, (1, ups[0], *(2 * side for side in sides)), (1, ups[1], *(4 * side for side in sides))
-        found.append(piece(f"x2 {ups[0]}", shapes[0], lambda net: (Doubled(net.conv_up1, net.lrelu),)))
-        found.append(piece(f"x2 {ups[1]}", shapes[1], lambda net: (Doubled(net.conv_up2, net.lrelu),)))
-        found.append(piece(f"high {high}", shapes[2], lambda net: (net.conv_hr, net.lrelu)))
-        last = piece(f"last {about.outputs}", (1, high, *shapes[2][2:]), lambda net: (net.conv_last, net.leave))
+        found.append(piece(f"x2 {ups[0]}", shapes[0], "enlarge", "conv_up1", "lrelu"))
+        found.append(piece(f"x2 {ups[1]}", shapes[1], "enlarge", "conv_up2", "lrelu"))
+        found.append(piece(f"high {high}", shapes[2], "conv_hr", "lrelu"))
+        last = piece(f"last {about.outputs}", (1, high, *shapes[2][2:]), "conv_last", "leave")
         return [*found, last]
 
 
@@ -288,13 +293,12 @@ class Srvgg(Enlarging):
         about.check_size(height, width)
         image, piece = (1, about.inputs, height, width), partial(cls.piece, options)
         first, *rest = about.parts
-        found = [piece(f"first {first}", image, lambda net: (net.enter, *net.body[:2]))]
+        found = [piece(f"first {first}", image, "enter", "body.0", "body.1")]
         before = first
         for number, after in enumerate(rest, start=1):
-            layers = slice(2 * number, 2 * number + 2)
             shape = (1, before, height, width)
-            found.append(piece(f"conv {after}", shape, lambda net, layers=layers: (*net.body[layers],)))
+            found.append(piece(f"conv {after}", shape, f"body.{2 * number}", f"body.{2 * number + 1}"))
             before = after
         shape = (1, before, height, width)
-        found.append(piece(f"last x{about.scale}", shape, lambda net: (net.body[-1], net.shuffle)))
-        return [*found, piece(f"base x{about.scale}", image, lambda net: (net.base, Twice(), net.leave))]
+        found.append(piece(f"last x{about.scale}", shape, f"body.{2 * len(about.parts)}", "shuffle"))
+        return [*found, piece(f"base x{about.scale}", image, "base", Twice(), "leave")]
