@@ -110,6 +110,7 @@ def cost_of(rows: Iterable[Row], height: int, width: int) -> Cost:
             spread = weights * ((height // part // stride) * (width // part // stride))
         elif kind == "linear":
             weights = macs = spread = inputs * outputs
+            pixels = 1
         else:  # a norm, a PReLU or a product
             weights = outputs if kind == "prelu" else 0
             macs = spread = 0

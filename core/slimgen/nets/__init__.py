@@ -45,6 +45,8 @@ DISCRIMINATORS = {
     "multiscale": "slimgen.nets.patchgan.discriminators:MultiScale",
     "sngan": "slimgen.nets.sngan.discriminator:NoiseDiscriminator",
     "cyclegan_nas": "slimgen.nets.cyclegan_nas.networks:CellsDiscriminator",
+    "vgg_style": "slimgen.nets.upscaling.discriminators:VggStyle",
+    "unet_sn": "slimgen.nets.upscaling.discriminators:UnetSn",
 }
 """Discriminators by family."""
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"

@@ -86,7 +86,7 @@ def test_widths_as_pruning_leaves_them_replace_the_channels(family):
     assert cost == count(cut, torch.zeros(1, 3, 8, 12))
     assert cost.exact < generator_cost(family, 8, 12, **TINY).exact
     assert cut(torch.zeros(1, 3, 8, 12)).shape == (1, 3, 32, 48)
-    for wrong in ({}, {**widths, "more": [1]}, dict.fromkeys(widths, [0]), dict.fromkeys(widths, "4"), [4]):
+    for wrong in ({}, {**widths, "more": [1]}, {name: [0] for name in widths}, dict.fromkeys(widths, "4"), [4]):
         with pytest.raises(RecipeError, match="widths"):
             generator_cost(family, 8, 12, **TINY, widths=wrong)
 

@@ -226,7 +226,8 @@ class Rrdbnet(Enlarging):
         dense = [[self.rows[f"body.{at}.rdb{step}"] for step in (1, 2, 3)] for at in range(self.options.blocks)]
         self.body = nn.Sequential(*map(Rrdb, dense))
         # Each block makes its input a fifth larger, so the last of many hands on features that are far too large.
-        self.conv_body = QuietConvolution(*[self.rows["conv_body"].outputs] * 2, 3, padding=1)
+        trunk = self.rows["conv_body"].outputs
+        self.conv_body = QuietConvolution(trunk, trunk, 3, padding=1)
         self.conv_up1, self.conv_up2 = self.layer("conv_up1"), self.layer("conv_up2")
         self.conv_hr, self.conv_last = self.layer("conv_hr"), self.layer("conv_last")
         self.enlarge, self.lrelu = Doubling(), nn.LeakyReLU(0.2)
