@@ -1,6 +1,7 @@
 """SRResNet, RRDBNet and SRVGGNetCompact: published figures, sizes, widths as pruning leaves them, export, adoption."""
 
 import json
+import random
 
 import numpy as np
 import onnxruntime
@@ -14,6 +15,7 @@ from slimgen.cost.count import count
 from slimgen.errors import RecipeError, SlimgenError
 from slimgen.export.onnx import export_onnx
 from slimgen.nets import build_generator, description_of, generator_cost
+from slimgen.nets.co_evolution.filters import FilterSpace
 
 FAMILIES = ("srresnet", "rrdbnet", "srvgg")
 TINY = {"channels": 4, "blocks": 2}
@@ -89,6 +91,19 @@ def test_widths_as_pruning_leaves_them_replace_the_channels(family):
     for wrong in ({}, {**widths, "more": [1]}, {name: [0] for name in widths}, dict.fromkeys(widths, "4"), [4]):
         with pytest.raises(RecipeError, match="widths"):
             generator_cost(family, 8, 12, **TINY, widths=wrong)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_filters_are_cut_one_by_one_and_the_description_of_what_is_left_takes_its_weights(family):
+    net, images = build_generator(family, seed=1, **TINY).eval(), torch.rand(1, 3, 8, 12)
+    space = FilterSpace(net, images, family=family, options=TINY)
+    for genotype in (space.space.sample(random.Random(seed)) for seed in range(3)):
+        cut = space.cut(genotype).eval()
+        built = build_generator(family, **space.described(genotype)).eval()
+        built.load_state_dict(cut.state_dict())
+        with torch.no_grad():
+            assert torch.equal(built(images), cut(images))
+        assert space.cost(genotype, 8, 12) == count(cut, images)
 
 
 @pytest.mark.parametrize("scale", [1, 2])
