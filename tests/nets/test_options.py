@@ -19,8 +19,8 @@ GENOTYPED = {
 }
 WIDTH = {"trellis": "ngf", "alphagan": "channels", "alphagan_s": "channels", "alphagan_l": "channels"} | {
     **dict.fromkeys(("resnet", "mobile_resnet", "unet", "spade", "mobile_spade"), "ngf"),
-    **dict.fromkeys(("patchgan", "multiscale"), "ndf"),
-    "sngan": "channels",
+    **dict.fromkeys(("patchgan", "multiscale", "vgg_style", "unet_sn"), "ndf"),
+    **dict.fromkeys(("sngan", "srresnet", "rrdbnet", "srvgg"), "channels"),
     "cyclegan_nas": "hidden",
 }
 

@@ -25,7 +25,7 @@ from slimgen.nets.co_evolution.filters import FilterSpace
 from slimgen.nets.cyclegan_nas.space import GeneratorShape, space_of
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
 from slimgen.nets.pieces import Generators, InPieces
-from slimgen.search import Genotype
+from slimgen.search import Choice, Genotype, Space
 
 SIZE = (16, 24)
 NOISE = {"channels": 4, "latent": 6, "size": SIZE}
@@ -48,6 +48,9 @@ def networks(name: str) -> InPieces:
         return OnceForAll(family, ((8, 12),) * 8, blocks=3).eval()
     if kind == "filters":
         return Generators(filters(family).space, family, filters(family).described)
+    if kind == "enlarging":
+        space = Space({"channels": Choice((4, 6)), "blocks": Choice((1, 2))})
+        return Generators(space, family, lambda genotype: {**genotype, "scale": 2})
     if kind == "alphagan":
         shape = {**NOISE, "interpolation": family}
         return Generators(EDGES, "alphagan", lambda genotype: {"genotype": genotype, **shape})
@@ -59,6 +62,7 @@ def networks(name: str) -> InPieces:
 NAMES = [
     "trellis",
     *(f"{kind} {family}" for kind in ("channels", "filters") for family in ("resnet", "mobile_resnet")),
+    *(f"enlarging {family}" for family in ("srresnet", "rrdbnet", "srvgg")),
     *("alphagan plain", "alphagan learned", "cells"),
 ]
 
@@ -112,7 +116,8 @@ def test_each_piece_takes_the_networks_features_at_its_place(name: str) -> None:
     for genotype in genotypes(name, 2):
         pieces = networks(name).pieces(genotype, *SIZE)
         assert pieces[0].shape == ((1, 6) if name.startswith("alphagan") else (1, 3, *SIZE))
-        assert pieces[-1].build()(torch.zeros(pieces[-1].shape)).shape == (1, 3, *SIZE)
+        made = tuple((2 if name.startswith("enlarging") else 1) * side for side in SIZE)
+        assert pieces[-1].build()(torch.zeros(pieces[-1].shape)).shape == (1, 3, *made)
 
 
 @pytest.mark.parametrize("name", ["alphagan plain", "cells"])

@@ -42,16 +42,22 @@ def options_of(family: str, size: tuple[int, int]) -> dict[str, object]:
         "alphagan_l": noise,
         "sngan": noise,
         "cyclegan_nas": {"hidden": 8, "cells": 2, "genotype": drawn(space_of(GeneratorShape(hidden=8, cells=2)))},
+        "srresnet": {"channels": 4, "blocks": 2, "scale": 3},
+        "rrdbnet": {"channels": 4, "blocks": 2, "scale": 2},
+        "srvgg": {"channels": 4, "blocks": 2, "scale": 4},
     }[family]
 
 
 @pytest.mark.parametrize("size", [TALL, WIDE])
 @pytest.mark.parametrize("family", GENERATORS)
-def test_a_generators_cost_equals_the_count_and_it_keeps_height_and_width(family: str, size: tuple[int, int]) -> None:
+def test_a_generators_cost_equals_the_count_and_it_makes_images_of_its_scale(
+    family: str, size: tuple[int, int]
+) -> None:
     options = options_of(family, size)
     net, latent = build_generator(family, **options).eval(), noise_length(family, **options)
     given = torch.zeros(1, 3, *size) if latent is None else torch.zeros(1, latent)
-    assert net(given).shape == (1, 3, *size)
+    scale = int(str(options.get("scale", 1)))
+    assert net(given).shape == (1, 3, *(scale * side for side in size))
     assert generator_cost(family, *size, **options) == count(net, given)
 
 
@@ -63,6 +69,8 @@ def test_the_closed_form_of_a_discriminators_cost_equals_the_count(family: str, 
         "multiscale": {"inputs": 6, "ndf": 4, "layers": 2},
         "sngan": {"channels": 4},
         "cyclegan_nas": {"hidden": 4, "genotype": drawn(space_of(DiscriminatorShape(hidden=4)))},
+        "vgg_style": {"ndf": 4},
+        "unet_sn": {"ndf": 4},
     }[family]
     net = build_discriminator(family, **options).eval()
     given = torch.zeros(1, int(str(options.get("inputs", 3))), *size)
