@@ -31,7 +31,7 @@ def test_the_original_has_the_published_cost_under_each_convention():
     expected = (93_048_003, 281_276_612_608, 281_276_612_608, 281_356_632_064)
     assert generator_cost("spade", *CITYSCAPES)[:4] == expected
     with torch.device("meta"):
-        assert count(SpadeGenerator(), torch.empty(1, 36, *CITYSCAPES)) == expected
+        assert count(SpadeGenerator(), torch.empty(1, 36, *CITYSCAPES))[:4] == expected
 
 
 @pytest.mark.parametrize("config", PUBLISHED)

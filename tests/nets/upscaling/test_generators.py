@@ -141,7 +141,7 @@ def test_a_new_generator_makes_pictures_of_ordinary_contrast_and_passes_gradient
 
 
 @pytest.mark.parametrize(
-    ("family", "scale", "multiple"), [("rrdbnet", 4, 1), ("rrdbnet", 2, 2), ("srresnet", 3, 1), ("srvgg", 4, 1)]
+    ("family", "scale", "multiple"), [("rrdbnet", 2, 2), ("srresnet", 3, 1), ("srvgg", 4, 1)]
 )
 def test_one_exported_file_takes_pictures_of_any_size(family, scale, multiple, tmp_path):
     net = build_generator(family, seed=1, scale=scale, **TINY).eval()
@@ -156,7 +156,8 @@ def test_one_exported_file_takes_pictures_of_any_size(family, scale, multiple, t
 
 
 def test_a_published_rrdbnet_is_adopted_in_one_command(tmp_path):
-    net = build_generator("rrdbnet", seed=1, growth=2, **TINY).eval()
+    options = {"channels": 4, "growth": 2, "blocks": 1}
+    net = build_generator("rrdbnet", seed=1, **options).eval()
     old = {"conv_body": "trunk_conv", "conv_up": "upconv", "conv_hr": "HRconv", "body": "RRDB_trunk", "rdb": "RDB"}
     weights = {}
     for name, tensor in net.state_dict().items():
@@ -168,17 +169,17 @@ def test_a_published_rrdbnet_is_adopted_in_one_command(tmp_path):
     for number in range(2):
         noise = np.random.default_rng(number).integers(0, 256, (6, 6, 3), dtype=np.uint8)
         Image.fromarray(noise).resize((64, 48), Image.BILINEAR).save(tmp_path / "pictures" / f"{number}.png")
-    words = ["adopt", tmp_path / "esrgan.pth", "rrdbnet", "--channels", 4, "--blocks", 2, "--growth", 2]
+    words = ["adopt", tmp_path / "esrgan.pth", "rrdbnet", "--channels", 4, "--blocks", 1, "--growth", 2]
     words += ["--size", "12x16", "--data", tmp_path / "pictures", "--out", tmp_path / "run"]
-    quick = ["--set", "export.dynamic=false", "--set", "evaluate.latency_runs=2", "--json"]
-    said = invoke(*words, *quick)
+    said = invoke(*words, "--set", "evaluate.latency_runs=2", "--json")
     assert said.exit_code == 0, said.stderr
     rows = json.loads((tmp_path / "run" / "evaluate" / "table.json").read_text())["rows"]
     assert [row["name"] for row in rows] == ["adopted", "bicubic"]
     assert {"psnr_y", "psnr", "ssim"} <= set(rows[0]["metrics"])
-    assert rows[0]["macs"]["exact"] == generator_cost("rrdbnet", 12, 16, growth=2, **TINY).exact
+    assert rows[0]["macs"]["exact"] == generator_cost("rrdbnet", 12, 16, **options).exact
     session = onnxruntime.InferenceSession(tmp_path / "run" / "export" / "generator.onnx")
-    picture = np.random.default_rng(1).random((1, 3, 12, 16), np.float32) * 2 - 1
-    with torch.no_grad():
-        expected = net(torch.from_numpy(picture)).numpy()
-    assert np.allclose(session.run(None, {"input": picture})[0], expected, atol=1e-5)
+    for size in ((12, 16), (7, 9)):  # any size, not only that of the evaluation
+        picture = np.random.default_rng(1).random((1, 3, *size), np.float32) * 2 - 1
+        with torch.no_grad():
+            expected = net(torch.from_numpy(picture)).numpy()
+        assert np.allclose(session.run(None, {"input": picture})[0], expected, atol=1e-5)
