@@ -27,12 +27,16 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import nn
 
 from benchmarks import dying
 from benchmarks.dying import AIMED, ANYWHERE, ASIDE, MAKING, RIVAL, STEP, STORE, Aim
@@ -210,10 +214,23 @@ def prepared(name: str, folder: Path) -> tuple[Path, Path]:
     recipe, images = Recipe.parse(path.read_text()).override([*own, SAVED]), folder / "images"
     if recipe.task == "unpaired":
         write(images, seed=0, train=9, night=7, test=3, size=32, layout="unpaired")
+    elif recipe.task == "unconditional":
+        write(images, seed=0, train=20, test=4, size=32, layout="images")
+        recipe = recipe.override(["evaluate.metrics=['fd:tiny']", f"evaluate.features={{tiny: {features(folder)}}}"])
     else:
         write(images, seed=0, train=16, test=8, size=32)
     (folder / "recipe.yaml").write_text(recipe.to_yaml())
     return folder / "recipe.yaml", images
+
+
+def features(folder: Path) -> str:
+    """A feature network with one layer, in place of Inception, whose weights may not be here; as a setting."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 3, 5, stride=3), nn.ReLU())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        torch.jit.save(torch.jit.trace(net, torch.zeros(1, 3, 16, 16)), folder / "tiny.pt")
+    return f"{{path: {folder / 'tiny.pt'}}}"
 
 
 def pipelines_runs(how: str, folder: Path, part: Part, kills: int, rng: random.Random) -> None:
