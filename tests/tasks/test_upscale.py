@@ -17,6 +17,7 @@ from slimgen.data.pictures import Pictures
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
 from slimgen.errors import DataError, RecipeError
+from slimgen.methods import open_method
 from slimgen.metrics.evaluator import Evaluator
 from slimgen.metrics.psnr import psnr, psnr_y
 from slimgen.metrics.ssim import ssim_y
@@ -145,6 +146,13 @@ def test_wrong_recipes_are_one_line(settings, said):
         check_recipe(TINY.override(settings))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["cf_gan", "gan_compression"])
+def test_methods_whose_networks_do_not_enlarge_refuse_the_task(method):
+    recipe = TINY.override([f"method={method}", "supernet={updates: 4}", "search={}", "budget={}"])
+    with pytest.raises(RecipeError, match=f"{method} searches networks whose outputs are as large as their inputs"):
+        open_method(method).check(recipe)
 
 
 def test_the_discriminator_sees_pictures_of_the_enlarged_size_when_it_is_checked():
