@@ -248,6 +248,9 @@ def test_the_embedded_set_has_pictures_larger_than_a_patch_and_two_sets_to_test_
     assert len(set(shapes.values())) > 5
     assert min(map(min, shapes.values())) >= 2 * 24
     assert max(map(max, shapes.values())) <= 4 * 24
+    large = recipe.override(["size=512"])
+    with pytest.raises(DataError, match="size must be at most 256 for the pictures of townhouses; got 512"):
+        find_images(large, None, tmp_path, lambda line: None)
 
 
 def test_an_adopted_upscaler_gets_this_task_and_its_scale():
