@@ -91,6 +91,8 @@ def test_one_that_enlarges_is_measured_on_every_picture_beside_bicubic(adopted):
     found = rows(folder)
     assert list(found) == ["adopted", "bicubic"]
     assert Prepared.open(folder / "run" / "prepare").split("test").shapes == (Size(21, 30),) * 3  # whole pictures
+    recipe = json.loads((folder / "run" / "evaluate" / "stage.json").read_text())["settings"]
+    assert recipe["task"] == "upscale"
     real = [np.asarray(Image.open(path)) for path in sorted((folder / "pictures").iterdir())]
     given = [imresize(picture, Fraction(1, 2)) for picture in real]
     expected = {

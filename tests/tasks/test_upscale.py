@@ -253,12 +253,6 @@ def test_the_embedded_set_has_pictures_larger_than_a_patch_and_two_sets_to_test_
         find_images(large, None, tmp_path, lambda line: None)
 
 
-def test_an_adopted_upscaler_gets_this_task_and_its_scale():
-    recipe = recipe_of("w.pth", {"family": GENERATOR, "scale": 3}, name="x")
-    assert (recipe.task, recipe.data.scale, recipe.size) == ("upscale", 3, Size(85, 85))
-    assert recipe.evaluate.metrics == ("psnr_y", "ssim_y", "psnr", "ssim")
-
-
 @pytest.mark.skipif(not SRGAN.is_file(), reason=f"the published weights are not at {SHARED}")
 def test_the_published_srgan_has_its_known_figures_on_both_sets(tmp_path):
     """30.66 dB on Set5 and 27.69 dB on Set14, as `slimgen adopt` measures them; without latencies and export."""
