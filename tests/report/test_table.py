@@ -122,6 +122,12 @@ def test_the_better_direction_of_an_unknown_metric_is_read_from_the_table():
     assert headings(parse_table(table).rows, "exact")[1:3] == ["dists ↓", "PSNR"]
 
 
+def test_named_sets_of_test_images_stand_for_the_mean_over_all():
+    values = {"psnr_y": 27.0, "fid": 40.0, "psnr_y/set5": 30.0, "psnr_y/set14": 26.0}
+    table = {**VALUE, "goals": {"psnr_y/set5": "max"}, "rows": [{**ORIGINAL, "metrics": values}]}
+    assert headings(parse_table(table).rows, "exact")[1:4] == ["FID", "PSNR-Y set5 ↑", "PSNR-Y set14"]
+
+
 def test_unmeasured_values_have_no_column():
     plain = {key: value for key, value in ORIGINAL.items() if key not in ("latency", "updates")}
     rows = parse_table({**VALUE, "rows": [plain]}).rows

@@ -115,12 +115,8 @@ def _add(
         high.setdefault(home, []).append(path)
     for home, paths in high.items():
         low = None if home == place else _low_of(home, scale)
-        if home == place:
-            pairs: list[tuple[Path, Path | None]] = [(path, None) for path in paths]
-        elif low is None:
-            pairs = [(path, None) for path in paths]
-        else:
-            pairs = _matched(found, home, low, scale)
+        pairs: list[tuple[Path, Path | None]]
+        pairs = [(path, None) for path in paths] if low is None else _matched(found, home, low, scale)
         named = split or ("test" if tested else _split_of(home.name))
         for path, small in pairs:
             parts = path.relative_to(place).parts[:-1]

@@ -60,6 +60,9 @@ def check(recipe: Recipe) -> None:
     if (given := traits_of(recipe).given) != IMAGES:
         hint = "use alphagan" if given == NOISE else "use gan_compression, or give the labels as colour images"
         raise RecipeError("cf_gan needs a task that turns images into images", f"the task {recipe.task}", hint)
+    if traits_of(recipe).enlarges:
+        rule = "cf_gan searches networks whose outputs are as large as their inputs"
+        raise RecipeError(rule, f"the task {recipe.task}", "choose another method or task")
     training_of(recipe)
     options = section(SearchOptions, recipe.search, "search")
     if any(side % 8 for side in recipe.size):
