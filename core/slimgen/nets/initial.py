@@ -28,10 +28,11 @@ def initialise(net: Net, seed: int) -> Net:
     """Draw new weights for a convolutional network as pix2pix does (Isola et al. 2017), or as its class asks.
 
     Convolutions and linear layers: N(0, 0.02), or, where the class's `initial` is `GLOROT`, a normal distribution with
-    variance 2 / (inputs + outputs) (Glorot and Bengio 2010, Eq. 12). Biases: 0. Affine norms: weight N(1, 0.02), bias
-    0; running statistics are reset. Spectral norms: vectors from power iterations with a drawn start. The numbers are
-    drawn on the CPU in the order of the modules, so they are the same on every device; the global random state is
-    neither read nor changed.
+    variance 2 / (inputs + outputs) (Glorot and Bengio 2010, Eq. 12). In a module with an attribute `initial_scale`, the
+    standard deviation is multiplied by it. Biases: 0. PReLUs: the slope that they were made with. Affine norms: weight
+    N(1, 0.02), bias 0; running statistics are reset. Spectral norms: vectors from power iterations with a drawn start.
+    The numbers are drawn on the CPU in the order of the modules, so they are the same on every device; the global
+    random state is neither read nor changed.
 
     Returns:
         The network itself, changed in place; on the meta device it is left unchanged.
@@ -40,13 +41,15 @@ def initialise(net: Net, seed: int) -> Net:
         return net
     generator = torch.Generator().manual_seed(seed)
     glorot = getattr(net, "initial", None) == GLOROT
+    scaled = [(part, getattr(part, "initial_scale", None)) for part in net.modules()]
+    scales = {id(layer): float(scale) for part, scale in scaled if scale is not None for layer in part.modules()}
 
     def draw(shape: torch.Size, mean: float, std: float) -> Tensor:
         return torch.empty(shape, device="cpu").normal_(mean, std, generator=generator)
 
     for module in net.modules():
         if isinstance(module, (_ConvNd, nn.Linear)):
-            std = _glorot(module) if glorot else INITIAL_STD
+            std = (_glorot(module) if glorot else INITIAL_STD) * scales.get(id(module), 1.0)
             if parametrize.is_parametrized(module, "weight"):
                 weight = module.get_parameter("parametrizations.weight.original")
                 weight.copy_(draw(weight.shape, 0.0, std))
@@ -59,6 +62,8 @@ def initialise(net: Net, seed: int) -> Net:
             if module.weight is not None:
                 module.weight.copy_(draw(module.weight.shape, 1.0, INITIAL_STD))
         else:
+            if isinstance(module, nn.PReLU):
+                module.weight.fill_(module.init)
             continue
         if module.bias is not None:
             module.bias.zero_()
