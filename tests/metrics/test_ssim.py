@@ -6,7 +6,7 @@ import torch
 from scipy.signal import convolve2d
 
 from slimgen.errors import DataError
-from slimgen.metrics.ssim import ssim
+from slimgen.metrics.ssim import ssim, ssim_y
 
 C1, C2 = 2.55**2, 7.65**2
 
@@ -42,6 +42,17 @@ def test_it_equals_an_independent_implementation() -> None:
     fake = numpy.clip(real + rng.integers(-40, 41, real.shape), 0, 255)
     expected = [numpy.mean([independent_ssim(fake[n, c], real[n, c]) for c in range(3)]) for n in range(2)]
     assert ssim(to_tensor(fake), to_tensor(real)).tolist() == pytest.approx(expected, abs=1e-10)
+
+
+def test_of_the_luma_it_equals_an_independent_implementation_and_needs_rgb() -> None:
+    rng = numpy.random.default_rng(4)
+    real = rng.integers(0, 256, (2, 3, 15, 13)).astype(numpy.float64)
+    fake = numpy.clip(real + rng.integers(-40, 41, real.shape), 0, 255)
+    lumas = [16 + numpy.einsum("c,nchw->nhw", [65.481, 128.553, 24.966], one) / 255 for one in (fake, real)]
+    expected = [independent_ssim(*pair) for pair in zip(*lumas, strict=True)]
+    assert ssim_y(to_tensor(fake), to_tensor(real)).tolist() == pytest.approx(expected, abs=1e-10)
+    with pytest.raises(DataError, match="RGB"):
+        ssim_y(torch.zeros(1, 1, 16, 16), torch.zeros(1, 1, 16, 16))
 
 
 def test_identical_images_have_exactly_one_and_negatives_of_each_other_less_than_none() -> None:

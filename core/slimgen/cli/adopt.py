@@ -23,7 +23,7 @@ def adopt(
         Path | None, typer.Option("--data", "-d", metavar="DIR", help="The images; by default slimgen draws some.")
     ] = None,
     task: Annotated[
-        str | None, typer.Option("--task", help="paired, unpaired, labels ...; by default single pictures.")
+        str | None, typer.Option("--task", help="paired, unpaired, labels ...; by default upscale or single.")
     ] = None,
     size: Annotated[str | None, typer.Option("--size", metavar="SIZE", help=f"Size of the input. {SIZE}.")] = None,
     key: Annotated[str | None, typer.Option("--key", help="Which network of the file: params_ema, netG_A ...")] = None,
@@ -40,8 +40,8 @@ def adopt(
     paired`, or channels in GAN Compression's notation: `slimgen adopt net.pth mobile_resnet --config
     32_32_48_32_48_48_16_16`.
 
-    Without a task, the generator is given single pictures, and its scale is measured if it enlarges them. The same
-    command again goes on where it stopped.
+    Without a task, a generator that enlarges 2, 3 or 4 times is measured by the protocol of super-resolution, and any
+    other is given single pictures. The same command again goes on where it stopped.
     """
     generator = {"family": family, **parse_options(context.args)}
     from slimgen.size import Size

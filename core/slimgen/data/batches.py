@@ -24,6 +24,10 @@ class Pair(NamedTuple):
     input: Tensor
     target: Tensor
 
+    def chosen(self, which: slice | Tensor) -> "Pair":
+        """Return some of the images with their targets, by a slice or by their places (n,)."""
+        return Pair(self.input[which], self.target[which])
+
 
 class Batches:
     """Batch of each step: `batches(step)` depends only on (seed, step).
@@ -48,6 +52,7 @@ class Batches:
     def __init__(
         self, split: Split, *, batch: int, seed: int, crop: Size | int, flip: bool = True, rank: int = 0, world: int = 1
     ) -> None:
+        require_one_size(split)
         shape = Size(*split.input.shape[1:3])
         crop = Size(crop, crop) if isinstance(crop, int) else crop
         if min(len(split.input), len(split.target)) == 0:
@@ -77,7 +82,7 @@ class Batches:
         share = self.batch // self.world
         first = step * self.batch + self.rank * share
         sides = zip((self.split.input, self.split.target), self._sequences, strict=True)
-        return Pair(*(_tensor(sequence.cut(images, first, share)) for images, sequence in sides))
+        return Pair(*(tensor_of(sequence.cut(images, first, share)) for images, sequence in sides))
 
 
 class _Epoch(NamedTuple):
@@ -135,12 +140,20 @@ def whole(split: Split, limit: int | None = None) -> Pair:
     Raises:
         DataError: the limit is below 1.
     """
+    require_one_size(split)
     if limit is not None and limit < 1:
         raise DataError("the limit of images must be at least 1", limit)
-    return Pair(_tensor(split.input[:limit]), _tensor(split.target[:limit]))
+    return Pair(tensor_of(split.input[:limit]), tensor_of(split.target[:limit]))
 
 
-def _tensor(images: NDArray[np.uint8]) -> Tensor:
+def require_one_size(split: Split) -> None:
+    """Raise DataError if the pictures of a split keep their own sizes, as for another task."""
+    if split.shapes is not None:
+        rule = f"the pictures of the split {split.name!r} must be of one size"
+        raise DataError(rule, "pictures of several, for upscaling", "prepare them with this recipe")
+
+
+def tensor_of(images: NDArray[np.uint8]) -> Tensor:
     """Return images (N, H, W, C) uint8 as (N, C, H, W) float32 in [-1, 1]."""
     channels_first = images.transpose(0, 3, 1, 2).copy(order="C")  # a copy, since memory maps are read only
     return scaled(torch.from_numpy(channels_first))

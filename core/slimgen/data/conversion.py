@@ -1,6 +1,6 @@
 """Conversion of any data set: decode in order, write arrays aside, publish them with the manifest."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import product
@@ -25,11 +25,22 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class Written:
-    """Arrays of a split as far as they are written; everything by side."""
+    """Arrays of a split as far as they are written; everything by side.
+
+    Attributes:
+        size: size of the inputs; without `whole`, of all of them.
+        scale: factor by which targets are larger.
+        whole: whether pictures keep their own sizes.
+        shapes: height and width of each picture before resizing.
+        sizes: height and width of each input as written, if they keep their own.
+    """
 
     size: Size
     channels: Mapping[str, int]
     pictures: Sequence[str] = SIDES
+    scale: int = 1
+    whole: bool = False
+    sizes: list[Size] = field(default_factory=list)
     names: dict[str, list[str]] = field(default_factory=lambda: {which: [] for which in SIDES})
     shapes: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: {which: [] for which in SIDES})
     moments: dict[str, Moments] = field(init=False)
@@ -42,6 +53,8 @@ class Written:
         """Record one more row."""
         self.names[which].append(row.name)
         self.shapes[which].append(row.shape)
+        if self.whole and which == "input":
+            self.sizes.append(Size(*row.image.shape[:2]))
         if which in self.moments:
             self.moments[which].add(row.image)
 
@@ -56,7 +69,14 @@ class Written:
             target_channels=None if self.channels["target"] == RGB else self.channels["target"],
             target_names=target_names,
             paired=paired,
+            scale=None if self.scale == 1 else self.scale,
+            shapes=tuple(self.sizes) if self.whole else None,
         )
+
+    def size_of(self, which: str) -> Size | None:
+        """Return the size of the pictures of a side; None if they keep their own."""
+        times = 1 if which == "input" else self.scale
+        return None if self.whole else Size(*(times * side for side in self.size))
 
 
 def convert(
@@ -72,6 +92,8 @@ def convert(
     forms: Forms | None = None,
     channels: int | None = None,
     describe: Callable[[Mapping[str, Written]], dict[str, SplitRecord]] | None = None,
+    scale: int = 1,
+    whole: Collection[str] = (),
 ) -> Manifest:
     """Decode, resize and write `train`, `val` and `test`, each `.input.npy` and `.target.npy`, and the manifest.
 
@@ -91,6 +113,8 @@ def convert(
         forms: forms of the pictures, RGB by default.
         channels: channels of inputs that are no pictures; their mean and deviation are not recorded.
         describe: function that makes the splits' records, where the rows of both sides have different names.
+        scale: factor by which targets are larger than inputs.
+        whole: splits whose pictures keep their own sizes.
 
     Raises:
         DataError: a split ends empty, or most images are rejected; `out` then has no manifest.
@@ -107,7 +131,7 @@ def convert(
     try:
         for name, items in splits.items():
             frame = setting.frame(name)
-            written[name] = Written(frame.size, wide, pictures)
+            written[name] = Written(frame.size, wide, pictures, scale, name in whole)
             into = {which: _partial(places[name, which]) for which in SIDES if places}
             _write(into, name, in_order(items, decode, frame), written[name], tally)
         tally.check({name: split.names.values() for name, split in written.items()}, unit)
@@ -148,7 +172,7 @@ def _write(into: Mapping[str, Path], name: str, decoded: Iterable[Decoded], writ
     """A split, into a file for each side, if there are any."""
     with ExitStack() as stack:
         arrays = {
-            which: stack.enter_context(image_rows(path, written.size, written.channels[which]))
+            which: stack.enter_context(image_rows(path, written.size_of(which), written.channels[which]))
             for which, path in into.items()
         }
         for rows, sources in decoded:

@@ -14,6 +14,7 @@ from slimgen.data.label_maps import UNKNOWN, Classes, LabelFiles
 from slimgen.data.layouts import Files
 from slimgen.data.prepare_images import customary, found_images
 from slimgen.data.prepare_translation import found_labels, found_pairs, found_sets
+from slimgen.data.prepare_upscaling import found_scaled
 from slimgen.data.prepared import RGB, SIDES, Manifest
 from slimgen.data.shapes import Frame
 from slimgen.data.walking import counted
@@ -30,12 +31,14 @@ class Look:
     Attributes:
         size: size to which images will be resized; None accepts any.
         fit: treatment of images of another aspect ratio.
+        scale: factor of an enlargement.
     """
 
     size: Size | None = None
     direction: str = "AtoB"
     instances: bool = False
     fit: Fit | None = None
+    scale: int = 4
 
     @property
     def setting(self) -> Setting:
@@ -94,6 +97,13 @@ def look_at_images(folder: Path, look: Look) -> Looked:
     return _looked(folder, found_images(folder, look.setting), look, "images", "image", usual)
 
 
+def look_at_scaled(folder: Path, look: Look) -> Looked:
+    """Look at pictures for upscaling by the scale; raise DataError as `find_scaled` does."""
+    found = found_scaled(folder, look.setting, look.scale)
+    looked = _looked(folder, found, replace(look, size=None), "images", "image")
+    return _with_unmatched(folder, found.files, looked)
+
+
 def look_at_labels(folder: Path, look: Look) -> Looked:
     """Look at label maps with their photographs, all of which are read; raise DataError as `find_labels` does."""
     every, seen = Classes(UNKNOWN, unknown=True), set[int]()
@@ -119,11 +129,14 @@ def looked_of(manifest: Manifest) -> Looked:
     facts |= {"size": manifest.size.plain, "fit": manifest.fit}
     lines = {"layout": manifest.layout, "kept": _line(counts), "unmatched": str(len(manifest.unmatched))}
     what = f"resized to {manifest.size}"
+    scale = manifest.splits["test"].scale
+    if scale is not None:
+        facts["scale"], what = scale, f"whole, beside the same pictures made {scale} times smaller"
     lines["fit"] = what if manifest.fit is None else f"{what}; pictures of another aspect ratio: {manifest.fit}"
     for name, split in manifest.splits.items():
         if split.target_names is not None:
             facts["kept"] = {**counts, f"{name} targets": len(split.target_names)}
-    train = manifest.splits["train"]
+    train = manifest.splits.get("train", manifest.splits["test"])
     _add_channels(facts, lines, {which: train.wide(which) for which in SIDES})
     return Looked(facts, lines, dict(manifest.rejected), list(manifest.notes))
 

@@ -2,8 +2,12 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +37,10 @@ class SplitRecord(BaseModel):
         channels: channels of the inputs, None for 3: those of pictures; 1 for class ids of label maps, 2 with instance
             edges (0 or 255); 0 where generators take noise and there is no input.
         target_channels: channels of the target pictures, None for 3.
+        scale: factor by which targets are larger than inputs; None for 1.
+        shapes: height and width of every input, where pictures keep their own sizes. The arrays then hold the pixels of
+            all pictures, one after the other: uint8 (pixels, channels).
+        groups: number of rows in each named set of test images, which follow each other; None for a single set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,11 +53,25 @@ class SplitRecord(BaseModel):
     paired: bool | None = None
     channels: int | None = None
     target_channels: int | None = None
+    scale: int | None = None
+    shapes: tuple[Size, ...] | None = None
+    groups: dict[str, int] | None = None
 
     def wide(self, which: str) -> int:
         """Return the number of channels of `input` or `target`."""
         channels = self.channels if which == "input" else self.target_channels
         return RGB if channels is None else channels
+
+    def times(self, which: str) -> int:
+        """Return how many times larger than the inputs the pictures of `input` or `target` are."""
+        return 1 if which == "input" else self.scale or 1
+
+    def array_shape(self, which: str) -> tuple[int, ...]:
+        """Return the shape of the array of `input` or `target`."""
+        times, channels = self.times(which), self.wide(which)
+        if self.shapes is not None:
+            return (times * times * sum(high * wide for high, wide in self.shapes), channels)
+        return (len(self.rows(which)), *(times * side for side in self.side), channels)
 
     def rows(self, which: str) -> tuple[str, ...]:
         """Return the names of the rows of `input` or `target`."""
@@ -99,6 +121,8 @@ class Manifest(BaseModel):
 class Split:
     """Split of pairs or of two sets: `input` and `target` are uint8 (N, height, width, channels).
 
+    Pictures that keep their own sizes are read with `picture`: both arrays are then uint8 (pixels, channels).
+
     The channels of inputs are those of pictures or label maps, or 0 without inputs; see `SplitRecord`.
 
     Attributes:
@@ -108,6 +132,9 @@ class Split:
         target_names: names of the rows of target in two sets; None for pairs.
         paired: whether row i of both show the same scene. In two sets only evaluation may use this; training and search
             must not.
+        scale: factor by which targets are larger than inputs.
+        shapes: height and width of every input, of pictures that keep their own sizes.
+        groups: number of rows in each named set of test images.
     """
 
     name: str
@@ -116,10 +143,28 @@ class Split:
     names: tuple[str, ...]
     target_names: tuple[str, ...] | None = None
     paired: bool = True
+    scale: int = 1
+    shapes: tuple[Size, ...] | None = None
+    groups: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of images in an epoch, that of the larger side."""
-        return max(len(self.input), len(self.target))
+        return max(len(self.input), len(self.target)) if self.shapes is None else len(self.shapes)
+
+    def picture(self, which: str, row: int) -> NDArray[np.uint8]:
+        """Return the picture of a row of `input` or `target`, uint8 (height, width, channels)."""
+        array = self.input if which == "input" else self.target
+        if self.shapes is None:
+            picture: NDArray[np.uint8] = array[row]
+            return picture
+        times = 1 if which == "input" else self.scale
+        high, wide = self.shapes[row]
+        first, pixels = times * times * self._starts[row], times * times * high * wide
+        return array[first : first + pixels].reshape(times * high, times * wide, -1)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [0, *accumulate(high * wide for high, wide in self.shapes or ())]
 
     @property
     def coupled(self) -> bool:
@@ -129,7 +174,7 @@ class Split:
     @property
     def inputless(self) -> bool:
         """Whether there are only targets, for generators from noise."""
-        return bool(self.input.shape[3] == 0)
+        return bool(self.input.shape[-1] == 0)
 
 
 @dataclass(frozen=True)
@@ -181,7 +226,8 @@ class Prepared:
             val = self.split("val")
             source, target = (np.concatenate(parts) for parts in ((source, val.input), (target, val.target)))
             return Split(name, source, target, (*record.names, *val.names))
-        return Split(name, source, target, record.names, record.target_names, record.paired is not False)
+        own: dict[str, Any] = {"scale": record.scale or 1, "shapes": record.shapes, "groups": record.groups or {}}
+        return Split(name, source, target, record.names, record.target_names, record.paired is not False, **own)
 
     def with_validation(self) -> "Prepared":
         """Return the data with the validation images in `train`, for trainings that choose nothing by validation.
@@ -189,7 +235,8 @@ class Prepared:
         That split is held in memory. Raise DataError if train and val differ in kind or size.
         """
         splits = self.manifest.splits
-        if self.split("train").target_names is not None or splits["train"].side != splits["val"].side:
+        apart = splits["train"].shapes is not None or splits["train"].side != splits["val"].side
+        if apart or self.split("train").target_names is not None:
             sides = f"images of {splits['train'].side} and {splits['val'].side}"
             rule = "training and validation images must be of one kind and size to be joined"
             raise DataError(rule, f"two sets, or {sides}")
@@ -204,12 +251,13 @@ def digest_of(manifest: Manifest) -> str:
 
 
 def _mapped(path: Path, record: SplitRecord, which: str) -> NDArray[np.uint8]:
-    shape = (len(record.rows(which)), *record.side, record.wide(which))
+    shape = record.array_shape(which)
     try:
         array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         came = f"a damaged or missing file ({error})"
         raise DataError(f"{path} must be an array of shape {shape}", came, _AGAIN) from error
-    if array.shape != shape or array.dtype != np.uint8 or record.count != len(record.names):
+    counts = {record.count, len(record.names), len(record.names if record.shapes is None else record.shapes)}
+    if array.shape != shape or array.dtype != np.uint8 or len(counts) > 1:
         raise DataError(f"{path} must be uint8 of shape {shape}", f"{array.dtype} of shape {array.shape}", _AGAIN)
     return array

@@ -141,22 +141,23 @@ def mark(image: NDArray[np.uint8]) -> bytes:
 
 
 @contextmanager
-def image_rows(path: Path, size: Size, channels: int) -> Iterator[Callable[[NDArray[np.uint8]], None]]:
+def image_rows(path: Path, size: Size | None, channels: int) -> Iterator[Callable[[NDArray[np.uint8]], None]]:
     """Open an .npy file (N, height, width, channels), uint8, and provide a function that appends an image.
 
-    N need not be known before the end.
+    Without a size, images may have any, and the file holds their pixels: (pixels, channels). The number of images or
+    pixels need not be known before the end.
     """
     count = 0
 
     def header() -> None:
         # numpy pads headers, so the final one, with a larger first axis, has the same length.
-        about = {"descr": "|u1", "fortran_order": False, "shape": (count, *size, channels)}
+        about = {"descr": "|u1", "fortran_order": False, "shape": (count, *(size or ()), channels)}
         np.lib.format.write_array_header_1_0(file, about)
 
     def append(image: NDArray[np.uint8]) -> None:
         nonlocal count
         file.write(np.ascontiguousarray(image).data)
-        count += 1
+        count += 1 if size is not None else image.shape[0] * image.shape[1]
 
     with path.open("wb") as file:
         header()

@@ -153,10 +153,13 @@ def snippet(onnx: OnnxFile) -> str:
             f'generated = session.run(None, {{"{name}": noise}})[0][0].transpose(1, 2, 0){flat}\n'
             f"{write}"
         )
+    enlarges = onnx.output[1][2:] != shape[2:]
+    as_it_is = enlarges and onnx.multiple == 1 and {"height", "width"} <= set(onnx.dynamic)
+    resized = "" if as_it_is else f".resize(({onnx.width}, {onnx.height}))"
     if shape[1] == onnx.output[1][1] == 1:
         return (
             f"import numpy, onnxruntime, PIL.Image\n\n{start}"
-            f'picture = PIL.Image.open("picture.png").convert("L").resize(({onnx.width}, {onnx.height}))\n'
+            f'picture = PIL.Image.open("picture.png").convert("L"){resized}\n'
             "image = numpy.asarray(picture, numpy.float32)[None, None] / 127.5 - 1\n"
             f'generated = session.run(None, {{"{name}": image}})[0][0, 0]\n'
             f"{write}"
@@ -169,7 +172,7 @@ def snippet(onnx: OnnxFile) -> str:
         )
     return (
         f"import numpy, onnxruntime, PIL.Image\n\n{start}"
-        f'picture = PIL.Image.open("picture.png").convert("RGB").resize(({onnx.width}, {onnx.height}))\n'
+        f'picture = PIL.Image.open("picture.png").convert("RGB"){resized}\n'
         "image = numpy.asarray(picture, numpy.float32).transpose(2, 0, 1)[None] / 127.5 - 1\n"
         f'generated = session.run(None, {{"{name}": image}})[0][0].transpose(1, 2, 0)\n'
         f"{write}"
@@ -202,7 +205,9 @@ def _limits(facts: Facts) -> str:
     trained = f"{facts.data.get('size') or f'{onnx.height}x{onnx.width}'} px"
     lines = [
         f"For generating images from {given}{task}, on devices where the original is too large or too slow.",
-        f"Trained and measured at {trained}."
+        f"Trained on patches of {trained}, and measured on {facts.data['measured on']}."
+        if "measured on" in facts.data
+        else f"Trained and measured at {trained}."
         + (f" {other} run; their quality was not measured." if {"height", "width"} & set(onnx.dynamic) else ""),
         "Its quality was measured on the test images of one data set. Inputs of another kind may give poor images.",
         "It invents details that look plausible: its images are no evidence of anything, and it repeats the biases of "

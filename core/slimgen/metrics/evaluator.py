@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from slimgen.data.pictures import Images, Pictures, batches_of, spoken
 from slimgen.device import Compute
 from slimgen.errors import DataError, RecipeError
 from slimgen.metrics.kinds import Goal, Networks, PerImage
@@ -67,9 +68,10 @@ class Evaluator:
     evaluation mode first.
 
     Args:
-        images: inputs and targets, float32 (N, C, H, W) in [-1, 1]. The targets are the real side of every metric, but
-            the truth of segmentation scores is the inputs, which are label maps. If all metrics are of sets of images,
-            targets may be uint8, which takes a quarter of the memory.
+        images: inputs and targets, float32 (N, C, H, W) in [-1, 1], or pictures of unequal sizes, which are read and
+            measured one at a time. The targets are the real side of every metric, but the truth of segmentation scores
+            is the inputs, which are label maps. If all metrics are of sets of images, targets may be uint8, which takes
+            a quarter of the memory.
         metrics: names; see `slimgen.metrics.registry`.
         compute: device and type of the generator's forward passes. Feature networks run in float32.
         batch: images per forward pass; None chooses by `fitting_batch`.
@@ -84,7 +86,7 @@ class Evaluator:
 
     def __init__(
         self,
-        images: tuple[Tensor, Tensor],
+        images: tuple[Images, Images],
         metrics: Sequence[str],
         *,
         compute: Compute,
@@ -103,8 +105,11 @@ class Evaluator:
             hint = "use fid, kid or is, or one of them with a user-defined network"
             raise DataError("per-image metrics need one target for every input", counts, hint)
         self.compute = compute
-        self.batch = fitting_batch(inputs.shape[-2:], compute.device) if batch is None else batch
-        self.inputs, self.targets = compute.place(inputs), compute.place(targets)
+        if isinstance(inputs, Pictures):
+            self.batch = 1
+        else:
+            self.batch = fitting_batch(inputs.shape[-2:], compute.device) if batch is None else batch
+        self.inputs, self.targets = _placed(inputs, compute), _placed(targets, compute)
         contents = digest(inputs), digest(targets)
         compared = Compared(self.inputs, self.targets, self.batch, reference, contents[1])
         self._scorers = open_scorers(kinds, features or {}, compared)
@@ -143,12 +148,16 @@ class Evaluator:
         said = {metric: text for scorer in self._scorers for metric, text in scorer.notes.items()}
         return [said[metric] for metric in self.metrics if metric in said]
 
-    def score(self, fake: Tensor) -> dict[str, float]:
+    def score(self, fake: Images) -> dict[str, float]:
         """Measure given images (N, C, H, W) in [-1, 1]; see `measure`."""
+        return self.scored(fake).values
+
+    def scored(self, fake: Images) -> Measured:
+        """Measure given images as `score` does, and keep the values of every image."""
         if len(fake) != len(self.inputs):
             raise DataError("an evaluation scores one image per input", f"{len(fake)} for {len(self.inputs)} inputs")
-        parts = iter(torch.split(fake, self.batch))
-        return self.measure(lambda inputs: self.compute.place(next(parts)))
+        parts = batches_of(fake, self.batch)
+        return self.measured(lambda inputs: self.compute.place(next(parts)))
 
     def outputs(self, net: Network) -> Tensor:
         """Return the generator's images for all inputs: float32 (N, C, H, W) on the CPU, contiguous."""
@@ -214,7 +223,7 @@ class Evaluator:
     def _forward(self, net: Network) -> Iterator[tuple[Tensor, slice]]:
         """Yield the generator's images for each batch, float32, and their span among all images."""
         start = 0
-        for part in torch.split(self.inputs, self.batch):
+        for part in batches_of(self.inputs, self.batch):
             # Entered for each batch: a generator function would otherwise leave the mode on for its consumer.
             with torch.inference_mode(), self.compute.autocast():
                 fake = net(part)
@@ -230,7 +239,7 @@ class Evaluator:
         names = [f"{metric}@{digests[metric][:12]}" if digests[metric] else metric for metric in self.metrics]
         line = (
             f"{'+'.join(names) or 'nothing measured'} of {len(self.inputs)} images against {len(self.targets)} of "
-            f"{self.targets.shape[-2]}x{self.targets.shape[-1]} px, content {contents[0][:12]}-{contents[1][:12]}, "
+            f"{spoken(self.targets)}, content {contents[0][:12]}-{contents[1][:12]}, "
             f"generator in {str(self.compute.dtype).removeprefix('torch.')}, images rounded to 8 bits"
         )
         return "; ".join([line, *(f"{metric}: {says[metric]}" for metric in self.metrics if says[metric])])
@@ -246,8 +255,14 @@ def fitting_batch(size: Sequence[int], device: torch.device) -> int:
     return min(256, max(1, 2**20 // pixels)) if device.type == "cuda" else min(64, max(2, 2**16 // pixels))
 
 
-def digest(images: Tensor) -> str:
-    """Return the SHA-256 of a tensor's shape, type and values, in hexadecimal."""
+def _placed(images: Images, compute: Compute) -> Images:
+    return images.changed(compute.place) if isinstance(images, Pictures) else compute.place(images)
+
+
+def digest(images: Images) -> str:
+    """Return the SHA-256 of a tensor's shape, type and values, in hexadecimal; of pictures, that of all of theirs."""
+    if isinstance(images, Pictures):
+        return hashlib.sha256(" ".join(map(digest, images)).encode()).hexdigest()
     flat = images.detach().cpu().contiguous()
     heading = hashlib.sha256(f"{tuple(flat.shape)} {flat.dtype} ".encode())
     heading.update(flat.view(torch.uint8).numpy().data)

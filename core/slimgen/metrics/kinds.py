@@ -30,6 +30,7 @@ class PerImage(NamedTuple):
         open: the recipe's networks and the device to the function; raises RecipeError or WeightsError.
         check: the same checks of the recipe's networks as `open`, without loading anything.
         channels: the numbers of channels that it can measure, 1 being grey, 3 RGB; None for any number.
+        inner: whether a border of as many pixels as the scale is left out, where a generator enlarges by a scale.
     """
 
     goal: Goal
@@ -37,6 +38,7 @@ class PerImage(NamedTuple):
     says: str = ""
     check: Callable[[Networks], object] = lambda networks: None
     channels: tuple[int, ...] | None = None
+    inner: bool = False
 
 
 SEEN = (1, 3)

@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor
 
-from slimgen.errors import DataError
 from slimgen.metrics.kinds import PerImage, plain
-from slimgen.metrics.pixels import eight_bit_pair
+from slimgen.metrics.pixels import eight_bit_pair, luma
 
 
 def psnr(fake: Tensor, real: Tensor) -> Tensor:
@@ -23,30 +22,22 @@ def psnr(fake: Tensor, real: Tensor) -> Tensor:
 
 
 def psnr_y(fake: Tensor, real: Tensor, *, border: int = 0) -> Tensor:
-    """Return the PSNR of the luma of RGB images, as in super-resolution papers (BT.601, MATLAB's convention, 8 bits).
+    """Return the PSNR of the luma of RGB images, as in super-resolution papers; see `luma`.
 
-    The papers leave out a `border` on every side, with as many pixels as the scale. Raises DataError unless the images
-    are RGB.
+    Both are (N, 3, H, W) in [-1, 1], rounded to 8 bits. The papers leave out a `border` on every side, with as many
+    pixels as the scale; so does the metric `psnr_y` where a generator enlarges.
+
+    Raises:
+        DataError: the shapes differ, or the images are not RGB.
     """
     inner = slice(border, -border or None)
-    a, b = (_luma(images)[..., inner, inner] for images in eight_bit_pair(fake, real))
-    return _decibels(a, b)
-
-
-def _luma(images: Tensor) -> Tensor:
-    """Return ITU-R BT.601 luma like MATLAB's `rgb2ycbcr`: 0..255 (N, 3, H, W) to whole numbers 16..235 (N, 1, H, W)."""
-    if images.shape[1] != 3:
-        raise DataError("images for psnr_y must be RGB", f"{images.shape[1]} channels")
-    red, green, blue = images.double().unbind(1)
-    y = 16 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255
-    # MATLAB rounds half up, not half to even.
-    return y.add_(0.5).floor_().to(images.dtype).unsqueeze(1)
+    return _decibels(*(luma(images)[..., inner, inner] for images in eight_bit_pair(fake, real)))
 
 
 def _decibels(fake: Tensor, real: Tensor) -> Tensor:
-    # Squares of 8-bit differences are exact in float32, their sum only in float64.
+    # Squares of differences of 8-bit levels are exact in float32, their sum only in float64.
     error = (fake - real).square_().mean(dim=(1, 2, 3), dtype=torch.float64)
     return (10 * torch.log10(255.0**2 / error)).clamp_(max=100.0)
 
 
-PSNR, PSNR_Y = PerImage("max", plain(psnr)), PerImage("max", plain(psnr_y), channels=(3,))
+PSNR, PSNR_Y = PerImage("max", plain(psnr)), PerImage("max", plain(psnr_y), "of the luma", channels=(3,), inner=True)

@@ -12,6 +12,7 @@ METRICS = {
     "psnr": "slimgen.metrics.psnr:PSNR",
     "psnr_y": "slimgen.metrics.psnr:PSNR_Y",
     "ssim": "slimgen.metrics.ssim:SSIM",
+    "ssim_y": "slimgen.metrics.ssim:SSIM_Y",
     "patch_swd": "slimgen.metrics.patch_swd:PATCH_SWD",
     "lpips": "slimgen.metrics.lpips:LPIPS",
     "fid": "slimgen.metrics.frechet:FRECHET",

@@ -13,11 +13,14 @@ import torch
 from torch import Tensor
 
 from slimgen.data.batches import scaled
+from slimgen.data.pictures import Images, Pictures, batch_of, batches_of
+from slimgen.errors import DataError
 from slimgen.files import write_bytes
 from slimgen.metrics.features import network_of, open_features
 from slimgen.metrics.kinds import Metric, Networks, OfFeatures, OfSegmentations, Opened, PerImage, RealSide
 from slimgen.metrics.registry import check
 from slimgen.metrics.segmentation import Palette, confusion
+from slimgen.size import Size
 
 FEATURES, COUNTS = "features", "counts"
 
@@ -26,36 +29,62 @@ class Compared(NamedTuple):
     """The images of an evaluation, on its device.
 
     Attributes:
-        inputs: (N, C, H, W).
-        targets: real images (M, C, H, W): floats in [-1, 1], or uint8.
+        inputs: (N, C, H, W), or pictures of unequal sizes.
+        targets: real images (M, C, H, W): floats in [-1, 1], or uint8; or pictures of unequal sizes.
         batch: images per pass.
         folder: a folder in which to cache the targets' statistics; None keeps them in memory only.
         content: digest of the targets.
     """
 
-    inputs: Tensor
-    targets: Tensor
+    inputs: Images
+    targets: Images
     batch: int
     folder: Path | None
     content: str
 
+    @property
+    def device(self) -> torch.device:
+        """The device of the evaluation."""
+        return next(batches_of(self.targets, 1)).device
+
+    @property
+    def scale(self) -> int:
+        """The whole factor by which all targets are larger than their inputs; 1 where there is none."""
+        given, wanted = _sizes(self.inputs), _sizes(self.targets)
+        factors = {wide / old for pair in zip(given, wanted, strict=False) for old, wide in zip(*pair, strict=True)}
+        factor = factors.pop() if len(factors) == 1 else 1
+        return int(factor) if factor >= 1 and factor == int(factor) else 1
+
+
+def _sizes(images: Images) -> list[Size]:
+    """Return height and width of images; none of noise."""
+    if isinstance(images, Pictures):
+        return images.shapes
+    return [Size(*images.shape[-2:])] if images.dim() == 4 else []
+
 
 class ImageScorer:
-    """The scorer of one per-image metric; targets are (N, C, H, W) in [-1, 1], on the evaluation's device.
+    """The scorer of one per-image metric; targets are (N, C, H, W) in [-1, 1] or pictures, on the evaluation's device.
+
+    A `border` of pixels on every side of both images is left out.
 
     Every scorer gets each batch once: generated images (n, C, H, W) and their `span` among all images. It returns
     tensors with n rows, and computes the values by metric from the rows of all images. Its `digest` identifies the
     weights that it uses, `says` has the text for the protocol by metric, and `notes` has warnings about values.
     """
 
-    def __init__(self, metric: str, opened: Opened, targets: Tensor, says: str) -> None:
+    def __init__(self, metric: str, opened: Opened, targets: Images, says: str, border: int = 0) -> None:
         self.metric, self.function, self.digest, self.targets = metric, opened.function, opened.digest, targets
-        self.says = {metric: says}
+        self.inner = slice(border, -border or None)
+        self.says = {metric: f"{says}, without a border of {border} px" if border else says}
         self.notes: dict[str, str] = {}
 
     def see(self, fake: Tensor, span: slice) -> dict[str, Tensor]:
         """Return one value per image."""
-        return {self.metric: self.function(fake, self.targets[span]).double()}
+        real = batch_of(self.targets, span)
+        if fake.shape == real.shape:
+            fake, real = fake[..., self.inner, self.inner], real[..., self.inner, self.inner]
+        return {self.metric: self.function(fake, real).double()}
 
     def values(self, seen: Mapping[str, Tensor]) -> dict[str, float]:
         """Return the mean over the images."""
@@ -75,7 +104,7 @@ class NetworkScorer:
         self, metrics: Mapping[str, OfFeatures | OfSegmentations], networks: Networks, images: Compared
     ) -> None:
         first = next(iter(metrics))
-        self.network, self.metrics, self.images = open_features(first, networks, images.targets.device), metrics, images
+        self.network, self.metrics, self.images = open_features(first, networks, images.device), metrics, images
         self.digest = self.network.digest
         self.says = {name: metric.says for name, metric in metrics.items()}
         self.notes: dict[str, str] = {}
@@ -83,6 +112,8 @@ class NetworkScorer:
         segmenting = [name for name, metric in metrics.items() if isinstance(metric, OfSegmentations)]
         if segmenting:
             palette = Palette.read(network_of(first), networks[network_of(first)])
+            if isinstance(images.inputs, Pictures):
+                raise DataError("segmentation scores need label maps of one size as inputs", "pictures of several")
             self.truth = palette, palette.label(images.inputs)
             self.says |= {name: f"{self.says[name]}, {palette.says(self.truth[1])}" for name in segmenting}
 
@@ -118,7 +149,7 @@ class NetworkScorer:
         sides = {kind: side for kind in kinds if (side := self._restored(kind)) is not None}
         if missing := kinds - set(sides):
             with torch.inference_mode():
-                parts = torch.split(self.images.targets, self.images.batch)
+                parts = batches_of(self.images.targets, self.images.batch)
                 features = torch.cat([self.network(scaled(part)) for part in parts])
             sides |= {kind: kind.of(features) for kind in missing}
         for kind in missing:
@@ -128,7 +159,7 @@ class NetworkScorer:
 
     def _restored(self, kind: type[RealSide]) -> RealSide | None:
         path = self._file(kind)
-        arrays = path and load_arrays(path, self.images.targets.device)
+        arrays = path and load_arrays(path, self.images.device)
         with suppress(KeyError):
             return kind.restored(arrays) if arrays else None
         return None
@@ -137,7 +168,7 @@ class NetworkScorer:
         images = self.images
         if images.folder is None:
             return None
-        key = f"{kind.__name__} {self.network.digest} {images.content} {images.targets.device.type}"
+        key = f"{kind.__name__} {self.network.digest} {images.content} {images.device.type}"
         return images.folder / f"real-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
 
 
@@ -171,8 +202,8 @@ def open_scorers(metrics: Mapping[str, Metric], networks: Networks, images: Comp
     for metric, kind in metrics.items():
         check(metric, networks)
         if isinstance(kind, PerImage):
-            opened = kind.open(networks, images.targets.device)
-            scorers.append(ImageScorer(metric, opened, images.targets, kind.says))
+            opened, border = kind.open(networks, images.device), images.scale if kind.inner else 1
+            scorers.append(ImageScorer(metric, opened, images.targets, kind.says, border if border > 1 else 0))
         else:
             by_network.setdefault(network_of(metric), {})[metric] = kind
     return [*scorers, *(NetworkScorer(users, networks, images) for users in by_network.values())]

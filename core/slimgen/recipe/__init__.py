@@ -50,8 +50,8 @@ class Recipe(Section):
     name: str = Field(description="Name of the recipe; folders and MLflow runs are named after it.")
     about: str = Field(default="", description="One line about the recipe, shown in lists and reports.")
     task: str = Field(
-        description="What the generator is for: `paired`, `unpaired`, `labels`, `unconditional` or `single`, or "
-        "`package.module:Class` of a user-defined task."
+        description="What the generator is for: `paired`, `unpaired`, `labels`, `upscale`, `unconditional` or "
+        "`single`, or `package.module:Class` of a user-defined task."
     )
     method: str = Field(
         description="Method that searches the small generator, such as `cf_gan` or `gan_compression`, or "
@@ -62,7 +62,9 @@ class Recipe(Section):
         description="Marks a trial run, as `--quick` does: its card says so, and it never becomes champion.",
     )
     size: Sides = Field(
-        default=Size(256, 256), description="Size of the images in pixels: one number for a square, or [height, width]."
+        default=Size(256, 256),
+        description="Size of the images in pixels: one number for a square, or [height, width]. Of a generator that "
+        "enlarges, the size of its inputs: of the patches that it is trained on, and for which its costs are counted.",
     )
     seed: int = Field(
         default=0,
@@ -96,6 +98,11 @@ class Recipe(Section):
     )
     export: ExportSection = Field(default=ExportSection(), description="ONNX file of the found generator.")
     _seen: Channels | None = PrivateAttr(None)
+
+    @property
+    def made(self) -> Size:
+        """Size of a generator's outputs: `size`, or `data.scale` times as large."""
+        return Size(*(self.data.scale * side for side in self.size))
 
     @property
     def seen(self) -> Channels | None:

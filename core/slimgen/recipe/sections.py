@@ -69,7 +69,7 @@ class DataSection(Section):
         "without a test split. None: the data set must have one, except for images made from noise, where a tenth is "
         "held out.",
     )
-    flip: bool = Field(default=True, description="Mirror half of the training images at random.")
+    flip: bool = Field(default=True, description="Mirror half of the training images, or patches, at random.")
     partners: bool = Field(
         default=True,
         description="Treat test images of the same name in two unpaired sets as pairs in the evaluation. Training and "
@@ -91,8 +91,11 @@ class DataSection(Section):
         default=1,
         ge=1,
         le=64,
-        description="Factor by which the generator enlarges images; its inputs are made smaller by it first. Only for "
-        "the task `single`.",
+        description="Factor by which the generator enlarges images; its inputs are made smaller by it first: 2, 3 or 4 "
+        "in the task `upscale`, any in the task `single`.",
+    )
+    turn: bool = Field(
+        default=True, description="Turn training patches by 0 to 3 quarters at random. Only for the task `upscale`."
     )
     palette: tuple[tuple[Level, Level, Level], ...] | None = Field(
         default=None,
@@ -276,6 +279,20 @@ class EvaluateSection(Section):
         description="Calls of each generator, at least 2, whose median is its latency in onnxruntime and in PyTorch.",
     )
     threads: int = Field(default=1, ge=1, le=THREADS, description="CPU threads while latencies are measured.")
+    tile: int = Field(
+        default=512,
+        ge=16,
+        le=LONGEST,
+        description="Side in pixels of the square tiles in which a test image passes through a generator that "
+        "enlarges, if it has more pixels than a tile. Only for the task `upscale`.",
+    )
+    overlap: int = Field(
+        default=32,
+        ge=0,
+        le=LONGEST,
+        description="Pixels around each tile that are given with it and cut off again. From half of the generator's "
+        "receptive field on, no seam can be seen. Only for the task `upscale`.",
+    )
     pictures: int = Field(
         default=6, ge=1, le=100, description="Number of test images in the picture grid of the report."
     )

@@ -276,8 +276,13 @@ def notes_of(tables: Sequence[Table]) -> list[str]:
 
 
 def metrics_of(rows: Sequence[TableRow]) -> list[str]:
-    """Return every metric in the rows, in the order of first mention."""
-    return list(dict.fromkeys(metric for row in rows for metric in row.metrics))
+    """Return every metric in the rows, in the order of first mention.
+
+    Where named sets of test images have values of their own, such as `psnr_y/set5`, they stand for the mean over all.
+    """
+    found = list(dict.fromkeys(metric for row in rows for metric in row.metrics))
+    apart = {metric.partition("/")[0] for metric in found if "/" in metric}
+    return [metric for metric in found if metric not in apart]
 
 
 def heading(rows: Sequence[TableRow], metric: str) -> str:

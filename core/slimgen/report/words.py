@@ -28,7 +28,7 @@ GENERATORS = {
 COSTS = {"macs": "MACs", "params": "parameters", "bytes": "of weights", "latency_ms": "ms (predicted)"}
 """Printed names of the costs that a budget may limit, to follow a number and its unit."""
 NAMES = {
-    **{"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "patch_swd": "patch SWD"},
+    **{"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "ssim_y": "SSIM-Y", "patch_swd": "patch SWD"},
     **{"fid": "FID", "kid": "KID", "is": "IS", "lpips": "LPIPS"},
 }
 
@@ -51,8 +51,9 @@ def kind_of(name: str) -> str:
 
 
 def title(metric: str) -> str:
-    """Return a metric's printed name."""
-    return NAMES.get(metric, metric)
+    """Return a metric's printed name; that of its mean over a named set of test images has the set's name after it."""
+    name, slash, group = metric.partition("/")
+    return f"{title(name)} {group}" if slash and name in NAMES else NAMES.get(metric, metric)
 
 
 def stopping(metrics: Mapping[str, object]) -> str:

@@ -53,7 +53,7 @@ def check(recipe: Recipe, *, complete: bool = True, stage: str | None = None) ->
         judge = discriminator_of(recipe, task)
         if (own := _judge(recipe, judge)) is not None:
             probed(own)
-        require_buildable(DISCRIMINATOR, discriminator_cost(**recipe.size._asdict(), **judge))
+        require_buildable(DISCRIMINATOR, discriminator_cost(**recipe.made._asdict(), **judge))
     require_opset(recipe.export.opset)
     for fault in wanted(recipe, stage).values():
         if fault is not None and complete:
@@ -83,8 +83,7 @@ def foreign(recipe: Recipe) -> Iterator[Probe]:
         noise, seen = traits_of(recipe).given == NOISE, recipe.seen
         inputs, outputs = (_number(options, name, ANY) for name in ("inputs", "outputs")) if seen is None else seen
         given = (_number(options, "latent", 1),) if noise else (inputs, *recipe.size)
-        made = (recipe.data.scale * side for side in recipe.size)
-        yield Probe((), GENERATOR, family, json.dumps(options), given, (outputs, *made))
+        yield Probe((), GENERATOR, family, json.dumps(options), given, (outputs, *recipe.made))
 
 
 def _judge(recipe: Recipe, options: Mapping[str, Any]) -> Probe | None:
@@ -92,7 +91,7 @@ def _judge(recipe: Recipe, options: Mapping[str, Any]) -> Probe | None:
     family, rest = _parted(options)
     if ":" not in family:
         return None
-    given = (_number(rest, "inputs", ANY), *recipe.size)
+    given = (_number(rest, "inputs", ANY), *recipe.made)
     return Probe((), DISCRIMINATOR, family, json.dumps(rest), given)
 
 
@@ -154,7 +153,7 @@ def _perceptual(recipe: Recipe, stage: str | None) -> list[str]:
 
 def _try_networks(recipe: Recipe, stage: str | None) -> None:
     """Run the feature networks of metrics and losses on a few images."""
-    size = (3 if recipe.seen is None else recipe.seen.wanted, *recipe.size)
+    size = (3 if recipe.seen is None else recipe.seen.wanted, *recipe.made)
     for network in _perceptual(recipe, stage):
         _try_perceptual(network, size)
     probe(_metrics(recipe, stage), recipe.evaluate.features, size)

@@ -1,5 +1,6 @@
 """Comparison in one direction: images, generators, and the pictures that the report shows."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -7,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from slimgen.data.batches import Pair
+from slimgen.data.pictures import PicturePair, batches_of
 from slimgen.device import Compute
 from slimgen.methods.method import REVERSE
-from slimgen.metrics.evaluator import WORST, Evaluator, Network, fitting_batch
-from slimgen.metrics.kinds import OfSegmentations
+from slimgen.metrics.evaluator import WORST, Evaluator, Measured, Network, fitting_batch
+from slimgen.metrics.kinds import Goal, OfSegmentations, PerImage
 from slimgen.metrics.registry import find
 from slimgen.report.gallery import Gallery
 from slimgen.report.words import arrow, title
@@ -27,15 +29,17 @@ class Comparison:
         names: names of the inputs.
         paired: whether each input has its own target.
         columns: pictures of the first inputs by name: the inputs, their targets, and the generated ones.
+        groups: number of inputs in each named set of test images, one set after the other; empty for a single set.
         networks: the measured generators, by name without the direction's suffix.
         scores: values, float64 (N,), by generator and metric of single images.
     """
 
-    images: Pair
+    images: Pair | PicturePair
     names: tuple[str, ...]
     paired: bool
     evaluator: Evaluator
     columns: dict[str, Tensor]
+    groups: Mapping[str, int] = field(default_factory=dict)
     networks: dict[str, Network] = field(default_factory=dict)
     scores: dict[str, Mapping[str, Tensor]] = field(default_factory=dict)
 
@@ -43,10 +47,33 @@ class Comparison:
         """Measure a generator, and keep its first `count` pictures and the scores of each."""
         kept: list[Tensor] = []
         measured = self.evaluator.measured(keeping(task, net, count, kept))
-        self.columns[name] = torch.cat(kept)
+        self.columns[name] = task.gathered(kept)
         self.networks[name] = keeping(task, net, 0, [])
         self.scores[name] = measured.per_image
-        return measured.values
+        return self.values(measured)
+
+    def values(self, measured: Measured) -> dict[str, float]:
+        """Return what was measured, with the mean over each named set of every metric of single images."""
+        values, first = dict(measured.values), 0
+        for group, count in self.groups.items():
+            for metric, rows in measured.per_image.items():
+                finite = math.isfinite(measured.values[metric])
+                values[in_group(metric, group)] = (
+                    float(rows[first : first + count].mean()) if finite else measured.values[metric]
+                )
+            first += count
+        return values
+
+    @property
+    def goals(self) -> dict[str, Goal]:
+        """Which values are better, for each metric and each metric of a named set."""
+        goals, single = self.evaluator.goals, [m for m in self.evaluator.metrics if isinstance(find(m), PerImage)]
+        return goals | {in_group(metric, group): goals[metric] for group in self.groups for metric in single}
+
+
+def in_group(metric: str, group: str) -> str:
+    """Return the name of a metric's mean over a named set of test images."""
+    return f"{metric}/{group}"
 
 
 def comparison(work: Work, suffix: str = "") -> Comparison:
@@ -57,7 +84,7 @@ def comparison(work: Work, suffix: str = "") -> Comparison:
     task, data, options = work.job.task, work.job.data, work.recipe.evaluate
     split, images = data.split("test"), task.test(data)
     names = split.names
-    if suffix:
+    if suffix and isinstance(images, Pair):
         images, names = Pair(images.target, images.input), split.target_names or split.names
     columns = task.columns(images, options.pictures, split.paired)
     metrics = [metric for metric in options.metrics if not suffix or not isinstance(find(metric), OfSegmentations)]
@@ -65,11 +92,21 @@ def comparison(work: Work, suffix: str = "") -> Comparison:
         images,
         metrics,
         compute=work.compute,
-        batch=fitting_batch(images.target.shape[-2:], work.compute.device),
+        batch=fitting_batch(images.target.shape[-2:], work.compute.device) if isinstance(images, Pair) else None,
         features=options.features,
         reference=work.out / f"reference{suffix}",
     )
-    return Comparison(images, names, split.paired, evaluator, columns)
+    return Comparison(images, names, split.paired, evaluator, columns, groups_within(split.groups, len(images.input)))
+
+
+def groups_within(groups: Mapping[str, int], count: int) -> dict[str, int]:
+    """Return the number of images in each named set, if only the first `count` of all are measured."""
+    found = {}
+    for name, size in groups.items():
+        if count > 0:
+            found[name] = min(size, count)
+        count -= size
+    return found
 
 
 def keeping(task: Task, net: nn.Module, count: int, kept: list[Tensor]) -> Network:
@@ -79,7 +116,7 @@ def keeping(task: Task, net: nn.Module, count: int, kept: list[Tensor]) -> Netwo
     """
 
     def generate(inputs: Tensor) -> Tensor:
-        images: Tensor = net(task.condition(inputs))
+        images = task.generate(net, inputs)
         missing = count - sum(map(len, kept))
         if missing > 0:
             kept.append(images[:missing].float().cpu())
@@ -111,9 +148,10 @@ def galleries(task: Task, compared: Comparison, compute: Compute, metric: str, s
         return shown
     values = compared.scores[found][metric].nan_to_num(nan=WORST[goal])
     worst = values.argsort(descending=goal == "min", stable=True)[: max(1, count // 2)]
-    images = Pair(compared.images.input[worst], compared.images.target[worst])
+    images = compared.images.chosen(worst)
     columns = task.columns(images, len(worst), compared.paired)
-    with torch.inference_mode(), compute.autocast():
-        inputs = compute.place(images.input)
-        columns |= {name: net(inputs).float().cpu() for name, net in compared.networks.items()}
+    for name, net in compared.networks.items():
+        with torch.inference_mode(), compute.autocast():
+            made = [net(compute.place(inputs)).float().cpu() for inputs in batches_of(images.input, len(worst))]
+        columns[name] = task.gathered(made)
     return [*shown, gallery(f"The test images with the worst {title(metric)} of {found}", columns, worst.tolist())]

@@ -175,7 +175,7 @@ def expenses_of(recipe: Recipe, method: Preview | None, counts: Mapping[str, int
     convention, traits = recipe.budget.convention, traits_of(recipe)
     task = open_task(recipe, Compute(torch.device("cpu")))
     original = task.original_cost()
-    beside = discriminator_cost(**recipe.size._asdict(), **discriminator_of(recipe, task))
+    beside = discriminator_cost(**recipe.made._asdict(), **discriminator_of(recipe, task))
     teach, finetune = recipe.teach, recipe.finetune
 
     def known(count: Callable[[int], int]) -> int | None:
@@ -194,7 +194,8 @@ def expenses_of(recipe: Recipe, method: Preview | None, counts: Mapping[str, int
     taught = (lambda images: 0) if teach.generator_checkpoint else teach.steps
     images = sum(counts.values()) * (1 if traits.given == NOISE else 2)
     found = {
-        "prepare": Expense(bytes=images * 3 * math.prod(recipe.size) or None),
+        # Whole pictures of their own sizes are not known yet.
+        "prepare": Expense(bytes=None if traits.enlarges else images * 3 * math.prod(recipe.size) or None),
         "teach": training(taught, teach.batch, original.as_dict(convention)),
     }
     if method is None:

@@ -42,7 +42,8 @@ class Stage:
 IMAGES = ("task", "size", "seed", "data")
 TRAINING = (*IMAGES, "compute", "losses", "teach")
 SEARCHING = (*TRAINING, "method", "supernet")
-LEARNING = ("data/batches.py", "device.py", "nets", "tasks", "training")
+READING = ("data/batches.py", "data/patches.py", "data/pictures.py")
+LEARNING = (*READING, "device.py", "nets", "tasks", "training")
 
 _STAGES = (
     Stage(
@@ -95,7 +96,8 @@ _STAGES = (
         sections=("name", "task", "method", "size", "seed", "compute", "budget", "evaluate", "export.opset"),
         code=(
             "cost",
-            "data/batches.py",
+            *READING,
+            "data/bicubic.py",
             "device.py",
             "export/onnx.py",
             "export/rewriting",

@@ -1,10 +1,12 @@
 """Tasks, the purposes of generators. Each is a class in its own module, named here or by import path in a recipe."""
 
+from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 from slimgen.errors import DataError, RecipeError
 from slimgen.imports import named
 from slimgen.nets import check_network
+from slimgen.tasks.traits import OF_SCALES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +21,7 @@ TASKS = {
     "paired": "slimgen.tasks.paired:Paired",
     "unpaired": "slimgen.tasks.unpaired:Unpaired",
     "labels": "slimgen.tasks.labels:Labels",
+    "upscale": "slimgen.tasks.upscale:Upscale",
     "unconditional": "slimgen.tasks.unconditional:Unconditional",
     "single": "slimgen.tasks.single:Single",
 }
@@ -54,12 +57,11 @@ def check_recipe(recipe: "Recipe") -> None:
     kind, refused = task_class(recipe.task), []
     for noun in ("generator", "discriminator"):
         check_network(noun, getattr(recipe.teach, noun), f"teach.{noun}")
-    for section, keys in kind.traits.refused.items():
+    apart = {} if kind.traits.enlarges else OF_SCALES
+    for section, keys in chain(kind.traits.refused.items(), apart.items()):
         values = getattr(recipe, section)
         given = values if isinstance(values, dict) else values.model_fields_set
         refused += [f"{section}.{key}" for key in keys if key in given]
-    if not kind.traits.single and "scale" in recipe.data.model_fields_set:
-        refused.append("data.scale")
     if refused:
         verb, which = ("has", "it") if len(refused) == 1 else ("have", "them")
         keys_given = " and ".join(refused)

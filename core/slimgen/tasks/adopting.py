@@ -11,12 +11,13 @@ from slimgen.size import Size
 from slimgen.tasks import task_class
 from slimgen.tasks.embedded import NAME
 from slimgen.tasks.single import scale_of
+from slimgen.tasks.upscale import SCALES
 
 MADE = Size(256, 256)
 """Size of a generator's outputs where none is given."""
 JUDGE = {"family": "patchgan", "ndf": 8, "layers": 1}
 """Unused discriminator, with the fewest layers so that it fits every size."""
-ENLARGED = ("psnr_y", "psnr", "ssim")
+ENLARGED = ("psnr_y", "ssim_y", "psnr", "ssim")
 """Metrics of a generator that enlarges."""
 
 
@@ -37,7 +38,8 @@ def recipe_of(
         weights: path of the weights file.
         generator: family and options.
         name: name of the recipe.
-        task: the generator's task; by default `single`, or `unconditional` for a generator that takes noise.
+        task: the generator's task; by default `upscale` if it enlarges 2, 3 or 4 times, `unconditional` if it takes
+            noise, otherwise `single`.
         size: size of its inputs; by default the one whose outputs have 256 pixels a side.
         key: part of the file that holds the generator.
         settings: recipe values to replace, each `key.path=value`.
@@ -49,15 +51,19 @@ def recipe_of(
     """
     data: dict[str, Any] = {"embedded": NAME} if embedded else {}
     evaluate: dict[str, Any] = {}
+    times = 0
     if task is None:
         task, evaluate["metrics"] = "unconditional", ()
         if noise_length(**generator) is None:
             _try(generator, size or MADE)
-            task, times = "single", scale_of(generator, size or MADE)
-            if times > 1:
-                data["scale"], evaluate["metrics"] = times, ENLARGED
-                size = size or Size(*(side // times for side in MADE))
-    if not task_class(task).traits.single:
+            times = scale_of(generator, size or MADE)
+            task = "upscale" if times in SCALES else "single"
+    if task_class(task).traits.enlarges and noise_length(**generator) is None:
+        times = times or scale_of(generator, size or MADE)
+        if times > 1:
+            data["scale"], evaluate["metrics"] = times, ENLARGED
+            size = size or Size(*(side // times for side in MADE))
+    if not (task_class(task).traits.single or task_class(task).traits.enlarges):
         data["validation"] = 1  # the validation images are not used
     values: dict[str, Any] = {
         "name": name,

@@ -21,7 +21,10 @@ NAME = "townhouses"
 LICENCE = "MIT, like slimgen, which draws the images itself"
 QUICK = 10  # times fewer are drawn for a trial run
 TRAIN, TEST = 400, 100  # numbers of pictures in the set that data.dvc tracks
-LAYOUTS = "paired (labels and day), unpaired (day and night), labels (ids and day), images (day)"
+LAYOUTS = (
+    "paired (labels and day), unpaired (day and night), labels (ids and day), images (day), "
+    "upscaling (day and night, of unequal sizes)"
+)
 DEFAULT = "paired"
 
 
@@ -48,12 +51,14 @@ def find_images(
     if not asked:
         hint = f"try `slimgen data list`, or set data.embedded: {NAME}"
         raise DataError("a run needs images", "no --data, and no folder `data` here", hint)
-    if recipe.data.fit is None and not (traits.given == NOISE or traits.single) and not alike(recipe.size, (1, 1)):
+    uncut = not (traits.given == NOISE or traits.single or traits.enlarges)
+    if recipe.data.fit is None and uncut and not alike(recipe.size, (1, 1)):
         hint = "set a square size, or data.fit to squash, crop or pad"
         raise DataError(f"size must be square, as the pictures of {NAME} are", recipe.size, hint)
     if recipe.quick:
         embedded = replace(embedded, times=embedded.times / QUICK)
-    return drawn(embedded, recipe.data.scale * max(*recipe.size, *(recipe.data.load or ())), run_folder, report)
+    side = embedded.margin * recipe.data.scale * max(*recipe.size, *(recipe.data.load or ()))
+    return drawn(embedded, side, run_folder, report)
 
 
 def is_embedded(recipe: "Recipe", images: Path) -> bool:
@@ -118,6 +123,9 @@ def drawn(embedded: Embedded, side: int, run_folder: Path, report: Callable[[str
     draw(aside / "drawn", embedded.layout, train, test, size=side, seed=0)
     # With the names of the set in data.dvc, the same pairs are held out for validation.
     for split in (aside / "drawn").iterdir():
+        if any(one.is_dir() for one in split.iterdir()):  # test sets under their own names
+            split.rename(aside / split.name)
+            continue
         (aside / split.name).mkdir()
         split.rename(aside / split.name / NAME)
     (aside / "drawn").rmdir()

@@ -5,10 +5,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from slimgen.cost.formula import Cost
 from slimgen.data.batches import Pair
+from slimgen.data.pictures import Images
 from slimgen.device import Compute
 from slimgen.files import DISCRIMINATOR, GENERATOR
 from slimgen.nets import build_discriminator, build_generator, generator_cost
@@ -70,7 +72,20 @@ class Original:
         """Return the prepared inputs, which are the generator's input."""
         return inputs
 
-    def references(self, test: Pair) -> dict[str, Tensor]:
+    def generate(self, net: nn.Module, inputs: Tensor) -> Tensor:
+        """Return a generator's images for prepared inputs, on their device."""
+        images: Tensor = net(self.condition(inputs))
+        return images
+
+    def samples(self, test: Any, count: int) -> Tensor:
+        """Return a generator's inputs for the first test images, all of one size."""
+        return self.condition(test.input[:count])
+
+    def gathered(self, images: Sequence[Tensor]) -> Tensor:
+        """Return batches of images as one, for the report."""
+        return torch.cat(list(images))
+
+    def references(self, test: Any) -> Mapping[str, Images]:
         """Return no references besides the real images of every evaluation."""
         return {}
 

@@ -125,6 +125,7 @@ def doubted(job: Job, net: nn.Module, swapped: bool = False) -> str | None:
 def _partners(data: Prepared) -> Pair | None:
     """Return a few inputs with their targets, held out of training and not used to choose anything."""
     held = [data.split(name) for name in ("val", "test") if name in data.manifest.splits]
+    held = [one for one in held if one.scale == 1]  # smaller and larger pictures cannot be confused
     told = [one for one in held if not one.inputless and (one.coupled or (one.name == "test" and one.paired))]
     return whole(max(told, key=lambda one: min(len(one), LOOKED_AT)), LOOKED_AT) if told else None
 

@@ -29,7 +29,7 @@ from slimgen.tasks.channels import following
 from slimgen.tasks.gan import GanTraining, Original
 from slimgen.tasks.importing import import_part
 from slimgen.tasks.task import Job, setting_of
-from slimgen.tasks.traits import IMAGES, OF_LABEL_MAPS, OF_NOISE, Embedded, Shapes, Traits
+from slimgen.tasks.traits import IMAGES, OF_LABEL_MAPS, OF_NOISE, OF_SCALES, Embedded, Shapes, Traits
 from slimgen.training.fit import Phase, Stateful
 
 CHANNELS = 3
@@ -44,11 +44,13 @@ class Single(Original):
         IMAGES,
         pairs=False,
         single=True,
+        enlarges=True,
         embedded=Embedded("images", times=0.05, tracked=False),
         refused={
             **OF_LABEL_MAPS,
             **OF_NOISE,
-            "data": ("direction", "load", "validation", "test", "partners", "flip", *OF_LABEL_MAPS["data"]),
+            "data": ("direction", "load", "validation", "test", "partners", "flip", "turn", *OF_LABEL_MAPS["data"]),
+            "evaluate": (*OF_NOISE["evaluate"], *OF_SCALES["evaluate"]),
         },
     )
     discriminator_inputs = CHANNELS

@@ -1,10 +1,10 @@
 """Interfaces of tasks for stages and methods, and the job that a stage hands to them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -12,6 +12,7 @@ from slimgen.cost.formula import Cost
 from slimgen.data.batches import Pair
 from slimgen.data.conversion import Progress, Setting
 from slimgen.data.look import Look, Looked
+from slimgen.data.pictures import Images, PicturePair
 from slimgen.data.prepared import Manifest, Prepared
 from slimgen.device import Compute
 from slimgen.errors import DataError, RecipeError
@@ -120,13 +121,22 @@ class Task(Protocol):
     def validation(self, job: Job) -> Pair:
         """Return the inputs on which candidates are measured, and the images that outputs are compared with."""
 
-    def test(self, data: Prepared) -> Pair:
+    def test(self, data: Prepared) -> Pair | PicturePair:
         """Return the inputs of finished generators, and the real images that outputs are compared with."""
 
-    def columns(self, test: Pair, count: int, paired: bool) -> dict[str, Tensor]:
+    def generate(self, net: nn.Module, inputs: Tensor) -> Tensor:
+        """Return a generator's images for prepared test inputs, on their device."""
+
+    def samples(self, test: Any, count: int) -> Tensor:
+        """Return a generator's inputs for the first images of `test`, all of the recipe's size."""
+
+    def gathered(self, images: Sequence[Tensor]) -> Tensor:
+        """Return generated images, given in batches, as one (N, C, H, W): what `columns` shows of their targets."""
+
+    def columns(self, test: Any, count: int, paired: bool) -> dict[str, Tensor]:
         """Return pictures (count, 3, H, W) to show beside outputs: inputs, and targets of the same rows."""
 
-    def references(self, test: Pair) -> dict[str, Tensor]:
+    def references(self, test: Any) -> Mapping[str, Images]:
         """Return images to measure beside the outputs, made without a generator, by the name of their row."""
 
     def protocol(self) -> str:

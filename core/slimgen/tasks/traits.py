@@ -18,6 +18,10 @@ OF_NOISE = {
 """Keys that only generators from noise use."""
 
 
+OF_SCALES = {"data": ("scale", "turn"), "evaluate": ("tile", "overlap")}
+"""Keys that only generators that enlarge use."""
+
+
 class Shapes(NamedTuple):
     """Shapes of a generator's input, (channels, height, width) or (noise length,), and of its output image.
 
@@ -35,11 +39,13 @@ class Embedded:
     Attributes:
         layout: layout in which it is drawn.
         times: number of pictures, as a multiple of those tracked by data.dvc.
+        margin: how many times larger than the generator's outputs they are, so that patches can be taken.
         tracked: whether the task can use the pictures tracked by data.dvc, in the folder `data`, instead.
     """
 
     layout: str
     times: float = 1
+    margin: int = 1
     tracked: bool = True
 
 
@@ -52,6 +58,7 @@ class Traits:
         pairs: whether every input has a target that is known in training.
         embedded: its part of the embedded data set.
         single: whether the data set has single images, from each of which both input and target are made.
+        enlarges: whether a generator may enlarge pictures, by `data.scale`.
         directions: number of directions that are trained together.
         refused: recipe keys without effect in this task, by section.
         reads: description of a generator's input values for the card, where the input is no picture.
@@ -61,6 +68,7 @@ class Traits:
     pairs: bool
     embedded: Embedded
     single: bool = False
+    enlarges: bool = False
     directions: int = 1
     refused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     reads: str | None = None

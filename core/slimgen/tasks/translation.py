@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from slimgen.data.batches import Batches, Pair, whole
+from slimgen.data.pictures import PicturePair
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
 from slimgen.nets.supernet import Arch
@@ -137,11 +138,11 @@ class Translation(Original):
         """Return the validation images with their targets, whole and in order."""
         return whole(job.data.split("val"), self.recipe.objective.images)
 
-    def test(self, data: Prepared) -> Pair:
+    def test(self, data: Prepared) -> Pair | PicturePair:
         """Return the test images with their targets, whole and in order."""
         return whole(data.split("test"), self.recipe.evaluate.images)
 
-    def columns(self, test: Pair, count: int, paired: bool) -> dict[str, Tensor]:
+    def columns(self, test: Any, count: int, paired: bool) -> dict[str, Tensor]:
         """Return the first inputs as pictures (count, C, H, W), and their targets if they are paired."""
         found = {"input": self.picture(test.input[:count])}
         return {**found, "target": test.target[:count]} if paired else found

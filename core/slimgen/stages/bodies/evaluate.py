@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from slimgen import files
 from slimgen.cost.formula import CONVENTIONS
@@ -38,7 +38,7 @@ def evaluate(work: Work) -> Mapping[str, float]:
     noise, shapes = job.task.traits.given == NOISE, job.task.shapes(job.data)
     pictures = recipe.evaluate.pictures
     comparisons = {"": comparison(work)}
-    samples = job.task.condition(comparisons[""].images.input[: max(8, pictures)])
+    samples = job.task.samples(comparisons[""].images, max(8, pictures))
     measured: dict[str, Mapping[str, float]] = {}
     networks: dict[str, tuple[str, nn.Module]] = {}
     generators = described(recipe, work.inputs["finetune"], work.inputs["teach"])
@@ -76,7 +76,7 @@ def evaluate(work: Work) -> Mapping[str, float]:
         "convention": recipe.budget.convention,
         "size": recipe.size.plain,
         "protocol": "; ".join(filter(None, (comparisons[""].evaluator.protocol, job.task.protocol()))),
-        "goals": comparisons[""].evaluator.goals,
+        "goals": comparisons[""].goals,
         "notes": notes(work, comparisons),
         "rows": [*rows, *beside],
     }
@@ -90,7 +90,11 @@ def evaluate(work: Work) -> Mapping[str, float]:
         figures = {**line["metrics"], **plain, **(line["effort"] or {})}
         metrics |= {f"{line['name']}.{key}": value for key, value in figures.items()}
     files.write_json(work.out / files.METRICS, metrics)
-    others = {f"input{suffix}": one.images.input[: len(samples)] for suffix, one in comparisons.items() if suffix}
+    others = {
+        f"input{suffix}": images[: len(samples)]
+        for suffix, one in comparisons.items()
+        if suffix and isinstance(images := one.images.input, Tensor)
+    }
     save_arrays(work.out / files.SAMPLES, {"input": samples, **others}, compressed=True)
     for suffix, compared in comparisons.items():
         (panels if noise else grid)(compared.columns, work.out / files.of_direction(files.GRID, suffix))
@@ -141,7 +145,7 @@ def references(task: Task, compared: Comparison, suffix: str) -> list[dict[str, 
         values = judged.score(compared.images.target)
         measured[REAL] = {metric: values[metric] for metric in segmented}
     for name, images in ({} if suffix else task.references(compared.images)).items():
-        measured[name] = judged.score(images)
+        measured[name] = compared.values(judged.scored(images))
     costs: dict[str, Any] = {"macs": {}, "params": None, "bytes": None}
     return [{"name": name, "metrics": dict(values), **costs} for name, values in measured.items()]
 

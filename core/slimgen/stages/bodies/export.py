@@ -81,7 +81,11 @@ def _exported(
     table = json.loads((evaluate / files.TABLE).read_bytes())
     lines = {line["name"]: line for line in table["rows"]}
     original = lines.get(f"original{suffix}")
-    directed = {} if traits.given == NOISE or traits.single else {"direction": _direction(recipe, suffix)}
+    directed: dict[str, int | str] = {"scale": recipe.data.scale} if recipe.data.scale > 1 else {}
+    if traits.enlarges and not traits.single:
+        directed["measured on"] = "whole pictures"
+    elif not (traits.given == NOISE or traits.single):
+        directed["direction"] = _direction(recipe, suffix)
     fitted = {} if recipe.data.fit is None else {"pictures of another aspect": recipe.data.fit}
     digest = str(recorded(evaluate, "inputs", "prepare"))
     facts = Facts(
