@@ -106,8 +106,7 @@ def written(writer: nn.Module) -> list[nn.Parameter]:
     if isinstance(writer, ConvNorm):
         return [writer.norm.weight, writer.norm.bias]
     if isinstance(writer, ScaledConvolution):
-        assert writer.bias is not None
-        return [writer.scale, writer.bias]
+        return [writer.scale, writer.get_parameter("bias")]
     return list(writer.parameters(recurse=False))
 
 
@@ -233,8 +232,8 @@ def taken(weight: Tensor, outputs: Index, inputs: Index, groups: int = 1) -> Ten
     if groups == 1:
         return part(rows, 1, inputs)
     assert isinstance(inputs, Tensor)
-    within, blocks = inputs.view(groups, -1) % weight.shape[1], rows.unflatten(0, (groups, -1))
-    return torch.cat([block.index_select(1, index) for block, index in zip(blocks, within, strict=True)])
+    within = inputs.view(groups, -1) % weight.shape[1]
+    return torch.cat([part.index_select(1, index) for part, index in zip(rows.chunk(groups), within, strict=True)])
 
 
 def part(weight: Tensor, dimension: int, index: Index) -> Tensor:

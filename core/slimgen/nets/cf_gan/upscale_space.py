@@ -171,14 +171,15 @@ def rows_of(kind: str, inputs: int, beside: int, outputs: int, part: int, scale:
     enter, leave = active._replace(outputs=beside, kernel=1), plain._replace(inputs=beside, kernel=1)
     half = beside // 2
     shrunk, grouped = active._replace(inputs=half, outputs=half), active._replace(inputs=beside, outputs=beside)
-    pooled, step = {"kernel": 3, "part": 2 * part}, f"x{3 if scale == 3 else 2}"
+    context, back = (row._replace(kernel=3, part=2 * part) for row in (enter, leave))
+    step = f"x{3 if scale == 3 else 2}"
     skip = plain._replace(inputs=beside, kernel=1, part=scale, after=(f"x{scale // part}",))
     kinds: dict[str, tuple[Row, ...]] = {
         "stem": (plain,),
         "climb": (active._replace(before=(step,)), skip),
         "srb": (enter._replace(outputs=half), shrunk, leave._replace(inputs=half)),
         "grb": (enter, *[grouped._replace(groups=GROUPS)] * 2, leave),
-        "crb": (enter._replace(**pooled, before=("pool",)), leave._replace(**pooled, after=("x2",))),
+        "crb": (context._replace(before=("pool",)), back._replace(after=("x2",))),
         "end": (active._replace(before=(step,)),),
         "join": (plain._replace(kernel=1),),
         "output": (plain._replace(norm=""),),
