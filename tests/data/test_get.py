@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import hashlib
 import io
@@ -15,7 +16,7 @@ import pytest
 
 from slimgen.data.archives import extract
 from slimgen.data.download import download
-from slimgen.data.get import BY_HAND, PUBLIC, PublicSet, get
+from slimgen.data.get import BY_HAND, PUBLIC, Archive, PublicSet, get
 from slimgen.errors import DataError
 from slimgen.shortage import ShortageError
 
@@ -367,6 +368,27 @@ def test_an_archive_with_another_hash_than_the_known_one_is_refused(sets: dict[s
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_set_of_several_archives_keeps_their_folders_and_each_is_checked(server: Server, tmp_path: Path) -> None:
+    digests = []
+    for part in ("train", "valid"):
+        archive = tar(tmp_path / f"{part}.tar", member(f"set_{part}_HR/1.png", part.encode()))
+        server.files[f"/{part}.tar"] = archive.read_bytes()
+        digests.append(hashlib.sha256(archive.read_bytes()).hexdigest())
+        md5 = hashlib.md5(archive.read_bytes()).hexdigest()
+        archive.unlink()
+    other = Archive(f"{server.url}/valid.tar", md5=md5, folder="set_valid_HR")
+    known = PublicSet(f"{server.url}/train.tar", "Free for all.", digests[0], folder="set_train_HR", others=(other,))
+    got = get("set", tmp_path / "out", sets={"set": known})
+    assert got.sha256 == " ".join(digests)
+    assert {path.parent.name: path.read_bytes() for path in (tmp_path / "out").rglob("*.png")} == {
+        "set_train_HR": b"train",
+        "set_valid_HR": b"valid",
+    }
+    wrong = dataclasses.replace(known, others=(dataclasses.replace(other, md5="0" * 32),))
+    with pytest.raises(DataError, match="the archive of set must have the MD5 0000"):
+        get("set", tmp_path / "again", sets={"set": wrong})
+
+
 def test_files_in_the_folder_are_never_overwritten(sets: dict[str, PublicSet], tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.png").touch()
@@ -382,12 +404,12 @@ def test_a_misspelt_set_is_corrected(tmp_path: Path) -> None:
 
 def test_a_set_that_must_not_be_redistributed_comes_with_instructions(tmp_path: Path) -> None:
     for name in BY_HAND:
-        with pytest.raises(DataError, match="register"):
+        with pytest.raises(DataError, match=r"from its authors' site: .+; (register|download) .+ into "):
             get(name, tmp_path / "out")
 
 
 def test_every_public_set_has_an_address_and_terms() -> None:
     for name, known in PUBLIC.items():
         assert known.url.startswith("https://")
-        assert name.replace("-", "") in known.url.replace("-", "")
+        assert name.replace("-", "") in known.url.replace("-", "").lower()
         assert len(known.terms) > 20

@@ -87,7 +87,7 @@ def test_test_sets_may_be_links_to_folders_elsewhere(tmp_path):
 
 
 def test_pictures_without_a_partner_and_folders_without_pictures_are_one_line(tmp_path):
-    with pytest.raises(DataError, match="no data set at .*nowhere: there is no such folder"):
+    with pytest.raises(DataError, match=r"no data set at .*nowhere: there is no such folder"):
         find_scaled(tmp_path / "nowhere", 4)
     with pytest.raises(DataError, match="must have pictures to train on; got an empty folder; train/ and test/"):
         find_scaled(tmp_path, 4)
@@ -147,7 +147,9 @@ def test_wrong_partners_and_small_pictures_are_rejected_with_the_reason(mixed, t
         "train/LRx4/0.png": "is 9 high and 11 wide, but its partner made 4 times smaller is 8 high and 11 wide",
         "train/HR/3.png": "is 31 high and 80 wide, smaller than a training patch: 4 times 8 x 8",
     }
-    with pytest.raises(DataError, match="must keep at least one image; got .*smaller than a training patch: 4 times 16"):
+    with pytest.raises(
+        DataError, match=r"must keep at least one image; got .*smaller than a training patch: 4 times 16"
+    ):
         prepare_upscaling(mixed, tmp_path / "out", Setting(16, 16, validation=1), scale=4)
 
 

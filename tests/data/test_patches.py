@@ -1,4 +1,4 @@
-"""Patches of pictures of unequal sizes: the same of both sides, a pure function of the step; and pictures read whole."""
+"""Patches of pictures of unequal sizes: the same of both sides, a pure function of the step; and whole pictures."""
 
 import numpy as np
 import pytest
@@ -43,9 +43,9 @@ def unturned(patch: np.ndarray) -> tuple[int, bool]:
     for quarters in range(4):
         for mirrored in (False, True):
             back = np.rot90(count, -quarters)[:, :: -1 if mirrored else 1]
-            if (np.diff(back, axis=1) == np.diff(back, axis=1)[0, 0]).all() and 0 < back[0, 1] - back[0, 0] < 3:
-                if back[1, 0] > back[0, 1]:
-                    return quarters, mirrored
+            step = back[0, 1] - back[0, 0]
+            if 0 < step < 3 and (np.diff(back, axis=1) == step).all() and back[1, 0] > back[0, 1]:
+                return quarters, mirrored
     raise AssertionError("no patch of one picture")
 
 

@@ -32,7 +32,7 @@ def list_(as_json: Json = False) -> None:
     width = max(map(len, [*PUBLIC, *BY_HAND]))
     for name, one in PUBLIC.items():
         typer.echo(f"{name:<{width}}  {one.terms}")
-    for name, how in BY_HAND.items():
+    for name, (_, how) in BY_HAND.items():
         typer.echo(f"{name:<{width}}  not for download: {how}")
 
 
@@ -91,6 +91,7 @@ def check(
     ] = None,
     direction: Annotated[str, typer.Option("--direction", help="AtoB or BtoA.")] = "AtoB",
     task: Annotated[str, typer.Option("--task", help=f"{', '.join(TASKS)}.")] = next(iter(TASKS)),
+    scale: Annotated[int, typer.Option("--scale", help="Upscaling: its factor.")] = 4,
     instances: Annotated[bool, typer.Option("--instances", help="Label maps: with maps of instances.")] = False,
     recipe: Annotated[
         str | None, typer.Option("--recipe", "-r", help="What it would make of them; in place of the options above.")
@@ -109,7 +110,7 @@ def check(
     if recipe is None:
         if set_:
             raise SlimgenError("--set changes a value of a recipe", None, "add --recipe RECIPE")
-        look = Look(None if size is None else Size.of(size), direction, instances, fit)
+        look = Look(None if size is None else Size.of(size), direction, instances, fit, scale)
         looked = task_class(task).look(folder, look)
     else:
         wanted = read_recipe(recipe, set_)

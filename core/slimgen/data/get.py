@@ -1,10 +1,12 @@
 """Download of the papers' data sets that have a public address: fetch, check, unpack."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -47,6 +49,22 @@ class Records:
 
 
 @dataclass(frozen=True)
+class Archive:
+    """Archive of a data set.
+
+    Attributes:
+        sha256: its SHA-256, if known.
+        md5: its MD5, where that is all its authors or users have published.
+        folder: folder of the data set into which it is unpacked; empty for the data set itself.
+    """
+
+    url: str
+    sha256: str | None = None
+    md5: str | None = None
+    folder: str = ""
+
+
+@dataclass(frozen=True)
 class PublicSet:
     """Data set on its authors' server.
 
@@ -54,12 +72,30 @@ class PublicSet:
         terms: terms of use, in a sentence.
         sha256: SHA-256 of the archive, if known.
         records: format of images that are not stored as files; they become PNGs in `train/` and `test/`.
+        md5: MD5 of the archive, if that is all that is known.
+        folder: folder into which the archive is unpacked, in a data set of several; else empty.
+        others: further archives of the set.
     """
 
     url: str
     terms: str
     sha256: str | None = None
     records: Records | None = None
+    md5: str | None = None
+    folder: str = ""
+    others: tuple[Archive, ...] = ()
+
+    @property
+    def archives(self) -> tuple[Archive, ...]:
+        """All archives of the set."""
+        return (Archive(self.url, self.sha256, self.md5, self.folder), *self.others)
+
+
+class ByHand(NamedTuple):
+    """Data set that is not downloaded: the reason, and what to do instead."""
+
+    why: str
+    how: str
 
 
 @dataclass(frozen=True)
@@ -72,6 +108,7 @@ class Got:
     terms: str
 
 
+_DIV2K = "https://data.vision.ee.ethz.ch/cvl/DIV2K"
 _PIX2PIX = "https://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
 _CYCLEGAN = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets"
 _FLICKR = "Photographs collected from Flickr for CycleGAN; their owners keep their rights. Research use."
@@ -115,14 +152,47 @@ PUBLIC: dict[str, PublicSet] = {
         # The unlabelled images belong to train, since training needs no labels.
         Records(96, {"train": ("unlabeled_X.bin", "train_X.bin"), "test": ("test_X.bin",)}, columns=True),
     ),
+    "div2k": PublicSet(
+        f"{_DIV2K}/DIV2K_train_HR.zip",
+        "DIV2K, Agustsson and Timofte, CVPR workshops 2017; research use, cite.",
+        "9d0b9c463f6e35b6c62cc6a930ee2224f670b34c1df841a57670f9acf0f6c335",
+        folder="DIV2K_train_HR",
+        others=(
+            Archive(
+                f"{_DIV2K}/DIV2K_valid_HR.zip",
+                "20dd31fd84d777bc1cf5d6b7654a3f569c0aec74458ae094122ad1d0489900fc",
+                folder="DIV2K_valid_HR",
+            ),
+        ),
+    ),
+    "flickr2k": PublicSet(
+        "https://cv.snu.ac.kr/research/EDSR/Flickr2K.tar",
+        "Flickr2K, Lim et al., CVPR workshops 2017: photographs whose owners keep their rights; research use, cite.",
+        md5="5d3f39443d5e9489bff8963f8f26cb03",
+    ),
 }
 
 
-#: Data sets of the papers whose licence forbids redistribution.
-BY_HAND: dict[str, str] = {
-    "cityscapes": "register at cityscapes-dataset.com, then put photographs and coloured label maps into A/train "
-    "B/train A/test B/test",
+_UNCHECKED = "no checksum of its archive is published"
+
+
+def _benchmark(name: str) -> ByHand:
+    where = "download https://cv.snu.ac.kr/research/EDSR/benchmark.tar, which holds it, or get it from its authors"
+    return ByHand(_UNCHECKED, f"{where}, and put its folder, with HR/ inside, into test/ of your data: test/{name}/HR/")
+
+
+BY_HAND: dict[str, ByHand] = {
+    "cityscapes": ByHand(
+        "it needs an account",
+        "register at cityscapes-dataset.com, then put photographs and coloured label maps into A/train B/train A/test "
+        "B/test",
+    ),
+    "set5": _benchmark("Set5"),
+    "set14": _benchmark("Set14"),
+    "bsd100": _benchmark("B100"),
+    "urban100": _benchmark("Urban100"),
 }
+"""Data sets of the papers that are not downloaded: their licence forbids it, or the download could not be checked."""
 
 
 def get(
@@ -139,12 +209,13 @@ def get(
     called while images are converted from records.
 
     Raises:
-        DataError: the name is unknown, the folder holds something else, the download fails, its SHA-256 differs from
+        DataError: the name is unknown, the folder holds something else, the download fails, its digest differs from
             the known one, the archive is unsafe to unpack, a record is incomplete, or there is no room.
     """
     known = PUBLIC if sets is None else sets
     if name in BY_HAND and name not in known:
-        raise DataError(f"{name} must be downloaded from its authors' site: it needs an account", None, BY_HAND[name])
+        why, how = BY_HAND[name]
+        raise DataError(f"{name} must be downloaded from its authors' site: {why}", None, how)
     if name not in known:
         raise DataError("unknown public data set", repr(name), nearest(name, known))
     chosen, earlier = known[name], source_of(folder)
@@ -152,21 +223,14 @@ def get(
         return earlier
     if folder.exists():
         raise DataError(f"the folder for {name} must not exist yet", folder, "choose another folder or remove it")
-    suffix = "".join(Path(urlsplit(chosen.url).path).suffixes[-2:])
-    archive = folder.with_name(f".{folder.name}{suffix}")
-    # An earlier call may have downloaded the whole archive.
-    sha256 = sha256_file(archive) if archive.is_file() else ""
-    if sha256 != chosen.sha256:
-        sha256 = download(chosen.url, archive, progress=progress)
-    if chosen.sha256 not in (None, sha256):
-        archive.unlink()
-        rule = f"the archive of {name} must have the SHA-256 {chosen.sha256}"
-        raise DataError(rule, sha256, "the download was removed; try again, or report a changed archive")
-    got = Got(name, shown(chosen.url), sha256, chosen.terms)
+    fetched = {archive: _fetched(name, folder, archive, progress) for archive in chosen.archives}
+    digests = " ".join(sha256 for _, sha256 in fetched.values())
+    got = Got(name, shown(chosen.url), digests, chosen.terms)
     staged = folder.with_name(f".{folder.name}.staged")
     shutil.rmtree(staged, ignore_errors=True)
     try:
-        extract(archive, staged)
+        for archive, (path, _) in fetched.items():
+            extract(path, staged / archive.folder if archive.folder else staged)
         if chosen.records is not None:
             write_images(staged, chosen.records, written)
         write_json(staged / SOURCE, asdict(got))
@@ -176,8 +240,33 @@ def get(
         raise DataError(f"cannot unpack {name} at {folder}: {error}", None, hint) from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-    archive.unlink()
+    for path, _ in fetched.values():
+        path.unlink()
     return got
+
+
+def _fetched(name: str, folder: Path, archive: Archive, progress: Progress | None) -> tuple[Path, str]:
+    """Download an archive beside the data set's folder, and check it; return its path and SHA-256."""
+    suffix = "".join(Path(urlsplit(archive.url).path).suffixes[-2:])
+    path = folder.with_name(f".{folder.name}{f'.{archive.folder}' if archive.folder else ''}{suffix}")
+    # An earlier call may have downloaded the whole archive.
+    sha256 = sha256_file(path) if path.is_file() else ""
+    if sha256 != archive.sha256:
+        sha256 = download(archive.url, path, progress=progress)
+    for kind, known in {"SHA-256": archive.sha256, "MD5": archive.md5}.items():
+        if known is None:
+            continue
+        found = sha256 if kind == "SHA-256" else _md5(path)
+        if found != known:
+            path.unlink()
+            rule = f"the archive of {name} must have the {kind} {known}"
+            raise DataError(rule, found, "the download was removed; try again, or report a changed archive")
+    return path, sha256
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def source_of(folder: Path) -> Got | None:

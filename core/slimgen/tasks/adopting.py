@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
+from slimgen.errors import RecipeError
 from slimgen.nets import GENERATOR, noise_length
 from slimgen.nets.probe import ANY, Probe, probed
 from slimgen.recipe import Recipe
@@ -13,8 +15,8 @@ from slimgen.tasks.embedded import NAME
 from slimgen.tasks.single import scale_of
 from slimgen.tasks.upscale import SCALES
 
-MADE = Size(256, 256)
-"""Size of a generator's outputs where none is given."""
+MADE, SMALL = Size(256, 256), Size(64, 64)
+"""Size of a generator's outputs where none is given, and of the first inputs that it is tried on."""
 JUDGE = {"family": "patchgan", "ndf": 8, "layers": 1}
 """Unused discriminator, with the fewest layers so that it fits every size."""
 ENLARGED = ("psnr_y", "ssim_y", "psnr", "ssim")
@@ -55,7 +57,7 @@ def recipe_of(
     if task is None:
         task, evaluate["metrics"] = "unconditional", ()
         if noise_length(**generator) is None:
-            _try(generator, size or MADE)
+            _try(generator, size)
             times = scale_of(generator, size or MADE)
             task = "upscale" if times in SCALES else "single"
     if task_class(task).traits.enlarges and noise_length(**generator) is None:
@@ -86,9 +88,21 @@ def recipe_of(
     return recipe.override(settings) if settings else recipe
 
 
-def _try(generator: Mapping[str, Any], size: Size) -> None:
-    """Try a user-defined network in a separate process first, since its output is computed in this one next."""
+def _try(generator: Mapping[str, Any], size: Size | None) -> None:
+    """Try a user-defined network in a separate process first, since its output is computed in this one next.
+
+    Without a size, it is tried on small inputs, because a network that enlarges is slow on large ones, and then, if it
+    does not take these, on inputs of `MADE`.
+    """
     options = {name: value for name, value in generator.items() if name != "family"}
-    if ":" in generator["family"]:
-        given = int(options.get("inputs", ANY)), *size
+    if ":" not in generator["family"]:
+        return
+
+    def tried(pixels: Size) -> None:
+        given = int(options.get("inputs", ANY)), *pixels
         probed(Probe((), GENERATOR, generator["family"], json.dumps(options), given))
+
+    if size is None:
+        with suppress(RecipeError):
+            return tried(SMALL)
+    tried(size or MADE)
