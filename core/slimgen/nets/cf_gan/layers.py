@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from slimgen.cost.rows import Row
 from slimgen.nets.cf_gan import upscale_layers as upscaling
-from slimgen.nets.cf_gan.upscale_layers import RecursiveBlock, ScaledConvolution, build_upscaling
+from slimgen.nets.cf_gan.upscale_layers import LastConvolution, RecursiveBlock, ScaledConvolution, build_upscaling
 from slimgen.nets.functional import OutputConvolution
 from slimgen.nets.layers import weights_of
 from slimgen.nets.norm import InstanceNorm2d
@@ -80,8 +80,10 @@ def build(rows: Sequence[Row], scaled: bool = False, times: int = 1) -> nn.Modul
     For `scaled` and `times`, which only the space for super-resolution has, see `build_upscaling`.
     """
     if rows[0].name == "output":
-        padding = 0 if "reflect" in rows[0].before else rows[0].kernel // 2
-        return OutputConvolution(rows[0].inputs, rows[0].outputs, rows[0].kernel, padding=padding)
+        inputs, outputs, kernel = rows[0].inputs, rows[0].outputs, rows[0].kernel
+        if "reflect" in rows[0].before:
+            return OutputConvolution(inputs, outputs, kernel)
+        return LastConvolution(inputs, outputs, kernel, padding=kernel // 2)
     if rows[0].norm == "scale":
         return build_upscaling(tuple(rows), scaled, times)
     first, *rest = (ConvNorm(row) if row.norm else weights_of(row) for row in rows)

@@ -7,9 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slimgen.cost.rows import Row
+from slimgen.nets.functional import OutputConvolution
 
 QUIET = 0.1
-"""The share of the initial weights' deviation in residual blocks: without norms, features would grow with the depth."""
+"""The share of the initial weights' deviation in residual blocks, since without norms features would grow with the
+depth, and in the last convolution, so that a generator begins as bicubic enlargement."""
 
 
 class Convolution(nn.Conv2d):
@@ -43,6 +45,12 @@ class ScaledConvolution(Convolution):
     def kernel(self) -> Tensor:
         """Return the weights times the scales."""
         return self.weight * self.scale.view(-1, 1, 1, 1)
+
+
+class LastConvolution(OutputConvolution):
+    """The convolution whose output is added to the enlarged input."""
+
+    initial_scale: ClassVar[float] = QUIET
 
 
 class RecursiveBlock(nn.Module):
