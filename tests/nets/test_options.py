@@ -13,12 +13,19 @@ from slimgen.nets import DISCRIMINATOR, DISCRIMINATORS, GENERATOR, GENERATORS, c
 FAMILIES = [(GENERATOR, family) for family in GENERATORS] + [(DISCRIMINATOR, family) for family in DISCRIMINATORS]
 GENOTYPED = {
     (GENERATOR, "trellis"),
+    (GENERATOR, "upscale_trellis"),
     (GENERATOR, "alphagan"),
     (GENERATOR, "cyclegan_nas"),
     (DISCRIMINATOR, "cyclegan_nas"),
 }
-WIDTH = {"trellis": "ngf", "alphagan": "channels", "alphagan_s": "channels", "alphagan_l": "channels"} | {
-    **dict.fromkeys(("resnet", "mobile_resnet", "unet", "spade", "mobile_spade"), "ngf"),
+WIDTH = {
+    "trellis": "ngf",
+    "upscale_trellis": "ngf",
+    "alphagan": "channels",
+    "alphagan_s": "channels",
+    "alphagan_l": "channels",
+} | {
+    **dict.fromkeys(("resnet", "mobile_resnet", "unet", "spade", "mobile_spade", "upscale_trellis"), "ngf"),
     **dict.fromkeys(("patchgan", "multiscale"), "ndf"),
     "sngan": "channels",
     "cyclegan_nas": "hidden",

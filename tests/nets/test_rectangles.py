@@ -17,6 +17,7 @@ from slimgen.nets import (
 )
 from slimgen.nets.alphagan.description import PUBLISHED
 from slimgen.nets.cf_gan.space import Shape, trellis_space
+from slimgen.nets.cf_gan.upscale_space import UpscaleShape
 from slimgen.nets.co_evolution.filters import FilterSpace
 from slimgen.nets.cyclegan_nas.space import DiscriminatorShape, GeneratorShape, space_of
 from slimgen.search.genotype import Genotype
@@ -35,6 +36,7 @@ def options_of(family: str, size: tuple[int, int]) -> dict[str, object]:
         "mobile_resnet": {"ngf": 4, "blocks": 2},
         "unet": {"ngf": 4, "depth": 5},
         "trellis": {"ngf": 4, "genotype": drawn(trellis_space(Shape(ngf=4)))},
+        "upscale_trellis": {"ngf": 4, "scale": 3, "genotype": drawn(UpscaleShape(ngf=4, scale=3).space)},
         "spade": {"ngf": 4, "inputs": 3, "doublings": 5},
         "mobile_spade": {"ngf": 4, "inputs": 3, "doublings": 5},
         "alphagan": {**noise, "genotype": PUBLISHED["alphagan_l"], "interpolation": "learned"},
@@ -47,11 +49,14 @@ def options_of(family: str, size: tuple[int, int]) -> dict[str, object]:
 
 @pytest.mark.parametrize("size", [TALL, WIDE])
 @pytest.mark.parametrize("family", GENERATORS)
-def test_a_generators_cost_equals_the_count_and_it_keeps_height_and_width(family: str, size: tuple[int, int]) -> None:
+def test_a_generators_cost_equals_the_count_and_it_makes_images_of_its_scale(
+    family: str, size: tuple[int, int]
+) -> None:
     options = options_of(family, size)
     net, latent = build_generator(family, **options).eval(), noise_length(family, **options)
     given = torch.zeros(1, 3, *size) if latent is None else torch.zeros(1, latent)
-    assert net(given).shape == (1, 3, *size)
+    scale = int(str(options.get("scale", 1)))
+    assert net(given).shape == (1, 3, *(scale * side for side in size))
     assert generator_cost(family, *size, **options) == count(net, given)
 
 

@@ -5,14 +5,18 @@ import random
 from dataclasses import asdict
 from functools import cache
 from math import prod
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from slimgen.cost.count import count
+from slimgen.cost.latency import onnx_session
 from slimgen.errors import RecipeError, SlimgenError
+from slimgen.export.onnx import export_onnx
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.cf_gan.layers import strength, written
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator, walk
@@ -48,8 +52,8 @@ def trellis(scale: int) -> UpscaleTrellis:
 
 
 @cache
-def images(height: int = 9, width: int = 12) -> Tensor:
-    return torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(2)) * 2 - 1
+def images(height: int = 5, width: int = 8) -> Tensor:
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(2)) * 2 - 1
 
 
 def samples(space: Space, number: int) -> list[Genotype]:
@@ -84,7 +88,7 @@ def test_supernet_equals_its_extraction_on_fifty_random_genotypes(scale: int) ->
     with torch.no_grad():
         for genotype in samples(net.space, 50 if scale == 4 else 5):
             made = net(images(), genotype)
-            assert made.shape == (2, 3, 9 * scale, 12 * scale)
+            assert made.shape == (1, 3, 5 * scale, 8 * scale)
             assert (made - net.extract(genotype)(images())).abs().max() < 1e-5
 
 
@@ -182,8 +186,9 @@ def test_blocks_compute_what_they_are_described_to() -> None:
     def conv(place: str, given: Tensor, relu: bool = True) -> Tensor:
         name, _, number = place.partition(".")
         layer = blocks[name].chain[int(number)]
-        plain = functional.conv2d(given, layer.weight, padding=layer.weight.shape[-1] // 2, groups=layer.groups)
-        out = plain * layer.scale.view(1, -1, 1, 1) + layer.bias.view(1, -1, 1, 1)
+        weight, bias = layer.conv.weight, layer.conv.bias
+        plain = functional.conv2d(given, weight, padding=weight.shape[-1] // 2, groups=layer.conv.groups)
+        out = plain * layer.scale.view(1, -1, 1, 1) + bias.view(1, -1, 1, 1)
         return out.relu() if relu else out
 
     with torch.no_grad():
@@ -195,7 +200,7 @@ def test_blocks_compute_what_they_are_described_to() -> None:
         context = context.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :6, :7]
         for name, branch in (("srb", shrunk), ("grb", mixed), ("crb", context)):
             assert torch.allclose(blocks[name](wide), wide + branch, atol=1e-5), name
-    assert [layer.groups for layer in blocks["grb"].chain] == [1, GROUPS, GROUPS, 1]
+    assert [layer.conv.groups for layer in blocks["grb"].chain] == [1, GROUPS, GROUPS, 1]
 
 
 def test_the_enlarged_input_is_the_output_of_a_generator_whose_last_convolution_is_zero() -> None:
@@ -212,7 +217,7 @@ def test_narrow_trunk_keeps_the_channels_of_largest_scale() -> None:
     genotype = widest(net.space, **{"channel.end4": 0.5})
     kept = strength(net.writers(genotype)["end4"]).argsort(descending=True)[:4].sort().values
     end, small = net.ends[1], net.extract(genotype)
-    assert torch.allclose(small.ends[1].weight, (end.weight * end.scale.view(-1, 1, 1, 1))[kept])
+    assert torch.allclose(small.ends[1].conv.weight, end.kernel()[kept])
     assert torch.equal(small.output.weight, net.output.weight[:, kept])
 
 
@@ -226,8 +231,8 @@ def test_a_grouped_feature_keeps_as_many_channels_in_each_group() -> None:
     )
     entering = net.get_submodule("nodes.g0x1.0.grb.chain.0")
     small = net.extract(genotype).groups[0][0].chain
-    assert torch.allclose(small[0].weight, (entering.weight * entering.scale.view(-1, 1, 1, 1))[wanted])
-    assert small[1].weight.shape == (16, 4, 3, 3)
+    assert torch.allclose(small[0].conv.weight, entering.kernel()[wanted])
+    assert small[1].conv.weight.shape == (16, 4, 3, 3)
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
@@ -273,15 +278,16 @@ def test_sorting_channels_changes_no_output_and_then_keeps_the_first(path: str) 
             small = net.extract(genotype)
             assert torch.allclose(net(images(), genotype), small(images()), atol=1e-5)
             kernel = net.stem.kernel()
-            assert torch.equal(small.stem.weight, kernel[: len(small.stem.weight)])
+            assert torch.equal(small.stem.conv.weight, kernel[: len(small.stem.conv.weight)])
 
 
 def test_gradient_of_a_narrow_architecture_reaches_only_its_channels_and_their_scales() -> None:
     net = drawn(4, 6)
     net(images(), widest(net.space, **{"channel.end4": 0.5})).square().mean().backward()
     end = net.ends[1]
-    assert (end.weight.grad.abs().sum((1, 2, 3)) > 0).sum() == 4
-    assert torch.equal(end.scale.grad != 0, end.weight.grad.abs().sum((1, 2, 3)) > 0)
+    reached = end.conv.weight.grad.abs().sum((1, 2, 3)) > 0
+    assert reached.sum() == 4
+    assert torch.equal(end.scale.grad != 0, reached)
 
 
 def test_features_keep_their_size_through_all_recursions_of_an_untrained_generator() -> None:
@@ -295,6 +301,18 @@ def test_features_keep_their_size_through_all_recursions_of_an_untrained_generat
         for group in small.groups:
             ended = group(ended)
     assert 0.5 < ended.std() / begun.std() < 2
+
+
+def test_the_exported_graph_enlarges_images_of_any_size_as_the_network_does(tmp_path: Path) -> None:
+    net = trellis(4).extract(widest(trellis(4).space, path="1-1-2", **{"operator.g0b0": "crb"})).eval()
+    file = export_onnx(net, tmp_path / "generator.onnx", height=8, width=12)
+    assert file.dynamic == ("batch", "height", "width")
+    assert (file.multiple, file.output[1]) == (1, ("batch", 3, "4*height", "4*width"))
+    session = onnx_session(file.path.read_bytes(), 1)
+    for size in ((5, 8), (7, 9), (16, 3)):
+        with torch.no_grad():
+            made = net(images(*size)).numpy()
+        assert np.abs(session.run(None, {"input": images(*size).numpy()})[0] - made).max() < 1e-4
 
 
 @pytest.mark.parametrize("scale", SCALES)

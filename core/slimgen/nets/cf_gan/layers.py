@@ -9,7 +9,13 @@ from torch.nn import functional
 
 from slimgen.cost.rows import Row
 from slimgen.nets.cf_gan import upscale_layers as upscaling
-from slimgen.nets.cf_gan.upscale_layers import LastConvolution, RecursiveBlock, ScaledConvolution, build_upscaling
+from slimgen.nets.cf_gan.upscale_layers import (
+    Convolution,
+    LastConvolution,
+    RecursiveBlock,
+    ScaledConvolution,
+    build_upscaling,
+)
 from slimgen.nets.functional import OutputConvolution
 from slimgen.nets.layers import weights_of
 from slimgen.nets.norm import InstanceNorm2d
@@ -108,7 +114,7 @@ def written(writer: nn.Module) -> list[nn.Parameter]:
     if isinstance(writer, ConvNorm):
         return [writer.norm.weight, writer.norm.bias]
     if isinstance(writer, ScaledConvolution):
-        return [writer.scale, writer.get_parameter("bias")]
+        return [writer.scale, writer.get_parameter("conv.bias")]
     return list(writer.parameters(recurse=False))
 
 
@@ -159,7 +165,7 @@ def first(writers: Sequence[nn.Module], width: int) -> Index:
 
 def groups_of(writers: Sequence[nn.Module]) -> int:
     """Return the groups of a feature that a grouped convolution writes; 1 for others, depthwise ones included."""
-    convs = [writer.conv if isinstance(writer, ConvNorm) else writer for writer in writers]
+    convs = [writer.conv if isinstance(writer, (ConvNorm, Convolution)) else writer for writer in writers]
     grouped = [conv.groups for conv in convs if isinstance(conv, nn.Conv2d) and conv.weight.shape[1] > 1]
     return max(grouped, default=1)
 
@@ -183,6 +189,11 @@ def sliced(
         if isinstance(to, ConvNorm) and isinstance(source, ConvNorm):
             _hold(to.norm, source.norm, outputs, None, live)
             to, source = to.conv, source.conv
+        elif isinstance(to, Convolution) and isinstance(source, ScaledConvolution):
+            _hold(to.conv, source.conv, outputs, inputs, live)
+            if not live:  # the scales become part of the weights
+                to.conv.weight.detach().mul_(part(source.scale.detach(), 0, outputs).view(-1, 1, 1, 1))
+                continue
         _hold(to, source, outputs, inputs, live)
     return thin
 
@@ -205,15 +216,9 @@ def _copy(module: nn.Module) -> nn.Module:
 
 
 def _hold(thin: nn.Module, wide: nn.Module, outputs: Index, inputs: Index, live: bool) -> None:
-    """Give a module the weights of a wide one, as differentiable views or as copied parameters.
-
-    Copies have the scales of a scaled convolution in its weights.
-    """
-    weights = dict(wide.named_parameters(recurse=False))
-    if not live and isinstance(wide, ScaledConvolution):
-        weights = {"weight": wide.kernel(), "bias": weights["bias"]}  # type: ignore[dict-item]
+    """Give a module the weights of a wide one, as differentiable views or as copied parameters."""
     groups = wide.groups if isinstance(wide, nn.Conv2d) else 1
-    for name, weight in weights.items():
+    for name, weight in list(wide.named_parameters(recurse=False)):
         delattr(thin, name)
         value = taken(weight, outputs, inputs, groups)
         if live:

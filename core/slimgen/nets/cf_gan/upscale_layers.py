@@ -14,21 +14,18 @@ QUIET = 0.1
 depth, and in the last convolution, so that a generator begins as bicubic enlargement."""
 
 
-class Convolution(nn.Conv2d):
+class Convolution(nn.Module):
     """A convolution that keeps the size, with a ReLU where the row asks for it."""
 
     def __init__(self, row: Row) -> None:
-        super().__init__(row.inputs, row.outputs, row.kernel, padding=row.kernel // 2, groups=row.groups)
+        super().__init__()
+        self.conv = nn.Conv2d(row.inputs, row.outputs, row.kernel, padding=row.kernel // 2, groups=row.groups)
         self.relu = "relu" in row.after
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (named as in the class above)
+    def forward(self, images: Tensor) -> Tensor:
         """Map features (N, inputs, H, W) to (N, outputs, H, W)."""
-        out = self._conv_forward(input, self.kernel(), self.bias)
+        out: Tensor = self.conv(images)
         return torch.relu_(out) if self.relu else out
-
-    def kernel(self) -> Tensor:
-        """Return the weights (outputs, inputs / groups, K, K) that features are convolved with."""
-        return self.weight
 
 
 class ScaledConvolution(Convolution):
@@ -42,9 +39,15 @@ class ScaledConvolution(Convolution):
         super().__init__(row)
         self.scale = nn.Parameter(torch.ones(row.outputs))
 
+    def forward(self, images: Tensor) -> Tensor:
+        """Map features (N, inputs, H, W) to (N, outputs, H, W)."""
+        conv = self.conv
+        out = functional.conv2d(images, self.kernel(), conv.bias, padding=conv.padding, groups=conv.groups)
+        return torch.relu_(out) if self.relu else out
+
     def kernel(self) -> Tensor:
-        """Return the weights times the scales."""
-        return self.weight * self.scale.view(-1, 1, 1, 1)
+        """Return the weights (outputs, inputs / groups, K, K) times the scales."""
+        return self.conv.weight * self.scale.view(-1, 1, 1, 1)
 
 
 class LastConvolution(OutputConvolution):
