@@ -1,8 +1,9 @@
 """A user-defined generator that enlarges: the smallest useful one, for the task `upscale`.
 
-Its class is named by its file in a recipe, and needs nothing of slimgen:
+Its class is named by its file in a recipe, and needs nothing of slimgen. The recipe narrows it by the method of
+`examples/own_method.py`, which is found with Python's path set to the folder that holds `examples/`:
 
-    slimgen run examples/own_upscaler.yaml
+    PYTHONPATH=. slimgen run examples/own_upscaler.yaml
 
 Convolutions compute the details at the size of the input, the last one for all pixels of each enlarged square at once
 (PixelShuffle, Shi et al. 2016), and the enlarged input is added, so that only what is missing has to be learned.

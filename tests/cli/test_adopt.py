@@ -1,23 +1,24 @@
 """Generators that are trained already, through evaluate and export in one command."""
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 from PIL import Image
-from torch.nn import functional
 from typer.testing import CliRunner
 
 from slimgen.cli.app import app
 from slimgen.data.batches import Pair
+from slimgen.data.bicubic import imresize
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
 from slimgen.errors import RecipeError
 from slimgen.files import sha256_file
 from slimgen.metrics.evaluator import Evaluator
-from slimgen.metrics.psnr import psnr
+from slimgen.metrics.psnr import psnr, psnr_y
 from slimgen.nets import build_generator
 from slimgen.report.words import REAL
 from slimgen.size import Size
@@ -89,13 +90,19 @@ def test_one_that_enlarges_is_measured_on_every_picture_beside_bicubic(adopted):
     folder, _ = adopted
     found = rows(folder)
     assert list(found) == ["adopted", "bicubic"]
-    split = Prepared.open(folder / "run" / "prepare").split("test")
-    assert split.target.shape == (3, 32, 48, 3)
-    real = torch.from_numpy(np.array(split.target)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    given = resized(real, 0.5)
-    expected = {"adopted": functional.interpolate(given, scale_factor=2.0), "bicubic": resized(given, 2)}
-    for name, images in expected.items():
+    assert Prepared.open(folder / "run" / "prepare").split("test").shapes == (Size(21, 30),) * 3  # whole pictures
+    real = [np.asarray(Image.open(path)) for path in sorted((folder / "pictures").iterdir())]
+    given = [imresize(picture, Fraction(1, 2)) for picture in real]
+    expected = {
+        "adopted": [picture.repeat(2, axis=0).repeat(2, axis=1) for picture in given],
+        "bicubic": [imresize(picture, 2) for picture in given],
+    }
+    real, *others = (
+        torch.from_numpy(np.stack(each)).permute(0, 3, 1, 2) / 127.5 - 1 for each in (real, *expected.values())
+    )
+    for name, images in zip(expected, others, strict=True):
         assert found[name]["metrics"]["psnr"] == pytest.approx(float(psnr(images, real).mean()), abs=1e-6)
+        assert found[name]["metrics"]["psnr_y"] == pytest.approx(float(psnr_y(images, real, border=2).mean()), abs=1e-6)
     assert found["bicubic"]["params"] is None
     assert found["adopted"]["params"] == 12
 

@@ -17,6 +17,7 @@ from slimgen.data.pictures import Pictures
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
 from slimgen.errors import DataError, RecipeError
+from slimgen.methods import open_method
 from slimgen.metrics.evaluator import Evaluator
 from slimgen.metrics.psnr import psnr, psnr_y
 from slimgen.metrics.ssim import ssim_y
@@ -147,6 +148,12 @@ def test_wrong_recipes_are_one_line(settings, said):
     assert "\n" not in str(caught.value)
 
 
+def test_a_method_whose_networks_do_not_enlarge_refuses_the_task():
+    recipe = TINY.override(["method=gan_compression", "supernet={updates: 4}", "search={}", "budget={}"])
+    with pytest.raises(RecipeError, match="gan_compression searches networks whose outputs are as large as their"):
+        open_method("gan_compression").check(recipe)
+
+
 def test_the_discriminator_sees_pictures_of_the_enlarged_size_when_it_is_checked():
     """Three layers need more than the 16 pixels of a patch, and fit its 32."""
     check(TINY.override(["teach.discriminator={family: patchgan, ndf: 4, layers: 3}"]), complete=False)
@@ -240,6 +247,9 @@ def test_the_embedded_set_has_pictures_larger_than_a_patch_and_two_sets_to_test_
     assert len(set(shapes.values())) > 5
     assert min(map(min, shapes.values())) >= 2 * 24
     assert max(map(max, shapes.values())) <= 4 * 24
+    large = recipe.override(["size=512"])
+    with pytest.raises(DataError, match="size must be at most 256 for the pictures of townhouses; got 512"):
+        find_images(large, None, tmp_path, lambda line: None)
 
 
 def test_an_adopted_upscaler_gets_this_task_and_its_scale():

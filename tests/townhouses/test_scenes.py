@@ -194,6 +194,22 @@ def test_an_unpaired_set_may_have_more_streets_by_night_than_by_day(tmp_path: Pa
     assert np.array_equal(np.asarray(Image.open(tmp_path / "trainB" / "00004.png")), scene(1, 4, 32).night)
 
 
+def test_an_upscaling_set_has_parts_of_scenes_of_unequal_sizes_and_every_test_scene_by_day_and_by_night(tmp_path):
+    write(tmp_path, seed=1, train=4, test=2, size=64, layout="upscaling")
+    found = {path.relative_to(tmp_path).as_posix(): np.asarray(Image.open(path)) for path in tmp_path.rglob("*.png")}
+    tested = [f"test/{when}/0000{number}.png" for number in (4, 5) for when in ("day", "night")]
+    assert sorted(found) == sorted([*(f"train/0000{number}.png" for number in range(4)), *tested])
+    shapes = {picture.shape for picture in found.values()}
+    assert len(shapes) > 3
+    assert all(32 <= side <= 64 for shape in shapes for side in shape[:2])
+    for name, picture in found.items():
+        index = int(name[-9:-4])
+        whole = scene(1, index, 64)
+        light = whole.night if "night" in name or (name.startswith("train") and index % 2) else whole.day
+        windows = np.lib.stride_tricks.sliding_window_view(light, picture.shape)
+        assert (windows == picture).all(axis=(3, 4, 5)).any()
+
+
 def test_images_are_only_streets_by_day(tmp_path: Path) -> None:
     write(tmp_path, seed=1, train=2, test=1, size=32, layout="images")
     files = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png"))

@@ -290,8 +290,8 @@ class EvaluateSection(Section):
         default=32,
         ge=0,
         le=LONGEST,
-        description="Pixels around each tile that are given with it and cut off again. From half of the generator's "
-        "receptive field on, no seam can be seen. Only for the task `upscale`.",
+        description="Pixels around each tile that are given with it and cut off again. With at least half of the "
+        "generator's receptive field, the result is that of the whole picture. Only for the task `upscale`.",
     )
     pictures: int = Field(
         default=6, ge=1, le=100, description="Number of test images in the picture grid of the report."

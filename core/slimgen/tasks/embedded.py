@@ -21,6 +21,8 @@ NAME = "townhouses"
 LICENCE = "MIT, like slimgen, which draws the images itself"
 QUICK = 10  # times fewer are drawn for a trial run
 TRAIN, TEST = 400, 100  # numbers of pictures in the set that data.dvc tracks
+LARGEST = 1024
+"""Most pixels of a side of a picture that is drawn."""
 LAYOUTS = (
     "paired (labels and day), unpaired (day and night), labels (ids and day), images (day), "
     "upscaling (day and night, of unequal sizes)"
@@ -57,7 +59,9 @@ def find_images(
         raise DataError(f"size must be square, as the pictures of {NAME} are", recipe.size, hint)
     if recipe.quick:
         embedded = replace(embedded, times=embedded.times / QUICK)
-    side = embedded.margin * recipe.data.scale * max(*recipe.size, *(recipe.data.load or ()))
+    times, longest = embedded.margin * recipe.data.scale, max(*recipe.size, *(recipe.data.load or ()))
+    if (side := times * longest) > LARGEST:
+        raise DataError(f"size must be at most {LARGEST // times} for the pictures of {NAME}", longest)
     return drawn(embedded, side, run_folder, report)
 
 

@@ -49,6 +49,9 @@ def check(recipe: Recipe) -> None:
     if traits_of(recipe).given == NOISE:
         rule = "gan_compression needs a task that turns images into images"
         raise RecipeError(rule, f"the task {recipe.task}", "use alphagan")
+    if traits_of(recipe).enlarges:
+        rule = "gan_compression searches networks whose outputs are as large as their inputs"
+        raise RecipeError(rule, f"the task {recipe.task}", "choose another method or task")
     options = section(SupernetOptions, recipe.supernet, "supernet")
     search = section(SearchOptions, recipe.search, "search")
     check_metrics(recipe, search.racing)
