@@ -289,7 +289,7 @@ def rivals(job: Job, net: Supernet, updates: int) -> dict[str, Callable[[Genotyp
             rows = [
                 row
                 for layer in layers(str(genotype["path"]), shape.blocks)
-                for row in layer.rows(layer.kind_in(genotype), channels)
+                for row in layer.rows(shape, layer.kind_in(genotype), channels)
                 if row.part == 1
             ]
             return float(sum(row.inputs * row.outputs * row.kernel**2 for row in rows if row.kind != "depthwise"))

@@ -11,6 +11,7 @@ from torch.nn import functional
 from slimgen.errors import ExportError
 from slimgen.export.latency.graph import onnx_graph
 from slimgen.export.onnx import export_onnx
+from slimgen.nets.cf_gan import upscale_space
 from slimgen.nets.cf_gan.layers import build
 from slimgen.nets.cf_gan.space import Shape, rows_of
 from slimgen.nets.cf_gan.trellis import Trellis
@@ -71,9 +72,11 @@ LAYERS = {
     "activations": nn.Sequential(nn.ReLU(True), nn.LeakyReLU(0.2), nn.Tanh(), nn.Sigmoid(), nn.Dropout(0.9)),
     "nearest": nn.Upsample(scale_factor=2),
     "bilinear": nn.Upsample(size=(16, 20), mode="bilinear"),
+    "bicubic": nn.Upsample(scale_factor=3, mode="bicubic"),
     "functions": Functions(),
     "parameter": Scaled(),
     "residual": build(rows_of("dws", 4, 6, 4, 1)),
+    **{name: build(upscale_space.rows_of(name, 4, 8, 4, 4, 4), times=2) for name in upscale_space.OPERATORS},
 }
 
 
@@ -126,7 +129,7 @@ def test_a_whole_network_with_branches_and_skips_is_translated_too() -> None:
         (nn.Conv2d(4, 4, 3, padding="same"), "padding in pixels.*same"),
         (nn.InstanceNorm2d(4, track_running_stats=True), "running statistics"),
         (nn.BatchNorm2d(4, track_running_stats=False), "running statistics"),
-        (nn.Upsample(scale_factor=2, mode="bicubic"), "bicubic"),
+        (nn.Upsample(scale_factor=2, mode="area"), "area"),
         (Deciding(), "control flow"),
     ],
 )

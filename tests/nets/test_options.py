@@ -13,12 +13,13 @@ from slimgen.nets import DISCRIMINATOR, DISCRIMINATORS, GENERATOR, GENERATORS, c
 FAMILIES = [(GENERATOR, family) for family in GENERATORS] + [(DISCRIMINATOR, family) for family in DISCRIMINATORS]
 GENOTYPED = {
     (GENERATOR, "trellis"),
+    (GENERATOR, "upscale_trellis"),
     (GENERATOR, "alphagan"),
     (GENERATOR, "cyclegan_nas"),
     (DISCRIMINATOR, "cyclegan_nas"),
 }
-WIDTH = {"trellis": "ngf", "alphagan": "channels", "alphagan_s": "channels", "alphagan_l": "channels"} | {
-    **dict.fromkeys(("resnet", "mobile_resnet", "unet", "spade", "mobile_spade"), "ngf"),
+WIDTH = {"alphagan": "channels", "alphagan_s": "channels", "alphagan_l": "channels"} | {
+    **dict.fromkeys(("trellis", "upscale_trellis", "resnet", "mobile_resnet", "unet", "spade", "mobile_spade"), "ngf"),
     **dict.fromkeys(("patchgan", "multiscale", "vgg_style", "unet_sn"), "ndf"),
     **dict.fromkeys(("sngan", "srresnet", "rrdbnet", "srvgg"), "channels"),
     "cyclegan_nas": "hidden",

@@ -17,6 +17,7 @@ from slimgen.nets import (
 )
 from slimgen.nets.alphagan.description import PUBLISHED
 from slimgen.nets.cf_gan.space import Shape, trellis_space
+from slimgen.nets.cf_gan.upscale_space import UpscaleShape
 from slimgen.nets.co_evolution.filters import FilterSpace
 from slimgen.nets.cyclegan_nas.space import DiscriminatorShape, GeneratorShape, space_of
 from slimgen.search.genotype import Genotype
@@ -35,6 +36,7 @@ def options_of(family: str, size: tuple[int, int]) -> dict[str, object]:
         "mobile_resnet": {"ngf": 4, "blocks": 2},
         "unet": {"ngf": 4, "depth": 5},
         "trellis": {"ngf": 4, "genotype": drawn(trellis_space(Shape(ngf=4)))},
+        "upscale_trellis": {"ngf": 4, "scale": 3, "genotype": drawn(UpscaleShape(ngf=4, scale=3).space)},
         "spade": {"ngf": 4, "inputs": 3, "doublings": 5},
         "mobile_spade": {"ngf": 4, "inputs": 3, "doublings": 5},
         "alphagan": {**noise, "genotype": PUBLISHED["alphagan_l"], "interpolation": "learned"},

@@ -148,11 +148,10 @@ def test_wrong_recipes_are_one_line(settings, said):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("method", ["cf_gan", "gan_compression"])
-def test_methods_whose_networks_do_not_enlarge_refuse_the_task(method):
-    recipe = TINY.override([f"method={method}", "supernet={updates: 4}", "search={}", "budget={}"])
-    with pytest.raises(RecipeError, match=f"{method} searches networks whose outputs are as large as their inputs"):
-        open_method(method).check(recipe)
+def test_a_method_whose_networks_do_not_enlarge_refuses_the_task():
+    recipe = TINY.override(["method=gan_compression", "supernet={updates: 4}", "search={}", "budget={}"])
+    with pytest.raises(RecipeError, match="gan_compression searches networks whose outputs are as large as their"):
+        open_method("gan_compression").check(recipe)
 
 
 def test_the_discriminator_sees_pictures_of_the_enlarged_size_when_it_is_checked():

@@ -13,7 +13,7 @@ from slimgen.errors import BudgetError, SlimgenError
 Kind = Literal[
     "convolution", "depthwise", "transposed", "depthwise transposed", "linear", "norm", "prelu", "product", "block"
 ]
-Norm = Literal["", "instance", "affine instance", "batch", "plain batch"]
+Norm = Literal["", "instance", "affine instance", "batch", "plain batch", "scale"]
 
 
 class Row(NamedTuple):
@@ -32,7 +32,8 @@ class Row(NamedTuple):
         groups: of a convolution; must divide its channels.
         bias: whether each output channel has a bias.
         norm: the norm after the weights: `instance` (not affine), `affine instance`, `batch` (affine), `plain batch`
-            (not affine), or none.
+            (not affine), `scale` (a learned factor for each channel, folded into the weights of a generator that stands
+            alone), or none.
         before: layers without weights before it, by name, such as `reflect`; they cost nothing, except that `thop`
             counts a `leaky`.
         after: layers without weights after it, such as `relu`; likewise.

@@ -26,6 +26,7 @@ GENERATORS = {
     "mobile_resnet": "slimgen.nets.resnet.generator:MobileResnetGenerator",
     "unet": "slimgen.nets.unet.generator:UnetGenerator",
     "trellis": "slimgen.nets.cf_gan.trellis:TrellisGenerator",
+    "upscale_trellis": "slimgen.nets.cf_gan.upscale_trellis:UpscaleGenerator",
     "spade": "slimgen.nets.spade.generator:SpadeGenerator",
     "mobile_spade": "slimgen.nets.spade.generator:MobileSpadeGenerator",
     "alphagan": "slimgen.nets.alphagan.generator:AlphaGenerator",

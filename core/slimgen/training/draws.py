@@ -68,15 +68,18 @@ def unfair(space: Space, at: Genotype, seed: int) -> Draw:
     return fair(space, at, seed, apart=True)
 
 
-def narrowing(draw: Draw, space: Space, allows: Callable[[Genotype], bool], seed: int) -> Draw:
+def narrowing(
+    draw: Draw, space: Space, allows: Callable[[Genotype], bool], seed: int, free: str | tuple[str, ...] = "channel."
+) -> Draw:
     """Draw another draw's architectures at random widths within a budget, or at the smallest widths if none fits.
 
-    Widths are the choices `channel.*` of the space. Architectures above the budget take random steps towards the
-    smallest widths until they fit, so most are just below the budget.
+    Widths are the choices of the space whose names start with `free`: `channel.*`, or also how often each block is
+    applied. Architectures above the budget take random steps towards the smallest widths until they fit, so most are
+    just below the budget.
     """
 
     def slim(arch: Arch, rng: random.Random) -> Genotype:
-        widths = space.pin(pinned(arch), free="channel.")
+        widths = space.pin(pinned(arch), free)
         genotype, smallest = widths.sample(rng), widths.smallest()
         if allows(genotype):
             return genotype

@@ -140,9 +140,7 @@ def test_a_new_generator_makes_pictures_of_ordinary_contrast_and_passes_gradient
     assert all(bool(weight.grad.ne(0).any()) for weight in net.parameters())
 
 
-@pytest.mark.parametrize(
-    ("family", "scale", "multiple"), [("rrdbnet", 2, 2), ("srresnet", 3, 1), ("srvgg", 4, 1)]
-)
+@pytest.mark.parametrize(("family", "scale", "multiple"), [("rrdbnet", 2, 2), ("srresnet", 3, 1), ("srvgg", 4, 1)])
 def test_one_exported_file_takes_pictures_of_any_size(family, scale, multiple, tmp_path):
     net = build_generator(family, seed=1, scale=scale, **TINY).eval()
     file = export_onnx(net, tmp_path / "g.onnx", height=8, width=12)

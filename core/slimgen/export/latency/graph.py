@@ -101,19 +101,24 @@ def _norm(graph: Graph, layer: nn.InstanceNorm2d | nn.BatchNorm2d, x: str) -> st
 def _enlarge(
     graph: Graph,
     x: str,
-    size: int | Sequence[int] | None = None,
+    size: str | int | Sequence[int] | None = None,
     scale_factor: float | Sequence[float] | None = None,
     mode: str = "nearest",
     align_corners: bool | None = None,
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> str:
-    """Add nearest or bilinear upsampling, as in `functional.interpolate`."""
-    if mode not in ("nearest", "bilinear") or align_corners or antialias:
-        raise ExportError("to be timed, an interpolation must be nearest, or bilinear without aligned corners", mode)
+    """Add nearest, bilinear or bicubic upsampling, as in `functional.interpolate`; a size may be a tensor's name."""
+    if mode not in ("nearest", "bilinear", "bicubic") or align_corners or antialias:
+        rule = "to be timed, an interpolation must be nearest, or bilinear or bicubic without aligned corners"
+        raise ExportError(rule, mode)
     kind: dict[str, Any] = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
     if mode == "bilinear":
         kind = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    elif mode == "bicubic":
+        kind = {"mode": "cubic", "cubic_coeff_a": -0.75, "coordinate_transformation_mode": "half_pixel"}
+    if isinstance(size, str):
+        return graph.add("Resize", x, "", "", size, axes=(2, 3), **kind)
     if size is not None:
         sizes = numpy.array([size] * 2 if isinstance(size, int) else size, numpy.int64)
         return graph.add("Resize", x, "", "", graph.constant(sizes), axes=(2, 3), **kind)
@@ -126,6 +131,24 @@ def _pool(graph: Graph, layer: nn.MaxPool2d | nn.AvgPool2d, x: str) -> str:
         raise ExportError("to be timed, a pool must have strides of its window's size, and no padding", layer)
     kind, sides = "MaxPool" if isinstance(layer, nn.MaxPool2d) else "AveragePool", [layer.kernel_size] * 2
     return graph.add(kind, x, kernel_shape=sides, strides=sides)
+
+
+def _average(graph: Graph, x: str, kernel_size: int, ceil_mode: bool = False) -> str:
+    sides = [kernel_size] * 2
+    return graph.add("AveragePool", x, kernel_shape=sides, strides=sides, ceil_mode=int(ceil_mode))
+
+
+def _read(graph: Graph, x: str, name: str) -> str:
+    if name != "shape":
+        raise ExportError("to be timed, a network must read nothing of its features but their shape", name)
+    return graph.add("Shape", x)
+
+
+def _item(graph: Graph, sizes: str, index: object) -> str:
+    if index != slice(-2, None, None):
+        raise ExportError("to be timed, a network must read height and width of a shape together", repr(index))
+    ends = (numpy.array([end], numpy.int64) for end in (-2, numpy.iinfo(numpy.int64).max))
+    return graph.add("Slice", sizes, *map(graph.constant, ends))
 
 
 def _linear(graph: Graph, layer: nn.Linear, x: str) -> str:
@@ -191,6 +214,9 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
     "leaky_relu": _leaky,
     "pad": _pad,
     "interpolate": _enlarge,
+    "avg_pool2d": _average,
+    "getattr": _read,
+    "getitem": _item,
     "cat": lambda graph, parts, dim=0: graph.add("Concat", *parts, axis=dim),
 }
 """Name of a function or method, without the underscores of in-place forms, to its writer."""
@@ -200,10 +226,10 @@ def onnx_graph(net: nn.Module, shape: Sequence[int]) -> bytes:
     """Return a network of one image or noise tensor, in evaluation mode and float32, as a serialised ONNX model.
 
     It supports convolutions (dense, grouped, transposed), linear layers, reflection and zero padding, InstanceNorm,
-    BatchNorm, the activations of generators, pooling, pixel shuffles, nearest and bilinear upsampling, sums, products
-    and concatenations, as modules or as functions. Input and output are called `input` and `output`; the input's shape
-    is fixed. The network, whose control flow must not depend on values, is not changed. The graph is rewritten like an
-    exported one (`slimgen.export.rewriting`).
+    BatchNorm, the activations of generators, pooling, pixel shuffles, nearest, bilinear and bicubic upsampling, sums,
+    products and concatenations, as modules or as functions. Input and output are called `input` and `output`; the
+    input's shape is fixed. The network, whose control flow must not depend on values, is not changed. The graph is
+    rewritten like an exported one (`slimgen.export.rewriting`).
 
     Raises:
         ExportError: it cannot be traced, or has a layer that this module does not translate.

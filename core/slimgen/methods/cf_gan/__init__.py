@@ -1,5 +1,6 @@
 """CF-GAN: coarse-to-fine search of path, operators and channels in a fairly trained supernet (Wang et al., ICCV 2021).
 
+The space is that of image translation, or, for a task that enlarges pictures, that of super-resolution (section 3.1).
 `supernet` is Algorithm 3, `search` is lines 2 to 14 of Algorithm 4 with Algorithm 5, `finetune` is its lines 15 to 24.
 """
 
@@ -70,8 +71,6 @@ from slimgen.training.draws import UpdateCounts, fair, narrowing, unfair
 from slimgen.training.fit import Phase
 from slimgen.training.losses import shrink
 
-FREE = ("operator.", "channel.")
-
 __all__ = ["SECTIONS", "check", "finetune", "preview", "search", "search_reads", "supernet", "without_effect"]
 
 SECTIONS = {"supernet": SupernetOptions, "search": SearchOptions}
@@ -87,8 +86,9 @@ def supernet(job: Job) -> Mapping[str, float]:
     steps = options.cycles(len(paths), len(job.data.split("train")))
     # Lines 5, 7 and 8: draw a path without replacement, and M of its sub-generators that share no operator.
     draw = (fair if options.sampling == "fair" else unfair)(space, widest(space), job.recipe.seed)
-    if options.widths == "drawn":
-        draw = narrowing(draw, space, lambda genotype: True, job.recipe.seed)
+    drawn = options.shape.within_blocks[1:] + (("channel.",) if options.widths == "drawn" else ())
+    if drawn:
+        draw = narrowing(draw, space, lambda genotype: True, job.recipe.seed, drawn)
     sparse, gammas = sparsity_groups(generator, space), {id(scale) for scale in scales}
 
     def after_generator(phase: Phase, archs: Sequence[Arch]) -> None:
@@ -171,16 +171,20 @@ def search(job: Job) -> Found:
     # Lines 2 to 7: every path, with its operators mixed.
     at = widest(space)
     paths = space.pin(at, free="path")
-    searcher = Exhaustive(paths, candidates.objective, lambda path: reachable(path, "operator."), batch=paths.size)
+    within = supernet.shape.within_blocks
+    searcher = Exhaustive(paths, candidates.objective, lambda path: reachable(path, *within), batch=paths.size)
     path_trials = candidates.explore("path", searcher, paths.size, arch_of=mixed)
     at = space.canonical({**at, "path": candidates.best(path_trials).genotype["path"]})
     effort = Effort()
     if options.training is not None:
-        effort = train_path(job, options.training, generator, discriminator, space.pin(at, free=FREE), candidates)
+        effort = train_path(
+            job, options.training, generator, discriminator, space.pin(at, free=(*within, "channel.")), candidates
+        )
     if options.training is not None or options.tune:
         candidates = Candidates(job, generator.eval(), clock.predict, clock.margin, tuning(job, options.tune))
-    # Lines 8 to 13: the operators of the best path; all combinations where the evaluations suffice.
-    operators, allowance = space.pin(at, free="operator."), options.operator_evaluations
+    # Lines 8 to 13: the operators of the best path, with how often each is applied in super-resolution; all
+    # combinations where the evaluations suffice.
+    operators, allowance = space.pin(at, free=within), options.operator_evaluations
     if operators.size <= allowance:
         searcher = Exhaustive(operators, candidates.objective, reachable, batch=options.population)
     else:
@@ -236,14 +240,15 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     cost = generator.cost(genotype, *recipe.size)
     effort = Effort.read(job.inputs["supernet"]).plus(Effort.read(job.inputs["search"]))
     effort = effort.plus(Effort.of(steps, schedule.batch, cost.exact, counted=trained_before))
-    trained = Trained(found, "trellis", plan_of(options, genotype), steps, effort)
+    family = options.shape.family
+    trained = Trained(found, family, plan_of(options, genotype), steps, effort)
     untrained, _ = networks(job, options)
     searched = section(SearchOptions, recipe.search, "search")
     space = space_of(recipe, untrained.space)
     against = partial(oppose, job, options)
     within, clock = space.narrow({"path": [genotype["path"]]}), timed_again(job, untrained, searched.latency_networks)
     chance = Chance(untrained, space, within, partial(enter, job, options), against, clock)
-    alike, plan = partial(against, genotype), {"family": "trellis", **plan_of(options, genotype)}
+    alike, plan = partial(against, genotype), {"family": family, **plan_of(options, genotype)}
     narrow = {**train_rivals(job, [cost], effort, alike), **train_in_time(job, plan, effort, alike)}
     return {"found": trained, **narrow, **train_random(job, chance, effort)}
 
@@ -266,7 +271,8 @@ def train_path(
         generator.sort_channels(path)
     steps = schedule.steps(len(job.data.split("train")))
     seed = job.recipe.seed
-    draw = narrowing(fair(space, widest(space), seed), space, candidates.allows, seed)
+    free = (*generator.shape.within_blocks[1:], "channel.")
+    draw = narrowing(fair(space, widest(space), seed), space, candidates.allows, seed, free)
     training = GanTraining(
         "widths",
         generator,

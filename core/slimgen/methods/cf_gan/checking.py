@@ -38,14 +38,14 @@ from slimgen.methods.checks import (
 from slimgen.methods.halving import measurements, pictures
 from slimgen.methods.method import Preview
 from slimgen.methods.tuning import SCHEDULE, WHOLE
-from slimgen.nets.cf_gan.space import trellis_cost, trellis_space
+from slimgen.nets.cf_gan.space import trellis_cost
 from slimgen.recipe import Recipe, section
 from slimgen.search import Allows, Genotype, Space, require_reachable
 from slimgen.tasks import traits_of
 from slimgen.tasks.traits import IMAGES, NOISE
 
 _CONFIGURATIONS = 1_000
-_SHAPE = ("ngf", "groups", "blocks", "ratios", "multiple", "ndf", "path", "operators", "matching")
+_SHAPE = ("ngf", "groups", "blocks", "ratios", "multiple", "recursions", "ndf", "path", "operators", "matching")
 _OF_SUPERNET = [
     f"search.{name}"
     for name in (
@@ -60,15 +60,11 @@ def check(recipe: Recipe) -> None:
     if (given := traits_of(recipe).given) != IMAGES:
         hint = "use alphagan" if given == NOISE else "use gan_compression, or give the labels as colour images"
         raise RecipeError("cf_gan needs a task that turns images into images", f"the task {recipe.task}", hint)
-    if traits_of(recipe).enlarges:
-        rule = "cf_gan searches networks whose outputs are as large as their inputs"
-        raise RecipeError(rule, f"the task {recipe.task}", "choose another method or task")
-    training_of(recipe)
-    options = section(SearchOptions, recipe.search, "search")
-    if any(side % 8 for side in recipe.size):
-        raise RecipeError("cf_gan needs a size whose sides are multiples of 8", recipe.size)
-    check_limits(recipe, LIMITS)
     training = training_of(recipe)
+    options = section(SearchOptions, recipe.search, "search")
+    if any(side % training.shape.step for side in recipe.size):
+        raise RecipeError(f"cf_gan needs a size whose sides are multiples of {training.shape.step}", recipe.size)
+    check_limits(recipe, LIMITS)
     _check_halving(recipe, options, training)
     check_metrics(recipe, options.racing)
     planned = preview(recipe)
@@ -89,6 +85,8 @@ def _check_channels(recipe: Recipe, options: SearchOptions, planned: Preview) ->
     space, budget = planned.space, replace(budget_of(recipe), latency_ms=None)
     wanted = min(_CONFIGURATIONS, options.evaluations - options.operator_evaluations)
     widest = {name: dimension.largest for name, dimension in space.items()}
+    # The operator step can choose fewer recursions, but it cannot make an operator cheaper than with one.
+    widest |= {name: dimension.smallest for name, dimension in space.items() if name.startswith("recursion.")}
     blocks = [name for name in space if name.startswith("operator.")]
     for path, operator in product(options_of(space, "path"), options_of(space, blocks[0])):
         operators = {name: operator for name in blocks if operator in options_of(space, name)}
@@ -124,6 +122,7 @@ def _check_halving(recipe: Recipe, options: SearchOptions, training: SupernetOpt
         needs[f"search.{name}"] = (False, "search.order coarse-to-fine")
     needs["search.latency_networks"] = (recipe.budget.latency_ms is not None, "a limit budget.latency_ms")
     needs["search.candidates"] = needs["search.proposed"] = (not supernet, "search.kind halving")
+    needs["supernet.recursions"] = (bool(training.shape.times), "super-resolution, a task with data.scale")
     needs["supernet.widths"] = (supernet, "search.kind supernet")
     needs["search.path"] = (training.path is None, "a supernet of all paths")
     needs["search.operators"] = (training.operators is None, "a supernet of all operators")
@@ -142,13 +141,14 @@ def preview(recipe: Recipe) -> Preview:
     """Return the preview of a recipe: the space of trellises, and the numbers of updates and evaluations."""
     training = training_of(recipe)
     options = section(SearchOptions, recipe.search, "search")
-    whole, size = trellis_space(training.shape), recipe.size
+    shape = training.shape
+    whole, size = shape.space, recipe.size
     trained, space = by_hand("supernet", training, whole), space_of(recipe, whole)
     paths, blocks = len(options_of(space, "path")), [name for name in space if name.startswith("operator.")]
     archs = max(len(options_of(trained, name)) for name in blocks)
 
     def costs(genotype: Genotype) -> Mapping[str, float]:
-        return priced(trellis_cost(training.shape, genotype, *size), recipe)
+        return priced(trellis_cost(shape, genotype, *size), recipe)
 
     parts = len(paths_of(options, space))
     updates = partial(training.cycles, len(options_of(trained, "path")))

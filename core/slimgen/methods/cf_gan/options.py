@@ -6,7 +6,8 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from slimgen.errors import RecipeError, nearest
 from slimgen.methods.keys import LatencyNetworks, Proposed, Racing
-from slimgen.nets.cf_gan.space import OPERATORS, Shape
+from slimgen.nets.cf_gan.space import Shape
+from slimgen.nets.cf_gan.upscale_space import UpscaleShape
 from slimgen.nets.options import Few, Ratio, Width
 from slimgen.recipe import Channels, Recipe, Schedule, Section, section
 from slimgen.search import Choice, Space, Value
@@ -16,7 +17,9 @@ class SupernetOptions(Schedule):
     """Section `supernet` of CF-GAN: the super-generator and its training by Algorithm 3.
 
     The super-generator is a trellis of searchable groups of blocks. A path is the sequence of the groups' scales: 4, 2
-    or 1 for 1/4, 1/2 or the whole of the image's size, such as `4-2-1`. An epoch shows every image to every path.
+    or 1 for 1/4, 1/2 or the whole of the image's size, such as `4-2-1`. In super-resolution, where the recipe sets
+    `data.scale`, it is the factors by which the groups' features are larger than the input, such as `1-2-4`. An epoch
+    shows every image to every path.
     """
 
     updates: int | None = Field(
@@ -28,7 +31,7 @@ class SupernetOptions(Schedule):
     ngf: Width = Field(
         default=64,
         description="Channels of the super-generator at the full size; twice as many at 1/2, four times as many at "
-        "1/4.",
+        "1/4 of the output's sides. In super-resolution 16 make 64 at the size of the input, for `data.scale` 4.",
     )
     groups: Few = Field(default=3, description="Number of searchable groups; each lies at one scale of the image.")
     blocks: Few = Field(
@@ -39,7 +42,14 @@ class SupernetOptions(Schedule):
         description="Widths to choose from, as shares of the full number of channels, in increasing order.",
     )
     multiple: Width = Field(
-        default=1, description="Every width is rounded to a multiple of this number of channels; 8 suits most hardware."
+        default=1,
+        description="Every width is rounded to a multiple of this number of channels; 8 suits most hardware. In "
+        "super-resolution widths are multiples of 4 too.",
+    )
+    recursions: Few = Field(
+        default=4,
+        description="Largest number of times that a block is applied with the same weights. Only for super-resolution; "
+        "1: each block is applied once.",
     )
     ndf: Width = Field(
         default=64,
@@ -89,11 +99,13 @@ class SupernetOptions(Schedule):
         "against which the penalty has little effect.",
     )
     _channels: Channels = PrivateAttr(Channels())
+    _scale: int = PrivateAttr(1)
 
     @property
     def shape(self) -> Shape:
-        """The super-generator's size."""
-        return Shape(self.ngf, self.groups, self.blocks, self.ratios, self.multiple, *self._channels)
+        """The super-generator's size, which knows its space: that of super-resolution if the task enlarges."""
+        size = (self.ngf, self.groups, self.blocks, self.ratios, self.multiple, *self._channels)
+        return Shape(*size) if self._scale == 1 else UpscaleShape(*size, self._scale, self.recursions)
 
     def cycles(self, paths: int, images: int) -> int:
         """Return the updates, in whole cycles of all paths, at whose ends Definition 3.1 holds (lines 2 and 4)."""
@@ -194,9 +206,9 @@ class SearchOptions(Section):
 
 
 def training_of(recipe: Recipe) -> SupernetOptions:
-    """Return the section `supernet`, with the channels of the recipe's pictures."""
+    """Return the section `supernet`, with the channels of the recipe's pictures and the factor of their enlargement."""
     options = section(SupernetOptions, recipe.supernet, "supernet")
-    options._channels = recipe.channels
+    options._channels, options._scale = recipe.channels, recipe.data.scale
     return options
 
 
@@ -215,9 +227,10 @@ def by_hand(name: str, options: SupernetOptions | SearchOptions, space: Space) -
     if chosen is not None and len(chosen) != len(blocks):
         rule = f"{name}.operators must be one operator, or one for each of {len(blocks)} blocks"
         raise RecipeError(rule, len(chosen))
+    known = list(dict.fromkeys(str(option) for block in blocks for option in options_of(space, block)))
     for operator in chosen or ():
-        if operator not in OPERATORS:
-            raise RecipeError(f"unknown operator in {name}.operators", repr(operator), nearest(operator, OPERATORS))
+        if operator not in known:
+            raise RecipeError(f"unknown operator in {name}.operators", repr(operator), nearest(operator, known))
     if options.path is not None:
         paths = [str(path) for path in options_of(space, "path")]
         if options.path not in paths:

@@ -1,6 +1,7 @@
 """CF-GAN's networks, the parameter groups of its sparsity penalty, and the training of single candidates."""
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -15,9 +16,9 @@ from slimgen.methods.rivals import Entrant
 from slimgen.methods.tuning import Opponent, Tuning
 from slimgen.nets import build_generator
 from slimgen.nets.cf_gan.layers import written
-from slimgen.nets.cf_gan.space import parse_path, trellis_space
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator
 from slimgen.nets.cf_gan.trellis import Trellis
+from slimgen.nets.cf_gan.upscale_trellis import UpscaleTrellis
 from slimgen.nets.initial import initialise
 from slimgen.nets.supernet import Gates, pinned
 from slimgen.nets.weights import load_weights
@@ -26,6 +27,9 @@ from slimgen.tasks.gan import original_guidance
 from slimgen.tasks.guidance import Discriminate
 from slimgen.tasks.task import Job
 from slimgen.training.draws import Draw
+
+SUPERNETS: Mapping[str, Callable[[Any], Trellis]] = {"trellis": Trellis, "upscale_trellis": UpscaleTrellis}
+"""The family of a space's generators to its super-generator."""
 
 
 class Wide(NamedTuple):
@@ -37,9 +41,10 @@ class Wide(NamedTuple):
 
 def networks(job: Job, options: SupernetOptions, folder: Path | None = None) -> Wide:
     """Return super-generator and super-discriminator, initialised from the recipe's seed or with a stage's weights."""
-    generator = initialise(Trellis(options.shape), job.recipe.seed)
+    shape, inputs = options.shape, job.task.discriminator_inputs
+    generator = initialise(SUPERNETS[shape.family](shape), job.recipe.seed)
     discriminator = initialise(
-        SuperDiscriminator(options.groups, options.ndf, job.task.discriminator_inputs), job.recipe.seed + 1
+        SuperDiscriminator(options.groups, options.ndf, inputs, shape.scales), job.recipe.seed + 1
     )
     if folder is not None:
         generator.load_state_dict(load_weights(folder / GENERATOR))
@@ -89,13 +94,14 @@ def sparsity_groups(generator: Trellis, space: Space) -> dict[str, list[tuple[li
 
 def judging(options: SupernetOptions, path: Value) -> str:
     """Return the discriminator's path for generators of a path: the same, or the last one for all."""
-    return str(path) if options.matching == "path" else str(options_of(trellis_space(options.shape), "path")[-1])
+    return str(path) if options.matching == "path" else str(options_of(options.shape.space, "path")[-1])
 
 
 def judged(discriminator: SuperDiscriminator, options: SupernetOptions, path: Value | None = None) -> Discriminate:
     """Return the discriminator along the path that matches a generator's `path`, or each architecture's if None."""
+    shape = options.shape
     return lambda images, arch: discriminator(
-        images, parse_path(judging(options, pinned(arch)["path"] if path is None else path))
+        images, shape.parse(judging(options, pinned(arch)["path"] if path is None else path))
     )
 
 
@@ -112,7 +118,7 @@ def plan_of(options: SupernetOptions, genotype: Genotype) -> dict[str, Any]:
 
 def enter(job: Job, options: SupernetOptions, genotype: Genotype, seed: int) -> Entrant:
     """Return a genotype as a rival to be trained from scratch."""
-    plan = {"family": "trellis", **plan_of(options, genotype)}
+    plan = {"family": options.shape.family, **plan_of(options, genotype)}
     net = job.compute.place(build_generator(seed=seed, **plan))
     return Entrant(plan, net, oppose(job, options, genotype, net))
 

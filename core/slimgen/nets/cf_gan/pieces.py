@@ -6,7 +6,7 @@ from functools import partial
 from torch import nn
 
 from slimgen.nets.cf_gan.layers import build
-from slimgen.nets.cf_gan.space import WITH_INNER, Layer, Shape, channels_of, layers
+from slimgen.nets.cf_gan.space import WITH_INNER, Layer, Shape, channels_of
 from slimgen.nets.functional import ReflectionPad2d
 from slimgen.nets.initial import initialise
 from slimgen.nets.pieces import Piece, Twice
@@ -19,7 +19,7 @@ def pieces_of(shape: Shape, genotype: Mapping[str, Value], height: int, width: i
     A climb gives two pieces: its skip, and its body with the sum. So does an end that a trunk joins.
     """
     channels, found = channels_of(shape, genotype), []
-    every = layers(str(genotype["path"]), shape.blocks)
+    every = shape.layers(genotype["path"])
     joined = {layer.writes for layer in every if layer.kind == "join"}
     for layer in every:
         kind, part = layer.kind_in(genotype), layer.part
@@ -32,13 +32,13 @@ def pieces_of(shape: Shape, genotype: Mapping[str, Value], height: int, width: i
             size = (1, channels[entering], height // at, width // at)
             inner = f"{channels[layer.beside]} " if kind in WITH_INNER else ""
             key = f"trellis {name} {inner}{channels[layer.writes]} of {'x'.join(map(str, size))}"
-            found.append(Piece(key, partial(_built, layer, kind, channels, name), size))
+            found.append(Piece(key, partial(_built, shape, layer, kind, channels, name), size))
     return found
 
 
-def _built(layer: Layer, kind: str, channels: Mapping[str, int], name: str) -> nn.Module:
+def _built(shape: Shape, layer: Layer, kind: str, channels: Mapping[str, int], name: str) -> nn.Module:
     """Build the module of a piece with drawn weights, in evaluation mode."""
-    rows = layer.rows(kind, channels)
+    rows = layer.rows(shape, kind, channels)
     if layer.kind == "climb":
         rows = rows[1:] if name == "1x1" else rows[:1]
     parts: list[nn.Module] = [ReflectionPad2d(3)] if "reflect" in rows[0].before else []

@@ -1,4 +1,7 @@
-"""CF-GAN's super-generator for image translation: paths, operators and channels in one network (section 3.1)."""
+"""CF-GAN's super-generator for image translation: paths, operators and channels in one network (section 3.1).
+
+The one for super-resolution in `upscale_trellis` is the same over another space.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,21 +12,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slimgen.cost.formula import Cost
-from slimgen.nets.cf_gan import space
 from slimgen.nets.cf_gan.layers import (
     ConvNorm,
     Index,
     Mixed,
     build,
     convolutions,
-    part,
+    first,
+    ranking,
     sliced,
-    strength,
     strongest,
-    written,
+    taken,
 )
 from slimgen.nets.cf_gan.pieces import pieces_of
-from slimgen.nets.cf_gan.space import Layer, Shape, TrellisOptions, channels_of, layers
+from slimgen.nets.cf_gan.space import Layer, Shape, TrellisOptions, channels_of, parse_path, trellis_cost
 from slimgen.nets.functional import reflect
 from slimgen.nets.layers import Described
 from slimgen.nets.pieces import Piece
@@ -39,10 +41,7 @@ class TrellisGenerator(Described):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        genotype, channels = self.options.genotype, channels_of(self.options, self.options.genotype)
-        row = layers(str(genotype["path"]), self.options.blocks)
-        made = {layer.name: build(layer.rows(layer.kind_in(genotype), channels)) for layer in row}
-        self._adopt(str(genotype["path"]), made)
+        self._adopt(str(self.options.genotype["path"]), built(self.options, self.options.genotype))
 
     @classmethod
     def of(cls, path: str, modules: Mapping[str, nn.Module]) -> Self:
@@ -53,7 +52,7 @@ class TrellisGenerator(Described):
         return net
 
     def _adopt(self, path: str, modules: Mapping[str, nn.Module]) -> None:
-        self.path, self.stem, self.output = space.parse_path(path), modules["stem"], modules["output"]
+        self.path, self.stem, self.output = parse_path(path), modules["stem"], modules["output"]
         self.downs = nn.ModuleList(under(modules, "downs").values())
         groups = (under(modules, f"groups.{group}") for group in range(len(self.path)))
         self.groups = nn.ModuleList(nn.Sequential(*blocks.values()) for blocks in groups)
@@ -95,14 +94,15 @@ class Trellis(Supernet):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.shape, self.space = shape, space.trellis_space(shape)
+        self.shape, self.space = shape, shape.space
         wide: dict[str, nn.Module] = {}
-        every = [space.path_name(path) for path in space.paths(shape.groups)]
-        for path in (*every, "4-2-1"):  # the last for joins at scales that no path reaches when groups are few
+        every = [shape.name(path) for path in shape.paths()]
+        # The last for joins at scales that no path reaches when groups are few.
+        for path in (*every, shape.name(shape.scales)):
             channels = channels_of(shape, defaultdict(lambda: 1.0, path=path))
-            for layer in layers(path, shape.blocks):
+            for layer in shape.layers(path):
                 if layer.source not in wide and (path in every or layer.kind == "join"):
-                    wide[layer.source] = _full(layer, channels)
+                    wide[layer.source] = self._full(layer, channels)
         self.stem, self.downs = wide["stem"], nn.ModuleList(under(wide, "downs").values())
         nodes = dict.fromkeys(source.split(".")[0] for source in under(wide, "nodes"))
         self.nodes = nn.ModuleDict({node: nn.ModuleList(under(wide, f"nodes.{node}").values()) for node in nodes})
@@ -115,21 +115,21 @@ class Trellis(Supernet):
         out: Tensor = self.generator(arch, live=True)(images)
         return out
 
-    def extract(self, genotype: Genotype) -> TrellisGenerator:
+    def extract(self, genotype: Genotype) -> nn.Module:
         """See `Supernet`."""
         self.space.check(genotype)
         return self.generator(genotype, live=False)
 
     def cost(self, genotype: Genotype, height: int, width: int) -> Cost:
         """See `Supernet`."""
-        return space.trellis_cost(self.shape, genotype, height, width)
+        return trellis_cost(self.shape, genotype, height, width)
 
     def pieces(self, genotype: Genotype, height: int, width: int) -> list[Piece]:
         """See `Supernet`."""
         return pieces_of(self.shape, genotype, height, width)
 
     def scale_factors(self) -> list[nn.Parameter]:
-        """Return the gammas of all norms."""
+        """Return the scale factors gamma: the weights of all norms."""
         return [module.norm.weight for module in self.modules() if isinstance(module, ConvNorm)]
 
     def writers(self, arch: Arch) -> dict[str, list[nn.Module]]:
@@ -138,7 +138,7 @@ class Trellis(Supernet):
         The name of a block's inner feature includes the operator: `g0b1.dws`.
         """
         found: dict[str, list[nn.Module]] = defaultdict(list)
-        for layer in layers(str(pinned(arch)["path"]), self.shape.blocks)[:-1]:
+        for layer in self.shape.layers(pinned(arch)["path"])[:-1]:
             if layer.kind != "block":
                 found[layer.writes] += convolutions(self.get_submodule(layer.source))
                 continue
@@ -159,49 +159,65 @@ class Trellis(Supernet):
         every = Gates.uniform(self.space, self.space.canonical({**self.space.largest(), "path": path}), "operator.")
         order: dict[str, Index] = {"input": None, "output": None}
         for feature, writers in self.writers(every).items():
-            order[feature] = torch.argsort(strength(writers), descending=True, stable=True)
-        for layer in layers(path, self.shape.blocks):
-            for option in space.OPERATORS if layer.kind == "block" else (layer.kind,):
+            order[feature] = ranking(writers)
+        for layer in self.shape.layers(path):
+            for option in self.shape.operators if layer.kind == "block" else (layer.kind,):
                 wide = self._operator(layer, option) if layer.kind == "block" else self.get_submodule(layer.source)
                 for conv, (outputs, inputs) in zip(convolutions(wide), _pairs(layer, option, order, wide), strict=True):
-                    for weight in conv.parameters():
-                        rows = part(weight, 0, outputs)
-                        whole = weight.dim() == 1 or rows.shape[1] == 1  # of a norm or a depthwise convolution
-                        weight.copy_(rows if whole else part(rows, 1, inputs))
+                    for part in conv.modules():
+                        for weight in part.parameters(recurse=False):
+                            groups = part.groups if isinstance(part, nn.Conv2d) else 1
+                            weight.copy_(taken(weight, outputs, inputs, groups))
         self.sorted = True
 
-    def generator(self, arch: Arch, live: bool) -> TrellisGenerator:
+    def generator(self, arch: Arch, live: bool) -> nn.Module:
         """Return the generator of one architecture, with views of the weights (live) or copies of them."""
         at = pinned(arch)
         path, channels = str(at["path"]), channels_of(self.shape, at)
         kept = self._kept(arch, channels)
         modules: dict[str, nn.Module] = {}
-        for layer in layers(path, self.shape.blocks):
+        for layer in self.shape.layers(path):
             if layer.kind != "block":
                 wide = self.get_submodule(layer.source)
-                rows = layer.rows(layer.kind, channels)
+                rows = layer.rows(self.shape, layer.kind, channels)
                 modules[layer.name] = sliced(wide, rows, _pairs(layer, layer.kind, kept, wide), live)
                 continue
-            thin, weights = [], []
+            thin, weights, times = [], [], layer.times_in(at)
             for option, weight in branches(arch, f"operator.{layer.beside}"):
                 wide = self._operator(layer, option)
-                thin.append(sliced(wide, layer.rows(str(option), channels), _pairs(layer, option, kept, wide), live))
+                rows = layer.rows(self.shape, str(option), channels)
+                thin.append(sliced(wide, rows, _pairs(layer, option, kept, wide), live, times))
                 weights += [weight] if weight is not None else []
             modules[layer.name] = Mixed(thin, weights) if weights else thin[0]
+        return self._assembled(path, modules)
+
+    def _assembled(self, path: str, modules: Mapping[str, nn.Module]) -> nn.Module:
+        """Return the generator of a path that is made of these layers."""
         return TrellisGenerator.of(path, modules)
 
     def _kept(self, arch: Arch, channels: Mapping[str, int]) -> dict[str, Index]:
         """Return the channels that an architecture keeps of every feature."""
         kept: dict[str, Index] = {"input": None, "output": None}
         for feature, writers in self.writers(arch).items():
-            width, full = channels[feature.split(".")[0]], len(written(writers[0])[0])
-            kept[feature] = width if self.sorted and width < full else strongest(writers, width)
+            name, _, operator = feature.partition(".")
+            width = self.shape.inner(operator, channels[name])
+            kept[feature] = first(writers, width) if self.sorted else strongest(writers, width)
         return kept
 
     def _operator(self, layer: Layer, option: Value) -> nn.Module:
         """Return one operator of a block."""
         operator = self.get_submodule(f"{layer.source}.{option}")
         return operator.get_submodule("body") if option == "conv3x3" else operator
+
+    def _full(self, layer: Layer, channels: Mapping[str, int]) -> nn.Module:
+        """Build a layer at full width; for a block, all its operators."""
+        if layer.kind != "block":
+            return build(layer.rows(self.shape, layer.kind, channels), scaled=True)
+        rows = {name: layer.rows(self.shape, name, channels) for name in self.shape.operators}
+        operators = {name: build(every, scaled=True) for name, every in rows.items()}
+        if "conv3x3" in operators:
+            operators["conv3x3"] = nn.ModuleDict({"body": operators["conv3x3"]})
+        return nn.ModuleDict(operators)
 
 
 def _pairs(layer: Layer, kind: Value, kept: Mapping[str, Index], wide: nn.Module) -> Sequence[tuple[Index, Index]]:
@@ -221,9 +237,10 @@ def under(modules: Mapping[str, nn.Module], holder: str) -> dict[str, nn.Module]
     return {name.removeprefix(start): module for name, module in modules.items() if name.startswith(start)}
 
 
-def _full(layer: Layer, channels: Mapping[str, int]) -> nn.Module:
-    """Build a layer at full width; for a block, all its operators."""
-    if layer.kind != "block":
-        return build(layer.rows(layer.kind, channels))
-    operators = {name: build(layer.rows(name, channels)) for name in space.OPERATORS}
-    return nn.ModuleDict({**operators, "conv3x3": nn.ModuleDict({"body": operators["conv3x3"]})})
+def built(options: Shape, genotype: Mapping[str, Value]) -> dict[str, nn.Module]:
+    """Build the layers of a genotype's generator, by name."""
+    channels, modules = channels_of(options, genotype), dict[str, nn.Module]()
+    for layer in options.layers(genotype["path"]):
+        rows = layer.rows(options, layer.kind_in(genotype), channels)
+        modules[layer.name] = build(rows, times=layer.times_in(genotype))
+    return modules
