@@ -108,6 +108,9 @@ class Task(Protocol):
     def train_original(self, job: Job, training: GanTraining) -> nn.Module:
         """Train a generator and discriminator in place, from the data only; return the generator or its average."""
 
+    def original(self, teach: Path) -> nn.Module:
+        """Return the original generator of the recipe's direction from `teach`'s folder, in evaluation mode."""
+
     def condition(self, inputs: Tensor) -> Tensor:
         """Return a generator's input for prepared inputs, on their device."""
 
@@ -122,6 +125,9 @@ class Task(Protocol):
 
     def test(self, data: Prepared) -> Pair:
         """Return the inputs of finished generators, and the real images that outputs are compared with."""
+
+    def targets(self, images: Pair, teach: Path) -> Pair:
+        """Return test images with the targets that outputs are compared with, given the original's folder."""
 
     def columns(self, test: Pair, count: int, paired: bool) -> dict[str, Tensor]:
         """Return pictures (count, 3, H, W) to show beside outputs: inputs, and targets of the same rows."""
@@ -150,9 +156,6 @@ class BothWays(FromImages, Protocol):
 
     def pool(self, seed: int = 0) -> ImagePool:
         """Return a history of a discriminator's inputs, seeded with the sum of the recipe's seed and this one."""
-
-    def original(self, teach: Path) -> nn.Module:
-        """Return the original generator of the recipe's direction from `teach`'s folder, in evaluation mode."""
 
     def reverse(self, teach: Path) -> Gan:
         """Return the originals of the reverse direction from `teach`'s folder, in training mode."""

@@ -183,12 +183,33 @@ class FilterSpace:
 
     def strongest(self, part: float) -> Genotype:
         """Prune by magnitude: keep the strongest filters, the same fraction of every group and at least one."""
+        return self.first(part, self.ranked())
+
+    def ranked(self) -> dict[str, list[int]]:
+        """Return the filters of each dimension by magnitude, strongest first."""
+        return {
+            name: torch.argsort(strength, descending=True, stable=True).tolist()
+            for name, strength in self.strengths().items()
+        }
+
+    def first(self, part: float, orders: Mapping[str, Sequence[int]]) -> Genotype:
+        """Keep the first filters of an order, the same fraction of every group and at least one."""
         values: dict[str, str] = {}
-        for name, strength in self.strengths().items():
-            count = max(1, math.ceil(part * len(strength)))
-            stay = set(torch.argsort(strength, descending=True, stable=True)[:count].tolist())
-            values[name] = "".join("1" if place in stay else "0" for place in range(len(strength)))
+        for name, order in orders.items():
+            stay = set(order[: max(1, math.ceil(part * len(order)))])
+            values[name] = "".join("1" if place in stay else "0" for place in range(len(order)))
         return Genotype(values)
+
+    def readers(self) -> dict[str, dict[str, list[tuple[int, ...]]]]:
+        """Return the dense layers that read filters: for each dimension, the input channels of each filter."""
+        found: dict[str, dict[str, list[tuple[int, ...]]]] = {}
+        for module, entries in self._read.items():
+            if getattr(self.net.get_submodule(module), "groups", 1) > 1:
+                continue
+            for name, _, places in entries:
+                each = found.setdefault(module, {}).setdefault(name, [()] * len(places))
+                found[module][name] = [(*seen, place) for seen, place in zip(each, places, strict=True)]
+        return found
 
     def alike(self, genotype: Mapping[str, Any]) -> Genotype:
         """Return a genotype that takes about as long in onnxruntime, one of a few representatives."""
