@@ -138,6 +138,14 @@ def _unflatten(graph: Graph, layer: nn.Unflatten, x: str) -> str:
     return graph.add("Reshape", x, graph.constant(sides))
 
 
+def _slopes(graph: Graph, layer: nn.PReLU, x: str) -> str:
+    return graph.add("PRelu", x, graph.constant(layer.weight[:, None, None]))
+
+
+def _shuffle(graph: Graph, x: str, upscale_factor: int) -> str:
+    return graph.add("DepthToSpace", x, blocksize=upscale_factor, mode="CRD")
+
+
 def _leaky(graph: Graph, x: str, negative_slope: float = 0.01, inplace: bool = False) -> str:
     return graph.add("LeakyRelu", x, alpha=negative_slope)
 
@@ -155,6 +163,8 @@ MODULES: dict[type[nn.Module], Callable[..., str]] = {
     nn.ZeroPad2d: lambda graph, layer, x: _pad(graph, x, layer.padding),
     nn.LeakyReLU: lambda graph, layer, x: _leaky(graph, x, layer.negative_slope),
     nn.Upsample: lambda graph, layer, x: _enlarge(graph, x, layer.size, layer.scale_factor, layer.mode),
+    nn.PReLU: _slopes,
+    nn.PixelShuffle: lambda graph, layer, x: _shuffle(graph, x, layer.upscale_factor),
     nn.ReLU: _unary("Relu"),
     nn.Tanh: _unary("Tanh"),
     nn.Sigmoid: _unary("Sigmoid"),
@@ -173,6 +183,7 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
     "sigmoid": _unary("Sigmoid"),
     "leaky_relu": _leaky,
     "pad": _pad,
+    "pixel_shuffle": _shuffle,
     "interpolate": _enlarge,
     "cat": lambda graph, parts, dim=0: graph.add("Concat", *parts, axis=dim),
 }
@@ -183,10 +194,10 @@ def onnx_graph(net: nn.Module, shape: Sequence[int]) -> bytes:
     """Return a network of one image or noise tensor, in evaluation mode and float32, as a serialised ONNX model.
 
     It supports convolutions (dense, grouped, transposed), linear layers, reflection and zero padding, InstanceNorm,
-    BatchNorm, the activations of generators, pooling, nearest and bilinear upsampling, sums, products and
-    concatenations, as modules or as functions. Input and output are called `input` and `output`; the input's shape is
-    fixed. The network, whose control flow must not depend on values, is not changed. The graph is rewritten like an
-    exported one (`slimgen.export.rewriting`).
+    BatchNorm, the activations of generators, PReLU, PixelShuffle, pooling, nearest and bilinear upsampling, sums,
+    products and concatenations, as modules or as functions. Input and output are called `input` and `output`; the
+    input's shape is fixed. The network, whose control flow must not depend on values, is not changed. The graph is
+    rewritten like an exported one (`slimgen.export.rewriting`).
 
     Raises:
         ExportError: it cannot be traced, or has a layer that this module does not translate.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from slimgen.cost.rows import largest
@@ -33,11 +34,12 @@ from slimgen.methods.pruning.options import (
 )
 from slimgen.methods.rivals import finetuned, train_rivals
 from slimgen.methods.tuning import Opponent
-from slimgen.nets import build_generator
+from slimgen.nets import build_generator, has_pieces
 from slimgen.nets.co_evolution.contributions import grams
 from slimgen.nets.co_evolution.dependencies import said
 from slimgen.nets.co_evolution.filters import FilterSpace
-from slimgen.nets.pieces import Generators
+from slimgen.nets.co_evolution.pieces import Layered
+from slimgen.nets.pieces import Generators, InPieces
 from slimgen.nets.weights import save_weights
 from slimgen.recipe import Recipe, section
 from slimgen.search import Budget, Exhaustive, Genotype, require_reachable
@@ -55,8 +57,6 @@ Orders = Mapping[str, Sequence[int]]
 
 def preview(recipe: Recipe) -> Preview:
     """Return the preview of a recipe: the filters of the original, and the number of candidates."""
-    import torch
-
     options, about = section(SearchOptions, recipe.search, "search"), dict(recipe.teach.generator)
     net, family = build_generator(**about).eval(), about.pop("family")
     filters = FilterSpace(net, torch.zeros(1, recipe.channels.given, *recipe.size), family=family, options=about)
@@ -66,7 +66,9 @@ def preview(recipe: Recipe) -> Preview:
 
     looked = options.evaluations if options.kind == EVOLUTION else 1
     learned = options.tune * recipe.finetune.batch * looked if options.kind == EVOLUTION else 0
-    taught = (lambda images: 0) if recipe.teach.generator_checkpoint else recipe.teach.steps
+    # Rivals that are cut from the original are trained as long as the found one, without what led to the original.
+    anew = NARROWED in recipe.finetune.rivals and recipe.teach.generator_checkpoint is None
+    taught = recipe.teach.steps if anew else (lambda images: 0)
     return Preview(filters.space, costs, looked, learned=lambda images: learned, before=taught)
 
 
@@ -125,7 +127,9 @@ def _first(
 
 def table_of(job: Job, filters: FilterSpace, options: SearchOptions) -> Timed:
     """Return the latency table, where the budget limits milliseconds."""
-    generators = Generators(filters.space, str(filters.family), filters.described, filters.alike)
+    generators: InPieces = Layered(filters, torch.zeros(1, job.recipe.channels.given, *job.recipe.size))
+    if has_pieces(str(filters.family)):
+        generators = Generators(filters.space, str(filters.family), filters.described, filters.alike)
     return timed(job, generators, options.latency_networks, filters.sample, PIECES)
 
 
