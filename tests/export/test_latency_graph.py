@@ -70,6 +70,8 @@ LAYERS = {
     "batch norm": normed(nn.BatchNorm2d),
     "padding": nn.Sequential(nn.ReflectionPad2d((1, 2, 3, 0)), nn.ZeroPad2d((0, 1, 2, 3))),
     "activations": nn.Sequential(nn.ReLU(True), nn.LeakyReLU(0.2), nn.Tanh(), nn.Sigmoid(), nn.Dropout(0.9)),
+    "slopes": nn.Sequential(nn.PReLU(4, 0.3), nn.PReLU()),
+    "pixel shuffle": nn.PixelShuffle(2),
     "nearest": nn.Upsample(scale_factor=2),
     "bilinear": nn.Upsample(size=(16, 20), mode="bilinear"),
     "bicubic": nn.Upsample(scale_factor=3, mode="bicubic"),

@@ -42,6 +42,7 @@ RECIPES = {
     ),
     "gan_compression": (HERE / "tiny_gan_compression.yaml", [ALONE, *WIDE, "search.evaluations=12"]),
     "co_evolution": (HERE / "tiny_co_evolution.yaml", WIDE),
+    "pruning": (HERE / "tiny_pruning.yaml", WIDE),
     # Its discriminators halve the image so often that a norm has less than two pixels below 32.
     "cyclegan_nas": (
         HERE / "tiny_cyclegan_nas.yaml",

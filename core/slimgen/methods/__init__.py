@@ -19,6 +19,7 @@ METHODS = {
     "co_evolution": "slimgen.methods.co_evolution",
     "cyclegan_nas": "slimgen.methods.cyclegan_nas",
     "alphagan": "slimgen.methods.alphagan",
+    "pruning": "slimgen.methods.pruning",
     "adopted": "slimgen.methods.adopted",
 }
 """Name to module; a module is imported only when a recipe asks for it."""

@@ -147,9 +147,14 @@ def generator_pieces(family: str, height: int, width: int, **options: object) ->
 
 def check_pieces(family: str) -> None:
     """Raise RecipeError unless the generators of a family can be split into pieces, for a table of latencies."""
-    if not hasattr(_family("generator", family), "pieces"):
+    if not has_pieces(family):
         rule = "a limit on latency_ms needs a generator family that can be measured in pieces"
         raise RecipeError(rule, repr(family), "limit macs instead, or choose a ResNet")
+
+
+def has_pieces(family: str) -> bool:
+    """Return whether the generators of a family say the pieces that they can be measured in."""
+    return hasattr(_family("generator", family), "pieces")
 
 
 def noise_length(family: str, **options: object) -> int | None:

@@ -11,6 +11,7 @@ Betas = tuple[Beta, Beta]
 """Decay rates of Adam's two moving averages."""
 BATCH = 1 << 16
 """Largest batch size. A larger one is a mistake, which would otherwise show late, as a machine that hangs."""
+Rival = Literal["narrowed", "narrowed_latency", "naive", "by_hand", "random", "random_path", "halving", "magnitude"]
 GanLoss = Literal["hinge", "least-squares", "vanilla", "relativistic"]
 
 
@@ -266,6 +267,7 @@ class FinetuneSection(Schedule):
     as half of a CycleGAN, without the original's outputs as targets. `by_hand`, for AlphaGAN, is SN-GAN's generator.
     `random` stands for random genotypes of the searched space within the budget, `random_path` for random genotypes
     within the found path, and `halving` for the best of random genotypes trained alone by successive halving.
+    `magnitude`, for pruning, is the original without its weakest filters, at the found generator's MACs.
     """
 
     updates: int | None = Field(
@@ -295,12 +297,18 @@ class FinetuneSection(Schedule):
         "average. None: no average.",
     )
     rivals: Annotated[
-        tuple[Literal["narrowed", "narrowed_latency", "naive", "by_hand", "random", "random_path", "halving"], ...],
+        tuple[
+            Literal[
+                "narrowed", "narrowed_latency", "naive", "by_hand", "random", "random_path", "halving", "magnitude"
+            ],
+            ...,
+        ],
         Words,
     ] = Field(
         default=(),
         description="Generators of equal cost and training effort to compare with: `narrowed`, `narrowed_latency`, "
-        "`naive`, `by_hand`, `random`, `random_path`, `halving`; docs/glossary.md defines them. Empty: none.",
+        "`naive`, `by_hand`, `random`, `random_path`, `halving`, `magnitude`; docs/glossary.md defines them. Empty: "
+        "none.",
     )
     random: int = Field(
         default=3,

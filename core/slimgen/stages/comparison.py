@@ -82,7 +82,7 @@ def comparison(work: Work, suffix: str = "") -> Comparison:
     The inputs of the other direction are not label maps, so it has no segmentation metrics.
     """
     task, data, options = work.job.task, work.job.data, work.recipe.evaluate
-    split, images = data.split("test"), task.test(data)
+    split, images = data.split("test"), task.targets(task.test(data), work.inputs["teach"])
     names = split.names
     if suffix and isinstance(images, Pair):
         images, names = Pair(images.target, images.input), split.target_names or split.names

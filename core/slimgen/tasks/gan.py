@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -67,6 +68,16 @@ class Original:
     def original_cost(self) -> Cost:
         """Return the cost of the original generator for one image of the recipe's size, in closed form."""
         return generator_cost(**self.recipe.size._asdict(), **self.recipe.teach.generator)
+
+    def original(self, teach: Path) -> nn.Module:
+        """Return the original generator of the recipe's direction from `teach`'s folder, in evaluation mode."""
+        net = self.generator()
+        net.load_state_dict(load_weights(teach / GENERATOR))
+        return net.eval()
+
+    def targets(self, images: Any, teach: Path) -> Any:
+        """Return test images with the targets that outputs are compared with, given the original's folder."""
+        return images
 
     def condition(self, inputs: Tensor) -> Tensor:
         """Return the prepared inputs, which are the generator's input."""

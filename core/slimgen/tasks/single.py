@@ -1,11 +1,15 @@
-"""Task `single`: single pictures as inputs of a generator that is already trained, to look at or measure its outputs.
+"""Task `single`: single pictures as inputs of a generator that is already trained, to look at, measure or prune it.
 
-For a generator whose outputs are as large as its inputs there are no known targets, so nothing is measured. For one
-that enlarges by `data.scale`, the inputs are the pictures made smaller (bicubic, antialiased), and the outputs are
-compared with the pictures, beside bicubic enlargement.
+For a generator that enlarges by `data.scale`, the inputs are the pictures made smaller (bicubic, antialiased), and the
+outputs are compared with the pictures, beside bicubic enlargement. For a generator whose outputs are as large as its
+inputs there are no known targets, so nothing is measured.
+
+With `data.validation`, the pictures are divided into training, validation and test pictures, so that a method can prune
+the generator; its own outputs are the targets. Those of a generator that does not enlarge are then compared with the
+original's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
@@ -17,28 +21,29 @@ from torch.nn import functional
 from slimgen.data.batches import Pair, whole
 from slimgen.data.conversion import Progress
 from slimgen.data.look import Look, Looked, look_at_images
-from slimgen.data.prepare_images import prepare_single
+from slimgen.data.prepare_images import prepare_images, prepare_single
 from slimgen.data.prepared import Manifest, Prepared
 from slimgen.errors import RecipeError
 from slimgen.files import GENERATOR
+from slimgen.metrics.evaluator import fitting_batch
 from slimgen.nets import build_generator
 from slimgen.nets.weights import save_weights
-from slimgen.recipe import Channels, Recipe, Schedule
+from slimgen.recipe import Channels, Recipe
 from slimgen.size import Size
 from slimgen.tasks.channels import following
-from slimgen.tasks.gan import GanTraining, Original
+from slimgen.tasks.guidance import GanTraining, Truth
 from slimgen.tasks.importing import import_part
 from slimgen.tasks.task import Job, setting_of
 from slimgen.tasks.traits import IMAGES, OF_LABEL_MAPS, OF_NOISE, OF_SCALES, Embedded, Shapes, Traits
-from slimgen.training.fit import Phase, Stateful
+from slimgen.tasks.translation import CHANNELS, Translation
+from slimgen.training.distillation import Teacher
 
-CHANNELS = 3
 _TRAINED = "the task single does not train: its generator must be imported"
 _ELSEWHERE = "choose a task that trains, such as paired or unpaired"
 
 
-class Single(Original):
-    """Task of an imported generator and single pictures, without any training."""
+class Single(Translation):
+    """Task of an imported generator and single pictures, on which no original is trained."""
 
     traits: ClassVar[Traits] = Traits(
         IMAGES,
@@ -49,7 +54,7 @@ class Single(Original):
         refused={
             **OF_LABEL_MAPS,
             **OF_NOISE,
-            "data": ("direction", "load", "validation", "test", "partners", "flip", "turn", *OF_LABEL_MAPS["data"]),
+            "data": ("direction", "load", "partners", "turn", *OF_LABEL_MAPS["data"]),
             "evaluate": (*OF_NOISE["evaluate"], *OF_SCALES["evaluate"]),
         },
     )
@@ -64,7 +69,11 @@ class Single(Original):
         if found != recipe.data.scale:
             rule = "data.scale must be the factor by which the generator enlarges images"
             raise RecipeError(rule, f"{recipe.data.scale} for a factor of {found}", f"set it to {found}")
-        if found == 1 and recipe.evaluate.metrics:
+        if not divided(recipe) and (given := {"test", "flip"} & recipe.data.model_fields_set):
+            rule = "single pictures are only divided and flipped for a method that trains"
+            hint = "leave it out, or set data.validation"
+            raise RecipeError(rule, ", ".join(f"data.{key}" for key in sorted(given)), hint)
+        if found == 1 and recipe.evaluate.metrics and not divided(recipe):
             rule = "single pictures have no targets to measure a generator with that does not enlarge"
             hint = "set evaluate.metrics to [], or choose the task paired or unpaired"
             raise RecipeError(rule, f"evaluate.metrics {', '.join(recipe.evaluate.metrics)}", hint)
@@ -79,9 +88,10 @@ class Single(Original):
 
     @classmethod
     def prepare(cls, recipe: Recipe, folder: Path, out: Path | None, progress: Progress) -> Manifest:
-        """Write images as arrays, all of them test images, in the size of the generator's outputs."""
-        made = Size(*(recipe.data.scale * side for side in recipe.size))
-        return prepare_single(folder, out, replace(setting_of(recipe), size=made, load=made), progress)
+        """Write images as arrays in the size of the generator's outputs, all of them test images or divided."""
+        made = made_size(recipe)
+        write = prepare_images if divided(recipe) else prepare_single
+        return write(folder, out, replace(setting_of(recipe), size=made, load=made), progress)
 
     @classmethod
     def look(cls, folder: Path, look: Look) -> Looked:
@@ -121,25 +131,63 @@ class Single(Original):
         return {} if times == 1 else {"bicubic": resized(test.input, times)}
 
     def protocol(self) -> str:
-        """Return how the inputs were made."""
+        """Return how the inputs were made, or what outputs are compared with."""
         times = self.recipe.data.scale
-        return "" if times == 1 else f"inputs made {times} times smaller, bicubic with antialiasing, of 8 bits"
+        if times == 1:
+            return "targets are the original's outputs" if divided(self.recipe) else ""
+        return f"inputs made {times} times smaller, bicubic with antialiasing, of 8 bits"
+
+    def targets(self, images: Pair, teach: Path) -> Pair:
+        """Return test images with the original's outputs as targets, for a generator that does not enlarge."""
+        if self.recipe.data.scale > 1 or not divided(self.recipe):
+            return images
+        net = self.compute.ready(self.original(teach))
+        made = []
+        with torch.inference_mode(), self.compute.autocast():
+            for part in torch.split(images.input, fitting_batch(images.input.shape[-2:], self.compute.device)):
+                made.append(net(self.compute.place(part)).float().cpu())
+        return Pair(images.input, torch.cat(made).contiguous())
 
     def train_original(self, job: Job, training: GanTraining) -> NoReturn:
         """Raise RecipeError."""
         raise RecipeError(_TRAINED, "a training", _ELSEWHERE)
 
-    def batches(self, data: Prepared, schedule: Schedule, hold: int = 1) -> dict[str, Callable[[int], Pair]]:
-        """Raise RecipeError."""
-        raise RecipeError(_TRAINED, "a training", _ELSEWHERE)
+    def given(self, inputs: Tensor, targets: Tensor) -> Pair:
+        """Return a batch on its device, whose inputs are made from the pictures."""
+        pictures = self.compute.place(targets)
+        return Pair(smaller(pictures, self.recipe.data.scale), pictures)
 
-    def phases(self, training: GanTraining) -> tuple[list[Phase], Mapping[str, Stateful]]:
-        """Raise RecipeError."""
-        raise RecipeError(_TRAINED, "a training", _ELSEWHERE)
+    @property
+    def crop(self) -> Size:
+        """The size of the pictures, which are used whole."""
+        return made_size(self.recipe)
 
     def validation(self, job: Job) -> Pair:
-        """Raise RecipeError."""
-        raise RecipeError("candidates must be measured on validation images", "single pictures", _ELSEWHERE)
+        """Return the inputs of the validation pictures, and the pictures themselves.
+
+        Raises:
+            RecipeError: the recipe does not divide the pictures.
+        """
+        if not divided(self.recipe):
+            rule = "candidates must be measured on validation images"
+            raise RecipeError(rule, "single pictures, all of them for testing", "set data.validation")
+        pictures = whole(job.data.split("val"), self.recipe.objective.images).target
+        return Pair(smaller(pictures, self.recipe.data.scale), pictures)
+
+    def truth(self, teach: Path) -> Truth:
+        """Return a function from a batch to the original's outputs."""
+        teacher = Teacher(self.compute.ready(self.original(teach)))
+        return lambda batch: teacher(batch.input)[0].float()
+
+
+def divided(recipe: Recipe) -> bool:
+    """Return whether the pictures are divided into training, validation and test pictures, as a method needs them."""
+    return "validation" in recipe.data.model_fields_set
+
+
+def made_size(recipe: Recipe) -> Size:
+    """Return the size of the generator's outputs."""
+    return Size(*(recipe.data.scale * side for side in recipe.size))
 
 
 def scale_of(generator: Mapping[str, Any], size: Size, channels: int = CHANNELS) -> int:

@@ -109,6 +109,9 @@ class Task(Protocol):
     def train_original(self, job: Job, training: GanTraining) -> nn.Module:
         """Train a generator and discriminator in place, from the data only; return the generator or its average."""
 
+    def original(self, teach: Path) -> nn.Module:
+        """Return the original generator of the recipe's direction from `teach`'s folder, in evaluation mode."""
+
     def condition(self, inputs: Tensor) -> Tensor:
         """Return a generator's input for prepared inputs, on their device."""
 
@@ -123,6 +126,9 @@ class Task(Protocol):
 
     def test(self, data: Prepared) -> Pair | PicturePair:
         """Return the inputs of finished generators, and the real images that outputs are compared with."""
+
+    def targets(self, images: Any, teach: Path) -> Any:
+        """Return test images with the targets that outputs are compared with, given the original's folder."""
 
     def generate(self, net: nn.Module, inputs: Tensor) -> Tensor:
         """Return a generator's images for prepared test inputs, on their device."""
@@ -160,9 +166,6 @@ class BothWays(FromImages, Protocol):
 
     def pool(self, seed: int = 0) -> ImagePool:
         """Return a history of a discriminator's inputs, seeded with the sum of the recipe's seed and this one."""
-
-    def original(self, teach: Path) -> nn.Module:
-        """Return the original generator of the recipe's direction from `teach`'s folder, in evaluation mode."""
 
     def reverse(self, teach: Path) -> Gan:
         """Return the originals of the reverse direction from `teach`'s folder, in training mode."""

@@ -14,6 +14,7 @@ from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
 from slimgen.nets.supernet import Arch
 from slimgen.recipe import Recipe, Schedule
+from slimgen.size import Size
 from slimgen.tasks.channels import check_perceptual
 from slimgen.tasks.gan import Original
 from slimgen.tasks.guidance import Discriminate, GanTraining, Groups, Guidance, Truth
@@ -72,6 +73,15 @@ class Translation(Original):
         """Return the function that calls a discriminator, and an empty guidance: a generator uses only its scores."""
         return lambda inputs, arch: discriminator(inputs), Guidance()
 
+    @property
+    def crop(self) -> Size:
+        """The size of the images of a batch, which are cut from the prepared ones."""
+        return self.recipe.size
+
+    def given(self, inputs: Tensor, targets: Tensor) -> Pair:
+        """Return a batch on its device: the generator's inputs, and the targets."""
+        return Pair(self.condition(self.compute.place(inputs)), self.compute.place(targets))
+
     def batches(self, data: Prepared, schedule: Schedule, hold: int = 1) -> dict[str, Callable[[int], Pair]]:
         """Return, for train and val, a function from step to this process's share of the batch.
 
@@ -80,16 +90,14 @@ class Translation(Original):
         rank, processes = world()
 
         def of(split: str) -> Callable[[int], Pair]:
-            images, seed, crop, flip = data.split(split), self.recipe.seed, self.recipe.size, self.recipe.data.flip
+            images, seed, crop, flip = data.split(split), self.recipe.seed, self.crop, self.recipe.data.flip
             count = schedule.batch
             source = Batches(images, batch=count, seed=seed, crop=crop, flip=flip, rank=rank, world=processes)
 
             # The phases of a step share one batch, and so do the steps that hold it.
             @lru_cache(maxsize=1)
             def batch(number: int) -> Pair:
-                found = source(number)
-                inputs, targets = self.compute.place(found.input), self.compute.place(found.target)
-                return Pair(self.condition(inputs), targets)
+                return self.given(*source(number))
 
             return lambda step: batch(step // hold)
 

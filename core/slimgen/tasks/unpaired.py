@@ -18,7 +18,7 @@ from slimgen.data.look import Look, Looked, look_at_sets
 from slimgen.data.prepare_translation import prepare_unpaired
 from slimgen.data.prepared import Manifest
 from slimgen.errors import CheckpointError, RecipeError
-from slimgen.files import GENERATOR, weights_file
+from slimgen.files import weights_file
 from slimgen.metrics.evaluator import fitting_batch
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
@@ -103,12 +103,6 @@ class Unpaired(Translation):
         schedule, steps = training.schedule, training.steps
         both = CycleTraining(training.name, gan, other, schedule, steps, training.ema, until=training.until)
         return train_cycle(job, both)[0]
-
-    def original(self, teach: Path) -> nn.Module:
-        """Return the original generator of the recipe's direction from `teach`'s folder, in evaluation mode."""
-        net = self.generator()
-        net.load_state_dict(load_weights(teach / GENERATOR))
-        return net.eval()
 
     def reverse(self, teach: Path) -> Gan:
         """Return the originals of the reverse direction from `teach`'s folder, in training mode.

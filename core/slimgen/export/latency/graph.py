@@ -161,6 +161,10 @@ def _unflatten(graph: Graph, layer: nn.Unflatten, x: str) -> str:
     return graph.add("Reshape", x, graph.constant(sides))
 
 
+def _shuffle(graph: Graph, x: str, upscale_factor: int) -> str:
+    return graph.add("DepthToSpace", x, blocksize=upscale_factor, mode="CRD")
+
+
 def _leaky(graph: Graph, x: str, negative_slope: float = 0.01, inplace: bool = False) -> str:
     return graph.add("LeakyRelu", x, alpha=negative_slope)
 
@@ -192,7 +196,7 @@ MODULES: dict[type[nn.Module], Callable[..., str]] = {
     nn.ZeroPad2d: lambda graph, layer, x: _pad(graph, x, layer.padding),
     nn.LeakyReLU: lambda graph, layer, x: _leaky(graph, x, layer.negative_slope),
     nn.PReLU: _prelu,
-    nn.PixelShuffle: lambda graph, layer, x: graph.add("DepthToSpace", x, blocksize=layer.upscale_factor, mode="CRD"),
+    nn.PixelShuffle: lambda graph, layer, x: _shuffle(graph, x, layer.upscale_factor),
     nn.PixelUnshuffle: _unshuffle,
     nn.Upsample: lambda graph, layer, x: _enlarge(graph, x, layer.size, layer.scale_factor, layer.mode),
     nn.ReLU: _unary("Relu"),
@@ -213,6 +217,7 @@ FUNCTIONS: dict[str, Callable[..., str]] = {
     "sigmoid": _unary("Sigmoid"),
     "leaky_relu": _leaky,
     "pad": _pad,
+    "pixel_shuffle": _shuffle,
     "interpolate": _enlarge,
     "avg_pool2d": _average,
     "getattr": _read,

@@ -61,7 +61,7 @@ class Population:
     def draw(self, rng: random.Random) -> list[Genotype]:
         """Draw a first generation, every bit with probability 1/2; empty if the budget allows nothing."""
         length = len(self._bits(self.space.largest()))
-        return self._settled([f"{rng.getrandbits(length):0{length}b}" if length else "" for _ in range(self.size)], rng)
+        return self.settled([f"{rng.getrandbits(length):0{length}b}" if length else "" for _ in range(self.size)], rng)
 
     def breed(self, parents: Sequence[Genotype], fitness: Sequence[float], rng: random.Random) -> list[Genotype]:
         """Return the next generation: the fittest unchanged, then offspring of parents drawn by roulette (Eq. 12).
@@ -74,7 +74,7 @@ class Population:
         bits = [self._bits(parent) for parent in parents]
         fittest = bits[weights.index(max(weights))]
         weights = weights if any(weights) else [1.0] * len(parents)
-        return self._settled([fittest, *(self._child(bits, weights, rng) for _ in range(self.size - 1))], rng)
+        return self.settled([fittest, *(self._child(bits, weights, rng) for _ in range(self.size - 1))], rng)
 
     def _child(self, parents: Sequence[str], weights: Sequence[float], rng: random.Random) -> str:
         operation = rng.random()
@@ -91,7 +91,11 @@ class Population:
     def _bits(self, genotype: Genotype) -> str:
         return "".join(str(genotype[name]) for name in self.space)
 
-    def _settled(self, genomes: Sequence[str], rng: random.Random) -> list[Genotype]:
+    def allows(self, genotype: Genotype) -> bool:
+        """Return whether a genotype is within the budget."""
+        return self._feasible.allows(genotype)
+
+    def settled(self, genomes: Sequence[str], rng: random.Random) -> list[Genotype]:
         """Return genomes as genotypes within the budget, none with an empty layer."""
         generation = []
         for genome in genomes:

@@ -58,7 +58,7 @@ def import_weights(net: nn.Module, path: Path | str, key: str | None = None, set
             finite, not dense or not floating-point numbers.
     """
     path = require_weights(path)
-    option, found = _chosen(net, list(_tables(read_content(path))), path.name, key, setting)
+    option, found = _chosen(net, list(tables(read_content(path))), path.name, key, setting)
     weights = _sound(net, option.tensors, found, path.name)
     if not any(tensor.is_meta for tensor in net.state_dict().values()):
         net.load_state_dict({**net.state_dict(), **weights})
@@ -74,7 +74,7 @@ def _folded(found: Fit) -> dict[str, str]:
     return {kind: f"{kinds.count(kind)} weight{'s' * (kinds.count(kind) > 1)}" for kind in dict.fromkeys(kinds)}
 
 
-def _tables(content: object, place: str = "", depth: int = _DEPTH) -> Iterator[Option]:
+def tables(content: object, place: str = "", depth: int = _DEPTH) -> Iterator[Option]:
     """Yield every group of named tensors in a checkpoint, with its key."""
     if not isinstance(content, Mapping):
         return
@@ -84,7 +84,7 @@ def _tables(content: object, place: str = "", depth: int = _DEPTH) -> Iterator[O
         yield Option(place, tensors)
     for name, value in named.items():
         if depth > 1:
-            yield from _tables(value, f"{place}.{name}" if place else name, depth - 1)
+            yield from tables(value, f"{place}.{name}" if place else name, depth - 1)
 
 
 def _chosen(net: nn.Module, tables: list[Option], where: str, key: str | None, setting: str) -> tuple[Option, Fit]:
@@ -94,7 +94,7 @@ def _chosen(net: nn.Module, tables: list[Option], where: str, key: str | None, s
         raise CheckpointError("a checkpoint must hold named tensors", f"none in {where}", hint)
     expected = net.state_dict()
     if key is not None:
-        named = [part for table in tables if (part := _under(table, key)) is not None]
+        named = [part for table in tables if (part := under(table, key)) is not None]
         if not named:
             known = dict.fromkeys(label for table in tables for label in _labels(table))
             raise CheckpointError(f"{setting} must name a part of {where}", repr(key), nearest(key, known))
@@ -139,7 +139,7 @@ def _tied(net: nn.Module) -> dict[str, str]:
     return found
 
 
-def _under(table: Option, key: str) -> Option | None:
+def under(table: Option, key: str) -> Option | None:
     """Return the tensors under a key: the whole table, or the names that start with the key; None if there are none."""
     if table.label == key or table.label.endswith(f".{key}"):
         return table

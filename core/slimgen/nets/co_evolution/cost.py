@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from slimgen.cost.formula import Cost
-from slimgen.nets.co_evolution.dependencies import Convolution, channels_of, convolutions, is_depthwise
+from slimgen.nets.co_evolution.layers import Convolution, by_groups, channels_of, convolutions, is_depthwise
 
 Numbers = npt.NDArray[np.int64]
 Widths = Mapping[str, tuple[Numbers, Numbers]]
@@ -52,7 +52,7 @@ def cost(
     Args:
         cut: the numbers of filters that the masks keep, to the network cut to them.
         counted: a network to its cost by counting, with which the form must agree.
-        widths: of the network's convolutions, norms and PReLUs.
+        widths: of the network's convolutions, linear layers, norms and PReLUs.
         lengths: the number of filters under each mask.
     """
     net = cut(lengths)
@@ -108,7 +108,7 @@ def _pixels(net: nn.Module) -> Iterator[dict[str, list[tuple[int, int]]]]:
     for name, module in net.named_modules():
         if isinstance(module, nn.LeakyReLU):
             hooks.append(module.register_forward_hook(watch_leaky))
-        elif isinstance(module, Convolution | _NormBase):
+        elif isinstance(module, Convolution | nn.Linear | _NormBase):
             hooks.append(module.register_forward_hook(watch(name, *channels_of(module))))
     try:
         yield found
@@ -120,12 +120,15 @@ def _pixels(net: nn.Module) -> Iterator[dict[str, list[tuple[int, int]]]]:
 def _weights(name: str, layer: Convolution, widths: Widths) -> Numbers:
     inputs, outputs = widths[name]
     one = np.eye(1, len(inputs), dtype=np.int64)[0]
-    read = one if is_depthwise(layer) else inputs // layer.groups  # grouped convolutions are never cut
+    if is_depthwise(layer) or by_groups(layer):  # as many inputs for each output as before: whole groups are cut
+        read = one * (layer.in_channels // layer.groups)
+    else:
+        read = inputs // layer.groups
     return np.outer(read, outputs) * math.prod(layer.kernel_size)
 
 
 def _add_parameters(form: Numbers, net: nn.Module, widths: Widths) -> None:
-    """Add the parameters of convolutions, norms and PReLUs; shared ones count once."""
+    """Add the parameters of convolutions, linear layers, norms and PReLUs; shared ones count once."""
     params, seen = form[0], set()
     for name in widths:
         module = net.get_submodule(name)
@@ -135,12 +138,14 @@ def _add_parameters(form: Numbers, net: nn.Module, widths: Widths) -> None:
             seen.add(id(parameter))
             if isinstance(module, Convolution) and parameter is module.weight:
                 params += _weights(name, module, widths)
+            elif isinstance(module, nn.Linear) and parameter is module.weight:
+                params += np.outer(*widths[name])
             else:
                 params[0] += widths[name][1]
 
 
 def _add_operations(form: Numbers, net: nn.Module, widths: Widths, pixels: Mapping[str, list[tuple[int, int]]]) -> None:
-    """Add the operations of convolutions, norms and LeakyReLUs, under each convention."""
+    """Add the operations of convolutions, linear layers, norms and LeakyReLUs, under each convention."""
     _, exact, torchprofile, gan_compression, thop = form
     for place, calls in pixels.items():
         name = place.removesuffix(_LEAKY)
@@ -155,6 +160,9 @@ def _add_operations(form: Numbers, net: nn.Module, widths: Widths, pixels: Mappi
                 exact += each * (read if isinstance(module, nn.ConvTranspose2d) else written)
                 torchprofile += each * written
                 gan_compression += each * written
+            elif isinstance(module, nn.Linear):
+                for convention in (exact, torchprofile, gan_compression, thop):
+                    convention += np.outer(*widths[name]) * written
             elif isinstance(module, _BatchNorm):
                 thop[0] += widths[name][1] * (2 * written)
             elif isinstance(module, _InstanceNorm):

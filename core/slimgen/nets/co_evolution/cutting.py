@@ -9,18 +9,18 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from slimgen.errors import RecipeError, SlimgenError
-from slimgen.nets.co_evolution.dependencies import Convolution, channels_of, is_depthwise, output_axis
+from slimgen.nets.co_evolution.layers import Convolution, by_groups, channels_of, is_depthwise, output_axis
 
 
 class Kept(NamedTuple):
-    """The channels that a module keeps, ascending; None is all. Only dense convolutions have inputs to cut."""
+    """The channels that a module keeps, ascending; None is all. Norms and depthwise convolutions have only outputs."""
 
     outputs: Tensor | None = None
     inputs: Tensor | None = None
 
 
 def narrowed(net: nn.Module, kept: Mapping[str, Kept]) -> nn.Module:
-    """Copy a network, with fewer channels in some of its modules (convolutions, per-channel norms, PReLUs).
+    """Copy a network, with fewer channels in some of its modules (convolutions, linear layers, norms, PReLUs).
 
     The copy is of the same class and shares nothing with the original; channels that are cut are never copied.
 
@@ -53,23 +53,43 @@ def _pieces(name: str, module: nn.Module, kept: Kept) -> list[tuple[Tensor, Tens
     """Return the tensors of a module, each with its kept part."""
     found: list[tuple[Tensor, Tensor]] = []
     if isinstance(module, Convolution):
-        axis = output_axis(module)
-        weight = module.weight if kept.outputs is None else module.weight.index_select(axis, kept.outputs)
-        if not is_depthwise(module) and kept.inputs is not None:
-            weight = weight.index_select(1 - axis, kept.inputs)
-        found.append((module.weight, weight))
+        found.append((module.weight, _kernel(module, kept)))
         vectors = [module.bias]
+    elif isinstance(module, nn.Linear):
+        weight = module.weight if kept.outputs is None else module.weight.index_select(0, kept.outputs)
+        found.append((module.weight, weight if kept.inputs is None else weight.index_select(1, kept.inputs)))
+        vectors = [module.bias]
+    elif isinstance(module, nn.GroupNorm):
+        vectors = [module.weight, module.bias]
     elif isinstance(module, _NormBase):
         vectors = [module.weight, module.bias, module.running_mean, module.running_var]
     elif isinstance(module, nn.PReLU):
         vectors = [module.weight] if module.num_parameters > 1 else []
     else:
-        rule = "only convolutions, per-channel norms and PReLUs can be cut"
+        rule = "only convolutions, linear layers, norms and PReLUs can be cut"
         raise SlimgenError(rule, f"{type(module).__name__} {name}")
     for vector in vectors:
         if vector is not None and kept.outputs is not None:
             found.append((vector, vector.index_select(0, kept.outputs)))
     return [(whole, _fresh(part, whole)) for whole, part in found]
+
+
+def _kernel(module: Convolution, kept: Kept) -> Tensor:
+    """Return the weights of a convolution that stay; a grouped one loses whole groups, or the same of each group."""
+    axis, weight = output_axis(module), module.weight
+    if module.groups == 1 or is_depthwise(module):
+        sides = [(axis, kept.outputs)] if module.groups > 1 else [(axis, kept.outputs), (1 - axis, kept.inputs)]
+    else:
+        first, second = (kept.inputs, kept.outputs) if axis else (kept.outputs, kept.inputs)
+        if by_groups(module):
+            second = None
+        elif second is not None:  # the same places in each group, so those of the first
+            second = second[: len(second) // module.groups]
+        sides = [(0, first), (1, second)]
+    for side, places in sides:
+        if places is not None:
+            weight = weight.index_select(side, places)
+    return weight
 
 
 def _fresh(part: Tensor, like: Tensor) -> Tensor:
@@ -90,7 +110,15 @@ def _declare(module: nn.Module, kept: Kept) -> None:
         if is_depthwise(module):
             module.groups = module.in_channels = module.out_channels = outputs or module.out_channels
         else:
+            if by_groups(module):
+                module.groups = (inputs or module.in_channels) * module.groups // module.in_channels
             module.out_channels, module.in_channels = outputs or module.out_channels, inputs or module.in_channels
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = outputs or module.out_features, inputs or module.in_features
+    elif isinstance(module, nn.GroupNorm):
+        kept_channels = outputs or module.num_channels
+        module.num_groups = module.num_groups * kept_channels // module.num_channels
+        module.num_channels = kept_channels
     elif isinstance(module, _NormBase):
         module.num_features = outputs or module.num_features
     elif isinstance(module, nn.PReLU) and module.num_parameters > 1:
@@ -116,5 +144,13 @@ def shaped(net: nn.Module, channels: Channels) -> nn.Module:
         have = channels_of(module)
         if not (1 <= inputs <= have[0] and 1 <= outputs <= have[1]):
             raise RecipeError(f"channels of {name} must be at most {list(have)}, and at least 1", [inputs, outputs])
-        kept[name] = Kept(torch.arange(outputs), torch.arange(inputs))
+        kept[name] = Kept(_first(module, outputs, have[1]), _first(module, inputs, have[0]))
     return narrowed(net, kept)
+
+
+def _first(module: nn.Module, count: int, whole: int) -> Tensor:
+    """Return the first channels of a module, or of each group of a convolution that is cut alike in every group."""
+    if isinstance(module, Convolution) and module.groups > 1 and not by_groups(module):
+        groups = module.groups
+        return (torch.arange(groups)[:, None] * (whole // groups) + torch.arange(count // groups)).flatten()
+    return torch.arange(count)

@@ -17,8 +17,9 @@ from slimgen.errors import SlimgenError
 from slimgen.nets import generator_cost
 from slimgen.nets.co_evolution import cost as filter_cost
 from slimgen.nets.co_evolution.cutting import Kept, narrowed, shaped, without_numbers
-from slimgen.nets.co_evolution.dependencies import Convolution, Group, channels_of, is_depthwise, output_axis
+from slimgen.nets.co_evolution.dependencies import Group
 from slimgen.nets.co_evolution.groups import described, filter_groups
+from slimgen.nets.co_evolution.layers import Writer, by_output, channels_of, is_depthwise, silence
 from slimgen.nets.user_defined import CHANNELS, UserDefined, counted
 from slimgen.search import Genotype, Mask, Space
 
@@ -40,6 +41,7 @@ class FilterSpace:
 
     Attributes:
         space: dimensions such as `filter.model-1`, named after the layer that writes the channels, with - for dots.
+        pinned: the layers that stay whole, by name, each with the reason.
 
     Raises:
         SlimgenError: nothing can be cut.
@@ -57,7 +59,8 @@ class FilterSpace:
     ) -> None:
         self.net, self.family, self.options = net, family, dict(options or {})
         self._user_defined = family is None or ":" in family
-        self._tied = filter_groups(net, example, user_defined=self._user_defined, authors=authors)
+        user_defined = self._user_defined
+        self._tied, self.pinned = filter_groups(net, example, user_defined=user_defined, authors=authors)
         self.space = Space({name: Mask(tied[0].length) for name, tied in self._tied.items()})
         self._written: dict[str, list[Entry]] = {}
         self._read: dict[str, list[Entry]] = {}
@@ -104,14 +107,16 @@ class FilterSpace:
         net = copy.deepcopy(self.net)
         for module, entries in self._written.items():
             layer = net.get_submodule(module)
-            if not isinstance(layer, Convolution | _NormBase):
-                continue
-            tensors = [(layer.weight, output_axis(layer)), (layer.bias, 0), (getattr(layer, "running_mean", None), 0)]
             for name, _, places in entries:
                 gone = [place for place, bit in zip(places, str(genotype[name]), strict=True) if bit == "0"]
-                for tensor, axis in tensors:
+                if isinstance(layer, Writer):
+                    silence(layer, gone)
+                elif not isinstance(layer, nn.GroupNorm | _NormBase):
+                    continue
+                norm = None if isinstance(layer, Writer) else layer.weight
+                for tensor in (norm, layer.bias, getattr(layer, "running_mean", None)):
                     if tensor is not None:
-                        tensor.index_fill_(axis, torch.tensor(gone, dtype=torch.long, device=tensor.device), 0.0)
+                        tensor.index_fill_(0, torch.tensor(gone, dtype=torch.long, device=tensor.device), 0.0)
         return net
 
     def share(self, genotype: Mapping[str, Any]) -> float:
@@ -174,20 +179,41 @@ class FilterSpace:
             for group in tied:
                 for module, places in group.writers(self.net):
                     layer = self.net.get_submodule(module)
-                    weight = layer.weight.detach().float().abs()  # type: ignore[operator]
-                    norms = weight.sum([side for side in range(4) if side != output_axis(layer)]).cpu()
+                    assert isinstance(layer, Writer)
+                    norms = by_output(layer).detach().float().abs().sum(1).cpu()
                     sums += norms[list(places)]
             found[name] = sums
         return found
 
     def strongest(self, part: float) -> Genotype:
         """Prune by magnitude: keep the strongest filters, the same fraction of every group and at least one."""
+        return self.first(part, self.ranked())
+
+    def ranked(self) -> dict[str, list[int]]:
+        """Return the filters of each dimension by magnitude, strongest first."""
+        return {
+            name: torch.argsort(strength, descending=True, stable=True).tolist()
+            for name, strength in self.strengths().items()
+        }
+
+    def first(self, part: float, orders: Mapping[str, Sequence[int]]) -> Genotype:
+        """Keep the first filters of an order, the same fraction of every group and at least one."""
         values: dict[str, str] = {}
-        for name, strength in self.strengths().items():
-            count = max(1, math.ceil(part * len(strength)))
-            stay = set(torch.argsort(strength, descending=True, stable=True)[:count].tolist())
-            values[name] = "".join("1" if place in stay else "0" for place in range(len(strength)))
+        for name, order in orders.items():
+            stay = set(order[: max(1, math.ceil(part * len(order)))])
+            values[name] = "".join("1" if place in stay else "0" for place in range(len(order)))
         return Genotype(values)
+
+    def readers(self) -> dict[str, dict[str, list[tuple[int, ...]]]]:
+        """Return the dense layers that read filters: for each dimension, the input channels of each filter."""
+        found: dict[str, dict[str, list[tuple[int, ...]]]] = {}
+        for module, entries in self._read.items():
+            if getattr(self.net.get_submodule(module), "groups", 1) > 1:
+                continue
+            for name, _, places in entries:
+                each = found.setdefault(module, {}).setdefault(name, [()] * len(places))
+                found[module][name] = [(*seen, place) for seen, place in zip(each, places, strict=True)]
+        return found
 
     def alike(self, genotype: Mapping[str, Any]) -> Genotype:
         """Return a genotype that takes about as long in onnxruntime, one of a few representatives."""
@@ -212,7 +238,7 @@ class FilterSpace:
         return {name: "1" * count + "0" * (length - count) for name, count, length in each}
 
     def _wide(self) -> filter_cost.Widths:
-        """Return the channels of every convolution, norm and PReLU, in the notation of `filter_cost`."""
+        """Return the channels of every layer that can be cut, in the notation of `filter_cost`."""
         places = {name: place for place, name in enumerate(self._tied, 1)}
 
         def width(whole: int, entries: Iterable[Entry]) -> filter_cost.Numbers:
@@ -225,10 +251,10 @@ class FilterSpace:
 
         found = {}
         for name, layer in self.net.named_modules():
-            if isinstance(layer, Convolution | _NormBase | nn.PReLU):
+            if isinstance(layer, Writer | _NormBase | nn.GroupNorm | nn.PReLU):
                 inputs, outputs = channels_of(layer)
                 written = width(outputs, self._written.get(name, ()))
-                alone = not isinstance(layer, Convolution) or is_depthwise(layer)
+                alone = not isinstance(layer, Writer) or is_depthwise(layer)
                 found[name] = (written if alone else width(inputs, self._read.get(name, ())), written)
         return found
 

@@ -5,6 +5,7 @@ import json
 import math
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 from slimgen.errors import RecipeError, SlimgenError
 from slimgen.nets import GENERATORS, PART_BY_PART, WIDTHS, build_generator, description_of
 from slimgen.nets.co_evolution.cutting import Kept, narrowed
-from slimgen.nets.co_evolution.dependencies import Convolution, Group, channels_of, uncut
+from slimgen.nets.co_evolution.dependencies import Group, Traced, trace, uncut
 from slimgen.nets.co_evolution.dependencies import groups as groups_of
+from slimgen.nets.co_evolution.layers import channels_of, silence, twin
 from slimgen.nets.layers import Described
 from slimgen.nets.user_defined import taken
 
@@ -28,14 +30,20 @@ _CUTS: tuple[Cut, ...] = (
 )
 
 
-def filter_groups(net: nn.Module, example: Tensor, *, user_defined: bool, authors: bool) -> dict[str, list[Group]]:
-    """Return the groups that share each dimension's mask; for arguments and errors see `FilterSpace`.
+def filter_groups(
+    net: nn.Module, example: Tensor, *, user_defined: bool, authors: bool
+) -> tuple[dict[str, list[Group]], Mapping[str, str]]:
+    """Return the groups that share each dimension's mask, and why other layers stay whole, by name.
 
     With `user_defined`, the cuts are tried out first: only groups without which the network still runs are returned.
+    For arguments and errors see `FilterSpace`.
     """
-    groups = groups_of(net, example)
+    example = _smaller(net, example) if user_defined else example
+    groups, pinned = trace(net, example)
+    if not groups:
+        raise uncut(net, pinned)
     if user_defined:
-        groups = _separate(net, groups, example)
+        groups, pinned = _separate(net, Traced(groups, pinned), example)
     tied: dict[str, list[Group]] = {}
     trunk, blocks = _trunk_and_blocks(net, groups) if authors else (None, set())
     for group in groups:
@@ -48,7 +56,7 @@ def filter_groups(net: nn.Module, example: Tensor, *, user_defined: bool, author
         if name in tied and not inside:
             raise SlimgenError("names of layers must differ when their dots are written as -", group.name)
         tied.setdefault(name, []).append(group)
-    return tied
+    return tied, pinned
 
 
 def _trunk_and_blocks(net: nn.Module, groups: list[Group]) -> tuple[Group, set[str]]:
@@ -60,11 +68,29 @@ def _trunk_and_blocks(net: nn.Module, groups: list[Group]) -> tuple[Group, set[s
     return trunk, {name for row, name in names.items() if row.startswith("block")}
 
 
-def _separate(net: nn.Module, found: list[Group], example: Tensor) -> list[Group]:
+@torch.no_grad()
+def _smaller(net: nn.Module, example: Tensor) -> Tensor:
+    """Return the smallest halved picture, of at least `_LEAST` pixels a side, that a network runs on, to save time."""
+    net, sizes = twin(net), [tuple(example.shape[-2:])]
+    while all(side % 2 == 0 and side // 2 >= _LEAST for side in sizes[-1]):
+        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+    for height, width in reversed(sizes[1:]):
+        small = torch.rand(*example.shape[:2], height, width, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        with suppress(Exception):  # a user's network may raise anything
+            if torch.isfinite(net(small)).all():
+                return small
+    return example
+
+
+_LEAST = 16
+_RELIED = "has filters that its code does not run without"
+
+
+def _separate(net: nn.Module, traced: Traced, example: Tensor) -> Traced:
     """Return the groups whose removal gives the same output as zeroing the weights that read them.
 
     Tracing cannot see the assumptions about shapes in a network's code. All groups are tried at once; if that fails,
-    they are tried one by one.
+    they are tried one by one, and then each beside those before it.
     """
     net = copy.deepcopy(net).cpu().eval()
     shown = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -73,11 +99,19 @@ def _separate(net: nn.Module, found: list[Group], example: Tensor) -> list[Group
     def runs(some: list[Group]) -> bool:
         return all(_runs_without(net, shown, whole, _some(some, cut)) for cut in _CUTS)
 
-    every = found
-    found = found if runs(found) else [group for group in found if runs([group])]
-    if not found or not runs(found):
-        raise uncut(net, {group.name: "has filters that its code does not run without" for group in every})
-    return found
+    every, found = traced.groups, traced.groups
+    if not runs(every):
+        found = [group for group in every if runs([group])]
+        if found and not runs(found):
+            alone, found = found, []
+            for group in alone:
+                found = [*found, group] if runs([*found, group]) else found
+    left = {name for group in every if group not in found for name, _ in group.writers(net)}
+    left -= {name for group in found for name, _ in group.writers(net)}
+    pinned = {**dict.fromkeys(sorted(left), _RELIED), **traced.pinned}
+    if not found:
+        raise uncut(net, pinned)
+    return Traced(found, pinned)
 
 
 @torch.no_grad()
@@ -97,10 +131,7 @@ def _runs_without(net: nn.Module, shown: Tensor, whole: Tensor, gone: dict[str, 
     try:
         blind = copy.deepcopy(net)
         for name, (inputs, _) in gone.items():
-            layer = blind.get_submodule(name)
-            if inputs and isinstance(layer, Convolution):
-                reading = 0 if isinstance(layer, nn.ConvTranspose2d) else 1
-                layer.weight.index_fill_(reading, torch.tensor(sorted(inputs)), 0.0)
+            silence(blind.get_submodule(name), sorted(inputs), inputs=True)
         wanted, small = blind(shown), narrowed(net, _rest(net, gone))(shown)
     except Exception:  # as above
         return False

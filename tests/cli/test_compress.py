@@ -1,0 +1,183 @@
+"""A trained generator made smaller by one command: what is read from it, what is chosen and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from slimgen.cli.app import app
+from slimgen.errors import CheckpointError
+from slimgen.nets import build_discriminator, build_generator, generator_cost
+from slimgen.nets.checkpoints.reading import read_discriminator, read_generator
+from slimgen.size import Size
+from slimgen.stages.compressing import Asked, plan
+from townhouses import write
+
+SOURCE = """
+import torch
+from torch import nn
+
+class Doubler(nn.Module):
+    def __init__(self, width=8):
+        super().__init__()
+        self.first, self.grow = nn.Conv2d(3, width, 3, padding=1), nn.Conv2d(width, 4 * width, 3, padding=1)
+        self.slope, self.last = nn.PReLU(width), nn.Conv2d(width, 3, 3, padding=1)
+
+    def forward(self, x):
+        return self.last(self.slope(nn.functional.pixel_shuffle(self.grow(torch.relu(self.first(x))), 2)))
+"""
+
+
+def slimgen(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("place")
+    for layout in ("paired", "unpaired"):
+        night = {"night": 8} if layout == "unpaired" else {}
+        write(folder / layout, seed=0, train=9, test=2, size=64, layout=layout, **night)
+    (folder / "doubling_twice.py").write_text(SOURCE)
+    return folder
+
+
+GENERATORS = {
+    "resnet": {"ngf": 12, "blocks": 6, "norm": "batch"},
+    "mobile_resnet": {"ngf": 8, "blocks": 3, "norm": "instance"},
+    "unet": {"ngf": 6, "depth": 5, "norm": "batch", "inputs": 1},
+}
+
+
+@pytest.mark.parametrize("family", GENERATORS)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_family_and_options_are_read_from_a_file(tmp_path, family, wrapped):
+    options = GENERATORS[family]
+    weights = build_generator(family, **options).state_dict()
+    if wrapped:
+        weights = {"epoch": 3, "state_dict": {f"module.{name}": each for name, each in weights.items()}}
+    torch.save(weights, tmp_path / "net.pth")
+    found = read_generator(tmp_path / "net.pth")
+    assert found.pop("family") == family
+    build_generator(family, **found).load_state_dict(build_generator(family, **options).state_dict())
+    assert {**found, "norm": options["norm"]} == found
+    assert options.items() <= found.items()
+
+
+def test_the_blocks_with_dropout_and_instance_norm_of_old_files_are_read_too(tmp_path):
+    net = build_generator("resnet", ngf=4, blocks=2, dropout=0.5)
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    assert read_generator(tmp_path / "net.pth") == {"family": "resnet", "ngf": 4, "blocks": 2, "norm": "instance"}
+
+
+@pytest.mark.parametrize("options", [{"ndf": 4, "layers": 2, "norm": "batch"}, {"ndf": 8, "layers": 3, "inputs": 3}])
+def test_a_discriminator_is_read_as_well(tmp_path, options):
+    torch.save(build_discriminator("patchgan", **options).state_dict(), tmp_path / "net.pth")
+    found = read_discriminator(tmp_path / "net.pth")
+    assert options.items() <= found.items()
+
+
+def test_a_file_of_another_network_names_the_families_that_can_be_read(tmp_path):
+    torch.save(torch.nn.Conv2d(3, 3, 1).state_dict(), tmp_path / "net.pth")
+    with pytest.raises(
+        CheckpointError, match=r"resnet, mobile_resnet, unet.*name its family and options, or its class"
+    ):
+        read_generator(tmp_path / "net.pth")
+
+
+def test_a_unet_alone_is_made_smaller_by_one_command(place, tmp_path):
+    torch.save(build_generator("unet", ngf=16, depth=6, seed=1).state_dict(), tmp_path / "latest_net_G.pth")
+    words = ("compress", tmp_path / "latest_net_G.pth", "--data", place / "paired", "--budget", "1/8", "--size", 64)
+    quick = ("--quick", "--set", "export.dynamic=false", "--set", "search={kind: greedy}")
+    done = slimgen(*words, *quick, "--out", tmp_path / "run", "--json")
+    assert done.exit_code == 0, done.output
+    assert "unet (ngf 16, depth 6, norm batch), 24,903,680 MACs at 64 x 64" in done.stderr
+    assert "paired images (side by side, 9 to train on); method pruning" in done.stderr
+    table = json.loads((tmp_path / "run" / "evaluate" / "table.json").read_text())
+    original, found = (next(row for row in table["rows"] if row["name"] == name) for name in ("original", "found"))
+    assert found["macs"]["exact"] <= original["macs"]["exact"] / 8
+    assert found["latency"]["p50_ms"] < original["latency"]["p50_ms"]
+    assert set(found["metrics"]) == {"psnr", "ssim"}
+    assert Path(json.loads(done.stdout)["files"]["generator.onnx"]).is_file()
+
+
+def asked(place: Path, weights: Path, **more) -> Asked:
+    return Asked(**{
+        "weights": str(weights), "data": place / "paired", "generator": {}, "limits": {"macs": "1/2"}, "name": "small",
+        **more,
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("layout", "task", "metrics"),
+    [
+        ("paired", "paired", ("psnr", "ssim")),
+        ("unpaired", "unpaired", ("patch_swd",)),
+        ("paired/train", "single", None),
+    ],
+)
+def test_the_task_is_seen_from_the_folders(place, tmp_path, layout, task, metrics):
+    torch.save(build_generator("resnet", ngf=4, blocks=2, norm="batch").state_dict(), tmp_path / "net.pth")
+    found = plan(asked(place, tmp_path / "net.pth", data=place / layout, size=Size(32, 32))).recipe
+    assert (found.task, found.method) == (task, "pruning")
+    assert found.teach.generator == {"family": "resnet", "ngf": 4, "blocks": 2, "norm": "batch"}
+    assert found.losses.adversarial == 0
+    assert metrics is None or found.evaluate.metrics == metrics
+
+
+def test_a_class_of_ones_own_that_enlarges_is_pruned_on_pictures_alone(place, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(place))
+    from doubling_twice import Doubler
+
+    torch.save(Doubler().state_dict(), tmp_path / "net.pth")
+    generator = {"family": "doubling_twice:Doubler"}
+    found = plan(asked(place, tmp_path / "net.pth", generator=generator, data=place / "paired" / "train"))
+    assert (found.recipe.task, found.recipe.data.scale, found.recipe.size.plain) == ("single", 2, 128)
+    assert found.recipe.evaluate.metrics == ("psnr_y", "psnr", "ssim")
+
+
+def test_a_discriminator_is_used_where_there_is_one(place, tmp_path):
+    torch.save(build_generator("resnet", ngf=32, blocks=2).state_dict(), tmp_path / "net_G.pth")
+    torch.save(build_discriminator("patchgan", ndf=4, layers=2).state_dict(), tmp_path / "net_D.pth")
+    found = plan(asked(place, tmp_path / "net_G.pth", discriminator=str(tmp_path / "net_D.pth"))).recipe
+    assert found.losses.adversarial == 1
+    assert found.teach.discriminator["ndf"] == 4
+    settings = {"method": "gan_compression", "discriminator": str(tmp_path / "net_D.pth")}
+    assert plan(asked(place, tmp_path / "net_G.pth", **settings)).recipe.method == "gan_compression"
+
+
+def test_a_budget_that_no_method_reaches_names_the_smallest_cost_of_each(place, tmp_path):
+    net = {"family": "resnet", "ngf": 8, "blocks": 2}
+    torch.save(build_generator(**net).state_dict(), tmp_path / "net.pth")
+    done = slimgen("compress", tmp_path / "net.pth", "--data", place / "paired", "--budget", 1000, "--size", 64)
+    widths = {"stem": 1, "down1": 1, "trunk": 1, "blocks": [1, 1], "up1": 1, "up2": 1}
+    least = generator_cost("resnet", 64, 64, blocks=2, widths=widths).exact
+    assert done.exit_code == 2
+    assert f"has {least:,} macs" in done.stderr
+    assert "gan_compression needs the original's discriminator too" in done.stderr
+    assert "\n" not in done.stderr.strip()
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--data", "paired"), "compress needs a budget"),
+        (("--budget", "1/2"), "compress needs images"),
+        (("--data", "paired", "--budget", "2"), "cannot reach it"),
+        (("--data", "nowhere", "--budget", "1/2"), "no data set at nowhere"),
+        (("--data", "paired", "--budget", "half"), "must be a positive whole number, or a share"),
+        (("--data", "paired", "--budget", "1/2", "--task", "labels"), "--task must be one that compress knows"),
+        (("--data", "paired", "--budget", "1/2", "--method", "cf_gan"), "--method must be one that compresses"),
+        (("--data", "paired", "--budget", "1/2", "--ngf", "4"), "must follow its family or class"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_status_two(place, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(place)
+    torch.save(build_generator("resnet", ngf=4, blocks=2).state_dict(), tmp_path / "net.pth")
+    done = slimgen("compress", tmp_path / "net.pth", "--size", 32, *words)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert "\n" not in done.stderr.strip()
