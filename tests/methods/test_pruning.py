@@ -125,9 +125,7 @@ def generator(tmp_path, monkeypatch) -> Path:
 
 def test_single_pictures_and_weights_alone_are_enough_and_are_measured_against_the_original(generator, images):
     settings = [*ALONE, "task=single", "data={validation: 3, test: 2}", "search={kind: greedy}", "finetune.updates=4"]
-    recipe = TINY.override(
-        [*settings, "finetune.rate=0.002", "finetune.rivals=[random]", "finetune.random=1"]
-    )
+    recipe = TINY.override([*settings, "finetune.rate=0.002", "finetune.rivals=[random]", "finetune.random=1"])
     stages.run(recipe, data=images / "train", out=generator / "run", until="evaluate", progress=quiet)
     table = json.loads((generator / "run" / "evaluate" / "table.json").read_text())
     rows = {row["name"]: row for row in table["rows"]}
