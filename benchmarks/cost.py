@@ -13,7 +13,8 @@ from slimgen.nets.cf_gan.space import Shape, trellis_space
 
 SIZE = 256
 GENERATORS = {"resnet": 3, "mobile_resnet": 3, "unet": 3, "trellis": 3, "spade": 36, "mobile_spade": 36}
-DISCRIMINATORS = {"patchgan": 6, "multiscale": 39}
+GENERATORS |= {"srresnet": 3, "rrdbnet": 3, "srvgg": 3}
+DISCRIMINATORS = {"patchgan": 6, "multiscale": 39, "vgg_style": 3, "unet_sn": 3}
 """Family to the channels of its input."""
 
 

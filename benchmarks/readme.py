@@ -48,6 +48,9 @@ NETWORKS = {
     "SPADE, ngf 64, 36 label channels": (generator_cost, "spade", 256, {}),
     "alphaGAN_(s)": (generator_cost, "alphagan_s", 32, {}),
     "alphaGAN_(l)": (generator_cost, "alphagan_l", 32, {}),
+    "SRResNet, x4": (generator_cost, "srresnet", 256, {}),
+    "RRDBNet (ESRGAN), x4": (generator_cost, "rrdbnet", 256, {}),
+    "SRVGGNetCompact, 32 blocks, x4": (generator_cost, "srvgg", 256, {"blocks": 32}),
     "PatchGAN, 6 channels, ndf 128": (discriminator_cost, "patchgan", 256, {"ndf": 128}),
 }
 """Name to cost function, family, side of the images in pixels, and options."""
@@ -399,7 +402,7 @@ RESULT = {
 
 
 def profile() -> str:
-    """Return a table of published networks' costs under the three conventions."""
+    """Return a table of published networks' costs under every convention."""
     rows = ["| network | px | parameters | " + " | ".join(CONVENTIONS) + " |"]
     rows.append("| --- " * (3 + len(CONVENTIONS)) + "|")
     for name, (cost_of, family, size, options) in NETWORKS.items():

@@ -9,11 +9,13 @@ from slimgen.errors import BudgetError, SlimgenError
 
 
 def test_a_convolution_costs_its_kernel_at_every_output():
-    assert cost_of([Row("stem", "convolution", 3, 5, 7)], 10, 20) == Cost(3 * 5 * 49 + 5, *3 * [3 * 5 * 49 * 200])
+    assert cost_of([Row("stem", "convolution", 3, 5, 7)], 10, 20) == Cost(
+        3 * 5 * 49 + 5, *3 * [3 * 5 * 49 * 200], thop=(3 * 49 + 1) * 5 * 200
+    )
 
 
 def test_a_depthwise_convolution_costs_one_kernel_a_channel():
-    expected = Cost(72, *3 * [72 * 16])
+    expected = Cost(72, *4 * [72 * 16])
     assert cost_of([Row("deep", "depthwise", 8, 8, bias=False)], 4, 4) == expected
     assert cost_of([Row("deep", "convolution", 8, 8, groups=8, bias=False)], 4, 4) == expected
 
@@ -25,19 +27,27 @@ def test_groups_that_do_not_divide_the_channels_are_refused():
 
 def test_a_transposed_convolution_is_counted_at_its_input_or_at_its_output():
     cost = cost_of([Row("up", "transposed", 4, 2, stride=2)], 10, 10)
-    assert cost == Cost(74, exact=72 * 25, torchprofile=72 * 100, gan_compression=72 * 100)
+    assert cost == Cost(74, exact=72 * 25, torchprofile=72 * 100, gan_compression=72 * 100, thop=74 * 100)
 
 
-def test_norms_and_products_cost_operations_in_the_convention_of_gan_compression_only():
+def test_norms_and_products_cost_operations_in_one_convention_each():
     assert cost_of([Row("norm", "norm", 8, 8, norm="instance")], 4, 6) == Cost(0, 0, 0, 192)
     assert cost_of([Row("norm", "norm", 8, 8, norm="affine instance")], 4, 6) == Cost(16, 0, 0, 192)
-    assert cost_of([Row("norm", "norm", 8, 8, norm="batch")], 4, 6) == Cost(16)
-    assert cost_of([Row("norm", "norm", 8, 8, norm="plain batch")], 4, 6) == Cost()
+    assert cost_of([Row("norm", "norm", 8, 8, norm="batch")], 4, 6) == Cost(16, thop=2 * 192)
+    assert cost_of([Row("norm", "norm", 8, 8, norm="plain batch")], 4, 6) == Cost(thop=2 * 192)
     assert cost_of([Row("scale", "product", 8, 8)], 4, 6) == Cost(0, 0, 0, 192)
 
 
+def test_leaky_relus_cost_one_operation_an_element_as_thop_counts_and_prelus_a_slope_a_channel():
+    conv = Row("conv", "convolution", 4, 6, part=2, stride=2)
+    plain = cost_of([conv], 8, 12)
+    assert cost_of([conv._replace(after=("leaky",))], 8, 12) == plain._replace(thop=plain.thop + 6 * 24)
+    assert cost_of([conv._replace(before=("leaky",))], 8, 12) == plain._replace(thop=plain.thop + 4 * 96)
+    assert cost_of([Row("prelu", "prelu", 6, 6)], 8, 12) == Cost(6)
+
+
 def test_a_linear_layer_costs_its_matrix():
-    assert cost_of([Row("entry", "linear", 128, 4096)], 32, 32) == Cost(128 * 4096 + 4096, *3 * [128 * 4096])
+    assert cost_of([Row("entry", "linear", 128, 4096)], 32, 32) == Cost(128 * 4096 + 4096, *4 * [128 * 4096])
     assert cost_of([Row("entry", "linear", 128, 4096, bias=False)], 32, 32).params == 128 * 4096
 
 

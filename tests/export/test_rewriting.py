@@ -229,6 +229,9 @@ FAMILIES = {
     "alphagan_s": ({"channels": 8, "latent": 4}, None),
     "alphagan_l": ({"channels": 8, "latent": 4}, None),
     "sngan": ({"channels": 8, "latent": 4}, None),
+    "srresnet": ({"channels": 4, "blocks": 1, "scale": 4}, 3),
+    "rrdbnet": ({"channels": 4, "blocks": 1, "scale": 2}, 3),
+    "srvgg": ({"channels": 4, "blocks": 1, "scale": 3}, 3),
 }
 """Options of a small generator, and its input's channels; None for those of noise."""
 

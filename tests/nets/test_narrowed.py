@@ -13,6 +13,9 @@ SHAPES = {
     "spade": {"inputs": 12, "doublings": 5},
     "mobile_spade": {"inputs": 12},
     "sngan": {"latent": 128, "size": 64},
+    "srresnet": {"blocks": 3, "scale": 2},
+    "rrdbnet": {"blocks": 2},
+    "srvgg": {"blocks": 4, "scale": 3},
 }
 
 

@@ -18,16 +18,10 @@ GENOTYPED = {
     (GENERATOR, "cyclegan_nas"),
     (DISCRIMINATOR, "cyclegan_nas"),
 }
-WIDTH = {
-    "trellis": "ngf",
-    "upscale_trellis": "ngf",
-    "alphagan": "channels",
-    "alphagan_s": "channels",
-    "alphagan_l": "channels",
-} | {
+WIDTH = {"trellis": "ngf", "alphagan": "channels", "alphagan_s": "channels", "alphagan_l": "channels"} | {
     **dict.fromkeys(("resnet", "mobile_resnet", "unet", "spade", "mobile_spade", "upscale_trellis"), "ngf"),
-    **dict.fromkeys(("patchgan", "multiscale"), "ndf"),
-    "sngan": "channels",
+    **dict.fromkeys(("patchgan", "multiscale", "vgg_style", "unet_sn"), "ndf"),
+    **dict.fromkeys(("sngan", "srresnet", "rrdbnet", "srvgg"), "channels"),
     "cyclegan_nas": "hidden",
 }
 

@@ -27,7 +27,7 @@ from slimgen.nets.co_evolution.filters import FilterSpace
 from slimgen.nets.cyclegan_nas.space import GeneratorShape, space_of
 from slimgen.nets.gan_compression.once_for_all import OnceForAll
 from slimgen.nets.pieces import Generators, InPieces
-from slimgen.search import Genotype
+from slimgen.search import Choice, Genotype, Space
 
 SIZE = (16, 24)
 SCALE = 4
@@ -54,6 +54,9 @@ def networks(name: str) -> InPieces:
         return OnceForAll(family, ((8, 12),) * 8, blocks=3).eval()
     if kind == "filters":
         return Generators(filters(family).space, family, filters(family).described)
+    if kind == "enlarging":
+        space = Space({"channels": Choice((4, 6)), "blocks": Choice((1, 2))})
+        return Generators(space, family, lambda genotype: {**genotype, "scale": 2})
     if kind == "alphagan":
         shape = {**NOISE, "interpolation": family}
         return Generators(EDGES, "alphagan", lambda genotype: {"genotype": genotype, **shape})
@@ -66,6 +69,7 @@ NAMES = [
     "trellis",
     "upscale_trellis",
     *(f"{kind} {family}" for kind in ("channels", "filters") for family in ("resnet", "mobile_resnet")),
+    *(f"enlarging {family}" for family in ("srresnet", "rrdbnet", "srvgg")),
     *("alphagan plain", "alphagan learned", "cells"),
 ]
 
@@ -126,7 +130,8 @@ def test_each_piece_takes_the_networks_features_at_its_place(name: str) -> None:
     for genotype in genotypes(name, 2):
         pieces = networks(name).pieces(genotype, *SIZE)
         assert pieces[0].shape == ((1, 6) if name.startswith("alphagan") else (1, 3, *SIZE))
-        made = tuple((SCALE if name.startswith("upscale") else 1) * side for side in SIZE)
+        times = {"enlarging": 2, "upscale_trellis": SCALE}.get(name.partition(" ")[0], 1)
+        made = tuple(times * side for side in SIZE)
         assert pieces[-1].build()(torch.zeros(pieces[-1].shape)).shape == (1, 3, *made)
 
 

@@ -44,6 +44,9 @@ def options_of(family: str, size: tuple[int, int]) -> dict[str, object]:
         "alphagan_l": noise,
         "sngan": noise,
         "cyclegan_nas": {"hidden": 8, "cells": 2, "genotype": drawn(space_of(GeneratorShape(hidden=8, cells=2)))},
+        "srresnet": {"channels": 4, "blocks": 2, "scale": 3},
+        "rrdbnet": {"channels": 4, "blocks": 2, "scale": 2},
+        "srvgg": {"channels": 4, "blocks": 2, "scale": 4},
     }[family]
 
 
@@ -68,6 +71,8 @@ def test_the_closed_form_of_a_discriminators_cost_equals_the_count(family: str, 
         "multiscale": {"inputs": 6, "ndf": 4, "layers": 2},
         "sngan": {"channels": 4},
         "cyclegan_nas": {"hidden": 4, "genotype": drawn(space_of(DiscriminatorShape(hidden=4)))},
+        "vgg_style": {"ndf": 4},
+        "unet_sn": {"ndf": 4},
     }[family]
     net = build_discriminator(family, **options).eval()
     given = torch.zeros(1, int(str(options.get("inputs", 3))), *size)

@@ -36,11 +36,38 @@ def test_vanilla_is_cross_entropy_at_zero() -> None:
     assert gan.generator(torch.zeros(3)).item() == pytest.approx(math.log(2))
 
 
+def test_the_relativistic_losses_are_esrgans() -> None:
+    """Equations 1 and 2 of Wang et al. 2018, written out with sigmoids; the house takes means of both terms."""
+    real, fake = torch.tensor([1.0, -2.0, 0.5]), torch.tensor([0.3, 4.0])
+    d_real, d_fake = torch.sigmoid(real - fake.mean()), torch.sigmoid(fake - real.mean())
+    gan = adversarial("relativistic")
+    expected = -(d_real.log().mean() + (1 - d_fake).log().mean()) / 2  # Eq. 1
+    assert gan.discriminator(real, fake).item() == pytest.approx(expected.item(), rel=1e-6)
+    expected = -((1 - d_real).log().mean() + d_fake.log().mean()) / 2  # Eq. 2
+    assert gan.passing(fake, lambda: real).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_scores_of_real_images_are_asked_for_only_where_a_loss_depends_on_them_and_get_no_gradient() -> None:
+    weight, asked = nn.Parameter(torch.ones(())), []
+
+    def real() -> torch.Tensor:
+        asked.append(True)
+        return weight * torch.ones(3)
+
+    for name, gan in ADVERSARIAL.items():
+        asked.clear()
+        fake = torch.zeros(2, requires_grad=True)
+        gan.passing(fake, real).backward()
+        assert len(asked) == (name == "relativistic")
+        assert bool((fake.grad < 0).all())
+    assert weight.grad is None
+
+
 @pytest.mark.parametrize("name", ADVERSARIAL)
 def test_the_players_pull_the_scores_of_fakes_apart(name: str) -> None:
     gan = adversarial(name)
     fake = torch.zeros(4, requires_grad=True)
-    (up,) = torch.autograd.grad(gan.generator(fake), fake)
+    (up,) = torch.autograd.grad(gan.passing(fake, lambda: torch.zeros(4)), fake)
     fake = torch.full((4,), 0.5, requires_grad=True)
     (down,) = torch.autograd.grad(gan.discriminator(torch.zeros(4), fake), fake)
     assert (up < 0).all()
@@ -64,6 +91,36 @@ def test_perceptual_loss_is_the_mean_difference_of_feature_maps() -> None:
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
     loss.backward()
     assert fake.grad is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "convolutions", "layers"), [("vgg16", (2, 2, 3, 3, 3), (3, 8, 15, 22)), ("vgg19", (2, 2, 4, 4, 4), (35,))]
+)
+def test_features_of_vgg_are_those_after_or_before_the_activation(
+    name, convolutions, layers, tmp_path, monkeypatch
+) -> None:
+    torch.manual_seed(0)
+    chain, inputs = [], 3
+    for width, count in zip((64, 128, 256, 512, 512), convolutions, strict=True):
+        for _ in range(count):
+            chain += [nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU()]
+            inputs = width
+        chain.append(nn.MaxPool2d(2, 2))
+    net = nn.Sequential(*chain)
+    monkeypatch.setenv(f"SLIMGEN_{name.upper()}", str(tmp_path / "vgg.pth"))
+    torch.save({f"features.{key}": tensor for key, tensor in net.state_dict().items()}, tmp_path / "vgg.pth")
+    images = torch.rand(1, 3, 32, 48)
+    mean, deviation = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[:, :, None, None]
+    outputs = [(images - mean) / deviation]
+    with torch.no_grad():
+        for layer in net:
+            outputs.append(layer(outputs[-1]))
+        for before in (False, True):
+            found = feature_network(name, before)(2 * images - 1)
+            wanted = [outputs[at + (not before)] for at in layers]
+            assert len(found) == len(wanted)
+            assert all(torch.allclose(one, two, atol=1e-4) for one, two in zip(found, wanted, strict=True))
+            assert all(bool((one < 0).any()) == before for one in found)
 
 
 def test_missing_feature_weights_are_named(tmp_path, monkeypatch) -> None:

@@ -1,18 +1,23 @@
 """Network costs in closed form: plain integers, layer by layer, under every convention at once.
 
-The literature counts MACs in several ways, none of them wrong. They differ in two places only:
+The literature counts MACs in several ways, none of them wrong. They differ in few places:
 
 ================== =========================================== ==================================
-convention         transposed convolution                      norms and elementwise products
+convention         transposed convolution                      besides weights
 ================== =========================================== ==================================
-`exact`            at its input size, as really computed       free
-`torchprofile`     at its output size                          free
+`exact`            at its input size, as really computed       nothing
+`torchprofile`     at its output size                          nothing
 `gan-compression`  at its output size                          one operation per output element of
                                                                InstanceNorm and of a product
+`thop`             at its output size                          one per output element with a bias
+                                                               and of LeakyReLU, two of BatchNorm
 ================== =========================================== ==================================
 
 The `torchprofile` count is the one behind the "56.8G" of the ResNet generator with 9 blocks at 256 x 256 in GAN
-Compression (Li et al. 2020) and its followers. A bias costs nothing under all three.
+Compression (Li et al. 2020) and its followers. `thop` is the count of the package of that name, version 0.0.31, behind
+the "1176.67G" of ESRGAN and the "166.66G" of SRResNet in CF-GAN's Table 3; its later versions ignore biases. It also
+counts average pooling and bilinear enlargement, which are left out here. A bias costs nothing under the other three,
+and neither does that of a linear layer under `thop`.
 """
 
 from collections.abc import Iterable
@@ -20,7 +25,7 @@ from typing import NamedTuple
 
 from slimgen.errors import SlimgenError, nearest
 
-CONVENTIONS = {"exact": "exact", "torchprofile": "torchprofile", "gan-compression": "gan_compression"}
+CONVENTIONS = {"exact": "exact", "torchprofile": "torchprofile", "gan-compression": "gan_compression", "thop": "thop"}
 """Each convention's name to the field of `Cost` that holds it."""
 
 
@@ -31,6 +36,7 @@ class Cost(NamedTuple):
     exact: int = 0
     torchprofile: int = 0
     gan_compression: int = 0
+    thop: int = 0
 
     def macs(self, convention: str) -> int:
         """Return the multiply-accumulates under a convention of `CONVENTIONS`; raise SlimgenError for any other."""
@@ -52,10 +58,11 @@ class Cost(NamedTuple):
 
 def total(costs: Iterable[Cost]) -> Cost:
     """Return the sum of costs; zero for none."""
-    params = exact = torchprofile = gan_compression = 0
-    for p, e, t, g in costs:
+    params = exact = torchprofile = gan_compression = thop = 0
+    for p, e, t, g, h in costs:
         params += p
         exact += e
         torchprofile += t
         gan_compression += g
-    return Cost(params, exact, torchprofile, gan_compression)
+        thop += h
+    return Cost(params, exact, torchprofile, gan_compression, thop)

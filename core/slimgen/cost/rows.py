@@ -10,7 +10,9 @@ from typing import Any, Literal, NamedTuple
 from slimgen.cost.formula import Cost
 from slimgen.errors import BudgetError, SlimgenError
 
-Kind = Literal["convolution", "depthwise", "transposed", "depthwise transposed", "linear", "norm", "product", "block"]
+Kind = Literal[
+    "convolution", "depthwise", "transposed", "depthwise transposed", "linear", "norm", "prelu", "product", "block"
+]
 Norm = Literal["", "instance", "affine instance", "batch", "plain batch", "scale"]
 
 
@@ -20,8 +22,8 @@ class Row(NamedTuple):
     Attributes:
         name: unique within the network.
         kind: `convolution`, `depthwise` (one filter a channel), `transposed`, `depthwise transposed`, `linear` (on one
-            vector); `norm` for a norm alone; `product` for the elementwise product of two feature maps; or `block`,
-            whose layers are the rows `within`.
+            vector); `norm` for a norm alone; `prelu` for a PReLU with a slope for each channel; `product` for the
+            elementwise product of two feature maps; or `block`, whose layers are the rows `within`.
         inputs: input channels.
         outputs: output channels.
         kernel: side of the square kernel.
@@ -32,8 +34,9 @@ class Row(NamedTuple):
         norm: the norm after the weights: `instance` (not affine), `affine instance`, `batch` (affine), `plain batch`
             (not affine), `scale` (a learned factor for each channel, folded into the weights of a generator that stands
             alone), or none.
-        before: layers without weights before it, by name, such as `reflect`; they cost nothing.
-        after: layers without weights after it, such as `relu`; they cost nothing.
+        before: layers without weights before it, by name, such as `reflect`; they cost nothing, except that `thop`
+            counts a `leaky`.
+        after: layers without weights after it, such as `relu`; likewise.
         within: the layers of a block.
     """
 
@@ -66,18 +69,18 @@ def cost_of(rows: Iterable[Row], height: int, width: int) -> Cost:
     A convolution is counted at its output size. A transposed one spreads each input pixel over kernel x kernel outputs,
     so `exact` counts it at its input size; the other conventions count it as if it gathered at every output pixel. A
     BatchNorm costs nothing, since it folds into the convolution before it; an InstanceNorm and a product of feature
-    maps count only in GAN Compression's convention. Consecutive blocks whose `within` is the same tuple object are
-    summed once, which matters for arrays of millions.
+    maps count only in GAN Compression's convention, a BatchNorm, a bias and a LeakyReLU only in `thop`'s. Consecutive
+    blocks whose `within` is the same tuple object are summed once, which matters for arrays of millions.
 
     Height and width are the image's, in pixels. If the rows' channels are arrays, so are the fields of the cost.
 
     Raises:
         SlimgenError: groups do not divide channels.
     """
-    params = exact = torchprofile = gan_compression = 0
+    params = exact = torchprofile = gan_compression = thop = 0
     block: tuple[Row, ...] = ()
     inside = Cost()
-    for _, kind, inputs, outputs, kernel, part, stride, groups, bias, norm, _, _, within in rows:
+    for _, kind, inputs, outputs, kernel, part, stride, groups, bias, norm, before, after, within in rows:
         pixels = (height // part) * (width // part)
         if kind == "convolution":
             weights = inputs * outputs * (kernel * kernel)
@@ -90,8 +93,9 @@ def cost_of(rows: Iterable[Row], height: int, width: int) -> Cost:
         elif kind == "block":
             if within is not block:
                 block, inside = within, cost_of(within, height, width)
-            weights, spread, macs, operations = inside
+            weights, spread, macs, operations, counted = inside
             exact, torchprofile, gan_compression = exact + spread, torchprofile + macs, gan_compression + operations
+            thop = thop + counted
             macs = spread = 0
             bias = False
         elif kind == "transposed":
@@ -107,21 +111,35 @@ def cost_of(rows: Iterable[Row], height: int, width: int) -> Cost:
             spread = weights * ((height // part // stride) * (width // part // stride))
         elif kind == "linear":
             weights = macs = spread = inputs * outputs
-        else:  # a norm or a product
-            weights = macs = spread = 0
+            pixels = 1
+        else:  # a norm, a PReLU or a product
+            weights = outputs if kind == "prelu" else 0
+            macs = spread = 0
             bias = False
             if kind == "product":
                 gan_compression = gan_compression + outputs * pixels
-        params = params + weights + outputs if bias else params + weights
+        params = params + weights
+        if bias:
+            params = params + outputs
+            if kind != "linear":
+                thop = thop + outputs * pixels
         exact = exact + spread
         torchprofile = torchprofile + macs
         gan_compression = gan_compression + macs
+        thop = thop + macs
+        if "leaky" in after:
+            thop = thop + outputs * pixels
+        if "leaky" in before:
+            sides = (height // part * stride, width // part * stride)
+            thop = thop + inputs * (sides[0] * sides[1])
         if norm:
             if norm in ("instance", "affine instance"):
                 gan_compression = gan_compression + outputs * pixels
             if norm in ("batch", "affine instance"):
                 params = params + 2 * outputs
-    return Cost(params, exact, torchprofile, gan_compression)
+            if norm in ("batch", "plain batch"):
+                thop = thop + 2 * outputs * pixels
+    return Cost(params, exact, torchprofile, gan_compression, thop)
 
 
 def positions(rows: Iterable[Row]) -> dict[str, range]:

@@ -34,22 +34,29 @@ GENERATORS = {
     "alphagan_l": "slimgen.nets.alphagan.generator:AlphaGanLarge",
     "sngan": "slimgen.nets.sngan.generator:NoiseResnet",
     "cyclegan_nas": "slimgen.nets.cyclegan_nas.networks:CellsGenerator",
+    "srresnet": "slimgen.nets.upscaling.generators:Srresnet",
+    "rrdbnet": "slimgen.nets.upscaling.generators:Rrdbnet",
+    "srvgg": "slimgen.nets.upscaling.generators:Srvgg",
 }
 """Generators by family. A family with an option `latent`, the length of the noise, maps noise to images; all others map
-images to images."""
+images to images, a family with an option `scale` to images that many times as large."""
 
 DISCRIMINATORS = {
     "patchgan": "slimgen.nets.patchgan.discriminators:PatchGAN",
     "multiscale": "slimgen.nets.patchgan.discriminators:MultiScale",
     "sngan": "slimgen.nets.sngan.discriminator:NoiseDiscriminator",
     "cyclegan_nas": "slimgen.nets.cyclegan_nas.networks:CellsDiscriminator",
+    "vgg_style": "slimgen.nets.upscaling.discriminators:VggStyle",
+    "unet_sn": "slimgen.nets.upscaling.discriminators:UnetSn",
 }
 """Discriminators by family."""
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 MOST = 2 * 10**9
 """The most parameters a network may have: this many take 8 GB, and four times that in training."""
 WIDTHS = ("ngf", "channels")
-"""The possible names of the option that sets a generator's overall width; `config` and `widths` set it part by part."""
+"""The possible names of the option that sets a generator's overall width."""
+PART_BY_PART = ("config", "widths", "growth")
+"""Options that set the widths of single parts."""
 
 
 class Family(Protocol):
@@ -198,7 +205,7 @@ def narrowed(
     option = width_option(family)
     if option is None:
         raise RecipeError(f"a generator must have an option {' or '.join(WIDTHS)} to be narrowed", repr(family))
-    rest = {name: value for name, value in options.items() if name not in (option, "config", "widths")}
+    rest = {name: value for name, value in options.items() if name not in (option, *PART_BY_PART)}
 
     return {**rest, option: smallest_reaching(lambda wide: amount({**rest, option: wide}), least)}
 

@@ -26,7 +26,7 @@ def _of_eight(size: Size) -> Size:
     return size
 
 
-Convention = Literal["exact", "torchprofile", "gan-compression"]
+Convention = Literal["exact", "torchprofile", "gan-compression", "thop"]
 Level = Annotated[int, Field(ge=0, le=255)]
 THREADS = 1024
 """Most threads. A larger number is a mistake, which would otherwise show late, as a machine that hangs."""
@@ -158,8 +158,8 @@ class BudgetSection(Section):
     )
     convention: Convention = Field(
         default="exact",
-        description="Way of counting multiply-accumulates: `exact`, or as `torchprofile` or the code of "
-        "`gan-compression` counts them.",
+        description="Way of counting multiply-accumulates: `exact`, or as `torchprofile`, the code of "
+        "`gan-compression`, or `thop` counts them.",
     )
 
     @field_validator("macs", "params", "bytes", mode="before")

@@ -11,7 +11,7 @@ Betas = tuple[Beta, Beta]
 """Decay rates of Adam's two moving averages."""
 BATCH = 1 << 16
 """Largest batch size. A larger one is a mistake, which would otherwise show late, as a machine that hangs."""
-GanLoss = Literal["hinge", "least-squares", "vanilla"]
+GanLoss = Literal["hinge", "least-squares", "vanilla", "relativistic"]
 
 
 class Schedule(Section):
@@ -88,7 +88,9 @@ class LossesSection(Section):
     """
 
     gan: GanLoss = Field(
-        default="hinge", description="Adversarial loss: `hinge`, `least-squares` (LSGAN) or `vanilla` (cross-entropy)."
+        default="hinge",
+        description="Adversarial loss: `hinge`, `least-squares` (LSGAN), `vanilla` (cross-entropy) or `relativistic`, "
+        "which compares each image with the mean of the other kind (ESRGAN, Eq. 1 and 2).",
     )
     adversarial: float = Field(default=1.0, ge=0, description="Weight of the adversarial loss. 0 switches it off.")
     recon: float = Field(
@@ -123,8 +125,13 @@ class LossesSection(Section):
     )
     perceptual_network: str = Field(
         default="discriminator",
-        description="Feature network of the perceptual loss: `discriminator` (the original's), `vgg16`, or the path of "
-        "a TorchScript file.",
+        description="Feature network of the perceptual loss: `discriminator` (the original's), `vgg16` (features "
+        "before its first four poolings), `vgg19` (the last convolution's features, as in SRGAN), or the path of a "
+        "TorchScript file.",
+    )
+    before_activation: bool = Field(
+        default=False,
+        description="Compare the features of `vgg16` or `vgg19` before their activation, as ESRGAN does.",
     )
 
     @model_validator(mode="after")
@@ -132,6 +139,13 @@ class LossesSection(Section):
         """Require one loss with a weight: without any, a generator would keep its initial weights."""
         if not (self.adversarial or self.recon or self.feature or self.perceptual):
             raise ValueError("at least one of 'adversarial', 'recon', 'feature' and 'perceptual' must be above 0")
+        return self
+
+    @model_validator(mode="after")
+    def known_activations(self) -> Self:
+        """Require a VGG network for features before the activation: of others, the place is not known."""
+        if self.before_activation and self.perceptual_network not in ("vgg16", "vgg19"):
+            raise ValueError("'before_activation' needs the 'perceptual_network' vgg16 or vgg19: set one")
         return self
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -132,7 +133,8 @@ def cycle_phases(
             own, judging = parts[number]
             if not this.held:
                 scores = this.discriminator(fake, *judging).float()
-                terms[f"{name}adversarial"] = losses.adversarial * gan.generator(scores)
+                passed = gan.passing(scores, partial(this.discriminator, like, *judging))
+                terms[f"{name}adversarial"] = losses.adversarial * passed
             again = other.generator(fake, *back).float()
             terms[f"{name}cycle"] = losses.cycle * reconstruction(again, real)
             if identity and not this.held:

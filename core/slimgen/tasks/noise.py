@@ -80,7 +80,8 @@ def passing_for_real(
 
     def loss(batch: Pair, arch: Arch, memo: Memo) -> dict[str, Tensor]:
         fake = generator(batch.input).float()
-        terms = {"adversarial": weight * gan.generator(discriminator(fake).float())}
+        passed = gan.passing(discriminator(fake).float(), lambda: discriminator(batch.target))
+        terms = {"adversarial": weight * passed}
         for term in guidance.terms:
             terms |= term(batch, fake, memo)
         return terms

@@ -1,7 +1,7 @@
 """Image translation: networks and losses of pix2pix and of one direction of CycleGAN, as phases of a training."""
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,8 @@ class Translation(Original):
         check_perceptual(losses, self.recipe.channels.wanted)
         features: Callable[[Tensor], Any]
         if losses.perceptual and losses.perceptual_network != "discriminator":
-            features, alone = self.compute.place(feature_network(losses.perceptual_network)), True
+            network = feature_network(losses.perceptual_network, losses.before_activation)
+            features, alone = self.compute.place(network), True
         elif losses.perceptual and discriminator is not None:
             features, alone = discriminator.eval().requires_grad_(False).features, False  # type: ignore[assignment]
         else:
@@ -171,7 +172,8 @@ class Translation(Original):
                 terms["recon"] = losses.recon * reconstruction(fake, wanted.target)
             if losses.adversarial:
                 scores = discriminate(self.shown(batch.input, fake), arch).float()
-                terms["adversarial"] = losses.adversarial * gan.generator(scores)
+                real = partial(discriminate, self.shown(batch.input, batch.target), arch)
+                terms["adversarial"] = losses.adversarial * gan.passing(scores, real)
             for term in guidance.terms:
                 terms |= term(wanted, fake, memo)
             return terms

@@ -58,7 +58,10 @@ class Unconditional(Original):
         embedded=Embedded("images", times=5, tracked=False),
         refused={
             "data": ("direction", "load", "partners", *OF_LABEL_MAPS["data"]),
-            "losses": ("recon", "cycle", "identity", "perceptual", "perceptual_network", *OF_LABEL_MAPS["losses"]),
+            "losses": (
+                *("recon", "cycle", "identity", "perceptual", "perceptual_network", "before_activation"),
+                *OF_LABEL_MAPS["losses"],
+            ),
             "teach": ("reverse_generator_checkpoint", "reverse_discriminator_checkpoint"),
             "finetune": ("generator_steps",),
         },

@@ -18,12 +18,27 @@ class Adversarial(NamedTuple):
     """An adversarial loss on scores of any shape.
 
     Attributes:
-        generator: the scores of generated images to the generator's loss.
+        generator: the scores of generated images, and where `relative` those of real ones, to the generator's loss.
         discriminator: the scores of real and of generated images to the discriminator's loss.
+        relative: whether the generator's loss also depends on the scores of real images.
     """
 
-    generator: Callable[[Tensor], Tensor]
+    generator: Callable[..., Tensor]
     discriminator: Callable[[Tensor, Tensor], Tensor]
+    relative: bool = False
+
+    def passing(self, fake: Tensor, real: Callable[[], Tensor]) -> Tensor:
+        """Return the generator's loss.
+
+        Args:
+            fake: scores of generated images.
+            real: function that returns the scores of real images; called, without gradients, only where `relative`.
+        """
+        if not self.relative:
+            return self.generator(fake)
+        with torch.no_grad():
+            scores = real().float()
+        return self.generator(fake, scores)
 
 
 def _hinge(real: Tensor, fake: Tensor) -> Tensor:
@@ -38,13 +53,21 @@ def _vanilla(real: Tensor, fake: Tensor) -> Tensor:
     return 0.5 * (functional.softplus(-real).mean() + functional.softplus(fake).mean())
 
 
+def _relativistic(real: Tensor, fake: Tensor) -> Tensor:
+    """Return how far real images score below the mean of generated ones, and the reverse (Wang et al. 2018, Eq. 1)."""
+    return _vanilla(real - fake.mean(), fake - real.mean())
+
+
 ADVERSARIAL = {
     "hinge": Adversarial(lambda fake: -fake.mean(), _hinge),
     "least-squares": Adversarial(lambda fake: (fake - 1).square().mean(), _least_squares),
     "vanilla": Adversarial(lambda fake: functional.softplus(-fake).mean(), _vanilla),
+    # The generator's loss has the same form with real and generated images exchanged (Wang et al. 2018, Eq. 2).
+    "relativistic": Adversarial(lambda fake, real: _relativistic(fake, real), _relativistic, relative=True),
 }
-"""Adversarial losses by name; `vanilla` is the non-saturating cross-entropy. As in pix2pix, the discriminator's loss is
-the mean of its terms for real and generated images."""
+"""Adversarial losses by name. `vanilla` is the non-saturating cross-entropy; `relativistic` compares each image with
+the mean of the other kind (Jolicoeur-Martineau 2019), as ESRGAN does. As in pix2pix, the discriminator's loss is the
+mean of its terms for real and generated images; so is the relativistic generator's."""
 
 
 def adversarial(name: str) -> Adversarial:
@@ -121,25 +144,48 @@ def _moved(*parameters: nn.Parameter) -> Tensor:
     return torch.cat(gradients, 1).ne(0).any(1)
 
 
-VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0)
-"""Channels of VGG-16's convolutions up to relu4_3; 0 is a 2x2 max-pooling."""
-VGG16_FILE = "vgg16-397923af.pth"
+class Vgg(NamedTuple):
+    """A VGG network for a perceptual loss.
 
-
-class Vgg16(nn.Module):
-    """VGG-16 up to relu4_3, which returns the features before each pooling (Johnson et al. 2016).
-
-    The weights are torchvision's state dict; its classifier is not needed.
+    Attributes:
+        channels: of its convolutions; 0 is a 2x2 max-pooling, before which features are taken.
+        last: whether only the last features are compared, instead of those before every pooling.
+        file: torchvision's file of its ImageNet weights.
+        variable: the environment variable with another path of that file.
     """
 
-    def __init__(self, weights: dict[str, Tensor]) -> None:
+    channels: tuple[int, ...]
+    last: bool
+    file: str
+    variable: str
+
+
+_TO_CONV3 = (64, 64, 0, 128, 128, 0)
+VGG = {
+    "vgg16": Vgg((*_TO_CONV3, *[256] * 3, 0, *[512] * 3, 0), False, "vgg16-397923af.pth", "SLIMGEN_VGG16"),
+    "vgg19": Vgg(
+        (*_TO_CONV3, *[256] * 4, 0, *[512] * 4, 0, *[512] * 4, 0), True, "vgg19-dcbb9e9d.pth", "SLIMGEN_VGG19"
+    ),
+}
+"""VGG-16 up to relu4_3, as in Johnson et al. 2016, and VGG-19's conv5_4, as in SRGAN and ESRGAN."""
+
+
+class VggFeatures(nn.Module):
+    """The features of a VGG network.
+
+    The weights are torchvision's state dict; its classifier is not needed. With `before_activation` the features are
+    those before the ReLU, which are dense (Wang et al. 2018, section 3.3).
+    """
+
+    def __init__(self, kind: Vgg, weights: dict[str, Tensor], before_activation: bool = False) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         inputs = 3
-        for channels in VGG16:
+        for channels in kind.channels:
             layers += [nn.Conv2d(inputs, channels, 3, padding=1), nn.ReLU()] if channels else [nn.MaxPool2d(2)]
             inputs = channels or inputs
         self.features = nn.Sequential(*layers)
+        self.last, self.before_activation = kind.last, before_activation
         own = self.state_dict()
         self.load_state_dict({name: weights[name] for name in own})
         self.mean: Tensor
@@ -148,48 +194,56 @@ class Vgg16(nn.Module):
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Map images (N, 3, H, W) in [-1, 1] to four feature maps, fine to coarse."""
-        out = ((images + 1) / 2 - self.mean) / self.std
+        """Map images (N, 3, H, W) in [-1, 1] to feature maps, fine to coarse, or to the last one alone."""
+        out = before = ((images + 1) / 2 - self.mean) / self.std
         found = []
         for layer in self.features:
             if isinstance(layer, nn.MaxPool2d):
-                found.append(out)
+                found.append(before if self.before_activation else out)
+            elif isinstance(layer, nn.ReLU):
+                before = out
             out = layer(out)
-        return found
+        return found[-1:] if self.last else found
 
 
 def find_network(name: str) -> Path:
-    """Return the file of a feature network: VGG-16's weights for `vgg16`, or the named file.
+    """Return the file of a feature network: the weights of `vgg16` or `vgg19`, or the named file.
 
     Raises:
         WeightsError: the file is not on this machine.
     """
-    if name != "vgg16":
+    if name not in VGG:
         if not is_file(name):
-            rule = "losses.perceptual_network must be 'discriminator', 'vgg16' or a TorchScript file"
+            known = ", ".join(map(repr, ("discriminator", *VGG)))
+            rule = f"losses.perceptual_network must be {known} or a TorchScript file"
             raise WeightsError(rule, repr(name))
         return Path(name)
-    named = [Path(os.environ["SLIMGEN_VGG16"])] if "SLIMGEN_VGG16" in os.environ else []
-    places = [*named, Path(torch.hub.get_dir()) / "checkpoints" / VGG16_FILE]
+    file, variable = VGG[name].file, VGG[name].variable
+    named = [Path(os.environ[variable])] if variable in os.environ else []
+    places = [*named, Path(torch.hub.get_dir()) / "checkpoints" / file]
     found = next((path for path in places if path.is_file()), None)
     if found is None:
-        hint = f"put torchvision's {VGG16_FILE} there, or set SLIMGEN_VGG16 to its path"
-        rule = "the perceptual loss needs VGG-16's ImageNet weights"
+        hint = f"put torchvision's {file} there, or set {variable} to its path"
+        rule = f"the perceptual loss needs the ImageNet weights of {name}"
         raise WeightsError(rule, f"none at {', '.join(map(str, places))}", hint)
     return found
 
 
-def feature_network(name: str) -> nn.Module:
-    """Load a frozen feature network: `vgg16`, or a TorchScript file whose forward returns one or several tensors.
+def feature_network(name: str, before_activation: bool = False) -> nn.Module:
+    """Load a frozen feature network: one of `VGG`, or a TorchScript file whose forward returns one or several tensors.
+
+    With `before_activation`, the features of a VGG network are those before the ReLU.
 
     Raises:
         WeightsError: the file is not on this machine.
         CheckpointError: the file holds something else.
     """
-    path, kind = find_network(name), "VGG-16's weights" if name == "vgg16" else "a TorchScript file"
+    path, kind = find_network(name), f"the weights of {name}" if name in VGG else "a TorchScript file"
     try:
         net: nn.Module = (
-            Vgg16(load_weights(path)) if name == "vgg16" else torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+            VggFeatures(VGG[name], load_weights(path), before_activation)
+            if name in VGG
+            else torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
         )
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"{path} must hold {kind}", str(error).splitlines()[0]) from None

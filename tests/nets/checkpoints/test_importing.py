@@ -341,7 +341,7 @@ UNET = {"family": "unet", "ngf": 2, "depth": 3}
 @pytest.mark.parametrize(
     ("wanted", "saved", "difference"),
     [
-        (OPTIONS, {"ngf": 3}, r"3 in model\.1\.weight; base width \(ngf or ndf\) 4 expected, 3 found"),
+        (OPTIONS, {"ngf": 3}, r"3 in model\.1\.weight; base width \(ngf, ndf or channels\) 4 expected, 3 found"),
         (OPTIONS, {"inputs": 1}, "input channels 3 expected, 1 found"),
         (OPTIONS, {"blocks": 6}, "blocks 2 expected, 6 found"),
         (OPTIONS, {"outputs": 1}, r"model\.19\.weight \(and 1 more such\); \(3, 4, 7, 7\) expected, \(1, 4, 7, 7\) f"),

@@ -55,7 +55,7 @@ def test_each_scale_sees_the_average_of_the_one_before():
     assert [tuple(features[0].shape[2:]) for features in found] == [(50, 48), (25, 24), (13, 12)]
 
 
-@pytest.mark.parametrize("name", ADVERSARIAL)
+@pytest.mark.parametrize("name", [name for name, loss in ADVERSARIAL.items() if not loss.relative])
 @pytest.mark.parametrize(("size", "scales"), [((64, 64), 2), ((56, 96), 2), ((128, 160), 3)])
 def test_every_scale_weighs_the_same_in_every_loss(name, size, scales):
     net = build_discriminator("multiscale", inputs=2, ndf=2, scales=scales).eval()

@@ -5,7 +5,6 @@ import torch
 from torch import nn
 
 from slimgen.cost.count import count
-from slimgen.cost.formula import Cost
 from slimgen.errors import SlimgenError
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.initial import initialise
@@ -13,10 +12,10 @@ from slimgen.nets.resnet.generator import ResnetGenerator
 
 
 def test_the_original_has_the_papers_cost_under_each_convention():
-    expected = Cost(11_378_179, 49_551_507_456, 56_799_264_768, 56_831_770_624)
-    assert ResnetGenerator.cost(256, 256) == expected
+    expected = (11_378_179, 49_551_507_456, 56_799_264_768, 56_831_770_624)
+    assert ResnetGenerator.cost(256, 256)[:4] == expected
     with torch.device("meta"):
-        assert count(ResnetGenerator(), torch.empty(1, 3, 256, 256)) == expected
+        assert count(ResnetGenerator(), torch.empty(1, 3, 256, 256))[:4] == expected
 
 
 def test_the_closed_form_equals_the_count():

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from slimgen.cost.count import count
-from slimgen.cost.formula import Cost
 from slimgen.errors import RecipeError, SlimgenError
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.initial import initialise
@@ -29,10 +28,10 @@ def labels(height: int, width: int, classes: int = 5, batch: int = 2) -> torch.T
 
 
 def test_the_original_has_the_published_cost_under_each_convention():
-    expected = Cost(93_048_003, 281_276_612_608, 281_276_612_608, 281_356_632_064)
-    assert generator_cost("spade", *CITYSCAPES) == expected
+    expected = (93_048_003, 281_276_612_608, 281_276_612_608, 281_356_632_064)
+    assert generator_cost("spade", *CITYSCAPES)[:4] == expected
     with torch.device("meta"):
-        assert count(SpadeGenerator(), torch.empty(1, 36, *CITYSCAPES)) == expected
+        assert count(SpadeGenerator(), torch.empty(1, 36, *CITYSCAPES))[:4] == expected
 
 
 @pytest.mark.parametrize("config", PUBLISHED)

@@ -165,6 +165,20 @@ def _leaky(graph: Graph, x: str, negative_slope: float = 0.01, inplace: bool = F
     return graph.add("LeakyRelu", x, alpha=negative_slope)
 
 
+def _prelu(graph: Graph, layer: nn.PReLU, x: str) -> str:
+    return graph.add("PRelu", x, graph.constant(layer.weight.reshape(-1, 1, 1)))
+
+
+def _unshuffle(graph: Graph, layer: nn.PixelUnshuffle, x: str) -> str:
+    """Add a pixel unshuffle; ONNX orders its channels by place first, PyTorch by input channel first."""
+    side = layer.downscale_factor
+    last = graph.add("Transpose", graph.add("SpaceToDepth", x, blocksize=side), perm=[0, 2, 3, 1])
+    split = graph.add("Reshape", last, graph.constant(numpy.array([0, 0, 0, side**2, -1], numpy.int64)))
+    turned = graph.add("Transpose", split, perm=[0, 1, 2, 4, 3])
+    joined = graph.add("Reshape", turned, graph.constant(numpy.array([0, 0, 0, -1], numpy.int64)))
+    return graph.add("Transpose", joined, perm=[0, 3, 1, 2])
+
+
 MODULES: dict[type[nn.Module], Callable[..., str]] = {
     nn.Conv2d: _conv,
     nn.ConvTranspose2d: _conv,
@@ -177,6 +191,9 @@ MODULES: dict[type[nn.Module], Callable[..., str]] = {
     nn.ReflectionPad2d: lambda graph, layer, x: _pad(graph, x, layer.padding, "reflect"),
     nn.ZeroPad2d: lambda graph, layer, x: _pad(graph, x, layer.padding),
     nn.LeakyReLU: lambda graph, layer, x: _leaky(graph, x, layer.negative_slope),
+    nn.PReLU: _prelu,
+    nn.PixelShuffle: lambda graph, layer, x: graph.add("DepthToSpace", x, blocksize=layer.upscale_factor, mode="CRD"),
+    nn.PixelUnshuffle: _unshuffle,
     nn.Upsample: lambda graph, layer, x: _enlarge(graph, x, layer.size, layer.scale_factor, layer.mode),
     nn.ReLU: _unary("Relu"),
     nn.Tanh: _unary("Tanh"),
@@ -209,10 +226,10 @@ def onnx_graph(net: nn.Module, shape: Sequence[int]) -> bytes:
     """Return a network of one image or noise tensor, in evaluation mode and float32, as a serialised ONNX model.
 
     It supports convolutions (dense, grouped, transposed), linear layers, reflection and zero padding, InstanceNorm,
-    BatchNorm, the activations of generators, pooling, nearest, bilinear and bicubic upsampling, sums, products and
-    concatenations, as modules or as functions. Input and output are called `input` and `output`; the input's shape is
-    fixed. The network, whose control flow must not depend on values, is not changed. The graph is rewritten like an
-    exported one (`slimgen.export.rewriting`).
+    BatchNorm, the activations of generators, pooling, pixel shuffles, nearest, bilinear and bicubic upsampling, sums,
+    products and concatenations, as modules or as functions. Input and output are called `input` and `output`; the
+    input's shape is fixed. The network, whose control flow must not depend on values, is not changed. The graph is
+    rewritten like an exported one (`slimgen.export.rewriting`).
 
     Raises:
         ExportError: it cannot be traced, or has a layer that this module does not translate.

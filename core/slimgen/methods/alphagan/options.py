@@ -224,7 +224,7 @@ def check(recipe: Recipe) -> None:
         raise RecipeError(rule, f"the task {recipe.task}", "set task to unconditional")
     bottom(recipe.size)
     check_size(*recipe.size)
-    if recipe.losses.gan == "least-squares" and training.iterations:
+    if recipe.losses.gan not in ("hinge", "vanilla") and training.iterations:
         rule = "the gap between G and D needs a loss that falls as scores rise, so losses.gan must be hinge or vanilla"
         raise RecipeError(rule, repr(recipe.losses.gan))
     check_limits(recipe, LIMITS)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from slimgen.errors import CheckpointError, nearest
 from slimgen.nets.checkpoints.fitting import Fit, fit, listed
 from slimgen.nets.checkpoints.parts import fold, parts_of
+from slimgen.nets.checkpoints.schemes import modern
 from slimgen.nets.weights import Weights, read_content, require_weights
 
 _DEPTH = 8
@@ -100,6 +101,7 @@ def _chosen(net: nn.Module, tables: list[Option], where: str, key: str | None, s
         tables = named
     tied = _tied(net)
     first = next((name for name in expected if name not in tied), next(iter(expected), ""))
+    tables = [Option(table.label, _renamed(table.tensors, expected)) for table in tables]
     options = [option for table in tables for option in _options(table, expected, first)]
     fits = [(option, fit(expected, option.tensors, tied)) for option in options]
     fitting = [one for one in fits if one[1].difference is None]
@@ -118,6 +120,12 @@ def _chosen(net: nn.Module, tables: list[Option], where: str, key: str | None, s
         rule = f"{where} holds more than one network that fits"
         raise CheckpointError(rule, " and ".join(labels), f"set {setting} to one of them")
     return fitting[0]
+
+
+def _renamed(tensors: Weights, expected: Mapping[str, Tensor]) -> Weights:
+    """Return a table's tensors with the names of a network where it has older ones, unless two would share a name."""
+    names = modern(expected, list(tensors))
+    return dict(zip(names, tensors.values(), strict=True)) if len({*names}) == len(tensors) else tensors
 
 
 def _tied(net: nn.Module) -> dict[str, str]:

@@ -108,13 +108,21 @@ def _has_batch_norm(names: Collection[str]) -> bool:
 def _blocks(names: Collection[str]) -> tuple[int, bool]:
     """Return the number of residual blocks, and whether their convolutions are dense rather than separable."""
     found = [match for name in names if (match := re.match(r"(.*\.)?(\d+)\.conv_block\.\d+\.(conv\.)?", name))]
-    return len({match[2] for match in found}), not any(match[3] for match in found)
+    dense = not any(match[3] for match in found)
+    found = found or [match for name in names if (match := re.match(r"(body\.)(\d+)\.(rdb\d\.)?conv\d\.", name))]
+    return len({match[2] for match in found}), dense
 
 
 def _depth(names: Collection[str]) -> int:
     """Return the number of nested scales of a U-Net; 0 for any other network."""
     nested = max((name.split(".").count("model") for name in names), default=0)
     return nested - 1 if nested > 2 else 0
+
+
+def _scale(expected: Collection[str], channels: int) -> str | None:
+    """Return a hint where an RRDBNet's input channels are those of RGB pictures with another scale."""
+    scale = {3: 4, 12: 2, 48: 1}.get(channels) if "conv_body.weight" in expected else None
+    return None if scale is None else f"set scale: {scale}"
 
 
 def _difference(
@@ -128,10 +136,11 @@ def _difference(
         return None
     stem = next((name for name, tensor in expected.items() if tensor.dim() == 4), None)
     if stem in differing:
-        for axis, noun in ((0, "base width (ngf or ndf)"), (1, "input channels")):
+        for axis, noun in ((0, "base width (ngf, ndf or channels)"), (1, "input channels")):
             want, have = expected[stem].shape[axis], found[stem].shape[axis]
             if want != have:
-                return f"{noun} {have} in {stem}", f"{noun} {want} expected, {have} found"
+                hint = _scale(expected, have) if axis else None
+                return f"{noun} {have} in {stem}", hint or f"{noun} {want} expected, {have} found"
     (blocks, dense), (blocks_found, dense_found) = (_blocks(names) for names in (expected, found))
     if blocks != blocks_found:
         return f"{blocks_found} residual blocks", f"blocks {blocks} expected, {blocks_found} found"

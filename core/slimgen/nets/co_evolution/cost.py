@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from slimgen.cost.formula import Cost
@@ -22,6 +22,7 @@ from slimgen.nets.co_evolution.dependencies import Convolution, channels_of, con
 Numbers = npt.NDArray[np.int64]
 Widths = Mapping[str, tuple[Numbers, Numbers]]
 """Module name to its input and output channels, each as a vector w such that w . h is their number."""
+_LEAKY = " leaky"  # no name of a module has a space
 _TRIED = 4  # random masks at which the form must agree with counting
 
 
@@ -82,19 +83,32 @@ def cost(
 
 @contextmanager
 def _pixels(net: nn.Module) -> Iterator[dict[str, list[tuple[int, int]]]]:
-    """Record the pixels that each convolution and InstanceNorm, by name, reads and writes at each call."""
+    """Record the pixels that each convolution and norm, by name, reads and writes at each call.
+
+    A LeakyReLU has no channels of its own, so its pixels are recorded as `leaky`, behind the name of the module that
+    wrote its input; one whose input no such module wrote is left out.
+    """
     found: dict[str, list[tuple[int, int]]] = {}
+    written: dict[int, tuple[str, Tensor]] = {}  # the tensor is held, so that its id is not given to another
 
     def watch(name: str, reads: int, writes: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(_: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
             if given:
                 found.setdefault(name, []).append((given[0].numel() // reads, out.numel() // writes))
+                written[id(out)] = name, out
 
         return hook
 
+    def watch_leaky(_: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
+        if given and id(given[0]) in written:
+            name = written[id(given[0])][0]
+            found.setdefault(f"{name}{_LEAKY}", []).append((0, found[name][-1][1]))
+
     hooks = []
     for name, module in net.named_modules():
-        if isinstance(module, Convolution | _InstanceNorm):
+        if isinstance(module, nn.LeakyReLU):
+            hooks.append(module.register_forward_hook(watch_leaky))
+        elif isinstance(module, Convolution | _NormBase):
             hooks.append(module.register_forward_hook(watch(name, *channels_of(module))))
     try:
         yield found
@@ -126,15 +140,22 @@ def _add_parameters(form: Numbers, net: nn.Module, widths: Widths) -> None:
 
 
 def _add_operations(form: Numbers, net: nn.Module, widths: Widths, pixels: Mapping[str, list[tuple[int, int]]]) -> None:
-    """Add the operations of convolutions and InstanceNorms, under each convention."""
-    _, exact, torchprofile, gan_compression = form
-    for name, calls in pixels.items():
+    """Add the operations of convolutions, norms and LeakyReLUs, under each convention."""
+    _, exact, torchprofile, gan_compression, thop = form
+    for place, calls in pixels.items():
+        name = place.removesuffix(_LEAKY)
         module = net.get_submodule(name)
         for read, written in calls:
-            if isinstance(module, Convolution):
+            if place != name:
+                thop[0] += widths[name][1] * written
+            elif isinstance(module, Convolution):
                 each = _weights(name, module, widths)
+                thop += each * written
+                thop[0] += widths[name][1] * (written if module.bias is not None else 0)
                 exact += each * (read if isinstance(module, nn.ConvTranspose2d) else written)
                 torchprofile += each * written
                 gan_compression += each * written
-            elif isinstance(module, _NormBase):
+            elif isinstance(module, _BatchNorm):
+                thop[0] += widths[name][1] * (2 * written)
+            elif isinstance(module, _InstanceNorm):
                 gan_compression[0] += widths[name][1] * written

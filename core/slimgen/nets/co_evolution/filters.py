@@ -121,18 +121,22 @@ class FilterSpace:
 
     def channels(self, genotype: Mapping[str, Any]) -> dict[str, list[int]]:
         """Return the number of input and output channels that each cut module keeps, by its name."""
-        h = np.array((1, *self._kept(genotype)), np.int64)
         cut = {*self._written, *self._read}
-        return {name: [int(side @ h) for side in sides] for name, sides in self._widths.items() if name in cut}
+        return {name: sides for name, sides in self._sides(genotype).items() if name in cut}
+
+    def _sides(self, genotype: Mapping[str, Any]) -> dict[str, list[int]]:
+        """Return the number of input and output channels that each module keeps, whether it is cut or not."""
+        h = np.array((1, *self._kept(genotype)), np.int64)
+        return {name: [int(side @ h) for side in sides] for name, sides in self._widths.items()}
 
     def described(self, genotype: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options with which `build_generator` builds a network that can load the weights of `cut`."""
         if self.family is None:
             raise SlimgenError("only a generator with a family can be described")
-        channels = self.channels(genotype)
         if ":" in self.family:
-            return {**self.options, CHANNELS: channels}
-        return described(self.family, self.options, lambda name: channels[name][1])
+            return {**self.options, CHANNELS: self.channels(genotype)}
+        sides = self._sides(genotype)
+        return described(self.family, self.options, lambda name: sides[name][1])
 
     def cost(self, genotype: Mapping[str, Any], height: int, width: int) -> Cost:
         """Return the cut generator's cost in closed form, under every convention.

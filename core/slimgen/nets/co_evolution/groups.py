@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from slimgen.errors import RecipeError, SlimgenError
-from slimgen.nets import GENERATORS, build_generator, description_of
+from slimgen.nets import GENERATORS, PART_BY_PART, WIDTHS, build_generator, description_of
 from slimgen.nets.co_evolution.cutting import Kept, narrowed
 from slimgen.nets.co_evolution.dependencies import Convolution, Group, channels_of, uncut
 from slimgen.nets.co_evolution.dependencies import groups as groups_of
@@ -160,7 +160,7 @@ def described(family: str, options: Mapping[str, Any], outputs: Callable[[str], 
         RecipeError: the family has no option `widths`.
     """
     check_family(family)
-    rest = {name: value for name, value in options.items() if name not in ("ngf", "config", "widths")}
+    rest = {name: value for name, value in options.items() if name not in (*WIDTHS, *PART_BY_PART)}
     return {**rest, "widths": description_of(family)(**options).cut(outputs)}
 
 

@@ -53,6 +53,7 @@ class Slot(NamedTuple):
         skip: `begin` where a residual cell begins, `end` where its input is added.
         normed: whether a norm follows.
         end: the last step: an activation, `tanh`, or nothing after scores.
+        leaky: whether the activation is a LeakyReLU, as in discriminators, instead of a ReLU.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Slot(NamedTuple):
     skip: Skip = ""
     normed: bool = True
     end: Literal["activation", "tanh", ""] = "activation"
+    leaky: bool = False
 
     def row(self, option: str) -> Row:
         """Return the row of an operation's convolution; pooling and interpolation before it cost nothing."""
@@ -71,7 +73,9 @@ class Slot(NamedTuple):
         kernel = 3 if transposed else CONVOLUTIONS.get(option, (1, 1))[0]
         stride = 2 if transposed or (self.kind == "encoding" and option in CONVOLUTIONS) else 1
         plain = Row(self.name, "convolution", self.inputs, self.outputs, kernel, self.part, stride)
-        return plain._replace(kind="transposed" if transposed else plain.kind, norm="instance" if self.normed else "")
+        after = ("leaky",) if self.leaky and self.end == "activation" else ()
+        kind = "transposed" if transposed else plain.kind
+        return plain._replace(kind=kind, norm="instance" if self.normed else "", after=after)
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,8 @@ class DiscriminatorShape:
         slots += _cell(1, "encoding", 4, 2 * wide, 4 * wide, 8 * wide)
         end = OPERATIONS["residual"] if self.ends else SCORES
         scores = Slot("output", "residual", end, 8 * wide, 1, 16, normed=False, end="")
-        return first._replace(normed=False), *slots, scores
+        cells = first._replace(normed=False), *slots
+        return *(slot._replace(leaky=True) for slot in cells), scores
 
 
 Shape = GeneratorShape | DiscriminatorShape

@@ -25,7 +25,7 @@ class NoiseResnetOptions(NoiseOptions):
         for part in (2**step for step in reversed(range(DOUBLINGS))):
             conv = Row("conv", "convolution", self.channels, self.channels, part=part)
             norm = Row("norm", "norm", self.channels, self.channels, part=part, norm="batch")
-            blocks.append((norm, norm, conv, conv, conv._replace(name="shortcut", kernel=1)))
+            blocks.append((norm._replace(part=2 * part), norm, conv, conv, conv._replace(name="shortcut", kernel=1)))
         return blocks
 
     def cost(self, height: int, width: int) -> Cost:

@@ -31,6 +31,7 @@ NORMS: dict[str, Norm] = {"batch": "plain batch", "instance": "instance"}
 """The norms that a SPADE layer can modulate; they have no parameters."""
 TAPS = ("head_0", "G_middle_1", "up_1")
 """The blocks after which GAN Compression compares student and teacher."""
+_LEAKY = ("leaky",)
 _MULTIPLES = {"head_0": 16, "G_middle_0": 16, "G_middle_1": 16, "up_0": 8, "up_1": 4, "up_2": 2, "up_3": 1}
 _PARTS = {6: (64, 32, 16, 8, 4, 2, 1), 5: (32, 16, 16, 8, 4, 2, 1)}
 """By number of doublings (6 and 5 are the authors' "more" and "normal"): at 1/part of the size, each block's part."""
@@ -58,8 +59,8 @@ class Block(NamedTuple):
         """Return the block as a row; its convolutions and SPADE layers are named as in published checkpoints."""
         part = self.part
         within = [
-            Row("conv_0", "convolution", self.inputs, self.inner, part=part),
-            Row("conv_1", "convolution", self.inner, self.outputs, part=part),
+            Row("conv_0", "convolution", self.inputs, self.inner, part=part, before=_LEAKY),
+            Row("conv_1", "convolution", self.inner, self.outputs, part=part, before=_LEAKY),
             self._spade("norm_0", self.inputs),
             self._spade("norm_1", self.inner),
         ]
@@ -157,7 +158,7 @@ class SpadeOptions:
         first, last = blocks[0], blocks[-1]
         return (
             Row("fc", "convolution", self.inputs, first.inputs, part=first.part),
-            Row("conv_img", "convolution", last.outputs, self.outputs),
+            Row("conv_img", "convolution", last.outputs, self.outputs, before=_LEAKY),
         )
 
     def check_size(self, height: int, width: int) -> None:

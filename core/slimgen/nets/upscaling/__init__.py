@@ -1,0 +1,1 @@
+"""Generators that enlarge pictures, and their discriminators."""
