@@ -116,9 +116,13 @@ class Shape:
         """Return the convolutions of a layer."""
         return rows_of(kind, inputs, beside, outputs, part)
 
-    def layer_cost(self, kind: str, inputs: int, beside: int, outputs: int, part: int, height: int, width: int) -> Cost:
-        """Return the cost of a layer of a generator for images of this size."""
-        return _cost(kind, inputs, beside, outputs, part, height, width)
+    @property
+    def layer_cost(self) -> Callable[..., Cost]:
+        """The cost of a layer by the arguments of `rows` and the height and width of the generator's input.
+
+        Where blocks may be applied several times, by that number too.
+        """
+        return _cost
 
 
 def paths(groups: int, scales: Path = (4, 2, 1)) -> list[Path]:
@@ -263,11 +267,11 @@ class TrellisOptions(Shape):
 def trellis_cost(shape: Shape, genotype: Mapping[str, Value], height: int, width: int) -> Cost:
     """Return the cost of a genotype's generator on one image; for translation, its sides are multiples of 4."""
     channels, costs = channels_of(shape, genotype), []
+    layer_cost, repeating = shape.layer_cost, bool(shape.times)
     for layer in shape.layers(genotype["path"]):
         widths = channels[layer.reads], channels[layer.beside], channels[layer.writes]
-        cost = shape.layer_cost(layer.kind_in(genotype), *widths, layer.part, height, width)
-        times = layer.times_in(genotype)
-        costs.append(cost if times == 1 else Cost(cost.params, *(times * macs for macs in cost[1:])))
+        times = (layer.times_in(genotype),) if repeating else ()
+        costs.append(layer_cost(layer.kind_in(genotype), *widths, layer.part, height, width, *times))
     return total(costs)
 
 

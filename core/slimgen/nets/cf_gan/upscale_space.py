@@ -4,9 +4,9 @@ The trellis is progressive: features grow from the size of the input (x1) to tha
 then x4). Operators are those of ESRN (Song et al., AAAI 2020), each applied up to four times with the same weights.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from math import lcm
 from typing import ClassVar
 
@@ -106,9 +106,10 @@ class UpscaleShape(Shape):
         """See `Shape`."""
         return rows_of(kind, inputs, beside, outputs, part, self.scale)
 
-    def layer_cost(self, kind: str, inputs: int, beside: int, outputs: int, part: int, height: int, width: int) -> Cost:
+    @property
+    def layer_cost(self) -> Callable[..., Cost]:
         """See `Shape`."""
-        return _cost(kind, inputs, beside, outputs, part, self.scale, height, width)
+        return partial(_cost, self.scale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,8 +189,12 @@ def rows_of(kind: str, inputs: int, beside: int, outputs: int, part: int, scale:
 
 
 @cache
-def _cost(kind: str, inputs: int, beside: int, outputs: int, part: int, scale: int, height: int, width: int) -> Cost:
+def _cost(
+    scale: int, kind: str, inputs: int, beside: int, outputs: int, part: int, height: int, width: int, times: int
+) -> Cost:
+    # Weights count once, however often they are applied.
     rows = rows_of(kind, inputs, beside, outputs, part, scale)
     # Pooled sides are rounded up; all others are divided exactly.
     whole = (-(-scale * side // rows[0].part) * rows[0].part for side in (height, width))
-    return cost_of(rows, *whole)
+    params, *macs = cost_of(rows, *whole)
+    return Cost(params, *(times * number for number in macs))
