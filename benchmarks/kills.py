@@ -240,7 +240,7 @@ def pipelines_runs(how: str, folder: Path, part: Part, kills: int, rng: random.R
     before.ask_for(seed=1)
     before.finish(how)
     before.ask_for(seed=0)
-    alone = folder / "one" / "run"
+    alone = folder / "one" / before.run.name  # the name of a run is in its card
     left_alone = before.copy(folder / "alone")
     seconds = left_alone.finish(how)
     if how == "torchrun":  # which rounds otherwise than one process does
