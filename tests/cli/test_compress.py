@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from slimgen.cli.app import app
@@ -44,10 +47,24 @@ def place(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for split, count in (("train", 9), ("test", 2)):
+        (folder / split).mkdir()
+        for number in range(count):
+            noise = np.random.default_rng(number).integers(0, 256, (6, 7, 3), dtype=np.uint8)
+            Image.fromarray(noise).resize((51, 42), Image.Resampling.BILINEAR).save(folder / split / f"{number}.png")
+    return folder
+
+
 GENERATORS = {
     "resnet": {"ngf": 12, "blocks": 6, "norm": "batch"},
     "mobile_resnet": {"ngf": 8, "blocks": 3, "norm": "instance"},
     "unet": {"ngf": 6, "depth": 5, "norm": "batch", "inputs": 1},
+    "rrdbnet": {"channels": 6, "blocks": 2, "scale": 4, "growth": 4},
+    "srresnet": {"channels": 6, "blocks": 2, "scale": 3, "inputs": 1, "outputs": 1},
+    "srvgg": {"channels": 6, "blocks": 3, "scale": 2},
 }
 
 
@@ -62,7 +79,6 @@ def test_family_and_options_are_read_from_a_file(tmp_path, family, wrapped):
     found = read_generator(tmp_path / "net.pth")
     assert found.pop("family") == family
     build_generator(family, **found).load_state_dict(build_generator(family, **options).state_dict())
-    assert {**found, "norm": options["norm"]} == found
     assert options.items() <= found.items()
 
 
@@ -82,7 +98,8 @@ def test_a_discriminator_is_read_as_well(tmp_path, options):
 def test_a_file_of_another_network_names_the_families_that_can_be_read(tmp_path):
     torch.save(torch.nn.Conv2d(3, 3, 1).state_dict(), tmp_path / "net.pth")
     with pytest.raises(
-        CheckpointError, match=r"resnet, mobile_resnet, unet.*name its family and options, or its class"
+        CheckpointError,
+        match=r"resnet, mobile_resnet, unet, rrdbnet, srresnet, srvgg.*name its family and options, or its class",
     ):
         read_generator(tmp_path / "net.pth")
 
@@ -127,15 +144,87 @@ def test_the_task_is_seen_from_the_folders(place, tmp_path, layout, task, metric
     assert metrics is None or found.evaluate.metrics == metrics
 
 
-def test_a_class_of_ones_own_that_enlarges_is_pruned_on_pictures_alone(place, tmp_path, monkeypatch):
+def test_a_class_of_ones_own_that_enlarges_is_an_upscaler(place, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(place))
     from doubling_twice import Doubler
 
     torch.save(Doubler().state_dict(), tmp_path / "net.pth")
     generator = {"family": "doubling_twice:Doubler"}
     found = plan(asked(place, tmp_path / "net.pth", generator=generator, data=place / "paired" / "train"))
-    assert (found.recipe.task, found.recipe.data.scale, found.recipe.size.plain) == ("single", 2, 128)
-    assert found.recipe.evaluate.metrics == ("psnr_y", "psnr", "ssim")
+    assert (found.recipe.task, found.recipe.data.scale, found.recipe.size.plain) == ("upscale", 2, 64)
+    assert found.recipe.evaluate.metrics == ("psnr_y", "ssim_y")
+    pictures = {"generator": generator, "data": place / "paired" / "train", "task": "single"}
+    named = plan(asked(place, tmp_path / "net.pth", **pictures)).recipe
+    assert (named.task, named.data.scale, named.size.plain) == ("single", 2, 128)
+
+
+EIGHTFOLD = """
+from torch import nn
+
+class Eightfold(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 192, 3, padding=1), nn.PixelShuffle(8))
+"""
+
+
+def test_an_enlargement_that_is_no_task_upscale_is_pruned_on_pictures_alone(place, tmp_path, monkeypatch):
+    (tmp_path / "eightfold.py").write_text(EIGHTFOLD)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from eightfold import Eightfold
+
+    torch.save(Eightfold().state_dict(), tmp_path / "net.pth")
+    pictures = {"generator": {"family": "eightfold:Eightfold"}, "data": place / "paired" / "train"}
+    found = plan(asked(place, tmp_path / "net.pth", limits={"macs": "9/10"}, **pictures)).recipe
+    assert (found.task, found.data.scale, found.size.plain) == ("single", 8, 32)
+    assert found.evaluate.metrics == ("psnr_y", "ssim_y", "psnr", "ssim")
+
+
+UPSCALERS = {
+    "rrdbnet": {"channels": 8, "blocks": 1, "scale": 2},
+    "srresnet": {"channels": 8, "blocks": 2, "scale": 3},
+}
+
+
+@pytest.mark.parametrize("family", UPSCALERS)
+def test_an_upscaler_is_made_smaller_by_one_command(pictures, tmp_path, family):
+    options = UPSCALERS[family]
+    torch.save({"params": build_generator(family, **options, seed=1).state_dict()}, tmp_path / "net.pth")
+    words = ("compress", tmp_path / "net.pth", "--data", pictures, "--budget", "1/2", "--size", 8, "--quick")
+    quick = ("--set", "search={kind: greedy}", "--set", "export.dynamic=false")
+    done = slimgen(*words, *quick, "--out", tmp_path / "run", "--json")
+    assert done.exit_code == 0, done.output  # also of the odd sides that an RRDBNet of scale 2 does not take
+    assert "upscale images (train and test, HR alone, 9 to train on); method pruning" in done.stderr
+    table = json.loads((tmp_path / "run" / "evaluate" / "table.json").read_text())
+    rows = {row["name"]: row for row in table["rows"]}
+    assert {"original", "found", "bicubic"} <= rows.keys()
+    assert rows["found"]["macs"]["exact"] <= rows["original"]["macs"]["exact"] / 2
+    assert {"psnr_y", "ssim_y"} <= rows["found"]["metrics"].keys()
+    graph = onnxruntime.InferenceSession(json.loads(done.stdout)["files"]["generator.onnx"])
+    (made,) = graph.run(None, {"input": np.zeros((1, 3, 8, 8), np.float32)})
+    assert made.shape == (1, 3, 8 * options["scale"], 8 * options["scale"])
+
+
+def test_the_layouts_of_the_task_upscale_are_taken(pictures, tmp_path):
+    torch.save(build_generator("srvgg", channels=4, blocks=1, scale=2).state_dict(), tmp_path / "net.pth")
+    place = tmp_path / "both"
+    for split, count in (("train", 9), ("test/one", 1), ("test/two", 2)):
+        for folder, side in (("HR", 32), ("LRx2", 16)):
+            (place / split / folder).mkdir(parents=True)
+            for number in range(count):
+                Image.new("RGB", (side, side), (number, 9, 9)).save(place / split / folder / f"{number}.png")
+    for data, layout in ((pictures / "train", "one folder, HR alone, 9"), (place, "train and test, HR and LRx2, 9")):
+        found = plan(asked(tmp_path, tmp_path / "net.pth", data=data, size=Size(8, 8)))
+        assert f"upscale images ({layout} to train on)" in found.said
+        assert ("test" in found.recipe.data.model_fields_set) == (data != place)
+        assert found.recipe.size.plain == 8
+
+
+@pytest.mark.parametrize(("scale", "side"), [(2, 64), (3, 40), (4, 32)])
+def test_patches_of_an_upscaler_are_about_as_large_as_esrgans(pictures, tmp_path, scale, side):
+    torch.save(build_generator("srresnet", channels=4, blocks=1, scale=scale).state_dict(), tmp_path / "net.pth")
+    found = plan(asked(tmp_path, tmp_path / "net.pth", data=pictures))
+    assert found.recipe.size.plain == side
+    assert found.recipe.teach.generator["scale"] == scale
 
 
 def test_a_discriminator_is_used_where_there_is_one(place, tmp_path):

@@ -29,7 +29,7 @@ from slimgen.stages.checking import check
 from slimgen.tasks import check_recipe, open_task
 from slimgen.tasks.adopting import recipe_of
 from slimgen.tasks.embedded import find_images
-from slimgen.tasks.tiles import in_tiles, spans
+from slimgen.tasks.tiles import in_tiles, mirrored, spans
 from slimgen.tasks.upscale import enlarged
 from tests.quiet import quiet
 from townhouses import write
@@ -92,6 +92,32 @@ def test_a_picture_without_more_pixels_than_a_tile_passes_whole_and_tiles_cover_
     assert [place for one in spans(37, 16, 3) for place in range(one.first, one.last)] == list(range(37))
     with pytest.raises(DataError, match="must enlarge a tile to 38x38 pixels; got 57x57"):
         in_tiles(net, noise(1, 3, 40, 40), scale=2, tile=16, overlap=3)
+
+
+def test_a_generator_of_even_sides_takes_odd_ones_and_their_mirror_image_is_cut_off():
+    seen = []
+
+    def doubling(pictures: torch.Tensor) -> torch.Tensor:
+        seen.append(tuple(pictures.shape[-2:]))
+        whole = nn.functional.pixel_shuffle(nn.functional.pixel_unshuffle(pictures, 2), 2)
+        return nn.functional.interpolate(whole, scale_factor=2.0, mode="nearest")
+
+    pictures, net = noise(2, 3, 9, 14), mirrored(doubling, scale=2, multiple=2)
+    assert torch.equal(net(pictures), pictures.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    net(pictures[..., :8, :])
+    assert seen == [(10, 14), (8, 14)]
+
+
+@torch.no_grad()
+def test_tiles_of_a_generator_that_first_makes_pictures_smaller_equal_the_whole():
+    options = {"channels": 4, "blocks": 0, "scale": 2}
+    net = build_generator("rrdbnet", **options, seed=1).eval()
+    generator = f"teach.generator={{family: rrdbnet, {', '.join(f'{name}: {each}' for name, each in options.items())}}}"
+    recipe = TINY.override([generator, "evaluate={tile: 17, overlap: 9, metrics: [psnr]}"])
+    pictures = noise(1, 3, 37, 51)
+    whole = mirrored(net, scale=2, multiple=2)(pictures)
+    assert whole.shape == (1, 3, 74, 102)
+    assert torch.allclose(open_task(recipe, CPU).generate(net, pictures), whole, atol=1e-5)
 
 
 def test_pictures_of_unequal_sizes_are_measured_by_the_protocol_each_on_its_own():

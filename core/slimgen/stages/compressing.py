@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from slimgen.data.layouts import find_pairs, find_sets
+from slimgen.data.high_resolution import find_scaled
+from slimgen.data.layouts import Files, find_pairs, find_sets
 from slimgen.data.prepare_images import find_images
 from slimgen.errors import BudgetError, DataError, RecipeError
 from slimgen.methods import open_method
@@ -21,10 +22,18 @@ from slimgen.search.budget import cheapest, plain
 from slimgen.size import Size
 from slimgen.tasks.adopting import ENLARGED, JUDGE, MADE
 from slimgen.tasks.single import scale_of
+from slimgen.tasks.upscale import SCALES
 
 VALIDATION = 32  # the most images that are held out to compare candidates
-PAIRED, UNPAIRED, SINGLE = "paired", "unpaired", "single"
-_METRICS = {PAIRED: ("psnr", "ssim"), UNPAIRED: ("patch_swd",), SINGLE: ("psnr", "ssim")}
+PAIRED, UNPAIRED, SINGLE, UPSCALE = "paired", "unpaired", "single", "upscale"
+PATCH = 128
+"""Pixels a side of the patches that an upscaler is trained to make (ESRGAN, section 4.1)."""
+_METRICS = {
+    PAIRED: ("psnr", "ssim"),
+    UNPAIRED: ("patch_swd",),
+    SINGLE: ("psnr", "ssim"),
+    UPSCALE: ("psnr_y", "ssim_y"),
+}
 
 
 class Way(NamedTuple):
@@ -51,7 +60,7 @@ METHODS: Mapping[str, Way] = {
         "its filters are cut, and its own outputs are the targets",
         {"search": {"kind": "evolution", "population": 16, "evaluations": 160}},
         None,
-        (PAIRED, UNPAIRED, SINGLE),
+        (PAIRED, UNPAIRED, SINGLE, UPSCALE),
     ),
     "gan_compression": Way(
         "channels of a once-for-all ResNet that is distilled from it",
@@ -80,7 +89,7 @@ class Asked(NamedTuple):
         generator: family and options; empty to read them from the file.
         limits: the section `budget`.
         task: None to see from the folders of the images.
-        size: of the generator's inputs; None for outputs of 256 pixels a side.
+        size: of the generator's inputs; None for outputs of 256 pixels a side, or of `PATCH` for the task upscale.
         key: the part of the file that holds the generator.
         discriminator: the file of the original's discriminator.
         method: None for the one that suits.
@@ -139,57 +148,51 @@ def plan(asked: Asked) -> Plan:
 
 
 class Images(NamedTuple):
-    """What a folder of images is like: the task, the number of training images, and in words."""
+    """What a folder of images is like: the task, the enlargement, the number of training images, and in words."""
 
     task: str
+    scale: int
     train: int
     tested: bool
     said: str
 
 
 def look(asked: Asked, generator: Mapping[str, Any]) -> Images:
-    """Return the task that a folder of images suits, by its layout.
+    """Return the task that a generator and a folder of images suit, the latter by its layout.
 
     Raises:
         DataError: there are no images, or not in a layout of the named task.
     """
-    looks: dict[str, Callable[[], tuple[int, str, bool]]] = {
-        PAIRED: lambda: _counted(find_pairs(asked.data, "AtoB", tested=False)),
-        UNPAIRED: lambda: _counted(find_sets(asked.data, "AtoB", tested=False)),
-        SINGLE: lambda: _counted(find_images(asked.data)),
+    scale = scale_of(generator, asked.size or MADE)
+    looks: dict[str, Callable[[], Files[Any]]] = {
+        UPSCALE: lambda: find_scaled(asked.data, scale),
+        PAIRED: lambda: find_pairs(asked.data, "AtoB", tested=False),
+        UNPAIRED: lambda: find_sets(asked.data, "AtoB", tested=False),
+        SINGLE: lambda: find_images(asked.data),
     }
-    enlarging = scale_of(generator, asked.size or MADE) > 1
     if asked.task is not None and asked.task not in looks:
         raise RecipeError("--task must be one that compress knows", repr(asked.task), f"known: {', '.join(looks)}")
-    for task, found in looks.items():
-        if asked.task not in (None, task) or (asked.task is None and enlarging and task != SINGLE):
-            continue
-        if asked.task is not None:
-            return Images(task, *_said(task, found()))
+    suited = (PAIRED, UNPAIRED, SINGLE) if scale == 1 else (UPSCALE,) if scale in SCALES else (SINGLE,)
+    *others, last = suited if asked.task is None else (asked.task,)
+    for task in others:
         with suppress(DataError):
-            return Images(task, *_said(task, found()))
-    return Images(SINGLE, *_said(SINGLE, looks[SINGLE]()))
+            return _images(task, scale, looks[task]())
+    return _images(last, scale, looks[last]())
 
 
-def _counted(files: Any) -> tuple[int, str, bool]:
-    splits = files.splits
-    train = splits["train"]
-    return len(train), files.layout, bool(splits.keys() & {"test", "val"})
-
-
-def _said(task: str, found: tuple[int, str, bool]) -> tuple[int, bool, str]:
-    count, layout, tested = found
-    return count, tested, f"{task} images ({layout}, {count} to train on)"
+def _images(task: str, scale: int, files: Files[Any]) -> Images:
+    count, tested = len(files.splits["train"]), bool(files.splits.keys() & {"test", "val"})
+    return Images(task, scale, count, tested, f"{task} images ({files.layout}, {count} to train on)")
 
 
 def recipe_of(asked: Asked, generator: Mapping[str, Any], images: Images, method: str, way: Way) -> Recipe:
     """Return the recipe of a compression by one method."""
-    size = asked.size or MADE
+    scale, metrics = images.scale, _METRICS[images.task]
     data: dict[str, Any] = {"validation": max(1, min(VALIDATION, images.train // 8))}
-    metrics = _METRICS[images.task]
-    if images.task == SINGLE and (times := scale_of(generator, size)) > 1:
-        data["scale"], metrics = times, ENLARGED
-        size = asked.size or Size(*(side // times for side in MADE))
+    size = asked.size or (_patch(scale) if images.task == UPSCALE else Size(*(side // scale for side in MADE)))
+    if scale > 1 and images.task in (UPSCALE, SINGLE):
+        data["scale"] = scale
+        metrics = ENLARGED if images.task == SINGLE else metrics
     if not images.tested and images.task != SINGLE:
         data["test"] = max(1, images.train // 10)
     judge, losses = dict(JUDGE), {"adversarial": 0.0, "recon": 10.0}
@@ -212,6 +215,12 @@ def recipe_of(asked: Asked, generator: Mapping[str, Any], images: Images, method
     }
     recipe = Recipe.from_values(values)
     return recipe.override(asked.settings) if asked.settings else recipe
+
+
+def _patch(scale: int) -> Size:
+    """Return the size of an upscaler's training inputs, multiples of 8 as its layers may need them."""
+    side = PATCH // scale // 8 * 8
+    return Size(side, side)
 
 
 def _unfit(way: Way, generator: Mapping[str, Any], task: str, asked: Asked) -> str | None:

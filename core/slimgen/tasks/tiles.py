@@ -5,6 +5,7 @@ from itertools import product
 from typing import NamedTuple
 
 from torch import Tensor
+from torch.nn import functional
 
 from slimgen.errors import DataError
 
@@ -23,6 +24,29 @@ def spans(length: int, tile: int, overlap: int) -> Iterator[Span]:
     for first in range(0, length, tile):
         last = min(first + tile, length)
         yield Span(first, last, max(0, first - overlap), min(length, last + overlap))
+
+
+def mirrored(net: Callable[[Tensor], Tensor], *, scale: int, multiple: int) -> Callable[[Tensor], Tensor]:
+    """Return a generator that takes pictures of any sides, for one that takes only multiples of some pixels.
+
+    Pictures are continued at their right and bottom by their mirror image, and what is made of it is cut off, as
+    Real-ESRGAN does (Wang et al. 2021, published code).
+
+    Args:
+        net: function from (N, C, H, W) to (N, C, scale x H, scale x W).
+        scale: factor of the enlargement.
+        multiple: pixels of which the generator's sides must be multiples; pictures must be at least as large.
+    """
+
+    def whole(pictures: Tensor) -> Tensor:
+        height, width = pictures.shape[-2:]
+        more = -width % multiple, -height % multiple
+        if not any(more):
+            return net(pictures)
+        made = net(functional.pad(pictures, (0, more[0], 0, more[1]), mode="reflect"))
+        return made[..., : scale * height, : scale * width]
+
+    return whole
 
 
 def in_tiles(net: Callable[[Tensor], Tensor], pictures: Tensor, *, scale: int, tile: int, overlap: int) -> Tensor:

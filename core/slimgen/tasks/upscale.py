@@ -28,7 +28,7 @@ from slimgen.tasks.gan import teach_pair
 from slimgen.tasks.paired import Paired
 from slimgen.tasks.single import scale_of
 from slimgen.tasks.task import Job, setting_of
-from slimgen.tasks.tiles import in_tiles
+from slimgen.tasks.tiles import in_tiles, mirrored
 from slimgen.tasks.traits import IMAGES, OF_LABEL_MAPS, OF_NOISE, Embedded, Shapes, Traits
 from slimgen.tasks.translation import CHANNELS
 from slimgen.training.distributed import world
@@ -131,9 +131,16 @@ class Upscale(Paired):
         return whole_pictures(self._split(data, "test"), self.recipe.evaluate.images)
 
     def generate(self, net: nn.Module, inputs: Tensor) -> Tensor:
-        """Return a generator's enlargement of pictures, in tiles where they are large; see `in_tiles`."""
-        options = self.recipe.evaluate
-        return in_tiles(net, inputs, scale=self.recipe.data.scale, tile=options.tile, overlap=options.overlap)
+        """Return a generator's enlargement of pictures, in tiles where they are large; see `in_tiles`.
+
+        One that first makes its input smaller, such as Real-ESRGAN's x2, is given sides that it takes; see `mirrored`.
+        """
+        options, scale = self.recipe.evaluate, self.recipe.data.scale
+        shrinks = int(getattr(getattr(net, "options", None), "shrinks", 1))
+        # Tiles begin where the squares of pixels do that become one.
+        tile, overlap = (-(-side // shrinks) * shrinks for side in (options.tile, options.overlap))
+        whole = mirrored(net, scale=scale, multiple=shrinks)
+        return in_tiles(whole, inputs, scale=scale, tile=tile, overlap=overlap)
 
     def samples(self, test: PicturePair, count: int) -> Tensor:
         """Return the middle of the first inputs, of the recipe's size."""

@@ -16,6 +16,7 @@ from slimgen.errors import RecipeError, SlimgenError
 from slimgen.export.onnx import export_onnx
 from slimgen.nets import build_generator, description_of, generator_cost
 from slimgen.nets.co_evolution.filters import FilterSpace
+from slimgen.nets.co_evolution.groups import narrowest
 
 FAMILIES = ("srresnet", "rrdbnet", "srvgg")
 TINY = {"channels": 4, "blocks": 2}
@@ -104,6 +105,39 @@ def test_filters_are_cut_one_by_one_and_the_description_of_what_is_left_takes_it
         with torch.no_grad():
             assert torch.equal(built(images), cut(images))
         assert space.cost(genotype, 8, 12) == count(cut, images)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_an_srresnet_is_cut_everywhere_but_its_output_and_its_enlargements_by_whole_squares_of_filters(scale):
+    options = {"channels": 5, "blocks": 2, "scale": scale}
+    net, images = build_generator("srresnet", seed=1, **options).eval().double(), torch.rand(1, 3, 6, 7).double()
+    filters = FilterSpace(net, images, family="srresnet", options=options)
+    enlargements = [f"upconv{number}" for number in range(1, 1 + len(net.options.factors))]
+    layers = ["conv_first", "body-0-conv1", "body-1-conv1", *enlargements, "conv_hr"]
+    assert list(filters.space) == [f"filter.{layer}" for layer in layers]
+    assert list(filters.pinned) == ["conv_last"]
+    for genotype in (filters.space.sample(random.Random(seed)) for seed in range(3)):
+        cut = filters.cut(genotype).eval()
+        # Zeroed filters stay zero through ReLU, LeakyReLU, sums and shuffles, so to cut them changes nothing.
+        assert torch.allclose(cut(images), filters.masked(genotype)(images), rtol=0, atol=1e-12)
+        kept = {
+            layer: [at for at, bit in enumerate(str(genotype[f"filter.{layer}"])) if bit == "1"] for layer in layers
+        }
+        before = kept["conv_first"]
+        for name, factor in zip(enlargements, net.options.factors, strict=True):
+            whole = net.get_submodule(name).weight.view(5, factor**2, 5, 3, 3)
+            wanted = whole[kept[name]][:, :, before].flatten(0, 1)
+            assert torch.equal(cut.get_submodule(name).weight, wanted)
+            before = kept[name]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_smallest_network_that_pruning_names_is_that_of_the_space(family):
+    net = build_generator(family, seed=1, **TINY).eval()
+    space = FilterSpace(net, torch.rand(1, 3, 8, 8), family=family, options=TINY)
+    least = space.cost(space.space.smallest(), 8, 8)
+    assert generator_cost(family, 8, 8, **narrowest(family, TINY)) == least
 
 
 @pytest.mark.parametrize("scale", [1, 2])

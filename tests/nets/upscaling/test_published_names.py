@@ -7,6 +7,7 @@ from torch.nn.functional import conv2d, interpolate, leaky_relu, pixel_shuffle, 
 from slimgen.errors import CheckpointError
 from slimgen.nets import build_generator
 from slimgen.nets.checkpoints.choosing import import_weights
+from slimgen.nets.checkpoints.reading import read_generator
 
 SCHEMES = {
     "BasicSR": ("conv_first", "body.{}.rdb{}.conv{}", "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last"),
@@ -85,6 +86,7 @@ def test_an_rrdbnet_of_each_naming_is_imported_exactly(scheme, wrapper, tmp_path
     torch.save(WRAPPERS[wrapper](weights), tmp_path / "net.pth")
     net = build_generator("rrdbnet", **OPTIONS).eval()
     import_weights(net, tmp_path / "net.pth")
+    assert read_generator(tmp_path / "net.pth") == {"family": "rrdbnet", "scale": 4, **OPTIONS}
     made = net(2 * images - 1)
     assert made.shape == (2, 3, 20, 28)
     assert torch.equal(made, 2 * esrgan(weights, scheme, (2 * images - 1 + 1) / 2) - 1)
@@ -99,6 +101,7 @@ def test_an_rrdbnet_that_begins_with_a_pixel_unshuffle_is_imported_exactly(scale
     torch.save({"params_ema": weights}, tmp_path / "net.pth")
     net = build_generator("rrdbnet", scale=scale, **OPTIONS).eval()
     import_weights(net, tmp_path / "net.pth")
+    assert read_generator(tmp_path / "net.pth") == {"family": "rrdbnet", "scale": scale, **OPTIONS}
     expected = esrgan(weights, "BasicSR", (2 * images - 1 + 1) / 2, scale)
     assert expected.shape == (1, 3, 8 * scale, 12 * scale)
     assert torch.equal(net(2 * images - 1), 2 * expected - 1)
@@ -132,6 +135,8 @@ def test_files_of_an_rrdbnet_with_one_enlargement_are_refused(tmp_path):
     torch.save(found, tmp_path / "net.pth")
     with pytest.raises(CheckpointError, match="must hold the weights of the same network; got no conv_up2"):
         import_weights(build_generator("rrdbnet", **OPTIONS), tmp_path / "net.pth")
+    with pytest.raises(CheckpointError, match="must hold a generator of a family that can be read"):
+        read_generator(tmp_path / "net.pth")
 
 
 @pytest.mark.parametrize("old", [False, True])
@@ -150,7 +155,9 @@ def test_an_srresnet_is_imported_exactly(scale, old, tmp_path):
     conv(weights, high, 6, 6)
     conv(weights, "conv_last", 6, 3)
     torch.save({"params": weights}, tmp_path / "net.pth")
-    net = build_generator("srresnet", channels=6, blocks=2, scale=scale).eval()
+    options = {"channels": 6, "blocks": 2, "scale": scale}
+    assert read_generator(tmp_path / "net.pth") == {"family": "srresnet", **options}
+    net = build_generator("srresnet", **options).eval()
     import_weights(net, tmp_path / "net.pth")
 
     def through(name: str, x: torch.Tensor) -> torch.Tensor:
@@ -177,7 +184,9 @@ def test_an_srvgg_is_imported_exactly(scale, tmp_path):
         if number < 3:
             weights[f"body.{2 * number + 1}.weight"] = torch.rand(6)
     torch.save({"params": weights}, tmp_path / "net.pth")
-    net = build_generator("srvgg", channels=6, blocks=2, scale=scale).eval()
+    options = {"channels": 6, "blocks": 2, "scale": scale}
+    assert read_generator(tmp_path / "net.pth") == {"family": "srvgg", **options}
+    net = build_generator("srvgg", **options).eval()
     import_weights(net, tmp_path / "net.pth")
     images = (torch.rand(2, 3, 5, 7) * 2 - 1).add(1) / 2
     out = images

@@ -5,15 +5,17 @@ A family adds its reader to `READERS`, the name of its first weight and a functi
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from math import isqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from slimgen.errors import CheckpointError
+from slimgen.errors import CheckpointError, SlimgenError
 from slimgen.nets import build_discriminator, build_generator
 from slimgen.nets.checkpoints.choosing import import_weights, tables, under
 from slimgen.nets.checkpoints.parts import parts_of
+from slimgen.nets.checkpoints.schemes import modern
 from slimgen.nets.weights import read_content, require_weights
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -26,10 +28,12 @@ class Reader(NamedTuple):
     Attributes:
         first: the name of the weight that every network of the family has first.
         options: the shapes of a network's weights to its options; None where it is of another family.
+        own: a weight by which the family's older names are known (see `modern`); they are read as today's.
     """
 
     first: str
     options: Callable[[Shapes], dict[str, Any] | None]
+    own: str = ""
 
 
 def _resnet(shapes: Shapes) -> dict[str, Any] | None:
@@ -84,10 +88,47 @@ def _unet(shapes: Shapes) -> dict[str, Any] | None:
     return {**_channels(first[1], shapes["model.model.3.weight"][1]), "ngf": first[0], "depth": depth, "norm": norm}
 
 
+def _rrdbnet(shapes: Shapes) -> dict[str, Any] | None:
+    """Read RRDBNets; one of scale 2 or 1 takes squares of 4 or 16 pixels as channels."""
+    if not {"body.0.rdb1.conv1.weight", "conv_up2.weight", "conv_last.weight"} <= shapes.keys():
+        return None
+    (channels, given), outputs = shapes["conv_first.weight"][:2], shapes["conv_last.weight"][0]
+    scale = next((4 // shrinks for shrinks in (2, 4) if given == outputs * shrinks**2), 4)
+    inputs, growth = given // (4 // scale) ** 2, shapes["body.0.rdb1.conv1.weight"][0]
+    found = {"channels": channels, "blocks": _blocks(shapes), "scale": scale}
+    return {**_channels(inputs, outputs), **found, **({} if 2 * growth == channels else {"growth": growth})}
+
+
+def _srresnet(shapes: Shapes) -> dict[str, Any] | None:
+    """Read BasicSR's SRResNets, which enlarge by 2 twice, or once by 2 or 3."""
+    if not {"upconv1.weight", "conv_last.weight"} <= shapes.keys():
+        return None
+    (channels, inputs), outputs = shapes["conv_first.weight"][:2], shapes["conv_last.weight"][0]
+    scale = 4 if "upconv2.weight" in shapes else isqrt(shapes["upconv1.weight"][0] // channels)
+    return {**_channels(inputs, outputs), "channels": channels, "blocks": _blocks(shapes), "scale": scale}
+
+
+def _blocks(shapes: Shapes) -> int:
+    return len({name.split(".")[1] for name in shapes if re.match(r"body\.\d+\.", name)})
+
+
+def _srvgg(shapes: Shapes) -> dict[str, Any] | None:
+    """Read Real-ESRGAN's SRVGGNetCompacts: convolutions and PReLUs in turns."""
+    convolutions = [name for name in shapes if re.fullmatch(r"body\.\d+\.weight", name) and len(shapes[name]) == 4]
+    if "body.0.weight" not in convolutions or len(convolutions) < 2:
+        return None
+    channels, inputs = shapes["body.0.weight"][:2]
+    scale = isqrt(shapes[max(convolutions, key=_place)][0] // inputs)
+    return {**_channels(inputs, inputs), "channels": channels, "blocks": len(convolutions) - 2, "scale": scale}
+
+
 READERS = {
     "resnet": Reader("model.1.weight", _resnet),
     "mobile_resnet": Reader("model.1.weight", _mobile_resnet),
     "unet": Reader("model.model.0.weight", _unet),
+    "rrdbnet": Reader("conv_first.weight", _rrdbnet, own="conv_body.weight"),
+    "srresnet": Reader("conv_first.weight", _srresnet, own="upconv1.weight"),
+    "srvgg": Reader("body.0.weight", _srvgg),
 }
 """Generators by family; the first that reads a file, and whose network takes all of its weights, counts."""
 
@@ -132,18 +173,18 @@ def _read(
     setting: str,
 ) -> dict[str, Any]:
     file = require_weights(path)
-    fault: CheckpointError | None = None
+    fault: SlimgenError | None = None
     for family, reader in readers.items():
-        for shapes in _networks(file, key, reader.first):
+        for shapes in _networks(file, key, reader):
             options = reader.options(shapes)
             if options is None:
                 continue
             about = {"family": family, **options}
-            with torch.device("meta"):
-                net = build(**about)
             try:
+                with torch.device("meta"):
+                    net = build(**about)
                 import_weights(net, file, key, setting)
-            except CheckpointError as error:
+            except SlimgenError as error:  # also of options that no network of the family has
                 fault = fault or error
                 continue
             return about
@@ -155,14 +196,16 @@ def _read(
     raise CheckpointError(rule, "weights of other names", hint)
 
 
-def _networks(file: Path, key: str | None, first: str) -> Iterator[Shapes]:
+def _networks(file: Path, key: str | None, reader: Reader) -> Iterator[Shapes]:
     """Yield the weights that begin with a family's first, under any prefix and in any part of the file."""
+    first = reader.first
     for table in tables(read_content(file)):
         part = table if key is None else under(table, key)
         if part is None:
             continue
         plain = {one.carrier: one.plain for one in parts_of(part.tensors)}
-        named = {plain.get(name, name): tuple(tensor.shape) for name, tensor in part.tensors.items()}
+        names = modern((reader.own,), [plain.get(name, name) for name in part.tensors])
+        named = {name: tuple(tensor.shape) for name, tensor in zip(names, part.tensors.values(), strict=True)}
         for name in named:
             if name == first or name.endswith(f".{first}"):
                 start = name[: len(name) - len(first)]

@@ -159,7 +159,8 @@ class SrresnetOptions(EnlargingOptions):
 
     def cut(self, outputs: Callable[[str], int]) -> dict[str, Any]:
         """Return the option `widths` of this generator after a cut; `outputs` gives each convolution's kept outputs."""
-        ups = [outputs(f"upconv{number}") // factor**2 for number, factor in enumerate(self.factors, start=1)]
+        # The shuffle makes a square of filters one channel, so an enlargement keeps whole squares, and at least one.
+        ups = [-(-outputs(f"upconv{number}") // factor**2) for number, factor in enumerate(self.factors, start=1)]
         blocks = [outputs(f"body.{number}.conv1") for number in range(self.blocks)]
         return {"trunk": [outputs("conv_first")], "blocks": blocks, "ups": ups, "high": [outputs("conv_hr")]}
 
