@@ -88,11 +88,19 @@ def test_the_blocks_with_dropout_and_instance_norm_of_old_files_are_read_too(tmp
     assert read_generator(tmp_path / "net.pth") == {"family": "resnet", "ngf": 4, "blocks": 2, "norm": "instance"}
 
 
-@pytest.mark.parametrize("options", [{"ndf": 4, "layers": 2, "norm": "batch"}, {"ndf": 8, "layers": 3, "inputs": 3}])
-def test_a_discriminator_is_read_as_well(tmp_path, options):
-    torch.save(build_discriminator("patchgan", **options).state_dict(), tmp_path / "net.pth")
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("patchgan", {"ndf": 4, "layers": 2, "norm": "batch"}),
+        ("patchgan", {"ndf": 8, "layers": 3, "inputs": 3}),
+        ("vgg_style", {"ndf": 4, "halvings": 6, "inputs": 1}),
+        ("unet_sn", {"ndf": 4, "inputs": 3}),
+    ],
+)
+def test_a_discriminator_is_read_as_well(tmp_path, family, options):
+    torch.save(build_discriminator(family, **options).state_dict(), tmp_path / "net.pth")
     found = read_discriminator(tmp_path / "net.pth")
-    assert options.items() <= found.items()
+    assert {"family": family, **options}.items() <= found.items()
 
 
 def test_a_file_of_another_network_names_the_families_that_can_be_read(tmp_path):
@@ -217,6 +225,12 @@ def test_the_layouts_of_the_task_upscale_are_taken(pictures, tmp_path):
         assert f"upscale images ({layout} to train on)" in found.said
         assert ("test" in found.recipe.data.model_fields_set) == (data != place)
         assert found.recipe.size.plain == 8
+        assert "its own outputs are the targets" in found.said
+    torch.save(build_discriminator("vgg_style", ndf=4, halvings=3).state_dict(), tmp_path / "net_D.pth")
+    more = {"settings": ["supernet.targets=data"], "discriminator": str(tmp_path / "net_D.pth")}
+    found = plan(asked(tmp_path, tmp_path / "net.pth", data=place, **more))
+    assert "the images are the targets" in found.said
+    assert found.recipe.teach.discriminator == {"family": "vgg_style", "inputs": 3, "ndf": 4, "halvings": 3}
 
 
 @pytest.mark.parametrize(("scale", "side"), [(2, 64), (3, 40), (4, 32)])

@@ -40,7 +40,7 @@ class Way(NamedTuple):
     """A method that makes a trained generator smaller.
 
     Attributes:
-        about: why it suits, in a few words.
+        about: why it suits, in a few words; {targets} stands for what the smaller one should return.
         sections: the sections of a recipe that it needs, besides those of every compression.
         families: the generators it takes; None for any that it can cut.
         tasks: the tasks that it knows.
@@ -57,7 +57,7 @@ class Way(NamedTuple):
 TRAINED: Mapping[str, Any] = {"updates": 2000, "batch": 4, "rate": 1.0e-3}
 METHODS: Mapping[str, Way] = {
     "pruning": Way(
-        "its filters are cut, and its own outputs are the targets",
+        "its filters are cut, and {targets} are the targets",
         {"search": {"kind": "evolution", "population": 16, "evaluations": 160}},
         None,
         (PAIRED, UNPAIRED, SINGLE, UPSCALE),
@@ -139,7 +139,7 @@ def plan(asked: Asked) -> Plan:
             recipe = recipe_of(asked, generator, images, method, way)
             why = out_of_reach(recipe)
             if why is None:
-                said = f"{described(generator, recipe)}; {images.said}; method {method}: {way.about}"
+                said = f"{described(generator, recipe)}; {images.said}; method {method}: {_about(way, recipe)}"
                 return Plan(recipe, said)
         tried[method] = why
     if not tried:
@@ -215,6 +215,11 @@ def recipe_of(asked: Asked, generator: Mapping[str, Any], images: Images, method
     }
     recipe = Recipe.from_values(values)
     return recipe.override(asked.settings) if asked.settings else recipe
+
+
+def _about(way: Way, recipe: Recipe) -> str:
+    own = recipe.supernet.get("targets", "original") == "original"
+    return way.about.format(targets="its own outputs" if own else "the images")
 
 
 def _patch(scale: int) -> Size:

@@ -143,7 +143,26 @@ def _patchgan(shapes: Shapes) -> dict[str, Any] | None:
     return {"inputs": first[1], "ndf": first[0], "layers": len(layers) - 2, "norm": norm}
 
 
-DISCRIMINATORS = {"patchgan": Reader("model.0.weight", _patchgan)}
+def _vgg_style(shapes: Shapes) -> dict[str, Any] | None:
+    """Read SRGAN's discriminator as BasicSR has it, with two convolutions for each halving."""
+    ndf, inputs = shapes["conv0_0.weight"][:2]
+    halvings = sum(bool(re.fullmatch(r"conv\d+_1\.weight", name)) for name in shapes)
+    return {"inputs": inputs, "ndf": ndf, "halvings": halvings} if halvings else None
+
+
+def _unet_sn(shapes: Shapes) -> dict[str, Any] | None:
+    """Read Real-ESRGAN's U-Net with spectral norms."""
+    if "conv9.weight" not in shapes:
+        return None
+    ndf, inputs = shapes["conv0.weight"][:2]
+    return {"inputs": inputs, "ndf": ndf}
+
+
+DISCRIMINATORS = {
+    "patchgan": Reader("model.0.weight", _patchgan),
+    "vgg_style": Reader("conv0_0.weight", _vgg_style),
+    "unet_sn": Reader("conv0.weight", _unet_sn),
+}
 """Discriminators by family."""
 
 
