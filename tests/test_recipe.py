@@ -53,7 +53,7 @@ def test_a_recipe_extends_a_preset_and_nothing_else() -> None:
 
 def test_recipes_for_a_users_own_images_say_nothing_of_anybody_elses() -> None:
     neutral = [name for name in presets() if name.startswith(("pairs-", "unpaired-", "images-"))]
-    assert len(neutral) == 6
+    assert len(neutral) == 7
     for recipe in map(load, neutral):
         assert recipe.data == DataSection(validation=recipe.data.validation)
     assert not [name for name in presets() if load(name).data.licence]
@@ -74,7 +74,7 @@ def test_recipe_survives_yaml(name: str) -> None:
         ({"teach": {"updates": 3, "epochs": 2}}, "exactly one of"),
         ({"budget": {"macs": "2/1"}}, "share of the original"),
         ({"budget": {"macs": -5}}, "positive"),
-        ({"budget": {"convention": "thop"}}, "convention"),
+        ({"budget": {"convention": "flops"}}, "convention"),
     ],
 )
 def test_mistakes_are_one_line_that_names_the_place(change: dict, message: str) -> None:
