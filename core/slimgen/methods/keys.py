@@ -27,3 +27,20 @@ LatencyNetworks = Annotated[
         "it.",
     ),
 ]
+Selection = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        description="Probability that an offspring is a copy of its parent. `selection`, `crossover` and `mutation` "
+        "must sum to 1.",
+    ),
+]
+Crossover = Annotated[
+    float,
+    Field(ge=0, le=1, description="Probability that an offspring takes a segment of bits from a second parent."),
+]
+Mutation = Annotated[
+    float,
+    Field(ge=0, le=1, description="Probability that an offspring has a segment of its parent's bits flipped."),
+]

@@ -25,7 +25,6 @@ from slimgen.data.prepare_images import prepare_images, prepare_single
 from slimgen.data.prepared import Manifest, Prepared
 from slimgen.errors import RecipeError
 from slimgen.files import GENERATOR
-from slimgen.metrics.evaluator import fitting_batch
 from slimgen.nets import build_generator
 from slimgen.nets.weights import save_weights
 from slimgen.recipe import Channels, Recipe
@@ -141,12 +140,7 @@ class Single(Translation):
         """Return test images with the original's outputs as targets, for a generator that does not enlarge."""
         if self.recipe.data.scale > 1 or not divided(self.recipe):
             return images
-        net = self.compute.ready(self.original(teach))
-        made = []
-        with torch.inference_mode(), self.compute.autocast():
-            for part in torch.split(images.input, fitting_batch(images.input.shape[-2:], self.compute.device)):
-                made.append(net(self.compute.place(part)).float().cpu())
-        return Pair(images.input, torch.cat(made).contiguous())
+        return self.answered(images, self.compute.ready(self.original(teach)))
 
     def train_original(self, job: Job, training: GanTraining) -> NoReturn:
         """Raise RecipeError."""

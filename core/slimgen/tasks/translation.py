@@ -12,6 +12,7 @@ from slimgen.data.batches import Batches, Pair, whole
 from slimgen.data.pictures import PicturePair
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
+from slimgen.metrics.evaluator import fitting_batch
 from slimgen.nets.supernet import Arch
 from slimgen.recipe import Recipe, Schedule
 from slimgen.size import Size
@@ -142,6 +143,15 @@ class Translation(Original):
     def truth(self, teach: Path) -> Truth | None:
         """Return None: a batch's own targets are the wanted outputs."""
         return None
+
+    @torch.no_grad()
+    def answered(self, images: Pair, original: nn.Module) -> Pair:
+        """Return images with an original's outputs as targets, float32 on the CPU."""
+        made = []
+        for part in torch.split(images.input, fitting_batch(images.input.shape[-2:], self.compute.device)):
+            with self.compute.autocast():
+                made.append(original(self.compute.place(part)).float().cpu())
+        return Pair(images.input, torch.cat(made).contiguous())
 
     def validation(self, job: Job) -> Pair:
         """Return the validation images with their targets, whole and in order."""

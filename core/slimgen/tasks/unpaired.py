@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-import torch
 from torch import nn
 
 from slimgen.data.batches import Pair
@@ -19,7 +18,6 @@ from slimgen.data.prepare_translation import prepare_unpaired
 from slimgen.data.prepared import Manifest
 from slimgen.errors import CheckpointError, RecipeError
 from slimgen.files import weights_file
-from slimgen.metrics.evaluator import fitting_batch
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
 from slimgen.nets.initial import initialise
@@ -133,7 +131,6 @@ class Unpaired(Translation):
         teacher = Teacher(self.compute.ready(self.original(teach)))
         return lambda batch: teacher(batch.input)[0].float()
 
-    @torch.no_grad()
     def validation(self, job: Job) -> Pair:
         """Return the validation images with the images to compare with.
 
@@ -143,8 +140,4 @@ class Unpaired(Translation):
         found = super().validation(job)
         if not isinstance(find(self.recipe.objective.metric), PerImage):
             return found
-        net, made = self.original(job.inputs["teach"]), []
-        for part in torch.split(found.input, fitting_batch(found.input.shape[-2:], self.compute.device)):
-            with self.compute.autocast():
-                made.append(net(self.compute.place(part)).float().cpu())
-        return Pair(found.input, torch.cat(made).contiguous())
+        return self.answered(found, self.original(job.inputs["teach"]))

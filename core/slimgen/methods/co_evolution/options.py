@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from slimgen.errors import RecipeError
 from slimgen.methods import checks
 from slimgen.methods.co_evolution.roulette import Odds
-from slimgen.methods.keys import LatencyNetworks, Proposed
+from slimgen.methods.keys import Crossover, LatencyNetworks, Mutation, Proposed, Selection
 from slimgen.methods.tuning import WHOLE
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
@@ -62,22 +62,9 @@ class SearchOptions(Section):
         description="Number of individuals measured in both directions, in whole generations of both: 2 K (T + 1) for "
         "T further generations.",
     )
-    selection: float = Field(
-        default=0.2,
-        ge=0,
-        le=1,
-        description="Probability that an offspring is a copy of its parent. `selection`, `crossover` and `mutation` "
-        "must sum to 1.",
-    )
-    crossover: float = Field(
-        default=0.7,
-        ge=0,
-        le=1,
-        description="Probability that an offspring takes a segment of bits from a second parent.",
-    )
-    mutation: float = Field(
-        default=0.1, ge=0, le=1, description="Probability that an offspring has a segment of its parent's bits flipped."
-    )
+    selection: Selection = 0.2
+    crossover: Crossover = 0.7
+    mutation: Mutation = 0.1
     loss: float = Field(
         default=10.0,
         ge=0,
@@ -105,8 +92,7 @@ class SearchOptions(Section):
     @model_validator(mode="after")
     def whole(self) -> Self:
         """Require probabilities that sum to 1, and evaluations for one generation of each direction."""
-        if abs(sum(self.odds) - 1) > 1e-9:
-            raise ValueError("'selection', 'crossover' and 'mutation' must sum to 1")
+        self.odds.require_whole()
         if self.iterations < 0:
             raise ValueError(
                 f"'evaluations' must be at least {2 * self.population}, for one generation of each direction"

@@ -27,6 +27,11 @@ class Odds(NamedTuple):
     crossover: float = 0.7
     mutation: float = 0.1
 
+    def require_whole(self) -> None:
+        """Raise ValueError unless they sum to 1."""
+        if abs(sum(self) - 1) > 1e-9:
+            raise ValueError("'selection', 'crossover' and 'mutation' must sum to 1")
+
 
 PUBLISHED = Odds()  # from the published code; the paper gives none
 

@@ -13,7 +13,7 @@ from slimgen.cost.formula import Cost
 from slimgen.errors import RecipeError
 from slimgen.methods import checks
 from slimgen.methods.co_evolution.roulette import Odds
-from slimgen.methods.keys import LatencyNetworks
+from slimgen.methods.keys import Crossover, LatencyNetworks, Mutation, Selection
 from slimgen.methods.tuning import SCHEDULE
 from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.registry import find
@@ -68,30 +68,16 @@ class SearchOptions(Section):
     )
     population: int = Field(default=16, ge=2, description="Number of individuals in a generation.")
     evaluations: int = Field(default=320, ge=2, description="Largest number of individuals that are measured.")
-    selection: float = Field(
-        default=0.2,
-        ge=0,
-        le=1,
-        description="Probability that an offspring is a copy of its parent. `selection`, `crossover` and `mutation` "
-        "must sum to 1.",
-    )
-    crossover: float = Field(
-        default=0.6,
-        ge=0,
-        le=1,
-        description="Probability that an offspring takes a segment of bits from a second parent.",
-    )
-    mutation: float = Field(
-        default=0.2, ge=0, le=1, description="Probability that an offspring has a segment of its parent's bits flipped."
-    )
+    selection: Selection = 0.2
+    crossover: Crossover = 0.6
+    mutation: Mutation = 0.2
     tune: int = Field(default=0, ge=0, description="Updates by which each candidate is trained before it is measured.")
     latency_networks: LatencyNetworks = 16
 
     @model_validator(mode="after")
     def whole(self) -> Self:
         """Require probabilities that sum to 1, and evaluations for one generation."""
-        if abs(sum(self.odds) - 1) > 1e-9:
-            raise ValueError("'selection', 'crossover' and 'mutation' must sum to 1")
+        self.odds.require_whole()
         if self.kind == EVOLUTION and self.evaluations < self.population:
             raise ValueError(f"'evaluations' must be at least {self.population}, for one generation")
         return self
