@@ -88,7 +88,7 @@ ELSEWHERE = {
         "recipe/trainings.py",
         "recipe/__init__.py",
         "size.py",
-        "methods/*/options.py",
+        *("methods/*/options.py", "methods/co_evolution/roulette.py"),
     ],
     "caught beside": [
         *("report/table.py", "search/explore.py", "search/trial.py", "run/checkpoint.py", "run/log.py", "imports.py"),
