@@ -1,17 +1,24 @@
-"""A published upscaler, pruned to half of its operations from its weights alone: by magnitude, greedily, by evolution.
+"""Published generators pruned from their weights alone: greedily, by evolution, by magnitude, and at random.
 
-The generator of https://github.com/leftthomas/SRGAN (examples/srgan.py) is pruned on squares cut from training
-photographs, with its own outputs as targets and the same updates for each search, and measured on whole test pictures:
-PSNR of the luma, the border of 4 pixels left out, and milliseconds in onnxruntime, in turns.
+Each is pruned on squares cut from training photographs, with its own outputs as targets, and every pruned generator is
+then trained alike. Measured are whole test pictures: PSNR to the original's outputs, for an upscaler PSNR of the luma
+to the picture itself too (the border left out), and milliseconds in onnxruntime, in turns.
 
-    python -m benchmarks.pruning --weights netG_epoch_4_100.pth --train T91 --test Set14/HR --out runs/pruned-srgan
+* `srgan`: the upscaler of https://github.com/leftthomas/SRGAN (examples/srgan.py), to half of its operations;
+* `style`: fast style transfer (examples/style.py, whose weights it converts), to a quarter.
+
+    python -m benchmarks.pruning srgan --weights netG_epoch_4_100.pth --train T91 --test Set14/HR --out runs/pruned-srgan
+    python -m benchmarks.pruning style --weights la_muse.safetensors --train BSDS200 --test Set14/HR --out runs/pruned-style
+
+Runs can be resumed; several processes may divide the seeds (`--only-run`).
 """
 
 import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from statistics import mean, stdev
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,54 +29,70 @@ from benchmarks.results import save
 from slimgen import stages
 from slimgen.cost.count import count
 from slimgen.export.turns import timings
-from slimgen.metrics.psnr import psnr_y
+from slimgen.metrics.psnr import psnr, psnr_y
 from slimgen.recipe import Recipe
 from slimgen.stages.generators import built, described
 from slimgen.tasks.single import resized
 
-SCALE, SIDE = 4, 24
-KINDS = ("greedy", "evolution", "magnitude")
+
+class Subject(NamedTuple):
+    """A published generator: its class, side of its inputs in pixels, factor of enlargement, and limit of MACs."""
+
+    title: str
+    family: str
+    size: int
+    scale: int
+    macs: str
+    multiple: int
 
 
-def recipe(weights: Path, kind: str, updates: int, evaluations: int) -> Recipe:
+SUBJECTS = {
+    "srgan": Subject("SRGAN's generator pruned to half", "examples.srgan:Srgan", 24, 4, "1/2", 1),
+    "style": Subject("A style-transfer generator pruned to a quarter", "examples.style:Style", 96, 1, "1/4", 4),
+}
+KINDS = ("greedy", "evolution")  # the second one's run has the rivals, which are trained as it is
+ORIGINAL = "original"
+
+
+def recipe(subject: Subject, kind: str, seed: int, given: argparse.Namespace) -> Recipe:
     """Return the recipe of one search."""
-    search = {"kind": kind}
+    search: dict[str, Any] = {"kind": kind}
+    finetune = {"updates": given.updates, "batch": given.batch, "rate": given.rate, "decay": 0.8, "ema": 0.98}
     if kind == "evolution":
-        search |= {"population": 16, "evaluations": evaluations}
+        search |= {"population": 16, "evaluations": given.evaluations}
+        finetune |= {"rivals": ["magnitude", "random"], "random": 1}
     return Recipe.from_values(
         {
-            "name": f"srgan-{kind}",
+            "name": f"{given.subject}-{kind}",
             "task": "single",
             "method": "pruning",
-            "size": SIDE,
-            "data": {"scale": SCALE, "validation": 16, "test": 8},
-            "budget": {"macs": "1/2"},
-            "compute": {"device": "cpu", "precision": "fp32"},
+            "size": subject.size,
+            "seed": seed,
+            "data": {"scale": subject.scale, "validation": 16, "test": 8},
+            "budget": {"macs": subject.macs},
+            "compute": {"device": "cpu", "precision": "fp32", "threads": 1},
             "losses": {"adversarial": 0, "recon": 10},
             "teach": {
-                "generator": {"family": "examples.srgan:Srgan"},
-                "generator_checkpoint": str(weights),
+                "generator": {"family": subject.family},
+                "generator_checkpoint": str(given.weights.resolve()),
                 "discriminator": {"family": "patchgan", "ndf": 8, "layers": 1},
                 "updates": 1,
             },
             "supernet": {"images": 32},
             "search": search,
-            "finetune": {"updates": updates, "batch": 8, "rate": 5.0e-4, "decay": 0.8},
-            "evaluate": {"metrics": ["psnr_y"], "latency_runs": 4, "pictures": 2},
+            "finetune": finetune,
+            "evaluate": {"metrics": ["psnr_y" if subject.scale > 1 else "psnr"], "latency_runs": 4, "pictures": 2},
         }
     )
 
 
-def squares(folder: Path, out: Path) -> None:
+def squares(folder: Path, out: Path, side: int) -> None:
     """Cut the photographs of a folder into squares of the generator's outputs, once."""
     if out.is_dir():
         return
     begun = out.with_name(f"{out.name}.part")
     begun.mkdir(parents=True, exist_ok=True)
-    side = SCALE * SIDE
-    for path in sorted(folder.glob("*")):
-        if path.suffix.lower() not in (".png", ".bmp", ".jpg"):
-            continue
+    for path in photographs(folder):
         picture = Image.open(path).convert("RGB")
         for top in range(0, picture.height - side + 1, side):
             for left in range(0, picture.width - side + 1, side):
@@ -78,84 +101,131 @@ def squares(folder: Path, out: Path) -> None:
     begun.rename(out)
 
 
-def tests(folder: Path) -> list[tuple[Tensor, Tensor]]:
-    """Return whole test pictures made smaller, and the pictures, (1, 3, H, W) in [-1, 1]."""
+def photographs(folder: Path) -> list[Path]:
+    """Return the pictures in a folder, in order."""
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() in (".png", ".bmp", ".jpg"))
+
+
+def tests(folder: Path, subject: Subject) -> list[tuple[Tensor, Tensor]]:
+    """Return what a generator is given of whole test pictures, and the pictures, (1, 3, H, W) in [-1, 1]."""
     found = []
-    for path in sorted(folder.glob("*.png")):
+    for path in photographs(folder):
         pixels = np.asarray(Image.open(path).convert("RGB"), np.float32)
-        height, width = (side - side % SCALE for side in pixels.shape[:2])
+        step = subject.scale * subject.multiple
+        height, width = (side - side % step for side in pixels.shape[:2])
         picture = torch.from_numpy(pixels[:height, :width] / 127.5 - 1).permute(2, 0, 1)[None]
-        found.append((resized(picture, 1 / SCALE), picture))
+        found.append((resized(picture, 1 / subject.scale) if subject.scale > 1 else picture, picture))
     return found
 
 
 @torch.inference_mode()
-def decibels(net: nn.Module, pictures: Sequence[tuple[Tensor, Tensor]]) -> float:
-    """Return the mean PSNR of the luma over test pictures."""
-    values = [float(psnr_y(net(small), picture, border=SCALE)[0]) for small, picture in pictures]
-    return sum(values) / len(values)
+def quality(net: nn.Module, original: nn.Module, pictures: Sequence[tuple[Tensor, Tensor]], scale: int) -> dict[str, float]:
+    """Return the mean PSNR over test pictures: of RGB to the original's outputs, and of the luma to the pictures."""
+    near, true = [], []
+    for given, picture in pictures:
+        made, wanted = net(given).clamp(-1, 1), original(given).clamp(-1, 1)
+        near.append(float(psnr(made, wanted)[0]) if net is not original else float("inf"))
+        true.append(float(psnr_y(made, picture, border=scale)[0]))
+    return {"psnr_to_original": mean(near), **({"psnr_y": mean(true)} if scale > 1 else {})}
+
+
+def run(given: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
+    """Prune by every kind with one seed, and return a row for each generator."""
+    subject = SUBJECTS[given.subject]
+    nets: dict[str, nn.Module] = {}
+    facts: dict[str, dict[str, float]] = {}
+    for kind in KINDS:
+        out, one = given.out / f"{kind}-{seed}", recipe(subject, kind, seed, given)
+        stages.run(one, data=given.out / "squares", out=out, until="finetune")
+        search = json.loads((out / "search" / "stage.json").read_text())["metrics"]
+        for name, about in described(one, out / "finetune").items():
+            label = kind if name == "found" else name
+            nets[label] = built(about, out / ("teach" if name == ORIGINAL else "finetune") / about["file"])
+            facts.setdefault(label, {"updates": 0 if name == ORIGINAL else given.updates})
+        facts[kind] |= {"before_training": search["val_psnr"]}
+    if given.only_run:
+        return []
+    pictures = tests(given.test, subject)
+    shape = (1, 3, 64 if subject.scale > 1 else 256, 64 if subject.scale > 1 else 256)
+    timed = timings({name: (name, net) for name, net in nets.items()}, shape, threads=1, runs=20, opset=20)
+    rows = []
+    for name, net in nets.items():
+        cost = count(net, torch.zeros(shape))
+        good = quality(net, nets[ORIGINAL], pictures, subject.scale)
+        figures = {"macs": cost.exact, "params": cost.params, "ms": timed[name].latency.p50_ms}
+        rows.append({"name": name, "seed": seed, **good, **figures, **facts[name]})
+        print(rows[-1], flush=True)
+    draw(nets, pictures[: given.pictures], given.out / f"pictures-{seed}.png")
+    return rows
+
+
+@torch.inference_mode()
+def draw(nets: Mapping[str, nn.Module], pictures: Sequence[tuple[Tensor, Tensor]], path: Path) -> None:
+    """Write the middle of the first test pictures and of what each generator makes of them, a column for each."""
+    rows = []
+    for given, picture in pictures:
+        shown = [picture, *(net(given).clamp(-1, 1) for net in nets.values())]
+        top, left = ((side - 192) // 2 for side in picture.shape[-2:])
+        rows.append(torch.cat([each[0, :, top : top + 192, left : left + 192] for each in shown], 2))
+    levels = ((torch.cat(rows, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    Image.fromarray(levels).save(path)
 
 
 def paragraph(found: Mapping[str, Any]) -> str:
     """Return the paragraph and table of the measured figures."""
-    original = found["rows"][0]
-    updates = max(row["updates"] for row in found["rows"])
+    rows, seeds = found["rows"], len(found["seeds"])
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    side = "64 x 64" if "psnr_y" in rows[0] else "256 x 256"
     head = (
-        f"**SRGAN's generator pruned to half of its operations** from its weights alone, {updates} updates each on its "
-        f"own outputs: PSNR-Y (dB) on {found['pictures']} whole pictures of Set14, milliseconds in onnxruntime at "
-        f"64 x 64, one thread, in turns. One seed. `{found['command']}`"
+        f"**{found['title']} of its operations** from its weights alone, {found['updates']} updates each on its own "
+        f"outputs: {found['pictures']} whole pictures of {found['test']}, milliseconds in onnxruntime at {side}, one "
+        f"thread, in turns; mean and deviation over {seeds} seed{'s' * (seeds > 1)}. `{found['command']}`"
     )
-    rows = ["| generator | PSNR-Y ↑ | MACs | parameters | ms | speed | PSNR to the original before training |"]
-    rows.append("| --- " * 7 + "|")
-    for row in found["rows"]:
-        before = f"{row['validation_psnr']:.1f}" if "validation_psnr" in row else ""
-        speed = f"{original['ms'] / row['ms']:.2f}x"
-        figures = f"{row['psnr_y']:.2f} | {row['macs'] / 1e9:.2f} G | {row['params']:,} | {row['ms']:.1f} | {speed}"
-        rows.append(f"| {row['name']} | {figures} | {before} |")
-    return "\n".join([head, "", *rows])
+    true = "psnr_y" in rows[0]
+    heads = ["generator", *(["PSNR-Y ↑"] if true else []), "PSNR to the original ↑", "MACs", "parameters", "ms"]
+    heads += ["speed", "PSNR to the original, untrained, on validation squares"]
+    text = [head, "", f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
+    slowest = mean(row["ms"] for row in rows if row["name"] == ORIGINAL)
+    for name in names:
+        each = [row for row in rows if row["name"] == name]
+        ms = mean(row["ms"] for row in each)
+        near = "" if name == ORIGINAL else spread([row["psnr_to_original"] for row in each])
+        cells = [name, *([spread([row["psnr_y"] for row in each])] if true else []), near]
+        cells += [f"{mean(row['macs'] for row in each) / 1e9:.2f} G", f"{mean(row['params'] for row in each):,.0f}"]
+        cells += [f"{ms:.1f}", f"{slowest / ms:.2f}x"]
+        before = [row["before_training"] for row in each if "before_training" in row]
+        text.append(f"| {' | '.join([*cells, spread(before) if before else ''])} |")
+    return "\n".join(text)
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return mean and deviation in words."""
+    return f"{mean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
 
 
 def main() -> None:
     """Prune by every kind, measure, and write the figures."""
-    given = argparse.ArgumentParser(description=__doc__)
-    given.add_argument("--weights", type=Path, required=True)
-    given.add_argument("--train", type=Path, required=True, help="training photographs")
-    given.add_argument("--test", type=Path, required=True, help="whole test pictures")
-    given.add_argument("--out", type=Path, required=True)
-    given.add_argument("--updates", type=int, default=400)
-    given.add_argument("--evaluations", type=int, default=160)
-    options = given.parse_args()
-    squares(options.train, options.out / "squares")
-    pictures = tests(options.test)
-    nets: dict[str, nn.Module] = {}
-    facts: dict[str, dict[str, float]] = {}
-    for kind in KINDS:
-        run, one = options.out / kind, recipe(options.weights, kind, options.updates, options.evaluations)
-        stages.run(one, data=options.out / "squares", out=run, until="finetune")
-        for name, about in described(one, run / "finetune").items():
-            label = kind if name == "found" else name
-            folder = run / ("teach" if name == "original" else "finetune")
-            nets[label] = built(about, folder / about["file"])
-        search = json.loads((run / "search" / "stage.json").read_text())["metrics"]
-        facts[kind] = {"validation_distance": search["val_distance"], "validation_psnr": search["val_psnr"]}
-    shape = (1, 3, 64, 64)
-    timed = timings({name: (name, net) for name, net in nets.items()}, shape, threads=1, runs=20, opset=20)
-    rows = []
-    for name, net in nets.items():
-        cost = count(net, torch.zeros(1, 3, 64, 64))
-        rows.append(
-            {
-                "name": name,
-                "psnr_y": decibels(net, pictures),
-                "macs": cost.exact,
-                "params": cost.params,
-                "ms": timed[name].latency.p50_ms,
-                "updates": 0 if name == "original" else options.updates,
-                **facts.get(name, {}),
-            }
-        )
-        print(rows[-1], flush=True)
-    save("pruning-srgan", {"test": options.test.parent.name, "pictures": len(pictures), "rows": rows})
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("subject", choices=SUBJECTS)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--train", type=Path, required=True, help="training photographs")
+    parser.add_argument("--test", type=Path, required=True, help="whole test pictures")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--updates", type=int, default=400)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=5.0e-4)
+    parser.add_argument("--evaluations", type=int, default=160)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--pictures", type=int, default=4, help="test pictures that are drawn")
+    parser.add_argument("--only-run", action="store_true", help="collect no figures: other processes run other seeds")
+    given = parser.parse_args()
+    subject = SUBJECTS[given.subject]
+    squares(given.train, given.out / "squares", subject.scale * subject.size)
+    rows = [row for seed in given.seeds for row in run(given, seed)]
+    if not given.only_run:
+        about = {"title": subject.title, "updates": given.updates, "seeds": given.seeds}
+        about |= {"test": given.test.parent.name, "pictures": len(tests(given.test, subject))}
+        save(f"pruning-{given.subject}", {**about, "rows": rows})
 
 
 if __name__ == "__main__":

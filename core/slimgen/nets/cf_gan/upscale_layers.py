@@ -10,8 +10,11 @@ from slimgen.cost.rows import Row
 from slimgen.nets.functional import OutputConvolution
 
 QUIET = 0.1
-"""The share of the initial weights' deviation in residual blocks, since without norms features would grow with the
-depth, and in the last convolution, so that a generator begins as bicubic enlargement."""
+"""The share of the initial weights' deviation in the last convolution of a residual block, since without norms features
+would grow with the depth, and in the network's last one, so that a generator begins as bicubic enlargement.
+
+In the last alone: were all convolutions of a block as small, their product would be, and so would the gradients of
+each, and training would lose its first hundreds of updates to their growth."""
 
 
 class Convolution(nn.Module):
@@ -65,11 +68,10 @@ class RecursiveBlock(nn.Module):
         pooled: whether the convolutions see features averaged over 2 x 2 pixels, whose outputs are enlarged again.
     """
 
-    initial_scale: ClassVar[float] = QUIET
-
     def __init__(self, *chain: nn.Module, times: int = 1, pooled: bool = False) -> None:
         super().__init__()
         self.chain, self.times, self.pooled = nn.Sequential(*chain), times, pooled
+        chain[-1].initial_scale = QUIET  # type: ignore[assignment]  # read by `initialise`
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, trunk, H, W) to the same shape."""
