@@ -7,8 +7,8 @@ to the picture itself too (the border left out), and milliseconds in onnxruntime
 * `srgan`: the upscaler of https://github.com/leftthomas/SRGAN (examples/srgan.py), to half of its operations;
 * `style`: fast style transfer (examples/style.py, whose weights it converts), to a quarter.
 
-    python -m benchmarks.pruning srgan --weights netG_epoch_4_100.pth --train T91 --test Set14/HR --out runs/pruned-srgan
-    python -m benchmarks.pruning style --weights la_muse.safetensors --train BSDS200 --test Set14/HR --out runs/pruned-style
+    python -m benchmarks.pruning srgan --weights netG_epoch_4_100.pth --train T91 --test Set14/HR --out runs/srgan
+    python -m benchmarks.pruning style --weights la_muse.safetensors --train BSDS200 --test Set14/HR --out runs/style
 
 Runs can be resumed; several processes may divide the seeds (`--only-run`).
 """
@@ -119,7 +119,9 @@ def tests(folder: Path, subject: Subject) -> list[tuple[Tensor, Tensor]]:
 
 
 @torch.inference_mode()
-def quality(net: nn.Module, original: nn.Module, pictures: Sequence[tuple[Tensor, Tensor]], scale: int) -> dict[str, float]:
+def quality(
+    net: nn.Module, original: nn.Module, pictures: Sequence[tuple[Tensor, Tensor]], scale: int
+) -> dict[str, float]:
     """Return the mean PSNR over test pictures: of RGB to the original's outputs, and of the luma to the pictures."""
     near, true = [], []
     for given, picture in pictures:

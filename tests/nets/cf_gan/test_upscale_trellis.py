@@ -20,7 +20,7 @@ from slimgen.export.onnx import export_onnx
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.cf_gan.layers import strength, written
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator, walk
-from slimgen.nets.cf_gan.upscale_layers import RecursiveBlock, ScaledConvolution
+from slimgen.nets.cf_gan.upscale_layers import QUIET, RecursiveBlock, ScaledConvolution
 from slimgen.nets.cf_gan.upscale_space import GROUPS, OPERATORS, UpscaleShape, rows_of
 from slimgen.nets.cf_gan.upscale_trellis import UpscaleTrellis
 from slimgen.nets.initial import initialise
@@ -175,6 +175,19 @@ def test_a_recursion_applies_the_block_again_with_the_same_weights() -> None:
         assert torch.allclose(thrice(features), once(once(once(features))), atol=1e-5)
         assert not torch.allclose(thrice(features), once(features), atol=1e-2)
     assert [weight.shape for weight in once.parameters()] == [weight.shape for weight in thrice.parameters()]
+
+
+def test_only_the_last_convolution_of_a_block_begins_quietly() -> None:
+    shape = UpscaleShape(ngf=32, groups=1, blocks=1, scale=4)
+    net = initialise(UpscaleTrellis(shape), 0)
+    for name in OPERATORS:
+        *first, last = net.get_submodule(f"nodes.g0x1.0.{name}").chain
+        shares = []
+        for layer in (*first, last):
+            count, given, *kernel = layer.conv.weight.shape
+            glorot = (2 / ((given + count) * prod(kernel))) ** 0.5
+            shares.append(float(layer.conv.weight.detach().std()) / glorot)
+        assert shares == pytest.approx([1.0] * len(first) + [QUIET], rel=0.1)
 
 
 def test_blocks_compute_what_they_are_described_to() -> None:
