@@ -322,6 +322,14 @@ def test_a_latency_table_of_the_same_run_is_asked_instead_of_measuring_again(pla
         (("--data", "paired", "--budget", "1/2", "--task", "labels"), "--task must be one that compress knows"),
         (("--data", "paired", "--budget", "1/2", "--method", "cf_gan"), "--method must be one that compresses"),
         (("--data", "paired", "--budget", "1/2", "--ngf", "4"), "must follow its family or class"),
+        (
+            ("--data", "paired", "--budget", "1/2", "--method", "gan_compression"),
+            "gan_compression needs the original's discriminator too (--discriminator FILE); or leave --method out",
+        ),
+        (
+            ("--data", "paired/train", "--budget", "1/2", "--discriminator", "net_D.pth"),
+            "--discriminator needs real images to compare with",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_status_two(place, tmp_path, monkeypatch, words, said):

@@ -1,7 +1,8 @@
 """The recipe that makes a trained generator smaller: what it is, what the images are like, and the method that suits.
 
 `METHODS` says which methods can take a generator, in the order in which they are tried: the first that can reach the
-budget counts.
+budget counts. Those that search a space of their own, such as CF-GAN, keep nothing of the generator and train a new one
+on the data, for which they need real targets; they are no ways to make this one smaller, but recipes of `slimgen run`.
 """
 
 import math
@@ -20,7 +21,7 @@ from slimgen.search.budget import cheapest, plain
 from slimgen.size import Size
 from slimgen.stages.table import default_out
 from slimgen.tasks.adopting import JUDGE
-from slimgen.tasks.recognising import Recognised, recognise
+from slimgen.tasks.recognising import SINGLE, Recognised, recognise
 
 
 class Way(NamedTuple):
@@ -118,12 +119,17 @@ def plan(asked: Asked) -> Plan:
         rule = "compress takes generators of images"
         raise RecipeError(rule, f"{generator['family']}, a generator of noise", "search one with the method alphagan")
     images = recognise(asked.data, generator, asked.task, asked.size)
+    if images.task == SINGLE and asked.discriminator is not None:
+        rule = "--discriminator needs real images to compare with: pairs, two sets, or an upscaler's pictures"
+        raise RecipeError(rule, images.said, "leave it out")
     tried: dict[str, str] = {}
+    suited = False
     for method, way in METHODS.items():
         if asked.method not in (None, method):
             continue
         why = _unfit(way, generator, images, asked)
         if why is None:
+            suited = True
             recipe = recipe_of(asked, generator, images, method, way)
             why = out_of_reach(recipe, asked.out or default_out(recipe.name))
             if why is None:
@@ -132,7 +138,10 @@ def plan(asked: Asked) -> Plan:
         tried[method] = why
     if not tried:
         raise RecipeError("--method must be one that compresses", repr(asked.method), f"known: {', '.join(METHODS)}")
-    raise BudgetError("; ".join(f"{method} {why}" for method, why in tried.items()), None, "raise the budget")
+    said = "; ".join(f"{method} {why}" for method, why in tried.items())
+    if not suited:  # only where it was named: pruning takes every generator
+        raise RecipeError(said, None, "or leave --method out")
+    raise BudgetError(said, None, "raise the budget")
 
 
 def recipe_of(asked: Asked, generator: Mapping[str, Any], images: Recognised, method: str, way: Way) -> Recipe:
