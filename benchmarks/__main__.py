@@ -26,6 +26,7 @@ def main() -> None:
     commands = [
         ["benchmarks.cost"],
         ["benchmarks.rates"],
+        ["benchmarks.judgement"],
         ["benchmarks.norms"],
         ["benchmarks.latency"],
         ["benchmarks.graph"],

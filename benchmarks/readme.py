@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks import ablations, beside_peers, chance, pruning, unpaired, upscalers
+from benchmarks import ablations, beside_peers, chance, judgement, pruning, unpaired, upscalers
 from benchmarks.comparison import lines
 from benchmarks.fair import lines as against
 from benchmarks.graph import lines as graph_lines
@@ -382,6 +382,7 @@ def machine(found: Mapping[str, Any]) -> str:
 RESULT = {
     "ablations": ablations.paragraph,
     "rates": rates,
+    "judgement": judgement.paragraph,
     "fair": fair,
     "graph": graph,
     "hours": hours,

@@ -1,6 +1,7 @@
 """A trained generator made smaller by one command: what is read from it, what is chosen and what is refused."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,15 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from slimgen.cli.app import app
-from slimgen.errors import CheckpointError
+from slimgen.errors import BudgetError, CheckpointError
+from slimgen.export.latency.clock import Clock
+from slimgen.export.latency.table import LatencyTable
+from slimgen.methods.latency import least
+from slimgen.methods.pruning import preview
 from slimgen.nets import build_discriminator, build_generator, generator_cost
 from slimgen.nets.checkpoints.reading import read_discriminator, read_generator
 from slimgen.size import Size
-from slimgen.stages.compressing import Asked, plan
+from slimgen.stages.compressing import Asked, out_of_reach, plan
 from townhouses import write
 
 SOURCE = """
@@ -264,6 +269,48 @@ def test_a_budget_that_no_method_reaches_names_the_smallest_cost_of_each(place, 
     assert not (tmp_path / "runs").exists()
 
 
+def test_milliseconds_out_of_reach_are_refused_before_anything_runs_with_the_least_of_each_method(place, tmp_path):
+    torch.save(build_generator("resnet", ngf=16, blocks=9, norm="instance").state_dict(), tmp_path / "net.pth")
+    torch.save(build_discriminator("patchgan", ndf=4, layers=1).state_dict(), tmp_path / "net_D.pth")
+    words = ("--data", place / "paired", "--latency-ms", "1e-5", "--size", 32, "--out", tmp_path / "run")
+    done = slimgen("compress", tmp_path / "net.pth", *words, "--discriminator", tmp_path / "net_D.pth")
+    assert done.exit_code == 2
+    found = re.findall(r"(\w+) reaches ([0-9.]+) ms in onnxruntime at the least, and the limit is", done.stderr)
+    least = {method: float(shown) for method, shown in found}
+    assert 0 < least["pruning"] < least["gan_compression"] < 100  # filters by ones, and widths of at least 8
+    assert "\n" not in done.stderr.strip()
+    assert not (tmp_path / "run").exists()
+    # Between the two, the method that can reach it is not refused.
+    between = {"latency_ms": (least["pruning"] + least["gan_compression"]) / 2}
+    more = {"limits": between, "size": Size(32, 32), "discriminator": str(tmp_path / "net_D.pth")}
+    assert plan(asked(place, tmp_path / "net.pth", **more)).recipe.method == "pruning"
+    with pytest.raises(BudgetError, match=r"^gan_compression reaches .* ms"):
+        plan(asked(place, tmp_path / "net.pth", method="gan_compression", **more))
+
+
+def test_a_latency_table_of_the_same_run_is_asked_instead_of_measuring_again(place, tmp_path, monkeypatch):
+    torch.save(build_generator("resnet", ngf=4, blocks=2, norm="batch").state_dict(), tmp_path / "net.pth")
+    more = {"size": Size(32, 32), "out": tmp_path / "run"}
+    recipe = plan(asked(place, tmp_path / "net.pth", limits={"latency_ms": 1000}, **more)).recipe
+    networks = preview(recipe).networks()
+    file, threads = tmp_path / "run" / "search" / "latency.json", recipe.evaluate.threads
+    ends = networks.space.smallest(), networks.space.largest()
+    how = {"path": file, "threads": threads, "fit": 1, "check": 1, "most": 1, "tolerance": 1e9}
+    table = LatencyTable.measure(networks, lambda rng: rng.choice(ends), 32, 32, **how)
+    wanted = table.predict(networks.space.smallest()) * (1 + table.error["max"])
+
+    def refuse(*of):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(Clock, "visit", refuse)
+    held = file.read_bytes()
+    assert least(recipe, networks, file.parent) == pytest.approx(wanted)
+    for share, refused in ((0.99, True), (1.01, False)):
+        changed = recipe.override([f"budget.latency_ms={share * wanted}"])
+        assert (out_of_reach(changed, tmp_path / "run") is not None) == refused
+    assert file.read_bytes() == held
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -275,6 +322,14 @@ def test_a_budget_that_no_method_reaches_names_the_smallest_cost_of_each(place, 
         (("--data", "paired", "--budget", "1/2", "--task", "labels"), "--task must be one that compress knows"),
         (("--data", "paired", "--budget", "1/2", "--method", "cf_gan"), "--method must be one that compresses"),
         (("--data", "paired", "--budget", "1/2", "--ngf", "4"), "must follow its family or class"),
+        (
+            ("--data", "paired", "--budget", "1/2", "--method", "gan_compression"),
+            "gan_compression needs the original's discriminator too (--discriminator FILE); or leave --method out",
+        ),
+        (
+            ("--data", "paired/train", "--budget", "1/2", "--discriminator", "net_D.pth"),
+            "--discriminator needs real images to compare with",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_status_two(place, tmp_path, monkeypatch, words, said):

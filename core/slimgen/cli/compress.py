@@ -33,8 +33,8 @@ def compress(
         typer.Option(
             "--latency-ms",
             metavar="MS",
-            help="Milliseconds of one image in onnxruntime on this machine, at --size. They are measured when the "
-            "search begins, so a limit that even the smallest network misses is only refused then.",
+            help="Milliseconds of one image in onnxruntime on this machine, at --size. The smallest network is "
+            "measured first, so that a limit out of reach is refused.",
         ),
     ] = None,
     task: Annotated[
@@ -65,8 +65,8 @@ def compress(
     `slimgen compress latest_net_G.pth --data facades --budget 1/8`: family, norm, width and blocks are read from the
     checkpoint, the task from the folders of the images. A generator that enlarges 2, 3 or 4 times takes pictures, made
     smaller or beside smaller ones. The options of a class of your own may follow its name. No discriminator is needed:
-    the original's own outputs are the targets. What cannot be reached is refused before anything runs; a limit in
-    milliseconds, which must be measured, when the search begins. The same command again goes on where it stopped.
+    the original's own outputs are the targets. What cannot be reached is refused before anything runs. The same command
+    again goes on where it stopped.
     """
     from slimgen.errors import RecipeError, SlimgenError, printable
     from slimgen.size import Size
@@ -99,6 +99,7 @@ def compress(
             discriminator=discriminator,
             method=method,
             settings=set_,
+            out=out,
         )
     )
     recipe = found.recipe

@@ -4,19 +4,24 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from slimgen.export.latency.clock import Clock
+from slimgen.export.latency.graph import onnx_graph
 from slimgen.export.latency.table import LatencyTable, Sample
 from slimgen.files import LATENCY, write_bytes
 from slimgen.methods.checks import priced
 from slimgen.methods.trials import TRIED, unkept
 from slimgen.nets.pieces import InPieces
+from slimgen.recipe import Recipe
 from slimgen.search import Budget, Genotype, Trial
 from slimgen.tasks.task import Job
 from slimgen.training.distributed import first, world
 
 Candidate = TypeVar("Candidate")
 _LOWER = 0.97
+_VISITS = 8  # to the smallest network, before a limit counts as out of reach
 _ASKED = 3  # times, before a network counts as too slow: other work on the machine only ever adds to what is measured
 
 
@@ -85,6 +90,20 @@ class Timed(NamedTuple):
 
 UNTIMED = Timed()
 """No latency table: the budget does not limit milliseconds."""
+
+
+def least(recipe: Recipe, networks: InPieces, folder: Path) -> float:
+    """Return the milliseconds of the smallest network of a space in onnxruntime, before there is a search.
+
+    A finished latency table in the search's `folder` says what the search counts, its margin included. Otherwise the
+    network itself is measured, several times, of which the smallest counts.
+    """
+    smallest, size, threads = networks.space.smallest(), recipe.size, recipe.evaluate.threads
+    if (known := LatencyTable.recalled(networks, smallest, *size, path=folder / LATENCY, threads=threads)) is not None:
+        return known[0] * (1 + known[1])
+    shape, clock = networks.pieces(smallest, *size)[0].shape, Clock(threads)
+    graph = onnx_graph(networks.extract(smallest), shape)
+    return min(clock.visit(graph, shape) for _ in range(_VISITS))
 
 
 def keeping(limit: float | None, candidates: Iterable[Candidate], measured: Callable[[Candidate], float]) -> Candidate:

@@ -10,6 +10,7 @@ from torch import nn
 
 from slimgen.files import GENOTYPE, REVERSE
 from slimgen.methods.effort import Effort
+from slimgen.nets.pieces import InPieces
 from slimgen.recipe import Recipe
 from slimgen.run.record import recorded
 from slimgen.search import Genotype, Objective, Space, Trial
@@ -77,6 +78,8 @@ class Preview:
             rivals get as many on top.
         repeats: how many times the found generators are trained.
         beside: further networks that are trained as long as the found one and are not among the recipe's rivals.
+        networks: returns the space's networks in pieces, with drawn weights, to measure their latency; None where that
+            is not known so early.
     """
 
     space: Space
@@ -89,6 +92,7 @@ class Preview:
     before: Callable[[int], int] = lambda images: 0
     repeats: int = 1
     beside: int = 0
+    networks: Callable[[], InPieces] | None = None
 
 
 class Method(Protocol):

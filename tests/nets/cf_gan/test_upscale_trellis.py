@@ -22,7 +22,7 @@ from slimgen.nets.cf_gan.layers import strength, written
 from slimgen.nets.cf_gan.superdiscriminator import SuperDiscriminator, walk
 from slimgen.nets.cf_gan.upscale_layers import QUIET, RecursiveBlock, ScaledConvolution
 from slimgen.nets.cf_gan.upscale_space import GROUPS, OPERATORS, UpscaleShape, rows_of
-from slimgen.nets.cf_gan.upscale_trellis import UpscaleTrellis
+from slimgen.nets.cf_gan.upscale_trellis import UpscaleTrellis, _bicubic_kernels, bicubic
 from slimgen.nets.initial import initialise
 from slimgen.nets.supernet import Gates
 from slimgen.search import Genotype, Space
@@ -222,7 +222,44 @@ def test_the_enlarged_input_is_the_output_of_a_generator_whose_last_convolution_
         for parameter in net.output.parameters():
             parameter.zero_()
         wanted = functional.interpolate(images(), scale_factor=4, mode="bicubic", align_corners=False)
-        assert torch.equal(net(images()), wanted)
+        assert torch.allclose(net(images()), wanted, atol=2e-6)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_bicubic_enlargement_is_torchs_in_its_layout_under_autocast_too(scale, layout) -> None:
+    for shape in ((2, 3, 7, 5), (1, 1, 1, 9), (1, 4, 6, 6)):
+        pictures = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(memory_format=layout)
+        wanted = functional.interpolate(pictures, scale_factor=float(scale), mode="bicubic", align_corners=False)
+        with torch.autocast("cpu", torch.bfloat16):
+            made = bicubic(pictures, scale)
+        assert made.dtype == torch.float32
+        assert made.is_contiguous(memory_format=layout)
+        assert torch.allclose(made, wanted, atol=3e-6)
+
+
+def test_bicubic_enlargement_has_gradients_after_an_inference_and_is_counted_as_no_convolution() -> None:
+    _bicubic_kernels.cache_clear()
+    with torch.inference_mode():
+        bicubic(images(), 2)
+    pictures = images().double().requires_grad_(True)
+    wanted = functional.interpolate(pictures, scale_factor=2.0, mode="bicubic", align_corners=False)
+    weights = torch.randn(wanted.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    gradients = [torch.autograd.grad((made * weights).sum(), pictures)[0] for made in (wanted, bicubic(pictures, 2))]
+    assert torch.allclose(*gradients, atol=1e-9)
+    assert count(UpscaleOf(2), images()).exact == 0
+
+
+class UpscaleOf(torch.nn.Module):
+    """Bicubic enlargement as a module."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Enlarge pictures (N, C, H, W)."""
+        return bicubic(pictures, self.factor)
 
 
 def test_narrow_trunk_keeps_the_channels_of_largest_scale() -> None:

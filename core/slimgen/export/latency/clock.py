@@ -99,6 +99,11 @@ class Visits:
         """Return the visits to a graph so far."""
         return list(self._visits.get(name, ()))
 
+    @property
+    def summary(self) -> Mapping[str, object]:
+        """The last summary of all measurements; empty before there is one."""
+        return self._summary
+
     def take(
         self, visits: Mapping[str, Callable[[], float]], rounds: int, progress: Callable[[int, int], None] | None = None
     ) -> None:

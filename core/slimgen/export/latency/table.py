@@ -132,6 +132,31 @@ class LatencyTable:
         table._visits.save(table.as_dict())
         return table
 
+    @classmethod
+    def recalled(
+        cls,
+        supernet: InPieces,
+        genotype: Genotype,
+        height: int,
+        width: int,
+        *,
+        path: Path,
+        threads: int,
+        runs: int = 24,
+    ) -> tuple[float, float] | None:
+        """Return a sub-network's milliseconds by a finished table's file, and the largest error of the table's check.
+
+        None where there is no finished table of these networks, or it lacks a piece; nothing is measured or written.
+        """
+        table = cls(supernet, height, width, threads, runs, path, keep=True)
+        visits = [table._visits[piece.key] for piece in supernet.pieces(genotype, height, width)]
+        line, checked = (table._visits.summary.get(name) for name in ("slope", "error"))
+        begin = table._visits.summary.get("intercept_ms")
+        error = checked.get("max") if isinstance(checked, dict) else None
+        if not (isinstance(line, float) and isinstance(begin, float) and isinstance(error, float) and all(visits)):
+            return None
+        return Line(begin, line).at(sum(map(table._clock.settle, visits))), error
+
     def _settle(self, pieces: Iterable[str], fitted: Iterable[Genotype], checked: Iterable[Genotype]) -> None:
         """Update pieces, networks and line from the visits so far."""
         self._pieces = {key: self._settled(key) for key in pieces}

@@ -30,12 +30,14 @@ from slimgen.methods.gan_compression.options import (
     costs_at,
     prunable,
     pruning,
+    shape_of,
     teacher_options,
 )
 from slimgen.methods.halving import measurements, pictures
 from slimgen.methods.method import Preview
 from slimgen.nets.configurations import write_config
 from slimgen.nets.gan_compression.families import alike, searchable
+from slimgen.nets.pieces import InPieces
 from slimgen.recipe import Recipe, Schedule, section
 from slimgen.search import Genotype, require_reachable
 from slimgen.tasks import traits_of
@@ -119,7 +121,12 @@ def preview(recipe: Recipe) -> Preview:
 
     space = family.channels.space(options.space)
     asked = search.evaluations if search.kind != HALVING else measurements(search.candidates, search.proposed)
-    return Preview(space, costs, min(asked, space.size), updates, options.batch, learned, before=updates)
+
+    def networks() -> InPieces:
+        return family(options.family, options.space, **shape_of(recipe, options)).eval()
+
+    looked = min(asked, space.size)
+    return Preview(space, costs, looked, updates, options.batch, learned, before=updates, networks=networks)
 
 
 def without_effect(recipe: Recipe) -> tuple[str, ...]:

@@ -69,7 +69,8 @@ def preview(recipe: Recipe) -> Preview:
     # Rivals that are cut from the original are trained as long as the found one, without what led to the original.
     anew = NARROWED in recipe.finetune.rivals and recipe.teach.generator_checkpoint is None
     taught = recipe.teach.steps if anew else (lambda images: 0)
-    return Preview(filters.space, costs, looked, learned=lambda images: learned, before=taught)
+    networks = partial(in_pieces, recipe, filters)
+    return Preview(filters.space, costs, looked, learned=lambda images: learned, before=taught, networks=networks)
 
 
 def supernet(job: Job) -> Mapping[str, float]:
@@ -127,10 +128,14 @@ def _first(
 
 def table_of(job: Job, filters: FilterSpace, options: SearchOptions) -> Timed:
     """Return the latency table, where the budget limits milliseconds."""
-    generators: InPieces = Layered(filters, torch.zeros(1, job.recipe.channels.given, *job.recipe.size))
+    return timed(job, in_pieces(job.recipe, filters), options.latency_networks, filters.sample, PIECES)
+
+
+def in_pieces(recipe: Recipe, filters: FilterSpace) -> InPieces:
+    """Return the pruned generators in pieces: those that their family knows, or else their convolutions."""
     if has_pieces(str(filters.family)):
-        generators = Generators(filters.space, str(filters.family), filters.described, filters.alike)
-    return timed(job, generators, options.latency_networks, filters.sample, PIECES)
+        return Generators(filters.space, str(filters.family), filters.described, filters.alike)
+    return Layered(filters, torch.zeros(1, recipe.channels.given, *recipe.size))
 
 
 def finetune(job: Job) -> Mapping[str, Trained]:

@@ -158,6 +158,7 @@ def layers(path: str, blocks: int, scale: int) -> tuple[Layer, ...]:
     return *row, Layer("output", "output", "output", before, "output", 1)
 
 
+@cache
 def rows_of(kind: str, inputs: int, beside: int, outputs: int, part: int, scale: int) -> tuple[Row, ...]:
     """Return the convolutions of a layer, each with a learned scale per channel, except for the output's.
 
