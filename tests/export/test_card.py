@@ -14,7 +14,8 @@ from torch import nn
 
 from slimgen.errors import RunError
 from slimgen.export.axes import in_words
-from slimgen.export.card import Facts, card, read_facts, snippet, write_card
+from slimgen.export.card import Facts, card, read_facts, write_card
+from slimgen.export.example import snippet
 from slimgen.export.onnx import export_onnx, parity
 
 
