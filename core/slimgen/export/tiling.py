@@ -86,16 +86,17 @@ def _free(file: OnnxFile, scale: int) -> Tiling:
     """Return the tiling of a file that takes other sizes."""
     run, step = _runner(file.path), math.lcm(STEP, file.multiple)
     least = _least(run, file, scale)
-    # An odd multiple of the step, or a coarser grid would not be noticed.
+    # An odd multiple of the step, and an end within one, or what depends on either would not be noticed.
     cut = (FURTHEST // step + 1 | 1) * step
-    size = cut + -(-(FURTHEST + _BEYOND) // step) * step
+    inner = -(-(FURTHEST + _BEYOND) // step) * step
+    size = cut + inner + step - file.multiple
     picture = drawn(file.input[1][1], size, size)
-    whole, edge = run(picture), scale * cut
+    whole = run(picture)
     # One part lacks what is above and left of it, the other what is below and right; both are counted from there.
-    after = _largest(run(picture[..., cut:, cut:]), whole[..., edge:, edge:])
-    until = _largest(run(picture[..., :-cut, :-cut]), whole[..., :-edge, :-edge])
-    apart = numpy.maximum(after, until[::-1, ::-1])
-    differences = {overlap: float(apart[scale * overlap :, scale * overlap :].max()) for overlap in _overlaps(STEP)}
+    after = _largest(run(picture[..., cut:, cut:]), whole[..., scale * cut :, scale * cut :])
+    until = _largest(run(picture[..., :inner, :inner]), whole[..., : scale * inner, : scale * inner])[::-1, ::-1]
+    far = {overlap: slice(scale * overlap, None) for overlap in _overlaps(STEP)}
+    differences = {overlap: float(max(one[at, at].max() for one in (after, until))) for overlap, at in far.items()}
     found = _smallest(differences)
     if found is None:
         most = differences[FURTHEST]
