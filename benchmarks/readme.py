@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks import ablations, beside_peers, chance, pruning, unpaired
+from benchmarks import ablations, beside_peers, chance, pruning, tiled, unpaired
 from benchmarks.comparison import lines
 from benchmarks.fair import lines as against
 from benchmarks.graph import lines as graph_lines
@@ -399,6 +399,7 @@ RESULT = {
     "pruning": pruning.paragraph,
     "ranking": ranking,
     "relaxation_memory": relaxation_memory,
+    "tiled": tiled.paragraph,
 }
 
 

@@ -22,9 +22,9 @@ FURTHEST = 64
 ALIKE = (1e-5, 1e-4, 1e-3, 1 / 255)
 """Differences from the whole picture, in [-1, 1], that are tried in turn; the last is half a level of 8 bits."""
 MEMORY = 2**29
-"""Bytes that the features of one window may take."""
+"""Bytes that the features of one window may take at once; with what malloc keeps, a process needs a third more."""
 LIVE = 4
-"""Times the largest feature that a window takes: an RRDBNet takes 3.8 in onnxruntime, most in its last layers."""
+"""Times the largest feature that a window takes at once: an RRDBNet takes 3.8 in onnxruntime, most in its last layers."""
 LARGEST = 512
 _BEYOND = 2 * STEP  # compared pixels further from the cut than that
 _Run = Callable[[NDArray[Any]], NDArray[Any]]
@@ -89,7 +89,7 @@ def _free(file: OnnxFile, scale: int) -> Tiling:
     # An odd multiple of the step, and an end within one, or what depends on either would not be noticed.
     cut = (FURTHEST // step + 1 | 1) * step
     inner = -(-(FURTHEST + _BEYOND) // step) * step
-    size = cut + inner + step - file.multiple
+    size = cut + inner + file.multiple % step
     picture = drawn(file.input[1][1], size, size)
     whole = run(picture)
     # One part lacks what is above and left of it, the other what is below and right; both are counted from there.
