@@ -134,7 +134,7 @@ def test_a_window_too_small_for_its_overlap_is_refused_only_where_it_would_be_us
 def test_memory_in_windows_is_less_by_more_than_a_feature_of_the_whole_picture(tmp_path, monkeypatch):
     if not Path("/proc/self/status").exists():
         pytest.skip("the peak of a process' memory is read from /proc")
-    monkeypatch.setattr(tiling, "MEMORY", 2**22)
+    monkeypatch.setattr(tiling, "MEMORY", 2**20)
     asked = argparse.Namespace(blocks=1, channels=16, growth=4, height=150, width=200, threads=1)
     found = benchmark.measure(asked, tmp_path)
     windows, whole = found["ways"]["in windows"], found["ways"]["whole"]

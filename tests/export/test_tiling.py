@@ -60,7 +60,7 @@ def test_windows_are_as_large_as_memory_allows_and_hold_their_overlap(tmp_path, 
     file = exported(averaging(0), tmp_path)
     assert tiling(file, 2).window == (512, 512)
     # The largest feature is the output: 4 numbers of 4 bytes for a pixel of the input.
-    monkeypatch.setattr("slimgen.export.tiling.MEMORY", 4 * 16 * 100**2)
+    monkeypatch.setattr("slimgen.export.tiling.MEMORY", 16 * 100**2)
     assert tiling(file, 2).window == (96, 96)
     monkeypatch.setattr("slimgen.export.tiling.MEMORY", 1)
     assert tiling(exported(averaging(9), tmp_path), 2).window == (48, 48)

@@ -21,10 +21,9 @@ FURTHEST = 64
 """Largest overlap that is tried, in pixels."""
 ALIKE = (1e-5, 1e-4, 1e-3, 1 / 255)
 """Differences from the whole picture, in [-1, 1], that are tried in turn; the last is half a level of 8 bits."""
-MEMORY = 2**29
-"""Bytes that the features of one window may take at once; with what malloc keeps, a process needs a third more."""
-LIVE = 4
-"""Times the largest feature that a window takes at once: an RRDBNet takes 3.8 in onnxruntime, most in its last layers."""
+MEMORY = 2**27
+"""Bytes that the largest feature of a window may take. With all others, and what malloc keeps after many windows, an
+RRDBNet was seen to take 5 times as much in onnxruntime and an SRResNet 7 times: less than 1 GB with the libraries."""
 LARGEST = 512
 _BEYOND = 2 * STEP  # compared pixels further from the cut than that
 _Run = Callable[[NDArray[Any]], NDArray[Any]]
@@ -105,7 +104,7 @@ def _free(file: OnnxFile, scale: int) -> Tiling:
         )
         return Tiling(None, 0, step, file.multiple, least, most, (size, size), why)
     overlap, most = found
-    side = math.isqrt(int(MEMORY / (LIVE * _bytes_per_pixel(file, step)))) // step * step
+    side = math.isqrt(int(MEMORY / _bytes_per_pixel(file, step))) // step * step
     side = max(min(side, LARGEST // step * step), -(-max(3 * overlap, 2 * overlap + step) // step) * step)
     return Tiling((side, side), overlap, step, file.multiple, least, most, (size, size))
 
