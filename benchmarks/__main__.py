@@ -49,6 +49,7 @@ def main() -> None:
         ["benchmarks.unpaired", "townhouses-co_evolution"],
         ["benchmarks.unpaired", "townhouses-cyclegan_nas", "--night", "100"],
         ["benchmarks.relaxation_memory"],
+        ["benchmarks.tiled"],
         ["benchmarks.kills"],
     ]
     if arguments.facades is not None:

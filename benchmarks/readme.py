@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks import ablations, beside_peers, chance, judgement, pruning, unpaired, upscalers
+from benchmarks import ablations, beside_peers, chance, judgement, pruning, tiled, unpaired, upscalers
 from benchmarks.comparison import lines
 from benchmarks.fair import lines as against
 from benchmarks.graph import lines as graph_lines
@@ -400,6 +400,7 @@ RESULT = {
     "pruning": pruning.paragraph,
     "ranking": ranking,
     "relaxation_memory": relaxation_memory,
+    "tiled": tiled.paragraph,
     "upscalers": upscalers.paragraph,
 }
 

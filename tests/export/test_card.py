@@ -14,8 +14,12 @@ from torch import nn
 
 from slimgen.errors import RunError
 from slimgen.export.axes import in_words
-from slimgen.export.card import Facts, card, read_facts, snippet, write_card
+from slimgen.export.card import Facts, card, read_facts, write_card
+from slimgen.export.example import snippet
 from slimgen.export.onnx import export_onnx, parity
+from slimgen.export.tiling import Tiling, tiling
+from slimgen.nets import build_generator
+from slimgen.tasks.tiles import in_tiles, mirrored
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +62,95 @@ def test_a_card_of_a_network_of_other_channels_shows_code_that_runs_too(facts: F
     file = export_onnx(nn.Conv2d(5, 3, 1), facts.onnx.path.parent / "labels.onnx", height=8, width=8, channels=5)
     code = snippet(file) + "assert generated.shape == (1, 3, 8, 8)"
     subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=file.path.parent, check=True)
+
+
+def halving(channels: int) -> nn.Module:
+    """An upscaler whose sides must be multiples of two, as Real-ESRGAN's x2."""
+    conv = nn.Conv2d(4 * channels, 16 * channels, 3, padding=1)
+    nn.init.normal_(conv.weight, std=0.2, generator=torch.Generator().manual_seed(0))
+    return nn.Sequential(nn.PixelUnshuffle(2), conv, nn.PixelShuffle(4)).eval()
+
+
+def compact(scale: int, channels: int) -> nn.Module:
+    options = {"scale": scale, "inputs": channels, "outputs": channels, "channels": 4, "blocks": 1}
+    return build_generator("srvgg", seed=1, **options).eval()
+
+
+UPSCALERS = {
+    "odd sides, RGB": (compact(3, 3), 3, True, "RGB"),
+    "multiples": (halving(3), 2, True, "RGB"),
+    "grey": (compact(2, 1), 2, True, "L"),
+    "RGBA": (compact(2, 4), 2, True, "RGBA"),
+    "one size": (compact(4, 3), 4, False, "RGB"),
+}
+
+
+@pytest.mark.parametrize(("net", "scale", "dynamic", "mode"), UPSCALERS.values(), ids=UPSCALERS)
+def test_the_code_of_an_upscaler_enlarges_odd_pictures_as_slimgen_does_with_neither_slimgen_nor_torch(
+    net: nn.Module, scale: int, dynamic: bool, mode: str, facts: Facts, tmp_path: Path
+) -> None:
+    channels = len(mode)
+    file = export_onnx(net, tmp_path / "generator.onnx", height=64, width=48, channels=channels, dynamic=dynamic)
+    tiles = tiling(file, scale)
+    if dynamic:
+        tiles = replace(tiles, window=(48, 40))  # so that the picture has several
+    write_card(tmp_path / "card.md", replace(facts, onnx=file, tiles=tiles))
+    levels = numpy.random.default_rng(0).integers(0, 256, (67, 91, channels), dtype=numpy.uint8)
+    Image.fromarray(levels.squeeze()).save(tmp_path / "picture.png")
+    found = re.search(r"```python\n(.*?)```", (tmp_path / "card.md").read_text(), re.DOTALL)
+    assert found is not None
+    foreign = "import sys\nassert not {'slimgen', 'torch', 'scipy'} & sys.modules.keys()\n"
+    subprocess.run([sys.executable, "-W", "error", "-c", found.group(1) + foreign], cwd=tmp_path, check=True)
+    picture = torch.from_numpy(levels).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with torch.no_grad():
+        expected = in_tiles(
+            mirrored(net, scale=scale, multiple=file.multiple), picture, scale=scale, tile=512, overlap=0
+        )
+    expected = ((expected[0] + 1) * 127.5).round().clip(0, 255).permute(1, 2, 0).numpy().squeeze()
+    with Image.open(tmp_path / "generated.png") as made:
+        assert (made.mode, made.size) == (mode, (91 * scale, 67 * scale))
+        apart = numpy.abs(numpy.asarray(made).astype(int) - expected)
+    if not dynamic:  # the right and bottom, where the mirror image continues the picture
+        apart = apart[: -20 * scale, : -20 * scale]
+    # A sum of floats in another order may be rounded to the next level.
+    assert apart.max() <= 1
+    assert (apart > 0).mean() < 1e-3
+
+
+def test_an_upscaler_of_other_channels_shows_code_that_runs_too(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Conv2d(5, 2, 3, padding=1), nn.Upsample(scale_factor=2))
+    file = export_onnx(net, tmp_path / "generator.onnx", height=8, width=12, channels=5)
+    code = snippet(file, tiling(file, 2)) + "assert generated.shape == (1, 2, 16, 24)"
+    subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True)
+
+
+def test_the_card_tells_how_pictures_of_any_size_are_enlarged(facts: Facts, tmp_path: Path) -> None:
+    tiles = Tiling((176, 176), 16, 8, 1, (1, 1), 2.5e-6, (152, 152))
+    text = card(replace(facts, tiles=tiles))
+    assert "in windows of 176x176 px, so its memory does not grow with the picture" in text
+    assert "What a window makes of the 16 px at its inner sides is not used" in text
+    assert (
+        "from that of the whole picture by at most 2.5e-06, of a range of [-1, 1], in a drawn picture of 152x152"
+        in text
+    )
+    assert "window=(176, 176), overlap=16, step=8, multiple=1, least=(1, 1)" in text
+    one = card(replace(facts, tiles=replace(tiles, least=(176, 176), max_abs=0.5)))
+    assert "176x176 px, the only size that the file takes" in one
+    assert "differed from that of their neighbours by at most 0.5" in one
+    assert "Their borders may be seen." in one
+    unknown = card(replace(facts, tiles=replace(tiles, max_abs=None, measured_at=None)))
+    assert "was not measured" in unknown
+    whole = card(replace(facts, tiles=replace(tiles, window=None, whole_because="it looks at all of it")))
+    assert "whole, so its memory grows with the picture: it looks at all of it." in whole
+    assert "window=None" in whole
+    write_card(tmp_path / "card.md", replace(facts, tiles=tiles))
+    assert json.loads((tmp_path / "card.json").read_text())["tiles"]["window"] == [176, 176]
+    assert read_facts(tmp_path / "card.md").tiles == tiles
+    # Cards of older versions know of no tiles.
+    record = json.loads((tmp_path / "card.json").read_text())
+    del record["tiles"]
+    (tmp_path / "card.json").write_text(json.dumps(record))
+    assert read_facts(tmp_path / "card.md").tiles is None
 
 
 def test_the_json_beside_it_holds_the_same_facts_exactly(facts: Facts, tmp_path: Path) -> None:

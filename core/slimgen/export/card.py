@@ -8,13 +8,14 @@ from pathlib import Path
 
 from slimgen.errors import RunError
 from slimgen.export.axes import in_words
+from slimgen.export.example import RGB, pictured, snippet
 from slimgen.export.front_matter import front_matter
 from slimgen.export.onnx import OnnxFile, Parity
+from slimgen.export.tiling import ALIKE, Tiling
 from slimgen.files import plain, write_json, write_text
 from slimgen.text import markdown
 
 Value = str | int | float | bool | None
-RGB = 3
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Facts:
         row: name of the exported generator in `quality`.
         speed: its latency relative to the original's, in words; empty if one of them was not measured.
         pictures: name of a file beside the card that shows inputs and outputs; empty for none.
+        tiles: how pictures of any size pass through a file that enlarges them; None if it does not.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Facts:
     row: str = "found"
     speed: str = ""
     pictures: str = ""
+    tiles: Tiling | None = None
 
 
 def write_card(path: Path, facts: Facts) -> None:
@@ -68,7 +71,7 @@ def write_card(path: Path, facts: Facts) -> None:
     """
     record = dataclasses.asdict(facts)
     record["onnx"]["path"] = facts.onnx.path.name
-    record["call"] = snippet(facts.onnx)
+    record["call"] = snippet(facts.onnx, facts.tiles)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path.with_suffix(".json"), record)
     write_text(path, card(facts))
@@ -84,8 +87,10 @@ def read_facts(path: Path) -> Facts:
     try:
         record = json.loads(beside.read_text(encoding="utf-8"))
         onnx = {**record["onnx"], "path": path.with_name(record["onnx"]["path"])}
-        rest = {name: value for name, value in record.items() if name not in ("call", "onnx", "parity")}
-        return Facts(**rest, onnx=OnnxFile(**onnx), parity=Parity(**record["parity"]))
+        rest = {name: value for name, value in record.items() if name not in ("call", "onnx", "parity", "tiles")}
+        # Cards of older versions have no tiles.
+        tiles = Tiling.of(record["tiles"]) if record.get("tiles") else None
+        return Facts(**rest, onnx=OnnxFile(**onnx), parity=Parity(**record["parity"]), tiles=tiles)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{beside} must hold the facts of the card", error, "run slimgen export again") from error
 
@@ -109,7 +114,8 @@ def card(facts: Facts) -> str:
         "```sh\npip install onnxruntime pillow numpy\n```",
         _rows(("", "name", "shape", "values"), [_end(onnx, "input", facts.reads), _end(onnx, "output")]),
         f"Exported at {onnx.height}x{onnx.width} px; {varies}{reason}{_multiples(onnx)}.",
-        f"```python\n{snippet(onnx)}```",
+        *([_tiles(facts.tiles)] if facts.tiles else []),
+        f"```python\n{snippet(onnx, facts.tiles)}```",
         "## Intended use and limits",
         _limits(facts),
         *_came(facts),
@@ -144,57 +150,28 @@ TURNS = (
 """Why a file has two latencies."""
 
 
-def snippet(onnx: OnnxFile) -> str:
-    """Return Python that runs the file from its own folder.
-
-    The input is `picture.png` where images are RGB or grey, else an array; images of noise go to `generated.png`.
-    """
-    name, shape = onnx.input
-    start = f'session = onnxruntime.InferenceSession("{onnx.path.name}")\n'
-    levels = '((generated + 1) * 127.5).round().clip(0, 255).astype("uint8")'
-    write = f'PIL.Image.fromarray({levels}).save("generated.png")\n'
-    if not pictured(onnx):
-        flat = "[..., 0]" if onnx.output[1][1] == 1 else ""
-        return (
-            f"import numpy, onnxruntime, PIL.Image\n\n{start}"
-            f"noise = numpy.random.default_rng(0).standard_normal((1, {shape[1]}), numpy.float32)\n"
-            f'generated = session.run(None, {{"{name}": noise}})[0][0].transpose(1, 2, 0){flat}\n'
-            f"{write}"
-        )
-    enlarges = onnx.output[1][2:] != shape[2:]
-    as_it_is = enlarges and onnx.multiple == 1 and {"height", "width"} <= set(onnx.dynamic)
-    resized = "" if as_it_is else f".resize(({onnx.width}, {onnx.height}))"
-    if shape[1] == onnx.output[1][1] == 1:
-        return (
-            f"import numpy, onnxruntime, PIL.Image\n\n{start}"
-            f'picture = PIL.Image.open("picture.png").convert("L"){resized}\n'
-            "image = numpy.asarray(picture, numpy.float32)[None, None] / 127.5 - 1\n"
-            f'generated = session.run(None, {{"{name}": image}})[0][0, 0]\n'
-            f"{write}"
-        )
-    if shape[1] != RGB or onnx.output[1][1] != RGB:
-        return (
-            f"import numpy, onnxruntime\n\n{start}"
-            f"image = numpy.zeros((1, {shape[1]}, {onnx.height}, {onnx.width}), numpy.float32)\n"
-            f'generated = session.run(None, {{"{name}": image}})[0]\n'
-        )
-    return (
-        f"import numpy, onnxruntime, PIL.Image\n\n{start}"
-        f'picture = PIL.Image.open("picture.png").convert("RGB"){resized}\n'
-        "image = numpy.asarray(picture, numpy.float32).transpose(2, 0, 1)[None] / 127.5 - 1\n"
-        f'generated = session.run(None, {{"{name}": image}})[0][0].transpose(1, 2, 0)\n'
-        f"{write}"
-    )
-
-
-def pictured(onnx: OnnxFile) -> bool:
-    """Return whether the file takes images or label maps, and not noise."""
-    return len(onnx.input[1]) == 4
-
-
 def _multiples(onnx: OnnxFile) -> str:
     """Return the rule for other heights and widths, where not every size runs."""
     return f"; height and width must be multiples of {onnx.multiple}" if onnx.multiple > 1 else ""
+
+
+def _tiles(tiles: Tiling) -> str:
+    """Return what the code below does with a picture of any size, and how far its result is from the whole one's."""
+    begin = "This code enlarges `picture.png`, which may have any size,"
+    if tiles.window is None:
+        return f"{begin} whole, so its memory grows with the picture: {markdown(tiles.whole_because)}."
+    size = f"{tiles.window[0]}x{tiles.window[1]} px"
+    if tiles.least == tiles.window:
+        size = f"{size}, the only size that the file takes"
+    windows = f"{begin} in windows of {size}, so its memory does not grow with the picture."
+    around = f"What a window makes of the {tiles.overlap} px at its inner sides is not used."
+    if tiles.max_abs is None or tiles.measured_at is None:
+        return f"{windows} {around} How far windows differ where they meet was not measured."
+    other = "from that of their neighbours" if tiles.least == tiles.window else "from that of the whole picture"
+    drawn = f"a drawn picture of {tiles.measured_at[0]}x{tiles.measured_at[1]} px"
+    seams = " Their borders may be seen." if tiles.max_abs > ALIKE[-1] else ""
+    rest = f"The rest differed {other} by at most {tiles.max_abs:.3g}, of a range of [-1, 1], in {drawn}."
+    return f"{windows} {around} {rest}{seams}"
 
 
 def _end(onnx: OnnxFile, kind: str, values: str = "float32 in [-1, 1]") -> tuple[str, ...]:

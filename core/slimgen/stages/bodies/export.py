@@ -14,6 +14,7 @@ from slimgen import files
 from slimgen.cost.latency import onnx_latency
 from slimgen.export.card import TURNS, Facts, read_facts, write_card
 from slimgen.export.onnx import export_onnx, parity
+from slimgen.export.tiling import tiling
 from slimgen.recipe import Recipe
 from slimgen.report.html import Exported, complete_report
 from slimgen.report.table import parse_table
@@ -107,6 +108,7 @@ def _exported(
         row=name,
         speed=_speed(table, name, f"original{suffix}"),
         pictures=_pictures(work, suffix),
+        tiles=tiling(file, recipe.data.scale) if recipe.data.scale > 1 else None,
         **({} if traits.reads is None else {"reads": traits.reads}),
     )
     write_card(work.out / files.of_direction(files.CARD, suffix), facts)
