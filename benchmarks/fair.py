@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("recipe", metavar="RECIPE")
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, default=Path("runs/fair"))
-    parser.add_argument("--budgets", nargs="+", default=["1/8"], help="fractions of the original's MACs")
+    parser.add_argument("--budgets", nargs="+", default=["1/8"], help="fractions of the original's MACs, or numbers")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--set", action="append", default=[], dest="settings")
     parser.add_argument("--name", help="name of the file of figures; the recipe's by default")
@@ -46,7 +46,8 @@ def main() -> None:
         outs = [run(base, budget, seed, arguments) for seed in arguments.seeds]
         if not arguments.only_run:
             found[budget] = collected(outs)
-            print("\n".join(lines(f"{base.name}, {budget} of the MACs, {len(outs)} seeds", found[budget])), flush=True)
+            title = f"{base.name}, {limit(budget)}, {len(outs)} seeds"
+            print("\n".join(lines(title, found[budget])), flush=True)
     if not arguments.only_run:
         about = {"recipe": base.name, "settings": arguments.settings, "seeds": arguments.seeds}
         save(f"fair-{arguments.name or base.name}", {**about, "budgets": found})
@@ -83,17 +84,23 @@ def kinds(tables: Sequence[Table]) -> dict[str, dict[str, Any]]:
         quality = {m: [mean(row.metrics[m] for row in run) for run in rows] for m in every[0].metrics}
         latency, torch = (mean(getattr(row, name) or 0.0 for row in every) for name in ("p50_ms", "torch_p50_ms"))
         effort = {name: mean(getattr(row, name) or 0 for row in every) for name in ("updates", "training_macs")}
-        macs = mean(row.macs["exact"] for row in every)
+        # An interpolation, which is shown beside upscalers, costs nothing that is counted.
+        macs = mean(row.macs.get("exact", 0) for row in every)
         times = {"latency_ms": latency, "torch_latency_ms": torch}
         found[kind] = {"quality": quality, "macs": macs, **times, **effort}
     return found
+
+
+def limit(budget: str) -> str:
+    """Return a budget in words: a share of the original's MACs, or a number of them."""
+    return f"{int(budget) / 1e6:.0f} MMACs" if budget.isdigit() else f"{budget} of the MACs"
 
 
 def lines(title: str, found: Mapping[str, Any]) -> list[str]:
     """Return a Markdown table of one budget's results."""
     first = next(iter(found["kinds"].values()))["quality"]
     # In figures from before onnxruntime's latency came first, the milliseconds are PyTorch's.
-    runtimes = {row["runtime"].partition(" ")[0] for rows in found["rows"] for row in rows}
+    runtimes = {row["runtime"].partition(" ")[0] for rows in found["rows"] for row in rows if row["runtime"]}
     time = f"ms in {' or '.join(sorted(runtimes))}"
     heads = ["generator", *first, "found is better by (p)", "MMACs", time, "speed", "updates", "training TMACs"]
     text = [f"\n**{title}**\n", f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
@@ -104,9 +111,10 @@ def lines(title: str, found: Mapping[str, Any]) -> list[str]:
         gain = gains.get(kind)
         shown = f"{gain['mean']:+.3f} ± {gain['deviation']:.3f} (p {gain['p']:.3g})" if gain else ""
         before = found["kinds"].get(ORIGINAL, row)["latency_ms"]
-        speed = against(before, row["latency_ms"]) if kind != ORIGINAL and len(runtimes) == 1 else ""
+        speed = against(before, row["latency_ms"]) if kind != ORIGINAL and len(runtimes) == 1 and row["macs"] else ""
         figures = [f"{row['macs'] / 1e6:.2f}", f"{row['latency_ms']:.2f}", speed, f"{row['updates']:.0f}"]
         figures.append(f"{row['training_macs'] / 1e12:.2f}")
+        figures = figures if row["macs"] else [""] * len(figures)
         text.append(f"| {' | '.join([kind, *quality, shown, *figures])} |")
     return text
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks import ablations, beside_peers, chance, judgement, pruning, tiled, unpaired, upscalers
 from benchmarks.comparison import lines
+from benchmarks.fair import limit
 from benchmarks.fair import lines as against
 from benchmarks.graph import lines as graph_lines
 from benchmarks.norms import lines as norm_lines
@@ -152,7 +153,7 @@ def fair(found: Mapping[str, Any]) -> str:
     """Return the paragraph on found generators and their rivals, over seeds and budgets."""
     tables = []
     for budget, values in found["budgets"].items():
-        tables += against(f"{budget} of the MACs", values)
+        tables += against(limit(budget), values)
     return "\n".join(
         [
             f"**Found generators against rivals**, {found['recipe']}{settings(found)}: quality, mean ± standard "

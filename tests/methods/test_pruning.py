@@ -12,13 +12,16 @@ from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
 from slimgen.errors import BudgetError, RecipeError, SlimgenError
 from slimgen.methods.pruning import check
+from slimgen.methods.pruning.distilling import imitating
 from slimgen.methods.pruning.judging import Judged, opened
 from slimgen.methods.pruning.options import SearchOptions
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import Recipe, section
+from slimgen.search import Genotype
 from slimgen.tasks import open_task
 from slimgen.tasks.task import Job
+from slimgen.training.fit import Memo
 from tests.quiet import quiet
 from townhouses import write
 
@@ -98,6 +101,41 @@ def test_a_candidate_can_be_trained_before_it_is_measured(begun, tmp_path):
     )
     assert plain["key"] == tuned["key"]
     assert tuned["quality"]["distance"] < plain["quality"]["distance"]
+
+
+def test_layers_that_lost_filters_imitate_the_same_filters_of_the_original(begun, tmp_path):
+    found = judged(begun, tmp_path, ["supernet.distill=3"])
+    filters, original = found.pruned.filters, found.pruned.net
+    genotype, batch = filters.strongest(0.5), whole(Prepared.open(begun / "prepare").split("val"))
+    net = filters.cut(genotype)
+    how = imitating(found.job, filters, genotype, net)
+    (term,), memo = how["guidance"].terms, Memo(0)
+    with torch.no_grad():
+        made = how["generate"](batch.input, Genotype({}), memo)
+        assert torch.equal(made, net(batch.input))
+        # By hand: what every layer of both networks makes of the images.
+        kept = {name: one.outputs for name, one in filters.kept(genotype).items() if one.outputs is not None}
+        seen: dict[str, dict[str, torch.Tensor]] = {"cut": {}, "whole": {}}
+        for which, each in (("cut", net), ("whole", original)):
+            for name in kept:
+                each.get_submodule(name).register_forward_hook(
+                    lambda module, given, out, at=seen[which], name=name: at.update({name: out})
+                )
+            each(batch.input)
+        wanted = {name: seen["whole"][name][:, at] for name, at in kept.items()}
+        shares = [(seen["cut"][name] - one).square().mean() / one.square().mean() for name, one in wanted.items()]
+    first = next(name for name in kept if isinstance(original.get_submodule(name), torch.nn.Conv2d))
+    assert torch.allclose(seen["cut"][first], wanted[first], atol=1e-6)  # it reads whole images
+    (value,) = term(batch, made, memo).values()
+    assert float(value) == pytest.approx(3 * float(torch.stack(shares).mean()), rel=1e-4)
+
+
+def test_imitation_is_a_term_of_the_training_and_leaves_nothing_behind(images, tmp_path):
+    stages.run(
+        TINY.override(["supernet.distill=3"]), data=images, out=tmp_path / "run", until="finetune", progress=quiet
+    )
+    (log,) = (tmp_path / "run" / "finetune").glob("log-found*.jsonl")
+    assert all("generator.distill" in json.loads(line) for line in log.read_text().splitlines())
 
 
 def test_a_search_that_was_killed_goes_on_with_the_same_trials(begun, tmp_path):

@@ -20,8 +20,9 @@ from slimgen.methods.co_evolution.roulette import Population
 from slimgen.methods.effort import Effort
 from slimgen.methods.latency import Timed, keeping, timed
 from slimgen.methods.method import Found, Preview, Trained, found_genotype, updates_of
+from slimgen.methods.pruning.distilling import distilling, imitating
 from slimgen.methods.pruning.generations import Generations, changed, filled
-from slimgen.methods.pruning.judging import GRAMS, Judged, Pruned, distilling, inputs, opened, opponent
+from slimgen.methods.pruning.judging import GRAMS, Judged, Pruned, inputs, opened, opponent
 from slimgen.methods.pruning.options import (
     EVOLUTION,
     GREEDY,
@@ -151,7 +152,7 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     def trained(name: str, one: Genotype, earlier: Effort) -> Trained:
         net = job.compute.place(pruned.cut(one)).requires_grad_(True)
         if steps:
-            net = finetuned(job, name, Gan(net, opponent(job)), steps, guidance=distilling(job))
+            net = finetuned(job, name, Gan(net, opponent(job)), steps, **imitating(job, pruned.filters, one, net))
         own = Effort.of(steps, recipe.finetune.batch, pruned.filters.cost(one, *recipe.size).exact)
         plan = {"family": recipe.teach.generator["family"], **pruned.filters.described(one)}
         return Trained.of(net, plan, steps, earlier.plus(own))

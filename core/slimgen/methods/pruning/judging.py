@@ -16,6 +16,7 @@ from slimgen.data.batches import Pair
 from slimgen.files import DISCRIMINATOR
 from slimgen.methods.checks import priced
 from slimgen.methods.latency import UNTIMED, Timed
+from slimgen.methods.pruning.distilling import imitating
 from slimgen.methods.pruning.options import SearchOptions, SupernetOptions
 from slimgen.methods.trials import Measured, Setup, Trials
 from slimgen.methods.tuning import Opponent, Tuning
@@ -25,10 +26,7 @@ from slimgen.nets.co_evolution.filters import FilterSpace
 from slimgen.nets.weights import digest, load_weights
 from slimgen.recipe import section
 from slimgen.search import Genotype, Objective
-from slimgen.tasks.gan import original_guidance
-from slimgen.tasks.guidance import Guidance
 from slimgen.tasks.task import Job
-from slimgen.training.distillation import Teacher
 from slimgen.training.losses import feature_network
 
 GRAMS = "contributions.safetensors"
@@ -83,15 +81,6 @@ def inputs(job: Job, count: int) -> list[Tensor]:
     schedule = job.recipe.finetune.model_copy(update={"batch": batch, "updates": 1, "epochs": None})
     source = job.task.batches(job.data, schedule)["train"]
     return [source(step).input for step in range(-(-count // batch))]
-
-
-def distilling(job: Job) -> Guidance:
-    """Return the guidance of a pruned generator's training: its targets, and the perceptual term if there is one."""
-    guidance = original_guidance(job, truth=False)
-    if section(SupernetOptions, job.recipe.supernet, "supernet").targets == "original":
-        teacher = Teacher(job.compute.ready(job.task.original(job.inputs["teach"])))
-        guidance = guidance.plus(Guidance(truth=lambda batch: teacher(batch.input)[0].float()))
-    return guidance
 
 
 def opponent(job: Job) -> nn.Module:
@@ -206,5 +195,8 @@ class Judged(Trials):
     def _candidates_training(self) -> Tuning:
         job = self.job.learning(self.job.recipe.losses.model_copy(update={"adversarial": 0.0}))
         schedule = job.recipe.finetune.model_copy(update={"updates": self.options.tune, "epochs": None, "decay": 1.0})
-        against = Opponent(nn.Module(), {"guidance": distilling(job)})
-        return Tuning(job, "tune", schedule, self.options.tune, lambda genotype, net: against)
+
+        def oppose(genotype: Genotype, net: nn.Module) -> Opponent:
+            return Opponent(nn.Module(), imitating(job, self.pruned.filters, genotype, net))
+
+        return Tuning(job, "tune", schedule, self.options.tune, oppose)

@@ -50,6 +50,12 @@ class SupernetOptions(Section):
         description="What pruned generators should return, in the search and in training: the `original`'s outputs, "
         "or the targets of the `data`, which must then have pairs.",
     )
+    distill: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weight of a term of the training by which every layer that lost filters imitates the same filters "
+        "of the original's layer: squared differences, relative to the mean square. 0: none.",
+    )
 
 
 class SearchOptions(Section):

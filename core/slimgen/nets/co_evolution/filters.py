@@ -88,6 +88,10 @@ class FilterSpace:
 
     def cut(self, genotype: Genotype) -> nn.Module:
         """Return the generator without the filters whose bits are 0: physically small, sharing no weights."""
+        return narrowed(self.net, self.kept(genotype))
+
+    def kept(self, genotype: Genotype) -> dict[str, Kept]:
+        """Return the channels that each module keeps, on the network's device, by the module's name."""
         keeps = {name: np.frombuffer(str(genotype[name]).encode(), np.uint8) == ord("1") for name in self._tied}
         device = next(self.net.parameters()).device
         kept: dict[str, Kept] = {}
@@ -96,7 +100,7 @@ class FilterSpace:
             inputs = _remaining(widths[0], self._read.get(module, ()), keeps)
             outputs = _remaining(widths[1], self._written.get(module, ()), keeps)
             kept[module] = Kept(*(None if each is None else each.to(device) for each in (outputs, inputs)))
-        return narrowed(self.net, kept)
+        return kept
 
     @torch.no_grad()
     def masked(self, genotype: Genotype) -> nn.Module:
