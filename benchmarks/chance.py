@@ -37,7 +37,8 @@ def columns_of(files: Iterable[Mapping[str, Any]]) -> dict[tuple[str, Fraction],
         data, _, rest = found["recipe"].partition("-")
         for budget, values in found["budgets"].items():
             gains = {one["rival"]: one for one in values["differences"] if one["metric"] == METRIC}
-            if rest.endswith(RECIPES) and "random" in gains:
+            # A number of MACs is no share of the original's.
+            if rest.endswith(RECIPES) and "random" in gains and not budget.isdigit():
                 columns[data, Fraction(budget)] = gains
     return columns
 

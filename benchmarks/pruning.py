@@ -78,7 +78,7 @@ def recipe(subject: Subject, kind: str, seed: int, given: argparse.Namespace) ->
                 "discriminator": {"family": "patchgan", "ndf": 8, "layers": 1},
                 "updates": 1,
             },
-            "supernet": {"images": 32},
+            "supernet": {"images": 32, "distill": given.distill},
             "search": search,
             "finetune": finetune,
             "evaluate": {"metrics": ["psnr_y" if subject.scale > 1 else "psnr"], "latency_runs": 4, "pictures": 2},
@@ -177,10 +177,11 @@ def paragraph(found: Mapping[str, Any]) -> str:
     """Return the paragraph and table of the measured figures."""
     rows, seeds = found["rows"], len(found["seeds"])
     names = list(dict.fromkeys(row["name"] for row in rows))
+    imitated = f", with `supernet.distill` {found['distill']:g}" if found["distill"] else ""
     side = "64 x 64" if "psnr_y" in rows[0] else "256 x 256"
     head = (
         f"**{found['title']} of its operations** from its weights alone, {found['updates']} updates each on its own "
-        f"outputs: {found['pictures']} whole pictures of {found['test']}, milliseconds in onnxruntime at {side}, one "
+        f"outputs{imitated}: {found['pictures']} whole pictures of {found['test']}, milliseconds in onnxruntime at {side}, one "
         f"thread, in turns; mean and deviation over {seeds} seed{'s' * (seeds > 1)}. `{found['command']}`"
     )
     true = "psnr_y" in rows[0]
@@ -216,6 +217,8 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=400)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, default=5.0e-4)
+    parser.add_argument("--distill", type=float, default=0.0, help="weight of the imitation of each layer")
+    parser.add_argument("--name", help="name of the file of figures; the subject's by default")
     parser.add_argument("--evaluations", type=int, default=160)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--pictures", type=int, default=4, help="test pictures that are drawn")
@@ -225,9 +228,9 @@ def main() -> None:
     squares(given.train, given.out / "squares", subject.scale * subject.size)
     rows = [row for seed in given.seeds for row in run(given, seed)]
     if not given.only_run:
-        about = {"title": subject.title, "updates": given.updates, "seeds": given.seeds}
+        about = {"title": subject.title, "updates": given.updates, "seeds": given.seeds, "distill": given.distill}
         about |= {"test": given.test.parent.name, "pictures": len(tests(given.test, subject))}
-        save(f"pruning-{given.subject}", {**about, "rows": rows})
+        save(f"pruning-{given.name or given.subject}", {**about, "rows": rows})
 
 
 if __name__ == "__main__":
