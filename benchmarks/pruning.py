@@ -181,8 +181,8 @@ def paragraph(found: Mapping[str, Any]) -> str:
     side = "64 x 64" if "psnr_y" in rows[0] else "256 x 256"
     head = (
         f"**{found['title']} of its operations** from its weights alone, {found['updates']} updates each on its own "
-        f"outputs{imitated}: {found['pictures']} whole pictures of {found['test']}, milliseconds in onnxruntime at {side}, one "
-        f"thread, in turns; mean and deviation over {seeds} seed{'s' * (seeds > 1)}. `{found['command']}`"
+        f"outputs{imitated}: {found['pictures']} whole pictures of {found['test']}, milliseconds in onnxruntime at "
+        f"{side}, one thread, in turns; mean and deviation over {seeds} seed{'s' * (seeds > 1)}. `{found['command']}`"
     )
     true = "psnr_y" in rows[0]
     heads = ["generator", *(["PSNR-Y ↑"] if true else []), "PSNR to the original ↑", "MACs", "parameters", "ms"]
