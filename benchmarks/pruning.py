@@ -78,7 +78,7 @@ def recipe(subject: Subject, kind: str, seed: int, given: argparse.Namespace) ->
                 "discriminator": {"family": "patchgan", "ndf": 8, "layers": 1},
                 "updates": 1,
             },
-            "supernet": {"images": 32, "distill": given.distill},
+            "supernet": {"images": 32, **({"distill": given.distill} if given.distill else {})},
             "search": search,
             "finetune": finetune,
             "evaluate": {"metrics": ["psnr_y" if subject.scale > 1 else "psnr"], "latency_runs": 4, "pictures": 2},
