@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from slimgen.cli.app import app
-from slimgen.errors import BudgetError, CheckpointError
+from slimgen.errors import BudgetError, CheckpointError, RecipeError
 from slimgen.export.latency.clock import Clock
 from slimgen.export.latency.table import LatencyTable
 from slimgen.methods.latency import least
@@ -339,3 +339,10 @@ def test_a_mistake_is_one_line_and_exit_status_two(place, tmp_path, monkeypatch,
     assert done.exit_code == 2
     assert said in done.stderr
     assert "\n" not in done.stderr.strip()
+
+
+@pytest.mark.parametrize("task", [None, "upscale"])
+def test_a_size_that_a_family_refuses_is_refused_in_its_own_words(pictures, tmp_path, task):
+    torch.save(build_generator("rrdbnet", channels=4, blocks=1, scale=2).state_dict(), tmp_path / "net.pth")
+    with pytest.raises(RecipeError, match=r"^the sides of images for an RRDBNet .*; got 9 x 9; choose another size"):
+        plan(asked(tmp_path, tmp_path / "net.pth", data=pictures, size=Size(9, 9), task=task))

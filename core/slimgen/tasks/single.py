@@ -23,7 +23,7 @@ from slimgen.data.conversion import Progress
 from slimgen.data.look import Look, Looked, look_at_images
 from slimgen.data.prepare_images import prepare_images, prepare_single
 from slimgen.data.prepared import Manifest, Prepared
-from slimgen.errors import RecipeError
+from slimgen.errors import RecipeError, SlimgenError
 from slimgen.files import GENERATOR
 from slimgen.nets import build_generator
 from slimgen.nets.weights import save_weights
@@ -201,6 +201,8 @@ def scale_of(generator: Mapping[str, Any], size: Size, channels: int = CHANNELS)
     try:
         with torch.no_grad():
             made = net(picture)
+    except SlimgenError as error:  # of a family, which knows the sizes that it takes
+        raise RecipeError(error.rule, error.got, error.hint) from None
     except (Exception, SystemExit) as error:  # a user-defined network may raise anything
         rule = f"the generator must take images of {size} with {channels} channels"
         raise RecipeError(rule, repr(error)) from error
