@@ -223,7 +223,7 @@ def test_the_exported_upscaler_takes_whole_pictures_and_its_card_says_so(finishe
     made = session.run(None, {"input": noise(1, 3, 21, 34).numpy()})[0]
     assert made.shape == (1, 3, 42, 68)
     card = (finished / "export" / "card.md").read_text()
-    assert 'PIL.Image.open("picture.png").convert("RGB")\n' in card
+    assert 'PIL.Image.open("picture.png").convert("RGB"))' in card
     assert "Trained on patches of 16 x 16 px, and measured on whole pictures." in card
     grid = np.asarray(Image.open(finished / "evaluate" / "grid.png"))
     report = (finished / "export" / "report.html").read_text()
