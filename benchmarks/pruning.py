@@ -126,9 +126,10 @@ def quality(
     near, true = [], []
     for given, picture in pictures:
         made, wanted = net(given).clamp(-1, 1), original(given).clamp(-1, 1)
-        near.append(float(psnr(made, wanted)[0]) if net is not original else float("inf"))
+        near.append(float(psnr(made, wanted)[0]))
         true.append(float(psnr_y(made, picture, border=scale)[0]))
-    return {"psnr_to_original": mean(near), **({"psnr_y": mean(true)} if scale > 1 else {})}
+    found = {"psnr_y": mean(true)} if scale > 1 else {}
+    return found if net is original else {"psnr_to_original": mean(near), **found}
 
 
 def run(given: argparse.Namespace, seed: int) -> list[dict[str, Any]]:

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from slimgen import stages
 from slimgen.data.batches import whole
@@ -197,6 +199,27 @@ def test_what_it_cannot_do_is_refused_in_one_line(settings, words):
     with pytest.raises(SlimgenError, match=words) as refused:
         check(TINY.override(settings))
     assert "\n" not in str(refused.value)
+
+
+def test_one_direction_of_two_sets_without_partners_is_measured_against_the_originals_own_outputs(generator, tmp_path):
+    pictures = np.random.default_rng(0)
+    for split, count in (("train", 8), ("test", 3)):
+        for side in "AB":
+            (tmp_path / "sets" / f"{split}{side}").mkdir(parents=True)
+            for number in range(count):
+                pixels = pictures.integers(0, 256, (16, 16, 3), np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "sets" / f"{split}{side}" / f"{side}{number}.png")
+    recipe = TINY.override([*ALONE, "task=unpaired", "supernet.targets=original", "evaluate.metrics=[psnr]"])
+    out = tmp_path / "run"
+    stages.run(recipe, data=tmp_path / "sets", out=out, until="evaluate", progress=quiet)
+    table = json.loads((out / "evaluate" / "table.json").read_text())
+    assert "targets are the original's outputs, since test images have no partners" in table["protocol"]
+    quality = {row["name"]: row["metrics"]["psnr"] for row in table["rows"]}
+    assert quality["original"] > 60 > quality["found"]
+    # A metric of sets compares with the other set.
+    mixed = recipe.override(["evaluate={metrics: [psnr, 'fd:net'], features: {net: {path: net.pt}}}"])
+    assert open_task(recipe, CPU).answers
+    assert not open_task(mixed, CPU).answers
 
 
 def test_a_budget_out_of_reach_names_the_smallest_cost():

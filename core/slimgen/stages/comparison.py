@@ -82,8 +82,8 @@ def comparison(work: Work, suffix: str = "") -> Comparison:
     The inputs of the other direction are not label maps, so it has no segmentation metrics.
     """
     task, data, options = work.job.task, work.job.data, work.recipe.evaluate
-    split, images = data.split("test"), task.targets(task.test(data), work.inputs["teach"])
-    names = split.names
+    split = data.split("test")
+    images, names = task.targets(task.test(data), work.inputs["teach"], split.paired), split.names
     if suffix and isinstance(images, Pair):
         images, names = Pair(images.target, images.input), split.target_names or split.names
     columns = task.columns(images, options.pictures, split.paired)

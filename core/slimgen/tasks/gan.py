@@ -75,7 +75,12 @@ class Original:
         net.load_state_dict(load_weights(teach / GENERATOR))
         return net.eval()
 
-    def targets(self, images: Any, teach: Path) -> Any:
+    @property
+    def answers(self) -> bool:
+        """Whether test images without partners are compared with the original's outputs."""
+        return False
+
+    def targets(self, images: Any, teach: Path, paired: bool) -> Any:
         """Return test images with the targets that outputs are compared with, given the original's folder."""
         return images
 

@@ -21,7 +21,7 @@ VALIDATION = 32
 """Largest number of images that are held out to compare candidates."""
 _METRICS = {
     PAIRED: ("psnr", "ssim"),
-    UNPAIRED: ("patch_swd",),
+    UNPAIRED: ("psnr", "ssim"),
     SINGLE: ("psnr", "ssim"),
     UPSCALE: ("psnr_y", "ssim_y"),
 }
@@ -82,7 +82,7 @@ def recognise(
 def _recognised(task: str, scale: int, size: Size | None, files: Files[Any]) -> Recognised:
     count, tested = len(files.splits["train"]), bool(files.splits.keys() & {"test", "val"})
     data: dict[str, Any] = {"validation": max(1, min(VALIDATION, count // 8))}
-    metrics = _METRICS[task]
+    metrics: tuple[str, ...] = _METRICS[task]
     if scale > 1 and task in (UPSCALE, SINGLE):
         data["scale"] = scale
         metrics = ENLARGED if task == SINGLE else metrics

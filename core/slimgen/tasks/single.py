@@ -136,7 +136,7 @@ class Single(Translation):
             return "targets are the original's outputs" if divided(self.recipe) else ""
         return f"inputs made {times} times smaller, bicubic with antialiasing, of 8 bits"
 
-    def targets(self, images: Pair, teach: Path) -> Pair:
+    def targets(self, images: Pair, teach: Path, paired: bool) -> Pair:
         """Return test images with the original's outputs as targets, for a generator that does not enlarge."""
         if self.recipe.data.scale > 1 or not divided(self.recipe):
             return images

@@ -127,7 +127,11 @@ class Task(Protocol):
     def test(self, data: Prepared) -> Pair | PicturePair:
         """Return the inputs of finished generators, and the real images that outputs are compared with."""
 
-    def targets(self, images: Any, teach: Path) -> Any:
+    @property
+    def answers(self) -> bool:
+        """Whether test images without partners are compared with the original's outputs."""
+
+    def targets(self, images: Any, teach: Path, paired: bool) -> Any:
         """Return test images with the targets that outputs are compared with, given the original's folder."""
 
     def generate(self, net: nn.Module, inputs: Tensor) -> Tensor:
@@ -232,7 +236,7 @@ def require_suitable(job: Job) -> None:
         rule = f"the images must be prepared for the task {recipe.task}"
         raise DataError(rule, found, "prepare them with this recipe")
     single = single_metrics(recipe)
-    if single and traits.given != NOISE and not data.split("test").paired:
+    if single and traits.given != NOISE and not data.split("test").paired and not job.task.answers:
         rule = "metrics of single images need a partner for every test image"
         hint = "set evaluate.metrics to metrics of whole sets: [fid], or [fd:NAME] with a user-defined feature network"
         raise DataError(rule, f"{', '.join(single)} for two sets", hint)

@@ -27,7 +27,7 @@ from slimgen.tasks.cycle import REVERSE, CycleTraining, train_cycle
 from slimgen.tasks.guidance import Gan, GanTraining, Truth
 from slimgen.tasks.importing import import_pair, named
 from slimgen.tasks.stopping import check_stopping, early_stopping
-from slimgen.tasks.task import Job, setting_of
+from slimgen.tasks.task import Job, setting_of, single_metrics
 from slimgen.tasks.traits import IMAGES, OF_LABEL_MAPS, OF_NOISE, Embedded, Traits
 from slimgen.tasks.translation import CHANNELS, Translation
 from slimgen.training.distillation import Teacher
@@ -125,6 +125,23 @@ class Unpaired(Translation):
         """Return the validation images of each direction by its generator's name."""
         found = super().validation(job)
         return {"generator": found, f"{REVERSE}generator": Pair(found.target, found.input)}
+
+    @property
+    def answers(self) -> bool:
+        """Whether test images without partners are compared with the original's outputs: one that was imported alone.
+
+        A trained pair of originals is compared with the sets, in both directions, and so is everything by a metric of
+        sets, beside which no other real images can be used.
+        """
+        alone = self.recipe.teach.generator_checkpoint is not None and not named(self.recipe.teach, REVERSE)
+        metrics = self.recipe.evaluate.metrics
+        return alone and bool(metrics) and len(single_metrics(self.recipe)) == len(metrics)
+
+    def targets(self, images: Pair, teach: Path, paired: bool) -> Pair:
+        """Return test images with the targets of metrics of single images: partners, or the original's outputs."""
+        if paired or not self.answers:
+            return images
+        return self.answered(images, self.compute.ready(self.original(teach)))
 
     def truth(self, teach: Path) -> Truth:
         """Return a function from a batch to the original's outputs; the batch's targets show other scenes."""

@@ -69,13 +69,15 @@ def evaluate(work: Work) -> Mapping[str, float]:
     )
     rows = [row(name, about, shapes, measured[name], timed[name]) for name, about in generators.items()]
     beside = [one for suffix, compared in comparisons.items() for one in references(job.task, compared, suffix)]
+    alone = job.task.answers and not comparisons[""].paired
+    answers = "targets are the original's outputs, since test images have no partners" if alone else ""
     table: dict[str, Any] = {
         "recipe": recipe.name,
         "seed": recipe.seed,
         "method": recipe.method,
         "convention": recipe.budget.convention,
         "size": recipe.size.plain,
-        "protocol": "; ".join(filter(None, (comparisons[""].evaluator.protocol, job.task.protocol()))),
+        "protocol": "; ".join(filter(None, (comparisons[""].evaluator.protocol, job.task.protocol(), answers))),
         "goals": comparisons[""].goals,
         "notes": notes(work, comparisons),
         "rows": [*rows, *beside],
