@@ -31,6 +31,7 @@ from slimgen.cost.count import count
 from slimgen.export.turns import timings
 from slimgen.metrics.psnr import psnr, psnr_y
 from slimgen.recipe import Recipe
+from slimgen.report.words import kind_of
 from slimgen.stages.generators import built, described
 from slimgen.tasks.single import resized
 
@@ -177,7 +178,7 @@ def draw(nets: Mapping[str, nn.Module], pictures: Sequence[tuple[Tensor, Tensor]
 def paragraph(found: Mapping[str, Any]) -> str:
     """Return the paragraph and table of the measured figures."""
     rows, seeds = found["rows"], len(found["seeds"])
-    names = list(dict.fromkeys(row["name"] for row in rows))
+    names = list(dict.fromkeys(kind_of(row["name"]) for row in rows))
     imitated = f", with `supernet.distill` {found['distill']:g}" if found["distill"] else ""
     side = "64 x 64" if "psnr_y" in rows[0] else "256 x 256"
     head = (
@@ -191,7 +192,7 @@ def paragraph(found: Mapping[str, Any]) -> str:
     text = [head, "", f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     slowest = mean(row["ms"] for row in rows if row["name"] == ORIGINAL)
     for name in names:
-        each = [row for row in rows if row["name"] == name]
+        each = [row for row in rows if kind_of(row["name"]) == name]
         ms = mean(row["ms"] for row in each)
         near = "" if name == ORIGINAL else spread([row["psnr_to_original"] for row in each])
         cells = [name, *([spread([row["psnr_y"] for row in each])] if true else []), near]

@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--data", type=Path, required=True, help="folder of a run's stage prepare")
     parser.add_argument("--network", type=Path, required=True, help="the file that examples/resnet20.py writes")
-    parser.add_argument("--name", default="upscalers", help="name of the file of figures")
+    parser.add_argument("--name", default="upscalers-x4", help="name of the file of figures")
     given = parser.parse_args()
     split = Prepared.open(given.data).split("test")
     pictures = whole_pictures(split)

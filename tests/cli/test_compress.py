@@ -144,7 +144,7 @@ def asked(place: Path, weights: Path, **more) -> Asked:
     ("layout", "task", "metrics"),
     [
         ("paired", "paired", ("psnr", "ssim")),
-        ("unpaired", "unpaired", ("patch_swd",)),
+        ("unpaired", "unpaired", ("psnr", "ssim")),
         ("paired/train", "single", None),
     ],
 )

@@ -103,7 +103,7 @@ ELSEWHERE = {
     ],
     "a mistake of whoever calls the library, of which no recipe or file can be the cause": [
         *("training/draws.py", "stages/__init__.py", "stages/perform.py", "search/space.py", "search/genotype.py"),
-        *("methods/relaxation_trace.py", "files.py"),
+        *("methods/relaxation_trace.py", "files.py", "export/tiled.py"),
     ],
     "how the command line ends": ["cli/*.py", "stopping.py"],
 }
