@@ -322,6 +322,7 @@ def test_a_latency_table_of_the_same_run_is_asked_instead_of_measuring_again(pla
         (("--data", "paired", "--budget", "1/2", "--task", "labels"), "--task must be one that compress knows"),
         (("--data", "paired", "--budget", "1/2", "--method", "cf_gan"), "--method must be one that compresses"),
         (("--data", "paired", "--budget", "1/2", "--ngf", "4"), "must follow its family or class"),
+        (("--data", "paired", "--budget", "1/2", "--key", "params_ema"), "--key must name a part of net.pth"),
         (
             ("--data", "paired", "--budget", "1/2", "--method", "gan_compression"),
             "gan_compression needs the original's discriminator too (--discriminator FILE); or leave --method out",

@@ -202,5 +202,7 @@ def _starts(space: Space) -> Iterator[Genotype]:
 
 
 def plain(number: float) -> str:
-    """Return a cost or limit as text for messages: a whole number, or three decimals."""
-    return f"{number:,.0f}" if number == int(number) else f"{number:,.3f}"
+    """Return a cost or limit as text for messages: a whole number, or three decimals, or digits of a tiny one."""
+    if number == int(number):
+        return f"{number:,.0f}"
+    return f"{number:,.3f}" if abs(number) >= 0.001 else f"{number:.3g}"

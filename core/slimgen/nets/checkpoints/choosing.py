@@ -1,7 +1,7 @@
 """The choice of the part of a checkpoint that holds a network, and the check of its weights."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,11 +94,7 @@ def _chosen(net: nn.Module, tables: list[Option], where: str, key: str | None, s
         raise CheckpointError("a checkpoint must hold named tensors", f"none in {where}", hint)
     expected = net.state_dict()
     if key is not None:
-        named = [part for table in tables if (part := under(table, key)) is not None]
-        if not named:
-            known = dict.fromkeys(label for table in tables for label in _labels(table))
-            raise CheckpointError(f"{setting} must name a part of {where}", repr(key), nearest(key, known))
-        tables = named
+        tables = parts_named(tables, key, where, setting)
     tied = _tied(net)
     first = next((name for name in expected if name not in tied), next(iter(expected), ""))
     tables = [Option(table.label, _renamed(table.tensors, expected)) for table in tables]
@@ -148,6 +144,15 @@ def under(table: Option, key: str) -> Option | None:
         if inside:
             return Option(f"{table.label}.{start}".lstrip("."), inside)
     return None
+
+
+def parts_named(tables: Sequence[Option], key: str, where: str, setting: str) -> list[Option]:
+    """Return the tensors under a key in every table of the checkpoint `where`; raise CheckpointError without any."""
+    named = [part for table in tables if (part := under(table, key)) is not None]
+    if not named:
+        known = dict.fromkeys(label for table in tables for label in _labels(table))
+        raise CheckpointError(f"{setting} must name a part of {where}", repr(key), nearest(key, known))
+    return named
 
 
 def _labels(table: Option) -> list[str]:

@@ -4,7 +4,7 @@ A family adds its reader to `READERS`, the name of its first weight and a functi
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isqrt
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ import torch
 
 from slimgen.errors import CheckpointError, SlimgenError
 from slimgen.nets import build_discriminator, build_generator
-from slimgen.nets.checkpoints.choosing import import_weights, tables, under
+from slimgen.nets.checkpoints.choosing import Option, import_weights, parts_named, tables
 from slimgen.nets.checkpoints.parts import parts_of
 from slimgen.nets.checkpoints.schemes import modern
 from slimgen.nets.weights import read_content, require_weights
@@ -193,8 +193,11 @@ def _read(
 ) -> dict[str, Any]:
     file = require_weights(path)
     fault: SlimgenError | None = None
+    parts = list(tables(read_content(file)))
+    if key is not None and parts:
+        parts = parts_named(parts, key, file.name, setting)
     for family, reader in readers.items():
-        for shapes in _networks(file, key, reader):
+        for shapes in _networks(parts, reader):
             options = reader.options(shapes)
             if options is None:
                 continue
@@ -215,13 +218,10 @@ def _read(
     raise CheckpointError(rule, "weights of other names", hint)
 
 
-def _networks(file: Path, key: str | None, reader: Reader) -> Iterator[Shapes]:
+def _networks(parts: Sequence[Option], reader: Reader) -> Iterator[Shapes]:
     """Yield the weights that begin with a family's first, under any prefix and in any part of the file."""
     first = reader.first
-    for table in tables(read_content(file)):
-        part = table if key is None else under(table, key)
-        if part is None:
-            continue
+    for part in parts:
         plain = {one.carrier: one.plain for one in parts_of(part.tensors)}
         names = modern((reader.own,), [plain.get(name, name) for name in part.tensors])
         named = {name: tuple(tensor.shape) for name, tensor in zip(names, part.tensors.values(), strict=True)}
