@@ -119,14 +119,15 @@ def test_the_operations_of_noise_are_the_most_probable_ones_that_keep_the_limit(
     assert [trial["step"] for trial in trials] == ["argmax", "budget", "random"]
     assert found["genotype"] == trials[1]["genotype"] != roomy["genotype"]
     assert all(trial["costs"]["latency_ms"] <= limit / known.clock.margin for trial in trials[1:])
-    # Nothing that is one step more probable keeps it.
+    # Nothing that is one step more probable keeps it, by the milliseconds that this search measured.
     genotype = Genotype.from_json(found["genotype"])
+    seen = Architectures(replace(job, inputs={"supernet": noise_run / "supernet"}, out=tmp_path / "tight"))
     for name, choice in SPACE.items():
         rest = choice.options[choice.index(genotype[name]) + 1 :]
-        dearer = [known.costs(genotype.replace({name: option}))["latency_ms"] for option in rest]
+        dearer = [seen.costs(genotype.replace({name: option}))["latency_ms"] for option in rest]
         assert all(cost > known.clock.budget(known.job).latency_ms * limit / 1000 for cost in dearer)
     with pytest.raises(
-        BudgetError, match=r"within the budget; got latency_ms 0.000; the smallest are latency_ms \d+\.\d+"
+        BudgetError, match=r"within the budget; got latency_ms [0-9.e-]+; the smallest are latency_ms \d+\.\d+"
     ):
         searched(noise_run, within(NOISE, 0.0001), tmp_path / "nothing", table)
 
@@ -151,7 +152,7 @@ def test_both_generators_of_cells_become_narrower_until_each_keeps_the_limit(cel
     assert [trial["step"] for trial in trials] == ["argmax", "budget"]
     assert 4 <= found["genotype"][HIDDEN] < roomy["genotype"][HIDDEN]
     assert {**found["genotype"], HIDDEN: 0} == {**roomy["genotype"], HIDDEN: 0}
-    with pytest.raises(BudgetError, match=r"limit of 0.000 latency_ms; got \d+\.\d+ at the smallest hidden width, 4"):
+    with pytest.raises(BudgetError, match=r"limit of [0-9.e-]+ latency_ms; got \d+\.\d+ at the smallest hidden width"):
         searched(cells_run, within(recipe, 0.0001), tmp_path / "nothing", tmp_path / "roomy" / LATENCY)
 
 
@@ -168,7 +169,7 @@ def test_operations_of_a_given_width_give_way_to_the_limit(cells_run, tmp_path):
     budget = Genotype.from_json(trials[1]["genotype"])
     assert budget[HIDDEN] == 16
     assert all(known.costs(budget, role)["latency_ms"] <= limit / known.clock.margin for role in GENERATORS)
-    with pytest.raises(BudgetError, match=r"within the budget; got latency_ms 0.000; the smallest are latency_ms"):
+    with pytest.raises(BudgetError, match=r"within the budget; got latency_ms [0-9.e-]+; the smallest are latency_ms"):
         searched(cells_run, within(recipe, 0.0001), tmp_path / "nothing", table)
 
 
