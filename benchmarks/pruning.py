@@ -17,7 +17,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks.results import save
+from benchmarks.results import save, spread
 from slimgen import stages
 from slimgen.cost.count import count
 from slimgen.export.turns import timings
@@ -201,11 +201,6 @@ def paragraph(found: Mapping[str, Any]) -> str:
         before = [row["before_training"] for row in each if "before_training" in row]
         text.append(f"| {' | '.join([*cells, spread(before) if before else ''])} |")
     return "\n".join(text)
-
-
-def spread(values: Sequence[float]) -> str:
-    """Return mean and deviation in words."""
-    return f"{mean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
 
 
 def main() -> None:

@@ -2,8 +2,9 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from slimgen.device import choose
@@ -21,3 +22,8 @@ def save(name: str, values: Mapping[str, Any]) -> Path:
     about = {"command": command, "compute": str(choose()), "machine": machine(), "versions": versions()}
     path.write_text(json.dumps({**about, **values}, indent=1) + "\n")
     return path
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Return the mean as text, with the standard deviation where there are several values."""
+    return f"{mean(values):.{digits}f}" + (f" ± {stdev(values):.{digits}f}" if len(values) > 1 else "")

@@ -14,7 +14,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import slimgen
-from benchmarks.results import save
+from benchmarks.results import save, spread
 from slimgen.data.patches import whole_pictures
 from slimgen.data.pictures import PicturePair, Pictures
 from slimgen.data.prepared import Prepared
@@ -31,7 +31,7 @@ from slimgen.export.turns import timings
 from slimgen.metrics.evaluator import Evaluator
 from slimgen.nets import generator_cost
 from slimgen.report.words import kind_of
-from slimgen.stages.comparison import groups_within, in_group
+from slimgen.stages.comparison import by_group, groups_within
 from slimgen.stages.generators import described, is_original
 from slimgen.tasks.tiles import in_tiles, mirrored
 from slimgen.tasks.upscale import enlarged
@@ -112,12 +112,7 @@ def quality(
 ) -> dict[str, float]:
     """Return the metrics over each named set of pictures, and the Fréchet distance of all their squares."""
     waiting = iter(made)
-    measured = evaluator.measured(lambda _: next(waiting))
-    found, first = dict(measured.values), 0
-    for group, count in groups.items():
-        for metric, values in measured.per_image.items():
-            found[in_group(metric, group)] = float(values[first : first + count].mean())
-        first += count
+    found = by_group(evaluator.measured(lambda _: next(waiting)), groups)
     real, fake = squares(pictures.target), squares(made)
     features = {"resnet20": {"path": str(network), **FEATURES}}
     distance = Evaluator((fake, real), ["fd:resnet20"], compute=evaluator.compute, features=features)
@@ -149,8 +144,9 @@ def paragraph(found: Mapping[str, Any]) -> str:
     text = [head, "", f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     for kind in dict.fromkeys(row["kind"] for row in rows):
         each = [row for row in rows if row["kind"] == kind]
-        cells = [kind, *(spread(each, f"psnr_y/{name}", 2) for name in sets)]
-        cells += [*(spread(each, f"ssim_y/{name}", 3) for name in sets), spread(each, "fd:resnet20", 2)]
+        cells = [kind, *(spread([row[f"psnr_y/{name}"] for row in each]) for name in sets)]
+        cells += [*(spread([row[f"ssim_y/{name}"] for row in each], 3) for name in sets)]
+        cells.append(spread([row["fd:resnet20"] for row in each]))
         if "macs" not in each[0]:
             cells += [""] * 5
         else:
@@ -161,12 +157,6 @@ def paragraph(found: Mapping[str, Any]) -> str:
             cells.append(f"{mean(one['training_macs'] for one in efforts) / 1e12:.1f}" if efforts else "")
         text.append(f"| {' | '.join(cells)} |")
     return "\n".join(text)
-
-
-def spread(rows: Sequence[Mapping[str, Any]], metric: str, digits: int) -> str:
-    """Return the mean over runs, with the deviation where there are several."""
-    values = [row[metric] for row in rows]
-    return f"{mean(values):.{digits}f}" + (f" ± {stdev(values):.{digits}f}" if len(values) > 1 else "")
 
 
 if __name__ == "__main__":

@@ -54,21 +54,26 @@ class Comparison:
 
     def values(self, measured: Measured) -> dict[str, float]:
         """Return what was measured, with the mean over each named set of every metric of single images."""
-        values, first = dict(measured.values), 0
-        for group, count in self.groups.items():
-            for metric, rows in measured.per_image.items():
-                finite = math.isfinite(measured.values[metric])
-                values[in_group(metric, group)] = (
-                    float(rows[first : first + count].mean()) if finite else measured.values[metric]
-                )
-            first += count
-        return values
+        return by_group(measured, self.groups)
 
     @property
     def goals(self) -> dict[str, Goal]:
         """Which values are better, for each metric and each metric of a named set."""
         goals, single = self.evaluator.goals, [m for m in self.evaluator.metrics if isinstance(find(m), PerImage)]
         return goals | {in_group(metric, group): goals[metric] for group in self.groups for metric in single}
+
+
+def by_group(measured: Measured, groups: Mapping[str, int]) -> dict[str, float]:
+    """Return what was measured, with the mean over each named set of every metric of single images."""
+    values, first = dict(measured.values), 0
+    for group, count in groups.items():
+        for metric, rows in measured.per_image.items():
+            finite = math.isfinite(measured.values[metric])
+            values[in_group(metric, group)] = (
+                float(rows[first : first + count].mean()) if finite else measured.values[metric]
+            )
+        first += count
+    return values
 
 
 def in_group(metric: str, group: str) -> str:

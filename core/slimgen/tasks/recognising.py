@@ -19,12 +19,6 @@ PATCH = 128
 """Pixels a side of the patches that an upscaler is trained to make (ESRGAN, section 4.1)."""
 VALIDATION = 32
 """Largest number of images that are held out to compare candidates."""
-_METRICS = {
-    PAIRED: ("psnr", "ssim"),
-    UNPAIRED: ("psnr", "ssim"),
-    SINGLE: ("psnr", "ssim"),
-    UPSCALE: ("psnr_y", "ssim_y"),
-}
 
 
 class Recognised(NamedTuple):
@@ -82,7 +76,7 @@ def recognise(
 def _recognised(task: str, scale: int, size: Size | None, files: Files[Any]) -> Recognised:
     count, tested = len(files.splits["train"]), bool(files.splits.keys() & {"test", "val"})
     data: dict[str, Any] = {"validation": max(1, min(VALIDATION, count // 8))}
-    metrics: tuple[str, ...] = _METRICS[task]
+    metrics: tuple[str, ...] = ("psnr_y", "ssim_y") if task == UPSCALE else ("psnr", "ssim")
     if scale > 1 and task in (UPSCALE, SINGLE):
         data["scale"] = scale
         metrics = ENLARGED if task == SINGLE else metrics
