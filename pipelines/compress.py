@@ -47,7 +47,8 @@ def stages(recipe: str, data: str, kept: str, cluster: Cluster) -> None:
     common |= {"prepared": prepared}
     weights = place(supernet(**common, taught=taught), "supernet", cluster).outputs["out"]
     searched = place(search(**common, taught=taught, supernet=weights), "search", cluster).outputs["out"]
-    common |= {"taught": taught, "searched": searched}
-    finetuned = place(finetune(**common, supernet=weights), "finetune", cluster).outputs["out"]
-    evaluated = place(evaluate(**common, finetuned=finetuned), "evaluate", cluster).outputs["out"]
-    place(export(recipe=recipe, kept=kept, finetuned=finetuned, evaluated=evaluated), "export", cluster)
+    common |= {"taught": taught}
+    finetuned = place(finetune(**common, supernet=weights, searched=searched), "finetune", cluster).outputs["out"]
+    common |= {"finetuned": finetuned}
+    evaluated = place(evaluate(**common, searched=searched), "evaluate", cluster).outputs["out"]
+    place(export(**common, evaluated=evaluated), "export", cluster)

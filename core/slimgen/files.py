@@ -48,6 +48,11 @@ def array_file(split: str, side: str) -> str:
     return f"{split}.{side}.npy"
 
 
+def variant_file(name: str) -> str:
+    """Return the name of an exported file in the number format `fp32`, `fp16` or `int8`, or of another `form`."""
+    return ONNX if name == "fp32" else of_direction(ONNX, f"_{name}")
+
+
 def of_direction(file: str, suffix: str) -> str:
     """Return a file name with a direction's suffix before its ending: `generator_reverse.onnx`."""
     stem, dot, ending = file.partition(".")

@@ -55,7 +55,7 @@ supernet: {pipeline: fast, space: [[4, 8], [4, 8], [4, 8], [4, 8], [4, 8], [4, 8
 search: {kind: evolution, population: 4, elite: 2, evaluations: 8, mutation: 0.2}
 finetune: {updates: 3, batch: 2, rivals: [narrowed, random], random: 2}
 evaluate: {metrics: [psnr, ssim], latency_runs: 2, pictures: 2, images: 4, threads: 1}
-export: {opset: 20, tolerance: 1.0e-3, dynamic: true}
+export: {opset: 20, parity: 1.0e-3, dynamic: true}
 """
 TRELLIS = """
 name: fuzz

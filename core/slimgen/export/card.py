@@ -2,20 +2,21 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from slimgen.errors import RunError
 from slimgen.export.axes import in_words
 from slimgen.export.example import RGB, pictured, snippet
+from slimgen.export.forms import Form
 from slimgen.export.front_matter import front_matter
 from slimgen.export.onnx import OnnxFile, Parity
+from slimgen.export.tables import Value, forms_table, pairs, records, rows, text, variants_table
 from slimgen.export.tiling import ALIKE, Tiling
+from slimgen.export.variants import Variant
 from slimgen.files import plain, write_json, write_text
 from slimgen.text import markdown
-
-Value = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class Facts:
         speed: its latency relative to the original's, in words; empty if one of them was not measured.
         pictures: name of a file beside the card that shows inputs and outputs; empty for none.
         tiles: how pictures of any size pass through a file that enlarges them; None if it does not.
+        variants: the file in each number format, fp32 first; empty in cards of older versions.
+        files: other forms of the file.
+        calibrated: what the value ranges of int8 come from; empty without int8.
     """
 
     name: str
@@ -61,6 +65,9 @@ class Facts:
     speed: str = ""
     pictures: str = ""
     tiles: Tiling | None = None
+    variants: Sequence[Variant] = ()
+    files: Sequence[Form] = ()
+    calibrated: str = ""
 
 
 def write_card(path: Path, facts: Facts) -> None:
@@ -87,10 +94,13 @@ def read_facts(path: Path) -> Facts:
     try:
         record = json.loads(beside.read_text(encoding="utf-8"))
         onnx = {**record["onnx"], "path": path.with_name(record["onnx"]["path"])}
-        rest = {name: value for name, value in record.items() if name not in ("call", "onnx", "parity", "tiles")}
-        # Cards of older versions have no tiles.
-        tiles = Tiling.of(record["tiles"]) if record.get("tiles") else None
-        return Facts(**rest, onnx=OnnxFile(**onnx), parity=Parity(**record["parity"]), tiles=tiles)
+        read = ("call", "onnx", "parity", "tiles", "variants", "files")
+        rest = {name: value for name, value in record.items() if name not in read}
+        # Cards of older versions have no tiles, variants or files.
+        rest["tiles"] = Tiling.of(record["tiles"]) if record.get("tiles") else None
+        rest["variants"] = [Variant.of(one) for one in record.get("variants", ())]
+        rest["files"] = [Form(**one) for one in record.get("files", ())]
+        return Facts(**rest, onnx=OnnxFile(**onnx), parity=Parity(**record["parity"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{beside} must hold the facts of the card", error, "run slimgen export again") from error
 
@@ -98,7 +108,7 @@ def read_facts(path: Path) -> Facts:
 def card(facts: Facts) -> str:
     """Return the card as Markdown, with the YAML that model hubs read at its head."""
     onnx, parity = facts.onnx, facts.parity
-    varies = f"{' and '.join(onnx.dynamic)} may vary" if onnx.dynamic else "every axis is fixed"
+    varies = f"{_listed(onnx.dynamic)} may vary" if onnx.dynamic else "every axis is fixed"
     reason = f" ({onnx.fixed_because})" if onnx.fixed_because else ""
     source, given = ("images", "images") if pictured(onnx) else ("noise", "rows of noise")
     made = "found and exported" if facts.original_cost else "trained elsewhere, adopted and exported"
@@ -112,15 +122,17 @@ def card(facts: Facts) -> str:
         *([f"![Test inputs, and the output of each generator for them]({facts.pictures})"] if facts.pictures else []),
         "## Use",
         "```sh\npip install onnxruntime pillow numpy\n```",
-        _rows(("", "name", "shape", "values"), [_end(onnx, "input", facts.reads), _end(onnx, "output")]),
-        f"Exported at {onnx.height}x{onnx.width} px; {varies}{reason}{_multiples(onnx)}.",
+        rows(("", "name", "shape", "values"), [_end(onnx, "input", facts.reads), _end(onnx, "output")]),
+        f"Exported at {onnx.height}x{onnx.width} px; {varies}{reason}{_multiples(onnx)}{_least(onnx)}.",
         *([_tiles(facts.tiles)] if facts.tiles else []),
         f"```python\n{snippet(onnx, facts.tiles)}```",
+        *(["## Variants", *variants_table(facts.variants, facts.calibrated)] if len(facts.variants) > 1 else []),
+        *(["## Other files", forms_table(facts.files)] if facts.files else []),
         "## Intended use and limits",
         _limits(facts),
         *_came(facts),
         "## Training" if facts.original_cost else "## Measuring",
-        _pairs({**facts.recipe, **{f"data: {key}": value for key, value in facts.data.items()}}),
+        pairs({**facts.recipe, **{f"data: {key}": value for key, value in facts.data.items()}}),
         *([f"Licence of the data: {markdown(facts.licence)}"] if facts.licence else []),
         "## Cost",
         _cost(facts),
@@ -139,7 +151,7 @@ def card(facts: Facts) -> str:
     if facts.genotype:
         parts += ["## Architecture", f"```json\n{json.dumps(plain(facts.genotype), indent=2)}\n```"]
     if facts.versions:
-        parts += ["## Made with", _pairs(facts.versions)]
+        parts += ["## Made with", pairs(facts.versions)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -150,9 +162,20 @@ TURNS = (
 """Why a file has two latencies."""
 
 
+def _listed(names: Sequence[str]) -> str:
+    """Return names as a list in words: `batch, height and width`."""
+    *before, last = names
+    return f"{', '.join(before)} and {last}" if before else last
+
+
 def _multiples(onnx: OnnxFile) -> str:
     """Return the rule for other heights and widths, where not every size runs."""
     return f"; height and width must be multiples of {onnx.multiple}" if onnx.multiple > 1 else ""
+
+
+def _least(onnx: OnnxFile) -> str:
+    """Return the smallest sides, where they may vary."""
+    return f", at least {onnx.least} px each" if onnx.least else ""
 
 
 def _tiles(tiles: Tiling) -> str:
@@ -214,9 +237,9 @@ def _latency(latency: Sequence[Mapping[str, Value]]) -> str:
         times = [
             f"{value:.4g}" if isinstance(value := one.get(name), int | float) else "" for name in ("p50_ms", "p95_ms")
         ]
-        about = [_text(one.get(name)) for name in ("measured", "runtime", "variant", "threads")]
+        about = [text(one.get(name)) for name in ("measured", "runtime", "variant", "threads")]
         lines.append([*about, size, *times])
-    return _rows(("", "runtime", "variant", "threads", "px", "median ms", "95th percentile ms"), lines)
+    return rows(("", "runtime", "variant", "threads", "px", "median ms", "95th percentile ms"), lines)
 
 
 def _came(facts: Facts) -> list[str]:
@@ -224,47 +247,23 @@ def _came(facts: Facts) -> list[str]:
     if not facts.origin:
         return []
     what = "The original that it was compressed from was" if facts.original_cost else "It was"
-    return ["## Origin", f"{what} trained elsewhere, and imported from a file.", _pairs(facts.origin)]
+    return ["## Origin", f"{what} trained elsewhere, and imported from a file.", pairs(facts.origin)]
 
 
 def _quality(facts: Facts) -> str:
     if not any(facts.quality.values()):
         return "Not measured."
-    return _records([{"network": name, **values} for name, values in facts.quality.items()])
+    return records([{"network": name, **values} for name, values in facts.quality.items()])
 
 
 def _cost(facts: Facts) -> str:
     if not facts.original_cost:
-        return _pairs(facts.cost)
-    rows = []
+        return pairs(facts.cost)
+    lines = []
     for name in dict.fromkeys((*facts.cost, *facts.original_cost)):
         found, original = facts.cost.get(name), facts.original_cost.get(name)
         numbers = isinstance(found, int | float) and isinstance(original, int | float) and found
         times = f"{original / found:.2f}x" if numbers else ""  # type: ignore[operator]
-        rows.append((name, _text(original), _text(found), times, _text(facts.budget.get(name))))
-    rows += [(name, "", "", "", _text(limit)) for name, limit in facts.budget.items() if name not in facts.cost]
-    return _rows(("", "original", "exported", "smaller by", "budget"), rows)
-
-
-def _records(records: Sequence[Mapping[str, Value]]) -> str:
-    """Return a table with a column for each name in the records."""
-    names = list(dict.fromkeys(name for record in records for name in record))
-    return _rows(map(markdown, names), [[_text(record.get(name)) for name in names] for record in records])
-
-
-def _pairs(values: Mapping[str, Value]) -> str:
-    return _rows(("", ""), [(markdown(name), _text(value)) for name, value in values.items()])
-
-
-def _rows(names: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    heading = list(names)
-    lines = [heading, ["---"] * len(heading), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _text(value: Value) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return markdown(str(value))
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if abs(value) < 1 else f"{value:,.3f}"
+        lines.append((name, text(original), text(found), times, text(facts.budget.get(name))))
+    lines += [(name, "", "", "", text(limit)) for name, limit in facts.budget.items() if name not in facts.cost]
+    return rows(("", "original", "exported", "smaller by", "budget"), lines)

@@ -29,6 +29,7 @@ INPUT, OUTPUT = "input", "output"
 AXES = {0: "batch", 2: "height", 3: "width"}
 # Largest relative difference of a correct graph; a wrong one differs far more, and `parity` measures the rest.
 ALIKE = 0.02
+_POWERS = 12  # of two, times the multiple: the smaller sizes that are tried
 _TALKATIVE = ("torch", "torch.onnx", "torch.export", "torch.fx.experimental.symbolic_shapes", "onnxscript", "onnx_ir")
 
 
@@ -47,6 +48,7 @@ class OnnxFile:
         bytes: size of the file.
         fixed_because: the reason why an axis that should vary is fixed; empty if all vary.
         multiple: height and width must be multiples of this many px, as tried out; 1 where any size runs.
+        least: side of the smallest square that runs, among those tried; None where height or width is fixed.
     """
 
     path: Path
@@ -59,6 +61,7 @@ class OnnxFile:
     bytes: int
     fixed_because: str = ""
     multiple: int = 1
+    least: int | None = None
 
 
 def export_onnx(
@@ -101,6 +104,7 @@ def export_onnx(
             model = _checked(net, (2 if axes else 1, *row), axes, opset, rewrite)
             content = model.SerializeToString(deterministic=True)
             multiple = _multiple(net, content, row) if 2 in axes else 1
+            least = _least(net, content, row, multiple) if 2 in axes else None
         except Exception as error:
             failures.append(reason(error))
             continue
@@ -109,7 +113,7 @@ def export_onnx(
         version = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
         given, made = ((value.name, _shape(value)) for value in (model.graph.input[0], model.graph.output[0]))
         varying, fixed = tuple(AXES[axis] for axis in axes), failures[-1] if failures else ""
-        return OnnxFile(path, version, given, made, varying, height, width, len(content), fixed, multiple)
+        return OnnxFile(path, version, given, made, varying, height, width, len(content), fixed, multiple, least)
     raise ExportError("the generator must be exportable as one ONNX graph", failures[-1])
 
 
@@ -225,6 +229,20 @@ def _multiple(net: nn.Module, content: bytes, row: Sequence[int]) -> int:
     raise ExportError("the network must accept multiples of some size", f"none that runs above {height} x {width}")
 
 
+def _least(net: nn.Module, content: bytes, row: Sequence[int], multiple: int) -> int:
+    """Return the smallest square's side that the file takes: a multiple from which on all smaller powers run, too.
+
+    Reflection needs more pixels than it pads, and a network that halves an image often needs one to halve.
+    """
+    session, least = onnx_session(content), min(row[1:])
+    for side in sorted((multiple * 2**power for power in range(_POWERS)), reverse=True):
+        if side < least:
+            if not _runs(net, session, (1, row[0], side, side)):
+                break
+            least = side
+    return least
+
+
 def _next(side: int, multiple: int, more: int) -> int:
     return (side // multiple + more) * multiple
 
@@ -316,7 +334,7 @@ def parity(net: nn.Module, path: Path, images: Tensor, *, tolerance: float = 1e-
         raise ExportError(
             f"the exported model must differ from the network by at most {tolerance:g}",
             f"{worst:g} on {len(images)} images",
-            "raise export.tolerance if that is good enough",
+            "raise export.parity if that is good enough",
         )
     decibels = min(10 * math.log10(4 * count / squares), 200.0) if squares else 200.0
     return Parity(worst, total / count, decibels, tolerance, len(images))

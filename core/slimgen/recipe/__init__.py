@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from slimgen.errors import RecipeError, nearest
 from slimgen.files import is_file
+from slimgen.recipe.exporting import ExportSection
 from slimgen.recipe.names import require_name
 from slimgen.recipe.reading import read, read_file, require_moderate, require_plain
 from slimgen.recipe.sections import (
@@ -16,7 +17,6 @@ from slimgen.recipe.sections import (
     ComputeSection,
     DataSection,
     EvaluateSection,
-    ExportSection,
     ObjectiveSection,
     Sides,
 )
@@ -96,7 +96,7 @@ class Recipe(Section):
     evaluate: EvaluateSection = Field(
         default=EvaluateSection(), description="Measurements of the finished generators on the test images."
     )
-    export: ExportSection = Field(default=ExportSection(), description="ONNX file of the found generator.")
+    export: ExportSection = Field(default=ExportSection(), description="ONNX files of the found generator.")
     _seen: Channels | None = PrivateAttr(None)
 
     @property

@@ -13,7 +13,6 @@ from pydantic import (
 )
 
 from slimgen.errors import RecipeError
-from slimgen.recipe.names import require_name
 from slimgen.recipe.validating import Section, Words, shown
 from slimgen.size import Fit, Size
 
@@ -303,29 +302,3 @@ class EvaluateSection(Section):
         if self.images is not None and "pictures" in self.model_fields_set and self.pictures > self.images:
             raise ValueError(f"'pictures' must be at most 'images', which is {self.images}")
         return self
-
-
-class ExportSection(Section):
-    """ONNX file of the found generator."""
-
-    opset: int = Field(default=20, ge=18, le=99, description="Version of the ONNX operator set.")
-    dynamic: bool = Field(
-        default=True,
-        description="Let height and width of the ONNX model's input vary where the network allows it. False fixes both "
-        "to `size`.",
-    )
-    tolerance: float = Field(
-        default=1e-3,
-        gt=0,
-        description="Largest absolute difference allowed between outputs of the ONNX model and of the PyTorch network, "
-        "on images in [-1, 1]; one 8-bit level is 0.0078.",
-    )
-    model: str | None = Field(
-        default=None, description="Name of the exported model, as registered in MLflow. None: the recipe's name."
-    )
-
-    @field_validator("model")
-    @classmethod
-    def plain(cls, value: str | None) -> str | None:
-        """Require a name that a registered model may have."""
-        return None if value is None else require_name(value)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +48,8 @@ class Comparison:
         """Measure a generator, and keep its first `count` pictures and the scores of each."""
         kept: list[Tensor] = []
         measured = self.evaluator.measured(keeping(task, net, count, kept))
-        self.columns[name] = task.gathered(kept)
+        if kept:
+            self.columns[name] = task.gathered(kept)
         self.networks[name] = keeping(task, net, 0, [])
         self.scores[name] = measured.per_image
         return self.values(measured)
@@ -81,10 +83,11 @@ def in_group(metric: str, group: str) -> str:
     return f"{metric}/{group}"
 
 
-def comparison(work: Work, suffix: str = "") -> Comparison:
+def comparison(work: Work, suffix: str = "", reference: Path | None = None) -> Comparison:
     """Return the comparison of the recipe's direction, or, with `REVERSE`, of the other one.
 
-    The inputs of the other direction are not label maps, so it has no segmentation metrics.
+    The inputs of the other direction are not label maps, so it has no segmentation metrics. `reference` is the folder
+    in which statistics of the real images are cached; by default they are kept in memory only.
     """
     task, data, options = work.job.task, work.job.data, work.recipe.evaluate
     split = data.split("test")
@@ -99,7 +102,7 @@ def comparison(work: Work, suffix: str = "") -> Comparison:
         compute=work.compute,
         batch=fitting_batch(images.target.shape[-2:], work.compute.device) if isinstance(images, Pair) else None,
         features=options.features,
-        reference=work.out / f"reference{suffix}",
+        reference=reference,
     )
     return Comparison(images, names, split.paired, evaluator, columns, groups_within(split.groups, len(images.input)))
 

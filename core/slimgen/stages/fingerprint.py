@@ -79,7 +79,21 @@ def _of_recipe(stage: Stage, recipe: Recipe) -> Stage:
 
 
 def _of_method(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
-    """Return the parts of a recipe that only its method reads at a stage."""
+    """Return the parts of a recipe that a stage reads only for its method, or only where it times generators."""
+    return (*_deployed(stage, recipe), *_of_the_method(stage, recipe))
+
+
+def _deployed(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
+    """Return the number format in which a stage times generators, if it does, and if it is not the usual one."""
+    times = {
+        "search": recipe.budget.latency_ms is not None,
+        "finetune": NARROWED_LATENCY in recipe.finetune.rivals,
+        "evaluate": True,
+    }
+    return ("export.deploy",) if times.get(stage.name) and recipe.export.deploy != "fp32" else ()
+
+
+def _of_the_method(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
     if stage.name == "search":
         reads: Callable[[Recipe], tuple[str, ...]] = getattr(
             open_method(recipe.method), "search_reads", lambda recipe: ()

@@ -37,7 +37,7 @@ def evaluate(work: Work) -> Mapping[str, float]:
     started = time.monotonic()
     noise, shapes = job.task.traits.given == NOISE, job.task.shapes(job.data)
     pictures = recipe.evaluate.pictures
-    comparisons = {"": comparison(work)}
+    comparisons = {"": comparison(work, reference=work.out / "reference")}
     samples = job.task.samples(comparisons[""].images, max(8, pictures))
     measured: dict[str, Mapping[str, float]] = {}
     networks: dict[str, tuple[str, nn.Module]] = {}
@@ -45,7 +45,7 @@ def evaluate(work: Work) -> Mapping[str, float]:
     for name, about in generators.items():
         suffix = REVERSE if name.endswith(REVERSE) else ""
         if suffix not in comparisons:
-            comparisons[suffix] = comparison(work, suffix)
+            comparisons[suffix] = comparison(work, suffix, work.out / f"reference{suffix}")
         compared = comparisons[suffix]
         folder = work.inputs["teach" if is_original(name) else "finetune"]
         net = built(about, folder / about["file"])

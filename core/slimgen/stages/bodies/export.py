@@ -1,46 +1,52 @@
-"""Export of each found direction: a checked ONNX file and its card."""
+"""Export of each found direction: a checked ONNX file, its variants and other forms, and its card."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 
 from slimgen import files
-from slimgen.cost.latency import onnx_latency
+from slimgen.cost.latency import Latency
 from slimgen.export.card import TURNS, Facts, read_facts, write_card
-from slimgen.export.onnx import export_onnx, parity
+from slimgen.export.forms import Form
+from slimgen.export.onnx import OnnxFile, Parity, export_onnx, parity
 from slimgen.export.tiling import tiling
+from slimgen.export.variants import FP32, INT8, Variant
 from slimgen.recipe import Recipe
 from slimgen.report.html import Exported, complete_report
 from slimgen.report.table import parse_table
 from slimgen.report.words import size as filesize
 from slimgen.run.record import recorded, versions
+from slimgen.stages.exporting import Exporting, direction_of, properties, seal
+from slimgen.stages.forms import write_forms
 from slimgen.stages.generators import built, described, finished
 from slimgen.stages.label import Label
+from slimgen.stages.variants import calibrated, measured_variants, write_variants
 from slimgen.stages.work import Work
 from slimgen.tasks import traits_of
 from slimgen.tasks.traits import NOISE
 
 
 def export(work: Work) -> Mapping[str, float]:
-    """Write `generator.onnx` and `card.md`; register it in MLflow as candidate, and as champion after the parity check.
+    """Write `generator.onnx`, its variants in other number formats, the forms that the recipe asks for, and `card.md`.
 
-    If both directions were found, write `generator_reverse.onnx` and `card_reverse.md`, too.
+    If both directions were found, write `generator_reverse.onnx`, `card_reverse.md` and the like, too.
     """
+    recipe = work.recipe
     generators = {
-        name: about for name, about in described(work.recipe, work.inputs["finetune"]).items() if "original" not in name
+        name: about for name, about in described(recipe, work.inputs["finetune"]).items() if "original" not in name
     }
     name = finished(generators)
     suffixes = [suffix for suffix in ("", files.REVERSE) if f"{name}{suffix}" in generators]
     metrics: dict[str, float] = {}
     shown = []
     for number, suffix in enumerate(suffixes):
-        tell = partial(_told, work, 3 * number, 3 * len(suffixes))
+        tell = Steps(work, number * steps(recipe), len(suffixes) * steps(recipe))
         found, facts = _exported(work, f"{name}{suffix}", generators[f"{name}{suffix}"], suffix, tell)
         metrics |= {f"{suffix[1:]}{'_' * bool(suffix)}{key}": value for key, value in found.items()}
         shown.append(_shown(facts, suffix))
@@ -48,22 +54,35 @@ def export(work: Work) -> Mapping[str, float]:
     return metrics
 
 
-def _told(work: Work, before: int, total: int, done: int, values: Mapping[str, float]) -> None:
-    work.progress("export", before + done, total, values)
+def steps(recipe: Recipe) -> int:
+    """Return the number of steps of one direction, for its progress."""
+    variants = recipe.export.variants
+    return 1 + 2 * len(variants) + (len(variants) > 1 and bool(recipe.evaluate.metrics)) * len(variants)
+
+
+@dataclass
+class Steps:
+    """Progress of one direction: the steps before it, and of all directions."""
+
+    work: Work
+    before: int
+    total: int
+    done: int = 0
+
+    def __call__(self, values: Mapping[str, float]) -> None:
+        """Tell that a step is done."""
+        self.done += 1
+        self.work.progress("export", self.before + self.done, self.total, values)
 
 
 def _exported(
-    work: Work,
-    name: str,
-    about: Mapping[str, Any],
-    suffix: str,
-    tell: Callable[[int, Mapping[str, float]], None],
+    work: Work, name: str, about: Mapping[str, Any], suffix: str, tell: Steps
 ) -> tuple[dict[str, float], Facts]:
     """Export the generator of one direction, and write its card; return the metrics, and the card's facts."""
-    recipe, options = work.recipe, work.recipe.export
-    evaluate, path = work.inputs["evaluate"], work.out / files.of_direction(files.ONNX, suffix)
-    net, traits = built(about, work.inputs["finetune"] / about["file"]), traits_of(recipe)
-    samples = torch.from_numpy(np.load(evaluate / files.SAMPLES)[f"input{suffix}"])
+    recipe, options, inputs = work.recipe, work.recipe.export, work.inputs
+    path = work.out / files.of_direction(files.ONNX, suffix)
+    net = built(about, inputs["finetune"] / about["file"])
+    samples = torch.from_numpy(np.load(inputs["evaluate"] / files.SAMPLES)[f"input{suffix}"])
     noise = samples.dim() == 2
     file = export_onnx(
         net,
@@ -74,11 +93,53 @@ def _exported(
         opset=options.opset,
         dynamic=options.dynamic,
     )
-    tell(1, {})
-    difference = parity(net, path, samples, tolerance=options.tolerance)
-    tell(2, {"parity": difference.max_abs})
-    threads, runs = recipe.evaluate.threads, recipe.evaluate.latency_runs
-    latency = onnx_latency(path, (1, *samples.shape[1:]), threads=threads, runs=runs)
+    says = properties(recipe, file, about["options"].get("genotype", {}), suffix, work.label.licence)
+    exporting = Exporting(work, suffix, net, samples, says)
+    files.write_bytes(path, exporting.stamped(FP32, onnx.load(path)))
+    tell({})
+    difference = parity(net, path, samples, tolerance=options.parity)
+    tell({"parity": difference.max_abs})
+    write_variants(exporting, tell)
+    variants, latency = measured_variants(exporting, tell)
+    forms = write_forms(exporting, file)
+    file = replace(file, bytes=path.stat().st_size)
+    facts = _facts(exporting, name, about, file, difference, variants, forms, latency)
+    seal(exporting, facts)
+    write_card(work.out / files.of_direction(files.CARD, suffix), facts)
+    tell({"parity": difference.max_abs})
+    return _numbers(facts, latency), facts
+
+
+def _numbers(facts: Facts, latency: Latency) -> dict[str, float]:
+    """Return the metrics of one direction: those of the file in float32, and of each variant after its name."""
+    numbers: dict[str, float] = {
+        "bytes": facts.onnx.bytes,
+        "opset": facts.onnx.opset,
+        "parity_max_abs": facts.parity.max_abs,
+        "parity_mean_abs": facts.parity.mean_abs,
+        "onnxruntime_p50_ms": latency.p50_ms,
+        "onnxruntime_p95_ms": latency.p95_ms,
+    }
+    for one in facts.variants if len(facts.variants) > 1 else ():
+        measured = {"bytes": one.bytes, "p50_ms": one.p50_ms, "p95_ms": one.p95_ms, "max_abs": one.max_abs}
+        values = {**measured, **one.quality}
+        numbers |= {f"{one.name}.{key}": float(value) for key, value in values.items() if value is not None}
+    return numbers
+
+
+def _facts(
+    exporting: Exporting,
+    name: str,
+    about: Mapping[str, Any],
+    file: OnnxFile,
+    difference: Parity,
+    variants: Sequence[Variant],
+    forms: Sequence[Form],
+    latency: Latency,
+) -> Facts:
+    """Return the facts of the card of one direction."""
+    work, suffix = exporting.work, exporting.suffix
+    recipe, traits, evaluate = work.recipe, traits_of(work.recipe), work.inputs["evaluate"]
     table = json.loads((evaluate / files.TABLE).read_bytes())
     lines = {line["name"]: line for line in table["rows"]}
     original = lines.get(f"original{suffix}")
@@ -86,10 +147,10 @@ def _exported(
     if traits.enlarges and not traits.single:
         directed["measured on"] = "whole pictures"
     elif not (traits.given == NOISE or traits.single):
-        directed["direction"] = _direction(recipe, suffix)
+        directed["direction"] = direction_of(recipe, suffix)
     fitted = {} if recipe.data.fit is None else {"pictures of another aspect": recipe.data.fit}
     digest = str(recorded(evaluate, "inputs", "prepare"))
-    facts = Facts(
+    return Facts(
         name=_named(recipe, work.label, suffix),
         recipe={"name": recipe.name, "task": recipe.task, "method": recipe.method, "seed": recipe.seed},
         onnx=file,
@@ -109,19 +170,11 @@ def _exported(
         speed=_speed(table, name, f"original{suffix}"),
         pictures=_pictures(work, suffix),
         tiles=tiling(file, recipe.data.scale) if recipe.data.scale > 1 else None,
+        variants=variants,
+        files=forms,
+        calibrated=calibrated(work) if any(one.name == INT8 for one in variants) else "",
         **({} if traits.reads is None else {"reads": traits.reads}),
     )
-    write_card(work.out / files.of_direction(files.CARD, suffix), facts)
-    tell(3, {"parity": difference.max_abs})
-    numbers = {
-        "bytes": file.bytes,
-        "opset": file.opset,
-        "parity_max_abs": difference.max_abs,
-        "parity_mean_abs": difference.mean_abs,
-        "onnxruntime_p50_ms": latency.p50_ms,
-        "onnxruntime_p95_ms": latency.p95_ms,
-    }
-    return numbers, facts
 
 
 def measured(facts: Facts) -> dict[str, str]:
@@ -176,18 +229,13 @@ def show(recipe: Recipe, folders: Mapping[str, Path], out: Path, label: Label, c
 
 
 def _shown(facts: Facts, suffix: str) -> Exported:
-    return Exported(facts.onnx.path.name, files.of_direction(files.CARD, suffix), measured(facts))
+    name, card = facts.onnx.path.name, files.of_direction(files.CARD, suffix)
+    return Exported(name, card, measured(facts))
 
 
 def _named(recipe: Recipe, label: Label, suffix: str) -> str:
     """Return the name of the exported model of one direction."""
     return f"{recipe.export.model or label.name}{suffix}"
-
-
-def _direction(recipe: Recipe, suffix: str) -> str:
-    """Return the direction of a generator: the recipe's, or the reverse one."""
-    given = recipe.data.direction
-    return given if not suffix else {"AtoB": "BtoA", "BtoA": "AtoB"}[given]
 
 
 def _origin(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -1,0 +1,23 @@
+"""Other forms of an exported file: one shape, pictures of 8 bits, operations for phones."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Form:
+    """An exported file in another form than the one that its card is about.
+
+    Attributes:
+        file: its name, beside the card.
+        about: what is different, in words.
+        bytes: its size.
+        max_abs: largest difference from the PyTorch network's outputs: of a range of [-1, 1], or, where outputs are
+            8-bit levels, of 0 .. 255.
+        verdict: what a checker says of its use on phones; empty if it was not asked.
+    """
+
+    file: str
+    about: str
+    bytes: int
+    max_abs: float
+    verdict: str = ""

@@ -1,0 +1,124 @@
+"""Other forms of an exported generator that a recipe asks for: shapes, pictures of 8 bits, files for phones."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from slimgen import files
+from slimgen.cost.latency import onnx_session
+from slimgen.errors import ExportError
+from slimgen.export.forms import Form
+from slimgen.export.levels import HALF, in_bytes
+from slimgen.export.onnx import OnnxFile, export_fixed, parity
+from slimgen.stages.exporting import Exporting
+from slimgen.tasks import traits_of
+from slimgen.tasks.traits import LABEL_MAPS
+
+LEVELS = 1
+"""Largest difference, in 8-bit levels, of a file that takes and returns pictures of 8 bits: rounding a half."""
+
+
+def write_forms(exporting: Exporting, file: OnnxFile) -> list[Form]:
+    """Write the files that the recipe asks for beside the variants, check them, and return what they are."""
+    options = exporting.work.recipe.export
+    forms = [_static(exporting, file, shape) for shape in options.static]
+    if options.bytes:
+        forms += [_bytes(exporting, name) for name in options.variants]
+    return forms
+
+
+def _static(exporting: Exporting, file: OnnxFile, shape: Sequence[int]) -> Form:
+    """Write the file of one shape."""
+    full = given_shape(file, shape)
+    name = "x".join(map(str, shape))
+    try:
+        content = export_fixed(exporting.net, full, exporting.work.recipe.export.opset)
+    except ExportError as error:
+        rule = f"export.static: the generator must take an input of shape {tuple(full)}"
+        raise ExportError(
+            rule, error.got, "choose multiples of its least size, which the card of a run says"
+        ) from error
+    path = exporting.path(name)
+    files.write_bytes(path, exporting.stamped(name, onnx.load_from_string(content)))
+    apart = parity(
+        exporting.net, path, inputs_of(exporting.samples, full), tolerance=exporting.work.recipe.export.parity
+    )
+    return Form(path.name, f"fp32, of one shape: {tuple(full)}", path.stat().st_size, apart.max_abs)
+
+
+def given_shape(file: OnnxFile, shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the input's shape for a batch, height and width.
+
+    Raises:
+        ExportError: the size is not the file's, where it makes images of one size from noise.
+    """
+    batch, *size = shape
+    axes = file.input[1]
+    if len(axes) == 4:
+        return batch, int(axes[1]), *size
+    if tuple(size) != (file.height, file.width):
+        rule = f"export.static: a generator from noise makes images of {file.height} x {file.width} px alone"
+        raise ExportError(rule, f"{size[0]} x {size[1]}", "give that size")
+    return batch, int(axes[1])
+
+
+def inputs_of(samples: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return inputs of a shape, made of the samples: repeated to fill a batch, and a larger size, or cut off."""
+    times = [-(-wanted // given) for wanted, given in zip(shape, samples.shape, strict=True)]
+    times[1] = 1
+    return samples.repeat(times)[tuple(slice(length) for length in shape)].contiguous()
+
+
+def _bytes(exporting: Exporting, variant: str) -> Form:
+    """Write a variant that takes and returns pictures of 8 bits, and compare it with the variant itself."""
+    recipe = exporting.work.recipe
+    plain = exporting.path(variant)
+    classes = None
+    if traits_of(recipe).given == LABEL_MAPS and not exporting.suffix:
+        classes = exporting.samples.shape[1] - recipe.data.instances
+    name = "bytes" if variant == "fp32" else f"{variant}_bytes"
+    path = exporting.path(name)
+    files.write_bytes(path, exporting.stamped(name, in_bytes(onnx.load(plain), classes=classes)))
+    given = levels_of(exporting.samples, classes)
+    before, after = onnx_session(plain), onnx_session(path)
+    entry, size = before.get_inputs()[0], before.get_inputs()[0].shape[0]
+    most = 0
+    step = size if isinstance(size, int) else 1
+    for at in range(0, len(given) - step + 1, step):
+        values = values_of(given[at : at + step], classes, exporting.samples.shape[1])
+        expected = before.run(None, {entry.name: values})[0]
+        levels = np.clip(np.round((expected + 1) * HALF), 0, 255).transpose(0, 2, 3, 1)
+        got = after.run(None, {entry.name: given[at : at + step]})[0]
+        most = max(most, int(np.abs(got.astype(int) - levels.astype(int)).max()))
+    if most > LEVELS:
+        raise ExportError(f"a file of 8-bit pictures must differ by at most {LEVELS} level", f"{most} levels")
+    kind = "ids" if classes else "pictures" if len(entry.shape) == 4 else "noise"
+    about = f"{variant}; takes {kind}{'' if kind == 'noise' else ', uint8 (N, H, W, C)'}, returns uint8 (N, H, W, C)"
+    return Form(path.name, about, path.stat().st_size, float(most))
+
+
+def levels_of(samples: Tensor, classes: int | None) -> NDArray[Any]:
+    """Return samples as a file of 8-bit pictures takes them; noise stays as it is."""
+    if samples.dim() == 2:
+        return samples.numpy()
+    if classes is not None:
+        planes = [samples[:, :classes].argmax(1, keepdim=True), *torch.split(samples[:, classes:], 1, 1)]
+        return torch.cat([plane.to(torch.uint8) for plane in planes], 1).permute(0, 2, 3, 1).contiguous().numpy()
+    pixels = ((samples + 1) * HALF).round().clamp(0, 255).to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def values_of(levels: NDArray[Any], classes: int | None, channels: int) -> NDArray[Any]:
+    """Return the float32 input that a file of 8-bit pictures makes of them."""
+    if levels.dtype != np.uint8:
+        return levels
+    planes = levels.transpose(0, 3, 1, 2)
+    if classes is None:
+        return np.ascontiguousarray(planes.astype(np.float32) / np.float32(HALF) - np.float32(1))
+    seen = (planes[:, :1] == np.arange(classes).reshape(1, classes, 1, 1)).astype(np.float32)
+    return np.concatenate([seen, (planes[:, 1:] > 0).astype(np.float32)], 1)[:, :channels]
