@@ -195,7 +195,7 @@ def test_the_card_tells_shapes_cost_quality_protocol_parity_latency_and_licence(
     ]:
         assert line in text
     assert "differ by 0 at most" in text
-    assert "batch and height and width may vary" in text
+    assert "batch, height and width may vary, at least 1 px each." in text
     assert "pip install onnxruntime pillow numpy" in text
 
 
@@ -252,13 +252,13 @@ def test_an_axis_is_described_in_words(axis: int | str, words: str) -> None:
 
 def test_sides_that_must_be_multiples_are_said_to_be_and_not_rounded(facts: Facts) -> None:
     assert in_words("4*(((height - 1)//4)) + 4", 4) == "height"
-    text = card(replace(facts, onnx=replace(facts.onnx, multiple=4)))
-    assert "height and width must be multiples of 4." in text
+    text = card(replace(facts, onnx=replace(facts.onnx, multiple=4, least=8)))
+    assert "height and width must be multiples of 4, at least 8 px each." in text
     assert "Other multiples of 4 px run" in text
 
 
 def test_a_fixed_size_is_printed_with_its_reason(facts: Facts) -> None:
-    fixed = replace(facts.onnx, dynamic=("batch",), fixed_because="the network knows one size")
+    fixed = replace(facts.onnx, dynamic=("batch",), fixed_because="the network knows one size", least=None)
     assert "batch may vary (the network knows one size)." in card(replace(facts, onnx=fixed))
 
 

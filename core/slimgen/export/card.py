@@ -8,8 +8,8 @@ from pathlib import Path
 
 from slimgen.errors import RunError
 from slimgen.export.axes import in_words
-from slimgen.export.example import RGB, pictured, snippet
-from slimgen.export.forms import Form
+from slimgen.export.example import RGB, bytes_snippet, pictured, snippet
+from slimgen.export.forms import BYTES, IDS, Form
 from slimgen.export.front_matter import front_matter
 from slimgen.export.onnx import OnnxFile, Parity
 from slimgen.export.tables import Value, forms_table, pairs, records, rows, text, variants_table
@@ -127,7 +127,7 @@ def card(facts: Facts) -> str:
         *([_tiles(facts.tiles)] if facts.tiles else []),
         f"```python\n{snippet(onnx, facts.tiles)}```",
         *(["## Variants", *variants_table(facts.variants, facts.calibrated)] if len(facts.variants) > 1 else []),
-        *(["## Other files", forms_table(facts.files)] if facts.files else []),
+        *(["## Other files", forms_table(facts.files), *_bytes(facts)] if facts.files else []),
         "## Intended use and limits",
         _limits(facts),
         *_came(facts),
@@ -171,6 +171,17 @@ def _listed(names: Sequence[str]) -> str:
 def _multiples(onnx: OnnxFile) -> str:
     """Return the rule for other heights and widths, where not every size runs."""
     return f"; height and width must be multiples of {onnx.multiple}" if onnx.multiple > 1 else ""
+
+
+def _bytes(facts: Facts) -> list[str]:
+    """Return the code for a file of 8-bit pictures, of the recommended variant; nothing where there is none."""
+    best = next((one.name for one in facts.variants if one.recommended), "fp32")
+    names = [one.file for one in facts.files if one.kind == BYTES]
+    name = next((name for name in names if f"_{best}_" in name), next(iter(names), None))
+    if name is None:
+        return []
+    code = bytes_snippet(facts.onnx, name, labels=IDS in next(one.about for one in facts.files if one.file == name))
+    return ["A file of 8-bit pictures needs no conversion:", f"```python\n{code}```"] if code else []
 
 
 def _least(onnx: OnnxFile) -> str:

@@ -33,7 +33,7 @@ def snippet(onnx: OnnxFile, tiles: Tiling | None = None) -> str:
         )
     enlarges = onnx.output[1][2:] != shape[2:]
     as_it_is = enlarges and onnx.multiple == 1 and {"height", "width"} <= set(onnx.dynamic)
-    resized = "" if as_it_is else f".resize(({onnx.width}, {onnx.height}))"
+    resized = "" if as_it_is else f".resize(({onnx.width}, {onnx.height})){_sizes(onnx)}"
     if shape[1] == onnx.output[1][1] == 1:
         return (
             f"import numpy, onnxruntime, PIL.Image\n\n{start}"
@@ -54,6 +54,43 @@ def snippet(onnx: OnnxFile, tiles: Tiling | None = None) -> str:
         "image = numpy.asarray(picture, numpy.float32).transpose(2, 0, 1)[None] / 127.5 - 1\n"
         f'generated = session.run(None, {{"{name}": image}})[0][0].transpose(1, 2, 0)\n'
         f"{write}"
+    )
+
+
+def _sizes(onnx: OnnxFile) -> str:
+    """Return a comment on the sizes that the file takes instead of the one in the code; empty for one size."""
+    if not {"height", "width"} <= set(onnx.dynamic):
+        return ""
+    multiples = f"multiples of {onnx.multiple}" if onnx.multiple > 1 else "sides"
+    least = f" from {onnx.least} on" if onnx.least else ""
+    return f"  # (width, height); any {multiples}{least}"
+
+
+def bytes_snippet(onnx: OnnxFile, name: str, *, labels: bool) -> str:
+    """Return Python that runs a file of 8-bit pictures, channels last, on several pictures of one size at once.
+
+    Args:
+        onnx: the file in float32.
+        name: the one of 8-bit pictures.
+        labels: whether it takes ids of label maps, as grey pictures.
+    """
+    start = f'import numpy, onnxruntime, PIL.Image\n\nsession = onnxruntime.InferenceSession("{name}")\n'
+    given, made = onnx.input[1][1], onnx.output[1][1]
+    if made not in MODES or (pictured(onnx) and not labels and given not in MODES):
+        return ""
+    if not pictured(onnx):
+        read = f"given = numpy.random.default_rng(0).standard_normal((4, {given}), numpy.float32)\n"
+    else:
+        mode, axis = ("L", "[..., None]") if labels or given == 1 else (MODES[int(given)], "")
+        read = (
+            'pictures = ["picture.png"]  # any number, of one size\n'
+            f'given = numpy.stack([numpy.asarray(PIL.Image.open(name).convert("{mode}")) for name in pictures]){axis}\n'
+        )
+    shown = "picture[..., 0]" if made == 1 else "picture"
+    return (
+        f"{start}{read}"
+        f'for number, picture in enumerate(session.run(None, {{"{onnx.input[0]}": given}})[0]):\n'
+        f'    PIL.Image.fromarray({shown}).save(f"generated{{number}}.png")\n'
     )
 
 

@@ -2,12 +2,18 @@
 
 from dataclasses import dataclass
 
+STATIC, BYTES, EDGE = "static", "bytes", "edge"
+"""Kinds of forms: of one shape, of 8-bit pictures, for phones."""
+IDS = "takes ids"
+"""Said of a form that takes label maps as ids."""
+
 
 @dataclass(frozen=True)
 class Form:
     """An exported file in another form than the one that its card is about.
 
     Attributes:
+        kind: `STATIC`, `BYTES` or `EDGE`.
         file: its name, beside the card.
         about: what is different, in words.
         bytes: its size.
@@ -16,6 +22,7 @@ class Form:
         verdict: what a checker says of its use on phones; empty if it was not asked.
     """
 
+    kind: str
     file: str
     about: str
     bytes: int

@@ -12,7 +12,7 @@ from torch import Tensor
 from slimgen import files
 from slimgen.cost.latency import onnx_session
 from slimgen.errors import ExportError
-from slimgen.export.forms import Form
+from slimgen.export.forms import BYTES, IDS, STATIC, Form
 from slimgen.export.levels import HALF, in_bytes
 from slimgen.export.onnx import OnnxFile, export_fixed, parity
 from slimgen.stages.exporting import Exporting
@@ -48,7 +48,7 @@ def _static(exporting: Exporting, file: OnnxFile, shape: Sequence[int]) -> Form:
     apart = parity(
         exporting.net, path, inputs_of(exporting.samples, full), tolerance=exporting.work.recipe.export.parity
     )
-    return Form(path.name, f"fp32, of one shape: {tuple(full)}", path.stat().st_size, apart.max_abs)
+    return Form(STATIC, path.name, f"fp32, of one shape: {tuple(full)}", path.stat().st_size, apart.max_abs)
 
 
 def given_shape(file: OnnxFile, shape: Sequence[int]) -> tuple[int, ...]:
@@ -97,9 +97,10 @@ def _bytes(exporting: Exporting, variant: str) -> Form:
         most = max(most, int(np.abs(got.astype(int) - levels.astype(int)).max()))
     if most > LEVELS:
         raise ExportError(f"a file of 8-bit pictures must differ by at most {LEVELS} level", f"{most} levels")
-    kind = "ids" if classes else "pictures" if len(entry.shape) == 4 else "noise"
-    about = f"{variant}; takes {kind}{'' if kind == 'noise' else ', uint8 (N, H, W, C)'}, returns uint8 (N, H, W, C)"
-    return Form(path.name, about, path.stat().st_size, float(most))
+    takes = IDS if classes else "takes pictures" if len(entry.shape) == 4 else "takes noise"
+    octets = ", uint8 (N, H, W, C)"
+    about = f"{variant}; {takes}{octets if len(entry.shape) == 4 else ''}; returns pictures{octets}"
+    return Form(BYTES, path.name, about, path.stat().st_size, float(most))
 
 
 def levels_of(samples: Tensor, classes: int | None) -> NDArray[Any]:
