@@ -168,7 +168,10 @@ def unshuffled(draft: Draft) -> None:
         kernel = places.reshape(-1, channels, block, block)
         weights = draft.constant(f"every.{block}.{channels}", kernel)
         draft.nodes[place] = node(
-            "Conv", [split.input[0], weights], last.output[0], kernel_shape=[block] * 2, strides=[block] * 2, pads=[0] * 4
+            "Conv",
+            [split.input[0], weights],
+            last.output[0],
+            kernel_shape=[block] * 2,
+            strides=[block] * 2,
+            pads=[0] * 4,
         )
-
-
