@@ -117,19 +117,20 @@ def export_onnx(
     raise ExportError("the generator must be exportable as one ONNX graph", failures[-1])
 
 
-def export_fixed(net: nn.Module, shape: Sequence[int], opset: int = 20) -> bytes:
+def export_fixed(net: nn.Module, shape: Sequence[int], opset: int = 20, *, rewrite: bool = True) -> bytes:
     """Return a generator as `export_onnx` writes it, serialised, for one input shape; takes a fraction of the time.
 
     Args:
         net: as in `export_onnx`.
         shape: (N, C, H, W), or (N, latent).
         opset: ONNX operator set to write.
+        rewrite: as in `export_onnx`.
 
     Raises:
         ExportError: the network cannot be expressed in ONNX, or the graph is not valid.
     """
     try:
-        content: bytes = _checked(_exact(net), shape, (), opset).SerializeToString(deterministic=True)
+        content: bytes = _checked(_exact(net), shape, (), opset, rewrite).SerializeToString(deterministic=True)
     except Exception as error:
         raise ExportError("the generator must be exportable as one ONNX graph", reason(error)) from error
     return content

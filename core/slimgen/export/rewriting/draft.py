@@ -1,5 +1,6 @@
 """A graph being rewritten: its nodes in order, its constants, and known shapes."""
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -43,6 +44,10 @@ class Draft:
     def makers(self) -> dict[str, "NodeProto"]:
         """Return the node that computes each value."""
         return {name: node for node in self.nodes for name in node.output}
+
+    def readers(self) -> Counter[str]:
+        """Return how often nodes and the graph's outputs read each value."""
+        return Counter([*(name for node in self.nodes for name in node.input), *self.outputs])
 
     def array(self, name: str) -> NDArray[Any] | None:
         """Return a constant; None for any other value."""
