@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy
+import onnx
 import pytest
 import torch
 from torch import nn
@@ -61,6 +62,31 @@ def test_a_table_made_again_is_the_same_to_the_bit_and_measures_nothing(
     again = measure(net, path)
     assert again.as_dict() == table.as_dict()
     assert path.read_bytes() == before
+
+
+def test_a_table_of_int8_times_quantized_graphs_and_makes_each_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, path, seen = supernet(), tmp_path / "table.json", list[bytes]()
+    part = net.space.pin(net.space.smallest(), free=("channel.up2",))
+    plain = Clock.visit
+
+    def visit(clock: Clock, graph: bytes, shape: tuple[int, ...]) -> float:
+        seen.append(graph)
+        return plain(clock, graph, shape)
+
+    monkeypatch.setattr(Clock, "visit", visit)
+    make = {"path": path, "runs": 2 * VISIT, "fit": 1, "check": 1, "tolerance": float("inf")}
+    table = LatencyTable.measure(net, part.sample, SIZE, SIZE, deploy="int8", **make)
+    kinds = [{node.op_type for node in onnx.load_from_string(graph).graph.node} for graph in seen]
+    assert all("QuantizeLinear" in each for each in kinds if each & {"Conv", "ConvTranspose"})
+    assert sum("QuantizeLinear" in each for each in kinds) > len(kinds) / 2
+    assert len({id(graph) for graph in seen}) == len(seen) / 2  # two visits to each
+    assert table.conditions["deploy"] == "int8"
+    smallest = part.smallest()
+    how = {"path": path, "threads": 1, "runs": 2 * VISIT}
+    assert LatencyTable.recalled(net, smallest, SIZE, SIZE, deploy="int8", **how) is not None
+    assert LatencyTable.recalled(net, smallest, SIZE, SIZE, **how) is None  # of float32 nothing is known
 
 
 def test_all_genotypes_of_a_space_are_predicted_at_once_as_one_by_one(

@@ -10,6 +10,7 @@ from torch import nn
 from slimgen.cost.latency import Latency, Timed, latencies_in_turns, onnx_timed, torch_threads, torch_timed
 from slimgen.errors import ExportError
 from slimgen.export.onnx import export_fixed
+from slimgen.export.variants import FP32, NUMBERS, to_time
 
 NEEDED = ("onnxruntime", "onnx", "onnxscript")
 """Packages that must all be installed to export a generator and run it."""
@@ -38,9 +39,10 @@ def timings(
     threads: int,
     runs: int,
     opset: int = 20,
+    deploy: str = FP32,
     tell: Tell = lambda what, done, total: None,
 ) -> dict[str, Timing]:
-    """Time generators in turns: first all in onnxruntime, in float32 on the CPU, then all in PyTorch.
+    """Time generators in turns: first all in onnxruntime on the CPU, then all in PyTorch.
 
     Args:
         networks: name to a description of the architecture, and the network. Networks with equal descriptions differ
@@ -49,6 +51,7 @@ def timings(
         threads: threads within an operator.
         runs: timed calls of each network in each runtime.
         opset: ONNX operator set to write.
+        deploy: number format in onnxruntime, `fp32` or `int8`.
         tell: called with the progress.
 
     Raises:
@@ -57,7 +60,7 @@ def timings(
     made: dict[str, Timed | str] = {}
     for done, (source, net) in enumerate(networks.values(), start=1):
         if source not in made:
-            made[source] = _exported(net, shape, threads, opset)
+            made[source] = _exported(net, shape, threads, opset, deploy)
         tell("exported", done, len(networks))
     sessions = {name: one for name, (source, _) in networks.items() if isinstance(one := made[source], Timed)}
     exported = latencies_in_turns(sessions, threads=threads, runs=runs, progress=partial(tell, "latency"))
@@ -70,12 +73,13 @@ def timings(
     }
 
 
-def _exported(net: nn.Module, shape: Sequence[int], threads: int, opset: int) -> Timed | str:
+def _exported(net: nn.Module, shape: Sequence[int], threads: int, opset: int, deploy: str) -> Timed | str:
     """Return a generator in onnxruntime, or the reason why there is none."""
     absent = next((name for name in NEEDED if find_spec(name) is None), None)
     if absent is not None:
         return f"{absent} is not installed"
     try:
-        return onnx_timed(export_fixed(net, shape, opset), shape, threads)
+        content = to_time(export_fixed(net, shape, opset), shape, deploy)
+        return onnx_timed(content, shape, threads)._replace(variant=f"{NUMBERS[deploy]} nchw")
     except ExportError as error:
         return f"it is not exported: {error.got}"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 FP32, FP16, INT8 = "fp32", "fp16", "int8"
+NUMBERS = {FP32: "float32", FP16: "float16", INT8: "int8"}
+"""Number formats in the words of a latency's conditions."""
 QUANTIZED = ("Conv", "ConvTranspose")
 """Operators whose inputs and weights are 8-bit integers in the variant `int8`."""
 ALIKE = 0.05
@@ -128,6 +130,20 @@ def quantized(model: "ModelProto", inputs: Iterable[NDArray[Any]]) -> "ModelProt
             raise ExportError("onnxruntime must be able to quantize the graph", reason(error)) from error
         found = onnx.load(made)
     return _loadable(found)
+
+
+def to_time(content: bytes, shape: Sequence[int], deploy: str) -> bytes:
+    """Return a serialised float32 model in the number format in which it is to be timed.
+
+    Its value ranges come from one random input of this shape, since speed does not depend on them.
+    """
+    import onnx
+
+    if deploy != INT8:
+        return content
+    drawn = numpy.random.default_rng(0).uniform(-1, 1, tuple(shape)).astype(numpy.float32)
+    made: bytes = quantized(onnx.load_from_string(content), [drawn]).SerializeToString(deterministic=True)
+    return made
 
 
 def _loadable(model: "ModelProto") -> "ModelProto":

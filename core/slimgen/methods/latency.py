@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from slimgen.export.latency.clock import Clock
 from slimgen.export.latency.graph import onnx_graph
 from slimgen.export.latency.table import LatencyTable, Sample
+from slimgen.export.variants import to_time
 from slimgen.files import LATENCY, write_bytes
 from slimgen.methods.checks import priced
 from slimgen.methods.trials import TRIED, unkept
@@ -99,10 +100,11 @@ def least(recipe: Recipe, networks: InPieces, folder: Path) -> float:
     network itself is measured, several times, of which the smallest counts.
     """
     smallest, size, threads = networks.space.smallest(), recipe.size, recipe.evaluate.threads
-    if (known := LatencyTable.recalled(networks, smallest, *size, path=folder / LATENCY, threads=threads)) is not None:
+    how: dict[str, Any] = {"path": folder / LATENCY, "threads": threads, "deploy": recipe.export.deploy}
+    if (known := LatencyTable.recalled(networks, smallest, *size, **how)) is not None:
         return known[0] * (1 + known[1])
     shape, clock = networks.pieces(smallest, *size)[0].shape, Clock(threads)
-    graph = onnx_graph(networks.extract(smallest), shape)
+    graph = to_time(onnx_graph(networks.extract(smallest), shape), shape, recipe.export.deploy)
     return min(clock.visit(graph, shape) for _ in range(_VISITS))
 
 
@@ -154,6 +156,7 @@ def timed(job: Job, net: InPieces, networks: int, sample: Sample | None = None, 
         most=most,
         seed=recipe.seed,
         keep=True,
+        deploy=recipe.export.deploy,
         progress=lambda done, total: job.tell("latency", done, total, {}),
     )
     return Timed(table, first(lambda: 1 + table.error["max"]))

@@ -11,6 +11,7 @@ from slimgen import files
 from slimgen.cost.formula import Cost
 from slimgen.export.latency.clock import Clock
 from slimgen.export.latency.graph import onnx_graph
+from slimgen.export.variants import to_time
 from slimgen.files import read_json, write_json
 from slimgen.methods.checks import HALVING, NAIVE, NARROWED, NARROWED_LATENCY, RANDOM, RANDOM_PATH
 from slimgen.methods.drawn import NEARLY, drawn_within
@@ -85,7 +86,7 @@ def narrowed_in_time(job: Job, plan: Mapping[str, Any]) -> dict[str, Any]:
     clock, shape = Clock(recipe.evaluate.threads), (1, *job.task.shapes(job.data).given)
 
     def milliseconds(about: Mapping[str, Any]) -> float:
-        graph = onnx_graph(build_generator(**about), shape)
+        graph = to_time(onnx_graph(build_generator(**about), shape), shape, recipe.export.deploy)
         return clock.settle([clock.visit(graph, shape) for _ in range(_VISITS)])
 
     def measured() -> dict[str, Any]:

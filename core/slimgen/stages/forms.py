@@ -1,6 +1,7 @@
 """Other forms of an exported generator that a recipe asks for: shapes, pictures of 8 bits, files for phones."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from torch import Tensor
 from slimgen import files
 from slimgen.cost.latency import onnx_session
 from slimgen.errors import ExportError
-from slimgen.export.forms import BYTES, IDS, STATIC, Form
+from slimgen.export.forms import BYTES, EDGE, IDS, STATIC, Form
 from slimgen.export.levels import HALF, in_bytes
 from slimgen.export.onnx import OnnxFile, export_fixed, parity
+from slimgen.export.rewriting.phones import for_phones
+from slimgen.export.usability import verdicts
 from slimgen.stages.exporting import Exporting
 from slimgen.tasks import traits_of
 from slimgen.tasks.traits import LABEL_MAPS
@@ -25,30 +28,42 @@ LEVELS = 1
 
 def write_forms(exporting: Exporting, file: OnnxFile) -> list[Form]:
     """Write the files that the recipe asks for beside the variants, check them, and return what they are."""
-    options = exporting.work.recipe.export
-    forms = [_static(exporting, file, shape) for shape in options.static]
+    recipe, options = exporting.work.recipe, exporting.work.recipe.export
+    forms = [_one_shape(exporting, file, shape) for shape in options.static]
+    if options.edge:
+        forms += [_one_shape(exporting, file, shape, edge=True) for shape in options.static or [(1, *recipe.size)]]
     if options.bytes:
         forms += [_bytes(exporting, name) for name in options.variants]
     return forms
 
 
-def _static(exporting: Exporting, file: OnnxFile, shape: Sequence[int]) -> Form:
-    """Write the file of one shape."""
-    full = given_shape(file, shape)
-    name = "x".join(map(str, shape))
+def _one_shape(exporting: Exporting, file: OnnxFile, shape: Sequence[int], *, edge: bool = False) -> Form:
+    """Write the file of one shape: as it is for a CPU, or in the operations that phones take, with a verdict."""
+    options, full = exporting.work.recipe.export, given_shape(file, shape)
     try:
-        content = export_fixed(exporting.net, full, exporting.work.recipe.export.opset)
+        content = export_fixed(exporting.net, full, options.opset, rewrite=not edge)
     except ExportError as error:
         rule = f"export.static: the generator must take an input of shape {tuple(full)}"
-        raise ExportError(
-            rule, error.got, "choose multiples of its least size, which the card of a run says"
-        ) from error
-    path = exporting.path(name)
-    files.write_bytes(path, exporting.stamped(name, onnx.load_from_string(content)))
-    apart = parity(
-        exporting.net, path, inputs_of(exporting.samples, full), tolerance=exporting.work.recipe.export.parity
-    )
-    return Form(STATIC, path.name, f"fp32, of one shape: {tuple(full)}", path.stat().st_size, apart.max_abs)
+        raise ExportError(rule, error.got, "choose a size that the card allows") from error
+    sides = "x".join(map(str, shape))
+    name = sides if not edge else f"edge_{sides}" if options.static else "edge"
+    path, model = exporting.path(name), onnx.load_from_string(content)
+    files.write_bytes(path, exporting.stamped(name, for_phones(model) if edge else model))
+    tolerance = options.parity
+    apart = parity(exporting.net, path, inputs_of(exporting.samples, full), tolerance=tolerance)
+    about = f"fp32, of one shape: {tuple(full)}"
+    if not edge:
+        return Form(STATIC, path.name, about, path.stat().st_size, apart.max_abs)
+    return Form(EDGE, path.name, f"{about}, for phones", path.stat().st_size, apart.max_abs, said(path))
+
+
+def said(path: Path) -> str:
+    """Return what phones' accelerators take of a file, in words."""
+    found = verdicts(path).values()
+    each = [
+        f"{one.provider}: {one.takes}, {one.supported} of {one.nodes} nodes, pieces: {one.partitions}" for one in found
+    ]
+    return "; ".join(each)
 
 
 def given_shape(file: OnnxFile, shape: Sequence[int]) -> tuple[int, ...]:

@@ -43,6 +43,7 @@ IMAGES = ("task", "size", "seed", "data")
 TRAINING = (*IMAGES, "compute", "losses", "teach")
 SEARCHING = (*TRAINING, "method", "supernet")
 READING = ("data/batches.py", "data/patches.py", "data/pictures.py")
+TIMING = ("export/latency", "export/rewriting", "export/variants.py")
 LEARNING = (*READING, "device.py", "nets", "tasks", "training")
 
 _STAGES = (
@@ -76,7 +77,16 @@ _STAGES = (
         "Search for the best architecture within the budget.",
         reads=("prepare", "teach", "supernet"),
         sections=(*SEARCHING, "budget", "objective", "search", "evaluate.features", "evaluate.threads"),
-        code=(*LEARNING, "cost", "export/latency", "export/rewriting", "methods", "metrics", "search"),
+        code=(
+            *LEARNING,
+            "cost",
+            "export/latency",
+            "export/rewriting",
+            "export/variants.py",
+            "methods",
+            "metrics",
+            "search",
+        ),
         trains=True,
         shared=True,
     ),
@@ -85,7 +95,16 @@ _STAGES = (
         "Train the found generator, and the rivals it is compared with.",
         reads=("prepare", "teach", "supernet", "search"),
         sections=(*SEARCHING, "budget", "finetune"),
-        code=(*LEARNING, "cost", "export/latency", "export/rewriting", "methods", "metrics", "search"),
+        code=(
+            *LEARNING,
+            "cost",
+            "export/latency",
+            "export/rewriting",
+            "export/variants.py",
+            "methods",
+            "metrics",
+            "search",
+        ),
         trains=True,
         shared=True,
     ),
@@ -102,6 +121,7 @@ _STAGES = (
             "export/onnx.py",
             "export/rewriting",
             "export/turns.py",
+            "export/variants.py",
             "metrics",
             "nets",
             "report",

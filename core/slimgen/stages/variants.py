@@ -15,7 +15,7 @@ from slimgen.cost.latency import Latency, latencies_in_turns, onnx_timed
 from slimgen.errors import ExportError
 from slimgen.export.onnx import parity
 from slimgen.export.running import OnnxGenerator
-from slimgen.export.variants import FP16, FP32, INT8, Variant, change_of, half, quantized, recommended
+from slimgen.export.variants import FP16, FP32, NUMBERS, Variant, change_of, half, quantized, recommended
 from slimgen.recipe.trainings import Schedule
 from slimgen.stages.comparison import comparison
 from slimgen.stages.exporting import Exporting
@@ -70,14 +70,10 @@ def timed_in_turns(exporting: Exporting, names: tuple[str, ...]) -> dict[str, La
     """Return the latency of each variant in onnxruntime, one image per call, all in turns."""
     options, shape = exporting.work.recipe.evaluate, (1, *exporting.samples.shape[1:])
     timed = {
-        name: onnx_timed(exporting.path(name), shape, options.threads)._replace(variant=f"{VARIANT[name]} nchw")
+        name: onnx_timed(exporting.path(name), shape, options.threads)._replace(variant=f"{NUMBERS[name]} nchw")
         for name in names
     }
     return latencies_in_turns(timed, threads=options.threads, runs=options.latency_runs)
-
-
-VARIANT = {FP32: "float32", FP16: "float16", INT8: "int8"}
-"""Number formats in the words of a latency's conditions."""
 
 
 def calibration(work: Work, suffix: str) -> Iterator[NDArray[Any]]:

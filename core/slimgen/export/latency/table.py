@@ -8,16 +8,18 @@ operators are used by ProxylessNAS, Cai et al. 2019, and FBNet, Wu et al. 2019.)
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from statistics import median
 
 import numpy
+from torch import nn
 
 from slimgen.errors import SlimgenError
 from slimgen.export.latency.clock import VISIT, Clock, Visits
 from slimgen.export.latency.columns import Columns, Line, Times, fit_line, predictor
 from slimgen.export.latency.graph import onnx_graph
+from slimgen.export.variants import FP32, to_time
 from slimgen.nets.pieces import InPieces, Piece
 from slimgen.run.record import machine
 from slimgen.search.genotype import Genotype
@@ -39,13 +41,22 @@ class LatencyTable:
     """
 
     def __init__(
-        self, supernet: InPieces, height: int, width: int, threads: int, runs: int, path: Path, keep: bool = False
+        self,
+        supernet: InPieces,
+        height: int,
+        width: int,
+        threads: int,
+        runs: int,
+        path: Path,
+        keep: bool = False,
+        deploy: str = FP32,
     ) -> None:
         import onnxruntime
 
         if runs < 1:
             raise SlimgenError("runs must be at least 1", runs)
         self._supernet, self._size, self._clock = supernet, (height, width), Clock(threads)
+        self._deploy, self._graphs = deploy, dict[str, bytes]()
         self._rounds = -(-runs // VISIT)
         # Everything that the times depend on; the pieces of the largest network identify the supernet.
         conditions: dict[str, object] = {
@@ -57,6 +68,7 @@ class LatencyTable:
             "width": width,
             "runs": self._rounds * VISIT,
             "largest": [piece.key for piece in supernet.pieces(supernet.space.largest(), height, width)],
+            **({} if deploy == FP32 else {"deploy": deploy}),
         }
         self._visits = Visits(path, conditions, ("cpu", "onnxruntime") if keep else ())
         self.conditions = self._visits.conditions
@@ -83,6 +95,7 @@ class LatencyTable:
         tolerance: float = 0.1,
         most: int | None = None,
         keep: bool = False,
+        deploy: str = FP32,
         progress: Progress | None = None,
     ) -> "LatencyTable":
         """Measure the sampled pieces and some whole networks in turns, then fit and check the line.
@@ -107,6 +120,7 @@ class LatencyTable:
             most: number of pieces to measure in advance if there are very many; others are measured when first needed.
             keep: accept a finished table of another processor or onnxruntime: a search that resumes elsewhere, or
                 runs on several machines, must keep the costs that it began with.
+            deploy: number format of pieces and networks, `fp32` or `int8`.
             progress: called with the visits done and the total.
 
         Raises:
@@ -117,7 +131,7 @@ class LatencyTable:
         """
         if fit < 1 or check < 1:
             raise SlimgenError("fit and check must each be at least 1", f"{fit=}, {check=}")
-        table = cls(supernet, height, width, threads, runs, path, keep)
+        table = cls(supernet, height, width, threads, runs, path, keep, deploy)
         pieces, samples = table._sampled(sample, random.Random(seed), fit + check, most)
         fitted, checked = table._choose(samples, fit, check)
         # All in the same rounds, so that pieces and networks meet the same state of the machine.
@@ -143,12 +157,13 @@ class LatencyTable:
         path: Path,
         threads: int,
         runs: int = 24,
+        deploy: str = FP32,
     ) -> tuple[float, float] | None:
         """Return a sub-network's milliseconds by a finished table's file, and the largest error of the table's check.
 
         None where there is no finished table of these networks, or it lacks a piece; nothing is measured or written.
         """
-        table = cls(supernet, height, width, threads, runs, path, keep=True)
+        table = cls(supernet, height, width, threads, runs, path, keep=True, deploy=deploy)
         visits = [table._visits[piece.key] for piece in supernet.pieces(genotype, height, width)]
         line, checked = (table._visits.summary.get(name) for name in ("slope", "error"))
         begin = table._visits.summary.get("intercept_ms")
@@ -238,12 +253,21 @@ class LatencyTable:
         return [rest[int(number)] for number in numbers], list(samples[:check])
 
     def _piece(self, piece: Piece) -> Callable[[], float]:
-        return lambda: self._clock.visit(onnx_graph(piece.build(), piece.shape), piece.shape)
+        return lambda: self._clock.visit(self._graph(piece.key, piece.build, piece.shape), piece.shape)
 
     def _network(self, genotype: Genotype) -> Callable[[], float]:
         shape = self._supernet.pieces(genotype, *self._size)[0].shape
         # The extracted network, not the chain of its pieces: anything that the pieces omit shows up as an error.
-        return lambda: self._clock.visit(onnx_graph(self._supernet.extract(genotype), shape), shape)
+        build = partial(self._supernet.extract, genotype)
+        return lambda: self._clock.visit(self._graph(_name(genotype), build, shape), shape)
+
+    def _graph(self, name: str, build: Callable[[], nn.Module], shape: Sequence[int]) -> bytes:
+        """Return the graph of a piece or network; one whose making takes long is made only once."""
+        if self._deploy == FP32:
+            return onnx_graph(build(), shape)
+        if name not in self._graphs:
+            self._graphs[name] = to_time(onnx_graph(build(), shape), shape, self._deploy)
+        return self._graphs[name]
 
     def _each(self, genotype: Genotype) -> list[float]:
         """Return the milliseconds of each piece, in order."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from slimgen import files
 from slimgen.cost.formula import CONVENTIONS
 from slimgen.export.turns import Timing, timings
+from slimgen.export.variants import INT8
 from slimgen.methods.method import REVERSE
 from slimgen.metrics.kinds import OfSegmentations
 from slimgen.metrics.registry import find
@@ -65,6 +66,7 @@ def evaluate(work: Work) -> Mapping[str, float]:
         threads=recipe.evaluate.threads,
         runs=recipe.evaluate.latency_runs,
         opset=recipe.export.opset,
+        deploy=recipe.export.deploy,
         tell=lambda what, done, total: work.progress(what, done, total, {}),
     )
     rows = [row(name, about, shapes, measured[name], timed[name]) for name, about in generators.items()]
@@ -115,7 +117,8 @@ def notes(work: Work, comparisons: Mapping[str, Comparison]) -> list[str]:
     shown = {how_shown(images.shape[1]) for one in comparisons.values() for images in one.columns.values()}
     ended = stopping(read_record(work.inputs["teach"])["metrics"])
     trial = "a quick run, cut short by --quick: none of its figures is a result" if work.recipe.quick else ""
-    return [text for text in (trial, ended, *worth, *sorted(filter(None, shown)), *apart(work.inputs)) if text]
+    timed = "milliseconds in onnxruntime are those of int8 (export.deploy)" if work.recipe.export.deploy == INT8 else ""
+    return [text for text in (trial, timed, ended, *worth, *sorted(filter(None, shown)), *apart(work.inputs)) if text]
 
 
 def row(
