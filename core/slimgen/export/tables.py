@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from slimgen.export.formats import FP16, INT8
 from slimgen.export.forms import Form
-from slimgen.export.variants import FP16, INT8, Variant
+from slimgen.export.variants import Variant
 from slimgen.text import markdown
 
 Value = str | int | float | bool | None

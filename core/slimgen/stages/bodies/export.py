@@ -13,10 +13,11 @@ import torch
 from slimgen import files
 from slimgen.cost.latency import Latency
 from slimgen.export.card import TURNS, Facts, read_facts, write_card
+from slimgen.export.formats import FP32, INT8
 from slimgen.export.forms import Form
 from slimgen.export.onnx import OnnxFile, Parity, export_onnx, parity
 from slimgen.export.tiling import tiling
-from slimgen.export.variants import FP32, INT8, Variant
+from slimgen.export.variants import Variant
 from slimgen.recipe import Recipe
 from slimgen.report.html import Exported, complete_report
 from slimgen.report.table import parse_table
