@@ -1,14 +1,12 @@
 """Generated pictures of the same inputs, for the report: each at its own resolution, with its score."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from PIL import Image
 from torch import Tensor
 
+from slimgen.report.inline import of_pixels
 from slimgen.report.pictures import eight_bits
 from slimgen.report.words import quality
 
@@ -36,7 +34,7 @@ class Gallery:
 
 
 class Cell(NamedTuple):
-    """A picture of the report: its column, its PNG as a data URI, its width on the page in CSS pixels, its score."""
+    """A picture of the report: its column, its pixels as a data URI, its width on the page in CSS pixels, its score."""
 
     column: str
     source: str
@@ -47,7 +45,7 @@ class Cell(NamedTuple):
 def cells_of(gallery: Gallery) -> list[tuple[str, list[Cell]]]:
     """Return the rows of a gallery: the name of each, and its cells.
 
-    Small pictures are enlarged on the page by a whole number; the PNG keeps their resolution.
+    Small pictures are enlarged on the page by a whole number; the file keeps their resolution.
 
     Raises:
         SlimgenError: a column holds no pictures.
@@ -59,19 +57,12 @@ def cells_of(gallery: Gallery) -> list[tuple[str, list[Cell]]]:
         (
             name,
             [
-                Cell(column, png_uri(images[row]), width, _score(gallery, column, row))
+                Cell(column, of_pixels(images[row]), width, _score(gallery, column, row))
                 for column, images in pictures.items()
             ],
         )
         for row, name in enumerate(gallery.rows)
     ]
-
-
-def png_uri(picture: object) -> str:
-    """Return a picture, uint8 (height, width, 3), as the data URI of a PNG."""
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, format="PNG")  # type: ignore[arg-type]
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
 def _score(gallery: Gallery, column: str, row: int) -> str:

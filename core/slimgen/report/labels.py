@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from slimgen.report.words import COSTS, number, seconds, size, title
+from slimgen.report.words import COSTS, number, seconds, size, step, title
 
 WORDS = {
     "band": "architectures whose cost is near the limit",
@@ -53,7 +53,7 @@ def limited(limits: Mapping[str, object], shares: Mapping[str, object]) -> dict[
 def label(key: str) -> str:
     """Return the label of a metric of a search."""
     if key.startswith("seconds."):
-        return f"time of the step {key.removeprefix('seconds.')}"
+        return f"time of the step {step(key.removeprefix('seconds.'))}"
     if key.startswith("val_"):
         return f"{title(key.removeprefix('val_'))} of the winner, on validation images, before fine-tuning"
     if key.startswith("reverse_") and key not in WORDS:
