@@ -1,5 +1,6 @@
 """The result of a run for the page: its headline, and its table, with what is better and what is worse."""
 
+import math
 from typing import NamedTuple
 
 from slimgen.report.table import (
@@ -79,7 +80,12 @@ def change(before: float | None, after: float | None, goal: str) -> str:
     how = tone(before, after, goal)
     if before is None or after is None or not how or quality(before) == quality(after):
         return ""
-    return f"{quality(abs(after - before))} {how}" if abs(after - before) < float("inf") else how
+    return f"{_two(abs(after - before))} {how}" if math.isfinite(after - before) else how
+
+
+def _two(value: float) -> str:
+    """Return about two digits of a difference, never in powers of ten."""
+    return f"{value:.4f}" if value < 1e-3 else f"{value:.2g}" if value < 99.5 else f"{value:.0f}"
 
 
 def marked(table: Table) -> list[list[Cell]]:
