@@ -10,8 +10,10 @@ from slimgen.report.inline import of_pixels
 from slimgen.report.pictures import eight_bits
 from slimgen.report.words import quality
 
-LEAST = 160
-"""Smallest length of a picture's longer side on the page, in CSS pixels."""
+LEAST, NARROW = 160, 128
+"""Smallest length of a picture's longer side on the page, in CSS pixels, and what a full row may shrink it to."""
+ROOM, GAP = 1086, 10
+"""Width of a row on a large screen, and of the gap between two pictures, in CSS pixels."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,15 @@ class Cell(NamedTuple):
 def cells_of(gallery: Gallery) -> list[tuple[str, list[Cell]]]:
     """Return the rows of a gallery: the name of each, and its cells.
 
-    Small pictures are enlarged on the page by a whole number; the file keeps their resolution.
+    Small pictures are enlarged on the page, by a whole number where their row has room for it; the file keeps their
+    resolution.
 
     Raises:
         SlimgenError: a column holds no pictures.
     """
     pictures = {name: eight_bits(name, images) for name, images in gallery.columns.items()}
-    side = max(max(images.shape[1:3]) for images in pictures.values())
-    width = max(images.shape[2] for images in pictures.values()) * -(-LEAST // side)
+    side, wide = (max(max(images.shape[axis] for axis in axes) for images in pictures.values()) for axes in ((1, 2), (2,)))
+    width = _width(wide, -(-LEAST // side), len(pictures))
     return [
         (
             name,
@@ -63,6 +66,15 @@ def cells_of(gallery: Gallery) -> list[tuple[str, list[Cell]]]:
         )
         for row, name in enumerate(gallery.rows)
     ]
+
+
+def _width(wide: int, times: int, count: int) -> int:
+    """Return the width on the page of pictures that are `times` enlarged, or less where a row has too little room."""
+    room = (ROOM - GAP * (count - 1)) // count
+    if wide * times <= room or wide >= LEAST or room < NARROW:
+        return wide * times
+    fewer = room // wide * wide
+    return fewer if fewer >= NARROW else room
 
 
 def _score(gallery: Gallery, column: str, row: int) -> str:

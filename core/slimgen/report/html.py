@@ -78,6 +78,7 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["tied"] = lambda text: text.replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓")
     environment.filters.update(number=number, seconds=seconds, size=filesize, place=lambda value: f"{value:.2f}%")
     return environment
 
@@ -124,7 +125,7 @@ def write_report(
             generators={row.name: words for row in table.rows if (words := generator(row.name))} if table else {},
             headline=headline(table) if table else [],
             galleries=[(gallery, cells_of(gallery)) for gallery in galleries or ()],
-            pictures={place: inside.get(place) for place in PLACES},
+            pictures={**{place: inside.get(place) for place in PLACES}, **({"pareto": None} if facts.get("trials") else {})},
             plot=_plot(facts),
             trainings=[picture for name, lines in logs.items() for picture in _losses(name, lines)],
             others=[picture for name, picture in inside.items() if name not in PLACES],
@@ -173,7 +174,7 @@ def _replaced(text: str, marks: Marks, section: str) -> str:
 
 
 def _plot(facts: Mapping[str, object]) -> Plot | None:
-    """Lay out the chart of the search; return None if no trial can be drawn."""
+    """Lay out the chart of the search; return None if it would not have two points."""
     winner, lines = values_of(facts.get("genotype")), facts.get("trials")
     if not isinstance(lines, Sequence) or not lines or "objective" not in winner:
         return None
@@ -187,9 +188,9 @@ def _plot(facts: Mapping[str, object]) -> Plot | None:
             steps=tuple(steps) if isinstance(steps := winner.get("steps"), list | tuple) else (),
             measured=str(winner.get("measured", "validation")),
         )
-        return plot_of(front)
     except SlimgenError:
         return None
+    return plot_of(front) if len(front.trials) > 1 else None
 
 
 def _losses(name: str, lines: list[Mapping[str, object]]) -> list[Picture]:

@@ -133,7 +133,7 @@ def _scale(values: Sequence[float]) -> Scale:
 
     low, high = min(values), max(values)
     room = ROOM * (high - low) or abs(low) * ROOM or 1.0
-    ticks = MaxNLocator(nbins=5).tick_values(low - room, high + room)
+    ticks = MaxNLocator(nbins=5, steps=(1, 2, 2.5, 5, 10)).tick_values(low - room, high + room)
     return Scale(low - room, high + room, [tick for tick in map(float, ticks) if low - room <= tick <= high + room])
 
 

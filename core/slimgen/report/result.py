@@ -70,8 +70,10 @@ def headline(table: Table) -> list[Figure]:
 
 def tone(before: float | None, after: float | None, goal: str) -> str:
     """Return whether a change is for the better or the worse; empty if there is none, or the goal is unknown."""
-    if before is None or after is None or not before - after or goal not in ("min", "max"):
+    if before is None or after is None or goal not in ("min", "max") or before == after:
         return ""
+    if math.isnan(before) or math.isnan(after):
+        return "" if math.isnan(before) and math.isnan(after) else WORSE if math.isnan(after) else BETTER
     return BETTER if (after < before) == (goal == "min") else WORSE
 
 

@@ -171,7 +171,8 @@ def variants_table(variants: Sequence[Variant], goals: Mapping[str, str]) -> "ri
     )
     for name in head:
         words = name in ("run", "variant", "take")
-        table.add_column(Text(name), justify="left" if words else "right", no_wrap=name != "run")
+        alone = name != "run"  # its name may be long, and is better broken than cut
+        table.add_column(Text(name), justify="left" if words else "right", no_wrap=alone, overflow="fold")
     for one, line in zip(variants, lines, strict=True):
         table.add_row(*(Text(printable(cell)) for cell in line), style="green" if one.recommended else None)
     return table

@@ -27,10 +27,11 @@ GENERATORS = {
 """Explanations of a table's rows; rivals of one kind are numbered."""
 COSTS = {"macs": "MACs", "params": "parameters", "bytes": "of weights", "latency_ms": "ms (predicted)"}
 """Printed names of the costs that a budget may limit, to follow a number and its unit."""
-STEPS = {"even": "even widths", "": "search"}
+STEPS = {"even": "even widths", "argmax": "likeliest choices", "": "search"}
 """Printed names of a search's steps whose own names do not speak for themselves."""
 NAMES = {
     **{"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "ssim_y": "SSIM-Y", "patch_swd": "patch SWD"},
+    **{"log_probability": "log-probability", "distance": "distance from the original"},
     **{"fid": "FID", "kid": "KID", "is": "IS", "lpips": "LPIPS"},
 }
 
