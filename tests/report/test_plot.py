@@ -51,7 +51,7 @@ def test_the_axis_and_the_line_are_those_of_the_budget():
 
 def test_the_front_goes_through_its_points_in_stairs():
     shown = plot()
-    p, b, c, a = shown.dots
+    _, b, _, a = shown.dots
     assert shown.segments == [(a.left, a.top, b.left, a.top), (b.left, a.top, b.left, b.top)]
 
 
@@ -64,8 +64,8 @@ def test_the_winner_is_the_point_of_its_own_step():
 
 
 def test_steps_differ_in_colour_and_shape():
-    path, channel = sorted(plot().steps, key=lambda step: step.count)
-    assert (path.name, path.count, channel.name, channel.count) == ("path", 1, "channel", 3)
+    path, channel = sorted(plot().steps, key=lambda step: step.trials)
+    assert (path.name, path.trials, channel.name, channel.trials) == ("path", 1, "channel", 3)
     assert path.colour != channel.colour
     assert path.shape != channel.shape
 

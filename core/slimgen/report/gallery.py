@@ -54,7 +54,9 @@ def cells_of(gallery: Gallery) -> list[tuple[str, list[Cell]]]:
         SlimgenError: a column holds no pictures.
     """
     pictures = {name: eight_bits(name, images) for name, images in gallery.columns.items()}
-    side, wide = (max(max(images.shape[axis] for axis in axes) for images in pictures.values()) for axes in ((1, 2), (2,)))
+    side, wide = (
+        max(max(images.shape[axis] for axis in axes) for images in pictures.values()) for axes in ((1, 2), (2,))
+    )
     width = _width(wide, -(-LEAST // side), len(pictures))
     return [
         (

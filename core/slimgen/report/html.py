@@ -125,7 +125,10 @@ def write_report(
             generators={row.name: words for row in table.rows if (words := generator(row.name))} if table else {},
             headline=headline(table) if table else [],
             galleries=[(gallery, cells_of(gallery)) for gallery in galleries or ()],
-            pictures={**{place: inside.get(place) for place in PLACES}, **({"pareto": None} if facts.get("trials") else {})},
+            pictures={
+                **{place: inside.get(place) for place in PLACES},
+                **({"pareto": None} if facts.get("trials") else {}),
+            },
             plot=_plot(facts),
             trainings=[picture for name, lines in logs.items() for picture in _losses(name, lines)],
             others=[picture for name, picture in inside.items() if name not in PLACES],

@@ -1,6 +1,7 @@
 """Chart of a search inside the page: drawn by the browser at any width, each point with its own words."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from slimgen.report.budget import shown as cost_words
@@ -27,10 +28,10 @@ class Dot(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A step of the search, as in the legend."""
+    """A step of the search, as in the legend: its name, its number of trials, and their look."""
 
     name: str
-    count: int
+    trials: int
     colour: str
     shape: str
 
@@ -140,7 +141,7 @@ def _scale(values: Sequence[float]) -> Scale:
 def _stairs(points: Sequence[tuple[float, float]]) -> list[tuple[float, float, float, float]]:
     """Return a line through points that keeps its height until the next point, as segments."""
     segments = []
-    for (left, top), (right, below) in zip(points, points[1:], strict=False):
+    for (left, top), (right, below) in pairwise(points):
         segments += [(left, top, right, top), (right, top, right, below)]
     return segments
 

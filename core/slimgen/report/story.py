@@ -101,6 +101,8 @@ def _data(manifest: Values, splits: Mapping[str, Values]) -> Values:
                 pairs = "by name; known to the evaluation alone" if split.get("paired") else "none"
                 data["partners in test"] = pairs
     data |= {
-        f"{name} images": len(value) for name in ("rejected", "unmatched") if isinstance(value := manifest.get(name), dict | list)
+        f"{name} images": len(value)
+        for name in ("rejected", "unmatched")
+        if isinstance(value := manifest.get(name), dict | list)
     }
     return {**data, "digest": str(manifest["digest"])[:16]} if "digest" in manifest else data

@@ -133,7 +133,8 @@ def _cell(one: Variant, metric: str, goal: str) -> Cell:
         return Cell(quality(value))
     before = value - apart
     if goal:
-        return Cell(quality(value), change(before, value, goal), tone(before, value, goal))
+        words = change(before, value, goal)
+        return Cell(quality(value), words, tone(before, value, goal) if words else "")
     return Cell(quality(value), f"{apart:+.2g}" if quality(before) != quality(value) else "")
 
 
