@@ -29,6 +29,7 @@ WORDS = {
     "total_params": "parameters of both directions",
     "training_macs": "MACs of training candidates",
     "updates": "updates of candidates",
+    "val_log_probability": "log-probability of the winner, under the trained probabilities of the choices",
 }
 """Labels of the metrics of the stage `search`; those of `val_...`, `seconds....` and `reverse_...` are composed."""
 FIRST = ("space_size", "paths", "operators", "channels", "bits", "evaluations", "left_early", "pareto", "band")
@@ -54,7 +55,7 @@ def label(key: str) -> str:
     """Return the label of a metric of a search."""
     if key.startswith("seconds."):
         return f"time of the step {step(key.removeprefix('seconds.'))}"
-    if key.startswith("val_"):
+    if key.startswith("val_") and key not in WORDS:
         return f"{title(key.removeprefix('val_'))} of the winner, on validation images, before fine-tuning"
     if key.startswith("reverse_") and key not in WORDS:
         return f"{label(key.removeprefix('reverse_'))}, reverse direction"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from slimgen.recipe import Recipe
 from slimgen.report.labels import limited, searched
 from slimgen.report.table import Table
-from slimgen.report.words import seconds, title
+from slimgen.report.words import arrow, seconds, title
 from slimgen.size import Size
 
 UNKNOWN_TRUTH = "in metrics of single images, the original's outputs; in others, the targets"
@@ -40,7 +40,7 @@ def gather(facts: Mapping[str, object], table: Table | None) -> Values:
         "recipe": recipe.to_yaml() if recipe else "",
         "protocol": {**table.protocol, **timed, "MAC convention": table.convention} if table else {},
         "budget": _budget(recipe, values_of(chosen.get("limits"))),
-        "objective": _objective(recipe, splits),
+        "objective": _objective(recipe, splits, values_of(chosen.get("objective"))),
         "search": searched(values_of(records.get("search", {}).get("metrics"))),
         "genotype": values_of(chosen.get("genotype")),
         "stages": _times(records),
@@ -73,12 +73,16 @@ def _budget(recipe: Recipe | None, limits: Values) -> Values:
     return {**shown, "MAC convention": recipe.budget.convention} if shown else {}
 
 
-def _objective(recipe: Recipe | None, splits: Mapping[str, Values]) -> Values:
-    """Return the recipe's objective, and the source of the targets for images without partners."""
+def _objective(recipe: Recipe | None, splits: Mapping[str, Values], searched_by: Values) -> Values:
+    """Return the objective of the search, or else the recipe's, and the source of targets for images without partners.
+
+    A method that measures no candidates is led by an objective of its own.
+    """
     if recipe is None:
         return {}
     objective: Values = recipe.objective.model_dump(exclude_none=True)
-    objective["metric"] = title(str(objective["metric"]))
+    metric = str(searched_by.get("metric", objective["metric"]))
+    objective["metric"] = f"{title(metric)} {arrow(searched_by.get('goal'))}".rstrip()
     two_sets = any(split.get("target_names") is not None for split in splits.values())
     return {**objective, "compared with": UNKNOWN_TRUTH} if two_sets else objective
 
