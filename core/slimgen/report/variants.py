@@ -114,7 +114,7 @@ class Shown(NamedTuple):
 def shown(variants: Sequence[Variant], goals: Mapping[str, str]) -> Shown:
     """Return variants with their quality beside fp32's; `goals` say which change is for the better.
 
-    The first two columns, name and file, are not among the cells.
+    The first column, the name, and the last, the file, are not among the cells.
     """
     metrics = list(dict.fromkeys(metric for one in variants for metric in one.quality))
     headings = ["size", *(_heading(metric, goals) for metric in metrics), "p50 / p95 ms", "apart from PyTorch"]
