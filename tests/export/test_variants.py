@@ -102,8 +102,10 @@ def test_only_what_is_faster_on_a_cpu_computes_with_integers_and_transposed_weig
     assert integers == {name for name, kind in by_node.items() if kind != "float"}
     makers = {name: one.op_type for one in made.graph.node for name in one.output}
     convolutions = [one for one in made.graph.node if one.op_type in QUANTIZED]
-    whole = [makers.get(one.input[0]) == "DequantizeLinear" for one in convolutions]
-    assert whole == [kind == "whole" for kind in kinds]
+    dequantized = [[makers.get(name) == "DequantizeLinear" for name in one.input[:2]] for one in convolutions]
+    assert dequantized[1] == [True, True]
+    assert not dequantized[2][1]
+    assert dequantized[3] == [False, True]
     written(tmp_path / "int8.onnx", made)
     assert (outputs(tmp_path / "int8.onnx", images(4)) - outputs(path, images(4))).abs().mean() < 0.01
 

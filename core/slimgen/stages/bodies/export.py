@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from slimgen.export.forms import Form
 from slimgen.export.onnx import OnnxFile, Parity, export_onnx, parity
 from slimgen.export.tiling import tiling
 from slimgen.export.variants import Variant
+from slimgen.metrics.registry import find
 from slimgen.recipe import Recipe
 from slimgen.report.html import Exported, complete_report
 from slimgen.report.table import parse_table
@@ -231,7 +232,14 @@ def show(recipe: Recipe, folders: Mapping[str, Path], out: Path, label: Label, c
 
 def _shown(facts: Facts, suffix: str) -> Exported:
     name, card = facts.onnx.path.name, files.of_direction(files.CARD, suffix)
-    return Exported(name, card, measured(facts))
+    variants = [asdict(one) for one in facts.variants]
+    forms = [{"name": one.file, "about": _about(one), "bytes": one.bytes} for one in facts.files]
+    goals = {metric: find(metric.partition("/")[0]).goal for one in facts.variants for metric in one.quality}
+    return Exported(name, card, measured(facts), variants, forms, goals)
+
+
+def _about(form: Form) -> str:
+    return f"{form.about}; {form.verdict}" if form.verdict else form.about
 
 
 def _named(recipe: Recipe, label: Label, suffix: str) -> str:
