@@ -7,7 +7,7 @@ from typing import Any
 
 ALIKE = 0.05
 """Latencies that differ by a smaller share count as equal."""
-LEAST = {"psnr": -0.1}
+LEAST = {"psnr": -0.1, "psnr_y": -0.1}
 """The change of quality that a recommended variant may have, where a recipe names none."""
 SHARE = 0.01
 """Likewise, as a share of the value in float32, of a recipe's first metric where none of the others is measured."""

@@ -147,7 +147,7 @@ _STAGES = (
             "report",
             "stages/comparison.py",
             "stages/exporting.py",
-            "stages/forms.py",
+            "stages/editions.py",
             "stages/generators.py",
             "stages/variants.py",
             "tasks",
