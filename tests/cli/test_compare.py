@@ -99,3 +99,25 @@ def test_marks_and_codes_of_a_folders_name_are_shown_as_they_are(runs, tmp_path)
     assert "[red]a$b$\\x1b[1m|" in said.stdout
     assert "\x1b" not in said.stdout + said.stderr
     assert r"\[red\]a$b$\\x1b\[1m\|" in compare(odd, runs[1], "--markdown").stdout
+
+
+def test_exported_variants_follow_for_the_runs_that_have_some(runs):
+    variants = [
+        {"name": "fp32", "file": "generator.onnx", "bytes": 4096, "quality": {"psnr": 20.0}, "p50_ms": 2.0},
+        {"name": "int8", "file": "generator_int8.onnx", "bytes": 1024, "quality": {"psnr": 19.5}, "recommended": True},
+    ]
+    (runs[1] / "export").mkdir()
+    (runs[1] / "export" / "card.json").write_text(json.dumps({"variants": variants}))
+    assert "exported variants" not in compare(runs[0]).stdout
+    shown = compare(*runs).stdout
+    assert "exported variants" in shown
+    assert [line.split()[:4] for line in shown.splitlines() if "KiB" in line] == [
+        ["b", "fp32", "4.00", "KiB"],
+        ["b", "int8", "1.00", "KiB"],
+    ]
+    assert "| int8 | 1.00 KiB | 19.50 | - | recommended |" in compare(runs[1], "--markdown").stdout
+    found = json.loads(compare(*runs, "--json").stdout)["variants"]
+    assert [(one["run"], one["name"], one["recommended"]) for one in found] == [
+        ("b", "fp32", False),
+        ("b", "int8", True),
+    ]

@@ -11,9 +11,10 @@ from torch import nn
 
 from slimgen.cost.latency import onnx_session
 from slimgen.errors import ExportError
+from slimgen.export.formats import ALL, FAST, INT8, QUANTIZED, half, plan, quantized
 from slimgen.export.onnx import export_onnx
 from slimgen.export.running import OnnxGenerator
-from slimgen.export.variants import INT8, QUANTIZED, Variant, change_of, half, quantized, recommended, tolerated
+from slimgen.export.variants import Variant, change_of, recommended, tolerated
 
 GOALS = {"psnr": "max", "fid": "min"}
 
@@ -56,7 +57,7 @@ def test_half_precision_halves_the_weights_and_keeps_the_ends_in_float32(plain: 
 
 def test_quantized_weights_lie_on_the_grid_of_their_channel(plain: Path, tmp_path: Path) -> None:
     before = onnx.load(plain)
-    model = quantized(before, (part.numpy() for part in images(8).split(1)))
+    model = quantized(before, (part.numpy() for part in images(8).split(1)), ALL)
     assert before == onnx.load(plain)  # the model itself is unchanged
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     original = {tensor.name: numpy_helper.to_array(tensor) for tensor in before.graph.initializer}
@@ -82,9 +83,36 @@ def test_quantized_weights_lie_on_the_grid_of_their_channel(plain: Path, tmp_pat
     assert path.stat().st_size < plain.stat().st_size
 
 
+def test_only_what_is_faster_on_a_cpu_computes_with_integers_and_transposed_weights_are_stored_so(
+    plain: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 24, 3, padding=1), nn.Conv2d(24, 24, 3, padding=1, groups=24)]
+    net = nn.Sequential(*layers, nn.ConvTranspose2d(24, 3, 4, 2, 1), nn.Tanh()).eval()
+    path = tmp_path / "generator.onnx"
+    export_onnx(net, path, height=16, width=16, rewrite=False)
+    model = onnx.load(path)
+    kinds = ["float", "whole", "float", "weights"]
+    assert list(plan(model, FAST).values()) == kinds
+    assert set(plan(model, ALL).values()) == {"whole"}
+    made = quantized(model, (part.numpy() for part in images(8).split(1)))
+    stored = {tensor.name: tensor.data_type for tensor in made.graph.initializer if len(tensor.dims) == 4}
+    by_node = dict(zip([one.input[1] for one in model.graph.node if one.op_type in QUANTIZED], kinds, strict=True))
+    integers = {name.removesuffix("_quantized") for name, kind in stored.items() if kind == onnx.TensorProto.INT8}
+    assert integers == {name for name, kind in by_node.items() if kind != "float"}
+    makers = {name: one.op_type for one in made.graph.node for name in one.output}
+    convolutions = [one for one in made.graph.node if one.op_type in QUANTIZED]
+    dequantized = [[makers.get(name) == "DequantizeLinear" for name in one.input[:2]] for one in convolutions]
+    assert dequantized[1] == [True, True]
+    assert not dequantized[2][1]
+    assert dequantized[3] == [False, True]
+    written(tmp_path / "int8.onnx", made)
+    assert (outputs(tmp_path / "int8.onnx", images(4)) - outputs(path, images(4))).abs().mean() < 0.01
+
+
 def test_quantizing_twice_gives_the_same_bytes_and_other_images_others(plain: Path) -> None:
     def made(scale: float) -> bytes:
-        model = quantized(onnx.load(plain), (scale * part.numpy() for part in images(4).split(1)))
+        model = quantized(onnx.load(plain), (scale * part.numpy() for part in images(4).split(1)), ALL)
         content: bytes = model.SerializeToString(deterministic=True)
         return content
 
@@ -94,7 +122,7 @@ def test_quantizing_twice_gives_the_same_bytes_and_other_images_others(plain: Pa
 
 def test_a_model_without_inputs_to_calibrate_with_is_refused(plain: Path) -> None:
     with pytest.raises(ExportError, match="must be able to quantize the graph"):
-        quantized(onnx.load(plain), iter(()))
+        quantized(onnx.load(plain), iter(()), ALL)
 
 
 def test_a_file_runs_like_a_network_in_parts_of_its_batch(plain: Path, tmp_path: Path) -> None:
@@ -144,7 +172,7 @@ def test_a_variant_is_read_back_as_it_was_written() -> None:
 
 
 def test_the_session_of_a_variant_takes_any_size_that_the_plain_file_takes(plain: Path, tmp_path: Path) -> None:
-    model = quantized(onnx.load(plain), (part.numpy() for part in images(2).split(1)))
+    model = quantized(onnx.load(plain), (part.numpy() for part in images(2).split(1)), ALL)
     session = onnx_session(model.SerializeToString())
     wide = numpy.zeros((3, 3, 8, 32), numpy.float32)
     assert session.run(None, {"input": wide})[0].shape == wide.shape

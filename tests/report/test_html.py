@@ -1,5 +1,6 @@
 import base64
 import io
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -53,27 +54,35 @@ FACTS = {
 class Page(HTMLParser):
     """What a page shows and loads, and whether its tags are closed in order."""
 
-    VOID = ("meta", "img", "link", "br", "input")
+    VOID = ("meta", "img", "link", "br", "input", "line")
 
     def __init__(self, text):
         super().__init__()
         self.text = text
-        self.sources, self.words, self.tags, self.said, self._open = [], "", [], [], []
+        self.sources, self.words, self.tags, self.places, self._open = [], "", [], [], []
         self.feed(text)
         assert self._open == []
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.sources += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
-        self.said += [value for name, value in attrs if name == "data-words"]
+        if "dot" in (dict(attrs).get("class") or ""):
+            self.places.append(tuple(map(float, re.findall(r"(?:left|top):([\d.]+)%", dict(attrs)["style"]))))
         if tag not in self.VOID:
             self._open.append(tag)
 
     def handle_endtag(self, tag):
         assert self._open.pop() == tag
 
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+
     def handle_data(self, data):
         self.words += data
+
+    @property
+    def pictures(self):
+        return [Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) for source in self.sources]
 
 
 @pytest.fixture
@@ -85,18 +94,18 @@ def page(tmp_path):
 
 def test_the_report_loads_nothing_from_elsewhere(page):
     assert page.sources
-    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert all(re.match("data:image/(png|webp);base64,", source) for source in page.sources)
     assert not {"link", "iframe", "object"} & set(page.tags)
-    assert page.tags.count("script") == 1  # inside the page, of no file
+    assert page.tags.count("script") == 2  # inside the page, of no file: the viewer, and the chart of the search
 
 
-def test_pictures_are_inside_byte_for_byte(page, tmp_path):
-    content = base64.b64decode(page.sources[0].partition(",")[2])
-    assert content == (tmp_path / "grid.png").read_bytes()
+def test_pictures_are_inside_pixel_for_pixel(page, tmp_path):
+    with Image.open(tmp_path / "grid.png") as grid:
+        assert page.pictures[0].convert("RGB").tobytes() == grid.tobytes()
 
 
 def test_losses_are_drawn_from_the_logs_that_have_some(page):
-    assert len(page.sources) == 3  # the grid, the chart of the search, and one training
+    assert len(page.sources) == 2  # the grid, and one training; the chart of the search is no picture
     assert "teacher" in page.words
     assert "silent" not in page.words
 
@@ -132,9 +141,10 @@ def test_operations_are_beside_latency_and_slower_generators_have_a_separate_col
     rows = [row("original", 8000, 4.0, 9.0), row("found", 1000, 7.6, 3.0), row("narrowed", 2000, 2.0, 12.0)]
     write_report(tmp_path / "report.html", {"table": {**TABLE, "rows": rows}}, {})
     text = (tmp_path / "report.html").read_text()
-    slower = '<td class="words worse">slower than the original: 1.9 times</td>'
-    assert f"<td>fewer: 8.0 times</td>{slower}<td>faster: 3.0 times</td><td>3</td>" in text
-    assert "<td>fewer: 4.0 times</td><td>faster: 2.0 times</td>" in text
+    slower = '<td class="worse words">slower than the original: 1.9 times</td>'
+    better = '<td class="better words">{}</td>'.format
+    assert f"{better('fewer: 8.0 times')}{slower}{better('faster: 3.0 times')}<td>3</td>" in text
+    assert better("fewer: 4.0 times") + better("faster: 2.0 times") in text
     assert '<div class="worse"><b>1.9 times</b><i>slower than the original</i></div>' in text
     assert text.count('<div class="worse">') == 1
     assert "<dt>latency in PyTorch</dt><dd>torch 2.13 cpu</dd>" in text
@@ -159,12 +169,23 @@ def test_the_time_of_every_stage_is_added_up(page):
     assert told.startswith("Timeofeachstageprepare3min20ssearch3min20sevaluate20stotal,beforeexport7min0s")
 
 
-def test_a_point_of_the_search_describes_itself(page):
-    first, second, chosen = page.said
-    assert first == "channel: PSNR 18.00, 2.00 k MACs, 50.0 k parameters\npath 4-4-4, channel.<stem> 8"
-    assert chosen == f"chosen: {second}"
-    assert 'data-words="channel: PSNR 18.00' in page.text
-    assert "channel.&lt;stem&gt; 8" in page.text
+def test_every_point_of_the_search_has_a_line_of_the_table_in_the_same_order(page):
+    (left, top), (right, below) = page.places
+    assert left > right  # the best first, which has more MACs
+    assert top < below
+    lines = page.text[page.text.index("<tbody>") : page.text.index("</tbody>")].replace("\n", "")
+    first, chosen = re.findall(r"<tr.*?</tr>", lines)
+    assert first.startswith("<tr><td>channel</td><td>18.00</td><td>2.00 k</td><td>50.0 k</td>")
+    assert "path 4-4-4, channel.&lt;stem&gt; 8" in first
+    assert chosen.startswith('<tr class="found"><td>channel, chosen</td><td>17.50</td>')
+    assert 'data-dot="1"' in page.text
+
+
+def test_a_search_of_one_architecture_has_no_chart(tmp_path):
+    write_report(tmp_path / "r.html", {**FACTS, "trials": FACTS["trials"][1:]}, {})
+    page = Page((tmp_path / "r.html").read_text())
+    assert page.places == []
+    assert "The search in numbers" in page.words
 
 
 def test_a_loss_has_another_colour_than_a_win(tmp_path):
@@ -175,8 +196,8 @@ def test_a_loss_has_another_colour_than_a_win(tmp_path):
     table = {**TABLE, "rows": rows, "goals": {"psnr": "max", "lpips": "min"}}
     write_report(tmp_path / "report.html", {"table": table}, {})
     text = (tmp_path / "report.html").read_text()
-    assert '<div class="worse"><b>24.10 → 21.20</b><i>PSNR</i></div>' in text
-    assert '<div class="better"><b>0.3000 → 0.2000</b><i>LPIPS</i></div>' in text
+    assert '<div class="worse"><b>24.10 → 21.20</b><i>PSNR ↑: 2.9 worse</i></div>' in text
+    assert '<div class="better"><b>0.3000 → 0.2000</b><i>LPIPS ↓: 0.1 better</i></div>' in text
     assert '<div class="worse"><b>2.00x</b><i>more parameters</i></div>' in text
     assert '<div class="better"><b>8.00x</b><i>fewer MACs</i></div>' in text
 
@@ -187,7 +208,7 @@ def test_single_pictures_have_their_own_resolution_and_their_scores(tmp_path):
     gallery = Gallery("The first <two>", columns, ["a.png", "<b>.png"], "PSNR ↑", {"found": [21.234, 7.5]})
     write_report(tmp_path / "r.html", {}, {}, [gallery])
     page = Page((tmp_path / "r.html").read_text())
-    pictures = [Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) for source in page.sources]
+    pictures = page.pictures
     assert [picture.size for picture in pictures] == [(48, 40)] * 4
     assert pictures[0].tobytes() == pictures[3].tobytes() != pictures[1].tobytes()
     assert all(words in page.words for words in ("The first <two>", "<b>.png", "PSNR ↑", "21.23", "7.5000"))
@@ -209,6 +230,27 @@ def test_export_completes_the_report(page, tmp_path):
         complete_report(tmp_path / "none.html", tmp_path / "r.html", [exported])
 
 
+def test_the_variants_of_an_export_are_a_table_with_links(page, tmp_path):
+    variants = [
+        {"name": "fp32", "file": "generator.onnx", "bytes": 4096, "quality": {"psnr": 24.1}, "change": {"psnr": 0.0}},
+        {"name": "int8", "file": "generator int8.onnx", "quality": {"psnr": 23.6}, "change": {"psnr": -0.5},
+         "p50_ms": 2.5, "p95_ms": 2.75, "max_abs": 0.08, "recommended": True},
+    ]  # fmt: skip
+    files = [{"name": "generator_bytes.onnx", "about": "bytes <in> and out", "bytes": 2048}]
+    goals = {"psnr": "max"}
+    exported = Exported("generator.onnx", "card.md", {"size": "12 KiB"}, variants, files, goals)
+    complete_report(tmp_path / "report.html", tmp_path / "whole.html", [exported])
+    whole = Page((tmp_path / "whole.html").read_text())
+    assert whole.sources[:5] == [
+        *("generator.onnx", "generator%20int8.onnx", "generator.onnx", "card.md", "generator_bytes.onnx")
+    ]
+    table = whole.text[whole.text.index('<section id="exported">') :]
+    assert '<tr class="found"><td>int8<small class="better">✓ recommended</small></td>' in table
+    assert '<td>23.60<small class="worse">0.5 worse</small></td><td>2.5 / 2.75</td><td>0.08</td>' in table
+    assert "<td>4.00 KiB</td><td>24.10</td><td>-</td><td>-</td>" in table
+    assert "bytes <in> and out; 2.00 KiB" in whole.words
+
+
 def test_texts_of_the_recipe_are_shown_and_not_obeyed(page):
     assert "<b>bold</b> & co" in page.words
     assert "<b>bold" not in page.text
@@ -226,7 +268,8 @@ def test_other_pictures_are_last_under_their_names(tmp_path):
         grid({name: torch.zeros(1, 3, 64, 64)}, tmp_path / f"{name}.png")
     write_report(tmp_path / "r.html", {}, {name: tmp_path / f"{name}.png" for name in ("night", "grid")})
     page = Page((tmp_path / "r.html").read_text())
-    assert base64.b64decode(page.sources[-1].partition(",")[2]) == (tmp_path / "night.png").read_bytes()
+    with Image.open(tmp_path / "night.png") as night:
+        assert page.pictures[-1].convert("RGB").tobytes() == night.tobytes()
     assert "night" in page.words
 
 

@@ -151,7 +151,7 @@ def test_each_generator_has_a_panel_of_images_from_the_same_noise(finished: Path
         row, column = top + place // 2 * (side + SEAM), left + place % 2 * (side + SEAM)
         shown = sheet[row : row + side : 4, column : column + side : 4].astype(int)
         assert np.abs(shown - wanted[place]).max() <= 1
-    assert "data:image/png;base64" in (finished / "evaluate" / "report.html").read_text()
+    assert "data:image/" in (finished / "evaluate" / "report.html").read_text()
 
 
 def test_the_exported_file_makes_images_from_noise_and_its_card_shows_how(finished: Path) -> None:

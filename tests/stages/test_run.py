@@ -172,7 +172,7 @@ def test_the_exported_file_gives_the_networks_outputs(finished: Path) -> None:
 
 def test_the_report_is_self_contained_and_all_trials_are_logged(finished: Path) -> None:
     page = (finished / "evaluate" / "report.html").read_text()
-    assert "data:image/png;base64" in page
+    assert "data:image/" in page
     assert 'src="http' not in page
     lines = (finished / "search" / "trials.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines]

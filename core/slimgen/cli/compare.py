@@ -49,13 +49,14 @@ def compare(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare finished runs: quality, MACs, parameters, latency.
+    """Compare finished runs: quality, MACs, parameters, latency, exported variants.
 
     `slimgen compare runs` takes every finished run in the folder runs. Runs of one recipe with different seeds are
     compared run by run, too: the found generator with each of its rivals, with a t test.
     """
     from slimgen.report.paired import differences, differences_table, seeds
     from slimgen.report.table import markdown_table, notes_of, read_table, rows_table
+    from slimgen.report.variants import read_variants, variants_markdown, variants_table
     from slimgen.run.record import name_of
 
     runs = [one for run in runs for one in _finished(run)]
@@ -67,17 +68,25 @@ def compare(
     tables = [_current(read_table(folder / TABLE, name if len(runs) > 1 else ""), folder) for folder, name in named]
     rows = [row for table in tables for row in table.rows]
     known, notes = list(rows[0].macs), notes_of(tables)
+    shown = ((folder, name if len(runs) > 1 else "") for folder, name in zip(folders, names, strict=True))
+    variants = [one for folder, name in shown for one in read_variants(folder.parent, name)]
+    goals = {metric: goal for row in rows for metric, goal in row.goals.items()}
     counted = convention or tables[0].convention
     if counted not in known:
         raise RunError(f"--convention must be one of {', '.join(known)}", repr(counted))
     if as_json:
         found = [one.facts for one in differences(tables)]
         rows_and_notes = {"rows": [asdict(row) for row in rows], "notes": notes}
-        print_json({"convention": counted, **rows_and_notes, "differences": found})
+        exported = [asdict(one) for one in variants]
+        print_json({"convention": counted, **rows_and_notes, "differences": found, "variants": exported})
     elif markdown:
         typer.echo(markdown_table(rows, counted, notes), nl=False)
+        if variants:
+            typer.echo(f"\n{variants_markdown(variants, goals)}", nl=False)
     else:
         print_table(rows_table(rows, ", ".join(last), counted, notes))
+        if variants:
+            print_table(variants_table(variants, goals))
         if seeds(tables):
             print_table(differences_table(tables))
         if len({str(dict(table.protocol)) for table in tables}) > 1:

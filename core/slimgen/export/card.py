@@ -8,11 +8,11 @@ from pathlib import Path
 
 from slimgen.errors import RunError
 from slimgen.export.axes import in_words
+from slimgen.export.editions import BYTES, IDS, Edition
 from slimgen.export.example import RGB, bytes_snippet, pictured, snippet
-from slimgen.export.forms import BYTES, IDS, Form
 from slimgen.export.front_matter import front_matter
 from slimgen.export.onnx import OnnxFile, Parity
-from slimgen.export.tables import Value, forms_table, pairs, records, rows, text, variants_table
+from slimgen.export.tables import Value, editions_table, pairs, records, rows, text, variants_table
 from slimgen.export.tiling import ALIKE, Tiling
 from slimgen.export.variants import Variant
 from slimgen.files import plain, write_json, write_text
@@ -41,7 +41,7 @@ class Facts:
         pictures: name of a file beside the card that shows inputs and outputs; empty for none.
         tiles: how pictures of any size pass through a file that enlarges them; None if it does not.
         variants: the file in each number format, fp32 first; empty in cards of older versions.
-        files: other forms of the file.
+        files: other editions of the file.
         calibrated: what the value ranges of int8 come from; empty without int8.
     """
 
@@ -66,7 +66,7 @@ class Facts:
     pictures: str = ""
     tiles: Tiling | None = None
     variants: Sequence[Variant] = ()
-    files: Sequence[Form] = ()
+    files: Sequence[Edition] = ()
     calibrated: str = ""
 
 
@@ -99,7 +99,7 @@ def read_facts(path: Path) -> Facts:
         # Cards of older versions have no tiles, variants or files.
         rest["tiles"] = Tiling.of(record["tiles"]) if record.get("tiles") else None
         rest["variants"] = [Variant.of(one) for one in record.get("variants", ())]
-        rest["files"] = [Form(**one) for one in record.get("files", ())]
+        rest["files"] = [Edition(**one) for one in record.get("files", ())]
         return Facts(**rest, onnx=OnnxFile(**onnx), parity=Parity(**record["parity"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{beside} must hold the facts of the card", error, "run slimgen export again") from error
@@ -127,7 +127,7 @@ def card(facts: Facts) -> str:
         *([_tiles(facts.tiles)] if facts.tiles else []),
         f"```python\n{snippet(onnx, facts.tiles)}```",
         *(["## Variants", *variants_table(facts.variants, facts.calibrated)] if len(facts.variants) > 1 else []),
-        *(["## Other files", forms_table(facts.files), *_bytes(facts)] if facts.files else []),
+        *(["## Other files", editions_table(facts.files), *_bytes(facts)] if facts.files else []),
         "## Intended use and limits",
         _limits(facts),
         *_came(facts),
@@ -155,9 +155,10 @@ def card(facts: Facts) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+ALONE = "this file, when exported"
 TURNS = (
     "Compare what was measured in turns, original and file one after the other, again and again: a machine is not "
-    "equally fast all the time. The file alone was measured later, when it was exported."
+    "equally fast all the time. This file itself was measured later, in turns with its variants."
 )
 """Why a file has two latencies."""
 

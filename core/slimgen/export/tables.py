@@ -1,9 +1,10 @@
-"""Tables of a model card in Markdown, among them those of an exported file's variants and other forms."""
+"""Tables of a model card in Markdown, among them those of an exported file's variants and other editions."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from slimgen.export.forms import Form
-from slimgen.export.variants import FP16, INT8, Variant
+from slimgen.export.editions import Edition
+from slimgen.export.formats import FP16, INT8
+from slimgen.export.variants import Variant
 from slimgen.text import markdown
 
 Value = str | int | float | bool | None
@@ -41,18 +42,18 @@ def _signed(change: float | None) -> str:
     return "" if change is None else f" ({change:+.3g})"
 
 
-def forms_table(forms: Sequence[Form]) -> str:
-    """Return the table of other forms of the file."""
-    checked = any(one.verdict for one in forms)
+def editions_table(editions: Sequence[Edition]) -> str:
+    """Return the table of other editions of the file."""
+    checked = any(one.verdict for one in editions)
     lines = [
         (f"`{one.file}`", markdown(one.about), f"{one.bytes:,}", text(one.max_abs), *_verdict(one, checked))
-        for one in forms
+        for one in editions
     ]
     return rows(("file", "", "bytes", "largest difference", *(["on phones"] * checked)), lines)
 
 
-def _verdict(form: Form, checked: bool) -> tuple[str, ...]:
-    return (markdown(form.verdict),) if checked else ()
+def _verdict(edition: Edition, checked: bool) -> tuple[str, ...]:
+    return (markdown(edition.verdict),) if checked else ()
 
 
 def records(records: Sequence[Mapping[str, Value]]) -> str:

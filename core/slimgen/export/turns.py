@@ -9,8 +9,8 @@ from torch import nn
 
 from slimgen.cost.latency import Latency, Timed, latencies_in_turns, onnx_timed, torch_threads, torch_timed
 from slimgen.errors import ExportError
+from slimgen.export.formats import FP32, NUMBERS, to_time
 from slimgen.export.onnx import export_fixed
-from slimgen.export.variants import FP32, NUMBERS, to_time
 
 NEEDED = ("onnxruntime", "onnx", "onnxscript")
 """Packages that must all be installed to export a generator and run it."""

@@ -1,30 +1,13 @@
-"""Variants of an exported file in other number formats: half precision and 8-bit integers."""
+"""Variants of an exported file in other number formats, and which of them is recommended."""
 
-import contextlib
-import logging
 import math
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy
-from numpy.typing import NDArray
-
-from slimgen.errors import ExportError, reason
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
-
-FP32, FP16, INT8 = "fp32", "fp16", "int8"
-NUMBERS = {FP32: "float32", FP16: "float16", INT8: "int8"}
-"""Number formats in the words of a latency's conditions."""
-QUANTIZED = ("Conv", "ConvTranspose")
-"""Operators whose inputs and weights are 8-bit integers in the variant `int8`."""
 ALIKE = 0.05
 """Latencies that differ by a smaller share count as equal."""
-LEAST = {"psnr": -0.1}
+LEAST = {"psnr": -0.1, "psnr_y": -0.1}
 """The change of quality that a recommended variant may have, where a recipe names none."""
 SHARE = 0.01
 """Likewise, as a share of the value in float32, of a recipe's first metric where none of the others is measured."""
@@ -64,104 +47,6 @@ class Variant:
             for name in ("quality", "change")
         }
         return cls(**{**record, **values})
-
-
-def half(model: "ModelProto") -> "ModelProto":
-    """Return a model whose weights and operations are float16; inputs and outputs stay float32.
-
-    Runtimes without an operator in half precision, such as onnxruntime on CPUs, compute it in float32.
-    """
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
-    twin = type(model)()
-    twin.CopyFrom(model)
-    with _quiet():
-        halved: ModelProto = convert_float_to_float16(twin, keep_io_types=True, disable_shape_infer=True)
-    return _loadable(halved)
-
-
-def quantized(model: "ModelProto", inputs: Iterable[NDArray[Any]]) -> "ModelProto":
-    """Return a model whose convolutions, transposed ones included, compute with 8-bit integers.
-
-    Weights are scaled per output channel, and activations per tensor, from their least and largest values over
-    `inputs` (onnxruntime's static quantization, in its QDQ form, which other runtimes read as well).
-
-    Args:
-        model: float32; it is not changed.
-        inputs: inputs (1, ...) to calibrate with, float32, at least one.
-
-    Raises:
-        ExportError: the model cannot be quantized.
-    """
-    import onnx
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
-    name, arrays = model.graph.input[0].name, iter(inputs)
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        """The inputs, one after the other."""
-
-        def get_next(self) -> dict[str, NDArray[Any]] | None:
-            """Return the next input by name; None after the last."""
-            part = next(arrays, None)
-            return None if part is None else {name: numpy.ascontiguousarray(part, numpy.float32)}
-
-    twin = type(model)()
-    twin.CopyFrom(model)
-    del twin.metadata_props[:]
-    # The mark of onnxruntime's own preparation, of which the exported graph needs nothing: shapes are known.
-    twin.metadata_props.add(key="onnx.infer", value="onnxruntime.quant")
-    with tempfile.TemporaryDirectory() as folder:
-        given, made = Path(folder, "given.onnx"), Path(folder, "made.onnx")
-        given.write_bytes(twin.SerializeToString())
-        try:
-            with _quiet():
-                quantize_static(
-                    given,
-                    made,
-                    Reader(),
-                    quant_format=QuantFormat.QDQ,
-                    op_types_to_quantize=list(QUANTIZED),
-                    per_channel=True,
-                    activation_type=QuantType.QInt8,
-                    weight_type=QuantType.QInt8,
-                )
-        except Exception as error:  # it raises errors of many kinds
-            raise ExportError("onnxruntime must be able to quantize the graph", reason(error)) from error
-        found = onnx.load(made)
-    return _loadable(found)
-
-
-def to_time(content: bytes, shape: Sequence[int], deploy: str) -> bytes:
-    """Return a serialised float32 model in the number format in which it is to be timed.
-
-    Its value ranges come from one random input of this shape, since speed does not depend on them.
-    """
-    import onnx
-
-    if deploy != INT8:
-        return content
-    drawn = numpy.random.default_rng(0).uniform(-1, 1, tuple(shape)).astype(numpy.float32)
-    made: bytes = quantized(onnx.load_from_string(content), [drawn]).SerializeToString(deterministic=True)
-    return made
-
-
-def _loadable(model: "ModelProto") -> "ModelProto":
-    """Return a model without the shapes of its values, which converters leave outdated, and without their notes."""
-    del model.graph.value_info[:]
-    del model.metadata_props[:]
-    return model
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the converters' log, which goes to the root logger, off the terminal."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def change_of(quality: Mapping[str, float], plain: Mapping[str, float]) -> dict[str, float]:

@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from slimgen.export.formats import to_time
 from slimgen.export.latency.clock import Clock
 from slimgen.export.latency.graph import onnx_graph
 from slimgen.export.latency.table import LatencyTable, Sample
-from slimgen.export.variants import to_time
 from slimgen.files import LATENCY, write_bytes
 from slimgen.methods.checks import priced
 from slimgen.methods.trials import TRIED, unkept

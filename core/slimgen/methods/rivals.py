@@ -9,9 +9,9 @@ from torch import nn
 
 from slimgen import files
 from slimgen.cost.formula import Cost
+from slimgen.export.formats import to_time
 from slimgen.export.latency.clock import Clock
 from slimgen.export.latency.graph import onnx_graph
-from slimgen.export.variants import to_time
 from slimgen.files import read_json, write_json
 from slimgen.methods.checks import HALVING, NAIVE, NARROWED, NARROWED_LATENCY, RANDOM, RANDOM_PATH
 from slimgen.methods.drawn import NEARLY, drawn_within

@@ -43,6 +43,11 @@ class ExportSection(Section):
         le=100_000,
         description="Number of training images, chosen by the seed, from which `int8` takes its value ranges.",
     )
+    int8: Literal["fast", "all"] = Field(
+        default="fast",
+        description="Convolutions that compute with integers in `int8`. `fast`: those that are faster so on a CPU, "
+        "while most others only store their weights so. `all`: every one, for accelerators that know integers alone.",
+    )
     tolerance: dict[str, float] = Field(
         default_factory=dict,
         description="Change of quality by metric that a recommended variant may have, such as `{psnr: -0.1}`. Of the "

@@ -1,19 +1,19 @@
 """Generated pictures of the same inputs, for the report: each at its own resolution, with its score."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from PIL import Image
 from torch import Tensor
 
+from slimgen.report.inline import of_pixels
 from slimgen.report.pictures import eight_bits
 from slimgen.report.words import quality
 
-LEAST = 160
-"""Smallest length of a picture's longer side on the page, in CSS pixels."""
+LEAST, NARROW = 160, 128
+"""Smallest length of a picture's longer side on the page, in CSS pixels, and what a full row may shrink it to."""
+ROOM, GAP = 1086, 10
+"""Width of a row on a large screen, and of the gap between two pictures, in CSS pixels."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Gallery:
 
 
 class Cell(NamedTuple):
-    """A picture of the report: its column, its PNG as a data URI, its width on the page in CSS pixels, its score."""
+    """A picture of the report: its column, its pixels as a data URI, its width on the page in CSS pixels, its score."""
 
     column: str
     source: str
@@ -47,19 +47,22 @@ class Cell(NamedTuple):
 def cells_of(gallery: Gallery) -> list[tuple[str, list[Cell]]]:
     """Return the rows of a gallery: the name of each, and its cells.
 
-    Small pictures are enlarged on the page by a whole number; the PNG keeps their resolution.
+    Small pictures are enlarged on the page, by a whole number where their row has room for it; the file keeps their
+    resolution.
 
     Raises:
         SlimgenError: a column holds no pictures.
     """
     pictures = {name: eight_bits(name, images) for name, images in gallery.columns.items()}
-    side = max(max(images.shape[1:3]) for images in pictures.values())
-    width = max(images.shape[2] for images in pictures.values()) * -(-LEAST // side)
+    side, wide = (
+        max(max(images.shape[axis] for axis in axes) for images in pictures.values()) for axes in ((1, 2), (2,))
+    )
+    width = _width(wide, -(-LEAST // side), len(pictures))
     return [
         (
             name,
             [
-                Cell(column, png_uri(images[row]), width, _score(gallery, column, row))
+                Cell(column, of_pixels(images[row]), width, _score(gallery, column, row))
                 for column, images in pictures.items()
             ],
         )
@@ -67,11 +70,13 @@ def cells_of(gallery: Gallery) -> list[tuple[str, list[Cell]]]:
     ]
 
 
-def png_uri(picture: object) -> str:
-    """Return a picture, uint8 (height, width, 3), as the data URI of a PNG."""
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, format="PNG")  # type: ignore[arg-type]
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+def _width(wide: int, times: int, count: int) -> int:
+    """Return the width on the page of pictures that are `times` enlarged, or less where a row has too little room."""
+    room = (ROOM - GAP * (count - 1)) // count
+    if wide * times <= room or wide >= LEAST or room < NARROW:
+        return wide * times
+    fewer = room // wide * wide
+    return fewer if fewer >= NARROW else room
 
 
 def _score(gallery: Gallery, column: str, row: int) -> str:

@@ -1,21 +1,25 @@
 """The report of a run: one HTML file with its pictures inside."""
 
-import base64
 import io
-import mimetypes
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from slimgen.errors import RunError, SlimgenError
 from slimgen.files import write_text
 from slimgen.report.charts import training_chart
-from slimgen.report.front import Spot, front_chart
+from slimgen.report.front import Front
 from slimgen.report.gallery import Gallery, cells_of
-from slimgen.report.story import conventions, gather, headline, ratios, values_of
-from slimgen.report.table import cells, headings, legend, parse_table
+from slimgen.report.inline import inline, of_png
+from slimgen.report.plot import Plot, plot_of
+from slimgen.report.result import RATIOS, conventions, headline, marked, ratios
+from slimgen.report.story import gather, values_of
+from slimgen.report.table import headings, legend, parse_table
+from slimgen.report.variants import parse_variants, shown
 from slimgen.report.words import generator, number, seconds
+from slimgen.report.words import size as filesize
 from slimgen.search import Objective, Trial
 
 if TYPE_CHECKING:
@@ -44,11 +48,23 @@ class Picture(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """An exported generator: its file and its card beside the report, and its measured values by label."""
+    """An exported generator, in files beside the report.
+
+    Attributes:
+        name: its file in float32.
+        card: its card.
+        measured: its measured values by label.
+        variants: the variants of its card's JSON.
+        files: further files, each with `name`, `about` and `bytes`.
+        goals: `min` or `max` by metric, whichever is better; changes of other metrics have signs, but no colours.
+    """
 
     name: str
     card: str
     measured: Mapping[str, str]
+    variants: Sequence[Mapping[str, object]] = ()
+    files: Sequence[Mapping[str, object]] = ()
+    goals: Mapping[str, str] = MappingProxyType({})
 
 
 @cache
@@ -62,7 +78,8 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, seconds=seconds)
+    environment.filters["tied"] = lambda text: text.replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓")
+    environment.filters.update(number=number, seconds=seconds, size=filesize, place=lambda value: f"{value:.2f}%")
     return environment
 
 
@@ -92,8 +109,7 @@ def write_report(
     story = gather(facts, table)
     logs = story["logs"]
     assert isinstance(logs, dict)
-    inline = {name: Picture(name, _inline(file)) for name, file in pictures.items()}
-    front, spots = _front(facts)
+    inside = {name: Picture(name, inline(file)) for name, file in pictures.items()}
     text = (
         _environment()
         .get_template("report.html")
@@ -101,17 +117,21 @@ def write_report(
             story=story,
             table=table,
             headings=headings(table.rows, table.convention) if table else [],
-            cells=cells(table.rows, table.convention) if table else [],
+            cells=marked(table) if table else [],
             legend=legend(table.rows) if table else [],
             ratios=ratios(table) if table else [],
+            ratio_headings=RATIOS,
             conventions=conventions(table) if table else [],
             generators={row.name: words for row in table.rows if (words := generator(row.name))} if table else {},
             headline=headline(table) if table else [],
             galleries=[(gallery, cells_of(gallery)) for gallery in galleries or ()],
-            pictures={**{place: inline.get(place) for place in PLACES}, "pareto": front or inline.get("pareto")},
-            spots=spots,
+            pictures={
+                **{place: inside.get(place) for place in PLACES},
+                **({"pareto": None} if facts.get("trials") else {}),
+            },
+            plot=_plot(facts),
             trainings=[picture for name, lines in logs.items() for picture in _losses(name, lines)],
-            others=[picture for name, picture in inline.items() if name not in PLACES],
+            others=[picture for name, picture in inside.items() if name not in PLACES],
             marks={"exported": EXPORTED, "pictures": PICTURES},
         )
     )
@@ -131,7 +151,8 @@ def complete_report(source: Path, path: Path, exported: Sequence[Exported]) -> N
     Raises:
         RunError: the report cannot be read or written.
     """
-    section = _environment().get_template("exported.html").render(exported=exported)
+    tables = [shown(parse_variants(one.variants), one.goals) for one in exported]
+    section = _environment().get_template("exported.html").render(exported=list(zip(exported, tables, strict=True)))
     write_text(path, _replaced(_read(source), EXPORTED, section))
 
 
@@ -155,38 +176,24 @@ def _replaced(text: str, marks: Marks, section: str) -> str:
     return f"{before}{marks.begin}{section}{marks.end}{after}" if begun and ended else text
 
 
-def _front(facts: Mapping[str, object]) -> tuple[Picture | None, list[Spot]]:
-    """Draw the chart of the search, with texts for its points; return None and no texts if no trial can be drawn."""
+def _plot(facts: Mapping[str, object]) -> Plot | None:
+    """Lay out the chart of the search; return None if it would not have two points."""
     winner, lines = values_of(facts.get("genotype")), facts.get("trials")
     if not isinstance(lines, Sequence) or not lines or "objective" not in winner:
-        return None, []
-    drawn = io.BytesIO()
+        return None
     try:
         chosen, *trials = (Trial.from_json({"seconds": 0.0, **values_of(line)}) for line in (winner, *lines))
-        spots = front_chart(
+        front = Front.of(
             [trial for trial in trials if trial.complete],
             Objective(**values_of(winner["objective"])),  # type: ignore[arg-type]
-            drawn,
             chosen=chosen,
             limits=values_of(winner.get("limits")),  # type: ignore[arg-type]
             steps=tuple(steps) if isinstance(steps := winner.get("steps"), list | tuple) else (),
             measured=str(winner.get("measured", "validation")),
         )
     except SlimgenError:
-        return None, []
-    return Picture("pareto", _uri(drawn.getvalue(), "image/png")), spots
-
-
-def _inline(file: Path) -> str:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise RunError(f"{file}, which the report shows, must be readable", error.strerror or error) from error
-    return _uri(content, mimetypes.guess_type(file.name)[0] or "image/png")
-
-
-def _uri(content: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+        return None
+    return plot_of(front) if len(front.trials) > 1 else None
 
 
 def _losses(name: str, lines: list[Mapping[str, object]]) -> list[Picture]:
@@ -196,4 +203,4 @@ def _losses(name: str, lines: list[Mapping[str, object]]) -> list[Picture]:
         training_chart(lines, drawn)
     except SlimgenError:
         return []
-    return [Picture(name, _uri(drawn.getvalue(), "image/png"))]
+    return [Picture(name, of_png(drawn.getvalue()))]

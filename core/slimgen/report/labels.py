@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from slimgen.report.words import COSTS, number, seconds, size, title
+from slimgen.report.words import COSTS, number, seconds, size, step, title
 
 WORDS = {
     "band": "architectures whose cost is near the limit",
@@ -29,6 +29,7 @@ WORDS = {
     "total_params": "parameters of both directions",
     "training_macs": "MACs of training candidates",
     "updates": "updates of candidates",
+    "val_log_probability": "log-probability of the winner, under the trained probabilities of the choices",
 }
 """Labels of the metrics of the stage `search`; those of `val_...`, `seconds....` and `reverse_...` are composed."""
 FIRST = ("space_size", "paths", "operators", "channels", "bits", "evaluations", "left_early", "pareto", "band")
@@ -53,8 +54,8 @@ def limited(limits: Mapping[str, object], shares: Mapping[str, object]) -> dict[
 def label(key: str) -> str:
     """Return the label of a metric of a search."""
     if key.startswith("seconds."):
-        return f"time of the step {key.removeprefix('seconds.')}"
-    if key.startswith("val_"):
+        return f"time of the step {step(key.removeprefix('seconds.'))}"
+    if key.startswith("val_") and key not in WORDS:
         return f"{title(key.removeprefix('val_'))} of the winner, on validation images, before fine-tuning"
     if key.startswith("reverse_") and key not in WORDS:
         return f"{label(key.removeprefix('reverse_'))}, reverse direction"

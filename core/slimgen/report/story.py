@@ -1,85 +1,21 @@
 """Text of a report: its sections, as names and values for people."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from slimgen.recipe import Recipe
 from slimgen.report.labels import limited, searched
-from slimgen.report.table import SLOWER, Table, originals
-from slimgen.report.words import against, factor, quality, seconds, title
+from slimgen.report.table import Table
+from slimgen.report.words import arrow, seconds, title
 from slimgen.size import Size
 
 UNKNOWN_TRUTH = "in metrics of single images, the original's outputs; in others, the targets"
-BETTER, WORSE = "better", "worse"
 TOTAL = "total, before export"
+DATA = {
+    **{"load": "size before cropping", "fit": "images of another aspect"},
+    **{"train": "training", "val": "validation"},
+}
+"""Printed names of facts on the data, where their own would not do."""
 Values = dict[str, object]
-
-
-class Figure(NamedTuple):
-    """A figure of the headline: its value, its label, and whether it is better or worse; empty if neither."""
-
-    value: str
-    label: str
-    tone: str = ""
-
-
-def conventions(table: Table) -> list[list[str]]:
-    """Return the MACs of every generator under every convention."""
-    names = list(table.rows[0].macs)
-    return [["convention", *(row.name for row in table.rows)]] + [
-        [name, *(f"{row.macs[name]:,}" if name in row.macs else "-" for row in table.rows)] for name in names
-    ]
-
-
-def ratios(table: Table) -> list[list[str]]:
-    """Return MACs beside latency, both relative to the original's; none if no latency was measured."""
-    if all(row.p50_ms is None for row in table.rows):
-        return []
-    lines = [["generator", "MACs", "latency", "latency in PyTorch", "p50 ms in PyTorch"]]
-    for row, old in zip(table.rows, originals(table.rows), strict=True):
-        if row.params is None:
-            continue
-        plain = "-" if row.torch_p50_ms is None else f"{row.torch_p50_ms:.4g}"
-        if old is None:
-            lines.append([row.name, "", "", "", plain])
-            continue
-        macs = against(old.macs.get(table.convention), row.macs.get(table.convention), "fewer", "more")
-        lines.append([row.name, macs, row.speed(old), against(old.torch_p50_ms, row.torch_p50_ms), plain])
-    return lines
-
-
-def headline(table: Table) -> list[Figure]:
-    """Return the result in a few figures: what the found generator saves, and what it costs in quality."""
-    by_name = {row.name: row for row in table.rows}
-    before, after = by_name.get("original"), by_name.get("found")
-    if before is None or after is None:
-        return []
-    pairs = (
-        (before.macs.get(table.convention), after.macs.get(table.convention), "fewer MACs", "more MACs"),
-        (before.params, after.params, "fewer parameters", "more parameters"),
-    )
-    figures = [
-        Figure(factor(max(old, new), min(old, new)), less if new <= old else more, _tone(old, new, "min"))
-        for old, new, less, more in pairs
-        if old and new
-    ]
-    if speed := after.speed(before):
-        words, _, times = speed.partition(": ")
-        tone = WORSE if speed.startswith(SLOWER) else BETTER if times else ""
-        figures.append(Figure(times or "as fast", words, tone))
-    for metric in list(after.metrics)[:2]:
-        old, new = before.metrics.get(metric), after.metrics[metric]
-        shown = f"{quality(old)} → {quality(new)}"
-        tone = "" if old is None or quality(old) == quality(new) else _tone(old, new, after.goals.get(metric, ""))
-        figures.append(Figure(shown, title(metric), tone))
-    return figures
-
-
-def _tone(before: float, after: float, goal: str) -> str:
-    """Return whether a change is for the better or the worse; empty if there is none, or the goal is unknown."""
-    if before == after or goal not in ("min", "max"):
-        return ""
-    return BETTER if (after < before) == (goal == "min") else WORSE
 
 
 def gather(facts: Mapping[str, object], table: Table | None) -> Values:
@@ -104,7 +40,7 @@ def gather(facts: Mapping[str, object], table: Table | None) -> Values:
         "recipe": recipe.to_yaml() if recipe else "",
         "protocol": {**table.protocol, **timed, "MAC convention": table.convention} if table else {},
         "budget": _budget(recipe, values_of(chosen.get("limits"))),
-        "objective": _objective(recipe, splits),
+        "objective": _objective(recipe, splits, values_of(chosen.get("objective"))),
         "search": searched(values_of(records.get("search", {}).get("metrics"))),
         "genotype": values_of(chosen.get("genotype")),
         "stages": _times(records),
@@ -137,12 +73,16 @@ def _budget(recipe: Recipe | None, limits: Values) -> Values:
     return {**shown, "MAC convention": recipe.budget.convention} if shown else {}
 
 
-def _objective(recipe: Recipe | None, splits: Mapping[str, Values]) -> Values:
-    """Return the recipe's objective, and the source of the targets for images without partners."""
+def _objective(recipe: Recipe | None, splits: Mapping[str, Values], searched_by: Values) -> Values:
+    """Return the objective of the search, or else the recipe's, and the source of targets for images without partners.
+
+    A method that measures no candidates is led by an objective of its own.
+    """
     if recipe is None:
         return {}
     objective: Values = recipe.objective.model_dump(exclude_none=True)
-    objective["metric"] = title(str(objective["metric"]))
+    metric = str(searched_by.get("metric", objective["metric"]))
+    objective["metric"] = f"{title(metric)} {arrow(searched_by.get('goal'))}".rstrip()
     two_sets = any(split.get("target_names") is not None for split in splits.values())
     return {**objective, "compared with": UNKNOWN_TRUTH} if two_sets else objective
 
@@ -150,20 +90,23 @@ def _objective(recipe: Recipe | None, splits: Mapping[str, Values]) -> Values:
 def _data(manifest: Values, splits: Mapping[str, Values]) -> Values:
     made_of_noise = any(split.get("channels") == 0 for split in splits.values())  # a direction would mean nothing
     names = ("layout", "size", "fit") if made_of_noise else ("layout", "direction", "size", "load", "fit")
-    data: Values = {name: manifest[name] for name in names if name in manifest}
-    data |= {name: str(Size.of(data[name])) for name in ("size", "load") if name in data}
+    known = {name: manifest[name] for name in names if name in manifest}
+    known |= {name: str(Size.of(known[name])) for name in ("size", "load") if name in known}
+    data: Values = {DATA.get(name, name): value for name, value in known.items()}
     for which, key in (("input", "channels"), ("target", "target_channels")):
         wide = values_of(splits.get("train")).get(key)
         if wide and which in values_of(manifest.get("mean")):
             data[f"channels of {which}"] = wide
     for name, split in splits.items():
-        data[f"{name} images"] = split.get("count")
+        data[f"{DATA.get(name, name)} images"] = split.get("count")
         if isinstance(targets := split.get("target_names"), list | tuple):
-            data[f"{name} targets"] = len(targets)
+            data[f"{DATA.get(name, name)} targets"] = len(targets)
             if name == "test":
-                known = "by name; known to the evaluation alone" if split.get("paired") else "none"
-                data["partners in test"] = known
+                pairs = "by name; known to the evaluation alone" if split.get("paired") else "none"
+                data["partners in test"] = pairs
     data |= {
-        name: len(value) for name in ("rejected", "unmatched") if isinstance(value := manifest.get(name), dict | list)
+        f"{name} images": len(value)
+        for name in ("rejected", "unmatched")
+        if isinstance(value := manifest.get(name), dict | list)
     }
     return {**data, "digest": str(manifest["digest"])[:16]} if "digest" in manifest else data

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slimgen.errors import RunError, printable
+from slimgen.files import REVERSE
 from slimgen.report.words import against, arrow, factor, quality, size, title
 from slimgen.size import Size
 from slimgen.text import amount, markdown
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 ORIGINAL = "original"
 EFFORT = ("updates", "pictures", "training_macs")
 TIME, SPEED = "p50 / p95 ms", "speed"
-SLOWER = "slower"
-"""First word of the text for a lower speed."""
+FASTER, SLOWER = "faster", "slower"
+"""First words of the texts for a higher and a lower speed."""
 MARK, APART = "~", 0.1
 """Mark before a latency, if the medians of the two halves of its rounds differ by more than this share."""
 
@@ -206,9 +207,15 @@ def cells(rows: Sequence[TableRow], convention: str) -> list[list[str]]:
 
 
 def originals(rows: Sequence[TableRow]) -> list[TableRow | None]:
-    """Return, for each row, the original of the same run; None for an original, and if there is none."""
-    found = {row.run: row for row in rows if row.name == ORIGINAL}
-    return [None if found.get(row.run) is row else found.get(row.run) for row in rows]
+    """Return, for each row, the original of the same run and direction; None for an original, and if there is none."""
+    return [original_of(row, rows) for row in rows]
+
+
+def original_of(row: TableRow, rows: Sequence[TableRow]) -> TableRow | None:
+    """Return the original of a row's run and direction; None for an original itself, and if there is none."""
+    name = f"{ORIGINAL}{REVERSE if row.name.endswith(REVERSE) else ''}"
+    found = next((one for one in rows if (one.run, one.name) == (row.run, name)), None)
+    return None if found is row else found
 
 
 def _speeds(rows: Sequence[TableRow]) -> list[str]:

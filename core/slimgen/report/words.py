@@ -27,8 +27,11 @@ GENERATORS = {
 """Explanations of a table's rows; rivals of one kind are numbered."""
 COSTS = {"macs": "MACs", "params": "parameters", "bytes": "of weights", "latency_ms": "ms (predicted)"}
 """Printed names of the costs that a budget may limit, to follow a number and its unit."""
+STEPS = {"even": "even widths", "argmax": "likeliest choices", "": "search"}
+"""Printed names of a search's steps whose own names do not speak for themselves."""
 NAMES = {
     **{"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "ssim_y": "SSIM-Y", "patch_swd": "patch SWD"},
+    **{"log_probability": "log-probability", "distance": "distance from the original"},
     **{"fid": "FID", "kid": "KID", "is": "IS", "lpips": "LPIPS"},
 }
 
@@ -54,6 +57,11 @@ def title(metric: str) -> str:
     """Return a metric's printed name; that of its mean over a named set of test images has the set's name after it."""
     name, slash, group = metric.partition("/")
     return f"{title(name)} {group}" if slash and name in NAMES else NAMES.get(metric, metric)
+
+
+def step(name: str) -> str:
+    """Return the printed name of a step of a search."""
+    return STEPS.get(name, name)
 
 
 def stopping(metrics: Mapping[str, object]) -> str:

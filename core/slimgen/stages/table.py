@@ -43,7 +43,7 @@ IMAGES = ("task", "size", "seed", "data")
 TRAINING = (*IMAGES, "compute", "losses", "teach")
 SEARCHING = (*TRAINING, "method", "supernet")
 READING = ("data/batches.py", "data/patches.py", "data/pictures.py")
-TIMING = ("export/latency", "export/rewriting", "export/variants.py")
+TIMING = ("export/latency", "export/rewriting", "export/formats.py")
 LEARNING = (*READING, "device.py", "nets", "tasks", "training")
 
 _STAGES = (
@@ -82,7 +82,7 @@ _STAGES = (
             "cost",
             "export/latency",
             "export/rewriting",
-            "export/variants.py",
+            "export/formats.py",
             "methods",
             "metrics",
             "search",
@@ -100,7 +100,7 @@ _STAGES = (
             "cost",
             "export/latency",
             "export/rewriting",
-            "export/variants.py",
+            "export/formats.py",
             "methods",
             "metrics",
             "search",
@@ -121,7 +121,7 @@ _STAGES = (
             "export/onnx.py",
             "export/rewriting",
             "export/turns.py",
-            "export/variants.py",
+            "export/formats.py",
             "metrics",
             "nets",
             "report",
@@ -147,7 +147,7 @@ _STAGES = (
             "report",
             "stages/comparison.py",
             "stages/exporting.py",
-            "stages/forms.py",
+            "stages/editions.py",
             "stages/generators.py",
             "stages/variants.py",
             "tasks",

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from slimgen import files
 from slimgen.cost.latency import Latency, latencies_in_turns, onnx_timed
 from slimgen.errors import ExportError
+from slimgen.export.formats import FP16, FP32, NUMBERS, half, quantized
 from slimgen.export.onnx import parity
 from slimgen.export.running import OnnxGenerator
-from slimgen.export.variants import FP16, FP32, NUMBERS, Variant, change_of, half, quantized, recommended
+from slimgen.export.variants import Variant, change_of, recommended
 from slimgen.recipe.trainings import Schedule
 from slimgen.stages.comparison import comparison
 from slimgen.stages.exporting import Exporting
@@ -30,9 +31,14 @@ def write_variants(exporting: Exporting, tell: Tell) -> None:
     """Write the variants that the recipe asks for beside the file in float32."""
     plain = onnx.load(exporting.path(FP32))
     for name in exporting.work.recipe.export.variants[1:]:
-        made = half(plain) if name == FP16 else quantized(plain, calibration(exporting.work, exporting.suffix))
+        made = half(plain) if name == FP16 else _integers(exporting, plain)
         files.write_bytes(exporting.path(name), exporting.stamped(name, made))
         tell({})
+
+
+def _integers(exporting: Exporting, plain: "onnx.ModelProto") -> "onnx.ModelProto":
+    work = exporting.work
+    return quantized(plain, calibration(work, exporting.suffix), work.recipe.export.int8)
 
 
 def measured_variants(exporting: Exporting, tell: Tell) -> tuple[list[Variant], Latency]:

@@ -16,10 +16,10 @@ import numpy
 from torch import nn
 
 from slimgen.errors import SlimgenError
+from slimgen.export.formats import FP32, to_time
 from slimgen.export.latency.clock import VISIT, Clock, Visits
 from slimgen.export.latency.columns import Columns, Line, Times, fit_line, predictor
 from slimgen.export.latency.graph import onnx_graph
-from slimgen.export.variants import FP32, to_time
 from slimgen.nets.pieces import InPieces, Piece
 from slimgen.run.record import machine
 from slimgen.search.genotype import Genotype

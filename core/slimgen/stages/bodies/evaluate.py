@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from slimgen import files
 from slimgen.cost.formula import CONVENTIONS
+from slimgen.export.formats import INT8
 from slimgen.export.turns import Timing, timings
-from slimgen.export.variants import INT8
 from slimgen.methods.method import REVERSE
 from slimgen.metrics.kinds import OfSegmentations
 from slimgen.metrics.registry import find

@@ -1,8 +1,8 @@
-"""Export of each found direction: a checked ONNX file, its variants and other forms, and its card."""
+"""Export of each found direction: a checked ONNX file, its variants and other editions, and its card."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,20 @@ import torch
 
 from slimgen import files
 from slimgen.cost.latency import Latency
-from slimgen.export.card import TURNS, Facts, read_facts, write_card
-from slimgen.export.forms import Form
+from slimgen.export.card import ALONE, TURNS, Facts, read_facts, write_card
+from slimgen.export.editions import Edition
+from slimgen.export.formats import FP32, INT8
 from slimgen.export.onnx import OnnxFile, Parity, export_onnx, parity
 from slimgen.export.tiling import tiling
-from slimgen.export.variants import FP32, INT8, Variant
+from slimgen.export.variants import Variant
+from slimgen.metrics.registry import find
 from slimgen.recipe import Recipe
 from slimgen.report.html import Exported, complete_report
 from slimgen.report.table import parse_table
 from slimgen.report.words import size as filesize
 from slimgen.run.record import recorded, versions
+from slimgen.stages.editions import write_editions
 from slimgen.stages.exporting import Exporting, direction_of, properties, seal
-from slimgen.stages.forms import write_forms
 from slimgen.stages.generators import built, described, finished
 from slimgen.stages.label import Label
 from slimgen.stages.variants import calibrated, measured_variants, write_variants
@@ -101,9 +103,9 @@ def _exported(
     tell({"parity": difference.max_abs})
     write_variants(exporting, tell)
     variants, latency = measured_variants(exporting, tell)
-    forms = write_forms(exporting, file)
+    editions = write_editions(exporting, file)
     file = replace(file, bytes=path.stat().st_size)
-    facts = _facts(exporting, name, about, file, difference, variants, forms, latency)
+    facts = _facts(exporting, name, about, file, difference, variants, editions, latency)
     seal(exporting, facts)
     write_card(work.out / files.of_direction(files.CARD, suffix), facts)
     tell({"parity": difference.max_abs})
@@ -134,7 +136,7 @@ def _facts(
     file: OnnxFile,
     difference: Parity,
     variants: Sequence[Variant],
-    forms: Sequence[Form],
+    editions: Sequence[Edition],
     latency: Latency,
 ) -> Facts:
     """Return the facts of the card of one direction."""
@@ -162,7 +164,7 @@ def _facts(
         original_cost={} if original is None else costs(original),
         quality={row: line["metrics"] for row, line in lines.items() if row.endswith(files.REVERSE) == bool(suffix)},
         protocol="; ".join([str(table["protocol"]), *table.get("notes", ())]),
-        latency=[{"measured": "this file, alone", **latency._asdict()}, *in_turns(lines, name)],
+        latency=[{"measured": ALONE, **latency._asdict()}, *in_turns(lines, name)],
         versions=versions(),
         genotype=about["options"].get("genotype", {}),
         origin=_origin(table.get("origins", {}).get(suffix, {})),
@@ -171,7 +173,7 @@ def _facts(
         pictures=_pictures(work, suffix),
         tiles=tiling(file, recipe.data.scale) if recipe.data.scale > 1 else None,
         variants=variants,
-        files=forms,
+        files=editions,
         calibrated=calibrated(work) if any(one.name == INT8 for one in variants) else "",
         **({} if traits.reads is None else {"reads": traits.reads}),
     )
@@ -180,9 +182,8 @@ def _facts(
 def measured(facts: Facts) -> dict[str, str]:
     """Return the report's facts on an exported file: size, latency beside the original's, agreement with PyTorch."""
     times = {
-        str(
-            one["measured"]
-        ): f"{one['p50_ms']:.4g} ms (median), {one['p95_ms']:.4g} ms (95th percentile), {_where(one)}"
+        f"{one['measured']} ({str(one.get('runtime', '')).partition(' ')[0]})": f"{one['p50_ms']:.4g} ms (median), "
+        f"{one['p95_ms']:.4g} ms (95th percentile), {_where(one)}"
         for one in facts.latency
     }
     parity = facts.parity
@@ -230,7 +231,14 @@ def show(recipe: Recipe, folders: Mapping[str, Path], out: Path, label: Label, c
 
 def _shown(facts: Facts, suffix: str) -> Exported:
     name, card = facts.onnx.path.name, files.of_direction(files.CARD, suffix)
-    return Exported(name, card, measured(facts))
+    variants = [asdict(one) for one in facts.variants]
+    editions = [{"name": one.file, "about": _about(one), "bytes": one.bytes} for one in facts.files]
+    goals = {metric: find(metric.partition("/")[0]).goal for one in facts.variants for metric in one.quality}
+    return Exported(name, card, measured(facts), variants, editions, goals)
+
+
+def _about(edition: Edition) -> str:
+    return f"{edition.about}; {edition.verdict}" if edition.verdict else edition.about
 
 
 def _named(recipe: Recipe, label: Label, suffix: str) -> str:

@@ -1,15 +1,15 @@
-"""Other forms of an exported file: one shape, pictures of 8 bits, operations for phones."""
+"""Other editions of an exported file: one shape, pictures of 8 bits, operations for phones."""
 
 from dataclasses import dataclass
 
 STATIC, BYTES, EDGE = "static", "bytes", "edge"
-"""Kinds of forms: of one shape, of 8-bit pictures, for phones."""
+"""Kinds of editions: of one shape, of 8-bit pictures, for phones."""
 IDS = "takes ids"
 """Said of a form that takes label maps as ids."""
 
 
 @dataclass(frozen=True)
-class Form:
+class Edition:
     """An exported file in another form than the one that its card is about.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Other forms of an exported generator that a recipe asks for: shapes, pictures of 8 bits, files for phones."""
+"""Other editions of an exported generator that a recipe asks for: shapes, pictures of 8 bits, files for phones."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from torch import Tensor
 from slimgen import files
 from slimgen.cost.latency import onnx_session
 from slimgen.errors import ExportError
-from slimgen.export.forms import BYTES, EDGE, IDS, STATIC, Form
+from slimgen.export.editions import BYTES, EDGE, IDS, STATIC, Edition
 from slimgen.export.levels import HALF, in_bytes
 from slimgen.export.onnx import OnnxFile, export_fixed, parity
 from slimgen.export.rewriting.phones import for_phones
@@ -26,18 +26,18 @@ LEVELS = 1
 """Largest difference, in 8-bit levels, of a file that takes and returns pictures of 8 bits: rounding a half."""
 
 
-def write_forms(exporting: Exporting, file: OnnxFile) -> list[Form]:
+def write_editions(exporting: Exporting, file: OnnxFile) -> list[Edition]:
     """Write the files that the recipe asks for beside the variants, check them, and return what they are."""
     recipe, options = exporting.work.recipe, exporting.work.recipe.export
-    forms = [_one_shape(exporting, file, shape) for shape in options.static]
+    editions = [_one_shape(exporting, file, shape) for shape in options.static]
     if options.edge:
-        forms += [_one_shape(exporting, file, shape, edge=True) for shape in options.static or [(1, *recipe.size)]]
+        editions += [_one_shape(exporting, file, shape, edge=True) for shape in options.static or [(1, *recipe.size)]]
     if options.bytes:
-        forms += [_bytes(exporting, name) for name in options.variants]
-    return forms
+        editions += [_bytes(exporting, name) for name in options.variants]
+    return editions
 
 
-def _one_shape(exporting: Exporting, file: OnnxFile, shape: Sequence[int], *, edge: bool = False) -> Form:
+def _one_shape(exporting: Exporting, file: OnnxFile, shape: Sequence[int], *, edge: bool = False) -> Edition:
     """Write the file of one shape: as it is for a CPU, or in the operations that phones take, with a verdict."""
     options, full = exporting.work.recipe.export, given_shape(file, shape)
     try:
@@ -53,8 +53,8 @@ def _one_shape(exporting: Exporting, file: OnnxFile, shape: Sequence[int], *, ed
     apart = parity(exporting.net, path, inputs_of(exporting.samples, full), tolerance=tolerance)
     about = f"fp32, of one shape: {tuple(full)}"
     if not edge:
-        return Form(STATIC, path.name, about, path.stat().st_size, apart.max_abs)
-    return Form(EDGE, path.name, f"{about}, for phones", path.stat().st_size, apart.max_abs, said(path))
+        return Edition(STATIC, path.name, about, path.stat().st_size, apart.max_abs)
+    return Edition(EDGE, path.name, f"{about}, for phones", path.stat().st_size, apart.max_abs, said(path))
 
 
 def said(path: Path) -> str:
@@ -89,7 +89,7 @@ def inputs_of(samples: Tensor, shape: Sequence[int]) -> Tensor:
     return samples.repeat(times)[tuple(slice(length) for length in shape)].contiguous()
 
 
-def _bytes(exporting: Exporting, variant: str) -> Form:
+def _bytes(exporting: Exporting, variant: str) -> Edition:
     """Write a variant that takes and returns pictures of 8 bits, and compare it with the variant itself."""
     recipe = exporting.work.recipe
     plain = exporting.path(variant)
@@ -115,7 +115,7 @@ def _bytes(exporting: Exporting, variant: str) -> Form:
     takes = IDS if classes else "takes pictures" if len(entry.shape) == 4 else "takes noise"
     octets = ", uint8 (N, H, W, C)"
     about = f"{variant}; {takes}{octets if len(entry.shape) == 4 else ''}; returns pictures{octets}"
-    return Form(BYTES, path.name, about, path.stat().st_size, float(most))
+    return Edition(BYTES, path.name, about, path.stat().st_size, float(most))
 
 
 def levels_of(samples: Tensor, classes: int | None) -> NDArray[Any]:
