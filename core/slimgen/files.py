@@ -49,7 +49,7 @@ def array_file(split: str, side: str) -> str:
 
 
 def variant_file(name: str) -> str:
-    """Return the name of an exported file in the number format `fp32`, `fp16` or `int8`, or of another `form`."""
+    """Return the name of an exported file in the number format `fp32`, `fp16` or `int8`, or of an edition."""
     return ONNX if name == "fp32" else of_direction(ONNX, f"_{name}")
 
 
