@@ -35,7 +35,7 @@ from slimgen.tasks.traits import NOISE
 
 
 def export(work: Work) -> Mapping[str, float]:
-    """Write `generator.onnx`, its variants in other number formats, the editions that the recipe asks for, and `card.md`.
+    """Write `generator.onnx`, its variants in other number formats, editions that the recipe asks for, and `card.md`.
 
     If both directions were found, write `generator_reverse.onnx`, `card_reverse.md` and the like, too.
     """
