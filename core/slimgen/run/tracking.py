@@ -6,7 +6,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -83,11 +83,11 @@ def warning_once() -> Iterator[None]:
         _said = before
 
 
-def catch_up(out: Path, *others: Path, warn: Warn = print) -> None:
+def catch_up(out: Path, *others: Path, warn: Warn = print, inputs: Mapping[str, Path] | None = None) -> None:
     """Sync a finished stage whose process was killed before its last sync, under this name or another."""
     owed = [path for path in map(_owed, (out, *others)) if path.exists()]
     if owed:
-        with tracked(out, warn):
+        with tracked(out, warn, inputs):
             pass
     for path in owed:
         path.unlink(missing_ok=True)
@@ -99,13 +99,14 @@ def _owed(folder: Path) -> Path:
 
 
 @contextmanager
-def tracked(folder: Path, warn: Warn = print) -> Iterator[None]:
+def tracked(folder: Path, warn: Warn = print, inputs: Mapping[str, Path] | None = None) -> Iterator[None]:
     """Sync a stage's folder from a thread beside the block: at once, about once a minute, and after the block.
 
-    The first error prints one warning line and ends syncing for this stage. Only the last sync is waited for, and not
-    for long. The stage must have begun.
+    `inputs` are the folders that the stage reads, by name; by default those beside its folder. The first error prints
+    one warning line and ends syncing for this stage. Only the last sync is waited for, and not for long. The stage must
+    have begun.
     """
-    copying = _Copying(folder, warn)
+    copying = _Copying(folder, warn, inputs)
     copying.start()
     try:
         yield
@@ -116,8 +117,8 @@ def tracked(folder: Path, warn: Warn = print) -> Iterator[None]:
 class _Copying:
     """The thread of `tracked`."""
 
-    def __init__(self, folder: Path, warn: Warn) -> None:
-        self.folder, self.warn, self.uri = folder, warn, store()
+    def __init__(self, folder: Path, warn: Warn, inputs: Mapping[str, Path] | None) -> None:
+        self.folder, self.warn, self.uri, self.inputs = folder, warn, store(), inputs
         self._over, self._failed = threading.Event(), threading.Lock()
         # A daemon: a call that never returns must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="slimgen-tracker", daemon=True)
@@ -138,7 +139,7 @@ class _Copying:
             mirror = Mirror(self.uri)
             while True:
                 last = self._over.is_set()
-                mirror.sync(self.folder)
+                mirror.sync(self.folder, self.inputs)
                 if last:
                     return
                 self._over.wait(EVERY)
