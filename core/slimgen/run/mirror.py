@@ -18,6 +18,7 @@ from slimgen.run.place import is_parked
 from slimgen.run.record import Record, read_record
 from slimgen.run.registry import register
 from slimgen.run.store import Store
+from slimgen.run.views import CANDIDATE, GENERATOR, GOAL, KIND, METRIC
 from slimgen.run.writer import Writer
 from slimgen.search import Objective, Trial
 from slimgen.search.trial import leaders
@@ -67,10 +68,10 @@ class Mirror:
         for path, record in sorted(records, key=lambda entry: entry[1].get("started", 0.0)):
             self._stage(path.absolute(), record)
 
-    def run_of(self, folder: Path) -> str | None:
-        """Return the id of the run of a stage's folder, if it was synced."""
-        found = [runs.stage for (path, _), runs in self._runs.items() if path == folder.absolute()]
-        return found[-1] if found else None
+    def run_of(self, folder: Path) -> tuple[str, str] | None:
+        """Return the experiment's id and the run's of a stage's folder that was synced."""
+        found = [runs for (path, _), runs in self._runs.items() if path == folder.absolute()]
+        return (found[-1].experiment, found[-1].stage) if found else None
 
     def _stage(self, folder: Path, record: Record) -> None:
         status = "FINISHED" if record.get("finished") else "RUNNING"
@@ -203,16 +204,16 @@ class Mirror:
             if place in front:
                 front.remove(place)
                 found = place == tuple(winner.get(name) for name in ("key", "step", "round"))
-                self._member(runs, trial, " (found)" if found else "")
+                self._member(runs, trial, " (found)" if found else "", winner.get("objective") or {})
 
-    def _member(self, runs: _Runs, trial: Trial, mark: str) -> None:
+    def _member(self, runs: _Runs, trial: Trial, mark: str, objective: Mapping[str, str]) -> None:
         """Log a member of the front as a run, with its quality in the name."""
         key = {PARENT: runs.stage, "slimgen.child": f"{trial.genotype.key}{mark}"}
         name = f"{named(trial.quality, trial.costs) or 'trial'}{mark}"
         run = self.store.find_or_create(runs.experiment, key, name, {"key": trial.genotype.key})
         if run.info.run_name != name:  # of an older version
             self.client.update_run(run.info.run_id, name=name)
-        self.writer.remember(run)
+        self.writer.tag(self.writer.remember(run), _kind(CANDIDATE, objective.get("metric"), objective.get("goal")))
         self.writer.params(run, parameters(trial.genotype.to_json()))
         self.writer.measure(run.info.run_id, measures({**trial.quality, **trial.costs}))
         self.client.set_terminated(run.info.run_id)
@@ -227,8 +228,11 @@ class Mirror:
         self.writer.table(runs.stage, "comparison.json", rows.values())
         if runs.recipe is not None and isinstance(flat, dict):
             self.writer.measure(runs.recipe, measures(flat))
-        for generator in self._generators(folder, record, files.read_json(folder / files.TABLE)):
-            self._generator(runs, folder, record, generator)
+        table = files.read_json(folder / files.TABLE)
+        metric, goals = record.get("tags", {}).get("metric"), table.get("goals", {}) if isinstance(table, dict) else {}
+        for generator in self._generators(folder, record, table):
+            best = metric if metric in generator.quality else next(iter(generator.quality), None)
+            self._generator(runs, folder, record, generator, _kind(GENERATOR, best, goals.get(best)))
 
     def _generators(self, folder: Path, record: Record, table: object) -> list[Generator]:
         """Return the generators of a table; none without a table."""
@@ -237,9 +241,13 @@ class Mirror:
         known = networks if isinstance(networks, dict) else {}
         return list(generators(record, table, known)) if isinstance(table, dict) else []
 
-    def _generator(self, runs: _Runs, folder: Path, record: Record, generator: Generator) -> None:
+    def _generator(
+        self, runs: _Runs, folder: Path, record: Record, generator: Generator, kind: Mapping[str, str]
+    ) -> None:
         """Log a generator of the table as a run with a model, by which generators of all runs are compared."""
-        child = self._child(runs, generator.name, named(generator.quality, generator.costs))
+        called = f"{_name(folder, record)} {generator.name}"
+        child = self._child(runs, generator.name, f"{called}: {named(generator.quality, generator.costs)}")
+        self.writer.tag(str(child.info.run_id), kind)
         self.writer.params(child, generator.params)
         sets = image_sets(record, self._read(folder, record, "prepare"))
         self._images(child, sets)
@@ -257,9 +265,8 @@ class Mirror:
         self.writer.of_model(run, model.model_id, generator.quality, generator.costs, _tested(sets))
         self.client.set_terminated(run)
 
-    def _child(self, runs: _Runs, name: str, figures: str) -> "Run":
+    def _child(self, runs: _Runs, name: str, title: str) -> "Run":
         """Return the run of one generator below its stage's."""
-        title = f"{name}: {figures}" if figures else name
         child = self.store.find_or_create(runs.experiment, {PARENT: runs.stage, "slimgen.child": name}, title, {})
         self.writer.remember(child)
         return child
@@ -276,7 +283,7 @@ class Mirror:
         for one, row in exported(folder, record, whole, _name(folder, record)):
             run = runs.stage
             if one.path.name != files.ONNX:  # whose metrics have the same names
-                run = str(self._child(runs, row, "").info.run_id)
+                run = str(self._child(runs, row, row).info.run_id)
                 self._images(self.client.get_run(run), sets)
                 self.client.set_terminated(run)
             line = lines.get(row, Generator(row, {}, {}, {}))
@@ -284,6 +291,11 @@ class Mirror:
             model = register(self.store, one, run, runs.experiment)
             if model:
                 self.writer.of_model(run, model, line.quality, {**line.costs, **one.figures}, _tested(sets))
+
+
+def _kind(kind: str, metric: str | None, goal: str | None) -> dict[str, str]:
+    """Return the tags by which the runs of generators, or of candidates, are found and sorted."""
+    return {name: value for name, value in ((KIND, kind), (METRIC, metric), (GOAL, goal)) if value}
 
 
 def _tested(sets: list[ImageSet]) -> tuple[str, str]:

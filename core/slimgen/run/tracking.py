@@ -12,8 +12,11 @@ from pathlib import Path
 
 from slimgen.addresses import shown, told
 from slimgen.errors import RunError
+from slimgen.files import STAGE
 from slimgen.run.mirror import Mirror
+from slimgen.run.record import read_record
 from slimgen.run.store import Store, broken, load_mlflow
+from slimgen.run.views import save_candidates, save_generators
 from slimgen.stopping import asked
 
 Warn = Callable[[str], None]
@@ -70,6 +73,38 @@ def create_store(warn: Warn = print) -> str | None:
     except Exception as error:
         _leave_out(warn, error)
         return None
+
+
+def generators_view() -> str | None:
+    """Save the view of all generators, and return its path on the server; None without generators or a store."""
+    with suppress(Exception):  # what is only shown
+        opened = Store(store())
+        view = save_generators(opened, opened.experiment)
+        return None if view is None else view.path
+    return None
+
+
+def candidates_view(run: Path) -> str:
+    """Sync the search of a run, save the view of its candidates, and return the view's path on the server.
+
+    Raises:
+        RunError: the folder holds no finished search, its front is empty, or the tracker does not take it.
+    """
+    folder = run if run.name == "search" and (run / STAGE).is_file() else run / "search"
+    if not read_record(folder).get("finished"):
+        raise RunError("--compare takes the folder of a run with a finished search", run, "run it to its search first")
+    try:
+        _require_answer(store())
+        mirror = Mirror(store())
+        mirror.sync(folder)
+        found = mirror.run_of(folder)
+        view = None if found is None else save_candidates(mirror.store, *found)
+    except Exception as error:
+        hint = REMEDY if broken(error) else None
+        raise RunError(f"cannot show {run} in MLflow at {shown(store())}", _reason(error), hint) from error
+    if view is None:
+        raise RunError("a search must have candidates on its front to compare", folder)
+    return view.path
 
 
 @contextmanager
