@@ -287,7 +287,8 @@ def test_a_registered_generator_has_its_signature_and_its_aliases(client, begin)
     write_json(measured.path / TABLE, {**table, "rows": [{**rows[0], "metrics": {"psnr": 99.0}}]})
     trial = begin("export", mark="g", settings=settings, inputs=inputs, tags={"recipe": "r", "quick": "true"})
     write_onnx(trial.path / ONNX, 3.0)
-    sync(finish(trial))
+    finish(trial)
+    sync(trial.out)
     aliases = client.get_registered_model("e2s-cf_gan").aliases
     assert aliases == {"candidate": 2, "champion": 1}  # a trial is no champion, whatever it measured
     champion = client.get_model_version_by_alias("e2s-cf_gan", "champion")
@@ -402,6 +403,26 @@ def test_a_stage_under_way_is_shown_as_it_goes(client, begin, lines, monkeypatch
     assert not tracking._owed(folder.path).exists()
     history = client.get_metric_history(found[0].info.run_id, "x.loss")
     assert [(metric.step, metric.value) for metric in history] == [(1, 1.0), (2, 2.0)]
+    assert lines == []
+
+
+def test_the_use_of_processor_and_memory_is_logged_where_mlflows_switch_is_on(
+    client, begin, lines, monkeypatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    folder = begin()
+    with tracked(folder.path, lines.append), folder:
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            found = client.get_experiment_by_name("slimgen") and runs(client, slimgen__kind="stage")
+            if found and "system/cpu_utilization_percentage" in found[0].data.metrics:
+                break
+            time.sleep(0.05)
+        finish(folder)
+    run = only(client, slimgen__kind="stage")
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["system/system_memory_usage_megabytes"] > 0
     assert lines == []
 
 

@@ -157,3 +157,20 @@ class Store:
         if first.info.run_id != made.info.run_id:  # two processes made one at the same time: the older one counts
             self.client.delete_run(made.info.run_id)
         return first
+
+
+def watch_system(store: Store, run: str) -> "Entity | None":
+    """Begin to log use of processor, memory, disk and GPU to a run; the returned monitor has `finish`.
+
+    MLflow's own switch decides, `MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING`, which it heeds only in runs that it starts
+    itself. Return None if the switch is off.
+    """
+    from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
+
+    if not MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():
+        return None
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(run, resume_logging=True, tracking_uri=store.uri)
+    monitor.start()
+    return monitor

@@ -9,15 +9,19 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slimgen.addresses import shown, told
 from slimgen.errors import RunError
 from slimgen.files import STAGE
 from slimgen.run.mirror import Mirror
 from slimgen.run.record import read_record
-from slimgen.run.store import Store, broken, load_mlflow
+from slimgen.run.store import Store, broken, load_mlflow, watch_system
 from slimgen.run.views import save_candidates, save_generators
 from slimgen.stopping import asked
+
+if TYPE_CHECKING:
+    from typing import Any as Monitor  # of MLflow, which has no types
 
 Warn = Callable[[str], None]
 OWED = ".unsynced"
@@ -171,15 +175,27 @@ class _Copying:
 
     def _run(self) -> None:
         try:
-            mirror = Mirror(self.uri)
+            mirror, monitor = Mirror(self.uri), None
             while True:
                 last = self._over.is_set()
+                if last and monitor is not None:
+                    monitor.finish()  # before the run ends
                 mirror.sync(self.folder, self.inputs)
                 if last:
                     return
+                monitor = monitor or self._watch(mirror)
                 self._over.wait(EVERY)
         except Exception as error:
             self._fail(error)
+
+    def _watch(self, mirror: Mirror) -> "Monitor | None":
+        """Log the use of processor and memory, too, if MLflow's switch is on; a failure is a warning."""
+        found = mirror.run_of(self.folder)
+        try:
+            return None if found is None else watch_system(mirror.store, found[1])
+        except Exception as error:  # psutil is missing, or the machine does not tell
+            self.warn(f"MLflow's system metrics are not logged ({told(error, self.uri)}).")
+            return None
 
     def finish(self) -> None:
         """Wait for the last sync while the server answers, for at most `CLOSING` seconds, or `STOPPED`."""
