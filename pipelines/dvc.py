@@ -73,7 +73,7 @@ def _stage(stage: Stage, recipes: Sequence[Recipe]) -> dict[str, object]:
 def _curves() -> dict[str, object]:
     """Return the entry of the tables of a finished run, which are DVC's metrics and plots."""
     out, stages = "runs/${key}/curves", [name for name in STAGES if name not in ("prepare", "export")]
-    front = {"template": "scatter", "x": "macs", "y": "quality"}
+    front = {"template": "front", "x": "macs", "y": "quality", "x_label": "MACs"}
     learning = {"template": "learning", "x": "step", "y": "value"}
     return {
         "foreach": "${recipes}",

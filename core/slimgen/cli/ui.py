@@ -62,7 +62,7 @@ def ui(
     pages = f"http://{host}:{port}"
     listed = address(host, port, experiment)
     typer.echo(f"{listed} shows {shown(uri)}", err=True)
-    if (generators := generators_view()) is not None:
+    if experiment is not None and (generators := generators_view()) is not None:
         typer.echo(f"generators, to sort by quality and time: {pages}{generators}", err=True)
     if chosen is not None:
         typer.echo(f"candidates of {compare}: {pages}{chosen}", err=True)
