@@ -28,7 +28,7 @@ from slimgen.tasks.traits import NOISE
 
 
 def export(work: Work) -> Mapping[str, float]:
-    """Write `generator.onnx` and `card.md`; register it in MLflow as candidate, and as champion after the parity check.
+    """Write `generator.onnx` and `card.md`; once all parity checks have passed, MLflow registers the file.
 
     If both directions were found, write `generator_reverse.onnx` and `card_reverse.md`, too.
     """
