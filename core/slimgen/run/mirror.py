@@ -87,7 +87,10 @@ class Mirror:
                 writer.series(runs.stage, path)
         if record.get("finished"):
             writer.measure(runs.stage, measures({**record["metrics"], "seconds": record.get("seconds")}))
-        for path in (*(folder / name for name in FILES), *folder.glob("*.png")):
+        drawn = set(folder.glob(files.log_picture("*", -1)))
+        for path in sorted(drawn):
+            writer.picture(runs.stage, path)
+        for path in (*(folder / name for name in FILES), *(set(folder.glob("*.png")) - drawn)):
             if writer.changed(runs.stage, path):
                 self.client.log_artifact(runs.stage, str(path))
                 if runs.recipe is not None and path.name in SHOWN:

@@ -1,6 +1,7 @@
 """Writing to runs in MLflow, each value once. Every method may raise; `tracking` handles that."""
 
 import json
+import re
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
@@ -24,6 +25,7 @@ class Writer:
         self._tags: dict[str, Mapping[str, str]] = {}
         self._latest: dict[str, dict[str, float]] = {}  # run to metric to the value logged last
         self._steps: dict[tuple[str, str], set[int]] = {}  # run and metric to the steps logged
+        self._pictures: dict[str, set[tuple[str, str]]] = {}  # run to trainings and steps with a picture
         self._marks: dict[tuple[str, Path], tuple[int, int]] = {}
 
     def remember(self, run: "Run") -> str:
@@ -83,6 +85,19 @@ class Writer:
                 numbers = {f"{prefix}.{name}": value for name, value in line.items() if isinstance(value, int | float)}
                 course.append((step, measures(numbers)))
         self.course(run, course)
+
+    def picture(self, run: str, path: Path) -> None:
+        """Log the picture that a training drew after some steps, each step once."""
+        from PIL import Image
+
+        training, _, step = path.stem.removeprefix("log-").rpartition(".")
+        if run not in self._pictures:
+            there = (re.split("[+%]", Path(one.path).name) for one in self.client.list_artifacts(run, "images"))
+            self._pictures[run] = {(parts[0], parts[2]) for parts in there if parts[1:2] == ["step"]}
+        if (training, str(int(step))) not in self._pictures[run]:
+            with Image.open(path) as image:
+                self.client.log_image(run, image.convert("RGB"), key=training, step=int(step), synchronous=True)
+            self._pictures[run].add((training, str(int(step))))
 
     def table(self, run: str, name: str, rows: Iterable[Mapping[str, object]]) -> None:
         """Log a table, the only one of its run, in the form that MLflow's pages show."""
