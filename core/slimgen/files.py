@@ -64,6 +64,11 @@ def log_file(name: str) -> str:
     return f"log-{name}.jsonl"
 
 
+def log_picture(name: str, step: int) -> str:
+    """Return the name of the picture that a training drew after some steps, or, with `*` and -1, that of all."""
+    return f"log-{name}.{'*' if step < 0 else f'{step:07d}'}.png"
+
+
 def is_own(folder: Path) -> bool:
     """Return whether slimgen or MLflow wrote a folder among images: a stage, drawn pictures, a store's artifacts."""
     if folder.name == "mlartifacts":

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from slimgen import __version__
-from slimgen.cli import adopt, compare, compress, data, listings, profile, stages, tidy, ui
+from slimgen.cli import adopt, compare, compress, curves, data, listings, profile, stages, tidy, ui
 from slimgen.cli.group import INSPECT, START, Group
 
 # Plain help: coloured boxes would cost more time than the rest of `slimgen --help` together.
@@ -53,4 +53,5 @@ app.command("ui", rich_help_panel=START)(ui.ui)
 stages.add_to(app)
 app.command("profile", rich_help_panel=INSPECT, context_settings=_OPEN)(profile.profile)
 app.command("spaces", rich_help_panel=INSPECT)(listings.spaces)
+app.command("curves", rich_help_panel=INSPECT)(curves.curves)
 app.command("tidy", rich_help_panel=INSPECT)(tidy.tidy)
