@@ -232,9 +232,7 @@ class Contents:
     def _parity_samples(self, suffix: str) -> Tensor:
         if suffix:
             return self._test.target[:SAMPLES].float()
-        if self.task.traits.given == NOISE:
-            return self._test.input[:SAMPLES]
-        return self.task.condition(self.task.samples(self._test, 2)).float()
+        return self.task.samples(self._test, 2).float()
 
     def _found(self, suffix: str, card: Mapping[str, Any]) -> tuple[list[pages.Model], list[str]]:
         """Return the exported variants, and a sentence for each that a page cannot run."""

@@ -11,7 +11,7 @@ demo.beforeAfter = () => {
     demo.make("h2", {}, "Before and after"),
     demo.make("div", { class: "tools" }, demo.make("label", {}, "left ", left), demo.make("label", {}, "right ", right)),
     stage, share);
-  let pictures = new Map();
+  let [pictures, own] = [new Map(), false];
 
   function draw() {
     if (pictures.has(left.value)) demo.paint(lower, pictures.get(left.value));
@@ -23,7 +23,7 @@ demo.beforeAfter = () => {
     line.style.left = `${share.value}%`;
   }
   share.oninput = slide;
-  left.onchange = right.onchange = draw;
+  left.onchange = right.onchange = () => { own = true; draw(); };
   stage.onpointerdown = (event) => { if (!event.button) stage.setPointerCapture(event.pointerId), move(event); };
   stage.onpointermove = (event) => { if (event.buttons) move(event); };
   function move(event) {
@@ -32,7 +32,7 @@ demo.beforeAfter = () => {
     slide();
   }
 
-  // Show pictures of one size by title; the choice stays where its titles do.
+  // Show pictures of one size by title: the wanted two, until the user chooses others that stay there.
   function show(all, wanted) {
     pictures = all;
     element.hidden = all.size < 2;
@@ -40,8 +40,8 @@ demo.beforeAfter = () => {
       const before = select.value;
       if ([...select.options].map((option) => option.value).join() !== [...all.keys()].join()) {
         select.replaceChildren(...[...all.keys()].map((title) => demo.make("option", { value: title }, title)));
-        select.value = all.has(before) ? before : first;
-      }
+        select.value = own && all.has(before) ? before : first;
+      } else if (!own) select.value = first;
     }
     if (!element.hidden) draw();
   }

@@ -19,7 +19,8 @@
 
     // Begin with a sample: its colours by number, and its own edges if it has any.
     load(ids, base) {
-      this.keep();
+      if (this.begun) this.keep();
+      this.begun = true;
       this.base = base;
       this.state = { ids, drawn: new Uint16Array(ids.length) };
     }

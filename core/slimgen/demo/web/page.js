@@ -34,7 +34,8 @@
     place("input").replaceChildren(demo.make("h2", {}, direction.given === "noise" ? "Noise" : draws ? "Draw" : "Picture"), ...parts);
     const [figures, viewer, measured] = results.elements;
     place("results").replaceChildren(demo.make("h2", {}, "Generated"), figures);
-    place("more").replaceChildren(viewer, measured);
+    place("viewer").replaceChildren(viewer);
+    place("measured").replaceChildren(measured);
     place("notes").replaceChildren(...direction.notes.map((note) => demo.make("p", { class: "soft" }, note)));
     demo.again = results.again;
     if (samples.length) panel.load(samples[0]);

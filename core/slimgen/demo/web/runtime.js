@@ -52,7 +52,7 @@
 
   function chosen(provider, why = "") {
     const count = threads();
-    const alone = self.crossOriginIsolated ? "" : "; the browser lends threads only to a page that `slimgen demo --serve` shows";
+    const alone = self.crossOriginIsolated ? "" : "; the browser lends threads only to a page that comes from slimgen demo --serve";
     runtime.provider = provider;
     runtime.line = provider === "webgpu"
       ? "Computed on the graphics processor (WebGPU)."
