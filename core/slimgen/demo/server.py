@@ -1,6 +1,7 @@
 """Server of a page on this machine alone, with the headers that a browser wants before it lends threads to a page."""
 
 import errno
+import signal
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
@@ -100,14 +101,16 @@ def serving(folder: Path, port: int) -> ThreadingHTTPServer:
 
 
 def serve(folder: Path, port: int, say: Callable[[str], None]) -> None:
-    """Serve a page until Ctrl-C, which is the way to end it, and no error.
+    """Serve a page until Ctrl-C, which is the way to end it, and no error; other signals end the command as usual.
 
     Raises:
         RunError: the port is taken, or not allowed.
     """
     with serving(folder, port) as server:
-        say(f"http://{LOOPBACK}:{server.server_address[1]}/ shows the page; Ctrl-C ends it")
         try:
+            say(f"http://{LOOPBACK}:{server.server_address[1]}/ shows the page; Ctrl-C ends it")
             server.serve_forever(poll_interval=0.1)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as end:
+            if getattr(end, "number", signal.SIGINT) != signal.SIGINT:
+                raise
             say("ended")

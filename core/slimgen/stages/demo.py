@@ -15,7 +15,7 @@ from slimgen.run.place import require_apart
 from slimgen.run.record import Record, apart, read_record, require_layout, require_whole
 from slimgen.stages.demo_contents import Contents, Say
 
-NEEDED = ("prepare", "teach", "finetune", "evaluate", "export")
+NEEDED = ("prepare", "teach", "finetune", "export")
 """The stages that a page is made of."""
 
 

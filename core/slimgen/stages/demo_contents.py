@@ -242,8 +242,8 @@ class Contents:
         models, skipped = [], []
         for variant in variants:
             name, path = str(variant["name"]), self.run / "export" / Path(str(variant["file"])).name
-            if not path.is_file():
-                skipped.append(f"The variant {name} is left out, because its file is not there.")
+            if path.name not in self.record["outputs"] or not path.is_file():
+                skipped.append(f"The variant {name} is left out, because {path.name} is not among the export's files.")
                 continue
             content = path.read_bytes()
             if not _float32(content):

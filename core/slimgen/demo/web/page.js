@@ -49,10 +49,25 @@
       tabs.append(demo.choice("Direction", directions.map(({ name, title }) => [name, title || name]), directions[0].name,
         (name) => open(directions.find((one) => one.name === name)).catch(wrong)));
     place("where").append(demo.choice("Where networks compute", [["auto", "fastest here"], ["webgpu", "WebGPU"], ["wasm", "WebAssembly"]], "auto",
-      (wanted) => demo.runtime.start(wanted).then(() => demo.again(), wrong)));
+      start));
+    if (demo.runtime.cores > 1) place("where").append(threads());
     demo.runtime.onchange = () => { place("line").textContent = demo.runtime.line; };
     demo.runtime.start("auto").catch(wrong);
     open(directions[0]).catch(wrong);
+  }
+
+  let wanted = "auto";
+  function start(provider = wanted) {
+    wanted = provider;
+    demo.runtime.start(wanted).then(() => demo.again(), wrong);
+  }
+
+  function threads() {
+    const counts = Array.from({ length: Math.min(demo.runtime.cores, 16) }, (_, place) => place + 1);
+    const select = demo.make("select", {}, ...counts.map((count) =>
+      demo.make("option", { value: count, selected: count === demo.runtime.threads }, count)));
+    select.onchange = () => { demo.runtime.threads = Number(select.value); start(); };
+    return demo.make("label", { class: "tools" }, "Threads of WebAssembly ", select);
   }
 
   function wrong(error) {

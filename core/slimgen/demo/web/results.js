@@ -118,6 +118,10 @@
       overlay();
     }
 
+    function failed(name) {
+      return figures.get(name).element.classList.contains("wrong");
+    }
+
     function shown() {
       return models.filter(({ name }) => chosen.has(name));
     }
@@ -153,8 +157,9 @@
       const one = { tensors: input.tensors.slice(0, 1) };
       for (let round = 0; round < count + demo.WARM; round++)
         for (const model of shown()) {
-          if (wanted || ended || performance.now() - begin > longest) return;
-          if (figures.get(model.name).element.classList.contains("wrong")) continue;
+          const enough = shown().every(({ name }) => timing.counted(name).length || failed(name));
+          if (wanted || ended || (enough && performance.now() - begin > longest)) return;
+          if (failed(model.name)) continue;
           if (count === MORE || timing.counted(model.name).length < count) await run(model, one);
           table();
         }

@@ -2,8 +2,6 @@
 "use strict";
 
 (() => {
-  const MOST_THREADS = 8;
-
   class Engine {
     constructor(source) {
       this.calls = new Map();
@@ -44,14 +42,14 @@
     return "";
   }
 
-  function threads() {
-    return self.crossOriginIsolated ? Math.max(1, Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS)) : 1;
-  }
-
   const runtime = { provider: "", line: "", engine: null, loaded: new Map(), onchange: () => {} };
 
+  // The threads that the page may have: as many as there are cores, half of them unless the user wants others.
+  runtime.cores = self.crossOriginIsolated ? navigator.hardwareConcurrency || 1 : 1;
+  runtime.threads = Math.ceil(Math.min(runtime.cores, 16) / 2);
+
   function chosen(provider, why = "") {
-    const count = threads();
+    const count = runtime.threads;
     const alone = self.crossOriginIsolated ? "" : "; the browser lends threads only to a page that comes from slimgen demo --serve";
     runtime.provider = provider;
     runtime.line = provider === "webgpu"
@@ -65,7 +63,7 @@
     const [interfaceOf, loader, binary] = await Promise.all(
       ["interface", "loader", "binary"].map((kind) => demo.part(`${provider}-${kind}`)));
     const engine = new Engine([interfaceOf, `\n(${demo.engine})();`]);
-    const given = { loader, binary, provider, threads: provider === "webgpu" ? 1 : threads() };
+    const given = { loader, binary, provider, threads: provider === "webgpu" ? 1 : runtime.threads };
     await engine.call("start", given, [binary]);
     return engine;
   }
