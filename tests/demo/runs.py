@@ -50,6 +50,7 @@ KINDS = {
     },
     "labels": {
         "task": "labels",
+        "export": {"dynamic": False},
         "size": [32, 32],
         "data": {"classes": 40, "validation": 2, "instances": True},
         "losses": {"gan": "hinge", "recon": 0, "feature": 10},
@@ -82,9 +83,13 @@ KINDS = {
         },
     },
 }
-LAYOUTS = {"drawings": "paired", "photographs": "unpaired", "labels": "labels", "upscale": "upscaling", "noise": "images"}
-
-
+LAYOUTS = {
+    "drawings": "paired",
+    "photographs": "unpaired",
+    "labels": "labels",
+    "upscale": "upscaling",
+    "noise": "images",
+}
 
 
 class Calibration(CalibrationDataReader):
@@ -124,17 +129,31 @@ def export(recipe: Recipe, name: str, net: nn.Module, out: Path) -> None:
     suffix = files.REVERSE if name.endswith(files.REVERSE) else ""
     generator, (height, width) = recipe.teach.generator, recipe.size
     latent, channels = generator.get("latent"), int(generator.get("inputs", 3))
-    made = export_onnx(net, out / files.of_direction(files.ONNX, suffix), height=height, width=width, channels=channels,
-                       latent=latent, rewrite=False)
+    made = export_onnx(
+        net,
+        out / files.of_direction(files.ONNX, suffix),
+        height=height,
+        width=width,
+        channels=channels,
+        latent=latent,
+        rewrite=False,
+        dynamic=recipe.export.dynamic,
+    )
     small = out / files.of_direction("generator_int8.onnx", suffix)
     shape = (1, channels, height, width) if latent is None else (1, latent)
     quantize_static(made.path, small, Calibration(shape), quant_format=QuantFormat.QDQ)
     scale = recipe.data.scale
     direction = {"": "AtoB", files.REVERSE: "BtoA"}[suffix]
-    variants = [{"name": "fp32", "file": made.path.name, "quality": {"psnr": 12.0}},
-                {"name": "int8", "file": small.name, "quality": {"psnr": 11.9}, "recommended": True}]
-    card = {"onnx": {**asdict(made), "path": made.path.name}, "row": name, "data": {"direction": direction},
-            "cost": {"params": sum(part.numel() for part in net.parameters())},
-            "tiles": asdict(tiling(made, scale)) if scale > 1 else None, "variants": variants}
+    variants = [
+        {"name": "fp32", "file": made.path.name, "quality": {"psnr": 12.0}},
+        {"name": "int8", "file": small.name, "quality": {"psnr": 11.9}, "recommended": True},
+    ]
+    card = {
+        "onnx": {**asdict(made), "path": made.path.name},
+        "row": name,
+        "data": {"direction": direction},
+        "cost": {"params": sum(part.numel() for part in net.parameters())},
+        "tiles": asdict(tiling(made, scale)) if scale > 1 else None,
+        "variants": variants,
+    }
     files.write_json(out / files.of_direction("card.json", suffix), card)
-

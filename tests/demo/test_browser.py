@@ -1,6 +1,8 @@
 """The page in a real browser, opened from the file system: what it computes is what onnxruntime computes in Python."""
 
+import base64
 import io
+import shutil
 import subprocess
 import sys
 
@@ -45,14 +47,16 @@ def test_it_opens_at_any_width_without_an_error_a_request_or_a_sideways_scroll(b
         assert page.overflow() <= 0
         assert page.page.locator("#said").inner_text() == ""
         rows = page.page.locator("tbody tr").all_inner_texts()
-        assert len(rows) == len(page.models()) and all(" ms" in row for row in rows)
+        assert len(rows) == len(page.models())
+        assert all(" ms" in row for row in rows)
         assert "1 thread;" in page.page.locator("#line").inner_text()
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "upscale"])
 def test_every_network_returns_what_onnxruntime_returns(browser, pages, kind) -> None:
     with opened(browser, pages, kind) as page:
-        assert page.models()[0] == "original" and "fp32" in page.models()
+        assert page.models()[0] == "original"
+        assert "fp32" in page.models()
         require_alike(page, pages(kind)[1])
 
 
@@ -122,7 +126,8 @@ def test_a_label_map_is_one_hot_with_the_edges_of_what_was_drawn(browser, pages)
     with opened(browser, pages, "labels") as page:
         given = page.given()[0]
         assert given.shape[0] == 41
-        assert (given[:40].argmax(0) == sample[..., 0]).all() and (given[:40].sum(0) == 1).all()
+        assert (given[:40].argmax(0) == sample[..., 0]).all()
+        assert (given[:40].sum(0) == 1).all()
         assert (given[40] == (sample[..., 1] > 127)).all()
         page.page.get_by_role("button", name="Clear").click()
         page.page.locator(".colours button").nth(7).click()
@@ -158,8 +163,6 @@ HAND = """([event, base64, name, type]) => {
 
 
 def test_a_picture_may_be_chosen_dropped_or_pasted_in_either_direction(browser, pages) -> None:
-    import base64
-
     with opened(browser, pages, "photographs") as page:
         sample = page.given()
         page.page.set_input_files("#file", {"name": "own.png", "mimeType": "image/png", "buffer": picture(16, 16)})
@@ -228,12 +231,14 @@ def test_the_picture_before_is_the_bicubic_one_that_the_run_measured(browser, pa
 def noise_of(seed: int, length: int) -> np.ndarray:
     """The documented noise: mulberry32, then Box and Muller's pairs."""
     found, state = [], seed
+
     def uniform() -> float:
         nonlocal state
         state = (state + 0x6D2B79F5) % 2**32
         mixed = (state ^ state >> 15) * (state | 1) % 2**32
         mixed ^= (mixed + (mixed ^ mixed >> 7) * (mixed | 61)) % 2**32
         return (mixed ^ mixed >> 14) % 2**32 / 2**32
+
     while len(found) < length:
         radius, angle = np.sqrt(-2 * np.log(1 - uniform())), 2 * np.pi * uniform()
         found += [radius * np.cos(angle), radius * np.sin(angle)]
@@ -257,11 +262,12 @@ def test_a_seed_gives_its_noise_and_the_ends_of_an_arc_are_its_seeds(browser, pa
         page.ready()
         require_alike(page, pages("noise")[1])
     many = np.concatenate([noise_of(seed, 64) for seed in range(200)])
-    assert abs(many.mean()) < 0.03 and abs(many.std() - 1) < 0.03
+    assert abs(many.mean()) < 0.03
+    assert abs(many.std() - 1) < 0.03
 
 
 def test_a_served_page_is_isolated_and_computes_the_same_with_threads(browser, pages) -> None:
-    run, folder = pages("drawings")
+    _run, folder = pages("drawings")
     code = "import sys; from pathlib import Path; from slimgen.demo.server import serve; "
     code += "serve(Path(sys.argv[1]), 0, lambda line: print(line, flush=True))"
     server = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
@@ -283,12 +289,11 @@ def test_a_served_page_is_isolated_and_computes_the_same_with_threads(browser, p
 
 
 def test_a_missing_file_is_named_on_the_page(browser, pages, tmp_path) -> None:
-    import shutil
-
     broken = tmp_path / "broken"
     shutil.copytree(pages("drawings")[1], broken)
     (broken / "parts" / "forward-fp32-0.js").unlink()
     with Opened(browser, (broken / "index.html").as_uri()) as page:
         figure = page.page.locator('figure[data-name="fp32"]').inner_text()
         assert "forward-fp32-0.js is missing" in figure
-        assert "original" in page.models() and "fp32" not in page.models()
+        assert "original" in page.models()
+        assert "fp32" not in page.models()

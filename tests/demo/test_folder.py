@@ -22,10 +22,13 @@ def names(folder: Path) -> list[str]:
 def test_a_page_is_written_once_and_replaced_when_it_is_made_of_something_else(tmp_path) -> None:
     out = tmp_path / "deep" / "page"
     assert write_folder(out, "a", FILES) == 6
-    assert names(out) == [MARK, "index.html", "parts/a-0.js"] and os.listdir(out.parent) == ["page"]
-    assert is_current(out, "a") and not is_current(out, "b")
+    assert names(out) == [MARK, "index.html", "parts/a-0.js"]
+    assert os.listdir(out.parent) == ["page"]
+    assert is_current(out, "a")
+    assert not is_current(out, "b")
     write_folder(out, "b", [Script("index.html", b"new")])
-    assert names(out) == [MARK, "index.html"] and (out / "index.html").read_bytes() == b"new"
+    assert names(out) == [MARK, "index.html"]
+    assert (out / "index.html").read_bytes() == b"new"
     (out / "index.html").write_bytes(b"edited")
     assert not is_current(out, "b")
 
@@ -41,7 +44,8 @@ def test_a_page_that_cannot_be_finished_leaves_the_one_before(tmp_path, failure)
 
     with pytest.raises((RunError, KeyboardInterrupt)):
         write_folder(out, "b", files())
-    assert is_current(out, "a") and os.listdir(tmp_path) == ["page"]
+    assert is_current(out, "a")
+    assert os.listdir(tmp_path) == ["page"]
 
 
 def test_files_of_the_user_are_never_replaced(tmp_path) -> None:
@@ -73,7 +77,8 @@ def test_a_part_comes_back_from_its_scripts(tmp_path, size) -> None:
     content = os.urandom(size)
     made = list(scripts("some-part", content))
     assert [script.file for script in made] == [f"parts/some-part-{number}.js" for number in range(len(made))]
-    assert len(made) == (1 if size < PIECE // 2 else 2) and made == list(scripts("some-part", content))
+    assert len(made) == (1 if size < PIECE // 2 else 2)
+    assert made == list(scripts("some-part", content))
     (tmp_path / "parts").mkdir()
     for script in made:
         (tmp_path / script.file).write_bytes(script.content)

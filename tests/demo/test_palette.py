@@ -30,8 +30,12 @@ def test_compression_and_scaling_add_no_colours(change) -> None:
     image.save(made, "JPEG", quality=85)
     changed = Image.open(made) if change == "jpeg" else image.resize((120, 120), Image.Resampling.BICUBIC)
     found = palette([np.asarray(changed)])
-    near = [min(np.abs(np.subtract(colour, PALETTE[3 * number].astype(int))).sum() for colour in found) for number in range(6)]
-    assert max(near) < 30 and len(found) <= 12
+    near = [
+        min(np.abs(np.subtract(colour, PALETTE[3 * number].astype(int))).sum() for colour in found)
+        for number in range(6)
+    ]
+    assert max(near) < 30
+    assert len(found) <= 12
 
 
 def test_photographs_and_pictures_of_one_colour_have_none() -> None:
@@ -39,7 +43,8 @@ def test_photographs_and_pictures_of_one_colour_have_none() -> None:
     rows, columns = np.mgrid[:96, :96]
     smooth = np.stack([rows * 2, columns * 2, (rows + columns)], -1) + rng.normal(0, 6, (96, 96, 3))
     assert palette([smooth.clip(0, 255).astype(np.uint8)]) == []
-    assert palette([np.full((8, 8, 3), 7, np.uint8)]) == [] and palette([]) == []
+    assert palette([np.full((8, 8, 3), 7, np.uint8)]) == []
+    assert palette([]) == []
 
 
 def test_sketches_in_black_and_white_may_be_drawn() -> None:

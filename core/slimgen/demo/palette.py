@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 MOST = 48
 """Most colours of a palette."""
-NEAR, BLUR = 12, 96
-"""Distances in RGB, of 8 bits, summed over channels: of the same colour after compression, and of one that a blurred
-border mixes."""
+NEAR, APART = 12, 40
+"""Distances in RGB, of 8 bits, summed over channels: within which compression moves a colour, and between two colours
+of a palette."""
 FIRST, SHARE = 12, 0.5
 """A picture counts as drawn if so many colours make up this share of it; photographs were seen to have a fifth."""
 RARE = 3e-3
@@ -24,24 +24,37 @@ def palette(pictures: Sequence[NDArray[Any]]) -> list[Colour]:
     Args:
         pictures: uint8 (height, width, 3) each.
     """
-    pixels = [picture.reshape(-1, 3) for picture in pictures]
-    if not pixels:
+    if not pictures:
         return []
-    colours, counts = numpy.unique(numpy.concatenate(pixels), axis=0, return_counts=True)
-    order = numpy.argsort(-counts, kind="stable")
-    colours, shares = colours[order].astype(int), counts[order] / counts.sum()
+    colours, shares = _counted([picture.reshape(-1, 3) for picture in pictures])
     if len(colours) <= MOST:
         return [_colour(colour) for colour in colours] if len(colours) > 1 else []
     if sum(share for _, share in _apart(colours, shares, NEAR, FIRST)) < SHARE:
         return []
-    return [colour for colour, share in _apart(colours, shares, BLUR, MOST) if share >= RARE]
+    areas = [picture[1:, 1:][_even(picture)] for picture in pictures]
+    return [colour for colour, share in _apart(*_counted(areas), APART, MOST) if share >= RARE]
 
 
-def _apart(
-    colours: NDArray[Any], shares: NDArray[numpy.float64], near: int, most: int
-) -> list[tuple[Colour, float]]:
+def _counted(pixels: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[numpy.float64]]:
+    """Return the colours of pixels (N, 3), the most frequent first, and the share of each."""
+    colours, counts = numpy.unique(numpy.concatenate(pixels), axis=0, return_counts=True)
+    order = numpy.argsort(-counts, kind="stable")
+    return colours[order].astype(int), counts[order] / max(1, counts.sum())
+
+
+def _even(picture: NDArray[Any]) -> NDArray[numpy.bool_]:
+    """Return where pixels are like those above and to the left, (H - 1, W - 1): borders are mixtures of two colours."""
+    levels = picture.astype(int)
+    across = numpy.abs(levels[1:, 1:] - levels[1:, :-1]).sum(-1)
+    down = numpy.abs(levels[1:, 1:] - levels[:-1, 1:]).sum(-1)
+    even: NDArray[numpy.bool_] = (across <= NEAR) & (down <= NEAR)
+    return even
+
+
+def _apart(colours: NDArray[Any], shares: NDArray[numpy.float64], near: int, most: int) -> list[tuple[Colour, float]]:
     """Return at most so many colours, each further than `near` from those before it, and the share of what is near."""
-    left, found = numpy.ones(len(colours), bool), []
+    left = numpy.ones(len(colours), bool)
+    found: list[tuple[Colour, float]] = []
     while left.any() and len(found) < most:
         centre = colours[int(left.argmax())]
         around = left & (numpy.abs(colours - centre).sum(1) <= near)

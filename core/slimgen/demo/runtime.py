@@ -143,7 +143,9 @@ def _checked(found: dict[str, bytes], place: Path) -> Runtime:
     except (ValueError, AttributeError):
         name, version = None, ""
     if name != NAME:
-        raise RunError(f"{place} must be a package {NAME}", f"one named {name!r}" if name else "no package.json with that name")
+        raise RunError(
+            f"{place} must be a package {NAME}", f"one named {name!r}" if name else "no package.json with that name"
+        )
     missing = [file for file in FILES if file not in found]
     if missing:
         raise RunError(f"{NAME} {version} in {place} must have {', '.join(missing)}", "a package without", _OWN)

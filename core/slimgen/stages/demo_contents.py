@@ -159,7 +159,10 @@ class Contents:
         sides = [self._test.input, self._test.target][:: -1 if suffix else 1]
         real = [one for one, _ in zip(batches_of(sides[1], 1), inputs, strict=False)] if paired else []
         rows = (split.target_names if suffix else None) or split.names
-        names, samples, targets, pixels = [], [], [], 0
+        names: list[str] = []
+        samples: list[Picture] = []
+        targets: list[Picture] = []
+        pixels = 0
         for place, one in enumerate(inputs):
             pair = [one, *real[place : place + 1]]
             pixels += sum(picture.shape[-2] * picture.shape[-1] for picture in pair)
@@ -187,7 +190,7 @@ class Contents:
         if self.recipe.data.scale > 1 or samples[0].shape[-1] not in (1, RGB):
             return []
         found = palette([np.broadcast_to(sample, (*sample.shape[:2], RGB)) for sample in samples])
-        return [pages.Named(self._names.get(colour, "#%02x%02x%02x" % colour), colour) for colour in found]
+        return [pages.Named(self._names.get(colour, f"#{bytes(colour).hex()}"), colour) for colour in found]
 
     @cached_property
     def _names(self) -> dict[Colour, str]:
@@ -230,9 +233,8 @@ class Contents:
         return [pages.Model("original", "original", content, facts, windows)], free, math.lcm(multiple, made.multiple)
 
     def _parity_samples(self, suffix: str) -> Tensor:
-        if suffix:
-            return self._test.target[:SAMPLES].float()
-        return self.task.samples(self._test, 2).float()
+        samples: Tensor = self._test.target[:2] if suffix else self.task.samples(self._test, 2)
+        return samples.float()
 
     def _found(self, suffix: str, card: Mapping[str, Any]) -> tuple[list[pages.Model], list[str]]:
         """Return the exported variants, and a sentence for each that a page cannot run."""
@@ -247,12 +249,14 @@ class Contents:
                 continue
             content = path.read_bytes()
             if not _float32(content):
-                skipped.append(f"The variant {name} is left out, because it takes or returns other numbers than float32.")
+                skipped.append(f"The variant {name} is left out, because it takes or returns no float32.")
                 continue
             facts = _facts(len(content), card.get("cost", {}), variant.get("quality") or {})
             shown = row.removesuffix(files.REVERSE)
             called = f"{shown}, {name}" if len(variants) > 1 else shown
-            models.append(pages.Model(name, called, content, facts, card.get("tiles"), bool(variant.get("recommended"))))
+            models.append(
+                pages.Model(name, called, content, facts, card.get("tiles"), bool(variant.get("recommended")))
+            )
         return models, skipped
 
 

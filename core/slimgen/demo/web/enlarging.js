@@ -75,21 +75,25 @@
     });
   }
 
-  // Levels enlarged by bicubic interpolation, as an ImageData.
+  // Levels enlarged by bicubic interpolation, as an ImageData: down, then across, each rounded to 8 bits, as MATLAB does.
   demo.bicubic = ({ levels, height, width, channels }, scale) => {
     const [across, down] = [taps(width, scale), taps(height, scale)];
-    const [broad, tall] = [scale * width, scale * height];
-    const rows = new Float32Array(height * broad * channels);
-    for (let row = 0; row < height; row++)
-      for (let column = 0; column < broad; column++)
-        for (let one = 0; one < channels; one++)
-          rows[(row * broad + column) * channels + one] = across[column].reduce(
-            (sum, [place, weight]) => sum + weight * levels[(row * width + place) * channels + one], 0);
+    const [broad, tall, line] = [scale * width, scale * height, width * channels];
+    const high = new Uint8ClampedArray(tall * line);
+    for (let row = 0; row < tall; row++)
+      for (let at = 0; at < line; at++) {
+        let sum = 0;
+        for (const [place, weight] of down[row]) sum += weight * levels[place * line + at];
+        high[row * line + at] = Math.round(sum);
+      }
     const found = new Uint8ClampedArray(tall * broad * channels);
     for (let row = 0; row < tall; row++)
-      for (let at = 0; at < broad * channels; at++)
-        found[row * broad * channels + at] = Math.round(down[row].reduce(
-          (sum, [place, weight]) => sum + weight * rows[place * broad * channels + at], 0));
+      for (let column = 0; column < broad; column++)
+        for (let one = 0; one < channels; one++) {
+          let sum = 0;
+          for (const [place, weight] of across[column]) sum += weight * high[row * line + place * channels + one];
+          found[(row * broad + column) * channels + one] = Math.round(sum);
+        }
     return demo.imageOf(found, tall, broad, channels);
   };
 })();
