@@ -92,7 +92,7 @@ ELSEWHERE = {
     ],
     "caught beside": [
         *("report/table.py", "search/explore.py", "search/trial.py", "run/checkpoint.py", "run/log.py", "imports.py"),
-        *("export/axes.py", "__init__.py"),
+        *("export/axes.py", "export/converting/converters/*.py", "__init__.py"),
         *(
             "data/download.py",
             "data/images.py",

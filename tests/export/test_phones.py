@@ -1,6 +1,7 @@
 """Graphs for phones compute the same in the operators that phones take: in closed form, and for every family."""
 
 import itertools
+from pathlib import Path
 
 import numpy
 import onnx
@@ -10,6 +11,7 @@ from onnx import ModelProto
 from torch.nn import functional
 
 from slimgen.errors import ExportError
+from slimgen.export.converting.converters.graph import Graph
 from slimgen.export.onnx import export_fixed
 from slimgen.export.rewriting.phones import for_phones
 from slimgen.export.rewriting.phones.pads import FILLED, positions, runs
@@ -250,8 +252,19 @@ def test_a_varying_shape_and_a_branch_are_refused() -> None:
         for_phones(model(f"output = If <{branches}> (yes)", "float[1, 3, 8, 8]"))
 
 
+def as_a_module(found: ModelProto, path: Path, shape: tuple[int, ...]) -> None:
+    """Converters that start from PyTorch read the graph back as a module: it computes the same."""
+    onnx.save(found, path)
+    expected = run(found, noise(*shape))
+    for norms in (False, True):
+        module = Graph(str(path), norms=norms).eval()
+        with torch.inference_mode():
+            made = module(torch.from_numpy(noise(*shape)))
+        numpy.testing.assert_allclose(made, expected, rtol=0, atol=1e-5 * numpy.abs(expected).max())
+
+
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_computes_the_same_and_is_taken_whole_by_coreml(family: str, tmp_path) -> None:
+def test_every_family_computes_the_same_and_is_taken_whole_by_coreml(family: str, tmp_path: Path) -> None:
     options, channels = FAMILIES[family]
     side = 64 if "spade" in family else 16
     shape = (1, 4) if channels is None else (1, channels, side, side + side // 2 if family != "unet" else side)
@@ -259,9 +272,9 @@ def test_every_family_computes_the_same_and_is_taken_whole_by_coreml(family: str
     plain = onnx.load_from_string(export_fixed(net, shape, rewrite=False))
     found = for_phones(plain)
     agree(plain, found, shape)
+    as_a_module(found, tmp_path / "edge.onnx", shape)
     assert set(kinds(found)) <= TAKEN
     assert not any(" " in node.name for node in found.graph.node)
-    onnx.save(found, tmp_path / "edge.onnx")
     verdict = verdicts(tmp_path / "edge.onnx")["CoreML"]
     assert (verdict.takes, verdict.partitions, verdict.reasons) == ("YES", 1, ())
     assert verdict.supported == verdict.nodes

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from slimgen import __version__
-from slimgen.cli import adopt, compare, compress, curves, data, demo, listings, profile, stages, tidy, ui
+from slimgen.cli import adopt, compare, compress, convert, curves, data, demo, listings, profile, stages, tidy, ui
 from slimgen.cli.group import INSPECT, START, Group
 
 # Plain help: coloured boxes would cost more time than the rest of `slimgen --help` together.
@@ -46,6 +46,7 @@ _OPEN = {"allow_extra_args": True, "ignore_unknown_options": True}  # a network'
 app.command("run", rich_help_panel=START)(stages.run)
 app.command("adopt", rich_help_panel=START, context_settings=_OPEN)(adopt.adopt)
 app.command("compress", rich_help_panel=START, context_settings=_OPEN)(compress.compress)
+app.command("convert", rich_help_panel=START)(convert.convert)
 app.command("compare", rich_help_panel=START)(compare.compare)
 app.command("recipes", rich_help_panel=START)(listings.recipes)
 app.add_typer(data.app, name="data", rich_help_panel=START)

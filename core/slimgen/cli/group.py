@@ -21,7 +21,8 @@ INSTEAD = {
     **dict.fromkeys(("nas", "find", "evolve"), ("search", "run")),
     **dict.fromkeys(("eval", "test", "validate", "val", "measure", "benchmark"), ("evaluate", "compare")),
     **dict.fromkeys(("list", "presets", "configs", "config", "ls"), ("recipes",)),
-    **dict.fromkeys(("onnx", "convert", "deploy"), ("export", "adopt")),
+    **dict.fromkeys(("onnx", "deploy"), ("export", "convert")),
+    **dict.fromkeys(("tflite", "litert", "ncnn", "openvino", "executorch", "coreml"), ("convert",)),
     **dict.fromkeys(("import", "load", "prune"), ("adopt", "run")),
     **dict.fromkeys(("download", "dataset", "datasets", "get"), ("data",)),
     **dict.fromkeys(("clean", "rm", "delete"), ("tidy",)),
@@ -51,6 +52,7 @@ SETTINGS = {
 
 HINTS = {
     "run": "slimgen recipes lists the recipes; try slimgen run townhouses-cf_gan",
+    "convert": "try slimgen convert runs/RECIPE --to litert",
     "compare": "name run folders, or a folder of runs: slimgen compare runs",
     "profile": "try slimgen profile resnet --ngf 64 --blocks 9 --size 256",
 }
