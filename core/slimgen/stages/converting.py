@@ -20,7 +20,7 @@ from slimgen.methods.method import REVERSE
 from slimgen.recipe import Recipe
 from slimgen.run.record import read_record, require_whole
 from slimgen.size import Size
-from slimgen.stages.forms import inputs_of
+from slimgen.stages.editions import inputs_of
 from slimgen.stages.generators import built, described, finished
 from slimgen.stages.label import Label
 from slimgen.stages.variants import calibration
