@@ -1,14 +1,17 @@
-"""Writer of `dvc.yaml`: the seven stages for `dvc repro`, from the table of stages.
+"""Writer of `dvc.yaml`: the seven stages for `dvc repro`, from the table of stages, and what DVC shows of a run.
 
 python -m pipelines.dvc > dvc.yaml
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
 
+from slimgen.files import ONNX
 from slimgen.recipe import Recipe
+from slimgen.report.curves import FIGURES, FRONT, LEARNING, PICTURES
 from slimgen.stages.fingerprint import sections as sections_of
 from slimgen.stages.table import DATA, STAGES, Stage, measuring
 
@@ -22,6 +25,9 @@ HEAD = """\
 # which code its recipe uses; if that code is unchanged, the command finds its folder finished.
 #
 # Outputs persist, so DVC keeps the folder of a killed stage, and the stage resumes from it.
+#
+# The stage `curves` makes tables of a finished run, which `dvc metrics show` and `dvc plots show` read: so a recipe
+# that is added to params.yaml has metrics and plots without being named here.
 #
 # PATH is extended so that the command is found in .venv even if .venv is not activated.
 """
@@ -39,22 +45,8 @@ def dvc_yaml(recipes: Mapping[str, Mapping[str, object]]) -> str:
     stages = {**STAGES, "teach": measuring(STAGES["teach"])} if early else STAGES
     pipeline = {
         "vars": [{"slimgen": COMMAND}],
-        "stages": {stage.name: _stage(stage, parsed) for stage in stages.values()},
-        "metrics": [f"runs/{name}/evaluate/metrics.json" for name in recipes],
-        "plots": [
-            {
-                "Quality and cost of the best": {
-                    "template": "scatter",
-                    "x": "macs",
-                    "y": {f"runs/{name}/search/pareto.csv": "psnr" for name in recipes},
-                }
-            },
-            *(
-                f"runs/{name}/{picture}.png"
-                for name in recipes
-                for picture in ("search/pareto", "search/architecture", "evaluate/grid")
-            ),
-        ],
+        "stages": {**{stage.name: _stage(stage, parsed) for stage in stages.values()}, "curves": _curves()},
+        "artifacts": {_artifact(name): _model(name, recipe) for name, recipe in recipes.items()},
     }
     return HEAD + yaml.safe_dump(pipeline, sort_keys=False, width=120)
 
@@ -76,6 +68,38 @@ def _stage(stage: Stage, recipes: Sequence[Recipe]) -> dict[str, object]:
             "outs": [{out: {"persist": True}}],
         },
     }
+
+
+def _curves() -> dict[str, object]:
+    """Return the entry of the tables of a finished run, which are DVC's metrics and plots."""
+    out, stages = "runs/${key}/curves", [name for name in STAGES if name not in ("prepare", "export")]
+    front = {"template": "front", "x": "macs", "y": "quality", "x_label": "MACs"}
+    learning = {"template": "learning", "x": "step", "y": "value"}
+    return {
+        "foreach": "${recipes}",
+        "do": {
+            "cmd": f"${{slimgen}} curves runs/${{key}} --out {out}",
+            "deps": [*(_folder(name) for name in stages), "core/slimgen/report/curves.py"],
+            "metrics": [f"{out}/{FIGURES}"],
+            "plots": [
+                {f"{out}/{FRONT}": front},
+                {f"{out}/{LEARNING}": learning},
+                f"{out}/{PICTURES}",
+            ],
+        },
+    }
+
+
+def _artifact(name: str) -> str:
+    """Return the name of a recipe's generator in DVC's model registry, which has letters, digits and dashes only."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _model(name: str, recipe: Mapping[str, object]) -> dict[str, object]:
+    """Return the entry of a recipe's generator in DVC's model registry."""
+    about = f"Generator that slimgen found: {recipe.get('about', name)}"
+    labels = [str(recipe["task"]), str(recipe["method"])]
+    return {"path": f"runs/{name}/export/{ONNX}", "type": "model", "desc": about, "labels": labels}
 
 
 def _folder(name: str) -> str:

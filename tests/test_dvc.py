@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import yaml
 from PIL import Image
 
 from pipelines.dvc import dvc_yaml
+from slimgen.files import ONNX
 from slimgen.recipe import load
 from slimgen.stages.table import STAGES
 from townhouses import scene
@@ -24,9 +26,9 @@ RECIPES = yaml.safe_load((ROOT / "params.yaml").read_text())["recipes"]
 EVERY = list(product(RECIPES, STAGES))
 
 
-def dvc(folder, *words):
+def dvc(folder, *words, path=os.environ["PATH"]):
     """DVC as a user of a fresh clone runs it: no answers to questions, no home of its own."""
-    environment = {**os.environ, "HOME": str(folder), "DVC_SITE_CACHE_DIR": str(folder / ".site")}
+    environment = {**os.environ, "HOME": str(folder), "DVC_SITE_CACHE_DIR": str(folder / ".site"), "PATH": path}
     command = [sys.executable, "-m", "dvc", *words]
     return subprocess.run(
         command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
@@ -71,7 +73,7 @@ def test_own_images_stay_beside_the_embedded_ones_whenever_they_are_put_there(cl
 def test_every_recipe_has_the_seven_stages(clone):
     answer = dvc(clone, "stage", "list", "--name-only")
     assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.split() == [f"{stage}@{recipe}" for stage in STAGES for recipe in RECIPES]
+    assert answer.stdout.split() == [f"{stage}@{recipe}" for stage in (*STAGES, "curves") for recipe in RECIPES]
 
 
 @pytest.mark.parametrize("index", [0, 399, 400, 499])
@@ -132,8 +134,38 @@ def test_a_killed_stage_keeps_its_folder(recipe, stage):
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_metrics_and_plots_show_every_recipe(recipe):
-    assert f"runs/{recipe}/evaluate/metrics.json" in PIPELINE["metrics"]
-    assert f"runs/{recipe}/evaluate/grid.png" in PIPELINE["plots"]
-    (chart,) = (plot for plot in PIPELINE["plots"] if isinstance(plot, dict))
-    assert f"runs/{recipe}/search/pareto.csv" in next(iter(chart.values()))["y"]
+def test_the_generator_of_a_recipe_is_a_model_in_dvcs_registry(recipe):
+    (model,) = (one for one in PIPELINE["artifacts"].values() if one["path"].startswith(f"runs/{recipe}/"))
+    assert (model["type"], Path(model["path"]).name) == ("model", ONNX)
+    assert RECIPES[recipe]["about"] in model["desc"]
+    assert all(re.fullmatch("[a-z0-9][a-z0-9-]*[a-z0-9]", name) for name in PIPELINE["artifacts"])
+
+
+def test_a_recipe_that_a_user_adds_has_metrics_and_plots_without_being_named_in_the_pipeline(clone, tiny_run):
+    own = yaml.safe_load((ROOT / "tests" / "stages" / "tiny.yaml").read_text())
+    params = yaml.safe_load((clone / "params.yaml").read_text())
+    params["recipes"] = {"mine": {**own, "seed": 0, "objective": {"metric": "psnr"}}}
+    (clone / "params.yaml").write_text(yaml.safe_dump(params))
+    (clone / "core").symlink_to(ROOT / "core")
+    shutil.copytree(tiny_run, clone / "runs" / "mine")
+    command = clone / ".venv" / "bin" / "slimgen"
+    command.parent.mkdir(parents=True)
+    command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT / "core"} exec {sys.executable} -m slimgen "$@"\n')
+    command.chmod(0o755)
+    made = dvc(clone, "repro", "--single-item", "curves@mine", path=f"{command.parent}:{os.environ['PATH']}")
+    assert made.returncode == 0, made.stderr
+    (figures,) = json.loads(dvc(clone, "metrics", "show", "--json").stdout)[""]["data"].values()
+    measured = json.loads((tiny_run / "evaluate" / "metrics.json").read_text())
+    assert figures["data"]["run"]["psnr"] == measured["found.psnr"]
+    shown = dvc(clone, "plots", "show", "--json")
+    assert shown.returncode == 0, shown.stderr
+    plots = json.loads(shown.stdout)
+    assert plots.get("errors", []) == []
+    names = [name.removeprefix("runs/mine/curves/") for name in plots["data"]]
+    assert names[0] == "front/front.csv"  # before the pictures
+    assert {"learning/teach-teacher.csv", "learning/finetune-found.csv", "pictures/grid.png"} <= set(names)
+    curve = plots["data"]["runs/mine/curves/learning/teach-teacher.csv"][0]["content"]
+    assert "<DVC_METRIC" not in json.dumps(curve)
+    assert curve["encoding"]["color"]["field"] == "term"
+    assert (curve["encoding"]["x"]["field"], curve["encoding"]["y"]["field"]) == ("step", "value")
+    assert {row["term"] for row in curve["data"]["values"]} >= {"generator.recon", "discriminator.loss"}

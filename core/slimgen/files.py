@@ -49,7 +49,7 @@ def array_file(split: str, side: str) -> str:
 
 
 def variant_file(name: str) -> str:
-    """Return the name of an exported file in the number format `fp32`, `fp16` or `int8`, or of another `form`."""
+    """Return the name of an exported file in the number format `fp32`, `fp16` or `int8`, or of an edition."""
     return ONNX if name == "fp32" else of_direction(ONNX, f"_{name}")
 
 
@@ -62,6 +62,11 @@ def of_direction(file: str, suffix: str) -> str:
 def log_file(name: str) -> str:
     """Return the name of the log of one training or search of a stage."""
     return f"log-{name}.jsonl"
+
+
+def log_picture(name: str, step: int) -> str:
+    """Return the name of the picture that a training drew after some steps, or, with `*` and -1, that of all."""
+    return f"log-{name}.{'*' if step < 0 else f'{step:07d}'}.png"
 
 
 def is_own(folder: Path) -> bool:

@@ -266,6 +266,31 @@ def test_the_ui_of_a_tracking_server_is_that_server(slimgen, monkeypatch):
     assert said.stdout == "the runs are tracked at http://tracker.invalid:5000\n"
 
 
+def test_the_ui_prints_the_addresses_of_runs_generators_and_candidates(
+    slimgen, tiny_run, template, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.copy(template, tmp_path)}")
+    for name in ("PYTHONWARNINGS", "MLFLOW_BACKEND_STORE_URI", "MLFLOW_REGISTRY_STORE_URI"):
+        monkeypatch.setenv(name, "")  # to be as it was, afterwards
+    served, opened = [], []
+    monkeypatch.setattr("slimgen.cli.ui.os.execv", lambda program, words: served.append(words))
+    monkeypatch.setattr("slimgen.cli.ui.subprocess.Popen", opened.append)
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    assert slimgen("ui", "--sync", run).exit_code == 0
+    runs = "http://127.0.0.1:5007/#/experiments/1/runs?workflowType=machine_learning"
+    lines = slimgen("ui", "--port", "5007").stderr.splitlines()
+    assert lines[0].startswith(f"{runs} shows sqlite:")
+    assert lines[1].endswith(f"{runs}&viewStateShareKey=slimgen-generators&compareRunsMode=TABLE")
+    assert (len(lines), len(served), opened) == (2, 1, [])
+    lines = slimgen("ui", "--port", "5007", "--compare", run, "--open").stderr.splitlines()
+    assert lines[2].startswith(f"candidates of {run}: {runs}&viewStateShareKey=slimgen-candidates-")
+    assert lines[2].endswith("&compareRunsMode=CHART")
+    assert opened[0][-1] == lines[2].partition(": ")[2]
+    none = slimgen("ui", "--compare", tmp_path)
+    assert (none.exit_code, "a finished search" in none.stderr) == (2, True)
+
+
 def test_runs_are_synced_by_hand_into_any_store(slimgen, template, tmp_path, monkeypatch):
     import mlflow
 

@@ -191,7 +191,8 @@ def test_names_of_files_give_a_terminal_no_orders(tmp_path) -> None:
 def test_the_pages_are_told_of_a_store_where_no_list_of_processes_shows_its_password(monkeypatch) -> None:
     began = []
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:hunter2@host/db")
-    for name in ("MLFLOW_BACKEND_STORE_URI", "MLFLOW_DISABLE_TELEMETRY", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"):
+    mlflow = ("BACKEND_STORE_URI", "REGISTRY_STORE_URI", "DISABLE_TELEMETRY", "SERVER_ENABLE_JOB_EXECUTION")
+    for name in ("PYTHONWARNINGS", *(f"MLFLOW_{word}" for word in mlflow)):
         monkeypatch.setenv(name, "")  # to be as it was, afterwards
         monkeypatch.delenv(name)
     monkeypatch.setattr(tracking, "create_store", lambda: None)
@@ -202,3 +203,4 @@ def test_the_pages_are_told_of_a_store_where_no_list_of_processes_shows_its_pass
     assert "hunter2" not in said.stderr + " ".join(began[0])
     assert endings.os.environ["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:hunter2@host/db"
     assert endings.os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"  # whose workers stay behind
+    assert "starlette" in endings.os.environ["PYTHONWARNINGS"]

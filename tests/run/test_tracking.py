@@ -15,7 +15,19 @@ from PIL import Image
 
 from slimgen.addresses import shown
 from slimgen.errors import RunError
-from slimgen.files import GENOTYPE, METRICS, ONNX, PARETO, STAGE, TRACE, TRIALS, log_file, write_json, write_lines
+from slimgen.files import (
+    GENOTYPE,
+    METRICS,
+    ONNX,
+    PARETO,
+    STAGE,
+    TABLE,
+    TRACE,
+    TRIALS,
+    log_file,
+    write_json,
+    write_lines,
+)
 from slimgen.run import tracking
 from slimgen.run.folder import StageFolder
 from slimgen.run.log import Log
@@ -148,8 +160,8 @@ def test_the_members_of_the_front_are_runs_with_their_choices_and_measured_value
         assert set(children) == {"16", "32"}
         assert children["32"].data.metrics == {"fid": 50.0, "macs": 320.0}
         assert {width: run.info.run_name for width, run in children.items()} == {
-            "16": "fid 100, 160 macs",
-            "32": "fid 50, 320 macs (found)",
+            "16": "fid 100, 160 MACs",
+            "32": "fid 50, 320 MACs (found)",
         }
         assert children["16"].data.tags["key"] == Genotype({"stem.width": 16}).key
         assert children["32"].info.status == "FINISHED"
@@ -249,28 +261,36 @@ def test_a_registered_generator_has_its_signature_and_its_aliases(client, begin)
 
     x = np.linspace(-1, 1, 48, dtype=np.float32).reshape(1, 3, 4, 4)
     settings = {"name": "n", "export": {"model": "e2s/cf_gan"}}
-    measured = begin("evaluate")
-    write_json(measured.path / METRICS, {"found.psnr": 20.5, "original.psnr": 25})
+    measured = begin("evaluate", settings={"size": 4}, inputs={"prepare": "d1"})
+    rows = [{"name": "found", "metrics": {"psnr": 20.5}, "macs": {"exact": 7}, "params": 1, "bytes": 4}]
+    table = {"rows": rows, "goals": {"psnr": "max"}, "convention": "exact", "protocol": "psnr of 3 images"}
+    write_json(measured.path / TABLE, table)
     finish(measured)
-    folder = begin("export", settings=settings, inputs={"evaluate": read_record(measured.path)["digest"]})
+    inputs = {"evaluate": read_record(measured.path)["digest"]}
+    folder = begin("export", settings=settings, inputs=inputs)
     write_onnx(folder.path / ONNX, 2.0)
     sync(folder.path)
-    assert client.get_model_version_by_alias("e2s-cf_gan", "candidate").version == 1
-    assert client.get_registered_model("e2s-cf_gan").aliases == {"candidate": 1}  # until parity was shown
+    assert client.search_registered_models() == []  # until parity was shown
+    assert client.search_logged_models([client.get_experiment_by_name("slimgen").experiment_id]) == []
     (folder.path / "card.md").write_text("# a card\n")
-    first = finish(folder, {"parity_max_abs": 1e-6})
+    first = finish(folder, {"parity_max_abs": 1e-6, "bytes": 9, "onnxruntime_p50_ms": 0.5})
     for _ in range(2):
         sync(first)
     registered = client.get_registered_model("e2s-cf_gan")
     assert registered.aliases == {"candidate": 1, "champion": 1}
-    assert registered.description.startswith("Generators that slimgen found with the recipe townhouses.")
+    assert registered.description.startswith("Generators that slimgen found with the recipe townhouses;")
     (model,) = client.search_logged_models([client.get_experiment_by_name("slimgen").experiment_id])
-    assert {metric.key: metric.value for metric in model.metrics} == {"psnr": 20.5, "parity_max_abs": 1e-6}
+    figures = {"psnr": 20.5, "macs": 7, "params": 1, "bytes": 4}
+    files_figures = {"fp32.max_abs": 1e-6, "fp32.bytes": 9, "fp32.p50_ms": 0.5}
+    assert {metric.key: metric.value for metric in model.metrics} == figures | files_figures
     assert client.get_model_version("e2s-cf_gan", "1").description == "# a card"
-    newer = begin("export", mark="g", settings={"name": "n", "export": {"model": "e2s/cf_gan"}})
-    write_onnx(newer.path / ONNX, 3.0)
-    sync(newer.path)
-    assert client.get_registered_model("e2s-cf_gan").aliases == {"candidate": 2, "champion": 1}
+    write_json(measured.path / TABLE, {**table, "rows": [{**rows[0], "metrics": {"psnr": 99.0}}]})
+    trial = begin("export", mark="g", settings=settings, inputs=inputs, tags={"recipe": "r", "quick": "true"})
+    write_onnx(trial.path / ONNX, 3.0)
+    finish(trial)
+    sync(trial.out)
+    aliases = client.get_registered_model("e2s-cf_gan").aliases
+    assert aliases == {"candidate": 2, "champion": 1}  # a trial is no champion, whatever it measured
     champion = client.get_model_version_by_alias("e2s-cf_gan", "champion")
     assert champion.tags["recipe"] == "townhouses"
     run = client.get_run(champion.run_id)
@@ -298,12 +318,8 @@ def test_syncing_an_older_run_again_takes_no_alias_from_a_newer_one(client, begi
         sync(tmp_path / name)
     before = counts(client)
     sync(tmp_path / "one")
-    assert client.get_registered_model("townhouses").aliases == {"candidate": 2, "champion": 2}
+    assert client.get_registered_model("townhouses").aliases == {"candidate": 2}  # nothing was measured of either
     assert counts(client) == before
-    trial = begin("export", mark="three", tags={"recipe": "townhouses", "quick": "true"}, settings={"name": "net"})
-    write_onnx(trial.path / ONNX, 4.0)
-    sync(finish(trial))
-    assert client.get_registered_model("townhouses").aliases == {"candidate": 3, "champion": 2}  # no trial is champion
 
 
 def test_syncing_twice_adds_nothing(client, begin, tmp_path) -> None:
@@ -390,10 +406,30 @@ def test_a_stage_under_way_is_shown_as_it_goes(client, begin, lines, monkeypatch
     assert lines == []
 
 
+def test_the_use_of_processor_and_memory_is_logged_where_mlflows_switch_is_on(
+    client, begin, lines, monkeypatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    folder = begin()
+    with tracked(folder.path, lines.append), folder:
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            found = client.get_experiment_by_name("slimgen") and runs(client, slimgen__kind="stage")
+            if found and "system/cpu_utilization_percentage" in found[0].data.metrics:
+                break
+            time.sleep(0.05)
+        finish(folder)
+    run = only(client, slimgen__kind="stage")
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["system/system_memory_usage_megabytes"] > 0
+    assert lines == []
+
+
 def test_a_damaged_file_is_a_warning_and_no_error(client, begin, lines) -> None:
     folder = begin()
     with tracked(folder.path, lines.append), folder:
-        (folder.path / ONNX).write_bytes(b"none")
+        (folder.path / PARETO).write_bytes(b"none")
     assert len(lines) == 1
     assert "MLflow at sqlite:///" in lines[0]
     assert "is not synced from here on" in lines[0]

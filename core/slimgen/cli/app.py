@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from slimgen import __version__
-from slimgen.cli import adopt, compare, compress, convert, data, listings, profile, stages, tidy, ui
+from slimgen.cli import adopt, compare, compress, convert, curves, data, demo, listings, profile, stages, tidy, ui
 from slimgen.cli.group import INSPECT, START, Group
 
 # Plain help: coloured boxes would cost more time than the rest of `slimgen --help` together.
@@ -50,8 +50,10 @@ app.command("convert", rich_help_panel=START)(convert.convert)
 app.command("compare", rich_help_panel=START)(compare.compare)
 app.command("recipes", rich_help_panel=START)(listings.recipes)
 app.add_typer(data.app, name="data", rich_help_panel=START)
+app.command("demo", rich_help_panel=START)(demo.demo)
 app.command("ui", rich_help_panel=START)(ui.ui)
 stages.add_to(app)
 app.command("profile", rich_help_panel=INSPECT, context_settings=_OPEN)(profile.profile)
 app.command("spaces", rich_help_panel=INSPECT)(listings.spaces)
+app.command("curves", rich_help_panel=INSPECT)(curves.curves)
 app.command("tidy", rich_help_panel=INSPECT)(tidy.tidy)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 STATIC, BYTES, EDGE = "static", "bytes", "edge"
 """Kinds of editions: of one shape, of 8-bit pictures, for phones."""
 IDS = "takes ids"
-"""Said of a form that takes label maps as ids."""
+"""Said of an edition that takes label maps as ids."""
 
 
 @dataclass(frozen=True)
 class Edition:
-    """An exported file in another form than the one that its card is about.
+    """An exported file other than the one that its card is about.
 
     Attributes:
         kind: `STATIC`, `BYTES` or `EDGE`.

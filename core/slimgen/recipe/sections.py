@@ -237,6 +237,13 @@ class ComputeSection(Section):
         gt=0,
         description="Seconds between two checkpoints of a training; more where writing one takes long.",
     )
+    pictures_every: int | None = Field(
+        default=None,
+        ge=0,
+        description="Updates between two pictures of validation images that are drawn while the original and the found "
+        "generator are trained, for MLflow. 0: none. None: a tenth of the training, but at least 250 updates. No "
+        "result depends on it.",
+    )
 
     @field_validator("device", mode="before")
     @classmethod

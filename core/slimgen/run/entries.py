@@ -66,15 +66,15 @@ def measures(values: Mapping[str, object]) -> dict[str, float]:
     }
 
 
-def summary(quality: Mapping[str, float], costs: Mapping[str, float]) -> str:
-    """Return a trial's first figures as a short name: `psnr 17.56, 70.9 M macs`."""
-    figures = [f"{name} {value:.4g}" for name, value in quality.items()][:1]
-    for name in ("latency_ms", "macs", "params"):
+def named(quality: Mapping[str, float], costs: Mapping[str, float]) -> str:
+    """Return the first figures of a generator as a short name: `17.56 dB, 70.9 M MACs`, `fid 21.3, 1.2 ms`."""
+    figures = [f"{value:.4g} dB" if name == "psnr" else f"{name} {value:.4g}" for name, value in quality.items()][:1]
+    for name, unit in (("latency_ms", "ms"), ("macs", "MACs"), ("params", "parameters")):
         if name in costs:
             value = costs[name]
-            figures.append(f"{f'{value:.3g}' if name == 'latency_ms' else amount(value)} {name}")
+            figures.append(f"{f'{value:.3g}' if unit == 'ms' else amount(value)} {unit}")
             break
-    return ", ".join(figures) or "trial"
+    return ", ".join(figures)
 
 
 def abridged(card: Path) -> str:

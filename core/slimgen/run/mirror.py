@@ -2,21 +2,24 @@
 
 import csv
 import json
-import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
 from slimgen import files
-from slimgen.run.entries import CONTINUED, NOTE, abridged, columns, measures, parameters, registered_name, summary
+from slimgen.run.entries import CONTINUED, NOTE, abridged, measures, named, parameters
+from slimgen.run.images import ImageSet, image_sets
 from slimgen.run.lock import in_use
-from slimgen.run.log import Log
+from slimgen.run.models import Generator, exported, generators
 from slimgen.run.place import is_parked
 from slimgen.run.record import Record, read_record
-from slimgen.run.store import Store, register
+from slimgen.run.registry import register
+from slimgen.run.store import Store
+from slimgen.run.views import CANDIDATE, GENERATOR, GOAL, KIND, METRIC
+from slimgen.run.writer import Writer
 from slimgen.search import Objective, Trial
 from slimgen.search.trial import leaders
 
@@ -46,20 +49,29 @@ class Mirror:
     def __init__(self, uri: str) -> None:
         self.store = Store(uri)
         self.client, self.entities = self.store.client, self.store.mlflow.entities
+        self.writer = Writer(self.store)
         self._runs: dict[tuple[Path, str], _Runs] = {}
-        self._tags: dict[str, Mapping[str, str]] = {}
-        self._latest: dict[str, dict[str, float]] = {}  # run to metric to the value logged last
-        self._steps: dict[tuple[str, str], set[int]] = {}  # run and metric to the steps logged
-        self._marks: dict[tuple[str, Path], tuple[int, int]] = {}
+        self._inputs: Mapping[str, Path] = {}
 
-    def sync(self, folder: Path) -> None:
-        """Sync a stage's folder, or all stages' in a run's."""
+    def sync(self, folder: Path, inputs: Mapping[str, Path] | None = None) -> None:
+        """Sync a stage's folder, or all stages' in a run's.
+
+        Args:
+            folder: the stage's or the run's.
+            inputs: the folders that the stage read, by name; by default those beside its folder.
+        """
         below = (path.parent for path in folder.glob(f"*/{files.STAGE}"))
         # A parked result was synced while it was in place, and is not the run's current one.
         found = [folder] if (folder / files.STAGE).is_file() else [path for path in below if not is_parked(path)]
+        self._inputs = inputs or {}
         records = [(path, record) for path in found if (record := read_record(path))]
         for path, record in sorted(records, key=lambda entry: entry[1].get("started", 0.0)):
             self._stage(path.absolute(), record)
+
+    def run_of(self, folder: Path) -> tuple[str, str] | None:
+        """Return the experiment's id and the run's of a stage's folder that was synced."""
+        found = [runs for (path, _), runs in self._runs.items() if path == folder.absolute()]
+        return (found[-1].experiment, found[-1].stage) if found else None
 
     def _stage(self, folder: Path, record: Record) -> None:
         status = "FINISHED" if record.get("finished") else "RUNNING"
@@ -68,24 +80,28 @@ class Mirror:
         runs = self._runs.get((folder, record["fingerprint"]))
         if runs is None:
             runs = self._runs[folder, record["fingerprint"]] = self._begin(folder, record)
-        self._tag(runs.stage, {**_tags(folder, record), "slimgen.stage": record["stage"]})
+        writer = self.writer
+        writer.tag(runs.stage, {**_tags(folder, record), "slimgen.stage": record["stage"]})
         for path in (*folder.glob(files.log_file("*")), folder / files.TRACE):
-            if self._changed(runs.stage, path):
-                self._series(runs.stage, path)
+            if writer.changed(runs.stage, path):
+                writer.series(runs.stage, path)
         if record.get("finished"):
-            self._measure(runs.stage, measures({**record["metrics"], "seconds": record.get("seconds")}))
-        for path in (*(folder / name for name in FILES), *folder.glob("*.png")):
-            if self._changed(runs.stage, path):
+            writer.measure(runs.stage, measures({**record["metrics"], "seconds": record.get("seconds")}))
+        drawn = set(folder.glob(files.log_picture("*", -1)))
+        for path in sorted(drawn):
+            writer.picture(runs.stage, path)
+        for path in (*(folder / name for name in FILES), *(set(folder.glob("*.png")) - drawn)):
+            if writer.changed(runs.stage, path):
                 self.client.log_artifact(runs.stage, str(path))
                 if runs.recipe is not None and path.name in SHOWN:
                     self.client.log_artifact(runs.recipe, str(path))
                     self._describe(runs.recipe, path)
                 if path.name == files.PARETO:  # the last file that a search writes about its trials
                     self._trials(runs, folder)
-        if record.get("finished") and self._changed(runs.stage, folder / files.METRICS):
-            self._comparison(runs, folder / files.METRICS)
-        if record.get("finished") or self._changed(runs.stage, folder / files.ONNX):
-            self._model(runs, folder / files.ONNX, record)
+        if record.get("finished") and writer.changed(runs.stage, folder / files.METRICS):
+            self._comparison(runs, folder, record)
+        if record.get("finished"):  # only then were all files found to agree with the PyTorch networks
+            self._exports(runs, folder, record)
         ended = int(1000 * record["ended"]) if status != "RUNNING" and "ended" in record else None
         for run in (runs.stage, runs.recipe):
             if run is not None and status == "RUNNING":
@@ -114,36 +130,47 @@ class Mirror:
                 key = {"slimgen.stage": record["stage"], "slimgen.fingerprint": record["fingerprint"]}
                 key = {**family, "slimgen.kind": "stage", **key}
                 run = self.store.find_or_create(experiment, key, record["stage"], {PARENT: recipe}, started)
-            self._remember(parent)
-            self._recipe(parent, record)
-        self._remember(run)
-        self._params(run, parameters(record.get("settings", {})))
-        self._data(run, record)
+            self.writer.remember(parent)
+            self._recipe(parent, folder, record)
+        self.writer.remember(run)
+        self.writer.params(run, parameters(record.get("settings", {})))
+        self._images(run, image_sets(record, self._read(folder, record, "prepare")))
         return _Runs(str(run.info.run_id), recipe, str(run.info.experiment_id))
 
-    def _recipe(self, parent: "Run", record: Record) -> None:
-        """Log the whole recipe as parameters of its own run, its text as the description, and its images as input."""
+    def _recipe(self, parent: "Run", folder: Path, record: Record) -> None:
+        """Log the whole recipe as parameters of its own run, its text as the description, and its images as inputs."""
         recipe = yaml.safe_load(record.get("recipe", "")) or {}
         about = {name: value for name, value in recipe.items() if name != "about"}
-        self._params(parent, parameters(about))
+        self.writer.params(parent, parameters(about))
         if recipe.get("about") and NOTE not in parent.data.tags:
             self.client.set_tag(parent.info.run_id, NOTE, str(recipe["about"]))
-        self._data(parent, record)
+        self._images(parent, image_sets(record, self._read(folder, record, "prepare"), whole=True))
 
-    def _data(self, run: "Run", record: Record) -> None:
-        """Log the images that a run learns from, or measures on, as an input with their digest."""
-        digest, stage = record.get("tags", {}).get("data"), record["stage"]
-        if not digest or (run.inputs is not None and run.inputs.dataset_inputs):
-            return
-        settings = record.get("settings", {})
-        options = settings.get("data")
-        name = (isinstance(options, dict) and options.get("embedded")) or "images"
-        size = f"-{settings['size']}px" if isinstance(settings.get("size"), int) else ""
-        source = json.dumps({"sha256": digest})
-        data = self.entities.Dataset(f"{name}{size}", digest[:36], "code", source)
-        context = "eval" if stage in ("evaluate", "export") else "training"
-        tag = self.entities.InputTag("mlflow.data.context", context)
-        self.client.log_inputs(run.info.run_id, [self.entities.DatasetInput(data, [tag])])
+    def _images(self, run: "Run", sets: list[ImageSet]) -> None:
+        """Log sets of images as inputs of a run, with their digests, sources and contexts."""
+        there = run.inputs.dataset_inputs if run.inputs is not None else ()
+        known = {one.dataset.digest for one in there}
+        new = []
+        for one in sets:
+            if one.digest not in known:
+                data = self.entities.Dataset(one.name, one.digest, "local", one.source, profile=one.profile or None)
+                tag = self.entities.InputTag("mlflow.data.context", one.context)
+                new.append(self.entities.DatasetInput(data, [tag]))
+        if new:
+            self.client.log_inputs(run.info.run_id, new)
+
+    def _read(self, folder: Path, record: Record, stage: str) -> Path | None:
+        """Return the folder of a stage that this one read, or that one before it read; None if it is not there."""
+        if record["stage"] == stage:
+            return folder
+        path = self._inputs.get(stage, folder.parent / stage)
+        digests = [record.get("inputs", {}).get(stage)]
+        for other in record.get("inputs", {}):
+            if other != stage:
+                between = read_record(self._inputs.get(other, folder.parent / other))
+                digests.append(between.get("inputs", {}).get(stage))
+        wanted = next(filter(None, digests), None)
+        return path if wanted is not None and read_record(path).get("digest") == wanted else None
 
     def _describe(self, run: str, card: Path) -> None:
         """Make the card of the recipe's direction the description of a run."""
@@ -161,80 +188,18 @@ class Mirror:
                 raise
             return None
 
-    def _remember(self, run: "Run") -> None:
-        """Record the present content of a run."""
-        self._latest.setdefault(str(run.info.run_id), dict(run.data.metrics))
-
-    def _tag(self, run: str, tags: Mapping[str, str]) -> None:
-        if self._tags.get(run) != tags:
-            about = [self.entities.RunTag(name, value) for name, value in parameters(tags).items()]
-            self.client.log_batch(run, tags=about)
-            self._tags[run] = tags
-
-    def _params(self, run: "Run", params: Mapping[str, str]) -> None:
-        """Set the parameters that a run does not have yet."""
-        new = [self.entities.Param(name, value) for name, value in params.items() if name not in run.data.params]
-        for start in range(0, len(new), 100):
-            self.client.log_batch(run.info.run_id, params=new[start : start + 100])
-
-    def _changed(self, run: str, path: Path) -> bool:
-        """Return whether a file exists and differs from the one at the last call."""
-        try:
-            state = path.stat()
-        except FileNotFoundError:
-            return False
-        mark = state.st_size, state.st_mtime_ns
-        before, self._marks[run, path] = self._marks.get((run, path)), mark
-        return before != mark
-
-    def _send(self, run: str, metrics: Iterable[tuple[str, float, int]]) -> None:
-        now = int(time.time() * 1000)
-        new = [self.entities.Metric(name, value, now, step) for name, value, step in metrics]
-        for start in range(0, len(new), 1000):
-            self.client.log_batch(run, metrics=new[start : start + 1000])
-
-    def _measure(self, run: str, numbers: Mapping[str, float]) -> None:
-        """Log numbers with a single value."""
-        latest = self._latest[run]
-        self._send(run, [(name, value, 0) for name, value in numbers.items() if latest.get(name) != value])
-        latest |= numbers
-
-    def _course(self, run: str, lines: Iterable[tuple[int, Mapping[str, float]]]) -> None:
-        """Log numbers by step, each step once, even if a resumed stage repeats it."""
-        new = []
-        for step, numbers in lines:
-            for name, value in numbers.items():
-                steps = self._steps.get((run, name))
-                if steps is None:
-                    history = self.client.get_metric_history(run, name) if name in self._latest[run] else ()
-                    steps = self._steps[run, name] = {metric.step for metric in history}
-                if step not in steps:
-                    steps.add(step)
-                    new.append((name, value, step))
-        self._send(run, new)
-
-    def _series(self, run: str, path: Path) -> None:
-        """Log the numbers of a training's log, each under the training's name."""
-        prefix, course = path.stem.removeprefix("log-"), []
-        for line in Log(path).read():
-            step = line.pop("step", None)
-            if isinstance(step, int):  # in a search's log, a step is a name
-                numbers = {f"{prefix}.{name}": value for name, value in line.items() if isinstance(value, int | float)}
-                course.append((step, measures(numbers)))
-        self._course(run, course)
-
     def _trials(self, runs: _Runs, folder: Path) -> None:
         """Log the result of a search: the best of each round, all trials as a table, a run per front member."""
         lines = [json.loads(line) for line in (folder / files.TRIALS).read_text(encoding="utf-8").splitlines()]
         trials = [Trial.from_json({"seconds": 0.0, **line}) for line in lines]
-        self._table(runs.stage, "trials.json", [trial.row() for trial in trials])
+        self.writer.table(runs.stage, "trials.json", [trial.row() for trial in trials])
         winner = files.read_json(folder / files.GENOTYPE)
         winner = winner if isinstance(winner, dict) else {}
         if "objective" in winner:
             objective = Objective(**winner["objective"])
             for number, trial in leaders(trials, objective):
                 best = {f"{trial.step}.best_{objective.metric}": trial.quality[objective.metric]}
-                self._course(runs.stage, [(number, measures(best))])
+                self.writer.course(runs.stage, [(number, measures(best))])
         with (folder / files.PARETO).open(newline="", encoding="utf-8") as file:
             front = {(row["key"], row["step"], int(row["round"])) for row in csv.DictReader(file)}
         for trial in trials:
@@ -242,64 +207,103 @@ class Mirror:
             if place in front:
                 front.remove(place)
                 found = place == tuple(winner.get(name) for name in ("key", "step", "round"))
-                self._member(runs, trial, " (found)" if found else "")
+                self._member(runs, trial, " (found)" if found else "", winner.get("objective") or {})
 
-    def _member(self, runs: _Runs, trial: Trial, mark: str) -> None:
+    def _member(self, runs: _Runs, trial: Trial, mark: str, objective: Mapping[str, str]) -> None:
         """Log a member of the front as a run, with its quality in the name."""
         key = {PARENT: runs.stage, "slimgen.child": f"{trial.genotype.key}{mark}"}
-        name = f"{summary(trial.quality, trial.costs)}{mark}"
+        name = f"{named(trial.quality, trial.costs) or 'trial'}{mark}"
         run = self.store.find_or_create(runs.experiment, key, name, {"key": trial.genotype.key})
-        self._remember(run)
-        self._params(run, parameters(trial.genotype.to_json()))
-        self._measure(run.info.run_id, measures({**trial.quality, **trial.costs}))
+        if run.info.run_name != name:  # of an older version
+            self.client.update_run(run.info.run_id, name=name)
+        self.writer.tag(self.writer.remember(run), _kind(CANDIDATE, objective.get("metric"), objective.get("goal")))
+        self.writer.params(run, parameters(trial.genotype.to_json()))
+        self.writer.measure(run.info.run_id, measures({**trial.quality, **trial.costs}))
         self.client.set_terminated(run.info.run_id)
 
-    def _comparison(self, runs: _Runs, path: Path) -> None:
-        """Log the figures of every generator: a table, and metrics of the recipe's run, by which runs are compared."""
-        flat = files.read_json(path)
+    def _comparison(self, runs: _Runs, folder: Path, record: Record) -> None:
+        """Log the figures of every generator: a table, metrics of the recipe's run, and a model for each."""
+        flat = files.read_json(folder / files.METRICS)
         rows: dict[str, dict[str, object]] = {}
         for name, value in flat.items() if isinstance(flat, dict) else ():
             generator, _, figure = name.partition(".")
             rows.setdefault(generator, {"name": generator})[figure] = value
-        self._table(runs.stage, "comparison.json", rows.values())
+        self.writer.table(runs.stage, "comparison.json", rows.values())
         if runs.recipe is not None and isinstance(flat, dict):
-            self._measure(runs.recipe, measures(flat))
+            self.writer.measure(runs.recipe, measures(flat))
+        table = files.read_json(folder / files.TABLE)
+        metric, goals = record.get("tags", {}).get("metric"), table.get("goals", {}) if isinstance(table, dict) else {}
+        for generator in self._generators(folder, record, table):
+            best = metric if metric in generator.quality else next(iter(generator.quality), None)
+            self._generator(runs, folder, record, generator, _kind(GENERATOR, best, goals.get(best)))
 
-    def _table(self, run: str, name: str, rows: Iterable[Mapping[str, object]]) -> None:
-        """Log a table, the only one of its run, in the form that MLflow's pages show."""
-        cells = columns(rows)
-        with tempfile.TemporaryDirectory() as folder:
-            files.write_json(
-                Path(folder, name), {"columns": list(cells), "data": list(zip(*cells.values(), strict=True))}
+    def _generators(self, folder: Path, record: Record, table: object) -> list[Generator]:
+        """Return the generators of a table; none without a table."""
+        trained = self._read(folder, record, "finetune")
+        networks = files.read_json(trained / files.NETWORKS) if trained is not None else None
+        known = networks if isinstance(networks, dict) else {}
+        return list(generators(record, table, known)) if isinstance(table, dict) else []
+
+    def _generator(
+        self, runs: _Runs, folder: Path, record: Record, generator: Generator, kind: Mapping[str, str]
+    ) -> None:
+        """Log a generator of the table as a run with a model, by which generators of all runs are compared."""
+        called = f"{_name(folder, record)} {generator.name}"
+        child = self._child(runs, generator.name, f"{called}: {named(generator.quality, generator.costs)}")
+        self.writer.tag(str(child.info.run_id), kind)
+        self.writer.params(child, generator.params)
+        sets = image_sets(record, self._read(folder, record, "prepare"))
+        self._images(child, sets)
+        run, about = str(child.info.run_id), {"slimgen.model": generator.name}
+        found = self.client.search_logged_models([runs.experiment], f"source_run_id = '{run}'")
+        model = next(iter(found), None)
+        if model is None:
+            title = f"{_name(folder, record)} {generator.name}".translate(dict.fromkeys(map(ord, "/:.%\"'"), "-"))
+            model = self.client.create_logged_model(
+                runs.experiment, title, run, about, dict(generator.params), "PyTorch network"
             )
-            self.client.log_artifact(run, str(Path(folder, name)))
-        self.client.set_tag(run, "mlflow.loggedArtifacts", json.dumps([{"path": name, "type": "table"}]))
+        if str(model.status) != "READY":
+            self.client.finalize_logged_model(model.model_id, "READY")
+            self.client.log_outputs(run, [self.entities.LoggedModelOutput(model.model_id, step=0)])
+        self.writer.of_model(run, model.model_id, generator.quality, generator.costs, _tested(sets))
+        self.client.set_terminated(run)
 
-    def _model(self, runs: _Runs, path: Path, record: Record) -> None:
-        """Register an exported generator; a stage that exports finishes only after its parity check."""
-        if path.is_file():
-            export, recipe = record.get("settings", {}).get("export"), _tags(path.parent, record)["recipe"]
-            given = export.get("model") if isinstance(export, dict) else None
-            name = registered_name(str(given or _name(path.parent, record)))
-            checked = bool(record.get("finished")) and "quick" not in _tags(path.parent, record)  # no trial is champion
-            model = register(self.store, path, name, runs.stage, runs.experiment, {"recipe": recipe}, checked=checked)
-            if model and record.get("finished"):
-                self._measure_model(runs.stage, model, path.parent, record)
+    def _child(self, runs: _Runs, name: str, title: str) -> "Run":
+        """Return the run of one generator below its stage's."""
+        child = self.store.find_or_create(runs.experiment, {PARENT: runs.stage, "slimgen.child": name}, title, {})
+        self.writer.remember(child)
+        return child
 
-    def _measure_model(self, run: str, model: str, folder: Path, record: Record) -> None:
-        """Log the quality and costs of an exported generator as metrics of its model, by which models are compared."""
-        evaluate = folder.parent / "evaluate"
-        same = read_record(evaluate).get("digest") == record.get("inputs", {}).get("evaluate")
-        flat = files.read_json(evaluate / files.METRICS) if same else None
-        found = {
-            name.partition(".")[2]: value
-            for name, value in (flat.items() if isinstance(flat, dict) else ())
-            if name.partition(".")[0] in ("found", "adopted")
-        }
-        known = {metric.key for metric in self.client.get_logged_model(model).metrics or ()}
-        for name, value in measures({**found, **record["metrics"]}).items():
-            if name not in known:
-                self.client.log_metric(run, name, value, model_id=model)
+    def _exports(self, runs: _Runs, folder: Path, record: Record) -> None:
+        """Register the exported generators, and log their quality and costs as metrics of their models."""
+        if not (folder / files.ONNX).is_file():
+            return
+        evaluated = self._read(folder, record, "evaluate")
+        table = files.read_json(evaluated / files.TABLE) if evaluated is not None else None
+        whole: dict[str, Any] | None = table if isinstance(table, dict) else None
+        lines = {one.name: one for one in self._generators(folder, record, whole)}
+        sets = image_sets(record, self._read(folder, record, "prepare"))
+        for one, row in exported(folder, record, whole, _name(folder, record)):
+            run = runs.stage
+            if one.path.name != files.ONNX:  # whose metrics have the same names
+                run = str(self._child(runs, row, row).info.run_id)
+                self._images(self.client.get_run(run), sets)
+                self.client.set_terminated(run)
+            line = lines.get(row, Generator(row, {}, {}, {}))
+            one = one._replace(params={**line.params, **one.params})
+            model = register(self.store, one, run, runs.experiment)
+            if model:
+                self.writer.of_model(run, model, line.quality, {**line.costs, **one.figures}, _tested(sets))
+
+
+def _kind(kind: str, metric: str | None, goal: str | None) -> dict[str, str]:
+    """Return the tags by which the runs of generators, or of candidates, are found and sorted."""
+    return {name: value for name, value in ((KIND, kind), (METRIC, metric), (GOAL, goal)) if value}
+
+
+def _tested(sets: list[ImageSet]) -> tuple[str, str]:
+    """Return name and digest of the test images among a run's inputs; empty texts without them."""
+    return next(((one.name, one.digest) for one in sets if one.context == "test"), ("", ""))
 
 
 def _tags(folder: Path, record: Record) -> dict[str, str]:

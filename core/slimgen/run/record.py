@@ -22,6 +22,7 @@ from slimgen.files import (
     SUFFIX,
     is_own,
     log_file,
+    log_picture,
     plain,
     read_json,
     sha256_file,
@@ -29,7 +30,7 @@ from slimgen.files import (
 )
 from slimgen.run.lock import NAME as LOCK
 
-LOGS = ("log.jsonl", log_file("*"))
+LOGS = ("log.jsonl", log_file("*"), log_picture("*", -1))
 HALF_WRITTEN = re.compile(rf"\.\d+{re.escape(SUFFIX)}$")
 LAYOUT = 2
 """Version of the files in a stage's folder and of its fingerprint. A record without one has version 1."""

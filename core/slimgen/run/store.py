@@ -1,14 +1,12 @@
-"""MLflow's client and experiment, opened so that many processes may start at once; and its model registry."""
+"""MLflow's client and experiment, opened so that many processes may start at once."""
 
 import fcntl
-import json
 import logging
 import os
 import re
 import sqlite3
-import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -17,20 +15,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from slimgen.files import CARD, SUFFIX, publish, sha256_file
-from slimgen.run.entries import abridged
+from slimgen.files import SUFFIX, publish
 
 if TYPE_CHECKING:
     from typing import Any as Client  # of MLflow, which has no types
     from typing import Any as Entity
     from typing import Any as Run
 
-CANDIDATE, CHAMPION, CHECKED = "candidate", "champion", "parity"  # aliases of a version, and the tag of a checked one
-MODEL = "slimgen.model"  # tag of a version: the id of its logged model
-ABOUT = (
-    "Generators that slimgen found with the recipe {recipe}. `candidate` is the newest version, `champion` the newest "
-    "one whose ONNX file passed the parity check against the PyTorch network. A version's description is its card."
-)
 BROKEN = re.compile(
     r"not a database|malformed|table \w+ already exists|no such (table|column)|duplicate column|Can't locate revision|"
     r"out-of-date database"
@@ -168,72 +159,18 @@ class Store:
         return first
 
 
-def register(
-    store: Store, path: Path, name: str, run: str, experiment: str, tags: Mapping[str, str], *, checked: bool
-) -> str:
-    """Register an ONNX file as a version of a model, or find its version; return the id of its model.
+def watch_system(store: Store, run: str) -> "Entity | None":
+    """Begin to log use of processor, memory, disk and GPU to a run; the returned monitor has `finish`.
 
-    A version gets the alias `candidate` when it is created and `champion` once it is checked, each only once, so that
-    syncing an old run takes no alias from a newer one. It is checked once its parity check has passed; its description
-    is then the card beside it.
+    MLflow's own switch decides, `MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING`, which it heeds only in runs that it starts
+    itself. Return None if the switch is off.
     """
-    client, digest = store.client, sha256_file(path)
-    for version in client.search_model_versions(f"name = '{name}'"):
-        if version.run_id == run and version.tags.get("sha256") == digest:
-            break
-    else:
-        version = _version(store, path, name, run, experiment, {**tags, "sha256": digest})
-        client.set_registered_model_alias(name, CANDIDATE, str(version.version))
-    if checked and CHECKED not in version.tags:
-        client.set_registered_model_alias(name, CHAMPION, str(version.version))
-        client.set_model_version_tag(name, str(version.version), CHECKED, "shown")
-        card = path.with_name(CARD)
-        if card.is_file():
-            client.update_model_version(name, str(version.version), abridged(card))
-    return str(version.tags.get(MODEL, ""))
+    from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
 
+    if not MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():
+        return None
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-def _version(store: Store, path: Path, name: str, run: str, experiment: str, tags: Mapping[str, str]) -> "Entity":
-    # mlflow.onnx.log_model does the same, but with a tracking URI and a run that are global to the process.
-    import onnx
-    import onnxruntime
-
-    client, mlflow, network = store.client, store.mlflow, onnx.load(path)
-    logged = client.create_logged_model(experiment, name, run, model_type="generator")
-    schemas = (_schema(store, values) for values in (network.graph.input, network.graph.output))
-    with tempfile.TemporaryDirectory() as folder:
-        mlflow.onnx.save_model(
-            network,
-            os.path.join(folder, "model"),
-            mlflow_model=mlflow.models.Model(run_id=run, model_id=logged.model_id),
-            signature=mlflow.models.ModelSignature(*schemas),
-            pip_requirements=[f"onnx=={onnx.__version__}", f"onnxruntime=={onnxruntime.__version__}"],
-            save_as_external_data=False,
-        )
-        client.log_model_artifacts(logged.model_id, os.path.join(folder, "model"))
-    client.finalize_logged_model(logged.model_id, "READY")
-    client.log_outputs(run, [mlflow.entities.LoggedModelOutput(logged.model_id, step=0)])
-    try:
-        client.create_registered_model(name, description=ABOUT.format(**{"recipe": "?", **tags}))
-    except Exception:
-        client.get_registered_model(name)  # raises if the model does not exist, so that something else went wrong
-    # A database store would look up `models:/` in the process's global tracking URI, a server in its own store.
-    source = f"models:/{logged.model_id}" if store.uri.startswith("http") else logged.artifact_location
-    # A database store does not keep the model's id by itself.
-    told = {**tags, MODEL: logged.model_id}
-    version = client.create_model_version(name, source, run, told, model_id=logged.model_id)
-    link = json.dumps([{"name": name, "version": version.version}])  # the UI's link from the model to its version
-    client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
-    return version
-
-
-def _schema(store: Store, values: "Iterable[Entity]") -> "Entity":
-    """Return the signature of a graph's inputs or outputs; a variable axis is -1."""
-    import onnx
-
-    types, specs = store.mlflow.types, []
-    for value in values:
-        tensor = value.type.tensor_type
-        axes = [-1 if axis.dim_param else int(axis.dim_value) for axis in tensor.shape.dim]
-        specs.append(types.TensorSpec(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type), axes, value.name))
-    return types.Schema(specs)
+    monitor = SystemMetricsMonitor(run, resume_logging=True, tracking_uri=store.uri)
+    monitor.start()
+    return monitor

@@ -6,15 +6,22 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slimgen.addresses import shown, told
 from slimgen.errors import RunError
+from slimgen.files import STAGE
 from slimgen.run.mirror import Mirror
-from slimgen.run.store import Store, broken, load_mlflow
+from slimgen.run.record import read_record
+from slimgen.run.store import Store, broken, load_mlflow, watch_system
+from slimgen.run.views import save_candidates, save_generators
 from slimgen.stopping import asked
+
+if TYPE_CHECKING:
+    from typing import Any as Monitor  # of MLflow, which has no types
 
 Warn = Callable[[str], None]
 OWED = ".unsynced"
@@ -72,6 +79,38 @@ def create_store(warn: Warn = print) -> str | None:
         return None
 
 
+def generators_view() -> str | None:
+    """Save the view of all generators, and return its path on the server; None without generators or a store."""
+    with suppress(Exception):  # what is only shown
+        opened = Store(store())
+        view = save_generators(opened, opened.experiment)
+        return None if view is None else view.path
+    return None
+
+
+def candidates_view(run: Path) -> str:
+    """Sync the search of a run, save the view of its candidates, and return the view's path on the server.
+
+    Raises:
+        RunError: the folder holds no finished search, its front is empty, or the tracker does not take it.
+    """
+    folder = run if run.name == "search" and (run / STAGE).is_file() else run / "search"
+    if not read_record(folder).get("finished"):
+        raise RunError("--compare takes the folder of a run with a finished search", run, "run it to its search first")
+    try:
+        _require_answer(store())
+        mirror = Mirror(store())
+        mirror.sync(folder)
+        found = mirror.run_of(folder)
+        view = None if found is None else save_candidates(mirror.store, *found)
+    except Exception as error:
+        hint = REMEDY if broken(error) else None
+        raise RunError(f"cannot show {run} in MLflow at {shown(store())}", _reason(error), hint) from error
+    if view is None:
+        raise RunError("a search must have candidates on its front to compare", folder)
+    return view.path
+
+
 @contextmanager
 def warning_once() -> Iterator[None]:
     """Print each warning only once in this context: the stages of a run use the same store, one after the other."""
@@ -83,11 +122,11 @@ def warning_once() -> Iterator[None]:
         _said = before
 
 
-def catch_up(out: Path, *others: Path, warn: Warn = print) -> None:
+def catch_up(out: Path, *others: Path, warn: Warn = print, inputs: Mapping[str, Path] | None = None) -> None:
     """Sync a finished stage whose process was killed before its last sync, under this name or another."""
     owed = [path for path in map(_owed, (out, *others)) if path.exists()]
     if owed:
-        with tracked(out, warn):
+        with tracked(out, warn, inputs):
             pass
     for path in owed:
         path.unlink(missing_ok=True)
@@ -99,13 +138,14 @@ def _owed(folder: Path) -> Path:
 
 
 @contextmanager
-def tracked(folder: Path, warn: Warn = print) -> Iterator[None]:
+def tracked(folder: Path, warn: Warn = print, inputs: Mapping[str, Path] | None = None) -> Iterator[None]:
     """Sync a stage's folder from a thread beside the block: at once, about once a minute, and after the block.
 
-    The first error prints one warning line and ends syncing for this stage. Only the last sync is waited for, and not
-    for long. The stage must have begun.
+    `inputs` are the folders that the stage reads, by name; by default those beside its folder. The first error prints
+    one warning line and ends syncing for this stage. Only the last sync is waited for, and not for long. The stage must
+    have begun.
     """
-    copying = _Copying(folder, warn)
+    copying = _Copying(folder, warn, inputs)
     copying.start()
     try:
         yield
@@ -116,8 +156,8 @@ def tracked(folder: Path, warn: Warn = print) -> Iterator[None]:
 class _Copying:
     """The thread of `tracked`."""
 
-    def __init__(self, folder: Path, warn: Warn) -> None:
-        self.folder, self.warn, self.uri = folder, warn, store()
+    def __init__(self, folder: Path, warn: Warn, inputs: Mapping[str, Path] | None) -> None:
+        self.folder, self.warn, self.uri, self.inputs = folder, warn, store(), inputs
         self._over, self._failed = threading.Event(), threading.Lock()
         # A daemon: a call that never returns must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="slimgen-tracker", daemon=True)
@@ -135,15 +175,27 @@ class _Copying:
 
     def _run(self) -> None:
         try:
-            mirror = Mirror(self.uri)
+            mirror, monitor = Mirror(self.uri), None
             while True:
                 last = self._over.is_set()
-                mirror.sync(self.folder)
+                if last and monitor is not None:
+                    monitor.finish()  # before the run ends
+                mirror.sync(self.folder, self.inputs)
                 if last:
                     return
+                monitor = monitor or self._watch(mirror)
                 self._over.wait(EVERY)
         except Exception as error:
             self._fail(error)
+
+    def _watch(self, mirror: Mirror) -> "Monitor | None":
+        """Log the use of processor and memory, too, if MLflow's switch is on; a failure is a warning."""
+        found = mirror.run_of(self.folder)
+        try:
+            return None if found is None else watch_system(mirror.store, found[1])
+        except Exception as error:  # psutil is missing, or the machine does not tell
+            self.warn(f"MLflow's system metrics are not logged ({told(error, self.uri)}).")
+            return None
 
     def finish(self) -> None:
         """Wait for the last sync while the server answers, for at most `CLOSING` seconds, or `STOPPED`."""

@@ -48,11 +48,11 @@ class Exporting:
     written: list[str] = dataclasses.field(default_factory=list)
 
     def path(self, name: str) -> Path:
-        """Return the file of a variant or form."""
+        """Return the file of a variant or edition."""
         return self.work.out / files.of_direction(files.variant_file(name), self.suffix)
 
     def stamped(self, name: str, model: "ModelProto") -> bytes:
-        """Return a variant or form, serialised, with its properties; its name is remembered."""
+        """Return a variant or edition, serialised, with its properties; its name is remembered."""
         if name not in self.written:
             self.written.append(name)
         return stamped(model, {**self.properties, "variant": name}, __version__)

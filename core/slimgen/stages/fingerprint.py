@@ -17,7 +17,7 @@ from slimgen.run.record import fingerprint as word_of
 from slimgen.stages.code import code, digest_code
 from slimgen.stages.table import DATA, Stage, measuring
 
-UNDECIDED = (("compute", "checkpoint_seconds"), ("data", "licence"))
+UNDECIDED = (("compute", "checkpoint_seconds"), ("compute", "pictures_every"), ("data", "licence"))
 """Keys of sections that no result depends on."""
 
 LATER: dict[str, dict[str, object]] = {

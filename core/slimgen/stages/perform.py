@@ -139,7 +139,7 @@ def perform(
                 _remove_checkpoints(out)
                 sweep(out)
                 _show(stage, recipe, folders, folder, done, label, group)
-                catch_up(out, parked(out, mark), warn=warn)
+                catch_up(out, parked(out, mark), warn=warn, inputs=folders)
             return _numbers(done["metrics"])
         check(recipe, stage=which)
         if which == "search" and rank == 0 and (idle := without_effect(recipe)):
@@ -158,7 +158,7 @@ def perform(
         if rank > 0:
             return _follow(stage, body, work, out)
         started = time.monotonic()
-        with tracked(place, warn), folder:
+        with tracked(place, warn, folders), folder:
             taken = take_over(folder) if stage.lent else None
             first(lambda: taken is not None)
             if taken is not None:
@@ -202,7 +202,7 @@ def _show(
     """Show a finished stage under its label, and update MLflow if it had another."""
     if relabel(stage, recipe, folders, folder, done, label, group):
         say(f"{stage.name}: now shown as {label.name}; nothing was computed")
-        with tracked(folder.out, warn):
+        with tracked(folder.out, warn, folders):
             pass
 
 

@@ -15,11 +15,15 @@ from slimgen.files import CHECKPOINTS, log_file
 from slimgen.recipe import Recipe
 from slimgen.run.checkpoint import Checkpoints
 from slimgen.run.log import Log
+from slimgen.run.record import read_record
 from slimgen.stages.label import Label
+from slimgen.stages.samples import SampledJournal, Samples
 from slimgen.tasks import open_task
 from slimgen.tasks.task import Job
 from slimgen.training.fit import Journal
 
+SAMPLED = ("teach", "finetune")
+"""Stages whose trainings draw pictures: those of generators that are shown in the table, too."""
 Progress = Callable[[str, int, int, Mapping[str, float]], None]
 """Function of the current activity, the amount done, the total, and the latest values."""
 Metrics = dict[str, float]
@@ -90,11 +94,13 @@ class Work:
         )
 
     def journal(self, name: str) -> Journal:
-        """Return checkpoints, log and progress of one training of this stage."""
-        return Journal(
+        """Return checkpoints, log, progress and pictures of one training of this stage."""
+        samples = Samples(lambda: self.job, self.out, name, self.recipe.compute.pictures_every, warn)
+        return SampledJournal(
             checkpoints=Checkpoints(self.home / CHECKPOINTS / name, self.mark, warn=warn),
             log=Log(self.out / log_file(name)),
             seconds=self.recipe.compute.checkpoint_seconds,
             progress=lambda done, total, values: self.progress(name, done, total, values),
             warn=warn if self.compute.device.type == "cpu" else None,
+            samples=samples if read_record(self.home).get("stage") in SAMPLED else None,
         )

@@ -35,9 +35,10 @@ from slimgen.tasks.traits import NOISE
 
 
 def export(work: Work) -> Mapping[str, float]:
-    """Write `generator.onnx`, its variants in other number formats, the forms that the recipe asks for, and `card.md`.
+    """Write `generator.onnx`, its variants in other number formats, editions that the recipe asks for, and `card.md`.
 
-    If both directions were found, write `generator_reverse.onnx`, `card_reverse.md` and the like, too.
+    If both directions were found, write `generator_reverse.onnx`, `card_reverse.md` and the like, too. Once all parity
+    checks have passed, MLflow registers the file in float32.
     """
     recipe = work.recipe
     generators = {
