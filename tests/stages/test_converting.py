@@ -63,7 +63,7 @@ def test_calibration_images_and_another_size(run: Path, here: None) -> None:
         assert len(handed["calibration"]) == 64
         assert handed["calibration"].std() > 0.1
         assert handed["output"].shape[1:] == (3, 24, 20)
-    assert found.forms[0].max_abs < 1e-4
+    assert found.variants[0].max_abs < 1e-4
 
 
 def test_figures_are_printed_as_json(run: Path, here: None) -> None:
