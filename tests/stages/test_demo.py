@@ -183,6 +183,7 @@ def test_the_rule_of_label_maps_is_that_of_the_task() -> None:
         "name: x\ntask: labels\nmethod: gan_compression\nsize: 64\nlosses: {gan: hinge, recon: 0}\n"
         "data: {classes: 5, unknown: true, instances: true}\n"
         "teach: {generator: {family: spade, inputs: 7}, discriminator: {family: multiscale}, updates: 1}\n"
+        "finetune: {updates: 1}\n"
     )
     task = open_task(Recipe.parse(text), choose("fp32", "cpu", 1))
     rng = np.random.default_rng(0)
