@@ -109,7 +109,7 @@
         demo.outputs.set(model.name, outputs);
         made.image = together(outputs.map(demo.pictureOf));
         demo.paint(made.canvas, made.image);
-        made.line.textContent = made.facts;
+        made.line.textContent = [made.facts, outputs[0].why].filter(Boolean).join(", ");
         made.element.classList.remove("old", "wrong");
       } catch (error) {
         if (ended) return;
