@@ -20,7 +20,7 @@ def demo(
         ),
     ] = None,
     serve: Annotated[
-        bool, typer.Option("--serve", help="Show the page to this machine, with all its threads, until Ctrl-C.")
+        bool, typer.Option("--serve", help="Show the page to this machine, with threads, until Ctrl-C.")
     ] = False,
     port: Annotated[
         int, typer.Option("--port", "-p", min=0, max=65535, help="Port of --serve; 0 takes any free one.")
