@@ -15,7 +15,18 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks import ablations, beside_peers, chance, judgement, pruning, tiled, unpaired, upscalers, variants
+from benchmarks import (
+    ablations,
+    beside_peers,
+    chance,
+    converters,
+    judgement,
+    pruning,
+    tiled,
+    unpaired,
+    upscalers,
+    variants,
+)
 from benchmarks.comparison import lines
 from benchmarks.fair import limit
 from benchmarks.fair import lines as against
@@ -389,6 +400,7 @@ RESULT = {
     "hours": hours,
     "kills": kills,
     "unpaired": both_ways,
+    "converters": converters.paragraph,
     "alphagan": from_noise,
     "co_evolution": beside_peers.co_evolution,
     "evaluation": beside_peers.evaluation,

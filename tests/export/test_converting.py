@@ -15,13 +15,14 @@ import pytest
 import torch
 from torch import nn
 
-from slimgen.errors import ExportError, SlimgenError
+from slimgen.errors import ExportError, RunError, SlimgenError
 from slimgen.export import converting
 from slimgen.export.converting import TARGETS, Conversion, Target, convert, environments, ready, running, target_of
 from slimgen.export.converting.converters.graph import Graph
 from slimgen.export.converting.converters.job import Job
 from slimgen.export.onnx import export_fixed
 from slimgen.export.rewriting.phones import for_phones
+from slimgen.run.lock import Lock
 from tests.export.graphs import model, noise, run
 from tests.export.own_converter import use
 
@@ -110,6 +111,29 @@ def test_a_new_conversion_replaces_the_one_before(handed, tmp_path, monkeypatch)
     converted(handed, tmp_path, monkeypatch, calibration=[])
     assert not (tmp_path / "made" / "before").exists()
     assert {path.name for path in tmp_path.iterdir()} == {"converter.py", "made"}
+
+
+def test_what_a_killed_conversion_left_is_put_back_or_removed(handed, tmp_path, monkeypatch) -> None:
+    for name in (".made.new", ".made.earlier"):
+        (tmp_path / name / "folder").mkdir(parents=True)
+        (tmp_path / name / "file").touch()
+    with pytest.raises(ExportError):
+        converted(handed, tmp_path, monkeypatch, "raise RuntimeError")
+    assert {path.name for path in tmp_path.iterdir()} == {"converter.py", "made"}
+    assert {path.name for path in (tmp_path / "made").iterdir()} == {"folder", "file"}
+    (tmp_path / ".made.earlier").mkdir()
+    converted(handed, tmp_path, monkeypatch)
+    assert {path.name for path in tmp_path.iterdir()} == {"converter.py", "made"}
+    assert not (tmp_path / "made" / "folder").exists()
+
+
+def test_two_conversions_into_one_folder_are_refused(handed, tmp_path, monkeypatch) -> None:
+    (tmp_path / ".made.new").mkdir()
+    lock = Lock(tmp_path / ".made.new")
+    lock.acquire()
+    with pytest.raises(RunError, match=f"in use by process {os.getpid()}"):
+        converted(handed, tmp_path, monkeypatch)
+    lock.release()
 
 
 def test_every_target_has_its_converter_and_exact_versions() -> None:

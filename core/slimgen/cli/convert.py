@@ -31,7 +31,7 @@ def convert(
     runs: Annotated[int, typer.Option("--runs", min=1, help="Timed calls.")] = 50,
     as_json: Json = False,
 ) -> None:
-    """Convert a run's generator for LiteRT, ncnn, OpenVINO, ExecuTorch or CoreML.
+    """Convert a run's generator for phones and other runtimes.
 
     RUN/convert/RUNTIME gets the files for one image of one size, compared with the PyTorch network on the test images,
     and timed, where the runtime runs on this machine. The converter's packages are installed into an environment of

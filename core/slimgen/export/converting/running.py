@@ -1,10 +1,10 @@
 """A conversion: what is handed over, the process that converts, and what came out of it."""
 
-import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from slimgen.errors import ExportError
 from slimgen.export.converting.environments import conversion, without_own
 from slimgen.export.converting.targets import Target
 from slimgen.files import read_json, write_bytes, write_json
+from slimgen.run.lock import Lock
 
 GRAPH, SAMPLES, JOB, RESULT, LOG = "edge.onnx", "samples.npz", "job.json", "result.json", "convert.log"
 """Files in the folder of a conversion: the graph, inputs and outputs, the settings, the figures, what it printed."""
@@ -103,10 +104,7 @@ def convert(
     Raises:
         ExportError: the converter fails, its runtime cannot run what it made, or that returns something else.
     """
-    aside = out.with_name(f".{out.name}.{os.getpid()}")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
+    with _aside(out) as aside:
         hand_over(aside, graph, inputs, outputs, calibration, stem, threads, runs, target.distributions)
         result = _result(target, python, aside)
         forms = tuple(Converted(**{**one, "files": tuple(one["files"])}) for one in result["forms"])
@@ -115,9 +113,36 @@ def convert(
                 rule = f"{target.title} must return what the network returns, to {tolerance:g}"
                 hint = "the conversion is not kept; raise export.parity if that is good enough"
                 raise ExportError(rule, f"a difference of {form.max_abs:.3g}", hint)
-        _install(aside, out)
-        return Conversion(out, target, forms, result["versions"])
+    return Conversion(out, target, forms, result["versions"])
+
+
+@contextmanager
+def _aside(out: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of `out` if the block ends without an error, and else is removed.
+
+    What a killed process left is put back or removed first.
+
+    Raises:
+        RunError: another process converts there.
+    """
+    aside, earlier = (out.with_name(f".{out.name}.{name}") for name in ("new", "earlier"))
+    aside.mkdir(parents=True, exist_ok=True)
+    lock = Lock(aside)
+    lock.acquire()
+    try:
+        for left in aside.iterdir():
+            if left != lock.path:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        if earlier.exists():
+            shutil.rmtree(earlier) if out.exists() else earlier.rename(out)
+        yield aside
+        if out.exists():
+            out.rename(earlier)
+        lock.release()
+        aside.rename(out)
+        shutil.rmtree(earlier, ignore_errors=True)
     finally:
+        lock.release()
         shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -160,12 +185,3 @@ def _ending(status: int, log: Path) -> str:
         return f"an end by {signal.Signals(-status).name}"
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     return lines[-1] if lines else f"status {status}"
-
-
-def _install(aside: Path, out: Path) -> None:
-    """Put a finished folder in its place; an earlier one is removed only afterwards."""
-    earlier = out.with_name(f".{out.name}.{os.getpid()}.earlier")
-    if out.exists():
-        out.rename(earlier)
-    aside.rename(out)
-    shutil.rmtree(earlier, ignore_errors=True)
