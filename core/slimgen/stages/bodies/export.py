@@ -96,7 +96,9 @@ def _exported(
         opset=options.opset,
         dynamic=options.dynamic,
     )
-    says = properties(recipe, file, about["options"].get("genotype", {}), suffix, work.label.licence)
+    table = json.loads((inputs["evaluate"] / files.TABLE).read_bytes())
+    origin = _origin(table.get("origins", {}).get(suffix, {}))
+    says = properties(recipe, file, about["options"].get("genotype", {}), suffix, work.label.licence, origin)
     exporting = Exporting(work, suffix, net, samples, says)
     files.write_bytes(path, exporting.stamped(FP32, onnx.load(path)))
     tell({})
@@ -106,7 +108,7 @@ def _exported(
     variants, latency = measured_variants(exporting, tell)
     editions = write_editions(exporting, file)
     file = replace(file, bytes=path.stat().st_size)
-    facts = _facts(exporting, name, about, file, difference, variants, editions, latency)
+    facts = _facts(exporting, name, about, table, file, difference, variants, editions, latency)
     seal(exporting, facts)
     write_card(work.out / files.of_direction(files.CARD, suffix), facts)
     tell({"parity": difference.max_abs})
@@ -134,6 +136,7 @@ def _facts(
     exporting: Exporting,
     name: str,
     about: Mapping[str, Any],
+    table: Mapping[str, Any],
     file: OnnxFile,
     difference: Parity,
     variants: Sequence[Variant],
@@ -143,7 +146,6 @@ def _facts(
     """Return the facts of the card of one direction."""
     work, suffix = exporting.work, exporting.suffix
     recipe, traits, evaluate = work.recipe, traits_of(work.recipe), work.inputs["evaluate"]
-    table = json.loads((evaluate / files.TABLE).read_bytes())
     lines = {line["name"]: line for line in table["rows"]}
     original = lines.get(f"original{suffix}")
     directed: dict[str, int | str] = {"scale": recipe.data.scale} if recipe.data.scale > 1 else {}
