@@ -3,13 +3,16 @@
     taskset -c 1 python -m benchmarks.converters [--to litert ncnn ...] [--runs 50]
 
 Weights are drawn, as those of a training's start; a run's own generator is converted and measured in the same way by
-`slimgen convert`. Differences are given as a share of the output's largest value. Each form takes turns with the graph
-for phones in onnxruntime, on one thread. Before that, the graph for phones takes turns in onnxruntime with the one that
-`export` writes for a CPU, of the same fixed shape. Converters run in the environments that `slimgen convert` makes.
+`slimgen convert`. Differences are given as a share of the output's largest value. Each variant takes turns with the
+graph for phones in onnxruntime, on one thread. Before that, the graph for phones takes turns in onnxruntime with the one
+that `export` writes for a CPU, of the same fixed shape. Converters run in the environments that `slimgen convert` makes.
+`--only NETWORK ...` measures some networks again, and keeps the other figures of the file.
 """
 
 import argparse
+import json
 import random
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -19,7 +22,7 @@ from typing import Any
 import onnx
 import torch
 
-from benchmarks.results import save
+from benchmarks.results import RESULTS, save
 from slimgen.cost.latency import latencies_in_turns, onnx_timed
 from slimgen.errors import ExportError
 from slimgen.export.converting import TARGETS, convert, ready
@@ -72,12 +75,18 @@ NETWORKS: Mapping[str, tuple[str, Mapping[str, Any], tuple[int, ...]]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--to", nargs="+", choices=TARGETS, default=list(TARGETS))
-    parser.add_argument("--runs", type=int, default=50, help="timed calls of each form")
+    parser.add_argument("--runs", type=int, default=50, help="timed calls of each variant")
+    parser.add_argument("--only", nargs="+", choices=NETWORKS, help="networks to measure again")
     options = parser.parse_args()
+    if options.only:  # the file names the command that repeats all of it
+        at = sys.argv.index("--only")
+        del sys.argv[at : at + 1 + len(options.only)]
     pythons = {name: ready(TARGETS[name], None, print) for name in options.to}
-    found: dict[str, Any] = {}
+    file = RESULTS / "converters.json"
+    found: dict[str, Any] = json.loads(file.read_text())["networks"] if options.only else {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, (family, settings, shape) in NETWORKS.items():
+        for name in options.only or NETWORKS:
+            family, settings, shape = NETWORKS[name]
             found[name] = measured(family, settings, shape, pythons, options.runs, Path(folder))
             print(name, found[name], flush=True)
     packages = {name: [*TARGETS[name].packages, *TARGETS[name].alone] for name in pythons}
@@ -128,7 +137,7 @@ def measured(
                 threads=THREADS,
                 runs=runs,
             )
-            found["converted"][name] = {form.name: asdict(form) for form in made.forms}
+            found["converted"][name] = {variant.name: asdict(variant) for variant in made.variants}
         except ExportError as error:
             found["converted"][name] = {"refused": str(error)}
     return found
@@ -139,7 +148,7 @@ def paragraph(found: Mapping[str, Any]) -> str:
     from benchmarks.readme import machine
 
     columns = [("litert", "fp32"), ("ncnn", "fp32"), ("executorch", "fp32"), ("openvino", "fp32"), ("openvino", "int8")]
-    titles = [f"{TARGETS[name].title}{'' if form == 'fp32' else f' {form}'}" for name, form in columns]
+    titles = [f"{TARGETS[name].title}{'' if variant == 'fp32' else f' {variant}'}" for name, variant in columns]
     rows = [
         f"| | input | nodes, and for phones | ms for a CPU, and for phones | {' | '.join(titles)} | CoreML |",
         f"| --- | --- | --- | --- |{' --- |' * (len(columns) + 1)}",
@@ -151,7 +160,7 @@ def paragraph(found: Mapping[str, Any]) -> str:
             " x ".join(map(str, one["shape"][1:])),
             f"{nodes['as torch writes it']}, {nodes['phones']}",
             f"{times['CPU']:.3g}, {times['phones']:.3g}",
-            *(cell(one["converted"].get(target, {}), form, one["largest"]) for target, form in columns),
+            *(cell(one["converted"].get(target, {}), variant, one["largest"]) for target, variant in columns),
             apple(one),
         ]
         rows.append(f"| {' | '.join(cells)} |")
@@ -165,18 +174,18 @@ def paragraph(found: Mapping[str, Any]) -> str:
     return "\n".join([about, "", *rows])
 
 
-def cell(forms: Mapping[str, Any], form: str, largest: float) -> str:
-    """Return agreement and relative time of one form, or `no` where the conversion was refused."""
-    if form not in forms:
-        return "no" if "refused" in forms else ""
-    one = forms[form]
+def cell(variants: Mapping[str, Any], variant: str, largest: float) -> str:
+    """Return agreement and relative time of one variant, or `no` where the conversion was refused."""
+    if variant not in variants:
+        return "no" if "refused" in variants else ""
+    one = variants[variant]
     return f"{one['max_abs'] / largest:.0e}, {one['p50_ms'] / one['onnxruntime_p50_ms']:.2f}x"
 
 
 def apple(one: Mapping[str, Any]) -> str:
     """Return whether CoreML's converter took the network, and the verdict on its graph."""
-    forms, verdict = one["converted"].get("coreml", {}), one["coreml"]
-    passes = "no" if "refused" in forms else "passes"
+    variants, verdict = one["converted"].get("coreml", {}), one["coreml"]
+    passes = "no" if "refused" in variants else "passes"
     return f"{passes}; {verdict['takes']}, {verdict['supported']} of {verdict['nodes']} nodes"
 
 

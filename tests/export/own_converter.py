@@ -10,14 +10,14 @@ from slimgen.export.converting import Target, environments, running
 CONVERTER = """
 import os, signal, sys
 import numpy
-from converters.job import Form, onnxruntime_of, perform
+from converters.job import Variant, onnxruntime_of, perform
 
 def convert(job):
     call = onnxruntime_of(job)
     (job.out / f"{job.stem}.bin").write_bytes(job.graph.read_bytes())
     print("converting", job.calibration.shape)
     WRONG
-    return [Form("fp32", [f"{job.stem}.bin"], "input a, output b", call)]
+    return [Variant("fp32", [f"{job.stem}.bin"], "input a, output b", call)]
 
 perform(convert)
 """

@@ -37,7 +37,9 @@ def fixed(text: str, *shape: int, **constants: tuple[int, ...] | numpy.ndarray) 
 
 def both(plain: ModelProto, *shape: int) -> tuple[ModelProto, numpy.ndarray]:
     """The graph for phones, and its result; the plain one has the same."""
+    before = plain.SerializeToString(deterministic=True)
     found = for_phones(plain)
+    assert plain.SerializeToString(deterministic=True) == before
     onnx.checker.check_model(found, full_check=True)
     result = run(found, noise(*shape))
     numpy.testing.assert_allclose(result, run(plain, noise(*shape)), rtol=0, atol=1e-5)
@@ -241,6 +243,36 @@ def test_a_batch_norm_is_a_product_and_a_sum() -> None:
     scale, bias, mean, spread = (value[None, :, None, None] for value in values.values())
     expected = (noise(1, 3, 4, 5) - mean) / numpy.sqrt(spread + 0.01) * scale + bias
     numpy.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("order", ["c, one", "one, c"])
+def test_a_number_that_is_added_to_a_convolution_is_part_of_its_bias(biased: bool, order: str) -> None:
+    text = f"c = Conv (input, k{', b' * biased}) d = Add ({order}) output = Mul (d, input)"
+    constants = {"k": noise(2, 2, 1, 1), "b": noise(2), "one": numpy.array(1, numpy.float32)}
+    found, result = both(fixed(text, 1, 2, 4, 5, **constants), 1, 2, 4, 5)
+    assert kinds(found) == {"Conv": 1, "Mul": 1}
+    made = numpy.einsum("oi,nihw->nohw", constants["k"][..., 0, 0], noise(1, 2, 4, 5)) + 1
+    made += constants["b"].reshape(1, 2, 1, 1) * biased
+    numpy.testing.assert_allclose(result, made * noise(1, 2, 4, 5), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("text", ["d = Add (c, one) output = Mul (d, c)", "output = Add (c, b)", "output = Add (c, c)"])
+def test_other_sums_after_a_convolution_stay(text: str) -> None:
+    constants = {"k": (2, 2, 1, 1), "b": (2, 1, 1), "one": numpy.array(1, numpy.float32)}
+    found, _ = both(fixed(f"c = Conv (input, k) {text}", 1, 2, 4, 5, **constants), 1, 2, 4, 5)
+    assert kinds(found)["Add"] == 1
+
+
+@pytest.mark.parametrize(("side", "left"), [(8, set()), (9, {"ceil_mode", "count_include_pad"})])
+def test_pooling_rounds_up_only_where_that_has_an_effect(side: int, left: set[str]) -> None:
+    window = "kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 0, 0]"
+    text = f"output = AveragePool <{window}, ceil_mode=1, count_include_pad=1> (input)"
+    found, result = both(fixed(text, 1, 2, side, 8), 1, 2, side, 8)
+    names = {one.name for one in found.graph.node[0].attribute}
+    assert names & {"ceil_mode", "count_include_pad"} == left
+    expected = functional.avg_pool2d(torch.from_numpy(noise(1, 2, side, 8)), 2, ceil_mode=True)
+    numpy.testing.assert_allclose(result, expected, rtol=0, atol=1e-6)
 
 
 def test_a_varying_shape_and_a_branch_are_refused() -> None:

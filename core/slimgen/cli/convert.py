@@ -49,26 +49,27 @@ def convert(
         print_json(facts(found))
         return
     typer.echo(str(found.folder))
-    for form in found.forms:
-        typer.echo(line(form, found))
+    for variant in found.variants:
+        typer.echo(line(variant, found))
 
 
 def facts(found: "Conversion") -> dict[str, object]:
     """Return a conversion as JSON has it."""
-    forms = [asdict(form) for form in found.forms]
-    return {"folder": found.folder, "runtime": found.target.name, "forms": forms, "versions": found.versions}
+    variants = [asdict(variant) for variant in found.variants]
+    return {"folder": found.folder, "runtime": found.target.name, "variants": variants, "versions": found.versions}
 
 
-def line(form: "Converted", found: "Conversion") -> str:
-    """Return a converted form in one line: files, size, agreement and time."""
+def line(variant: "Converted", found: "Conversion") -> str:
+    """Return a converted variant in one line: files, size, agreement and time."""
     from slimgen.report.words import size
 
-    parts = [f"{form.name}: {', '.join(form.files)}", size(form.bytes), form.about]
-    if form.max_abs is None:
+    parts = [f"{variant.name}: {', '.join(variant.files)}", size(variant.bytes), variant.about]
+    if variant.max_abs is None:
         parts.append(f"not compared: {found.target.title} runs on Apple's systems alone")
     else:
-        parts.append(f"at most {form.max_abs:.3g} apart from PyTorch, {form.psnr_db:.4g} dB, on {form.images} images")
-        threads = f"{form.threads} thread{'' if form.threads == 1 else 's'}"
-        beside = "" if form.onnxruntime_p50_ms is None else f", onnxruntime {form.onnxruntime_p50_ms:.4g} ms in turns"
-        parts.append(f"{form.p50_ms:.4g} ms with {threads}{beside}")
+        apart = f"at most {variant.max_abs:.3g} apart from PyTorch, {variant.psnr_db:.4g} dB"
+        threads = f"{variant.threads} thread{'' if variant.threads == 1 else 's'}"
+        beside = variant.onnxruntime_p50_ms
+        turns = "" if beside is None else f", onnxruntime {beside:.4g} ms in turns"
+        parts += [f"{apart}, on {variant.images} images", f"{variant.p50_ms:.4g} ms with {threads}{turns}"]
     return "; ".join(parts)

@@ -24,7 +24,7 @@ GRAPH, SAMPLES, JOB, RESULT, LOG = "edge.onnx", "samples.npz", "job.json", "resu
 
 @dataclass(frozen=True)
 class Converted:
-    """One converted form.
+    """One converted variant.
 
     Attributes:
         name: its number format.
@@ -62,13 +62,13 @@ class Conversion:
     Attributes:
         folder: it holds all files.
         target: the runtime.
-        forms: by number format.
+        variants: by number format.
         versions: of the packages that made them.
     """
 
     folder: Path
     target: Target
-    forms: tuple[Converted, ...]
+    variants: tuple[Converted, ...]
     versions: Mapping[str, str]
 
 
@@ -97,7 +97,7 @@ def convert(
         outputs: what the PyTorch network returns for them.
         calibration: training inputs (1, ...), for 8-bit integers; empty where the target makes none.
         stem: how the names of its files begin.
-        tolerance: largest difference from the PyTorch network that a form in float32 may have.
+        tolerance: largest difference from the PyTorch network that a variant in float32 may have.
         threads: threads within an operator.
         runs: timed calls.
 
@@ -107,13 +107,13 @@ def convert(
     with _aside(out) as aside:
         hand_over(aside, graph, inputs, outputs, calibration, stem, threads, runs, target.distributions)
         result = _result(target, python, aside)
-        forms = tuple(Converted(**{**one, "files": tuple(one["files"])}) for one in result["forms"])
-        for form in forms:
-            if form.name == "fp32" and form.max_abs is not None and not form.max_abs <= tolerance:
+        variants = tuple(Converted(**{**one, "files": tuple(one["files"])}) for one in result["variants"])
+        for variant in variants:
+            if variant.name == "fp32" and variant.max_abs is not None and not variant.max_abs <= tolerance:
                 rule = f"{target.title} must return what the network returns, to {tolerance:g}"
                 hint = "the conversion is not kept; raise export.parity if that is good enough"
-                raise ExportError(rule, f"a difference of {form.max_abs:.3g}", hint)
-    return Conversion(out, target, forms, result["versions"])
+                raise ExportError(rule, f"a difference of {variant.max_abs:.3g}", hint)
+    return Conversion(out, target, variants, result["versions"])
 
 
 @contextmanager
@@ -173,7 +173,7 @@ def _result(target: Target, python: Path, folder: Path) -> dict[str, Any]:
         ended = subprocess.run(command, cwd=folder, env={**without_own(), **more}, stdout=log, stderr=subprocess.STDOUT)
     found = read_json(folder / RESULT)
     result: dict[str, Any] = found if isinstance(found, dict) else {}
-    if ended.returncode or "forms" not in result:
+    if ended.returncode or "variants" not in result:
         rule = f"the converter to {target.title} must take the generator"
         raise ExportError(rule, str(result.get("error") or _ending(ended.returncode, folder / LOG))[:300])
     return result

@@ -8,10 +8,10 @@ import coremltools
 import torch
 
 from .graph import Graph
-from .job import Array, Form, Job, perform
+from .job import Array, Job, Variant, perform
 
 
-def convert(job: Job) -> Sequence[Form]:
+def convert(job: Job) -> Sequence[Variant]:
     """Return the package, in half precision, in which Apple's neural engine computes."""
     file = f"{job.stem}.mlpackage"
     module = Graph(str(job.graph), norms=True).eval()
@@ -24,7 +24,7 @@ def convert(job: Job) -> Sequence[Form]:
     )
     model.save(str(job.out / file))
     called = _called(model) if platform.system() == "Darwin" else None
-    return [Form("fp16", [file], "input input, output output", called)]
+    return [Variant("fp16", [file], "input input, output output", called)]
 
 
 def _called(model: Any) -> Any:

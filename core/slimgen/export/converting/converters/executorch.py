@@ -8,12 +8,12 @@ from executorch.exir import to_edge_transform_and_lower
 from executorch.runtime import Runtime
 
 from .graph import Graph
-from .job import Array, Form, Job, perform
+from .job import Array, Job, Variant, perform
 
 WHOLE = "executorch_call_delegate"
 
 
-def convert(job: Job) -> Sequence[Form]:
+def convert(job: Job) -> Sequence[Variant]:
     """Return the file, and say in how many pieces XNNPACK computes it."""
     file = f"{job.stem}.pte"
     program = torch.export.export(Graph(str(job.graph)).eval(), (torch.from_numpy(job.one()),))
@@ -27,7 +27,7 @@ def convert(job: Job) -> Sequence[Form]:
         output: Array = method.execute([torch.from_numpy(images)])[0].numpy()
         return output
 
-    return [Form("fp32", [file], f"method forward; pieces that XNNPACK computes: {pieces}", call)]
+    return [Variant("fp32", [file], f"method forward; pieces that XNNPACK computes: {pieces}", call)]
 
 
 if __name__ == "__main__":

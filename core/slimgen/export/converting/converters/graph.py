@@ -148,19 +148,21 @@ def _reshape(given: Given, value: Tensor, shape: list[int]) -> Tensor:
 
 def _even(given: Given) -> list[int]:
     pads = list(given.get("pads", [0] * 4))
-    if pads[:2] != pads[2:] or given.get("ceil_mode", 0) or any(step != 1 for step in given.get("dilations", [])):
-        raise NotImplementedError("this converter does not know pooling that is padded unevenly, rounded up or spread")
+    if pads[:2] != pads[2:] or any(step != 1 for step in given.get("dilations", [])):
+        raise NotImplementedError("this converter does not know pooling that is padded unevenly or spread")
     return pads[:2]
 
 
 def _max_pool(given: Given, images: Tensor) -> Tensor:
-    return functional.max_pool2d(images, given["kernel_shape"], given.get("strides", [1, 1]), _even(given))
+    up = bool(given.get("ceil_mode", 0))
+    steps = given.get("strides", [1, 1])
+    return functional.max_pool2d(images, given["kernel_shape"], steps, _even(given), ceil_mode=up)
 
 
 def _average_pool(given: Given, images: Tensor) -> Tensor:
-    counted = bool(given.get("count_include_pad", 0))
+    up, counted = bool(given.get("ceil_mode", 0)), bool(given.get("count_include_pad", 0))
     steps = given.get("strides", [1, 1])
-    return functional.avg_pool2d(images, given["kernel_shape"], steps, _even(given), count_include_pad=counted)
+    return functional.avg_pool2d(images, given["kernel_shape"], steps, _even(given), up, counted)
 
 
 def _reduced(given: Given, value: Tensor, axes: list[int] | None = None) -> Tensor:

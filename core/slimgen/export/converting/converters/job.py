@@ -21,8 +21,8 @@ ROUNDS = 10
 
 
 @dataclass
-class Form:
-    """One converted form of a network.
+class Variant:
+    """One converted variant of a network.
 
     Attributes:
         name: its number format, such as `fp32`.
@@ -49,7 +49,7 @@ class Job:
         out: where the files go.
         stem: how their names begin.
         threads: threads within an operator.
-        runs: timed calls of each form.
+        runs: timed calls of each variant.
         versions: packages to name in the report.
     """
 
@@ -77,12 +77,12 @@ class Job:
         return numpy.ascontiguousarray(self.inputs[at : at + 1])
 
 
-def perform(convert: Callable[[Job], Sequence[Form]]) -> None:
-    """Convert the job that the command line names, and write `result.json` beside it: the forms, or the error."""
+def perform(convert: Callable[[Job], Sequence[Variant]]) -> None:
+    """Convert the job that the command line names, and write `result.json` beside it: the variants, or the error."""
     path = Path(sys.argv[1])
     try:
         job = Job.read(path)
-        result: dict[str, object] = {"forms": report(job, convert(job)), "versions": versions(job.versions)}
+        result: dict[str, object] = {"variants": report(job, convert(job)), "versions": versions(job.versions)}
     except Exception as error:
         traceback.print_exc()
         result = {"error": f"{type(error).__name__}: {error}"}
@@ -90,17 +90,17 @@ def perform(convert: Callable[[Job], Sequence[Form]]) -> None:
     sys.exit("error" in result)
 
 
-def report(job: Job, forms: Sequence[Form]) -> list[dict[str, object]]:
-    """Return each form's size, its difference from the PyTorch network, and its time beside onnxruntime's."""
-    running = {form.name: form.call for form in forms if form.call is not None}
+def report(job: Job, variants: Sequence[Variant]) -> list[dict[str, object]]:
+    """Return each variant's size, its difference from the PyTorch network, and its time beside onnxruntime's."""
+    running = {variant.name: variant.call for variant in variants if variant.call is not None}
     beside = onnxruntime_of(job)
     times = in_turns(job, {**running, **({} if beside is None else {"onnxruntime": beside})}) if running else {}
     found = []
-    for form in forms:
-        one: dict[str, object] = {"name": form.name, "files": list(form.files), "about": form.about}
-        one["bytes"] = sum(size(job.out / name) for name in form.files)
-        if form.call is not None:
-            one |= difference(job, form.call) | {"threads": job.threads, **times[form.name]}
+    for variant in variants:
+        one: dict[str, object] = {"name": variant.name, "files": list(variant.files), "about": variant.about}
+        one["bytes"] = sum(size(job.out / name) for name in variant.files)
+        if variant.call is not None:
+            one |= difference(job, variant.call) | {"threads": job.threads, **times[variant.name]}
             one["onnxruntime_p50_ms"] = times.get("onnxruntime", {}).get("p50_ms")
         found.append(one)
     return found
@@ -112,7 +112,7 @@ def size(path: Path) -> int:
 
 
 def difference(job: Job, call: Call) -> dict[str, float | int]:
-    """Compare a form with the PyTorch network on all samples: largest and mean difference, and PSNR of [-1, 1]."""
+    """Compare a variant with the PyTorch network on all samples: largest and mean difference, and PSNR of [-1, 1]."""
     made = numpy.concatenate([call(job.one(at)) for at in range(len(job.inputs))])
     if made.shape != job.outputs.shape:
         raise ValueError(f"it returns {made.shape[1:]}, and not {job.outputs.shape[1:]}")

@@ -7,10 +7,10 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 
 from .graph import Graph
-from .job import Array, Form, Job, perform
+from .job import Array, Job, Variant, perform
 
 
-def convert(job: Job) -> Sequence[Form]:
+def convert(job: Job) -> Sequence[Variant]:
     """Return the file; its input and output are as in ONNX, channels first."""
     file = f"{job.stem}.tflite"
     litert_torch.convert(Graph(str(job.graph)).eval(), (torch.from_numpy(job.one()),)).export(str(job.out / file))
@@ -24,7 +24,7 @@ def convert(job: Job) -> Sequence[Form]:
         output: Array = interpreter.get_tensor(made["index"])
         return output
 
-    return [Form("fp32", [file], f"input {given['name']}, output {made['name']}", call)]
+    return [Variant("fp32", [file], f"input {given['name']}, output {made['name']}", call)]
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ import numpy
 import onnx
 from onnx import helper, numpy_helper
 
-from .job import Array, Form, Job, perform
+from .job import Array, Job, Variant, perform
 
 SHUFFLED = re.compile(r"ignore DepthToSpace (\S+) param (blocksize|mode)=(\w+)")
 SPATIAL = [2, 3]
 
 
-def convert(job: Job) -> Sequence[Form]:
+def convert(job: Job) -> Sequence[Variant]:
     """Return the two files; an image is a Mat of (channels, height, width), without the batch axis."""
     entering, layers, weights = (job.out / f"{job.stem}{end}" for end in (".pnnx.onnx", ".ncnn.param", ".ncnn.bin"))
     model = onnx.load(job.graph)
@@ -44,7 +44,7 @@ def convert(job: Job) -> Sequence[Form]:
             raise ValueError("ncnn cannot compute what pnnx made of the graph")
         return numpy.array(made)[None]
 
-    return [Form("fp32", [layers.name, weights.name], "input in0, output out0", call)]
+    return [Variant("fp32", [layers.name, weights.name], "input in0, output out0", call)]
 
 
 def thin_out(model: onnx.ModelProto) -> None:

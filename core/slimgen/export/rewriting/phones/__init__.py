@@ -8,7 +8,9 @@ static shape, each remaining operator has an exact equivalent among those that a
 - nearest-neighbour resizing has a whole factor, and where it shrinks it is a slice with steps (`resized`);
 - bicubic enlargement is a convolution that computes all pixels made of one as channels (`cubic`);
 - channels and pixels are exchanged in the order of channels that all runtimes have (`shuffled`, `unshuffled`);
-- a batch norm that no convolution has absorbed is a product and a sum (`scaled`).
+- a batch norm that no convolution has absorbed is a product and a sum (`scaled`), and a number that is added to a
+  convolution's result is part of its bias (`absorbed`);
+- pooling does not round up sizes that are whole (`rounded`).
 
 Of the forms that are faster in onnxruntime on a CPU (`slimgen.export.rewriting`), `squared` is kept. The others serve
 its processor's layout of channels: rows are no images, and transposed convolutions are what phones are slowest at.
@@ -21,14 +23,14 @@ from slimgen.export.rewriting.convolutions import squared
 from slimgen.export.rewriting.draft import Draft
 from slimgen.export.rewriting.phones.pads import joined
 from slimgen.export.rewriting.phones.pixels import cubic, resized, shuffled, unshuffled
-from slimgen.export.rewriting.phones.weights import cropped, scaled
+from slimgen.export.rewriting.phones.weights import absorbed, cropped, rounded, scaled
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 __all__ = ["for_phones"]
 
-REWRITES = (unshuffled, shuffled, cubic, squared, resized, scaled, cropped, joined)
+REWRITES = (absorbed, rounded, unshuffled, shuffled, cubic, squared, resized, scaled, cropped, joined)
 
 
 def for_phones(model: "ModelProto") -> "ModelProto":
@@ -42,11 +44,13 @@ def for_phones(model: "ModelProto") -> "ModelProto":
     Raises:
         ExportError: a shape varies, or the graph has branches or loops.
     """
-    from onnx import shape_inference
+    from onnx import ModelProto, shape_inference
 
     if any(attribute.HasField("g") or attribute.graphs for node in model.graph.node for attribute in node.attribute):
         raise ExportError("a graph for phones must have no branches and no loops", "one that has")
-    draft = Draft(model)
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    draft = Draft(copy)
     varying = {name for name, shape in draft.shapes.items() if not all(isinstance(side, int) for side in shape)}
     if varying:
         raise ExportError("a graph for phones must have one fixed shape", f"one that varies in {min(varying)!r}")

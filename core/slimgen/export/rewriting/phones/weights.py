@@ -1,4 +1,4 @@
-"""Transposed convolutions without padding, and batch norms without a convolution, in forms that phones take."""
+"""Transposed convolutions without padding, norms and numbers around convolutions, in forms that phones take."""
 
 from typing import TYPE_CHECKING
 
@@ -70,3 +70,49 @@ def _scaled(draft: Draft, norm: "NodeProto") -> list["NodeProto"]:
         node("Mul", [norm.input[0], factor], f"{made}.scaled"),
         node("Add", [f"{made}.scaled", added], made),
     ]
+
+
+def absorbed(draft: Draft) -> None:
+    """Add single numbers that are added to the result of a convolution to its bias.
+
+    Quantizers take a sum after a convolution for its bias, and expect one number for each channel.
+    """
+    makers, readers = draft.makers(), draft.readers()
+    nodes = list(draft.nodes)
+    for one in draft.nodes:
+        if one.op_type != "Add":
+            continue
+        numbers = [name for name in one.input if (value := draft.array(name)) is not None and value.size == 1]
+        conv = makers.get(next((name for name in one.input if name not in numbers), ""))
+        if conv is None or conv.op_type != "Conv" or len(numbers) != 1 or readers[conv.output[0]] > 1:
+            continue
+        number, weights = draft.array(numbers[0]), draft.array(conv.input[1])
+        biases = [draft.array(name) for name in conv.input[2:]]
+        if number is None or weights is None or number.ndim > weights.ndim or any(bias is None for bias in biases):
+            continue
+        bias = numpy.zeros(len(weights), weights.dtype) if not biases else biases[0]
+        changed = type(conv)()
+        changed.CopyFrom(conv)
+        changed.input[:] = [*conv.input[:2], draft.constant(f"{one.output[0]}.bias", bias + number.reshape(-1))]
+        changed.output[0] = one.output[0]
+        nodes[nodes.index(conv)] = changed
+        nodes.remove(one)
+    draft.nodes = nodes
+
+
+def rounded(draft: Draft) -> None:
+    """Take out of pooling what has no effect: rounding up sizes that are whole, and counting padding of no pixels."""
+    for one in draft.nodes:
+        found, sides = attributes(one), draft.shapes.get(next(iter(one.input), ""), ())[2:]
+        if one.op_type not in ("AveragePool", "MaxPool") or len(sides) != 2:
+            continue
+        kernel, steps, pads = found["kernel_shape"], found.get("strides", [1, 1]), found.get("pads", [0] * 4)
+        spread, idle = found.get("dilations", [1, 1]), set()
+        left = [
+            (int(sides[at]) + pads[at] + pads[at + 2] - spread[at] * (kernel[at] - 1) - 1) % steps[at] for at in (0, 1)
+        ]
+        idle |= {"ceil_mode"} if not any(left) else set()
+        idle |= {"count_include_pad"} if not any(pads) and not any(left) else set()
+        kept = [attribute for attribute in one.attribute if attribute.name not in idle]
+        del one.attribute[:]
+        one.attribute.extend(kept)
