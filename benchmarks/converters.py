@@ -4,8 +4,9 @@
 
 Weights are drawn, as those of a training's start; a run's own generator is converted and measured in the same way by
 `slimgen convert`. Differences are given as a share of the output's largest value. Each variant takes turns with the
-graph for phones in onnxruntime, on one thread. Before that, the graph for phones takes turns in onnxruntime with the one
-that `export` writes for a CPU, of the same fixed shape. Converters run in the environments that `slimgen convert` makes.
+graph for phones in onnxruntime, on one thread. Before that, the graph for phones takes turns in onnxruntime with the
+one that `export` writes for a CPU, of the same fixed shape. Converters run in the environments that `slimgen convert`
+makes.
 `--only NETWORK ...` measures some networks again, and keeps the other figures of the file.
 """
 
