@@ -164,11 +164,14 @@ def test_every_direction_that_was_found_is_exported_with_a_card_of_its_own(finis
     suffixes = ["", "_reverse"] if "found_reverse" in networks else [""]
     assert (finished.method == "co_evolution") <= (len(suffixes) == 2)
     found = sorted(path.name for path in export.glob("*.onnx"))
-    assert found == sorted(f"generator{suffix}.onnx" for suffix in suffixes)
+    assert found == sorted(f"generator{name}{suffix}.onnx" for name in ("", "_fp16", "_int8") for suffix in suffixes)
     for suffix in suffixes:
         card = finished.json(f"export/card{suffix}.json")
         assert card["onnx"]["path"] == f"generator{suffix}.onnx"
         assert card["parity"]["max_abs"] <= card["parity"]["tolerance"]
+        variants = {one["name"]: one for one in card["variants"]}
+        assert variants["fp16"]["max_abs"] < 0.05
+        assert all(one["quality"].keys() == variants["fp32"]["quality"].keys() != set() for one in variants.values())
         assert f"found{suffix}" in card["quality"]
         assert all(row.endswith("_reverse") == bool(suffix) for row in card["quality"])
         params = finished.json("evaluate/table.json")["rows"]
