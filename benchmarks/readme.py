@@ -15,7 +15,18 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks import ablations, beside_peers, chance, converters, judgement, pruning, tiled, unpaired, upscalers
+from benchmarks import (
+    ablations,
+    beside_peers,
+    chance,
+    converters,
+    judgement,
+    pruning,
+    tiled,
+    unpaired,
+    upscalers,
+    variants,
+)
 from benchmarks.comparison import lines
 from benchmarks.fair import limit
 from benchmarks.fair import lines as against
@@ -404,6 +415,7 @@ RESULT = {
     "relaxation_memory": relaxation_memory,
     "tiled": tiled.paragraph,
     "upscalers": upscalers.paragraph,
+    "variants": variants.paragraph,
 }
 
 

@@ -38,6 +38,13 @@ ANSWERS = {
     "run townhouses-cf_gan --set method=alphagan": "take a recipe of alphagan: ",
     "run townhouses-cf_gan --set objective=psnr": "objective: must be a section of keys; got 'psnr'; set objective",
     "run townhouses-cf_gan --set objective.metric=PSNR": "did you mean 'psnr'?",
+    "run townhouses-cf_gan --set export.tolerance=0.001": "for the largest difference from the PyTorch network, write "
+    "parity: 0.001",
+    "run townhouses-cf_gan --set 'export.tolerance={fid: 1}'": "must name metrics of 'evaluate.metrics' (psnr, ssim, "
+    "patch_swd), not 'fid'",
+    "run townhouses-cf_gan --set export.static=[[1,2,2]]": "[1, 2, 2] must be a shape that generators take",
+    "run townhouses-cf_gan --set export.static=[[1,0,64]]": "sides of 1 to 16384 px; got [1, 0, 64]",
+    "run townhouses-cf_gan --set export.variants=[int4]": "must be 'fp32', 'fp16' or 'int8'; got 'int4'",
     "run townhouses-cf_gan --set updates=5": "did you mean teach.updates or finetune.updates?",
     "run flowers-co_evolution": "got no file weights/resnet20.pt; make one as examples/resnet20.py does",
 }

@@ -20,7 +20,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>sh|python)\n(?P<code>.*?)^ *```$", re.DOTALL | re.MULTILINE)
 TRAINS = "slimgen.run("  # a block with it takes minutes: it is compiled, and not run
 SHORT = ("recipes", "spaces", "profile", "data list", "data townhouses", "compare")
-FOREIGN = ("docker", "git", "cd", "pip", ".", "source", "export", ".venv/bin/pre-commit")
+FOREIGN = ("hf", "docker", "git", "cd", "pip", ".", "source", "export", ".venv/bin/pre-commit")
 """What begins a line that is not slimgen's to check."""
 
 

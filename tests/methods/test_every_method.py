@@ -163,12 +163,17 @@ def test_every_direction_that_was_found_is_exported_with_a_card_of_its_own(finis
     networks, export = finished.json("finetune/networks.json"), finished.out / "export"
     suffixes = ["", "_reverse"] if "found_reverse" in networks else [""]
     assert (finished.method == "co_evolution") <= (len(suffixes) == 2)
-    found = sorted(path.name for path in export.glob("*.onnx"))
-    assert found == sorted(f"generator{suffix}.onnx" for suffix in suffixes)
+    found = {path.name for path in export.glob("*.onnx")}
+    cards = [finished.json(f"export/card{suffix}.json") for suffix in suffixes]
+    assert found == {one["file"] for card in cards for one in card["variants"]}
     for suffix in suffixes:
         card = finished.json(f"export/card{suffix}.json")
         assert card["onnx"]["path"] == f"generator{suffix}.onnx"
         assert card["parity"]["max_abs"] <= card["parity"]["tolerance"]
+        plain, *others = card["variants"]
+        assert plain["file"] == f"generator{suffix}.onnx"
+        assert all(one["quality"].keys() == plain["quality"].keys() != set() for one in others)
+        assert all(one["max_abs"] < 0.05 for one in others if one["name"] == "fp16")
         assert f"found{suffix}" in card["quality"]
         assert all(row.endswith("_reverse") == bool(suffix) for row in card["quality"])
         params = finished.json("evaluate/table.json")["rows"]

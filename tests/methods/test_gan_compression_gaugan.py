@@ -54,7 +54,7 @@ def through(recipe: Recipe, taught: Path, out: Path, last: str) -> None:
         "search": ("prepare", "teach", "supernet"),
         "finetune": ("prepare", "teach", "supernet", "search"),
         "evaluate": ("prepare", "teach", "search", "finetune"),
-        "export": ("finetune", "evaluate"),
+        "export": ("prepare", "teach", "finetune", "evaluate"),
     }
     for name in STAGES[2 : STAGES.index(last) + 1]:
         inputs = {other: folders[other] for other in reads[name]}

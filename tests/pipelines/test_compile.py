@@ -17,7 +17,7 @@ BEFORE = {
     "search": {"prepare", "teach", "supernet"},
     "finetune": {"prepare", "teach", "supernet", "search"},
     "evaluate": {"prepare", "teach", "search", "finetune"},
-    "export": {"finetune", "evaluate"},
+    "export": {"prepare", "teach", "finetune", "evaluate"},
 }
 
 

@@ -173,7 +173,7 @@ def test_a_file_that_does_not_agree_with_the_network_is_registered_nowhere(clien
     run = shutil.copytree(pair[0], tmp_path / "strict")
     shutil.rmtree(run / "export")
     with pytest.raises(ExportError):
-        export(run, 4 if pair[0].name.endswith("4") else 9, "export.tolerance=1e-12")
+        export(run, 4 if pair[0].name.endswith("4") else 9, "export.parity=1e-12")
     assert (run / "export" / "generator.onnx").is_file()
     sync(run)
     experiment = client.get_experiment_by_name("slimgen").experiment_id

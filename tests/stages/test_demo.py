@@ -19,7 +19,7 @@ from slimgen.errors import RunError
 from slimgen.recipe import Recipe
 from slimgen.run.record import read_record
 from slimgen.stages.demo import demo
-from slimgen.stages.demo_contents import Contents, one_hot
+from slimgen.stages.demo_contents import one_hot
 from slimgen.tasks import open_task
 from tests.demo.page import expected, part
 from tests.restamped import restamped
@@ -173,8 +173,9 @@ def test_an_adopted_run_has_no_original(run, package) -> None:
     record = json.loads((run / "export" / files.STAGE).read_text())
     recipe = Recipe.parse(record["recipe"]).override(["method=adopted", "supernet={}", "search={}"])
     record["recipe"] = recipe.to_yaml()
-    contents = Contents(run, record, lambda line: None)
-    assert contents._original("", json.loads((run / "export" / "card.json").read_text()))[0] == []
+    (run / "export" / files.STAGE).write_text(json.dumps(record))
+    [direction] = config(demo(run, None, package))["directions"]
+    assert [model["name"] for model in direction["models"]] == ["fp32"]
 
 
 def test_the_rule_of_label_maps_is_that_of_the_task() -> None:
@@ -182,6 +183,7 @@ def test_the_rule_of_label_maps_is_that_of_the_task() -> None:
         "name: x\ntask: labels\nmethod: gan_compression\nsize: 64\nlosses: {gan: hinge, recon: 0}\n"
         "data: {classes: 5, unknown: true, instances: true}\n"
         "teach: {generator: {family: spade, inputs: 7}, discriminator: {family: multiscale}, updates: 1}\n"
+        "finetune: {updates: 1}\n"
     )
     task = open_task(Recipe.parse(text), choose("fp32", "cpu", 1))
     rng = np.random.default_rng(0)

@@ -49,7 +49,7 @@ def compare(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare finished runs: quality, MACs, parameters, latency, exported variants.
+    """Compare finished runs: quality, costs, latency, exported variants.
 
     `slimgen compare runs` takes every finished run in the folder runs. Runs of one recipe with different seeds are
     compared run by run, too: the found generator with each of its rivals, with a t test.

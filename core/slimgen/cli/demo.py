@@ -20,13 +20,13 @@ def demo(
         ),
     ] = None,
     serve: Annotated[
-        bool, typer.Option("--serve", help="Show the page to this machine, with all its threads, until Ctrl-C.")
+        bool, typer.Option("--serve", help="Show the page to this machine, with threads, until Ctrl-C.")
     ] = False,
     port: Annotated[
         int, typer.Option("--port", "-p", min=0, max=65535, help="Port of --serve; 0 takes any free one.")
     ] = 8000,
 ) -> None:
-    """Write a page that tries the original and the found generator in a browser.
+    """Write a page that tries the generators in a browser, offline.
 
     Draw label maps, drop pictures or choose noise, and compare original and found generator side by side, with their
     milliseconds. The folder works offline: open its index.html.

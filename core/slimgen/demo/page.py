@@ -77,7 +77,6 @@ class Direction:
         free: whether they take other heights and widths.
         multiple: height and width must be multiples of this many px.
         channels: channels of their input; of noise, its length.
-        made: channels of their output.
         scale: how many times larger the output is.
         models: the networks, in the order of the page.
         palette: the colours to draw with: of label maps, of each class in order; of pictures, those that they have;
@@ -95,7 +94,6 @@ class Direction:
     free: bool
     multiple: int
     channels: int
-    made: int
     scale: int
     models: Sequence[Model]
     palette: Sequence[Named] = ()

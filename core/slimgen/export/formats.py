@@ -62,7 +62,7 @@ def quantized(model: "ModelProto", inputs: Iterable[NDArray[Any]], how: str = FA
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    name, arrays, planned = model.graph.input[0].name, iter(inputs), plan(model, how)
+    name, arrays = model.graph.input[0].name, iter(inputs)
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         """The inputs, one after the other."""
@@ -74,6 +74,9 @@ def quantized(model: "ModelProto", inputs: Iterable[NDArray[Any]], how: str = FA
 
     twin = type(model)()
     twin.CopyFrom(model)
+    for number, one in enumerate(twin.graph.node):
+        one.name = f"{number}: {one.name}"  # by which it is named to the quantizer, so no two may share it
+    planned = plan(twin, how)
     del twin.metadata_props[:]
     # The mark of onnxruntime's own preparation, of which the exported graph needs nothing: shapes are known.
     twin.metadata_props.add(key="onnx.infer", value="onnxruntime.quant")
@@ -133,7 +136,7 @@ def _stored(model: "ModelProto", names: Collection[str]) -> "ModelProto":
     from onnx import helper, numpy_helper
 
     graph = model.graph
-    weights = {one.input[1]: one.op_type for one in graph.node if one.name in names}
+    weights = {one.input[1]: one.op_type for one in graph.node if one.op_type in QUANTIZED and one.name in names}
     before = []
     for tensor in [tensor for tensor in graph.initializer if tensor.name in weights]:
         values, axis = numpy_helper.to_array(tensor), int(weights[tensor.name] == "ConvTranspose")

@@ -129,6 +129,18 @@ class Recipe(Section):
             raise ValueError(f"'data.load', {load}, must be at least 'size', {self.size}, with the same aspect ratio")
         return self
 
+    @model_validator(mode="after")
+    def tolerance_is_measured(self) -> Self:
+        """Require the metrics of `export.tolerance` to be among those that are measured."""
+        measured = self.evaluate.metrics
+        for metric in self.export.tolerance:
+            if metric.partition("/")[0] not in measured:
+                known = ", ".join(measured) or "none"
+                raise ValueError(
+                    f"'export.tolerance' must name metrics of 'evaluate.metrics' ({known}), not {metric!r}"
+                )
+        return self
+
     @field_validator("name")
     @classmethod
     def plain(cls, value: str) -> str:

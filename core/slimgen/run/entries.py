@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from slimgen.files import plain
+from slimgen.run.record import Record
 from slimgen.text import amount
 
 KEY_LENGTH, VALUE_LENGTH = 250, 6000
@@ -118,3 +119,13 @@ def surroundings() -> dict[str, str]:
     with suppress(OSError, KeyError):  # a container's user may have no name
         tags["mlflow.user"] = getpass.getuser()
     return tags
+
+
+def tags_of(folder: Path, record: Record) -> dict[str, str]:
+    """Return the tags for finding a stage's run, besides those that identify it."""
+    return {"recipe": folder.parent.name, **{k: v for k, v in record.get("tags", {}).items() if k != CONTINUED}}
+
+
+def title_of(folder: Path, record: Record) -> str:
+    """Return the displayed name of a stage's run; in records without a label, its recipe's name."""
+    return str(record.get("label", {}).get("name") or tags_of(folder, record)["recipe"])

@@ -37,6 +37,11 @@ class View(NamedTuple):
         return f"{runs}&viewStateShareKey={self.key}&compareRunsMode={self.mode}"
 
 
+def kind_tags(kind: str, metric: str | None, goal: str | None) -> dict[str, str]:
+    """Return the tags by which the runs of generators, or of candidates, are found and sorted."""
+    return {name: value for name, value in ((KIND, kind), (METRIC, metric), (GOAL, goal)) if value}
+
+
 def save_candidates(store: Store, experiment: str, search: str) -> View | None:
     """Save the view of a search's candidates: parallel coordinates of quality, MACs and milliseconds.
 

@@ -6,15 +6,28 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from slimgen import files
 from slimgen.run.entries import columns, measures, parameters
+from slimgen.run.images import ImageSet
 from slimgen.run.log import Log
 from slimgen.run.store import Store
 
 if TYPE_CHECKING:
     from typing import Any as Run  # of MLflow, which has no types
+
+
+PARENT = "mlflow.parentRunId"
+"""Tag: the run that a run is nested in."""
+
+
+class Runs(NamedTuple):
+    """Runs of a stage in MLflow, by id: its own, and its recipe's, which is missing if a pipeline named the run."""
+
+    stage: str
+    recipe: str | None
+    experiment: str
 
 
 class Writer:
@@ -107,6 +120,19 @@ class Writer:
             files.write_json(path, {"columns": list(cells), "data": list(zip(*cells.values(), strict=True))})
             self.client.log_artifact(run, str(path))
         self.client.set_tag(run, "mlflow.loggedArtifacts", json.dumps([{"path": name, "type": "table"}]))
+
+    def images(self, run: "Run", sets: list[ImageSet]) -> None:
+        """Log sets of images as inputs of a run, with their digests, sources and contexts."""
+        there = run.inputs.dataset_inputs if run.inputs is not None else ()
+        known = {one.dataset.digest for one in there}
+        new = []
+        for one in sets:
+            if one.digest not in known:
+                data = self.entities.Dataset(one.name, one.digest, "local", one.source, profile=one.profile or None)
+                tag = self.entities.InputTag("mlflow.data.context", one.context)
+                new.append(self.entities.DatasetInput(data, [tag]))
+        if new:
+            self.client.log_inputs(run.info.run_id, new)
 
     def of_model(
         self, run: str, model: str, measured: Mapping[str, float], costs: Mapping[str, float], images: tuple[str, str]

@@ -15,10 +15,11 @@ from slimgen.metrics.kinds import PerImage
 from slimgen.metrics.probe import probe
 from slimgen.metrics.registry import METRICS, find
 from slimgen.metrics.registry import check as check_metric
-from slimgen.nets import DISCRIMINATOR, GENERATOR, discriminator_cost, require_buildable
+from slimgen.nets import DISCRIMINATOR, GENERATOR, discriminator_cost, generator_cost, require_buildable
 from slimgen.nets.probe import ANY, Probe, probed
 from slimgen.recipe import Recipe
 from slimgen.recipe.trainings import LossesSection
+from slimgen.size import Size
 from slimgen.stages.fingerprint import checkpoints
 from slimgen.stages.table import STAGES
 from slimgen.tasks import check_recipe, open_task, traits_of
@@ -55,12 +56,28 @@ def check(recipe: Recipe, *, complete: bool = True, stage: str | None = None) ->
             probed(own)
         require_buildable(DISCRIMINATOR, discriminator_cost(**recipe.made._asdict(), **judge))
     require_opset(recipe.export.opset)
+    _try_shapes(recipe)
     for fault in wanted(recipe, stage).values():
         if fault is not None and complete:
             raise fault
     method.check(recipe)
     if complete:
         _try_networks(recipe, stage)
+
+
+def _try_shapes(recipe: Recipe) -> None:
+    """Raise RecipeError for a shape of `export.static` that the original does not take, as a found one would not."""
+    family, options = _parted(recipe.teach.generator)
+    for shape in recipe.export.static:
+        size, rule = Size(*shape[1:]), f"export.static: {list(shape)} must be a shape that generators take"
+        if traits_of(recipe).given == NOISE:
+            if size != recipe.size:
+                raise RecipeError(rule, f"another size than {recipe.size}, of the images from noise", "give that size")
+        elif family and ":" not in family:
+            try:
+                generator_cost(family, *size, **options)
+            except SlimgenError as error:
+                raise RecipeError(rule, f"{error.rule}; {error.got}", error.hint) from None
 
 
 def discriminator_of(recipe: Recipe, task: Task) -> dict[str, Any]:

@@ -1,15 +1,13 @@
 """What the page of a run holds: its networks as ONNX, samples and colours to begin with, and facts about each."""
 
 import math
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -23,18 +21,14 @@ from slimgen.demo.palette import Colour, palette
 from slimgen.demo.runtime import Runtime
 from slimgen.device import choose
 from slimgen.errors import RunError
-from slimgen.export.onnx import export_onnx, parity
-from slimgen.export.tiling import tiling
 from slimgen.recipe import Recipe
-from slimgen.report.words import number, title
-from slimgen.report.words import size as filesize
 from slimgen.run.record import Record, name_of
+from slimgen.stages.demo_networks import original, read_card, sizes, variants
 from slimgen.stages.generators import built, described
 from slimgen.tasks import open_task, suited
 from slimgen.tasks.embedded import LICENCE
 from slimgen.tasks.task import Task
 from slimgen.tasks.traits import IMAGES, LABEL_MAPS, NOISE
-from slimgen.text import amount
 
 SAMPLES, PIXELS = 12, 4_000_000
 """Most samples of a direction, and most pixels of them and their targets together, though at least one sample."""
@@ -105,11 +99,18 @@ class Contents:
 
     def _direction(self, suffix: str, several: bool) -> pages.Direction:
         """Return the contents of one direction."""
-        card, given = _card(self._exported("card.json", suffix)), self.task.traits.given
+        card, given = read_card(self._exported("card.json", suffix)), self.task.traits.given
         inputs = self._inputs(suffix) if given != NOISE else []
         kind = IMAGES if suffix else given  # the other way, what was made of label maps is given
-        found, skipped = self._found(suffix, card)
-        original, free, multiple = self._original(suffix, card)
+        found, skipped = variants(self.run / "export", self.record, card)
+        about = described(self.recipe, self.run / "finetune", self.run / "teach").get(f"original{suffix}")
+        models, free, multiple = found, *sizes(card)
+        if about is not None:
+            self.say(f"exporting the original{' of the reverse direction' * bool(suffix)}")
+            net = built(about, self.run / "teach" / about["file"])
+            first, file = original(net, self.recipe, self._parity_samples(suffix), card, f"original{suffix}")
+            models = [first, *found]
+            free, multiple = free and {"height", "width"} <= set(file.dynamic), math.lcm(multiple, file.multiple)
         names, samples, targets = self._samples(suffix, inputs)
         return pages.Direction(
             name=DIRECTIONS[suffix],
@@ -119,19 +120,24 @@ class Contents:
             free=free,
             multiple=multiple,
             channels=int(card["onnx"]["input"][1][1]),
-            made=self._made,
             scale=self.recipe.data.scale,
-            models=[*original, *found],
+            models=models,
             palette=[] if kind == NOISE else self._palette(kind, samples),
             edges=kind == LABEL_MAPS and samples[0].shape[-1] > 1,
             samples=dict(zip(names, samples, strict=True)),
             targets=targets,
-            notes=skipped,
+            notes=[*skipped, *self._notes("target" if suffix else "input")],
         )
 
-    @property
-    def _made(self) -> int:
-        return self.task.shapes(self.data).wanted[0]
+    def _notes(self, side: str) -> list[str]:
+        """Return a sentence about prepared pictures of more than 8 bits."""
+        ranges = self.data.manifest.ranges or {}
+        if side not in ranges:
+            return []
+        low, high = ranges[side]
+        return [
+            f"Prepared pictures had more than 8 bits: {low:g} became 0, and {high:g} 255. Yours are taken as they are."
+        ]
 
     def _inputs(self, suffix: str) -> list[Tensor]:
         """Return the prepared inputs of the first test images, (1, C, H, W) in [-1, 1] each.
@@ -183,8 +189,12 @@ class Contents:
             [shown] = self.task.columns(Pair(row, row), 1, False).values()
             colours = [(*map(int, colour),) for colour in _levels(shown)[0]]
             names = [*self._names.values()]
+            unknown = classes - 1 if self.recipe.data.unknown else classes
             return [
-                pages.Named(names[place] if classes == len(names) else f"class {place}", _rgb(colour))
+                pages.Named(
+                    names[place] if classes == len(names) else "unknown" if place == unknown else f"class {place}",
+                    _rgb(colour),
+                )
                 for place, colour in enumerate(colours)
             ]
         if self.recipe.data.scale > 1 or samples[0].shape[-1] not in (1, RGB):
@@ -201,63 +211,9 @@ class Contents:
 
         return {colour: name.replace("_", " ") for name, colour in CLASSES.items()}
 
-    def _original(self, suffix: str, card: Mapping[str, Any]) -> tuple[list[pages.Model], bool, int]:
-        """Return the original, if there is one; whether all networks take any size, and of which multiples."""
-        onnx_file = card["onnx"]
-        free, multiple = {"height", "width"} <= set(onnx_file["dynamic"]), int(onnx_file.get("multiple", 1))
-        teach, name = self.run / "teach", f"original{suffix}"
-        about = described(self.recipe, self.run / "finetune", teach).get(name)
-        if about is None:
-            return [], free, multiple
-        self.say(f"exporting the {name.replace('_', ' of the ')}{' direction' * bool(suffix)}")
-        net, samples = built(about, teach / about["file"]), self._parity_samples(suffix)
-        latent = samples.shape[1] if samples.dim() == 2 else None
-        channels = samples.shape[1] if latent is None else RGB
-        with tempfile.TemporaryDirectory() as folder:
-            path, options = Path(folder) / files.ONNX, self.recipe.export
-            made = export_onnx(
-                net,
-                path,
-                **self.recipe.size._asdict(),
-                channels=channels,
-                latent=latent,
-                opset=options.opset,
-                dynamic=options.dynamic,
-            )
-            parity(net, path, samples)
-            scale = self.recipe.data.scale
-            windows = asdict(tiling(made, scale)) if scale > 1 else None
-            content = path.read_bytes()
-        facts = _facts(len(content), card.get("original_cost", {}), card.get("quality", {}).get(name, {}))
-        free = free and {"height", "width"} <= set(made.dynamic)
-        return [pages.Model("original", "original", content, facts, windows)], free, math.lcm(multiple, made.multiple)
-
     def _parity_samples(self, suffix: str) -> Tensor:
         samples: Tensor = self._test.target[:2] if suffix else self.task.samples(self._test, 2)
         return samples.float()
-
-    def _found(self, suffix: str, card: Mapping[str, Any]) -> tuple[list[pages.Model], list[str]]:
-        """Return the exported variants, and a sentence for each that a page cannot run."""
-        row = str(card.get("row", "found"))
-        quality = card.get("quality", {}).get(row, {})
-        variants = card.get("variants") or [{"name": "fp32", "file": card["onnx"]["path"], "quality": quality}]
-        models, skipped = [], []
-        for variant in variants:
-            name, path = str(variant["name"]), self.run / "export" / Path(str(variant["file"])).name
-            if path.name not in self.record["outputs"] or not path.is_file():
-                skipped.append(f"The variant {name} is left out, because {path.name} is not among the export's files.")
-                continue
-            content = path.read_bytes()
-            if not _float32(content):
-                skipped.append(f"The variant {name} is left out, because it takes or returns no float32.")
-                continue
-            facts = _facts(len(content), card.get("cost", {}), variant.get("quality") or {})
-            shown = row.removesuffix(files.REVERSE)
-            called = f"{shown}, {name}" if len(variants) > 1 else shown
-            models.append(
-                pages.Model(name, called, content, facts, card.get("tiles"), bool(variant.get("recommended")))
-            )
-        return models, skipped
 
 
 def one_hot(inputs: Tensor, channels: int) -> Tensor:
@@ -273,34 +229,8 @@ def one_hot(inputs: Tensor, channels: int) -> Tensor:
     return torch.cat([hot, (levels[:, 1:] > 127).float()], 1)
 
 
-def _card(path: Path) -> Mapping[str, Any]:
-    """Return the content of a card; raise RunError if it is missing or lacks what a page needs."""
-    card = files.read_json(path)
-    shape = card.get("onnx", {}) if isinstance(card, dict) else {}
-    if not isinstance(card, dict) or not {"path", "height", "width", "dynamic", "input"} <= set(shape):
-        raise RunError(f"{path} must hold the facts of the card", "a damaged one", "run slimgen export again")
-    return card
-
-
 def _titled(card: Mapping[str, Any]) -> str:
     return str(card.get("data", {}).get("direction", "")).replace("to", " to ")
-
-
-def _facts(size: int, cost: Mapping[str, Any], quality: Mapping[str, float]) -> dict[str, str]:
-    """Return what is known of a network, in words: its file, its costs, and what was measured of it."""
-    found = {"file": filesize(size)}
-    if "params" in cost:
-        found["parameters"] = amount(cost["params"])
-    if "macs (exact)" in cost:
-        found["MACs"] = amount(cost["macs (exact)"])
-    return found | {title(metric): number(value) for metric, value in quality.items()}
-
-
-def _float32(content: bytes) -> bool:
-    """Return whether a file takes and returns float32."""
-    graph = onnx.load_model_from_string(content).graph
-    types = {value.type.tensor_type.elem_type for value in (*graph.input, *graph.output)}
-    return types == {onnx.TensorProto.FLOAT}
 
 
 def _levels(picture: Tensor) -> Picture:

@@ -59,7 +59,12 @@ class Exporting:
 
 
 def properties(
-    recipe: Recipe, file: OnnxFile, genotype: Mapping[str, Any], suffix: str, licence: str | None
+    recipe: Recipe,
+    file: OnnxFile,
+    genotype: Mapping[str, Any],
+    suffix: str,
+    licence: str | None,
+    origin: Mapping[str, str],
 ) -> dict[str, str]:
     """Return what an exported file says of itself, by name; see `slimgen.export.metadata`."""
     traits, given, made = traits_of(recipe), file.input[1], file.output[1]
@@ -82,6 +87,7 @@ def properties(
         "channel_order": _order(made[1]),
         "scale": str(recipe.data.scale) if recipe.data.scale > 1 else "",
         "direction": direction_of(recipe, suffix) if traits.directions > 1 or traits.pairs else "",
+        "origin": "; ".join(f"{name} {value}" for name, value in origin.items()),
         "licence": licence or "unknown: ask the owners of the training images",
         CARD: UNKNOWN,
     }

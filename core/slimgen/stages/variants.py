@@ -16,6 +16,7 @@ from slimgen.errors import ExportError
 from slimgen.export.formats import FP16, FP32, NUMBERS, half, quantized
 from slimgen.export.onnx import parity
 from slimgen.export.running import OnnxGenerator
+from slimgen.export.tiling import Tiling
 from slimgen.export.variants import Variant, change_of, recommended
 from slimgen.recipe.trainings import Schedule
 from slimgen.stages.comparison import comparison
@@ -41,10 +42,11 @@ def _integers(exporting: Exporting, plain: "onnx.ModelProto") -> "onnx.ModelProt
     return quantized(plain, calibration(work, exporting.suffix), work.recipe.export.int8)
 
 
-def measured_variants(exporting: Exporting, tell: Tell) -> tuple[list[Variant], Latency]:
+def measured_variants(exporting: Exporting, tiles: Tiling | None, tell: Tell) -> tuple[list[Variant], Latency]:
     """Measure all variants, and return them with fp32's latency.
 
-    Quality is measured only where there are several variants; otherwise the comparison with PyTorch says it.
+    Quality is measured only where there are several variants; otherwise the comparison with PyTorch says it. `tiles` is
+    how pictures of other sizes pass through a file that enlarges them.
     """
     work, options = exporting.work, exporting.work.recipe.export
     names, quality, goals = options.variants, dict[str, Mapping[str, float]](), dict[str, str]()
@@ -53,7 +55,7 @@ def measured_variants(exporting: Exporting, tell: Tell) -> tuple[list[Variant], 
         compared = comparison(work, exporting.suffix, cached if cached.is_dir() else None)
         goals |= compared.goals
         for name in names:
-            net = OnnxGenerator(exporting.path(name), torch.get_num_threads())
+            net = OnnxGenerator(exporting.path(name), torch.get_num_threads(), tiles)
             quality[name] = compared.measure(name, work.job.task, net, 0)
             tell(quality[name])
     times = timed_in_turns(exporting, names)

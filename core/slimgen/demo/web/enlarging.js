@@ -37,13 +37,14 @@
             data[place++] = tensor.data[(channel * height + mirror(top + row, height)) * width + mirror(left + column, width)];
       return { data, dims: [1, channels, rows, columns] };
     };
-    let [made, scale, milliseconds] = [null, 0, 0];
+    let [made, scale, milliseconds, why] = [null, 0, 0, ""];
     for (const top of tops)
       for (const left of lefts) {
         const given = part(top, left);
         const output = await run(given);
         const [, planes, rows, columns] = output.dims;
         milliseconds += output.milliseconds;
+        why = output.why;
         scale = scale || rows / given.dims[2];
         made = made || { data: new Float32Array(planes * scale * height * scale * width), dims: [1, planes, scale * height, scale * width] };
         // What the next window does not replace of this one is as far from its end.
@@ -55,7 +56,7 @@
             made.data.set(output.data.subarray(from + before, from + count), ((plane * scale * height) + scale * top + row) * scale * width + scale * left + before);
           }
       }
-    return { ...made, milliseconds };
+    return { ...made, milliseconds, why };
   };
 
   const cubic = (x) => {

@@ -56,6 +56,9 @@
     open(directions[0]).catch(wrong);
   }
 
+  // A file that is dropped where nothing takes it would replace the page.
+  for (const name of ["dragover", "drop"]) document.addEventListener(name, (event) => event.preventDefault());
+
   let wanted = "auto";
   function start(provider = wanted) {
     wanted = provider;

@@ -8,6 +8,7 @@
   // Where pictures come from; calls onpicture(canvas, name). Dropping and pasting work on the whole page.
   demo.sources = (onpicture, signal) => {
     async function open(file) {
+      demo.say("");
       try {
         const bitmap = await createImageBitmap(file, { colorSpaceConversion: "default" });
         const canvas = demo.make("canvas", { width: bitmap.width, height: bitmap.height });

@@ -5,16 +5,18 @@
   const [ROUNDS, LONGEST] = [5, 4000]; // timed runs of each network after a new input, and milliseconds for all of them
   const [MORE, MUCH] = [20, 30000]; // the same where they are asked for
 
+  const GAP = 2; // pixels between the pictures of a grid
+
   // Pictures in a square grid as one.
   function together(images) {
     if (images.length === 1) return images[0];
     const columns = Math.ceil(Math.sqrt(images.length));
     const [{ width, height }] = images;
     const rows = Math.ceil(images.length / columns);
-    const canvas = demo.make("canvas", { width: columns * width, height: rows * height });
+    const canvas = demo.make("canvas", { width: columns * (width + GAP) - GAP, height: rows * (height + GAP) - GAP });
     const context = canvas.getContext("2d", { willReadFrequently: true });
     for (const [place, image] of images.entries())
-      context.putImageData(image, (place % columns) * width, Math.floor(place / columns) * height);
+      context.putImageData(image, (place % columns) * (width + GAP), Math.floor(place / columns) * (height + GAP));
     return context.getImageData(0, 0, canvas.width, canvas.height);
   }
 
@@ -107,7 +109,7 @@
         demo.outputs.set(model.name, outputs);
         made.image = together(outputs.map(demo.pictureOf));
         demo.paint(made.canvas, made.image);
-        made.line.textContent = made.facts;
+        made.line.textContent = [made.facts, outputs[0].why].filter(Boolean).join(", ");
         made.element.classList.remove("old", "wrong");
       } catch (error) {
         if (ended) return;

@@ -63,7 +63,7 @@
     const [interfaceOf, loader, binary] = await Promise.all(
       ["interface", "loader", "binary"].map((kind) => demo.part(`${provider}-${kind}`)));
     const engine = new Engine([interfaceOf, `\n(${demo.engine})();`]);
-    const given = { loader, binary, provider, threads: provider === "webgpu" ? 1 : runtime.threads };
+    const given = { loader, binary, provider, threads: runtime.threads };
     await engine.call("start", given, [binary]);
     return engine;
   }

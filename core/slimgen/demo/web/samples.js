@@ -18,7 +18,7 @@
       const canvas = demo.canvasOf(demo.looks(picture, direction), { "aria-hidden": "true" });
       strip.append(demo.make("button", {
         type: "button", title: picture.name, "aria-label": `Test image ${picture.name}`,
-        onclick: () => { strip.mark(picture); onchoose(picture); },
+        onclick: () => { demo.say(""); strip.mark(picture); onchoose(picture); },
       }, canvas));
     }
     strip.mark = (chosen) => {

@@ -17,7 +17,7 @@
 
     // Note a run; those of inputs of another size, or elsewhere computed, are forgotten.
     note(name, dims, milliseconds) {
-      const of = `${demo.runtime.provider} ${dims.slice(1).join("×")}`;
+      const of = `${demo.runtime.provider}-${demo.runtime.threads} ${dims.slice(1).join("×")}`;
       if (of !== this.of) { this.of = of; this.runs.clear(); }
       const runs = this.runs.get(name) || [];
       this.runs.set(name, runs);

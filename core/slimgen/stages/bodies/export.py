@@ -16,7 +16,7 @@ from slimgen.export.card import ALONE, TURNS, Facts, read_facts, write_card
 from slimgen.export.editions import Edition
 from slimgen.export.formats import FP32, INT8
 from slimgen.export.onnx import OnnxFile, Parity, export_onnx, parity
-from slimgen.export.tiling import tiling
+from slimgen.export.tiling import Tiling, tiling
 from slimgen.export.variants import Variant
 from slimgen.metrics.registry import find
 from slimgen.recipe import Recipe
@@ -96,17 +96,20 @@ def _exported(
         opset=options.opset,
         dynamic=options.dynamic,
     )
-    says = properties(recipe, file, about["options"].get("genotype", {}), suffix, work.label.licence)
+    table = json.loads((inputs["evaluate"] / files.TABLE).read_bytes())
+    origin = _origin(table.get("origins", {}).get(suffix, {}))
+    says = properties(recipe, file, about["options"].get("genotype", {}), suffix, work.label.licence, origin)
     exporting = Exporting(work, suffix, net, samples, says)
     files.write_bytes(path, exporting.stamped(FP32, onnx.load(path)))
     tell({})
     difference = parity(net, path, samples, tolerance=options.parity)
     tell({"parity": difference.max_abs})
     write_variants(exporting, tell)
-    variants, latency = measured_variants(exporting, tell)
+    tiles = tiling(file, recipe.data.scale) if recipe.data.scale > 1 else None
+    variants, latency = measured_variants(exporting, tiles, tell)
     editions = write_editions(exporting, file)
     file = replace(file, bytes=path.stat().st_size)
-    facts = _facts(exporting, name, about, file, difference, variants, editions, latency)
+    facts = _facts(exporting, name, about, table, file, difference, variants, editions, latency, tiles)
     seal(exporting, facts)
     write_card(work.out / files.of_direction(files.CARD, suffix), facts)
     tell({"parity": difference.max_abs})
@@ -134,16 +137,17 @@ def _facts(
     exporting: Exporting,
     name: str,
     about: Mapping[str, Any],
+    table: Mapping[str, Any],
     file: OnnxFile,
     difference: Parity,
     variants: Sequence[Variant],
     editions: Sequence[Edition],
     latency: Latency,
+    tiles: Tiling | None,
 ) -> Facts:
     """Return the facts of the card of one direction."""
     work, suffix = exporting.work, exporting.suffix
     recipe, traits, evaluate = work.recipe, traits_of(work.recipe), work.inputs["evaluate"]
-    table = json.loads((evaluate / files.TABLE).read_bytes())
     lines = {line["name"]: line for line in table["rows"]}
     original = lines.get(f"original{suffix}")
     directed: dict[str, int | str] = {"scale": recipe.data.scale} if recipe.data.scale > 1 else {}
@@ -172,7 +176,7 @@ def _facts(
         row=name,
         speed=_speed(table, name, f"original{suffix}"),
         pictures=_pictures(work, suffix),
-        tiles=tiling(file, recipe.data.scale) if recipe.data.scale > 1 else None,
+        tiles=tiles,
         variants=variants,
         files=editions,
         calibrated=calibrated(work) if any(one.name == INT8 for one in variants) else "",
