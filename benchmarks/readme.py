@@ -39,6 +39,7 @@ from slimgen.cost.formula import CONVENTIONS
 from slimgen.nets import discriminator_cost, generator_cost
 from slimgen.recipe import Recipe
 from slimgen.report.table import markdown_table, read_table
+from slimgen.report.variants import read_variants, variants_markdown
 from slimgen.run.record import read_record
 
 ROOT = Path(__file__).parents[1]
@@ -79,7 +80,9 @@ def main() -> None:
     rows = [row for run in runs for row in read_table(run / "evaluate" / "table.json", run.name).rows]
     shown = {"chance": "\n".join(chance.lines(figures("fair"))), "hours": "\n\n".join(map(job, figures("hours")))}
     if rows:
-        shown["run"] = markdown_table(rows)
+        exported = [one for run in runs for one in read_variants(run, run.name)]
+        goals = {metric: goal for row in rows for metric, goal in row.goals.items()}
+        shown["run"] = f"{markdown_table(rows)}\n\n{variants_markdown(exported, goals)}".rstrip()
     fill(ROOT / "README.md", shown)
     fill(ROOT / "docs" / "results.md", {**results(), "profile": profile()})
 
