@@ -149,7 +149,7 @@ def one(name: str, ms: float | None, size: int, **change: float) -> Variant:
         (one(INT8, 5, 25, fid=0.4), {}, INT8),  # 1 % of the first metric
         (one(INT8, 5, 25, fid=0.6), {}, "fp32"),
         (one(INT8, 10.2, 25, psnr=0), {}, INT8),  # as fast, and smaller
-        (one(INT8, 11, 25, psnr=0), {}, "fp32"),
+        (one(INT8, 11.5, 25, psnr=0), {}, "fp32"),
         (one(INT8, None, 25, psnr=0), {}, "fp32"),
     ],
 )

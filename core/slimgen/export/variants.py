@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-ALIKE = 0.05
+ALIKE = 0.1
 """Latencies that differ by a smaller share count as equal."""
 LEAST = {"psnr": -0.1, "psnr_y": -0.1}
 """The change of quality that a recommended variant may have, where a recipe names none."""
