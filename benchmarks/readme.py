@@ -20,6 +20,7 @@ from benchmarks import (
     beside_peers,
     chance,
     converters,
+    integers,
     judgement,
     pruning,
     tiled,
@@ -419,6 +420,7 @@ RESULT = {
     "tiled": tiled.paragraph,
     "upscalers": upscalers.paragraph,
     "variants": variants.paragraph,
+    "integers": integers.paragraph,
 }
 
 

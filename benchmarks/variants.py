@@ -79,3 +79,7 @@ def paragraph(found: Mapping[str, Any]) -> str:
             *lines,
         ]
     )
+
+
+if __name__ == "__main__":
+    main()
