@@ -73,6 +73,17 @@ def test_ids_become_one_channel_per_class_and_one_of_edges(edges: bool, tmp_path
     assert numpy.array_equal(got, ((values + 1) * 127.5).round().clip(0, 255).astype(int))
 
 
+def test_the_id_of_unknown_pixels_is_the_one_that_label_maps_have(tmp_path: Path) -> None:
+    net = nn.Conv2d(3, 3, 1, bias=False)  # shows the class as a colour
+    with torch.no_grad():
+        net.weight[:, :, 0, 0] = torch.eye(3)
+    model = in_bytes(exported(net, tmp_path / "u.onnx", channels=3), classes=3, unknown=True)
+    ids = numpy.array([0, 1, 255, 2], numpy.uint8).repeat(16).reshape(1, 8, 8, 1)
+    got = onnx_session(model.SerializeToString()).run(None, {"input": ids})[0]
+    channels = (got[0, ::2, 0] > 200).astype(int)
+    assert channels.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]]  # 2 is no id of the two known classes
+
+
 def test_noise_is_taken_as_it_is(tmp_path: Path) -> None:
     plain = exported(FromNoise(), tmp_path / "z.onnx", latent=4)
     noise = numpy.random.default_rng(0).standard_normal((3, 4), numpy.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slimgen.errors import RunError
 from slimgen.export.axes import in_words
-from slimgen.export.editions import BYTES, IDS, Edition
+from slimgen.export.editions import BYTES, EDGES, IDS, Edition
 from slimgen.export.example import RGB, bytes_snippet, pictured, snippet
 from slimgen.export.front_matter import front_matter
 from slimgen.export.onnx import OnnxFile, Parity
@@ -181,7 +181,8 @@ def _bytes(facts: Facts) -> list[str]:
     name = next((name for name in names if f"_{best}_" in name), next(iter(names), None))
     if name is None:
         return []
-    code = bytes_snippet(facts.onnx, name, labels=IDS in next(one.about for one in facts.files if one.file == name))
+    about = next(one.about for one in facts.files if one.file == name)
+    code = bytes_snippet(facts.onnx, name, labels=IDS in about, instances=EDGES in about)
     return ["A file of 8-bit pictures needs no conversion:", f"```python\n{code}```"] if code else []
 
 

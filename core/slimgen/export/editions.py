@@ -6,6 +6,8 @@ STATIC, BYTES, EDGE = "static", "bytes", "edge"
 """Kinds of editions: of one shape, of 8-bit pictures, for phones."""
 IDS = "takes ids"
 """Said of an edition that takes label maps as ids."""
+EDGES = "edges of instances"
+"""Said of one that takes these, too, as a second channel."""
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,7 @@ def snippet(onnx: OnnxFile, tiles: Tiling | None = None) -> str:
             f'generated = session.run(None, {{"{name}": noise}})[0][0].transpose(1, 2, 0){flat}\n'
             f"{write}"
         )
-    enlarges = onnx.output[1][2:] != shape[2:]
-    as_it_is = enlarges and onnx.multiple == 1 and {"height", "width"} <= set(onnx.dynamic)
-    resized = "" if as_it_is else f".resize(({onnx.width}, {onnx.height})){_sizes(onnx)}"
+    resized = _resized(onnx) + _sizes(onnx)
     if shape[1] == onnx.output[1][1] == 1:
         return (
             f"import numpy, onnxruntime, PIL.Image\n\n{start}"
@@ -57,22 +55,37 @@ def snippet(onnx: OnnxFile, tiles: Tiling | None = None) -> str:
     )
 
 
+def _resized(onnx: OnnxFile, *, labels: bool = False) -> str:
+    """Return the call that brings a picture to a size that the file takes; empty for one that enlarges any size."""
+    if _any_size(onnx):
+        return ""
+    nearest = ", PIL.Image.Resampling.NEAREST" if labels else ""  # between two ids lies another class
+    return f".resize(({onnx.width}, {onnx.height}){nearest})"
+
+
+def _any_size(onnx: OnnxFile) -> bool:
+    """Return whether the file enlarges pictures, and takes them of any size."""
+    enlarges = onnx.output[1][2:] != onnx.input[1][2:]
+    return enlarges and onnx.multiple == 1 and {"height", "width"} <= set(onnx.dynamic)
+
+
 def _sizes(onnx: OnnxFile) -> str:
-    """Return a comment on the sizes that the file takes instead of the one in the code; empty for one size."""
-    if not {"height", "width"} <= set(onnx.dynamic):
+    """Return a comment on the sizes that the file takes instead of the one in the code; empty for one size, or any."""
+    if _any_size(onnx) or not {"height", "width"} <= set(onnx.dynamic):
         return ""
     multiples = f"multiples of {onnx.multiple}" if onnx.multiple > 1 else "sides"
     least = f" from {onnx.least} on" if onnx.least else ""
     return f"  # (width, height); any {multiples}{least}"
 
 
-def bytes_snippet(onnx: OnnxFile, name: str, *, labels: bool) -> str:
+def bytes_snippet(onnx: OnnxFile, name: str, *, labels: bool, instances: bool = False) -> str:
     """Return Python that runs a file of 8-bit pictures, channels last, on several pictures of one size at once.
 
     Args:
         onnx: the file in float32.
         name: the one of 8-bit pictures.
-        labels: whether it takes ids of label maps, as grey pictures.
+        labels: whether it takes ids of label maps, as grey or palette pictures.
+        instances: whether it takes the edges of instances, too.
     """
     start = f'import numpy, onnxruntime, PIL.Image\n\nsession = onnxruntime.InferenceSession("{name}")\n'
     given, made = onnx.input[1][1], onnx.output[1][1]
@@ -81,11 +94,22 @@ def bytes_snippet(onnx: OnnxFile, name: str, *, labels: bool) -> str:
     if not pictured(onnx):
         read = f"given = numpy.random.default_rng(0).standard_normal((4, {given}), numpy.float32)\n"
     else:
-        mode, axis = ("L", "[..., None]") if labels or given == 1 else (MODES[int(given)], "")
+        # Without a conversion, palette pictures are their ids, as they are for slimgen.
+        convert = "" if labels else f'.convert("{MODES[int(given)]}")'
+        axis = "[..., None]" if labels or given == 1 else ""
+        resized = _resized(onnx, labels=labels)
         read = (
-            'pictures = ["picture.png"]  # any number, of one size\n'
-            f'given = numpy.stack([numpy.asarray(PIL.Image.open(name).convert("{mode}")) for name in pictures]){axis}\n'
+            'pictures = ["picture.png"]  # any number\n'
+            f"images = [PIL.Image.open(name){convert}{resized} for name in pictures]{_sizes(onnx)}\n"
+            f"given = numpy.stack([numpy.asarray(image) for image in images]){axis}\n"
         )
+        if instances:
+            read += (
+                'edges = [PIL.Image.open(name).convert("L")'
+                f'{resized} for name in ["edges.png"]]  # not 0 where instances meet\n'
+                "edges = numpy.stack([numpy.asarray(edge) for edge in edges])[..., None]\n"
+                "given = numpy.concatenate([given, edges], 3)\n"
+            )
     shown = "picture[..., 0]" if made == 1 else "picture"
     return (
         f"{start}{read}"

@@ -4,16 +4,18 @@ from typing import TYPE_CHECKING
 
 import numpy
 
+from slimgen.data.label_maps import UNKNOWN
 from slimgen.export.rewriting.draft import node
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto, TensorProto
 
 HALF = 127.5
 """Levels on each side of 0: pictures of 0 .. 255 are [-1, 1] inside the graph."""
 
 
-def in_bytes(model: "ModelProto", *, classes: int | None = None) -> "ModelProto":
+def in_bytes(model: "ModelProto", *, classes: int | None = None, unknown: bool = False) -> "ModelProto":
     """Return a model that takes and returns uint8 (N, H, W, C), with the conversion inside the graph.
 
     Noise (N, latent) is taken as it is. Levels are rounded half to even, as NumPy does, and clipped.
@@ -22,6 +24,7 @@ def in_bytes(model: "ModelProto", *, classes: int | None = None) -> "ModelProto"
         model: takes one float32 tensor in [-1, 1] (N, C, H, W), or noise, and returns one (N, C, H, W).
         classes: for a model of label maps, the number of its channels that are classes. It then takes ids (N, H, W, 1),
             or, where it has a channel of instances' edges, (N, H, W, 2): ids, and edges where not 0.
+        unknown: whether the last class is that of unknown pixels, whose id is 255, as in the label maps themselves.
     """
     from onnx import TensorProto, helper
 
@@ -37,8 +40,11 @@ def in_bytes(model: "ModelProto", *, classes: int | None = None) -> "ModelProto"
     axes = _axes(given)
     if len(axes) == 4:
         channels = axes[1] if classes is None else 1 + (int(axes[1]) > classes)
-        reader = _pictures(given.name, constants) if classes is None else _labels(given.name, classes, axes, constants)
-        before, given_shape = reader, [axes[0], axes[2], axes[3], channels]
+        if classes is None:
+            before = _pictures(given.name, constants)
+        else:
+            before = _labels(given.name, ids_of(classes, unknown=unknown), axes, constants)
+        given_shape = [axes[0], axes[2], axes[3], channels]
         graph.input[0].CopyFrom(helper.make_tensor_value_info(given.name, TensorProto.UINT8, given_shape))
     else:
         before = [node("Identity", [given.name], names[given.name])]
@@ -52,6 +58,14 @@ def in_bytes(model: "ModelProto", *, classes: int | None = None) -> "ModelProto"
     graph.initializer.extend(constants)
     del graph.value_info[:]
     return made
+
+
+def ids_of(classes: int, *, unknown: bool) -> "NDArray[numpy.int32]":
+    """Return the id of each class in label maps: its number, but for the last where that is of unknown pixels."""
+    ids = numpy.arange(classes, dtype=numpy.int32)
+    if unknown:
+        ids[-1] = UNKNOWN
+    return ids
 
 
 def _axes(value: object) -> list[int | str]:
@@ -80,12 +94,14 @@ def _pictures(name: str, constants: "list[TensorProto]") -> "list[NodeProto]":
     ]
 
 
-def _labels(name: str, classes: int, axes: "list[int | str]", constants: "list[TensorProto]") -> "list[NodeProto]":
+def _labels(
+    name: str, known: "NDArray[numpy.int32]", axes: "list[int | str]", constants: "list[TensorProto]"
+) -> "list[NodeProto]":
     """Return the nodes from ids (N, H, W, 1 or 2) to channels (N, C, H, W): 1 where a pixel is of the class."""
     from onnx import TensorProto
 
-    edges = int(axes[1]) > classes
-    ids = _constant(f"{name}.ids", numpy.arange(classes, dtype=numpy.int32).reshape(1, classes, 1, 1), constants)
+    edges = int(axes[1]) > len(known)
+    ids = _constant(f"{name}.ids", known.reshape(1, -1, 1, 1), constants)
     plane = f"{name}.first" if edges else f"{name}.planes"
     nodes = [
         node("Cast", [name], f"{name}.whole", to=TensorProto.INT32),

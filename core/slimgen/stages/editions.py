@@ -13,8 +13,8 @@ from torch import Tensor
 from slimgen import files
 from slimgen.cost.latency import onnx_session
 from slimgen.errors import ExportError
-from slimgen.export.editions import BYTES, EDGE, IDS, STATIC, Edition
-from slimgen.export.levels import HALF, in_bytes
+from slimgen.export.editions import BYTES, EDGE, EDGES, IDS, STATIC, Edition
+from slimgen.export.levels import HALF, ids_of, in_bytes
 from slimgen.export.onnx import OnnxFile, export_fixed, parity
 from slimgen.export.rewriting.phones import for_phones
 from slimgen.export.usability import verdicts
@@ -93,48 +93,52 @@ def _bytes(exporting: Exporting, variant: str) -> Edition:
     """Write a variant that takes and returns pictures of 8 bits, and compare it with the variant itself."""
     recipe = exporting.work.recipe
     plain = exporting.path(variant)
-    classes = None
+    classes, ids = None, None
     if traits_of(recipe).given == LABEL_MAPS and not exporting.suffix:
         classes = exporting.samples.shape[1] - recipe.data.instances
+        ids = ids_of(classes, unknown=recipe.data.unknown)
     name = "bytes" if variant == "fp32" else f"{variant}_bytes"
     path = exporting.path(name)
-    files.write_bytes(path, exporting.stamped(name, in_bytes(onnx.load(plain), classes=classes)))
-    given = levels_of(exporting.samples, classes)
+    made = in_bytes(onnx.load(plain), classes=classes, unknown=recipe.data.unknown)
+    files.write_bytes(path, exporting.stamped(name, made))
+    given = levels_of(exporting.samples, ids)
     before, after = onnx_session(plain), onnx_session(path)
     entry, size = before.get_inputs()[0], before.get_inputs()[0].shape[0]
     most = 0
     step = size if isinstance(size, int) else 1
     for at in range(0, len(given) - step + 1, step):
-        values = values_of(given[at : at + step], classes, exporting.samples.shape[1])
+        values = values_of(given[at : at + step], ids, exporting.samples.shape[1])
         expected = before.run(None, {entry.name: values})[0]
         levels = np.clip(np.round((expected + 1) * HALF), 0, 255).transpose(0, 2, 3, 1)
         got = after.run(None, {entry.name: given[at : at + step]})[0]
         most = max(most, int(np.abs(got.astype(int) - levels.astype(int)).max()))
     if most > LEVELS:
         raise ExportError(f"a file of 8-bit pictures must differ by at most {LEVELS} level", f"{most} levels")
-    takes = IDS if classes else "takes pictures" if len(entry.shape) == 4 else "takes noise"
+    edges = f", and {EDGES}" if recipe.data.instances else ""
+    takes = f"{IDS}{edges}" if classes else "takes pictures" if len(entry.shape) == 4 else "takes noise"
     octets = ", uint8 (N, H, W, C)"
     about = f"{variant}; {takes}{octets if len(entry.shape) == 4 else ''}; returns pictures{octets}"
     return Edition(BYTES, path.name, about, path.stat().st_size, float(most))
 
 
-def levels_of(samples: Tensor, classes: int | None) -> NDArray[Any]:
-    """Return samples as a file of 8-bit pictures takes them; noise stays as it is."""
+def levels_of(samples: Tensor, ids: NDArray[np.int32] | None) -> NDArray[Any]:
+    """Return samples as a file of 8-bit pictures takes them, `ids` being those of classes; noise stays as it is."""
     if samples.dim() == 2:
         return samples.numpy()
-    if classes is not None:
-        planes = [samples[:, :classes].argmax(1, keepdim=True), *torch.split(samples[:, classes:], 1, 1)]
+    if ids is not None:
+        classes = torch.from_numpy(ids)[samples[:, : len(ids)].argmax(1, keepdim=True)]
+        planes = [classes, *torch.split(samples[:, len(ids) :], 1, 1)]
         return torch.cat([plane.to(torch.uint8) for plane in planes], 1).permute(0, 2, 3, 1).contiguous().numpy()
     pixels = ((samples + 1) * HALF).round().clamp(0, 255).to(torch.uint8)
     return pixels.permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def values_of(levels: NDArray[Any], classes: int | None, channels: int) -> NDArray[Any]:
+def values_of(levels: NDArray[Any], ids: NDArray[np.int32] | None, channels: int) -> NDArray[Any]:
     """Return the float32 input that a file of 8-bit pictures makes of them."""
     if levels.dtype != np.uint8:
         return levels
     planes = levels.transpose(0, 3, 1, 2)
-    if classes is None:
+    if ids is None:
         return np.ascontiguousarray(planes.astype(np.float32) / np.float32(HALF) - np.float32(1))
-    seen = (planes[:, :1] == np.arange(classes).reshape(1, classes, 1, 1)).astype(np.float32)
+    seen = (planes[:, :1] == ids.reshape(1, -1, 1, 1)).astype(np.float32)
     return np.concatenate([seen, (planes[:, 1:] > 0).astype(np.float32)], 1)[:, :channels]
