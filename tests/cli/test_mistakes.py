@@ -42,6 +42,7 @@ ANSWERS = {
     "parity: 0.001",
     "run townhouses-cf_gan --set 'export.tolerance={fid: 1}'": "must name metrics of 'evaluate.metrics' (psnr, ssim, "
     "patch_swd), not 'fid'",
+    "run townhouses-cf_gan --set 'export.tolerance={psnr: 0.1}'": "psnr must be at most 0, a change for the worse",
     "run townhouses-cf_gan --set export.static=[[1,2,2]]": "[1, 2, 2] must be a shape that generators take",
     "run townhouses-cf_gan --set export.static=[[1,0,64]]": "sides of 1 to 16384 px; got [1, 0, 64]",
     "run townhouses-cf_gan --set export.variants=[int4]": "must be 'fp32', 'fp16' or 'int8'; got 'int4'",

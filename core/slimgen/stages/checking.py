@@ -56,6 +56,7 @@ def check(recipe: Recipe, *, complete: bool = True, stage: str | None = None) ->
             probed(own)
         require_buildable(DISCRIMINATOR, discriminator_cost(**recipe.made._asdict(), **judge))
     require_opset(recipe.export.opset)
+    _try_tolerance(recipe)
     _try_shapes(recipe)
     for fault in wanted(recipe, stage).values():
         if fault is not None and complete:
@@ -63,6 +64,15 @@ def check(recipe: Recipe, *, complete: bool = True, stage: str | None = None) ->
     method.check(recipe)
     if complete:
         _try_networks(recipe, stage)
+
+
+def _try_tolerance(recipe: Recipe) -> None:
+    """Raise RecipeError for a change of quality in `export.tolerance` that would be an improvement."""
+    for metric, limit in recipe.export.tolerance.items():
+        more = find(metric.partition("/")[0]).goal == "max"
+        if limit > 0 if more else limit < 0:
+            rule = f"export.tolerance: {metric} must be {'at most' if more else 'at least'} 0, a change for the worse"
+            raise RecipeError(rule, f"{limit:g}", f"write {metric}: {-limit:g}")
 
 
 def _try_shapes(recipe: Recipe) -> None:
