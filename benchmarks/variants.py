@@ -15,9 +15,9 @@ from typing import Any
 
 from benchmarks.results import save, spread
 from slimgen.export.card import Facts, read_facts
-from slimgen.files import CARD
+from slimgen.files import CARD, TABLE
+from slimgen.report.table import TableRow, read_table
 from slimgen.report.words import title
-from slimgen.run.record import read_record
 
 
 def main() -> None:
@@ -30,20 +30,25 @@ def main() -> None:
     one = cards[0]
     about = {"recipe": one.recipe["name"], "method": one.recipe["method"], "size": one.data["size"]}
     seeds = [card.recipe["seed"] for card in cards]
-    updates = [read_record(run / "finetune")["metrics"].get("updates") for run in given.runs]
+    updates = [found(run).updates for run in given.runs]
     values = {**about, "seeds": seeds, "updates": updates, "variants": rows(cards)}
     print(json.dumps(values["variants"], indent=1))
     print(save(given.name, values))
 
 
+def found(run: Path) -> TableRow:
+    """Return the row of the found generator in a run's table."""
+    return next(row for row in read_table(run / "evaluate" / TABLE).rows if row.name == "found")
+
+
 def rows(cards: Sequence[Facts]) -> dict[str, dict[str, list[Any]]]:
     """Return, for each variant, its figures in every run: sizes and times as ratios to float32, changes of quality."""
-    found: dict[str, dict[str, list[Any]]] = {}
+    all_of: dict[str, dict[str, list[Any]]] = {}
     for card in cards:
         plain = card.variants[0]
         assert plain.p50_ms is not None
         for one in card.variants:
-            into = found.setdefault(one.name, {})
+            into = all_of.setdefault(one.name, {})
             assert one.p50_ms is not None
             figures = {"bytes": one.bytes, "smaller": plain.bytes / one.bytes, "ms": one.p50_ms}
             figures |= {"faster": plain.p50_ms / one.p50_ms, "recommended": one.recommended}
@@ -51,12 +56,12 @@ def rows(cards: Sequence[Facts]) -> dict[str, dict[str, list[Any]]]:
             figures |= {f"change of {metric}": value for metric, value in one.change.items()}
             for name, value in figures.items():
                 into.setdefault(name, []).append(value)
-    return found
+    return all_of
 
 
-def paragraph(found: Mapping[str, Any]) -> str:
+def paragraph(values: Mapping[str, Any]) -> str:
     """Return the table as Markdown."""
-    variants = found["variants"]
+    variants = values["variants"]
     metric = next(name.removeprefix("change of ") for name in variants["fp32"] if name.startswith("change of "))
     lines = [
         f"| | {title(metric)} | change | bytes | smaller by | ms | faster by | recommended |",
@@ -69,12 +74,12 @@ def paragraph(found: Mapping[str, Any]) -> str:
         size = f"{mean(one['bytes']):,.0f}"
         cells = (name, spread(one[metric]), change, size, smaller, spread(one["ms"]), faster, best)
         lines.append(f"| {' | '.join(cells)} |")
-    where = f"{found['machine']['cpu']}, one thread"
+    where = f"{values['machine']['cpu']}, one thread"
     return "\n".join(
         [
-            f"**Variants of the found generator**, recipe {found['recipe']}, {found['size']} px, mean ± standard "
-            f"deviation over {len(found['seeds'])} seeds; on test images in onnxruntime, timed in turns on {where}. "
-            f"`{found['command']}`",
+            f"**Variants of the found generator**, recipe {values['recipe']}, {values['size']} px, mean ± standard "
+            f"deviation over {len(values['seeds'])} seeds, each after {values['updates'][0]:,} updates; on test images "
+            f"in onnxruntime, timed in turns on {where}. `{values['command']}`",
             "",
             *lines,
         ]
