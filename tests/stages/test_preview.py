@@ -191,7 +191,7 @@ def test_the_command_prints_it_and_runs_nothing(images: Path, tmp_path: Path, mo
     said = CliRunner().invoke(app, words)
     assert said.exit_code == 0, said.output
     assert "name: townhouses-cf_gan" in said.stdout
-    assert "teach            1,200" in said.stdout
+    assert "teach            1,400" in said.stdout
     told = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
     assert list(told["stages"]) == list(STAGES)
     assert told["recipe"]["task"] == "paired"
