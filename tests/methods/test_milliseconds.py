@@ -158,14 +158,15 @@ def test_both_generators_of_cells_become_narrower_until_each_keeps_the_limit(cel
 
 
 def test_operations_of_a_given_width_give_way_to_the_limit(cells_run, tmp_path):
-    recipe = CELLS.override(["search.hidden=16", "search.kind=random", "search.evaluations=2", "search.equal_size=0.5"])
+    recipe = CELLS.override(["search.hidden=16", "search.kind=random", "search.evaluations=4", "search.equal_size=0.5"])
     known = sized(cells_run, within(recipe, 1000), tmp_path / "known")
     space, table = joined(cyclegan_nas_runs.options_of(CELLS)), tmp_path / "known" / LATENCY
     least, most = (known.pair_costs(known.of(each))["latency_ms"] for each in (space.smallest(), space.largest()))
     limit = between(known.clock, least, most, 0.6)
     facts, found, trials = searched(cells_run, within(recipe, limit), tmp_path / "tight", table)
     assert told(facts, limit, "", "reverse_")
-    assert [trial["step"] for trial in trials] == ["argmax", "budget", "random", "random"]
+    # Several, since on a busy machine one that was predicted to keep the limit may be measured above it.
+    assert [trial["step"] for trial in trials] == ["argmax", "budget", *["random"] * 4]
     assert found["genotype"] in [trial["genotype"] for trial in trials[2:]]
     budget = Genotype.from_json(trials[1]["genotype"])
     assert budget[HIDDEN] == 16
