@@ -20,6 +20,7 @@ from slimgen.run.record import read_record
 from tests.quiet import quiet
 
 NAMES = ("fp32", "fp16", "int8")
+TOLD: list[tuple[str, int, int]] = []  # the progress of the run
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert plain in text
     recipe = Recipe.parse(text.replace(plain, f"export: {options}"))
     out = tmp_path_factory.mktemp("exported") / "run"
-    stages.run(recipe, data=images, out=out, progress=quiet)
+    stages.run(recipe, data=images, out=out, progress=lambda *step: TOLD.append(step[:3]))
     return out
 
 
@@ -43,6 +44,11 @@ def call(path: Path, given: numpy.ndarray) -> numpy.ndarray:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     made: numpy.ndarray = session.run(None, {session.get_inputs()[0].name: given})[0]
     return made
+
+
+def test_the_progress_counts_every_step_and_ends_at_the_last(run: Path) -> None:
+    steps = [(done, total) for what, done, total in TOLD if what == "export"]
+    assert steps == [(number, len(steps)) for number in range(1, len(steps) + 1)]
 
 
 def test_each_variant_is_there_with_its_size_quality_and_time(run: Path, card: dict[str, Any]) -> None:

@@ -48,8 +48,8 @@ def quantized(model: "ModelProto", inputs: Iterable[NDArray[Any]], how: str = FA
     """Return a model whose convolutions compute with 8-bit integers, those that are faster for it or all of them.
 
     Weights are scaled per output channel, and activations per tensor, from their least and largest values over
-    `inputs` (onnxruntime's static quantization, in its QDQ form, which other runtimes read as well). A convolution that
-    computes in float32 has 8-bit weights, too, unless they are few.
+    `inputs` (onnxruntime's static quantization, in its QDQ form, which other runtimes read as well). Some convolutions
+    that compute in float32 store their weights as 8-bit integers, too; see `plan`.
 
     Args:
         model: float32; it is not changed.

@@ -57,7 +57,7 @@ class ExportSection(Section):
     deploy: Literal["fp32", "int8"] = Field(
         default="fp32",
         description="Number format in which generators are timed, for `budget.latency_ms` as well as in the table of "
-        "`evaluate`. int8 changes which of them is faster.",
+        "`evaluate`; int8 as by `int8: fast`. It changes which of them is faster.",
     )
     static: tuple[tuple[int, int, int], ...] = Field(
         default=(),

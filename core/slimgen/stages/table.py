@@ -45,6 +45,7 @@ SEARCHING = (*TRAINING, "method", "supernet")
 READING = ("data/batches.py", "data/patches.py", "data/pictures.py")
 TIMING = ("export/latency", "export/rewriting", "export/formats.py")
 LEARNING = (*READING, "device.py", "nets", "tasks", "training")
+CANDIDATES = (*LEARNING, "cost", *TIMING, "methods", "metrics", "search")
 
 _STAGES = (
     Stage(
@@ -77,16 +78,7 @@ _STAGES = (
         "Search for the best architecture within the budget.",
         reads=("prepare", "teach", "supernet"),
         sections=(*SEARCHING, "budget", "objective", "search", "evaluate.features", "evaluate.threads"),
-        code=(
-            *LEARNING,
-            "cost",
-            "export/latency",
-            "export/rewriting",
-            "export/formats.py",
-            "methods",
-            "metrics",
-            "search",
-        ),
+        code=CANDIDATES,
         trains=True,
         shared=True,
     ),
@@ -95,16 +87,7 @@ _STAGES = (
         "Train the found generator, and the rivals it is compared with.",
         reads=("prepare", "teach", "supernet", "search"),
         sections=(*SEARCHING, "budget", "finetune"),
-        code=(
-            *LEARNING,
-            "cost",
-            "export/latency",
-            "export/rewriting",
-            "export/formats.py",
-            "methods",
-            "metrics",
-            "search",
-        ),
+        code=CANDIDATES,
         trains=True,
         shared=True,
     ),

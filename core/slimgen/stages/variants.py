@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from slimgen import files
 from slimgen.cost.latency import Latency, latencies_in_turns, onnx_timed
 from slimgen.errors import ExportError
 from slimgen.export.formats import FP16, FP32, NUMBERS, half, quantized
-from slimgen.export.onnx import parity
+from slimgen.export.onnx import Parity, parity
 from slimgen.export.running import OnnxGenerator
 from slimgen.export.tiling import Tiling
 from slimgen.export.variants import Variant, change_of, recommended
@@ -42,8 +43,10 @@ def _integers(exporting: Exporting, plain: "onnx.ModelProto") -> "onnx.ModelProt
     return quantized(plain, calibration(work, exporting.suffix), work.recipe.export.int8)
 
 
-def measured_variants(exporting: Exporting, tiles: Tiling | None, tell: Tell) -> tuple[list[Variant], Latency]:
-    """Measure all variants, and return them with fp32's latency.
+def measured_variants(
+    exporting: Exporting, difference: Parity, tiles: Tiling | None, tell: Tell
+) -> tuple[list[Variant], Latency]:
+    """Measure all variants, and return them with fp32's latency; its `difference` from the network is known already.
 
     Quality is measured only where there are several variants; otherwise the comparison with PyTorch says it. `tiles` is
     how pictures of other sizes pass through a file that enlarges them.
@@ -62,16 +65,21 @@ def measured_variants(exporting: Exporting, tiles: Tiling | None, tell: Tell) ->
     variants = []
     for name in names:
         path, time = exporting.path(name), times[name]
-        try:
-            apart = parity(exporting.net, path, exporting.samples, tolerance=math.inf).max_abs
-        except ExportError:  # half precision may overflow, to values that are no numbers
-            apart = None
+        apart = difference.max_abs if name == FP32 else _apart(exporting, path)
         values = quality.get(name, {})
         change = change_of(values, quality.get(FP32, {}))
         size = path.stat().st_size
         variants.append(Variant(name, path.name, size, values, change, time.p50_ms, time.p95_ms, apart))
     best = recommended(variants, goals, options.tolerance)
     return [replace(one, recommended=one.name == best) for one in variants], times[FP32]
+
+
+def _apart(exporting: Exporting, path: Path) -> float | None:
+    """Return a variant's largest difference from the network; None if half precision overflows, to no numbers."""
+    try:
+        return parity(exporting.net, path, exporting.samples, tolerance=math.inf).max_abs
+    except ExportError:
+        return None
 
 
 def timed_in_turns(exporting: Exporting, names: tuple[str, ...]) -> dict[str, Latency]:
@@ -105,7 +113,9 @@ def calibration(work: Work, suffix: str) -> Iterator[NDArray[Any]]:
 def calibrated(work: Work) -> str:
     """Return what the value ranges of int8 come from, in words."""
     count = work.recipe.export.calibration
-    return f"{count} training inputs, chosen by the seed" if _trains(work) else f"the first {count} test inputs"
+    if _trains(work):
+        return f"{count} training inputs, chosen by the seed"
+    return f"the first {min(count, len(work.job.data.split('test').target))} test inputs"
 
 
 def _trains(work: Work) -> bool:

@@ -59,8 +59,9 @@ def export(work: Work) -> Mapping[str, float]:
 
 def steps(recipe: Recipe) -> int:
     """Return the number of steps of one direction, for its progress."""
-    variants = recipe.export.variants
-    return 1 + 2 * len(variants) + (len(variants) > 1 and bool(recipe.evaluate.metrics)) * len(variants)
+    variants = len(recipe.export.variants)
+    measured = variants if variants > 1 and recipe.evaluate.metrics else 0
+    return 3 + (variants - 1) + measured  # written, compared and described; the other variants; each measured
 
 
 @dataclass
@@ -106,7 +107,7 @@ def _exported(
     tell({"parity": difference.max_abs})
     write_variants(exporting, tell)
     tiles = tiling(file, recipe.data.scale) if recipe.data.scale > 1 else None
-    variants, latency = measured_variants(exporting, tiles, tell)
+    variants, latency = measured_variants(exporting, difference, tiles, tell)
     editions = write_editions(exporting, file)
     file = replace(file, bytes=path.stat().st_size)
     facts = _facts(exporting, name, about, table, file, difference, variants, editions, latency, tiles)
