@@ -83,7 +83,7 @@ def main() -> None:
     if rows:
         exported = [one for run in runs for one in read_variants(run, run.name)]
         goals = {metric: goal for row in rows for metric, goal in row.goals.items()}
-        shown["run"] = f"{markdown_table(rows)}\n\n{variants_markdown(exported, goals)}".rstrip()
+        shown["run"] = f"{markdown_table(rows)}\n{variants_markdown(exported, goals)}"
     fill(ROOT / "README.md", shown)
     fill(ROOT / "docs" / "results.md", {**results(), "profile": profile()})
 
