@@ -11,7 +11,7 @@ from torch import nn
 
 from slimgen.cost.latency import onnx_session
 from slimgen.errors import ExportError
-from slimgen.export.formats import ALL, FAST, INT8, QUANTIZED, half, plan, quantized
+from slimgen.export.formats import ALL, FAST, INT8, MULTIPLIED, QUANTIZED, half, plan, quantized
 from slimgen.export.onnx import export_onnx
 from slimgen.export.running import OnnxGenerator
 from slimgen.export.variants import Variant, change_of, recommended, tolerated
@@ -72,15 +72,29 @@ def test_quantized_weights_lie_on_the_grid_of_their_channel(plain: Path, tmp_pat
             shape[axis] = -1
             scale = tensors[node.input[1]].reshape(shape)
             assert tensors[node.input[0]].dtype == numpy.int8
-            # The largest weight of each channel is 127 steps, so rounding is at most half a step.
+            # The largest weight of each channel is so many steps, so rounding is at most half a step.
             assert numpy.abs(tensors[node.input[0]] * scale - original[name]).max() <= 0.5001 * scale.max()
             largest = numpy.abs(original[name]).max(tuple(i for i in range(4) if i != axis))
-            assert numpy.allclose(scale.ravel() * 127, largest, rtol=0.01)
+            assert numpy.allclose(scale.ravel() * MULTIPLIED, largest, rtol=0.02)
+            assert numpy.abs(tensors[node.input[0]]).max() == MULTIPLIED
             checked += 1
     assert checked == sum(node.op_type in QUANTIZED for node in before.graph.node)
     path = written(tmp_path / "int8.onnx", model)
     assert (outputs(path, images(4)) - outputs(plain, images(4))).abs().mean() < 0.02
     assert path.stat().st_size < plain.stat().st_size
+
+
+def test_integers_compute_here_what_they_stand_for(tmp_path: Path) -> None:
+    """Processors without VNNI overflow 16 bits where two weights of all 8 bits meet two bright pixels."""
+    net = nn.Sequential(nn.Conv2d(16, 16, 3, padding=1, bias=False))
+    torch.nn.init.constant_(net[0].weight, 0.02)
+    given = torch.full((1, 16, 16, 16), 0.9)
+    given[..., 0] = -1
+    export_onnx(net, tmp_path / "plain.onnx", height=16, width=16, channels=16, rewrite=False)
+    model = quantized(onnx.load(tmp_path / "plain.onnx"), [given.numpy()])
+    wanted = net(given).detach().numpy()
+    got = onnx_session(model.SerializeToString()).run(None, {"input": given.numpy()})[0]
+    assert numpy.abs(got - wanted).max() < 0.02 * numpy.abs(wanted).max()
 
 
 def test_only_what_is_faster_on_a_cpu_computes_with_integers_and_transposed_weights_are_stored_so(

@@ -51,6 +51,14 @@ def whole(untracked, images, tmp_path_factory) -> Path:
     return out
 
 
+def named_alike(stage: Path) -> list[str]:
+    """The networks that two runs have in common.
+
+    The width of `narrowed_latency` follows from milliseconds that each of them measures for itself.
+    """
+    return [path.name for path in stage.glob("*.safetensors") if "_latency" not in path.name]
+
+
 def networks(run: Path) -> dict:
     return json.loads((run / "finetune" / "networks.json").read_text())
 
@@ -161,9 +169,7 @@ def test_a_run_that_is_stopped_amid_any_part_ends_with_the_same_bits(untracked, 
             stages.run(TINY, data=images, out=run, until="finetune", progress=stop)
     stages.run(TINY, data=images, out=run, until="finetune", progress=quiet)
     for stage, files in (("search", ("genotype.json", "trials.jsonl", "generator.safetensors")), ("finetune", None)):
-        # The width of `narrowed_latency` follows from milliseconds that each of the two runs measured for itself.
-        weights = [path.name for path in (whole / stage).glob("*.safetensors") if "_latency" not in path.name]
-        names = files or weights
+        names = files or named_alike(whole / stage)
         assert len(names) > 2
         for name in names:
             assert (run / stage / name).read_bytes() == (whole / stage / name).read_bytes(), name
@@ -180,8 +186,8 @@ def test_a_run_that_is_killed_amid_its_rivals_ends_with_the_same_bits(untracked,
     assert not (run / "finetune" / "networks.json").exists()
     stages.run(TINY, data=images, out=run, until="finetune", progress=quiet)
     assert cache.read_bytes().startswith(measured.rpartition(b"\n")[0])  # nothing was measured twice
-    for path in (whole / "finetune").glob("*.safetensors"):
-        assert (run / "finetune" / path.name).read_bytes() == path.read_bytes()
+    for name in named_alike(whole / "finetune"):
+        assert (run / "finetune" / name).read_bytes() == (whole / "finetune" / name).read_bytes(), name
 
 
 def test_halving_needs_no_supernet(untracked, images, tmp_path) -> None:
