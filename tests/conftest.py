@@ -1,9 +1,6 @@
 """Workers of one test run share the machine: each, and every process that its tests start, computes with its part."""
 
-import functools
-import inspect
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -31,18 +28,6 @@ def untracked():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         yield
-
-
-@pytest.fixture(scope="module", autouse=True)
-def operators_read_once():
-    """At each export torch reads the source of all its operators; here, once imported, it does so once a worker.
-
-    An eighth of all test time would go to that, and nothing changes what was read.
-    """
-    if exporter := sys.modules.get("torch.onnx._internal.exporter._registration"):
-        registry = exporter.ONNXRegistry
-        if inspect.ismethod(read := registry.from_torchlib):
-            registry.from_torchlib = staticmethod(functools.cache(read))
 
 
 @pytest.fixture(scope="session")

@@ -171,12 +171,14 @@ def test_every_family_computes_the_same_in_graphs_without_idle_or_repeated_nodes
     side = 64 if "spade" in family else 32 if channels is None else 16
     ends = {"latent": 4} if channels is None else {"channels": channels}
     net = build_generator(family, seed=0, **options)
-    file = export_onnx(net, tmp_path / "generator.onnx", height=side, width=side, rewrite=False, **ends)
-    plain = onnx.load(file.path)
+    every = "spade" not in family  # of whose graphs for every size torch takes a minute
+    path = tmp_path / "generator.onnx"
+    export_onnx(net, path, height=side, width=side, dynamic=every, rewrite=False, **ends)
+    plain = onnx.load(path)
     found = rewritten(plain)
     shapes = [(count, 4) for count in (1, 3)]
     if channels is not None:
-        shapes = [(1, channels, side, side), (3, channels, side, 2 * side)]
+        shapes = [(1, channels, side, side), (3, channels, side, (1 + every) * side)]
     agree(plain, found, *shapes)
     idle = {"Identity", "Cast", "Dropout", "Constant"}
     assert not idle & {*kinds(found)}

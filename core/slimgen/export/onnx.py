@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import io
 import logging
 import math
@@ -163,6 +164,7 @@ def _noise(*shape: int) -> Tensor:
 def _translate(net: nn.Module, images: Tensor, axes: Sequence[int], opset: int) -> "ModelProto":
     """Return the graph with the axes that torch left variable."""
     with _quiet():
+        _read_operators_once()
         program = torch.onnx.export(
             net,
             (images,),
@@ -186,6 +188,16 @@ def _translate(net: nn.Module, images: Tensor, axes: Sequence[int], opset: int) 
         if isinstance(shape[axis], int):
             raise ExportError(f"the network must accept any {AXES[axis]}", f"one fixed at {shape[axis]}")
     return model
+
+
+@functools.cache
+def _read_operators_once() -> None:
+    """Let torch read the source of all its operators once a process; at every export that takes longer than a graph."""
+    with contextlib.suppress(ImportError, AttributeError):  # a part of torch that may change
+        from torch.onnx._internal.exporter import _registration
+
+        registry = _registration.ONNXRegistry
+        registry.from_torchlib = staticmethod(functools.cache(registry.from_torchlib))  # type: ignore[method-assign]
 
 
 def _check(net: nn.Module, model: "ModelProto", images: Tensor, axes: Sequence[int]) -> None:
