@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks import (
     ablations,
     beside_peers,
+    bits,
     chance,
     converters,
     integers,
@@ -421,6 +422,7 @@ RESULT = {
     "upscalers": upscalers.paragraph,
     "variants": variants.paragraph,
     "integers": integers.paragraph,
+    "bits": bits.paragraph,
 }
 
 

@@ -50,17 +50,20 @@ def half(model: "ModelProto") -> "ModelProto":
     return _loadable(halved)
 
 
-def quantized(model: "ModelProto", inputs: Iterable[NDArray[Any]], how: str = FAST) -> "ModelProto":
+def quantized(
+    model: "ModelProto", inputs: Iterable[NDArray[Any]], how: str = FAST, *, portable: bool = True
+) -> "ModelProto":
     """Return a model whose convolutions compute with 8-bit integers, those that are faster for it or all of them.
 
-    Weights are scaled per output channel, to `MULTIPLIED` steps, and activations per tensor, from their least and largest values over
-    `inputs` (onnxruntime's static quantization, in its QDQ form, which other runtimes read as well). Some convolutions
-    that compute in float32 store their weights as 8-bit integers, too; see `plan`.
+    Weights are scaled per output channel, to `MULTIPLIED` steps, and activations per tensor, from their least and
+    largest values over `inputs` (onnxruntime's static quantization, in its QDQ form, which other runtimes read as
+    well). Some convolutions that compute in float32 store their weights as 8-bit integers, too; see `plan`.
 
     Args:
         model: float32; it is not changed.
         inputs: inputs (1, ...) to calibrate with, float32, at least one.
         how: `fast` or `all`; see `plan`.
+        portable: False gives multiplied weights all 8 bits, which some processors overflow.
 
     Raises:
         ExportError: the model cannot be quantized.
@@ -101,7 +104,7 @@ def quantized(model: "ModelProto", inputs: Iterable[NDArray[Any]], how: str = FA
                     per_channel=True,
                     activation_type=QuantType.QInt8,
                     weight_type=QuantType.QInt8,
-                    reduce_range=True,  # of weights, to MULTIPLIED
+                    reduce_range=portable,  # of weights, to MULTIPLIED
                     extra_options={"DedicatedQDQPair": True},
                 )
         except Exception as error:  # it raises errors of many kinds
