@@ -88,8 +88,9 @@ def paragraph(found: Mapping[str, Any]) -> str:
         lines.append(f"| `{how}` | {bits} | {near} | {exact['change']:+.3f}, {here['change']:+.3f} |")
     return "\n".join(
         [
-            f"**Bits of the weights**, the original of {found['recipe']}, {found['images']} test images, in dB; *exact* "
-            f"is what the file says, *here* what onnxruntime computes on {found['machine']['cpu']}. `{found['command']}`",
+            f"**Bits of the weights**, the original of {found['recipe']}, {found['images']} test images, in dB; "
+            "*exact* is what the file says, *here* what onnxruntime computes on "
+            f"{found['machine']['cpu']}. `{found['command']}`",
             "",
             *lines,
         ]
