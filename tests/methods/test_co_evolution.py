@@ -18,7 +18,7 @@ from slimgen.device import Compute
 from slimgen.errors import BudgetError, RecipeError, SlimgenError
 from slimgen.methods.co_evolution import check, search
 from slimgen.methods.co_evolution.fitness import Fitness, fitness, outputs, sides
-from slimgen.methods.co_evolution.options import SearchOptions
+from slimgen.methods.co_evolution.options import SearchOptions, Tuning
 from slimgen.metrics.psnr import psnr
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.weights import load_weights
@@ -33,7 +33,7 @@ from tests.restamped import begun_stage
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_co_evolution.yaml").read_text())
-TUNING = "search.tuning={share: 1.0, batch: 1, rate: 0.005}"
+TUNING = "search.tuning={updates: 20, batch: 2, rate: 0.005}"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CPU = Compute(torch.device("cpu"))
 
@@ -207,6 +207,19 @@ def test_magnitude_keeps_as_much_of_every_layer_as_the_budget_allows(begun, tmp_
     assert max(shares) - min(shares) <= 0.25  # one filter of the four at the ends
 
 
+def test_the_length_of_tuning_is_updates_or_a_share_of_the_images():
+    assert Tuning().steps(9) == 40
+    assert (Tuning(share=0.1, batch=1).steps(1000), Tuning(share=0.1).steps(1000), Tuning(share=0.1).steps(3)) == (
+        100,
+        25,
+        1,
+    )
+    with pytest.raises(ValueError, match="leave one of them out"):
+        Tuning(share=0.1, updates=3)
+    assert SearchOptions().tuning == Tuning()
+    assert section(SearchOptions, TINY.override(["search.tuning=null"]).search, "search").tuning is None
+
+
 def test_tuned_candidates_have_a_smaller_cycle_loss_and_the_originals_stay_unchanged(begun, tmp_path):
     plain = judge(begun, tmp_path / "plain")
     tuned = judge(begun, tmp_path / "tuned", [TUNING, "losses.adversarial=1e-6", "losses.identity=0"])
@@ -214,8 +227,8 @@ def test_tuned_candidates_have_a_smaller_cycle_loss_and_the_originals_stay_uncha
     train = whole(Prepared.open(begun / "prepare").split("train"))
     for turn, other, real, like in (("a", "b", train.input, train.target), ("b", "a", train.target, train.input)):
         pair = pair_of(plain, turn)
-        partner = plain.sides[other].filters.cut(pair.under(other))
-        nets = plain.sides[turn].filters.cut(pair.under(turn)), tuned._tuned(pair, tuned.options.tuning)
+        partner = tuned._partner(other, pair.under(other))
+        nets = plain.sides[turn].filters.cut(pair.under(turn)), tuned._tuned(turn, pair.under(turn), partner)
         with torch.no_grad():
             lost = [
                 float((partner(net(real)) - real).abs().mean() + (net(partner(like)) - like).abs().mean())
@@ -228,6 +241,29 @@ def test_tuned_candidates_have_a_smaller_cycle_loss_and_the_originals_stay_uncha
     for name, weights in before.items():
         now = getattr(tuned.sides["a"].gan, name).state_dict()
         assert all(torch.equal(weight, now[key]) for key, weight in weights.items())
+
+
+def test_a_pruned_partner_is_tuned_once_beside_the_whole_original_of_the_other_direction(begun, tmp_path, monkeypatch):
+    tuned = judge(begun, tmp_path / "one", [TUNING])
+    pairs = [pair_of(tuned, "a", seed) for seed in (0, 1)]
+    pairs[1] = Genotype({**pairs[1], **{name: pairs[0][name] for name in pairs[0] if name.startswith("b.")}})
+    trainings, train = [], Fitness._tuned
+
+    def watched(self, turn, own, partner):
+        trainings.append((turn, own))
+        return train(self, turn, own, partner)
+
+    monkeypatch.setattr(Fitness, "_tuned", watched)
+    qualities = [tuned.quality(pair) for pair in pairs]
+    assert trainings == [("b", pairs[0].under("b")), *(("a", pair.under("a")) for pair in pairs)]
+    # Another process, or a search that resumes there, need not have judged the pair before.
+    assert judge(begun, tmp_path / "two", [TUNING]).quality(pairs[1]) == qualities[1]
+    # The whole original is trained already.
+    whole_partner = tuned._partner("b", tuned.sides["b"].filters.space.largest())
+    expected = tuned.sides["b"].gan.generator.state_dict()
+    assert all(torch.equal(weight, expected[name]) for name, weight in whole_partner.state_dict().items())
+    partner, cut = tuned._partner("b", pairs[0].under("b")), tuned.sides["b"].filters.cut(pairs[0].under("b"))
+    assert any(not torch.equal(weight, partner.state_dict()[name]) for name, weight in cut.state_dict().items())
 
 
 def finetuned(begun: Path, out: Path, settings: list[str], search: Path | None = None) -> dict[str, dict]:

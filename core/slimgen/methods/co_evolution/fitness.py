@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
@@ -15,8 +15,9 @@ from slimgen.data.batches import Pair, whole
 from slimgen.errors import RunError
 from slimgen.files import DISCRIMINATOR
 from slimgen.methods.checks import priced
-from slimgen.methods.co_evolution.options import SearchOptions, SupernetOptions, Tuning
+from slimgen.methods.co_evolution.options import SearchOptions, SupernetOptions
 from slimgen.methods.co_evolution.roulette import TURN, TURNS
+from slimgen.methods.effort import Effort
 from slimgen.methods.latency import UNTIMED, Timed
 from slimgen.methods.trials import Measured, Setup, Trials
 from slimgen.metrics.evaluator import Evaluator, fitting_batch
@@ -31,7 +32,7 @@ from slimgen.training.draws import fixed
 from slimgen.training.fit import fit
 from slimgen.training.pool import ImagePool
 
-FITNESS, SHARE = "fitness", "share"
+FITNESS, SHARE, SUM = "fitness", "share", "sum_of_directions"
 OUTPUTS = "outputs.safetensors"
 
 
@@ -115,7 +116,8 @@ class Fitness(Trials):
             self._evaluators[name] = Evaluator(
                 (images, made), [metric], compute=compute, features=features, reference=folder
             )
-        self._partner = lru_cache(maxsize=2)(self._network)
+        # A partner is a function of its own masks alone, so every process and every resumed search has the same one.
+        self._partner = lru_cache(maxsize=2)(self._champion)
 
     def count(self, genotype: Genotype) -> dict[str, float]:
         """Return the costs of the generator that is measured."""
@@ -140,8 +142,9 @@ class Fitness(Trials):
     def quality(self, pair: Genotype) -> dict[str, float]:
         """Return the fitness, its terms (share of weights, both losses), and the recipe's metric."""
         turn, other, own = _whose(pair)
-        net = self._network(turn, own) if self.options.tuning is None else self._tuned(pair, self.options.tuning)
-        return self.beside(turn, own, net, self._partner(other, pair.under(other)))
+        partner = self._partner(other, pair.under(other))
+        net = self._network(turn, own) if self.options.tuning is None else self._tuned(turn, own, partner)
+        return self.beside(turn, own, net, partner)
 
     def beside(self, turn: str, own: Genotype, net: nn.Module, partner: nn.Module) -> dict[str, float]:
         """Return the quality of one direction's generator with a partner of the other direction; see `quality`."""
@@ -166,16 +169,27 @@ class Fitness(Trials):
     def _network(self, turn: str, genotype: Genotype) -> nn.Module:
         return self.job.compute.ready(self.sides[turn].filters.cut(genotype))
 
-    def _tuned(self, pair: Genotype, tuning: Tuning) -> nn.Module:
-        """Return the pruned generator after a short CycleGAN training by itself, the same for all (section 3.2)."""
-        turn, other, own = _whose(pair)
+    def _is_whole(self, turn: str, genotype: Genotype) -> bool:
+        return genotype == self.sides[turn].filters.space.largest()
+
+    def _champion(self, turn: str, genotype: Genotype) -> nn.Module:
+        """Return a generator as the other direction's partner: tuned once, beside the whole original, if it is cut."""
+        other = TURNS[1 - TURNS.index(turn)]
+        if self.options.tuning is None or self._is_whole(turn, genotype):
+            return self._network(turn, genotype)
+        return self._tuned(turn, genotype, self._network(other, self.sides[other].filters.space.largest()))
+
+    def _tuned(self, turn: str, own: Genotype, partner: nn.Module) -> nn.Module:
+        """Return a pruned generator after a short CycleGAN training beside a partner (section 3.2)."""
+        other, tuning = TURNS[1 - TURNS.index(turn)], self.options.tuning
+        assert tuning is not None
         recipe, compute = self.job.recipe, self.job.compute
         net = compute.place(self.sides[turn].filters.cut(own)).train()
-        steps = max(1, round(tuning.share * len(self.job.data.split("train")) / tuning.batch))
+        steps = tuning.steps(len(self.job.data.split("train")))
         schedule = Schedule(updates=steps, batch=tuning.batch, rate=tuning.rate, decay=0.0)
         one, two = (
             Direction(generator, self.sides[name].gan.discriminator, ImagePool(0), held)
-            for name, generator, held in ((turn, net, False), (other, self._partner(other, pair.under(other)), True))
+            for name, generator, held in ((turn, net, False), (other, partner, True))
         )
         moved, held = [{"params": list(net.parameters())}], [{"params": [nn.Parameter(torch.zeros(1))]}]
         phase = cycle_phases((one, two), moved, held, recipe.losses, schedule, steps)[0]
@@ -189,6 +203,23 @@ class Fitness(Trials):
             draw = fixed(Genotype({}))
             fit([phase], draw, {"train": batch}, steps, seed=recipe.seed, compute=compute, state={})
         return compute.ready(net.requires_grad_(False))
+
+    def joint(self, *directions: Trial) -> float:
+        """Return the sum over both directions of a pair that Co-Evolution minimises (Eq. 8)."""
+        terms = [trial.quality for trial in directions]
+        loss, cycle = self.options.loss, self.options.cycle
+        return sum(one[SHARE] + loss * (one["distance"] + cycle * one["cycle"]) for one in terms)
+
+    def effort(self, trials: Sequence[Trial]) -> Effort:
+        """Return the effort of tuning the candidates of these trials, and their partners, each once."""
+        if self.options.tuning is None:
+            return Effort()
+        tuned = [(str(trial.genotype[TURN]), trial.genotype.under(str(trial.genotype[TURN]))) for trial in trials]
+        partners = {(_whose(trial.genotype)[1], trial.genotype.under(_whose(trial.genotype)[1])) for trial in trials}
+        tuned += [(turn, one) for turn, one in sorted(partners, key=str) if not self._is_whole(turn, one)]
+        macs = [self.sides[turn].filters.cost(one, *self.job.recipe.size).exact for turn, one in tuned]
+        steps = self.options.tuning.steps(len(self.job.data.split("train")))
+        return Effort.candidates(macs, steps, self.options.tuning.batch)
 
     def facts(self, reverse: Trial) -> dict[str, float]:
         """Return facts besides the winner: about the reverse direction, the genome and the latency table."""
@@ -207,7 +238,7 @@ class Fitness(Trials):
         recipe, images = self.job.recipe, self.job.data.manifest.splits["train"].sha256
         content = "-".join(images[side][:12] for side in sorted(images))
         how = f"seed {recipe.seed}, flip {recipe.data.flip}, {recipe.losses.model_dump_json()}"
-        return f"{protocol}; tuned on content {content}, {how}"
+        return f"{protocol}; both tuned on content {content}, {how}"
 
     def protocol_of(self, turn: str) -> str:
         """Return the settings that the fitness of one direction depends on, as text."""
