@@ -74,8 +74,22 @@ def pair_of(found: Fitness, turn: str, rng_seed: int = 0) -> Genotype:
 
 
 def test_the_fitness_is_the_inverse_of_share_and_weighted_losses():
-    assert fitness(0.25, 0.5, 0.125, SearchOptions()) == 1 / (0.25 + 10 * (0.5 + 10 * 0.125))
-    assert fitness(0.25, 0.5, 0.125, SearchOptions(loss=2, cycle=4)) == 1 / (0.25 + 2 * (0.5 + 4 * 0.125))
+    assert fitness(0.25, 7, 0.5, 0.125, SearchOptions()) == 1 / (0.25 + 10 * (0.5 + 10 * 0.125))
+    assert fitness(0.25, 7, 0.5, 0.125, SearchOptions(loss=2, cycle=4)) == 1 / (0.25 + 2 * (0.5 + 4 * 0.125))
+
+
+def test_the_authors_fitness_counts_removed_filters_and_one_score_an_image(begun, tmp_path):
+    authors = SearchOptions(fitness="authors", cycle=4)
+    assert fitness(0.25, 7, 0.5, 0.125, authors) == 500 / (0.5 + 4 * 0.125) + 0.007
+    found = judge(begun, tmp_path, ["search.fitness=authors"])
+    pair = pair_of(found, "a")
+    side, real = found.sides["a"], whole(Prepared.open(begun / "prepare").split("val")).input
+    small = side.filters.cut(pair.under("a"))
+    with torch.no_grad():
+        scores = [side.gan.discriminator(net(real)).mean((1, 2, 3)) for net in (side.gan.generator, small)]
+    assert found.quality(pair)["distance"] == pytest.approx(float((scores[0] - scores[1]).square().mean()), rel=1e-4)
+    with pytest.raises(RecipeError, match=r"search\.loss needs search\.fitness paper"):
+        check(TINY.override(["search.fitness=authors", "search.loss=2"]))
 
 
 @pytest.mark.parametrize("turn", ["a", "b"])
@@ -421,7 +435,9 @@ def test_the_presets_are_the_papers_setting(name):
 def test_candidates_tuned_with_other_losses_or_flips_are_measured_again(begun, images, tmp_path, other):
     teach = folders(begun)["teach"]
     names = ("generator", "discriminator", "reverse_generator", "reverse_discriminator")
-    imported = TINY.override([TUNING, *(f"teach.{name}_checkpoint={teach / name}.safetensors" for name in names)])
+    imported = TINY.override(
+        ["search.tuning={updates: 2}", *(f"teach.{name}_checkpoint={teach / name}.safetensors" for name in names)]
+    )
     run, found = tmp_path / "run", []
     for recipe in (imported, imported.override([other])):
         stages.run(recipe, data=images, out=run, until="search", progress=quiet)

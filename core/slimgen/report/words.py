@@ -50,8 +50,9 @@ def generator(name: str) -> str:
 
 
 def kind_of(name: str) -> str:
-    """Return the kind of generator that a row's name means: rivals of one kind are numbered."""
-    return name.rstrip("0123456789")
+    """Return the kind of generator that a row's name means, with its direction: rivals of one kind are numbered."""
+    forward = name.removesuffix(REVERSE)
+    return f"{forward.rstrip('0123456789')}{REVERSE if forward != name else ''}"
 
 
 def title(metric: str) -> str:

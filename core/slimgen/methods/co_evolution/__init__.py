@@ -119,7 +119,7 @@ def search(job: Job) -> Found:
         "evaluations": float(len(every)),
         "seconds.pairs": sum(trial.seconds for trial in every),
         SUM: fitness.joint(found, reverse),
-        **fitness.effort(every).facts(),
+        **(fitness.effort(every).facts() if options.tuning is not None else {}),
         **fitness.facts(reverse),
     }
     if limit is not None:

@@ -82,9 +82,15 @@ def outputs(job: Job, originals: Mapping[str, Side]) -> dict[str, Tensor]:
     return found
 
 
-def fitness(share: float, distance: float, cycle: float, options: SearchOptions) -> float:
-    """Return the fitness: the inverse of the sum of the share of weights that stays and the weighted losses."""
-    return 1 / (share + options.loss * (distance + options.cycle * cycle))  # Eqs. 11 and 13
+def fitness(share: float, removed: int, distance: float, cycle: float, options: SearchOptions) -> float:
+    """Return the fitness: the inverse of the sum of the share of weights that stays and the weighted losses.
+
+    With `search.fitness: authors`, it is that of the published code, which counts the filters `removed`.
+    """
+    losses = distance + options.cycle * cycle
+    if options.fitness == "authors":
+        return 500 / max(losses, 1e-12) + 0.001 * removed
+    return 1 / (share + options.loss * losses)  # Eqs. 11 and 13
 
 
 class Fitness(Trials):
@@ -111,7 +117,8 @@ class Fitness(Trials):
         for name, images in zip(TURNS, whole(job.data.split("val"), recipe.objective.images), strict=True):
             made, scores = kept[f"{name}.images"][: len(images)], kept[f"{name}.scores"][: len(images)]
             self._images[name] = compute.place(images)
-            self._wanted[name] = compute.place(scores if options.criterion == "discriminator" else made)
+            wanted = self._reduced(scores) if options.criterion == "discriminator" else made
+            self._wanted[name] = compute.place(wanted)
             metric, features, folder = recipe.objective.metric, recipe.evaluate.features, job.out / "reference" / name
             self._evaluators[name] = Evaluator(
                 (images, made), [metric], compute=compute, features=features, reference=folder
@@ -155,16 +162,23 @@ class Fitness(Trials):
         for shown, known in zip(torch.split(images, batch), torch.split(wanted, batch), strict=True):
             with torch.inference_mode(), self.job.compute.autocast():
                 fake = net(shown).float()
-                seen = self._discriminators[turn](fake).float() if self.options.criterion == "discriminator" else fake
+                seen = fake
+                if self.options.criterion == "discriminator":
+                    seen = self._reduced(self._discriminators[turn](fake).float())
                 distance = distance + (seen - known).square().double().sum()  # Eq. 5; or Eq. 4
                 cycle = cycle + (partner(fake).float() - shown).square().double().sum()  # Eq. 6
             made.append(fake)
         share = side.filters.share(own)
         losses = float(distance) / wanted.numel(), float(cycle) / images.numel()
-        value = fitness(share, *losses, self.options) if all(map(math.isfinite, losses)) else math.nan
+        removed = "".join(map(str, own.values())).count("0")
+        value = fitness(share, removed, *losses, self.options) if all(map(math.isfinite, losses)) else math.nan
         # Mean squares in place of the squared norms, which would grow with the size of the images.
         found = {FITNESS: value, SHARE: share, "distance": losses[0], "cycle": losses[1]}
         return found | self._evaluators[turn].score(torch.cat(made))
+
+    def _reduced(self, scores: Tensor) -> Tensor:
+        """Return what is compared of the scores (N, 1, h, w): all of them, or, as published, each image's mean."""
+        return scores.mean((1, 2, 3)) if self.options.fitness == "authors" else scores
 
     def _network(self, turn: str, genotype: Genotype) -> nn.Module:
         return self.job.compute.ready(self.sides[turn].filters.cut(genotype))
@@ -242,7 +256,7 @@ class Fitness(Trials):
 
     def protocol_of(self, turn: str) -> str:
         """Return the settings that the fitness of one direction depends on, as text."""
-        names = {"loss", "cycle", "criterion", "tuning"}
+        names = {"fitness", "loss", "cycle", "criterion", "tuning"}
         return f"{self._evaluators[turn].protocol}; {self.options.model_dump_json(include=names)}"
 
 

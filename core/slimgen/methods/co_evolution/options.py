@@ -100,6 +100,11 @@ class SearchOptions(Section):
         description="First generation: every filter stays with probability 1/2 (`bernoulli`), or with one drawn for "
         "each of an individual's `layers`, so that the first individuals differ in shape.",
     )
+    fitness: Literal["paper", "authors"] = Field(
+        default="paper",
+        description="Fitness of an individual: `paper` is Eq. 11; `authors` is their code's, 500 over the losses plus "
+        "a thousandth of the number of filters removed, where an image has one discriminator score, the mean.",
+    )
     loss: float = Field(
         default=10.0,
         ge=0,
@@ -182,6 +187,7 @@ def _check_halving(recipe: Recipe, options: SearchOptions) -> None:
     halving = options.kind == checks.HALVING
     needs = {f"search.{name}": (not halving, "another search.kind than halving") for name in _OF_POPULATIONS}
     needs["search.latency_networks"] = (recipe.budget.latency_ms is not None, "a limit budget.latency_ms")
+    needs["search.loss"] = (options.fitness == "paper", "search.fitness paper")
     needs["search.candidates"] = needs["search.proposed"] = (halving, "search.kind halving")
     checks.check_effects({"search": options}, needs)
     if halving and recipe.finetune.updates == 0:
