@@ -19,6 +19,7 @@ from slimgen.errors import BudgetError, RecipeError, SlimgenError
 from slimgen.methods.co_evolution import check, search
 from slimgen.methods.co_evolution.fitness import Fitness, fitness, outputs, sides
 from slimgen.methods.co_evolution.options import SearchOptions, Tuning
+from slimgen.methods.co_evolution.ranked import ranking
 from slimgen.metrics.psnr import psnr
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.weights import load_weights
@@ -326,6 +327,62 @@ def test_the_narrowed_rivals_are_a_cyclegan_trained_as_long_as_the_original_and_
             generator_cost("resnet", 16, 16, **about[f"{name}{way}"]["options"]) for name in ("found", "narrowed")
         )
         assert rival.exact >= found.exact
+
+
+def test_rivals_are_cut_from_the_same_originals_no_larger_and_trained_alike(begun, tmp_path, monkeypatch):
+    trained = {}
+    monkeypatch.setattr(
+        "slimgen.methods.co_evolution.train_pair",
+        lambda job, name, gans, steps: trained.update({name: steps}) or [gan.generator.eval() for gan in gans],
+    )
+    about = finetuned(begun, tmp_path, ["finetune.rivals=[magnitude, greedy, random]", "finetune.random=2"])
+    names = ("found", "magnitude", "greedy", "random1", "random2")
+    assert trained == dict.fromkeys(names, 2)
+    assert set(about) == {f"{name}{way}" for name in names for way in ("", "_reverse")}
+    originals = sides(job(begun, TINY, tmp_path))
+    for way, turn in (("", "a"), ("_reverse", "b")):
+        whole_weights = originals[turn].gan.generator.state_dict()["model.1.weight"]
+        nets = {name: load_weights(tmp_path / "finetune" / f"{name}{way}.safetensors") for name in names}
+        sizes = {name: sum(weight.numel() for weight in net.values()) for name, net in nets.items()}
+        assert all(0.7 * sizes["found"] < size <= sizes["found"] for size in sizes.values())
+        for net in nets.values():  # its filters are the original's
+            assert all(any(torch.equal(one, other) for other in whole_weights) for one in net["model.1.weight"])
+    assert about["random1"]["options"] != about["random2"]["options"]
+    efforts = [about[name]["effort"] for name in names]
+    assert len({effort["updates"] for effort in efforts}) == 1
+
+
+def test_the_greedy_way_keeps_what_the_next_layers_miss_most(begun, tmp_path):
+    trials = searched(begun, tmp_path, ["search.kind=greedy"])
+    work = job(begun, TINY, tmp_path)
+    assert len(trials) == 2
+    masks = Genotype(trials[0]["genotype"])
+    assert trials[0]["costs"]["params"] <= generator_cost("resnet", 16, 16, ngf=4, blocks=2).params / 3
+    differ = []
+    for turn, side in sides(work).items():
+        order = ranking(work, turn, side, "greedy")
+        for name, mask in masks.under(turn).items():
+            kept = mask.count("1")
+            assert {place for place, bit in enumerate(mask) if bit == "1"} == set(order[name][:kept])
+        differ.append(masks.under(turn) != side.filters.first(0.5, side.filters.ranked()))
+    assert any(differ)
+
+
+def test_the_found_pair_s_sum_over_both_directions_is_that_of_equation_8(begun, tmp_path):
+    trials = searched(begun, tmp_path, [])
+    last = [trial["quality"] for trial in trials[-2:]]
+    expected = sum(one["share"] + 10 * (one["distance"] + 10 * one["cycle"]) for one in last)
+    facts = json.loads((tmp_path / "search" / "stage.json").read_text())["metrics"]
+    assert facts["sum_of_directions"] == pytest.approx(expected)
+    assert expected == pytest.approx(sum(1 / one["fitness"] for one in last))
+
+
+def test_tuning_counts_as_the_found_generators_effort(begun, tmp_path):
+    searched(begun, tmp_path, ["search.tuning={updates: 1, batch: 2}", "search.evaluations=8"])
+    facts = json.loads((tmp_path / "search" / "stage.json").read_text())["metrics"]
+    tuned = 8 + 2 + 2 + 1  # candidates, the last pair and its partners, and the first partner of a generation
+    assert tuned - 2 <= facts["pictures"] / 2 <= tuned
+    assert facts["updates"] == 0
 
 
 def test_the_last_pair_is_a_round_of_its_own(begun, tmp_path):

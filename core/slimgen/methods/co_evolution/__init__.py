@@ -62,7 +62,8 @@ def preview(recipe: Recipe) -> Preview:
         if (tuned := options.tuning) is None:
             return 0
         champions = 2 * options.iterations if options.kind == EVOLUTION and options.together else 0
-        return tuned.steps(images) * tuned.batch * (looked + champions + 4)  # the last pair, each with its partner
+        networks = looked + champions + 4  # the last pair, each with its partner
+        return tuned.steps(images) * tuned.batch * networks // 2  # one of the two directions learns
 
     counts = options.candidates, options.proposed
     looked = {EVOLUTION: options.evaluations, HALVING: 2 * measurements(*counts)}.get(options.kind, 0)
