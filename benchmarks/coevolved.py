@@ -36,6 +36,7 @@ from slimgen.recipe import Recipe
 from slimgen.report.paired import Difference
 from slimgen.report.words import kind_of
 from slimgen.run.record import read_record
+from slimgen.search import Genotype
 from slimgen.stages.generators import built, described
 from slimgen.tasks import traits_of
 from slimgen.tasks.embedded import drawn
@@ -130,7 +131,28 @@ def course(search: Path) -> dict[str, Any]:
             best[trial["round"]] = max(best.get(trial["round"], 0.0), float(trial["quality"][FITNESS]))
         found[label] = {"best": [best[number] for number in sorted(best)], "pair": mine[-1]["quality"]}
     record = read_record(search)
-    return {**found, "sum": record["metrics"][SUM], "seconds": record["seconds"]}
+    return {**found, "sums": sums(trials), "sum": record["metrics"][SUM], "seconds": record["seconds"]}
+
+
+def sums(trials: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Return Eq. 8 for the best pair of each iteration, each generator judged beside the other.
+
+    Fitnesses of different generations have different partners; these sums can be compared. The best of a generation is
+    judged again in the next one of its direction, beside the new partner, since it is kept.
+    """
+    known = {Genotype.from_json(trial["genotype"]): 1 / float(trial["quality"][FITNESS]) for trial in trials}
+    champions: dict[str, dict[int, Genotype]] = {turn: {} for turn in TURNS}
+    for trial in trials[:-2]:
+        pair, turn = Genotype.from_json(trial["genotype"]), str(trial["genotype"][TURN])
+        best = champions[turn].get(trial["round"])
+        if best is None or known[pair] < known[best]:
+            champions[turn][trial["round"]] = pair
+    found = []
+    for pair in champions[TURNS[1]].values():  # the second direction's best, with the first's beside it
+        forth = Genotype({**pair, TURN: TURNS[0]})
+        if forth in known:
+            found.append(known[forth] + known[pair])
+    return found
 
 
 def mean_picture(run: Path) -> dict[str, float]:
@@ -186,6 +208,11 @@ def lines(rows: Rows, searches: Sequence[Mapping[str, Any]]) -> list[str]:
             f"{direction}: cycle loss of the tuned pair {spread(tuned, 4)}, of the mean picture {spread(mean, 4)}; "
             f"best fitness from {spread([one[0] for one in best], 4)} to {spread([one[-1] for one in best], 4)}"
         )
+    course = [search[CALLED["found"]]["sums"] for search in searches]
+    text.append(
+        f"sum of both directions (Eq. 8, lower is better) from {spread([one[0] for one in course])} in the first "
+        f"iteration to {spread([one[-1] for one in course])} in the last"
+    )
     return text
 
 
