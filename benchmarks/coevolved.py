@@ -184,7 +184,8 @@ def lines(rows: Rows, searches: Sequence[Mapping[str, Any]]) -> list[str]:
     gains = {(one["updates"], one["direction"], one["rival"], one["metric"]): one for one in differences(rows)}
     heads = ["updates", "filters chosen", "PSNR →", "PSNR ←", "cycle →", "cycle ←", "k parameters"]
     text = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
-    for count, way in dict.fromkeys((row["updates"], row["way"]) for row in rows):
+    ways = dict.fromkeys((row["updates"], row["way"]) for row in rows)
+    for count, way in sorted(ways, key=lambda one: one[0]):
         cells = []
         for metric, digits in (("psnr", 2), ("cycle", 4)):
             for direction in ("forward", "reverse"):
