@@ -17,6 +17,7 @@ from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
 from slimgen.errors import BudgetError, RecipeError, SlimgenError
 from slimgen.methods.co_evolution import check, search
+from slimgen.methods.co_evolution.drawing import picture_filters, strips
 from slimgen.methods.co_evolution.fitness import Fitness, fitness, outputs, sides
 from slimgen.methods.co_evolution.options import SearchOptions, Tuning
 from slimgen.methods.co_evolution.ranked import ranking
@@ -350,6 +351,29 @@ def test_rivals_are_cut_from_the_same_originals_no_larger_and_trained_alike(begu
     assert about["random1"]["options"] != about["random2"]["options"]
     efforts = [about[name]["effort"] for name in names]
     assert len({effort["updates"] for effort in efforts}) == 1
+    assert (tmp_path / "finetune" / "filters.png").is_file()
+
+
+def test_the_picture_of_the_first_layer_frames_the_filters_that_stay(begun, tmp_path):
+    side = sides(job(begun, TINY, tmp_path))["a"]
+    kept = Genotype({**side.filters.space.largest(), "filter.model-1": "0101"})
+    greedy = Genotype({**side.filters.space.largest(), "filter.model-1": "1000"})
+    weights = side.gan.generator.state_dict()["model.1.weight"]
+    rows = strips("forward", side.filters, {"kept": kept, "kept by ThiNet": greedy}, side.filters.cut(kept))
+    assert [row.title for row in rows] == ["forward, kept", "forward, fine-tuned", "forward, kept by ThiNet"]
+    assert [list(row.framed) for row in rows] == [
+        [False, True, False, True],
+        [False] * 4,
+        [True, False, False, False],
+    ]
+    assert all(torch.equal(one, other) for one, other in zip(rows[0].filters, weights, strict=True))
+    assert rows[1].filters[0] is rows[1].filters[2] is None  # nothing was trained before: what stayed is in its place
+    assert all(torch.equal(rows[1].filters[place], weights[place]) for place in (1, 3))
+    picture_filters(rows, tmp_path / "filters.png")
+    with Image.open(tmp_path / "filters.png") as picture:
+        reddish = (np.asarray(picture.convert("RGB")) == (0xC9, 0x2A, 0x2A)).all(2)
+    assert reddish.any()
+    assert not reddish[reddish.shape[0] // 3 + 8 : 2 * reddish.shape[0] // 3 - 8].any()
 
 
 def test_the_greedy_way_keeps_what_the_next_layers_miss_most(begun, tmp_path):

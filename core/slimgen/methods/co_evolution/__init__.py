@@ -11,11 +11,14 @@ from functools import partial
 from torch import nn
 
 from slimgen.errors import RunError
+from slimgen.files import FILTERS
 from slimgen.methods.checks import HALVING, NARROWED, priced
+from slimgen.methods.co_evolution.drawing import picture_filters, strips
 from slimgen.methods.co_evolution.fitness import OUTPUTS, SUM, Fitness, Side, filters_of, outputs, sides
 from slimgen.methods.co_evolution.halved import halved, pruned, train_pair
 from slimgen.methods.co_evolution.options import (
     EVOLUTION,
+    GREEDY,
     SearchOptions,
     SupernetOptions,
     check,
@@ -37,6 +40,7 @@ from slimgen.nets.weights import save_weights
 from slimgen.recipe import Recipe, section
 from slimgen.search import Exhaustive, Genotype, Trial, require_reachable
 from slimgen.tasks.task import Job
+from slimgen.training.distributed import first
 
 __all__ = ["SECTIONS", "check", "finetune", "preview", "search", "search_reads", "supernet", "without_effect"]
 
@@ -98,7 +102,7 @@ def search(job: Job) -> Found:
             raise RunError("the search found no candidate of finite fitness in one of the directions")
         a, b = (keeping(limit, searcher.ranked(turn), clock.measured) for turn in TURNS)
     else:
-        first = {
+        ranked = {
             name: first_within(
                 side.filters,
                 ranking(job, name, side, options.kind),
@@ -107,7 +111,7 @@ def search(job: Job) -> Found:
             )
             for name, side in originals.items()
         }
-        a, b = (keeping(limit, first[turn], clock.measured) for turn in TURNS)
+        a, b = (keeping(limit, ranked[turn], clock.measured) for turn in TURNS)
     # Measure both as they will be used: each with the other as its partner.
     pairs = [searcher.pair(turn, a, b) for turn in TURNS]
     both = Exhaustive(searcher.space, fitness.objective, lambda pair: True, len(pairs), genotypes=pairs)
@@ -171,12 +175,27 @@ def finetune(job: Job) -> Mapping[str, Trained]:
             found[f"{name}{way}"] = Trained(net, family, about, steps, before.plus(own))
         return found
 
-    found = trained("found", pair, nets, taught.plus(Effort.read(job.inputs["search"])), known)
+    found, chosen = trained("found", pair, nets, taught.plus(Effort.read(job.inputs["search"])), known), {"kept": pair}
     for name, masks in rival_pairs(job, originals, pair):
+        if name == GREEDY:
+            chosen["kept by ThiNet"] = masks
         gans = pruned(job, originals, masks)
         nets = train_pair(job, name, gans, steps) if steps else [gan.generator.eval() for gan in gans]
         found |= trained(name, masks, nets, taught, False)
+    first(lambda: _picture(job, originals, chosen, [found[f"found{way}"].net for way in ("", REVERSE)]))
     costs = [generator_cost(family, *recipe.size, **found[f"found{way}"].options) for way in ("", REVERSE)]
     effort = found["found"].effort
     assert effort is not None
     return {**found, **train_rivals(job, costs, effort)}
+
+
+def _picture(
+    job: Job, originals: Mapping[str, Side], chosen: Mapping[str, Genotype], nets: Sequence[nn.Module]
+) -> None:
+    """Draw which filters of the first layer stay, in both directions, and what fine-tuning makes of them."""
+    rows = [
+        row
+        for (turn, side), title, net in zip(originals.items(), DIRECTIONS.values(), nets, strict=True)
+        for row in strips(title, side.filters, {way: masks.under(turn) for way, masks in chosen.items()}, net)
+    ]
+    picture_filters(rows, job.out / FILTERS)
