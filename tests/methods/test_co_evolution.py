@@ -16,7 +16,7 @@ from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
 from slimgen.errors import BudgetError, RecipeError, SlimgenError
-from slimgen.methods.co_evolution import check, search
+from slimgen.methods.co_evolution import check, preview, search, without_effect
 from slimgen.methods.co_evolution.drawing import picture_filters, strips
 from slimgen.methods.co_evolution.fitness import Fitness, fitness, outputs, sides
 from slimgen.methods.co_evolution.options import SearchOptions, Tuning
@@ -36,6 +36,7 @@ from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_co_evolution.yaml").read_text())
 TUNING = "search.tuning={updates: 20, batch: 2, rate: 0.005}"
+BRIEF = "search={population: 2, evaluations: 4, tuning: {updates: 1, batch: 1}}"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CPU = Compute(torch.device("cpu"))
 
@@ -376,6 +377,26 @@ def test_the_picture_of_the_first_layer_frames_the_filters_that_stay(begun, tmp_
     assert not reddish[reddish.shape[0] // 3 + 8 : 2 * reddish.shape[0] // 3 - 8].any()
 
 
+def test_settings_of_breeding_are_refused_or_told_where_nothing_breeds():
+    ranked = TINY.override(["search.kind=greedy", "search.pressure=rank"])
+    assert without_effect(ranked) == ("search.population", "search.evaluations", "search.pressure")
+    assert without_effect(TINY) == ()
+    for key in ("pressure: rank", "start: layers", "tuning: null"):
+        with pytest.raises(RecipeError, match=f"search.{key.split(':')[0]} needs another search.kind than halving"):
+            check(TINY.override([f"search={{kind: halving, {key}}}"]))
+    for rival in ("halving", "random_path"):
+        with pytest.raises(RecipeError, match="choose from magnitude, greedy, random, narrowed"):
+            check(TINY.override([f"finetune.rivals=[{rival}]"]))
+    check(TINY.override(["finetune.rivals=[magnitude, greedy, random, narrowed]"]))
+
+
+def test_a_preview_counts_tuned_candidates_and_champions():
+    options = ["search.evaluations=24", "search.tuning={updates: 3, batch: 2}"]
+    assert preview(TINY.override(options)).learned(9) == 3 * 2 * (24 + 2 * 2 + 4) // 2
+    assert preview(TINY.override([*options, "search.together=false"])).learned(9) == 3 * 2 * (24 + 4) // 2
+    assert preview(TINY).learned(9) == 0
+
+
 def test_the_greedy_way_keeps_what_the_next_layers_miss_most(begun, tmp_path):
     trials = searched(begun, tmp_path, ["search.kind=greedy"])
     work = job(begun, TINY, tmp_path)
@@ -454,6 +475,7 @@ def test_a_user_defined_network_is_compressed_from_images_to_onnx(images, tmp_pa
     own = "teach.generator={family: 'own_generator:Squeezer', hidden: 8, blocks: 1}"
     recipe = TINY.override([own, "search.evaluations=16", "data.direction=BtoA"])
     stages.run(recipe, data=images, out=tmp_path, progress=quiet)
+    assert "<h2>Filters of the first layer</h2>" in (tmp_path / "evaluate" / "report.html").read_text()
     rows = {row["name"]: row for row in json.loads((tmp_path / "evaluate" / "table.json").read_text())["rows"]}
     assert rows["found"]["params"] <= rows["original"]["params"] / 3
     assert rows["found"]["params"] == sum(

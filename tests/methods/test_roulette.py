@@ -24,8 +24,8 @@ def population(size=8, most=37, space=MASKS, anchor=ANCHOR, odds=PUBLISHED, **ho
     return Population(space, lambda genotype: ones(genotype) <= most, anchor, size, odds, **how)
 
 
-def searcher(iterations=6, most=(37, 37), apart=False, size=8) -> CoEvolution:
-    return CoEvolution([population(size, limit) for limit in most], FIT, iterations, apart)
+def searcher(iterations=6, most=(37, 37), apart=False, size=8, **how) -> CoEvolution:
+    return CoEvolution([population(size, limit, **how) for limit in most], FIT, iterations, apart)
 
 
 def judged(genotypes) -> list[Trial]:
@@ -253,9 +253,10 @@ def test_qualities_that_are_not_finite_do_no_harm():
     assert search.champions[0] is not None
 
 
-def test_a_search_killed_at_any_round_ends_with_the_same_trials(tmp_path):
+@pytest.mark.parametrize("how", [{}, {"pressure": "rank", "start": "layers"}])
+def test_a_search_killed_at_any_round_ends_with_the_same_trials(tmp_path, how):
     def run(log, most):
-        return explore(searcher(iterations=4), judged, log=log, seed=3, step="pairs", evaluations=most)
+        return explore(searcher(iterations=4, **how), judged, log=log, seed=3, step="pairs", evaluations=most)
 
     whole = run(tmp_path / "whole.jsonl", None)
     for most in (1, 9, 20, 33, None):
