@@ -37,6 +37,7 @@ from townhouses import write
 TINY = Recipe.parse((Path(__file__).parent / "tiny_co_evolution.yaml").read_text())
 TUNING = "search.tuning={updates: 20, batch: 2, rate: 0.005}"
 BRIEF = "search={population: 2, evaluations: 4, tuning: {updates: 1, batch: 1}}"
+ODDS = ("search.selection=0.1", "search.crossover=0.1")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CPU = Compute(torch.device("cpu"))
 
@@ -420,6 +421,29 @@ def test_the_found_pair_s_sum_over_both_directions_is_that_of_equation_8(begun, 
     facts = json.loads((tmp_path / "search" / "stage.json").read_text())["metrics"]
     assert facts["sum_of_directions"] == pytest.approx(expected)
     assert expected == pytest.approx(sum(1 / one["fitness"] for one in last))
+
+
+def test_the_pair_of_the_least_sum_is_found_among_those_of_all_iterations(begun, tmp_path, monkeypatch):
+    def quality(self, pair):
+        """Better with more filters in this direction, but worse with more in the other, so that the sum differs."""
+        own, other = (str(pair.under(turn)).count("1") for turn in (pair["turn"], "b" if pair["turn"] == "a" else "a"))
+        terms = {"share": 0.25, "distance": 40 / own, "cycle": 0.01 * random.Random(other).random()}
+        return {"fitness": fitness(0.25, 0, terms["distance"], terms["cycle"], SearchOptions()), **terms, "psnr": 1.0}
+
+    monkeypatch.setattr(Fitness, "quality", quality)
+    sums, courses = {}, {}
+    for outcome in ("last", "sum"):
+        trials = searched(begun, tmp_path / outcome, [f"search.outcome={outcome}", "search.mutation=0.8", *ODDS])
+        facts = json.loads((tmp_path / outcome / "search" / "stage.json").read_text())["metrics"]
+        sums[outcome], known = facts["sum_of_directions"], {}
+        for trial in trials:
+            known[Genotype(trial["genotype"])] = 1 / trial["quality"]["fitness"]
+        pairs = [(pair, Genotype({**pair, "turn": "b"})) for pair in known if pair["turn"] == "a"]
+        courses[outcome] = [known[one] + known[two] for one, two in pairs if two in known]
+    assert sums["sum"] <= sums["last"]
+    assert sums["sum"] == pytest.approx(min(courses["sum"]))
+    with pytest.raises(RecipeError, match=r"search\.outcome needs no limit budget\.latency_ms"):
+        check(TINY.override(["search.outcome=sum", "budget.latency_ms=1"]))
 
 
 def test_tuning_counts_as_the_found_generators_effort(begun, tmp_path):

@@ -77,6 +77,19 @@ def test_populations_alternate_and_partners_are_the_best_of_the_other():
         assert partner == (MASKS.largest() if number == 0 else champion)
 
 
+def test_the_champions_of_all_iterations_but_the_last_are_measured_both_ways():
+    search, champions = searcher(iterations=5), []
+    while asked := search.ask(random.Random(len(search.trials))):
+        search.tell(judged(asked))
+        if asked[0][TURN] == "b":
+            champions.append(search.champions)
+    assert len(champions) == 6
+    found = search.both_ways
+    assert set(champions[:-1]) <= set(found)
+    assert len(set(found)) == len(found)
+    assert all(search.pair(turn, *pair) in search.trials for pair in found for turn in "ab")
+
+
 def test_evolved_apart_every_partner_is_the_whole_generator():
     for asked in rounds(searcher(apart=True)):
         for pair in asked:

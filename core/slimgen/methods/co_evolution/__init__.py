@@ -113,18 +113,19 @@ def search(job: Job) -> Found:
         }
         a, b = (keeping(limit, ranked[turn], clock.measured) for turn in TURNS)
     # Measure both as they will be used: each with the other as its partner.
-    pairs = [searcher.pair(turn, a, b) for turn in TURNS]
+    earlier = searcher.both_ways if options.outcome == "sum" else []
+    pairs = [searcher.pair(turn, *pair) for pair in dict.fromkeys([*earlier, (a, b)]) for turn in TURNS]
     both = Exhaustive(searcher.space, fitness.objective, lambda pair: True, len(pairs), genotypes=pairs)
-    last = fitness.explore("found", both, len(pairs))
+    measured = fitness.explore("found", both, len(pairs))
     end = 1 + max((trial.round for trial in trials), default=-1)
-    last = [replace(trial, round=end) for trial in last]
+    last = [replace(trial, round=end) for trial in fitness.least(measured)]
     every = [replace(trial, step=DIRECTIONS[str(trial.genotype[TURN])]) for trial in (*trials, *last)]
     found, reverse = every[-2:]
     facts = {
         "evaluations": float(len(every)),
         "seconds.pairs": sum(trial.seconds for trial in every),
         SUM: fitness.joint(found, reverse),
-        **(fitness.effort(every).facts() if options.tuning is not None else {}),
+        **(fitness.effort([*trials, *measured]).facts() if options.tuning is not None else {}),
         **fitness.facts(reverse),
     }
     if limit is not None:

@@ -224,6 +224,12 @@ class Fitness(Trials):
         loss, cycle = self.options.loss, self.options.cycle
         return sum(one[SHARE] + loss * (one["distance"] + cycle * one["cycle"]) for one in terms)
 
+    def least(self, trials: Sequence[Trial]) -> tuple[Trial, Trial]:
+        """Return the trials of the pair whose sum over both directions is least; they follow each other."""
+        pairs = list(zip(trials[::2], trials[1::2], strict=True))
+        sums = [self.joint(*pair) for pair in pairs]
+        return min(zip(sums, pairs, strict=True), key=lambda one: one[0] if math.isfinite(one[0]) else math.inf)[1]
+
     def effort(self, trials: Sequence[Trial]) -> Effort:
         """Return the effort of tuning the candidates of these trials, and their partners, each once."""
         if self.options.tuning is None:

@@ -21,7 +21,17 @@ from slimgen.search import Space, require_reachable
 
 EVOLUTION, MAGNITUDE, GREEDY = "evolution", "magnitude", "greedy"
 RIVALS = (MAGNITUDE, GREEDY, checks.RANDOM, checks.NARROWED)
-_BREEDING = ("population", "evaluations", "selection", "crossover", "mutation", "pressure", "start", "together")
+_BREEDING = (
+    "population",
+    "evaluations",
+    "selection",
+    "crossover",
+    "mutation",
+    "pressure",
+    "start",
+    "outcome",
+    "together",
+)
 _OF_POPULATIONS = (*_BREEDING, "tuning")
 
 
@@ -124,6 +134,11 @@ class SearchOptions(Section):
         description="Measure each direction with the best individual of the other as its partner. false: with the "
         "whole original.",
     )
+    outcome: Literal["last", "sum"] = Field(
+        default="last",
+        description="Pair that is found: the best of both `last` generations (Algorithm 1), or, of all pairs "
+        "measured in both directions, the one whose `sum` over them is least (Eq. 8).",
+    )
     tuning: Tuning | None = Field(
         default=Tuning(),
         description="Short training of each candidate before it is measured, and of the partner that it is measured "
@@ -187,6 +202,8 @@ def _check_halving(recipe: Recipe, options: SearchOptions) -> None:
     halving = options.kind == checks.HALVING
     needs = {f"search.{name}": (not halving, "another search.kind than halving") for name in _OF_POPULATIONS}
     needs["search.latency_networks"] = (recipe.budget.latency_ms is not None, "a limit budget.latency_ms")
+    if options.outcome == "sum" and not halving:
+        needs["search.outcome"] = (recipe.budget.latency_ms is None, "no limit budget.latency_ms")
     needs["search.loss"] = (options.fitness == "paper", "search.fitness paper")
     needs["search.candidates"] = needs["search.proposed"] = (halving, "search.kind halving")
     checks.check_effects({"search": options}, needs)

@@ -208,6 +208,16 @@ class CoEvolution(Searcher):
         first, second = self._state.sides
         return first.champion, second.champion
 
+    @property
+    def both_ways(self) -> list[tuple[Genotype, Genotype]]:
+        """The individuals of both populations that were measured with each other as their partner, in order.
+
+        The best of a generation is kept, and so measured again beside the partner that was found with it.
+        """
+        forth, back = ({pair: None for pair in self.trials if pair[TURN] == turn} for turn in TURNS)
+        pairs = [(pair.under(TURNS[0]), pair.under(TURNS[1])) for pair in forth]
+        return [pair for pair in pairs if self.pair(TURNS[1], *pair) in back]
+
     def ranked(self, turn: str) -> list[Genotype]:
         """Return the champion of a population, then the others of its last generation, fittest first."""
         side = self._state.sides[TURNS.index(turn)]
