@@ -46,6 +46,7 @@ def main() -> None:
         ["benchmarks.ranking", "benchmarks/townhouses-32.yaml", "--set", "budget.macs=1/16"],
         ["benchmarks.ranking", "benchmarks/townhouses-32-gan_compression.yaml", "--updates", "600"],
         ["benchmarks.co_evolution"],
+        ["benchmarks.coevolved"],
         ["benchmarks.unpaired", "townhouses-co_evolution"],
         ["benchmarks.unpaired", "townhouses-cyclegan_nas", "--night", "100"],
         ["benchmarks.relaxation_memory"],

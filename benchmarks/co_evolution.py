@@ -108,7 +108,7 @@ def judge_of(recipe: Recipe, folder: Path, kind: str, compute: Compute) -> Fitne
     inputs = {name: run / name for name in ("prepare", "teach", "supernet")}
     data, task = Prepared.open(run / "prepare"), open_task(recipe, compute)
     job = Job(recipe, compute, task, data, inputs, run / "search", lambda name: Journal(), quiet)
-    return Fitness(job, sides(job), SearchOptions())
+    return Fitness(job, sides(job), SearchOptions(tuning=None))
 
 
 def measured(folder: Path, judges: Mapping[str, Fitness], pairs: int) -> dict[str, Any]:

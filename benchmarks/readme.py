@@ -20,6 +20,7 @@ from benchmarks import (
     beside_peers,
     bits,
     chance,
+    coevolved,
     converters,
     integers,
     judgement,
@@ -335,6 +336,17 @@ def both_ways(found: Mapping[str, Any]) -> str:
     return "\n".join([head, "", *unpaired.lines(found["generators"])])
 
 
+def chosen(found: Mapping[str, Any]) -> str:
+    """Return the paragraph on co-evolved masks beside rankings and chance."""
+    head = (
+        f"**Filters of both generators chosen in several ways, {found['recipe']}**{settings(found)}: quality on test "
+        "images against their true partners, and CycleGAN's cycle loss there (lower is better), after equal "
+        f"fine-tuning; mean ± standard deviation over {len(found['seeds'])} seeds. Measured on {machine(found)}. "
+        f"`{found['command']}`"
+    )
+    return "\n".join([head, "", *coevolved.lines(found["rows"], found["searches"])])
+
+
 def from_noise(found: Mapping[str, Any]) -> str:
     """Return the paragraph on AlphaGAN's found, hand-designed and random generators."""
     names = list(found["runs"][0]["rows"])
@@ -408,6 +420,7 @@ RESULT = {
     "converters": converters.paragraph,
     "alphagan": from_noise,
     "co_evolution": beside_peers.co_evolution,
+    "coevolved": chosen,
     "evaluation": beside_peers.evaluation,
     "distillation": beside_peers.distillation,
     "enumeration": beside_peers.enumeration,

@@ -28,6 +28,7 @@ TRAINED = "trained.safetensors"  # of search: the winner's weights, where the se
 LATENCY = "latency.json"  # of search: milliseconds of the pieces of networks
 FRONT, ARCHITECTURE, RELAXATION = "pareto.png", "architecture.png", "relaxation.png"  # of search, to look at
 NARROWED = "narrowed.json"  # of finetune: the narrowed network that was measured to be as fast as the found one
+FILTERS = "filters.png"  # of finetune: the first layer's filters, and which of them stay
 NETWORKS = "networks.json"  # of finetune: family and options of the networks whose weights lie beside it
 TABLE, METRICS, SAMPLES, GRID, REPORT = "table.json", "metrics.json", "samples.npz", "grid.png", "report.html"
 ONNX, CARD = "generator.onnx", "card.md"  # of export

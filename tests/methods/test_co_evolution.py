@@ -16,9 +16,11 @@ from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
 from slimgen.device import Compute
 from slimgen.errors import BudgetError, RecipeError, SlimgenError
-from slimgen.methods.co_evolution import check, search
+from slimgen.methods.co_evolution import check, preview, search, without_effect
+from slimgen.methods.co_evolution.drawing import picture_filters, strips
 from slimgen.methods.co_evolution.fitness import Fitness, fitness, outputs, sides
-from slimgen.methods.co_evolution.options import SearchOptions
+from slimgen.methods.co_evolution.options import SearchOptions, Tuning
+from slimgen.methods.co_evolution.ranked import ranking
 from slimgen.metrics.psnr import psnr
 from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.weights import load_weights
@@ -33,7 +35,9 @@ from tests.restamped import begun_stage
 from townhouses import write
 
 TINY = Recipe.parse((Path(__file__).parent / "tiny_co_evolution.yaml").read_text())
-TUNING = "search.tuning={share: 1.0, batch: 1, rate: 0.005}"
+TUNING = "search.tuning={updates: 20, batch: 2, rate: 0.005}"
+BRIEF = "search={population: 2, evaluations: 4, tuning: {updates: 1, batch: 1}}"
+ODDS = ("search.selection=0.1", "search.crossover=0.1")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CPU = Compute(torch.device("cpu"))
 
@@ -74,8 +78,22 @@ def pair_of(found: Fitness, turn: str, rng_seed: int = 0) -> Genotype:
 
 
 def test_the_fitness_is_the_inverse_of_share_and_weighted_losses():
-    assert fitness(0.25, 0.5, 0.125, SearchOptions()) == 1 / (0.25 + 10 * (0.5 + 10 * 0.125))
-    assert fitness(0.25, 0.5, 0.125, SearchOptions(loss=2, cycle=4)) == 1 / (0.25 + 2 * (0.5 + 4 * 0.125))
+    assert fitness(0.25, 7, 0.5, 0.125, SearchOptions()) == 1 / (0.25 + 10 * (0.5 + 10 * 0.125))
+    assert fitness(0.25, 7, 0.5, 0.125, SearchOptions(loss=2, cycle=4)) == 1 / (0.25 + 2 * (0.5 + 4 * 0.125))
+
+
+def test_the_authors_fitness_counts_removed_filters_and_one_score_an_image(begun, tmp_path):
+    authors = SearchOptions(fitness="authors", cycle=4)
+    assert fitness(0.25, 7, 0.5, 0.125, authors) == 500 / (0.5 + 4 * 0.125) + 0.007
+    found = judge(begun, tmp_path, ["search.fitness=authors"])
+    pair = pair_of(found, "a")
+    side, real = found.sides["a"], whole(Prepared.open(begun / "prepare").split("val")).input
+    small = side.filters.cut(pair.under("a"))
+    with torch.no_grad():
+        scores = [side.gan.discriminator(net(real)).mean((1, 2, 3)) for net in (side.gan.generator, small)]
+    assert found.quality(pair)["distance"] == pytest.approx(float((scores[0] - scores[1]).square().mean()), rel=1e-4)
+    with pytest.raises(RecipeError, match=r"search\.loss needs search\.fitness paper"):
+        check(TINY.override(["search.fitness=authors", "search.loss=2"]))
 
 
 @pytest.mark.parametrize("turn", ["a", "b"])
@@ -207,6 +225,19 @@ def test_magnitude_keeps_as_much_of_every_layer_as_the_budget_allows(begun, tmp_
     assert max(shares) - min(shares) <= 0.25  # one filter of the four at the ends
 
 
+def test_the_length_of_tuning_is_updates_or_a_share_of_the_images():
+    assert Tuning().steps(9) == 40
+    assert (Tuning(share=0.1, batch=1).steps(1000), Tuning(share=0.1).steps(1000), Tuning(share=0.1).steps(3)) == (
+        100,
+        25,
+        1,
+    )
+    with pytest.raises(ValueError, match="leave one of them out"):
+        Tuning(share=0.1, updates=3)
+    assert SearchOptions().tuning == Tuning()
+    assert section(SearchOptions, TINY.override(["search.tuning=null"]).search, "search").tuning is None
+
+
 def test_tuned_candidates_have_a_smaller_cycle_loss_and_the_originals_stay_unchanged(begun, tmp_path):
     plain = judge(begun, tmp_path / "plain")
     tuned = judge(begun, tmp_path / "tuned", [TUNING, "losses.adversarial=1e-6", "losses.identity=0"])
@@ -214,8 +245,8 @@ def test_tuned_candidates_have_a_smaller_cycle_loss_and_the_originals_stay_uncha
     train = whole(Prepared.open(begun / "prepare").split("train"))
     for turn, other, real, like in (("a", "b", train.input, train.target), ("b", "a", train.target, train.input)):
         pair = pair_of(plain, turn)
-        partner = plain.sides[other].filters.cut(pair.under(other))
-        nets = plain.sides[turn].filters.cut(pair.under(turn)), tuned._tuned(pair, tuned.options.tuning)
+        partner = tuned._partner(other, pair.under(other))
+        nets = plain.sides[turn].filters.cut(pair.under(turn)), tuned._tuned(turn, pair.under(turn), partner)
         with torch.no_grad():
             lost = [
                 float((partner(net(real)) - real).abs().mean() + (net(partner(like)) - like).abs().mean())
@@ -228,6 +259,29 @@ def test_tuned_candidates_have_a_smaller_cycle_loss_and_the_originals_stay_uncha
     for name, weights in before.items():
         now = getattr(tuned.sides["a"].gan, name).state_dict()
         assert all(torch.equal(weight, now[key]) for key, weight in weights.items())
+
+
+def test_a_pruned_partner_is_tuned_once_beside_the_whole_original_of_the_other_direction(begun, tmp_path, monkeypatch):
+    tuned = judge(begun, tmp_path / "one", [TUNING])
+    pairs = [pair_of(tuned, "a", seed) for seed in (0, 1)]
+    pairs[1] = Genotype({**pairs[1], **{name: pairs[0][name] for name in pairs[0] if name.startswith("b.")}})
+    trainings, train = [], Fitness._tuned
+
+    def watched(self, turn, own, partner):
+        trainings.append((turn, own))
+        return train(self, turn, own, partner)
+
+    monkeypatch.setattr(Fitness, "_tuned", watched)
+    qualities = [tuned.quality(pair) for pair in pairs]
+    assert trainings == [("b", pairs[0].under("b")), *(("a", pair.under("a")) for pair in pairs)]
+    # Another process, or a search that resumes there, need not have judged the pair before.
+    assert judge(begun, tmp_path / "two", [TUNING]).quality(pairs[1]) == qualities[1]
+    # The whole original is trained already.
+    whole_partner = tuned._partner("b", tuned.sides["b"].filters.space.largest())
+    expected = tuned.sides["b"].gan.generator.state_dict()
+    assert all(torch.equal(weight, expected[name]) for name, weight in whole_partner.state_dict().items())
+    partner, cut = tuned._partner("b", pairs[0].under("b")), tuned.sides["b"].filters.cut(pairs[0].under("b"))
+    assert any(not torch.equal(weight, partner.state_dict()[name]) for name, weight in cut.state_dict().items())
 
 
 def finetuned(begun: Path, out: Path, settings: list[str], search: Path | None = None) -> dict[str, dict]:
@@ -278,6 +332,128 @@ def test_the_narrowed_rivals_are_a_cyclegan_trained_as_long_as_the_original_and_
         assert rival.exact >= found.exact
 
 
+def test_rivals_are_cut_from_the_same_originals_no_larger_and_trained_alike(begun, tmp_path, monkeypatch):
+    trained = {}
+    monkeypatch.setattr(
+        "slimgen.methods.co_evolution.train_pair",
+        lambda job, name, gans, steps: trained.update({name: steps}) or [gan.generator.eval() for gan in gans],
+    )
+    about = finetuned(begun, tmp_path, ["finetune.rivals=[magnitude, greedy, random]", "finetune.random=2"])
+    names = ("found", "magnitude", "greedy", "random1", "random2")
+    assert trained == dict.fromkeys(names, 2)
+    assert set(about) == {f"{name}{way}" for name in names for way in ("", "_reverse")}
+    originals = sides(job(begun, TINY, tmp_path))
+    for way, turn in (("", "a"), ("_reverse", "b")):
+        whole_weights = originals[turn].gan.generator.state_dict()["model.1.weight"]
+        nets = {name: load_weights(tmp_path / "finetune" / f"{name}{way}.safetensors") for name in names}
+        sizes = {name: sum(weight.numel() for weight in net.values()) for name, net in nets.items()}
+        assert all(0.7 * sizes["found"] < size <= sizes["found"] for size in sizes.values())
+        for net in nets.values():  # its filters are the original's
+            assert all(any(torch.equal(one, other) for other in whole_weights) for one in net["model.1.weight"])
+    assert about["random1"]["options"] != about["random2"]["options"]
+    efforts = [about[name]["effort"] for name in names]
+    assert len({effort["updates"] for effort in efforts}) == 1
+    assert (tmp_path / "finetune" / "filters.png").is_file()
+
+
+def test_the_picture_of_the_first_layer_frames_the_filters_that_stay(begun, tmp_path):
+    side = sides(job(begun, TINY, tmp_path))["a"]
+    kept = Genotype({**side.filters.space.largest(), "filter.model-1": "0101"})
+    greedy = Genotype({**side.filters.space.largest(), "filter.model-1": "1000"})
+    weights = side.gan.generator.state_dict()["model.1.weight"]
+    rows = strips("forward", side.filters, {"kept": kept, "kept by ThiNet": greedy}, side.filters.cut(kept))
+    assert [row.title for row in rows] == ["forward, kept", "forward, fine-tuned", "forward, kept by ThiNet"]
+    assert [list(row.framed) for row in rows] == [
+        [False, True, False, True],
+        [False] * 4,
+        [True, False, False, False],
+    ]
+    assert all(torch.equal(one, other) for one, other in zip(rows[0].filters, weights, strict=True))
+    assert rows[1].filters[0] is rows[1].filters[2] is None  # nothing was trained before: what stayed is in its place
+    assert all(torch.equal(rows[1].filters[place], weights[place]) for place in (1, 3))
+    picture_filters(rows, tmp_path / "filters.png")
+    with Image.open(tmp_path / "filters.png") as picture:
+        reddish = (np.asarray(picture.convert("RGB")) == (0xC9, 0x2A, 0x2A)).all(2)
+    assert reddish.any()
+    assert not reddish[reddish.shape[0] // 3 + 8 : 2 * reddish.shape[0] // 3 - 8].any()
+
+
+def test_settings_of_breeding_are_refused_or_told_where_nothing_breeds():
+    ranked = TINY.override(["search.kind=greedy", "search.pressure=rank"])
+    assert without_effect(ranked) == ("search.population", "search.evaluations", "search.pressure")
+    assert without_effect(TINY) == ()
+    for key in ("pressure: rank", "start: layers", "tuning: null"):
+        with pytest.raises(RecipeError, match=f"search.{key.split(':')[0]} needs another search.kind than halving"):
+            check(TINY.override([f"search={{kind: halving, {key}}}"]))
+    for rival in ("halving", "random_path"):
+        with pytest.raises(RecipeError, match="choose from magnitude, greedy, random, narrowed"):
+            check(TINY.override([f"finetune.rivals=[{rival}]"]))
+    check(TINY.override(["finetune.rivals=[magnitude, greedy, random, narrowed]"]))
+
+
+def test_a_preview_counts_tuned_candidates_and_champions():
+    options = ["search.evaluations=24", "search.tuning={updates: 3, batch: 2}"]
+    assert preview(TINY.override(options)).learned(9) == 3 * 2 * (24 + 2 * 2 + 4) // 2
+    assert preview(TINY.override([*options, "search.together=false"])).learned(9) == 3 * 2 * (24 + 4) // 2
+    assert preview(TINY).learned(9) == 0
+
+
+def test_the_greedy_way_keeps_what_the_next_layers_miss_most(begun, tmp_path):
+    trials = searched(begun, tmp_path, ["search.kind=greedy"])
+    work = job(begun, TINY, tmp_path)
+    assert len(trials) == 2
+    masks = Genotype(trials[0]["genotype"])
+    assert trials[0]["costs"]["params"] <= generator_cost("resnet", 16, 16, ngf=4, blocks=2).params / 3
+    differ = []
+    for turn, side in sides(work).items():
+        order = ranking(work, turn, side, "greedy")
+        for name, mask in masks.under(turn).items():
+            kept = mask.count("1")
+            assert {place for place, bit in enumerate(mask) if bit == "1"} == set(order[name][:kept])
+        differ.append(masks.under(turn) != side.filters.first(0.5, side.filters.ranked()))
+    assert any(differ)
+
+
+def test_the_found_pair_s_sum_over_both_directions_is_that_of_equation_8(begun, tmp_path):
+    trials = searched(begun, tmp_path, [])
+    last = [trial["quality"] for trial in trials[-2:]]
+    expected = sum(one["share"] + 10 * (one["distance"] + 10 * one["cycle"]) for one in last)
+    facts = json.loads((tmp_path / "search" / "stage.json").read_text())["metrics"]
+    assert facts["sum_of_directions"] == pytest.approx(expected)
+    assert expected == pytest.approx(sum(1 / one["fitness"] for one in last))
+
+
+def test_the_pair_of_the_least_sum_is_found_among_those_of_all_iterations(begun, tmp_path, monkeypatch):
+    def quality(self, pair):
+        """Better with more filters in this direction, but worse with more in the other, so that the sum differs."""
+        own, other = (str(pair.under(turn)).count("1") for turn in (pair["turn"], "b" if pair["turn"] == "a" else "a"))
+        terms = {"share": 0.25, "distance": 40 / own, "cycle": 0.01 * random.Random(other).random()}
+        return {"fitness": fitness(0.25, 0, terms["distance"], terms["cycle"], SearchOptions()), **terms, "psnr": 1.0}
+
+    monkeypatch.setattr(Fitness, "quality", quality)
+    sums, courses = {}, {}
+    for outcome in ("last", "sum"):
+        trials = searched(begun, tmp_path / outcome, [f"search.outcome={outcome}", "search.mutation=0.8", *ODDS])
+        facts = json.loads((tmp_path / outcome / "search" / "stage.json").read_text())["metrics"]
+        sums[outcome], known = facts["sum_of_directions"], {}
+        for trial in trials:
+            known[Genotype(trial["genotype"])] = 1 / trial["quality"]["fitness"]
+        pairs = [(pair, Genotype({**pair, "turn": "b"})) for pair in known if pair["turn"] == "a"]
+        courses[outcome] = [known[one] + known[two] for one, two in pairs if two in known]
+    assert sums["sum"] <= sums["last"]
+    assert sums["sum"] == pytest.approx(min(courses["sum"]))
+    with pytest.raises(RecipeError, match=r"search\.outcome needs no limit budget\.latency_ms"):
+        check(TINY.override(["search.outcome=sum", "budget.latency_ms=1"]))
+
+
+def test_tuning_counts_as_the_found_generators_effort(begun, tmp_path):
+    searched(begun, tmp_path, ["search.tuning={updates: 1, batch: 2}", "search.evaluations=8"])
+    facts = json.loads((tmp_path / "search" / "stage.json").read_text())["metrics"]
+    tuned = 8 + 2 + 2 + 1  # candidates, the last pair and its partners, and the first partner of a generation
+    assert tuned - 2 <= facts["pictures"] / 2 <= tuned
+    assert facts["updates"] == 0
+
+
 def test_the_last_pair_is_a_round_of_its_own(begun, tmp_path):
     found = search(job(begun, TINY, tmp_path))
     *before, forth, back = found.trials
@@ -323,6 +499,7 @@ def test_a_user_defined_network_is_compressed_from_images_to_onnx(images, tmp_pa
     own = "teach.generator={family: 'own_generator:Squeezer', hidden: 8, blocks: 1}"
     recipe = TINY.override([own, "search.evaluations=16", "data.direction=BtoA"])
     stages.run(recipe, data=images, out=tmp_path, progress=quiet)
+    assert "<h2>Filters of the first layer</h2>" in (tmp_path / "evaluate" / "report.html").read_text()
     rows = {row["name"]: row for row in json.loads((tmp_path / "evaluate" / "table.json").read_text())["rows"]}
     assert rows["found"]["params"] <= rows["original"]["params"] / 3
     assert rows["found"]["params"] == sum(
@@ -385,7 +562,9 @@ def test_the_presets_are_the_papers_setting(name):
 def test_candidates_tuned_with_other_losses_or_flips_are_measured_again(begun, images, tmp_path, other):
     teach = folders(begun)["teach"]
     names = ("generator", "discriminator", "reverse_generator", "reverse_discriminator")
-    imported = TINY.override([TUNING, *(f"teach.{name}_checkpoint={teach / name}.safetensors" for name in names)])
+    imported = TINY.override(
+        ["search.tuning={updates: 2}", *(f"teach.{name}_checkpoint={teach / name}.safetensors" for name in names)]
+    )
     run, found = tmp_path / "run", []
     for recipe in (imported, imported.override([other])):
         stages.run(recipe, data=images, out=run, until="search", progress=quiet)

@@ -2,10 +2,12 @@
 
 import random
 from collections import Counter
+from statistics import pvariance
 
 import pytest
 
 from slimgen.errors import RecipeError
+from slimgen.methods.co_evolution.pressure import probabilities
 from slimgen.methods.co_evolution.roulette import PUBLISHED, TURN, CoEvolution, Odds, Population
 from slimgen.search import Choice, Genotype, Mask, Objective, Space, Trial, explore
 
@@ -18,12 +20,12 @@ def ones(genotype) -> int:
     return sum(str(value).count("1") for value in genotype.values())
 
 
-def population(size=8, most=37, space=MASKS, anchor=ANCHOR, odds=PUBLISHED) -> Population:
-    return Population(space, lambda genotype: ones(genotype) <= most, anchor, size, odds)
+def population(size=8, most=37, space=MASKS, anchor=ANCHOR, odds=PUBLISHED, **how) -> Population:
+    return Population(space, lambda genotype: ones(genotype) <= most, anchor, size, odds, **how)
 
 
-def searcher(iterations=6, most=(37, 37), apart=False, size=8) -> CoEvolution:
-    return CoEvolution([population(size, limit) for limit in most], FIT, iterations, apart)
+def searcher(iterations=6, most=(37, 37), apart=False, size=8, **how) -> CoEvolution:
+    return CoEvolution([population(size, limit, **how) for limit in most], FIT, iterations, apart)
 
 
 def judged(genotypes) -> list[Trial]:
@@ -73,6 +75,19 @@ def test_populations_alternate_and_partners_are_the_best_of_the_other():
         (partner,) = {pair.under(other) for pair in asked}
         champion = search.champions[1 - number % 2]
         assert partner == (MASKS.largest() if number == 0 else champion)
+
+
+def test_the_champions_of_all_iterations_but_the_last_are_measured_both_ways():
+    search, champions = searcher(iterations=5), []
+    while asked := search.ask(random.Random(len(search.trials))):
+        search.tell(judged(asked))
+        if asked[0][TURN] == "b":
+            champions.append(search.champions)
+    assert len(champions) == 6
+    found = search.both_ways
+    assert set(champions[:-1]) <= set(found)
+    assert len(set(found)) == len(found)
+    assert all(search.pair(turn, *pair) in search.trials for pair in found for turn in "ab")
 
 
 def test_evolved_apart_every_partner_is_the_whole_generator():
@@ -145,6 +160,69 @@ def test_the_wheel_draws_parents_in_proportion_to_their_fitness():
     assert share[parents[0]] + share[parents[1]] == 6000
 
 
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("pressure", "fitness", "expected"),
+    [
+        ("roulette", [1, 3, 0, NAN, float("inf"), -2], [1 / 4, 3 / 4, 0, 0, 0, 0]),
+        # Ranks 2, 3, 1, and those without a rank.
+        ("rank", [2.0, 9.0, 1.9, NAN, 0], [2 / 6, 3 / 6, 1 / 6, 0, 0]),
+        ("rank", [5, 5, 1, 7], [2.5 / 10, 2.5 / 10, 1 / 10, 4 / 10]),
+        # Mean 3 and deviation 2: the weights are their distances from -1, two deviations below the mean.
+        ("sigma", [1, 5], [1 / 4, 3 / 4]),
+        # Mean 2 and deviation 3 without NaN: 1 of 10 is 3 deviations above, the others a third of one below.
+        ("sigma", [1] * 9 + [11, NAN], [(5 / 3) / 20] * 9 + [5 / 20, 0]),
+        ("sigma", [4, 4, 4], [1 / 3] * 3),
+        *((kind, [NAN, 0], [1 / 2, 1 / 2]) for kind in ("roulette", "sigma", "rank")),
+    ],
+)
+def test_parents_are_as_likely_as_the_pressure_says(pressure, fitness, expected):
+    assert probabilities(fitness, pressure) == pytest.approx(expected)
+
+
+def test_sigma_scaling_never_draws_one_more_than_two_deviations_below_the_mean():
+    # Mean 9.9 and deviation sqrt(0.99 * 0.01) * 10 = 0.995 for 99 tens and a nought-like one, ten deviations below.
+    found = probabilities([10.0] * 99 + [1e-9], "sigma")
+    assert found[-1] == 0
+    assert found[:99] == pytest.approx([1 / 99] * 99)
+
+
+def test_pressure_depends_on_differences_where_the_wheel_hardly_does():
+    close = [100.0, 101.0, 102.0, 103.0]
+    assert max(probabilities(close)) / min(probabilities(close)) < 1.04
+    assert max(probabilities(close, "sigma")) / min(probabilities(close, "sigma")) > 4
+    assert probabilities(close, "sigma") == pytest.approx(probabilities([0.1, 1.1, 2.1, 3.1], "sigma"))
+    assert probabilities(close, "rank") == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    drawn = population(size=4001, odds=Odds(1, 0, 0), pressure="rank").breed(
+        [ANCHOR.replace({"z": bits}) for bits in ("10000", "01000", "00100", "00010")], close, random.Random(0)
+    )
+    assert drawn[0]["z"] == "00010"
+    assert Counter(one["z"] for one in drawn[1:])["00010"] / 4000 == pytest.approx(0.4, abs=0.03)
+
+
+def test_individuals_that_start_by_layers_differ_in_shape():
+    counted = {start: [] for start in ("bernoulli", "layers")}
+    for start, shares in counted.items():
+        for genotype in population(size=300, start=start).draw(random.Random(0)):
+            assert MASKS.canonical(genotype) == genotype
+            shares.append(str(genotype["y"]).count("1") / 20)
+    # Of n bits, the kept share has the variance p (1 - p) / n for one p; 1/12 (1 - 1/n) + 1/2/3/n for a uniform p.
+    assert pvariance(counted["bernoulli"]) == pytest.approx(1 / 80, rel=0.25)
+    assert pvariance(counted["layers"]) == pytest.approx(1 / 12 * 19 / 20 + 1 / 120, rel=0.25)
+    tight = population(size=20, most=9, start="layers").draw(random.Random(1))
+    assert max(map(ones, tight)) <= 9
+
+
+def test_a_mask_is_filled_up_to_the_budget_and_keeps_what_it_had():
+    few = population(most=20)
+    full = few.filled(ANCHOR, random.Random(0))
+    assert ones(full) == 20
+    assert all(two == "1" for name in MASKS for one, two in zip(ANCHOR[name], full[name], strict=True) if one == "1")
+    assert few.filled(full, random.Random(1)) == full
+
+
 def test_a_crossing_takes_one_segment_and_a_mutation_flips_one():
     flat = Space({"x": Mask(30, 0)})
     zeros, full = flat.canonical({"x": "0" * 30}), flat.canonical({"x": "1" * 30})
@@ -188,9 +266,10 @@ def test_qualities_that_are_not_finite_do_no_harm():
     assert search.champions[0] is not None
 
 
-def test_a_search_killed_at_any_round_ends_with_the_same_trials(tmp_path):
+@pytest.mark.parametrize("how", [{}, {"pressure": "rank", "start": "layers"}])
+def test_a_search_killed_at_any_round_ends_with_the_same_trials(tmp_path, how):
     def run(log, most):
-        return explore(searcher(iterations=4), judged, log=log, seed=3, step="pairs", evaluations=most)
+        return explore(searcher(iterations=4, **how), judged, log=log, seed=3, step="pairs", evaluations=most)
 
     whole = run(tmp_path / "whole.jsonl", None)
     for most in (1, 9, 20, 33, None):

@@ -56,7 +56,7 @@ teach:
   updates: 6
   batch: 2
 supernet: {}
-search: {population: 4, evaluations: 24}
+search: {population: 4, evaluations: 16, tuning: {updates: 1, batch: 1}}
 finetune: {updates: 4, batch: 2}
 evaluate: {metrics: [psnr], latency_runs: 1, pictures: 2}
 export: {opset: 20}

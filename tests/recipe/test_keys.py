@@ -27,6 +27,7 @@ class Outer(Section):
     Attributes:
         kind: which.
         inner: it may be left out.
+        usual: null for none.
 
     Raises:
         ValueError: this: is no key.
@@ -35,6 +36,7 @@ class Outer(Section):
     kind: Literal["one", "two"]
     sides: tuple[Annotated[int, Field(ge=8)], ...] = (8, 16)
     inner: Inner | None = None
+    usual: Inner | None = Inner()
 
 
 def test_a_key_tells_its_type_limits_default_and_meaning():
@@ -43,6 +45,8 @@ def test_a_key_tells_its_type_limits_default_and_meaning():
         Key("outer.sides", "list, each whole number, at least 8", "[8, 16]", ""),
         Key("outer.inner", "section", "none", "it may be left out."),
         Key("outer.inner.rate", "number, above 0, at most 1", "0.5", "how fast; in two lines."),
+        Key("outer.usual", "section", "{rate: 0.5}", "null for none."),
+        Key("outer.usual.rate", "number, above 0, at most 1", "0.5", "how fast; in two lines."),
     ]
 
 

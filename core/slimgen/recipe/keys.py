@@ -60,7 +60,7 @@ def keys_of(model: type[BaseModel], prefix: str = "", documented: type | None = 
     for field_name, field in model.model_fields.items():
         name = field.alias or field_name
         inner = _section(field.annotation)
-        if inner is None or field.default is None:  # a section that may be left out has a meaning of its own
+        if inner is None or NoneType in get_args(field.annotation):  # a section that may be null has its own meaning
             kind = kind_of(field) if inner is None else "section"
             yield Key(f"{prefix}{name}", kind, default_of(field), field.description or said.get(name, ""))
         if inner is not None:
@@ -96,6 +96,8 @@ def default_of(field: FieldInfo) -> str:
     value: object = field.get_default(call_default_factory=True)
     if value is None:
         return NOTHING
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json", exclude_none=True)
     plain = value.plain if isinstance(value, Size) else value
     return json.dumps(plain, ensure_ascii=False).replace('"', "") or "''"
 

@@ -299,7 +299,15 @@ class FinetuneSection(Schedule):
     rivals: Annotated[
         tuple[
             Literal[
-                "narrowed", "narrowed_latency", "naive", "by_hand", "random", "random_path", "halving", "magnitude"
+                "narrowed",
+                "narrowed_latency",
+                "naive",
+                "by_hand",
+                "random",
+                "random_path",
+                "halving",
+                "magnitude",
+                "greedy",
             ],
             ...,
         ],
@@ -307,8 +315,8 @@ class FinetuneSection(Schedule):
     ] = Field(
         default=(),
         description="Generators of equal cost and training effort to compare with: `narrowed`, `narrowed_latency`, "
-        "`naive`, `by_hand`, `random`, `random_path`, `halving`, `magnitude`; docs/glossary.md defines them. Empty: "
-        "none.",
+        "`naive`, `by_hand`, `random`, `random_path`, `halving`, `magnitude`, `greedy`; docs/glossary.md defines "
+        "them. Empty: none.",
     )
     random: int = Field(
         default=3,

@@ -25,6 +25,7 @@ WORDS = {
     "pictures": "training images used for candidates",
     "reverse_share": "share of the parameters in the reverse direction",
     "space_size": "architectures in the space",
+    "sum_of_directions": "share of weights and losses, summed over both directions (Eq. 8)",
     "target_images": "training images of the target",
     "total_params": "parameters of both directions",
     "training_macs": "MACs of training candidates",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from slimgen.files import REVERSE
 from slimgen.report.table import Table, heading
 from slimgen.report.words import kind_of
 
@@ -69,7 +70,10 @@ def seeds(tables: Sequence[Table]) -> bool:
 
 
 def differences(tables: Sequence[Table]) -> list[Difference]:
-    """Return the difference per kind of rival and metric with a known goal, over the runs that have both."""
+    """Return the difference per kind of rival and metric with a known goal, over the runs that have both.
+
+    A rival of the reverse direction is compared with the found generator of that direction.
+    """
     gains: dict[tuple[str, str], list[float]] = {}
     for table in tables:
         by_kind: dict[str, list[Mapping[str, float]]] = {}
@@ -79,7 +83,8 @@ def differences(tables: Sequence[Table]) -> list[Difference]:
             continue
         goals = table.rows[0].goals
         for kind, rows in by_kind.items():
-            for metric, value in by_kind[FOUND][0].items() if kind != FOUND else ():
+            found = f"{FOUND}{REVERSE}" if kind.endswith(REVERSE) else FOUND
+            for metric, value in by_kind[found][0].items() if kind != found and found in by_kind else ():
                 others = [row[metric] for row in rows if metric in row]
                 if metric in goals and others:
                     gain = value - statistics.fmean(others)

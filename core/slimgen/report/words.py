@@ -19,6 +19,7 @@ GENERATORS = {
     "random_path": "drawn at random from the found path, within the same limits",
     "halving": "the best random architecture by successive halving, with the found generator's training MACs",
     "magnitude": "the original without its smallest filters, at the found generator's size",
+    "greedy": "the original without the filters that the next layers miss least (ThiNet), at the found one's size",
     "published": "the architecture that its authors published",
     "adopted": "trained elsewhere, and used unchanged",
     REAL: "the real images, scored by the metric's network",
@@ -49,8 +50,9 @@ def generator(name: str) -> str:
 
 
 def kind_of(name: str) -> str:
-    """Return the kind of generator that a row's name means: rivals of one kind are numbered."""
-    return name.rstrip("0123456789")
+    """Return the kind of generator that a row's name means, with its direction: rivals of one kind are numbered."""
+    forward = name.removesuffix(REVERSE)
+    return f"{forward.rstrip('0123456789')}{REVERSE if forward != name else ''}"
 
 
 def title(metric: str) -> str:

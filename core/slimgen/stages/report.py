@@ -63,6 +63,7 @@ def write_page(shown: Shown, galleries: Sequence[Gallery] | None) -> None:
         "pareto": folders["search"] / files.FRONT,
         "architecture": folders["search"] / files.ARCHITECTURE,
         "Relaxation": folders["search"] / files.RELAXATION,
+        "Filters of the first layer": folders["finetune"] / files.FILTERS,
     }
     pictures = {name: path for name, path in places.items() if path.is_file()}
     write_report(

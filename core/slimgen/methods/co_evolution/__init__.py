@@ -4,18 +4,28 @@
 and `finetune` its last line.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from torch import nn
 
-from slimgen.cost.rows import largest
 from slimgen.errors import RunError
-from slimgen.methods.checks import HALVING, priced
-from slimgen.methods.co_evolution.fitness import OUTPUTS, Fitness, Side, filters_of, outputs, sides
+from slimgen.files import FILTERS
+from slimgen.methods.checks import HALVING, NARROWED, priced
+from slimgen.methods.co_evolution.drawing import picture_filters, strips
+from slimgen.methods.co_evolution.fitness import OUTPUTS, SUM, Fitness, Side, filters_of, outputs, sides
 from slimgen.methods.co_evolution.halved import halved, pruned, train_pair
-from slimgen.methods.co_evolution.options import SearchOptions, SupernetOptions, check, search_reads
+from slimgen.methods.co_evolution.options import (
+    EVOLUTION,
+    GREEDY,
+    SearchOptions,
+    SupernetOptions,
+    check,
+    search_reads,
+    without_effect,
+)
+from slimgen.methods.co_evolution.ranked import first_within, ranking, rival_pairs
 from slimgen.methods.co_evolution.roulette import TURN, TURNS, CoEvolution, Population
 from slimgen.methods.effort import Effort
 from slimgen.methods.halving import measurements, pictures
@@ -28,10 +38,11 @@ from slimgen.nets.co_evolution.filters import FilterSpace
 from slimgen.nets.pieces import Generators
 from slimgen.nets.weights import save_weights
 from slimgen.recipe import Recipe, section
-from slimgen.search import Budget, Exhaustive, Genotype, Trial, require_reachable
+from slimgen.search import Exhaustive, Genotype, Trial, require_reachable
 from slimgen.tasks.task import Job
+from slimgen.training.distributed import first
 
-__all__ = ["SECTIONS", "check", "finetune", "preview", "search", "search_reads", "supernet"]
+__all__ = ["SECTIONS", "check", "finetune", "preview", "search", "search_reads", "supernet", "without_effect"]
 
 SECTIONS = {"supernet": SupernetOptions, "search": SearchOptions}
 
@@ -49,12 +60,20 @@ def preview(recipe: Recipe) -> Preview:
         return priced(filters.cost(genotype, *recipe.size), recipe)
 
     def learned(images: int) -> int:
-        tuning = recipe.finetune
-        return pictures(counts, tuning.steps(images), tuning.batch) if options.kind == HALVING else 0
+        if options.kind == HALVING:
+            tuning = recipe.finetune
+            return pictures(counts, tuning.steps(images), tuning.batch)
+        if (tuned := options.tuning) is None:
+            return 0
+        champions = 2 * options.iterations if options.kind == EVOLUTION and options.together else 0
+        networks = looked + champions + 4  # the last pair, each with its partner
+        return tuned.steps(images) * tuned.batch * networks // 2  # one of the two directions learns
 
     counts = options.candidates, options.proposed
-    looked = {"evolution": options.evaluations, "magnitude": 0, HALVING: 2 * measurements(*counts)}[options.kind]
-    taught = (lambda images: 0) if recipe.teach.generator_checkpoint else recipe.teach.steps
+    looked = {EVOLUTION: options.evaluations, HALVING: 2 * measurements(*counts)}.get(options.kind, 0)
+    # Rivals that are cut from the original are trained as long as the found one, without what led to the original.
+    anew = NARROWED in recipe.finetune.rivals and recipe.teach.generator_checkpoint is None
+    taught = recipe.teach.steps if anew else (lambda images: 0)
     return Preview(filters.space, costs, 2 + looked, learned=learned, before=taught)
 
 
@@ -77,24 +96,36 @@ def search(job: Job) -> Found:
     if options.kind == HALVING:
         return halved(fitness, searcher.space.narrow({TURN: [TURNS[0]]}), options)
     trials: list[Trial] = []
-    if options.kind == "evolution":
+    if options.kind == EVOLUTION:
         trials = fitness.explore("pairs", searcher, options.evaluations)
         if None in searcher.champions:
             raise RunError("the search found no candidate of finite fitness in one of the directions")
         a, b = (keeping(limit, searcher.ranked(turn), clock.measured) for turn in TURNS)
     else:
-        a, b = (keeping(limit, _strongest(fitness, name, side), clock.measured) for name, side in originals.items())
+        ranked = {
+            name: first_within(
+                side.filters,
+                ranking(job, name, side, options.kind),
+                clock.lowered(job),
+                partial(fitness.costs_of, name),
+            )
+            for name, side in originals.items()
+        }
+        a, b = (keeping(limit, ranked[turn], clock.measured) for turn in TURNS)
     # Measure both as they will be used: each with the other as its partner.
-    pairs = [searcher.pair(turn, a, b) for turn in TURNS]
+    earlier = searcher.both_ways if options.outcome == "sum" else []
+    pairs = [searcher.pair(turn, *pair) for pair in dict.fromkeys([*earlier, (a, b)]) for turn in TURNS]
     both = Exhaustive(searcher.space, fitness.objective, lambda pair: True, len(pairs), genotypes=pairs)
-    last = fitness.explore("found", both, len(pairs))
+    measured = fitness.explore("found", both, len(pairs))
     end = 1 + max((trial.round for trial in trials), default=-1)
-    last = [replace(trial, round=end) for trial in last]
+    last = [replace(trial, round=end) for trial in fitness.least(measured)]
     every = [replace(trial, step=DIRECTIONS[str(trial.genotype[TURN])]) for trial in (*trials, *last)]
     found, reverse = every[-2:]
     facts = {
         "evaluations": float(len(every)),
         "seconds.pairs": sum(trial.seconds for trial in every),
+        SUM: fitness.joint(found, reverse),
+        **(fitness.effort([*trials, *measured]).facts() if options.tuning is not None else {}),
         **fitness.facts(reverse),
     }
     if limit is not None:
@@ -108,24 +139,7 @@ def _population(fitness: Fitness, name: str, side: Side, options: SearchOptions)
     require_reachable(space, partial(fitness.costs_of, name), fitness.budget)
     # With one filter per layer, the strongest cost the same as any others.
     anchor, allows = side.filters.strongest(0.0), partial(fitness.allows_of, name)
-    return Population(space, allows, anchor, options.population, options.odds)
-
-
-def _strongest(fitness: Fitness, name: str, side: Side) -> Iterator[Genotype]:
-    """Yield the result of pruning by magnitude: the same share of every layer, as large as the budget allows.
-
-    Smaller shares follow, for when the network is slower than predicted.
-    """
-
-    def at(thousandths: int) -> Genotype:
-        return side.filters.strongest(thousandths / 1000)
-
-    for budget in fitness.clock.lowered(fitness.job):
-
-        def fits(part: int, budget: Budget = budget) -> bool:
-            return budget.allows(fitness.costs_of(name, at(part)))
-
-        yield at(largest(fits, most=1000))
+    return Population(space, allows, anchor, options.population, options.odds, options.pressure, options.start)
 
 
 def table_of(job: Job, filters: FilterSpace, options: SearchOptions) -> Timed:
@@ -139,23 +153,50 @@ def finetune(job: Job) -> Mapping[str, Trained]:
 
     Returns:
         `found` of the forward and `found_reverse` of the reverse direction, with `updates: 0` as they were pruned; and
-        `narrowed` and `narrowed_reverse` where the recipe asks for them.
+        the recipe's rivals in the same way: `magnitude`, `greedy` and `random1` ... are cut from the same originals at
+        the found generators' size and fine-tuned alike, `narrowed` is trained from scratch.
     """
     recipe, schedule, originals = job.recipe, job.recipe.finetune, sides(job)
     family, pair = recipe.teach.generator["family"], found_genotype(job)
-    described = [side.filters.described(pair.under(name)) for name, side in originals.items()]
     gans = pruned(job, originals, pair)
     nets: Sequence[nn.Module] = [gan.generator.eval() for gan in gans]
     steps = schedule.steps(len(job.data.split("train")))
     if not (known := handed_over(job, nets)) and steps:
         nets = train_pair(job, "found", gans, steps)
-    costs = [generator_cost(family, *recipe.size, **about) for about in described]
     # The original takes the place of the supernet here, so its training counts.
-    before = Effort.of(updates_of(job.inputs["teach"]), recipe.teach.batch, job.task.original_cost().exact)
-    before = before.plus(Effort.read(job.inputs["search"]))
-    efforts = [before.plus(Effort.of(steps, schedule.batch, cost.exact, counted=known)) for cost in costs]
-    trained = {
-        name: Trained(net, family, about, steps, effort)
-        for name, net, about, effort in zip(("found", f"found{REVERSE}"), nets, described, efforts, strict=True)
-    }
-    return {**trained, **train_rivals(job, costs, efforts[0])}
+    taught = Effort.of(updates_of(job.inputs["teach"]), recipe.teach.batch, job.task.original_cost().exact)
+
+    def trained(
+        name: str, masks: Genotype, nets: Sequence[nn.Module], before: Effort, known: bool
+    ) -> dict[str, Trained]:
+        found = {}
+        for way, net, (turn, side) in zip(("", REVERSE), nets, originals.items(), strict=True):
+            about = side.filters.described(masks.under(turn))
+            own = Effort.of(steps, schedule.batch, generator_cost(family, *recipe.size, **about).exact, counted=known)
+            found[f"{name}{way}"] = Trained(net, family, about, steps, before.plus(own))
+        return found
+
+    found, chosen = trained("found", pair, nets, taught.plus(Effort.read(job.inputs["search"])), known), {"kept": pair}
+    for name, masks in rival_pairs(job, originals, pair):
+        if name == GREEDY:
+            chosen["kept by ThiNet"] = masks
+        gans = pruned(job, originals, masks)
+        nets = train_pair(job, name, gans, steps) if steps else [gan.generator.eval() for gan in gans]
+        found |= trained(name, masks, nets, taught, False)
+    first(lambda: _picture(job, originals, chosen, [found[f"found{way}"].net for way in ("", REVERSE)]))
+    costs = [generator_cost(family, *recipe.size, **found[f"found{way}"].options) for way in ("", REVERSE)]
+    effort = found["found"].effort
+    assert effort is not None
+    return {**found, **train_rivals(job, costs, effort)}
+
+
+def _picture(
+    job: Job, originals: Mapping[str, Side], chosen: Mapping[str, Genotype], nets: Sequence[nn.Module]
+) -> None:
+    """Draw which filters of the first layer stay, in both directions, and what fine-tuning makes of them."""
+    rows = [
+        row
+        for (turn, side), title, net in zip(originals.items(), DIRECTIONS.values(), nets, strict=True)
+        for row in strips(title, side.filters, {way: masks.under(turn) for way, masks in chosen.items()}, net)
+    ]
+    picture_filters(rows, job.out / FILTERS)

@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
@@ -15,8 +15,9 @@ from slimgen.data.batches import Pair, whole
 from slimgen.errors import RunError
 from slimgen.files import DISCRIMINATOR
 from slimgen.methods.checks import priced
-from slimgen.methods.co_evolution.options import SearchOptions, SupernetOptions, Tuning
+from slimgen.methods.co_evolution.options import SearchOptions, SupernetOptions
 from slimgen.methods.co_evolution.roulette import TURN, TURNS
+from slimgen.methods.effort import Effort
 from slimgen.methods.latency import UNTIMED, Timed
 from slimgen.methods.trials import Measured, Setup, Trials
 from slimgen.metrics.evaluator import Evaluator, fitting_batch
@@ -31,7 +32,7 @@ from slimgen.training.draws import fixed
 from slimgen.training.fit import fit
 from slimgen.training.pool import ImagePool
 
-FITNESS, SHARE = "fitness", "share"
+FITNESS, SHARE, SUM = "fitness", "share", "sum_of_directions"
 OUTPUTS = "outputs.safetensors"
 
 
@@ -81,9 +82,15 @@ def outputs(job: Job, originals: Mapping[str, Side]) -> dict[str, Tensor]:
     return found
 
 
-def fitness(share: float, distance: float, cycle: float, options: SearchOptions) -> float:
-    """Return the fitness: the inverse of the sum of the share of weights that stays and the weighted losses."""
-    return 1 / (share + options.loss * (distance + options.cycle * cycle))  # Eqs. 11 and 13
+def fitness(share: float, removed: int, distance: float, cycle: float, options: SearchOptions) -> float:
+    """Return the fitness: the inverse of the sum of the share of weights that stays and the weighted losses.
+
+    With `search.fitness: authors`, it is that of the published code, which counts the filters `removed`.
+    """
+    losses = distance + options.cycle * cycle
+    if options.fitness == "authors":
+        return 500 / max(losses, 1e-12) + 0.001 * removed
+    return 1 / (share + options.loss * losses)  # Eqs. 11 and 13
 
 
 class Fitness(Trials):
@@ -110,12 +117,14 @@ class Fitness(Trials):
         for name, images in zip(TURNS, whole(job.data.split("val"), recipe.objective.images), strict=True):
             made, scores = kept[f"{name}.images"][: len(images)], kept[f"{name}.scores"][: len(images)]
             self._images[name] = compute.place(images)
-            self._wanted[name] = compute.place(scores if options.criterion == "discriminator" else made)
+            wanted = self._reduced(scores) if options.criterion == "discriminator" else made
+            self._wanted[name] = compute.place(wanted)
             metric, features, folder = recipe.objective.metric, recipe.evaluate.features, job.out / "reference" / name
             self._evaluators[name] = Evaluator(
                 (images, made), [metric], compute=compute, features=features, reference=folder
             )
-        self._partner = lru_cache(maxsize=2)(self._network)
+        # A partner is a function of its own masks alone, so every process and every resumed search has the same one.
+        self._partner = lru_cache(maxsize=2)(self._champion)
 
     def count(self, genotype: Genotype) -> dict[str, float]:
         """Return the costs of the generator that is measured."""
@@ -140,8 +149,9 @@ class Fitness(Trials):
     def quality(self, pair: Genotype) -> dict[str, float]:
         """Return the fitness, its terms (share of weights, both losses), and the recipe's metric."""
         turn, other, own = _whose(pair)
-        net = self._network(turn, own) if self.options.tuning is None else self._tuned(pair, self.options.tuning)
-        return self.beside(turn, own, net, self._partner(other, pair.under(other)))
+        partner = self._partner(other, pair.under(other))
+        net = self._network(turn, own) if self.options.tuning is None else self._tuned(turn, own, partner)
+        return self.beside(turn, own, net, partner)
 
     def beside(self, turn: str, own: Genotype, net: nn.Module, partner: nn.Module) -> dict[str, float]:
         """Return the quality of one direction's generator with a partner of the other direction; see `quality`."""
@@ -152,30 +162,48 @@ class Fitness(Trials):
         for shown, known in zip(torch.split(images, batch), torch.split(wanted, batch), strict=True):
             with torch.inference_mode(), self.job.compute.autocast():
                 fake = net(shown).float()
-                seen = self._discriminators[turn](fake).float() if self.options.criterion == "discriminator" else fake
+                seen = fake
+                if self.options.criterion == "discriminator":
+                    seen = self._reduced(self._discriminators[turn](fake).float())
                 distance = distance + (seen - known).square().double().sum()  # Eq. 5; or Eq. 4
                 cycle = cycle + (partner(fake).float() - shown).square().double().sum()  # Eq. 6
             made.append(fake)
         share = side.filters.share(own)
         losses = float(distance) / wanted.numel(), float(cycle) / images.numel()
-        value = fitness(share, *losses, self.options) if all(map(math.isfinite, losses)) else math.nan
+        removed = "".join(map(str, own.values())).count("0")
+        value = fitness(share, removed, *losses, self.options) if all(map(math.isfinite, losses)) else math.nan
         # Mean squares in place of the squared norms, which would grow with the size of the images.
         found = {FITNESS: value, SHARE: share, "distance": losses[0], "cycle": losses[1]}
         return found | self._evaluators[turn].score(torch.cat(made))
 
+    def _reduced(self, scores: Tensor) -> Tensor:
+        """Return what is compared of the scores (N, 1, h, w): all of them, or, as published, each image's mean."""
+        return scores.mean((1, 2, 3)) if self.options.fitness == "authors" else scores
+
     def _network(self, turn: str, genotype: Genotype) -> nn.Module:
         return self.job.compute.ready(self.sides[turn].filters.cut(genotype))
 
-    def _tuned(self, pair: Genotype, tuning: Tuning) -> nn.Module:
-        """Return the pruned generator after a short CycleGAN training by itself, the same for all (section 3.2)."""
-        turn, other, own = _whose(pair)
+    def _is_whole(self, turn: str, genotype: Genotype) -> bool:
+        return genotype == self.sides[turn].filters.space.largest()
+
+    def _champion(self, turn: str, genotype: Genotype) -> nn.Module:
+        """Return a generator as the other direction's partner: tuned once, beside the whole original, if it is cut."""
+        other = TURNS[1 - TURNS.index(turn)]
+        if self.options.tuning is None or self._is_whole(turn, genotype):
+            return self._network(turn, genotype)
+        return self._tuned(turn, genotype, self._network(other, self.sides[other].filters.space.largest()))
+
+    def _tuned(self, turn: str, own: Genotype, partner: nn.Module) -> nn.Module:
+        """Return a pruned generator after a short CycleGAN training beside a partner (section 3.2)."""
+        other, tuning = TURNS[1 - TURNS.index(turn)], self.options.tuning
+        assert tuning is not None
         recipe, compute = self.job.recipe, self.job.compute
         net = compute.place(self.sides[turn].filters.cut(own)).train()
-        steps = max(1, round(tuning.share * len(self.job.data.split("train")) / tuning.batch))
+        steps = tuning.steps(len(self.job.data.split("train")))
         schedule = Schedule(updates=steps, batch=tuning.batch, rate=tuning.rate, decay=0.0)
         one, two = (
             Direction(generator, self.sides[name].gan.discriminator, ImagePool(0), held)
-            for name, generator, held in ((turn, net, False), (other, self._partner(other, pair.under(other)), True))
+            for name, generator, held in ((turn, net, False), (other, partner, True))
         )
         moved, held = [{"params": list(net.parameters())}], [{"params": [nn.Parameter(torch.zeros(1))]}]
         phase = cycle_phases((one, two), moved, held, recipe.losses, schedule, steps)[0]
@@ -189,6 +217,29 @@ class Fitness(Trials):
             draw = fixed(Genotype({}))
             fit([phase], draw, {"train": batch}, steps, seed=recipe.seed, compute=compute, state={})
         return compute.ready(net.requires_grad_(False))
+
+    def joint(self, *directions: Trial) -> float:
+        """Return the sum over both directions of a pair that Co-Evolution minimises (Eq. 8)."""
+        terms = [trial.quality for trial in directions]
+        loss, cycle = self.options.loss, self.options.cycle
+        return sum(one[SHARE] + loss * (one["distance"] + cycle * one["cycle"]) for one in terms)
+
+    def least(self, trials: Sequence[Trial]) -> tuple[Trial, Trial]:
+        """Return the trials of the pair whose sum over both directions is least; they follow each other."""
+        pairs = list(zip(trials[::2], trials[1::2], strict=True))
+        sums = [self.joint(*pair) for pair in pairs]
+        return min(zip(sums, pairs, strict=True), key=lambda one: one[0] if math.isfinite(one[0]) else math.inf)[1]
+
+    def effort(self, trials: Sequence[Trial]) -> Effort:
+        """Return the effort of tuning the candidates of these trials, and their partners, each once."""
+        if self.options.tuning is None:
+            return Effort()
+        tuned = [(str(trial.genotype[TURN]), trial.genotype.under(str(trial.genotype[TURN]))) for trial in trials]
+        partners = {(_whose(trial.genotype)[1], trial.genotype.under(_whose(trial.genotype)[1])) for trial in trials}
+        tuned += [(turn, one) for turn, one in sorted(partners, key=str) if not self._is_whole(turn, one)]
+        macs = [self.sides[turn].filters.cost(one, *self.job.recipe.size).exact for turn, one in tuned]
+        steps = self.options.tuning.steps(len(self.job.data.split("train")))
+        return Effort.candidates(macs, steps, self.options.tuning.batch)
 
     def facts(self, reverse: Trial) -> dict[str, float]:
         """Return facts besides the winner: about the reverse direction, the genome and the latency table."""
@@ -207,11 +258,11 @@ class Fitness(Trials):
         recipe, images = self.job.recipe, self.job.data.manifest.splits["train"].sha256
         content = "-".join(images[side][:12] for side in sorted(images))
         how = f"seed {recipe.seed}, flip {recipe.data.flip}, {recipe.losses.model_dump_json()}"
-        return f"{protocol}; tuned on content {content}, {how}"
+        return f"{protocol}; both tuned on content {content}, {how}"
 
     def protocol_of(self, turn: str) -> str:
         """Return the settings that the fitness of one direction depends on, as text."""
-        names = {"loss", "cycle", "criterion", "tuning"}
+        names = {"fitness", "loss", "cycle", "criterion", "tuning"}
         return f"{self._evaluators[turn].protocol}; {self.options.model_dump_json(include=names)}"
 
 

@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from slimgen.errors import RecipeError
 from slimgen.methods import checks
-from slimgen.methods.co_evolution.roulette import Odds
+from slimgen.methods.co_evolution.pressure import Pressure
+from slimgen.methods.co_evolution.roulette import Odds, Start
 from slimgen.methods.keys import Crossover, LatencyNetworks, Mutation, Proposed, Selection
 from slimgen.methods.tuning import WHOLE
 from slimgen.metrics.kinds import PerImage
@@ -18,7 +19,20 @@ from slimgen.nets.co_evolution.groups import check_cuttable, check_family, narro
 from slimgen.recipe import Recipe, Section, section
 from slimgen.search import Space, require_reachable
 
-_OF_POPULATIONS = ("population", "evaluations", "selection", "crossover", "mutation", "together", "tuning")
+EVOLUTION, MAGNITUDE, GREEDY = "evolution", "magnitude", "greedy"
+RIVALS = (MAGNITUDE, GREEDY, checks.RANDOM, checks.NARROWED)
+_BREEDING = (
+    "population",
+    "evaluations",
+    "selection",
+    "crossover",
+    "mutation",
+    "pressure",
+    "start",
+    "outcome",
+    "together",
+)
+_OF_POPULATIONS = (*_BREEDING, "tuning")
 
 
 class SupernetOptions(Section):
@@ -33,23 +47,44 @@ class SupernetOptions(Section):
 
 
 class Tuning(Section):
-    """Training of each candidate on a share of the images, with its partner and the discriminators held fixed."""
+    """Short training of each candidate, with its partner and the discriminators held fixed.
 
-    share: float = Field(
-        default=0.1, gt=0, le=1, description="Share of the training images that a candidate is trained on, once."
+    A partner other than the whole original is tuned too, by as many updates, beside the original of the other
+    direction.
+    """
+
+    updates: int = Field(default=40, ge=1, description="Updates of each candidate.")
+    share: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="In place of `updates`: the share of the training images that a candidate is trained on, once (the "
+        "paper's tenth). None: `updates`.",
     )
-    batch: int = Field(default=1, ge=1, description="Batch size.")
+    batch: int = Field(default=4, ge=1, description="Batch size.")
     rate: float = Field(default=2e-4, gt=0, description="Learning rate of Adam; it stays constant.")
+
+    @model_validator(mode="after")
+    def one_length(self) -> Self:
+        """Require updates or a share, not both."""
+        if self.share is not None and "updates" in self.model_fields_set:
+            raise ValueError("'updates' and 'share' both give the length of tuning: leave one of them out")
+        return self
+
+    def steps(self, images: int) -> int:
+        """Return the number of updates, given the number of training images."""
+        return self.updates if self.share is None else max(1, round(self.share * images / self.batch))
 
 
 class SearchOptions(Section):
     """Section `search` of co-evolution: which filters of both generators are kept."""
 
-    kind: Literal["evolution", "magnitude", "halving"] = Field(
+    kind: Literal["evolution", "magnitude", "greedy", "halving"] = Field(
         default="evolution",
         description="`evolution` is Algorithm 1. `magnitude` keeps the strongest filters of every layer, as many as "
-        "the budget allows. `halving` trains random pairs by themselves and keeps the better half again and again, by "
-        "the mean fitness of both directions.",
+        "the budget allows; `greedy` keeps as many, those without which the next layers lose most (ThiNet). "
+        "`halving` trains random pairs by themselves and keeps the better half again and again, by the mean fitness of "
+        "both directions.",
     )
     candidates: int = Field(default=16, ge=2, description="Number of random pairs at the start, for kind `halving`.")
     proposed: Proposed = 0
@@ -65,6 +100,21 @@ class SearchOptions(Section):
     selection: Selection = 0.2
     crossover: Crossover = 0.7
     mutation: Mutation = 0.1
+    pressure: Pressure = Field(
+        default="roulette",
+        description="Probability of an individual as a parent: in proportion to its fitness (`roulette`, Eq. 12), or, "
+        "where fitnesses differ by little, to how many deviations it is above the mean (`sigma`) or to its `rank`.",
+    )
+    start: Start = Field(
+        default="bernoulli",
+        description="First generation: every filter stays with probability 1/2 (`bernoulli`), or with one drawn for "
+        "each of an individual's `layers`, so that the first individuals differ in shape.",
+    )
+    fitness: Literal["paper", "authors"] = Field(
+        default="paper",
+        description="Fitness of an individual: `paper` is Eq. 11; `authors` is their code's, 500 over the losses plus "
+        "a thousandth of the number of filters removed, where an image has one discriminator score, the mean.",
+    )
     loss: float = Field(
         default=10.0,
         ge=0,
@@ -84,8 +134,15 @@ class SearchOptions(Section):
         description="Measure each direction with the best individual of the other as its partner. false: with the "
         "whole original.",
     )
+    outcome: Literal["last", "sum"] = Field(
+        default="last",
+        description="Pair that is found: the best of both `last` generations (Algorithm 1), or, of all pairs "
+        "measured in both directions, the one whose `sum` over them is least (Eq. 8).",
+    )
     tuning: Tuning | None = Field(
-        default=None, description="Short training of each candidate before it is measured. None: no training."
+        default=Tuning(),
+        description="Short training of each candidate before it is measured, and of the partner that it is measured "
+        "with. null: none.",
     )
     latency_networks: LatencyNetworks = 16
 
@@ -120,17 +177,18 @@ def check(recipe: Recipe) -> None:
         rule = "objective.metric must be a metric of single images, since co_evolution compares with the original's"
         raise RecipeError(rule, repr(recipe.objective.metric), "choose one such as psnr, ssim or lpips")
     _check_originals(recipe)
-    checks.check_rivals(recipe)
-    if recipe.finetune.rivals and recipe.finetune.updates == 0 and recipe.teach.generator_checkpoint is not None:
+    checks.check_rivals(recipe, RIVALS)
+    narrowed = checks.NARROWED in recipe.finetune.rivals
+    if narrowed and recipe.finetune.updates == 0 and recipe.teach.generator_checkpoint is not None:
         rule = "a narrowed rival gets the updates of the original and of fine-tuning together, which must be above 0"
-        raise RecipeError(rule, "an imported original and finetune.updates 0", "leave finetune.rivals out")
+        raise RecipeError(rule, "an imported original and finetune.updates 0", "leave narrowed out of finetune.rivals")
     checks.check_limits(recipe, checks.LIMITS)
     _check_halving(recipe, options)
     budget, family = checks.budget_of(recipe), recipe.teach.generator["family"]
     if budget.latency_ms is not None:
         check_pieces(family)
-    if options.kind == "magnitude" and not budget.limits:
-        raise RecipeError("search.kind magnitude needs a budget", "none", "set budget.params or budget.macs")
+    if options.kind in (MAGNITUDE, GREEDY) and not budget.limits:
+        raise RecipeError(f"search.kind {options.kind} needs a budget", "none", "set budget.params or budget.macs")
     budget = replace(budget, latency_ms=None)  # latency is measured when the search begins
     rest = {name: value for name, value in recipe.teach.generator.items() if name != "family"}
     if ":" in family:
@@ -144,11 +202,20 @@ def _check_halving(recipe: Recipe, options: SearchOptions) -> None:
     halving = options.kind == checks.HALVING
     needs = {f"search.{name}": (not halving, "another search.kind than halving") for name in _OF_POPULATIONS}
     needs["search.latency_networks"] = (recipe.budget.latency_ms is not None, "a limit budget.latency_ms")
+    if options.outcome == "sum" and not halving:
+        needs["search.outcome"] = (recipe.budget.latency_ms is None, "no limit budget.latency_ms")
+    needs["search.loss"] = (options.fitness == "paper", "search.fitness paper")
     needs["search.candidates"] = needs["search.proposed"] = (halving, "search.kind halving")
     checks.check_effects({"search": options}, needs)
     if halving and recipe.finetune.updates == 0:
         rule = "search.kind halving trains its candidates as the section finetune says, so that must train"
         raise RecipeError(rule, "finetune.updates 0", "give it updates or epochs")
+
+
+def without_effect(recipe: Recipe) -> tuple[str, ...]:
+    """Return the given keys of the section `search` that change nothing where filters are ranked, not searched."""
+    ranked = section(SearchOptions, recipe.search, "search").kind in (MAGNITUDE, GREEDY)
+    return tuple(f"search.{name}" for name in _BREEDING if name in recipe.search and ranked)
 
 
 def search_reads(recipe: Recipe) -> tuple[str, ...]:

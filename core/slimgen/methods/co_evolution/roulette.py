@@ -3,9 +3,10 @@
 import math
 import random
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from slimgen.errors import RecipeError
+from slimgen.methods.co_evolution.pressure import Pressure, probabilities
 from slimgen.search import Allows, Choice, Feasible, Genotype, Mask, Objective, Searcher, Space, Trial, Value
 
 TURNS = ("a", "b")
@@ -34,6 +35,7 @@ class Odds(NamedTuple):
 
 
 PUBLISHED = Odds()  # from the published code; the paper gives none
+Start = Literal["bernoulli", "layers"]
 
 
 class Population:
@@ -48,12 +50,24 @@ class Population:
         anchor: an allowed genotype with as few filters as possible: the strongest of every layer.
         size: number of individuals in a generation (K).
         odds: the probabilities of the operations that produce an offspring.
+        pressure: how fitnesses decide who becomes a parent; see `probabilities`.
+        start: the first generation's bits: `bernoulli` sets each with probability 1/2; `layers` with a probability
+            drawn anew for every mask of every individual, so that individuals differ in shape.
 
     Raises:
         RecipeError: a dimension that is not a mask, fewer than two individuals, or odds that are not probabilities.
     """
 
-    def __init__(self, space: Space, allows: Allows, anchor: Genotype, size: int, odds: Odds = PUBLISHED) -> None:
+    def __init__(
+        self,
+        space: Space,
+        allows: Allows,
+        anchor: Genotype,
+        size: int,
+        odds: Odds = PUBLISHED,
+        pressure: Pressure = "roulette",
+        start: Start = "bernoulli",
+    ) -> None:
         if any(not isinstance(dimension, Mask) for dimension in space.values()):
             raise RecipeError("a genetic search over bits needs a space of masks", repr(space))
         if size < 2:
@@ -61,29 +75,36 @@ class Population:
         if min(odds) < 0 or not math.isclose(sum(odds), 1):
             raise RecipeError("selection, crossover and mutation must be probabilities that sum to 1", tuple(odds))
         self.space, self.size, self.odds = space, size, odds
+        self._pressure, self._start = pressure, start
         self._feasible = Feasible(space, allows, anchor)
 
     def draw(self, rng: random.Random) -> list[Genotype]:
-        """Draw a first generation, every bit with probability 1/2; empty if the budget allows nothing."""
+        """Draw a first generation; empty if the budget allows nothing."""
+        if self._start == "layers":
+            return self.settled([self._shape(rng) for _ in range(self.size)], rng)
         length = len(self._bits(self.space.largest()))
         return self.settled([f"{rng.getrandbits(length):0{length}b}" if length else "" for _ in range(self.size)], rng)
 
-    def breed(self, parents: Sequence[Genotype], fitness: Sequence[float], rng: random.Random) -> list[Genotype]:
-        """Return the next generation: the fittest unchanged, then offspring of parents drawn by roulette (Eq. 12).
+    def _shape(self, rng: random.Random) -> str:
+        """Draw a genome, each layer with a density of its own."""
+        genome = ""
+        for bits in self.space.largest().values():
+            density = rng.random()
+            genome += "".join("1" if rng.random() < density else "0" for _ in str(bits))
+        return genome
 
-        A parent whose fitness is not finite or not above 0 is drawn only if there are no others.
-        """
+    def breed(self, parents: Sequence[Genotype], fitness: Sequence[float], rng: random.Random) -> list[Genotype]:
+        """Return the next generation: the fittest unchanged, then offspring of parents drawn by their fitness."""
         if not parents:
             return []
-        weights = [value if math.isfinite(value) and value > 0 else 0.0 for value in fitness]
+        weights = probabilities(fitness, self._pressure)
         bits = [self._bits(parent) for parent in parents]
         fittest = bits[weights.index(max(weights))]
-        weights = weights if any(weights) else [1.0] * len(parents)
         return self.settled([fittest, *(self._child(bits, weights, rng) for _ in range(self.size - 1))], rng)
 
     def _child(self, parents: Sequence[str], weights: Sequence[float], rng: random.Random) -> str:
         operation = rng.random()
-        first = rng.choices(parents, weights)[0]  # Eq. 12: in proportion to its fitness
+        first = rng.choices(parents, weights)[0]
         if operation < self.odds.selection or not first:
             return first
         start, end = sorted(rng.sample(range(len(first) + 1), 2))
@@ -99,6 +120,24 @@ class Population:
     def allows(self, genotype: Genotype) -> bool:
         """Return whether a genotype is within the budget."""
         return self._feasible.allows(genotype)
+
+    def filled(self, genotype: Genotype, rng: random.Random) -> Genotype:
+        """Return a genotype with filters added at random places, as long as the budget allows."""
+        bits = {name: str(genotype[name]) for name in self.space}
+        missing = [(name, place) for name, each in bits.items() for place, bit in enumerate(each) if bit == "0"]
+        rng.shuffle(missing)
+
+        def with_first(count: int) -> Genotype:
+            values = {name: list(each) for name, each in bits.items()}
+            for name, place in missing[:count]:
+                values[name][place] = "1"
+            return Genotype({name: "".join(each) for name, each in values.items()})
+
+        low, high = 0, len(missing) + 1
+        while high - low > 1:  # invariant: with the first `low` filters it is allowed
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.allows(with_first(middle)) else (low, middle)
+        return with_first(low)
 
     def settled(self, genomes: Sequence[str], rng: random.Random) -> list[Genotype]:
         """Return genomes as genotypes within the budget, none with an empty layer."""
@@ -168,6 +207,16 @@ class CoEvolution(Searcher):
         """The fittest individual of each population's last generation; None before there is one."""
         first, second = self._state.sides
         return first.champion, second.champion
+
+    @property
+    def both_ways(self) -> list[tuple[Genotype, Genotype]]:
+        """The individuals of both populations that were measured with each other as their partner, in order.
+
+        The best of a generation is kept, and so measured again beside the partner that was found with it.
+        """
+        forth, back = ({pair: None for pair in self.trials if pair[TURN] == turn} for turn in TURNS)
+        pairs = [(pair.under(TURNS[0]), pair.under(TURNS[1])) for pair in forth]
+        return [pair for pair in pairs if self.pair(TURNS[1], *pair) in back]
 
     def ranked(self, turn: str) -> list[Genotype]:
         """Return the champion of a population, then the others of its last generation, fittest first."""

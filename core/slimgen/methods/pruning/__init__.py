@@ -7,21 +7,21 @@ the contribution of each filter to the layers that read it is measured; `finetun
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
-from slimgen.cost.rows import largest
 from slimgen.methods.checks import NARROWED, RANDOM, priced
+from slimgen.methods.co_evolution.ranked import first_within
 from slimgen.methods.co_evolution.roulette import Population
 from slimgen.methods.effort import Effort
 from slimgen.methods.latency import Timed, keeping, timed
 from slimgen.methods.method import Found, Preview, Trained, found_genotype, updates_of
 from slimgen.methods.pruning.distilling import distilling, imitating
-from slimgen.methods.pruning.generations import Generations, changed, filled
+from slimgen.methods.pruning.generations import Generations, changed
 from slimgen.methods.pruning.judging import GRAMS, Judged, Pruned, inputs, opened, opponent
 from slimgen.methods.pruning.options import (
     EVOLUTION,
@@ -52,8 +52,6 @@ __all__ = ["SECTIONS", "check", "finetune", "preview", "search", "search_reads",
 SECTIONS = {"supernet": SupernetOptions, "search": SearchOptions}
 
 PIECES = 300  # the most pieces measured in advance; a search that needs others measures them when they occur
-Orders = Mapping[str, Sequence[int]]
-"""The filters of each dimension, those to keep first."""
 
 
 def preview(recipe: Recipe) -> Preview:
@@ -93,12 +91,12 @@ def search(job: Job) -> Found:
     facts = {"bits": float(pruned.filters.bits), "space_size": float(min(space.size, 10**300)), **clock.facts}
     if options.kind != EVOLUTION:
         ranked = {MAGNITUDE: pruned.by_magnitude, GREEDY: pruned.greedily}[options.kind]
-        chosen = keeping(limit, _first(pruned.filters, ranked, clock.lowered(job), judged.costs), clock.measured)
+        chosen = keeping(limit, first_within(pruned.filters, ranked, clock.lowered(job), judged.costs), clock.measured)
         only = Exhaustive(space, judged.objective, lambda genotype: True, 1, genotypes=[chosen])
         trials = judged.explore(options.kind, only, 1)
         return judged.found(trials, facts, accepts=clock.accepts(limit, facts))
     every = [pruned.by_magnitude, pruned.greedily]
-    begin = [next(_first(pruned.filters, order, clock.lowered(job), judged.costs)) for order in every]
+    begin = [next(first_within(pruned.filters, order, clock.lowered(job), judged.costs)) for order in every]
     population = Population(space, judged.allows, space.smallest(), options.population, options.odds)
     searcher = Generations(population, judged.objective, every, list(dict.fromkeys(begin)))
     trials = judged.explore(EVOLUTION, searcher, options.evaluations)
@@ -106,25 +104,6 @@ def search(job: Job) -> Found:
         macs = [pruned.filters.cost(trial.genotype, *job.recipe.size).exact for trial in trials]
         facts |= Effort.candidates(macs, options.tune, job.recipe.finetune.batch).facts()
     return judged.found(trials, facts, accepts=clock.accepts(limit, facts))
-
-
-def _first(
-    filters: FilterSpace, order: Orders, budgets: Iterator[Budget], costs: Callable[[Genotype], Mapping[str, float]]
-) -> Iterator[Genotype]:
-    """Yield the masks that keep the first filters of an order: the same share of every layer, as large as allowed.
-
-    Smaller shares follow, for when the network is slower than predicted.
-    """
-
-    def at(thousandths: int) -> Genotype:
-        return filters.first(thousandths / 1000, order)
-
-    for budget in budgets:
-
-        def fits(part: int, budget: Budget = budget) -> bool:
-            return budget.allows(costs(at(part)))
-
-        yield at(max(0, largest(fits, most=1000)))
 
 
 def table_of(job: Job, filters: FilterSpace, options: SearchOptions) -> Timed:
@@ -178,7 +157,7 @@ def _rivals(job: Job, pruned: Pruned, budget: Budget) -> Iterator[tuple[str, Gen
     def costs(genotype: Genotype) -> Mapping[str, float]:
         return priced(filters.cost(genotype, *recipe.size), recipe)
 
-    first = partial(_first, filters, pruned.by_magnitude)
+    first = partial(first_within, filters, pruned.by_magnitude)
     strongest = next(first(iter([budget]), costs))
     if MAGNITUDE in recipe.finetune.rivals:
         yield MAGNITUDE, strongest
@@ -187,7 +166,7 @@ def _rivals(job: Job, pruned: Pruned, budget: Budget) -> Iterator[tuple[str, Gen
         rng = random.Random(f"{recipe.seed}/{RANDOM}/{number}")
         shuffled = {name: rng.sample(range(mask), mask) for name, mask in _lengths(filters).items()}
         (drawn,) = population.settled([changed(strongest, shuffled, rng)], rng)
-        yield f"{RANDOM}{number}", filled(population, drawn, rng)
+        yield f"{RANDOM}{number}", population.filled(drawn, rng)
 
 
 def _lengths(filters: FilterSpace) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from slimgen.methods.co_evolution.roulette import Population
 from slimgen.search import Genotype, Objective, Searcher, Trial
@@ -53,7 +53,7 @@ class Generations(Searcher):
         if self.best is not None and self.best.genotype not in known:
             known.append(self.best.genotype)
         fitness = [self._inverse(one) for one in known]
-        return [filled(self._population, one, rng) for one in self._population.breed(known, fitness, rng)]
+        return [self._population.filled(one, rng) for one in self._population.breed(known, fitness, rng)]
 
     def _inverse(self, genotype: Genotype) -> float:
         value = -self.fitness(genotype)  # the distance, infinity where the candidate failed
@@ -65,7 +65,7 @@ class Generations(Searcher):
             order = self._orders[number % len(self._orders)]
             begun = self._begin[number % len(self._begin)]
             genomes = self._population.settled([changed(begun, order, rng)], rng)
-            found += [filled(self._population, one, rng) for one in genomes]
+            found += [self._population.filled(one, rng) for one in genomes]
         return found
 
 
@@ -79,23 +79,3 @@ def changed(genotype: Genotype, orders: dict[str, list[int]], rng: random.Random
         stay = set(sorted(places, key=lambda place: places[place])[: max(1, round(share * length))])
         bits.append("".join("1" if place in stay else "0" for place in range(length)))
     return "".join(bits)
-
-
-def filled(population: Population, genotype: Genotype, rng: random.Random) -> Genotype:
-    """Return a genotype with filters added at random places, as long as the budget allows."""
-    bits = {name: str(genotype[name]) for name in population.space}
-    missing = [(name, place) for name, each in bits.items() for place, bit in enumerate(each) if bit == "0"]
-    rng.shuffle(missing)
-    allows: Callable[[Genotype], bool] = population.allows
-
-    def with_first(count: int) -> Genotype:
-        values = {name: list(each) for name, each in bits.items()}
-        for name, place in missing[:count]:
-            values[name][place] = "1"
-        return Genotype({name: "".join(each) for name, each in values.items()})
-
-    low, high = 0, len(missing) + 1
-    while high - low > 1:  # invariant: with the first `low` filters it is allowed
-        middle = (low + high) // 2
-        low, high = (middle, high) if allows(with_first(middle)) else (low, middle)
-    return with_first(low)
