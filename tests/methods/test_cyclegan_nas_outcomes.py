@@ -133,6 +133,8 @@ def test_an_operation_that_training_has_excluded_is_infinitely_unlikely_but_has_
         ("supernet.hidden=3", "hidden width of at least 4"),
         ("search.evaluations=3", "needs search.kind random"),
         ("search={discriminators: original, discriminator_hidden: 4}", "needs search.discriminators found"),
+        ("supernet.padding=zeros", "supernet: padding"),
+        ("finetune.rivals=[naive]", "must suit the method cyclegan_nas; got 'naive'; choose from narrowed, by_hand"),
         ("search.hidden=0", "search: hidden: must be at least 1; got 0"),
         ("search.hiden=8", "did you mean 'hidden'"),
         ("size=40", "multiples of 16"),
