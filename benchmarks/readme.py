@@ -331,7 +331,7 @@ def both_ways(found: Mapping[str, Any]) -> str:
         f"{partners}; cycle: mean absolute error after both translations (lower is better); {spread}. Measured on "
         f"{machine(found)}. `{found['command']}`"
     )
-    return "\n".join([head, "", *unpaired.lines(found["generators"])])
+    return "\n".join([head, "", *unpaired.lines(found["generators"]), *unpaired.gains(found.get("differences", ()))])
 
 
 def from_noise(found: Mapping[str, Any]) -> str:
