@@ -18,6 +18,7 @@ from slimgen.methods.cyclegan_nas import check, search
 from slimgen.methods.cyclegan_nas.options import equal_hidden
 from slimgen.methods.cyclegan_nas.phases import GENERATORS, joined
 from slimgen.nets import generator_cost
+from slimgen.nets.cyclegan_nas.space import GeneratorShape
 from slimgen.nets.relaxation import Relaxation
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import Recipe
@@ -144,6 +145,13 @@ def test_an_operation_that_training_has_excluded_is_infinitely_unlikely_but_has_
 def test_recipes_that_make_no_sense_are_refused(setting, message):
     with pytest.raises(SlimgenError, match=message):
         check(TINY.override([setting]))
+
+
+def test_a_search_mirrors_all_padding_and_networks_from_before_there_was_a_choice_do_not():
+    assert options_of(TINY).generator().padding == "reflect"
+    assert options_of(TINY.override(["supernet.padding=one"])).generator() == GeneratorShape(4, 3)
+    assert GeneratorShape().padding == "one"
+    assert GeneratorShape().activated
 
 
 def test_halving_needs_no_supernet_and_no_settings_of_one():
