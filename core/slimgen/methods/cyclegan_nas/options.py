@@ -218,8 +218,8 @@ def check(recipe: Recipe) -> None:
     checks.check_effects({"supernet": training, "search": options}, needs)
     if not training.temperature[0] >= training.temperature[1] > 0:
         raise RecipeError("supernet.temperature must be above 0 and must not rise", list(training.temperature))
+    check_size(training.discriminator(), *recipe.size)  # it needs larger images than a generator
     check_size(training.generator(), *recipe.size)
-    check_size(training.discriminator(), *recipe.size)
     if isinstance(options.hidden, int):
         training.generator(options.hidden)
     else:
