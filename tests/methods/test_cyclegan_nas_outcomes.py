@@ -147,8 +147,8 @@ def test_recipes_that_make_no_sense_are_refused(setting, message):
         check(TINY.override([setting]))
 
 
-def test_a_search_mirrors_all_padding_and_networks_from_before_there_was_a_choice_do_not():
-    assert options_of(TINY).generator().padding == "reflect"
+def test_a_search_pads_as_cyclegan_and_networks_from_before_there_was_a_choice_do_not():
+    assert options_of(TINY).generator().padding == "cyclegan"
     assert options_of(TINY.override(["supernet.padding=one"])).generator() == GeneratorShape(4, 3)
     assert GeneratorShape().padding == "one"
     assert GeneratorShape().activated

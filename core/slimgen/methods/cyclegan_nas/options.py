@@ -86,9 +86,10 @@ class SupernetOptions(Schedule):
         default=False, description="Search the first and the last layers too, as the published code does."
     )
     padding: Padding = Field(
-        default="reflect",
-        description="Padding of the generators' convolutions, which the paper leaves open: `reflect`, mirrored pixels, "
-        "as in CycleGAN; or `one` mirrored pixel and then zeros, as in the published code.",
+        default="cyclegan",
+        description="Padding of the generators' convolutions, which the paper leaves open: as in `cyclegan`, mirrored "
+        "pixels, but zeros around convolutions that halve the size; `reflect`, mirrored pixels everywhere; or `one` "
+        "mirrored pixel and then zeros, as in the published code.",
     )
     activated: bool = Field(
         default=True,

@@ -112,7 +112,7 @@ class CellsGenerator(_Cells):
         for slot, option in zip(shape.slots, chosen(shape, shape.genotype), strict=True):
             size = (1, slot.inputs, height // part, width // part)
             behind = [*filter(None, [slot.end]), *(["sum"] if slot.skip == "end" else [])]
-            behind += ["reflect"] if slot.padding == "reflect" and option in CONVOLUTIONS else []
+            behind += [slot.padding] if slot.padding != "one" and option in CONVOLUTIONS else []
             key = f"cells {slot.kind} {option} {slot.outputs} {' '.join(behind)} of {'x'.join(map(str, size))}"
             found.append(Piece(key, partial(_piece, slot, option), size))
             part = slot.part

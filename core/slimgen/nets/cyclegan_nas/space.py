@@ -19,7 +19,7 @@ from slimgen.search.space import Space
 
 Kind = Literal["encoding", "residual", "decoding"]
 Skip = Literal["", "begin", "end"]
-Padding = Literal["one", "reflect"]
+Padding = Literal["one", "reflect", "cyclegan"]
 
 CONVOLUTIONS = {
     "conv3x3": (3, 1),
@@ -55,7 +55,8 @@ class Slot(NamedTuple):
         normed: whether a norm follows.
         end: the last step: an activation, `tanh`, or nothing after scores.
         leaky: whether the activation is a LeakyReLU, as in discriminators, instead of a ReLU.
-        padding: of convolutions: `one` mirrored pixel and then zeros, or mirrored pixels alone (`reflect`).
+        padding: of convolutions: `one` mirrored pixel and then zeros; mirrored pixels alone (`reflect`); or as in
+            `cyclegan`, mirrored pixels where the size is kept and zeros where it is halved.
     """
 
     name: str
@@ -95,8 +96,7 @@ class GeneratorShape:
         outputs: channels of the output images.
         ends: whether the stem and the output are also searched, among the operations of residual cells (the paper's
             S^r), as in the published code; otherwise they are 7x7 convolutions.
-        padding: padding of the convolutions, which the paper leaves open: `reflect`, mirrored pixels alone, as around
-            CycleGAN's first and last convolution; or `one` mirrored pixel and then zeros, as in the published code.
+        padding: padding of the convolutions, which the paper leaves open; see `Slot`. `one` is the published code's.
         activated: whether an activation follows the second operation of a residual cell too, before the cell's input is
             added (section 3.2); CycleGAN has none there.
     """
@@ -115,7 +115,7 @@ class GeneratorShape:
     @property
     def least(self) -> int:
         """The smallest side: a mirrored padding needs more pixels than it adds at 1/4 of the size, up to four."""
-        return 20 if self.padding == "reflect" else 8
+        return 8 if self.padding == "one" else 20
 
     def __post_init__(self) -> None:
         if self.hidden < 4 or self.cells < 2 or min(self.inputs, self.outputs) < 1:
