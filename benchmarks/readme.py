@@ -22,6 +22,7 @@ from benchmarks import (
     chance,
     coevolved,
     converters,
+    frames,
     integers,
     judgement,
     pruning,
@@ -333,7 +334,7 @@ def both_ways(found: Mapping[str, Any]) -> str:
         f"{partners}; cycle: mean absolute error after both translations (lower is better); {spread}. Measured on "
         f"{machine(found)}. `{found['command']}`"
     )
-    return "\n".join([head, "", *unpaired.lines(found["generators"])])
+    return "\n".join([head, "", *unpaired.lines(found["generators"]), *unpaired.gains(found.get("differences", ()))])
 
 
 def chosen(found: Mapping[str, Any]) -> str:
@@ -418,6 +419,7 @@ RESULT = {
     "kills": kills,
     "unpaired": both_ways,
     "converters": converters.paragraph,
+    "frames": frames.paragraph,
     "alphagan": from_noise,
     "co_evolution": beside_peers.co_evolution,
     "coevolved": chosen,

@@ -68,8 +68,8 @@ FAMILIES = {
         3,
     ),
     "cyclegan_nas": (
-        {"hidden": 8, "cells": 2, "spectral": False}
-        | {"genotype": space_of(GeneratorShape(hidden=8, cells=2)).sample(random.Random(0))},
+        {"hidden": 8, "cells": 3, "spectral": False, "padding": "reflect", "activated": False}
+        | {"genotype": space_of(GeneratorShape(hidden=8, cells=3)).sample(random.Random(0))},
         3,
     ),
     "spade": ({"ngf": 2, "doublings": 5, "inputs": 5}, 5),

@@ -18,6 +18,7 @@ from slimgen.methods.cyclegan_nas import check, search
 from slimgen.methods.cyclegan_nas.options import equal_hidden
 from slimgen.methods.cyclegan_nas.phases import GENERATORS, joined
 from slimgen.nets import generator_cost
+from slimgen.nets.cyclegan_nas.space import GeneratorShape
 from slimgen.nets.relaxation import Relaxation
 from slimgen.nets.weights import load_weights, save_weights
 from slimgen.recipe import Recipe
@@ -133,6 +134,8 @@ def test_an_operation_that_training_has_excluded_is_infinitely_unlikely_but_has_
         ("supernet.hidden=3", "hidden width of at least 4"),
         ("search.evaluations=3", "needs search.kind random"),
         ("search={discriminators: original, discriminator_hidden: 4}", "needs search.discriminators found"),
+        ("supernet.padding=zeros", "supernet: padding"),
+        ("finetune.rivals=[naive]", "must suit the method cyclegan_nas; got 'naive'; choose from narrowed, by_hand"),
         ("search.hidden=0", "search: hidden: must be at least 1; got 0"),
         ("search.hiden=8", "did you mean 'hidden'"),
         ("size=40", "multiples of 16"),
@@ -142,6 +145,13 @@ def test_an_operation_that_training_has_excluded_is_infinitely_unlikely_but_has_
 def test_recipes_that_make_no_sense_are_refused(setting, message):
     with pytest.raises(SlimgenError, match=message):
         check(TINY.override([setting]))
+
+
+def test_a_search_pads_as_cyclegan_and_networks_from_before_there_was_a_choice_do_not():
+    assert options_of(TINY).generator().padding == "cyclegan"
+    assert options_of(TINY.override(["supernet.padding=one"])).generator() == GeneratorShape(4, 3)
+    assert GeneratorShape().padding == "one"
+    assert GeneratorShape().activated
 
 
 def test_halving_needs_no_supernet_and_no_settings_of_one():

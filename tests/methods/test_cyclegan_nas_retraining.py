@@ -10,6 +10,7 @@ from torch import nn
 from slimgen import stages
 from slimgen.data.batches import whole
 from slimgen.data.prepared import Prepared
+from slimgen.methods.cyclegan_nas.options import FRAME
 from slimgen.methods.cyclegan_nas.phases import DISCRIMINATORS, GENERATORS
 from slimgen.methods.cyclegan_nas.repeats import Comparison
 from slimgen.nets import build_generator, generator_cost
@@ -29,22 +30,30 @@ def whole_run(untracked, tmp_path_factory) -> Path:
     return run_until("export", tmp_path_factory.mktemp("tiny"))
 
 
+RIVALS = ("narrowed", "by_hand")
+
+
 class KilledError(Exception):
     """Stands for the signal."""
 
 
-def test_the_run_ends_with_both_directions_found_and_uniform_as_they_were_kept(whole_run):
+def test_the_run_ends_with_both_directions_of_every_generator_as_they_were_kept(whole_run):
     rows = {row["name"]: row for row in json.loads((whole_run / "evaluate" / "table.json").read_text())["rows"]}
-    assert set(rows) == {f"{name}{way}" for name in ("original", "found", "narrowed") for way in ("", "_reverse")}
+    assert set(rows) == {f"{name}{way}" for name in ("original", "found", *RIVALS) for way in ("", "_reverse")}
     about = json.loads((whole_run / "finetune" / "networks.json").read_text())
     genotype = Genotype.from_json(json.loads((whole_run / "search" / "genotype.json").read_text())["genotype"])
     for way, role in zip(("", "_reverse"), GENERATORS, strict=True):
         assert about[f"found{way}"]["options"]["genotype"] == genotype.under(role).to_json()
         assert rows[f"found{way}"]["family"] == "cyclegan_nas"
-        narrower = {**about[f"narrowed{way}"]["options"], "ngf": about[f"narrowed{way}"]["options"]["ngf"] - 1}
         found = rows[f"found{way}"]["params"]
-        assert generator_cost("resnet", 32, 32, **narrower).params < found <= rows[f"narrowed{way}"]["params"]
-        assert rows[f"found{way}"]["updates"] == rows[f"narrowed{way}"]["updates"] == 2
+        for rival, width in zip(RIVALS, ("ngf", "hidden"), strict=True):
+            family, options = about[f"{rival}{way}"]["family"], about[f"{rival}{way}"]["options"]
+            less = {**options, width: options[width] - 1}
+            assert generator_cost(family, 32, 32, **less).params < found <= rows[f"{rival}{way}"]["params"]
+            assert rows[f"found{way}"]["updates"] == rows[f"{rival}{way}"]["updates"] == 2
+        frame = {name: value for name, value in about[f"by_hand{way}"]["options"].items() if name in FRAME}
+        assert frame.items() <= about[f"found{way}"]["options"].items()
+        assert set(about[f"by_hand{way}"]["options"]["genotype"].values()) == {"conv3x3", "transposed3x3"}
     assert (whole_run / "export" / "generator.onnx").is_file()
     assert (whole_run / "search" / "relaxation.png").is_file()
     assert "Relaxation" in (whole_run / "evaluate" / "report.html").read_text()
@@ -55,7 +64,7 @@ def test_the_best_repeat_is_kept_and_all_are_reported(whole_run):
     comparison = Comparison(work)
     told = read_record(whole_run / "finetune")["metrics"]
     about = json.loads((whole_run / "finetune" / "networks.json").read_text())
-    for name in ("found", "narrowed"):
+    for name in ("found", *RIVALS):
         pair = []
         for way in ("", "_reverse"):
             net = build_generator(about[f"{name}{way}"]["family"], **about[f"{name}{way}"]["options"])
@@ -125,7 +134,7 @@ def test_found_or_original_discriminators_train_the_found_generators(whole_run, 
         inputs = folders(whole_run, "supernet")
         stages.search(recipe, **inputs, out=out / "search", progress=quiet)
         stages.finetune(recipe, **inputs, search=out / "search", out=out / "finetune", progress=quiet)
-    assert judged == ["CellsDiscriminator", "PatchGAN", "PatchGAN", "PatchGAN"]
+    assert judged == ["CellsDiscriminator", *["PatchGAN"] * 5]
 
 
 def test_spectral_norms_are_folded_into_the_stored_weights(whole_run, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from slimgen.device import Compute
 from slimgen.errors import RecipeError, WeightsError
 from slimgen.metrics.evaluator import Evaluator
-from slimgen.metrics.features import FeatureNetwork, open_features
+from slimgen.metrics.features import INPUT, FeatureNetwork, open_features, resized
 from slimgen.metrics.frechet import Statistics, frechet_distance
 from slimgen.metrics.inception import WEIGHTS, import_torchvision, load_inception
 from slimgen.metrics.kid import KernelSide, kernel_distance
@@ -115,6 +115,59 @@ def test_fid_is_the_number_that_pytorch_fid_prints_for_the_saved_pictures(tmp_pa
         expected = calculate_fid_given_paths(folders, batch_size=12, device="cpu", dims=2048, num_workers=0)
     evaluator = Evaluator((fake(), real()), ["fid"], compute=Compute(CPU), batch=5)
     assert evaluator.measure(nn.Identity())["fid"] == pytest.approx(expected, rel=1e-6)
+
+
+def in_pillow(levels: Tensor) -> Tensor:
+    """Levels (C, H, W) as clean-fid resizes them: each channel alone, in float, by Pillow's bicubic kernel."""
+    channels = [Image.fromarray(channel.numpy().astype(numpy.float32)) for channel in levels]
+    made = [numpy.asarray(channel.resize((299, 299), Image.Resampling.BICUBIC)).clip(0, 255) for channel in channels]
+    return torch.from_numpy(numpy.stack(made))
+
+
+@pytest.mark.parametrize("size", [(20, 48), (299, 299), (512, 310)])
+def test_clean_images_are_resized_as_pillow_resizes_floats(size: tuple[int, int]) -> None:
+    levels = torch.randint(0, 256, (3, *size), generator=torch.Generator().manual_seed(0)).float()
+    found = resized(levels[None] / 255, INPUT, clean=True)[0] * 255
+    torch.testing.assert_close(found, in_pillow(levels), rtol=0, atol=1e-3)
+    assert float((found - found.round()).abs().max()) > 0.1 or size == (299, 299)  # levels are not rounded again
+
+
+def test_clean_resizing_keeps_a_ramp_and_blurs_what_is_finer_than_a_pixel() -> None:
+    height, width = 2 * INPUT.height, 2 * INPUT.width
+    ramp = torch.linspace(0, 1, width).expand(1, 3, height, width)
+    middle = slice(4, -4)  # at the edges the kernel is cut off
+    halves = ramp.unfold(3, 2, 2).mean(4)[:, :, ::2]  # two pixels become one, at their middle
+    torch.testing.assert_close(resized(ramp, INPUT, clean=True)[..., middle], halves[..., middle], rtol=0, atol=1e-6)
+    stripes = torch.tensor([0.0, 1.0]).repeat(INPUT.width).expand(1, 3, height, width)
+    # Keys' kernel (a = -0.5) of twice its width weighs both kinds of stripe alike.
+    grey = resized(stripes, INPUT, clean=True)[..., middle]
+    torch.testing.assert_close(grey, torch.full_like(grey, 0.5), rtol=0, atol=1e-6)
+    sharp = torch.zeros(1, 3, 75, 75)
+    sharp[..., 40:] = 1
+    found = resized(sharp, INPUT, clean=True)
+    assert (float(found.min()), float(found.max())) == (
+        0,
+        1,
+    )  # the kernel overshoots, and is cut to the levels there are
+
+
+@pytest.mark.usefixtures("from_hub")
+def test_clean_fid_is_the_same_networks_distance_behind_clean_fids_preprocessing(weights: Path) -> None:
+    pair = fake()[:3], real()[:4]
+    evaluator = Evaluator(pair, ["clean_fid", "fid"], compute=Compute(CPU), batch=4)
+    values = evaluator.measure(nn.Identity())
+    net = load_inception(weights)
+    with torch.inference_mode():
+        levels = [((images + 1) * 127.5).round() for images in pair]
+        a, b = (net((torch.stack([in_pillow(one) for one in side]) - 128) / 128) for side in levels)
+    expected = frechet_distance(Statistics.of(b), Statistics.of(a))
+    assert values["clean_fid"] == pytest.approx(expected, rel=1e-4)
+    assert abs(values["fid"] / expected - 1) > 1e-3
+    assert "clean_fid: Inception's images resized to 299 x 299 by Pillow's bicubic kernel" in evaluator.protocol
+    digests = {open_features(name, {}, CPU).digest for name in ("fid", "kid", "clean_fid")}
+    assert len(digests) == 2
+    with pytest.raises(RecipeError, match="inception has no option 'size'"):
+        open_features("clean_fid", {"inception": {"path": "x.pth", "size": 299}}, CPU)
 
 
 def test_the_error_for_missing_weights_names_the_places_and_nothing_is_downloaded(

@@ -29,11 +29,11 @@ from slimgen.nets.gan_compression.once_for_all import OnceForAll
 from slimgen.nets.pieces import Generators, InPieces
 from slimgen.search import Choice, Genotype, Space
 
-SIZE = (16, 24)
+SIZE = (24, 32)
 SCALE = 4
 """The enlargement of the trellis for super-resolution."""
 NOISE = {"channels": 4, "latent": 6, "size": SIZE}
-CELLS = {"hidden": 8, "cells": 4, "ends": True}
+CELLS = {"hidden": 8, "cells": 4, "ends": True, "padding": "reflect", "activated": False}
 
 
 @cache
@@ -175,10 +175,10 @@ def initialised(net: nn.Module) -> nn.Module:
 
 def test_the_graph_of_cells_is_the_one_that_users_get(tmp_path) -> None:
     net = networks("cells").extract(networks("cells").space.sample(random.Random(5)))
-    file = export_onnx(net, tmp_path / "generator.onnx", height=16, width=16, dynamic=False)
+    file = export_onnx(net, tmp_path / "generator.onnx", height=24, width=24, dynamic=False)
     kinds = [
         Counter(node.op_type for node in onnx.load_from_string(content).graph.node if node.op_type != "Identity")
-        for content in (onnx_graph(net, (1, 3, 16, 16)), file.path.read_bytes())
+        for content in (onnx_graph(net, (1, 3, 24, 24)), file.path.read_bytes())
     ]
     assert kinds[0] == kinds[1]
 

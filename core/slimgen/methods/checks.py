@@ -14,6 +14,7 @@ from slimgen.tasks import traits_of
 NARROWED = "narrowed"  # the original's family with fewer channels, at equal MACs
 NARROWED_LATENCY = "narrowed_latency"  # the same at equal milliseconds in onnxruntime
 NAIVE = "naive"  # the narrowed original, trained on two sets of images as the original was
+BY_HAND = "by_hand"  # a design by hand, at equal cost: SN-GAN's generator, or CycleGAN's operations in cells
 RANDOM, RANDOM_PATH, HALVING = "random", "random_path", "halving"  # rivals from random genotypes
 COUNTED = ("macs", "params", "bytes")  # counted, not measured
 LIMITS = (*COUNTED, "latency_ms")

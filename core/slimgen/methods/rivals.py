@@ -68,13 +68,23 @@ def train_anew(job: Job, name: str, plans: Sequence[Plan], updates: int, until: 
 
 def narrowed_original(recipe: Recipe, kind: str, amount: float) -> dict[str, Any]:
     """Return the original's family and options at the smallest width that reaches an amount of `macs` or `params`."""
-    options, size = dict(recipe.teach.generator), recipe.size
+    return narrowest(recipe, recipe.teach.generator, kind, amount)
+
+
+def narrowest(
+    recipe: Recipe, about: Mapping[str, Any], kind: str, amount: float, width: tuple[str, int] | None = None
+) -> dict[str, Any]:
+    """Return a family and its options at the smallest width that reaches an amount of `macs` or `params`.
+
+    `width` is the option that sets the width, with its smallest value, for a family that `narrowed` does not know.
+    """
+    options, size = dict(about), recipe.size
     family = options.pop("family")
 
-    def amount_of(about: Mapping[str, Any]) -> float:
-        return generator_cost(family, *size, **about).as_dict(recipe.budget.convention)[kind]
+    def amount_of(options: Mapping[str, Any]) -> float:
+        return generator_cost(family, *size, **options).as_dict(recipe.budget.convention)[kind]
 
-    return {"family": family, **narrowed(family, options, amount_of, amount)}
+    return {"family": family, **narrowed(family, options, amount_of, amount, width)}
 
 
 def narrowed_in_time(job: Job, plan: Mapping[str, Any]) -> dict[str, Any]:

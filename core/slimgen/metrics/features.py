@@ -19,7 +19,9 @@ from slimgen.metrics.pixels import eight_bit
 from slimgen.size import Size
 
 _HALF = (0.5, 0.5, 0.5)
+_CLEAN = (128 / 255,) * 3  # clean-fid's mean and divisor of levels, 128, where pytorch-fid has 127.5
 INCEPTION, INPUT = "inception", Size(299, 299)
+CLEAN = "clean inception"  # the same network behind clean-fid's preprocessing (Parmar et al. 2022)
 _LARGEST = 4096
 RESERVED = {INCEPTION: "pytorch-fid's Inception", "lpips": "the metric lpips"}
 
@@ -35,6 +37,7 @@ class FeatureNetwork:
         mean: subtracted from each channel of images in [0, 1].
         std: the divisor of each channel after that.
         head: weights (K, d) that map features to the scores of K classes; None where the features are the scores.
+        clean: whether images are resized as in clean-fid; see `resized`.
     """
 
     digest: str
@@ -43,6 +46,7 @@ class FeatureNetwork:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     head: Tensor | None = None
+    clean: bool = False
 
     def __call__(self, images: Tensor) -> Tensor:
         """Map images (N, 3, H, W) in [-1, 1] to features (N, d); feature maps are averaged over their positions."""
@@ -51,8 +55,7 @@ class FeatureNetwork:
     def raw(self, images: Tensor) -> Tensor:
         """Return the network's output for images (N, 3, H, W) in [-1, 1].
 
-        Images are rounded to 8 bits, divided by 255, resized bilinearly without antialiasing and normalised, as in
-        pytorch-fid. Grey images become RGB.
+        Images are rounded to 8 bits, divided by 255, resized and normalised. Grey images become RGB.
 
         Raises:
             DataError: the images have neither 1 nor 3 channels.
@@ -64,7 +67,7 @@ class FeatureNetwork:
         if images.shape[1] == 1:
             images = images.expand(-1, 3, -1, -1)
         if self.size is not None:
-            images = functional.interpolate(images, size=self.size, mode="bilinear", align_corners=False)
+            images = resized(images, self.size, self.clean)
         # One memory layout on every path, so that results do not depend on the layout of the generator's output.
         images = images.contiguous()
         mean, std = (images.new_tensor(numbers)[:, None, None] for numbers in (self.mean, self.std))
@@ -85,6 +88,22 @@ class FeatureNetwork:
         return features if self.head is None else features @ self.head.T
 
 
+def resized(images: Tensor, size: Size, clean: bool) -> Tensor:
+    """Resize images (N, C, H, W) in [0, 1] to (N, C, *size).
+
+    As pytorch-fid does: bilinearly, without antialiasing. Or, if `clean`, as clean-fid does (Parmar et al. 2022): each
+    channel in float by Pillow's bicubic kernel, which is stretched where images become smaller, and cut to [0, 1].
+    """
+    if not clean:
+        return functional.interpolate(images, size=size, mode="bilinear", align_corners=False)
+    if images.shape[-2:] == tuple(size):
+        return images
+    # PyTorch's antialiased kernel is Pillow's (a = -0.5, cut off at the edges), also where images become larger. Its
+    # weights have the type of the images, and Pillow's are doubles.
+    found = functional.interpolate(images.double(), size=size, mode="bicubic", align_corners=False, antialias=True)
+    return found.clamp_(0, 1).to(images.dtype)
+
+
 class Settings(NamedTuple):
     """The file of a network and its preprocessing; see `FeatureNetwork`."""
 
@@ -95,8 +114,11 @@ class Settings(NamedTuple):
 
 
 def network_of(metric: str) -> str:
-    """Return the name of the network that a metric uses: the part after the colon, or `inception`."""
-    return metric.partition(":")[2] or INCEPTION
+    """Return the name of the network that a metric uses: the part after the colon, or Inception with a preprocessing.
+
+    Metrics with equal names of networks share their features.
+    """
+    return metric.partition(":")[2] or (CLEAN if metric == "clean_fid" else INCEPTION)
 
 
 def settings(metric: str, features: Networks) -> Settings:
@@ -108,9 +130,9 @@ def settings(metric: str, features: Networks) -> Settings:
     """
     name = network_of(metric)
     if ":" not in metric:
-        options = features.get(name, {})
-        require_known(name, options, ("path",))
-        return Settings(find_weights(str(options["path"]) if "path" in options else None), INPUT, _HALF, _HALF)
+        options, scale = features.get(INCEPTION, {}), _CLEAN if name == CLEAN else _HALF
+        require_known(INCEPTION, options, ("path",))
+        return Settings(find_weights(str(options["path"]) if "path" in options else None), INPUT, scale, scale)
     if name in RESERVED:
         plain = {"fd": "fid"}.get(family := metric.partition(":")[0], family)
         hint = f"use the metric {plain}" if name == INCEPTION else "choose another name"
@@ -146,8 +168,9 @@ def open_features(metric: str, features: Networks, device: torch.device) -> Feat
     """
     path, size, mean, std = settings(metric, features)
     if ":" not in metric:
-        net = load_inception(path).to(device)
-        return FeatureNetwork(digest_of(path, "inception, norms in convolutions"), net, size, mean, std, net.head)
+        net, clean = load_inception(path).to(device), network_of(metric) == CLEAN
+        how = "inception, norms in convolutions" + (", clean" if clean else "")
+        return FeatureNetwork(digest_of(path, how), net, size, mean, std, net.head, clean)
     run = _onnx(path) if path.suffix == ".onnx" else load_torchscript(path, device)
     return FeatureNetwork(digest_of(path, f"{size and size.plain} {mean} {std}"), run, size, mean, std)
 

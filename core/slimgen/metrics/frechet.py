@@ -76,7 +76,7 @@ class Statistics:
 
 
 def frechet(real: Statistics, features: Tensor) -> float:
-    """Return the Frechet distance of features (N, d) from the real side: the metrics `fid` and `fd:<name>`."""
+    """Return the Frechet distance of features (N, d) from the real side: `fid`, `clean_fid` and `fd:<name>`."""
     return frechet_distance(real, Statistics.of(features))
 
 
@@ -85,6 +85,11 @@ FRECHET = OfFeatures(
     frechet,
     Statistics,
     few="a covariance is singular, so the value is higher than with many images; compare only equal numbers of images",
+)
+
+
+CLEAN_FRECHET = FRECHET._replace(
+    says="Inception's images resized to 299 x 299 by Pillow's bicubic kernel, with antialiasing, as in clean-fid"
 )
 
 

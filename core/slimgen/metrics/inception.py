@@ -32,7 +32,7 @@ def find_weights(path: str | Path | None = None) -> Path:
     found = Path(path).expanduser()
     if not is_file(found):
         raise WeightsError(
-            "fid, kid and is need pytorch-fid's Inception weights",
+            "fid, clean_fid, kid and is need pytorch-fid's Inception weights",
             f"no file {found}",
             f"put {WEIGHTS} from pytorch-fid's releases there, or set another path in SLIMGEN_INCEPTION "
             "or in the recipe: evaluate.features: {inception: {path: ...}}; fd:<name>, kid:<name> and is:<name> work "

@@ -16,6 +16,7 @@ METRICS = {
     "patch_swd": "slimgen.metrics.patch_swd:PATCH_SWD",
     "lpips": "slimgen.metrics.lpips:LPIPS",
     "fid": "slimgen.metrics.frechet:FRECHET",
+    "clean_fid": "slimgen.metrics.frechet:CLEAN_FRECHET",
     "fd:<name>": "slimgen.metrics.frechet:FRECHET",
     "kid": "slimgen.metrics.kid:KERNEL",
     "kid:<name>": "slimgen.metrics.kid:KERNEL",

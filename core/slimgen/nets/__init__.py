@@ -190,7 +190,11 @@ def width_option(family: str) -> str | None:
 
 
 def narrowed(
-    family: str, options: Mapping[str, Any], amount: Callable[[dict[str, Any]], float], least: float
+    family: str,
+    options: Mapping[str, Any],
+    amount: Callable[[dict[str, Any]], float],
+    least: float,
+    width: tuple[str, int] | None = None,
 ) -> dict[str, Any]:
     """Return the options of a family's narrowest generator whose amount, such as its MACs, is at least `least`.
 
@@ -201,18 +205,19 @@ def narrowed(
         options: of the generator to narrow.
         amount: options to the amount to reach.
         least: the smallest amount allowed.
+        width: the option that sets the overall width, with its smallest value; None for the family's one of `WIDTHS`.
 
     Raises:
-        RecipeError: the family has no option of `WIDTHS`.
+        RecipeError: the family has no option of `WIDTHS`, and no other is given.
         BudgetError: no width reaches the amount.
         SlimgenError: an option is unknown, or the network cannot take images of this size.
     """
-    option = width_option(family)
+    option, start = width or (width_option(family), 1)
     if option is None:
         raise RecipeError(f"a generator must have an option {' or '.join(WIDTHS)} to be narrowed", repr(family))
     rest = {name: value for name, value in options.items() if name not in (option, *PART_BY_PART)}
 
-    return {**rest, option: smallest_reaching(lambda wide: amount({**rest, option: wide}), least)}
+    return {**rest, option: smallest_reaching(lambda wide: amount({**rest, option: wide}), least, start)}
 
 
 def description_of(family: str) -> Any:

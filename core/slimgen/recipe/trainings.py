@@ -264,7 +264,8 @@ class FinetuneSection(Schedule):
 
     Rivals: `narrowed` is the original's family with fewer channels, at the found generator's MACs; `narrowed_latency`
     likewise, at its milliseconds in onnxruntime with `evaluate.threads`. `naive`, for two sets, is `narrowed` trained
-    as half of a CycleGAN, without the original's outputs as targets. `by_hand`, for AlphaGAN, is SN-GAN's generator.
+    as half of a CycleGAN, without the original's outputs as targets. `by_hand` is SN-GAN's generator for AlphaGAN, and
+    CycleGAN's own operations in the cells for CycleGANAS.
     `random` stands for random genotypes of the searched space within the budget, `random_path` for random genotypes
     within the found path, and `halving` for the best of random genotypes trained alone by successive halving.
     `magnitude`, for pruning, is the original without its weakest filters, at the found generator's MACs.

@@ -33,7 +33,7 @@ STEPS = {"even": "even widths", "argmax": "likeliest choices", "": "search"}
 NAMES = {
     **{"psnr": "PSNR", "psnr_y": "PSNR-Y", "ssim": "SSIM", "ssim_y": "SSIM-Y", "patch_swd": "patch SWD"},
     **{"log_probability": "log-probability", "distance": "distance from the original"},
-    **{"fid": "FID", "kid": "KID", "is": "IS", "lpips": "LPIPS"},
+    **{"fid": "FID", "clean_fid": "clean FID", "kid": "KID", "is": "IS", "lpips": "LPIPS"},
 }
 
 

@@ -1,6 +1,7 @@
 """Cells of CycleGANAS: the sizes of its spaces, what its networks cost, mixtures, and what comes out of a supernet."""
 
 import random
+from typing import get_args
 
 import pytest
 import torch
@@ -18,7 +19,10 @@ from slimgen.nets.cyclegan_nas.space import (
     OPERATIONS,
     DiscriminatorShape,
     GeneratorShape,
+    Padding,
     Slot,
+    by_hand,
+    chosen,
     space_of,
 )
 from slimgen.nets.initial import initialise
@@ -29,7 +33,9 @@ SMALL = GeneratorShape(hidden=8, cells=4)
 ALL_CHOSEN = GeneratorShape(hidden=8, cells=3, ends=True)
 JUDGE = DiscriminatorShape(hidden=3)
 JUDGE_CHOSEN = DiscriminatorShape(hidden=3, ends=True)
-SHAPES = (SMALL, ALL_CHOSEN, JUDGE, JUDGE_CHOSEN)
+MIRRORED = GeneratorShape(hidden=8, cells=3, ends=True, padding="reflect", activated=False)
+OWN = GeneratorShape(hidden=8, cells=3, padding="cyclegan")
+SHAPES = (SMALL, ALL_CHOSEN, MIRRORED, OWN, JUDGE, JUDGE_CHOSEN)
 
 
 def supernet_of(shape, spectral=True):
@@ -104,8 +110,9 @@ def test_closed_form_costs_equal_the_counts():
     for _ in range(12):
         shape = {"cells": rng.randint(2, 4), "hidden": rng.randint(4, 40), "ends": rng.random() < 0.5}
         shape |= {"inputs": rng.randint(1, 4), "outputs": rng.randint(1, 4)}
+        shape |= {"padding": rng.choice(get_args(Padding)), "activated": rng.random() < 0.5}
         genotype = space_of(GeneratorShape(**shape)).sample(rng)
-        height, width = (4 * rng.randint(2, 20) for _ in range(2))
+        height, width = (4 * rng.randint(5, 20) for _ in range(2))
         options = {**shape, "genotype": genotype.to_json(), "spectral": rng.random() < 0.5}
         with torch.device("meta"):
             counted = count(CellsGenerator(**options), torch.empty(1, shape["inputs"], height, width))
@@ -176,8 +183,9 @@ def test_every_spectral_norm_is_one_before_anything_is_learned():
 
 
 @pytest.mark.parametrize("kind", ["encoding", "residual"])
-def test_a_mixture_of_convolutions_is_the_weighted_sum_of_their_outputs(kind):
-    slot = Slot("here", kind, OPERATIONS[kind], 3, 4)
+@pytest.mark.parametrize("padding", get_args(Padding))
+def test_a_mixture_of_convolutions_is_the_weighted_sum_of_their_outputs(kind, padding):
+    slot = Slot("here", kind, OPERATIONS[kind], 3, 4, padding=padding)
     choices = initialise(Choices(slot, spectral=False), 0)
     for part in choices.values():
         nn.init.normal_(part.conv.bias)
@@ -218,6 +226,44 @@ def test_one_pixel_of_the_padding_is_reflected_and_the_rest_is_zero():
     image = torch.zeros(1, 1, 8, 8)
     image[0, 0, 2, 2] = 1  # its reflections would be two pixels outside, where there are zeros
     assert part(image)[0, 0, 0, 0] == 1
+
+
+KINDS = [("residual", option) for option in OPERATIONS["residual"]] + [("encoding", option) for option in CONVOLUTIONS]
+
+
+@pytest.mark.parametrize(("kind", "option"), KINDS)
+def test_padding_by_mirrored_pixels_alone_reads_no_zeros(kind, option):
+    part = Convolve(Slot("here", kind, (option,), 1, 1, padding="reflect"), option)
+    nn.init.ones_(part.conv.weight)
+    nn.init.zeros_(part.conv.bias)
+    flat = part(torch.ones(1, 1, 8, 8))  # with no zero among the taps, every pixel sees as many ones as there are taps
+    side = 8 if kind == "residual" else 4
+    assert flat.shape[-2:] == (side, side)
+    assert flat.unique().tolist() == [CONVOLUTIONS[option][0] ** 2]
+
+
+def test_cyclegans_own_operations_in_a_frame_like_its_own_are_its_generator():
+    frame = {"hidden": 16, "cells": 4, "padding": "cyclegan", "activated": False}
+    genotype = by_hand(GeneratorShape(**frame))
+    cells = build_generator("cyclegan_nas", seed=3, genotype=genotype, spectral=False, **frame).eval()
+    plain = build_generator("resnet", seed=3, ngf=4, blocks=2).eval()
+    own, other = (
+        [part for part in net.modules() if isinstance(part, nn.Conv2d | nn.ConvTranspose2d)] for net in (cells, plain)
+    )
+    assert all(torch.equal(one.weight, two.weight) for one, two in zip(own, other, strict=True))  # drawn in one order
+    images = torch.rand(1, 3, 32, 24, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(cells(images), plain(images), rtol=1e-5, atol=1e-6)
+    assert cells.options.cost(32, 24) == generator_cost("resnet", 32, 24, ngf=4, blocks=2)
+
+
+def test_a_design_by_hand_is_a_point_of_its_space_whether_or_not_the_ends_are_searched():
+    for ends in (False, True):
+        shape = GeneratorShape(hidden=8, cells=4, ends=ends)
+        genotype = by_hand(shape)
+        space_of(shape).check(genotype)
+        names = chosen(shape, genotype)
+        assert names == ["conv7x7", *["conv3x3"] * 6, "transposed3x3", "transposed3x3", "conv7x7"]
 
 
 def test_gradients_reach_the_gates_and_the_weights_of_every_operation():
@@ -274,6 +320,11 @@ def test_sizes_and_options_out_of_range_are_refused():
         supernet_of(JUDGE)(torch.rand(1, 3, 16, 32), space_of(JUDGE).smallest())
     with pytest.raises(SlimgenError, match=r"hidden width of at least 4.*hidden 3"):
         GeneratorShape(hidden=3)
+    mirrored = {"genotype": genotype, "hidden": 8, "cells": 4, "padding": "reflect"}
+    with pytest.raises(SlimgenError, match=r"multiples of 4, at least 20 pixels; got 16 x 20"):
+        generator_cost("cyclegan_nas", 16, 20, **mirrored)
+    with pytest.raises(SlimgenError, match=r"padding .* must be one or reflect or cyclegan; got 'zeros'"):
+        GeneratorShape(padding="zeros")
     with pytest.raises(SlimgenError, match=r"at least 1; got hidden 0"):
         DiscriminatorShape(hidden=0)
     with pytest.raises(SpaceError, match=r"cell0.op0 must be one of max_pool, .*got None"):
@@ -287,6 +338,11 @@ def test_an_extracted_generator_exports_to_onnx_with_equal_images(tmp_path):
     export_onnx(small, tmp_path / "generator.onnx", height=16, width=16)
     difference = parity(small, tmp_path / "generator.onnx", torch.rand(2, 3, 16, 16) * 2 - 1, tolerance=1e-4)
     assert difference.max_abs < 1e-4
+    for shape in (MIRRORED, OWN):
+        other, file = supernet_of(shape).extract(space_of(shape).largest()), tmp_path / f"{shape.padding}.onnx"
+        export_onnx(other, file, height=20, width=24)
+        difference = parity(other, file, torch.rand(1, 3, 20, 24) * 2 - 1, tolerance=1e-4)
+        assert difference.max_abs < 1e-4
 
 
 def test_an_operation_that_is_drawn_runs_alone_times_its_weight():

@@ -19,7 +19,6 @@ from slimgen.files import TRIALS, UPDATES, write_json
 from slimgen.methods.alone import Course, search_alone
 from slimgen.methods.alphagan.algorithm import Counts, batches, phases, timetable
 from slimgen.methods.alphagan.options import (
-    BY_HAND,
     SearchOptions,
     SupernetOptions,
     built,
@@ -29,7 +28,7 @@ from slimgen.methods.alphagan.options import (
     without_effect,
 )
 from slimgen.methods.alphagan.players import Player, Playing, players
-from slimgen.methods.checks import HALVING
+from slimgen.methods.checks import BY_HAND, HALVING
 from slimgen.methods.drawn import alike
 from slimgen.methods.effort import Effort
 from slimgen.methods.handing import handed_over, settle
@@ -37,10 +36,10 @@ from slimgen.methods.latency import keeping, timed
 from slimgen.methods.likeliest import likeliest
 from slimgen.methods.method import Found, Trained, found_genotype
 from slimgen.methods.relaxation_trace import LIKELIHOOD, likely_trial, read_relaxation, train_traced
-from slimgen.methods.rivals import Plan, train_anew
+from slimgen.methods.rivals import Plan, narrowest, train_anew
 from slimgen.metrics.evaluator import Evaluator
 from slimgen.metrics.registry import find
-from slimgen.nets import build_generator, generator_cost, narrowed
+from slimgen.nets import build_generator, generator_cost
 from slimgen.nets.pieces import Generators
 from slimgen.nets.sngan.discriminator import SPACE as DISCRIMINATOR_SPACE
 from slimgen.recipe import Recipe, section
@@ -253,15 +252,9 @@ def plans(job: Job) -> dict[str, Plan]:
     found = plan_of(recipe, found_genotype(job)).generator
     generators = {"found": found}
     if BY_HAND in recipe.finetune.rivals:
-        size, convention = recipe.size, recipe.budget.convention
-        macs = generator_cost(**size._asdict(), **found).macs(convention)
+        macs = generator_cost(**recipe.size._asdict(), **found).macs(recipe.budget.convention)
         shape: dict[str, Any] = {name: found[name] for name in ("latent", "size", "outputs") if name in found}
-
-        def macs_of(about: Mapping[str, Any]) -> float:
-            return generator_cost(HAND_DRAWN, *size, **about).macs(convention)
-
-        narrow = narrowed(HAND_DRAWN, shape, macs_of, macs)
-        generators[BY_HAND] = {"family": HAND_DRAWN, **narrow}
+        generators[BY_HAND] = narrowest(recipe, {"family": HAND_DRAWN, **shape}, "macs", macs)
     lines = map(json.loads, (before / TRIALS).read_bytes().splitlines())
     trials = [Trial.from_json({**line, "seconds": 0.0}) for line in lines]
     drawn = [trial.genotype for trial in trials if trial.step == RANDOM]

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from slimgen.errors import RecipeError, nearest
 from slimgen.methods.checks import (
+    BY_HAND,
     HALVING,
     LIMITS,
     check_anew,
@@ -33,7 +34,6 @@ from slimgen.search import Genotype, Value
 from slimgen.tasks import traits_of
 from slimgen.tasks.traits import NOISE
 
-BY_HAND = "by_hand"  # the rival: SN-GAN's generator
 GUMBEL = ("gumbel", "straight-through", "sampled")  # relaxations that draw noise and have a temperature
 
 

@@ -5,14 +5,15 @@ architecture, and `finetune` trains it from scratch at full width (section 4.2).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from slimgen.methods.checks import HALVING, NARROWED
+from slimgen.methods.checks import BY_HAND, HALVING, NARROWED
 from slimgen.methods.cyclegan_nas.halved import halved
 from slimgen.methods.cyclegan_nas.options import (
+    LEAST,
     SearchOptions,
     SupernetOptions,
     check,
@@ -29,8 +30,9 @@ from slimgen.methods.effort import Effort
 from slimgen.methods.handing import handed_over
 from slimgen.methods.method import Found, Trained, found_genotype
 from slimgen.methods.relaxation_trace import LIKELIHOOD, likely_trial, read_relaxation, train_traced
-from slimgen.methods.rivals import Plan, narrowed_original
+from slimgen.methods.rivals import Plan, narrowed_original, narrowest
 from slimgen.nets import build_generator, generator_cost
+from slimgen.nets.cyclegan_nas.space import by_hand
 from slimgen.recipe import section
 from slimgen.search import Genotype, Objective
 from slimgen.tasks.task import Job
@@ -39,6 +41,7 @@ from slimgen.training.fit import Stateful
 __all__ = ["SECTIONS", "check", "finetune", "preview", "search", "search_reads", "supernet", "without_effect"]
 
 SECTIONS = {"supernet": SupernetOptions, "search": SearchOptions}
+FAMILY = "cyclegan_nas"
 
 FINETUNE_SECTIONS = ("search", "objective", "evaluate.features")
 """Fine-tuning reads the size of the generators from `search`, and chooses among repeats by the objective."""
@@ -102,8 +105,9 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     """Train both found generators from scratch at full width, and the plain CycleGAN's, narrowed to their sizes.
 
     Returns:
-        `found` and `found_reverse`; and `narrowed` and `narrowed_reverse` where the recipe asks for them, each with at
-        least as many parameters as its found counterpart (C' in section 4.3), trained as long and as often.
+        `found` and `found_reverse`; and, where the recipe asks for them, `narrowed` and `narrowed_reverse` (C' in
+        section 4.3), and `by_hand` and `by_hand_reverse`: CycleGAN's own operations in the cells. Rivals have at least
+        as many parameters as their found counterparts, and are trained as long and as often.
     """
     recipe = job.recipe
     options = section(SearchOptions, recipe.search, "search")
@@ -115,10 +119,18 @@ def finetune(job: Job) -> Mapping[str, Trained]:
     trained = train_repeatedly(job, "found", plans, comparison, options.repeats, nets if known else None)
     if options.kind == HALVING:
         trained = {name: _counted(job, one, options.repeats, known) for name, one in trained.items()}
-    if NARROWED in recipe.finetune.rivals:
-        costs = [generator_cost(each.family, *recipe.size, **each.options) for each in trained.values()]
-        narrow = [narrowed_original(recipe, "params", cost.params) for cost in costs]
-        trained |= train_repeatedly(job, NARROWED, [Plan(each) for each in narrow], comparison, options.repeats)
+    sizes = [generator_cost(each.family, *recipe.size, **each.options).params for each in trained.values()]
+    cells = {"family": FAMILY, **training.frame, "spectral": options.spectral}
+    designs: dict[str, Callable[[int], dict[str, Any]]] = {
+        NARROWED: lambda params: narrowed_original(recipe, "params", params),
+        BY_HAND: lambda params: narrowest(
+            recipe, {**cells, "genotype": by_hand(training.generator()).to_json()}, "params", params, (HIDDEN, LEAST)
+        ),
+    }
+    for name, design in designs.items():
+        if name in recipe.finetune.rivals:
+            rivals = [Plan(design(params)) for params in sizes]
+            trained |= train_repeatedly(job, name, rivals, comparison, options.repeats)
     return trained
 
 
@@ -133,12 +145,11 @@ def _counted(job: Job, trained: Trained, repeats: int, known: bool) -> Trained:
 
 def _found_plans(genotype: Genotype, training: SupernetOptions, options: SearchOptions) -> list[Plan]:
     """Return the plans of both directions of the found architecture."""
-    cells = {"family": "cyclegan_nas", "spectral": training.spectral, "ends": training.ends}
-    wide = {**cells, "spectral": options.spectral, "hidden": int(genotype[HIDDEN]), "cells": training.cells}
-    wide |= training.pictures
+    wide = {"family": FAMILY, **training.frame, "spectral": options.spectral, HIDDEN: int(genotype[HIDDEN])}
     discriminators: list[dict[str, Any] | None] = [None, None]
     if options.discriminators == "found":
-        narrow = {**cells, "hidden": options.discriminator_hidden}
+        cells = {"family": FAMILY, "spectral": training.spectral, "ends": training.ends}
+        narrow = {**cells, HIDDEN: options.discriminator_hidden}
         narrow |= {"inputs": training.pictures["outputs"]} if training.pictures else {}
         discriminators = [{**narrow, "genotype": genotype.under(role).to_json()} for role in DISCRIMINATORS]
     return [

@@ -1,14 +1,14 @@
 """CycleGANAS's sections of a recipe, and their checks."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr
 
 from slimgen.cost.rows import largest_within
 from slimgen.errors import BudgetError, RecipeError
 from slimgen.methods import checks
-from slimgen.methods.checks import HALVING
+from slimgen.methods.checks import BY_HAND, HALVING, NARROWED
 from slimgen.methods.halving import measurements, pictures
 from slimgen.methods.keys import LatencyNetworks, Proposed
 from slimgen.methods.method import Preview
@@ -16,12 +16,20 @@ from slimgen.methods.tuning import WHOLE
 from slimgen.metrics.kinds import OfSegmentations
 from slimgen.metrics.registry import find
 from slimgen.nets import generator_cost
-from slimgen.nets.cyclegan_nas.space import DiscriminatorShape, GeneratorShape, cells_cost, check_size, space_of
+from slimgen.nets.cyclegan_nas.space import (
+    DiscriminatorShape,
+    GeneratorShape,
+    Padding,
+    cells_cost,
+    check_size,
+    space_of,
+)
 from slimgen.nets.options import Repeats, Width
 from slimgen.recipe import Channels, Recipe, Schedule, Section, section
 from slimgen.search import Genotype
 
 LEAST = 4  # the smallest hidden width of a generator of cells
+FRAME = ("cells", "ends", "padding", "activated")  # what all generators of a recipe have in common
 
 
 class SupernetOptions(Schedule):
@@ -77,6 +85,17 @@ class SupernetOptions(Schedule):
     ends: bool = Field(
         default=False, description="Search the first and the last layers too, as the published code does."
     )
+    padding: Padding = Field(
+        default="cyclegan",
+        description="Padding of the generators' convolutions, which the paper leaves open: as in `cyclegan`, mirrored "
+        "pixels, but zeros around convolutions that halve the size; `reflect`, mirrored pixels everywhere; or `one` "
+        "mirrored pixel and then zeros, as in the published code.",
+    )
+    activated: bool = Field(
+        default=True,
+        description="Let an activation follow the second operation of a generator's residual cell too, before the "
+        "cell's input is added (section 3.2). CycleGAN and the published code have none there.",
+    )
     spectral: bool = Field(
         default=True,
         description="Normalise every kernel of the supernets by its spectral norm, so that only the logits decide "
@@ -86,7 +105,12 @@ class SupernetOptions(Schedule):
 
     def generator(self, hidden: int | None = None) -> GeneratorShape:
         """Return the shape of the generators during the search, or at another hidden width."""
-        return GeneratorShape(self.hidden if hidden is None else hidden, self.cells, *self._channels, self.ends)
+        return GeneratorShape(**{**self.frame, "hidden": self.hidden if hidden is None else hidden})
+
+    @property
+    def frame(self) -> dict[str, Any]:
+        """The options of a generator besides its width, its operations and their spectral norms."""
+        return {name: getattr(self, name) for name in FRAME} | self.pictures
 
     @property
     def pictures(self) -> dict[str, int]:
@@ -171,7 +195,7 @@ def check(recipe: Recipe) -> None:
     checks.check_limits(recipe, ("latency_ms",), "set search.hidden, the width of its generators")
     checks.check_discriminators(recipe)
     checks.check_anew(recipe)
-    checks.check_rivals(recipe)
+    checks.check_rivals(recipe, (NARROWED, BY_HAND))
     if isinstance(find(recipe.objective.metric), OfSegmentations):
         rule = "objective.metric must suit both directions' images, which are not label maps"
         raise RecipeError(rule, repr(recipe.objective.metric), "choose fid, fd:NAME, kid, or psnr of the cycle")
@@ -195,8 +219,8 @@ def check(recipe: Recipe) -> None:
     checks.check_effects({"supernet": training, "search": options}, needs)
     if not training.temperature[0] >= training.temperature[1] > 0:
         raise RecipeError("supernet.temperature must be above 0 and must not rise", list(training.temperature))
+    check_size(training.discriminator(), *recipe.size)  # it needs larger images than a generator
     check_size(training.generator(), *recipe.size)
-    check_size(training.discriminator(), *recipe.size)
     if isinstance(options.hidden, int):
         training.generator(options.hidden)
     else:
@@ -226,7 +250,7 @@ def preview(recipe: Recipe) -> Preview:
 def without_effect(recipe: Recipe) -> tuple[str, ...]:
     """Return the given keys of the supernets' training where they are not trained."""
     options = section(SearchOptions, recipe.search, "search")
-    used = ("cells", "ends", *(("spectral",) if options.discriminators == "found" else ()))
+    used = (*FRAME, *(("spectral",) if options.discriminators == "found" else ()))
     supernet = section(SupernetOptions, recipe.supernet, "supernet")
     return checks.idle(supernet, used) if options.kind == HALVING else ()
 

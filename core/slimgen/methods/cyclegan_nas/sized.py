@@ -34,9 +34,7 @@ class Sized:
 
     def _built(self, genotype: Genotype) -> dict[str, object]:
         operations = {name: option for name, option in genotype.items() if name != HIDDEN}
-        shape = {HIDDEN: genotype[HIDDEN], "cells": self.training.cells, "ends": self.training.ends}
-        shape |= self.training.pictures
-        return {**shape, "genotype": operations, "spectral": False}
+        return {**self.training.frame, HIDDEN: genotype[HIDDEN], "genotype": operations, "spectral": False}
 
     def of(self, genotype: Genotype) -> Genotype:
         """Return the genotype with its hidden width, regardless of latency."""

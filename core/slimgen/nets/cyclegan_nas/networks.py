@@ -9,7 +9,15 @@ from torch import Tensor, nn
 from slimgen.cost.formula import Cost
 from slimgen.nets.cyclegan_nas import space
 from slimgen.nets.cyclegan_nas.operations import Choices, Operation, build, folded
-from slimgen.nets.cyclegan_nas.space import DiscriminatorOptions, GeneratorOptions, GeneratorShape, Shape, Slot, chosen
+from slimgen.nets.cyclegan_nas.space import (
+    CONVOLUTIONS,
+    DiscriminatorOptions,
+    GeneratorOptions,
+    GeneratorShape,
+    Shape,
+    Slot,
+    chosen,
+)
 from slimgen.nets.functional import ReLU
 from slimgen.nets.initial import initialise
 from slimgen.nets.layers import Described
@@ -26,7 +34,7 @@ def through(shape: Shape, images: Tensor, run: Run, norms: Sequence[nn.Module], 
     """Return the output of every slot, the network's last: its operation followed by norm and activation.
 
     A residual cell adds its input after the second activation, as in the paper (section 3.2: a norm and an activation
-    follow both operations of a cell); the published code has no activation there.
+    follow both operations of a cell); the published code and CycleGAN have no activation there.
     """
     if isinstance(images.shape[-1], int):  # while a graph is exported, sizes are symbols
         space.check_size(shape, images.shape[-2], images.shape[-1])
@@ -103,7 +111,8 @@ class CellsGenerator(_Cells):
         shape, part, found = cls.Options(**options), 1, []
         for slot, option in zip(shape.slots, chosen(shape, shape.genotype), strict=True):
             size = (1, slot.inputs, height // part, width // part)
-            behind = [slot.end, *(["sum"] if slot.skip == "end" else [])]
+            behind = [*filter(None, [slot.end]), *(["sum"] if slot.skip == "end" else [])]
+            behind += [slot.padding] if slot.padding != "one" and option in CONVOLUTIONS else []
             key = f"cells {slot.kind} {option} {slot.outputs} {' '.join(behind)} of {'x'.join(map(str, size))}"
             found.append(Piece(key, partial(_piece, slot, option), size))
             part = slot.part
@@ -112,7 +121,7 @@ class CellsGenerator(_Cells):
 
 def _piece(slot: Slot, option: str) -> nn.Module:
     """Build a generator's operation with its norm, activation and sum, in evaluation mode, with drawn weights."""
-    end = nn.Tanh() if slot.end == "tanh" else ReLU()
+    end = {"tanh": nn.Tanh, "activation": ReLU, "": nn.Identity}[slot.end]()
     layers = [build(slot, option, spectral=False), norm_of(slot), end, *([Twice()] if slot.skip == "end" else [])]
     return initialise(nn.Sequential(*layers), 0).eval()
 

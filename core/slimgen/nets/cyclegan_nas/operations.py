@@ -1,7 +1,8 @@
 """The operations of CycleGANAS's cells, alone and mixed (section 3.2, Figure 2).
 
-Padding is one reflected pixel and then zeros, as in the published code's generators. All convolutions therefore read
-the same padded image, and since they are linear, a mixture of them is one convolution with the mixed kernels.
+All convolutions of a slot are padded alike: by one reflected pixel and then zeros, as in the published code's
+generators, by reflected pixels, or by zeros. They therefore read the same padded image, or its middle, and since they
+are linear, a mixture of them is one convolution with the mixed kernels.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,20 +19,26 @@ from slimgen.nets.supernet import Arch, branches
 
 
 class Convolve(nn.Module):
-    """A convolution with stride 1 or 2, padded by one reflected pixel and then zeros."""
+    """A convolution with stride 1 or 2, padded as its slot says."""
 
     def __init__(self, slot: Slot, option: str) -> None:
         super().__init__()
         row, (kernel, dilation) = slot.row(option), CONVOLUTIONS[option]
         kind = OutputConvolution if slot.name == "output" and dilation == 1 and slot.outputs <= FEW else nn.Conv2d
-        # Zeros beyond the reflected pixel, such that the size is kept or, with stride 2, exactly halved.
-        zeros = dilation * ((kernel - 1) // 2) - 1
-        self.conv = kind(row.inputs, row.outputs, kernel, row.stride, zeros, dilation=dilation)
+        # Pixels on every side, such that the size is kept or, with stride 2, exactly halved.
+        added = dilation * ((kernel - 1) // 2)
+        halving = slot.kind == "encoding"
+        self.mirrored = {"one": 1, "reflect": added, "cyclegan": 0 if halving else added}[slot.padding]
+        self.conv = kind(row.inputs, row.outputs, kernel, row.stride, added - self.mirrored, dilation=dilation)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map features (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
-        out: Tensor = self.conv(reflect(images, 1))
+        out: Tensor = self.conv(_mirrored(images, self.mirrored))
         return out
+
+
+def _mirrored(images: Tensor, width: int) -> Tensor:
+    return reflect(images, width) if width else images  # no operation that does nothing in an exported graph
 
 
 class Resize(nn.Module):
@@ -104,9 +111,10 @@ def merged(images: Tensor, weighted: Iterable[tuple[Convolve, Tensor]]) -> Tenso
 
     For all of S^r that is 81 taps instead of 117. Images are (N, inputs, H, W), weights scalars.
     """
-    kernels = [(operation.conv, weight) for operation, weight in weighted]
-    kernel, bias, reach = blended(kernels)
-    return functional.conv2d(reflect(images, 1), kernel, bias, int(kernels[0][0].stride[0]), padding=reach - 1)
+    weighted = list(weighted)
+    kernel, bias, reach = blended((operation.conv, weight) for operation, weight in weighted)
+    stride, mirrored = int(weighted[0][0].conv.stride[0]), max(operation.mirrored for operation, _ in weighted)
+    return functional.conv2d(_mirrored(images, mirrored), kernel, bias, stride, padding=reach - mirrored)
 
 
 def folded(slot: Slot, option: str, operation: Operation) -> Operation:

@@ -7,7 +7,7 @@ networks are all built from the same slots.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import ClassVar, Literal, NamedTuple, cast
+from typing import ClassVar, Literal, NamedTuple, cast, get_args
 
 from slimgen.cost.formula import Cost, total
 from slimgen.cost.rows import Row, cost_of
@@ -19,6 +19,7 @@ from slimgen.search.space import Space
 
 Kind = Literal["encoding", "residual", "decoding"]
 Skip = Literal["", "begin", "end"]
+Padding = Literal["one", "reflect", "cyclegan"]
 
 CONVOLUTIONS = {
     "conv3x3": (3, 1),
@@ -54,6 +55,8 @@ class Slot(NamedTuple):
         normed: whether a norm follows.
         end: the last step: an activation, `tanh`, or nothing after scores.
         leaky: whether the activation is a LeakyReLU, as in discriminators, instead of a ReLU.
+        padding: of convolutions: `one` mirrored pixel and then zeros; mirrored pixels alone (`reflect`); or as in
+            `cyclegan`, mirrored pixels where the size is kept and zeros where it is halved.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Slot(NamedTuple):
     normed: bool = True
     end: Literal["activation", "tanh", ""] = "activation"
     leaky: bool = False
+    padding: Padding = "one"
 
     def row(self, option: str) -> Row:
         """Return the row of an operation's convolution; pooling and interpolation before it cost nothing."""
@@ -92,6 +96,9 @@ class GeneratorShape:
         outputs: channels of the output images.
         ends: whether the stem and the output are also searched, among the operations of residual cells (the paper's
             S^r), as in the published code; otherwise they are 7x7 convolutions.
+        padding: padding of the convolutions, which the paper leaves open; see `Slot`. `one` is the published code's.
+        activated: whether an activation follows the second operation of a residual cell too, before the cell's input is
+            added (section 3.2); CycleGAN has none there.
     """
 
     hidden: Width = 64
@@ -99,15 +106,24 @@ class GeneratorShape:
     inputs: Width = 3
     outputs: Width = 3
     ends: bool = False
+    padding: Padding = "one"  # networks that were trained before there was a choice have this one
+    activated: bool = True
 
     noun: ClassVar[str] = "generator"
     multiple: ClassVar[int] = 4
-    least: ClassVar[int] = 8  # reflection padding needs more than one pixel at 1/4 of the size
+
+    @property
+    def least(self) -> int:
+        """The smallest side: a mirrored padding needs more pixels than it adds at 1/4 of the size, up to four."""
+        return 8 if self.padding == "one" else 20
 
     def __post_init__(self) -> None:
         if self.hidden < 4 or self.cells < 2 or min(self.inputs, self.outputs) < 1:
             rule = "a generator of cells needs a hidden width of at least 4, at least 2 cells and 1 channel"
             raise SlimgenError(rule, f"hidden {self.hidden}, cells {self.cells}, {self.inputs} to {self.outputs}")
+        if self.padding not in get_args(Padding):
+            rule = f"padding of a generator of cells must be {' or '.join(get_args(Padding))}"
+            raise SlimgenError(rule, repr(self.padding))
 
     @cached_property
     def slots(self) -> tuple[Slot, ...]:
@@ -118,7 +134,13 @@ class GeneratorShape:
         for cell in range(1, self.cells - 1):
             slots += _cell(cell, "residual", 4, hidden, hidden, hidden)
         slots += _cell(self.cells - 1, "decoding", 4, hidden, half, full)
-        return *slots, Slot("output", "residual", end, full, self.outputs, normed=False, end="tanh")
+        slots.append(Slot("output", "residual", end, full, self.outputs, normed=False, end="tanh"))
+        return tuple(self._framed(slot) for slot in slots)
+
+    def _framed(self, slot: Slot) -> Slot:
+        """Return a slot with this generator's padding, and perhaps without an activation before a sum."""
+        summed = slot.skip == "end" and not self.activated
+        return slot._replace(padding=self.padding, end="" if summed else slot.end)
 
 
 @dataclass(frozen=True)
@@ -175,6 +197,13 @@ def _cell(number: int, kind: Kind, part: int, *widths: int) -> list[Slot]:
         Slot(f"cell{number}.op{index}", kind, options, widths[index], widths[index + 1], parts[index], skips[index])
         for index in (0, 1)
     ]
+
+
+def by_hand(shape: GeneratorShape) -> Genotype:
+    """Return CycleGAN's own operations in the cells: 3x3 convolutions, transposed ones, and 7x7 at both ends."""
+    own = {"encoding": "conv3x3", "residual": "conv3x3", "decoding": TRANSPOSED}
+    searched = [slot for slot in shape.slots if len(slot.options) > 1]
+    return Genotype({slot.name: own[slot.kind] if "." in slot.name else ENDS[0] for slot in searched})
 
 
 def space_of(shape: Shape) -> Space:
