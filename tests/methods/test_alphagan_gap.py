@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from slimgen.methods.alphagan.players import Players, adv, gap
+from slimgen.methods.alphagan.players import Players, adv, gap, value_of
 from slimgen.nets.alphagan.description import PUBLISHED, SPACE
 from slimgen.nets.supernet import Gates
 from slimgen.training.losses import adversarial
 from tests.methods.alphagan_runs import Searching, run_until
 
-HINGE = adversarial("hinge")
+HINGE, SCORES = value_of(adversarial("hinge")), value_of(adversarial("hinge"), scores=True)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from slimgen.errors import BudgetError
 from slimgen.files import TRIALS, UPDATES, write_json
 from slimgen.methods.alone import Course, search_alone
 from slimgen.methods.alphagan.algorithm import Counts, batches, phases, timetable
+from slimgen.methods.alphagan.gradients import Gradients
 from slimgen.methods.alphagan.options import (
     BY_HAND,
     SearchOptions,
@@ -28,7 +29,7 @@ from slimgen.methods.alphagan.options import (
     search_reads,
     without_effect,
 )
-from slimgen.methods.alphagan.players import Player, Playing, players
+from slimgen.methods.alphagan.players import Player, Players, Playing, players
 from slimgen.methods.checks import HALVING
 from slimgen.methods.drawn import alike
 from slimgen.methods.effort import Effort
@@ -72,11 +73,13 @@ def supernet(job: Job) -> Mapping[str, float]:
     table = timetable(options)
     both, counts = players(job, options, len(table)), Counts()
     average = Ema(both.generator.net, options.ema) if options.ema is not None else None
-    state: dict[str, Stateful] = {**both.parts, "counts": counts, **({} if average is None else {"ema": average})}
+    gradients = _gradients(job, options, both)
+    state: dict[str, Stateful] = {**both.parts, "counts": counts, "gradients": gradients}
+    state |= {} if average is None else {"ema": average}
     searched = {"": both.generator.relaxation, DISCRIMINATOR: both.discriminator.relaxation}
     relaxations = {name: each for name, each in searched.items() if each is not None}
     after_generator = average.update if average is not None else lambda: None
-    lines = phases(job, options, both, table, counts, after_generator) if table else []
+    lines = phases(job, options, both, table, counts, after_generator, gradients) if table else []
     images = batches(job, options, table) if table else {}
     entropy = train_traced(job, relaxations, lines, images, len(table), state)
     if world()[0] == 0 and table:
@@ -84,7 +87,15 @@ def supernet(job: Job) -> Mapping[str, float]:
         shown = Playing(Player(net, both.generator.relaxation), len(table))
         _draw(job, shown if average is None else from_noise(job.task).settled(shown, options.batch))
     write_json(job.out / UPDATES, counts.state_dict())
-    return {"steps": len(table), "updates": counts.counts["generator"], "entropy": entropy}
+    about = {"steps": len(table), "updates": counts.counts["generator"], "entropy": entropy}
+    return {**about, **gradients.facts()} if table else about
+
+
+def _gradients(job: Job, options: SupernetOptions, both: Players) -> Gradients:
+    """Return the log of what the generator's logits learn from."""
+    assert both.generator.relaxation is not None
+    flat, first = job.recipe.losses.gan == "hinge" and options.gap != "scores", world()[0] == 0
+    return Gradients(job.out if first else None, both.generator.relaxation, flat, job.say)
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from slimgen.errors import RecipeError, nearest
 from slimgen.methods.checks import (
@@ -68,6 +68,12 @@ class SupernetOptions(Section):
         default=64, ge=1, description="Batch size of every step: real images, and as many noise vectors."
     )
     rate: float = Field(default=2e-4, gt=0, description="Learning rate of Adam for the weights; it stays constant.")
+    bar_rate: float | None = Field(
+        default=None,
+        gt=0,
+        description="Learning rate of Adam for the weights of the bars. None: `rate`, as in the paper. The lower it is, "
+        "the fewer pictures D-bar moves beyond the hinge, where the logits do not learn.",
+    )
     betas: Betas = Field(
         default=(0.0, 0.9),
         description="Adam's beta_1 and beta_2 for the weights: decay rates of its two moving averages.",
@@ -113,10 +119,14 @@ class SupernetOptions(Section):
         description="Give G-bar the generator's present architecture, so that the logits also learn through G-bar. "
         "false: G-bar keeps a copy from the start of the iteration, as in the published code.",
     )
-    gap: bool = Field(
-        default=True,
-        description="Compute the whole duality gap. false: leave out G-bar and with it the gap's second term, from "
-        "which no logit learns by default. That saves time; D's spectral norms are then estimated less often.",
+    gap: Literal["hinge", "scores", False] = Field(
+        default="hinge",
+        description="The gap from which the logits learn. `hinge` (or true): the paper's, by the loss `losses.gan` "
+        "(Eq. 5). Of pictures that D-bar scores below -1, that of the hinge loss has no gradient. `scores`: by the "
+        "scores themselves, so that the generator's logits learn from minus the mean of D-bar's, and a searched "
+        "discriminator's from the difference of D's; G-bar is trained only where something learns from it. false: as "
+        "`hinge`, without G-bar and the gap's second term, from which no logit learns by default. That saves time; D's "
+        "spectral norms are then estimated less often.",
     )
     discriminator: Literal["fixed", "searched"] = Field(
         default="fixed",
@@ -138,6 +148,21 @@ class SupernetOptions(Section):
         "alone. None: no average.",
     )
 
+    @field_validator("gap", mode="before")
+    @classmethod
+    def named(cls, value: object) -> object:
+        """Take true for the paper's gap."""
+        return "hinge" if value is True else value
+
+    @property
+    def whole(self) -> bool:
+        """Whether the gap's second term is computed, and G-bar trained for it."""
+        return self.gap == "hinge" or (self.gap == "scores" and self._learns_from_the_second)
+
+    @property
+    def _learns_from_the_second(self) -> bool:
+        return self.coupled or self.bar != "weights" or self.discriminator == "searched"
+
     @model_validator(mode="after")
     def sound(self) -> Self:
         """Refuse rising temperatures, and settings that have no effect because of others."""
@@ -145,8 +170,8 @@ class SupernetOptions(Section):
             raise ValueError("'temperature' needs a 'relaxation' that draws noise: gumbel, straight-through or sampled")
         if not self.temperature[0] >= self.temperature[1] > 0:
             raise ValueError("'temperature' must be above 0 and must not rise")
-        if not self.gap and (self.coupled or self.bar != "weights" or self.discriminator == "searched"):
-            raise ValueError("'gap' must be true if 'coupled', 'bar' or 'discriminator' makes something learn from it")
+        if not self.gap and self._learns_from_the_second:
+            raise ValueError("'gap' must be hinge or scores if 'coupled', 'bar' or 'discriminator' makes something learn")
         if self.iterations and self.critic_steps > self.iterations * self.weight_steps:
             raise ValueError("'critic_steps' must be at most iterations x weight_steps, or G is never trained")
         if self.coupled and self.bar != "weights":
