@@ -26,7 +26,7 @@ from slimgen.run.log import Log
 
 RECIPE = "townhouses-alphagan"
 PAPERS = ["supernet.gap=hinge", "supernet.bar_rate=null", "supernet.bar_steps=10"]
-"""The paper's loss, and the weights' rate and half as many steps for the bars, as its alphaGAN_(s) has in relation to T."""
+"""The paper's loss, and the weights' rate for the bars."""
 UNMEASURED = ["teach.updates=1"]
 """The search needs no original, and measures nothing."""
 

@@ -62,14 +62,14 @@ def job_of(run: Path, recipe: Recipe) -> Job:
 class Searching:
     """A search in memory: its players, phases and batches."""
 
-    def __init__(self, run: Path, *settings: str, out: Path | None = None) -> None:
+    def __init__(self, run: Path, *settings: str, log: Path | None = None) -> None:
         recipe = TINY.override([f"supernet.{setting}" for setting in settings])
         self.options = section(SupernetOptions, recipe.supernet, "supernet")
         self.table, self.counts = timetable(self.options), Counts()
         self.job, self.averaged = job_of(run, recipe), 0
         self.those = players(self.job, self.options, len(self.table))
         self.said: list[str] = []
-        self.gradients = Gradients(out, self.those.generator.relaxation, self.options.gap != "scores", self.said.append)
+        self.gradients = Gradients(log, self.those.generator.relaxation, self.options.gap != "scores", self.said.append)
         those = self.job, self.options, self.those, self.table, self.counts, self.average, self.gradients
         self.phases = phases(*those)
         self.batches = batches(self.job, self.options, self.table)

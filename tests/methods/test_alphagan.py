@@ -275,5 +275,6 @@ def test_a_search_killed_in_every_part_leaves_the_same_logits_counts_and_trace(t
         assert max(int(path.stem.split("-")[1]) for path in killed.rglob("step-*.pt")) == after
     stages.supernet(recipe, **folders(tiny_run), out=killed, progress=quiet)
     names = (LOGITS, f"discriminator_{LOGITS}", "relaxation.jsonl", "log-supernet.jsonl", "updates.json", "samples.png")
+    names += ("log-architecture.jsonl",)
     for name in names:
         assert (killed / name).read_bytes() == (alone / name).read_bytes()

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from slimgen.files import log_file
 from slimgen.nets.relaxation import Relaxation
 from slimgen.run.log import Log
 
@@ -19,7 +18,7 @@ MOST = 0.9  # share of pictures beyond the hinge above which there is a warning
 
 
 class Gradients:
-    """A log of the gradient of the generator's logits, in a stage's folder: a line of JSON for each of their steps.
+    """A log of the gradient of the generator's logits: a line of JSON for each of their steps.
 
     A line holds `step`, and:
 
@@ -31,15 +30,15 @@ class Gradients:
       the logits have moved by one step, so it tells how much of the gradient is not chance. It costs no computation.
 
     Args:
-        out: the stage's folder; None logs nothing, as in all processes but the first.
+        file: the log; None logs nothing, as in all processes but the first.
         relaxation: the generator's logits.
         flat: whether pictures beyond the hinge give no gradient, which is then warned of.
         say: prints a line for the user.
     """
 
-    def __init__(self, out: Path | None, relaxation: Relaxation, flat: bool, say: Callable[[str], None]) -> None:
+    def __init__(self, file: Path | None, relaxation: Relaxation, flat: bool, say: Callable[[str], None]) -> None:
         self.relaxation, self.flat, self.say = relaxation, flat, say
-        self.log = None if out is None else Log(out / log_file(NAME))
+        self.log = None if file is None else Log(file)
         self.shares: list[float] = []
         self._last: Tensor | None = None
         self._begun = self._warned = False
@@ -80,8 +79,8 @@ class Gradients:
         if self.log is not None and self.flat and share > MOST and not self._warned:
             self._warned = True
             self.say(
-                f"warning: {share:.0%} of the generated pictures are beyond the hinge (D-bar below -1), where the generator's "
-                "logits do not learn: set supernet.gap to scores, or lower supernet.bar_rate or supernet.bar_steps"
+                f"warning: {share:.0%} of the generated pictures are beyond the hinge (D-bar below -1), where the "
+                "generator's logits do not learn: set supernet.gap to scores, or lower supernet.bar_rate or bar_steps"
             )
 
     def facts(self) -> Mapping[str, float]:
