@@ -33,7 +33,7 @@ SMALL = [
     *("size=16", "compute.threads=1", "compute.precision=fp32", f"objective.metric={METRIC}", "objective.images=1000"),
     *("teach.generator={family: sngan, channels: 16, latent: 64, size: 16}", "teach.updates=1"),
     *("teach.discriminator={family: sngan, channels: 16}", "budget={}", "data.validation=2500"),
-    *("supernet.iterations=10", "supernet.weight_steps=10", "supernet.batch=16"),
+    *("supernet.iterations=8", "supernet.weight_steps=20", "supernet.batch=16"),
     *("search.channels=16", f"search.repeats={REPEATS}", "search.judged=0.25"),
     *("finetune.updates=300", "finetune.batch=32", f"finetune.repeats={REPEATS}", "finetune.rivals=[]"),
 ]
