@@ -1,11 +1,11 @@
 """What AlphaGAN's logits learn from: pictures beyond the hinge, and whether independent batches agree.
 
     python -m benchmarks.hinge
-    python -m benchmarks.hinge --cifar10 /data/cifar10_jpeg.tar.xz
+    python -m benchmarks.hinge --sets cifar10 --cifar10 PATH/cifar10
     python -m benchmarks.hinge --try "supernet.gap=hinge supernet.bar_rate=1e-3 supernet.bar_steps=10"
 
-The search of the small recipe is run on drawn houses and, if they are given, on CIFAR-10's pictures, in the recipe's
-setting, in that of the paper's loss and rates at the same lengths, and in those of `--try`. For each, the share of
+The search of the small recipe is run on drawn houses or on CIFAR-10's pictures, in the recipe's setting, in that of the
+paper's loss with the weights' rate for the bars, and in those of `--try`. For each, the share of
 generated pictures that D-bar scores below -1, and the cosine between gradients of consecutive batches of an iteration
 (see `slimgen.methods.alphagan.gradients`), at every step of the logits. It takes minutes for each.
 """
@@ -40,18 +40,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--try", action="append", default=[], dest="tried", help="further settings, space between")
     parser.add_argument("--only-tried", action="store_true")
+    parser.add_argument("--sets", nargs="+", choices=("townhouses", "cifar10"), default=["townhouses"])
     arguments = parser.parse_args()
     settings = [] if arguments.only_tried else [[], PAPERS]
     settings += [text.split() for text in arguments.tried]
-    found: dict[str, Any] = {}
-    for data in ("townhouses", *(["cifar10"] if arguments.cifar10 else [])):
+    for data in arguments.sets:
+        found: list[dict[str, Any]] = []
         for setting in settings:
             for seed in range(arguments.seeds):
                 lines = measured(arguments, data, setting, seed)
                 row = {"data": data, "settings": setting, "seed": seed, **summary(lines)}
                 name = f"{data} {' '.join(setting) or 'the recipe'} seed {seed}"
-                found[name] = row
-                save("hinge", {"recipe": RECIPE, "rows": found})
+                found.append(row)
+                save(f"hinge-{data}", {"recipe": RECIPE, "iterations": arguments.iterations, "rows": found})
                 print(name, json.dumps({key: row[key] for key in row if key != "settings"}), flush=True)
 
 

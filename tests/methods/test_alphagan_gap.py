@@ -123,7 +123,7 @@ class Logits(torch.nn.Module):
 
 
 def test_the_log_tells_shares_norms_and_cosines_of_each_iteration_and_warns_once(tmp_path):
-    said, logits, file = [], Logits(), tmp_path / "log.jsonl"
+    said, logits, file, kept = [], Logits(), tmp_path / "log.jsonl", {}
     told = Gradients(file, logits, True, said.append)
     steps = [(3, (3.0, 0.0, 4.0), 10), (4, (0.0, 0.0, 2.0), 9), (8, (1.0, 0.0, 0.0), 10), (9, (-2.0, 0.0, 0.0), 10)]
     for number, (done, gradient, beyond) in enumerate(steps):
